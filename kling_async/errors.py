@@ -1,0 +1,246 @@
+"""
+What can go wrong, one class per decision of the caller.
+
+    KlingError
+      InvalidRequest (also ValueError)   fix the request
+      NotAuthenticated                   fix the key
+      NotAllowed                         ask for the right, or use another model
+      AccountProblem                     money or account: top up, or call the vendor
+      ContentRefused                     change the prompt or the picture
+      TaskNotFound                       no such task on this account and host
+      RateLimited                        wait, then send again
+        NoFreeSlot                       wait until tasks of this account end
+      ServiceFailure                     the service is broken; try later
+      UnexpectedAnswer                   the answer makes no sense; check base_url
+      NotSent                            the connection was never made
+      Unreachable                        it broke on the way
+      SubmissionUncertain                look before you pay again
+      TaskFailed                         the service gave up on this task
+      WaitTimeout (also TimeoutError)    wait again: the task goes on
+      DownloadFailed                     fetch again: the pictures are still there
+      ClientClosed                       pick the tasks up with another client
+
+Fields are positional and plain, so that an error survives pickling. No error shows a key, a token or a URL's query.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:  # names for annotations alone: at run time this floor stands on nothing
+    from pathlib import Path
+
+    from kling_async.wire.models import ImageRequest, TaskSnapshot
+
+__all__ = [
+    "AccountProblem",
+    "BrokenRule",
+    "ClientClosed",
+    "ContentRefused",
+    "DownloadFailed",
+    "InvalidRequest",
+    "KlingError",
+    "NoFreeSlot",
+    "NotAllowed",
+    "NotAuthenticated",
+    "NotSent",
+    "RateLimited",
+    "ServiceFailure",
+    "SubmissionUncertain",
+    "TaskFailed",
+    "TaskNotFound",
+    "UnexpectedAnswer",
+    "Unreachable",
+    "WaitTimeout",
+]
+
+
+@attrs.frozen
+class BrokenRule:
+    """
+    One reason to refuse a request: which field, what it held (shortened), what it should hold.
+    """
+
+    field: str
+    value: str
+    rule: str
+
+    def __str__(self) -> str:
+        return f"{self.field}={self.value}: {self.rule}"
+
+
+@attrs.define(slots=False, repr=False)
+class KlingError(Exception):
+    """
+    Root of everything this package raises on purpose.
+
+    `code` is the vendor's or gateway's own code (a number or a word), `http_status` the HTTP status; both are None
+    where no answer was read. `request_id` is what the vendor's support asks for.
+    """
+
+    message: str
+    task_id: str | None = None
+    request_id: str | None = None
+    code: int | str | None = None
+    http_status: int | None = None
+
+    def __str__(self) -> str:
+        facts = [
+            f"{name} {value}"
+            for name, value in (
+                ("task", self.task_id),
+                ("code", self.code),
+                ("HTTP", self.http_status),
+                ("request", self.request_id),
+            )
+            if value not in (None, "")
+        ]
+        return f"{self.message} ({', '.join(facts)})" if facts else self.message
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+
+@attrs.define(slots=False, repr=False)
+class InvalidRequest(KlingError, ValueError):
+    """
+    The request breaks a rule: refused here before anything was sent, or by the service.
+
+    `broken` lists every broken rule at once; it is empty where the service refused in its own words.
+    """
+
+    broken: tuple[BrokenRule, ...] = ()
+
+
+@attrs.define(slots=False, repr=False)
+class NotAuthenticated(KlingError):
+    """
+    There is no key, or the service does not accept it (1000 to 1004, HTTP 401).
+    """
+
+
+@attrs.define(slots=False, repr=False)
+class NotAllowed(KlingError):
+    """
+    The key is good but lacks the right to this API, model or address (1103, 1304, HTTP 403).
+    """
+
+
+@attrs.define(slots=False, repr=False)
+class AccountProblem(KlingError):
+    """
+    Money or account (1100, 1101, 1102, a gateway's spent quota): waiting does not help.
+    """
+
+
+@attrs.define(slots=False, repr=False)
+class ContentRefused(KlingError):
+    """
+    The content policy refused the prompt or the picture (1300, 1301).
+    """
+
+
+@attrs.define(slots=False, repr=False)
+class TaskNotFound(KlingError):
+    """
+    This account knows no such task at this host; records may also be gone after the vendor's 30 days.
+    """
+
+
+@attrs.define(slots=False, repr=False)
+class RateLimited(KlingError):
+    """
+    Too many requests (1302, or a 429 that says no more). `retry_after` is in seconds, None without a hint.
+    """
+
+    retry_after: float | None = None
+
+
+@attrs.define(slots=False, repr=False)
+class NoFreeSlot(RateLimited):
+    """
+    Every slot of the account is taken (1303): nothing was created and nothing was paid.
+    """
+
+
+@attrs.define(slots=False, repr=False)
+class ServiceFailure(KlingError):
+    """
+    The service failed (5xx, 5000 to 5002). A submit that got this may have been accepted all the same.
+
+    `retry_after` is in seconds, None without a hint.
+    """
+
+    retry_after: float | None = None
+
+
+@attrs.define(slots=False, repr=False)
+class UnexpectedAnswer(KlingError):
+    """
+    Not JSON, the wrong shape, cut short or too large.
+    """
+
+
+@attrs.define(slots=False, repr=False)
+class NotSent(KlingError):
+    """
+    The connection was never made, so nothing reached the service.
+    """
+
+
+@attrs.define(slots=False, repr=False)
+class Unreachable(KlingError):
+    """
+    The connection broke or timed out on the way; the request may have arrived.
+    """
+
+
+@attrs.define(slots=False, repr=False)
+class SubmissionUncertain(KlingError):
+    """
+    A submit that may have been accepted, and the service gives no way to find out, or none answered.
+
+    Nothing sends it again by itself. `request` is what was sent; look for the task in the vendor's console, or submit
+    again and accept that it may be paid twice.
+    """
+
+    request: ImageRequest | None = None
+
+
+@attrs.define(slots=False, repr=False)
+class TaskFailed(KlingError):
+    """
+    The service gave up on the task; its own reason is the message.
+    """
+
+    snapshot: TaskSnapshot | None = None
+
+
+@attrs.define(slots=False, repr=False)
+class WaitTimeout(KlingError, TimeoutError):
+    """
+    The task was not final in time. It goes on at the service, and its handle stays good: wait again.
+    """
+
+    snapshot: TaskSnapshot | None = None
+
+
+@attrs.define(slots=False, repr=False)
+class DownloadFailed(KlingError):
+    """
+    A picture could not be fetched. `index` is the first that failed; `paths` are the pictures that did arrive.
+    """
+
+    index: int | None = None
+    paths: tuple[Path, ...] = ()
+
+
+@attrs.define(slots=False, repr=False)
+class ClientClosed(KlingError):
+    """
+    The client was closed while this was pending. `task_ids` can be picked up by another client's `handle(task_id)`.
+    """
+
+    task_ids: tuple[str, ...] = ()

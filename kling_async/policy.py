@@ -1,0 +1,168 @@
+"""
+How long to wait and whether to send again: values and rules, with no clock and no sleeping.
+"""
+
+import enum
+import math
+import random
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import attrs
+
+from kling_async.errors import (
+    KlingError,
+    NotSent,
+    RateLimited,
+    ServiceFailure,
+    UnexpectedAnswer,
+    Unreachable,
+)
+
+__all__ = ["PollPolicy", "RetryPolicy", "Step", "next_step"]
+
+
+class Step(enum.Enum):
+    """
+    What to do after a submit did not end in a task.
+    """
+
+    RESEND = enum.auto()
+    LOOK_UP = enum.auto()
+    GIVE_UP = enum.auto()
+
+
+def next_step(error: KlingError, *, can_look_up: bool) -> Step:
+    """
+    Decide what follows a submit that ended in *error*: the only place that decides about paying again.
+
+    RESEND: surely nothing was created, and it may work now. LOOK_UP: a task may exist, and an id of ours was sent by
+    which to find it. GIVE_UP: the caller must change something, or a task may exist that cannot be looked for.
+    """
+    match error:
+        case NotSent() | RateLimited():
+            return Step.RESEND
+        case _ if may_exist(error):
+            return Step.LOOK_UP if can_look_up else Step.GIVE_UP
+        case _:
+            return Step.GIVE_UP
+
+
+def may_exist(error: KlingError) -> bool:
+    """
+    Tell whether a submit that ended in *error* may have made a task all the same.
+
+    The vendor's codes 1000 to 1304 and all other 4xx say that nothing was made. A broken connection, a failing service
+    and a good answer that cannot be read (2xx, or one cut off before its status) say nothing.
+    """
+    match error:
+        case Unreachable() | ServiceFailure():
+            return True
+        case UnexpectedAnswer(http_status=status):
+            return status is None or status < 300
+        case _:
+            return False
+
+
+def may_repeat(error: KlingError) -> bool:
+    """
+    Tell whether a read that ended in *error* may go well the next time.
+    """
+    match error:
+        case NotSent() | Unreachable() | RateLimited() | ServiceFailure():
+            return True
+        case UnexpectedAnswer(http_status=status):  # a proxy's page or a torn body, rather than a wrong path
+            return status is None or status < 300
+        case _:
+            return False
+
+
+def _seconds(*, above: float = 0.0) -> Any:
+    # Attrs field: a finite number of seconds above a limit. NaN would make a busy loop of the watcher.
+    def check(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not above < value < math.inf:
+            raise ValueError(f"{attribute.name}={value!r}: must be a finite number of seconds above {above:g}")
+
+    return check
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """
+    How patiently a request is sent again; whether it may be is decided by `next_step`.
+
+    Attributes:
+        first_delay:
+            Seconds before the second attempt; each further delay is twice as long, up to `max_delay`. Every delay is
+            scattered between half and the whole of it.
+        give_up_after: Seconds after which a read, and the search for an ambiguous submit, ends in its last error.
+        refused_for:
+            Seconds for which a submit is sent again while the service refuses it (1302, 1303, 429) and nothing of this
+            client is under way; while something is, it waits for as long as that takes.
+        max_retry_after:
+            Seconds of `Retry-After` that are slept; above it the error goes to the caller, with the number.
+    """
+
+    first_delay: float = attrs.field(default=1.0, validator=_seconds())
+    max_delay: float = attrs.field(default=30.0, validator=_seconds())
+    give_up_after: float = attrs.field(default=120.0, validator=_seconds())
+    refused_for: float = attrs.field(default=300.0, validator=_seconds())
+    max_retry_after: float = attrs.field(default=120.0, validator=_seconds())
+
+    def delays(self) -> Generator[float, KlingError | None, None]:
+        """
+        Yield the seconds before each further attempt; sent the error of the last one, it honours its `Retry-After`.
+        """
+        delay, error = self.first_delay, None
+        while True:
+            hint = getattr(error, "retry_after", None) or 0.0
+            error = yield max(hint, delay * random.uniform(0.5, 1.0))  # noqa: S311 (scatter, no secret)
+            delay = min(2 * delay, self.max_delay)
+
+    def is_too_long(self, error: KlingError) -> bool:
+        """
+        Tell whether *error* asks for a longer pause than this policy sleeps.
+        """
+        return (getattr(error, "retry_after", None) or 0.0) > self.max_retry_after
+
+
+@attrs.frozen(kw_only=True)
+class PollPolicy:
+    """
+    How often a task is looked at.
+
+    Attributes:
+        first_delay: Seconds from acceptance to the first look.
+        growth: By what each further delay is longer than the one before, up to `max_delay` seconds.
+        width: How many looks may be under way at once.
+        answer_timeout: Seconds that one look may take; a service that stalls longer is asked again.
+        not_found_grace: Seconds for which "no such task" is taken for a service that has not caught up.
+        pictures_grace: Seconds for which a task that succeeded may lack its pictures.
+    """
+
+    first_delay: float = attrs.field(default=1.0, validator=_seconds())
+    growth: float = attrs.field(default=1.2)
+    max_delay: float = attrs.field(default=10.0, validator=_seconds())
+    width: int = attrs.field(default=8)
+    answer_timeout: float = attrs.field(default=10.0, validator=_seconds())
+    not_found_grace: float = attrs.field(default=30.0, validator=_seconds())
+    pictures_grace: float = attrs.field(default=30.0, validator=_seconds())
+
+    @growth.validator
+    def _check_growth(self, _: object, growth: float) -> None:
+        if not 1 <= growth < math.inf:
+            raise ValueError(f"growth={growth!r}: must be a finite number of at least 1")
+
+    @width.validator
+    def _check_width(self, _: object, width: int) -> None:
+        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
+            raise ValueError(f"width={width!r}: must be a whole number of at least 1")
+
+    def delays(self) -> Iterator[float]:
+        """
+        Yield the seconds from acceptance to the first look, and from each look to the next.
+        """
+        delay = self.first_delay
+        while True:
+            yield delay
+            delay = min(self.growth * delay, self.max_delay)

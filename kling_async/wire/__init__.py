@@ -1,0 +1,3 @@
+"""
+The protocol as values: no waiting, no sockets, no files, no clock.
+"""

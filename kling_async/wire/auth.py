@@ -1,0 +1,79 @@
+"""
+Who is asking: a static Bearer key, or a short-lived token signed with an access key.
+"""
+
+import math
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+import attrs
+import jwt
+
+__all__ = ["AccessKey", "ApiKey", "Credentials", "Token"]
+
+LIFETIME = 1800.0
+"""
+Seconds a signed token lives (the vendor's own example value).
+"""
+
+MARGIN = 300.0
+"""
+Seconds before its end at which a token is signed anew, so that none runs out on its way.
+"""
+
+NOT_BEFORE = 5.0
+"""
+Seconds that a token's start is dated back (the vendor's own example value).
+"""
+
+
+@attrs.frozen
+class ApiKey:
+    """
+    A static key, sent as it is.
+    """
+
+    key: str = attrs.field(repr=False)
+
+
+@attrs.frozen
+class AccessKey:
+    """
+    The vendor's pair of keys, from which tokens are signed (HS256).
+    """
+
+    access_key: str = attrs.field(repr=False)
+    secret_key: str = attrs.field(repr=False)
+
+
+Credentials = ApiKey | AccessKey
+
+
+@attrs.frozen
+class Token:
+    """
+    What goes behind "Bearer ", and the Unix time in seconds from which it should be made anew.
+    """
+
+    text: str = attrs.field(repr=False)
+    renew_at: float
+
+
+def make_token(credentials: Credentials, now: float) -> Token:
+    """
+    Make a token for *credentials*; *now* is Unix time in seconds, by the service's clock as far as it is known.
+    """
+    if isinstance(credentials, ApiKey):
+        return Token(credentials.key, math.inf)
+    claims = {"iss": credentials.access_key, "exp": int(now + LIFETIME), "nbf": int(now - NOT_BEFORE)}
+    return Token(jwt.encode(claims, credentials.secret_key, algorithm="HS256"), now + LIFETIME - MARGIN)
+
+
+def clock_offset(headers: Mapping[str, str], now: float) -> float:
+    """
+    Return by how many seconds the service's clock is ahead of *now*, after its `Date` header; 0 where it has none.
+    """
+    try:
+        return parsedate_to_datetime(headers["Date"]).timestamp() - now
+    except (KeyError, ValueError):
+        return 0.0

@@ -1,0 +1,304 @@
+"""
+How values become JSON and back: the one cattrs converter, and the one place that knows the shapes.
+
+Reading is strict where money hangs on it (a task must have an id) and forgiving elsewhere: a time, a price or a picture
+that cannot be read is absent, since an odd field at some gateway must not cost the caller a task that is paid for.
+Unknown fields are ignored and kept in `TaskSnapshot.raw`. Written in the vendor's legacy standard, which all image
+endpoints speak; gateways' re-shaped answers and the vendor's new standard are read as well.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from cattrs import BaseValidationError, Converter, transform_error
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from kling_async.wire.lifecycle import read_word
+from kling_async.wire.models import Image, ImageRequest, ImageSource, TaskInfo, TaskOutput, TaskSnapshot, TaskStatus
+
+__all__ = ["CODEC", "dumps", "is_task", "loads", "read_request", "read_task", "write_request", "write_task"]
+
+_SECONDS_BELOW: Final = 10**11
+"""
+A time smaller than this is in seconds (so do some gateways), a larger one in milliseconds: 10^11 ms is March 1973.
+"""
+
+
+def loads(body: bytes) -> Any:
+    """
+    Read JSON; raises ValueError for anything else, text that is not UTF-8 included.
+    """
+    return json.loads(body)
+
+
+def dumps(value: object) -> bytes:
+    """
+    Write JSON as compact UTF-8.
+    """
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def is_task(value: object) -> bool:
+    """
+    Tell whether *value* looks like a task of any known shape: it has an id, and it is no envelope around one.
+    """
+    if not isinstance(value, Mapping):
+        return False
+    return bool(value.get("task_id")) or (bool(value.get("id")) and ("status" in value or "object" in value))
+
+
+def read_task(task: Mapping[str, Any], *, request_id: str | None = None) -> TaskSnapshot:
+    """
+    Read one task of any known shape.
+
+    Raises:
+        ValueError: It has no id that could be read.
+    """
+    fields = _canonical(task)
+    fields["raw"] = task
+    if request_id:
+        fields["request_id"] = request_id
+    try:
+        return CODEC.structure(fields, TaskSnapshot)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"this is no task: {error}") from error
+
+
+def write_task(snapshot: TaskSnapshot) -> dict[str, Any]:
+    """
+    Write *snapshot* as the vendor's legacy standard shows a task.
+    """
+    task: dict[str, Any] = CODEC.unstructure(snapshot)
+    return task
+
+
+def read_request(body: Mapping[str, Any]) -> ImageRequest:
+    """
+    Read the body of a create, as a service does; empty text for an optional field is no value (the vendor's own habit).
+
+    Raises:
+        ValueError: A field has the wrong type.
+    """
+    given = {name: value for name, value in body.items() if value not in (None, "") or name == "prompt"}
+    try:
+        return CODEC.structure(given, ImageRequest)
+    except BaseValidationError as error:
+        raise ValueError("; ".join(transform_error(error))) from error
+
+
+def write_request(request: ImageRequest) -> dict[str, Any]:
+    """
+    Write the body of a create. Fields that are not set are left out, but for `n`; an image must be text by now.
+    """
+    body: dict[str, Any] = CODEC.unstructure(request)
+    return body
+
+
+def _canonical(task: Mapping[str, Any]) -> dict[str, Any]:
+    # The vendor's legacy words, whatever the shape of the task; nulls are dropped so that defaults apply.
+    fields = {name: value for name, value in task.items() if value is not None}
+    if "task_id" not in fields or "task_status" not in fields:
+        _translate(fields)
+    fields["status_word"] = fields.setdefault("task_status", "")
+    return fields
+
+
+def _translate(fields: dict[str, Any]) -> None:
+    error = fields.get("error")
+    inner = _inner_task(fields.get("data"))
+    _settle(fields, "task_id", fields.get("id"), inner.get("task_id"))
+    _settle(fields, "task_status", fields.get("status"), inner.get("task_status"))
+    _settle(
+        fields,
+        "task_status_msg",
+        fields.get("fail_reason"),
+        error.get("message") if isinstance(error, Mapping) else error,
+        fields.get("message"),
+        inner.get("task_status_msg"),
+    )
+    _settle(fields, "created_at", fields.get("create_time"), fields.get("submit_time"), inner.get("created_at"))
+    _settle(fields, "updated_at", fields.get("update_time"), fields.get("finish_time"), inner.get("updated_at"))
+    _settle(fields, "final_unit_deduction", _billed_units(fields.get("billing")), inner.get("final_unit_deduction"))
+    external_id = fields.get("external_task_id") or fields.get("external_id")
+    _settle(fields, "task_info", {"external_task_id": external_id} if external_id else inner.get("task_info"))
+    # Beside the raw answer with all pictures, new-api shows one of them as its own result: the raw answer goes first.
+    _settle(fields, "task_result", inner.get("task_result"), _other_output(fields))
+
+
+def _settle(fields: dict[str, Any], name: str, *others: Any) -> None:
+    # The field itself, else the first of the others that says something.
+    if fields.get(name) in (None, "", {}, 0):
+        fields.pop(name, None)
+        found = next((other for other in others if other not in (None, "", {}, 0)), None)
+        if found is not None:
+            fields[name] = found
+
+
+def _inner_task(data: Any) -> Mapping[str, Any]:
+    # new-api keeps the vendor's raw answer, or the task of it, in `data` of its own task.
+    for candidate in (data, data.get("data") if isinstance(data, Mapping) else None):
+        if isinstance(candidate, Mapping) and "task_status" in candidate:
+            return candidate
+    return {}
+
+
+def _other_output(fields: Mapping[str, Any]) -> dict[str, Any] | None:
+    if isinstance(outputs := fields.get("outputs"), list):  # the vendor's new standard
+        return {"images": [item for item in outputs if isinstance(item, Mapping) and item.get("type") == "image"]}
+    metadata = fields.get("metadata")
+    for url in (fields.get("url"), fields.get("result_url"), metadata.get("url") if isinstance(metadata, dict) else 0):
+        if url:
+            return {"images": [{"url": url}]}
+    return None
+
+
+def _billed_units(billing: Any) -> Decimal | None:
+    if not isinstance(billing, list):
+        return None
+    units = [item for item in billing if isinstance(item, Mapping) and item.get("charge_type") == "unit"]
+    amounts = [_read_decimal(item.get("amount"), Decimal) or Decimal(0) for item in units]
+    return sum(amounts, Decimal(0)) if amounts else None
+
+
+def _exact_text(value: Any, _: object) -> str:
+    # cattrs would read null as "None". Ids come as numbers at some gateways; JSON integers are exact in Python.
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise TypeError(f"expected text, got {type(value).__name__}")
+
+
+def _image_text(value: Any, _: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"expected a URL or Base64, got {type(value).__name__}")
+
+
+def _exact_int(value: Any, _: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise TypeError(f"expected an integer, got {type(value).__name__}")
+
+
+def _exact_float(value: Any, _: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    raise TypeError(f"expected a number, got {type(value).__name__}")
+
+
+def _read_time(value: Any, _: object) -> dt.datetime | None:
+    try:
+        number = 0.0 if isinstance(value, bool) else float(value)
+        if not number > 0:  # absent at some gateways, 0 in others' examples
+            return None
+        seconds = number if number < _SECONDS_BELOW else number / 1000
+        return dt.datetime.fromtimestamp(seconds, dt.UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
+def _write_time(at: dt.datetime) -> int:
+    return round(at.timestamp() * 1000)
+
+
+def _read_decimal(value: Any, _: object) -> Decimal | None:
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def _read_output(value: Any, _: object) -> TaskOutput:
+    items = value.get("images") if isinstance(value, Mapping) else None
+    if not isinstance(items, list):
+        return TaskOutput()
+    images = [image for place, item in enumerate(items) if (image := _read_image(item, place)) is not None]
+    if len({image.index for image in images}) < len(images):  # some gateways number every picture 0
+        images = [Image(place, image.url, image.watermark_url) for place, image in enumerate(images)]
+    return TaskOutput(tuple(sorted(images, key=lambda image: image.index)))
+
+
+def _read_image(item: Any, place: int) -> Image | None:
+    if isinstance(item, str):
+        item = {"url": item}
+    if not isinstance(item, Mapping) or not isinstance(url := item.get("url"), str) or not url:
+        return None
+    watermark_url = item.get("watermark_url")
+    index = str(item.get("index"))
+    return Image(
+        int(index) if index.isdecimal() else place,
+        url,
+        watermark_url if isinstance(watermark_url, str) and watermark_url else None,
+    )
+
+
+def _read_info(value: Any, _: object) -> TaskInfo:
+    external_id = value.get("external_task_id") if isinstance(value, Mapping) else None
+    return TaskInfo(str(external_id) if external_id else None)
+
+
+def _write_image(source: ImageSource | None) -> str | None:
+    if source is None or isinstance(source, str):
+        return source
+    raise AssertionError("a path or bytes must have become Base64 before it is written")
+
+
+def _write_snapshot(snapshot: TaskSnapshot) -> dict[str, Any]:
+    task: dict[str, Any] = {
+        "task_id": snapshot.task_id,
+        "task_status": snapshot.status_word or snapshot.task_status.value,
+        "task_status_msg": snapshot.task_status_msg,
+        "task_info": {"external_task_id": snapshot.task_info.external_task_id or ""},
+        "task_result": {},
+    }
+    if snapshot.task_result.images:
+        task["task_result"] = {"images": [_write_output_image(image) for image in snapshot.task_result.images]}
+    if snapshot.final_unit_deduction is not None:
+        task["final_unit_deduction"] = f"{snapshot.final_unit_deduction:f}"
+    for name, at in (("created_at", snapshot.created_at), ("updated_at", snapshot.updated_at)):
+        if at is not None:
+            task[name] = _write_time(at)
+    return task
+
+
+def _write_output_image(image: Image) -> dict[str, Any]:
+    item: dict[str, Any] = {"index": image.index, "url": image.url}
+    if image.watermark_url:
+        item["watermark_url"] = image.watermark_url
+    return item
+
+
+def make_codec() -> Converter:
+    """
+    Build the converter.
+    """
+    codec = Converter(detailed_validation=False)
+    codec.register_structure_hook(str, _exact_text)
+    codec.register_structure_hook(int, _exact_int)
+    codec.register_structure_hook(float, _exact_float)
+    codec.register_structure_hook(TaskStatus, lambda word, _: read_word(_exact_text(word, str)))
+    codec.register_structure_hook(TaskOutput, _read_output)
+    codec.register_structure_hook(TaskInfo, _read_info)
+    codec.register_structure_hook_func(lambda kind: kind == dt.datetime | None, _read_time)
+    codec.register_structure_hook_func(lambda kind: kind == Decimal | None, _read_decimal)
+    codec.register_structure_hook_func(lambda kind: kind == Mapping[str, Any], lambda value, _: value)
+    codec.register_structure_hook_func(lambda kind: kind == ImageSource | None, _image_text)
+    codec.register_structure_hook(
+        ImageRequest, make_dict_structure_fn(ImageRequest, codec, _cattrs_detailed_validation=True)
+    )
+    codec.register_structure_hook(TaskSnapshot, make_dict_structure_fn(TaskSnapshot, codec))
+    codec.register_unstructure_hook(TaskSnapshot, _write_snapshot)
+    codec.register_unstructure_hook_func(lambda kind: kind == ImageSource | None, _write_image)
+    codec.register_unstructure_hook(
+        ImageRequest,
+        make_dict_unstructure_fn(ImageRequest, codec, _cattrs_omit_if_default=True, n=override(omit_if_default=False)),
+    )
+    return codec
+
+
+CODEC: Final = make_codec()

@@ -1,0 +1,53 @@
+"""
+One row per endpoint: what is posted where, what it makes and how many slots it takes.
+
+A further endpoint of the vendor is a further row here and its request class in `models`.
+"""
+
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+from urllib.parse import quote
+
+import attrs
+
+from kling_async.wire.models import ImageRequest, TaskOutput
+
+R = TypeVar("R")
+
+
+@attrs.frozen(kw_only=True)
+class Endpoint(Generic[R]):
+    """
+    One endpoint that makes tasks.
+
+    `slots` says how many of the account's slots a request takes, from acceptance until the task is final.
+    """
+
+    name: str
+    path: str
+    request_class: type[R]
+    output_class: type
+    slots: Callable[[R], int]
+
+    def one(self, any_id: str) -> str:
+        """
+        Return the path of one task, by its task id or, where the service knows those, its external id.
+        """
+        return f"{self.path}/{quote(any_id, safe='')}"
+
+    def page(self, number: int, size: int) -> str:
+        """
+        Return the path of a page of the account's tasks; *number* counts from 1, *size* is at most 500.
+        """
+        return f"{self.path}?pageNum={number}&pageSize={size}"
+
+
+IMAGE_GENERATION: Final = Endpoint(
+    name="image generation",
+    path="/v1/images/generations",
+    request_class=ImageRequest,
+    output_class=TaskOutput,
+    slots=lambda request: request.n,
+)
+
+ENDPOINTS: Final = (IMAGE_GENERATION,)

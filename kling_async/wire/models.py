@@ -1,0 +1,288 @@
+"""
+The values that travel: requests, snapshots, results. Frozen, slotted, picklable, with no reference to a client.
+
+Fields carry the vendor's words. How they become JSON and back is the codec's affair; what is allowed is the dialect's.
+"""
+
+import datetime as dt
+import enum
+import io
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import attrs
+
+from kling_async.errors import KlingError
+from kling_async.wire.redaction import hide_query, shorten
+
+__all__ = [
+    "AspectRatio",
+    "Done",
+    "Failed",
+    "Image",
+    "ImageReference",
+    "ImageRequest",
+    "ImageSource",
+    "Model",
+    "Resolution",
+    "TaskInfo",
+    "TaskOutput",
+    "TaskResult",
+    "TaskSnapshot",
+    "TaskStatus",
+]
+
+
+class Model(enum.StrEnum):
+    """
+    The models that generate images; which of them a service offers is told by its dialect.
+    """
+
+    V1 = "kling-v1"
+    V1_5 = "kling-v1-5"
+    V2 = "kling-v2"
+    V2_NEW = "kling-v2-new"
+    V2_1 = "kling-v2-1"
+    V3 = "kling-v3"
+
+
+class AspectRatio(enum.StrEnum):
+    """
+    Width to height.
+    """
+
+    R16_9 = "16:9"
+    R9_16 = "9:16"
+    SQUARE = "1:1"
+    R4_3 = "4:3"
+    R3_4 = "3:4"
+    R3_2 = "3:2"
+    R2_3 = "2:3"
+    R21_9 = "21:9"
+
+
+class ImageReference(enum.StrEnum):
+    """
+    What to take from the reference image; `FACE` wants exactly one face in it.
+    """
+
+    SUBJECT = "subject"
+    FACE = "face"
+
+
+class Resolution(enum.StrEnum):
+    """
+    How large the pictures are.
+    """
+
+    R1K = "1k"
+    R2K = "2k"
+
+
+class TaskStatus(enum.Enum):
+    """
+    Where a task is. `UNKNOWN` is any word this version has not learnt: kept in `TaskSnapshot.status_word`, never final.
+    """
+
+    SUBMITTED = "submitted"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeed"
+    FAILED = "failed"
+    UNKNOWN = "?"
+
+
+@runtime_checkable
+class _Readable(Protocol):
+    def read(self) -> bytes: ...
+
+
+@runtime_checkable
+class _PillowLike(Protocol):
+    size: tuple[int, int]
+
+    def save(self, fp: Any, format: str | None = None) -> None: ...  # noqa: A002 (Pillow's own word)
+
+
+ImageSource: TypeAlias = str | Path | bytes
+"""
+What an `ImageRequest` holds of a reference image: an http(s) URL, a `data:` URL or Base64 as text, a path, or bytes.
+"""
+
+
+def _take_in(image: Any) -> Any:
+    # A file object or a Pillow image can be read once and cannot be pickled: it becomes bytes here. What is no image
+    # at all is kept as it is, so that validation can name it together with all other broken rules.
+    match image:
+        case None | str() | bytes() | Path():
+            return image
+        case bytearray() | memoryview():
+            return bytes(image)
+        case _PillowLike():
+            buffer = io.BytesIO()
+            image.save(buffer, format="PNG")
+            return buffer.getvalue()
+        case _Readable():
+            return image.read()
+        case _:
+            return image
+
+
+def describe_image(image: object) -> str:
+    """
+    Say in a few words what *image* is, never showing its content.
+    """
+    match image:
+        case None:
+            return "None"
+        case bytes():
+            return f"<{len(image)} bytes>"
+        case Path():
+            return f"Path({str(image)!r})"
+        case str() if image[:8].lower().startswith(("http://", "https://")):
+            return repr(hide_query(image))
+        case str() if len(image) <= 40:  # no picture is that small, so it shows what was mistaken for one
+            return repr(image)
+        case str():
+            return f"<text of {len(image)} characters>"
+        case _:
+            return f"<{type(image).__name__}>"
+
+
+def _shown_prompt(prompt: object) -> str:
+    return repr(shorten(prompt)) if isinstance(prompt, str) else repr(prompt)
+
+
+def _shown_url(url: object) -> str:
+    return repr(hide_query(url)) if isinstance(url, str) else repr(url)
+
+
+@attrs.frozen
+class ImageRequest:
+    """
+    What to draw. Nothing is checked here: `submit` checks it against the dialect before anything is sent.
+
+    Attributes:
+        prompt: What the picture shows.
+        negative_prompt: What it should not show.
+        image:
+            A reference image: an http(s) URL (fetched by the service, not by us), a `data:` URL or Base64 as `str`, a
+            `Path` (read at submit, off the event loop), bytes, and at construction also a binary file object or a
+            Pillow image. jpg or png, at most 10 MiB, each side at least 300 pixels.
+        image_fidelity: How strongly the reference shapes the picture, 0 to 1; None leaves it to the service.
+        n: Pictures to make, 1 to 9. Each takes one slot and costs one picture.
+        aspect_ratio: For example "16:9"; None leaves it to the service.
+        callback_url: Where the service reports changes, sent as it is.
+        model_name: None is the dialect's default.
+        image_reference: "subject" or "face", only with `image`.
+        human_fidelity: How strongly the subject is kept, 0 to 1.
+        resolution: "1k" or "2k", where the service offers it.
+        external_task_id: An id of your own, unique on the account for ever; minted by `submit` where it is None.
+    """
+
+    prompt: str = attrs.field(repr=_shown_prompt)
+    negative_prompt: str | None = attrs.field(default=None, kw_only=True, repr=_shown_prompt)
+    image: ImageSource | None = attrs.field(default=None, kw_only=True, converter=_take_in, repr=describe_image)
+    image_fidelity: float | None = attrs.field(default=None, kw_only=True)
+    n: int = attrs.field(default=1, kw_only=True)
+    aspect_ratio: str | None = attrs.field(default=None, kw_only=True)
+    callback_url: str | None = attrs.field(default=None, kw_only=True, repr=_shown_url)
+    model_name: str | None = attrs.field(default=None, kw_only=True)
+    image_reference: str | None = attrs.field(default=None, kw_only=True)
+    human_fidelity: float | None = attrs.field(default=None, kw_only=True)
+    resolution: str | None = attrs.field(default=None, kw_only=True)
+    external_task_id: str | None = attrs.field(default=None, kw_only=True)
+
+
+@attrs.frozen
+class Image:
+    """
+    One picture of a task. URLs are signed and live for a while only (30 days at the vendor, less at some gateways).
+    """
+
+    index: int
+    url: str = attrs.field(repr=_shown_url)
+    watermark_url: str | None = attrs.field(default=None, repr=_shown_url)
+
+
+@attrs.frozen
+class TaskInfo:
+    """
+    What the service repeats of the request.
+    """
+
+    external_task_id: str | None = None
+
+
+@attrs.frozen
+class TaskOutput:
+    """
+    What a task has made so far: empty while it runs, and where it failed.
+    """
+
+    images: tuple[Image, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class TaskSnapshot:
+    """
+    One sighting of a task.
+
+    Attributes:
+        status_word: The service's own word for `task_status`.
+        task_status_msg: The reason, where the task failed; often empty.
+        created_at: Aware time (UTC), or None where the service does not say.
+        final_unit_deduction: Units taken, known once the task is final; None where the service does not say.
+        request_id: Of the answer this was read from, for the vendor's support.
+        raw: The task as it came, with the fields this version does not know.
+    """
+
+    task_id: str
+    task_status: TaskStatus
+    status_word: str = ""
+    task_status_msg: str = ""
+    task_result: TaskOutput = TaskOutput()
+    task_info: TaskInfo = TaskInfo()
+    created_at: dt.datetime | None = None
+    updated_at: dt.datetime | None = None
+    final_unit_deduction: Decimal | None = None
+    request_id: str | None = None
+    raw: Mapping[str, Any] = attrs.field(factory=dict, eq=False, hash=False, repr=False)
+
+
+@attrs.frozen
+class TaskResult:
+    """
+    The pictures of a task that succeeded, in their order; the service may have made fewer than `n`.
+    """
+
+    task_id: str
+    images: tuple[Image, ...]
+    snapshot: TaskSnapshot = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Done:
+    """
+    One request of many that ended well. `index` counts the requests from 0 in the order of the input.
+    """
+
+    index: int
+    key: str | None
+    request: ImageRequest
+    result: TaskResult
+    paths: tuple[Path, ...] = ()
+    value: Any = None
+
+
+@attrs.frozen
+class Failed:
+    """
+    One request of many that did not; `request` is what was asked, as far as it could be read.
+    """
+
+    index: int
+    key: str | None
+    request: ImageRequest | None
+    error: KlingError
