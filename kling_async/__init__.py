@@ -1,9 +1,57 @@
 """
 The asyncio client for Kling image generation.
+
+A *client* lives as long as your program, a *handle* as long as one task.
 """
 
 import logging
 
-__version__ = "0.1.0"
+__version__ = "0.1.0"  # first: the rooms below read it
+
+from kling_async.client import KlingClient
+from kling_async.policy import PollPolicy, RetryPolicy
+from kling_async.slots import Slots
+from kling_async.task import TaskHandle
+from kling_async.transport import HttpOptions
+from kling_async.wire.auth import AccessKey
+from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
+from kling_async.wire.models import (
+    AspectRatio,
+    Done,
+    Failed,
+    Image,
+    ImageReference,
+    ImageRequest,
+    Model,
+    Resolution,
+    TaskResult,
+    TaskSnapshot,
+    TaskStatus,
+)
+
+__all__ = [
+    "GATEWAY",
+    "OFFICIAL",
+    "AccessKey",
+    "AspectRatio",
+    "Dialect",
+    "Done",
+    "Failed",
+    "HttpOptions",
+    "Image",
+    "ImageReference",
+    "ImageRequest",
+    "KlingClient",
+    "Model",
+    "PollPolicy",
+    "Resolution",
+    "RetryPolicy",
+    "Slots",
+    "TaskHandle",
+    "TaskResult",
+    "TaskSnapshot",
+    "TaskStatus",
+    "__version__",
+]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

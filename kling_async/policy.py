@@ -111,9 +111,12 @@ class RetryPolicy:
 
     def delays(self) -> Generator[float, KlingError | None, None]:
         """
-        Yield the seconds before each further attempt; sent the error of the last one, it honours its `Retry-After`.
+        Yield the seconds before each further attempt, for the error that is sent in, honouring its `Retry-After`.
+
+        The first step only starts it, as with every generator that is sent to (and as `backoff` expects).
         """
-        delay, error = self.first_delay, None
+        delay = self.first_delay
+        error = yield 0.0
         while True:
             hint = getattr(error, "retry_after", None) or 0.0
             error = yield max(hint, delay * random.uniform(0.5, 1.0))  # noqa: S311 (scatter, no secret)
@@ -138,6 +141,7 @@ class PollPolicy:
         answer_timeout: Seconds that one look may take; a service that stalls longer is asked again.
         not_found_grace: Seconds for which "no such task" is taken for a service that has not caught up.
         pictures_grace: Seconds for which a task that succeeded may lack its pictures.
+        max_rest: Seconds for which all looking pauses at most, where the service asks for a rest (`Retry-After`).
     """
 
     first_delay: float = attrs.field(default=1.0, validator=_seconds())
@@ -147,6 +151,7 @@ class PollPolicy:
     answer_timeout: float = attrs.field(default=10.0, validator=_seconds())
     not_found_grace: float = attrs.field(default=30.0, validator=_seconds())
     pictures_grace: float = attrs.field(default=30.0, validator=_seconds())
+    max_rest: float = attrs.field(default=120.0, validator=_seconds())
 
     @growth.validator
     def _check_growth(self, _: object, growth: float) -> None:

@@ -1,0 +1,539 @@
+"""
+The client: prompts in, pictures out; one account at one host, for as long as your program lives.
+"""
+
+import asyncio
+import enum
+import ipaddress
+import logging
+import os
+import uuid
+import warnings
+import weakref
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+import attrs
+
+from kling_async.downloads import Downloads
+from kling_async.errors import (
+    BrokenRule,
+    ClientClosed,
+    InvalidRequest,
+    KlingError,
+    NotAuthenticated,
+    SubmissionUncertain,
+)
+from kling_async.fanout import fan_out
+from kling_async.policy import PollPolicy, RetryPolicy
+from kling_async.references import Reference, read_reference
+from kling_async.slots import USUAL, Hold, Slots
+from kling_async.task import TaskHandle
+from kling_async.transport import HttpOptions, Submission, Transport
+from kling_async.watcher import Watcher
+from kling_async.wire.auth import AccessKey, ApiKey, Credentials
+from kling_async.wire.codec import dumps, write_request
+from kling_async.wire.dialects import Dialect, broken_rules, dialect_of
+from kling_async.wire.endpoints import IMAGE_GENERATION
+from kling_async.wire.models import Done, Failed, Image, ImageRequest, TaskResult, TaskSnapshot
+from kling_async.wire.redaction import hide_query
+from kling_async.wire.verdict import read_page, read_sighting
+
+__all__ = ["KlingClient"]
+
+GATEWAY_URL: Final = "https://api.gpt.ge/kling"
+VENDOR_URL: Final = "https://api-singapore.klingai.com"
+
+UNCERTAIN_FOR: Final = 120.0
+"""
+Seconds for which a submit of unknown fate holds its slots: a task of it may be running.
+"""
+
+FAREWELL: Final = 10.0
+"""
+Seconds that closing waits for submits whose task nobody would know of otherwise.
+"""
+
+_log = logging.getLogger(__name__)
+
+
+class _State(enum.Enum):
+    NEW = "new"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class KlingClient:
+    """
+    Makes pictures of prompts through one account.
+
+    Use it as an async context manager, or just use it (it opens itself) and `await client.aclose()` at the end. It
+    belongs to the event loop in which it is first used.
+
+    Args:
+        api_key:
+            A Bearer key, or an `AccessKey`. None reads `KLING_API_KEY`, else `KLING_ACCESS_KEY` and `KLING_SECRET_KEY`.
+        base_url:
+            None reads `KLING_BASE_URL`; else it is the gateway for a Bearer key and the vendor for an `AccessKey`.
+            "/v1/images/generations" follows it. Plain http is taken on loopback only.
+        dialect: Limits and abilities of the service. None is OFFICIAL for the vendor's hosts and GATEWAY for others.
+        session: An `aiohttp.ClientSession` to use and never to close; None makes one.
+        slots: Slots per model, or a `Slots` shared with other clients of the account; None is the usual nine.
+        http: How connections are made.
+        retry: How patiently requests are sent again.
+        polling: How often tasks are looked at.
+
+    Raises:
+        NotAuthenticated: There is no key.
+        InvalidRequest: `base_url` is no absolute http(s) URL, or would send the key over plain http.
+    """
+
+    def __init__(
+        self,
+        api_key: str | AccessKey | None = None,
+        *,
+        base_url: str | None = None,
+        dialect: Dialect | None = None,
+        session: aiohttp.ClientSession | None = None,
+        slots: int | Slots | None = None,
+        http: HttpOptions = HttpOptions(),  # noqa: B008 (frozen)
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008
+        polling: PollPolicy = PollPolicy(),  # noqa: B008
+    ) -> None:
+        self._state = _State.NEW  # first: __del__ asks for it even where the following fails
+        credentials = _find_credentials(api_key)
+        self.base_url: Final = _check_base_url(base_url or os.environ.get("KLING_BASE_URL") or _usual_url(credentials))
+        self.dialect: Final = dialect or dialect_of(self.base_url)
+        self.slots: Final = slots if isinstance(slots, Slots) else Slots(slots)
+        keepalive = 2 * polling.max_delay + 5  # longer than the longest pause between two looks
+        self._transport = Transport(self.base_url, http, retry, keepalive, credentials, session)
+        self._watcher = Watcher(polling, self._look)
+        self._downloads = Downloads(http, allow_private=_is_private(self.base_url))
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._posts: dict[asyncio.Task[TaskHandle], Submission] = {}
+        self._known: weakref.WeakValueDictionary[str, TaskHandle] = weakref.WeakValueDictionary()
+        self._submitted: dict[str, TaskHandle] = {}  # keeps alive what nobody else may hold, until it is final
+        self._uncertain: set[Hold] = set()
+
+    def __repr__(self) -> str:
+        host = urlsplit(self.base_url).netloc
+        counts = f"{len(self._posts)} submitting, {len(self.unfinished)} unfinished"
+        return f"<KlingClient {host} ({self.dialect.name}), {self._state.value}, {counts}>"
+
+    async def __aenter__(self) -> Self:
+        self._open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        if self._state is _State.OPEN:
+            warnings.warn(
+                f"{self!r} was dropped while open; close it with `aclose()`", ResourceWarning, stacklevel=2, source=self
+            )
+
+    async def aclose(self) -> None:
+        """
+        Close the client. Safe to call twice.
+
+        Submits whose task nobody would know of otherwise get up to 10 s to learn its id. Whoever waits gets
+        `ClientClosed` with the task ids. Tasks go on at the service; `unfinished` still tells which.
+        """
+        if self._state is _State.CLOSED:
+            return
+        self._state = _State.CLOSED
+        try:
+            self.slots.dismiss(self, _closed)
+            await self._finish_posts()
+        finally:
+            await self._watcher.aclose()
+            for handle in self._submitted.values():
+                handle.release()
+            for hold in self._uncertain:
+                hold.release()
+            await self._downloads.aclose()
+            await self._transport.aclose()
+
+    @property
+    def unfinished(self) -> tuple[TaskHandle, ...]:
+        """
+        The handles of tasks that are not known to have ended, also of those whose wait or submit was cancelled.
+        """
+        return tuple(handle for handle in self._known.values() if not handle.done)
+
+    async def submit(self, request: ImageRequest | str, /, **fields: Any) -> TaskHandle:
+        """
+        Have the service accept a task, and return a handle on it; waits for free slots first, for as long as it takes.
+
+        Cancelling this before anything was sent sends nothing. Once the request is on its way it is finished all the
+        same: its task then shows in `unfinished`, and its id in the log as a warning.
+
+        Args:
+            request: A prompt, or a whole request.
+            fields: Fields of `ImageRequest` that override the request's.
+
+        Raises:
+            InvalidRequest: It breaks rules of the dialect, all of which are listed; or the service said so.
+            SubmissionUncertain: A task may have been made, and there is no way to find out.
+            RateLimited: Refusals have lasted 300 s while nothing of this client was under way.
+            NotSent: No connection could be made for 120 s.
+            KlingError: The service refused: key, right, money, content. Nothing was made.
+        """
+        self._open()
+        asked = _make_request(request, fields)
+        reference = await self._check(asked)
+        model = asked.model_name or self.dialect.default_model
+        n = IMAGE_GENERATION.slots(asked)
+        self.slots.check(n)
+        if not self.slots.has_room(model, n):
+            reference = None  # it is read again later: thousands may queue here, each with megabytes of Base64
+        hold = await self.slots.take(model, n, owner=self)
+        try:
+            if reference is None:
+                reference = await self._check(asked)
+            sent = self._complete(asked)
+            submission = Submission(
+                path=IMAGE_GENERATION.path,
+                body=dumps(write_request(attrs.evolve(sent, image=reference.text if reference else None))),
+                external_id=sent.external_task_id,
+                is_busy=hold.has_company,
+            )
+            self._open()
+        except BaseException:
+            hold.release()
+            raise
+        return await self._shield(submission, sent, hold)
+
+    async def generate(
+        self, request: ImageRequest | str, /, *, timeout: float | None = 600.0, **fields: Any
+    ) -> TaskResult:
+        """
+        Make pictures: submit, then wait.
+
+        Cancelling this never loses a paid task: it shows in `unfinished`, and its id in the log as a warning.
+
+        Args:
+            request: A prompt, or a whole request.
+            timeout: Seconds from acceptance; queueing for slots is not counted. None waits for ever.
+            fields: Fields of `ImageRequest` that override the request's.
+
+        Raises:
+            KlingError: What `submit` and `TaskHandle.wait` raise.
+        """
+        handle = await self.submit(request, **fields)
+        try:
+            return await handle.wait(timeout)
+        except asyncio.CancelledError:
+            _log.warning("waiting was cancelled; task %s goes on", handle.task_id)
+            raise
+
+    def stream(
+        self,
+        requests: Iterable[ImageRequest | str] | AsyncIterable[ImageRequest | str],
+        *,
+        concurrency: int | None = None,
+    ) -> AsyncIterator[Done | Failed]:
+        """
+        Generate for each of *requests* and yield the outcomes as they come; one failure never stops the others.
+
+        *requests* is read lazily, ahead by at most *concurrency* (None is twice the slots). A request that is invalid
+        yields `Failed`; an exception of the input itself is raised after all accepted tasks were yielded. Leaving the
+        loop early cancels the waiting, as cancelling `generate` does; close the iterator with `contextlib.aclosing`.
+        """
+        width = concurrency if concurrency is not None else 2 * (self.slots.limit or USUAL)
+        return fan_out(requests, self._outcome, width)
+
+    def handle(self, task_id: str) -> TaskHandle:
+        """
+        Pick up a task of an earlier run, or the handle that this client has on it already. Nothing is asked until
+        somebody waits; it takes no slots.
+        """
+        if not task_id or task_id in {".", ".."}:
+            broken = BrokenRule("task_id", repr(task_id), "is no task's id")
+            raise InvalidRequest(str(broken), broken=(broken,))
+        handle = self._known.get(task_id)
+        if handle is None:
+            handle = self._known[task_id] = TaskHandle(task_id, None, self._watch)
+        return handle
+
+    async def get(self, task_id: str) -> TaskSnapshot:
+        """
+        Ask the service how a task is now.
+
+        Raises:
+            TaskNotFound: This account knows no such task.
+            KlingError: Passing failures are repeated for `retry.give_up_after` seconds; then the last is raised.
+        """
+        handle = self.handle(task_id)
+        self._open()
+        seen = await self._transport.read(IMAGE_GENERATION.one(task_id), lambda answer: read_sighting(answer, task_id))
+        handle.see(seen)
+        return seen
+
+    async def tasks(self, *, page_size: int = 100) -> AsyncIterator[TaskSnapshot]:
+        """
+        Yield the account's image tasks in the service's order, which the vendor does not promise.
+
+        A task that a growing list shows twice is yielded once.
+
+        Args:
+            page_size: Tasks asked for at a time, 1 to 500.
+
+        Raises:
+            InvalidRequest: The dialect does not list tasks.
+        """
+        if not 1 <= page_size <= 500:
+            broken = BrokenRule("page_size", repr(page_size), "must be a whole number from 1 to 500")
+            raise InvalidRequest(str(broken), broken=(broken,))
+        if not self.dialect.lists:
+            raise InvalidRequest(f"{self.dialect.name} services do not list tasks; keep the task ids yourself")
+        self._open()
+        seen: set[str] = set()
+        for number in range(1, 1001):  # the vendor's last page
+            page = await self._transport.read(IMAGE_GENERATION.page(number, page_size), read_page)
+            for snapshot in page:
+                if snapshot.task_id not in seen:
+                    seen.add(snapshot.task_id)
+                    yield snapshot
+            if len(page) < page_size:
+                return
+
+    async def save(
+        self, result: TaskResult, directory: str | Path, *, name: str = "{task_id}-{index}{ext}"
+    ) -> list[Path]:
+        """
+        Save the pictures of *result* and return their paths, in the pictures' order.
+
+        A file appears under its name only when it is whole and on the disk; one that is there already is replaced.
+        Cancelling leaves no half file. URLs that have run out are renewed by reading the task again.
+
+        Args:
+            result: What `generate` returned.
+            directory: Made where it is missing.
+            name: Template of the names, with `{task_id}`, `{index}` and `{ext}`, the last by the picture's content.
+
+        Raises:
+            ValueError: The template leaves the directory, gives equal names, or has other fields.
+            DownloadFailed: A picture could not be fetched; the others were, and their paths are in it.
+        """
+        self._open()
+        return await self._downloads.save_all(result, directory, name=name, refresh=lambda: self._renew(result))
+
+    async def read(self, image: Image) -> bytes:
+        """
+        Fetch one picture into memory.
+
+        Raises:
+            DownloadFailed: It could not be fetched; its URL may have run out, so read the task again.
+        """
+        self._open()
+        return await self._downloads.read(image)
+
+    def _open(self) -> None:
+        if self._state is _State.CLOSED:
+            raise _closed()
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop, self._state = loop, _State.OPEN
+        elif self._loop is not loop:
+            raise RuntimeError("this client belongs to another event loop; make one for each `asyncio.run`")
+
+    async def _check(self, request: ImageRequest) -> Reference | None:
+        reference: Reference | None = None
+        broken: tuple[BrokenRule, ...] = ()
+        if request.image is not None:
+            try:
+                reference = await read_reference(request.image, max_bytes=self.dialect.image_max_bytes)
+            except InvalidRequest as error:
+                broken = error.broken
+        broken = (*broken_rules(self.dialect, request, reference.facts if reference else None), *broken)
+        if broken:
+            raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
+        return reference
+
+    def _complete(self, request: ImageRequest) -> ImageRequest:
+        # An id of ours is minted here, once per submit and outside any loop of retries.
+        if self.dialect.external_ids and request.external_task_id is None:
+            request = attrs.evolve(request, external_task_id=str(uuid.uuid4()))
+        if self.dialect.names_default_model and request.model_name is None:
+            request = attrs.evolve(request, model_name=self.dialect.default_model)
+        return request
+
+    async def _shield(self, submission: Submission, request: ImageRequest, hold: Hold) -> TaskHandle:
+        post = asyncio.get_running_loop().create_task(
+            self._deliver(submission, request, hold), name="kling_async submit"
+        )
+        self._posts[post] = submission
+        post.add_done_callback(lambda post: self._posts.pop(post))
+        try:
+            await asyncio.wait({post})
+        except asyncio.CancelledError:
+            post.add_done_callback(_tell_abandoned)
+            raise
+        return post.result()
+
+    async def _deliver(self, submission: Submission, request: ImageRequest, hold: Hold) -> TaskHandle:
+        try:
+            accepted = await self._transport.submit(submission, lambda: self._look_up(submission))
+        except asyncio.CancelledError:  # by `aclose`, when its patience was over
+            hold.release()
+            if submission.is_exposed:
+                what = "the client was closed before the service told whether it accepted the task"
+                raise SubmissionUncertain(what, request=request) from None
+            raise _closed() from None
+        except SubmissionUncertain as error:
+            self._hold_for_a_while(hold)
+            error.request = request
+            raise
+        except BaseException:
+            hold.release()
+            raise
+        handle = self.handle(accepted.task_id)
+        self._submitted[handle.task_id] = handle
+        handle.accept(request, hold, on_final=lambda: self._submitted.pop(handle.task_id, None))
+        handle.see(accepted)
+        if self._state is not _State.CLOSED:
+            self._watcher.watch(handle)
+        return handle
+
+    def _hold_for_a_while(self, hold: Hold) -> None:
+        def let_go() -> None:
+            self._uncertain.discard(hold)
+            hold.release()
+
+        self._uncertain.add(hold)
+        asyncio.get_running_loop().call_later(UNCERTAIN_FOR, let_go)
+
+    async def _finish_posts(self) -> None:
+        self._transport.retire()
+        await asyncio.sleep(0)  # so that each has begun, and meets its cancelling inside
+        for post, submission in self._posts.items():
+            if not submission.is_exposed:
+                post.cancel()
+        posts = set(self._posts)
+        if posts:
+            _, late = await asyncio.wait(posts, timeout=FAREWELL)
+            for post in late:
+                post.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _watch(self, handle: TaskHandle) -> None:
+        if self._state is not _State.CLOSED:
+            self._open()
+        self._watcher.watch(handle)
+
+    async def _look(self, task_id: str) -> TaskSnapshot:
+        answer = await self._transport.send(
+            "GET", IMAGE_GENERATION.one(task_id), limit=self._watcher.policy.answer_timeout
+        )
+        return read_sighting(answer, task_id)
+
+    async def _look_up(self, submission: Submission) -> TaskSnapshot:
+        return read_sighting(await self._transport.send("GET", IMAGE_GENERATION.one(submission.external_id or "")))
+
+    async def _renew(self, result: TaskResult) -> TaskResult:
+        seen = await self.get(result.task_id)
+        return TaskResult(result.task_id, seen.task_result.images, seen)
+
+    async def _outcome(self, index: int, item: ImageRequest | str) -> Done | Failed:
+        request = None
+        try:
+            request = _make_request(item, {})
+            return Done(index, None, request, await self.generate(request))
+        except KlingError as error:
+            return Failed(index, None, request, error)
+
+
+def _make_request(request: object, fields: dict[str, Any]) -> ImageRequest:
+    unknown = fields.keys() - attrs.fields_dict(ImageRequest).keys()
+    if unknown:
+        broken = tuple(BrokenRule(field, "…", "is no field of an ImageRequest") for field in sorted(unknown))
+        raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
+    match request:
+        case str():
+            return ImageRequest(**{"prompt": request, **fields})
+        case ImageRequest():
+            return attrs.evolve(request, **fields)
+        case _:
+            broken = (BrokenRule("request", f"<{type(request).__name__}>", "must be a prompt or an ImageRequest"),)
+            raise InvalidRequest(str(broken[0]), broken=broken)
+
+
+def _find_credentials(api_key: str | AccessKey | None) -> Credentials:
+    if isinstance(api_key, AccessKey):
+        return api_key
+    key = (api_key if api_key is not None else os.environ.get("KLING_API_KEY", "")).strip()
+    if not key and api_key is None:
+        pair = (os.environ.get("KLING_ACCESS_KEY", "").strip(), os.environ.get("KLING_SECRET_KEY", "").strip())
+        if all(pair):
+            return AccessKey(*pair)
+    if not key:
+        what = "there is no key: pass api_key, or set KLING_API_KEY, or both KLING_ACCESS_KEY and KLING_SECRET_KEY"
+        raise NotAuthenticated(what)
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise NotAuthenticated("the key has characters that no key has (a space, a line break?); copy it again")
+    return ApiKey(key)
+
+
+def _usual_url(credentials: Credentials) -> str:
+    # A vendor's signature never goes to a relay by default.
+    return VENDOR_URL if isinstance(credentials, AccessKey) else GATEWAY_URL
+
+
+def _check_base_url(url: str) -> str:
+    rule = None
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    if parts.scheme not in {"http", "https"} or not host:
+        rule = "must be an absolute http(s) URL"
+    elif parts.query or parts.fragment or "@" in parts.netloc:
+        rule = "must have no user, query or fragment"
+    elif parts.scheme == "http" and not _is_loopback(host):
+        rule = "must be https, since the key would travel in the open; plain http is for loopback only"
+    if rule is not None:
+        broken = BrokenRule("base_url", repr(hide_query(url)), rule)
+        raise InvalidRequest(str(broken), broken=(broken,))
+    return url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_private(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    if _is_loopback(host):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return False
+
+
+def _closed() -> ClientClosed:
+    return ClientClosed("the client is closed; make a new one")
+
+
+def _tell_abandoned(post: "asyncio.Task[TaskHandle]") -> None:
+    if (error := post.exception()) is None:
+        _log.warning("a submit was cancelled, but its task %s was accepted and goes on", post.result().task_id)
+    elif isinstance(error, SubmissionUncertain):
+        external_id = error.request.external_task_id if error.request else None
+        _log.warning("a submit was cancelled, and its fate is unknown (external_task_id %s): %s", external_id, error)
+    else:
+        _log.debug("a submit was cancelled, and ended with %r", error)

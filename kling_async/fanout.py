@@ -1,0 +1,71 @@
+"""
+Many requests from one input: read lazily, worked on side by side, the outcomes in the order in which they come.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from typing import TypeVar
+
+__all__ = ["fan_out"]
+
+I = TypeVar("I")  # noqa: E741 (the input's items)
+O = TypeVar("O")  # noqa: E741 (the outcomes)
+
+
+async def fan_out(
+    items: Iterable[I] | AsyncIterable[I], work: Callable[[int, I], Awaitable[O]], width: int
+) -> AsyncIterator[O]:
+    """
+    Yield `work(index, item)` for each of *items* as they are done, at most *width* under way at once.
+
+    An exception of *items* ends the reading and is raised after the work under way was yielded. An exception of *work*
+    itself is raised at once and cancels the rest, as does closing this iterator.
+    """
+    if width < 1:
+        raise ValueError(f"concurrency={width!r}: must be at least 1")
+    source = _numbered(items)
+    feeding: asyncio.Task[tuple[int, I] | None] | None = None
+    working: set[asyncio.Task[O]] = set()
+    failure: BaseException | None = None
+    is_read = False
+    try:
+        while True:
+            if feeding is None and not is_read and len(working) < width:
+                feeding = asyncio.ensure_future(_next(source))
+            if feeding is None and not working:
+                break
+            pending = working if feeding is None else {*working, feeding}
+            await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            if feeding is not None and feeding.done():
+                if (failure := feeding.exception()) is None and (item := feeding.result()) is not None:
+                    working.add(asyncio.ensure_future(work(*item)))
+                else:
+                    is_read = True
+                feeding = None
+            for done in [aio_task for aio_task in working if aio_task.done()]:
+                working.discard(done)
+                yield done.result()
+    finally:
+        left = {*working, feeding} if feeding is not None else working
+        for aio_task in left:
+            aio_task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await source.aclose()
+    if failure is not None:
+        raise failure
+
+
+async def _next(source: AsyncIterator[tuple[int, I]]) -> tuple[int, I] | None:
+    return await anext(source, None)
+
+
+async def _numbered(items: Iterable[I] | AsyncIterable[I]) -> AsyncGenerator[tuple[int, I], None]:
+    index = 0
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield index, item
+            index += 1
+    else:
+        for item in items:
+            yield index, item
+            index += 1

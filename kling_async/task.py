@@ -1,0 +1,197 @@
+"""
+A handle on one task: what was last seen of it, and those who wait for its end.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import Any
+
+import attrs
+
+from kling_async.errors import KlingError, TaskFailed, WaitTimeout
+from kling_async.slots import Hold
+from kling_async.wire.lifecycle import is_final, is_settled, newer
+from kling_async.wire.models import ImageRequest, TaskResult, TaskSnapshot, TaskStatus
+
+__all__ = ["TaskHandle"]
+
+
+@attrs.define(eq=False, repr=False)
+class TaskHandle:
+    """
+    One task of the service. Made by `client.submit` and `client.handle`; lives as long as you keep it, and in
+    `client.unfinished` until the task is final.
+
+    Any number of callers may wait at once. Cancelling a wait stops only that waiting: the task goes on at the service.
+
+    Attributes:
+        request: What was sent, None for a task that was picked up by its id.
+    """
+
+    task_id: str
+    request: ImageRequest | None
+    _watch: Callable[["TaskHandle"], None]
+    _snapshot: TaskSnapshot | None = attrs.field(default=None, init=False)
+    _hold: Hold | None = attrs.field(default=None, init=False)
+    _on_final: Callable[[], object] | None = attrs.field(default=None, init=False)
+    _waiters: set["asyncio.Future[TaskSnapshot]"] = attrs.field(factory=set, init=False)
+    _listeners: list["asyncio.Queue[TaskSnapshot | KlingError]"] = attrs.field(factory=list, init=False)
+
+    def __repr__(self) -> str:
+        word = self._snapshot.status_word if self._snapshot else "not seen yet"
+        return f"<TaskHandle {self.task_id!r}: {word}>"
+
+    @property
+    def snapshot(self) -> TaskSnapshot | None:
+        """
+        The last sighting; None until a task that was picked up has first been seen.
+        """
+        return self._snapshot
+
+    @property
+    def status(self) -> TaskStatus:
+        """
+        The last known status; `UNKNOWN` until a task that was picked up has first been seen.
+        """
+        return self._snapshot.task_status if self._snapshot else TaskStatus.UNKNOWN
+
+    @property
+    def done(self) -> bool:
+        """
+        Whether the task has ended, well or badly.
+        """
+        return is_final(self.status)
+
+    def __await__(self) -> Generator[Any, None, TaskResult]:
+        return self.wait().__await__()
+
+    async def wait(self, timeout: float | None = 600.0) -> TaskResult:
+        """
+        Wait until the task is final and return its pictures.
+
+        Cancelling this stops only the waiting.
+
+        Args:
+            timeout: Seconds from now; None waits for ever. The default is ten times the slowest picture we heard of.
+
+        Raises:
+            TaskFailed: The service gave up on the task; its reason is the message.
+            WaitTimeout: Not final in time. The task may still finish, and this handle stays good.
+            TaskNotFound: The service has said for a while that there is no such task.
+            NotAuthenticated: The key is not accepted any more.
+            UnexpectedAnswer: The task succeeded, and its pictures were not told for 30 s.
+            ClientClosed: The client was closed meanwhile.
+        """
+        snapshot = self._snapshot
+        if snapshot is None or not is_settled(snapshot):
+            snapshot = await self._settled(timeout)
+        if snapshot.task_status is TaskStatus.SUCCEEDED:
+            return TaskResult(self.task_id, snapshot.task_result.images, snapshot)
+        reason = snapshot.task_status_msg or "the service gave no reason"
+        raise TaskFailed(f"the task failed: {reason}", self.task_id, snapshot.request_id, snapshot=snapshot)
+
+    async def updates(self) -> AsyncIterator[TaskSnapshot]:
+        """
+        Yield the last sighting, then each change of status, message or pictures, until the task is final.
+
+        A failed task is yielded like any other, not raised. Leaving the loop early stops only the watching.
+
+        Raises:
+            KlingError: As `wait`, but for TaskFailed and WaitTimeout.
+        """
+        news: asyncio.Queue[TaskSnapshot | KlingError] = asyncio.Queue()
+        if self._snapshot is not None:
+            news.put_nowait(self._snapshot)
+        self._listeners.append(news)
+        try:
+            if self._snapshot is None or not is_settled(self._snapshot):
+                self._watch(self)
+            while True:
+                item = await news.get()
+                if isinstance(item, KlingError):
+                    raise item
+                yield item
+                if is_settled(item):
+                    return
+        finally:
+            self._listeners.remove(news)
+
+    async def _settled(self, timeout: float | None) -> TaskSnapshot:
+        waiter: asyncio.Future[TaskSnapshot] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            self._watch(self)
+            async with asyncio.timeout(timeout) as deadline:
+                return await waiter
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            seen = self._snapshot
+            word = f"last seen as {seen.status_word!r}" if seen else "never seen"
+            what = f"the task was not final after {timeout:g} s, {word}; it goes on, so wait for it again"
+            raise WaitTimeout(what, self.task_id, seen.request_id if seen else None, snapshot=seen) from None
+        finally:
+            self._waiters.discard(waiter)
+            if waiter.done() and not waiter.cancelled():
+                waiter.exception()  # it may have come in the moment of a cancelling: then nobody else looks at it
+
+    # The following is for the watcher and the client.
+
+    @property
+    def is_wanted(self) -> bool:
+        """
+        Whether somebody waits, or slots are held until the task's end is seen.
+        """
+        return bool(self._waiters or self._listeners) or (self._hold is not None and not self._hold.is_released)
+
+    def accept(self, request: ImageRequest, hold: Hold, *, on_final: Callable[[], object]) -> None:
+        """
+        Take over the slots of a submit that became this task; they are given back at its end.
+        """
+        self.request = request
+        self._hold = hold
+        self._on_final = on_final
+
+    def see(self, seen: TaskSnapshot) -> None:
+        """
+        Take in a sighting, from wherever it came; a late or repeated one changes nothing.
+        """
+        held = self._snapshot
+        self._snapshot = later = newer(held, seen)
+        if later is held:
+            return
+        if is_final(later.task_status):
+            self.release()
+            if self._on_final is not None:
+                self._on_final()
+        if held is None or _face(held) != _face(later):
+            for news in self._listeners:
+                news.put_nowait(later)
+        if is_settled(later):
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(later)
+
+    def fail(self, error: KlingError) -> None:
+        """
+        End every wait that is under way with *error*; the handle stays good.
+        """
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(attrs.evolve(error))  # one each: a traceback belongs to one raising
+        for news in self._listeners:
+            news.put_nowait(attrs.evolve(error))
+
+    def release(self) -> bool:
+        """
+        Give the task's slots back, and tell whether it still held some.
+        """
+        hold, self._hold = self._hold, None
+        if hold is None or hold.is_released:
+            return False
+        hold.release()
+        return True
+
+
+def _face(snapshot: TaskSnapshot) -> tuple[object, ...]:
+    return snapshot.status_word, snapshot.task_status_msg, snapshot.task_result
