@@ -371,7 +371,7 @@ class KlingClient:
             self._deliver(submission, request, hold), name="kling_async submit"
         )
         self._posts[post] = submission
-        post.add_done_callback(lambda post: self._posts.pop(post))
+        post.add_done_callback(self._posts.pop)
         try:
             await asyncio.wait({post})
         except asyncio.CancelledError:
@@ -395,6 +395,7 @@ class KlingClient:
         except BaseException:
             hold.release()
             raise
+        _log.info("task %s was accepted", accepted.task_id)  # whatever happens later, what is paid for can be found
         handle = self.handle(accepted.task_id)
         self._submitted[handle.task_id] = handle
         handle.accept(request, hold, on_final=lambda: self._submitted.pop(handle.task_id, None))

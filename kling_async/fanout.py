@@ -29,11 +29,9 @@ async def fan_out(
     failure: BaseException | None = None
     is_read = False
     try:
-        while True:
+        while working or not is_read:
             if feeding is None and not is_read and len(working) < width:
                 feeding = asyncio.ensure_future(_next(source))
-            if feeding is None and not working:
-                break
             pending = working if feeding is None else {*working, feeding}
             await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             if feeding is not None and feeding.done():

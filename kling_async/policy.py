@@ -6,7 +6,7 @@ import enum
 import math
 import random
 from collections.abc import Generator, Iterator
-from typing import Any
+from http import HTTPStatus
 
 import attrs
 
@@ -56,6 +56,8 @@ def may_exist(error: KlingError) -> bool:
     and a good answer that cannot be read (2xx, or one cut off before its status) say nothing.
     """
     match error:
+        case ServiceFailure(http_status=HTTPStatus.NOT_IMPLEMENTED):
+            return False
         case Unreachable() | ServiceFailure():
             return True
         case UnexpectedAnswer(http_status=status):
@@ -69,6 +71,8 @@ def may_repeat(error: KlingError) -> bool:
     Tell whether a read that ended in *error* may go well the next time.
     """
     match error:
+        case ServiceFailure(http_status=HTTPStatus.NOT_IMPLEMENTED):  # this way of asking is not offered
+            return False
         case NotSent() | Unreachable() | RateLimited() | ServiceFailure():
             return True
         case UnexpectedAnswer(http_status=status):  # a proxy's page or a torn body, rather than a wrong path
@@ -77,13 +81,14 @@ def may_repeat(error: KlingError) -> bool:
             return False
 
 
-def _seconds(*, above: float = 0.0) -> Any:
-    # Attrs field: a finite number of seconds above a limit. NaN would make a busy loop of the watcher.
-    def check(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not above < value < math.inf:
-            raise ValueError(f"{attribute.name}={value!r}: must be a finite number of seconds above {above:g}")
+def _check_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
+    # NaN or 0 would make a busy loop of the watcher.
+    if not _is_number(value) or not 0 < value < math.inf:
+        raise ValueError(f"{attribute.name}={value!r}: must be a finite number of seconds above 0")
 
-    return check
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @attrs.frozen(kw_only=True)
@@ -103,11 +108,11 @@ class RetryPolicy:
             Seconds of `Retry-After` that are slept; above it the error goes to the caller, with the number.
     """
 
-    first_delay: float = attrs.field(default=1.0, validator=_seconds())
-    max_delay: float = attrs.field(default=30.0, validator=_seconds())
-    give_up_after: float = attrs.field(default=120.0, validator=_seconds())
-    refused_for: float = attrs.field(default=300.0, validator=_seconds())
-    max_retry_after: float = attrs.field(default=120.0, validator=_seconds())
+    first_delay: float = attrs.field(default=1.0, validator=_check_seconds)
+    max_delay: float = attrs.field(default=30.0, validator=_check_seconds)
+    give_up_after: float = attrs.field(default=120.0, validator=_check_seconds)
+    refused_for: float = attrs.field(default=300.0, validator=_check_seconds)
+    max_retry_after: float = attrs.field(default=120.0, validator=_check_seconds)
 
     def delays(self) -> Generator[float, KlingError | None, None]:
         """
@@ -144,18 +149,18 @@ class PollPolicy:
         max_rest: Seconds for which all looking pauses at most, where the service asks for a rest (`Retry-After`).
     """
 
-    first_delay: float = attrs.field(default=1.0, validator=_seconds())
+    first_delay: float = attrs.field(default=1.0, validator=_check_seconds)
     growth: float = attrs.field(default=1.2)
-    max_delay: float = attrs.field(default=10.0, validator=_seconds())
+    max_delay: float = attrs.field(default=10.0, validator=_check_seconds)
     width: int = attrs.field(default=8)
-    answer_timeout: float = attrs.field(default=10.0, validator=_seconds())
-    not_found_grace: float = attrs.field(default=30.0, validator=_seconds())
-    pictures_grace: float = attrs.field(default=30.0, validator=_seconds())
-    max_rest: float = attrs.field(default=120.0, validator=_seconds())
+    answer_timeout: float = attrs.field(default=10.0, validator=_check_seconds)
+    not_found_grace: float = attrs.field(default=30.0, validator=_check_seconds)
+    pictures_grace: float = attrs.field(default=30.0, validator=_check_seconds)
+    max_rest: float = attrs.field(default=120.0, validator=_check_seconds)
 
     @growth.validator
     def _check_growth(self, _: object, growth: float) -> None:
-        if not 1 <= growth < math.inf:
+        if not _is_number(growth) or not 1 <= growth < math.inf:
             raise ValueError(f"growth={growth!r}: must be a finite number of at least 1")
 
     @width.validator

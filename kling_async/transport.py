@@ -4,10 +4,10 @@ Requests to the service: one session, our own bound on requests at a time, and `
 
 import asyncio
 import logging
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Generator
 from http import HTTPStatus
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
@@ -71,7 +71,7 @@ class HttpOptions:
 
     trust_env: bool = False
     proxy: str | None = attrs.field(default=None, repr=False)
-    ssl: ssl.SSLContext | bool = True
+    ssl: SSLContext | bool = True
     connect_timeout: float = 10.0
     read_timeout: float = 30.0
     max_connections: int = 16
@@ -214,10 +214,11 @@ class Transport:
             raise _uncertain(submission, submission.doubt) from error
 
     async def _post(self, submission: Submission) -> TaskSnapshot:
-        submission.is_sending = True
+        submission.is_sending = True  # and stays so where this is cancelled on the way: the fate is unknown then
         try:
-            return read_created(await self.send("POST", submission.path, submission.body))
+            accepted = read_created(await self.send("POST", submission.path, submission.body))
         except KlingError as error:
+            submission.is_sending = False
             if is_duplicate_id(error) and submission.doubt is not None:
                 # It had arrived after all, and was not to be seen yet when it was looked up.
                 raise attrs.evolve(submission.doubt) from error
@@ -225,8 +226,8 @@ class Transport:
                 submission.doubt = submission.doubt or error
                 submission.troubled_since = submission.troubled_since or time.monotonic()
             raise
-        finally:
-            submission.is_sending = False
+        submission.is_sending = False
+        return accepted
 
     @staticmethod
     async def _search(submission: Submission, look_up: Callable[[], Awaitable[TaskSnapshot]]) -> TaskSnapshot:
@@ -258,7 +259,15 @@ class Transport:
 
     async def _repeat(self, attempt: Callable[[], Awaitable[T]], is_over: Callable[[Any], bool]) -> T:
         # The decision is all in `is_over`; backoff carries it out. Its own limits go unused: they read the wall clock.
-        repeating = backoff.on_exception(self._waits, KlingError, giveup=is_over, jitter=None, logger=_log)
+        repeating = backoff.on_exception(
+            self._waits,
+            KlingError,
+            giveup=is_over,
+            jitter=None,
+            logger=_log,
+            backoff_log_level=logging.INFO,
+            giveup_log_level=logging.DEBUG,  # it is raised, so it is the caller's to report
+        )
         result: T = await repeating(attempt)()
         return result
 

@@ -1,0 +1,634 @@
+"""
+Pictures to disk or into memory: streamed, checked, and never half under a final name.
+
+A picture lies at an address the service names, so nothing is taken on trust: no key and no cookie goes there, it must
+not lead into a private network, and what comes must be a picture, whole, and of bounded size.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import ipaddress
+import itertools
+import logging
+import os
+import re
+import secrets
+import socket
+import string
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from pathlib import Path, PureWindowsPath
+from typing import Any, BinaryIO, Final, Self, TypeAlias, TypeVar
+from urllib.request import getproxies
+
+import aiohttp
+import attrs
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from kling_async.errors import DownloadFailed, KlingError
+from kling_async.transport import HttpOptions
+from kling_async.wire.models import Image, TaskResult
+from kling_async.wire.redaction import hide_query, hide_secrets
+
+__all__ = ["Downloads"]
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+
+MIB: Final = 1024 * 1024
+MAX_REDIRECTS: Final = 5
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_PASSING: Final = frozenset({408, 425, 429})  # the 4xx that mean "later"
+
+
+class _Lost(Exception):
+    """
+    A picture did not arrive; the text says why and shows no query.
+    """
+
+
+class _Broken(_Lost):
+    """
+    The transfer broke: beginning again may help.
+    """
+
+
+class _Gone(_Lost):
+    """
+    The address is no longer good: a fresh one may be.
+    """
+
+
+class _Refused(_Lost):
+    """
+    No second try would change this.
+    """
+
+
+@attrs.define(eq=False, repr=False)
+class Downloads:
+    """
+    Fetch pictures; lives as long as its client, with a session of its own that knows no key and keeps no cookie.
+
+    The session is made at first use, inside the running loop. Where a proxy is used it resolves the names, so that only
+    addresses given as numbers can be checked here.
+
+    Args:
+        allow_private: Whether pictures may come from loopback and private networks.
+        width: Transfers at one time, over all calls.
+        max_bytes: Of one picture.
+        attempts: How often one picture is begun, the first time included.
+        first_delay: Seconds before it is begun again; each further delay is twice as long.
+    """
+
+    _http: HttpOptions
+    _allow_private: bool = attrs.field(kw_only=True)
+    _width: int = attrs.field(default=8, kw_only=True)
+    _max_bytes: int = attrs.field(default=100 * MIB, kw_only=True)
+    _attempts: int = attrs.field(default=4, kw_only=True)
+    _first_delay: float = attrs.field(default=0.5, kw_only=True)
+    _turn: asyncio.Semaphore = attrs.field(init=False)
+    _proxy_hosts: frozenset[str] = attrs.field(init=False)
+    _session: aiohttp.ClientSession | None = attrs.field(default=None, init=False)
+    _resolver: AbstractResolver | None = attrs.field(default=None, init=False)
+    _closed: bool = attrs.field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._turn = asyncio.Semaphore(self._width)
+        self._proxy_hosts = frozenset(_hosts_of_proxies(self._http))
+
+    def __repr__(self) -> str:
+        return f"<Downloads {'closed' if self._closed else 'open'}, width {self._width}>"
+
+    async def save_all(
+        self,
+        result: TaskResult,
+        directory: Path | str,
+        *,
+        name: str,
+        refresh: Callable[[], Awaitable[TaskResult]],
+    ) -> list[Path]:
+        """
+        Save the pictures of *result* in *directory*, several at once, and return their paths in picture order.
+
+        Each is streamed to a hidden temporary file beside its final name, checked, synced and renamed, so that an older
+        file of that name is replaced whole. Cancelling waits for a rename under way and removes what is unfinished.
+
+        Args:
+            name:
+                A template with the fields `task_id`, `index` and `ext` (by content: ".png", ".jpg", ".webp", ".gif").
+                It may name sub-directories. Values are made safe as file names on every system.
+            refresh: Reads the task again, at most once, where an address is no longer good.
+
+        Raises:
+            ValueError: The template has other fields, leaves the directory, or gives two pictures one name.
+            DownloadFailed: A picture did not arrive. The others were saved all the same.
+        """
+        names = _Names(Path(directory), name, result.task_id)
+        names.check([image.index for image in result.images])
+        renewal = _Renewal(refresh)
+        saves = (self._fetch(image, _to_disk(names, image.index), renewal) for image in result.images)
+        return _arrived(result, await asyncio.gather(*saves, return_exceptions=True))
+
+    async def read(self, image: Image) -> bytes:
+        """
+        Return the picture itself, checked as `save_all` does.
+
+        Raises:
+            DownloadFailed: It did not arrive.
+        """
+        try:
+            return await self._fetch(image, _to_memory)
+        except _Lost as lost:
+            reason = str(lost)
+        raise DownloadFailed(f"picture {image.index} could not be fetched: {reason}", index=image.index)
+
+    async def aclose(self) -> None:
+        """
+        Close the session; transfers under way fail. A second call does nothing.
+        """
+        self._closed = True
+        session, self._session = self._session, None
+        resolver, self._resolver = self._resolver, None
+        if session is not None and resolver is not None:
+            await session.close()
+            await resolver.close()
+
+    async def _fetch(self, image: Image, take: "_Take[_T]", renewal: "_Renewal | None" = None) -> _T:
+        address = image.url
+        delays = itertools.islice(_doubling(self._first_delay), self._attempts - 1)
+        while True:
+            try:
+                async with self._turn:
+                    return await self._transfer(address, take)
+            except _Gone as gone:
+                if renewal is None:
+                    raise
+                address = await renewal.address(image.index, gone)
+                renewal = None
+            except _Broken as broken:
+                delay = next(delays, None)
+                if delay is None:
+                    raise
+                _log.debug("transfer_broken", extra={"url": hide_query(address), "reason": str(broken), "delay": delay})
+                await asyncio.sleep(delay)
+
+    async def _transfer(self, address: str, take: "_Take[_T]") -> _T:
+        response = await self._answer(address)
+        try:
+            _judge(response)
+            return await take(await _Body.begin(response, self._max_bytes))
+        finally:
+            response.close()  # changes nothing once the body is read; before that, the connection cannot be used again
+
+    async def _answer(self, address: str) -> aiohttp.ClientResponse:
+        url = _url(address)
+        for _ in range(MAX_REDIRECTS + 1):
+            response = await self._ask(self._checked(url))
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or not location:
+                return response
+            response.close()
+            url = url.join(_url(location))
+        raise _Refused(f"it was redirected more than {MAX_REDIRECTS} times")
+
+    def _checked(self, url: URL) -> URL:
+        if url.scheme not in ("http", "https") or not url.host:
+            raise _Refused(f"its address is no http(s) URL: {hide_query(str(url))}")
+        if not self._allow_private and (url.raw_host in self._proxy_hosts or not _may_be_public(url.host)):
+            raise _Refused(f"its address is private: {hide_query(str(url))}")
+        return url.with_user(None)  # aiohttp would send it as an Authorization
+
+    async def _ask(self, url: URL) -> aiohttp.ClientResponse:
+        # some systems ask the network which proxy to take
+        proxy = await asyncio.to_thread(self._http.proxy_for, str(url)) if self._http.trust_env else self._http.proxy
+        if self._closed:
+            raise _Refused("the client was closed")
+        session = self._session = self._session or self._open()
+        with _as_lost():
+            return await session.get(url, allow_redirects=False, proxy=proxy)
+
+    def _open(self) -> aiohttp.ClientSession:
+        http = self._http
+        resolver = self._resolver = aiohttp.DefaultResolver()
+        guard = resolver if self._allow_private else _PublicResolver(resolver, self._proxy_hosts)
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, resolver=guard, ssl=http.ssl),  # the bound is `_turn`, unclocked
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": http.user_agent, "Accept": "image/*", "Accept-Encoding": "identity"},
+            timeout=aiohttp.ClientTimeout(total=None, connect=http.connect_timeout, sock_read=http.read_timeout),
+            trust_env=False,  # it would also send what ~/.netrc holds for the host; the proxy is looked up by `_ask`
+        )
+
+
+def _doubling(delay: float) -> Iterator[float]:
+    while True:
+        yield delay
+        delay *= 2
+
+
+def _arrived(result: TaskResult, outcomes: Sequence[Path | BaseException]) -> list[Path]:
+    paths = [outcome for outcome in outcomes if isinstance(outcome, Path)]
+    lost = [
+        (image.index, outcome)
+        for image, outcome in zip(result.images, outcomes, strict=True)
+        if isinstance(outcome, BaseException)
+    ]
+    for _, error in lost:
+        if not isinstance(error, _Lost):
+            raise error
+    if lost:
+        index, reason = lost[0]
+        message = f"picture {index} could not be fetched: {reason}; {len(paths)} of {len(outcomes)} arrived"
+        raise DownloadFailed(message, result.task_id, index=index, paths=tuple(paths))
+    return paths
+
+
+@attrs.define(eq=False)
+class _Renewal:
+    """
+    One reading of the task at most, shared by the pictures of one call.
+    """
+
+    _refresh: Callable[[], Awaitable[TaskResult]]
+    _lock: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+    _fresh: dict[int, str] | None = attrs.field(default=None, init=False)
+    _trouble: str = attrs.field(default="the task no longer has this picture", init=False)
+
+    async def address(self, index: int, gone: _Gone) -> str:
+        """
+        Return the fresh address of picture *index*, or raise why there is none.
+        """
+        async with self._lock:
+            fresh = self._fresh = await self._read() if self._fresh is None else self._fresh
+        if index not in fresh:
+            raise _Refused(f"{gone}; {self._trouble}")
+        return fresh[index]
+
+    async def _read(self) -> dict[int, str]:
+        try:
+            result = await self._refresh()
+        except KlingError as error:
+            self._trouble = f"reading the task for a fresh address failed: {error}"
+            return {}
+        return {image.index: image.url for image in result.images}
+
+
+# What comes
+
+
+@contextlib.contextmanager
+def _as_lost() -> Iterator[None]:
+    # The network's errors end here. They are not chained: their texts may hold a whole URL.
+    try:
+        yield
+    except (ValueError, aiohttp.NonHttpUrlClientError, aiohttp.ClientSSLError) as error:
+        raise _Refused(_told(error)) from None
+    except (aiohttp.ClientError, OSError) as error:  # OSError: also the timeouts and resets that come unwrapped
+        raise _Broken(_told(error)) from None
+
+
+def _told(error: Exception) -> str:
+    text = hide_secrets(str(error), limit=200)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _judge(response: aiohttp.ClientResponse) -> None:
+    status = response.status
+    if status == 200:
+        return
+    told = f"HTTP {status} from {hide_query(str(response.url))}"
+    if 400 <= status < 500 and status not in _PASSING:
+        raise _Gone(told)
+    raise _Broken(told)
+
+
+_HEAD: Final = 12  # bytes that tell every kind of picture
+_TAIL: Final = 1024  # some cameras and editors append a little to a picture's end
+
+
+@attrs.define
+class _Body:
+    """
+    The picture in an answer, piece by piece; one that is cut short, too large or no picture raises instead.
+    """
+
+    ext: str
+    _response: aiohttp.ClientResponse
+    _max_bytes: int
+    _head: bytes
+    _waiting: bytes
+    _length: int = attrs.field(default=0, init=False)
+    _tail: bytes = attrs.field(default=b"", init=False)
+
+    @classmethod
+    async def begin(cls, response: aiohttp.ClientResponse, max_bytes: int) -> Self:
+        """
+        Read as much as tells the kind of picture.
+        """
+        _bound(response.content_length or 0, max_bytes)
+        start = b""
+        with _as_lost():
+            while len(start) < _HEAD and (piece := await response.content.readany()):
+                start += piece
+        ext = _ext_of(start)
+        if ext is None:
+            raise _Broken(f"what came is no picture ({response.content_type})")
+        return cls(ext, response, max_bytes, start[:_HEAD], start)
+
+    async def read(self) -> bytes:
+        """
+        Return the next piece; nothing is the end of a picture that is whole.
+        """
+        piece, self._waiting = self._waiting, b""
+        if not piece:
+            with _as_lost():
+                piece = await self._response.content.readany()
+        self._length += len(piece)
+        _bound(self._length, self._max_bytes)
+        self._tail = (self._tail + piece)[-_TAIL:]
+        if not piece and not self._is_whole():
+            raise _Broken(f"the picture was cut short after {self._length} bytes")
+        return piece
+
+    def _is_whole(self) -> bool:
+        headers = self._response.headers
+        if "Content-Length" in headers or "chunked" in headers.get("Transfer-Encoding", "").lower():
+            return True  # aiohttp has counted
+        match self.ext:  # a closed connection was the end, and only the picture can tell
+            case ".png":
+                return b"IEND\xaeB`\x82" in self._tail
+            case ".jpg":
+                return b"\xff\xd9" in self._tail
+            case ".gif":
+                return self._tail.rstrip(b"\0").endswith(b";")
+            case _:
+                return self._length >= 8 + int.from_bytes(self._head[4:8], "little")
+
+
+_Take: TypeAlias = Callable[[_Body], Awaitable[_T]]
+
+
+def _bound(length: int, max_bytes: int) -> None:
+    if length > max_bytes:
+        raise _Refused(f"it is larger than {max_bytes} bytes")
+
+
+def _ext_of(head: bytes) -> str | None:
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return ".png"
+    if head.startswith(b"\xff\xd8\xff"):
+        return ".jpg"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return ".gif"
+    return ".webp" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None
+
+
+async def _to_memory(body: _Body) -> bytes:
+    content = bytearray()
+    while piece := await body.read():
+        content += piece
+    return bytes(content)
+
+
+def _to_disk(names: "_Names", index: int) -> _Take[Path]:
+    async def take(body: _Body) -> Path:
+        path = names.path(index, body.ext)
+        try:
+            with _Part(path) as part:
+                while piece := await body.read():
+                    part.write(piece)
+                await _to_the_end(asyncio.to_thread(part.settle))
+        except OSError as error:  # the network's are _Lost by now, so this is the disk
+            raise _Refused(f"{path} could not be written: {error.strerror or error}") from None
+        return path
+
+    return take
+
+
+# Files
+
+
+@attrs.define(eq=False)
+class _Part:
+    """
+    A temporary file beside its target, which takes its place when it is whole; on leaving, no trace of it is left.
+    """
+
+    _target: Path
+    _path: Path = attrs.field(init=False)
+    _file: BinaryIO = attrs.field(init=False)
+
+    def __enter__(self) -> Self:
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        self._path = self._target.with_name(f".{self._target.name}.{secrets.token_hex(8)}.part")
+        self._file = self._path.open("xb")
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        with contextlib.suppress(OSError):  # closing writes what is buffered, and a full disk says no a second time
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    def write(self, piece: bytes) -> None:
+        self._file.write(piece)  # in the loop: as fast as the disk cache, and faster than a thread for every piece
+
+    def settle(self) -> None:
+        """
+        Make the picture safe on disk and give it its name. This waits for the disk: call it in a thread.
+        """
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        _replace(self._path, self._target)
+        _sync_folder(self._target.parent)
+
+
+_ON_WINDOWS: Final = os.name == "nt"
+_SHARING_DELAYS: Final = (0.01, 0.05, 0.25, 1.0)
+
+
+def _replace(source: Path, target: Path) -> None:
+    # On Windows a viewer or virus scanner that holds the target open for a moment is a PermissionError.
+    for delay in _SHARING_DELAYS if _ON_WINDOWS else ():
+        try:
+            source.replace(target)
+        except PermissionError:
+            time.sleep(delay)
+        else:
+            return
+    source.replace(target)
+
+
+def _sync_folder(folder: Path) -> None:
+    # The name, too, should survive a loss of power. Windows cannot, and some network disks will not.
+    if _ON_WINDOWS:
+        return
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """
+    Await *work*; a cancellation goes on only after its end.
+    """
+    aio_task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(aio_task)
+    except asyncio.CancelledError:
+        while not aio_task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([aio_task])
+        raise
+
+
+# Names
+
+
+_FIELDS: Final = ("task_id", "index", "ext")
+_NAME_MAX: Final = 200  # bytes; file systems allow 255, and a temporary file adds to the name
+_RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
+
+
+@attrs.frozen
+class _Names:
+    """
+    Where the pictures of one task go.
+    """
+
+    directory: Path
+    template: str
+    task_id: str
+
+    def check(self, indices: Sequence[int]) -> None:
+        """
+        Refuse a template before anything is fetched.
+        """
+        paths = [self.path(index, ".png") for index in indices or (0,)]
+        if len(set(paths)) < len(paths):
+            raise ValueError(f"The name {self.template!r} gives two pictures one name; put {{index}} into it.")
+
+    def path(self, index: int, ext: str) -> Path:
+        text = self._filled(index, ext)
+        parts = [part for part in re.split(r"[/\\]", text) if part not in ("", ".")]
+        if PureWindowsPath(text).root or ".." in parts or not parts:
+            raise ValueError(f"The name {self.template!r} must be that of a file inside the directory.")
+        return self.directory.joinpath(*map(_safe_part, parts))
+
+    def _filled(self, index: int, ext: str) -> str:
+        try:
+            fields = {field for _, field, _, _ in string.Formatter().parse(self.template) if field is not None}
+            if fields <= set(_FIELDS):
+                return self.template.format(task_id=_safe_value(self.task_id), index=index, ext=ext)
+        except (ValueError, LookupError):  # a broken template, or a field inside a field
+            pass
+        allowed = ", ".join(f"{{{field}}}" for field in _FIELDS)
+        raise ValueError(f"The name {self.template!r} must be a format string with no fields but {allowed}.")
+
+
+def _without_unsafe(text: str) -> str:
+    # What Windows forbids is replaced everywhere: pictures are copied between systems.
+    return "".join("_" if character in '<>:"/\\|?*' or not character.isprintable() else character for character in text)
+
+
+def _safe_value(value: str) -> str:
+    safe = re.sub(r"^[. ]+|[. ]+$", "_", _without_unsafe(value))
+    # the digest keeps values apart that differ only in what was replaced
+    return safe if safe == value and value else f"{safe}~{_digest(value)}"
+
+
+def _safe_part(part: str) -> str:
+    safe = re.sub(r"[. ]+$", "_", _without_unsafe(part))
+    if _RESERVED.match(safe):
+        safe = "_" + safe
+    if len(safe.encode()) <= _NAME_MAX:
+        return safe
+    _, dot, ext = safe.rpartition(".")
+    end = f"~{_digest(safe)}" + (dot + ext if len(ext.encode()) <= 8 else "")
+    return safe.encode()[: _NAME_MAX - len(end.encode())].decode(errors="ignore") + end
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
+
+
+# Addresses
+
+
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+_NUMBERLIKE: Final = re.compile(r"(^|\.)(0x[0-9a-f]*|\d+)\.*$", re.IGNORECASE)
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+
+
+@attrs.define(eq=False)
+class _PublicResolver(AbstractResolver):
+    """
+    Resolve names to public addresses only; aiohttp connects to the very addresses that were judged.
+
+    Args:
+        trusted: Names that pass unjudged: those of the proxies.
+    """
+
+    _resolver: AbstractResolver
+    _trusted: frozenset[str]
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        public = [entry for entry in found if host in self._trusted or _may_be_public(entry["host"])]
+        if not public:
+            raise _Refused(f"its address is private: {host}")
+        return public
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+def _may_be_public(host: str) -> bool:
+    # A name may be: the resolver judges what it stands for.
+    address = _address(host)
+    if address is not None:
+        return _is_public(address)
+    return ":" not in host and not _NUMBERLIKE.search(host)  # "127.1" and "2130706433" are loopback to some
+
+
+def _address(host: str) -> _Address | None:
+    try:
+        return ipaddress.ip_address(host.rstrip("."))
+    except ValueError:
+        return None
+
+
+def _is_public(address: _Address) -> bool:
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_global and not address.is_multicast
+    inner = address.ipv4_mapped or address.sixtofour
+    if address in _NAT64:
+        inner = ipaddress.IPv4Address(address.packed[-4:])
+    return _is_public(inner) if inner else address.is_global and address in _GLOBAL_UNICAST
+
+
+def _url(text: str) -> URL:
+    plain = text.isascii() and text.isprintable() and " " not in text
+    try:
+        url = URL(text, encoded=plain)  # as it is, where it can be: a signature may cover every character
+        _ = url.host  # host and port are parsed only here
+    except ValueError:
+        raise _Refused(f"its address is no URL: {hide_query(text)}") from None
+    return url
+
+
+def _hosts_of_proxies(http: HttpOptions) -> Iterator[str]:
+    for proxy in [http.proxy, *(getproxies().values() if http.trust_env else ())]:
+        with contextlib.suppress(ValueError):
+            if proxy and (host := URL(proxy).raw_host):
+                yield host

@@ -1,0 +1,66 @@
+"""
+Chores: `nox -l` lists them. `.ci/run` runs the README's test command, then `lint` and `types`.
+"""
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "types", "tests"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+EVERYTHING = ".[cli,emulator]"
+
+
+def group(name: str) -> list[str]:
+    return list(nox.project.dependency_groups(PYPROJECT, name))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """
+    Check style and format.
+    """
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """
+    Check types, strictly, of the package, its tests and this file.
+    """
+    session.install(*group("typing"), "nox", EVERYTHING)
+    session.run("mypy")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """
+    Run all tests on each Python that is present, and measure what they cover.
+    """
+    session.install(*group("tests"), EVERYTHING)
+    session.run("pytest", "--cov", "--cov-report=term", *session.posargs)
+
+
+@nox.session
+def fork(session: nox.Session) -> None:
+    """
+    Run all tests with backoff's maintained fork in its place, so that moving to it stays one line.
+    """
+    session.install(*group("tests"), EVERYTHING)
+    session.run("pip", "uninstall", "--yes", "--quiet", "backoff")
+    session.install("--force-reinstall", "--no-deps", "python-backoff")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """
+    Run the demo: pictures from the emulator into a folder.
+    """
+    session.install(EVERYTHING)
+    session.run("kling-async", "demo", *session.posargs)

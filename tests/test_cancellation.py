@@ -1,0 +1,214 @@
+"""
+Cancelled at any step: nothing leaks, no half file stays, and no task is unknown to both the log and the client.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kling_async import GATEWAY, OFFICIAL, Dialect, ImageRequest, KlingClient, PollPolicy, RetryPolicy
+from kling_async.emulator import Emulator, faults
+
+Job = Callable[[KlingClient, Path], Awaitable[object]]
+
+
+@pytest.fixture
+def emulator_in_thread() -> Iterator[Callable[..., Emulator]]:
+    with contextlib.ExitStack() as stack:
+
+        def start(**settings: Any) -> Emulator:
+            runner = stack.enter_context(contextlib.closing(ThreadedRunner()))
+            server = Emulator(**settings)
+            runner.run(server.__aenter__())
+            stack.callback(lambda: runner.run(server.aclose()))
+            return server
+
+        yield start
+
+
+class ThreadedRunner:
+    """
+    An event loop in a thread of its own.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    def run(self, job: Coroutine[Any, Any, object]) -> None:
+        asyncio.run_coroutine_threadsafe(job, self._loop).result()
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def submit(client: KlingClient, folder: Path) -> None:
+    await client.submit("a lighthouse")
+
+
+async def wait(client: KlingClient, folder: Path) -> None:
+    handle = await client.submit("a lighthouse")
+    await handle.wait()
+
+
+async def generate(client: KlingClient, folder: Path) -> None:
+    await client.generate("a lighthouse")
+
+
+async def generate_two_at_once(client: KlingClient, folder: Path) -> None:
+    await asyncio.gather(client.generate("a lighthouse", n=2), client.generate("a harbour", n=2))
+
+
+async def save(client: KlingClient, folder: Path) -> None:
+    await client.save(await client.generate("a lighthouse", n=2), folder)
+
+
+async def stream(client: KlingClient, folder: Path) -> None:
+    async for _ in client.stream(["a lighthouse", ImageRequest("a harbour", n=2)], concurrency=2):
+        pass
+
+
+class SteppingLoop(asyncio.SelectorEventLoop):
+    """
+    A loop that counts its turns, and cancels a victim after a given one.
+    """
+
+    victim: "asyncio.Task[object] | None" = None
+    turns_left = 0
+
+    def _run_once(self) -> None:
+        super()._run_once()  # type: ignore[misc]  # asyncio's own turn of the loop; there is no public hook
+        self.turns_left -= 1
+        if self.turns_left == 0 and self.victim is not None:
+            self.victim.cancel()
+
+
+async def is_cut_at(step: int, job: Job, client: KlingClient, folder: Path) -> bool:
+    """
+    Cancel *job* after the loop's *step*-th turn, and tell whether it was still running then.
+    """
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SteppingLoop)
+    loop.victim = asyncio.ensure_future(job(client, folder))
+    loop.turns_left = step
+    try:
+        await loop.victim
+    except asyncio.CancelledError:
+        return True
+    finally:
+        loop.victim = None
+    return False
+
+
+@pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
+@pytest.mark.parametrize("job", [submit, wait, generate, generate_two_at_once, save, stream])
+def test_cancelling_at_any_turn_of_the_loop_leaks_nothing(
+    job: Job, dialect: Dialect, tmp_path: Path, caplog: pytest.LogCaptureFixture, emulator_in_thread: Callable[..., Emulator]
+) -> None:
+    """
+    Whatever the turn: no aio_task pends, no connection is open, no half file is there, and each task is known.
+    """
+    caplog.set_level(logging.INFO, "kling_async")
+    server = emulator_in_thread(dialect=dialect, latency=(0.0, 0.01), slots=None, picture_scale=0.05)
+
+    async def cut(step: int) -> bool:
+        folder = tmp_path / str(step)
+        earlier = len(server.ledger.tasks)
+        caplog.clear()
+        polling = PollPolicy(first_delay=0.002, max_delay=0.01)
+        client = KlingClient(server.api_key, base_url=server.url, dialect=dialect, slots=2, polling=polling)
+        async with client:
+            was_running = await is_cut_at(step, job, client, folder)
+        made = {task.task_id for task in server.ledger.tasks[earlier:]}
+        unknown = made - {handle.task_id for handle in client.unfinished}
+
+        assert {asyncio.current_task()} == asyncio.all_tasks(), step
+        assert [] == [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".png"], step
+        assert not was_running or [] == [task_id for task_id in unknown if task_id not in caplog.text], step
+        return was_running
+
+    with asyncio.Runner(loop_factory=SteppingLoop) as runner:
+        steps = 1
+        while runner.run(cut(steps)):
+            steps += 1
+
+    assert steps > 5
+    assert 0 == connections_left(server)
+
+
+def connections_left(server: Emulator) -> int:
+    """
+    Count the connections that the server still sees, once it had a moment to see the last ones end.
+    """
+    assert server._runner is not None
+    assert server._runner.server is not None
+    until = time.monotonic() + 5
+    while server._runner.server.connections and time.monotonic() < until:
+        time.sleep(0.01)
+    return len(server._runner.server.connections)
+
+
+async def test_cancelling_while_waiting_for_slots_sends_nothing() -> None:
+    """
+    A submit that still queues is simply gone, and the next in the queue moves up.
+    """
+    async with (
+        Emulator(latency=(0.2, 0.2), slots=1) as server,
+        KlingClient(server.api_key, base_url=server.url, slots=1, polling=PollPolicy(first_delay=0.05)) as client,
+    ):
+        first = await client.submit("a lighthouse")
+        queued = asyncio.ensure_future(client.submit("a harbour"))
+        last = asyncio.ensure_future(client.submit("a mole"))
+        await asyncio.sleep(0)
+        queued.cancel()
+        await first
+        await last
+
+        assert ["a lighthouse", "a mole"] == [task.prompt for task in server.ledger.tasks]
+
+
+async def test_cancelling_while_the_answer_is_out_keeps_the_task_in_sight(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Once the POST has begun it is finished: the task shows among the unfinished, and its id is logged as a warning.
+    """
+    async with (
+        Emulator(latency=(5, 5), faults=[faults.delay_after("create", 0.1)]) as server,
+        KlingClient(server.api_key, base_url=server.url) as client,
+    ):
+        submitting = asyncio.ensure_future(client.submit("a lighthouse"))
+        while not server.ledger.tasks:
+            await asyncio.sleep(0)
+        submitting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await submitting
+        while not client.unfinished:
+            await asyncio.sleep(0.01)
+
+        assert [server.ledger.tasks[0].task_id] == [handle.task_id for handle in client.unfinished]
+        assert server.ledger.tasks[0].task_id in caplog.text
+
+
+async def test_closing_waits_for_an_answer_that_is_out(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    A client closed in the middle of a submit still learns the task's id, and tells it.
+    """
+    async with Emulator(latency=(5, 5), faults=[faults.delay_after("create", 0.1)]) as server:
+        client = KlingClient(server.api_key, base_url=server.url, retry=RetryPolicy(first_delay=0.05))
+        submitting = asyncio.ensure_future(client.submit("a lighthouse"))
+        while not server.ledger.tasks:
+            await asyncio.sleep(0)
+        await client.aclose()
+        handle = await submitting
+
+        assert server.ledger.tasks[0].task_id == handle.task_id
+        assert (handle,) == client.unfinished
