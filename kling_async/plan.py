@@ -26,6 +26,7 @@ class PollPlan:
     _delays: dict[str, Iterator[float]] = attrs.field(factory=dict, init=False)
     _turns: list[tuple[float, int, str]] = attrs.field(factory=list, init=False)
     _booked: dict[str, int] = attrs.field(factory=dict, init=False)  # the one turn of a task that counts
+    _misses: dict[str, int] = attrs.field(factory=dict, init=False)
     _tickets: Iterator[int] = attrs.field(factory=itertools.count, init=False)  # ties keep their order
     _paused_until: float = attrs.field(default=-math.inf, init=False)
 
@@ -45,15 +46,16 @@ class PollPlan:
         """
         self._delays.pop(task_id, None)
         self._booked.pop(task_id, None)
+        self._misses.pop(task_id, None)
 
-    def due(self, now: float) -> list[str]:
+    def due(self, now: float, most: float = math.inf) -> list[str]:
         """
-        Return the tasks whose turn has come, the longest due first.
+        Return the tasks whose turn has come, the longest due first, and *most* of them; the others keep their turns.
         """
         due: list[str] = []
         if now < self._paused_until:
             return due
-        while self._turns and self._turns[0][0] <= now:
+        while len(due) < most and self._turns and self._turns[0][0] <= now:
             _, ticket, task_id = heapq.heappop(self._turns)
             if self._booked.get(task_id) == ticket:
                 del self._booked[task_id]
@@ -62,10 +64,19 @@ class PollPlan:
 
     def looked(self, task_id: str, now: float) -> None:
         """
-        Book the next look at a task, after one that has just ended well or badly.
+        Book the next look at a task, after one that was answered; without effect where it is booked already.
         """
         if task_id in self._delays and task_id not in self._booked:
+            self._misses[task_id] = 0
             self._book(task_id, now + next(self._delays[task_id]))
+
+    def missed(self, task_id: str, now: float) -> None:
+        """
+        Book the next look at a task, after one that broke: soon, and less so each time in a row.
+        """
+        if task_id in self._delays and task_id not in self._booked:
+            misses = self._misses[task_id] = self._misses.get(task_id, 0) + 1
+            self._book(task_id, now + self.policy.after_misses(misses))
 
     def pause(self, until: float) -> None:
         """

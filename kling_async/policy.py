@@ -142,6 +142,8 @@ class PollPolicy:
     Attributes:
         first_delay: Seconds from acceptance to the first look.
         growth: By what each further delay is longer than the one before, up to `max_delay` seconds.
+        miss_delay:
+            Seconds after a look that broke; longer by `growth` after each further one in a row, up to `max_delay`.
         width: How many looks may be under way at once.
         answer_timeout: Seconds that one look may take; a service that stalls longer is asked again.
         not_found_grace: Seconds for which "no such task" is taken for a service that has not caught up.
@@ -152,6 +154,7 @@ class PollPolicy:
     first_delay: float = attrs.field(default=1.0, validator=_check_seconds)
     growth: float = attrs.field(default=1.2)
     max_delay: float = attrs.field(default=10.0, validator=_check_seconds)
+    miss_delay: float = attrs.field(default=0.3, validator=_check_seconds)
     width: int = attrs.field(default=8)
     answer_timeout: float = attrs.field(default=10.0, validator=_check_seconds)
     not_found_grace: float = attrs.field(default=30.0, validator=_check_seconds)
@@ -176,3 +179,9 @@ class PollPolicy:
         while True:
             yield delay
             delay = min(self.growth * delay, self.max_delay)
+
+    def after_misses(self, misses: int) -> float:
+        """
+        Return the seconds to wait after so many looks in a row that broke.
+        """
+        return min(self.miss_delay * self.growth ** min(misses - 1, 100), self.max_delay)

@@ -6,7 +6,6 @@ an idle watcher is nothing but a dictionary.
 """
 
 import asyncio
-import collections
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -23,7 +22,7 @@ from kling_async.errors import (
     UnexpectedAnswer,
 )
 from kling_async.plan import PollPlan
-from kling_async.policy import PollPolicy
+from kling_async.policy import PollPolicy, may_repeat
 from kling_async.task import TaskHandle
 from kling_async.wire.lifecycle import is_settled
 from kling_async.wire.models import TaskSnapshot, TaskStatus
@@ -56,7 +55,6 @@ class Watcher:
     _look: Callable[[str], Awaitable[TaskSnapshot]]
     _plan: PollPlan = attrs.field(init=False)
     _watches: dict[str, _Watch] = attrs.field(factory=dict, init=False)
-    _ready: collections.deque[str] = attrs.field(factory=collections.deque, init=False)
     _looks: set["asyncio.Task[None]"] = attrs.field(factory=set, init=False)
     _timer: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
     _is_closed: bool = attrs.field(default=False, init=False)
@@ -104,13 +102,12 @@ class Watcher:
         if self._is_closed:
             return
         loop = asyncio.get_running_loop()
-        self._ready.extend(self._plan.due(loop.time()))
-        while self._ready and len(self._looks) < self.policy.width:
-            watch = self._watches.get(self._ready.popleft())
-            if watch is not None and not self._is_over(watch, loop.time()):
-                aio_task = loop.create_task(self._look_at(watch), name=f"kling_async look {watch.handle.task_id}")
-                self._looks.add(aio_task)
-                aio_task.add_done_callback(self._looked)
+        while due := self._plan.due(loop.time(), self.policy.width - len(self._looks)):
+            for watch in map(self._watches.__getitem__, due):
+                if not self._is_over(watch, loop.time()):
+                    aio_task = loop.create_task(self._look_at(watch), name=f"kling_async look {watch.handle.task_id}")
+                    self._looks.add(aio_task)
+                    aio_task.add_done_callback(self._looked)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -136,7 +133,7 @@ class Watcher:
             handle.see(seen)
             self._check_pictures(watch, seen, loop.time())
         finally:
-            self._plan.looked(handle.task_id, loop.time())
+            self._plan.looked(handle.task_id, loop.time())  # unless its next look is booked already
             self._is_over(watch, loop.time())
 
     def _missed(self, watch: _Watch, error: KlingError, now: float) -> None:
@@ -145,18 +142,20 @@ class Watcher:
             case NotAuthenticated():
                 handle.fail(attrs.evolve(error, task_id=handle.task_id))
             case TaskNotFound():
-                watch.missing_since = watch.missing_since or now
+                watch.missing_since = now if watch.missing_since is None else watch.missing_since
                 if now - watch.missing_since >= self.policy.not_found_grace:
                     handle.fail(attrs.evolve(error, task_id=handle.task_id))
                     handle.release()
             case RateLimited(retry_after=float(rest)) | ServiceFailure(retry_after=float(rest)):
                 self._plan.pause(now + min(rest, self.policy.max_rest))
+        if may_repeat(error):
+            self._plan.missed(handle.task_id, now)
         _log.debug("a look at task %s failed: %s", handle.task_id, error)
 
     def _check_pictures(self, watch: _Watch, seen: TaskSnapshot, now: float) -> None:
         if seen.task_status is not TaskStatus.SUCCEEDED or is_settled(seen):
             return
-        watch.bare_since = watch.bare_since or now
+        watch.bare_since = now if watch.bare_since is None else watch.bare_since
         if now - watch.bare_since >= self.policy.pictures_grace:
             what = f"the task succeeded, but its pictures were not told for {self.policy.pictures_grace:g} s"
             watch.handle.fail(UnexpectedAnswer(what, watch.handle.task_id, seen.request_id))
