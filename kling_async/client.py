@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import attrs
 
+from kling_async.addresses import may_be_public
 from kling_async.downloads import Downloads
 from kling_async.errors import (
     BrokenRule,
@@ -112,7 +113,8 @@ class KlingClient:
         keepalive = 2 * polling.max_delay + 5  # longer than the longest pause between two looks
         self._transport = Transport(self.base_url, http, retry, keepalive, credentials, session)
         self._watcher = Watcher(polling, self._look)
-        self._downloads = Downloads(http, allow_private=_is_private(self.base_url))
+        self._http = http
+        self._downloads: Downloads | None = None  # made when the first picture is fetched
         self._loop: asyncio.AbstractEventLoop | None = None
         self._posts: dict[asyncio.Task[TaskHandle], Submission] = {}
         self._known: weakref.WeakValueDictionary[str, TaskHandle] = weakref.WeakValueDictionary()
@@ -158,7 +160,8 @@ class KlingClient:
                 handle.release()
             for hold in self._uncertain:
                 hold.release()
-            await self._downloads.aclose()
+            if self._downloads is not None:
+                await self._downloads.aclose()
             await self._transport.aclose()
 
     @property
@@ -324,7 +327,8 @@ class KlingClient:
             DownloadFailed: A picture could not be fetched; the others were, and their paths are in it.
         """
         self._open()
-        return await self._downloads.save_all(result, directory, name=name, refresh=lambda: self._renew(result))
+        downloads = await self._open_downloads()
+        return await downloads.save_all(result, directory, name=name, refresh=lambda: self._renew(result))
 
     async def read(self, image: Image) -> bytes:
         """
@@ -334,7 +338,7 @@ class KlingClient:
             DownloadFailed: It could not be fetched; its URL may have run out, so read the task again.
         """
         self._open()
-        return await self._downloads.read(image)
+        return await (await self._open_downloads()).read(image)
 
     def _open(self) -> None:
         if self._state is _State.CLOSED:
@@ -344,6 +348,14 @@ class KlingClient:
             self._loop, self._state = loop, _State.OPEN
         elif self._loop is not loop:
             raise RuntimeError("this client belongs to another event loop; make one for each `asyncio.run`")
+
+    async def _open_downloads(self) -> Downloads:
+        # Pictures may lie at private addresses only where the service itself does.
+        if self._downloads is None:
+            is_private = await _is_private(urlsplit(self.base_url).hostname or "")
+            self._open()  # it may have been closed meanwhile
+            self._downloads = self._downloads or Downloads(self._http, allow_private=is_private)
+        return self._downloads
 
     async def _check(self, request: ImageRequest) -> Reference | None:
         reference: Reference | None = None
@@ -516,14 +528,12 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _is_private(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    if _is_loopback(host):
-        return True
+async def _is_private(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_private
-    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None)
+    except OSError:
         return False
+    return any(not may_be_public(address[0]) for *_, address in found)
 
 
 def _closed() -> ClientClosed:

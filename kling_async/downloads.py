@@ -7,18 +7,14 @@ not lead into a private network, and what comes must be a picture, whole, and of
 
 import asyncio
 import contextlib
-import hashlib
-import ipaddress
 import itertools
 import logging
 import os
-import re
 import secrets
 import socket
-import string
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any, BinaryIO, Final, Self, TypeAlias, TypeVar
 from urllib.request import getproxies
 
@@ -27,7 +23,9 @@ import attrs
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from kling_async.addresses import may_be_public
 from kling_async.errors import DownloadFailed, KlingError
+from kling_async.filenames import Names
 from kling_async.transport import HttpOptions
 from kling_async.wire.models import Image, TaskResult
 from kling_async.wire.redaction import hide_query, hide_secrets
@@ -126,7 +124,7 @@ class Downloads:
             ValueError: The template has other fields, leaves the directory, or gives two pictures one name.
             DownloadFailed: A picture did not arrive. The others were saved all the same.
         """
-        names = _Names(Path(directory), name, result.task_id)
+        names = Names(Path(directory), name, result.task_id)
         names.check([image.index for image in result.images])
         renewal = _Renewal(refresh)
         saves = (self._fetch(image, _to_disk(names, image.index), renewal) for image in result.images)
@@ -197,7 +195,7 @@ class Downloads:
     def _checked(self, url: URL) -> URL:
         if url.scheme not in ("http", "https") or not url.host:
             raise _Refused(f"its address is no http(s) URL: {hide_query(str(url))}")
-        if not self._allow_private and (url.raw_host in self._proxy_hosts or not _may_be_public(url.host)):
+        if not self._allow_private and (url.raw_host in self._proxy_hosts or not may_be_public(url.host)):
             raise _Refused(f"its address is private: {hide_query(str(url))}")
         return url.with_user(None)  # aiohttp would send it as an Authorization
 
@@ -393,7 +391,7 @@ async def _to_memory(body: _Body) -> bytes:
     return bytes(content)
 
 
-def _to_disk(names: "_Names", index: int) -> _Take[Path]:
+def _to_disk(names: Names, index: int) -> _Take[Path]:
     async def take(body: _Body) -> Path:
         path = names.path(index, body.ext)
         try:
@@ -489,83 +487,7 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
         raise
 
 
-# Names
-
-
-_FIELDS: Final = ("task_id", "index", "ext")
-_NAME_MAX: Final = 200  # bytes; file systems allow 255, and a temporary file adds to the name
-_RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
-
-
-@attrs.frozen
-class _Names:
-    """
-    Where the pictures of one task go.
-    """
-
-    directory: Path
-    template: str
-    task_id: str
-
-    def check(self, indices: Sequence[int]) -> None:
-        """
-        Refuse a template before anything is fetched.
-        """
-        paths = [self.path(index, ".png") for index in indices or (0,)]
-        if len(set(paths)) < len(paths):
-            raise ValueError(f"The name {self.template!r} gives two pictures one name; put {{index}} into it.")
-
-    def path(self, index: int, ext: str) -> Path:
-        text = self._filled(index, ext)
-        parts = [part for part in re.split(r"[/\\]", text) if part not in ("", ".")]
-        if PureWindowsPath(text).root or ".." in parts or not parts:
-            raise ValueError(f"The name {self.template!r} must be that of a file inside the directory.")
-        return self.directory.joinpath(*map(_safe_part, parts))
-
-    def _filled(self, index: int, ext: str) -> str:
-        try:
-            fields = {field for _, field, _, _ in string.Formatter().parse(self.template) if field is not None}
-            if fields <= set(_FIELDS):
-                return self.template.format(task_id=_safe_value(self.task_id), index=index, ext=ext)
-        except (ValueError, LookupError):  # a broken template, or a field inside a field
-            pass
-        allowed = ", ".join(f"{{{field}}}" for field in _FIELDS)
-        raise ValueError(f"The name {self.template!r} must be a format string with no fields but {allowed}.")
-
-
-def _without_unsafe(text: str) -> str:
-    # What Windows forbids is replaced everywhere: pictures are copied between systems.
-    return "".join("_" if character in '<>:"/\\|?*' or not character.isprintable() else character for character in text)
-
-
-def _safe_value(value: str) -> str:
-    safe = re.sub(r"^[. ]+|[. ]+$", "_", _without_unsafe(value))
-    # the digest keeps values apart that differ only in what was replaced
-    return safe if safe == value and value else f"{safe}~{_digest(value)}"
-
-
-def _safe_part(part: str) -> str:
-    safe = re.sub(r"[. ]+$", "_", _without_unsafe(part))
-    if _RESERVED.match(safe):
-        safe = "_" + safe
-    if len(safe.encode()) <= _NAME_MAX:
-        return safe
-    _, dot, ext = safe.rpartition(".")
-    end = f"~{_digest(safe)}" + (dot + ext if len(ext.encode()) <= 8 else "")
-    return safe.encode()[: _NAME_MAX - len(end.encode())].decode(errors="ignore") + end
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
-
-
 # Addresses
-
-
-_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-_NUMBERLIKE: Final = re.compile(r"(^|\.)(0x[0-9a-f]*|\d+)\.*$", re.IGNORECASE)
-_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-_GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 
 
 @attrs.define(eq=False)
@@ -584,37 +506,13 @@ class _PublicResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
-        public = [entry for entry in found if host in self._trusted or _may_be_public(entry["host"])]
+        public = [entry for entry in found if host in self._trusted or may_be_public(entry["host"])]
         if not public:
             raise _Refused(f"its address is private: {host}")
         return public
 
     async def close(self) -> None:
         await self._resolver.close()
-
-
-def _may_be_public(host: str) -> bool:
-    # A name may be: the resolver judges what it stands for.
-    address = _address(host)
-    if address is not None:
-        return _is_public(address)
-    return ":" not in host and not _NUMBERLIKE.search(host)  # "127.1" and "2130706433" are loopback to some
-
-
-def _address(host: str) -> _Address | None:
-    try:
-        return ipaddress.ip_address(host.rstrip("."))
-    except ValueError:
-        return None
-
-
-def _is_public(address: _Address) -> bool:
-    if isinstance(address, ipaddress.IPv4Address):
-        return address.is_global and not address.is_multicast
-    inner = address.ipv4_mapped or address.sixtofour
-    if address in _NAT64:
-        inner = ipaddress.IPv4Address(address.packed[-4:])
-    return _is_public(inner) if inner else address.is_global and address in _GLOBAL_UNICAST
 
 
 def _url(text: str) -> URL:

@@ -184,4 +184,7 @@ class PollPolicy:
         """
         Return the seconds to wait after so many looks in a row that broke.
         """
-        return min(self.miss_delay * self.growth ** min(misses - 1, 100), self.max_delay)
+        try:
+            return min(self.miss_delay * self.growth ** (misses - 1), self.max_delay)
+        except OverflowError:
+            return self.max_delay

@@ -113,8 +113,12 @@ class Slots(Mapping[str, Usage]):
     _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        if self.limit is not None and (isinstance(self.limit, bool) or self.limit < 1):
+        limit = self.limit
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
             raise ValueError(f"slots={self.limit!r}: must be a whole number of at least 1, or None")
+
+    __eq__ = object.__eq__  # a mapping's own would take all unused ones for one
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         models = ", ".join(f"{model}: {usage.used}/{usage.limit} +{usage.waiting}" for model, usage in self.items())

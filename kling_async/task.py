@@ -109,7 +109,10 @@ class TaskHandle:
             while True:
                 item = await news.get()
                 if isinstance(item, KlingError):
-                    raise item
+                    try:
+                        raise item
+                    finally:
+                        del item  # else its traceback holds it
                 yield item
                 if is_settled(item):
                     return
@@ -118,14 +121,17 @@ class TaskHandle:
 
     async def _settled(self, timeout: float | None) -> TaskSnapshot:
         waiter: asyncio.Future[TaskSnapshot] = asyncio.get_running_loop().create_future()
+        deadline = asyncio.timeout(timeout)
         self._waiters.add(waiter)
         try:
             self._watch(self)
-            async with asyncio.timeout(timeout) as deadline:
+            async with deadline:
                 return await waiter
         except TimeoutError:
             if not deadline.expired():
                 raise
+            if waiter.done() and not waiter.cancelled():  # it came in the very moment
+                return waiter.result()
             seen = self._snapshot
             word = f"last seen as {seen.status_word!r}" if seen else "never seen"
             what = f"the task was not final after {timeout:g} s, {word}; it goes on, so wait for it again"
@@ -134,6 +140,7 @@ class TaskHandle:
             self._waiters.discard(waiter)
             if waiter.done() and not waiter.cancelled():
                 waiter.exception()  # it may have come in the moment of a cancelling: then nobody else looks at it
+            del waiter, deadline  # else an error's traceback holds them and they hold the error, all until some gc
 
     # The following is for the watcher and the client.
 
@@ -148,9 +155,12 @@ class TaskHandle:
         """
         Take over the slots of a submit that became this task; they are given back at its end.
         """
+        self.release()
         self.request = request
         self._hold = hold
         self._on_final = on_final
+        if self.done:  # somebody saw its end before the submit was answered
+            self._end()
 
     def see(self, seen: TaskSnapshot) -> None:
         """
@@ -160,10 +170,8 @@ class TaskHandle:
         self._snapshot = later = newer(held, seen)
         if later is held:
             return
-        if is_final(later.task_status):
-            self.release()
-            if self._on_final is not None:
-                self._on_final()
+        if self.done:
+            self._end()
         if held is None or _face(held) != _face(later):
             for news in self._listeners:
                 news.put_nowait(later)
@@ -191,6 +199,12 @@ class TaskHandle:
             return False
         hold.release()
         return True
+
+    def _end(self) -> None:
+        self.release()
+        on_final, self._on_final = self._on_final, None
+        if on_final is not None:
+            on_final()
 
 
 def _face(snapshot: TaskSnapshot) -> tuple[object, ...]:

@@ -1,0 +1,80 @@
+"""
+Names for pictures on the disk: inside their directory, safe on every system, and never equal by accident.
+"""
+
+import hashlib
+import re
+import string
+from collections.abc import Sequence
+from pathlib import Path, PureWindowsPath
+from typing import Final
+
+import attrs
+
+__all__ = ["Names"]
+
+_FIELDS: Final = ("task_id", "index", "ext")
+_NAME_MAX: Final = 200  # bytes; file systems allow 255, and a temporary file adds to the name
+_RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
+
+
+@attrs.frozen
+class Names:
+    """
+    Where the pictures of one task go.
+    """
+
+    directory: Path
+    template: str
+    task_id: str
+
+    def check(self, indices: Sequence[int]) -> None:
+        """
+        Refuse a template before anything is fetched.
+        """
+        paths = [self.path(index, ".png") for index in indices or (0,)]
+        if len(set(paths)) < len(paths):
+            raise ValueError(f"The name {self.template!r} gives two pictures one name; put {{index}} into it.")
+
+    def path(self, index: int, ext: str) -> Path:
+        text = self._filled(index, ext)
+        parts = [part for part in re.split(r"[/\\]", text) if part not in ("", ".")]
+        if PureWindowsPath(text).root or ".." in parts or not parts:
+            raise ValueError(f"The name {self.template!r} must be that of a file inside the directory.")
+        return self.directory.joinpath(*map(_safe_part, parts))
+
+    def _filled(self, index: int, ext: str) -> str:
+        try:
+            fields = {field for _, field, _, _ in string.Formatter().parse(self.template) if field is not None}
+            if fields <= set(_FIELDS):
+                return self.template.format(task_id=_safe_value(self.task_id), index=index, ext=ext)
+        except (ValueError, LookupError):  # a broken template, or a field inside a field
+            pass
+        allowed = ", ".join(f"{{{field}}}" for field in _FIELDS)
+        raise ValueError(f"The name {self.template!r} must be a format string with no fields but {allowed}.")
+
+
+def _without_unsafe(text: str) -> str:
+    # What Windows forbids is replaced everywhere: pictures are copied between systems.
+    return "".join("_" if character in '<>:"/\\|?*' or not character.isprintable() else character for character in text)
+
+
+def _safe_value(value: str) -> str:
+    safe = re.sub(r"^[. ]+|[. ]+$", "_", _without_unsafe(value))
+    # the digest keeps values apart that differ only in what was replaced
+    return safe if safe == value and value else f"{safe}~{_digest(value)}"
+
+
+def _safe_part(part: str) -> str:
+    safe = re.sub(r"[. ]+$", "_", _without_unsafe(part))
+    if _RESERVED.match(safe):
+        safe = "_" + safe
+    if len(safe.encode()) <= _NAME_MAX:
+        return safe
+    _, dot, ext = safe.rpartition(".")
+    end = f"~{_digest(safe)}" + (dot + ext if len(ext.encode()) <= 8 else "")
+    return safe.encode()[: _NAME_MAX - len(end.encode())].decode(errors="ignore") + end
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]

@@ -1,0 +1,57 @@
+"""
+Names for pictures: inside their directory, safe on every system, never equal by accident.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from kling_async.filenames import Names
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("{index}{ext}", "0.png"),
+        ("{index:03d}", "000"),
+        ("a/{task_id}/./{index}{ext}", "a/t1/0.png"),
+        (r"a\{index}{ext}", "a/0.png"),
+        ("{{}}{ext}", "{}.png"),
+        ("12:30?{ext}", "12_30_.png"),
+        ("con{ext}", "_con.png"),
+        ("NUL", "_NUL"),
+        ("com1 .x/LPT9.tar.gz", "_com1 .x/_LPT9.tar.gz"),
+        ("console{ext}", "console.png"),
+        ("end. ", "end_"),
+        (".hidden", ".hidden"),
+        ("a\tb\u202eg\ud800", "a_b_g_"),
+    ],
+)
+def test_template(name: str, expected: str) -> None:
+    """
+    A template may have folders and format specs; what some system forbids in a name is replaced.
+    """
+    assert Path("out", expected) == Names(Path("out"), name, "t1").path(0, ".png")
+
+
+def test_ids_stay_apart() -> None:
+    """
+    Ids and names that differ only in what was replaced or cut off still give different files.
+    """
+    ids = ["a_b", "a/b", "a:b", "x" * 1000, "x" * 999, "ü" * 400, "", "_"]
+    paths = {
+        Names(Path(), "{task_id}-{index}{ext}", task_id).path(index, ".png") for task_id in ids for index in (0, 1)
+    }
+
+    assert len(paths) == 16
+    assert all(len(path.name.encode()) <= 200 for path in paths)
+
+
+def test_overlong_extension() -> None:
+    """
+    What follows the last dot is kept only where it can be an extension.
+    """
+    name = Names(Path(), "a." + "b" * 300, "t1").path(0, ".png").name
+
+    assert len(name) == 200
+    assert name[-9] == "~"
