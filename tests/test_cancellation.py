@@ -3,13 +3,10 @@ Cancelled at any step: nothing leaks, no half file stays, and no task is unknown
 """
 
 import asyncio
-import contextlib
 import logging
-import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,39 +14,6 @@ from kling_async import GATEWAY, OFFICIAL, Dialect, ImageRequest, KlingClient, P
 from kling_async.emulator import Emulator, faults
 
 Job = Callable[[KlingClient, Path], Awaitable[object]]
-
-
-@pytest.fixture
-def emulator_in_thread() -> Iterator[Callable[..., Emulator]]:
-    with contextlib.ExitStack() as stack:
-
-        def start(**settings: Any) -> Emulator:
-            runner = stack.enter_context(contextlib.closing(ThreadedRunner()))
-            server = Emulator(**settings)
-            runner.run(server.__aenter__())
-            stack.callback(lambda: runner.run(server.aclose()))
-            return server
-
-        yield start
-
-
-class ThreadedRunner:
-    """
-    An event loop in a thread of its own.
-    """
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-
-    def run(self, job: Coroutine[Any, Any, object]) -> None:
-        asyncio.run_coroutine_threadsafe(job, self._loop).result()
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
 
 async def submit(client: KlingClient, folder: Path) -> None:

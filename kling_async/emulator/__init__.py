@@ -1,0 +1,28 @@
+"""
+A Kling service of your own: no account, no cost, real HTTP, real pictures, and troubles on order.
+
+    async with Emulator(faults=[faults.reset_after("create", rate=0.3)]) as server:
+        ...  # server.url is a client's base_url, server.api_key its key, server.ledger tells what happened
+"""
+
+from kling_async.emulator import faults
+from kling_async.emulator.faults import Fault, FaultPlan, parse_fault
+from kling_async.emulator.ledger import CreatedTask, Ledger
+from kling_async.emulator.server import Emulator
+from kling_async.emulator.settings import Settings
+from kling_async.emulator.world import Fate, Refusal, TaskRecord, World
+
+__all__ = [
+    "CreatedTask",
+    "Emulator",
+    "Fate",
+    "Fault",
+    "FaultPlan",
+    "Ledger",
+    "Refusal",
+    "Settings",
+    "TaskRecord",
+    "World",
+    "faults",
+    "parse_fault",
+]

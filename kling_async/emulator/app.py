@@ -1,0 +1,226 @@
+"""
+The service's face to the network: routes, and the troubles that only a socket can make.
+"""
+
+import asyncio
+import functools
+import socket
+import struct
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from email.utils import formatdate
+from typing import Any, Final
+
+import attrs
+from aiohttp import web
+
+from kling_async.emulator import shapes
+from kling_async.emulator.faults import EARLY, LATE, SHAPES, Fault, FaultPlan
+from kling_async.emulator.ledger import Route
+from kling_async.emulator.service import Call, PictureOrder, Reply, Service, fate_of, prompt_of, read_body
+from kling_async.emulator.studio import Studio
+from kling_async.emulator.world import Refusal, World
+from kling_async.wire.endpoints import IMAGE_GENERATION
+
+LARGEST_BODY: Final = 32 * 1024 * 1024
+"""
+Bytes: room for a picture of 10 MiB in Base64, and for larger ones that are to be refused in the service's words.
+"""
+
+_CUT: Final = 0  # in the ledger, the status of an answer that never came
+_LINGER: Final = "hh" if sys.platform == "win32" else "ii"  # how the C structure of that name is laid out
+_LOOK_AGAIN: Final = 0.05  # seconds between two looks whether a stalled client has left
+
+_HTML: Final = b"<!DOCTYPE html><html><head><title>Oops</title></head><body><h1>Something is wrong</h1></body></html>"
+
+_CODES: Final = {400: 1200, 401: 1002, 403: 1103, 404: 1203, 429: 1302, 503: 5001, 504: 5002}
+"""
+The vendor's code for a status that a fault asks for; 5000 for any other.
+"""
+
+
+class Face:
+    """
+    Serves one world over HTTP. `closing` ends all waiting in it.
+    """
+
+    def __init__(self, world: World, plan: FaultPlan, clock: Callable[[], float]) -> None:
+        self.closing = asyncio.Event()
+        self._world = world
+        self._service = Service(world)
+        self._plan = plan
+        self._clock = clock
+        self._studio = Studio(world.settings.picture_scale)
+
+    def application(self) -> web.Application:
+        """
+        Return the app; it can be served wherever aiohttp apps are.
+        """
+        prefix = self._world.settings.prefix
+        path = prefix + IMAGE_GENERATION.path
+        app = web.Application(client_max_size=LARGEST_BODY)
+        app.add_routes(
+            [
+                web.post(path, self._handler("create")),
+                web.get(path + "/{any_id}", self._handler("query"), allow_head=False),
+                web.get(path, self._handler("list"), allow_head=False),
+                web.get(prefix + "/tasks", self._handler("tasks"), allow_head=False),
+                web.get("/pictures/{any_id}/{place:[0-9]{1,3}}.png", self._handler("picture"), allow_head=False),
+                web.get("/__ledger__", self._show_ledger),
+                web.route("*", "/{rest:.*}", self._handler(None)),
+            ]
+        )
+        app.on_cleanup.append(self._close_studio)
+        return app
+
+    async def _close_studio(self, _: web.Application) -> None:
+        self._studio.close()
+
+    def _handler(self, route: Route | None) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        return functools.partial(self._serve, route)
+
+    async def _serve(self, route: Route | None, request: web.Request) -> web.StreamResponse:
+        ledger, label = self._world.ledger, route or "other"
+        ledger.arrivals[label] += 1
+        reply: Reply | None = None
+        late: Fault | None = None
+        try:
+            call = await self._hear(route, request)
+            faults = self._plan.verdict(route, prompt_of(call.body)) if route else []
+            late = next((fault for fault in faults if fault.kind in LATE), None)
+            reply = await self._reply(call, faults)
+        except web.HTTPRequestEntityTooLarge:
+            reply = self._service.refuse(Refusal(413, 1200, "Invalid request parameters: the body is too large"))
+        except (ConnectionError, web.RequestPayloadError):
+            pass  # the sender left in the middle of the body
+        if reply is None or (late and late.kind == "reset_after"):
+            ledger.answers[label, _CUT] += 1
+            return _cut(request)
+        reply = _spoil(self._service, reply, late) if late else reply
+        ledger.answers[label, reply.status] += 1
+        return await self._send(request, reply, late)
+
+    async def _hear(self, route: Route | None, request: web.Request) -> Call:
+        place = request.match_info.get("place", "0")
+        return Call(
+            route=route,
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            authorization=request.headers.get("Authorization"),
+            body=read_body(await request.read()) if route == "create" else None,
+            any_id=request.match_info.get("any_id", ""),
+            place=int(place),
+        )
+
+    async def _reply(self, call: Call, faults: Sequence[Fault]) -> Reply | None:
+        # None where the connection is to be cut in place of an answer.
+        if not await self._pause(faults, "delay_before"):
+            return None
+        early = next((fault for fault in faults if fault.kind in EARLY), None)
+        if early:
+            return None if early.kind == "reset_before" else _refusal_of(self._service, early)
+        reply = await self._answer(call, faults)
+        return reply if await self._pause(faults, "delay_after") else None
+
+    async def _answer(self, call: Call, faults: Sequence[Fault]) -> Reply:
+        now = self._clock()
+        if any(fault.kind == "expired_url" for fault in faults) and (record := self._world.find_task(call.any_id)):
+            self._world.expire_urls(record, now)
+        reply = self._service.answer(call, now, fate_of(faults))
+        if isinstance(reply, PictureOrder):
+            return Reply(body=await self._studio.picture(reply.record, reply.index), content_type="image/png")
+        for fault in faults:
+            if fault.kind in SHAPES:
+                reply = _reshape(reply, fault, call)
+        return reply
+
+    async def _pause(self, faults: Sequence[Fault], kind: str) -> bool:
+        # False where the server was closed meanwhile. A sender that leaves meanwhile changes nothing: what it has sent
+        # is on its way to the service all the same.
+        seconds = sum(fault.seconds for fault in faults if fault.kind == kind)
+        return seconds <= 0 or not await self._closes_within(seconds)
+
+    async def _closes_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.closing.wait()
+        except TimeoutError:
+            return False
+
+    async def _send(self, request: web.Request, reply: Reply, late: Fault | None) -> web.StreamResponse:
+        headers = {"Date": formatdate(int(self._clock()), usegmt=True), **reply.headers}
+        body = reply.content()
+        if late is None or late.kind not in ("truncated", "stall"):
+            return web.Response(status=reply.status, body=body, content_type=reply.content_type, headers=headers)
+        response = web.StreamResponse(status=reply.status, headers=headers)
+        response.content_type = reply.content_type
+        response.content_length = max(len(body), 2)
+        response.force_close()
+        await response.prepare(request)
+        if late.kind == "truncated":
+            await response.write(body[: len(body) // 2])
+        else:
+            await self._wait_until_left(request)
+        return response
+
+    async def _wait_until_left(self, request: web.Request) -> None:
+        while request.transport is not None:
+            if await self._closes_within(_LOOK_AGAIN):
+                _cut(request)
+                return
+
+    async def _show_ledger(self, _: web.Request) -> web.Response:
+        self._world.settle(self._clock())
+        return web.json_response(self._world.ledger.as_json())
+
+
+def _cut(request: web.Request) -> web.Response:
+    # Lingering for no time makes the kernel reset the connection rather than end it in good order.
+    if request.transport is not None:
+        connection = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, 0))
+        request.transport.abort()
+    return web.Response()
+
+
+def _refusal_of(service: Service, fault: Fault) -> Reply:
+    headers = {"Retry-After": fault.retry_after} if fault.retry_after is not None else {}
+    match fault.kind:
+        case "bare_429":
+            return Reply(status=429, headers=headers)
+        case "html" | "html_after":
+            return Reply(status=fault.status, body=_HTML, content_type="text/html")
+        case "rate_limited":
+            refusal = Refusal(429, 1302, "Request rate too high")
+        case _:
+            refusal = Refusal(fault.status, _CODES.get(fault.status, 5000), "Service trouble by order")
+    return attrs.evolve(service.refuse(refusal), headers=headers)
+
+
+def _spoil(service: Service, reply: Reply, late: Fault) -> Reply:
+    match late.kind:
+        case "status_after" | "html_after":
+            return _refusal_of(service, late)
+        case "garbled":
+            whole = reply.content()
+            return attrs.evolve(reply, payload=None, body=whole[: len(whole) // 2] + b"\xff}")
+        case _:
+            return reply
+
+
+def _reshape(reply: Reply, fault: Fault, call: Call) -> Reply:
+    payload: Any = reply.payload
+    if not isinstance(payload, dict):
+        return reply
+    if reply.status != 200:
+        is_vendors = fault.kind == "new_api_shape" and isinstance(payload.get("code"), int)
+        return attrs.evolve(reply, payload=shapes.as_relayed_error(payload)) if is_vendors else reply
+    if fault.kind == "seconds_for_times":
+        return attrs.evolve(reply, payload=shapes.in_seconds(payload))
+    if call.route == "create":
+        return attrs.evolve(reply, payload=shapes.as_video_object(payload, call.body.get("model_name", "")))
+    if call.route == "query":
+        reshape = shapes.as_crazy_task if fault.kind == "crazy_shape" else shapes.as_new_api_task
+        return attrs.evolve(reply, payload=reshape(payload))
+    return reply

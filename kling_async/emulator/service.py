@@ -1,0 +1,256 @@
+"""
+The service behind the sockets: one call in, one reply out. No waiting, no aiohttp.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from kling_async.emulator import shapes
+from kling_async.emulator.faults import Fault
+from kling_async.emulator.keys import check_key
+from kling_async.emulator.ledger import Route
+from kling_async.emulator.reference import facts_of
+from kling_async.emulator.world import ORDINARY, Fate, Refusal, TaskRecord, World
+from kling_async.errors import BrokenRule
+from kling_async.wire.codec import dumps, read_request, write_task
+from kling_async.wire.dialects import ImageFacts, broken_rules
+from kling_async.wire.models import ImageRequest
+
+PAGES: Final = range(1, 1001)
+PAGE_SIZES: Final = range(1, 501)
+"""
+What `pageNum` and `pageSize` may be; the vendor's defaults are 1 and 30.
+"""
+
+
+@attrs.frozen(kw_only=True)
+class Call:
+    """
+    One request, as far as the service looks at it.
+
+    `any_id` is the part of the path that names a task; `place` is the number of a picture in its task.
+    """
+
+    route: Route | None
+    method: str
+    path: str
+    query: Mapping[str, str] = attrs.field(factory=dict)
+    authorization: str | None = None
+    body: Any = None
+    any_id: str = ""
+    place: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Reply:
+    """
+    One answer. `payload` is what goes out as JSON; where it is None, `body` goes out as it is.
+    """
+
+    status: int = 200
+    payload: Any = None
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+    def content(self) -> bytes:
+        return self.body if self.payload is None else dumps(self.payload)
+
+
+@attrs.frozen(kw_only=True)
+class PictureOrder:
+    """
+    A picture that may be seen, and has yet to be drawn.
+    """
+
+    record: TaskRecord
+    index: int
+
+
+def read_body(body: bytes) -> Any:
+    """
+    Read the body of a create; None where it is no JSON, which is refused like any other that is no object.
+
+    Stricter than a client reads answers: what a service might not understand should fail here first.
+    """
+    try:
+        return json.loads(body.decode(), parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
+def prompt_of(body: Any) -> str:
+    """
+    Return the prompt of a create, as far as there is one.
+    """
+    prompt = body.get("prompt") if isinstance(body, dict) else None
+    return prompt if isinstance(prompt, str) else ""
+
+
+def fate_of(faults: Sequence[Fault]) -> Fate:
+    """
+    Return what *faults* have in store for a task.
+    """
+    fate = ORDINARY
+    for fault in faults:
+        match fault.kind:
+            case "failing_task":
+                fate = attrs.evolve(fate, failure=fault.message)
+            case "stuck_task":
+                fate = attrs.evolve(fate, is_stuck=True)
+            case "unknown_status":
+                fate = attrs.evolve(fate, word=fault.message)
+            case "no_pictures":
+                fate = attrs.evolve(fate, pictures_after=fault.seconds)
+            case "fewer_pictures":
+                fate = attrs.evolve(fate, missing=fault.count)
+            case _:
+                pass
+    return fate
+
+
+class Service:
+    """
+    Everything an account's HTTP API says, in the dialect of its settings.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._settings = world.settings
+        self._dialect = world.settings.dialect
+
+    def answer(self, call: Call, now: float, fate: Fate = ORDINARY) -> Reply | PictureOrder:
+        """
+        Do what *call* asks for. *fate* befalls the task that it makes.
+        """
+        try:
+            return self._answer(call, now, fate)
+        except Refusal as refusal:
+            return self.refuse(refusal)
+
+    def refuse(self, refusal: Refusal) -> Reply:
+        request_id = self.world.next_request_id()
+        if self._settings.is_gateway and refusal.http_status == 401:
+            return Reply(status=401, payload=shapes.gateway_bad_key(request_id))
+        return Reply(status=refusal.http_status, payload=shapes.refused(refusal, request_id))
+
+    def _answer(self, call: Call, now: float, fate: Fate) -> Reply | PictureOrder:
+        if call.route == "picture":
+            return self._picture(call, now)
+        is_new_standard = call.route == "tasks"
+        if not self._offers(call.route):
+            return self._no_such_path(call)
+        check_key(self._settings, call.authorization, now, signed_tokens=not is_new_standard)
+        match call.route:
+            case "create":
+                return self._create(call.body, now, fate)
+            case "query":
+                return self._query(call.any_id, now)
+            case "list":
+                return self._page(call.query, now)
+            case _:
+                return self._tasks(call.query, now)
+
+    def _offers(self, route: Route | None) -> bool:
+        if route == "list":
+            return self._dialect.lists
+        if route == "tasks":
+            return self._dialect.ids_per_read > 1
+        return route is not None
+
+    def _no_such_path(self, call: Call) -> Reply:
+        if self._settings.is_gateway:
+            message = f"Invalid URL ({call.method} {call.path})"
+            return Reply(status=404, payload=shapes.gateway_error(message, "invalid_request_error"))
+        return self.refuse(Refusal(404, 1202, f"The requested method is invalid: {call.method} {call.path}"))
+
+    def _create(self, body: Any, now: float, fate: Fate) -> Reply:
+        record = self.world.create(self._read(body), now, fate)
+        data = shapes.created(self.world.snapshot_of(record, now), names_external_id=self._dialect.external_ids)
+        # The seed's page shows one value for both ids.
+        request_id = record.task_id if self._settings.is_gateway else self.world.next_request_id()
+        return Reply(payload=shapes.granted(data, request_id))
+
+    def _read(self, body: Any) -> ImageRequest:
+        if not isinstance(body, dict):
+            raise Refusal(400, 1200, "Invalid request parameters: the body is no JSON object")
+        if not self._dialect.external_ids:  # an unknown field there, so nobody looks at it
+            body = {name: value for name, value in body.items() if name != "external_task_id"}
+        try:
+            request = read_request(body)
+        except ValueError as error:
+            raise Refusal(400, 1201, f"Invalid parameter: {error}") from error
+        facts = facts_of(request.image) if isinstance(request.image, str) else None
+        if broken := broken_rules(self._dialect, request, facts):
+            raise Refusal(400, 1201, "; ".join(_worded(rule, facts) for rule in broken))
+        return request
+
+    def _query(self, any_id: str, now: float) -> Reply:
+        record = self.world.find(any_id)
+        if record is not None:
+            return self._grant(write_task(self.world.snapshot_of(record, now)))
+        if self._settings.is_gateway:
+            return Reply(status=400, payload=shapes.gateway_task_error("task_not_exist", "task_not_exist"))
+        raise Refusal(400, 1201, f"Task not found by id/external id: {any_id}")
+
+    def _page(self, query: Mapping[str, str], now: float) -> Reply:
+        number = _number(query, "pageNum", 1, PAGES)
+        size = _number(query, "pageSize", 30, PAGE_SIZES)
+        return self._grant(
+            [write_task(self.world.snapshot_of(record, now)) for record in self.world.page(number, size)]
+        )
+
+    def _tasks(self, query: Mapping[str, str], now: float) -> Reply:
+        names = [name for name in ("task_ids", "external_task_ids") if query.get(name)]
+        if len(names) != 1:
+            raise Refusal(400, 1201, "Exactly one of task_ids and external_task_ids must be given")
+        ids = [any_id for any_id in query[names[0]].split(",") if any_id]
+        if len(ids) > self._dialect.ids_per_read:
+            raise Refusal(400, 1201, f"{names[0]} cannot exceed {self._dialect.ids_per_read} in total")
+        find = self.world.find_task if names == ["task_ids"] else self.world.find_external
+        records = [record for any_id in ids if (record := find(any_id)) is not None]
+        return self._grant([shapes.new_standard(self.world.snapshot_of(record, now)) for record in records])
+
+    def _picture(self, call: Call, now: float) -> Reply | PictureOrder:
+        if call.authorization is not None:
+            self.world.ledger.downloads_with_key += 1
+        record = self.world.find_task(call.any_id)
+        if record is None or call.place >= record.pictures_at(now):
+            return _storage_error(404, "NoSuchKey", "there is no such picture")
+        signature = call.query.get("Signature", "")
+        if not self.world.may_fetch(record, call.place, call.query.get("Expires", ""), signature, now):
+            return _storage_error(403, "AccessDenied", "the signature of this URL is wrong, or has expired")
+        return PictureOrder(record=record, index=call.place)
+
+    def _grant(self, data: object) -> Reply:
+        return Reply(payload=shapes.granted(data, self.world.next_request_id()))
+
+
+def _storage_error(status: int, code: str, message: str) -> Reply:
+    # Pictures lie at a storage of their own, which knows nothing of envelopes.
+    body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+    return Reply(status=status, body=body, content_type="application/xml")
+
+
+def _worded(rule: BrokenRule, facts: ImageFacts | None) -> str:
+    if rule.field == "model_name":
+        return f"model is not supported: {rule.value}"
+    if rule.field != "image" or facts is None or "bytes" in rule.rule:
+        return str(rule)
+    if facts.kind is None:
+        return f"Image pixel is invalid: {rule.rule}"
+    return f"The resolution or aspect ratio of the input image is invalid: {rule.rule}"
+
+
+def _number(query: Mapping[str, str], name: str, default: int, allowed: range) -> int:
+    text = query.get(name, str(default))
+    if not text.isdecimal() or len(text) > 9 or int(text) not in allowed:
+        raise Refusal(400, 1201, f"{name}={text!r}: must be a whole number from {allowed[0]} to {allowed[-1]}")
+    return int(text)

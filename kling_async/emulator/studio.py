@@ -1,0 +1,85 @@
+"""
+Where pictures are drawn: in threads of its own, and kept for a while since they are often fetched twice.
+"""
+
+import asyncio
+import functools
+import importlib.util
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from kling_async.emulator.reference import bytes_of
+from kling_async.emulator.world import TaskRecord
+
+KEPT: Final = 64
+"""
+Pictures; the largest take some megabytes each.
+"""
+
+
+def require_pillow() -> None:
+    """
+    Raises:
+        ImportError: Nothing can be drawn; the message names the command that helps.
+    """
+    if importlib.util.find_spec("PIL") is None:
+        raise ImportError('the emulator draws with Pillow: pip install "kling-async[emulator]"')
+
+
+class Studio:
+    """
+    Draws the pictures of tasks. `scale` shrinks them all.
+    """
+
+    def __init__(self, scale: float) -> None:
+        self._scale = scale
+        self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="kling-emulator-studio")
+        self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+
+    async def picture(self, record: TaskRecord, index: int) -> bytes:
+        """
+        Return the PNG of one picture of a task.
+        """
+        key = (record.task_id, index)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        paint = functools.partial(_paint, record, index, self._scale)
+        picture = await asyncio.get_running_loop().run_in_executor(self._threads, paint)
+        self._kept[key] = picture
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return picture
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _paint(record: TaskRecord, index: int, scale: float) -> bytes:
+    from kling_async.emulator.pictures import draw  # noqa: PLC0415 (needs the extra)
+
+    request = record.request
+    aspect_ratio, resolution = _known_size(request.aspect_ratio or "16:9", request.resolution or "1k")
+    return draw(
+        request.prompt,
+        index=index,
+        seed=record.picture_seed,
+        model_name=record.model_name,
+        aspect_ratio=aspect_ratio,
+        resolution=resolution,
+        reference=bytes_of(request.image) if isinstance(request.image, str) else None,
+        fidelity=0.5 if request.image_fidelity is None else request.image_fidelity,
+        scale=scale,
+    )
+
+
+def _known_size(aspect_ratio: str, resolution: str) -> tuple[str, str]:
+    # A dialect made by `attrs.evolve` may allow sizes that the painter has not heard of.
+    from kling_async.emulator.pictures import size_in_pixels  # noqa: PLC0415
+
+    try:
+        size_in_pixels(aspect_ratio, resolution)
+    except ValueError:
+        return "16:9", "1k"
+    return aspect_ratio, resolution

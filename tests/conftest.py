@@ -1,0 +1,155 @@
+"""
+What several test modules share: time that is simulated, a loop that must not complain, and aioresponses.
+"""
+
+import asyncio
+import contextlib
+import functools
+import gc
+import logging
+import selectors
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, ParamSpec, TypeVar
+from unittest import mock
+
+import aiohttp
+import aioresponses.core
+import pytest
+
+from kling_async.emulator import Emulator
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """
+    Waits for no timer: its clock jumps to the moment for which it was asked to wait.
+    """
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:  # no timer at all: somebody outside must wake the loop
+            events = super().select(5)
+            assert events, "all wait for one another: nothing will ever happen again"
+            return events
+        events = super().select(0)
+        if not events:
+            self.now += max(0.0, timeout)
+        return events
+
+
+class SimulatedLoop(asyncio.SelectorEventLoop):
+    """
+    An event loop whose minutes pass in microseconds: when nothing is ready, its time is that of the next timer.
+
+    Not for sockets and threads, since it does not wait for them.
+    """
+
+    def __init__(self) -> None:
+        self._clock = _JumpingSelector()
+        super().__init__(self._clock)
+
+    def time(self) -> float:
+        return self._clock.now
+
+
+def simulate(story: Coroutine[Any, Any, T]) -> T:
+    """
+    Run *story* in simulated time, and see to it that it leaves no `aio_task` behind and no exception unseen.
+    """
+
+    async def watched() -> T:
+        result = await story
+        await asyncio.sleep(0)
+        assert {asyncio.current_task()} == asyncio.all_tasks()
+        return result
+
+    with quiet_loop(), asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        return runner.run(watched())
+
+
+def simulated(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """
+    Run the coroutine function *test* by `simulate`.
+    """
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        simulate(test(*args, **kwargs))
+
+    return run
+
+
+class quiet_loop:  # noqa: N801 (a context manager)
+    """
+    Fail where asyncio has something to complain of, such as an exception that nobody retrieved.
+    """
+
+    def __enter__(self) -> None:
+        self._complaints: list[str] = []
+        self._handler = logging.Handler(logging.ERROR)
+        self._handler.emit = lambda record: self._complaints.append(record.getMessage())  # type: ignore[method-assign]
+        logging.getLogger("asyncio").addHandler(self._handler)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        gc.collect(1)
+        logging.getLogger("asyncio").removeHandler(self._handler)
+        assert kind or not self._complaints, self._complaints
+
+
+class BridgedResponse(aiohttp.ClientResponse):
+    """
+    Made as aioresponses makes responses: without the `stream_writer` that aiohttp has asked for since 3.14.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"stream_writer": mock.Mock(output_size=0), **kwargs})
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses.aioresponses]:
+    """
+    An aioresponses that works with aiohttp 3.14 (pnuckowski/aioresponses issue 289).
+    """
+    monkeypatch.setattr(aioresponses.core, "ClientResponse", BridgedResponse)
+    with aioresponses.aioresponses() as service:
+        yield service
+
+
+class ThreadedRunner:
+    """
+    An event loop in a thread of its own.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    def run(self, job: Coroutine[Any, Any, object]) -> None:
+        asyncio.run_coroutine_threadsafe(job, self._loop).result()
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@pytest.fixture
+def emulator_in_thread() -> Iterator[Callable[..., Emulator]]:
+    """
+    Start emulators that live in a loop and a thread of their own.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def start(**settings: Any) -> Emulator:
+            runner = stack.enter_context(contextlib.closing(ThreadedRunner()))
+            server = Emulator(**settings)
+            runner.run(server.__aenter__())
+            stack.callback(lambda: runner.run(server.aclose()))
+            return server
+
+        yield start

@@ -1,0 +1,172 @@
+"""
+Rules of trouble: which requests they strike, and how they are written.
+"""
+
+from typing import get_args
+
+import pytest
+from hypothesis import given, strategies as st
+
+from kling_async.emulator import Fault, FaultPlan, faults, parse_fault
+from kling_async.emulator.ledger import Route
+
+ROUTES: tuple[Route, ...] = get_args(Route)
+
+KINDS = sorted(get_args(faults.Kind))
+
+
+def struck(plan: FaultPlan, route: Route, requests: int, prompt: str = "") -> list[int]:
+    return [place for place in range(requests) if plan.verdict(route, prompt)]
+
+
+def test_rule_spares_the_first_and_stops_in_time() -> None:
+    """
+    A rule lets `after` requests pass, then strikes `times` times.
+    """
+    plan = FaultPlan([faults.reset_before("query", after=2, times=3)], seed=0)
+
+    assert [] == struck(plan, "create", 5)
+    assert [2, 3, 4] == struck(plan, "query", 9)
+
+
+@pytest.mark.parametrize(
+    ("where", "routes"),
+    [
+        ("create", ["create"]),
+        ("query", ["query"]),
+        ("list", ["list", "tasks"]),
+        ("tasks", ["tasks"]),
+        ("picture", ["picture"]),
+        ("any", list(ROUTES)),
+    ],
+)
+def test_rule_strikes_its_routes(where: faults.Where, routes: list[str]) -> None:
+    """
+    Each word for a place covers its routes: "list" covers both ways of asking for many tasks.
+    """
+    plan = FaultPlan([faults.bare_429(where)], seed=0)
+
+    assert routes == [route for route in ROUTES if plan.verdict(route)]
+
+
+def test_rule_may_pick_prompts() -> None:
+    """
+    A rule with a prompt concerns creates alone whose prompt holds it.
+    """
+    plan = FaultPlan([faults.reset_before("any", prompt="storm", times=1)], seed=0)
+
+    assert [] == plan.verdict("create", "a calm sea")
+    assert [] == plan.verdict("query", "a storm")
+    assert 1 == len(plan.verdict("create", "a storm at sea"))
+
+
+@given(st.integers(0, 2**32), st.floats(0, 1))
+def test_luck_follows_from_the_seed(seed: int, rate: float) -> None:
+    """
+    Equal seeds strike the same requests, at about the rate that was asked for.
+    """
+    rules = [faults.reset_after("create", rate=rate)]
+    hits = struck(FaultPlan(rules, seed), "create", 400)
+
+    assert hits == struck(FaultPlan(rules, seed), "create", 400)
+    assert abs(len(hits) - 400 * rate) < 70
+
+
+def test_two_rules_have_luck_of_their_own() -> None:
+    """
+    Rules of equal rate do not strike the same requests.
+    """
+    first = FaultPlan([faults.failing_task(rate=0.5)], seed=0)
+    second = FaultPlan([faults.failing_task(times=0), faults.failing_task(rate=0.5)], seed=0)
+
+    assert struck(first, "create", 50) != struck(second, "create", 50)
+
+
+def test_first_rule_takes_the_answer() -> None:
+    """
+    Of two rules that take the answer's place the first wins, and the other one keeps its turn.
+    """
+    plan = FaultPlan([faults.bare_429("create", times=1), faults.html("create", times=1)], seed=0)
+
+    assert [["bare_429"], ["html"], []] == [[fault.kind for fault in plan.verdict("create")] for _ in range(3)]
+
+
+def test_one_shape_at_a_time() -> None:
+    """
+    An answer is re-shaped once at most; what spoils it comes on top.
+    """
+    rules = [faults.crazy_shape(), faults.new_api_shape(), faults.seconds_for_times(), faults.reset_after("any")]
+
+    assert [rules[0], rules[3]] == FaultPlan(rules, seed=0).verdict("query")
+
+
+def test_delays_fates_and_answers_go_together() -> None:
+    """
+    Kinds that do not exclude each other strike together.
+    """
+    rules = [faults.delay_before("create"), faults.stuck_task(), faults.reset_after("create"), faults.delay_after()]
+
+    assert rules == FaultPlan(rules, seed=0).verdict("create")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_has_its_function(kind: str) -> None:
+    """
+    Each kind is made by the function of its name, and its name alone is a rule as text.
+    """
+    assert kind == getattr(faults, kind)().kind
+    assert getattr(faults, kind)() == parse_fault(kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("create:reset_after:rate=0.3", faults.reset_after("create", rate=0.3)),
+        ("reset_after:rate=0.3", faults.reset_after("create", rate=0.3)),
+        ("query:status:status=503:times=2:after=1", faults.status("query", 503, times=2, after=1)),
+        ("any:bare_429:retry_after=7", faults.bare_429(retry_after="7")),
+        ("create:delay_before:seconds=2.5", faults.delay_before("create", 2.5)),
+        ("failing_task:prompt=storm:message=too wet", faults.failing_task("too wet", prompt="storm")),
+        ("unknown_status:message=dreaming", faults.unknown_status("dreaming")),
+        ("fewer_pictures:count=2", faults.fewer_pictures(2)),
+        ("picture:expired_url:times=1", faults.expired_url(times=1)),
+    ],
+)
+def test_rules_can_be_written_as_text(text: str, fault: Fault) -> None:
+    """
+    What a function makes can be said on a command line.
+    """
+    assert fault == parse_fault(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "write where:kind"),
+        ("create", "write where:kind"),
+        ("create:explosion", "kind of reset_before"),
+        ("nowhere:reset_after", "write where:kind"),
+        ("reset_after:rate=often", "could not convert"),
+        ("reset_after:rate=2", "<= 1"),
+        ("reset_after:loudly", "'loudly' should be name=value"),
+        ("reset_after:volume=11", "rate, times"),
+        ("query:stuck_task", "where='create' alone"),
+        ("create:expired_url", "where='picture' alone"),
+    ],
+)
+def test_text_that_is_no_rule_is_refused_in_words(text: str, reason: str) -> None:
+    """
+    A slip in a rule is a ValueError that says what would be right.
+    """
+    with pytest.raises(ValueError, match=reason) as caught:
+        parse_fault(text)
+
+    assert repr(text) in str(caught.value)
+
+
+def test_all_names_are_listed() -> None:
+    """
+    `__all__` is sorted, and names every kind's function.
+    """
+    assert sorted(faults.__all__) == faults.__all__
+    assert {"Fault", "parse_fault", *KINDS} == set(faults.__all__)

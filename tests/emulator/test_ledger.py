@@ -1,0 +1,27 @@
+"""
+What an emulated service remembers.
+"""
+
+import json
+
+from kling_async.emulator import CreatedTask, Ledger
+
+
+def test_ledger_tells_all_as_json() -> None:
+    """
+    Every count of the ledger stands on its page.
+    """
+    ledger = Ledger(tasks=[CreatedTask("t1", None, "a cat", 2, "kling-v1", 1.0, 2, 1)], units_billed=2)
+    ledger.arrivals.update(create=2, query=3, list=4, tasks=5, picture=6)
+    ledger.answers["create", 429] += 1
+    ledger.refusals[1303] += 1
+    ledger.note_peak("kling-v1", 2)
+    ledger.note_peak("kling-v1", 1)
+    page = json.loads(json.dumps(ledger.as_json()))
+
+    assert "a cat" == page["tasks"][0]["prompt"]
+    assert (2, 3, 9, 6) == (page["creates_received"], page["reads"], page["list_reads"], page["downloads"])
+    assert {"create 429": 1} == page["answers"]
+    assert {"1303": 1} == page["refusals"]
+    assert {"kling-v1": 2} == page["peak_slots"]
+    assert (2, 2) == (page["pictures_ordered"], page["units_billed"])
