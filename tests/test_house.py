@@ -15,7 +15,7 @@ PACKAGE: Final = Path(__file__).parent.parent / "kling_async"
 
 FLOORS: Final = (
     ("errors",),
-    ("wire", "policy", "plan"),
+    ("wire", "policy", "plan", "addresses", "filenames"),
     ("transport", "downloads", "references", "slots"),
     ("client", "fanout", "task", "watcher", "callbacks"),
     ("batch", "journal"),
@@ -23,7 +23,7 @@ FLOORS: Final = (
 )
 """
 The rooms of each floor, from the ground up; a folder is one room. The package itself, which shows what is public, is
-above all but the edges.
+above all but the edges. Up to floor 1 all is pure.
 """
 
 EMULATOR_STANDS_ON: Final = ("errors", "wire", "emulator")
@@ -86,12 +86,13 @@ def complaints(sources: Mapping[str, str]) -> list[str]:
     imports = {name: list(find_imports(tree, name, is_package=name in packages)) for name, tree in trees.items()}
     found = []
     for module, tree in trees.items():
-        if floor_of(module) is None:
+        floor = floor_of(module)
+        if floor is None:
             found.append(f"{module} is on no floor")
             continue
         for imported in imports[module]:
             found.extend(judge_import(module, imported))
-        if floor_of(module) == PURE:
+        if floor <= PURE:
             found.extend(f"{module} {offence}" for offence in find_impurities(tree))
     return sorted({*found, *find_cycles(imports)})
 
@@ -117,7 +118,7 @@ def walk(tree: ast.AST, *, is_for_types: bool = False) -> Iterator[tuple[ast.AST
     """
     for node in ast.iter_child_nodes(tree):
         yield node, is_for_types
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             for inner in node.body:
                 yield inner, True
                 yield from walk(inner, is_for_types=True)
@@ -137,7 +138,7 @@ def judge_import(module: str, imported: Import) -> Iterator[str]:
     assert floor is not None
     if top == "backoff" and room != "transport":
         yield f"{module} imports backoff, which only transport may"
-    if floor == PURE and top in IMPURE:
+    if floor <= PURE and top in IMPURE:
         yield f"{module} is pure, but imports {top}"
     if top != ROOT or name == f"{ROOT}.__version__":
         return
@@ -210,7 +211,7 @@ def test_house_is_all_there() -> None:
 GOOD: Final = {
     "kling_async": "from kling_async.client import KlingClient",
     "kling_async.errors": "if TYPE_CHECKING:\n    from kling_async.wire.models import ImageRequest",
-    "kling_async.wire": "from kling_async.wire.models import ImageRequest",
+    "kling_async.wire": "from .models import ImageRequest\nfrom kling_async.wire.codec import CODEC",
     "kling_async.wire.models": "from kling_async.errors import KlingError\nimport datetime as dt",
     "kling_async.wire.codec": "from . import models\nfrom .models import Image\nfrom kling_async.wire import models",
     "kling_async.policy": "import math",
@@ -241,6 +242,12 @@ def test_good_house_is_praised() -> None:
             "kling_async.errors climbs to kling_async.wire.models.Image",
         ),
         ("errors", "from .wire import models", "kling_async.errors climbs to kling_async.wire.models"),
+        ("errors", "import socket", "kling_async.errors is pure, but imports socket"),
+        (
+            "errors",
+            "if not TYPE_CHECKING:\n    import kling_async.policy",
+            "kling_async.errors climbs to kling_async.policy",
+        ),
         (
             "errors",
             "if TYPE_CHECKING:\n    pass\nelse:\n    import kling_async.policy",

@@ -4,12 +4,13 @@ Who is asking: a static Bearer key, or a short-lived token signed with an access
 
 import math
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 
 import attrs
 import jwt
 
-__all__ = ["AccessKey", "ApiKey", "Credentials", "Token"]
+from kling_async.wire.headers import clock_of
+
+__all__ = ["AccessKey", "ApiKey", "Credentials", "Token", "clock_offset", "make_token"]
 
 LIFETIME = 1800.0
 """
@@ -27,13 +28,17 @@ Seconds that a token's start is dated back (the vendor's own example value).
 """
 
 
+def _stripped(key: str) -> str:
+    return key.strip()
+
+
 @attrs.frozen
 class ApiKey:
     """
-    A static key, sent as it is.
+    A static key, sent as it is; white space around it (a file's last newline) is dropped.
     """
 
-    key: str = attrs.field(repr=False)
+    key: str = attrs.field(converter=_stripped, repr=False)
 
 
 @attrs.frozen
@@ -42,8 +47,8 @@ class AccessKey:
     The vendor's pair of keys, from which tokens are signed (HS256).
     """
 
-    access_key: str = attrs.field(repr=False)
-    secret_key: str = attrs.field(repr=False)
+    access_key: str = attrs.field(converter=_stripped, repr=False)
+    secret_key: str = attrs.field(converter=_stripped, repr=False)
 
 
 Credentials = ApiKey | AccessKey
@@ -73,7 +78,5 @@ def clock_offset(headers: Mapping[str, str], now: float) -> float:
     """
     Return by how many seconds the service's clock is ahead of *now*, after its `Date` header; 0 where it has none.
     """
-    try:
-        return parsedate_to_datetime(headers["Date"]).timestamp() - now
-    except (KeyError, ValueError):
-        return 0.0
+    at = clock_of(headers)
+    return at.timestamp() - now if at else 0.0

@@ -1,14 +1,15 @@
 """
 How values become JSON and back: the one cattrs converter, and the one place that knows the shapes.
 
-Reading is strict where money hangs on it (a task must have an id) and forgiving elsewhere: a time, a price or a picture
-that cannot be read is absent, since an odd field at some gateway must not cost the caller a task that is paid for.
-Unknown fields are ignored and kept in `TaskSnapshot.raw`. Written in the vendor's legacy standard, which all image
+Reading is strict where money hangs on it (a task must have an id) and forgiving elsewhere: a word, a time, a price or
+a picture that cannot be read is absent, since an odd field at some gateway must not cost the caller a task that is paid
+for. Unknown fields are ignored and kept in `TaskSnapshot.raw`. Written in the vendor's legacy standard, which all image
 endpoints speak; gateways' re-shaped answers and the vendor's new standard are read as well.
 """
 
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -18,20 +19,53 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from kling_async.wire.lifecycle import read_word
 from kling_async.wire.models import Image, ImageRequest, ImageSource, TaskInfo, TaskOutput, TaskSnapshot, TaskStatus
+from kling_async.wire.redaction import hide_secrets
 
-__all__ = ["CODEC", "dumps", "is_task", "loads", "read_request", "read_task", "write_request", "write_task"]
+__all__ = [
+    "CODEC",
+    "dumps",
+    "is_task",
+    "loads",
+    "read_id",
+    "read_nested",
+    "read_request",
+    "read_task",
+    "read_whole",
+    "write_request",
+    "write_task",
+]
 
 _SECONDS_BELOW: Final = 10**11
 """
 A time smaller than this is in seconds (so do some gateways), a larger one in milliseconds: 10^11 ms is March 1973.
 """
 
+_DIGITS_MAX: Final = 12
+"""
+Digits of the largest number that is taken for an index, a price or a code; at 4300 Python itself refuses to read it.
+"""
+
+_NOTHING: Final[tuple[object, ...]] = (None, "", {}, [], 0)  # 0 is how some gateways leave out a time
+
+_MARKS_OF_A_TASK: Final = ("task_status", "status", "object")
+
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+
 
 def loads(body: bytes) -> Any:
     """
-    Read JSON; raises ValueError for anything else, text that is not UTF-8 included.
+    Read JSON, with or without a byte order mark. A byte that is not UTF-8 or half a surrogate pair costs that character
+    alone, and NaN is null. Raises ValueError for anything that is not JSON, and for what no service means in earnest: a
+    thousand levels, a number of thousands of digits.
     """
-    return json.loads(body)
+    text = body.decode("utf-8-sig", "replace")
+    try:
+        value = json.loads(text, parse_constant=lambda _: None)
+        if _SURROGATE.search(text):
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return value
 
 
 def dumps(value: object) -> bytes:
@@ -47,7 +81,41 @@ def is_task(value: object) -> bool:
     """
     if not isinstance(value, Mapping):
         return False
-    return bool(value.get("task_id")) or (bool(value.get("id")) and ("status" in value or "object" in value))
+    return bool(read_id(value.get("task_id"))) or (
+        bool(read_id(value.get("id"))) and not value.keys().isdisjoint(_MARKS_OF_A_TASK)
+    )
+
+
+def read_id(value: object) -> str | None:
+    """
+    Return an id as text, None for what cannot be one. Some gateways send numbers; JSON integers are exact in Python.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return str(value)
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def read_whole(value: object) -> int | None:
+    """
+    Return a whole number, which may also come as text or as 1.0; None for anything else.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = str(value) if isinstance(value, int | str) else ""
+    return int(text) if text.removeprefix("-").isdecimal() and len(text) <= _DIGITS_MAX else None
+
+
+def read_nested(value: object) -> object:
+    """
+    Return *value*, or where it is text that holds a JSON object or list, what that holds.
+    """
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+        return value
+    try:
+        nested: object = loads(value.encode())
+    except ValueError:
+        return value
+    return nested
 
 
 def read_task(task: Mapping[str, Any], *, request_id: str | None = None) -> TaskSnapshot:
@@ -58,13 +126,12 @@ def read_task(task: Mapping[str, Any], *, request_id: str | None = None) -> Task
         ValueError: It has no id that could be read.
     """
     fields = _canonical(task)
+    if read_id(fields.get("task_id")) is None:
+        raise ValueError("this is no task: it has no id that can be read")
     fields["raw"] = task
     if request_id:
         fields["request_id"] = request_id
-    try:
-        return CODEC.structure(fields, TaskSnapshot)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"this is no task: {error}") from error
+    return CODEC.structure(fields, TaskSnapshot)
 
 
 def write_task(snapshot: TaskSnapshot) -> dict[str, Any]:
@@ -100,6 +167,8 @@ def write_request(request: ImageRequest) -> dict[str, Any]:
 def _canonical(task: Mapping[str, Any]) -> dict[str, Any]:
     # The vendor's legacy words, whatever the shape of the task; nulls are dropped so that defaults apply.
     fields = {name: value for name, value in task.items() if value is not None}
+    if read_id(fields.get("task_id")) is None:
+        fields.pop("task_id", None)
     if "task_id" not in fields or "task_status" not in fields:
         _translate(fields)
     fields["status_word"] = fields.setdefault("task_status", "")
@@ -108,15 +177,16 @@ def _canonical(task: Mapping[str, Any]) -> dict[str, Any]:
 
 def _translate(fields: dict[str, Any]) -> None:
     error = fields.get("error")
-    inner = _inner_task(fields.get("data"))
+    inner = _inner_task(read_nested(fields.get("data")))
+    said = fields.get("message") if "code" not in fields else None  # else it is the envelope's "SUCCEED"
     _settle(fields, "task_id", fields.get("id"), inner.get("task_id"))
     _settle(fields, "task_status", fields.get("status"), inner.get("task_status"))
     _settle(
         fields,
         "task_status_msg",
         fields.get("fail_reason"),
-        error.get("message") if isinstance(error, Mapping) else error,
-        fields.get("message"),
+        error,
+        said,
         inner.get("task_status_msg"),
     )
     _settle(fields, "created_at", fields.get("create_time"), fields.get("submit_time"), inner.get("created_at"))
@@ -130,16 +200,17 @@ def _translate(fields: dict[str, Any]) -> None:
 
 def _settle(fields: dict[str, Any], name: str, *others: Any) -> None:
     # The field itself, else the first of the others that says something.
-    if fields.get(name) in (None, "", {}, 0):
+    if fields.get(name) in _NOTHING:
         fields.pop(name, None)
-        found = next((other for other in others if other not in (None, "", {}, 0)), None)
-        if found is not None:
-            fields[name] = found
+        for found in others:
+            if found not in _NOTHING:
+                fields[name] = found
+                return
 
 
 def _inner_task(data: Any) -> Mapping[str, Any]:
     # new-api keeps the vendor's raw answer, or the task of it, in `data` of its own task.
-    for candidate in (data, data.get("data") if isinstance(data, Mapping) else None):
+    for candidate in (data, read_nested(data.get("data")) if isinstance(data, Mapping) else None):
         if isinstance(candidate, Mapping) and "task_status" in candidate:
             return candidate
     return {}
@@ -149,33 +220,24 @@ def _other_output(fields: Mapping[str, Any]) -> dict[str, Any] | None:
     if isinstance(outputs := fields.get("outputs"), list):  # the vendor's new standard
         return {"images": [item for item in outputs if isinstance(item, Mapping) and item.get("type") == "image"]}
     metadata = fields.get("metadata")
-    for url in (fields.get("url"), fields.get("result_url"), metadata.get("url") if isinstance(metadata, dict) else 0):
-        if url:
+    for holder in (fields, metadata if isinstance(metadata, Mapping) else {}):
+        if url := holder.get("url") or holder.get("result_url"):
             return {"images": [{"url": url}]}
     return None
 
 
-def _billed_units(billing: Any) -> Decimal | None:
-    if not isinstance(billing, list):
-        return None
-    units = [item for item in billing if isinstance(item, Mapping) and item.get("charge_type") == "unit"]
+def _billed_units(billing: Any) -> str | None:
+    items = billing if isinstance(billing, list) else []
+    units = [item for item in items if isinstance(item, Mapping) and item.get("charge_type") == "unit"]
     amounts = [_read_decimal(item.get("amount"), Decimal) or Decimal(0) for item in units]
-    return sum(amounts, Decimal(0)) if amounts else None
+    return str(sum(amounts)) if amounts else None
 
 
 def _exact_text(value: Any, _: object) -> str:
-    # cattrs would read null as "None". Ids come as numbers at some gateways; JSON integers are exact in Python.
+    # cattrs would read null as "None" and a list as its repr.
     if isinstance(value, str):
         return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
     raise TypeError(f"expected text, got {type(value).__name__}")
-
-
-def _image_text(value: Any, _: object) -> str:
-    if isinstance(value, str):
-        return value
-    raise TypeError(f"expected a URL or Base64, got {type(value).__name__}")
 
 
 def _exact_int(value: Any, _: object) -> int:
@@ -188,6 +250,16 @@ def _exact_float(value: Any, _: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     raise TypeError(f"expected a number, got {type(value).__name__}")
+
+
+def _read_text(value: Any, _: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _read_reason(value: Any, _: object) -> str:
+    # It will be shown, in errors and reprs; as it came it stays in `raw`.
+    text = value.get("message") if isinstance(value, Mapping) else value
+    return hide_secrets(text) if isinstance(text, str) else ""
 
 
 def _read_time(value: Any, _: object) -> dt.datetime | None:
@@ -207,10 +279,10 @@ def _write_time(at: dt.datetime) -> int:
 
 def _read_decimal(value: Any, _: object) -> Decimal | None:
     try:
-        number = Decimal(str(value))
+        number = Decimal(str(value) if isinstance(value, str | int | float) else "")
     except InvalidOperation:
         return None
-    return number if number.is_finite() else None
+    return number if number.is_finite() and abs(number.adjusted()) < _DIGITS_MAX else None
 
 
 def _read_output(value: Any, _: object) -> TaskOutput:
@@ -229,9 +301,9 @@ def _read_image(item: Any, place: int) -> Image | None:
     if not isinstance(item, Mapping) or not isinstance(url := item.get("url"), str) or not url:
         return None
     watermark_url = item.get("watermark_url")
-    index = str(item.get("index"))
+    index = read_whole(item.get("index"))
     return Image(
-        int(index) if index.isdecimal() else place,
+        place if index is None or index < 0 else index,
         url,
         watermark_url if isinstance(watermark_url, str) and watermark_url else None,
     )
@@ -239,7 +311,7 @@ def _read_image(item: Any, place: int) -> Image | None:
 
 def _read_info(value: Any, _: object) -> TaskInfo:
     external_id = value.get("external_task_id") if isinstance(value, Mapping) else None
-    return TaskInfo(str(external_id) if external_id else None)
+    return TaskInfo(read_id(external_id))
 
 
 def _write_image(source: ImageSource | None) -> str | None:
@@ -251,7 +323,7 @@ def _write_image(source: ImageSource | None) -> str | None:
 def _write_snapshot(snapshot: TaskSnapshot) -> dict[str, Any]:
     task: dict[str, Any] = {
         "task_id": snapshot.task_id,
-        "task_status": snapshot.status_word or snapshot.task_status.value,
+        "task_status": _written_word(snapshot),
         "task_status_msg": snapshot.task_status_msg,
         "task_info": {"external_task_id": snapshot.task_info.external_task_id or ""},
         "task_result": {},
@@ -264,6 +336,11 @@ def _write_snapshot(snapshot: TaskSnapshot) -> dict[str, Any]:
         if at is not None:
             task[name] = _write_time(at)
     return task
+
+
+def _written_word(snapshot: TaskSnapshot) -> str:
+    meant = "" if snapshot.task_status is TaskStatus.UNKNOWN else str(snapshot.task_status.value)
+    return snapshot.status_word or meant
 
 
 def _write_output_image(image: Image) -> dict[str, Any]:
@@ -281,17 +358,27 @@ def make_codec() -> Converter:
     codec.register_structure_hook(str, _exact_text)
     codec.register_structure_hook(int, _exact_int)
     codec.register_structure_hook(float, _exact_float)
-    codec.register_structure_hook(TaskStatus, lambda word, _: read_word(_exact_text(word, str)))
+    codec.register_structure_hook(TaskStatus, lambda word, _: read_word(_read_text(word, str)))
     codec.register_structure_hook(TaskOutput, _read_output)
     codec.register_structure_hook(TaskInfo, _read_info)
     codec.register_structure_hook_func(lambda kind: kind == dt.datetime | None, _read_time)
     codec.register_structure_hook_func(lambda kind: kind == Decimal | None, _read_decimal)
     codec.register_structure_hook_func(lambda kind: kind == Mapping[str, Any], lambda value, _: value)
-    codec.register_structure_hook_func(lambda kind: kind == ImageSource | None, _image_text)
+    codec.register_structure_hook_func(lambda kind: kind == ImageSource | None, _exact_text)
     codec.register_structure_hook(
         ImageRequest, make_dict_structure_fn(ImageRequest, codec, _cattrs_detailed_validation=True)
     )
-    codec.register_structure_hook(TaskSnapshot, make_dict_structure_fn(TaskSnapshot, codec))
+    codec.register_structure_hook(
+        TaskSnapshot,
+        make_dict_structure_fn(
+            TaskSnapshot,
+            codec,
+            task_id=override(struct_hook=lambda value, _: read_id(value)),
+            status_word=override(struct_hook=_read_text),
+            task_status_msg=override(struct_hook=_read_reason),
+            request_id=override(struct_hook=lambda value, _: read_id(value)),
+        ),
+    )
     codec.register_unstructure_hook(TaskSnapshot, _write_snapshot)
     codec.register_unstructure_hook_func(lambda kind: kind == ImageSource | None, _write_image)
     codec.register_unstructure_hook(

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from kling_async.errors import BrokenRule
+from kling_async.wire.endpoints import stands_in_path
 from kling_async.wire.models import AspectRatio, ImageReference, ImageRequest, Model, Resolution, describe_image
 from kling_async.wire.redaction import hide_query, shorten
 
@@ -118,6 +119,7 @@ def broken_rules(dialect: Dialect, request: ImageRequest, image: ImageFacts | No
     """
     return (
         *_text_rules(dialect, request),
+        *_unicode_rules(request),
         *_number_rules(dialect, request),
         *_choice_rules(dialect, request),
         *_image_rules(dialect, request),
@@ -136,6 +138,13 @@ def _text_rules(dialect: Dialect, request: ImageRequest) -> Iterator[BrokenRule]
     if negative is not None and (not isinstance(negative, str) or len(negative) > dialect.negative_prompt_max):
         rule = f"must be text of at most {dialect.negative_prompt_max} characters{_length(negative)}"
         yield _broken("negative_prompt", negative, rule)
+
+
+def _unicode_rules(request: ImageRequest) -> Iterator[BrokenRule]:
+    for field in ("prompt", "negative_prompt", "model_name", "callback_url"):
+        value: Any = getattr(request, field)
+        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+            yield _broken(field, value, "must be whole Unicode characters: it holds half of a surrogate pair")
 
 
 def _number_rules(dialect: Dialect, request: ImageRequest) -> Iterator[BrokenRule]:
@@ -213,7 +222,7 @@ def _address_rules(dialect: Dialect, request: ImageRequest) -> Iterator[BrokenRu
         return
     if not dialect.external_ids:
         yield _broken("external_task_id", external_id, f"is not taken by {dialect.name} services")
-    elif not isinstance(external_id, str) or external_id in ("", ".", ".."):
+    elif not isinstance(external_id, str) or not stands_in_path(external_id):
         yield _broken("external_task_id", external_id, "must be text that can stand in a path")
 
 
@@ -222,14 +231,18 @@ def _is_absolute(url: object) -> bool:
         return False
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
 
 
 def _broken(field: str, value: object, rule: str) -> BrokenRule:
-    shown = repr(shorten(hide_query(value) if field.endswith("_url") else value)) if isinstance(value, str) else None
-    return BrokenRule(field, shown or shorten(repr(value)), rule)
+    if isinstance(value, str):
+        return BrokenRule(field, repr(shorten(hide_query(value) if field.endswith("_url") else value)), rule)
+    try:
+        return BrokenRule(field, shorten(repr(value)), rule)
+    except ValueError:  # Python refuses to write a number of more than 4300 digits
+        return BrokenRule(field, f"<{type(value).__name__}>", rule)
 
 
 def _one_of(words: tuple[str, ...]) -> str:

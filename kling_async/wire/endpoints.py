@@ -10,9 +10,20 @@ from urllib.parse import quote
 
 import attrs
 
+from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.models import ImageRequest, TaskOutput
+from kling_async.wire.redaction import shorten
+
+__all__ = ["ENDPOINTS", "IMAGE_GENERATION", "Endpoint", "stands_in_path"]
 
 R = TypeVar("R")
+
+
+def stands_in_path(any_id: str) -> bool:
+    """
+    Tell whether *any_id* can be the last part of a path: a path of dots leads elsewhere, an empty one to the list.
+    """
+    return any_id.strip() not in ("", ".", "..") and any_id.isprintable()
 
 
 @attrs.frozen(kw_only=True)
@@ -20,7 +31,8 @@ class Endpoint(Generic[R]):
     """
     One endpoint that makes tasks.
 
-    `slots` says how many of the account's slots a request takes, from acceptance until the task is final.
+    `output_class` is what its tasks make. `slots` says how many of the account's slots a request takes, from acceptance
+    until the task is final.
     """
 
     name: str
@@ -32,7 +44,13 @@ class Endpoint(Generic[R]):
     def one(self, any_id: str) -> str:
         """
         Return the path of one task, by its task id or, where the service knows those, its external id.
+
+        Raises:
+            InvalidRequest: No task can have such an id.
         """
+        if not stands_in_path(any_id):
+            broken = BrokenRule("task_id", shorten(repr(any_id)), "must be an id that can stand in a path")
+            raise InvalidRequest(str(broken), broken=(broken,))
         return f"{self.path}/{quote(any_id, safe='')}"
 
     def page(self, number: int, size: int) -> str:

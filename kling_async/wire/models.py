@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
@@ -93,6 +93,9 @@ class TaskStatus(enum.Enum):
     UNKNOWN = "?"
 
 
+_MODES_OF_PNG: Final = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")  # Pillow's words
+
+
 @runtime_checkable
 class _Readable(Protocol):
     def read(self) -> bytes: ...
@@ -100,7 +103,9 @@ class _Readable(Protocol):
 
 @runtime_checkable
 class _PillowLike(Protocol):
-    size: tuple[int, int]
+    mode: str
+
+    def convert(self, mode: str) -> Any: ...
 
     def save(self, fp: Any, format: str | None = None) -> None: ...  # noqa: A002 (Pillow's own word)
 
@@ -121,7 +126,8 @@ def _take_in(image: Any) -> Any:
             return bytes(image)
         case _PillowLike():
             buffer = io.BytesIO()
-            image.save(buffer, format="PNG")
+            kept = image if image.mode in _MODES_OF_PNG else image.convert("RGB")
+            kept.save(buffer, format="PNG")
             return buffer.getvalue()
         case _Readable():
             return image.read()
@@ -231,7 +237,7 @@ class TaskSnapshot:
 
     Attributes:
         status_word: The service's own word for `task_status`.
-        task_status_msg: The reason, where the task failed; often empty.
+        task_status_msg: The reason, where the task failed, fit to be shown; often empty.
         created_at: Aware time (UTC), or None where the service does not say.
         final_unit_deduction: Units taken, known once the task is final; None where the service does not say.
         request_id: Of the answer this was read from, for the vendor's support.

@@ -5,9 +5,8 @@ The vendor's codes are its table "Error codes"; the shapes of errors are the ven
 families (an `error` object, a task error with a word for a code, and the vendor's own JSON inside a message).
 """
 
-import datetime as dt
+import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import attrs
@@ -25,7 +24,8 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
-from kling_async.wire.codec import is_task, loads, read_task
+from kling_async.wire.codec import is_task, loads, read_id, read_nested, read_task, read_whole
+from kling_async.wire.headers import retry_after
 from kling_async.wire.models import TaskSnapshot
 from kling_async.wire.redaction import hide_secrets
 
@@ -57,6 +57,10 @@ _OF_CODE: Final[dict[int | str, type[KlingError]]] = {
     "insufficient_user_quota": AccountProblem,
     "pre_consume_token_quota_failed": AccountProblem,
     "task_not_exist": TaskNotFound,
+    "invalid_request": InvalidRequest,  # at one gateway under HTTP 500
+    "do_request_failed": ServiceFailure,  # these three may come under HTTP 400, yet the vendor may have heard the relay
+    "read_response_body_failed": ServiceFailure,
+    "unmarshal_response_failed": ServiceFailure,
 }
 
 _OF_STATUS: Final[dict[int, type[KlingError]]] = {
@@ -70,13 +74,20 @@ _OF_STATUS: Final[dict[int, type[KlingError]]] = {
     429: RateLimited,
 }
 
-_FINE: Final = (0, "0", "success", "SUCCESS", None)
+_FINE: Final = (0, "", "success", "succeed", "ok", None)
+
+_LAYERS: Final = 5
+"""
+How many envelopes around one error are opened: a relay of a relay puts the vendor's answer into a message of a message.
+"""
+
+_TASK_ID: Final = re.compile(rb'"task_id"\s*:\s*(?:"([^"\\]+)"|(\d+)\s*[,}])')
 
 
 @attrs.frozen
 class Answer:
     """
-    One HTTP answer, read to its end. Names of headers are looked up as they are written in the standards.
+    One HTTP answer, read to its end. The names of its headers may have any case.
     """
 
     status: int
@@ -111,9 +122,11 @@ def read_sighting(answer: Answer, task_id: str | None = None) -> TaskSnapshot:
     """
     try:
         seen = _read_task_of(_read_payload(answer), answer, known_id=task_id)
-    except InvalidRequest as error:
-        if _says_not_found(error):
-            raise TaskNotFound(error.message, task_id, error.request_id, error.code, error.http_status) from error
+    except KlingError as error:
+        error.task_id = task_id or error.task_id
+        if isinstance(error, InvalidRequest) and _says_not_found(error):
+            facts = (error.message, error.task_id, error.request_id, error.code, error.http_status)
+            raise TaskNotFound(*facts) from error
         raise
     return attrs.evolve(seen, task_id=task_id) if task_id else seen
 
@@ -126,11 +139,10 @@ def read_page(answer: Answer) -> list[TaskSnapshot]:
         KlingError: As for a create.
     """
     payload = _read_payload(answer)
-    data = payload.get("data")
-    items = data.get("result", []) if isinstance(data, Mapping) else data
-    if not isinstance(items, list):
+    items = _items(payload)
+    if items is None:
         raise _unexpected("the answer holds no list of tasks", answer, payload)
-    request_id = _request_id(payload)
+    request_id = read_id(payload.get("request_id"))
     return [read_task(item, request_id=request_id) for item in items if is_task(item)]
 
 
@@ -147,150 +159,154 @@ def _says_not_found(error: InvalidRequest) -> bool:
 
 def _read_payload(answer: Answer) -> Mapping[str, Any]:
     # The envelope of an answer that says yes; anything else is raised.
+    is_good = 200 <= answer.status < 300
     try:
         payload = loads(answer.body)
     except ValueError:
         raise _without_json(answer) from None
     if not isinstance(payload, Mapping):
-        raise _unexpected("the answer is JSON, but no object", answer, {})
-    is_good = 200 <= answer.status < 300
-    if is_good and (is_task(payload) or (payload.get("code") in _FINE and not _refusal(payload))):
+        raise _unexpected("the answer is JSON, but no object", answer, {}) if is_good else _refused({}, answer)
+    if is_good and not _is_refusal(payload):
         return payload
     raise _refused(payload, answer)
 
 
-def _refusal(payload: Mapping[str, Any]) -> bool:
-    return bool(payload.get("error")) or payload.get("success") is False
+def _is_refusal(payload: Mapping[str, Any]) -> bool:
+    # A code that is known wins over everything, a task over a code that is not: gateways have words of their own.
+    code = _read_code(payload.get("code"))
+    if code in _OF_CODE:
+        return True
+    if is_task(payload):  # an `error` beside it is the reason why it failed
+        return False
+    if payload.get("error") or payload.get("success") is False:
+        return True
+    is_fine = (code.casefold() if isinstance(code, str) else code) in _FINE
+    return not is_fine and not is_task(_data(payload)) and not any(is_task(item) for item in _items(payload) or ())
+
+
+def _data(payload: Mapping[str, Any]) -> Any:
+    data = read_nested(payload.get("data"))
+    return data[0] if isinstance(data, list) and len(data) == 1 else data
+
+
+def _items(payload: Mapping[str, Any]) -> list[Any] | None:
+    data = read_nested(payload.get("data"))
+    items = data.get("result", []) if isinstance(data, Mapping) else data
+    return items if isinstance(items, list) else None
 
 
 def _read_task_of(payload: Mapping[str, Any], answer: Answer, *, known_id: str | None = None) -> TaskSnapshot:
     task = _find_task(payload, known_id)
     if task is None:
         raise _unexpected("the answer holds no task", answer, payload)
-    try:
-        return read_task(task, request_id=_request_id(payload))
-    except ValueError as error:
-        raise _unexpected(str(error), answer, payload) from error
+    return read_task(task, request_id=read_id(payload.get("request_id")))
 
 
 def _find_task(payload: Mapping[str, Any], known_id: str | None) -> Mapping[str, Any] | None:
     # The outermost object that has an id; an answer about a known task may leave the id out, but not its status.
-    data = payload.get("data")
-    if isinstance(data, list) and len(data) == 1:
-        data = data[0]
-    for candidate in (payload, data):
+    data = _data(payload)
+    inner = _data(data) if isinstance(data, Mapping) else None
+    for candidate in (payload, data, inner):
         if is_task(candidate):
             return candidate
-    if known_id and isinstance(data, Mapping) and (data.get("task_status") or data.get("status")):
-        return {"task_id": known_id, **data}
+    if not isinstance(data, Mapping):
+        return None
+    if read_id(data.get("id")):
+        return data
+    if read_id(known_id) and (data.get("task_status") or data.get("status")):
+        return {**data, "task_id": known_id}
     return None
-
-
-def _request_id(payload: Mapping[str, Any]) -> str | None:
-    request_id = payload.get("request_id")
-    return str(request_id) if request_id else None
 
 
 def _refused(payload: Mapping[str, Any], answer: Answer) -> KlingError:
     code, message, request_id = _read_error(payload)
-    kind = _OF_CODE.get(code) if code is not None else None
-    if kind is None:
-        kind = _kind_of_status(answer, message)
-    text = hide_secrets(message or f"the service answered {answer.status} and did not say why")
-    return _make(kind, text, answer, code, request_id, payload)
+    status = answer.status
+    if status < 300 and isinstance(code, int) and 400 <= code < 600:
+        status = code  # some gateways say 200 to everything, and put the status that they mean into the code
+    kind = (_OF_CODE.get(code) if code else None) or _kind_of_status(status, message)
+    return _make(kind, message or _did_not_say(answer), answer, _named(payload), code, request_id)
+
+
+def _did_not_say(answer: Answer) -> str:
+    what = f"the service answered {answer.status} and did not say why"
+    excerpt = answer.body[:200].decode(errors="replace").strip()
+    return f"{what}: {excerpt}" if excerpt else what
 
 
 def _read_error(payload: Mapping[str, Any]) -> tuple[int | str | None, str, str | None]:
-    # Code, message and request id, out of whichever shape; the innermost says most.
-    error = payload.get("error")
-    source = error if isinstance(error, Mapping) else payload
-    message = error if isinstance(error, str) else source.get("message") or source.get("msg") or ""
-    code = _number(source.get("code"))
-    if code in (None, "") and source is not payload:
-        code = _number(payload.get("code"))
-    request_id = _request_id(payload)
-    inner = _json_within(message) if isinstance(message, str) else message
-    if isinstance(inner, Mapping) and ("code" in inner or "error" in inner or "message" in inner):
-        inner_code, inner_message, inner_request_id = _read_error(inner)
-        return (
-            code if inner_code is None else inner_code,
-            inner_message or str(message),
-            inner_request_id or request_id,
-        )
-    return code if code != "" else None, str(message), request_id
+    # Code, message and request id, out of whichever shape; the innermost says most. But for a message under a code that
+    # is known: what looks like an answer in there may be the caller's own prompt, repeated.
+    code: int | str | None = None
+    message, request_id = "", None
+    layer: Any = payload
+    for _ in range(_LAYERS):
+        error = layer.get("error")
+        source = error if isinstance(error, Mapping) else layer
+        said = error if isinstance(error, str) and error else source.get("message") or source.get("msg")
+        if code not in _OF_CODE:
+            code = _read_code(source.get("code")) or _read_code(layer.get("code")) or code
+        message = said if isinstance(said, str) else message
+        request_id = read_id(source.get("request_id")) or read_id(layer.get("request_id")) or request_id
+        if isinstance(said, str):
+            said = None if code in _OF_CODE else _json_within(said)
+        if not isinstance(said, Mapping):
+            break
+        layer = said
+    return code, message, request_id
 
 
-def _number(code: Any) -> int | str | None:
-    if isinstance(code, str):
-        return int(code) if code.isdecimal() else code
-    return code if isinstance(code, int) and not isinstance(code, bool) else None
+def _read_code(code: object) -> int | str | None:
+    number = read_whole(code)
+    return code if number is None and isinstance(code, str) else number
 
 
 def _json_within(message: str) -> Any:
     # A relay puts the vendor's answer into its message, sometimes behind words of its own.
-    start = message.find("{")
-    if start < 0:
-        return None
-    try:
-        return loads(message[start : message.rfind("}") + 1].encode())
-    except ValueError:
-        return None
+    return read_nested(message[message.find("{") : message.rfind("}") + 1])
 
 
-def _kind_of_status(answer: Answer, message: str) -> type[KlingError]:
-    if answer.status >= 500:
+def _kind_of_status(status: int, message: str) -> type[KlingError]:
+    if status >= 500:
         return ServiceFailure
-    if answer.status == 404 and "invalid url" not in message.casefold():
+    if status == 404 and "invalid url" not in message.casefold():
         return TaskNotFound
-    return _OF_STATUS.get(answer.status, UnexpectedAnswer)
+    return _OF_STATUS.get(status, UnexpectedAnswer)
 
 
 def _without_json(answer: Answer) -> KlingError:
-    kind = _kind_of_status(answer, "") if answer.status != 404 else UnexpectedAnswer
+    kind = UnexpectedAnswer if answer.status == 404 else _kind_of_status(answer.status, "")
     if 300 <= answer.status < 400:
         what = "the service redirects elsewhere, which is not followed with a key; check base_url"
     elif not answer.body.strip():
         what = f"the service answered {answer.status} with an empty body"
     else:
         what = f"the service answered {answer.status} with something that is not JSON; check base_url"
-    return _make(kind, what, answer, None, None, {})
+    found = _TASK_ID.search(answer.body)  # cut short behind its id, it still names the task
+    task_id = (found[1] or found[2]).decode(errors="replace") if found else None
+    return _make(kind, what, answer, task_id, None, None)
 
 
 def _unexpected(what: str, answer: Answer, payload: Mapping[str, Any]) -> KlingError:
-    return _make(UnexpectedAnswer, what, answer, _number(payload.get("code")), _request_id(payload), payload)
+    code, message, request_id = _read_error(payload)
+    says = f"{what}; it says {message!r}" if message and message.casefold() not in _FINE else what
+    return _make(UnexpectedAnswer, says, answer, _named(payload), code, request_id)
+
+
+def _named(payload: Mapping[str, Any]) -> str | None:
+    data = _data(payload)
+    return read_id(payload.get("task_id")) or (read_id(data.get("task_id")) if isinstance(data, Mapping) else None)
 
 
 def _make(
     kind: type[KlingError],
     message: str,
     answer: Answer,
+    task_id: str | None,
     code: int | str | None,
     request_id: str | None,
-    payload: Mapping[str, Any],
 ) -> KlingError:
-    data = payload.get("data")
-    named = data.get("task_id") if isinstance(data, Mapping) else None
-    facts = (message, str(named) if named else None, request_id, code, answer.status)
+    shown_code = hide_secrets(code, limit=60) if isinstance(code, str) else code
+    facts = (hide_secrets(message), task_id, request_id, shown_code, answer.status)
     if issubclass(kind, RateLimited | ServiceFailure):
         return kind(*facts, retry_after=retry_after(answer.headers))
     return kind(*facts)
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """
-    Return the seconds that a `Retry-After` header asks for: a number, or a date counted from the answer's own `Date`.
-
-    None without the header, or where it cannot be read.
-    """
-    value = headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        return float(value)
-    try:
-        until, now = parsedate_to_datetime(value), parsedate_to_datetime(headers.get("Date", ""))
-    except ValueError:
-        return None
-    return max(0.0, (_aware(until) - _aware(now)).total_seconds())
-
-
-def _aware(at: dt.datetime) -> dt.datetime:
-    return at if at.tzinfo else at.replace(tzinfo=dt.UTC)

@@ -1,0 +1,47 @@
+"""
+What the headers of an answer say; aiohttp's mapping ignores the case of names, and a plain one may have any.
+"""
+
+import datetime as dt
+import math
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+__all__ = ["clock_of", "find_header", "retry_after"]
+
+
+def find_header(headers: Mapping[str, str], name: str) -> str:
+    """
+    Return the value of the header called *name* in any case; empty text where there is none.
+    """
+    wanted = name.casefold()
+    return next((value.strip() for key, value in headers.items() if key.casefold() == wanted), "")
+
+
+def clock_of(headers: Mapping[str, str]) -> dt.datetime | None:
+    """
+    Return the time by the service's clock, after its `Date` header; None where it cannot be read.
+    """
+    return _read_date(find_header(headers, "Date"))
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """
+    Return the seconds that a `Retry-After` header asks for: a number, or a date counted from the answer's own `Date`.
+
+    None without the header, or where it cannot be read.
+    """
+    value = find_header(headers, "Retry-After")
+    if value.isdecimal():
+        seconds = float(value)
+        return seconds if math.isfinite(seconds) else None
+    until, now = _read_date(value), clock_of(headers)
+    return max(0.0, (until - now).total_seconds()) if until and now else None
+
+
+def _read_date(text: str) -> dt.datetime | None:
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=dt.UTC)
