@@ -4,9 +4,7 @@ The client: prompts in, pictures out; one account at one host, for as long as yo
 
 import asyncio
 import enum
-import ipaddress
 import logging
-import os
 import uuid
 import warnings
 import weakref
@@ -19,14 +17,13 @@ from urllib.parse import urlsplit
 import aiohttp
 import attrs
 
-from kling_async.addresses import may_be_public
-from kling_async.downloads import Downloads
+from kling_async.account import find_base_url, find_credentials
+from kling_async.downloads import Downloads, is_private
 from kling_async.errors import (
     BrokenRule,
     ClientClosed,
     InvalidRequest,
     KlingError,
-    NotAuthenticated,
     SubmissionUncertain,
 )
 from kling_async.fanout import fan_out
@@ -36,18 +33,14 @@ from kling_async.slots import USUAL, Hold, Slots
 from kling_async.task import TaskHandle
 from kling_async.transport import HttpOptions, Submission, Transport
 from kling_async.watcher import Watcher
-from kling_async.wire.auth import AccessKey, ApiKey, Credentials
+from kling_async.wire.auth import AccessKey
 from kling_async.wire.codec import dumps, write_request
 from kling_async.wire.dialects import Dialect, broken_rules, dialect_of
 from kling_async.wire.endpoints import IMAGE_GENERATION
 from kling_async.wire.models import Done, Failed, Image, ImageRequest, TaskResult, TaskSnapshot
-from kling_async.wire.redaction import hide_query
 from kling_async.wire.verdict import read_page, read_sighting
 
 __all__ = ["KlingClient"]
-
-GATEWAY_URL: Final = "https://api.gpt.ge/kling"
-VENDOR_URL: Final = "https://api-singapore.klingai.com"
 
 UNCERTAIN_FOR: Final = 120.0
 """
@@ -106,8 +99,8 @@ class KlingClient:
         polling: PollPolicy = PollPolicy(),  # noqa: B008
     ) -> None:
         self._state = _State.NEW  # first: __del__ asks for it even where the following fails
-        credentials = _find_credentials(api_key)
-        self.base_url: Final = _check_base_url(base_url or os.environ.get("KLING_BASE_URL") or _usual_url(credentials))
+        credentials = find_credentials(api_key)
+        self.base_url: Final = find_base_url(base_url, credentials)
         self.dialect: Final = dialect or dialect_of(self.base_url)
         self.slots: Final = slots if isinstance(slots, Slots) else Slots(slots)
         keepalive = 2 * polling.max_delay + 5  # longer than the longest pause between two looks
@@ -352,9 +345,9 @@ class KlingClient:
     async def _open_downloads(self) -> Downloads:
         # Pictures may lie at private addresses only where the service itself does.
         if self._downloads is None:
-            is_private = await _is_private(urlsplit(self.base_url).hostname or "")
+            allow_private = await is_private(urlsplit(self.base_url).hostname or "")
             self._open()  # it may have been closed meanwhile
-            self._downloads = self._downloads or Downloads(self._http, allow_private=is_private)
+            self._downloads = self._downloads or Downloads(self._http, allow_private=allow_private)
         return self._downloads
 
     async def _check(self, request: ImageRequest) -> Reference | None:
@@ -477,63 +470,6 @@ def _make_request(request: object, fields: dict[str, Any]) -> ImageRequest:
         case _:
             broken = (BrokenRule("request", f"<{type(request).__name__}>", "must be a prompt or an ImageRequest"),)
             raise InvalidRequest(str(broken[0]), broken=broken)
-
-
-def _find_credentials(api_key: str | AccessKey | None) -> Credentials:
-    if isinstance(api_key, AccessKey):
-        return api_key
-    key = (api_key if api_key is not None else os.environ.get("KLING_API_KEY", "")).strip()
-    if not key and api_key is None:
-        pair = (os.environ.get("KLING_ACCESS_KEY", "").strip(), os.environ.get("KLING_SECRET_KEY", "").strip())
-        if all(pair):
-            return AccessKey(*pair)
-    if not key:
-        what = "there is no key: pass api_key, or set KLING_API_KEY, or both KLING_ACCESS_KEY and KLING_SECRET_KEY"
-        raise NotAuthenticated(what)
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise NotAuthenticated("the key has characters that no key has (a space, a line break?); copy it again")
-    return ApiKey(key)
-
-
-def _usual_url(credentials: Credentials) -> str:
-    # A vendor's signature never goes to a relay by default.
-    return VENDOR_URL if isinstance(credentials, AccessKey) else GATEWAY_URL
-
-
-def _check_base_url(url: str) -> str:
-    rule = None
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
-        parts, host = urlsplit(""), ""
-    if parts.scheme not in {"http", "https"} or not host:
-        rule = "must be an absolute http(s) URL"
-    elif parts.query or parts.fragment or "@" in parts.netloc:
-        rule = "must have no user, query or fragment"
-    elif parts.scheme == "http" and not _is_loopback(host):
-        rule = "must be https, since the key would travel in the open; plain http is for loopback only"
-    if rule is not None:
-        broken = BrokenRule("base_url", repr(hide_query(url)), rule)
-        raise InvalidRequest(str(broken), broken=(broken,))
-    return url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-async def _is_private(host: str) -> bool:
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None)
-    except OSError:
-        return False
-    return any(not may_be_public(address[0]) for *_, address in found)
 
 
 def _closed() -> ClientClosed:

@@ -30,7 +30,7 @@ from kling_async.transport import HttpOptions
 from kling_async.wire.models import Image, TaskResult
 from kling_async.wire.redaction import hide_query, hide_secrets
 
-__all__ = ["Downloads"]
+__all__ = ["Downloads", "is_private"]
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -513,6 +513,17 @@ class _PublicResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._resolver.close()
+
+
+async def is_private(host: str) -> bool:
+    """
+    Tell whether *host* stands for an address that is not public; one that cannot be resolved does not.
+    """
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None)
+    except OSError:
+        return False
+    return any(not may_be_public(str(address[0])) for *_, address in found)
 
 
 def _url(text: str) -> URL:

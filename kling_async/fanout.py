@@ -3,6 +3,7 @@ Many requests from one input: read lazily, worked on side by side, the outcomes 
 """
 
 import asyncio
+import collections
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
@@ -26,31 +27,38 @@ async def fan_out(
     source = _numbered(items)
     feeding: asyncio.Task[tuple[int, I] | None] | None = None
     working: set[asyncio.Task[O]] = set()
+    done: collections.deque[asyncio.Task[O]] = collections.deque()  # those of `working` that wait to be yielded
     failure: BaseException | None = None
     is_read = False
     try:
         while working or not is_read:
             if feeding is None and not is_read and len(working) < width:
                 feeding = asyncio.ensure_future(_next(source))
-            pending = working if feeding is None else {*working, feeding}
-            await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                pending = working if feeding is None else {*working, feeding}
+                await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             if feeding is not None and feeding.done():
                 if (failure := feeding.exception()) is None and (item := feeding.result()) is not None:
-                    working.add(asyncio.ensure_future(work(*item)))
+                    aio_task = asyncio.ensure_future(work(*item))
+                    aio_task.add_done_callback(done.append)
+                    working.add(aio_task)
                 else:
                     is_read = True
                 feeding = None
-            for done in [aio_task for aio_task in working if aio_task.done()]:
-                working.discard(done)
-                yield done.result()
+            if done:
+                working.discard(aio_task := done.popleft())
+                yield aio_task.result()
     finally:
         left = {*working, feeding} if feeding is not None else working
-        for aio_task in left:
-            aio_task.cancel()
+        for one in left:
+            one.cancel()
         await asyncio.gather(*left, return_exceptions=True)
         await source.aclose()
     if failure is not None:
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # else its traceback holds it
 
 
 async def _next(source: AsyncIterator[tuple[int, I]]) -> tuple[int, I] | None:

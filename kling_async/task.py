@@ -130,17 +130,17 @@ class TaskHandle:
         except TimeoutError:
             if not deadline.expired():
                 raise
-            if waiter.done() and not waiter.cancelled():  # it came in the very moment
-                return waiter.result()
-            seen = self._snapshot
-            word = f"last seen as {seen.status_word!r}" if seen else "never seen"
-            what = f"the task was not final after {timeout:g} s, {word}; it goes on, so wait for it again"
-            raise WaitTimeout(what, self.task_id, seen.request_id if seen else None, snapshot=seen) from None
         finally:
             self._waiters.discard(waiter)
             if waiter.done() and not waiter.cancelled():
                 waiter.exception()  # it may have come in the moment of a cancelling: then nobody else looks at it
             del waiter, deadline  # else an error's traceback holds them and they hold the error, all until some gc
+        seen = self._snapshot
+        if seen is not None and is_settled(seen):  # it came in the very moment
+            return seen
+        word = f"last seen as {seen.status_word!r}" if seen else "never seen"
+        what = f"the task was not final after {timeout:g} s, {word}; it goes on, so wait for it again"
+        raise WaitTimeout(what, self.task_id, seen.request_id if seen else None, snapshot=seen)
 
     # The following is for the watcher and the client.
 

@@ -4,6 +4,7 @@ Requests to the service: one session, our own bound on requests at a time, and `
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Generator
 from http import HTTPStatus
@@ -51,7 +52,17 @@ SECONDS_PER_MIB: Final = 4.0
 What each MiB of a request's body adds to the time it may take in all.
 """
 
+SECRET_LENGTH: Final = 8
+"""
+Characters from which on a key is a secret, and struck out of what the service says.
+"""
+
 _log = logging.getLogger(__name__)
+
+
+def _check_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"{attribute.name}={value!r}: must be a finite number of seconds above 0")
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +72,7 @@ class HttpOptions:
 
     Attributes:
         trust_env: Whether to use the proxies named by `HTTPS_PROXY` and its kin; `~/.netrc` is never read.
-        proxy: URL of an HTTP proxy, used for every request.
+        proxy: URL of an HTTP proxy, used for every request; without a scheme it is taken for "http://".
         ssl: True checks certificates against the system's; a context brings its own rules; False checks nothing.
         connect_timeout: Seconds to make a connection, TLS included.
         read_timeout: Seconds without a byte from the service.
@@ -72,19 +83,43 @@ class HttpOptions:
     trust_env: bool = False
     proxy: str | None = attrs.field(default=None, repr=False)
     ssl: SSLContext | bool = True
-    connect_timeout: float = 10.0
-    read_timeout: float = 30.0
-    max_connections: int = 16
+    connect_timeout: float = attrs.field(default=10.0, validator=_check_seconds)
+    read_timeout: float = attrs.field(default=30.0, validator=_check_seconds)
+    max_connections: int = attrs.field(default=16)
     user_agent: str = USER_AGENT
+
+    @proxy.validator
+    def _check_proxy(self, _: object, proxy: str | None) -> None:
+        # A proxy without a host would be passed by in silence. Its password is not shown.
+        if proxy is not None and not _is_http(_with_scheme(proxy)):
+            raise ValueError("proxy: must be an http(s) URL with a host")
+
+    @max_connections.validator
+    def _check_max_connections(self, _: object, number: int) -> None:
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ValueError(f"max_connections={number!r}: must be a whole number of at least 1")
 
     def proxy_for(self, url: str) -> str | None:
         """
         Return the proxy to use for *url*, or None.
         """
         parts = urlsplit(url)
-        if self.proxy or not self.trust_env or proxy_bypass(parts.hostname or ""):
-            return self.proxy
-        return getproxies().get(parts.scheme)
+        proxy = self.proxy
+        if proxy is None and self.trust_env and not proxy_bypass(parts.hostname or ""):
+            proxy = getproxies().get(parts.scheme)
+        return _with_scheme(proxy) if proxy else None
+
+
+def _with_scheme(proxy: str) -> str:
+    return proxy if "://" in proxy else f"http://{proxy}"  # as curl and others read `HTTPS_PROXY=proxy:3128`
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool((parts.hostname or "").strip()) and parts.port != 0
+    except ValueError:
+        return False
 
 
 @attrs.define(eq=False)
@@ -96,7 +131,7 @@ class Submission:
         external_id: The id of ours it carries, None where the service takes none.
         is_busy: Tells whether other tasks of ours take slots, so that a refusal will pass.
         doubt: The first error after which a task may exist; None while surely none does.
-        is_sending: Whether a POST is under way right now.
+        is_sending: Whether a POST is under way right now; it is not while it waits for its turn among the connections.
         is_looking: Whether the last attempt was a look-up that found out nothing.
         troubled_since: When it first went wrong, in seconds of the monotonic clock; so with `refused_since`.
     """
@@ -118,6 +153,12 @@ class Submission:
         """
         return self.is_sending or self.doubt is not None
 
+    def trouble(self, now: float) -> None:
+        """
+        Remember when the trouble began.
+        """
+        self.troubled_since = now if self.troubled_since is None else self.troubled_since
+
 
 @attrs.define(eq=False)
 class Transport:
@@ -135,6 +176,7 @@ class Transport:
     _borrowed: aiohttp.ClientSession | None = attrs.field(default=None, repr=False)
     _session: aiohttp.ClientSession | None = attrs.field(default=None, init=False, repr=False)
     _gate: asyncio.Semaphore = attrs.field(init=False, repr=False)
+    _secrets: tuple[str, ...] = attrs.field(init=False, repr=False)
     _token: Token | None = attrs.field(default=None, init=False, repr=False)
     _clock_offset: float = attrs.field(default=0.0, init=False, repr=False)
     _is_retired: bool = attrs.field(default=False, init=False)
@@ -142,6 +184,8 @@ class Transport:
 
     def __attrs_post_init__(self) -> None:
         self._gate = asyncio.Semaphore(self.http.max_connections)
+        # A toy of a key could be a part of any word; a token is known by its form.
+        self._secrets = tuple(secret for secret in attrs.astuple(self._credentials) if len(secret) >= SECRET_LENGTH)
 
     async def __aenter__(self) -> Self:
         return self
@@ -200,7 +244,9 @@ class Transport:
                 return await self._post(submission)
             try:
                 return await self._search(submission, look_up)
-            except TaskNotFound:
+            except TaskNotFound as error:
+                if self._is_retired:  # found out as far as can be, and not to be sent again
+                    raise _uncertain(submission, submission.doubt) from error
                 return await self._post(submission)
 
         def is_over(error: KlingError) -> bool:
@@ -214,17 +260,20 @@ class Transport:
             raise _uncertain(submission, submission.doubt) from error
 
     async def _post(self, submission: Submission) -> TaskSnapshot:
-        submission.is_sending = True  # and stays so where this is cancelled on the way: the fate is unknown then
         try:
-            accepted = read_created(await self.send("POST", submission.path, submission.body))
+            async with self._gate:
+                submission.is_sending = True  # and stays so where this is cancelled on the way: its fate is unknown
+                answer = await self._send_in_step("POST", submission.path, submission.body, None)
+            accepted = read_created(answer)
         except KlingError as error:
             submission.is_sending = False
             if is_duplicate_id(error) and submission.doubt is not None:
                 # It had arrived after all, and was not to be seen yet when it was looked up.
                 raise attrs.evolve(submission.doubt) from error
             if may_exist(error):
-                submission.doubt = submission.doubt or error
-                submission.troubled_since = submission.troubled_since or time.monotonic()
+                # A copy: the error's own traceback holds the submission with its body, and it would hold the error.
+                submission.doubt = submission.doubt or attrs.evolve(error)
+                submission.trouble(time.monotonic())
             raise
         submission.is_sending = False
         return accepted
@@ -247,10 +296,12 @@ class Transport:
         if next_step(error, can_look_up=submission.external_id is not None) is Step.GIVE_UP:
             return True
         if isinstance(error, RateLimited):
+            if submission.doubt is None:
+                submission.troubled_since = None  # the service is there
             if submission.refused_since is None or submission.is_busy():
                 submission.refused_since = now
             return self._is_past(submission.refused_since, self.retry.refused_for, now)
-        submission.troubled_since = submission.troubled_since or now
+        submission.trouble(now)
         return self._is_past(submission.troubled_since, self.retry.give_up_after, now)
 
     @staticmethod
@@ -289,12 +340,15 @@ class Transport:
             ClientClosed: The session was closed.
         """
         async with self._gate:
+            return await self._send_in_step(method, path, body, limit)
+
+    async def _send_in_step(self, method: str, path: str, body: bytes | None, limit: float | None) -> Answer:
+        answer = await self._send_signed(method, path, body, limit)
+        if isinstance(self._credentials, AccessKey) and _is_clock_trouble(answer):
+            self._clock_offset = clock_offset(answer.headers, time.time())
+            self._token = None
             answer = await self._send_signed(method, path, body, limit)
-            if isinstance(self._credentials, AccessKey) and _is_clock_trouble(answer):
-                self._clock_offset = clock_offset(answer.headers, time.time())
-                self._token = None
-                answer = await self._send_signed(method, path, body, limit)
-            return answer
+        return answer
 
     async def _send_signed(self, method: str, path: str, body: bytes | None, limit: float | None) -> Answer:
         session = self._open()
@@ -313,11 +367,10 @@ class Transport:
                 proxy=self.http.proxy_for(self.base_url),
                 ssl=self.http.ssl,
             ) as response:
-                return Answer(response.status, response.headers, await _read_body(response))
-        except RuntimeError:
-            if session.closed:
-                raise ClientClosed("the session was closed; make a new client") from None
-            raise
+                said = await _read_body(response)
+                for secret in self._secrets:  # some services repeat the key that they refuse
+                    said = said.replace(secret.encode(), "…".encode())
+                return Answer(response.status, response.headers, said)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             self._raise_ours(error, f"{method} {self.base_url}{path.partition('?')[0]}")
 
@@ -345,7 +398,10 @@ class Transport:
 
     def _raise_ours(self, error: Exception, where: str) -> NoReturn:
         # At the border: nobody above meets an exception of aiohttp's, whose repr may hold the request's headers.
-        reason = hide_secrets(str(error).replace(self._sign(), "…")) or type(error).__name__
+        said = str(error)
+        for secret in self._secrets:
+            said = said.replace(secret, "…")
+        reason = hide_secrets(said) or type(error).__name__
         if isinstance(error, _NEVER_SENT):
             raise NotSent(f"no connection for {where}: {reason}") from None
         if isinstance(error, TimeoutError):
@@ -359,6 +415,7 @@ _NEVER_SENT: Final = (
     aiohttp.ConnectionTimeoutError,
     aiohttp.ServerFingerprintMismatch,
     aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
 )
 
 

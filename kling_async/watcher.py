@@ -131,7 +131,7 @@ class Watcher:
         else:
             watch.missing_since = None
             handle.see(seen)
-            self._check_pictures(watch, seen, loop.time())
+            self._check_pictures(watch, loop.time())
         finally:
             self._plan.looked(handle.task_id, loop.time())  # unless its next look is booked already
             self._is_over(watch, loop.time())
@@ -152,8 +152,9 @@ class Watcher:
             self._plan.missed(handle.task_id, now)
         _log.debug("a look at task %s failed: %s", handle.task_id, error)
 
-    def _check_pictures(self, watch: _Watch, seen: TaskSnapshot, now: float) -> None:
-        if seen.task_status is not TaskStatus.SUCCEEDED or is_settled(seen):
+    def _check_pictures(self, watch: _Watch, now: float) -> None:
+        seen = watch.handle.snapshot  # rather than this look's: a later one may contradict the success
+        if seen is None or seen.task_status is not TaskStatus.SUCCEEDED or is_settled(seen):
             return
         watch.bare_since = now if watch.bare_since is None else watch.bare_since
         if now - watch.bare_since >= self.policy.pictures_grace:

@@ -111,7 +111,9 @@ class TestGenerate:
         assert 3 == request.n
 
     @pytest.mark.parametrize("form", ["bytes", "path", "data URL", "Base64", "file", "Pillow"])
-    async def test_a_reference_image_is_taken_in_every_form(self, official: Emulator, form: str, tmp_path: Path) -> None:
+    async def test_a_reference_image_is_taken_in_every_form(
+        self, official: Emulator, form: str, tmp_path: Path
+    ) -> None:
         """
         The service gets the same picture whatever it was given as.
         """
@@ -556,52 +558,6 @@ class TestSave:
 
 
 class TestLife:
-    def test_without_a_key_it_says_which_variables_to_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """
-        At construction, not at the first request.
-        """
-        for name in ("KLING_API_KEY", "KLING_ACCESS_KEY", "KLING_SECRET_KEY"):
-            monkeypatch.delenv(name, raising=False)
-        with pytest.raises(NotAuthenticated, match="KLING_API_KEY.*KLING_ACCESS_KEY.*KLING_SECRET_KEY"):
-            KlingClient()
-
-    def test_the_environment_names_key_and_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """
-        A Bearer key goes to the gateway, a pair of keys to the vendor, unless a URL is given.
-        """
-        monkeypatch.delenv("KLING_BASE_URL", raising=False)
-        monkeypatch.setenv("KLING_API_KEY", "sk-1\n")
-        by_key = KlingClient()
-        monkeypatch.delenv("KLING_API_KEY")
-        monkeypatch.setenv("KLING_ACCESS_KEY", "access")
-        monkeypatch.setenv("KLING_SECRET_KEY", "secret")
-        by_pair = KlingClient()
-        monkeypatch.setenv("KLING_BASE_URL", "https://example.com/kling/")
-        elsewhere = KlingClient()
-
-        assert ("https://api.gpt.ge/kling", GATEWAY) == (by_key.base_url, by_key.dialect)
-        assert ("https://api-singapore.klingai.com", OFFICIAL) == (by_pair.base_url, by_pair.dialect)
-        assert ("https://example.com/kling", GATEWAY) == (elsewhere.base_url, elsewhere.dialect)
-
-    @pytest.mark.parametrize(
-        "url",
-        ["http://api.gpt.ge/kling", "api.gpt.ge", "ftp://api.gpt.ge", "https://u:p@host", "https://host/?a=b", "http://["],
-    )
-    def test_a_host_that_would_leak_or_fail_is_refused(self, url: str) -> None:
-        """
-        Plain http is for loopback alone.
-        """
-        with pytest.raises(InvalidRequest, match="base_url"):
-            KlingClient("sk-1", base_url=url)
-
-    @pytest.mark.parametrize("key", ["sk 1", "sk-\x00", "schlüssel"])
-    def test_a_key_that_cannot_be_one_is_refused(self, key: str) -> None:
-        """
-        Before it breaks a header.
-        """
-        with pytest.raises(NotAuthenticated):
-            KlingClient(key)
-
     async def test_it_opens_itself_and_closes_twice(self, server: Emulator) -> None:
         """
         `async with` is not needed, and `aclose` may be called again.

@@ -16,7 +16,7 @@ PACKAGE: Final = Path(__file__).parent.parent / "kling_async"
 FLOORS: Final = (
     ("errors",),
     ("wire", "policy", "plan", "addresses", "filenames"),
-    ("transport", "downloads", "references", "slots"),
+    ("account", "transport", "downloads", "references", "slots"),
     ("client", "fanout", "task", "watcher", "callbacks"),
     ("batch", "journal"),
     ("cli", "gallery", "emulator", "pytest_plugin", "__main__"),
