@@ -250,10 +250,11 @@ class KlingClient:
         """
         Pick up a task of an earlier run, or the handle that this client has on it already. Nothing is asked until
         somebody waits; it takes no slots.
+
+        Raises:
+            InvalidRequest: No task can have this id.
         """
-        if not task_id or task_id in {".", ".."}:
-            broken = BrokenRule("task_id", repr(task_id), "is no task's id")
-            raise InvalidRequest(str(broken), broken=(broken,))
+        IMAGE_GENERATION.one(task_id)  # refuses what is no id
         handle = self._known.get(task_id)
         if handle is None:
             handle = self._known[task_id] = TaskHandle(task_id, None, self._watch)

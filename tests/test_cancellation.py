@@ -77,7 +77,11 @@ async def is_cut_at(step: int, job: Job, client: KlingClient, folder: Path) -> b
 @pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
 @pytest.mark.parametrize("job", [submit, wait, generate, generate_two_at_once, save, stream])
 def test_cancelling_at_any_turn_of_the_loop_leaks_nothing(
-    job: Job, dialect: Dialect, tmp_path: Path, caplog: pytest.LogCaptureFixture, emulator_in_thread: Callable[..., Emulator]
+    job: Job,
+    dialect: Dialect,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    emulator_in_thread: Callable[..., Emulator],
 ) -> None:
     """
     Whatever the turn: no aio_task pends, no connection is open, no half file is there, and each task is known.

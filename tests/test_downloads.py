@@ -267,7 +267,7 @@ class TestSaving:
             downloads.save_all(done(shelf.lay("/a", slowly)), tmp_path, name=NAME, refresh=never)
         )
         await half_sent.wait()
-        while len(files(tmp_path)) < 2:  # noqa: ASYNC110 (the temporary file appears with the first bytes)
+        while len(files(tmp_path)) < 2:
             await asyncio.sleep(0.001)
 
         assert target.read_bytes() == OTHER_PNG

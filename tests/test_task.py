@@ -8,7 +8,8 @@ import datetime as dt
 import gc
 import pickle
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
 
 import attrs
 import pytest
@@ -46,6 +47,10 @@ def picked_up(*sightings: TaskSnapshot, watch: FakeWatch | None = None) -> TaskH
     for seen in sightings:
         handle.see(seen)
     return handle
+
+
+async def follow(handle: TaskHandle) -> list[TaskSnapshot]:
+    return [snapshot async for snapshot in handle.updates()]
 
 
 @contextlib.contextmanager
@@ -173,7 +178,8 @@ async def test_cancelled_in_the_moment_of_the_result() -> None:
     A cancelling that meets the result, or an error, is a cancelling, and leaves nothing behind.
     """
     handle = picked_up(SUBMITTED)
-    for end in (lambda: handle.fail(KlingError("broken")), lambda: handle.see(DONE)):
+    ends: list[Callable[[], None]] = [lambda: handle.fail(KlingError("broken")), lambda: handle.see(DONE)]
+    for end in ends:
         wait = asyncio.ensure_future(handle.wait())
         await asyncio.sleep(1)
 
@@ -236,31 +242,25 @@ async def test_wait_for_ever() -> None:
     assert DONE is (await wait).snapshot
 
 
-@simulated
-async def test_result_in_the_moment_of_the_deadline_is_a_result() -> None:
+@pytest.mark.parametrize("is_first", [True, False])
+def test_result_in_the_moment_of_the_deadline_is_a_result(*, is_first: bool) -> None:
     """
-    What comes together with the deadline is not thrown away.
+    What comes together with the deadline is not thrown away, whichever is noticed first.
     """
-    handle = picked_up(SUBMITTED)
-    wait = asyncio.ensure_future(handle.wait(5.0))
-    await asyncio.sleep(0)
-    asyncio.get_running_loop().call_at(5.0, handle.see, DONE)
 
-    assert DONE is (await wait).snapshot
+    @simulated
+    async def story() -> None:
+        handle = picked_up(SUBMITTED)
+        if is_first:
+            asyncio.get_running_loop().call_at(5.0, handle.see, DONE)
+        wait = asyncio.ensure_future(handle.wait(5.0))
+        await asyncio.sleep(0)
+        if not is_first:
+            asyncio.get_running_loop().call_at(5.0, handle.see, DONE)
 
+        assert DONE is (await wait).snapshot
 
-@simulated
-async def test_error_in_the_moment_of_the_deadline_is_that_error() -> None:
-    """
-    So with an error that ends the wait.
-    """
-    handle = picked_up(SUBMITTED)
-    wait = asyncio.ensure_future(handle.wait(5.0))
-    await asyncio.sleep(0)
-    asyncio.get_running_loop().call_at(5.0, handle.fail, NotAuthenticated("no key"))
-
-    with pytest.raises(NotAuthenticated):
-        await wait
+    story()
 
 
 @simulated
@@ -325,6 +325,7 @@ async def test_errors_are_one_each() -> None:
     await asyncio.sleep(0)
 
     handle.fail(NotAuthenticated("no key", "t-1", "r-2", 1002, 401))
+    handle.fail(KlingError("too late"))
     handle.see(DONE)
     first, second = await asyncio.gather(*waits, return_exceptions=True)
 
@@ -333,28 +334,28 @@ async def test_errors_are_one_each() -> None:
     assert DONE is (await handle).snapshot
 
 
-@simulated
-async def test_failed_wait_leaves_no_cycle() -> None:
+@pytest.mark.parametrize("wait", [TaskHandle.wait, lambda handle: handle.wait(0.5), follow])
+def test_failed_wait_leaves_no_cycle(wait: Callable[[TaskHandle], Coroutine[Any, Any, object]]) -> None:
     """
     What a wait held goes with its error: no collector is needed to free the request and its picture.
     """
-    with without_gc():
-        handle = picked_up(SUBMITTED)
-        gone = weakref.ref(handle)
-        wait = asyncio.ensure_future(handle.wait())
-        late = asyncio.ensure_future(handle.wait(0.5))
-        follow = asyncio.ensure_future(follow_updates(handle))
-        await asyncio.sleep(1)
-        handle.fail(KlingError("broken"))
-        await asyncio.gather(wait, late, follow, return_exceptions=True)
 
-        del handle, wait, late, follow
+    @simulated
+    async def story() -> None:
+        with without_gc():
+            handle = picked_up(SUBMITTED)
+            gone = weakref.ref(handle)
+            waiting = asyncio.ensure_future(wait(handle))
+            await asyncio.sleep(1)
+            handle.fail(KlingError("broken"))
+            await asyncio.wait({waiting})
+            assert waiting.exception()
 
-        assert gone() is None
+            del handle, waiting
 
+            assert gone() is None
 
-async def follow_updates(handle: TaskHandle) -> list[TaskSnapshot]:
-    return [snapshot async for snapshot in handle.updates()]
+    story()
 
 
 @simulated
@@ -363,14 +364,14 @@ async def test_updates_tell_each_change() -> None:
     Updates begin with the last sighting, tell each change of word, message or pictures once, and end after the end.
     """
     handle = picked_up(SUBMITTED)
-    follow = asyncio.ensure_future(follow_updates(handle))
+    updates = asyncio.ensure_future(follow(handle))
     await asyncio.sleep(0)
     says_more = attrs.evolve(PROCESSING, task_status_msg="nearly there")
     same = attrs.evolve(PROCESSING, request_id="r-2")
     for seen in (PROCESSING, same, says_more, SUBMITTED, BARE, DONE):
         handle.see(seen)
 
-    assert [SUBMITTED, PROCESSING, says_more, BARE, DONE] == await follow
+    assert [SUBMITTED, PROCESSING, says_more, BARE, DONE] == await updates
     assert not handle.is_wanted
 
 
@@ -381,12 +382,12 @@ async def test_updates_do_not_raise_for_a_failed_task() -> None:
     """
     watch = FakeWatch()
     handle = picked_up(watch=watch)
-    follow = asyncio.ensure_future(follow_updates(handle))
+    updates = asyncio.ensure_future(follow(handle))
     await asyncio.sleep(0)
     handle.see(FAILED)
 
-    assert [FAILED] == await follow
-    assert [FAILED] == await follow_updates(handle)
+    assert [FAILED] == await updates
+    assert [FAILED] == await follow(handle)
     assert watch.asked == 1
 
 
@@ -413,8 +414,8 @@ async def test_left_updates_stop_only_themselves() -> None:
     One reader that leaves, or is cancelled, does not disturb another.
     """
     handle = picked_up(SUBMITTED)
-    stays = asyncio.ensure_future(follow_updates(handle))
-    cancelled = asyncio.ensure_future(follow_updates(handle))
+    stays = asyncio.ensure_future(follow(handle))
+    cancelled = asyncio.ensure_future(follow(handle))
     async with contextlib.aclosing(handle.updates()) as leaves:  # type: ignore[type-var]
         assert SUBMITTED is await anext(leaves)
     await asyncio.sleep(0)

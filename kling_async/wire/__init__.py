@@ -1,3 +1,31 @@
 """
 The protocol as values: no waiting, no sockets, no files, no clock.
+
+For those who bring their own HTTP, or check a request before they queue it: `broken_rules` and `write_request` on the
+way out, `read_created` and `read_sighting` on the way in. The values themselves are in `kling_async`.
 """
+
+from kling_async.wire.codec import read_request, read_task, write_request, write_task
+from kling_async.wire.dialects import ImageFacts, broken_rules, dialect_of
+from kling_async.wire.endpoints import ENDPOINTS, IMAGE_GENERATION, Endpoint
+from kling_async.wire.lifecycle import is_final, newer
+from kling_async.wire.verdict import Answer, read_created, read_page, read_sighting
+
+__all__ = [
+    "ENDPOINTS",
+    "IMAGE_GENERATION",
+    "Answer",
+    "Endpoint",
+    "ImageFacts",
+    "broken_rules",
+    "dialect_of",
+    "is_final",
+    "newer",
+    "read_created",
+    "read_page",
+    "read_request",
+    "read_sighting",
+    "read_task",
+    "write_request",
+    "write_task",
+]

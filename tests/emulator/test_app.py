@@ -93,7 +93,7 @@ async def visit(*rules: Fault, dialect: Dialect = OFFICIAL, **settings: Any) -> 
 
 async def until(comes_true: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not comes_true():  # noqa: ASYNC110 (the server tells by its ledger alone)
+        while not comes_true():
             await asyncio.sleep(0.005)
 
 

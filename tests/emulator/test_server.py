@@ -92,7 +92,7 @@ async def test_closing_is_fast() -> None:
                 for method, path in [("POST", PATH), ("GET", f"{PATH}/x"), ("GET", PATH)]
             ]
             async with asyncio.timeout(5):
-                while sum(server.ledger.arrivals.values()) < 3:  # noqa: ASYNC110 (the ledger alone tells)
+                while sum(server.ledger.arrivals.values()) < 3:
                     await asyncio.sleep(0.005)
             await ask("POST", PATH)
             started = time.monotonic()

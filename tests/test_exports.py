@@ -1,0 +1,59 @@
+"""
+What is public: the names that are promised are there, sorted, and come without what only edges need.
+"""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+import kling_async
+
+PUBLIC = ["kling_async", "kling_async.errors", "kling_async.wire", "kling_async.emulator"]
+
+
+def isort_key(name: str) -> tuple[int, str]:
+    """
+    Constants first, then classes, then functions: as the linter sorts `__all__`.
+    """
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2), name
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_promised_name_is_there(name: str) -> None:
+    """
+    Once each, in the linter's order.
+    """
+    module = importlib.import_module(name)
+
+    assert [] == [name for name in module.__all__ if not hasattr(module, name)]
+    assert sorted(set(module.__all__), key=isort_key) == module.__all__
+
+
+def test_the_contract_is_exported() -> None:
+    """
+    The names that the design promises to users.
+    """
+    promised = {
+        *("KlingClient", "TaskHandle", "ImageRequest", "TaskSnapshot", "TaskStatus", "TaskResult", "Image"),
+        *("Done", "Failed", "AccessKey", "Dialect", "GATEWAY", "OFFICIAL", "HttpOptions", "RetryPolicy"),
+        *("PollPolicy", "Slots", "__version__"),
+    }
+
+    assert promised <= set(kling_async.__all__)
+
+
+def test_importing_pulls_in_nothing_for_edges() -> None:
+    """
+    Neither the command line's libraries nor Pillow are loaded, and typing information is shipped.
+    """
+    program = """
+import importlib.resources, sys
+import kling_async
+print(sorted({"rich", "typer", "PIL", "hypothesis"} & set(sys.modules)))
+print(importlib.resources.files("kling_async").joinpath("py.typed").is_file())
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert ["[]", "True"] == ended.stdout.split("\n")[:2]
