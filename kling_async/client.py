@@ -455,7 +455,7 @@ class KlingClient:
             request = _make_request(item, {})
             return Done(index, None, request, await self.generate(request))
         except KlingError as error:
-            return Failed(index, None, request, error)
+            return Failed(index, None, request, attrs.evolve(error))  # a copy: a traceback would keep pictures alive
 
 
 def _make_request(request: object, fields: dict[str, Any]) -> ImageRequest:

@@ -132,8 +132,6 @@ class TaskHandle:
                 raise
         finally:
             self._waiters.discard(waiter)
-            if waiter.done() and not waiter.cancelled():
-                waiter.exception()  # it may have come in the moment of a cancelling: then nobody else looks at it
             del waiter, deadline  # else an error's traceback holds them and they hold the error, all until some gc
         seen = self._snapshot
         if seen is not None and is_settled(seen):  # it came in the very moment

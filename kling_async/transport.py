@@ -60,6 +60,10 @@ Characters from which on a key is a secret, and struck out of what the service s
 _log = logging.getLogger(__name__)
 
 
+def _with_scheme(proxy: str) -> str:
+    return proxy if "://" in proxy else f"http://{proxy}"  # as curl and others read `HTTPS_PROXY=proxy:3128`
+
+
 def _check_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise ValueError(f"{attribute.name}={value!r}: must be a finite number of seconds above 0")
@@ -81,7 +85,7 @@ class HttpOptions:
     """
 
     trust_env: bool = False
-    proxy: str | None = attrs.field(default=None, repr=False)
+    proxy: str | None = attrs.field(default=None, converter=attrs.converters.optional(_with_scheme), repr=False)
     ssl: SSLContext | bool = True
     connect_timeout: float = attrs.field(default=10.0, validator=_check_seconds)
     read_timeout: float = attrs.field(default=30.0, validator=_check_seconds)
@@ -91,7 +95,7 @@ class HttpOptions:
     @proxy.validator
     def _check_proxy(self, _: object, proxy: str | None) -> None:
         # A proxy without a host would be passed by in silence. Its password is not shown.
-        if proxy is not None and not _is_http(_with_scheme(proxy)):
+        if proxy is not None and not _is_http(proxy):
             raise ValueError("proxy: must be an http(s) URL with a host")
 
     @max_connections.validator
@@ -108,10 +112,6 @@ class HttpOptions:
         if proxy is None and self.trust_env and not proxy_bypass(parts.hostname or ""):
             proxy = getproxies().get(parts.scheme)
         return _with_scheme(proxy) if proxy else None
-
-
-def _with_scheme(proxy: str) -> str:
-    return proxy if "://" in proxy else f"http://{proxy}"  # as curl and others read `HTTPS_PROXY=proxy:3128`
 
 
 def _is_http(url: str) -> bool:

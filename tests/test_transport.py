@@ -244,7 +244,9 @@ class TestHttpOptions:
         monkeypatch.setenv("no_proxy", "*")
         monkeypatch.setenv("https_proxy", "http://other.example:1")
 
-        assert used == HttpOptions(proxy=given, trust_env=True).proxy_for(BASE)
+        http = HttpOptions(proxy=given, trust_env=True)
+
+        assert (used, used) == (http.proxy, http.proxy_for(BASE))
 
     def test_environment_s_proxy_is_used_if_trusted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
@@ -968,10 +970,9 @@ class TestConnections:
 
     async def test_what_is_sent(self) -> None:
         """
-        A GET carries key and name and no body; a cookie is not kept.
+        A GET carries key and name, a POST a body and its type, and the path stands as it was given.
         """
-        say = saying(TASK, Set_Cookie="taste=sweet")
-        async with serving(lambda _: say) as server, speaking(f"{server.url}/kling") as transport:
+        async with serving(lambda _: saying(TASK)) as server, speaking(f"{server.url}/kling") as transport:
             await transport.send("GET", f"{PATH}/a%2Fb?pageNum=1")
             await transport.send("POST", PATH, b'{"n":1}')
 
@@ -982,7 +983,6 @@ class TestConnections:
         assert "content-type" not in get.headers
         assert b'{"n":1}' == post.body
         assert post.headers["content-type"] == "application/json"
-        assert "cookie" not in post.headers
 
     async def test_gate_bounds_requests_and_stops_no_clock(self) -> None:
         """
@@ -1075,7 +1075,7 @@ class TestConnections:
 
     async def test_own_session_is_closed(self) -> None:
         """
-        An own session is closed with the transport, which may be closed twice and is then of no use.
+        An own session keeps no cookies, and is closed with the transport, which may be closed twice.
         """
         async with serving(lambda _: saying(TASK)) as server, speaking(server.url) as transport:
             await transport.send("GET", PATH)
@@ -1085,6 +1085,7 @@ class TestConnections:
 
             assert session is not None
             assert session.closed
+            assert isinstance(session.cookie_jar, aiohttp.DummyCookieJar)
             with pytest.raises(ClientClosed):
                 await transport.read(PATH, read_sighting)
 

@@ -560,6 +560,7 @@ async def test_closing_ends_every_wait() -> None:
         await asyncio.sleep(2)
         await watcher.aclose()
         await watcher.aclose()
+        assert now() == 2.0
         errors = await asyncio.gather(*waits, return_exceptions=True)
 
         assert [("t-0",), ("t-1",), ("t-2",)] == [
@@ -585,6 +586,8 @@ async def test_closing_between_looks() -> None:
         await watcher.aclose()
         with pytest.raises(ClientClosed):
             await wait
+        assert watcher._timer is not None
+        assert watcher._timer.cancelled()
         await asyncio.sleep(100)
 
     assert [1.0] == service.times
