@@ -1,0 +1,134 @@
+"""
+`kling-async demo`: a service inside, a client at work, pictures in a folder. No account, no cost.
+"""
+
+import itertools
+import re
+import sys
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from kling_async.cli.board import Board, Row
+from kling_async.cli.checks import check_requests, make_folder
+from kling_async.cli.exits import ExitCode
+from kling_async.cli.options import (
+    DIALECTS,
+    DialectName,
+    Latency,
+    Out,
+    Played,
+    Seed,
+    parse_latency,
+    read_lines,
+    require_pillow,
+)
+from kling_async.cli.screen import open_screen
+from kling_async.cli.work import Work, run
+from kling_async.client import KlingClient
+from kling_async.wire.dialects import Dialect
+from kling_async.wire.models import ImageRequest
+
+if TYPE_CHECKING:
+    from kling_async.emulator import Ledger
+
+__all__ = ["demo", "file_name", "make_requests", "requests_made"]
+
+EXAMPLES: Final = """\
+Examples:
+  kling-async demo
+  kling-async demo --count 40 --seed 7 --out /tmp/pictures
+  kling-async demo --prompts my-prompts.txt --dialect official
+"""
+
+_RATIOS: Final = ("16:9", "1:1", "3:2", "9:16", "4:3", "2:3", "16:9", "3:4")
+_PICTURES: Final = (1, 1, 2)
+"""
+How the demo's requests vary from one to the next.
+"""
+
+
+def demo(
+    *,
+    count: Annotated[
+        int | None, typer.Option("--count", "-c", metavar="N", min=1, help="How many of the prompts, over and over.")
+    ] = None,
+    prompts: Annotated[Path | None, typer.Option(metavar="FILE", help="Your own, one per line.")] = None,
+    out: Out = Path("pictures"),
+    seed: Seed = 0,
+    dialect: Played = DialectName.GATEWAY,
+    latency: Latency = "1:3",
+) -> None:
+    """
+    See it work: a service emulated inside, no account, no cost.
+    """
+    require_pillow()
+    seconds = parse_latency(latency)
+    requests = make_requests(_read_prompts(prompts), count)
+    make_folder(out)
+    run(_show(requests, out, seed, DIALECTS[dialect], seconds))
+
+
+async def _show(
+    requests: Sequence[ImageRequest], out: Path, seed: int, dialect: Dialect, latency: tuple[float, float]
+) -> ExitCode:
+    from kling_async.emulator import Emulator  # noqa: PLC0415 (needs an extra of its own)
+
+    board = Board.of(requests)
+    screen = open_screen(sys.stdout, board)
+    async with Emulator(dialect=dialect, latency=latency, seed=seed) as server:
+        client = KlingClient(server.api_key, base_url=server.url, dialect=dialect)
+        await check_requests(client, requests)
+        screen.say(f"{len(requests)} prompts for a {dialect.name} service of {server.settings.slots} slots, emulated")
+        work = Work(client, board, screen, out, is_emulated=True, name=file_name)
+        await work.run()
+    code = work.sum_up(requests_made(server.ledger))
+    screen.say('Now yours: kling-async generate --emulator "a paper boat on a puddle"')
+    return code
+
+
+def make_requests(prompts: Sequence[str], count: int | None) -> list[ImageRequest]:
+    """
+    Return *count* requests of different kinds, beginning anew where the prompts are used up; None takes each once.
+    """
+    kinds = zip(itertools.cycle(prompts), itertools.cycle(_RATIOS), itertools.cycle(_PICTURES), strict=False)
+    return [
+        ImageRequest(prompt, aspect_ratio=ratio, n=n)
+        for prompt, ratio, n in itertools.islice(kinds, len(prompts) if count is None else count)
+    ]
+
+
+def file_name(row: Row) -> str:
+    """
+    Return a template of names that can be read, such as "03-a-lighthouse-at-dusk{ext}".
+    """
+    words = re.findall(r"\w+", row.request.prompt.lower())[:5]
+    name = "-".join([f"{row.number:02}", *words])[:40]
+    several = row.result is not None and len(row.result.images) > 1
+    return name + ("-{index}" if several else "") + "{ext}"
+
+
+def requests_made(ledger: "Ledger") -> dict[str, str]:
+    """
+    Return what an emulated service has been asked, ready to be shown.
+    """
+    looks = ledger.reads + ledger.list_reads
+    total = ledger.creates_received + looks + ledger.downloads
+    return {
+        "requests": f"{total} ({ledger.creates_received} submits, {looks} looks, {ledger.downloads} downloads)",
+        "connections": str(ledger.connections),
+    }
+
+
+def _read_prompts(path: Path | None) -> list[str]:
+    if path is None:
+        with resources.files(__package__).joinpath("prompts.txt").open("rb") as ours:
+            return read_lines(ours, "prompts.txt")
+    try:
+        with path.open("rb") as file:
+            return read_lines(file, str(path))
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: {error.strerror}", param_hint="--prompts") from None

@@ -1,0 +1,203 @@
+"""
+`kling-async generate`: prompts from the command line or stdin, one task each, side by side.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import attrs
+import typer
+
+from kling_async.cli.board import Board, Row
+from kling_async.cli.checks import check_requests, make_folder
+from kling_async.cli.demo import requests_made
+from kling_async.cli.exits import ExitCode
+from kling_async.cli.options import DIALECTS, DialectName, Out, parse_latency, read_lines, require_pillow
+from kling_async.cli.screen import PlainScreen, Screen, open_screen, write_line
+from kling_async.cli.work import Work, run
+from kling_async.client import KlingClient
+from kling_async.policy import RetryPolicy
+from kling_async.wire.models import ImageRequest
+
+if TYPE_CHECKING:
+    from kling_async.emulator import Emulator
+
+__all__ = ["generate", "json_line"]
+
+EXAMPLES: Final = """\
+Examples:
+  kling-async generate "a lighthouse" "a fox in snow" -n 2 --aspect-ratio 3:2
+  kling-async generate "the same in winter" --image lighthouse.png
+  kling-async generate --emulator --json - < prompts.txt
+"""
+
+
+def _field(*names: str, metavar: str, help: str) -> Any:  # noqa: A002 (typer's own word)
+    return typer.Option(*names, metavar=metavar, help=help, show_default=False, rich_help_panel="The pictures")
+
+
+@attrs.frozen(kw_only=True)
+class _Plan:
+    """
+    What was asked for, apart from the requests themselves.
+    """
+
+    out: Path
+    base_url: str | None
+    dialect: DialectName | None
+    slots: int | None
+    timeout: float
+    give_up_after: float
+    is_emulated: bool
+    latency: tuple[float, float]
+    seed: int
+    as_json: bool
+
+
+def generate(  # noqa: PLR0913 (every field of a request is an option)
+    *,
+    prompts: Annotated[list[str], typer.Argument(metavar="PROMPT", help="What to draw; - reads stdin.")],
+    n: Annotated[int, _field("--n", "-n", metavar="N", help="Pictures per prompt, 1 to 9.")] = 1,
+    aspect_ratio: Annotated[str | None, _field(metavar="W:H", help="For example 16:9.")] = None,
+    negative_prompt: Annotated[str | None, _field(metavar="TEXT", help="What it should not show.")] = None,
+    model_name: Annotated[
+        str | None, _field("--model-name", "--model", metavar="NAME", help="For example kling-v2.")
+    ] = None,
+    resolution: Annotated[str | None, _field(metavar="1k|2k", help="Where the service offers it.")] = None,
+    image: Annotated[str | None, _field(metavar="FILE|URL", help="A reference, jpg or png.")] = None,
+    image_reference: Annotated[str | None, _field(metavar="WORD", help="subject or face: what to take of it.")] = None,
+    image_fidelity: Annotated[float | None, _field(metavar="0..1", help="How much of it.")] = None,
+    human_fidelity: Annotated[float | None, _field(metavar="0..1", help="How much of the subject.")] = None,
+    callback_url: Annotated[str | None, _field(metavar="URL", help="Where the service reports to.")] = None,
+    external_task_id: Annotated[str | None, _field(metavar="ID", help="Of your own; for one prompt.")] = None,
+    out: Out = Path("pictures"),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per task on stdout.")] = False,
+    emulator: Annotated[bool, typer.Option("--emulator", help="Ask a service emulated inside: no cost.")] = False,
+    base_url: Annotated[str | None, typer.Option(metavar="URL", help="Of the API; else KLING_BASE_URL.")] = None,
+    dialect: Annotated[
+        DialectName | None, typer.Option(metavar="NAME", help="gateway or official; else by the host.")
+    ] = None,
+    slots: Annotated[int | None, typer.Option(metavar="N", min=1, help="Pictures at one time; else 9.")] = None,
+    timeout: Annotated[
+        float, typer.Option(metavar="S", min=0.1, show_default=False, help="Seconds to wait per task; else 600.")
+    ] = 600.0,
+    give_up_after: Annotated[
+        float, typer.Option(metavar="S", min=0.1, show_default=False, help="Patience with a dead service; else 120.")
+    ] = 120.0,
+    latency: Annotated[str, typer.Option(hidden=True)] = "1:3",
+    seed: Annotated[int, typer.Option(hidden=True)] = 0,
+) -> None:
+    """
+    Make a picture of each PROMPT, side by side.
+
+    The key is KLING_API_KEY's, or KLING_ACCESS_KEY's and KLING_SECRET_KEY's.
+    """
+    texts = _read_prompts(prompts)
+    if external_task_id is not None and len(texts) > 1:
+        raise typer.BadParameter("an id is for one task, so give one prompt", param_hint="--external-task-id")
+    plan = _Plan(
+        out=out,
+        base_url=base_url,
+        dialect=dialect,
+        slots=slots,
+        timeout=timeout,
+        give_up_after=give_up_after,
+        is_emulated=emulator,
+        latency=parse_latency(latency),
+        seed=seed,
+        as_json=as_json,
+    )
+    requests = [
+        ImageRequest(
+            text,
+            negative_prompt=negative_prompt,
+            n=n,
+            aspect_ratio=aspect_ratio,
+            model_name=model_name,
+            resolution=resolution,
+            image=None if image is None else _image_source(image),
+            image_reference=image_reference,
+            image_fidelity=image_fidelity,
+            human_fidelity=human_fidelity,
+            callback_url=callback_url,
+            external_task_id=external_task_id,
+        )
+        for text in texts
+    ]
+    if emulator:
+        require_pillow()
+    run(_generate(requests, plan))
+
+
+async def _generate(requests: Sequence[ImageRequest], plan: _Plan) -> ExitCode:
+    board = Board.of(requests)
+    screen = _open_screen(plan, board)
+    async with contextlib.AsyncExitStack() as stack:
+        server = await stack.enter_async_context(_make_emulator(plan)) if plan.is_emulated else None
+        client = _make_client(plan, server)
+        await check_requests(client, requests)
+        make_folder(plan.out)
+        work = Work(client, board, screen, plan.out, is_emulated=plan.is_emulated, timeout=plan.timeout)
+        if plan.as_json:
+            work.on_end = lambda row: write_line(sys.stdout, json_line(row))
+        await work.run()
+    return work.sum_up(requests_made(server.ledger) if server is not None else {})
+
+
+def _open_screen(plan: _Plan, board: Board) -> Screen:
+    if plan.as_json and sys.stdout.isatty():  # both on one terminal: what moves would swallow the lines
+        return PlainScreen(sys.stderr, board)
+    return open_screen(sys.stderr if plan.as_json else sys.stdout, board)
+
+
+def _make_emulator(plan: _Plan) -> "Emulator":
+    from kling_async.emulator import Emulator  # noqa: PLC0415 (needs an extra of its own)
+
+    dialect = DIALECTS[plan.dialect or DialectName.GATEWAY]
+    return Emulator(dialect=dialect, latency=plan.latency, slots=plan.slots or 9, seed=plan.seed)
+
+
+def _make_client(plan: _Plan, server: "Emulator | None") -> KlingClient:
+    retry = RetryPolicy(give_up_after=plan.give_up_after)
+    if server is not None:
+        return KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, slots=plan.slots, retry=retry)
+    dialect = DIALECTS[plan.dialect] if plan.dialect is not None else None
+    return KlingClient(base_url=plan.base_url, dialect=dialect, slots=plan.slots, retry=retry)
+
+
+def _read_prompts(words: Sequence[str]) -> list[str]:
+    prompts: list[str] = []
+    for word in words:
+        prompts += read_lines(sys.stdin.buffer, "stdin") if word == "-" else [word]
+    return prompts
+
+
+def _image_source(text: str) -> str | Path:
+    return text if text[:8].lower().startswith(("http://", "https://", "data:")) else Path(text)
+
+
+def json_line(row: Row) -> str:
+    """
+    Return a task that has ended as one line of JSON, in ASCII: it passes through any pipe.
+    """
+    images = row.result.images if row.result is not None else ()
+    paths = {path.stem.rpartition("-")[2]: str(path) for path in row.paths}  # a failed download leaves gaps
+    units = row.units
+    return json.dumps(
+        {
+            "number": row.number,
+            "prompt": row.request.prompt,
+            "task_id": row.task_id,
+            "external_task_id": row.external_task_id,
+            "status": row.word or None,
+            "images": [
+                {"index": image.index, "url": image.url, "path": paths.get(str(image.index))} for image in images
+            ],
+            "units": None if units is None else float(units) if units % 1 else int(units),
+            "error": None if row.error is None else {"class": type(row.error).__name__, "message": str(row.error)},
+        }
+    )

@@ -1,0 +1,283 @@
+"""
+Where a person looks: a display that moves on a terminal, plain lines anywhere else.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from kling_async.cli.board import Board, Row, Stage
+
+__all__ = [
+    "LiveScreen",
+    "PlainScreen",
+    "Screen",
+    "complain",
+    "finished",
+    "is_lively",
+    "open_screen",
+    "printable",
+    "progress",
+    "write_line",
+]
+
+_REFRESH = 0.1  # seconds
+_STYLES = {"submitted": "yellow", "processing": "cyan", "saving": "magenta"}
+
+
+class Screen(Protocol):
+    """
+    What a command tells while it works; an async context manager, within which it may move.
+    """
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def accepted(self, row: Row) -> None:
+        """
+        The service has taken a request: from here on it costs money.
+        """
+
+    def ended(self, row: Row) -> None:
+        """
+        A request has come to its end, good or bad.
+        """
+
+    def trouble(self, text: str) -> None:
+        """
+        Something goes wrong, and is tried again.
+        """
+
+    def say(self, text: str) -> None:
+        """
+        Print a line that stays.
+        """
+
+    def summary(self, facts: Mapping[str, str]) -> None:
+        """
+        Print what came of it all.
+        """
+
+
+def open_screen(file: TextIO, board: Board) -> Screen:
+    """
+    Return the screen that suits *file*.
+    """
+    return LiveScreen(Console(file=file), board) if is_lively(file) else PlainScreen(file, board)
+
+
+def is_lively(file: TextIO) -> bool:
+    """
+    Tell whether *file* is a terminal that can move; FORCE_COLOR does not make one of a pipe.
+    """
+    return file.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
+def printable(text: str) -> str:
+    """
+    Return *text* on one line and without control characters: prompts and messages come from outside.
+    """
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def write_line(file: TextIO, text: str) -> None:
+    """
+    Write a line at once. A reader that has left (as `head` does) stops no work: what is paid for is still saved.
+    """
+    try:
+        file.write(text + "\n")
+        file.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
+
+
+def complain(*lines: str) -> None:
+    """
+    Print to stderr, whatever stdout is for.
+    """
+    for line in lines:
+        write_line(sys.stderr, line)
+
+
+class PlainScreen:
+    """
+    One line per event, in ASCII but for what was asked and answered, never a control code.
+    """
+
+    def __init__(self, file: TextIO, board: Board) -> None:
+        self._file = file
+        self._board = board
+        self._last_trouble = ""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def accepted(self, row: Row) -> None:
+        self._event(row, f"accepted as {row.task_id}: {printable(row.request.prompt)}")
+
+    def ended(self, row: Row) -> None:
+        if row.error is not None:
+            self._event(row, f"failed: {printable(row.request.prompt)}: {type(row.error).__name__}: {row.error}")
+        else:
+            paths = ", ".join(map(str, row.paths))
+            self._event(row, f"done after {row.seconds(self._board.clock()):.1f} s: {paths}")
+
+    def trouble(self, text: str) -> None:
+        if text != self._last_trouble:  # the same is tried many times
+            self._last_trouble = text
+            self.say(f"trying again: {text}")
+
+    def say(self, text: str) -> None:
+        write_line(self._file, printable(text))
+
+    def summary(self, facts: Mapping[str, str]) -> None:
+        width = max(map(len, facts))
+        self.say("")
+        for name, value in facts.items():
+            self.say(f"{name:<{width}}  {value}")
+
+    def _event(self, row: Row, text: str) -> None:
+        total = len(self._board.rows)
+        self.say(f"[{self._board.seconds:6.1f} s] {row.number:>{len(str(total))}}/{total} {text}")
+
+
+class LiveScreen:
+    """
+    What has ended scrolls up; below it, what is under way and a bar over all, redrawn in the event loop itself.
+    """
+
+    def __init__(self, console: Console, board: Board) -> None:
+        self._console = console
+        self._board = board
+        # stdout is left alone: it may be another file than the console's, and then it is for programs
+        self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
+        self._ticking: asyncio.Task[None] | None = None
+        self._spinner = Spinner("dots", style="cyan")
+
+    async def __aenter__(self) -> Self:
+        self._live.start()
+        self._ticking = asyncio.get_running_loop().create_task(self._tick())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+        if self._ticking is not None:
+            self._ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._ticking
+
+    def accepted(self, row: Row) -> None:  # noqa: ARG002 (it is on the board)
+        self._refresh()
+
+    def ended(self, row: Row) -> None:
+        self._console.print(finished(row, row.seconds(self._board.clock())))
+        self._refresh()
+
+    def trouble(self, text: str) -> None:  # noqa: ARG002 (it is on the board)
+        self._refresh()
+
+    def say(self, text: str) -> None:
+        self._console.print(Text(printable(text)))
+
+    def summary(self, facts: Mapping[str, str]) -> None:
+        table = Table(box=box.ROUNDED, show_header=False, border_style="dim")
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column()
+        for name, value in facts.items():
+            table.add_row(Text(name), Text(printable(value)))
+        self._console.print()
+        self._console.print(table)
+
+    def _refresh(self) -> None:
+        if self._live.is_started:
+            self._live.update(progress(self._board, self._spinner, self._console.height), refresh=True)
+
+    async def _tick(self) -> None:
+        while True:
+            self._refresh()
+            await asyncio.sleep(_REFRESH)
+
+
+def finished(row: Row, seconds: float) -> RenderableType:
+    """
+    Draw a row that has ended: a mark, its time, the prompt, and its files or its error.
+    """
+    is_done = row.error is None
+    names = row.paths[0].name if row.paths else ""
+    if len(row.paths) > 1:
+        names += f" +{len(row.paths) - 1}"
+    line = Table.grid(padding=(0, 1), expand=True)
+    line.add_column(width=1)
+    line.add_column(width=8, justify="right", no_wrap=True, style="dim")
+    line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    line.add_column(no_wrap=True, overflow="ellipsis", max_width=36, style="green")
+    mark = Text("✓", "bold green") if is_done else Text("✗", "bold red")
+    line.add_row(mark, f"{seconds:.1f} s", Text(printable(row.request.prompt)), Text(printable(names)))
+    if row.error is None:
+        return line
+    reason = Text(printable(f"{type(row.error).__name__}: {row.error}"), "red")
+    return Group(line, Padding(reason, (0, 0, 0, 11)))
+
+
+def progress(board: Board, spinner: Spinner, height: int) -> RenderableType:
+    """
+    Draw what is under way, in at most *height* lines: a row for each task, then a bar over all.
+    """
+    under_way = board.at(Stage.RUNNING, Stage.SAVING)
+    waiting = len(board.at(Stage.WAITING))
+    room = max(1, height - 6)
+    parts: list[RenderableType] = [Text()]
+    if under_way:
+        parts.append(_rows(under_way[:room], board.clock(), spinner))
+    if len(under_way) > room:
+        parts.append(Text(f"  and {len(under_way) - room} more", "dim"))
+    if waiting:
+        parts.append(Text(f"  {waiting} waiting to be accepted", "dim"))
+    if board.trouble is not None:
+        parts.append(Text(f"! trying again: {printable(board.trouble)}", "yellow", no_wrap=True, overflow="ellipsis"))
+    return Group(*parts, _bar(board))
+
+
+def _rows(rows: list[Row], now: float, spinner: Spinner) -> Table:
+    grid = Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(width=1)
+    grid.add_column(width=8, justify="right", no_wrap=True, style="dim")
+    grid.add_column(width=10, no_wrap=True, overflow="ellipsis")
+    grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        word = "saving" if row.stage is Stage.SAVING else row.word
+        shown = Text(printable(word), _STYLES.get(word, ""))
+        grid.add_row(spinner, f"{row.seconds(now):.1f} s", shown, Text(printable(row.request.prompt)))
+    return grid
+
+
+def _bar(board: Board) -> Table:
+    grid = Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(ratio=1)
+    grid.add_column(no_wrap=True)
+    counts = f"{board.ended}/{len(board.rows)} tasks  {board.pictures} pictures  {board.seconds:.0f} s"
+    grid.add_row(ProgressBar(total=len(board.rows), completed=board.ended), Text(counts))
+    return grid

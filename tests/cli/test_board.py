@@ -1,0 +1,112 @@
+from decimal import Decimal
+from pathlib import Path
+
+import attrs
+import pytest
+
+from kling_async import Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
+from kling_async.cli.board import Board, Row, Stage
+from kling_async.errors import DownloadFailed, NotSent, SubmissionUncertain
+from kling_async.task import TaskHandle
+
+
+@attrs.define
+class Clock:
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def board(clock: Clock) -> Board:
+    return Board.of([ImageRequest("a fox"), ImageRequest("an owl", n=2)], clock)
+
+
+def handle_of(request: ImageRequest, status: TaskStatus, units: int | None = None) -> TaskHandle:
+    handle = TaskHandle("t-1", request, lambda _: None)
+    deduction = None if units is None else Decimal(units)
+    handle.see(
+        TaskSnapshot(task_id="t-1", task_status=status, status_word=status.value, final_unit_deduction=deduction)
+    )
+    return handle
+
+
+def test_stages(board: Board, clock: Clock) -> None:
+    """
+    A row goes from waiting over running and saving to done, and its seconds run from acceptance to the end.
+    """
+    row = board.rows[0]
+    stages = [row.stage]
+    clock.now = 103.0
+    handle = handle_of(row.request, TaskStatus.PROCESSING)
+    board.accept(row, handle)
+    stages.append(row.stage)
+    assert handle.snapshot is not None
+    board.succeed(row, TaskResult("t-1", (Image(0, "http://x/0.png"),), handle.snapshot))
+    stages.append(row.stage)
+    clock.now = 105.0
+    board.finish(row, [Path("0.png")])
+    stages.append(row.stage)
+    clock.now = 109.0
+
+    assert [Stage.WAITING, Stage.RUNNING, Stage.SAVING, Stage.DONE] == stages
+    assert 2.0 == row.seconds(clock())
+    assert [board.rows[1]] == board.at(Stage.WAITING)
+
+
+def test_row_tells_the_newest_word(board: Board) -> None:
+    """
+    A row shows what its handle has last seen, without being told.
+    """
+    row = board.rows[0]
+    handle = handle_of(row.request, TaskStatus.SUBMITTED)
+    board.accept(row, handle)
+    before = row.word
+    handle.see(TaskSnapshot(task_id="t-1", task_status=TaskStatus.PROCESSING, status_word="processing"))
+
+    assert ("submitted", "processing") == (before, row.word)
+
+
+def test_facts(board: Board, clock: Clock) -> None:
+    """
+    The summary counts what is on the disk and what the service billed, also where a task failed.
+    """
+    board.accept(board.rows[0], handle_of(board.rows[0].request, TaskStatus.SUCCEEDED, units=4))
+    board.finish(board.rows[0], [Path("0.png")])
+    board.fail(board.rows[1], DownloadFailed("gone", "t-2", paths=(Path("1.png"),)))
+    clock.now = 107.25
+
+    assert {"tasks": "1 done, 1 failed", "pictures": "2", "units": "4", "seconds": "7.2"} == board.facts()
+
+
+def test_units_not_told(board: Board) -> None:
+    """
+    A service that does not say what it takes is not said to take nothing.
+    """
+    assert "not told" == board.facts()["units"]
+
+
+def test_task_of_an_error() -> None:
+    """
+    A row without a handle tells the ids that its error carries: those are what one looks for before paying again.
+    """
+    request = ImageRequest("a fox", external_task_id="mine-1")
+    row = Row(1, ImageRequest("a fox"), error=SubmissionUncertain("lost", "t-9", request=request))
+
+    assert ("t-9", "mine-1") == (row.task_id, row.external_task_id)
+
+
+def test_acceptance_ends_trouble(board: Board) -> None:
+    """
+    What went wrong is forgotten once the service takes a task again.
+    """
+    board.trouble = str(NotSent("no connection"))
+    board.accept(board.rows[0], handle_of(board.rows[0].request, TaskStatus.SUBMITTED))
+
+    assert board.trouble is None

@@ -1,0 +1,182 @@
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from importlib import resources
+from pathlib import Path
+
+import PIL.Image
+import pytest
+
+from kling_async import GATEWAY, Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
+from kling_async.cli.board import Row
+from kling_async.cli.demo import file_name, make_requests
+from kling_async.wire.dialects import broken_rules
+from tests.cli.conftest import PATIENCE, Command, Here
+
+
+async def test_demo(command: Command) -> None:
+    """
+    Without an account or a terminal, twelve prompts and more become pictures that open, told in plain lines.
+    """
+    ended = await command.with_env(FORCE_COLOR="1")("demo", "--latency", "0.1:0.5", "--out", "made")
+
+    paths = sorted((command.folder / "made").iterdir())
+    for path in paths:
+        with PIL.Image.open(path) as picture:
+            picture.verify()
+    facts = dict(re.findall(r"^(\w+)  +(.*)$", ended.out, re.MULTILINE))
+    assert (0, "") == (ended.code, ended.err)
+    assert not set(ended.out) & {"\x1b", "\r", "\x07"}
+    assert len(paths) > 12
+    assert "15 done" == facts["tasks"]
+    assert [str(len(paths))] * 2 == [facts["pictures"], facts["units"]]
+    assert re.fullmatch(r"\d+ \(15 submits, \d+ looks, 20 downloads\)", facts["requests"])
+    assert "made" == facts["folder"]
+    assert float(facts["seconds"]) > 0
+    assert int(facts["connections"]) > 0
+
+
+async def test_own_prompts(command: Command) -> None:
+    """
+    `--prompts` and `--count` take one's own lines, over again where there are too few; names follow the words.
+    """
+    (command.folder / "mine.txt").write_text("\ufeffA fox, in snow\n\nEine Eule über München\n", encoding="utf-8")
+
+    ended = await command("demo", "--prompts", "mine.txt", "-c", "3", "--dialect", "official", "--latency", "0.1")
+
+    names = sorted(path.name for path in (command.folder / "pictures").iterdir())
+    assert 0 == ended.code
+    assert [
+        "01-a-fox-in-snow.png",
+        "02-eine-eule-über-münchen.png",
+        "03-a-fox-in-snow-0.png",
+        "03-a-fox-in-snow-1.png",
+    ] == names
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"caf\xe9\n", None], ids=["empty", "blank", "latin-1", "missing"])
+def test_bad_prompts_file(here: Here, content: bytes | None) -> None:
+    """
+    A file without prompts, or that cannot be read, is wrong usage.
+    """
+    if content is not None:
+        Path("mine.txt").write_bytes(content)
+
+    ended = here("demo", "--prompts", "mine.txt")
+
+    assert 2 == ended.code
+    assert "mine.txt" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_terminal(command: Command) -> None:
+    """
+    On a terminal the demo moves: a row per task, a bar, the files as they come, and a table at the end.
+    """
+    words = ("demo", "--count", "3", "--latency", "0.9")
+
+    code, screen = on_terminal(command, *words)
+
+    assert 0 == code
+    assert "\x1b[?25l" in screen  # the cursor is hidden while it moves
+    assert screen.rindex("\x1b[?25h") > screen.rindex("\x1b[?25l")
+    assert re.search("[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏].*(submitted|processing)", screen)
+    assert "━" in screen
+    assert "0/3 tasks" in screen
+    assert "✓" in screen
+    assert "01-a-lighthouse-on-a-cliff.png" in screen
+    assert "3 done" in screen
+
+
+def test_interrupted_on_terminal(command: Command) -> None:
+    """
+    Ctrl-C typed at the terminal leaves the cursor as it was, and the ids.
+    """
+    code, screen = on_terminal(command, "demo", "--count", "2", "--latency", "60", type_at="submitted")
+
+    assert 130 == code
+    assert screen.rindex("\x1b[?25h") > screen.rindex("\x1b[?25l")
+    assert 2 == len(re.findall(r"^  C[\w-]{21}  \w+", screen, re.MULTILINE))
+    assert "cost nothing" in screen
+
+
+def on_terminal(command: Command, *words: str, type_at: str | None = None) -> tuple[int, str]:
+    """
+    Run *words* on a terminal of its own, type Ctrl-C once *type_at* shows, and return the exit code and all it got.
+    """
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    environ = {name: value for name, value in command.environ().items() if name != "COLUMNS"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kling_async", *words],
+        cwd=command.folder,
+        env=environ,
+        preexec_fn=lambda: os.login_tty(theirs),  # noqa: PLW1509 (Ctrl-C needs a controlling terminal)
+    )
+    os.close(theirs)
+    screen = ""
+    try:
+        while got := read(ours):
+            screen += got
+            if type_at is not None and type_at in screen:
+                os.write(ours, b"\x03")
+                type_at = None
+        return process.wait(PATIENCE), screen.replace("\r\n", "\n")
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def read(terminal: int) -> str:
+    try:
+        return os.read(terminal, 65536).decode(errors="replace")
+    except OSError:  # Linux says so when the other side has closed
+        return ""
+
+
+def test_prompts_of_the_package() -> None:
+    """
+    The package brings at least twelve different prompts that every service takes, and some are asked for twice over.
+    """
+    text = resources.files("kling_async.cli").joinpath("prompts.txt").read_text(encoding="utf-8")
+    requests = make_requests(prompts := text.splitlines(), None)
+
+    assert len(set(prompts)) == len(prompts) >= 12
+    assert () == tuple(rule for request in requests for rule in broken_rules(GATEWAY, request))
+    assert {1, 2} == {request.n for request in requests}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "pictures", "expected"),
+    [
+        ("A lighthouse on a cliff at dusk", 1, "07-a-lighthouse-on-a-cliff{ext}"),
+        ("../{task_id}?", 2, "07-task_id-{index}{ext}"),
+        ("???", 1, "07{ext}"),
+        ("一只猫", 1, "07-一只猫{ext}"),
+    ],
+)
+def test_file_name(prompt: str, pictures: int, expected: str) -> None:
+    """
+    Names are words of the prompt, in whatever script, and never lead out of the folder or name a field.
+    """
+    images = tuple(Image(index, "http://x/") for index in range(pictures))
+    snapshot = TaskSnapshot(task_id="t", task_status=TaskStatus.SUCCEEDED)
+    row = Row(7, ImageRequest(prompt), result=TaskResult("t", images, snapshot))
+
+    assert expected == file_name(row)
+
+
+def test_requests_vary() -> None:
+    """
+    Requests go round the kinds so that no two neighbours look alike.
+    """
+    requests = make_requests(["a", "b"], 4)
+
+    assert ["a", "b", "a", "b"] == [request.prompt for request in requests]
+    assert 4 == len({request.aspect_ratio for request in requests})

@@ -1,0 +1,66 @@
+import re
+
+import aiohttp
+import pytest
+
+from tests.cli.conftest import Command, Here
+
+
+async def test_serves_until_interrupted(command: Command) -> None:
+    """
+    It tells address, key and ledger; the line it offers makes `generate` work; Ctrl-C sums up and is exit code 0.
+    """
+    words = ("--port", "0", "--latency", "0.1:0.2", "--api-key", "sk-mine", "--seed", "3")
+    async with command.running("emulator", *words) as running:
+        await running.until("-d ")
+        told = "".join(running.seen)
+        env = dict(re.findall(r"(KLING_\w+)=(\S+)", told))
+        made = await command.with_env(**env)("generate", "a fox")
+        async with aiohttp.ClientSession() as session:
+            page = await session.get(re.findall(r"ledger +(\S+)", told)[0])
+            ledger = await page.json()
+        running.interrupt()
+        ended = await running.ended()
+
+    assert "sk-mine" == env["KLING_API_KEY"]
+    assert f'curl -X POST "{env["KLING_BASE_URL"]}/v1/images/generations"' in told
+    assert 0 == made.code
+    assert ["a fox"] == [task["prompt"] for task in ledger["tasks"]]
+    assert (0, "") == (ended.code, ended.err)
+    assert re.search(r"^tasks +1$", ended.out, re.MULTILINE)
+
+
+async def test_fault(command: Command) -> None:
+    """
+    Troubles are ordered as text, and are summed up.
+    """
+    async with command.running("emulator", "--port", "0", "--units", "0", "--dialect", "official") as running:
+        await running.until("-d ")
+        env = dict(re.findall(r"(KLING_\w+)=(\S+)", "".join(running.seen)))
+        made = await command.with_env(**env)("generate", "a fox", "--dialect", "official")
+        running.interrupt()
+        ended = await running.ended()
+
+    assert 4 == made.code
+    assert "--dialect official" in ended.out
+    assert re.search(r"^refusals +1 of 1102$", ended.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--fault", "create:nonsense"], "reset_after"),
+        (["--latency", "6:2"], "SHORTEST:LONGEST"),
+        (["--latency", "nan"], "SHORTEST:LONGEST"),
+        (["--host", "203.0.113.1"], "Nothing can listen"),
+    ],
+)
+def test_wrong_usage(here: Here, words: list[str], told: str) -> None:
+    """
+    A service that cannot be is wrong usage, told by what would be right.
+    """
+    ended = here("emulator", "--port", "0", *words)
+
+    assert 2 == ended.code
+    assert told in ended.err
+    assert "Traceback" not in ended.err

@@ -1,0 +1,131 @@
+import io
+import os
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console, RenderableType
+from rich.spinner import Spinner
+
+from kling_async import ImageRequest
+from kling_async.cli.board import Board
+from kling_async.cli.screen import PlainScreen, finished, is_lively, open_screen, progress, write_line
+from kling_async.errors import TaskFailed
+from kling_async.task import TaskHandle
+
+
+def board_of(*prompts: str) -> Board:
+    return Board.of([ImageRequest(prompt) for prompt in prompts], clock=lambda: 0.0)
+
+
+def drawn(what: RenderableType, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    with console.capture() as capture:
+        console.print(what)
+    return capture.get()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_pipe_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A pipe gets plain lines, also where the environment asks for colours.
+    """
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    assert isinstance(open_screen(io.StringIO(), board_of()), PlainScreen)
+
+
+@pytest.mark.parametrize(("term", "expected"), [("xterm", True), ("dumb", False)])
+def test_dumb_terminal_is_plain(monkeypatch: pytest.MonkeyPatch, term: str, expected: bool) -> None:  # noqa: FBT001
+    """
+    A terminal that cannot move its cursor gets plain lines.
+    """
+    monkeypatch.setenv("TERM", term)
+
+    assert expected is is_lively(Terminal())
+
+
+def test_plain_lines() -> None:
+    """
+    Each event is one line with the task's id, and what came from outside can neither break it nor colour it.
+    """
+    board = board_of("a fox\n\x1b[31mred")
+    screen = PlainScreen(file := io.StringIO(), board)
+    board.accept(board.rows[0], TaskHandle("t-1", board.rows[0].request, lambda _: None))
+    screen.accepted(board.rows[0])
+    board.fail(board.rows[0], TaskFailed("the task failed: \x07no", "t-1"))
+    screen.ended(board.rows[0])
+
+    assert [
+        "[   0.0 s] 1/1 accepted as t-1: a fox  [31mred",
+        "[   0.0 s] 1/1 failed: a fox  [31mred: TaskFailed: the task failed:  no (task t-1)",
+    ] == file.getvalue().splitlines()
+
+
+def test_plain_trouble_once() -> None:
+    """
+    What is tried again and again is told once.
+    """
+    screen = PlainScreen(file := io.StringIO(), board_of())
+    screen.trouble("no connection")
+    screen.trouble("no connection")
+
+    assert "trying again: no connection\n" == file.getvalue()
+
+
+def test_markup_is_text() -> None:
+    """
+    Brackets in a prompt are shown, not read as colours.
+    """
+    board = board_of("a [red]fox[/] and [/nothing]")
+    board.finish(board.rows[0], [Path("0.png"), Path("1.png")])
+
+    line = drawn(finished(board.rows[0], 1.25))
+
+    assert "a [red]fox[/] and [/nothing]" in line
+    assert "0.png +1" in line
+
+
+def test_failure_is_told_in_full() -> None:
+    """
+    A failed task shows the whole reason, however narrow the terminal.
+    """
+    board = board_of("a storm")
+    board.fail(board.rows[0], TaskFailed("the task failed: Failure to pass the risk control system", "t-1"))
+
+    words = drawn(finished(board.rows[0], 1.0), width=40).split()
+
+    assert "TaskFailed: the task failed: Failure to pass the risk control system (task t-1)" in " ".join(words)
+
+
+@pytest.mark.parametrize("height", [8, 24])
+def test_progress_fits_the_terminal(height: int) -> None:
+    """
+    However many tasks are under way, the moving part is no higher than the terminal and tells how many more there are.
+    """
+    board = board_of(*(f"prompt {number}" for number in range(30)))
+    for row in board.rows[:25]:
+        board.accept(row, TaskHandle(f"t-{row.number}", row.request, lambda _: None))
+    board.trouble = "the service rests"
+
+    lines = drawn(progress(board, Spinner("dots"), height)).splitlines()
+
+    assert len(lines) <= height
+    assert any("5 waiting to be accepted" in line for line in lines)
+    assert any(re.search(r"and \d+ more", line) for line in lines)
+    assert "0/30 tasks" in lines[-1]
+
+
+def test_reader_that_left() -> None:
+    """
+    A pipe whose reader has gone stops no work.
+    """
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", encoding="utf-8") as file:  # noqa: PTH123 (a descriptor)
+        write_line(file, "one")
+        write_line(file, "two")
