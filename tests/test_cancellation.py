@@ -180,3 +180,25 @@ async def test_closing_waits_for_an_answer_that_is_out(caplog: pytest.LogCapture
 
         assert server.ledger.tasks[0].task_id == handle.task_id
         assert (handle,) == client.unfinished
+
+
+async def test_the_end_of_the_loop_leaves_what_it_cut_off_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    A program that ends without closing its client loses no task in silence.
+    """
+    rules = [faults.delay_after("create", 5)]
+    async with (
+        Emulator(dialect=OFFICIAL, faults=rules) as server,
+        KlingClient(server.api_key, base_url=server.url, dialect=OFFICIAL) as client,
+    ):
+        submitting = asyncio.ensure_future(client.submit("a lighthouse"))
+        while not server.ledger.tasks:
+            await asyncio.sleep(0.01)
+        for post in tuple(client._posts):
+            post.cancel()  # as asyncio.run does in the end
+        with pytest.raises(asyncio.CancelledError):
+            await submitting
+
+        external_id = server.ledger.tasks[0].external_task_id
+        assert f"may have been accepted (external_task_id {external_id})" in caplog.text
+        assert {} == {model: usage for model, usage in client.slots.items() if usage.used}

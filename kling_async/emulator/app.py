@@ -41,7 +41,7 @@ The vendor's code for a status that a fault asks for; 5000 for any other.
 
 class Face:
     """
-    Serves one world over HTTP. `closing` ends all waiting in it.
+    Serves one world over HTTP.
     """
 
     def __init__(self, world: World, plan: FaultPlan, clock: Callable[[], float]) -> None:
@@ -70,11 +70,14 @@ class Face:
                 web.route("*", "/{rest:.*}", self._handler(None)),
             ]
         )
-        app.on_cleanup.append(self._close_studio)
         return app
 
-    async def _close_studio(self, _: web.Application) -> None:
-        self._studio.close()
+    async def retire(self) -> None:
+        """
+        End all waiting and drawing, so that closing the server cuts nobody off in the middle of a picture.
+        """
+        self.closing.set()
+        await self._studio.aclose()
 
     def _handler(self, route: Route | None) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         return functools.partial(self._serve, route)

@@ -117,7 +117,7 @@ class Emulator:
             return
         listener, self._listener = self._listener, None
         listener.close()
-        self._face.closing.set()
+        await self._face.retire()
         await self._runner.cleanup()
 
     def _accept(self) -> asyncio.Protocol:
@@ -128,5 +128,5 @@ class Emulator:
         return self._runner.server()
 
     def _origin(self) -> str:
-        host = self.settings.host
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.settings.host, self.settings.host)  # noqa: S104 (undone)
         return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"

@@ -36,6 +36,7 @@ class Studio:
         self._scale = scale
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="kling-emulator-studio")
         self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._drawing: set[asyncio.Future[bytes]] = set()
 
     async def picture(self, record: TaskRecord, index: int) -> bytes:
         """
@@ -46,14 +47,22 @@ class Studio:
             self._kept.move_to_end(key)
             return self._kept[key]
         paint = functools.partial(_paint, record, index, self._scale)
-        picture = await asyncio.get_running_loop().run_in_executor(self._threads, paint)
+        drawing = asyncio.get_running_loop().run_in_executor(self._threads, paint)
+        self._drawing.add(drawing)
+        drawing.add_done_callback(self._drawing.discard)
+        picture = await drawing
         self._kept[key] = picture
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return picture
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
+        """
+        Draw what is begun to its end, and nothing more. Safe to call twice.
+        """
         self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._drawing:
+            await asyncio.wait(self._drawing)
 
 
 def _paint(record: TaskRecord, index: int, scale: float) -> bytes:

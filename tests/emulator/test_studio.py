@@ -2,6 +2,7 @@
 Where pictures are drawn.
 """
 
+import asyncio
 import base64
 import importlib.util
 import io
@@ -20,7 +21,7 @@ from kling_async.wire.models import ImageRequest
 async def small() -> AsyncIterator[Studio]:
     made = Studio(scale=0.05)
     yield made
-    made.close()
+    await made.aclose()
 
 
 def record_of(request: ImageRequest) -> TaskRecord:
@@ -31,7 +32,7 @@ async def drawn(request: ImageRequest) -> bytes:
     # Each from a studio of its own: equal worlds give equal ids, and a studio knows pictures by these.
     room = Studio(scale=0.05)
     picture = await room.picture(record_of(request), 0)
-    room.close()
+    await room.aclose()
     return picture
 
 
@@ -107,3 +108,16 @@ def test_missing_pillow_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ImportError, match=r'pip install "kling-async\[emulator\]"'):
         require_pillow()
+
+
+async def test_closing_waits_for_what_is_being_drawn() -> None:
+    """
+    A picture that is begun is finished; closing twice is no error.
+    """
+    room = Studio(scale=0.05)
+    drawing = asyncio.ensure_future(room.picture(record_of(ImageRequest("a cat")), 0))
+    await asyncio.sleep(0)
+    await room.aclose()
+    await room.aclose()
+
+    assert size(await drawing)
