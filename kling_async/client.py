@@ -388,13 +388,8 @@ class KlingClient:
     async def _deliver(self, submission: Submission, request: ImageRequest, hold: Hold) -> TaskHandle:
         try:
             accepted = await self._transport.submit(submission, lambda: self._look_up(submission))
-        except asyncio.CancelledError:
+        except asyncio.CancelledError:  # by `aclose` when its patience was over, or by the end of the loop
             hold.release()
-            if not submission.is_called_off:  # by the end of the loop: there is nobody left to tell but the log
-                if submission.is_exposed:
-                    what = "a submit was cut off and may have been accepted (external_task_id %s)"
-                    _log.warning(what, submission.external_id)
-                raise
             if submission.is_exposed:
                 what = "the client was closed before the service told whether it accepted the task"
                 raise SubmissionUncertain(what, request=request) from None
@@ -428,17 +423,13 @@ class KlingClient:
         await asyncio.sleep(0)  # so that each has begun, and meets its cancelling inside
         for post, submission in self._posts.items():
             if not submission.is_exposed:
-                self._call_off(post)
+                post.cancel()
         posts = set(self._posts)
         if posts:
             _, late = await asyncio.wait(posts, timeout=FAREWELL)
             for post in late:
-                self._call_off(post)
+                post.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-
-    def _call_off(self, post: "asyncio.Task[TaskHandle]") -> None:
-        self._posts[post].is_called_off = True
-        post.cancel()
 
     def _watch(self, handle: TaskHandle) -> None:
         if self._state is not _State.CLOSED:

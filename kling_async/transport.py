@@ -132,7 +132,6 @@ class Submission:
         is_busy: Tells whether other tasks of ours take slots, so that a refusal will pass.
         doubt: The first error after which a task may exist; None while surely none does.
         is_sending: Whether a POST is under way right now; it is not while it waits for its turn among the connections.
-        is_called_off: Whether the client gave it up because it was closed.
         is_looking: Whether the last attempt was a look-up that found out nothing.
         troubled_since: When it first went wrong, in seconds of the monotonic clock; so with `refused_since`.
     """
@@ -144,7 +143,6 @@ class Submission:
     doubt: KlingError | None = None
     is_sending: bool = False
     is_looking: bool = False
-    is_called_off: bool = False
     troubled_since: float | None = None
     refused_since: float | None = None
 

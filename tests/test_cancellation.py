@@ -12,6 +12,7 @@ import pytest
 
 from kling_async import GATEWAY, OFFICIAL, Dialect, ImageRequest, KlingClient, PollPolicy, RetryPolicy
 from kling_async.emulator import Emulator, faults
+from kling_async.errors import SubmissionUncertain
 
 Job = Callable[[KlingClient, Path], Awaitable[object]]
 
@@ -182,9 +183,9 @@ async def test_closing_waits_for_an_answer_that_is_out(caplog: pytest.LogCapture
         assert (handle,) == client.unfinished
 
 
-async def test_the_end_of_the_loop_leaves_what_it_cut_off_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_submit_that_the_loop_cuts_off_is_uncertain() -> None:
     """
-    A program that ends without closing its client loses no task in silence.
+    What may have been accepted is told as such, with the request that may have been; its slots are free again.
     """
     rules = [faults.delay_after("create", 5)]
     async with (
@@ -196,9 +197,9 @@ async def test_the_end_of_the_loop_leaves_what_it_cut_off_in_the_log(caplog: pyt
             await asyncio.sleep(0.01)
         for post in tuple(client._posts):
             post.cancel()  # as asyncio.run does in the end
-        with pytest.raises(asyncio.CancelledError):
+        with pytest.raises(SubmissionUncertain) as caught:
             await submitting
 
-        external_id = server.ledger.tasks[0].external_task_id
-        assert f"may have been accepted (external_task_id {external_id})" in caplog.text
-        assert {} == {model: usage for model, usage in client.slots.items() if usage.used}
+        assert caught.value.request is not None
+        assert server.ledger.tasks[0].external_task_id == caught.value.request.external_task_id
+        assert [] == [model for model, usage in client.slots.items() if usage.used]
