@@ -35,6 +35,7 @@ from kling_async import (
     RetryPolicy,
     Slots,
     TaskStatus,
+    client as client_module,
 )
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import (
@@ -44,6 +45,7 @@ from kling_async.errors import (
     NoFreeSlot,
     NotAuthenticated,
     RateLimited,
+    SubmissionUncertain,
     TaskFailed,
     TaskNotFound,
     UnexpectedAnswer,
@@ -671,6 +673,119 @@ class TestLife:
             await asyncio.gather(*(client.generate(f"lighthouse {number}") for number in range(20)))
 
         assert server.ledger.connections <= 2
+
+
+class TestLosses:
+    async def test_a_picture_that_is_gone_when_its_turn_comes_gives_the_slots_back(self, tmp_path: Path) -> None:
+        """
+        It is read again after the queue, since thousands may wait there with megabytes each.
+        """
+        path = tmp_path / "reference.png"
+        path.write_bytes(png())
+        async with Emulator(latency=(0.1, 0.1)) as server, client_of(server, slots=1) as client:
+            first = await client.submit("a lighthouse")
+            queued = asyncio.ensure_future(client.submit("a harbour", image=path))
+            while not client.slots["kling-v1"].waiting:
+                await asyncio.sleep(0)
+            path.unlink()
+            await first
+            with pytest.raises(InvalidRequest, match="image"):
+                await queued
+
+            assert 0 == client.slots["kling-v1"].used
+            assert 1 == len(server.ledger.tasks)
+
+    async def test_a_picture_that_is_gone_is_told_with_all_else(self, client: KlingClient, tmp_path: Path) -> None:
+        """
+        A file that cannot be read is one broken rule among others.
+        """
+        with pytest.raises(InvalidRequest) as caught:
+            await client.submit("", image=tmp_path / "none.png", image_reference="face")
+
+        assert {"prompt", "image"} == {rule.field for rule in caught.value.broken}
+
+    async def test_an_uncertain_submit_holds_its_slots_for_a_while(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        A task of it may be running; nobody can tell when it ends.
+        """
+        monkeypatch.setattr(client_module, "UNCERTAIN_FOR", 0.2)
+        async with Emulator(faults=[faults.reset_after("create")]) as server, client_of(server) as client:
+            with pytest.raises(SubmissionUncertain):
+                await client.submit("a lighthouse", n=3)
+            held = client.slots["kling-v1"].used
+            while client.slots["kling-v1"].used:
+                await asyncio.sleep(0.01)
+
+        assert 3 == held
+
+    async def test_closing_has_an_end_to_its_patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        A submit whose answer does not come is uncertain, and its request is in the error.
+        """
+        monkeypatch.setattr(client_module, "FAREWELL", 0.05)
+        async with Emulator(faults=[faults.delay_after("create", 60)]) as server:
+            client = client_of(server)
+            submitting = asyncio.ensure_future(client.submit("a lighthouse"))
+            while not server.ledger.tasks:
+                await asyncio.sleep(0)
+            await client.aclose()
+            with pytest.raises(SubmissionUncertain) as caught:
+                await submitting
+
+        assert caught.value.request is not None
+        assert "a lighthouse" == caught.value.request.prompt
+
+    async def test_closing_calls_off_what_is_refused_again_and_again(self) -> None:
+        """
+        Nothing was made, so there is nothing to wait for.
+        """
+        async with Emulator(faults=[faults.rate_limited("create")]) as server:
+            client = client_of(server, retry=RetryPolicy(first_delay=30))
+            submitting = asyncio.ensure_future(client.submit("a lighthouse"))
+            while not server.ledger.answers:
+                await asyncio.sleep(0.01)
+            while any(submission.is_exposed for submission in client._posts.values()):
+                await asyncio.sleep(0)
+            await client.aclose()
+            with pytest.raises(ClientClosed):
+                await submitting
+
+        assert not server.ledger.tasks
+
+    async def test_a_cancelled_submit_that_ends_badly_leaves_no_noise(self, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        Its error was nobody's to see; one of unknown fate is told in the log.
+        """
+        caplog.set_level(logging.WARNING)
+        for rules, is_told in (([faults.rate_limited("create", retry_after="999")], False), (LOST, True)):
+            async with Emulator(faults=[faults.delay_after("create", 0.1), *rules]) as server:
+                async with client_of(server) as client:
+                    submitting = asyncio.ensure_future(client.submit("a lighthouse"))
+                    while not server.ledger.arrivals:
+                        await asyncio.sleep(0)
+                    submitting.cancel()
+                    await asyncio.wait({submitting})
+
+            assert is_told == ("its fate is unknown" in caplog.text)
+
+    async def test_a_list_that_grows_meanwhile_shows_no_task_twice(self, official: Emulator) -> None:
+        """
+        Newer tasks push older ones to the next page.
+        """
+        async with client_of(official) as client:
+            for number in range(4):
+                await client.submit(f"lighthouse {number}")
+            listed = []
+            async for snapshot in client.tasks(page_size=2):
+                listed.append(snapshot.task_id)
+                if len(listed) == 2:
+                    await client.submit("a late lighthouse")
+
+        assert 4 == len(listed)
+        assert len(set(listed)) == len(listed)
+
+
+LOST = [faults.reset_after("create")]
 
 
 def test_dialects_are_values() -> None:
