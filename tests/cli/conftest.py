@@ -22,6 +22,15 @@ SOURCE = str(Path(kling_async.__file__).parents[1])
 PATIENCE = 20.0  # seconds; nothing takes that long unless it hangs
 
 
+@pytest.fixture(autouse=True, scope="session")
+def heard_interrupts() -> None:
+    """
+    Let commands hear Ctrl-C where the tests themselves were started deaf to it, as jobs in the background are.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @attrs.frozen
 class Ended:
     """
