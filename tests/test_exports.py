@@ -5,6 +5,7 @@ What is public: the names that are promised are there, sorted, and come without 
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_the_contract_is_exported() -> None:
     assert promised <= set(kling_async.__all__)
 
 
-def test_importing_pulls_in_nothing_for_edges() -> None:
+def test_importing_pulls_in_nothing_for_edges(tmp_path: Path) -> None:
     """
     Neither the command line's libraries nor Pillow are loaded, and typing information is shipped.
     """
@@ -54,6 +55,6 @@ import kling_async
 print(sorted({"rich", "typer", "PIL", "hypothesis"} & set(sys.modules)))
 print(importlib.resources.files("kling_async").joinpath("py.typed").is_file())
 """
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
 
     assert ["[]", "True"] == ended.stdout.split("\n")[:2]
