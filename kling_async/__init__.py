@@ -9,7 +9,7 @@ import logging
 __version__ = "0.1.0"  # first: the rooms below read it
 
 from kling_async.client import KlingClient
-from kling_async.policy import PollPolicy, RetryPolicy
+from kling_async.policy import PollPolicy, RetryPolicy, SlotPolicy
 from kling_async.slots import Slots
 from kling_async.task import TaskHandle
 from kling_async.transport import HttpOptions
@@ -46,6 +46,7 @@ __all__ = [
     "PollPolicy",
     "Resolution",
     "RetryPolicy",
+    "SlotPolicy",
     "Slots",
     "TaskHandle",
     "TaskResult",

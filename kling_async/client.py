@@ -29,7 +29,7 @@ from kling_async.errors import (
 from kling_async.fanout import fan_out
 from kling_async.policy import PollPolicy, RetryPolicy
 from kling_async.references import Reference, read_reference
-from kling_async.slots import USUAL, Hold, Slots
+from kling_async.slots import Hold, Slots
 from kling_async.task import TaskHandle
 from kling_async.transport import HttpOptions, Submission, Transport
 from kling_async.watcher import Watcher
@@ -76,7 +76,7 @@ class KlingClient:
             "/v1/images/generations" follows it. Plain http is taken on loopback only.
         dialect: Limits and abilities of the service. None is OFFICIAL for the vendor's hosts and GATEWAY for others.
         session: An `aiohttp.ClientSession` to use and never to close; None makes one.
-        slots: Slots per model, or a `Slots` shared with other clients of the account; None is the usual nine.
+        slots: Slots per model, or a `Slots` shared with other clients of the account; None finds them out.
         http: How connections are made.
         retry: How patiently requests are sent again.
         polling: How often tasks are looked at.
@@ -200,6 +200,8 @@ class KlingClient:
                 body=dumps(write_request(attrs.evolve(sent, image=reference.text if reference else None))),
                 external_id=sent.external_task_id,
                 is_busy=hold.has_company,
+                refused=hold.refused,
+                regain=hold.regain,
             )
             self._open()
         except BaseException:
@@ -243,7 +245,7 @@ class KlingClient:
         yields `Failed`; an exception of the input itself is raised after all accepted tasks were yielded. Leaving the
         loop early cancels the waiting, as cancelling `generate` does; close the iterator with `contextlib.aclosing`.
         """
-        width = concurrency if concurrency is not None else 2 * (self.slots.limit or USUAL)
+        width = concurrency if concurrency is not None else 2 * (self.slots.limit or self.slots.policy.start)
         return fan_out(requests, self._outcome, width)
 
     def handle(self, task_id: str) -> TaskHandle:
@@ -401,6 +403,7 @@ class KlingClient:
         except BaseException:
             hold.release()
             raise
+        hold.accepted()
         _log.info("task %s was accepted", accepted.task_id)  # whatever happens later, what is paid for can be found
         handle = self.handle(accepted.task_id)
         self._submitted[handle.task_id] = handle

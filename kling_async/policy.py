@@ -19,7 +19,7 @@ from kling_async.errors import (
     Unreachable,
 )
 
-__all__ = ["PollPolicy", "RetryPolicy", "Step", "next_step"]
+__all__ = ["PollPolicy", "RetryPolicy", "SlotPolicy", "Step", "next_step"]
 
 
 class Step(enum.Enum):
@@ -188,3 +188,24 @@ class PollPolicy:
             return min(self.miss_delay * self.growth ** (misses - 1), self.max_delay)
         except OverflowError:
             return self.max_delay
+
+
+@attrs.frozen(kw_only=True)
+class SlotPolicy:
+    """
+    How the account's slots are found out, where their number is not given.
+
+    Attributes:
+        start: Slots of each model to begin with; the vendor's usual image packs have nine.
+        first_rest: Seconds after a refusal in which no more is tried; twice as long after each trial that fails.
+        max_rest: Seconds that such a rest lasts at most.
+    """
+
+    start: int = attrs.field(default=9)
+    first_rest: float = attrs.field(default=60.0, validator=_check_seconds)
+    max_rest: float = attrs.field(default=3600.0, validator=_check_seconds)
+
+    @start.validator
+    def _check_start(self, _: object, start: int) -> None:
+        if isinstance(start, bool) or not isinstance(start, int) or start < 1:
+            raise ValueError(f"start={start!r}: must be a whole number of at least 1")

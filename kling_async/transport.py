@@ -122,6 +122,10 @@ def _is_http(url: str) -> bool:
         return False
 
 
+async def _at_once() -> None:
+    pass
+
+
 @attrs.define(eq=False)
 class Submission:
     """
@@ -130,6 +134,8 @@ class Submission:
     Attributes:
         external_id: The id of ours it carries, None where the service takes none.
         is_busy: Tells whether other tasks of ours take slots, so that a refusal will pass.
+        refused: Takes in a refusal, and tells whether to wait by `regain` rather than for a while.
+        regain: Waits until it may be sent again.
         doubt: The first error after which a task may exist; None while surely none does.
         is_sending: Whether a POST is under way right now; it is not while it waits for its turn among the connections.
         is_looking: Whether the last attempt was a look-up that found out nothing.
@@ -140,6 +146,8 @@ class Submission:
     body: bytes = attrs.field(repr=False)
     external_id: str | None
     is_busy: Callable[[], bool]
+    refused: Callable[[RateLimited], bool] = lambda _: False
+    regain: Callable[[], Awaitable[None]] = _at_once
     doubt: KlingError | None = None
     is_sending: bool = False
     is_looking: bool = False
@@ -260,6 +268,15 @@ class Transport:
             raise _uncertain(submission, submission.doubt) from error
 
     async def _post(self, submission: Submission) -> TaskSnapshot:
+        while True:
+            try:
+                return await self._post_once(submission)
+            except RateLimited as error:
+                if self._is_retired or error.retry_after is not None or not submission.refused(error):
+                    raise
+            await submission.regain()
+
+    async def _post_once(self, submission: Submission) -> TaskSnapshot:
         try:
             async with self._gate:
                 submission.is_sending = True  # and stays so where this is cancelled on the way: its fate is unknown

@@ -15,7 +15,7 @@ PACKAGE: Final = Path(__file__).parent.parent / "kling_async"
 
 FLOORS: Final = (
     ("errors",),
-    ("wire", "policy", "plan", "addresses", "filenames"),
+    ("wire", "policy", "plan", "width", "addresses", "filenames"),
     ("account", "transport", "downloads", "references", "slots"),
     ("client", "fanout", "task", "watcher", "callbacks"),
     ("batch", "journal"),
