@@ -1,0 +1,334 @@
+"""
+Callbacks: the service tells of each change of a task by a POST to an address of ours, so that nobody has to ask.
+
+One core judges each callback and knows no HTTP; three thin faces bring it there: a server of its own, an aiohttp
+application and an ASGI application. Each submit has an address of its own, whose last segment is a token that nobody
+else can make. So the address, not what the body says, tells whose callback it is.
+"""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+import attrs
+from aiohttp import web
+
+from kling_async.errors import BrokenRule, InvalidRequest
+from kling_async.wire.models import TaskSnapshot
+from kling_async.wire.redaction import hide_query, shorten
+from kling_async.wire.webhook import Signature, check_secret, make_token, read_callback, read_token, verify
+
+__all__ = ["CallbackCounts", "CallbackReceiver", "CallbackServer", "Listener"]
+
+MAX_BODY: Final = 2**20
+"""
+Bytes of the largest callback that is read; the largest real ones have a few thousand.
+"""
+
+PATIENCE: Final = 30.0
+"""
+Seconds in which a body has to arrive; behind an ASGI server that is the server's affair.
+"""
+
+MIN_TOKEN_KEY: Final = 16
+
+Listener: TypeAlias = Callable[[str, TaskSnapshot, bool], object]
+"""
+What is told of a callback: the key of the submit, what the callback says, and whether it may be believed as it is.
+"""
+
+_Message: TypeAlias = MutableMapping[str, Any]  # these three are ASGI's own words
+_Receive: TypeAlias = Callable[[], Awaitable[_Message]]
+_Send: TypeAlias = Callable[[_Message], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
+
+
+@attrs.define
+class CallbackCounts:
+    """
+    What has arrived: each callback counts as received, and once more under what became of it.
+
+    Attributes:
+        forged: The token is none of ours (404), or the signature is wrong (401).
+        unsigned: From a good address, without a signature that could be judged.
+        signed: From a good address, with a good signature.
+        too_large: Above 1 MiB (413).
+        not_json: No JSON, or no task in it (400).
+    """
+
+    received: int = 0
+    forged: int = 0
+    unsigned: int = 0
+    signed: int = 0
+    too_large: int = 0
+    not_json: int = 0
+
+
+@attrs.frozen
+class CallbackServer:
+    """
+    Where a receiver that serves itself is listening.
+    """
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
+
+class CallbackReceiver:
+    """
+    Takes the service's callbacks. Give it to a client as `callbacks=`, and serve it in one of three ways:
+
+        async with receiver.serve(port=8080): ...           # by itself
+        app.add_subapp("/kling", receiver.aiohttp_app())    # inside an aiohttp application
+        app.mount("/kling", receiver.asgi_app)              # inside FastAPI, Starlette or any other ASGI application
+
+    Several clients may share one. Whatever stands in front of it may change the path, but for its last segment. That
+    segment is a secret: switch off access logs that show it.
+
+    Args:
+        public_url: Where the service reaches this receiver from outside, for example "https://example.org/kling".
+        secret: The signing secret of the vendor's console, or several during a rotation.
+        token_key:
+            At least 16 bytes from which the addresses are made. None is random, so that callbacks of tasks of an
+            earlier run are unknown; give one to keep them.
+        confirm:
+            Which callbacks one read confirms before they count: "unsigned" ones, or "always" all.
+
+    Raises:
+        InvalidRequest: One of these cannot be what it should.
+    """
+
+    def __init__(
+        self,
+        public_url: str,
+        *,
+        secret: str | Iterable[str] | None = None,
+        token_key: bytes | None = None,
+        confirm: Literal["always", "unsigned"] = "unsigned",
+    ) -> None:
+        given = (secret,) if isinstance(secret, str) else tuple(secret or ())
+        broken = tuple(_broken_rules(public_url, given, token_key, confirm))
+        if broken:
+            raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
+        self.public_url: Final = public_url.rstrip("/")
+        self.counts: Final = CallbackCounts()
+        self._secrets = given
+        self._token_key = token_key or secrets.token_bytes(32)
+        self._confirms_all = confirm == "always"
+        self._listeners: dict[Listener, asyncio.AbstractEventLoop | None] = {}
+        self._clock = time.time
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in attrs.asdict(self.counts).items())
+        return f"<CallbackReceiver {urlsplit(self.public_url).netloc}: {counts}>"
+
+    def address_of(self, submit_key: str) -> str:
+        """
+        Return the address for the callbacks of one submit. It is a secret between us and the service.
+
+        Raises:
+            ValueError: *submit_key* is not 1 to 64 letters, digits, `-` and `_`.
+        """
+        return f"{self.public_url}/{make_token(self._token_key, submit_key)}"
+
+    def attach(self, listener: Listener) -> None:
+        """
+        Tell *listener* of every callback from now on, in the loop that runs now (without one: in the loop in which the
+        callback arrives). It is told of all submits, also of those of other clients, and should return at once.
+        """
+        try:
+            self._listeners[listener] = asyncio.get_running_loop()
+        except RuntimeError:
+            self._listeners[listener] = None
+
+    def detach(self, listener: Listener) -> None:
+        """
+        Tell *listener* no more, not even of callbacks that have arrived; one that is not attached is no error.
+        """
+        self._listeners.pop(listener, None)
+
+    def receive(self, token: str, headers: Mapping[str, str], body: bytes) -> int:
+        """
+        Judge one callback, and return the HTTP status to answer with. Who listens is told in a later turn of the loop,
+        so that no answer waits for it.
+
+        Args:
+            token: The last segment of the path.
+            headers: Their names may have any case.
+            body: As it came; of one above 1 MiB the first bytes beyond that are enough.
+        """
+        self.counts.received += 1
+        if len(body) > MAX_BODY:
+            self.counts.too_large += 1
+            return 413
+        try:
+            snapshot = read_callback(body)
+        except ValueError as error:
+            self.counts.not_json += 1
+            _log.debug("a callback cannot be read: %s", type(error).__name__)
+            return 400
+        submit_key = read_token(self._token_key, token)
+        if submit_key is None:
+            self.counts.forged += 1
+            _log.debug("a callback came to an address that is none of ours")
+            return 404
+        signature = verify(self._secrets, headers, body, self._clock())
+        if signature is Signature.WRONG:
+            self.counts.forged += 1
+            _log.warning("a callback to an address of ours has a wrong signature or time; check secret and clock")
+            return 401
+        is_signed = signature is Signature.SIGNED
+        self.counts.signed += is_signed
+        self.counts.unsigned += not is_signed
+        _log.debug("a callback for submit %s (%s): %r", submit_key, signature.value, snapshot)
+        self._deliver(submit_key, snapshot, is_signed and not self._confirms_all)
+        return 200
+
+    @contextlib.asynccontextmanager
+    async def serve(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[CallbackServer]:
+        """
+        Listen at *host* and *port* (0 is a free one) for as long as the context lasts.
+
+        It speaks plain HTTP: the vendor asks for https, so put something that speaks it in front.
+
+        Raises:
+            OSError: The port is taken.
+        """
+        runner = web.AppRunner(self.aiohttp_app(), access_log=None, shutdown_timeout=1.0)  # the log would show tokens
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+            yield CallbackServer(host, runner.addresses[0][1])
+        finally:
+            await runner.cleanup()
+
+    def aiohttp_app(self) -> web.Application:
+        """
+        Make an aiohttp application, for `add_subapp` or to be run by itself.
+        """
+        app = web.Application()
+        app.router.add_post("/{path:.*}", self._answer_aiohttp)
+        return app
+
+    @functools.cached_property
+    def asgi_app(self) -> "_AsgiFace":
+        """
+        The receiver as an ASGI application, to be mounted or to be run by itself.
+        """
+        return _AsgiFace(self)
+
+    async def _answer_aiohttp(self, request: web.Request) -> web.Response:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                body = await request.content.readexactly(MAX_BODY + 1)
+        except asyncio.IncompleteReadError as end:
+            body = end.partial
+        except (ConnectionError, TimeoutError, web.RequestPayloadError):  # it has gone, is stuck, or speaks HTTP badly
+            return web.Response(status=400)
+        return web.Response(status=self.receive(_last_segment(request.path), request.headers, body))
+
+    def _deliver(self, submit_key: str, snapshot: TaskSnapshot, trusted: bool) -> None:  # noqa: FBT001 (as listeners)
+        for listener, home in tuple(self._listeners.items()):
+            loop = home or asyncio.get_running_loop()
+            try:
+                loop.call_soon_threadsafe(self._tell, listener, submit_key, snapshot, trusted)
+            except RuntimeError:  # its loop is closed, and with it whoever waited there
+                self.detach(listener)
+
+    def _tell(self, listener: Listener, submit_key: str, snapshot: TaskSnapshot, trusted: bool) -> None:  # noqa: FBT001
+        if listener not in self._listeners:
+            return
+        try:
+            listener(submit_key, snapshot, trusted)
+        except Exception:  # noqa: BLE001 (whatever it is, it is theirs, and it is logged)
+            _log.exception("who listens for callbacks failed at one for submit %s", submit_key)
+
+
+@attrs.frozen
+class _AsgiFace:
+    # An object rather than a method: servers tell ASGI 3 by a `__call__` that is a coroutine function.
+    _receiver: CallbackReceiver
+
+    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+        match scope["type"]:
+            case "http":
+                await self._answer(scope, receive, send)
+            case "lifespan":
+                while (await receive())["type"] == "lifespan.startup":
+                    await send({"type": "lifespan.startup.complete"})
+                await send({"type": "lifespan.shutdown.complete"})
+            case "websocket":
+                await receive()
+                await send({"type": "websocket.close"})
+            case other:
+                raise ValueError(f"a callback receiver does not speak {other!r}")
+
+    async def _answer(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+        headers = [(b"content-length", b"0")]
+        if scope["method"] == "POST":
+            body = await _read(receive)
+            if body is None:
+                return
+            given = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            status = self._receiver.receive(_last_segment(scope["path"]), given, body)
+        else:
+            status = 405
+            headers.append((b"allow", b"POST"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _read(receive: _Receive) -> bytes | None:
+    # The whole body, or of one that is too large enough to see it; None where who called has gone.
+    body = bytearray()
+    is_more = True
+    while is_more and len(body) <= MAX_BODY:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        is_more = message.get("more_body", False)
+    return bytes(body)
+
+
+def _last_segment(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _broken_rules(public_url: Any, given: tuple[Any, ...], token_key: Any, confirm: Any) -> Iterable[BrokenRule]:
+    if rule := _broken_rule_of_url(public_url):
+        shown = shorten(hide_query(public_url)) if isinstance(public_url, str) else public_url
+        yield BrokenRule("public_url", repr(shown), rule)
+    for secret in given:
+        try:
+            check_secret(secret)
+        except (ValueError, AttributeError):
+            yield BrokenRule("secret", "…", "must be Base64 text, with or without 'whsec_' before it; copy it again")
+    if token_key is not None and (not isinstance(token_key, bytes) or len(token_key) < MIN_TOKEN_KEY):
+        yield BrokenRule("token_key", "…", f"must be at least {MIN_TOKEN_KEY} bytes, or None for random ones")
+    if confirm not in ("always", "unsigned"):
+        yield BrokenRule("confirm", repr(confirm), 'must be "always" or "unsigned"')
+
+
+def _broken_rule_of_url(url: Any) -> str | None:
+    try:
+        parts = urlsplit(url)
+        is_absolute = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except (ValueError, TypeError, AttributeError):
+        is_absolute = False
+    if not is_absolute or not isinstance(url, str) or not url.isprintable() or " " in url:
+        return "must be an absolute http(s) URL"
+    if "?" in url or "#" in url or "@" in parts.netloc:
+        return "must have no user, query or fragment: a token is added to its path"
+    return None
