@@ -8,7 +8,7 @@ import logging
 import uuid
 import warnings
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -36,7 +36,7 @@ from kling_async.watcher import Watcher
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.codec import dumps, write_request
 from kling_async.wire.dialects import Dialect, broken_rules, dialect_of
-from kling_async.wire.endpoints import IMAGE_GENERATION
+from kling_async.wire.endpoints import IMAGE_GENERATION, several
 from kling_async.wire.models import Done, Failed, Image, ImageRequest, TaskResult, TaskSnapshot
 from kling_async.wire.verdict import read_page, read_sighting
 
@@ -105,7 +105,7 @@ class KlingClient:
         self.slots: Final = slots if isinstance(slots, Slots) else Slots(slots)
         keepalive = 2 * polling.max_delay + 5  # longer than the longest pause between two looks
         self._transport = Transport(self.base_url, http, retry, keepalive, credentials, session)
-        self._watcher = Watcher(polling, self._look)
+        self._watcher = Watcher(polling, self._look, self._look_at_several, self.dialect.ids_per_read)
         self._http = http
         self._downloads: Downloads | None = None  # made when the first picture is fetched
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -444,6 +444,10 @@ class KlingClient:
             "GET", IMAGE_GENERATION.one(task_id), limit=self._watcher.policy.answer_timeout
         )
         return read_sighting(answer, task_id)
+
+    async def _look_at_several(self, task_ids: Sequence[str]) -> list[TaskSnapshot]:
+        answer = await self._transport.send("GET", several(task_ids), limit=self._watcher.policy.answer_timeout)
+        return read_page(answer)
 
     async def _look_up(self, submission: Submission) -> TaskSnapshot:
         return read_sighting(await self._transport.send("GET", IMAGE_GENERATION.one(submission.external_id or "")))

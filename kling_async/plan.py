@@ -48,19 +48,28 @@ class PollPlan:
         self._booked.pop(task_id, None)
         self._misses.pop(task_id, None)
 
-    def due(self, now: float, most: float = math.inf) -> list[str]:
+    def due(self, now: float, most: float = math.inf, *, ahead: float = 0.0) -> list[str]:
         """
         Return the tasks whose turn has come, the longest due first, and *most* of them; the others keep their turns.
+
+        Where one is due, those whose turn comes within *ahead* seconds come along, so that tasks share requests.
         """
         due: list[str] = []
-        if now < self._paused_until:
+        if now < self._paused_until or self.next_turn() > now:
             return due
-        while len(due) < most and self._turns and self._turns[0][0] <= now:
+        while len(due) < most and self._turns and self._turns[0][0] <= now + ahead:
             _, ticket, task_id = heapq.heappop(self._turns)
             if self._booked.get(task_id) == ticket:
                 del self._booked[task_id]
                 due.append(task_id)
         return due
+
+    def at_once(self, task_id: str, now: float) -> None:
+        """
+        Book the next look at a task for now; without effect where it is booked already.
+        """
+        if task_id in self._delays and task_id not in self._booked:
+            self._book(task_id, now)
 
     def looked(self, task_id: str, now: float) -> None:
         """

@@ -180,6 +180,13 @@ class PollPolicy:
             yield delay
             delay = min(self.growth * delay, self.max_delay)
 
+    @property
+    def ahead(self) -> float:
+        """
+        Seconds by which a look may come early, where it can share a request with others.
+        """
+        return self.first_delay / 4
+
     def after_misses(self, misses: int) -> float:
         """
         Return the seconds to wait after so many looks in a row that broke.

@@ -7,7 +7,7 @@ an idle watcher is nothing but a dictionary.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final
 
 import attrs
@@ -34,6 +34,11 @@ STUCK_AFTER: Final = 3600.0
 Seconds after which a task that never ends gives its slots back; the slowest picture we heard of took about one minute.
 """
 
+BATCHES_TO_BREAK: Final = 4
+"""
+From so many looks at several tasks that broke in a row, the tasks in them are looked at one by one until one goes well.
+"""
+
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +58,10 @@ class Watcher:
 
     policy: PollPolicy
     _look: Callable[[str], Awaitable[TaskSnapshot]]
+    _look_at_several: Callable[[Sequence[str]], Awaitable[list[TaskSnapshot]]] | None = None
+    _batch: int = 1
+    _broken_batches: int = attrs.field(default=0, init=False)  # in a row
+    _alone: set[str] = attrs.field(factory=set, init=False)  # tasks to be asked for alone the next time
     _plan: PollPlan = attrs.field(init=False)
     _watches: dict[str, _Watch] = attrs.field(factory=dict, init=False)
     _looks: set["asyncio.Task[None]"] = attrs.field(factory=set, init=False)
@@ -102,12 +111,16 @@ class Watcher:
         if self._is_closed:
             return
         loop = asyncio.get_running_loop()
-        while due := self._plan.due(loop.time(), self.policy.width - len(self._looks)):
-            for watch in map(self._watches.__getitem__, due):
-                if not self._is_over(watch, loop.time()):
-                    aio_task = loop.create_task(self._look_at(watch), name=f"kling_async look {watch.handle.task_id}")
-                    self._looks.add(aio_task)
-                    aio_task.add_done_callback(self._looked)
+        ahead = self.policy.ahead if self._batch > 1 else 0.0
+        while due := self._plan.due(loop.time(), (self.policy.width - len(self._looks)) * self._batch, ahead=ahead):
+            watches = [watch for watch in map(self._watches.__getitem__, due) if not self._is_over(watch, loop.time())]
+            for group in self._groups(watches):
+                if len(self._looks) >= self.policy.width:
+                    self._put_off(group, loop.time())
+                    continue
+                aio_task = loop.create_task(self._look_at(group), name=f"kling_async look at {len(group)}")
+                self._looks.add(aio_task)
+                aio_task.add_done_callback(self._looked)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -115,26 +128,68 @@ class Watcher:
         if when < float("inf") and len(self._looks) < self.policy.width:
             self._timer = loop.call_at(when, self._turn)
 
+    def _put_off(self, watches: Sequence[_Watch], now: float) -> None:
+        for watch in watches:
+            self._plan.at_once(watch.handle.task_id, now)
+
     def _looked(self, aio_task: "asyncio.Task[None]") -> None:
         self._looks.discard(aio_task)
         if not aio_task.cancelled() and (error := aio_task.exception()) is not None:
             _log.error("a look at a task failed in an unforeseen way", exc_info=error)
         self._turn()
 
-    async def _look_at(self, watch: _Watch) -> None:
-        handle = watch.handle
-        loop = asyncio.get_running_loop()
+    def _groups(self, watches: Sequence[_Watch]) -> Iterator[Sequence[_Watch]]:
+        alone = [watch for watch in watches if watch.handle.task_id in self._alone]
+        others = [watch for watch in watches if watch.handle.task_id not in self._alone]
+        for watch in alone:
+            yield (watch,)
+        for start in range(0, len(others), self._batch):
+            yield others[start : start + self._batch]
+
+    async def _look_at(self, watches: Sequence[_Watch]) -> None:
+        now = asyncio.get_running_loop().time
         try:
-            seen = await self._look(handle.task_id)
+            if len(watches) == 1:
+                self._saw(watches[0], await self._look(watches[0].handle.task_id), now())
+                self._alone.discard(watches[0].handle.task_id)
+            elif self._look_at_several is not None:
+                seen = await self._look_at_several([watch.handle.task_id for watch in watches])
+                self._saw_several(watches, seen, now())
         except KlingError as error:
-            self._missed(watch, error, loop.time())
-        else:
-            watch.missing_since = None
-            handle.see(seen)
-            self._check_pictures(watch, loop.time())
+            self._broken_batches += len(watches) > 1
+            if len(watches) > 1 and (not may_repeat(error) or self._broken_batches >= BATCHES_TO_BREAK):
+                self._ask_singly(watches, error, now())
+            else:
+                for watch in watches:
+                    self._missed(watch, error, now())
         finally:
-            self._plan.looked(handle.task_id, loop.time())  # unless its next look is booked already
-            self._is_over(watch, loop.time())
+            for watch in watches:
+                self._plan.looked(watch.handle.task_id, now())  # unless its next look is booked already
+                self._is_over(watch, now())
+
+    def _saw(self, watch: _Watch, seen: TaskSnapshot, now: float) -> None:
+        watch.missing_since = None
+        watch.handle.see(seen)
+        self._check_pictures(watch, now)
+
+    def _saw_several(self, watches: Sequence[_Watch], seen: Sequence[TaskSnapshot], now: float) -> None:
+        self._broken_batches = 0
+        by_id = {snapshot.task_id: snapshot for snapshot in seen}
+        for watch in watches:
+            snapshot = by_id.get(watch.handle.task_id)
+            if snapshot is not None:
+                self._saw(watch, snapshot, now)
+            else:  # unknown, or not shown in company: only asking for it alone can tell
+                self._alone.add(watch.handle.task_id)
+                self._plan.at_once(watch.handle.task_id, now)
+
+    def _ask_singly(self, watches: Sequence[_Watch], error: KlingError, now: float) -> None:
+        # Whether it is the way of asking that was refused, or the question, is told by asking for each task alone.
+        if not may_repeat(error):
+            _log.info("this service is asked for one task at a time: %s", error)
+            self._batch = 1
+        self._alone.update(watch.handle.task_id for watch in watches)
+        self._put_off(watches, now)
 
     def _missed(self, watch: _Watch, error: KlingError, now: float) -> None:
         handle = watch.handle
@@ -171,6 +226,7 @@ class Watcher:
         if is_settled_now or not handle.is_wanted:
             self._plan.drop(handle.task_id)
             self._watches.pop(handle.task_id, None)
+            self._alone.discard(handle.task_id)
             return True
         return False
 
