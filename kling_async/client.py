@@ -8,7 +8,7 @@ import logging
 import uuid
 import warnings
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -18,6 +18,7 @@ import aiohttp
 import attrs
 
 from kling_async.account import find_base_url, find_credentials
+from kling_async.callbacks import CallbackReceiver
 from kling_async.downloads import Downloads, is_private
 from kling_async.errors import (
     BrokenRule,
@@ -27,16 +28,19 @@ from kling_async.errors import (
     SubmissionUncertain,
 )
 from kling_async.fanout import fan_out
+from kling_async.hearing import Hearing, Line
+from kling_async.looks import HttpLooks
 from kling_async.policy import PollPolicy, RetryPolicy
 from kling_async.references import Reference, read_reference
 from kling_async.slots import Hold, Slots
 from kling_async.task import TaskHandle
 from kling_async.transport import HttpOptions, Submission, Transport
 from kling_async.watcher import Watcher
+from kling_async.ways import Ways
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.codec import dumps, write_request
 from kling_async.wire.dialects import Dialect, broken_rules, dialect_of
-from kling_async.wire.endpoints import IMAGE_GENERATION, several
+from kling_async.wire.endpoints import IMAGE_GENERATION
 from kling_async.wire.models import Done, Failed, Image, ImageRequest, TaskResult, TaskSnapshot
 from kling_async.wire.verdict import read_page, read_sighting
 
@@ -52,6 +56,11 @@ FAREWELL: Final = 10.0
 Seconds that closing waits for submits whose task nobody would know of otherwise.
 """
 
+HEARSAY_FOR: Final = 60.0
+"""
+Seconds that a submit whose answer was lost waits for a callback to tell of its task, where nothing else can.
+"""
+
 _log = logging.getLogger(__name__)
 
 
@@ -59,6 +68,20 @@ class _State(enum.Enum):
     NEW = "new"
     OPEN = "open"
     CLOSED = "closed"
+
+
+@attrs.frozen(eq=False)
+class _Post:
+    submission: Submission
+    request: ImageRequest
+    hold: Hold
+    line: Line | None
+
+    def give_up(self) -> None:
+        # Nothing was made, or nobody will ever know.
+        self.hold.release()
+        if self.line is not None:
+            self.line.close()
 
 
 class KlingClient:
@@ -80,6 +103,9 @@ class KlingClient:
         http: How connections are made.
         retry: How patiently requests are sent again.
         polling: How often tasks are looked at.
+        callbacks:
+            A receiver, which you serve, and which several clients may share: each submit gets an address of its own
+            there, but for one with a `callback_url` of yours. While callbacks come, tasks are hardly looked at.
 
     Raises:
         NotAuthenticated: There is no key.
@@ -97,6 +123,7 @@ class KlingClient:
         http: HttpOptions = HttpOptions(),  # noqa: B008 (frozen)
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008
         polling: PollPolicy = PollPolicy(),  # noqa: B008
+        callbacks: CallbackReceiver | None = None,
     ) -> None:
         self._state = _State.NEW  # first: __del__ asks for it even where the following fails
         credentials = find_credentials(api_key)
@@ -105,7 +132,9 @@ class KlingClient:
         self.slots: Final = slots if isinstance(slots, Slots) else Slots(slots)
         keepalive = 2 * polling.max_delay + 5  # longer than the longest pause between two looks
         self._transport = Transport(self.base_url, http, retry, keepalive, credentials, session)
-        self._watcher = Watcher(polling, self._look, self._look_at_several, self.dialect.ids_per_read)
+        looks = HttpLooks(self._transport, polling.answer_timeout)
+        self._watcher = Watcher(polling, looks, Ways(self.dialect.ids_per_read, self.dialect.lists))
+        self._hearing = Hearing(callbacks, self._watcher) if callbacks is not None else None
         self._http = http
         self._downloads: Downloads | None = None  # made when the first picture is fetched
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -148,6 +177,8 @@ class KlingClient:
             self.slots.dismiss(self, _closed)
             await self._finish_posts()
         finally:
+            if self._hearing is not None:
+                self._hearing.detach()
             await self._watcher.aclose()
             for handle in self._submitted.values():
                 handle.release()
@@ -195,9 +226,10 @@ class KlingClient:
             if reference is None:
                 reference = await self._check(asked)
             sent = self._complete(asked)
+            line = self._hearing.open_line() if self._hearing is not None and sent.callback_url is None else None
             submission = Submission(
                 path=IMAGE_GENERATION.path,
-                body=dumps(write_request(attrs.evolve(sent, image=reference.text if reference else None))),
+                body=_body(sent, reference, line),
                 external_id=sent.external_task_id,
                 is_busy=hold.has_company,
                 refused=hold.refused,
@@ -207,7 +239,7 @@ class KlingClient:
         except BaseException:
             hold.release()
             raise
-        return await self._shield(submission, sent, hold)
+        return await self._shield(_Post(submission, sent, hold, line))
 
     async def generate(
         self, request: ImageRequest | str, /, *, timeout: float | None = 600.0, **fields: Any
@@ -342,6 +374,8 @@ class KlingClient:
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop, self._state = loop, _State.OPEN
+            if self._hearing is not None:
+                self._hearing.attach()
         elif self._loop is not loop:
             raise RuntimeError("this client belongs to another event loop; make one for each `asyncio.run`")
 
@@ -374,44 +408,68 @@ class KlingClient:
             request = attrs.evolve(request, model_name=self.dialect.default_model)
         return request
 
-    async def _shield(self, submission: Submission, request: ImageRequest, hold: Hold) -> TaskHandle:
-        post = asyncio.get_running_loop().create_task(
-            self._deliver(submission, request, hold), name="kling_async submit"
-        )
-        self._posts[post] = submission
-        post.add_done_callback(self._posts.pop)
+    async def _shield(self, post: _Post) -> TaskHandle:
+        aio_task = asyncio.get_running_loop().create_task(self._deliver(post), name="kling_async submit")
+        self._posts[aio_task] = post.submission
+        aio_task.add_done_callback(self._posts.pop)
         try:
-            await asyncio.wait({post})
+            await asyncio.wait({aio_task})
         except asyncio.CancelledError:
-            post.add_done_callback(_tell_abandoned)
+            aio_task.add_done_callback(_tell_abandoned)
             raise
-        return post.result()
+        return aio_task.result()
 
-    async def _deliver(self, submission: Submission, request: ImageRequest, hold: Hold) -> TaskHandle:
+    async def _deliver(self, post: _Post) -> TaskHandle:
         try:
-            accepted = await self._transport.submit(submission, lambda: self._look_up(submission))
+            accepted = await self._accepted(post)
         except asyncio.CancelledError:  # by `aclose` when its patience was over, or by the end of the loop
-            hold.release()
-            if submission.is_exposed:
+            post.give_up()
+            if post.submission.is_exposed:
                 what = "the client was closed before the service told whether it accepted the task"
-                raise SubmissionUncertain(what, request=request) from None
+                raise SubmissionUncertain(what, request=post.request) from None
             raise _closed() from None
         except SubmissionUncertain as error:
-            self._hold_for_a_while(hold)
-            error.request = request
+            self._hold_for_a_while(post.hold)
+            if post.line is not None:
+                post.line.adopt(lambda found: self._adopt_late(post, found))
+            error.request = post.request
             raise
         except BaseException:
-            hold.release()
+            post.give_up()
             raise
-        hold.accepted()
+        return self._adopt(post, accepted)
+
+    async def _accepted(self, post: _Post) -> TaskSnapshot:
+        try:
+            return await self._transport.submit(post.submission, lambda: self._look_up(post))
+        except SubmissionUncertain:
+            # There is no asking for it; but if there is a task, its callbacks come to an address of its own.
+            found = await post.line.wait(HEARSAY_FOR) if post.line is not None else None
+            if found is None:
+                raise
+            return found
+
+    def _adopt(self, post: _Post, accepted: TaskSnapshot) -> TaskHandle:
+        post.hold.accepted()
         _log.info("task %s was accepted", accepted.task_id)  # whatever happens later, what is paid for can be found
         handle = self.handle(accepted.task_id)
         self._submitted[handle.task_id] = handle
-        handle.accept(request, hold, on_final=lambda: self._submitted.pop(handle.task_id, None))
+        handle.accept(post.request, post.hold, on_final=lambda: self._ended(handle, post.line))
         handle.see(accepted)
+        is_told_of = post.line.connect(handle) if post.line is not None else False
         if self._state is not _State.CLOSED:
-            self._watcher.watch(handle)
+            self._watcher.watch(handle, is_told_of=is_told_of)
         return handle
+
+    def _adopt_late(self, post: _Post, found: TaskSnapshot) -> None:
+        self._uncertain.discard(post.hold)
+        handle = self._adopt(post, found)
+        _log.warning("a submit of unknown fate made task %s, as its callback tells", handle.task_id)
+
+    def _ended(self, handle: TaskHandle, line: Line | None) -> None:
+        self._submitted.pop(handle.task_id, None)
+        if line is not None:
+            line.close()
 
     def _hold_for_a_while(self, hold: Hold) -> None:
         def let_go() -> None:
@@ -439,18 +497,11 @@ class KlingClient:
             self._open()
         self._watcher.watch(handle)
 
-    async def _look(self, task_id: str) -> TaskSnapshot:
-        answer = await self._transport.send(
-            "GET", IMAGE_GENERATION.one(task_id), limit=self._watcher.policy.answer_timeout
-        )
-        return read_sighting(answer, task_id)
-
-    async def _look_at_several(self, task_ids: Sequence[str]) -> list[TaskSnapshot]:
-        answer = await self._transport.send("GET", several(task_ids), limit=self._watcher.policy.answer_timeout)
-        return read_page(answer)
-
-    async def _look_up(self, submission: Submission) -> TaskSnapshot:
-        return read_sighting(await self._transport.send("GET", IMAGE_GENERATION.one(submission.external_id or "")))
+    async def _look_up(self, post: _Post) -> TaskSnapshot:
+        if post.line is not None and post.line.found is not None:
+            return post.line.found
+        external_id = post.submission.external_id or ""
+        return read_sighting(await self._transport.send("GET", IMAGE_GENERATION.one(external_id)))
 
     async def _renew(self, result: TaskResult) -> TaskResult:
         seen = await self.get(result.task_id)
@@ -478,6 +529,13 @@ def _make_request(request: object, fields: dict[str, Any]) -> ImageRequest:
         case _:
             broken = (BrokenRule("request", f"<{type(request).__name__}>", "must be a prompt or an ImageRequest"),)
             raise InvalidRequest(str(broken[0]), broken=broken)
+
+
+def _body(request: ImageRequest, reference: Reference | None, line: Line | None) -> bytes:
+    body = write_request(attrs.evolve(request, image=reference.text if reference else None))
+    if line is not None:
+        body["callback_url"] = line.address  # not in the request that the caller will see: it is a secret
+    return dumps(body)
 
 
 def _closed() -> ClientClosed:

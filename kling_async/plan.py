@@ -1,17 +1,82 @@
 """
 Which tasks to look at, and when. No clock and no waiting: `now` is passed in.
+
+Tasks of a kind whose pace is known are first looked at shortly before their end, then densely. While the pace of a kind
+is not known, its tasks are a crowd: they take turns at being looked at, until the first of them ends and tells it.
 """
 
+import collections
 import heapq
 import itertools
 import math
 from collections.abc import Iterator
+from typing import Final, TypeAlias
 
 import attrs
 
+from kling_async.pace import Kind, Pace
 from kling_async.policy import PollPolicy
 
 __all__ = ["PollPlan"]
+
+ROUNDS: Final = 5
+"""
+In how many turns each task of a crowd is looked at once; a crowd that fits in one request is looked at whole.
+"""
+
+FEW: Final = 3
+"""
+So many tasks of a crowd are looked at in a turn in any case.
+"""
+
+OVERDUE: Final = 1.5
+"""
+How many times as long as its kind takes a task may be without news before its callback counts as overdue.
+"""
+
+SLOWER: Final = 1.25
+"""
+By how much each refusal slows looking down.
+"""
+
+QUICKER: Final = 0.98
+"""
+By how much each answer quickens it again.
+"""
+
+SLOWEST: Final = 8.0
+"""
+By how much looking slows down at most; it was right before that, or the service is out of order.
+"""
+
+HALF_LIFE: Final = 30.0
+"""
+Seconds after which looking is half as slow again in any case.
+"""
+
+
+@attrs.define(eq=False)
+class _Entry:
+    task_id: str
+    kind: Kind
+    since: float
+    ticket: int = 0  # of the one booking that counts; 0 for none
+    at: float = math.inf  # of that booking
+    misses: int = 0
+    rests_until: float = -math.inf  # while callbacks are expected to tell of it
+
+
+@attrs.define(eq=False)
+class _Crowd:
+    pace: Pace = attrs.field(factory=Pace)  # the crowd disperses for good once it is known
+    entries: collections.OrderedDict[str, _Entry] = attrs.field(factory=collections.OrderedDict)  # not being looked at
+    ticket: int = 0
+    at: float = math.inf
+    last_turn: float = -math.inf
+    owed: int = 0  # looks of that turn for which there was no place yet
+
+
+_Turn: TypeAlias = tuple[float, int, _Entry | _Crowd]
 
 
 @attrs.define(eq=False)
@@ -19,73 +84,152 @@ class PollPlan:
     """
     A turn for each watched task; after its turn a task has none until `looked` books the next.
 
-    Times are seconds of any clock that only goes forward.
+    Times are seconds of any clock that only goes forward. `per_request` is how many tasks one request can ask for.
     """
 
     policy: PollPolicy
-    _delays: dict[str, Iterator[float]] = attrs.field(factory=dict, init=False)
-    _turns: list[tuple[float, int, str]] = attrs.field(factory=list, init=False)
-    _booked: dict[str, int] = attrs.field(factory=dict, init=False)  # the one turn of a task that counts
-    _misses: dict[str, int] = attrs.field(factory=dict, init=False)
-    _tickets: Iterator[int] = attrs.field(factory=itertools.count, init=False)  # ties keep their order
+    per_request: int = 1
+    _entries: dict[str, _Entry] = attrs.field(factory=dict, init=False)
+    _crowds: dict[Kind, _Crowd] = attrs.field(factory=lambda: collections.defaultdict(_Crowd), init=False)
+    _turns: list[_Turn] = attrs.field(factory=list, init=False)
+    _tickets: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)  # ties keep their order
     _paused_until: float = attrs.field(default=-math.inf, init=False)
+    _slowness: float = attrs.field(default=1.0, init=False)
+    _slowed_at: float = attrs.field(default=-math.inf, init=False)
 
     def __len__(self) -> int:
-        return len(self._delays)
+        return len(self._entries)
 
-    def add(self, task_id: str, now: float, *, at_once: bool = False) -> None:
+    def add(
+        self,
+        task_id: str,
+        now: float,
+        *,
+        kind: Kind = None,
+        since: float | None = None,
+        at_once: bool = False,
+        is_told_of: bool = False,
+    ) -> None:
         """
-        Plan the first look at a task that was accepted just now, or, *at_once*, at one of unknown age.
+        Plan the first look at a task.
+
+        Args:
+            kind: What it has in common with tasks that take as long; None is like no other.
+            since: When it was accepted, None for now.
+            at_once: Look now; its age is not known.
+            is_told_of: Callbacks are expected to tell of it, and looks only where they are overdue.
         """
-        self._delays[task_id] = self.policy.delays()
-        self._book(task_id, now if at_once else now + next(self._delays[task_id]))
+        self.drop(task_id)
+        entry = self._entries[task_id] = _Entry(task_id, kind, now if since is None else since)
+        if at_once:
+            self._book(entry, now)
+        elif is_told_of:
+            self._book(entry, self._rest_until(entry, now))
+        else:
+            self._book_first(entry, now)
 
     def drop(self, task_id: str) -> None:
         """
         Forget a task; one that is not planned is no error.
         """
-        self._delays.pop(task_id, None)
-        self._booked.pop(task_id, None)
-        self._misses.pop(task_id, None)
+        entry = self._entries.pop(task_id, None)
+        if entry is not None:
+            entry.ticket = 0
+            self._leave_crowd(entry)
 
-    def due(self, now: float, most: float = math.inf, *, ahead: float = 0.0) -> list[str]:
+    def due(self, now: float, most: float = math.inf) -> list[str]:
         """
         Return the tasks whose turn has come, the longest due first, and *most* of them; the others keep their turns.
 
-        Where one is due, those whose turn comes within *ahead* seconds come along, so that tasks share requests.
+        Where several tasks share a request, those that are due soon come along, so that their turns fall together.
         """
         due: list[str] = []
         if now < self._paused_until or self.next_turn() > now:
             return due
+        ahead = 0.0
         while len(due) < most and self._turns and self._turns[0][0] <= now + ahead:
-            _, ticket, task_id = heapq.heappop(self._turns)
-            if self._booked.get(task_id) == ticket:
-                del self._booked[task_id]
-                due.append(task_id)
+            _, ticket, holder = heapq.heappop(self._turns)
+            if holder.ticket != ticket:
+                continue
+            holder.ticket = 0
+            if isinstance(holder, _Crowd):
+                due += self._from_crowd(holder, now, most - len(due))
+                continue
+            due.append(holder.task_id)
+            if self.per_request > 1:
+                ahead = max(ahead, self._interval(holder, now) / 2)
         return due
 
     def at_once(self, task_id: str, now: float) -> None:
         """
         Book the next look at a task for now; without effect where it is booked already.
         """
-        if task_id in self._delays and task_id not in self._booked:
-            self._book(task_id, now)
+        if (entry := self._looked_at(task_id)) is not None:
+            self._book(entry, now)
 
     def looked(self, task_id: str, now: float) -> None:
         """
         Book the next look at a task, after one that was answered; without effect where it is booked already.
         """
-        if task_id in self._delays and task_id not in self._booked:
-            self._misses[task_id] = 0
-            self._book(task_id, now + next(self._delays[task_id]))
+        if (entry := self._looked_at(task_id)) is not None:
+            entry.misses = 0
+            self._slowness = max(1.0, QUICKER * self._slowness)
+            self._book_next(entry, now)
 
     def missed(self, task_id: str, now: float) -> None:
         """
         Book the next look at a task, after one that broke: soon, and less so each time in a row.
         """
-        if task_id in self._delays and task_id not in self._booked:
-            misses = self._misses[task_id] = self._misses.get(task_id, 0) + 1
-            self._book(task_id, now + self.policy.after_misses(misses))
+        if (entry := self._looked_at(task_id)) is not None:
+            entry.misses += 1
+            self._book(entry, now + self.policy.after_misses(entry.misses))
+
+    def glimpsed(self, task_id: str, now: float) -> None:
+        """
+        Put the next look at a task off: it was seen just now, beside others that were asked for.
+        """
+        entry = self._entries.get(task_id)
+        if entry is None:
+            return
+        crowd = self._crowd_of(entry)
+        if task_id in crowd.entries:
+            crowd.entries.move_to_end(task_id)
+        elif entry.ticket and (later := now + self._interval(entry, now)) > entry.at:
+            self._book(entry, later)
+
+    def heard(self, task_id: str, now: float) -> None:
+        """
+        Leave a task alone until its next callback is overdue: one has come.
+        """
+        entry = self._entries.get(task_id)
+        if entry is not None:
+            entry.rests_until = self._rest_until(entry, now)
+            if self._leave_crowd(entry) or entry.ticket:
+                self._book(entry, entry.rests_until)
+
+    def hurry(self, task_id: str, now: float) -> None:
+        """
+        Look at a task now, and as usual from then on.
+        """
+        entry = self._entries.get(task_id)
+        if entry is not None:
+            entry.rests_until = -math.inf
+            if self._leave_crowd(entry) or entry.ticket:
+                self._book(entry, now)
+
+    def learn(self, task_id: str, seconds: float, now: float) -> None:
+        """
+        Learn how long a task took that ended well; those of its kind have a time of their own from now on.
+        """
+        entry = self._entries.get(task_id)
+        if entry is None or entry.kind is None:
+            return
+        crowd = self._crowd_of(entry)
+        crowd.pace.learn(seconds)
+        crowd.ticket = crowd.owed = 0
+        while crowd.entries:
+            _, waiting = crowd.entries.popitem(last=False)
+            self._book_first(waiting, now)
 
     def pause(self, until: float) -> None:
         """
@@ -93,15 +237,110 @@ class PollPlan:
         """
         self._paused_until = max(self._paused_until, until)
 
+    def slow_down(self, now: float) -> None:
+        """
+        Rest for a little, then look less often at everything: the service refused a look as one too many. Answers and
+        time wear it off, so that refusals now and then cost little, and many in a row much.
+
+        Looks that were under way together count once.
+        """
+        if now >= self._paused_until:
+            self._slowness = min(SLOWER * self._slowness_at(now), SLOWEST)
+            self._slowed_at = now
+            self.pause(now + self.policy.min_delay * self._slowness)
+
     def next_turn(self) -> float:
         """
         Return when to call `due` again, or infinity.
         """
-        while self._turns and self._booked.get(self._turns[0][2]) != self._turns[0][1]:
+        while self._turns and self._turns[0][2].ticket != self._turns[0][1]:
             heapq.heappop(self._turns)
         return max(self._turns[0][0], self._paused_until) if self._turns else math.inf
 
-    def _book(self, task_id: str, at: float) -> None:
-        ticket = next(self._tickets)
-        self._booked[task_id] = ticket
-        heapq.heappush(self._turns, (at, ticket, task_id))
+    def _looked_at(self, task_id: str) -> _Entry | None:
+        # The entry of a task that has no next turn yet.
+        entry = self._entries.get(task_id)
+        if entry is None or entry.ticket or task_id in self._crowd_of(entry).entries:
+            return None
+        return entry
+
+    def _crowd_of(self, entry: _Entry) -> _Crowd:
+        return self._crowds[entry.kind]
+
+    def _from_crowd(self, crowd: _Crowd, now: float, most: float) -> list[str]:
+        # The longest unseen first; a task that is looked at is out of its crowd until then.
+        if not crowd.owed:
+            crowd.last_turn = now
+            crowd.owed = self._share(crowd)
+        count = int(min(crowd.owed, most, len(crowd.entries)))
+        taken = [crowd.entries.popitem(last=False)[0] for _ in range(count)]
+        crowd.owed = min(crowd.owed - count, len(crowd.entries))
+        if crowd.owed:
+            self._book(crowd, now)
+        else:
+            self._book_crowd(crowd, now)
+        return taken
+
+    def _share(self, crowd: _Crowd) -> int:
+        return max(math.ceil(len(crowd.entries) / ROUNDS), self.per_request, FEW)
+
+    def _book_first(self, entry: _Entry, now: float) -> None:
+        crowd = self._crowd_of(entry)
+        if crowd.pace.is_known:
+            early = min(self.policy.early * crowd.pace.typical, crowd.pace.shortest)
+            self._book(entry, max(now, entry.since + early))
+        elif entry.kind is None:
+            self._book(entry, max(now, entry.since + self.policy.first_delay))
+        else:
+            self._join(crowd, entry, now)
+
+    def _book_next(self, entry: _Entry, now: float) -> None:
+        crowd = self._crowd_of(entry)
+        if now < entry.rests_until:
+            self._book(entry, entry.rests_until)
+        elif crowd.pace.is_known or entry.kind is None:
+            self._book(entry, now + self._interval(entry, now))
+        else:
+            self._join(crowd, entry, now)
+
+    def _join(self, crowd: _Crowd, entry: _Entry, now: float) -> None:
+        crowd.entries[entry.task_id] = entry
+        if not crowd.ticket:
+            self._book_crowd(crowd, now)
+
+    def _leave_crowd(self, entry: _Entry) -> bool:
+        crowd = self._crowd_of(entry)
+        was_there = crowd.entries.pop(entry.task_id, None) is not None
+        if not crowd.entries:
+            crowd.ticket = crowd.owed = 0
+        return was_there
+
+    def _book_crowd(self, crowd: _Crowd, now: float) -> None:
+        if crowd.entries:
+            longest_unseen = next(iter(crowd.entries.values()))
+            first = longest_unseen.since + self.policy.first_delay
+            interval = self._interval(longest_unseen, now, self._share(crowd))
+            self._book(crowd, max(now, first, crowd.last_turn + interval))
+
+    def _book(self, holder: "_Entry | _Crowd", at: float) -> None:
+        holder.ticket, holder.at = next(self._tickets), at
+        heapq.heappush(self._turns, (at, holder.ticket, holder))
+
+    def _rest_until(self, entry: _Entry, now: float) -> float:
+        pace = self._crowd_of(entry).pace
+        typical = pace.typical if pace.is_known else self.policy.callback_grace
+        return max(entry.since, now) + OVERDUE * typical
+
+    def _interval(self, entry: _Entry, now: float, asked: int | None = None) -> float:
+        # A look costs a share of a request, and those that are asked for in a turn must not be too many.
+        policy, pace, age = self.policy, self._crowd_of(entry).pace, now - entry.since
+        if pace.is_known:
+            wanted = max(policy.min_delay, policy.dense * max(age, pace.typical))
+        else:
+            wanted = max(policy.first_delay, (policy.growth - 1) * age)
+        bearable = (len(self._entries) if asked is None else asked) / self.per_request / policy.max_rate
+        return min(max(wanted, bearable), policy.max_delay) * self._slowness_at(now)
+
+    def _slowness_at(self, now: float) -> float:
+        half_lives = (now - self._slowed_at) / HALF_LIFE
+        return max(1.0, self._slowness * math.pow(0.5, half_lives))

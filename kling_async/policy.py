@@ -5,8 +5,9 @@ How long to wait and whether to send again: values and rules, with no clock and 
 import enum
 import math
 import random
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from http import HTTPStatus
+from typing import Final
 
 import attrs
 
@@ -20,6 +21,12 @@ from kling_async.errors import (
 )
 
 __all__ = ["PollPolicy", "RetryPolicy", "SlotPolicy", "Step", "next_step"]
+
+
+MISS_GROWTH: Final = 1.2
+"""
+By what each further pause after broken looks is longer than the one before.
+"""
 
 
 class Step(enum.Enum):
@@ -140,26 +147,47 @@ class PollPolicy:
     How often a task is looked at.
 
     Attributes:
-        first_delay: Seconds from acceptance to the first look.
-        growth: By what each further delay is longer than the one before, up to `max_delay` seconds.
-        miss_delay:
-            Seconds after a look that broke; longer by `growth` after each further one in a row, up to `max_delay`.
+        early: When to look first, as a share of the time that such tasks (model, number of pictures) have lately taken.
+        dense: How long to wait from look to look then, as a share of that time or of the task's age.
+        min_delay: Seconds between two such looks at least.
+        first_delay: Seconds from acceptance to the first look, and from look to look, while that time is not known.
+        growth: By what a task's age grows from look to look meanwhile, once that is more than `first_delay`.
+        max_delay: Seconds between two looks at most.
+        max_rate: Requests per second at most, all tasks together; it gives way to `max_delay`.
+        miss_delay: Seconds after a look that broke; longer after each further one in a row, up to `max_delay`.
         width: How many looks may be under way at once.
         answer_timeout: Seconds that one look may take; a service that stalls longer is asked again.
         not_found_grace: Seconds for which "no such task" is taken for a service that has not caught up.
         pictures_grace: Seconds for which a task that succeeded may lack its pictures.
+        callback_grace: Seconds that a callback may take, while it is not known how long such tasks take.
         max_rest: Seconds for which all looking pauses at most, where the service asks for a rest (`Retry-After`).
     """
 
+    early: float = attrs.field(default=0.7)
+    dense: float = attrs.field(default=0.04)
+    min_delay: float = attrs.field(default=0.2, validator=_check_seconds)
     first_delay: float = attrs.field(default=1.0, validator=_check_seconds)
-    growth: float = attrs.field(default=1.2)
+    growth: float = attrs.field(default=1.1)
     max_delay: float = attrs.field(default=10.0, validator=_check_seconds)
+    max_rate: float = attrs.field(default=40.0)
     miss_delay: float = attrs.field(default=0.3, validator=_check_seconds)
     width: int = attrs.field(default=8)
     answer_timeout: float = attrs.field(default=10.0, validator=_check_seconds)
     not_found_grace: float = attrs.field(default=30.0, validator=_check_seconds)
     pictures_grace: float = attrs.field(default=30.0, validator=_check_seconds)
+    callback_grace: float = attrs.field(default=20.0, validator=_check_seconds)
     max_rest: float = attrs.field(default=120.0, validator=_check_seconds)
+
+    @early.validator
+    @dense.validator
+    def _check_share(self, attribute: "attrs.Attribute[float]", share: float) -> None:
+        if not _is_number(share) or not 0 < share <= 1:
+            raise ValueError(f"{attribute.name}={share!r}: must be a number above 0 and up to 1")
+
+    @max_rate.validator
+    def _check_rate(self, _: object, rate: float) -> None:
+        if not _is_number(rate) or not 0 < rate < math.inf:
+            raise ValueError(f"max_rate={rate!r}: must be a finite number of requests per second above 0")
 
     @growth.validator
     def _check_growth(self, _: object, growth: float) -> None:
@@ -171,28 +199,12 @@ class PollPolicy:
         if isinstance(width, bool) or not isinstance(width, int) or width < 1:
             raise ValueError(f"width={width!r}: must be a whole number of at least 1")
 
-    def delays(self) -> Iterator[float]:
-        """
-        Yield the seconds from acceptance to the first look, and from each look to the next.
-        """
-        delay = self.first_delay
-        while True:
-            yield delay
-            delay = min(self.growth * delay, self.max_delay)
-
-    @property
-    def ahead(self) -> float:
-        """
-        Seconds by which a look may come early, where it can share a request with others.
-        """
-        return self.first_delay / 4
-
     def after_misses(self, misses: int) -> float:
         """
         Return the seconds to wait after so many looks in a row that broke.
         """
         try:
-            return min(self.miss_delay * self.growth ** (misses - 1), self.max_delay)
+            return min(self.miss_delay * MISS_GROWTH ** (misses - 1), self.max_delay)
         except OverflowError:
             return self.max_delay
 

@@ -34,6 +34,7 @@ class TaskHandle:
     _snapshot: TaskSnapshot | None = attrs.field(default=None, init=False)
     _hold: Hold | None = attrs.field(default=None, init=False)
     _on_final: Callable[[], object] | None = attrs.field(default=None, init=False)
+    watched_since: float | None = attrs.field(default=None, init=False)  # for the watcher
     _waiters: set["asyncio.Future[TaskSnapshot]"] = attrs.field(factory=set, init=False)
     _listeners: list["asyncio.Queue[TaskSnapshot | KlingError]"] = attrs.field(factory=list, init=False)
 

@@ -6,9 +6,10 @@ an idle watcher is nothing but a dictionary.
 """
 
 import asyncio
+import functools
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, Final
 
 import attrs
 
@@ -21,9 +22,11 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
+from kling_async.looks import Looks
 from kling_async.plan import PollPlan
 from kling_async.policy import PollPolicy, may_repeat
 from kling_async.task import TaskHandle
+from kling_async.ways import Choice, Way, Ways
 from kling_async.wire.lifecycle import is_settled
 from kling_async.wire.models import TaskSnapshot, TaskStatus
 
@@ -34,18 +37,15 @@ STUCK_AFTER: Final = 3600.0
 Seconds after which a task that never ends gives its slots back; the slowest picture we heard of took about one minute.
 """
 
-BATCHES_TO_BREAK: Final = 4
-"""
-From so many looks at several tasks that broke in a row, the tasks in them are looked at one by one until one goes well.
-"""
-
 _log = logging.getLogger(__name__)
 
 
 @attrs.define(eq=False)
 class _Watch:
     handle: TaskHandle
+    number: int
     since: float
+    is_told_of: bool = False
     missing_since: float | None = None
     bare_since: float | None = None
 
@@ -54,29 +54,34 @@ class _Watch:
 class Watcher:
     """
     Feeds handles with sightings for as long as somebody wants them; a failed look is never a failed task.
+
+    Attributes:
+        has_missed_news: Whether a look found an end of which a callback should have told; set to False by who hears.
     """
 
     policy: PollPolicy
-    _look: Callable[[str], Awaitable[TaskSnapshot]]
-    _look_at_several: Callable[[Sequence[str]], Awaitable[list[TaskSnapshot]]] | None = None
-    _batch: int = 1
-    _broken_batches: int = attrs.field(default=0, init=False)  # in a row
+    _looks: Looks
+    _ways: Ways = attrs.field(factory=Ways)
+    has_missed_news: bool = attrs.field(default=False, init=False)
     _alone: set[str] = attrs.field(factory=set, init=False)  # tasks to be asked for alone the next time
     _plan: PollPlan = attrs.field(init=False)
     _watches: dict[str, _Watch] = attrs.field(factory=dict, init=False)
-    _looks: set["asyncio.Task[None]"] = attrs.field(factory=set, init=False)
+    _under_way: set["asyncio.Task[None]"] = attrs.field(factory=set, init=False)
     _timer: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
+    _count: int = attrs.field(default=0, init=False)  # of all that were ever watched
     _is_closed: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._plan = PollPlan(self.policy)
+        self._plan = PollPlan(self.policy, self._ways.per_request)
 
     def __len__(self) -> int:
         return len(self._watches)
 
-    def watch(self, handle: TaskHandle) -> None:
+    def watch(self, handle: TaskHandle, *, is_told_of: bool = False) -> None:
         """
         Look at *handle*'s task until nobody wants it; one that is watched already is no error.
+
+        With *is_told_of* callbacks are expected, and looks come only where they are overdue.
 
         Raises:
             ClientClosed: The watcher was closed.
@@ -86,9 +91,43 @@ class Watcher:
         if handle.task_id in self._watches:
             return
         now = asyncio.get_running_loop().time()
-        self._watches[handle.task_id] = _Watch(handle, now)
-        self._plan.add(handle.task_id, now, at_once=handle.request is None or handle.snapshot is None)
+        if handle.watched_since is None:
+            handle.watched_since = now
+        self._count += 1
+        self._watches[handle.task_id] = _Watch(handle, self._count, handle.watched_since, is_told_of)
+        is_of_unknown_age = handle.request is None or handle.snapshot is None
+        kind = None if handle.request is None else (handle.request.model_name, handle.request.n)
+        self._plan.add(
+            handle.task_id,
+            now,
+            kind=kind,
+            since=handle.watched_since,
+            at_once=is_of_unknown_age,
+            is_told_of=is_told_of,
+        )
         self._turn()
+
+    def heard(self, handle: TaskHandle) -> None:
+        """
+        Learn that a callback told of *handle*'s task: looks come only when the next one is overdue.
+        """
+        watch = self._watches.get(handle.task_id)
+        if watch is None:
+            return
+        now = asyncio.get_running_loop().time()
+        watch.is_told_of = True
+        self._check_pictures(watch, now)
+        if not self._is_over(watch, now):
+            self._plan.heard(handle.task_id, now)
+            self._turn()
+
+    def hurry(self, handle: TaskHandle) -> None:
+        """
+        Look at *handle*'s task now: there is a hint that it has ended.
+        """
+        if handle.task_id in self._watches:
+            self._plan.hurry(handle.task_id, asyncio.get_running_loop().time())
+            self._turn()
 
     async def aclose(self) -> None:
         """
@@ -101,7 +140,7 @@ class Watcher:
             watch.handle.fail(_closed(watch.handle))
             watch.handle.release()
         self._watches.clear()
-        looks = tuple(self._looks)
+        looks = tuple(self._under_way)
         for look in looks:
             look.cancel()
         await asyncio.gather(*looks, return_exceptions=True)
@@ -111,85 +150,137 @@ class Watcher:
         if self._is_closed:
             return
         loop = asyncio.get_running_loop()
-        ahead = self.policy.ahead if self._batch > 1 else 0.0
-        while due := self._plan.due(loop.time(), (self.policy.width - len(self._looks)) * self._batch, ahead=ahead):
+        self._plan.per_request = self._ways.per_request
+        while due := self._plan.due(loop.time(), self._most_due()):
             watches = [watch for watch in map(self._watches.__getitem__, due) if not self._is_over(watch, loop.time())]
-            for group in self._groups(watches):
-                if len(self._looks) >= self.policy.width:
-                    self._put_off(group, loop.time())
-                    continue
-                aio_task = loop.create_task(self._look_at(group), name=f"kling_async look at {len(group)}")
-                self._looks.add(aio_task)
+            for look in self._looks_at(watches):
+                aio_task = loop.create_task(look, name="kling_async look")
+                self._under_way.add(aio_task)
                 aio_task.add_done_callback(self._looked)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         when = self._plan.next_turn()
-        if when < float("inf") and len(self._looks) < self.policy.width:
+        if when < float("inf") and self._most_due():
             self._timer = loop.call_at(when, self._turn)
 
-    def _put_off(self, watches: Sequence[_Watch], now: float) -> None:
-        for watch in watches:
-            self._plan.at_once(watch.handle.task_id, now)
+    def _most_due(self) -> int:
+        return max(0, self.policy.width - len(self._under_way)) * self._ways.per_request
 
     def _looked(self, aio_task: "asyncio.Task[None]") -> None:
-        self._looks.discard(aio_task)
+        self._under_way.discard(aio_task)
         if not aio_task.cancelled() and (error := aio_task.exception()) is not None:
             _log.error("a look at a task failed in an unforeseen way", exc_info=error)
         self._turn()
 
-    def _groups(self, watches: Sequence[_Watch]) -> Iterator[Sequence[_Watch]]:
+    def _looks_at(self, watches: Sequence[_Watch]) -> Iterator[Coroutine[Any, Any, None]]:
         alone = [watch for watch in watches if watch.handle.task_id in self._alone]
         others = [watch for watch in watches if watch.handle.task_id not in self._alone]
-        for watch in alone:
-            yield (watch,)
-        for start in range(0, len(others), self._batch):
-            yield others[start : start + self._batch]
+        choice = self._ways.choose([self._depth(watch) for watch in others])
+        if choice.way is Way.PAGES:
+            yield self._ended(others, functools.partial(self._look_at_pages, choice))
+            others = []
+        for group in (*((watch,) for watch in alone), *self._groups(others)):
+            if len(self._under_way) < self.policy.width:
+                yield self._ended(group, self._look_at)
+            else:
+                self._put_off(group, asyncio.get_running_loop().time())
+
+    def _groups(self, watches: Sequence[_Watch]) -> Iterator[Sequence[_Watch]]:
+        size = self._ways.ids_per_read
+        return (watches[start : start + size] for start in range(0, len(watches), size))
+
+    def _put_off(self, watches: Iterable[_Watch], now: float) -> None:
+        for watch in watches:
+            self._plan.at_once(watch.handle.task_id, now)
+
+    async def _ended(
+        self, watches: Sequence[_Watch], look: Callable[[Sequence[_Watch]], Coroutine[Any, Any, None]]
+    ) -> None:
+        try:
+            await look(watches)
+        finally:
+            now = asyncio.get_running_loop().time()
+            for watch in watches:
+                self._plan.looked(watch.handle.task_id, now)  # unless its next look is booked already
+                self._is_over(watch, now)
 
     async def _look_at(self, watches: Sequence[_Watch]) -> None:
         now = asyncio.get_running_loop().time
+        way = Way.SEVERAL if len(watches) > 1 else Way.ONE
         try:
-            if len(watches) == 1:
-                self._saw(watches[0], await self._look(watches[0].handle.task_id), now())
+            if way is Way.ONE:
+                self._saw(watches[0], await self._looks.one(watches[0].handle.task_id), now())
                 self._alone.discard(watches[0].handle.task_id)
-            elif self._look_at_several is not None:
-                seen = await self._look_at_several([watch.handle.task_id for watch in watches])
-                self._saw_several(watches, seen, now())
+                return
+            seen = await self._looks.several({watch.handle.task_id: watch.handle.snapshot for watch in watches})
         except KlingError as error:
-            self._broken_batches += len(watches) > 1
-            if len(watches) > 1 and (not may_repeat(error) or self._broken_batches >= BATCHES_TO_BREAK):
-                self._ask_singly(watches, error, now())
+            if way is Way.SEVERAL and self._is_to_be_asked_otherwise(way, error):
+                # Whether it is the way of asking that was refused, or the question, asking for each alone will tell.
+                self._ask_singly(watches, now())
             else:
                 for watch in watches:
                     self._missed(watch, error, now())
-        finally:
-            for watch in watches:
-                self._plan.looked(watch.handle.task_id, now())  # unless its next look is booked already
-                self._is_over(watch, now())
+            return
+        self._ways.worked(way)
+        for watch in watches:
+            if (snapshot := seen.get(watch.handle.task_id)) is not None:
+                self._saw(watch, snapshot, now())
+        # A task that was left out is unknown, or not shown in company: again only asking for it alone can tell.
+        self._ask_singly([watch for watch in watches if watch.handle.task_id not in seen], now())
+
+    async def _look_at_pages(self, choice: Choice, watches: Sequence[_Watch]) -> None:
+        # Pages show all tasks of the account, so that those which are not due yet are seen as well.
+        now = asyncio.get_running_loop().time
+        held = {task_id: watch.handle.snapshot for task_id, watch in self._watches.items()}
+        expected = [watch for watch in watches if self._ways.is_within(self._depth(watch), choice)]
+        missing = {watch.handle.task_id: watch for watch in watches}
+        try:
+            for number in range(1, choice.pages + 1):
+                seen, is_last = await self._looks.page(number, choice.page_size, held)
+                for task_id, snapshot in seen.items():
+                    self._saw_on_page(task_id, snapshot, now(), is_due=missing.pop(task_id, None) is not None)
+                if is_last or not missing:
+                    break
+        except KlingError as error:
+            if not self._is_to_be_asked_otherwise(Way.PAGES, error):
+                for watch in missing.values():
+                    self._missed(watch, error, now())
+                return
+        else:
+            self._ways.worked(Way.PAGES)
+            self._ways.looked_at_pages(len(expected), sum(watch.handle.task_id in missing for watch in expected))
+        for group in self._groups([watch for watch in missing.values() if not self._is_over(watch, now())]):
+            await self._look_at(group)
+
+    def _saw_on_page(self, task_id: str, snapshot: TaskSnapshot, now: float, *, is_due: bool) -> None:
+        watch = self._watches.get(task_id)
+        if watch is not None:
+            self._saw(watch, snapshot, now)
+            if not is_due:
+                self._plan.glimpsed(task_id, now)
+                self._is_over(watch, now)
+
+    def _depth(self, watch: _Watch) -> int:
+        return self._count - watch.number
+
+    def _is_to_be_asked_otherwise(self, way: Way, error: KlingError) -> bool:
+        if may_repeat(error):
+            return self._ways.broke(way) and not isinstance(error, RateLimited)
+        _log.info("this service is not asked for several tasks in this way again (%s): %s", way.name, error)
+        self._ways.refused(way)
+        return True
+
+    def _ask_singly(self, watches: Sequence[_Watch], now: float) -> None:
+        self._alone.update(watch.handle.task_id for watch in watches)
+        self._put_off(watches, now)
 
     def _saw(self, watch: _Watch, seen: TaskSnapshot, now: float) -> None:
         watch.missing_since = None
+        was_done = watch.handle.done
         watch.handle.see(seen)
+        self.has_missed_news |= watch.is_told_of and watch.handle.done and not was_done
         self._check_pictures(watch, now)
-
-    def _saw_several(self, watches: Sequence[_Watch], seen: Sequence[TaskSnapshot], now: float) -> None:
-        self._broken_batches = 0
-        by_id = {snapshot.task_id: snapshot for snapshot in seen}
-        for watch in watches:
-            snapshot = by_id.get(watch.handle.task_id)
-            if snapshot is not None:
-                self._saw(watch, snapshot, now)
-            else:  # unknown, or not shown in company: only asking for it alone can tell
-                self._alone.add(watch.handle.task_id)
-                self._plan.at_once(watch.handle.task_id, now)
-
-    def _ask_singly(self, watches: Sequence[_Watch], error: KlingError, now: float) -> None:
-        # Whether it is the way of asking that was refused, or the question, is told by asking for each task alone.
-        if not may_repeat(error):
-            _log.info("this service is asked for one task at a time: %s", error)
-            self._batch = 1
-        self._alone.update(watch.handle.task_id for watch in watches)
-        self._put_off(watches, now)
 
     def _missed(self, watch: _Watch, error: KlingError, now: float) -> None:
         handle = watch.handle
@@ -203,6 +294,8 @@ class Watcher:
                     handle.release()
             case RateLimited(retry_after=float(rest)) | ServiceFailure(retry_after=float(rest)):
                 self._plan.pause(now + min(rest, self.policy.max_rest))
+            case RateLimited():
+                self._plan.slow_down(now)
         if may_repeat(error):
             self._plan.missed(handle.task_id, now)
         _log.debug("a look at task %s failed: %s", handle.task_id, error)
@@ -223,12 +316,24 @@ class Watcher:
             what = "task %s has not ended for %.0f s; its slots are given to others"
             _log.warning(what, handle.task_id, now - watch.since)
         is_settled_now = handle.snapshot is not None and is_settled(handle.snapshot)
+        if is_settled_now and handle.task_id in self._watches:
+            self._learn(handle, now - watch.since, now)
         if is_settled_now or not handle.is_wanted:
             self._plan.drop(handle.task_id)
             self._watches.pop(handle.task_id, None)
             self._alone.discard(handle.task_id)
             return True
         return False
+
+    def _learn(self, handle: TaskHandle, seconds: float, now: float) -> None:
+        # The service's own clock knows better than our looks; failures come at any time and teach nothing.
+        seen = handle.snapshot
+        if seen is None or seen.task_status is not TaskStatus.SUCCEEDED:
+            return
+        if seen.created_at is not None and seen.updated_at is not None:
+            told = (seen.updated_at - seen.created_at).total_seconds()
+            seconds = told if 0 < told < seconds else seconds
+        self._plan.learn(handle.task_id, seconds, now)
 
 
 def _closed(handle: TaskHandle) -> ClientClosed:

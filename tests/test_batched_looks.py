@@ -7,14 +7,19 @@ import asyncio
 import attrs
 import pytest
 
-from kling_async import GATEWAY, OFFICIAL, AccessKey, KlingClient, PollPolicy, TaskResult
+from kling_async import GATEWAY, OFFICIAL, AccessKey, Dialect, KlingClient, PollPolicy, TaskResult
 from kling_async.emulator import Emulator, Fault, faults
 
 STEADY = PollPolicy(first_delay=0.1, max_delay=0.2, answer_timeout=1.0)
 
+BY_IDS = attrs.evolve(OFFICIAL, lists=False)
+BY_PAGES = attrs.evolve(OFFICIAL, ids_per_read=1)
 
-async def wait_for_many(server: Emulator, count: int = 60, key: str | AccessKey | None = None) -> list[TaskResult]:
-    client = KlingClient(key or server.api_key, base_url=server.url, dialect=OFFICIAL, slots=count, polling=STEADY)
+
+async def wait_for_many(
+    server: Emulator, count: int = 60, key: str | AccessKey | None = None, *, dialect: Dialect = BY_IDS
+) -> list[TaskResult]:
+    client = KlingClient(key or server.api_key, base_url=server.url, dialect=dialect, slots=count, polling=STEADY)
     async with client:
         return await asyncio.gather(*(client.generate(f"lighthouse {number}") for number in range(count)))
 
@@ -122,10 +127,9 @@ async def test_a_task_that_is_left_out_is_asked_for_alone() -> None:
     """
     A dialect that overstates what the service shows in company costs a request more, and no result.
     """
-    dialect = attrs.evolve(OFFICIAL, ids_per_read=20)
     async with (
         Emulator(dialect=OFFICIAL, latency=(0.2, 0.3), slots=None) as server,
-        KlingClient(server.api_key, base_url=server.url, dialect=dialect, slots=5, polling=STEADY) as client,
+        KlingClient(server.api_key, base_url=server.url, dialect=BY_IDS, slots=5, polling=STEADY) as client,
     ):
         stranger = client.handle("900000000000000099")
         waiting = asyncio.ensure_future(stranger.wait(timeout=1.0))
@@ -135,3 +139,63 @@ async def test_a_task_that_is_left_out_is_asked_for_alone() -> None:
 
     assert 5 == len(results)
     assert server.ledger.arrivals["query"] > 0
+
+
+async def test_a_page_tells_of_all() -> None:
+    """
+    Sixty tasks cost a page a turn, and hardly any is asked for by its id.
+    """
+    async with Emulator(dialect=OFFICIAL, latency=(0.4, 0.6), slots=None) as server:
+        results = await wait_for_many(server, dialect=BY_PAGES)
+
+    assert 60 == len({result.task_id for result in results})
+    assert 0 < server.ledger.arrivals["list"] < 20
+    assert server.ledger.arrivals["query"] < 10
+
+
+PAGE_REFUSALS = {
+    "404": faults.html("list", 404),
+    "405": faults.html("list", 405),
+    "501": faults.status("list", 501),
+}
+
+
+@pytest.mark.parametrize("dialect", [OFFICIAL, BY_PAGES], ids=["with ids", "alone"])
+@pytest.mark.parametrize("refusal", PAGE_REFUSALS.values(), ids=PAGE_REFUSALS)
+async def test_pages_that_are_refused_are_not_tried_again(refusal: Fault, dialect: Dialect) -> None:
+    """
+    A refusal of lists is remembered; the tasks are asked for by their ids in the same turn.
+    """
+    async with Emulator(dialect=OFFICIAL, latency=(0.4, 0.6), slots=None, faults=[refusal]) as server:
+        results = await wait_for_many(server, 30, dialect=dialect)
+
+    assert 30 == len(results)
+    assert server.ledger.list_reads <= 1 + STEADY.width
+
+
+@pytest.mark.parametrize(
+    "trouble", [faults.html_after("list"), faults.status("list", 503), faults.garbled("list"), faults.stall("list")]
+)
+async def test_pages_that_never_work_keep_nobody_waiting(trouble: Fault) -> None:
+    """
+    Where lists are out of order for long the tasks are asked for by their ids.
+    """
+    async with Emulator(dialect=OFFICIAL, latency=(0.2, 0.3), slots=None, faults=[trouble]) as server:
+        results = await wait_for_many(server, 30, dialect=BY_PAGES)
+
+    assert 30 == len(results)
+
+
+async def test_tasks_that_are_not_on_the_page_are_asked_for_by_their_ids() -> None:
+    """
+    Another program on the account fills the pages with its own tasks, and nobody waits for ever.
+    """
+    async with Emulator(dialect=OFFICIAL, latency=(1.0, 1.2), slots=None) as server:
+        ours = asyncio.ensure_future(wait_for_many(server, 12, dialect=BY_PAGES))
+        async with KlingClient(server.api_key, base_url=server.url, dialect=OFFICIAL, slots=500) as others:
+            await asyncio.sleep(0.3)
+            await asyncio.gather(*(others.submit(f"castle {number}") for number in range(60)))
+        results = await ours
+
+    assert 12 == len(results)
+    assert server.ledger.arrivals["query"] >= 12

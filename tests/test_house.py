@@ -15,9 +15,9 @@ PACKAGE: Final = Path(__file__).parent.parent / "kling_async"
 
 FLOORS: Final = (
     ("errors",),
-    ("wire", "policy", "plan", "width", "addresses", "filenames"),
-    ("account", "transport", "downloads", "references", "slots"),
-    ("client", "fanout", "task", "watcher", "callbacks"),
+    ("wire", "policy", "pace", "plan", "ways", "width", "addresses", "filenames"),
+    ("account", "transport", "downloads", "references", "slots", "looks"),
+    ("client", "fanout", "task", "watcher", "callbacks", "hearing"),
     ("batch", "journal"),
     ("cli", "gallery", "emulator", "pytest_plugin", "__main__"),
 )

@@ -34,12 +34,12 @@ def test_delays_grow_from_look_to_look(plan: PollPlan) -> None:
     """
     plan.add("a", now=0.0)
     turns = []
-    for _ in range(4):
+    for _ in range(5):
         turns.append(plan.next_turn())
         assert ["a"] == plan.due(turns[-1])
         plan.looked("a", turns[-1])
 
-    assert [2.0, 5.0, 9.0, 13.0] == turns
+    assert [2.0, 4.0, 6.0, 9.0, 13.0] == turns
 
 
 def test_task_of_unknown_age_is_looked_at_at_once(plan: PollPlan) -> None:
@@ -71,13 +71,13 @@ def test_broken_look_is_repeated_soon(plan: PollPlan) -> None:
     """
     plan.add("a", now=0.0)
     now, pauses = 2.0, []
-    for _ in range(12):
+    for _ in range(14):
         assert ["a"] == plan.due(now)
         plan.missed("a", now)
         pauses.append(plan.next_turn() - now)
         now = plan.next_turn()
 
-    assert pytest.approx([STEADY.after_misses(misses) for misses in range(1, 13)]) == pauses
+    assert pytest.approx([STEADY.after_misses(misses) for misses in range(1, 15)]) == pauses
     assert pytest.approx([0.5, 4.0]) == [pauses[0], pauses[-1]]
 
     plan.due(now)
@@ -171,6 +171,260 @@ def test_pause_holds_for_all(plan: PollPlan) -> None:
     assert plan.next_turn() == 12.0
 
 
+def test_first_look_comes_when_such_tasks_used_to_end() -> None:
+    """
+    At 70 % of the time that they typically took, or when the quickest of them ended; then densely.
+    """
+    plan = learned(20.0, 22.0, 18.0)
+    plan.add("a", now=100.0, kind="k")
+
+    assert plan.next_turn() == 114.0
+    plan.due(now=114.0)
+    plan.looked("a", now=114.0)
+    assert plan.next_turn() == pytest.approx(114.8)
+
+    plan = learned(20.0, 22.0, 5.0)
+    plan.add("a", now=100.0, kind="k")
+    assert plan.next_turn() == 105.0
+
+
+def test_looks_grow_apart_with_age() -> None:
+    """
+    A task that takes much longer than others of its kind is looked at less and less, down to once per longest delay.
+    """
+    plan = learned(20.0)
+    plan.add("a", now=0.0, kind="k")
+    pauses = []
+    for age in (30.0, 60.0, 120.0, 1000.0):
+        plan.due(age)
+        plan.looked("a", age)
+        pauses.append(plan.next_turn() - age)
+
+    assert [1.2, 2.4, 4.8, 10.0] == pytest.approx(pauses)
+
+
+def test_other_kinds_teach_nothing() -> None:
+    """
+    Three pictures take another time than one; and a task without a kind teaches nobody.
+    """
+    plan = learned(20.0)
+    plan.add("a", now=0.0, kind="other")
+    plan.add("b", now=0.5)
+    plan.learn("b", 0.1, now=0.6)
+
+    assert plan.next_turn() == 1.0
+
+
+def test_crowd_takes_turns() -> None:
+    """
+    While nobody knows how long they take, a fifth of the tasks is looked at in a turn, the longest unseen first.
+    """
+    plan = PollPlan(PollPolicy())
+    for number in range(20):
+        plan.add(f"{number}", now=0.0, kind="k")
+    seen = []
+    for turn in range(1, 6):
+        due = plan.due(float(turn))
+        seen += due
+        for name in due:
+            plan.looked(name, float(turn))
+        assert 3 <= len(due) <= 4
+
+    assert [f"{number}" for number in range(len(seen))] == seen
+
+
+def test_crowd_that_fits_in_a_request_is_looked_at_whole() -> None:
+    """
+    There is nothing to be saved by leaving some out.
+    """
+    plan = PollPlan(PollPolicy(), per_request=20)
+    for number in range(20):
+        plan.add(f"{number}", now=0.0, kind="k")
+
+    assert 20 == len(plan.due(now=1.0))
+
+
+def test_crowd_without_a_place_keeps_its_turn() -> None:
+    """
+    Those for which there was no place are due at once when there is one.
+    """
+    plan = PollPlan(PollPolicy())
+    for number in range(50):
+        plan.add(f"{number}", now=0.0, kind="k")
+
+    assert 8 == len(plan.due(now=1.0, most=8))
+    assert plan.next_turn() == 1.0
+    assert 2 == len(plan.due(now=1.1, most=8))
+    assert plan.next_turn() > 1.1
+
+
+def test_crowd_disperses_when_the_first_has_ended() -> None:
+    """
+    Each task has its own time from then on; those whose time has come are due at once.
+    """
+    plan = PollPlan(PollPolicy())
+    for number in range(20):
+        plan.add(f"{number}", now=number / 2, kind="k")
+    plan.due(now=10.0)
+    plan.learn("0", 8.0, now=10.0)
+
+    due = plan.due(now=10.0)
+    assert {f"{number}" for number in range(4, 9)} <= set(due)
+    assert 10.0 < plan.next_turn() <= 15.1
+
+
+def test_those_due_soon_come_along() -> None:
+    """
+    Where tasks share a request, their turns fall together; where each has its own, none comes early.
+    """
+    for per_request, expected in ((20, ["a", "b"]), (1, ["a"])):
+        plan = learned(20.0)
+        plan.per_request = per_request
+        plan.add("a", now=0.0, kind="k")
+        plan.add("b", now=0.3, kind="k")
+        plan.add("c", now=5.0, kind="k")
+
+        assert expected == plan.due(now=14.0)
+
+
+def test_glimpse_puts_the_next_look_off() -> None:
+    """
+    A task that was seen beside others needs no look of its own for a while; one seen long before its time keeps it.
+    """
+    plan = learned(20.0)
+    plan.add("a", now=0.0, kind="k")
+    plan.glimpsed("a", now=13.9)
+    plan.glimpsed("stranger", now=13.9)
+    assert plan.next_turn() == pytest.approx(14.7)
+
+    plan.add("a", now=100.0, kind="k")
+    plan.glimpsed("a", now=105.0)
+    assert plan.next_turn() == 114.0
+
+
+def test_glimpse_of_one_in_a_crowd() -> None:
+    """
+    It goes to the end of the crowd.
+    """
+    plan = PollPlan(PollPolicy())
+    for number in range(6):
+        plan.add(f"{number}", now=0.0, kind="k")
+    plan.glimpsed("0", now=0.5)
+
+    assert ["1", "2", "3"] == plan.due(now=1.0)
+
+
+def test_many_tasks_are_not_asked_for_too_often() -> None:
+    """
+    Looks keep to so many requests per second, up to the longest delay.
+    """
+    plan = learned(20.0)
+    for number in range(100):
+        plan.add(f"{number}", now=0.0, kind="k")
+    for name in plan.due(now=14.0):
+        plan.looked(name, now=14.0)
+
+    assert plan.next_turn() == pytest.approx(14.0 + 100 / 40)
+
+
+def test_task_that_is_told_of_is_left_alone() -> None:
+    """
+    Where callbacks tell, the first look comes when one is overdue, and normal looks follow.
+    """
+    plan = learned(20.0)
+    plan.add("a", now=0.0, kind="k", is_told_of=True)
+    assert plan.next_turn() == 30.0
+
+    plan.heard("a", now=5.0)
+    plan.heard("stranger", now=5.0)
+    assert plan.next_turn() == 35.0
+
+    assert ["a"] == plan.due(now=35.0)
+    plan.looked("a", now=35.0)
+    assert plan.next_turn() == pytest.approx(36.4)
+
+
+@pytest.mark.parametrize("is_looked_at", [False, True])
+def test_news_end_the_looking(*, is_looked_at: bool) -> None:
+    """
+    A task of a crowd that is told of leaves it, also when it is being looked at in that moment.
+    """
+    plan = PollPlan(PollPolicy())
+    plan.add("a", now=0.0, kind="k")
+    if is_looked_at:
+        plan.due(now=1.0)
+    plan.heard("a", now=1.0)
+    plan.looked("a", now=1.1)
+
+    assert plan.next_turn() == 31.0
+
+
+def test_refusals_slow_everything_down() -> None:
+    """
+    A rest, then longer pauses; refusals of looks that were under way together count once.
+    """
+    plan = learned(20.0)
+    plan.add("a", now=0.0, kind="k")
+    plan.due(now=14.0)
+    for _ in range(8):
+        plan.slow_down(now=14.0)
+    plan.at_once("a", now=14.0)
+    assert plan.next_turn() == 14.25
+
+    plan.due(now=14.25)
+    plan.looked("a", now=14.25)
+    assert 0.97 < plan.next_turn() - 14.25 < 0.99
+
+
+def test_many_refusals_slow_it_down_much() -> None:
+    """
+    Where most looks are refused, looking becomes eight times as slow and no slower; time alone wears that off.
+    """
+    plan = learned(20.0)
+    plan.add("a", now=0.0, kind="k")
+    now = 14.0
+    for _ in range(30):
+        plan.slow_down(now)
+        now = max(now, plan.next_turn()) + 0.1
+    now += 5.0
+    plan.due(now)
+    plan.looked("a", now)
+    assert 6.0 < (plan.next_turn() - now) / (PollPolicy().dense * now) <= 8.0
+
+    plan.due(now=1000.0)
+    plan.looked("a", now=1000.0)
+    assert plan.next_turn() == 1010.0
+
+
+def test_refusals_now_and_then_cost_little() -> None:
+    """
+    A refusal for twenty answers is forgotten by the next.
+    """
+    plan = learned(20.0)
+    plan.add("a", now=0.0, kind="k")
+    now = 14.0
+    for _ in range(10):
+        plan.slow_down(now)
+        for _ in range(20):
+            now = plan.next_turn()
+            plan.due(now)
+            plan.looked("a", now)
+
+    assert plan.next_turn() - now < 1.1 * PollPolicy().dense * now
+
+
+def learned(*seconds: float) -> PollPlan:
+    """
+    A plan that has seen tasks of kind "k" end, each after so many seconds.
+    """
+    plan = PollPlan(PollPolicy())
+    for taken in seconds:
+        plan.add("one that ended", now=-100.0, kind="k")
+        plan.learn("one that ended", taken, now=-50.0)
+        plan.drop("one that ended")
+    return plan
+
+
 @given(
     ages=st.lists(st.floats(0, 50), min_size=1, max_size=20),
     policy=st.builds(PollPolicy, first_delay=st.floats(0.1, 5), growth=st.floats(1, 3), max_delay=st.floats(0.1, 10)),
@@ -213,12 +467,30 @@ class PlanMachine(RuleBasedStateMachine):
         self.known: set[str] = set()
         self.paused_until = -math.inf
 
-    @rule(name=names, at_once=st.booleans())
-    def add(self, name: str, *, at_once: bool) -> None:
-        self.plan.add(name, self.now, at_once=at_once)
+    @rule(name=names, at_once=st.booleans(), kind=st.sampled_from([None, "k", "l"]))
+    def add(self, name: str, kind: str | None, *, at_once: bool) -> None:
+        self.plan.add(name, self.now, kind=kind, at_once=at_once)
         self.known.add(name)
         self.under_way.discard(name)
-        self.turns[name] = self.now if at_once else self.now + 2.0
+        self.turns[name] = self.now
+
+    @rule(name=names, seconds=st.floats(0, 20))
+    def learn(self, name: str, seconds: float) -> None:
+        self.plan.learn(name, seconds, self.now)
+
+    @rule(name=names)
+    def glimpse(self, name: str) -> None:
+        self.plan.glimpsed(name, self.now)
+
+    @rule(name=names)
+    def hear(self, name: str) -> None:
+        self.plan.heard(name, self.now)
+        if name in self.turns:
+            self.turns[name] = self.now
+
+    @rule()
+    def slow_down(self) -> None:
+        self.plan.slow_down(self.now)
 
     @rule(name=names)
     def drop(self, name: str) -> None:
@@ -248,8 +520,7 @@ class PlanMachine(RuleBasedStateMachine):
         for name in due:
             assert self.turns.pop(name) <= self.now
             self.under_way.add(name)
-        overdue = [name for name, turn in self.turns.items() if turn + STEADY.max_delay <= self.now]
-        assert not overdue or len(due) == most or self.now < self.paused_until
+        assert len(due) == most or self.plan.next_turn() > self.now
 
     @precondition(lambda self: self.turns)
     @rule()

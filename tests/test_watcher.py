@@ -4,8 +4,9 @@ The watcher against a scripted service, in simulated time.
 
 import asyncio
 import contextlib
+import itertools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import attrs
 import pytest
@@ -56,7 +57,7 @@ class FakeService:
         self.under_way = 0
         self.most_under_way = 0
 
-    async def look(self, task_id: str) -> TaskSnapshot:
+    async def one(self, task_id: str) -> TaskSnapshot:
         self.looks.append((asyncio.get_running_loop().time(), task_id))
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
@@ -70,6 +71,14 @@ class FakeService:
             raise attrs.evolve(reply) if isinstance(reply, KlingError) else reply
         return attrs.evolve(reply, task_id=task_id)
 
+    async def several(self, held: Mapping[str, TaskSnapshot | None]) -> dict[str, TaskSnapshot]:
+        raise AssertionError("nobody asked for several")
+
+    async def page(
+        self, number: int, size: int, held: Mapping[str, TaskSnapshot | None]
+    ) -> tuple[dict[str, TaskSnapshot], bool]:
+        raise AssertionError("nobody asked for a page")
+
     @property
     def times(self) -> list[float]:
         return [when for when, _ in self.looks]
@@ -77,7 +86,7 @@ class FakeService:
 
 @contextlib.asynccontextmanager
 async def watching(service: FakeService, policy: PollPolicy = CALM) -> AsyncIterator[Watcher]:
-    watcher = Watcher(policy, service.look)
+    watcher = Watcher(policy, service)
     try:
         yield watcher
     finally:
@@ -121,9 +130,9 @@ async def test_delays_grow() -> None:
     service = FakeService(takes=0.5)
     async with watching(service, PollPolicy(first_delay=1.0, growth=2.0, max_delay=4.0)) as watcher:
         with pytest.raises(WaitTimeout):
-            await accepted(watcher).wait(20)
+            await accepted(watcher).wait(16)
 
-    assert [1.0, 3.5, 8.0, 12.5, 17.0] == service.times
+    assert [1.0, 2.5, 5.5, 9.5, 13.5] == service.times
 
 
 @simulated
@@ -469,6 +478,28 @@ def test_rest_that_the_service_asks_for_is_taken_by_all(error: KlingError) -> No
         assert len(service.looks) == 8
 
     story()
+
+
+@simulated
+async def test_refusal_slows_all_looking() -> None:
+    """
+    After a 429 without a hint nothing is asked for a little, then less often than before; that wears off.
+    """
+    service = FakeService()
+    service.of_task["t-0"] = [RateLimited("slow down"), PROCESSING]
+    async with watching(service, PollPolicy(first_delay=1.0, max_delay=1.0)) as watcher:
+        handles = [accepted(watcher, f"t-{number}") for number in range(3)]
+        waits = [asyncio.ensure_future(handle.wait(None)) for handle in handles]
+        await asyncio.sleep(300)
+        for wait in waits:
+            wait.cancel()
+
+    times = sorted(set(service.times))
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert times[0] == 1.0
+    assert times[1] >= 1.25
+    assert 1.1 < max(pauses[1:]) <= 1.25
+    assert pauses[-1] == pytest.approx(1.0)
 
 
 @simulated

@@ -43,7 +43,7 @@ _PROMPT: Final = (
 _LOOK_AGAIN: Final = 0.5  # seconds
 
 
-def emulator(  # noqa: PLR0913 (each is one thing that an emulated service can be)
+def emulator(
     *,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 takes a free one.")] = 8765,

@@ -39,7 +39,7 @@ def size_in_pixels(aspect_ratio: str, resolution: str) -> tuple[int, int]:
     return round(width / 8) * 8 * enlarged, round(width * down / across / 8) * 8 * enlarged
 
 
-def draw(  # noqa: PLR0913 - a request has as many fields
+def draw(
     prompt: str,
     *,
     index: int,

@@ -6,7 +6,7 @@ import re
 from urllib.parse import urlsplit, urlunsplit
 
 _URL = re.compile(r"""https?://[^\s"'<>]+""", re.IGNORECASE)
-_BEARER = re.compile(r"(?i)\bbearer\s+[\w.~+/=-]+")
+_BEARER = re.compile(r"(?i)\b(?:bearer\s+)+[\w.~+/=-]+")
 _TOKEN = re.compile(r"\beyJ[\w-]+(?:\.[\w-]*){1,2}")  # a JWT: Base64 of '{"', and dots
 _KEY = re.compile(r"\bsk-[\w*-]{4,}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{200,}={0,2}")

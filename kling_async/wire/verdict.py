@@ -26,10 +26,11 @@ from kling_async.errors import (
 )
 from kling_async.wire.codec import is_task, loads, read_id, read_nested, read_task, read_whole
 from kling_async.wire.headers import retry_after
+from kling_async.wire.lifecycle import is_final
 from kling_async.wire.models import TaskSnapshot
 from kling_async.wire.redaction import hide_secrets
 
-__all__ = ["Answer", "is_duplicate_id", "read_created", "read_page", "read_sighting"]
+__all__ = ["Answer", "is_duplicate_id", "read_created", "read_news", "read_page", "read_sighting"]
 
 _OF_CODE: Final[dict[int | str, type[KlingError]]] = {
     1000: NotAuthenticated,
@@ -79,6 +80,11 @@ _FINE: Final = (0, "", "success", "succeed", "ok", None)
 _LAYERS: Final = 5
 """
 How many envelopes around one error are opened: a relay of a relay puts the vendor's answer into a message of a message.
+"""
+
+_MARKS: Final = ("task_status", "status", "task_status_msg", "updated_at", "update_time")
+"""
+The fields of either of the vendor's standards of which one changes whenever a task does.
 """
 
 _TASK_ID: Final = re.compile(rb'"task_id"\s*:\s*(?:"([^"\\]+)"|(\d+)\s*[,}])')
@@ -138,12 +144,29 @@ def read_page(answer: Answer) -> list[TaskSnapshot]:
     Raises:
         KlingError: As for a create.
     """
-    payload = _read_payload(answer)
-    items = _items(payload)
-    if items is None:
-        raise _unexpected("the answer holds no list of tasks", answer, payload)
-    request_id = read_id(payload.get("request_id"))
-    return [read_task(item, request_id=request_id) for item in items if is_task(item)]
+    tasks, request_id = _read_tasks(answer)
+    return [read_task(task, request_id=request_id) for task in tasks]
+
+
+def read_news(answer: Answer, held: Mapping[str, TaskSnapshot | None]) -> tuple[dict[str, TaskSnapshot], int]:
+    """
+    Read of a page only what is news of the tasks in *held*; also tell how many tasks it has.
+
+    A task that looks as it did is given as it is held: the service's lists are long, and most of it does not change
+    from look to look.
+
+    Raises:
+        KlingError: As for a create.
+    """
+    tasks, request_id = _read_tasks(answer)
+    seen: dict[str, TaskSnapshot] = {}
+    for task in tasks:
+        task_id = read_id(task.get("task_id")) or read_id(task.get("id")) or ""
+        if task_id in held:
+            snapshot = held[task_id]
+            is_news = snapshot is None or not _shows_the_same(task, snapshot)
+            seen[task_id] = read_task(task, request_id=request_id) if snapshot is None or is_news else snapshot
+    return seen, len(tasks)
 
 
 def is_duplicate_id(error: KlingError) -> bool:
@@ -151,6 +174,19 @@ def is_duplicate_id(error: KlingError) -> bool:
     Tell whether a create was refused because its `external_task_id` exists already (1201, "already exists").
     """
     return isinstance(error, InvalidRequest) and error.code == 1201 and "already exist" in error.message.casefold()
+
+
+def _read_tasks(answer: Answer) -> tuple[list[Mapping[str, Any]], str | None]:
+    payload = _read_payload(answer)
+    items = _items(payload)
+    if items is None:
+        raise _unexpected("the answer holds no list of tasks", answer, payload)
+    return [item for item in items if is_task(item)], read_id(payload.get("request_id"))
+
+
+def _shows_the_same(task: Mapping[str, Any], held: TaskSnapshot) -> bool:
+    # A final sighting may still gain its pictures, with no word about it.
+    return not is_final(held.task_status) and all(task.get(mark) == held.raw.get(mark) for mark in _MARKS)
 
 
 def _says_not_found(error: InvalidRequest) -> bool:

@@ -31,6 +31,7 @@ def test_query_is_hidden(url: str, shown: str) -> None:
     [
         ("prompt is too long", "prompt is too long"),
         ("Authorization: Bearer abc.def-ghi refused", "Authorization: … refused"),
+        ("BEARER Bearer 00000000000000000000 refused", "… refused"),
         ("token eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJhayJ9.c2ln ended", "token … ended"),
         ("key sk-9fK2aB7xQe1234567890 unknown", "key … unknown"),
         ("无效的令牌 sk-9fK2*****7xQe (request id: 2026)", "无效的令牌 … (request id: 2026)"),

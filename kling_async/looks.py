@@ -1,0 +1,68 @@
+"""
+Looks at tasks: one request each, sent once; when to look again is the watcher's to decide.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import attrs
+
+from kling_async.transport import Transport
+from kling_async.wire.endpoints import IMAGE_GENERATION, several
+from kling_async.wire.models import TaskSnapshot
+from kling_async.wire.verdict import read_news, read_sighting
+
+__all__ = ["HttpLooks", "Looks"]
+
+
+class Looks(Protocol):
+    """
+    The ways of asking how tasks are. *held* are the tasks that are asked for, and what is known of each.
+
+    Each raises KlingError, and may be cancelled at any time.
+    """
+
+    async def one(self, task_id: str) -> TaskSnapshot:
+        """
+        Ask for one task.
+        """
+
+    async def several(self, held: Mapping[str, TaskSnapshot | None]) -> dict[str, TaskSnapshot]:
+        """
+        Ask for all of *held* by their ids, and return those that were told of.
+        """
+
+    async def page(
+        self, number: int, size: int, held: Mapping[str, TaskSnapshot | None]
+    ) -> tuple[dict[str, TaskSnapshot], bool]:
+        """
+        Ask for a page of the account's tasks, and return those of *held* on it and whether it is the last.
+        """
+
+
+@attrs.frozen
+class HttpLooks:
+    """
+    Looks through a client's transport.
+
+    Attributes:
+        timeout: Seconds that one may take.
+    """
+
+    _transport: Transport
+    timeout: float
+
+    async def one(self, task_id: str) -> TaskSnapshot:
+        answer = await self._transport.send("GET", IMAGE_GENERATION.one(task_id), limit=self.timeout)
+        return read_sighting(answer, task_id)
+
+    async def several(self, held: Mapping[str, TaskSnapshot | None]) -> dict[str, TaskSnapshot]:
+        answer = await self._transport.send("GET", several(held), limit=self.timeout)
+        return read_news(answer, held)[0]
+
+    async def page(
+        self, number: int, size: int, held: Mapping[str, TaskSnapshot | None]
+    ) -> tuple[dict[str, TaskSnapshot], bool]:
+        answer = await self._transport.send("GET", IMAGE_GENERATION.page(number, size), limit=self.timeout)
+        seen, count = read_news(answer, held)
+        return seen, count < size
