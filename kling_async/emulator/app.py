@@ -41,15 +41,18 @@ The vendor's code for a status that a fault asks for; 5000 for any other.
 
 class Face:
     """
-    Serves one world over HTTP.
+    Serves one world over HTTP. *on_create* is called after each create, also of one that was refused.
     """
 
-    def __init__(self, world: World, plan: FaultPlan, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, world: World, plan: FaultPlan, clock: Callable[[], float], on_create: Callable[[], object] = lambda: None
+    ) -> None:
         self.closing = asyncio.Event()
         self._world = world
         self._service = Service(world)
         self._plan = plan
         self._clock = clock
+        self._on_create = on_create
         self._studio = Studio(world.settings.picture_scale)
 
     def application(self) -> web.Application:
@@ -131,6 +134,8 @@ class Face:
         if any(fault.kind == "expired_url" for fault in faults) and (record := self._world.find_task(call.any_id)):
             self._world.expire_urls(record, now)
         reply = self._service.answer(call, now, fate_of(faults))
+        if call.route == "create":
+            self._on_create()
         if isinstance(reply, PictureOrder):
             return Reply(body=await self._studio.picture(reply.record, reply.index), content_type="image/png")
         for fault in faults:

@@ -18,6 +18,15 @@ from kling_async.emulator.ledger import Route
 __all__ = [
     "Fault",
     "bare_429",
+    "callback_delayed",
+    "callback_doubled",
+    "callback_enveloped",
+    "callback_forged",
+    "callback_lost",
+    "callback_new_standard",
+    "callback_other_id",
+    "callback_reordered",
+    "callback_unsigned",
     "crazy_shape",
     "delay_after",
     "delay_before",
@@ -44,6 +53,15 @@ __all__ = [
 
 Kind = Literal[
     "bare_429",
+    "callback_delayed",
+    "callback_doubled",
+    "callback_enveloped",
+    "callback_forged",
+    "callback_lost",
+    "callback_new_standard",
+    "callback_other_id",
+    "callback_reordered",
+    "callback_unsigned",
     "crazy_shape",
     "delay_after",
     "delay_before",
@@ -67,7 +85,7 @@ Kind = Literal[
     "unknown_status",
 ]
 
-Where = Literal["create", "query", "list", "tasks", "picture", "any"]
+Where = Literal["create", "query", "list", "tasks", "picture", "any", "callback"]
 
 EARLY: Final = frozenset({"reset_before", "status", "bare_429", "rate_limited", "html"})
 """
@@ -91,7 +109,12 @@ FATES: Final = frozenset({"failing_task", "stuck_task", "unknown_status", "no_pi
 Kinds that befall the task which a create makes.
 """
 
-_EXCLUSIVE: Final = (EARLY | LATE, SHAPES)
+CALLBACKS: Final = frozenset(kind for kind in get_args(Kind) if kind.startswith("callback_"))
+"""
+Kinds that befall what the service sends by itself.
+"""
+
+_EXCLUSIVE: Final = (EARLY | LATE, SHAPES, frozenset({"callback_enveloped", "callback_new_standard"}))
 """
 Groups of which one alone can strike a request.
 """
@@ -103,7 +126,17 @@ _COVERS: Final[dict[str, frozenset[str]]] = {
     "tasks": frozenset({"tasks"}),
     "picture": frozenset({"picture"}),
     "any": frozenset(get_args(Route)),
+    "callback": frozenset({"callback"}),
 }
+
+_PLACES: Final[dict[str, Where]] = {
+    **dict.fromkeys(FATES, "create"),
+    "expired_url": "picture",
+    **dict.fromkeys(CALLBACKS, "callback"),
+}
+"""
+Where kinds strike that strike there alone.
+"""
 
 
 @attrs.frozen
@@ -112,11 +145,12 @@ class Fault:
     One rule. The functions of this module make them, with the defaults that suit each kind.
 
     Attributes:
-        where: Which requests: "list" is any question about many tasks, "tasks" only those by ids.
+        where: Which requests: "list" is any question about many tasks, "tasks" only those by ids. "callback" is not
+            among "any": it is the service that sends those.
         rate: The part of these requests that it strikes, drawn by lot.
         times: How often it strikes in all; None is for ever.
         after: How many of these requests pass unharmed first.
-        prompt: Only creates whose prompt holds this text.
+        prompt: Only creates whose prompt holds this text, and callbacks of such tasks.
         seconds: How long, for kinds that last.
         status: The HTTP status, for kinds that have one.
         retry_after: What a `Retry-After` header says, where one goes along.
@@ -137,15 +171,17 @@ class Fault:
     count: int = attrs.field(default=1, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        only = "create" if self.kind in FATES else "picture" if self.kind == "expired_url" else None
+        only = _PLACES.get(self.kind)
         if only is not None and self.where != only:
             raise ValueError(f"{self.kind} strikes where={only!r} alone")
+        if only is None and self.where == "callback":
+            raise ValueError(f"{self.kind} strikes no callback; that do {', '.join(sorted(CALLBACKS))}")
 
-    def concerns(self, route: Route, prompt: str) -> bool:
+    def concerns(self, route: Route | Literal["callback"], prompt: str) -> bool:
         """
         Tell whether a request is one of those that the rule is about.
         """
-        if self.prompt and (route != "create" or self.prompt not in prompt):
+        if self.prompt and (route not in ("create", "callback") or self.prompt not in prompt):
             return False
         return route in _COVERS[self.where]
 
@@ -315,6 +351,70 @@ def new_api_shape(where: Where = "any", **which: Unpack[Which]) -> Fault:
     return Fault("new_api_shape", where, **which)
 
 
+def callback_lost(**which: Unpack[Which]) -> Fault:
+    """
+    The callback is never sent.
+    """
+    return Fault("callback_lost", "callback", **which)
+
+
+def callback_doubled(**which: Unpack[Which]) -> Fault:
+    """
+    The callback is sent twice, byte by byte the same.
+    """
+    return Fault("callback_doubled", "callback", **which)
+
+
+def callback_reordered(**which: Unpack[Which]) -> Fault:
+    """
+    The callback is sent after those of all later changes of its task.
+    """
+    return Fault("callback_reordered", "callback", **which)
+
+
+def callback_delayed(seconds: float = 1.0, **which: Unpack[Which]) -> Fault:
+    """
+    The callback is sent *seconds* late, and signed then.
+    """
+    return Fault("callback_delayed", "callback", seconds=seconds, **which)
+
+
+def callback_forged(**which: Unpack[Which]) -> Fault:
+    """
+    Somebody else says first that the task has failed, with a signature that is not the service's: once to the right
+    address, and once to one with a wrong last segment.
+    """
+    return Fault("callback_forged", "callback", **which)
+
+
+def callback_other_id(**which: Unpack[Which]) -> Fault:
+    """
+    The callback names the task by an id that nobody was told, as behind gateways that have ids of their own.
+    """
+    return Fault("callback_other_id", "callback", **which)
+
+
+def callback_unsigned(**which: Unpack[Which]) -> Fault:
+    """
+    The callback has no signature, although the account has a secret.
+    """
+    return Fault("callback_unsigned", "callback", **which)
+
+
+def callback_enveloped(**which: Unpack[Which]) -> Fault:
+    """
+    The callback's task lies in an envelope, as the answers of the service do.
+    """
+    return Fault("callback_enveloped", "callback", **which)
+
+
+def callback_new_standard(**which: Unpack[Which]) -> Fault:
+    """
+    The callback words its task as the vendor's new standard does.
+    """
+    return Fault("callback_new_standard", "callback", **which)
+
+
 _PLAIN: Final[dict[str, Fault]] = {
     fault.kind: fault
     for fault in (
@@ -340,6 +440,15 @@ _PLAIN: Final[dict[str, Fault]] = {
         seconds_for_times(),
         crazy_shape(),
         new_api_shape(),
+        callback_lost(),
+        callback_doubled(),
+        callback_reordered(),
+        callback_delayed(),
+        callback_forged(),
+        callback_other_id(),
+        callback_unsigned(),
+        callback_enveloped(),
+        callback_new_standard(),
     )
 }
 
@@ -410,9 +519,9 @@ class FaultPlan:
     def __init__(self, faults: Sequence[Fault], seed: int) -> None:
         self._rules = [(fault, f"{seed} fault {place}", _Tally()) for place, fault in enumerate(faults)]
 
-    def verdict(self, route: Route, prompt: str = "") -> list[Fault]:
+    def verdict(self, route: Route | Literal["callback"], prompt: str = "") -> list[Fault]:
         """
-        Return what goes wrong with the next request of this route.
+        Return what goes wrong with the next request of this route, or with the next callback.
 
         Of the kinds that take the answer's place the first rule wins, as of those that re-shape it; one that comes too
         late has not struck.

@@ -47,6 +47,8 @@ class Ledger:
         units_billed: For the tasks that have succeeded so far; the others cost nothing.
         arrivals: Requests by what they want, counted as they come in, whatever becomes of them.
         answers: Requests by what they want and by HTTP status; 0 where the connection was cut in place of an answer.
+        callbacks: Callbacks that were sent, by the word for the task's status; those of a forger as "forged".
+        callback_answers: Answers to them by HTTP status; 0 where none came.
         connections: TCP connections that were opened.
         downloads_with_key: Requests for a picture that showed an Authorization they should have kept to themselves.
         peak_slots: Most slots in use at one time, by model.
@@ -58,6 +60,8 @@ class Ledger:
     units_billed: int = 0
     arrivals: Counter[str] = attrs.field(factory=Counter)
     answers: Counter[tuple[str, int]] = attrs.field(factory=Counter)
+    callbacks: Counter[str] = attrs.field(factory=Counter)
+    callback_answers: Counter[int] = attrs.field(factory=Counter)
     connections: int = 0
     downloads_with_key: int = 0
     peak_slots: dict[str, int] = attrs.field(factory=dict)
@@ -110,4 +114,6 @@ class Ledger:
             "peak_slots": dict(self.peak_slots),
             "arrivals": dict(self.arrivals),
             "answers": {f"{route} {status}": count for (route, status), count in sorted(self.answers.items())},
+            "callbacks": dict(self.callbacks),
+            "callback_answers": {str(status): count for status, count in sorted(self.callback_answers.items())},
         }

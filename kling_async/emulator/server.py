@@ -13,6 +13,8 @@ from aiohttp import web
 from kling_async.emulator.app import Face
 from kling_async.emulator.faults import FaultPlan
 from kling_async.emulator.ledger import Ledger
+from kling_async.emulator.outbox import Outbox
+from kling_async.emulator.postman import Postman
 from kling_async.emulator.settings import Settings, SettingsByName
 from kling_async.emulator.studio import require_pillow
 from kling_async.emulator.world import World
@@ -30,7 +32,8 @@ class Emulator:
             ...  # server.url, server.api_key
 
     Its tasks live in `world` and outlast the socket: a server that was closed can be opened again at the same port, as
-    a service that was down for a while.
+    a service that was down for a while; of what changed meanwhile it sends callbacks then. Those go wherever a task's
+    `callback_url` leads, this machine included.
 
     Args:
         clock: Epoch seconds; replace it to let simulated time pass.
@@ -46,6 +49,7 @@ class Emulator:
         self.world = World(self.settings)
         self._clock = clock
         self._plan = FaultPlan(self.settings.faults, self.settings.seed)
+        self._outbox = Outbox(self.world, self._plan)
         self._port = self.settings.port
         self._face: Face | None = None
         self._runner: web.AppRunner | None = None
@@ -91,8 +95,11 @@ class Emulator:
     async def __aenter__(self) -> Self:
         if self._listener is not None:
             raise RuntimeError("this emulator is open already")
-        self._face = Face(self.world, self._plan, self._clock)
-        self._runner = web.AppRunner(self._face.application(), access_log=None, shutdown_timeout=_PATIENCE)
+        postman = Postman(self._outbox, self.world.ledger, self._clock)
+        self._face = Face(self.world, self._plan, self._clock, postman.wake)
+        application = self._face.application()
+        application.cleanup_ctx.append(postman.at_work)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_PATIENCE)
         await self._runner.setup()
         try:
             loop = asyncio.get_running_loop()

@@ -11,6 +11,7 @@ import attrs
 from kling_async.emulator.faults import Fault
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import GATEWAY, Dialect
+from kling_async.wire.webhook import check_secret
 
 DAY = 86_400.0
 """
@@ -37,6 +38,11 @@ def _at_least_one(_: object, __: object, slots: int | None) -> None:
         raise ValueError(f"slots must be at least 1, or None for no limit, got {slots}")
 
 
+def _a_secret(_: object, __: object, secret: str | None) -> None:
+    if secret is not None:
+        check_secret(secret)
+
+
 @attrs.frozen(kw_only=True)
 class Settings:
     """
@@ -51,6 +57,7 @@ class Settings:
         faults: What goes wrong, see `kling_async.emulator.faults`.
         api_key: The Bearer key that opens the account; made up from the seed where none is given.
         access_key: A pair of keys whose signed tokens open the account too (OFFICIAL alone).
+        callback_secret: What callbacks are signed with, "whsec_" and Base64; None sends them unsigned.
         refused_words: Prompts that hold one of them, whatever its case, are refused by the content policy.
         refused_as: Whether that happens at create (1301), or later as a failed task: the service does both.
         host: Address to listen at.
@@ -67,6 +74,7 @@ class Settings:
     faults: tuple[Fault, ...] = attrs.field(default=(), converter=_as_faults)
     api_key: str = attrs.field(repr=False)
     access_key: AccessKey | None = None
+    callback_secret: str | None = attrs.field(default=None, repr=False, validator=_a_secret)
     refused_words: tuple[str, ...] = attrs.field(default=(), converter=_as_words)
     refused_as: Literal["refusal", "failed task"] = "refusal"
     host: str = "127.0.0.1"
@@ -106,6 +114,7 @@ class SettingsByName(TypedDict, total=False):
     faults: Sequence[Fault]
     api_key: str
     access_key: AccessKey | None
+    callback_secret: str | None
     refused_words: Sequence[str]
     refused_as: Literal["refusal", "failed task"]
     host: str

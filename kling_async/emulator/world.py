@@ -11,6 +11,7 @@ import math
 import random
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from decimal import Decimal
 
 import attrs
@@ -91,6 +92,13 @@ class TaskRecord:
             return TaskStatus.FAILED if self.fate.failure is not None else TaskStatus.SUCCEEDED
         return TaskStatus.PROCESSING if now >= self.started_at else TaskStatus.SUBMITTED
 
+    @property
+    def changes(self) -> tuple[float, ...]:
+        """
+        When its status changes, acceptance included; a status that takes no time is passed over.
+        """
+        return tuple(sorted({self.created_at, self.started_at, self.done_at} - {math.inf}))
+
     def pictures_at(self, now: float) -> int:
         """
         Return how many pictures there are to see.
@@ -115,6 +123,7 @@ class World:
         self._by_task_id: dict[str, TaskRecord] = {}
         self._by_external_id: dict[str, TaskRecord] = {}
         self._running: list[tuple[float, int, TaskRecord]] = []
+        self._changes: list[tuple[float, int, TaskRecord]] = []  # to come, of tasks that report them
         self._slots_used: Counter[str] = Counter()
         self._units_reserved = 0
         self._images: dict[str, str] = {}
@@ -232,6 +241,21 @@ class World:
             self._units_reserved -= units_of(record.model_name, record.request)
             self.ledger.units_billed += record.units
 
+    @property
+    def next_change(self) -> float:
+        """
+        When a task with a `callback_url` changes next; infinite where none does.
+        """
+        return self._changes[0][0] if self._changes else math.inf
+
+    def take_changes(self, now: float) -> Iterator[tuple[TaskRecord, float]]:
+        """
+        Yield, once each, the changes up to *now* of tasks with a `callback_url`: the task, and when it changed.
+        """
+        while self._changes and self._changes[0][0] <= now:
+            at, _, record = heapq.heappop(self._changes)
+            yield record, at
+
     def next_request_id(self) -> str:
         return str(uuid.UUID(int=self._request_ids.getrandbits(128), version=4))
 
@@ -302,6 +326,9 @@ class World:
         self._units_reserved += units
         if not record.fate.is_stuck:
             heapq.heappush(self._running, (record.done_at, record.ordinal, record))
+        if record.request.callback_url is not None:
+            for at in record.changes:
+                heapq.heappush(self._changes, (at, record.ordinal, record))
         self.ledger.note_peak(record.model_name, self._slots_used[record.model_name])
         self.ledger.tasks.append(
             CreatedTask(
