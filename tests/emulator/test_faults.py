@@ -60,6 +60,26 @@ def test_rule_may_pick_prompts() -> None:
     assert 1 == len(plan.verdict("create", "a storm at sea"))
 
 
+def test_callbacks_are_no_requests() -> None:
+    """
+    Rules of callbacks strike those alone, and rules for any request spare them.
+    """
+    plan = FaultPlan([faults.reset_before("any"), faults.callback_lost(prompt="storm", times=1)], seed=0)
+
+    assert [] == plan.verdict("callback", "a calm sea")
+    assert ["callback_lost"] == [fault.kind for fault in plan.verdict("callback", "a storm")]
+    assert ["reset_before"] == [fault.kind for fault in plan.verdict("create", "a storm")]
+
+
+def test_callback_has_one_shape() -> None:
+    """
+    A callback is enveloped or new-standard, not both.
+    """
+    rules = [faults.callback_enveloped(), faults.callback_new_standard(), faults.callback_doubled()]
+
+    assert [rules[0], rules[2]] == FaultPlan(rules, seed=0).verdict("callback")
+
+
 @given(st.integers(0, 2**32), st.floats(0, 1))
 def test_luck_follows_from_the_seed(seed: int, rate: float) -> None:
     """
@@ -130,6 +150,8 @@ def test_each_kind_has_its_function(kind: str) -> None:
         ("unknown_status:message=dreaming", faults.unknown_status("dreaming")),
         ("fewer_pictures:count=2", faults.fewer_pictures(2)),
         ("picture:expired_url:times=1", faults.expired_url(times=1)),
+        ("callback:callback_delayed:seconds=2.5", faults.callback_delayed(2.5)),
+        ("callback_lost:rate=0.5:prompt=storm", faults.callback_lost(rate=0.5, prompt="storm")),
     ],
 )
 def test_rules_can_be_written_as_text(text: str, fault: Fault) -> None:
@@ -152,6 +174,8 @@ def test_rules_can_be_written_as_text(text: str, fault: Fault) -> None:
         ("reset_after:volume=11", "rate, times"),
         ("query:stuck_task", "where='create' alone"),
         ("create:expired_url", "where='picture' alone"),
+        ("any:callback_lost", "where='callback' alone"),
+        ("callback:reset_after", "callback_delayed, callback_doubled"),
     ],
 )
 def test_text_that_is_no_rule_is_refused_in_words(text: str, reason: str) -> None:

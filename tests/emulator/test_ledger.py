@@ -15,6 +15,8 @@ def test_ledger_tells_all_as_json() -> None:
     ledger.arrivals.update(create=2, query=3, list=4, tasks=5, picture=6)
     ledger.answers["create", 429] += 1
     ledger.refusals[1303] += 1
+    ledger.callbacks["succeed"] += 1
+    ledger.callback_answers[0] += 1
     ledger.note_peak("kling-v1", 2)
     ledger.note_peak("kling-v1", 1)
     page = json.loads(json.dumps(ledger.as_json()))
@@ -23,5 +25,6 @@ def test_ledger_tells_all_as_json() -> None:
     assert (2, 3, 9, 6) == (page["creates_received"], page["reads"], page["list_reads"], page["downloads"])
     assert {"create 429": 1} == page["answers"]
     assert {"1303": 1} == page["refusals"]
+    assert ({"succeed": 1}, {"0": 1}) == (page["callbacks"], page["callback_answers"])
     assert {"kling-v1": 2} == page["peak_slots"]
     assert (2, 2) == (page["pictures_ordered"], page["units_billed"])

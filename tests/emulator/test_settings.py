@@ -62,3 +62,13 @@ def test_there_is_a_slot_at_least() -> None:
     """
     with pytest.raises(ValueError, match="slots must be at least 1"):
         Settings(slots=0)
+
+
+def test_callback_secret_must_be_one() -> None:
+    """
+    A secret that cannot sign is refused at once, and a good one is not shown.
+    """
+    with pytest.raises(ValueError, match="signing secret is Base64"):
+        Settings(callback_secret="hunter2!")
+
+    assert "aHVudGVyMg" not in repr(Settings(callback_secret="whsec_aHVudGVyMg=="))
