@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kling_async import __version__
-from kling_async.cli import demo, emulate, generate
+from kling_async.cli import callback_test, demo, emulate, generate
 from kling_async.cli.exits import EXIT_CODES
 
 __all__ = ["app"]
@@ -21,7 +21,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its traces can show local variables, and some of them are keys
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module, function in ((demo, demo.demo), (generate, generate.generate), (emulate, emulate.emulator)):
+for module, function in (
+    (demo, demo.demo),
+    (generate, generate.generate),
+    (emulate, emulate.emulator),
+    (callback_test, callback_test.callback_test),
+):
     app.command(epilog=f"{module.EXAMPLES}\n{EXIT_CODES}")(function)
 
 

@@ -48,6 +48,9 @@ def emulator(
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 takes a free one.")] = 8765,
     api_key: Annotated[str | None, typer.Option(metavar="KEY", help="What opens it; else one is made up.")] = None,
+    callback_secret: Annotated[
+        str | None, typer.Option(metavar="SECRET", help="Signs callbacks; else they are unsigned.")
+    ] = None,
     dialect: Played = DialectName.GATEWAY,
     latency: Latency = "2:6",
     slots: Annotated[int, typer.Option(metavar="N", min=0, help="Pictures at one time; 0: any.")] = 9,
@@ -66,6 +69,7 @@ def emulator(
     settings: SettingsByName = {
         "host": host,
         "port": port,
+        "callback_secret": callback_secret,
         "dialect": DIALECTS[dialect],
         "latency": parse_latency(latency),
         "slots": slots or None,
@@ -161,5 +165,8 @@ def _sum_up(ledger: "Ledger") -> None:
     }
     if ledger.refusals:
         facts["refusals"] = ", ".join(f"{count} of {code}" for code, count in sorted(ledger.refusals.items()))
+    if ledger.callbacks:
+        answered = ledger.callback_answers.total() - ledger.callback_answers[0]
+        facts["callbacks"] = f"{ledger.callbacks.total()} sent, {answered} answered"
     for name, value in facts.items():
         write_line(sys.stdout, f"{name:<11}  {value}")

@@ -1,9 +1,14 @@
 import re
+from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 
-from tests.cli.conftest import Command, Here
+from kling_async.callbacks import CallbackReceiver
+from tests.cli.conftest import Command, Here, wait_until
+
+SECRET: Final = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
 
 
 async def test_serves_until_interrupted(command: Command) -> None:
@@ -46,12 +51,33 @@ async def test_fault(command: Command) -> None:
     assert re.search(r"^refusals +1 of 1102$", ended.out, re.MULTILINE)
 
 
+async def test_callbacks(command: Command) -> None:
+    """
+    With a secret its callbacks are signed, and the summary counts them.
+    """
+    receiver = CallbackReceiver("http://127.0.0.1", secret=SECRET)
+    words = ("--port", "0", "--latency", "0.1", "--callback-secret", SECRET)
+    async with receiver.serve() as here, command.running("emulator", *words) as running:
+        await running.until("-d ")
+        env = dict(re.findall(r"(KLING_\w+)=(\S+)", "".join(running.seen)))
+        url = here.url + urlsplit(receiver.address_of("submit-1")).path
+        made = await command.with_env(**env)("generate", "a fox", "--callback-url", url)
+        await wait_until(lambda: receiver.counts.received == 3)
+        running.interrupt()
+        ended = await running.ended()
+
+    assert (0, 0) == (made.code, ended.code)
+    assert 3 == receiver.counts.signed
+    assert re.search(r"^callbacks +3 sent, \d answered$", ended.out, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         (["--fault", "create:nonsense"], "reset_after"),
         (["--latency", "6:2"], "SHORTEST:LONGEST"),
         (["--latency", "nan"], "SHORTEST:LONGEST"),
+        (["--callback-secret", "hunter2!"], "signing secret"),
         (["--host", "203.0.113.1"], "Nothing can listen"),
     ],
 )
