@@ -1,0 +1,68 @@
+"""
+What a gallery knows of a picture, wherever it knows it from.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from kling_async.wire.models import ImageRequest
+
+__all__ = ["GalleryEntry", "entry_of"]
+
+
+@attrs.frozen(kw_only=True, hash=False)
+class GalleryEntry:
+    """
+    One picture, or a task that made none. What is not known is None, and not shown.
+
+    Attributes:
+        path: The picture's file; None where there is none.
+        prompt: Empty where it is not known; the file's name stands in for it.
+        settings: What else was asked for, in the order in which it is shown; names are the wire's.
+        index: Which of its task's pictures; counts from 0.
+        seconds: What the whole task took, from acceptance to the last file.
+        units: What the service took for the whole task.
+        state: One word to filter by.
+        error: Why there is no picture, or not all of them.
+    """
+
+    path: Path | None = None
+    prompt: str = ""
+    negative_prompt: str | None = None
+    model_name: str | None = None
+    settings: Mapping[str, object] = attrs.field(factory=dict)
+    index: int | None = None
+    task_id: str | None = None
+    seconds: float | None = None
+    units: Decimal | None = None
+    state: str = "done"
+    error: str | None = None
+
+    @property
+    def name(self) -> str:
+        """
+        What the picture is called: its prompt, else its file's name, else its task's id.
+        """
+        return self.prompt or (self.path.name if self.path is not None else self.task_id or "")
+
+
+_SETTINGS: Final = ("aspect_ratio", "resolution", "n", "image_reference", "image_fidelity", "human_fidelity")
+
+
+def entry_of(request: ImageRequest) -> GalleryEntry:
+    """
+    Return what *request* tells of its pictures; `attrs.evolve` adds what became of it.
+    """
+    settings = {name: value for name in _SETTINGS if (value := getattr(request, name)) is not None}
+    if request.image is not None:
+        settings["image"] = request.image.name if isinstance(request.image, Path) else "given"
+    return GalleryEntry(
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        model_name=request.model_name,
+        settings=settings,
+    )

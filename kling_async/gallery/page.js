@@ -1,0 +1,186 @@
+"use strict";
+{
+  const at = (id) => document.getElementById(id);
+
+  // What there is, and what of it is shown
+
+  const fold = (text) => text.toLocaleLowerCase();
+  const all = Array.from(at("grid").children, (item) => {
+    const of = JSON.parse(item.dataset.of);
+    const words = [of.name, of.negative, of.trouble, ...of.facts.map(([, text]) => text)];
+    return { item, of, tile: item.querySelector(".tile"), words: fold(words.join("\n")) };
+  });
+  let shown = all;
+
+  function offer(select, field) {
+    const values = new Set(all.map(({ of }) => of[field] ?? ""));
+    select.hidden = values.size < 2;
+    for (const value of [...values].filter(Boolean).sort()) select.add(new Option(value));
+  }
+
+  function filter() {
+    const words = fold(at("text").value).split(/\s+/);
+    const model = at("model").value;
+    const state = at("state").value;
+    shown = all.filter(
+      (entry) =>
+        (!model || entry.of.model === model) &&
+        (!state || entry.of.state === state) &&
+        words.every((word) => entry.words.includes(word)),
+    );
+    const fitting = new Set(shown);
+    for (const entry of all) entry.item.hidden = !fitting.has(entry);
+    const total = all.length.toLocaleString();
+    at("count").textContent = shown.length < all.length ? `${shown.length.toLocaleString()} of ${total}` : total;
+    at("nothing").hidden = shown.length > 0;
+  }
+
+  function clear() {
+    for (const id of ["text", "model", "state"]) at(id).value = "";
+    filter();
+    at("text").focus();
+  }
+
+  // One of them, large
+
+  const viewer = at("viewer");
+  const stage = at("stage");
+  const large = at("large");
+  let here = 0;
+
+  function open(position) {
+    show(position);
+    viewer.showModal();
+    at("next").focus(); // where keys and fingers go on from
+  }
+
+  function show(position) {
+    if (!(position in shown)) return;
+    here = position;
+    const { of, tile } = shown[here];
+    showPicture(tile, of);
+    at("position").textContent = `${(here + 1).toLocaleString()} of ${shown.length.toLocaleString()}`;
+    say("name", of.name);
+    say("trouble", of.trouble);
+    say("negative", of.negative && `Without: ${of.negative}`);
+    at("facts").replaceChildren(...of.facts.flatMap(([label, text]) => [element("dt", label), element("dd", text)]));
+    at("file").hidden = !tile.href;
+    at("file").href = tile.href ?? "";
+    at("previous").disabled = here === 0;
+    at("next").disabled = here === shown.length - 1;
+    for (const near of [shown[here + 1], shown[here - 1]]) if (near?.tile.href) new Image().src = near.tile.href;
+  }
+
+  function showPicture(tile, of) {
+    const thumbnail = tile.querySelector("img");
+    large.hidden = !thumbnail;
+    say("note", thumbnail ? "" : "There is no picture.");
+    if (!thumbnail) return;
+    const [width, height] = of.size;
+    stage.style.setProperty("--ratio", width / height);
+    stage.style.setProperty("--width", `${width}px`);
+    large.style.backgroundImage = `url("${thumbnail.src}")`; // until the large one is there
+    large.alt = of.name;
+    large.src = tile.href ?? thumbnail.src;
+  }
+
+  function say(id, text) {
+    at(id).textContent = text ?? "";
+    at(id).hidden = !text;
+  }
+
+  function element(name, text) {
+    const made = document.createElement(name);
+    made.textContent = text;
+    return made;
+  }
+
+  large.addEventListener("load", () => large.style.removeProperty("background-image"));
+  large.addEventListener("error", () => {
+    const thumbnail = shown[here].tile.querySelector("img");
+    if (!thumbnail || large.src === thumbnail.src) return;
+    large.src = thumbnail.src;
+    say("note", "The file is not where it was; this is its thumbnail.");
+  });
+  viewer.addEventListener("close", () => {
+    shown[here].tile.focus();
+    shown[here].item.scrollIntoView({ block: "nearest" });
+  });
+
+  // Hands: pointer, keys, touch
+
+  at("grid").addEventListener("click", (event) => {
+    const item = event.target.closest(".tile, .caption")?.parentElement;
+    if (!item || event.ctrlKey || event.metaKey || event.shiftKey) return; // a new tab, as with any link
+    event.preventDefault();
+    open(shown.findIndex((entry) => entry.item === item));
+  });
+  at("previous").addEventListener("click", () => show(here - 1));
+  at("next").addEventListener("click", () => show(here + 1));
+  at("close").addEventListener("click", () => viewer.close());
+  stage.addEventListener("click", (event) => event.target === stage && viewer.close());
+  at("copy").addEventListener("click", async () => {
+    await navigator.clipboard.writeText(shown[here].of.name);
+    at("copy").textContent = "Copied";
+    setTimeout(() => (at("copy").textContent = "Copy prompt"), 1500);
+  });
+
+  const steps = { ArrowLeft: () => here - 1, ArrowRight: () => here + 1, Home: () => 0, End: () => shown.length - 1 };
+  document.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if (viewer.open && event.key in steps) {
+      event.preventDefault();
+      show(steps[event.key]());
+    } else if (!viewer.open && event.key === "/" && event.target !== at("text")) {
+      event.preventDefault();
+      at("text").focus();
+    }
+  });
+
+  let touch = null;
+  stage.addEventListener("touchstart", ({ touches }) => (touch = touches.length === 1 ? touches[0] : null), {
+    passive: true,
+  });
+  stage.addEventListener("touchend", ({ changedTouches: [end] }) => {
+    if (!touch || visualViewport.scale > 1) return; // two fingers, or looking closely
+    const [across, down] = [end.clientX - touch.clientX, end.clientY - touch.clientY];
+    if (Math.abs(across) > 40 && Math.abs(across) > 2 * Math.abs(down)) show(here - Math.sign(across));
+  });
+
+  // Light and dark
+
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const root = document.documentElement;
+  const remembered = "kling-async-theme";
+
+  function paint(theme) {
+    if (theme) root.dataset.theme = theme;
+    at("theme").setAttribute("aria-pressed", String(isDark()));
+  }
+
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+
+  at("theme").addEventListener("click", () => {
+    const theme = isDark() ? "light" : "dark";
+    paint(theme);
+    try {
+      localStorage.setItem(remembered, theme);
+    } catch {
+      // a browser that keeps nothing for files
+    }
+  });
+  system.addEventListener("change", () => paint());
+  try {
+    paint(localStorage.getItem(remembered));
+  } catch {
+    paint();
+  }
+
+  offer(at("model"), "model");
+  offer(at("state"), "state");
+  for (const id of ["text", "model", "state"]) at(id).addEventListener("input", filter);
+  at("clear").addEventListener("click", clear);
+  at("copy").hidden = !navigator.clipboard;
+  at("filters").hidden = false;
+  filter();
+}
