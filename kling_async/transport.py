@@ -139,7 +139,7 @@ class Submission:
         doubt: The first error after which a task may exist; None while surely none does.
         is_sending: Whether a POST is under way right now; it is not while it waits for its turn among the connections.
         is_looking: Whether the last attempt was a look-up that found out nothing.
-        troubled_since: When it first went wrong, in seconds of the monotonic clock; so with `refused_since`.
+        troubled_since: When it first went wrong, in seconds of the loop's clock; so with `refused_since`.
     """
 
     path: str
@@ -225,13 +225,14 @@ class Transport:
         Raises:
             KlingError: What *judge* raised, or the connection; the last of several.
         """
-        until = time.monotonic() + self.retry.give_up_after
+        now = asyncio.get_running_loop().time
+        until = now() + self.retry.give_up_after
 
         async def attempt() -> T:
             return judge(await self.send("GET", path))
 
         def is_over(error: KlingError) -> bool:
-            return not may_repeat(error) or self.retry.is_too_long(error) or time.monotonic() > until
+            return not may_repeat(error) or self.retry.is_too_long(error) or now() > until
 
         return await self._repeat(attempt, is_over)
 
@@ -290,7 +291,7 @@ class Transport:
             if may_exist(error):
                 # A copy: the error's own traceback holds the submission with its body, and it would hold the error.
                 submission.doubt = submission.doubt or attrs.evolve(error)
-                submission.trouble(time.monotonic())
+                submission.trouble(asyncio.get_running_loop().time())
             raise
         submission.is_sending = False
         return accepted
@@ -307,7 +308,7 @@ class Transport:
     def _is_given_up(self, submission: Submission, error: KlingError) -> bool:
         if self.retry.is_too_long(error) or (self._is_retired and submission.doubt is None):
             return True
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         if submission.is_looking:
             return not may_repeat(error) or self._is_past(submission.troubled_since, self.retry.give_up_after, now)
         if next_step(error, can_look_up=submission.external_id is not None) is Step.GIVE_UP:

@@ -97,14 +97,10 @@ def count(service: aioresponses, method: str, path: str = PATH) -> int:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
     """
-    The transport's clocks follow the loop's, which is simulated in most tests here; `shift` moves the wall clock.
+    The wall clock follows the loop's, which is simulated in most tests here; `shift` moves it.
     """
-
-    def now() -> float:
-        return asyncio.get_running_loop().time()
-
-    clock = types.SimpleNamespace(shift=time.time(), monotonic=now)
-    clock.time = lambda: now() + clock.shift
+    clock = types.SimpleNamespace(shift=time.time())
+    clock.time = lambda: asyncio.get_running_loop().time() + clock.shift
     monkeypatch.setattr(module, "time", clock)
     return clock
 
