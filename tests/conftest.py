@@ -1,5 +1,6 @@
 """
-What several test modules share: time that is simulated, a loop that must not complain, and aioresponses.
+What several test modules share: time that is simulated (over real sockets too), a loop that must not complain, and
+aioresponses.
 """
 
 import asyncio
@@ -10,7 +11,8 @@ import logging
 import selectors
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, ParamSpec, TypeVar
+from concurrent.futures import Executor
+from typing import Any, Final, ParamSpec, TypeVar, TypeVarTuple
 from unittest import mock
 
 import aiohttp
@@ -21,21 +23,42 @@ from kling_async.emulator import Emulator
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+DELIVERY: Final = 0.001
+"""
+Real seconds in which the kernel brings bytes from one socket of this machine to another.
+"""
+
+HARMLESS: Final = 0.1
+"""
+Simulated seconds that may pass though some bytes are on their way; mostly none are, and much waiting is saved.
+"""
+
+EPOCH: Final = 1_750_000_000.0
+"""
+When simulated time begins, for those who count from 1970.
+"""
 
 
 class _JumpingSelector(selectors.DefaultSelector):
     """
     Waits for no timer: its clock jumps to the moment for which it was asked to wait.
+
+    `jobs` are those of the loop's threads that are under way.
     """
 
     now = 0.0
+    jobs = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:  # no timer at all: somebody outside must wake the loop
+        if timeout is None or (timeout > 0 and self.jobs):  # somebody outside must wake the loop
             events = super().select(5)
             assert events, "all wait for one another: nothing will ever happen again"
             return events
         events = super().select(0)
+        if not events and timeout > HARMLESS and len(self.get_map()) > 1:  # not only the loop's own way of being woken
+            events = super().select(DELIVERY)
         if not events:
             self.now += max(0.0, timeout)
         return events
@@ -45,7 +68,8 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     """
     An event loop whose minutes pass in microseconds: when nothing is ready, its time is that of the next timer.
 
-    Not for sockets and threads, since it does not wait for them.
+    While its threads are at work no time passes, and neither while the kernel delivers what one of its sockets sends to
+    another; it does not wait for sockets of other loops.
     """
 
     def __init__(self) -> None:
@@ -54,6 +78,22 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._clock.now
+
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> "asyncio.Future[T]":
+        job = super().run_in_executor(executor, func, *args)
+        self._clock.jobs += 1
+        job.add_done_callback(self._end_job)
+        return job
+
+    def _end_job(self, _: object) -> None:
+        self._clock.jobs -= 1
+
+
+def epoch_now() -> float:
+    """
+    Epoch seconds in simulated time: the `clock` of an emulator there.
+    """
+    return EPOCH + asyncio.get_running_loop().time()
 
 
 def simulate(story: Coroutine[Any, Any, T]) -> T:
@@ -68,7 +108,9 @@ def simulate(story: Coroutine[Any, Any, T]) -> T:
         return result
 
     with quiet_loop(), asyncio.Runner(loop_factory=SimulatedLoop) as runner:
-        return runner.run(watched())
+        # aiohttp's timers are the loop's, but the age of an idle connection is not.
+        with mock.patch.object(aiohttp.connector, "monotonic", runner.get_loop().time):
+            return runner.run(watched())
 
 
 def simulated(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
