@@ -19,14 +19,9 @@ from kling_async.policy import PollPolicy
 
 __all__ = ["PollPlan"]
 
-ROUNDS: Final = 5
+SAMPLE: Final = 5
 """
-In how many turns each task of a crowd is looked at once; a crowd that fits in one request is looked at whole.
-"""
-
-FEW: Final = 3
-"""
-So many tasks of a crowd are looked at in a turn in any case.
+So many tasks of a crowd are looked at in a turn, or as many as one request can tell of where those are more.
 """
 
 OVERDUE: Final = 1.5
@@ -73,7 +68,6 @@ class _Crowd:
     ticket: int = 0
     at: float = math.inf
     last_turn: float = -math.inf
-    owed: int = 0  # looks of that turn for which there was no place yet
 
 
 _Turn: TypeAlias = tuple[float, int, _Entry | _Crowd]
@@ -93,6 +87,7 @@ class PollPlan:
     _crowds: dict[Kind, _Crowd] = attrs.field(factory=lambda: collections.defaultdict(_Crowd), init=False)
     _turns: list[_Turn] = attrs.field(factory=list, init=False)
     _tickets: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)  # ties keep their order
+    _busy_until: float = attrs.field(default=-math.inf, init=False)  # with what was due last
     _paused_until: float = attrs.field(default=-math.inf, init=False)
     _slowness: float = attrs.field(default=1.0, init=False)
     _slowed_at: float = attrs.field(default=-math.inf, init=False)
@@ -144,7 +139,7 @@ class PollPlan:
         Where several tasks share a request, those that are due soon come along, so that their turns fall together.
         """
         due: list[str] = []
-        if now < self._paused_until or self.next_turn() > now:
+        if self.next_turn() > now:
             return due
         ahead = 0.0
         while len(due) < most and self._turns and self._turns[0][0] <= now + ahead:
@@ -158,6 +153,7 @@ class PollPlan:
             due.append(holder.task_id)
             if self.per_request > 1:
                 ahead = max(ahead, self._interval(holder, now) / 2)
+        self._busy_until = now + math.ceil(len(due) / self.per_request) / self.policy.max_rate
         return due
 
     def at_once(self, task_id: str, now: float) -> None:
@@ -226,7 +222,7 @@ class PollPlan:
             return
         crowd = self._crowd_of(entry)
         crowd.pace.learn(seconds)
-        crowd.ticket = crowd.owed = 0
+        crowd.ticket = 0
         while crowd.entries:
             _, waiting = crowd.entries.popitem(last=False)
             self._book_first(waiting, now)
@@ -255,7 +251,7 @@ class PollPlan:
         """
         while self._turns and self._turns[0][2].ticket != self._turns[0][1]:
             heapq.heappop(self._turns)
-        return max(self._turns[0][0], self._paused_until) if self._turns else math.inf
+        return max(self._turns[0][0], self._busy_until, self._paused_until) if self._turns else math.inf
 
     def _looked_at(self, task_id: str) -> _Entry | None:
         # The entry of a task that has no next turn yet.
@@ -269,20 +265,14 @@ class PollPlan:
 
     def _from_crowd(self, crowd: _Crowd, now: float, most: float) -> list[str]:
         # The longest unseen first; a task that is looked at is out of its crowd until then.
-        if not crowd.owed:
-            crowd.last_turn = now
-            crowd.owed = self._share(crowd)
-        count = int(min(crowd.owed, most, len(crowd.entries)))
+        crowd.last_turn = now
+        count = int(min(self._sample_of(crowd), most))
         taken = [crowd.entries.popitem(last=False)[0] for _ in range(count)]
-        crowd.owed = min(crowd.owed - count, len(crowd.entries))
-        if crowd.owed:
-            self._book(crowd, now)
-        else:
-            self._book_crowd(crowd, now)
+        self._book_crowd(crowd, now)
         return taken
 
-    def _share(self, crowd: _Crowd) -> int:
-        return max(math.ceil(len(crowd.entries) / ROUNDS), self.per_request, FEW)
+    def _sample_of(self, crowd: _Crowd) -> int:
+        return min(max(SAMPLE, self.per_request), len(crowd.entries))
 
     def _book_first(self, entry: _Entry, now: float) -> None:
         crowd = self._crowd_of(entry)
@@ -312,15 +302,16 @@ class PollPlan:
         crowd = self._crowd_of(entry)
         was_there = crowd.entries.pop(entry.task_id, None) is not None
         if not crowd.entries:
-            crowd.ticket = crowd.owed = 0
+            crowd.ticket = 0
         return was_there
 
     def _book_crowd(self, crowd: _Crowd, now: float) -> None:
         if crowd.entries:
             longest_unseen = next(iter(crowd.entries.values()))
             first = longest_unseen.since + self.policy.first_delay
-            interval = self._interval(longest_unseen, now, self._share(crowd))
-            self._book(crowd, max(now, first, crowd.last_turn + interval))
+            # However large it is, each of its tasks has its look in time.
+            latest = self.policy.max_delay * self._sample_of(crowd) / len(crowd.entries)
+            self._book(crowd, max(now, first, crowd.last_turn + min(self._interval(longest_unseen, now), latest)))
 
     def _book(self, holder: "_Entry | _Crowd", at: float) -> None:
         holder.ticket, holder.at = next(self._tickets), at
@@ -331,15 +322,13 @@ class PollPlan:
         typical = pace.typical if pace.is_known else self.policy.callback_grace
         return max(entry.since, now) + OVERDUE * typical
 
-    def _interval(self, entry: _Entry, now: float, asked: int | None = None) -> float:
-        # A look costs a share of a request, and those that are asked for in a turn must not be too many.
+    def _interval(self, entry: _Entry, now: float) -> float:
         policy, pace, age = self.policy, self._crowd_of(entry).pace, now - entry.since
         if pace.is_known:
             wanted = max(policy.min_delay, policy.dense * max(age, pace.typical))
         else:
             wanted = max(policy.first_delay, (policy.growth - 1) * age)
-        bearable = (len(self._entries) if asked is None else asked) / self.per_request / policy.max_rate
-        return min(max(wanted, bearable), policy.max_delay) * self._slowness_at(now)
+        return min(wanted * self._slowness_at(now), policy.max_delay)
 
     def _slowness_at(self, now: float) -> float:
         half_lives = (now - self._slowed_at) / HALF_LIFE

@@ -152,8 +152,8 @@ class PollPolicy:
         min_delay: Seconds between two such looks at least.
         first_delay: Seconds from acceptance to the first look, and from look to look, while that time is not known.
         growth: By what a task's age grows from look to look meanwhile, once that is more than `first_delay`.
-        max_delay: Seconds between two looks at most.
-        max_rate: Requests per second at most, all tasks together; it gives way to `max_delay`.
+        max_delay: Seconds between two looks at most, as far as `max_rate` allows.
+        max_rate: Requests per second at most, all tasks together.
         miss_delay: Seconds after a look that broke; longer after each further one in a row, up to `max_delay`.
         width: How many looks may be under way at once.
         answer_timeout: Seconds that one look may take; a service that stalls longer is asked again.
@@ -164,10 +164,10 @@ class PollPolicy:
     """
 
     early: float = attrs.field(default=0.7)
-    dense: float = attrs.field(default=0.04)
+    dense: float = attrs.field(default=0.035)
     min_delay: float = attrs.field(default=0.2, validator=_check_seconds)
     first_delay: float = attrs.field(default=1.0, validator=_check_seconds)
-    growth: float = attrs.field(default=1.1)
+    growth: float = attrs.field(default=1.05)
     max_delay: float = attrs.field(default=10.0, validator=_check_seconds)
     max_rate: float = attrs.field(default=40.0)
     miss_delay: float = attrs.field(default=0.3, validator=_check_seconds)

@@ -1,188 +1,138 @@
 """
-What watching costs and how late it notices, in simulated time: requests as the service counts them, lags to the moment.
+What watching costs and how late it notices: requests as the emulator's ledger counts them, lags in simulated time.
 """
 
 import asyncio
-import random
 import statistics
-from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
 import pytest
 
-from kling_async.policy import PollPolicy
-from kling_async.task import TaskHandle
-from kling_async.watcher import Watcher
-from kling_async.ways import Ways
-from kling_async.wire.models import Image, ImageRequest, TaskOutput, TaskSnapshot, TaskStatus
-from tests.conftest import simulate
+from kling_async import GATEWAY, OFFICIAL, Dialect, KlingClient
+from kling_async.emulator import Emulator, faults
+from kling_async.emulator.world import World
+from tests.conftest import epoch_now, simulate
 
-ROUND_TRIP: Final = 0.05
+ROUND_TRIP: Final = [faults.delay_before("any", 0.025), faults.delay_after("any", 0.025)]
 """
-Seconds that a request takes.
+Loopback takes no simulated time at all; the way to a service does.
 """
 
-
-@attrs.define(eq=False)
-class Service:
-    """
-    Tasks that take as long as they were told to, and a list of them.
-    """
-
-    newest_first: bool = True
-    ends: dict[str, float] = attrs.field(factory=dict)
-    reads: int = 0
-    under_way: int = 0
-    most_under_way: int = 0
-
-    async def one(self, task_id: str) -> TaskSnapshot:
-        await self._take()
-        return self._shown(task_id)
-
-    async def several(self, held: Mapping[str, TaskSnapshot | None]) -> dict[str, TaskSnapshot]:
-        assert len(held) <= 20
-        await self._take()
-        return {task_id: self._shown(task_id) for task_id in held}
-
-    async def page(
-        self, number: int, size: int, held: Mapping[str, TaskSnapshot | None]
-    ) -> tuple[dict[str, TaskSnapshot], bool]:
-        assert size <= 500
-        await self._take()
-        newest = list(self.ends)[:: -1 if self.newest_first else 1][size * (number - 1) : size * number]
-        return {task_id: self._shown(task_id) for task_id in newest if task_id in held}, len(newest) < size
-
-    async def _take(self) -> None:
-        self.reads += 1
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
-        await asyncio.sleep(ROUND_TRIP)
-        self.under_way -= 1
-
-    def _shown(self, task_id: str) -> TaskSnapshot:
-        if now() < self.ends[task_id]:
-            return TaskSnapshot(task_id=task_id, task_status=TaskStatus.PROCESSING, status_word="processing")
-        pictures = TaskOutput((Image(0, "https://pictures.example/0.png"),))
-        return TaskSnapshot(
-            task_id=task_id, task_status=TaskStatus.SUCCEEDED, status_word="succeed", task_result=pictures
-        )
+BY_IDS: Final = attrs.evolve(OFFICIAL, lists=False)
+BY_LIST: Final = attrs.evolve(OFFICIAL, ids_per_read=1)
 
 
 @attrs.frozen
 class Cost:
     """
-    Reads in all, and the seconds from each task's end until its waiter knew.
+    Attributes:
+        lags: Seconds from each task's end until its waiter knew.
+        seconds: What all tasks took together.
     """
 
     reads: int
     lags: tuple[float, ...]
-    most_under_way: int
+    connections: int
+    seconds: float
 
     @property
     def mean(self) -> float:
         return statistics.mean(self.lags)
 
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
+    def asked_by_loops(self) -> float:
+        """
+        Tell how many requests a loop for each task would make to be as early: it is late by half its pause.
+        """
+        return self.seconds / (2 * self.mean)
 
 
 def cost_of(
-    ways: Ways,
-    *,
-    count: int = 100,
-    width: int = 100,
-    seed: int = 1,
-    least: float = 16.0,
-    most: float = 24.0,
-    newest_first: bool = True,
+    dialect: Dialect, *, seed: int = 1, count: int = 100, slots: int = 100, latency: tuple[float, float] = (16.0, 24.0)
 ) -> Cost:
     """
-    Run *count* tasks that take between *least* and *most* seconds, *width* of them at a time.
+    Make *count* pictures, *slots* at a time, without knowing beforehand how long that takes.
     """
-    dice = random.Random(seed)
-    service = Service(newest_first)
-    slots = asyncio.Semaphore(width)
-
-    async def task(watcher: Watcher, number: int) -> float:
-        async with slots:
-            await asyncio.sleep(0.01 * (number % width))  # they are submitted one after the other
-            task_id = f"t-{number}"
-            service.ends[task_id] = now() + dice.uniform(least, most)
-            handle = TaskHandle(task_id, ImageRequest("a lighthouse"), watcher.watch)
-            handle.see(TaskSnapshot(task_id=task_id, task_status=TaskStatus.SUBMITTED, status_word="submitted"))
-            await handle.wait(None)
-            return now() - service.ends[task_id]
 
     async def story() -> Cost:
-        watcher = Watcher(PollPolicy(), service, ways)
-        lags = await asyncio.gather(*(task(watcher, number) for number in range(count)))
-        await watcher.aclose()
-        return Cost(service.reads, tuple(lags), service.most_under_way)
+        lags: list[float] = []
+        async with (
+            Emulator(
+                dialect=dialect, latency=latency, slots=slots, seed=seed, faults=ROUND_TRIP, clock=epoch_now
+            ) as server,
+            KlingClient(server.api_key, base_url=server.url, dialect=dialect, slots=slots) as client,
+        ):
+
+            async def make(number: int) -> float:
+                task_id = (await client.generate(f"lighthouse {number}")).task_id
+                record = server.world.find_task(task_id)
+                assert record is not None
+                lags.append(epoch_now() - record.done_at)
+                return record.done_at - record.created_at
+
+            seconds = await asyncio.gather(*(make(number) for number in range(count)))
+            ledger = server.ledger
+            return Cost(ledger.reads + ledger.list_reads, tuple(lags), ledger.connections, sum(seconds))
 
     return simulate(story())
 
 
-SEEDS: Final = (1, 2, 3)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(
-    "ways", [lambda: Ways(20), lambda: Ways(1, has_pages=True), lambda: Ways(20, has_pages=True)],
-    ids=["by ids", "by pages", "by both"],
-)  # fmt: skip
-def test_hundred_tasks_cost_few_requests_and_little_time(ways: Callable[[], Ways], seed: int) -> None:
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("dialect", [BY_IDS, BY_LIST, OFFICIAL], ids=["by ids", "by list", "by both"])
+def test_hundred_tasks_cost_few_requests_and_little_time(dialect: Dialect, seed: int) -> None:
     """
-    A hundred tasks of 16 to 24 s, never seen before: at most 60 reads, and on average half a second late.
+    A hundred tasks of 16 to 24 s, of a kind never seen before: at most 60 reads, and on average half a second late.
     """
-    cost = cost_of(ways(), seed=seed)
+    cost = cost_of(dialect, seed=seed)
 
     assert cost.reads <= 60
     assert cost.mean < 0.5
     assert max(cost.lags) <= 2.0
+    assert cost.connections <= 16
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_one_by_one_costs_no_more_than_a_loop_per_task(seed: int) -> None:
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_one_by_one_costs_less_than_a_loop_per_task(seed: int) -> None:
     """
-    Where tasks can only be asked for one by one, a loop per task with the same lag would ask more often.
+    Where tasks can only be asked for one by one, loops would make twice the requests for the same lag.
     """
-    cost = cost_of(Ways(), seed=seed)
-    pause = 2 * cost.mean  # of such a loop: it is late by half of it
-    asked_by_loops = len(cost.lags) * 20.0 / pause
+    cost = cost_of(GATEWAY, seed=seed)
 
-    assert cost.reads < asked_by_loops
-    assert cost.most_under_way <= 16
+    assert 2 * cost.reads < cost.asked_by_loops()
+    assert cost.connections <= 16
 
 
-@pytest.mark.parametrize("ways", [Ways(20), Ways(20, has_pages=True), Ways()], ids=["by ids", "by both", "one by one"])
-def test_nine_at_a_time(ways: Ways) -> None:
+@pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=["by ids", "one by one"])
+def test_nine_at_a_time(dialect: Dialect) -> None:
     """
-    At the usual width, over many tasks, lags stay as small, and far fewer requests are made than by a loop per task.
+    At the usual width, over many tasks, lags stay as small, and fewer requests are made than by a loop for each task.
     """
-    cost = cost_of(ways, count=300, width=9)
+    cost = cost_of(dialect, slots=9)
 
     assert cost.mean < 0.5
     assert max(cost.lags) <= 2.0
-    assert cost.reads < 300 * 20.0 / 1.0 / 2
+    assert 2 * cost.reads < cost.asked_by_loops()
 
 
 def test_tasks_of_very_different_lengths_are_not_noticed_late() -> None:
     """
     Where the quickest took a tenth of the usual time, that is when the looks begin.
     """
-    cost = cost_of(Ways(20), count=200, width=20, least=4.0, most=60.0)
+    cost = cost_of(BY_IDS, slots=20, latency=(4.0, 60.0))
 
-    assert cost.mean < 1.5
-    assert max(cost.lags) <= 7.0
+    assert cost.mean < 1.0
 
 
-def test_a_page_in_another_order_keeps_nobody_waiting() -> None:
+def test_a_list_in_another_order_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The vendor does not promise the newest first.
     """
-    cost = cost_of(Ways(20, has_pages=True), count=300, width=60, newest_first=False)
 
-    assert cost.mean < 0.6
+    def oldest_first(world: World, number: int, size: int) -> list[object]:
+        return list(world._records[size * (number - 1) : size * number])
+
+    monkeypatch.setattr(World, "page", oldest_first)
+    cost = cost_of(OFFICIAL, count=200, slots=60)
+
+    assert cost.mean < 0.5
     assert max(cost.lags) <= 2.0

@@ -437,13 +437,13 @@ async def test_width_is_bounded() -> None:
     Of many tasks due at once only so many are looked at together, and each has its turn.
     """
     service = FakeService(DONE, takes=1.0)
-    async with watching(service, PollPolicy(first_delay=1.0, width=3)) as watcher:
+    async with watching(service, PollPolicy(first_delay=1.0, width=3, max_rate=1e6)) as watcher:
         handles = [accepted(watcher, f"t-{number}") for number in range(10)]
         await asyncio.gather(*(handle.wait() for handle in handles))
 
     assert service.most_under_way == 3
     assert [handle.task_id for handle in handles] == [task_id for _, task_id in service.looks]
-    assert [1.0] * 3 + [2.0] * 3 + [3.0] * 3 + [4.0] == service.times
+    assert [1.0] * 3 + [2.0] * 3 + [3.0] * 3 + [4.0] == pytest.approx(service.times, abs=1e-3)
 
 
 @simulated
@@ -487,7 +487,7 @@ async def test_refusal_slows_all_looking() -> None:
     """
     service = FakeService()
     service.of_task["t-0"] = [RateLimited("slow down"), PROCESSING]
-    async with watching(service, PollPolicy(first_delay=1.0, max_delay=1.0)) as watcher:
+    async with watching(service, PollPolicy(first_delay=1.0, growth=1.0)) as watcher:
         handles = [accepted(watcher, f"t-{number}") for number in range(3)]
         waits = [asyncio.ensure_future(handle.wait(None)) for handle in handles]
         await asyncio.sleep(300)
