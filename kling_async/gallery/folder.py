@@ -19,7 +19,7 @@ _DRAWN: Final = re.compile(r"(?P<model_name>\S+)  · {2}picture (?P<index>\d+)  
 
 def read_folder(directory: str | Path) -> list[GalleryEntry]:
     """
-    Return an entry for each PNG, JPEG and WebP file in *directory* and its subfolders, by name; hidden ones are left out.
+    Return an entry for each PNG, JPEG and WebP file in *directory* and its subfolders, by name; none for hidden ones.
 
     PNG files may tell their prompt, and those of the emulator their model and index too.
 

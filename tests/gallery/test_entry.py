@@ -1,0 +1,49 @@
+import io
+from pathlib import Path
+
+import pytest
+
+from kling_async import ImageRequest
+from kling_async.gallery import GalleryEntry, entry_of
+
+
+def test_entry_tells_what_was_asked_for() -> None:
+    """
+    All that shapes the picture, and nothing that was left to the service.
+    """
+    request = ImageRequest(
+        "a fox", negative_prompt="snow", n=2, aspect_ratio="3:2", model_name="kling-v2", resolution="2k"
+    )
+
+    entry = entry_of(request)
+
+    assert ("a fox", "snow", "kling-v2") == (entry.prompt, entry.negative_prompt, entry.model_name)
+    assert {"aspect_ratio": "3:2", "resolution": "2k", "n": 2} == entry.settings
+
+
+@pytest.mark.parametrize(
+    ("image", "shown"), [(Path("near/fox.png"), "fox.png"), (io.BytesIO(b"\x89PNG"), "given"), ("aGk=", "given")]
+)
+def test_reference_is_named_and_not_held(image: Path | io.BytesIO | str, shown: str) -> None:
+    """
+    A gallery of thousands keeps no reference images in memory, and shows no address with a signature.
+    """
+    entry = entry_of(ImageRequest("a fox", image=image, image_reference="subject", image_fidelity=0.5))
+
+    assert {"n": 1, "image_reference": "subject", "image_fidelity": 0.5, "image": shown} == entry.settings
+
+
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [
+        (GalleryEntry(prompt="a fox", path=Path("x/fox.png"), task_id="t"), "a fox"),
+        (GalleryEntry(path=Path("x/fox.png"), task_id="t"), "fox.png"),
+        (GalleryEntry(task_id="t"), "t"),
+        (GalleryEntry(), ""),
+    ],
+)
+def test_name_is_the_best_that_is_known(entry: GalleryEntry, name: str) -> None:
+    """
+    The prompt, else the file, else the task.
+    """
+    assert name == entry.name
