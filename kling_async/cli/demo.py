@@ -1,7 +1,8 @@
 """
-`kling-async demo`: a service inside, a client at work, pictures in a folder. No account, no cost.
+`kling-async demo`: a service inside, a client at work, pictures in a folder and on a page. No account, no cost.
 """
 
+import asyncio
 import itertools
 import re
 import sys
@@ -15,6 +16,7 @@ import typer
 from kling_async.cli.board import Board, Row
 from kling_async.cli.checks import check_requests, make_folder
 from kling_async.cli.exits import ExitCode
+from kling_async.cli.gallery import PAGE, entries_of, require_gallery
 from kling_async.cli.options import (
     DIALECTS,
     DialectName,
@@ -66,6 +68,7 @@ def demo(
     See it work: a service emulated inside, no account, no cost.
     """
     require_pillow()
+    require_gallery()
     seconds = parse_latency(latency)
     requests = make_requests(_read_prompts(prompts), count)
     make_folder(out)
@@ -75,7 +78,8 @@ def demo(
 async def _show(
     requests: Sequence[ImageRequest], out: Path, seed: int, dialect: Dialect, latency: tuple[float, float]
 ) -> ExitCode:
-    from kling_async.emulator import Emulator  # noqa: PLC0415 (needs an extra of its own)
+    from kling_async.emulator import Emulator  # noqa: PLC0415 (these need extras of their own)
+    from kling_async.gallery import write_gallery  # noqa: PLC0415
 
     board = Board.of(requests)
     screen = open_screen(sys.stdout, board)
@@ -85,7 +89,9 @@ async def _show(
         screen.say(f"{len(requests)} prompts for a {dialect.name} service of {server.settings.slots} slots, emulated")
         work = Work(client, board, screen, out, is_emulated=True, name=file_name)
         await work.run()
-    code = work.sum_up(requests_made(server.ledger))
+    entries = entries_of(board.rows, board.clock(), dialect.default_model)
+    await asyncio.to_thread(write_gallery, entries, out / PAGE, title="A demo of kling_async")
+    code = work.sum_up({**requests_made(server.ledger), "gallery": str(out / PAGE)})
     screen.say('Now yours: kling-async generate --emulator "a paper boat on a puddle"')
     return code
 

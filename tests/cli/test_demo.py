@@ -25,7 +25,7 @@ async def test_demo(command: Command) -> None:
     """
     ended = await command.with_env(FORCE_COLOR="1")("demo", "--latency", "0.1:0.5", "--out", "made")
 
-    paths = sorted((command.folder / "made").iterdir())
+    paths = sorted((command.folder / "made").glob("*.png"))
     for path in paths:
         with PIL.Image.open(path) as picture:
             picture.verify()
@@ -36,7 +36,7 @@ async def test_demo(command: Command) -> None:
     assert "15 done" == facts["tasks"]
     assert [str(len(paths))] * 2 == [facts["pictures"], facts["units"]]
     assert re.fullmatch(r"\d+ \(15 submits, \d+ looks, 20 downloads\)", facts["requests"])
-    assert "made" == facts["folder"]
+    assert ("made", "made/gallery.html") == (facts["folder"], facts["gallery"])
     assert float(facts["seconds"]) > 0
     assert int(facts["connections"]) > 0
 
@@ -49,7 +49,7 @@ async def test_own_prompts(command: Command) -> None:
 
     ended = await command("demo", "--prompts", "mine.txt", "-c", "3", "--dialect", "official", "--latency", "0.1")
 
-    names = sorted(path.name for path in (command.folder / "pictures").iterdir())
+    names = sorted(path.name for path in (command.folder / "pictures").glob("*.png"))
     assert 0 == ended.code
     assert [
         "01-a-fox-in-snow.png",

@@ -1,0 +1,142 @@
+import sys
+import webbrowser
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from kling_async import ImageRequest, TaskSnapshot, TaskStatus
+from kling_async.cli.board import Board
+from kling_async.cli.gallery import entries_of
+from kling_async.errors import DownloadFailed, NotSent
+from kling_async.gallery import GalleryEntry
+from kling_async.task import TaskHandle
+from tests.cli.conftest import Command, Here
+from tests.gallery.conftest import read_data
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "foxes"
+    folder.mkdir()
+    Image.new("RGB", (64, 36)).save(folder / "fox.png")
+    return folder
+
+
+async def test_folder_becomes_a_page(command: Command, pictures: Path) -> None:
+    """
+    Beside its pictures and with the folder's name, and the page's path is all that is printed.
+    """
+    ended = await command("gallery", "foxes")
+
+    page = (pictures / "gallery.html").read_text(encoding="utf-8")
+    assert (0, "foxes/gallery.html\n", "") == (ended.code, ended.out, ended.err)
+    assert "<title>foxes</title>" in page
+    assert ["fox.png"] == [data["name"] for data in read_data(page)]
+
+
+def test_page_elsewhere(here: Here, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    `--output` and `--title` do as they say, and `--open` shows the page in the browser.
+    """
+    shown: list[str] = []
+
+    def show(url: str) -> bool:
+        shown.append(url)
+        return True
+
+    monkeypatch.setattr(webbrowser, "open", show)
+
+    ended = here("gallery", "foxes", "--output", "page.html", "--title", "Red <foxes>", "--open")
+
+    page = pictures.parent / "page.html"
+    assert (0, "page.html\n", "") == (ended.code, ended.out, ended.err)
+    assert [page.as_uri()] == shown
+    assert "<title>Red &lt;foxes&gt;</title>" in page.read_text(encoding="utf-8")
+    assert 'href="foxes/fox.png"' in page.read_text(encoding="utf-8")
+
+
+def test_no_browser(here: Here, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where none is found the page is there all the same.
+    """
+    monkeypatch.setattr(webbrowser, "open", lambda _: False)
+
+    ended = here("gallery", "foxes", "--open")
+
+    assert (0, "foxes/gallery.html\n") == (ended.code, ended.out)
+    assert "open the page yourself" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["nowhere"], "does not exist"),
+        (["foxes/fox.png"], "is a file"),
+        (["empty"], "there is no PNG, JPEG or WebP file"),
+        (["foxes", "--output", "nowhere/page.html"], "No page was written: No such file or directory"),
+    ],
+)
+def test_wrong_usage(here: Here, pictures: Path, words: list[str], complaint: str) -> None:
+    """
+    No folder, a file, a folder without pictures, a page that cannot be written.
+    """
+    (pictures.parent / "empty").mkdir()
+
+    ended = here("gallery", *words)
+
+    assert (2, "") == (ended.code, ended.out)
+    assert complaint in " ".join(ended.err.replace("│", "").split())
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("module", "words"), [("PIL", ["gallery", "."]), ("jinja2", ["gallery", "."]), ("jinja2", ["demo"])]
+)
+def test_missing_extra(here: Here, monkeypatch: pytest.MonkeyPatch, module: str, words: list[str]) -> None:
+    """
+    Without what pages need the commands that write one name the way to get it, before anything is made.
+    """
+    monkeypatch.setitem(sys.modules, module, None)
+
+    ended = here(*words)
+
+    assert (2, "") == (ended.code, ended.out)
+    assert 'pip install "kling-async[cli]"' in ended.err
+    assert 1 == len(ended.err.splitlines())
+
+
+def test_rows_become_entries() -> None:
+    """
+    An entry for each picture on the disk, and one for each task without; what is known of the task is with all of them.
+    """
+    times = iter([0.0, 1.0, 3.5, 4.0, 5.0, 6.0])
+    board = Board.of([ImageRequest("fox", n=2), ImageRequest("owl", n=2, model_name="kling-v2"), ImageRequest("bear")],
+                     lambda: next(times))  # fmt: skip
+    fox, owl, bear = board.rows
+    board.accept(fox, handle("f", Decimal(2)))
+    board.finish(fox, [Path("f-0.png"), Path("f-1.png")])
+    board.accept(owl, handle("o", None))
+    board.fail(owl, DownloadFailed("gone", "o", paths=(Path("o-1.png"),)))
+    board.fail(bear, NotSent("no way there"))
+
+    first, second, saved, lost = entries_of(board.rows, 9.0, "kling-v1")
+
+    assert first == GalleryEntry(
+        path=Path("f-0.png"), prompt="fox", model_name="kling-v1", settings={"n": 2}, index=0, task_id="f", seconds=2.5,
+        units=Decimal(2),
+    )  # fmt: skip
+    assert (Path("f-1.png"), 1, Decimal(2)) == (second.path, second.index, second.units)
+    assert (Path("o-1.png"), None, "kling-v2", "failed", "DownloadFailed: gone (task o)") == (
+        saved.path, saved.index, saved.model_name, saved.state, saved.error
+    )  # fmt: skip
+    assert lost == GalleryEntry(
+        prompt="bear", model_name="kling-v1", settings={"n": 1}, state="failed", error="NotSent: no way there"
+    )
+
+
+def handle(task_id: str, units: Decimal | None) -> TaskHandle:
+    made = TaskHandle(task_id, None, lambda _: None)
+    made.see(TaskSnapshot(task_id=task_id, task_status=TaskStatus.SUCCEEDED, final_unit_deduction=units))
+    return made
