@@ -8,14 +8,16 @@
   const all = Array.from(at("grid").children, (item) => {
     const of = JSON.parse(item.dataset.of);
     const words = [of.name, of.negative, of.trouble, ...of.facts.map(([, text]) => text)];
-    return { item, of, tile: item.querySelector(".tile"), words: fold(words.join("\n")) };
+    const thumbnail = item.querySelector("img");
+    return { item, of, thumbnail, tile: item.querySelector(".tile"), words: fold(words.join("\n")) };
   });
+  const [one, many] = all.every(({ thumbnail }) => thumbnail) ? ["picture", "pictures"] : ["entry", "entries"];
   let shown = all;
 
   function offer(select, field) {
-    const values = new Set(all.map(({ of }) => of[field] ?? ""));
-    select.hidden = values.size < 2;
-    for (const value of [...values].filter(Boolean).sort()) select.add(new Option(value));
+    const values = new Set(all.map(({ of }) => of[field]).filter(Boolean));
+    select.hidden = values.size === 0;
+    for (const value of [...values].sort()) select.add(new Option(value));
   }
 
   function filter() {
@@ -31,7 +33,8 @@
     const fitting = new Set(shown);
     for (const entry of all) entry.item.hidden = !fitting.has(entry);
     const total = all.length.toLocaleString();
-    at("count").textContent = shown.length < all.length ? `${shown.length.toLocaleString()} of ${total}` : total;
+    const whole = `${total} ${all.length === 1 ? one : many}`;
+    at("count").textContent = shown.length < all.length ? `${shown.length.toLocaleString()} of ${total}` : whole;
     at("nothing").hidden = shown.length > 0;
   }
 
@@ -47,6 +50,7 @@
   const stage = at("stage");
   const large = at("large");
   let here = 0;
+  let opened = null;
 
   function open(position) {
     show(position);
@@ -57,8 +61,9 @@
   function show(position) {
     if (!(position in shown)) return;
     here = position;
-    const { of, tile } = shown[here];
-    showPicture(tile, of);
+    opened = shown[here];
+    const { of, tile } = opened;
+    showPicture(opened);
     at("position").textContent = `${(here + 1).toLocaleString()} of ${shown.length.toLocaleString()}`;
     say("name", of.name);
     say("trouble", of.trouble);
@@ -66,19 +71,26 @@
     at("facts").replaceChildren(...of.facts.flatMap(([label, text]) => [element("dt", label), element("dd", text)]));
     at("file").hidden = !tile.href;
     at("file").href = tile.href ?? "";
-    at("previous").disabled = here === 0;
-    at("next").disabled = here === shown.length - 1;
+    at("copy").hidden = !of.is_prompt || !navigator.clipboard;
+    stepAt("previous", here > 0, "next");
+    stepAt("next", here < shown.length - 1, "previous");
     for (const near of [shown[here + 1], shown[here - 1]]) if (near?.tile.href) new Image().src = near.tile.href;
   }
 
-  function showPicture(tile, of) {
-    const thumbnail = tile.querySelector("img");
+  function stepAt(id, isPossible, other) {
+    const isFocused = document.activeElement === at(id);
+    at(id).disabled = !isPossible;
+    if (isFocused && !isPossible) at(other).focus(); // a disabled button would lose it
+  }
+
+  function showPicture({ tile, thumbnail, of }) {
     large.hidden = !thumbnail;
     say("note", thumbnail ? "" : "There is no picture.");
-    if (!thumbnail) return;
-    const [width, height] = of.size;
+    large.removeAttribute("src"); // some browsers would show the last one, in the shape of this one
+    const [width, height] = of.size ?? [16, 9];
     stage.style.setProperty("--ratio", width / height);
     stage.style.setProperty("--width", `${width}px`);
+    if (!thumbnail) return;
     large.style.backgroundImage = `url("${thumbnail.src}")`; // until the large one is there
     large.alt = of.name;
     large.src = tile.href ?? thumbnail.src;
@@ -97,14 +109,14 @@
 
   large.addEventListener("load", () => large.style.removeProperty("background-image"));
   large.addEventListener("error", () => {
-    const thumbnail = shown[here].tile.querySelector("img");
+    const { thumbnail } = opened;
     if (!thumbnail || large.src === thumbnail.src) return;
     large.src = thumbnail.src;
     say("note", "The file is not where it was; this is its thumbnail.");
   });
   viewer.addEventListener("close", () => {
-    shown[here].tile.focus();
-    shown[here].item.scrollIntoView({ block: "nearest" });
+    opened.tile.focus();
+    opened.item.scrollIntoView({ block: "nearest" });
   });
 
   // Hands: pointer, keys, touch
@@ -120,9 +132,13 @@
   at("close").addEventListener("click", () => viewer.close());
   stage.addEventListener("click", (event) => event.target === stage && viewer.close());
   at("copy").addEventListener("click", async () => {
-    await navigator.clipboard.writeText(shown[here].of.name);
-    at("copy").textContent = "Copied";
-    setTimeout(() => (at("copy").textContent = "Copy prompt"), 1500);
+    try {
+      await navigator.clipboard.writeText(opened.of.name);
+      at("copy").textContent = "Copied";
+      setTimeout(() => (at("copy").textContent = "Copy prompt"), 1500);
+    } catch {
+      getSelection().selectAllChildren(at("name")); // what the browser forbids to us, the reader may do
+    }
   });
 
   const steps = { ArrowLeft: () => here - 1, ArrowRight: () => here + 1, Home: () => 0, End: () => shown.length - 1 };
@@ -180,7 +196,6 @@
   offer(at("state"), "state");
   for (const id of ["text", "model", "state"]) at(id).addEventListener("input", filter);
   at("clear").addEventListener("click", clear);
-  at("copy").hidden = !navigator.clipboard;
   at("filters").hidden = false;
   filter();
 }

@@ -83,6 +83,7 @@ class _Tile:
         """
         return {
             "name": self.entry.name,
+            "is_prompt": bool(self.entry.prompt),
             "negative": self.entry.negative_prompt,
             "model": self.entry.model_name,
             "state": self.entry.state,
@@ -110,7 +111,7 @@ def _make_tile(entry: GalleryEntry, folder: Path) -> _Tile:
         except ValueError as error:
             trouble = trouble or str(error)
     href = _href(entry.path, folder) if entry.path is not None and thumbnail is not None else None
-    return _Tile(entry, href, thumbnail, dict(_facts(entry, thumbnail)), trouble)
+    return _Tile(entry, href, thumbnail, dict(_facts(entry, folder, thumbnail)), trouble)
 
 
 def _href(path: Path, folder: Path) -> str | None:
@@ -120,7 +121,7 @@ def _href(path: Path, folder: Path) -> str | None:
         return None
 
 
-def _facts(entry: GalleryEntry, thumbnail: Thumbnail | None) -> Iterator[tuple[str, str]]:
+def _facts(entry: GalleryEntry, folder: Path, thumbnail: Thumbnail | None) -> Iterator[tuple[str, str]]:
     if entry.model_name is not None:
         yield "Model", entry.model_name
     for name, value in entry.settings.items():
@@ -133,11 +134,15 @@ def _facts(entry: GalleryEntry, thumbnail: Thumbnail | None) -> Iterator[tuple[s
     if entry.seconds is not None:
         yield "Took", f"{entry.seconds:.1f} s"
     if entry.units is not None:
-        yield "Units", f"{entry.units.normalize():f}"
+        n = entry.settings.get("n", 1)
+        yield "Units", f"{entry.units.normalize():f}" + ("" if n == 1 else f" for {n} pictures")
     if entry.task_id is not None:
         yield "Task", entry.task_id
     if entry.path is not None:
-        yield "File", entry.path.name
+        yield (
+            "File",
+            entry.path.relative_to(folder).as_posix() if entry.path.is_relative_to(folder) else entry.path.name,
+        )
 
 
 def _render(title: str, tiles: Iterator[_Tile]) -> Iterator[str]:

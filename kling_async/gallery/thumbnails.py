@@ -43,9 +43,9 @@ def make_thumbnail(path: Path) -> Thumbnail:
             small = ImageOps.exif_transpose(image)
             small = small.convert("RGBA" if small.has_transparency_data else "RGB")
     except OSError as error:
-        raise ValueError(f"the file cannot be shown: {error.strerror or 'it is no picture'}") from error
+        raise ValueError(f"The file cannot be shown: {error.strerror or 'it is no picture'}") from error
     except (ValueError, SyntaxError, Image.DecompressionBombError) as error:  # damaged, or made to do damage
-        raise ValueError(f"the file cannot be shown: {error}") from error
+        raise ValueError(f"The file cannot be shown: {error}") from error
     if (width > height) != (small.width > small.height):  # a camera was held upright
         width, height = height, width
     return Thumbnail(f"data:image/webp;base64,{base64.b64encode(_encode(small)).decode()}", width, height)

@@ -22,9 +22,12 @@ def paint(tmp_path: Path) -> Paint:
     """
     Put a picture of one colour at a path of its own below `tmp_path`.
     """
+    return painter(tmp_path)
 
+
+def painter(folder: Path) -> Paint:
     def paint(name: str, size: tuple[int, int] = (64, 36), colour: str = "teal", **saving: Any) -> Path:
-        path = tmp_path / name
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", size, colour).save(path, **saving)
         return path

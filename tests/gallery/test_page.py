@@ -26,7 +26,7 @@ def test_page_needs_nothing_but_itself(paint: Paint, tmp_path: Path) -> None:
     page = write(tmp_path, GalleryEntry(path=paint("a.png"), prompt="a fox"))
 
     assert "http" not in page.replace("http-equiv", "")
-    assert [] == re.findall(r"<link|@import|\bfetch\(|<iframe|<script src", page)
+    assert ['<link rel="icon" href="data:,"'] == re.findall(r"<link[^>]*|@import|\bfetch\(|<iframe|<script src", page)
     assert ['src="data:image/webp;base64'] == re.findall(r'src="[^",]+', page)
 
 
@@ -76,12 +76,32 @@ def test_facts_are_told_in_words(paint: Paint, tmp_path: Path) -> None:
 
     assert {
         "Model": "kling-v2", "Aspect ratio": "16:9", "Pictures": "2", "Size": f"640 {TIMES} 360", "Index": "1",
-        "State": "done", "Took": "12.3 s", "Units": "2.5", "Task": "t-1", "File": "a.png",
+        "State": "done", "Took": "12.3 s", "Units": "2.5 for 2 pictures", "Task": "t-1", "File": "a.png",
     } == dict(known["facts"])  # fmt: skip
-    assert ("a fox", "snow", [640, 360]) == (known["name"], known["negative"], known["size"])
+    assert ("a fox", True, "snow", [640, 360]) == tuple(
+        known[name] for name in ("name", "is_prompt", "negative", "size")
+    )
     assert {"Size": f"64 {TIMES} 36", "State": "done", "File": "b.png"} == dict(unknown["facts"])
-    assert ("b.png", None) == (unknown["name"], unknown["negative"])
+    assert ("b.png", False, None) == tuple(unknown[name] for name in ("name", "is_prompt", "negative"))
     assert re.findall(r'alt="([^"]+)"', page) == ["a fox", "b.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "page", "shown"),
+    [("one/a.png", "page.html", "one/a.png"), ("a.png", "pages/page.html", "a.png"), ("a.png", "page.html", "a.png")],
+)
+def test_files_below_the_page_are_named_with_their_folders(
+    paint: Paint, tmp_path: Path, name: str, page: str, shown: str
+) -> None:
+    """
+    So that a search for a folder finds what is in it; those elsewhere have their bare names.
+    """
+    (tmp_path / "pages").mkdir()
+    write_gallery([GalleryEntry(path=paint(name))], tmp_path / page)
+
+    (data,) = read_data((tmp_path / page).read_text(encoding="utf-8"))
+
+    assert shown == dict(data["facts"])["File"]
 
 
 def test_failed_task_and_damaged_file_have_a_place(tmp_path: Path) -> None:
@@ -93,7 +113,7 @@ def test_failed_task_and_damaged_file_have_a_place(tmp_path: Path) -> None:
     page = write(tmp_path, GalleryEntry(prompt="a fox", state="failed", error="TaskFailed: no foxes"),
                  GalleryEntry(path=tmp_path / "x.png"))  # fmt: skip
 
-    assert ["TaskFailed: no foxes", "the file cannot be shown: it is no picture"] == [
+    assert ["TaskFailed: no foxes", "The file cannot be shown: it is no picture"] == [
         data["trouble"] for data in read_data(page)
     ]
     assert 2 == page.count('<button class="tile card"')
