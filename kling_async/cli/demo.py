@@ -16,7 +16,7 @@ import typer
 from kling_async.cli.board import Board, Row
 from kling_async.cli.checks import check_requests, make_folder
 from kling_async.cli.exits import ExitCode
-from kling_async.cli.gallery import PAGE, entries_of, require_gallery
+from kling_async.cli.gallery import entries_of, not_written, require_gallery
 from kling_async.cli.options import (
     DIALECTS,
     DialectName,
@@ -28,7 +28,7 @@ from kling_async.cli.options import (
     read_lines,
     require_pillow,
 )
-from kling_async.cli.screen import open_screen
+from kling_async.cli.screen import Screen, open_screen
 from kling_async.cli.work import Work, run
 from kling_async.client import KlingClient
 from kling_async.wire.dialects import Dialect
@@ -44,6 +44,11 @@ Examples:
   kling-async demo
   kling-async demo --count 40 --seed 7 --out /tmp/pictures
   kling-async demo --prompts my-prompts.txt --dialect official
+"""
+
+PAGE: Final = "demo.html"
+"""
+Not "gallery.html": the folder is that of other commands too, and the page of its other pictures stays.
 """
 
 _RATIOS: Final = ("16:9", "1:1", "3:2", "9:16", "4:3", "2:3", "16:9", "3:4")
@@ -78,8 +83,7 @@ def demo(
 async def _show(
     requests: Sequence[ImageRequest], out: Path, seed: int, dialect: Dialect, latency: tuple[float, float]
 ) -> ExitCode:
-    from kling_async.emulator import Emulator  # noqa: PLC0415 (these need extras of their own)
-    from kling_async.gallery import write_gallery  # noqa: PLC0415
+    from kling_async.emulator import Emulator  # noqa: PLC0415 (needs an extra of its own)
 
     board = Board.of(requests)
     screen = open_screen(sys.stdout, board)
@@ -89,11 +93,22 @@ async def _show(
         screen.say(f"{len(requests)} prompts for a {dialect.name} service of {server.settings.slots} slots, emulated")
         work = Work(client, board, screen, out, is_emulated=True, name=file_name)
         await work.run()
-    entries = entries_of(board.rows, board.clock(), dialect.default_model)
-    await asyncio.to_thread(write_gallery, entries, out / PAGE, title="A demo of kling_async")
-    code = work.sum_up({**requests_made(server.ledger), "gallery": str(out / PAGE)})
+    page = await _write_page(board, out / PAGE, dialect.default_model, screen)
+    code = work.sum_up({**requests_made(server.ledger), **page})
     screen.say('Now yours: kling-async generate --emulator "a paper boat on a puddle"')
     return code
+
+
+async def _write_page(board: Board, path: Path, default_model: str, screen: Screen) -> dict[str, str]:
+    from kling_async.gallery import write_gallery  # noqa: PLC0415 (needs an extra of its own)
+
+    entries = entries_of(board.rows, board.clock(), default_model)
+    try:
+        await asyncio.to_thread(write_gallery, entries, path, title="A demo of kling_async")
+    except OSError as error:
+        screen.say(not_written(path, error))
+        return {}
+    return {"gallery": str(path)}
 
 
 def make_requests(prompts: Sequence[str], count: int | None) -> list[ImageRequest]:

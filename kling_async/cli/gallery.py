@@ -19,7 +19,7 @@ from kling_async.cli.screen import complain, write_line
 if TYPE_CHECKING:
     from kling_async.gallery import GalleryEntry
 
-__all__ = ["PAGE", "entries_of", "gallery", "require_gallery"]
+__all__ = ["entries_of", "gallery", "not_written", "require_gallery"]
 
 EXAMPLES: Final = """\
 Examples:
@@ -27,8 +27,6 @@ Examples:
   kling-async gallery pictures --title "Lighthouses" --open
   kling-async gallery pictures --output pages/lighthouses.html
 """
-
-PAGE: Final = "gallery.html"
 
 
 def gallery(
@@ -48,18 +46,24 @@ def gallery(
     require_gallery()
     from kling_async.gallery import read_folder, write_gallery  # noqa: PLC0415 (needs an extra of its own)
 
-    page = output or directory / PAGE
+    page = output or directory / "gallery.html"
     try:
         entries = read_folder(directory)
         if not entries:
             raise typer.BadParameter(f"there is no PNG, JPEG or WebP file in {str(directory)!r}", param_hint="DIR")
         write_gallery(entries, page, title=title or directory.resolve().name)
     except OSError as error:
-        complain(f"No page was written: {error.strerror or error}: {error.filename or page}")
-        raise typer.Exit(ExitCode.USAGE) from None
+        raise typer.BadParameter(not_written(page, error)) from None
     write_line(sys.stdout, str(page))
     if is_opened and not webbrowser.open(page.resolve().as_uri()):
         complain("No browser was found here: open the page yourself.")
+
+
+def not_written(page: Path, error: OSError) -> str:
+    """
+    Return why there is no page, without the name of the file that it was first written to.
+    """
+    return f"the page {str(page)!r} was not written: {error.strerror or error}"
 
 
 def require_gallery() -> None:

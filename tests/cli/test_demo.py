@@ -17,6 +17,7 @@ from kling_async.cli.board import Row
 from kling_async.cli.demo import file_name, make_requests
 from kling_async.wire.dialects import broken_rules
 from tests.cli.conftest import PATIENCE, Command, Here
+from tests.gallery.conftest import read_data
 
 
 async def test_demo(command: Command) -> None:
@@ -36,8 +37,11 @@ async def test_demo(command: Command) -> None:
     assert "15 done" == facts["tasks"]
     assert [str(len(paths))] * 2 == [facts["pictures"], facts["units"]]
     assert re.fullmatch(r"\d+ \(15 submits, \d+ looks, 20 downloads\)", facts["requests"])
-    assert ("made", "made/gallery.html") == (facts["folder"], facts["gallery"])
+    assert ("made", "made/demo.html") == (facts["folder"], facts["gallery"])
     assert float(facts["seconds"]) > 0
+    shown = read_data((command.folder / "made" / "demo.html").read_text(encoding="utf-8"))
+    assert len(paths) == len(shown)
+    assert {"Model", "Aspect ratio", "Took", "Units", "Task", "File"} <= dict(shown[0]["facts"]).keys()
     assert int(facts["connections"]) > 0
 
 
@@ -57,6 +61,20 @@ async def test_own_prompts(command: Command) -> None:
         "03-a-fox-in-snow-0.png",
         "03-a-fox-in-snow-1.png",
     ] == names
+
+
+async def test_page_that_cannot_be_written(command: Command) -> None:
+    """
+    It is told, and the pictures are there all the same.
+    """
+    (command.folder / "pictures" / "demo.html").mkdir(parents=True)
+
+    ended = await command("demo", "--count", "1", "--latency", "0.1")
+
+    assert (0, "") == (ended.code, ended.err)
+    assert "the page 'pictures/demo.html' was not written: Is a directory" in ended.out
+    assert "1 done" in ended.out
+    assert {"01-a-lighthouse-on-a-cliff.png", "demo.html"} == {path.name for path in command.folder.glob("pictures/*")}
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"caf\xe9\n", None], ids=["empty", "blank", "latin-1", "missing"])

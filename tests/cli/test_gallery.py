@@ -75,7 +75,10 @@ def test_no_browser(here: Here, pictures: Path, monkeypatch: pytest.MonkeyPatch)
         (["nowhere"], "does not exist"),
         (["foxes/fox.png"], "is a file"),
         (["empty"], "there is no PNG, JPEG or WebP file"),
-        (["foxes", "--output", "nowhere/page.html"], "No page was written: No such file or directory"),
+        (
+            ["foxes", "--output", "nowhere/page.html"],
+            "the page 'nowhere/page.html' was not written: No such file or directory",
+        ),
     ],
 )
 def test_wrong_usage(here: Here, pictures: Path, words: list[str], complaint: str) -> None:
