@@ -59,6 +59,7 @@ class _Entry:
     at: float = math.inf  # of that booking
     misses: int = 0
     rests_until: float = -math.inf  # while callbacks are expected to tell of it
+    is_hurried: bool = False  # in the middle of a look that may have come too early
 
 
 @attrs.define(eq=False)
@@ -150,6 +151,7 @@ class PollPlan:
             if isinstance(holder, _Crowd):
                 due += self._from_crowd(holder, now, most - len(due))
                 continue
+            holder.is_hurried = False
             due.append(holder.task_id)
             if self.per_request > 1:
                 ahead = max(ahead, self._interval(holder, now) / 2)
@@ -205,13 +207,15 @@ class PollPlan:
 
     def hurry(self, task_id: str, now: float) -> None:
         """
-        Look at a task now, and as usual from then on.
+        Look at a task now, and as usual from then on; where a look is under way, once more after it.
         """
         entry = self._entries.get(task_id)
         if entry is not None:
             entry.rests_until = -math.inf
             if self._leave_crowd(entry) or entry.ticket:
                 self._book(entry, now)
+            else:
+                entry.is_hurried = True
 
     def learn(self, task_id: str, seconds: float, now: float) -> None:
         """
@@ -286,7 +290,9 @@ class PollPlan:
 
     def _book_next(self, entry: _Entry, now: float) -> None:
         crowd = self._crowd_of(entry)
-        if now < entry.rests_until:
+        if entry.is_hurried:
+            self._book(entry, now)
+        elif now < entry.rests_until:
             self._book(entry, entry.rests_until)
         elif crowd.pace.is_known or entry.kind is None:
             self._book(entry, now + self._interval(entry, now))

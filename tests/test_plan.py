@@ -379,6 +379,36 @@ def test_news_end_the_looking(*, is_looked_at: bool) -> None:
     assert plan.next_turn() == 31.0
 
 
+@pytest.mark.parametrize("kind", ["k", "a crowd"])
+def test_hint_that_comes_during_a_look_is_not_lost(kind: str) -> None:
+    """
+    The look may have been too early to see what the hint is about, so another follows at once, and one only.
+    """
+    plan = learned(20.0)
+    plan.add("a", now=0.0, kind=kind)
+    plan.due(now=14.0)
+    plan.hurry("a", now=14.1)
+    plan.looked("a", now=14.2)
+    assert ["a"] == plan.due(now=14.2)
+
+    plan.looked("a", now=14.3)
+    assert plan.next_turn() > 15.0
+
+
+def test_hint_breaks_the_rest() -> None:
+    """
+    A task that was left to its callbacks is looked at now, and as usual afterwards.
+    """
+    plan = learned(20.0)
+    plan.add("a", now=0.0, kind="k", is_told_of=True)
+    plan.hurry("a", now=5.0)
+    plan.hurry("stranger", now=5.0)
+    assert ["a"] == plan.due(now=5.0)
+
+    plan.looked("a", now=5.0)
+    assert plan.next_turn() == pytest.approx(5.8)
+
+
 def test_refusals_slow_everything_down() -> None:
     """
     A rest, then longer pauses; refusals of looks that were under way together count once.
@@ -528,6 +558,12 @@ class PlanMachine(RuleBasedStateMachine):
     @rule(name=names)
     def hear(self, name: str) -> None:
         self.plan.heard(name, self.now)
+        if name in self.turns:
+            self.turns[name] = self.now
+
+    @rule(name=names)
+    def hurry(self, name: str) -> None:
+        self.plan.hurry(name, self.now)
         if name in self.turns:
             self.turns[name] = self.now
 
