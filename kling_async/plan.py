@@ -58,7 +58,7 @@ class _Entry:
     ticket: int = 0  # of the one booking that counts; 0 for none
     at: float = math.inf  # of that booking
     misses: int = 0
-    rests_until: float = -math.inf  # while callbacks are expected to tell of it
+    told_at: float = -math.inf  # when a callback last told of it, where the next one is waited for
     is_hurried: bool = False  # in the middle of a look that may have come too early
 
 
@@ -120,7 +120,8 @@ class PollPlan:
         if at_once:
             self._book(entry, now)
         elif is_told_of:
-            self._book(entry, self._rest_until(entry, now))
+            entry.told_at = now
+            self._book(entry, self._overdue_at(entry))
         else:
             self._book_first(entry, now)
 
@@ -201,9 +202,9 @@ class PollPlan:
         """
         entry = self._entries.get(task_id)
         if entry is not None:
-            entry.rests_until = self._rest_until(entry, now)
+            entry.told_at = now
             if self._leave_crowd(entry) or entry.ticket:
-                self._book(entry, entry.rests_until)
+                self._book(entry, self._overdue_at(entry))
 
     def hurry(self, task_id: str, now: float) -> None:
         """
@@ -211,7 +212,7 @@ class PollPlan:
         """
         entry = self._entries.get(task_id)
         if entry is not None:
-            entry.rests_until = -math.inf
+            entry.told_at = -math.inf
             if self._leave_crowd(entry) or entry.ticket:
                 self._book(entry, now)
             else:
@@ -225,11 +226,15 @@ class PollPlan:
         if entry is None or entry.kind is None:
             return
         crowd = self._crowd_of(entry)
+        is_first = not crowd.pace.is_known
+        resting = [other for other in self._entries.values() if self._is_resting(other, entry.kind)] if is_first else ()
         crowd.pace.learn(seconds)
         crowd.ticket = 0
         while crowd.entries:
             _, waiting = crowd.entries.popitem(last=False)
             self._book_first(waiting, now)
+        for other in resting:
+            self._book(other, max(now, self._overdue_at(other)))
 
     def pause(self, until: float) -> None:
         """
@@ -292,8 +297,8 @@ class PollPlan:
         crowd = self._crowd_of(entry)
         if entry.is_hurried:
             self._book(entry, now)
-        elif now < entry.rests_until:
-            self._book(entry, entry.rests_until)
+        elif now < self._overdue_at(entry):
+            self._book(entry, self._overdue_at(entry))
         elif crowd.pace.is_known or entry.kind is None:
             self._book(entry, now + self._interval(entry, now))
         else:
@@ -323,10 +328,13 @@ class PollPlan:
         holder.ticket, holder.at = next(self._tickets), at
         heapq.heappush(self._turns, (at, holder.ticket, holder))
 
-    def _rest_until(self, entry: _Entry, now: float) -> float:
+    def _overdue_at(self, entry: _Entry) -> float:
         pace = self._crowd_of(entry).pace
         typical = pace.typical if pace.is_known else self.policy.callback_grace
-        return max(entry.since, now) + OVERDUE * typical
+        return entry.told_at + OVERDUE * typical
+
+    def _is_resting(self, entry: _Entry, kind: Kind) -> bool:
+        return entry.kind == kind and entry.ticket > 0 and entry.at == self._overdue_at(entry)
 
     def _interval(self, entry: _Entry, now: float) -> float:
         policy, pace, age = self.policy, self._crowd_of(entry).pace, now - entry.since

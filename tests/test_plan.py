@@ -379,6 +379,23 @@ def test_news_end_the_looking(*, is_looked_at: bool) -> None:
     assert plan.next_turn() == 31.0
 
 
+@pytest.mark.parametrize(("seconds", "overdue_at"), [(4.0, 8.0), (40.0, 62.0), (0.0, 3.0)])
+def test_rest_ends_by_what_is_learned_meanwhile(seconds: float, overdue_at: float) -> None:
+    """
+    When the first task of a kind has ended, it is known when callbacks of the others are overdue.
+    """
+    plan = PollPlan(PollPolicy())
+    plan.add("a", now=0.0, kind="k", is_told_of=True)
+    plan.add("stranger", now=0.0, kind="l", is_told_of=True)
+    plan.add("b", now=0.0, kind="k", is_told_of=True)
+    plan.heard("a", now=2.0)
+    plan.learn("b", seconds, now=3.0)
+    plan.drop("b")
+
+    turns = {plan.next_turn(): plan.due(plan.next_turn()) for _ in range(2)}
+    assert {overdue_at: ["a"], 30.0: ["stranger"]} == turns
+
+
 @pytest.mark.parametrize("kind", ["k", "a crowd"])
 def test_hint_that_comes_during_a_look_is_not_lost(kind: str) -> None:
     """
