@@ -153,6 +153,7 @@ class PollPlan:
                 due += self._from_crowd(holder, now, most - len(due))
                 continue
             holder.is_hurried = False
+            self._crowd_of(holder).last_turn = now
             due.append(holder.task_id)
             if self.per_request > 1:
                 ahead = max(ahead, self._interval(holder, now) / 2)

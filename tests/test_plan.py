@@ -379,6 +379,18 @@ def test_news_end_the_looking(*, is_looked_at: bool) -> None:
     assert plan.next_turn() == 31.0
 
 
+def test_look_at_an_overdue_task_is_not_repeated_at_once() -> None:
+    """
+    Of a kind whose pace is not known, it joins the crowd of its kind for the next turn of that.
+    """
+    plan = PollPlan(PollPolicy())
+    plan.add("a", now=0.0, kind="k", is_told_of=True)
+    assert ["a"] == plan.due(now=30.0)
+
+    plan.looked("a", now=30.1)
+    assert plan.next_turn() == pytest.approx(33.0, abs=0.1)
+
+
 @pytest.mark.parametrize(("seconds", "overdue_at"), [(4.0, 8.0), (40.0, 62.0), (0.0, 3.0)])
 def test_rest_ends_by_what_is_learned_meanwhile(seconds: float, overdue_at: float) -> None:
     """
