@@ -4,6 +4,7 @@ The client: prompts in, pictures out; one account at one host, for as long as yo
 
 import asyncio
 import enum
+import functools
 import logging
 import uuid
 import warnings
@@ -61,6 +62,11 @@ HEARSAY_FOR: Final = 60.0
 Seconds that a submit whose answer was lost waits for a callback to tell of its task, where nothing else can.
 """
 
+LISTEN_FOR: Final = 3600.0
+"""
+Seconds for which a callback may still tell of the task of a submit that was given up as uncertain.
+"""
+
 _log = logging.getLogger(__name__)
 
 
@@ -72,7 +78,6 @@ class _State(enum.Enum):
 
 @attrs.frozen(eq=False)
 class _Post:
-    submission: Submission
     request: ImageRequest
     hold: Hold
     line: Line | None
@@ -141,7 +146,7 @@ class KlingClient:
         self._posts: dict[asyncio.Task[TaskHandle], Submission] = {}
         self._known: weakref.WeakValueDictionary[str, TaskHandle] = weakref.WeakValueDictionary()
         self._submitted: dict[str, TaskHandle] = {}  # keeps alive what nobody else may hold, until it is final
-        self._uncertain: set[Hold] = set()
+        self._uncertain: dict[Hold, asyncio.TimerHandle] = {}
 
     def __repr__(self) -> str:
         host = urlsplit(self.base_url).netloc
@@ -182,8 +187,8 @@ class KlingClient:
             await self._watcher.aclose()
             for handle in self._submitted.values():
                 handle.release()
-            for hold in self._uncertain:
-                hold.release()
+            for hold in tuple(self._uncertain):
+                self._let_go(hold)
             if self._downloads is not None:
                 await self._downloads.aclose()
             await self._transport.aclose()
@@ -225,6 +230,7 @@ class KlingClient:
         try:
             if reference is None:
                 reference = await self._check(asked)
+            self._open()
             sent = self._complete(asked)
             line = self._hearing.open_line() if self._hearing is not None and sent.callback_url is None else None
             submission = Submission(
@@ -235,11 +241,10 @@ class KlingClient:
                 refused=hold.refused,
                 regain=hold.regain,
             )
-            self._open()
         except BaseException:
             hold.release()
             raise
-        return await self._shield(_Post(submission, sent, hold, line))
+        return await self._shield(_Post(sent, hold, line), submission)
 
     async def generate(
         self, request: ImageRequest | str, /, *, timeout: float | None = 600.0, **fields: Any
@@ -408,9 +413,9 @@ class KlingClient:
             request = attrs.evolve(request, model_name=self.dialect.default_model)
         return request
 
-    async def _shield(self, post: _Post) -> TaskHandle:
-        aio_task = asyncio.get_running_loop().create_task(self._deliver(post), name="kling_async submit")
-        self._posts[aio_task] = post.submission
+    async def _shield(self, post: _Post, submission: Submission) -> TaskHandle:
+        aio_task = asyncio.get_running_loop().create_task(self._deliver(post, submission), name="kling_async submit")
+        self._posts[aio_task] = submission
         aio_task.add_done_callback(self._posts.pop)
         try:
             await asyncio.wait({aio_task})
@@ -419,19 +424,19 @@ class KlingClient:
             raise
         return aio_task.result()
 
-    async def _deliver(self, post: _Post) -> TaskHandle:
+    async def _deliver(self, post: _Post, submission: Submission) -> TaskHandle:
         try:
-            accepted = await self._accepted(post)
+            accepted = await self._accepted(post, submission)
         except asyncio.CancelledError:  # by `aclose` when its patience was over, or by the end of the loop
             post.give_up()
-            if post.submission.is_exposed:
+            if submission.is_exposed:
                 what = "the client was closed before the service told whether it accepted the task"
                 raise SubmissionUncertain(what, request=post.request) from None
             raise _closed() from None
         except SubmissionUncertain as error:
             self._hold_for_a_while(post.hold)
             if post.line is not None:
-                post.line.adopt(lambda found: self._adopt_late(post, found))
+                post.line.adopt(functools.partial(self._adopt_late, post), LISTEN_FOR)
             error.request = post.request
             raise
         except BaseException:
@@ -439,9 +444,9 @@ class KlingClient:
             raise
         return self._adopt(post, accepted)
 
-    async def _accepted(self, post: _Post) -> TaskSnapshot:
+    async def _accepted(self, post: _Post, submission: Submission) -> TaskSnapshot:
         try:
-            return await self._transport.submit(post.submission, lambda: self._look_up(post))
+            return await self._transport.submit(submission, lambda: self._look_up(post, submission))
         except SubmissionUncertain:
             # There is no asking for it; but if there is a task, its callbacks come to an address of its own.
             found = await post.line.wait(HEARSAY_FOR) if post.line is not None else None
@@ -456,13 +461,16 @@ class KlingClient:
         self._submitted[handle.task_id] = handle
         handle.accept(post.request, post.hold, on_final=lambda: self._ended(handle, post.line))
         handle.see(accepted)
-        is_told_of = post.line.connect(handle) if post.line is not None else False
         if self._state is not _State.CLOSED:
-            self._watcher.watch(handle, is_told_of=is_told_of)
+            self._watcher.watch(handle, is_told_of=post.line is not None and post.line.works)
+        if post.line is not None:
+            post.line.connect(handle)  # last: what it has heard already may be worth a look
         return handle
 
     def _adopt_late(self, post: _Post, found: TaskSnapshot) -> None:
-        self._uncertain.discard(post.hold)
+        timer = self._uncertain.pop(post.hold, None)
+        if timer is not None:
+            timer.cancel()
         handle = self._adopt(post, found)
         _log.warning("a submit of unknown fate made task %s, as its callback tells", handle.task_id)
 
@@ -472,12 +480,11 @@ class KlingClient:
             line.close()
 
     def _hold_for_a_while(self, hold: Hold) -> None:
-        def let_go() -> None:
-            self._uncertain.discard(hold)
-            hold.release()
+        self._uncertain[hold] = asyncio.get_running_loop().call_later(UNCERTAIN_FOR, self._let_go, hold)
 
-        self._uncertain.add(hold)
-        asyncio.get_running_loop().call_later(UNCERTAIN_FOR, let_go)
+    def _let_go(self, hold: Hold) -> None:
+        self._uncertain.pop(hold).cancel()
+        hold.release()
 
     async def _finish_posts(self) -> None:
         self._transport.retire()
@@ -497,11 +504,15 @@ class KlingClient:
             self._open()
         self._watcher.watch(handle)
 
-    async def _look_up(self, post: _Post) -> TaskSnapshot:
-        if post.line is not None and post.line.found is not None:
-            return post.line.found
-        external_id = post.submission.external_id or ""
-        return read_sighting(await self._transport.send("GET", IMAGE_GENERATION.one(external_id)))
+    async def _look_up(self, post: _Post, submission: Submission) -> TaskSnapshot:
+        external_id = submission.external_id or ""
+        try:
+            return read_sighting(await self._transport.send("GET", IMAGE_GENERATION.one(external_id)))
+        except KlingError:
+            found = post.line.found if post.line is not None else None
+            if found is None:
+                raise
+            return found  # its callback has come, so it exists
 
     async def _renew(self, result: TaskResult) -> TaskResult:
         seen = await self.get(result.task_id)

@@ -12,7 +12,8 @@ import attrs
 from kling_async.callbacks import CallbackReceiver, Listener
 from kling_async.task import TaskHandle
 from kling_async.watcher import Watcher
-from kling_async.wire.lifecycle import is_final, newer
+from kling_async.wire.endpoints import stands_in_path
+from kling_async.wire.lifecycle import is_final, is_settled, newer
 from kling_async.wire.models import TaskSnapshot, TaskStatus
 
 __all__ = ["Hearing", "Line"]
@@ -31,10 +32,18 @@ class Line:
     _hearing: "Hearing" = attrs.field(repr=False)
     _key: str
     _handle: TaskHandle | None = attrs.field(default=None, init=False)
-    _early: TaskSnapshot | None = attrs.field(default=None, init=False)
-    _is_early_trusted: bool = attrs.field(default=False, init=False)
+    _last: TaskSnapshot | None = attrs.field(default=None, init=False)  # of what was said, believed or not
+    _early: dict[bool, TaskSnapshot] = attrs.field(factory=dict, init=False)  # the last by whether it is believed
     _first: "asyncio.Future[None] | None" = attrs.field(default=None, init=False)
     _adopt: Callable[[TaskSnapshot], object] | None = attrs.field(default=None, init=False)
+    _end: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
+
+    @property
+    def works(self) -> bool:
+        """
+        Whether callbacks are to be relied on now.
+        """
+        return self._hearing.works
 
     @property
     def found(self) -> TaskSnapshot | None:
@@ -43,54 +52,64 @@ class Line:
 
         Nobody else knows the address, so there is such a task; how it is may be a lie.
         """
-        if self._early is None:
+        told = self._early.get(True) or self._early.get(False)
+        if told is None or not stands_in_path(told.task_id):  # by such an id nobody could ask for it
             return None
-        return TaskSnapshot(task_id=self._early.task_id, task_status=TaskStatus.SUBMITTED, status_word="submitted")
+        return TaskSnapshot(task_id=told.task_id, task_status=TaskStatus.SUBMITTED, status_word="submitted")
 
     async def wait(self, seconds: float) -> TaskSnapshot | None:
         """
-        Wait for a first callback, and return `found`.
+        Wait until a callback has told of the task, and return `found`.
         """
-        if self._early is None:
+        if self.found is None:
             self._first = asyncio.get_running_loop().create_future()
             await asyncio.wait({self._first}, timeout=seconds)
         return self.found
 
-    def adopt(self, adopt: Callable[[TaskSnapshot], object]) -> None:
+    def adopt(self, adopt: Callable[[TaskSnapshot], object], seconds: float) -> None:
         """
-        Have *adopt* called with `found` when a callback comes to a submit that was given up.
+        Have *adopt* called with `found` where a callback comes to a submit that was given up; close after *seconds*.
         """
         self._adopt = adopt
+        self._end = asyncio.get_running_loop().call_later(seconds, self.close)
 
-    def connect(self, handle: TaskHandle) -> bool:
+    def connect(self, handle: TaskHandle) -> None:
         """
-        Tell *handle* of what comes, and of what came already; return whether callbacks are to be relied on now.
+        Tell *handle* of what comes, and of what came already.
         """
-        self._handle, self._adopt = handle, None
-        if self._early is not None:
-            self._hearing.tell(handle, self._early, trusted=self._is_early_trusted)
-        return self._hearing.works
+        self._give_nothing_up()
+        self._handle = handle
+        early, self._early = self._early, {}
+        for trusted in sorted(early, reverse=True):  # a hint goes last, since it asks for a look
+            self._hearing.tell(handle, early[trusted], trusted=trusted, is_news=True)
 
     def close(self) -> None:
         """
         Take in nothing more. Safe to call twice.
         """
+        self._give_nothing_up()
         self._hearing.forget(self._key)
 
     def hear(self, seen: TaskSnapshot, *, trusted: bool) -> None:
         """
         Take in one callback.
         """
+        last, self._last = self._last, newer(self._last, seen)
         if self._handle is not None:
-            self._hearing.tell(self._handle, seen, trusted=trusted)
+            is_news = self._last is seen and (last is None or last.status_word != seen.status_word)
+            self._hearing.tell(self._handle, seen, trusted=trusted, is_news=is_news)
             return
-        if trusted or not self._is_early_trusted:
-            self._early = newer(self._early if trusted is self._is_early_trusted else None, seen)
-            self._is_early_trusted = trusted
-        if self._first is not None and not self._first.done():
+        self._early[trusted] = newer(self._early.get(trusted), seen)
+        found = self.found
+        if found is not None and self._first is not None and not self._first.done():
             self._first.set_result(None)
-        if self._adopt is not None and self.found is not None:
-            self._adopt(self.found)
+        if found is not None and self._adopt is not None:
+            self._adopt(found)
+
+    def _give_nothing_up(self) -> None:
+        self._adopt = None
+        if self._end is not None:
+            self._end.cancel()
 
 
 @attrs.define(eq=False)
@@ -108,7 +127,7 @@ class Hearing:
     @property
     def works(self) -> bool:
         """
-        Whether callbacks have come, and none has been missing since.
+        Whether callbacks have come, and none that should have told of an end has been missing since.
         """
         return self._has_heard and not self._watcher.has_missed_news
 
@@ -117,10 +136,13 @@ class Hearing:
         Listen from now on, in the loop that runs now; without keeping anybody alive.
         """
         hear = weakref.WeakMethod(self._hear)
+        receiver = self._receiver
 
         def listen(submit_key: str, seen: TaskSnapshot, trusted: bool) -> None:  # noqa: FBT001 (as listeners)
             if (hears := hear()) is not None:
                 hears(submit_key, seen, trusted)
+            else:
+                receiver.detach(listen)
 
         self._listener = listen
         self._receiver.attach(listen)
@@ -131,6 +153,8 @@ class Hearing:
         """
         if self._listener is not None:
             self._receiver.detach(self._listener)
+        for line in tuple(self._lines.values()):
+            line.close()
 
     def open_line(self, submit_key: str | None = None) -> Line:
         """
@@ -146,20 +170,25 @@ class Hearing:
         """
         self._lines.pop(submit_key, None)
 
-    def tell(self, handle: TaskHandle, seen: TaskSnapshot, *, trusted: bool) -> None:
+    def tell(self, handle: TaskHandle, seen: TaskSnapshot, *, trusted: bool, is_news: bool) -> None:
         """
         Bring *handle* what was heard, or where that is not to be believed and matters, what the service says now.
+
+        With *is_news* it is not what another callback had said before.
         """
         if trusted:  # through a gateway it may carry another id: its address tells whose it is
             handle.see(attrs.evolve(seen, task_id=handle.task_id))
-        if trusted or not is_final(seen.task_status):
-            self._watcher.heard(handle)
-        else:
+        is_over = handle.snapshot is not None and is_settled(handle.snapshot)
+        if is_final(seen.task_status) and not is_over:  # not to be believed, or its pictures are not told yet
             self._watcher.hurry(handle)
+        elif is_over or (is_news and self.works):
+            self._watcher.heard(handle)
 
     def _hear(self, submit_key: str, seen: TaskSnapshot, trusted: bool) -> None:  # noqa: FBT001 (as listeners)
         line = self._lines.get(submit_key)
-        if line is not None:  # else of another client, or of a task whose end is known
-            self._has_heard = True
+        if line is None:  # of another client, or of a task whose end is known
+            return
+        self._has_heard = True
+        if is_final(seen.task_status):
             self._watcher.has_missed_news = False
-            line.hear(seen, trusted=trusted)
+        line.hear(seen, trusted=trusted)

@@ -46,6 +46,7 @@ class _Watch:
     number: int
     since: float
     is_told_of: bool = False
+    is_seen_late: bool = False  # its end was waited for in vain before it was looked for
     missing_since: float | None = None
     bare_since: float | None = None
 
@@ -56,7 +57,7 @@ class Watcher:
     Feeds handles with sightings for as long as somebody wants them; a failed look is never a failed task.
 
     Attributes:
-        has_missed_news: Whether a look found an end of which a callback should have told; set to False by who hears.
+        has_missed_news: Whether a look found an end that a callback should have told of; unset by whoever hears of one.
     """
 
     policy: PollPolicy
@@ -116,7 +117,6 @@ class Watcher:
             return
         now = asyncio.get_running_loop().time()
         watch.is_told_of = True
-        self._check_pictures(watch, now)
         if not self._is_over(watch, now):
             self._plan.heard(handle.task_id, now)
             self._turn()
@@ -125,7 +125,9 @@ class Watcher:
         """
         Look at *handle*'s task now: there is a hint that it has ended.
         """
-        if handle.task_id in self._watches:
+        watch = self._watches.get(handle.task_id)
+        if watch is not None:
+            watch.is_told_of = False  # what the look will find was told
             self._plan.hurry(handle.task_id, asyncio.get_running_loop().time())
             self._turn()
 
@@ -279,7 +281,8 @@ class Watcher:
         watch.missing_since = None
         was_done = watch.handle.done
         watch.handle.see(seen)
-        self.has_missed_news |= watch.is_told_of and watch.handle.done and not was_done
+        watch.is_seen_late |= watch.is_told_of and watch.handle.done and not was_done
+        self.has_missed_news |= watch.is_seen_late
         self._check_pictures(watch, now)
 
     def _missed(self, watch: _Watch, error: KlingError, now: float) -> None:
@@ -317,7 +320,7 @@ class Watcher:
             _log.warning(what, handle.task_id, now - watch.since)
         is_settled_now = handle.snapshot is not None and is_settled(handle.snapshot)
         if is_settled_now and handle.task_id in self._watches:
-            self._learn(handle, now - watch.since, now)
+            self._learn(watch, now)
         if is_settled_now or not handle.is_wanted:
             self._plan.drop(handle.task_id)
             self._watches.pop(handle.task_id, None)
@@ -325,15 +328,18 @@ class Watcher:
             return True
         return False
 
-    def _learn(self, handle: TaskHandle, seconds: float, now: float) -> None:
+    def _learn(self, watch: _Watch, now: float) -> None:
         # The service's own clock knows better than our looks; failures come at any time and teach nothing.
-        seen = handle.snapshot
+        seen, seconds = watch.handle.snapshot, now - watch.since
         if seen is None or seen.task_status is not TaskStatus.SUCCEEDED:
             return
+        told = 0.0
         if seen.created_at is not None and seen.updated_at is not None:
             told = (seen.updated_at - seen.created_at).total_seconds()
-            seconds = told if 0 < told < seconds else seconds
-        self._plan.learn(handle.task_id, seconds, now)
+        if 0 < told < seconds:
+            self._plan.learn(watch.handle.task_id, told, now)
+        elif not watch.is_seen_late:
+            self._plan.learn(watch.handle.task_id, seconds, now)
 
 
 def _closed(handle: TaskHandle) -> ClientClosed:

@@ -399,13 +399,14 @@ def test_rest_ends_by_what_is_learned_meanwhile(seconds: float, overdue_at: floa
     plan = PollPlan(PollPolicy())
     plan.add("a", now=0.0, kind="k", is_told_of=True)
     plan.add("stranger", now=0.0, kind="l", is_told_of=True)
-    plan.add("b", now=0.0, kind="k", is_told_of=True)
+    plan.add("b", now=1.0, kind="k", is_told_of=True)
+    plan.add("c", now=2.0, kind="k", is_told_of=True)
     plan.heard("a", now=2.0)
     plan.learn("b", seconds, now=3.0)
     plan.drop("b")
 
     turns = {plan.next_turn(): plan.due(plan.next_turn()) for _ in range(2)}
-    assert {overdue_at: ["a"], 30.0: ["stranger"]} == turns
+    assert {overdue_at: ["a", "c"], 30.0: ["stranger"]} == turns
 
 
 @pytest.mark.parametrize("kind", ["k", "a crowd"])
