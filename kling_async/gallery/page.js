@@ -72,15 +72,17 @@
     at("file").hidden = !tile.href;
     at("file").href = tile.href ?? "";
     at("copy").hidden = !of.is_prompt || !navigator.clipboard;
-    stepAt("previous", here > 0, "next");
-    stepAt("next", here < shown.length - 1, "previous");
+    offerSteps();
     for (const near of [shown[here + 1], shown[here - 1]]) if (near?.tile.href) new Image().src = near.tile.href;
   }
 
-  function stepAt(id, isPossible, other) {
-    const isFocused = document.activeElement === at(id);
-    at(id).disabled = !isPossible;
-    if (isFocused && !isPossible) at(other).focus(); // a disabled button would lose it
+  function offerSteps() {
+    const [previous, next] = [at("previous"), at("next")];
+    const focused = document.activeElement;
+    previous.disabled = here === 0;
+    next.disabled = here === shown.length - 1;
+    if (focused === previous && previous.disabled) next.focus(); // a disabled button would lose it
+    if (focused === next && next.disabled) previous.focus();
   }
 
   function showPicture({ tile, thumbnail, of }) {

@@ -139,10 +139,8 @@ def _facts(entry: GalleryEntry, folder: Path, thumbnail: Thumbnail | None) -> It
     if entry.task_id is not None:
         yield "Task", entry.task_id
     if entry.path is not None:
-        yield (
-            "File",
-            entry.path.relative_to(folder).as_posix() if entry.path.is_relative_to(folder) else entry.path.name,
-        )
+        is_below = entry.path.is_relative_to(folder)
+        yield "File", entry.path.relative_to(folder).as_posix() if is_below else entry.path.name
 
 
 def _render(title: str, tiles: Iterator[_Tile]) -> Iterator[str]:

@@ -226,6 +226,8 @@ async def test_focus_stays_where_keys_go_on_from(page: Page) -> None:
         await page.keyboard.press("Enter")
     await expect(page.locator("#position")).to_have_text("4 of 4")
     await expect(page.get_by_role("button", name="Previous picture")).to_be_focused()
+    await page.keyboard.press("Home")
+    await expect(page.get_by_role("button", name="Next picture")).to_be_focused()
 
 
 async def test_prompt_is_copied_or_marked(page: Page) -> None:
