@@ -8,6 +8,7 @@ import logging
 
 __version__ = "0.1.0"  # first: the rooms below read it
 
+from kling_async.callbacks import CallbackReceiver
 from kling_async.client import KlingClient
 from kling_async.policy import PollPolicy, RetryPolicy, SlotPolicy
 from kling_async.slots import Slots
@@ -34,6 +35,7 @@ __all__ = [
     "OFFICIAL",
     "AccessKey",
     "AspectRatio",
+    "CallbackReceiver",
     "Dialect",
     "Done",
     "Failed",

@@ -196,7 +196,8 @@ class KlingClient:
     @property
     def unfinished(self) -> tuple[TaskHandle, ...]:
         """
-        The handles of tasks that are not known to have ended, also of those whose wait or submit was cancelled.
+        The handles of tasks that are not known to have ended, also of those whose wait or submit was cancelled, and of
+        uncertain submits of which a callback told later.
         """
         return tuple(handle for handle in self._known.values() if not handle.done)
 
@@ -213,7 +214,8 @@ class KlingClient:
 
         Raises:
             InvalidRequest: It breaks rules of the dialect, all of which are listed; or the service said so.
-            SubmissionUncertain: A task may have been made, and there is no way to find out.
+            SubmissionUncertain: A task may have been made, and there is no way to find out. Where `callbacks` are taken
+                in, none has told of it for a minute; one that does later puts the task into `unfinished`.
             RateLimited: Refusals have lasted 300 s while nothing of this client was under way.
             NotSent: No connection could be made for 120 s.
             KlingError: The service refused: key, right, money, content. Nothing was made.

@@ -39,7 +39,7 @@ def test_the_contract_is_exported() -> None:
     promised = {
         *("KlingClient", "TaskHandle", "ImageRequest", "TaskSnapshot", "TaskStatus", "TaskResult", "Image"),
         *("Done", "Failed", "AccessKey", "Dialect", "GATEWAY", "OFFICIAL", "HttpOptions", "RetryPolicy"),
-        *("PollPolicy", "Slots", "__version__"),
+        *("PollPolicy", "Slots", "CallbackReceiver", "__version__"),
     }
 
     assert promised <= set(kling_async.__all__)

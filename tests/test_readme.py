@@ -3,17 +3,20 @@ What the README shows is true: its programs run, and its commands are where `.ci
 """
 
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import aiohttp
 import PIL.Image
 import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
 from kling_async.emulator import Emulator
+from tests.test_callbacks import served_by_uvicorn
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -53,6 +56,27 @@ def test_each_program_runs(
     ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert (0, "") == (ended.returncode, ended.stderr)
+
+
+async def test_the_application_answers_and_is_told(
+    emulator_in_thread: Callable[..., Emulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The one with FastAPI is served, asked for a picture, and called back.
+    """
+    server = emulator_in_thread(latency=(0.05, 0.1), picture_scale=0.1)
+    monkeypatch.setenv("KLING_API_KEY", server.api_key)
+    monkeypatch.setenv("KLING_BASE_URL", server.url)
+    (tmp_path / "service.py").write_text(next(program for program in programs() if "FastAPI" in program))
+    program = runpy.run_path(str(tmp_path / "service.py"))
+    async with served_by_uvicorn(program["app"], "", lifespan="on") as url, aiohttp.ClientSession() as session:
+        program["receiver"].public_url = f"{url}/kling"
+        async with session.get(f"{url}/picture", params={"prompt": "a lighthouse"}) as answer:
+            address = await answer.json()
+
+    assert address.startswith(server.url.removesuffix("/kling"))
+    assert program["receiver"].counts.unsigned
+    assert {200} == server.ledger.callback_answers.keys()
 
 
 def test_the_first_two_commands_are_one_line_each() -> None:

@@ -118,6 +118,23 @@ async def test_submit_of_which_nothing_is_ever_heard_is_forgotten() -> None:
 
 
 @simulated
+async def test_closed_client_waits_for_nothing_any_longer() -> None:
+    """
+    The slots of a submit that was given up are free at once, and no timer keeps the client.
+    """
+    service = silent(LOST)
+    async with service.client() as client:
+        with pytest.raises(SubmissionUncertain):
+            await client.submit("a lighthouse", n=3)
+        assert 3 == used(client)
+    assert 0 == used(client)
+    gone = weakref.ref(client)
+    del client
+    gc.collect()
+    assert gone() is None
+
+
+@simulated
 async def test_found_by_an_id_that_is_not_ours_it_ends_by_callbacks_all_the_same() -> None:
     """
     Asking for it would not help; the address tells whose callbacks they are.
