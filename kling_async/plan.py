@@ -88,7 +88,7 @@ class PollPlan:
     _crowds: dict[Kind, _Crowd] = attrs.field(factory=lambda: collections.defaultdict(_Crowd), init=False)
     _turns: list[_Turn] = attrs.field(factory=list, init=False)
     _tickets: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)  # ties keep their order
-    _busy_until: float = attrs.field(default=-math.inf, init=False)  # with what was due last
+    _busy_until: float = attrs.field(default=-math.inf, init=False)  # with what was asked last
     _paused_until: float = attrs.field(default=-math.inf, init=False)
     _slowness: float = attrs.field(default=1.0, init=False)
     _slowed_at: float = attrs.field(default=-math.inf, init=False)
@@ -157,8 +157,13 @@ class PollPlan:
             due.append(holder.task_id)
             if self.per_request > 1:
                 ahead = max(ahead, self._interval(holder, now) / 2)
-        self._busy_until = now + math.ceil(len(due) / self.per_request) / self.policy.max_rate
         return due
+
+    def asked(self, now: float) -> None:
+        """
+        Learn that a request is made: the next turn comes no sooner than the rate allows.
+        """
+        self._busy_until = max(self._busy_until, now) + 1 / self.policy.max_rate
 
     def at_once(self, task_id: str, now: float) -> None:
         """

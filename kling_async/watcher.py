@@ -8,7 +8,7 @@ an idle watcher is nothing but a dictionary.
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -37,6 +37,8 @@ STUCK_AFTER: Final = 3600.0
 Seconds after which a task that never ends gives its slots back; the slowest picture we heard of took about one minute.
 """
 
+_ABOUT_A_TASK: Final = (1201, 1203, "task_not_exist")  # rather than about the way of asking, perhaps
+
 _log = logging.getLogger(__name__)
 
 
@@ -49,6 +51,21 @@ class _Watch:
     is_seen_late: bool = False  # its end was waited for in vain before it was looked for
     missing_since: float | None = None
     bare_since: float | None = None
+
+
+@attrs.frozen
+class _Held(Mapping[str, TaskSnapshot | None]):
+    # What is known of each watched task, looked up as it is asked for: there may be very many.
+    _watches: dict[str, _Watch]
+
+    def __getitem__(self, task_id: str) -> TaskSnapshot | None:
+        return self._watches[task_id].handle.snapshot
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._watches)
+
+    def __len__(self) -> int:
+        return len(self._watches)
 
 
 @attrs.define(eq=False)
@@ -153,12 +170,12 @@ class Watcher:
             return
         loop = asyncio.get_running_loop()
         self._plan.per_request = self._ways.per_request
-        while due := self._plan.due(loop.time(), self._most_due()):
-            watches = [watch for watch in map(self._watches.__getitem__, due) if not self._is_over(watch, loop.time())]
-            for look in self._looks_at(watches):
-                aio_task = loop.create_task(look, name="kling_async look")
-                self._under_way.add(aio_task)
-                aio_task.add_done_callback(self._looked)
+        due = self._plan.due(loop.time(), self._most_due())
+        watches = [watch for watch in map(self._watches.__getitem__, due) if not self._is_over(watch, loop.time())]
+        for look in self._looks_at(watches):
+            aio_task = loop.create_task(look, name="kling_async look")
+            self._under_way.add(aio_task)
+            aio_task.add_done_callback(self._looked)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -210,6 +227,7 @@ class Watcher:
     async def _look_at(self, watches: Sequence[_Watch]) -> None:
         now = asyncio.get_running_loop().time
         way = Way.SEVERAL if len(watches) > 1 else Way.ONE
+        self._plan.asked(now())
         try:
             if way is Way.ONE:
                 self._saw(watches[0], await self._looks.one(watches[0].handle.task_id), now())
@@ -217,6 +235,7 @@ class Watcher:
                 return
             seen = await self._looks.several({watch.handle.task_id: watch.handle.snapshot for watch in watches})
         except KlingError as error:
+            self._heed(error, now())
             if way is Way.SEVERAL and self._is_to_be_asked_otherwise(way, error):
                 # Whether it is the way of asking that was refused, or the question, asking for each alone will tell.
                 self._ask_singly(watches, now())
@@ -234,17 +253,18 @@ class Watcher:
     async def _look_at_pages(self, choice: Choice, watches: Sequence[_Watch]) -> None:
         # Pages show all tasks of the account, so that those which are not due yet are seen as well.
         now = asyncio.get_running_loop().time
-        held = {task_id: watch.handle.snapshot for task_id, watch in self._watches.items()}
         expected = [watch for watch in watches if self._ways.is_within(self._depth(watch), choice)]
         missing = {watch.handle.task_id: watch for watch in watches}
         try:
             for number in range(1, choice.pages + 1):
-                seen, is_last = await self._looks.page(number, choice.page_size, held)
+                self._plan.asked(now())
+                seen, is_last = await self._looks.page(number, choice.page_size, _Held(self._watches))
                 for task_id, snapshot in seen.items():
                     self._saw_on_page(task_id, snapshot, now(), is_due=missing.pop(task_id, None) is not None)
                 if is_last or not missing:
                     break
         except KlingError as error:
+            self._heed(error, now())
             if not self._is_to_be_asked_otherwise(Way.PAGES, error):
                 for watch in missing.values():
                     self._missed(watch, error, now())
@@ -269,6 +289,8 @@ class Watcher:
     def _is_to_be_asked_otherwise(self, way: Way, error: KlingError) -> bool:
         if may_repeat(error):
             return self._ways.broke(way) and not isinstance(error, RateLimited)
+        if error.code in _ABOUT_A_TASK and not self._ways.broke(way):
+            return True
         _log.info("this service is not asked for several tasks in this way again (%s): %s", way.name, error)
         self._ways.refused(way)
         return True
@@ -285,6 +307,14 @@ class Watcher:
         self.has_missed_news |= watch.is_seen_late
         self._check_pictures(watch, now)
 
+    def _heed(self, error: KlingError, now: float) -> None:
+        # What the service says of too many requests concerns them all, whatever this one was for.
+        match error:
+            case RateLimited(retry_after=float(rest)) | ServiceFailure(retry_after=float(rest)):
+                self._plan.pause(now + min(rest, self.policy.max_rest))
+            case RateLimited():
+                self._plan.slow_down(now)
+
     def _missed(self, watch: _Watch, error: KlingError, now: float) -> None:
         handle = watch.handle
         match error:
@@ -295,10 +325,6 @@ class Watcher:
                 if now - watch.missing_since >= self.policy.not_found_grace:
                     handle.fail(attrs.evolve(error, task_id=handle.task_id))
                     handle.release()
-            case RateLimited(retry_after=float(rest)) | ServiceFailure(retry_after=float(rest)):
-                self._plan.pause(now + min(rest, self.policy.max_rest))
-            case RateLimited():
-                self._plan.slow_down(now)
         if may_repeat(error):
             self._plan.missed(handle.task_id, now)
         _log.debug("a look at task %s failed: %s", handle.task_id, error)

@@ -37,11 +37,6 @@ TOO_FEW: Final = 10
 Up to so many tasks are asked for by their ids where one request does: a page shows others' tasks as well.
 """
 
-FAR_TOO_MANY: Final = 0.5
-"""
-Where more than this share of the tasks is not on the pages, they are not what one counts on.
-"""
-
 FORGETTING: Final = 0.98
 """
 By what the memory of pages without our tasks fades from turn to turn, so that they are tried again some day.
@@ -79,13 +74,14 @@ class Ways:
     has_pages: bool = False
     _breaks: dict[Way, int] = attrs.field(factory=dict, init=False)  # in a row
     _share_missing: float = attrs.field(default=0.0, init=False)  # of the tasks that pages were to show, lately
+    _pages_pay: bool = attrs.field(default=True, init=False)  # or did when that was last asked
 
     @property
     def per_request(self) -> int:
         """
         How many tasks one request can tell of, at best.
         """
-        return PAGE_MAX if self.has_pages and self._share_missing < FAR_TOO_MANY else self.ids_per_read
+        return PAGE_MAX if self.has_pages and self._pages_pay else self.ids_per_read
 
     def choose(self, depths: Sequence[int]) -> Choice:
         """
@@ -97,7 +93,8 @@ class Ways:
         by_ids = math.ceil(due / self.ids_per_read)
         if self.has_pages and (due > TOO_FEW or by_ids > 1):
             requests, choice = min(self._pages(sorted(depths)), key=lambda found: found[0])
-            if requests <= by_ids:
+            self._pages_pay = requests <= by_ids
+            if self._pages_pay:
                 return choice
         self._share_missing *= FORGETTING
         return Choice(Way.SEVERAL if self.ids_per_read > 1 else Way.ONE)

@@ -152,8 +152,8 @@ def test_no_more_than_asked_for(plan: PollPlan) -> None:
 
     assert ["a", "b"] == plan.due(now=9.0, most=2)
     assert [] == plan.due(now=9.0, most=0)
-    assert plan.next_turn() < 9.1
-    assert ["c"] == plan.due(now=9.1, most=2)
+    assert plan.next_turn() < 9.0
+    assert ["c"] == plan.due(now=9.0, most=2)
 
 
 def test_pause_holds_for_all(plan: PollPlan) -> None:
@@ -283,8 +283,8 @@ def test_crowd_disperses_when_the_first_has_ended() -> None:
     plan.due(now=10.0)
     plan.learn("0", 8.0, now=10.0)
 
-    assert [f"{number}" for number in range(5, 9)] == plan.due(now=10.5, most=4)
-    assert 10.5 < plan.next_turn() <= 15.1
+    assert {f"{number}" for number in range(5, 9)} <= set(plan.due(now=10.0))
+    assert 10.0 < plan.next_turn() <= 15.1
 
 
 def test_those_due_soon_come_along() -> None:
@@ -330,21 +330,21 @@ def test_glimpse_of_one_in_a_crowd() -> None:
 
 def test_many_tasks_are_not_asked_for_too_often() -> None:
     """
-    Looks keep to so many requests per second, and the longest due comes first.
+    However many are due, requests keep to their rate; the longest due comes first.
     """
-    for per_request, expected in ((1, 100 / 40), (20, 5 / 40)):
-        plan = learned(20.0)
-        plan.per_request = per_request
-        for number in range(100):
-            plan.add(f"{number}", now=0.0, kind="k")
-        now = 14.0
-        seen: list[str] = []
-        while len(seen) < 100:
-            seen += plan.due(now, most=per_request)
-            now = plan.next_turn() if len(seen) < 100 else now
+    plan = learned(20.0)
+    for number in range(100):
+        plan.add(f"{number}", now=0.0, kind="k")
+    now = 14.0
+    seen: list[str] = []
+    while len(seen) < 100:
+        now = max(now, plan.next_turn())
+        for name in plan.due(now, most=8):
+            plan.asked(now)
+            seen.append(name)
 
-        assert [f"{number}" for number in range(100)] == seen
-        assert expected == pytest.approx(now - 14.0 + 1 / 40)
+    assert [f"{number}" for number in range(100)] == seen
+    assert now == pytest.approx(14.0 + 96 / 40)
 
 
 def test_task_that_is_told_of_is_left_alone() -> None:
@@ -529,7 +529,6 @@ def learned(*seconds: float, policy: PollPolicy = PollPolicy()) -> PollPlan:  # 
         first_delay=st.floats(0.1, 5),
         growth=st.floats(1, 3),
         max_delay=st.floats(0.1, 10),
-        max_rate=st.just(1e6),
     ),
     most=st.integers(1, 5),
 )
@@ -549,7 +548,7 @@ def test_everything_comes_in_time(ages: list[float], policy: PollPolicy, most: i
         due = plan.due(now, most)
         assert due
         for name in due:
-            assert now - last[name] <= longest + 1e-3
+            assert now - last[name] <= longest + 1e-9
             last[name] = now
             plan.looked(name, now)
 

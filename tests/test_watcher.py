@@ -13,6 +13,7 @@ import pytest
 
 from kling_async.errors import (
     ClientClosed,
+    InvalidRequest,
     KlingError,
     NotAllowed,
     NotAuthenticated,
@@ -29,6 +30,7 @@ from kling_async.policy import PollPolicy
 from kling_async.slots import Slots, Usage
 from kling_async.task import TaskHandle
 from kling_async.watcher import Watcher
+from kling_async.ways import Ways
 from kling_async.wire.models import Image, ImageRequest, TaskOutput, TaskSnapshot, TaskStatus
 from tests.conftest import simulated
 
@@ -47,11 +49,14 @@ CALM = PollPolicy(first_delay=1.0, growth=1.0, max_delay=1.0, miss_delay=1.0)
 class FakeService:
     """
     Answers each look at a task with the next of its replies, the last one for ever; without any, it is processing.
+    Looks at several tasks are answered with the next of `of_several`, or an answer for each.
     """
 
     def __init__(self, *replies: Reply, takes: float = 0.0) -> None:
         self.replies = list(replies)
         self.takes = takes
+        self.of_several: list[KlingError] = []
+        self.groups: list[tuple[float, tuple[str, ...]]] = []
         self.of_task: dict[str, list[Reply]] = {}
         self.looks: list[tuple[float, str]] = []
         self.under_way = 0
@@ -65,6 +70,9 @@ class FakeService:
             await asyncio.sleep(self.takes)
         finally:
             self.under_way -= 1
+        return self._shown(task_id)
+
+    def _shown(self, task_id: str) -> TaskSnapshot:
         replies = self.of_task.setdefault(task_id, list(self.replies))
         reply = (replies.pop(0) if len(replies) > 1 else replies[0]) if replies else PROCESSING
         if isinstance(reply, BaseException):
@@ -72,7 +80,11 @@ class FakeService:
         return attrs.evolve(reply, task_id=task_id)
 
     async def several(self, held: Mapping[str, TaskSnapshot | None]) -> dict[str, TaskSnapshot]:
-        raise AssertionError("nobody asked for several")
+        self.groups.append((asyncio.get_running_loop().time(), tuple(held)))
+        await asyncio.sleep(self.takes)
+        if self.of_several:
+            raise self.of_several.pop(0)
+        return {task_id: self._shown(task_id) for task_id in held}
 
     async def page(
         self, number: int, size: int, held: Mapping[str, TaskSnapshot | None]
@@ -85,8 +97,8 @@ class FakeService:
 
 
 @contextlib.asynccontextmanager
-async def watching(service: FakeService, policy: PollPolicy = CALM) -> AsyncIterator[Watcher]:
-    watcher = Watcher(policy, service)
+async def watching(service: FakeService, policy: PollPolicy = CALM, ways: Ways | None = None) -> AsyncIterator[Watcher]:
+    watcher = Watcher(policy, service, ways or Ways())
     try:
         yield watcher
     finally:
@@ -500,6 +512,59 @@ async def test_refusal_slows_all_looking() -> None:
     assert times[1] >= 1.25
     assert 1.1 < max(pauses[1:]) <= 1.25
     assert pauses[-1] == pytest.approx(1.0)
+
+
+@simulated
+async def test_rest_is_taken_whatever_was_asked() -> None:
+    """
+    Also where so many looks at several tasks broke that they are now asked for one by one.
+    """
+    service = FakeService(DONE, takes=0.25)
+    service.of_several = [*[ServiceFailure("busy")] * 3, ServiceFailure("busy", retry_after=20.0)]
+    async with watching(service, ways=Ways(20)) as watcher:
+        await asyncio.gather(*(accepted(watcher, f"t-{number}").wait() for number in range(3)))
+
+    last, _ = service.groups[3]
+    assert [last + 20.25] * 3 == pytest.approx(service.times)
+
+
+QUESTIONABLE = [InvalidRequest("task not found", code=1201), TaskNotFound("no such task", code=1203, http_status=404)]
+
+
+@pytest.mark.parametrize("refusal", QUESTIONABLE, ids=repr)
+def test_question_that_is_refused_is_not_taken_for_the_way(refusal: KlingError) -> None:
+    """
+    One id that the service does not know may spoil the answer about all: they are asked for alone, then together.
+    """
+
+    @simulated
+    async def story() -> None:
+        service = FakeService(PROCESSING, PROCESSING, DONE)
+        service.of_task["stranger"] = [TaskNotFound("no such task")]
+        service.of_several = [refusal]
+        async with watching(service, ways=Ways(20)) as watcher:
+            handles = [accepted(watcher, name) for name in ("t-1", "t-2", "stranger")]
+            waits = [handle.wait(None) for handle in handles]
+            *_, lost = await asyncio.gather(*waits, return_exceptions=True)
+
+        assert isinstance(lost, TaskNotFound)
+        assert ["t-1", "t-2", "stranger"] == [task_id for _, task_id in service.looks[:3]]
+        assert {("t-1", "t-2")} == {ids for _, ids in service.groups[1:]}
+
+    story()
+
+
+@simulated
+async def test_questions_that_are_always_refused_are_the_way() -> None:
+    """
+    After four in a row nothing is asked for together any more.
+    """
+    service = FakeService(*[PROCESSING] * 20, DONE)
+    service.of_several = [InvalidRequest("task not found", code=1201)] * 100
+    async with watching(service, ways=Ways(20)) as watcher:
+        await asyncio.gather(*(accepted(watcher, f"t-{number}").wait() for number in range(3)))
+
+    assert 4 == len(service.groups)
 
 
 @simulated

@@ -71,6 +71,20 @@ def test_pages_without_our_tasks_lose() -> None:
     assert Way.PAGES is tries[-1]
 
 
+def test_where_pages_lose_few_are_asked_for_at_a_time() -> None:
+    """
+    Who asks by ids should not be handed as many tasks as a page would tell of; until a page is worth it again.
+    """
+    ways = Ways(20, has_pages=True)
+    assert 500 == ways.per_request
+
+    assert Way.SEVERAL is ways.choose(range(9_000, 10_000)).way
+    assert 20 == ways.per_request
+
+    assert Way.PAGES is ways.choose(MANY).way
+    assert 500 == ways.per_request
+
+
 def test_pages_that_were_not_expected_to_show_anything_teach_nothing() -> None:
     """
     A look for tasks that all lie deeper says nothing of pages.
