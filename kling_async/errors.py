@@ -19,6 +19,10 @@ What can go wrong, one class per decision of the caller.
       WaitTimeout (also TimeoutError)    wait again: the task goes on
       DownloadFailed                     fetch again: the pictures are still there
       ClientClosed                       pick the tasks up with another client
+      JournalLocked                      another process works on this journal: wait for its end
+      JournalMismatch                    the journal is of another account, host or version
+      JournalCorrupt                     the journal is damaged, or parts of it are missing
+      StorageFull                        make room on the disk, then go on
 
 Fields are positional and plain, so that an error survives pickling. No error shows a key, a token or a URL's query.
 """
@@ -41,6 +45,9 @@ __all__ = [
     "ContentRefused",
     "DownloadFailed",
     "InvalidRequest",
+    "JournalCorrupt",
+    "JournalLocked",
+    "JournalMismatch",
     "KlingError",
     "NoFreeSlot",
     "NotAllowed",
@@ -48,6 +55,7 @@ __all__ = [
     "NotSent",
     "RateLimited",
     "ServiceFailure",
+    "StorageFull",
     "SubmissionUncertain",
     "TaskFailed",
     "TaskNotFound",
@@ -244,3 +252,35 @@ class ClientClosed(KlingError):
     """
 
     task_ids: tuple[str, ...] = ()
+
+
+@attrs.define(slots=False, repr=False)
+class JournalLocked(KlingError):
+    """
+    Another process works on this journal, or another batch of this one.
+    """
+
+
+@attrs.define(slots=False, repr=False)
+class JournalMismatch(KlingError):
+    """
+    The journal is of another account, host or dialect, or was made by a later version: going on could pay twice.
+    """
+
+
+@attrs.define(slots=False, repr=False)
+class JournalCorrupt(KlingError):
+    """
+    The journal is no journal, is damaged, lacks a part, or was moved away while it was in use.
+    """
+
+
+@attrs.define(slots=False, repr=False)
+class StorageFull(KlingError):
+    """
+    There is no room on the disk, or it refuses to be written. What is paid for is at the service or in the journal.
+
+    `paths` are the pictures that were saved all the same, where it was pictures that were being saved.
+    """
+
+    paths: tuple[Path, ...] = ()

@@ -15,8 +15,8 @@ PACKAGE: Final = Path(__file__).parent.parent / "kling_async"
 
 FLOORS: Final = (
     ("errors",),
-    ("wire", "policy", "pace", "plan", "ways", "width", "addresses", "filenames"),
-    ("account", "transport", "downloads", "references", "slots", "looks"),
+    ("wire", "policy", "pace", "plan", "ways", "width", "rows", "addresses", "filenames"),
+    ("account", "transport", "downloads", "references", "slots", "looks", "commits", "lockfile"),
     ("client", "fanout", "task", "watcher", "callbacks", "hearing"),
     ("batch", "journal"),
     ("cli", "gallery", "emulator", "pytest_plugin", "__main__"),

@@ -12,12 +12,16 @@ from kling_async.errors import (
     ContentRefused,
     DownloadFailed,
     InvalidRequest,
+    JournalCorrupt,
+    JournalLocked,
+    JournalMismatch,
     KlingError,
     NotAllowed,
     NotAuthenticated,
     NotSent,
     RateLimited,
     ServiceFailure,
+    StorageFull,
     SubmissionUncertain,
     TaskFailed,
     TaskNotFound,
@@ -41,17 +45,19 @@ class ExitCode(enum.IntEnum):
     ACCOUNT = 4
     SERVICE = 5
     UNCERTAIN = 6
+    STORAGE = 7
     INTERRUPTED = 130
 
 
 EXIT_CODES: Final = (
     "Exit codes: 0 all went well, 1 a task failed, 2 wrong usage or invalid request, 3 no or wrong key, "
     "4 account or money, 5 service not reachable or failing, 6 uncertain submission (look before you pay again), "
-    "130 interrupted."
+    "7 disk full or journal damaged, 130 interrupted."
 )
 
 _GRAVEST_FIRST: Final = (
     ExitCode.UNCERTAIN,  # money may be lost by a mere repetition
+    ExitCode.STORAGE,
     ExitCode.KEY,
     ExitCode.ACCOUNT,
     ExitCode.SERVICE,
@@ -83,6 +89,13 @@ _TABLE: Final[Mapping[type[KlingError], tuple[ExitCode, str]]] = {
     WaitTimeout: (ExitCode.TASK_FAILED, "the task goes on and is paid for: wait for it again by its id"),
     DownloadFailed: (ExitCode.TASK_FAILED, "the pictures are still there: fetch them again by the task's id"),
     ClientClosed: (ExitCode.TASK_FAILED, "pick the task up by its id"),
+    JournalLocked: (ExitCode.USAGE, "wait for the other process, or stop it"),
+    JournalMismatch: (
+        ExitCode.USAGE,
+        "use the key and the address with which the journal was begun, or another journal",
+    ),
+    JournalCorrupt: (ExitCode.STORAGE, "bring the missing part back, or restore the journal from a copy"),
+    StorageFull: (ExitCode.STORAGE, "make room on the disk, then run the same command again"),
 }
 
 

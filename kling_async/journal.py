@@ -1,0 +1,742 @@
+"""
+The journal of a batch: one SQLite file that knows of each request how far it has come, also after `kill -9`.
+
+All SQL is here. What is about to be sent is on the disk before the bytes leave; everything else may be found out again.
+"""
+
+import contextlib
+import errno
+import logging
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, Self, TypeAlias
+from urllib.parse import quote
+
+import attrs
+
+from kling_async.commits import Commits
+from kling_async.errors import (
+    BrokenRule,
+    InvalidRequest,
+    JournalCorrupt,
+    JournalLocked,
+    JournalMismatch,
+    KlingError,
+    StorageFull,
+)
+from kling_async.lockfile import LockFile
+from kling_async.rows import (
+    Picture,
+    Row,
+    State,
+    Summary,
+    digest_of,
+    may_follow,
+    read_error,
+    read_snapshot,
+    read_stored_request,
+    write_error,
+    write_snapshot,
+    write_stored_request,
+)
+from kling_async.wire.models import ImageRequest, TaskSnapshot
+
+__all__ = ["Account", "Entry", "Journal", "Reader"]
+
+APPLICATION_ID: Final = 0x4B4C4E47
+"""
+By which SQLite files that are journals are told from others ("KLNG").
+"""
+
+_MIGRATIONS: Final = (
+    """
+    CREATE TABLE journal (
+        id TEXT NOT NULL, base_url TEXT NOT NULL, dialect TEXT NOT NULL, fingerprint TEXT NOT NULL,
+        token_key BLOB, generation INTEGER NOT NULL DEFAULT 0, positions INTEGER NOT NULL DEFAULT 0,
+        in_use INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE TABLE row (
+        position INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, state TEXT NOT NULL DEFAULT 'queued',
+        digest BLOB NOT NULL, generation INTEGER NOT NULL, occurrence INTEGER,
+        request TEXT NOT NULL, image_path TEXT, image_sha256 TEXT, is_image_kept INTEGER NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0, external_task_id TEXT, submit_key TEXT, task_id TEXT,
+        snapshot TEXT, error TEXT, may_retry INTEGER NOT NULL DEFAULT 0, units REAL,
+        queued_at REAL NOT NULL, sent_at REAL, accepted_at REAL, ended_at REAL, saved_at REAL
+    );
+    CREATE INDEX row_by_state ON row (state, position);
+    CREATE INDEX row_by_digest ON row (digest, generation, occurrence);
+    CREATE TABLE picture (
+        position INTEGER NOT NULL, place INTEGER NOT NULL, path TEXT NOT NULL, bytes INTEGER NOT NULL,
+        sha256 TEXT NOT NULL, PRIMARY KEY (position, place)
+    ) WITHOUT ROWID;
+    CREATE INDEX picture_by_path ON picture (path);
+    CREATE TABLE image (sha256 TEXT PRIMARY KEY, base64 TEXT NOT NULL);
+    CREATE TABLE earlier (
+        position INTEGER NOT NULL, attempt INTEGER NOT NULL, external_task_id TEXT, task_id TEXT, error TEXT,
+        units REAL, sent_at REAL, ended_at REAL, PRIMARY KEY (position, attempt)
+    ) WITHOUT ROWID;
+    """,
+)
+"""
+How a journal of each schema version becomes one of the next; the first makes it of nothing.
+"""
+
+_log = logging.getLogger(__name__)
+
+_Change: TypeAlias = tuple[str, Sequence[object]]
+
+
+@attrs.frozen
+class Account:
+    """
+    Whose tasks a journal holds.
+
+    Attributes:
+        dialect: Its name.
+        fingerprint: Makes of a salt what tells the account's key from others, and is of no use to who finds it.
+    """
+
+    base_url: str
+    dialect: str
+    fingerprint: Callable[[str], str] = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Entry:
+    """
+    A request on its way into a journal.
+
+    Attributes:
+        request: Its image is a URL or a path, else None.
+        key: The caller's own, None for one that is made of the request and its occurrence.
+        image_sha256: Of its image, where that is not a URL.
+        image_base64: The image, where the journal is to keep it.
+    """
+
+    request: ImageRequest
+    key: str | None = None
+    image_sha256: str | None = None
+    image_base64: str | None = attrs.field(default=None, repr=False)
+
+
+def _guard(state: State, *, also: str = "") -> str:
+    # That a row may come to *state* from where it is; what comes late changes nothing.
+    states = ", ".join(f"'{before.value}'" for before in may_follow(state))
+    return f"WHERE position = ?{also} AND state IN ({states})"
+
+
+_INTEND: Final = (
+    "UPDATE row SET state = 'sending', attempts = ?, external_task_id = ?, submit_key = ?, sent_at = ?, error = NULL "
+    + _guard(State.SENDING)
+)
+_WITHDRAW: Final = "UPDATE row SET state = 'queued' " + _guard(State.QUEUED)
+_ACCEPT: Final = "UPDATE row SET state = 'accepted', task_id = ?, accepted_at = ?, error = NULL " + _guard(
+    State.ACCEPTED
+)
+_FINISH: Final = "UPDATE row SET state = 'finished', snapshot = ?, units = ?, ended_at = ?, error = NULL " + _guard(
+    State.FINISHED
+)
+_UNSAVE: Final = "UPDATE row SET state = 'finished', saved_at = NULL WHERE position = ? AND state = 'saved'"
+_FAIL: Final = (
+    "UPDATE row SET state = 'failed', error = ?, may_retry = ?, snapshot = ?, units = ?, ended_at = ? "
+    + _guard(State.FAILED)
+)
+_DOUBT: Final = "UPDATE row SET state = 'uncertain', error = ? " + _guard(State.UNCERTAIN)
+_SAVE: Final = "UPDATE row SET state = 'saved', saved_at = ? " + _guard(State.SAVED)
+_KEEP_PICTURE: Final = "INSERT OR REPLACE INTO picture VALUES (?, ?, ?, ?, ?)"
+_DROP_PICTURES: Final = "DELETE FROM picture WHERE position = ?"
+_KEEP_ATTEMPTS: Final = (
+    "INSERT OR REPLACE INTO earlier SELECT position, attempts, external_task_id, task_id, error, units, sent_at, "
+    "ended_at FROM row"
+)
+_KEEP_ATTEMPT: Final = f"{_KEEP_ATTEMPTS} WHERE position = ? AND attempts > 0"
+_REQUEUE: Final = (
+    "UPDATE row SET state = 'queued', external_task_id = NULL, submit_key = NULL, task_id = NULL, snapshot = NULL, "
+    "error = NULL, may_retry = 0, units = NULL, sent_at = NULL, accepted_at = NULL, ended_at = NULL "
+    "WHERE position = ? AND state IN ('failed', 'uncertain')"
+)
+
+
+class Reader:
+    """
+    Reads journals, also one that another process works on, and changes nothing. Waits for the disk: not for a loop.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        JournalCorrupt: It is no journal, or damaged.
+        JournalMismatch: It was made by a later version.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path: Final = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(errno.ENOENT, "there is no such journal", str(path))
+        is_at_rest = not _beside(self.path, "-wal").exists()  # then not even a helper file is made beside it
+        self._tables = _Tables(_connect(self.path, "immutable=1" if is_at_rest else "mode=ro"), self.path)
+        try:
+            self._tables.check_kind()
+        except BaseException:
+            self._tables.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tables.close()
+
+    def summary(self) -> Summary:
+        """
+        Return the batch in numbers.
+        """
+        return self._tables.summary()
+
+    def rows(self, *states: State) -> Iterator[Row]:
+        """
+        Yield the rows in *states* (none for all), in the order of the input.
+        """
+        after = -1
+        while page := self._tables.page(states, after, 500):
+            yield from page
+            after = page[-1].position
+
+    def trace(self, path: str | Path) -> Row | None:
+        """
+        Return the row that made the picture at *path*, None where none did.
+        """
+        return self._tables.trace(path)
+
+    @property
+    def account(self) -> tuple[str, str]:
+        """
+        The base URL and the dialect's name.
+        """
+        return self._tables.account()
+
+
+class Journal:
+    """
+    A journal that is open for work, by one process at a time. Made by `open`.
+
+    Changes that arrive together share a commit. A method that returns nothing writes as soon as it can; what it has to
+    say can be found out again, but for a task's id: that is kept until there is room for it.
+    """
+
+    def __init__(self, path: Path, tables: "_Tables", lock: LockFile) -> None:
+        self.path: Final = path
+        self._tables = tables
+        self._lock = lock
+        self._commits: Commits[_Change] = Commits(tables.apply)
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"<Journal {str(self.path)!r}{', closed' if self._is_closed else ''}>"
+
+    @classmethod
+    def open(cls, path: str | Path, account: Account) -> "Journal":
+        """
+        Open the journal at *path*, or make it. Waits for the disk: call it in a thread.
+
+        Raises:
+            JournalLocked: Another process has it open.
+            JournalMismatch: It is of another account, host or dialect, or of a later version.
+            JournalCorrupt: It is no journal, is damaged, or lacks a part.
+            StorageFull: There is no room.
+            OSError: It cannot be opened or written.
+        """
+        path = Path(path)
+        lock = LockFile.take(_beside(path, ".lock"))
+        if lock is None:
+            raise JournalLocked(f"another process works on {str(path)!r}: wait for its end, or stop it")
+        try:
+            return cls(path, _Tables.open(path, account, lock), lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @property
+    def id(self) -> str:
+        """
+        A word that no other journal has.
+        """
+        return self._tables.id
+
+    @property
+    def token_key(self) -> bytes | None:
+        """
+        From which the addresses of callbacks are made; None until `keep_token_key`.
+        """
+        return self._tables.token_key
+
+    async def keep_token_key(self, key: bytes) -> None:
+        """
+        Keep *key* for later runs.
+        """
+        await self._commits.add(("UPDATE journal SET token_key = ?", (key,)))
+        self._tables.token_key = key
+
+    async def begin_input(self) -> int:
+        """
+        Return a number for the input that is about to be added.
+        """
+        return await self._commits.run(self._tables.begin_input)
+
+    async def add(self, entries: Sequence[Entry], generation: int, now: float) -> tuple[int, int]:
+        """
+        Add what is new of *entries*, which are a part of input *generation*; return how many were new, and were not.
+
+        Raises:
+            InvalidRequest: A key belongs to another request, or a reference image has changed since it was added.
+            StorageFull: There is no room.
+        """
+        return await self._commits.run(self._tables.add, entries, generation, now)
+
+    async def missing(self, generation: int) -> int:
+        """
+        Return how many rows are still to be sent, and are not in input *generation*.
+        """
+        return await self._commits.run(self._tables.missing, generation)
+
+    async def drop_missing(self, generation: int) -> int:
+        """
+        Forget the rows that are still to be sent, and are not in input *generation*; return how many they were. What
+        was billed for them is still counted.
+        """
+        return await self._commits.run(self._tables.drop_missing, generation)
+
+    async def page(self, states: Sequence[State], after: int, size: int) -> list[Row]:
+        """
+        Return up to *size* rows in *states* (none for all) behind position *after*, in the order of the input.
+        """
+        return await self._commits.run(self._tables.page, states, after, size)
+
+    async def image(self, sha256: str) -> str:
+        """
+        Return a reference image that the journal keeps, in Base64.
+        """
+        return await self._commits.run(self._tables.image, sha256)
+
+    async def summary(self) -> Summary:
+        """
+        Return the batch in numbers.
+        """
+        return await self._commits.run(self._tables.summary)
+
+    async def intend(
+        self, position: int, *, attempt: int, external_task_id: str | None, submit_key: str | None, now: float
+    ) -> None:
+        """
+        Write that a row is about to be sent; when this returns it is on the disk.
+
+        Raises:
+            StorageFull: There is no room: do not send.
+            JournalCorrupt: The journal was moved away: do not send.
+        """
+        await self._commits.add((_INTEND, (attempt, external_task_id, submit_key, now, position)))
+
+    def withdraw(self, position: int) -> None:
+        """
+        Write that nothing came of what was sent, for sure.
+        """
+        self._commits.add((_WITHDRAW, (position,)), must_last=True)
+
+    def accept(self, position: int, task_id: str, now: float) -> None:
+        """
+        Write that the service has accepted a row as a task.
+        """
+        self._commits.add((_ACCEPT, (task_id, now, position)), must_last=True)
+
+    async def finish(self, position: int, snapshot: TaskSnapshot, now: float) -> None:
+        """
+        Write that a row's task has succeeded.
+        """
+        await self._commits.add((_FINISH, (write_snapshot(snapshot), _units(snapshot), now, position)))
+
+    async def save(self, position: int, pictures: Sequence[Picture], now: float, *, is_all: bool) -> None:
+        """
+        Write which pictures of a row are on the disk, and with *is_all* that none is missing.
+        """
+        for picture in pictures:
+            path = self._tables.stored(picture.path)
+            facts = (position, picture.index, path, picture.size_in_bytes, picture.sha256)
+            written = self._commits.add((_KEEP_PICTURE, facts))
+        if is_all:
+            written = self._commits.add((_SAVE, (now, position)))
+        if pictures or is_all:
+            await written
+
+    async def unsave(self, position: int) -> None:
+        """
+        Write that pictures of a row that was saved are not there any more.
+        """
+        self._commits.add((_DROP_PICTURES, (position,)))
+        await self._commits.add((_UNSAVE, (position,)))
+
+    async def fail(
+        self, position: int, error: KlingError, snapshot: TaskSnapshot | None, now: float, *, may_retry: bool
+    ) -> None:
+        """
+        Write that nothing will come of a row, or with *may_retry* that another run may try it again.
+        """
+        told = None if snapshot is None else write_snapshot(snapshot)
+        units = None if snapshot is None else _units(snapshot)
+        await self._commits.add((_FAIL, (write_error(error), may_retry, told, units, now, position)))
+
+    async def doubt(self, position: int, error: KlingError) -> None:
+        """
+        Write that a row may have become a task, and that it could not be found out.
+        """
+        await self._commits.add((_DOUBT, (write_error(error), position)))
+
+    async def requeue(self, position: int) -> None:
+        """
+        Let a row that failed, or whose fate is unknown, be sent again; its last attempt is kept on record.
+        """
+        self._commits.add((_KEEP_ATTEMPT, (position,)))
+        await self._commits.add((_REQUEUE, (position,)))
+
+    async def aclose(self) -> None:
+        """
+        Write what waits, and close the file. Safe to call twice.
+
+        Raises:
+            StorageFull: There was no room for the ids of tasks; they are in the log.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            await self._commits.aclose(self._tables.retire)
+        finally:
+            self._lock.release()
+
+
+class _Tables:
+    """
+    The tables of one journal: every statement, over one connection, in one thread at a time.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, lock: LockFile | None = None) -> None:
+        self.id = ""
+        self.token_key: bytes | None = None
+        self._connection = connection
+        self._path = path
+        self._home = Path(os.path.abspath(path)).parent  # noqa: PTH100 (as `stored`)
+        self._lock = lock
+        self._file: os.stat_result | None = None
+
+    @classmethod
+    def open(cls, path: Path, account: Account, lock: LockFile) -> Self:
+        is_new = not path.exists()
+        has_log = _beside(path, "-wal").exists()
+        if is_new:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))  # callbacks' addresses are made from what is in it
+        tables = cls(_connect(path, "mode=rw"), path, lock)
+        try:
+            with _in_our_words(path):
+                tables._prepare(account, may_lack_log=is_new or has_log or lock.was_left)
+        except BaseException:
+            tables.close()
+            raise
+        return tables
+
+    def check_kind(self) -> None:
+        """
+        Refuse what is no journal, and what a later version has made.
+        """
+        with _in_our_words(self._path):
+            [version] = self._one("PRAGMA user_version")
+            [kind] = self._one("PRAGMA application_id")
+            if not version or kind != APPLICATION_ID:
+                raise JournalCorrupt(f"{str(self._path)!r} is not a journal of kling_async; give another path")
+        if version > len(_MIGRATIONS):
+            what = f"{str(self._path)!r} was made by a later version of kling_async; upgrade to work on it"
+            raise JournalMismatch(what)
+
+    def account(self) -> tuple[str, str]:
+        with _in_our_words(self._path):
+            base_url, dialect = self._one("SELECT base_url, dialect FROM journal")
+        return base_url, dialect
+
+    def begin_input(self) -> int:
+        with self._committed():
+            self._run("UPDATE journal SET generation = generation + 1")
+            [generation] = self._one("SELECT generation FROM journal")
+        return int(generation)
+
+    def add(self, entries: Sequence[Entry], generation: int, now: float) -> tuple[int, int]:
+        with self._committed():
+            [position] = self._one(
+                "SELECT positions FROM journal"
+            )  # none is ever used twice: ids of ours follow from it
+            new = 0
+            for entry in entries:
+                new += self._add_one(entry, position + new, generation, now)
+            self._run("UPDATE journal SET positions = ?", position + new)
+        return new, len(entries) - new
+
+    def missing(self, generation: int) -> int:
+        with _in_our_words(self._path):
+            [count] = self._one(f"SELECT count(*) FROM row {_MISSING}", generation)
+        return int(count)
+
+    def drop_missing(self, generation: int) -> int:
+        with self._committed():
+            self._run(f"{_KEEP_ATTEMPTS} {_MISSING} AND state = 'failed'", generation)
+            return self._run(f"DELETE FROM row {_MISSING}", generation).rowcount
+
+    def apply(self, changes: Sequence[_Change]) -> None:
+        """
+        Write several changes, all or none.
+        """
+        is_sending = any(statement is _INTEND for statement, _ in changes)
+        if is_sending and self._lock is not None and not self._lock.reserve():
+            raise StorageFull(f"there is no room left beside {str(self._path)!r}: nothing more is sent")
+        try:
+            self._apply(changes)
+        except StorageFull:
+            if is_sending or self._lock is None:
+                raise
+            self._lock.spend()  # what is left to write is what was paid for
+            self._apply(changes)
+
+    def page(self, states: Sequence[State], after: int, size: int) -> list[Row]:
+        where = f"AND state IN ({', '.join('?' * len(states))})" if states else ""
+        statement = f"SELECT {_COLUMNS} FROM row WHERE position > ? {where} ORDER BY position LIMIT ?"
+        with _in_our_words(self._path):
+            found = self._run(statement, after, *states, size).fetchall()
+            return [self._read(columns) for columns in found]
+
+    def stored(self, path: Path) -> str:
+        """
+        Return a picture's path as it is kept: seen from the journal's folder where it is in there, so that both can be
+        moved together.
+        """
+        absolute = Path(os.path.abspath(path))  # noqa: PTH100 (`resolve` would follow links, which may change)
+        home = self._home
+        return absolute.relative_to(home).as_posix() if absolute.is_relative_to(home) else str(absolute)
+
+    def image(self, sha256: str) -> str:
+        with _in_our_words(self._path):
+            [base64] = self._one("SELECT base64 FROM image WHERE sha256 = ?", sha256)
+        return str(base64)
+
+    def trace(self, path: str | Path) -> Row | None:
+        statement = f"SELECT {_COLUMNS} FROM row WHERE position = (SELECT position FROM picture WHERE path = ?)"
+        with _in_our_words(self._path):
+            columns = self._run(statement, self.stored(Path(path))).fetchone()
+            return None if columns is None else self._read(columns)
+
+    def summary(self) -> Summary:
+        with _in_our_words(self._path):
+            counts = dict(self._run("SELECT state, count(*) FROM row GROUP BY state").fetchall())
+            [may_retry] = self._one("SELECT count(*) FROM row WHERE state = 'failed' AND may_retry")
+            [units] = self._one("SELECT total(units) FROM (SELECT units FROM row UNION ALL SELECT units FROM earlier)")
+            pictures, size = self._one("SELECT count(*), coalesce(sum(bytes), 0) FROM picture")
+        return Summary(
+            **counts,
+            may_retry=may_retry,
+            units_billed=Decimal(str(round(units, 6))).normalize(),
+            pictures=pictures,
+            bytes=size,
+        )
+
+    def retire(self) -> None:
+        """
+        Close in good order.
+        """
+        try:
+            with self._committed():
+                self._run("UPDATE journal SET in_use = 0")
+        except KlingError as error:
+            _log.warning("the journal was not closed in good order: %s", error)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+
+    def _prepare(self, account: Account, *, may_lack_log: bool) -> None:
+        self._run("PRAGMA locking_mode = NORMAL")
+        [version] = self._one("PRAGMA user_version")
+        if version or self._one("SELECT count(*) FROM sqlite_master") != (0,):
+            self.check_kind()
+        [verdict] = self._one("PRAGMA quick_check(1)")
+        if verdict != "ok":
+            raise JournalCorrupt(f"{str(self._path)!r} is damaged ({verdict}); restore it from a copy")
+        self._run("PRAGMA journal_mode = WAL")
+        self._run("PRAGMA synchronous = FULL")
+        with self._committed():
+            for migration in _MIGRATIONS[version:]:
+                for statement in filter(None, map(str.strip, migration.split(";"))):
+                    self._run(statement)
+            if not version:
+                self._run(f"PRAGMA application_id = {APPLICATION_ID}")
+                self.id = secrets.token_hex(8)
+                facts = (self.id, account.base_url, account.dialect, account.fingerprint(self.id))
+                self._run("INSERT INTO journal (id, base_url, dialect, fingerprint) VALUES (?, ?, ?, ?)", *facts)
+            self._run(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+            self._check_account(account, may_lack_log=may_lack_log)
+            self._run("UPDATE journal SET in_use = 1")
+        self._run("PRAGMA wal_checkpoint(TRUNCATE)")  # so that a copy without the log shows that it lacks something
+        self._file = self._path.stat()
+
+    def _check_account(self, account: Account, *, may_lack_log: bool) -> None:
+        self.id, base_url, dialect, fingerprint, self.token_key, in_use = self._one(
+            "SELECT id, base_url, dialect, fingerprint, token_key, in_use FROM journal"
+        )
+        given = (account.base_url, account.dialect, account.fingerprint(self.id))
+        for name, ours, theirs in zip(("host", "dialect", "key"), given, (base_url, dialect, fingerprint), strict=True):
+            if ours != theirs:
+                told = "another key was used" if name == "key" else f"its {name} is {theirs}, not {ours}"
+                raise JournalMismatch(f"{str(self._path)!r} belongs to another account or service: {told}")
+        if in_use and not may_lack_log:
+            raise JournalCorrupt(
+                f"{str(self._path)!r} was copied while it was in use, or lost its log: "
+                f"what was sent last is not in it. Bring {_beside(self._path, '-wal').name!r} along from where it came"
+            )
+
+    def _add_one(self, entry: Entry, position: int, generation: int, now: float) -> bool:
+        path = str(entry.request.image) if isinstance(entry.request.image, Path) else None
+        url = entry.request.image if isinstance(entry.request.image, str) else None
+        digest = digest_of(entry.request, url or path or entry.image_sha256)
+        occurrence, key = None, entry.key
+        if key is None:
+            [last] = self._one(
+                "SELECT max(occurrence) FROM row WHERE digest = ? AND generation = ?", digest, generation
+            )
+            occurrence = 0 if last is None else last + 1
+            key = f"{digest.hex()[:24]}-{occurrence}"
+        known = self._run("SELECT digest, image_sha256 FROM row WHERE key = ?", key).fetchone()
+        if known is not None:
+            _check_same(entry, key, digest, known)
+            self._run("UPDATE row SET generation = ?, occurrence = ? WHERE key = ?", generation, occurrence, key)
+            return False
+        is_kept = entry.image_base64 is not None
+        if is_kept:
+            self._run("INSERT OR IGNORE INTO image VALUES (?, ?)", entry.image_sha256, entry.image_base64)
+        text = write_stored_request(attrs.evolve(entry.request, image=url))
+        self._run(
+            "INSERT INTO row (position, key, digest, generation, occurrence, request, image_path, image_sha256, "
+            "is_image_kept, queued_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            *(position, key, digest, generation, occurrence, text, path, entry.image_sha256, is_kept, now),
+        )
+        return True
+
+    def _apply(self, changes: Sequence[_Change]) -> None:
+        with self._committed():
+            for statement, values in changes:
+                self._connection.execute(statement, values)
+
+    @contextlib.contextmanager
+    def _committed(self) -> Iterator[None]:
+        self._check_place()
+        with _in_our_words(self._path):
+            self._run("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._run("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._run("ROLLBACK")
+                raise
+
+    def _check_place(self) -> None:
+        # SQLite would write on into a file that nobody will find again.
+        if self._file is None:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(self._path.stat(), self._file):
+                return
+        raise JournalCorrupt(
+            f"{str(self._path)!r} was moved or deleted while it was in use; put it and its '-wal' file back"
+        )
+
+    def _run(self, statement: str, *values: object) -> sqlite3.Cursor:
+        return self._connection.execute(statement, values)
+
+    def _one(self, statement: str, *values: object) -> tuple[Any, ...]:
+        found: tuple[Any, ...] | None = self._run(statement, *values).fetchone()
+        if found is None:
+            raise JournalCorrupt(f"{str(self._path)!r} is damaged: something is missing in it")
+        return found
+
+    def _read(self, columns: Sequence[Any]) -> Row:
+        fields: dict[str, Any] = dict(zip(_FIELDS, columns, strict=True))
+        request = read_stored_request(fields.pop("request"), fields.pop("image_path"))
+        snapshot = read_snapshot(fields["snapshot"])
+        pictures = self._run(
+            "SELECT place, path, bytes, sha256 FROM picture WHERE position = ? ORDER BY place", fields["position"]
+        )
+        told: Mapping[str, Any] = {
+            **fields,
+            "state": State(fields["state"]),
+            "request": request,
+            "is_image_kept": bool(fields["is_image_kept"]),
+            "may_retry": bool(fields["may_retry"]),
+            "snapshot": snapshot,
+            "error": read_error(fields["error"], request, snapshot),
+            "pictures": tuple(
+                Picture(place, self._home / path, size, sha256) for place, path, size, sha256 in pictures
+            ),
+        }
+        return Row(**told)
+
+
+_MISSING: Final = "WHERE (state = 'queued' OR (state = 'failed' AND may_retry)) AND generation <> ?"
+
+_COLUMNS: Final = (
+    "position, key, state, request, image_path, image_sha256, is_image_kept, attempts, external_task_id, submit_key, "
+    "task_id, snapshot, error, may_retry, queued_at, sent_at, accepted_at, ended_at, saved_at"
+)
+_FIELDS: Final = tuple(_COLUMNS.split(", "))
+
+
+def _check_same(entry: Entry, key: str, digest: bytes, known: tuple[bytes, str | None]) -> None:
+    known_digest, known_sha256 = known
+    if digest != known_digest:
+        rule = "is the key of another request in this journal; give the changed request a key of its own"
+        broken = BrokenRule("key", repr(key), rule)
+    elif entry.image_sha256 != known_sha256:
+        rule = "has changed since it was added to the journal; put the old file back, or begin a new journal"
+        broken = BrokenRule("image", repr(str(entry.request.image)), rule)
+    else:
+        return
+    raise InvalidRequest(str(broken), broken=(broken,))
+
+
+def _units(snapshot: TaskSnapshot) -> float | None:
+    return None if snapshot.final_unit_deduction is None else float(snapshot.final_unit_deduction)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    address = f"file:{quote(str(path.absolute()))}?{mode}"
+    with _in_our_words(path):
+        return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False, timeout=10.0)
+
+
+@contextlib.contextmanager
+def _in_our_words(path: Path) -> Iterator[None]:
+    # SQLite's errors end here.
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "")
+        told = f"{str(path)!r}: {error}"
+        if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+            raise StorageFull(f"the disk takes no more of {told}; make room, then run again") from error
+        if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+            raise PermissionError(errno.EACCES, f"the journal cannot be written ({error})", str(path)) from error
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            raise JournalLocked(f"another program holds on to {told}") from error
+        raise JournalCorrupt(f"the journal cannot be read: {told}; restore it from a copy") from error
