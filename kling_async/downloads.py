@@ -7,13 +7,15 @@ not lead into a private network, and what comes must be a picture, whole, and of
 
 import asyncio
 import contextlib
+import errno
+import hashlib
 import itertools
 import logging
 import os
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self, TypeAlias, TypeVar
 from urllib.request import getproxies
@@ -24,13 +26,14 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from kling_async.addresses import may_be_public
-from kling_async.errors import DownloadFailed, KlingError
+from kling_async.errors import DownloadFailed, KlingError, StorageFull
 from kling_async.filenames import Names
+from kling_async.rows import Picture
 from kling_async.transport import HttpOptions
 from kling_async.wire.models import Image, TaskResult
 from kling_async.wire.redaction import hide_query, hide_secrets
 
-__all__ = ["Downloads", "is_private"]
+__all__ = ["Downloads", "Saves", "is_private"]
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -63,6 +66,22 @@ class _Refused(_Lost):
     """
     No second try would change this.
     """
+
+
+class _Full(_Refused):
+    """
+    There is no room on the disk.
+    """
+
+
+@attrs.frozen
+class Saves:
+    """
+    What came of saving a task's pictures: those on the disk, in their order, and why others are not.
+    """
+
+    pictures: tuple[Picture, ...]
+    error: DownloadFailed | StorageFull | None = None
 
 
 @attrs.define(eq=False, repr=False)
@@ -123,12 +142,29 @@ class Downloads:
         Raises:
             ValueError: The template has other fields, leaves the directory, or gives two pictures one name.
             DownloadFailed: A picture did not arrive. The others were saved all the same.
+            StorageFull: There was no room for one on the disk. The others were saved all the same.
         """
-        names = Names(Path(directory), name, result.task_id)
+        saves = await self.save_each(result, Names(Path(directory), name, result.task_id), refresh=refresh)
+        if saves.error is not None:
+            raise saves.error
+        return [picture.path for picture in saves.pictures]
+
+    async def save_each(
+        self,
+        result: TaskResult,
+        names: Names,
+        *,
+        refresh: Callable[[], Awaitable[TaskResult]],
+        but: Collection[int] = (),
+    ) -> Saves:
+        """
+        Save the pictures of *result*, *but* those with these indices, as `save_all` does; what did not arrive is told.
+        """
         names.check([image.index for image in result.images])
         renewal = _Renewal(refresh)
-        saves = (self._fetch(image, _to_disk(names, image.index), renewal) for image in result.images)
-        return _arrived(result, await asyncio.gather(*saves, return_exceptions=True))
+        images = [image for image in result.images if image.index not in but]
+        saves = (self._fetch(image, _to_disk(names, image.index), renewal) for image in images)
+        return _told_apart(result.task_id, images, await asyncio.gather(*saves, return_exceptions=True))
 
     async def read(self, image: Image) -> bytes:
         """
@@ -227,21 +263,23 @@ def _doubling(delay: float) -> Iterator[float]:
         delay *= 2
 
 
-def _arrived(result: TaskResult, outcomes: Sequence[Path | BaseException]) -> list[Path]:
-    paths = [outcome for outcome in outcomes if isinstance(outcome, Path)]
-    lost = [
-        (image.index, outcome)
-        for image, outcome in zip(result.images, outcomes, strict=True)
-        if isinstance(outcome, BaseException)
-    ]
-    for _, error in lost:
-        if not isinstance(error, _Lost):
-            raise error
-    if lost:
-        index, reason = lost[0]
-        message = f"picture {index} could not be fetched: {reason}; {len(paths)} of {len(outcomes)} arrived"
-        raise DownloadFailed(message, result.task_id, index=index, paths=tuple(paths))
-    return paths
+def _told_apart(task_id: str, images: Sequence[Image], outcomes: Sequence[Picture | BaseException]) -> Saves:
+    pictures = tuple(outcome for outcome in outcomes if isinstance(outcome, Picture))
+    paths = tuple(picture.path for picture in pictures)
+    lost: list[tuple[int, _Lost]] = []
+    for image, outcome in zip(images, outcomes, strict=True):
+        if isinstance(outcome, _Lost):
+            lost.append((image.index, outcome))
+        elif isinstance(outcome, BaseException):
+            raise outcome
+    if not lost:
+        return Saves(pictures)
+    full = next((reason for _, reason in lost if isinstance(reason, _Full)), None)
+    if full is not None:
+        return Saves(pictures, StorageFull(f"{full}; make room, then save again", task_id, paths=paths))
+    index, reason = lost[0]
+    message = f"picture {index} could not be fetched: {reason}; {len(paths)} of {len(outcomes)} arrived"
+    return Saves(pictures, DownloadFailed(message, task_id, index=index, paths=paths))
 
 
 @attrs.define(eq=False)
@@ -391,17 +429,24 @@ async def _to_memory(body: _Body) -> bytes:
     return bytes(content)
 
 
-def _to_disk(names: Names, index: int) -> _Take[Path]:
-    async def take(body: _Body) -> Path:
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def _to_disk(names: Names, index: int) -> _Take[Picture]:
+    async def take(body: _Body) -> Picture:
         path = names.path(index, body.ext)
+        digest, size = hashlib.sha256(), 0
         try:
             with _Part(path) as part:
                 while piece := await body.read():
                     part.write(piece)
+                    digest.update(piece)
+                    size += len(piece)
                 await _to_the_end(asyncio.to_thread(part.settle))
         except OSError as error:  # the network's are _Lost by now, so this is the disk
-            raise _Refused(f"{path} could not be written: {error.strerror or error}") from None
-        return path
+            kind = _Full if error.errno in _NO_ROOM else _Refused
+            raise kind(f"{path} could not be written: {error.strerror or error}") from None
+        return Picture(index, path, size, digest.hexdigest())
 
     return take
 

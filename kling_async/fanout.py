@@ -14,15 +14,16 @@ O = TypeVar("O")  # noqa: E741 (the outcomes)
 
 
 async def fan_out(
-    items: Iterable[I] | AsyncIterable[I], work: Callable[[int, I], Awaitable[O]], width: int
+    items: Iterable[I] | AsyncIterable[I], work: Callable[[int, I], Awaitable[O]], width: int | Callable[[], int]
 ) -> AsyncIterator[O]:
     """
-    Yield `work(index, item)` for each of *items* as they are done, at most *width* under way at once.
+    Yield `work(index, item)` for each of *items* as they are done, at most *width* under way at once; a function is
+    asked for it anew each time.
 
     An exception of *items* ends the reading and is raised after the work under way was yielded. An exception of *work*
     itself is raised at once and cancels the rest, as does closing this iterator.
     """
-    if width < 1:
+    if isinstance(width, int) and width < 1:
         raise ValueError(f"concurrency={width!r}: must be at least 1")
     source = _numbered(items)
     feeding: asyncio.Task[tuple[int, I] | None] | None = None
@@ -32,7 +33,7 @@ async def fan_out(
     is_read = False
     try:
         while working or not is_read:
-            if feeding is None and not is_read and len(working) < width:
+            if feeding is None and not is_read and len(working) < (width if isinstance(width, int) else width()):
                 feeding = asyncio.ensure_future(_next(source))
             if not done:
                 pending = working if feeding is None else {*working, feeding}

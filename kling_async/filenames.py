@@ -13,7 +13,6 @@ import attrs
 
 __all__ = ["Names"]
 
-_FIELDS: Final = ("task_id", "index", "ext")
 _NAME_MAX: Final = 200  # bytes; file systems allow 255, and a temporary file adds to the name
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
 
@@ -21,12 +20,13 @@ _RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9�
 @attrs.frozen
 class Names:
     """
-    Where the pictures of one task go.
+    Where the pictures of one task go. A row of a batch has a key as well, which the template may name.
     """
 
     directory: Path
     template: str
     task_id: str
+    key: str | None = None
 
     def check(self, indices: Sequence[int]) -> None:
         """
@@ -44,13 +44,16 @@ class Names:
         return self.directory.joinpath(*map(_safe_part, parts))
 
     def _filled(self, index: int, ext: str) -> str:
+        values: dict[str, object] = {"task_id": _safe_value(self.task_id), "index": index, "ext": ext}
+        if self.key is not None:
+            values["key"] = _safe_value(self.key)
         try:
             fields = {field for _, field, _, _ in string.Formatter().parse(self.template) if field is not None}
-            if fields <= set(_FIELDS):
-                return self.template.format(task_id=_safe_value(self.task_id), index=index, ext=ext)
+            if fields <= values.keys():
+                return self.template.format(**values)
         except (ValueError, LookupError):  # a broken template, or a field inside a field
             pass
-        allowed = ", ".join(f"{{{field}}}" for field in _FIELDS)
+        allowed = ", ".join(f"{{{field}}}" for field in values)
         raise ValueError(f"The name {self.template!r} must be a format string with no fields but {allowed}.")
 
 

@@ -7,6 +7,7 @@ The rules (size, sides, ratio) are the dialect's: `broken_rules` judges the fact
 import asyncio
 import binascii
 import errno
+import hashlib
 import io
 import stat
 from collections.abc import Iterator
@@ -47,10 +48,12 @@ class Reference:
         text: The URL as it was, or Base64 without a prefix. Empty where the picture is above *max_bytes* and was
             therefore not read to its end; the facts tell its true size.
         facts: None for a URL: the service fetches it, not we.
+        sha256: Of the picture's bytes, in hexadecimal digits; None for a URL, and where not all of it was read.
     """
 
     text: str = attrs.field(repr=_shown)
     facts: ImageFacts | None = None
+    sha256: str | None = None
 
 
 async def read_reference(image: ImageSource, *, max_bytes: int) -> Reference:
@@ -123,7 +126,9 @@ def _by_text(text: str, max_bytes: int) -> Reference:
     facts = _facts_of(content, len(content))
     if facts.kind is None and not is_data_url and len(text) <= _PATH_MAX:  # "pictures/cat" is Base64 by its letters
         raise _refused(text, f"must be {_ANY_KIND}")
-    return Reference("" if len(content) > max_bytes else encoded.decode("ascii"), facts)
+    if len(content) > max_bytes:
+        return Reference("", facts)
+    return Reference(encoded.decode("ascii"), facts, hashlib.sha256(content).hexdigest())
 
 
 def _after_comma(url: str) -> str:
@@ -147,7 +152,8 @@ def _by_content(content: bytes, size: int, max_bytes: int) -> Reference:
     facts = _facts_of(content, size)
     if size > max_bytes:
         return Reference("", facts)
-    return Reference("".join(_base64(piece) for piece in _pieces(content, _PIECE)), facts)
+    text = "".join(_base64(piece) for piece in _pieces(content, _PIECE))
+    return Reference(text, facts, hashlib.sha256(content).hexdigest())
 
 
 def _base64(piece: bytes) -> str:

@@ -126,6 +126,10 @@ async def _at_once() -> None:
     pass
 
 
+def _in_silence() -> None:
+    pass
+
+
 @attrs.define(eq=False)
 class Submission:
     """
@@ -136,7 +140,11 @@ class Submission:
         is_busy: Tells whether other tasks of ours take slots, so that a refusal will pass.
         refused: Takes in a refusal, and tells whether to wait by `regain` rather than for a while.
         regain: Waits until it may be sent again.
+        intend: Awaited before it is sent, and again where it is sent anew after `withdraw`; what it raises goes up.
+        withdraw: Called where nothing came of what was intended, for sure.
+        owns_id: Whether nobody else could have used `external_id`, so that "already exists" is an earlier run's task.
         doubt: The first error after which a task may exist; None while surely none does.
+        is_intended: Whether `intend` stands.
         is_sending: Whether a POST is under way right now; it is not while it waits for its turn among the connections.
         is_looking: Whether the last attempt was a look-up that found out nothing.
         troubled_since: When it first went wrong, in seconds of the loop's clock; so with `refused_since`.
@@ -148,7 +156,11 @@ class Submission:
     is_busy: Callable[[], bool]
     refused: Callable[[RateLimited], bool] = lambda _: False
     regain: Callable[[], Awaitable[None]] = _at_once
+    intend: Callable[[], Awaitable[None]] = _at_once
+    withdraw: Callable[[], object] = _in_silence
+    owns_id: bool = False
     doubt: KlingError | None = None
+    is_intended: bool = False
     is_sending: bool = False
     is_looking: bool = False
     troubled_since: float | None = None
@@ -279,12 +291,17 @@ class Transport:
 
     async def _post_once(self, submission: Submission) -> TaskSnapshot:
         try:
+            if not submission.is_intended:
+                submission.is_intended = True
+                await submission.intend()
             async with self._gate:
                 submission.is_sending = True  # and stays so where this is cancelled on the way: its fate is unknown
                 answer = await self._send_in_step("POST", submission.path, submission.body, None)
             accepted = read_created(answer)
         except KlingError as error:
             submission.is_sending = False
+            if is_duplicate_id(error) and submission.owns_id and submission.doubt is None:
+                submission.doubt = Unreachable("an earlier run has sent it, and did not learn what came of it")
             if is_duplicate_id(error) and submission.doubt is not None:
                 # It had arrived after all, and was not to be seen yet when it was looked up.
                 raise attrs.evolve(submission.doubt) from error
@@ -293,6 +310,10 @@ class Transport:
                 submission.doubt = submission.doubt or attrs.evolve(error)
                 submission.trouble(asyncio.get_running_loop().time())
             raise
+        finally:
+            if not submission.is_exposed:  # it is while an answer that is good has just been read
+                submission.is_intended = False
+                submission.withdraw()
         submission.is_sending = False
         return accepted
 

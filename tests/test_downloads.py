@@ -23,7 +23,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from kling_async import downloads as module
 from kling_async.downloads import Downloads
-from kling_async.errors import DownloadFailed, TaskNotFound
+from kling_async.errors import DownloadFailed, StorageFull, TaskNotFound
 from kling_async.transport import HttpOptions
 from kling_async.wire.models import Image, TaskResult, TaskSnapshot, TaskStatus
 
@@ -827,7 +827,7 @@ class TestDisk:
 
         monkeypatch.setattr(module._Part, step, full)
 
-        with pytest.raises(DownloadFailed, match="No space left"):
+        with pytest.raises(StorageFull, match="No space left"):
             await downloads.save_all(done(shelf.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
 
         assert files(tmp_path) == {}
@@ -849,7 +849,7 @@ class TestDisk:
         monkeypatch.setattr(module._Part, "settle", full)
         monkeypatch.setattr(Path, "unlink", fail)
 
-        with pytest.raises(DownloadFailed, match="No space left"):
+        with pytest.raises(StorageFull, match="No space left"):
             await downloads.save_all(done(shelf.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
 
     async def test_folder_that_cannot_be_synced(
