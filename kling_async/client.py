@@ -4,7 +4,6 @@ The client: prompts in, pictures out; one account at one host, for as long as yo
 
 import asyncio
 import enum
-import functools
 import logging
 import uuid
 import warnings
@@ -26,46 +25,25 @@ from kling_async.errors import (
     ClientClosed,
     InvalidRequest,
     KlingError,
-    SubmissionUncertain,
 )
 from kling_async.fanout import fan_out
-from kling_async.hearing import Hearing, Line
+from kling_async.hearing import Hearing
 from kling_async.looks import HttpLooks
 from kling_async.policy import PollPolicy, RetryPolicy
 from kling_async.references import Reference, read_reference
-from kling_async.slots import Hold, Slots
+from kling_async.slots import Slots
+from kling_async.submits import Submits, Witness
 from kling_async.task import TaskHandle
-from kling_async.transport import HttpOptions, Submission, Transport
+from kling_async.transport import HttpOptions, Transport
 from kling_async.watcher import Watcher
 from kling_async.ways import Ways
 from kling_async.wire.auth import AccessKey
-from kling_async.wire.codec import dumps, write_request
 from kling_async.wire.dialects import Dialect, broken_rules, dialect_of
 from kling_async.wire.endpoints import IMAGE_GENERATION
 from kling_async.wire.models import Done, Failed, Image, ImageRequest, TaskResult, TaskSnapshot
 from kling_async.wire.verdict import read_page, read_sighting
 
 __all__ = ["KlingClient"]
-
-UNCERTAIN_FOR: Final = 120.0
-"""
-Seconds for which a submit of unknown fate holds its slots: a task of it may be running.
-"""
-
-FAREWELL: Final = 10.0
-"""
-Seconds that closing waits for submits whose task nobody would know of otherwise.
-"""
-
-HEARSAY_FOR: Final = 60.0
-"""
-Seconds that a submit whose answer was lost waits for a callback to tell of its task, where nothing else can.
-"""
-
-LISTEN_FOR: Final = 3600.0
-"""
-Seconds for which a callback may still tell of the task of a submit that was given up as uncertain.
-"""
 
 _log = logging.getLogger(__name__)
 
@@ -74,19 +52,6 @@ class _State(enum.Enum):
     NEW = "new"
     OPEN = "open"
     CLOSED = "closed"
-
-
-@attrs.frozen(eq=False)
-class _Post:
-    request: ImageRequest
-    hold: Hold
-    line: Line | None
-
-    def give_up(self) -> None:
-        # Nothing was made, or nobody will ever know.
-        self.hold.release()
-        if self.line is not None:
-            self.line.close()
 
 
 class KlingClient:
@@ -143,14 +108,12 @@ class KlingClient:
         self._http = http
         self._downloads: Downloads | None = None  # made when the first picture is fetched
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._posts: dict[asyncio.Task[TaskHandle], Submission] = {}
         self._known: weakref.WeakValueDictionary[str, TaskHandle] = weakref.WeakValueDictionary()
-        self._submitted: dict[str, TaskHandle] = {}  # keeps alive what nobody else may hold, until it is final
-        self._uncertain: dict[Hold, asyncio.TimerHandle] = {}
+        self._submits = Submits(self._transport, self._watcher, self._hearing, self.slots.policy.uncertain_for)
 
     def __repr__(self) -> str:
         host = urlsplit(self.base_url).netloc
-        counts = f"{len(self._posts)} submitting, {len(self.unfinished)} unfinished"
+        counts = f"{len(self._submits)} submitting, {len(self.unfinished)} unfinished"
         return f"<KlingClient {host} ({self.dialect.name}), {self._state.value}, {counts}>"
 
     async def __aenter__(self) -> Self:
@@ -180,15 +143,12 @@ class KlingClient:
         self._state = _State.CLOSED
         try:
             self.slots.dismiss(self, _closed)
-            await self._finish_posts()
+            await self._submits.aclose()
         finally:
             if self._hearing is not None:
                 self._hearing.detach()
             await self._watcher.aclose()
-            for handle in self._submitted.values():
-                handle.release()
-            for hold in tuple(self._uncertain):
-                self._let_go(hold)
+            self._submits.release()
             if self._downloads is not None:
                 await self._downloads.aclose()
             await self._transport.aclose()
@@ -220,33 +180,51 @@ class KlingClient:
             NotSent: No connection could be made for 120 s.
             KlingError: The service refused: key, right, money, content. Nothing was made.
         """
+        return await self.submit_witnessed(_make_request(request, fields), Witness())
+
+    async def submit_witnessed(self, request: ImageRequest, witness: Witness) -> TaskHandle:
+        """
+        Submit as `submit` does, and tell *witness* of each step; for whoever keeps a record, as a `Batch` does.
+
+        Where the witness is in doubt, slots are taken without queueing, since a task of it may take them already; then
+        it is looked for before it is sent again, and is uncertain where it cannot be looked for.
+        """
         self._open()
-        asked = _make_request(request, fields)
-        reference = await self._check(asked)
-        model = asked.model_name or self.dialect.default_model
-        n = IMAGE_GENERATION.slots(asked)
+        reference = await self._check(request)
+        witness.judge(reference)
+        model, n = self._place_of(request)
         self.slots.check(n)
-        if not self.slots.has_room(model, n):
+        if not witness.is_in_doubt and not self.slots.has_room(model, n):
             reference = None  # it is read again later: thousands may queue here, each with megabytes of Base64
-        hold = await self.slots.take(model, n, owner=self)
+        if witness.is_in_doubt:
+            hold = self.slots.count(model, n, owner=self)
+        else:
+            hold = await self.slots.take(model, n, owner=self)
         try:
             if reference is None:
-                reference = await self._check(asked)
+                reference = await self._check(request)
+                witness.judge(reference)
             self._open()
-            sent = self._complete(asked)
-            line = self._hearing.open_line() if self._hearing is not None and sent.callback_url is None else None
-            submission = Submission(
-                path=IMAGE_GENERATION.path,
-                body=_body(sent, reference, line),
-                external_id=sent.external_task_id,
-                is_busy=hold.has_company,
-                refused=hold.refused,
-                regain=hold.regain,
-            )
+            sent = self._complete(request)
         except BaseException:
             hold.release()
             raise
-        return await self._shield(_Post(sent, hold, line), submission)
+        return await self._submits.deliver(sent, reference, hold, witness, self.handle)
+
+    def resume(self, task_id: str, request: ImageRequest, witness: Witness) -> TaskHandle:
+        """
+        Take over a task that an earlier run had accepted: its slots count at once, and it is watched until its end.
+
+        Raises:
+            InvalidRequest: No task can have this id.
+        """
+        self._open()
+        handle = self._submits.accepted.get(task_id)
+        if handle is None:
+            model, n = self._place_of(request)
+            handle = self.handle(task_id)
+            self._submits.resume(handle, request, self.slots.count(model, n, owner=self), witness)
+        return handle
 
     async def generate(
         self, request: ImageRequest | str, /, *, timeout: float | None = 600.0, **fields: Any
@@ -407,6 +385,10 @@ class KlingClient:
             raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
         return reference
 
+    def _place_of(self, request: ImageRequest) -> tuple[str, int]:
+        # Whose slots it takes, and how many.
+        return request.model_name or self.dialect.default_model, IMAGE_GENERATION.slots(request)
+
     def _complete(self, request: ImageRequest) -> ImageRequest:
         # An id of ours is minted here, once per submit and outside any loop of retries.
         if self.dialect.external_ids and request.external_task_id is None:
@@ -415,106 +397,10 @@ class KlingClient:
             request = attrs.evolve(request, model_name=self.dialect.default_model)
         return request
 
-    async def _shield(self, post: _Post, submission: Submission) -> TaskHandle:
-        aio_task = asyncio.get_running_loop().create_task(self._deliver(post, submission), name="kling_async submit")
-        self._posts[aio_task] = submission
-        aio_task.add_done_callback(self._posts.pop)
-        try:
-            await asyncio.wait({aio_task})
-        except asyncio.CancelledError:
-            aio_task.add_done_callback(_tell_abandoned)
-            raise
-        return aio_task.result()
-
-    async def _deliver(self, post: _Post, submission: Submission) -> TaskHandle:
-        try:
-            accepted = await self._accepted(post, submission)
-        except asyncio.CancelledError:  # by `aclose` when its patience was over, or by the end of the loop
-            post.give_up()
-            if submission.is_exposed:
-                what = "the client was closed before the service told whether it accepted the task"
-                raise SubmissionUncertain(what, request=post.request) from None
-            raise _closed() from None
-        except SubmissionUncertain as error:
-            self._hold_for_a_while(post.hold)
-            if post.line is not None:
-                post.line.adopt(functools.partial(self._adopt_late, post), LISTEN_FOR)
-            error.request = post.request
-            raise
-        except BaseException:
-            post.give_up()
-            raise
-        return self._adopt(post, accepted)
-
-    async def _accepted(self, post: _Post, submission: Submission) -> TaskSnapshot:
-        try:
-            return await self._transport.submit(submission, lambda: self._look_up(post, submission))
-        except SubmissionUncertain:
-            # There is no asking for it; but if there is a task, its callbacks come to an address of its own.
-            found = await post.line.wait(HEARSAY_FOR) if post.line is not None else None
-            if found is None:
-                raise
-            return found
-
-    def _adopt(self, post: _Post, accepted: TaskSnapshot) -> TaskHandle:
-        post.hold.accepted()
-        _log.info("task %s was accepted", accepted.task_id)  # whatever happens later, what is paid for can be found
-        handle = self.handle(accepted.task_id)
-        self._submitted[handle.task_id] = handle
-        handle.accept(post.request, post.hold, on_final=lambda: self._ended(handle, post.line))
-        handle.see(accepted)
-        if self._state is not _State.CLOSED:
-            self._watcher.watch(handle, is_told_of=post.line is not None and post.line.works)
-        if post.line is not None:
-            post.line.connect(handle)  # last: what it has heard already may be worth a look
-        return handle
-
-    def _adopt_late(self, post: _Post, found: TaskSnapshot) -> None:
-        timer = self._uncertain.pop(post.hold, None)
-        if timer is not None:
-            timer.cancel()
-        handle = self._adopt(post, found)
-        _log.warning("a submit of unknown fate made task %s, as its callback tells", handle.task_id)
-
-    def _ended(self, handle: TaskHandle, line: Line | None) -> None:
-        self._submitted.pop(handle.task_id, None)
-        if line is not None:
-            line.close()
-
-    def _hold_for_a_while(self, hold: Hold) -> None:
-        self._uncertain[hold] = asyncio.get_running_loop().call_later(UNCERTAIN_FOR, self._let_go, hold)
-
-    def _let_go(self, hold: Hold) -> None:
-        self._uncertain.pop(hold).cancel()
-        hold.release()
-
-    async def _finish_posts(self) -> None:
-        self._transport.retire()
-        await asyncio.sleep(0)  # so that each has begun, and meets its cancelling inside
-        for post, submission in self._posts.items():
-            if not submission.is_exposed:
-                post.cancel()
-        posts = set(self._posts)
-        if posts:
-            _, late = await asyncio.wait(posts, timeout=FAREWELL)
-            for post in late:
-                post.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
-
     def _watch(self, handle: TaskHandle) -> None:
         if self._state is not _State.CLOSED:
             self._open()
         self._watcher.watch(handle)
-
-    async def _look_up(self, post: _Post, submission: Submission) -> TaskSnapshot:
-        external_id = submission.external_id or ""
-        try:
-            return read_sighting(await self._transport.send("GET", IMAGE_GENERATION.one(external_id)))
-        except KlingError:
-            found = post.line.found if post.line is not None else None
-            if found is None:
-                raise
-            return found  # its callback has come, so it exists
 
     async def _renew(self, result: TaskResult) -> TaskResult:
         seen = await self.get(result.task_id)
@@ -544,22 +430,5 @@ def _make_request(request: object, fields: dict[str, Any]) -> ImageRequest:
             raise InvalidRequest(str(broken[0]), broken=broken)
 
 
-def _body(request: ImageRequest, reference: Reference | None, line: Line | None) -> bytes:
-    body = write_request(attrs.evolve(request, image=reference.text if reference else None))
-    if line is not None:
-        body["callback_url"] = line.address  # not in the request that the caller will see: it is a secret
-    return dumps(body)
-
-
 def _closed() -> ClientClosed:
     return ClientClosed("the client is closed; make a new one")
-
-
-def _tell_abandoned(post: "asyncio.Task[TaskHandle]") -> None:
-    if (error := post.exception()) is None:
-        _log.warning("a submit was cancelled, but its task %s was accepted and goes on", post.result().task_id)
-    elif isinstance(error, SubmissionUncertain):
-        external_id = error.request.external_task_id if error.request else None
-        _log.warning("a submit was cancelled, and its fate is unknown (external_task_id %s): %s", external_id, error)
-    else:
-        _log.debug("a submit was cancelled, and ended with %r", error)

@@ -26,11 +26,12 @@ class Line:
 
     Attributes:
         address: Where the service is to call. It is a secret.
+        key: Of the submit.
     """
 
     address: str = attrs.field(repr=False)
     _hearing: "Hearing" = attrs.field(repr=False)
-    _key: str
+    key: str
     _handle: TaskHandle | None = attrs.field(default=None, init=False)
     _last: TaskSnapshot | None = attrs.field(default=None, init=False)  # of what was said, believed or not
     _early: dict[bool, TaskSnapshot] = attrs.field(factory=dict, init=False)  # the last by whether it is believed
@@ -88,7 +89,7 @@ class Line:
         Take in nothing more. Safe to call twice.
         """
         self._give_nothing_up()
-        self._hearing.forget(self._key)
+        self._hearing.forget(self.key)
 
     def hear(self, seen: TaskSnapshot, *, trusted: bool) -> None:
         """

@@ -111,6 +111,8 @@ class RetryPolicy:
         refused_for:
             Seconds for which a submit is sent again while the service refuses it (1302, 1303, 429) and nothing of this
             client is under way; while something is, it waits for as long as that takes.
+        hear_for:
+            Seconds that a submit whose answer was lost waits for a callback to tell of its task, where nothing else can.
         max_retry_after:
             Seconds of `Retry-After` that are slept; above it the error goes to the caller, with the number.
     """
@@ -119,6 +121,7 @@ class RetryPolicy:
     max_delay: float = attrs.field(default=30.0, validator=_check_seconds)
     give_up_after: float = attrs.field(default=120.0, validator=_check_seconds)
     refused_for: float = attrs.field(default=300.0, validator=_check_seconds)
+    hear_for: float = attrs.field(default=60.0, validator=_check_seconds)
     max_retry_after: float = attrs.field(default=120.0, validator=_check_seconds)
 
     def delays(self) -> Generator[float, KlingError | None, None]:
@@ -212,17 +215,20 @@ class PollPolicy:
 @attrs.frozen(kw_only=True)
 class SlotPolicy:
     """
-    How the account's slots are found out, where their number is not given.
+    How the account's slots are found out, where their number is not given, and how long those of an uncertain submit
+    count.
 
     Attributes:
         start: Slots of each model to begin with; the vendor's usual image packs have nine.
         first_rest: Seconds after a refusal in which no more is tried; twice as long after each trial that fails.
         max_rest: Seconds that such a rest lasts at most.
+        uncertain_for: Seconds for which a submit of unknown fate holds its slots: a task of it may be running.
     """
 
     start: int = attrs.field(default=9)
     first_rest: float = attrs.field(default=60.0, validator=_check_seconds)
     max_rest: float = attrs.field(default=3600.0, validator=_check_seconds)
+    uncertain_for: float = attrs.field(default=120.0, validator=_check_seconds)
 
     @start.validator
     def _check_start(self, _: object, start: int) -> None:

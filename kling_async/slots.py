@@ -233,6 +233,15 @@ class Slots(Mapping[str, Usage]):
             await bucket.wait(turn)
         return Hold(n, bucket, owner)
 
+    def count(self, model: str, n: int, *, owner: object = None) -> Hold:
+        """
+        Count *n* slots of *model* as taken at once, even beyond the limit: a task has them already.
+        """
+        self._bind()
+        bucket = self._bucket(model)
+        bucket.used += n
+        return Hold(n, bucket, owner)
+
     def dismiss(self, owner: object, make_error: Callable[[], Exception]) -> None:
         """
         End the waiting of every `take` of *owner* with an error of its own.

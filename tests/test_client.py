@@ -33,9 +33,10 @@ from kling_async import (
     KlingClient,
     PollPolicy,
     RetryPolicy,
+    SlotPolicy,
     Slots,
     TaskStatus,
-    client as client_module,
+    submits,
 )
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import (
@@ -704,12 +705,12 @@ class TestLosses:
 
         assert {"prompt", "image"} == {rule.field for rule in caught.value.broken}
 
-    async def test_an_uncertain_submit_holds_its_slots_for_a_while(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_an_uncertain_submit_holds_its_slots_for_a_while(self) -> None:
         """
         A task of it may be running; nobody can tell when it ends.
         """
-        monkeypatch.setattr(client_module, "UNCERTAIN_FOR", 0.2)
-        async with Emulator(faults=[faults.reset_after("create")]) as server, client_of(server) as client:
+        slots = Slots(9, SlotPolicy(uncertain_for=0.2))
+        async with Emulator(faults=[faults.reset_after("create")]) as server, client_of(server, slots=slots) as client:
             with pytest.raises(SubmissionUncertain):
                 await client.submit("a lighthouse", n=3)
             held = client.slots["kling-v1"].used
@@ -722,7 +723,7 @@ class TestLosses:
         """
         A submit whose answer does not come is uncertain, and its request is in the error.
         """
-        monkeypatch.setattr(client_module, "FAREWELL", 0.05)
+        monkeypatch.setattr(submits, "FAREWELL", 0.05)
         async with Emulator(faults=[faults.delay_after("create", 60)]) as server:
             client = client_of(server)
             submitting = asyncio.ensure_future(client.submit("a lighthouse"))
@@ -744,7 +745,7 @@ class TestLosses:
             submitting = asyncio.ensure_future(client.submit("a lighthouse"))
             while not server.ledger.answers:
                 await asyncio.sleep(0.01)
-            while any(submission.is_exposed for submission in client._posts.values()):
+            while any(submission.is_exposed for submission in client._submits._posts.values()):
                 await asyncio.sleep(0)
             await client.aclose()
             with pytest.raises(ClientClosed):

@@ -17,7 +17,7 @@ FLOORS: Final = (
     ("errors",),
     ("wire", "policy", "pace", "plan", "ways", "width", "rows", "addresses", "filenames"),
     ("account", "transport", "downloads", "references", "slots", "looks", "commits", "lockfile"),
-    ("client", "fanout", "task", "watcher", "callbacks", "hearing"),
+    ("client", "fanout", "task", "watcher", "callbacks", "hearing", "submits"),
     ("batch", "journal"),
     ("cli", "gallery", "emulator", "pytest_plugin", "__main__"),
 )

@@ -1,0 +1,314 @@
+"""
+Submits that have begun: each is finished, whatever becomes of its caller, and its task is known to somebody.
+"""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+from kling_async.errors import ClientClosed, KlingError, SubmissionUncertain, Unreachable
+from kling_async.hearing import Hearing, Line
+from kling_async.references import Reference
+from kling_async.slots import Hold
+from kling_async.task import TaskHandle
+from kling_async.transport import Submission, Transport
+from kling_async.watcher import Watcher
+from kling_async.wire.codec import dumps, write_request
+from kling_async.wire.endpoints import IMAGE_GENERATION
+from kling_async.wire.models import ImageRequest, TaskSnapshot
+from kling_async.wire.verdict import read_sighting
+
+__all__ = ["Submits", "Witness"]
+
+FAREWELL: Final = 10.0
+"""
+Seconds that closing waits for submits whose task nobody would know of otherwise.
+"""
+
+LISTEN_FOR: Final = 3600.0
+"""
+Seconds for which a callback may still tell of the task of a submit that was given up as uncertain.
+"""
+
+_log = logging.getLogger(__name__)
+
+
+class Witness:
+    """
+    Is told of each step of one submit: for whoever keeps a record of it. This one keeps none.
+
+    Attributes:
+        submit_key: By which its callbacks are known, None to make one; set before `intend` where there are callbacks.
+        owns_id: Whether nobody else could have sent this `external_task_id`, so that a task of it is an earlier run's.
+        is_in_doubt: Whether an earlier run has sent it, and did not learn what came of it.
+    """
+
+    submit_key: str | None = None
+    owns_id: bool = False
+    is_in_doubt: bool = False
+
+    def judge(self, reference: Reference | None) -> None:
+        """
+        Look at the picture that is to be sent along, and raise what keeps it from being sent.
+        """
+
+    async def intend(self) -> None:
+        """
+        It is about to be sent, and is once this returns; what this raises keeps it from being sent.
+        """
+
+    def withdraw(self) -> None:
+        """
+        Nothing came of what was intended, for sure. It may be intended again.
+        """
+
+    def accept(self, task_id: str) -> None:
+        """
+        It is a task now; also long after it ended in SubmissionUncertain.
+        """
+
+    def end(self) -> None:
+        """
+        It is over, whatever came of it.
+        """
+
+
+@attrs.frozen(eq=False)
+class _Post:
+    request: ImageRequest
+    hold: Hold
+    line: Line | None
+    witness: Witness
+    handle_of: Callable[[str], TaskHandle]
+
+    def give_up(self) -> None:
+        # Nothing was made, or nobody will ever know.
+        self.hold.release()
+        if self.line is not None:
+            self.line.close()
+
+
+@attrs.define(eq=False)
+class Submits:
+    """
+    The submits of one client.
+
+    Attributes:
+        uncertain_for: Seconds for which one of unknown fate holds its slots: a task of it may be running.
+        accepted: Handles by task id; keeps alive what nobody else may hold, until it is final.
+    """
+
+    _transport: Transport
+    _watcher: Watcher
+    _hearing: Hearing | None
+    uncertain_for: float
+    accepted: dict[str, TaskHandle] = attrs.field(factory=dict, init=False)
+    _posts: "dict[asyncio.Task[TaskHandle], Submission]" = attrs.field(factory=dict, init=False)
+    _uncertain: dict[Hold, asyncio.TimerHandle] = attrs.field(factory=dict, init=False)
+    _is_closed: bool = attrs.field(default=False, init=False)
+
+    def __len__(self) -> int:
+        return len(self._posts)
+
+    async def deliver(
+        self,
+        request: ImageRequest,
+        reference: Reference | None,
+        hold: Hold,
+        witness: Witness,
+        handle_of: Callable[[str], TaskHandle],
+    ) -> TaskHandle:
+        """
+        Have the service accept *request*, and return the handle that *handle_of* makes for its task. *hold* is given
+        back in any case, in time.
+
+        Cancelling this stops what surely has not arrived; what may have is finished, and its task's id logged.
+
+        Raises:
+            SubmissionUncertain: A task may have been made, and there is no way to find out.
+            KlingError: Nothing was made.
+        """
+        line = self._open_line(witness) if request.callback_url is None else None
+        submission = Submission(
+            path=IMAGE_GENERATION.path,
+            body=_body(request, reference, line),
+            external_id=request.external_task_id,
+            is_busy=hold.has_company,
+            refused=hold.refused,
+            regain=hold.regain,
+            intend=witness.intend,
+            withdraw=witness.withdraw,
+            owns_id=witness.owns_id,
+        )
+        if witness.is_in_doubt:
+            submission.doubt = Unreachable("an earlier run has sent it, and did not learn what came of it")
+            submission.is_intended = True
+        return await self._shield(_Post(request, hold, line, witness, handle_of), submission)
+
+    def resume(self, handle: TaskHandle, request: ImageRequest, hold: Hold, witness: Witness) -> None:
+        """
+        Take over a task that an earlier run had accepted, as if it had been accepted just now.
+        """
+        line = self._open_line(witness) if request.callback_url is None else None
+        hold.accepted()
+        self._take_over(handle, request, hold, line)
+
+    async def aclose(self) -> None:
+        """
+        End what surely has not arrived, and give the rest 10 s to learn its task's id. Safe to call twice.
+        """
+        self._is_closed = True
+        self._transport.retire()
+        await asyncio.sleep(0)  # so that each has begun, and meets its cancelling inside
+        for post, submission in self._posts.items():
+            if not submission.is_exposed:
+                post.cancel()
+        posts = set(self._posts)
+        if posts:
+            _, late = await asyncio.wait(posts, timeout=FAREWELL)
+            for post in late:
+                post.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def release(self) -> None:
+        """
+        Give back all slots; nothing is watched from now on. Safe to call twice.
+        """
+        for handle in self.accepted.values():
+            handle.release()
+        for hold in tuple(self._uncertain):
+            self._let_go(hold)
+
+    def _open_line(self, witness: Witness) -> Line | None:
+        if self._hearing is None:
+            return None
+        line = self._hearing.open_line(witness.submit_key)
+        witness.submit_key = line.key
+        return line
+
+    async def _shield(self, post: _Post, submission: Submission) -> TaskHandle:
+        aio_task = asyncio.get_running_loop().create_task(self._finish(post, submission), name="kling_async submit")
+        self._posts[aio_task] = submission
+        aio_task.add_done_callback(self._posts.pop)
+        try:
+            await asyncio.wait({aio_task})
+        except asyncio.CancelledError:
+            aio_task.add_done_callback(_tell_abandoned)
+            if not submission.is_exposed:
+                aio_task.cancel()
+            raise
+        return aio_task.result()
+
+    async def _finish(self, post: _Post, submission: Submission) -> TaskHandle:
+        try:
+            accepted = await self._accepted(post, submission)
+        except asyncio.CancelledError:  # by `aclose` when its patience was over, or by the end of the loop
+            post.give_up()
+            if submission.is_exposed:
+                what = "the client was closed before the service told whether it accepted the task"
+                raise SubmissionUncertain(what, request=post.request) from None
+            raise ClientClosed("the client is closed; make a new one") from None
+        except SubmissionUncertain as error:
+            self._hold_for_a_while(post.hold)
+            if post.line is not None:
+                post.line.adopt(functools.partial(self._adopt_late, post), LISTEN_FOR)
+            error.request = post.request
+            raise
+        except BaseException:
+            post.give_up()
+            raise
+        else:
+            return self._adopt(post, accepted)
+        finally:
+            post.witness.end()
+
+    async def _accepted(self, post: _Post, submission: Submission) -> TaskSnapshot:
+        error = SubmissionUncertain("an earlier run has sent it, and this service takes no id of ours to find it by")
+        if submission.doubt is None or submission.external_id is not None:
+            try:
+                return await self._transport.submit(submission, lambda: self._look_up(post, submission))
+            except SubmissionUncertain as uncertain:
+                error = uncertain
+        # There is no asking for it; but if there is a task, its callbacks come to an address of its own.
+        found = await post.line.wait(self._transport.retry.hear_for) if post.line is not None else None
+        if found is not None:
+            return found
+        try:
+            raise error
+        finally:
+            del error  # else its traceback holds it
+
+    async def _look_up(self, post: _Post, submission: Submission) -> TaskSnapshot:
+        external_id = submission.external_id or ""
+        try:
+            return read_sighting(await self._transport.send("GET", IMAGE_GENERATION.one(external_id)))
+        except KlingError:
+            found = post.line.found if post.line is not None else None
+            if found is None:
+                raise
+            return found  # its callback has come, so it exists
+
+    def _adopt(self, post: _Post, accepted: TaskSnapshot) -> TaskHandle:
+        _log.info("task %s was accepted", accepted.task_id)  # whatever happens later, what is paid for can be found
+        post.witness.accept(accepted.task_id)
+        post.hold.accepted()
+        handle = post.handle_of(accepted.task_id)
+        self._take_over(handle, post.request, post.hold, post.line, accepted)
+        return handle
+
+    def _take_over(
+        self,
+        handle: TaskHandle,
+        request: ImageRequest,
+        hold: Hold,
+        line: Line | None,
+        accepted: TaskSnapshot | None = None,
+    ) -> None:
+        self.accepted[handle.task_id] = handle
+        handle.accept(request, hold, on_final=lambda: self._ended(handle, line))
+        if accepted is not None:
+            handle.see(accepted)
+        if not self._is_closed:
+            self._watcher.watch(handle, is_told_of=line is not None and line.works)
+        if line is not None:
+            line.connect(handle)  # last: what it has heard already may be worth a look
+
+    def _adopt_late(self, post: _Post, found: TaskSnapshot) -> None:
+        timer = self._uncertain.pop(post.hold, None)
+        if timer is not None:
+            timer.cancel()
+        handle = self._adopt(post, found)
+        _log.warning("a submit of unknown fate made task %s, as its callback tells", handle.task_id)
+
+    def _ended(self, handle: TaskHandle, line: Line | None) -> None:
+        self.accepted.pop(handle.task_id, None)
+        if line is not None:
+            line.close()
+
+    def _hold_for_a_while(self, hold: Hold) -> None:
+        self._uncertain[hold] = asyncio.get_running_loop().call_later(self.uncertain_for, self._let_go, hold)
+
+    def _let_go(self, hold: Hold) -> None:
+        self._uncertain.pop(hold).cancel()
+        hold.release()
+
+
+def _body(request: ImageRequest, reference: Reference | None, line: Line | None) -> bytes:
+    body = write_request(attrs.evolve(request, image=reference.text if reference else None))
+    if line is not None:
+        body["callback_url"] = line.address  # not in the request that the caller will see: it is a secret
+    return dumps(body)
+
+
+def _tell_abandoned(post: "asyncio.Task[TaskHandle]") -> None:
+    if (error := post.exception()) is None:
+        _log.warning("a submit was cancelled, but its task %s was accepted and goes on", post.result().task_id)
+    elif isinstance(error, SubmissionUncertain):
+        external_id = error.request.external_task_id if error.request else None
+        _log.warning("a submit was cancelled, and its fate is unknown (external_task_id %s): %s", external_id, error)
+    else:
+        _log.debug("a submit was cancelled, and ended with %r", error)
