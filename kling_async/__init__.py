@@ -1,16 +1,18 @@
 """
 The asyncio client for Kling image generation.
 
-A *client* lives as long as your program, a *handle* as long as one task.
+A *client* lives as long as your program, a *handle* as long as one task, a *batch* as long as its journal.
 """
 
 import logging
 
 __version__ = "0.1.0"  # first: the rooms below read it
 
+from kling_async.batch import Added, Batch, Keyed
 from kling_async.callbacks import CallbackReceiver
 from kling_async.client import KlingClient
 from kling_async.policy import PollPolicy, RetryPolicy, SlotPolicy
+from kling_async.rows import Summary
 from kling_async.slots import Slots
 from kling_async.task import TaskHandle
 from kling_async.transport import HttpOptions
@@ -34,7 +36,9 @@ __all__ = [
     "GATEWAY",
     "OFFICIAL",
     "AccessKey",
+    "Added",
     "AspectRatio",
+    "Batch",
     "CallbackReceiver",
     "Dialect",
     "Done",
@@ -43,6 +47,7 @@ __all__ = [
     "Image",
     "ImageReference",
     "ImageRequest",
+    "Keyed",
     "KlingClient",
     "Model",
     "PollPolicy",
@@ -50,6 +55,7 @@ __all__ = [
     "RetryPolicy",
     "SlotPolicy",
     "Slots",
+    "Summary",
     "TaskHandle",
     "TaskResult",
     "TaskSnapshot",

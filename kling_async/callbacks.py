@@ -124,7 +124,7 @@ class CallbackReceiver:
         self.public_url: Final = public_url.rstrip("/")
         self.counts: Final = CallbackCounts()
         self._secrets = given
-        self._token_key = token_key or secrets.token_bytes(32)
+        self._token_keys = [token_key or secrets.token_bytes(32)]
         self._confirms_all = confirm == "always"
         self._listeners: dict[Listener, asyncio.AbstractEventLoop | None] = {}
         self._clock = time.time
@@ -140,7 +140,20 @@ class CallbackReceiver:
         Raises:
             ValueError: *submit_key* is not 1 to 64 letters, digits, `-` and `_`.
         """
-        return f"{self.public_url}/{make_token(self._token_key, submit_key)}"
+        return f"{self.public_url}/{make_token(self.token_key, submit_key)}"
+
+    @property
+    def token_key(self) -> bytes:
+        """
+        From which addresses are made. It is a secret; keep it to know the callbacks of tasks in a later run.
+        """
+        return self._token_keys[0]
+
+    def use_token_key(self, key: bytes) -> None:
+        """
+        Make addresses from *key* from now on; those that were made from others stay good.
+        """
+        self._token_keys = [key, *(other for other in self._token_keys if other != key)]
 
     def attach(self, listener: Listener) -> None:
         """
@@ -178,7 +191,8 @@ class CallbackReceiver:
             self.counts.not_json += 1
             _log.debug("a callback cannot be read: %s", type(error).__name__)
             return 400
-        submit_key = read_token(self._token_key, token)
+        found = (read_token(key, token) for key in self._token_keys)
+        submit_key = next((submit_key for submit_key in found if submit_key is not None), None)
         if submit_key is None:
             self.counts.forged += 1
             _log.debug("a callback came to an address that is none of ours")

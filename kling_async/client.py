@@ -8,7 +8,7 @@ import logging
 import uuid
 import warnings
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -19,7 +19,7 @@ import attrs
 
 from kling_async.account import find_base_url, find_credentials
 from kling_async.callbacks import CallbackReceiver
-from kling_async.downloads import Downloads, is_private
+from kling_async.downloads import Downloads, Saves, is_private
 from kling_async.errors import (
     BrokenRule,
     ClientClosed,
@@ -27,6 +27,7 @@ from kling_async.errors import (
     KlingError,
 )
 from kling_async.fanout import fan_out
+from kling_async.filenames import Names
 from kling_async.hearing import Hearing
 from kling_async.looks import HttpLooks
 from kling_async.policy import PollPolicy, RetryPolicy
@@ -104,6 +105,7 @@ class KlingClient:
         self._transport = Transport(self.base_url, http, retry, keepalive, credentials, session)
         looks = HttpLooks(self._transport, polling.answer_timeout)
         self._watcher = Watcher(polling, looks, Ways(self.dialect.ids_per_read, self.dialect.lists))
+        self.callbacks: Final = callbacks
         self._hearing = Hearing(callbacks, self._watcher) if callbacks is not None else None
         self._http = http
         self._downloads: Downloads | None = None  # made when the first picture is fetched
@@ -152,6 +154,12 @@ class KlingClient:
             if self._downloads is not None:
                 await self._downloads.aclose()
             await self._transport.aclose()
+
+    def fingerprint(self, salt: str) -> str:
+        """
+        Return what tells this client's key from others, where the same *salt* is used; of no use to who finds it.
+        """
+        return self._transport.fingerprint(salt)
 
     @property
     def unfinished(self) -> tuple[TaskHandle, ...]:
@@ -342,6 +350,15 @@ class KlingClient:
         self._open()
         downloads = await self._open_downloads()
         return await downloads.save_all(result, directory, name=name, refresh=lambda: self._renew(result))
+
+    async def save_each(self, result: TaskResult, names: Names, *, but: Collection[int] = ()) -> Saves:
+        """
+        Save as `save` does, under *names*, *but* the pictures with these indices. What did not arrive is told, not
+        raised.
+        """
+        self._open()
+        downloads = await self._open_downloads()
+        return await downloads.save_each(result, names, refresh=lambda: self._renew(result), but=but)
 
     async def read(self, image: Image) -> bytes:
         """

@@ -425,7 +425,7 @@ class _Tables:
         self.token_key: bytes | None = None
         self._connection = connection
         self._path = path
-        self._home = Path(os.path.abspath(path)).parent  # noqa: PTH100 (as `stored`)
+        self._home = _absolute(path).parent
         self._lock = lock
         self._file: os.stat_result | None = None
 
@@ -517,8 +517,7 @@ class _Tables:
         Return a picture's path as it is kept: seen from the journal's folder where it is in there, so that both can be
         moved together.
         """
-        absolute = Path(os.path.abspath(path))  # noqa: PTH100 (`resolve` would follow links, which may change)
-        home = self._home
+        absolute, home = _absolute(path), self._home
         return absolute.relative_to(home).as_posix() if absolute.is_relative_to(home) else str(absolute)
 
     def image(self, sha256: str) -> str:
@@ -541,7 +540,7 @@ class _Tables:
         return Summary(
             **counts,
             may_retry=may_retry,
-            units_billed=Decimal(str(round(units, 6))).normalize(),
+            units_billed=Decimal(f"{units:.6f}".rstrip("0").rstrip(".")),
             pictures=pictures,
             bytes=size,
         )
@@ -603,7 +602,7 @@ class _Tables:
             )
 
     def _add_one(self, entry: Entry, position: int, generation: int, now: float) -> bool:
-        path = str(entry.request.image) if isinstance(entry.request.image, Path) else None
+        path = str(entry.request.image) if isinstance(entry.request.image, Path) else None  # as it was given
         url = entry.request.image if isinstance(entry.request.image, str) else None
         digest = digest_of(entry.request, url or path or entry.image_sha256)
         occurrence, key = None, entry.key
@@ -621,11 +620,12 @@ class _Tables:
         is_kept = entry.image_base64 is not None
         if is_kept:
             self._run("INSERT OR IGNORE INTO image VALUES (?, ?)", entry.image_sha256, entry.image_base64)
+        file = None if path is None else str(_absolute(Path(path)))
         text = write_stored_request(attrs.evolve(entry.request, image=url))
         self._run(
             "INSERT INTO row (position, key, digest, generation, occurrence, request, image_path, image_sha256, "
             "is_image_kept, queued_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            *(position, key, digest, generation, occurrence, text, path, entry.image_sha256, is_kept, now),
+            *(position, key, digest, generation, occurrence, text, file, entry.image_sha256, is_kept, now),
         )
         return True
 
@@ -713,6 +713,10 @@ def _check_same(entry: Entry, key: str, digest: bytes, known: tuple[bytes, str |
 
 def _units(snapshot: TaskSnapshot) -> float | None:
     return None if snapshot.final_unit_deduction is None else float(snapshot.final_unit_deduction)
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 (`resolve` would follow links, which may change)
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -112,7 +112,8 @@ class RetryPolicy:
             Seconds for which a submit is sent again while the service refuses it (1302, 1303, 429) and nothing of this
             client is under way; while something is, it waits for as long as that takes.
         hear_for:
-            Seconds that a submit whose answer was lost waits for a callback to tell of its task, where nothing else can.
+            Seconds that a submit whose answer was lost waits for a callback to tell of its task, where nothing else
+            can.
         max_retry_after:
             Seconds of `Retry-After` that are slept; above it the error goes to the caller, with the number.
     """

@@ -31,7 +31,7 @@ from kling_async.errors import (
     Unreachable,
 )
 from kling_async.policy import RetryPolicy, Step, may_exist, may_repeat, next_step
-from kling_async.wire.auth import AccessKey, Credentials, Token, clock_offset, make_token
+from kling_async.wire.auth import AccessKey, Credentials, Token, clock_offset, fingerprint, make_token
 from kling_async.wire.models import TaskSnapshot
 from kling_async.wire.redaction import hide_secrets
 from kling_async.wire.verdict import Answer, is_duplicate_id, read_created
@@ -229,6 +229,12 @@ class Transport:
         Send nothing again from now on, but for finding out about submits whose fate is in doubt.
         """
         self._is_retired = True
+
+    def fingerprint(self, salt: str) -> str:
+        """
+        Return what tells the key from others, where the same *salt* is used; of no use to who finds it.
+        """
+        return fingerprint(self._credentials, salt)
 
     async def read(self, path: str, judge: Callable[[Answer], T]) -> T:
         """

@@ -15,6 +15,9 @@ from kling_async.errors import (
     ContentRefused,
     DownloadFailed,
     InvalidRequest,
+    JournalCorrupt,
+    JournalLocked,
+    JournalMismatch,
     KlingError,
     NoFreeSlot,
     NotAllowed,
@@ -22,6 +25,7 @@ from kling_async.errors import (
     NotSent,
     RateLimited,
     ServiceFailure,
+    StorageFull,
     SubmissionUncertain,
     TaskFailed,
     TaskNotFound,
@@ -60,6 +64,10 @@ TABLE = [
     (WaitTimeout("?"), SURELY_REFUSED),
     (DownloadFailed("?"), SURELY_REFUSED),
     (ClientClosed("?"), SURELY_REFUSED),
+    (JournalLocked("?"), SURELY_REFUSED),
+    (JournalMismatch("?"), SURELY_REFUSED),
+    (JournalCorrupt("?"), SURELY_REFUSED),
+    (StorageFull("?"), SURELY_REFUSED),
 ]
 """
 Each error, and what it means for a submit with an id of ours, for one without, for the money, and for a read.

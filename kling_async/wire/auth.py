@@ -2,6 +2,8 @@
 Who is asking: a static Bearer key, or a short-lived token signed with an access key.
 """
 
+import hashlib
+import hmac
 import math
 from collections.abc import Mapping
 
@@ -10,7 +12,7 @@ import jwt
 
 from kling_async.wire.headers import clock_of
 
-__all__ = ["AccessKey", "ApiKey", "Credentials", "Token", "clock_offset", "make_token"]
+__all__ = ["AccessKey", "ApiKey", "Credentials", "Token", "clock_offset", "fingerprint", "make_token"]
 
 LIFETIME = 1800.0
 """
@@ -72,6 +74,14 @@ def make_token(credentials: Credentials, now: float) -> Token:
         return Token(credentials.key, math.inf)
     claims = {"iss": credentials.access_key, "exp": int(now + LIFETIME), "nbf": int(now - NOT_BEFORE)}
     return Token(jwt.encode(claims, credentials.secret_key, algorithm="HS256"), now + LIFETIME - MARGIN)
+
+
+def fingerprint(credentials: Credentials, salt: str) -> str:
+    """
+    Return what tells *credentials* from others, where the same *salt* is used; of no use to who finds it.
+    """
+    key = "\n".join(attrs.astuple(credentials)).encode()
+    return hmac.new(salt.encode(), key, hashlib.sha256).hexdigest()[:32]
 
 
 def clock_offset(headers: Mapping[str, str], now: float) -> float:

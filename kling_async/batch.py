@@ -1,0 +1,676 @@
+"""
+A batch: many requests and the journal of them, so that each is ended once, whatever comes in between.
+"""
+
+import asyncio
+import collections
+import contextlib
+import itertools
+import logging
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import attrs
+
+from kling_async.client import KlingClient
+from kling_async.errors import (
+    AccountProblem,
+    BrokenRule,
+    ClientClosed,
+    InvalidRequest,
+    JournalCorrupt,
+    JournalLocked,
+    KlingError,
+    NotAuthenticated,
+    NotSent,
+    StorageFull,
+    SubmissionUncertain,
+    TaskFailed,
+    TaskNotFound,
+)
+from kling_async.fanout import fan_out
+from kling_async.filenames import Names
+from kling_async.journal import Account, Entry, Journal
+from kling_async.references import Reference, read_reference
+from kling_async.rows import KEY_MAX, Picture, Row, State, Summary, external_id_of, may_try_again
+from kling_async.submits import FAREWELL, Witness
+from kling_async.task import TaskHandle
+from kling_async.wire.dialects import broken_rules
+from kling_async.wire.models import Done, Failed, ImageRequest, TaskResult, TaskSnapshot
+
+__all__ = ["Added", "Batch", "Keyed"]
+
+CHUNK: Final = 500
+"""
+Rows that are added or read at a time.
+"""
+
+CHUNK_BYTES: Final = 2**24
+"""
+Characters of reference images that are added at a time, however few rows that is.
+"""
+
+BESIDE: Final = 8
+"""
+How many rows may be saving their pictures beside those that take and wait for slots.
+"""
+
+HOPELESS: Final = 20
+"""
+After so many submits in a row that failed for a passing cause, with none accepted, the cause is taken to last.
+"""
+
+_log = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class Keyed:
+    """
+    A request with a key of your own: one key is one request, however often it is added to a journal.
+    """
+
+    request: ImageRequest | str
+    key: str
+
+
+@attrs.frozen
+class Added:
+    """
+    What adding an input did.
+
+    Attributes:
+        new: Rows that were not in the journal.
+        known: Rows that were.
+        missing: Rows of the journal that are still to be sent and are not in this input; see `Batch.drop_missing`.
+    """
+
+    new: int
+    known: int
+    missing: int
+
+
+class Batch:
+    """
+    Many requests, and a journal of how far each has come: after a crash the same program goes on where it was.
+
+        async with KlingClient() as client, Batch("run.kling", client) as batch:
+            await batch.add(prompts)
+            async for outcome in batch.run(save_to="pictures/"):
+                ...
+
+    The client is borrowed. One process at a time works on a journal; it belongs to the account, host and dialect with
+    which it was begun. A client with callbacks makes its addresses from a key in the journal, so that callbacks of
+    tasks of an earlier run are known.
+
+    Args:
+        path: The journal, an SQLite file; made where it is missing, for the eyes of its owner alone.
+        clock: Unix time in seconds, for the record; nothing depends on it.
+    """
+
+    def __init__(self, path: str | Path, client: KlingClient, *, clock: Callable[[], float] = time.time) -> None:
+        self.path: Final = Path(path)
+        self._client = client
+        self._clock = clock
+        self._journal: Journal | None = None
+        self._run: _Run | None = None
+        self._generation = 0
+        self._is_closed = False
+        self._witnesses: set[_RowWitness] = set()  # of what may be at the service, and is not known to be
+
+    def __repr__(self) -> str:
+        state = "closed" if self._is_closed else "new" if self._journal is None else "open"
+        return f"<Batch {str(self.path)!r}, {state}{', running' if self._run is not None else ''}>"
+
+    async def __aenter__(self) -> Self:
+        """
+        Open the journal.
+
+        Raises:
+            JournalLocked: Another process works on it.
+            JournalMismatch: It is of another account, host or dialect, or of a later version.
+            JournalCorrupt: It is no journal, is damaged, or lacks a part.
+            StorageFull: There is no room for it.
+            OSError: It cannot be opened or written.
+        """
+        if self._journal is not None or self._is_closed:
+            raise RuntimeError("this batch was opened before; make a new one")
+        client = self._client
+        account = Account(client.base_url, client.dialect.name, client.fingerprint)
+        self._journal = await _opened(self.path, account)
+        if client.callbacks is not None:
+            if self._journal.token_key is None:
+                await self._journal.keep_token_key(client.callbacks.token_key)
+            else:
+                client.callbacks.use_token_key(self._journal.token_key)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """
+        Close the journal. Safe to call twice. Submits on their way get up to 10 s to learn their task's id.
+
+        Raises:
+            StorageFull: Ids of accepted tasks could not be written; they are in the log.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._journal is not None:
+            try:
+                await self._settle()
+            finally:
+                await self._journal.aclose()
+
+    async def add(
+        self,
+        requests: Iterable[ImageRequest | str | Keyed] | AsyncIterable[ImageRequest | str | Keyed],
+    ) -> Added:
+        """
+        Add requests to the journal. Nothing is sent. What is in it already is not added again: a row is known by its
+        key, or by its request and how many equal ones went before it in this input.
+
+        The input is read lazily and in constant memory. What was added before an error stays added.
+
+        Raises:
+            InvalidRequest: A request breaks rules, all of which are listed; or its key is that of another request, or
+                its reference image has changed since it was added.
+            StorageFull: There is no room.
+        """
+        journal = self._open()
+        generation = self._generation = await journal.begin_input()
+        new = known = index = 0
+        chunk: list[Entry] = []
+        size = 0
+        library = _Library(self._client.dialect.image_max_bytes)
+        async for item in _items(requests):
+            entry = await self._entry_of(item, index, library)
+            index += 1
+            size += len(entry.image_base64 or "")
+            chunk.append(entry)
+            if len(chunk) >= CHUNK or size >= CHUNK_BYTES:
+                counts = await journal.add(chunk, generation, self._clock())
+                new, known, chunk, size = new + counts[0], known + counts[1], [], 0
+        if chunk:
+            counts = await journal.add(chunk, generation, self._clock())
+            new, known = new + counts[0], known + counts[1]
+        return Added(new, known, await journal.missing(generation))
+
+    async def drop_missing(self) -> int:
+        """
+        Forget the rows that are still to be sent and were not in the input that was added last; return how many.
+        """
+        return await self._open().drop_missing(self._generation)
+
+    async def run(
+        self,
+        save_to: str | Path | None = None,
+        *,
+        name: str = "{task_id}-{index}{ext}",
+        max_attempts: int = 1,
+        timeout: float | None = 3600.0,
+        resend_uncertain: bool = False,
+    ) -> AsyncIterator[Done | Failed]:
+        """
+        Bring every row to its end, and yield the outcomes of this run as they come; one failure never stops the others.
+
+        Tasks that an earlier run had accepted are watched again. A row that may have been sent is looked up first;
+        where that is not possible it is uncertain, told as `Failed` with SubmissionUncertain, and never sent again by
+        itself. A picture that cannot be saved is tried again by the next run, as is a row that failed for a passing
+        cause.
+
+        Leaving the loop early stops the run as a crash would, but in good order; close it with `contextlib.aclosing`.
+
+        Args:
+            save_to: A folder for the pictures; None saves none.
+            name: Of the files, with `{task_id}`, `{key}`, `{index}` and `{ext}`.
+            max_attempts: How often a row is sent in this run, where it fails for a passing cause.
+            timeout: Seconds to wait for each task, from acceptance; a row that was not final in time stays accepted.
+            resend_uncertain: Send uncertain rows again, though each may then be paid twice.
+
+        Raises:
+            AccountProblem: So the submitting was stopped; what was under way was ended and yielded before. The rows are
+                still to be sent. The same holds for the following.
+            NotAuthenticated: The key is not accepted any more.
+            NotSent: No connection could be made for as long as `RetryPolicy` allows.
+            StorageFull: There is no room for pictures, or for the journal.
+            JournalCorrupt: The journal was moved away.
+            ClientClosed: The client was closed.
+            KlingError: One and the same passing error met 20 submits in a row.
+            ValueError: `name` gives different rows the same file.
+        """
+        journal = self._open()
+        if self._run is not None:
+            raise RuntimeError("this batch is running already")
+        if max_attempts < 1:
+            raise ValueError(f"max_attempts={max_attempts!r}: must be at least 1")
+        if "{task_id}" not in name and "{key}" not in name:
+            rule = "must hold {task_id} or {key}, or rows would replace each other's files"
+            raise ValueError(f"name={name!r}: {rule}")
+        run = self._run = _Run(
+            client=self._client,
+            journal=journal,
+            witnesses=self._witnesses,
+            clock=self._clock,
+            folder=None if save_to is None else Path(save_to),
+            name=name,
+            max_attempts=max_attempts,
+            timeout=timeout,
+            resends_uncertain=resend_uncertain,
+        )
+        try:
+            async for outcome in fan_out(run.rows(), run.serve, run.width):
+                if outcome is not None:
+                    yield outcome
+            if run.reason is not None:
+                raise run.reason
+        finally:
+            run.stop()
+            await self._settle()
+            self._run = None
+
+    def stop(self) -> None:
+        """
+        Submit nothing more; `run` ends when what is under way has ended. Without a run this does nothing.
+        """
+        if self._run is not None:
+            self._run.stop()
+
+    async def outcomes(self) -> AsyncIterator[Done | Failed]:
+        """
+        Yield the outcomes of all runs, in the order of the input; rows without one yet are left out.
+        """
+        journal = self._open()
+        async for row in _pages(journal):
+            request = await _request_of(row, journal)
+            match row:
+                case Row(state=State.FINISHED | State.SAVED, snapshot=TaskSnapshot() as snapshot):
+                    yield _done(row, request, snapshot, row.pictures)
+                case Row(error=KlingError() as error):
+                    yield Failed(row.position, row.key, request, error)
+
+    async def summary(self) -> Summary:
+        """
+        Return the batch in numbers.
+        """
+        return await self._open().summary()
+
+    def _open(self) -> Journal:
+        if self._journal is None or self._is_closed:
+            raise RuntimeError("this batch is not open: use `async with`")
+        return self._journal
+
+    async def _settle(self) -> None:
+        if self._witnesses:
+            await asyncio.wait([witness.is_over for witness in self._witnesses], timeout=FAREWELL)
+
+    async def _entry_of(self, item: object, index: int, library: "_Library") -> Entry:
+        key = None
+        if isinstance(item, Keyed):
+            key, item = item.key, item.request
+        request = ImageRequest(item) if isinstance(item, str) else item
+        broken = list(_broken_key(key))
+        reference = None
+        if not isinstance(request, ImageRequest):
+            what = "must be a prompt, an ImageRequest, or a Keyed one"
+            broken.append(BrokenRule("request", f"<{type(request).__name__}>", what))
+        else:
+            if request.image is not None:
+                try:
+                    reference = await library.read(request.image)
+                except InvalidRequest as error:
+                    broken += error.broken
+            broken += broken_rules(self._client.dialect, request, reference.facts if reference else None)
+        if broken or not isinstance(request, ImageRequest):
+            told = "; ".join(map(str, broken))
+            raise InvalidRequest(f"request {index} (from 0) cannot be added: {told}", broken=tuple(broken))
+        self._client.slots.check(request.n)
+        if reference is None or reference.sha256 is None:
+            return Entry(request=request, key=key)
+        if isinstance(request.image, Path):
+            return Entry(request=request, key=key, image_sha256=reference.sha256)
+        kept = attrs.evolve(request, image=None)
+        return Entry(request=kept, key=key, image_sha256=reference.sha256, image_base64=reference.text)
+
+
+class _RowWitness(Witness):
+    """
+    Writes what becomes of one attempt of a row.
+    """
+
+    def __init__(self, run: "_Run", row: Row, attempt: int) -> None:
+        self.is_in_doubt = row.state in (State.SENDING, State.UNCERTAIN)
+        self.submit_key = row.submit_key
+        self.task_id = row.task_id
+        self.is_intended = self.is_in_doubt
+        self.is_over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.owns_id = row.request.external_task_id is None
+        self.external_task_id = row.external_task_id or row.request.external_task_id
+        if self.external_task_id is None and run.client.dialect.external_ids:
+            self.external_task_id = external_id_of(run.journal.id, row.position, attempt)
+        self._run = run
+        self._row = row
+        self._attempt = attempt
+
+    def judge(self, reference: Reference | None) -> None:
+        expected = self._row.image_sha256
+        if expected is not None and (reference is None or reference.sha256 != expected):
+            rule = "has changed since it was added to the journal; put the old file back, or begin a new journal"
+            broken = BrokenRule("image", repr(str(self._row.request.image)), rule)
+            raise InvalidRequest(str(broken), broken=(broken,))
+
+    async def intend(self) -> None:
+        self.is_intended = True
+        self._run.witnesses.add(self)
+        await self._run.journal.intend(
+            self._row.position,
+            attempt=self._attempt,
+            external_task_id=self.external_task_id,
+            submit_key=self.submit_key,
+            now=self._run.clock(),
+        )
+
+    def withdraw(self) -> None:
+        self.is_intended = False
+        self._run.journal.withdraw(self._row.position)
+
+    def accept(self, task_id: str) -> None:
+        self.task_id = task_id
+        self._run.failures_in_a_row = 0
+        self._run.journal.accept(self._row.position, task_id, self._run.clock())
+
+    def end(self) -> None:
+        self._run.witnesses.discard(self)
+        if not self.is_over.done():
+            self.is_over.set_result(None)
+
+
+@attrs.define(eq=False, kw_only=True)
+class _Run:
+    """
+    One run of a batch: which rows are to be served, and how.
+
+    Attributes:
+        reason: Why nothing more is submitted; None while all goes well, and where it was stopped by choice.
+    """
+
+    client: KlingClient
+    journal: Journal
+    witnesses: set[_RowWitness]
+    clock: Callable[[], float]
+    folder: Path | None
+    name: str
+    max_attempts: int
+    timeout: float | None
+    resends_uncertain: bool
+    reason: KlingError | None = attrs.field(default=None, init=False)
+    failures_in_a_row: int = attrs.field(default=0, init=False)
+    _is_stopping: bool = attrs.field(default=False, init=False)
+    _resumed: dict[int, tuple[TaskHandle, _RowWitness]] = attrs.field(factory=dict, init=False)
+    _taken: set[int] = attrs.field(factory=set, init=False)  # rows that were not simply waiting when the run began
+    _queueing: "dict[asyncio.Task[TaskHandle], _RowWitness]" = attrs.field(factory=dict, init=False)
+
+    def width(self) -> int:
+        """
+        How many rows may be under way: those that take slots, as many that wait for them, and some that are saved.
+        """
+        slots = self.client.slots
+        limit = max((usage.limit for usage in slots.values()), default=slots.limit or slots.policy.start)
+        return 2 * limit + BESIDE
+
+    def stop(self) -> None:
+        """
+        Submit nothing more. What surely is not at the service is not sent; the rest goes on.
+        """
+        self._is_stopping = True
+        for aio_task, witness in self._queueing.items():
+            if not witness.is_intended:
+                aio_task.cancel()
+
+    async def rows(self) -> AsyncIterator[Row]:
+        """
+        Yield what is to be served: first what is at the service or may be, then what is to be saved, then the rest.
+        """
+        begun = [row async for row in _pages(self.journal, State.ACCEPTED)]
+        for row in begun:  # all at once: they take slots, whether anybody waits for them or not
+            self._resume(row)
+        begun += [row async for row in _pages(self.journal, State.SENDING, State.UNCERTAIN)]
+        self._taken = {row.position for row in begun}
+        for row in begun:
+            yield row
+        if self.folder is not None:
+            async for row in _pages(self.journal, State.FINISHED, State.SAVED):
+                if row.position not in self._taken and (unsaved := await self._unsaved(row)) is not None:
+                    yield unsaved
+        async for row in _pages(self.journal, State.QUEUED, State.FAILED):
+            if self._is_stopping:
+                return
+            if row.position not in self._taken and (row.state is State.QUEUED or row.may_retry):
+                yield row
+
+    async def serve(self, _: int, row: Row) -> Done | Failed | None:
+        """
+        Bring a row to its end; None where it has none in this run.
+        """
+        try:
+            return await self._serve(row)
+        except (ClientClosed, StorageFull, JournalCorrupt, JournalLocked) as error:
+            self._halt(error)
+            return None
+
+    async def _serve(self, row: Row) -> Done | Failed | None:
+        request = await _request_of(row, self.journal)
+        if row.state in (State.SENDING, State.UNCERTAIN) and not self.client.dialect.external_ids:
+            if self.resends_uncertain:
+                await self.journal.doubt(row.position, row.error or SubmissionUncertain("an earlier run has sent it"))
+                row = await self._requeued(row)
+            elif row.state is State.UNCERTAIN and row.error is not None and not self._may_hear_of(row):
+                return Failed(row.position, row.key, request, row.error)
+        for tries in itertools.count(1):
+            if row.state is State.FAILED:
+                row = await self._requeued(row)
+            try:
+                snapshot = row.snapshot if row.state in (State.FINISHED, State.SAVED) else None
+                snapshot = snapshot or await self._made(row, request)
+                return None if snapshot is None else await self._saved(row, request, snapshot)
+            except _Ended as ended:
+                if ended.error is None:
+                    return None
+                if not ended.may_retry or tries >= self.max_attempts or self._is_stopping:
+                    return Failed(row.position, row.key, request, ended.error)
+            row = attrs.evolve(row, state=State.FAILED, attempts=row.attempts + 1)
+        raise AssertionError("counting has no end")
+
+    async def _made(self, row: Row, request: ImageRequest) -> TaskSnapshot | None:
+        # The snapshot of the row's task, which has succeeded; None where nothing is to be done.
+        handle, witness = self._resumed.pop(row.position, (None, None))
+        if witness is None:
+            attempt = row.attempts if row.state in (State.SENDING, State.UNCERTAIN) else row.attempts + 1
+            witness = _RowWitness(self, row, attempt)
+        try:
+            if handle is None:
+                handle = await self._submit(request, witness)
+            result = await handle.wait(self.timeout)
+        except KlingError as error:
+            raise await self._judge(row, witness, attrs.evolve(error)) from None
+        await self.journal.finish(row.position, result.snapshot, self.clock())
+        return result.snapshot
+
+    async def _submit(self, request: ImageRequest, witness: _RowWitness) -> TaskHandle:
+        if self._is_stopping and not witness.is_in_doubt:
+            raise _Ended(None)
+        if witness.external_task_id is not None:
+            request = attrs.evolve(request, external_task_id=witness.external_task_id)
+        submitting = asyncio.ensure_future(self.client.submit_witnessed(request, witness))
+        self._queueing[submitting] = witness
+        try:
+            await asyncio.wait({submitting})
+        except asyncio.CancelledError:
+            submitting.cancel()
+            await asyncio.wait({submitting})
+            raise
+        finally:
+            del self._queueing[submitting]
+        if submitting.cancelled():  # by `stop`
+            raise _Ended(None)
+        return submitting.result()
+
+    async def _judge(self, row: Row, witness: _RowWitness, error: KlingError) -> "_Ended":
+        # Write what *error* means for the row, and tell what it means for the run.
+        now, position = self.clock(), row.position
+        match error:
+            case AccountProblem() | NotAuthenticated() | NotSent():
+                self._halt(error)
+                return _Ended(None)
+            case ClientClosed() | StorageFull() | JournalCorrupt() | JournalLocked():
+                raise error
+            case TaskFailed(snapshot=snapshot):
+                may_retry = may_try_again(error) and row.request.external_task_id is None
+                await self.journal.fail(position, error, snapshot, now, may_retry=may_retry)
+                return _Ended(error, may_retry)
+            case TaskNotFound() if witness.task_id is not None:
+                await self.journal.fail(position, error, None, now, may_retry=False)
+            case SubmissionUncertain():
+                await self.journal.doubt(position, error)
+            case _ if witness.task_id is None:
+                may_retry = may_try_again(error)
+                await self.journal.fail(position, error, None, now, may_retry=may_retry)
+                self.failures_in_a_row += may_retry
+                if self.failures_in_a_row >= HOPELESS:
+                    self._halt(error)
+                return _Ended(error, may_retry)
+            case _:  # the task goes on, and the next run waits for it again
+                pass
+        return _Ended(error)
+
+    async def _saved(self, row: Row, request: ImageRequest, snapshot: TaskSnapshot) -> Done | Failed:
+        if self.folder is None:
+            return _done(row, request, snapshot, ())
+        result = _done(row, request, snapshot, ()).result
+        names = Names(self.folder, self.name, result.task_id, row.key)
+        have = {picture.index: picture for picture in row.pictures}
+        saves = await self.client.save_each(result, names, but=have.keys())
+        pictures = sorted([*have.values(), *saves.pictures], key=lambda picture: picture.index)
+        await self.journal.save(row.position, saves.pictures, self.clock(), is_all=saves.error is None)
+        if isinstance(saves.error, StorageFull):
+            raise saves.error
+        if saves.error is not None:
+            return Failed(row.position, row.key, request, saves.error)
+        return _done(row, request, snapshot, pictures)
+
+    async def _requeued(self, row: Row) -> Row:
+        await self.journal.requeue(row.position)
+        return attrs.evolve(row, state=State.QUEUED, task_id=None, external_task_id=None, submit_key=None)
+
+    def _may_hear_of(self, row: Row) -> bool:
+        return self.client.callbacks is not None and row.submit_key is not None
+
+    def _resume(self, row: Row) -> None:
+        witness = _RowWitness(self, row, row.attempts)
+        self._resumed[row.position] = (self.client.resume(row.task_id or "", row.request, witness), witness)
+
+    async def _unsaved(self, row: Row) -> Row | None:
+        # The row with those of its pictures that are there; None where all are.
+        there = await asyncio.to_thread(_those_there, row.pictures)
+        wanted = len(row.snapshot.task_result.images) if row.snapshot is not None else 0
+        if row.state is State.SAVED and len(there) == len(row.pictures) >= wanted:
+            return None
+        if row.state is State.SAVED:
+            await self.journal.unsave(row.position)
+            await self.journal.save(row.position, there, self.clock(), is_all=False)
+        return attrs.evolve(row, state=State.FINISHED, pictures=there)
+
+    def _halt(self, error: KlingError) -> None:
+        if self.reason is None:
+            self.reason = error
+            _log.warning("nothing more is submitted: %s", error)
+        self.stop()
+
+
+class _Ended(Exception):
+    """
+    A row has come to no result in this run; *error* is what is told of it, None for nothing.
+    """
+
+    def __init__(self, error: KlingError | None, may_retry: bool = False) -> None:  # noqa: FBT001, FBT002
+        super().__init__()
+        self.error = error
+        self.may_retry = may_retry
+
+
+class _Library:
+    """
+    The reference images of one input: thousands of requests may share one, and it is read once.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._read: collections.OrderedDict[object, Reference] = collections.OrderedDict()
+
+    async def read(self, image: str | Path | bytes) -> Reference:
+        if image not in self._read:
+            self._read[image] = await read_reference(image, max_bytes=self._max_bytes)
+            if len(self._read) > BESIDE:
+                self._read.popitem(last=False)
+        return self._read[image]
+
+
+async def _opened(path: Path, account: Account) -> Journal:
+    # A thread cannot be cancelled: what it opens after all is closed again.
+    opening = asyncio.ensure_future(asyncio.to_thread(Journal.open, path, account))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with contextlib.suppress(Exception):  # whatever it is, there is nothing to close then
+            await (await opening).aclose()
+        raise
+
+
+async def _items(requests: Iterable[object] | AsyncIterable[object]) -> AsyncIterator[object]:
+    if isinstance(requests, AsyncIterable):
+        async for item in requests:
+            yield item
+    else:
+        for item in requests:
+            yield item
+
+
+async def _pages(journal: Journal, *states: State) -> AsyncIterator[Row]:
+    after = -1
+    while page := await journal.page(states, after, CHUNK):
+        for row in page:
+            yield row
+        after = page[-1].position
+
+
+async def _request_of(row: Row, journal: Journal) -> ImageRequest:
+    if not row.is_image_kept or row.image_sha256 is None:
+        return row.request
+    return attrs.evolve(row.request, image=await journal.image(row.image_sha256))
+
+
+def _done(row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures: Iterable[Picture]) -> Done:
+    result = TaskResult(snapshot.task_id, snapshot.task_result.images, snapshot)
+    return Done(row.position, row.key, request, result, tuple(picture.path for picture in pictures))
+
+
+def _those_there(pictures: Sequence[Picture]) -> tuple[Picture, ...]:
+    return tuple(picture for picture in pictures if _size_of(picture.path) == picture.size_in_bytes)
+
+
+def _size_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _broken_key(key: object) -> Iterator[BrokenRule]:
+    if key is not None and (not isinstance(key, str) or not key.strip() or len(key) > KEY_MAX):
+        yield BrokenRule("key", repr(key)[:50], f"must be text of 1 to {KEY_MAX} characters, not all blank")
