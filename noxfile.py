@@ -58,6 +58,15 @@ def fork(session: nox.Session) -> None:
 
 
 @nox.session
+def torture(session: nox.Session) -> None:
+    """
+    Kill batches 200 times each, and see that nothing is lost and nothing paid twice; some ten minutes.
+    """
+    session.install(*group("tests"), EVERYTHING)
+    session.run("pytest", "tests/torture", "-s", "--kills", "200", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """
     Run the demo: pictures from the emulator into a folder.

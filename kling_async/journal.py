@@ -249,6 +249,7 @@ class Journal:
             OSError: It cannot be opened or written.
         """
         path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock = LockFile.take(_beside(path, ".lock"))
         if lock is None:
             raise JournalLocked(f"another process works on {str(path)!r}: wait for its end, or stop it")
@@ -434,7 +435,6 @@ class _Tables:
         is_new = not path.exists()
         has_log = _beside(path, "-wal").exists()
         if is_new:
-            path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))  # callbacks' addresses are made from what is in it
         tables = cls(_connect(path, "mode=rw"), path, lock)
         try:

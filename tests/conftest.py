@@ -21,6 +21,14 @@ import pytest
 
 from kling_async.emulator import Emulator
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """
+    How long the torture test tortures; `nox -s torture` asks for more.
+    """
+    parser.addoption("--kills", type=int, default=20, help="how often the torture test kills a batch")
+
+
 P = ParamSpec("P")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
