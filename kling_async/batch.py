@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import attrs
 
@@ -349,6 +349,7 @@ class _RowWitness(Witness):
         self.submit_key = row.submit_key
         self.task_id = row.task_id
         self.is_intended = self.is_in_doubt
+        self.is_called_off = False
         self.is_over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.owns_id = row.request.external_task_id is None
         self.external_task_id = row.external_task_id or row.request.external_task_id
@@ -414,7 +415,7 @@ class _Run:
     _is_stopping: bool = attrs.field(default=False, init=False)
     _resumed: dict[int, tuple[TaskHandle, _RowWitness]] = attrs.field(factory=dict, init=False)
     _taken: set[int] = attrs.field(factory=set, init=False)  # rows that were not simply waiting when the run began
-    _queueing: "dict[asyncio.Task[TaskHandle], _RowWitness]" = attrs.field(factory=dict, init=False)
+    _queueing: "dict[asyncio.Task[Any], _RowWitness]" = attrs.field(factory=dict, init=False)
 
     def width(self) -> int:
         """
@@ -430,7 +431,8 @@ class _Run:
         """
         self._is_stopping = True
         for aio_task, witness in self._queueing.items():
-            if not witness.is_intended:
+            if not witness.is_intended and not witness.is_called_off:
+                witness.is_called_off = True
                 aio_task.cancel()
 
     async def rows(self) -> AsyncIterator[Row]:
@@ -507,19 +509,17 @@ class _Run:
             raise _Ended(None)
         if witness.external_task_id is not None:
             request = attrs.evolve(request, external_task_id=witness.external_task_id)
-        submitting = asyncio.ensure_future(self.client.submit_witnessed(request, witness))
-        self._queueing[submitting] = witness
+        aio_task = asyncio.current_task()
+        assert aio_task is not None
+        self._queueing[aio_task] = witness
         try:
-            await asyncio.wait({submitting})
+            return await self.client.submit_witnessed(request, witness)
         except asyncio.CancelledError:
-            submitting.cancel()
-            await asyncio.wait({submitting})
+            if witness.is_called_off and aio_task.uncancel() == 0:  # by `stop` alone
+                raise _Ended(None) from None
             raise
         finally:
-            del self._queueing[submitting]
-        if submitting.cancelled():  # by `stop`
-            raise _Ended(None)
-        return submitting.result()
+            del self._queueing[aio_task]
 
     async def _judge(self, row: Row, witness: _RowWitness, error: KlingError) -> "_Ended":
         # Write what *error* means for the row, and tell what it means for the run.

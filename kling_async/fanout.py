@@ -29,19 +29,26 @@ async def fan_out(
     feeding: asyncio.Task[tuple[int, I] | None] | None = None
     working: set[asyncio.Task[O]] = set()
     done: collections.deque[asyncio.Task[O]] = collections.deque()  # those of `working` that wait to be yielded
+    news = asyncio.Event()  # one for all: to wait for a hundred of them anew each time would cost more than their work
     failure: BaseException | None = None
     is_read = False
+
+    def take(aio_task: asyncio.Task[O]) -> None:
+        done.append(aio_task)
+        news.set()
+
     try:
         while working or not is_read:
             if feeding is None and not is_read and len(working) < (width if isinstance(width, int) else width()):
                 feeding = asyncio.ensure_future(_next(source))
+                feeding.add_done_callback(lambda _: news.set())
             if not done:
-                pending = working if feeding is None else {*working, feeding}
-                await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                await news.wait()
+            news.clear()
             if feeding is not None and feeding.done():
                 if (failure := feeding.exception()) is None and (item := feeding.result()) is not None:
                     aio_task = asyncio.ensure_future(work(*item))
-                    aio_task.add_done_callback(done.append)
+                    aio_task.add_done_callback(take)
                     working.add(aio_task)
                 else:
                     is_read = True
