@@ -142,7 +142,7 @@ async def test_callback_settles_its_task_in_the_turn_in_which_it_is_told() -> No
         wait = await waiting(handle)
         [listener] = scene.receiver._listeners
         [waiter] = handle._waiters
-        listener(line._key, DONE, True)
+        listener(line.key, DONE, True)
 
         assert (True, DONE) == (waiter.done(), handle.snapshot)
         assert 0 == len(scene.watcher)

@@ -22,10 +22,11 @@ from kling_async import (
     OFFICIAL,
     KlingClient,
     PollPolicy,
+    RetryPolicy,
     TaskHandle,
     TaskSnapshot,
     TaskStatus,
-    client as rooms,
+    submits,
 )
 from kling_async.callbacks import CallbackReceiver
 from kling_async.emulator import Emulator, Fault, faults
@@ -386,17 +387,14 @@ async def test_callback_knows_better_than_a_look_up_that_fails() -> None:
         assert [handle.task_id] == [task.task_id for task in server.ledger.tasks]
 
 
-async def test_lost_answer_is_made_up_for_later(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_lost_answer_is_made_up_for_later(caplog: pytest.LogCaptureFixture) -> None:
     """
     A submit that was given up as uncertain shows among the unfinished when its callback comes after all, its id in the
     log, and takes its slots until its end.
     """
-    monkeypatch.setattr(rooms, "HEARSAY_FOR", 0.01)
     rules = [faults.reset_after("create"), faults.callback_lost()]
     async with receiving() as receiver, service(*rules, latency=LONG) as server:
-        async with client_of(server, receiver) as client:
+        async with client_of(server, receiver, retry=RetryPolicy(hear_for=0.01)) as client:
             with pytest.raises(SubmissionUncertain):
                 await client.submit("a lighthouse", n=3)
             assert not client.unfinished
@@ -461,7 +459,7 @@ async def test_closing_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -
     """
     A lost submit of which no callback tells is uncertain, with its request, and not listened for any longer.
     """
-    monkeypatch.setattr(rooms, "FAREWELL", 0.1)
+    monkeypatch.setattr(submits, "FAREWELL", 0.1)
     async with receiving() as receiver, service(faults.reset_after("create"), faults.callback_lost()) as server:
         client = client_of(server, receiver)
         submitting = asyncio.ensure_future(client.submit("a lighthouse"))

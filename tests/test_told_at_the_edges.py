@@ -11,17 +11,20 @@ from typing import Final
 
 import pytest
 
-from kling_async import GATEWAY, OFFICIAL, Dialect, ImageRequest, KlingClient
-from kling_async.client import HEARSAY_FOR, LISTEN_FOR, UNCERTAIN_FOR
+from kling_async import GATEWAY, OFFICIAL, Dialect, ImageRequest, KlingClient, RetryPolicy, SlotPolicy
 from kling_async.emulator import Fault, faults
 from kling_async.emulator.outbox import Post
 from kling_async.errors import ClientClosed, SubmissionUncertain, TaskNotFound
+from kling_async.submits import LISTEN_FOR
 from kling_async.wire.codec import dumps, write_task
 from kling_async.wire.webhook import sign
 from tests.conftest import SimulatedLoop, quiet_loop, simulated
 from tests.socketless import NOON, SECRET, SocketlessService, now
 
 LOST: Final = faults.reset_after("create")
+
+HEAR_FOR: Final = RetryPolicy().hear_for
+UNCERTAIN_FOR: Final = SlotPolicy().uncertain_for
 
 
 def send(service: SocketlessService, change: int = -1) -> None:
@@ -60,7 +63,7 @@ async def test_task_that_is_found_late_keeps_its_slots() -> None:
     async with service.client() as client:
         with pytest.raises(SubmissionUncertain):
             await client.submit("a lighthouse", n=3)
-        assert HEARSAY_FOR == pytest.approx(now(), abs=0.1)
+        assert HEAR_FOR == pytest.approx(now(), abs=0.1)
         await asyncio.sleep(UNCERTAIN_FOR - 1.0)
         send(service, 1)
         await asyncio.sleep(2.0)
@@ -114,7 +117,7 @@ async def test_submit_of_which_nothing_is_ever_heard_is_forgotten() -> None:
         assert gone() is None
         assert client._hearing is not None
         assert {} == client._hearing._lines
-        assert (0, {}) == (used(client), client._uncertain)
+        assert (0, {}) == (used(client), client._submits._uncertain)
 
 
 @simulated
