@@ -50,7 +50,7 @@ Characters of the longest key of a caller's own.
 """
 
 _LASTING: Final = re.compile(
-    r"risk control|polic|sensitive|moderat|prohibit|violat|nsfw"  # the content, in the vendor's and relays' words
+    r"risk control|polic|sensitive|moderat|prohibit|violat|nsfw|风控|违规|敏感"  # the content, as vendor and relays say
     r"|invalid|not in a valid|unsupported|pixel|aspect ratio",  # the picture that was sent
     re.IGNORECASE,
 )
@@ -211,8 +211,10 @@ def may_try_again(error: KlingError) -> bool:
         case TaskFailed(snapshot=snapshot):
             units = snapshot.final_unit_deduction if snapshot is not None else None
             return not units and _LASTING.search(error.message) is None
+        case RateLimited() | ServiceFailure() | UnexpectedAnswer() | NotSent() | Unreachable():
+            return error.task_id is None  # else there is a task, and what could not be had is its end
         case _:
-            return isinstance(error, RateLimited | ServiceFailure | UnexpectedAnswer | NotSent | Unreachable)
+            return False
 
 
 def write_stored_request(request: ImageRequest) -> str:
