@@ -4,25 +4,32 @@ Writes from many sides in few commits: while one commit is under way, what comes
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
+import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
-from kling_async.errors import StorageFull
+from kling_async.errors import KlingError
 
 __all__ = ["Commits"]
 
 C = TypeVar("C")
 T = TypeVar("T")
 
+_MAY_PASS: Final = (KlingError, OSError)
+"""
+Errors of the place that is written to, which all changes meet; any other is of a change itself.
+"""
+
 _log = logging.getLogger(__name__)
 
 
 @attrs.frozen(eq=False)
 class _Write(Generic[C]):
-    change: C
+    changes: Sequence[C]
     must_last: bool
     written: "asyncio.Future[None]"
 
@@ -31,104 +38,148 @@ class Commits(Generic[C]):
     """
     Carries changes, in their order, to something slow that lives in a thread of its own.
 
+    The thread ends what it has begun, whatever becomes of the loop and of those who wait.
+
     Args:
         apply: Writes several changes at once, all or none; called in that thread.
+
+    Raises:
+        RuntimeError: The system gives no thread.
     """
 
     def __init__(self, apply: Callable[[Sequence[C]], object]) -> None:
         self._apply = apply
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "kling_async journal")
+        self._thread.submit(int)  # starts it: where there is none to be had, nothing was promised yet
+        self._guard = threading.Lock()
         self._waiting: list[_Write[C]] = []
-        self._committing: asyncio.Task[None] | None = None
+        self._is_due = False
+        self._hindrance: Exception | None = None
+        self._ending: concurrent.futures.Future[None] | None = None
 
-    def add(self, change: C, *, must_last: bool = False) -> "asyncio.Future[None]":
-        """
-        Return what is done when *change* is on the disk. It need not be awaited, and cancelling it changes nothing.
+    @property
+    def is_closed(self) -> bool:
+        return self._ending is not None
 
-        With *must_last* a change for which there is no room stays, and is written as soon as there is; any other is
-        dropped with StorageFull.
+    def add(self, *changes: C, must_last: bool = False) -> "asyncio.Future[None]":
         """
+        Return what is done when *changes* are on the disk, all or none. It need not be awaited, and cancelling it
+        changes nothing.
+
+        With *must_last* they stay, whatever hinders the writing, and are tried again with all that comes later. Others
+        are dropped, and their future tells why.
+
+        Raises:
+            RuntimeError: This is closed.
+        """
+        self._check_open()
         loop = asyncio.get_running_loop()
-        written: asyncio.Future[None] = loop.create_future()
-        written.add_done_callback(_look_at)
-        self._waiting.append(_Write(change, must_last, written))
-        if self._committing is None:
-            self._committing = loop.create_task(self._commit_all(), name="kling_async commits")
-        return written
+        write = _Write(changes, must_last, loop.create_future())
+        write.written.add_done_callback(_look_at)
+        with self._guard:
+            self._waiting.append(write)
+            was_due, self._is_due = self._is_due, True
+        if not was_due:
+            loop.call_soon(self._call)  # not at once: what is added in this same step shall share the commit
+        return write.written
 
     async def run(self, job: Callable[..., T], *args: Any) -> T:
         """
-        Run *job* in the thread, after all changes that were added before. Cancelling this does not stop the job.
+        Run *job* in the thread, after all changes that were added before. Cancelling this does not stop a job that has
+        begun.
+
+        Raises:
+            RuntimeError: This is closed.
         """
-        if self._committing is not None and self._waiting:  # those under way are in the thread's queue already
-            last = self._waiting[-1].written
-            await asyncio.wait({last, self._committing}, return_when=asyncio.FIRST_COMPLETED)
+        self._check_open()
+        if self._waiting:
+            self._call()
         return await asyncio.get_running_loop().run_in_executor(self._thread, job, *args)
 
     async def aclose(self, last: Callable[[], object]) -> None:
         """
-        Write what waits, then run *last* in the thread, and end it.
+        Write what waits, then run *last* in the thread, and end it. Safe to call twice; cancelling this stops only the
+        waiting.
 
         Raises:
-            StorageFull: Changes that must last could not be written; *last* was run all the same.
+            KlingError, OSError: Why changes that must last could not be written; they are in the log.
         """
+        if self._ending is None:
+            self._ending = self._thread.submit(self._finish, last)
+            self._thread.shutdown(wait=False)
+        await asyncio.shield(asyncio.wrap_future(self._ending))
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise RuntimeError("this is closed: nothing more is written or read")
+
+    def _call(self) -> None:
+        if not self.is_closed:
+            self._thread.submit(self._commit)
+
+    # From here on in the thread.
+
+    def _finish(self, last: Callable[[], object]) -> None:
+        self._commit()
+        last()
+        if self._hindrance is not None:
+            for write in self._waiting:
+                _log.error("could not be written: %s", write.changes)
+            _tell(self._waiting, self._hindrance)
+            raise self._hindrance
+
+    def _commit(self) -> None:
+        with self._guard:
+            writes, self._waiting = self._waiting, []
+            self._is_due = False
+        if not writes:
+            return
+        had_trouble, self._hindrance = self._hindrance is not None, None
+        left = self._write(writes)
+        if left:
+            with self._guard:
+                self._waiting[:0] = left
+            if not had_trouble:
+                _log.warning("what must be written waits for better times: %s", self._hindrance)
+
+    def _write(self, writes: list[_Write[C]]) -> list[_Write[C]]:
+        # What is left is what must last and could not be written.
         try:
-            while self._committing is not None:
-                await asyncio.wait({self._committing})
-            await self._commit_all()
-        finally:
-            loop = asyncio.get_running_loop()
-            try:
-                await loop.run_in_executor(self._thread, last)
-            finally:
-                self._thread.shutdown(wait=False)
-        if self._waiting:
-            raise StorageFull(f"{len(self._waiting)} changes could not be written")
-
-    async def _commit_all(self) -> None:
-        try:
-            is_stuck = False
-            while self._waiting and not is_stuck:
-                writes, self._waiting = self._waiting, []
-                is_stuck = not await self._commit(writes)
-        finally:
-            self._committing = None
-
-    async def _commit(self, writes: list[_Write[C]]) -> bool:
-        # Whether all is written that must be.
-        error = await self._try(writes)
-        lasting = [write for write in writes if write.must_last]
-        if isinstance(error, StorageFull) and lasting:
-            # There may be room for these alone; then the others' refusal is all that happened.
-            _settle([write for write in writes if not write.must_last], error)
-            if (error := await self._try(lasting)) is None:
-                _settle(lasting, None)
-                return True
-            if isinstance(error, StorageFull):
-                _log.warning("what must be written has no room on the disk; it is tried again: %s", error)
-                self._waiting[:0] = lasting
-                return False
-            writes = lasting
-        _settle(writes, error)
-        return True
-
-    async def _try(self, writes: Sequence[_Write[C]]) -> BaseException | None:
-        changes = [write.change for write in writes]
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._apply, changes)
-        except Exception as error:  # noqa: BLE001 (it is told to all whose changes were not written)
-            return error
-        return None
+            self._apply([change for write in writes for change in write.changes])
+        except _MAY_PASS as error:
+            _tell([write for write in writes if not write.must_last], error)
+            lasting = [write for write in writes if write.must_last]
+            if lasting and len(lasting) < len(writes):  # there may be room for these alone
+                return self._write(lasting)
+            if lasting:
+                self._hindrance = error
+            return lasting
+        except Exception as error:  # noqa: BLE001 (it is told to those whose changes were not written)
+            if len(writes) > 1:  # one of them is at fault, and the others shall not suffer for it
+                return [left for write in writes for left in self._write([write])]
+            if writes[0].must_last:
+                _log.exception("refused: %s", writes[0].changes)
+            _tell(writes, error)
+            return []
+        _tell(writes, None)
+        return []
 
 
-def _settle(writes: Sequence[_Write[Any]], error: BaseException | None) -> None:
-    for write in writes:
-        if write.written.done():
+def _tell(writes: Sequence[_Write[Any]], error: Exception | None) -> None:
+    for loop in {write.written.get_loop() for write in writes}:
+        told = [write.written for write in writes if write.written.get_loop() is loop]
+        with contextlib.suppress(RuntimeError):  # a loop that is closed has nobody who waits
+            loop.call_soon_threadsafe(_settle, told, error)
+
+
+def _settle(told: Sequence["asyncio.Future[None]"], error: Exception | None) -> None:
+    for written in told:
+        if written.done():
             continue
         if error is None:
-            write.written.set_result(None)
+            written.set_result(None)
         else:
-            write.written.set_exception(error)
+            written.set_exception(error)
 
 
 def _look_at(written: "asyncio.Future[None]") -> None:
