@@ -18,6 +18,8 @@ Bytes kept free for others: enough to write down some hundred task ids after the
 
 _ON_WINDOWS: Final = os.name == "nt"
 
+_NONE: Final = -1  # no descriptor: the system may have given its number to another file
+
 
 @attrs.define(eq=False)
 class LockFile:
@@ -81,22 +83,35 @@ class LockFile:
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, 0)
 
-    def release(self) -> None:
+    def is_held(self) -> bool:
         """
-        Give up the lock and take the file away.
+        Tell whether the file is still the one that was taken: who takes it away lets others in.
         """
+        return _is_at(self.path, self._descriptor)
+
+    def release(self, *, keep: bool = False) -> None:
+        """
+        Give up the lock and take the file away. With *keep* it stays, as if the process had been killed. Safe to call
+        twice.
+        """
+        if self._descriptor == _NONE:
+            return
+        self.spend()
+        is_ours = not keep and self.is_held()
+        descriptor, self._descriptor = self._descriptor, _NONE
         if _ON_WINDOWS:  # an open file cannot be taken away there
-            os.close(self._descriptor)
-        with contextlib.suppress(OSError):
-            self.path.unlink()
+            os.close(descriptor)
+        if is_ours:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
         if not _ON_WINDOWS:
-            os.close(self._descriptor)
+            os.close(descriptor)
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
+    except OSError:
         return False
 
 
