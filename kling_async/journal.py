@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import attrs
@@ -87,6 +87,9 @@ How a journal of each schema version becomes one of the next; the first makes it
 
 _log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _Change: TypeAlias = tuple[str, Sequence[object]]
 
 
@@ -147,18 +150,24 @@ _FAIL: Final = (
 )
 _DOUBT: Final = "UPDATE row SET state = 'uncertain', error = ? " + _guard(State.UNCERTAIN)
 _SAVE: Final = "UPDATE row SET state = 'saved', saved_at = ? " + _guard(State.SAVED)
-_KEEP_PICTURE: Final = "INSERT OR REPLACE INTO picture VALUES (?, ?, ?, ?, ?)"
-_DROP_PICTURES: Final = "DELETE FROM picture WHERE position = ?"
+_KEEP_PICTURE: Final = "INSERT OR REPLACE INTO picture SELECT position, ?, ?, ?, ? FROM row " + _guard(State.SAVED)
+_DROP_PICTURES: Final = (
+    "DELETE FROM picture WHERE position = (SELECT position FROM row WHERE position = ? AND state = 'saved')"
+)
 _KEEP_ATTEMPTS: Final = (
-    "INSERT OR REPLACE INTO earlier SELECT position, attempts, external_task_id, task_id, error, units, sent_at, "
+    "INSERT OR IGNORE INTO earlier SELECT position, attempts, external_task_id, task_id, error, units, sent_at, "
     "ended_at FROM row"
 )
-_KEEP_ATTEMPT: Final = f"{_KEEP_ATTEMPTS} WHERE position = ? AND attempts > 0"
+_TO_REQUEUE: Final = "WHERE position = ? AND state IN ('failed', 'uncertain')"
+_KEEP_ATTEMPT: Final = f"{_KEEP_ATTEMPTS} {_TO_REQUEUE} AND attempts > 0"
 _REQUEUE: Final = (
     "UPDATE row SET state = 'queued', external_task_id = NULL, submit_key = NULL, task_id = NULL, snapshot = NULL, "
-    "error = NULL, may_retry = 0, units = NULL, sent_at = NULL, accepted_at = NULL, ended_at = NULL "
-    "WHERE position = ? AND state IN ('failed', 'uncertain')"
+    f"error = NULL, may_retry = 0, units = NULL, sent_at = NULL, accepted_at = NULL, ended_at = NULL {_TO_REQUEUE}"
 )
+_PAID_FOR: Final = frozenset({_WITHDRAW, _ACCEPT})
+"""
+What is written whatever hinders it: nothing else knows of it.
+"""
 
 
 class Reader:
@@ -172,35 +181,27 @@ class Reader:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path: Final = Path(path)
-        if not self.path.is_file():
-            raise FileNotFoundError(errno.ENOENT, "there is no such journal", str(path))
-        is_at_rest = not _beside(self.path, "-wal").exists()  # then not even a helper file is made beside it
-        self._tables = _Tables(_connect(self.path, "immutable=1" if is_at_rest else "mode=ro"), self.path)
-        try:
-            self._tables.check_kind()
-        except BaseException:
-            self._tables.close()
-            raise
+        self.path: Final = _located(path)
+        self._ask(_Tables.account)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._tables.close()
+        pass  # nothing stays open between two questions
 
     def summary(self) -> Summary:
         """
         Return the batch in numbers.
         """
-        return self._tables.summary()
+        return self._ask(_Tables.summary)
 
     def rows(self, *states: State) -> Iterator[Row]:
         """
         Yield the rows in *states* (none for all), in the order of the input.
         """
         after = -1
-        while page := self._tables.page(states, after, 500):
+        while page := self._ask(_Tables.page, states, after, 500):
             yield from page
             after = page[-1].position
 
@@ -208,14 +209,37 @@ class Reader:
         """
         Return the row that made the picture at *path*, None where none did.
         """
-        return self._tables.trace(path)
+        return self._ask(_Tables.trace, path)
 
     @property
     def account(self) -> tuple[str, str]:
         """
         The base URL and the dialect's name.
         """
-        return self._tables.account()
+        return self._ask(_Tables.account)
+
+    def _ask(self, question: Callable[Concatenate["_Tables", P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        while True:
+            moment = self._moment()
+            try:
+                with contextlib.closing(_Tables.look(self.path)) as tables:
+                    if tables.check_kind() < len(_MIGRATIONS):
+                        what = f"{str(self.path)!r} was made by an earlier version; its next run brings it up to date"
+                        raise JournalMismatch(what)
+                    answer = question(tables, *args, **kwargs)
+            except (KlingError, OSError):
+                if self._moment() == moment:
+                    raise
+            else:
+                if self._moment() == moment:
+                    return answer
+
+    def _moment(self) -> tuple[int, int, int] | None:
+        # At rest nobody locks the file: had a run begun or ended meanwhile, what was read could be of two moments.
+        if not self.path.is_file():
+            raise FileNotFoundError(errno.ENOENT, "there is no such journal", str(self.path))
+        found = self.path.stat()
+        return None if _beside(self.path, "-wal").exists() else (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 class Journal:
@@ -231,10 +255,9 @@ class Journal:
         self._tables = tables
         self._lock = lock
         self._commits: Commits[_Change] = Commits(tables.apply)
-        self._is_closed = False
 
     def __repr__(self) -> str:
-        return f"<Journal {str(self.path)!r}{', closed' if self._is_closed else ''}>"
+        return f"<Journal {str(self.path)!r}{', closed' if self._commits.is_closed else ''}>"
 
     @classmethod
     def open(cls, path: str | Path, account: Account) -> "Journal":
@@ -248,15 +271,21 @@ class Journal:
             StorageFull: There is no room.
             OSError: It cannot be opened or written.
         """
-        path = Path(path)
+        path = _located(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = LockFile.take(_beside(path, ".lock"))
         if lock is None:
             raise JournalLocked(f"another process works on {str(path)!r}: wait for its end, or stop it")
+        was_left = lock.was_left or _beside(path, "-wal").exists()
         try:
-            return cls(path, _Tables.open(path, account, lock), lock)
+            tables = _Tables.open(path, account, lock, was_left=was_left)
+            try:
+                return cls(path, tables, lock)
+            except BaseException:
+                tables.retire()
+                raise
         except BaseException:
-            lock.release()
+            lock.release(keep=was_left)  # it may be the last that tells of the crash
             raise
 
     @property
@@ -361,21 +390,21 @@ class Journal:
         """
         Write which pictures of a row are on the disk, and with *is_all* that none is missing.
         """
+        changes: list[_Change] = []
         for picture in pictures:
             path = self._tables.stored(picture.path)
-            facts = (position, picture.index, path, picture.size_in_bytes, picture.sha256)
-            written = self._commits.add((_KEEP_PICTURE, facts))
+            facts = (picture.index, path, picture.size_in_bytes, picture.sha256, position)
+            changes.append((_KEEP_PICTURE, facts))
         if is_all:
-            written = self._commits.add((_SAVE, (now, position)))
-        if pictures or is_all:
-            await written
+            changes.append((_SAVE, (now, position)))
+        if changes:
+            await self._commits.add(*changes)
 
     async def unsave(self, position: int) -> None:
         """
         Write that pictures of a row that was saved are not there any more.
         """
-        self._commits.add((_DROP_PICTURES, (position,)))
-        await self._commits.add((_UNSAVE, (position,)))
+        await self._commits.add((_DROP_PICTURES, (position,)), (_UNSAVE, (position,)))
 
     async def fail(
         self, position: int, error: KlingError, snapshot: TaskSnapshot | None, now: float, *, may_retry: bool
@@ -397,23 +426,24 @@ class Journal:
         """
         Let a row that failed, or whose fate is unknown, be sent again; its last attempt is kept on record.
         """
-        self._commits.add((_KEEP_ATTEMPT, (position,)))
-        await self._commits.add((_REQUEUE, (position,)))
+        await self._commits.add((_KEEP_ATTEMPT, (position,)), (_REQUEUE, (position,)))
 
     async def aclose(self) -> None:
         """
-        Write what waits, and close the file. Safe to call twice.
+        Write what waits, and close the file. Safe to call twice; cancelling this stops only the waiting.
 
         Raises:
-            StorageFull: There was no room for the ids of tasks; they are in the log.
+            KlingError, OSError: Why ids of tasks could not be written, such as StorageFull; they are in the log.
         """
-        if self._is_closed:
-            return
-        self._is_closed = True
+        await self._commits.aclose(self._end)
+
+    def _end(self) -> None:
+        is_good = False
+        self._lock.spend()  # to close takes room
         try:
-            await self._commits.aclose(self._tables.retire)
+            is_good = self._tables.retire()
         finally:
-            self._lock.release()
+            self._lock.release(keep=not is_good)
 
 
 class _Tables:
@@ -428,35 +458,97 @@ class _Tables:
         self._path = path
         self._home = _absolute(path).parent
         self._lock = lock
-        self._file: os.stat_result | None = None
+        self._files: Mapping[Path, os.stat_result] = {}
 
     @classmethod
-    def open(cls, path: Path, account: Account, lock: LockFile) -> Self:
-        is_new = not path.exists()
-        has_log = _beside(path, "-wal").exists()
-        if is_new:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))  # callbacks' addresses are made from what is in it
+    def open(cls, path: Path, account: Account, lock: LockFile, *, was_left: bool) -> Self:
+        """
+        Open the tables for work, or make them.
+        """
+        if _is_new(path):
+            cls.make(path, account)
+        with contextlib.closing(cls.look(path)) as tables:  # what is refused stays as it is
+            tables.check(account, may_lack_log=was_left)
         tables = cls(_connect(path, "mode=rw"), path, lock)
         try:
-            with _in_our_words(path):
-                tables._prepare(account, may_lack_log=is_new or has_log or lock.was_left)
+            tables._prepare()
         except BaseException:
             tables.close()
             raise
         return tables
 
-    def check_kind(self) -> None:
+    @classmethod
+    def make(cls, path: Path, account: Account) -> None:
         """
-        Refuse what is no journal, and what a later version has made.
+        Make new tables at *path*, as a whole or not at all.
+        """
+        draft = _beside(path, ".new")
+        draft.unlink(missing_ok=True)
+        try:
+            os.close(os.open(draft, os.O_WRONLY | os.O_CREAT, 0o600))  # what is in it makes addresses of callbacks
+            with contextlib.closing(cls(_connect(draft, "mode=rw"), draft)) as tables:
+                tables.fill(account)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def fill(self, account: Account) -> None:
+        """
+        Make the tables, with what is known of whose they are.
+        """
+        with _in_our_words(self._path):
+            self._run("PRAGMA journal_mode = MEMORY")  # a draft needs no file beside it
+        with self._committed():
+            self._migrate()
+            self._run(f"PRAGMA application_id = {APPLICATION_ID}")
+            journal_id = secrets.token_hex(8)
+            facts = (journal_id, account.base_url, account.dialect, account.fingerprint(journal_id))
+            self._run("INSERT INTO journal (id, base_url, dialect, fingerprint) VALUES (?, ?, ?, ?)", *facts)
+
+    @classmethod
+    def look(cls, path: Path) -> Self:
+        """
+        Open the tables for reading alone.
+        """
+        is_at_rest = not _beside(path, "-wal").exists()  # then not even a helper file is made beside it
+        return cls(_connect(path, "immutable=1" if is_at_rest else "mode=ro"), path)
+
+    def check_kind(self) -> int:
+        """
+        Return the version, and refuse what is no journal, and what a later version has made.
         """
         with _in_our_words(self._path):
             [version] = self._one("PRAGMA user_version")
             [kind] = self._one("PRAGMA application_id")
-            if not version or kind != APPLICATION_ID:
-                raise JournalCorrupt(f"{str(self._path)!r} is not a journal of kling_async; give another path")
+        if not version or kind != APPLICATION_ID:
+            raise _no_journal(self._path)
         if version > len(_MIGRATIONS):
             what = f"{str(self._path)!r} was made by a later version of kling_async; upgrade to work on it"
             raise JournalMismatch(what)
+        return int(version)
+
+    def check(self, account: Account, *, may_lack_log: bool) -> None:
+        """
+        Refuse what is no journal, what is damaged or not whole, and what is not the *account*'s.
+        """
+        self.check_kind()
+        with _in_our_words(self._path):
+            [verdict] = self._one("PRAGMA quick_check(1)")
+            journal_id, base_url, dialect, fingerprint, in_use = self._one(
+                "SELECT id, base_url, dialect, fingerprint, in_use FROM journal"  # every version must have these
+            )
+        if verdict != "ok":
+            raise JournalCorrupt(f"{str(self._path)!r} is damaged ({verdict}); restore it from a copy")
+        given = (account.base_url, account.dialect, account.fingerprint(journal_id))
+        for name, ours, theirs in zip(("host", "dialect", "key"), given, (base_url, dialect, fingerprint), strict=True):
+            if ours != theirs:
+                told = "another key was used" if name == "key" else f"its {name} is {theirs}, not {ours}"
+                raise JournalMismatch(f"{str(self._path)!r} belongs to another account or service: {told}")
+        if in_use and not may_lack_log:
+            raise JournalCorrupt(
+                f"{str(self._path)!r} was copied while it was in use, or lost its log: "
+                f"what was sent last is not in it. Bring {_beside(self._path, '-wal').name!r} along from where it came"
+            )
 
     def account(self) -> tuple[str, str]:
         with _in_our_words(self._path):
@@ -464,16 +556,16 @@ class _Tables:
         return base_url, dialect
 
     def begin_input(self) -> int:
+        self._check_place()
         with self._committed():
             self._run("UPDATE journal SET generation = generation + 1")
             [generation] = self._one("SELECT generation FROM journal")
         return int(generation)
 
     def add(self, entries: Sequence[Entry], generation: int, now: float) -> tuple[int, int]:
+        self._check_place()
         with self._committed():
-            [position] = self._one(
-                "SELECT positions FROM journal"
-            )  # none is ever used twice: ids of ours follow from it
+            [position] = self._one("SELECT positions FROM journal")  # none is used twice: ids of ours follow from it
             new = 0
             for entry in entries:
                 new += self._add_one(entry, position + new, generation, now)
@@ -486,6 +578,7 @@ class _Tables:
         return int(count)
 
     def drop_missing(self, generation: int) -> int:
+        self._check_place()
         with self._committed():
             self._run(f"{_KEEP_ATTEMPTS} {_MISSING} AND state = 'failed'", generation)
             return self._run(f"DELETE FROM row {_MISSING}", generation).rowcount
@@ -494,9 +587,12 @@ class _Tables:
         """
         Write several changes, all or none.
         """
-        is_sending = any(statement is _INTEND for statement, _ in changes)
-        if is_sending and self._lock is not None and not self._lock.reserve():
-            raise StorageFull(f"there is no room left beside {str(self._path)!r}: nothing more is sent")
+        statements = {statement for statement, _ in changes}
+        is_sending = _INTEND in statements
+        if not statements <= _PAID_FOR:  # that is well kept wherever the file may be by now
+            self._check_place()
+        if is_sending and self._lock is not None:
+            self._check_may_send(self._lock)
         try:
             self._apply(changes)
         except StorageFull:
@@ -506,19 +602,22 @@ class _Tables:
             self._apply(changes)
 
     def page(self, states: Sequence[State], after: int, size: int) -> list[Row]:
-        where = f"AND state IN ({', '.join('?' * len(states))})" if states else ""
-        statement = f"SELECT {_COLUMNS} FROM row WHERE position > ? {where} ORDER BY position LIMIT ?"
+        # Each state is in order by its index, and SQLite merges the few; of an IN it would sort all before the first.
+        wanted = set(states)
+        where = ["WHERE state = ? AND position > ?"] * len(wanted) or ["WHERE position > ?"]
+        parts = " UNION ALL ".join(f"SELECT {_COLUMNS} FROM row {part}" for part in where)
+        values = [value for state in wanted for value in (state, after)] or [after]
         with _in_our_words(self._path):
-            found = self._run(statement, after, *states, size).fetchall()
+            found = self._run(f"{parts} ORDER BY position LIMIT ?", *values, size).fetchall()
             return [self._read(columns) for columns in found]
 
-    def stored(self, path: Path) -> str:
+    def stored(self, path: Path) -> str | bytes:
         """
         Return a picture's path as it is kept: seen from the journal's folder where it is in there, so that both can be
         moved together.
         """
         absolute, home = _absolute(path), self._home
-        return absolute.relative_to(home).as_posix() if absolute.is_relative_to(home) else str(absolute)
+        return _storable(absolute.relative_to(home).as_posix() if absolute.is_relative_to(home) else str(absolute))
 
     def image(self, sha256: str) -> str:
         with _in_our_words(self._path):
@@ -545,15 +644,20 @@ class _Tables:
             bytes=size,
         )
 
-    def retire(self) -> None:
+    def retire(self) -> bool:
         """
-        Close in good order.
+        Close in good order, wherever the file may be by now, and tell whether that was possible.
         """
         try:
-            with self._committed():
+            with _in_our_words(self._path):
+                self._run("PRAGMA wal_checkpoint(PASSIVE)")  # then the next needs no room
                 self._run("UPDATE journal SET in_use = 0")
-        except KlingError as error:
+                self._run("PRAGMA wal_checkpoint(TRUNCATE)")  # to close does not, where others read or it was moved
+        except (KlingError, OSError) as error:
             _log.warning("the journal was not closed in good order: %s", error)
+            return False
+        else:
+            return True
         finally:
             self.close()
 
@@ -561,50 +665,33 @@ class _Tables:
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
 
-    def _prepare(self, account: Account, *, may_lack_log: bool) -> None:
-        self._run("PRAGMA locking_mode = NORMAL")
-        [version] = self._one("PRAGMA user_version")
-        if version or self._one("SELECT count(*) FROM sqlite_master") != (0,):
-            self.check_kind()
-        [verdict] = self._one("PRAGMA quick_check(1)")
-        if verdict != "ok":
-            raise JournalCorrupt(f"{str(self._path)!r} is damaged ({verdict}); restore it from a copy")
-        self._run("PRAGMA journal_mode = WAL")
-        self._run("PRAGMA synchronous = FULL")
+    def _prepare(self) -> None:
+        with _in_our_words(self._path):
+            [mode] = self._one("PRAGMA journal_mode = WAL")
+            if mode != "wal":
+                raise OSError(errno.ENOTSUP, "a journal cannot be kept on this kind of disk", str(self._path))
+            self._run("PRAGMA synchronous = FULL")
+            self._run("PRAGMA fullfsync = ON")  # without it macOS leaves what is written in the disk's own memory
         with self._committed():
-            for migration in _MIGRATIONS[version:]:
-                for statement in filter(None, map(str.strip, migration.split(";"))):
-                    self._run(statement)
-            if not version:
-                self._run(f"PRAGMA application_id = {APPLICATION_ID}")
-                self.id = secrets.token_hex(8)
-                facts = (self.id, account.base_url, account.dialect, account.fingerprint(self.id))
-                self._run("INSERT INTO journal (id, base_url, dialect, fingerprint) VALUES (?, ?, ?, ?)", *facts)
-            self._run(f"PRAGMA user_version = {len(_MIGRATIONS)}")
-            self._check_account(account, may_lack_log=may_lack_log)
+            self._migrate()
             self._run("UPDATE journal SET in_use = 1")
-        self._run("PRAGMA wal_checkpoint(TRUNCATE)")  # so that a copy without the log shows that it lacks something
-        self._file = self._path.stat()
+            self.id, self.token_key = self._one("SELECT id, token_key FROM journal")
+        with _in_our_words(self._path):
+            self._run("PRAGMA wal_checkpoint(TRUNCATE)")  # so that a copy without the log shows that it lacks something
+        self._files = {path: path.stat() for path in (self._path, _beside(self._path, "-wal"))}
 
-    def _check_account(self, account: Account, *, may_lack_log: bool) -> None:
-        self.id, base_url, dialect, fingerprint, self.token_key, in_use = self._one(
-            "SELECT id, base_url, dialect, fingerprint, token_key, in_use FROM journal"
-        )
-        given = (account.base_url, account.dialect, account.fingerprint(self.id))
-        for name, ours, theirs in zip(("host", "dialect", "key"), given, (base_url, dialect, fingerprint), strict=True):
-            if ours != theirs:
-                told = "another key was used" if name == "key" else f"its {name} is {theirs}, not {ours}"
-                raise JournalMismatch(f"{str(self._path)!r} belongs to another account or service: {told}")
-        if in_use and not may_lack_log:
-            raise JournalCorrupt(
-                f"{str(self._path)!r} was copied while it was in use, or lost its log: "
-                f"what was sent last is not in it. Bring {_beside(self._path, '-wal').name!r} along from where it came"
-            )
+    def _migrate(self) -> None:
+        [version] = self._one("PRAGMA user_version")
+        for migration in _MIGRATIONS[version:]:
+            for statement in filter(None, map(str.strip, migration.split(";"))):
+                self._run(statement)
+        self._run(f"PRAGMA user_version = {len(_MIGRATIONS)}")
 
     def _add_one(self, entry: Entry, position: int, generation: int, now: float) -> bool:
         path = str(entry.request.image) if isinstance(entry.request.image, Path) else None  # as it was given
         url = entry.request.image if isinstance(entry.request.image, str) else None
-        digest = digest_of(entry.request, url or path or entry.image_sha256)
+        known_by = url or entry.image_sha256 if path is None else path.encode(errors="backslashreplace").decode()
+        digest = digest_of(entry.request, known_by)
         occurrence, key = None, entry.key
         if key is None:
             [last] = self._one(
@@ -620,23 +707,25 @@ class _Tables:
         is_kept = entry.image_base64 is not None
         if is_kept:
             self._run("INSERT OR IGNORE INTO image VALUES (?, ?)", entry.image_sha256, entry.image_base64)
-        file = None if path is None else str(_absolute(Path(path)))
+        file = None if path is None else _storable(str(_absolute(Path(path))))
         text = write_stored_request(attrs.evolve(entry.request, image=url))
         self._run(
             "INSERT INTO row (position, key, digest, generation, occurrence, request, image_path, image_sha256, "
             "is_image_kept, queued_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            *(position, key, digest, generation, occurrence, text, file, entry.image_sha256, is_kept, now),
+            *(position, key, digest, generation, occurrence, text),
+            *(file, entry.image_sha256, is_kept, now),
         )
         return True
 
     def _apply(self, changes: Sequence[_Change]) -> None:
         with self._committed():
             for statement, values in changes:
-                self._connection.execute(statement, values)
+                changed = self._connection.execute(statement, values).rowcount
+                if statement is _INTEND and not changed:
+                    raise RuntimeError(f"row {values[-1]} does not wait to be sent")
 
     @contextlib.contextmanager
     def _committed(self) -> Iterator[None]:
-        self._check_place()
         with _in_our_words(self._path):
             self._run("BEGIN IMMEDIATE")
             try:
@@ -648,15 +737,18 @@ class _Tables:
                 raise
 
     def _check_place(self) -> None:
-        # SQLite would write on into a file that nobody will find again.
-        if self._file is None:
-            return
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(self._path.stat(), self._file):
-                return
-        raise JournalCorrupt(
-            f"{str(self._path)!r} was moved or deleted while it was in use; put it and its '-wal' file back"
-        )
+        # SQLite would write on into files that nobody will find again.
+        for path, found in self._files.items():
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(path.stat(), found):
+                    continue
+            raise JournalCorrupt(f"{str(path)!r} was moved or deleted while it was in use; put back what was there")
+
+    def _check_may_send(self, lock: LockFile) -> None:
+        if not lock.is_held():
+            raise JournalLocked(f"{str(lock.path)!r} was deleted: another process may work on this journal by now")
+        if not lock.reserve():
+            raise StorageFull(f"there is no room left beside {str(self._path)!r}: nothing more is sent")
 
     def _run(self, statement: str, *values: object) -> sqlite3.Cursor:
         return self._connection.execute(statement, values)
@@ -669,7 +761,8 @@ class _Tables:
 
     def _read(self, columns: Sequence[Any]) -> Row:
         fields: dict[str, Any] = dict(zip(_FIELDS, columns, strict=True))
-        request = read_stored_request(fields.pop("request"), fields.pop("image_path"))
+        image_path = fields.pop("image_path")
+        request = read_stored_request(fields.pop("request"), None if image_path is None else os.fsdecode(image_path))
         snapshot = read_snapshot(fields["snapshot"])
         pictures = self._run(
             "SELECT place, path, bytes, sha256 FROM picture WHERE position = ? ORDER BY place", fields["position"]
@@ -683,7 +776,7 @@ class _Tables:
             "snapshot": snapshot,
             "error": read_error(fields["error"], request, snapshot),
             "pictures": tuple(
-                Picture(place, self._home / path, size, sha256) for place, path, size, sha256 in pictures
+                Picture(place, self._home / os.fsdecode(path), size, sha256) for place, path, size, sha256 in pictures
             ),
         }
         return Row(**told)
@@ -715,6 +808,12 @@ def _units(snapshot: TaskSnapshot) -> float | None:
     return None if snapshot.final_unit_deduction is None else float(snapshot.final_unit_deduction)
 
 
+def _located(path: str | Path) -> Path:
+    # The log and the lock lie beside the file itself, by whatever link it is known.
+    path = Path(path)
+    return path.resolve() if path.is_symlink() else path
+
+
 def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 (`resolve` would follow links, which may change)
 
@@ -723,8 +822,33 @@ def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
+def _is_new(path: Path) -> bool:
+    # What has lost its content must not pass for new: all would be sent, and paid, again.
+    log = _beside(path, "-wal")
+    has_content = path.exists() and path.stat().st_size > 0
+    if not has_content and log.exists() and log.stat().st_size:
+        raise JournalCorrupt(f"{str(log)!r} is of a journal that is not there: bring it back, or delete this too")
+    if not has_content and path.exists():
+        raise JournalCorrupt(f"{str(path)!r} is empty: restore it from a copy, or delete it to begin a new journal")
+    return not has_content
+
+
+def _storable(path: str) -> str | bytes:
+    # SQLite's text is Unicode, and names of files need not be.
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return path
+
+
+def _no_journal(path: Path) -> JournalCorrupt:
+    what = "is not a journal of kling_async, or was overwritten; give another path, or restore it from a copy"
+    return JournalCorrupt(f"{str(path)!r} {what}")
+
+
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    address = f"file:{quote(str(path.absolute()))}?{mode}"
+    address = f"file:{quote(os.fsencode(path.absolute()))}?{mode}"
     with _in_our_words(path):
         return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False, timeout=10.0)
 
@@ -737,10 +861,16 @@ def _in_our_words(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "")
         told = f"{str(path)!r}: {error}"
-        if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+        if name == "SQLITE_FULL":
             raise StorageFull(f"the disk takes no more of {told}; make room, then run again") from error
+        if name.startswith("SQLITE_IOERR"):
+            raise StorageFull(f"the disk is full or fails under {told}; mend that, then run again") from error
         if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-            raise PermissionError(errno.EACCES, f"the journal cannot be written ({error})", str(path)) from error
+            raise PermissionError(
+                errno.EACCES, f"the journal cannot be opened or written ({error})", str(path)
+            ) from error
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             raise JournalLocked(f"another program holds on to {told}") from error
+        if name == "SQLITE_NOTADB":
+            raise _no_journal(path) from error
         raise JournalCorrupt(f"the journal cannot be read: {told}; restore it from a copy") from error
