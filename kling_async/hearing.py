@@ -37,7 +37,7 @@ class Line:
     _early: dict[bool, TaskSnapshot] = attrs.field(factory=dict, init=False)  # the last by whether it is believed
     _first: "asyncio.Future[None] | None" = attrs.field(default=None, init=False)
     _adopt: Callable[[TaskSnapshot], object] | None = attrs.field(default=None, init=False)
-    _end: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
+    _clock: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
 
     @property
     def works(self) -> bool:
@@ -72,23 +72,22 @@ class Line:
         Have *adopt* called with `found` where a callback comes to a submit that was given up; close after *seconds*.
         """
         self._adopt = adopt
-        self._end = asyncio.get_running_loop().call_later(seconds, self.close)
+        self._clock = asyncio.get_running_loop().call_later(seconds, self.close)
 
     def connect(self, handle: TaskHandle) -> None:
         """
         Tell *handle* of what comes, and of what came already.
         """
-        self._give_nothing_up()
+        self._stop_clock()
         self._handle = handle
-        early, self._early = self._early, {}
-        for trusted in sorted(early, reverse=True):  # a hint goes last, since it asks for a look
-            self._hearing.tell(handle, early[trusted], trusted=trusted, is_news=True)
+        for trusted in sorted(self._early, reverse=True):  # a hint goes last, since it asks for a look
+            self._hearing.tell(handle, self._early[trusted], trusted=trusted, is_news=True)
 
     def close(self) -> None:
         """
         Take in nothing more. Safe to call twice.
         """
-        self._give_nothing_up()
+        self._stop_clock()
         self._hearing.forget(self.key)
 
     def hear(self, seen: TaskSnapshot, *, trusted: bool) -> None:
@@ -107,10 +106,9 @@ class Line:
         if found is not None and self._adopt is not None:
             self._adopt(found)
 
-    def _give_nothing_up(self) -> None:
-        self._adopt = None
-        if self._end is not None:
-            self._end.cancel()
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
 
 
 @attrs.define(eq=False)

@@ -223,8 +223,8 @@ async def test_what_is_on_its_way_when_a_client_closes_is_not_told() -> None:
 
         assert not handle.done
         assert ({}, {}) == (scene.hearing._lines, scene.receiver._listeners)
-        assert lost._end is not None
-        assert lost._end.cancelled()
+        assert lost._clock is not None
+        assert lost._clock.cancelled()
 
 
 @simulated

@@ -409,6 +409,20 @@ def test_rest_ends_by_what_is_learned_meanwhile(seconds: float, overdue_at: floa
     assert {overdue_at: ["a", "c"], 30.0: ["stranger"]} == turns
 
 
+def test_what_is_learned_during_a_look_books_no_other() -> None:
+    """
+    An overdue task that is being looked at gets its next turn after that look.
+    """
+    plan = PollPlan(PollPolicy())
+    plan.add("a", now=0.0, kind="k", is_told_of=True)
+    plan.add("b", now=29.5, kind="k")
+    assert ["a"] == plan.due(now=30.0, most=1)
+
+    plan.learn("b", 10.0, now=30.0)
+    plan.drop("b")
+    assert math.inf == plan.next_turn()
+
+
 @pytest.mark.parametrize("kind", ["k", "a crowd"])
 def test_hint_that_comes_during_a_look_is_not_lost(kind: str) -> None:
     """
