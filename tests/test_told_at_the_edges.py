@@ -207,6 +207,7 @@ SERVICES: Final = {
     "answered": [],
     "early": [faults.delay_after("create", 2.0)],
     "lost": [LOST],
+    "lost, and told of later": [LOST, faults.callback_delayed(5.0)],
 }
 
 Job = Callable[[KlingClient], Awaitable[None]]
