@@ -228,6 +228,18 @@ async def test_what_is_on_its_way_when_a_client_closes_is_not_told() -> None:
 
 
 @simulated
+async def test_who_never_listened_can_close() -> None:
+    """
+    As a client does that was never used.
+    """
+    receiver = CallbackReceiver("https://bots.example/kling")
+    hearing = Hearing(receiver, Watcher(PollPolicy(), Looks()))
+    hearing.detach()
+
+    assert {} == receiver._listeners
+
+
+@simulated
 async def test_nobody_is_kept_alive_by_a_receiver() -> None:
     """
     A client that was dropped is gone, and the receiver forgets it when the next callback comes.

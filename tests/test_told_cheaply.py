@@ -3,6 +3,7 @@ What callbacks save and what their loss costs, in simulated time: reads as the s
 """
 
 import asyncio
+import math
 import statistics
 from collections.abc import Collection
 from typing import Any, Final
@@ -14,7 +15,7 @@ from kling_async import GATEWAY, OFFICIAL, Dialect, KlingClient
 from kling_async.emulator import Fault, faults
 from kling_async.emulator.outbox import Post
 from tests.conftest import simulate
-from tests.socketless import ON_THE_WAY, SocketlessService, now
+from tests.socketless import ON_THE_WAY, SocketlessService, now, wall_clock
 
 LONGEST: Final = 24.0
 """
@@ -40,16 +41,28 @@ class Cost:
 
 class PartlyHeard(SocketlessService):
     """
-    A service of whose callbacks those with certain words never arrive, and from some moment on none.
+    A service of whose callbacks those with certain words never arrive, and from some moment on none; or then the
+    receiver's wall clock jumps by so many seconds.
     """
 
-    def __init__(self, *rules: Fault, unheard: Collection[str] = (), heard_until: float = 1e9, **settings: Any) -> None:
+    def __init__(
+        self,
+        *rules: Fault,
+        unheard: Collection[str] = (),
+        heard_until: float = math.inf,
+        jump: float | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(*rules, **settings)
         self.unheard = unheard
         self.heard_until = heard_until
+        self.jump = jump
 
     def hand_over(self, post: Post) -> None:
-        if post.word not in self.unheard and now() < self.heard_until:
+        is_over = now() >= self.heard_until
+        if is_over and self.jump is not None and self.receiver is not None:
+            self.receiver._clock = lambda: wall_clock() + (self.jump or 0.0)
+        if post.word not in self.unheard and (self.jump is not None or not is_over):
             super().hand_over(post)
 
 
@@ -163,12 +176,16 @@ def test_address_that_cannot_be_reached_costs_nothing(dialect: Dialect) -> None:
 
 
 @DIALECTS
-def test_address_that_cannot_be_reached_any_longer_costs_time_once(dialect: Dialect) -> None:
+@pytest.mark.parametrize("jump", [None, 3600.0, -3600.0], ids=["unreachable", "an hour ahead", "an hour behind"])
+def test_callbacks_that_stop_cost_time_once(dialect: Dialect, jump: float | None) -> None:
     """
-    Tasks that are under way when it goes down are looked at when their callbacks are overdue, later ones as ever.
+    When the address cannot be reached any longer, or signatures seem to be of another hour, tasks that are under way
+    are looked at when their callbacks are overdue, and later ones as ever.
     """
-    _, cut_off, later = cost_of(PartlyHeard(heard_until=24.5, dialect=dialect), count=40, waves=3)
+    service = PartlyHeard(heard_until=24.5, jump=jump, dialect=dialect)
+    _, cut_off, later = cost_of(service, count=40, waves=3)
 
+    assert (jump is not None) == (401 in service.ledger.callback_answers)
     assert ON_THE_WAY < max(cut_off.lags) < LONGEST
     assert later.mean < 0.75
     assert later.reads
