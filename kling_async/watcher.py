@@ -303,8 +303,8 @@ class Watcher:
         watch.missing_since = None
         was_done = watch.handle.done
         watch.handle.see(seen)
-        watch.is_seen_late |= watch.is_told_of and watch.handle.done and not was_done
-        self.has_missed_news |= watch.is_seen_late
+        if watch.is_told_of and watch.handle.done and not was_done:
+            watch.is_seen_late = self.has_missed_news = True
         self._check_pictures(watch, now)
 
     def _heed(self, error: KlingError, now: float) -> None:

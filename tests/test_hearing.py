@@ -535,6 +535,21 @@ async def test_callbacks_that_do_not_tell_of_ends_are_not_relied_on() -> None:
         assert looks == len(scene.looks.looks)
 
 
+@simulated
+async def test_missing_end_counts_once() -> None:
+    """
+    While its pictures are waited for, another end is told of, and callbacks are relied on again.
+    """
+    async with Scene() as scene:
+        late = asyncio.ensure_future(run_task(scene, 0, told=False, pictures_after=50.0))
+        await asyncio.sleep(OVERDUE + 1.0)
+        assert not scene.hearing.works
+        await run_task(scene, 1, told=True)
+        assert scene.hearing.works
+        await late
+        assert scene.hearing.works
+
+
 @pytest.mark.parametrize("pictures_after", [0.0, 20.5])
 def test_end_that_was_seen_late_teaches_nothing(pictures_after: float) -> None:
     """
