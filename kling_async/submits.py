@@ -269,7 +269,7 @@ class Submits:
         accepted: TaskSnapshot | None = None,
     ) -> None:
         self.accepted[handle.task_id] = handle
-        handle.accept(request, hold, on_final=lambda: self._ended(handle, line))
+        handle.accept(request, hold, on_final=functools.partial(self._ended, handle, line))
         if accepted is not None:
             handle.see(accepted)
         if not self._is_closed:

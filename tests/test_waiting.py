@@ -3,6 +3,7 @@ Waiting at an emulator, leaving off in the middle, and a wall clock that jumps; 
 """
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import pytest
 from kling_async import GATEWAY, OFFICIAL, AccessKey, Dialect, KlingClient
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import ClientClosed
+from kling_async.transport import Submission
 from tests.conftest import epoch_now, simulate, simulated
 
 KEY = AccessKey("access-1", "secret-of-a-proper-length-for-hs256-0123")
@@ -77,6 +79,20 @@ async def test_task_without_slots_is_not_watched_for_nobody() -> None:
             assert 0 == await reads_within(server, 3600.0)
 
             assert (await handle.wait(timeout=1.0)).images
+
+
+@simulated
+async def test_waiting_keeps_no_copy_of_what_was_sent() -> None:
+    """
+    A body may hold a picture of megabytes; once its task is accepted it is gone.
+    """
+    async with account(latency=(20.0, 20.0)) as (_, client):
+        handle = await client.submit("a lighthouse")
+        gc.collect()
+        kept = [thing for thing in gc.get_objects() if isinstance(thing, Submission)]
+        await handle
+
+        assert [] == kept
 
 
 @pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
