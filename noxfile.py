@@ -31,7 +31,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """
-    Check types, strictly, of the package, its tests and this file.
+    Check types, strictly, of the package, its tests, its benchmarks and this file.
     """
     session.install(*group("typing"), "nox", EVERYTHING)
     session.run("mypy")
@@ -73,3 +73,12 @@ def demo(session: nox.Session) -> None:
     """
     session.install(EVERYTHING)
     session.run("kling-async", "demo", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """
+    Measure what waiting costs, for few tasks and for many; some minutes.
+    """
+    session.install(EVERYTHING)
+    session.run("python", "benchmarks/waiting.py", *session.posargs)
