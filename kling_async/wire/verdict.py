@@ -25,6 +25,7 @@ from kling_async.errors import (
     UnexpectedAnswer,
 )
 from kling_async.wire.codec import is_task, loads, read_id, read_nested, read_task, read_whole
+from kling_async.wire.endpoints import stands_in_path
 from kling_async.wire.headers import retry_after
 from kling_async.wire.lifecycle import is_final
 from kling_async.wire.models import TaskSnapshot
@@ -235,7 +236,10 @@ def _read_task_of(payload: Mapping[str, Any], answer: Answer, *, known_id: str |
     task = _find_task(payload, known_id)
     if task is None:
         raise _unexpected("the answer holds no task", answer, payload)
-    return read_task(task, request_id=read_id(payload.get("request_id")))
+    seen = read_task(task, request_id=read_id(payload.get("request_id")))
+    if known_id is None and not stands_in_path(seen.task_id):
+        raise _unexpected("the answer names its task by what nobody could ask for", answer, payload)
+    return seen
 
 
 def _find_task(payload: Mapping[str, Any], known_id: str | None) -> Mapping[str, Any] | None:

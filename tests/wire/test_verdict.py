@@ -155,6 +155,19 @@ def test_torn_answer_names_the_task(body: bytes, task_id: str | None) -> None:
     assert task_id == caught.value.task_id
 
 
+@pytest.mark.parametrize("task_id", [".", "..", "t\n1"])
+def test_id_that_nobody_could_ask_for_is_none(task_id: str) -> None:
+    """
+    A task whose id stands in no path could never be read: the answer is unexpected, and the task may exist.
+    """
+    taken = answer({"code": 0, "data": {"task_id": task_id, "task_status": "submitted"}})
+    for read in (read_created, read_sighting):
+        with pytest.raises(UnexpectedAnswer, match="what nobody could ask for"):
+            read(taken)
+
+    assert "t-1" == read_sighting(taken, "t-1").task_id
+
+
 @pytest.mark.parametrize(
     "payload",
     [
