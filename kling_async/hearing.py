@@ -3,9 +3,11 @@ What a client hears by callbacks, and whom it concerns: a submit has an address 
 """
 
 import asyncio
+import collections
 import uuid
 import weakref
 from collections.abc import Callable
+from typing import Final
 
 import attrs
 
@@ -17,6 +19,11 @@ from kling_async.wire.lifecycle import is_final, is_settled, newer
 from kling_async.wire.models import TaskSnapshot, TaskStatus
 
 __all__ = ["Hearing", "Line"]
+
+UNCLAIMED: Final = 256
+"""
+Submits for which callbacks are kept that nobody waits for yet.
+"""
 
 
 @attrs.define(eq=False)
@@ -88,7 +95,7 @@ class Line:
         Take in nothing more. Safe to call twice.
         """
         self._stop_clock()
-        self._hearing.forget(self.key)
+        self._hearing.forget(self)
 
     def hear(self, seen: TaskSnapshot, *, trusted: bool) -> None:
         """
@@ -122,6 +129,9 @@ class Hearing:
     _lines: dict[str, Line] = attrs.field(factory=dict, init=False)
     _listener: Listener | None = attrs.field(default=None, init=False)
     _has_heard: bool = attrs.field(default=False, init=False)
+    _unclaimed: "collections.OrderedDict[str, dict[bool, TaskSnapshot]]" = attrs.field(
+        factory=collections.OrderedDict, init=False
+    )  # as `Line._early`, by the key of the submit
 
     @property
     def works(self) -> bool:
@@ -157,17 +167,20 @@ class Hearing:
 
     def open_line(self, submit_key: str | None = None) -> Line:
         """
-        Make an address for the callbacks of one submit; of an earlier one, whose key is given.
+        Make an address for the callbacks of one submit; of an earlier one, whose key is given, with what came already.
         """
         key = submit_key or uuid.uuid4().hex
         line = self._lines[key] = Line(self._receiver.address_of(key), self, key)
+        for trusted, seen in self._unclaimed.pop(key, {}).items():
+            line.hear(seen, trusted=trusted)
         return line
 
-    def forget(self, submit_key: str) -> None:
+    def forget(self, line: Line) -> None:
         """
-        Take in nothing more for one submit; one that is not known is no error.
+        Take in nothing more for one submit; one that is not known, or has a newer line, is no error.
         """
-        self._lines.pop(submit_key, None)
+        if self._lines.get(line.key) is line:
+            del self._lines[line.key]
 
     def tell(self, handle: TaskHandle, seen: TaskSnapshot, *, trusted: bool, is_news: bool) -> None:
         """
@@ -185,9 +198,17 @@ class Hearing:
 
     def _hear(self, submit_key: str, seen: TaskSnapshot, trusted: bool) -> None:  # noqa: FBT001 (as listeners)
         line = self._lines.get(submit_key)
-        if line is None:  # of another client, or of a task whose end is known
+        if line is None:  # of another client, of a task whose end is known, or of an earlier run that is yet to go on
+            self._keep(submit_key, seen, trusted=trusted)
             return
         self._has_heard = True
         if is_final(seen.task_status):
             self._watcher.has_missed_news = False
         line.hear(seen, trusted=trusted)
+
+    def _keep(self, submit_key: str, seen: TaskSnapshot, *, trusted: bool) -> None:
+        kept = self._unclaimed.setdefault(submit_key, {})
+        kept[trusted] = newer(kept.get(trusted), seen)
+        self._unclaimed.move_to_end(submit_key)
+        if len(self._unclaimed) > UNCLAIMED:
+            self._unclaimed.popitem(last=False)
