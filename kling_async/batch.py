@@ -8,13 +8,23 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Container,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 import attrs
 
+from kling_async.callbacks import CallbackReceiver
 from kling_async.client import KlingClient
 from kling_async.errors import (
     AccountProblem,
@@ -24,6 +34,7 @@ from kling_async.errors import (
     JournalCorrupt,
     JournalLocked,
     KlingError,
+    NotAllowed,
     NotAuthenticated,
     NotSent,
     StorageFull,
@@ -39,7 +50,7 @@ from kling_async.rows import KEY_MAX, Picture, Row, State, Summary, external_id_
 from kling_async.submits import FAREWELL, Witness
 from kling_async.task import TaskHandle
 from kling_async.wire.dialects import broken_rules
-from kling_async.wire.models import Done, Failed, ImageRequest, TaskResult, TaskSnapshot
+from kling_async.wire.models import Done, Failed, ImageRequest, ImageSource, TaskResult, TaskSnapshot
 
 __all__ = ["Added", "Batch", "Keyed"]
 
@@ -139,12 +150,13 @@ class Batch:
             raise RuntimeError("this batch was opened before; make a new one")
         client = self._client
         account = Account(client.base_url, client.dialect.name, client.fingerprint)
-        self._journal = await _opened(self.path, account)
-        if client.callbacks is not None:
-            if self._journal.token_key is None:
-                await self._journal.keep_token_key(client.callbacks.token_key)
-            else:
-                client.callbacks.use_token_key(self._journal.token_key)
+        journal = await _opened(self.path, account)
+        try:
+            await _agree_on_token_key(journal, client.callbacks)
+        except BaseException:
+            await journal.aclose()
+            raise
+        self._journal = journal
         return self
 
     async def __aexit__(
@@ -154,7 +166,8 @@ class Batch:
 
     async def aclose(self) -> None:
         """
-        Close the journal. Safe to call twice. Submits on their way get up to 10 s to learn their task's id.
+        Close the journal. Safe to call twice. Submits on their way get up to 10 s to learn their task's id; a run that
+        is under way ends in RuntimeError.
 
         Raises:
             StorageFull: Ids of accepted tasks could not be written; they are in the log.
@@ -164,6 +177,8 @@ class Batch:
         self._is_closed = True
         if self._journal is not None:
             try:
+                if self._run is not None:
+                    await self._run.aclose()
                 await self._settle()
             finally:
                 await self._journal.aclose()
@@ -184,7 +199,9 @@ class Batch:
             StorageFull: There is no room.
         """
         journal = self._open()
-        generation = self._generation = await journal.begin_input()
+        if isinstance(requests, str | bytes):  # a prompt alone would be as many requests as it has letters
+            raise TypeError("add takes many requests: put the one into a list")
+        generation = await journal.begin_input()
         new = known = index = 0
         chunk: list[Entry] = []
         size = 0
@@ -200,13 +217,22 @@ class Batch:
         if chunk:
             counts = await journal.add(chunk, generation, self._clock())
             new, known = new + counts[0], known + counts[1]
+        self._generation = generation  # now that all of the input has been seen
         return Added(new, known, await journal.missing(generation))
 
     async def drop_missing(self) -> int:
         """
         Forget the rows that are still to be sent and were not in the input that was added last; return how many.
+
+        Raises:
+            RuntimeError: No whole input was added yet, or the batch is running: what it is about to send must be known.
         """
-        return await self._open().drop_missing(self._generation)
+        journal = self._open()
+        if not self._generation:
+            raise RuntimeError("no input was added yet, so that all rows would be missing in it")
+        if self._run is not None:
+            raise RuntimeError("this batch is running: forget rows before or after")
+        return await journal.drop_missing(self._generation)
 
     async def run(
         self,
@@ -216,7 +242,7 @@ class Batch:
         max_attempts: int = 1,
         timeout: float | None = 3600.0,
         resend_uncertain: bool = False,
-    ) -> AsyncIterator[Done | Failed]:
+    ) -> AsyncGenerator[Done | Failed, None]:
         """
         Bring every row to its end, and yield the outcomes of this run as they come; one failure never stops the others.
 
@@ -240,40 +266,44 @@ class Batch:
             NotAuthenticated: The key is not accepted any more.
             NotSent: No connection could be made for as long as `RetryPolicy` allows.
             StorageFull: There is no room for pictures, or for the journal.
+            OSError: The journal cannot be written any more.
             JournalCorrupt: The journal was moved away.
             ClientClosed: The client was closed.
             KlingError: One and the same passing error met 20 submits in a row.
-            ValueError: `name` gives different rows the same file.
+            ValueError: `name` is no template for names, or gives two pictures one file.
         """
         journal = self._open()
         if self._run is not None:
             raise RuntimeError("this batch is running already")
         if max_attempts < 1:
             raise ValueError(f"max_attempts={max_attempts!r}: must be at least 1")
-        if "{task_id}" not in name and "{key}" not in name:
-            rule = "must hold {task_id} or {key}, or rows would replace each other's files"
-            raise ValueError(f"name={name!r}: {rule}")
+        folder = None if save_to is None else Path(save_to)
+        if folder is not None:
+            _check_name(folder, name)
         run = self._run = _Run(
             client=self._client,
             journal=journal,
             witnesses=self._witnesses,
             clock=self._clock,
-            folder=None if save_to is None else Path(save_to),
+            folder=folder,
             name=name,
             max_attempts=max_attempts,
             timeout=timeout,
             resends_uncertain=resend_uncertain,
         )
         try:
-            async for outcome in fan_out(run.rows(), run.serve, run.width):
-                if outcome is not None:
-                    yield outcome
+            async with contextlib.aclosing(fan_out(run.rows(), run.serve, run.width)) as outcomes:
+                async for outcome in outcomes:
+                    if outcome is not None:
+                        yield outcome
             if run.reason is not None:
                 raise run.reason
         finally:
             run.stop()
-            await self._settle()
-            self._run = None
+            try:
+                await self._settle()
+            finally:
+                self._run = None
 
     def stop(self) -> None:
         """
@@ -327,10 +357,14 @@ class Batch:
                 except InvalidRequest as error:
                     broken += error.broken
             broken += broken_rules(self._client.dialect, request, reference.facts if reference else None)
+            if not any(rule.field == "n" for rule in broken):
+                try:
+                    self._client.slots.check(request.n)
+                except InvalidRequest as error:
+                    broken += error.broken
         if broken or not isinstance(request, ImageRequest):
             told = "; ".join(map(str, broken))
             raise InvalidRequest(f"request {index} (from 0) cannot be added: {told}", broken=tuple(broken))
-        self._client.slots.check(request.n)
         if reference is None or reference.sha256 is None:
             return Entry(request=request, key=key)
         if isinstance(request.image, Path):
@@ -348,8 +382,8 @@ class _RowWitness(Witness):
         self.is_in_doubt = row.state in (State.SENDING, State.UNCERTAIN)
         self.submit_key = row.submit_key
         self.task_id = row.task_id
+        self.attempt = attempt
         self.is_intended = self.is_in_doubt
-        self.is_called_off = False
         self.is_over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.owns_id = row.request.external_task_id is None
         self.external_task_id = row.external_task_id or row.request.external_task_id
@@ -357,7 +391,6 @@ class _RowWitness(Witness):
             self.external_task_id = external_id_of(run.journal.id, row.position, attempt)
         self._run = run
         self._row = row
-        self._attempt = attempt
 
     def judge(self, reference: Reference | None) -> None:
         expected = self._row.image_sha256
@@ -367,11 +400,13 @@ class _RowWitness(Witness):
             raise InvalidRequest(str(broken), broken=(broken,))
 
     async def intend(self) -> None:
+        if self._run.is_stopping:
+            raise _Stopped("the run was stopped before this was sent")
         self.is_intended = True
         self._run.witnesses.add(self)
         await self._run.journal.intend(
             self._row.position,
-            attempt=self._attempt,
+            attempt=self.attempt,
             external_task_id=self.external_task_id,
             submit_key=self.submit_key,
             now=self._run.clock(),
@@ -379,12 +414,16 @@ class _RowWitness(Witness):
 
     def withdraw(self) -> None:
         self.is_intended = False
-        self._run.journal.withdraw(self._row.position)
+        if not self._run.journal.is_closed:
+            self._run.journal.withdraw(self._row.position)
 
     def accept(self, task_id: str) -> None:
         self.task_id = task_id
         self._run.failures_in_a_row = 0
-        self._run.journal.accept(self._row.position, task_id, self._run.clock())
+        if self._run.journal.is_closed:
+            _log.warning("task %s of row %r was accepted after the journal was closed", task_id, self._row.key)
+        else:
+            self._run.journal.accept(self._row.position, task_id, self._run.clock())
 
     def end(self) -> None:
         self._run.witnesses.discard(self)
@@ -399,6 +438,7 @@ class _Run:
 
     Attributes:
         reason: Why nothing more is submitted; None while all goes well, and where it was stopped by choice.
+        is_stopping: Whether nothing more is submitted.
     """
 
     client: KlingClient
@@ -410,12 +450,14 @@ class _Run:
     max_attempts: int
     timeout: float | None
     resends_uncertain: bool
-    reason: KlingError | None = attrs.field(default=None, init=False)
+    reason: Exception | None = attrs.field(default=None, init=False)
+    is_stopping: bool = attrs.field(default=False, init=False)
     failures_in_a_row: int = attrs.field(default=0, init=False)
-    _is_stopping: bool = attrs.field(default=False, init=False)
+    _is_closed: bool = attrs.field(default=False, init=False)
     _resumed: dict[int, tuple[TaskHandle, _RowWitness]] = attrs.field(factory=dict, init=False)
-    _taken: set[int] = attrs.field(factory=set, init=False)  # rows that were not simply waiting when the run began
-    _queueing: "dict[asyncio.Task[Any], _RowWitness]" = attrs.field(factory=dict, init=False)
+    _serving: "dict[asyncio.Task[Any], _RowWitness | None]" = attrs.field(
+        factory=dict, init=False
+    )  # of what it submits
 
     def width(self) -> int:
         """
@@ -429,42 +471,77 @@ class _Run:
         """
         Submit nothing more. What surely is not at the service is not sent; the rest goes on.
         """
-        self._is_stopping = True
-        for aio_task, witness in self._queueing.items():
-            if not witness.is_intended and not witness.is_called_off:
-                witness.is_called_off = True
+        self.is_stopping = True
+        for aio_task, witness in self._serving.items():
+            if witness is not None and not witness.is_intended:
                 aio_task.cancel()
+
+    async def aclose(self) -> None:
+        """
+        Cut off what is under way, in good order.
+        """
+        self._is_closed = True
+        self.reason = self.reason or RuntimeError("the batch was closed while it was running")
+        self.stop()
+        for aio_task in self._serving:
+            aio_task.cancel()
+        if self._serving:
+            await asyncio.wait(tuple(self._serving))
 
     async def rows(self) -> AsyncIterator[Row]:
         """
-        Yield what is to be served: first what is at the service or may be, then what is to be saved, then the rest.
+        Yield what is to be served: first what is at the service or may be, then what is to be saved, then the rest, and
+        when all that is done what may never be known, since that may wait in vain.
         """
-        begun = [row async for row in _pages(self.journal, State.ACCEPTED)]
+        begun = [row async for row in self._pages(State.ACCEPTED)]
         for row in begun:  # all at once: they take slots, whether anybody waits for them or not
             self._resume(row)
-        begun += [row async for row in _pages(self.journal, State.SENDING, State.UNCERTAIN)]
-        self._taken = {row.position for row in begun}
+        begun += [row async for row in self._pages(State.SENDING)]
+        uncertain = {row.position async for row in self._pages(State.UNCERTAIN)}
+        taken = uncertain.union(row.position for row in begun)
         for row in begun:
             yield row
-        if self.folder is not None:
-            async for row in _pages(self.journal, State.FINISHED, State.SAVED):
-                if row.position not in self._taken and (unsaved := await self._unsaved(row)) is not None:
-                    yield unsaved
-        async for row in _pages(self.journal, State.QUEUED, State.FAILED):
-            if self._is_stopping:
-                return
-            if row.position not in self._taken and (row.state is State.QUEUED or row.may_retry):
+        for rest in (self._to_save(taken), self._to_send(taken), self._to_ask(uncertain)):
+            async for row in rest:
+                if self.is_stopping:
+                    return
+                yield row
+
+    async def _to_save(self, taken: Container[int]) -> AsyncIterator[Row]:
+        if self.folder is None:
+            return
+        async for row in self._pages(State.FINISHED, State.SAVED):
+            if row.position not in taken and (unsaved := await self._unsaved(row)) is not None:
+                yield unsaved
+
+    async def _to_send(self, taken: Container[int]) -> AsyncIterator[Row]:
+        async for row in self._pages(State.QUEUED, State.FAILED):
+            if row.position not in taken and (row.state is State.QUEUED or row.may_retry):
+                yield row
+
+    async def _to_ask(self, uncertain: set[int]) -> AsyncIterator[Row]:
+        while uncertain and self._serving:  # asked for earlier, they would take slots from others
+            await asyncio.wait(tuple(self._serving))
+        async for row in self._pages(State.UNCERTAIN):
+            if row.position in uncertain:  # not those that became so in this run
                 yield row
 
     async def serve(self, _: int, row: Row) -> Done | Failed | None:
         """
         Bring a row to its end; None where it has none in this run.
         """
+        aio_task = _this_task()
+        self._serving[aio_task] = None
         try:
-            return await self._serve(row)
-        except (ClientClosed, StorageFull, JournalCorrupt, JournalLocked) as error:
+            return None if self._is_closed else await self._serve(row)
+        except asyncio.CancelledError:
+            if not self.is_stopping:  # else we have cancelled it
+                raise
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is raised when what is under way has ended)
             self._halt(error)
-            return None
+        finally:
+            del self._serving[aio_task]
+        return None
 
     async def _serve(self, row: Row) -> Done | Failed | None:
         request = await _request_of(row, self.journal)
@@ -479,22 +556,20 @@ class _Run:
                 row = await self._requeued(row)
             try:
                 snapshot = row.snapshot if row.state in (State.FINISHED, State.SAVED) else None
-                snapshot = snapshot or await self._made(row, request)
-                return None if snapshot is None else await self._saved(row, request, snapshot)
+                return await self._saved(row, request, snapshot or await self._made(row, request))
             except _Ended as ended:
                 if ended.error is None:
                     return None
-                if not ended.may_retry or tries >= self.max_attempts or self._is_stopping:
+                if not ended.may_retry or tries >= self.max_attempts or self.is_stopping:
                     return Failed(row.position, row.key, request, ended.error)
-            row = attrs.evolve(row, state=State.FAILED, attempts=row.attempts + 1)
+                row = ended.row
         raise AssertionError("counting has no end")
 
-    async def _made(self, row: Row, request: ImageRequest) -> TaskSnapshot | None:
-        # The snapshot of the row's task, which has succeeded; None where nothing is to be done.
+    async def _made(self, row: Row, request: ImageRequest) -> TaskSnapshot:
+        # The snapshot of the row's task, which has succeeded.
         handle, witness = self._resumed.pop(row.position, (None, None))
         if witness is None:
-            attempt = row.attempts if row.state in (State.SENDING, State.UNCERTAIN) else row.attempts + 1
-            witness = _RowWitness(self, row, attempt)
+            witness = _RowWitness(self, row, _attempt_of(row))
         try:
             if handle is None:
                 handle = await self._submit(request, witness)
@@ -505,49 +580,56 @@ class _Run:
         return result.snapshot
 
     async def _submit(self, request: ImageRequest, witness: _RowWitness) -> TaskHandle:
-        if self._is_stopping and not witness.is_in_doubt:
-            raise _Ended(None)
+        if not witness.is_in_doubt:
+            if self.is_stopping:
+                raise _Stopped("the run was stopped before this was sent")
+            if self.folder is not None:  # before it is paid for
+                Names(self.folder, self.name, "0", "0").check(range(request.n))
         if witness.external_task_id is not None:
             request = attrs.evolve(request, external_task_id=witness.external_task_id)
-        aio_task = asyncio.current_task()
-        assert aio_task is not None
-        self._queueing[aio_task] = witness
+        aio_task = _this_task()
+        self._serving[aio_task] = witness
         try:
             return await self.client.submit_witnessed(request, witness)
-        except asyncio.CancelledError:
-            if witness.is_called_off and aio_task.uncancel() == 0:  # by `stop` alone
-                raise _Ended(None) from None
-            raise
         finally:
-            del self._queueing[aio_task]
+            self._serving[aio_task] = None
 
     async def _judge(self, row: Row, witness: _RowWitness, error: KlingError) -> "_Ended":
         # Write what *error* means for the row, and tell what it means for the run.
         now, position = self.clock(), row.position
+        row = attrs.evolve(
+            row,
+            state=State.FAILED,
+            attempts=witness.attempt,
+            external_task_id=witness.external_task_id,
+            task_id=witness.task_id,
+        )
         match error:
+            case _Stopped():
+                return _Ended(row, None)
             case AccountProblem() | NotAuthenticated() | NotSent():
                 self._halt(error)
-                return _Ended(None)
+                return _Ended(row, None)
             case ClientClosed() | StorageFull() | JournalCorrupt() | JournalLocked():
                 raise error
             case TaskFailed(snapshot=snapshot):
                 may_retry = may_try_again(error) and row.request.external_task_id is None
                 await self.journal.fail(position, error, snapshot, now, may_retry=may_retry)
-                return _Ended(error, may_retry)
+                return _Ended(row, error, may_retry=may_retry)
             case TaskNotFound() if witness.task_id is not None:
                 await self.journal.fail(position, error, None, now, may_retry=False)
             case SubmissionUncertain():
                 await self.journal.doubt(position, error)
             case _ if witness.task_id is None:
-                may_retry = may_try_again(error)
-                await self.journal.fail(position, error, None, now, may_retry=may_retry)
-                self.failures_in_a_row += may_retry
+                may_retry, may_be_mended = may_try_again(error), _may_be_mended(error)
+                await self.journal.fail(position, error, None, now, may_retry=may_retry or may_be_mended)
+                self.failures_in_a_row += may_retry or isinstance(error, NotAllowed)
                 if self.failures_in_a_row >= HOPELESS:
                     self._halt(error)
-                return _Ended(error, may_retry)
+                return _Ended(row, error, may_retry=may_retry)
             case _:  # the task goes on, and the next run waits for it again
                 pass
-        return _Ended(error)
+        return _Ended(row, error)
 
     async def _saved(self, row: Row, request: ImageRequest, snapshot: TaskSnapshot) -> Done | Failed:
         if self.folder is None:
@@ -566,7 +648,16 @@ class _Run:
 
     async def _requeued(self, row: Row) -> Row:
         await self.journal.requeue(row.position)
-        return attrs.evolve(row, state=State.QUEUED, task_id=None, external_task_id=None, submit_key=None)
+        # An id of ours that has no task is used again: without gaps, an old copy of the journal comes to the same ids.
+        attempts = row.attempts - (row.external_task_id is not None and row.task_id is None)
+        return attrs.evolve(
+            row, state=State.QUEUED, attempts=attempts, task_id=None, external_task_id=None, submit_key=None
+        )
+
+    async def _pages(self, *states: State) -> AsyncIterator[Row]:
+        rows = _pages(self.journal, *states)
+        while not self._is_closed and (row := await anext(rows, None)) is not None:
+            yield row
 
     def _may_hear_of(self, row: Row) -> bool:
         return self.client.callbacks is not None and row.submit_key is not None
@@ -586,11 +677,17 @@ class _Run:
             await self.journal.save(row.position, there, self.clock(), is_all=False)
         return attrs.evolve(row, state=State.FINISHED, pictures=there)
 
-    def _halt(self, error: KlingError) -> None:
+    def _halt(self, error: Exception) -> None:
         if self.reason is None:
             self.reason = error
             _log.warning("nothing more is submitted: %s", error)
         self.stop()
+
+
+class _Stopped(KlingError):
+    """
+    Nothing was sent, since the run was stopped before.
+    """
 
 
 class _Ended(Exception):
@@ -598,8 +695,9 @@ class _Ended(Exception):
     A row has come to no result in this run; *error* is what is told of it, None for nothing.
     """
 
-    def __init__(self, error: KlingError | None, may_retry: bool = False) -> None:  # noqa: FBT001, FBT002
+    def __init__(self, row: Row, error: KlingError | None, *, may_retry: bool = False) -> None:
         super().__init__()
+        self.row = row
         self.error = error
         self.may_retry = may_retry
 
@@ -613,7 +711,9 @@ class _Library:
         self._max_bytes = max_bytes
         self._read: collections.OrderedDict[object, Reference] = collections.OrderedDict()
 
-    async def read(self, image: str | Path | bytes) -> Reference:
+    async def read(self, image: ImageSource) -> Reference:
+        if not isinstance(image, str | Path | bytes):  # no image at all: it is refused in words
+            return await read_reference(image, max_bytes=self._max_bytes)
         if image not in self._read:
             self._read[image] = await read_reference(image, max_bytes=self._max_bytes)
             if len(self._read) > BESIDE:
@@ -630,6 +730,15 @@ async def _opened(path: Path, account: Account) -> Journal:
         with contextlib.suppress(Exception):  # whatever it is, there is nothing to close then
             await (await opening).aclose()
         raise
+
+
+async def _agree_on_token_key(journal: Journal, callbacks: CallbackReceiver | None) -> None:
+    if callbacks is None:
+        return
+    if journal.token_key is None:
+        await journal.keep_token_key(callbacks.token_key)
+    else:
+        callbacks.use_token_key(journal.token_key)
 
 
 async def _items(requests: Iterable[object] | AsyncIterable[object]) -> AsyncIterator[object]:
@@ -658,6 +767,30 @@ async def _request_of(row: Row, journal: Journal) -> ImageRequest:
 def _done(row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures: Iterable[Picture]) -> Done:
     result = TaskResult(snapshot.task_id, snapshot.task_result.images, snapshot)
     return Done(row.position, row.key, request, result, tuple(picture.path for picture in pictures))
+
+
+def _attempt_of(row: Row) -> int:
+    # One that was withdrawn is made again, under its id.
+    is_begun = row.state in (State.SENDING, State.UNCERTAIN) or row.external_task_id is not None
+    return row.attempts if is_begun else row.attempts + 1
+
+
+def _may_be_mended(error: KlingError) -> bool:
+    # What was refused here may be a file that changed; a right may be granted.
+    return isinstance(error, NotAllowed) or (isinstance(error, InvalidRequest) and bool(error.broken))
+
+
+def _check_name(folder: Path, name: str) -> None:
+    some, other = (Names(folder, name, word, word).path(0, ".png") for word in "ab")
+    if some == other:
+        raise ValueError(f"The name {name!r} gives all rows one file; put {{task_id}} or {{key}} into it.")
+
+
+def _this_task() -> "asyncio.Task[Any]":
+    aio_task = asyncio.current_task()
+    if aio_task is None:
+        raise AssertionError("every coroutine runs in some aio_task")
+    return aio_task
 
 
 def _those_there(pictures: Sequence[Picture]) -> tuple[Picture, ...]:

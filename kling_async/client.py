@@ -198,26 +198,28 @@ class KlingClient:
         it is looked for before it is sent again, and is uncertain where it cannot be looked for.
         """
         self._open()
-        reference = await self._check(request)
-        witness.judge(reference)
-        model, n = self._place_of(request)
-        self.slots.check(n)
-        if not witness.is_in_doubt and not self.slots.has_room(model, n):
-            reference = None  # it is read again later: thousands may queue here, each with megabytes of Base64
+        reference: Reference | None = None
+        refusal: InvalidRequest | None = None
         if witness.is_in_doubt:
-            hold = self.slots.count(model, n, owner=self)
+            hold = self.slots.count(*self._place_of(request), owner=self)
         else:
-            hold = await self.slots.take(model, n, owner=self)
+            reference = await self._admit(request, witness)
+            if not self.slots.has_room(*self._place_of(request)):
+                reference = None  # it is read again later: thousands may queue here, each with megabytes of Base64
+            hold = await self.slots.take(*self._place_of(request), owner=self)
         try:
             if reference is None:
-                reference = await self._check(request)
-                witness.judge(reference)
+                reference = await self._admit(request, witness)
             self._open()
-            sent = self._complete(request)
+        except InvalidRequest as error:
+            if not witness.is_in_doubt:
+                hold.release()
+                raise
+            refusal = error  # of no concern to a task that was made before
         except BaseException:
             hold.release()
             raise
-        return await self._submits.deliver(sent, reference, hold, witness, self.handle)
+        return await self._submits.deliver(self._complete(request), reference, hold, witness, self.handle, refusal)
 
     def resume(self, task_id: str, request: ImageRequest, witness: Witness) -> TaskHandle:
         """
@@ -400,6 +402,13 @@ class KlingClient:
         broken = (*broken_rules(self.dialect, request, reference.facts if reference else None), *broken)
         if broken:
             raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
+        return reference
+
+    async def _admit(self, request: ImageRequest, witness: Witness) -> Reference | None:
+        # Raise whatever keeps it from being sent, but for want of slots.
+        reference = await self._check(request)
+        witness.judge(reference)
+        self.slots.check(IMAGE_GENERATION.slots(request))
         return reference
 
     def _place_of(self, request: ImageRequest) -> tuple[str, int]:

@@ -15,7 +15,7 @@ O = TypeVar("O")  # noqa: E741 (the outcomes)
 
 async def fan_out(
     items: Iterable[I] | AsyncIterable[I], work: Callable[[int, I], Awaitable[O]], width: int | Callable[[], int]
-) -> AsyncIterator[O]:
+) -> AsyncGenerator[O, None]:
     """
     Yield `work(index, item)` for each of *items* as they are done, at most *width* under way at once; a function is
     asked for it anew each time.

@@ -289,6 +289,10 @@ class Journal:
             raise
 
     @property
+    def is_closed(self) -> bool:
+        return self._is_closed
+
+    @property
     def id(self) -> str:
         """
         A word that no other journal has.

@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from kling_async.errors import ClientClosed, KlingError, SubmissionUncertain, Unreachable
+from kling_async.errors import ClientClosed, InvalidRequest, KlingError, SubmissionUncertain, Unreachable
 from kling_async.hearing import Hearing, Line
 from kling_async.references import Reference
 from kling_async.slots import Hold
@@ -121,10 +121,11 @@ class Submits:
         hold: Hold,
         witness: Witness,
         handle_of: Callable[[str], TaskHandle],
+        refusal: InvalidRequest | None = None,
     ) -> TaskHandle:
         """
         Have the service accept *request*, and return the handle that *handle_of* makes for its task. *hold* is given
-        back in any case, in time.
+        back in any case, in time. With a *refusal* nothing is sent, and what an earlier run has sent is looked for.
 
         Cancelling this stops what surely has not arrived; what may have is finished, and its task's id logged.
 
@@ -132,6 +133,12 @@ class Submits:
             SubmissionUncertain: A task may have been made, and there is no way to find out.
             KlingError: Nothing was made.
         """
+
+        async def intend() -> None:
+            if refusal is not None:
+                raise attrs.evolve(refusal)
+            await witness.intend()
+
         line = self._open_line(witness) if request.callback_url is None else None
         submission = Submission(
             path=IMAGE_GENERATION.path,
@@ -140,13 +147,12 @@ class Submits:
             is_busy=hold.has_company,
             refused=hold.refused,
             regain=hold.regain,
-            intend=witness.intend,
+            intend=intend,
             withdraw=witness.withdraw,
             owns_id=witness.owns_id,
         )
         if witness.is_in_doubt:
             submission.doubt = Unreachable("an earlier run has sent it, and did not learn what came of it")
-            submission.is_intended = True
         return await self._shield(_Post(request, hold, line, witness, handle_of), submission)
 
     def resume(self, handle: TaskHandle, request: ImageRequest, hold: Hold, witness: Witness) -> None:

@@ -1,0 +1,961 @@
+"""
+A batch over the emulator: each request is ended once, whatever comes in between. The service's ledger is the judge.
+"""
+
+import asyncio
+import base64
+import collections
+import contextlib
+import shutil
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import attrs
+import pytest
+from PIL import Image as Pillow
+
+from kling_async import (
+    GATEWAY,
+    OFFICIAL,
+    Batch,
+    Dialect,
+    Done,
+    Failed,
+    HttpOptions,
+    ImageRequest,
+    Keyed,
+    KlingClient,
+    PollPolicy,
+    RetryPolicy,
+    SlotPolicy,
+    Slots,
+)
+from kling_async.batch import CHUNK
+from kling_async.callbacks import CallbackReceiver
+from kling_async.emulator import Emulator, Fault, faults
+from kling_async.errors import InvalidRequest, NotSent, SubmissionUncertain
+from kling_async.journal import Journal
+from kling_async.rows import State, Summary, external_id_of
+
+Item: TypeAlias = ImageRequest | str | Keyed
+
+PROMPTS = [f"lighthouse {number}" for number in range(6)]
+
+BRISK = RetryPolicy(first_delay=0.02, max_delay=0.05, give_up_after=0.4, refused_for=5.0, hear_for=0.3)
+EAGER = PollPolicy(first_delay=0.02, max_delay=0.1, answer_timeout=1.0, not_found_grace=0.2)
+
+
+def emulator(dialect: Dialect = OFFICIAL, *rules: Fault, **settings: Any) -> Emulator:
+    return Emulator(dialect=dialect, faults=rules, **{"latency": (0.02, 0.05), "picture_scale": 0.05, **settings})
+
+
+def client_of(server: Emulator, *, slots: int | None = None, **options: Any) -> KlingClient:
+    given: dict[str, Any] = {
+        "api_key": server.api_key,
+        "dialect": server.dialect,
+        "slots": Slots(slots, SlotPolicy(uncertain_for=0.2)),
+        "http": HttpOptions(connect_timeout=1.0),
+        "retry": BRISK,
+        "polling": EAGER,
+    }
+    return KlingClient(base_url=server.url, **{**given, **options})
+
+
+async def outcomes_of(batch: Batch, **options: Any) -> list[Done | Failed]:
+    """
+    Run *batch* to its end.
+    """
+    return [outcome async for outcome in batch.run(**options)]
+
+
+def told(outcome: Done | Failed) -> tuple[int, str, str]:
+    """
+    Say what became of which row.
+    """
+    word = "done" if isinstance(outcome, Done) else type(outcome.error).__name__
+    prompt = outcome.request.prompt if outcome.request is not None else ""
+    return outcome.index, prompt, word
+
+
+def tasks_per_prompt(server: Emulator) -> collections.Counter[str]:
+    return collections.Counter(task.prompt for task in server.ledger.tasks)
+
+
+def files_in(folder: Path) -> list[str]:
+    """
+    Return the names of all files in *folder* and below it.
+    """
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def counts_of(summary: Summary) -> dict[str, int]:
+    """
+    Return how many rows are in which state, leaving out those in which none is.
+    """
+    states = ("queued", "sending", "accepted", "finished", "saved", "failed", "uncertain")
+    return {state: count for state in states if (count := getattr(summary, state))}
+
+
+# Adding
+
+
+@pytest.fixture
+async def batch(tmp_path: Path) -> AsyncIterator[Batch]:
+    """
+    An open batch whose service nobody asks anything.
+    """
+    async with emulator() as server, client_of(server) as client, Batch(tmp_path / "run.kling", client) as batch:
+        yield batch
+
+
+async def test_input_is_read_a_chunk_at_a_time(batch: Batch) -> None:
+    """
+    Of a long input no more is read ahead than one chunk, so that its length does not matter.
+    """
+    ahead: list[int] = []
+
+    async def prompts() -> AsyncIterator[str]:
+        for number in range(3 * CHUNK):
+            ahead.append(number - (await batch.summary()).rows if number % 50 == 49 else 0)
+            yield f"lighthouse {number}"
+
+    added = await batch.add(prompts())
+
+    assert (3 * CHUNK, 0, 0) == attrs.astuple(added)
+    assert CHUNK - 1 == max(ahead)
+
+
+async def test_what_is_known_is_not_added_again(batch: Batch) -> None:
+    """
+    The same input adds nothing; equal requests in one input are as many rows.
+    """
+    items: list[Item] = [
+        "a lighthouse",
+        "a harbour",
+        "a lighthouse",
+        ImageRequest("a harbour"),
+        ImageRequest("a harbour", n=2),
+    ]
+
+    assert (5, 0, 0) == attrs.astuple(await batch.add(items))
+    assert (0, 5, 0) == attrs.astuple(await batch.add(iter(items)))
+    assert (1, 5, 0) == attrs.astuple(await batch.add([*items, "a lighthouse"]))
+    assert (0, 1, 5) == attrs.astuple(await batch.add(["a lighthouse"]))
+
+
+async def test_key_of_its_own_is_one_request(batch: Batch) -> None:
+    """
+    A request with a key is one row however often it comes, and the key of another request is refused.
+    """
+    keyed = Keyed("a lighthouse", "order-17")
+
+    assert (1, 1, 0) == attrs.astuple(await batch.add([keyed, keyed]))
+    with pytest.raises(InvalidRequest, match=r"key='order-17': is the key of another request"):
+        await batch.add([Keyed("a harbour", "order-17")])
+
+
+@pytest.mark.parametrize("key", ["", " \n", "k" * 201, 17, b"order-17"])
+async def test_keys_are_checked(batch: Batch, key: Any) -> None:
+    """
+    A key is text that is not blank and not endless.
+    """
+    with pytest.raises(InvalidRequest, match="key=.*must be text of 1 to 200 characters"):
+        await batch.add([Keyed("a lighthouse", key)])
+
+
+async def test_all_broken_rules_of_a_request_are_told_at_once(tmp_path: Path) -> None:
+    """
+    The error names the request by its place, and every rule it breaks; what came before it stays added.
+    """
+    bad = Keyed(ImageRequest(" ", n=3, aspect_ratio="7:1", image=tmp_path / "none.png"), "")
+    async with emulator() as server, client_of(server, slots=2) as client:
+        async with Batch(tmp_path / "run.kling", client) as batch:
+            with pytest.raises(InvalidRequest, match=r"request 1 \(from 0\) cannot be added") as caught:
+                await batch.add(["a lighthouse", bad])
+
+            assert {"key", "prompt", "n", "aspect_ratio", "image"} == {rule.field for rule in caught.value.broken}
+            assert 0 == (await batch.summary()).rows  # its chunk was not full yet
+
+
+@pytest.mark.parametrize(
+    ("item", "rule"),
+    [
+        (17, "request=<int>: must be a prompt"),
+        (None, "request=<NoneType>: must be a prompt"),
+        (ImageRequest(17), "prompt=17: must be text"),  # type: ignore[arg-type]
+        (ImageRequest("a lighthouse", n="2"), "n='2': must be a whole number"),  # type: ignore[arg-type]
+        (ImageRequest("a lighthouse", image=["a.png"]), "image=<list>: must be"),
+        (ImageRequest("a lighthouse", image=b"GIF89a"), "image=<6 bytes>: must be a jpg or png"),
+    ],
+)
+async def test_what_is_no_request_is_refused(batch: Batch, item: Any, rule: str) -> None:
+    """
+    Whatever an input holds is refused in words of ours.
+    """
+    with pytest.raises(InvalidRequest) as caught:
+        await batch.add([item])
+
+    assert rule in str(caught.value)
+
+
+async def test_prompt_alone_is_no_input(batch: Batch) -> None:
+    """
+    A text in place of a list would be as many requests as it has letters, each paid for.
+    """
+    with pytest.raises(TypeError, match="put the one into a list"):
+        await batch.add("a lighthouse")
+
+    assert 0 == (await batch.summary()).rows
+
+
+async def test_error_of_the_input_is_raised_and_full_chunks_stay(batch: Batch) -> None:
+    """
+    What was added before an error of the input's own stays added, and the same input goes on there.
+    """
+
+    def prompts(*, breaks: bool) -> Iterator[str]:
+        for number in range(CHUNK + 7):
+            if breaks and number == CHUNK + 5:
+                raise OSError("the line is dead")
+            yield f"lighthouse {number}"
+
+    with pytest.raises(OSError, match="the line is dead"):
+        await batch.add(prompts(breaks=True))
+
+    assert (7, CHUNK, 0) == attrs.astuple(await batch.add(prompts(breaks=False)))
+
+
+async def test_missing_rows_are_forgotten_by_choice(batch: Batch) -> None:
+    """
+    Rows that a new input lacks are told, and forgotten on demand; never before an input was seen to its end.
+    """
+    with pytest.raises(RuntimeError, match="no input was added yet"):
+        await batch.drop_missing()
+    await batch.add(["a lighthouse", "a harbour"])
+    with pytest.raises(InvalidRequest):
+        await batch.add(["a mole", ""])
+
+    assert 0 == await batch.drop_missing()
+
+    added = await batch.add(["a harbour", "a mole"])
+
+    assert (1, 1, 1) == attrs.astuple(added)
+    assert 1 == await batch.drop_missing()
+    assert {"queued": 2} == counts_of(await batch.summary())
+
+
+# Reference images
+
+
+def draw(path: Path, colour: str) -> Path:
+    """
+    Make a picture that may be a reference.
+    """
+    Pillow.new("RGB", (320, 320), colour).save(path)
+    return path
+
+
+async def test_reference_images_reach_the_service_from_wherever_they_are(tmp_path: Path) -> None:
+    """
+    A file and bytes are sent as what they hold, and a URL as it is; what was added as bytes is kept in the journal.
+    """
+    file = draw(tmp_path / "file.png", "red")
+    kept = draw(tmp_path / "kept.png", "blue").read_bytes()
+    url = "https://pictures.example/a.png"
+    requests = [ImageRequest(f"lighthouse {number}", image=image) for number, image in enumerate((file, kept, url))]
+    async with emulator() as server, client_of(server) as client, Batch(tmp_path / "run.kling", client) as batch:
+        await batch.add(requests)
+        await outcomes_of(batch)
+        sent = {record.request.prompt: record.request.image for record in server.world.page(1, 9)}
+
+        assert [base64_of(file.read_bytes()), base64_of(kept), url] == [sent[prompt] for prompt in PROMPTS[:3]]
+        assert (0, 3, 0) == attrs.astuple(await batch.add(requests))
+
+
+def base64_of(image: bytes) -> str:
+    return base64.b64encode(image).decode()
+
+
+async def test_file_that_changed_is_not_sent_until_it_is_put_back(tmp_path: Path) -> None:
+    """
+    A reference that is not what it was fails its row alone, and can be added no more; put back it is sent after all.
+    """
+    file = draw(tmp_path / "file.png", "red")
+    requests: list[Item] = [ImageRequest("a lighthouse", image=file), "a harbour"]
+    async with emulator() as server, client_of(server) as client, Batch(tmp_path / "run.kling", client) as batch:
+        await batch.add(requests)
+        draw(file, "blue")
+        first = await outcomes_of(batch, max_attempts=3)
+        with pytest.raises(InvalidRequest, match="has changed since it was added"):
+            await batch.add(requests)
+        draw(file, "red")
+        second = await outcomes_of(batch)
+
+        assert [(0, "a lighthouse", "InvalidRequest"), (1, "a harbour", "done")] == sorted(map(told, first))
+        assert [(0, "a lighthouse", "done")] == [told(outcome) for outcome in second]
+        assert {"a lighthouse": 1, "a harbour": 1} == tasks_per_prompt(server)
+
+
+# Running
+
+
+async def test_every_row_comes_to_its_end(tmp_path: Path) -> None:
+    """
+    Each request has one task, its pictures are on the disk, and its outcome tells all of it.
+    """
+    async with emulator(slots=3) as server, client_of(server) as client, Batch(tmp_path / "run.kling", client) as batch:
+        await batch.add([ImageRequest(prompt, n=2) for prompt in PROMPTS])
+        outcomes = await outcomes_of(batch, save_to=tmp_path / "pictures")
+        summary = await batch.summary()
+        made = {task.prompt: task.task_id for task in server.ledger.tasks}
+
+        assert dict.fromkeys(PROMPTS, 1) == tasks_per_prompt(server)
+        assert made == {
+            outcome.request.prompt: outcome.result.task_id for outcome in outcomes if isinstance(outcome, Done)
+        }
+        assert sorted(path for outcome in outcomes if isinstance(outcome, Done) for path in outcome.paths) == sorted(
+            tmp_path / "pictures" / f"{task_id}-{index}.png" for task_id in made.values() for index in (0, 1)
+        )
+        assert 12 == len(files_in(tmp_path / "pictures"))
+        assert {"saved": 6} == counts_of(summary)
+        assert server.ledger.units_billed == summary.units_billed
+        assert 12 == summary.pictures
+        assert summary.bytes == sum(path.stat().st_size for path in (tmp_path / "pictures").iterdir())
+        assert 0 == sum(usage.used for usage in client.slots.values())
+
+
+async def test_another_run_has_nothing_to_do(tmp_path: Path) -> None:
+    """
+    When all is saved, another run asks the service nothing.
+    """
+    async with emulator() as server, client_of(server) as client, Batch(tmp_path / "run.kling", client) as batch:
+        await batch.add(PROMPTS)
+        await outcomes_of(batch, save_to=tmp_path)
+        asked = sum(server.ledger.arrivals.values())
+
+        assert [] == await outcomes_of(batch, save_to=tmp_path)
+        assert asked == sum(server.ledger.arrivals.values())
+
+
+async def test_outcomes_of_all_runs_are_told_in_the_order_of_the_input(tmp_path: Path) -> None:
+    """
+    Whatever the order in which they came: by rows, and without those that have none yet.
+    """
+    rules = [faults.failing_task("busy", prompt="lighthouse 2"), faults.stuck_task(prompt="lighthouse 4")]
+    async with emulator(OFFICIAL, *rules, latency=(0.01, 0.2), seed=3) as server, client_of(server) as client:
+        async with Batch(tmp_path / "run.kling", client) as batch:
+            await batch.add(PROMPTS)
+            ran = await outcomes_of(batch, save_to=tmp_path, timeout=0.5)
+            kept = [outcome async for outcome in batch.outcomes()]
+
+            assert [told(outcome) for outcome in kept] != list(map(told, ran))
+            assert [
+                (number, prompt, "TaskFailed" if number == 2 else "done")
+                for number, prompt in enumerate(PROMPTS)
+                if number != 4
+            ] == list(map(told, kept))
+            assert {outcome.index: outcome for outcome in ran if isinstance(outcome, Done)} == {
+                outcome.index: outcome for outcome in kept if isinstance(outcome, Done)
+            }
+
+
+async def test_failed_rows_are_told_apart(tmp_path: Path) -> None:
+    """
+    One failure never stops the others. The next run tries again what may pass, and nothing else.
+    """
+    rules = [
+        faults.failing_task(prompt="lighthouse 1"),  # by the content policy
+        faults.failing_task("the model is busy", prompt="lighthouse 2"),
+        faults.status("create", 501, prompt="lighthouse 3"),
+        faults.status("create", 404, prompt="lighthouse 4"),
+    ]
+    async with emulator(OFFICIAL, *rules, refused_words=["lighthouse 5"]) as server, client_of(server) as client:
+        async with Batch(tmp_path / "run.kling", client) as batch:
+            await batch.add(PROMPTS)
+            words = ["done", "TaskFailed", "TaskFailed", "ServiceFailure", "InvalidRequest", "ContentRefused"]
+
+            assert [*enumerate(words)] == sorted(
+                (index, word) for index, _, word in map(told, await outcomes_of(batch))
+            )
+
+            summary = await batch.summary()
+
+            assert ({"finished": 1, "failed": 5}, 2) == (counts_of(summary), summary.may_retry)
+            assert not summary.is_complete
+            assert {2, 3} == {outcome.index for outcome in await outcomes_of(batch)}
+
+
+async def test_row_is_sent_as_often_as_is_allowed(tmp_path: Path) -> None:
+    """
+    With `max_attempts` a passing failure is met by another task at once, under an id of its own; none is billed twice.
+    """
+    rules = [faults.failing_task("the model is busy", times=2)]
+    async with emulator(OFFICIAL, *rules) as server, client_of(server) as client:
+        async with Batch(tmp_path / "run.kling", client) as batch:
+            await batch.add(["a lighthouse"])
+
+            assert [(0, "a lighthouse", "done")] == [
+                told(outcome) for outcome in await outcomes_of(batch, max_attempts=3)
+            ]
+            assert ["1", "2", "3"] == [str(task.external_task_id).rpartition("-")[2] for task in server.ledger.tasks]
+            assert server.ledger.tasks[2].units == server.ledger.units_billed == (await batch.summary()).units_billed
+
+
+async def test_attempts_end(tmp_path: Path) -> None:
+    """
+    A row that fails each time is told as failed after the last attempt, and may be tried by the next run.
+    """
+    rules = [faults.failing_task("the model is busy")]
+    async with emulator(OFFICIAL, *rules) as server, client_of(server) as client:
+        async with Batch(tmp_path / "run.kling", client) as batch:
+            await batch.add(["a lighthouse"])
+
+            assert [(0, "a lighthouse", "TaskFailed")] == list(map(told, await outcomes_of(batch, max_attempts=2)))
+            assert 2 == len(server.ledger.tasks)
+            assert 1 == (await batch.summary()).may_retry
+
+
+async def test_id_of_the_caller_is_used_once(tmp_path: Path) -> None:
+    """
+    A request with an `external_task_id` of the caller's own is sent under that, and not again after its task failed.
+    """
+    async with emulator(OFFICIAL, faults.failing_task("the model is busy")) as server, client_of(server) as client:
+        async with Batch(tmp_path / "run.kling", client) as batch:
+            await batch.add([ImageRequest("a lighthouse", external_task_id="order-17")])
+            await outcomes_of(batch, max_attempts=3)
+
+            assert ["order-17"] == [task.external_task_id for task in server.ledger.tasks]
+            assert 0 == (await batch.summary()).may_retry
+
+
+async def test_row_that_was_not_final_in_time_is_waited_for_again(tmp_path: Path) -> None:
+    """
+    A timeout leaves the row accepted; its task goes on, and the next run waits for it and sends nothing.
+    """
+    async with emulator(latency=(0.4, 0.4)) as server, client_of(server) as client:
+        async with Batch(tmp_path / "run.kling", client) as batch:
+            await batch.add(["a lighthouse"])
+            first = await outcomes_of(batch, timeout=0.05)
+            counts = counts_of(await batch.summary())
+            second = await outcomes_of(batch)
+
+            assert [(0, "a lighthouse", "WaitTimeout")] == list(map(told, first))
+            assert {"accepted": 1} == counts
+            assert [(0, "a lighthouse", "done")] == list(map(told, second))
+            assert 1 == len(server.ledger.tasks)
+
+
+async def test_pictures_are_named_by_their_keys(tmp_path: Path) -> None:
+    """
+    `{key}` in the template is the row's key.
+    """
+    async with emulator() as server, client_of(server) as client, Batch(tmp_path / "run.kling", client) as batch:
+        await batch.add([Keyed("a lighthouse", "order-17"), Keyed(ImageRequest("a harbour", n=2), "order 18")])
+        await outcomes_of(batch, save_to=tmp_path / "pictures", name="{key}/{index}{ext}")
+        names = files_in(tmp_path / "pictures")
+
+        assert ["order 18/0.png", "order 18/1.png", "order-17/0.png"] == names
+
+
+@pytest.mark.parametrize("name", ["picture{ext}", "{index}{ext}", "{nonsense}-{key}", "../{key}", "{key", ""])
+async def test_names_are_checked_before_anything_is_sent(tmp_path: Path, name: str) -> None:
+    """
+    A template that is none, leaves the folder or gives all rows one file is refused.
+    """
+    async with emulator() as server, client_of(server) as client, Batch(tmp_path / "run.kling", client) as batch:
+        await batch.add(PROMPTS)
+        with pytest.raises(ValueError, match="The name"):
+            await outcomes_of(batch, save_to=tmp_path, name=name)
+
+        assert 0 == server.ledger.creates_received
+
+
+async def test_name_for_one_picture_is_not_used_for_two(tmp_path: Path) -> None:
+    """
+    Where a row's pictures would share a file the run stops before that row is paid for, and ends what is under way.
+    """
+    async with emulator() as server, client_of(server) as client, Batch(tmp_path / "run.kling", client) as batch:
+        await batch.add(["a lighthouse", ImageRequest("a harbour", n=2)])
+        outcomes = []
+        with pytest.raises(ValueError, match="gives two pictures one name"):
+            async for outcome in batch.run(save_to=tmp_path, name="{key}{ext}"):
+                outcomes += [told(outcome)[1]]
+
+        assert [task.prompt for task in server.ledger.tasks] == outcomes
+        assert "a harbour" not in tasks_per_prompt(server)
+
+
+@pytest.mark.parametrize("max_attempts", [0, -1])
+async def test_attempts_are_at_least_one(batch: Batch, max_attempts: int) -> None:
+    """
+    A run that may send nothing is refused.
+    """
+    with pytest.raises(ValueError, match="must be at least 1"):
+        await outcomes_of(batch, max_attempts=max_attempts)
+
+
+# Going on
+
+
+@contextlib.asynccontextmanager
+async def opened(server: Emulator, path: Path, **options: Any) -> AsyncIterator[Batch]:
+    """
+    Open a batch with a client of its own, as a program does that is started anew.
+    """
+    async with client_of(server, **options) as client, Batch(path, client) as batch:
+        yield batch
+
+
+def copied(path: Path, name: str) -> Path:
+    """
+    Copy a journal into a new folder with all that lies beside it, which is what a kill would leave.
+    """
+    folder = path.parent / name
+    folder.mkdir()
+    for file in path.parent.glob(path.name + "*"):
+        shutil.copy(file, folder)
+    return folder / path.name
+
+
+async def until(batch: Batch, **wanted: int) -> None:
+    """
+    Wait until so many rows are in these states.
+    """
+    while not wanted.items() <= counts_of(await batch.summary()).items():
+        await asyncio.sleep(0.005)
+
+
+async def left_behind(
+    server: Emulator, path: Path, items: Sequence[ImageRequest | str], state: State, count: int, **options: Any
+) -> Path:
+    """
+    Run a batch until so many rows are in a state, and return what a kill would have left of its journal then; the
+    service has heard of those that were sent.
+    """
+    async with opened(server, path, **options) as batch:
+        await batch.add(items)
+        running = asyncio.ensure_future(outcomes_of(batch))
+        await until(batch, **{state: count})
+        while server.ledger.creates_received < count:
+            await asyncio.sleep(0.005)
+        left = copied(path, "left")
+        for aio_task in (running, *batch._client._submits._posts):  # whose bytes are on their way all the same
+            aio_task.cancel()
+        await asyncio.wait({running})
+        return left
+
+
+def journal_of(batch: Batch) -> Journal:
+    assert batch._journal is not None
+    return batch._journal
+
+
+async def intend_all(batch: Batch) -> None:
+    """
+    Write of all rows that they are about to be sent, and send nothing: as a kill in this very moment does.
+    """
+    journal = journal_of(batch)
+    for row in await journal.page((State.QUEUED,), -1, 99):
+        external_id = external_id_of(journal.id, row.position, 1)
+        await journal.intend(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
+
+
+async def test_accepted_rows_count_at_once_and_are_not_sent_again(tmp_path: Path) -> None:
+    """
+    After a kill the tasks that were accepted take their slots before anything else is sent, and come to their ends.
+    """
+    async with emulator(slots=4, latency=(0.3, 0.4)) as server:
+        path = await left_behind(server, tmp_path / "run.kling", PROMPTS, State.ACCEPTED, 4)
+        made = {task.task_id for task in server.ledger.tasks}
+        async with opened(server, path, slots=4) as batch:
+            run = batch.run()
+            asking = asyncio.ensure_future(anext(run))
+            while not batch._client.slots:
+                await asyncio.sleep(0)
+
+            assert [4] == [usage.used for usage in batch._client.slots.values()]
+
+            outcomes = [await asking, *[outcome async for outcome in run]]
+
+        assert dict.fromkeys(PROMPTS, 1) == tasks_per_prompt(server)
+        assert PROMPTS == sorted(prompt for _, prompt, word in map(told, outcomes) if word == "done")
+        assert made <= {outcome.result.task_id for outcome in outcomes if isinstance(outcome, Done)}
+        assert 0 == server.ledger.duplicates_refused
+
+
+async def test_rows_on_their_way_are_looked_up_and_found(tmp_path: Path) -> None:
+    """
+    What was sent before the kill, and not answered, is found by its external id; nothing is sent twice.
+    """
+    async with emulator(OFFICIAL, faults.delay_after("create", 0.3)) as server:
+        path = await left_behind(server, tmp_path / "run.kling", PROMPTS[:3], State.SENDING, 3)
+        while len(server.ledger.tasks) < 3:
+            await asyncio.sleep(0.01)
+        sent = server.ledger.creates_received
+        async with opened(server, path) as batch:
+            outcomes = await outcomes_of(batch)
+
+        assert PROMPTS[:3] == sorted(prompt for _, prompt, word in map(told, outcomes) if word == "done")
+        assert sent == server.ledger.creates_received
+
+
+async def test_rows_that_never_left_are_sent_once_under_the_same_id(tmp_path: Path) -> None:
+    """
+    What was about to be sent when the kill came is looked up in vain, and sent.
+    """
+    async with emulator() as server, opened(server, tmp_path / "run.kling") as batch:
+        await batch.add(PROMPTS)
+        await intend_all(batch)
+        outcomes = await outcomes_of(batch)
+        ids = {task.external_task_id for task in server.ledger.tasks}
+
+        assert PROMPTS == sorted(prompt for _, prompt, word in map(told, outcomes) if word == "done")
+        assert {external_id_of(journal_of(batch).id, position, 1) for position in range(6)} == ids
+        assert (6, 6) == (len(server.ledger.tasks), server.ledger.answers["query", 400])
+
+
+async def test_what_arrives_late_is_not_made_again(tmp_path: Path) -> None:
+    """
+    A submit of the killed program that arrives after it was looked up in vain, and sent again, makes no second task.
+    """
+    async with emulator(OFFICIAL, faults.delay_before("create", 0.4, times=2)) as server:
+        path = await left_behind(server, tmp_path / "run.kling", PROMPTS[:2], State.SENDING, 2)
+        async with opened(server, path) as batch:
+            outcomes = await outcomes_of(batch)
+
+        assert PROMPTS[:2] == sorted(prompt for _, prompt, word in map(told, outcomes) if word == "done")
+        while server.ledger.duplicates_refused < 2:
+            await asyncio.sleep(0.01)
+
+        assert dict.fromkeys(PROMPTS[:2], 1) == tasks_per_prompt(server)
+
+
+async def test_what_may_be_at_the_service_is_looked_up_whatever_became_of_its_picture(tmp_path: Path) -> None:
+    """
+    A row on its way is found though its reference has gone, and though its client has too few slots for it by now.
+    """
+    file = draw(tmp_path / "file.png", "red")
+    requests = [ImageRequest("a lighthouse", image=file), ImageRequest("a harbour", n=3)]
+    async with emulator(OFFICIAL, faults.delay_after("create", 0.3)) as server:
+        path = await left_behind(server, tmp_path / "run.kling", requests, State.SENDING, 2)
+        file.unlink()
+        async with opened(server, path, slots=2) as batch:
+            outcomes = await outcomes_of(batch)
+
+        assert [(0, "a lighthouse", "done"), (1, "a harbour", "done")] == sorted(map(told, outcomes))
+        assert 2 == server.ledger.creates_received
+
+
+async def test_what_never_left_fails_like_any_other_where_its_picture_has_gone(tmp_path: Path) -> None:
+    """
+    A row on its way of which the service knows nothing is not sent without its reference, and is when that is back.
+    """
+    file = draw(tmp_path / "file.png", "red")
+    async with emulator() as server, opened(server, tmp_path / "run.kling") as batch:
+        await batch.add([ImageRequest("a lighthouse", image=file)])
+        await intend_all(batch)
+        file.unlink()
+        first = await outcomes_of(batch)
+
+        assert [(0, "a lighthouse", "InvalidRequest")] == list(map(told, first))
+        assert {"failed": 1} == counts_of(await batch.summary())
+
+        draw(file, "red")
+
+        assert [(0, "a lighthouse", "done")] == list(map(told, await outcomes_of(batch)))
+        assert 1 == len(server.ledger.tasks)
+
+
+OLD_COPIES = {
+    "nothing goes wrong": (),
+    "a task fails": (faults.failing_task("the model is busy", times=1),),
+    "a submit is refused": (faults.status("create", 501, times=1),),
+    "a submit is refused, and then a task fails": (
+        faults.status("create", 501, times=1),
+        faults.failing_task("the model is busy", after=1, times=1),
+    ),
+    "a connection is not made, and then a task fails": (faults.failing_task("the model is busy", times=1),),
+}
+
+
+@pytest.mark.parametrize("story", OLD_COPIES)
+async def test_old_copy_of_a_journal_makes_no_second_task(tmp_path: Path, story: str) -> None:
+    """
+    Who runs a copy that was made before the run comes to the same ids, so that the tasks of the first run are found.
+    """
+    async with emulator(OFFICIAL, *OLD_COPIES[story]) as server:
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add(["a lighthouse"])
+        path = copied(tmp_path / "run.kling", "copy")
+        if "connection" in story:
+            async with opened(server, tmp_path / "run.kling") as batch:
+                await server.aclose()
+                with pytest.raises(NotSent):
+                    await outcomes_of(batch)
+                await server.__aenter__()
+        for journal in (tmp_path / "run.kling", path):
+            async with opened(server, journal) as batch:
+                while not (await batch.summary()).finished:
+                    await outcomes_of(batch)
+                [outcome] = [outcome async for outcome in batch.outcomes()]
+
+                assert isinstance(outcome, Done)
+                assert server.ledger.tasks[-1].task_id == outcome.result.task_id
+
+        assert 1 + ("a task fails" in story) == len(server.ledger.tasks)
+
+
+async def test_gateway_s_rows_on_their_way_are_uncertain_and_never_sent_again(tmp_path: Path) -> None:
+    """
+    Where nothing can be looked up each run tells of the row, and sends it by choice alone; then it ends well.
+    """
+    async with emulator(GATEWAY, faults.delay_after("create", 0.3, times=2)) as server:
+        path = await left_behind(server, tmp_path / "run.kling", PROMPTS[:2], State.SENDING, 2)
+        async with opened(server, path) as batch:
+            await batch.add([*PROMPTS[:2], "a harbour"])
+            first = await outcomes_of(batch)
+            second = await outcomes_of(batch)
+            counts = counts_of(await batch.summary())
+
+            assert [(0, PROMPTS[0], "SubmissionUncertain"), (1, PROMPTS[1], "SubmissionUncertain")] == sorted(
+                map(told, second)
+            )
+            assert sorted([*map(told, second), (2, "a harbour", "done")]) == sorted(map(told, first))
+            assert {"uncertain": 2, "finished": 1} == counts
+            assert {PROMPTS[0]: 1, PROMPTS[1]: 1, "a harbour": 1} == tasks_per_prompt(server)
+
+            third = await outcomes_of(batch, resend_uncertain=True)
+
+            assert [(0, PROMPTS[0], "done"), (1, PROMPTS[1], "done")] == sorted(map(told, third))
+            assert {PROMPTS[0]: 2, PROMPTS[1]: 2, "a harbour": 1} == tasks_per_prompt(server)
+            assert 3 == len([outcome async for outcome in batch.outcomes() if isinstance(outcome, Done)])
+
+
+async def test_lost_answer_of_a_gateway_is_uncertain_and_told(tmp_path: Path) -> None:
+    """
+    A row whose answer was lost in this run is uncertain, and the error holds what was asked.
+    """
+    async with emulator(GATEWAY, faults.reset_after("create", times=1)) as server:
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add(["a lighthouse"])
+            [outcome] = await outcomes_of(batch)
+
+            assert isinstance(outcome, Failed)
+            assert isinstance(outcome.error, SubmissionUncertain)
+            assert ImageRequest("a lighthouse") == outcome.error.request == outcome.request
+            assert [outcome.index] == [outcome.index async for outcome in batch.outcomes()]
+
+
+async def test_resending_by_choice_sends_nothing_again_where_ids_are_taken(tmp_path: Path) -> None:
+    """
+    With `resend_uncertain` a service that takes ids is asked all the same, and what it knows is not sent again.
+    """
+    rules = (faults.reset_after("create"), faults.status("query", 503, times=30))
+    async with emulator(OFFICIAL, *rules) as server, opened(server, tmp_path / "run.kling") as batch:
+        await batch.add(["a lighthouse"])
+        first = await outcomes_of(batch)
+        while server.ledger.reads < 30:
+            await asyncio.gather(batch._client.get("17"), return_exceptions=True)
+        second = await outcomes_of(batch, resend_uncertain=True)
+
+        assert ["SubmissionUncertain", "done"] == [word for _, _, word in map(told, [*first, *second])]
+        assert 1 == len(server.ledger.tasks)
+
+
+async def test_uncertain_row_of_which_the_service_knows_nothing_is_sent(tmp_path: Path) -> None:
+    """
+    When look-ups are answered again, a row that was uncertain and has no task is sent, and may be refused for good.
+    """
+    rules = (faults.reset_before("create", times=2), faults.status("query", 503, times=30))
+    async with emulator(OFFICIAL, *rules, refused_words=["harbour"]) as server:
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add(["a lighthouse", "a harbour"])
+            first = await outcomes_of(batch)
+            while server.ledger.reads < 30:
+                await asyncio.gather(batch._client.get("17"), return_exceptions=True)
+            second = await outcomes_of(batch)
+
+            assert {"SubmissionUncertain"} == {word for _, _, word in map(told, first)}
+            assert [(0, "a lighthouse", "done"), (1, "a harbour", "ContentRefused")] == sorted(map(told, second))
+            assert {"finished": 1, "failed": 1} == counts_of(await batch.summary())
+            assert 1 == len(server.ledger.tasks)
+
+
+# Callbacks
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def receiver_at(port: int) -> CallbackReceiver:
+    """
+    Make a receiver as each start of a program does: with a random key of its own.
+    """
+    return CallbackReceiver(f"http://127.0.0.1:{port}/kling")
+
+
+async def test_callback_after_the_restart_tells_of_a_gateway_s_task(tmp_path: Path) -> None:
+    """
+    A row on its way has an address of its own, which outlives the program: its callback tells what it became.
+    """
+    port, retry = free_port(), attrs.evolve(BRISK, hear_for=10.0)
+    async with emulator(GATEWAY, faults.delay_after("create", 5), latency=(0.5, 0.6)) as server:
+        receiver = receiver_at(port)
+        async with receiver.serve(port=port):
+            path = await left_behind(server, tmp_path / "run.kling", PROMPTS[:3], State.SENDING, 3, callbacks=receiver)
+        receiver = receiver_at(port)
+        async with opened(server, path, callbacks=receiver, retry=retry) as batch, receiver.serve(port=port):
+            outcomes = await outcomes_of(batch)
+
+        assert PROMPTS[:3] == sorted(prompt for _, prompt, word in map(told, outcomes) if word == "done")
+        assert dict.fromkeys(PROMPTS[:3], 1) == tasks_per_prompt(server)
+
+
+async def test_callback_that_comes_before_the_run_is_not_lost(tmp_path: Path) -> None:
+    """
+    What is heard between the opening of the journal and the run is kept for the row that it is about.
+    """
+    port = free_port()
+    async with emulator(GATEWAY, faults.delay_after("create", 5), latency=(0.3, 0.3)) as server:
+        receiver = receiver_at(port)
+        path = await left_behind(server, tmp_path / "run.kling", ["a lighthouse"], State.SENDING, 1, callbacks=receiver)
+        receiver = receiver_at(port)
+        async with opened(server, path, callbacks=receiver) as batch, receiver.serve(port=port):
+            while not server.ledger.callbacks["succeed"] or not receiver.counts.unsigned:
+                await asyncio.sleep(0.01)
+            outcomes = await outcomes_of(batch)
+
+        assert [(0, "a lighthouse", "done")] == list(map(told, outcomes))
+        assert 1 == len(server.ledger.tasks)
+
+
+async def test_callbacks_of_accepted_tasks_are_known_after_the_restart(tmp_path: Path) -> None:
+    """
+    A task that was accepted before the kill is told of at its own address: none of its callbacks is refused.
+    """
+    port = free_port()
+    async with emulator(GATEWAY, latency=(0.4, 0.4)) as server:
+        receiver = receiver_at(port)
+        path = await left_behind(
+            server, tmp_path / "run.kling", ["a lighthouse"], State.ACCEPTED, 1, callbacks=receiver
+        )
+        receiver = receiver_at(port)
+        async with opened(server, path, callbacks=receiver) as batch, receiver.serve(port=port):
+            outcomes = await outcomes_of(batch)
+
+        assert [(0, "a lighthouse", "done")] == list(map(told, outcomes))
+        assert receiver.counts.received == receiver.counts.unsigned > 0
+
+
+async def test_callback_tells_of_a_submit_that_was_given_up(tmp_path: Path) -> None:
+    """
+    A row that was told as uncertain is accepted after all when its callback comes, and ends in the next run.
+    """
+    port = free_port()
+    async with emulator(GATEWAY, faults.reset_after("create"), latency=(0.8, 0.8)) as server:
+        receiver = receiver_at(port)
+        retry = attrs.evolve(BRISK, hear_for=0.05)
+        async with opened(server, tmp_path / "run.kling", callbacks=receiver, retry=retry) as batch:
+            await batch.add(["a lighthouse"])
+            first = await outcomes_of(batch)
+            async with receiver.serve(port=port):
+                await until(batch, accepted=1)
+                second = await outcomes_of(batch)
+
+        assert ["SubmissionUncertain", "done"] == [word for _, _, word in map(told, [*first, *second])]
+        assert 1 == len(server.ledger.tasks)
+
+
+async def test_rows_that_wait_for_news_keep_nobody_waiting(tmp_path: Path) -> None:
+    """
+    Uncertain rows, for which a callback may still come, are asked for when all others have been served.
+    """
+    port = free_port()
+    async with emulator(GATEWAY, faults.reset_after("create", times=3)) as server:
+        async with opened(server, tmp_path / "run.kling", callbacks=receiver_at(port), slots=3) as batch:
+            await batch.add(PROMPTS[:3])
+            await outcomes_of(batch)
+            await batch.add(PROMPTS)
+            outcomes = await outcomes_of(batch)
+
+        words = [word for _, _, word in map(told, outcomes)]
+        assert [*["done"] * 3, *["SubmissionUncertain"] * 3] == words
+
+
+# Pictures
+
+
+async def test_pictures_of_finished_rows_are_saved_by_the_next_run(tmp_path: Path) -> None:
+    """
+    What is finished and not saved is fetched, and nothing is sent for it.
+    """
+    async with emulator() as server, opened(server, tmp_path / "run.kling") as batch:
+        await batch.add(PROMPTS[:3])
+        unsaved = await outcomes_of(batch)
+        saved = await outcomes_of(batch, save_to=tmp_path / "pictures")
+
+        assert [()] * 3 == [outcome.paths for outcome in unsaved if isinstance(outcome, Done)]
+        assert [1] * 3 == [len(outcome.paths) for outcome in saved if isinstance(outcome, Done)]
+        assert ({"saved": 3}, 3) == (counts_of(await batch.summary()), len(server.ledger.tasks))
+
+
+async def test_picture_that_cannot_be_had_leaves_its_row_finished(tmp_path: Path) -> None:
+    """
+    The others are saved, the row is told as failed, and the next run fetches what is missing alone.
+    """
+    async with emulator(OFFICIAL, faults.status("picture", 404, times=4)) as server:
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add([ImageRequest("a lighthouse", n=3)])
+            [first] = await outcomes_of(batch, save_to=tmp_path)
+            counts, downloads = counts_of(await batch.summary()), server.ledger.downloads
+            [second] = await outcomes_of(batch, save_to=tmp_path)
+
+            assert (0, "a lighthouse", "DownloadFailed") == told(first)
+            assert {"finished": 1} == counts
+            assert isinstance(second, Done)
+            assert [0, 1, 2] == [int(path.stem[-1]) for path in second.paths]
+            assert 1 == server.ledger.downloads - downloads
+
+
+async def test_saved_pictures_are_looked_after(tmp_path: Path) -> None:
+    """
+    Those that are gone or cut short are fetched again, and no others.
+    """
+    async with emulator() as server, opened(server, tmp_path / "run.kling") as batch:
+        await batch.add([ImageRequest(prompt, n=2) for prompt in PROMPTS[:3]])
+        saved = {
+            outcome.index: outcome.paths
+            for outcome in await outcomes_of(batch, save_to=tmp_path)
+            if isinstance(outcome, Done)
+        }
+        whole = saved[1][1].read_bytes()
+        saved[0][0].unlink()
+        saved[1][1].write_bytes(whole[:-1])
+        downloads = server.ledger.downloads
+        again = await outcomes_of(batch, save_to=tmp_path)
+
+        assert {0, 1} == {outcome.index for outcome in again}
+        assert {index: saved[index] for index in (0, 1)} == {
+            outcome.index: outcome.paths for outcome in again if isinstance(outcome, Done)
+        }
+        assert 2 == server.ledger.downloads - downloads
+        assert whole == saved[1][1].read_bytes()
+        assert ({"saved": 3}, 3) == (counts_of(await batch.summary()), len(server.ledger.tasks))
+
+
+async def test_url_that_expired_is_renewed(tmp_path: Path) -> None:
+    """
+    Pictures that are fetched long after they were made are found by reading their task again.
+    """
+    async with emulator(OFFICIAL, faults.expired_url(times=1)) as server:
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add(["a lighthouse"])
+            [outcome] = await outcomes_of(batch, save_to=tmp_path)
+
+            assert (0, "a lighthouse", "done") == told(outcome)
