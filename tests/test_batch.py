@@ -6,9 +6,10 @@ import asyncio
 import base64
 import collections
 import contextlib
+import itertools
 import shutil
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -32,12 +33,22 @@ from kling_async import (
     SlotPolicy,
     Slots,
 )
-from kling_async.batch import CHUNK
+from kling_async.batch import CHUNK, HOPELESS
 from kling_async.callbacks import CallbackReceiver
 from kling_async.emulator import Emulator, Fault, faults
-from kling_async.errors import InvalidRequest, NotSent, SubmissionUncertain
-from kling_async.journal import Journal
+from kling_async.errors import (
+    AccountProblem,
+    ClientClosed,
+    InvalidRequest,
+    NotAuthenticated,
+    NotSent,
+    ServiceFailure,
+    SubmissionUncertain,
+)
+from kling_async.journal import Journal, Reader
 from kling_async.rows import State, Summary, external_id_of
+from tests.conftest import quiet_loop
+from tests.test_cancellation import SteppingLoop, is_cut_at
 
 Item: TypeAlias = ImageRequest | str | Keyed
 
@@ -959,3 +970,407 @@ async def test_url_that_expired_is_renewed(tmp_path: Path) -> None:
             [outcome] = await outcomes_of(batch, save_to=tmp_path)
 
             assert (0, "a lighthouse", "done") == told(outcome)
+
+
+# Stopping, leaving, closing
+
+
+async def test_stopped_run_ends_what_is_under_way(tmp_path: Path) -> None:
+    """
+    After `stop` nothing more is sent: rows that wait stay queued, those at the service end, and the next run goes on.
+    """
+    async with emulator(slots=2, latency=(0.2, 0.3)) as server:
+        async with opened(server, tmp_path / "run.kling", slots=2) as batch:
+            await batch.add(PROMPTS)
+            batch.stop()  # nothing runs yet, so this changes nothing
+            running = asyncio.ensure_future(outcomes_of(batch, save_to=tmp_path))
+            await until(batch, accepted=2)
+            batch.stop()
+            batch.stop()
+            first = await running
+
+            assert ["done", "done"] == [word for _, _, word in map(told, first)]
+            assert {"queued": 4, "saved": 2} == counts_of(await batch.summary())
+            assert 2 == server.ledger.creates_received
+
+            await outcomes_of(batch, save_to=tmp_path)
+
+            assert dict.fromkeys(PROMPTS, 1) == tasks_per_prompt(server)
+
+
+async def test_stopped_run_sends_nothing_that_it_was_about_to(tmp_path: Path) -> None:
+    """
+    Neither is a row sent that waits to be sent again, nor one that was looked up in vain.
+    """
+    rules = (faults.rate_limited("create", times=99), faults.delay_before("query", 0.1, times=1))
+    async with emulator(OFFICIAL, *rules) as server, opened(server, tmp_path / "run.kling") as batch:
+        await batch.add(["a lighthouse"])
+        await intend_all(batch)
+        await batch.add(["a lighthouse", "a harbour"])
+        running = asyncio.ensure_future(outcomes_of(batch))
+        while not server.ledger.answers["create", 429] or not server.ledger.reads:
+            await asyncio.sleep(0.005)
+        batch.stop()
+        sent = server.ledger.creates_received
+
+        assert [] == await running
+        assert sent == server.ledger.creates_received
+        assert {"sending": 1, "queued": 1} == counts_of(await batch.summary())
+
+
+async def test_leaving_the_loop_early_loses_nothing(tmp_path: Path) -> None:
+    """
+    Who leaves after the first outcome finds the others accepted or queued, and another run brings them to their ends.
+    """
+    async with emulator(slots=3, latency=(0.1, 0.2)) as server, opened(server, tmp_path / "run.kling") as batch:
+        await batch.add(PROMPTS)
+        async with contextlib.aclosing(batch.run()) as outcomes:
+            first = [await anext(outcomes)]
+        counts = counts_of(await batch.summary())
+
+        assert {"queued", "accepted", "finished"} >= counts.keys()
+        assert len(PROMPTS) - counts["queued"] == len(server.ledger.tasks)
+
+        rest = await outcomes_of(batch)
+
+        assert PROMPTS == sorted(prompt for _, prompt, word in map(told, [*first, *rest]) if word == "done")
+        assert dict.fromkeys(PROMPTS, 1) == tasks_per_prompt(server)
+        assert 0 == sum(usage.used for usage in batch._client.slots.values())
+
+
+async def test_closing_after_leaving_early_is_in_good_order(tmp_path: Path) -> None:
+    """
+    A `break` and the end of the batch right after it cut off what is under way; what was sent is in the journal.
+    """
+    with quiet_loop():
+        async with emulator(OFFICIAL, faults.delay_after("create", 0.1)) as server:
+            async with opened(server, tmp_path / "run.kling") as batch:
+                await batch.add([*PROMPTS, "a lighthouse"])
+                async for _ in batch.run():
+                    break
+            with Reader(tmp_path / "run.kling") as journal:
+                left = counts_of(journal.summary())
+            async with opened(server, tmp_path / "run.kling") as batch:
+                await outcomes_of(batch)
+                counts = counts_of(await batch.summary())
+
+            assert "sending" not in left
+            assert {"finished": 7} == counts
+            assert 7 == len(server.ledger.tasks)
+
+
+async def test_closing_in_the_middle_ends_the_run(tmp_path: Path) -> None:
+    """
+    A run whose batch is closed beside it ends at once and says so; ids that were on their way are in the journal.
+    """
+    with quiet_loop():
+        async with emulator(GATEWAY, faults.delay_after("create", 0.2), latency=(5, 5)) as server:
+            async with opened(server, tmp_path / "run.kling") as batch:
+                await batch.add(PROMPTS)
+                running = asyncio.ensure_future(outcomes_of(batch))
+                while len(server.ledger.tasks) < 6:
+                    await asyncio.sleep(0.005)
+                await asyncio.gather(batch.aclose(), batch.aclose())
+                with pytest.raises(RuntimeError, match="the batch was closed while it was running"):
+                    await running
+            with Reader(tmp_path / "run.kling") as journal:
+                assert {"accepted": 6} == counts_of(journal.summary())
+
+
+async def test_closed_batch_is_of_no_more_use(tmp_path: Path) -> None:
+    """
+    What is not open says so, and is never opened twice.
+    """
+    async with emulator() as server, client_of(server) as client:
+        batch = Batch(tmp_path / "run.kling", client)
+
+        assert repr(batch).endswith("run.kling', new>")
+
+        with pytest.raises(RuntimeError, match="use `async with`"):
+            await batch.summary()
+        async with batch:
+            assert repr(batch).endswith("run.kling', open>")
+        await batch.aclose()
+
+        assert repr(batch).endswith("run.kling', closed>")
+
+        for use in (batch.add([]), batch.drop_missing(), batch.summary(), anext(batch.run()), anext(batch.outcomes())):
+            with pytest.raises(RuntimeError, match="use `async with`"):
+                await use
+        with pytest.raises(RuntimeError, match="was opened before"):
+            await batch.__aenter__()
+
+
+async def test_batch_runs_once_at_a_time(tmp_path: Path) -> None:
+    """
+    A second run beside the first is refused, and so is forgetting rows; the first goes on.
+    """
+    async with emulator(latency=(0.1, 0.1)) as server, opened(server, tmp_path / "run.kling") as batch:
+        await batch.add(["a lighthouse"])
+        running = asyncio.ensure_future(outcomes_of(batch))
+        await until(batch, accepted=1)
+        with pytest.raises(RuntimeError, match="running already"):
+            await outcomes_of(batch)
+        with pytest.raises(RuntimeError, match="before or after"):
+            await batch.drop_missing()
+
+        assert repr(batch).endswith("open, running>")
+        assert [(0, "a lighthouse", "done")] == list(map(told, await running))
+
+
+async def test_rows_that_are_added_beside_a_run_are_served_by_it_or_by_the_next(tmp_path: Path) -> None:
+    """
+    Adding goes on while the batch is running.
+    """
+    async with emulator(latency=(0.1, 0.1)) as server, opened(server, tmp_path / "run.kling") as batch:
+        await batch.add(["a lighthouse"])
+        running = asyncio.ensure_future(outcomes_of(batch))
+        await until(batch, accepted=1)
+        await batch.add(["a lighthouse", "a harbour"])
+        await running
+        await outcomes_of(batch)
+
+        assert {"a lighthouse": 1, "a harbour": 1} == tasks_per_prompt(server)
+
+
+async def test_client_that_is_closed_in_the_middle_ends_the_run(tmp_path: Path) -> None:
+    """
+    The run says that the client was closed; what was accepted is in the journal, and another client goes on.
+    """
+    async with emulator(slots=3, latency=(0.2, 0.2)) as server:
+        async with client_of(server) as client, Batch(tmp_path / "run.kling", client) as batch:
+            await batch.add(PROMPTS)
+            running = asyncio.ensure_future(outcomes_of(batch))
+            await until(batch, accepted=3)
+            await client.aclose()
+            with pytest.raises(ClientClosed):
+                await running
+
+            assert {"accepted": 3, "queued": 3} == counts_of(await batch.summary())
+
+            with pytest.raises(ClientClosed):
+                await outcomes_of(batch)
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await outcomes_of(batch)
+
+        assert dict.fromkeys(PROMPTS, 1) == tasks_per_prompt(server)
+
+
+async def test_client_that_is_closed_before_the_run_sends_nothing(tmp_path: Path) -> None:
+    """
+    A run with a closed client ends at once, and its rows stay queued.
+    """
+    async with emulator() as server, client_of(server) as client, Batch(tmp_path / "run.kling", client) as batch:
+        await batch.add(PROMPTS)
+        await client.aclose()
+        with pytest.raises(ClientClosed):
+            await outcomes_of(batch)
+
+        assert {"queued": 6} == counts_of(await batch.summary())
+
+
+@pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
+def test_cancelling_at_any_turn_of_the_loop_loses_nothing(
+    dialect: Dialect, tmp_path: Path, emulator_in_thread: Callable[..., Emulator]
+) -> None:
+    """
+    Whatever the turn: no aio_task pends and no slot is held, no file is half, and another run brings each row to its
+    one task; at a gateway a row may be uncertain instead. Half of the runs go on with the same client.
+    """
+    server = emulator_in_thread(dialect=dialect, latency=(0.0, 0.01), slots=None, picture_scale=0.05)
+
+    def make_client() -> KlingClient:
+        polling = PollPolicy(first_delay=0.002, max_delay=0.01)
+        return client_of(server, slots=2, polling=polling)
+
+    async def work(client: KlingClient, folder: Path) -> None:
+        async with Batch(folder / "run.kling", client) as batch:
+            await batch.add([f"{folder.name} {number}" for number in range(2)])
+            async for _ in batch.run(save_to=folder / "pictures"):
+                pass
+
+    async def cut(step: int) -> bool:
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        async with make_client() as client:
+            was_running = await is_cut_at(step, work, client, folder)
+            async with make_client() as other:
+                await work(client if step % 2 else other, folder)
+            while any(usage.used for usage in client.slots.values()):
+                await asyncio.sleep(0.005)
+        with Reader(folder / "run.kling") as journal:
+            counts = counts_of(journal.summary())
+        made = sorted(task.prompt for task in server.ledger.tasks if task.prompt.startswith(f"{folder.name} "))
+
+        assert {asyncio.current_task()} == asyncio.all_tasks(), step
+        assert counts.get("saved", 0) == len(files_in(folder / "pictures")), step
+        assert 2 == counts.get("saved", 0) + counts.get("uncertain", 0), step
+        assert not counts.get("uncertain") or dialect is GATEWAY, step
+        assert len(set(made)) == len(made) >= counts.get("saved", 0), step
+        return was_running
+
+    steps = 0
+    with quiet_loop(), asyncio.Runner(loop_factory=SteppingLoop) as runner:
+        for steps in itertools.count(1 if dialect is OFFICIAL else 2, 4):
+            if not runner.run(cut(steps)):
+                break
+
+    assert steps > 60
+
+
+# Service and account
+
+
+@pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
+async def test_money_that_runs_out_stops_the_submitting_until_there_is_more(tmp_path: Path, dialect: Dialect) -> None:
+    """
+    What was accepted comes to its end and is told, the rest stays queued, and the next run goes on after a refill.
+    """
+    async with emulator(dialect, units=14, latency=(0.1, 0.2)) as server:
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add([ImageRequest(prompt, model_name="kling-v2") for prompt in PROMPTS])
+            first = []
+            with pytest.raises(AccountProblem, match="balance not enough"):
+                async for outcome in batch.run():
+                    first += [told(outcome)[2]]
+            counts = counts_of(await batch.summary())
+            paid = len(server.ledger.tasks)
+            server.world.settings = attrs.evolve(server.settings, units=None)
+            await outcomes_of(batch)
+
+            assert 0 < paid < 6
+            assert ["done"] * paid == first
+            assert {"finished": paid, "queued": 6 - paid} == counts
+            assert dict.fromkeys(PROMPTS, 1) == tasks_per_prompt(server)
+            assert {"finished": 6} == counts_of(await batch.summary())
+
+
+async def test_key_that_is_refused_stops_the_submitting(tmp_path: Path) -> None:
+    """
+    With a wrong key nothing is sent but what shows that it is wrong, and every row stays queued.
+    """
+    async with emulator(slots=2) as server, opened(server, tmp_path / "run.kling", api_key="wrong", slots=2) as batch:
+        await batch.add(PROMPTS)
+        with pytest.raises(NotAuthenticated):
+            await outcomes_of(batch)
+
+        assert {"queued": 6} == counts_of(await batch.summary())
+        assert 6 > server.ledger.creates_received
+
+
+async def test_key_that_is_refused_in_the_middle_loses_no_task(tmp_path: Path) -> None:
+    """
+    A task that was accepted before the key was refused stays accepted, and is waited for when it is good again.
+    """
+    rules = (faults.status("tasks", 401, times=1), faults.status("query", 401, times=1))
+    async with emulator(OFFICIAL, *rules, slots=3, latency=(0.2, 0.2)) as server:
+        async with opened(server, tmp_path / "run.kling", slots=3) as batch:
+            await batch.add(PROMPTS)
+            with pytest.raises(NotAuthenticated):
+                await outcomes_of(batch)
+
+            summary = await batch.summary()
+
+            assert summary.accepted > 0
+            assert (3, 3) == (summary.accepted + summary.finished, summary.queued)
+
+            await outcomes_of(batch)
+
+            assert {"finished": 6} == counts_of(await batch.summary())
+            assert dict.fromkeys(PROMPTS, 1) == tasks_per_prompt(server)
+
+
+async def test_service_that_is_gone_leaves_all_rows_queued(tmp_path: Path) -> None:
+    """
+    Where no connection can be made nothing is uncertain: the run ends in NotSent, and goes on when the service is back.
+    """
+    async with emulator(GATEWAY) as server, opened(server, tmp_path / "run.kling") as batch:
+        await batch.add(PROMPTS)
+        await server.aclose()
+        with pytest.raises(NotSent):
+            await outcomes_of(batch)
+
+        assert {"queued": 6} == counts_of(await batch.summary())
+
+        async with server:
+            await outcomes_of(batch)
+
+        assert dict.fromkeys(PROMPTS, 1) == tasks_per_prompt(server)
+
+
+async def test_service_that_goes_in_the_middle_is_waited_for(tmp_path: Path) -> None:
+    """
+    The rows that could not be sent stay queued; tasks that were accepted are seen to their ends when it is back.
+    """
+    async with emulator(GATEWAY, latency=(0.3, 0.3), slots=3) as server:
+        async with opened(server, tmp_path / "run.kling", slots=3) as batch:
+            await batch.add(PROMPTS[:3])
+            running = asyncio.ensure_future(outcomes_of(batch))
+            await until(batch, accepted=3)
+            await server.aclose()
+            await asyncio.wait({running}, timeout=0.5)
+            async with server:
+                assert [(row, PROMPTS[row], "done") for row in range(3)] == sorted(map(told, await running))
+
+
+async def test_twenty_failures_in_a_row_are_taken_to_last(tmp_path: Path) -> None:
+    """
+    A service that fails every submit is not asked by all rows: the run ends in that failure, and loses none.
+    """
+    prompts = [f"lighthouse {number}" for number in range(60)]
+    async with emulator(OFFICIAL, faults.status("create", 501)) as server:
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add(prompts)
+            told_of = []
+            with pytest.raises(ServiceFailure):
+                async for outcome in batch.run():
+                    told_of += [outcome]
+            summary = await batch.summary()
+
+            assert HOPELESS <= len(told_of) <= server.ledger.creates_received < 60
+            assert len(told_of) == summary.failed == summary.may_retry == 60 - summary.queued
+
+
+async def test_failures_that_others_survive_are_not_taken_to_last(tmp_path: Path) -> None:
+    """
+    As long as submits are accepted in between, failures stop nobody.
+    """
+    async with emulator(OFFICIAL, faults.status("create", 501, rate=0.5)) as server:
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add([f"lighthouse {number}" for number in range(60)])
+            await outcomes_of(batch)
+            summary = await batch.summary()
+
+            assert summary.failed > HOPELESS
+            assert {"finished": 60 - summary.failed, "failed": summary.failed} == counts_of(summary)
+
+
+async def test_right_that_is_lacking_may_be_granted(tmp_path: Path) -> None:
+    """
+    What the key had no right to is not tried again by the same run, and is by the next.
+    """
+    async with emulator(OFFICIAL, faults.status("create", 403, times=2)) as server:
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add(PROMPTS[:2])
+            first = await outcomes_of(batch, max_attempts=5)
+            second = await outcomes_of(batch)
+
+            assert ["NotAllowed"] * 2 == [word for _, _, word in map(told, first)]
+            assert ["done"] * 2 == [word for _, _, word in map(told, second)]
+
+
+async def test_task_that_the_service_has_forgotten_fails_for_good(tmp_path: Path) -> None:
+    """
+    An accepted task that is not found for longer than the grace is told as such, and not paid for again.
+    """
+    async with emulator(GATEWAY, latency=(5, 5)) as server:
+        path = await left_behind(server, tmp_path / "run.kling", ["a lighthouse"], State.ACCEPTED, 1)
+        server.world._by_task_id.clear()
+        async with opened(server, path) as batch:
+            [outcome] = await outcomes_of(batch)
+
+            assert (0, "a lighthouse", "TaskNotFound") == told(outcome)
+            assert isinstance(outcome, Failed)
+            assert server.ledger.tasks[0].task_id == outcome.error.task_id
+            assert [] == await outcomes_of(batch)
+            assert 1 == len(server.ledger.tasks)
