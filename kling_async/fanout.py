@@ -5,7 +5,7 @@ Many requests from one input: read lazily, worked on side by side, the outcomes 
 import asyncio
 import collections
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 __all__ = ["fan_out"]
 
@@ -27,37 +27,25 @@ async def fan_out(
         raise ValueError(f"concurrency={width!r}: must be at least 1")
     source = _numbered(items)
     feeding: asyncio.Task[tuple[int, I] | None] | None = None
-    working: set[asyncio.Task[O]] = set()
-    done: collections.deque[asyncio.Task[O]] = collections.deque()  # those of `working` that wait to be yielded
-    news = asyncio.Event()  # one for all: to wait for a hundred of them anew each time would cost more than their work
+    works = _Works[O]()
     failure: BaseException | None = None
     is_read = False
-
-    def take(aio_task: asyncio.Task[O]) -> None:
-        done.append(aio_task)
-        news.set()
-
     try:
-        while working or not is_read:
-            if feeding is None and not is_read and len(working) < (width if isinstance(width, int) else width()):
+        while works.left or not is_read:
+            if feeding is None and not is_read and len(works.left) < (width if isinstance(width, int) else width()):
                 feeding = asyncio.ensure_future(_next(source))
-                feeding.add_done_callback(lambda _: news.set())
-            if not done:
-                await news.wait()
-            news.clear()
+                feeding.add_done_callback(works.wake)
+            await works.news()
             if feeding is not None and feeding.done():
                 if (failure := feeding.exception()) is None and (item := feeding.result()) is not None:
-                    aio_task = asyncio.ensure_future(work(*item))
-                    aio_task.add_done_callback(take)
-                    working.add(aio_task)
+                    works.begin(work(*item))
                 else:
                     is_read = True
                 feeding = None
-            if done:
-                working.discard(aio_task := done.popleft())
-                yield aio_task.result()
+            if works.done:
+                yield works.take()
     finally:
-        left = {*working, feeding} if feeding is not None else working
+        left: list[asyncio.Future[Any]] = [*works.left, *([feeding] if feeding is not None else [])]
         for one in left:
             one.cancel()
         await asyncio.gather(*left, return_exceptions=True)
@@ -67,6 +55,39 @@ async def fan_out(
             raise failure
         finally:
             del failure  # else its traceback holds it
+
+
+class _Works(Generic[O]):
+    """
+    Work under way. One bell rings for all of it: to wait for a hundred anew each time would cost more than they do.
+    """
+
+    def __init__(self) -> None:
+        self.left: set[asyncio.Future[O]] = set()
+        self.done: collections.deque[asyncio.Future[O]] = collections.deque()  # those of `left` that wait to be taken
+        self._bell = asyncio.Event()
+
+    def begin(self, work: Awaitable[O]) -> None:
+        one = asyncio.ensure_future(work)
+        one.add_done_callback(self._end)
+        self.left.add(one)
+
+    async def news(self) -> None:
+        if not self.done:
+            await self._bell.wait()
+        self._bell.clear()
+
+    def take(self) -> O:
+        one = self.done.popleft()
+        self.left.discard(one)
+        return one.result()
+
+    def wake(self, _: object) -> None:
+        self._bell.set()
+
+    def _end(self, one: "asyncio.Future[O]") -> None:
+        self.done.append(one)
+        self._bell.set()
 
 
 async def _next(source: AsyncIterator[tuple[int, I]]) -> tuple[int, I] | None:

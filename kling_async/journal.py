@@ -290,7 +290,7 @@ class Journal:
 
     @property
     def is_closed(self) -> bool:
-        return self._is_closed
+        return self._commits.is_closed
 
     @property
     def id(self) -> str:
