@@ -165,6 +165,12 @@ class PollPlan:
         """
         self._busy_until = max(self._busy_until, now) + 1 / self.policy.max_rate
 
+    def answered(self) -> None:
+        """
+        Learn that a request was answered: what slowed looking down wears off a little.
+        """
+        self._slowness = max(1.0, QUICKER * self._slowness)
+
     def at_once(self, task_id: str, now: float) -> None:
         """
         Book the next look at a task for now; without effect where it is booked already.
@@ -178,7 +184,6 @@ class PollPlan:
         """
         if (entry := self._looked_at(task_id)) is not None:
             entry.misses = 0
-            self._slowness = max(1.0, QUICKER * self._slowness)
             self._book_next(entry, now)
 
     def missed(self, task_id: str, now: float) -> None:

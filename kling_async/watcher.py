@@ -230,10 +230,11 @@ class Watcher:
         self._plan.asked(now())
         try:
             if way is Way.ONE:
-                self._saw(watches[0], await self._looks.one(watches[0].handle.task_id), now())
-                self._alone.discard(watches[0].handle.task_id)
-                return
-            seen = await self._looks.several({watch.handle.task_id: watch.handle.snapshot for watch in watches})
+                [watch] = watches
+                seen = {watch.handle.task_id: await self._looks.one(watch.handle.task_id)}
+                self._alone.discard(watch.handle.task_id)
+            else:
+                seen = await self._looks.several({watch.handle.task_id: watch.handle.snapshot for watch in watches})
         except KlingError as error:
             self._heed(error, now())
             if way is Way.SEVERAL and self._is_to_be_asked_otherwise(way, error):
@@ -243,6 +244,7 @@ class Watcher:
                 for watch in watches:
                     self._missed(watch, error, now())
             return
+        self._plan.answered()
         self._ways.worked(way)
         for watch in watches:
             if (snapshot := seen.get(watch.handle.task_id)) is not None:
@@ -259,6 +261,7 @@ class Watcher:
             for number in range(1, choice.pages + 1):
                 self._plan.asked(now())
                 seen, is_last = await self._looks.page(number, choice.page_size, _Held(self._watches))
+                self._plan.answered()
                 for task_id, snapshot in seen.items():
                     self._saw_on_page(task_id, snapshot, now(), is_due=missing.pop(task_id, None) is not None)
                 if is_last or not missing:

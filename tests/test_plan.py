@@ -467,7 +467,7 @@ def test_refusals_slow_everything_down() -> None:
 
     plan.due(now=14.25)
     plan.looked("a", now=14.25)
-    assert plan.next_turn() == pytest.approx(14.25 + 1.225 * 0.7, abs=0.01)
+    assert plan.next_turn() == pytest.approx(14.25 + 1.25 * 0.7, abs=0.01)
 
 
 PATIENT = PollPolicy(max_delay=1000.0)
@@ -505,6 +505,7 @@ def test_refusals_now_and_then_cost_little() -> None:
         for _ in range(20):
             now = plan.next_turn()
             plan.due(now)
+            plan.answered()
             plan.looked("a", now)
 
     assert plan.next_turn() - now < 1.1 * PATIENT.dense * now

@@ -515,6 +515,23 @@ async def test_refusal_slows_all_looking() -> None:
 
 
 @simulated
+async def test_refusal_of_a_question_about_many_slows_as_much() -> None:
+    """
+    The answer about twenty tasks is one answer, and does not make up for the refusal at once.
+    """
+    service = FakeService()
+    service.of_several = [RateLimited("slow down")]
+    async with watching(service, PollPolicy(first_delay=1.0, growth=1.0), Ways(20)) as watcher:
+        waits = [asyncio.ensure_future(accepted(watcher, f"t-{number}").wait(None)) for number in range(20)]
+        await asyncio.sleep(10)
+        for wait in waits:
+            wait.cancel()
+
+    _, _, earlier, later, *_ = [when for when, _ in service.groups]
+    assert 1.1 < later - earlier <= 1.25
+
+
+@simulated
 async def test_rest_is_taken_whatever_was_asked() -> None:
     """
     Also where so many looks at several tasks broke that they are now asked for one by one.
