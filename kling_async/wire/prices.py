@@ -1,11 +1,19 @@
 """
-What a picture costs, in the vendor's units (one image unit is $0.0035).
+What a picture costs, in the vendor's units. A gateway may count otherwise.
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Final
 
 from kling_async.wire.models import ImageRequest, Model
+
+__all__ = ["DOLLARS_PER_UNIT", "units_of"]
+
+DOLLARS_PER_UNIT: Final = Decimal("0.0035")
+"""
+Of an image unit, by the vendor's price page of 2026-09.
+"""
 
 FROM_TEXT: Final[Mapping[str, int]] = {
     Model.V1: 1,

@@ -4,7 +4,7 @@ What pictures cost.
 
 import pytest
 
-from kling_async.emulator.prices import units_of
+from kling_async.wire.prices import units_of
 from kling_async.wire.models import ImageRequest
 
 
