@@ -2,9 +2,12 @@
 Requests judged before anything is sent, all of them and by all rules, in the words of the command line.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final, TypeAlias
 
+import attrs
 import typer
 
 from kling_async.cli.exits import ExitCode
@@ -12,53 +15,81 @@ from kling_async.cli.screen import complain, printable
 from kling_async.client import KlingClient
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.references import read_reference
-from kling_async.wire.dialects import ImageFacts, broken_rules
+from kling_async.slots import Slots
+from kling_async.wire.dialects import Dialect, ImageFacts, broken_rules
 from kling_async.wire.models import ImageRequest, ImageSource
 
-__all__ = ["check_requests", "make_folder"]
+__all__ = ["Checks", "check_requests", "in_words", "make_folder"]
+
+_FACTS_KEPT: Final = 1000  # of pictures; a few words each
+
+_Seen: TypeAlias = tuple[ImageFacts | None, Sequence[BrokenRule]]
+
+
+@attrs.define(eq=False)
+class Checks:
+    """
+    The rules that requests are judged by. A picture that many of them share is read once.
+    """
+
+    dialect: Dialect
+    slots: Slots
+    _seen: OrderedDict[Path, _Seen] = attrs.field(factory=OrderedDict, init=False)
+
+    async def broken(self, request: ImageRequest) -> tuple[BrokenRule, ...]:
+        """
+        Return every rule that *request* breaks.
+        """
+        facts, broken = (None, ()) if request.image is None else await self._look_at(request.image)
+        return (*broken_rules(self.dialect, request, facts), *broken, *self._broken_slots(request))
+
+    async def _look_at(self, image: ImageSource) -> _Seen:
+        if isinstance(image, Path) and image in self._seen:
+            return self._seen[image]
+        try:
+            seen: _Seen = ((await read_reference(image, max_bytes=self.dialect.image_max_bytes)).facts, ())
+        except InvalidRequest as error:
+            seen = (None, error.broken)
+        if isinstance(image, Path):
+            self._seen[image] = seen
+            if len(self._seen) > _FACTS_KEPT:
+                self._seen.popitem(last=False)
+        return seen
+
+    def _broken_slots(self, request: ImageRequest) -> Sequence[BrokenRule]:
+        n: object = request.n
+        if isinstance(n, int) and 1 <= n <= self.dialect.n_max:
+            try:
+                self.slots.check(n)
+            except InvalidRequest as error:
+                return error.broken
+        return ()
 
 
 async def check_requests(client: KlingClient, requests: Sequence[ImageRequest]) -> None:
     """
     End the command where requests break rules, having named each rule once.
     """
-    seen: dict[ImageSource, _Seen] = {}  # all prompts of a command mostly share one picture
+    checks = Checks(client.dialect, client.slots)
     lines: dict[str, None] = {}  # a set that keeps its order
     for number, request in enumerate(requests, 1):
-        image = request.image
-        if image is not None and image not in seen:
-            seen[image] = await _look_at(image, client.dialect.image_max_bytes)
-        facts, broken = seen[image] if image is not None else (None, ())
-        for rule in (*broken_rules(client.dialect, request, facts), *broken, *_broken_slots(client, request)):
+        for rule in await checks.broken(request):
             lines[_in_words(rule, number)] = None
     if lines:
         complain("Nothing was sent, for there are broken rules:", *(f"  {line}" for line in lines))
         raise typer.Exit(ExitCode.USAGE)
 
 
-_Seen = tuple[ImageFacts | None, Sequence[BrokenRule]]
-
-
-async def _look_at(image: ImageSource, max_bytes: int) -> _Seen:
-    try:
-        return (await read_reference(image, max_bytes=max_bytes)).facts, ()
-    except InvalidRequest as error:
-        return None, error.broken
-
-
-def _broken_slots(client: KlingClient, request: ImageRequest) -> Iterable[BrokenRule]:
-    if 1 <= request.n <= client.dialect.n_max:
-        try:
-            client.slots.check(request.n)
-        except InvalidRequest as error:
-            return error.broken
-    return ()
+def in_words(broken: BrokenRule, name: str) -> str:
+    """
+    Tell a broken rule on one line; *name* is what the command line calls the field.
+    """
+    rule = broken.rule.partition("; another one passes with attrs")[0]  # a way that is open to programs alone
+    return printable(f"{name} {broken.value}: {rule}")
 
 
 def _in_words(broken: BrokenRule, number: int) -> str:
-    name = f"prompt {number}" if broken.field == "prompt" else "--" + broken.field.replace("_", "-")
-    rule = broken.rule.partition("; another one passes with attrs")[0]  # a way that is open to programs alone
-    return printable(f"{name} {broken.value}: {rule}")
+    return in_words(broken, f"prompt {number}" if broken.field == "prompt" else "--" + broken.field.replace("_", "-"))
 
 
 def make_folder(folder: Path) -> None:

@@ -7,24 +7,32 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import attrs
 import typer
 
+from kling_async.cli.access import Access
 from kling_async.cli.board import Board, Row
 from kling_async.cli.checks import check_requests, make_folder
 from kling_async.cli.demo import requests_made
 from kling_async.cli.exits import ExitCode
-from kling_async.cli.options import DIALECTS, DialectName, Out, parse_latency, read_lines, require_pillow
+from kling_async.cli.options import (
+    BaseUrl,
+    Emulated,
+    HiddenLatency,
+    HiddenSeed,
+    Out,
+    Service,
+    SlotLimit,
+    image_source,
+    parse_latency,
+    read_lines,
+    require_pillow,
+)
 from kling_async.cli.screen import PlainScreen, Screen, open_screen, write_line
 from kling_async.cli.work import Work, run
-from kling_async.client import KlingClient
-from kling_async.policy import RetryPolicy
 from kling_async.wire.models import ImageRequest
-
-if TYPE_CHECKING:
-    from kling_async.emulator import Emulator
 
 __all__ = ["generate", "json_line"]
 
@@ -46,15 +54,9 @@ class _Plan:
     What was asked for, apart from the requests themselves.
     """
 
+    access: Access
     out: Path
-    base_url: str | None
-    dialect: DialectName | None
-    slots: int | None
     timeout: float
-    give_up_after: float
-    is_emulated: bool
-    latency: tuple[float, float]
-    seed: int
     as_json: bool
 
 
@@ -76,20 +78,18 @@ def generate(  # noqa: PLR0913 (every field of a request is an option)
     external_task_id: Annotated[str | None, _field(metavar="ID", help="Of your own; for one prompt.")] = None,
     out: Out = Path("pictures"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per task on stdout.")] = False,
-    emulator: Annotated[bool, typer.Option("--emulator", help="Ask a service emulated inside: no cost.")] = False,
-    base_url: Annotated[str | None, typer.Option(metavar="URL", help="Of the API; else KLING_BASE_URL.")] = None,
-    dialect: Annotated[
-        DialectName | None, typer.Option(metavar="NAME", help="gateway or official; else by the host.")
-    ] = None,
-    slots: Annotated[int | None, typer.Option(metavar="N", min=1, help="Pictures at one time; else 9.")] = None,
+    emulator: Emulated = False,
+    base_url: BaseUrl = None,
+    dialect: Service = None,
+    slots: SlotLimit = None,
     timeout: Annotated[
         float, typer.Option(metavar="S", min=0.1, show_default=False, help="Seconds to wait per task; else 600.")
     ] = 600.0,
     give_up_after: Annotated[
         float, typer.Option(metavar="S", min=0.1, show_default=False, help="Patience with a dead service; else 120.")
     ] = 120.0,
-    latency: Annotated[str, typer.Option(hidden=True)] = "1:3",
-    seed: Annotated[int, typer.Option(hidden=True)] = 0,
+    latency: HiddenLatency = "1:3",
+    seed: HiddenSeed = 0,
 ) -> None:
     """
     Make a picture of each PROMPT, side by side.
@@ -99,18 +99,16 @@ def generate(  # noqa: PLR0913 (every field of a request is an option)
     texts = _read_prompts(prompts)
     if external_task_id is not None and len(texts) > 1:
         raise typer.BadParameter("an id is for one task, so give one prompt", param_hint="--external-task-id")
-    plan = _Plan(
-        out=out,
+    access = Access(
         base_url=base_url,
         dialect=dialect,
         slots=slots,
-        timeout=timeout,
         give_up_after=give_up_after,
         is_emulated=emulator,
         latency=parse_latency(latency),
         seed=seed,
-        as_json=as_json,
     )
+    plan = _Plan(access=access, out=out, timeout=timeout, as_json=as_json)
     requests = [
         ImageRequest(
             text,
@@ -119,7 +117,7 @@ def generate(  # noqa: PLR0913 (every field of a request is an option)
             aspect_ratio=aspect_ratio,
             model_name=model_name,
             resolution=resolution,
-            image=None if image is None else _image_source(image),
+            image=None if image is None else image_source(image),
             image_reference=image_reference,
             image_fidelity=image_fidelity,
             human_fidelity=human_fidelity,
@@ -137,11 +135,11 @@ async def _generate(requests: Sequence[ImageRequest], plan: _Plan) -> ExitCode:
     board = Board.of(requests)
     screen = _open_screen(plan, board)
     async with contextlib.AsyncExitStack() as stack:
-        server = await stack.enter_async_context(_make_emulator(plan)) if plan.is_emulated else None
-        client = _make_client(plan, server)
+        server = await stack.enter_async_context(plan.access.make_emulator()) if plan.access.is_emulated else None
+        client = plan.access.make_client(server)
         await check_requests(client, requests)
         make_folder(plan.out)
-        work = Work(client, board, screen, plan.out, is_emulated=plan.is_emulated, timeout=plan.timeout)
+        work = Work(client, board, screen, plan.out, is_emulated=plan.access.is_emulated, timeout=plan.timeout)
         if plan.as_json:
             work.on_end = lambda row: write_line(sys.stdout, json_line(row))
         await work.run()
@@ -154,30 +152,11 @@ def _open_screen(plan: _Plan, board: Board) -> Screen:
     return open_screen(sys.stderr if plan.as_json else sys.stdout, board)
 
 
-def _make_emulator(plan: _Plan) -> "Emulator":
-    from kling_async.emulator import Emulator  # noqa: PLC0415 (needs an extra of its own)
-
-    dialect = DIALECTS[plan.dialect or DialectName.GATEWAY]
-    return Emulator(dialect=dialect, latency=plan.latency, slots=plan.slots or 9, seed=plan.seed)
-
-
-def _make_client(plan: _Plan, server: "Emulator | None") -> KlingClient:
-    retry = RetryPolicy(give_up_after=plan.give_up_after)
-    if server is not None:
-        return KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, slots=plan.slots, retry=retry)
-    dialect = DIALECTS[plan.dialect] if plan.dialect is not None else None
-    return KlingClient(base_url=plan.base_url, dialect=dialect, slots=plan.slots, retry=retry)
-
-
 def _read_prompts(words: Sequence[str]) -> list[str]:
     prompts: list[str] = []
     for word in words:
         prompts += read_lines(sys.stdin.buffer, "stdin") if word == "-" else [word]
     return prompts
-
-
-def _image_source(text: str) -> str | Path:
-    return text if text[:8].lower().startswith(("http://", "https://", "data:")) else Path(text)
 
 
 def json_line(row: Row) -> str:

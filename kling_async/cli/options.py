@@ -16,11 +16,18 @@ from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 
 __all__ = [
     "DIALECTS",
+    "BaseUrl",
     "DialectName",
+    "Emulated",
+    "HiddenLatency",
+    "HiddenSeed",
     "Latency",
     "Out",
     "Played",
     "Seed",
+    "Service",
+    "SlotLimit",
+    "image_source",
     "parse_latency",
     "read_lines",
     "require_pillow",
@@ -72,6 +79,17 @@ def read_lines(file: IO[bytes], name: str) -> list[str]:
     return [line for line in lines if line]
 
 
+def image_source(text: str) -> str | Path:
+    """
+    Read what names a reference image: a URL, else a path.
+    """
+    return text if text[:8].lower().startswith(("http://", "https://", "data:")) else Path(text)
+
+
+BaseUrl: TypeAlias = Annotated[str | None, typer.Option(metavar="URL", help="Of the API; else KLING_BASE_URL.")]
+Emulated: TypeAlias = Annotated[bool, typer.Option("--emulator", help="Ask a service emulated inside: no cost.")]
+HiddenLatency: TypeAlias = Annotated[str, typer.Option(hidden=True)]
+HiddenSeed: TypeAlias = Annotated[int, typer.Option(hidden=True)]
 Latency: TypeAlias = Annotated[str, typer.Option(metavar="S:S", help="Seconds that tasks take, as in 2:6.")]
 Out: TypeAlias = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="For the pictures; else pictures/.", show_default=False)
@@ -80,6 +98,10 @@ Played: TypeAlias = Annotated[
     DialectName, typer.Option(metavar="NAME", help="What to play: gateway or official.", show_default=False)
 ]
 Seed: TypeAlias = Annotated[int, typer.Option(metavar="N", help="Equal seeds give equal luck.")]
+Service: TypeAlias = Annotated[
+    DialectName | None, typer.Option(metavar="NAME", help="gateway or official; else by the host.")
+]
+SlotLimit: TypeAlias = Annotated[int | None, typer.Option(metavar="N", min=1, help="Pictures at one time; else 9.")]
 
 
 def require_pillow() -> None:

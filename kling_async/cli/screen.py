@@ -25,9 +25,11 @@ __all__ = [
     "LiveScreen",
     "PlainScreen",
     "Screen",
+    "boxed",
     "complain",
     "finished",
     "is_lively",
+    "listed",
     "open_screen",
     "printable",
     "progress",
@@ -152,10 +154,8 @@ class PlainScreen:
         write_line(self._file, printable(text))
 
     def summary(self, facts: Mapping[str, str]) -> None:
-        width = max(map(len, facts))
-        self.say("")
-        for name, value in facts.items():
-            self.say(f"{name:<{width}}  {value}")
+        for line in ("", *listed(facts)):
+            self.say(line)
 
     def _event(self, row: Row, text: str) -> None:
         total = len(self._board.rows)
@@ -203,13 +203,8 @@ class LiveScreen:
         self._console.print(Text(printable(text)))
 
     def summary(self, facts: Mapping[str, str]) -> None:
-        table = Table(box=box.ROUNDED, show_header=False, border_style="dim")
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column()
-        for name, value in facts.items():
-            table.add_row(Text(name), Text(printable(value)))
         self._console.print()
-        self._console.print(table)
+        self._console.print(boxed(facts))
 
     def _refresh(self) -> None:
         if self._live.is_started:
@@ -219,6 +214,26 @@ class LiveScreen:
         while True:
             self._refresh()
             await asyncio.sleep(_REFRESH)
+
+
+def listed(facts: Mapping[str, str]) -> list[str]:
+    """
+    Return *facts* as lines, their values one below the other.
+    """
+    width = max(map(len, facts))
+    return [f"{name:<{width}}  {value}" for name, value in facts.items()]
+
+
+def boxed(facts: Mapping[str, str]) -> RenderableType:
+    """
+    Draw *facts* in a box.
+    """
+    table = Table(box=box.ROUNDED, show_header=False, border_style="dim")
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for name, value in facts.items():
+        table.add_row(Text(name), Text(printable(value)))
+    return table
 
 
 def finished(row: Row, seconds: float) -> RenderableType:

@@ -4,10 +4,8 @@ Requests to files through a client: shown while it goes on, and with every task'
 
 import asyncio
 import contextlib
-import logging
 import signal
-import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,10 +13,11 @@ import attrs
 import typer
 
 from kling_async.cli.board import Board, Row, Stage
+from kling_async.cli.ear import listening
 from kling_async.cli.exits import ExitCode, advice_for, exit_code
 from kling_async.cli.screen import Screen, complain, printable
 from kling_async.client import KlingClient
-from kling_async.errors import DownloadFailed, KlingError, SubmissionUncertain, WaitTimeout
+from kling_async.errors import DownloadFailed, KlingError, WaitTimeout
 from kling_async.wire.redaction import shorten
 
 __all__ = ["Work", "run"]
@@ -79,7 +78,7 @@ class Work:
         """
         Make and save all pictures, and close the client. What fails is on the board; what is cut short is told.
         """
-        with _listening(self.board, self.screen):  # to the end: closing may still learn the id of a task
+        with listening(self.screen.say, self._tell_trouble):  # to the end: closing may still learn the id of a task
             async with self.client:
                 try:
                     await self._serve_all()
@@ -117,6 +116,10 @@ class Work:
         self.screen.ended(row)
         self.on_end(row)
 
+    def _tell_trouble(self, text: str) -> None:
+        self.board.trouble = text
+        self.screen.trouble(text)
+
     def _tell_unfinished(self) -> None:
         running = {handle.task_id: handle for handle in self.client.unfinished}
         unsaved = [row for row in self.board.at(Stage.RUNNING, Stage.SAVING) if row.task_id not in running]
@@ -143,39 +146,3 @@ class Work:
             f"  client = KlingClient(base_url={self.client.base_url!r})",
             f"  await client.save(await client.handle({task_id!r}), {str(self.folder)!r})",
         ]
-
-
-@contextlib.contextmanager
-def _listening(board: Board, screen: Screen) -> Iterator[None]:
-    """
-    Show what the library logs: its warnings, and that it tries something again.
-    """
-    logger = logging.getLogger("kling_async")
-    ear = _Ear(board, screen)
-    level = logger.level
-    logger.addHandler(ear)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(ear)
-        logger.setLevel(level)
-
-
-class _Ear(logging.Handler):
-    def __init__(self, board: Board, screen: Screen) -> None:
-        super().__init__(logging.INFO)
-        self._board = board
-        self._screen = screen
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.WARNING:
-            self._screen.say(record.getMessage())
-            for error in record.args if isinstance(record.args, tuple) else ():
-                if isinstance(error, SubmissionUncertain) and error.request is not None:
-                    self._screen.say(f"  its prompt: {error.request.prompt}")  # the log is too discreet to say so
-        elif record.name == "kling_async.transport":
-            trouble = sys.exception()  # what is about to be tried again is being handled just now
-            if isinstance(trouble, KlingError):
-                self._board.trouble = str(trouble)
-                self._screen.trouble(str(trouble))

@@ -17,9 +17,9 @@ from decimal import Decimal
 import attrs
 
 from kling_async.emulator.ledger import CreatedTask, Ledger
-from kling_async.wire.prices import units_of
 from kling_async.emulator.settings import Settings
 from kling_async.wire.models import Image, ImageRequest, TaskInfo, TaskOutput, TaskSnapshot, TaskStatus
+from kling_async.wire.prices import units_of
 
 RISK_CONTROL = "Failure to pass the risk control system"
 """

@@ -1,0 +1,47 @@
+"""
+What the library logs while a command works: its warnings, and that it tries something again.
+"""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Iterator
+
+from kling_async.errors import KlingError, SubmissionUncertain
+
+__all__ = ["listening"]
+
+
+@contextlib.contextmanager
+def listening(say: Callable[[str], object], trouble: Callable[[str], object]) -> Iterator[None]:
+    """
+    Pass on warnings to *say*, and what is about to be tried again to *trouble*.
+    """
+    logger = logging.getLogger("kling_async")
+    ear = _Ear(say, trouble)
+    level = logger.level
+    logger.addHandler(ear)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(ear)
+        logger.setLevel(level)
+
+
+class _Ear(logging.Handler):
+    def __init__(self, say: Callable[[str], object], trouble: Callable[[str], object]) -> None:
+        super().__init__(logging.INFO)
+        self._say = say
+        self._trouble = trouble
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.WARNING:
+            self._say(record.getMessage())
+            for error in record.args if isinstance(record.args, tuple) else ():
+                if isinstance(error, SubmissionUncertain) and error.request is not None:
+                    self._say(f"  its prompt: {error.request.prompt}")  # the log is too discreet to say so
+        elif record.name == "kling_async.transport":
+            error = sys.exception()  # what is about to be tried again is being handled just now
+            if isinstance(error, KlingError):
+                self._trouble(str(error))
