@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kling_async import __version__
-from kling_async.cli import callback_test, demo, emulate, gallery, generate
+from kling_async.cli import batch, callback_test, demo, emulate, gallery, generate
 from kling_async.cli.exits import EXIT_CODES
 
 __all__ = ["app"]
@@ -24,6 +24,7 @@ app = typer.Typer(
 for module, function in (
     (demo, demo.demo),
     (generate, generate.generate),
+    (batch, batch.batch),
     (gallery, gallery.gallery),
     (emulate, emulate.emulator),
     (callback_test, callback_test.callback_test),

@@ -13,6 +13,7 @@ import attrs
 import typer
 
 from kling_async.cli.access import Access
+from kling_async.cli.as_json import error_facts, number_of
 from kling_async.cli.board import Board, Row
 from kling_async.cli.checks import check_requests, make_folder
 from kling_async.cli.demo import requests_made
@@ -165,7 +166,6 @@ def json_line(row: Row) -> str:
     """
     images = row.result.images if row.result is not None else ()
     paths = {path.stem.rpartition("-")[2]: str(path) for path in row.paths}  # a failed download leaves gaps
-    units = row.units
     return json.dumps(
         {
             "number": row.number,
@@ -176,7 +176,7 @@ def json_line(row: Row) -> str:
             "images": [
                 {"index": image.index, "url": image.url, "path": paths.get(str(image.index))} for image in images
             ],
-            "units": None if units is None else float(units) if units % 1 else int(units),
-            "error": None if row.error is None else {"class": type(row.error).__name__, "message": str(row.error)},
+            "units": number_of(row.units),
+            "error": error_facts(row.error),
         }
     )

@@ -87,7 +87,7 @@ def image_source(text: str) -> str | Path:
 
 
 BaseUrl: TypeAlias = Annotated[str | None, typer.Option(metavar="URL", help="Of the API; else KLING_BASE_URL.")]
-Emulated: TypeAlias = Annotated[bool, typer.Option("--emulator", help="Ask a service emulated inside: no cost.")]
+Emulated: TypeAlias = Annotated[bool, typer.Option("--emulator", help="Ask an emulated service: no cost.")]
 HiddenLatency: TypeAlias = Annotated[str, typer.Option(hidden=True)]
 HiddenSeed: TypeAlias = Annotated[int, typer.Option(hidden=True)]
 Latency: TypeAlias = Annotated[str, typer.Option(metavar="S:S", help="Seconds that tasks take, as in 2:6.")]
@@ -99,7 +99,7 @@ Played: TypeAlias = Annotated[
 ]
 Seed: TypeAlias = Annotated[int, typer.Option(metavar="N", help="Equal seeds give equal luck.")]
 Service: TypeAlias = Annotated[
-    DialectName | None, typer.Option(metavar="NAME", help="gateway or official; else by the host.")
+    DialectName | None, typer.Option(metavar="NAME", help="gateway or official; else by host.")
 ]
 SlotLimit: TypeAlias = Annotated[int | None, typer.Option(metavar="N", min=1, help="Pictures at one time; else 9.")]
 

@@ -20,15 +20,22 @@ from kling_async.client import KlingClient
 from kling_async.errors import DownloadFailed, KlingError, WaitTimeout
 from kling_async.wire.redaction import shorten
 
-__all__ = ["Work", "run"]
+__all__ = ["Work", "end", "run"]
 
 
 def run(story: Coroutine[Any, Any, ExitCode]) -> NoReturn:
     """
     Run *story* and end the command with its exit code; Ctrl-C and SIGTERM cancel it.
     """
+    end(lambda: asyncio.run(_heeding_sigterm(story)))
+
+
+def end(work: Callable[[], ExitCode]) -> NoReturn:
+    """
+    Do *work* and end the command with its exit code, or with that of the error in which it ended.
+    """
     try:
-        code = asyncio.run(_heeding_sigterm(story))
+        code = work()
     except (KeyboardInterrupt, asyncio.CancelledError):
         code = ExitCode.INTERRUPTED
     except KlingError as error:

@@ -160,6 +160,17 @@ class World:
         self._enter(record, units)
         return record
 
+    def recall(self, task_id: str, request: ImageRequest, accepted_at: float) -> TaskRecord:
+        """
+        Take over a task that an earlier service like this one had accepted then. Neither slots nor money are counted
+        for it, and the ledger does not know it.
+        """
+        model_name = request.model_name or self.settings.dialect.default_model
+        record = self._make_record(request, model_name, units_of(model_name, request), accepted_at, ORDINARY)
+        record = attrs.evolve(record, task_id=task_id)
+        self._list(record)
+        return record
+
     def find(self, any_id: str) -> TaskRecord | None:
         """
         Return the task with this id, or where the dialect knows them with this external id.
@@ -317,11 +328,7 @@ class World:
         return attrs.evolve(request, image=self._images.setdefault(request.image, request.image))
 
     def _enter(self, record: TaskRecord, units: int) -> None:
-        external_task_id = record.request.external_task_id
-        self._records.append(record)
-        self._by_task_id[record.task_id] = record
-        if external_task_id is not None:
-            self._by_external_id[external_task_id] = record
+        self._list(record)
         self._slots_used[record.model_name] += record.request.n
         self._units_reserved += units
         if not record.fate.is_stuck:
@@ -333,7 +340,7 @@ class World:
         self.ledger.tasks.append(
             CreatedTask(
                 record.task_id,
-                external_task_id,
+                record.request.external_task_id,
                 record.request.prompt,
                 record.request.n,
                 record.model_name,
@@ -342,6 +349,12 @@ class World:
                 self._creates,
             )
         )
+
+    def _list(self, record: TaskRecord) -> None:
+        self._records.append(record)
+        self._by_task_id[record.task_id] = record
+        if record.request.external_task_id is not None:
+            self._by_external_id[record.request.external_task_id] = record
 
     def _images_of(self, record: TaskRecord, now: float) -> tuple[Image, ...]:
         expires = self._expiry(record, now)

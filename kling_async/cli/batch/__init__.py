@@ -1,0 +1,7 @@
+"""
+`kling-async batch`: an input, a journal, a folder of pictures.
+"""
+
+from kling_async.cli.batch.command import EXAMPLES, batch
+
+__all__ = ["EXAMPLES", "batch"]

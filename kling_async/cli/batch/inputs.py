@@ -1,0 +1,241 @@
+"""
+What an input asks for: lines become requests, or the rules that they break by their form. No file and no clock.
+"""
+
+import csv
+import enum
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from kling_async.batch import Keyed
+from kling_async.cli.options import image_source
+from kling_async.errors import BrokenRule
+from kling_async.rows import KEY_MAX
+from kling_async.wire.models import ImageRequest
+from kling_async.wire.redaction import shorten
+
+__all__ = ["Format", "Line", "format_of", "parse"]
+
+
+class Format(enum.StrEnum):
+    """
+    How an input is written: an object per line, a table with a header, or a prompt per line.
+    """
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    TEXT = "text"
+
+
+_BY_SUFFIX: Final[Mapping[str, Format]] = {
+    ".jsonl": Format.JSONL,
+    ".ndjson": Format.JSONL,
+    ".csv": Format.CSV,
+    ".tsv": Format.CSV,
+    ".txt": Format.TEXT,
+    "": Format.TEXT,
+}
+
+_FIELDS: Final = tuple(attrs.fields_dict(ImageRequest))
+_WHOLE: Final = ("n",)
+_FRACTIONS: Final = ("image_fidelity", "human_fidelity")
+
+_DELIMITERS: Final = (",", ";", "\t")
+_PATH_MAX: Final = 4096  # no path is longer, and no picture is that short
+_NOT_UTF8: Final = "is no UTF-8; save the file in that encoding"
+_UNKNOWN: Final = f"is no field; there are key, {', '.join(_FIELDS)}"
+_NO_UTF8: Final = re.compile("[\udc80-\udcff]")  # how Python keeps bytes that are none
+
+
+def format_of(name: str) -> Format | None:
+    """
+    Return the format that the end of a file's name tells, None where it tells none.
+    """
+    return _BY_SUFFIX.get(Path(name).suffix.lower())
+
+
+@attrs.frozen
+class Line:
+    """
+    One request of an input.
+
+    Attributes:
+        number: Of its line, or of the first where it has several; counts from 1.
+        request: As far as it could be read; None for what is no request at all.
+        broken: The rules of the format that it breaks. Whether the request itself may be sent is not asked here.
+    """
+
+    number: int
+    request: ImageRequest | None
+    key: str | None = None
+    broken: tuple[BrokenRule, ...] = ()
+
+    @property
+    def item(self) -> ImageRequest | Keyed:
+        """
+        What a batch takes.
+
+        Raises:
+            ValueError: It is no request.
+        """
+        if self.request is None:
+            raise ValueError(f"line {self.number} is no request")
+        return self.request if self.key is None else Keyed(self.request, self.key)
+
+
+def parse(lines: Iterable[bytes], form: Format, folder: Path) -> Iterator[Line]:
+    """
+    Read *lines* lazily; blank ones are skipped. Paths of reference images are taken from *folder*.
+
+    A table whose header cannot be used is one broken line, and nothing after it.
+    """
+    texts = _decoded(lines)
+    match form:
+        case Format.TEXT:
+            return _parse_text(texts)
+        case Format.JSONL:
+            return _parse_json(texts, folder)
+        case Format.CSV:
+            return _parse_table(texts, folder)
+
+
+def _decoded(lines: Iterable[bytes]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        text = line.decode(errors="surrogateescape")
+        yield text.removeprefix("\ufeff") if not number else text
+
+
+def _parse_text(texts: Iterator[str]) -> Iterator[Line]:
+    for number, text in enumerate(texts, 1):
+        if _NO_UTF8.search(text):
+            yield _no_request(number, "", _NOT_UTF8)
+        elif prompt := text.strip():
+            yield Line(number, ImageRequest(prompt))
+
+
+def _parse_json(texts: Iterator[str], folder: Path) -> Iterator[Line]:
+    for number, text in enumerate(texts, 1):
+        if _NO_UTF8.search(text):
+            yield _no_request(number, "", _NOT_UTF8)
+        elif text.strip():
+            try:
+                fields = json.loads(text)
+            except json.JSONDecodeError as error:
+                yield _no_request(number, text, f"is no JSON: {error.msg} at column {error.colno}")
+            except (ValueError, RecursionError):  # a number of thousands of digits, a thousand levels
+                yield _no_request(number, text, "is no JSON that can be read")
+            else:
+                if isinstance(fields, dict):
+                    yield _line(number, fields, folder)
+                else:
+                    yield _no_request(number, text, 'must be an object, such as {"prompt": "a lighthouse"}')
+
+
+def _parse_table(texts: Iterator[str], folder: Path) -> Iterator[Line]:
+    names: list[str] | None = None
+    for number, cells, rule in _rows(texts):
+        if rule:
+            yield _no_request(number, "", rule)
+            if names is None:
+                return
+        elif names is None:
+            names = cells
+            if broken := tuple(_broken_header(names)):
+                yield Line(number, None, None, broken)
+                return
+        else:
+            yield _row(number, names, cells, folder)
+
+
+def _rows(texts: Iterator[str]) -> Iterator[tuple[int, list[str], str]]:
+    # Each row's first line, its cells, and what is wrong with it, if anything.
+    first = next(texts, "")
+    reader = csv.reader(itertools.chain([first], texts), delimiter=_delimiter_of(first), strict=True)
+    while True:
+        number = reader.line_num + 1
+        try:
+            cells = [cell.strip() for cell in next(reader)]
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield number, [], f"is no CSV: {error}"
+            continue
+        if _NO_UTF8.search("".join(cells)):
+            yield number, [], _NOT_UTF8
+        elif any(cells):
+            yield number, cells, ""
+
+
+def _delimiter_of(header: str) -> str:
+    # Where a comma is for decimals, spreadsheets put semicolons between cells.
+    known = {"key", *_FIELDS}
+    return max(
+        _DELIMITERS, key=lambda delimiter: len(known & {cell.strip(' "\r\n') for cell in header.split(delimiter)})
+    )
+
+
+def _broken_header(names: list[str]) -> Iterator[BrokenRule]:
+    for name in dict.fromkeys(names):
+        if name not in ("key", *_FIELDS):
+            yield BrokenRule("column", repr(shorten(name)), _UNKNOWN)
+        elif names.count(name) > 1:
+            yield BrokenRule("column", repr(name), "must be there once")
+    if "prompt" not in names:
+        yield BrokenRule("column", "'prompt'", "is missing; the first line must name the columns")
+
+
+def _row(number: int, names: list[str], cells: list[str], folder: Path) -> Line:
+    if len(cells) != len(names):
+        rule = f"must have {len(names)} cells, as the header has; it has {len(cells)} (quote what holds a comma)"
+        return _no_request(number, cells[0], rule)
+    return _line(number, {name: _read_cell(name, cell) for name, cell in zip(names, cells, strict=True)}, folder)
+
+
+def _read_cell(name: str, cell: str) -> str | float:
+    # What is no number stays as it is, so that the rule for its field names it.
+    if name in _WHOLE and cell.isdecimal() and len(cell) < 10:
+        return int(cell)
+    if name in _FRACTIONS:
+        try:
+            return float(cell)
+        except ValueError:
+            pass
+    return cell
+
+
+def _line(number: int, fields: Mapping[str, Any], folder: Path) -> Line:
+    broken = [
+        BrokenRule(shorten(name), _shown(value), _UNKNOWN)
+        for name, value in fields.items()
+        if name not in ("key", *_FIELDS)
+    ]
+    given = {name: value for name in _FIELDS if (value := fields.get(name)) not in (None, "")}
+    image = given.get("image")
+    if image is not None and not isinstance(image, str):
+        broken.append(BrokenRule("image", _shown(given.pop("image")), "must be a URL, a path or Base64, as text"))
+    elif image is not None and len(image) <= _PATH_MAX:
+        source = image_source(image)
+        given["image"] = folder / source if isinstance(source, Path) else source
+    key = fields.get("key")
+    if isinstance(key, int) and not isinstance(key, bool):
+        key = str(key)
+    if key in (None, ""):
+        key = None
+    elif not isinstance(key, str) or not key.strip() or len(key) > KEY_MAX:
+        broken.append(BrokenRule("key", _shown(key), f"must be text of 1 to {KEY_MAX} characters, not all blank"))
+        key = None
+    return Line(number, ImageRequest(**{"prompt": "", **given}), key, tuple(broken))
+
+
+def _no_request(number: int, text: str, rule: str) -> Line:
+    return Line(number, None, None, (BrokenRule("line", repr(shorten(text.strip())) if text else "", rule),))
+
+
+def _shown(value: object) -> str:
+    return shorten(repr(value))
