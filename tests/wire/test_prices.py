@@ -4,8 +4,8 @@ What pictures cost.
 
 import pytest
 
-from kling_async.wire.prices import units_of
 from kling_async.wire.models import ImageRequest
+from kling_async.wire.prices import units_of
 
 
 @pytest.mark.parametrize(
