@@ -8,7 +8,7 @@ import logging
 import uuid
 import warnings
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Collection, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -264,7 +264,7 @@ class KlingClient:
         requests: Iterable[ImageRequest | str] | AsyncIterable[ImageRequest | str],
         *,
         concurrency: int | None = None,
-    ) -> AsyncIterator[Done | Failed]:
+    ) -> AsyncGenerator[Done | Failed, None]:
         """
         Generate for each of *requests* and yield the outcomes as they come; one failure never stops the others.
 
@@ -272,6 +272,8 @@ class KlingClient:
         yields `Failed`; an exception of the input itself is raised after all accepted tasks were yielded. Leaving the
         loop early cancels the waiting, as cancelling `generate` does; close the iterator with `contextlib.aclosing`.
         """
+        if isinstance(requests, str | bytes):  # a prompt alone would be as many requests as it has letters
+            raise TypeError("stream takes many requests: put the one into a list, or use generate")
         width = concurrency if concurrency is not None else 2 * (self.slots.limit or self.slots.policy.start)
         return fan_out(requests, self._outcome, width)
 

@@ -42,6 +42,7 @@ from kling_async.emulator import Emulator, faults
 from kling_async.errors import (
     ClientClosed,
     ContentRefused,
+    DownloadFailed,
     InvalidRequest,
     NoFreeSlot,
     NotAuthenticated,
@@ -52,6 +53,7 @@ from kling_async.errors import (
     UnexpectedAnswer,
     WaitTimeout,
 )
+from kling_async.filenames import Names
 
 EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)
 
@@ -348,12 +350,21 @@ class TestStream:
             while True:
                 yield f"lighthouse {next(read)}"
 
-        async with aclosing(client.stream(prompts(), concurrency=3)) as outcomes:  # type: ignore[type-var]
+        async with aclosing(client.stream(prompts(), concurrency=3)) as outcomes:
             async for outcome in outcomes:
                 if outcome.index >= 3:
                     break
 
         assert next(read) < 12
+
+    async def test_a_prompt_alone_is_no_input(self, client: KlingClient, server: Emulator) -> None:
+        """
+        A text in place of a list would be as many requests as it has letters, each paid for.
+        """
+        with pytest.raises(TypeError, match="put the one into a list"):
+            client.stream("a lighthouse")
+
+        assert 0 == server.ledger.creates_received
 
     async def test_an_exception_of_the_input_comes_last(self, client: KlingClient) -> None:
         """
@@ -549,6 +560,24 @@ class TestSave:
 
         assert 2 == len(paths)
 
+    async def test_each_picture_is_saved_or_told(self, client: KlingClient, tmp_path: Path) -> None:
+        """
+        Under names that may hold a key, all but those that are there; what fails is told rather than raised.
+        """
+        result = await client.generate("a lighthouse", n=3)
+        names = Names(tmp_path, "{key}-{index}{ext}", result.task_id, "order-17")
+        saves = await client.save_each(result, names, but={1})
+
+        assert saves.error is None
+        assert ["order-17-0.png", "order-17-2.png"] == [picture.path.name for picture in saves.pictures]
+        assert all(picture.size_in_bytes == picture.path.stat().st_size for picture in saves.pictures)
+
+        (tmp_path / "order-17-1.png").mkdir()
+        saves = await client.save_each(result, names, but={0, 2})
+
+        assert isinstance(saves.error, DownloadFailed)
+        assert ((), 1) == (saves.pictures, saves.error.index)
+
     async def test_a_picture_is_read_into_memory_without_a_key(self, client: KlingClient, server: Emulator) -> None:
         """
         What comes is a picture, and the key stayed at home.
@@ -647,6 +676,24 @@ class TestLife:
         await transport.aclose()
 
         assert any("dropped while open" in str(warning.message) for warning in caught)
+
+    def test_fingerprint_tells_keys_apart_and_shows_none(self) -> None:
+        """
+        It is the same for the same key and salt, another for any other, and holds nothing of the key.
+        """
+        url = "http://127.0.0.1:1"
+        keys: list[str | AccessKey] = [
+            "sk-0123456789",
+            "sk-0123456788",
+            AccessKey("sk-01234", "56789"),
+            AccessKey("sk-0123456789", "a" * 16),
+            AccessKey("sk-0123456789", "b" * 16),
+        ]
+        prints = [KlingClient(key, base_url=url).fingerprint(salt) for key in keys for salt in ("a", "b")]
+
+        assert prints == [KlingClient(key, base_url=url).fingerprint(salt) for key in keys for salt in ("a", "b")]
+        assert 10 == len({*prints})
+        assert all("0123" not in fingerprint for fingerprint in prints)
 
     async def test_prompts_are_logged_at_debug_only(self, server: Emulator, caplog: pytest.LogCaptureFixture) -> None:
         """
