@@ -152,6 +152,31 @@ def test_addresses_last_as_long_as_their_key() -> None:
     assert token_of(CallbackReceiver(URL)) != token_of(CallbackReceiver(URL))
 
 
+async def test_addresses_follow_the_key_and_old_ones_stay_good() -> None:
+    """
+    A receiver that is given another key makes addresses from that; what was made before is still known.
+    """
+    old, new = b"o" * 16, b"n" * 16
+    receiver = CallbackReceiver(URL, token_key=old)
+    heard = listen(receiver)
+    before = token_of(receiver)
+    receiver.use_token_key(new)
+    receiver.use_token_key(new)
+
+    assert new == receiver.token_key
+    assert token_of(CallbackReceiver(URL, token_key=new)) == token_of(receiver) != before
+    assert [200, 200] == [receiver.receive(token, {}, BODY) for token in (before, token_of(receiver))]
+
+    receiver.use_token_key(old)
+
+    assert before == token_of(receiver)
+
+    await turns()
+
+    assert [(SUBMIT_KEY, "t-1", False)] * 2 == heard
+    assert 404 == receiver.receive(token_of(CallbackReceiver(URL)), {}, BODY)
+
+
 # Judgement
 
 

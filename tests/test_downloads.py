@@ -5,6 +5,7 @@ Pictures to disk, never half: against real servers on loopback and real files.
 import asyncio
 import errno
 import gzip
+import hashlib
 import io
 import os
 import socket
@@ -24,6 +25,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from kling_async import downloads as module
 from kling_async.downloads import Downloads
 from kling_async.errors import DownloadFailed, StorageFull, TaskNotFound
+from kling_async.filenames import Names
+from kling_async.rows import Picture
 from kling_async.transport import HttpOptions
 from kling_async.wire.models import Image, TaskResult, TaskSnapshot, TaskStatus
 
@@ -234,6 +237,50 @@ class TestSaving:
         assert [tmp_path / "a" / "b" / f"t1-{index}{ext}" for index, ext in enumerate(BY_EXT)] == paths
         assert [*BY_EXT.values()] == [path.read_bytes() for path in paths]
         assert len(files(tmp_path)) == 4
+
+    async def test_sizes_and_digests_are_told(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        Of each picture that is saved its index, path, size and SHA-256 are known; of the others the reason.
+        """
+        urls = shelf.lay("/0", picture(OTHER_PNG)), shelf.lay("/1", page), shelf.lay("/2", picture())
+        names = Names(tmp_path, "{key}-{index}{ext}", "t1", "order-17")
+
+        saves = await downloads.save_each(done(*urls), names, refresh=never)
+
+        assert isinstance(saves.error, DownloadFailed)
+        assert (1, "t1") == (saves.error.index, saves.error.task_id)
+        assert [
+            Picture(index, tmp_path / f"order-17-{index}.png", len(content), hashlib.sha256(content).hexdigest())
+            for index, content in ((0, OTHER_PNG), (2, PNG))
+        ] == [*saves.pictures]
+        assert {picture.path.name: picture.sha256 for picture in saves.pictures} == {
+            name: hashlib.sha256(content).hexdigest() for name, content in files(tmp_path).items()
+        }
+
+    async def test_what_is_there_is_not_fetched(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        Pictures with the indices that are left out are neither asked for nor told.
+        """
+        urls = [shelf.lay(f"/{index}", picture()) for index in range(3)]
+
+        saves = await downloads.save_each(done(*urls), Names(tmp_path, NAME, "t1"), refresh=never, but={0, 2})
+
+        assert ["/1"] == shelf.paths
+        assert [1] == [picture.index for picture in saves.pictures]
+        assert saves.error is None
+
+    async def test_names_are_judged_before_anything_is_fetched(
+        self, shelf: Shelf, downloads: Downloads, tmp_path: Path
+    ) -> None:
+        """
+        Equal names are refused, those of pictures that are there already included.
+        """
+        urls = [shelf.lay(f"/{index}", picture()) for index in range(2)]
+
+        with pytest.raises(ValueError, match="gives two pictures one name"):
+            await downloads.save_each(done(*urls), Names(tmp_path, "{task_id}{ext}", "t1"), refresh=never, but={0})
+
+        assert [] == shelf.paths
 
     async def test_readable_by_others(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
         """
@@ -832,6 +879,28 @@ class TestDisk:
 
         assert files(tmp_path) == {}
         assert len(shelf.asked) == 1
+
+    async def test_full_disk_is_told_whatever_else_failed(
+        self, shelf: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        That there is no room is what the caller must know, before a picture that did not arrive; it names the others.
+        """
+        settle = module._Part.settle
+
+        def no_room_for_the_third(part: module._Part) -> None:
+            if part._target.name == "t1-2.png":
+                raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+            settle(part)
+
+        monkeypatch.setattr(module._Part, "settle", no_room_for_the_third)
+        urls = shelf.lay("/0", page), shelf.lay("/1", picture()), shelf.lay("/2", picture())
+
+        with pytest.raises(StorageFull, match=r"quota exceeded; make room, then save again") as caught:
+            await downloads.save_all(done(*urls), tmp_path, name=NAME, refresh=never)
+
+        assert ("t1", (tmp_path / "t1-1.png",)) == (caught.value.task_id, caught.value.paths)
+        assert {"t1-1.png"} == set(files(tmp_path))
 
     async def test_full_at_closing(
         self, shelf: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

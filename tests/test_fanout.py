@@ -131,6 +131,37 @@ def test_input_is_read_lazily(source: Callable[[Iterable[float]], Iterable[float
 
 
 @simulated
+async def test_width_may_change_on_the_way() -> None:
+    """
+    A function is asked for the width anew each time: it may grow and shrink while the work goes on.
+    """
+    width, under_way = 1, 0
+    most: dict[int, int] = {}
+
+    async def work(index: int, seconds: float) -> int:
+        nonlocal under_way
+        under_way += 1
+        most[width] = max(most.get(width, 0), under_way)
+        await asyncio.sleep(seconds)
+        under_way -= 1
+        return index
+
+    async with contextlib.aclosing(fan_out([1.0] * 60, work, lambda: width)) as outcomes:
+        done = 0
+        async for _ in outcomes:
+            done += 1
+            if done == 20:
+                width = 5
+            if done == 40:
+                width = 2
+                while under_way >= width:  # those that had begun go on
+                    await asyncio.sleep(0.1)
+
+    assert {1: 1, 5: 5, 2: 2} == most
+    assert 60 == done
+
+
+@simulated
 async def test_nothing_is_read_before_the_first_step() -> None:
     """
     Without a reader nothing begins.

@@ -55,3 +55,21 @@ def test_overlong_extension() -> None:
 
     assert len(name) == 200
     assert name[-9] == "~"
+
+
+def test_key_has_a_name_of_its_own() -> None:
+    """
+    A row's key may be named, and is made safe; without one it is no field.
+    """
+    assert Path("out/order-17/t1-0.png") == Names(Path("out"), "{key}/{task_id}-{index}{ext}", "t1", "order-17").path(
+        0, ".png"
+    )
+
+    keys = ["a_b", "a/b", "../a", "..", "", "con", "x" * 300, "ü" * 300]
+    paths = {Names(Path("out"), "{key}/{index}{ext}", "t1", key).path(0, ".png") for key in keys}
+
+    assert len(keys) == len(paths)
+    assert {3} == {len(path.parts) for path in paths}
+
+    with pytest.raises(ValueError, match=r"no fields but \{task_id\}, \{index\}, \{ext\}\."):
+        Names(Path("out"), "{key}{ext}", "t1").path(0, ".png")

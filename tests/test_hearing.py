@@ -12,7 +12,8 @@ import attrs
 import pytest
 
 from kling_async.callbacks import CallbackReceiver
-from kling_async.hearing import Hearing, Line
+from kling_async.errors import TaskNotFound
+from kling_async.hearing import UNCLAIMED, Hearing, Line
 from kling_async.policy import PollPolicy
 from kling_async.task import TaskHandle
 from kling_async.watcher import Watcher
@@ -700,3 +701,91 @@ async def test_closed_line_takes_in_nothing() -> None:
         await asyncio.sleep(0)
 
         assert (False, False) == (handle.done, scene.hearing.works)
+
+
+# Callbacks that come before somebody waits for them
+
+
+class NoLooks:
+    """
+    A service that knows no task.
+    """
+
+    async def one(self, task_id: str) -> TaskSnapshot:
+        raise TaskNotFound("no such task", task_id)
+
+    async def several(self, held: object) -> dict[str, TaskSnapshot]:
+        raise TaskNotFound("no such task")
+
+    async def page(self, number: int, size: int, held: object) -> tuple[dict[str, TaskSnapshot], bool]:
+        raise TaskNotFound("no such task")
+
+
+@pytest.fixture
+def receiver() -> CallbackReceiver:
+    return CallbackReceiver("https://bots.example/kling", token_key=b"k" * 16)
+
+
+def hearing_of(receiver: CallbackReceiver) -> Hearing:
+    hearing = Hearing(receiver, Watcher(PollPolicy(), NoLooks()))
+    hearing.attach()
+    return hearing
+
+
+async def bring(receiver: CallbackReceiver, submit_key: str, snapshot: TaskSnapshot = SUBMITTED) -> None:
+    """
+    Bring a callback about the task of one submit, and let it be heard.
+    """
+    token = receiver.address_of(submit_key).rpartition("/")[2]
+
+    assert 200 == receiver.receive(token, {}, dumps(write_task(snapshot)))
+
+    await asyncio.sleep(0)
+
+
+async def test_callback_that_comes_before_its_line_is_kept_for_it(receiver: CallbackReceiver) -> None:
+    """
+    A line that is opened for an earlier submit has heard what came since the client began to listen.
+    """
+    hearing = hearing_of(receiver)
+    await bring(receiver, "earlier")
+    await bring(receiver, "earlier", attrs.evolve(SUBMITTED, task_status=TaskStatus.PROCESSING))
+    line = hearing.open_line("earlier")
+
+    assert SUBMITTED == line.found == await line.wait(0)
+    assert hearing.open_line("earlier").found is None  # it was told once
+
+
+async def test_only_so_many_callbacks_are_kept(receiver: CallbackReceiver) -> None:
+    """
+    Of submits that nobody asks for the oldest are forgotten.
+    """
+    hearing = hearing_of(receiver)
+    for number in range(UNCLAIMED):
+        await bring(receiver, f"submit-{number}")
+    await bring(receiver, "submit-0")  # heard of again, so it is not the oldest
+    await bring(receiver, "one-more")
+
+    assert UNCLAIMED == len(hearing._unclaimed)
+    assert ["submit-0", "one-more"] == [
+        key for key in ("submit-0", "submit-1", "one-more") if hearing.open_line(key).found is not None
+    ]
+
+
+async def test_line_that_ends_leaves_its_successor_alone(receiver: CallbackReceiver) -> None:
+    """
+    Where a submit has a newer line, the end of the older one changes nothing.
+    """
+    hearing = hearing_of(receiver)
+    older = hearing.open_line("earlier")
+    newer = hearing.open_line("earlier")
+    older.close()
+    await bring(receiver, "earlier")
+
+    assert (None, SUBMITTED) == (older.found, newer.found)
+
+    newer.close()
+    newer.close()
+    await bring(receiver, "earlier")
+
+    assert ["earlier"] == list(hearing._unclaimed)

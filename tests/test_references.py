@@ -4,6 +4,7 @@ Reading a reference image: what is sent, what is known, and that the event loop 
 
 import asyncio
 import base64
+import hashlib
 import io
 import os
 import threading
@@ -18,7 +19,7 @@ from kling_async import references
 from kling_async.errors import InvalidRequest
 from kling_async.references import Reference, read_reference
 from kling_async.wire.dialects import GATEWAY, ImageFacts, broken_rules
-from kling_async.wire.models import ImageRequest
+from kling_async.wire.models import ImageRequest, ImageSource
 
 MAX = GATEWAY.image_max_bytes
 
@@ -68,6 +69,31 @@ class TestContent:
 
         assert base64.b64encode(content).decode() == reference.text
         assert reference == await read_reference(reference.text, max_bytes=MAX)
+
+    async def test_digest_is_of_the_picture_itself(self, tmp_path: Path) -> None:
+        """
+        In whatever form a picture comes its digest is that of its bytes; of a URL nothing is known.
+        """
+        path = tmp_path / "cat.png"
+        path.write_bytes(PNG)
+        encoded = base64.b64encode(PNG).decode()
+        forms = (PNG, path, encoded, "\n".join(encoded[start : start + 76] for start in range(0, len(encoded), 76)))
+
+        digests = {(await read_reference(form, max_bytes=MAX)).sha256 for form in (*forms, as_data_url(PNG))}
+
+        assert {hashlib.sha256(PNG).hexdigest()} == digests
+        assert (await read_reference("https://pictures.example/a.png", max_bytes=MAX)).sha256 is None
+
+    @pytest.mark.parametrize("form", ["bytes", "file", "text"])
+    async def test_picture_that_is_not_read_to_its_end_has_no_digest(self, tmp_path: Path, form: str) -> None:
+        """
+        Half a picture is not what another picture should be told from.
+        """
+        path = tmp_path / "cat.png"
+        path.write_bytes(PNG)
+        forms: dict[str, ImageSource] = {"bytes": PNG, "file": path, "text": as_data_url(PNG)}
+
+        assert (await read_reference(forms[form], max_bytes=len(PNG) - 1)).sha256 is None
 
     async def test_kind_goes_by_content(self, tmp_path: Path) -> None:
         """

@@ -40,6 +40,7 @@ from kling_async.errors import (
     NotSent,
     RateLimited,
     ServiceFailure,
+    StorageFull,
     SubmissionUncertain,
     TaskNotFound,
     UnexpectedAnswer,
@@ -88,6 +89,18 @@ async def submit(transport: Transport, sent: Submission) -> TaskSnapshot:
         return read_sighting(await transport.send("GET", f"{PATH}/{sent.external_id}"))
 
     return await transport.submit(sent, look_up)
+
+
+def witnessed(steps: list[str], external_id: str | None = None, **facts: Any) -> Submission:
+    """
+    Make a submission that writes down when it is intended and withdrawn.
+    """
+
+    async def intend() -> None:
+        await asyncio.sleep(0)
+        steps.append("intend")
+
+    return submission(external_id, intend=intend, withdraw=lambda: steps.append("withdraw"), **facts)
 
 
 def count(service: aioresponses, method: str, path: str = PATH) -> int:
@@ -500,6 +513,21 @@ UNDONE = [
 ids_at_all = pytest.mark.parametrize("external_id", [None, "ours"], ids=["gateway", "official"])
 
 
+STEPS = [
+    ([{"payload": TASK}], None, "intend"),
+    ([{"status": 429}, {"status": 429}, {"payload": TASK}], None, "intend withdraw intend withdraw intend"),
+    ([{"exception": NEVER_SENT[0]}, {"payload": TASK}], None, "intend withdraw intend"),
+    ([{"status": 400, "payload": {"code": 1301, "message": "no"}}], ContentRefused, "intend withdraw"),
+    ([{"status": 429, "payload": {"code": 1102, "message": "no"}}], AccountProblem, "intend withdraw"),
+    ([{"status": 503}], SubmissionUncertain, "intend"),
+    ([{"exception": MAY_HAVE_ARRIVED[0]}], SubmissionUncertain, "intend"),
+    ([{"status": 429}, {"status": 503}], SubmissionUncertain, "intend withdraw intend"),
+]
+"""
+What the service answers, what comes of it, and what is intended and withdrawn on the way.
+"""
+
+
 class TestSubmit:
     @simulated
     async def test_accepted_at_once(self, service: aioresponses) -> None:
@@ -630,6 +658,107 @@ class TestSubmit:
             assert (await submit(transport, submission("ours"))).task_id == "t-9"
 
         assert (2, 2) == (count(service, "POST"), count(service, "GET", f"{PATH}/ours"))
+
+    @simulated
+    async def test_duplicate_under_an_id_that_is_ours_alone_is_looked_up(self, service: aioresponses) -> None:
+        """
+        Where nobody else can have used the id, "already exists" is a task of an earlier run, also at the first attempt.
+        """
+        service.post(BASE + PATH, status=400, payload=DUPLICATE)
+        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
+        async with speaking() as transport:
+            assert (await submit(transport, submission("ours", owns_id=True))).task_id == "t-9"
+
+        assert (1, 1) == (count(service, "POST"), count(service, "GET", f"{PATH}/ours"))
+
+    @simulated
+    async def test_duplicate_that_is_never_found_is_uncertain(self, service: aioresponses) -> None:
+        """
+        A service that refuses the id, and yet shows no task of it, leaves the fate unknown; the end is an error.
+        """
+        service.post(BASE + PATH, status=400, payload=DUPLICATE, repeat=True)
+        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
+        async with speaking() as transport:
+            with pytest.raises(SubmissionUncertain):
+                await submit(transport, submission("ours", owns_id=True))
+
+    @simulated
+    async def test_doubt_of_an_earlier_run_is_looked_up_first(self, service: aioresponses) -> None:
+        """
+        A submission that begins in doubt is looked for before anything is sent, and intended only to be sent.
+        """
+        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
+        steps: list[str] = []
+        async with speaking() as transport:
+            sent = witnessed(steps, "ours", doubt=Unreachable("an earlier run has sent it"))
+
+            assert (await submit(transport, sent)).task_id == "t-9"
+
+        assert ([], 0) == (steps, count(service, "POST"))
+
+        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING)
+        service.post(BASE + PATH, payload=TASK)
+        async with speaking() as transport:
+            sent = witnessed(steps, "ours", doubt=Unreachable("an earlier run has sent it"))
+
+            assert (await submit(transport, sent)).task_id == "t-1"
+
+        assert (["intend"], 1) == (steps, count(service, "POST"))
+
+    @pytest.mark.parametrize(("answers", "kind", "steps"), STEPS, ids=words)
+    def test_only_what_surely_came_to_nothing_is_withdrawn(
+        self, answers: list[dict[str, Any]], kind: type[KlingError] | None, steps: str, service: aioresponses
+    ) -> None:
+        """
+        Each POST is intended before it leaves; a doubt is never withdrawn.
+        """
+        for answer in answers:
+            service.post(BASE + PATH, **answer)
+        taken: list[str] = []
+
+        @simulated
+        async def story() -> None:
+            async with speaking() as transport:
+                with pytest.raises(kind) if kind else contextlib.nullcontext():
+                    await submit(transport, witnessed(taken))
+
+        story()
+        assert steps == " ".join(taken)
+
+    @simulated
+    async def test_doubt_stays_intended_whatever_follows(self, service: aioresponses) -> None:
+        """
+        After one attempt in doubt a later refusal withdraws nothing: the first may yet arrive.
+        """
+        service.post(BASE + PATH, status=503)
+        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING)
+        service.post(BASE + PATH, status=400, payload={"code": 1301, "message": "no"})
+        steps: list[str] = []
+        async with speaking() as transport:
+            with pytest.raises(ContentRefused):
+                await submit(transport, witnessed(steps, "ours"))
+
+        assert ["intend"] == steps
+
+    @pytest.mark.parametrize("error", [StorageFull("no room"), OSError("no disk"), asyncio.CancelledError()], ids=repr)
+    def test_what_intending_raises_goes_up(self, error: BaseException, service: aioresponses) -> None:
+        """
+        Nothing is sent that could not be intended, and it is not tried again.
+        """
+        service.post(BASE + PATH, payload=TASK, repeat=True)
+        steps: list[str] = []
+
+        async def intend() -> None:
+            raise error
+
+        @simulated
+        async def story() -> None:
+            async with speaking() as transport:
+                with pytest.raises(type(error)):
+                    await submit(transport, attrs.evolve(witnessed(steps), intend=intend))
+
+        story()
+        assert (["withdraw"], 0) == (steps, count(service, "POST"))
 
     @simulated
     async def test_duplicate_without_doubt_is_the_caller_s(self, service: aioresponses) -> None:
