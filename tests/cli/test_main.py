@@ -11,7 +11,7 @@ def run_python(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], cwd=SOURCE, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("word", ["demo", "generate", "gallery", "emulator", "callback-test"])
+@pytest.mark.parametrize("word", ["demo", "generate", "batch", "gallery", "emulator", "callback-test"])
 def test_help(here: Here, word: str) -> None:
     """
     Help fits a screen, has examples, and tells the exit codes.
@@ -45,7 +45,10 @@ def test_missing_cli_extra(module: str) -> None:
     assert 1 == len(ended.stderr.splitlines())
 
 
-@pytest.mark.parametrize("words", [["demo"], ["emulator"], ["generate", "--emulator", "a fox"]])
+@pytest.mark.parametrize(
+    "words",
+    [["demo"], ["emulator"], ["generate", "--emulator", "a fox"], ["batch", "--emulator", "-", "--journal", "x"]],
+)
 def test_missing_emulator_extra(here: Here, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
     """
     Without Pillow the commands that draw name the way to get it.

@@ -358,3 +358,22 @@ def test_equal_seeds_give_equal_runs(seed: int, waits: list[float]) -> None:
 
     assert run() == run()
     assert all(1 <= record.done_at - record.created_at <= 9.001 for record in run())
+
+
+def test_recalled_task() -> None:
+    """
+    A task of an earlier service goes on as if that had never ended, and is found by both its ids; but it was that one's
+    to count and to bill.
+    """
+    world = official(slots=1, units=8)
+    request = attrs.evolve(LIGHTHOUSE, n=2, external_task_id="mine")
+    record = world.recall("t-1", request, NOON)
+    seen = [world.snapshot_of(record, NOON + seconds) for seconds in (5, 10)]
+    world.create(LIGHTHOUSE, NOON + 10)
+    world.settle(NOON + 20)
+
+    assert record is world.find("t-1") is world.find("mine")
+    assert [("processing", 0), ("succeed", 2)] == [
+        (snapshot.status_word, len(snapshot.task_result.images)) for snapshot in seen
+    ]
+    assert (1, 8) == (len(world.ledger.tasks), world.ledger.units_billed)

@@ -152,7 +152,7 @@ def _check_mode(context: typer.Context) -> None:
     for mode, allowed in _GO_WITH.items():
         if mode in given and (strange := sorted(given - allowed)):
             told = ", ".join("INPUT" if name == "source" else f"--{name.replace('_', '-')}" for name in strange)
-            raise typer.BadParameter(f"{told} does not go with it", param_hint=f"--{mode}")
+            raise typer.BadParameter(f"{told} cannot go with it", param_hint=f"--{mode}")
     if "listen" in given and "callbacks" not in given:
         raise typer.BadParameter("it needs --callbacks, the address from outside", param_hint="--listen")
 

@@ -2,38 +2,57 @@
 A service inside the command that seems to outlive it: tasks of an earlier run are known to it from the journal.
 """
 
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import attrs
+import typer
 
 from kling_async.cli.access import Access
+from kling_async.errors import JournalCorrupt
 from kling_async.journal import Reader
-from kling_async.rows import State
+from kling_async.rows import Row, State
 
 if TYPE_CHECKING:
     from kling_async.emulator import Emulator
 
-__all__ = ["make_emulator"]
+__all__ = ["emulated"]
 
 
-def make_emulator(access: Access, journal: Path) -> "Emulator":
+@contextlib.asynccontextmanager
+async def emulated(access: Access, journal: Path) -> AsyncIterator["Emulator"]:
     """
-    Make a service that takes up where that of *journal* has ended: at its port, with its tasks.
+    Serve what takes up where the service of *journal* has ended: at its port, with its tasks.
+
+    Raises:
+        typer.BadParameter: The port is taken.
     """
-    if not journal.exists():
-        return access.make_emulator()
-    with Reader(journal) as reader:
-        base_url, _ = reader.account
-        server = access.make_emulator(_port_of(base_url))
-        for row in reader.rows(State.ACCEPTED, State.FINISHED, State.SAVED):
-            request = attrs.evolve(row.request, image=None, external_task_id=row.external_task_id)
-            server.world.recall(row.task_id or "", request, row.accepted_at or 0.0)
-    return server
+    port, rows = _earlier(journal)
+    server = access.make_emulator(port)
+    for row in rows:
+        request = attrs.evolve(row.request, image=None, external_task_id=row.external_task_id)
+        server.world.recall(row.task_id or "", request, row.accepted_at or 0.0)
+    try:
+        await server.__aenter__()
+    except OSError:
+        what = f"its service was emulated at port {port}, which is taken: does an earlier run still go on?"
+        raise typer.BadParameter(what, param_hint="--journal") from None
+    try:
+        yield server
+    finally:
+        await server.aclose()
 
 
-def _port_of(base_url: str) -> int:
-    # Of a journal that was begun with another service, none: that it is another is told when it is opened.
-    parts = urlsplit(base_url)
-    return parts.port or 0 if parts.hostname == "127.0.0.1" else 0
+def _earlier(journal: Path) -> tuple[int, list[Row]]:
+    # That it is the journal of another service, or none at all, is told when it is opened for work.
+    try:
+        with Reader(journal) as reader:
+            parts = urlsplit(reader.account[0])
+            if parts.hostname == "127.0.0.1":
+                return parts.port or 0, list(reader.rows(State.ACCEPTED, State.FINISHED, State.SAVED))
+    except (FileNotFoundError, JournalCorrupt):
+        pass
+    return 0, []

@@ -193,7 +193,7 @@ class LiveScreen(_Screen):
     def _print_failures(self) -> None:
         failures, self._failures = self._failures, []
         for failure in failures:
-            self._console.print(Text("✗ ", "bold red").append(printable(told(failure)), "red"))
+            self._console.print(Text.assemble(("✗ ", "bold red"), (printable(told(failure)), "red")))
         if self._more_failures:
             self._console.print(Text(f"✗ and {self._more_failures:,} more", "bold red"))
             self._more_failures = 0

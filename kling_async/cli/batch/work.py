@@ -16,7 +16,7 @@ import typer
 from kling_async.batch import Batch, Keyed
 from kling_async.cli.as_json import outcome_line
 from kling_async.cli.batch.checking import TELL_EVERY, Checked, good_lines, judge, lines_of, told
-from kling_async.cli.batch.emulated import make_emulator
+from kling_async.cli.batch.emulated import emulated
 from kling_async.cli.batch.inputs import Line
 from kling_async.cli.batch.plan import Missing, Plan
 from kling_async.cli.batch.progress import Progress, plural, size, states, units
@@ -73,7 +73,7 @@ async def perform(source: Source, plan: Plan) -> ExitCode:
 async def _perform(source: Source, plan: Plan, stack: contextlib.AsyncExitStack) -> ExitCode:
     server = None
     if plan.access.is_emulated:
-        server = await _enter(stack, make_emulator(plan.access, plan.journal), "--journal")
+        server = await stack.enter_async_context(emulated(plan.access, plan.journal))
     client = plan.access.make_client(server, plan.hook.receiver if plan.hook is not None else None)
     checks = Checks(client.dialect, client.slots)
     checked = await judge(source, checks, skips_invalid=plan.skips_invalid)

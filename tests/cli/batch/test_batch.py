@@ -1,0 +1,383 @@
+"""
+A batch as a person runs it: stopped, killed, taken up again, and never paid twice.
+"""
+
+import contextlib
+import json
+import signal
+import socket
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import attrs
+import PIL.Image
+import pytest
+
+from kling_async import OFFICIAL
+from kling_async.emulator import Emulator, faults
+from kling_async.errors import JournalCorrupt
+from kling_async.journal import Reader
+from kling_async.rows import State
+from tests.cli.conftest import Command, Ended, Here, service, wait_until
+
+
+def lines_of(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def write_prompts(folder: Path, count: int) -> None:
+    (folder / "prompts.txt").write_text("".join(f"fox number {number}\n" for number in range(count)))
+
+
+def prompts_made(server: Emulator) -> Counter[str]:
+    return Counter(task.prompt for task in server.ledger.tasks)
+
+
+def once_each(count: int) -> Counter[str]:
+    return Counter({f"fox number {number}": 1 for number in range(count)})
+
+
+def pictures_in(folder: Path) -> int:
+    paths = list(folder.glob("*.png"))  # killing a command may leave a hidden part of one
+    for path in paths:
+        with PIL.Image.open(path) as picture:
+            picture.verify()
+    return len(paths)
+
+
+@attrs.frozen
+class BatchCommand:
+    """
+    `kling-async batch` in this process, and a service in a thread.
+    """
+
+    here: Here
+    folder: Path
+    server: Emulator
+
+    def __call__(self, *words: str) -> Ended:
+        return self.here("batch", *words, "--base-url", self.server.url)
+
+    def write(self, count: int) -> None:
+        write_prompts(self.folder, count)
+
+    def change(self, **settings: Any) -> None:
+        self.server.world.settings = attrs.evolve(self.server.world.settings, **settings)
+
+
+InProcess: TypeAlias = Callable[..., BatchCommand]
+
+
+@pytest.fixture
+def in_process(here: Here, tmp_path: Path, emulator_in_thread: Callable[..., Emulator]) -> InProcess:
+    """
+    Start a service for commands in this process: quick, where nothing is to be killed.
+    """
+
+    def start(**settings: Any) -> BatchCommand:
+        server = emulator_in_thread(**{"api_key": "sk-x", "latency": (0.0, 0.0), "picture_scale": 0.1, **settings})
+        return BatchCommand(here, tmp_path, server)
+
+    return start
+
+
+def test_json(in_process: InProcess) -> None:
+    """
+    Each line of the input is an outcome on stdout, under its key and with its files; a second run has nothing to do,
+    and does not forget that a row has failed.
+    """
+    batch = in_process(dialect=OFFICIAL, faults=[faults.failing_task(prompt="storm")])
+    rows = [
+        {"prompt": "a fox", "key": "fox", "n": 2, "image": "cats/one.png", "image_reference": "subject"},
+        {"prompt": "a storm", "key": "storm"},
+    ]
+    (batch.folder / "in" / "cats").mkdir(parents=True)
+    PIL.Image.new("RGB", (300, 300)).save(batch.folder / "in" / "cats" / "one.png")
+    (batch.folder / "in" / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    words = ("in/rows.jsonl", "--json", "--name", "{key}-{index}{ext}", "--dialect", "official")
+    ended, again = batch(*words), batch(*words)
+
+    lines = {line["key"]: line for line in lines_of(ended.out)}
+    fox, storm = lines["fox"], lines["storm"]
+    ids = {task.prompt: (task.task_id, task.external_task_id) for task in batch.server.ledger.tasks}
+    assert (1, 1, "") == (ended.code, again.code, again.out)
+    assert {"a fox": 1, "a storm": 1} == prompts_made(batch.server)
+    assert ["pictures/fox-0.png", "pictures/fox-1.png"] == [image["path"] for image in fox["images"]]
+    assert 2 == pictures_in(batch.folder / "pictures")
+    assert ids["a fox"] == (fox["task_id"], fox["external_task_id"])
+    assert ("succeed", 16, None) == (fox["status"], fox["units"], fox["error"])
+    assert ("failed", "TaskFailed", []) == (storm["status"], storm["error"]["class"], storm["images"])
+    assert "in/rows.kling" in ended.err
+    assert "1 saved, 1 failed" in again.err
+
+
+async def test_stopped_in_good_order(command: Command) -> None:
+    """
+    After one Ctrl-C nothing more is sent, and what is under way is finished; the same command then makes the rest.
+    """
+    write_prompts(command.folder, 4)
+    async with service(latency=(0.9, 0.9), slots=2) as server:
+        async with command.to(server).running("batch", "prompts.txt", "--slots", "2") as running:
+            await wait_until(lambda: len(server.ledger.tasks) == 2)
+            running.interrupt()
+            ended = await running.ended()
+        made = len(server.ledger.tasks)
+        again = await command.to(server)("batch", "prompts.txt")
+
+    assert (130, 2) == (ended.code, made)
+    assert "2 tasks under way will be finished" in ended.out
+    assert "Ctrl-C again leaves at once" in ended.out
+    assert "2 queued, 2 saved" in ended.out
+    assert (0, once_each(4), 4) == (again.code, prompts_made(server), pictures_in(command.folder / "pictures"))
+
+
+async def test_killed(command: Command) -> None:
+    """
+    What was accepted goes on at the service; the same command waits for it, and sends nothing twice. Meanwhile the
+    journal tells how far it has come.
+    """
+    write_prompts(command.folder, 4)
+    async with service(latency=(60, 60), slots=2) as server:
+        async with command.to(server).running("batch", "prompts.txt", "--slots", "2") as running:
+            await wait_until(lambda: counts_in(command)[State.ACCEPTED] == 2)
+            status = await command("batch", "--status", "prompts.kling", "--json")
+            running.interrupt(signal.SIGKILL)
+            await running.ended()
+        server.world.settings = attrs.evolve(server.world.settings, latency=(0.1, 0.1))
+        finish_all(server)
+        again = await command.to(server)("batch", "prompts.txt")
+
+    (counts,) = lines_of(status.out)
+    assert (4, 2, 2, False) == tuple(counts[name] for name in ("rows", "queued", "accepted", "is_complete"))
+    assert (0, once_each(4), 4) == (again.code, prompts_made(server), pictures_in(command.folder / "pictures"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_left_at_once(command: Command, number: signal.Signals) -> None:
+    """
+    A second Ctrl-C waits for no task, and neither does SIGTERM; the journal knows what goes on at the service.
+    """
+    write_prompts(command.folder, 3)
+    async with (
+        service(latency=(60, 60), slots=2) as server,
+        command.to(server).running("batch", "prompts.txt", "--slots", "2") as running,
+    ):
+        await wait_until(lambda: counts_in(command)[State.ACCEPTED] == 2)
+        running.interrupt(number)
+        if number is signal.SIGINT:
+            await running.until("Ctrl-C again")
+            running.interrupt()
+        ended = await running.ended()
+
+    assert 130 == ended.code
+    assert "the same command goes on" in ended.err
+    assert "Traceback" not in ended.err
+    assert {State.ACCEPTED: 2, State.QUEUED: 1} == counts_in(command)
+
+
+def counts_in(command: Command) -> Counter[State]:
+    """
+    Count the rows of the journal, which may be at work, by their states.
+    """
+    try:
+        with Reader(command.folder / "prompts.kling") as reader:
+            return Counter(row.state for row in reader.rows())
+    except (FileNotFoundError, JournalCorrupt):  # it is about to be made
+        return Counter()
+
+
+def finish_all(server: Emulator) -> None:
+    """
+    Let all tasks that run have ended.
+    """
+    world = server.world
+    for task_id in [task.task_id for task in server.ledger.tasks]:
+        record = world.find_task(task_id)
+        assert record is not None
+        world._by_task_id[task_id] = attrs.evolve(record, done_at=record.created_at)
+    world._slots_used.clear()
+
+
+async def test_emulated_service_seems_to_go_on(command: Command) -> None:
+    """
+    With `--emulator` a batch can be killed and taken up again, though its service dies with it; it has a journal of its
+    own.
+    """
+    write_prompts(command.folder, 4)
+    quick = ("--slots", "2", "--dialect", "official")
+    async with command.running("batch", "prompts.txt", "--emulator", "--latency", "0.8", *quick) as running:
+        await running.until("done: ")
+        running.interrupt(signal.SIGKILL)
+        await running.ended()
+    again = await command("batch", "prompts.txt", "--emulator", "--latency", "0.1", *quick)
+
+    assert 0 == again.code, again
+    assert "4 saved" in again.out
+    assert 4 == pictures_in(command.folder / "pictures")
+    assert (command.folder / "prompts.emulator.kling").exists()
+    assert not (command.folder / "prompts.kling").exists()
+
+
+def test_input_was_edited(in_process: InProcess) -> None:
+    """
+    Rows that are not in the input any more stop the command before anything is sent, until somebody decides.
+    """
+    batch = in_process(units=0)
+    batch.write(3)
+    poor = batch("prompts.txt")
+    batch.write(2)
+    told = batch("prompts.txt")
+    refused = batch.server.ledger.refusals.total()
+    dropped = batch("prompts.txt", "--drop-missing")
+    batch.write(1)
+    batch.change(units=None)
+    kept = batch("prompts.txt", "--keep-missing")
+
+    assert (4, 2, 4, 0) == (poor.code, told.code, dropped.code, kept.code)
+    assert "Stopped: AccountProblem" in poor.out
+    assert "3 rows still to be sent: the same command goes on" in poor.out
+    assert "1 row of prompts.kling, still to be sent, not in prompts.txt any more" in told.err
+    assert "--keep-missing" in told.err
+    assert "--drop-missing" in told.err
+    assert refused == 3
+    assert once_each(2) == prompts_made(batch.server)
+
+
+def test_uncertain(in_process: InProcess) -> None:
+    """
+    A row of unknown fate is told with its key, prompt and what to do; it is sent again by choice alone.
+    """
+    batch = in_process(faults=[faults.reset_after(prompt="lost", times=1)])
+    (batch.folder / "rows.jsonl").write_text('{"prompt": "a lost fox", "key": "mine"}\n{"prompt": "a fox"}\n')
+    first, second = batch("rows.jsonl"), batch("rows.jsonl")
+    before = prompts_made(batch.server)
+    resent = batch("rows.jsonl", "--resend-uncertain")
+
+    assert (6, 6, {"a lost fox": 1, "a fox": 1}) == (first.code, second.code, before)
+    for ended in (first, second):
+        assert "1 SubmissionUncertain: may have been made and paid for: look into the vendor's console" in ended.out
+        assert "  mine  a lost fox\n" in ended.out
+        assert "--resend-uncertain" in ended.out
+    assert (0, {"a lost fox": 2, "a fox": 1}) == (resent.code, prompts_made(batch.server))
+
+
+def test_failure_that_may_pass(in_process: InProcess) -> None:
+    """
+    It is told that another run tries again, and another run does; with more attempts the same run would.
+    """
+    batch = in_process(faults=[faults.failing_task("the paint ran out", times=2)])
+    batch.write(1)
+    first, second = batch("prompts.txt"), batch("prompts.txt", "--max-attempts", "2")
+
+    assert (1, 0, 3) == (first.code, second.code, len(batch.server.ledger.tasks))
+    assert "1 failed row may go well another time: the same command tries again" in first.out
+
+
+def test_another_account_and_another_request(in_process: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A journal is of the account with which it was begun; and a key that it knows for another request is told with its
+    line, and nothing is sent.
+    """
+    batch = in_process(units=0)
+    (batch.folder / "rows.csv").write_text("key,prompt\nk,a fox\n")
+    batch("rows.csv")
+    (batch.folder / "rows.csv").write_text("key,prompt\nl,an owl\nk,a bear\n")
+    another_request = batch("rows.csv")
+    monkeypatch.setenv("KLING_API_KEY", "sk-other")
+    another_account = batch("rows.csv")
+
+    assert (2, 2, 1) == (another_account.code, another_request.code, batch.server.ledger.creates_received)
+    assert "JournalMismatch: 'rows.kling' belongs to another account" in another_account.err
+    assert "or another journal" in another_account.err
+    assert "line 3: key 'k': is the key of another request in this journal" in another_request.err
+
+
+async def test_one_process_at_a_time(command: Command) -> None:
+    """
+    A second process is told of the first; and a journal that is taken away stops all, and is told.
+    """
+    write_prompts(command.folder, 3)
+    async with (
+        service(latency=(60, 60), slots=1) as server,
+        command.to(server).running("batch", "prompts.txt", "--slots", "1") as running,
+    ):
+        await wait_until(lambda: server.ledger.tasks)
+        second = await command.to(server)("batch", "prompts.txt")
+        (command.folder / "prompts.kling").rename(command.folder / "elsewhere.kling")
+        finish_all(server)
+        ended = await running.ended()
+
+    assert (2, 7) == (second.code, ended.code)
+    assert "JournalLocked: another process works on 'prompts.kling'" in second.err
+    assert "Stopped: JournalCorrupt: 'prompts.kling' was moved or deleted" in ended.out
+    assert 1 == len(server.ledger.tasks)
+
+
+async def test_callbacks(command: Command) -> None:
+    """
+    With an address from outside, the command listens for callbacks while it runs, and takes signed ones.
+    """
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    env = {"KLING_CALLBACK_SECRET": (secret := "whsec_c2VjcmV0")}
+    async with service(callback_secret=secret) as server:
+        words = ("batch", "-", "--journal", "run.kling", "--callbacks", f"http://{address}/kling", "--listen", address)
+        ended = await command.to(server).with_env(**env)(*words, stdin=b"a fox\nan owl\n")
+
+    assert 0 == ended.code
+    assert {200} == server.ledger.callback_answers.keys()
+    assert {"a fox": 1, "an owl": 1} == prompts_made(server)
+
+
+def test_dry_run(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A dry run needs no key, judges all lines, and leaves nothing behind.
+    """
+    monkeypatch.delenv("KLING_API_KEY")
+    (tmp_path / "rows.csv").write_text("prompt,n\na fox,2\nan owl,20\n")
+
+    broken = here("batch", "rows.csv", "--dry-run")
+    ended = here("batch", "rows.csv", "--dry-run", "--skip-invalid", "--json", "--dialect", "official")
+
+    assert (2, "", 0) == (broken.code, broken.out, ended.code)
+    assert "line 3: n 20: must be a whole number from 1 to 9" in broken.err
+    assert [(1, 2, 16, 0.056)] == [
+        (facts["requests"], facts["pictures"], facts["units"], facts["dollars"]) for facts in lines_of(ended.out)
+    ]
+    assert ["rows.csv"] == [path.name for path in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "INPUT"),
+        (["-"], "--journal"),
+        (["prompts.json"], "--format"),
+        (["none.txt"], "No such file"),
+        (["prompts.txt", "--name", "{index}{ext}"], "{task_id} or {key}"),
+        (["prompts.txt", "--name", "{key}{ext}/{what}"], "no fields but"),
+        (["rows.csv", "--name", "{key}{ext}"], "gives two pictures one name"),
+        (["prompts.txt", "--keep-missing", "--drop-missing"], "--drop-missing"),
+        (["prompts.txt", "--callbacks", "ftp://host"], "absolute http(s) URL"),
+        (["prompts.txt", "--callbacks", "https://host", "--listen", "8080"], "HOST:PORT"),
+        (["prompts.txt", "--listen", "127.0.0.1:0"], "--callbacks"),
+        (["prompts.txt", "--out", "/dev/null/here"], "/dev/null/here"),
+        (["prompts.txt", "--journal", "/dev/null/run.kling"], "Not a directory"),
+        (["prompts.txt", "--max-attempts", "0"], "--max-attempts"),
+    ],
+)
+def test_wrong_usage(here: Here, tmp_path: Path, words: list[str], told: str) -> None:
+    """
+    What cannot be meant is told by its name, with exit code 2, and no journal is begun.
+    """
+    (tmp_path / "prompts.txt").write_text("a fox\n")
+    (tmp_path / "rows.csv").write_text("prompt,n\na fox,2\n")
+
+    ended = here("batch", *words)
+
+    assert 2 == ended.code
+    assert told in " ".join(ended.err.replace("│", "").split())
+    assert "Traceback" not in ended.err
+    assert not list(tmp_path.glob("*.kling"))
