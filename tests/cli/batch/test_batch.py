@@ -364,7 +364,7 @@ def test_dry_run(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (["prompts.txt", "--callbacks", "https://host", "--listen", "8080"], "HOST:PORT"),
         (["prompts.txt", "--listen", "127.0.0.1:0"], "--callbacks"),
         (["prompts.txt", "--out", "/dev/null/here"], "/dev/null/here"),
-        (["prompts.txt", "--journal", "/dev/null/run.kling"], "Not a directory"),
+        (["prompts.txt", "--journal", "/dev/null/run.kling"], "/dev/null"),
         (["prompts.txt", "--max-attempts", "0"], "--max-attempts"),
     ],
 )
