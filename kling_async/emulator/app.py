@@ -104,7 +104,10 @@ class Face:
             return _cut(request)
         reply = _spoil(self._service, reply, late) if late else reply
         ledger.answers[label, reply.status] += 1
-        return await self._send(request, reply, late)
+        try:
+            return await self._send(request, reply, late)
+        except ConnectionError:  # who asked has left
+            return _cut(request)
 
     async def _hear(self, route: Route | None, request: web.Request) -> Call:
         place = request.match_info.get("place", "0")
