@@ -337,6 +337,24 @@ async def test_every_row_comes_to_its_end(tmp_path: Path) -> None:
         assert 0 == sum(usage.used for usage in client.slots.values())
 
 
+async def test_pictures_that_are_never_told_are_asked_for_again(tmp_path: Path) -> None:
+    """
+    A task that succeeded without pictures is an error that names it; the row stays accepted, and the next run asks.
+    """
+    polling = attrs.evolve(EAGER, pictures_grace=0.1)
+    async with emulator(OFFICIAL, faults.no_pictures(0.5)) as server:
+        async with opened(server, tmp_path / "run.kling", polling=polling) as batch:
+            await batch.add(["a lighthouse"])
+            first = await outcomes_of(batch)
+            counts = counts_of(await batch.summary())
+            while (second := await outcomes_of(batch)) and isinstance(second[0], Failed):
+                pass
+
+            assert {"accepted": 1} == counts
+            assert ["UnexpectedAnswer", "done"] == [word for _, _, word in map(told, [*first, *second])]
+            assert 1 == len(server.ledger.tasks)
+
+
 async def test_another_run_has_nothing_to_do(tmp_path: Path) -> None:
     """
     When all is saved, another run asks the service nothing.
@@ -641,6 +659,23 @@ async def test_what_arrives_late_is_not_made_again(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
 
         assert dict.fromkeys(PROMPTS[:2], 1) == tasks_per_prompt(server)
+
+
+@pytest.mark.parametrize("state", [State.SENDING, State.ACCEPTED])
+async def test_rows_that_go_on_and_fail_are_tried_under_the_next_id(tmp_path: Path, state: State) -> None:
+    """
+    The attempt of the killed program counts as one, and the next as two.
+    """
+    rules = [faults.failing_task("the model is busy", times=1)]
+    if state is State.SENDING:
+        rules.append(faults.delay_after("create", 0.3, times=1))
+    async with emulator(OFFICIAL, *rules, latency=(0.1, 0.1)) as server:
+        path = await left_behind(server, tmp_path / "run.kling", ["a lighthouse"], state, 1)
+        async with opened(server, path) as batch:
+            [outcome] = await outcomes_of(batch, max_attempts=2)
+
+        assert (0, "a lighthouse", "done") == told(outcome)
+        assert ["1", "2"] == [str(task.external_task_id).rpartition("-")[2] for task in server.ledger.tasks]
 
 
 async def test_what_may_be_at_the_service_is_looked_up_whatever_became_of_its_picture(tmp_path: Path) -> None:
@@ -979,12 +1014,14 @@ async def test_stopped_run_ends_what_is_under_way(tmp_path: Path) -> None:
     """
     After `stop` nothing more is sent: rows that wait stay queued, those at the service end, and the next run goes on.
     """
-    async with emulator(slots=2, latency=(0.2, 0.3)) as server:
+    async with emulator(OFFICIAL, faults.delay_after("create", 0.2, times=1), latency=(0.3, 0.4)) as server:
         async with opened(server, tmp_path / "run.kling", slots=2) as batch:
             await batch.add(PROMPTS)
             batch.stop()  # nothing runs yet, so this changes nothing
             running = asyncio.ensure_future(outcomes_of(batch, save_to=tmp_path))
-            await until(batch, accepted=2)
+            await until(batch, accepted=1, sending=1)
+            while server.ledger.creates_received < 2:
+                await asyncio.sleep(0)
             batch.stop()
             batch.stop()
             first = await running
@@ -1003,7 +1040,8 @@ async def test_stopped_run_sends_nothing_that_it_was_about_to(tmp_path: Path) ->
     Neither is a row sent that waits to be sent again, nor one that was looked up in vain.
     """
     rules = (faults.rate_limited("create", times=99), faults.delay_before("query", 0.1, times=1))
-    async with emulator(OFFICIAL, *rules) as server, opened(server, tmp_path / "run.kling") as batch:
+    patient = RetryPolicy(first_delay=30.0)
+    async with emulator(OFFICIAL, *rules) as server, opened(server, tmp_path / "run.kling", retry=patient) as batch:
         await batch.add(["a lighthouse"])
         await intend_all(batch)
         await batch.add(["a lighthouse", "a harbour"])
@@ -1013,7 +1051,9 @@ async def test_stopped_run_sends_nothing_that_it_was_about_to(tmp_path: Path) ->
         batch.stop()
         sent = server.ledger.creates_received
 
-        assert [] == await running
+        async with asyncio.timeout(10):
+            assert [] == await running
+
         assert sent == server.ledger.creates_received
         assert {"sending": 1, "queued": 1} == counts_of(await batch.summary())
 
@@ -1070,7 +1110,12 @@ async def test_closing_in_the_middle_ends_the_run(tmp_path: Path) -> None:
                 running = asyncio.ensure_future(outcomes_of(batch))
                 while len(server.ledger.tasks) < 6:
                     await asyncio.sleep(0.005)
+                run = batch._run
                 await asyncio.gather(batch.aclose(), batch.aclose())
+
+                assert run is not None
+                assert not run._serving
+
                 with pytest.raises(RuntimeError, match="the batch was closed while it was running"):
                     await running
             with Reader(tmp_path / "run.kling") as journal:
