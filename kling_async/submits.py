@@ -127,7 +127,7 @@ class Submits:
         Have the service accept *request*, and return the handle that *handle_of* makes for its task. *hold* is given
         back in any case, in time. With a *refusal* nothing is sent, and what an earlier run has sent is looked for.
 
-        Cancelling this stops what surely has not arrived; what may have is finished, and its task's id logged.
+        Cancelling this stops what surely has not arrived; what may have is found out, and its task's id logged.
 
         Raises:
             SubmissionUncertain: A task may have been made, and there is no way to find out.
@@ -203,6 +203,7 @@ class Submits:
         try:
             await asyncio.wait({aio_task})
         except asyncio.CancelledError:
+            submission.is_abandoned = True
             aio_task.add_done_callback(_tell_abandoned)
             if not submission.is_exposed:
                 aio_task.cancel()

@@ -147,6 +147,7 @@ class Submission:
         is_intended: Whether `intend` stands.
         is_sending: Whether a POST is under way right now; it is not while it waits for its turn among the connections.
         is_looking: Whether the last attempt was a look-up that found out nothing.
+        is_abandoned: Whether nobody wants it any more: its fate is found out, and it is not sent again.
         troubled_since: When it first went wrong, in seconds of the loop's clock; so with `refused_since`.
     """
 
@@ -163,6 +164,7 @@ class Submission:
     is_intended: bool = False
     is_sending: bool = False
     is_looking: bool = False
+    is_abandoned: bool = False
     troubled_since: float | None = None
     refused_since: float | None = None
 
@@ -272,7 +274,7 @@ class Transport:
             try:
                 return await self._search(submission, look_up)
             except TaskNotFound as error:
-                if self._is_retired:  # found out as far as can be, and not to be sent again
+                if self._is_last_try(submission):  # found out as far as can be, and not to be sent again
                     raise _uncertain(submission, submission.doubt) from error
                 return await self._post(submission)
 
@@ -291,7 +293,7 @@ class Transport:
             try:
                 return await self._post_once(submission)
             except RateLimited as error:
-                if self._is_retired or error.retry_after is not None or not submission.refused(error):
+                if self._is_last_try(submission) or error.retry_after is not None or not submission.refused(error):
                     raise
             await submission.regain()
 
@@ -332,8 +334,11 @@ class Transport:
             submission.is_looking = False
             raise
 
+    def _is_last_try(self, submission: Submission) -> bool:
+        return self._is_retired or submission.is_abandoned
+
     def _is_given_up(self, submission: Submission, error: KlingError) -> bool:
-        if self.retry.is_too_long(error) or (self._is_retired and submission.doubt is None):
+        if self.retry.is_too_long(error) or (self._is_last_try(submission) and submission.doubt is None):
             return True
         now = asyncio.get_running_loop().time()
         if submission.is_looking:

@@ -1065,15 +1065,15 @@ async def test_leaving_the_loop_early_loses_nothing(tmp_path: Path) -> None:
     async with emulator(slots=3, latency=(0.1, 0.2)) as server, opened(server, tmp_path / "run.kling") as batch:
         await batch.add(PROMPTS)
         async with contextlib.aclosing(batch.run()) as outcomes:
-            first = [await anext(outcomes)]
-        counts = counts_of(await batch.summary())
+            await anext(outcomes)
+        summary = await batch.summary()
 
-        assert {"queued", "accepted", "finished"} >= counts.keys()
-        assert len(PROMPTS) - counts["queued"] == len(server.ledger.tasks)
+        assert {"queued", "accepted", "finished"} >= counts_of(summary).keys()
+        assert len(PROMPTS) - summary.queued == len(server.ledger.tasks)
 
-        rest = await outcomes_of(batch)
+        await outcomes_of(batch)
 
-        assert PROMPTS == sorted(prompt for _, prompt, word in map(told, [*first, *rest]) if word == "done")
+        assert [(row, PROMPTS[row], "done") for row in range(6)] == [told(each) async for each in batch.outcomes()]
         assert dict.fromkeys(PROMPTS, 1) == tasks_per_prompt(server)
         assert 0 == sum(usage.used for usage in batch._client.slots.values())
 

@@ -404,6 +404,62 @@ async def test_cancelled_while_it_is_looked_up() -> None:
         assert 1 == len(server.ledger.tasks)
 
 
+@pytest.mark.parametrize("rule", [faults.rate_limited("create", times=1), faults.bare_429("create", times=1)])
+async def test_cancelled_while_its_answer_is_out_and_that_is_not_now(rule: Fault) -> None:
+    """
+    A submit that nobody wants any more, and that turns out not to have been accepted, is not sent again.
+    """
+    rules = (faults.delay_before("create", 0.1, times=1), rule)
+    async with emulator(OFFICIAL, *rules) as server, client_of(server) as client:
+        scribe = Scribe(server)
+        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        while not server.ledger.creates_received:
+            await asyncio.sleep(0.005)
+        await cancel(submitting)
+        await gone(client)
+
+        assert "intend withdraw end" == scribe.story
+        assert (1, 0, 0) == (server.ledger.creates_received, len(server.ledger.tasks), used(client))
+
+
+async def test_cancelled_while_its_answer_is_out_and_there_is_no_slot() -> None:
+    """
+    Neither does it wait for slots of others then.
+    """
+    rules = (faults.delay_before("create", 0.1, prompt="lighthouse"),)
+    async with emulator(OFFICIAL, *rules, slots=1, latency=(0.3, 0.3)) as server, client_of(server) as client:
+        first = await client.submit("a harbour")
+        scribe = Scribe(server)
+        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        while server.ledger.creates_received < 2:
+            await asyncio.sleep(0.005)
+        await cancel(submitting)
+        await first
+        await gone(client)
+
+        assert "intend withdraw end" == scribe.story
+        assert (1, 0) == (len(server.ledger.tasks), used(client))
+
+
+async def test_cancelled_while_it_is_looked_up_in_vain(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    What is not found is not made for nobody: it stays in doubt, for whoever keeps a record of it, and is a warning.
+    """
+    rules = (faults.reset_before("create"), faults.delay_before("query", 0.1))
+    async with emulator(OFFICIAL, *rules) as server, client_of(server) as client:
+        scribe = Scribe(server)
+        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        while not server.ledger.reads:
+            await asyncio.sleep(0.005)
+        await cancel(submitting)
+        await gone(client)
+        await asyncio.sleep(0)
+
+        assert "intend end" == scribe.story
+        assert 1 == server.ledger.creates_received
+        assert "its fate is unknown (external_task_id" in caplog.text
+
+
 async def test_cancelled_submit_that_fails_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """
     A submit of unknown fate whose caller has gone is a warning with what is known of it.
