@@ -102,7 +102,7 @@ class Rack:
             assert victim.stdout is not None
             assert victim.stderr is not None
             if is_by_chance and b"open" in await victim.stdout.readline():
-                await asyncio.sleep(self.lot.expovariate(3.0))
+                await asyncio.sleep(self.lot.expovariate(5.0))
                 with contextlib.suppress(ProcessLookupError):
                     victim.kill()
             _, complaint = await victim.communicate()
@@ -187,7 +187,7 @@ async def test_killed_batches_lose_nothing_and_pay_nothing_twice(tmp_path: Path,
     """
     kills = pytestconfig.getoption("kills")
     count = max(30, min(300, 3 * kills))
-    slow = (0.2, 0.2 + kills / 25)  # so that none has come to its end before it was killed so often
+    slow = (kills / 100, kills / 20)  # so that none has come to its end before it was killed so often
     tortures = [
         Torture(OFFICIAL, kills - 2 * (kills * 3 // 10), count, seed=kills, latency=slow),
         Torture(GATEWAY, kills * 3 // 10, count, seed=kills + 1, latency=slow),
