@@ -221,7 +221,7 @@ class SlotPolicy:
 
     Attributes:
         start: Slots of each model to begin with; the vendor's usual image packs have nine.
-        first_rest: Seconds after a refusal in which no more is tried; twice as long after each trial that fails.
+        first_rest: Seconds before as many as were refused are tried again; four times as long after each refusal more.
         max_rest: Seconds that such a rest lasts at most.
         uncertain_for: Seconds for which a submit of unknown fate holds its slots: a task of it may be running.
     """

@@ -1,17 +1,22 @@
 """
 The account's slots as the vendor counts them: per model, `n` for a task, from the submit until the task has ended.
 
-First come, first served: a large request at the head of the queue is not overtaken by small ones behind it.
+First come, first served: a large request at the head of the queue is not overtaken by small ones behind it, but while
+it pauses because the service refused it.
 """
 
 import asyncio
 import collections
+import enum
+import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 import attrs
 
 from kling_async.errors import BrokenRule, InvalidRequest, NoFreeSlot, RateLimited
 from kling_async.policy import SlotPolicy
+from kling_async.refusals import Refusals
 from kling_async.width import Width
 
 __all__ = ["Hold", "Slots", "Usage"]
@@ -28,46 +33,127 @@ class Usage:
     waiting: int
 
 
-@attrs.frozen(eq=False)
-class _Turn:
+class _Place(enum.Enum):
+    NOWHERE = enum.auto()
+    QUEUE = enum.auto()
+    SLOTS = enum.auto()
+    REST = enum.auto()  # refused though no other slot was taken: there is time to wait out
+
+
+@attrs.define(eq=False)
+class _Claim:
     n: int
     owner: object
-    came: asyncio.Future[None]
+    number: int  # in the order of coming
+    place: _Place = _Place.NOWHERE
+    came: asyncio.Future[Callable[[], Exception] | None] | None = None
+    is_accepted: bool = False
+    refused_since: float = math.inf
+
+    def answer(self, make_error: Callable[[], Exception] | None) -> None:
+        if self.came is not None and not self.came.done():
+            self.came.set_result(make_error)
 
 
 @attrs.define(eq=False)
 class _Bucket:
-    limit: int  # while it is not found
-    width: Width | None  # where it is
+    given: int | None
+    width: Width  # what is known of the limit where none is given
+    refusals: Refusals = attrs.field(factory=Refusals)
     used: int = 0
     accepted: int = 0
-    queue: collections.deque[_Turn] = attrs.field(factory=collections.deque, repr=False)
+    queue: collections.deque[_Claim] = attrs.field(factory=collections.deque)  # in the order of coming
+    resting: list[int] = attrs.field(factory=list)
+    numbers: Iterator[int] = attrs.field(factory=itertools.count)
 
-    def fits(self, n: int) -> bool:
-        # A request larger than a limit that was found is sent alone: only the service can tell whether it is too large.
-        limit = self.limit if self.width is None else self.width.limit
-        return self.used + n <= limit or (self.width is not None and not self.used)
+    @property
+    def usage(self) -> Usage:
+        return Usage(self.given or self.width.limit, self.used, len(self.queue) + len(self.resting))
+
+    def make_claim(self, n: int, owner: object) -> _Claim:
+        return _Claim(n, owner, next(self.numbers))
 
     def has_room(self, n: int) -> bool:
-        return not self.queue and self.fits(n)
+        return self._next() is None and n < self._least_resting() and self._fits(n)
 
-    def admit(self) -> None:
-        while self.queue and (self.queue[0].came.done() or self.fits(self.queue[0].n)):
-            turn = self.queue.popleft()
-            if not turn.came.done():  # else it was cancelled, and has yet to notice
-                self.used += turn.n
-                turn.came.set_result(None)
-
-    async def wait(self, turn: _Turn) -> None:
+    async def wait(self, claim: _Claim) -> None:
+        claim.came = asyncio.get_running_loop().create_future()
+        self.move(claim, _Place.QUEUE)
+        self.admit()
         try:
-            await turn.came
+            make_error = await claim.came
         except BaseException:
-            if turn in self.queue:
-                self.queue.remove(turn)
-            elif not turn.came.cancelled() and turn.came.exception() is None:
-                self.used -= turn.n  # the slots came in the very moment of the cancelling
+            self.move(claim, _Place.NOWHERE)  # the slots may have come in the very moment of the cancelling
             self.admit()
             raise
+        if make_error is not None:
+            raise make_error()
+
+    def admit(self) -> None:
+        while (claim := self._next()) is not None and self._fits(claim.n):
+            self.move(claim, _Place.SLOTS)
+
+    def accept(self, claim: _Claim) -> None:
+        self.move(claim, _Place.SLOTS)
+        claim.is_accepted = True
+        self.accepted += claim.n
+
+    def release(self, claim: _Claim) -> None:
+        self.move(claim, _Place.NOWHERE)
+        if claim.is_accepted:
+            claim.is_accepted = False
+            self.accepted -= claim.n
+            if self.queue:
+                self.width.ended(asyncio.get_running_loop().time())
+        self.admit()
+
+    def dismiss(self, owner: object, make_error: Callable[[], Exception]) -> None:
+        for claim in [claim for claim in self.queue if claim.owner is owner]:
+            claim.answer(make_error)
+            self.move(claim, _Place.NOWHERE)
+        self.admit()
+
+    def move(self, claim: _Claim, place: _Place) -> None:
+        match claim.place:
+            case _Place.QUEUE:
+                self.queue.remove(claim)
+            case _Place.SLOTS:
+                self.used -= claim.n
+            case _Place.REST:
+                self.resting.remove(claim.n)
+        claim.place = place
+        match place:
+            case _Place.QUEUE:
+                self._enqueue(claim)
+            case _Place.SLOTS:
+                self.used += claim.n
+                claim.answer(None)
+            case _Place.REST:
+                self.resting.append(claim.n)
+            case _Place.NOWHERE:
+                if claim.came is not None:
+                    claim.came.cancel()  # of what is given up nobody goes on waiting
+
+    def _enqueue(self, claim: _Claim) -> None:
+        # One that was refused and comes back stands where it would stand had it never gone: before all that came later.
+        place = len(self.queue)
+        if self.queue and claim.number < self.queue[-1].number:
+            place = next(index for index, other in enumerate(self.queue) if claim.number < other.number)
+        self.queue.insert(place, claim)
+
+    def _next(self) -> _Claim | None:
+        least = self._least_resting()
+        return next((claim for claim in self.queue if claim.n < least), None)
+
+    def _least_resting(self) -> float:
+        # What is as large as a request that rests would be refused as well; what is smaller need not rest with it.
+        return min(self.resting, default=math.inf)
+
+    def _fits(self, n: int) -> bool:
+        if self.given is not None:
+            return self.used + n <= self.given
+        # A request larger than a limit that was found is sent alone: only the service can tell whether it is too large.
+        return not self.used or self.width.allows(self.used, n, is_answered=self.used == self.accepted)
 
 
 @attrs.define(eq=False)
@@ -76,28 +162,15 @@ class Hold:
     Slots that one task takes; `release` gives them back, once, however often it is called.
     """
 
-    n: int
+    _claim: _Claim = attrs.field(repr=False)
     _bucket: _Bucket | None = attrs.field(repr=False)
-    _owner: object = attrs.field(default=None, repr=False)
-    _turn: _Turn | None = attrs.field(default=None, init=False, repr=False)
-    _is_accepted: bool = attrs.field(default=False, init=False, repr=False)
 
-    def release(self) -> None:
+    @property
+    def n(self) -> int:
         """
-        Give the slots back, and let those who wait for them go on.
+        How many they are.
         """
-        bucket, self._bucket = self._bucket, None
-        if bucket is None:
-            return
-        if self._turn is None:
-            bucket.used -= self.n
-        elif not self._turn.came.done():
-            bucket.queue.remove(self._turn)
-        elif not self._turn.came.cancelled() and self._turn.came.exception() is None:
-            bucket.used -= self.n
-        if self._is_accepted:
-            bucket.accepted -= self.n
-        bucket.admit()
+        return self._claim.n
 
     @property
     def is_released(self) -> bool:
@@ -106,64 +179,93 @@ class Hold:
         """
         return self._bucket is None
 
-    def has_company(self) -> bool:
+    def release(self) -> None:
         """
-        Whether other tasks take slots of the same model now.
+        Give the slots back, and let those who wait for them go on.
         """
-        own = self.n if self._turn is None else 0
-        return self._bucket is not None and self._bucket.used > own
+        bucket, self._bucket = self._bucket, None
+        if bucket is not None:
+            bucket.release(self._claim)
+
+    def count(self) -> None:
+        """
+        Have the slots taken, though there may be no room: a task that takes them is running, or may be.
+        """
+        bucket = self._bucket
+        if bucket is not None and not self._claim.is_accepted:
+            bucket.accept(self._claim)
+            bucket.admit()
 
     def accepted(self) -> None:
         """
         Learn that the service has accepted the task that takes these slots.
         """
         bucket = self._bucket
-        if bucket is None or self._is_accepted:
+        if bucket is None or self._claim.is_accepted:
             return
-        self._is_accepted = True
-        bucket.accepted += self.n
-        if bucket.width is not None:
-            now = asyncio.get_running_loop().time()
-            bucket.width.accepted(bucket.accepted, now, is_full=bool(bucket.queue))
-            bucket.admit()
+        bucket.accept(self._claim)
+        bucket.refusals.accepted(self.n)
+        bucket.width.accepted(bucket.accepted, asyncio.get_running_loop().time())
+        bucket.admit()
 
     def refused(self, error: RateLimited) -> bool:
         """
-        Learn that the service refused the submit, and tell whether to come back by `regain` rather than after a pause.
+        Learn that the service refused the submit, and tell whether to come back by `regain` at once or after a pause.
 
-        Where the limit is found it shrinks, and this goes back to the head of the queue. A 429 of a gateway that does
-        not say what there was too much of may mean requests or slots: it shrinks the limit where so many slots were
-        never in use before, and is waited out by time.
+        At once where slots were wanting (1303), others of ours are taken and the limit is found: it shrinks, and the
+        slots are lost until one of those tasks ends. Where no other was taken they are lost for the pause, and smaller
+        requests go on meanwhile. A 429 of a gateway that does not say what there was too much of may mean requests or
+        slots: it shrinks the limit where so many slots were never in use before.
         """
-        bucket = self._bucket
-        if bucket is None or bucket.width is None or self._turn is not None or not self.has_company():
+        bucket, claim = self._bucket, self._claim
+        if bucket is None:
             return False
-        loop = asyncio.get_running_loop()
-        if not isinstance(error, NoFreeSlot):
-            level = bucket.accepted + self.n
-            if bucket.accepted and not isinstance(error.code, int) and bucket.width.is_news(level):
-                bucket.width.refused(level, loop.time())
-            return False
-        bucket.width.refused(bucket.used, loop.time())
-        bucket.used -= self.n
-        self._turn = _Turn(self.n, self._owner, loop.create_future())
-        bucket.queue.appendleft(self._turn)
-        bucket.admit()
-        return True
+        if claim.is_accepted:  # it was only thought to be
+            claim.is_accepted = False
+            bucket.accepted -= claim.n
+        now = asyncio.get_running_loop().time()
+        is_vague = not isinstance(error, NoFreeSlot) and not isinstance(error.code, int)
+        if bucket.accepted:
+            claim.refused_since = math.inf
+        else:
+            is_about_n = is_vague or isinstance(error, NoFreeSlot)
+            since = bucket.refusals.refused(claim.n, now) if is_about_n else now
+            claim.refused_since = min(since, claim.refused_since)
+        match error:
+            case NoFreeSlot() if bucket.used == claim.n:
+                bucket.move(claim, _Place.REST)
+                bucket.admit()
+            case NoFreeSlot() if bucket.given is None:
+                bucket.width.refused(bucket.used, now)
+                if error.retry_after is None:
+                    bucket.move(claim, _Place.NOWHERE)
+                    return True
+            case _ if is_vague and bucket.accepted and bucket.width.is_news(bucket.accepted + claim.n):
+                bucket.width.refused(bucket.accepted + claim.n, now)
+        return False
+
+    def refused_for(self) -> float:
+        """
+        Return for how many seconds this had been refused, with no other task of ours running, when it last was; 0.0
+        where one was running, since its end may be all that is wanting.
+
+        A request for more slots than were ever accepted counts from the first refusal of any such, so that only one
+        waits in vain.
+        """
+        return max(0.0, asyncio.get_running_loop().time() - self._claim.refused_since)
 
     async def regain(self) -> None:
         """
         Wait for the slots that a refusal took away; at once where none did. Cancelling this gives them up.
         """
-        bucket, turn = self._bucket, self._turn
-        if bucket is None or turn is None:
+        bucket = self._bucket
+        if bucket is None or self._claim.place is _Place.SLOTS:
             return
         try:
-            await bucket.wait(turn)
+            await bucket.wait(self._claim)
         except BaseException:
             self._bucket = None
             raise
-        self._turn = None
 
 
 @attrs.define(eq=False, repr=False)
@@ -172,7 +274,7 @@ class Slots(Mapping[str, Usage]):
     A limit of slots for each model, shared by all that are given this object; as a mapping it tells each model's usage.
 
     Bound to the event loop in which it is first waited for. Where the limit is None it is found: it begins at the usual
-    nine, shrinks when the service refuses for want of slots, and grows slowly while all goes well.
+    nine, shrinks when the service refuses for want of slots, and grows while more are wanted and all goes well.
     """
 
     limit: int | None = None
@@ -193,8 +295,7 @@ class Slots(Mapping[str, Usage]):
         return f"Slots({self.limit or 'found'}; {models or 'unused'})"
 
     def __getitem__(self, model: str) -> Usage:
-        bucket = self._buckets[model]
-        return Usage(bucket.width.limit if bucket.width else bucket.limit, bucket.used, len(bucket.queue))
+        return self._buckets[model].usage
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._buckets)
@@ -223,45 +324,37 @@ class Slots(Mapping[str, Usage]):
         """
         Wait until *n* slots of *model* are free and take them. Cancelling this takes none and keeps nobody waiting.
         """
-        self._bind()
-        bucket = self._bucket(model)
-        if bucket.has_room(n):
-            bucket.used += n
-        else:
-            turn = _Turn(n, owner, asyncio.get_running_loop().create_future())
-            bucket.queue.append(turn)
-            await bucket.wait(turn)
-        return Hold(n, bucket, owner)
+        hold = self._hold(model, n, owner)
+        await hold.regain()
+        return hold
 
     def count(self, model: str, n: int, *, owner: object = None) -> Hold:
         """
-        Count *n* slots of *model* as taken at once, even beyond the limit: a task has them already.
+        Take *n* slots of *model* for a task that runs already, such as one of an earlier run; at once, though the limit
+        be exceeded: then every `take` waits until there is room again.
         """
-        self._bind()
-        bucket = self._bucket(model)
-        bucket.used += n
-        return Hold(n, bucket, owner)
+        hold = self._hold(model, n, owner)
+        hold.count()
+        return hold
 
     def dismiss(self, owner: object, make_error: Callable[[], Exception]) -> None:
         """
         End the waiting of every `take` of *owner* with an error of its own.
         """
         for bucket in self._buckets.values():
-            for turn in [turn for turn in bucket.queue if turn.owner is owner and not turn.came.done()]:
-                turn.came.set_exception(make_error())
-                bucket.queue.remove(turn)
-            bucket.admit()
+            bucket.dismiss(owner, make_error)
 
-    def _bucket(self, model: str) -> _Bucket:
-        bucket = self._buckets.get(model)
-        if bucket is None:
-            width = Width(self.policy) if self.limit is None else None
-            bucket = self._buckets[model] = _Bucket(self.limit or self.policy.start, width)
-        return bucket
-
-    def _bind(self) -> None:
+    def _hold(self, model: str, n: int, owner: object) -> Hold:
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
             raise RuntimeError("these Slots belong to another event loop; make new ones for each loop")
+        bucket = self._bucket(model)
+        return Hold(bucket.make_claim(n, owner), bucket)
+
+    def _bucket(self, model: str) -> _Bucket:
+        bucket = self._buckets.get(model)
+        if bucket is None:
+            bucket = self._buckets[model] = _Bucket(self.limit, Width(self.policy))
+        return bucket

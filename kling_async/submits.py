@@ -144,8 +144,8 @@ class Submits:
             path=IMAGE_GENERATION.path,
             body=_body(request, reference, line),
             external_id=request.external_task_id,
-            is_busy=hold.has_company,
             refused=hold.refused,
+            refused_for=hold.refused_for,
             regain=hold.regain,
             intend=intend,
             withdraw=witness.withdraw,
@@ -297,6 +297,7 @@ class Submits:
             line.close()
 
     def _hold_for_a_while(self, hold: Hold) -> None:
+        hold.count()
         self._uncertain[hold] = asyncio.get_running_loop().call_later(self.uncertain_for, self._let_go, hold)
 
     def _let_go(self, hold: Hold) -> None:

@@ -137,8 +137,8 @@ class Submission:
 
     Attributes:
         external_id: The id of ours it carries, None where the service takes none.
-        is_busy: Tells whether other tasks of ours take slots, so that a refusal will pass.
-        refused: Takes in a refusal, and tells whether to wait by `regain` rather than for a while.
+        refused: Takes in a refusal, and tells whether it may be sent again after `regain` alone, with no pause before.
+        refused_for: Returns the seconds for which it has been refused while nothing of ours was under way.
         regain: Waits until it may be sent again.
         intend: Awaited before it is sent, and again where it is sent anew after `withdraw`; what it raises goes up.
         withdraw: Called where nothing came of what was intended, for sure.
@@ -148,15 +148,15 @@ class Submission:
         is_sending: Whether a POST is under way right now; it is not while it waits for its turn among the connections.
         is_looking: Whether the last attempt was a look-up that found out nothing.
         is_abandoned: Whether nobody wants it any more: its fate is found out, and it is not sent again.
-        troubled_since: When it first went wrong, in seconds of the loop's clock; so with `refused_since`.
+        troubled_since: When it first went wrong, in seconds of the loop's clock.
     """
 
     path: str
     body: bytes = attrs.field(repr=False)
     external_id: str | None
-    is_busy: Callable[[], bool]
-    refused: Callable[[RateLimited], bool] = lambda _: False
-    regain: Callable[[], Awaitable[None]] = _at_once
+    refused: Callable[[RateLimited], bool]
+    refused_for: Callable[[], float]
+    regain: Callable[[], Awaitable[None]]
     intend: Callable[[], Awaitable[None]] = _at_once
     withdraw: Callable[[], object] = _in_silence
     owns_id: bool = False
@@ -166,7 +166,6 @@ class Submission:
     is_looking: bool = False
     is_abandoned: bool = False
     troubled_since: float | None = None
-    refused_since: float | None = None
 
     @property
     def is_exposed(self) -> bool:
@@ -290,12 +289,12 @@ class Transport:
 
     async def _post(self, submission: Submission) -> TaskSnapshot:
         while True:
+            await submission.regain()
             try:
                 return await self._post_once(submission)
             except RateLimited as error:
-                if self._is_last_try(submission) or error.retry_after is not None or not submission.refused(error):
+                if self._is_last_try(submission) or not submission.refused(error):
                     raise
-            await submission.regain()
 
     async def _post_once(self, submission: Submission) -> TaskSnapshot:
         try:
@@ -348,9 +347,7 @@ class Transport:
         if isinstance(error, RateLimited):
             if submission.doubt is None:
                 submission.troubled_since = None  # the service is there
-            if submission.refused_since is None or submission.is_busy():
-                submission.refused_since = now
-            return self._is_past(submission.refused_since, self.retry.refused_for, now)
+            return submission.refused_for() > self.retry.refused_for
         submission.trouble(now)
         return self._is_past(submission.troubled_since, self.retry.give_up_after, now)
 

@@ -7,9 +7,12 @@ import random
 
 import pytest
 
-from kling_async import KlingClient, PollPolicy, RetryPolicy, TaskResult
+from kling_async import GATEWAY, KlingClient, PollPolicy, RetryPolicy, Slots, TaskHandle, TaskResult
 from kling_async.emulator import Emulator, faults
-from kling_async.errors import NoFreeSlot
+from kling_async.errors import ClientClosed, NoFreeSlot, SubmissionUncertain
+from kling_async.slots import Usage
+from tests.conftest import simulated
+from tests.simulation import SimulatedService, now
 
 EAGER = PollPolicy(first_delay=0.01, max_delay=0.03)
 
@@ -26,30 +29,18 @@ async def gather(server: Emulator, wanted: list[int], slots: int | None) -> list
         return await asyncio.gather(*jobs)
 
 
-async def test_with_a_number_given_nothing_is_refused() -> None:
+@pytest.mark.parametrize(("truth", "slots"), [(9, 9), (5, None), (20, None)])
+async def test_every_request_is_made_once(truth: int, slots: int | None) -> None:
     """
-    300 requests of 1 to 9 pictures against 9 slots.
+    60 requests of 1 to 9 pictures, or of no more than there are slots; where the number is given nothing is refused.
     """
-    wanted = sizes(9, 300)
-    async with Emulator(latency=(0.01, 0.02), slots=9) as server:
-        results = await gather(server, wanted, 9)
-
-    assert wanted == [len(result.images) for result in results]
-    assert {} == server.ledger.refusals
-
-
-@pytest.mark.parametrize("truth", [5, 9, 20])
-async def test_a_number_that_is_found_costs_few_refusals(truth: int) -> None:
-    """
-    Under 3 % of the creates are refused, and no request is starved or made twice.
-    """
-    wanted = sizes(min(truth, 9), 300)
+    wanted = sizes(min(truth, 9), 60)
     async with Emulator(latency=(0.01, 0.02), slots=truth) as server:
-        results = await gather(server, wanted, None)
+        results = await gather(server, wanted, slots)
 
     assert wanted == [len(result.images) for result in results]
-    assert 300 == len(server.ledger.tasks)
-    assert server.ledger.refusals[1303] < 9
+    assert 60 == len(server.ledger.tasks)
+    assert (server.ledger.refusals[1303] > 0) is (slots is None)
 
 
 async def test_a_refusal_waits_for_slots_rather_than_for_time() -> None:
@@ -126,5 +117,93 @@ async def test_a_vague_429_is_waited_out_and_shrinks_what_was_never_proven() -> 
             await client.submit(f"lighthouse {number}")
             limits.append(client.slots["kling-v1"].limit)
 
-    assert [9, 9, 2] == limits
+    assert [9, 9, 3] == limits
     assert 3 == len(server.ledger.tasks)
+
+
+@simulated
+async def test_clients_that_share_slots_close_by_themselves() -> None:
+    """
+    Who waits for slots in the one that is closed hears so at once; the other goes on alone, and nothing leaks. What the
+    first one's tasks still take at the service is met by refusals, which pass.
+    """
+    service = SimulatedService(slots=9)
+    slots = Slots(9)
+    async with service.client(slots=slots) as stays:
+        closed = service.client(slots=slots)
+        there = [asyncio.ensure_future(closed.submit(f"castle {number}", n=2)) for number in range(6)]
+        here = [asyncio.ensure_future(stays.generate(f"lighthouse {number}", n=2)) for number in range(10)]
+        await asyncio.sleep(5)
+        await closed.aclose()
+        left = await asyncio.gather(*there, return_exceptions=True)
+        results = await asyncio.gather(*here)
+
+    assert 4 == sum(isinstance(outcome, TaskHandle) for outcome in left)
+    assert 2 == sum(isinstance(outcome, ClientClosed) for outcome in left)
+    assert [2] * 10 == [len(result.images) for result in results]
+    assert Usage(9, 0, 0) == slots["kling-v3"]
+
+
+@simulated
+async def test_a_refusal_while_closing_is_told_at_once() -> None:
+    """
+    Its slots will not come back to a client that is going.
+    """
+    service = SimulatedService(slots=1)
+    client = service.client()
+    await client.submit("a lighthouse")
+    submit = asyncio.ensure_future(client.submit("a castle"))
+    await asyncio.sleep(0.01)
+    since = now()
+    await client.aclose()
+
+    with pytest.raises(NoFreeSlot):
+        await submit
+    assert now() - since < 1
+
+
+@simulated
+async def test_slots_come_back_when_the_waiter_was_cancelled() -> None:
+    """
+    The task goes on, and its end gives the slots to the next.
+    """
+    service = SimulatedService(slots=1)
+    async with service.client(slots=1) as client:
+        first = asyncio.ensure_future(client.generate("a lighthouse"))
+        await asyncio.sleep(5)
+        first.cancel()
+        await client.generate("a castle")
+
+    assert first.cancelled()
+    assert 0 == service.refused
+
+
+@simulated
+async def test_an_uncertain_submit_holds_its_slots_for_a_while() -> None:
+    """
+    A task of it may be running, for two minutes at most.
+    """
+    service = SimulatedService(dialect=GATEWAY, loses_answers=1, slots=20)
+    async with service.client(slots=9) as client:
+        with pytest.raises(SubmissionUncertain):
+            await client.submit("a lighthouse", n=5)
+        since = now()
+        await client.submit("a castle", n=5)
+
+        assert 120 <= now() - since < 121
+
+
+@simulated
+async def test_a_submit_in_doubt_holds_slots_that_a_refusal_took() -> None:
+    """
+    One whose first attempt was lost, and which was refused from then on, may have made a task all the same.
+    """
+    service = SimulatedService(loses=1, latency=(400.0, 400.0))
+    service.occupy(9)
+    async with service.client(slots=9) as client:
+        with pytest.raises(SubmissionUncertain):
+            await client.submit("a lighthouse", n=5)
+        held = client.slots["kling-v3"]
+        await asyncio.sleep(121)
+
+        assert [Usage(9, 5, 0), Usage(9, 0, 0)] == [held, client.slots["kling-v3"]]

@@ -15,7 +15,7 @@ PACKAGE: Final = Path(__file__).parent.parent / "kling_async"
 
 FLOORS: Final = (
     ("errors",),
-    ("wire", "policy", "pace", "plan", "ways", "width", "rows", "addresses", "filenames"),
+    ("wire", "policy", "pace", "plan", "ways", "width", "refusals", "rows", "addresses", "filenames"),
     ("account", "transport", "downloads", "references", "slots", "looks", "commits", "lockfile"),
     ("client", "fanout", "task", "watcher", "callbacks", "hearing", "submits"),
     ("batch", "journal"),

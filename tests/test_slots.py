@@ -1,18 +1,22 @@
 """
-Slots under any order of taking, giving back and cancelling.
+Slots under any order of taking, giving back, cancelling and refusing.
 """
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given, strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from kling_async import errors
-from kling_async.slots import Hold, Slots, Usage
+from kling_async.policy import SlotPolicy
+from kling_async.slots import Hold, Slots, Usage, _Claim, _Place
 from tests.conftest import SimulatedLoop, simulated
+
+FULL = errors.NoFreeSlot("parallel task over resource pack limit", code=1303)
 
 
 def test_usual_slots_are_nine() -> None:
@@ -100,15 +104,11 @@ async def test_released_twice_counts_once() -> None:
     A second release gives nothing back.
     """
     slots = Slots(3)
-    first, second = await slots.take("m", 1), await slots.take("m", 2)
-    assert first.has_company()
-
+    first, _ = await slots.take("m", 1), await slots.take("m", 2)
     first.release()
     first.release()
 
     assert first.is_released
-    assert not first.has_company()
-    assert not second.has_company()
     assert Usage(3, 2, 0) == slots["m"]
 
 
@@ -174,9 +174,9 @@ async def test_slots_that_come_while_cancelling_go_to_the_next() -> None:
 
 
 @simulated
-async def test_release_passes_over_one_that_was_cancelled_in_the_same_step() -> None:
+async def test_release_passes_on_what_one_that_was_cancelled_in_the_same_step_gets() -> None:
     """
-    A waiter that was cancelled and has yet to notice is given nothing.
+    A waiter that was cancelled and has yet to notice hands the slots on.
     """
     slots = Slots(1)
     hold = await slots.take("m", 1)
@@ -186,10 +186,10 @@ async def test_release_passes_over_one_that_was_cancelled_in_the_same_step() -> 
 
     first.cancel()
     hold.release()
-
-    assert Usage(1, 1, 0) == slots["m"]
     await second
+
     assert first.cancelled()
+    assert Usage(1, 1, 0) == slots["m"]
 
 
 @simulated
@@ -308,57 +308,632 @@ def run(story: Coroutine[Any, Any, None]) -> None:
         runner.run(story)
 
 
+@simulated
+async def test_refused_request_waits_for_the_next_end() -> None:
+    """
+    Where the limit is found a refusal takes the slots away; they come back ahead of all others, once a task has ended.
+    """
+    slots = Slots()
+    running = await accepted_task(slots, 3)
+    refused = await slots.take("m", 3)
+    assert refused.refused(FULL)
+    returning = asyncio.ensure_future(refused.regain())
+    await asyncio.sleep(0)
+    small = asyncio.ensure_future(slots.take("m", 1))
+    await asyncio.sleep(0)
+
+    assert Usage(3, 3, 2) == slots["m"]
+
+    running.release()
+    await returning
+
+    assert not small.done()
+    assert Usage(3, 3, 1) == slots["m"]
+    refused.release()
+    (await small).release()
+    assert Usage(3, 0, 0) == slots["m"]
+
+
+@simulated
+async def test_refused_requests_come_back_in_their_order() -> None:
+    """
+    Whatever the order in which their refusals arrive.
+    """
+    slots = Slots()
+    running = await accepted_task(slots, 1)
+    holds = [await slots.take("m", 1) for _ in range(3)]
+    last = asyncio.ensure_future(slots.take("m", 9))
+    await asyncio.sleep(0)
+    served: list[int] = []
+
+    async def come_back(number: int) -> None:
+        assert holds[number].refused(FULL)
+        await holds[number].regain()
+        served.append(number)
+        holds[number].release()
+
+    returning = [asyncio.ensure_future(come_back(number)) for number in (2, 0, 1)]
+    await asyncio.sleep(0)
+    assert Usage(1, 1, 4) == slots["m"]
+    running.release()
+    await asyncio.gather(*returning)
+
+    assert [0, 1, 2] == served
+    (await last).release()
+
+
+@simulated
+async def test_with_a_number_given_refusals_are_waited_out() -> None:
+    """
+    A program that was told its slots keeps to them: the refused request stays in its own and tries again later.
+    """
+    slots = Slots(9)
+    await accepted_task(slots, 3)
+    refused = await slots.take("m", 3)
+
+    assert not refused.refused(FULL)
+    assert Usage(9, 6, 0) == slots["m"]
+    assert 0.0 == refused.refused_for()
+
+
+@pytest.mark.parametrize("limit", [None, 9])
+@simulated
+async def test_refused_alone_lets_smaller_ones_go_on(limit: int | None) -> None:
+    """
+    While it pauses, requests as large as it wait as well. Then it is the next, and goes when all others have ended.
+    """
+    slots = Slots(limit)
+    refused = await slots.take("m", 9)
+    waiting = [asyncio.ensure_future(slots.take("m", n)) for n in (9, 5, 9, 2)]
+    await asyncio.sleep(0)
+
+    assert not refused.refused(FULL)
+    smaller = [await waiting[1], await waiting[3]]
+    assert Usage(9, 7, 3) == slots["m"]
+
+    returning = asyncio.ensure_future(refused.regain())
+    later = asyncio.ensure_future(slots.take("m", 1))
+    for hold in smaller:
+        await asyncio.sleep(0)
+        assert not returning.done()
+        hold.release()
+    await returning
+
+    assert Usage(9, 9, 3) == slots["m"]
+    refused.release()
+    (await waiting[0]).release()
+    (await waiting[2]).release()
+    (await later).release()
+    assert Usage(9, 0, 0) == slots["m"]
+
+
+@simulated
+async def test_refused_alone_has_room_for_smaller_ones() -> None:
+    """
+    Nobody waits: what is smaller can be had at once, what is not cannot.
+    """
+    slots = Slots(9)
+    refused = await slots.take("m", 4)
+    refused.refused(FULL)
+
+    assert [True, False] == [slots.has_room("m", n) for n in (3, 4)]
+    assert Usage(9, 0, 1) == slots["m"]
+
+    refused.release()
+
+    assert slots.has_room("m", 4)
+    assert Usage(9, 0, 0) == slots["m"]
+
+
+@simulated
+async def test_rest_that_the_service_asks_for_is_waited_out() -> None:
+    """
+    The limit shrinks as well, but a request that was told when to come again keeps its slots until then.
+    """
+    slots = Slots()
+    await accepted_task(slots, 1)
+    refused = await slots.take("m", 1)
+
+    assert not refused.refused(errors.NoFreeSlot("full", code=1303, retry_after=5.0))
+    assert Usage(1, 2, 0) == slots["m"]
+
+
+@pytest.mark.parametrize(
+    ("error", "limit"),
+    [
+        (errors.RateLimited("too fast", code=1302), 9),
+        (errors.RateLimited("429"), 1),
+        (errors.RateLimited("429", code="rate_limit_exceeded"), 1),
+    ],
+)
+@simulated
+async def test_refusal_without_a_number_may_be_about_slots(error: errors.RateLimited, limit: int) -> None:
+    """
+    It shrinks the limit where so much was never in use; 1302 is about requests. The slots are kept, and time passes.
+    """
+    slots = Slots()
+    await accepted_task(slots, 1)
+    refused = await slots.take("m", 1)
+
+    assert not refused.refused(error)
+    assert Usage(limit, 2, 0) == slots["m"]
+
+
+@simulated
+async def test_refusal_without_a_number_is_not_about_slots_where_nothing_runs() -> None:
+    """
+    A single create cannot be too much at one time.
+    """
+    slots = Slots()
+    refused = await slots.take("m", 1)
+
+    assert not refused.refused(errors.RateLimited("429"))
+    assert Usage(9, 1, 0) == slots["m"]
+
+
+@simulated
+async def test_refusal_without_a_number_is_not_about_slots_that_were_had() -> None:
+    """
+    Where as much was in use before, there were too many requests.
+    """
+    slots = Slots()
+    await accepted_task(slots, 1)
+    (await accepted_task(slots, 4)).release()
+    refused = await slots.take("m", 4)
+
+    assert not refused.refused(errors.RateLimited("429"))
+    assert Usage(9, 5, 0) == slots["m"]
+
+
+@simulated
+async def test_refusals_that_last_are_counted_while_nothing_runs() -> None:
+    """
+    The seconds run from the first refusal in a row that came while no other task of ours was running.
+    """
+    slots = Slots(9)
+    hold = await slots.take("m", 1)
+    lasted = []
+    for pause in (10, 10):
+        hold.refused(errors.RateLimited("too fast", code=1302))
+        lasted.append(hold.refused_for())
+        await asyncio.sleep(pause)
+    running = await accepted_task(slots, 1)
+    hold.refused(errors.RateLimited("too fast", code=1302))
+    lasted.append(hold.refused_for())
+    running.release()
+    hold.refused(errors.RateLimited("too fast", code=1302))
+    await asyncio.sleep(5)
+    lasted.append(hold.refused_for())
+
+    assert [0.0, 10.0, 0.0, 5.0] == lasted
+
+
+@simulated
+async def test_what_was_never_granted_is_waited_for_once() -> None:
+    """
+    Once requests for nine slots have been refused for a while, the next one knows at its first refusal.
+    """
+    slots = Slots()
+    lasted = []
+    for _ in range(2):
+        hold = await slots.take("m", 9)
+        hold.refused(FULL)
+        lasted.append(hold.refused_for())
+        await asyncio.sleep(300)
+        hold.release()
+    granted = await accepted_task(slots, 9)
+    granted.release()
+    hold = await slots.take("m", 9)
+    hold.refused(FULL)
+    lasted.append(hold.refused_for())
+
+    assert [0.0, 300.0, 0.0] == lasted
+
+
+@simulated
+async def test_refusals_while_others_run_say_nothing_about_size() -> None:
+    """
+    That five were too many on top of one task does not mean that five alone would be.
+    """
+    slots = Slots(9)
+    running = await accepted_task(slots, 1)
+    on_top = await slots.take("m", 5)
+    on_top.refused(FULL)
+    on_top.release()
+    running.release()
+    await asyncio.sleep(300)
+    alone = await slots.take("m", 5)
+    alone.refused(FULL)
+
+    assert 0.0 == alone.refused_for()
+
+
+@simulated
+async def test_refusals_for_other_reasons_say_nothing_about_size() -> None:
+    """
+    Too many requests per second (1302) are no sign that nine slots are too many.
+    """
+    slots = Slots()
+    for _ in range(2):
+        hold = await slots.take("m", 9)
+        hold.refused(errors.RateLimited("too fast", code=1302))
+        assert 0.0 == hold.refused_for()
+        await asyncio.sleep(300)
+        hold.release()
+
+
+@simulated
+async def test_what_was_released_is_beyond_refusals() -> None:
+    """
+    Nothing is taken away from, or given to, a hold that was released.
+    """
+    slots = Slots()
+    await accepted_task(slots, 1)
+    hold = await slots.take("m", 1)
+    hold.release()
+
+    assert not hold.refused(FULL)
+    await hold.regain()
+    hold.accepted()
+    hold.count()
+    assert Usage(9, 1, 0) == slots["m"]
+
+
+@simulated
+async def test_release_while_it_is_waited_for_ends_the_waiting() -> None:
+    """
+    Nobody waits for ever for slots that were given up.
+    """
+    slots = Slots()
+    await accepted_task(slots, 1)
+    hold = await slots.take("m", 1)
+    hold.refused(FULL)
+    returning = asyncio.ensure_future(hold.regain())
+    await asyncio.sleep(0)
+    hold.release()
+    await asyncio.gather(returning, return_exceptions=True)
+
+    assert returning.cancelled()
+    assert Usage(1, 1, 0) == slots["m"]
+
+
+@simulated
+async def test_dismissed_while_it_waits_for_lost_slots() -> None:
+    """
+    Closing ends this waiting like any other, and the hold is released.
+    """
+    slots = Slots()
+    await accepted_task(slots, 1)
+    hold = await slots.take("m", 1, owner=slots)
+    hold.refused(FULL)
+    returning = asyncio.ensure_future(hold.regain())
+    await asyncio.sleep(0)
+    slots.dismiss(slots, lambda: errors.ClientClosed("closed"))
+
+    with pytest.raises(errors.ClientClosed):
+        await returning
+    assert hold.is_released
+    assert Usage(1, 1, 0) == slots["m"]
+
+
+@pytest.mark.parametrize("release_at", range(5))
+@pytest.mark.parametrize("cancel_at", range(5))
+@simulated
+async def test_cancelling_at_any_turn_of_regaining_leaks_nothing(cancel_at: int, release_at: int) -> None:
+    """
+    Before it waits, while it waits, as the slots come, and after: they are given up, and the next in the queue gets on.
+    """
+    slots = Slots()
+    running = await accepted_task(slots, 1)
+    hold = await slots.take("m", 1)
+    hold.refused(FULL)
+    returning = asyncio.ensure_future(hold.regain())
+    following = asyncio.ensure_future(slots.take("m", 1))
+    for turn in range(5):
+        if turn == release_at:
+            running.release()
+        if turn == cancel_at:
+            returning.cancel()
+        await asyncio.sleep(0)
+    if not returning.cancelled():
+        hold.release()
+    await following
+
+    assert hold.is_released or cancel_at == 0  # a coroutine that was never begun can do nothing
+    assert Usage(1, 1, 0) == slots["m"]
+
+
+@simulated
+async def test_growing_lets_the_next_one_go() -> None:
+    """
+    Where the limit is found, the end of a task lets one in its place, and one more on trial once that is accepted.
+    """
+    slots = Slots()
+    running = [await accepted_task(slots, 3) for _ in range(3)]
+    waiting = [asyncio.ensure_future(slots.take("m", 3)) for _ in range(3)]
+    await asyncio.sleep(0)
+    running[0].release()
+    in_place = await waiting[0]
+    await asyncio.sleep(0)
+    assert not waiting[1].done()
+
+    in_place.accepted()
+    on_trial = await waiting[1]
+    on_trial.accepted()
+    await asyncio.sleep(0)
+
+    assert not waiting[2].done()
+    assert Usage(12, 12, 1) == slots["m"]
+    waiting[2].cancel()
+
+
+@simulated
+async def test_ends_that_nobody_waited_for_earn_no_trial() -> None:
+    """
+    More slots are looked for once more are wanted, not before.
+    """
+    slots = Slots()
+    (await accepted_task(slots, 1)).release()
+    await accepted_task(slots, 9)
+    waiting = asyncio.ensure_future(slots.take("m", 1))
+    await asyncio.sleep(0)
+
+    assert Usage(9, 9, 1) == slots["m"]
+    waiting.cancel()
+
+
+@simulated
+async def test_task_of_an_earlier_run_counts_at_once() -> None:
+    """
+    It waits for nobody, may exceed the limit, and keeps newcomers out until there is room.
+    """
+    slots = Slots(3)
+    running = [await accepted_task(slots, 2), slots.count("m", 2), slots.count("m", 2)]
+    newcomer = asyncio.ensure_future(slots.take("m", 2))
+    for hold in running:
+        await asyncio.sleep(0)
+        assert not newcomer.done()
+        hold.release()
+    await newcomer
+
+    assert Usage(3, 2, 0) == slots["m"]
+
+
+@simulated
+async def test_counted_tasks_are_no_proof_that_so_many_may_run() -> None:
+    """
+    Where the limit is found nobody goes on trial on top of what exceeds it.
+    """
+    slots = Slots()
+    resumed = [slots.count("m", 3) for _ in range(5)]
+    newcomer = asyncio.ensure_future(slots.take("m", 1))
+    await asyncio.sleep(0)
+    resumed[0].release()
+    await asyncio.sleep(0)
+    assert not newcomer.done()
+    assert Usage(9, 12, 1) == slots["m"]
+
+    resumed[1].release()
+    await newcomer
+
+    assert Usage(9, 10, 0) == slots["m"]
+
+
+@simulated
+async def test_what_may_run_is_counted_though_it_was_refused() -> None:
+    """
+    A submit that pauses after a refusal, and turns out to have made a task before, takes its slots whether or not there
+    is room.
+    """
+    slots = Slots(9)
+    hold = await slots.take("m", 5)
+    hold.refused(FULL)
+    await slots.take("m", 2)
+    await slots.take("m", 3)
+    hold.count()
+
+    assert Usage(9, 10, 0) == slots["m"]
+
+    hold.accepted()
+    hold.release()
+
+    assert Usage(9, 5, 0) == slots["m"]
+
+
+@simulated
+async def test_what_turns_out_to_run_need_not_be_waited_for() -> None:
+    """
+    Others as large, which waited for it to be sent again, go on.
+    """
+    slots = Slots(9)
+    hold = await slots.take("m", 4)
+    hold.refused(FULL)
+    other = asyncio.ensure_future(slots.take("m", 4))
+    await asyncio.sleep(0)
+    assert not other.done()
+    hold.count()
+    await other
+
+    assert Usage(9, 8, 0) == slots["m"]
+
+
+def test_counting_is_bound_to_the_loop_too() -> None:
+    """
+    Slots that were used in one loop refuse to count in another.
+    """
+    slots = Slots(2)
+    asyncio.run(take_and_release(slots))
+
+    async def count() -> None:
+        slots.count("m", 1)
+
+    with pytest.raises(RuntimeError, match="another event loop"):
+        asyncio.run(count())
+
+
+async def accepted_task(slots: Slots, n: int) -> Hold:
+    hold = await slots.take("m", n)
+    hold.accepted()
+    return hold
+
+
+@attrs.define(eq=False)
+class Customer:
+    """
+    A submit, which treats its slots as the client and the transport do.
+    """
+
+    slots: Slots
+    n: int
+    owner: int
+    is_resumed: bool = False
+    hold: Hold | None = None
+    aio_task: asyncio.Future[None] | None = None
+
+    @property
+    def claim(self) -> _Claim:
+        assert self.hold is not None
+        return self.hold._claim
+
+    @property
+    def is_sent(self) -> bool:
+        """
+        Whether it waits for nothing but the service.
+        """
+        if self.hold is None:
+            return False
+        is_idle = self.aio_task is None or self.aio_task.done()
+        return is_idle and self.claim.place is _Place.SLOTS
+
+    def come(self) -> None:
+        self.hold = self.slots._hold("m", self.n, self.owner)
+        self.aio_task = asyncio.ensure_future(self.hold.regain())
+
+    def resume(self) -> None:
+        self.is_resumed = True
+        self.hold = self.slots.count("m", self.n, owner=self.owner)
+
+    def be_accepted(self) -> None:
+        if self.hold is not None and self.is_sent:
+            self.hold.accepted()  # perhaps not for the first time
+
+    def be_refused(self, error: errors.RateLimited) -> None:
+        if self.is_sent and not self.claim.is_accepted:
+            self.aio_task = asyncio.ensure_future(self._be_refused(error))
+
+    async def _be_refused(self, error: errors.RateLimited) -> None:
+        if self.hold is not None and self.hold.refused(error):
+            await self.hold.regain()
+
+    def come_back(self) -> None:
+        if self.hold is not None and self.claim.place is _Place.REST:
+            self.aio_task = asyncio.ensure_future(self.hold.regain())
+
+    def cancel(self) -> None:
+        if self.aio_task is not None:
+            self.aio_task.cancel()
+
+    def release(self) -> None:
+        if self.hold is not None:
+            self.hold.release()
+
+
 class SlotsMachine(RuleBasedStateMachine):
     """
-    Takes, releases, cancels and dismisses in any order and any number per step of the loop, and checks the sums.
+    All that can befall submits, in any order and any number per turn of the loop: the sums are right all the time, and
+    whenever nothing is left to happen nobody waits for slots that there are.
     """
 
-    waits = Bundle("waits")
+    customers = Bundle("customers")
     owners = st.integers(0, 1)
+    refusals = st.sampled_from([FULL, FULL, errors.NoFreeSlot("", retry_after=1.0), errors.RateLimited("")])
 
-    @initialize(limit=st.integers(1, 4))
-    def start(self, limit: int) -> None:
+    @initialize(limit=st.none() | st.integers(1, 4))
+    def start(self, limit: int | None) -> None:
+        self.complaints: list[dict[str, Any]] = []
         self.loop = SimulatedLoop()
-        self.slots = Slots(limit)
-        self.takes: dict[asyncio.Task[Hold], int] = {}
+        self.loop.set_exception_handler(lambda _, complaint: self.complaints.append(complaint))
+        self.slots = Slots(limit, SlotPolicy(start=3))
+        self.bucket = self.slots._bucket("m")
+        self.known: list[Customer] = []
 
-    @rule(target=waits, n=st.integers(1, 4), owner=owners)
-    def take(self, n: int, owner: int) -> asyncio.Task[Hold]:
-        n = min(n, self.slots.limit or n)
-        aio_task = self.loop.create_task(self.slots.take("m", n, owner=owner))
-        self.takes[aio_task] = n
-        return aio_task
+    @rule(target=customers, n=st.integers(1, 4), owner=owners, is_resumed=st.integers(0, 5).map(lambda lot: not lot))
+    def come(self, n: int, owner: int, *, is_resumed: bool) -> Customer:
+        customer = Customer(self.slots, min(n, self.slots.limit or n), owner)
+        self.known.append(customer)
+        self.loop.call_soon(customer.resume if is_resumed else customer.come)
+        return customer
 
-    @rule(wait=consumes(waits))
-    def release(self, wait: asyncio.Task[Hold]) -> None:
-        if wait.done() and not wait.cancelled() and wait.exception() is None:
-            wait.result().release()
+    @rule(customer=customers)
+    def accept(self, customer: Customer) -> None:
+        self.loop.call_soon(customer.be_accepted)
 
-    @rule(wait=consumes(waits))
-    def cancel(self, wait: asyncio.Task[Hold]) -> None:
-        wait.cancel()
+    @rule(customer=customers, error=refusals)
+    def refuse(self, customer: Customer, error: errors.RateLimited) -> None:
+        self.loop.call_soon(customer.be_refused, error)
+
+    @rule(customer=customers)
+    def come_back(self, customer: Customer) -> None:
+        self.loop.call_soon(customer.come_back)
+
+    @rule(customer=consumes(customers))
+    def cancel(self, customer: Customer) -> None:
+        self.loop.call_soon(customer.cancel)
+        self.loop.call_soon(customer.release)
+
+    @rule(customer=consumes(customers))
+    def end(self, customer: Customer) -> None:
+        self.loop.call_soon(customer.release)
 
     @rule(owner=owners)
     def dismiss(self, owner: int) -> None:
-        self.slots.dismiss(owner, lambda: errors.ClientClosed("closed"))
+        self.loop.call_soon(self.slots.dismiss, owner, lambda: errors.ClientClosed("closed"))
 
     @rule()
     def turn(self) -> None:
-        self.loop.run_until_complete(asyncio.sleep(0))
+        self.loop.call_soon(self.loop.stop)
+        self.loop.run_forever()
+
+    @rule(seconds=st.integers(0, 100))
+    def rest(self, seconds: int) -> None:
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+        self.settle()
+
+    def settle(self) -> None:
+        for _ in range(3 * len(self.known) + 3):
+            self.turn()
+        following = self.bucket._next()
+        assert following is None or not self.bucket._fits(following.n)
+
+    @invariant()
+    def sums_are_right(self) -> None:
+        claims = [customer.claim for customer in self.known if customer.hold is not None]
+        by_place = {place: [claim for claim in claims if claim.place is place] for place in _Place}
+        in_order = sorted(by_place[_Place.QUEUE], key=lambda claim: claim.number)
+
+        assert sum(claim.n for claim in by_place[_Place.SLOTS]) == self.bucket.used
+        assert sum(claim.n for claim in claims if claim.is_accepted) == self.bucket.accepted
+        assert in_order == list(self.bucket.queue)
+        assert sorted(claim.n for claim in by_place[_Place.REST]) == sorted(self.bucket.resting)
+        assert not self.complaints
 
     @invariant()
     def never_above_the_limit(self) -> None:
-        assert self.slots.limit is None or 0 <= slots_used(self.slots) <= self.slots.limit
+        taken = [customer.n for customer in self.known if customer.hold is not None and not customer.is_resumed
+                 and customer.claim.place is _Place.SLOTS]  # fmt: skip
+        assert self.slots.limit is None or sum(taken) <= self.slots.limit
 
     def teardown(self) -> None:
-        for _ in range(3 * len(self.takes) + 3):
-            self.loop.run_until_complete(asyncio.sleep(0))
-            for aio_task in self.takes:
-                if aio_task.done() and not aio_task.cancelled() and aio_task.exception() is None:
-                    aio_task.result().release()
+        self.settle()
+        for customer in self.known:
+            self.loop.call_soon(customer.release)
+        self.settle()
 
-        assert all(aio_task.done() for aio_task in self.takes)
-        assert not slots_used(self.slots)
+        waits = [customer.aio_task for customer in self.known if customer.aio_task is not None]
+        assert all(wait.done() for wait in waits)
+        assert {type(wait.exception()) for wait in waits if not wait.cancelled()} <= {type(None), errors.ClientClosed}
+        assert (0, 0, []) == (self.bucket.used, self.bucket.accepted, self.bucket.resting)
+        assert not self.bucket.queue
         self.loop.close()
 
 

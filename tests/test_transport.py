@@ -76,8 +76,31 @@ def speaking(
     )
 
 
-def submission(external_id: str | None = None, **facts: Any) -> Submission:
-    return Submission(PATH, b'{"prompt":"a lighthouse"}', external_id, **{"is_busy": lambda: False, **facts})
+@attrs.define
+class Lonely:
+    """
+    A submit while nothing else of ours is under way, or only until *busy_until*.
+    """
+
+    busy_until: float = 0.0
+    since: float | None = None
+
+    def refused(self, _: RateLimited) -> bool:
+        now = asyncio.get_running_loop().time()
+        self.since = now if self.since is None or now < self.busy_until else self.since
+        return False
+
+    def refused_for(self) -> float:
+        return 0.0 if self.since is None else asyncio.get_running_loop().time() - self.since
+
+    async def regain(self) -> None:
+        pass
+
+
+def submission(external_id: str | None = None, *, busy_until: float = 0.0, **facts: Any) -> Submission:
+    slots = Lonely(busy_until)
+    body = b'{"prompt":"a lighthouse"}'
+    return Submission(PATH, body, external_id, slots.refused, slots.refused_for, slots.regain, **facts)
 
 
 async def submit(transport: Transport, sent: Submission) -> TaskSnapshot:
@@ -887,7 +910,7 @@ class TestSubmit:
         loop = asyncio.get_running_loop()
         async with speaking() as transport:
             with pytest.raises(RateLimited):
-                await submit(transport, submission(is_busy=lambda: loop.time() < 1000))
+                await submit(transport, submission(busy_until=1000))
 
         assert 1270 < loop.time() <= 1330
 

@@ -2,41 +2,124 @@
 Finding out how many slots there are: pure, so that an hour passes in no time.
 """
 
+import math
+
 import pytest
 from hypothesis import given, strategies as st
 
 from kling_async.policy import SlotPolicy
 from kling_async.width import Width
 
-POLICY = SlotPolicy(start=9, first_rest=60.0, max_rest=240.0)
+POLICY = SlotPolicy(start=9, first_rest=60.0, max_rest=1000.0)
+
+
+def can_try(width: Width, level: int) -> bool:
+    return width.allows(width.limit, level - width.limit, is_answered=True)
+
+
+def grow(width: Width, truth: int, *, now: float = 0.0) -> list[int]:
+    """
+    Let single pictures end and others be tried in their place until one is refused; return the levels that were tried.
+    """
+    tried: list[int] = []
+    while True:
+        width.ended(now)
+        level = width.limit + 1
+        if not can_try(width, level):
+            return tried
+        tried.append(level)
+        if level > truth:
+            width.refused(level, now)
+            return tried
+        width.accepted(level, now)
 
 
 def test_it_starts_with_the_usual_nine() -> None:
     """
-    As many as the vendor's usual packs have.
+    As many as the vendor's usual packs have, at once; before anything has ended no more is tried.
     """
-    assert 9 == Width(SlotPolicy()).limit
+    width = Width(SlotPolicy())
+
+    assert 9 == width.limit
+    assert width.allows(0, 9, is_answered=False)
+    assert not can_try(width, 10)
 
 
-def test_a_refusal_shrinks_it_below_what_was_refused() -> None:
+def test_more_is_tried_once_a_task_has_ended() -> None:
     """
-    Six at one time were too many, so five may be right.
-    """
-    width = Width(POLICY)
-    width.refused(6, now=0.0)
-
-    assert 5 == width.limit
-
-
-def test_a_refusal_above_the_limit_changes_nothing_below() -> None:
-    """
-    What was sent before the limit shrank may be refused after it.
+    One more request, however large, from within the limit and when all others are answered; where it is accepted, as
+    much is taken for granted.
     """
     width = Width(POLICY)
-    width.refused(5, now=0.0)
-    width.refused(9, now=0.1)
+    width.ended(20.0)
+
+    assert can_try(width, 18)
+    assert not width.allows(9, 1, is_answered=False)
+    assert not width.allows(10, 1, is_answered=True)
+
+    width.accepted(14, 20.2)
+
+    assert 14 == width.limit
+    assert width.allows(9, 5, is_answered=False)
+    assert not can_try(width, 15)
+
+
+def test_a_trial_that_fails_takes_nothing_away() -> None:
+    """
+    What was in use before stays in use.
+    """
+    width = Width(POLICY)
+
+    assert [10] == grow(width, 9)
+    assert 9 == width.limit
+
+
+def test_it_grows_as_fast_as_tasks_end() -> None:
+    """
+    Eleven ends, and the twenty slots of a larger account are found.
+    """
+    width = Width(POLICY)
+
+    assert [10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21] == grow(width, 20)
+    assert 20 == width.limit
+
+
+def test_below_what_was_refused_more_is_tried_half_way() -> None:
+    """
+    Between what was granted and what was refused, a request goes into the lower half, so that its answer tells most.
+    """
+    width = Width(POLICY)
+    width.ended(20.0)
+    width.refused(18, 20.2)
+    width.ended(21.0)
+
+    assert [True, False] == [can_try(width, 13), can_try(width, 14)]
+
+
+def test_a_refusal_shrinks_it_to_what_was_granted() -> None:
+    """
+    Three were accepted before the fourth to seventh were refused; then four more are, as there were four.
+    """
+    width = Width(POLICY)
+    width.accepted(3, 0.1)
+    width.refused(7, 0.2)
+
+    assert 3 == width.limit
+
+    width.accepted(4, 20.0)
 
     assert 4 == width.limit
+
+
+def test_it_shrinks_below_what_is_refused_now() -> None:
+    """
+    What was granted once may be taken by others today.
+    """
+    width = Width(POLICY)
+    width.accepted(9, 0.0)
+    width.refused(6, 100.0)
+
+    assert 5 == width.limit
 
 
 def test_it_never_falls_below_one() -> None:
@@ -49,65 +132,105 @@ def test_it_never_falls_below_one() -> None:
     assert 1 == width.limit
 
 
-def test_it_grows_by_one_for_each_rest_at_full_width() -> None:
+def test_what_was_refused_is_tried_again_after_a_rest() -> None:
     """
-    Slowly, and only where more is wanted.
-    """
-    width = Width(POLICY)
-    for now in range(300):
-        width.accepted(9, float(now), is_full=True)
-    grown = width.limit
-    for now in range(300, 600):
-        width.accepted(9, float(now), is_full=False)
-
-    assert (13, 13) == (grown, width.limit)
-
-
-def test_a_trial_that_fails_is_repeated_later_each_time() -> None:
-    """
-    Rests of 60 s, 120 s and 240 s, which is the most.
+    Of 60 s, then four times as long after each trial that fails, up to the longest.
     """
     width = Width(POLICY)
-    trials = []
-    for now in range(1200):
-        width.accepted(min(width.limit, 9), float(now), is_full=True)
-        if width.limit > 9:
-            trials.append(now)
-            width.refused(width.limit, float(now))
+    trials = [float(now) for now in range(4000) if grow(width, 9, now=now)]
 
-    assert [60, 120, 240, 480, 720, 960] == trials
+    assert [0, 60, 300, 1260, 2260, 3260] == trials
+
+
+def test_a_single_success_may_be_luck() -> None:
+    """
+    A task had ended, and its slot went to the trial before anybody knew: the next trial waits for its rest all the
+    same, and where that fails the rests grow as if nothing had been.
+    """
+    width = Width(POLICY)
+    grow(width, 9, now=0.0)
+    width.ended(60.0)
+    width.accepted(10, 60.2)
+    width.ended(61.0)
+
+    assert not can_try(width, 11)
+
+    width.refused(10, 62.0)
+    width.ended(301.9)
+
+    assert 9 == width.limit
+    assert not can_try(width, 10)
 
 
 def test_slots_that_were_bought_are_found() -> None:
     """
-    A level that was refused once and is accepted now is no limit any more.
+    Two more than were there is no luck: from then on it grows as fast as in the beginning.
     """
     width = Width(POLICY)
-    width.refused(10, now=0.0)
-    for now in range(1000):
-        width.accepted(width.limit, float(now), is_full=True)
+    grow(width, 9, now=0.0)
+    found = [grow(width, 30, now=now) for now in (60.0, 120.0)]
 
-    assert width.limit > 20
+    assert [10] == found[0]
+    assert list(range(11, 32)) == found[1]
 
 
-@given(st.lists(st.tuples(st.integers(1, 60), st.booleans(), st.booleans()), max_size=200))
-def test_whatever_happens_it_stays_sensible(history: list[tuple[int, bool, bool]]) -> None:
+def test_others_that_come_and_go_are_met_soon() -> None:
     """
-    A refusal always leaves it below what was refused, an acceptance never shrinks it, and it is at least one.
+    After a long time at nine slots others take some; what they give back is looked for after the first rest again.
     """
     width = Width(POLICY)
-    for now, (level, is_refused, is_full) in enumerate(history):
-        earlier = width.limit
-        if is_refused:
-            width.refused(level, float(now))
-            assert width.limit <= max(1, min(earlier, level - 1))
-        else:
-            width.accepted(level, float(now), is_full=is_full)
-            assert earlier <= width.limit <= earlier + 1
+    for now in range(4000):
+        grow(width, 9, now=now)
+    width.accepted(9, 4000.0)
+    width.refused(5, 4001.0)
+    width.ended(4061.0)
+
+    assert 4 == width.limit
+    assert can_try(width, 5)
+
+
+def test_what_was_never_granted_is_news() -> None:
+    """
+    A refusal without a reason may be for want of slots only where so many were never in use.
+    """
+    width = Width(POLICY)
+    width.accepted(4, 0.0)
+
+    assert [False, True] == [width.is_news(4), width.is_news(5)]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 60), st.sampled_from(["accepted", "refused", "ended"]), st.integers(0, 500))),
+    st.integers(1, 20),
+)
+def test_whatever_happens_it_stays_sensible(history: list[tuple[int, str, int]], start: int) -> None:
+    """
+    A refusal never raises the limit and leaves it below what was refused, an acceptance raises it to what was accepted
+    at most, and it is at least one. What is within the limit is always allowed, and no more while answers are out.
+    """
+    width = Width(SlotPolicy(start=start))
+    now = 0.0
+    for level, event, seconds in history:
+        earlier, now = width.limit, now + seconds
+        match event:
+            case "accepted":
+                width.accepted(level, now)
+                assert max(earlier, level) == width.limit
+            case "refused":
+                width.refused(level, now)
+                assert width.limit <= max(1, min(earlier, level - 1) if level <= earlier else earlier)
+            case _:
+                width.ended(now)
+                assert earlier == width.limit
         assert width.limit >= 1
+        assert width.allows(0, width.limit, is_answered=False)
+        assert not width.allows(0, width.limit + 1, is_answered=False)
 
 
-@pytest.mark.parametrize("wrong", [{"start": 0}, {"start": True}, {"start": 2.5}, {"first_rest": 0}, {"max_rest": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"start": 0}, {"start": True}, {"start": 2.5}, {"first_rest": 0}, {"max_rest": -1}, {"first_rest": math.nan}],
+)
 def test_values_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     """
     When the policy is made, not when it is used.
