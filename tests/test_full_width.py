@@ -8,11 +8,13 @@ import random
 import pytest
 
 from kling_async import GATEWAY, KlingClient, PollPolicy, RetryPolicy, Slots, TaskHandle, TaskResult
+from kling_async.callbacks import CallbackReceiver
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import ClientClosed, NoFreeSlot, SubmissionUncertain
 from kling_async.slots import Usage
+from kling_async.wire.codec import dumps, write_task
 from tests.conftest import simulated
-from tests.simulation import SimulatedService, now
+from tests.simulation import EPOCH, SimulatedService, now
 
 EAGER = PollPolicy(first_delay=0.01, max_delay=0.03)
 
@@ -207,3 +209,22 @@ async def test_a_submit_in_doubt_holds_slots_that_a_refusal_took() -> None:
         await asyncio.sleep(121)
 
         assert [Usage(9, 5, 0), Usage(9, 0, 0)] == [held, client.slots["kling-v3"]]
+
+
+@simulated
+async def test_an_uncertain_submit_that_turns_up_holds_its_slots_until_its_end() -> None:
+    """
+    A callback tells of its task after a minute and a half, when nobody could know of it any more.
+    """
+    service = SimulatedService(dialect=GATEWAY, loses_answers=1, latency=(400.0, 400.0), slots=20)
+    receiver = CallbackReceiver("https://we.example")
+    async with service.client(slots=9, callbacks=receiver) as client:
+        with pytest.raises(SubmissionUncertain):
+            await client.submit("a lighthouse", n=5)
+        await asyncio.sleep(30)
+        task = service.world.page(1, 1)[0]
+        body = dumps(write_task(service.world.snapshot_of(task, EPOCH + now())))
+        assert receiver.receive(service.addresses[0].rpartition("/")[2], {}, body) < 300
+        await client.submit("a castle", n=5)
+
+        assert 400 <= now() < 410
