@@ -757,6 +757,26 @@ async def test_what_turns_out_to_run_need_not_be_waited_for() -> None:
     assert Usage(9, 8, 0) == slots["m"]
 
 
+@simulated
+async def test_a_refusal_tells_that_what_was_counted_does_not_run() -> None:
+    """
+    A submit of an earlier run that is looked for, not found, and refused when it is sent again was no task; so its
+    refusals count like any other's.
+    """
+    slots = Slots(9)
+    hold = slots.count("m", 4)
+    hold.refused(FULL)
+    await asyncio.sleep(10)
+
+    assert 10.0 == hold.refused_for()
+
+    await hold.regain()
+    hold.accepted()
+    hold.release()
+
+    assert (0, 0) == (slots["m"].used, slots._buckets["m"].accepted)
+
+
 def test_counting_is_bound_to_the_loop_too() -> None:
     """
     Slots that were used in one loop refuse to count in another.
