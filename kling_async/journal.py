@@ -654,7 +654,6 @@ class _Tables:
         """
         try:
             with _in_our_words(self._path):
-                self._run("PRAGMA wal_checkpoint(PASSIVE)")  # then the next needs no room
                 self._run("UPDATE journal SET in_use = 0")
                 self._run("PRAGMA wal_checkpoint(TRUNCATE)")  # to close does not, where others read or it was moved
         except (KlingError, OSError) as error:

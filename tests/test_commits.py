@@ -99,6 +99,19 @@ class TestGroups:
 
         assert [list("abcdef")] == disk.groups
 
+    async def test_nothing_is_begun_within_a_step(self, disk: Disk, commits: Commits[str]) -> None:
+        """
+        However long a step of the loop takes, no commit begins before its end, and all that it adds shares one.
+        """
+        first = commits.add("a")
+
+        assert not disk.begun.wait(0.02)
+
+        second = commits.add("b")
+        await asyncio.gather(first, second)
+
+        assert [["a", "b"]] == disk.groups
+
     async def test_what_comes_meanwhile_shares_the_next(self, disk: Disk, commits: Commits[str]) -> None:
         """
         While a commit is under way, what comes in many steps gathers for the one after it.
@@ -188,6 +201,22 @@ class TestRefusals:
         assert ["id", "b"] == disk.written
         assert task_id.done()
 
+    async def test_what_comes_later_stays_behind_it(self, disk: Disk, commits: Commits[str]) -> None:
+        """
+        What was added while something was refused that must last is written after it.
+        """
+        disk.is_open.clear()
+        commits.add("id", must_last=True)
+        await asyncio.to_thread(disk.begun.wait, 10)
+        commits.add("a", must_last=True)
+        disk.refusal = full
+        disk.is_open.set()
+        await commits.run(lambda: None)
+        disk.refusal = lambda _: None
+        await commits.add("b")
+
+        assert ["id", "a", "b"] == disk.written
+
     async def test_what_must_last_is_written_alone(self, disk: Disk, commits: Commits[str]) -> None:
         """
         Where there is room for what must last alone, the others' refusal is all that happens.
@@ -257,7 +286,9 @@ class TestRefusals:
         assert ["a"] == disk.written
         assert "refused: ('x',)" in caplog.text
 
-    async def test_fault_beside_a_full_disk(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_fault_beside_a_full_disk(
+        self, disk: Disk, commits: Commits[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
         """
         What must last stays, too, where another's fault had each change tried alone.
         """
@@ -267,6 +298,7 @@ class TestRefusals:
 
         assert [ValueError, StorageFull] == [type(error) for error in told]
         assert not task_id.done()
+        assert "waits for better times: full" in caplog.text
 
         disk.refusal = lambda _: None
         await commits.run(lambda: None)
@@ -403,10 +435,13 @@ class TestCancelling:
             return commits
 
         commits = asyncio.run(begin())
+        disk.refusal = full
         disk.is_open.set()
-        asyncio.run(commits.aclose(lambda: None))
+        asyncio.run(commits.run(lambda: None))
+        disk.refusal = lambda _: None
+        asyncio.run(commits.aclose(lambda: disk.groups.append(["last"])))
 
-        assert ["slow", "a"] == disk.written
+        assert ["a", "last"] == disk.written
 
 
 class TestClosing:

@@ -76,9 +76,12 @@ class Holder:
 class TestTaking:
     def test_second_of_this_process(self, path: Path, lock: LockFile) -> None:
         """
-        Another part of the same process does not get the lock, until it is released.
+        Another part of the same process does not get the lock, until it is released; asking in vain costs nothing.
         """
+        before = lowest_free()
+
         assert LockFile.take(path) is None
+        assert before == lowest_free()
 
         lock.release()
         take(path).release()
