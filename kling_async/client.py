@@ -229,11 +229,9 @@ class KlingClient:
             InvalidRequest: No task can have this id.
         """
         self._open()
-        handle = self._submits.accepted.get(task_id)
-        if handle is None:
-            model, n = self._place_of(request)
-            handle = self.handle(task_id)
-            self._submits.resume(handle, request, self.slots.count(model, n, owner=self), witness)
+        handle = self.handle(task_id)
+        hold = self.slots.count(*self._place_of(request), owner=self)
+        self._submits.resume(handle, request, hold, witness)
         return handle
 
     async def generate(

@@ -453,8 +453,9 @@ async def test_id_of_the_caller_is_used_once(tmp_path: Path) -> None:
     async with emulator(OFFICIAL, faults.failing_task("the model is busy")) as server, client_of(server) as client:
         async with Batch(tmp_path / "run.kling", client) as batch:
             await batch.add([ImageRequest("a lighthouse", external_task_id="order-17")])
-            await outcomes_of(batch, max_attempts=3)
+            [outcome] = await outcomes_of(batch, max_attempts=3)
 
+            assert (0, "a lighthouse", "TaskFailed") == told(outcome)
             assert ["order-17"] == [task.external_task_id for task in server.ledger.tasks]
             assert 0 == (await batch.summary()).may_retry
 
@@ -505,15 +506,18 @@ async def test_name_for_one_picture_is_not_used_for_two(tmp_path: Path) -> None:
     """
     Where a row's pictures would share a file the run stops before that row is paid for, and ends what is under way.
     """
-    async with emulator() as server, client_of(server) as client, Batch(tmp_path / "run.kling", client) as batch:
+    async with emulator(latency=(0.3, 0.3)) as server, opened(server, tmp_path / "run.kling") as batch:
+        await batch.add(["a lighthouse"])
+        await outcomes_of(batch, timeout=0.1)
         await batch.add(["a lighthouse", ImageRequest("a harbour", n=2)])
         outcomes = []
         with pytest.raises(ValueError, match="gives two pictures one name"):
             async for outcome in batch.run(save_to=tmp_path, name="{key}{ext}"):
-                outcomes += [told(outcome)[1]]
+                outcomes += [told(outcome)]
 
-        assert [task.prompt for task in server.ledger.tasks] == outcomes
-        assert "a harbour" not in tasks_per_prompt(server)
+        assert [(0, "a lighthouse", "done")] == outcomes
+        assert ["a lighthouse"] == [task.prompt for task in server.ledger.tasks]
+        assert {"saved": 1, "queued": 1} == counts_of(await batch.summary())
 
 
 @pytest.mark.parametrize("max_attempts", [0, -1])
@@ -791,7 +795,12 @@ async def test_lost_answer_of_a_gateway_is_uncertain_and_told(tmp_path: Path) ->
             assert isinstance(outcome, Failed)
             assert isinstance(outcome.error, SubmissionUncertain)
             assert ImageRequest("a lighthouse") == outcome.error.request == outcome.request
-            assert [outcome.index] == [outcome.index async for outcome in batch.outcomes()]
+            assert [str(outcome.error)] == [
+                str(each.error) async for each in batch.outcomes() if isinstance(each, Failed)
+            ]
+            assert [str(outcome.error)] == [
+                str(each.error) for each in await outcomes_of(batch) if isinstance(each, Failed)
+            ]
 
 
 async def test_resending_by_choice_sends_nothing_again_where_ids_are_taken(tmp_path: Path) -> None:
@@ -992,7 +1001,10 @@ async def test_saved_pictures_are_looked_after(tmp_path: Path) -> None:
         }
         assert 2 == server.ledger.downloads - downloads
         assert whole == saved[1][1].read_bytes()
-        assert ({"saved": 3}, 3) == (counts_of(await batch.summary()), len(server.ledger.tasks))
+        summary = await batch.summary()
+
+        assert ({"saved": 3}, 6) == (counts_of(summary), summary.pictures)
+        assert 3 == len(server.ledger.tasks)
 
 
 async def test_url_that_expired_is_renewed(tmp_path: Path) -> None:
@@ -1066,6 +1078,11 @@ async def test_leaving_the_loop_early_loses_nothing(tmp_path: Path) -> None:
         await batch.add(PROMPTS)
         async with contextlib.aclosing(batch.run()) as outcomes:
             await anext(outcomes)
+            run = batch._run
+
+        assert run is not None
+        assert not run._serving
+
         summary = await batch.summary()
 
         assert {"queued", "accepted", "finished"} >= counts_of(summary).keys()

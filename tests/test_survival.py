@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -357,6 +358,24 @@ async def test_damage_in_the_middle_is_found_at_the_next_start(tmp_path: Path) -
         await bring_to_its_end(server, copy)
 
 
+async def test_journal_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    """
+    What a later version may have written is not touched by this one.
+    """
+    path = tmp_path / "run.kling"
+    async with emulator() as server:
+        async with opened(server, path) as batch:
+            await batch.add(PROMPTS)
+        for version in (99, 1):
+            with contextlib.closing(sqlite3.connect(path)) as connection:
+                connection.execute(f"PRAGMA user_version = {version}")
+            if version == 99:
+                with pytest.raises(JournalMismatch, match="was made by a later version"):
+                    async with opened(server, path):
+                        pass
+        await bring_to_its_end(server, path)
+
+
 # Clocks, programs, inputs, accounts
 
 
@@ -425,6 +444,27 @@ async def test_two_programs_on_one_journal(tmp_path: Path) -> None:
         other.kill()
         await other.wait()
         await bring_to_its_end(server, path)
+
+
+async def test_two_programs_on_one_account(tmp_path: Path) -> None:
+    """
+    Two journals of one input have ids of their own: each program makes its tasks, and finds no others.
+    """
+    async with emulator(slots=4) as server:
+        async with opened(server, tmp_path / "one.kling") as one, opened(server, tmp_path / "two.kling") as two:
+            for batch in (one, two):
+                await batch.add(PROMPTS)
+            await asyncio.gather(outcomes_of(one), outcomes_of(two))
+            made = [
+                outcome.result.task_id
+                for batch in (one, two)
+                async for outcome in batch.outcomes()
+                if isinstance(outcome, Done)
+            ]
+
+        assert dict.fromkeys(PROMPTS, 2) == tasks_per_prompt(server)
+        assert 12 == len({*made})
+        assert 0 == server.ledger.duplicates_refused
 
 
 async def test_input_that_is_edited_between_two_runs(tmp_path: Path) -> None:
