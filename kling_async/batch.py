@@ -383,6 +383,7 @@ class _RowWitness(Witness):
         self.submit_key = row.submit_key
         self.task_id = row.task_id
         self.attempt = attempt
+        self.position = row.position
         self.is_intended = self.is_in_doubt
         self.is_over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.owns_id = row.request.external_task_id is None
@@ -405,7 +406,7 @@ class _RowWitness(Witness):
         self.is_intended = True
         self._run.witnesses.add(self)
         await self._run.journal.intend(
-            self._row.position,
+            self.position,
             attempt=self.attempt,
             external_task_id=self.external_task_id,
             submit_key=self.submit_key,
@@ -415,7 +416,7 @@ class _RowWitness(Witness):
     def withdraw(self) -> None:
         self.is_intended = False
         if not self._run.journal.is_closed:
-            self._run.journal.withdraw(self._row.position)
+            self._run.journal.withdraw(self.position)
 
     def accept(self, task_id: str) -> None:
         self.task_id = task_id
@@ -423,7 +424,7 @@ class _RowWitness(Witness):
         if self._run.journal.is_closed:
             _log.warning("task %s of row %r was accepted after the journal was closed", task_id, self._row.key)
         else:
-            self._run.journal.accept(self._row.position, task_id, self._run.clock())
+            self._run.journal.accept(self.position, task_id, self._run.clock())
 
     def end(self) -> None:
         self._run.witnesses.discard(self)
@@ -496,7 +497,8 @@ class _Run:
         begun = [row async for row in self._pages(State.ACCEPTED)]
         for row in begun:  # all at once: they take slots, whether anybody waits for them or not
             self._resume(row)
-        begun += [row async for row in self._pages(State.SENDING)]
+        on_their_way = {witness.position for witness in self.witnesses}  # of an earlier run, which may yet tell
+        begun += [row async for row in self._pages(State.SENDING) if row.position not in on_their_way]
         uncertain = {row.position async for row in self._pages(State.UNCERTAIN)}
         taken = uncertain.union(row.position for row in begun)
         for row in begun:

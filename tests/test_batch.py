@@ -32,6 +32,7 @@ from kling_async import (
     RetryPolicy,
     SlotPolicy,
     Slots,
+    batch as batch_module,
 )
 from kling_async.batch import CHUNK, HOPELESS
 from kling_async.callbacks import CallbackReceiver
@@ -43,9 +44,11 @@ from kling_async.errors import (
     NotAuthenticated,
     NotSent,
     ServiceFailure,
+    StorageFull,
     SubmissionUncertain,
 )
 from kling_async.journal import Journal, Reader
+from kling_async.references import Reference, read_reference
 from kling_async.rows import State, Summary, external_id_of
 from tests.conftest import quiet_loop
 from tests.test_cancellation import SteppingLoop, is_cut_at
@@ -287,6 +290,25 @@ async def test_reference_images_reach_the_service_from_wherever_they_are(tmp_pat
 
 def base64_of(image: bytes) -> str:
     return base64.b64encode(image).decode()
+
+
+async def test_reference_that_many_share_is_read_once(
+    batch: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Of the references of one input the last few are remembered.
+    """
+    read: list[object] = []
+
+    async def count(image: Path, *, max_bytes: int) -> Reference:
+        read.append(image)
+        return await read_reference(image, max_bytes=max_bytes)
+
+    monkeypatch.setattr(batch_module, "read_reference", count)
+    files = [draw(tmp_path / f"{number}.png", "red") for number in range(10)]
+    await batch.add([ImageRequest(prompt, image=file) for file in files for prompt in PROMPTS])
+
+    assert files == read
 
 
 async def test_file_that_changed_is_not_sent_until_it_is_put_back(tmp_path: Path) -> None:
@@ -890,6 +912,23 @@ async def test_callback_that_comes_before_the_run_is_not_lost(tmp_path: Path) ->
         assert 1 == len(server.ledger.tasks)
 
 
+async def test_journal_that_takes_no_token_key_is_closed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A batch that cannot be opened to its end leaves its journal free.
+    """
+
+    async def refuse(*_: object) -> None:
+        raise StorageFull("no room")
+
+    async with emulator() as server:
+        with monkeypatch.context() as patch, pytest.raises(StorageFull):
+            patch.setattr(Journal, "keep_token_key", refuse)
+            async with opened(server, tmp_path / "run.kling", callbacks=receiver_at(1)):
+                pass
+        async with opened(server, tmp_path / "run.kling", callbacks=receiver_at(1)) as batch:
+            assert 0 == (await batch.summary()).rows
+
+
 async def test_callbacks_of_accepted_tasks_are_known_after_the_restart(tmp_path: Path) -> None:
     """
     A task that was accepted before the kill is told of at its own address: none of its callbacks is refused.
@@ -1095,6 +1134,31 @@ async def test_leaving_the_loop_early_loses_nothing(tmp_path: Path) -> None:
         assert 0 == sum(usage.used for usage in batch._client.slots.values())
 
 
+@pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
+async def test_what_an_earlier_run_still_waits_for_is_left_alone(
+    tmp_path: Path, dialect: Dialect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A row whose answer is out since a run that was left is not sent again by the next, not even by choice.
+    """
+    monkeypatch.setattr(batch_module, "FAREWELL", 0.05)
+    async with emulator(dialect, faults.delay_before("create", 0.5)) as server:
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add(["a lighthouse"])
+            running = asyncio.ensure_future(outcomes_of(batch))
+            while not server.ledger.creates_received:
+                await asyncio.sleep(0.005)
+            running.cancel()
+            await asyncio.wait({running})
+
+            assert [] == await outcomes_of(batch, resend_uncertain=True)
+
+            await until(batch, accepted=1)
+
+            assert [(0, "a lighthouse", "done")] == list(map(told, await outcomes_of(batch, resend_uncertain=True)))
+            assert 1 == server.ledger.creates_received
+
+
 async def test_closing_after_leaving_early_is_in_good_order(tmp_path: Path) -> None:
     """
     A `break` and the end of the batch right after it cut off what is under way; what was sent is in the journal.
@@ -1137,6 +1201,33 @@ async def test_closing_in_the_middle_ends_the_run(tmp_path: Path) -> None:
                     await running
             with Reader(tmp_path / "run.kling") as journal:
                 assert {"accepted": 6} == counts_of(journal.summary())
+
+
+async def test_what_is_learnt_after_closing_is_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    An id that comes when the patience with it was over is a warning that names its row; a refusal is nothing.
+    """
+    monkeypatch.setattr(batch_module, "FAREWELL", 0.05)
+    rules = (
+        faults.delay_before("create", 0.4),
+        faults.status("create", 501, prompt="harbour"),
+    )
+    async with emulator(GATEWAY, *rules) as server, client_of(server) as client:
+        async with Batch(tmp_path / "run.kling", client) as batch:
+            await batch.add([Keyed("a lighthouse", "order-17"), Keyed("a harbour", "order-18")])
+            running = asyncio.ensure_future(outcomes_of(batch))
+            while server.ledger.creates_received < 2:
+                await asyncio.sleep(0.005)
+        with pytest.raises(RuntimeError, match="was closed while it was running"):
+            await running
+        while len(client._submits):
+            await asyncio.sleep(0.01)
+        [task] = server.ledger.tasks
+
+        assert f"task {task.task_id} of row 'order-17' was accepted after the journal was closed" in caplog.text
+        assert "order-18" not in caplog.text
 
 
 async def test_closed_batch_is_of_no_more_use(tmp_path: Path) -> None:

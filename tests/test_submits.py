@@ -715,6 +715,20 @@ async def test_callback_tells_of_a_submit_whose_answer_was_lost(receiver: Callba
             assert server.ledger.tasks[0].task_id == handle.task_id
 
 
+async def test_callback_tells_where_look_ups_fail(receiver: CallbackReceiver) -> None:
+    """
+    A task of which a callback has told exists, whatever the look-ups say.
+    """
+    rules = (faults.reset_after("create"), faults.status("query", 503), faults.status("tasks", 503))
+    async with emulator(OFFICIAL, *rules, latency=(0.1, 0.1)) as server:
+        async with client_of(server, callbacks=receiver) as client:
+            scribe = Scribe(server)
+            handle = await client.submit_witnessed(LIGHTHOUSE, scribe)
+
+            assert "intend accept end" == scribe.story
+            assert server.ledger.tasks[0].task_id == handle.task_id
+
+
 async def test_late_callback_tells_of_a_submit_that_was_given_up(
     receiver: CallbackReceiver, caplog: pytest.LogCaptureFixture
 ) -> None:
