@@ -375,7 +375,7 @@ def test_wrong_usage(here: Here, tmp_path: Path, words: list[str], told: str) ->
     (tmp_path / "prompts.txt").write_text("a fox\n")
     (tmp_path / "rows.csv").write_text("prompt,n\na fox,2\n")
 
-    ended = here("batch", *words)
+    ended = here("batch", *words, "--give-up-after", "0.1")
 
     assert 2 == ended.code
     assert told in " ".join(ended.err.replace("│", "").split())
