@@ -113,7 +113,7 @@ async def good_lines(source: Source, checks: Checks, found: Checked) -> AsyncIte
     Yield the lines that may be sent.
     """
     async for line in _breathing(source.lines()):
-        if line.number not in found.repeated and not await _broken(line, checks):
+        if not found.bad or (line.number not in found.repeated and not await _broken(line, checks)):
             yield line
 
 

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import typer
 
@@ -24,6 +24,11 @@ from kling_async.wire.redaction import shorten
 
 __all__ = ["show_status", "trace_picture"]
 
+SHOWN: Final = 20
+"""
+Failed rows that are listed; the rest is counted.
+"""
+
 
 def show_status(journal: Path, *, as_json: bool) -> ExitCode:
     """
@@ -35,10 +40,8 @@ def show_status(journal: Path, *, as_json: bool) -> ExitCode:
     """
     with _reading(journal) as reader:
         summary, (base_url, dialect) = reader.summary(), reader.account
-        uncertain = list(reader.rows(State.UNCERTAIN)) if summary.uncertain else []
-        reasons = (
-            Counter(type(row.error).__name__ for row in reader.rows(State.FAILED)) if summary.failed else Counter()
-        )
+        uncertain = list(reader.rows(State.UNCERTAIN))
+        failed, reasons = _sift(reader.rows(State.FAILED))
     if as_json:
         facts = {"journal": str(journal), "base_url": base_url, "dialect": dialect, **summary_facts(summary)}
         facts |= {"reasons": reasons, "uncertain_rows": [row_facts(row) for row in uncertain]}
@@ -54,13 +57,13 @@ def show_status(journal: Path, *, as_json: bool) -> ExitCode:
         shown["  failed"] += f" ({told}{again})"
     shown |= {"pictures": f"{summary.pictures:,} ({size(summary.bytes)})", "units": units(summary)}
     lines = listed(shown)
+    if failed:
+        lines += ["", "Failed:", *(f"  {_named(row)}: {row.error}" for row in failed)]
+    if summary.failed > len(failed):
+        lines += [f"  and {summary.failed - len(failed):,} more"]
     if uncertain:
-        lines += [
-            "",
-            "Uncertain: these may have been made and paid for. Look into the vendor's console; what is not there",
-        ]
-        lines += ["is sent again with --resend-uncertain."]
-        lines += [f"  {row.key}  {shorten(row.request.prompt, 50)}" for row in uncertain]
+        lines += ["", "Uncertain (may have been made and paid for: look into the vendor's console; what is not there"]
+        lines += ["is sent again with --resend-uncertain):", *(f"  {_named(row)}" for row in uncertain)]
     _print(lines)
     return ExitCode.WELL
 
@@ -92,6 +95,21 @@ def trace_picture(picture: Path, journal: Path | None, *, as_json: bool) -> Exit
     else:
         _print(listed(dict(_told(row, found, dialect, picture))))
     return ExitCode.WELL
+
+
+def _sift(rows: Iterator[Row]) -> tuple[list[Row], Counter[str]]:
+    # The first of them, and why all of them failed.
+    first: list[Row] = []
+    reasons: Counter[str] = Counter()
+    for row in rows:
+        reasons[type(row.error).__name__] += 1
+        if len(first) < SHOWN:
+            first.append(row)
+    return first, reasons
+
+
+def _named(row: Row) -> str:
+    return f"{row.key}  {shorten(row.request.prompt, 50)}"
 
 
 def _reading(journal: Path) -> Reader:

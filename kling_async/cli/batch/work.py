@@ -66,8 +66,12 @@ async def perform(source: Source, plan: Plan) -> ExitCode:
         async with contextlib.AsyncExitStack() as stack:
             return await _perform(source, plan, stack)
     except asyncio.CancelledError:
-        complain("", f"Interrupted. {_GOES_ON}")
+        complain("", _farewell(plan))
         raise
+
+
+def _farewell(plan: Plan) -> str:
+    return f"Interrupted. {_GOES_ON}" if plan.journal.exists() else "Interrupted. Nothing was sent."
 
 
 async def _perform(source: Source, plan: Plan, stack: contextlib.AsyncExitStack) -> ExitCode:

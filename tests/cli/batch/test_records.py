@@ -139,6 +139,7 @@ async def test_status(tmp_path: Path, shown: Shown) -> None:
     told, facts = facts_of(lines), json.loads(line)
     assert ("3", "1", "1 (1 TaskFailed)", "1") == (told["rows"], told["saved"], told["failed"], told["uncertain"])
     assert "  mine  lost" in lines
+    assert 1 == sum("  a storm: the task failed: Failure to pass the risk control system" in line for line in lines)
     assert (3, 1, 1, 1, 2, {"TaskFailed": 1}, ["mine"]) == (
         facts["rows"],
         facts["saved"],
