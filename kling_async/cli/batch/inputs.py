@@ -51,6 +51,7 @@ _PATH_MAX: Final = 4096  # no path is longer, and no picture is that short
 _NOT_UTF8: Final = "is no UTF-8; save the file in that encoding"
 _UNKNOWN: Final = f"is no field; there are key, {', '.join(_FIELDS)}"
 _NO_UTF8: Final = re.compile("[\udc80-\udcff]")  # how Python keeps bytes that are none
+_HALVES: Final = re.compile("[\ud800-\udfff]")  # of characters: JSON can have them, and no file takes them
 
 
 def format_of(name: str) -> Format | None:
@@ -222,15 +223,21 @@ def _line(number: int, fields: Mapping[str, Any], folder: Path) -> Line:
     elif image is not None and len(image) <= _PATH_MAX:
         source = image_source(image)
         given["image"] = folder / source if isinstance(source, Path) else source
-    key = fields.get("key")
-    if isinstance(key, int) and not isinstance(key, bool):
-        key = str(key)
-    if key in (None, ""):
-        key = None
-    elif not isinstance(key, str) or not key.strip() or len(key) > KEY_MAX:
-        broken.append(BrokenRule("key", _shown(key), f"must be text of 1 to {KEY_MAX} characters, not all blank"))
-        key = None
+    key, rule = _read_key(fields.get("key"))
+    if rule:
+        broken.append(BrokenRule("key", _shown(fields["key"]), rule))
     return Line(number, ImageRequest(**{"prompt": "", **given}), key, tuple(broken))
+
+
+def _read_key(value: object) -> tuple[str | None, str]:
+    # The key, and what is wrong with it, if anything.
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if value in (None, ""):
+        return None, ""
+    if isinstance(value, str) and value.strip() and len(value) <= KEY_MAX and not _HALVES.search(value):
+        return value, ""
+    return None, f"must be text of 1 to {KEY_MAX} whole characters, not all blank"
 
 
 def _no_request(number: int, text: str, rule: str) -> Line:

@@ -12,8 +12,9 @@ import attrs
 import pytest
 from hypothesis import given, strategies as st
 
-from kling_async import ImageRequest, Keyed
+from kling_async import OFFICIAL, ImageRequest, Keyed
 from kling_async.cli.batch.inputs import Format, Line, format_of, parse
+from kling_async.wire.dialects import broken_rules
 
 FOLDER = Path("/inputs")
 
@@ -108,6 +109,31 @@ def test_anything(raw: bytes, form: Format) -> None:
     assert all(line.request is not None or line.broken for line in found)
 
 
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=300),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["key", *attrs.fields_dict(ImageRequest), "seed"]), anything))
+def test_any_object(fields: dict[str, Any]) -> None:
+    """
+    Whatever the values of an object are, its rules can be judged, and its key, where it has a good one, be kept.
+    """
+    (line,) = read(json.dumps(fields), Format.JSONL)
+
+    assert line.request is not None
+    broken = {rule.field for rule in (*line.broken, *broken_rules(OFFICIAL, line.request))}
+    assert ("prompt" in broken) is not (isinstance(fields.get("prompt"), str) and is_sendable(fields["prompt"]))
+    assert ("seed" in broken) is ("seed" in fields)
+    (line.key or "").encode()
+
+
+def is_sendable(prompt: str) -> bool:
+    return bool(prompt.strip()) and prompt == prompt.encode(errors="replace").decode()
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
@@ -117,6 +143,7 @@ def test_anything(raw: bytes, form: Format) -> None:
         ('{"prompt": "a fox", "aspect-ratio": "1:1"}', "aspect-ratio '1:1': is no field; there are key, prompt"),
         ('{"prompt": "a fox", "key": " "}', "key ' ': must be text of 1 to 200"),
         (f'{{"prompt": "a fox", "key": "{"k" * 201}"}}', "must be text of 1 to 200"),
+        ('{"prompt": "a fox", "key": "\\ud83d"}', "must be text of 1 to 200 whole characters"),
         ('{"prompt": "a fox", "image": {}}', "image {}: must be a URL, a path or Base64"),
         ("[" * 100_000, "is no JSON that can be read"),
         (f'{{"n": {"9" * 5000}}}', "is no JSON that can be read"),
