@@ -3,6 +3,7 @@ The page on failures: each of its rows names the tests that show it.
 """
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ PAGE = TESTS.parent / "docs" / "failures.md"
 ROWS = [row for row in PAGE.read_text().splitlines() if row.startswith("| ") and "<!--" in row]
 
 
+@functools.cache
 def names_in(module: str) -> list[str]:
     """
     Return the names of the tests in a module, without their prefix.
