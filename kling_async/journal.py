@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeAlias, TypeVar
@@ -767,12 +767,15 @@ class _Tables:
         image_path = fields.pop("image_path")
         request = read_stored_request(fields.pop("request"), None if image_path is None else os.fsdecode(image_path))
         snapshot = read_snapshot(fields["snapshot"])
-        pictures = self._run(
-            "SELECT place, path, bytes, sha256 FROM picture WHERE position = ? ORDER BY place", fields["position"]
-        )
+        state = State(fields["state"])
+        pictures: Iterable[tuple[Any, ...]] = ()
+        if state in (State.FINISHED, State.SAVED):
+            pictures = self._run(
+                "SELECT place, path, bytes, sha256 FROM picture WHERE position = ? ORDER BY place", fields["position"]
+            )
         told: Mapping[str, Any] = {
             **fields,
-            "state": State(fields["state"]),
+            "state": state,
             "request": request,
             "is_image_kept": bool(fields["is_image_kept"]),
             "may_retry": bool(fields["may_retry"]),

@@ -23,7 +23,7 @@ from kling_async.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
-from kling_async.wire.codec import dumps, loads, read_request, read_task, write_request, write_task
+from kling_async.wire.codec import dumps, loads, read_task, write_request, write_task
 from kling_async.wire.models import ImageRequest, TaskSnapshot
 
 __all__ = [
@@ -228,8 +228,8 @@ def read_stored_request(text: str, path: str | None) -> ImageRequest:
     """
     Read what `write_stored_request` wrote, with the *path* of its picture where there is one.
     """
-    request = read_request(loads(text.encode()))
-    return request if path is None else attrs.evolve(request, image=Path(path))
+    fields: dict[str, Any] = loads(text.encode())  # as they were written here, so that nothing is to be judged
+    return ImageRequest(**fields if path is None else {**fields, "image": Path(path)})
 
 
 def write_snapshot(snapshot: TaskSnapshot) -> str:

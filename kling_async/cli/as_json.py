@@ -15,9 +15,9 @@ import attrs
 from kling_async.errors import DownloadFailed, KlingError, SubmissionUncertain, TaskFailed
 from kling_async.rows import Picture, Row, Summary
 from kling_async.wire.codec import write_request
-from kling_async.wire.models import Done, Failed, Image, TaskSnapshot
+from kling_async.wire.models import Done, Failed, Image, TaskSnapshot, TaskStatus
 
-__all__ = ["error_facts", "number_of", "outcome_line", "row_facts", "summary_facts"]
+__all__ = ["error_facts", "number_of", "outcome_line", "row_facts", "status_of", "summary_facts"]
 
 
 def number_of(units: Decimal | None) -> int | float | None:
@@ -25,6 +25,16 @@ def number_of(units: Decimal | None) -> int | float | None:
     Return *units* as JSON has numbers, whole where they are.
     """
     return None if units is None else float(units) if units % 1 else int(units)
+
+
+def status_of(snapshot: TaskSnapshot | None) -> str | None:
+    """
+    Return a task's status in one and the same word, in whichever way it was asked for.
+    """
+    if snapshot is None:
+        return None
+    is_known = snapshot.task_status is not TaskStatus.UNKNOWN
+    return snapshot.task_status.value if is_known else snapshot.status_word
 
 
 def error_facts(error: KlingError | None) -> dict[str, str] | None:
@@ -56,7 +66,7 @@ def outcome_line(outcome: Done | Failed) -> str:
             "prompt": None if request is None else request.prompt,
             "task_id": task_id,
             "external_task_id": _external_id(outcome, snapshot),
-            "status": None if snapshot is None else snapshot.status_word,
+            "status": status_of(snapshot),
             "images": images,
             "units": None if snapshot is None else number_of(snapshot.final_unit_deduction),
             "error": error_facts(error),

@@ -13,7 +13,7 @@ import attrs
 import typer
 
 from kling_async.cli.access import Access
-from kling_async.cli.as_json import error_facts, number_of
+from kling_async.cli.as_json import error_facts, number_of, status_of
 from kling_async.cli.board import Board, Row
 from kling_async.cli.checks import check_requests, make_folder
 from kling_async.cli.demo import requests_made
@@ -172,7 +172,7 @@ def json_line(row: Row) -> str:
             "prompt": row.request.prompt,
             "task_id": row.task_id,
             "external_task_id": row.external_task_id,
-            "status": row.word or None,
+            "status": status_of(row.handle.snapshot) if row.handle is not None else None,
             "images": [
                 {"index": image.index, "url": image.url, "path": paths.get(str(image.index))} for image in images
             ],
