@@ -369,6 +369,8 @@ class Journal:
         Raises:
             StorageFull: There is no room: do not send.
             JournalCorrupt: The journal was moved away: do not send.
+            JournalLocked: Another program holds on to it, or its lock file was deleted: do not send.
+            RuntimeError: The row does not wait to be sent.
         """
         await self._commits.add((_INTEND, (attempt, external_task_id, submit_key, now, position)))
 
