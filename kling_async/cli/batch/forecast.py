@@ -74,7 +74,8 @@ class Forecast:
         """
         prices = "the vendor's prices" + ("; a gateway may take others" if self.dialect.name == GATEWAY.name else "")
         what = f"{plural(self.requests, 'request')} to a {self.dialect.name} service"
-        cost = f"about {self.units:,} units, ${self.dollars:,.2f} by {prices}"
+        dollars = f"{self.dollars:,.2f}" if self.dollars >= 1 else f"{self.dollars.normalize():f}"
+        cost = f"about {plural(self.units, 'unit')}, ${dollars} by {prices}"
         lines = [
             f"{what}: {plural(self.pictures, 'picture')}, {cost}",
             "",

@@ -60,20 +60,29 @@ def open_source(name: str, form: Format | None) -> Source:
         typer.BadParameter: It cannot be read, or nothing tells how it is written.
     """
     if name == STDIN:
-        return Source("stdin", form or Format.TEXT, Path(), _spooled(sys.stdin.buffer))
+        return _open_stdin(form)
     form = form or format_of(name)
     if form is None:
         raise typer.BadParameter(f"the end of {name!r} does not tell how it is written; give --format")
     try:
-        file = Path(name).open("rb")  # noqa: SIM115 (it lives as long as the source)
         with contextlib.ExitStack() as stack:
-            stack.push(file)
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                stack.pop_all()
-                return Source(name, form, Path(name).parent, file)
-            return Source(name, form, Path(), _spooled(file))
+            file = stack.enter_context(Path(name).open("rb"))
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return Source(name, form, Path(), _spooled(file))
+            stack.pop_all()
     except OSError as error:
         raise typer.BadParameter(f"{name!r} cannot be read: {error.strerror or error}", param_hint="INPUT") from None
+    return Source(name, form, Path(name).parent, file)
+
+
+def _open_stdin(form: Format | None) -> Source:
+    with contextlib.ExitStack() as stack:
+        spool = stack.enter_context(_spooled(sys.stdin.buffer))
+        spool.seek(0)
+        if form is None and spool.read(1) == b"{":  # each of them would be paid for as a prompt
+            raise typer.BadParameter("stdin looks like JSON Lines; say jsonl, or text if it is", param_hint="--format")
+        stack.pop_all()
+    return Source("stdin", form or Format.TEXT, Path(), spool)
 
 
 def _spooled(file: IO[bytes]) -> IO[bytes]:

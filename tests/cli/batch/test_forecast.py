@@ -45,7 +45,7 @@ def test_told() -> None:
     lines = counted(GATEWAY, *requests).told()
 
     assert (
-        "6 requests to a gateway service: 8 pictures, about 8 units, $0.03 by the vendor's prices; a gateway"
+        "6 requests to a gateway service: 8 pictures, about 8 units, $0.028 by the vendor's prices; a gateway"
         in lines[0]
     )
     assert "         1  kling-v1       3, from a reference image" in lines

@@ -2,6 +2,7 @@
 Where inputs come from.
 """
 
+import io
 import os
 import threading
 from pathlib import Path
@@ -54,3 +55,20 @@ def test_what_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, na
         open_source(name, None)
 
     assert repr(name) in str(caught.value)
+
+
+def test_stdin_that_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What looks like objects is not taken for prompts, unless somebody says so.
+    """
+    stdin = io.TextIOWrapper(io.BytesIO(b'{"prompt": "a fox"}\n'))
+    monkeypatch.setattr("sys.stdin", stdin)
+    with pytest.raises(typer.BadParameter, match="JSON Lines"):
+        open_source("-", None)
+    found = []
+    for form in (Format.JSONL, Format.TEXT):
+        stdin.buffer.seek(0)
+        with open_source("-", form) as source:
+            found += [line.request for line in source.lines()]
+
+    assert [ImageRequest("a fox"), ImageRequest('{"prompt": "a fox"}')] == found
