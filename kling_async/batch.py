@@ -389,7 +389,7 @@ class _RowWitness(Witness):
         self.owns_id = row.request.external_task_id is None
         self.external_task_id = row.external_task_id or row.request.external_task_id
         if self.external_task_id is None and run.client.dialect.external_ids:
-            self.external_task_id = external_id_of(run.journal.id, row.position, attempt)
+            self.external_task_id = external_id_of(run.journal.id, row.position, row.key, attempt)
         self._run = run
         self._row = row
 
@@ -637,7 +637,7 @@ class _Run:
         if self.folder is None:
             return _done(row, request, snapshot, ())
         result = _done(row, request, snapshot, ()).result
-        names = Names(self.folder, self.name, result.task_id, row.key)
+        names = Names(self.folder, self.name, result.task_id, row.key, mark=self.journal.id)
         have = {picture.index: picture for picture in row.pictures}
         saves = await self.client.save_each(result, names, but=have.keys())
         pictures = sorted([*have.values(), *saves.pictures], key=lambda picture: picture.index)
@@ -807,5 +807,9 @@ def _size_of(path: Path) -> int | None:
 
 
 def _broken_key(key: object) -> Iterator[BrokenRule]:
-    if key is not None and (not isinstance(key, str) or not key.strip() or len(key) > KEY_MAX):
+    if key is None:
+        return
+    if not isinstance(key, str) or not key.strip() or len(key) > KEY_MAX:
         yield BrokenRule("key", repr(key)[:50], f"must be text of 1 to {KEY_MAX} characters, not all blank")
+    elif any("\ud800" <= character <= "\udfff" for character in key):
+        yield BrokenRule("key", repr(key)[:50], "must be whole Unicode characters: it holds half of a surrogate pair")

@@ -437,7 +437,7 @@ def _to_disk(names: Names, index: int) -> _Take[Picture]:
         path = names.path(index, body.ext)
         digest, size = hashlib.sha256(), 0
         try:
-            with _Part(path) as part:
+            with _Part(path, names.mark) as part:
                 while piece := await body.read():
                     part.write(piece)
                     digest.update(piece)
@@ -461,13 +461,15 @@ class _Part:
     """
 
     _target: Path
+    _mark: str | None = None
     _path: Path = attrs.field(init=False)
     _file: BinaryIO = attrs.field(init=False)
 
     def __enter__(self) -> Self:
         self._target.parent.mkdir(parents=True, exist_ok=True)
-        self._path = self._target.with_name(f".{self._target.name}.{secrets.token_hex(8)}.part")
-        self._file = self._path.open("xb")
+        mark = self._mark or secrets.token_hex(8)
+        self._path = self._target.with_name(f".{self._target.name}.{mark}.part")
+        self._file = self._path.open("xb" if self._mark is None else "wb")
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -21,12 +21,17 @@ _RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9Â
 class Names:
     """
     Where the pictures of one task go. A row of a batch has a key as well, which the template may name.
+
+    Attributes:
+        mark: In the names of unfinished files where their writer alone writes them, so that the next one that it begins
+            takes the place of one that a crash has left. None gives each a name that no other has.
     """
 
     directory: Path
     template: str
     task_id: str
     key: str | None = None
+    mark: str | None = None
 
     def check(self, indices: Sequence[int]) -> None:
         """

@@ -4,6 +4,7 @@ The journal of a batch: one SQLite file that knows of each request how far it ha
 All SQL is here. What is about to be sent is on the disk before the bytes leave; everything else may be found out again.
 """
 
+import asyncio
 import contextlib
 import errno
 import logging
@@ -436,12 +437,22 @@ class Journal:
 
     async def aclose(self) -> None:
         """
-        Write what waits, and close the file. Safe to call twice; cancelling this stops only the waiting.
+        Write what waits, and close the file. Safe to call twice; cancelling this takes effect when that is done, so
+        that whoever opens the journal next finds it free.
 
         Raises:
             KlingError, OSError: Why ids of tasks could not be written, such as StorageFull; they are in the log.
         """
-        await self._commits.aclose(self._end)
+        closing = asyncio.ensure_future(self._commits.aclose(self._end))
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            while not closing.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait({closing})
+            if (error := closing.exception()) is not None:
+                _log.warning("the journal was not closed in good order: %s", error)
+            raise
 
     def _end(self) -> None:
         is_good = False

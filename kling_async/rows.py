@@ -190,13 +190,15 @@ def digest_of(request: ImageRequest, image: str | None) -> bytes:
     return hashlib.sha256(dumps(dict(sorted(body.items())))).digest()
 
 
-def external_id_of(journal_id: str, position: int, attempt: int) -> str:
+def external_id_of(journal_id: str, position: int, key: str, attempt: int) -> str:
     """
     Return the id of ours under which a row is sent.
 
-    It follows from the row, so that even an old copy of a journal cannot have the service make a task twice.
+    It follows from the row, so that even an old copy of a journal cannot have the service make a task twice; and from
+    its key, so that a copy to which other rows were added does not take their tasks for its own.
     """
-    return f"{journal_id}-{position}-{attempt}"
+    mark = hashlib.sha256(key.encode()).hexdigest()[:8]
+    return f"{journal_id}-{position}-{mark}-{attempt}"
 
 
 def may_try_again(error: KlingError) -> bool:

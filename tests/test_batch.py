@@ -613,7 +613,7 @@ async def intend_all(batch: Batch) -> None:
     """
     journal = journal_of(batch)
     for row in await journal.page((State.QUEUED,), -1, 99):
-        external_id = external_id_of(journal.id, row.position, 1)
+        external_id = external_id_of(journal.id, row.position, row.key, 1)
         await journal.intend(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
 
 
@@ -667,7 +667,8 @@ async def test_rows_that_never_left_are_sent_once_under_the_same_id(tmp_path: Pa
         ids = {task.external_task_id for task in server.ledger.tasks}
 
         assert PROMPTS == sorted(prompt for _, prompt, word in map(told, outcomes) if word == "done")
-        assert {external_id_of(journal_of(batch).id, position, 1) for position in range(6)} == ids
+        rows = await journal_of(batch).page((), -1, 99)
+        assert {external_id_of(journal_of(batch).id, row.position, row.key, 1) for row in rows} == ids
         assert (6, 6) == (len(server.ledger.tasks), server.ledger.answers["query", 400])
 
 

@@ -861,6 +861,17 @@ class TestDisk:
 
         assert files(tmp_path) == {}
 
+    async def test_what_a_crash_left_is_replaced(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        Where its writer has a mark of its own, an unfinished file is begun anew under the same name.
+        """
+        left = tmp_path / ".t1-0.png.mark.part"
+        left.write_bytes(b"unfinished")
+        names = Names(tmp_path, NAME, "t1", mark="mark")
+        saves = await downloads.save_each(done(shelf.lay("/a", picture())), names, refresh=never)
+
+        assert [tmp_path / "t1-0.png"] == [saved.path for saved in saves.pictures] == list(tmp_path.iterdir())
+
     @pytest.mark.parametrize("step", ["write", "settle"])
     async def test_full_disk(
         self, shelf: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str

@@ -112,7 +112,7 @@ async def states(journal: Journal) -> list[State]:
 
 
 async def intend(journal: Journal, position: int, attempt: int = 1) -> None:
-    external_id = external_id_of(journal.id, position, attempt)
+    external_id = external_id_of(journal.id, position, "key", attempt)
     await journal.intend(position, attempt=attempt, external_task_id=external_id, submit_key="token", now=2.0)
 
 
@@ -534,7 +534,8 @@ class TestStates:
         journal.withdraw(0)
         [row] = await rows(journal)
 
-        assert (State.QUEUED, 1, f"{journal.id}-0-1") == (row.state, row.attempts, row.external_task_id)
+        external_id = external_id_of(journal.id, 0, "key", 1)
+        assert (State.QUEUED, 1, external_id) == (row.state, row.attempts, row.external_task_id)
 
     async def test_lost_pictures(self, journal: Journal) -> None:
         """
@@ -1880,7 +1881,7 @@ class JournalMachine(RuleBasedStateMachine):
         position = self.at(pick)
         row = self.rows.get(position)
         attempt = row.attempts + 1 if row else 1
-        now, external_id = self.tick(), external_id_of(self.id, position, attempt)
+        now, external_id = self.tick(), external_id_of(self.id, position, "key", attempt)
         intent = self.journal.intend(
             position, attempt=attempt, external_task_id=external_id, submit_key=submit_key, now=now
         )

@@ -139,12 +139,18 @@ class TestDigest:
 
 def test_ids_of_ours_are_told_apart() -> None:
     """
-    No two attempts share an id, and one of them has the same for ever.
+    No two attempts share an id, nor do other rows that a copy has at the same place; and one of them has the same for
+    ever.
     """
-    ids = {external_id_of("0f", position, attempt) for position in range(12) for attempt in range(12)}
+    ids = {
+        external_id_of("0f", position, key, attempt)
+        for position in range(12)
+        for key in ("a", "b")
+        for attempt in range(12)
+    }
 
-    assert 144 == len(ids)
-    assert "0f-7-2" == external_id_of("0f", 7, 2)
+    assert 288 == len(ids)
+    assert "0f-7-ca978112-2" == external_id_of("0f", 7, "a", 2)
 
 
 class TestMayFollow:

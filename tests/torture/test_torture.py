@@ -159,7 +159,7 @@ def tasks_per_prompt(server: Emulator) -> collections.Counter[str]:
 
 async def wrong_pictures(rack: Rack) -> list[str]:
     """
-    Return what is wrong with the saved pictures: missing, cut short, or not what the service has drawn.
+    Return what is wrong with the saved pictures: missing, cut short, not what the service has drawn, or left unfinished.
     """
     found = []
     async with KlingClient(rack.server.api_key, base_url=rack.server.url, dialect=rack.server.dialect) as client:
@@ -170,7 +170,7 @@ async def wrong_pictures(rack: Rack) -> list[str]:
                 kept = [hashlib.sha256(picture.path.read_bytes()).hexdigest() for picture in row.pictures]
                 if not drawn == kept == [picture.sha256 for picture in row.pictures]:
                     found.append(row.key)
-    return found
+    return [*found, *(str(path) for path in (rack.folder / "pictures").rglob("*.part"))]
 
 
 def states(rack: Rack) -> dict[str, State]:
