@@ -168,7 +168,7 @@ class PollPolicy:
     """
 
     early: float = attrs.field(default=0.7)
-    dense: float = attrs.field(default=0.035)
+    dense: float = attrs.field(default=0.036)
     min_delay: float = attrs.field(default=0.2, validator=_check_seconds)
     first_delay: float = attrs.field(default=1.0, validator=_check_seconds)
     growth: float = attrs.field(default=1.05)
