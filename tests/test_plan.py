@@ -450,7 +450,7 @@ def test_hint_breaks_the_rest() -> None:
     assert ["a"] == plan.due(now=5.0)
 
     plan.looked("a", now=5.0)
-    assert plan.next_turn() == pytest.approx(5.0 + 0.035 * 20.0)
+    assert plan.next_turn() == pytest.approx(5.0 + PollPolicy().dense * 20.0)
 
 
 def test_refusals_slow_everything_down() -> None:

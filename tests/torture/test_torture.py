@@ -159,7 +159,7 @@ def tasks_per_prompt(server: Emulator) -> collections.Counter[str]:
 
 async def wrong_pictures(rack: Rack) -> list[str]:
     """
-    Return what is wrong with the saved pictures: missing, cut short, not what the service has drawn, or left unfinished.
+    Return what is wrong with the saved pictures: missing, cut short, not what was drawn, or left unfinished.
     """
     found = []
     async with KlingClient(rack.server.api_key, base_url=rack.server.url, dialect=rack.server.dialect) as client:
