@@ -36,12 +36,12 @@ class Width:
     limit: int = attrs.field(init=False)
     _reach: float = attrs.field(default=0.0, init=False)  # the highest level that may be tried
     _proven: int = attrs.field(default=0, init=False)
-    _ceiling: float = attrs.field(default=math.inf, init=False)  # from the next level on, all was refused
+    _ceiling: float = attrs.field(init=False)  # from the next level on all was refused, or is taken to be
     _rest: float = attrs.field(init=False)
-    _rested_at: float = attrs.field(default=-math.inf, init=False)
+    _rested_at: float | None = attrs.field(default=None, init=False)  # None until more was wanted for the first time
 
     def __attrs_post_init__(self) -> None:
-        self.limit = self.policy.start
+        self.limit = self._ceiling = self.policy.start
         self._rest = self.policy.first_rest
 
     def allows(self, used: int, n: int, *, is_answered: bool) -> bool:
@@ -61,8 +61,11 @@ class Width:
         """
         Learn that a task ended while more slots were wanted than there are: more may be tried.
 
-        What was never refused is tried at once, though only half-way to what was; that is tried again after a rest.
+        What was refused is tried again after a rest, and so is more than the policy starts with: nobody who has the
+        usual number meets a refusal in a short run. What lies between is tried at once, though only half-way.
         """
+        if self._rested_at is None:
+            self._rested_at = now + self._rest
         self._reach = math.inf if now >= self._rested_at else (self.limit + self._ceiling + 1) / 2
 
     def accepted(self, level: int, now: float) -> None:

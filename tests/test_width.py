@@ -13,6 +13,15 @@ from kling_async.width import Width
 POLICY = SlotPolicy(start=9, first_rest=60.0, max_rest=1000.0)
 
 
+def width_at_rest() -> Width:
+    """
+    Return a width whose first rest is over at second 0.
+    """
+    width = Width(POLICY)
+    width.ended(-60.0)
+    return width
+
+
 def can_try(width: Width, level: int) -> bool:
     return width.allows(width.limit, level - width.limit, is_answered=True)
 
@@ -45,12 +54,26 @@ def test_it_starts_with_the_usual_nine() -> None:
     assert not can_try(width, 10)
 
 
+def test_nothing_is_refused_in_a_short_run() -> None:
+    """
+    More than the usual number is tried a minute after it was first wanted.
+    """
+    width = Width(POLICY)
+    width.ended(20.0)
+    width.ended(79.9)
+    assert not can_try(width, 10)
+
+    width.ended(80.0)
+
+    assert can_try(width, 10)
+
+
 def test_more_is_tried_once_a_task_has_ended() -> None:
     """
     One more request, however large, from within the limit and when all others are answered; where it is accepted, as
     much is taken for granted.
     """
-    width = Width(POLICY)
+    width = width_at_rest()
     width.ended(20.0)
 
     assert can_try(width, 18)
@@ -68,7 +91,7 @@ def test_a_trial_that_fails_takes_nothing_away() -> None:
     """
     What was in use before stays in use.
     """
-    width = Width(POLICY)
+    width = width_at_rest()
 
     assert [10] == grow(width, 9)
     assert 9 == width.limit
@@ -76,11 +99,14 @@ def test_a_trial_that_fails_takes_nothing_away() -> None:
 
 def test_it_grows_as_fast_as_tasks_end() -> None:
     """
-    Eleven ends, and the twenty slots of a larger account are found.
+    Once two more than usual were had, each end of a task lets one more go, until the twenty slots of a larger account
+    are found.
     """
-    width = Width(POLICY)
+    width = width_at_rest()
+    width.ended(0.0)
+    width.accepted(11, 0.2)
 
-    assert [10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21] == grow(width, 20)
+    assert [12, 13, 14, 15, 16, 17, 18, 19, 20, 21] == grow(width, 20, now=1.0)
     assert 20 == width.limit
 
 
@@ -89,11 +115,11 @@ def test_below_what_was_refused_more_is_tried_half_way() -> None:
     Between what was granted and what was refused, a request goes into the lower half, so that its answer tells most.
     """
     width = Width(POLICY)
+    width.accepted(3, 0.1)
+    width.refused(8, 0.2)
     width.ended(20.0)
-    width.refused(18, 20.2)
-    width.ended(21.0)
 
-    assert [True, False] == [can_try(width, 13), can_try(width, 14)]
+    assert [True, False] == [can_try(width, 5), can_try(width, 6)]
 
 
 def test_a_refusal_shrinks_it_to_what_was_granted() -> None:
@@ -134,12 +160,12 @@ def test_it_never_falls_below_one() -> None:
 
 def test_what_was_refused_is_tried_again_after_a_rest() -> None:
     """
-    Of 60 s, then four times as long after each trial that fails, up to the longest.
+    Four times as long after each trial that fails, up to the longest.
     """
-    width = Width(POLICY)
-    trials = [float(now) for now in range(4000) if grow(width, 9, now=now)]
+    width = width_at_rest()
+    trials = [now for now in range(4000) if grow(width, 9, now=now)]
 
-    assert [0, 60, 300, 1260, 2260, 3260] == trials
+    assert [0, 240, 1200, 2200, 3200] == trials
 
 
 def test_a_single_success_may_be_luck() -> None:
@@ -147,16 +173,15 @@ def test_a_single_success_may_be_luck() -> None:
     A task had ended, and its slot went to the trial before anybody knew: the next trial waits for its rest all the
     same, and where that fails the rests grow as if nothing had been.
     """
-    width = Width(POLICY)
-    grow(width, 9, now=0.0)
-    width.ended(60.0)
-    width.accepted(10, 60.2)
-    width.ended(61.0)
+    width = width_at_rest()
+    width.ended(0.0)
+    width.accepted(10, 0.2)
+    width.ended(1.0)
 
     assert not can_try(width, 11)
 
-    width.refused(10, 62.0)
-    width.ended(301.9)
+    width.refused(10, 2.0)
+    width.ended(241.9)
 
     assert 9 == width.limit
     assert not can_try(width, 10)
@@ -164,21 +189,20 @@ def test_a_single_success_may_be_luck() -> None:
 
 def test_slots_that_were_bought_are_found() -> None:
     """
-    Two more than were there is no luck: from then on it grows as fast as in the beginning.
+    Two more than were there is no luck: from then on it grows with each task that ends.
     """
-    width = Width(POLICY)
-    grow(width, 9, now=0.0)
-    found = [grow(width, 30, now=now) for now in (60.0, 120.0)]
+    width = width_at_rest()
+    first, second, third = [grow(width, truth, now=now) for now, truth in ((0.0, 9), (240.0, 30), (480.0, 30))]
 
-    assert [10] == found[0]
-    assert list(range(11, 32)) == found[1]
+    assert [[10], [10]] == [first, second]
+    assert list(range(11, 32)) == third
 
 
 def test_others_that_come_and_go_are_met_soon() -> None:
     """
     After a long time at nine slots others take some; what they give back is looked for after the first rest again.
     """
-    width = Width(POLICY)
+    width = width_at_rest()
     for now in range(4000):
         grow(width, 9, now=now)
     width.accepted(9, 4000.0)
