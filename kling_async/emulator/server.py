@@ -3,6 +3,7 @@ The emulator as a server: opened and closed with `async with`.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -123,6 +124,7 @@ class Emulator:
         if self._listener is None or self._runner is None or self._face is None:
             return
         listener, self._listener = self._listener, None
+        await _take_no_more(listener)
         listener.close()
         await self._face.retire()
         await self._runner.cleanup()
@@ -137,3 +139,13 @@ class Emulator:
     def _origin(self) -> str:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.settings.host, self.settings.host)  # noqa: S104 (undone)
         return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+
+
+async def _take_no_more(listener: asyncio.Server) -> None:
+    # A connection that the loop is taking while its server is closed would stay open, known to nobody.
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError):  # on Windows
+        for listening in listener.sockets:
+            loop.remove_reader(listening)
+    for _ in range(3):  # the loop's steps from a connection to the runner, which will cut it
+        await asyncio.sleep(0)

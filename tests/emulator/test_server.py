@@ -3,8 +3,10 @@ Opening and closing the emulator.
 """
 
 import asyncio
+import contextlib
 import socket
 import time
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -102,6 +104,23 @@ async def test_closing_is_fast() -> None:
 
     assert took < 1
     assert all(isinstance(outcome, aiohttp.ClientError) for outcome in outcomes)
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_connection_in_the_moment_of_closing_is_cut(turns: int) -> None:
+    """
+    However far the loop has come with a new connection, none is left open.
+    """
+    async with Emulator() as server:
+        port = urlsplit(server.url).port
+        with socket.create_connection(("127.0.0.1", port)) as visitor:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await server.aclose()
+            visitor.setblocking(False)
+            async with asyncio.timeout(5):
+                with contextlib.suppress(ConnectionResetError):
+                    assert b"" == await asyncio.get_running_loop().sock_recv(visitor, 1)
 
 
 async def test_service_that_was_down_for_a_while() -> None:
