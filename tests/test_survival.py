@@ -140,14 +140,11 @@ async def test_full_disk_of_the_journal_sends_nothing(tmp_path: Path, small_disk
         await bring_to_its_end(server, small_disk / "run.kling")
 
 
-@DIALECTS
-async def test_disk_that_is_filled_in_the_middle_keeps_the_ids(
-    tmp_path: Path, small_disk: Path, dialect: Dialect
-) -> None:
+async def test_disk_that_is_filled_in_the_middle_keeps_the_ids(tmp_path: Path, small_disk: Path) -> None:
     """
     There is a reserve for what is paid for: the ids of tasks that are on their way when the disk is full are written.
     """
-    async with emulator(dialect, faults.delay_after("create", 0.3), slots=3, latency=(0.5, 0.5)) as server:
+    async with emulator(GATEWAY, faults.delay_after("create", 0.3), slots=3, latency=(0.5, 0.5)) as server:
         async with opened(server, small_disk / "run.kling", slots=3) as batch:
             await batch.add(PROMPTS)
             running = asyncio.ensure_future(outcomes_of(batch))
@@ -212,12 +209,11 @@ async def test_read_only_folder_of_the_journal(tmp_path: Path) -> None:
             await bring_to_its_end(server, disk / "run.kling")
 
 
-@DIALECTS
-async def test_disk_that_turns_read_only_in_the_middle(tmp_path: Path, dialect: Dialect) -> None:
+async def test_disk_that_turns_read_only_in_the_middle(tmp_path: Path) -> None:
     """
     A journal that takes no more writing stops the submitting; the run says so when what is under way has ended.
     """
-    async with emulator(dialect, slots=3, latency=(0.3, 0.3)) as server:
+    async with emulator(GATEWAY, slots=3, latency=(0.3, 0.3)) as server:
         async with opened(server, tmp_path / "run.kling", slots=3) as batch:
             await batch.add(PROMPTS)
             running = asyncio.ensure_future(outcomes_of(batch))
@@ -248,14 +244,13 @@ def files_of(path: Path) -> list[Path]:
     return sorted(path.parent.glob(path.name + "*"))
 
 
-@DIALECTS
-async def test_journal_that_is_moved_away_in_the_middle(tmp_path: Path, dialect: Dialect) -> None:
+async def test_journal_that_is_moved_away_in_the_middle(tmp_path: Path) -> None:
     """
     Nothing is sent any more of which nobody would know; put back, the journal knows of all that was.
     """
     path, away = tmp_path / "run.kling", tmp_path / "away"
     away.mkdir()
-    async with emulator(dialect, slots=3, latency=(0.3, 0.3)) as server:
+    async with emulator(GATEWAY, slots=3, latency=(0.3, 0.3)) as server:
         async with opened(server, path, slots=3) as batch:
             await batch.add(PROMPTS)
             running = asyncio.ensure_future(outcomes_of(batch))
