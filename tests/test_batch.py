@@ -830,11 +830,11 @@ async def test_resending_by_choice_sends_nothing_again_where_ids_are_taken(tmp_p
     """
     With `resend_uncertain` a service that takes ids is asked all the same, and what it knows is not sent again.
     """
-    rules = (faults.reset_after("create"), faults.status("query", 503, times=15))
+    rules = (faults.reset_after("create"), faults.status("query", 503, times=25))
     async with emulator(OFFICIAL, *rules) as server, opened(server, tmp_path / "run.kling") as batch:
         await batch.add(["a lighthouse"])
         first = await outcomes_of(batch)
-        while server.ledger.reads < 15:
+        while server.ledger.reads < 25:
             await asyncio.gather(batch._client.get("17"), return_exceptions=True)
         second = await outcomes_of(batch, resend_uncertain=True)
 
@@ -846,12 +846,12 @@ async def test_uncertain_row_of_which_the_service_knows_nothing_is_sent(tmp_path
     """
     When look-ups are answered again, a row that was uncertain and has no task is sent, and may be refused for good.
     """
-    rules = (faults.reset_before("create", times=2), faults.status("query", 503, times=15))
+    rules = (faults.reset_before("create", times=2), faults.status("query", 503, times=40))
     async with emulator(OFFICIAL, *rules, refused_words=["harbour"]) as server:
         async with opened(server, tmp_path / "run.kling") as batch:
             await batch.add(["a lighthouse", "a harbour"])
             first = await outcomes_of(batch)
-            while server.ledger.reads < 15:
+            while server.ledger.reads < 40:
                 await asyncio.gather(batch._client.get("17"), return_exceptions=True)
             second = await outcomes_of(batch)
 
