@@ -24,6 +24,11 @@ _MAY_PASS: Final = (KlingError, OSError)
 Errors of the place that is written to, which all changes meet; any other is of a change itself.
 """
 
+GATHERING: Final = 0.003
+"""
+Seconds for which a commit waits for company: many that come at one time are many times cheaper than one by one.
+"""
+
 _log = logging.getLogger(__name__)
 
 
@@ -80,7 +85,7 @@ class Commits(Generic[C]):
             self._waiting.append(write)
             was_due, self._is_due = self._is_due, True
         if not was_due:
-            loop.call_soon(self._call)  # not at once: what is added in this same step shall share the commit
+            loop.call_later(GATHERING, self._call)
         return write.written
 
     async def run(self, job: Callable[..., T], *args: Any) -> T:
