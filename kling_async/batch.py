@@ -456,9 +456,8 @@ class _Run:
     failures_in_a_row: int = attrs.field(default=0, init=False)
     _is_closed: bool = attrs.field(default=False, init=False)
     _resumed: dict[int, tuple[TaskHandle, _RowWitness]] = attrs.field(factory=dict, init=False)
-    _serving: "dict[asyncio.Task[Any], _RowWitness | None]" = attrs.field(
-        factory=dict, init=False
-    )  # of what it submits
+    # Who serves a row, and of what it is submitting now.
+    _serving: "dict[asyncio.Task[Any], _RowWitness | None]" = attrs.field(factory=dict, init=False)
 
     def width(self) -> int:
         """

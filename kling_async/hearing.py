@@ -3,9 +3,9 @@ What a client hears by callbacks, and whom it concerns: a submit has an address 
 """
 
 import asyncio
-import collections
 import uuid
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -129,9 +129,8 @@ class Hearing:
     _lines: dict[str, Line] = attrs.field(factory=dict, init=False)
     _listener: Listener | None = attrs.field(default=None, init=False)
     _has_heard: bool = attrs.field(default=False, init=False)
-    _unclaimed: "collections.OrderedDict[str, dict[bool, TaskSnapshot]]" = attrs.field(
-        factory=collections.OrderedDict, init=False
-    )  # as `Line._early`, by the key of the submit
+    # As `Line._early`, by the key of the submit.
+    _unclaimed: "OrderedDict[str, dict[bool, TaskSnapshot]]" = attrs.field(factory=OrderedDict, init=False)
 
     @property
     def works(self) -> bool:
