@@ -78,7 +78,8 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """
-    Measure what waiting costs, for few tasks and for many; some minutes.
+    Measure what waiting costs, for few tasks and for many, and what the journal of a batch costs; half an hour.
     """
     session.install(EVERYTHING)
     session.run("python", "benchmarks/waiting.py", *session.posargs)
+    session.run("python", "benchmarks/journal.py")
