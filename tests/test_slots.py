@@ -817,15 +817,12 @@ class Customer:
         assert self.hold is not None
         return self.hold._claim
 
-    @property
-    def is_sent(self) -> bool:
+    def is_idle_in(self, place: _Place) -> bool:
         """
-        Whether it waits for nothing but the service.
+        Tell whether it waits for no slots, and is at *place* with regard to them.
         """
-        if self.hold is None:
-            return False
         is_idle = self.aio_task is None or self.aio_task.done()
-        return is_idle and self.claim.place is _Place.SLOTS
+        return is_idle and self.hold is not None and self.claim.place is place
 
     def come(self) -> None:
         self.hold = self.slots._hold("m", self.n, self.owner)
@@ -836,11 +833,11 @@ class Customer:
         self.hold = self.slots.count("m", self.n, owner=self.owner)
 
     def be_accepted(self) -> None:
-        if self.hold is not None and self.is_sent:
+        if self.hold is not None and self.is_idle_in(_Place.SLOTS):
             self.hold.accepted()  # perhaps not for the first time
 
     def be_refused(self, error: errors.RateLimited) -> None:
-        if self.is_sent and not self.claim.is_accepted:
+        if self.is_idle_in(_Place.SLOTS) and not self.claim.is_accepted:
             self.aio_task = asyncio.ensure_future(self._be_refused(error))
 
     async def _be_refused(self, error: errors.RateLimited) -> None:
@@ -848,7 +845,7 @@ class Customer:
             await self.hold.regain()
 
     def come_back(self) -> None:
-        if self.hold is not None and self.claim.place is _Place.REST:
+        if self.hold is not None and self.is_idle_in(_Place.REST):
             self.aio_task = asyncio.ensure_future(self.hold.regain())
 
     def cancel(self) -> None:
@@ -937,7 +934,7 @@ class SlotsMachine(RuleBasedStateMachine):
         assert sum(claim.n for claim in claims if claim.is_accepted) == self.bucket.accepted
         assert in_order == list(self.bucket.queue)
         assert sorted(claim.n for claim in by_place[_Place.REST]) == sorted(self.bucket.resting)
-        assert not self.complaints
+        assert [] == self.complaints
 
     @invariant()
     def never_above_the_limit(self) -> None:
