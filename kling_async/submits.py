@@ -160,7 +160,6 @@ class Submits:
         Take over a task that an earlier run had accepted, as if it had been accepted just now.
         """
         line = self._open_line(witness) if request.callback_url is None else None
-        hold.accepted()
         self._take_over(handle, request, hold, line)
 
     async def aclose(self) -> None:
