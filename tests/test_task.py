@@ -478,7 +478,7 @@ async def test_end_seen_before_the_submit_was_answered_is_told_as_its_own() -> N
     """
     Whoever had picked it up was told; so is the submit, under its number.
     """
-    told: list[TaskEvent] = []
+    told = list[TaskEvent]()
     teller = Teller(told.append)
     handle = TaskHandle("t-1", None, FakeWatch(), teller.pick_up("t-1"))
     handle.see(PROCESSING)
