@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 import attrs
+
 from kling_async import __version__
 from kling_async.errors import ClientClosed, KlingError
 from kling_async.events import EventKind, TaskEvent
