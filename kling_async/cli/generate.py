@@ -19,17 +19,20 @@ from kling_async.cli.checks import check_requests, make_folder
 from kling_async.cli.demo import requests_made
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.options import (
+    AsJson,
     BaseUrl,
     Emulated,
     HiddenLatency,
     HiddenSeed,
     Out,
+    Patience,
     Service,
     SlotLimit,
     image_source,
     parse_latency,
     read_lines,
     require_pillow,
+    timeout_of,
 )
 from kling_async.cli.screen import PlainScreen, Screen, open_screen, write_line
 from kling_async.cli.work import Work, run
@@ -78,17 +81,13 @@ def generate(  # noqa: PLR0913 (every field of a request is an option)
     callback_url: Annotated[str | None, _field(metavar="URL", help="Where the service reports to.")] = None,
     external_task_id: Annotated[str | None, _field(metavar="ID", help="Of your own; for one prompt.")] = None,
     out: Out = Path("pictures"),
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per task on stdout.")] = False,
+    as_json: AsJson = False,
     emulator: Emulated = False,
     base_url: BaseUrl = None,
     dialect: Service = None,
     slots: SlotLimit = None,
-    timeout: Annotated[
-        float, typer.Option(metavar="S", min=0.1, show_default=False, help="Seconds to wait per task; else 600.")
-    ] = 600.0,
-    give_up_after: Annotated[
-        float, typer.Option(metavar="S", min=0.1, show_default=False, help="Patience with a dead service; else 120.")
-    ] = 120.0,
+    timeout: Annotated[float, timeout_of(600)] = 600.0,
+    give_up_after: Patience = 120.0,
     latency: HiddenLatency = "1:3",
     seed: HiddenSeed = 0,
 ) -> None:

@@ -26,6 +26,7 @@ from kling_async.cli.checks import Checks, in_words, make_folder
 from kling_async.cli.demo import requests_made
 from kling_async.cli.ear import listening
 from kling_async.cli.exits import ExitCode, advice_for, exit_code
+from kling_async.cli.options import check_names
 from kling_async.cli.screen import complain, write_line
 from kling_async.client import KlingClient
 from kling_async.errors import DownloadFailed, InvalidRequest, KlingError, SubmissionUncertain, WaitTimeout
@@ -81,7 +82,7 @@ async def _perform(source: Source, plan: Plan, stack: contextlib.AsyncExitStack)
     client = plan.access.make_client(server, plan.hook.receiver if plan.hook is not None else None)
     checks = Checks(client.dialect, client.slots)
     checked = await judge(source, checks, skips_invalid=plan.skips_invalid)
-    _check_name(plan, checked.most)
+    check_names(Names(plan.out, plan.name, "0", "0"), checked.most)
     make_folder(plan.out)
     if plan.hook is not None:
         await _enter(stack, plan.hook.receiver.serve(plan.hook.host, plan.hook.port), "--listen")
@@ -100,14 +101,6 @@ async def _enter(stack: contextlib.AsyncExitStack, context: contextlib.AbstractA
         return await stack.enter_async_context(context)
     except OSError as error:
         raise typer.BadParameter(str(error), param_hint=hint) from None
-
-
-def _check_name(plan: Plan, most: int) -> None:
-    # Before anything is paid for: a template that gives two pictures one name would stop the run in the middle.
-    try:
-        Names(plan.out, plan.name, "0", "0").check(range(most))
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--name") from None
 
 
 @attrs.define(eq=False)
