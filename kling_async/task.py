@@ -15,7 +15,7 @@ from kling_async.telling import SILENCE, Story
 from kling_async.wire.lifecycle import is_final, is_settled, newer
 from kling_async.wire.models import ImageRequest, TaskResult, TaskSnapshot, TaskStatus
 
-__all__ = ["TaskHandle"]
+__all__ = ["TaskHandle", "failure_of"]
 
 
 @attrs.define(eq=False, repr=False)
@@ -91,8 +91,7 @@ class TaskHandle:
             snapshot = await self._settled(timeout)
         if snapshot.task_status is TaskStatus.SUCCEEDED:
             return TaskResult(self.task_id, snapshot.task_result.images, snapshot)
-        reason = snapshot.task_status_msg or "the service gave no reason"
-        raise TaskFailed(f"the task failed: {reason}", self.task_id, snapshot.request_id, snapshot=snapshot)
+        raise failure_of(snapshot)
 
     async def updates(self) -> AsyncIterator[TaskSnapshot]:
         """
@@ -225,6 +224,14 @@ class TaskHandle:
         on_final, self._on_final = self._on_final, None
         if on_final is not None:
             on_final()
+
+
+def failure_of(snapshot: TaskSnapshot) -> TaskFailed:
+    """
+    Return the error in which waiting for a failed task ends.
+    """
+    reason = snapshot.task_status_msg or "the service gave no reason"
+    return TaskFailed(f"the task failed: {reason}", snapshot.task_id, snapshot.request_id, snapshot=snapshot)
 
 
 def _face(snapshot: TaskSnapshot) -> tuple[object, ...]:

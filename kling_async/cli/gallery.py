@@ -3,6 +3,7 @@
 """
 
 import importlib.util
+import json
 import sys
 import webbrowser
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ import typer
 
 from kling_async.cli.board import Row, Stage
 from kling_async.cli.exits import ExitCode
+from kling_async.cli.options import AsJson
 from kling_async.cli.screen import complain, write_line
 
 if TYPE_CHECKING:
@@ -38,10 +40,11 @@ def gallery(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="The page; else gallery.html in DIR.")
     ] = None,
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="Its heading; else the folder's name.")] = None,
+    as_json: AsJson = False,
     is_opened: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
 ) -> None:
     """
-    Write a page of the pictures in DIR: to look through, to search, to send along with them.
+    Write a page of the pictures in DIR, to look through.
     """
     require_gallery()
     from kling_async.gallery import read_folder, write_gallery  # noqa: PLC0415 (needs an extra of its own)
@@ -54,7 +57,8 @@ def gallery(
         write_gallery(entries, page, title=title or directory.resolve().name)
     except OSError as error:
         raise typer.BadParameter(not_written(page, error)) from None
-    write_line(sys.stdout, str(page))
+    facts = {"path": str(page), "pictures": len(entries)}
+    write_line(sys.stdout, json.dumps(facts) if as_json else str(page))
     if is_opened and not webbrowser.open(page.resolve().as_uri()):
         complain("No browser was found here: open the page yourself.")
 
@@ -84,12 +88,13 @@ def entries_of(rows: Sequence[Row], now: float, default_model: str) -> "Iterator
         now: By the board's clock.
         default_model: What made the pictures where a request names no model.
     """
-    from kling_async.gallery import entry_of  # noqa: PLC0415 (needs an extra of its own)
+    from kling_async.gallery import GalleryEntry, entry_of  # noqa: PLC0415 (needs an extra of its own)
 
     for row in rows:
+        asked = entry_of(row.request) if row.request is not None else GalleryEntry()
         about = attrs.evolve(
-            entry_of(row.request),
-            model_name=row.request.model_name or default_model,
+            asked,
+            model_name=asked.model_name or default_model,
             task_id=row.task_id,
             seconds=row.seconds(now) if row.accepted_at is not None else None,
             units=row.units,

@@ -148,7 +148,7 @@ def image_source(text: str) -> str | Path:
 
 _OUT: Final = typer.Option("--out", "-o", metavar="DIR", help="For the pictures; else pictures/.", show_default=False)
 
-AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="JSON, and nothing else, on stdout.")]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Nothing but JSON on stdout.")]
 BaseUrl: TypeAlias = Annotated[str | None, typer.Option(metavar="URL", help="Of the API; else KLING_BASE_URL.")]
 Emulated: TypeAlias = Annotated[bool, typer.Option("--emulator", help="Ask an emulated service: no cost.")]
 HiddenLatency: TypeAlias = Annotated[str, typer.Option(hidden=True)]
@@ -171,9 +171,7 @@ Service: TypeAlias = Annotated[
     DialectName | None, typer.Option(metavar="NAME", help="gateway or official; else by host.")
 ]
 SlotLimit: TypeAlias = Annotated[int | None, typer.Option(metavar="N", min=1, help="Pictures at one time; else 9.")]
-TaskIds: TypeAlias = Annotated[
-    list[str], typer.Argument(metavar="TASK_ID", help="Of image tasks; - reads stdin, also what --json prints.")
-]
+TaskIds: TypeAlias = Annotated[list[str], typer.Argument(metavar="TASK_ID", help="One or more; - reads stdin.")]
 
 
 def name_of(fields: str) -> Any:

@@ -28,7 +28,7 @@ def board(clock: Clock) -> Board:
     return Board.of([ImageRequest("a fox"), ImageRequest("an owl", n=2)], clock)
 
 
-def handle_of(request: ImageRequest, status: TaskStatus, units: int | None = None) -> TaskHandle:
+def handle_of(request: ImageRequest | None, status: TaskStatus, units: int | None = None) -> TaskHandle:
     handle = TaskHandle("t-1", request, lambda _: None)
     deduction = None if units is None else Decimal(units)
     handle.see(
@@ -51,7 +51,7 @@ def test_stages(board: Board, clock: Clock) -> None:
     board.succeed(row, TaskResult("t-1", (Image(0, "http://x/0.png"),), handle.snapshot))
     stages.append(row.stage)
     clock.now = 105.0
-    board.finish(row, [Path("0.png")])
+    board.finish(row, {0: Path("0.png")})
     stages.append(row.stage)
     clock.now = 109.0
 
@@ -78,8 +78,8 @@ def test_facts(board: Board, clock: Clock) -> None:
     The summary counts what is on the disk and what the service billed, also where a task failed.
     """
     board.accept(board.rows[0], handle_of(board.rows[0].request, TaskStatus.SUCCEEDED, units=4))
-    board.finish(board.rows[0], [Path("0.png")])
-    board.fail(board.rows[1], DownloadFailed("gone", "t-2", paths=(Path("1.png"),)))
+    board.finish(board.rows[0], {0: Path("0.png")})
+    board.finish(board.rows[1], {1: Path("1.png")}, DownloadFailed("gone", "t-2"))
     clock.now = 107.25
 
     assert {"tasks": "1 done, 1 failed", "pictures": "2", "units": "4", "seconds": "7.2"} == board.facts()

@@ -119,9 +119,9 @@ def test_rows_become_entries() -> None:
                      lambda: next(times))  # fmt: skip
     fox, owl, bear = board.rows
     board.accept(fox, handle("f", Decimal(2)))
-    board.finish(fox, [Path("f-0.png"), Path("f-1.png")])
+    board.finish(fox, {0: Path("f-0.png"), 1: Path("f-1.png")})
     board.accept(owl, handle("o", None))
-    board.fail(owl, DownloadFailed("gone", "o", paths=(Path("o-1.png"),)))
+    board.finish(owl, {1: Path("o-1.png")}, DownloadFailed("gone", "o"))
     board.fail(bear, NotSent("no way there"))
 
     first, second, saved, lost = entries_of(board.rows, 9.0, "kling-v1")

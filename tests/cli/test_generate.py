@@ -185,7 +185,7 @@ async def test_timeout_tells_how_to_go_on(command: Command) -> None:
 
     (task,) = server.ledger.tasks
     assert 1 == ended.code
-    assert f"client.handle('{task.task_id}')" in ended.out
+    assert f"  kling-async wait {task.task_id} --save --out pictures\n" in ended.out
 
 
 async def test_interrupted_while_waiting(command: Command) -> None:
@@ -193,8 +193,19 @@ async def test_interrupted_while_waiting(command: Command) -> None:
     Ctrl-C leaves the ids of accepted tasks and the way to their pictures; the rest is not sent.
     """
     async with service(latency=(60, 60), slots=2) as server:
-        url = server.url
-        async with command.to(server).running("generate", "a fox", "an owl", "a bear", "--slots", "2") as running:
+        words = (
+            "generate",
+            "a fox",
+            "an owl",
+            "a bear",
+            "--slots",
+            "2",
+            "--base-url",
+            server.url,
+            "--out",
+            "my pictures",
+        )
+        async with command.to(server).running(*words) as running:
             await running.until("accepted as", times=2)
             running.interrupt()
             ended = await running.ended()
@@ -203,8 +214,8 @@ async def test_interrupted_while_waiting(command: Command) -> None:
     assert 2 == len(server.ledger.tasks)
     for task in server.ledger.tasks:
         assert f"  {task.task_id}  {task.prompt}" in ended.err
-    assert f"client.handle('{server.ledger.tasks[0].task_id}')" in ended.err
-    assert f"base_url='{url}'" in ended.err
+    ids = " ".join(task.task_id for task in server.ledger.tasks)
+    assert f"\n  kling-async wait {ids} --save --out 'my pictures' --base-url {server.url}\n" in ended.err
     assert "Traceback" not in ended.err
 
 
@@ -311,4 +322,4 @@ async def test_download_failed(command: Command) -> None:
     assert [path for path in paths if path] == [
         f"pictures/{line['task_id']}-{index}.png" for index in range(3) if paths[index]
     ]
-    assert f"client.handle('{line['task_id']}')" in ended.err
+    assert f"  kling-async save {line['task_id']} --out pictures\n" in ended.err

@@ -98,8 +98,9 @@ def batch(  # noqa: PLR0913 (each is an option)
     seed: HiddenSeed = 0,
 ) -> None:
     """
-    Make the pictures of a whole file, each once: when killed, the same command goes on. A line has the API's fields
-    (prompt, n, image ...) and maybe a key.
+    Make the pictures of a whole file, each once.
+
+    When killed, run it again. A line may have any of the API's fields, and a key.
     """
     _check_mode(context)
     if status is not None:
