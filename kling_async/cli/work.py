@@ -197,7 +197,9 @@ class Work:
             return []
         if self.access.is_emulated:
             return ["", "The emulator is inside this command: they end with it, and cost nothing."]
-        return ["", "They are paid for. To get their pictures:", f"  {onward(verb, known, self.access, self.folder)}"]
+        is_about_waiting = verb == "wait" and self.folder is None
+        what = "To wait for them again:" if is_about_waiting else "They are paid for. To get their pictures:"
+        return ["", what, f"  {onward(verb, known, self.access, self.folder)}"]
 
 
 def _about(handle: TaskHandle) -> str:

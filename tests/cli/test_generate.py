@@ -193,18 +193,8 @@ async def test_interrupted_while_waiting(command: Command) -> None:
     Ctrl-C leaves the ids of accepted tasks and the way to their pictures; the rest is not sent.
     """
     async with service(latency=(60, 60), slots=2) as server:
-        words = (
-            "generate",
-            "a fox",
-            "an owl",
-            "a bear",
-            "--slots",
-            "2",
-            "--base-url",
-            server.url,
-            "--out",
-            "my pictures",
-        )
+        url = server.url
+        words = ("generate", "a fox", "an owl", "a bear", "--slots", "2", "--base-url", url, "--out", "my own")
         async with command.to(server).running(*words) as running:
             await running.until("accepted as", times=2)
             running.interrupt()
@@ -215,7 +205,7 @@ async def test_interrupted_while_waiting(command: Command) -> None:
     for task in server.ledger.tasks:
         assert f"  {task.task_id}  {task.prompt}" in ended.err
     ids = " ".join(task.task_id for task in server.ledger.tasks)
-    assert f"\n  kling-async wait {ids} --save --out 'my pictures' --base-url {server.url}\n" in ended.err
+    assert f"\n  kling-async wait {ids} --save --out 'my own' --base-url {url}\n" in ended.err
     assert "Traceback" not in ended.err
 
 
