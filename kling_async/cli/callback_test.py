@@ -27,9 +27,9 @@ __all__ = ["Verdict", "callback_test", "hide_token", "judge"]
 
 EXAMPLES: Final = """\
 Examples:
-  kling-async callback-test https://bots.example/kling/6f1d.Xk3v
-  KLING_CALLBACK_SECRET=whsec_c2VjcmV0 kling-async callback-test URL
-  kling-async callback-test http://127.0.0.1:8080/6f1d.Xk3v --timeout 2
+  kling-async callback-test "$ADDRESS"
+  KLING_CALLBACK_SECRET="$SECRET" kling-async callback-test "$ADDRESS"
+  kling-async callback-test http://127.0.0.1:9/6f1d.Xk3v --timeout 2
 """
 
 _SAMPLE: Final = TaskSnapshot(

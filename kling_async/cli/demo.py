@@ -40,7 +40,7 @@ __all__ = ["demo", "file_name", "make_requests", "requests_made"]
 EXAMPLES: Final = """\
 Examples:
   kling-async demo
-  kling-async demo --count 40 --seed 7 --out /tmp/pictures
+  kling-async demo --count 5 --seed 7 --out few
   kling-async demo --prompts my-prompts.txt --dialect official
 """
 

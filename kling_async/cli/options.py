@@ -77,19 +77,24 @@ def parse_latency(text: str) -> tuple[float, float]:
     return latency
 
 
-def read_lines(file: IO[bytes], name: str, what: str = "prompt") -> list[str]:
+def read_lines(file: IO[bytes], name: str) -> list[str]:
     """
-    Read one of *what* per line of UTF-8; blank lines are skipped.
+    Read one prompt per line of UTF-8; blank lines are skipped.
 
     Raises:
         typer.BadParameter: There is none, or it is no UTF-8.
     """
+    lines = _lines(file, name)
+    if not lines:
+        raise typer.BadParameter(f"{name} has no prompt in it")
+    return lines
+
+
+def _lines(file: IO[bytes], name: str) -> list[str]:
     try:
         lines = [line.strip() for line in file.read().decode("utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise typer.BadParameter(f"{name} is no UTF-8: {error.reason} at byte {error.start}") from None
-    if not any(lines):
-        raise typer.BadParameter(f"{name} has no {what} in it")
     return [line for line in lines if line]
 
 
@@ -97,12 +102,17 @@ def read_ids(words: Sequence[str]) -> list[str]:
     """
     Read task ids, each once: *words*, and for "-" the lines of stdin, which may also be what `--json` prints.
 
+    Ends the command well where stdin has none: whoever makes the list may find nothing to do.
+
     Raises:
         typer.BadParameter: No task can have such an id.
     """
     ids: list[str] = []
     for word in words:
-        ids += map(_id_in, read_lines(sys.stdin.buffer, "stdin", "task id")) if word == "-" else [word]
+        ids += map(_id_in, _lines(sys.stdin.buffer, "stdin")) if word == "-" else [word]
+    if not ids:
+        complain("There is no task id on stdin.")
+        raise typer.Exit(ExitCode.WELL)
     for task_id in ids:
         try:
             IMAGE_GENERATION.one(task_id)

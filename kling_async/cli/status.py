@@ -22,7 +22,7 @@ EXAMPLES: Final = """\
 Examples:
   kling-async status CjikY2gHPbcAAAAAAKJ0-A
   kling-async status - < ids.txt
-  kling-async status --json - < ids.txt | jq .status
+  kling-async tasks --json | kling-async status --json -
 """
 
 

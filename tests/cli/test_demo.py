@@ -1,11 +1,4 @@
-import fcntl
-import os
-import pty
 import re
-import struct
-import subprocess
-import sys
-import termios
 from importlib import resources
 from pathlib import Path
 
@@ -16,7 +9,7 @@ from kling_async import GATEWAY, Image, ImageRequest, TaskResult, TaskSnapshot, 
 from kling_async.cli.board import Row
 from kling_async.cli.demo import file_name, make_requests
 from kling_async.wire.dialects import broken_rules
-from tests.cli.conftest import PATIENCE, Command, Here
+from tests.cli.conftest import Command, Here, on_terminal
 from tests.gallery.conftest import read_data
 
 
@@ -121,41 +114,6 @@ def test_interrupted_on_terminal(command: Command) -> None:
     assert screen.rindex("\x1b[?25h") > screen.rindex("\x1b[?25l")
     assert 2 == len(re.findall(r"^  C[\w-]{21}  \w+", screen, re.MULTILINE))
     assert "cost nothing" in screen
-
-
-def on_terminal(command: Command, *words: str, type_at: str | None = None) -> tuple[int, str]:
-    """
-    Run *words* on a terminal of its own, type Ctrl-C once *type_at* shows, and return the exit code and all it got.
-    """
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-    environ = {name: value for name, value in command.environ().items() if name != "COLUMNS"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kling_async", *words],
-        cwd=command.folder,
-        env=environ,
-        preexec_fn=lambda: os.login_tty(theirs),  # noqa: PLW1509 (Ctrl-C needs a controlling terminal)
-    )
-    os.close(theirs)
-    screen = ""
-    try:
-        while got := read(ours):
-            screen += got
-            if type_at is not None and type_at in screen:
-                os.write(ours, b"\x03")
-                type_at = None
-        return process.wait(PATIENCE), screen.replace("\r\n", "\n")
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-
-
-def read(terminal: int) -> str:
-    try:
-        return os.read(terminal, 65536).decode(errors="replace")
-    except OSError:  # Linux says so when the other side has closed
-        return ""
 
 
 def test_prompts_of_the_package() -> None:
