@@ -9,7 +9,7 @@ import typer
 
 from kling_async.cli.access import Access
 from kling_async.cli.options import AsJson, BaseUrl, Out, Patience, Service, TaskIds, check_names, name_of, read_ids
-from kling_async.cli.picked_up import PickUp
+from kling_async.cli.pick_up import pick_up
 from kling_async.cli.work import run
 from kling_async.filenames import Names
 
@@ -44,11 +44,5 @@ def save(
     check_names(Names(out, name, "0"), _MOST)
     if len(ids) > 1 and "{task_id}" not in name:
         raise typer.BadParameter("it needs {task_id}: tasks would replace each other's", param_hint="--name")
-    pick_up = PickUp(
-        access=Access(base_url=base_url, dialect=dialect, give_up_after=give_up_after),
-        folder=out,
-        as_json=as_json,
-        name=name,
-        looks_once=True,
-    )
-    run(pick_up(ids))
+    access = Access(base_url=base_url, dialect=dialect, give_up_after=give_up_after)
+    run(pick_up(ids, access, out, as_json=as_json, name=name, looks_once=True))

@@ -9,7 +9,7 @@ import typer
 
 from kling_async.cli.access import Access
 from kling_async.cli.options import AsJson, BaseUrl, OutIfSaved, Patience, Service, TaskIds, read_ids, timeout_of
-from kling_async.cli.picked_up import PickUp
+from kling_async.cli.pick_up import pick_up
 from kling_async.cli.work import run
 
 __all__ = ["EXAMPLES", "wait"]
@@ -39,10 +39,6 @@ def wait(
     It costs nothing, and stopping it stops no task.
     """
     ids = read_ids(task_ids)
-    pick_up = PickUp(
-        access=Access(base_url=base_url, dialect=dialect, give_up_after=give_up_after),
-        folder=(out or Path("pictures")) if is_saved else out,
-        as_json=as_json,
-        timeout=timeout,
-    )
-    run(pick_up(ids))
+    access = Access(base_url=base_url, dialect=dialect, give_up_after=give_up_after)
+    folder = Path("pictures") if is_saved and out is None else out
+    run(pick_up(ids, access, folder, as_json=as_json, timeout=timeout))

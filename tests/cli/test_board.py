@@ -6,7 +6,7 @@ import pytest
 
 from kling_async import Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.cli.board import Board, Row, Stage
-from kling_async.errors import DownloadFailed, NotSent, SubmissionUncertain
+from kling_async.errors import DownloadFailed, NotSent, SubmissionUncertain, WaitTimeout
 from kling_async.task import TaskHandle
 
 
@@ -83,6 +83,26 @@ def test_facts(board: Board, clock: Clock) -> None:
     clock.now = 107.25
 
     assert {"tasks": "1 done, 1 failed", "pictures": "2", "units": "4", "seconds": "7.2"} == board.facts()
+
+
+def test_picked_up(clock: Clock) -> None:
+    """
+    A task that was picked up is under way from the start and is called by its id; one that has not ended in time has
+    not failed.
+    """
+    done, busy = handle_of(None, TaskStatus.SUCCEEDED), handle_of(None, TaskStatus.PROCESSING)
+    board = Board.of_tasks([done, busy], clock)
+    stages = [row.stage for row in board.rows]
+    assert done.snapshot is not None
+    board.succeed(
+        board.rows[0], TaskResult("t-1", (Image(0, "http://x/0.png"), Image(1, "http://x/1.png")), done.snapshot)
+    )
+    board.finish(board.rows[0], {})
+    board.fail(board.rows[1], WaitTimeout("later", "t-1"))
+
+    assert [Stage.RUNNING, Stage.RUNNING] == stages
+    assert ("t-1", None) == (board.rows[0].title, board.rows[0].external_task_id)
+    assert ("1 done, 1 not ended", "0", 2) == (board.facts()["tasks"], board.facts()["pictures"], board.pictures_made)
 
 
 def test_units_not_told(board: Board) -> None:

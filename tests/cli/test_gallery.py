@@ -1,3 +1,4 @@
+import json
 import sys
 import webbrowser
 from decimal import Decimal
@@ -55,6 +56,15 @@ def test_page_elsewhere(here: Here, pictures: Path, monkeypatch: pytest.MonkeyPa
     assert [page.as_uri()] == shown
     assert "<title>Red &lt;foxes&gt;</title>" in page.read_text(encoding="utf-8")
     assert 'href="foxes/fox.png"' in page.read_text(encoding="utf-8")
+
+
+def test_json(here: Here, pictures: Path) -> None:
+    """
+    With `--json` it is told which page, and of how many pictures.
+    """
+    ended = here("gallery", "foxes", "--json")
+
+    assert {"path": "foxes/gallery.html", "pictures": 1} == json.loads(ended.out)
 
 
 def test_no_browser(here: Here, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,18 +1,12 @@
 import asyncio
-import json
 import signal
-from typing import Any
 
 import PIL.Image
 import pytest
 
 from kling_async import OFFICIAL
 from kling_async.emulator import faults
-from tests.cli.conftest import Command, Here, service, wait_until
-
-
-def lines_of(out: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in out.splitlines()]
+from tests.cli.conftest import Command, Here, lines_of, service, wait_until
 
 
 async def test_json(command: Command) -> None:
