@@ -175,7 +175,7 @@ class Work:
             ended = "may have ended" if self.looks_once else "have ended"
             complain("", f"Stopped. These tasks {ended}, and their pictures are not saved:")
         for row in unsaved:
-            complain(f"  {row.task_id}  {shorten(printable(row.title), 50)}")
+            complain(f"  {row.task_id}  {_about(row.handle)}")
         verb = "wait" if running else "save"
         for line in self._ways_on(verb, [*running, *(row.task_id for row in unsaved)]):
             complain(line)
@@ -202,7 +202,8 @@ class Work:
         return ["", what, f"  {onward(verb, known, self.access, self.folder)}"]
 
 
-def _about(handle: TaskHandle) -> str:
-    if handle.request is not None:
+def _about(handle: TaskHandle | None) -> str:
+    if handle is not None and handle.request is not None:
         return shorten(printable(handle.request.prompt), 50)
-    return printable(handle.snapshot.status_word) if handle.snapshot is not None else "not seen yet"
+    seen = handle.snapshot if handle is not None else None
+    return printable(seen.status_word) if seen is not None else "not seen yet"
