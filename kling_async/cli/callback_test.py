@@ -29,7 +29,7 @@ EXAMPLES: Final = """\
 Examples:
   kling-async callback-test "$ADDRESS"
   KLING_CALLBACK_SECRET="$SECRET" kling-async callback-test "$ADDRESS"
-  kling-async callback-test http://127.0.0.1:9/6f1d.Xk3v --timeout 2
+  kling-async callback-test "$ADDRESS" --timeout 2 --json
 """
 
 _SAMPLE: Final = TaskSnapshot(

@@ -94,7 +94,7 @@ _TABLE: Final[Mapping[type[KlingError], tuple[ExitCode, str]]] = {
         "use the key and the address with which the journal was begun, or another journal",
     ),
     JournalCorrupt: (ExitCode.STORAGE, "bring the missing part back, or restore the journal from a copy"),
-    StorageFull: (ExitCode.STORAGE, "make room on the disk, then run the same command again"),
+    StorageFull: (ExitCode.STORAGE, "make room on the disk, then fetch the pictures by the task's id"),
 }
 
 

@@ -6,7 +6,7 @@ import json
 import sys
 from decimal import Decimal
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import attrs
 from rich.console import Console
@@ -14,14 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from kling_async.cli.as_json import seconds_of, status_of, task_facts
-from kling_async.cli.screen import is_lively, printable, write_line
+from kling_async.cli.screen import STYLES, is_lively, printable, write_line
 from kling_async.errors import KlingError
 from kling_async.task import failure_of
 from kling_async.wire.models import TaskSnapshot, TaskStatus
 
 __all__ = ["Listing", "Told"]
-
-_STYLES: Final = {"submitted": "yellow", "processing": "cyan", "succeed": "green", "failed": "red"}
 
 
 @attrs.frozen
@@ -92,7 +90,7 @@ class Listing:
             write_line(sys.stdout, _line(told))
         else:
             status, *numbers, message = told.cells
-            style = _STYLES.get(status, "")
+            style = STYLES.get(status, "")
             self._table.add_row(printable(told.task_id), Text(status, style), *numbers, Text(message))
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import Final, Protocol, Self, TextIO
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -23,6 +23,7 @@ from kling_async.cli.board import Board, Row, Stage
 from kling_async.errors import WaitTimeout
 
 __all__ = [
+    "STYLES",
     "LiveScreen",
     "PlainScreen",
     "Screen",
@@ -39,7 +40,10 @@ __all__ = [
 ]
 
 _REFRESH = 0.1  # seconds
-_STYLES = {"submitted": "yellow", "processing": "cyan", "saving": "magenta"}
+STYLES: Final = {"submitted": "yellow", "processing": "cyan", "saving": "magenta", "succeed": "green", "failed": "red"}
+"""
+The colours of words for a status.
+"""
 
 
 class Screen(Protocol):
@@ -303,7 +307,7 @@ def _rows(rows: list[Row], now: float, spinner: Spinner) -> Table:
     grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     for row in rows:
         word = "saving" if row.stage is Stage.SAVING else row.word
-        shown = Text(printable(word), _STYLES.get(word, ""))
+        shown = Text(printable(word), STYLES.get(word, ""))
         grid.add_row(spinner, f"{row.seconds(now):.1f} s", shown, Text(printable(row.title)))
     return grid
 

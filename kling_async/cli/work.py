@@ -21,7 +21,7 @@ from kling_async.cli.exits import ExitCode, advice_for, exit_code
 from kling_async.cli.onward import onward
 from kling_async.cli.screen import Screen, complain, printable, write_line
 from kling_async.client import KlingClient
-from kling_async.errors import DownloadFailed, KlingError, TaskNotFound, WaitTimeout
+from kling_async.errors import DownloadFailed, KlingError, StorageFull, TaskNotFound, WaitTimeout
 from kling_async.filenames import Names
 from kling_async.task import TaskHandle
 from kling_async.wire.models import ImageRequest, TaskResult
@@ -188,7 +188,7 @@ class Work:
         return [error.task_id for error in errors if error.snapshot is not None]
 
     def _unsaved(self) -> list[str | None]:
-        broken = [error.task_id for error in self.board.errors if isinstance(error, DownloadFailed)]
+        broken = [error.task_id for error in self.board.errors if isinstance(error, DownloadFailed | StorageFull)]
         return broken + [row.task_id for row in self.board.at(Stage.DONE) if self.folder is None]
 
     def _ways_on(self, verb: str, task_ids: Sequence[str | None]) -> list[str]:

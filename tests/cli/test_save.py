@@ -1,7 +1,10 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
+from kling_async import downloads
 from kling_async.emulator import faults
 from tests.cli.conftest import Command, Here, ServedBy, know, lines_of, service, wait_until
 
@@ -53,6 +56,25 @@ def test_names(served: ServedBy) -> None:
     assert (1, "DownloadFailed") == (ended.code, line["error"]["class"])
     assert f"pictures/fox {1 - lost}.png" == paths[1 - lost]
     assert "  kling-async save done-1 --out pictures --base-url" in ended.err
+
+
+def test_full_disk(served: ServedBy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where there is no room it is exit code 7, and the way on is to fetch the pictures, never to make them again.
+    """
+
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(downloads._Part, "settle", full)
+    kling = served()
+    kling.has("done-1")
+
+    ended = kling("save", "done-1")
+
+    assert 7 == ended.code
+    assert "StorageFull: make room on the disk, then fetch the pictures by the task's id" in ended.out
+    assert "  kling-async save done-1 --out pictures --base-url" in ended.out
 
 
 @pytest.mark.parametrize(

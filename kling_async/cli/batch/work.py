@@ -29,7 +29,7 @@ from kling_async.cli.exits import ExitCode, advice_for, exit_code
 from kling_async.cli.options import check_names
 from kling_async.cli.screen import complain, write_line
 from kling_async.client import KlingClient
-from kling_async.errors import DownloadFailed, InvalidRequest, KlingError, SubmissionUncertain, WaitTimeout
+from kling_async.errors import DownloadFailed, InvalidRequest, KlingError, StorageFull, SubmissionUncertain, WaitTimeout
 from kling_async.filenames import Names
 from kling_async.rows import Summary
 from kling_async.wire.models import Failed, ImageRequest
@@ -52,6 +52,7 @@ _ADVICE: Final[Mapping[type[KlingError], str]] = {
         "may have been made and paid for: look into the vendor's console; what is not there is sent again with "
         "--resend-uncertain"
     ),
+    StorageFull: "make room on the disk, then run the same command again",
     WaitTimeout: "the task goes on and is paid for: the same command waits for it again",
 }
 """
@@ -261,7 +262,7 @@ class Work:
     def _advice(self, summary: Summary) -> Iterator[str]:
         if self.reason is not None:
             yield f"Stopped: {type(self.reason).__name__}: {self.reason}"
-            yield f"  {advice_for(self.reason)}"
+            yield f"  {_ADVICE.get(type(self.reason)) or advice_for(self.reason)}"
         for kind, count in self._counts.items():
             yield f"{count:,} {kind.__name__}: {_ADVICE.get(kind) or advice_for(self._errors[kind])}"
             if kind is SubmissionUncertain:
