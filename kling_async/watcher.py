@@ -32,6 +32,11 @@ from kling_async.wire.models import TaskSnapshot, TaskStatus
 
 __all__ = ["Watcher"]
 
+TROUBLE_FROM: Final = 5
+"""
+Looks in a row that have to fail before the log warns of it; fewer are everyday life.
+"""
+
 STUCK_AFTER: Final = 3600.0
 """
 Seconds after which a task that never ends gives its slots back; the slowest picture we heard of took about one minute.
@@ -87,6 +92,7 @@ class Watcher:
     _under_way: set["asyncio.Task[None]"] = attrs.field(factory=set, init=False)
     _timer: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
     _count: int = attrs.field(default=0, init=False)  # of all that were ever watched
+    _broken: int = attrs.field(default=0, init=False)  # looks since the last that was answered
     _is_closed: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -244,7 +250,7 @@ class Watcher:
                 for watch in watches:
                     self._missed(watch, error, now())
             return
-        self._plan.answered()
+        self._answered()
         self._ways.worked(way)
         for watch in watches:
             if (snapshot := seen.get(watch.handle.task_id)) is not None:
@@ -261,7 +267,7 @@ class Watcher:
             for number in range(1, choice.pages + 1):
                 self._plan.asked(now())
                 seen, is_last = await self._looks.page(number, choice.page_size, _Held(self._watches))
-                self._plan.answered()
+                self._answered()
                 for task_id, snapshot in seen.items():
                     self._saw_on_page(task_id, snapshot, now(), is_due=missing.pop(task_id, None) is not None)
                 if is_last or not missing:
@@ -310,8 +316,18 @@ class Watcher:
             watch.is_seen_late = self.has_missed_news = True
         self._check_pictures(watch, now)
 
+    def _answered(self) -> None:
+        self._plan.answered()
+        if self._broken >= TROUBLE_FROM:
+            _log.info("looks at tasks are answered again")
+        self._broken = 0
+
     def _heed(self, error: KlingError, now: float) -> None:
         # What the service says of too many requests concerns them all, whatever this one was for.
+        if may_repeat(error) and not isinstance(error, RateLimited):
+            self._broken += 1
+            if self._broken == TROUBLE_FROM:
+                _log.warning("%d looks at tasks in a row have failed; they go on: %s", self._broken, error)
         match error:
             case RateLimited(retry_after=float(rest)) | ServiceFailure(retry_after=float(rest)):
                 self._plan.pause(now + min(rest, self.policy.max_rest))

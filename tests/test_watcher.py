@@ -213,6 +213,23 @@ async def test_failed_looks_are_logged_and_no_more(caplog: pytest.LogCaptureFixt
 
 
 @simulated
+async def test_lasting_trouble_is_told_once_and_its_end_too(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    A warning after five failed looks in a row, whatever task they were for; refusals are no trouble.
+    """
+    caplog.set_level(logging.INFO, "kling_async.watcher")
+    broken, busy = Unreachable("the connection broke"), RateLimited("slow down")
+    replies = (broken, broken, broken, broken, PROCESSING, broken, broken, busy, broken, broken, broken, broken, DONE)
+    async with watching(FakeService(*replies)) as watcher:
+        await accepted(watcher)
+
+    assert [
+        "5 looks at tasks in a row have failed; they go on: the connection broke",
+        "looks at tasks are answered again",
+    ] == [record.getMessage() for record in caplog.records]
+
+
+@simulated
 async def test_unforeseen_error_is_logged_and_looked_past(caplog: pytest.LogCaptureFixture) -> None:
     """
     A fault of our own in a look does not end the watching, and is told to the log with its traceback.
