@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kling_async import __version__
-from kling_async.cli import batch, callback_test, demo, emulate, gallery, generate
+from kling_async.cli import batch, callback_test, demo, doctor, emulate, gallery, generate
 from kling_async.cli.exits import EXIT_CODES
 
 __all__ = ["app"]
@@ -28,6 +28,7 @@ for module, function in (
     (gallery, gallery.gallery),
     (emulate, emulate.emulator),
     (callback_test, callback_test.callback_test),
+    (doctor, doctor.doctor),
 ):
     app.command(epilog=f"{module.EXAMPLES}\n{EXIT_CODES}")(function)
 

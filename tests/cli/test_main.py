@@ -11,7 +11,7 @@ def run_python(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], cwd=SOURCE, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("word", ["demo", "generate", "batch", "gallery", "emulator", "callback-test"])
+@pytest.mark.parametrize("word", ["demo", "generate", "batch", "gallery", "emulator", "callback-test", "doctor"])
 def test_help(here: Here, word: str) -> None:
     """
     Help fits a screen, has examples, and tells the exit codes.
