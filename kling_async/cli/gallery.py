@@ -31,6 +31,9 @@ Examples:
 """
 
 
+_MANY: Final = 1000  # pictures; half a minute
+
+
 @attrs.frozen
 class _Show:
     """
@@ -95,6 +98,8 @@ def _journal(path: Path) -> _Show:
         summary = reader.summary()
     if summary.queued == summary.rows:
         raise typer.BadParameter(f"no row of {str(path)!r} has begun", param_hint="JOURNAL")
+    if summary.pictures > _MANY:
+        complain(f"{summary.pictures:,} pictures to be made small: this takes a while.")
     note = f"{summary.queued:,} of {summary.rows:,} rows not begun" if summary.queued else ""
     return _Show(read_journal(path), path.with_suffix(".html"), path.stem, note)
 

@@ -358,12 +358,15 @@ async def test_a_batch_at_work(browser: Browser, paint: Paint, tmp_path: Path) -
 
 async def test_a_picture_that_has_gone_shows_its_thumbnail(browser: Browser, paint: Paint, tmp_path: Path) -> None:
     """
-    The page alone, sent to somebody, still shows what it has, and says so.
+    The page alone, sent to somebody, still shows what it has, and says so. Where there is but one state, no choice is
+    offered.
     """
     write_gallery([GalleryEntry(path=paint("owl.png"))], tmp_path / "page.html")
     (tmp_path / "owl.png").unlink()
     page = await browser.new_page()
     await page.goto((tmp_path / "page.html").as_uri())
+    await expect(page.get_by_role("searchbox")).to_be_visible()
+    await expect(page.locator("select:visible")).to_have_count(0)
     await page.locator(".tile").click()
 
     await expect(page.locator("#note")).to_contain_text("this is its thumbnail")
