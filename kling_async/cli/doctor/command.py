@@ -31,9 +31,9 @@ Examples:
 """
 
 _MARKS: Final = {
-    State.OK: ("✓", "bold green"),
-    State.WARNING: ("!", "bold yellow"),
-    State.PROBLEM: ("✗", "bold red"),
+    State.OK: ("✓", "green"),
+    State.WARNING: ("!", "yellow"),
+    State.PROBLEM: ("✗", "red"),
     State.SKIPPED: ("-", "dim"),
 }
 _WIDTH: Final = len("connection")
@@ -91,9 +91,9 @@ def _drawn(finding: Finding) -> Padding:
     table.add_column(width=_WIDTH, style="bold")
     table.add_column(ratio=1, overflow="fold")
     quiet = "dim" if finding.state is State.SKIPPED else ""
-    table.add_row(Text(mark, style), Text(finding.check, quiet), Text(printable(finding.found), quiet))
+    table.add_row(Text(mark, f"bold {style}"), Text(finding.check, quiet), Text(printable(finding.found), quiet))
     if finding.advice:
-        table.add_row("", "", Text(printable(finding.advice), "dim"))
+        table.add_row("", "", Text(printable(finding.advice), "dim" if finding.state is State.OK else style))
     return Padding(table, 0)
 
 
