@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from kling_async.cli.doctor.command import _drawn
+from kling_async.cli.doctor import command as doctors
 from kling_async.cli.doctor.findings import Finding, State
 from kling_async.emulator import Emulator
 from tests.cli.conftest import Command, Here
@@ -47,6 +47,19 @@ def test_json(here: Here, emulator_in_thread: Callable[..., Emulator], monkeypat
     assert ["access"] == [facts["check"] for facts in found if facts["state"] == "problem"]
 
 
+@pytest.mark.parametrize(("no_color", "begins"), [("", "✓ key "), ("1", "ok       key ")])
+def test_marks_and_words(here: Here, monkeypatch: pytest.MonkeyPatch, no_color: str, begins: str) -> None:
+    """
+    On a terminal there are marks, and words for those who want no colour.
+    """
+    monkeypatch.setattr(doctors, "is_lively", lambda _: True)
+    monkeypatch.setenv("NO_COLOR", no_color)
+
+    ended = here("doctor")
+
+    assert [begins] == [line[: len(begins)] for line in ended.out.splitlines() if "KLING_API_KEY" in line]
+
+
 async def test_closed_port(command: Command) -> None:
     """
     In a process of its own: a service that is not there is told by the code for it.
@@ -64,7 +77,7 @@ def test_marks_on_a_terminal() -> None:
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=40, color_system=None)
 
-    console.print(_drawn(Finding("lists", State.WARNING, "some words that are many too many", "Do something.")))
+    console.print(doctors._drawn(Finding("lists", State.WARNING, "some words that are many too many", "Do something.")))
 
     lines = [line.rstrip() for line in file.getvalue().splitlines()]
     assert ["! lists      some words that are many", "             too many", "             Do something."] == lines

@@ -162,6 +162,7 @@ async def test_wrong_key(patient: Patient, settings: Mapping[str, Any]) -> None:
     assert ExitCode.KEY is told(found, "access").code
     assert "Copy the key again" in told(found, "access").advice
     assert not any(secret in str(found) for secret in ("somebody-else", PAIR.access_key, "x" * 40))
+    assert findings.NOBODYS_TASK not in told(found, "access").found
 
 
 @pytest.mark.parametrize("pair", [None, PAIR], ids=["static key", "access keys"])
