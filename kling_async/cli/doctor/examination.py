@@ -177,7 +177,7 @@ async def _reach(base_url: str, timeout: float) -> Reach:
         return Reach("time", f"nothing within {timeout:g} s")
     except ssl.SSLCertVerificationError as error:
         return Reach("certificate", error.verify_message)
-    except (ssl.SSLError, ConnectionResetError) as error:
+    except (ssl.SSLError, ConnectionResetError, ConnectionAbortedError, BrokenPipeError) as error:
         return Reach("tls" if is_secure else "refusal", error.strerror or str(error))
     except OSError as error:
         return Reach("refusal", os.strerror(error.errno) if error.errno else str(error))

@@ -2,7 +2,10 @@
 What ails a set-up is named, and nothing else is, against services on a real socket. None of it makes or costs anything.
 """
 
+import asyncio
 import contextlib
+import errno
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
@@ -260,6 +263,43 @@ async def test_tls_where_none_is_spoken(patient: Patient) -> None:
     assert "does not speak TLS" in told(found, "connection").found
 
 
+def bad_certificate() -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "self-signed certificate"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (bad_certificate(), "the certificate of relay.example:443 is not good: self-signed certificate"),
+        (ssl.SSLError(1, "wrong version number"), "relay.example:443 does not speak TLS: wrong version number"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "relay.example:443 does not speak TLS: Broken pipe"),
+        (TimeoutError(), "relay.example:443 does not answer: nothing within 10 s"),
+        (OSError(errno.EHOSTUNREACH, "no"), "relay.example:443 takes no connection: No route to host"),
+    ],
+)
+async def test_connection_that_is_not_made(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch, error: OSError, words: str
+) -> None:
+    """
+    Each way to fail is told from the others, in the system's own words.
+    """
+
+    async def find(*_: object) -> list[object]:
+        return []
+
+    async def connect(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", find)
+    monkeypatch.setattr(asyncio, "open_connection", connect)
+
+    found = await patient.examined("https://relay.example/kling")
+
+    assert words == told(found, "connection").found
+
+
 @pytest.mark.parametrize("tries_regions", [False, True])
 async def test_wrong_region(patient: Patient, monkeypatch: pytest.MonkeyPatch, tries_regions: bool) -> None:  # noqa: FBT001
     """
@@ -305,7 +345,7 @@ async def test_network_that_breaks(patient: Patient) -> None:
     """
     Answers that do not come are counted.
     """
-    async with Emulator(faults=[faults.reset_before("query", after=1, times=2)]) as server:
+    async with Emulator(faults=[faults.reset_before("query", after=1)]) as server:
         found = await patient.at(server)
 
     assert {"pace": "warning"} == ailing(found)
