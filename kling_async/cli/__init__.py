@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kling_async import __version__
-from kling_async.cli import batch, callback_test, demo, doctor, emulate, gallery, generate
+from kling_async.cli import batch, callback_test, demo, doctor, emulate, gallery, generate, save, status, tasks, wait
 from kling_async.cli.exits import EXIT_CODES
 
 __all__ = ["app"]
@@ -15,22 +15,26 @@ __all__ = ["app"]
 app = typer.Typer(
     name="kling-async",
     help="Make pictures with Kling: nothing paid for is lost, nothing is paid twice.",
-    epilog=f"Begin with: kling-async demo\n\n{EXIT_CODES}",
+    epilog="Begin with: kling-async demo\n\nThe --help of each command has examples and the exit codes.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,  # its traces can show local variables, and some of them are keys
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module, function in (
-    (demo, demo.demo),
-    (generate, generate.generate),
-    (batch, batch.batch),
-    (gallery, gallery.gallery),
-    (emulate, emulate.emulator),
-    (callback_test, callback_test.callback_test),
-    (doctor, doctor.doctor),
+for panel, module, function in (
+    ("Without an account", demo, demo.demo),
+    ("Without an account", emulate, emulate.emulator),
+    ("Make pictures", generate, generate.generate),
+    ("Make pictures", batch, batch.batch),
+    ("Make pictures", gallery, gallery.gallery),
+    ("Look after tasks", wait, wait.wait),
+    ("Look after tasks", save, save.save),
+    ("Look after tasks", status, status.status),
+    ("Look after tasks", tasks, tasks.tasks),
+    ("Check", callback_test, callback_test.callback_test),
+    ("Check", doctor, doctor.doctor),
 ):
-    app.command(epilog=f"{module.EXAMPLES}\n{EXIT_CODES}")(function)
+    app.command(epilog=f"{module.EXAMPLES}\n{EXIT_CODES}", rich_help_panel=panel)(function)
 
 
 def _show_version(is_asked: bool) -> None:  # noqa: FBT001 (typer calls it)

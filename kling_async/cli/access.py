@@ -29,11 +29,11 @@ class Access:
 
     base_url: str | None
     dialect: DialectName | None
-    slots: int | None
-    give_up_after: float
-    is_emulated: bool
-    latency: tuple[float, float]
-    seed: int
+    give_up_after: float = 120.0
+    slots: int | None = None
+    is_emulated: bool = False
+    latency: tuple[float, float] = (1.0, 3.0)
+    seed: int = 0
 
     def make_emulator(self, port: int = 0) -> "Emulator":
         """

@@ -3,21 +3,32 @@ What programs read of what a command did: JSON in ASCII, which passes through an
 """
 
 import datetime as dt
-import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
 
-from kling_async.errors import DownloadFailed, KlingError, SubmissionUncertain, TaskFailed
+from kling_async.cli import board
+from kling_async.errors import DownloadFailed, KlingError, SubmissionUncertain, TaskFailed, WaitTimeout
 from kling_async.rows import Picture, Row, Summary
 from kling_async.wire.codec import write_request
-from kling_async.wire.models import Done, Failed, Image, TaskSnapshot, TaskStatus
+from kling_async.wire.models import Done, Failed, TaskSnapshot, TaskStatus
 
-__all__ = ["error_facts", "number_of", "outcome_line", "row_facts", "status_of", "summary_facts"]
+__all__ = [
+    "error_facts",
+    "number_of",
+    "outcome_line",
+    "row_facts",
+    "row_line",
+    "seconds_of",
+    "status_of",
+    "summary_facts",
+    "task_facts",
+]
 
 
 def number_of(units: Decimal | None) -> int | float | None:
@@ -41,37 +52,82 @@ def error_facts(error: KlingError | None) -> dict[str, str] | None:
     return None if error is None else {"class": type(error).__name__, "message": str(error)}
 
 
+def seconds_of(snapshot: TaskSnapshot | None) -> float | None:
+    """
+    Return how long a task has taken by the service's own clock, up to when it last told a change.
+    """
+    if snapshot is None or snapshot.created_at is None or snapshot.updated_at is None:
+        return None
+    return (snapshot.updated_at - snapshot.created_at).total_seconds()
+
+
+def task_facts(
+    task_id: str | None,
+    snapshot: TaskSnapshot | None,
+    *,
+    files: Mapping[int, Path] = MappingProxyType({}),
+    external_task_id: str | None = None,
+    error: KlingError | None = None,
+) -> dict[str, Any]:
+    """
+    Return what is known of a task, under the names that every command uses.
+
+    Args:
+        snapshot: None where it was never seen; then also a picture's URL is not known.
+        files: Pictures on the disk, by their index.
+        external_task_id: What was sent; else the service's own word counts.
+    """
+    told = {image.index: image.url for image in snapshot.task_result.images} if snapshot is not None else {}
+    images = [
+        {"index": index, "url": told.get(index), "path": str(files[index]) if index in files else None}
+        for index in sorted({**told, **files})
+    ]
+    created, updated = (snapshot.created_at, snapshot.updated_at) if snapshot is not None else (None, None)
+    return {
+        "task_id": task_id,
+        "external_task_id": external_task_id or (snapshot.task_info.external_task_id if snapshot is not None else None),
+        "status": status_of(snapshot),
+        "message": (snapshot.task_status_msg or None) if snapshot is not None else None,
+        "created_at": None if created is None else moment_of(created.timestamp()),
+        "updated_at": None if updated is None else moment_of(updated.timestamp()),
+        "seconds": seconds_of(snapshot),
+        "images": images,
+        "units": None if snapshot is None else number_of(snapshot.final_unit_deduction),
+        "error": error_facts(error),
+    }
+
+
+def row_line(row: board.Row) -> str:
+    """
+    Return how a request or a task of a board has ended, as one line.
+    """
+    snapshot = row.handle.snapshot if row.handle is not None else None
+    facts = task_facts(row.task_id, snapshot, files=row.files, external_task_id=row.external_task_id, error=row.error)
+    prompt = None if row.request is None else row.request.prompt
+    return json.dumps({"number": row.number, "prompt": prompt, **facts})
+
+
 def outcome_line(outcome: Done | Failed) -> str:
     """
     Return how a request of a batch has ended, as one line.
     """
-    request = outcome.request
-    error: KlingError | None = None
     snapshot: TaskSnapshot | None = None
-    images: list[dict[str, Any]] = []
+    files: dict[int, Path] = {}
+    error: KlingError | None = None
     if isinstance(outcome, Done):
         task_id: str | None = outcome.result.task_id
         snapshot = outcome.result.snapshot
-        images = _images(outcome.result.images, outcome.paths)
+        if len(outcome.paths) == len(outcome.result.images):
+            files = dict(zip((image.index for image in outcome.result.images), outcome.paths, strict=True))
     else:
         error, task_id = outcome.error, outcome.error.task_id
-        if isinstance(error, TaskFailed):
+        if isinstance(error, TaskFailed | WaitTimeout):
             snapshot = error.snapshot
-        elif isinstance(error, DownloadFailed):
-            images = [{"path": str(path)} for path in error.paths]
-    return json.dumps(
-        {
-            "index": outcome.index,
-            "key": outcome.key,
-            "prompt": None if request is None else request.prompt,
-            "task_id": task_id,
-            "external_task_id": _external_id(outcome, snapshot),
-            "status": status_of(snapshot),
-            "images": images,
-            "units": None if snapshot is None else number_of(snapshot.final_unit_deduction),
-            "error": error_facts(error),
-        }
-    )
+    facts = task_facts(task_id, snapshot, files=files, external_task_id=_external_id(outcome), error=error)
+    if isinstance(error, DownloadFailed):
+        facts["images"] = [{"index": None, "url": None, "path": str(path)} for path in error.paths]
+    prompt = None if outcome.request is None else outcome.request.prompt
+    return json.dumps({"index": outcome.index, "key": outcome.key, "prompt": prompt, **facts})
 
 
 def summary_facts(summary: Summary) -> dict[str, Any]:
@@ -122,13 +178,8 @@ def moment_of(seconds: float | None) -> str | None:
     return None if seconds is None else dt.datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
 
 
-def _images(images: Sequence[Image], paths: Sequence[Path]) -> list[dict[str, Any]]:
-    files = map(str, paths) if len(paths) == len(images) else itertools.repeat(None)
-    return [{"index": image.index, "url": image.url, "path": path} for image, path in zip(images, files, strict=False)]
-
-
-def _external_id(outcome: Done | Failed, snapshot: TaskSnapshot | None) -> str | None:
+def _external_id(outcome: Done | Failed) -> str | None:
     if isinstance(outcome, Failed) and isinstance(outcome.error, SubmissionUncertain):
         sent = outcome.error.request or outcome.request
         return sent.external_task_id if sent is not None else None
-    return snapshot.task_info.external_task_id if snapshot is not None else None
+    return None

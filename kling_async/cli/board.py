@@ -4,13 +4,13 @@ What a display shows: a row for each request and the counts over all, without a 
 
 import enum
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
 import attrs
 
-from kling_async.errors import DownloadFailed, KlingError, SubmissionUncertain
+from kling_async.errors import KlingError, SubmissionUncertain, WaitTimeout
 from kling_async.task import TaskHandle
 from kling_async.wire.models import ImageRequest, TaskResult
 
@@ -32,20 +32,21 @@ class Stage(enum.Enum):
 @attrs.define(eq=False)
 class Row:
     """
-    One request on its way from the prompt to the files.
+    One request on its way from the prompt to the files, or one task that was picked up by its id.
 
     Attributes:
         number: Counts from 1.
+        request: None for a task that was picked up.
         handle: From acceptance on; the row tells what it has last seen.
-        paths: Pictures on the disk, also those of a task whose other pictures could not be fetched.
+        files: Pictures on the disk by their index, also those of a task whose other pictures could not be fetched.
         accepted_at: Seconds of the board's clock; so is `ended_at`.
     """
 
     number: int
-    request: ImageRequest
+    request: ImageRequest | None
     handle: TaskHandle | None = None
     result: TaskResult | None = None
-    paths: tuple[Path, ...] = ()
+    files: Mapping[int, Path] = attrs.field(factory=dict)
     error: KlingError | None = None
     accepted_at: float | None = None
     ended_at: float | None = None
@@ -57,6 +58,20 @@ class Row:
         if self.handle is None:
             return Stage.WAITING
         return Stage.RUNNING if self.result is None else Stage.SAVING
+
+    @property
+    def title(self) -> str:
+        """
+        What the row is called: its prompt, else its task's id.
+        """
+        return self.request.prompt if self.request is not None else self.task_id or ""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """
+        The files in the pictures' order.
+        """
+        return tuple(self.files[index] for index in sorted(self.files))
 
     @property
     def task_id(self) -> str | None:
@@ -71,8 +86,8 @@ class Row:
         """
         if self.handle is not None and self.handle.request is not None:
             return self.handle.request.external_task_id
-        sent = self.error.request if isinstance(self.error, SubmissionUncertain) else None
-        return (sent or self.request).external_task_id
+        sent = (self.error.request if isinstance(self.error, SubmissionUncertain) else None) or self.request
+        return sent.external_task_id if sent is not None else None
 
     @property
     def word(self) -> str:
@@ -97,7 +112,7 @@ class Row:
 @attrs.define(eq=False)
 class Board:
     """
-    All requests of one command.
+    All requests of one command, or all tasks.
 
     Attributes:
         trouble: Why nothing seems to happen; None while all goes well.
@@ -118,6 +133,14 @@ class Board:
         """
         return cls(tuple(Row(number, request) for number, request in enumerate(requests, 1)), clock)
 
+    @classmethod
+    def of_tasks(cls, handles: Sequence[TaskHandle], clock: Callable[[], float] = time.monotonic) -> "Board":
+        """
+        Return a board with a row for each of *handles*, whose tasks were accepted before.
+        """
+        rows = (Row(number, None, handle, accepted_at=clock()) for number, handle in enumerate(handles, 1))
+        return cls(tuple(rows), clock)
+
     def accept(self, row: Row, handle: TaskHandle) -> None:
         self.trouble = None
         row.handle, row.accepted_at = handle, self.clock()
@@ -125,13 +148,14 @@ class Board:
     def succeed(self, row: Row, result: TaskResult) -> None:
         row.result = result
 
-    def finish(self, row: Row, paths: Sequence[Path]) -> None:
-        row.paths, row.ended_at = tuple(paths), self.clock()
+    def finish(self, row: Row, files: Mapping[int, Path], error: KlingError | None = None) -> None:
+        """
+        Note that a row has ended with *files* on the disk, and with *error* where that is not all.
+        """
+        row.files, row.error, row.ended_at = files, error, self.clock()
 
     def fail(self, row: Row, error: KlingError) -> None:
-        if isinstance(error, DownloadFailed):
-            row.paths = error.paths
-        row.error, row.ended_at = error, self.clock()
+        self.finish(row, {}, error)
 
     def at(self, *stages: Stage) -> list[Row]:
         """
@@ -146,6 +170,10 @@ class Board:
     @property
     def pictures(self) -> int:
         return sum(len(row.paths) for row in self.rows)
+
+    @property
+    def pictures_made(self) -> int:
+        return sum(len(row.result.images) for row in self.rows if row.result is not None)
 
     @property
     def units(self) -> Decimal | None:
@@ -170,9 +198,13 @@ class Board:
         """
         Return what a summary tells, ready to be shown.
         """
-        done, failed = len(self.at(Stage.DONE)), len(self.at(Stage.FAILED))
+        left = sum(isinstance(error, WaitTimeout) for error in self.errors)
+        failed = len(self.errors) - left
+        counts = f"{len(self.at(Stage.DONE))} done"
+        counts += f", {failed} failed" if failed else ""
+        counts += f", {left} not ended" if left else ""
         return {
-            "tasks": f"{done} done" + (f", {failed} failed" if failed else ""),
+            "tasks": counts,
             "pictures": str(self.pictures),
             "units": "not told" if self.units is None else f"{self.units.normalize():f}",
             "seconds": f"{self.seconds:.1f}",

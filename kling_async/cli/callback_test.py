@@ -2,11 +2,12 @@
 `kling-async callback-test`: does a receiver of callbacks hear what is sent to its address?
 """
 
+import json
 import os
 import sys
 import time
 import uuid
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
@@ -14,6 +15,7 @@ import attrs
 import typer
 
 from kling_async.cli.exits import ExitCode
+from kling_async.cli.options import AsJson
 from kling_async.cli.screen import printable, write_line
 from kling_async.cli.work import run
 from kling_async.wire.codec import dumps, write_task
@@ -25,9 +27,9 @@ __all__ = ["Verdict", "callback_test", "hide_token", "judge"]
 
 EXAMPLES: Final = """\
 Examples:
-  kling-async callback-test https://bots.example/kling/6f1d.Xk3v
-  KLING_CALLBACK_SECRET=whsec_c2VjcmV0 kling-async callback-test URL
-  kling-async callback-test http://127.0.0.1:8080/6f1d.Xk3v --timeout 2
+  kling-async callback-test "$ADDRESS"
+  KLING_CALLBACK_SECRET="$SECRET" kling-async callback-test "$ADDRESS"
+  kling-async callback-test "$ADDRESS" --timeout 2 --json
 """
 
 _SAMPLE: Final = TaskSnapshot(
@@ -41,6 +43,7 @@ def callback_test(
     secret: Annotated[
         str | None, typer.Option(metavar="SECRET", help="Signs it; else KLING_CALLBACK_SECRET, else unsigned.")
     ] = None,
+    as_json: AsJson = False,
     timeout: Annotated[float, typer.Option(metavar="S", min=0.1, help="Seconds to wait for an answer.")] = 10.0,
 ) -> None:
     """
@@ -56,24 +59,29 @@ def callback_test(
             check_secret(secret)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--secret") from None
-    run(_test(url, secret, timeout))
+    run(_test(url, secret, timeout, as_json=as_json))
 
 
 @attrs.frozen
 class Verdict:
     """
-    What came back, in words; `advice` says what to do about it.
+    What came back, in words; `advice` says what to do about it, and `status` is None where nobody answered.
     """
 
     code: ExitCode
     fact: str
     advice: str = ""
+    status: int | None = None
 
 
-async def _test(url: str, secret: str | None, timeout: float) -> ExitCode:
+async def _test(url: str, secret: str | None, timeout: float, *, as_json: bool) -> ExitCode:
     how = "unsigned" if secret is None else "signed"
-    write_line(sys.stdout, printable(f"POST {hide_token(url)} ({how})"))
+    if not as_json:
+        write_line(sys.stdout, printable(f"POST {hide_token(url)} ({how})"))
     verdict = await _post(url, secret, timeout)
+    if as_json:
+        write_line(sys.stdout, json.dumps(verdict_facts(verdict, url, is_signed=secret is not None)))
+        return verdict.code
     for line in filter(None, (verdict.fact, verdict.advice)):
         write_line(sys.stdout if verdict.code is ExitCode.WELL else sys.stderr, printable(line))
     return verdict.code
@@ -91,9 +99,24 @@ async def _post(url: str, secret: str | None, timeout: float) -> Verdict:
         ):
             location = answer.headers.get("Location", "")
             has_page = answer.headers.get("Content-Length") != "0"
-            return judge(answer.status, is_signed=secret is not None, location=location, has_page=has_page)
+            verdict = judge(answer.status, is_signed=secret is not None, location=location, has_page=has_page)
+            return attrs.evolve(verdict, status=answer.status)
     except (aiohttp.ClientError, OSError, ValueError) as error:  # OSError: also a timeout; ValueError: an odd host
         return _judge_silence(error, timeout)
+
+
+def verdict_facts(verdict: Verdict, url: str, *, is_signed: bool) -> dict[str, Any]:
+    """
+    Return what came back as programs read it.
+    """
+    return {
+        "url": hide_token(url),
+        "is_signed": is_signed,
+        "is_accepted": verdict.code is ExitCode.WELL,
+        "http_status": verdict.status,
+        "message": verdict.fact,
+        "advice": verdict.advice or None,
+    }
 
 
 def judge(status: int, *, is_signed: bool, location: str = "", has_page: bool = False) -> Verdict:

@@ -5,7 +5,6 @@
 import asyncio
 import itertools
 import re
-import sys
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from kling_async.cli.access import Access
 from kling_async.cli.board import Board, Row
 from kling_async.cli.checks import check_requests, make_folder
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.gallery import entries_of, not_written, require_gallery
 from kling_async.cli.options import (
-    DIALECTS,
+    AsJson,
     DialectName,
     Latency,
     Out,
@@ -28,10 +28,8 @@ from kling_async.cli.options import (
     read_lines,
     require_pillow,
 )
-from kling_async.cli.screen import Screen, open_screen
+from kling_async.cli.screen import Screen, open_screen_beside
 from kling_async.cli.work import Work, run
-from kling_async.client import KlingClient
-from kling_async.wire.dialects import Dialect
 from kling_async.wire.models import ImageRequest
 
 if TYPE_CHECKING:
@@ -42,7 +40,7 @@ __all__ = ["demo", "file_name", "make_requests", "requests_made"]
 EXAMPLES: Final = """\
 Examples:
   kling-async demo
-  kling-async demo --count 40 --seed 7 --out /tmp/pictures
+  kling-async demo --count 5 --seed 7 --out few
   kling-async demo --prompts my-prompts.txt --dialect official
 """
 
@@ -65,6 +63,7 @@ def demo(
     ] = None,
     prompts: Annotated[Path | None, typer.Option(metavar="FILE", help="Your own, one per line.")] = None,
     out: Out = Path("pictures"),
+    as_json: AsJson = False,
     seed: Seed = 0,
     dialect: Played = DialectName.GATEWAY,
     latency: Latency = "1:3",
@@ -74,26 +73,22 @@ def demo(
     """
     require_pillow()
     require_gallery()
-    seconds = parse_latency(latency)
+    access = Access(base_url=None, dialect=dialect, is_emulated=True, latency=parse_latency(latency), seed=seed)
     requests = make_requests(_read_prompts(prompts), count)
     make_folder(out)
-    run(_show(requests, out, seed, DIALECTS[dialect], seconds))
+    run(_show(requests, access, out, as_json=as_json))
 
 
-async def _show(
-    requests: Sequence[ImageRequest], out: Path, seed: int, dialect: Dialect, latency: tuple[float, float]
-) -> ExitCode:
-    from kling_async.emulator import Emulator  # noqa: PLC0415 (needs an extra of its own)
-
+async def _show(requests: Sequence[ImageRequest], access: Access, out: Path, *, as_json: bool) -> ExitCode:
     board = Board.of(requests)
-    screen = open_screen(sys.stdout, board)
-    async with Emulator(dialect=dialect, latency=latency, seed=seed) as server:
-        client = KlingClient(server.api_key, base_url=server.url, dialect=dialect)
+    screen = open_screen_beside(board, as_json=as_json)
+    async with access.make_emulator() as server:
+        client, slots = access.make_client(server), server.settings.slots
         await check_requests(client, requests)
-        screen.say(f"{len(requests)} prompts for a {dialect.name} service of {server.settings.slots} slots, emulated")
-        work = Work(client, board, screen, out, is_emulated=True, name=file_name)
+        screen.say(f"{len(requests)} prompts for a {server.dialect.name} service of {slots} slots, emulated")
+        work = Work(client, board, screen, access, out, name=file_name, as_json=as_json)
         await work.run()
-    page = await _write_page(board, out / PAGE, dialect.default_model, screen)
+    page = await _write_page(board, out / PAGE, server.dialect.default_model, screen)
     code = work.sum_up({**requests_made(server.ledger), **page})
     screen.say('Now yours: kling-async generate --emulator "a paper boat on a puddle"')
     return code
@@ -126,7 +121,7 @@ def file_name(row: Row) -> str:
     """
     Return a template of names that can be read, such as "03-a-lighthouse-at-dusk{ext}".
     """
-    words = re.findall(r"\w+", row.request.prompt.lower())[:5]
+    words = re.findall(r"\w+", row.title.lower())[:5]
     name = "-".join([f"{row.number:02}", *words])[:40]
     several = row.result is not None and len(row.result.images) > 1
     return name + ("-{index}" if several else "") + "{ext}"

@@ -7,9 +7,10 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 
+from kling_async.cli.screen import complain, printable
 from kling_async.errors import KlingError, SubmissionUncertain
 
-__all__ = ["listening"]
+__all__ = ["complaining", "listening"]
 
 
 @contextlib.contextmanager
@@ -27,6 +28,22 @@ def listening(say: Callable[[str], object], trouble: Callable[[str], object]) ->
     finally:
         logger.removeHandler(ear)
         logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def complaining() -> Iterator[None]:
+    """
+    Print warnings, and what is about to be tried again, to stderr; the same trouble once.
+    """
+    told: set[str] = set()
+
+    def tell(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            complain(printable(f"trying again: {text}"))
+
+    with listening(lambda text: complain(printable(text)), tell):
+        yield
 
 
 class _Ear(logging.Handler):

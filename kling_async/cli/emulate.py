@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
 import typer
 from rich.console import Console
@@ -18,7 +18,7 @@ from rich.text import Text
 
 from kling_async.cli.demo import requests_made
 from kling_async.cli.exits import ExitCode
-from kling_async.cli.options import DIALECTS, DialectName, Latency, Played, Seed, parse_latency, require_pillow
+from kling_async.cli.options import DIALECTS, AsJson, DialectName, Latency, Played, Seed, parse_latency, require_pillow
 from kling_async.cli.screen import complain, is_lively, write_line
 from kling_async.cli.work import run
 from kling_async.wire.endpoints import IMAGE_GENERATION
@@ -43,20 +43,19 @@ _PROMPT: Final = (
 _LOOK_AGAIN: Final = 0.5  # seconds
 
 
-def emulator(
+def emulator(  # noqa: PLR0913 (each is an option)
     *,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 takes a free one.")] = 8765,
-    api_key: Annotated[str | None, typer.Option(metavar="KEY", help="What opens it; else one is made up.")] = None,
-    callback_secret: Annotated[
-        str | None, typer.Option(metavar="SECRET", help="Signs callbacks; else they are unsigned.")
-    ] = None,
+    api_key: Annotated[str | None, typer.Option(metavar="KEY", help="What opens it; else made up.")] = None,
+    callback_secret: Annotated[str | None, typer.Option(metavar="SECRET", help="Signs its callbacks.")] = None,
     dialect: Played = DialectName.GATEWAY,
     latency: Latency = "2:6",
     slots: Annotated[int, typer.Option(metavar="N", min=0, help="Pictures at one time; 0: any.")] = 9,
     units: Annotated[float | None, typer.Option(metavar="N", min=0, help="Money; else it never runs out.")] = None,
     seed: Seed = 0,
-    fault: Annotated[list[str] | None, typer.Option(metavar="RULE", help="What goes wrong; may be repeated.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(metavar="RULE", help="What goes wrong; repeatable.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """
     Run a service of your own: real HTTP, real pictures, no cost.
@@ -83,17 +82,19 @@ def emulator(
         server = Emulator(**settings)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    run(_serve(server))
+    run(_serve(server, as_json=as_json))
 
 
-async def _serve(server: "Emulator") -> ExitCode:
+async def _serve(server: "Emulator", *, as_json: bool) -> ExitCode:
+    people = sys.stderr if as_json else sys.stdout
     try:
         async with server:
-            for line in greeting(server):
+            for line in [json.dumps(address_facts(server))] if as_json else greeting(server):
                 write_line(sys.stdout, line)
             with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C is how this command ends well
-                await _show_until_stopped(server)
-            _sum_up(server.ledger)
+                await _show_until_stopped(server, people)
+            for name, value in _summary(server.ledger).items():
+                write_line(people, f"{name:<11}  {value}")
     except OSError as error:
         where = f"{server.settings.host}:{server.settings.port}"
         reason = os.strerror(error.errno) if error.errno else str(error)
@@ -114,7 +115,7 @@ def greeting(server: "Emulator") -> list[str]:
         f"A {server.dialect.name} service, emulated, at {url} (Ctrl-C stops it)",
         "",
         f"  key     {server.api_key}",
-        f"  ledger  {url.removesuffix(server.settings.prefix)}/__ledger__",
+        f"  ledger  {_ledger_of(server)}",
         "",
         "In another terminal:",
         "",
@@ -129,6 +130,22 @@ def greeting(server: "Emulator") -> list[str]:
     ]
 
 
+def address_facts(server: "Emulator") -> dict[str, str]:
+    """
+    Return what a program needs to talk to *server*.
+    """
+    return {
+        "base_url": _from_here(server),
+        "api_key": server.api_key,
+        "dialect": server.dialect.name,
+        "ledger": _ledger_of(server),
+    }
+
+
+def _ledger_of(server: "Emulator") -> str:
+    return f"{_from_here(server).removesuffix(server.settings.prefix)}/__ledger__"
+
+
 def _from_here(server: "Emulator") -> str:
     # An address that means "all of them" is none to call, and a client takes plain http on loopback alone.
     match server.settings.host:
@@ -140,10 +157,10 @@ def _from_here(server: "Emulator") -> str:
             return server.url
 
 
-async def _show_until_stopped(server: "Emulator") -> None:
-    if not is_lively(sys.stdout):
+async def _show_until_stopped(server: "Emulator", file: TextIO) -> None:
+    if not is_lively(file):
         await asyncio.Event().wait()
-    with Live(console=Console(file=sys.stdout), auto_refresh=False, transient=True) as live:
+    with Live(console=Console(file=file), auto_refresh=False, transient=True) as live:
         while True:
             live.update(Text(_state(server), "dim"), refresh=True)
             await asyncio.sleep(_LOOK_AGAIN)
@@ -156,7 +173,7 @@ def _state(server: "Emulator") -> str:
     return f"{len(ledger.tasks)} tasks, {running} running  {requests} requests  {ledger.units_billed} units"
 
 
-def _sum_up(ledger: "Ledger") -> None:
+def _summary(ledger: "Ledger") -> dict[str, str]:
     facts = {
         "tasks": str(len(ledger.tasks)),
         "pictures": str(ledger.pictures_ordered),
@@ -168,5 +185,4 @@ def _sum_up(ledger: "Ledger") -> None:
     if ledger.callbacks:
         answered = ledger.callback_answers.total() - ledger.callback_answers[0]
         facts["callbacks"] = f"{ledger.callbacks.total()} sent, {answered} answered"
-    for name, value in facts.items():
-        write_line(sys.stdout, f"{name:<11}  {value}")
+    return facts

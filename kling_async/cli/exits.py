@@ -50,8 +50,8 @@ class ExitCode(enum.IntEnum):
 
 
 EXIT_CODES: Final = (
-    "Exit codes: 0 all went well, 1 a task failed, 2 wrong usage or request, 3 no or wrong key, 4 account or money, "
-    "5 service not reachable or failing, 6 uncertain submission, 7 disk full or journal damaged, 130 interrupted."
+    "Exit codes: 0 well, 1 a task failed, 2 usage or request, 3 key, 4 account or money, 5 service, "
+    "6 uncertain submission, 7 disk or journal, 130 interrupted."
 )
 
 _GRAVEST_FIRST: Final = (
@@ -94,7 +94,7 @@ _TABLE: Final[Mapping[type[KlingError], tuple[ExitCode, str]]] = {
         "use the key and the address with which the journal was begun, or another journal",
     ),
     JournalCorrupt: (ExitCode.STORAGE, "bring the missing part back, or restore the journal from a copy"),
-    StorageFull: (ExitCode.STORAGE, "make room on the disk, then run the same command again"),
+    StorageFull: (ExitCode.STORAGE, "make room on the disk, then fetch the pictures by the task's id"),
 }
 
 

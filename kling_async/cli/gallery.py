@@ -3,8 +3,10 @@
 """
 
 import importlib.util
+import json
 import sys
 import webbrowser
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -14,6 +16,7 @@ import typer
 
 from kling_async.cli.board import Row, Stage
 from kling_async.cli.exits import ExitCode
+from kling_async.cli.options import AsJson
 from kling_async.cli.screen import complain, write_line
 from kling_async.cli.work import end
 from kling_async.journal import Reader
@@ -27,7 +30,7 @@ EXAMPLES: Final = """\
 Examples:
   kling-async gallery pictures
   kling-async gallery pictures --title "Lighthouses" --open
-  kling-async gallery prompts.kling --output batch.html
+  kling-async gallery run.kling --output batch.html
 """
 
 
@@ -57,29 +60,41 @@ def gallery(
         typer.Option("--output", "-o", metavar="FILE", help="Else gallery.html in DIR, or JOURNAL's name with .html."),
     ] = None,
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="Its heading; else the source's name.")] = None,
+    as_json: AsJson = False,
     is_opened: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
 ) -> None:
     """
-    Write a page of pictures: to look through, to search, to send along with them. A batch may be at work meanwhile.
+    Write a page of pictures, to look through and to search.
+
+    A JOURNAL is that of a batch, which may be at work meanwhile.
     """
     require_gallery()
-    end(lambda: _write(source, output, title, is_opened=is_opened))
+    end(lambda: _write(source, output, title, as_json=as_json, is_opened=is_opened))
 
 
-def _write(source: Path, output: Path | None, title: str | None, *, is_opened: bool) -> ExitCode:
+def _write(source: Path, output: Path | None, title: str | None, *, as_json: bool, is_opened: bool) -> ExitCode:
     from kling_async.gallery import write_gallery  # noqa: PLC0415 (needs an extra of its own)
 
     page = output
+    count: Counter[bool] = Counter()
     try:
         show = _folder(source) if source.is_dir() else _journal(source)
         page = output or show.page
-        write_gallery(show.entries, page, title=title or show.title, note=show.note)
+        write_gallery(_counted(show.entries, count), page, title=title or show.title, note=show.note)
     except OSError as error:
         raise typer.BadParameter(not_written(page or source, error)) from None
-    write_line(sys.stdout, str(page))
+    facts = {"path": str(page), "pictures": count[True]}
+    write_line(sys.stdout, json.dumps(facts) if as_json else str(page))
     if is_opened and not webbrowser.open(page.resolve().as_uri()):
         complain("No browser was found here: open the page yourself.")
     return ExitCode.WELL
+
+
+def _counted(entries: "Iterable[GalleryEntry]", count: Counter[bool]) -> "Iterator[GalleryEntry]":
+    # How many have a picture, and how many have none.
+    for entry in entries:
+        count[entry.path is not None] += 1
+        yield entry
 
 
 def _folder(folder: Path) -> _Show:
@@ -129,12 +144,13 @@ def entries_of(rows: Sequence[Row], now: float, default_model: str) -> "Iterator
         now: By the board's clock.
         default_model: What made the pictures where a request names no model.
     """
-    from kling_async.gallery import entry_of  # noqa: PLC0415 (needs an extra of its own)
+    from kling_async.gallery import GalleryEntry, entry_of  # noqa: PLC0415 (needs an extra of its own)
 
     for row in rows:
+        asked = entry_of(row.request) if row.request is not None else GalleryEntry()
         about = attrs.evolve(
-            entry_of(row.request),
-            model_name=row.request.model_name or default_model,
+            asked,
+            model_name=asked.model_name or default_model,
             task_id=row.task_id,
             seconds=row.seconds(now) if row.accepted_at is not None else None,
             units=row.units,

@@ -3,7 +3,6 @@
 """
 
 import contextlib
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,29 +12,31 @@ import attrs
 import typer
 
 from kling_async.cli.access import Access
-from kling_async.cli.as_json import error_facts, number_of, status_of
-from kling_async.cli.board import Board, Row
+from kling_async.cli.board import Board
 from kling_async.cli.checks import check_requests, make_folder
 from kling_async.cli.demo import requests_made
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.options import (
+    AsJson,
     BaseUrl,
     Emulated,
     HiddenLatency,
     HiddenSeed,
     Out,
+    Patience,
     Service,
     SlotLimit,
     image_source,
     parse_latency,
     read_lines,
     require_pillow,
+    timeout_of,
 )
-from kling_async.cli.screen import PlainScreen, Screen, open_screen, write_line
+from kling_async.cli.screen import open_screen_beside
 from kling_async.cli.work import Work, run
 from kling_async.wire.models import ImageRequest
 
-__all__ = ["generate", "json_line"]
+__all__ = ["generate"]
 
 EXAMPLES: Final = """\
 Examples:
@@ -78,17 +79,13 @@ def generate(  # noqa: PLR0913 (every field of a request is an option)
     callback_url: Annotated[str | None, _field(metavar="URL", help="Where the service reports to.")] = None,
     external_task_id: Annotated[str | None, _field(metavar="ID", help="Of your own; for one prompt.")] = None,
     out: Out = Path("pictures"),
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per task on stdout.")] = False,
+    as_json: AsJson = False,
     emulator: Emulated = False,
     base_url: BaseUrl = None,
     dialect: Service = None,
     slots: SlotLimit = None,
-    timeout: Annotated[
-        float, typer.Option(metavar="S", min=0.1, show_default=False, help="Seconds to wait per task; else 600.")
-    ] = 600.0,
-    give_up_after: Annotated[
-        float, typer.Option(metavar="S", min=0.1, show_default=False, help="Patience with a dead service; else 120.")
-    ] = 120.0,
+    timeout: Annotated[float, timeout_of(600)] = 600.0,
+    give_up_after: Patience = 120.0,
     latency: HiddenLatency = "1:3",
     seed: HiddenSeed = 0,
 ) -> None:
@@ -134,23 +131,15 @@ def generate(  # noqa: PLR0913 (every field of a request is an option)
 
 async def _generate(requests: Sequence[ImageRequest], plan: _Plan) -> ExitCode:
     board = Board.of(requests)
-    screen = _open_screen(plan, board)
+    screen = open_screen_beside(board, as_json=plan.as_json)
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(plan.access.make_emulator()) if plan.access.is_emulated else None
         client = plan.access.make_client(server)
         await check_requests(client, requests)
         make_folder(plan.out)
-        work = Work(client, board, screen, plan.out, is_emulated=plan.access.is_emulated, timeout=plan.timeout)
-        if plan.as_json:
-            work.on_end = lambda row: write_line(sys.stdout, json_line(row))
+        work = Work(client, board, screen, plan.access, plan.out, timeout=plan.timeout, as_json=plan.as_json)
         await work.run()
     return work.sum_up(requests_made(server.ledger) if server is not None else {})
-
-
-def _open_screen(plan: _Plan, board: Board) -> Screen:
-    if plan.as_json and sys.stdout.isatty():  # both on one terminal: what moves would swallow the lines
-        return PlainScreen(sys.stderr, board)
-    return open_screen(sys.stderr if plan.as_json else sys.stdout, board)
 
 
 def _read_prompts(words: Sequence[str]) -> list[str]:
@@ -158,25 +147,3 @@ def _read_prompts(words: Sequence[str]) -> list[str]:
     for word in words:
         prompts += read_lines(sys.stdin.buffer, "stdin") if word == "-" else [word]
     return prompts
-
-
-def json_line(row: Row) -> str:
-    """
-    Return a task that has ended as one line of JSON, in ASCII: it passes through any pipe.
-    """
-    images = row.result.images if row.result is not None else ()
-    paths = {path.stem.rpartition("-")[2]: str(path) for path in row.paths}  # a failed download leaves gaps
-    return json.dumps(
-        {
-            "number": row.number,
-            "prompt": row.request.prompt,
-            "task_id": row.task_id,
-            "external_task_id": row.external_task_id,
-            "status": status_of(row.handle.snapshot) if row.handle is not None else None,
-            "images": [
-                {"index": image.index, "url": image.url, "path": paths.get(str(image.index))} for image in images
-            ],
-            "units": number_of(row.units),
-            "error": error_facts(row.error),
-        }
-    )

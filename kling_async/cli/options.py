@@ -4,33 +4,47 @@ What several commands ask for in the same words.
 
 import enum
 import importlib.util
-from collections.abc import Mapping
+import json
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Annotated, Final, TypeAlias
+from typing import IO, Annotated, Any, Final, TypeAlias
 
 import typer
 
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.screen import complain
+from kling_async.errors import InvalidRequest
+from kling_async.filenames import Names
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
+from kling_async.wire.endpoints import IMAGE_GENERATION
 
 __all__ = [
     "DIALECTS",
+    "AsJson",
     "BaseUrl",
     "DialectName",
     "Emulated",
     "HiddenLatency",
+    "HiddenPatience",
     "HiddenSeed",
     "Latency",
     "Out",
+    "OutIfSaved",
+    "Patience",
     "Played",
     "Seed",
     "Service",
     "SlotLimit",
+    "TaskIds",
+    "check_names",
     "image_source",
+    "name_of",
     "parse_latency",
+    "read_ids",
     "read_lines",
     "require_pillow",
+    "timeout_of",
 ]
 
 
@@ -70,13 +84,69 @@ def read_lines(file: IO[bytes], name: str) -> list[str]:
     Raises:
         typer.BadParameter: There is none, or it is no UTF-8.
     """
+    lines = _lines(file, name)
+    if not lines:
+        raise typer.BadParameter(f"{name} has no prompt in it")
+    return lines
+
+
+def _lines(file: IO[bytes], name: str) -> list[str]:
     try:
         lines = [line.strip() for line in file.read().decode("utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise typer.BadParameter(f"{name} is no UTF-8: {error.reason} at byte {error.start}") from None
-    if not any(lines):
-        raise typer.BadParameter(f"{name} has no prompt in it")
     return [line for line in lines if line]
+
+
+def read_ids(words: Sequence[str]) -> list[str]:
+    """
+    Read task ids, each once: *words*, and for "-" the lines of stdin, which may also be what `--json` prints.
+
+    Ends the command well where stdin has none: whoever makes the list may find nothing to do.
+
+    Raises:
+        typer.BadParameter: No task can have such an id.
+    """
+    ids: list[str] = []
+    for word in words:
+        ids += map(_id_in, _lines(sys.stdin.buffer, "stdin")) if word == "-" else [word]
+    if not ids:
+        complain("There is no task id on stdin.")
+        raise typer.Exit(ExitCode.WELL)
+    for task_id in ids:
+        try:
+            IMAGE_GENERATION.one(task_id)
+        except InvalidRequest:
+            raise typer.BadParameter(f"no task can have the id {task_id!r}", param_hint="TASK_ID") from None
+    return list(dict.fromkeys(ids))
+
+
+def _id_in(line: str) -> str:
+    if not line.startswith("{"):
+        return line
+    try:
+        task_id = json.loads(line).get("task_id")
+    except ValueError:
+        task_id = None
+    if not isinstance(task_id, str):
+        raise typer.BadParameter(f"there is no task_id in {line[:50]}", param_hint="TASK_ID")
+    return task_id
+
+
+def check_names(names: Names, most: int) -> None:
+    """
+    Refuse a template by which pictures could not be saved, before any work: it would stop in the middle.
+
+    Args:
+        most: Pictures that a task has at most.
+
+    Raises:
+        typer.BadParameter: It cannot be read, leads out of the folder, or gives two pictures one name.
+    """
+    try:
+        names.check(range(most))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--name") from None
 
 
 def image_source(text: str) -> str | Path:
@@ -86,13 +156,22 @@ def image_source(text: str) -> str | Path:
     return text if text[:8].lower().startswith(("http://", "https://", "data:")) else Path(text)
 
 
+_OUT: Final = typer.Option("--out", "-o", metavar="DIR", help="For the pictures; else pictures/.", show_default=False)
+
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Nothing but JSON on stdout.")]
 BaseUrl: TypeAlias = Annotated[str | None, typer.Option(metavar="URL", help="Of the API; else KLING_BASE_URL.")]
 Emulated: TypeAlias = Annotated[bool, typer.Option("--emulator", help="Ask an emulated service: no cost.")]
 HiddenLatency: TypeAlias = Annotated[str, typer.Option(hidden=True)]
+HiddenPatience: TypeAlias = Annotated[float, typer.Option("--give-up-after", min=0.1, hidden=True)]
 HiddenSeed: TypeAlias = Annotated[int, typer.Option(hidden=True)]
 Latency: TypeAlias = Annotated[str, typer.Option(metavar="S:S", help="Seconds that tasks take, as in 2:6.")]
-Out: TypeAlias = Annotated[
-    Path, typer.Option("--out", "-o", metavar="DIR", help="For the pictures; else pictures/.", show_default=False)
+Out: TypeAlias = Annotated[Path, _OUT]
+OutIfSaved: TypeAlias = Annotated[Path | None, _OUT]
+Patience: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        "--give-up-after", metavar="S", min=0.1, show_default=False, help="Patience with a dead service; else 120."
+    ),
 ]
 Played: TypeAlias = Annotated[
     DialectName, typer.Option(metavar="NAME", help="What to play: gateway or official.", show_default=False)
@@ -102,6 +181,21 @@ Service: TypeAlias = Annotated[
     DialectName | None, typer.Option(metavar="NAME", help="gateway or official; else by host.")
 ]
 SlotLimit: TypeAlias = Annotated[int | None, typer.Option(metavar="N", min=1, help="Pictures at one time; else 9.")]
+TaskIds: TypeAlias = Annotated[list[str], typer.Argument(metavar="TASK_ID", help="One or more; - reads stdin.")]
+
+
+def name_of(fields: str) -> Any:
+    """
+    Return the option for a template of names that may have *fields*.
+    """
+    return typer.Option(metavar="NAME", help=f"With {fields}.", show_default=False)
+
+
+def timeout_of(seconds: int) -> Any:
+    """
+    Return the option for a time to wait that is *seconds* by default.
+    """
+    return typer.Option(metavar="S", min=0.1, help=f"Seconds to wait per task; else {seconds}.", show_default=False)
 
 
 def require_pillow() -> None:

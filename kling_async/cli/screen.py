@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import Final, Protocol, Self, TextIO
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -20,8 +20,10 @@ from rich.table import Table
 from rich.text import Text
 
 from kling_async.cli.board import Board, Row, Stage
+from kling_async.errors import WaitTimeout
 
 __all__ = [
+    "STYLES",
     "LiveScreen",
     "PlainScreen",
     "Screen",
@@ -31,13 +33,17 @@ __all__ = [
     "is_lively",
     "listed",
     "open_screen",
+    "open_screen_beside",
     "printable",
     "progress",
     "write_line",
 ]
 
 _REFRESH = 0.1  # seconds
-_STYLES = {"submitted": "yellow", "processing": "cyan", "saving": "magenta"}
+STYLES: Final = {"submitted": "yellow", "processing": "cyan", "saving": "magenta", "succeed": "green", "failed": "red"}
+"""
+The colours of words for a status.
+"""
 
 
 class Screen(Protocol):
@@ -82,6 +88,15 @@ def open_screen(file: TextIO, board: Board) -> Screen:
     Return the screen that suits *file*.
     """
     return LiveScreen(Console(file=file), board) if is_lively(file) else PlainScreen(file, board)
+
+
+def open_screen_beside(board: Board, *, as_json: bool) -> Screen:
+    """
+    Return the screen of a command that may print JSON: then it has stderr, and stdout is for programs.
+    """
+    if as_json and sys.stdout.isatty():  # both on one terminal: what moves would swallow the lines
+        return PlainScreen(sys.stderr, board)
+    return open_screen(sys.stderr if as_json else sys.stdout, board)
 
 
 def is_lively(file: TextIO) -> bool:
@@ -136,11 +151,14 @@ class PlainScreen:
         pass
 
     def accepted(self, row: Row) -> None:
-        self._event(row, f"accepted as {row.task_id}: {printable(row.request.prompt)}")
+        self._event(row, f"accepted as {row.task_id}: {printable(row.title)}")
 
     def ended(self, row: Row) -> None:
         if row.error is not None:
-            self._event(row, f"failed: {printable(row.request.prompt)}: {type(row.error).__name__}: {row.error}")
+            word = "not ended" if isinstance(row.error, WaitTimeout) else "failed"
+            self._event(row, f"{word}: {printable(row.title)}: {type(row.error).__name__}: {row.error}")
+        elif row.request is None:  # how long it took before it was picked up is not known here
+            self._event(row, f"done: {row.title}: {', '.join(map(str, row.paths)) or _made(row)}")
         else:
             paths = ", ".join(map(str, row.paths))
             self._event(row, f"done after {row.seconds(self._board.clock()):.1f} s: {paths}")
@@ -241,7 +259,7 @@ def finished(row: Row, seconds: float) -> RenderableType:
     Draw a row that has ended: a mark, its time, the prompt, and its files or its error.
     """
     is_done = row.error is None
-    names = row.paths[0].name if row.paths else ""
+    names = row.paths[0].name if row.paths else _made(row) if is_done else ""
     if len(row.paths) > 1:
         names += f" +{len(row.paths) - 1}"
     line = Table.grid(padding=(0, 1), expand=True)
@@ -250,11 +268,16 @@ def finished(row: Row, seconds: float) -> RenderableType:
     line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     line.add_column(no_wrap=True, overflow="ellipsis", max_width=40, style="green")
     mark = Text("✓", "bold green") if is_done else Text("✗", "bold red")
-    line.add_row(mark, f"{seconds:.1f} s", Text(printable(row.request.prompt)), Text(printable(names)))
+    line.add_row(mark, f"{seconds:.1f} s", Text(printable(row.title)), Text(printable(names)))
     if row.error is None:
         return line
     reason = Text(printable(f"{type(row.error).__name__}: {row.error}"), "red")
     return Group(line, Padding(reason, (0, 0, 0, 11)))
+
+
+def _made(row: Row) -> str:
+    count = len(row.result.images) if row.result is not None else 0
+    return "1 picture" if count == 1 else f"{count} pictures"
 
 
 def progress(board: Board, spinner: Spinner, height: int) -> RenderableType:
@@ -284,8 +307,8 @@ def _rows(rows: list[Row], now: float, spinner: Spinner) -> Table:
     grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     for row in rows:
         word = "saving" if row.stage is Stage.SAVING else row.word
-        shown = Text(printable(word), _STYLES.get(word, ""))
-        grid.add_row(spinner, f"{row.seconds(now):.1f} s", shown, Text(printable(row.request.prompt)))
+        shown = Text(printable(word), STYLES.get(word, ""))
+        grid.add_row(spinner, f"{row.seconds(now):.1f} s", shown, Text(printable(row.title)))
     return grid
 
 

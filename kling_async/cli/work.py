@@ -5,19 +5,26 @@ Requests to files through a client: shown while it goes on, and with every task'
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Coroutine, Mapping
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import attrs
 import typer
 
+from kling_async.cli.access import Access
+from kling_async.cli.as_json import row_line
 from kling_async.cli.board import Board, Row, Stage
 from kling_async.cli.ear import listening
 from kling_async.cli.exits import ExitCode, advice_for, exit_code
-from kling_async.cli.screen import Screen, complain, printable
+from kling_async.cli.onward import onward
+from kling_async.cli.screen import Screen, complain, printable, write_line
 from kling_async.client import KlingClient
-from kling_async.errors import DownloadFailed, KlingError, WaitTimeout
+from kling_async.errors import DownloadFailed, KlingError, StorageFull, TaskNotFound, WaitTimeout
+from kling_async.filenames import Names
+from kling_async.task import TaskHandle
+from kling_async.wire.models import ImageRequest, TaskResult
 from kling_async.wire.redaction import shorten
 
 __all__ = ["Work", "end", "run"]
@@ -63,23 +70,26 @@ def _ignore_ours(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
 @attrs.define(eq=False)
 class Work:
     """
-    The requests of a board, side by side.
+    The requests or tasks of a board, side by side.
 
     Attributes:
-        is_emulated: Whether the service ends with this command, and its tasks with it.
+        access: An emulated service ends with this command, and its tasks with it.
+        folder: None leaves the pictures where they are.
         timeout: Seconds to wait for each task, from acceptance; None is for ever.
+        looks_once: Whether a task that has not ended is left alone, rather than waited for.
         name: The template of a row's file names, asked for when its pictures are there.
-        on_end: Called for each row at its end, in addition to the screen.
+        as_json: Whether each row is a line on stdout at its end, in addition to the screen.
     """
 
     client: KlingClient
     board: Board
     screen: Screen
-    folder: Path
-    is_emulated: bool
+    access: Access
+    folder: Path | None
     timeout: float | None = 600.0
+    looks_once: bool = False
     name: Callable[[Row], str] = lambda _: "{task_id}-{index}{ext}"
-    on_end: Callable[[Row], object] = lambda _: None
+    as_json: bool = False
 
     async def run(self) -> None:
         """
@@ -97,11 +107,12 @@ class Work:
         """
         Show what came of it all, *facts* included, and what to do about what went wrong.
         """
-        self.screen.summary({**self.board.facts(), **facts, "folder": str(self.folder)})
+        unsaved = f"{self.board.pictures_made}, not saved"
+        where = {"pictures": unsaved} if self.folder is None else {"folder": str(self.folder)}
+        self.screen.summary({**self.board.facts(), **where, **facts})
         for kind, advice in {type(error).__name__: advice_for(error) for error in self.board.errors}.items():
             self.screen.say(f"{kind}: {advice}")
-        left = [error.task_id for error in self.board.errors if isinstance(error, WaitTimeout | DownloadFailed)]
-        for line in self._ways_on(left[0]) if left and left[0] is not None else ():
+        for line in (*self._ways_on("wait", self._left()), *self._ways_on("save", self._unsaved())):
             self.screen.say(line)
         return exit_code(self.board.errors)
 
@@ -112,44 +123,87 @@ class Work:
 
     async def _serve(self, row: Row) -> None:
         try:
-            handle = await self.client.submit(row.request)
-            self.board.accept(row, handle)
-            self.screen.accepted(row)
+            handle = await self._submit(row.request, row) if row.request is not None else await self._pick_up(row)
             result = await handle.wait(self.timeout)
             self.board.succeed(row, result)
-            self.board.finish(row, await self.client.save(result, self.folder, name=self.name(row)))
+            self.board.finish(row, *await self._save(row, result))
         except KlingError as error:
             self.board.fail(row, error)
         self.screen.ended(row)
-        self.on_end(row)
+        if self.as_json:
+            write_line(sys.stdout, row_line(row))
+
+    async def _submit(self, request: ImageRequest, row: Row) -> TaskHandle:
+        handle = await self.client.submit(request)
+        self.board.accept(row, handle)
+        self.screen.accepted(row)
+        return handle
+
+    async def _pick_up(self, row: Row) -> TaskHandle:
+        # A look of its own first: a dead service and a wrong id are told at once, where waiting would be patient.
+        handle = self.client.handle(row.task_id or "")
+        try:
+            seen = await self.client.get(handle.task_id)
+        except TaskNotFound as error:
+            if self.looks_once:
+                raise
+            self._tell_trouble(str(error))  # a service may need a while to know a new task
+            return handle
+        if self.looks_once and not handle.done:
+            what = f"the task has not ended: {seen.status_word}"
+            raise WaitTimeout(what, handle.task_id, seen.request_id, snapshot=seen)
+        return handle
+
+    async def _save(self, row: Row, result: TaskResult) -> tuple[dict[int, Path], KlingError | None]:
+        if self.folder is None:
+            return {}, None
+        saves = await self.client.save_each(result, Names(self.folder, self.name(row), result.task_id))
+        return {picture.index: picture.path for picture in saves.pictures}, saves.error
 
     def _tell_trouble(self, text: str) -> None:
         self.board.trouble = text
         self.screen.trouble(text)
 
     def _tell_unfinished(self) -> None:
-        running = {handle.task_id: handle for handle in self.client.unfinished}
+        running = {handle.task_id: handle for handle in self.client.unfinished if not self.looks_once}
         unsaved = [row for row in self.board.at(Stage.RUNNING, Stage.SAVING) if row.task_id not in running]
         if running:
             complain("", "Stopped. These tasks go on at the service:")
         for handle in running.values():
-            prompt = handle.request.prompt if handle.request is not None else ""
-            complain(f"  {handle.task_id}  {shorten(printable(prompt), 50)}")
+            complain(f"  {handle.task_id}  {_about(handle)}")
         if unsaved:
-            complain("", "Stopped. These tasks have ended, and their pictures are not saved:")
+            ended = "may have ended" if self.looks_once else "have ended"
+            complain("", f"Stopped. These tasks {ended}, and their pictures are not saved:")
         for row in unsaved:
-            complain(f"  {row.task_id}  {shorten(printable(row.request.prompt), 50)}")
-        if ids := [*running, *(row.task_id for row in unsaved)]:
-            complain("", *self._ways_on(ids[0] or ""))
+            complain(f"  {row.task_id}  {_about(row.handle)}")
+        verb = "wait" if running else "save"
+        for line in self._ways_on(verb, [*running, *(row.task_id for row in unsaved)]):
+            complain(line)
         if self.board.at(Stage.WAITING):
             complain("", "What waits is not sent; submits on their way get 10 s to learn their task's id.")
 
-    def _ways_on(self, task_id: str) -> list[str]:
-        if self.is_emulated:
-            return ["The emulator is inside this command: they end with it, and cost nothing."]
-        return [
-            'They are paid for. To get their pictures, start "python -m asyncio", and give it for each id:',
-            "  from kling_async import KlingClient",
-            f"  client = KlingClient(base_url={self.client.base_url!r})",
-            f"  await client.save(await client.handle({task_id!r}), {str(self.folder)!r})",
-        ]
+    def _left(self) -> list[str | None]:
+        # A task that was never seen may have been none.
+        errors = (error for error in self.board.errors if isinstance(error, WaitTimeout))
+        return [error.task_id for error in errors if error.snapshot is not None]
+
+    def _unsaved(self) -> list[str | None]:
+        broken = [error.task_id for error in self.board.errors if isinstance(error, DownloadFailed | StorageFull)]
+        return broken + [row.task_id for row in self.board.at(Stage.DONE) if self.folder is None]
+
+    def _ways_on(self, verb: str, task_ids: Sequence[str | None]) -> list[str]:
+        known = [task_id for task_id in task_ids if task_id is not None]
+        if not known:
+            return []
+        if self.access.is_emulated:
+            return ["", "The emulator is inside this command: they end with it, and cost nothing."]
+        is_about_waiting = verb == "wait" and self.folder is None
+        what = "To wait for them again:" if is_about_waiting else "They are paid for. To get their pictures:"
+        return ["", what, f"  {onward(verb, known, self.access, self.folder)}"]
+
+
+def _about(handle: TaskHandle | None) -> str:
+    if handle is not None and handle.request is not None:
+        return shorten(printable(handle.request.prompt), 50)
+    seen = handle.snapshot if handle is not None else None
+    return printable(seen.status_word) if seen is not None else "not seen yet"

@@ -4,9 +4,17 @@ The commands as a person runs them: in a process of their own, in a folder of th
 
 import asyncio
 import contextlib
+import fcntl
+import io
+import json
 import os
+import pty
 import signal
+import struct
+import subprocess
 import sys
+import termios
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +23,7 @@ import attrs
 import pytest
 
 import kling_async
+from kling_async import OFFICIAL, ImageRequest
 from kling_async.__main__ import main
 from kling_async.emulator import Emulator
 
@@ -137,6 +146,86 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
     return Command(tmp_path, {})
+
+
+def know(server: Emulator, *task_ids: str, n: int = 1, ends_in: float = -60.0) -> None:
+    """
+    Let *server* know tasks of an earlier run, which are said to end in so many seconds.
+    """
+    for task_id in task_ids:
+        server.world.recall(task_id, ImageRequest("a fox", n=n), time.time() + ends_in)
+
+
+@attrs.frozen
+class Served:
+    """
+    Commands in this process, and a service in a thread that has no tasks but those of other runs.
+    """
+
+    here: Here
+    server: Emulator
+    monkeypatch: pytest.MonkeyPatch
+
+    def __call__(self, *words: str, stdin: str = "") -> Ended:
+        self.monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        return self.here(*words, "--base-url", self.server.url, "--dialect", self.server.dialect.name)
+
+    def has(self, *task_ids: str, n: int = 1, ends_in: float = -60.0) -> None:
+        know(self.server, *task_ids, n=n, ends_in=ends_in)
+
+
+ServedBy: TypeAlias = Callable[..., Served]
+
+
+@pytest.fixture
+def served(here: Here, emulator_in_thread: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch) -> ServedBy:
+    def start(**settings: Any) -> Served:
+        quick = {"api_key": "sk-x", "latency": (0.0, 0.0), "picture_scale": 0.1}
+        return Served(here, emulator_in_thread(**{"dialect": OFFICIAL, **quick, **settings}), monkeypatch)
+
+    return start
+
+
+def lines_of(out: str) -> list[dict[str, Any]]:
+    """
+    Read what `--json` printed, one object per line.
+    """
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def on_terminal(command: Command, *words: str, type_at: str | None = None) -> tuple[int, str]:
+    """
+    Run *words* on a terminal of its own, type Ctrl-C once *type_at* shows, and return the exit code and all it got.
+    """
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    environ = {name: value for name, value in command.environ().items() if name != "COLUMNS"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kling_async", *words],
+        cwd=command.folder,
+        env=environ,
+        preexec_fn=lambda: os.login_tty(theirs),  # noqa: PLW1509 (Ctrl-C needs a controlling terminal)
+    )
+    os.close(theirs)
+    screen = ""
+    try:
+        while got := _read(ours):
+            screen += got
+            if type_at is not None and type_at in screen:
+                os.write(ours, b"\x03")
+                type_at = None
+        return process.wait(PATIENCE), screen.replace("\r\n", "\n")
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def _read(terminal: int) -> str:
+    try:
+        return os.read(terminal, 65536).decode(errors="replace")
+    except OSError:  # Linux says so when the other side has closed
+        return ""
 
 
 async def wait_until(condition: Callable[[], object]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from kling_async import Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.cli.board import Board, Row, Stage
-from kling_async.errors import DownloadFailed, NotSent, SubmissionUncertain
+from kling_async.errors import DownloadFailed, NotSent, SubmissionUncertain, WaitTimeout
 from kling_async.task import TaskHandle
 
 
@@ -28,7 +28,7 @@ def board(clock: Clock) -> Board:
     return Board.of([ImageRequest("a fox"), ImageRequest("an owl", n=2)], clock)
 
 
-def handle_of(request: ImageRequest, status: TaskStatus, units: int | None = None) -> TaskHandle:
+def handle_of(request: ImageRequest | None, status: TaskStatus, units: int | None = None) -> TaskHandle:
     handle = TaskHandle("t-1", request, lambda _: None)
     deduction = None if units is None else Decimal(units)
     handle.see(
@@ -51,7 +51,7 @@ def test_stages(board: Board, clock: Clock) -> None:
     board.succeed(row, TaskResult("t-1", (Image(0, "http://x/0.png"),), handle.snapshot))
     stages.append(row.stage)
     clock.now = 105.0
-    board.finish(row, [Path("0.png")])
+    board.finish(row, {0: Path("0.png")})
     stages.append(row.stage)
     clock.now = 109.0
 
@@ -78,11 +78,31 @@ def test_facts(board: Board, clock: Clock) -> None:
     The summary counts what is on the disk and what the service billed, also where a task failed.
     """
     board.accept(board.rows[0], handle_of(board.rows[0].request, TaskStatus.SUCCEEDED, units=4))
-    board.finish(board.rows[0], [Path("0.png")])
-    board.fail(board.rows[1], DownloadFailed("gone", "t-2", paths=(Path("1.png"),)))
+    board.finish(board.rows[0], {0: Path("0.png")})
+    board.finish(board.rows[1], {1: Path("1.png")}, DownloadFailed("gone", "t-2"))
     clock.now = 107.25
 
     assert {"tasks": "1 done, 1 failed", "pictures": "2", "units": "4", "seconds": "7.2"} == board.facts()
+
+
+def test_picked_up(clock: Clock) -> None:
+    """
+    A task that was picked up is under way from the start and is called by its id; one that has not ended in time has
+    not failed.
+    """
+    done, busy = handle_of(None, TaskStatus.SUCCEEDED), handle_of(None, TaskStatus.PROCESSING)
+    board = Board.of_tasks([done, busy], clock)
+    stages = [row.stage for row in board.rows]
+    assert done.snapshot is not None
+    board.succeed(
+        board.rows[0], TaskResult("t-1", (Image(0, "http://x/0.png"), Image(1, "http://x/1.png")), done.snapshot)
+    )
+    board.finish(board.rows[0], {})
+    board.fail(board.rows[1], WaitTimeout("later", "t-1"))
+
+    assert [Stage.RUNNING, Stage.RUNNING] == stages
+    assert ("t-1", None) == (board.rows[0].title, board.rows[0].external_task_id)
+    assert ("1 done, 1 not ended", "0", 2) == (board.facts()["tasks"], board.facts()["pictures"], board.pictures_made)
 
 
 def test_units_not_told(board: Board) -> None:

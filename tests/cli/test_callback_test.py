@@ -4,6 +4,7 @@ A sample callback, to real receivers and to what is none.
 
 import asyncio
 import contextlib
+import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
@@ -99,6 +100,21 @@ async def test_unsigned(command: Command) -> None:
     assert (0, "") == (ended.code, ended.err)
     assert "--secret" in ended.out
     assert [("submit-1", "submitted", False)] == target.told
+    check_discreet(ended, target.token)
+
+
+async def test_json(command: Command) -> None:
+    """
+    With `--json` stdout has one object and nothing else, whatever came back; the address keeps its end to itself.
+    """
+    async with receiving(SECRET) as target:
+        ended = await command("callback-test", target.address, "--secret", OTHER_SECRET, "--json")
+
+    facts = json.loads(ended.out)
+    assert (3, "") == (ended.code, ended.err)
+    assert (True, False, 401) == (facts["is_signed"], facts["is_accepted"], facts["http_status"])
+    assert "the signature is wrong" in facts["message"]
+    assert "clocks" in facts["advice"]
     check_discreet(ended, target.token)
 
 

@@ -1,11 +1,4 @@
-import fcntl
-import os
-import pty
 import re
-import struct
-import subprocess
-import sys
-import termios
 from importlib import resources
 from pathlib import Path
 
@@ -16,7 +9,7 @@ from kling_async import GATEWAY, Image, ImageRequest, TaskResult, TaskSnapshot, 
 from kling_async.cli.board import Row
 from kling_async.cli.demo import file_name, make_requests
 from kling_async.wire.dialects import broken_rules
-from tests.cli.conftest import PATIENCE, Command, Here
+from tests.cli.conftest import Command, Here, lines_of, on_terminal
 from tests.gallery.conftest import read_data
 
 
@@ -47,11 +40,13 @@ async def test_demo(command: Command) -> None:
 
 async def test_own_prompts(command: Command) -> None:
     """
-    `--prompts` and `--count` take one's own lines, over again where there are too few; names follow the words.
+    `--prompts` and `--count` take one's own lines, over again where there are too few; names follow the words. With
+    `--json` each task is an object on stdout.
     """
     (command.folder / "mine.txt").write_text("\ufeffA fox, in snow\n\nEine Eule über München\n", encoding="utf-8")
+    words = ("--prompts", "mine.txt", "-c", "3", "--dialect", "official", "--latency", "0.1", "--json")
 
-    ended = await command("demo", "--prompts", "mine.txt", "-c", "3", "--dialect", "official", "--latency", "0.1")
+    ended = await command("demo", *words)
 
     names = sorted(path.name for path in (command.folder / "pictures").glob("*.png"))
     assert 0 == ended.code
@@ -61,6 +56,8 @@ async def test_own_prompts(command: Command) -> None:
         "03-a-fox-in-snow-0.png",
         "03-a-fox-in-snow-1.png",
     ] == names
+    told = [image["path"] for line in lines_of(ended.out) for image in line["images"]]
+    assert [f"pictures/{name}" for name in names] == sorted(told)
 
 
 async def test_page_that_cannot_be_written(command: Command) -> None:
@@ -111,6 +108,21 @@ def test_terminal(command: Command) -> None:
     assert "3 done" in screen
 
 
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_no_color(command: Command, no_color: str) -> None:
+    """
+    NO_COLOR takes the colours away, and leaves what moves.
+    """
+    words = ("generate", "--emulator", "a fox", "--latency", "0.5")
+
+    code, screen = on_terminal(command.with_env(NO_COLOR=no_color), *words)
+
+    colours = re.findall(r"\x1b\[(?:\d+;)*(?:3|4|9|10)[0-8](?:;\d+)*m", screen)
+    assert 0 == code
+    assert bool(no_color) is not bool(colours)
+    assert "\x1b[?25l" in screen
+
+
 def test_interrupted_on_terminal(command: Command) -> None:
     """
     Ctrl-C typed at the terminal leaves the cursor as it was, and the ids.
@@ -121,41 +133,6 @@ def test_interrupted_on_terminal(command: Command) -> None:
     assert screen.rindex("\x1b[?25h") > screen.rindex("\x1b[?25l")
     assert 2 == len(re.findall(r"^  C[\w-]{21}  \w+", screen, re.MULTILINE))
     assert "cost nothing" in screen
-
-
-def on_terminal(command: Command, *words: str, type_at: str | None = None) -> tuple[int, str]:
-    """
-    Run *words* on a terminal of its own, type Ctrl-C once *type_at* shows, and return the exit code and all it got.
-    """
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-    environ = {name: value for name, value in command.environ().items() if name != "COLUMNS"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kling_async", *words],
-        cwd=command.folder,
-        env=environ,
-        preexec_fn=lambda: os.login_tty(theirs),  # noqa: PLW1509 (Ctrl-C needs a controlling terminal)
-    )
-    os.close(theirs)
-    screen = ""
-    try:
-        while got := read(ours):
-            screen += got
-            if type_at is not None and type_at in screen:
-                os.write(ours, b"\x03")
-                type_at = None
-        return process.wait(PATIENCE), screen.replace("\r\n", "\n")
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-
-
-def read(terminal: int) -> str:
-    try:
-        return os.read(terminal, 65536).decode(errors="replace")
-    except OSError:  # Linux says so when the other side has closed
-        return ""
 
 
 def test_prompts_of_the_package() -> None:

@@ -1,3 +1,4 @@
+import json
 import re
 from typing import Final
 from urllib.parse import urlsplit
@@ -33,6 +34,24 @@ async def test_serves_until_interrupted(command: Command) -> None:
     assert ["a fox"] == [task["prompt"] for task in ledger["tasks"]]
     assert (0, "") == (ended.code, ended.err)
     assert re.search(r"^tasks +1$", ended.out, re.MULTILINE)
+
+
+async def test_json(command: Command) -> None:
+    """
+    With `--json` a program reads address and key from the one line on stdout; the summary goes to stderr.
+    """
+    async with command.running("emulator", "--port", "0", "--dialect", "official", "--json") as running:
+        await running.until("base_url")
+        facts = json.loads(running.seen[0])
+        async with aiohttp.ClientSession() as session:
+            page = await session.get(facts["ledger"])
+        running.interrupt()
+        ended = await running.ended()
+
+    assert {"base_url", "api_key", "dialect", "ledger"} == facts.keys()
+    assert (200, "official", 0) == (page.status, facts["dialect"], ended.code)
+    assert running.seen == ended.out.splitlines(keepends=True)
+    assert re.search(r"^requests +0 ", ended.err, re.MULTILINE)
 
 
 async def test_fault(command: Command) -> None:

@@ -1,3 +1,4 @@
+import json
 import sys
 import webbrowser
 from decimal import Decimal
@@ -57,6 +58,15 @@ def test_page_elsewhere(here: Here, pictures: Path, monkeypatch: pytest.MonkeyPa
     assert [page.as_uri()] == shown
     assert "<title>Red &lt;foxes&gt;</title>" in page.read_text(encoding="utf-8")
     assert 'href="foxes/fox.png"' in page.read_text(encoding="utf-8")
+
+
+def test_json(here: Here, pictures: Path) -> None:
+    """
+    With `--json` it is told which page, and of how many pictures.
+    """
+    ended = here("gallery", "foxes", "--json")
+
+    assert {"path": "foxes/gallery.html", "pictures": 1} == json.loads(ended.out)
 
 
 def test_no_browser(here: Here, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,9 +180,9 @@ def test_rows_become_entries() -> None:
                      lambda: next(times))  # fmt: skip
     fox, owl, bear = board.rows
     board.accept(fox, handle("f", Decimal(2)))
-    board.finish(fox, [Path("f-0.png"), Path("f-1.png")])
+    board.finish(fox, {0: Path("f-0.png"), 1: Path("f-1.png")})
     board.accept(owl, handle("o", None))
-    board.fail(owl, DownloadFailed("gone", "o", paths=(Path("o-1.png"),)))
+    board.finish(owl, {1: Path("o-1.png")}, DownloadFailed("gone", "o"))
     board.fail(bear, NotSent("no way there"))
 
     first, second, saved, lost = entries_of(board.rows, 9.0, "kling-v1")

@@ -1,18 +1,12 @@
 import asyncio
-import json
 import signal
-from typing import Any
 
 import PIL.Image
 import pytest
 
 from kling_async import OFFICIAL
 from kling_async.emulator import faults
-from tests.cli.conftest import Command, Here, service, wait_until
-
-
-def lines_of(out: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in out.splitlines()]
+from tests.cli.conftest import Command, Here, lines_of, service, wait_until
 
 
 async def test_json(command: Command) -> None:
@@ -185,7 +179,7 @@ async def test_timeout_tells_how_to_go_on(command: Command) -> None:
 
     (task,) = server.ledger.tasks
     assert 1 == ended.code
-    assert f"client.handle('{task.task_id}')" in ended.out
+    assert f"  kling-async wait {task.task_id} --save --out pictures\n" in ended.out
 
 
 async def test_interrupted_while_waiting(command: Command) -> None:
@@ -194,7 +188,8 @@ async def test_interrupted_while_waiting(command: Command) -> None:
     """
     async with service(latency=(60, 60), slots=2) as server:
         url = server.url
-        async with command.to(server).running("generate", "a fox", "an owl", "a bear", "--slots", "2") as running:
+        words = ("generate", "a fox", "an owl", "a bear", "--slots", "2", "--base-url", url, "--out", "my own")
+        async with command.to(server).running(*words) as running:
             await running.until("accepted as", times=2)
             running.interrupt()
             ended = await running.ended()
@@ -203,8 +198,8 @@ async def test_interrupted_while_waiting(command: Command) -> None:
     assert 2 == len(server.ledger.tasks)
     for task in server.ledger.tasks:
         assert f"  {task.task_id}  {task.prompt}" in ended.err
-    assert f"client.handle('{server.ledger.tasks[0].task_id}')" in ended.err
-    assert f"base_url='{url}'" in ended.err
+    ids = " ".join(task.task_id for task in server.ledger.tasks)
+    assert f"\n  kling-async wait {ids} --save --out 'my own' --base-url {url}\n" in ended.err
     assert "Traceback" not in ended.err
 
 
@@ -311,4 +306,4 @@ async def test_download_failed(command: Command) -> None:
     assert [path for path in paths if path] == [
         f"pictures/{line['task_id']}-{index}.png" for index in range(3) if paths[index]
     ]
-    assert f"client.handle('{line['task_id']}')" in ended.err
+    assert f"  kling-async save {line['task_id']} --out pictures\n" in ended.err

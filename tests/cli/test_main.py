@@ -1,9 +1,13 @@
+import re
 import subprocess
 import sys
+from typing import Final
 
 import pytest
+import typer
 
 import kling_async
+from kling_async.cli import app
 from tests.cli.conftest import SOURCE, Command, Here
 
 
@@ -11,17 +15,57 @@ def run_python(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], cwd=SOURCE, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("word", ["demo", "generate", "batch", "gallery", "emulator", "callback-test", "doctor"])
+WORDS: Final = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("word", WORDS)
 def test_help(here: Here, word: str) -> None:
     """
     Help fits a screen, has examples, and tells the exit codes.
     """
     ended = here(word, "--help")
 
+    lines = ended.out.splitlines()
     assert 0 == ended.code
-    assert len(ended.out.splitlines()) <= 45
+    assert len(lines) <= 45
+    assert max(map(len, lines)) <= 80
     assert f"  kling-async {word}" in ended.out
     assert "130 interrupted" in ended.out
+
+
+def test_help_of_all(here: Here) -> None:
+    """
+    All commands fit a screen, each on one line.
+    """
+    ended = here("--help")
+
+    lines = ended.out.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+    assert WORDS == sorted(re.findall(r"^│ ([a-z]\S+)  ", ended.out, re.MULTILINE))
+
+
+@pytest.mark.parametrize("option", ["--base-url", "--dialect", "--out", "--json", "--slots", "--give-up-after"])
+def test_same_words(option: str) -> None:
+    """
+    An option that several commands have is told in the same words by all of them.
+    """
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    told = {
+        (parameter.metavar, parameter.help)
+        for name, command in commands.items()
+        if name not in PLAYERS
+        for parameter in command.params
+        if option in parameter.opts and not parameter.hidden
+    }
+
+    assert 1 == len(told)
+
+
+PLAYERS: Final = ("demo", "emulator")
+"""
+They play a service rather than ask one: their `--dialect` and `--slots` are those of the service.
+"""
 
 
 async def test_version(command: Command) -> None:

@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console, RenderableType
 from rich.spinner import Spinner
 
-from kling_async import ImageRequest
+from kling_async import Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.cli.board import Board
 from kling_async.cli.screen import PlainScreen, finished, is_lively, open_screen, progress, write_line
-from kling_async.errors import TaskFailed
+from kling_async.errors import TaskFailed, WaitTimeout
 from kling_async.task import TaskHandle
 
 
@@ -66,6 +66,26 @@ def test_plain_lines() -> None:
     ] == file.getvalue().splitlines()
 
 
+def test_plain_lines_of_picked_up_tasks() -> None:
+    """
+    A task without a prompt is called by its id; where nothing is saved its pictures are counted.
+    """
+    board = Board.of_tasks([TaskHandle(task_id, None, lambda _: None) for task_id in ("t-1", "t-2")], lambda: 0.0)
+    screen = PlainScreen(file := io.StringIO(), board)
+    snapshot = TaskSnapshot(task_id="t-1", task_status=TaskStatus.SUCCEEDED)
+    board.succeed(board.rows[0], TaskResult("t-1", (Image(0, "http://x/0.png"),), snapshot))
+    board.finish(board.rows[0], {})
+    board.fail(board.rows[1], WaitTimeout("later", "t-2"))
+    for row in board.rows:
+        screen.ended(row)
+
+    assert [
+        "[   0.0 s] 1/2 done: t-1: 1 picture",
+        "[   0.0 s] 2/2 not ended: t-2: WaitTimeout: later (task t-2)",
+    ] == file.getvalue().splitlines()
+    assert "1 picture" in drawn(finished(board.rows[0], 1.0))
+
+
 def test_plain_trouble_once() -> None:
     """
     What is tried again and again is told once.
@@ -82,7 +102,7 @@ def test_markup_is_text() -> None:
     Brackets in a prompt are shown, not read as colours.
     """
     board = board_of("a [red]fox[/] and [/nothing]")
-    board.finish(board.rows[0], [Path("0.png"), Path("1.png")])
+    board.finish(board.rows[0], {0: Path("0.png"), 1: Path("1.png")})
 
     line = drawn(finished(board.rows[0], 1.25))
 

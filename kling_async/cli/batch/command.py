@@ -19,15 +19,19 @@ from kling_async.cli.batch.records import show_status, trace_picture
 from kling_async.cli.batch.source import STDIN, open_source
 from kling_async.cli.batch.work import perform
 from kling_async.cli.options import (
+    AsJson,
     BaseUrl,
     Emulated,
     HiddenLatency,
+    HiddenPatience,
     HiddenSeed,
     Out,
     Service,
     SlotLimit,
+    name_of,
     parse_latency,
     require_pillow,
+    timeout_of,
 )
 from kling_async.cli.work import end, run
 from kling_async.errors import InvalidRequest
@@ -66,9 +70,7 @@ def batch(  # noqa: PLR0913 (each is an option)
     ] = None,
     journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Else INPUT's, ending in .kling.")] = None,
     out: Out = Path("pictures"),
-    name: Annotated[
-        str, typer.Option(metavar="NAME", help="With {task_id} {key} {index} {ext}.", show_default=False)
-    ] = "{task_id}-{index}{ext}",
+    name: Annotated[str, name_of("{task_id} {key} {index} {ext}")] = "{task_id}-{index}{ext}",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would send and cost.")] = False,
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Leave out lines that break rules.")] = False,
     keep_missing: Annotated[bool, typer.Option("--keep-missing", help="What is no more in INPUT: send it.")] = False,
@@ -79,27 +81,26 @@ def batch(  # noqa: PLR0913 (each is an option)
     resend_uncertain: Annotated[
         bool, typer.Option("--resend-uncertain", help="Even if some may be paid twice.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per outcome.")] = False,
+    as_json: AsJson = False,
     emulator: Emulated = False,
     base_url: BaseUrl = None,
     dialect: Service = None,
     slots: SlotLimit = None,
-    timeout: Annotated[
-        float, typer.Option(metavar="S", min=0.1, show_default=False, help="Seconds to wait per task; else 3600.")
-    ] = 3600.0,
+    timeout: Annotated[float, timeout_of(3600)] = 3600.0,
     callbacks: Annotated[str | None, typer.Option(metavar="URL", help="Where the service reaches --listen.")] = None,
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="For callbacks; else 127.0.0.1:8080.", show_default=False)
     ] = "127.0.0.1:8080",
     status: Annotated[Path | None, _instead("FILE", "Tell how far a journal has come.")] = None,
     trace: Annotated[Path | None, _instead("PATH", "Tell whence a picture is.")] = None,
-    give_up_after: Annotated[float, typer.Option(min=0.1, hidden=True)] = 120.0,
+    give_up_after: HiddenPatience = 120.0,
     latency: HiddenLatency = "1:3",
     seed: HiddenSeed = 0,
 ) -> None:
     """
-    Make the pictures of a whole file, each once: when killed, the same command goes on. A line has the API's fields
-    (prompt, n, image ...) and maybe a key.
+    Make the pictures of a whole file, each once.
+
+    When killed, run it again. A line may have any of the API's fields, and a key.
     """
     _check_mode(context)
     if status is not None:

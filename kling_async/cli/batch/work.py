@@ -27,9 +27,10 @@ from kling_async.cli.checks import Checks, in_words, make_folder
 from kling_async.cli.demo import requests_made
 from kling_async.cli.ear import listening
 from kling_async.cli.exits import ExitCode, advice_for, exit_code
+from kling_async.cli.options import check_names
 from kling_async.cli.screen import complain, write_line
 from kling_async.client import KlingClient
-from kling_async.errors import DownloadFailed, InvalidRequest, KlingError, SubmissionUncertain, WaitTimeout
+from kling_async.errors import DownloadFailed, InvalidRequest, KlingError, StorageFull, SubmissionUncertain, WaitTimeout
 from kling_async.filenames import Names
 from kling_async.rows import Summary
 from kling_async.wire.models import Failed, ImageRequest
@@ -52,6 +53,7 @@ _ADVICE: Final[Mapping[type[KlingError], str]] = {
         "may have been made and paid for: look into the vendor's console; what is not there is sent again with "
         "--resend-uncertain"
     ),
+    StorageFull: "make room on the disk, then run the same command again",
     WaitTimeout: "the task goes on and is paid for: the same command waits for it again",
 }
 """
@@ -82,7 +84,7 @@ async def _perform(source: Source, plan: Plan, stack: contextlib.AsyncExitStack)
     client = plan.access.make_client(server, plan.hook.receiver if plan.hook is not None else None)
     checks = Checks(client.dialect, client.slots)
     checked = await judge(source, checks, skips_invalid=plan.skips_invalid)
-    _check_name(plan, checked.most)
+    check_names(Names(plan.out, plan.name, "0", "0"), checked.most)
     make_folder(plan.out)
     if plan.hook is not None:
         await _enter(stack, plan.hook.receiver.serve(plan.hook.host, plan.hook.port), "--listen")
@@ -101,14 +103,6 @@ async def _enter(stack: contextlib.AsyncExitStack, context: contextlib.AbstractA
         return await stack.enter_async_context(context)
     except OSError as error:
         raise typer.BadParameter(str(error), param_hint=hint) from None
-
-
-def _check_name(plan: Plan, most: int) -> None:
-    # Before anything is paid for: a template that gives two pictures one name would stop the run in the middle.
-    try:
-        Names(plan.out, plan.name, "0", "0").check(range(most))
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--name") from None
 
 
 @attrs.define(eq=False)
@@ -269,7 +263,7 @@ class Work:
     def _advice(self, summary: Summary) -> Iterator[str]:
         if self.reason is not None:
             yield f"Stopped: {type(self.reason).__name__}: {self.reason}"
-            yield f"  {advice_for(self.reason)}"
+            yield f"  {_ADVICE.get(type(self.reason)) or advice_for(self.reason)}"
         for kind, count in self._counts.items():
             yield f"{count:,} {kind.__name__}: {_ADVICE.get(kind) or advice_for(self._errors[kind])}"
             if kind is SubmissionUncertain:

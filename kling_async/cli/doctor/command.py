@@ -17,7 +17,7 @@ from rich.text import Text
 from kling_async.cli.doctor.examination import Asked, examine
 from kling_async.cli.doctor.findings import Finding, State
 from kling_async.cli.exits import ExitCode
-from kling_async.cli.options import DIALECTS, BaseUrl, Service
+from kling_async.cli.options import DIALECTS, AsJson, BaseUrl, Service
 from kling_async.cli.screen import is_lively, printable, write_line
 from kling_async.cli.work import run
 
@@ -47,10 +47,12 @@ def doctor(
         bool, typer.Option("--all-regions", help="Show a key that is refused to the vendor's other hosts too.")
     ] = False,
     timeout: Annotated[float, typer.Option(metavar="S", min=0.1, help="Seconds that each question may take.")] = 10.0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per finding.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """
-    See whether key, address, clock and service are in order, and what to do where not. Nothing is made, nothing paid.
+    Say what ails key, address, clock or service, at no cost.
+
+    Only questions are asked: no picture is made, and none is paid for.
     """
     asked = Asked(
         base_url=base_url,

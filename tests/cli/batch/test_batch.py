@@ -20,11 +20,7 @@ from kling_async.emulator import Emulator, faults
 from kling_async.errors import JournalCorrupt
 from kling_async.journal import Reader
 from kling_async.rows import State
-from tests.cli.conftest import Command, Ended, Here, service, wait_until
-
-
-def lines_of(out: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in out.splitlines()]
+from tests.cli.conftest import Command, Ended, Here, lines_of, service, wait_until
 
 
 def write_prompts(folder: Path, count: int) -> None:

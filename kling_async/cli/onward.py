@@ -1,0 +1,33 @@
+"""
+The command that goes on where another has ended: ready to be copied, and asking the same service.
+"""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from kling_async.cli.access import Access
+
+__all__ = ["onward"]
+
+SHOWN: Final = 20
+"""
+Ids that a command line holds and can still be read.
+"""
+
+
+def onward(verb: str, task_ids: Sequence[str], access: Access, folder: Path | None) -> str:
+    """
+    Return the command that does *verb* ("wait" or "save") with *task_ids*, saving to *folder* unless that is None.
+    """
+    words = ["kling-async", verb, *(task_ids if len(task_ids) <= SHOWN else ["-"])]
+    if folder is not None:
+        words += ["--save"] if verb == "wait" else []
+        words += ["--out", str(folder)]
+    if access.base_url is not None:
+        words += ["--base-url", access.base_url]
+    if access.dialect is not None:
+        words += ["--dialect", access.dialect.value]
+    hint = "" if len(task_ids) <= SHOWN else f"   (give it these {len(task_ids)} ids, one per line)"
+    return shlex.join(words) + hint

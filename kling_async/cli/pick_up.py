@@ -1,0 +1,47 @@
+"""
+Tasks of earlier runs, brought to their end: what `wait` and `save` have in common.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kling_async.cli.access import Access
+from kling_async.cli.board import Board
+from kling_async.cli.checks import make_folder
+from kling_async.cli.exits import ExitCode
+from kling_async.cli.screen import open_screen_beside
+from kling_async.cli.work import Work
+
+__all__ = ["pick_up"]
+
+
+async def pick_up(
+    task_ids: Sequence[str],
+    access: Access,
+    folder: Path | None,
+    *,
+    as_json: bool,
+    name: str = "{task_id}-{index}{ext}",
+    timeout: float | None = None,
+    looks_once: bool = False,
+) -> ExitCode:
+    """
+    Bring tasks to their end as `Work` does, and return how it went.
+    """
+    client = access.make_client(None)
+    board = Board.of_tasks([client.handle(task_id) for task_id in task_ids])
+    if folder is not None:
+        make_folder(folder)
+    work = Work(
+        client,
+        board,
+        open_screen_beside(board, as_json=as_json),
+        access,
+        folder,
+        timeout=timeout,
+        looks_once=looks_once,
+        name=lambda _: name,
+        as_json=as_json,
+    )
+    await work.run()
+    return work.sum_up({})

@@ -1,0 +1,66 @@
+"""
+`kling-async status`: how tasks are just now, one look at each.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from kling_async.cli.access import Access
+from kling_async.cli.ear import complaining
+from kling_async.cli.exits import ExitCode, advice_for, exit_code
+from kling_async.cli.listing import Listing, Told
+from kling_async.cli.options import AsJson, BaseUrl, Patience, Service, TaskIds, read_ids
+from kling_async.cli.screen import complain, printable
+from kling_async.cli.work import run
+from kling_async.client import KlingClient
+from kling_async.errors import KlingError, TaskFailed
+
+__all__ = ["EXAMPLES", "status"]
+
+EXAMPLES: Final = """\
+Examples:
+  kling-async status CjikY2gHPbcAAAAAAKJ0-A
+  kling-async status - < ids.txt
+  kling-async tasks --json | kling-async status --json -
+"""
+
+
+def status(
+    *,
+    task_ids: TaskIds,
+    as_json: AsJson = False,
+    base_url: BaseUrl = None,
+    dialect: Service = None,
+    give_up_after: Patience = 120.0,
+) -> None:
+    """
+    Tell how tasks are: one look at each.
+
+    Exit code 1 tells that one has failed, or that the service does not know it.
+    """
+    ids = read_ids(task_ids)
+    run(_status(ids, Access(base_url=base_url, dialect=dialect, give_up_after=give_up_after), as_json=as_json))
+
+
+async def _status(task_ids: Sequence[str], access: Access, *, as_json: bool) -> ExitCode:
+    errors: dict[type[KlingError], KlingError] = {}
+    with complaining(), Listing(as_json=as_json) as listing:
+        async with access.make_client(None) as client, asyncio.TaskGroup() as group:
+            for look in [group.create_task(_look(client, task_id)) for task_id in task_ids]:
+                told = await look
+                listing.add(told)
+                if told.error is not None:
+                    errors.setdefault(type(told.error), told.error)
+    for kind, error in errors.items():
+        if not isinstance(error, TaskFailed):  # of which the listing has told already
+            complain(printable(f"{kind.__name__}: {error}"))
+        complain(f"{kind.__name__}: {advice_for(error)}")
+    return exit_code(errors.values())
+
+
+async def _look(client: KlingClient, task_id: str) -> Told:
+    try:
+        return Told.of(await client.get(task_id))
+    except KlingError as error:
+        return Told(task_id, None, error)

@@ -1,0 +1,113 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from kling_async import downloads
+from kling_async.emulator import faults
+from tests.cli.conftest import Command, Here, ServedBy, know, lines_of, service, wait_until
+
+
+def test_finished_tasks(served: ServedBy) -> None:
+    """
+    Pictures of tasks that have ended are saved; which have not is told, with the command that waits for them.
+    """
+    kling = served()
+    kling.has("done-1", n=2)
+    kling.has("busy-1", ends_in=60)
+
+    ended = kling("save", "done-1", "busy-1", "--out", "made")
+
+    assert 1 == ended.code
+    assert ["done-1-0.png", "done-1-1.png"] == sorted(path.name for path in Path("made").iterdir())
+    assert "not ended: busy-1: WaitTimeout: the task has not ended: submitted" in ended.out
+    assert "1 done, 1 not ended" in ended.out
+    assert "  kling-async wait busy-1 --save --out made --base-url" in ended.out
+    assert 2 == kling.server.ledger.reads
+
+
+def test_from_a_list(served: ServedBy) -> None:
+    """
+    What `tasks --json` prints can be given to `save -` as it is.
+    """
+    kling = served()
+    kling.has("done-1", "done-2")
+
+    listed = kling("tasks", "--json")
+    ended = kling("save", "-", stdin=listed.out)
+
+    assert (0, "") == (ended.code, ended.err)
+    assert {"done-1-0.png", "done-2-0.png"} == {path.name for path in Path("pictures").iterdir()}
+
+
+def test_names(served: ServedBy) -> None:
+    """
+    Names follow a template, and a line of JSON tells under which index each picture is.
+    """
+    kling = served(faults=[faults.status("picture", 404, times=1), faults.status("picture", 404, after=2, times=1)])
+    kling.has("done-1", n=2)
+
+    ended = kling("save", "done-1", "--name", "fox {index}{ext}", "--json")
+
+    (line,) = lines_of(ended.out)
+    paths = {image["index"]: image["path"] for image in line["images"]}
+    (lost,) = (index for index, path in paths.items() if path is None)
+    assert (1, "DownloadFailed") == (ended.code, line["error"]["class"])
+    assert f"pictures/fox {1 - lost}.png" == paths[1 - lost]
+    assert "  kling-async save done-1 --out pictures --base-url" in ended.err
+
+
+def test_full_disk(served: ServedBy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where there is no room it is exit code 7, and the way on is to fetch the pictures, never to make them again.
+    """
+
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(downloads._Part, "settle", full)
+    kling = served()
+    kling.has("done-1")
+
+    ended = kling("save", "done-1")
+
+    assert 7 == ended.code
+    assert "StorageFull: make room on the disk, then fetch the pictures by the task's id" in ended.out
+    assert "  kling-async save done-1 --out pictures --base-url" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["a", "b", "--name", "{index}{ext}"], "it needs {task_id}"),
+        (["a", "--name", "fox{ext}"], "put {index} into it"),
+        (["a", "--name", "{key}{ext}"], "no fields but {task_id}"),
+        (["a", "--out", "/dev/null/here"], "nothing can be saved in"),
+    ],
+)
+def test_wrong_usage(here: Here, words: list[str], told: str) -> None:
+    """
+    What would lose pictures is refused before anything is asked.
+    """
+    ended = here("save", *words)
+
+    assert (2, "") == (ended.code, ended.out)
+    assert told in " ".join(ended.err.replace("│", "").split())
+
+
+async def test_interrupted(command: Command) -> None:
+    """
+    Ctrl-C tells which pictures are not saved, and the very command that saves them.
+    """
+    async with service(faults=[faults.delay_before("picture", 60.0)]) as server:
+        know(server, "done-1")
+        async with command.to(server).running("save", "done-1", "--out", "made") as running:
+            await wait_until(lambda: server.ledger.downloads)
+            running.interrupt()
+            ended = await running.ended()
+
+    assert 130 == ended.code
+    assert "their pictures are not saved" in ended.err
+    assert "\n  kling-async save done-1 --out made\n" in ended.err
+    assert [] == list((command.folder / "made").iterdir())
