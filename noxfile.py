@@ -76,6 +76,15 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session
+def screenshots(session: nox.Session) -> None:
+    """
+    Make the pictures anew that the pages in docs/ show; needs a Chromium on the system.
+    """
+    session.install(*group("screenshots"), EVERYTHING)
+    session.run("python", "docs/screenshots.py")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """
     Measure what waiting costs, for few tasks and for many, and what the journal of a batch costs; half an hour.

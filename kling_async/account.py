@@ -54,8 +54,8 @@ def find_base_url(base_url: str | None, credentials: Credentials) -> str:
     rule = None
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
+        host = (parts.hostname or "") if parts.port != 0 else ""
+    except ValueError:  # also for a port that is none
         parts, host = urlsplit(""), ""
     if parts.scheme not in {"http", "https"} or not host:
         rule = "must be an absolute http(s) URL"

@@ -88,6 +88,9 @@ def test_plain_http_is_taken_on_loopback(url: str) -> None:
         "https://host/?a=b",
         "https://host/#a",
         "http://[",
+        "https://host:99999",
+        "https://host:0",
+        "http://127.0.0.1:port",
     ],
 )
 def test_a_host_that_would_leak_or_fail_is_refused(url: str) -> None:

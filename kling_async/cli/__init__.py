@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kling_async import __version__
-from kling_async.cli import batch, callback_test, demo, emulate, gallery, generate, save, status, tasks, wait
+from kling_async.cli import batch, callback_test, demo, doctor, emulate, gallery, generate, save, status, tasks, wait
 from kling_async.cli.exits import EXIT_CODES
 
 __all__ = ["app"]
@@ -32,6 +32,7 @@ for panel, module, function in (
     ("Look after tasks", status, status.status),
     ("Look after tasks", tasks, tasks.tasks),
     ("Check", callback_test, callback_test.callback_test),
+    ("Check", doctor, doctor.doctor),
 ):
     app.command(epilog=f"{module.EXAMPLES}\n{EXIT_CODES}", rich_help_panel=panel)(function)
 

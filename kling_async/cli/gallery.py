@@ -1,12 +1,13 @@
 """
-`kling-async gallery`: a page of a folder's pictures.
+`kling-async gallery`: a page of a folder's pictures, or of a batch's.
 """
 
 import importlib.util
 import json
 import sys
 import webbrowser
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -17,6 +18,8 @@ from kling_async.cli.board import Row, Stage
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.options import AsJson
 from kling_async.cli.screen import complain, write_line
+from kling_async.cli.work import end
+from kling_async.journal import Reader
 
 if TYPE_CHECKING:
     from kling_async.gallery import GalleryEntry
@@ -27,40 +30,93 @@ EXAMPLES: Final = """\
 Examples:
   kling-async gallery pictures
   kling-async gallery pictures --title "Lighthouses" --open
-  kling-async gallery pictures --output pages/lighthouses.html
+  kling-async gallery run.kling --output batch.html
 """
+
+
+_MANY: Final = 1000  # pictures; half a minute
+
+
+@attrs.frozen
+class _Show:
+    """
+    What is to be shown, and how the page is called where nobody says otherwise.
+    """
+
+    entries: "Iterable[GalleryEntry]"
+    page: Path
+    title: str
+    note: str = ""
 
 
 def gallery(
     *,
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="PNG, JPEG and WebP files are shown.")
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="DIR|JOURNAL", exists=True, help="PNG, JPEG and WebP files, or a batch of any state."),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The page; else gallery.html in DIR.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Else gallery.html in DIR, or JOURNAL's name with .html."),
     ] = None,
-    title: Annotated[str | None, typer.Option(metavar="TEXT", help="Its heading; else the folder's name.")] = None,
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="Its heading; else the source's name.")] = None,
     as_json: AsJson = False,
     is_opened: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
 ) -> None:
     """
-    Write a page of the pictures in DIR, to look through.
+    Write a page of pictures, to look through and to search.
+
+    A JOURNAL is that of a batch, which may be at work meanwhile.
     """
     require_gallery()
-    from kling_async.gallery import read_folder, write_gallery  # noqa: PLC0415 (needs an extra of its own)
+    end(lambda: _write(source, output, title, as_json=as_json, is_opened=is_opened))
 
-    page = output or directory / "gallery.html"
+
+def _write(source: Path, output: Path | None, title: str | None, *, as_json: bool, is_opened: bool) -> ExitCode:
+    from kling_async.gallery import write_gallery  # noqa: PLC0415 (needs an extra of its own)
+
+    page = output
+    count: Counter[bool] = Counter()
     try:
-        entries = read_folder(directory)
-        if not entries:
-            raise typer.BadParameter(f"there is no PNG, JPEG or WebP file in {str(directory)!r}", param_hint="DIR")
-        write_gallery(entries, page, title=title or directory.resolve().name)
+        show = _folder(source) if source.is_dir() else _journal(source)
+        page = output or show.page
+        write_gallery(_counted(show.entries, count), page, title=title or show.title, note=show.note)
     except OSError as error:
-        raise typer.BadParameter(not_written(page, error)) from None
-    facts = {"path": str(page), "pictures": len(entries)}
+        raise typer.BadParameter(not_written(page or source, error)) from None
+    facts = {"path": str(page), "pictures": count[True]}
     write_line(sys.stdout, json.dumps(facts) if as_json else str(page))
     if is_opened and not webbrowser.open(page.resolve().as_uri()):
         complain("No browser was found here: open the page yourself.")
+    return ExitCode.WELL
+
+
+def _counted(entries: "Iterable[GalleryEntry]", count: Counter[bool]) -> "Iterator[GalleryEntry]":
+    # How many have a picture, and how many have none.
+    for entry in entries:
+        count[entry.path is not None] += 1
+        yield entry
+
+
+def _folder(folder: Path) -> _Show:
+    from kling_async.gallery import read_folder  # noqa: PLC0415
+
+    entries = read_folder(folder)
+    if not entries:
+        raise typer.BadParameter(f"there is no PNG, JPEG or WebP file in {str(folder)!r}", param_hint="DIR")
+    return _Show(entries, folder / "gallery.html", folder.resolve().name)
+
+
+def _journal(path: Path) -> _Show:
+    from kling_async.gallery import read_journal  # noqa: PLC0415
+
+    with Reader(path) as reader:
+        summary = reader.summary()
+    if summary.queued == summary.rows:
+        raise typer.BadParameter(f"no row of {str(path)!r} has begun", param_hint="JOURNAL")
+    if summary.pictures > _MANY:
+        complain(f"{summary.pictures:,} pictures to be made small: this takes a while.")
+    note = f"{summary.queued:,} of {summary.rows:,} rows not begun" if summary.queued else ""
+    return _Show(read_journal(path), path.with_suffix(".html"), path.stem, note)
 
 
 def not_written(page: Path, error: OSError) -> str:

@@ -266,7 +266,7 @@ def finished(row: Row, seconds: float) -> RenderableType:
     line.add_column(width=1)
     line.add_column(width=8, justify="right", no_wrap=True, style="dim")
     line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    line.add_column(no_wrap=True, overflow="ellipsis", max_width=36, style="green")
+    line.add_column(no_wrap=True, overflow="ellipsis", max_width=40, style="green")
     mark = Text("✓", "bold green") if is_done else Text("✗", "bold red")
     line.add_row(mark, f"{seconds:.1f} s", Text(printable(row.title)), Text(printable(names)))
     if row.error is None:
@@ -317,5 +317,8 @@ def _bar(board: Board) -> Table:
     grid.add_column(ratio=1)
     grid.add_column(no_wrap=True)
     counts = f"{board.ended}/{len(board.rows)} tasks  {board.pictures} pictures  {board.seconds:.0f} s"
-    grid.add_row(ProgressBar(total=len(board.rows), completed=board.ended), Text(counts))
+    grid.add_row(
+        ProgressBar(total=len(board.rows), completed=board.ended, complete_style="cyan", finished_style="green"),
+        Text(counts),
+    )
     return grid

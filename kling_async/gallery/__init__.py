@@ -2,11 +2,13 @@
 Pictures as a page: one HTML file that opens anywhere, beside the pictures it shows. Needs the extra "gallery".
 
     write_gallery(read_folder("pictures"), "pictures/gallery.html", title="Lighthouses")
+    write_gallery(read_journal("run.kling"), "run.html", title="A batch")
 """
 
 try:
     from kling_async.gallery.entry import GalleryEntry, entry_of
     from kling_async.gallery.folder import read_folder
+    from kling_async.gallery.journal import read_journal
     from kling_async.gallery.page import write_gallery
 except ModuleNotFoundError as error:
     missing = (error.name or "").partition(".")[0]
@@ -14,4 +16,4 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError(f'the gallery needs {missing}: pip install "kling-async[gallery]"', name=missing) from None
 
-__all__ = ["GalleryEntry", "entry_of", "read_folder", "write_gallery"]
+__all__ = ["GalleryEntry", "entry_of", "read_folder", "read_journal", "write_gallery"]

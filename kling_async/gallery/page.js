@@ -16,7 +16,7 @@
 
   function offer(select, field) {
     const values = new Set(all.map(({ of }) => of[field]).filter(Boolean));
-    select.hidden = values.size === 0;
+    select.hidden = values.size < 2; // one would choose nothing
     for (const value of [...values].sort()) select.add(new Option(value));
   }
 

@@ -29,9 +29,12 @@ _AHEAD: Final = 4 * _WORKERS  # thumbnails in memory
 _LABELS: Final = {"n": "Pictures"}
 
 
-def write_gallery(entries: Iterable[GalleryEntry], path: str | Path, *, title: str = "Pictures") -> None:
+def write_gallery(
+    entries: Iterable[GalleryEntry], path: str | Path, *, title: str = "Pictures", note: str = ""
+) -> None:
     """
-    Write *entries* as one HTML page, replacing the file at *path* only once all is written.
+    Write *entries* as one HTML page, replacing the file at *path* only once all is written. *note* stands behind the
+    title.
 
     Style, script and thumbnails are inside, and nothing is fetched from anywhere. The large pictures are not inside:
     the page points to where they lie, seen from where it lies, so move them together. A picture that cannot be read is
@@ -45,7 +48,7 @@ def write_gallery(entries: Iterable[GalleryEntry], path: str | Path, *, title: s
     part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
         with part.open("x", encoding="utf-8", errors="replace") as file, ThreadPoolExecutor(_WORKERS) as threads:
-            file.writelines(_render(title, _in_order(entries, target.parent, threads)))
+            file.writelines(_render(title, note, _in_order(entries, target.parent, threads)))
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
@@ -143,7 +146,7 @@ def _facts(entry: GalleryEntry, folder: Path, thumbnail: Thumbnail | None) -> It
         yield "File", entry.path.relative_to(folder).as_posix() if is_below else entry.path.name
 
 
-def _render(title: str, tiles: Iterator[_Tile]) -> Iterator[str]:
+def _render(title: str, note: str, tiles: Iterator[_Tile]) -> Iterator[str]:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -160,6 +163,7 @@ def _render(title: str, tiles: Iterator[_Tile]) -> Iterator[str]:
     }
     return environment.from_string(_ours("page.html")).generate(
         title=title,
+        note=note,
         policy="; ".join(f"{name} {value}" for name, value in policy.items()),
         style=Markup(style),  # noqa: S704 (our own file)
         script=Markup(script),  # noqa: S704

@@ -42,6 +42,8 @@ def make_thumbnail(path: Path) -> Thumbnail:
             image.thumbnail((_SIDE, _SIDE), reducing_gap=2.0)
             small = ImageOps.exif_transpose(image)
             small = small.convert("RGBA" if small.has_transparency_data else "RGB")
+    except FileNotFoundError as error:
+        raise ValueError("The file is not where it was: moved, or deleted") from error
     except OSError as error:
         raise ValueError(f"The file cannot be shown: {error.strerror or 'it is no picture'}") from error
     except (ValueError, SyntaxError, Image.DecompressionBombError) as error:  # damaged, or made to do damage

@@ -25,6 +25,7 @@ from kling_async.cli import app
 from kling_async.emulator import Emulator
 from tests.cli.conftest import PATIENCE, SOURCE, Command, Ended, know, service, wait_until
 from tests.cli.zygote import CLIENT
+from tests.gallery.conftest import begin_batch, painter
 
 TASK_ID: Final = "CjikY2gHPbcAAAAAAKJ0-A"
 SECRET: Final = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
@@ -74,6 +75,8 @@ async def run(line: str, folder: Path, server: Emulator, more: Mapping[str, str]
     Let a shell run *line*; what would serve for ever is stopped by Ctrl-C once it serves.
     """
     furnish(folder)
+    if "gallery run.kling" in line:  # other examples begin a journal of this name
+        await (await begin_batch(folder, painter(folder))).aclose()
     env = Command(folder, {**more, "BROWSER": "true"}).to(server).environ()
     pipe = asyncio.subprocess.PIPE
     shell = await asyncio.create_subprocess_exec(

@@ -12,6 +12,8 @@ from kling_async.cli.board import Board
 from kling_async.cli.gallery import entries_of
 from kling_async.errors import DownloadFailed, NotSent
 from kling_async.gallery import GalleryEntry
+from kling_async.journal import Account, Entry, Journal
+from kling_async.rows import Picture
 from kling_async.task import TaskHandle
 from tests.cli.conftest import Command, Here
 from tests.gallery.conftest import read_data
@@ -83,7 +85,6 @@ def test_no_browser(here: Here, pictures: Path, monkeypatch: pytest.MonkeyPatch)
     ("words", "complaint"),
     [
         (["nowhere"], "does not exist"),
-        (["foxes/fox.png"], "is a file"),
         (["empty"], "there is no PNG, JPEG or WebP file"),
         (
             ["foxes", "--output", "nowhere/page.html"],
@@ -93,7 +94,7 @@ def test_no_browser(here: Here, pictures: Path, monkeypatch: pytest.MonkeyPatch)
 )
 def test_wrong_usage(here: Here, pictures: Path, words: list[str], complaint: str) -> None:
     """
-    No folder, a file, a folder without pictures, a page that cannot be written.
+    Nothing, a folder without pictures, a page that cannot be written.
     """
     (pictures.parent / "empty").mkdir()
 
@@ -102,6 +103,56 @@ def test_wrong_usage(here: Here, pictures: Path, words: list[str], complaint: st
     assert (2, "") == (ended.code, ended.out)
     assert complaint in " ".join(ended.err.replace("│", "").split())
     assert "Traceback" not in ended.err
+
+
+async def test_journal_becomes_a_page(here: Here, pictures: Path, tmp_path: Path) -> None:
+    """
+    Beside it and with its name, and how much has not begun.
+    """
+    journal = await begin(tmp_path / "foxes.kling", 2)
+    await journal.intend(0, attempt=1, external_task_id=None, submit_key=None, now=2.0)
+    journal.accept(0, "t", 3.0)
+    await journal.finish(0, TaskSnapshot(task_id="t", task_status=TaskStatus.SUCCEEDED), 4.0)
+    await journal.save(0, [Picture(0, pictures / "fox.png", 100, "00")], 5.0, is_all=True)
+
+    ended = here("gallery", "foxes.kling")  # which is at work
+
+    await journal.aclose()
+    page = (tmp_path / "foxes.html").read_text(encoding="utf-8")
+    assert (0, "foxes.html\n", "") == (ended.code, ended.out, ended.err)
+    assert "<title>foxes</title>" in page
+    assert "1 of 2 rows not begun" in page
+    assert [("fox 0", "saved")] == [(data["name"], data["state"]) for data in read_data(page)]
+
+
+async def begin(path: Path, rows: int) -> Journal:
+    journal = Journal.open(path, Account("https://api.example", "gateway", lambda salt: salt))
+    entries = [Entry(request=ImageRequest(f"fox {number}")) for number in range(rows)]
+    await journal.add(entries, await journal.begin_input(), 1.0)
+    return journal
+
+
+def test_what_is_no_journal(here: Here, pictures: Path) -> None:
+    """
+    Another file is told as that, with the exit code for it.
+    """
+    ended = here("gallery", "foxes/fox.png")
+
+    assert (7, "") == (ended.code, ended.out)
+    assert "is not a journal of kling_async" in ended.err
+
+
+async def test_batch_that_has_not_begun(here: Here, tmp_path: Path) -> None:
+    """
+    There is nothing to show of it, and no page.
+    """
+    await (await begin(tmp_path / "run.kling", 1)).aclose()
+
+    ended = here("gallery", "run.kling")
+
+    assert (2, "") == (ended.code, ended.out)
+    assert "no row of 'run.kling' has begun" in ended.err
+    assert not (tmp_path / "run.html").exists()
 
 
 @pytest.mark.parametrize(

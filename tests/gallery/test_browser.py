@@ -16,8 +16,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
-from kling_async.gallery import GalleryEntry, write_gallery
-from tests.gallery.conftest import Paint, painter
+from kling_async.gallery import GalleryEntry, read_journal, write_gallery
+from tests.gallery.conftest import Paint, begin_batch, painter
 
 CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -334,14 +334,39 @@ def overlap(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
     return min(across, down) > 1  # pixel
 
 
+async def test_a_batch_at_work(browser: Browser, paint: Paint, tmp_path: Path) -> None:
+    """
+    Its rows are filtered by the journal's own words, and a row without a picture tells how it stands.
+    """
+    journal = await begin_batch(tmp_path, paint)
+    write_gallery(read_journal(journal.path), tmp_path / "run.html", note="1 of 6 rows not begun")
+    await journal.aclose()
+    page = await browser.new_page()
+    await page.goto((tmp_path / "run.html").as_uri())
+
+    await expect(page.locator("#aside")).to_have_text("1 of 6 rows not begun")
+    states = await page.get_by_label("State").locator("option").all_text_contents()
+    assert ["All states", "accepted", "failed", "finished", "saved", "uncertain"] == states
+    await page.get_by_label("State").select_option("accepted")
+    assert ["a mole"] == await names(page)
+    await page.locator(".tile:visible").click()
+    shown = await facts(page)
+    assert ("accepted", "task-4") == (shown["State"], shown["Task"])
+    await expect(page.locator("#note")).to_have_text("There is no picture.")
+    await page.close()
+
+
 async def test_a_picture_that_has_gone_shows_its_thumbnail(browser: Browser, paint: Paint, tmp_path: Path) -> None:
     """
-    The page alone, sent to somebody, still shows what it has, and says so.
+    The page alone, sent to somebody, still shows what it has, and says so. Where there is but one state, no choice is
+    offered.
     """
     write_gallery([GalleryEntry(path=paint("owl.png"))], tmp_path / "page.html")
     (tmp_path / "owl.png").unlink()
     page = await browser.new_page()
     await page.goto((tmp_path / "page.html").as_uri())
+    await expect(page.get_by_role("searchbox")).to_be_visible()
+    await expect(page.locator("select:visible")).to_have_count(0)
     await page.locator(".tile").click()
 
     await expect(page.locator("#note")).to_contain_text("this is its thumbnail")

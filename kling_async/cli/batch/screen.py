@@ -246,7 +246,10 @@ def _foot(progress: Progress) -> list[RenderableType]:
     bar = Table.grid(padding=(0, 1), expand=True)
     bar.add_column(ratio=1)
     bar.add_column(no_wrap=True)
-    bar.add_row(ProgressBar(total=rows, completed=ended), Text(f"{ended:,}/{rows:,}"))
+    bar.add_row(
+        ProgressBar(total=rows, completed=ended, complete_style="cyan", finished_style="green"),
+        Text(f"{ended:,}/{rows:,}"),
+    )
     facts = [f"{progress.summary.pictures:,} pictures"]
     if progress.summary.units_billed:
         facts.append(f"{units(progress.summary)} units")

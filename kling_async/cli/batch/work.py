@@ -5,6 +5,7 @@ A batch as a command: an input and a journal to files, shown while it goes on, a
 import asyncio
 import collections
 import contextlib
+import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -271,6 +272,8 @@ class Work:
             yield f"{plural(summary.may_retry, 'failed row')} may go well another time: the same command tries again"
         if summary.queued:
             yield f"{plural(summary.queued, 'row')} still to be sent: the same command goes on"
+        if summary.pictures:
+            yield f"See them: kling-async gallery {shlex.quote(str(self.plan.journal))}"
 
     def _list_uncertain(self, count: int) -> Iterator[str]:
         for failed in self._uncertain:

@@ -1,0 +1,74 @@
+"""
+A batch's journal, and what became of its rows.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from kling_async.gallery.entry import GalleryEntry, entry_of
+from kling_async.journal import Reader
+from kling_async.rows import Row, State
+from kling_async.wire.dialects import GATEWAY, OFFICIAL
+
+__all__ = ["entries_of_row", "read_journal"]
+
+_BEGUN: Final = tuple(state for state in State if state is not State.QUEUED)
+_DEFAULT_MODELS: Final = {dialect.name: dialect.default_model for dialect in (GATEWAY, OFFICIAL)}
+
+
+def read_journal(path: str | Path) -> Iterator[GalleryEntry]:
+    """
+    Yield an entry for each picture of the batch whose journal is at *path*, and one for each row without; in the order
+    of the input. Rows that are still queued are left out.
+
+    The journal is read bit by bit, without hindering a process that works on it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        JournalCorrupt: It is no journal, or damaged.
+        JournalMismatch: It was made by another version.
+    """
+    with Reader(path) as reader:
+        _, dialect = reader.account
+        for row in reader.rows(*_BEGUN):
+            yield from entries_of_row(row, _DEFAULT_MODELS.get(dialect))
+
+
+def entries_of_row(row: Row, default_model: str | None) -> Iterator[GalleryEntry]:
+    """
+    Yield what a journal knows of *row*: an entry for each picture that it has saved, or one where there is none.
+
+    Args:
+        default_model: What made the pictures where the request names no model.
+    """
+    about = attrs.evolve(
+        entry_of(row.request),
+        model_name=row.request.model_name or default_model,
+        task_id=row.task_id,
+        seconds=_seconds(row),
+        units=row.snapshot.final_unit_deduction if row.snapshot is not None else None,
+        state=row.state.value,
+        error=_error(row),
+    )
+    if row.is_image_kept:
+        about = attrs.evolve(about, settings={**about.settings, "image": "given"})
+    for picture in row.pictures:
+        yield attrs.evolve(about, path=picture.path, index=picture.index)
+    if not row.pictures:
+        yield about
+
+
+def _seconds(row: Row) -> float | None:
+    return row.ended_at - row.accepted_at if row.accepted_at is not None and row.ended_at is not None else None
+
+
+def _error(row: Row) -> str | None:
+    if row.error is not None:
+        return f"{type(row.error).__name__}: {row.error}"
+    made = len(row.snapshot.task_result.images) if row.snapshot is not None else 0
+    if row.state is State.FINISHED and (missing := made - len(row.pictures)) > 0:
+        return f"{missing} of {made} pictures not saved yet: the batch's next run fetches them"
+    return None

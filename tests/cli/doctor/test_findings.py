@@ -1,0 +1,207 @@
+"""
+What the doctor makes of values: keys, addresses, clocks and the rest, without anybody being asked.
+"""
+
+import itertools
+from collections.abc import Mapping
+
+import pytest
+
+from kling_async.account import GATEWAY_URL, VENDOR_URL, find_credentials
+from kling_async.cli.doctor.findings import (
+    REGIONS,
+    Heard,
+    Reach,
+    State,
+    judge_access,
+    judge_address,
+    judge_clock,
+    judge_connection,
+    judge_key,
+    judge_software,
+    other_regions,
+)
+from kling_async.cli.exits import ExitCode
+from kling_async.errors import AccountProblem, KlingError, NotAllowed, NotAuthenticated
+from kling_async.wire.auth import AccessKey, ApiKey, Credentials
+from kling_async.wire.dialects import GATEWAY, dialect_of
+
+PAIR = {"KLING_ACCESS_KEY": "ak-1", "KLING_SECRET_KEY": "as-2"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "state", "words"),
+    [
+        ({"KLING_API_KEY": "sk-1"}, State.OK, "KLING_API_KEY: a static key"),
+        (PAIR, State.OK, "KLING_ACCESS_KEY and KLING_SECRET_KEY: access keys"),
+        ({"KLING_API_KEY": "sk-1", **PAIR}, State.WARNING, "set as well, and not used"),
+        ({"KLING_API_KEY": " sk-1\n"}, State.WARNING, "white space around"),
+        ({"KLING_API_KEY": "eyJhbGciOi.eyJpc3Mi.c2ln"}, State.WARNING, "lasts for half an hour"),
+        ({}, State.PROBLEM, "there is none"),
+        ({"KLING_API_KEY": "  "}, State.PROBLEM, "there is none"),
+        ({"KLING_ACCESS_KEY": "ak-1"}, State.PROBLEM, "KLING_SECRET_KEY is not"),
+        ({"KLING_SECRET_KEY": "as-2"}, State.PROBLEM, "KLING_ACCESS_KEY is not"),
+        ({"KLING_API_KEY": "Bearer sk-1"}, State.PROBLEM, 'begins with "Bearer"'),
+        ({"KLING_API_KEY": "'sk-1'"}, State.PROBLEM, "quotes around it"),
+        ({"KLING_API_KEY": "sk-1 sk-2"}, State.PROBLEM, "no key has"),
+        ({"KLING_API_KEY": "ak-1", **PAIR}, State.PROBLEM, "is the same as one of"),
+        ({"KLING_ACCESS_KEY": "ak-1", "KLING_SECRET_KEY": "ak-1"}, State.PROBLEM, "are the same"),
+    ],
+)
+def test_key(environ: Mapping[str, str], state: State, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Its looks are judged, no key is shown, and whatever passes here a client takes too.
+    """
+    for name in ("KLING_API_KEY", *PAIR):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+
+    finding = judge_key(environ)
+
+    assert (state, True) == (finding.state, words in finding.found)
+    assert (ExitCode.KEY if state is State.PROBLEM else ExitCode.WELL) is finding.code
+    assert not any(key.strip() in finding.found for key in environ.values() if key.strip())
+    if state is not State.PROBLEM:
+        assert isinstance(find_credentials(None), ApiKey | AccessKey)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "meant"),
+    [
+        ("https://relay.example/kling/v1", "https://relay.example/kling"),
+        ("https://relay.example/v1/images/generations/", "https://relay.example"),
+        ("https://api-singapore.klingai.com/v1", VENDOR_URL),
+        ("https://api-beijing.klingai.com/kling", REGIONS[1]),
+        ("https://kling.ai/dev/api-key", VENDOR_URL),
+        ("https://app.klingai.com", VENDOR_URL),
+        ("https://api.gpt.ge", GATEWAY_URL),
+        ("https://api.gpt.ge/v1", GATEWAY_URL),
+        ("https://relay.example/kling", None),
+        ("https://relay.example/v1beta", None),
+        ("http://127.0.0.1:8765", None),
+        (GATEWAY_URL, None),
+        *((url, None) for url in REGIONS),
+    ],
+)
+def test_address(base_url: str, meant: str | None) -> None:
+    """
+    What was pasted along, and addresses of pages for people, are told with what was meant; others are let be.
+    """
+    finding = judge_address(base_url, "KLING_BASE_URL", dialect_of(base_url), is_dialect_given=False)
+
+    assert (State.OK if meant is None else State.PROBLEM) is finding.state
+    assert meant is None or f"to {meant}:" in finding.advice
+
+
+@pytest.mark.parametrize("trouble", ["name", "time", "refusal", "certificate", "tls"])
+def test_proxy_is_named_where_it_may_help(trouble: str) -> None:
+    """
+    The environment's proxy is told of where there is no other way, and how to use it.
+    """
+    reach = Reach(trouble, "no way")  # type: ignore[arg-type]
+
+    alone, beside = (judge_connection(reach, GATEWAY_URL, has_proxy=has_proxy) for has_proxy in (False, True))
+
+    assert "trust_env=True" not in alone.advice
+    assert "trust_env=True" in beside.advice
+    assert "proxy is not used" in judge_connection(Reach(), GATEWAY_URL, has_proxy=True).found
+
+
+def refused(error: KlingError) -> Heard:
+    return Heard(None, error, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (AccountProblem("no money", code=1102), ExitCode.ACCOUNT, "The key is good. Top up"),
+        (NotAllowed("not from there", code=1304), ExitCode.ACCOUNT, "list of allowed ones"),
+        (NotAllowed("not this model", code=1103), ExitCode.ACCOUNT, "lacks the right"),
+        (NotAuthenticated("expired", code=1004), ExitCode.KEY, "A token was given for a key"),
+        (NotAuthenticated("wrong", code=1002), ExitCode.KEY, "Copy the key again"),
+    ],
+)
+def test_refusal(error: KlingError, code: ExitCode, words: str) -> None:
+    """
+    Each kind of no has its own advice and exit code.
+    """
+    finding = judge_access(refused(error), ApiKey("key"), "https://relay.example", None)
+
+    assert (State.PROBLEM, code) == (finding.state, finding.code)
+    assert words in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("credentials", "base_url", "words"),
+    [
+        (ApiKey("sk-1"), VENDOR_URL, "as keys of gateways do"),
+        (AccessKey("a", "s"), GATEWAY_URL, "Gateways take a key of their own"),
+        (ApiKey("key"), VENDOR_URL, "--all-regions tries https://api-beijing.klingai.com and https://api.klingai.com"),
+    ],
+)
+def test_key_of_the_other_kind(credentials: ApiKey | AccessKey, base_url: str, words: str) -> None:
+    """
+    A gateway's key at the vendor, the vendor's at a gateway, and a key of another region may be why.
+    """
+    finding = judge_access(refused(NotAuthenticated("wrong", code=1002)), credentials, base_url, None)
+
+    assert words in finding.advice
+
+
+def test_regions() -> None:
+    """
+    A key is shown to the vendor's hosts alone, and only where it was made for them.
+    """
+    assert () == other_regions("https://relay.example")
+    assert REGIONS[1:] == other_regions(REGIONS[0])
+    assert all(url not in other_regions(url) for url in REGIONS)
+
+
+@pytest.mark.parametrize(
+    ("offset", "words"),
+    [
+        (0.4, "as the service's, to 1 s"),
+        (-60.0, "as the service's, to 60 s"),
+        (61.0, "61 seconds behind"),
+        (-7200.0, "2.0 hours ahead of"),
+        (3 * 86_400.0, "3.0 days behind"),
+    ],
+)
+def test_clock(offset: float, words: str) -> None:
+    """
+    A minute is let be; more is told in words that one sees at once.
+    """
+    assert words in judge_clock(offset, ApiKey("key")).found
+    assert (State.OK if abs(offset) <= 60 else State.WARNING) is judge_clock(offset, ApiKey("key")).state
+
+
+def test_clock_that_is_not_told() -> None:
+    """
+    Without a `Date` there is nothing to compare with.
+    """
+    assert State.SKIPPED is judge_clock(None, ApiKey("key")).state
+
+
+def test_missing_extras() -> None:
+    """
+    What is not there is named with the way to get it, and is no fault.
+    """
+    finding = judge_software({"Python": "3.11.0", "Pillow": None})
+
+    assert (State.OK, "Python 3.11.0; not installed: Pillow") == (finding.state, finding.found)
+    assert "pip install" in finding.advice
+
+
+def test_findings_are_short() -> None:
+    """
+    What is found and what to do about it are a line or two each, on a screen of 80 columns.
+    """
+    trouble = NotAuthenticated("wrong", code=1002)
+    keys: tuple[Credentials, ...] = (ApiKey("sk-1"), AccessKey("a", "s"))
+    pairs = itertools.product(keys, (VENDOR_URL, GATEWAY_URL))
+    found = [judge_access(refused(trouble), key, url, None) for key, url in pairs]
+    found += [judge_key({}), judge_key({"KLING_API_KEY": "ak-1", **PAIR}), judge_clock(9999.0, AccessKey("a", "s"))]
+    found += [judge_address("https://api.gpt.ge", "KLING_BASE_URL", GATEWAY, is_dialect_given=False)]
+
+    assert [] == [finding for finding in found if len(finding.found) > 134 or len(finding.advice) > 260]
