@@ -8,7 +8,7 @@ import logging
 import uuid
 import warnings
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -300,7 +300,7 @@ class KlingClient:
         handle.see(seen)
         return seen
 
-    async def tasks(self, *, page_size: int = 100) -> AsyncIterator[TaskSnapshot]:
+    async def tasks(self, *, page_size: int = 100) -> AsyncGenerator[TaskSnapshot, None]:
         """
         Yield the account's image tasks in the service's order, which the vendor does not promise.
 

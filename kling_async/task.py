@@ -3,7 +3,7 @@ A handle on one task: what was last seen of it, and those who wait for its end.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
 import attrs
@@ -94,7 +94,7 @@ class TaskHandle:
         reason = snapshot.task_status_msg or "the service gave no reason"
         raise TaskFailed(f"the task failed: {reason}", self.task_id, snapshot.request_id, snapshot=snapshot)
 
-    async def updates(self) -> AsyncIterator[TaskSnapshot]:
+    async def updates(self) -> AsyncGenerator[TaskSnapshot, None]:
         """
         Yield the last sighting, then each change of status, message or pictures, until the task is final.
 
