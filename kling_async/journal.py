@@ -691,7 +691,8 @@ class _Tables:
         with self._committed():
             self._migrate()
             self._run("UPDATE journal SET in_use = 1")
-            self.id, self.token_key = self._one("SELECT id, token_key FROM journal")
+            identity: tuple[str, bytes] = self._one("SELECT id, token_key FROM journal")
+            self.id, self.token_key = identity
         with _in_our_words(self._path):
             self._run("PRAGMA wal_checkpoint(TRUNCATE)")  # so that a copy without the log shows that it lacks something
         self._files = {path: path.stat() for path in (self._path, _beside(self._path, "-wal"))}
