@@ -469,7 +469,7 @@ class _Tables:
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path, lock: LockFile | None = None) -> None:
-        self.id = ""
+        self.id: str = ""
         self.token_key: bytes | None = None
         self._connection = connection
         self._path = path
@@ -691,8 +691,7 @@ class _Tables:
         with self._committed():
             self._migrate()
             self._run("UPDATE journal SET in_use = 1")
-            identity: tuple[str, bytes] = self._one("SELECT id, token_key FROM journal")
-            self.id, self.token_key = identity
+            self.id, self.token_key = self._one("SELECT id, token_key FROM journal")
         with _in_our_words(self._path):
             self._run("PRAGMA wal_checkpoint(TRUNCATE)")  # so that a copy without the log shows that it lacks something
         self._files = {path: path.stat() for path in (self._path, _beside(self._path, "-wal"))}
