@@ -9,7 +9,7 @@ A service that makes pictures: it takes orders, tells of them as server-sent eve
 
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Annotated, Any, cast
 
@@ -25,7 +25,7 @@ receiver = CallbackReceiver(f"{public_url}/kling", secret=os.environ.get("KLING_
 
 
 @asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, KlingClient]]:
+async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, KlingClient], None]:
     async with KlingClient(callbacks=receiver) as client:
         yield {"kling": client}
 
