@@ -42,6 +42,8 @@ def types(session: nox.Session) -> None:
     answer = str(session.run(*verify, silent=True, success_codes=[0, 1]))
     symbols = json.loads(answer[answer.index("{") :])["typeCompleteness"]["symbols"]
     unsaid = [symbol["name"] for symbol in symbols if symbol["isExported"] and not symbol["isTypeKnown"]]
+    if not symbols:
+        session.error("pyright has not found the package")
     if names := [name for name in unsaid if not name.startswith("kling_async.cli.")]:  # commands are no names to import
         session.error(f"types are not wholly said of {', '.join(names)}")
     session.log(f"{len(symbols)} symbols, and the types of all are said")
