@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kling_async import KlingClient
     from kling_async.emulator import Emulator
 
-MARKER = "kling(**settings): what the service behind `kling_emulator` and `kling_client` is like; the arguments are those of `kling_async.emulator.Emulator`"  # noqa: E501 (pytest shows it as one line)
+MARKER = "kling(**settings): what the service behind `kling_emulator` and `kling_client` is like; the arguments are the fields of `kling_async.emulator.Settings`"  # noqa: E501 (pytest shows it as one line)
 
 
 def pytest_configure(config: pytest.Config) -> None:

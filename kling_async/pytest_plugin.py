@@ -9,7 +9,7 @@ import concurrent.futures
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 import pytest
@@ -89,7 +89,7 @@ def lead_to(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name, raising=False)
         else:
             monkeypatch.setenv(name, value)
-    defaults = KlingClient.__init__.__kwdefaults__ or {}
+    defaults = cast("dict[str, Any]", KlingClient.__init__.__kwdefaults__)
     for name, default in {"dialect": server.dialect, "polling": POLLING, "retry": RETRY}.items():
         monkeypatch.setitem(defaults, name, default)
 
