@@ -312,7 +312,7 @@ class Batch:
         if self._run is not None:
             self._run.stop()
 
-    async def outcomes(self) -> AsyncIterator[Done | Failed]:
+    async def outcomes(self) -> AsyncGenerator[Done | Failed, None]:
         """
         Yield the outcomes of all runs, in the order of the input; rows without one yet are left out.
         """

@@ -8,10 +8,10 @@ import logging
 import uuid
 import warnings
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self, Unpack
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -45,7 +45,7 @@ from kling_async.ways import Ways
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import Dialect, broken_rules, dialect_of
 from kling_async.wire.endpoints import IMAGE_GENERATION
-from kling_async.wire.models import Done, Failed, Image, ImageRequest, TaskResult, TaskSnapshot
+from kling_async.wire.models import Done, Failed, Image, ImageRequest, RequestByName, TaskResult, TaskSnapshot
 from kling_async.wire.verdict import read_page, read_sighting
 
 __all__ = ["KlingClient"]
@@ -179,7 +179,7 @@ class KlingClient:
         """
         return tuple(handle for handle in self._known.values() if not handle.done)
 
-    async def submit(self, request: ImageRequest | str, /, **fields: Any) -> TaskHandle:
+    async def submit(self, request: ImageRequest | str, /, **fields: Unpack[RequestByName]) -> TaskHandle:
         """
         Have the service accept a task, and return a handle on it; waits for free slots first, for as long as it takes.
 
@@ -232,7 +232,7 @@ class KlingClient:
         return handle
 
     async def generate(
-        self, request: ImageRequest | str, /, *, timeout: float | None = 600.0, **fields: Any
+        self, request: ImageRequest | str, /, *, timeout: float | None = 600.0, **fields: Unpack[RequestByName]
     ) -> TaskResult:
         """
         Make pictures: submit, then wait.
@@ -300,7 +300,7 @@ class KlingClient:
         handle.see(seen)
         return seen
 
-    async def tasks(self, *, page_size: int = 100) -> AsyncIterator[TaskSnapshot]:
+    async def tasks(self, *, page_size: int = 100) -> AsyncGenerator[TaskSnapshot, None]:
         """
         Yield the account's image tasks in the service's order, which the vendor does not promise.
 
@@ -479,14 +479,14 @@ class KlingClient:
             return Failed(index, None, request, attrs.evolve(error))  # a copy: a traceback would keep pictures alive
 
 
-def _make_request(request: object, fields: dict[str, Any]) -> ImageRequest:
+def _make_request(request: object, fields: RequestByName) -> ImageRequest:
     unknown = fields.keys() - attrs.fields_dict(ImageRequest).keys()
     if unknown:
         broken = tuple(BrokenRule(field, "…", "is no field of an ImageRequest") for field in sorted(unknown))
         raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
     match request:
         case str():
-            return ImageRequest(**{"prompt": request, **fields})
+            return attrs.evolve(ImageRequest(request), **fields)
         case ImageRequest():
             return attrs.evolve(request, **fields)
         case _:

@@ -469,7 +469,7 @@ class _Tables:
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path, lock: LockFile | None = None) -> None:
-        self.id = ""
+        self.id: str = ""
         self.token_key: bytes | None = None
         self._connection = connection
         self._path = path

@@ -15,9 +15,9 @@ from kling_async.wire.models import ImageRequest, TaskSnapshot, TaskStatus
 try:
     from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider, get_tracer
     from opentelemetry.util.types import AttributeValue
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     what = 'spans need OpenTelemetry: pip install "kling-async[otel]"'
-    raise ImportError(what, name=error.name) from None
+    raise ImportError(what, name=_error.name) from None
 
 __all__ = ["TaskSpans"]
 

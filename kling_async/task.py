@@ -3,7 +3,7 @@ A handle on one task: what was last seen of it, and those who wait for its end.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
 import attrs
@@ -93,7 +93,7 @@ class TaskHandle:
             return TaskResult(self.task_id, snapshot.task_result.images, snapshot)
         raise failure_of(snapshot)
 
-    async def updates(self) -> AsyncIterator[TaskSnapshot]:
+    async def updates(self) -> AsyncGenerator[TaskSnapshot, None]:
         """
         Yield the last sighting, then each change of status, message or pictures, until the task is final.
 

@@ -9,7 +9,6 @@ import functools
 import gc
 import logging
 import selectors
-import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor
 from typing import Any, Final, ParamSpec, TypeVar, TypeVarTuple
@@ -20,6 +19,9 @@ import aioresponses.core
 import pytest
 
 from kling_async.emulator import Emulator
+from kling_async.pytest_plugin import serve
+
+pytest_plugins = ["pytester"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -169,37 +171,10 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses.aiorespons
         yield service
 
 
-class ThreadedRunner:
-    """
-    An event loop in a thread of its own.
-    """
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-
-    def run(self, job: Coroutine[Any, Any, object]) -> None:
-        asyncio.run_coroutine_threadsafe(job, self._loop).result()
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
 @pytest.fixture
 def emulator_in_thread() -> Iterator[Callable[..., Emulator]]:
     """
     Start emulators that live in a loop and a thread of their own.
     """
     with contextlib.ExitStack() as stack:
-
-        def start(**settings: Any) -> Emulator:
-            runner = stack.enter_context(contextlib.closing(ThreadedRunner()))
-            server = Emulator(**settings)
-            runner.run(server.__aenter__())
-            stack.callback(lambda: runner.run(server.aclose()))
-            return server
-
-        yield start
+        yield lambda **settings: stack.enter_context(serve(settings))

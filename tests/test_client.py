@@ -401,7 +401,7 @@ class TestRefusals:
         A slip of the pen is no TypeError in the middle of a fan-out.
         """
         with pytest.raises(InvalidRequest, match="aspect_ration"):
-            await client.submit("a lighthouse", aspect_ration="16:9")
+            await client.submit("a lighthouse", aspect_ration="16:9")  # type: ignore[call-arg]
 
     async def test_models_pass_where_the_dialect_says_so(self, official: Emulator) -> None:
         """

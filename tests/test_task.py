@@ -418,7 +418,7 @@ async def test_left_updates_stop_only_themselves() -> None:
     handle = picked_up(SUBMITTED)
     stays = asyncio.ensure_future(follow(handle))
     cancelled = asyncio.ensure_future(follow(handle))
-    async with contextlib.aclosing(handle.updates()) as leaves:  # type: ignore[type-var]
+    async with contextlib.aclosing(handle.updates()) as leaves:
         assert SUBMITTED is await anext(leaves)
     await asyncio.sleep(0)
     cancelled.cancel()

@@ -47,7 +47,7 @@ class Face:
     def __init__(
         self, world: World, plan: FaultPlan, clock: Callable[[], float], on_create: Callable[[], object] = lambda: None
     ) -> None:
-        self.closing = asyncio.Event()
+        self.closing: Final = asyncio.Event()
         self._world = world
         self._service = Service(world)
         self._plan = plan

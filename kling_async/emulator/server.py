@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Final, Self, Unpack
 
 from aiohttp import web
 
@@ -46,8 +46,8 @@ class Emulator:
 
     def __init__(self, *, clock: Callable[[], float] = time.time, **settings: Unpack[SettingsByName]) -> None:
         require_pillow()
-        self.settings = Settings(**settings)
-        self.world = World(self.settings)
+        self.settings: Settings = Settings(**settings)
+        self.world: Final = World(self.settings)
         self._clock = clock
         self._plan = FaultPlan(self.settings.faults, self.settings.seed)
         self._outbox = Outbox(self.world, self._plan)

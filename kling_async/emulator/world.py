@@ -13,6 +13,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Final
 
 import attrs
 
@@ -116,9 +117,9 @@ class World:
     """
 
     def __init__(self, settings: Settings | None = None, *, origin: str = "http://127.0.0.1") -> None:
-        self.settings = settings or Settings()
+        self.settings: Settings = settings or Settings()
         self.origin = origin
-        self.ledger = Ledger()
+        self.ledger: Final = Ledger()
         self._records: list[TaskRecord] = []
         self._by_task_id: dict[str, TaskRecord] = {}
         self._by_external_id: dict[str, TaskRecord] = {}

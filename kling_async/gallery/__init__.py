@@ -10,10 +10,10 @@ try:
     from kling_async.gallery.folder import read_folder
     from kling_async.gallery.journal import read_journal
     from kling_async.gallery.page import write_gallery
-except ModuleNotFoundError as error:
-    missing = (error.name or "").partition(".")[0]
-    if missing not in {"jinja2", "PIL"}:
+except ModuleNotFoundError as _error:
+    _missing = (_error.name or "").partition(".")[0]
+    if _missing not in {"jinja2", "PIL"}:
         raise
-    raise ImportError(f'the gallery needs {missing}: pip install "kling-async[gallery]"', name=missing) from None
+    raise ImportError(f'the gallery needs {_missing}: pip install "kling-async[gallery]"', name=_missing) from None
 
 __all__ = ["GalleryEntry", "entry_of", "read_folder", "read_journal", "write_gallery"]

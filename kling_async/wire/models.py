@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, TypedDict, runtime_checkable
 
 import attrs
 
@@ -26,6 +26,7 @@ __all__ = [
     "ImageRequest",
     "ImageSource",
     "Model",
+    "RequestByName",
     "Resolution",
     "TaskInfo",
     "TaskOutput",
@@ -199,6 +200,25 @@ class ImageRequest:
     human_fidelity: float | None = attrs.field(default=None, kw_only=True)
     resolution: str | None = attrs.field(default=None, kw_only=True)
     external_task_id: str | None = attrs.field(default=None, kw_only=True)
+
+
+class RequestByName(TypedDict, total=False):
+    """
+    The fields of `ImageRequest`, as keyword arguments; the defaults are there.
+    """
+
+    prompt: str
+    negative_prompt: str | None
+    image: Any
+    image_fidelity: float | None
+    n: int
+    aspect_ratio: str | None
+    callback_url: str | None
+    model_name: str | None
+    image_reference: str | None
+    human_fidelity: float | None
+    resolution: str | None
+    external_task_id: str | None
 
 
 @attrs.frozen

@@ -6,7 +6,7 @@ import io
 import pickle
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import attrs
 import pytest
@@ -20,6 +20,7 @@ from kling_async.wire.models import (
     Image,
     ImageRequest,
     Model,
+    RequestByName,
     TaskInfo,
     TaskOutput,
     TaskResult,
@@ -179,6 +180,13 @@ def test_long_prompt_is_shortened_in_the_repr() -> None:
 
     assert len(repr(ImageRequest("x" * 2500, negative_prompt="y" * 2500))) < 500
     assert "prompt=5, negative_prompt=None" in repr(ImageRequest(wrong))
+
+
+def test_keyword_arguments_are_the_fields() -> None:
+    """
+    What is taken by name beside a request is what a request holds; of pictures also what becomes bytes.
+    """
+    assert {**get_type_hints(ImageRequest), "image": Any} == get_type_hints(RequestByName)
 
 
 def test_surface() -> None:

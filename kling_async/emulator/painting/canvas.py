@@ -27,10 +27,11 @@ class Easel:
     """
 
     def __init__(self, size: tuple[int, int], palette: Palette, dice: random.Random) -> None:
-        self.image = Image.new("RGB", size, palette.haze)
-        self.width, self.height = size
-        self.unit = math.sqrt(self.width * self.height) / 1000
-        self.span = min(self.height, self.width * 0.8)
+        self.image: Image.Image = Image.new("RGB", size, palette.haze)
+        self.width: Final = size[0]
+        self.height: Final = size[1]
+        self.unit: Final = math.sqrt(self.width * self.height) / 1000
+        self.span: Final = min(self.height, self.width * 0.8)
         self.palette = palette
         self.dice = dice
         self.sun: Point = (0.0, 0.0)

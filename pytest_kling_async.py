@@ -1,0 +1,49 @@
+"""
+What pytest loads: two fixtures and a marker. What they do is in `kling_async.pytest_plugin`.
+
+It lies beside the package, since whatever lies inside imports all of it, and pytest loads this in every run of every
+project that has the package installed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kling_async import KlingClient
+    from kling_async.emulator import Emulator
+
+MARKER = "kling(**settings): what the service behind `kling_emulator` and `kling_client` is like; the arguments are the fields of `kling_async.emulator.Settings`"  # noqa: E501 (pytest shows it as one line)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", MARKER)
+
+
+@pytest.fixture
+def kling_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """
+    A Kling service for this test alone, open in a thread of its own. `KLING_API_KEY` and `KLING_BASE_URL` lead there,
+    and so does any `KlingClient()`, which looks at its tasks more often than it would elsewhere. `@pytest.mark.kling`
+    sets what the service is like; its `ledger` tells what happened.
+    """
+    from kling_async import pytest_plugin  # noqa: PLC0415 (nothing of ours before it is asked for)
+
+    with pytest_plugin.serve(pytest_plugin.read_settings(request.node)) as server:
+        pytest_plugin.lead_to(server, monkeypatch)
+        yield server
+
+
+@pytest.fixture
+def kling_client(kling_emulator: Emulator) -> Iterator[KlingClient]:
+    """
+    A `KlingClient` of `kling_emulator`, for whichever event loop uses it first; it is closed after the test.
+    """
+    from kling_async import pytest_plugin  # noqa: PLC0415
+
+    with pytest_plugin.make_client(kling_emulator) as client:
+        yield client
