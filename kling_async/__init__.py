@@ -11,6 +11,7 @@ __version__ = "0.1.0"  # first: the rooms below read it
 from kling_async.batch import Added, Batch, Keyed
 from kling_async.callbacks import CallbackReceiver
 from kling_async.client import KlingClient
+from kling_async.events import EventKind, TaskEvent
 from kling_async.policy import PollPolicy, RetryPolicy, SlotPolicy
 from kling_async.rows import Summary
 from kling_async.slots import Slots
@@ -42,6 +43,7 @@ __all__ = [
     "CallbackReceiver",
     "Dialect",
     "Done",
+    "EventKind",
     "Failed",
     "HttpOptions",
     "Image",
@@ -56,6 +58,7 @@ __all__ = [
     "SlotPolicy",
     "Slots",
     "Summary",
+    "TaskEvent",
     "TaskHandle",
     "TaskResult",
     "TaskSnapshot",

@@ -23,18 +23,22 @@ from kling_async.downloads import Downloads, Saves, is_private
 from kling_async.errors import (
     BrokenRule,
     ClientClosed,
+    DownloadFailed,
     InvalidRequest,
     KlingError,
+    StorageFull,
 )
+from kling_async.events import EventKind
 from kling_async.fanout import fan_out
 from kling_async.filenames import Names
 from kling_async.hearing import Hearing
 from kling_async.looks import HttpLooks
 from kling_async.policy import PollPolicy, RetryPolicy
 from kling_async.references import Reference, read_reference
-from kling_async.slots import Slots
+from kling_async.slots import Hold, Slots
 from kling_async.submits import Submits, Witness
 from kling_async.task import TaskHandle
+from kling_async.telling import OnEvent, Story, Teller
 from kling_async.transport import HttpOptions, Transport
 from kling_async.watcher import Watcher
 from kling_async.ways import Ways
@@ -77,10 +81,14 @@ class KlingClient:
         callbacks:
             A receiver, which you serve, and which several clients may share: each submit gets an address of its own
             there, but for one with a `callback_url` of yours. While callbacks come, tasks are hardly looked at.
+        on_event:
+            Called in the event loop with each step of each task, for progress, logs and metrics; it should be quick.
+            What it raises is logged, and harms nothing.
 
     Raises:
         NotAuthenticated: There is no key.
         InvalidRequest: `base_url` is no absolute http(s) URL, or would send the key over plain http.
+        TypeError: `on_event` is a coroutine function.
     """
 
     def __init__(
@@ -95,6 +103,7 @@ class KlingClient:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008
         polling: PollPolicy = PollPolicy(),  # noqa: B008
         callbacks: CallbackReceiver | None = None,
+        on_event: OnEvent | None = None,
     ) -> None:
         self._state = _State.NEW  # first: __del__ asks for it even where the following fails
         credentials = find_credentials(api_key)
@@ -107,6 +116,7 @@ class KlingClient:
         self._watcher = Watcher(polling, looks, Ways(self.dialect.ids_per_read, self.dialect.lists))
         self.callbacks: Final = callbacks
         self._hearing = Hearing(callbacks, self._watcher) if callbacks is not None else None
+        self._teller = Teller(on_event)
         self._http = http
         self._downloads: Downloads | None = None  # made when the first picture is fetched
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -198,28 +208,15 @@ class KlingClient:
         it is looked for before it is sent again, and is uncertain where it cannot be looked for.
         """
         self._open()
-        reference: Reference | None = None
-        refusal: InvalidRequest | None = None
-        if witness.is_in_doubt:
-            hold = self.slots.count(*self._place_of(request), owner=self)
-        else:
-            reference = await self._admit(request, witness)
-            if not self.slots.has_room(*self._place_of(request)):
-                reference = None  # it is read again later: thousands may queue here, each with megabytes of Base64
-            hold = await self.slots.take(*self._place_of(request), owner=self)
+        story = self._teller.begin(request)
         try:
-            if reference is None:
-                reference = await self._admit(request, witness)
-            self._open()
-        except InvalidRequest as error:
-            if not witness.is_in_doubt:
-                hold.release()
-                raise
-            refusal = error  # of no concern to a task that was made before
-        except BaseException:
-            hold.release()
+            hold, reference, refusal = await self._prepare(request, witness, story)
+        except BaseException as error:
+            story.tell(EventKind.NO_TASK, error=error)
             raise
-        return await self._submits.deliver(self._complete(request), reference, hold, witness, self.handle, refusal)
+        request = self._complete(request)
+        story.learn(request=request)
+        return await self._submits.deliver(request, reference, hold, witness, story, self.handle, refusal)
 
     def resume(self, task_id: str, request: ImageRequest, witness: Witness) -> TaskHandle:
         """
@@ -231,7 +228,7 @@ class KlingClient:
         self._open()
         handle = self.handle(task_id)
         hold = self.slots.count(*self._place_of(request), owner=self)
-        self._submits.resume(handle, request, hold, witness)
+        self._submits.resume(handle, request, hold, witness, self._teller.begin(request))
         return handle
 
     async def generate(
@@ -286,7 +283,7 @@ class KlingClient:
         IMAGE_GENERATION.one(task_id)  # refuses what is no id
         handle = self._known.get(task_id)
         if handle is None:
-            handle = self._known[task_id] = TaskHandle(task_id, None, self._watch)
+            handle = self._known[task_id] = TaskHandle(task_id, None, self._watch, self._teller.pick_up(task_id))
         return handle
 
     async def get(self, task_id: str) -> TaskSnapshot:
@@ -351,7 +348,14 @@ class KlingClient:
         """
         self._open()
         downloads = await self._open_downloads()
-        return await downloads.save_all(result, directory, name=name, refresh=lambda: self._renew(result))
+        story = self._story_of(result)
+        try:
+            paths = await downloads.save_all(result, directory, name=name, refresh=lambda: self._renew(result))
+        except (DownloadFailed, StorageFull) as error:
+            story.tell(EventKind.SAVED, paths=error.paths, error=error)
+            raise
+        story.tell(EventKind.SAVED, paths=paths)
+        return paths
 
     async def save_each(self, result: TaskResult, names: Names, *, but: Collection[int] = ()) -> Saves:
         """
@@ -360,7 +364,10 @@ class KlingClient:
         """
         self._open()
         downloads = await self._open_downloads()
-        return await downloads.save_each(result, names, refresh=lambda: self._renew(result), but=but)
+        saves = await downloads.save_each(result, names, refresh=lambda: self._renew(result), but=but)
+        paths = [picture.path for picture in saves.pictures]
+        self._story_of(result).tell(EventKind.SAVED, paths=paths, error=saves.error)
+        return saves
 
     async def read(self, image: Image) -> bytes:
         """
@@ -404,6 +411,33 @@ class KlingClient:
             raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
         return reference
 
+    async def _prepare(
+        self, request: ImageRequest, witness: Witness, story: Story
+    ) -> tuple[Hold, Reference | None, InvalidRequest | None]:
+        # Judge the request and get slots for it. The refusal is one that a task which was made before need not heed.
+        reference: Reference | None = None
+        if witness.is_in_doubt:
+            hold = self.slots.count(*self._place_of(request), owner=self)
+        else:
+            reference = await self._admit(request, witness)
+            if not self.slots.has_room(*self._place_of(request)):
+                reference = None  # it is read again later: thousands may queue here, each with megabytes of Base64
+                story.tell(EventKind.WAITING)
+            hold = await self.slots.take(*self._place_of(request), owner=self)
+        try:
+            if reference is None:
+                reference = await self._admit(request, witness)
+            self._open()
+        except InvalidRequest as error:
+            if not witness.is_in_doubt:
+                hold.release()
+                raise
+            return hold, None, error
+        except BaseException:
+            hold.release()
+            raise
+        return hold, reference, None
+
     async def _admit(self, request: ImageRequest, witness: Witness) -> Reference | None:
         # Raise whatever keeps it from being sent, but for want of slots.
         reference = await self._check(request)
@@ -427,6 +461,10 @@ class KlingClient:
         if self._state is not _State.CLOSED:
             self._open()
         self._watcher.watch(handle)
+
+    def _story_of(self, result: TaskResult) -> Story:
+        handle = self._known.get(result.task_id)
+        return handle.story if handle is not None else self._teller.pick_up(result.task_id)
 
     async def _renew(self, result: TaskResult) -> TaskResult:
         seen = await self.get(result.task_id)

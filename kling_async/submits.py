@@ -10,11 +10,13 @@ from typing import Final
 
 import attrs
 
-from kling_async.errors import ClientClosed, InvalidRequest, KlingError, SubmissionUncertain, Unreachable
+from kling_async.errors import ClientClosed, InvalidRequest, KlingError, RateLimited, SubmissionUncertain, Unreachable
+from kling_async.events import EventKind
 from kling_async.hearing import Hearing, Line
 from kling_async.references import Reference
 from kling_async.slots import Hold
 from kling_async.task import TaskHandle
+from kling_async.telling import Story
 from kling_async.transport import Submission, Transport
 from kling_async.watcher import Watcher
 from kling_async.wire.codec import dumps, write_request
@@ -83,7 +85,23 @@ class _Post:
     hold: Hold
     line: Line | None
     witness: Witness
+    story: Story
     handle_of: Callable[[str], TaskHandle]
+
+    async def intend(self, refusal: InvalidRequest | None) -> None:
+        if refusal is not None:
+            raise attrs.evolve(refusal)
+        await self.witness.intend()
+        self.story.tell(EventKind.SENDING)
+
+    def refused(self, error: RateLimited) -> bool:
+        is_queued = self.hold.refused(error)
+        if is_queued:
+            self.story.tell(EventKind.WAITING, error=error)
+        return is_queued
+
+    def retrying(self, error: KlingError, delay: float) -> None:
+        self.story.tell(EventKind.RETRY, error=error, delay=delay)
 
     def give_up(self) -> None:
         # Nothing was made, or nobody will ever know.
@@ -120,6 +138,7 @@ class Submits:
         reference: Reference | None,
         hold: Hold,
         witness: Witness,
+        story: Story,
         handle_of: Callable[[str], TaskHandle],
         refusal: InvalidRequest | None = None,
     ) -> TaskHandle:
@@ -133,34 +152,32 @@ class Submits:
             SubmissionUncertain: A task may have been made, and there is no way to find out.
             KlingError: Nothing was made.
         """
-
-        async def intend() -> None:
-            if refusal is not None:
-                raise attrs.evolve(refusal)
-            await witness.intend()
-
         line = self._open_line(witness) if request.callback_url is None else None
+        post = _Post(request, hold, line, witness, story, handle_of)
         submission = Submission(
             path=IMAGE_GENERATION.path,
             body=_body(request, reference, line),
             external_id=request.external_task_id,
-            refused=hold.refused,
+            refused=post.refused,
             refused_for=hold.refused_for,
             regain=hold.regain,
-            intend=intend,
+            retrying=post.retrying,
+            intend=functools.partial(post.intend, refusal),
             withdraw=witness.withdraw,
             owns_id=witness.owns_id,
         )
         if witness.is_in_doubt:
             submission.doubt = Unreachable("an earlier run has sent it, and did not learn what came of it")
-        return await self._shield(_Post(request, hold, line, witness, handle_of), submission)
+        return await self._shield(post, submission)
 
-    def resume(self, handle: TaskHandle, request: ImageRequest, hold: Hold, witness: Witness) -> None:
+    def resume(self, handle: TaskHandle, request: ImageRequest, hold: Hold, witness: Witness, story: Story) -> None:
         """
         Take over a task that an earlier run had accepted, as if it had been accepted just now.
         """
         line = self._open_line(witness) if request.callback_url is None else None
-        self._take_over(handle, request, hold, line)
+        story.learn(task_id=handle.task_id)
+        story.tell(EventKind.RESUMED, snapshot=handle.snapshot)
+        self._take_over(handle, request, hold, line, story)
 
     async def aclose(self) -> None:
         """
@@ -211,7 +228,16 @@ class Submits:
 
     async def _finish(self, post: _Post, submission: Submission) -> TaskHandle:
         try:
-            accepted = await self._accepted(post, submission)
+            return self._adopt(post, await self._fate(post, submission))
+        except BaseException as error:
+            post.story.tell(EventKind.NO_TASK, error=error)
+            raise
+        finally:
+            post.witness.end()
+
+    async def _fate(self, post: _Post, submission: Submission) -> TaskSnapshot:
+        try:
+            return await self._accepted(post, submission)
         except asyncio.CancelledError:  # by `aclose` when its patience was over, or by the end of the loop
             post.give_up()
             if submission.is_exposed:
@@ -227,10 +253,6 @@ class Submits:
         except BaseException:
             post.give_up()
             raise
-        else:
-            return self._adopt(post, accepted)
-        finally:
-            post.witness.end()
 
     async def _accepted(self, post: _Post, submission: Submission) -> TaskSnapshot:
         error = SubmissionUncertain("an earlier run has sent it, and this service takes no id of ours to find it by")
@@ -263,7 +285,9 @@ class Submits:
         post.witness.accept(accepted.task_id)
         post.hold.accepted()
         handle = post.handle_of(accepted.task_id)
-        self._take_over(handle, post.request, post.hold, post.line, accepted)
+        post.story.learn(task_id=accepted.task_id)
+        post.story.tell(EventKind.SUBMITTED, snapshot=accepted)
+        self._take_over(handle, post.request, post.hold, post.line, post.story, accepted)
         return handle
 
     def _take_over(
@@ -272,10 +296,11 @@ class Submits:
         request: ImageRequest,
         hold: Hold,
         line: Line | None,
+        story: Story,
         accepted: TaskSnapshot | None = None,
     ) -> None:
         self.accepted[handle.task_id] = handle
-        handle.accept(request, hold, on_final=functools.partial(self._ended, handle, line))
+        handle.accept(request, hold, on_final=functools.partial(self._ended, handle, line), story=story)
         if accepted is not None:
             handle.see(accepted)
         if not self._is_closed:

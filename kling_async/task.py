@@ -9,7 +9,9 @@ from typing import Any
 import attrs
 
 from kling_async.errors import KlingError, TaskFailed, WaitTimeout
+from kling_async.events import EventKind
 from kling_async.slots import Hold
+from kling_async.telling import SILENCE, Story
 from kling_async.wire.lifecycle import is_final, is_settled, newer
 from kling_async.wire.models import ImageRequest, TaskResult, TaskSnapshot, TaskStatus
 
@@ -31,6 +33,7 @@ class TaskHandle:
     task_id: str
     request: ImageRequest | None
     _watch: Callable[["TaskHandle"], None]
+    story: Story = SILENCE  # for the client
     _snapshot: TaskSnapshot | None = attrs.field(default=None, init=False)
     _hold: Hold | None = attrs.field(default=None, init=False)
     _on_final: Callable[[], object] | None = attrs.field(default=None, init=False)
@@ -150,16 +153,20 @@ class TaskHandle:
         """
         return bool(self._waiters or self._listeners) or (self._hold is not None and not self._hold.is_released)
 
-    def accept(self, request: ImageRequest, hold: Hold, *, on_final: Callable[[], object]) -> None:
+    def accept(
+        self, request: ImageRequest, hold: Hold, *, on_final: Callable[[], object], story: Story = SILENCE
+    ) -> None:
         """
-        Take over the slots of a submit that became this task; they are given back at its end.
+        Take over the slots of a submit that became this task, and its story; the slots are given back at its end.
         """
         self.release()
         self.request = request
         self._hold = hold
         self._on_final = on_final
+        self.story = story
         if self.done:  # somebody saw its end before the submit was answered
             self._end()
+        self._tell(None)
 
     def see(self, seen: TaskSnapshot) -> None:
         """
@@ -178,6 +185,7 @@ class TaskHandle:
             for waiter in self._waiters:
                 if not waiter.done():
                     waiter.set_result(later)
+        self._tell(held)
 
     def fail(self, error: KlingError) -> None:
         """
@@ -188,6 +196,7 @@ class TaskHandle:
                 waiter.set_exception(attrs.evolve(error))  # one each: a traceback belongs to one raising
         for news in self._listeners:
             news.put_nowait(attrs.evolve(error))
+        self.story.tell(EventKind.TROUBLE, snapshot=self._snapshot, error=error)
 
     def release(self) -> bool:
         """
@@ -198,6 +207,18 @@ class TaskHandle:
             return False
         hold.release()
         return True
+
+    def _tell(self, before: TaskSnapshot | None) -> None:
+        # What is new since *before*: each step once, however often it is seen.
+        seen = self._snapshot
+        if seen is None:
+            return
+        if is_settled(seen):
+            self.story.tell(EventKind.FINAL, snapshot=seen)
+        elif seen.task_status is TaskStatus.PROCESSING and (
+            before is None or before.task_status is not seen.task_status
+        ):
+            self.story.tell(EventKind.PROCESSING, snapshot=seen)
 
     def _end(self) -> None:
         self.release()

@@ -130,6 +130,10 @@ def _in_silence() -> None:
     pass
 
 
+def _heedless(_: KlingError, __: float) -> None:
+    pass
+
+
 @attrs.define(eq=False)
 class Submission:
     """
@@ -142,6 +146,7 @@ class Submission:
         regain: Waits until it may be sent again.
         intend: Awaited before it is sent, and again where it is sent anew after `withdraw`; what it raises goes up.
         withdraw: Called where nothing came of what was intended, for sure.
+        retrying: Called with an error after which it goes on, and the seconds until then.
         owns_id: Whether nobody else could have used `external_id`, so that "already exists" is an earlier run's task.
         doubt: The first error after which a task may exist; None while surely none does.
         is_intended: Whether `intend` stands.
@@ -159,6 +164,7 @@ class Submission:
     regain: Callable[[], Awaitable[None]]
     intend: Callable[[], Awaitable[None]] = _at_once
     withdraw: Callable[[], object] = _in_silence
+    retrying: Callable[[KlingError, float], object] = _heedless
     owns_id: bool = False
     doubt: KlingError | None = None
     is_intended: bool = False
@@ -281,7 +287,7 @@ class Transport:
             return self._is_given_up(submission, error)
 
         try:
-            return await self._repeat(attempt, is_over)
+            return await self._repeat(attempt, is_over, submission.retrying)
         except KlingError as error:
             if submission.doubt is None or (not submission.is_looking and _is_clear_refusal(error)):
                 raise
@@ -355,12 +361,21 @@ class Transport:
     def _is_past(since: float | None, seconds: float, now: float) -> bool:
         return since is not None and now - since > seconds
 
-    async def _repeat(self, attempt: Callable[[], Awaitable[T]], is_over: Callable[[Any], bool]) -> T:
+    async def _repeat(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        is_over: Callable[[Any], bool],
+        retrying: Callable[[KlingError, float], object] = _heedless,
+    ) -> T:
         # The decision is all in `is_over`; backoff carries it out. Its own limits go unused: they read the wall clock.
+        def on_backoff(details: Any) -> None:
+            retrying(details["exception"], details["wait"])
+
         repeating = backoff.on_exception(
             self._waits,
             KlingError,
             giveup=is_over,
+            on_backoff=on_backoff,
             jitter=None,
             logger=_log,
             backoff_log_level=logging.INFO,

@@ -15,8 +15,8 @@ PACKAGE: Final = Path(__file__).parent.parent / "kling_async"
 
 FLOORS: Final = (
     ("errors",),
-    ("wire", "policy", "pace", "plan", "ways", "width", "refusals", "rows", "addresses", "filenames"),
-    ("account", "transport", "downloads", "references", "slots", "looks", "commits", "lockfile"),
+    ("wire", "policy", "pace", "plan", "ways", "width", "refusals", "rows", "addresses", "filenames", "events"),
+    ("account", "transport", "downloads", "references", "slots", "looks", "commits", "lockfile", "telling"),
     ("client", "fanout", "task", "watcher", "callbacks", "hearing", "submits"),
     ("batch", "journal"),
     ("cli", "gallery", "emulator", "pytest_plugin", "__main__"),

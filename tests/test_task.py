@@ -15,8 +15,10 @@ import attrs
 import pytest
 
 from kling_async.errors import ClientClosed, KlingError, NotAuthenticated, TaskFailed, WaitTimeout
+from kling_async.events import TaskEvent
 from kling_async.slots import Slots, Usage
 from kling_async.task import TaskHandle
+from kling_async.telling import Teller
 from kling_async.wire.models import Image, ImageRequest, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
 from tests.conftest import simulated
 
@@ -469,6 +471,22 @@ async def test_end_that_was_seen_before_the_answer_to_the_submit() -> None:
 
     assert Usage(3, 0, 0) == slots["m"]
     assert ["end"] == ends
+
+
+@simulated
+async def test_end_seen_before_the_submit_was_answered_is_told_as_its_own() -> None:
+    """
+    Whoever had picked it up was told; so is the submit, under its number.
+    """
+    told = list[TaskEvent]()
+    teller = Teller(told.append)
+    handle = TaskHandle("t-1", None, FakeWatch(), teller.pick_up("t-1"))
+    handle.see(PROCESSING)
+    handle.see(DONE)
+    hold = await Slots(1).take("m", 1)
+    handle.accept(ImageRequest("a lighthouse"), hold, on_final=lambda: None, story=teller.begin(ImageRequest("x")))
+
+    assert [("processing", None), ("final", None), ("final", 1)] == [(event.kind.value, event.number) for event in told]
 
 
 @simulated
