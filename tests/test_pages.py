@@ -54,6 +54,11 @@ ENDS_WITH: Final = {"$ kling-async callback-test http://127.0.0.1:9/kling/probe.
 Commands that are shown because of what they complain of.
 """
 
+WIDEST: Final = 96
+"""
+Characters of a program's line that a page shows without being moved.
+"""
+
 AT_ONCE: Final = 4
 """
 Programs and commands at one time: most of them wait most of the time.
@@ -162,6 +167,17 @@ def test_every_block_is_of_a_kind_that_is_looked_at() -> None:
     assert [] == [f"{block}: {block.language!r}" for block in blocks() if block.language not in known]
     assert [] == [str(block) for block in blocks("{eval-rst}") if "code" in block.text]
     assert [] == [str(page) for page in PAGES if len(re.findall(r"^```", page.read_text(), re.MULTILINE)) % 2]
+
+
+def test_programs_fit_their_pages() -> None:
+    """
+    No line of one is cut off on a wide screen.
+    """
+    programs = [block for block in blocks("python") if block.page != README]
+
+    assert [] == [
+        f"{block}: {line}" for block in programs for line in block.text.splitlines() if len(line) > WIDEST
+    ]
 
 
 async def test_each_program_runs(emulator_in_thread: Callable[..., Emulator], tmp_path: Path) -> None:
