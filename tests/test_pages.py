@@ -27,6 +27,7 @@ from kling_async.emulator import Emulator, faults
 from kling_async.wire.prices import FROM_IMAGE, FROM_TEXT
 from tests.test_callbacks import served_by_uvicorn
 from tests.test_exports import PUBLIC
+from tests.test_house import FLOORS
 
 ROOT: Final = Path(__file__).parents[1]
 DOCS: Final = ROOT / "docs"
@@ -175,9 +176,7 @@ def test_programs_fit_their_pages() -> None:
     """
     programs = [block for block in blocks("python") if block.page != README]
 
-    assert [] == [
-        f"{block}: {line}" for block in programs for line in block.text.splitlines() if len(line) > WIDEST
-    ]
+    assert [] == [f"{block}: {line}" for block in programs for line in block.text.splitlines() if len(line) > WIDEST]
 
 
 async def test_each_program_runs(emulator_in_thread: Callable[..., Emulator], tmp_path: Path) -> None:
@@ -377,6 +376,19 @@ def test_prices_are_those_that_are_counted() -> None:
     told = {row[0]: row[1:] for row in rows_of(DOCS / "explanation" / "slots-and-money.md") if row[0] in FROM_TEXT}
 
     assert {model.value: [str(FROM_TEXT[model]), str(FROM_IMAGE[model])] for model in Model} == told
+
+
+def test_the_drawing_has_every_room() -> None:
+    """
+    All floors, and each room that is there.
+    """
+    lines = re.findall(r"<text .*?>(.*?)</text>", (DOCS / "_static" / "floors.svg").read_text())
+    drawn = {word.strip("/") for line in lines for word in line.split(" · ")}
+    rooms = {room for floor in FLOORS for room in floor}
+    present = {path.stem for path in (ROOT / "kling_async").iterdir() if path.stem in rooms}
+
+    assert set() == present - drawn
+    assert len(FLOORS) == sum(line[:1].isdigit() for line in lines)
 
 
 def test_dialects_are_as_they_are_told() -> None:
