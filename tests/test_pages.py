@@ -55,7 +55,7 @@ ENDS_WITH: Final = {"$ kling-async callback-test http://127.0.0.1:9/kling/probe.
 Commands that are shown because of what they complain of.
 """
 
-WIDEST: Final = 96
+WIDEST: Final = 94
 """
 Characters of a program's line that a page shows without being moved.
 """
