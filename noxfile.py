@@ -63,7 +63,7 @@ def torture(session: nox.Session) -> None:
     Kill batches 200 times each, and see that nothing is lost and nothing paid twice; some ten minutes.
     """
     session.install(*group("tests"), EVERYTHING)
-    session.run("pytest", "tests/torture", "-s", "--kills", "200", *session.posargs)
+    session.run("pytest", "tests/torture", "--numprocesses=0", "-s", "--kills", "200", *session.posargs)
 
 
 @nox.session
@@ -71,7 +71,7 @@ def docs(session: nox.Session) -> None:
     """
     Build the pages into docs/_build; whatever Sphinx complains of is an error. Asks no other site.
     """
-    session.install(*group("docs"), EVERYTHING)
+    session.install(*group("docs"), ".[cli,emulator,otel]")
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", *session.posargs, "docs", "docs/_build")
 
 

@@ -31,6 +31,7 @@ PUBLIC: Final = (
     "kling_async.emulator",
     "kling_async.wire",
     "kling_async.gallery",
+    "kling_async.otel",
 )
 
 SHORT: Final = {
@@ -53,7 +54,7 @@ Words of the type checker, of which a reader needs no page.
 """
 
 OTHERS: Final = re.compile(
-    r"(~|\.)?(aiohttp|asyncio|attrs|collections|concurrent|contextlib|datetime|decimal|dt|enum|os|pathlib|ssl|typing"
+    r"(~|\.)?(aiohttp|asyncio|attrs|collections|concurrent|contextlib|datetime|decimal|dt|enum|os|pathlib|opentelemetry|ssl|typing"
     r"|types)\..*"
 )
 """
