@@ -4,10 +4,13 @@ Names in docstrings: `submit` in single backticks is a link where it is a name o
 Docstrings and signatures name classes by the rooms they live in; readers know them by where they are exported.
 """
 
+import ast
 import enum
 import importlib
 import inspect
+import itertools
 import re
+import sys
 import typing
 from typing import TYPE_CHECKING, Any, Final
 
@@ -114,12 +117,27 @@ def find(
 def mark_examples(app: object, kind: str, name: str, thing: object, options: object, lines: list[str]) -> None:
     """
     Mark what is indented below a paragraph as an example: docstrings do without marks, to be read in an editor.
+    Constants get the words below the line that makes them; Sphinx would give those of their class.
     """
     marked: list[str] = []
-    for line in lines:
+    for line in below(name.rpartition(".")[2]) if kind == "data" else lines:
         begins = line.startswith("    ") and len(marked) > 1 and not marked[-1] and marked[-2][:1].strip()
         marked += ["::", "", line] if begins else [line]
-    lines[:] = marked
+    # Napoleon takes what stands before a colon in the first line of one of these for its type.
+    lines[:] = ["", *marked] if kind in ("attribute", "data", "property") else marked
+
+
+def below(constant: str) -> list[str]:
+    """
+    Return the text below the line that makes a constant, in whichever module of ours that is.
+    """
+    for place, module in sorted(sys.modules.items()):
+        body = ast.parse(inspect.getsource(module)).body if place.partition(".")[0] == "kling_async" else []
+        for node, text in itertools.pairwise(body):
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            if isinstance(text, ast.Expr) and constant in {getattr(target, "id", None) for target in targets}:
+                return inspect.cleandoc(ast.literal_eval(text.value)).splitlines()
+    return []
 
 
 class _Words:

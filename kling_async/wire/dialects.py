@@ -97,7 +97,7 @@ OFFICIAL: Final = Dialect(
     ids_per_read=20,
 )
 """
-The vendor's own API by its reference of September 2026: images at /v1/images/generations, several ids at /tasks.
+The vendor's own API, by its reference of September 2026.
 """
 
 _VENDOR_HOSTS: Final = ("klingai.com", "kling.ai")
