@@ -123,8 +123,8 @@ def mark_examples(app: object, kind: str, name: str, thing: object, options: obj
     for line in below(name.rpartition(".")[2]) if kind == "data" else lines:
         begins = line.startswith("    ") and len(marked) > 1 and not marked[-1] and marked[-2][:1].strip()
         marked += ["::", "", line] if begins else [line]
-    # Napoleon takes what stands before a colon in the first line of one of these for its type.
-    lines[:] = ["", *marked] if kind in ("attribute", "data", "property") else marked
+    # Napoleon takes what stands before a colon in the first line of one of these for its type: let that be a comment.
+    lines[:] = ["..", "", *marked] if kind in ("attribute", "data", "property") else marked
 
 
 def below(constant: str) -> list[str]:
