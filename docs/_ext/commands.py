@@ -1,5 +1,5 @@
 """
-The directives `commands` and `exit-codes`: what the command line says of itself, asked when the pages are built.
+The directive `commands`: what the command line says of itself, asked when the pages are built.
 """
 
 import os
