@@ -1,5 +1,5 @@
 """
-Chores: `nox -l` lists them. `.ci/run` runs the README's test command, then `lint` and `types`.
+Chores: `nox -l` lists them. `.ci/run` runs the README's test command, then `lint`, `types` and `docs`.
 """
 
 import json
@@ -76,6 +76,15 @@ def torture(session: nox.Session) -> None:
     """
     session.install(*group("tests"), EVERYTHING)
     session.run("pytest", "tests/torture", "--numprocesses=0", "-s", "--kills", "200", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """
+    Build the pages into docs/_build; whatever Sphinx complains of is an error. Asks no other site.
+    """
+    session.install(*group("docs"), ".[cli,emulator,otel]")
+    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", *session.posargs, "docs", "docs/_build")
 
 
 @nox.session

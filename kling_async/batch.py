@@ -81,6 +81,9 @@ _log = logging.getLogger(__name__)
 class Keyed:
     """
     A request with a key of your own: one key is one request, however often it is added to a journal.
+
+    Attributes:
+        key: At most 200 characters; files can be named by it.
     """
 
     request: ImageRequest | str

@@ -105,6 +105,9 @@ class CallbackReceiver:
         confirm:
             Which callbacks one read confirms before they count: "unsigned" ones, or "always" all.
 
+    Attributes:
+        counts: What has arrived, and what became of it.
+
     Raises:
         InvalidRequest: One of these cannot be what it should.
     """

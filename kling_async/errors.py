@@ -68,7 +68,12 @@ __all__ = [
 @attrs.frozen
 class BrokenRule:
     """
-    One reason to refuse a request: which field, what it held (shortened), what it should hold.
+    One reason to refuse a request.
+
+    Attributes:
+        field: Its name on the wire, or the name of the argument.
+        value: What it held, as `repr` shows it: shortened, without a URL's query, and of a picture its size alone.
+        rule: What it should hold, as a sentence without a subject: "must be …".
     """
 
     field: str
@@ -84,8 +89,12 @@ class KlingError(Exception):
     """
     Root of everything this package raises on purpose.
 
-    `code` is the vendor's or gateway's own code (a number or a word), `http_status` the HTTP status; both are None
-    where no answer was read. `request_id` is what the vendor's support asks for.
+    Attributes:
+        message: What went wrong, fit to be logged and shown.
+        task_id: The task that it concerns; None where there is none, or none is known.
+        request_id: Of the answer that told of it: what the vendor's support asks for. None where no answer was read.
+        code: The vendor's or gateway's own code, a number or a word; None where no answer was read, or it had none.
+        http_status: None where no answer was read.
     """
 
     message: str
@@ -114,9 +123,11 @@ class KlingError(Exception):
 @attrs.define(slots=False, repr=False)
 class InvalidRequest(KlingError, ValueError):
     """
-    The request breaks a rule: refused here before anything was sent, or by the service.
+    The request breaks a rule: refused here before anything was sent, or by the service (1200 to 1203 and HTTP 400 at
+    create). Nothing was made.
 
-    `broken` lists every broken rule at once; it is empty where the service refused in its own words.
+    Attributes:
+        broken: Every broken rule at once; empty where the service refused in its own words.
     """
 
     broken: tuple[BrokenRule, ...] = ()
@@ -160,7 +171,11 @@ class TaskNotFound(KlingError):
 @attrs.define(slots=False, repr=False)
 class RateLimited(KlingError):
     """
-    Too many requests (1302, or a 429 that says no more). `retry_after` is in seconds, None without a hint.
+    Too many requests (1302, or a 429 that says no more): nothing was made. A submit is sent again by itself for 300 s
+    before its caller hears of this.
+
+    Attributes:
+        retry_after: Seconds that the service asks to wait, None without a hint.
     """
 
     retry_after: float | None = None
@@ -169,16 +184,19 @@ class RateLimited(KlingError):
 @attrs.define(slots=False, repr=False)
 class NoFreeSlot(RateLimited):
     """
-    Every slot of the account is taken (1303): nothing was created and nothing was paid.
+    Every slot of the account is taken (1303, by the vendor's concurrency rules): nothing was created and nothing was
+    paid. Raised only where none of this client's own tasks was running, so that others take them.
     """
 
 
 @attrs.define(slots=False, repr=False)
 class ServiceFailure(KlingError):
     """
-    The service failed (5xx, 5000 to 5002). A submit that got this may have been accepted all the same.
+    The service failed (5xx, 5000 to 5002). A submit that got this may have been accepted all the same, so its caller
+    gets `SubmissionUncertain`, or the task that was found. Only a 501 is told as it is, since nothing was made.
 
-    `retry_after` is in seconds, None without a hint.
+    Attributes:
+        retry_after: Seconds that the service asks to wait, None without a hint.
     """
 
     retry_after: float | None = None
@@ -187,7 +205,8 @@ class ServiceFailure(KlingError):
 @attrs.define(slots=False, repr=False)
 class UnexpectedAnswer(KlingError):
     """
-    Not JSON, the wrong shape, cut short or too large.
+    Not JSON, the wrong shape, cut short or too large; mostly a page of something on the way, so check `base_url`. With
+    a `task_id`: the task succeeded, and its pictures were not told for 30 s; ask for it again.
     """
 
 
@@ -210,8 +229,11 @@ class SubmissionUncertain(KlingError):
     """
     A submit that may have been accepted, and the service gives no way to find out, or none answered.
 
-    Nothing sends it again by itself. `request` is what was sent; look for the task in the vendor's console, or submit
-    again and accept that it may be paid twice.
+    Nothing sends it again by itself. Look for the task in the vendor's console, or submit again and accept that it may
+    be paid twice.
+
+    Attributes:
+        request: What was sent, with the `external_task_id` of ours where one went along.
     """
 
     request: ImageRequest | None = None
@@ -220,7 +242,11 @@ class SubmissionUncertain(KlingError):
 @attrs.define(slots=False, repr=False)
 class TaskFailed(KlingError):
     """
-    The service gave up on the task; its own reason is the message.
+    The service gave up on the task; its own reason is the message. The vendor billed no failed task by its price page
+    of 2025; `snapshot.final_unit_deduction` tells what was taken.
+
+    Attributes:
+        snapshot: The last sighting of it.
     """
 
     snapshot: TaskSnapshot | None = None
@@ -230,6 +256,9 @@ class TaskFailed(KlingError):
 class WaitTimeout(KlingError, TimeoutError):
     """
     The task was not final in time. It goes on at the service, and its handle stays good: wait again.
+
+    Attributes:
+        snapshot: The last sighting of it; None for one that was picked up and never seen.
     """
 
     snapshot: TaskSnapshot | None = None
@@ -238,7 +267,11 @@ class WaitTimeout(KlingError, TimeoutError):
 @attrs.define(slots=False, repr=False)
 class DownloadFailed(KlingError):
     """
-    A picture could not be fetched. `index` is the first that failed; `paths` are the pictures that did arrive.
+    A picture could not be fetched. It is paid for, and still at the service: save the result again.
+
+    Attributes:
+        index: Of the first picture that failed.
+        paths: Of the pictures that did arrive.
     """
 
     index: int | None = None
@@ -248,7 +281,11 @@ class DownloadFailed(KlingError):
 @attrs.define(slots=False, repr=False)
 class ClientClosed(KlingError):
     """
-    The client was closed while this was pending. `task_ids` can be picked up by another client's `handle(task_id)`.
+    The client was closed while this was pending.
+
+    Attributes:
+        task_ids: Of tasks that go on, and can be picked up by another client's `handle(task_id)`; empty where nothing
+            had been sent.
     """
 
     task_ids: tuple[str, ...] = ()
@@ -280,7 +317,8 @@ class StorageFull(KlingError):
     """
     There is no room on the disk, or it refuses to be written. What is paid for is at the service or in the journal.
 
-    `paths` are the pictures that were saved all the same, where it was pictures that were being saved.
+    Attributes:
+        paths: Of the pictures that were saved all the same, where it was pictures that were being saved.
     """
 
     paths: tuple[Path, ...] = ()

@@ -107,6 +107,7 @@ class RetryPolicy:
         first_delay:
             Seconds before the second attempt; each further delay is twice as long, up to `max_delay`. Every delay is
             scattered between half and the whole of it.
+        max_delay: Seconds of the longest delay, but for a `Retry-After` that asks for more.
         give_up_after: Seconds after which a read, and the search for an ambiguous submit, ends in its last error.
         refused_for:
             Seconds for which a submit is sent again while the service refuses it (1302, 1303, 429) and nothing of this

@@ -152,10 +152,13 @@ class Summary:
         sending: On its way, or cut short there.
         accepted: The service has a task, which goes on.
         finished: Done, and not all pictures are saved.
+        saved: Done, with all its pictures on the disk.
         failed: Of these `may_retry` are sent again by the next run.
         uncertain: A task may exist, and there is no way to find out.
+        may_retry: Of the failed ones, those whose cause may pass.
         units_billed: As the service told, over all attempts.
-        bytes: Of all saved pictures.
+        pictures: Saved ones.
+        bytes: Bytes of all saved pictures.
     """
 
     queued: int = 0
@@ -172,6 +175,9 @@ class Summary:
 
     @property
     def rows(self) -> int:
+        """
+        Return how many there are in all states.
+        """
         return sum(getattr(self, state.value) for state in State)
 
     @property

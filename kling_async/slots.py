@@ -25,7 +25,12 @@ __all__ = ["Hold", "Slots", "Usage"]
 @attrs.frozen
 class Usage:
     """
-    Slots of one model: the limit, how many are taken, and how many submits wait for some.
+    Slots of one model.
+
+    Attributes:
+        limit: As it was given, or as it is known now.
+        used: Taken by tasks that run, and by submits on their way.
+        waiting: Submits that wait for some, however many each wants.
     """
 
     limit: int
@@ -275,6 +280,13 @@ class Slots(Mapping[str, Usage]):
 
     Bound to the event loop in which it is first waited for. Where the limit is None it is found: it begins at the usual
     nine, shrinks when the service refuses for want of slots, and grows while more are wanted and all goes well.
+
+    Attributes:
+        limit: For each model; None where it is found.
+        policy: How it is found.
+
+    Raises:
+        ValueError: The limit is no whole number of at least 1.
     """
 
     limit: int | None = None

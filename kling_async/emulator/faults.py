@@ -151,9 +151,9 @@ class Fault:
         times: How often it strikes in all; None is for ever.
         after: How many of these requests pass unharmed first.
         prompt: Only creates whose prompt holds this text, and callbacks of such tasks.
-        seconds: How long, for kinds that last.
+        seconds: How many seconds, for kinds that last.
         status: The HTTP status, for kinds that have one.
-        retry_after: What a `Retry-After` header says, where one goes along.
+        retry_after: What a `Retry-After` header says, seconds or a date; None sends none.
         message: The reason of a failing task; the word of an unknown status.
         count: Pictures too few.
     """
@@ -227,7 +227,7 @@ def delay_after(where: Where = "any", seconds: float = 1.0, **which: Unpack[Whic
 
 def status(where: Where = "any", status: int = 500, *, retry_after: str | None = None, **which: Unpack[Which]) -> Fault:
     """
-    The service refuses with a HTTP status and does nothing.
+    The service refuses with a HTTP status and does nothing; *retry_after* is the header's text, in seconds.
     """
     return Fault("status", where, status=status, retry_after=retry_after, **which)
 
@@ -241,14 +241,14 @@ def status_after(where: Where = "create", status: int = 503, **which: Unpack[Whi
 
 def bare_429(where: Where = "any", *, retry_after: str | None = None, **which: Unpack[Which]) -> Fault:
     """
-    The 429 of a gateway's own rate limit: no body at all.
+    The 429 of a gateway's own rate limit: no body at all; *retry_after* is the header's text, in seconds.
     """
     return Fault("bare_429", where, status=429, retry_after=retry_after, **which)
 
 
 def rate_limited(where: Where = "any", *, retry_after: str | None = None, **which: Unpack[Which]) -> Fault:
     """
-    The vendor's 1302: too many requests.
+    The vendor's 1302: too many requests; *retry_after* is the header's text, in seconds.
     """
     return Fault("rate_limited", where, status=429, retry_after=retry_after, **which)
 

@@ -19,6 +19,8 @@ class CreatedTask:
     One task that was accepted, and so is paid for unless it fails.
 
     Attributes:
+        external_task_id: Of the request; None where none went along.
+        n: Pictures that were ordered.
         model_name: The model that runs, where the request named none the dialect's default.
         created_at: Epoch seconds by the world's clock.
         units: What it costs if it succeeds.
@@ -68,6 +70,9 @@ class Ledger:
 
     @property
     def creates_received(self) -> int:
+        """
+        Requests to make a task, whatever became of them.
+        """
         return self.arrivals["create"]
 
     @property
@@ -86,13 +91,22 @@ class Ledger:
 
     @property
     def downloads(self) -> int:
+        """
+        Requests for a picture, broken ones included.
+        """
         return self.arrivals["picture"]
 
     @property
     def pictures_ordered(self) -> int:
+        """
+        The `n` of all accepted tasks.
+        """
         return sum(task.n for task in self.tasks)
 
     def note_peak(self, model_name: str, slots_used: int) -> None:
+        """
+        Remember that so many slots were in use at one time, if it is the most so far.
+        """
         self.peak_slots[model_name] = max(slots_used, self.peak_slots.get(model_name, 0))
 
     def as_json(self) -> dict[str, Any]:

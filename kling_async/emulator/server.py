@@ -40,6 +40,9 @@ class Emulator:
         clock: Epoch seconds; replace it to let simulated time pass.
         settings: The fields of `Settings`.
 
+    Attributes:
+        world: The service as values: what is running, what has ended, what it cost.
+
     Raises:
         ImportError: Pillow is missing.
     """
@@ -75,14 +78,23 @@ class Emulator:
 
     @property
     def api_key(self) -> str:
+        """
+        The Bearer key that opens it.
+        """
         return self.settings.api_key
 
     @property
     def access_key(self) -> AccessKey | None:
+        """
+        The pair of keys whose tokens open it too; None where none was set.
+        """
         return self.settings.access_key
 
     @property
     def dialect(self) -> Dialect:
+        """
+        What it plays; a client of it needs the same one, since the host does not tell.
+        """
         return self.settings.dialect
 
     @property

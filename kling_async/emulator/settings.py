@@ -57,7 +57,7 @@ class Settings:
         faults: What goes wrong, see `kling_async.emulator.faults`.
         api_key: The Bearer key that opens the account; made up from the seed where none is given.
         access_key: A pair of keys whose signed tokens open the account too (OFFICIAL alone).
-        callback_secret: What callbacks are signed with, "whsec_" and Base64; None sends them unsigned.
+        callback_secret: What callbacks are signed with, `whsec_` and Base64; None sends them unsigned.
         refused_words: Prompts that hold one of them, whatever its case, are refused by the content policy.
         refused_as: Whether that happens at create (1301), or later as a failed task: the service does both.
         host: Address to listen at.

@@ -33,7 +33,12 @@ _QUEUED = 0.15  # the part of its time that a task stays "submitted"
 @attrs.define(slots=False)
 class Refusal(Exception):
     """
-    The service says no: a HTTP status, the vendor's code and its words.
+    The service says no.
+
+    Attributes:
+        http_status: As the vendor's table of errors has it for the code.
+        code: The vendor's, such as 1303.
+        message: The vendor's words.
     """
 
     http_status: int
@@ -72,9 +77,12 @@ class TaskRecord:
     Attributes:
         model_name: The model that runs, where the request named none the dialect's default.
         ordinal: Counts accepted tasks from 1.
-        created_at: Epoch seconds, as `started_at` and `done_at`, which is infinite for a stuck task.
+        created_at: Epoch seconds of its acceptance.
+        started_at: Epoch seconds from which it is processed.
+        done_at: Epoch seconds of its end; infinite for a stuck task.
         units: What it costs in the end: 0 for one that fails.
         picture_seed: Makes its pictures differ from those of an equal request.
+        fate: What was decided about it at acceptance.
     """
 
     task_id: str
@@ -89,6 +97,9 @@ class TaskRecord:
     fate: Fate
 
     def status_at(self, now: float) -> TaskStatus:
+        """
+        Return how it is at *now*, in epoch seconds.
+        """
         if now >= self.done_at:
             return TaskStatus.FAILED if self.fate.failure is not None else TaskStatus.SUCCEEDED
         return TaskStatus.PROCESSING if now >= self.started_at else TaskStatus.SUBMITTED
@@ -113,7 +124,10 @@ class World:
     """
     One account at the simulated service. No sockets, no waiting, no clock: *now* is epoch seconds, from the caller.
 
-    `origin` is the scheme, host and port of picture URLs.
+    Attributes:
+        settings: Of the account.
+        origin: Scheme, host and port of picture URLs.
+        ledger: What was created and billed; call `settle` before you read it.
     """
 
     def __init__(self, settings: Settings | None = None, *, origin: str = "http://127.0.0.1") -> None:
@@ -163,8 +177,8 @@ class World:
 
     def recall(self, task_id: str, request: ImageRequest, accepted_at: float) -> TaskRecord:
         """
-        Take over a task that an earlier service like this one had accepted then. Neither slots nor money are counted
-        for it, and the ledger does not know it.
+        Take over a task that an earlier service like this one had accepted then, in epoch seconds. Neither slots nor
+        money are counted for it, and the ledger does not know it.
         """
         model_name = request.model_name or self.settings.dialect.default_model
         record = self._make_record(request, model_name, units_of(model_name, request), accepted_at, ORDINARY)
@@ -179,9 +193,15 @@ class World:
         return self.find_task(any_id) or self.find_external(any_id)
 
     def find_task(self, task_id: str) -> TaskRecord | None:
+        """
+        Return the task with this id of the service's own.
+        """
         return self._by_task_id.get(task_id)
 
     def find_external(self, external_task_id: str) -> TaskRecord | None:
+        """
+        Return the task that was made under this id of its client's.
+        """
         return self._by_external_id.get(external_task_id)
 
     def page(self, number: int, size: int) -> list[TaskRecord]:
@@ -269,6 +289,9 @@ class World:
             yield record, at
 
     def next_request_id(self) -> str:
+        """
+        Return an id for one answer; equal seeds give equal ones.
+        """
         return str(uuid.UUID(int=self._request_ids.getrandbits(128), version=4))
 
     def _judge(self, request: ImageRequest, fate: Fate) -> Fate:

@@ -22,9 +22,11 @@ class GalleryEntry:
     Attributes:
         path: The picture's file; None where there is none.
         prompt: Empty where it is not known; the file's name stands in for it.
+        negative_prompt: What it should not show.
+        model_name: The model that was asked for.
         settings: What else was asked for, in the order in which it is shown; names are the wire's.
         index: Which of its task's pictures; counts from 0.
-        seconds: What the whole task took, from acceptance to its end, or to the last file where that is known.
+        seconds: Seconds that the whole task took, from acceptance to its end, or to the last file where that is known.
         units: What the service took for the whole task.
         state: One word to filter by.
         error: Why there is no picture, or not all of them.

@@ -26,12 +26,18 @@ class Dialect:
     The limits, models and abilities of one kind of service.
 
     Attributes:
-        prompt_max: Characters, as `len` counts them; so does `negative_prompt_max`.
+        name: "gateway" or "official": what a batch remembers of its service, and the emulator plays.
+        prompt_max: Characters, as `len` counts them.
+        negative_prompt_max: Characters, too.
+        models: Those that the service offers.
+        aspect_ratios: As they are written on the wire, "16:9".
+        resolutions: Likewise, "1k"; empty where the service takes none.
         default_model: What the service runs when no model is named; its slots are what an unset model takes.
         names_default_model: Whether to name it anyway, where the service's own documents disagree about the default.
         unknown_models: "refuse" a model that is not in `models`, or "pass" it on.
         models_needing_image_reference: Models that take an image only together with `image_reference`.
         negative_prompt_with_image: Whether both may be sent in one request.
+        n_max: Most pictures for one request.
         image_max_bytes: Of the picture itself, before Base64. The pages say "10 MB"; we read it as 10 MiB.
         image_min_side: Pixels.
         image_max_ratio: Long side to short side; None where the service sets no limit.
@@ -70,6 +76,10 @@ GATEWAY: Final = Dialect(
     default_model=Model.V1.value,
     aspect_ratios=_SEED_RATIOS,
 )
+"""
+The page "Image Generation" of the gateway api.gpt.ge, which others repeat. It tells of no external ids, no lists and no
+resolutions; what a gateway of yours has beyond that, `attrs.evolve` adds.
+"""
 
 OFFICIAL: Final = Dialect(
     name="official",
@@ -86,6 +96,9 @@ OFFICIAL: Final = Dialect(
     lists=True,
     ids_per_read=20,
 )
+"""
+The vendor's own API, by its reference of September 2026.
+"""
 
 _VENDOR_HOSTS: Final = ("klingai.com", "kling.ai")
 
@@ -104,7 +117,11 @@ class ImageFacts:
     """
     What is known of a reference image before it is sent.
 
-    `kind` is None for anything but png and jpg. Sides are in pixels, and None where the header does not tell.
+    Attributes:
+        size_in_bytes: Bytes of the picture itself, before Base64.
+        kind: By its content, not its name; None for anything but png and jpg.
+        width: Pixels, None where the header does not tell.
+        height: Pixels, None likewise.
     """
 
     size_in_bytes: int

@@ -31,8 +31,12 @@ class Endpoint(Generic[R]):
     """
     One endpoint that makes tasks.
 
-    `output_class` is what its tasks make. `slots` says how many of the account's slots a request takes, from acceptance
-    until the task is final.
+    Attributes:
+        name: In words, for messages.
+        path: What follows a client's `base_url`, for POST; tasks are read below it.
+        request_class: What it is asked with.
+        output_class: What its tasks make.
+        slots: How many of the account's slots a request takes, from acceptance until the task is final.
     """
 
     name: str
@@ -74,5 +78,11 @@ IMAGE_GENERATION: Final = Endpoint(
     output_class=TaskOutput,
     slots=lambda request: request.n,
 )
+"""
+Images from text or an image. A task takes a slot for each picture (the vendor's concurrency rules).
+"""
 
 ENDPOINTS: Final = (IMAGE_GENERATION,)
+"""
+All that this version knows.
+"""

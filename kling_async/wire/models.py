@@ -171,7 +171,7 @@ class ImageRequest:
     What to draw. Nothing is checked here: `submit` checks it against the dialect before anything is sent.
 
     Attributes:
-        prompt: What the picture shows.
+        prompt: What the picture shows; 500 characters at most at GATEWAY, 2500 at OFFICIAL.
         negative_prompt: What it should not show.
         image:
             A reference image: an http(s) URL (fetched by the service, not by us), a `data:` URL or Base64 as `str`, a
@@ -224,7 +224,13 @@ class RequestByName(TypedDict, total=False):
 @attrs.frozen
 class Image:
     """
-    One picture of a task. URLs are signed and live for a while only (30 days at the vendor, less at some gateways).
+    One picture of a task.
+
+    Attributes:
+        index: Which of the task's pictures; counts from 0.
+        url: Signed, and good for a while only (30 days at the vendor, less at some gateways): save it soon. `save` asks
+            for a fresh one where it has run out. A repr hides its query.
+        watermark_url: The same picture with the vendor's watermark; None where the service tells of none.
     """
 
     index: int
@@ -236,6 +242,9 @@ class Image:
 class TaskInfo:
     """
     What the service repeats of the request.
+
+    Attributes:
+        external_task_id: The id of yours or ours under which it was sent; None where none went along.
     """
 
     external_task_id: str | None = None
@@ -244,7 +253,10 @@ class TaskInfo:
 @attrs.frozen
 class TaskOutput:
     """
-    What a task has made so far: empty while it runs, and where it failed.
+    What a task has made so far.
+
+    Attributes:
+        images: Empty while it runs, and where it failed.
     """
 
     images: tuple[Image, ...] = ()
@@ -256,9 +268,14 @@ class TaskSnapshot:
     One sighting of a task.
 
     Attributes:
+        task_status: What its word means; `UNKNOWN` for a word that this version has not learnt.
         status_word: The service's own word for `task_status`.
         task_status_msg: The reason, where the task failed, fit to be shown; often empty.
-        created_at: Aware time (UTC), or None where the service does not say.
+        task_result: The pictures, once it has succeeded.
+        task_info: What the service repeats of the request.
+        created_at: Aware time (UTC), or None where the service does not say. Some relays tell seconds for milliseconds;
+            either is read.
+        updated_at: Aware time (UTC) of the last change, None likewise.
         final_unit_deduction: Units taken, known once the task is final; None where the service does not say.
         request_id: Of the answer this was read from, for the vendor's support.
         raw: The task as it came, with the fields this version does not know.
@@ -280,7 +297,11 @@ class TaskSnapshot:
 @attrs.frozen
 class TaskResult:
     """
-    The pictures of a task that succeeded, in their order; the service may have made fewer than `n`.
+    The pictures of a task that succeeded.
+
+    Attributes:
+        images: In their order; the service may have made fewer than `n`, and never none.
+        snapshot: The sighting that told of them, with times, units and what the service says beside.
     """
 
     task_id: str
@@ -291,7 +312,14 @@ class TaskResult:
 @attrs.frozen
 class Done:
     """
-    One request of many that ended well. `index` counts the requests from 0 in the order of the input.
+    One request of many that ended well.
+
+    Attributes:
+        index: Counts the requests from 0 in the order of the input.
+        key: By which a batch knows it; None in a stream.
+        result: Its pictures at the service.
+        paths: Its pictures on the disk, in their order; empty where none were to be saved.
+        value: Room for what a program of yours adds by `attrs.evolve`; None as it comes.
     """
 
     index: int
@@ -305,7 +333,13 @@ class Done:
 @attrs.frozen
 class Failed:
     """
-    One request of many that did not; `request` is what was asked, as far as it could be read.
+    One request of many that did not end well.
+
+    Attributes:
+        index: Counts the requests from 0 in the order of the input.
+        key: By which a batch knows it; None in a stream.
+        request: What was asked, None where it could not be read.
+        error: Why; `error.task_id` where there is a task.
     """
 
     index: int

@@ -94,7 +94,12 @@ _TASK_ID: Final = re.compile(rb'"task_id"\s*:\s*(?:"([^"\\]+)"|(\d+)\s*[,}])')
 @attrs.frozen
 class Answer:
     """
-    One HTTP answer, read to its end. The names of its headers may have any case.
+    One HTTP answer, read to its end.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Their names may have any case.
+        body: All of it, decompressed.
     """
 
     status: int

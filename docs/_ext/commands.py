@@ -1,0 +1,57 @@
+"""
+The directive `commands`: what the command line says of itself, asked when the pages are built.
+"""
+
+import os
+from typing import TYPE_CHECKING, Final
+from unittest import mock
+
+import typer.main
+import typer.testing
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+from kling_async.cli import app
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+WIDTH: Final = "80"
+
+
+def help_of(*words: str) -> str:
+    """
+    Return what `kling-async WORDS --help` prints on a terminal of 80 columns.
+    """
+    environment = {"COLUMNS": WIDTH, "TERMINAL_WIDTH": WIDTH, "NO_COLOR": "1", "TERM": "dumb"}
+    with mock.patch.dict(os.environ, environment):
+        ended = typer.testing.CliRunner().invoke(app, [*words, "--help"], prog_name="kling-async")
+    if ended.exit_code != 0:
+        raise RuntimeError(f"kling-async {' '.join(words)} --help ended with {ended.exit_code}: {ended.output}")
+    lines = [line.rstrip() for line in ended.output.splitlines()]
+    return "\n".join(lines).strip("\n")
+
+
+class Commands(SphinxDirective):
+    """
+    A section for the whole, and one for each command, with its help as it is printed.
+    """
+
+    def run(self) -> list[nodes.Node]:
+        names = list(getattr(typer.main.get_command(app), "commands", {}))
+        return [self.block(), *(self.section(name) for name in names)]
+
+    def section(self, name: str) -> nodes.Node:
+        section = nodes.section(ids=[f"kling-async-{name}"], names=[nodes.fully_normalize_name(name)])
+        section += nodes.title(text=name)
+        section += self.block(name)
+        return section
+
+    def block(self, *words: str) -> nodes.Node:
+        text = help_of(*words)
+        return nodes.literal_block(text, text, language="text", classes=["terminal"])
+
+
+def setup(app: "Sphinx") -> dict[str, bool]:
+    app.add_directive("commands", Commands)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
