@@ -15,7 +15,21 @@ PACKAGE: Final = Path(__file__).parent.parent / "kling_async"
 
 FLOORS: Final = (
     ("errors",),
-    ("wire", "policy", "pace", "plan", "ways", "width", "refusals", "rows", "addresses", "filenames", "events"),
+    (
+        "wire",
+        "policy",
+        "pace",
+        "plan",
+        "ways",
+        "width",
+        "refusals",
+        "rows",
+        "addresses",
+        "filenames",
+        "events",
+        "cards",
+        "tally",
+    ),
     ("account", "transport", "downloads", "references", "slots", "looks", "commits", "lockfile", "telling"),
     ("client", "fanout", "task", "watcher", "callbacks", "hearing", "submits"),
     ("batch", "journal"),
