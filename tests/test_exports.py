@@ -11,7 +11,14 @@ import pytest
 
 import kling_async
 
-PUBLIC = ["kling_async", "kling_async.errors", "kling_async.wire", "kling_async.emulator", "kling_async.gallery"]
+PUBLIC = [
+    "kling_async",
+    "kling_async.errors",
+    "kling_async.wire",
+    "kling_async.emulator",
+    "kling_async.gallery",
+    "kling_async.notebook",
+]
 
 
 def isort_key(name: str) -> tuple[int, str]:
@@ -52,7 +59,7 @@ def test_importing_pulls_in_nothing_for_edges(tmp_path: Path) -> None:
     program = """
 import importlib.resources, sys
 import kling_async
-print(sorted({"rich", "typer", "PIL", "jinja2", "hypothesis"} & set(sys.modules)))
+print(sorted({"rich", "typer", "PIL", "jinja2", "hypothesis", "IPython"} & set(sys.modules)))
 print(importlib.resources.files("kling_async").joinpath("py.typed").is_file())
 """
     ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)

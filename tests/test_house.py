@@ -33,7 +33,7 @@ FLOORS: Final = (
     ("account", "transport", "downloads", "references", "slots", "looks", "commits", "lockfile", "telling"),
     ("client", "fanout", "task", "watcher", "callbacks", "hearing", "submits"),
     ("batch", "journal"),
-    ("cli", "gallery", "emulator", "pytest_plugin", "__main__"),
+    ("cli", "gallery", "emulator", "notebook", "pytest_plugin", "__main__"),
 )
 """
 The rooms of each floor, from the ground up; a folder is one room. The package itself, which shows what is public, is
