@@ -106,6 +106,15 @@ def screenshots(session: nox.Session) -> None:
 
 
 @nox.session
+def notebook(session: nox.Session) -> None:
+    """
+    Run the example notebook again, and keep it with its outputs.
+    """
+    session.install(*group("tests"), EVERYTHING)
+    session.run("python", "docs/make_notebook.py")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """
     Measure what waiting costs, for few tasks and for many, and what the journal of a batch costs; half an hour.

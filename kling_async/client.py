@@ -17,8 +17,10 @@ from urllib.parse import urlsplit
 import aiohttp
 import attrs
 
+from kling_async import cards
 from kling_async.account import find_base_url, find_credentials
 from kling_async.callbacks import CallbackReceiver
+from kling_async.cards import Tone
 from kling_async.downloads import Downloads, Saves, is_private
 from kling_async.errors import (
     BrokenRule,
@@ -127,6 +129,20 @@ class KlingClient:
         host = urlsplit(self.base_url).netloc
         counts = f"{len(self._submits)} submitting, {len(self.unfinished)} unfinished"
         return f"<KlingClient {host} ({self.dialect.name}), {self._state.value}, {counts}>"
+
+    def _repr_html_(self) -> str:
+        slots = {
+            model: f"{usage.used} of {usage.limit} slots taken"
+            + (f", {usage.waiting} waiting" if usage.waiting else "")
+            for model, usage in self.slots.items()
+        }
+        return cards.card(
+            urlsplit(self.base_url).netloc,
+            mark=self._state.value,
+            tone=Tone.WELL if self._state is _State.OPEN else Tone.IDLE,
+            facts=(self.dialect.name, f"{len(self._submits)} submitting", f"{len(self.unfinished)} unfinished"),
+            body=cards.table(slots) if slots else "",
+        )
 
     async def __aenter__(self) -> Self:
         self._open()

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import attrs
 
-from kling_async import errors
+from kling_async import cards, errors
+from kling_async.cards import Tone
 from kling_async.errors import (
     KlingError,
     NotSent,
@@ -186,6 +187,32 @@ class Summary:
         Whether another run has nothing to do, saving aside.
         """
         return not (self.queued or self.sending or self.accepted or self.may_retry)
+
+    def _repr_html_(self) -> str:
+        counts = {state: int(getattr(self, state.value)) for state in State}
+        numbers: dict[str, object] = {
+            "rows": f"{self.rows:,}",
+            **{state.value: f"{count:,}" for state, count in counts.items() if count},
+            **({"of the failed, may be retried": f"{self.may_retry:,}"} if self.may_retry else {}),
+            "pictures": f"{self.pictures:,}",
+            "megabytes": f"{self.bytes / 1e6:,.1f}",
+            "units billed": f"{self.units_billed.normalize():,f}" if self.units_billed else "not told",
+        }
+        progress = cards.bar([(counts[state], tone) for state, tone in _TONES.items()], self.rows)
+        return cards.card(body=progress + cards.table(numbers))
+
+
+_TONES: Final[Mapping[State, Tone]] = {
+    State.SAVED: Tone.WELL,
+    State.FINISHED: Tone.WELL,
+    State.FAILED: Tone.BADLY,
+    State.UNCERTAIN: Tone.BADLY,
+    State.ACCEPTED: Tone.WORKING,
+    State.SENDING: Tone.WORKING,
+}
+"""
+In the order in which a bar shows them; what is queued is its empty rest.
+"""
 
 
 def digest_of(request: ImageRequest, image: str | None) -> bytes:

@@ -8,12 +8,13 @@ from typing import Any
 
 import attrs
 
+from kling_async import cards
 from kling_async.errors import KlingError, TaskFailed, WaitTimeout
 from kling_async.events import EventKind
 from kling_async.slots import Hold
 from kling_async.telling import SILENCE, Story
 from kling_async.wire.lifecycle import is_final, is_settled, newer
-from kling_async.wire.models import ImageRequest, TaskResult, TaskSnapshot, TaskStatus
+from kling_async.wire.models import ImageRequest, TaskResult, TaskSnapshot, TaskStatus, draw_state, prompt_of
 
 __all__ = ["TaskHandle", "failure_of"]
 
@@ -44,6 +45,12 @@ class TaskHandle:
     def __repr__(self) -> str:
         word = self._snapshot.status_word if self._snapshot else "not seen yet"
         return f"<TaskHandle {self.task_id!r}: {word}>"
+
+    def _repr_html_(self) -> str:
+        prompt = prompt_of(self.request)
+        if self._snapshot is None:
+            return cards.card(prompt, mark="not seen yet", facts=[f"task {self.task_id}"])
+        return draw_state(self._snapshot, prompt)
 
     @property
     def snapshot(self) -> TaskSnapshot | None:

@@ -54,6 +54,7 @@ from kling_async.errors import (
     WaitTimeout,
 )
 from kling_async.filenames import Names
+from tests.test_cards import Reader
 
 EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)
 
@@ -842,3 +843,21 @@ def test_dialects_are_values() -> None:
     """
     assert {GATEWAY} == {attrs.evolve(GATEWAY)}
     assert isinstance(GATEWAY, Dialect)
+
+
+async def test_client_shows_its_slots(server: Emulator) -> None:
+    """
+    In a notebook: host and state, and of each model the slots that are taken and who waits for some; never a key.
+    """
+    async with KlingClient(
+        server.api_key, base_url=server.url, dialect=server.dialect, slots=2, polling=EAGER
+    ) as client:
+        assert Reader(client._repr_html_()).text.endswith(f"● open{server.dialect.name} · 0 submitting · 0 unfinished")
+        handles = [await client.submit("a fox", model_name="kling-v1") for _ in range(2)]
+        queued = asyncio.ensure_future(client.submit("a fox", model_name="kling-v1"))
+        await asyncio.sleep(0)
+        page = client._repr_html_()
+        await asyncio.gather(*handles, await queued)
+
+    assert "kling-v12 of 2 slots taken, 1 waiting" in Reader(page).text
+    assert server.api_key not in page

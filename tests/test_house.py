@@ -15,11 +15,25 @@ PACKAGE: Final = Path(__file__).parent.parent / "kling_async"
 
 FLOORS: Final = (
     ("errors",),
-    ("wire", "policy", "pace", "plan", "ways", "width", "refusals", "rows", "addresses", "filenames", "events"),
+    (
+        "wire",
+        "policy",
+        "pace",
+        "plan",
+        "ways",
+        "width",
+        "refusals",
+        "rows",
+        "addresses",
+        "filenames",
+        "events",
+        "cards",
+        "tally",
+    ),
     ("account", "transport", "downloads", "references", "slots", "looks", "commits", "lockfile", "telling"),
     ("client", "fanout", "task", "watcher", "callbacks", "hearing", "submits"),
     ("batch", "journal"),
-    ("cli", "gallery", "emulator", "otel", "pytest_plugin", "__main__"),
+    ("cli", "gallery", "emulator", "notebook", "otel", "pytest_plugin", "__main__"),
 )
 """
 The rooms of each floor, from the ground up; a folder is one room. The package itself, which shows what is public, is

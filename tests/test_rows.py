@@ -28,6 +28,7 @@ from kling_async.rows import (
 )
 from kling_async.wire.codec import read_task
 from kling_async.wire.models import AspectRatio, ImageRequest, TaskSnapshot, TaskStatus
+from tests.test_cards import Reader
 
 REQUEST = ImageRequest("a lighthouse at dusk")
 
@@ -406,3 +407,24 @@ class TestSummary:
         """
         assert not Summary(failed=2, may_retry=1).is_complete
         assert Summary(failed=2).is_complete
+
+
+def test_summary_shows_its_numbers() -> None:
+    """
+    In a notebook: a bar of what has ended, and a table without the states in which there is nothing.
+    """
+    summary = Summary(saved=1_200, failed=3, may_retry=2, queued=5, pictures=2_400, bytes=7_250_000)
+    page = Reader(summary._repr_html_())
+
+    assert (
+        "rows1,208queued5saved1,200failed3of the failed, may be retried2pictures2,400megabytes7.2units billednot told"
+        == (page.text)
+    )
+    assert 2 == len(page.all("span"))
+
+
+def test_summary_of_nothing_is_shown_too() -> None:
+    """
+    A journal to which nothing was added yet.
+    """
+    assert Reader(Summary()._repr_html_()).text.startswith("rows0pictures0")

@@ -21,6 +21,7 @@ from kling_async.task import TaskHandle
 from kling_async.telling import Teller
 from kling_async.wire.models import Image, ImageRequest, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
 from tests.conftest import simulated
+from tests.test_cards import Reader
 
 SUBMITTED = TaskSnapshot(task_id="t-1", task_status=TaskStatus.SUBMITTED, status_word="submitted", request_id="r-1")
 PROCESSING = attrs.evolve(SUBMITTED, task_status=TaskStatus.PROCESSING, status_word="processing")
@@ -538,3 +539,15 @@ async def test_ended_task_keeps_nobody_alive() -> None:
         del handle, forget
 
         assert gone() is None
+
+
+def test_handle_shows_its_state() -> None:
+    """
+    In a notebook: what was asked for, as far as that is known, and how it was last seen.
+    """
+    handle = picked_up()
+    assert "● not seen yettask t-1" == Reader(handle._repr_html_()).text
+    handle.request = ImageRequest("a <fox>")
+    handle.see(PROCESSING)
+
+    assert "a <fox>● processingtask t-1" == Reader(handle._repr_html_()).text

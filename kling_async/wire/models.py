@@ -6,14 +6,18 @@ Fields carry the vendor's words. How they become JSON and back is the codec's af
 
 import datetime as dt
 import enum
+import inspect
 import io
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, TypedDict, runtime_checkable
 
 import attrs
 
+from kling_async import cards
+from kling_async.cards import Figure, Tone
 from kling_async.errors import KlingError
 from kling_async.wire.redaction import hide_query, shorten
 
@@ -293,6 +297,51 @@ class TaskSnapshot:
     request_id: str | None = None
     raw: Mapping[str, Any] = attrs.field(factory=dict, eq=False, hash=False, repr=False)
 
+    def _repr_html_(self) -> str:
+        return draw_state(self)
+
+
+_TONES: Final = {
+    TaskStatus.SUBMITTED: Tone.IDLE,
+    TaskStatus.PROCESSING: Tone.WORKING,
+    TaskStatus.SUCCEEDED: Tone.WELL,
+    TaskStatus.FAILED: Tone.BADLY,
+    TaskStatus.UNKNOWN: Tone.IDLE,
+}
+
+
+def draw_state(snapshot: TaskSnapshot, title: str = "") -> str:
+    """
+    Draw how a task is, as HTML.
+    """
+    return cards.card(
+        title,
+        mark=snapshot.status_word or snapshot.task_status.value,
+        tone=_TONES[snapshot.task_status],
+        text=snapshot.task_status_msg,
+        facts=(
+            _how_many(snapshot.task_result.images) if snapshot.task_result.images else "",
+            _shown_units(snapshot.final_unit_deduction),
+            _shown_duration(snapshot),
+            f"task {snapshot.task_id}",
+        ),
+    )
+
+
+def _shown_duration(snapshot: TaskSnapshot) -> str:
+    is_over = snapshot.task_status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED)
+    if not is_over or snapshot.created_at is None or snapshot.updated_at is None:
+        return ""
+    return f"after {(snapshot.updated_at - snapshot.created_at).total_seconds():.1f} s"
+
+
+def _shown_units(units: Decimal | None) -> str:
+    return "" if units is None else f"{units.normalize():f} unit{'' if units == 1 else 's'}"
+
+
+def _how_many(images: Sequence[Image]) -> str:
+    return f"{len(images)} picture{'' if len(images) == 1 else 's'}"
+
 
 @attrs.frozen
 class TaskResult:
@@ -307,6 +356,16 @@ class TaskResult:
     task_id: str
     images: tuple[Image, ...]
     snapshot: TaskSnapshot = attrs.field(repr=False)
+
+    def _repr_html_(self) -> str:
+        return cards.card(
+            facts=(
+                _how_many(self.images),
+                _shown_units(self.snapshot.final_unit_deduction),
+                f"task {self.task_id}",
+            ),
+            figures=[Figure(image.url, f"picture {image.index} of task {self.task_id}") for image in self.images],
+        )
 
 
 @attrs.frozen
@@ -329,6 +388,21 @@ class Done:
     paths: tuple[Path, ...] = ()
     value: Any = None
 
+    def _repr_html_(self) -> str:
+        # By their URLs: for as long as those live they show everywhere, while VS Code finds no file of an output.
+        captions = itertools.chain((path.name for path in self.paths), itertools.repeat(""))
+        images, prompt = self.result.images, prompt_of(self.request)
+        return cards.card(
+            prompt,
+            facts=(
+                *_facts_of(self),
+                _how_many(images),
+                _shown_units(self.result.snapshot.final_unit_deduction),
+                f"task {self.result.task_id}",
+            ),
+            figures=[Figure(image.url, prompt, caption) for image, caption in zip(images, captions, strict=False)],
+        )
+
 
 @attrs.frozen
 class Failed:
@@ -346,3 +420,34 @@ class Failed:
     key: str | None
     request: ImageRequest | None
     error: KlingError
+
+    def _repr_html_(self) -> str:
+        kind = type(self.error)
+        return cards.card(
+            prompt_of(self.request),
+            mark=kind.__name__,
+            tone=Tone.BADLY,
+            text=str(self.error),
+            facts=_facts_of(self),
+            note=" ".join(inspect.cleandoc(kind.__doc__ or "").split()),  # it says what that means for the caller
+        )
+
+
+def prompt_of(request: ImageRequest | None) -> str:
+    """
+    Return the prompt to show, whatever it is; empty where there is none.
+    """
+    match request:
+        case None:
+            return ""
+        case ImageRequest(prompt=str() as prompt):
+            return prompt
+        case _:
+            return repr(request.prompt)
+
+
+def _facts_of(outcome: Done | Failed) -> Iterator[str]:
+    yield f"#{outcome.index}"
+    if outcome.request is not None:
+        yield str(outcome.request.model_name or "")
+        yield str(outcome.request.aspect_ratio or "")

@@ -1,0 +1,160 @@
+"""
+What notebooks show of values: small pieces of HTML, made of text alone.
+
+They carry their style with them and no colour of their own for text or ground, so that they suit light and dark pages.
+All that comes from outside is escaped, and only addresses that can do no harm become pictures.
+"""
+
+import enum
+import html
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+import attrs
+
+from kling_async.wire.redaction import shorten
+
+__all__ = ["Figure", "Tone", "bar", "card", "row_of", "table"]
+
+_TEXT: Final = 300  # characters
+_WIDTH: Final = 240  # of a picture, in pixels
+_BAR: Final = 400
+_EMBEDDED: Final = re.compile(r"data:image/(?:webp|png|jpeg);base64,[A-Za-z0-9+/]+={0,2}")
+
+_CARD: Final = (
+    "display:inline-block;box-sizing:border-box;vertical-align:top;margin:0 8px 8px 0;padding:10px 12px;"
+    "border:1px solid rgba(128,128,128,.4);border-radius:8px;font-family:system-ui,sans-serif;font-size:13px;"
+    "line-height:1.45;overflow-wrap:anywhere"
+)
+_QUIET: Final = "opacity:.75;font-size:12px"
+_STRIP: Final = (
+    f"width:{_BAR}px;max-width:100%;height:8px;line-height:0;white-space:nowrap;margin:6px 0;border-radius:4px;"
+    "overflow:hidden;background-color:rgba(128,128,128,.25)"
+)
+_NUMBERS: Final = "font-variant-numeric:tabular-nums"
+
+
+class Tone(enum.StrEnum):
+    """
+    Colours of marks and bars, told apart on light and on dark grounds; what they mean is always said in words too.
+    """
+
+    WELL = "#2f9e5f"
+    BADLY = "#d9483b"
+    WORKING = "#3d83d9"
+    IDLE = "#8a8a8a"
+
+
+@attrs.frozen
+class Figure:
+    """
+    A picture to show. Of its address nothing is shown as text.
+
+    Attributes:
+        src: An http(s) URL, or a picture itself as a `data:` URL.
+        alt: What it shows.
+        caption: Below it; empty for none.
+    """
+
+    src: str
+    alt: str
+    caption: str = ""
+
+
+def card(
+    title: str = "",
+    *,
+    mark: str = "",
+    tone: Tone = Tone.IDLE,
+    text: str = "",
+    facts: Iterable[str] = (),
+    note: str = "",
+    figures: Sequence[Figure] = (),
+    body: str = "",
+) -> str:
+    """
+    Draw what is known of one thing.
+
+    Args:
+        mark: The state in a word, behind a dot in the colour *tone*.
+        text: Below the title.
+        facts: Small, in one line.
+        note: Small, at the end.
+        body: HTML, as these functions make it.
+    """
+    columns = min(len(figures), 4) or 2
+    parts = [f'<div style="font-weight:600">{_text(title)}</div>'] if title else []
+    if mark:
+        parts.append(f'<div><span style="color:{tone}">&#9679;</span> {_text(mark)}</div>')
+    if text:
+        parts.append(f"<div>{_text(text, 2 * _TEXT)}</div>")
+    if line := " &#183; ".join(_text(fact) for fact in facts if fact):
+        parts.append(f'<div style="{_QUIET};{_NUMBERS}">{line}</div>')
+    parts.append(body)
+    if figures:
+        parts.append(f'<div style="display:flex;flex-wrap:wrap;gap:8px">{"".join(map(_figure, figures))}</div>')
+    if note:
+        parts.append(f'<div style="{_QUIET}">{_text(note, 2 * _TEXT)}</div>')
+    return f'<div style="{_CARD};max-width:min(100%,{columns * (_WIDTH + 8) + 18}px)">{"".join(parts)}</div>'
+
+
+def row_of(cards: Iterable[str]) -> str:
+    """
+    Put *cards* side by side, as far as there is room.
+    """
+    return f"<div>{''.join(cards)}</div>"
+
+
+def table(rows: Mapping[str, object]) -> str:
+    """
+    Draw names and their numbers.
+    """
+    name, number = "text-align:left;padding:1px 16px 1px 0", f"text-align:right;padding:1px 0;{_NUMBERS}"
+    lines = (
+        f'<tr style="background:none"><td style="{name}">{_text(key)}</td>'
+        f'<td style="{number}">{_text(str(value))}</td></tr>'
+        for key, value in rows.items()
+    )
+    return f'<table style="border:none;border-collapse:collapse;margin:4px 0 0;font-size:13px">{"".join(lines)}</table>'
+
+
+def bar(parts: Iterable[tuple[int, Tone]], total: int) -> str:
+    """
+    Draw how much of *total* each part is, each in its colour; *parts* may be less than *total*, and the rest is empty.
+    """
+    pieces = (
+        f'<span style="display:inline-block;height:8px;vertical-align:top;width:{100 * count / max(total, 1):.2f}%;'
+        f'background-color:{tone}"></span>'
+        for count, tone in parts
+        if count
+    )
+    return f'<div style="{_STRIP}">{"".join(pieces)}</div>'
+
+
+def _text(text: str, limit: int = _TEXT) -> str:
+    return html.escape(shorten(text, limit))
+
+
+def _figure(figure: Figure) -> str:
+    alt = _text(figure.alt)
+    src = html.escape(figure.src)
+    image = (
+        f'<img src="{src}" alt="{alt}" title="{alt}" loading="lazy" referrerpolicy="no-referrer" '
+        f'style="display:block;max-width:100%;max-height:{_WIDTH}px;margin:6px 0 0;border-radius:4px">'
+    )
+    if _is_linkable(figure.src):
+        image = f'<a href="{src}" target="_blank" rel="noopener noreferrer">{image}</a>'
+    elif _EMBEDDED.fullmatch(figure.src) is None:
+        image = f'<div style="{_QUIET}">a picture whose address is no http(s) URL</div>'
+    caption = f'<div style="{_QUIET}">{_text(figure.caption)}</div>' if figure.caption else ""
+    return f'<div style="max-width:{_WIDTH}px">{image}{caption}</div>'
+
+
+def _is_linkable(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
