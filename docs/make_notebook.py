@@ -23,7 +23,7 @@ def run(folder: Path) -> nbformat.NotebookNode:
     Raises:
         nbclient.exceptions.CellExecutionError: A cell failed.
     """
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook: nbformat.NotebookNode = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     places = {"metadata": {"path": str(folder)}}
     nbclient.NotebookClient(
         notebook, timeout=60, kernel_name="python3", record_timing=False, resources=places
@@ -37,7 +37,7 @@ def settle(notebook: nbformat.NotebookNode) -> str:
     """
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    text = nbformat.writes(notebook)
+    text: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
     for pattern, made_up in ((_TASK_ID, "C{:021}"), (_REQUEST_ID, "00000000-0000-4000-8000-{:012}")):
         found = dict.fromkeys(filter(None, (word for match in pattern.finditer(text) for word in match.groups())))
         for number, word in enumerate(found, 1):

@@ -12,7 +12,7 @@ import itertools
 import re
 import sys
 import typing
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 from docutils import nodes
@@ -153,7 +153,7 @@ def default_of(parameter: inspect.Parameter, field: "attrs.Attribute[Any] | None
     """
     Return what stands for a parameter's default in a signature.
     """
-    default = parameter.default if field is None else field.default
+    default: Any = parameter.default if field is None else field.default
     if parameter.default is parameter.empty:
         return default if field is None else parameter.empty
     if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
@@ -187,7 +187,7 @@ def sign(
         return "", None  # nobody makes one
     if signature in (None, "()") or not (inspect.isfunction(thing) or (kind == "class" and attrs.has(thing))):
         return None
-    fields = {field.alias: field for field in attrs.fields(thing)} if kind == "class" else {}
+    fields = {field.alias: field for field in attrs.fields(cast("type[attrs.AttrsInstance]", thing))} if kind == "class" else {}
     told = inspect.signature(thing)
     parameters = [
         parameter.replace(
