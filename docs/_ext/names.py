@@ -187,7 +187,8 @@ def sign(
         return "", None  # nobody makes one
     if signature in (None, "()") or not (inspect.isfunction(thing) or (kind == "class" and attrs.has(thing))):
         return None
-    fields = {field.alias: field for field in attrs.fields(cast("type[attrs.AttrsInstance]", thing))} if kind == "class" else {}
+    of_class = attrs.fields(cast("type[attrs.AttrsInstance]", thing)) if kind == "class" else ()
+    fields = {field.alias: field for field in of_class}
     told = inspect.signature(thing)
     parameters = [
         parameter.replace(
