@@ -427,7 +427,7 @@ async def test_cancelled_while_its_answer_is_out_and_there_is_no_slot() -> None:
     Neither does it wait for slots of others then.
     """
     rules = (faults.delay_before("create", 0.1, prompt="lighthouse"),)
-    async with emulator(OFFICIAL, *rules, slots=1, latency=(0.3, 0.3)) as server, client_of(server) as client:
+    async with emulator(OFFICIAL, *rules, slots=1, latency=(1, 1)) as server, client_of(server) as client:
         first = await client.submit("a harbour")
         scribe = Scribe(server)
         submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
