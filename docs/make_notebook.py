@@ -16,14 +16,21 @@ _TASK_ID: Final = re.compile(r"\btask ([\w-]{22})\b|TaskHandle '([\w-]{22})'|\b(
 _REQUEST_ID: Final = re.compile(r"\brequest ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
 
 
-def run(folder: Path) -> nbformat.NotebookNode:
+def read() -> nbformat.NotebookNode:
     """
-    Run the notebook in *folder*, where it saves its pictures, and return it with its outputs.
+    Return the notebook as it is kept.
+    """
+    notebook: nbformat.NotebookNode = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+    return notebook
+
+
+def run(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
+    """
+    Run *notebook* in *folder*, where it saves its pictures, and return it with its outputs.
 
     Raises:
         nbclient.exceptions.CellExecutionError: A cell failed.
     """
-    notebook: nbformat.NotebookNode = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     places = {"metadata": {"path": str(folder)}}
     nbclient.NotebookClient(
         notebook, timeout=60, kernel_name="python3", record_timing=False, resources=places
@@ -47,4 +54,4 @@ def settle(notebook: nbformat.NotebookNode) -> str:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
-        NOTEBOOK.write_text(settle(run(Path(scratch))), encoding="utf-8")
+        NOTEBOOK.write_text(settle(run(read(), Path(scratch))), encoding="utf-8")

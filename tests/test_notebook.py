@@ -4,8 +4,9 @@ What is for notebooks: against IPython's interface here, in a true kernel at the
 
 import asyncio
 import contextlib
+import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import pytest
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 
-from docs.make_notebook import NOTEBOOK, run
+from docs.make_notebook import NOTEBOOK, read, run
 from kling_async import Done, EventKind, Failed, Image, ImageRequest, KlingClient, PollPolicy, TaskEvent
 from kling_async.emulator import Emulator
 from kling_async.errors import ContentRefused, ServiceFailure
@@ -312,9 +313,30 @@ def test_example_notebook_runs(at_home: Path) -> None:
     """
     No cell fails, and its outputs are those that are in the repository: of each cell as many, with as many pictures.
     """
-    kept = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+    kept = shape_of(read())
 
-    assert shape_of(kept) == shape_of(run(at_home))
+    assert kept == shape_of(run(read(), at_home))
+
+
+def test_cells_of_the_page_run(
+    at_home: Path, emulator_in_thread: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    One after the other, as somebody would type them, with a key in the environment; the pictures are shown twice.
+    """
+    server = emulator_in_thread(latency=(0.05, 0.1), picture_scale=0.1)
+    monkeypatch.setenv("KLING_API_KEY", server.api_key)
+    monkeypatch.setenv("KLING_BASE_URL", server.url)
+    page = NOTEBOOK.with_name("howto") / "notebooks.md"
+    sources = re.findall(r"^```py\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    cells = [nbformat.v4.new_code_cell(source) for source in [*sources, "await client.aclose()"]]  # type: ignore[no-untyped-call]
+    notebook = run(nbformat.v4.new_notebook(cells=cells), at_home)  # type: ignore[no-untyped-call]
+
+    shown = [sum(count for kind, count in outputs if kind == "execute_result") for outputs in shape_of(notebook)]
+    kept = sum("data:image/webp;base64," in str(cell.outputs) for cell in notebook.cells)
+
+    assert [0, 2, 0, 0] == shown
+    assert 1 == kept
 
 
 def test_example_notebook_is_small_and_keeps() -> None:

@@ -152,10 +152,19 @@ async def run_program(block: Block, folder: Path, env: Mapping[str, str]) -> End
     """
     Run a block as it stands; one of tests is run by pytest.
     """
-    if not re.search(r"^def test_", block.text, re.MULTILINE):
+    if not re.search(r"^(async )?def test_", block.text, re.MULTILINE):
         return await run(sys.executable, "-c", block.text, folder=prepare(folder), env=env)
     (prepare(folder) / "test_of_the_page.py").write_text(block.text)
-    words = ("-m", "pytest", "-q", "-o", "asyncio_default_fixture_loop_scope=function", "test_of_the_page.py")
+    words = (
+        "-m",
+        "pytest",
+        "-q",
+        "-o",
+        "asyncio_default_fixture_loop_scope=function",
+        "-o",
+        "asyncio_mode=auto",
+        "test_of_the_page.py",
+    )
     return await run(sys.executable, *words, folder=folder, env=env)
 
 
@@ -164,8 +173,10 @@ def test_every_block_is_of_a_kind_that_is_looked_at() -> None:
     Nothing that looks like a program passes by unread; what is quoted from a file is a file that is run elsewhere.
     """
     known = {"python", "console", "json", "jsonl", "csv", "toml", "text", *DIRECTIVES}
+    in_notebooks = {block.page.name for block in blocks("py")}  # cells: test_notebook runs those of that page
 
-    assert [] == [f"{block}: {block.language!r}" for block in blocks() if block.language not in known]
+    assert {"notebooks.md"} == in_notebooks
+    assert [] == [f"{block}: {block.language!r}" for block in blocks() if block.language not in {*known, "py"}]
     assert [] == [str(block) for block in blocks("{eval-rst}") if "code" in block.text]
     assert [] == [str(page) for page in PAGES if len(re.findall(r"^```", page.read_text(), re.MULTILINE)) % 2]
 
