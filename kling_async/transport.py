@@ -289,6 +289,8 @@ class Transport:
         try:
             return await self._repeat(attempt, is_over, submission.retrying)
         except KlingError as error:
+            if submission.doubt is None and self._is_retired and next_step(error, can_look_up=False) is Step.RESEND:
+                raise ClientClosed("the client is closed; make a new one") from error
             if submission.doubt is None or (not submission.is_looking and _is_clear_refusal(error)):
                 raise
             raise _uncertain(submission, submission.doubt) from error

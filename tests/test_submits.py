@@ -422,6 +422,23 @@ async def test_cancelled_while_its_answer_is_out_and_that_is_not_now(rule: Fault
         assert (1, 0, 0) == (server.ledger.creates_received, len(server.ledger.tasks), used(client))
 
 
+async def test_refused_while_the_client_is_being_closed() -> None:
+    """
+    It would have been sent again, and is not: that is the client's doing, and no fault of the request.
+    """
+    rules = (faults.delay_before("create", 0.2, prompt="lighthouse"),)
+    async with emulator(OFFICIAL, *rules, slots=1, latency=(30, 30)) as server, client_of(server) as client:
+        await client.submit("a harbour")
+        submitting = asyncio.ensure_future(client.submit(LIGHTHOUSE))
+        while server.ledger.creates_received < 2:
+            await asyncio.sleep(0.005)
+        await client.aclose()
+        with pytest.raises(ClientClosed):
+            await submitting
+
+        assert 1 == len(server.ledger.tasks)
+
+
 async def test_cancelled_while_its_answer_is_out_and_there_is_no_slot() -> None:
     """
     Neither does it wait for slots of others then.

@@ -954,7 +954,7 @@ class TestSubmit:
     @pytest.mark.parametrize("trouble", UNDONE, ids=words)
     def test_retired_transport_sends_nothing_again(self, trouble: dict[str, Any], service: aioresponses) -> None:
         """
-        On the way out, what surely made nothing is left at that.
+        On the way out, what surely made nothing is left at that; the client's closing is why, and the rest its cause.
         """
         service.post(BASE + PATH, **trouble)
 
@@ -962,8 +962,9 @@ class TestSubmit:
         async def story() -> None:
             async with speaking() as transport:
                 transport.retire()
-                with pytest.raises((NotSent, RateLimited)):
+                with pytest.raises(ClientClosed) as caught:
                     await submit(transport, submission("ours"))
+                assert isinstance(caught.value.__cause__, NotSent | RateLimited)
 
         story()
         assert count(service, "POST") == 1
