@@ -160,8 +160,9 @@ async def test_a_refusal_while_closing_is_told_at_once() -> None:
     since = now()
     await client.aclose()
 
-    with pytest.raises(NoFreeSlot):
+    with pytest.raises(ClientClosed) as caught:
         await submit
+    assert isinstance(caught.value.__cause__, NoFreeSlot)
     assert now() - since < 1
 
 

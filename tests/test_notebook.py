@@ -5,6 +5,7 @@ What is for notebooks: against IPython's interface here, in a true kernel at the
 import asyncio
 import contextlib
 import re
+import runpy
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -16,7 +17,6 @@ import pytest
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 
-from docs.make_notebook import NOTEBOOK, read, run
 from kling_async import Done, EventKind, Failed, Image, ImageRequest, KlingClient, PollPolicy, TaskEvent
 from kling_async.emulator import Emulator
 from kling_async.errors import ContentRefused, ServiceFailure
@@ -25,6 +25,11 @@ from kling_async.wire.models import TaskResult, TaskSnapshot, TaskStatus
 from tests.conftest import simulate
 from tests.gallery.conftest import painter
 from tests.test_cards import HOSTILE, Reader
+
+_MAKER: Final = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "make_notebook.py"))
+NOTEBOOK: Final[Path] = _MAKER["NOTEBOOK"]
+read: Final[Callable[[], nbformat.NotebookNode]] = _MAKER["read"]
+run: Final[Callable[[nbformat.NotebookNode, Path], nbformat.NotebookNode]] = _MAKER["run"]
 
 DOT: Final = " \N{MIDDLE DOT} "
 EAGER: Final = PollPolicy(first_delay=0.02, max_delay=0.05)
