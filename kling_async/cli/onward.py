@@ -21,7 +21,9 @@ def onward(verb: str, task_ids: Sequence[str], access: Access, folder: Path | No
     """
     Return the command that does *verb* ("wait" or "save") with *task_ids*, saving to *folder* unless that is None.
     """
-    words = ["kling-async", verb, *(task_ids if len(task_ids) <= SHOWN else ["-"])]
+    given = task_ids if len(task_ids) <= SHOWN else ["-"]
+    looks_like_options = given is task_ids and any(task_id.startswith("-") for task_id in given)
+    words = ["kling-async", verb, *([] if looks_like_options else given)]
     if folder is not None:
         words += ["--save"] if verb == "wait" else []
         words += ["--out", str(folder)]
@@ -29,5 +31,7 @@ def onward(verb: str, task_ids: Sequence[str], access: Access, folder: Path | No
         words += ["--base-url", access.base_url]
     if access.dialect is not None:
         words += ["--dialect", access.dialect.value]
+    if looks_like_options:
+        words += ["--", *given]
     hint = "" if len(task_ids) <= SHOWN else f"   (give it these {len(task_ids)} ids, one per line)"
     return shlex.join(words) + hint

@@ -20,6 +20,15 @@ def test_asks_the_same_service() -> None:
     )
 
 
+def test_id_that_looks_like_an_option() -> None:
+    """
+    It stands behind what ends them.
+    """
+    assert "kling-async wait --save --out here -- a -b" == onward(
+        "wait", ["a", "-b"], Access(base_url=None, dialect=None), Path("here")
+    )
+
+
 def test_many() -> None:
     """
     A line that nobody could read takes the ids from stdin.
