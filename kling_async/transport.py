@@ -369,10 +369,20 @@ class Transport:
         is_over: Callable[[Any], bool],
         retrying: Callable[[KlingError, float], object] = _heedless,
     ) -> T:
-        # The decision is all in `is_over`; backoff carries it out. Its own limits go unused: they read the wall clock.
+        try:
+            return await attempt()  # nearly all go well; to get backoff ready for each would cost more than sending it
+        except KlingError as error:
+            failed = [error]
+
+        async def again() -> T:
+            if failed:
+                raise failed.pop()
+            return await attempt()
+
         def on_backoff(details: Any) -> None:
             retrying(details["exception"], details["wait"])
 
+        # The decision is all in `is_over`; backoff carries it out. Its own limits go unused: they read the wall clock.
         repeating = backoff.on_exception(
             self._waits,
             KlingError,
@@ -383,7 +393,7 @@ class Transport:
             backoff_log_level=logging.INFO,
             giveup_log_level=logging.DEBUG,  # it is raised, so it is the caller's to report
         )
-        result: T = await repeating(attempt)()
+        result: T = await repeating(again)()
         return result
 
     def _waits(self) -> Generator[float, Any, None]:
