@@ -432,16 +432,20 @@ class KlingClient:
     ) -> tuple[Hold, Reference | None, InvalidRequest | None]:
         # Judge the request and get slots for it. The refusal is one that a task which was made before need not heed.
         reference: Reference | None = None
+        model, n = self._place_of(request)
+        is_judged = False
         if witness.is_in_doubt:
-            hold = self.slots.count(*self._place_of(request), owner=self)
+            hold = self.slots.count(model, n, owner=self)
         else:
             reference = await self._admit(request, witness)
-            if not self.slots.has_room(*self._place_of(request)):
+            has_room = self.slots.has_room(model, n)
+            is_judged = has_room or reference is None
+            if not has_room:
                 reference = None  # it is read again later: thousands may queue here, each with megabytes of Base64
                 story.tell(EventKind.WAITING)
-            hold = await self.slots.take(*self._place_of(request), owner=self)
+            hold = await self.slots.take(model, n, owner=self)
         try:
-            if reference is None:
+            if not is_judged:
                 reference = await self._admit(request, witness)
             self._open()
         except InvalidRequest as error:
@@ -467,11 +471,12 @@ class KlingClient:
 
     def _complete(self, request: ImageRequest) -> ImageRequest:
         # An id of ours is minted here, once per submit and outside any loop of retries.
+        added: dict[str, str] = {}
         if self.dialect.external_ids and request.external_task_id is None:
-            request = attrs.evolve(request, external_task_id=str(uuid.uuid4()))
+            added["external_task_id"] = str(uuid.uuid4())
         if self.dialect.names_default_model and request.model_name is None:
-            request = attrs.evolve(request, model_name=self.dialect.default_model)
-        return request
+            added["model_name"] = self.dialect.default_model
+        return attrs.evolve(request, **added) if added else request
 
     def _watch(self, handle: TaskHandle) -> None:
         if self._state is not _State.CLOSED:

@@ -330,7 +330,9 @@ class Submits:
 
 
 def _body(request: ImageRequest, reference: Reference | None, line: Line | None) -> bytes:
-    body = write_request(attrs.evolve(request, image=reference.text if reference else None))
+    if request.image is not None:
+        request = attrs.evolve(request, image=reference.text if reference is not None else None)
+    body = write_request(request)
     if line is not None:
         body["callback_url"] = line.address  # not in the request that the caller will see: it is a secret
     return dumps(body)

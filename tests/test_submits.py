@@ -4,11 +4,13 @@ Submits that have begun: what a witness is told of each and when, and what cance
 
 import asyncio
 import gc
+import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import attrs
+import PIL.Image
 import pytest
 
 from kling_async import (
@@ -159,8 +161,10 @@ async def test_what_judging_raises_keeps_it_from_being_sent() -> None:
 
         await client.submit(LIGHTHOUSE)
         scribe = Strict(server, refused_call=2)
+        picture = io.BytesIO()
+        PIL.Image.new("RGB", (320, 300), "teal").save(picture, "PNG")
         with pytest.raises(InvalidRequest, match="has changed"):
-            await client.submit_witnessed(LIGHTHOUSE, scribe)
+            await client.submit_witnessed(attrs.evolve(LIGHTHOUSE, image=picture.getvalue()), scribe)
 
         assert ("", 1, 0) == (scribe.story, server.ledger.creates_received, used(client))
 

@@ -51,6 +51,8 @@ _MARKS_OF_A_TASK: Final = ("task_status", "status", "object")
 
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
+_DECODER: Final = json.JSONDecoder(parse_constant=lambda _: None)
+
 
 def loads(body: bytes) -> Any:
     """
@@ -58,9 +60,9 @@ def loads(body: bytes) -> Any:
     alone, and NaN is null. Raises ValueError for anything that is not JSON, and for what no service means in earnest: a
     thousand levels, a number of thousands of digits.
     """
-    text = body.decode("utf-8-sig", "replace")
+    text = body.decode("utf-8", "replace").removeprefix("\ufeff")
     try:
-        value = json.loads(text, parse_constant=lambda _: None)
+        value = _DECODER.decode(text)
         if _SURROGATE.search(text):
             value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
     except RecursionError:

@@ -4,6 +4,7 @@ What a service accepts and offers: GATEWAY is the seed's page, OFFICIAL the vend
 A service that allows more is one `attrs.evolve` away: `attrs.evolve(GATEWAY, prompt_max=2500)`.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -157,10 +158,13 @@ def _text_rules(dialect: Dialect, request: ImageRequest) -> Iterator[BrokenRule]
         yield _broken("negative_prompt", negative, rule)
 
 
+_HALF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
+
+
 def _unicode_rules(request: ImageRequest) -> Iterator[BrokenRule]:
     for field in ("prompt", "negative_prompt", "model_name", "callback_url"):
         value: Any = getattr(request, field)
-        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        if isinstance(value, str) and _HALF_A_PAIR.search(value):
             yield _broken(field, value, "must be whole Unicode characters: it holds half of a surrogate pair")
 
 
@@ -196,17 +200,19 @@ def _choice_rules(dialect: Dialect, request: ImageRequest) -> Iterator[BrokenRul
         yield _broken("model_name", model, f"{_one_of(dialect.models)}; {hint}")
 
 
+_REFERENCES: Final = tuple(kind.value for kind in ImageReference)
+
+
 def _image_rules(dialect: Dialect, request: ImageRequest) -> Iterator[BrokenRule]:
-    references = tuple(kind.value for kind in ImageReference)
-    if request.image_reference is not None and request.image_reference not in references:
-        yield _broken("image_reference", request.image_reference, _one_of(references))
+    if request.image_reference is not None and request.image_reference not in _REFERENCES:
+        yield _broken("image_reference", request.image_reference, _one_of(_REFERENCES))
     if request.image is None:
         if request.image_reference is not None:
             yield _broken("image_reference", request.image_reference, "needs an image")
         return
     model = request.model_name or dialect.default_model
     if request.image_reference is None and model in dialect.models_needing_image_reference:
-        yield _broken("image_reference", None, f"is required where {model} is given an image: {_one_of(references)}")
+        yield _broken("image_reference", None, f"is required where {model} is given an image: {_one_of(_REFERENCES)}")
     if request.negative_prompt and not dialect.negative_prompt_with_image:
         yield _broken("negative_prompt", request.negative_prompt, "cannot be combined with an image")
 

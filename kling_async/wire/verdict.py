@@ -140,7 +140,7 @@ def read_sighting(answer: Answer, task_id: str | None = None) -> TaskSnapshot:
             facts = (error.message, error.task_id, error.request_id, error.code, error.http_status)
             raise TaskNotFound(*facts) from error
         raise
-    return attrs.evolve(seen, task_id=task_id) if task_id else seen
+    return seen if task_id in (None, seen.task_id) else attrs.evolve(seen, task_id=task_id)
 
 
 def read_page(answer: Answer) -> list[TaskSnapshot]:
