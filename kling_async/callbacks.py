@@ -13,16 +13,18 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import attrs
-from aiohttp import web
 
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.models import TaskSnapshot
 from kling_async.wire.redaction import hide_query, shorten
 from kling_async.wire.webhook import Signature, check_secret, make_token, read_callback, read_token, verify
+
+if TYPE_CHECKING:
+    import aiohttp.web  # at run time only where it serves: most programs have no callbacks
 
 __all__ = ["CallbackCounts", "CallbackReceiver", "CallbackServer", "Listener"]
 
@@ -222,6 +224,8 @@ class CallbackReceiver:
         Raises:
             OSError: The port is taken.
         """
+        from aiohttp import web  # noqa: PLC0415 (takes long, and few need it)
+
         runner = web.AppRunner(self.aiohttp_app(), access_log=None, shutdown_timeout=1.0)  # the log would show tokens
         await runner.setup()
         try:
@@ -230,10 +234,12 @@ class CallbackReceiver:
         finally:
             await runner.cleanup()
 
-    def aiohttp_app(self) -> web.Application:
+    def aiohttp_app(self) -> "aiohttp.web.Application":
         """
         Make an aiohttp application, for `add_subapp` or to be run by itself.
         """
+        from aiohttp import web  # noqa: PLC0415
+
         app = web.Application()
         app.router.add_post("/{path:.*}", self._answer_aiohttp)
         return app
@@ -245,7 +251,9 @@ class CallbackReceiver:
         """
         return _AsgiFace(self)
 
-    async def _answer_aiohttp(self, request: web.Request) -> web.Response:
+    async def _answer_aiohttp(self, request: "aiohttp.web.Request") -> "aiohttp.web.Response":
+        from aiohttp import web  # noqa: PLC0415
+
         try:
             async with asyncio.timeout(PATIENCE):
                 body = await request.content.readexactly(MAX_BODY + 1)

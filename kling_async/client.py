@@ -471,7 +471,7 @@ class KlingClient:
 
     def _complete(self, request: ImageRequest) -> ImageRequest:
         # An id of ours is minted here, once per submit and outside any loop of retries.
-        added: dict[str, str] = {}
+        added: RequestByName = {}
         if self.dialect.external_ids and request.external_task_id is None:
             added["external_task_id"] = str(uuid.uuid4())
         if self.dialect.names_default_model and request.model_name is None:
