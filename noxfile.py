@@ -117,8 +117,10 @@ def notebook(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """
-    Measure what waiting costs, for few tasks and for many, and what the journal of a batch costs; half an hour.
+    Measure what waiting costs, for few tasks and for many, what the journal of a batch costs, and what the client adds
+    to aiohttp; half an hour.
     """
     session.install(EVERYTHING)
     session.run("python", "benchmarks/waiting.py", *session.posargs)
     session.run("python", "benchmarks/journal.py")
+    session.run("python", "benchmarks/overhead.py")
