@@ -99,3 +99,10 @@ class TaskEvent:
     error: KlingError | None = None
     delay: float | None = None
     paths: tuple[Path, ...] = ()
+
+    @property
+    def key(self) -> int | str | None:
+        """
+        What all events of one submit and its task have in common: the `number`, or where there is none the `task_id`.
+        """
+        return self.task_id if self.number is None else self.number

@@ -10,6 +10,7 @@ import attrs
 from kling_async import __version__
 from kling_async.errors import ClientClosed, KlingError
 from kling_async.events import EventKind, TaskEvent
+from kling_async.wire.lifecycle import reason_of
 from kling_async.wire.models import ImageRequest, TaskSnapshot, TaskStatus
 
 try:
@@ -53,17 +54,16 @@ class TaskSpans:
         """
         if event.kind is EventKind.SAVED:
             return
-        key = event.task_id if event.number is None else event.number
-        span = self._open.get(key)
+        span = self._open.get(event.key)
         if span is None:
-            span = self._open[key] = self._begin(event)
+            span = self._open[event.key] = self._begin(event)
         span.set_attributes(_facts(event))
         if event.request is not None and self.with_prompts:
             span.set_attribute("kling.prompt", event.request.prompt)
         if (status := _status_at_the_end(event)) is None:
             span.add_event(event.kind.value, _details(event), _nanoseconds(event.at))
         else:
-            del self._open[key]
+            del self._open[event.key]
             _end(span, event, status)
 
     def _begin(self, event: TaskEvent) -> Span:
@@ -140,7 +140,7 @@ def _support(error: KlingError) -> _Attributes:
 def _status_at_the_end(event: TaskEvent) -> Status | None:
     match event:
         case TaskEvent(kind=EventKind.FINAL, snapshot=TaskSnapshot(task_status=TaskStatus.FAILED) as snapshot):
-            return Status(StatusCode.ERROR, snapshot.task_status_msg or "the service gave no reason")
+            return Status(StatusCode.ERROR, reason_of(snapshot))
         case TaskEvent(kind=EventKind.FINAL):
             return Status(StatusCode.OK)
         case TaskEvent(kind=EventKind.NO_TASK, error=error):

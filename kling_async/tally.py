@@ -11,6 +11,7 @@ import attrs
 
 from kling_async.errors import KlingError, TaskFailed
 from kling_async.events import EventKind, TaskEvent
+from kling_async.wire.lifecycle import reason_of
 from kling_async.wire.models import TaskStatus
 
 __all__ = ["Stage", "Tally"]
@@ -96,7 +97,7 @@ class Tally:
         """
         Tell whether *event* begins what was not counted yet.
         """
-        return event.kind is not EventKind.SAVED and _key_of(event) not in self._stages
+        return event.kind is not EventKind.SAVED and event.key not in self._stages
 
     def take(self, event: TaskEvent) -> None:
         """
@@ -107,7 +108,7 @@ class Tally:
         if event.kind is EventKind.SAVED:  # of a result that was kept, maybe when its task was forgotten
             self.pictures += len(event.paths)
         else:
-            self._move(_key_of(event), _stage_of(event))
+            self._move(event.key, _stage_of(event))
             self._moved_at = event.at
         match event.kind:
             case EventKind.RETRY:
@@ -125,10 +126,6 @@ class Tally:
         self.counts[stage] += 1
 
 
-def _key_of(event: TaskEvent) -> int | str | None:
-    return event.number if event.number is not None else event.task_id
-
-
 def _stage_of(event: TaskEvent) -> Stage:
     if event.kind is EventKind.NO_TASK:
         return Stage.CANCELLED if event.error is None else Stage.FAILED
@@ -143,5 +140,5 @@ def _is_failed(event: TaskEvent) -> bool:
 
 def _error_of(event: TaskEvent) -> KlingError | None:
     if event.kind is EventKind.FINAL and event.snapshot is not None and _is_failed(event):
-        return TaskFailed(event.snapshot.task_status_msg or "the service gave no reason", event.task_id)
+        return TaskFailed(reason_of(event.snapshot), event.task_id)
     return event.error

@@ -13,7 +13,7 @@ from kling_async.errors import KlingError, TaskFailed, WaitTimeout
 from kling_async.events import EventKind
 from kling_async.slots import Hold
 from kling_async.telling import SILENCE, Story
-from kling_async.wire.lifecycle import is_final, is_settled, newer
+from kling_async.wire.lifecycle import is_final, is_settled, newer, reason_of
 from kling_async.wire.models import ImageRequest, TaskResult, TaskSnapshot, TaskStatus, draw_state, prompt_of
 
 __all__ = ["TaskHandle", "failure_of"]
@@ -237,8 +237,9 @@ def failure_of(snapshot: TaskSnapshot) -> TaskFailed:
     """
     Return the error in which waiting for a failed task ends.
     """
-    reason = snapshot.task_status_msg or "the service gave no reason"
-    return TaskFailed(f"the task failed: {reason}", snapshot.task_id, snapshot.request_id, snapshot=snapshot)
+    return TaskFailed(
+        f"the task failed: {reason_of(snapshot)}", snapshot.task_id, snapshot.request_id, snapshot=snapshot
+    )
 
 
 def _face(snapshot: TaskSnapshot) -> tuple[object, ...]:

@@ -49,6 +49,13 @@ def is_settled(snapshot: TaskSnapshot) -> bool:
     return is_final(snapshot.task_status)
 
 
+def reason_of(failed: TaskSnapshot) -> str:
+    """
+    Return why a task failed, in the service's words.
+    """
+    return failed.task_status_msg or "the service gave no reason"
+
+
 def newer(held: TaskSnapshot | None, seen: TaskSnapshot) -> TaskSnapshot:
     """
     Return the later truth of two sightings of one task.
