@@ -49,7 +49,7 @@ from kling_async.references import Reference, read_reference
 from kling_async.rows import KEY_MAX, Picture, Row, State, Summary, external_id_of, may_try_again
 from kling_async.submits import FAREWELL, Witness
 from kling_async.task import TaskHandle
-from kling_async.wire.dialects import broken_rules
+from kling_async.wire.dialects import HALF_A_PAIR, WHOLE_CHARACTERS, broken_rules
 from kling_async.wire.models import Done, Failed, ImageRequest, ImageSource, TaskResult, TaskSnapshot
 
 __all__ = ["Added", "Batch", "Keyed"]
@@ -813,5 +813,5 @@ def _broken_key(key: object) -> Iterator[BrokenRule]:
         return
     if not isinstance(key, str) or not key.strip() or len(key) > KEY_MAX:
         yield BrokenRule("key", repr(key)[:50], f"must be text of 1 to {KEY_MAX} characters, not all blank")
-    elif any("\ud800" <= character <= "\udfff" for character in key):
-        yield BrokenRule("key", repr(key)[:50], "must be whole Unicode characters: it holds half of a surrogate pair")
+    elif HALF_A_PAIR.search(key):
+        yield BrokenRule("key", repr(key)[:50], WHOLE_CHARACTERS)

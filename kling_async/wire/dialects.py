@@ -16,9 +16,25 @@ from kling_async.wire.endpoints import stands_in_path
 from kling_async.wire.models import AspectRatio, ImageReference, ImageRequest, Model, Resolution, describe_image
 from kling_async.wire.redaction import hide_query, shorten
 
-__all__ = ["GATEWAY", "OFFICIAL", "Dialect", "ImageFacts", "broken_rules", "dialect_of"]
+__all__ = [
+    "GATEWAY",
+    "HALF_A_PAIR",
+    "OFFICIAL",
+    "WHOLE_CHARACTERS",
+    "Dialect",
+    "ImageFacts",
+    "broken_rules",
+    "dialect_of",
+]
 
 MIB: Final = 1024 * 1024
+
+HALF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
+"""
+What no text can be sent with, nor any file be named: JSON and Python can hold half of a character.
+"""
+
+WHOLE_CHARACTERS: Final = "must be whole Unicode characters: it holds half of a surrogate pair"
 
 
 @attrs.frozen(kw_only=True)
@@ -158,14 +174,11 @@ def _text_rules(dialect: Dialect, request: ImageRequest) -> Iterator[BrokenRule]
         yield _broken("negative_prompt", negative, rule)
 
 
-_HALF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
-
-
 def _unicode_rules(request: ImageRequest) -> Iterator[BrokenRule]:
     for field in ("prompt", "negative_prompt", "model_name", "callback_url"):
         value: Any = getattr(request, field)
-        if isinstance(value, str) and _HALF_A_PAIR.search(value):
-            yield _broken(field, value, "must be whole Unicode characters: it holds half of a surrogate pair")
+        if isinstance(value, str) and HALF_A_PAIR.search(value):
+            yield _broken(field, value, WHOLE_CHARACTERS)
 
 
 def _number_rules(dialect: Dialect, request: ImageRequest) -> Iterator[BrokenRule]:

@@ -17,6 +17,7 @@ from kling_async.batch import Keyed
 from kling_async.cli.options import image_source
 from kling_async.errors import BrokenRule
 from kling_async.rows import KEY_MAX
+from kling_async.wire.dialects import HALF_A_PAIR
 from kling_async.wire.models import ImageRequest
 from kling_async.wire.redaction import shorten
 
@@ -51,7 +52,6 @@ _PATH_MAX: Final = 4096  # no path is longer, and no picture is that short
 _NOT_UTF8: Final = "is no UTF-8; save the file in that encoding"
 _UNKNOWN: Final = f"is no field; there are key, {', '.join(_FIELDS)}"
 _NO_UTF8: Final = re.compile("[\udc80-\udcff]")  # how Python keeps bytes that are none
-_HALVES: Final = re.compile("[\ud800-\udfff]")  # of characters: JSON can have them, and no file takes them
 
 
 def format_of(name: str) -> Format | None:
@@ -235,7 +235,7 @@ def _read_key(value: object) -> tuple[str | None, str]:
         value = str(value)
     if value in (None, ""):
         return None, ""
-    if isinstance(value, str) and value.strip() and len(value) <= KEY_MAX and not _HALVES.search(value):
+    if isinstance(value, str) and value.strip() and len(value) <= KEY_MAX and not HALF_A_PAIR.search(value):
         return value, ""
     return None, f"must be text of 1 to {KEY_MAX} whole characters, not all blank"
 
