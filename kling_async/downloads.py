@@ -15,9 +15,9 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Self, TypeAlias, TypeVar
+from typing import BinaryIO, Final, Self, TypeAlias, TypeVar
 from urllib.request import getproxies
 
 import aiohttp
@@ -30,6 +30,7 @@ from kling_async.errors import DownloadFailed, KlingError, StorageFull
 from kling_async.filenames import Names
 from kling_async.rows import Picture
 from kling_async.transport import HttpOptions
+from kling_async.unbroken import to_the_end
 from kling_async.wire.models import Image, TaskResult
 from kling_async.wire.redaction import hide_query, hide_secrets
 
@@ -442,7 +443,7 @@ def _to_disk(names: Names, index: int) -> _Take[Picture]:
                     part.write(piece)
                     digest.update(piece)
                     size += len(piece)
-                await _to_the_end(asyncio.to_thread(part.settle))
+                await to_the_end(asyncio.to_thread(part.settle))
         except OSError as error:  # the network's are _Lost by now, so this is the disk
             kind = _Full if error.errno in _NO_ROOM else _Refused
             raise kind(f"{path} could not be written: {error.strerror or error}") from None
@@ -518,20 +519,6 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """
-    Await *work*; a cancellation goes on only after its end.
-    """
-    aio_task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(aio_task)
-    except asyncio.CancelledError:
-        while not aio_task.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([aio_task])
-        raise
 
 
 # Addresses

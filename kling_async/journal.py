@@ -44,6 +44,7 @@ from kling_async.rows import (
     write_snapshot,
     write_stored_request,
 )
+from kling_async.unbroken import to_the_end
 from kling_async.wire.models import ImageRequest, TaskSnapshot
 
 __all__ = ["Account", "Entry", "Journal", "Reader"]
@@ -445,11 +446,8 @@ class Journal:
         """
         closing = asyncio.ensure_future(self._commits.aclose(self._end))
         try:
-            await asyncio.shield(closing)
+            await to_the_end(closing)
         except asyncio.CancelledError:
-            while not closing.done():
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.wait({closing})
             if (error := closing.exception()) is not None:
                 _log.warning("the journal was not closed in good order: %s", error)
             raise

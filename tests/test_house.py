@@ -30,7 +30,7 @@ FLOORS: Final = (
         "cards",
         "tally",
     ),
-    ("account", "transport", "downloads", "references", "slots", "looks", "commits", "lockfile", "telling"),
+    ("account", "transport", "downloads", "references", "slots", "looks", "commits", "lockfile", "telling", "unbroken"),
     ("client", "fanout", "task", "watcher", "callbacks", "hearing", "submits"),
     ("batch", "journal"),
     ("cli", "gallery", "emulator", "notebook", "otel", "pytest_plugin", "__main__"),
