@@ -14,13 +14,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from kling_async import GATEWAY, OFFICIAL, Dialect, ImageRequest, KlingClient, PollPolicy, RetryPolicy
-from kling_async.emulator import Emulator, Fault, faults
+from kling_async import GATEWAY, OFFICIAL, ImageRequest
+from kling_async.emulator import Fault, faults
 from kling_async.errors import InvalidRequest, SubmissionUncertain, TaskFailed
 from kling_async.otel import TaskSpans
-
-BRISK = RetryPolicy(first_delay=0.02, max_delay=0.05, give_up_after=2.0)
-EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)
+from tests.test_submits import emulator
+from tests.test_telling import client_of
 
 
 class Exported:
@@ -46,17 +45,6 @@ class Exported:
 @pytest.fixture
 def exported() -> Exported:
     return Exported()
-
-
-def emulator(dialect: Dialect, *rules: Fault, **settings: Any) -> Emulator:
-    return Emulator(dialect=dialect, faults=rules, **{"latency": (0.05, 0.1), "picture_scale": 0.05, **settings})
-
-
-def client_of(server: Emulator, spans: TaskSpans, **options: Any) -> KlingClient:
-    given: dict[str, Any] = {"retry": BRISK, "polling": EAGER}
-    return KlingClient(
-        server.api_key, base_url=server.url, dialect=server.dialect, on_event=spans, **{**given, **options}
-    )
 
 
 def words(span: ReadableSpan) -> list[str]:

@@ -21,10 +21,7 @@ from kling_async import (
     CallbackReceiver,
     Dialect,
     EventKind,
-    ImageRequest,
     KlingClient,
-    PollPolicy,
-    RetryPolicy,
     SlotPolicy,
     Slots,
     TaskEvent,
@@ -42,10 +39,7 @@ from kling_async.errors import (
 )
 from kling_async.submits import Witness
 from kling_async.telling import SILENCE, Story, Teller
-
-BRISK = RetryPolicy(first_delay=0.02, max_delay=0.05, give_up_after=2.0, hear_for=0.2)
-EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)
-LIGHTHOUSE = ImageRequest("a lighthouse")
+from tests.test_submits import BRISK, EAGER, LIGHTHOUSE, emulator
 
 GRAMMAR: Final = re.compile(
     r"(waiting |sending |retry )*((submitted (processing |trouble )*(final (saved )*)?)|no_task )"
@@ -80,10 +74,6 @@ class Diary(list[TaskEvent]):
         for event in self:
             told[event.number] += f"{event.kind.value} "
         return told
-
-
-def emulator(dialect: Dialect, *rules: Fault, **settings: Any) -> Emulator:
-    return Emulator(dialect=dialect, faults=rules, **{"latency": (0.05, 0.1), "picture_scale": 0.05, **settings})
 
 
 def client_of(server: Emulator, on_event: Callable[[TaskEvent], object], **options: Any) -> KlingClient:
