@@ -1,0 +1,3 @@
+"""
+What things cost, measured: `python -m benchmarks --help`.
+"""

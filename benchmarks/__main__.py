@@ -1,0 +1,83 @@
+"""
+Measure, keep what was measured, and judge it.
+
+    python -m benchmarks                         # every part
+    python -m benchmarks overhead downloads      # only these
+    python -m benchmarks --check                 # and fail where a figure is worse than its limit
+
+Each part runs in a process of its own. What it measures replaces its figures in `benchmarks/figures.json`; the tables
+and drawings of the page on speed are made from that file: `python docs/make_speed.py`.
+"""
+
+import argparse
+import importlib
+import multiprocessing
+import platform
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from benchmarks import figures, limits
+from benchmarks.figures import Figure
+
+PARTS: Final = ("overhead", "loading", "submits", "tasks", "scale", "memory", "downloads", "journal")
+"""
+Each a module with `measure(rounds: int | None) -> list[Figure]`; None are as many rounds as it wants itself.
+"""
+
+LIBRARIES: Final = ("aiohttp", "attrs", "cattrs", "orjson", "uvloop", "httpx", "requests")
+PEERS: Final = ("fal-client", "replicate", "runwayml", "openai")
+
+
+def machine() -> dict[str, str]:
+    """
+    Tell what the figures depend on, and nothing that names this very machine.
+    """
+    found = {
+        "cores": str(multiprocessing.cpu_count()),
+        "system": platform.system(),
+        "Python": platform.python_version(),
+    }
+    for name in LIBRARIES + PEERS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def measure(part: str, rounds: int | None) -> list[Figure]:
+    measured: list[Figure] = importlib.import_module(f"benchmarks.{part}").measure(rounds)
+    return measured
+
+
+def measure_apart(part: str, rounds: int | None) -> list[Figure]:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(measure, part, rounds).result()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser("benchmarks", description="Measure, keep what was measured, and judge it.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--rounds", type=int, help="how often each pair runs")
+    parser.add_argument("--check", action="store_true", help="fail where a figure is worse than its limit")
+    given = parser.parse_args(arguments)
+    if unknown := set(given.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    measured: list[Figure] = []
+    for part in given.parts or PARTS:
+        print(f"# {part}", flush=True)
+        of_part = measure_apart(part, given.rounds)
+        print(*of_part, sep="\n", flush=True)
+        figures.save(figures.load().with_part(part, machine(), of_part))
+        measured += of_part
+    if given.check:
+        verdicts = limits.judge(measured)
+        print(*verdicts, sep="\n")
+        sys.exit(any(verdict.is_broken for verdict in verdicts))
+
+
+if __name__ == "__main__":
+    main()

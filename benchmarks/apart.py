@@ -1,0 +1,44 @@
+"""
+Client and service apart: each on a core of its own, where the system can.
+"""
+
+import asyncio
+import multiprocessing
+import os
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    Pipe = Connection[Any, Any]
+
+
+def pin(which: int) -> None:
+    """
+    Keep this process on one core: 0 is for clients, -1 for services.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[which]})
+
+
+def _run(serve: "Callable[..., Coroutine[Any, Any, None]]", pipe: "Pipe", given: tuple[object, ...]) -> None:
+    pin(-1)
+    asyncio.run(serve(pipe, *given))
+
+
+@contextmanager
+def service(serve: "Callable[..., Coroutine[Any, Any, None]]", *given: object) -> "Iterator[Pipe]":
+    """
+    Run *serve* with the other end of the pipe, and with *given*, in a process of its own; told None, it is to return.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_run, args=(serve, theirs, given))
+    process.start()
+    try:
+        yield ours
+    finally:
+        ours.send(None)
+        process.join()

@@ -1,0 +1,88 @@
+"""
+What was measured, and the file that keeps it.
+"""
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+FILE: Final = Path(__file__).with_name("figures.json")
+
+
+@attrs.frozen
+class Figure:
+    """
+    Attributes:
+        name: The part, then who, then what: "tasks/fal-client/requests per task".
+        unit: Of the values; "times" for a ratio.
+        values: One for each round, in their order. A ratio's are those of the pairs, each within one round.
+    """
+
+    name: str
+    unit: str
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """
+        How far the rounds spread; both are the value where there was one round only.
+        """
+        if len(self.values) == 1:
+            return self.values[0], self.values[0]
+        low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
+        return low, high
+
+    def __str__(self) -> str:
+        low, high = self.quartiles
+        return f"{self.name}: {self.median:,.4g} {self.unit} ({low:,.4g} to {high:,.4g})"
+
+
+@attrs.frozen
+class Run:
+    """
+    Attributes:
+        machine: On what it was measured, in general terms: "cores", "system", "Python", and the libraries' versions.
+        figures: By name.
+    """
+
+    machine: Mapping[str, str]
+    figures: Mapping[str, Figure]
+
+    def with_part(self, part: str, machine: Mapping[str, str], figures: Iterable[Figure]) -> "Run":
+        """
+        Return the run with all figures of *part* replaced.
+        """
+        others = {name: figure for name, figure in self.figures.items() if name.partition("/")[0] != part}
+        return Run({**self.machine, **machine}, others | {figure.name: figure for figure in figures})
+
+
+def ratio(name: str, ours: Figure, others: Figure) -> Figure:
+    """
+    Return how many times *others* is *ours*, round by round.
+    """
+    pairs = zip(ours.values, others.values, strict=True)
+    return Figure(name, "times", tuple(our / other for our, other in pairs))
+
+
+def load(file: Path = FILE) -> Run:
+    if not file.exists():
+        return Run({}, {})
+    content = json.loads(file.read_text())
+    figures = (Figure(name, held["unit"], tuple(held["values"])) for name, held in content["figures"].items())
+    return Run(content["machine"], {figure.name: figure for figure in figures})
+
+
+def save(run: Run, file: Path = FILE) -> None:
+    figures = {
+        name: {"unit": figure.unit, "values": [float(f"{value:.5g}") for value in figure.values]}
+        for name, figure in sorted(run.figures.items())
+    }
+    file.write_text(json.dumps({"machine": dict(run.machine), "figures": figures}, indent=1) + "\n")
