@@ -501,18 +501,18 @@ class KlingClient:
 
 
 def _make_request(request: object, fields: RequestByName) -> ImageRequest:
-    unknown = fields.keys() - attrs.fields_dict(ImageRequest).keys()
-    if unknown:
+    if unknown := fields and fields.keys() - attrs.fields_dict(ImageRequest).keys():
         broken = tuple(BrokenRule(field, "…", "is no field of an ImageRequest") for field in sorted(unknown))
         raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
     match request:
         case str():
-            return attrs.evolve(ImageRequest(request), **fields)
+            asked = ImageRequest(request)
         case ImageRequest():
-            return attrs.evolve(request, **fields)
+            asked = request
         case _:
             broken = (BrokenRule("request", f"<{type(request).__name__}>", "must be a prompt or an ImageRequest"),)
             raise InvalidRequest(str(broken[0]), broken=broken)
+    return attrs.evolve(asked, **fields) if fields else asked
 
 
 def _closed() -> ClientClosed:

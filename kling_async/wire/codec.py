@@ -92,9 +92,9 @@ def read_id(value: object) -> str | None:
     """
     Return an id as text, None for what cannot be one. Some gateways send numbers; JSON integers are exact in Python.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return str(value)
-    return value if isinstance(value, str) and value.strip() else None
+    if isinstance(value, str):
+        return value if value.strip() else None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def read_whole(value: object) -> int | None:

@@ -218,12 +218,11 @@ def _is_refusal(payload: Mapping[str, Any]) -> bool:
     code = _read_code(payload.get("code"))
     if code in _OF_CODE:
         return True
-    if is_task(payload):  # an `error` beside it is the reason why it failed
-        return False
     if payload.get("error") or payload.get("success") is False:
-        return True
-    is_fine = (code.casefold() if isinstance(code, str) else code) in _FINE
-    return not is_fine and not is_task(_data(payload)) and not any(is_task(item) for item in _items(payload) or ())
+        return not is_task(payload)  # else the `error` is the reason why it failed
+    if (code.casefold() if isinstance(code, str) else code) in _FINE:
+        return False
+    return not any(is_task(item) for item in (payload, _data(payload), *(_items(payload) or ())))
 
 
 def _data(payload: Mapping[str, Any]) -> Any:
@@ -249,13 +248,16 @@ def _read_task_of(payload: Mapping[str, Any], answer: Answer, *, known_id: str |
 
 def _find_task(payload: Mapping[str, Any], known_id: str | None) -> Mapping[str, Any] | None:
     # The outermost object that has an id; an answer about a known task may leave the id out, but not its status.
+    if is_task(payload):
+        return payload
     data = _data(payload)
-    inner = _data(data) if isinstance(data, Mapping) else None
-    for candidate in (payload, data, inner):
-        if is_task(candidate):
-            return candidate
     if not isinstance(data, Mapping):
         return None
+    if is_task(data):
+        return data
+    inner = _data(data)
+    if is_task(inner):
+        return inner  # type: ignore[no-any-return]
     if read_id(data.get("id")):
         return data
     if read_id(known_id) and (data.get("task_status") or data.get("status")):
