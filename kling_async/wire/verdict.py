@@ -206,7 +206,7 @@ def _read_payload(answer: Answer) -> Mapping[str, Any]:
         payload = loads(answer.body)
     except ValueError:
         raise _without_json(answer) from None
-    if not isinstance(payload, Mapping):
+    if not isinstance(payload, dict):
         raise _unexpected("the answer is JSON, but no object", answer, {}) if is_good else _refused({}, answer)
     if is_good and not _is_refusal(payload):
         return payload
@@ -232,7 +232,7 @@ def _data(payload: Mapping[str, Any]) -> Any:
 
 def _items(payload: Mapping[str, Any]) -> list[Any] | None:
     data = read_nested(payload.get("data"))
-    items = data.get("result", []) if isinstance(data, Mapping) else data
+    items = data.get("result", []) if isinstance(data, dict) else data
     return items if isinstance(items, list) else None
 
 
@@ -251,7 +251,7 @@ def _find_task(payload: Mapping[str, Any], known_id: str | None) -> Mapping[str,
     if is_task(payload):
         return payload
     data = _data(payload)
-    if not isinstance(data, Mapping):
+    if not isinstance(data, dict):
         return None
     if is_task(data):
         return data
@@ -288,7 +288,7 @@ def _read_error(payload: Mapping[str, Any]) -> tuple[int | str | None, str, str 
     layer: Any = payload
     for _ in range(_LAYERS):
         error = layer.get("error")
-        source = error if isinstance(error, Mapping) else layer
+        source = error if isinstance(error, dict) else layer
         said = error if isinstance(error, str) and error else source.get("message") or source.get("msg")
         if code not in _OF_CODE:
             code = _read_code(source.get("code")) or _read_code(layer.get("code")) or code
@@ -296,7 +296,7 @@ def _read_error(payload: Mapping[str, Any]) -> tuple[int | str | None, str, str 
         request_id = read_id(source.get("request_id")) or read_id(layer.get("request_id")) or request_id
         if isinstance(said, str):
             said = None if code in _OF_CODE else _json_within(said)
-        if not isinstance(said, Mapping):
+        if not isinstance(said, dict):
             break
         layer = said
     return code, message, request_id
@@ -341,7 +341,7 @@ def _unexpected(what: str, answer: Answer, payload: Mapping[str, Any]) -> KlingE
 
 def _named(payload: Mapping[str, Any]) -> str | None:
     data = _data(payload)
-    return read_id(payload.get("task_id")) or (read_id(data.get("task_id")) if isinstance(data, Mapping) else None)
+    return read_id(payload.get("task_id")) or (read_id(data.get("task_id")) if isinstance(data, dict) else None)
 
 
 def _make(
