@@ -6,8 +6,7 @@ What the client adds to aiohttp: CPU of a submit and one look, beside a bare loo
 
 Both run 16 at a time in this process, one after the other, A B A B; what is told is the median of the pairs' ratios and
 how far they spread. The service answers with what it always answers, in a process of its own: its CPU is told too, and
-as long as that is well below the client's it is not what is measured. Loading the package is compared with loading what
-it stands on.
+as long as that is well below the client's it is not what is measured.
 """
 
 import argparse
@@ -17,8 +16,6 @@ import json
 import multiprocessing
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -149,20 +146,6 @@ async def ours(url: str, count: int) -> float:
         return await cpu_of(job, count)
 
 
-def loading(program: str) -> float:
-    """
-    Return the least CPU seconds of several runs of *program*.
-    """
-
-    def once() -> float:
-        before = os.times()
-        subprocess.run([sys.executable, "-c", program], check=True)  # noqa: S603 (our own)
-        after = os.times()
-        return after.children_user + after.children_system - before.children_user - before.children_system
-
-    return min(once() for _ in range(9))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--pairs", type=int, default=7)
@@ -180,8 +163,6 @@ def main() -> None:
         print(f"the service took {pipe.recv() / requests * 2e6:.0f} µs for the same two requests")
     low, median, high = statistics.quantiles(ratios, n=4)
     print(f"submit and one look: {median:.2f} times a bare loop (quartiles {low:.2f} to {high:.2f})")
-    stands_on, package = loading("import aiohttp, attrs, cattrs"), loading("import kling_async")
-    print(f"import kling_async: {package / stands_on:.2f} times what it stands on ({package:.2f} s of CPU)")
 
 
 if __name__ == "__main__":
