@@ -9,7 +9,7 @@ from typing import Final
 
 from benchmarks.figures import Figure
 
-PARTS: Final = ("overhead", "loading", "submits", "tasks", "scale", "memory", "downloads", "journal")
+PARTS: Final = ("overhead", "loading", "choices", "submits", "tasks", "scale", "memory", "downloads", "journal")
 """
 Each a module with `measure(rounds: int | None) -> list[Figure]`; None are as many rounds as it wants itself.
 """
