@@ -298,9 +298,9 @@ class KlingClient:
         Raises:
             InvalidRequest: No task can have this id.
         """
-        IMAGE_GENERATION.one(task_id)  # refuses what is no id
         handle = self._known.get(task_id)
         if handle is None:
+            IMAGE_GENERATION.one(task_id)  # refuses what is no id
             handle = self._known[task_id] = TaskHandle(task_id, None, self._watch, self._teller.pick_up(task_id))
         return handle
 

@@ -4,6 +4,7 @@ Requests to the service: one session, our own bound on requests at a time, and `
 
 import asyncio
 import functools
+import io
 import logging
 import math
 import time
@@ -435,7 +436,7 @@ class Transport:
             async with session.request(
                 method,
                 URL(self.base_url + path, encoded=True),
-                data=body,
+                data=_in_pieces(body),
                 headers=headers,
                 allow_redirects=False,  # a redirect would carry the key elsewhere, and turn a POST into a GET
                 raise_for_status=False,
@@ -495,6 +496,11 @@ _NEVER_SENT: Final = (
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
 )
+
+
+def _in_pieces(body: bytes | None) -> bytes | io.BytesIO | None:
+    # aiohttp warns of more bytes than this at once, since the loop would wait for them; of a stream it takes pieces.
+    return body if body is None or len(body) <= 2**20 else io.BytesIO(body)
 
 
 @functools.lru_cache(maxsize=64)

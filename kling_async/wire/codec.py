@@ -57,6 +57,7 @@ _MARKS_OF_A_TASK: Final = ("task_status", "status", "object")
 
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _DECODER: Final = json.JSONDecoder(parse_constant=lambda _: None)
 
 _OUTLINE: Final = bytes.maketrans(b"123456789,:[ \t\n\r", b"000000000-------")
@@ -99,7 +100,7 @@ def dumps(value: object) -> bytes:
     Write JSON as compact UTF-8. Always with the standard library: the bytes are hashed, and numbers look different in
     others.
     """
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def is_task(value: object) -> bool:
