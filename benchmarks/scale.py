@@ -126,7 +126,7 @@ async def costs_of(tasks: int, dialect: Dialect, watched: float = WATCHED) -> Co
 
 
 def figures_of(way: str, tasks: int, costs: list[Costs]) -> list[Figure]:
-    who = f"scale/{way}, {tasks:,} tasks"
+    who = f"scale/{way}, {tasks}"
     working = tuple(1e6 * (cost.submitting + cost.ending) / tasks for cost in costs)
     waiting = tuple(1e6 * cost.waiting / tasks for cost in costs)
     return [
@@ -145,6 +145,6 @@ def measure(rounds: int | None) -> list[Figure]:
             of_size.append(asyncio.run(costs_of(tasks, DIALECTS[way])))
     figures = {key: figures_of(*key, of_key) for key, of_key in costs.items()}
     few, many = SIZES[1], SIZES[-1]
-    to_few = f"{many:,} tasks/CPU per task to that of {few:,}"
+    to_few = f"{many}/CPU per task to that of {few}"
     flat = [ratio(f"scale/{way}, {to_few}", figures[way, many][0], figures[way, few][0]) for way in DIALECTS]
     return [*itertools.chain.from_iterable(figures.values()), *flat]

@@ -2,94 +2,101 @@
 Put what was measured into the page on speed: its tables, and the drawings in `docs/images/`.
 
     python docs/make_speed.py
-
-The page says in comments which tables it wants: `<!-- table PART: WHAT | WHAT -->` up to `<!-- end -->` has a row for
-each of whom that part has such figures, and `<!-- limits -->` is what was asked for, and what was reached.
 """
 
-import re
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-DOCS: Final = Path(__file__).parent
-sys.path.insert(0, str(DOCS.parent))
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
-from benchmarks import figures, limits  # noqa: E402 (a program of the checkout, which is no package)
-from benchmarks.figures import Figure, Run  # noqa: E402
+DOCS: Final = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent))  # a program of the checkout, which is no package
+
+from benchmarks import figures  # noqa: E402
+from benchmarks.figures import Run  # noqa: E402
+from benchmarks.tables import number, written  # noqa: E402
 
 PAGE: Final = DOCS / "explanation" / "speed.md"
-WANTED: Final = re.compile(
-    r"(<!-- (?:(table) (\w+): (.+?)|(?P<limits>limits)|(?P<machine>machine)) -->\n).*?(?=<!-- end -->)", re.DOTALL
-)
+IMAGES: Final = DOCS / "images"
+GREY: Final = "#7d8796"
+OURS: Final = "#2f8f83"
+OTHERS: Final = ("#aab2bd", "#d08a2e", "#8a6fc0")
 
 
-def number(value: float) -> str:
+def axes(width: float, height: float) -> Axes:
     """
-    Write three digits, as a person would: 1,230, 12.3, 0.123.
+    Return an empty drawing that is legible on light and on dark pages.
     """
-    if value and abs(value) < 100:
-        return f"{value:.3g}"
-    return f"{float(f'{value:.3g}'):,.0f}"
+    plt.rcParams.update(
+        {
+            "svg.hashsalt": "kling_async",  # the same figures make the same file
+            "svg.fonttype": "none",
+            "font.family": "sans-serif",
+            "font.size": 10,
+            **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), GREY),
+        }
+    )
+    made: Axes = plt.subplots(figsize=(width, height))[1]
+    made.spines[["top", "right"]].set_visible(False)
+    made.grid(color=GREY, alpha=0.25, linewidth=0.6)
+    made.set_axisbelow(True)
+    return made
 
 
-def cell(figure: Figure | None) -> str:
+def keep(name: str) -> None:
+    plt.savefig(IMAGES / name, transparent=True, bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    plt.close("all")
+
+
+def draw_waiting(run: Run) -> None:
     """
-    Write the median, and from where to where the middle half of the rounds lies.
+    CPU for each of a thousand tasks, for all who waited for them.
     """
-    if figure is None:
-        return ""
-    low, high = (number(value) for value in figure.quartiles)
-    spread = f" ({low} to {high})" if low != high else ""
-    return f"{number(figure.median)} {figure.unit}{spread}".replace(" times", " ×")  # noqa: RUF001 (the sign is meant)
-
-
-def rows(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in (titles, ["---"] * len(titles), *lines)) + "\n"
-
-
-def table(run: Run, part: str, columns: Sequence[str]) -> str:
-    of_whom: dict[str, dict[str, Figure]] = {}
-    for name, figure in run.figures.items():
-        of_part, who, what = name.split("/", 2)
-        if of_part == part and what in columns:
-            of_whom.setdefault(who, {})[what] = figure
-    lines = [[who, *(cell(found.get(column)) for column in columns)] for who, found in of_whom.items()]
-    return rows(["", *columns], lines)
-
-
-def table_of_limits(run: Run) -> str:
-    asked: Mapping[str, str] = {name: f"at most {limit.asked:g}" for name, limit in limits.AT_MOST.items()} | {
-        name: f"at least {limit.asked:g}" for name, limit in limits.AT_LEAST.items()
+    end = ", 1000/CPU per task"
+    costs = {
+        name.removeprefix("tasks/").removesuffix(end): figure.median
+        for name, figure in run.figures.items()
+        if name.startswith("tasks/") and name.endswith(end) and figure.unit == "ms"
     }
-    lines = [
-        [f"{name.replace('/', ', ')}", asked[name], cell(run.figures[name])] for name in asked if name in run.figures
-    ]
-    return rows(["", "asked", "measured"], lines)
+    whom = sorted(costs, key=costs.__getitem__, reverse=True)
+    drawing = axes(7.4, 0.32 * len(whom) + 0.8)
+    colours = [OURS if who.startswith("kling_async") else OTHERS[0] for who in whom]
+    bars = drawing.barh(whom, [costs[who] for who in whom], color=colours)
+    drawing.bar_label(bars, [f"{number(costs[who])} ms" for who in whom], padding=3)
+    drawing.set_xscale("log")
+    drawing.set_xlabel("CPU of the client per task, ms (each line is ten times the one before)")
+    keep("speed-waiting.svg")
 
 
-def written(page: str, run: Run) -> str:
+def draw_scale(run: Run) -> None:
     """
-    Return the page with all that it wants put in anew.
+    CPU for each task, by how many are under way.
     """
-
-    def put_in(found: re.Match[str]) -> str:
-        start, kind, part, columns, *_ = found.groups()
-        if kind:
-            return start + table(run, part, columns.split(" | "))
-        if found["limits"]:
-            return start + table_of_limits(run)
-        told = [f"{value} {key}" if key == "cores" else f"{key} {value}" for key, value in run.machine.items()]
-        return start + ", ".join(told).replace("system ", "") + ".\n"
-
-    return WANTED.sub(put_in, page)
+    drawing = axes(7.4, 3.2)
+    of_way: dict[str, dict[int, float]] = {}
+    for name, figure in run.figures.items():
+        part, who, what = name.split("/", 2)
+        if part == "scale" and what == "CPU per task to submit and end":
+            way, count = who.rsplit(", ", 1)
+            of_way.setdefault(way, {})[int(count)] = figure.median
+    for (way, costs), colour in zip(of_way.items(), (OURS, *OTHERS[1:]), strict=True):
+        drawing.plot(list(costs), list(costs.values()), marker="o", label=way, color=colour)
+    drawing.set_xscale("log")
+    drawing.set_ylim(bottom=0)
+    drawing.set_xlabel("tasks under way at once")
+    drawing.set_ylabel("µs of CPU per task")
+    drawing.legend(frameon=False)
+    keep("speed-scale.svg")
 
 
 def main() -> None:
     run = figures.load()
     PAGE.write_text(written(PAGE.read_text(), run))
-    print(f"{PAGE.name} is up to date")
+    draw_waiting(run)
+    draw_scale(run)
+    print(f"{PAGE.name} and its drawings are up to date")
 
 
 if __name__ == "__main__":
