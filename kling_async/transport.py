@@ -509,12 +509,16 @@ def _timeouts(total: float, connect: float, read: float) -> aiohttp.ClientTimeou
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > MAX_ANSWER:
-            raise _too_large(response.status)
-    return bytes(body)
+    content = response.content
+    body = await content.readany()  # nearly all come in one piece
+    if not content.at_eof():
+        pieces = bytearray(body)
+        while len(pieces) <= MAX_ANSWER and not content.at_eof():
+            pieces += await content.readany()
+        body = bytes(pieces)
+    if len(body) > MAX_ANSWER:
+        raise _too_large(response.status)
+    return body
 
 
 def _too_large(status: int) -> UnexpectedAnswer:
