@@ -9,13 +9,14 @@ when each task ended and how busy its own core was.
 import asyncio
 import base64
 import collections
+import contextlib
 import hashlib
 import hmac
 import itertools
 import json
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -33,7 +34,7 @@ With which callbacks are signed, as in the vendor's console.
 
 SEED: Final = 6
 FIRST_ID: Final = 867283741759111202
-LINES: Final = 8
+LINES: Final = 32
 """
 Connections over which callbacks are sent.
 """
@@ -410,21 +411,32 @@ class _Face(asyncio.Protocol):
         self._transport.write(self._service.answer(method, target, host, rest[:length]))
 
 
+@contextlib.asynccontextmanager
+async def listen(service: StandIn) -> AsyncIterator[str]:
+    """
+    Have *service* answer in this loop, and yield its address.
+    """
+    server = await asyncio.get_running_loop().create_server(lambda: _Face(service), "127.0.0.1", 0, backlog=4096)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        service.outbox.close()
+        server.close()
+
+
 async def serve(pipe: "Pipe") -> None:
     """
-    Tell the port; then begin anew with each `Terms` that comes, and tell the tally since, when asked with "tell".
+    Tell the address; then begin anew with each `Terms` that comes, and tell the tally since, when asked with "tell".
     """
     service = StandIn()
-    server = await asyncio.get_running_loop().create_server(lambda: _Face(service), "127.0.0.1", 0, backlog=4096)
-    pipe.send(server.sockets[0].getsockname()[1])
-    order = await asyncio.to_thread(pipe.recv)
-    while order is not None:
-        service.set(order)
-        pipe.send("set")
-        async with metered() as load:
-            order = await asyncio.to_thread(pipe.recv)
-        if order == "tell":
-            pipe.send(service.tally(load))
-            order = await asyncio.to_thread(pipe.recv)
-    service.outbox.close()
-    server.close()
+    async with listen(service) as url:
+        pipe.send(url)
+        order = await asyncio.to_thread(pipe.recv)
+        while order is not None:
+            service.set(order)
+            pipe.send("set")
+            async with metered() as load:
+                order = await asyncio.to_thread(pipe.recv)
+            if order == "tell":
+                pipe.send(service.tally(load))
+                order = await asyncio.to_thread(pipe.recv)

@@ -20,9 +20,9 @@ async def contend(
     url: str,
     count: int,
     way: str,
-    polling: PollPolicy = PollPolicy(),
+    polling: PollPolicy = PollPolicy(),  # noqa: B008 (frozen)
     *,
-    is_told: bool = False,  # noqa: B008 (frozen)
+    is_told: bool = False,
 ) -> AsyncIterator[Job]:
     """
     A client with as many slots as tasks, and the defaults in all else.
