@@ -74,16 +74,16 @@ async def metered() -> AsyncIterator[Load]:
     """
     Measure this process for as long as the context lasts.
     """
-    loop, load = asyncio.get_running_loop(), Load()
+    load = Load()
 
-    def sample() -> None:
-        nonlocal timer
-        load.mark()
-        timer = loop.call_later(WINDOW, sample)
+    async def sample() -> None:
+        while True:
+            await asyncio.sleep(WINDOW)
+            load.mark()
 
-    timer = loop.call_later(WINDOW, sample)
+    sampling = asyncio.create_task(sample())
     try:
         yield load
     finally:
-        timer.cancel()
+        sampling.cancel()
         load.mark()

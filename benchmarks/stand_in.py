@@ -223,9 +223,9 @@ class _Outbox:
         if self._free:
             self._free.pop().send(*self.next())
         elif len(self._lines) + len(self._opening) < LINES:
-            parts = urlsplit(url)
+            host, _, port = urlsplit(url).netloc.partition(":")
             loop = asyncio.get_running_loop()
-            opening = loop.create_task(loop.create_connection(lambda: _Line(self), parts.hostname, parts.port))
+            opening = loop.create_task(loop.create_connection(lambda: _Line(self), host, int(port)))
             self._opening.add(opening)
             opening.add_done_callback(self._opening.discard)
 

@@ -3,8 +3,8 @@ What waiting for tasks costs, beside loops for each task and the clients of othe
 
 So many tasks of 2 to 4 s are submitted at once and waited for, creates included. Each run is a fresh process with a
 core for itself; the service has the other, and tells how busy that was: what is measured is the client as long as the
-service's peak is well below 100 %. Rounds alternate. Who would take minutes runs once, and with an interval of ours only
-with a hundred tasks, where nobody's core is full for long.
+service's peak is well below 100 %. Rounds alternate. Who would take minutes runs once, and with an interval of ours
+only with a hundred tasks, where nobody's core is full for long.
 """
 
 import statistics

@@ -6,14 +6,14 @@ otherwise. (`async_run` holds a request for each task, and where more than 100 w
 import contextlib
 from collections.abc import AsyncIterator
 
-import replicate
+from replicate.client import Client
 
 from benchmarks.contenders import Job
 
 
 @contextlib.asynccontextmanager
 async def contend(url: str, count: int, interval: float | None = None) -> AsyncIterator[Job]:  # noqa: ARG001
-    client = replicate.Client(api_token="x", base_url=url)  # noqa: S106 (none)
+    client = Client(api_token="x", base_url=url)  # noqa: S106 (none)
     if interval is not None:
         client.poll_interval = interval
 
