@@ -3,6 +3,7 @@ Requests to the service: one session, our own bound on requests at a time, and `
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
@@ -203,6 +204,7 @@ class Transport:
     _borrowed: aiohttp.ClientSession | None = attrs.field(default=None, repr=False)
     _session: aiohttp.ClientSession | None = attrs.field(default=None, init=False, repr=False)
     _gate: asyncio.Semaphore = attrs.field(init=False, repr=False)
+    _creates: asyncio.Semaphore = attrs.field(init=False, repr=False)  # at the gate
     _secrets: tuple[str, ...] = attrs.field(init=False, repr=False)
     _token: Token | None = attrs.field(default=None, init=False, repr=False)
     _clock_offset: float = attrs.field(default=0.0, init=False, repr=False)
@@ -211,6 +213,7 @@ class Transport:
 
     def __attrs_post_init__(self) -> None:
         self._gate = asyncio.Semaphore(self.http.max_connections)
+        self._creates = asyncio.Semaphore(self.http.max_connections)
         # A toy of a key could be a part of any word; a token is known by its form.
         self._secrets = tuple(secret for secret in attrs.astuple(self._credentials) if len(secret) >= SECRET_LENGTH)
 
@@ -413,7 +416,8 @@ class Transport:
             UnexpectedAnswer: The answer is larger than any sensible one.
             ClientClosed: The session was closed.
         """
-        async with self._gate:
+        # No more creates come to the gate than could pass it, so that a read is next, however many are to be sent.
+        async with self._creates if body is not None else contextlib.nullcontext(), self._gate:
             return await self._send_in_step(method, path, body, limit)
 
     async def _send_in_step(self, method: str, path: str, body: bytes | None, limit: float | None) -> Answer:

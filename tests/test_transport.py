@@ -1152,6 +1152,27 @@ class TestConnections:
         assert server.connections == 2
         assert server.most_under_way == 2
 
+    async def test_read_does_not_queue_behind_creates(self) -> None:
+        """
+        With five creates waiting before it, a read is the next request sent: else a gather of thousands is blind to
+        its own tasks until the last of them is sent.
+        """
+        go_on = asyncio.Event()
+
+        async def slow(_: Served) -> bytes:
+            await go_on.wait()
+            return saying(TASK)
+
+        async with serving(slow) as server, speaking(server.url, max_connections=1) as transport:
+            creates = [asyncio.ensure_future(transport.send("POST", PATH, b"{}")) for _ in range(6)]
+            await asyncio.sleep(0)  # so that each has come to the gate
+            read = asyncio.ensure_future(transport.send("GET", PATH))
+            await asyncio.sleep(0)
+            go_on.set()
+            await asyncio.gather(read, *creates)
+
+        assert ["POST", "GET", "POST"] == [served.line.split()[0] for served in server.served[:3]]
+
     async def test_submit_at_the_gate_is_not_exposed(self) -> None:
         """
         What waits for its turn has not been sent: only the POST under way may have made a task.
