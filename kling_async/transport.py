@@ -3,7 +3,7 @@ Requests to the service: one session, our own bound on requests at a time, and `
 """
 
 import asyncio
-import contextlib
+import functools
 import logging
 import math
 import time
@@ -108,10 +108,11 @@ class HttpOptions:
         """
         Return the proxy to use for *url*, or None.
         """
-        parts = urlsplit(url)
         proxy = self.proxy
-        if proxy is None and self.trust_env and not proxy_bypass(parts.hostname or ""):
-            proxy = getproxies().get(parts.scheme)
+        if proxy is None and self.trust_env:
+            parts = urlsplit(url)
+            if not proxy_bypass(parts.hostname or ""):
+                proxy = getproxies().get(parts.scheme)
         return _with_scheme(proxy) if proxy else None
 
 
@@ -312,7 +313,8 @@ class Transport:
             if not submission.is_intended:
                 submission.is_intended = True
                 await submission.intend()
-            async with self._gate:
+            # No more creates come to the gate than could pass it, so that a read is next, however many are to be sent.
+            async with self._creates, self._gate:
                 submission.is_sending = True  # and stays so where this is cancelled on the way: its fate is unknown
                 answer = await self._send_in_step("POST", submission.path, submission.body, None)
             accepted = read_created(answer)
@@ -416,8 +418,7 @@ class Transport:
             UnexpectedAnswer: The answer is larger than any sensible one.
             ClientClosed: The session was closed.
         """
-        # No more creates come to the gate than could pass it, so that a read is next, however many are to be sent.
-        async with self._creates if body is not None else contextlib.nullcontext(), self._gate:
+        async with self._gate:
             return await self._send_in_step(method, path, body, limit)
 
     async def _send_in_step(self, method: str, path: str, body: bytes | None, limit: float | None) -> Answer:
@@ -471,8 +472,10 @@ class Transport:
 
     def _limits(self, body: bytes | None, limit: float | None) -> aiohttp.ClientTimeout:
         http = self.http
-        total = limit or http.connect_timeout + http.read_timeout + SECONDS_PER_MIB * len(body or b"") / 2**20
-        return aiohttp.ClientTimeout(total=total, sock_connect=http.connect_timeout, sock_read=http.read_timeout)
+        more = math.ceil(SECONDS_PER_MIB * len(body or b"") / 2**20)
+        return _timeouts(
+            limit or http.connect_timeout + http.read_timeout + more, http.connect_timeout, http.read_timeout
+        )
 
     def _raise_ours(self, error: Exception, where: str) -> NoReturn:
         # At the border: nobody above meets an exception of aiohttp's, whose repr may hold the request's headers.
@@ -495,6 +498,11 @@ _NEVER_SENT: Final = (
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
 )
+
+
+@functools.lru_cache(maxsize=64)
+def _timeouts(total: float, connect: float, read: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total, sock_connect=connect, sock_read=read)
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:
