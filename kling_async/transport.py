@@ -206,6 +206,7 @@ class Transport:
     _borrowed: aiohttp.ClientSession | None = attrs.field(default=None, repr=False)
     _session: aiohttp.ClientSession | None = attrs.field(default=None, init=False, repr=False)
     _gate: asyncio.Semaphore = attrs.field(init=False, repr=False)
+    _creates: asyncio.Semaphore = attrs.field(init=False, repr=False)  # at the gate
     _secrets: tuple[str, ...] = attrs.field(init=False, repr=False)
     _token: Token | None = attrs.field(default=None, init=False, repr=False)
     _clock_offset: float = attrs.field(default=0.0, init=False, repr=False)
@@ -214,6 +215,7 @@ class Transport:
 
     def __attrs_post_init__(self) -> None:
         self._gate = asyncio.Semaphore(self.http.max_connections)
+        self._creates = asyncio.Semaphore(self.http.max_connections)
         # A toy of a key could be a part of any word; a token is known by its form.
         self._secrets = tuple(secret for secret in attrs.astuple(self._credentials) if len(secret) >= SECRET_LENGTH)
 
@@ -312,7 +314,8 @@ class Transport:
             if not submission.is_intended:
                 submission.is_intended = True
                 await submission.intend()
-            async with self._gate:
+            # No more creates come to the gate than could pass it, so that a read is next, however many are to be sent.
+            async with self._creates, self._gate:
                 submission.is_sending = True  # and stays so where this is cancelled on the way: its fate is unknown
                 answer = await self._send_in_step("POST", submission.path, submission.body, None)
             accepted = read_created(answer)

@@ -22,9 +22,9 @@ PAGE_MAX: Final = 500
 Tasks on the vendor's largest page.
 """
 
-PAGES_MAX: Final = 8
+PAGES_MAX: Final = 32
 """
-Pages that are read at most to find tasks.
+Pages that are read at most to find tasks; 16,000 tasks are on them.
 """
 
 MANY_BREAKS: Final = 4

@@ -1152,6 +1152,28 @@ class TestConnections:
         assert server.connections == 2
         assert server.most_under_way == 2
 
+    async def test_read_does_not_queue_behind_submits(self) -> None:
+        """
+        With five submits waiting before it, a read is the next request sent: else a gather of thousands is blind to
+        its own tasks until the last of them is sent.
+        """
+        arrived, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(_: Served) -> bytes:
+            arrived.set()
+            await go_on.wait()
+            return saying(TASK)
+
+        async with serving(slow) as server, speaking(server.url, max_connections=1) as transport:
+            submits = [asyncio.ensure_future(submit(transport, submission())) for _ in range(6)]
+            await arrived.wait()  # so that each other has come to the gate
+            read = asyncio.ensure_future(transport.send("GET", PATH))
+            await asyncio.sleep(0)
+            go_on.set()
+            await asyncio.gather(read, *submits)
+
+        assert ["POST", "GET", "POST"] == [served.line.split()[0] for served in server.served[:3]]
+
     async def test_submit_at_the_gate_is_not_exposed(self) -> None:
         """
         What waits for its turn has not been sent: only the POST under way may have made a task.

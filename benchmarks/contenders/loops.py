@@ -1,0 +1,17 @@
+"""
+What a loop for each task sends, whatever the library.
+"""
+
+from typing import Any, Final
+
+PATH: Final = "/v1/images/generations"
+HEADERS: Final = {"Authorization": "Bearer sk-x"}
+BODY: Final = {"prompt": "a lighthouse", "n": 1, "model_name": "kling-v3", "external_task_id": "x" * 36}
+INTERVAL: Final = 1.0
+"""
+Seconds from look to look.
+"""
+
+
+def has_ended(answer: Any) -> bool:
+    return answer["data"]["task_status"] in ("succeed", "failed")

@@ -1,0 +1,28 @@
+"""
+replicate: `predictions.async_create`, then `Prediction.async_wait`, which asks every 0.5 s where the client is not told
+otherwise. (`async_run` holds a request for each task, and where more than 100 wait, the others end in `PoolTimeout`.)
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from replicate.client import Client
+
+from benchmarks.contenders import Job
+
+
+@contextlib.asynccontextmanager
+async def contend(url: str, count: int, interval: float | None = None) -> AsyncIterator[Job]:  # noqa: ARG001
+    client = Client(api_token="x", base_url=url)  # noqa: S106 (none)
+    if interval is not None:
+        client.poll_interval = interval
+
+    async def job() -> str:
+        prediction = await client.predictions.async_create(
+            model="kwaivgi/kling-image", input={"prompt": "a lighthouse"}
+        )
+        await prediction.async_wait()
+        assert prediction.output
+        return prediction.id
+
+    yield job  # it has no way of being closed
