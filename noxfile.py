@@ -122,3 +122,4 @@ def bench(session: nox.Session) -> None:
     """
     session.install(*group("bench"), EVERYTHING)
     session.run("python", "-m", "benchmarks", *session.posargs)
+    session.run("python", "docs/make_speed.py")
