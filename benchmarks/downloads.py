@@ -205,7 +205,16 @@ async def nothing_kept(url: str, folder: Path, count: int, *, is_synced: bool) -
 
 async def curl(url: str, folder: Path, count: int, *, is_synced: bool) -> Cost:
     watch = Watch()
-    program = ["curl", "--silent", "--fail", "--parallel", "--parallel-immediate", "--parallel-max", str(AT_ONCE)]
+    program = [
+        "curl",
+        "--silent",
+        "--fail",
+        "--no-progress-meter",
+        "--parallel",
+        "--parallel-immediate",
+        "--parallel-max",
+        str(AT_ONCE),
+    ]
     addresses = f"{url}/[0-{count - 1}].png"
     subprocess.run([*program, addresses, "--output", f"{folder}/#1.png"], check=True)  # noqa: S603, ASYNC221
     if is_synced:

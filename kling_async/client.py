@@ -121,6 +121,7 @@ class KlingClient:
         self._teller = Teller(on_event)
         self._http = http
         self._downloads: Downloads | None = None  # made when the first picture is fetched
+        self._opening = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._known: weakref.WeakValueDictionary[str, TaskHandle] = weakref.WeakValueDictionary()
         self._submits = Submits(self._transport, self._watcher, self._hearing, self.slots.policy.uncertain_for)
@@ -408,10 +409,11 @@ class KlingClient:
 
     async def _open_downloads(self) -> Downloads:
         # Pictures may lie at private addresses only where the service itself does.
-        if self._downloads is None:
-            allow_private = await is_private(urlsplit(self.base_url).hostname or "")
-            self._open()  # it may have been closed meanwhile
-            self._downloads = self._downloads or Downloads(self._http, allow_private=allow_private)
+        async with self._opening:  # hundreds may begin at once, and one look-up is enough
+            if self._downloads is None:
+                allow_private = await is_private(urlsplit(self.base_url).hostname or "")
+                self._open()  # it may have been closed meanwhile
+                self._downloads = Downloads(self._http, allow_private=allow_private)
         return self._downloads
 
     async def _check(self, request: ImageRequest) -> Reference | None:
