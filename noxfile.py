@@ -117,10 +117,8 @@ def notebook(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """
-    Measure what waiting costs, for few tasks and for many, what the journal of a batch costs, and what the client adds
-    to aiohttp; half an hour.
+    Measure what things cost, beside others (`-- overhead` for one part of it), and keep it in benchmarks/figures.json;
+    with `-- --check`, fail where a figure is worse than its limit. Half an hour.
     """
-    session.install(EVERYTHING)
-    session.run("python", "benchmarks/waiting.py", *session.posargs)
-    session.run("python", "benchmarks/journal.py")
-    session.run("python", "benchmarks/overhead.py")
+    session.install(*group("bench"), EVERYTHING)
+    session.run("python", "-m", "benchmarks", *session.posargs)

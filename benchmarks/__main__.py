@@ -10,22 +10,18 @@ and drawings of the page on speed are made from that file: `python docs/make_spe
 """
 
 import argparse
-import importlib
-import multiprocessing
+import os
 import platform
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from benchmarks import figures, limits
-from benchmarks.figures import Figure
+from benchmarks.parts import PARTS, measure_apart
 
-PARTS: Final = ("overhead", "loading", "submits", "tasks", "scale", "memory", "downloads", "journal")
-"""
-Each a module with `measure(rounds: int | None) -> list[Figure]`; None are as many rounds as it wants itself.
-"""
+if TYPE_CHECKING:
+    from benchmarks.figures import Figure
 
 LIBRARIES: Final = ("aiohttp", "attrs", "cattrs", "orjson", "uvloop", "httpx", "requests")
 PEERS: Final = ("fal-client", "replicate", "runwayml", "openai")
@@ -36,7 +32,7 @@ def machine() -> dict[str, str]:
     Tell what the figures depend on, and nothing that names this very machine.
     """
     found = {
-        "cores": str(multiprocessing.cpu_count()),
+        "cores": str(os.cpu_count()),
         "system": platform.system(),
         "Python": platform.python_version(),
     }
@@ -46,16 +42,6 @@ def machine() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def measure(part: str, rounds: int | None) -> list[Figure]:
-    measured: list[Figure] = importlib.import_module(f"benchmarks.{part}").measure(rounds)
-    return measured
-
-
-def measure_apart(part: str, rounds: int | None) -> list[Figure]:
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        return process.submit(measure, part, rounds).result()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -5,11 +5,11 @@ Client and service apart: each on a core of its own, where the system can.
 import asyncio
 import multiprocessing
 import os
-from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
     from multiprocessing.connection import Connection
 
     Pipe = Connection[Any, Any]

@@ -83,6 +83,6 @@ def load(file: Path = FILE) -> Run:
 def save(run: Run, file: Path = FILE) -> None:
     figures = {
         name: {"unit": figure.unit, "values": [float(f"{value:.5g}") for value in figure.values]}
-        for name, figure in sorted(run.figures.items())
+        for name, figure in run.figures.items()
     }
     file.write_text(json.dumps({"machine": dict(run.machine), "figures": figures}, indent=1) + "\n")

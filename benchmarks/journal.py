@@ -1,29 +1,30 @@
 """
 What the journal of a batch costs: the same requests through the same quick service, with a journal and without.
 
-    python benchmarks/journal.py [ROWS] [ROUNDS]
-
-The service is in a process of its own. Rounds alternate (with, without), and the ratio is that of the medians.
+The service is in a process of its own. Rounds alternate (with, without).
 """
 
 import asyncio
 import contextlib
-import multiprocessing
 import resource
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from benchmarks import apart
+from benchmarks.figures import Figure, ratio
 from kling_async import OFFICIAL, Batch, Done, KlingClient, PollPolicy
 from kling_async.emulator import Emulator
 
+if TYPE_CHECKING:
+    from benchmarks.apart import Pipe
+
+ROUNDS: Final = 3
+ROWS: Final = 20_000
 SLOTS: Final = 64
 EAGER: Final = PollPolicy(first_delay=0.01, min_delay=0.01, max_rate=400.0)
 
@@ -40,13 +41,10 @@ class Cost:
     late_mib: float
 
 
-def serve(pipe: Connection) -> None:
-    async def story() -> None:
-        async with Emulator(dialect=OFFICIAL, latency=(0.002, 0.005), slots=SLOTS) as server:
-            pipe.send((server.url, server.api_key))
-            await asyncio.to_thread(pipe.recv)
-
-    asyncio.run(story())
+async def serve(pipe: "Pipe") -> None:
+    async with Emulator(dialect=OFFICIAL, latency=(0.002, 0.005), slots=SLOTS) as server:
+        pipe.send((server.url, server.api_key))
+        await asyncio.to_thread(pipe.recv)
 
 
 @contextlib.contextmanager
@@ -54,14 +52,8 @@ def service() -> Iterator[tuple[str, str]]:
     """
     A service of its own for each run: its memory of tasks makes none slower than the one before.
     """
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,))
-    process.start()
-    try:
-        yield ours.recv()
-    finally:
-        ours.send(None)
-        process.join()
+    with apart.service(serve) as pipe:
+        yield pipe.recv()
 
 
 def prompts(count: int) -> Iterator[str]:
@@ -76,7 +68,7 @@ def memory_mib() -> float:
     return pages * resource.getpagesize() / 2**20
 
 
-async def measure(count: int, *, has_journal: bool) -> Cost:
+async def run(count: int, *, has_journal: bool) -> Cost:
     with service() as (url, key), tempfile.TemporaryDirectory() as folder:
         async with KlingClient(key, base_url=url, dialect=OFFICIAL, slots=SLOTS, polling=EAGER) as client:
             if not has_journal:
@@ -99,19 +91,18 @@ async def follow(outcomes: AsyncIterator[object], count: int, started: float) ->
     return Cost(time.monotonic() - started, time.process_time() - cpu, early, memory_mib())
 
 
-def main(count: int = 100_000, rounds: int = 2) -> None:
-    costs: dict[bool, list[Cost]] = {True: [], False: []}
-    print(f"{count} rows, {SLOTS} slots\n")
-    print(f"{'':<16}{'seconds':>10}{'CPU s':>10}{'MiB at 10 %':>14}{'MiB at the end':>16}")
-    for _ in range(rounds):
-        for has_journal in (True, False):
-            cost = asyncio.run(measure(count, has_journal=has_journal))
-            costs[has_journal].append(cost)
-            name = "with journal" if has_journal else "without"
-            print(f"{name:<16}{cost.seconds:>10.1f}{cost.cpu:>10.1f}{cost.early_mib:>14.0f}{cost.late_mib:>16.0f}")
-    kept, bare = (statistics.median(cost.seconds for cost in costs[has_journal]) for has_journal in (True, False))
-    print(f"\nThe journal costs {100 * (kept / bare - 1):.1f} % of the time without it.")
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+def measure(rounds: int | None) -> list[Figure]:
+    apart.pin(0)
+    costs: dict[str, list[Cost]] = {"with journal": [], "without": []}
+    for _ in range(rounds or ROUNDS):
+        for who, of_who in costs.items():
+            of_who.append(asyncio.run(run(ROWS, has_journal=who == "with journal")))
+    figures = []
+    for who, of_who in costs.items():
+        figures += [
+            Figure(f"journal/{who}/time per row", "µs", tuple(1e6 * cost.seconds / ROWS for cost in of_who)),
+            Figure(f"journal/{who}/CPU per row", "µs", tuple(1e6 * cost.cpu / ROWS for cost in of_who)),
+            Figure(f"journal/{who}/memory after a tenth", "MiB", tuple(cost.early_mib for cost in of_who)),
+            Figure(f"journal/{who}/memory at the end", "MiB", tuple(cost.late_mib for cost in of_who)),
+        ]
+    return [*figures, ratio("journal/with journal/time to that without", figures[0], figures[4])]

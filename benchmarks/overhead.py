@@ -1,45 +1,42 @@
 """
 What the client adds to aiohttp: CPU of a submit and one look, beside a bare loop that sends the same two requests.
 
-    python benchmarks/overhead.py                # seven pairs, some twenty seconds
-    python benchmarks/overhead.py --pairs 21
-
-Both run 16 at a time in this process, one after the other, A B A B; what is told is the median of the pairs' ratios and
-how far they spread. The service answers with what it always answers, in a process of its own: its CPU is told too, and
-as long as that is well below the client's it is not what is measured. Loading the package is compared with loading what
-it stands on.
+Both run 16 at a time in this process, one after the other, A B A B. The service answers with what it always answers, in
+a process of its own: its CPU is told too, and as long as that is well below the client's it is not what is measured.
 """
 
-import argparse
 import asyncio
 import itertools
 import json
-import multiprocessing
-import os
-import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
+import attrs
 
+from benchmarks import apart
+from benchmarks.figures import Figure, ratio
 from kling_async import OFFICIAL, KlingClient
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
+    from benchmarks.apart import Pipe
 
 AT_ONCE: Final = 16
 WARM_UP: Final = 200
+COUNT: Final = 2000
+"""
+Jobs in one run.
+"""
+ROUNDS: Final = 9
 PATH: Final = "/v1/images/generations"
 
 TIMES: Final = {"created_at": 1722769557708, "updated_at": 1722769559708}
 ENVELOPE: Final = {"code": 0, "message": "SUCCEED", "request_id": "8f1e3a52-2c1f-4b8e-9f0e-7a1d2c3b4e5f"}
 
 
-class Service(asyncio.Protocol):
+class Answers(asyncio.Protocol):
     """
     Answers a POST with a new task, and a GET with one that has succeeded.
     """
@@ -72,42 +69,50 @@ class Service(asyncio.Protocol):
         )
 
 
-async def serve(pipe: "Connection[Any, Any]") -> None:
-    server = await asyncio.get_running_loop().create_server(Service, "127.0.0.1", 0)
-    pipe.send(server.sockets[0].getsockname()[1])
-    while await asyncio.to_thread(pipe.recv) == "tell CPU":
+async def serve(pipe: "Pipe") -> None:
+    server = await asyncio.get_running_loop().create_server(Answers, "127.0.0.1", 0)
+    pipe.send(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    while await asyncio.to_thread(pipe.recv) is not None:
         pipe.send(time.process_time())
 
 
-def run_service(pipe: "Connection[Any, Any]") -> None:
-    pin(-1)
-    asyncio.run(serve(pipe))
-
-
-def pin(which: int) -> None:
+class Service:
     """
-    Keep this process on one core, where the system can: client and service apart.
+    The answering process; `url` is its address.
     """
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[which]})
+
+    def __init__(self, pipe: "Pipe") -> None:
+        self._pipe = pipe
+        self.url: str = pipe.recv()
+
+    def cpu(self) -> float:
+        """
+        Return the CPU seconds that the service has taken so far.
+        """
+        self._pipe.send("CPU")
+        seconds: float = self._pipe.recv()
+        return seconds
 
 
 @contextmanager
-def service() -> Iterator[tuple[str, "Connection[Any, Any]"]]:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=run_service, args=(theirs,))
-    process.start()
-    try:
-        yield f"http://127.0.0.1:{ours.recv()}", ours
-    finally:
-        ours.send("close")
-        process.join()
+def service() -> Iterator[Service]:
+    with apart.service(serve) as pipe:
+        yield Service(pipe)
 
 
-async def cpu_of(job: Callable[[], Awaitable[object]], count: int) -> float:
+@attrs.frozen
+class Cost:
     """
-    Return the CPU seconds that *job* takes, when it was done so often.
+    Of one job: seconds of CPU, and of the clock while others were under way.
+    """
+
+    cpu: float
+    clock: float
+
+
+async def cost_of(job: Callable[[], Awaitable[object]], count: int = COUNT) -> Cost:
+    """
+    Return what *job* costs, when it was done so often.
     """
 
     async def work(turns: Iterator[int]) -> None:
@@ -116,12 +121,12 @@ async def cpu_of(job: Callable[[], Awaitable[object]], count: int) -> float:
 
     for times in (WARM_UP, count):
         turns = iter(range(times))
-        began = time.process_time()
+        cpu, clock = time.process_time(), time.monotonic()
         await asyncio.gather(*(work(turns) for _ in range(AT_ONCE)))
-    return (time.process_time() - began) / count
+    return Cost((time.process_time() - cpu) / count, (time.monotonic() - clock) / count)
 
 
-async def bare(url: str, count: int) -> float:
+async def bare(url: str, *, looks: bool = True) -> Cost:
     """
     As one writes it with aiohttp alone.
     """
@@ -131,58 +136,42 @@ async def bare(url: str, count: int) -> float:
 
         async def job() -> str:
             async with session.post(url + PATH, json=body, headers=headers) as answer:
-                task_id = (await answer.json())["data"]["task_id"]
+                task_id: str = (await answer.json())["data"]["task_id"]
+            if not looks:
+                return task_id
             async with session.get(f"{url}{PATH}/{task_id}", headers=headers) as answer:
                 address: str = (await answer.json())["data"]["task_result"]["images"][0]["url"]
             return address
 
-        return await cpu_of(job, count)
+        return await cost_of(job)
 
 
-async def ours(url: str, count: int) -> float:
-    async with KlingClient("sk-x", base_url=url, dialect=OFFICIAL, slots=1000) as client:
+async def ours(url: str, *, looks: bool = True) -> Cost:
+    async with KlingClient("sk-x", base_url=url, dialect=OFFICIAL, slots=2 * COUNT) as client:
 
         async def job() -> str:
             handle = await client.submit("a lighthouse")
+            if not looks:
+                return handle.task_id
             return (await client.get(handle.task_id)).task_result.images[0].url
 
-        return await cpu_of(job, count)
+        return await cost_of(job)
 
 
-def loading(program: str) -> float:
-    """
-    Return the least CPU seconds of several runs of *program*.
-    """
-
-    def once() -> float:
-        before = os.times()
-        subprocess.run([sys.executable, "-c", program], check=True)  # noqa: S603 (our own)
-        after = os.times()
-        return after.children_user + after.children_system - before.children_user - before.children_system
-
-    return min(once() for _ in range(9))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--count", type=int, default=2000, help="submits in one run")
-    given = parser.parse_args()
-    pin(0)
-    ratios = []
-    with service() as (url, pipe):
-        for _ in range(given.pairs):
-            floor, cost = asyncio.run(bare(url, given.count)), asyncio.run(ours(url, given.count))
-            ratios.append(cost / floor)
-            print(f"bare {floor * 1e6:4.0f} µs, kling_async {cost * 1e6:4.0f} µs: {ratios[-1]:.2f}")
-        pipe.send("tell CPU")
-        requests = 2 * 2 * given.pairs * (given.count + WARM_UP)
-        print(f"the service took {pipe.recv() / requests * 2e6:.0f} µs for the same two requests")
-    low, median, high = statistics.quantiles(ratios, n=4)
-    print(f"submit and one look: {median:.2f} times a bare loop (quartiles {low:.2f} to {high:.2f})")
-    stands_on, package = loading("import aiohttp, attrs, cattrs"), loading("import kling_async")
-    print(f"import kling_async: {package / stands_on:.2f} times what it stands on ({package:.2f} s of CPU)")
-
-
-if __name__ == "__main__":
-    main()
+def measure(rounds: int | None) -> list[Figure]:
+    apart.pin(0)
+    floors, costs, services = [], [], []
+    for _ in range(rounds or ROUNDS):
+        with service() as server:
+            floors.append(1e6 * asyncio.run(bare(server.url)).cpu)
+            before = server.cpu()
+            costs.append(1e6 * asyncio.run(ours(server.url)).cpu)
+            services.append(1e6 * (server.cpu() - before) / (COUNT + WARM_UP))
+    floor = Figure("overhead/bare aiohttp loop/CPU", "µs", tuple(floors))
+    cost = Figure("overhead/kling_async/CPU", "µs", tuple(costs))
+    return [
+        floor,
+        cost,
+        Figure("overhead/service/CPU", "µs", tuple(services)),
+        ratio("overhead/kling_async/CPU to a bare loop", cost, floor),
+    ]

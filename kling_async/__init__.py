@@ -5,15 +5,14 @@ A *client* lives as long as your program, a *handle* as long as one task, a *bat
 """
 
 import logging
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"  # first: the rooms below read it
 
-from kling_async.batch import Added, Batch, Keyed
 from kling_async.callbacks import CallbackReceiver
 from kling_async.client import KlingClient
 from kling_async.events import EventKind, TaskEvent
 from kling_async.policy import PollPolicy, RetryPolicy, SlotPolicy
-from kling_async.rows import Summary
 from kling_async.slots import Slots
 from kling_async.task import TaskHandle
 from kling_async.transport import HttpOptions
@@ -32,6 +31,10 @@ from kling_async.wire.models import (
     TaskSnapshot,
     TaskStatus,
 )
+
+if TYPE_CHECKING:
+    from kling_async.batch import Added, Batch, Keyed
+    from kling_async.rows import Summary
 
 __all__ = [
     "GATEWAY",
@@ -67,3 +70,16 @@ __all__ = [
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+if not TYPE_CHECKING:  # type checkers know the names from above, and that there are no others
+
+    def __getattr__(name: str) -> object:
+        # What is of batches is loaded with the first of its names, SQLite too: most programs have no batch.
+        if name not in ("Added", "Batch", "Keyed", "Summary"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from kling_async import batch  # noqa: PLC0415
+
+        return getattr(batch, name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, Unpack
+from typing import TYPE_CHECKING, Final, Self, Unpack
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -21,7 +21,6 @@ from kling_async import cards
 from kling_async.account import find_base_url, find_credentials
 from kling_async.callbacks import CallbackReceiver
 from kling_async.cards import Tone
-from kling_async.downloads import Downloads, Saves, is_private
 from kling_async.errors import (
     BrokenRule,
     ClientClosed,
@@ -32,7 +31,6 @@ from kling_async.errors import (
 )
 from kling_async.events import EventKind
 from kling_async.fanout import fan_out
-from kling_async.filenames import Names
 from kling_async.hearing import Hearing
 from kling_async.looks import HttpLooks
 from kling_async.policy import PollPolicy, RetryPolicy
@@ -49,6 +47,10 @@ from kling_async.wire.dialects import Dialect, broken_rules, dialect_of
 from kling_async.wire.endpoints import IMAGE_GENERATION
 from kling_async.wire.models import Done, Failed, Image, ImageRequest, RequestByName, TaskResult, TaskSnapshot
 from kling_async.wire.verdict import read_page, read_sighting
+
+if TYPE_CHECKING:
+    from kling_async.downloads import Downloads, Saves
+    from kling_async.filenames import Names
 
 __all__ = ["KlingClient"]
 
@@ -120,7 +122,7 @@ class KlingClient:
         self._hearing = Hearing(callbacks, self._watcher) if callbacks is not None else None
         self._teller = Teller(on_event)
         self._http = http
-        self._downloads: Downloads | None = None  # made when the first picture is fetched
+        self._downloads: Downloads | None = None  # loaded and made when the first picture is fetched
         self._opening = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._known: weakref.WeakValueDictionary[str, TaskHandle] = weakref.WeakValueDictionary()
@@ -297,9 +299,9 @@ class KlingClient:
         Raises:
             InvalidRequest: No task can have this id.
         """
-        IMAGE_GENERATION.one(task_id)  # refuses what is no id
         handle = self._known.get(task_id)
         if handle is None:
+            IMAGE_GENERATION.one(task_id)  # refuses what is no id
             handle = self._known[task_id] = TaskHandle(task_id, None, self._watch, self._teller.pick_up(task_id))
         return handle
 
@@ -374,7 +376,7 @@ class KlingClient:
         story.tell(EventKind.SAVED, paths=paths)
         return paths
 
-    async def save_each(self, result: TaskResult, names: Names, *, but: Collection[int] = ()) -> Saves:
+    async def save_each(self, result: TaskResult, names: "Names", *, but: Collection[int] = ()) -> "Saves":
         """
         Save as `save` does, under *names*, *but* the pictures with these indices. What did not arrive is told, not
         raised.
@@ -407,8 +409,10 @@ class KlingClient:
         elif self._loop is not loop:
             raise RuntimeError("this client belongs to another event loop; make one for each `asyncio.run`")
 
-    async def _open_downloads(self) -> Downloads:
+    async def _open_downloads(self) -> "Downloads":
         # Pictures may lie at private addresses only where the service itself does.
+        from kling_async.downloads import Downloads, is_private  # noqa: PLC0415 (many programs fetch no picture)
+
         async with self._opening:  # hundreds may begin at once, and one look-up is enough
             if self._downloads is None:
                 allow_private = await is_private(urlsplit(self.base_url).hostname or "")
@@ -503,18 +507,18 @@ class KlingClient:
 
 
 def _make_request(request: object, fields: RequestByName) -> ImageRequest:
-    unknown = fields.keys() - attrs.fields_dict(ImageRequest).keys()
-    if unknown:
+    if unknown := fields and fields.keys() - attrs.fields_dict(ImageRequest).keys():
         broken = tuple(BrokenRule(field, "…", "is no field of an ImageRequest") for field in sorted(unknown))
         raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
     match request:
         case str():
-            return attrs.evolve(ImageRequest(request), **fields)
+            asked = ImageRequest(request)
         case ImageRequest():
-            return attrs.evolve(request, **fields)
+            asked = request
         case _:
             broken = (BrokenRule("request", f"<{type(request).__name__}>", "must be a prompt or an ImageRequest"),)
             raise InvalidRequest(str(broken[0]), broken=broken)
+    return attrs.evolve(asked, **fields) if fields else asked
 
 
 def _closed() -> ClientClosed:

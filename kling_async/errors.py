@@ -133,35 +133,30 @@ class InvalidRequest(KlingError, ValueError):
     broken: tuple[BrokenRule, ...] = ()
 
 
-@attrs.define(slots=False, repr=False)
 class NotAuthenticated(KlingError):
     """
     There is no key, or the service does not accept it (1000 to 1004, HTTP 401).
     """
 
 
-@attrs.define(slots=False, repr=False)
 class NotAllowed(KlingError):
     """
     The key is good but lacks the right to this API, model or address (1103, 1304, HTTP 403).
     """
 
 
-@attrs.define(slots=False, repr=False)
 class AccountProblem(KlingError):
     """
     Money or account (1100, 1101, 1102, a gateway's spent quota): waiting does not help.
     """
 
 
-@attrs.define(slots=False, repr=False)
 class ContentRefused(KlingError):
     """
     The content policy refused the prompt or the picture (1300, 1301).
     """
 
 
-@attrs.define(slots=False, repr=False)
 class TaskNotFound(KlingError):
     """
     This account knows no such task at this host; records may also be gone after the vendor's 30 days.
@@ -181,7 +176,6 @@ class RateLimited(KlingError):
     retry_after: float | None = None
 
 
-@attrs.define(slots=False, repr=False)
 class NoFreeSlot(RateLimited):
     """
     Every slot of the account is taken (1303, by the vendor's concurrency rules): nothing was created and nothing was
@@ -202,7 +196,6 @@ class ServiceFailure(KlingError):
     retry_after: float | None = None
 
 
-@attrs.define(slots=False, repr=False)
 class UnexpectedAnswer(KlingError):
     """
     Not JSON, the wrong shape, cut short or too large; mostly a page of something on the way, so check `base_url`. With
@@ -210,14 +203,12 @@ class UnexpectedAnswer(KlingError):
     """
 
 
-@attrs.define(slots=False, repr=False)
 class NotSent(KlingError):
     """
     The connection was never made, so nothing reached the service.
     """
 
 
-@attrs.define(slots=False, repr=False)
 class Unreachable(KlingError):
     """
     The connection broke or timed out on the way; the request may have arrived.
@@ -291,21 +282,18 @@ class ClientClosed(KlingError):
     task_ids: tuple[str, ...] = ()
 
 
-@attrs.define(slots=False, repr=False)
 class JournalLocked(KlingError):
     """
     Another process works on this journal, or another batch of this one.
     """
 
 
-@attrs.define(slots=False, repr=False)
 class JournalMismatch(KlingError):
     """
     The journal is of another account, host or dialect, or was made by a later version: going on could pay twice.
     """
 
 
-@attrs.define(slots=False, repr=False)
 class JournalCorrupt(KlingError):
     """
     The journal is no journal, is damaged, lacks a part, or was moved away while it was in use.

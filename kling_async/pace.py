@@ -3,7 +3,6 @@ How long tasks of one kind take: learned from those that ended, so that nobody a
 """
 
 import collections
-import statistics
 from collections.abc import Hashable
 from typing import Final, TypeAlias
 
@@ -48,5 +47,7 @@ class Pace:
         Take in how long one more task took.
         """
         self._seconds.append(max(0.0, seconds))
-        self.typical = statistics.median(self._seconds)
-        self.shortest = min(self._seconds)
+        ordered = sorted(self._seconds)
+        middle = len(ordered) // 2
+        self.typical = (ordered[middle] + ordered[~middle]) / 2
+        self.shortest = ordered[0]

@@ -16,7 +16,6 @@ from typing import Final, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import attrs
-import imagesize  # type: ignore[import-untyped]
 
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.dialects import ImageFacts
@@ -170,6 +169,8 @@ def _facts_of(content: bytes, size: int) -> ImageFacts:
     kind = _kind_of(content)
     if kind is None:
         return ImageFacts(size, None)
+    import imagesize  # type: ignore[import-untyped]  # noqa: PLC0415 (it loads a parser of XML)
+
     width, height = imagesize.get(io.BytesIO(content), exif_rotation=False)  # never raises: -1 is "cannot tell"
     return ImageFacts(size, kind, width if width > 0 else None, height if height > 0 else None)
 

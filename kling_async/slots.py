@@ -82,6 +82,9 @@ class _Bucket:
         return self._next() is None and n < self._least_resting() and self._fits(n)
 
     async def wait(self, claim: _Claim) -> None:
+        if self.has_room(claim.n):
+            self.move(claim, _Place.SLOTS)
+            return
         claim.came = asyncio.get_running_loop().create_future()
         self.move(claim, _Place.QUEUE)
         self.admit()

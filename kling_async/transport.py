@@ -3,6 +3,8 @@ Requests to the service: one session, our own bound on requests at a time, and `
 """
 
 import asyncio
+import functools
+import io
 import logging
 import math
 import time
@@ -107,10 +109,11 @@ class HttpOptions:
         """
         Return the proxy to use for *url*, or None.
         """
-        parts = urlsplit(url)
         proxy = self.proxy
-        if proxy is None and self.trust_env and not proxy_bypass(parts.hostname or ""):
-            proxy = getproxies().get(parts.scheme)
+        if proxy is None and self.trust_env:
+            parts = urlsplit(url)
+            if not proxy_bypass(parts.hostname or ""):
+                proxy = getproxies().get(parts.scheme)
         return _with_scheme(proxy) if proxy else None
 
 
@@ -433,7 +436,7 @@ class Transport:
             async with session.request(
                 method,
                 URL(self.base_url + path, encoded=True),
-                data=body,
+                data=_in_pieces(body),
                 headers=headers,
                 allow_redirects=False,  # a redirect would carry the key elsewhere, and turn a POST into a GET
                 raise_for_status=False,
@@ -467,8 +470,10 @@ class Transport:
 
     def _limits(self, body: bytes | None, limit: float | None) -> aiohttp.ClientTimeout:
         http = self.http
-        total = limit or http.connect_timeout + http.read_timeout + SECONDS_PER_MIB * len(body or b"") / 2**20
-        return aiohttp.ClientTimeout(total=total, sock_connect=http.connect_timeout, sock_read=http.read_timeout)
+        more = math.ceil(SECONDS_PER_MIB * len(body or b"") / 2**20)
+        return _timeouts(
+            limit or http.connect_timeout + http.read_timeout + more, http.connect_timeout, http.read_timeout
+        )
 
     def _raise_ours(self, error: Exception, where: str) -> NoReturn:
         # At the border: nobody above meets an exception of aiohttp's, whose repr may hold the request's headers.
@@ -491,6 +496,16 @@ _NEVER_SENT: Final = (
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
 )
+
+
+def _in_pieces(body: bytes | None) -> bytes | io.BytesIO | None:
+    # aiohttp warns of more bytes than this at once, since the loop would wait for them; of a stream it takes pieces.
+    return body if body is None or len(body) <= 2**20 else io.BytesIO(body)
+
+
+@functools.lru_cache(maxsize=64)
+def _timeouts(total: float, connect: float, read: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total, sock_connect=connect, sock_read=read)
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:

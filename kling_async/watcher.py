@@ -8,6 +8,7 @@ an idle watcher is nothing but a dictionary.
 import asyncio
 import functools
 import logging
+import math
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -178,16 +179,25 @@ class Watcher:
         self._plan.per_request = self._ways.per_request
         due = self._plan.due(loop.time(), self._most_due())
         watches = [watch for watch in map(self._watches.__getitem__, due) if not self._is_over(watch, loop.time())]
-        for look in self._looks_at(watches):
+        for look in self._looks_at(watches) if watches else ():
             aio_task = loop.create_task(look, name="kling_async look")
             self._under_way.add(aio_task)
             aio_task.add_done_callback(self._looked)
+        self._sleep(self._plan.next_turn() if self._most_due() else math.inf)
+
+    def _sleep(self, until: float) -> None:
+        # A timer that is early enough is left alone: to make one for each task would cost more than a turn in vain.
         if self._timer is not None:
+            if self._timer.when() <= until < math.inf:
+                return
             self._timer.cancel()
             self._timer = None
-        when = self._plan.next_turn()
-        if when < float("inf") and self._most_due():
-            self._timer = loop.call_at(when, self._turn)
+        if until < math.inf:
+            self._timer = asyncio.get_running_loop().call_at(until, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._turn()
 
     def _most_due(self) -> int:
         return max(0, self.policy.width - len(self._under_way)) * self._ways.per_request

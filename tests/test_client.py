@@ -139,6 +139,18 @@ class TestGenerate:
 
         assert TaskStatus.SUCCEEDED is result.snapshot.task_status
 
+    async def test_a_reference_of_megabytes_is_sent_without_a_warning(self, official: Emulator) -> None:
+        """
+        More than 1 MiB of a body goes out in pieces; at once it would make the loop wait, of which aiohttp warns.
+        """
+        noise = io.BytesIO()
+        PIL.Image.effect_noise((1200, 1200), 90).save(noise, format="PNG")
+        async with client_of(official) as client:
+            result = await client.generate("a lighthouse", image=noise.getvalue())
+
+        assert 2**20 < noise.tell()
+        assert TaskStatus.SUCCEEDED is result.snapshot.task_status
+
     async def test_a_failed_task_raises_its_reason(self) -> None:
         """
         The service's own words are the message, never the "SUCCEED" of the envelope.
@@ -574,7 +586,7 @@ class TestSave:
             await asyncio.sleep(0)
             return True
 
-        monkeypatch.setattr("kling_async.client.is_private", note)
+        monkeypatch.setattr("kling_async.downloads.is_private", note)
         result = await client.generate("a lighthouse")
         await asyncio.gather(*(client.save(result, tmp_path / str(number)) for number in range(5)))
 

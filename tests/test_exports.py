@@ -67,3 +67,34 @@ print(importlib.resources.files("kling_async").joinpath("py.typed").is_file())
     ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
 
     assert ["[]", "True"] == ended.stdout.split("\n")[:2]
+
+
+def test_importing_loads_nothing_of_batches(tmp_path: Path) -> None:
+    """
+    Nor SQLite, nor what saves pictures, nor what draws and signs, nor what reads the sides of a picture: all of that is
+    loaded where it is first used.
+    """
+    program = """
+import sys
+import kling_async
+late = {"sqlite3", "jwt", "imagesize", "html", "statistics", "kling_async.batch", "kling_async.downloads"}
+print(sorted(late & set(sys.modules)))
+from kling_async import Batch
+print(Batch.__module__, kling_async.Batch is Batch)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert "[]\nkling_async.batch True\n" == ended.stdout
+
+
+def test_names_of_batches_are_as_public_as_others() -> None:
+    """
+    They are listed though they are not loaded, found by a star, and a name that is not there is missed as ever.
+    """
+    found: dict[str, object] = {}
+    exec("from kling_async import *", found)  # noqa: S102 (a star is for modules alone)
+
+    assert set(kling_async.__all__) <= set(dir(kling_async))
+    assert set(kling_async.__all__) <= found.keys()
+    with pytest.raises(AttributeError, match=r"module 'kling_async' has no attribute 'Bathc'"):
+        kling_async.Bathc  # type: ignore[attr-defined]  # noqa: B018

@@ -8,7 +8,6 @@ import math
 from collections.abc import Mapping
 
 import attrs
-import jwt
 
 from kling_async.wire.headers import clock_of
 
@@ -78,6 +77,8 @@ def make_token(credentials: Credentials, now: float) -> Token:
     """
     if isinstance(credentials, ApiKey):
         return Token(credentials.key, math.inf)
+    import jwt  # noqa: PLC0415 (with all that it loads, for those alone whose tokens are signed)
+
     claims = {"iss": credentials.access_key, "exp": int(now + LIFETIME), "nbf": int(now - NOT_BEFORE)}
     return Token(jwt.encode(claims, credentials.secret_key, algorithm="HS256"), now + LIFETIME - MARGIN)
 

@@ -21,6 +21,11 @@ from kling_async.wire.lifecycle import read_word
 from kling_async.wire.models import Image, ImageRequest, ImageSource, TaskInfo, TaskOutput, TaskSnapshot, TaskStatus
 from kling_async.wire.redaction import hide_secrets
 
+try:
+    import orjson
+except ImportError:  # the extra "fast" is not there, or not for this interpreter
+    orjson = None  # type: ignore[assignment]
+
 __all__ = [
     "CODEC",
     "dumps",
@@ -28,6 +33,7 @@ __all__ = [
     "loads",
     "read_id",
     "read_nested",
+    "read_patiently",
     "read_request",
     "read_task",
     "read_whole",
@@ -51,7 +57,14 @@ _MARKS_OF_A_TASK: Final = ("task_status", "status", "object")
 
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _DECODER: Final = json.JSONDecoder(parse_constant=lambda _: None)
+
+_OUTLINE: Final = bytes.maketrans(b"123456789,:[ \t\n\r", b"000000000-------")
+_LONG_NUMBER: Final = b"-" + 19 * b"0"
+"""
+What the outline of a body has where a number follows that may not fit in 64 bits: orjson would round it.
+"""
 
 
 def loads(body: bytes) -> Any:
@@ -59,6 +72,18 @@ def loads(body: bytes) -> Any:
     Read JSON, with or without a byte order mark. A byte that is not UTF-8 or half a surrogate pair costs that character
     alone, and NaN is null. Raises ValueError for anything that is not JSON, and for what no service means in earnest: a
     thousand levels, a number of thousands of digits.
+    """
+    if orjson is not None and _LONG_NUMBER not in (b"-" + body).translate(_OUTLINE):
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError:  # it is stricter: what it refuses may still be read, or gets the usual error
+            pass
+    return read_patiently(body)
+
+
+def read_patiently(body: bytes) -> Any:
+    """
+    Read as `loads` does, with the standard library alone.
     """
     text = body.decode("utf-8", "replace").removeprefix("\ufeff")
     try:
@@ -72,16 +97,17 @@ def loads(body: bytes) -> Any:
 
 def dumps(value: object) -> bytes:
     """
-    Write JSON as compact UTF-8.
+    Write JSON as compact UTF-8. Always with the standard library: the bytes are hashed, and numbers look different in
+    others.
     """
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def is_task(value: object) -> bool:
     """
     Tell whether *value* looks like a task of any known shape: it has an id, and it is no envelope around one.
     """
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return False
     return bool(read_id(value.get("task_id"))) or (
         bool(read_id(value.get("id"))) and not value.keys().isdisjoint(_MARKS_OF_A_TASK)
@@ -92,9 +118,9 @@ def read_id(value: object) -> str | None:
     """
     Return an id as text, None for what cannot be one. Some gateways send numbers; JSON integers are exact in Python.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return str(value)
-    return value if isinstance(value, str) and value.strip() else None
+    if isinstance(value, str):
+        return value if value.strip() else None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def read_whole(value: object) -> int | None:
@@ -212,17 +238,17 @@ def _settle(fields: dict[str, Any], name: str, *others: Any) -> None:
 
 def _inner_task(data: Any) -> Mapping[str, Any]:
     # new-api keeps the vendor's raw answer, or the task of it, in `data` of its own task.
-    for candidate in (data, read_nested(data.get("data")) if isinstance(data, Mapping) else None):
-        if isinstance(candidate, Mapping) and "task_status" in candidate:
+    for candidate in (data, read_nested(data.get("data")) if isinstance(data, dict) else None):
+        if isinstance(candidate, dict) and "task_status" in candidate:
             return candidate
     return {}
 
 
 def _other_output(fields: Mapping[str, Any]) -> dict[str, Any] | None:
     if isinstance(outputs := fields.get("outputs"), list):  # the vendor's new standard
-        return {"images": [item for item in outputs if isinstance(item, Mapping) and item.get("type") == "image"]}
+        return {"images": [item for item in outputs if isinstance(item, dict) and item.get("type") == "image"]}
     metadata = fields.get("metadata")
-    for holder in (fields, metadata if isinstance(metadata, Mapping) else {}):
+    for holder in (fields, metadata if isinstance(metadata, dict) else {}):
         if url := holder.get("url") or holder.get("result_url"):
             return {"images": [{"url": url}]}
     return None
@@ -230,7 +256,7 @@ def _other_output(fields: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _billed_units(billing: Any) -> str | None:
     items = billing if isinstance(billing, list) else []
-    units = [item for item in items if isinstance(item, Mapping) and item.get("charge_type") == "unit"]
+    units = [item for item in items if isinstance(item, dict) and item.get("charge_type") == "unit"]
     amounts = [_read_decimal(item.get("amount"), Decimal) or Decimal(0) for item in units]
     return str(sum(amounts)) if amounts else None
 
@@ -260,7 +286,7 @@ def _read_text(value: Any, _: object) -> str:
 
 def _read_reason(value: Any, _: object) -> str:
     # It will be shown, in errors and reprs; as it came it stays in `raw`.
-    text = value.get("message") if isinstance(value, Mapping) else value
+    text = value.get("message") if isinstance(value, dict) else value
     return hide_secrets(text) if isinstance(text, str) else ""
 
 
@@ -288,7 +314,7 @@ def _read_decimal(value: Any, _: object) -> Decimal | None:
 
 
 def _read_output(value: Any, _: object) -> TaskOutput:
-    items = value.get("images") if isinstance(value, Mapping) else None
+    items = value.get("images") if isinstance(value, dict) else None
     if not isinstance(items, list):
         return TaskOutput()
     images = [image for place, item in enumerate(items) if (image := _read_image(item, place)) is not None]
@@ -300,7 +326,7 @@ def _read_output(value: Any, _: object) -> TaskOutput:
 def _read_image(item: Any, place: int) -> Image | None:
     if isinstance(item, str):
         item = {"url": item}
-    if not isinstance(item, Mapping) or not isinstance(url := item.get("url"), str) or not url:
+    if not isinstance(item, dict) or not isinstance(url := item.get("url"), str) or not url:
         return None
     watermark_url = item.get("watermark_url")
     index = read_whole(item.get("index"))
@@ -312,7 +338,7 @@ def _read_image(item: Any, place: int) -> Image | None:
 
 
 def _read_info(value: Any, _: object) -> TaskInfo:
-    external_id = value.get("external_task_id") if isinstance(value, Mapping) else None
+    external_id = value.get("external_task_id") if isinstance(value, dict) else None
     return TaskInfo(read_id(external_id))
 
 

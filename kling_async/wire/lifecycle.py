@@ -22,7 +22,6 @@ _WORDS: Final = {
     "in_progress": TaskStatus.PROCESSING,
 }
 
-_FINAL: Final = frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED})
 _STEP: Final = {TaskStatus.SUBMITTED: 0, TaskStatus.PROCESSING: 1}
 
 
@@ -37,7 +36,7 @@ def is_final(status: TaskStatus) -> bool:
     """
     Tell whether a task with this *status* will never change again.
     """
-    return status in _FINAL
+    return status is TaskStatus.SUCCEEDED or status is TaskStatus.FAILED  # to hash an enum is dear
 
 
 def is_settled(snapshot: TaskSnapshot) -> bool:

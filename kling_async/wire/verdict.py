@@ -206,7 +206,7 @@ def _read_payload(answer: Answer) -> Mapping[str, Any]:
         payload = loads(answer.body)
     except ValueError:
         raise _without_json(answer) from None
-    if not isinstance(payload, Mapping):
+    if not isinstance(payload, dict):
         raise _unexpected("the answer is JSON, but no object", answer, {}) if is_good else _refused({}, answer)
     if is_good and not _is_refusal(payload):
         return payload
@@ -218,12 +218,11 @@ def _is_refusal(payload: Mapping[str, Any]) -> bool:
     code = _read_code(payload.get("code"))
     if code in _OF_CODE:
         return True
-    if is_task(payload):  # an `error` beside it is the reason why it failed
-        return False
     if payload.get("error") or payload.get("success") is False:
-        return True
-    is_fine = (code.casefold() if isinstance(code, str) else code) in _FINE
-    return not is_fine and not is_task(_data(payload)) and not any(is_task(item) for item in _items(payload) or ())
+        return not is_task(payload)  # else the `error` is the reason why it failed
+    if (code.casefold() if isinstance(code, str) else code) in _FINE:
+        return False
+    return not any(is_task(item) for item in (payload, _data(payload), *(_items(payload) or ())))
 
 
 def _data(payload: Mapping[str, Any]) -> Any:
@@ -233,7 +232,7 @@ def _data(payload: Mapping[str, Any]) -> Any:
 
 def _items(payload: Mapping[str, Any]) -> list[Any] | None:
     data = read_nested(payload.get("data"))
-    items = data.get("result", []) if isinstance(data, Mapping) else data
+    items = data.get("result", []) if isinstance(data, dict) else data
     return items if isinstance(items, list) else None
 
 
@@ -249,13 +248,16 @@ def _read_task_of(payload: Mapping[str, Any], answer: Answer, *, known_id: str |
 
 def _find_task(payload: Mapping[str, Any], known_id: str | None) -> Mapping[str, Any] | None:
     # The outermost object that has an id; an answer about a known task may leave the id out, but not its status.
+    if is_task(payload):
+        return payload
     data = _data(payload)
-    inner = _data(data) if isinstance(data, Mapping) else None
-    for candidate in (payload, data, inner):
-        if is_task(candidate):
-            return candidate
-    if not isinstance(data, Mapping):
+    if not isinstance(data, dict):
         return None
+    if is_task(data):
+        return data
+    inner = _data(data)
+    if is_task(inner):
+        return inner  # type: ignore[no-any-return]
     if read_id(data.get("id")):
         return data
     if read_id(known_id) and (data.get("task_status") or data.get("status")):
@@ -286,7 +288,7 @@ def _read_error(payload: Mapping[str, Any]) -> tuple[int | str | None, str, str 
     layer: Any = payload
     for _ in range(_LAYERS):
         error = layer.get("error")
-        source = error if isinstance(error, Mapping) else layer
+        source = error if isinstance(error, dict) else layer
         said = error if isinstance(error, str) and error else source.get("message") or source.get("msg")
         if code not in _OF_CODE:
             code = _read_code(source.get("code")) or _read_code(layer.get("code")) or code
@@ -294,7 +296,7 @@ def _read_error(payload: Mapping[str, Any]) -> tuple[int | str | None, str, str 
         request_id = read_id(source.get("request_id")) or read_id(layer.get("request_id")) or request_id
         if isinstance(said, str):
             said = None if code in _OF_CODE else _json_within(said)
-        if not isinstance(said, Mapping):
+        if not isinstance(said, dict):
             break
         layer = said
     return code, message, request_id
@@ -339,7 +341,7 @@ def _unexpected(what: str, answer: Answer, payload: Mapping[str, Any]) -> KlingE
 
 def _named(payload: Mapping[str, Any]) -> str | None:
     data = _data(payload)
-    return read_id(payload.get("task_id")) or (read_id(data.get("task_id")) if isinstance(data, Mapping) else None)
+    return read_id(payload.get("task_id")) or (read_id(data.get("task_id")) if isinstance(data, dict) else None)
 
 
 def _make(

@@ -4,20 +4,23 @@ How values become JSON and back.
 
 import datetime as dt
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 import pytest
 from hypothesis import given, strategies as st
 
+from kling_async.wire import codec
 from kling_async.wire.codec import (
     dumps,
     is_task,
     loads,
     read_id,
     read_nested,
+    read_patiently,
     read_request,
     read_task,
     read_whole,
@@ -37,6 +40,8 @@ from kling_async.wire.models import (
     TaskSnapshot,
     TaskStatus,
 )
+
+Loads: TypeAlias = Callable[[bytes], Any]
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 JSON = st.recursive(
@@ -466,7 +471,8 @@ def test_whole_numbers(value: object, number: int | None) -> None:
         ("图".encode().join([b'"', b'"']), "图"),
     ],
 )
-def test_json_of_doubtful_quality(body: bytes, value: object) -> None:
+@pytest.mark.parametrize("loads", [loads, read_patiently])
+def test_json_of_doubtful_quality(body: bytes, value: object, loads: Loads) -> None:
     """
     A damaged character costs that character alone, and no text is left that could not be written again.
     """
@@ -478,7 +484,8 @@ def test_json_of_doubtful_quality(body: bytes, value: object) -> None:
     "body",
     [b"", b"<html>", b'{"a": 1', b"[" * 100_000, b'{"a":' * 10_000, b"9" * 5000, "{}".encode("utf-16"), b"\xff\xfe"],
 )
-def test_not_json(body: bytes) -> None:
+@pytest.mark.parametrize("loads", [loads, read_patiently])
+def test_not_json(body: bytes, loads: Loads) -> None:
     """
     Whatever is not JSON is a ValueError, and nothing else.
     """
@@ -497,6 +504,81 @@ def test_any_bytes_are_json_or_value_error(body: bytes) -> None:
         return
 
     assert value == loads(dumps(value))
+
+
+def outcome(loads: Loads, body: bytes) -> str:
+    """
+    Return what is read or refused, exactly: a repr tells 1 from 1.0 and from True, and the order of keys.
+    """
+    try:
+        return repr(loads(body))
+    except ValueError as error:
+        return repr(error)
+
+
+PIECES = (
+    st.sampled_from(
+        [b"{", b"}", b"[", b"]", b",", b":", b'"', b'"a"', b'"a":', b" ", b"\n", b"\x0c", b"\x00", b"/*", b"'"]
+    )
+    | st.sampled_from(
+        [b"\\", b"\\u", b"\\u0000", b"\\ud83d", b"\\ude00", b"\\n", b"\\x", b"\x7f", "图".encode(), "😀".encode()]
+    )
+    | st.sampled_from(
+        [b"\xef\xbb\xbf", b"\xff", b"\xed\xa0\x80", b"NaN", b"-Infinity", b"null", b"true", b"1", b"-0", b".5"]
+    )
+    | st.sampled_from(
+        [b"e4", b"e400", b"1e-400", b"01", b"0.1", b"4.9e-324", b"9" * 18, b"9" * 19, b"9" * 20, b"-" + b"9" * 19]
+    )
+)
+
+
+@given(st.binary(max_size=100) | st.lists(PIECES, max_size=20).map(b"".join))
+def test_both_decoders_agree_on_any_bytes(body: bytes) -> None:
+    """
+    The extra "fast" changes neither what is read nor how it is refused.
+    """
+    assert outcome(read_patiently, body) == outcome(loads, body)
+
+
+@given(JSON, st.booleans(), st.sampled_from([None, 1]))
+def test_both_decoders_agree_on_json(value: object, is_ascii: bool, indent: int | None) -> None:  # noqa: FBT001
+    """
+    However it is written, numbers of any size and halves of characters included.
+    """
+    body = json.dumps(value, ensure_ascii=is_ascii, indent=indent).encode(errors="surrogatepass")
+
+    assert outcome(read_patiently, body) == outcome(loads, body)
+
+
+@pytest.mark.parametrize(
+    ("body", "is_fast"),
+    [
+        (b'{"element_id": 829836802793406551}', True),
+        (b'{"code": 0, "data": [{"price": 1.2345678901234567890123, "sign": "1234567890123456789012345"}]}', True),
+        (b"1234567890123456789", False),
+        (b'{"a":-1234567890123456789}', False),
+        (b"[1,\n1234567890123456789]", False),
+        (b'{"a": NaN}', False),
+    ],
+)
+def test_what_is_read_fast(monkeypatch: pytest.MonkeyPatch, body: bytes, is_fast: bool) -> None:  # noqa: FBT001
+    """
+    Whatever is plain, and no number that would be rounded.
+    """
+    slow: list[bytes] = []
+    monkeypatch.setattr(codec, "read_patiently", slow.append)
+    loads(body)
+
+    assert ([] if is_fast else [body]) == slow
+
+
+def test_the_fast_decoder_may_be_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Then the standard library reads all.
+    """
+    monkeypatch.setattr(codec, "orjson", None)
+
+    assert {"a": 1} == loads(b'{"a": 1}')
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,25 @@
+"""
+The parts of what is measured, each in a process of its own.
+"""
+
+import importlib
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from typing import Final
+
+from benchmarks.figures import Figure
+
+PARTS: Final = ("overhead", "loading", "choices", "submits", "tasks", "scale", "memory", "downloads", "journal")
+"""
+Each a module with `measure(rounds: int | None) -> list[Figure]`; None are as many rounds as it wants itself.
+"""
+
+
+def measure(part: str, rounds: int | None) -> list[Figure]:
+    measured: list[Figure] = importlib.import_module(f"benchmarks.{part}").measure(rounds)
+    return measured
+
+
+def measure_apart(part: str, rounds: int | None) -> list[Figure]:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(measure, part, rounds).result()

@@ -1,0 +1,87 @@
+"""
+Tables of what was measured, for the page on speed.
+
+The page says in comments which it wants: `<!-- table PART: WHAT | WHAT -->` up to `<!-- end -->` has a row for each of
+whom that part has such figures; `<!-- table PART of END: ... -->` only for those whose name ends so. `<!-- limits -->`
+is what was asked for, and what was reached; `<!-- machine -->` on what it was measured.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from benchmarks import limits
+from benchmarks.figures import Figure, Run
+
+WANTED: Final = re.compile(
+    r"<!-- (?:table (?P<part>\w+)(?: of (?P<end>[^:]+))?: (?P<columns>.+?)|(?P<kind>limits|machine)) -->\n"
+    r"(?P<old>.*?)(?=<!-- end -->)",
+    re.DOTALL,
+)
+
+
+def number(value: float) -> str:
+    """
+    Write three digits, as a person would: 1,230, 12.3, 0.123.
+    """
+    if value and abs(value) < 100:
+        return f"{value:.3g}"
+    return f"{float(f'{value:.3g}'):,.0f}"
+
+
+def cell(figure: Figure | None) -> str:
+    """
+    Write the median, and from where to where the middle half of the rounds lies.
+    """
+    if figure is None:
+        return ""
+    low, high = (number(value) for value in figure.quartiles)
+    spread = f" ({low} to {high})" if low != high else ""
+    return f"{number(figure.median)} {figure.unit}{spread}".replace(" times", " ×")  # noqa: RUF001 (the sign is meant)
+
+
+def rows(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in (titles, ["---"] * len(titles), *lines)) + "\n"
+
+
+def table(run: Run, part: str, columns: Sequence[str], end: str = "") -> str:
+    of_whom: dict[str, dict[str, Figure]] = {}
+    for name, figure in run.figures.items():
+        of_part, who, what = name.split("/", 2)
+        if of_part == part and what in columns and who.endswith(end):
+            of_whom.setdefault(who.removesuffix(end).rstrip(" ,"), {})[what] = figure
+    lines = [[who, *(cell(found.get(column)) for column in columns)] for who, found in of_whom.items()]
+    return rows(["", *columns], lines)
+
+
+def table_of_limits(run: Run) -> str:
+    lines = []
+    for word, of_name in (("at most", limits.AT_MOST), ("at least", limits.AT_LEAST)):
+        for name, limit in of_name.items():
+            if (figure := run.figures.get(name)) is not None:
+                (verdict,) = limits.judge([figure])
+                reached = "yes" if verdict.is_reached else f"no; held to {limit.value:g}"
+                lines.append(
+                    [name.replace("/", ": ", 1).replace("/", ", "), f"{word} {limit.asked:g}", cell(figure), reached]
+                )
+    return rows(["", "asked", "measured", "reached"], lines)
+
+
+def machine(run: Run) -> str:
+    told = dict(run.machine)
+    first = f"{told.pop('cores', '?')} cores, {told.pop('system', '?')}"
+    return ", ".join([first, *(f"{name} {version}" for name, version in told.items())]) + ".\n"
+
+
+def written(page: str, run: Run) -> str:
+    """
+    Return the page with all that it wants put in anew.
+    """
+
+    def put_in(found: re.Match[str]) -> str:
+        start = found[0].removesuffix(found["old"])
+        if found["kind"]:
+            return start + (machine(run) if found["kind"] == "machine" else table_of_limits(run))
+        return start + table(run, found["part"], found["columns"].split(" | "), found["end"] or "")
+
+    return WANTED.sub(put_in, page)

@@ -1,0 +1,103 @@
+"""
+Put what was measured into the page on speed: its tables, and the drawings in `docs/images/`.
+
+    python docs/make_speed.py
+"""
+
+import sys
+from pathlib import Path
+from typing import Final
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+DOCS: Final = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent))  # a program of the checkout, which is no package
+
+from benchmarks import figures  # noqa: E402
+from benchmarks.figures import Run  # noqa: E402
+from benchmarks.tables import number, written  # noqa: E402
+
+PAGE: Final = DOCS / "explanation" / "speed.md"
+IMAGES: Final = DOCS / "images"
+GREY: Final = "#7d8796"
+OURS: Final = "#2f8f83"
+OTHERS: Final = ("#aab2bd", "#d08a2e", "#8a6fc0")
+
+
+def axes(width: float, height: float) -> Axes:
+    """
+    Return an empty drawing that is legible on light and on dark pages.
+    """
+    plt.rcParams.update(
+        {
+            "svg.hashsalt": "kling_async",  # the same figures make the same file
+            "svg.fonttype": "none",
+            "font.family": "sans-serif",
+            "font.size": 10,
+            **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), GREY),
+        }
+    )
+    made: Axes = plt.subplots(figsize=(width, height))[1]
+    made.spines[["top", "right"]].set_visible(False)
+    made.grid(color=GREY, alpha=0.25, linewidth=0.6)
+    made.set_axisbelow(True)
+    return made
+
+
+def keep(name: str) -> None:
+    plt.savefig(IMAGES / name, transparent=True, bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    plt.close("all")
+
+
+def draw_waiting(run: Run) -> None:
+    """
+    CPU for each of a thousand tasks, for all who waited for them.
+    """
+    end = ", 1000/CPU per task"
+    costs = {
+        name.removeprefix("tasks/").removesuffix(end): figure.median
+        for name, figure in run.figures.items()
+        if name.startswith("tasks/") and name.endswith(end) and figure.unit == "ms"
+    }
+    whom = sorted(costs, key=costs.__getitem__, reverse=True)
+    drawing = axes(7.4, 0.32 * len(whom) + 0.8)
+    colours = [OURS if who.startswith("kling_async") else OTHERS[0] for who in whom]
+    bars = drawing.barh(whom, [costs[who] for who in whom], color=colours)
+    drawing.bar_label(bars, [f"{number(costs[who])} ms" for who in whom], padding=3)
+    drawing.set_xscale("log")
+    drawing.set_xlabel("CPU of the client per task, ms (each line is ten times the one before)")
+    keep("speed-waiting.svg")
+
+
+def draw_scale(run: Run) -> None:
+    """
+    CPU for each task, by how many are under way.
+    """
+    drawing = axes(7.4, 3.2)
+    of_way: dict[str, dict[int, float]] = {}
+    for name, figure in run.figures.items():
+        part, who, what = name.split("/", 2)
+        if part == "scale" and what == "CPU per task to submit and end":
+            way, count = who.rsplit(", ", 1)
+            of_way.setdefault(way, {})[int(count)] = figure.median
+    for (way, costs), colour in zip(of_way.items(), (OURS, *OTHERS[1:]), strict=True):
+        drawing.plot(list(costs), list(costs.values()), marker="o", label=way, color=colour)
+    drawing.set_xscale("log")
+    drawing.set_ylim(bottom=0)
+    drawing.set_xlabel("tasks under way at once")
+    drawing.set_ylabel("µs of CPU per task")
+    drawing.legend(frameon=False)
+    keep("speed-scale.svg")
+
+
+def main() -> None:
+    run = figures.load()
+    PAGE.write_text(written(PAGE.read_text(), run))
+    draw_waiting(run)
+    draw_scale(run)
+    print(f"{PAGE.name} and its drawings are up to date")
+
+
+if __name__ == "__main__":
+    main()
