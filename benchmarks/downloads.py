@@ -1,35 +1,34 @@
 """
 Saving pictures, beside `curl --parallel` and a bare aiohttp loop: rate, CPU, memory, and how long the loop is blocked.
 
-Each way is run with every file synced to the disk, as the client does, and with none synced: curl cannot sync, so what
-it wrote is synced after it. Every run has a fresh process, on a core apart from the server's. What "nothing kept"
-reaches is what the network and aiohttp leave to all of them.
+On the disk every file is synced, as the client does: curl cannot, so what it wrote is synced after it. In memory there
+is nothing to sync, and nothing that depends on the disk. Every run has a fresh process, on a core apart from the
+server's; as long as that core is not full the server is not what is measured.
 """
 
 import asyncio
 import contextlib
 import functools
+import itertools
 import multiprocessing
 import os
 import resource
-import shutil
 import subprocess
 import tempfile
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-from unittest import mock
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import aiohttp
 import attrs
 
-from benchmarks import figures
-from benchmarks.apart import pin, service
-from benchmarks.figures import Figure
+from benchmarks import apart
+from benchmarks.figures import Figure, ratio
 from kling_async import OFFICIAL, Image, KlingClient, TaskResult, TaskSnapshot, TaskStatus
+from kling_async.filenames import Names
 
 if TYPE_CHECKING:
     from benchmarks.apart import Pipe
@@ -41,6 +40,16 @@ AT_ONCE: Final = 16
 Transfers of curl and of the bare loop; the client has a width of its own.
 """
 
+PLACES: Final[Mapping[str, str | None]] = {"synced": None, "in memory": "/dev/shm"}  # noqa: S108 (a folder of our own)
+"""
+Where the files go; None is the system's own folder for what is temporary, which should be on a disk.
+"""
+
+SIDE: Final = 816
+"""
+Pixels of a picture's side: a little less than 2 MB.
+"""
+
 TICK: Final = 0.005
 MB: Final = 10**6
 
@@ -48,9 +57,9 @@ MB: Final = 10**6
 # The server
 
 
-def picture(side: int = 816) -> bytes:
+def picture(side: int = SIDE) -> bytes:
     """
-    Return a PNG of noise, of a little less than 2 MB by default.
+    Return a PNG of noise.
     """
 
     def chunk(kind: bytes, content: bytes) -> bytes:
@@ -97,12 +106,14 @@ class Cost:
         cpu: Seconds, child processes included.
         peak: Bytes of memory above what the process held before.
         lag: Seconds for which the loop was blocked at worst; 0 where there is none.
+        served: CPU seconds of the server.
     """
 
     seconds: float
     cpu: float
     peak: int
     lag: float = 0.0
+    served: float = 0.0
 
 
 @attrs.define
@@ -130,49 +141,63 @@ def _held(which: str) -> int:
 @attrs.define
 class Watch:
     """
-    Measures what happens between `begin` and `end`.
+    Measures what happens between its making and `cost`.
     """
 
     _began: float = attrs.field(factory=time.monotonic)
     _cpu: float = attrs.field(factory=_cpu)
     _held: int = attrs.field(factory=functools.partial(_held, "VmRSS"))
 
-    def cost(self, lag: float = 0.0) -> Cost:
+    def cost(self) -> Cost:
         seconds, cpu = time.monotonic() - self._began, _cpu() - self._cpu
-        return Cost(seconds, cpu, _held("VmHWM") - self._held, lag)
+        return Cost(seconds, cpu, _held("VmHWM") - self._held)
 
 
-async def of_loop(work: Coroutine[Any, Any, object]) -> Cost:
+async def of_loop(work: Awaitable[object]) -> Cost:
     lag = _Lag()
     ticker = asyncio.create_task(lag.watch())
     await asyncio.sleep(0)
     watch = Watch()
     await work
-    cost = watch.cost(lag.worst)
+    cost = watch.cost()
+    await asyncio.sleep(TICK)  # the last tick is late as well
     ticker.cancel()
-    return cost
+    return attrs.evolve(cost, lag=lag.worst)
 
 
 # The ways
 
+Way: TypeAlias = Callable[[str, Path, int], Coroutine[Any, Any, Cost]]
 
-async def ours(url: str, folder: Path, count: int, *, is_synced: bool) -> Cost:
+
+def results(url: str, count: int) -> Iterator[TaskResult]:
+    for number in range(count):
+        snapshot = TaskSnapshot(task_id=f"task-{number}", task_status=TaskStatus.SUCCEEDED)
+        yield TaskResult(snapshot.task_id, (Image(0, f"{url}/{number}.png"),), snapshot)
+
+
+async def ours(url: str, folder: Path, count: int) -> Cost:
     """
     As users of the client save.
     """
-
-    def result(number: int) -> TaskResult:
-        images = (Image(0, f"{url}/{number}.png"),)
-        return TaskResult(f"task-{number}", images, TaskSnapshot(task_id="", task_status=TaskStatus.SUCCEEDED))
-
-    unsynced = contextlib.nullcontext() if is_synced else mock.patch("os.fsync")
     async with KlingClient("sk-x", base_url=url, dialect=OFFICIAL) as client:
-        with unsynced:
-            saving = (client.save(result(number), folder) for number in range(count))
-            return await of_loop(asyncio.gather(*saving))
+        return await of_loop(asyncio.gather(*(client.save(result, folder) for result in results(url, count))))
 
 
-async def bare(url: str, folder: Path, count: int, *, is_synced: bool) -> Cost:
+async def with_digests(url: str, folder: Path, count: int) -> Cost:
+    """
+    As a batch saves: its journal keeps a digest of each file.
+    """
+
+    def names(result: TaskResult) -> Names:
+        return Names(folder, "{task_id}-{index}{ext}", result.task_id)
+
+    async with KlingClient("sk-x", base_url=url, dialect=OFFICIAL) as client:
+        saves = (client.save_each(result, names(result)) for result in results(url, count))
+        return await of_loop(asyncio.gather(*saves))
+
+
+async def bare(url: str, folder: Path, count: int) -> Cost:
     """
     As one writes it with aiohttp alone: nothing is checked, and a half file has its final name.
     """
@@ -183,15 +208,14 @@ async def bare(url: str, folder: Path, count: int, *, is_synced: bool) -> Cost:
             with (folder / f"{number}.png").open("wb") as file:
                 async for piece in response.content.iter_any():
                     file.write(piece)
-                if is_synced:
-                    file.flush()
-                    await asyncio.to_thread(os.fsync, file.fileno())
+                file.flush()
+                await asyncio.to_thread(os.fsync, file.fileno())
 
     async with aiohttp.ClientSession() as session:
         return await of_loop(asyncio.gather(*(save(session, number) for number in range(count))))
 
 
-async def nothing_kept(url: str, folder: Path, count: int, *, is_synced: bool) -> Cost:
+async def nothing_kept(url: str, _: Path, count: int) -> Cost:
     turn = asyncio.Semaphore(AT_ONCE)
 
     async def read(session: aiohttp.ClientSession, number: int) -> None:
@@ -203,26 +227,100 @@ async def nothing_kept(url: str, folder: Path, count: int, *, is_synced: bool) -
         return await of_loop(asyncio.gather(*(read(session, number) for number in range(count))))
 
 
-async def curl(url: str, folder: Path, count: int, *, is_synced: bool) -> Cost:
+async def curl(url: str, folder: Path, count: int) -> Cost:
+    return await asyncio.to_thread(_curl, url, folder, count)
+
+
+def _curl(url: str, folder: Path, count: int) -> Cost:
     watch = Watch()
-    program = [
-        "curl",
-        "--silent",
-        "--fail",
-        "--no-progress-meter",
-        "--parallel",
-        "--parallel-immediate",
-        "--parallel-max",
-        str(AT_ONCE),
-    ]
-    addresses = f"{url}/[0-{count - 1}].png"
-    subprocess.run([*program, addresses, "--output", f"{folder}/#1.png"], check=True)  # noqa: S603, ASYNC221
-    if is_synced:
-        with ThreadPoolExecutor(AT_ONCE) as threads:
-            list(threads.map(_sync, folder.iterdir()))
+    program = ["curl", "--silent", "--fail", "--no-progress-meter", "--parallel", "--parallel-immediate"]
+    arguments = ["--parallel-max", str(AT_ONCE), f"{url}/[0-{count - 1}].png", "--output", f"{folder}/#1.png"]
+    subprocess.run(program + arguments, check=True)  # noqa: S603 (our own)
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        list(threads.map(_sync, folder.iterdir()))
     return watch.cost()
 
 
 def _sync(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+WAYS: Final[Mapping[str, Way]] = {
+    "kling_async": ours,
+    "kling_async with digests": with_digests,
+    "bare aiohttp loop": bare,
+    "curl": curl,
+}
+
+
+# The rounds
+
+
+@attrs.frozen
+class Server:
+    """
+    The server, in another process.
+    """
+
+    url: str
+    _pipe: "Pipe"
+
+    def cpu(self) -> float:
+        self._pipe.send("tell CPU")
+        cpu: float = self._pipe.recv()
+        return cpu
+
+
+@contextlib.contextmanager
+def service(content: bytes) -> Iterator[Server]:
+    with apart.service(serve, content) as pipe:
+        yield Server(f"http://127.0.0.1:{pipe.recv()}", pipe)
+
+
+def run(way: Way, url: str, folder: Path, count: int) -> Cost:
+    apart.pin(0)
+    return asyncio.run(way(url, folder, count))
+
+
+def cost_of(way: Way, place: str | None, server: Server, count: int) -> Cost:
+    """
+    Run *way* in a process of its own, and tell what it took, the server's CPU included.
+    """
+    context = multiprocessing.get_context("spawn")
+    os.sync()  # what was written before is not written now
+    with tempfile.TemporaryDirectory(dir=place) as folder, ProcessPoolExecutor(1, context) as process:
+        before = server.cpu()
+        cost = process.submit(run, way, server.url, Path(folder), count).result()
+        return attrs.evolve(cost, served=server.cpu() - before)
+
+
+def figures_of(who: str, costs: list[Cost], count: int, size: int) -> list[Figure]:
+    measured = {
+        "rate": ("MB/s", [count * size / MB / cost.seconds for cost in costs]),
+        "CPU per file": ("ms", [1e3 * cost.cpu / count for cost in costs]),
+        "peak memory": ("MB", [cost.peak / MB for cost in costs]),
+        "share of the server's core": ("", [cost.served / cost.seconds for cost in costs]),
+    }
+    if any(cost.lag for cost in costs):
+        measured["worst loop lag"] = ("ms", [1e3 * cost.lag for cost in costs])
+    return [Figure(f"downloads/{who}/{what}", unit, tuple(values)) for what, (unit, values) in measured.items()]
+
+
+def measure(rounds: int | None, count: int = FILES, side: int = SIDE) -> list[Figure]:
+    content = picture(side)
+    runs = {f"{who}, {place}": (way, PLACES[place]) for place in PLACES for who, way in WAYS.items()}
+    runs["nothing kept"] = (nothing_kept, None)
+    costs: dict[str, list[Cost]] = {who: [] for who in runs}
+    with service(content) as server:
+        for _ in range(rounds or ROUNDS):
+            for who, (way, place) in runs.items():
+                costs[who].append(cost_of(way, place, server, count))
+    figures = {who: figures_of(who, of_who, count, len(content)) for who, of_who in costs.items()}
+    to_curl = [
+        ratio(f"downloads/{who}, {place}/rate to curl's", figures[f"{who}, {place}"][0], figures[f"curl, {place}"][0])
+        for place in PLACES
+        for who in WAYS
+        if who != "curl"
+    ]
+    return [*itertools.chain.from_iterable(figures.values()), *to_curl]
