@@ -123,6 +123,7 @@ class KlingClient:
         self._teller = Teller(on_event)
         self._http = http
         self._downloads: Downloads | None = None  # loaded and made when the first picture is fetched
+        self._opening = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._known: weakref.WeakValueDictionary[str, TaskHandle] = weakref.WeakValueDictionary()
         self._submits = Submits(self._transport, self._watcher, self._hearing, self.slots.policy.uncertain_for)
@@ -412,10 +413,11 @@ class KlingClient:
         # Pictures may lie at private addresses only where the service itself does.
         from kling_async.downloads import Downloads, is_private  # noqa: PLC0415 (many programs fetch no picture)
 
-        if self._downloads is None:
-            allow_private = await is_private(urlsplit(self.base_url).hostname or "")
-            self._open()  # it may have been closed meanwhile
-            self._downloads = self._downloads or Downloads(self._http, allow_private=allow_private)
+        async with self._opening:  # hundreds may begin at once, and one look-up is enough
+            if self._downloads is None:
+                allow_private = await is_private(urlsplit(self.base_url).hostname or "")
+                self._open()  # it may have been closed meanwhile
+                self._downloads = Downloads(self._http, allow_private=allow_private)
         return self._downloads
 
     async def _check(self, request: ImageRequest) -> Reference | None:

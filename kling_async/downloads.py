@@ -37,6 +37,7 @@ from kling_async.wire.redaction import hide_query, hide_secrets
 __all__ = ["Downloads", "Saves", "is_private"]
 
 _T = TypeVar("_T")
+_Kept = TypeVar("_Kept", Path, Picture)
 _log = logging.getLogger(__name__)
 
 MIB: Final = 1024 * 1024
@@ -145,10 +146,11 @@ class Downloads:
             DownloadFailed: A picture did not arrive. The others were saved all the same.
             StorageFull: There was no room for one on the disk. The others were saved all the same.
         """
-        saves = await self.save_each(result, Names(Path(directory), name, result.task_id), refresh=refresh)
-        if saves.error is not None:
-            raise saves.error
-        return [picture.path for picture in saves.pictures]
+        names = Names(Path(directory), name, result.task_id)
+        paths, error = await self._save(result, names, _to_disk, refresh)
+        if error is not None:
+            raise error
+        return paths
 
     async def save_each(
         self,
@@ -161,11 +163,8 @@ class Downloads:
         """
         Save the pictures of *result*, *but* those with these indices, as `save_all` does; what did not arrive is told.
         """
-        names.check([image.index for image in result.images])
-        renewal = _Renewal(refresh)
-        images = [image for image in result.images if image.index not in but]
-        saves = (self._fetch(image, _to_disk(names, image.index), renewal) for image in images)
-        return _told_apart(result.task_id, images, await asyncio.gather(*saves, return_exceptions=True))
+        pictures, error = await self._save(result, names, _to_disk_with_digest, refresh, but)
+        return Saves(tuple(pictures), error)
 
     async def read(self, image: Image) -> bytes:
         """
@@ -190,6 +189,20 @@ class Downloads:
         if session is not None and resolver is not None:
             await session.close()
             await resolver.close()
+
+    async def _save(
+        self,
+        result: TaskResult,
+        names: Names,
+        take: "Callable[[Names, int], _Take[_Kept]]",
+        refresh: Callable[[], Awaitable[TaskResult]],
+        but: Collection[int] = (),
+    ) -> "tuple[list[_Kept], DownloadFailed | StorageFull | None]":
+        names.check([image.index for image in result.images])
+        renewal = _Renewal(refresh)
+        images = [image for image in result.images if image.index not in but]
+        saves = (self._fetch(image, take(names, image.index), renewal) for image in images)
+        return _told_apart(result.task_id, images, await asyncio.gather(*saves, return_exceptions=True))
 
     async def _fetch(self, image: Image, take: "_Take[_T]", renewal: "_Renewal | None" = None) -> _T:
         address = image.url
@@ -264,23 +277,27 @@ def _doubling(delay: float) -> Iterator[float]:
         delay *= 2
 
 
-def _told_apart(task_id: str, images: Sequence[Image], outcomes: Sequence[Picture | BaseException]) -> Saves:
-    pictures = tuple(outcome for outcome in outcomes if isinstance(outcome, Picture))
-    paths = tuple(picture.path for picture in pictures)
+def _told_apart(
+    task_id: str, images: Sequence[Image], outcomes: "Sequence[_Kept | BaseException]"
+) -> "tuple[list[_Kept], DownloadFailed | StorageFull | None]":
+    kept: list[_Kept] = []
     lost: list[tuple[int, _Lost]] = []
     for image, outcome in zip(images, outcomes, strict=True):
         if isinstance(outcome, _Lost):
             lost.append((image.index, outcome))
         elif isinstance(outcome, BaseException):
             raise outcome
+        else:
+            kept.append(outcome)
     if not lost:
-        return Saves(pictures)
+        return kept, None
+    paths = tuple(each.path if isinstance(each, Picture) else each for each in kept)
     full = next((reason for _, reason in lost if isinstance(reason, _Full)), None)
     if full is not None:
-        return Saves(pictures, StorageFull(f"{full}; make room, then save again", task_id, paths=paths))
+        return kept, StorageFull(f"{full}; make room, then save again", task_id, paths=paths)
     index, reason = lost[0]
     message = f"picture {index} could not be fetched: {reason}; {len(paths)} of {len(outcomes)} arrived"
-    return Saves(pictures, DownloadFailed(message, task_id, index=index, paths=paths))
+    return kept, DownloadFailed(message, task_id, index=index, paths=paths)
 
 
 @attrs.define(eq=False)
@@ -357,7 +374,7 @@ class _Body:
     _max_bytes: int
     _head: bytes
     _waiting: bytes
-    _length: int = attrs.field(default=0, init=False)
+    length: int = attrs.field(default=0, init=False)  # of what was read so far
     _tail: bytes = attrs.field(default=b"", init=False)
 
     @classmethod
@@ -383,11 +400,11 @@ class _Body:
         if not piece:
             with _as_lost():
                 piece = await self._response.content.readany()
-        self._length += len(piece)
-        _bound(self._length, self._max_bytes)
-        self._tail = (self._tail + piece)[-_TAIL:]
+        self.length += len(piece)
+        _bound(self.length, self._max_bytes)
+        self._tail = (self._tail + piece[-_TAIL:])[-_TAIL:]
         if not piece and not self._is_whole():
-            raise _Broken(f"the picture was cut short after {self._length} bytes")
+            raise _Broken(f"the picture was cut short after {self.length} bytes")
         return piece
 
     def _is_whole(self) -> bool:
@@ -402,7 +419,7 @@ class _Body:
             case ".gif":
                 return self._tail.rstrip(b"\0").endswith(b";")
             case _:
-                return self._length >= 8 + int.from_bytes(self._head[4:8], "little")
+                return self.length >= 8 + int.from_bytes(self._head[4:8], "little")
 
 
 _Take: TypeAlias = Callable[[_Body], Awaitable[_T]]
@@ -433,23 +450,37 @@ async def _to_memory(body: _Body) -> bytes:
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def _to_disk(names: Names, index: int) -> _Take[Picture]:
-    async def take(body: _Body) -> Picture:
+def _to_disk(names: Names, index: int) -> _Take[Path]:
+    async def take(body: _Body) -> Path:
         path = names.path(index, body.ext)
-        digest, size = hashlib.sha256(), 0
-        try:
-            with _Part(path, names.mark) as part:
-                while piece := await body.read():
-                    part.write(piece)
-                    digest.update(piece)
-                    size += len(piece)
-                await to_the_end(asyncio.to_thread(part.settle))
-        except OSError as error:  # the network's are _Lost by now, so this is the disk
-            kind = _Full if error.errno in _NO_ROOM else _Refused
-            raise kind(f"{path} could not be written: {error.strerror or error}") from None
-        return Picture(index, path, size, digest.hexdigest())
+        await _write(body, path, names.mark)
+        return path
 
     return take
+
+
+def _to_disk_with_digest(names: Names, index: int) -> _Take[Picture]:
+    # For who keeps the digest: to make it costs half as much as all the rest.
+    async def take(body: _Body) -> Picture:
+        path = names.path(index, body.ext)
+        digest = hashlib.sha256()
+        await _write(body, path, names.mark, digest.update)
+        return Picture(index, path, body.length, digest.hexdigest())
+
+    return take
+
+
+async def _write(body: _Body, path: Path, mark: str | None, show: Callable[[bytes], object] | None = None) -> None:
+    try:
+        with _Part(path, mark) as part:
+            while piece := await body.read():
+                part.write(piece)
+                if show is not None:
+                    show(piece)
+            await to_the_end(asyncio.to_thread(part.settle))
+    except OSError as error:  # the network's are _Lost by now, so this is the disk
+        kind = _Full if error.errno in _NO_ROOM else _Refused
+        raise kind(f"{path} could not be written: {error.strerror or error}") from None
 
 
 # Files

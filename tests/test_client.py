@@ -573,6 +573,25 @@ class TestSave:
 
         assert 2 == len(paths)
 
+    async def test_many_that_begin_at_once_look_the_host_up_once(
+        self, client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        A look-up takes a thread, and the loop stood still for as long as hundreds of them took to begin.
+        """
+        looked_up: list[str] = []
+
+        async def note(host: str) -> bool:
+            looked_up.append(host)
+            await asyncio.sleep(0)
+            return True
+
+        monkeypatch.setattr("kling_async.downloads.is_private", note)
+        result = await client.generate("a lighthouse")
+        await asyncio.gather(*(client.save(result, tmp_path / str(number)) for number in range(5)))
+
+        assert ["127.0.0.1"] == looked_up
+
     async def test_each_picture_is_saved_or_told(self, client: KlingClient, tmp_path: Path) -> None:
         """
         Under names that may hold a key, all but those that are there; what fails is told rather than raised.

@@ -1,0 +1,326 @@
+"""
+Saving pictures, beside `curl --parallel` and a bare aiohttp loop: rate, CPU, memory, and how long the loop is blocked.
+
+On the disk every file is synced, as the client does: curl cannot, so what it wrote is synced after it. In memory there
+is nothing to sync, and nothing that depends on the disk. Every run has a fresh process, on a core apart from the
+server's; as long as that core is not full the server is not what is measured.
+"""
+
+import asyncio
+import contextlib
+import functools
+import itertools
+import multiprocessing
+import os
+import resource
+import subprocess
+import tempfile
+import time
+import zlib
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import aiohttp
+import attrs
+
+from benchmarks import apart
+from benchmarks.figures import Figure, ratio
+from kling_async import OFFICIAL, Image, KlingClient, TaskResult, TaskSnapshot, TaskStatus
+from kling_async.filenames import Names
+
+if TYPE_CHECKING:
+    from benchmarks.apart import Pipe
+
+FILES: Final = 200
+ROUNDS: Final = 5
+AT_ONCE: Final = 16
+"""
+Transfers of curl and of the bare loop; the client has a width of its own.
+"""
+
+PLACES: Final[Mapping[str, str | None]] = {"synced": None, "in memory": "/dev/shm"}  # noqa: S108 (a folder of our own)
+"""
+Where the files go; None is the system's own folder for what is temporary, which should be on a disk.
+"""
+
+SIDE: Final = 816
+"""
+Pixels of a picture's side: a little less than 2 MB.
+"""
+
+TICK: Final = 0.005
+MB: Final = 10**6
+
+
+# The server
+
+
+def picture(side: int = SIDE) -> bytes:
+    """
+    Return a PNG of noise.
+    """
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return len(content).to_bytes(4) + kind + content + zlib.crc32(kind + content).to_bytes(4)
+
+    lines = b"".join(b"\0" + os.urandom(3 * side) for _ in range(side))
+    header = side.to_bytes(4) * 2 + b"\x08\x02\0\0\0"  # 8 bits of red, green and blue
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines, 0)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+async def serve(pipe: "Pipe", content: bytes) -> None:
+    """
+    Answer every question with *content*, which the kernel itself copies; tell the CPU seconds so far when asked.
+    """
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" % len(content)
+    loop = asyncio.get_running_loop()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(head)
+                await loop.sendfile(writer.transport, file)
+        writer.close()
+
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            pipe.send(server.sockets[0].getsockname()[1])
+            while await asyncio.to_thread(pipe.recv) is not None:
+                pipe.send(time.process_time())
+
+
+# What is measured
+
+
+@attrs.frozen
+class Cost:
+    """
+    Of one run.
+
+    Attributes:
+        cpu: Seconds, child processes included.
+        peak: Bytes of memory above what the process held before.
+        lag: Seconds for which the loop was blocked at worst; 0 where there is none.
+        served: CPU seconds of the server.
+    """
+
+    seconds: float
+    cpu: float
+    peak: int
+    lag: float = 0.0
+    served: float = 0.0
+
+
+@attrs.define
+class _Lag:
+    worst: float = 0.0
+
+    async def watch(self) -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(TICK)
+            self.worst = max(self.worst, time.monotonic() - began - TICK)
+
+
+def _cpu() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def _held(which: str) -> int:
+    # VmRSS is what is held now, VmHWM the most that was; `ru_maxrss` would tell of the parent's as well.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(which))
+
+
+@attrs.define
+class Watch:
+    """
+    Measures what happens between its making and `cost`.
+    """
+
+    _began: float = attrs.field(factory=time.monotonic)
+    _cpu: float = attrs.field(factory=_cpu)
+    _held: int = attrs.field(factory=functools.partial(_held, "VmRSS"))
+
+    def cost(self) -> Cost:
+        seconds, cpu = time.monotonic() - self._began, _cpu() - self._cpu
+        return Cost(seconds, cpu, _held("VmHWM") - self._held)
+
+
+async def of_loop(work: Awaitable[object]) -> Cost:
+    lag = _Lag()
+    ticker = asyncio.create_task(lag.watch())
+    await asyncio.sleep(0)
+    watch = Watch()
+    await work
+    cost = watch.cost()
+    await asyncio.sleep(TICK)  # the last tick is late as well
+    ticker.cancel()
+    return attrs.evolve(cost, lag=lag.worst)
+
+
+# The ways
+
+Way: TypeAlias = Callable[[str, Path, int], Coroutine[Any, Any, Cost]]
+
+
+def results(url: str, count: int) -> Iterator[TaskResult]:
+    for number in range(count):
+        snapshot = TaskSnapshot(task_id=f"task-{number}", task_status=TaskStatus.SUCCEEDED)
+        yield TaskResult(snapshot.task_id, (Image(0, f"{url}/{number}.png"),), snapshot)
+
+
+async def ours(url: str, folder: Path, count: int) -> Cost:
+    """
+    As users of the client save.
+    """
+    async with KlingClient("sk-x", base_url=url, dialect=OFFICIAL) as client:
+        return await of_loop(asyncio.gather(*(client.save(result, folder) for result in results(url, count))))
+
+
+async def with_digests(url: str, folder: Path, count: int) -> Cost:
+    """
+    As a batch saves: its journal keeps a digest of each file.
+    """
+
+    def names(result: TaskResult) -> Names:
+        return Names(folder, "{task_id}-{index}{ext}", result.task_id)
+
+    async with KlingClient("sk-x", base_url=url, dialect=OFFICIAL) as client:
+        saves = (client.save_each(result, names(result)) for result in results(url, count))
+        return await of_loop(asyncio.gather(*saves))
+
+
+async def bare(url: str, folder: Path, count: int) -> Cost:
+    """
+    As one writes it with aiohttp alone: nothing is checked, and a half file has its final name.
+    """
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def save(session: aiohttp.ClientSession, number: int) -> None:
+        async with turn, session.get(f"{url}/{number}.png") as response:
+            with (folder / f"{number}.png").open("wb") as file:
+                async for piece in response.content.iter_any():
+                    file.write(piece)
+                file.flush()
+                await asyncio.to_thread(os.fsync, file.fileno())
+
+    async with aiohttp.ClientSession() as session:
+        return await of_loop(asyncio.gather(*(save(session, number) for number in range(count))))
+
+
+async def nothing_kept(url: str, _: Path, count: int) -> Cost:
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def read(session: aiohttp.ClientSession, number: int) -> None:
+        async with turn, session.get(f"{url}/{number}.png") as response:
+            async for _ in response.content.iter_any():
+                pass
+
+    async with aiohttp.ClientSession() as session:
+        return await of_loop(asyncio.gather(*(read(session, number) for number in range(count))))
+
+
+async def curl(url: str, folder: Path, count: int) -> Cost:
+    return await asyncio.to_thread(_curl, url, folder, count)
+
+
+def _curl(url: str, folder: Path, count: int) -> Cost:
+    watch = Watch()
+    program = ["curl", "--silent", "--fail", "--no-progress-meter", "--parallel", "--parallel-immediate"]
+    arguments = ["--parallel-max", str(AT_ONCE), f"{url}/[0-{count - 1}].png", "--output", f"{folder}/#1.png"]
+    subprocess.run(program + arguments, check=True)  # noqa: S603 (our own)
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        list(threads.map(_sync, folder.iterdir()))
+    return watch.cost()
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+WAYS: Final[Mapping[str, Way]] = {
+    "kling_async": ours,
+    "kling_async with digests": with_digests,
+    "bare aiohttp loop": bare,
+    "curl": curl,
+}
+
+
+# The rounds
+
+
+@attrs.frozen
+class Server:
+    """
+    The server, in another process.
+    """
+
+    url: str
+    _pipe: "Pipe"
+
+    def cpu(self) -> float:
+        self._pipe.send("tell CPU")
+        cpu: float = self._pipe.recv()
+        return cpu
+
+
+@contextlib.contextmanager
+def service(content: bytes) -> Iterator[Server]:
+    with apart.service(serve, content) as pipe:
+        yield Server(f"http://127.0.0.1:{pipe.recv()}", pipe)
+
+
+def run(way: Way, url: str, folder: Path, count: int) -> Cost:
+    apart.pin(0)
+    return asyncio.run(way(url, folder, count))
+
+
+def cost_of(way: Way, place: str | None, server: Server, count: int) -> Cost:
+    """
+    Run *way* in a process of its own, and tell what it took, the server's CPU included.
+    """
+    context = multiprocessing.get_context("spawn")
+    os.sync()  # what was written before is not written now
+    with tempfile.TemporaryDirectory(dir=place) as folder, ProcessPoolExecutor(1, context) as process:
+        before = server.cpu()
+        cost = process.submit(run, way, server.url, Path(folder), count).result()
+        return attrs.evolve(cost, served=server.cpu() - before)
+
+
+def figures_of(who: str, costs: list[Cost], count: int, size: int) -> list[Figure]:
+    measured = {
+        "rate": ("MB/s", [count * size / MB / cost.seconds for cost in costs]),
+        "CPU per file": ("ms", [1e3 * cost.cpu / count for cost in costs]),
+        "peak memory": ("MB", [cost.peak / MB for cost in costs]),
+        "share of the server's core": ("", [cost.served / cost.seconds for cost in costs]),
+    }
+    if any(cost.lag for cost in costs):
+        measured["worst loop lag"] = ("ms", [1e3 * cost.lag for cost in costs])
+    return [Figure(f"downloads/{who}/{what}", unit, tuple(values)) for what, (unit, values) in measured.items()]
+
+
+def measure(rounds: int | None, count: int = FILES, side: int = SIDE) -> list[Figure]:
+    content = picture(side)
+    runs = {f"{who}, {place}": (way, PLACES[place]) for place in PLACES for who, way in WAYS.items()}
+    runs["nothing kept"] = (nothing_kept, None)
+    costs: dict[str, list[Cost]] = {who: [] for who in runs}
+    with service(content) as server:
+        for _ in range(rounds or ROUNDS):
+            for who, (way, place) in runs.items():
+                costs[who].append(cost_of(way, place, server, count))
+    figures = {who: figures_of(who, of_who, count, len(content)) for who, of_who in costs.items()}
+    to_curl = [
+        ratio(f"downloads/{who}, {place}/rate to curl's", figures[f"{who}, {place}"][0], figures[f"curl, {place}"][0])
+        for place in PLACES
+        for who in WAYS
+        if who != "curl"
+    ]
+    return [*itertools.chain.from_iterable(figures.values()), *to_curl]
