@@ -300,7 +300,8 @@ class Submits:
         accepted: TaskSnapshot | None = None,
     ) -> None:
         self.accepted[handle.task_id] = handle
-        handle.accept(request, hold, on_final=functools.partial(self._ended, handle, line), story=story)
+        on_final = self._ended if line is None else functools.partial(self._ended, line=line)
+        handle.accept(request, hold, on_final=on_final, story=story)
         if accepted is not None:
             handle.see(accepted)
         if not self._is_closed:
@@ -315,7 +316,7 @@ class Submits:
         handle = self._adopt(post, found)
         _log.warning("a submit of unknown fate made task %s, as its callback tells", handle.task_id)
 
-    def _ended(self, handle: TaskHandle, line: Line | None) -> None:
+    def _ended(self, handle: TaskHandle, line: Line | None = None) -> None:
         self.accepted.pop(handle.task_id, None)
         if line is not None:
             line.close()

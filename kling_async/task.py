@@ -3,8 +3,9 @@ A handle on one task: what was last seen of it, and those who wait for its end.
 """
 
 import asyncio
+import contextvars
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -37,10 +38,10 @@ class TaskHandle:
     story: Story = SILENCE  # for the client
     _snapshot: TaskSnapshot | None = attrs.field(default=None, init=False)
     _hold: Hold | None = attrs.field(default=None, init=False)
-    _on_final: Callable[[], object] | None = attrs.field(default=None, init=False)
+    _on_final: Callable[["TaskHandle"], object] | None = attrs.field(default=None, init=False)
     watched_since: float | None = attrs.field(default=None, init=False)  # for the watcher
-    _waiters: set["asyncio.Future[TaskSnapshot]"] = attrs.field(factory=set, init=False)
-    _listeners: list["asyncio.Queue[TaskSnapshot | KlingError]"] = attrs.field(factory=list, init=False)
+    _waiters: list["asyncio.Future[None]"] = attrs.field(factory=list, init=False)  # a set is thrice as large
+    _listeners: tuple["asyncio.Queue[TaskSnapshot | KlingError]", ...] = attrs.field(default=(), init=False)
 
     def __repr__(self) -> str:
         word = self._snapshot.status_word if self._snapshot else "not seen yet"
@@ -93,12 +94,20 @@ class TaskHandle:
             UnexpectedAnswer: The task succeeded, and its pictures were not told for 30 s.
             ClientClosed: The client was closed meanwhile.
         """
-        snapshot = self._snapshot
-        if snapshot is None or not is_settled(snapshot):
-            snapshot = await self._settled(timeout)
-        if snapshot.task_status is TaskStatus.SUCCEEDED:
-            return TaskResult(self.task_id, snapshot.task_result.images, snapshot)
-        raise failure_of(snapshot)
+        if not self._is_settled:
+            loop = asyncio.get_running_loop()
+            waiter: asyncio.Future[None] = loop.create_future()
+            timer = loop.call_later(timeout, _wake, waiter, context=_NO_CONTEXT) if timeout is not None else None
+            self._waiters.append(waiter)
+            try:
+                self._watch(self)
+                await waiter
+            finally:
+                self._waiters.remove(waiter)
+                if timer is not None:
+                    timer.cancel()
+                del waiter, timer  # else an error's traceback holds them and they hold the error, all until some gc
+        return self._result(timeout)
 
     async def updates(self) -> AsyncGenerator[TaskSnapshot, None]:
         """
@@ -112,9 +121,9 @@ class TaskHandle:
         news: asyncio.Queue[TaskSnapshot | KlingError] = asyncio.Queue()
         if self._snapshot is not None:
             news.put_nowait(self._snapshot)
-        self._listeners.append(news)
+        self._listeners = (*self._listeners, news)
         try:
-            if self._snapshot is None or not is_settled(self._snapshot):
+            if not self._is_settled:
                 self._watch(self)
             while True:
                 item = await news.get()
@@ -127,28 +136,21 @@ class TaskHandle:
                 if is_settled(item):
                     return
         finally:
-            self._listeners.remove(news)
+            self._listeners = tuple(listener for listener in self._listeners if listener is not news)
 
-    async def _settled(self, timeout: float | None) -> TaskSnapshot:
-        waiter: asyncio.Future[TaskSnapshot] = asyncio.get_running_loop().create_future()
-        deadline = asyncio.timeout(timeout)
-        self._waiters.add(waiter)
-        try:
-            self._watch(self)
-            async with deadline:
-                return await waiter
-        except TimeoutError:
-            if not deadline.expired():
-                raise
-        finally:
-            self._waiters.discard(waiter)
-            del waiter, deadline  # else an error's traceback holds them and they hold the error, all until some gc
+    @property
+    def _is_settled(self) -> bool:
+        return self._snapshot is not None and is_settled(self._snapshot)
+
+    def _result(self, timeout: float | None) -> TaskResult:
         seen = self._snapshot
-        if seen is not None and is_settled(seen):  # it came in the very moment
-            return seen
-        word = f"last seen as {seen.status_word!r}" if seen else "never seen"
-        what = f"the task was not final after {timeout:g} s, {word}; it goes on, so wait for it again"
-        raise WaitTimeout(what, self.task_id, seen.request_id if seen else None, snapshot=seen)
+        if seen is None or not is_settled(seen):
+            word = f"last seen as {seen.status_word!r}" if seen else "never seen"
+            what = f"the task was not final after {timeout:g} s, {word}; it goes on, so wait for it again"
+            raise WaitTimeout(what, self.task_id, seen.request_id if seen else None, snapshot=seen)
+        if seen.task_status is TaskStatus.SUCCEEDED:
+            return TaskResult(self.task_id, seen.task_result.images, seen)
+        raise failure_of(seen)
 
     # The following is for the watcher and the client.
 
@@ -160,7 +162,7 @@ class TaskHandle:
         return bool(self._waiters or self._listeners) or (self._hold is not None and not self._hold.is_released)
 
     def accept(
-        self, request: ImageRequest, hold: Hold, *, on_final: Callable[[], object], story: Story = SILENCE
+        self, request: ImageRequest, hold: Hold, *, on_final: Callable[["TaskHandle"], object], story: Story = SILENCE
     ) -> None:
         """
         Take over the slots of a submit that became this task, and its story; the slots are given back at its end.
@@ -189,8 +191,7 @@ class TaskHandle:
                 news.put_nowait(later)
         if is_settled(later):
             for waiter in self._waiters:
-                if not waiter.done():
-                    waiter.set_result(later)
+                _wake(waiter)
         self._tell(held)
 
     def fail(self, error: KlingError) -> None:
@@ -230,7 +231,15 @@ class TaskHandle:
         self.release()
         on_final, self._on_final = self._on_final, None
         if on_final is not None:
-            on_final()
+            on_final(self)
+
+
+_NO_CONTEXT: Final = contextvars.Context()  # one for all timers, rather than a copy of the caller's for each
+
+
+def _wake(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def failure_of(snapshot: TaskSnapshot) -> TaskFailed:

@@ -434,7 +434,7 @@ async def test_left_updates_stop_only_themselves() -> None:
 async def submitted(slots: Slots, n: int = 1) -> tuple[TaskHandle, list[str]]:
     ends: list[str] = []
     handle = picked_up()
-    handle.accept(ImageRequest("a lighthouse"), await slots.take("m", n), on_final=lambda: ends.append("end"))
+    handle.accept(ImageRequest("a lighthouse"), await slots.take("m", n), on_final=lambda _: ends.append("end"))
     return handle, ends
 
 
@@ -467,7 +467,7 @@ async def test_end_that_was_seen_before_the_answer_to_the_submit() -> None:
     handle = picked_up(DONE)
     ends: list[str] = []
 
-    handle.accept(ImageRequest("a lighthouse"), await slots.take("m", 2), on_final=lambda: ends.append("end"))
+    handle.accept(ImageRequest("a lighthouse"), await slots.take("m", 2), on_final=lambda _: ends.append("end"))
     handle.see(SUBMITTED)
 
     assert Usage(3, 0, 0) == slots["m"]
@@ -485,7 +485,7 @@ async def test_end_seen_before_the_submit_was_answered_is_told_as_its_own() -> N
     handle.see(PROCESSING)
     handle.see(DONE)
     hold = await Slots(1).take("m", 1)
-    handle.accept(ImageRequest("a lighthouse"), hold, on_final=lambda: None, story=teller.begin(ImageRequest("x")))
+    handle.accept(ImageRequest("a lighthouse"), hold, on_final=lambda _: None, story=teller.begin(ImageRequest("x")))
 
     assert [("processing", None), ("final", None), ("final", 1)] == [(event.kind.value, event.number) for event in told]
 
@@ -498,7 +498,7 @@ async def test_accepted_twice_holds_the_slots_once() -> None:
     slots = Slots(3)
     handle, _ = await submitted(slots)
 
-    handle.accept(ImageRequest("a lighthouse"), await slots.take("m", 1), on_final=lambda: None)
+    handle.accept(ImageRequest("a lighthouse"), await slots.take("m", 1), on_final=lambda _: None)
 
     assert Usage(3, 1, 0) == slots["m"]
 
