@@ -3,9 +3,8 @@ A handle on one task: what was last seen of it, and those who wait for its end.
 """
 
 import asyncio
-import contextvars
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any, Final
+from typing import Any
 
 import attrs
 
@@ -97,7 +96,7 @@ class TaskHandle:
         if not self._is_settled:
             loop = asyncio.get_running_loop()
             waiter: asyncio.Future[None] = loop.create_future()
-            timer = loop.call_later(timeout, _wake, waiter, context=_NO_CONTEXT) if timeout is not None else None
+            timer = loop.call_later(timeout, _wake, waiter) if timeout is not None else None
             self._waiters.append(waiter)
             try:
                 self._watch(self)
@@ -232,9 +231,6 @@ class TaskHandle:
         on_final, self._on_final = self._on_final, None
         if on_final is not None:
             on_final(self)
-
-
-_NO_CONTEXT: Final = contextvars.Context()  # one for all timers, rather than a copy of the caller's for each
 
 
 def _wake(waiter: "asyncio.Future[None]") -> None:
