@@ -6,7 +6,7 @@ from typing import Any, Final
 
 PATH: Final = "/v1/images/generations"
 HEADERS: Final = {"Authorization": "Bearer sk-x"}
-BODY: Final = {"prompt": "a lighthouse", "n": 1, "model_name": "kling-v3", "external_task_id": "x" * 36}
+BODY: Final[dict[str, Any]] = {"prompt": "a lighthouse", "n": 1, "model_name": "kling-v3", "external_task_id": "x" * 36}
 INTERVAL: Final = 1.0
 """
 Seconds from look to look.
