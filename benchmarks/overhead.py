@@ -115,7 +115,7 @@ class Cost:
     clock: float
 
 
-async def cost_of(job: Callable[[], Awaitable[object]], count: int = COUNT) -> Cost:
+async def cost_of(job: Callable[[], Awaitable[object]], count: int | None = None) -> Cost:
     """
     Return what *job* costs, when it was done so often.
     """
@@ -124,6 +124,7 @@ async def cost_of(job: Callable[[], Awaitable[object]], count: int = COUNT) -> C
         for _ in turns:
             await job()
 
+    count = count or COUNT
     for times in (WARM_UP, count):
         turns = iter(range(times))
         cpu, clock = time.process_time(), time.monotonic()

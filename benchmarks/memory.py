@@ -1,0 +1,69 @@
+"""
+What a waiting task takes of a client's memory: bytes, as tracemalloc counts them, of all that is held for it.
+
+Its coroutine, aio_task, request, handle and last sighting, its places in slots, watcher and plan, and its deadline. The
+emulator has a process of its own. Tracing takes time itself, so that nothing else is measured here.
+"""
+
+import asyncio
+import gc
+import tracemalloc
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeAlias
+
+from benchmarks import apart
+from benchmarks.figures import Figure
+from benchmarks.scale import DIALECTS, HOUR, service, warm_client
+from kling_async import Dialect, KlingClient
+
+ROUNDS: Final = 3
+TASKS: Final = 2_000
+SETTLING: Final = 1.0
+"""
+Seconds after the last submit, in which looks come and go.
+"""
+
+Way: TypeAlias = Callable[[KlingClient, int], Awaitable[list["asyncio.Task[Any]"]]]
+
+
+async def generate(client: KlingClient, tasks: int) -> "list[asyncio.Task[Any]]":
+    return [begin(client.generate(f"lighthouse {number}", timeout=HOUR)) for number in range(tasks)]
+
+
+async def wait_for_handles(client: KlingClient, tasks: int) -> "list[asyncio.Task[Any]]":
+    handles = await asyncio.gather(*(client.submit(f"lighthouse {number}") for number in range(tasks)))
+    return [begin(handle.wait(HOUR)) for handle in handles]
+
+
+def begin(waiting: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+    return asyncio.get_running_loop().create_task(waiting)
+
+
+WHO: Final[dict[str, Way]] = {"generate": generate, "wait of a handle": wait_for_handles}
+
+
+async def held_for_one(way: Way, dialect: Dialect, tasks: int = TASKS) -> float:
+    with service(dialect, tasks + 1) as server:
+        async with warm_client(server, dialect, tasks + 1) as client:
+            gc.collect()
+            tracemalloc.start()
+            before, _ = tracemalloc.get_traced_memory()
+            waits = await way(client, tasks)
+            while len(client.unfinished) < tasks:
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(SETTLING)
+            gc.collect()
+            held, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            server.end_tasks()
+            await asyncio.gather(*waits)
+            return (held - before) / tasks
+
+
+def measure(rounds: int | None) -> list[Figure]:
+    apart.pin(0)
+    held: dict[tuple[str, str], list[float]] = {(who, how): [] for who in WHO for how in ("list reads", "one by one")}
+    for _ in range(rounds or ROUNDS):
+        for (who, how), of_it in held.items():
+            of_it.append(asyncio.run(held_for_one(WHO[who], DIALECTS[how])))
+    return [Figure(f"memory/{who}, {how}/bytes per task", "bytes", tuple(of_it)) for (who, how), of_it in held.items()]
