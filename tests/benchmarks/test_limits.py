@@ -16,7 +16,7 @@ def test_a_figure_is_worse_when_even_its_better_quartile_is() -> None:
 
     assert [True, False, False] == [
         judge([of_overhead(*(most + step for step in steps))])[0].is_broken
-        for steps in ((0.1, 0.2, 0.3), (-0.1, 0.2, 0.3), (-0.3, -0.2, -0.1))
+        for steps in ((0.1, 0.2, 0.3), (-0.3, 0.1, 0.2), (-0.3, -0.2, -0.1))
     ]
 
 
