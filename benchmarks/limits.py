@@ -27,22 +27,25 @@ class Limit:
 
 
 AT_MOST: Final[Mapping[str, Limit]] = {
-    "overhead/kling_async/CPU to a bare loop": Limit(1.3, held=2.2),
+    "overhead/kling_async/CPU to a bare loop": Limit(1.3, held=2.1),
     "overhead/kling_async, its transport alone/CPU to a bare loop": Limit(1.3),
     "loading/kling_async/CPU beside aiohttp, attrs, cattrs": Limit(1.3),
     "tasks/kling_async by list, 1000/requests per task": Limit(1.06),
+    "tasks/kling_async by list, 1000/mean lag": Limit(300, held=330),
     "tasks/kling_async by list, 10000/requests per task": Limit(1.06),
-    "tasks/kling_async by list, first_delay 0.3 s, 1000/requests per task": Limit(1.06),
-    "tasks/kling_async by list, first_delay 0.3 s, 1000/mean lag": Limit(300),
-    "tasks/kling_async by list, 1000/mean lag": Limit(300, held=400),
-    "tasks/kling_async by list over aiohttp loop, 1 s, 1000/CPU per task": Limit(0.6, held=0.7),
+    "tasks/kling_async by list over aiohttp loop, 1 s, 1000/ratio of CPU": Limit(0.6),
     "tasks/service/share of its core at its peak in any run": Limit(60),
     "scale/list reads, 50000/CPU per task to that of 1000": Limit(1.5),
+    "memory/generate, one by one/bytes per task": Limit(4096),
+    "memory/generate, list reads/bytes per task": Limit(4096, held=4700),
+    "downloads/kling_async, synced/peak memory": Limit(60),
+    "downloads/kling_async, synced/worst loop lag": Limit(50),
     "choices/orjson/CPU of a page to plain": Limit(0.95),
     "choices/uvloop/CPU to plain": Limit(1.0),
 }
 AT_LEAST: Final[Mapping[str, Limit]] = {
-    "tasks/best async peer over kling_async by list, 1000/CPU per task": Limit(15),
+    "tasks/best async peer over kling_async by list, 1000/ratio of CPU": Limit(15),
+    "downloads/kling_async, synced/rate to curl's": Limit(0.8),
 }
 
 

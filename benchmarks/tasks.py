@@ -137,13 +137,13 @@ def ratios(figures: dict[str, Figure]) -> Iterator[Figure]:
         return figures[f"tasks/{name}, {count}/CPU per task"]
 
     for count in (1_000, 10_000):
-        yield ratio(f"tasks/{LISTS} over {LOOP}, {count}/CPU per task", cpu(LISTS, count), cpu(LOOP, count))
+        yield ratio(f"tasks/{LISTS} over {LOOP}, {count}/ratio of CPU", cpu(LISTS, count), cpu(LOOP, count))
     peers = [cpu(entry.name) for entry in ENTRIES if entry.count == 1_000 and entry.name.startswith(PEERS)]
     best = min(peers, key=lambda figure: figure.median)
     ours = cpu(LISTS)
     rounds = len(best.values)
     yield ratio(
-        f"tasks/best async peer over {LISTS}, 1000/CPU per task", best, attrs.evolve(ours, values=ours.values[:rounds])
+        f"tasks/best async peer over {LISTS}, 1000/ratio of CPU", best, attrs.evolve(ours, values=ours.values[:rounds])
     )
     busiest = [figure for name, figure in figures.items() if name.endswith("the service's core at its peak")]
     yield Figure("tasks/service/share of its core at its peak in any run", "%", (max(max(f.values) for f in busiest),))
