@@ -267,6 +267,7 @@ class KlingClient:
             KlingError: What `submit` and `TaskHandle.wait` raise.
         """
         handle = await self.submit(request, **fields)
+        del request, fields  # the wait may be long
         try:
             return await handle.wait(timeout)
         except asyncio.CancelledError:

@@ -144,10 +144,8 @@ class PollPlan:
         if self.next_turn() > now:
             return due
         ahead = 0.0
-        while len(due) < most and self._turns and self._turns[0][0] <= now + ahead:
-            _, ticket, holder = heapq.heappop(self._turns)
-            if holder.ticket != ticket:
-                continue
+        while len(due) < most and self._first_turn() <= now + ahead:
+            _, _, holder = heapq.heappop(self._turns)
             holder.ticket = 0
             if isinstance(holder, _Crowd):
                 due += self._from_crowd(holder, now, most - len(due))
@@ -269,9 +267,18 @@ class PollPlan:
         """
         Return when to call `due` again, or infinity.
         """
-        while self._turns and self._turns[0][2].ticket != self._turns[0][1]:
-            heapq.heappop(self._turns)
-        return max(self._turns[0][0], self._busy_until, self._paused_until) if self._turns else math.inf
+        return max(self._first_turn(), self._busy_until, self._paused_until)
+
+    def _first_turn(self) -> float:
+        while self._turns:
+            at, ticket, holder = self._turns[0]
+            if holder.ticket != ticket:
+                heapq.heappop(self._turns)
+            elif at < holder.at:
+                heapq.heapreplace(self._turns, (holder.at, ticket, holder))
+            else:
+                return at
+        return math.inf
 
     def _looked_at(self, task_id: str) -> _Entry | None:
         # The entry of a task that has no next turn yet.
@@ -336,6 +343,9 @@ class PollPlan:
             self._book(crowd, max(now, first, crowd.last_turn + min(self._interval(longest_unseen, now), latest)))
 
     def _book(self, holder: "_Entry | _Crowd", at: float) -> None:
+        if holder.ticket and at >= holder.at:
+            holder.at = at  # its turn is put off when it comes up: else many that are over would lie there until then
+            return
         holder.ticket, holder.at = next(self._tickets), at
         heapq.heappush(self._turns, (at, holder.ticket, holder))
 
