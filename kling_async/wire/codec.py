@@ -340,14 +340,17 @@ def _read_decimal(value: Any, _: object) -> Decimal | None:
     return number if number.is_finite() and abs(number.adjusted()) < _DIGITS_MAX else None
 
 
+_NO_OUTPUT: Final = TaskOutput()
+
+
 def _read_output(value: Any, _: object) -> TaskOutput:
     items = value.get("images") if isinstance(value, dict) else None
     if not isinstance(items, list):
-        return TaskOutput()
+        return _NO_OUTPUT
     images = [image for place, item in enumerate(items) if (image := _read_image(item, place)) is not None]
     if len({image.index for image in images}) < len(images):  # some gateways number every picture 0
         images = [Image(place, image.url, image.watermark_url) for place, image in enumerate(images)]
-    return TaskOutput(tuple(sorted(images, key=lambda image: image.index)))
+    return TaskOutput(tuple(sorted(images, key=lambda image: image.index))) if images else _NO_OUTPUT
 
 
 def _read_image(item: Any, place: int) -> Image | None:
