@@ -53,7 +53,7 @@ Seconds after which looking is half as slow again in any case.
 @attrs.define(eq=False)
 class _Entry:
     task_id: str
-    kind: Kind
+    crowd: "_Crowd"
     since: float
     ticket: int = 0  # of the one booking that counts; 0 for none
     at: float = math.inf  # of that booking
@@ -64,6 +64,7 @@ class _Entry:
 
 @attrs.define(eq=False)
 class _Crowd:
+    kind: Kind
     pace: Pace = attrs.field(factory=Pace)  # the crowd disperses for good once it is known
     entries: collections.OrderedDict[str, _Entry] = attrs.field(factory=collections.OrderedDict)  # not being looked at
     ticket: int = 0
@@ -85,7 +86,7 @@ class PollPlan:
     policy: PollPolicy
     per_request: int = 1
     _entries: dict[str, _Entry] = attrs.field(factory=dict, init=False)
-    _crowds: dict[Kind, _Crowd] = attrs.field(factory=lambda: collections.defaultdict(_Crowd), init=False)
+    _crowds: dict[Kind, _Crowd] = attrs.field(factory=dict, init=False)
     _turns: list[_Turn] = attrs.field(factory=list, init=False)
     _tickets: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)  # ties keep their order
     _busy_until: float = attrs.field(default=-math.inf, init=False)  # with what was asked last
@@ -116,7 +117,9 @@ class PollPlan:
             is_told_of: Callbacks are expected to tell of it, and looks only where they are overdue.
         """
         self.drop(task_id)
-        entry = self._entries[task_id] = _Entry(task_id, kind, now if since is None else since)
+        if kind not in self._crowds:
+            self._crowds[kind] = _Crowd(kind)
+        entry = self._entries[task_id] = _Entry(task_id, self._crowds[kind], now if since is None else since)
         if at_once:
             self._book(entry, now)
         elif is_told_of:
@@ -151,7 +154,7 @@ class PollPlan:
                 due += self._from_crowd(holder, now, most - len(due))
                 continue
             holder.is_hurried = False
-            self._crowd_of(holder).last_turn = now
+            holder.crowd.last_turn = now
             due.append(holder.task_id)
             if self.per_request > 1:
                 ahead = max(ahead, self._interval(holder, now) / 2)
@@ -199,7 +202,7 @@ class PollPlan:
         entry = self._entries.get(task_id)
         if entry is None:
             return
-        crowd = self._crowd_of(entry)
+        crowd = entry.crowd
         if task_id in crowd.entries:
             crowd.entries.move_to_end(task_id)
         elif entry.ticket and (later := now + self._interval(entry, now)) > entry.at:
@@ -232,11 +235,11 @@ class PollPlan:
         Learn how long a task took that ended well; those of its kind have a time of their own from now on.
         """
         entry = self._entries.get(task_id)
-        if entry is None or entry.kind is None:
+        if entry is None or entry.crowd.kind is None:
             return
-        crowd = self._crowd_of(entry)
+        crowd = entry.crowd
         is_first = not crowd.pace.is_known
-        resting = [other for other in self._entries.values() if self._is_resting(other, entry.kind)] if is_first else ()
+        resting = [other for other in self._entries.values() if self._is_resting(other, crowd)] if is_first else ()
         crowd.pace.learn(seconds)
         crowd.ticket = 0
         while crowd.entries:
@@ -283,12 +286,9 @@ class PollPlan:
     def _looked_at(self, task_id: str) -> _Entry | None:
         # The entry of a task that has no next turn yet.
         entry = self._entries.get(task_id)
-        if entry is None or entry.ticket or task_id in self._crowd_of(entry).entries:
+        if entry is None or entry.ticket or task_id in entry.crowd.entries:
             return None
         return entry
-
-    def _crowd_of(self, entry: _Entry) -> _Crowd:
-        return self._crowds[entry.kind]
 
     def _from_crowd(self, crowd: _Crowd, now: float, most: float) -> list[str]:
         # The longest unseen first; a task that is looked at is out of its crowd until then.
@@ -302,22 +302,22 @@ class PollPlan:
         return min(max(SAMPLE, self.per_request), len(crowd.entries))
 
     def _book_first(self, entry: _Entry, now: float) -> None:
-        crowd = self._crowd_of(entry)
+        crowd = entry.crowd
         if crowd.pace.is_known:
             early = min(self.policy.early * crowd.pace.typical, crowd.pace.shortest)
             self._book(entry, max(now, entry.since + early))
-        elif entry.kind is None:
+        elif crowd.kind is None:
             self._book(entry, max(now, entry.since + self.policy.first_delay))
         else:
             self._join(crowd, entry, now)
 
     def _book_next(self, entry: _Entry, now: float) -> None:
-        crowd = self._crowd_of(entry)
+        crowd = entry.crowd
         if entry.is_hurried:
             self._book(entry, now)
         elif now < self._overdue_at(entry):
             self._book(entry, self._overdue_at(entry))
-        elif crowd.pace.is_known or entry.kind is None:
+        elif crowd.pace.is_known or crowd.kind is None:
             self._book(entry, now + self._interval(entry, now))
         else:
             self._join(crowd, entry, now)
@@ -328,7 +328,7 @@ class PollPlan:
             self._book_crowd(crowd, now)
 
     def _leave_crowd(self, entry: _Entry) -> bool:
-        crowd = self._crowd_of(entry)
+        crowd = entry.crowd
         was_there = crowd.entries.pop(entry.task_id, None) is not None
         if not crowd.entries:
             crowd.ticket = 0
@@ -350,15 +350,15 @@ class PollPlan:
         heapq.heappush(self._turns, (at, holder.ticket, holder))
 
     def _overdue_at(self, entry: _Entry) -> float:
-        pace = self._crowd_of(entry).pace
+        pace = entry.crowd.pace
         typical = pace.typical if pace.is_known else self.policy.callback_grace
         return entry.told_at + OVERDUE * typical
 
-    def _is_resting(self, entry: _Entry, kind: Kind) -> bool:
-        return entry.kind == kind and entry.ticket > 0 and entry.at == self._overdue_at(entry)
+    def _is_resting(self, entry: _Entry, crowd: _Crowd) -> bool:
+        return entry.crowd is crowd and entry.ticket > 0 and entry.at == self._overdue_at(entry)
 
     def _interval(self, entry: _Entry, now: float) -> float:
-        policy, pace, age = self.policy, self._crowd_of(entry).pace, now - entry.since
+        policy, pace, age = self.policy, entry.crowd.pace, now - entry.since
         if pace.is_known:
             wanted = max(policy.min_delay, policy.dense * max(age, pace.typical))
         else:
