@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-import attrs
 from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
@@ -55,19 +54,6 @@ Digits of the largest number that is taken for an index, a price or a code; at 4
 _NOTHING: Final[tuple[object, ...]] = (None, "", {}, [], 0)  # 0 is how some gateways leave out a time
 
 _MARKS_OF_A_TASK: Final = ("task_status", "status", "object")
-
-_WORDS: Final = {
-    word: word
-    for word in (
-        *(field.name for kind in (TaskSnapshot, TaskInfo, TaskOutput, Image) for field in attrs.fields(kind)),
-        *(status.value for status in TaskStatus),
-        *("id", "status", "object", "model", "progress", "created", "metadata", "error", "data", "code", "message"),
-        *("fail_reason", "submit_time", "start_time", "finish_time", "update_time", "create_time"),
-    )
-}
-"""
-What stands in most answers.
-"""
 
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -170,7 +156,7 @@ def read_task(task: Mapping[str, Any], *, request_id: str | None = None) -> Task
     fields = _canonical(task)
     if read_id(fields.get("task_id")) is None:
         raise ValueError("this is no task: it has no id that can be read")
-    fields["raw"] = _with_shared_words(task)
+    fields["raw"] = task
     if request_id:
         fields["request_id"] = request_id
     return CODEC.structure(fields, TaskSnapshot)
@@ -204,19 +190,6 @@ def write_request(request: ImageRequest) -> dict[str, Any]:
     """
     body: dict[str, Any] = CODEC.unstructure(request)
     return body
-
-
-def _with_shared_words(value: Any) -> Any:
-    # The standard library makes the same few words anew for each answer: half of what a waiting task would hold.
-    match value:
-        case dict():
-            return {_WORDS.get(name, name): _with_shared_words(held) for name, held in value.items()}
-        case list():
-            return [_with_shared_words(held) for held in value]
-        case str():
-            return _WORDS.get(value, value)
-        case _:
-            return value
 
 
 def _canonical(task: Mapping[str, Any]) -> dict[str, Any]:
