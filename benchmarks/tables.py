@@ -37,7 +37,8 @@ def cell(figure: Figure | None) -> str:
         return ""
     low, high = (number(value) for value in figure.quartiles)
     spread = f" ({low} to {high})" if low != high else ""
-    return f"{number(figure.median)} {figure.unit}{spread}".replace(" times", " ×")  # noqa: RUF001 (the sign is meant)
+    value = f"{number(figure.median)} {figure.unit}".rstrip()
+    return value.replace(" times", " ×") + spread  # noqa: RUF001 (the sign is meant)
 
 
 def rows(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
