@@ -66,6 +66,7 @@ def draw_waiting(run: Run) -> None:
     bars = drawing.barh(whom, [costs[who] for who in whom], color=colours)
     drawing.bar_label(bars, [f"{number(costs[who])} ms" for who in whom], padding=3)
     drawing.set_xscale("log")
+    drawing.xaxis.set_major_formatter(lambda value, _: number(value))
     drawing.set_xlabel("CPU of the client per task, ms (each line is ten times the one before)")
     keep("speed-waiting.svg")
 
@@ -84,6 +85,7 @@ def draw_scale(run: Run) -> None:
     for (way, costs), colour in zip(of_way.items(), (OURS, *OTHERS[1:]), strict=True):
         drawing.plot(list(costs), list(costs.values()), marker="o", label=way, color=colour)
     drawing.set_xscale("log")
+    drawing.xaxis.set_major_formatter(lambda value, _: number(value))
     drawing.set_ylim(bottom=0)
     drawing.set_xlabel("tasks under way at once")
     drawing.set_ylabel("µs of CPU per task")
