@@ -117,17 +117,21 @@ class Submits:
 
     Attributes:
         uncertain_for: Seconds for which one of unknown fate holds its slots: a task of it may be running.
-        accepted: Handles by task id; keeps alive what nobody else may hold, until it is final.
+        accepted: Keeps alive the handles that nobody else may hold, until they are final.
     """
 
     _transport: Transport
     _watcher: Watcher
     _hearing: Hearing | None
     uncertain_for: float
-    accepted: dict[str, TaskHandle] = attrs.field(factory=dict, init=False)
+    accepted: set[TaskHandle] = attrs.field(factory=set, init=False)
+    _forget: Callable[[TaskHandle], object] = attrs.field(init=False)  # one for all that wait
     _posts: "dict[asyncio.Task[TaskHandle], Submission]" = attrs.field(factory=dict, init=False)
     _uncertain: dict[Hold, asyncio.TimerHandle] = attrs.field(factory=dict, init=False)
     _is_closed: bool = attrs.field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._forget = self.accepted.discard
 
     def __len__(self) -> int:
         return len(self._posts)
@@ -200,7 +204,7 @@ class Submits:
         """
         Give back all slots; nothing is watched from now on. Safe to call twice.
         """
-        for handle in self.accepted.values():
+        for handle in self.accepted:
             handle.release()
         for hold in tuple(self._uncertain):
             self._let_go(hold)
@@ -299,8 +303,8 @@ class Submits:
         story: Story,
         accepted: TaskSnapshot | None = None,
     ) -> None:
-        self.accepted[handle.task_id] = handle
-        on_final = self._ended if line is None else functools.partial(self._ended, line=line)
+        self.accepted.add(handle)
+        on_final = self._forget if line is None else functools.partial(self._ended, line)
         handle.accept(request, hold, on_final=on_final, story=story)
         if accepted is not None:
             handle.see(accepted)
@@ -316,10 +320,9 @@ class Submits:
         handle = self._adopt(post, found)
         _log.warning("a submit of unknown fate made task %s, as its callback tells", handle.task_id)
 
-    def _ended(self, handle: TaskHandle, line: Line | None = None) -> None:
-        self.accepted.pop(handle.task_id, None)
-        if line is not None:
-            line.close()
+    def _ended(self, line: Line, handle: TaskHandle) -> None:
+        self._forget(handle)
+        line.close()
 
     def _hold_for_a_while(self, hold: Hold) -> None:
         hold.count()

@@ -191,8 +191,9 @@ def _read_tasks(answer: Answer) -> tuple[list[Mapping[str, Any]], str | None]:
 
 
 def _shows_the_same(task: Mapping[str, Any], held: TaskSnapshot) -> bool:
-    # A final sighting may still gain its pictures, with no word about it.
-    return not is_final(held.task_status) and all(task.get(mark) == held.raw.get(mark) for mark in _MARKS)
+    # A final sighting may still gain its pictures, with no word about it. Lists show what is empty, and others do not.
+    marks = ((task.get(mark) or None, held.raw.get(mark) or None) for mark in _MARKS)
+    return not is_final(held.task_status) and all(shown == known for shown, known in marks)
 
 
 def _says_not_found(error: InvalidRequest) -> bool:
