@@ -37,8 +37,11 @@ def now() -> float:
 class _Content:
     body: bytes
 
-    async def iter_any(self) -> AsyncIterator[bytes]:
-        yield self.body
+    async def readany(self) -> bytes:
+        return self.body
+
+    def at_eof(self) -> bool:
+        return True
 
 
 @attrs.frozen

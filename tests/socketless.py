@@ -53,8 +53,11 @@ class _Answer:
     def content(self) -> "_Answer":
         return self
 
-    async def iter_any(self) -> AsyncIterator[bytes]:
-        yield self.body
+    async def readany(self) -> bytes:
+        return self.body
+
+    def at_eof(self) -> bool:
+        return True
 
 
 class SocketlessService:
