@@ -316,6 +316,22 @@ def test_glimpse_puts_the_next_look_off() -> None:
     assert plan.next_turn() == 114.0
 
 
+def test_turns_that_are_put_off_do_not_pile_up() -> None:
+    """
+    A page tells of a waiting task again and again, and each time its turn comes later; the first is still the one.
+    """
+    plan = learned(20.0)
+    plan.add("a", now=0.0, kind="k")
+    plan.add("b", now=0.0, kind="k")
+    turns = len(plan._turns)
+    for step in range(100):
+        plan.glimpsed("a", now=13.9 + step / 1000)
+
+    assert turns == len(plan._turns)
+    assert ["b"] == plan.due(now=14.0)
+    assert plan.next_turn() == pytest.approx(14.72, abs=0.01)
+
+
 def test_glimpse_of_one_in_a_crowd() -> None:
     """
     It goes to the end of the crowd.

@@ -21,7 +21,7 @@ from kling_async.errors import (
     UnexpectedAnswer,
 )
 from kling_async.wire.models import TaskSnapshot, TaskStatus
-from kling_async.wire.verdict import Answer, is_duplicate_id, read_created, read_page, read_sighting
+from kling_async.wire.verdict import Answer, is_duplicate_id, read_created, read_news, read_page, read_sighting
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
 KEYS = st.sampled_from(
@@ -400,6 +400,26 @@ def test_page(payload: object) -> None:
     A page is a list, at once or in `result`; what is no task in it is left out.
     """
     assert ["a", "b"] == [seen.task_id for seen in read_page(answer(payload))]
+
+
+@pytest.mark.parametrize(
+    ("shown", "is_news"),
+    [
+        ({"task_status_msg": "", "task_result": {}}, False),
+        ({"task_status_msg": None}, False),
+        ({"task_status_msg": "queued"}, True),
+        ({"task_status": "processing"}, True),
+    ],
+)
+def test_what_a_list_shows_empty_is_no_news(shown: dict[str, object], *, is_news: bool) -> None:
+    """
+    The answer to a create leaves it out; what is held stays as it is.
+    """
+    task = {"task_id": "t-1", "task_status": "submitted", "created_at": 1722769557708, "updated_at": 1722769557708}
+    held = read_created(answer({"code": 0, "data": task}))
+    seen, count = read_news(answer({"code": 0, "data": [{**task, **shown}]}), {"t-1": held})
+
+    assert (is_news, 1) == (seen["t-1"] is not held, count)
 
 
 @pytest.mark.parametrize("data", [None, 5, "text", {"result": None}, {"result": {}}])
