@@ -5,14 +5,17 @@ Client and service apart: each on a core of its own, where the system can.
 import asyncio
 import multiprocessing
 import os
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from multiprocessing.connection import Connection
 
     Pipe = Connection[Any, Any]
+
+T = TypeVar("T")
 
 
 def pin(which: int) -> None:
@@ -26,6 +29,14 @@ def pin(which: int) -> None:
 def _run(serve: "Callable[..., Coroutine[Any, Any, None]]", pipe: "Pipe", given: tuple[object, ...]) -> None:
     pin(-1)
     asyncio.run(serve(pipe, *given))
+
+
+def fresh(function: "Callable[..., T]", *given: object) -> "T":
+    """
+    Return what *function* returns in a process of its own, in which nothing was loaded or learned before.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(function, *given).result()
 
 
 @contextmanager

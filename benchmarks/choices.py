@@ -7,10 +7,8 @@ the part "overhead", and what the client does with a page of 500 tasks of which 
 
 import asyncio
 import json
-import multiprocessing
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from typing import Final
 
 import attrs
@@ -105,11 +103,6 @@ def cost_of(choice: Choice, url: str) -> Cost:
     return Cost(1e6 * submit, 1e6 * cost_of_page())
 
 
-def cost_apart(choice: Choice, url: str) -> Cost:
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        return process.submit(cost_of, choice, url).result()
-
-
 def measure(rounds: int | None) -> list[Figure]:
     from benchmarks import overhead  # noqa: PLC0415 (in this process alone)
 
@@ -117,7 +110,7 @@ def measure(rounds: int | None) -> list[Figure]:
     for _ in range(rounds or ROUNDS):
         for choice, found in costs.items():
             with overhead.service() as server:
-                found.append(cost_apart(choice, server.url))
+                found.append(apart.fresh(cost_of, choice, server.url))
     submits = {
         choice: Figure(f"choices/{choice.name}/CPU", "µs", tuple(cost.submit for cost in found))
         for choice, found in costs.items()

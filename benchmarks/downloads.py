@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import functools
 import itertools
-import multiprocessing
 import os
 import resource
 import subprocess
@@ -18,7 +17,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -287,11 +286,10 @@ def cost_of(way: Way, place: str | None, server: Server, count: int) -> Cost:
     """
     Run *way* in a process of its own, and tell what it took, the server's CPU included.
     """
-    context = multiprocessing.get_context("spawn")
     os.sync()  # what was written before is not written now
-    with tempfile.TemporaryDirectory(dir=place) as folder, ProcessPoolExecutor(1, context) as process:
+    with tempfile.TemporaryDirectory(dir=place) as folder:
         before = server.cpu()
-        cost = process.submit(run, way, server.url, Path(folder), count).result()
+        cost = apart.fresh(run, way, server.url, Path(folder), count)
         return attrs.evolve(cost, served=server.cpu() - before)
 
 

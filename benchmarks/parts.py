@@ -3,10 +3,9 @@ The parts of what is measured, each in a process of its own.
 """
 
 import importlib
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from typing import Final
 
+from benchmarks import apart
 from benchmarks.figures import Figure
 
 PARTS: Final = ("overhead", "loading", "choices", "submits", "tasks", "scale", "memory", "downloads", "journal")
@@ -21,5 +20,4 @@ def measure(part: str, rounds: int | None) -> list[Figure]:
 
 
 def measure_apart(part: str, rounds: int | None) -> list[Figure]:
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        return process.submit(measure, part, rounds).result()
+    return apart.fresh(measure, part, rounds)

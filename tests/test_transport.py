@@ -1105,6 +1105,20 @@ async def serving(say: Say, tls: ssl.SSLContext | None = None) -> AsyncIterator[
         await listening.wait_closed()
 
 
+def held_up() -> tuple[Callable[[Served], Awaitable[bytes]], asyncio.Event, asyncio.Event]:
+    """
+    A service that answers once it is told to go on, an event that tells of the first request, and one to tell it.
+    """
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def answer(_: Served) -> bytes:
+        arrived.set()
+        await go_on.wait()
+        return saying(TASK)
+
+    return answer, arrived, go_on
+
+
 class TestConnections:
     async def test_one_connection_is_kept_alive(self) -> None:
         """
@@ -1157,13 +1171,7 @@ class TestConnections:
         With five submits waiting before it, a read is the next request sent: else a gather of thousands is blind to
         its own tasks until the last of them is sent.
         """
-        arrived, go_on = asyncio.Event(), asyncio.Event()
-
-        async def slow(_: Served) -> bytes:
-            arrived.set()
-            await go_on.wait()
-            return saying(TASK)
-
+        slow, arrived, go_on = held_up()
         async with serving(slow) as server, speaking(server.url, max_connections=1) as transport:
             submits = [asyncio.ensure_future(submit(transport, submission())) for _ in range(6)]
             await arrived.wait()  # so that each other has come to the gate
@@ -1178,13 +1186,7 @@ class TestConnections:
         """
         What waits for its turn has not been sent: only the POST under way may have made a task.
         """
-        arrived, go_on = asyncio.Event(), asyncio.Event()
-
-        async def slow(_: Served) -> bytes:
-            arrived.set()
-            await go_on.wait()
-            return saying(TASK)
-
+        slow, arrived, go_on = held_up()
         async with serving(slow) as server, speaking(server.url, max_connections=1) as transport:
             sent, waits = submission(), submission()
             sending, waiting = (asyncio.ensure_future(submit(transport, each)) for each in (sent, waits))

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
@@ -103,7 +103,7 @@ def dumps(value: object) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
-def is_task(value: object) -> bool:
+def is_task(value: object) -> TypeGuard[Mapping[str, Any]]:
     """
     Tell whether *value* looks like a task of any known shape: it has an id, and it is no envelope around one.
     """

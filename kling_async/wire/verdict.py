@@ -258,7 +258,7 @@ def _find_task(payload: Mapping[str, Any], known_id: str | None) -> Mapping[str,
         return data
     inner = _data(data)
     if is_task(inner):
-        return inner  # type: ignore[no-any-return]
+        return inner
     if read_id(data.get("id")):
         return data
     if read_id(known_id) and (data.get("task_status") or data.get("status")):
