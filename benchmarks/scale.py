@@ -7,10 +7,11 @@ get.
 """
 
 import asyncio
+import gc
 import itertools
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -23,9 +24,19 @@ from kling_async.emulator import Emulator
 if TYPE_CHECKING:
     from benchmarks.apart import Pipe
 
-DIALECTS: Final = {"list reads": OFFICIAL, "by ids": attrs.evolve(OFFICIAL, lists=False), "one by one": GATEWAY}
+DIALECTS: Final = {
+    "list reads": OFFICIAL,
+    "list reads, no collector": OFFICIAL,
+    "by ids": attrs.evolve(OFFICIAL, lists=False),
+    "one by one": GATEWAY,
+}
+UNCOLLECTED: Final = "list reads, no collector"
+"""
+The way in which the garbage collector of Python rests: what the others cost more is its passes over what is kept.
+"""
 SIZES: Final = {
     "list reads": (100, 1_000, 10_000, 50_000),
+    UNCOLLECTED: (1_000, 10_000, 50_000),
     "by ids": (100, 1_000, 10_000, 50_000),
     "one by one": (100, 1_000),
 }
@@ -132,6 +143,15 @@ async def costs_of(tasks: int, dialect: Dialect, watched: float = WATCHED) -> Co
             return Costs(submitting, waiting, ending, server.reads() - reads)
 
 
+@contextmanager
+def no_collector() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def figures_of(way: str, tasks: int, costs: list[Costs]) -> list[Figure]:
     who = f"scale/{way}, {tasks}"
     working = tuple(1e6 * (cost.submitting + cost.ending) / tasks for cost in costs)
@@ -149,13 +169,15 @@ def measure(rounds: int | None) -> list[Figure]:
     costs: dict[tuple[str, int], list[Costs]] = {(way, tasks): [] for way in DIALECTS for tasks in SIZES[way]}
     for _ in range(rounds or ROUNDS):
         for (way, tasks), of_size in costs.items():
-            of_size.append(asyncio.run(costs_of(tasks, DIALECTS[way])))
+            gc.collect()
+            with no_collector() if way == UNCOLLECTED else nullcontext():
+                of_size.append(asyncio.run(costs_of(tasks, DIALECTS[way])))
     figures = {key: figures_of(*key, of_key) for key, of_key in costs.items()}
     few, many = 1_000, 50_000
     to_few = f"{many}/CPU per task to that of {few}"
     flat = [
         ratio(f"scale/{way}, {to_few}", figures[way, many][0], figures[way, few][0])
         for way in DIALECTS
-        if (way, many) in costs
+        if (way, many) in figures
     ]
     return [*itertools.chain.from_iterable(figures.values()), *flat]

@@ -82,7 +82,7 @@ def draw_scale(run: Run) -> None:
         if part == "scale" and what == "CPU per task to submit and end":
             way, count = who.rsplit(", ", 1)
             of_way.setdefault(way, {})[int(count)] = figure.median
-    for (way, costs), colour in zip(of_way.items(), (OURS, *OTHERS[1:]), strict=True):
+    for (way, costs), colour in zip(of_way.items(), (OURS, *OTHERS), strict=True):
         drawing.plot(list(costs), list(costs.values()), marker="o", label=way, color=colour)
     drawing.set_xscale("log")
     drawing.xaxis.set_major_formatter(lambda value, _: number(value))
