@@ -16,7 +16,6 @@ from collections.abc import (
     Container,
     Iterable,
     Iterator,
-    Sequence,
 )
 from pathlib import Path
 from types import TracebackType
@@ -43,14 +42,15 @@ from kling_async.errors import (
     TaskNotFound,
 )
 from kling_async.fanout import fan_out
-from kling_async.filenames import Names
+from kling_async.filenames import Names, local_folder
 from kling_async.journal import Account, Entry, Journal
 from kling_async.references import Reference, read_reference
-from kling_async.rows import KEY_MAX, Picture, Row, State, Summary, external_id_of, may_try_again
+from kling_async.rows import KEY_MAX, Row, State, Summary, external_id_of, may_try_again
+from kling_async.storage import Storage
 from kling_async.submits import FAREWELL, Witness
 from kling_async.task import TaskHandle
 from kling_async.wire.dialects import HALF_A_PAIR, WHOLE_CHARACTERS, broken_rules
-from kling_async.wire.models import Done, Failed, ImageRequest, ImageSource, TaskResult, TaskSnapshot
+from kling_async.wire.models import Done, Failed, ImageRequest, ImageSource, Picture, TaskResult, TaskSnapshot
 
 __all__ = ["Added", "Batch", "Keyed"]
 
@@ -62,6 +62,11 @@ Rows that are added or read at a time.
 CHUNK_BYTES: Final = 2**24
 """
 Characters of reference images that are added at a time, however few rows that is.
+"""
+
+CHECKED: Final = 32
+"""
+Rows of which it is asked at a time whether their pictures are still there: in a storage each is a request.
 """
 
 BESIDE: Final = 8
@@ -239,7 +244,7 @@ class Batch:
 
     async def run(
         self,
-        save_to: str | Path | None = None,
+        save_to: str | Path | Storage | None = None,
         *,
         name: str = "{task_id}-{index}{ext}",
         max_attempts: int = 1,
@@ -257,7 +262,8 @@ class Batch:
         Leaving the loop early stops the run as a crash would, but in good order; close it with `contextlib.aclosing`.
 
         Args:
-            save_to: A folder for the pictures; None saves none.
+            save_to: A folder for the pictures, or with the extra `storage` a place in any storage that fsspec reaches:
+                its URL, or a `kling_async.storage.Storage` with options. None saves none.
             name: Of the files, with `{task_id}`, `{key}`, `{index}` and `{ext}`.
             max_attempts: How often a row is sent in this run, where it fails for a passing cause.
             timeout: Seconds to wait for each task, from acceptance; a row that was not final in time stays accepted.
@@ -273,22 +279,25 @@ class Batch:
             JournalCorrupt: The journal was moved away.
             ClientClosed: The client was closed.
             KlingError: One and the same passing error met 20 submits in a row.
-            ValueError: `name` is no template for names, or gives two pictures one file.
+            ValueError: `name` is no template for names, or gives two pictures one file; or `save_to` is no storage.
+            ImportError: A library for the storage is missing.
         """
         journal = self._open()
         if self._run is not None:
             raise RuntimeError("this batch is running already")
         if max_attempts < 1:
             raise ValueError(f"max_attempts={max_attempts!r}: must be at least 1")
-        folder = None if save_to is None else Path(save_to)
-        if folder is not None:
-            _check_name(folder, name)
+        shelf = None if save_to is None else _shelf_at(save_to)
+        if shelf is not None:
+            _check_name(name)
+        if isinstance(shelf, Storage):
+            await shelf.check()
         run = self._run = _Run(
             client=self._client,
             journal=journal,
             witnesses=self._witnesses,
             clock=self._clock,
-            folder=folder,
+            shelf=shelf,
             name=name,
             max_attempts=max_attempts,
             timeout=timeout,
@@ -449,7 +458,7 @@ class _Run:
     journal: Journal
     witnesses: set[_RowWitness]
     clock: Callable[[], float]
-    folder: Path | None
+    shelf: Path | Storage | None
     name: str
     max_attempts: int
     timeout: float | None
@@ -512,11 +521,13 @@ class _Run:
                 yield row
 
     async def _to_save(self, taken: Container[int]) -> AsyncIterator[Row]:
-        if self.folder is None:
+        if self.shelf is None:
             return
-        async for row in self._pages(State.FINISHED, State.SAVED):
-            if row.position not in taken and (unsaved := await self._unsaved(row)) is not None:
-                yield unsaved
+        ended = (row async for row in self._pages(State.FINISHED, State.SAVED) if row.position not in taken)
+        while rows := [row async for row in _first(ended, CHECKED)]:
+            for unsaved in await asyncio.gather(*map(self._unsaved, rows)):
+                if unsaved is not None:
+                    yield unsaved
 
     async def _to_send(self, taken: Container[int]) -> AsyncIterator[Row]:
         async for row in self._pages(State.QUEUED, State.FAILED):
@@ -587,8 +598,8 @@ class _Run:
         if not witness.is_in_doubt:
             if self.is_stopping:
                 raise _Stopped("the run was stopped before this was sent")
-            if self.folder is not None:  # before it is paid for
-                Names(self.folder, self.name, "0", "0").check(range(request.n))
+            if self.shelf is not None:  # before it is paid for
+                Names(Path(), self.name, "0", "0").check(range(request.n))
         if witness.external_task_id is not None:
             request = attrs.evolve(request, external_task_id=witness.external_task_id)
         aio_task = _this_task()
@@ -636,12 +647,15 @@ class _Run:
         return _Ended(row, error)
 
     async def _saved(self, row: Row, request: ImageRequest, snapshot: TaskSnapshot) -> Done | Failed:
-        if self.folder is None:
+        if self.shelf is None:
             return _done(row, request, snapshot, ())
         result = _done(row, request, snapshot, ()).result
-        names = Names(self.folder, self.name, result.task_id, row.key, mark=self.journal.id)
+        names = Names(
+            self.shelf if isinstance(self.shelf, Path) else Path(), self.name, result.task_id, row.key, self.journal.id
+        )
         have = {picture.index: picture for picture in row.pictures}
-        saves = await self.client.save_each(result, names, but=have.keys())
+        keep = None if isinstance(self.shelf, Path) else self.shelf.keep
+        saves = await self.client.save_each(result, names, but=have.keys(), keep=keep)
         pictures = sorted([*have.values(), *saves.pictures], key=lambda picture: picture.index)
         await self.journal.save(row.position, saves.pictures, self.clock(), is_all=saves.error is None)
         if isinstance(saves.error, StorageFull):
@@ -672,14 +686,20 @@ class _Run:
 
     async def _unsaved(self, row: Row) -> Row | None:
         # The row with those of its pictures that are there; None where all are.
-        there = await asyncio.to_thread(_those_there, row.pictures)
+        there = [picture for picture in row.pictures if await self._is_there(picture)]
         wanted = len(row.snapshot.task_result.images) if row.snapshot is not None else 0
         if row.state is State.SAVED and len(there) == len(row.pictures) >= wanted:
             return None
         if row.state is State.SAVED:
             await self.journal.unsave(row.position)
             await self.journal.save(row.position, there, self.clock(), is_all=False)
-        return attrs.evolve(row, state=State.FINISHED, pictures=there)
+        return attrs.evolve(row, state=State.FINISHED, pictures=tuple(there))
+
+    async def _is_there(self, picture: Picture) -> bool:
+        if picture.path is not None:
+            return await asyncio.to_thread(_size_of, picture.path) == picture.size_in_bytes
+        storage = self.shelf if isinstance(self.shelf, Storage) else Storage(picture.place)
+        return await storage.size(picture.place) == picture.size_in_bytes
 
     def _halt(self, error: Exception) -> None:
         if self.reason is None:
@@ -770,7 +790,9 @@ async def _request_of(row: Row, journal: Journal) -> ImageRequest:
 
 def _done(row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures: Iterable[Picture]) -> Done:
     result = TaskResult(snapshot.task_id, snapshot.task_result.images, snapshot)
-    return Done(row.position, row.key, request, result, tuple(picture.path for picture in pictures))
+    kept = tuple(pictures)
+    paths = tuple(picture.path for picture in kept if picture.path is not None)
+    return Done(row.position, row.key, request, result, paths, pictures=kept)
 
 
 def _attempt_of(row: Row) -> int:
@@ -784,8 +806,22 @@ def _may_be_mended(error: KlingError) -> bool:
     return isinstance(error, NotAllowed) or (isinstance(error, InvalidRequest) and bool(error.broken))
 
 
-def _check_name(folder: Path, name: str) -> None:
-    some, other = (Names(folder, name, word, word).path(0, ".png") for word in "ab")
+def _shelf_at(place: str | Path | Storage) -> Path | Storage:
+    if isinstance(place, Storage):
+        return place
+    folder = local_folder(str(place))
+    return folder if folder is not None else Storage(str(place))
+
+
+async def _first(rows: AsyncIterator[Row], count: int) -> AsyncIterator[Row]:
+    for _ in range(count):
+        if (row := await anext(rows, None)) is None:
+            return
+        yield row
+
+
+def _check_name(name: str) -> None:
+    some, other = (Names(Path(), name, word, word).path(0, ".png") for word in "ab")
     if some == other:
         raise ValueError(f"The name {name!r} gives all rows one file; put {{task_id}} or {{key}} into it.")
 
@@ -795,10 +831,6 @@ def _this_task() -> "asyncio.Task[Any]":
     if aio_task is None:
         raise AssertionError("every coroutine runs in some aio_task")
     return aio_task
-
-
-def _those_there(pictures: Sequence[Picture]) -> tuple[Picture, ...]:
-    return tuple(picture for picture in pictures if _size_of(picture.path) == picture.size_in_bytes)
 
 
 def _size_of(path: Path) -> int | None:

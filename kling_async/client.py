@@ -49,7 +49,7 @@ from kling_async.wire.models import Done, Failed, Image, ImageRequest, RequestBy
 from kling_async.wire.verdict import read_page, read_sighting
 
 if TYPE_CHECKING:
-    from kling_async.downloads import Downloads, Saves
+    from kling_async.downloads import Downloads, Keep, Saves
     from kling_async.filenames import Names
 
 __all__ = ["KlingClient"]
@@ -377,16 +377,22 @@ class KlingClient:
         story.tell(EventKind.SAVED, paths=paths)
         return paths
 
-    async def save_each(self, result: TaskResult, names: "Names", *, but: Collection[int] = ()) -> "Saves":
+    async def save_each(
+        self, result: TaskResult, names: "Names", *, but: Collection[int] = (), keep: "Keep | None" = None
+    ) -> "Saves":
         """
         Save as `save` does, under *names*, *but* the pictures with these indices. What did not arrive is told, not
         raised.
+
+        Args:
+            keep: Where to; None is the folder of *names*.
         """
         self._open()
         downloads = await self._open_downloads()
-        saves = await downloads.save_each(result, names, refresh=lambda: self._renew(result), but=but)
-        paths = [picture.path for picture in saves.pictures]
-        self._story_of(result).tell(EventKind.SAVED, paths=paths, error=saves.error)
+        saves = await downloads.save_each(result, names, refresh=lambda: self._renew(result), but=but, keep=keep)
+        paths = [picture.path for picture in saves.pictures if picture.path is not None]
+        urls = [picture.url for picture in saves.pictures if picture.url is not None]
+        self._story_of(result).tell(EventKind.SAVED, paths=paths, urls=urls, error=saves.error)
         return saves
 
     async def read(self, image: Image) -> bytes:

@@ -8,6 +8,7 @@ not lead into a private network, and what comes must be a picture, whole, and of
 import asyncio
 import contextlib
 import errno
+import functools
 import hashlib
 import itertools
 import logging
@@ -28,13 +29,12 @@ from yarl import URL
 from kling_async.addresses import may_be_public
 from kling_async.errors import DownloadFailed, KlingError, StorageFull
 from kling_async.filenames import Names
-from kling_async.rows import Picture
 from kling_async.transport import HttpOptions
 from kling_async.unbroken import to_the_end
-from kling_async.wire.models import Image, TaskResult
+from kling_async.wire.models import Image, Picture, TaskResult
 from kling_async.wire.redaction import hide_query, hide_secrets
 
-__all__ = ["Downloads", "Saves", "is_private"]
+__all__ = ["NO_ROOM", "Body", "Downloads", "Full", "Keep", "Refused", "Saves", "doubling", "is_private", "to_folder"]
 
 _T = TypeVar("_T")
 _Kept = TypeVar("_Kept", Path, Picture)
@@ -64,13 +64,13 @@ class _Gone(_Lost):
     """
 
 
-class _Refused(_Lost):
+class Refused(_Lost):
     """
     No second try would change this.
     """
 
 
-class _Full(_Refused):
+class Full(Refused):
     """
     There is no room on the disk.
     """
@@ -79,7 +79,7 @@ class _Full(_Refused):
 @attrs.frozen
 class Saves:
     """
-    What came of saving a task's pictures: those on the disk, in their order, and why others are not.
+    What came of saving a task's pictures: those that were kept, in their order, and why others were not.
     """
 
     pictures: tuple[Picture, ...]
@@ -159,11 +159,20 @@ class Downloads:
         *,
         refresh: Callable[[], Awaitable[TaskResult]],
         but: Collection[int] = (),
+        keep: "Keep | None" = None,
     ) -> Saves:
         """
         Save the pictures of *result*, *but* those with these indices, as `save_all` does; what did not arrive is told.
+
+        Args:
+            keep: Where to; None is the folder of *names*.
         """
-        pictures, error = await self._save(result, names, _to_disk_with_digest, refresh, but)
+        keep = keep or to_folder
+
+        def take(names: Names, index: int) -> _Take[Picture]:
+            return functools.partial(keep, names, index)
+
+        pictures, error = await self._save(result, names, take, refresh, but)
         return Saves(tuple(pictures), error)
 
     async def read(self, image: Image) -> bytes:
@@ -206,7 +215,7 @@ class Downloads:
 
     async def _fetch(self, image: Image, take: "_Take[_T]", renewal: "_Renewal | None" = None) -> _T:
         address = image.url
-        delays = itertools.islice(_doubling(self._first_delay), self._attempts - 1)
+        delays = itertools.islice(doubling(self._first_delay), self._attempts - 1)
         while True:
             try:
                 async with self._turn:
@@ -227,7 +236,7 @@ class Downloads:
         response = await self._answer(address)
         try:
             _judge(response)
-            return await take(await _Body.begin(response, self._max_bytes))
+            return await take(await Body.begin(response, self._max_bytes))
         finally:
             response.close()  # changes nothing once the body is read; before that, the connection cannot be used again
 
@@ -240,20 +249,20 @@ class Downloads:
                 return response
             response.close()
             url = url.join(_url(location))
-        raise _Refused(f"it was redirected more than {MAX_REDIRECTS} times")
+        raise Refused(f"it was redirected more than {MAX_REDIRECTS} times")
 
     def _checked(self, url: URL) -> URL:
         if url.scheme not in ("http", "https") or not url.host:
-            raise _Refused(f"its address is no http(s) URL: {hide_query(str(url))}")
+            raise Refused(f"its address is no http(s) URL: {hide_query(str(url))}")
         if not self._allow_private and (url.raw_host in self._proxy_hosts or not may_be_public(url.host)):
-            raise _Refused(f"its address is private: {hide_query(str(url))}")
+            raise Refused(f"its address is private: {hide_query(str(url))}")
         return url.with_user(None)  # aiohttp would send it as an Authorization
 
     async def _ask(self, url: URL) -> aiohttp.ClientResponse:
         # some systems ask the network which proxy to take
         proxy = await asyncio.to_thread(self._http.proxy_for, str(url)) if self._http.trust_env else self._http.proxy
         if self._closed:
-            raise _Refused("the client was closed")
+            raise Refused("the client was closed")
         session = self._session = self._session or self._open()
         with _as_lost():
             return await session.get(url, allow_redirects=False, proxy=proxy)
@@ -271,7 +280,7 @@ class Downloads:
         )
 
 
-def _doubling(delay: float) -> Iterator[float]:
+def doubling(delay: float) -> Iterator[float]:
     while True:
         yield delay
         delay *= 2
@@ -291,13 +300,19 @@ def _told_apart(
             kept.append(outcome)
     if not lost:
         return kept, None
-    paths = tuple(each.path if isinstance(each, Picture) else each for each in kept)
-    full = next((reason for _, reason in lost if isinstance(reason, _Full)), None)
+    paths, urls = _places_of(kept)
+    full = next((reason for _, reason in lost if isinstance(reason, Full)), None)
     if full is not None:
-        return kept, StorageFull(f"{full}; make room, then save again", task_id, paths=paths)
+        return kept, StorageFull(f"{full}; make room, then save again", task_id, paths=paths, urls=urls)
     index, reason = lost[0]
-    message = f"picture {index} could not be fetched: {reason}; {len(paths)} of {len(outcomes)} arrived"
-    return kept, DownloadFailed(message, task_id, index=index, paths=paths)
+    message = f"picture {index} could not be fetched: {reason}; {len(kept)} of {len(outcomes)} arrived"
+    return kept, DownloadFailed(message, task_id, index=index, paths=paths, urls=urls)
+
+
+def _places_of(kept: "Sequence[Path | Picture]") -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    paths = (each.path if isinstance(each, Picture) else each for each in kept)
+    urls = (each.url for each in kept if isinstance(each, Picture))
+    return tuple(path for path in paths if path is not None), tuple(url for url in urls if url is not None)
 
 
 @attrs.define(eq=False)
@@ -318,7 +333,7 @@ class _Renewal:
         async with self._lock:
             fresh = self._fresh = await self._read() if self._fresh is None else self._fresh
         if index not in fresh:
-            raise _Refused(f"{gone}; {self._trouble}")
+            raise Refused(f"{gone}; {self._trouble}")
         return fresh[index]
 
     async def _read(self) -> dict[int, str]:
@@ -339,7 +354,7 @@ def _as_lost() -> Iterator[None]:
     try:
         yield
     except (ValueError, aiohttp.NonHttpUrlClientError, aiohttp.ClientSSLError) as error:
-        raise _Refused(_told(error)) from None
+        raise Refused(_told(error)) from None
     except (aiohttp.ClientError, OSError) as error:  # OSError: also the timeouts and resets that come unwrapped
         raise _Broken(_told(error)) from None
 
@@ -364,7 +379,7 @@ _TAIL: Final = 1024  # some cameras and editors append a little to a picture's e
 
 
 @attrs.define
-class _Body:
+class Body:
     """
     The picture in an answer, piece by piece; one that is cut short, too large or no picture raises instead.
     """
@@ -422,12 +437,16 @@ class _Body:
                 return self.length >= 8 + int.from_bytes(self._head[4:8], "little")
 
 
-_Take: TypeAlias = Callable[[_Body], Awaitable[_T]]
+_Take: TypeAlias = Callable[[Body], Awaitable[_T]]
+Keep: TypeAlias = Callable[[Names, int, Body], Awaitable[Picture]]
+"""
+Keeps the picture that has this index and these names.
+"""
 
 
 def _bound(length: int, max_bytes: int) -> None:
     if length > max_bytes:
-        raise _Refused(f"it is larger than {max_bytes} bytes")
+        raise Refused(f"it is larger than {max_bytes} bytes")
 
 
 def _ext_of(head: bytes) -> str | None:
@@ -440,18 +459,18 @@ def _ext_of(head: bytes) -> str | None:
     return ".webp" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None
 
 
-async def _to_memory(body: _Body) -> bytes:
+async def _to_memory(body: Body) -> bytes:
     content = bytearray()
     while piece := await body.read():
         content += piece
     return bytes(content)
 
 
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def _to_disk(names: Names, index: int) -> _Take[Path]:
-    async def take(body: _Body) -> Path:
+    async def take(body: Body) -> Path:
         path = names.path(index, body.ext)
         await _write(body, path, names.mark)
         return path
@@ -459,18 +478,17 @@ def _to_disk(names: Names, index: int) -> _Take[Path]:
     return take
 
 
-def _to_disk_with_digest(names: Names, index: int) -> _Take[Picture]:
-    # For who keeps the digest: to make it costs half as much as all the rest.
-    async def take(body: _Body) -> Picture:
-        path = names.path(index, body.ext)
-        digest = hashlib.sha256()
-        await _write(body, path, names.mark, digest.update)
-        return Picture(index, path, body.length, digest.hexdigest())
+async def to_folder(names: Names, index: int, body: Body) -> Picture:
+    """
+    Keep a picture in a folder, with its digest, which costs half as much as all the rest.
+    """
+    path = names.path(index, body.ext)
+    digest = hashlib.sha256()
+    await _write(body, path, names.mark, digest.update)
+    return Picture(index, path, body.length, digest.hexdigest())
 
-    return take
 
-
-async def _write(body: _Body, path: Path, mark: str | None, show: Callable[[bytes], object] | None = None) -> None:
+async def _write(body: Body, path: Path, mark: str | None, show: Callable[[bytes], object] | None = None) -> None:
     try:
         with _Part(path, mark) as part:
             while piece := await body.read():
@@ -479,7 +497,7 @@ async def _write(body: _Body, path: Path, mark: str | None, show: Callable[[byte
                     show(piece)
             await to_the_end(asyncio.to_thread(part.settle))
     except OSError as error:  # the network's are _Lost by now, so this is the disk
-        kind = _Full if error.errno in _NO_ROOM else _Refused
+        kind = Full if error.errno in NO_ROOM else Refused
         raise kind(f"{path} could not be written: {error.strerror or error}") from None
 
 
@@ -573,7 +591,7 @@ class _PublicResolver(AbstractResolver):
         found = await self._resolver.resolve(host, port, family)
         public = [entry for entry in found if host in self._trusted or may_be_public(entry["host"])]
         if not public:
-            raise _Refused(f"its address is private: {host}")
+            raise Refused(f"its address is private: {host}")
         return public
 
     async def close(self) -> None:
@@ -597,7 +615,7 @@ def _url(text: str) -> URL:
         url = URL(text, encoded=plain)  # as it is, where it can be: a signature may cover every character
         _ = url.host  # host and port are parsed only here
     except ValueError:
-        raise _Refused(f"its address is no URL: {hide_query(text)}") from None
+        raise Refused(f"its address is no URL: {hide_query(text)}") from None
     return url
 
 

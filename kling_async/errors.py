@@ -263,10 +263,12 @@ class DownloadFailed(KlingError):
     Attributes:
         index: Of the first picture that failed.
         paths: Of the pictures that did arrive.
+        urls: Of those that did, where they go to a storage.
     """
 
     index: int | None = None
     paths: tuple[Path, ...] = ()
+    urls: tuple[str, ...] = ()
 
 
 @attrs.define(slots=False, repr=False)
@@ -307,6 +309,8 @@ class StorageFull(KlingError):
 
     Attributes:
         paths: Of the pictures that were saved all the same, where it was pictures that were being saved.
+        urls: Of those, where they go to a storage.
     """
 
     paths: tuple[Path, ...] = ()
+    urls: tuple[str, ...] = ()

@@ -88,6 +88,7 @@ class TaskEvent:
         error: What went wrong. Errors hide keys and queries of URLs.
         delay: Seconds until it goes on, with RETRY alone.
         paths: With SAVED alone, in the order of the pictures.
+        urls: With SAVED alone, of pictures that went to a storage.
     """
 
     kind: EventKind
@@ -99,6 +100,7 @@ class TaskEvent:
     error: KlingError | None = None
     delay: float | None = None
     paths: tuple[Path, ...] = ()
+    urls: tuple[str, ...] = ()
 
     @property
     def key(self) -> int | str | None:

@@ -8,12 +8,15 @@ import string
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import attrs
 
-__all__ = ["Names"]
+__all__ = ["Names", "is_url", "local_folder"]
 
 _NAME_MAX: Final = 200  # bytes; file systems allow 255, and a temporary file adds to the name
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")  # of two letters at least: a drive has one
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
 
 
@@ -42,11 +45,17 @@ class Names:
             raise ValueError(f"The name {self.template!r} gives two pictures one name; put {{index}} into it.")
 
     def path(self, index: int, ext: str) -> Path:
+        return self.directory.joinpath(*self.parts(index, ext))
+
+    def parts(self, index: int, ext: str) -> list[str]:
+        """
+        Return the names of the folders within the directory, and of the file.
+        """
         text = self._filled(index, ext)
         parts = [part for part in re.split(r"[/\\]", text) if part not in ("", ".")]
         if PureWindowsPath(text).root or ".." in parts or not parts:
             raise ValueError(f"The name {self.template!r} must be that of a file inside the directory.")
-        return self.directory.joinpath(*map(_safe_part, parts))
+        return [*map(_safe_part, parts)]
 
     def _filled(self, index: int, ext: str) -> str:
         values: dict[str, object] = {"task_id": _safe_value(self.task_id), "index": index, "ext": ext}
@@ -60,6 +69,25 @@ class Names:
             pass
         allowed = ", ".join(f"{{{field}}}" for field in values)
         raise ValueError(f"The name {self.template!r} must be a format string with no fields but {allowed}.")
+
+
+def is_url(place: object) -> bool:
+    """
+    Whether *place* is a URL, and no path.
+    """
+    return isinstance(place, str) and _URL.match(place) is not None
+
+
+def local_folder(place: str) -> Path | None:
+    """
+    Return the path of a folder of this machine, which is written to directly; None for any other storage.
+    """
+    if not is_url(place):
+        return Path(place)
+    parts = urlsplit(place)
+    if parts.scheme in ("file", "local") and parts.netloc in ("", "localhost"):
+        return Path(url2pathname(parts.path))
+    return None
 
 
 def _without_unsafe(text: str) -> str:

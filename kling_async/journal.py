@@ -31,7 +31,6 @@ from kling_async.errors import (
 )
 from kling_async.lockfile import LockFile
 from kling_async.rows import (
-    Picture,
     Row,
     State,
     Summary,
@@ -45,7 +44,7 @@ from kling_async.rows import (
     write_stored_request,
 )
 from kling_async.unbroken import to_the_end
-from kling_async.wire.models import ImageRequest, TaskSnapshot
+from kling_async.wire.models import ImageRequest, Picture, TaskSnapshot
 
 __all__ = ["Account", "Entry", "Journal", "Reader"]
 
@@ -400,8 +399,8 @@ class Journal:
         """
         changes: list[_Change] = []
         for picture in pictures:
-            path = self._tables.stored(picture.path)
-            facts = (picture.index, path, picture.size_in_bytes, picture.sha256, position)
+            place = self._tables.stored(picture.path) if picture.path is not None else picture.url
+            facts = (picture.index, place, picture.size_in_bytes, picture.sha256, position)
             changes.append((_KEEP_PICTURE, facts))
         if is_all:
             changes.append((_SAVE, (now, position)))
@@ -793,7 +792,10 @@ class _Tables:
             "snapshot": snapshot,
             "error": read_error(fields["error"], request, snapshot),
             "pictures": tuple(
-                Picture(place, self._home / os.fsdecode(path), size, sha256) for place, path, size, sha256 in pictures
+                Picture(index, None, size, sha256, place)
+                if isinstance(place, str) and "://" in place  # in no path of ours are two slashes next to each other
+                else Picture(index, self._home / os.fsdecode(place), size, sha256)
+                for index, place, size, sha256 in pictures
             ),
         }
         return Row(**told)

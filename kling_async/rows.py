@@ -25,11 +25,10 @@ from kling_async.errors import (
     Unreachable,
 )
 from kling_async.wire.codec import dumps, loads, read_task, write_request, write_task
-from kling_async.wire.models import ImageRequest, TaskSnapshot
+from kling_async.wire.models import ImageRequest, Picture, TaskSnapshot
 
 __all__ = [
     "KEY_MAX",
-    "Picture",
     "Row",
     "State",
     "Summary",
@@ -93,18 +92,6 @@ def may_follow(state: State) -> list[State]:
     return sorted(_BEFORE[state])
 
 
-@attrs.frozen
-class Picture:
-    """
-    A picture on the disk. `sha256` is of its bytes, in hexadecimal digits.
-    """
-
-    index: int
-    path: Path
-    size_in_bytes: int
-    sha256: str
-
-
 @attrs.frozen(kw_only=True)
 class Row:
     """
@@ -153,7 +140,7 @@ class Summary:
         sending: On its way, or cut short there.
         accepted: The service has a task, which goes on.
         finished: Done, and not all pictures are saved.
-        saved: Done, with all its pictures on the disk.
+        saved: Done, with all its pictures where they should be.
         failed: Of these `may_retry` are sent again by the next run.
         uncertain: A task may exist, and there is no way to find out.
         may_retry: Of the failed ones, those whose cause may pass.

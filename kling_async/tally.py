@@ -106,7 +106,7 @@ class Tally:
         if self._began_at is None:
             self._began_at = self._moved_at = event.at
         if event.kind is EventKind.SAVED:  # of a result that was kept, maybe when its task was forgotten
-            self.pictures += len(event.paths)
+            self.pictures += len(event.paths) + len(event.urls)
         else:
             self._move(event.key, _stage_of(event))
             self._moved_at = event.at

@@ -49,6 +49,7 @@ class Story:
         error: BaseException | None = None,
         delay: float | None = None,
         paths: Sequence[Path] = (),
+        urls: Sequence[str] = (),
     ) -> None:
         """
         Tell of one step; of errors only ours are told. What the listener raises goes to the log, and nowhere else.
@@ -65,6 +66,7 @@ class Story:
             error=attrs.evolve(error) if isinstance(error, KlingError) else None,  # a copy: tracebacks keep all alive
             delay=delay,
             paths=tuple(paths),
+            urls=tuple(urls),
         )
         try:
             self._on_event(event)

@@ -601,8 +601,8 @@ class TestSave:
         saves = await client.save_each(result, names, but={1})
 
         assert saves.error is None
-        assert ["order-17-0.png", "order-17-2.png"] == [picture.path.name for picture in saves.pictures]
-        assert all(picture.size_in_bytes == picture.path.stat().st_size for picture in saves.pictures)
+        assert ["order-17-0.png", "order-17-2.png"] == [Path(picture.place).name for picture in saves.pictures]
+        assert all(picture.size_in_bytes == Path(picture.place).stat().st_size for picture in saves.pictures)
 
         (tmp_path / "order-17-1.png").mkdir()
         saves = await client.save_each(result, names, but={0, 2})

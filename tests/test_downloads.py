@@ -26,9 +26,8 @@ from kling_async import downloads as module
 from kling_async.downloads import Downloads
 from kling_async.errors import DownloadFailed, StorageFull, TaskNotFound
 from kling_async.filenames import Names
-from kling_async.rows import Picture
 from kling_async.transport import HttpOptions
-from kling_async.wire.models import Image, TaskResult, TaskSnapshot, TaskStatus
+from kling_async.wire.models import Image, Picture, TaskResult, TaskSnapshot, TaskStatus
 
 
 def drawn(kind: str = "png", size: tuple[int, int] = (200, 100)) -> bytes:
@@ -253,7 +252,7 @@ class TestSaving:
             Picture(index, tmp_path / f"order-17-{index}.png", len(content), hashlib.sha256(content).hexdigest())
             for index, content in ((0, OTHER_PNG), (2, PNG))
         ] == [*saves.pictures]
-        assert {picture.path.name: picture.sha256 for picture in saves.pictures} == {
+        assert {Path(picture.place).name: picture.sha256 for picture in saves.pictures} == {
             name: hashlib.sha256(content).hexdigest() for name, content in files(tmp_path).items()
         }
 
@@ -533,7 +532,7 @@ class TestBrokenTransfers:
         """
         Each delay is twice the last.
         """
-        delays = module._doubling(0.5)
+        delays = module.doubling(0.5)
 
         assert [next(delays) for _ in range(3)] == [0.5, 1.0, 2.0]
 
@@ -714,7 +713,7 @@ class TestPrivateAddresses:
 
         assert [entry["host"] for entry in await resolver.resolve("mixed", 80)] == ["8.8.8.8"]
         assert len(await resolver.resolve("proxy", 80)) == 3
-        with pytest.raises(module._Refused, match="its address is private: inside"):
+        with pytest.raises(module.Refused, match="its address is private: inside"):
             await resolver.resolve("inside", 80)
         await resolver.close()
         assert fixed.closed

@@ -29,6 +29,7 @@ OWN_FIELDS: dict[str, Any] = {
     "snapshot": TaskSnapshot(task_id="t-1", task_status=TaskStatus.FAILED),
     "index": 3,
     "paths": (Path("t-1-0.png"),),
+    "urls": ("s3://bucket/t-1-1.png",),
     "task_ids": ("t-1", "t-2"),
 }
 

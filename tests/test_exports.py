@@ -19,6 +19,7 @@ PUBLIC = [
     "kling_async.gallery",
     "kling_async.notebook",
     "kling_async.otel",
+    "kling_async.storage",
 ]
 
 

@@ -40,8 +40,8 @@ from kling_async.errors import (
 )
 from kling_async.journal import Account, Entry, Journal, Reader
 from kling_async.lockfile import RESERVE
-from kling_async.rows import Picture, Row, State, Summary, digest_of, external_id_of
-from kling_async.wire.models import Image, ImageRequest, TaskOutput, TaskSnapshot, TaskStatus
+from kling_async.rows import Row, State, Summary, digest_of, external_id_of
+from kling_async.wire.models import Image, ImageRequest, Picture, TaskOutput, TaskSnapshot, TaskStatus
 
 T = TypeVar("T")
 
@@ -383,7 +383,7 @@ class TestImages:
 
         assert ((1, 0), (0, 1)) == (first, second)
         assert (request, (saved,)) == (row.request, row.pictures)
-        assert row == Reader(journal.path).trace(saved.path)
+        assert row == Reader(journal.path).trace(saved.place)
 
 
 def plain(row: Row) -> tuple[Row, str]:
@@ -1240,7 +1240,7 @@ class Worker:
             import asyncio, sys
             from kling_async.errors import NotSent
             from kling_async.journal import Account, Entry, Journal
-            from kling_async.wire.models import ImageRequest
+            from kling_async.wire.models import ImageRequest, Picture
 
             def key(salt):
                 import hashlib
@@ -2049,7 +2049,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.path = crash(self.path, home, with_lock=with_lock)
         self.journal = Journal.open(self.path, ACCOUNT)
         for position, row in self.rows.items():
-            pictures = tuple(attrs.evolve(old, path=home / old.path.relative_to(here)) for old in row.pictures)
+            pictures = tuple(attrs.evolve(old, path=home / Path(old.place).relative_to(here)) for old in row.pictures)
             self.rows[position] = attrs.evolve(row, pictures=pictures)
 
     @precondition(lambda self: hasattr(self, "journal"))

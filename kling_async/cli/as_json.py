@@ -14,9 +14,9 @@ import attrs
 
 from kling_async.cli import board
 from kling_async.errors import DownloadFailed, KlingError, SubmissionUncertain, TaskFailed, WaitTimeout
-from kling_async.rows import Picture, Row, Summary
+from kling_async.rows import Row, Summary
 from kling_async.wire.codec import write_request
-from kling_async.wire.models import Done, Failed, TaskSnapshot, TaskStatus
+from kling_async.wire.models import Done, Failed, Picture, TaskSnapshot, TaskStatus
 
 __all__ = [
     "error_facts",
@@ -65,7 +65,7 @@ def task_facts(
     task_id: str | None,
     snapshot: TaskSnapshot | None,
     *,
-    files: Mapping[int, Path] = MappingProxyType({}),
+    files: Mapping[int, Path | str] = MappingProxyType({}),
     external_task_id: str | None = None,
     error: KlingError | None = None,
 ) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def task_facts(
 
     Args:
         snapshot: None where it was never seen; then also a picture's URL is not known.
-        files: Pictures on the disk, by their index.
+        files: Where pictures are kept, by their index: paths or URLs.
         external_task_id: What was sent; else the service's own word counts.
     """
     told = {image.index: image.url for image in snapshot.task_result.images} if snapshot is not None else {}
@@ -112,20 +112,19 @@ def outcome_line(outcome: Done | Failed) -> str:
     Return how a request of a batch has ended, as one line.
     """
     snapshot: TaskSnapshot | None = None
-    files: dict[int, Path] = {}
+    files: dict[int, Path | str] = {}
     error: KlingError | None = None
     if isinstance(outcome, Done):
         task_id: str | None = outcome.result.task_id
         snapshot = outcome.result.snapshot
-        if len(outcome.paths) == len(outcome.result.images):
-            files = dict(zip((image.index for image in outcome.result.images), outcome.paths, strict=True))
+        files = {picture.index: picture.place for picture in outcome.pictures}
     else:
         error, task_id = outcome.error, outcome.error.task_id
         if isinstance(error, TaskFailed | WaitTimeout):
             snapshot = error.snapshot
     facts = task_facts(task_id, snapshot, files=files, external_task_id=_external_id(outcome), error=error)
     if isinstance(error, DownloadFailed):
-        facts["images"] = [{"index": None, "url": None, "path": str(path)} for path in error.paths]
+        facts["images"] = [{"index": None, "url": None, "path": str(path)} for path in (*error.paths, *error.urls)]
     prompt = None if outcome.request is None else outcome.request.prompt
     return json.dumps({"index": outcome.index, "key": outcome.key, "prompt": prompt, **facts})
 
@@ -167,7 +166,7 @@ def row_facts(row: Row, picture: Picture | None = None) -> dict[str, Any]:
         "error": error_facts(row.error),
     }
     if picture is not None:
-        facts |= {"path": str(picture.path), "bytes": picture.size_in_bytes, "sha256": picture.sha256}
+        facts |= {"path": picture.place, "bytes": picture.size_in_bytes, "sha256": picture.sha256}
     return facts
 
 

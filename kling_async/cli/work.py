@@ -158,7 +158,7 @@ class Work:
         if self.folder is None:
             return {}, None
         saves = await self.client.save_each(result, Names(self.folder, self.name(row), result.task_id))
-        return {picture.index: picture.path for picture in saves.pictures}, saves.error
+        return {picture.index: picture.path for picture in saves.pictures if picture.path is not None}, saves.error
 
     def _tell_trouble(self, text: str) -> None:
         self.board.trouble = text

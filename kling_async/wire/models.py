@@ -30,6 +30,7 @@ __all__ = [
     "ImageRequest",
     "ImageSource",
     "Model",
+    "Picture",
     "RequestByName",
     "Resolution",
     "TaskInfo",
@@ -369,6 +370,32 @@ class TaskResult:
 
 
 @attrs.frozen
+class Picture:
+    """
+    A picture that was saved.
+
+    Attributes:
+        index: Of the task's pictures.
+        path: Where it is on the disk; None in a storage.
+        sha256: Of its bytes, in hexadecimal digits.
+        url: Where it is in a storage; None on the disk.
+    """
+
+    index: int
+    path: Path | None
+    size_in_bytes: int
+    sha256: str
+    url: str | None = None
+
+    @property
+    def place(self) -> str:
+        """
+        Return its path or its URL.
+        """
+        return str(self.path) if self.url is None else self.url
+
+
+@attrs.frozen
 class Done:
     """
     One request of many that ended well.
@@ -377,8 +404,9 @@ class Done:
         index: Counts the requests from 0 in the order of the input.
         key: By which a batch knows it; None in a stream.
         result: Its pictures at the service.
-        paths: Its pictures on the disk, in their order; empty where none were to be saved.
+        paths: Its pictures on the disk, in their order; empty where none were to be saved, or in a storage.
         value: Room for what a program of yours adds by `attrs.evolve`; None as it comes.
+        pictures: What is known of those that a batch has saved, on the disk or in a storage; empty in a stream.
     """
 
     index: int
@@ -387,6 +415,7 @@ class Done:
     result: TaskResult
     paths: tuple[Path, ...] = ()
     value: Any = None
+    pictures: tuple[Picture, ...] = ()
 
     def _repr_html_(self) -> str:
         # By their URLs: for as long as those live they show everywhere, while VS Code finds no file of an output.

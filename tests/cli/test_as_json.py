@@ -12,7 +12,7 @@ from kling_async.cli.as_json import moment_of, number_of, outcome_line, row_line
 from kling_async.cli.board import Board
 from kling_async.errors import DownloadFailed, KlingError, SubmissionUncertain, TaskFailed, WaitTimeout
 from kling_async.task import TaskHandle
-from kling_async.wire.models import TaskInfo, TaskOutput
+from kling_async.wire.models import Picture, TaskInfo, TaskOutput
 
 NOON: Final = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
 FOX: Final = ImageRequest("a fox in München")
@@ -87,7 +87,8 @@ def test_outcome() -> None:
     paths = (Path("0.png"), Path("1.png"))
     images = [{**image, "path": str(path)} for image, path in zip(FACTS["images"], paths, strict=True)]
 
-    line = outcome_line(Done(4, "fox", FOX, RESULT, paths))
+    pictures = tuple(Picture(index, path, 100, "00") for index, path in enumerate(paths))
+    line = outcome_line(Done(4, "fox", FOX, RESULT, paths, pictures=pictures))
 
     assert {"index": 4, "key": "fox", "prompt": FOX.prompt, **FACTS, "images": images} == json.loads(line)
 

@@ -13,8 +13,8 @@ from kling_async.cli.gallery import entries_of
 from kling_async.errors import DownloadFailed, NotSent
 from kling_async.gallery import GalleryEntry
 from kling_async.journal import Account, Entry, Journal
-from kling_async.rows import Picture
 from kling_async.task import TaskHandle
+from kling_async.wire.models import Picture
 from tests.cli.conftest import Command, Here
 from tests.gallery.conftest import read_data
 

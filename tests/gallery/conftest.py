@@ -16,9 +16,8 @@ from PIL import Image
 from kling_async.errors import SubmissionUncertain, TaskFailed
 from kling_async.gallery import GalleryEntry, write_gallery
 from kling_async.journal import Account, Entry, Journal
-from kling_async.rows import Picture
 from kling_async.wire.dialects import GATEWAY
-from kling_async.wire.models import Image as MadeImage, ImageRequest, TaskOutput, TaskSnapshot, TaskStatus
+from kling_async.wire.models import Image as MadeImage, ImageRequest, Picture, TaskOutput, TaskSnapshot, TaskStatus
 
 Paint: TypeAlias = Callable[..., Path]
 

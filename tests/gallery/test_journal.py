@@ -13,9 +13,9 @@ from kling_async.errors import JournalCorrupt
 from kling_async.gallery import GalleryEntry, read_journal, write_gallery
 from kling_async.gallery.journal import entries_of_row
 from kling_async.journal import Journal
-from kling_async.rows import Picture, Row, State
+from kling_async.rows import Row, State
 from kling_async.wire.dialects import GATEWAY
-from kling_async.wire.models import ImageRequest
+from kling_async.wire.models import ImageRequest, Picture
 from tests.gallery.conftest import Paint, begin_batch, read_data, success
 
 

@@ -19,7 +19,8 @@ from kling_async.cli.options import DIALECTS, DialectName
 from kling_async.cli.screen import complain, listed, printable, write_line
 from kling_async.errors import KlingError
 from kling_async.journal import Reader
-from kling_async.rows import Picture, Row, State
+from kling_async.rows import Row, State
+from kling_async.wire.models import Picture
 from kling_async.wire.redaction import shorten
 
 __all__ = ["show_status", "trace_picture"]

@@ -1,0 +1,371 @@
+"""
+Pictures to any storage that fsspec reaches, such as `s3://bucket/pictures`, with what saving to a folder promises.
+
+A picture comes to a temporary file of this machine first, where it is checked and its digests are made. So the storage
+is only ever given what is whole, it may take several tries without the picture being fetched anew, and none is held in
+memory for it. Where an upload is seen only when it is complete, it goes to its name at once; elsewhere to a hidden name
+beside, which is then renamed.
+"""
+
+import asyncio
+import base64
+import concurrent.futures
+import contextlib
+import errno
+import functools
+import hashlib
+import itertools
+import logging
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
+from urllib.parse import urlsplit
+
+import attrs
+
+from kling_async.downloads import NO_ROOM, Body, Full, Refused, doubling
+from kling_async.filenames import Names, is_url, local_folder
+from kling_async.unbroken import to_the_end
+from kling_async.wire.models import Picture, TaskResult
+from kling_async.wire.redaction import hide_secrets
+
+if TYPE_CHECKING:
+    from kling_async.client import KlingClient
+
+__all__ = ["Storage", "save"]
+
+_log = logging.getLogger(__name__)
+
+_COMPLETE: Final = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss"})
+"""
+Where an object is seen when its upload is complete, and not before.
+"""
+_LASTING: Final = (PermissionError, FileNotFoundError, NotADirectoryError, ImportError, TypeError, ValueError)
+ATTEMPTS: Final = 4
+FIRST_DELAY: Final = 0.5
+WIDTH: Final = 16
+"""
+Calls at one time to storages that only have blocking ones.
+"""
+CHUNK: Final = 1 << 20
+
+
+@attrs.frozen
+class Storage:
+    """
+    A place for pictures, given wherever a folder is: `batch.run(save_to=Storage("s3://bucket/run-7", {...}))`.
+
+    Attributes:
+        url: As fsspec reads it. A password in it is refused: it would be written into journals.
+        options: What fsspec's file system takes, such as `{"endpoint_url": ...}`. Keys may rather be where its library
+            looks for them by itself. They are not shown.
+
+    Raises:
+        ValueError: It is no URL, or holds a password.
+    """
+
+    url: str = attrs.field()
+    options: Mapping[str, Any] = attrs.field(factory=dict, repr=False, hash=False)
+
+    def __attrs_post_init__(self) -> None:
+        if not is_url(self.url):
+            raise ValueError(f"{self.url!r} is no URL of a storage; it should be such as s3://bucket/pictures")
+        if urlsplit(self.url).password is not None:
+            raise ValueError("The storage's URL holds a password; give it in the options, or as its library's own way.")
+
+    async def check(self) -> None:
+        """
+        See that the storage can be used at all, with nothing sent to it.
+
+        Raises:
+            ImportError: A library for it is missing; the text names the command that installs it.
+            ValueError: fsspec knows no such storage, or pictures could be seen there half written.
+        """
+        opened = await self._opened()
+        if not opened.is_complete and not opened.renames:
+            raise ValueError(f"{self.url!r}: files can neither be put whole nor renamed there; take another storage")
+
+    def url_of(self, names: Names, index: int, ext: str) -> str:
+        """
+        Return where picture *index* goes.
+        """
+        return "/".join((self.url.rstrip("/"), *names.parts(index, ext)))
+
+    async def keep(self, names: Names, index: int, body: Body) -> Picture:
+        """
+        Store what comes under its name, replacing what is there, and verify that it is.
+
+        Cancelling leaves no half picture: it breaks an upload off where the storage has a way for that, and waits for
+        its end elsewhere.
+        """
+        url = self.url_of(names, index, body.ext)
+        with _Spool.begin(body.ext) as spool:
+            while piece := await body.read():
+                spool.write(piece)
+            spool.end()
+            await self._stored(spool, url, names.mark)
+            return Picture(index, None, spool.length, spool.sha256, url)
+
+    async def size(self, url: str) -> int | None:
+        """
+        Return how many bytes lie at *url*, None where nothing does.
+        """
+        opened = await self._opened()
+        try:
+            return int((await opened.call("info", self._key(opened, url)))["size"])
+        except FileNotFoundError:
+            return None
+
+    async def read(self, url: str) -> bytes:
+        """
+        Return what lies at *url*.
+        """
+        opened = await self._opened()
+        content: bytes = await opened.call("cat_file", self._key(opened, url))
+        return content
+
+    async def _stored(self, spool: "_Spool", url: str, mark: str | None) -> None:
+        delays = itertools.islice(doubling(FIRST_DELAY), ATTEMPTS - 1)
+        while True:
+            try:
+                opened = await self._opened()
+                return await _put(opened, spool, self._key(opened, url), mark)
+            except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
+                told = f"{url} could not be written: {_told(error)}"
+                if isinstance(error, OSError) and error.errno in NO_ROOM:
+                    raise Full(told) from None
+                delay = next(delays, None)
+                if delay is None or isinstance(error, _LASTING):
+                    raise Refused(told) from None
+                _log.debug("upload_broken", extra={"url": url, "reason": _told(error), "delay": delay})
+            await asyncio.sleep(delay)
+
+    def _key(self, opened: "_Opened", url: str) -> str:
+        # What a name has, such as a "#", is not parsed: only the storage's own URL is.
+        base = self.url.rstrip("/")
+        if url.startswith(base + "/"):
+            return opened.base.rstrip("/") + url.removeprefix(base)
+        return str(opened.files._strip_protocol(url))  # noqa: SLF001 (what fsspec calls itself, and has no other word for)
+
+    async def _opened(self) -> "_Opened":
+        return await asyncio.get_running_loop().run_in_executor(_opener(), _Opened.open, self.url, dict(self.options))
+
+
+async def save(
+    client: "KlingClient",
+    result: TaskResult,
+    storage: "str | Storage",
+    *,
+    name: str = "{task_id}-{index}{ext}",
+) -> list[str]:
+    """
+    Save all pictures of a result in a storage, and return their URLs in picture order.
+
+    It does what `KlingClient.save` does, and verifies each by size and digest; what has that name is replaced.
+
+    Args:
+        storage: A URL as fsspec reads it, or one with options.
+        name: With `{task_id}`, `{index}` and `{ext}`; it may name folders.
+
+    Raises:
+        DownloadFailed: A picture did not arrive, or could not be stored. The others are.
+        StorageFull: There was no room.
+        ImportError: A library for the storage is missing.
+        ValueError: It is no storage, or the name is no good.
+    """
+    if isinstance(storage, str) and (folder := local_folder(storage)) is not None:
+        return [path.absolute().as_uri() for path in await client.save(result, folder, name=name)]
+    shelf = Storage(storage) if isinstance(storage, str) else storage
+    await shelf.check()
+    saves = await client.save_each(result, Names(Path(), name, result.task_id), keep=shelf.keep)
+    if saves.error is not None:
+        raise saves.error
+    return [picture.url for picture in saves.pictures if picture.url is not None]
+
+
+@attrs.frozen(eq=False)
+class _Opened:
+    """
+    A file system of fsspec's.
+
+    Attributes:
+        base: Its own words for the storage's URL.
+        again: Opens it in another thread: a connection that blocks is not shared.
+    """
+
+    files: Any
+    base: str
+    again: "Callable[[], Any]"
+
+    @classmethod
+    def open(cls, url: str, options: dict[str, Any]) -> Self:
+        try:
+            from fsspec.core import url_to_fs  # noqa: PLC0415 (an extra)
+        except ImportError:
+            what = f'{url!r} needs fsspec: pip install "kling-async[storage]"'
+            raise ImportError(what, name="fsspec") from None
+        files, base = url_to_fs(url, **options)  # fsspec keeps it, for each thread
+        return cls(files, str(base), lambda: url_to_fs(url, **options)[0])
+
+    @property
+    def is_complete(self) -> bool:
+        """
+        Whether what is uploaded is seen when it is complete.
+        """
+        protocols = self.files.protocol
+        return not _COMPLETE.isdisjoint((protocols,) if isinstance(protocols, str) else protocols)
+
+    @property
+    def renames(self) -> bool:
+        from fsspec import AbstractFileSystem  # noqa: PLC0415
+        from fsspec.implementations.memory import MemoryFileSystem  # noqa: PLC0415 (it copies at one stroke)
+
+        return isinstance(self.files, MemoryFileSystem) or type(self.files).mv is not AbstractFileSystem.mv
+
+    async def call(self, name: str, *args: object) -> Any:
+        """
+        Call a method of the file system: in fsspec's own loop, where it is made for that, else in a thread.
+        """
+        if self.files.async_impl and hasattr(self.files, f"_{name}"):
+            work = getattr(self.files, f"_{name}")(*args)
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.files.loop))
+        return await self.in_thread(lambda files: getattr(files, name)(*args))
+
+    async def in_thread(self, work: Callable[[Any], Any]) -> Any:
+        done = asyncio.get_running_loop().run_in_executor(_workers(), lambda: work(self.again()))
+        await to_the_end(done)
+        return done.result()
+
+
+async def _put(opened: _Opened, spool: "_Spool", key: str, mark: str | None) -> None:
+    folder, _, last = key.rpartition("/")
+    draft = key if opened.is_complete else f"{folder}/.{last}.{mark or secrets.token_hex(8)}.part"
+    try:
+        await opened.call("put_file", str(spool.path), draft)
+        await _verify(opened, spool, draft)
+        if draft != key:
+            await opened.in_thread(lambda files: files.mv(draft, key))
+    except BaseException as error:
+        with contextlib.suppress(Exception):  # what is not there need not go, and what is wrong must not stay
+            if draft != key or isinstance(error, _Differs):
+                await opened.in_thread(lambda files: files.rm_file(draft))
+        raise
+
+
+async def _verify(opened: _Opened, spool: "_Spool", key: str) -> None:
+    info = await opened.call("info", key)
+    if info["size"] != spool.length:
+        raise _Differs(f"{info['size']} bytes are there, of {spool.length}")
+    if _md5_told(info) == spool.md5:
+        return
+    if await opened.in_thread(lambda files: _sha256_of(files, key)) != spool.sha256:  # or it has other digests
+        raise _Differs("what is there has another digest")
+
+
+class _Differs(Exception):
+    """
+    What lies in the storage is not what was sent.
+    """
+
+
+def _md5_told(info: Mapping[str, Any]) -> str | None:
+    # As S3, Google's and Azure's storages tell it, where they do: the ETag of S3 may be something else.
+    etag = str(info.get("ETag") or "").strip('"').lower()
+    if re.fullmatch(r"[0-9a-f]{32}", etag):
+        return etag
+    encoded = info.get("md5Hash")
+    if isinstance(encoded, str):
+        return base64.b64decode(encoded).hex()
+    settings = info.get("content_settings")
+    told = settings.get("content_md5") if isinstance(settings, Mapping) else None
+    return bytes(told).hex() if told else None
+
+
+def _sha256_of(files: Any, key: str) -> str:
+    digest = hashlib.sha256()
+    with files.open(key, "rb") as file:
+        while piece := file.read(CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno is not None and error.errno != errno.EIO and error.strerror:
+        return error.strerror
+    return f"{type(error).__name__}: {hide_secrets(str(error), limit=200)}".removesuffix(": ")
+
+
+@attrs.define(eq=False)
+class _Spool:
+    """
+    A picture in a temporary file of this machine, gone on leaving.
+    """
+
+    path: Path
+    _file: BinaryIO
+    length: int = attrs.field(default=0, init=False)
+    _sha256: Any = attrs.field(factory=hashlib.sha256, init=False)
+    _md5: Any = attrs.field(factory=functools.partial(hashlib.md5, usedforsecurity=False), init=False)
+
+    @classmethod
+    def begin(cls, ext: str) -> Self:
+        try:
+            descriptor, path = tempfile.mkstemp(ext, "kling-")  # by its end storages know what kind of file it is
+        except OSError as error:
+            raise _on_disk(error) from None
+        return cls(Path(path), os.fdopen(descriptor, "wb"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    @property
+    def sha256(self) -> str:
+        digits: str = self._sha256.hexdigest()
+        return digits
+
+    @property
+    def md5(self) -> str:
+        digits: str = self._md5.hexdigest()
+        return digits
+
+    def write(self, piece: bytes) -> None:
+        try:
+            self._file.write(piece)
+        except OSError as error:
+            raise _on_disk(error) from None
+        self.length += len(piece)
+        self._sha256.update(piece)
+        self._md5.update(piece)
+
+    def end(self) -> None:
+        try:
+            self._file.close()
+        except OSError as error:
+            raise _on_disk(error) from None
+
+
+def _on_disk(error: OSError) -> Refused:
+    kind = Full if error.errno in NO_ROOM else Refused
+    return kind(f"{tempfile.gettempdir()}, on its way to the storage, could not be written: {error.strerror or error}")
+
+
+@functools.cache
+def _opener() -> concurrent.futures.Executor:
+    # One thread for all: fsspec keeps what was opened, for each thread.
+    return concurrent.futures.ThreadPoolExecutor(1, "kling-storage-opener")
+
+
+@functools.cache
+def _workers() -> concurrent.futures.Executor:
+    # Ours, since the loop's own few threads have files and names to look up meanwhile.
+    return concurrent.futures.ThreadPoolExecutor(WIDTH, "kling-storage")

@@ -1,0 +1,267 @@
+import asyncio
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kling_async import Batch, Done, Failed, KlingClient, PollPolicy, TaskResult
+from kling_async.emulator import Emulator
+from kling_async.errors import DownloadFailed, StorageFull
+from kling_async.storage import Storage, save
+from tests.storages import Bucket, Folder, Memory, Place, bucket, folder, memory, s3_server, spools  # noqa: F401
+
+KINDS = ("folder", "memory", "bucket")
+EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)
+
+
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest) -> Place:
+    found: Place = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=["memory", "bucket"])
+def far(request: pytest.FixtureRequest) -> Memory | Bucket:
+    found: Memory | Bucket = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """
+    Tries follow each other at once, and nothing is left of them.
+    """
+    monkeypatch.setattr("kling_async.storage.FIRST_DELAY", 0.001)
+    spooled = tmp_path / "spooled"
+    spooled.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(spooled))
+    yield
+    assert [] == spools()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Emulator]:
+    async with Emulator(latency=(0.02, 0.05), picture_scale=0.05) as server:
+        yield server
+
+
+@pytest.fixture
+async def client(server: Emulator) -> AsyncIterator[KlingClient]:
+    async with KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, polling=EAGER) as client:
+        yield client
+
+
+async def drawn(client: KlingClient, result: TaskResult) -> list[bytes]:
+    return [await client.read(image) for image in result.images]
+
+
+async def outcomes_of(batch: Batch, **options: Any) -> list[Done | Failed]:
+    return [outcome async for outcome in batch.run(**options)]
+
+
+class TestSave:
+    async def test_pictures_are_stored_in_their_order(self, client: KlingClient, place: Place) -> None:
+        result = await client.generate("a lighthouse", n=3)
+
+        urls = await save(client, result, place.storage, name="{task_id}/{index}{ext}")
+
+        names = [f"{result.task_id}/{index}.png" for index in range(3)]
+        assert [place.url_of(name) for name in names] == urls
+        assert dict(zip(names, await drawn(client, result), strict=True)) == await asyncio.to_thread(place.files)
+
+    async def test_what_is_there_is_replaced(self, client: KlingClient, place: Place) -> None:
+        first, second = await client.generate("a lighthouse"), await client.generate("a fox")
+
+        await save(client, first, place.storage, name="{index}{ext}")
+        await save(client, second, place.storage, name="{index}{ext}")
+
+        assert {"0.png": (await drawn(client, second))[0]} == await asyncio.to_thread(place.files)
+
+    async def test_odd_names_are_found_again(self, client: KlingClient, far: Memory | Bucket) -> None:
+        result = await client.generate("a lighthouse")
+        storage = far.storage if isinstance(far.storage, Storage) else Storage(far.storage)
+
+        [url] = await save(client, result, storage, name="am #1, 100% für {index}{ext}")
+
+        assert ["am #1, 100% für 0.png"] == list(await asyncio.to_thread(far.files))
+        assert await drawn(client, result) == [await storage.read(url)]
+        assert None is await storage.size(url + "x")
+
+    @pytest.mark.parametrize("trouble", ["refused", "cut", "lost answer", "slow", "garbled"])
+    async def test_storing_is_tried_again_without_fetching_again(
+        self, client: KlingClient, server: Emulator, far: Memory | Bucket, trouble: str
+    ) -> None:
+        result = await client.generate("a lighthouse")
+        far.troubles += [trouble] * 2
+        fetched = server.ledger.downloads
+
+        await save(client, result, far.storage, name="{index}{ext}")
+
+        assert fetched + 1 == server.ledger.downloads
+        assert {"0.png": (await drawn(client, result))[0]} == await asyncio.to_thread(far.files)
+
+    @pytest.mark.parametrize("trouble", ["refused", "cut", "garbled"])
+    async def test_what_cannot_be_stored_is_told_and_not_seen(
+        self, client: KlingClient, memory: Memory, trouble: str
+    ) -> None:
+        result = await client.generate("a lighthouse", n=2)
+        memory.last = trouble
+
+        with pytest.raises(DownloadFailed, match=r"memory://pictures/run/0\.png could not be written") as caught:
+            await save(client, result, memory.storage, name="{index}{ext}")
+
+        assert (0, ()) == (caught.value.index, caught.value.urls)
+        assert {} == memory.files()
+        assert [] == [name for seen in memory.seen for name in seen if not name.startswith(".")]
+
+    async def test_those_that_arrived_are_told(self, client: KlingClient, memory: Memory) -> None:
+        result = await client.generate("a lighthouse", n=2)
+        memory.troubles += ["full"]
+
+        with pytest.raises(StorageFull, match="No space left on device; make room") as caught:
+            await save(client, result, memory.storage, name="{index}{ext}")
+
+        assert sorted(memory.files()) == [Path(url).name for url in caught.value.urls]
+        assert 1 == len(caught.value.urls)
+
+    async def test_a_store_that_tells_other_digests_is_read_back(self, client: KlingClient, bucket: Bucket) -> None:
+        result = await client.generate("a lighthouse")
+        bucket.digests = False
+
+        await save(client, result, bucket.storage, name="{index}{ext}")
+
+        assert "GET /shelf/run/0.png" in bucket.asked
+
+    async def test_a_digest_that_is_told_spares_reading_back(self, client: KlingClient, bucket: Bucket) -> None:
+        await save(client, await client.generate("a lighthouse"), bucket.storage, name="{index}{ext}")
+
+        assert ["PUT", "HEAD"] == [asked.split()[0] for asked in bucket.asked]
+
+    async def test_nothing_wrong_stays_in_a_bucket(self, client: KlingClient, bucket: Bucket) -> None:
+        bucket.last = "garbled"
+
+        with pytest.raises(DownloadFailed, match="another digest"):
+            await save(client, await client.generate("a lighthouse"), bucket.storage, name="{index}{ext}")
+
+        assert {} == await asyncio.to_thread(bucket.files)
+
+    @pytest.mark.parametrize("turns", [1, 3, 10, 30, 100, 300])
+    async def test_cancelling_leaves_a_whole_picture_or_none(
+        self, client: KlingClient, far: Memory | Bucket, turns: int
+    ) -> None:
+        result = await client.generate("a lighthouse")
+        far.last = "slow"
+        aio_task = asyncio.ensure_future(save(client, result, far.storage, name="{index}{ext}"))
+        for _ in range(turns):
+            await asyncio.sleep(0.0005)
+
+        aio_task.cancel()
+        await asyncio.wait([aio_task])
+        await asyncio.sleep(0.4)  # for what a server has begun
+
+        kept = {name: content for name, content in (await asyncio.to_thread(far.files)).items()}
+        assert kept in ({}, {"0.png": (await drawn(client, result))[0]})
+
+
+class TestStorage:
+    @pytest.mark.parametrize("url", ["pictures", "C:/pictures", "", "://x"])
+    def test_a_path_is_none(self, url: str) -> None:
+        with pytest.raises(ValueError, match="is no URL of a storage"):
+            Storage(url)
+
+    def test_passwords_are_refused_and_not_shown(self) -> None:
+        with pytest.raises(ValueError, match="holds a password") as caught:
+            Storage("sftp://me:secret@host/pictures")
+
+        assert "secret" not in str(caught.value)
+
+    def test_options_are_not_shown(self) -> None:
+        assert "Storage(url='s3://x')" == repr(Storage("s3://x", {"secret": "word"}))
+
+    async def test_what_fsspec_does_not_know_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="nonsense"):
+            await Storage("nonsense://x").check()
+
+    async def test_what_could_be_seen_half_written_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="neither be put whole nor renamed"):
+            await Storage("http://127.0.0.1/pictures").check()
+
+    async def test_missing_fsspec_names_the_command(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "fsspec.core", None)
+
+        with pytest.raises(ImportError, match=re.escape('pip install "kling-async[storage]"')):
+            await Storage("memory://x").check()
+
+    def test_the_package_loads_no_fsspec(self) -> None:
+        program = "import sys, kling_async, kling_async.batch, kling_async.storage; print('fsspec' in sys.modules)"
+
+        told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+        assert "False\n" == told.stdout
+
+
+class TestBatch:
+    async def test_rows_end_in_the_storage(
+        self, client: KlingClient, server: Emulator, place: Place, tmp_path: Path
+    ) -> None:
+        async with Batch(tmp_path / "run.kling", client) as batch:
+            await batch.add(["a lighthouse", "a fox", "a boat"])
+            outcomes = await outcomes_of(batch, save_to=place.storage, name="{key}/{index}{ext}")
+            told = [outcome async for outcome in batch.outcomes()]
+
+        assert 3 == len(outcomes) == len(server.ledger.tasks)
+        files = await asyncio.to_thread(place.files)
+        assert 3 == len(files)
+        for outcome in told:
+            assert isinstance(outcome, Done)
+            [picture] = outcome.pictures
+            assert files[f"{outcome.key}/0.png"] == (await drawn(client, outcome.result))[0]
+            assert picture.place in (place.url_of(f"{outcome.key}/0.png"), str(picture.path))
+
+    async def test_the_next_run_stores_what_is_missing(
+        self, client: KlingClient, server: Emulator, place: Place, tmp_path: Path
+    ) -> None:
+        place.last = "cut"
+        async with Batch(tmp_path / "run.kling", client) as batch:
+            await batch.add(["a lighthouse", "a fox"])
+            failed = await outcomes_of(batch, save_to=place.storage)
+        assert ["DownloadFailed"] * 2 == [type(each.error).__name__ for each in failed if isinstance(each, Failed)]
+        assert {} == await asyncio.to_thread(place.files)
+
+        place.last = None
+        async with Batch(tmp_path / "run.kling", client) as batch:
+            done = await outcomes_of(batch, save_to=place.storage)
+            assert [] == await outcomes_of(batch, save_to=place.storage)
+
+        assert 2 == len(done) == len(await asyncio.to_thread(place.files)) == len(server.ledger.tasks)
+
+    async def test_what_was_lost_is_stored_again_alone(
+        self, client: KlingClient, server: Emulator, place: Place, tmp_path: Path
+    ) -> None:
+        async with Batch(tmp_path / "run.kling", client) as batch:
+            await batch.add(["a lighthouse", "a fox"])
+            await outcomes_of(batch, save_to=place.storage)
+            before = await asyncio.to_thread(place.files)
+            fetched = server.ledger.downloads
+            await asyncio.to_thread(place.remove, sorted(before)[0])
+
+            again = await outcomes_of(batch, save_to=place.storage)
+
+        assert 1 == len(again) == server.ledger.downloads - fetched
+        assert before == await asyncio.to_thread(place.files)
+        assert 2 == len(server.ledger.tasks)
+
+    async def test_an_unusable_storage_is_told_before_anything_is_sent(
+        self, client: KlingClient, server: Emulator, tmp_path: Path
+    ) -> None:
+        async with Batch(tmp_path / "run.kling", client) as batch:
+            await batch.add(["a lighthouse"])
+            with pytest.raises(ValueError, match="nonsense"):
+                await outcomes_of(batch, save_to="nonsense://x")
+
+        assert 0 == len(server.ledger.tasks)
