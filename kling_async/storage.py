@@ -77,6 +77,9 @@ class Storage:
         if urlsplit(self.url).password is not None:
             raise ValueError("The storage's URL holds a password; give it in the options, or as its library's own way.")
 
+    def __str__(self) -> str:
+        return self.url
+
     async def check(self) -> None:
         """
         See that the storage can be used at all, with nothing sent to it.

@@ -164,7 +164,7 @@ class TestSave:
         await asyncio.wait([aio_task])
         await asyncio.sleep(0.4)  # for what a server has begun
 
-        kept = {name: content for name, content in (await asyncio.to_thread(far.files)).items()}
+        kept = dict((await asyncio.to_thread(far.files)).items())
         assert kept in ({}, {"0.png": (await drawn(client, result))[0]})
 
 
@@ -248,7 +248,7 @@ class TestBatch:
             await outcomes_of(batch, save_to=place.storage)
             before = await asyncio.to_thread(place.files)
             fetched = server.ledger.downloads
-            await asyncio.to_thread(place.remove, sorted(before)[0])
+            await asyncio.to_thread(place.remove, min(before))
 
             again = await outcomes_of(batch, save_to=place.storage)
 

@@ -46,7 +46,7 @@ class Row:
     request: ImageRequest | None
     handle: TaskHandle | None = None
     result: TaskResult | None = None
-    files: Mapping[int, Path] = attrs.field(factory=dict)
+    files: Mapping[int, Path | str] = attrs.field(factory=dict)
     error: KlingError | None = None
     accepted_at: float | None = None
     ended_at: float | None = None
@@ -67,7 +67,7 @@ class Row:
         return self.request.prompt if self.request is not None else self.task_id or ""
 
     @property
-    def paths(self) -> tuple[Path, ...]:
+    def paths(self) -> tuple[Path | str, ...]:
         """
         The files in the pictures' order.
         """
@@ -148,7 +148,7 @@ class Board:
     def succeed(self, row: Row, result: TaskResult) -> None:
         row.result = result
 
-    def finish(self, row: Row, files: Mapping[int, Path], error: KlingError | None = None) -> None:
+    def finish(self, row: Row, files: Mapping[int, Path | str], error: KlingError | None = None) -> None:
         """
         Note that a row has ended with *files* on the disk, and with *error* where that is not all.
         """

@@ -16,6 +16,7 @@ from kling_async.client import KlingClient
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.references import read_reference
 from kling_async.slots import Slots
+from kling_async.storage import Storage
 from kling_async.wire.dialects import Dialect, ImageFacts, broken_rules
 from kling_async.wire.models import ImageRequest, ImageSource
 
@@ -90,6 +91,22 @@ def in_words(broken: BrokenRule, name: str) -> str:
 
 def _in_words(broken: BrokenRule, number: int) -> str:
     return in_words(broken, f"prompt {number}" if broken.field == "prompt" else "--" + broken.field.replace("_", "-"))
+
+
+async def make_ready(shelf: Path | Storage) -> None:
+    """
+    Make sure that pictures can be saved, as far as can be told before any is paid for.
+
+    Raises:
+        typer.BadParameter: They cannot.
+    """
+    if isinstance(shelf, Storage):
+        try:
+            await shelf.check()  # noqa: ASYNC240 (no path, by now)
+        except (ValueError, ImportError, OSError) as error:
+            raise typer.BadParameter(str(error), param_hint="--out") from None
+    else:
+        make_folder(shelf)
 
 
 def make_folder(folder: Path) -> None:

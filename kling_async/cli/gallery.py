@@ -159,6 +159,6 @@ def entries_of(rows: Sequence[Row], now: float, default_model: str) -> "Iterator
         )
         for index, path in enumerate(row.paths):
             is_whole = row.error is None  # a failed download leaves gaps
-            yield attrs.evolve(about, path=path, index=index if is_whole else None)
+            yield attrs.evolve(about, path=Path(path), index=index if is_whole else None)
         if not row.paths:
             yield about

@@ -13,7 +13,7 @@ import typer
 
 from kling_async.cli.access import Access
 from kling_async.cli.board import Board
-from kling_async.cli.checks import check_requests, make_folder
+from kling_async.cli.checks import check_requests, make_ready
 from kling_async.cli.demo import requests_made
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.options import (
@@ -22,9 +22,9 @@ from kling_async.cli.options import (
     Emulated,
     HiddenLatency,
     HiddenSeed,
-    Out,
     Patience,
     Service,
+    Shelf,
     SlotLimit,
     image_source,
     parse_latency,
@@ -34,6 +34,7 @@ from kling_async.cli.options import (
 )
 from kling_async.cli.screen import open_screen_beside
 from kling_async.cli.work import Work, run
+from kling_async.storage import Storage
 from kling_async.wire.models import ImageRequest
 
 __all__ = ["generate"]
@@ -57,7 +58,7 @@ class _Plan:
     """
 
     access: Access
-    out: Path
+    out: Path | Storage
     timeout: float
     as_json: bool
 
@@ -78,7 +79,7 @@ def generate(  # noqa: PLR0913 (every field of a request is an option)
     human_fidelity: Annotated[float | None, _field(metavar="0..1", help="How much of the subject.")] = None,
     callback_url: Annotated[str | None, _field(metavar="URL", help="Where the service reports to.")] = None,
     external_task_id: Annotated[str | None, _field(metavar="ID", help="Of your own; for one prompt.")] = None,
-    out: Out = Path("pictures"),
+    out: Shelf = Path("pictures"),
     as_json: AsJson = False,
     emulator: Emulated = False,
     base_url: BaseUrl = None,
@@ -136,7 +137,7 @@ async def _generate(requests: Sequence[ImageRequest], plan: _Plan) -> ExitCode:
         server = await stack.enter_async_context(plan.access.make_emulator()) if plan.access.is_emulated else None
         client = plan.access.make_client(server)
         await check_requests(client, requests)
-        make_folder(plan.out)
+        await make_ready(plan.out)
         work = Work(client, board, screen, plan.access, plan.out, timeout=plan.timeout, as_json=plan.as_json)
         await work.run()
     return work.sum_up(requests_made(server.ledger) if server is not None else {})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from kling_async.cli.access import Access
+from kling_async.storage import Storage
 
 __all__ = ["onward"]
 
@@ -17,7 +18,7 @@ Ids that a command line holds and can still be read.
 """
 
 
-def onward(verb: str, task_ids: Sequence[str], access: Access, folder: Path | None) -> str:
+def onward(verb: str, task_ids: Sequence[str], access: Access, folder: Path | Storage | None) -> str:
     """
     Return the command that does *verb* ("wait" or "save") with *task_ids*, saving to *folder* unless that is None.
     """

@@ -15,7 +15,8 @@ import typer
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.screen import complain
 from kling_async.errors import InvalidRequest
-from kling_async.filenames import Names
+from kling_async.filenames import Names, local_folder
+from kling_async.storage import Storage
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 from kling_async.wire.endpoints import IMAGE_GENERATION
 
@@ -30,11 +31,11 @@ __all__ = [
     "HiddenSeed",
     "Latency",
     "Out",
-    "OutIfSaved",
     "Patience",
     "Played",
     "Seed",
     "Service",
+    "Shelf",
     "SlotLimit",
     "TaskIds",
     "check_names",
@@ -156,7 +157,21 @@ def image_source(text: str) -> str | Path:
     return text if text[:8].lower().startswith(("http://", "https://", "data:")) else Path(text)
 
 
+def parse_shelf(text: str) -> Path | Storage:
+    """
+    Read where pictures go: a folder, or a URL such as s3://bucket/pictures.
+    """
+    try:
+        folder = local_folder(text)
+        return Storage(text) if folder is None else folder
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 _OUT: Final = typer.Option("--out", "-o", metavar="DIR", help="For the pictures; else pictures/.", show_default=False)
+_SHELF: Final = typer.Option(
+    "--out", "-o", metavar="PLACE", parser=parse_shelf, help="A folder or URL; else pictures/.", show_default=False
+)
 
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Nothing but JSON on stdout.")]
 BaseUrl: TypeAlias = Annotated[str | None, typer.Option(metavar="URL", help="Of the API; else KLING_BASE_URL.")]
@@ -166,7 +181,7 @@ HiddenPatience: TypeAlias = Annotated[float, typer.Option("--give-up-after", min
 HiddenSeed: TypeAlias = Annotated[int, typer.Option(hidden=True)]
 Latency: TypeAlias = Annotated[str, typer.Option(metavar="S:S", help="Seconds that tasks take, as in 2:6.")]
 Out: TypeAlias = Annotated[Path, _OUT]
-OutIfSaved: TypeAlias = Annotated[Path | None, _OUT]
+Shelf: TypeAlias = Annotated[Any, _SHELF]  # a Path or a Storage; typer knows no unions
 Patience: TypeAlias = Annotated[
     float,
     typer.Option(

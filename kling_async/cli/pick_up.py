@@ -7,10 +7,11 @@ from pathlib import Path
 
 from kling_async.cli.access import Access
 from kling_async.cli.board import Board
-from kling_async.cli.checks import make_folder
+from kling_async.cli.checks import make_ready
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.screen import open_screen_beside
 from kling_async.cli.work import Work
+from kling_async.storage import Storage
 
 __all__ = ["pick_up"]
 
@@ -18,7 +19,7 @@ __all__ = ["pick_up"]
 async def pick_up(
     task_ids: Sequence[str],
     access: Access,
-    folder: Path | None,
+    folder: Path | Storage | None,
     *,
     as_json: bool,
     name: str = "{task_id}-{index}{ext}",
@@ -31,7 +32,7 @@ async def pick_up(
     client = access.make_client(None)
     board = Board.of_tasks([client.handle(task_id) for task_id in task_ids])
     if folder is not None:
-        make_folder(folder)
+        await make_ready(folder)
     work = Work(
         client,
         board,

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from kling_async.cli.access import Access
-from kling_async.cli.options import AsJson, BaseUrl, Out, Patience, Service, TaskIds, check_names, name_of, read_ids
+from kling_async.cli.options import AsJson, BaseUrl, Patience, Service, Shelf, TaskIds, check_names, name_of, read_ids
 from kling_async.cli.pick_up import pick_up
 from kling_async.cli.work import run
 from kling_async.filenames import Names
@@ -28,7 +28,7 @@ _MOST: Final = 9  # pictures of a task
 def save(
     *,
     task_ids: TaskIds,
-    out: Out = Path("pictures"),
+    out: Shelf = Path("pictures"),
     name: Annotated[str, name_of("{task_id} {index} {ext}")] = "{task_id}-{index}{ext}",
     as_json: AsJson = False,
     base_url: BaseUrl = None,
@@ -41,7 +41,7 @@ def save(
     Which have not is told, and is exit code 1: wait --save waits for them.
     """
     ids = read_ids(task_ids)
-    check_names(Names(out, name, "0"), _MOST)
+    check_names(Names(Path(), name, "0"), _MOST)
     if len(ids) > 1 and "{task_id}" not in name:
         raise typer.BadParameter("it needs {task_id}: tasks would replace each other's", param_hint="--name")
     access = Access(base_url=base_url, dialect=dialect, give_up_after=give_up_after)

@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self, TextIO
 
@@ -259,7 +260,7 @@ def finished(row: Row, seconds: float) -> RenderableType:
     Draw a row that has ended: a mark, its time, the prompt, and its files or its error.
     """
     is_done = row.error is None
-    names = row.paths[0].name if row.paths else _made(row) if is_done else ""
+    names = Path(row.paths[0]).name if row.paths else _made(row) if is_done else ""
     if len(row.paths) > 1:
         names += f" +{len(row.paths) - 1}"
     line = Table.grid(padding=(0, 1), expand=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from kling_async.cli.access import Access
-from kling_async.cli.options import AsJson, BaseUrl, OutIfSaved, Patience, Service, TaskIds, read_ids, timeout_of
+from kling_async.cli.options import AsJson, BaseUrl, Patience, Service, Shelf, TaskIds, read_ids, timeout_of
 from kling_async.cli.pick_up import pick_up
 from kling_async.cli.work import run
 
@@ -26,7 +26,7 @@ def wait(
     *,
     task_ids: TaskIds,
     is_saved: Annotated[bool, typer.Option("--save", help="Save the pictures, as --out does.")] = False,
-    out: OutIfSaved = None,
+    out: Shelf = None,
     as_json: AsJson = False,
     base_url: BaseUrl = None,
     dialect: Service = None,

@@ -23,6 +23,7 @@ from kling_async.cli.screen import Screen, complain, printable, write_line
 from kling_async.client import KlingClient
 from kling_async.errors import DownloadFailed, KlingError, StorageFull, TaskNotFound, WaitTimeout
 from kling_async.filenames import Names
+from kling_async.storage import Storage
 from kling_async.task import TaskHandle
 from kling_async.wire.models import ImageRequest, TaskResult
 from kling_async.wire.redaction import shorten
@@ -85,7 +86,7 @@ class Work:
     board: Board
     screen: Screen
     access: Access
-    folder: Path | None
+    folder: Path | Storage | None
     timeout: float | None = 600.0
     looks_once: bool = False
     name: Callable[[Row], str] = lambda _: "{task_id}-{index}{ext}"
@@ -154,11 +155,12 @@ class Work:
             raise WaitTimeout(what, handle.task_id, seen.request_id, snapshot=seen)
         return handle
 
-    async def _save(self, row: Row, result: TaskResult) -> tuple[dict[int, Path], KlingError | None]:
+    async def _save(self, row: Row, result: TaskResult) -> tuple[dict[int, Path | str], KlingError | None]:
         if self.folder is None:
             return {}, None
-        saves = await self.client.save_each(result, Names(self.folder, self.name(row), result.task_id))
-        return {picture.index: picture.path for picture in saves.pictures if picture.path is not None}, saves.error
+        folder, keep = (self.folder, None) if isinstance(self.folder, Path) else (Path(), self.folder.keep)
+        saves = await self.client.save_each(result, Names(folder, self.name(row), result.task_id), keep=keep)
+        return {picture.index: picture.path or picture.place for picture in saves.pictures}, saves.error
 
     def _tell_trouble(self, text: str) -> None:
         self.board.trouble = text

@@ -58,6 +58,38 @@ def test_names(served: ServedBy) -> None:
     assert "  kling-async save done-1 --out pictures --base-url" in ended.err
 
 
+def test_storage(served: ServedBy) -> None:
+    """
+    Where a folder can be named, so can the URL of a storage; each picture is told with its own.
+    """
+    kling = served()
+    kling.has("done-1", n=2)
+
+    ended = kling("save", "done-1", "--out", "memory://pictures", "--json")
+
+    (line,) = lines_of(ended.out)
+    assert 0 == ended.code
+    assert [f"memory://pictures/done-1-{index}.png" for index in range(2)] == [
+        image["path"] for image in line["images"]
+    ]
+
+
+@pytest.mark.parametrize("place", ["nonsense://x", "sftp://me:word@host/x", "http://127.0.0.1/pictures"])
+def test_no_storage(served: ServedBy, place: str) -> None:
+    """
+    A place that cannot be is a mistake in the command, and its password is not repeated.
+    """
+    kling = served()
+    kling.has("done-1")
+
+    ended = kling("save", "done-1", "--out", place)
+
+    assert 2 == ended.code
+    assert "--out" in ended.err
+    assert "word@" not in ended.err
+    assert 0 == kling.server.ledger.reads
+
+
 def test_full_disk(served: ServedBy, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Where there is no room it is exit code 7, and the way on is to fetch the pictures, never to make them again.

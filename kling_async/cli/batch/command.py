@@ -25,8 +25,8 @@ from kling_async.cli.options import (
     HiddenLatency,
     HiddenPatience,
     HiddenSeed,
-    Out,
     Service,
+    Shelf,
     SlotLimit,
     name_of,
     parse_latency,
@@ -69,7 +69,7 @@ def batch(  # noqa: PLR0913 (each is an option)
         Format | None, typer.Option("--format", metavar="KIND", help="jsonl, csv or text; else by its end.")
     ] = None,
     journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Else INPUT's, ending in .kling.")] = None,
-    out: Out = Path("pictures"),
+    out: Shelf = Path("pictures"),
     name: Annotated[str, name_of("{task_id} {key} {index} {ext}")] = "{task_id}-{index}{ext}",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would send and cost.")] = False,
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Leave out lines that break rules.")] = False,

@@ -9,6 +9,7 @@ import attrs
 
 from kling_async.callbacks import CallbackReceiver
 from kling_async.cli.access import Access
+from kling_async.storage import Storage
 
 __all__ = ["Hook", "Missing", "Plan"]
 
@@ -46,7 +47,7 @@ class Plan:
 
     access: Access
     journal: Path
-    out: Path
+    out: Path | Storage
     name: str
     max_attempts: int
     timeout: float

@@ -76,7 +76,7 @@ class Progress:
         self.trouble = None
         self.ended += 1
         if isinstance(outcome, Done):
-            self.pictures += len(outcome.paths)
+            self.pictures += len(outcome.pictures)
         if self.clock() >= self._marks[-1].at + APART:
             self._marks.append(_Mark(self.clock(), self.ended, self.pictures))
 

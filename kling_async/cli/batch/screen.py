@@ -207,7 +207,7 @@ def told(outcome: Done | Failed) -> str:
     if isinstance(outcome, Failed):
         word = "uncertain" if isinstance(outcome.error, SubmissionUncertain) else "failed"
         return f"{word}: {prompt}: {type(outcome.error).__name__}: {outcome.error}"
-    return f"done: {prompt}: {', '.join(map(str, outcome.paths))}"
+    return f"done: {prompt}: {', '.join(picture.place for picture in outcome.pictures)}"
 
 
 def draw(
@@ -224,8 +224,8 @@ def draw(
     grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     grid.add_column(no_wrap=True, overflow="ellipsis", max_width=36, style="green")
     for outcome in done:
-        names = outcome.paths[0].name if outcome.paths else ""
-        more = f" +{len(outcome.paths) - 1}" if len(outcome.paths) > 1 else ""
+        names = outcome.pictures[0].place.rpartition("/")[2] if outcome.pictures else ""
+        more = f" +{len(outcome.pictures) - 1}" if len(outcome.pictures) > 1 else ""
         prompt = Text(printable(outcome.request.prompt), "dim")
         grid.add_row(Text("✓", "bold green"), Text("saved", "green"), prompt, Text(printable(names + more)))
     for handle in under_way[:room]:

@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -23,7 +24,7 @@ from kling_async.cli.batch.plan import Missing, Plan
 from kling_async.cli.batch.progress import Progress, plural, size, states, units
 from kling_async.cli.batch.screen import LiveScreen, PlainScreen, View, open_screen
 from kling_async.cli.batch.source import Source
-from kling_async.cli.checks import Checks, in_words, make_folder
+from kling_async.cli.checks import Checks, in_words, make_ready
 from kling_async.cli.demo import requests_made
 from kling_async.cli.ear import listening
 from kling_async.cli.exits import ExitCode, advice_for, exit_code
@@ -84,8 +85,8 @@ async def _perform(source: Source, plan: Plan, stack: contextlib.AsyncExitStack)
     client = plan.access.make_client(server, plan.hook.receiver if plan.hook is not None else None)
     checks = Checks(client.dialect, client.slots)
     checked = await judge(source, checks, skips_invalid=plan.skips_invalid)
-    check_names(Names(plan.out, plan.name, "0", "0"), checked.most)
-    make_folder(plan.out)
+    check_names(Names(Path(), plan.name, "0", "0"), checked.most)
+    await make_ready(plan.out)
     if plan.hook is not None:
         await _enter(stack, plan.hook.receiver.serve(plan.hook.host, plan.hook.port), "--listen")
     batch = Batch(plan.journal, client)
