@@ -13,6 +13,7 @@ from hypothesis import given, strategies as st
 from kling_async import Done, Failed, Image, ImageRequest, Summary, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.cli.batch.progress import WINDOW, Progress, duration, size, states, units
 from kling_async.errors import TaskFailed
+from kling_async.wire.models import Picture
 
 REQUEST = ImageRequest("a fox")
 
@@ -20,7 +21,8 @@ REQUEST = ImageRequest("a fox")
 def done(pictures: int = 1) -> Done:
     snapshot = TaskSnapshot(task_id="t", task_status=TaskStatus.SUCCEEDED)
     result = TaskResult("t", (Image(0, "https://a.example/0.png"),), snapshot)
-    return Done(0, "k", REQUEST, result, tuple(Path(f"{index}.png") for index in range(pictures)))
+    kept = tuple(Picture(index, Path(f"{index}.png"), 100, "00") for index in range(pictures))
+    return Done(0, "k", REQUEST, result, pictures=kept)
 
 
 FAILED = Failed(0, "k", REQUEST, TaskFailed("no"))
