@@ -7,6 +7,8 @@ import collections
 import contextlib
 import itertools
 import logging
+import pickle
+import sys
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -25,6 +27,7 @@ import attrs
 
 from kling_async.callbacks import CallbackReceiver
 from kling_async.client import KlingClient
+from kling_async.engine import Engine, LocalEngine, PictureFacts, Process
 from kling_async.errors import (
     AccountProblem,
     BrokenRule,
@@ -36,6 +39,7 @@ from kling_async.errors import (
     NotAllowed,
     NotAuthenticated,
     NotSent,
+    ProcessFailed,
     StorageFull,
     SubmissionUncertain,
     TaskFailed,
@@ -250,6 +254,8 @@ class Batch:
         max_attempts: int = 1,
         timeout: float | None = 3600.0,
         resend_uncertain: bool = False,
+        process: Process | None = None,
+        engine: Engine | None = None,
     ) -> AsyncGenerator[Done | Failed, None]:
         """
         Bring every row to its end, and yield the outcomes of this run as they come; one failure never stops the others.
@@ -268,6 +274,11 @@ class Batch:
             max_attempts: How often a row is sent in this run, where it fails for a passing cause.
             timeout: Seconds to wait for each task, from acceptance; a row that was not final in time stays accepted.
             resend_uncertain: Send uncertain rows again, though each may then be paid twice.
+            process: A function that is called with each picture once it is saved, and with its `engine.PictureFacts`. A
+                picture comes as its `Path`, or as bytes where it went to a storage. What it returns is pickled into the
+                journal, and is in `Done.value`; a row on whose picture it fails is told as `Failed` with ProcessFailed,
+                and the next run that has a function calls that for what has no value yet.
+            engine: Where it is called, borrowed; None is an `engine.LocalEngine()` for this run.
 
         Raises:
             AccountProblem: So the submitting was stopped; what was under way was ended and yielded before. The rows are
@@ -279,7 +290,8 @@ class Batch:
             JournalCorrupt: The journal was moved away.
             ClientClosed: The client was closed.
             KlingError: One and the same passing error met 20 submits in a row.
-            ValueError: `name` is no template for names, or gives two pictures one file; or `save_to` is no storage.
+            ValueError: `name` is no template for names, or gives two pictures one file; or `save_to` is no storage; or
+                `process` cannot be pickled, or comes with no `save_to`.
             ImportError: A library for the storage is missing.
         """
         journal = self._open()
@@ -292,6 +304,7 @@ class Batch:
             _check_name(name)
         if isinstance(shelf, Storage):
             await shelf.check()
+        _check_process(process, engine, is_saving=shelf is not None)
         run = self._run = _Run(
             client=self._client,
             journal=journal,
@@ -302,9 +315,14 @@ class Batch:
             max_attempts=max_attempts,
             timeout=timeout,
             resends_uncertain=resend_uncertain,
+            process=process,
+            engine=engine or LocalEngine(),
         )
         try:
-            async with contextlib.aclosing(fan_out(run.rows(), run.serve, run.width)) as outcomes:
+            async with (
+                run.engine if isinstance(run.engine, LocalEngine) and engine is None else contextlib.nullcontext(),
+                contextlib.aclosing(fan_out(run.rows(), run.serve, run.width)) as outcomes,
+            ):
                 async for outcome in outcomes:
                     if outcome is not None:
                         yield outcome
@@ -463,6 +481,8 @@ class _Run:
     max_attempts: int
     timeout: float | None
     resends_uncertain: bool
+    process: Process | None
+    engine: Engine
     reason: Exception | None = attrs.field(default=None, init=False)
     is_stopping: bool = attrs.field(default=False, init=False)
     failures_in_a_row: int = attrs.field(default=0, init=False)
@@ -649,6 +669,8 @@ class _Run:
     async def _saved(self, row: Row, request: ImageRequest, snapshot: TaskSnapshot) -> Done | Failed:
         if self.shelf is None:
             return _done(row, request, snapshot, ())
+        if row.state is State.SAVED:  # and a function has not seen all of it
+            return await self._processed(row, request, snapshot, row.pictures)
         result = _done(row, request, snapshot, ()).result
         names = Names(
             self.shelf if isinstance(self.shelf, Path) else Path(), self.name, result.task_id, row.key, self.journal.id
@@ -662,7 +684,37 @@ class _Run:
             raise saves.error
         if saves.error is not None:
             return Failed(row.position, row.key, request, saves.error)
-        return _done(row, request, snapshot, pictures)
+        return await self._processed(row, request, snapshot, pictures)
+
+    async def _processed(
+        self, row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures: Iterable[Picture]
+    ) -> Done | Failed:
+        calls = [self._call(row, snapshot.task_id, picture) for picture in pictures]
+        kept: list[Picture] = []
+        error: ProcessFailed | None = None
+        for outcome in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(outcome, ProcessFailed):
+                error = error or outcome
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            else:
+                kept.append(outcome)
+        return _done(row, request, snapshot, kept) if error is None else Failed(row.position, row.key, request, error)
+
+    async def _call(self, row: Row, task_id: str, picture: Picture) -> Picture:
+        # The picture with what the function makes of it.
+        if self.process is None or picture.pickled is not None:
+            return picture
+        facts = PictureFacts(row.key, task_id, attrs.evolve(row.request, image=None), picture)
+        try:
+            source = await self._storage_of(picture).read(picture.place) if picture.path is None else picture.path
+            value = await self.engine.call(self.process, source, facts)
+        except Exception as error:
+            what = f"process failed on {picture.place}: {type(error).__name__}: {error}"
+            raise ProcessFailed(what, task_id, index=picture.index) from error
+        pickled = pickle.dumps(value)
+        await self.journal.keep_value(row.position, picture.index, pickled)
+        return attrs.evolve(picture, pickled=pickled)
 
     async def _requeued(self, row: Row) -> Row:
         await self.journal.requeue(row.position)
@@ -689,7 +741,8 @@ class _Run:
         there = [picture for picture in row.pictures if await self._is_there(picture)]
         wanted = len(row.snapshot.task_result.images) if row.snapshot is not None else 0
         if row.state is State.SAVED and len(there) == len(row.pictures) >= wanted:
-            return None
+            is_seen = self.process is None or all(picture.pickled is not None for picture in there)
+            return None if is_seen else row
         if row.state is State.SAVED:
             await self.journal.unsave(row.position)
             await self.journal.save(row.position, there, self.clock(), is_all=False)
@@ -698,8 +751,10 @@ class _Run:
     async def _is_there(self, picture: Picture) -> bool:
         if picture.path is not None:
             return await asyncio.to_thread(_size_of, picture.path) == picture.size_in_bytes
-        storage = self.shelf if isinstance(self.shelf, Storage) else Storage(picture.place)
-        return await storage.size(picture.place) == picture.size_in_bytes
+        return await self._storage_of(picture).size(picture.place) == picture.size_in_bytes
+
+    def _storage_of(self, picture: Picture) -> Storage:
+        return self.shelf if isinstance(self.shelf, Storage) else Storage(picture.place)
 
     def _halt(self, error: Exception) -> None:
         if self.reason is None:
@@ -792,7 +847,9 @@ def _done(row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures: Ite
     result = TaskResult(snapshot.task_id, snapshot.task_result.images, snapshot)
     kept = tuple(pictures)
     paths = tuple(picture.path for picture in kept if picture.path is not None)
-    return Done(row.position, row.key, request, result, paths, pictures=kept)
+    made = [picture.pickled for picture in kept if picture.pickled is not None]
+    value = tuple(map(pickle.loads, made)) if kept and len(made) == len(kept) else None
+    return Done(row.position, row.key, request, result, paths, value, kept)
 
 
 def _attempt_of(row: Row) -> int:
@@ -811,6 +868,25 @@ def _shelf_at(place: str | Path | Storage) -> Path | Storage:
         return place
     folder = local_folder(str(place))
     return folder if folder is not None else Storage(str(place))
+
+
+def _check_process(process: Process | None, engine: Engine | None, *, is_saving: bool) -> None:
+    if process is None:
+        if engine is not None:
+            raise ValueError("an engine has nothing to do without `process=`")
+        return
+    if not is_saving:
+        raise ValueError("`process=` works on pictures that were saved: say where to with `save_to=`")
+    is_local = engine is None or isinstance(engine, LocalEngine)
+    is_of_main = getattr(process, "__module__", None) == "__main__"
+    if is_local and is_of_main and not hasattr(sys.modules["__main__"], "__file__"):
+        what = "`process=` was defined in an interpreter or a notebook, which other processes cannot load"
+        raise ValueError(f"{what}: put it into a module of its own")
+    try:
+        pickle.dumps(process)
+    except Exception as error:  # noqa: BLE001 (what cannot be pickled raises anything)
+        what = f"`process=` must be a function at the top of a module, so that it can be called elsewhere: {error}"
+        raise ValueError(what) from None
 
 
 async def _first(rows: AsyncIterator[Row], count: int) -> AsyncIterator[Row]:

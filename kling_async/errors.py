@@ -18,6 +18,7 @@ What can go wrong, one class per decision of the caller.
       TaskFailed                         the service gave up on this task
       WaitTimeout (also TimeoutError)    wait again: the task goes on
       DownloadFailed                     fetch again: the pictures are still there
+      ProcessFailed                      mend your function, then run the batch again
       ClientClosed                       pick the tasks up with another client
       JournalLocked                      another process works on this journal: wait for its end
       JournalMismatch                    the journal is of another account, host or version
@@ -53,6 +54,7 @@ __all__ = [
     "NotAllowed",
     "NotAuthenticated",
     "NotSent",
+    "ProcessFailed",
     "RateLimited",
     "ServiceFailure",
     "StorageFull",
@@ -269,6 +271,19 @@ class DownloadFailed(KlingError):
     index: int | None = None
     paths: tuple[Path, ...] = ()
     urls: tuple[str, ...] = ()
+
+
+@attrs.define(slots=False, repr=False)
+class ProcessFailed(KlingError):
+    """
+    A function of yours, given as `process=`, failed on a picture, which is saved all the same. The next run calls it
+    again; its own error is `__cause__`.
+
+    Attributes:
+        index: Of the first picture on which it failed.
+    """
+
+    index: int | None = None
 
 
 @attrs.define(slots=False, repr=False)

@@ -81,6 +81,7 @@ _MIGRATIONS: Final = (
         units REAL, sent_at REAL, ended_at REAL, PRIMARY KEY (position, attempt)
     ) WITHOUT ROWID;
     """,
+    "ALTER TABLE picture ADD COLUMN value BLOB;",
 )
 """
 How a journal of each schema version becomes one of the next; the first makes it of nothing.
@@ -151,7 +152,8 @@ _FAIL: Final = (
 )
 _DOUBT: Final = "UPDATE row SET state = 'uncertain', error = ? " + _guard(State.UNCERTAIN)
 _SAVE: Final = "UPDATE row SET state = 'saved', saved_at = ? " + _guard(State.SAVED)
-_KEEP_PICTURE: Final = "INSERT OR REPLACE INTO picture SELECT position, ?, ?, ?, ? FROM row " + _guard(State.SAVED)
+_KEEP_PICTURE: Final = "INSERT OR REPLACE INTO picture SELECT position, ?, ?, ?, ?, ? FROM row " + _guard(State.SAVED)
+_KEEP_VALUE: Final = "UPDATE picture SET value = ? WHERE position = ? AND place = ?"
 _DROP_PICTURES: Final = (
     "DELETE FROM picture WHERE position = (SELECT position FROM row WHERE position = ? AND state = 'saved')"
 )
@@ -400,12 +402,18 @@ class Journal:
         changes: list[_Change] = []
         for picture in pictures:
             place = self._tables.stored(picture.path) if picture.path is not None else picture.url
-            facts = (picture.index, place, picture.size_in_bytes, picture.sha256, position)
+            facts = (picture.index, place, picture.size_in_bytes, picture.sha256, picture.pickled, position)
             changes.append((_KEEP_PICTURE, facts))
         if is_all:
             changes.append((_SAVE, (now, position)))
         if changes:
             await self._commits.add(*changes)
+
+    async def keep_value(self, position: int, index: int, pickled: bytes) -> None:
+        """
+        Write what a function has made of a picture.
+        """
+        await self._commits.add((_KEEP_VALUE, (pickled, position, index)))
 
     async def unsave(self, position: int) -> None:
         """
@@ -781,7 +789,8 @@ class _Tables:
         pictures: Iterable[tuple[Any, ...]] = ()
         if state in (State.FINISHED, State.SAVED):
             pictures = self._run(
-                "SELECT place, path, bytes, sha256 FROM picture WHERE position = ? ORDER BY place", fields["position"]
+                "SELECT place, path, bytes, sha256, value FROM picture WHERE position = ? ORDER BY place",
+                fields["position"],
             )
         told: Mapping[str, Any] = {
             **fields,
@@ -792,10 +801,10 @@ class _Tables:
             "snapshot": snapshot,
             "error": read_error(fields["error"], request, snapshot),
             "pictures": tuple(
-                Picture(index, None, size, sha256, place)
+                Picture(index, None, size, sha256, place, value)
                 if isinstance(place, str) and "://" in place  # in no path of ours are two slashes next to each other
-                else Picture(index, self._home / os.fsdecode(place), size, sha256)
-                for index, place, size, sha256 in pictures
+                else Picture(index, self._home / os.fsdecode(place), size, sha256, None, value)
+                for index, place, size, sha256, value in pictures
             ),
         }
         return Row(**told)

@@ -102,8 +102,8 @@ class Storage:
         """
         Store what comes under its name, replacing what is there, and verify that it is.
 
-        Cancelling leaves no half picture: it breaks an upload off where the storage has a way for that, and waits for
-        its end elsewhere.
+        Cancelling leaves no half picture: it waits for the call to the storage that is under way, and makes no other
+        but to remove what is unfinished.
         """
         url = self.url_of(names, index, body.ext)
         with _Spool.begin(body.ext) as spool:
@@ -235,7 +235,10 @@ class _Opened:
         """
         if self.files.async_impl and hasattr(self.files, f"_{name}"):
             work = getattr(self.files, f"_{name}")(*args)
-            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.files.loop))
+            # Not cancelled there: libraries may leave a connection behind.
+            done = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.files.loop))
+            await to_the_end(done)
+            return done.result()
         return await self.in_thread(lambda files: getattr(files, name)(*args))
 
     async def in_thread(self, work: Callable[[Any], Any]) -> Any:

@@ -31,7 +31,7 @@ FLOORS: Final = (
         "tally",
     ),
     ("account", "transport", "downloads", "references", "slots", "looks", "commits", "lockfile", "telling", "unbroken"),
-    ("client", "fanout", "task", "watcher", "callbacks", "hearing", "submits", "storage"),
+    ("client", "fanout", "task", "watcher", "callbacks", "hearing", "submits", "storage", "engine"),
     ("batch", "journal"),
     ("cli", "gallery", "emulator", "notebook", "otel", "pytest_plugin", "__main__"),
 )

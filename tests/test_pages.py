@@ -150,8 +150,11 @@ async def run(*words: str, folder: Path, env: Mapping[str, str]) -> Ended:
 
 async def run_program(block: Block, folder: Path, env: Mapping[str, str]) -> Ended:
     """
-    Run a block as it stands; one of tests is run by pytest.
+    Run a block as it stands; one of tests is run by pytest, and what other processes load is a file.
     """
+    if "__main__" in block.text:
+        (prepare(folder) / "program.py").write_text(block.text)
+        return await run(sys.executable, "program.py", folder=folder, env=env)
     if not re.search(r"^(async )?def test_", block.text, re.MULTILINE):
         return await run(sys.executable, "-c", block.text, folder=prepare(folder), env=env)
     (prepare(folder) / "test_of_the_page.py").write_text(block.text)

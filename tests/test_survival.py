@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import pytest
 
-from kling_async import GATEWAY, OFFICIAL, Batch, Dialect, Done, ImageRequest, Keyed
+from kling_async import GATEWAY, OFFICIAL, Batch, Dialect, Done, ImageRequest, Keyed, journal as journal_module
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import (
     InvalidRequest,
@@ -361,7 +361,7 @@ async def test_journal_of_a_later_version_is_refused(tmp_path: Path) -> None:
     async with emulator() as server:
         async with opened(server, path) as batch:
             await batch.add(PROMPTS)
-        for version in (99, 1):
+        for version in (99, len(journal_module._MIGRATIONS)):
             with contextlib.closing(sqlite3.connect(path)) as connection:
                 connection.execute(f"PRAGMA user_version = {version}")
             if version == 99:

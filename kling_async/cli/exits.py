@@ -19,6 +19,7 @@ from kling_async.errors import (
     NotAllowed,
     NotAuthenticated,
     NotSent,
+    ProcessFailed,
     RateLimited,
     ServiceFailure,
     StorageFull,
@@ -87,6 +88,7 @@ _TABLE: Final[Mapping[type[KlingError], tuple[ExitCode, str]]] = {
     TaskFailed: (ExitCode.TASK_FAILED, "change the prompt, or try again; failed tasks are not billed by the vendor"),
     WaitTimeout: (ExitCode.TASK_FAILED, "the task goes on and is paid for: wait for it again by its id"),
     DownloadFailed: (ExitCode.TASK_FAILED, "the pictures are still there: fetch them again by the task's id"),
+    ProcessFailed: (ExitCode.TASK_FAILED, "mend the function that was given for the pictures, then run it again"),
     ClientClosed: (ExitCode.TASK_FAILED, "pick the task up by its id"),
     JournalLocked: (ExitCode.USAGE, "wait for the other process, or stop it"),
     JournalMismatch: (

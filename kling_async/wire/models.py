@@ -379,6 +379,7 @@ class Picture:
         path: Where it is on the disk; None in a storage.
         sha256: Of its bytes, in hexadecimal digits.
         url: Where it is in a storage; None on the disk.
+        pickled: What a function of yours has made of it, see `Batch.run`; None where none has.
     """
 
     index: int
@@ -386,6 +387,7 @@ class Picture:
     size_in_bytes: int
     sha256: str
     url: str | None = None
+    pickled: bytes | None = attrs.field(default=None, repr=False)
 
     @property
     def place(self) -> str:
@@ -405,7 +407,8 @@ class Done:
         key: By which a batch knows it; None in a stream.
         result: Its pictures at the service.
         paths: Its pictures on the disk, in their order; empty where none were to be saved, or in a storage.
-        value: Room for what a program of yours adds by `attrs.evolve`; None as it comes.
+        value: What a batch's `process=` has made of its pictures, a tuple in their order; else None, and room for what
+            a program of yours adds by `attrs.evolve`.
         pictures: What is known of those that a batch has saved, on the disk or in a storage; empty in a stream.
     """
 

@@ -1,0 +1,162 @@
+"""
+Where a function of a program's own works on pictures that were saved: `Batch.run(process=...)`.
+
+An engine carries calls to where the cores are. The one here has processes on this machine, so that heavy work neither
+blocks the event loop nor shares its core.
+"""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import multiprocessing
+import os
+import pickle
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Protocol, Self, TypeAlias
+
+import attrs
+
+from kling_async.unbroken import to_the_end
+from kling_async.wire.models import ImageRequest, Picture
+
+__all__ = ["Engine", "LocalEngine", "PictureFacts", "Process"]
+
+ATTEMPTS: Final = 2
+"""
+How often a call is made whose process dies under it, first among others, one of which may be to blame, and then alone.
+"""
+
+
+@attrs.frozen
+class PictureFacts:
+    """
+    What a function is told of the picture that it gets.
+
+    Attributes:
+        key: Of the row, as the batch knows it.
+        request: What was asked for, without a reference image.
+        picture: Where it is kept, its index, size and digest.
+    """
+
+    key: str
+    task_id: str
+    request: ImageRequest
+    picture: Picture
+
+
+Process: TypeAlias = Callable[[Path | bytes, PictureFacts], Any]
+"""
+A function that can be pickled, as one at the top of a module can. It gets a picture as the path of its file, or as its
+bytes where it went to a storage; what it returns is pickled too.
+"""
+
+
+class Engine(Protocol):
+    """
+    Calls functions elsewhere.
+    """
+
+    async def call(self, function: Process, source: Path | bytes, facts: PictureFacts) -> Any:
+        """
+        Return what *function* returns, or raise what it raises. It may wait for its turn, and it may be that a call is
+        made twice: a function should do no harm then. Cancelling drops what the function would return.
+        """
+        ...
+
+
+class LocalEngine:
+    """
+    Processes on this machine, begun at the first call; lives in `async with`.
+
+    Each is a fresh Python that loads the function's module, so that a program which gives a function of its own main
+    module begins under `if __name__ == "__main__":`. A process that dies is replaced, and its calls are made again, at
+    last each in a process of its own.
+
+    Args:
+        workers: How many; None for one on each core.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        if workers is not None and workers < 1:
+            raise ValueError(f"workers={workers!r}: must be at least 1")
+        self._workers = workers or os.cpu_count() or 1
+        self._turn = asyncio.Semaphore(2 * self._workers)  # a picture may be bytes: few lie about
+        self._pool: concurrent.futures.ProcessPoolExecutor | None = None
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"<LocalEngine {'closed' if self._is_closed else 'open'}, workers {self._workers}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """
+        End the processes; calls under way are ended first. Safe to call twice.
+        """
+        self._is_closed = True
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await to_the_end(asyncio.to_thread(pool.shutdown, cancel_futures=True))
+
+    async def call(self, function: Process, source: Path | bytes, facts: PictureFacts) -> Any:
+        """
+        Return what *function* returns, or raise what it raises.
+
+        Raises:
+            RuntimeError: The engine is closed.
+            BrokenProcessPool: The process died under this call again and again, at last one of its own.
+        """
+        async with self._turn:
+            for _ in range(ATTEMPTS):
+                pool = self._open()
+                try:
+                    return await _result_of(pool, function, source, facts)
+                except BrokenProcessPool:  # by this call or by another
+                    if self._pool is pool:
+                        self._pool = None
+            for _ in range(ATTEMPTS - 1):
+                with contextlib.suppress(BrokenProcessPool):
+                    return await _alone(function, source, facts)
+            return await _alone(function, source, facts)
+
+    def _open(self) -> concurrent.futures.ProcessPoolExecutor:
+        if self._is_closed:
+            raise RuntimeError("this engine is closed; make a new one")
+        if self._pool is None:
+            self._pool = _fresh(self._workers)
+        return self._pool
+
+
+def _fresh(workers: int) -> concurrent.futures.ProcessPoolExecutor:
+    context = multiprocessing.get_context("spawn")  # a fork would take threads and locks along
+    return concurrent.futures.ProcessPoolExecutor(workers, context)
+
+
+async def _alone(function: Process, source: Path | bytes, facts: PictureFacts) -> Any:
+    # Where it can break nothing but itself.
+    pool = _fresh(1)
+    try:
+        return await _result_of(pool, function, source, facts)
+    finally:
+        await to_the_end(asyncio.to_thread(pool.shutdown, cancel_futures=True))
+
+
+async def _result_of(
+    pool: concurrent.futures.ProcessPoolExecutor, function: Process, source: Path | bytes, facts: PictureFacts
+) -> Any:
+    pickled = await asyncio.get_running_loop().run_in_executor(pool, _called, function, source, facts)
+    return pickle.loads(pickled)  # noqa: S301 (our own process made it)
+
+
+def _called(function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
+    # Pickled here, where what cannot be pickled is the function's own failure.
+    return pickle.dumps(function(source, facts))

@@ -1,0 +1,194 @@
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kling_async import Batch, Done, Failed, ImageRequest, KlingClient, PollPolicy, journal
+from kling_async.emulator import Emulator
+from kling_async.engine import LocalEngine, PictureFacts, Process
+from kling_async.errors import ProcessFailed
+from kling_async.wire.models import Picture
+from tests import works
+from tests.storages import memory  # noqa: F401
+
+FACTS = PictureFacts("k", "t", ImageRequest("a lighthouse"), Picture(0, Path("0.png"), 4, "00"))
+EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Emulator]:
+    async with Emulator(latency=(0.02, 0.05), picture_scale=0.05) as server:
+        yield server
+
+
+@pytest.fixture
+async def client(server: Emulator) -> AsyncIterator[KlingClient]:
+    async with KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, polling=EAGER) as client:
+        yield client
+
+
+async def run(client: KlingClient, folder: Path, *prompts: str, **options: Any) -> list[Done | Failed]:
+    """
+    Run a batch in *folder*, and return its outcomes in the order of the input.
+    """
+    async with Batch(folder / "run.kling", client) as batch:
+        await batch.add(prompts)
+        outcomes = [outcome async for outcome in batch.run(**{"save_to": folder / "pictures", **options})]
+    return sorted(outcomes, key=lambda outcome: outcome.index)
+
+
+async def test_each_picture_is_seen_elsewhere(client: KlingClient, tmp_path: Path) -> None:
+    """
+    By a process that is not this one; values come in the order of the pictures, and are in the journal.
+    """
+    request = [ImageRequest("a lighthouse", n=3)]
+    async with Batch(tmp_path / "run.kling", client) as batch:
+        await batch.add(request)
+        [done] = [each async for each in batch.run(tmp_path, process=works.measure)]
+        [kept] = [each async for each in batch.outcomes()]
+
+    assert isinstance(done, Done)
+    assert isinstance(kept, Done)
+    assert done.value == kept.value
+    assert [done.key] * 3 == [key for key, *_ in done.value]
+    assert all(width > 0 and process != os.getpid() for _, width, _, process in done.value)
+
+
+@pytest.mark.parametrize("save_to", ["memory://pictures/run", None])
+async def test_a_picture_comes_as_it_was_saved(
+    client: KlingClient, tmp_path: Path, memory: object, save_to: str | None
+) -> None:
+    """
+    As a path from the disk, as bytes from a storage.
+    """
+    options = {} if save_to is None else {"save_to": save_to}
+
+    [done] = await run(client, tmp_path, "a lighthouse", process=works.check, **options)
+
+    assert isinstance(done, Done)
+    assert (True,) == done.value
+
+
+async def test_the_next_run_sees_what_was_not_seen(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
+    """
+    A function given later sees what is there, with nothing fetched; what it has seen is not seen again.
+    """
+    await run(client, tmp_path, "a lighthouse", "a fox")
+    fetched = server.ledger.downloads
+
+    failed = await run(client, tmp_path, process=works.fail)
+    mended = await run(client, tmp_path, process=works.nothing)
+    none = await run(client, tmp_path, process=works.nothing)
+
+    assert (fetched, 2) == (server.ledger.downloads, len(server.ledger.tasks))
+    assert [(0, Done), (1, Failed)] == [(each.index, type(each)) for each in failed]
+    assert [(1, (None,))] == [(each.index, each.value) for each in mended if isinstance(each, Done)]
+    assert [] == none
+
+
+async def test_journals_of_before_have_room_for_values(
+    client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    One that a version without functions has made goes on with one.
+    """
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "_MIGRATIONS", journal._MIGRATIONS[:1])
+        async with Batch(tmp_path / "run.kling", client) as batch:
+            await batch.add(["a lighthouse"])
+
+    [done] = await run(client, tmp_path, process=works.check)
+
+    assert isinstance(done, Done)
+    assert (True,) == done.value
+
+
+async def test_a_failure_is_told_with_its_cause(client: KlingClient, tmp_path: Path) -> None:
+    """
+    The picture is there all the same.
+    """
+    [failed] = await run(client, tmp_path, "a fox", process=works.fail)
+
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, ProcessFailed)
+    assert 0 == failed.error.index
+    assert "LookupError: no foxes" in str(failed.error)
+    assert 1 == len(list((tmp_path / "pictures").iterdir()))
+
+
+async def test_what_cannot_come_back_is_a_failure(client: KlingClient, tmp_path: Path) -> None:
+    """
+    Of the function, and of no other row.
+    """
+    [failed] = await run(client, tmp_path, "a fox", process=works.unpicklable)
+
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, ProcessFailed)
+
+
+async def test_a_process_that_dies_is_replaced(client: KlingClient, tmp_path: Path) -> None:
+    """
+    What it was about to do is done by another.
+    """
+    async with LocalEngine(2) as engine:
+        done = await run(client, tmp_path, "a fox", "a boat", "a storm", process=works.die_once, engine=engine)
+
+    assert [("alive",)] * 3 == [each.value for each in done if isinstance(each, Done)]
+
+
+async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path) -> None:
+    """
+    A picture on which every process dies fails alone.
+    """
+    prompts = ("a boat", "a fox", "a storm", "a lighthouse")
+
+    outcomes = await run(client, tmp_path, *prompts, process=works.die_of_foxes, engine=LocalEngine(2))
+
+    assert [Done, Failed, Done, Done] == [type(each) for each in outcomes]
+
+
+@pytest.mark.parametrize(
+    ("process", "options", "told"),
+    [
+        (lambda source, facts: None, {}, "at the top of a module"),
+        (works.nothing, {"save_to": None}, "say where to"),
+        (None, {"engine": LocalEngine(1)}, "nothing to do"),
+    ],
+)
+async def test_what_cannot_be_is_told_before_anything_is_sent(
+    client: KlingClient, server: Emulator, tmp_path: Path, process: Process | None, options: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        await run(client, tmp_path, "a fox", process=process, **options)
+
+    assert 0 == len(server.ledger.tasks)
+
+
+class TestLocalEngine:
+    async def test_cancelling_drops_the_result(self, tmp_path: Path) -> None:
+        async with LocalEngine(1) as engine:
+            call = asyncio.ensure_future(engine.call(works.dawdle, tmp_path, FACTS))
+            await asyncio.sleep(0.05)
+            call.cancel()
+            await asyncio.wait([call])
+
+            assert call.cancelled()
+            assert "done" == await engine.call(works.dawdle, tmp_path, FACTS)
+
+    async def test_closed_twice(self, tmp_path: Path) -> None:
+        engine = LocalEngine(1)
+        await engine.call(works.nothing, tmp_path, FACTS)
+        await engine.aclose()
+        await engine.aclose()
+
+        with pytest.raises(RuntimeError, match="closed"):
+            await engine.call(works.nothing, tmp_path, FACTS)
+
+    def test_it_has_workers(self) -> None:
+        with pytest.raises(ValueError, match="workers=0"):
+            LocalEngine(0)
+
+        assert "<LocalEngine open, workers 3>" == repr(LocalEngine(3))

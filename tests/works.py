@@ -1,0 +1,81 @@
+"""
+Functions that tests give to batches, in a module that other processes can load.
+"""
+
+import hashlib
+import io
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from kling_async.engine import PictureFacts
+
+
+def measure(source: Path | bytes, facts: PictureFacts) -> tuple[str, int, int, int]:
+    """
+    Tell a picture's key, its sides, and in which process.
+    """
+    with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
+        return facts.key, *image.size, os.getpid()
+
+
+def check(source: Path | bytes, facts: PictureFacts) -> bool:
+    """
+    Tell whether a picture is what the facts say.
+    """
+    content = source.read_bytes() if isinstance(source, Path) else source
+    return hashlib.sha256(content).hexdigest() == facts.picture.sha256
+
+
+def nothing(source: Path | bytes, facts: PictureFacts) -> None:
+    """
+    Be done, with nothing to tell.
+    """
+
+
+def fail(source: Path | bytes, facts: PictureFacts) -> None:
+    """
+    Fail on foxes.
+    """
+    if "fox" in facts.request.prompt:
+        raise LookupError("no foxes")
+
+
+def unpicklable(source: Path | bytes, facts: PictureFacts) -> Any:
+    """
+    Return what cannot be brought back.
+    """
+    return lambda: None
+
+
+def die_once(source: Path | bytes, facts: PictureFacts) -> str:
+    """
+    Kill the process, the first time.
+    """
+    assert isinstance(source, Path)
+    mark = source.with_suffix(".mark")
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+def die_of_foxes(source: Path | bytes, facts: PictureFacts) -> str:
+    """
+    Kill the process, always, when it sees a fox.
+    """
+    if "fox" in facts.request.prompt:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+def dawdle(source: Path | bytes, facts: PictureFacts) -> str:
+    """
+    Take a while.
+    """
+    time.sleep(0.3)
+    return "done"
