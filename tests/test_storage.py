@@ -20,7 +20,7 @@ KINDS = ("folder", "memory", "bucket")
 EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)
 
 
-# Rarely a connection in use is let go of, seen only with S3's libraries below; `brisk` collects it in the test that did.
+# Rarely a connection in use is let go of, seen only with S3's libraries; `brisk` collects it in the test that did it.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <function Connection.__del__:pytest.PytestUnraisableExceptionWarning"
 )
