@@ -31,8 +31,8 @@ FLOORS: Final = (
         "tally",
     ),
     ("account", "transport", "downloads", "references", "slots", "looks", "commits", "lockfile", "telling", "unbroken"),
-    ("client", "fanout", "task", "watcher", "callbacks", "hearing", "submits", "storage", "engine"),
-    ("batch", "journal"),
+    ("client", "fanout", "task", "watcher", "callbacks", "hearing", "submits"),
+    ("batch", "journal", "storage", "engine"),
     ("cli", "gallery", "emulator", "notebook", "otel", "pytest_plugin", "__main__"),
 )
 """
