@@ -206,8 +206,8 @@ async def bucket_at(direct: str) -> AsyncIterator[Bucket]:
     A new bucket.
     """
     async with aiohttp.ClientSession() as session:
-        await session.post(direct + "/moto-api/reset")
-        await session.put(direct + "/shelf")
+        async with session.post(direct + "/moto-api/reset"), session.put(direct + "/shelf"):
+            pass
     bucket = Bucket(direct)
     runner = web.AppRunner(_app(bucket.pass_on), shutdown_timeout=1)
     await runner.setup()

@@ -20,12 +20,6 @@ KINDS = ("folder", "memory", "bucket")
 EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)
 
 
-# Rarely a connection in use is let go of, seen only with S3's libraries; `brisk` collects it in the test that did it.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <function Connection.__del__:pytest.PytestUnraisableExceptionWarning"
-)
-
-
 @pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest) -> Place:
     found: Place = request.getfixturevalue(request.param)
