@@ -46,11 +46,11 @@ from kling_async.errors import (
     TaskNotFound,
 )
 from kling_async.fanout import fan_out
-from kling_async.filenames import Names, local_folder
+from kling_async.filenames import Names
 from kling_async.journal import Account, Entry, Journal
 from kling_async.references import Reference, read_reference
 from kling_async.rows import KEY_MAX, Row, State, Summary, external_id_of, may_try_again
-from kling_async.storage import Storage
+from kling_async.storage import Storage, folder_and_keep, shelf_at
 from kling_async.submits import FAREWELL, Witness
 from kling_async.task import TaskHandle
 from kling_async.wire.dialects import HALF_A_PAIR, WHOLE_CHARACTERS, broken_rules
@@ -299,12 +299,13 @@ class Batch:
             raise RuntimeError("this batch is running already")
         if max_attempts < 1:
             raise ValueError(f"max_attempts={max_attempts!r}: must be at least 1")
-        shelf = None if save_to is None else _shelf_at(save_to)
+        shelf = None if save_to is None else shelf_at(save_to)
         if shelf is not None:
             _check_name(name)
         if isinstance(shelf, Storage):
             await shelf.check()
         _check_process(process, engine, is_saving=shelf is not None)
+        own = LocalEngine()  # begins no process before a call
         run = self._run = _Run(
             client=self._client,
             journal=journal,
@@ -316,11 +317,11 @@ class Batch:
             timeout=timeout,
             resends_uncertain=resend_uncertain,
             process=process,
-            engine=engine or LocalEngine(),
+            engine=engine or own,
         )
         try:
             async with (
-                run.engine if isinstance(run.engine, LocalEngine) and engine is None else contextlib.nullcontext(),
+                own,
                 contextlib.aclosing(fan_out(run.rows(), run.serve, run.width)) as outcomes,
             ):
                 async for outcome in outcomes:
@@ -672,11 +673,9 @@ class _Run:
         if row.state is State.SAVED:  # and a function has not seen all of it
             return await self._processed(row, request, snapshot, row.pictures)
         result = _done(row, request, snapshot, ()).result
-        names = Names(
-            self.shelf if isinstance(self.shelf, Path) else Path(), self.name, result.task_id, row.key, self.journal.id
-        )
+        folder, keep = folder_and_keep(self.shelf)
+        names = Names(folder, self.name, result.task_id, row.key, mark=self.journal.id)
         have = {picture.index: picture for picture in row.pictures}
-        keep = None if isinstance(self.shelf, Path) else self.shelf.keep
         saves = await self.client.save_each(result, names, but=have.keys(), keep=keep)
         pictures = sorted([*have.values(), *saves.pictures], key=lambda picture: picture.index)
         await self.journal.save(row.position, saves.pictures, self.clock(), is_all=saves.error is None)
@@ -861,13 +860,6 @@ def _attempt_of(row: Row) -> int:
 def _may_be_mended(error: KlingError) -> bool:
     # What was refused here may be a file that changed; a right may be granted.
     return isinstance(error, NotAllowed) or (isinstance(error, InvalidRequest) and bool(error.broken))
-
-
-def _shelf_at(place: str | Path | Storage) -> Path | Storage:
-    if isinstance(place, Storage):
-        return place
-    folder = local_folder(str(place))
-    return folder if folder is not None else Storage(str(place))
 
 
 def _check_process(process: Process | None, engine: Engine | None, *, is_saving: bool) -> None:

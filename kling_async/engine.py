@@ -8,11 +8,9 @@ blocks the event loop nor shares its core.
 import asyncio
 import concurrent.futures
 import contextlib
-import multiprocessing
 import os
 import pickle
 from collections.abc import Callable
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeAlias
@@ -113,22 +111,22 @@ class LocalEngine:
 
         Raises:
             RuntimeError: The engine is closed.
-            BrokenProcessPool: The process died under this call again and again, at last one of its own.
+            BrokenExecutor: The process died under this call again and again, at last one of its own.
         """
         async with self._turn:
             for _ in range(ATTEMPTS):
                 pool = self._open()
                 try:
                     return await _result_of(pool, function, source, facts)
-                except BrokenProcessPool:  # by this call or by another
+                except concurrent.futures.BrokenExecutor:  # by this call or by another
                     if self._pool is pool:
                         self._pool = None
             for _ in range(ATTEMPTS - 1):
-                with contextlib.suppress(BrokenProcessPool):
+                with contextlib.suppress(concurrent.futures.BrokenExecutor):
                     return await _alone(function, source, facts)
             return await _alone(function, source, facts)
 
-    def _open(self) -> concurrent.futures.ProcessPoolExecutor:
+    def _open(self) -> "concurrent.futures.ProcessPoolExecutor":  # in quotes: it is loaded where one is begun
         if self._is_closed:
             raise RuntimeError("this engine is closed; make a new one")
         if self._pool is None:
@@ -136,7 +134,9 @@ class LocalEngine:
         return self._pool
 
 
-def _fresh(workers: int) -> concurrent.futures.ProcessPoolExecutor:
+def _fresh(workers: int) -> "concurrent.futures.ProcessPoolExecutor":
+    import multiprocessing  # noqa: PLC0415 (most batches call no function)
+
     context = multiprocessing.get_context("spawn")  # a fork would take threads and locks along
     return concurrent.futures.ProcessPoolExecutor(workers, context)
 
@@ -151,7 +151,7 @@ async def _alone(function: Process, source: Path | bytes, facts: PictureFacts) -
 
 
 async def _result_of(
-    pool: concurrent.futures.ProcessPoolExecutor, function: Process, source: Path | bytes, facts: PictureFacts
+    pool: "concurrent.futures.ProcessPoolExecutor", function: Process, source: Path | bytes, facts: PictureFacts
 ) -> Any:
     pickled = await asyncio.get_running_loop().run_in_executor(pool, _called, function, source, facts)
     return pickle.loads(pickled)  # noqa: S301 (our own process made it)

@@ -20,14 +20,14 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 from urllib.parse import urlsplit
 
 import attrs
 
-from kling_async.downloads import NO_ROOM, Body, Full, Refused, doubling
+from kling_async.downloads import NO_ROOM, Body, Full, Keep, Refused, doubling
 from kling_async.filenames import Names, is_url, local_folder
 from kling_async.unbroken import to_the_end
 from kling_async.wire.models import Picture, TaskResult
@@ -180,14 +180,34 @@ async def save(
         ImportError: A library for the storage is missing.
         ValueError: It is no storage, or the name is no good.
     """
-    if isinstance(storage, str) and (folder := local_folder(storage)) is not None:
-        return [path.absolute().as_uri() for path in await client.save(result, folder, name=name)]
-    shelf = Storage(storage) if isinstance(storage, str) else storage
+    shelf = shelf_at(storage)
+    if isinstance(shelf, Path):
+        return [path.absolute().as_uri() for path in await client.save(result, shelf, name=name)]
     await shelf.check()
     saves = await client.save_each(result, Names(Path(), name, result.task_id), keep=shelf.keep)
     if saves.error is not None:
         raise saves.error
     return [picture.url for picture in saves.pictures if picture.url is not None]
+
+
+def shelf_at(place: str | Path | Storage) -> Path | Storage:
+    """
+    Return the folder of this machine that *place* names, which is written to directly, or the storage.
+
+    Raises:
+        ValueError: Its URL holds a password.
+    """
+    if isinstance(place, Storage):
+        return place
+    folder = local_folder(str(place))
+    return Storage(str(place)) if folder is None else folder
+
+
+def folder_and_keep(shelf: Path | Storage) -> tuple[Path, Keep | None]:
+    """
+    Return in which directory names are, and what keeps pictures there, as `KlingClient.save_each` takes them.
+    """
+    return (shelf, None) if isinstance(shelf, Path) else (Path(), shelf.keep)
 
 
 @attrs.frozen(eq=False)
@@ -319,10 +339,8 @@ class _Spool:
 
     @classmethod
     def begin(cls, ext: str) -> Self:
-        try:
+        with _on_disk():
             descriptor, path = tempfile.mkstemp(ext, "kling-")  # by its end storages know what kind of file it is
-        except OSError as error:
-            raise _on_disk(error) from None
         return cls(Path(path), os.fdopen(descriptor, "wb"))
 
     def __enter__(self) -> Self:
@@ -345,24 +363,25 @@ class _Spool:
         return digits
 
     def write(self, piece: bytes) -> None:
-        try:
+        with _on_disk():
             self._file.write(piece)
-        except OSError as error:
-            raise _on_disk(error) from None
         self.length += len(piece)
         self._sha256.update(piece)
         self._md5.update(piece)
 
     def end(self) -> None:
-        try:
+        with _on_disk():
             self._file.close()
-        except OSError as error:
-            raise _on_disk(error) from None
 
 
-def _on_disk(error: OSError) -> Refused:
-    kind = Full if error.errno in NO_ROOM else Refused
-    return kind(f"{tempfile.gettempdir()}, on its way to the storage, could not be written: {error.strerror or error}")
+@contextlib.contextmanager
+def _on_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        kind = Full if error.errno in NO_ROOM else Refused
+        what = f"{tempfile.gettempdir()}, on its way to the storage, could not be written"
+        raise kind(f"{what}: {error.strerror or error}") from None
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """
-Storages for tests: each real, each with faults of its own, and each shown as who looks into it would see it.
+Storages for tests, and a service whose pictures go there: each storage is real, has faults of its own, and is shown as
+who looks into it would see it.
 """
 
 import asyncio
@@ -20,9 +21,12 @@ from moto.server import ThreadedMotoServer
 from multidict import CIMultiDict
 from s3fs import S3FileSystem
 
+from kling_async import KlingClient, PollPolicy
 from kling_async.downloads import _Part
+from kling_async.emulator import Emulator
 from kling_async.storage import Storage
 
+EAGER: Final = PollPolicy(first_delay=0.02, max_delay=0.1)
 KEYS: Final = {"key": "test", "secret": "not-so-secret"}
 
 
@@ -54,6 +58,21 @@ class Place(Protocol):
 
 def next_trouble(place: Place) -> str | None:
     return place.troubles.pop(0) if place.troubles else place.last
+
+
+# The service
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Emulator]:
+    async with Emulator(latency=(0.02, 0.05), picture_scale=0.05) as server:
+        yield server
+
+
+@pytest.fixture
+async def client(server: Emulator) -> AsyncIterator[KlingClient]:
+    async with KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, polling=EAGER) as client:
+        yield client
 
 
 # Memory

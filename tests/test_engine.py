@@ -1,33 +1,19 @@
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kling_async import Batch, Done, Failed, ImageRequest, KlingClient, PollPolicy, journal
+from kling_async import Batch, Done, Failed, ImageRequest, KlingClient, journal
 from kling_async.emulator import Emulator
 from kling_async.engine import LocalEngine, PictureFacts, Process
 from kling_async.errors import ProcessFailed
 from kling_async.wire.models import Picture
 from tests import works
-from tests.storages import memory  # noqa: F401
+from tests.storages import client, memory, server  # noqa: F401
 
 FACTS = PictureFacts("k", "t", ImageRequest("a lighthouse"), Picture(0, Path("0.png"), 4, "00"))
-EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Emulator]:
-    async with Emulator(latency=(0.02, 0.05), picture_scale=0.05) as server:
-        yield server
-
-
-@pytest.fixture
-async def client(server: Emulator) -> AsyncIterator[KlingClient]:
-    async with KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, polling=EAGER) as client:
-        yield client
 
 
 async def run(client: KlingClient, folder: Path, *prompts: str, **options: Any) -> list[Done | Failed]:

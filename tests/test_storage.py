@@ -4,20 +4,31 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kling_async import Batch, Done, Failed, KlingClient, PollPolicy, TaskResult
+from kling_async import Batch, Done, Failed, KlingClient, TaskResult
 from kling_async.emulator import Emulator
 from kling_async.errors import DownloadFailed, StorageFull
 from kling_async.storage import Storage, save
-from tests.storages import Bucket, Folder, Memory, Place, bucket, folder, memory, s3_server, spools  # noqa: F401
+from tests.storages import (  # noqa: F401
+    Bucket,
+    Folder,
+    Memory,
+    Place,
+    bucket,
+    client,
+    folder,
+    memory,
+    s3_server,
+    server,
+    spools,
+)
 
 KINDS = ("folder", "memory", "bucket")
-EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)
 
 
 @pytest.fixture(params=KINDS)
@@ -44,18 +55,6 @@ def brisk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     yield
     gc.collect()
     assert [] == spools()
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Emulator]:
-    async with Emulator(latency=(0.02, 0.05), picture_scale=0.05) as server:
-        yield server
-
-
-@pytest.fixture
-async def client(server: Emulator) -> AsyncIterator[KlingClient]:
-    async with KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, polling=EAGER) as client:
-        yield client
 
 
 async def drawn(client: KlingClient, result: TaskResult) -> list[bytes]:

@@ -15,8 +15,8 @@ import typer
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.screen import complain
 from kling_async.errors import InvalidRequest
-from kling_async.filenames import Names, local_folder
-from kling_async.storage import Storage
+from kling_async.filenames import Names
+from kling_async.storage import Storage, shelf_at
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 from kling_async.wire.endpoints import IMAGE_GENERATION
 
@@ -162,8 +162,7 @@ def parse_shelf(text: str) -> Path | Storage:
     Read where pictures go: a folder, or a URL such as s3://bucket/pictures.
     """
     try:
-        folder = local_folder(text)
-        return Storage(text) if folder is None else folder
+        return shelf_at(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

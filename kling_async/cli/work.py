@@ -23,7 +23,7 @@ from kling_async.cli.screen import Screen, complain, printable, write_line
 from kling_async.client import KlingClient
 from kling_async.errors import DownloadFailed, KlingError, StorageFull, TaskNotFound, WaitTimeout
 from kling_async.filenames import Names
-from kling_async.storage import Storage
+from kling_async.storage import Storage, folder_and_keep
 from kling_async.task import TaskHandle
 from kling_async.wire.models import ImageRequest, TaskResult
 from kling_async.wire.redaction import shorten
@@ -158,7 +158,7 @@ class Work:
     async def _save(self, row: Row, result: TaskResult) -> tuple[dict[int, Path | str], KlingError | None]:
         if self.folder is None:
             return {}, None
-        folder, keep = (self.folder, None) if isinstance(self.folder, Path) else (Path(), self.folder.keep)
+        folder, keep = folder_and_keep(self.folder)
         saves = await self.client.save_each(result, Names(folder, self.name(row), result.task_id), keep=keep)
         return {picture.index: picture.path or picture.place for picture in saves.pictures}, saves.error
 
