@@ -8,7 +8,6 @@ import contextlib
 import itertools
 import logging
 import pickle
-import sys
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -304,8 +303,11 @@ class Batch:
             _check_name(name)
         if isinstance(shelf, Storage):
             await shelf.check()
-        _check_process(process, engine, is_saving=shelf is not None)
         own = LocalEngine()  # begins no process before a call
+        if process is not None or engine is not None:
+            if shelf is None:
+                raise ValueError("engines and `process=` work on pictures that are saved: say where to with `save_to=`")
+            await (engine or own).check(process, shelf)
         run = self._run = _Run(
             client=self._client,
             journal=journal,
@@ -707,11 +709,10 @@ class _Run:
         facts = PictureFacts(row.key, task_id, attrs.evolve(row.request, image=None), picture)
         try:
             source = await self._storage_of(picture).read(picture.place) if picture.path is None else picture.path
-            value = await self.engine.call(self.process, source, facts)
+            pickled = await self.engine.call(self.process, source, facts)
         except Exception as error:
             what = f"process failed on {picture.place}: {type(error).__name__}: {error}"
             raise ProcessFailed(what, task_id, index=picture.index) from error
-        pickled = pickle.dumps(value)
         await self.journal.keep_value(row.position, picture.index, pickled)
         return attrs.evolve(picture, pickled=pickled)
 
@@ -860,25 +861,6 @@ def _attempt_of(row: Row) -> int:
 def _may_be_mended(error: KlingError) -> bool:
     # What was refused here may be a file that changed; a right may be granted.
     return isinstance(error, NotAllowed) or (isinstance(error, InvalidRequest) and bool(error.broken))
-
-
-def _check_process(process: Process | None, engine: Engine | None, *, is_saving: bool) -> None:
-    if process is None:
-        if engine is not None:
-            raise ValueError("an engine has nothing to do without `process=`")
-        return
-    if not is_saving:
-        raise ValueError("`process=` works on pictures that were saved: say where to with `save_to=`")
-    is_local = engine is None or isinstance(engine, LocalEngine)
-    is_of_main = getattr(process, "__module__", None) == "__main__"
-    if is_local and is_of_main and not hasattr(sys.modules["__main__"], "__file__"):
-        what = "`process=` was defined in an interpreter or a notebook, which other processes cannot load"
-        raise ValueError(f"{what}: put it into a module of its own")
-    try:
-        pickle.dumps(process)
-    except Exception as error:  # noqa: BLE001 (what cannot be pickled raises anything)
-        what = f"`process=` must be a function at the top of a module, so that it can be called elsewhere: {error}"
-        raise ValueError(what) from None
 
 
 async def _first(rows: AsyncIterator[Row], count: int) -> AsyncIterator[Row]:

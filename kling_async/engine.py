@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import os
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -17,10 +18,11 @@ from typing import Any, Final, Protocol, Self, TypeAlias
 
 import attrs
 
+from kling_async.storage import Storage
 from kling_async.unbroken import to_the_end
 from kling_async.wire.models import ImageRequest, Picture
 
-__all__ = ["Engine", "LocalEngine", "PictureFacts", "Process"]
+__all__ = ["Engine", "LocalEngine", "PictureFacts", "Process", "pickled_value"]
 
 ATTEMPTS: Final = 2
 """
@@ -57,12 +59,34 @@ class Engine(Protocol):
     Calls functions elsewhere.
     """
 
-    async def call(self, function: Process, source: Path | bytes, facts: PictureFacts) -> Any:
+    async def check(self, function: Process | None, shelf: Path | Storage) -> None:
         """
-        Return what *function* returns, or raise what it raises. It may wait for its turn, and it may be that a call is
-        made twice: a function should do no harm then. Cancelling drops what the function would return.
+        See that *function* can be called elsewhere, before anything is sent that costs money.
+
+        Args:
+            function: None where pictures are saved only.
+            shelf: The folder or the storage where they are to be.
+
+        Raises:
+            ValueError: It cannot; the text says why.
         """
         ...
+
+    async def call(self, function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
+        """
+        Return what *function* returns, as `pickled_value` does, or raise what it raises. It may wait for its turn, and
+        it may be that a call is made twice: a function should do no harm then. Cancelling drops what the function would
+        return.
+        """
+        ...
+
+
+def pickled_value(function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
+    """
+    Call *function*, and return its value pickled: made where the function is called, it is never unpickled on its way
+    to the journal, and what cannot be pickled is the function's own failure.
+    """
+    return pickle.dumps(function(source, facts))
 
 
 class LocalEngine:
@@ -105,9 +129,28 @@ class LocalEngine:
         if pool is not None:
             await to_the_end(asyncio.to_thread(pool.shutdown, cancel_futures=True))
 
-    async def call(self, function: Process, source: Path | bytes, facts: PictureFacts) -> Any:
+    async def check(self, function: Process | None, shelf: Path | Storage) -> None:  # noqa: ARG002 (all places will do)
         """
-        Return what *function* returns, or raise what it raises.
+        See that another process can load *function*.
+
+        Raises:
+            ValueError: It cannot, or there is no function: saving alone is no work for an engine of this kind.
+        """
+        if function is None:
+            raise ValueError("an engine has nothing to do without `process=`")
+        is_of_main = getattr(function, "__module__", None) == "__main__"
+        if is_of_main and not hasattr(sys.modules["__main__"], "__file__"):
+            what = "`process=` was defined in an interpreter or a notebook, which other processes cannot load"
+            raise ValueError(f"{what}: put it into a module of its own")
+        try:
+            pickle.dumps(function)
+        except Exception as error:  # noqa: BLE001 (what cannot be pickled raises anything)
+            what = f"`process=` must be a function at the top of a module, so that it can be called elsewhere: {error}"
+            raise ValueError(what) from None
+
+    async def call(self, function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
+        """
+        Return what *function* returns, pickled, or raise what it raises.
 
         Raises:
             RuntimeError: The engine is closed.
@@ -141,7 +184,7 @@ def _fresh(workers: int) -> "concurrent.futures.ProcessPoolExecutor":
     return concurrent.futures.ProcessPoolExecutor(workers, context)
 
 
-async def _alone(function: Process, source: Path | bytes, facts: PictureFacts) -> Any:
+async def _alone(function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
     # Where it can break nothing but itself.
     pool = _fresh(1)
     try:
@@ -152,11 +195,5 @@ async def _alone(function: Process, source: Path | bytes, facts: PictureFacts) -
 
 async def _result_of(
     pool: "concurrent.futures.ProcessPoolExecutor", function: Process, source: Path | bytes, facts: PictureFacts
-) -> Any:
-    pickled = await asyncio.get_running_loop().run_in_executor(pool, _called, function, source, facts)
-    return pickle.loads(pickled)  # noqa: S301 (our own process made it)
-
-
-def _called(function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
-    # Pickled here, where what cannot be pickled is the function's own failure.
-    return pickle.dumps(function(source, facts))
+) -> bytes:
+    return await asyncio.get_running_loop().run_in_executor(pool, pickled_value, function, source, facts)

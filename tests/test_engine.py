@@ -1,5 +1,6 @@
 import asyncio
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ class TestLocalEngine:
             await asyncio.wait([call])
 
             assert call.cancelled()
-            assert "done" == await engine.call(works.dawdle, tmp_path, FACTS)
+            assert pickle.dumps("done") == await engine.call(works.dawdle, tmp_path, FACTS)
 
     async def test_closed_twice(self, tmp_path: Path) -> None:
         engine = LocalEngine(1)
