@@ -26,7 +26,7 @@ import attrs
 
 from kling_async.callbacks import CallbackReceiver
 from kling_async.client import KlingClient
-from kling_async.engine import Engine, LocalEngine, PictureFacts, Process
+from kling_async.engine import Carrier, Engine, LocalEngine, Process
 from kling_async.errors import (
     AccountProblem,
     BrokenRule,
@@ -49,7 +49,8 @@ from kling_async.filenames import Names
 from kling_async.journal import Account, Entry, Journal
 from kling_async.references import Reference, read_reference
 from kling_async.rows import KEY_MAX, Row, State, Summary, external_id_of, may_try_again
-from kling_async.storage import Storage, folder_and_keep, shelf_at
+from kling_async.saving import Elsewhere, Here, Saving, all_of
+from kling_async.storage import Storage, shelf_at
 from kling_async.submits import FAREWELL, Witness
 from kling_async.task import TaskHandle
 from kling_async.wire.dialects import HALF_A_PAIR, WHOLE_CHARACTERS, broken_rules
@@ -72,9 +73,9 @@ CHECKED: Final = 32
 Rows of which it is asked at a time whether their pictures are still there: in a storage each is a request.
 """
 
-BESIDE: Final = 8
+READ: Final = 8
 """
-How many rows may be saving their pictures beside those that take and wait for slots.
+Reference images that are kept in memory while an input is added.
 """
 
 HOPELESS: Final = 20
@@ -254,7 +255,7 @@ class Batch:
         timeout: float | None = 3600.0,
         resend_uncertain: bool = False,
         process: Process | None = None,
-        engine: Engine | None = None,
+        engine: Engine | Carrier | None = None,
     ) -> AsyncGenerator[Done | Failed, None]:
         """
         Bring every row to its end, and yield the outcomes of this run as they come; one failure never stops the others.
@@ -277,7 +278,8 @@ class Batch:
                 picture comes as its `Path`, or as bytes where it went to a storage. What it returns is pickled into the
                 journal, and is in `Done.value`; a row on whose picture it fails is told as `Failed` with ProcessFailed,
                 and the next run that has a function calls that for what has no value yet.
-            engine: Where it is called, borrowed; None is an `engine.LocalEngine()` for this run.
+            engine: Where it is called, borrowed; None is an `engine.LocalEngine()` for this run. One that is an
+                `engine.Carrier`, such as `kling_async.dask.DaskEngine`, fetches and stores the pictures as well.
 
         Raises:
             AccountProblem: So the submitting was stopped; what was under way was ended and yielded before. The rows are
@@ -288,6 +290,7 @@ class Batch:
             OSError: The journal cannot be written any more.
             JournalCorrupt: The journal was moved away.
             ClientClosed: The client was closed.
+            EngineLost: The engine is gone, or cannot do its work.
             KlingError: One and the same passing error met 20 submits in a row.
             ValueError: `name` is no template for names, or gives two pictures one file; or `save_to` is no storage; or
                 `process` cannot be pickled, or comes with no `save_to`.
@@ -308,22 +311,21 @@ class Batch:
             if shelf is None:
                 raise ValueError("engines and `process=` work on pictures that are saved: say where to with `save_to=`")
             await (engine or own).check(process, shelf)
+        saving = None if shelf is None else self._saving(shelf, name, process, engine or own)
         run = self._run = _Run(
             client=self._client,
             journal=journal,
             witnesses=self._witnesses,
             clock=self._clock,
-            shelf=shelf,
-            name=name,
+            saving=saving,
             max_attempts=max_attempts,
             timeout=timeout,
             resends_uncertain=resend_uncertain,
-            process=process,
-            engine=engine or own,
         )
         try:
             async with (
                 own,
+                saving or contextlib.nullcontext(),
                 contextlib.aclosing(fan_out(run.rows(), run.serve, run.width)) as outcomes,
             ):
                 async for outcome in outcomes:
@@ -368,6 +370,15 @@ class Batch:
         if self._journal is None or self._is_closed:
             raise RuntimeError("this batch is not open: use `async with`")
         return self._journal
+
+    def _saving(
+        self, shelf: Path | Storage, name: str, process: Process | None, engine: Engine | Carrier
+    ) -> Here | Elsewhere:
+        client, mark = self._client, self._open().id
+        if isinstance(engine, Carrier):
+            shelf = shelf.absolute() if isinstance(shelf, Path) else shelf  # other processes are in other folders
+            return Elsewhere(client=client, shelf=shelf, name=name, mark=mark, function=process, carrier=engine)
+        return Here(client=client, shelf=shelf, name=name, mark=mark, function=process, engine=engine)
 
     async def _settle(self) -> None:
         if self._witnesses:
@@ -479,13 +490,10 @@ class _Run:
     journal: Journal
     witnesses: set[_RowWitness]
     clock: Callable[[], float]
-    shelf: Path | Storage | None
-    name: str
+    saving: Saving | None
     max_attempts: int
     timeout: float | None
     resends_uncertain: bool
-    process: Process | None
-    engine: Engine
     reason: Exception | None = attrs.field(default=None, init=False)
     is_stopping: bool = attrs.field(default=False, init=False)
     failures_in_a_row: int = attrs.field(default=0, init=False)
@@ -500,7 +508,7 @@ class _Run:
         """
         slots = self.client.slots
         limit = max((usage.limit for usage in slots.values()), default=slots.limit or slots.policy.start)
-        return 2 * limit + BESIDE
+        return 2 * limit + (self.saving.width if self.saving is not None else 0)
 
     def stop(self) -> None:
         """
@@ -544,11 +552,11 @@ class _Run:
                 yield row
 
     async def _to_save(self, taken: Container[int]) -> AsyncIterator[Row]:
-        if self.shelf is None:
+        if self.saving is None:
             return
         ended = (row async for row in self._pages(State.FINISHED, State.SAVED) if row.position not in taken)
         while rows := [row async for row in _first(ended, CHECKED)]:
-            for unsaved in await asyncio.gather(*map(self._unsaved, rows)):
+            for unsaved in await asyncio.gather(*(self._unsaved(self.saving, row) for row in rows)):
                 if unsaved is not None:
                     yield unsaved
 
@@ -621,8 +629,8 @@ class _Run:
         if not witness.is_in_doubt:
             if self.is_stopping:
                 raise _Stopped("the run was stopped before this was sent")
-            if self.shelf is not None:  # before it is paid for
-                Names(Path(), self.name, "0", "0").check(range(request.n))
+            if self.saving is not None:  # before it is paid for
+                self.saving.check(request.n)
         if witness.external_task_id is not None:
             request = attrs.evolve(request, external_task_id=witness.external_task_id)
         aio_task = _this_task()
@@ -670,49 +678,29 @@ class _Run:
         return _Ended(row, error)
 
     async def _saved(self, row: Row, request: ImageRequest, snapshot: TaskSnapshot) -> Done | Failed:
-        if self.shelf is None:
+        saving, pictures = self.saving, list(row.pictures)
+        if saving is None:
             return _done(row, request, snapshot, ())
-        if row.state is State.SAVED:  # and a function has not seen all of it
-            return await self._processed(row, request, snapshot, row.pictures)
-        result = _done(row, request, snapshot, ()).result
-        folder, keep = folder_and_keep(self.shelf)
-        names = Names(folder, self.name, result.task_id, row.key, mark=self.journal.id)
-        have = {picture.index: picture for picture in row.pictures}
-        saves = await self.client.save_each(result, names, but=have.keys(), keep=keep)
-        pictures = sorted([*have.values(), *saves.pictures], key=lambda picture: picture.index)
-        await self.journal.save(row.position, saves.pictures, self.clock(), is_all=saves.error is None)
-        if isinstance(saves.error, StorageFull):
-            raise saves.error
-        if saves.error is not None:
-            return Failed(row.position, row.key, request, saves.error)
-        return await self._processed(row, request, snapshot, pictures)
+        if row.state is not State.SAVED:  # else a function has not seen all of it
+            saves = await saving.save(row, _result_of(snapshot))
+            pictures = sorted([*pictures, *saves.pictures], key=lambda picture: picture.index)
+            await self.journal.save(row.position, saves.pictures, self.clock(), is_all=saves.error is None)
+            if isinstance(saves.error, StorageFull):
+                raise saves.error
+            if saves.error is not None:
+                return Failed(row.position, row.key, request, saves.error)
+        if saving.function is not None:
+            try:
+                pictures = await all_of(self._valued(saving, row, snapshot.task_id, picture) for picture in pictures)
+            except ProcessFailed as error:
+                return Failed(row.position, row.key, request, error)
+        return _done(row, request, snapshot, pictures)
 
-    async def _processed(
-        self, row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures: Iterable[Picture]
-    ) -> Done | Failed:
-        calls = [self._call(row, snapshot.task_id, picture) for picture in pictures]
-        kept: list[Picture] = []
-        error: ProcessFailed | None = None
-        for outcome in await asyncio.gather(*calls, return_exceptions=True):
-            if isinstance(outcome, ProcessFailed):
-                error = error or outcome
-            elif isinstance(outcome, BaseException):
-                raise outcome
-            else:
-                kept.append(outcome)
-        return _done(row, request, snapshot, kept) if error is None else Failed(row.position, row.key, request, error)
-
-    async def _call(self, row: Row, task_id: str, picture: Picture) -> Picture:
+    async def _valued(self, saving: Saving, row: Row, task_id: str, picture: Picture) -> Picture:
         # The picture with what the function makes of it.
-        if self.process is None or picture.pickled is not None:
+        if picture.pickled is not None:
             return picture
-        facts = PictureFacts(row.key, task_id, attrs.evolve(row.request, image=None), picture)
-        try:
-            source = await self._storage_of(picture).read(picture.place) if picture.path is None else picture.path
-            pickled = await self.engine.call(self.process, source, facts)
-        except Exception as error:
-            what = f"process failed on {picture.place}: {type(error).__name__}: {error}"
-            raise ProcessFailed(what, task_id, index=picture.index) from error
+        pickled = await saving.value(row, task_id, picture)
         await self.journal.keep_value(row.position, picture.index, pickled)
         return attrs.evolve(picture, pickled=pickled)
 
@@ -736,25 +724,17 @@ class _Run:
         witness = _RowWitness(self, row, row.attempts)
         self._resumed[row.position] = (self.client.resume(row.task_id or "", row.request, witness), witness)
 
-    async def _unsaved(self, row: Row) -> Row | None:
+    async def _unsaved(self, saving: Saving, row: Row) -> Row | None:
         # The row with those of its pictures that are there; None where all are.
-        there = [picture for picture in row.pictures if await self._is_there(picture)]
+        there = [picture for picture in row.pictures if await saving.is_there(picture)]
         wanted = len(row.snapshot.task_result.images) if row.snapshot is not None else 0
         if row.state is State.SAVED and len(there) == len(row.pictures) >= wanted:
-            is_seen = self.process is None or all(picture.pickled is not None for picture in there)
+            is_seen = saving.function is None or all(picture.pickled is not None for picture in there)
             return None if is_seen else row
         if row.state is State.SAVED:
             await self.journal.unsave(row.position)
             await self.journal.save(row.position, there, self.clock(), is_all=False)
         return attrs.evolve(row, state=State.FINISHED, pictures=tuple(there))
-
-    async def _is_there(self, picture: Picture) -> bool:
-        if picture.path is not None:
-            return await asyncio.to_thread(_size_of, picture.path) == picture.size_in_bytes
-        return await self._storage_of(picture).size(picture.place) == picture.size_in_bytes
-
-    def _storage_of(self, picture: Picture) -> Storage:
-        return self.shelf if isinstance(self.shelf, Storage) else Storage(picture.place)
 
     def _halt(self, error: Exception) -> None:
         if self.reason is None:
@@ -795,7 +775,7 @@ class _Library:
             return await read_reference(image, max_bytes=self._max_bytes)
         if image not in self._read:
             self._read[image] = await read_reference(image, max_bytes=self._max_bytes)
-            if len(self._read) > BESIDE:
+            if len(self._read) > READ:
                 self._read.popitem(last=False)
         return self._read[image]
 
@@ -843,8 +823,12 @@ async def _request_of(row: Row, journal: Journal) -> ImageRequest:
     return attrs.evolve(row.request, image=await journal.image(row.image_sha256))
 
 
+def _result_of(snapshot: TaskSnapshot) -> TaskResult:
+    return TaskResult(snapshot.task_id, snapshot.task_result.images, snapshot)
+
+
 def _done(row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures: Iterable[Picture]) -> Done:
-    result = TaskResult(snapshot.task_id, snapshot.task_result.images, snapshot)
+    result = _result_of(snapshot)
     kept = tuple(pictures)
     paths = tuple(picture.path for picture in kept if picture.path is not None)
     made = [picture.pickled for picture in kept if picture.pickled is not None]
@@ -881,13 +865,6 @@ def _this_task() -> "asyncio.Task[Any]":
     if aio_task is None:
         raise AssertionError("every coroutine runs in some aio_task")
     return aio_task
-
-
-def _size_of(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
 
 
 def _broken_key(key: object) -> Iterator[BrokenRule]:

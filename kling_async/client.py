@@ -49,7 +49,7 @@ from kling_async.wire.models import Done, Failed, Image, ImageRequest, RequestBy
 from kling_async.wire.verdict import read_page, read_sighting
 
 if TYPE_CHECKING:
-    from kling_async.downloads import Downloads, Keep, Saves
+    from kling_async.downloads import Downloads, Fetch, Keep, Saves
     from kling_async.filenames import Names
 
 __all__ = ["KlingClient"]
@@ -124,6 +124,7 @@ class KlingClient:
         self._http = http
         self._downloads: Downloads | None = None  # loaded and made when the first picture is fetched
         self._opening = asyncio.Lock()
+        self._may_be_private: bool | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._known: weakref.WeakValueDictionary[str, TaskHandle] = weakref.WeakValueDictionary()
         self._submits = Submits(self._transport, self._watcher, self._hearing, self.slots.policy.uncertain_for)
@@ -390,10 +391,37 @@ class KlingClient:
         self._open()
         downloads = await self._open_downloads()
         saves = await downloads.save_each(result, names, refresh=lambda: self._renew(result), but=but, keep=keep)
+        self._tell_saved(result, saves)
+        return saves
+
+    async def save_elsewhere(
+        self, result: TaskResult, names: "Names", fetch: "Fetch", *, but: Collection[int] = ()
+    ) -> "Saves":
+        """
+        Do what `save_each` does with pictures that others *fetch*.
+        """
+        from kling_async.downloads import save_elsewhere  # noqa: PLC0415
+
+        self._open()
+        saves = await save_elsewhere(result, names, fetch, refresh=lambda: self._renew(result), but=but)
+        self._tell_saved(result, saves)
+        return saves
+
+    async def may_be_private(self) -> bool:
+        """
+        Tell whether pictures may lie at private addresses: only where the service itself does.
+        """
+        from kling_async.downloads import is_private  # noqa: PLC0415
+
+        async with self._opening:  # hundreds may ask at once, and one look-up is enough
+            if self._may_be_private is None:
+                self._may_be_private = await is_private(urlsplit(self.base_url).hostname or "")
+        return self._may_be_private
+
+    def _tell_saved(self, result: TaskResult, saves: "Saves") -> None:
         paths = [picture.path for picture in saves.pictures if picture.path is not None]
         urls = [picture.url for picture in saves.pictures if picture.url is not None]
         self._story_of(result).tell(EventKind.SAVED, paths=paths, urls=urls, error=saves.error)
-        return saves
 
     async def read(self, image: Image) -> bytes:
         """
@@ -417,14 +445,12 @@ class KlingClient:
             raise RuntimeError("this client belongs to another event loop; make one for each `asyncio.run`")
 
     async def _open_downloads(self) -> "Downloads":
-        # Pictures may lie at private addresses only where the service itself does.
-        from kling_async.downloads import Downloads, is_private  # noqa: PLC0415 (many programs fetch no picture)
+        from kling_async.downloads import Downloads  # noqa: PLC0415 (many programs fetch no picture)
 
-        async with self._opening:  # hundreds may begin at once, and one look-up is enough
-            if self._downloads is None:
-                allow_private = await is_private(urlsplit(self.base_url).hostname or "")
-                self._open()  # it may have been closed meanwhile
-                self._downloads = Downloads(self._http, allow_private=allow_private)
+        allow_private = await self.may_be_private()
+        if self._downloads is None:
+            self._open()  # it may have been closed meanwhile
+            self._downloads = Downloads(self._http, allow_private=allow_private)
         return self._downloads
 
     async def _check(self, request: ImageRequest) -> Reference | None:

@@ -34,7 +34,22 @@ from kling_async.unbroken import to_the_end
 from kling_async.wire.models import Image, Picture, TaskResult
 from kling_async.wire.redaction import hide_query, hide_secrets
 
-__all__ = ["NO_ROOM", "Body", "Downloads", "Full", "Keep", "Refused", "Saves", "doubling", "is_private", "to_folder"]
+__all__ = [
+    "NO_ROOM",
+    "Body",
+    "Downloads",
+    "Fetch",
+    "Full",
+    "Gone",
+    "Keep",
+    "Lost",
+    "Refused",
+    "Saves",
+    "doubling",
+    "is_private",
+    "save_elsewhere",
+    "to_folder",
+]
 
 _T = TypeVar("_T")
 _Kept = TypeVar("_Kept", Path, Picture)
@@ -46,25 +61,25 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PASSING: Final = frozenset({408, 425, 429})  # the 4xx that mean "later"
 
 
-class _Lost(Exception):
+class Lost(Exception):
     """
     A picture did not arrive; the text says why and shows no query.
     """
 
 
-class _Broken(_Lost):
+class _Broken(Lost):
     """
     The transfer broke: beginning again may help.
     """
 
 
-class _Gone(_Lost):
+class Gone(Lost):
     """
     The address is no longer good: a fresh one may be.
     """
 
 
-class Refused(_Lost):
+class Refused(Lost):
     """
     No second try would change this.
     """
@@ -175,6 +190,15 @@ class Downloads:
         pictures, error = await self._save(result, names, take, refresh, but)
         return Saves(tuple(pictures), error)
 
+    async def keep(self, image: Image, names: Names, keep: "Keep | None" = None) -> Picture:
+        """
+        Save one picture.
+
+        Raises:
+            Lost: It did not arrive; `Gone` where a fresh address may help, `Full` where there is no room.
+        """
+        return await self._fetch(image, functools.partial(keep or to_folder, names, image.index))
+
     async def read(self, image: Image) -> bytes:
         """
         Return the picture itself, checked as `save_all` does.
@@ -184,7 +208,7 @@ class Downloads:
         """
         try:
             return await self._fetch(image, _to_memory)
-        except _Lost as lost:
+        except Lost as lost:
             reason = str(lost)
         raise DownloadFailed(f"picture {image.index} could not be fetched: {reason}", index=image.index)
 
@@ -220,7 +244,7 @@ class Downloads:
             try:
                 async with self._turn:
                     return await self._transfer(address, take)
-            except _Gone as gone:
+            except Gone as gone:
                 if renewal is None:
                     raise
                 address = await renewal.address(image.index, gone)
@@ -280,6 +304,39 @@ class Downloads:
         )
 
 
+Fetch: TypeAlias = Callable[[Sequence[Image]], Awaitable[Sequence[Picture | Lost]]]
+"""
+Saves these pictures, or tells of each why it could not.
+"""
+
+
+async def save_elsewhere(
+    result: TaskResult,
+    names: Names,
+    fetch: Fetch,
+    *,
+    refresh: Callable[[], Awaitable[TaskResult]],
+    but: Collection[int] = (),
+) -> Saves:
+    """
+    Do what `Downloads.save_each` does with pictures that others *fetch*, who cannot read the task for fresh addresses.
+    """
+    names.check([image.index for image in result.images])
+    images = [image for image in result.images if image.index not in but]
+    outcomes = dict(zip(images, await fetch(images), strict=True))
+    renewal, fresh = _Renewal(refresh), {}
+    for image, outcome in outcomes.items():
+        if isinstance(outcome, Gone):
+            try:
+                fresh[image] = attrs.evolve(image, url=await renewal.address(image.index, outcome))
+            except Refused as refused:
+                outcomes[image] = refused
+    if fresh:
+        outcomes.update(zip(fresh, await fetch(list(fresh.values())), strict=True))
+    kept, error = _told_apart(result.task_id, images, list(outcomes.values()))
+    return Saves(tuple(kept), error)
+
+
 def doubling(delay: float) -> Iterator[float]:
     while True:
         yield delay
@@ -290,9 +347,9 @@ def _told_apart(
     task_id: str, images: Sequence[Image], outcomes: "Sequence[_Kept | BaseException]"
 ) -> "tuple[list[_Kept], DownloadFailed | StorageFull | None]":
     kept: list[_Kept] = []
-    lost: list[tuple[int, _Lost]] = []
+    lost: list[tuple[int, Lost]] = []
     for image, outcome in zip(images, outcomes, strict=True):
-        if isinstance(outcome, _Lost):
+        if isinstance(outcome, Lost):
             lost.append((image.index, outcome))
         elif isinstance(outcome, BaseException):
             raise outcome
@@ -326,7 +383,7 @@ class _Renewal:
     _fresh: dict[int, str] | None = attrs.field(default=None, init=False)
     _trouble: str = attrs.field(default="the task no longer has this picture", init=False)
 
-    async def address(self, index: int, gone: _Gone) -> str:
+    async def address(self, index: int, gone: Gone) -> str:
         """
         Return the fresh address of picture *index*, or raise why there is none.
         """
@@ -370,7 +427,7 @@ def _judge(response: aiohttp.ClientResponse) -> None:
         return
     told = f"HTTP {status} from {hide_query(str(response.url))}"
     if 400 <= status < 500 and status not in _PASSING:
-        raise _Gone(told)
+        raise Gone(told)
     raise _Broken(told)
 
 
@@ -472,7 +529,7 @@ NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 def _to_disk(names: Names, index: int) -> _Take[Path]:
     async def take(body: Body) -> Path:
         path = names.path(index, body.ext)
-        await _write(body, path, names.mark)
+        await _write(body, path, names)
         return path
 
     return take
@@ -484,19 +541,19 @@ async def to_folder(names: Names, index: int, body: Body) -> Picture:
     """
     path = names.path(index, body.ext)
     digest = hashlib.sha256()
-    await _write(body, path, names.mark, digest.update)
+    await _write(body, path, names, digest.update)
     return Picture(index, path, body.length, digest.hexdigest())
 
 
-async def _write(body: Body, path: Path, mark: str | None, show: Callable[[bytes], object] | None = None) -> None:
+async def _write(body: Body, path: Path, names: Names, show: Callable[[bytes], object] | None = None) -> None:
     try:
-        with _Part(path, mark) as part:
+        with _Part(path, names) as part:
             while piece := await body.read():
                 part.write(piece)
                 if show is not None:
                     show(piece)
             await to_the_end(asyncio.to_thread(part.settle))
-    except OSError as error:  # the network's are _Lost by now, so this is the disk
+    except OSError as error:  # the network's are Lost by now, so this is the disk
         kind = Full if error.errno in NO_ROOM else Refused
         raise kind(f"{path} could not be written: {error.strerror or error}") from None
 
@@ -507,19 +564,24 @@ async def _write(body: Body, path: Path, mark: str | None, show: Callable[[bytes
 @attrs.define(eq=False)
 class _Part:
     """
-    A temporary file beside its target, which takes its place when it is whole; on leaving, no trace of it is left.
+    A temporary file near its target, whose place it takes when it is whole; on leaving, no trace of it is left.
     """
 
     _target: Path
-    _mark: str | None = None
+    _names: Names
     _path: Path = attrs.field(init=False)
     _file: BinaryIO = attrs.field(init=False)
 
     def __enter__(self) -> Self:
         self._target.parent.mkdir(parents=True, exist_ok=True)
-        mark = self._mark or secrets.token_hex(8)
-        self._path = self._target.with_name(f".{self._target.name}.{mark}.part")
-        self._file = self._path.open("xb" if self._mark is None else "wb")
+        names = self._names
+        if names.drafts is None:
+            mark = names.mark or secrets.token_hex(8)
+            self._path = self._target.with_name(f".{self._target.name}.{mark}.part")
+        else:
+            self._path = names.directory / names.drafts / f"{secrets.token_hex(8)}.part"
+            self._path.parent.mkdir(exist_ok=True)
+        self._file = self._path.open("wb" if names.drafts is None and names.mark else "xb")
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -14,15 +14,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeAlias
+from typing import Any, Final, Protocol, Self, TypeAlias, runtime_checkable
 
 import attrs
 
-from kling_async.storage import Storage
+from kling_async.downloads import Downloads
+from kling_async.filenames import Names
+from kling_async.storage import Storage, folder_and_keep
 from kling_async.unbroken import to_the_end
-from kling_async.wire.models import ImageRequest, Picture
+from kling_async.wire.models import Image, ImageRequest, Picture
 
-__all__ = ["Engine", "LocalEngine", "PictureFacts", "Process", "pickled_value"]
+__all__ = ["Carried", "Carrier", "Engine", "LocalEngine", "Order", "PictureFacts", "Process", "pickled_value"]
 
 ATTEMPTS: Final = 2
 """
@@ -77,6 +79,104 @@ class Engine(Protocol):
         Return what *function* returns, as `pickled_value` does, or raise what it raises. It may wait for its turn, and
         it may be that a call is made twice: a function should do no harm then. Cancelling drops what the function would
         return.
+        """
+        ...
+
+
+@attrs.frozen
+class Order:
+    """
+    What is to be done about one picture elsewhere: it is fetched, where it is not kept yet, and shown to a function.
+
+    All of it can be pickled. No key of the service is in it: the picture's URL is signed.
+
+    Attributes:
+        key: Of its row, as is the task's id and the request, which has no reference image.
+        image: Where it is to be fetched from; None where it is kept already.
+        picture: As it is kept; None where it is to be fetched.
+        names: Under which it is kept in the shelf.
+        shelf: A folder, by its full path, or a storage.
+        function: None where it is saved only.
+        may_be_private: Whether it may lie at a private address.
+    """
+
+    key: str
+    task_id: str
+    request: ImageRequest
+    image: Image | None
+    picture: Picture | None
+    names: Names
+    shelf: Path | Storage
+    function: Process | None
+    may_be_private: bool
+
+    async def keep(self, downloads: Downloads) -> Picture:
+        """
+        Fetch the picture, or return what is known of it if it is kept already.
+
+        Raises:
+            Lost: It did not arrive.
+        """
+        if self.image is None:
+            if self.picture is None:
+                raise AssertionError("a picture is to be fetched, or it is there")
+            return self.picture
+        return await downloads.keep(self.image, self.names, folder_and_keep(self.shelf)[1])
+
+    def facts(self, picture: Picture) -> PictureFacts:
+        """
+        Return what the function is told of the picture.
+        """
+        return PictureFacts(self.key, self.task_id, self.request, picture)
+
+
+@attrs.frozen
+class Carried:
+    """
+    What came of an order.
+
+    Attributes:
+        picture: As it is kept, with what the function has made of it.
+        failure: How the function failed, such as "LookupError: no foxes"; None where it did not.
+        traceback: Where it failed.
+    """
+
+    picture: Picture
+    failure: str | None = None
+    traceback: str = ""
+
+
+@runtime_checkable
+class Carrier(Protocol):
+    """
+    An engine that fetches and keeps pictures as well, on machines of its own, so that their bytes never come here.
+    """
+
+    @property
+    def width(self) -> int:
+        """
+        How many orders it can use at one time, to be busy; it may change.
+        """
+        ...
+
+    async def check(self, function: Process | None, shelf: Path | Storage) -> None:
+        """
+        See that all this can be done there, before anything is sent that costs money.
+
+        Raises:
+            ValueError: It cannot; the text says why.
+            EngineLost: There is nobody to ask.
+        """
+        ...
+
+    async def carry(self, order: Order) -> Carried:
+        """
+        Carry an order out. It may wait for its turn, and it may be that an order is carried out twice. Cancelling drops
+        the outcome, while the picture may yet be kept.
+
+        Raises:
+            Lost: The picture could not be fetched or kept.
+            EngineLost: The engine is gone.
         """
         ...
 

@@ -19,6 +19,7 @@ What can go wrong, one class per decision of the caller.
       WaitTimeout (also TimeoutError)    wait again: the task goes on
       DownloadFailed                     fetch again: the pictures are still there
       ProcessFailed                      mend your function, then run the batch again
+      EngineLost                         bring the engine back, then run the batch again
       ClientClosed                       pick the tasks up with another client
       JournalLocked                      another process works on this journal: wait for its end
       JournalMismatch                    the journal is of another account, host or version
@@ -45,6 +46,7 @@ __all__ = [
     "ClientClosed",
     "ContentRefused",
     "DownloadFailed",
+    "EngineLost",
     "InvalidRequest",
     "JournalCorrupt",
     "JournalLocked",
@@ -284,6 +286,13 @@ class ProcessFailed(KlingError):
     """
 
     index: int | None = None
+
+
+class EngineLost(KlingError):
+    """
+    The engine of a batch, such as a cluster, is gone or cannot do its work. So the run was stopped; tasks and pictures
+    are in the journal, and the next run saves what is not saved yet.
+    """
 
 
 @attrs.define(slots=False, repr=False)

@@ -28,6 +28,8 @@ class Names:
     Attributes:
         mark: In the names of unfinished files where their writer alone writes them, so that the next one that it begins
             takes the place of one that a crash has left. None gives each a name that no other has.
+        drafts: A hidden folder of the directory for unfinished files, where several may write one picture at a time:
+            one who was thought dead, and who took his place. What is left in it is of no use to anybody.
     """
 
     directory: Path
@@ -35,6 +37,7 @@ class Names:
     task_id: str
     key: str | None = None
     mark: str | None = None
+    drafts: str | None = None
 
     def check(self, indices: Sequence[int]) -> None:
         """

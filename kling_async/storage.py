@@ -19,6 +19,7 @@ import logging
 import os
 import re
 import secrets
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -110,7 +111,7 @@ class Storage:
             while piece := await body.read():
                 spool.write(piece)
             spool.end()
-            await self._stored(spool, url, names.mark)
+            await self._stored(spool, url, names)
             return Picture(index, None, spool.length, spool.sha256, url)
 
     async def size(self, url: str) -> int | None:
@@ -131,12 +132,22 @@ class Storage:
         content: bytes = await opened.call("cat_file", self._key(opened, url))
         return content
 
-    async def _stored(self, spool: "_Spool", url: str, mark: str | None) -> None:
+    async def sweep(self, drafts: str) -> None:
+        """
+        Remove what is left of pictures whose `Names.drafts` this was.
+        """
+        opened = await self._opened()
+        if not opened.is_complete:
+            key = f"{opened.base.rstrip('/')}/{drafts}"
+            with contextlib.suppress(FileNotFoundError):
+                await opened.in_thread(lambda files: files.rm(key, recursive=True))
+
+    async def _stored(self, spool: "_Spool", url: str, names: Names) -> None:
         delays = itertools.islice(doubling(FIRST_DELAY), ATTEMPTS - 1)
         while True:
             try:
                 opened = await self._opened()
-                return await _put(opened, spool, self._key(opened, url), mark)
+                return await _put(opened, spool, self._key(opened, url), names)
             except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
                 told = f"{url} could not be written: {_told(error)}"
                 if isinstance(error, OSError) and error.errno in NO_ROOM:
@@ -203,6 +214,16 @@ def shelf_at(place: str | Path | Storage) -> Path | Storage:
     return Storage(str(place)) if folder is None else folder
 
 
+async def sweep(shelf: Path | Storage, drafts: str) -> None:
+    """
+    Remove what is left of pictures that are not whole, from a time when a writer of them was killed.
+    """
+    if isinstance(shelf, Storage):
+        await shelf.sweep(drafts)  # noqa: ASYNC240 (a storage, and no path)
+    else:
+        await to_the_end(asyncio.to_thread(shutil.rmtree, shelf / drafts, ignore_errors=True))
+
+
 def folder_and_keep(shelf: Path | Storage) -> tuple[Path, Keep | None]:
     """
     Return in which directory names are, and what keeps pictures there, as `KlingClient.save_each` takes them.
@@ -267,13 +288,24 @@ class _Opened:
         return done.result()
 
 
-async def _put(opened: _Opened, spool: "_Spool", key: str, mark: str | None) -> None:
+def _draft_of(opened: _Opened, key: str, names: Names) -> str:
+    if opened.is_complete:
+        return key
+    token = secrets.token_hex(8)
+    if names.drafts is not None:
+        return f"{opened.base.rstrip('/')}/{names.drafts}/{token}.part"
     folder, _, last = key.rpartition("/")
-    draft = key if opened.is_complete else f"{folder}/.{last}.{mark or secrets.token_hex(8)}.part"
+    return f"{folder}/.{last}.{names.mark or token}.part"
+
+
+async def _put(opened: _Opened, spool: "_Spool", key: str, names: Names) -> None:
+    draft = _draft_of(opened, key, names)
     try:
         await opened.call("put_file", str(spool.path), draft)
         await _verify(opened, spool, draft)
         if draft != key:
+            if names.drafts is not None:
+                await opened.in_thread(lambda files: files.makedirs(key.rpartition("/")[0], exist_ok=True))
             await opened.in_thread(lambda files: files.mv(draft, key))
     except BaseException as error:
         with contextlib.suppress(Exception):  # what is not there need not go, and what is wrong must not stay

@@ -13,6 +13,7 @@ import kling_async
 
 PUBLIC = [
     "kling_async",
+    "kling_async.dask",
     "kling_async.engine",
     "kling_async.errors",
     "kling_async.wire",

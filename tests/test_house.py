@@ -32,8 +32,8 @@ FLOORS: Final = (
     ),
     ("account", "transport", "downloads", "references", "slots", "looks", "commits", "lockfile", "telling", "unbroken"),
     ("client", "fanout", "task", "watcher", "callbacks", "hearing", "submits"),
-    ("batch", "journal", "storage", "engine"),
-    ("cli", "gallery", "emulator", "notebook", "otel", "pytest_plugin", "__main__"),
+    ("batch", "journal", "storage", "engine", "saving"),
+    ("cli", "gallery", "emulator", "notebook", "otel", "dask", "pytest_plugin", "__main__"),
 )
 """
 The rooms of each floor, from the ground up; a folder is one room. The package itself, which shows what is public, is

@@ -1,0 +1,476 @@
+"""
+A batch's pictures fetched, kept and seen by the workers of a Dask cluster: `batch.run(engine=DaskEngine(dask_client))`.
+
+The program that has the journal, the *driver*, still submits and waits for all tasks: slots are few, and waiting is
+cheap. What goes to the workers is where pictures lie, and what comes back is where they are kept; their bytes pass
+through neither driver nor scheduler. Workers know no key of the service.
+"""
+
+import asyncio
+import collections
+import concurrent.futures
+import functools
+import logging
+import math
+import pickle
+import secrets
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from ssl import SSLContext
+from types import TracebackType
+from typing import Any, Final, Self
+
+import attrs
+
+from kling_async import __version__
+from kling_async.downloads import Downloads, Lost, Refused
+from kling_async.engine import Carried, Order, Process, pickled_value
+from kling_async.errors import EngineLost
+from kling_async.storage import Storage
+from kling_async.transport import HttpOptions
+from kling_async.wire.models import Picture
+from kling_async.wire.redaction import hide_secrets
+
+try:
+    import cloudpickle
+    from distributed import CancelledError as WorkCancelled, Client, KilledWorker
+except ImportError as error:
+    raise ImportError('kling_async.dask needs Dask: pip install "kling-async[dask]"', name=error.name) from None
+
+__all__ = ["DaskEngine"]
+
+SECONDS: Final = 1.0
+"""
+Of work in one chunk, as far as the chunks before it tell: much longer than Dask takes to hand it out, and so short that
+little is done twice when a worker dies.
+"""
+FIRST_CHUNK: Final = 4
+MOST_IN_CHUNK: Final = 32
+AHEAD: Final = 2
+"""
+Chunks in flight for each thread of a worker: one that it works on, and one that waits for it.
+"""
+CUTS: Final = 5
+"""
+How often a chunk is sent whose work is cancelled, by a lost connection or by somebody's hand.
+"""
+MEASURE_EVERY: Final = 5.0
+TELL_EVERY: Final = 10.0
+IDLE: Final = 1.0
+DIED: Final = "the Dask workers died under it again and again"
+
+_log = logging.getLogger(__name__)
+
+
+class DaskEngine:
+    """
+    The workers of a Dask cluster; lives in `async with`, and is given to `Batch.run(engine=...)`.
+
+        async with Client("tcp://host:8786", asynchronous=True) as dask_client, DaskEngine(dask_client) as engine:
+            async for outcome in batch.run(save_to="s3://bucket/run-7", engine=engine):
+                ...
+
+    Pictures go in chunks of about a second's work, two in flight for each thread of a worker; more wait here, and with
+    them their rows. A chunk whose worker dies is carried out by another; a picture that kills every worker which takes
+    it fails alone. When the connection to the scheduler is lost, what was in flight is sent again once it is back.
+
+    Workers and scheduler need this package in the same version, with the extras `dask` and, for a storage, `storage`.
+    The names of Dask's tasks are made from ids of tasks, so that a dashboard shows no URL. Options of a `Storage` go to
+    the workers, keys in them included; where the storage's library finds keys by itself there need be none.
+
+    Args:
+        dask_client: A client that was made with `asynchronous=True`, borrowed.
+        http: How workers connect to where pictures are; those of `KlingClient` are the driver's alone.
+
+    Raises:
+        ValueError: The client is not asynchronous, or `http.ssl` is a context, which cannot travel.
+    """
+
+    def __init__(self, dask_client: Client, *, http: HttpOptions | None = None) -> None:
+        if not dask_client.asynchronous:
+            raise ValueError("dask_client blocks; make it in a coroutine, by Client(address, asynchronous=True)")
+        http = http or HttpOptions()
+        if isinstance(http.ssl, SSLContext):
+            told = "http.ssl is a context, which cannot travel to workers; it can be True or False"
+            raise ValueError(told)  # noqa: TRY004 (a client would take it)
+        self._client = dask_client
+        self._http = http
+        self._waiting: collections.deque[_Waiting] = collections.deque()
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._threads = 1
+        self._measured_at = -math.inf
+        self._chunk = FIRST_CHUNK
+        self._sent_so_far = 0
+        self._mark = secrets.token_hex(4)  # two engines' chunks have keys of their own
+        self._quarantine = asyncio.Lock()
+        self._is_rung = False
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._is_closed else "open"
+        return f"<DaskEngine {state}, {len(self._in_flight)} chunks in flight, {len(self._waiting)} pictures waiting>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """
+        Take back what is in flight; what a worker is at it ends, with nobody to tell of it. Safe to call twice.
+        """
+        self._is_closed = True
+        for waiting in self._waiting:
+            waiting.fail(EngineLost("the engine was closed"))
+        self._waiting.clear()
+        for aio_task in self._in_flight:
+            aio_task.cancel()
+        if self._in_flight:
+            await asyncio.wait(tuple(self._in_flight))
+
+    @property
+    def width(self) -> int:
+        """
+        How many pictures it can use at one time, to be busy; it follows the number of workers.
+        """
+        return self._most * self._chunk
+
+    async def check(self, function: Process | None, shelf: Path | Storage) -> None:
+        """
+        See that a worker can do this: it has this package, can load *function*, and sees the folder, or has the
+        storage's library. It waits until there is a worker, and says so in the log.
+
+        Raises:
+            ValueError: It cannot; the text says why.
+            EngineLost: The scheduler does not answer.
+            OSError: The folder cannot be written.
+        """
+        with _seen_by_others(shelf) as mark:
+            content = cloudpickle.dumps((function, shelf))
+            probe = _Probe(__version__, content, mark)
+            asking = asyncio.ensure_future(self._result_of(_complaint, probe, f"check-{self._mark}"))
+            try:
+                while not (await asyncio.wait([asking], timeout=TELL_EVERY))[0]:
+                    _log.warning("no Dask worker has answered yet")
+                complaint = asking.result()
+            except KilledWorker:
+                complaint = "dies when it loads what it is to do"
+            finally:
+                asking.cancel()
+        if complaint is not None:
+            raise ValueError(f"A Dask worker {complaint}.")
+        await self._measure()
+
+    async def carry(self, order: Order) -> Carried:
+        """
+        Have a picture fetched and kept, and seen by the function.
+
+        Raises:
+            Lost: The picture could not be fetched or kept.
+            EngineLost: The engine was closed, the scheduler is gone, or the workers cannot do this at all.
+        """
+        if self._is_closed:
+            raise EngineLost("this engine is closed; make a new one")
+        waiting = _Waiting(order)
+        self._waiting.append(waiting)
+        self._ring()
+        return await waiting.outcome
+
+    @property
+    def _most(self) -> int:
+        return AHEAD * max(self._threads, 1)
+
+    def _ring(self) -> None:
+        # Later: what comes in the same breath goes into one chunk.
+        if not self._is_rung:
+            self._is_rung = True
+            asyncio.get_running_loop().call_soon(self._feed)
+
+    def _feed(self) -> None:
+        self._is_rung = False
+        while (free := self._most - len(self._in_flight)) > 0 and (chunk := self._next_chunk(free)):
+            aio_task = asyncio.ensure_future(self._serve(chunk))
+            self._in_flight.add(aio_task)
+            aio_task.add_done_callback(self._landed)
+            for waiting in chunk:
+                waiting.outcome.add_done_callback(functools.partial(_drop, aio_task, chunk))
+
+    def _next_chunk(self, free: int) -> "list[_Waiting]":
+        # No larger than that every free place has some.
+        size = min(self._chunk, math.ceil(len(self._waiting) / free))
+        chunk: list[_Waiting] = []
+        while self._waiting and len(chunk) < size:
+            waiting = self._waiting.popleft()
+            if not waiting.outcome.done():  # else nobody waits any more
+                chunk.append(waiting)
+        return chunk
+
+    def _landed(self, aio_task: "asyncio.Task[None]") -> None:
+        self._in_flight.discard(aio_task)
+        if self._waiting:
+            self._ring()
+
+    async def _serve(self, chunk: "Sequence[_Waiting]") -> None:
+        try:
+            outcomes = await self._carried([waiting.order for waiting in chunk])
+        except EngineLost as error:
+            for waiting in chunk:
+                waiting.fail(attrs.evolve(error))
+        except asyncio.CancelledError:
+            for waiting in chunk:
+                waiting.fail(EngineLost("the engine was closed"))
+            raise
+        else:
+            for waiting, outcome in zip(chunk, outcomes, strict=True):
+                waiting.end(outcome)
+            if asyncio.get_running_loop().time() - self._measured_at > MEASURE_EVERY:
+                await self._measure()
+
+    async def _carried(self, orders: Sequence[Order]) -> Sequence[Carried | Lost]:
+        try:
+            return await self._sent(orders)
+        except KilledWorker:
+            _log.warning("workers died under %s", _key(orders))
+        # One of them may be to blame, or none: a worker dies under all that it has in hand.
+        return [await self._alone(order) for order in orders]
+
+    async def _alone(self, order: Order) -> Carried | Lost:
+        # One at a time, so that it harms no other of its kind.
+        async with self._quarantine:
+            try:
+                [outcome] = await self._sent([order])
+            except KilledWorker:
+                if order.function is None:
+                    return Refused(DIED)
+            else:
+                return outcome
+            if order.picture is not None:
+                return Carried(order.picture, DIED)
+            kept = await self._alone_unseen(order)
+            return kept if isinstance(kept, Lost) else Carried(kept.picture, DIED)
+
+    async def _alone_unseen(self, order: Order) -> Carried | Lost:
+        # The function may be to blame, and the picture can be kept.
+        try:
+            [outcome] = await self._sent([attrs.evolve(order, function=None)])
+        except KilledWorker:
+            return Refused(DIED)
+        return outcome
+
+    async def _sent(self, orders: Sequence[Order]) -> Sequence[Carried | Lost]:
+        chunk = _Chunk(len(orders), cloudpickle.dumps((self._http, orders)))
+        outcomes: Sequence[Carried | Lost]
+        outcomes, seconds = await self._result_of(_work, chunk, _key(orders))
+        ideal = SECONDS * len(orders) / max(seconds, 0.001)
+        self._chunk = max(1, min(MOST_IN_CHUNK, round((self._chunk + ideal) / 2)))
+        return outcomes
+
+    async def _result_of(self, work: Callable[[Any], Any], argument: object, name: str) -> Any:
+        try:
+            for _ in range(CUTS):
+                self._sent_so_far += 1
+                key = ("kling-pictures", name, f"{self._mark}-{self._sent_so_far}")
+                try:
+                    return await self._client.submit(work, argument, key=key, pure=False)
+                except WorkCancelled:
+                    await self._connected()
+        except (KilledWorker, EngineLost):
+            raise
+        except Exception as error:  # noqa: BLE001 (Dask raises anything)
+            told = hide_secrets(str(error).strip(), limit=300)
+            raise EngineLost(f"the Dask cluster cannot do the work: {type(error).__name__}: {told}") from None
+        raise EngineLost("somebody cancels this work at the Dask cluster again and again")
+
+    async def _connected(self) -> None:
+        while self._client.status == "connecting":  # noqa: ASYNC110 (Dask tells nobody)
+            await asyncio.sleep(0.05)
+        if self._client.status != "running":
+            raise EngineLost("the connection to the Dask scheduler is lost, and does not come back")
+
+    async def _measure(self) -> None:
+        self._measured_at = asyncio.get_running_loop().time()
+        try:
+            workers: dict[str, int] = await self._client.nthreads()  # type: ignore[no-untyped-call]
+            self._threads = sum(workers.values())
+        except (OSError, ValueError):  # it is asked again
+            _log.debug("the Dask scheduler does not tell how many workers there are")
+
+
+@attrs.define(eq=False)
+class _Waiting:
+    """
+    An order, and who waits for its outcome.
+    """
+
+    order: Order
+    outcome: "asyncio.Future[Carried]" = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.outcome = asyncio.get_running_loop().create_future()
+
+    def end(self, outcome: Carried | Lost) -> None:
+        if isinstance(outcome, Lost):
+            self.fail(outcome)
+        elif not self.outcome.done():
+            self.outcome.set_result(outcome)
+
+    def fail(self, error: Exception) -> None:
+        if not self.outcome.done():
+            self.outcome.set_exception(error)
+
+
+def _drop(aio_task: "asyncio.Task[None]", chunk: Sequence[_Waiting], _: object) -> None:
+    # A chunk that nobody waits for is not sent, or taken back.
+    if all(waiting.outcome.cancelled() for waiting in chunk):
+        aio_task.cancel()
+
+
+def _key(orders: Sequence[Order]) -> str:
+    first, others = orders[0].task_id, len(orders) - 1
+    return f"{first}+{others}" if others else first
+
+
+@contextmanager
+def _seen_by_others(shelf: Path | Storage) -> Iterator[Path | None]:
+    # A file in the folder, for a worker to find.
+    if isinstance(shelf, Storage):
+        yield None
+        return
+    shelf.mkdir(parents=True, exist_ok=True)
+    mark = shelf.absolute() / f".kling-{secrets.token_hex(8)}.check"
+    mark.touch()
+    try:
+        yield mark
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+# On a worker
+
+
+@attrs.frozen
+class _Chunk:
+    """
+    Orders on their way; the scheduler need not read them, and no log or dashboard shows them.
+    """
+
+    count: int
+    content: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class _Probe:
+    """
+    What a worker is asked before anything is sent that costs money.
+    """
+
+    version: str
+    content: bytes = attrs.field(repr=False)
+    mark: Path | None
+
+
+def _complaint(probe: _Probe) -> str | None:
+    if probe.version != __version__:
+        return f"has kling-async {__version__}, while this program has {probe.version}: both need the same"
+    try:
+        _, shelf = pickle.loads(probe.content)  # noqa: S301 (the driver is who tells workers what to do)
+        if isinstance(shelf, Storage):
+            asyncio.run(shelf.check())
+    except Exception as error:  # noqa: BLE001 (a module that is loaded can raise anything)
+        return f"cannot load what it is to do: {type(error).__name__}: {hide_secrets(str(error), limit=300)}"
+    if probe.mark is not None and not probe.mark.exists():
+        return f"does not see {probe.mark.parent}: save to a folder that all machines share, or to a storage"
+    return None
+
+
+def _work(chunk: _Chunk) -> tuple[list[Carried | Lost], float]:
+    # Pictures are fetched side by side; the function is called here, in Dask's thread, as they come.
+    begun = time.perf_counter()
+    http, orders = pickle.loads(chunk.content)  # noqa: S301 (the driver is who tells workers what to do)
+    fetching = _fetching()
+    places = {fetching.begin(fetching.keep(order, http)): index for index, order in enumerate(orders)}
+    outcomes: dict[int, Carried | Lost] = {}
+    for kept in concurrent.futures.as_completed(places):
+        index = places[kept]
+        outcomes[index] = _outcome(orders[index], kept, fetching)
+    return [outcomes[index] for index in range(len(orders))], time.perf_counter() - begun
+
+
+def _outcome(order: Order, kept: "concurrent.futures.Future[Picture]", fetching: "_Fetching") -> Carried | Lost:
+    try:
+        picture = kept.result()
+    except Lost as lost:
+        return lost
+    if order.function is None:
+        return Carried(picture)
+    try:
+        source = picture.path or fetching.begin(_content(order, picture)).result()
+        pickled = pickled_value(order.function, source, order.facts(picture))
+    except Exception as error:  # noqa: BLE001 (a function of the program's can raise anything)
+        return Carried(picture, f"{type(error).__name__}: {error}", traceback.format_exc())
+    return Carried(attrs.evolve(picture, pickled=pickled))
+
+
+async def _content(order: Order, picture: Picture) -> bytes:
+    shelf = order.shelf
+    return await (shelf if isinstance(shelf, Storage) else Storage(picture.place)).read(picture.place)
+
+
+@attrs.define(eq=False)
+class _Fetching:
+    """
+    A worker's loop, in a thread of its own, with connections that are kept from chunk to chunk.
+    """
+
+    _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.new_event_loop, init=False)
+    _downloads: dict[tuple[HttpOptions, bool], Downloads] = attrs.field(factory=dict, init=False)
+    _users: int = attrs.field(default=0, init=False)
+    _end: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
+    _closing: "set[asyncio.Task[None]]" = attrs.field(factory=set, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        threading.Thread(target=self._loop.run_forever, name="kling-fetching", daemon=True).start()
+
+    def begin(self, work: Any) -> "concurrent.futures.Future[Any]":
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def keep(self, order: Order, http: HttpOptions) -> Picture:
+        self._users += 1
+        if self._end is not None:
+            self._end.cancel()
+        downloads = self._downloads.setdefault(
+            (http, order.may_be_private), Downloads(http, allow_private=order.may_be_private)
+        )
+        try:
+            return await order.keep(downloads)
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._end = self._loop.call_later(IDLE, self._close)
+
+    def _close(self) -> None:
+        # Nothing is left open when a worker ends.
+        for downloads in self._downloads.values():
+            self._closing.add(closing := self._loop.create_task(downloads.aclose()))
+            closing.add_done_callback(self._closing.discard)
+        self._downloads.clear()
+
+
+_lock: Final = threading.Lock()
+
+
+def _fetching() -> _Fetching:
+    with _lock:
+        return _one_fetching()
+
+
+@functools.cache
+def _one_fetching() -> _Fetching:
+    return _Fetching()
