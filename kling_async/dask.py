@@ -152,8 +152,12 @@ class DaskEngine:
             EngineLost: The scheduler does not answer.
             OSError: The folder cannot be written.
         """
-        with _seen_by_others(shelf) as mark:
+        try:
             content = cloudpickle.dumps((function, shelf))
+        except Exception as error:  # noqa: BLE001 (what cannot be pickled raises anything)
+            what = f"`process=` holds what cannot travel to workers: {type(error).__name__}: {error}"
+            raise ValueError(what) from None
+        with _seen_by_others(shelf) as mark:
             probe = _Probe(__version__, content, mark)
             asking = asyncio.ensure_future(self._result_of(_complaint, probe, f"check-{self._mark}"))
             try:
@@ -268,8 +272,8 @@ class DaskEngine:
         chunk = _Chunk(len(orders), cloudpickle.dumps((self._http, orders)))
         outcomes: Sequence[Carried | Lost]
         outcomes, seconds = await self._result_of(_work, chunk, _key(orders))
-        ideal = SECONDS * len(orders) / max(seconds, 0.001)
-        self._chunk = max(1, min(MOST_IN_CHUNK, round((self._chunk + ideal) / 2)))
+        ideal = int(SECONDS * len(orders) / max(seconds, 0.001))
+        self._chunk = max(1, min(ideal, 2 * self._chunk, MOST_IN_CHUNK))  # slow for once costs little
         return outcomes
 
     async def _result_of(self, work: Callable[[Any], Any], argument: object, name: str) -> Any:

@@ -214,13 +214,9 @@ async def all_of(works: Iterable[Awaitable[T]]) -> list[T]:
     """
     Return what all of *works* return, in their order; where some fail, raise the first error when all have ended.
     """
-    outcomes = await asyncio.gather(*works, return_exceptions=True)
-    done: list[T] = []
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-        done.append(outcome)
-    return done
+    aio_tasks = [asyncio.ensure_future(work) for work in works]
+    await asyncio.gather(*aio_tasks, return_exceptions=True)
+    return [aio_task.result() for aio_task in aio_tasks]
 
 
 def _indices(row: Row) -> set[int]:

@@ -4,9 +4,12 @@ Functions that tests give to batches, in a module that other processes can load.
 
 import hashlib
 import io
+import math
+import operator
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +82,31 @@ def dawdle(source: Path | bytes, facts: PictureFacts) -> str:
     """
     time.sleep(0.3)
     return "done"
+
+
+def fingerprint(source: Path | bytes, facts: PictureFacts) -> tuple[bytes, int]:
+    """
+    Return a picture's thumbnail, as PNG, and its perceptual hash: which of its low frequencies are strong. This is
+    heavy, and pure.
+    """
+    with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
+        gray = image.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+        image.thumbnail((48, 48))
+        thumbnail = io.BytesIO()
+        image.save(thumbnail, "png")
+    pixels = gray.tobytes()
+    rows = [cosines(pixels[SIDE * y : SIDE * (y + 1)]) for y in range(SIDE)]
+    low = [strength for column in zip(*rows, strict=True) for strength in cosines(column)][1:]
+    middle = sorted(low)[len(low) // 2]
+    return thumbnail.getvalue(), sum(1 << bit for bit, strength in enumerate(low) if strength > middle)
+
+
+SIDE = 32
+COSINES = [[math.cos(math.pi * k * (2 * x + 1) / (2 * SIDE)) for x in range(SIDE)] for k in range(8)]
+
+
+def cosines(values: Sequence[float]) -> list[float]:
+    """
+    Return the eight lowest frequencies of *values*.
+    """
+    return [sum(map(operator.mul, values, cosine)) for cosine in COSINES]
