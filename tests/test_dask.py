@@ -252,6 +252,35 @@ class TestABatch:
         assert {(True,), DownloadFailed} >= set(seen(first + second))
         assert 3 == len(await asyncio.to_thread(place.files))
 
+    async def test_parts_that_end_while_pictures_go_to_a_memory(
+        self, client: KlingClient, server: Emulator, tmp_path: Path, memory: Memory
+    ) -> None:
+        """
+        A worker, the connection, the run; tests/cluster does the same with processes and other storages.
+        """
+        memory.troubles += ["refused", "cut", "slow", "lost answer"] * 5
+        count, cuts = 0, []
+        options: dict[str, Any] = {"save_to": memory.storage, "name": "{key}{ext}", "process": works.check}
+        async with cluster(2) as dask_client, DaskEngine(dask_client) as engine:
+            async with Batch(tmp_path / "run.kling", client) as batch:
+                await batch.add(f"boat {number}" for number in range(60))
+                async with contextlib.aclosing(batch.run(**options, engine=engine)) as outcomes:
+                    async for _ in outcomes:
+                        count += 1
+                        if count == 10:
+                            await made_of(dask_client).workers[0].close(nanny=False)
+                        if count == 20:
+                            cuts.append(comm := dask_client.scheduler_comm)
+                            assert comm is not None
+                            comm.comm.abort()
+                        if count == 30:
+                            break
+            await run(client, tmp_path, **options, engine=engine)
+
+            assert cuts[0] is not dask_client.scheduler_comm
+        assert 60 == len(server.ledger.tasks) == len(memory.files())
+        assert all(content.endswith(b"IEND\xaeB`\x82") for content in memory.files().values())
+
     async def test_a_full_storage_stops_the_run(
         self, client: KlingClient, engine: DaskEngine, tmp_path: Path, memory: Memory
     ) -> None:
