@@ -91,6 +91,7 @@ def batch(  # noqa: PLR0913 (each is an option)
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="For callbacks; else 127.0.0.1:8080.", show_default=False)
     ] = "127.0.0.1:8080",
+    dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Whose workers save: tcp://host:8786.")] = None,
     status: Annotated[Path | None, _instead("FILE", "Tell how far a journal has come.")] = None,
     trace: Annotated[Path | None, _instead("PATH", "Tell whence a picture is.")] = None,
     give_up_after: HiddenPatience = 120.0,
@@ -142,6 +143,7 @@ def batch(  # noqa: PLR0913 (each is an option)
             skips_invalid=skip_invalid,
             missing=Missing.KEPT if keep_missing else Missing.DROPPED if drop_missing else Missing.TOLD,
             hook=hook,
+            scheduler=dask,
             as_json=as_json,
         )
         run(perform(opened, plan))

@@ -43,6 +43,7 @@ class Plan:
     Attributes:
         name: The template of the pictures' names.
         timeout: Seconds to wait for each task, from acceptance.
+        scheduler: Address of the Dask cluster that is to fetch the pictures; None for this process.
     """
 
     access: Access
@@ -55,4 +56,5 @@ class Plan:
     skips_invalid: bool
     missing: Missing
     hook: Hook | None
+    scheduler: str | None
     as_json: bool

@@ -18,6 +18,7 @@ import typer
 from kling_async.batch import Batch, Keyed
 from kling_async.cli.as_json import outcome_line
 from kling_async.cli.batch.checking import TELL_EVERY, Checked, good_lines, judge, lines_of, told
+from kling_async.cli.batch.cluster import cluster_at
 from kling_async.cli.batch.emulated import emulated
 from kling_async.cli.batch.inputs import Line
 from kling_async.cli.batch.plan import Missing, Plan
@@ -31,6 +32,7 @@ from kling_async.cli.exits import ExitCode, advice_for, exit_code
 from kling_async.cli.options import check_names
 from kling_async.cli.screen import complain, write_line
 from kling_async.client import KlingClient
+from kling_async.engine import Carrier
 from kling_async.errors import DownloadFailed, InvalidRequest, KlingError, StorageFull, SubmissionUncertain, WaitTimeout
 from kling_async.filenames import Names
 from kling_async.rows import Summary
@@ -92,6 +94,7 @@ async def _perform(source: Source, plan: Plan, stack: contextlib.AsyncExitStack)
     batch = Batch(plan.journal, client)
     work = Work(client, batch, plan)
     stack.enter_context(listening(work.screen.say, work.tell_trouble))  # to the end: closing may have something to say
+    work.engine = await stack.enter_async_context(cluster_at(plan.scheduler, plan.out))
     await stack.enter_async_context(client)
     await _enter(stack, batch, "--journal")
     await work.add(source, checks, checked)
@@ -113,6 +116,7 @@ class Work:
 
     Attributes:
         reason: Why it was stopped, by the service or the disk.
+        engine: Who fetches and saves the pictures; None for this process.
         presses: How often somebody wanted it to stop.
     """
 
@@ -122,6 +126,7 @@ class Work:
     progress: Progress = attrs.field(factory=Progress, init=False)
     screen: LiveScreen | PlainScreen = attrs.field(init=False)
     reason: KlingError | None = attrs.field(default=None, init=False)
+    engine: Carrier | None = attrs.field(default=None, init=False)
     presses: int = attrs.field(default=0, init=False)
     _errors: dict[type[KlingError], KlingError] = attrs.field(factory=dict, init=False)  # the first of each kind
     _counts: collections.Counter[type[KlingError]] = attrs.field(factory=collections.Counter, init=False)
@@ -217,6 +222,7 @@ class Work:
             max_attempts=self.plan.max_attempts,
             timeout=self.plan.timeout,
             resend_uncertain=self.plan.resends_uncertain,
+            engine=self.engine,
         )
         async for outcome in outcomes:
             self.progress.note(outcome)

@@ -1,0 +1,44 @@
+"""
+The Dask cluster that a batch is given by the address of its scheduler.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import typer
+
+from kling_async.engine import Carrier
+from kling_async.storage import Storage
+
+__all__ = ["cluster_at"]
+
+
+@contextlib.asynccontextmanager
+async def cluster_at(address: str | None, out: Path | Storage) -> AsyncIterator[Carrier | None]:
+    """
+    Live with the cluster at *address*, whose workers can save to *out*; None without one.
+
+    Raises:
+        typer.BadParameter: There is none, or its workers cannot.
+    """
+    if address is None:
+        yield None
+        return
+    try:
+        from distributed import Client  # noqa: PLC0415 (an extra)
+
+        from kling_async.dask import DaskEngine  # noqa: PLC0415
+    except ImportError:
+        what = 'it needs Dask, which is not installed: pip install "kling-async[dask]"'
+        raise typer.BadParameter(what, param_hint="--dask") from None
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            dask_client = Client(address, asynchronous=True)  # type: ignore[no-untyped-call]
+            stack.push_async_callback(dask_client.close)
+            await dask_client
+            engine = await stack.enter_async_context(DaskEngine(dask_client))
+            await engine.check(None, out)
+        except (OSError, ValueError) as error:
+            raise typer.BadParameter(str(error) or "no scheduler answers there", param_hint="--dask") from None
+        yield engine
