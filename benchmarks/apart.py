@@ -26,8 +26,11 @@ def pin(which: int) -> None:
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[which]})
 
 
-def _run(serve: "Callable[..., Coroutine[Any, Any, None]]", pipe: "Pipe", given: tuple[object, ...]) -> None:
-    pin(-1)
+def _run(
+    serve: "Callable[..., Coroutine[Any, Any, None]]", pipe: "Pipe", given: tuple[object, ...], *, is_pinned: bool
+) -> None:
+    if is_pinned:
+        pin(-1)
     asyncio.run(serve(pipe, *given))
 
 
@@ -40,13 +43,15 @@ def fresh(function: "Callable[..., T]", *given: object) -> "T":
 
 
 @contextmanager
-def service(serve: "Callable[..., Coroutine[Any, Any, None]]", *given: object) -> "Iterator[Pipe]":
+def service(
+    serve: "Callable[..., Coroutine[Any, Any, None]]", *given: object, is_pinned: bool = True
+) -> "Iterator[Pipe]":
     """
     Run *serve* with the other end of the pipe, and with *given*, in a process of its own; told None, it is to return.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_run, args=(serve, theirs, given))
+    process = context.Process(target=_run, args=(serve, theirs, given), kwargs={"is_pinned": is_pinned})
     process.start()
     try:
         yield ours

@@ -8,7 +8,18 @@ from typing import Final
 from benchmarks import apart
 from benchmarks.figures import Figure
 
-PARTS: Final = ("overhead", "loading", "choices", "submits", "tasks", "scale", "memory", "downloads", "journal")
+PARTS: Final = (
+    "overhead",
+    "loading",
+    "choices",
+    "submits",
+    "tasks",
+    "scale",
+    "memory",
+    "downloads",
+    "journal",
+    "cluster",
+)
 """
 Each a module with `measure(rounds: int | None) -> list[Figure]`; None are as many rounds as it wants itself.
 """

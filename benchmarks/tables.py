@@ -3,18 +3,20 @@ Tables of what was measured, for the page on speed.
 
 The page says in comments which it wants: `<!-- table PART: WHAT | WHAT -->` up to `<!-- end -->` has a row for each of
 whom that part has such figures; `<!-- table PART of END: ... -->` only for those whose name ends so. `<!-- limits -->`
-is what was asked for, and what was reached; `<!-- machine -->` on what it was measured.
+is what was asked for, and what was reached; `<!-- machine -->` on what it was measured; `<!-- sizes -->` what it comes
+to for so many pictures a day.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from benchmarks import limits
 from benchmarks.figures import Figure, Run
+from benchmarks.sizes import A_DAY, sizes
 
 WANTED: Final = re.compile(
-    r"<!-- (?:table (?P<part>\w+)(?: of (?P<end>[^:]+))?: (?P<columns>.+?)|(?P<kind>limits|machine)) -->\n"
+    r"<!-- (?:table (?P<part>\w+)(?: of (?P<end>[^:]+))?: (?P<columns>.+?)|(?P<kind>limits|machine|sizes)) -->\n"
     r"(?P<old>.*?)(?=<!-- end -->)",
     re.DOTALL,
 )
@@ -74,6 +76,17 @@ def machine(run: Run) -> str:
     return ", ".join([first, *(f"{name} {version}" for name, version in told.items())]) + ".\n"
 
 
+def table_of_sizes(run: Run) -> str:
+    return rows(["", *(f"{count:,} a day" for count in A_DAY)], list(sizes(run)))
+
+
+KINDS: Final[Mapping[str, Callable[[Run], str]]] = {
+    "limits": table_of_limits,
+    "machine": machine,
+    "sizes": table_of_sizes,
+}
+
+
 def written(page: str, run: Run) -> str:
     """
     Return the page with all that it wants put in anew.
@@ -82,7 +95,7 @@ def written(page: str, run: Run) -> str:
     def put_in(found: re.Match[str]) -> str:
         start = found[0].removesuffix(found["old"])
         if found["kind"]:
-            return start + (machine(run) if found["kind"] == "machine" else table_of_limits(run))
+            return start + KINDS[found["kind"]](run)
         return start + table(run, found["part"], found["columns"].split(" | "), found["end"] or "")
 
     return WANTED.sub(put_in, page)

@@ -1,5 +1,5 @@
 """
-Put what was measured into the page on speed: its tables, and the drawings in `docs/images/`.
+Put what was measured into the pages that tell it: their tables, and the drawings in `docs/images/`.
 
     python docs/make_speed.py
 """
@@ -18,7 +18,7 @@ from benchmarks import figures  # noqa: E402
 from benchmarks.figures import Run  # noqa: E402
 from benchmarks.tables import number, written  # noqa: E402
 
-PAGE: Final = DOCS / "explanation" / "speed.md"
+PAGES: Final = (DOCS / "explanation" / "speed.md", DOCS / "howto" / "cluster.md")
 IMAGES: Final = DOCS / "images"
 GREY: Final = "#7d8796"
 OURS: Final = "#2f8f83"
@@ -95,10 +95,11 @@ def draw_scale(run: Run) -> None:
 
 def main() -> None:
     run = figures.load()
-    PAGE.write_text(written(PAGE.read_text(), run))
+    for page in PAGES:
+        page.write_text(written(page.read_text(), run))
     draw_waiting(run)
     draw_scale(run)
-    print(f"{PAGE.name} and its drawings are up to date")
+    print(f"{', '.join(page.name for page in PAGES)} and the drawings are up to date")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 What is public: the names that are promised are there, sorted, and come without what only edges need.
 """
 
+import asyncio
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import kling_async
+from kling_async.emulator import Emulator
+from tests.storages import server  # noqa: F401
 
 PUBLIC = [
     "kling_async",
@@ -64,6 +68,7 @@ def test_importing_pulls_in_nothing_for_edges(tmp_path: Path) -> None:
 import importlib.resources, sys
 import kling_async
 edges = {"rich", "typer", "PIL", "jinja2", "hypothesis", "opentelemetry", "IPython", "aiohttp.web"}
+edges |= {"dask", "distributed", "cloudpickle", "fsspec"}
 print(sorted(edges & set(sys.modules)))
 print(importlib.resources.files("kling_async").joinpath("py.typed").is_file())
 """
@@ -88,6 +93,43 @@ print(Batch.__module__, kling_async.Batch is Batch)
     ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
 
     assert "[]\nkling_async.batch True\n" == ended.stdout
+
+
+async def test_a_batch_needs_neither_dask_nor_fsspec(server: Emulator, tmp_path: Path) -> None:
+    """
+    It fetches, stores and calls a function where both are missing; what needs them says how to get them.
+    """
+    program = """
+import asyncio, sys
+sys.modules.update(dict.fromkeys(["cloudpickle", "dask", "distributed", "fsspec", "s3fs"]))
+from kling_async import Batch, Done, KlingClient
+from tests.works import check
+
+async def main(url, key):
+    async with KlingClient(key, base_url=url) as client, Batch("run.kling", client) as batch:
+        await batch.add(["a fox"])
+        print([outcome.value async for outcome in batch.run("pictures", process=check)])
+        try:
+            await anext(batch.run("s3://bucket"))
+        except ImportError as error:
+            print(error)
+    try:
+        import kling_async.dask
+    except ImportError as error:
+        print(error)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+    words = (sys.executable, "-c", program, server.url, server.api_key)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    process = await asyncio.create_subprocess_exec(*words, cwd=tmp_path, env=env, stdout=subprocess.PIPE)
+    out, _ = await process.communicate()
+
+    assert [
+        "[(True,)]",
+        "'s3://bucket' needs fsspec: pip install \"kling-async[storage]\"",
+        'kling_async.dask needs Dask: pip install "kling-async[dask]"',
+    ] == out.decode().splitlines()
 
 
 def test_names_of_batches_are_as_public_as_others() -> None:

@@ -41,6 +41,11 @@ LEFT_OUT: Final = {
     "$ python3 -m venv .venv && .venv/bin/pip install --quiet --upgrade pip && .venv/bin/pip install --quiet "
     '".[cli,emulator]" --group tests && .venv/bin/pytest': INSTALLS,
     "$ source .venv/bin/activate": "it is about the reader's own shell",
+    "$ dask scheduler --port 8786": "it serves until it is stopped",
+    "$ dask worker tcp://host:8786 --nworkers 4 --nthreads 1": "it serves until it is stopped",
+    "$ kling-async batch prompts.txt --out s3://bucket/run-7 --dask tcp://host:8786": (
+        "there is no such host; tests/cli/batch/test_cluster.py runs one like it"
+    ),
     "$ uvicorn service:app --no-access-log": "it serves until it is stopped; a test below serves that application",
     "$ kling-async emulator --slots 3 --fault create:reset_after:rate=0.3 --fault query:stall:times=2": (
         "it serves until it is stopped; tests/cli/test_emulate.py runs it"

@@ -1,0 +1,84 @@
+"""
+What was measured, worked out for so many pictures a day.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+from benchmarks.figures import Run
+from kling_async.wire.prices import DOLLARS_PER_UNIT, FROM_TEXT
+
+__all__ = ["A_DAY", "sizes"]
+
+A_DAY: Final = (10_000, 1_000_000, 100_000_000)
+DAY: Final = 86_400
+SECONDS: Final = 20
+"""
+Which a picture takes at the service, its slot with it.
+"""
+PICTURE: Final = 2_000_000
+"""
+Bytes of a picture, as those of the measurement have.
+"""
+
+
+def sizes(run: Run) -> Iterator[list[str]]:
+    """
+    Yield lines: what, and its size for each of `A_DAY`; each machine does what was measured on one of two cores.
+    """
+
+    def measured(name: str) -> float:
+        return run.figures[name].median
+
+    submit = measured("journal/with journal/CPU per row") / 1e6
+    driver = submit + measured("cluster/2 workers, only saved/CPU of the driver per picture") / 1e3
+    scheduler = measured("cluster/2 workers, only saved/CPU of the scheduler per picture") / 1e3
+    row = measured("cluster/2 workers, light/journal per picture")
+    saved, seen = (measured(f"cluster/1 worker, {work}/rate") for work in ("only saved", "heavy"))
+    cheapest, dearest = (
+        units * float(DOLLARS_PER_UNIT) for units in (min(FROM_TEXT.values()), max(FROM_TEXT.values()))
+    )
+
+    def line(what: str, *values: str) -> list[str]:
+        return [what, *values]
+
+    rates = [count / DAY for count in A_DAY]
+    yield line("pictures a second", *(three(rate) for rate in rates))
+    yield line(f"slots, at {SECONDS} s a picture", *(f"{math.ceil(rate * SECONDS):,}" for rate in rates))
+    yield line("bytes a day, at 2 MB a picture", *(amount(count * PICTURE) for count in A_DAY))
+    yield line("bytes a second", *(amount(rate * PICTURE) for rate in rates))
+    yield line("cores for drivers", *(cores(rate * driver) for rate in rates))
+    yield line("cores for schedulers", *(cores(rate * scheduler) for rate in rates))
+    yield line("workers that only save", *(f"{math.ceil(rate / saved):,}" for rate in rates))
+    yield line("workers with the heavy function", *(f"{math.ceil(rate / seen):,}" for rate in rates))
+    yield line("journals, a day", *(amount(count * row) for count in A_DAY))
+    yield line(
+        "the pictures themselves, a day",
+        *(f"${three(count * cheapest)} to ${three(count * dearest)}" for count in A_DAY),
+    )
+
+
+def three(value: float) -> str:
+    """
+    Write three digits at most, with commas.
+    """
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:.3g}"
+
+
+def amount(size: float) -> str:
+    """
+    Write bytes as a person would.
+    """
+    for power, name in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
+        if size >= 1000**power:
+            return f"{three(size / 1000**power)} {name}"
+    return f"{three(size)} bytes"
+
+
+def cores(number: float) -> str:
+    """
+    Write a share of one core, or how many it takes.
+    """
+    return f"{three(100 * number)} % of one" if number < 1 else three(number)
