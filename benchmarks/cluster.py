@@ -78,7 +78,7 @@ async def serve(pipe: "Pipe", workers: int) -> None:
     async with LocalCluster(  # type: ignore[no-untyped-call]
         n_workers=workers,
         threads_per_worker=1,
-        dashboard_address=None,
+        dashboard_address=":0",
         silence_logs=logging.CRITICAL,
         asynchronous=True,
     ) as made:

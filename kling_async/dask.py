@@ -155,7 +155,7 @@ class DaskEngine:
         try:
             content = cloudpickle.dumps((function, shelf))
         except Exception as error:  # noqa: BLE001 (what cannot be pickled raises anything)
-            what = f"`process=` holds what cannot travel to workers: {type(error).__name__}: {error}"
+            what = f"`process=` or `save_to=` holds what cannot travel to workers: {type(error).__name__}: {error}"
             raise ValueError(what) from None
         with _seen_by_others(shelf) as mark:
             probe = _Probe(__version__, content, mark)
@@ -224,13 +224,14 @@ class DaskEngine:
     async def _serve(self, chunk: "Sequence[_Waiting]") -> None:
         try:
             outcomes = await self._carried([waiting.order for waiting in chunk])
-        except EngineLost as error:
-            for waiting in chunk:
-                waiting.fail(attrs.evolve(error))
         except asyncio.CancelledError:
             for waiting in chunk:
                 waiting.fail(EngineLost("the engine was closed"))
             raise
+        except Exception as error:  # noqa: BLE001 (whatever it is, those who wait must learn of it)
+            lost = error if isinstance(error, EngineLost) else _cannot(error)
+            for waiting in chunk:
+                waiting.fail(attrs.evolve(lost))
         else:
             for waiting, outcome in zip(chunk, outcomes, strict=True):
                 waiting.end(outcome)
@@ -288,8 +289,7 @@ class DaskEngine:
         except (KilledWorker, EngineLost):
             raise
         except Exception as error:  # noqa: BLE001 (Dask raises anything)
-            told = hide_secrets(str(error).strip(), limit=300)
-            raise EngineLost(f"the Dask cluster cannot do the work: {type(error).__name__}: {told}") from None
+            raise _cannot(error) from None
         raise EngineLost("somebody cancels this work at the Dask cluster again and again")
 
     async def _connected(self) -> None:
@@ -303,8 +303,8 @@ class DaskEngine:
         try:
             workers: dict[str, int] = await self._client.nthreads()  # type: ignore[no-untyped-call]
             self._threads = sum(workers.values())
-        except (OSError, ValueError):  # it is asked again
-            _log.debug("the Dask scheduler does not tell how many workers there are")
+        except Exception as error:  # noqa: BLE001 (Dask raises anything, and it is asked again)
+            _log.debug("the Dask scheduler does not tell its workers", extra={"reason": type(error).__name__})
 
 
 @attrs.define(eq=False)
@@ -328,6 +328,11 @@ class _Waiting:
     def fail(self, error: Exception) -> None:
         if not self.outcome.done():
             self.outcome.set_exception(error)
+
+
+def _cannot(error: Exception) -> EngineLost:
+    told = hide_secrets(str(error).strip(), limit=300)
+    return EngineLost(f"the Dask cluster cannot do the work: {type(error).__name__}: {told}")
 
 
 def _drop(aio_task: "asyncio.Task[None]", chunk: Sequence[_Waiting], _: object) -> None:
@@ -449,9 +454,10 @@ class _Fetching:
         self._users += 1
         if self._end is not None:
             self._end.cancel()
-        downloads = self._downloads.setdefault(
-            (http, order.may_be_private), Downloads(http, allow_private=order.may_be_private)
-        )
+        terms = (http, order.may_be_private)
+        downloads = self._downloads.get(terms)
+        if downloads is None:
+            downloads = self._downloads[terms] = Downloads(http, allow_private=order.may_be_private)
         try:
             return await order.keep(downloads)
         finally:

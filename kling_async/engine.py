@@ -186,7 +186,10 @@ def pickled_value(function: Process, source: Path | bytes, facts: PictureFacts) 
     Call *function*, and return its value pickled: made where the function is called, it is never unpickled on its way
     to the journal, and what cannot be pickled is the function's own failure.
     """
-    return pickle.dumps(function(source, facts))
+    try:
+        return pickle.dumps(function(source, facts))
+    except SystemExit as error:
+        raise RuntimeError(f"it called sys.exit({error.code!r})") from None  # else it would end who waits for it
 
 
 class LocalEngine:

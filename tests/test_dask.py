@@ -9,6 +9,7 @@ import logging
 import pickle
 import re
 import ssl
+import threading
 import types
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -45,7 +46,7 @@ async def cluster(workers: int = 1, *, processes: bool = False, threads: int = 1
             n_workers=workers,
             threads_per_worker=threads,
             processes=processes,
-            dashboard_address=None,
+            dashboard_address=":0",
             silence_logs=logging.CRITICAL,
             asynchronous=True,
         ) as made,
@@ -427,6 +428,17 @@ class TestTheEngine:
 
             assert carrying.cancelled()
             assert (0, 0) == (len(engine._waiting), len(engine._in_flight))
+
+    async def test_what_cannot_travel_is_told_to_who_waits(self, engine: DaskEngine, tmp_path: Path) -> None:
+        """
+        By who asks before anything is sent, and by who does not.
+        """
+        storage = Storage("memory://x", {"lock": threading.Lock()})
+
+        with pytest.raises(ValueError, match="holds what cannot travel to workers: TypeError"):
+            await engine.check(None, storage)
+        with pytest.raises(EngineLost, match="cannot do the work: TypeError"):
+            await engine.carry(attrs.evolve(order_in(tmp_path), shelf=storage))
 
     async def test_closed_twice(self, dask_client: Client, tmp_path: Path) -> None:
         """

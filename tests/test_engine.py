@@ -106,6 +106,16 @@ async def test_a_failure_is_told_with_its_cause(client: KlingClient, tmp_path: P
     assert 1 == len(list((tmp_path / "pictures").iterdir()))
 
 
+async def test_a_function_that_ends_the_program_has_failed(client: KlingClient, tmp_path: Path) -> None:
+    """
+    The program goes on.
+    """
+    [failed] = await run(client, tmp_path, "a fox", process=works.leave)
+
+    assert isinstance(failed, Failed)
+    assert "RuntimeError: it called sys.exit('enough')" in str(failed.error)
+
+
 async def test_what_cannot_come_back_is_a_failure(client: KlingClient, tmp_path: Path) -> None:
     """
     Of the function, and of no other row.

@@ -115,7 +115,7 @@ async def test_each_part_may_die(tmp_path: Path, place: Place) -> None:
         asyncio.timeout(PATIENCE),
         Emulator(latency=(0.02, 0.05), slots=20, picture_scale=0.05, dialect=GATEWAY) as server,
         LocalCluster(  # type: ignore[no-untyped-call]
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL, asynchronous=True
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL, asynchronous=True
         ) as cluster,
         Line(int(cluster.scheduler_address.rpartition(":")[2])).laid() as line,
     ):

@@ -25,7 +25,7 @@ async def scheduler(workers: int = 1) -> AsyncIterator[str]:
         processes=False,
         protocol="tcp",
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address=":0",
         silence_logs=logging.CRITICAL,
         asynchronous=True,
     ) as made:
