@@ -83,7 +83,7 @@ def docs(session: nox.Session) -> None:
     """
     Build the pages into docs/_build; whatever Sphinx complains of is an error. Asks no other site.
     """
-    session.install(*group("docs"), ".[cli,emulator,otel]")
+    session.install(*group("docs"), ".[cli,dask,emulator,otel]")
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", *session.posargs, "docs", "docs/_build")
 
 

@@ -16,7 +16,6 @@ import pickle
 import secrets
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +27,7 @@ import attrs
 
 from kling_async import __version__
 from kling_async.downloads import Downloads, Lost, Refused
-from kling_async.engine import Carried, Order, Process, pickled_value
+from kling_async.engine import Carried, Order, Process, content_of, kept, seen
 from kling_async.errors import EngineLost
 from kling_async.storage import Storage
 from kling_async.transport import HttpOptions
@@ -38,8 +37,8 @@ from kling_async.wire.redaction import hide_secrets
 try:
     import cloudpickle
     from distributed import CancelledError as WorkCancelled, Client, KilledWorker
-except ImportError as error:
-    raise ImportError('kling_async.dask needs Dask: pip install "kling-async[dask]"', name=error.name) from None
+except ImportError:
+    raise ImportError('kling_async.dask needs Dask: pip install "kling-async[dask]"', name="distributed") from None
 
 __all__ = ["DaskEngine"]
 
@@ -406,30 +405,18 @@ def _work(chunk: _Chunk) -> tuple[list[Carried | Lost], float]:
     fetching = _fetching()
     places = {fetching.begin(fetching.keep(order, http)): index for index, order in enumerate(orders)}
     outcomes: dict[int, Carried | Lost] = {}
-    for kept in concurrent.futures.as_completed(places):
-        index = places[kept]
-        outcomes[index] = _outcome(orders[index], kept, fetching)
+    for work in concurrent.futures.as_completed(places):
+        index = places[work]
+        outcomes[index] = _outcome(orders[index], work, fetching)
     return [outcomes[index] for index in range(len(orders))], time.perf_counter() - begun
 
 
-def _outcome(order: Order, kept: "concurrent.futures.Future[Picture]", fetching: "_Fetching") -> Carried | Lost:
+def _outcome(order: Order, work: "concurrent.futures.Future[Picture]", fetching: "_Fetching") -> Carried | Lost:
     try:
-        picture = kept.result()
+        picture = work.result()
     except Lost as lost:
         return lost
-    if order.function is None:
-        return Carried(picture)
-    try:
-        source = picture.path or fetching.begin(_content(order, picture)).result()
-        pickled = pickled_value(order.function, source, order.facts(picture))
-    except Exception as error:  # noqa: BLE001 (a function of the program's can raise anything)
-        return Carried(picture, f"{type(error).__name__}: {error}", traceback.format_exc())
-    return Carried(attrs.evolve(picture, pickled=pickled))
-
-
-async def _content(order: Order, picture: Picture) -> bytes:
-    shelf = order.shelf
-    return await (shelf if isinstance(shelf, Storage) else Storage(picture.place)).read(picture.place)
+    return seen(order, picture, lambda: fetching.begin(content_of(order, picture)).result())
 
 
 @attrs.define(eq=False)
@@ -459,7 +446,7 @@ class _Fetching:
         if downloads is None:
             downloads = self._downloads[terms] = Downloads(http, allow_private=order.may_be_private)
         try:
-            return await order.keep(downloads)
+            return await kept(order, downloads)
         finally:
             self._users -= 1
             if not self._users:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import pickle
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -21,10 +22,21 @@ import attrs
 from kling_async.downloads import Downloads
 from kling_async.filenames import Names
 from kling_async.storage import Storage, folder_and_keep
+from kling_async.transport import HttpOptions
 from kling_async.unbroken import to_the_end
 from kling_async.wire.models import Image, ImageRequest, Picture
 
-__all__ = ["Carried", "Carrier", "Engine", "LocalEngine", "Order", "PictureFacts", "Process", "pickled_value"]
+__all__ = [
+    "Carried",
+    "Carrier",
+    "Engine",
+    "LocalEngine",
+    "Order",
+    "PictureFacts",
+    "Process",
+    "carry_out",
+    "pickled_value",
+]
 
 ATTEMPTS: Final = 2
 """
@@ -88,7 +100,7 @@ class Order:
     """
     What is to be done about one picture elsewhere: it is fetched, where it is not kept yet, and shown to a function.
 
-    All of it can be pickled. No key of the service is in it: the picture's URL is signed.
+    All of it can be pickled. No key of the service is in it: the picture's URL is signed. `carry_out` does all of it.
 
     Attributes:
         key: Of its row, as is the task's id and the request, which has no reference image.
@@ -109,19 +121,6 @@ class Order:
     shelf: Path | Storage
     function: Process | None
     may_be_private: bool
-
-    async def keep(self, downloads: Downloads) -> Picture:
-        """
-        Fetch the picture, or return what is known of it if it is kept already.
-
-        Raises:
-            Lost: It did not arrive.
-        """
-        if self.image is None:
-            if self.picture is None:
-                raise AssertionError("a picture is to be fetched, or it is there")
-            return self.picture
-        return await downloads.keep(self.image, self.names, folder_and_keep(self.shelf)[1])
 
     def facts(self, picture: Picture) -> PictureFacts:
         """
@@ -190,6 +189,62 @@ def pickled_value(function: Process, source: Path | bytes, facts: PictureFacts) 
         return pickle.dumps(function(source, facts))
     except SystemExit as error:
         raise RuntimeError(f"it called sys.exit({error.code!r})") from None  # else it would end who waits for it
+
+
+async def carry_out(order: Order, *, http: HttpOptions | None = None) -> Carried:
+    """
+    Do what an order says, in this process: what a carrier of your own runs where it has its machines. The function is
+    called in a thread.
+
+    Args:
+        http: How to connect; None is `HttpOptions()`.
+
+    Raises:
+        Lost: The picture could not be fetched or kept.
+    """
+    downloads = Downloads(http or HttpOptions(), allow_private=order.may_be_private)
+    try:
+        picture = await kept(order, downloads)
+    finally:
+        await downloads.aclose()
+    loop = asyncio.get_running_loop()
+
+    def read() -> bytes:
+        return asyncio.run_coroutine_threadsafe(content_of(order, picture), loop).result()
+
+    return await asyncio.to_thread(seen, order, picture, read)
+
+
+async def kept(order: Order, downloads: Downloads) -> Picture:
+    """
+    Fetch an order's picture, or return what is known of it if it is kept already.
+    """
+    if order.image is None:
+        if order.picture is None:
+            raise AssertionError("a picture is to be fetched, or it is there")
+        return order.picture
+    return await downloads.keep(order.image, order.names, folder_and_keep(order.shelf)[1])
+
+
+async def content_of(order: Order, picture: Picture) -> bytes:
+    """
+    Read a picture from the storage where it is kept.
+    """
+    shelf = order.shelf if isinstance(order.shelf, Storage) else Storage(picture.place)
+    return await shelf.read(picture.place)
+
+
+def seen(order: Order, picture: Picture, read: Callable[[], bytes]) -> Carried:
+    """
+    Call an order's function, if it has one, with a picture's path, or with what *read* returns.
+    """
+    if order.function is None:
+        return Carried(picture)
+    try:
+        pickled = pickled_value(order.function, picture.path or read(), order.facts(picture))
+    except Exception as error:  # noqa: BLE001 (a function of the program's can raise anything)
+        return Carried(picture, f"{type(error).__name__}: {error}", traceback.format_exc())
+    return Carried(attrs.evolve(picture, pickled=pickled))
 
 
 class LocalEngine:

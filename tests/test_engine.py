@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from kling_async import Batch, Done, Failed, ImageRequest, KlingClient, journal
-from kling_async.emulator import Emulator
-from kling_async.engine import LocalEngine, PictureFacts, Process
-from kling_async.errors import ProcessFailed
+from kling_async.emulator import Emulator, faults
+from kling_async.engine import Carried, LocalEngine, Order, PictureFacts, Process, carry_out
+from kling_async.errors import DownloadFailed, ProcessFailed
+from kling_async.storage import Storage
 from kling_async.wire.models import Picture
 from tests import works
 from tests.storages import client, memory, server  # noqa: F401
@@ -162,6 +163,50 @@ async def test_what_cannot_be_is_told_before_anything_is_sent(
         await run(client, tmp_path, "a fox", process=process, **options)
 
     assert 0 == len(server.ledger.tasks)
+
+
+class Own:
+    """
+    A carrier as a program writes one: orders go through a queue of its own to where `carry_out` is called.
+    """
+
+    width = 3
+
+    async def check(self, function: Process | None, shelf: Path | Storage) -> None:
+        pass
+
+    async def carry(self, order: Order) -> Carried:
+        return await carry_out(pickle.loads(pickle.dumps(order)))  # noqa: S301 (as on their way)
+
+
+@pytest.mark.parametrize("save_to", ["memory://pictures/run", None])
+async def test_a_carrier_of_ones_own(
+    client: KlingClient, server: Emulator, tmp_path: Path, memory: object, save_to: str | None
+) -> None:
+    """
+    It fetches, keeps and calls, while the program's own client fetches nothing; failures of both kinds are told.
+    """
+    options = {"engine": Own(), **({} if save_to is None else {"save_to": save_to})}
+
+    done, failed = await run(client, tmp_path, "a boat", "a fox", process=works.fail, **options)
+    checked = await run(client, tmp_path, process=works.check, **options)
+    only_saved = await run(client, tmp_path, "a boat", "a fox", "a storm", **options)
+
+    assert isinstance(done, Done)
+    assert isinstance(failed, Failed)
+    assert "LookupError: no foxes" in str(failed.error)
+    assert [(True,)] == [each.value for each in checked if isinstance(each, Done)]
+    assert [None] == [each.value for each in only_saved if isinstance(each, Done)]
+    assert (3, None) == (server.ledger.downloads, client._downloads)
+
+
+async def test_what_a_carrier_cannot_fetch_is_told(tmp_path: Path) -> None:
+    async with Emulator(latency=(0.02, 0.05), faults=[faults.status("picture", 404)]) as server:
+        async with KlingClient(server.api_key, base_url=server.url) as client:
+            [failed] = await run(client, tmp_path, "a fox", engine=Own())
+
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, DownloadFailed)
 
 
 class TestLocalEngine:

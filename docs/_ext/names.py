@@ -32,6 +32,9 @@ PUBLIC: Final = (
     "kling_async.errors",
     "kling_async.emulator.faults",
     "kling_async.emulator",
+    "kling_async.engine",
+    "kling_async.storage",
+    "kling_async.dask",
     "kling_async.wire",
     "kling_async.gallery",
     "kling_async.otel",
@@ -48,16 +51,18 @@ What docstrings call an object of a class.
 
 PLAIN: Final = {
     "kling_async.callbacks._AsgiFace",
+    "kling_async.downloads.Lost",
     "kling_async.emulator.faults.Which",
     "kling_async.emulator.settings.SettingsByName",
+    "kling_async.filenames.Names",
     "kling_async.wire.endpoints.R",
 }
 """
-Words of the type checker, of which a reader needs no page.
+Words of the type checker, and of rooms that are not public, of which a reader needs no page.
 """
 
 OTHERS: Final = re.compile(
-    r"(~|\.)?(aiohttp|asyncio|attrs|collections|concurrent|contextlib|datetime|decimal|dt|enum|os|pathlib|opentelemetry|ssl|typing"
+    r"(~|\.)?(aiohttp|asyncio|attrs|collections|concurrent|contextlib|datetime|decimal|distributed|dt|enum|os|pathlib|opentelemetry|ssl|typing"
     r"|types)\..*"
 )
 """
