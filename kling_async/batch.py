@@ -287,7 +287,7 @@ class Batch:
             NotAuthenticated: The key is not accepted any more.
             NotSent: No connection could be made for as long as `RetryPolicy` allows.
             StorageFull: There is no room for pictures, or for the journal.
-            OSError: The journal cannot be written any more.
+            OSError: The journal cannot be written any more; or, to a carrier, the folder for pictures.
             JournalCorrupt: The journal was moved away.
             ClientClosed: The client was closed.
             EngineLost: The engine is gone, or cannot do its work.
@@ -296,22 +296,12 @@ class Batch:
                 `process` cannot be pickled, or comes with no `save_to`.
             ImportError: A library for the storage is missing.
         """
-        journal = self._open()
-        if self._run is not None:
-            raise RuntimeError("this batch is running already")
+        self._idle()
         if max_attempts < 1:
             raise ValueError(f"max_attempts={max_attempts!r}: must be at least 1")
-        shelf = None if save_to is None else shelf_at(save_to)
-        if shelf is not None:
-            _check_name(name)
-        if isinstance(shelf, Storage):
-            await shelf.check()
         own = LocalEngine()  # begins no process before a call
-        if process is not None or engine is not None:
-            if shelf is None:
-                raise ValueError("engines and `process=` work on pictures that are saved: say where to with `save_to=`")
-            await (engine or own).check(process, shelf)
-        saving = None if shelf is None else self._saving(shelf, name, process, engine or own)
+        saving = await self._saving(save_to, name, process, engine, own)
+        journal = self._idle()  # still: an engine may have taken its time
         run = self._run = _Run(
             client=self._client,
             journal=journal,
@@ -371,9 +361,32 @@ class Batch:
             raise RuntimeError("this batch is not open: use `async with`")
         return self._journal
 
-    def _saving(
-        self, shelf: Path | Storage, name: str, process: Process | None, engine: Engine | Carrier
-    ) -> Here | Elsewhere:
+    def _idle(self) -> Journal:
+        journal = self._open()
+        if self._run is not None:
+            raise RuntimeError("this batch is running already")
+        return journal
+
+    async def _saving(
+        self,
+        save_to: str | Path | Storage | None,
+        name: str,
+        process: Process | None,
+        engine: Engine | Carrier | None,
+        own: LocalEngine,
+    ) -> Here | Elsewhere | None:
+        # What is to be done with pictures, once it is clear that it can be.
+        is_engaged = process is not None or engine is not None
+        if save_to is None:
+            if is_engaged:
+                raise ValueError("engines and `process=` work on pictures that are saved: say where to with `save_to=`")
+            return None
+        _check_name(name)
+        shelf, engine = shelf_at(save_to), engine or own
+        if isinstance(shelf, Storage):
+            await shelf.check()
+        if is_engaged:
+            await engine.check(process, shelf)
         client, mark = self._client, self._open().id
         if isinstance(engine, Carrier):
             shelf = shelf.absolute() if isinstance(shelf, Path) else shelf  # other processes are in other folders

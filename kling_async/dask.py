@@ -53,10 +53,11 @@ AHEAD: Final = 2
 """
 Chunks in flight for each thread of a worker: one that it works on, and one that waits for it.
 """
-CUTS: Final = 5
+CUTS: Final = 10
 """
-How often a chunk is sent whose work is cancelled, by a lost connection or by somebody's hand.
+How often a chunk is sent whose work is lost on the way, with the connection or by somebody's hand.
 """
+PAUSE: Final = 0.05
 MEASURE_EVERY: Final = 5.0
 TELL_EVERY: Final = 10.0
 IDLE: Final = 1.0
@@ -277,23 +278,25 @@ class DaskEngine:
         return outcomes
 
     async def _result_of(self, work: Callable[[Any], Any], argument: object, name: str) -> Any:
-        try:
-            for _ in range(CUTS):
-                self._sent_so_far += 1
-                key = ("kling-pictures", name, f"{self._mark}-{self._sent_so_far}")
-                try:
-                    return await self._client.submit(work, argument, key=key, pure=False)
-                except WorkCancelled:
-                    await self._connected()
-        except (KilledWorker, EngineLost):
-            raise
-        except Exception as error:  # noqa: BLE001 (Dask raises anything)
-            raise _cannot(error) from None
-        raise EngineLost("somebody cancels this work at the Dask cluster again and again")
+        reason: Exception | None = None
+        for _ in range(CUTS):
+            self._sent_so_far += 1
+            key = ("kling-pictures", name, f"{self._mark}-{self._sent_so_far}")
+            try:
+                return await self._client.submit(work, argument, key=key, pure=False)
+            except (WorkCancelled, OSError) as error:  # the second where a connection is lost while the result comes
+                reason = error
+                await self._connected()
+            except KilledWorker:
+                raise
+            except Exception as error:  # noqa: BLE001 (Dask raises anything)
+                raise _cannot(error) from None
+        raise _cannot(reason or AssertionError("it was never tried"))
 
     async def _connected(self) -> None:
+        await asyncio.sleep(PAUSE)  # it may not have seen yet that its connection is lost
         while self._client.status == "connecting":  # noqa: ASYNC110 (Dask tells nobody)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(PAUSE)
         if self._client.status != "running":
             raise EngineLost("the connection to the Dask scheduler is lost, and does not come back")
 

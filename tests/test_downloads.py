@@ -871,6 +871,19 @@ class TestDisk:
 
         assert [tmp_path / "t1-0.png"] == [saved.path for saved in saves.pictures] == list(tmp_path.iterdir())
 
+    async def test_two_may_write_one_picture(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        Where drafts have a folder of their own, each is under a name of its own until it is whole.
+        """
+        names = Names(tmp_path, NAME, "t1", mark="mark", drafts=".drafts")
+        image = done(shelf.lay("/a", picture())).images[0]
+
+        saved = await asyncio.gather(*(downloads.keep(image, names) for _ in range(5)))
+
+        assert {tmp_path / "t1-0.png"} == {each.path for each in saved}
+        assert {"t1-0.png": PNG} == files(tmp_path)
+        assert [] == list((tmp_path / ".drafts").iterdir())
+
     @pytest.mark.parametrize("step", ["write", "settle"])
     async def test_full_disk(
         self, shelf: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str

@@ -209,6 +209,27 @@ async def test_what_a_carrier_cannot_fetch_is_told(tmp_path: Path) -> None:
     assert isinstance(failed.error, DownloadFailed)
 
 
+async def test_a_run_that_begins_while_another_asks_its_engine(client: KlingClient, tmp_path: Path) -> None:
+    """
+    An engine may take its time; then one batch has one run all the same.
+    """
+    may_go_on = asyncio.Event()
+
+    class Slow(Own):
+        async def check(self, function: Process | None, shelf: Path | Storage) -> None:
+            await may_go_on.wait()
+
+    async with Batch(tmp_path / "run.kling", client) as batch:
+        await batch.add(["a fox", "a boat"])
+        slow = asyncio.ensure_future(anext(batch.run(tmp_path, engine=Slow())))
+        await asyncio.sleep(0.01)
+        async for outcome in batch.run(tmp_path):
+            may_go_on.set()
+            assert isinstance(outcome, Done)
+            with pytest.raises(RuntimeError, match="running already"):
+                await slow
+
+
 class TestLocalEngine:
     async def test_cancelling_drops_the_result(self, tmp_path: Path) -> None:
         async with LocalEngine(1) as engine:

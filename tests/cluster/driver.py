@@ -11,7 +11,7 @@ from typing import Any
 
 from distributed import Client
 
-from kling_async import Batch, Failed, ImageRequest, Keyed, KlingClient, PollPolicy
+from kling_async import OFFICIAL, Batch, Failed, ImageRequest, Keyed, KlingClient, PollPolicy
 from kling_async.dask import DaskEngine
 from kling_async.storage import Storage
 from tests import works
@@ -22,7 +22,7 @@ async def main(orders: dict[str, Any]) -> None:
     save_to = orders["save_to"] if orders["options"] is None else Storage(orders["save_to"], orders["options"])
     requests = [Keyed(ImageRequest(f"boat {number}"), f"boat-{number:03}") for number in range(orders["count"])]
     async with (
-        KlingClient(orders["key"], base_url=orders["url"], polling=polling) as client,
+        KlingClient(orders["key"], base_url=orders["url"], dialect=OFFICIAL, polling=polling) as client,
         Client(orders["scheduler"], asynchronous=True) as dask_client,  # type: ignore[no-untyped-call]
         DaskEngine(dask_client) as engine,
         Batch(orders["journal"], client) as batch,
