@@ -36,7 +36,7 @@ from kling_async.wire.redaction import hide_secrets
 
 try:
     import cloudpickle
-    from distributed import CancelledError as WorkCancelled, Client, KilledWorker
+    from distributed import CancelledError as WorkCancelled, Client, Future, KilledWorker
 except ImportError:
     raise ImportError('kling_async.dask needs Dask: pip install "kling-async[dask]"', name="distributed") from None
 
@@ -202,7 +202,7 @@ class DaskEngine:
         while (free := self._most - len(self._in_flight)) > 0 and (chunk := self._next_chunk(free)):
             aio_task = asyncio.ensure_future(self._serve(chunk))
             self._in_flight.add(aio_task)
-            aio_task.add_done_callback(self._landed)
+            aio_task.add_done_callback(functools.partial(self._landed, chunk))
             for waiting in chunk:
                 waiting.outcome.add_done_callback(functools.partial(_drop, aio_task, chunk))
 
@@ -216,8 +216,10 @@ class DaskEngine:
                 chunk.append(waiting)
         return chunk
 
-    def _landed(self, aio_task: "asyncio.Task[None]") -> None:
+    def _landed(self, chunk: "Sequence[_Waiting]", aio_task: "asyncio.Task[None]") -> None:
         self._in_flight.discard(aio_task)
+        for waiting in chunk:  # where it was cancelled before it began
+            waiting.fail(EngineLost("the engine was closed"))
         if self._waiting:
             self._ring()
 
@@ -280,10 +282,12 @@ class DaskEngine:
     async def _result_of(self, work: Callable[[Any], Any], argument: object, name: str) -> Any:
         reason: Exception | None = None
         for _ in range(CUTS):
+            if self._client.status not in ("running", "connecting", "newly-created"):
+                raise EngineLost("the client of the Dask cluster is closed")  # else it is accepted, and never answered
             self._sent_so_far += 1
             key = ("kling-pictures", name, f"{self._mark}-{self._sent_so_far}")
             try:
-                return await self._client.submit(work, argument, key=key, pure=False)
+                return await _answer(self._client.submit(work, argument, key=key, pure=False))
             except (WorkCancelled, OSError) as error:  # the second where a connection is lost while the result comes
                 reason = error
                 await self._connected()
@@ -330,6 +334,21 @@ class _Waiting:
     def fail(self, error: Exception) -> None:
         if not self.outcome.done():
             self.outcome.set_exception(error)
+
+
+async def _answer(future: "Future[Any]") -> Any:
+    # Cancelled, Dask's own wait would take along others that share it; released, it ends by itself.
+    reading = asyncio.ensure_future(_result(future))
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        reading.add_done_callback(lambda done: done.cancelled() or done.exception())
+        future.release()  # type: ignore[no-untyped-call]
+        raise
+
+
+async def _result(future: "Future[Any]") -> Any:
+    return await future
 
 
 def _cannot(error: Exception) -> EngineLost:

@@ -189,6 +189,8 @@ def pickled_value(function: Process, source: Path | bytes, facts: PictureFacts) 
         return pickle.dumps(function(source, facts))
     except SystemExit as error:
         raise RuntimeError(f"it called sys.exit({error.code!r})") from None  # else it would end who waits for it
+    except (asyncio.CancelledError, GeneratorExit) as error:
+        raise RuntimeError(f"it raised {type(error).__name__}") from None  # which mean something else to who waits
 
 
 async def carry_out(order: Order, *, http: HttpOptions | None = None) -> Carried:
