@@ -129,11 +129,6 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def peak_of(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-
-
 @attrs.define
 class Helpers:
     """
@@ -225,9 +220,9 @@ async def run(url: str, address: str | None, work: str, count: int) -> Cost:
             assert count == await save(journal, client, crew, WORKS[work])
             seconds, driver = time.monotonic() - began, time.process_time() - driver
             others, scheduler = (now - then for now, then in zip(helpers.cpu(), (others, scheduler), strict=True))
-            peak = max(map(peak_of, helpers.workers), default=0)
+            peak = max((downloads.held("VmHWM", pid) for pid in helpers.workers), default=0)
             grown = (journal.stat().st_size - empty) / count
-            return Cost(seconds, driver, others, scheduler, peak_of(os.getpid()), peak, grown)
+            return Cost(seconds, driver, others, scheduler, downloads.held("VmHWM"), peak, grown)
 
 
 def run_apart(url: str, address: str | None, work: str, count: int) -> Cost:

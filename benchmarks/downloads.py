@@ -131,9 +131,9 @@ def _cpu() -> float:
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
-def _held(which: str) -> int:
+def held(which: str, pid: int | str = "self") -> int:
     # VmRSS is what is held now, VmHWM the most that was; `ru_maxrss` would tell of the parent's as well.
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(which))
 
 
@@ -145,11 +145,11 @@ class Watch:
 
     _began: float = attrs.field(factory=time.monotonic)
     _cpu: float = attrs.field(factory=_cpu)
-    _held: int = attrs.field(factory=functools.partial(_held, "VmRSS"))
+    _held: int = attrs.field(factory=functools.partial(held, "VmRSS"))
 
     def cost(self) -> Cost:
         seconds, cpu = time.monotonic() - self._began, _cpu() - self._cpu
-        return Cost(seconds, cpu, _held("VmHWM") - self._held)
+        return Cost(seconds, cpu, held("VmHWM") - self._held)
 
 
 async def of_loop(work: Awaitable[object]) -> Cost:

@@ -64,6 +64,15 @@ class Run:
         return Run({**self.machine, **machine}, others | {figure.name: figure for figure in figures})
 
 
+def number(value: float) -> str:
+    """
+    Write three digits, as a person would: 1,230, 12.3, 0.123.
+    """
+    if value and abs(value) < 100:
+        return f"{value:.3g}"
+    return f"{float(f'{value:.3g}'):,.0f}"
+
+
 def ratio(name: str, ours: Figure, others: Figure) -> Figure:
     """
     Return how many times *others* is *ours*, round by round.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from benchmarks.figures import Run
+from benchmarks.figures import Run, number
 from kling_async.wire.prices import DOLLARS_PER_UNIT, FROM_TEXT
 
 __all__ = ["A_DAY", "sizes"]
@@ -44,7 +44,7 @@ def sizes(run: Run) -> Iterator[list[str]]:
         return [what, *values]
 
     rates = [count / DAY for count in A_DAY]
-    yield line("pictures a second", *(three(rate) for rate in rates))
+    yield line("pictures a second", *(number(rate) for rate in rates))
     yield line(f"slots, at {SECONDS} s a picture", *(f"{math.ceil(rate * SECONDS):,}" for rate in rates))
     yield line("bytes a day, at 2 MB a picture", *(amount(count * PICTURE) for count in A_DAY))
     yield line("bytes a second", *(amount(rate * PICTURE) for rate in rates))
@@ -55,16 +55,8 @@ def sizes(run: Run) -> Iterator[list[str]]:
     yield line("journals, a day", *(amount(count * row) for count in A_DAY))
     yield line(
         "the pictures themselves, a day",
-        *(f"${three(count * cheapest)} to ${three(count * dearest)}" for count in A_DAY),
+        *(f"${number(count * cheapest)} to ${number(count * dearest)}" for count in A_DAY),
     )
-
-
-def three(value: float) -> str:
-    """
-    Write three digits at most, with commas.
-    """
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:.3g}"
 
 
 def amount(size: float) -> str:
@@ -73,12 +65,12 @@ def amount(size: float) -> str:
     """
     for power, name in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
         if size >= 1000**power:
-            return f"{three(size / 1000**power)} {name}"
-    return f"{three(size)} bytes"
+            return f"{number(size / 1000**power)} {name}"
+    return f"{number(size)} bytes"
 
 
-def cores(number: float) -> str:
+def cores(share: float) -> str:
     """
     Write a share of one core, or how many it takes.
     """
-    return f"{three(100 * number)} % of one" if number < 1 else three(number)
+    return f"{number(100 * share)} % of one" if share < 1 else number(share)

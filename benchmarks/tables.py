@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from benchmarks import limits
-from benchmarks.figures import Figure, Run
+from benchmarks.figures import Figure, Run, number
 from benchmarks.sizes import A_DAY, sizes
 
 WANTED: Final = re.compile(
@@ -20,15 +20,6 @@ WANTED: Final = re.compile(
     r"(?P<old>.*?)(?=<!-- end -->)",
     re.DOTALL,
 )
-
-
-def number(value: float) -> str:
-    """
-    Write three digits, as a person would: 1,230, 12.3, 0.123.
-    """
-    if value and abs(value) < 100:
-        return f"{value:.3g}"
-    return f"{float(f'{value:.3g}'):,.0f}"
 
 
 def cell(figure: Figure | None) -> str:

@@ -15,8 +15,8 @@ DOCS: Final = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))  # a program of the checkout, which is no package
 
 from benchmarks import figures  # noqa: E402
-from benchmarks.figures import Run  # noqa: E402
-from benchmarks.tables import number, written  # noqa: E402
+from benchmarks.figures import Run, number  # noqa: E402
+from benchmarks.tables import written  # noqa: E402
 
 PAGES: Final = (DOCS / "explanation" / "speed.md", DOCS / "howto" / "cluster.md")
 IMAGES: Final = DOCS / "images"

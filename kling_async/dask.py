@@ -218,7 +218,7 @@ class DaskEngine:
 
     def _landed(self, chunk: "Sequence[_Waiting]", aio_task: "asyncio.Task[None]") -> None:
         self._in_flight.discard(aio_task)
-        for waiting in chunk:  # where it was cancelled before it began
+        for waiting in chunk:  # where it was cancelled, even before it began
             waiting.fail(EngineLost("the engine was closed"))
         if self._waiting:
             self._ring()
@@ -226,10 +226,6 @@ class DaskEngine:
     async def _serve(self, chunk: "Sequence[_Waiting]") -> None:
         try:
             outcomes = await self._carried([waiting.order for waiting in chunk])
-        except asyncio.CancelledError:
-            for waiting in chunk:
-                waiting.fail(EngineLost("the engine was closed"))
-            raise
         except Exception as error:  # noqa: BLE001 (whatever it is, those who wait must learn of it)
             lost = error if isinstance(error, EngineLost) else _cannot(error)
             for waiting in chunk:
@@ -251,24 +247,19 @@ class DaskEngine:
     async def _alone(self, order: Order) -> Carried | Lost:
         # One at a time, so that it harms no other of its kind.
         async with self._quarantine:
-            try:
-                [outcome] = await self._sent([order])
-            except KilledWorker:
-                if order.function is None:
-                    return Refused(DIED)
-            else:
-                return outcome
-            if order.picture is not None:
-                return Carried(order.picture, DIED)
-            kept = await self._alone_unseen(order)
-            return kept if isinstance(kept, Lost) else Carried(kept.picture, DIED)
+            outcome = await self._sent_alone(order)
+            if outcome is None and order.function is not None:  # which may be to blame, and the picture can be kept
+                unseen = attrs.evolve(order, function=None)
+                kept = Carried(order.picture) if order.picture is not None else await self._sent_alone(unseen)
+                outcome = attrs.evolve(kept, failure=DIED) if isinstance(kept, Carried) else kept
+            return outcome or Refused(DIED)
 
-    async def _alone_unseen(self, order: Order) -> Carried | Lost:
-        # The function may be to blame, and the picture can be kept.
+    async def _sent_alone(self, order: Order) -> Carried | Lost | None:
+        # None where workers die under it.
         try:
-            [outcome] = await self._sent([attrs.evolve(order, function=None)])
+            [outcome] = await self._sent([order])
         except KilledWorker:
-            return Refused(DIED)
+            return None
         return outcome
 
     async def _sent(self, orders: Sequence[Order]) -> Sequence[Carried | Lost]:

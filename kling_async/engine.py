@@ -21,7 +21,7 @@ import attrs
 
 from kling_async.downloads import Downloads
 from kling_async.filenames import Names
-from kling_async.storage import Storage, folder_and_keep
+from kling_async.storage import Storage, folder_and_keep, storage_of
 from kling_async.transport import HttpOptions
 from kling_async.unbroken import to_the_end
 from kling_async.wire.models import Image, ImageRequest, Picture
@@ -232,8 +232,7 @@ async def content_of(order: Order, picture: Picture) -> bytes:
     """
     Read a picture from the storage where it is kept.
     """
-    shelf = order.shelf if isinstance(order.shelf, Storage) else Storage(picture.place)
-    return await shelf.read(picture.place)
+    return await storage_of(order.shelf, picture.place).read(picture.place)
 
 
 def seen(order: Order, picture: Picture, read: Callable[[], bytes]) -> Carried:

@@ -18,7 +18,7 @@ from kling_async.engine import Carried, Carrier, Engine, Order, PictureFacts, Pr
 from kling_async.errors import EngineLost, ProcessFailed
 from kling_async.filenames import Names
 from kling_async.rows import Row
-from kling_async.storage import Storage, folder_and_keep, sweep
+from kling_async.storage import Storage, folder_and_keep, storage_of, sweep
 from kling_async.wire.models import Image, Picture, TaskResult
 
 __all__ = ["Elsewhere", "Here", "Saving", "all_of"]
@@ -91,10 +91,7 @@ class Saving:
         """
         if picture.path is not None:
             return await asyncio.to_thread(_size_of, picture.path) == picture.size_in_bytes
-        return await self._storage_of(picture).size(picture.place) == picture.size_in_bytes
-
-    def _storage_of(self, picture: Picture) -> Storage:
-        return self.shelf if isinstance(self.shelf, Storage) else Storage(picture.place)
+        return await storage_of(self.shelf, picture.place).size(picture.place) == picture.size_in_bytes
 
     def _names(self, row: Row, task_id: str) -> Names:
         return Names(folder_and_keep(self.shelf)[0], self.name, task_id, row.key, mark=self.mark)
@@ -121,7 +118,7 @@ class Here(Saving):
             raise AssertionError("there is no function")
         facts = PictureFacts(row.key, task_id, attrs.evolve(row.request, image=None), picture)
         try:
-            source = picture.path or await self._storage_of(picture).read(picture.place)
+            source = picture.path or await storage_of(self.shelf, picture.place).read(picture.place)
             return await self.engine.call(self.function, source, facts)
         except Exception as error:
             raise _process_failed(f"{type(error).__name__}: {error}", task_id, picture) from error

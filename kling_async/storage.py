@@ -214,6 +214,13 @@ def shelf_at(place: str | Path | Storage) -> Path | Storage:
     return Storage(str(place)) if folder is None else folder
 
 
+def storage_of(shelf: Path | Storage, url: str) -> Storage:
+    """
+    Return the storage that has *url*: the shelf, or one by itself where an earlier run has stored elsewhere.
+    """
+    return shelf if isinstance(shelf, Storage) else Storage(url)
+
+
 async def sweep(shelf: Path | Storage, drafts: str) -> None:
     """
     Remove what is left of pictures that are not whole, from a time when a writer of them was killed.

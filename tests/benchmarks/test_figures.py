@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import figures, limits
-from benchmarks.figures import Figure, Run, ratio
+from benchmarks.figures import Figure, Run, number, ratio
 from benchmarks.parts import PARTS
-from benchmarks.sizes import amount, cores, three
+from benchmarks.sizes import amount, cores
 from benchmarks.tables import written
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -56,7 +56,7 @@ def test_pages_show_what_was_measured(name: str) -> None:
     ("value", "told"), [(0.1157, "0.116"), (11.57, "11.6"), (1157.4, "1,160"), (350_000, "350,000"), (99.99, "100")]
 )
 def test_sizes_are_read_at_a_glance(value: float, told: str) -> None:
-    assert told == three(value)
+    assert told == number(value)
 
 
 @pytest.mark.parametrize(("size", "told"), [(999, "999 bytes"), (2e10, "20 GB"), (2.31e9, "2.31 GB"), (2e14, "200 TB")])

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import signal
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from kling_async.emulator import Emulator
 from kling_async.engine import PictureFacts
 from kling_async.storage import Storage
 from tests import works
+from tests.programs import program
 from tests.storages import EAGER, Folder, Place, bucket, folder, s3_server  # noqa: F401
 
 COUNT = 300
@@ -70,20 +70,8 @@ async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-@contextlib.asynccontextmanager
-async def driver(orders: dict[str, Any]) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.cluster.driver", json.dumps(orders)),
-        cwd=Path(__file__).parents[2],
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+def driver(orders: dict[str, Any]) -> contextlib.AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    return program("tests.cluster.driver", json.dumps(orders))
 
 
 async def outcomes_of(process: asyncio.subprocess.Process, count: int) -> Counter[bytes]:

@@ -12,7 +12,6 @@ import json
 import random
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +23,7 @@ from kling_async import GATEWAY, OFFICIAL, Dialect, KlingClient, TaskResult
 from kling_async.emulator import Emulator, faults
 from kling_async.journal import Reader
 from kling_async.rows import State
+from tests.programs import program
 from tests.torture.victim import POINTS, requests
 
 PATIENCE: Final = 300.0  # seconds; the last run of the long form takes the longest, unless one hangs
@@ -77,19 +77,9 @@ class Rack:
     @contextlib.asynccontextmanager
     async def victim(self, *more: str) -> AsyncIterator[asyncio.subprocess.Process]:
         words = [str(self.folder), str(self.torture.count), self.torture.dialect.name, self.server.url]
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.torture.victim", *words, self.server.api_key),
-            *("--port", str(self.port), *more),
-            cwd=Path(__file__).parents[2],
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
+        words += [self.server.api_key, "--port", str(self.port), *more]
+        async with program("tests.torture.victim", *words) as process:
             yield process
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
 
     async def kill_once(self) -> bool:
         """
