@@ -573,14 +573,17 @@ class _Part:
     _file: BinaryIO = attrs.field(init=False)
 
     def __enter__(self) -> Self:
-        self._target.parent.mkdir(parents=True, exist_ok=True)
         names = self._names
         if names.drafts is None:
             mark = names.mark or secrets.token_hex(8)
             self._path = self._target.with_name(f".{self._target.name}.{mark}.part")
         else:
-            self._path = names.directory / names.drafts / f"{secrets.token_hex(8)}.part"
-            self._path.parent.mkdir(exist_ok=True)
+            drafts = names.directory / names.drafts
+            if not drafts.is_dir():  # made here it would hide that this is another folder, which nobody looks into
+                what = f"{names.directory} is not the folder of this run on this machine, or the run has ended"
+                raise Refused(f"{what}: save to a folder that all machines share")
+            self._path = drafts / f"{secrets.token_hex(8)}.part"
+        self._target.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._path.open("wb" if names.drafts is None and names.mark else "xb")
         return self
 

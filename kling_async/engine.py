@@ -19,21 +19,26 @@ from typing import Any, Final, Protocol, Self, TypeAlias, runtime_checkable
 
 import attrs
 
-from kling_async.downloads import Downloads
+from kling_async.downloads import Downloads, Full, Gone, Lost, Refused
 from kling_async.filenames import Names
 from kling_async.storage import Storage, folder_and_keep, storage_of
 from kling_async.transport import HttpOptions
 from kling_async.unbroken import to_the_end
 from kling_async.wire.models import Image, ImageRequest, Picture
+from kling_async.wire.redaction import shorten
 
 __all__ = [
     "Carried",
     "Carrier",
     "Engine",
+    "Full",
+    "Gone",
     "LocalEngine",
+    "Lost",
     "Order",
     "PictureFacts",
     "Process",
+    "Refused",
     "carry_out",
     "pickled_value",
 ]
@@ -41,6 +46,11 @@ __all__ = [
 ATTEMPTS: Final = 2
 """
 How often a call is made whose process dies under it, first among others, one of which may be to blame, and then alone.
+"""
+WORDS: Final = 1000
+TRACE: Final = 10_000
+"""
+Characters that are kept of what a function raised, and of where it did: a row's failure goes into outcomes and logs.
 """
 
 
@@ -109,7 +119,7 @@ class Order:
         names: Under which it is kept in the shelf.
         shelf: A folder, by its full path, or a storage.
         function: None where it is saved only.
-        may_be_private: Whether it may lie at a private address.
+        may_be_private: Whether the address may be of a private network, as it may where the service itself is in one.
     """
 
     key: str
@@ -149,6 +159,8 @@ class Carried:
 class Carrier(Protocol):
     """
     An engine that fetches and keeps pictures as well, on machines of its own, so that their bytes never come here.
+
+    An engine is one if it has these three methods, by `isinstance`, and then `call` of an `Engine` is never used.
     """
 
     @property
@@ -174,7 +186,8 @@ class Carrier(Protocol):
         the outcome, while the picture may yet be kept.
 
         Raises:
-            Lost: The picture could not be fetched or kept.
+            Lost: The picture could not be fetched or kept. It should be the very kind that `carry_out` raises: `Gone`
+                has the task read for a fresh address and the order given once more, `Full` ends the run.
             EngineLost: The engine is gone.
         """
         ...
@@ -184,7 +197,20 @@ def pickled_value(function: Process, source: Path | bytes, facts: PictureFacts) 
     """
     Call *function*, and return its value pickled: made where the function is called, it is never unpickled on its way
     to the journal, and what cannot be pickled is the function's own failure.
+
+    Raises:
+        Exception: What the function raises; a RuntimeError with its text where that cannot travel to another process,
+            or would mean something else to who waits for it.
     """
+    try:
+        return _pickled(function, source, facts)
+    except Exception as error:
+        if _can_travel(error):
+            raise
+        raise RuntimeError(in_words(error)) from error
+
+
+def _pickled(function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
     try:
         return pickle.dumps(function(source, facts))
     except SystemExit as error:
@@ -193,10 +219,31 @@ def pickled_value(function: Process, source: Path | bytes, facts: PictureFacts) 
         raise RuntimeError(f"it raised {type(error).__name__}") from None  # which mean something else to who waits
 
 
+def _can_travel(error: Exception) -> bool:
+    # Many cannot be unpickled, such as those that take other arguments than they show, and break a pool of processes.
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 (our own)
+    except Exception:  # noqa: BLE001 (it can raise anything)
+        return False
+    return True
+
+
+def in_words(error: Exception) -> str:
+    """
+    Return what a function raised as a text of bounded length, whatever the error's own text may do.
+    """
+    try:
+        text = str(error)
+    except Exception as its_own:  # noqa: BLE001 (it can raise anything)
+        text = f"(its text raises {type(its_own).__name__})"
+    return f"{type(error).__name__}: {shorten(text, WORDS)}"
+
+
 async def carry_out(order: Order, *, http: HttpOptions | None = None) -> Carried:
     """
     Do what an order says, in this process: what a carrier of your own runs where it has its machines. The function is
-    called in a thread.
+    called in a thread. Each order opens a connection of its own, and closes it; cancelling leaves no half picture, and
+    lets a function that was begun end by itself.
 
     Args:
         http: How to connect; None is `HttpOptions()`.
@@ -231,20 +278,27 @@ async def kept(order: Order, downloads: Downloads) -> Picture:
 async def content_of(order: Order, picture: Picture) -> bytes:
     """
     Read a picture from the storage where it is kept.
+
+    Raises:
+        Lost: It cannot be read.
     """
     return await storage_of(order.shelf, picture.place).read(picture.place)
 
 
 def seen(order: Order, picture: Picture, read: Callable[[], bytes]) -> Carried:
     """
-    Call an order's function, if it has one, with a picture's path, or with what *read* returns.
+    Call an order's function, if it has one, with a picture's path, or with what *read* returns, unless it is `Lost`.
     """
     if order.function is None:
         return Carried(picture)
     try:
-        pickled = pickled_value(order.function, picture.path or read(), order.facts(picture))
+        source = picture.path or read()
+    except Lost as lost:
+        return Carried(picture, str(lost))
+    try:
+        pickled = _pickled(order.function, source, order.facts(picture))
     except Exception as error:  # noqa: BLE001 (a function of the program's can raise anything)
-        return Carried(picture, f"{type(error).__name__}: {error}", traceback.format_exc())
+        return Carried(picture, in_words(error), traceback.format_exc()[-TRACE:])
     return Carried(attrs.evolve(picture, pickled=pickled))
 
 

@@ -29,7 +29,8 @@ class Names:
         mark: In the names of unfinished files where their writer alone writes them, so that the next one that it begins
             takes the place of one that a crash has left. None gives each a name that no other has.
         drafts: A hidden folder of the directory for unfinished files, where several may write one picture at a time:
-            one who was thought dead, and who took his place. What is left in it is of no use to anybody.
+            one who was thought dead, and who took his place. It is there already, made by who began the run, so that a
+            machine where it is not has another folder. What is left in it is of no use to anybody.
     """
 
     directory: Path

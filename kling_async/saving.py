@@ -4,6 +4,7 @@ both out elsewhere.
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Iterable, Sequence
 from pathlib import Path
@@ -13,12 +14,12 @@ from typing import Final, Self, TypeVar
 import attrs
 
 from kling_async.client import KlingClient
-from kling_async.downloads import Lost, Saves
-from kling_async.engine import Carried, Carrier, Engine, Order, PictureFacts, Process
+from kling_async.downloads import Lost, Saves, doubling
+from kling_async.engine import Carried, Carrier, Engine, Order, PictureFacts, Process, in_words
 from kling_async.errors import EngineLost, ProcessFailed
 from kling_async.filenames import Names
 from kling_async.rows import Row
-from kling_async.storage import Storage, folder_and_keep, storage_of, sweep
+from kling_async.storage import Storage, begin_drafts, folder_and_keep, storage_of, sweep
 from kling_async.wire.models import Image, Picture, TaskResult
 
 __all__ = ["Elsewhere", "Here", "Saving", "all_of"]
@@ -26,6 +27,12 @@ __all__ = ["Elsewhere", "Here", "Saving", "all_of"]
 BESIDE: Final = 8
 """
 How many rows may be saving their pictures here beside those that take and wait for slots.
+"""
+LOOKS: Final = 6
+FIRST_LOOK: Final = 0.1
+"""
+Seconds between the first look at where an engine has kept its first picture and the second; each further delay is twice
+as long.
 """
 
 T = TypeVar("T")
@@ -88,10 +95,16 @@ class Saving:
     async def is_there(self, picture: Picture) -> bool:
         """
         Tell whether a picture is still where it was kept.
+
+        Raises:
+            OSError: The storage does not tell.
         """
         if picture.path is not None:
             return await asyncio.to_thread(_size_of, picture.path) == picture.size_in_bytes
-        return await storage_of(self.shelf, picture.place).size(picture.place) == picture.size_in_bytes
+        try:
+            return await storage_of(self.shelf, picture.place).size(picture.place) == picture.size_in_bytes
+        except Lost as lost:
+            raise OSError(str(lost)) from None
 
     def _names(self, row: Row, task_id: str) -> Names:
         return Names(folder_and_keep(self.shelf)[0], self.name, task_id, row.key, mark=self.mark)
@@ -119,9 +132,12 @@ class Here(Saving):
         facts = PictureFacts(row.key, task_id, attrs.evolve(row.request, image=None), picture)
         try:
             source = picture.path or await storage_of(self.shelf, picture.place).read(picture.place)
+        except Lost as lost:
+            raise _process_failed(str(lost), task_id, picture) from None
+        try:
             return await self.engine.call(self.function, source, facts)
         except Exception as error:
-            raise _process_failed(f"{type(error).__name__}: {error}", task_id, picture) from error
+            raise _process_failed(in_words(error), task_id, picture) from error
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -140,6 +156,7 @@ class Elsewhere(Saving):
 
     async def __aenter__(self) -> Self:
         await self._sweep()  # who was at it when an earlier run was killed has nobody to tell of it
+        await begin_drafts(self.shelf, self._drafts)
         return self
 
     async def __aexit__(
@@ -190,11 +207,23 @@ class Elsewhere(Saving):
         )
         carried = await self.carrier.carry(order)
         if not self._is_seen:
-            if not await self.is_there(carried.picture):
-                what = f"{carried.picture.place} was kept by the engine, and is not there for this process"
-                raise EngineLost(f"{what}: save to a folder that all machines share, or to a storage", task_id)
-            self._is_seen = True
+            await self._look_at(carried.picture, task_id)
         return carried
+
+    async def _look_at(self, picture: Picture, task_id: str) -> None:
+        # Some time may pass until what one machine has written is seen by another.
+        for delay in (*itertools.islice(doubling(FIRST_LOOK), LOOKS - 1), None):
+            try:
+                if await self.is_there(picture):
+                    self._is_seen = True
+                    return
+            except OSError as error:
+                _log.debug("not_seen", extra={"reason": str(error)})
+                return  # the storage does not tell: the next picture may
+            if delay is not None:
+                await asyncio.sleep(delay)
+        what = f"{picture.place} was kept by the engine, and is not there for this process"
+        raise EngineLost(f"{what}: save to a folder that all machines share, or to a storage", task_id)
 
     @property
     def _drafts(self) -> str:

@@ -21,9 +21,9 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Storage", "save"]
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _COMPLETE: Final = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss"})
@@ -99,38 +100,52 @@ class Storage:
         """
         return "/".join((self.url.rstrip("/"), *names.parts(index, ext)))
 
-    async def keep(self, names: Names, index: int, body: Body) -> Picture:
+    async def keep(self, names: Names, index: int, body: Body, *, spools: Path | None = None) -> Picture:
         """
         Store what comes under its name, replacing what is there, and verify that it is.
 
         Cancelling leaves no half picture: it waits for the call to the storage that is under way, and makes no other
         but to remove what is unfinished.
+
+        Args:
+            spools: The folder of this machine for the temporary file; None is that of the system.
         """
         url = self.url_of(names, index, body.ext)
-        with _Spool.begin(body.ext) as spool:
+        with _Spool.begin(body.ext, spools) as spool:
             while piece := await body.read():
                 spool.write(piece)
             spool.end()
-            await self._stored(spool, url, names)
+            await self._tried("written", url, lambda opened, key: _put(opened, spool, key, names))
             return Picture(index, None, spool.length, spool.sha256, url)
 
     async def size(self, url: str) -> int | None:
         """
         Return how many bytes lie at *url*, None where nothing does.
+
+        Raises:
+            Refused: The storage does not tell, even when it is asked again.
         """
-        opened = await self._opened()
-        try:
-            return int((await opened.call("info", self._key(opened, url)))["size"])
-        except FileNotFoundError:
+
+        async def look(opened: _Opened, key: str) -> int | None:
+            with contextlib.suppress(FileNotFoundError):
+                return int((await opened.call("info", key))["size"])
             return None
+
+        return await self._tried("looked for", url, look)
 
     async def read(self, url: str) -> bytes:
         """
         Return what lies at *url*.
+
+        Raises:
+            Refused: It cannot be read, even when that is tried again.
         """
-        opened = await self._opened()
-        content: bytes = await opened.call("cat_file", self._key(opened, url))
-        return content
+
+        async def read(opened: _Opened, key: str) -> bytes:
+            content: bytes = await opened.call("cat_file", key)
+            return content
+
+        return await self._tried("read", url, read)
 
     async def sweep(self, drafts: str) -> None:
         """
@@ -142,20 +157,20 @@ class Storage:
             with contextlib.suppress(FileNotFoundError):
                 await opened.in_thread(lambda files: files.rm(key, recursive=True))
 
-    async def _stored(self, spool: "_Spool", url: str, names: Names) -> None:
+    async def _tried(self, what: str, url: str, work: "Callable[[_Opened, str], Awaitable[T]]") -> T:
         delays = itertools.islice(doubling(FIRST_DELAY), ATTEMPTS - 1)
         while True:
             try:
                 opened = await self._opened()
-                return await _put(opened, spool, self._key(opened, url), names)
+                return await work(opened, self._key(opened, url))
             except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
-                told = f"{url} could not be written: {_told(error)}"
+                told = f"{url} could not be {what}: {_told(error)}"
                 if isinstance(error, OSError) and error.errno in NO_ROOM:
                     raise Full(told) from None
                 delay = next(delays, None)
                 if delay is None or isinstance(error, _LASTING):
                     raise Refused(told) from None
-                _log.debug("upload_broken", extra={"url": url, "reason": _told(error), "delay": delay})
+                _log.debug("storage_broken", extra={"url": url, "reason": _told(error), "delay": delay})
             await asyncio.sleep(delay)
 
     def _key(self, opened: "_Opened", url: str) -> str:
@@ -231,11 +246,20 @@ async def sweep(shelf: Path | Storage, drafts: str) -> None:
         await to_the_end(asyncio.to_thread(shutil.rmtree, shelf / drafts, ignore_errors=True))
 
 
-def folder_and_keep(shelf: Path | Storage) -> tuple[Path, Keep | None]:
+async def begin_drafts(shelf: Path | Storage, drafts: str) -> None:
     """
-    Return in which directory names are, and what keeps pictures there, as `KlingClient.save_each` takes them.
+    Make the folder of `Names.drafts`; a storage makes its own as they come.
     """
-    return (shelf, None) if isinstance(shelf, Path) else (Path(), shelf.keep)
+    if isinstance(shelf, Path):
+        await asyncio.to_thread((shelf / drafts).mkdir, parents=True, exist_ok=True)
+
+
+def folder_and_keep(shelf: Path | Storage, spools: Path | None = None) -> tuple[Path, Keep | None]:
+    """
+    Return in which directory names are, and what keeps pictures there, as `KlingClient.save_each` takes them. *spools*
+    is the folder of this machine for what is on its way to a storage.
+    """
+    return (shelf, None) if isinstance(shelf, Path) else (Path(), functools.partial(shelf.keep, spools=spools))
 
 
 @attrs.frozen(eq=False)
@@ -313,12 +337,42 @@ async def _put(opened: _Opened, spool: "_Spool", key: str, names: Names) -> None
         if draft != key:
             if names.drafts is not None:
                 await opened.in_thread(lambda files: files.makedirs(key.rpartition("/")[0], exist_ok=True))
-            await opened.in_thread(lambda files: files.mv(draft, key))
+            await _rename(opened, spool, draft, key)
     except BaseException as error:
         with contextlib.suppress(Exception):  # what is not there need not go, and what is wrong must not stay
             if draft != key or isinstance(error, _Differs):
                 await opened.in_thread(lambda files: files.rm_file(draft))
         raise
+
+
+async def _rename(opened: _Opened, spool: "_Spool", draft: str, key: str) -> None:
+    try:
+        return await _moved(opened, draft, key)
+    except Exception:
+        if not await _is_there(opened, key):
+            raise
+    try:
+        await _verify(opened, spool, key)
+    except _Differs:  # some rename to no name that is taken, as SMB and Hadoop
+        await opened.in_thread(lambda files: files.rm_file(key))
+        await _moved(opened, draft, key)
+    else:  # the answer was lost, or who was here before has stored the same
+        with contextlib.suppress(Exception):
+            await opened.in_thread(lambda files: files.rm_file(draft))
+
+
+async def _moved(opened: _Opened, draft: str, key: str) -> None:
+    await opened.in_thread(lambda files: files.mv(draft, key))
+    if await _is_there(opened, draft):  # WebHDFS says no in an answer that fsspec does not read
+        raise OSError(errno.EIO, "it was not renamed")
+
+
+async def _is_there(opened: _Opened, key: str) -> bool:
+    try:
+        await opened.call("info", key)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 async def _verify(opened: _Opened, spool: "_Spool", key: str) -> None:
@@ -377,9 +431,11 @@ class _Spool:
     _md5: Any = attrs.field(factory=functools.partial(hashlib.md5, usedforsecurity=False), init=False)
 
     @classmethod
-    def begin(cls, ext: str) -> Self:
-        with _on_disk():
-            descriptor, path = tempfile.mkstemp(ext, "kling-")  # by its end storages know what kind of file it is
+    def begin(cls, ext: str, folder: Path | None) -> Self:
+        with _on_disk(folder):
+            descriptor, path = tempfile.mkstemp(
+                ext, "kling-", folder
+            )  # by its end storages know what kind of file it is
         return cls(Path(path), os.fdopen(descriptor, "wb"))
 
     def __enter__(self) -> Self:
@@ -402,24 +458,24 @@ class _Spool:
         return digits
 
     def write(self, piece: bytes) -> None:
-        with _on_disk():
+        with _on_disk(self.path.parent):
             self._file.write(piece)
         self.length += len(piece)
         self._sha256.update(piece)
         self._md5.update(piece)
 
     def end(self) -> None:
-        with _on_disk():
+        with _on_disk(self.path.parent):
             self._file.close()
 
 
 @contextlib.contextmanager
-def _on_disk() -> Iterator[None]:
+def _on_disk(folder: Path | None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         kind = Full if error.errno in NO_ROOM else Refused
-        what = f"{tempfile.gettempdir()}, on its way to the storage, could not be written"
+        what = f"{folder or tempfile.gettempdir()}, on its way to the storage, could not be written"
         raise kind(f"{what}: {error.strerror or error}") from None
 
 

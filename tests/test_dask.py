@@ -85,6 +85,7 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     Tries follow each other at once, and a worker's connections end with its work.
     """
     monkeypatch.setattr("kling_async.storage.FIRST_DELAY", 0.001)
+    monkeypatch.setattr("kling_async.saving.FIRST_LOOK", 0.001)
     monkeypatch.setattr(dask, "IDLE", 0.02)
     yield
     dask._one_fetching.cache_clear()

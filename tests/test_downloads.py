@@ -23,7 +23,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from kling_async import downloads as module
-from kling_async.downloads import Downloads
+from kling_async.downloads import Downloads, Refused
 from kling_async.errors import DownloadFailed, StorageFull, TaskNotFound
 from kling_async.filenames import Names
 from kling_async.transport import HttpOptions
@@ -876,6 +876,7 @@ class TestDisk:
         Where drafts have a folder of their own, each is under a name of its own until it is whole.
         """
         names = Names(tmp_path, NAME, "t1", mark="mark", drafts=".drafts")
+        (tmp_path / ".drafts").mkdir()
         image = done(shelf.lay("/a", picture())).images[0]
 
         saved = await asyncio.gather(*(downloads.keep(image, names) for _ in range(5)))
@@ -883,6 +884,17 @@ class TestDisk:
         assert {tmp_path / "t1-0.png"} == {each.path for each in saved}
         assert {"t1-0.png": PNG} == files(tmp_path)
         assert [] == list((tmp_path / ".drafts").iterdir())
+
+    async def test_another_folder_of_that_name(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        Where who began the run has made no folder for drafts, nothing is written that nobody would find.
+        """
+        names = Names(tmp_path / "here", "{index}/{task_id}{ext}", "t1", drafts=".drafts")
+
+        with pytest.raises(Refused, match="here is not the folder of this run on this machine"):
+            await downloads.keep(done(shelf.lay("/a", picture())).images[0], names)
+
+        assert [] == list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("step", ["write", "settle"])
     async def test_full_disk(

@@ -4,12 +4,14 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from kling_async import Batch, Done, Failed, ImageRequest, KlingClient, journal
 from kling_async.emulator import Emulator, faults
 from kling_async.engine import Carried, LocalEngine, Order, PictureFacts, Process, carry_out
 from kling_async.errors import DownloadFailed, ProcessFailed
+from kling_async.saving import Saving
 from kling_async.storage import Storage
 from kling_async.wire.models import Picture
 from tests import works
@@ -26,6 +28,20 @@ async def run(client: KlingClient, folder: Path, *prompts: str, **options: Any) 
         await batch.add(prompts)
         outcomes = [outcome async for outcome in batch.run(**{"save_to": folder / "pictures", **options})]
     return sorted(outcomes, key=lambda outcome: outcome.index)
+
+
+class Own:
+    """
+    A carrier as a program writes one: orders go through a queue of its own to where `carry_out` is called.
+    """
+
+    width = 3
+
+    async def check(self, function: Process | None, shelf: Path | Storage) -> None:
+        pass
+
+    async def carry(self, order: Order) -> Carried:
+        return await carry_out(pickle.loads(pickle.dumps(order)))  # noqa: S301 (as on their way)
 
 
 async def test_each_picture_is_seen_elsewhere(client: KlingClient, tmp_path: Path) -> None:
@@ -117,6 +133,22 @@ async def test_a_function_that_ends_the_program_has_failed(client: KlingClient, 
     assert "RuntimeError: it called sys.exit('enough')" in str(failed.error)
 
 
+@pytest.mark.parametrize("engine", [None, Own()])
+async def test_odd_errors_of_a_function(client: KlingClient, tmp_path: Path, engine: Any) -> None:
+    """
+    None breaks an engine or a run, and none fills a log.
+    """
+    prompts = ("odd", "mute", "long", "cancelled", "closed", "a boat")
+
+    outcomes = await run(client, tmp_path, *prompts, process=works.fail_oddly, engine=engine)
+
+    told = [str(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)]
+    said = ("Odd: no foxes", "its text raises LookupError", "no foxes", "CancelledError", "GeneratorExit")
+    assert all(words in text for words, text in zip(said, told, strict=True))
+    assert max(map(len, told)) < 1500
+    assert isinstance(outcomes[5], Done)
+
+
 async def test_what_cannot_come_back_is_a_failure(client: KlingClient, tmp_path: Path) -> None:
     """
     Of the function, and of no other row.
@@ -165,20 +197,6 @@ async def test_what_cannot_be_is_told_before_anything_is_sent(
     assert 0 == len(server.ledger.tasks)
 
 
-class Own:
-    """
-    A carrier as a program writes one: orders go through a queue of its own to where `carry_out` is called.
-    """
-
-    width = 3
-
-    async def check(self, function: Process | None, shelf: Path | Storage) -> None:
-        pass
-
-    async def carry(self, order: Order) -> Carried:
-        return await carry_out(pickle.loads(pickle.dumps(order)))  # noqa: S301 (as on their way)
-
-
 @pytest.mark.parametrize("save_to", ["memory://pictures/run", None])
 async def test_a_carrier_of_ones_own(
     client: KlingClient, server: Emulator, tmp_path: Path, memory: object, save_to: str | None
@@ -198,6 +216,53 @@ async def test_a_carrier_of_ones_own(
     assert [(True,)] == [each.value for each in checked if isinstance(each, Done)]
     assert [None] == [each.value for each in only_saved if isinstance(each, Done)]
     assert (3, None) == (server.ledger.downloads, client._downloads)
+
+
+async def test_machines_that_have_another_folder(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
+    """
+    One that comes later than the check may not share it: its rows fail, the others go on, and the next run mends them.
+    """
+
+    class Apart(Own):
+        async def carry(self, order: Order) -> Carried:
+            if "fox" in order.request.prompt:
+                apart = tmp_path / "apart"
+                order = attrs.evolve(order, shelf=apart, names=attrs.evolve(order.names, directory=apart))
+            return await super().carry(order)
+
+    done, failed = await run(client, tmp_path, "a boat", "a fox", engine=Apart())
+    [mended] = await run(client, tmp_path, engine=Own())
+
+    assert isinstance(done, Done)
+    assert isinstance(failed, Failed)
+    assert "apart is not the folder of this run on this machine" in str(failed.error)
+    assert not (tmp_path / "apart").exists()
+    assert isinstance(mended, Done)
+    assert 2 == len(server.ledger.tasks)
+
+
+@pytest.mark.parametrize("answers", [[False, False], [OSError()], [False, OSError(), False, False]])
+async def test_what_one_machine_has_written_is_seen_later(
+    client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[bool | OSError]
+) -> None:
+    """
+    By another, that may not be told about it for a while.
+    """
+    monkeypatch.setattr("kling_async.saving.FIRST_LOOK", 0.001)
+    left, is_there = list(answers), Saving.is_there
+
+    async def look(saving: Saving, picture: Picture) -> bool:
+        answer = left.pop(0) if left else await is_there(saving, picture)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(Saving, "is_there", look)
+
+    outcomes = await run(client, tmp_path, "a boat", "a fox", engine=Own())
+
+    assert [Done, Done] == [type(outcome) for outcome in outcomes]
+    assert [] == left
 
 
 async def test_what_a_carrier_cannot_fetch_is_told(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import gc
 import re
 import subprocess
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from kling_async import Batch, Done, Failed, KlingClient, TaskResult
+from kling_async.downloads import Refused
 from kling_async.emulator import Emulator
 from kling_async.errors import DownloadFailed, StorageFull
 from kling_async.storage import Storage, save
@@ -151,6 +154,53 @@ class TestSave:
 
         assert {} == await asyncio.to_thread(bucket.files)
 
+    @pytest.mark.parametrize("way", ["raises", "says nothing"])
+    async def test_storages_that_rename_to_no_name_that_is_taken(
+        self, client: KlingClient, memory: Memory, monkeypatch: pytest.MonkeyPatch, way: str
+    ) -> None:
+        """
+        As SMB, which raises, and WebHDFS, whose answer is not read: what is there is replaced all the same.
+        """
+        rename = MemoryFileSystem.mv
+
+        def mv(files: MemoryFileSystem, source: str, target: str, **options: Any) -> None:
+            if not files.exists(target):
+                rename(files, source, target, **options)
+            elif way == "raises":
+                raise FileExistsError(errno.EEXIST, "File exists")
+
+        monkeypatch.setattr(MemoryFileSystem, "mv", mv)
+        first, second = await client.generate("a lighthouse"), await client.generate("a fox")
+
+        for result in (first, second, second):
+            await save(client, result, memory.storage, name="{index}{ext}")
+
+            assert {"0.png": (await drawn(client, result))[0]} == memory.files()
+
+    @pytest.mark.parametrize("calls_needed", [1, 2])
+    async def test_an_answer_that_is_lost_while_renaming(
+        self, client: KlingClient, memory: Memory, monkeypatch: pytest.MonkeyPatch, calls_needed: int
+    ) -> None:
+        """
+        Whether it was done or not; what was there before stays until then.
+        """
+        first, second = await client.generate("a lighthouse"), await client.generate("a fox")
+        await save(client, first, memory.storage, name="{task_id}{ext}")
+        rename, calls = MemoryFileSystem.mv, []
+
+        def mv(files: MemoryFileSystem, *names: str, **options: Any) -> None:
+            calls.append(names)
+            if len(calls) >= calls_needed:
+                rename(files, *names, **options)
+            if len(calls) == 1:
+                raise ConnectionResetError(errno.ECONNRESET, "cut")
+
+        monkeypatch.setattr(MemoryFileSystem, "mv", mv)
+        await save(client, second, memory.storage, name="{task_id}{ext}")
+
+        assert calls_needed == len(calls)
+        assert {f"{each.task_id}.png": (await drawn(client, each))[0] for each in (first, second)} == memory.files()
+
     @pytest.mark.parametrize("turns", [1, 3, 10, 30, 100, 300])
     async def test_cancelling_leaves_a_whole_picture_or_none(
         self, client: KlingClient, far: Memory | Bucket, turns: int
@@ -204,6 +254,40 @@ class TestStorage:
         told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
         assert "False\n" == told.stdout
+
+    @pytest.mark.parametrize("times", [3, 4])
+    async def test_what_breaks_is_asked_again(
+        self, memory: Memory, monkeypatch: pytest.MonkeyPatch, times: int
+    ) -> None:
+        """
+        Four times in all; then it is told, with nothing that may sign an address.
+        """
+        storage = Storage("memory://pictures/run")
+        MemoryFileSystem().pipe_file("/pictures/run/0.png", b"whole")
+        broken = []
+
+        def breaks(name: str) -> None:
+            work = getattr(MemoryFileSystem, name)
+
+            def breaking(files: MemoryFileSystem, *args: Any, **options: Any) -> Any:
+                broken.append(name)
+                if broken.count(name) <= times:
+                    raise OSError(errno.EIO, "see https://host/0.png?signature=abc")
+                return work(files, *args, **options)
+
+            monkeypatch.setattr(MemoryFileSystem, name, breaking)
+
+        breaks("info")
+        breaks("cat_file")
+        asked = (storage.size("memory://pictures/run/0.png"), storage.read("memory://pictures/run/0.png"))
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+
+        assert (4, 4) == (broken.count("info"), broken.count("cat_file"))
+        if times < 4:
+            assert (5, b"whole") == tuple(outcomes)
+        else:
+            assert [Refused, Refused] == [type(each) for each in outcomes]
+            assert "signature" not in str(outcomes)
 
 
 class TestBatch:

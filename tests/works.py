@@ -2,6 +2,7 @@
 Functions that tests give to batches, in a module that other processes can load.
 """
 
+import asyncio
 import hashlib
 import io
 import math
@@ -54,6 +55,42 @@ def unpicklable(source: Path | bytes, facts: PictureFacts) -> Any:
     Return what cannot be brought back.
     """
     return lambda: None
+
+
+class Odd(Exception):
+    """
+    An error that takes more than it shows: it can be pickled, and not unpickled.
+    """
+
+    def __init__(self, what: str, code: int) -> None:
+        super().__init__(what)
+        self.code = code
+
+
+class Mute(Exception):
+    """
+    An error whose text is an error.
+    """
+
+    def __str__(self) -> str:
+        raise LookupError("no words")
+
+
+def fail_oddly(source: Path | bytes, facts: PictureFacts) -> None:
+    """
+    Raise what a prompt names.
+    """
+    match facts.request.prompt:
+        case "odd":
+            raise Odd("no foxes", 4)
+        case "mute":
+            raise Mute
+        case "long":
+            raise ValueError("no foxes " * 100_000)
+        case "cancelled":
+            raise asyncio.CancelledError
+        case "closed":
+            raise GeneratorExit
 
 
 def leave(source: Path | bytes, facts: PictureFacts) -> None:
