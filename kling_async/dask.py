@@ -9,6 +9,7 @@ through neither driver nor scheduler. Workers know no key of the service.
 import asyncio
 import collections
 import concurrent.futures
+import contextlib
 import functools
 import logging
 import math
@@ -17,7 +18,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
@@ -36,7 +36,7 @@ from kling_async.wire.redaction import hide_secrets
 
 try:
     import cloudpickle
-    from distributed import CancelledError as WorkCancelled, Client, Future, KilledWorker
+    from distributed import CancelledError as WorkCancelled, Client, Future, KilledWorker, Worker, get_worker
 except ImportError:
     raise ImportError('kling_async.dask needs Dask: pip install "kling-async[dask]"', name="distributed") from None
 
@@ -53,11 +53,19 @@ AHEAD: Final = 2
 """
 Chunks in flight for each thread of a worker: one that it works on, and one that waits for it.
 """
+STREAMS: Final = 8
+"""
+Pictures that come at one time for each thread of a worker.
+"""
 CUTS: Final = 10
 """
 How often a chunk is sent whose work is lost on the way, with the connection or by somebody's hand.
 """
 PAUSE: Final = 0.05
+RECONNECT: Final = 120.0
+"""
+Seconds for Dask to connect again; it gives up earlier, unless it was told otherwise.
+"""
 MEASURE_EVERY: Final = 5.0
 TELL_EVERY: Final = 10.0
 IDLE: Final = 1.0
@@ -124,7 +132,8 @@ class DaskEngine:
 
     async def aclose(self) -> None:
         """
-        Take back what is in flight; what a worker is at it ends, with nobody to tell of it. Safe to call twice.
+        Take back what is in flight; what a worker is at it ends, with nobody to tell of it. Who waits for an order gets
+        EngineLost. Safe to call twice.
         """
         self._is_closed = True
         for waiting in self._waiting:
@@ -145,13 +154,15 @@ class DaskEngine:
     async def check(self, function: Process | None, shelf: Path | Storage) -> None:
         """
         See that a worker can do this: it has this package, can load *function*, and sees the folder, or has the
-        storage's library. It waits until there is a worker, and says so in the log.
+        storage's library. It waits until there is a worker, and says so in the log. One worker is asked for all, since
+        more may come later; what another cannot do fails in its rows.
 
         Raises:
             ValueError: It cannot; the text says why.
-            EngineLost: The scheduler does not answer.
+            EngineLost: The engine was closed, or the scheduler does not answer.
             OSError: The folder cannot be written.
         """
+        self._refuse_if_closed()
         try:
             content = cloudpickle.dumps((function, shelf))
         except Exception as error:  # noqa: BLE001 (what cannot be pickled raises anything)
@@ -168,6 +179,7 @@ class DaskEngine:
                 complaint = "dies when it loads what it is to do"
             finally:
                 asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
         if complaint is not None:
             raise ValueError(f"A Dask worker {complaint}.")
         await self._measure()
@@ -180,12 +192,15 @@ class DaskEngine:
             Lost: The picture could not be fetched or kept.
             EngineLost: The engine was closed, the scheduler is gone, or the workers cannot do this at all.
         """
-        if self._is_closed:
-            raise EngineLost("this engine is closed; make a new one")
+        self._refuse_if_closed()
         waiting = _Waiting(order)
         self._waiting.append(waiting)
         self._ring()
         return await waiting.outcome
+
+    def _refuse_if_closed(self) -> None:
+        if self._is_closed:
+            raise EngineLost("this engine is closed; make a new one")
 
     @property
     def _most(self) -> int:
@@ -264,11 +279,9 @@ class DaskEngine:
 
     async def _sent(self, orders: Sequence[Order]) -> Sequence[Carried | Lost]:
         chunk = _Chunk(len(orders), cloudpickle.dumps((self._http, orders)))
-        outcomes: Sequence[Carried | Lost]
-        outcomes, seconds = await self._result_of(_work, chunk, _key(orders))
-        ideal = int(SECONDS * len(orders) / max(seconds, 0.001))
-        self._chunk = max(1, min(ideal, 2 * self._chunk, MOST_IN_CHUNK))  # slow for once costs little
-        return outcomes
+        did: _Did = await self._result_of(_work, chunk, _key(orders))
+        self._chunk = _size_after(did, self._chunk)
+        return did.outcomes
 
     async def _result_of(self, work: Callable[[Any], Any], argument: object, name: str) -> Any:
         reason: Exception | None = None
@@ -279,7 +292,9 @@ class DaskEngine:
             key = ("kling-pictures", name, f"{self._mark}-{self._sent_so_far}")
             try:
                 return await _answer(self._client.submit(work, argument, key=key, pure=False))
-            except (WorkCancelled, OSError) as error:  # the second where a connection is lost while the result comes
+            except (WorkCancelled, OSError) as error:
+                # The second where a connection is lost while the result comes; or of the work itself, on a worker that
+                # is not well, and then another may do it.
                 reason = error
                 await self._connected()
             except KilledWorker:
@@ -290,8 +305,10 @@ class DaskEngine:
 
     async def _connected(self) -> None:
         await asyncio.sleep(PAUSE)  # it may not have seen yet that its connection is lost
-        while self._client.status == "connecting":  # noqa: ASYNC110 (Dask tells nobody)
-            await asyncio.sleep(PAUSE)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RECONNECT):
+                while self._client.status == "connecting":  # noqa: ASYNC110 (Dask tells nobody)
+                    await asyncio.sleep(PAUSE)
         if self._client.status != "running":
             raise EngineLost("the connection to the Dask scheduler is lost, and does not come back")
 
@@ -342,6 +359,21 @@ async def _result(future: "Future[Any]") -> Any:
     return await future
 
 
+def _size_after(did: "_Did", size: int) -> int:
+    """
+    Return how many pictures go into the next chunk, after one of those that had *size* at most.
+    """
+    count, seconds = len(did.outcomes), max(did.seconds, 0.001)
+    ideal = int(SECONDS * count / seconds)
+    if seconds < SECONDS:
+        ideal = max(ideal, count + 1)  # it may have been the way, which more would share
+    if count < size:
+        ideal = max(ideal, size)  # for the same reason few do not tell how long many take
+    if did.called:
+        ideal = min(ideal, int(SECONDS * count / did.called))  # while the function is called for one at a time
+    return max(1, min(ideal, 2 * size, MOST_IN_CHUNK))
+
+
 def _cannot(error: Exception) -> EngineLost:
     told = hide_secrets(str(error).strip(), limit=300)
     return EngineLost(f"the Dask cluster cannot do the work: {type(error).__name__}: {told}")
@@ -358,7 +390,7 @@ def _key(orders: Sequence[Order]) -> str:
     return f"{first}+{others}" if others else first
 
 
-@contextmanager
+@contextlib.contextmanager
 def _seen_by_others(shelf: Path | Storage) -> Iterator[Path | None]:
     # A file in the folder, for a worker to find.
     if isinstance(shelf, Storage):
@@ -411,17 +443,33 @@ def _complaint(probe: _Probe) -> str | None:
     return None
 
 
-def _work(chunk: _Chunk) -> tuple[list[Carried | Lost], float]:
+@attrs.frozen
+class _Did:
+    """
+    What came of a chunk.
+
+    Attributes:
+        seconds: That it took.
+        called: Seconds of these in which the function was at it.
+    """
+
+    outcomes: Sequence[Carried | Lost]
+    seconds: float
+    called: float
+
+
+def _work(chunk: _Chunk) -> _Did:
     # Pictures are fetched side by side; the function is called here, in Dask's thread, as they come.
-    begun = time.perf_counter()
+    begun, called = time.perf_counter(), 0.0
     http, orders = pickle.loads(chunk.content)  # noqa: S301 (the driver is who tells workers what to do)
-    fetching = _fetching()
-    places = {fetching.begin(fetching.keep(order, http)): index for index, order in enumerate(orders)}
+    worker, fetching = get_worker(), _fetching()
+    places = {fetching.begin(fetching.keep(order, http, worker)): index for index, order in enumerate(orders)}
     outcomes: dict[int, Carried | Lost] = {}
     for work in concurrent.futures.as_completed(places):
-        index = places[work]
+        index, come = places[work], time.perf_counter()
         outcomes[index] = _outcome(orders[index], work, fetching)
-    return [outcomes[index] for index in range(len(orders))], time.perf_counter() - begun
+        called += time.perf_counter() - come
+    return _Did([outcomes[index] for index in range(len(orders))], time.perf_counter() - begun, called)
 
 
 def _outcome(order: Order, work: "concurrent.futures.Future[Picture]", fetching: "_Fetching") -> Carried | Lost:
@@ -450,16 +498,17 @@ class _Fetching:
     def begin(self, work: Any) -> "concurrent.futures.Future[Any]":
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    async def keep(self, order: Order, http: HttpOptions) -> Picture:
+    async def keep(self, order: Order, http: HttpOptions, worker: Worker) -> Picture:
         self._users += 1
         if self._end is not None:
             self._end.cancel()
         terms = (http, order.may_be_private)
         downloads = self._downloads.get(terms)
         if downloads is None:
-            downloads = self._downloads[terms] = Downloads(http, allow_private=order.may_be_private)
+            width = STREAMS * worker.state.nthreads
+            downloads = self._downloads[terms] = Downloads(http, allow_private=order.may_be_private, width=width)
         try:
-            return await kept(order, downloads)
+            return await kept(order, downloads, Path(worker.local_directory))  # which Dask empties when a worker dies
         finally:
             self._users -= 1
             if not self._users:

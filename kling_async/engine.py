@@ -264,15 +264,16 @@ async def carry_out(order: Order, *, http: HttpOptions | None = None) -> Carried
     return await asyncio.to_thread(seen, order, picture, read)
 
 
-async def kept(order: Order, downloads: Downloads) -> Picture:
+async def kept(order: Order, downloads: Downloads, spools: Path | None = None) -> Picture:
     """
-    Fetch an order's picture, or return what is known of it if it is kept already.
+    Fetch an order's picture, or return what is known of it if it is kept already. *spools* is the folder of this
+    machine for what is on its way to a storage.
     """
     if order.image is None:
         if order.picture is None:
             raise AssertionError("a picture is to be fetched, or it is there")
         return order.picture
-    return await downloads.keep(order.image, order.names, folder_and_keep(order.shelf)[1])
+    return await downloads.keep(order.image, order.names, folder_and_keep(order.shelf, spools)[1])
 
 
 async def content_of(order: Order, picture: Picture) -> bytes:

@@ -20,13 +20,14 @@ import pytest
 from dask import config as settings
 from distributed import Client, Future, LocalCluster, Scheduler
 from distributed.comm.core import CommClosedError
+from hypothesis import given, strategies as st
 from yarl import URL
 
-from kling_async import Batch, Done, Failed, HttpOptions, ImageRequest, KlingClient, dask
+from kling_async import Batch, Done, Failed, HttpOptions, ImageRequest, KlingClient, dask, storage
 from kling_async.dask import DaskEngine
 from kling_async.downloads import Lost, Refused
 from kling_async.emulator import Emulator, faults
-from kling_async.engine import Order, PictureFacts
+from kling_async.engine import Carried, Order, PictureFacts
 from kling_async.errors import DownloadFailed, EngineLost, ProcessFailed, StorageFull
 from kling_async.filenames import Names
 from kling_async.storage import Storage
@@ -194,6 +195,17 @@ class TestABatch:
         self, client: KlingClient, engine: DaskEngine, tmp_path: Path
     ) -> None:
         assert [ProcessFailed] == seen(await run(client, tmp_path, "a fox", process=works.unpicklable, engine=engine))
+
+    async def test_odd_errors_of_a_function(self, client: KlingClient, engine: DaskEngine, tmp_path: Path) -> None:
+        """
+        None stops the run, and none that means something to Dask means it here.
+        """
+        prompts = ("odd", "mute", "long", "cancelled", "closed", "a boat")
+
+        outcomes = await run(client, tmp_path, *prompts, process=works.fail_oddly, engine=engine)
+
+        assert [*[ProcessFailed] * 5, (None,)] == seen(outcomes)
+        assert max(len(str(each.error)) for each in outcomes if isinstance(each, Failed)) < 1500
 
     async def test_an_address_that_has_run_out_is_renewed(self, engine: DaskEngine, tmp_path: Path) -> None:
         """
@@ -372,6 +384,9 @@ class TestWhatTravels:
         assert "full" == str(pickle.loads(pickle.dumps(Refused("full"))))  # noqa: S301 (our own)
 
 
+SOME = Carried(Picture(0, Path("0.png"), 4, "00"))
+
+
 def order_in(folder: Path) -> Order:
     names = Names(folder, "{task_id}{ext}", "t-1")
     picture = Picture(0, folder / "t-1.png", 4, "00")
@@ -402,6 +417,26 @@ class TestTheEngine:
         assert light > dask.FIRST_CHUNK > engine._chunk
         assert 2 * light == width
 
+    @given(st.integers(1, dask.MOST_IN_CHUNK), st.floats(0.0, 0.9), st.floats(0.001, 3.0))
+    def test_chunks_come_to_about_a_second(self, size: int, way: float, function: float) -> None:
+        """
+        Of what the function takes, from any size; what only the way takes is shared by as many as may be.
+        """
+        for _ in range(40):
+            size = dask._size_after(dask._Did([SOME] * size, way + size * function, size * function), size)
+            only_saved = dask._size_after(dask._Did([SOME] * size, way, 0.0), size)
+
+            assert only_saved > size or only_saved == dask.MOST_IN_CHUNK
+        assert size * function <= dask.SECONDS or size == 1
+        assert size + 1 >= min(dask.MOST_IN_CHUNK, int((dask.SECONDS - way) / function / 2))
+
+    @given(st.integers(2, dask.MOST_IN_CHUNK), st.floats(0.0, 100.0))
+    def test_few_tell_nothing_of_many(self, size: int, seconds: float) -> None:
+        """
+        One alone that was slow to come makes no chunk smaller.
+        """
+        assert dask._size_after(dask._Did([SOME], seconds, 0.0), size) >= size
+
     async def test_it_follows_the_number_of_workers(
         self, dask_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: KlingClient
     ) -> None:
@@ -431,24 +466,107 @@ class TestTheEngine:
             assert carrying.cancelled()
             assert (0, 0) == (len(engine._waiting), len(engine._in_flight))
 
+    @pytest.mark.parametrize("pause", [0.0, 0.02, 0.1])
+    async def test_cancelling_one_takes_no_other_along(self, tmp_path: Path, pause: float) -> None:
+        """
+        Though Dask reads the results of several in one go.
+        """
+        async with cluster(threads=4) as dask_client, DaskEngine(dask_client) as engine:
+            await engine._measure()
+            order = attrs.evolve(order_in(tmp_path), function=works.dawdle)
+            first, *others = [asyncio.ensure_future(engine.carry(order)) for _ in range(8)]
+            await asyncio.sleep(pause)
+            first.cancel()
+
+            carried = await asyncio.gather(first, *others, return_exceptions=True)
+
+            assert isinstance(carried[0], asyncio.CancelledError)
+            assert [Carried] * 7 == [type(each) for each in carried[1:]]
+            assert 0 == len(engine._in_flight)
+
+    async def test_cancelling_while_results_are_read(self, tmp_path: Path, dask_client: Client) -> None:
+        """
+        What is read for several is read on for the others.
+        """
+        turn = dask_client._gather_semaphore = asyncio.Semaphore(0)
+        async with DaskEngine(dask_client) as engine:
+            engine._chunk = 1
+            first = asyncio.ensure_future(engine.carry(order_in(tmp_path)))
+            second = asyncio.ensure_future(engine.carry(order_in(tmp_path)))
+            while len(dask_client._gather_keys or ()) < 2:
+                await asyncio.sleep(0.01)
+            first.cancel()
+            await asyncio.wait([first])
+            turn.release()
+
+            assert isinstance(await second, Carried)
+
+    async def test_a_client_that_is_closed(self, tmp_path: Path, dask_client: Client) -> None:
+        """
+        Dask would take the work, and never answer.
+        """
+        async with DaskEngine(dask_client) as engine:
+            await dask_client.close()  # type: ignore[no-untyped-call]
+
+            with pytest.raises(EngineLost, match="client of the Dask cluster is closed"):
+                await engine.carry(order_in(tmp_path))
+            with pytest.raises(EngineLost, match="client of the Dask cluster is closed"):
+                await engine.check(works.nothing, tmp_path)
+
+    async def test_a_connection_that_neither_comes_nor_ends(
+        self, tmp_path: Path, dask_client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Is given up.
+        """
+        monkeypatch.setattr(dask, "RECONNECT", 0.1)
+        async with DaskEngine(dask_client) as engine:
+            monkeypatch.setattr(dask_client, "status", "connecting")
+            with pytest.raises(EngineLost, match="does not come back"):
+                await engine._connected()
+            monkeypatch.undo()
+
+    async def test_what_is_on_its_way_lies_where_dask_tidies_up(
+        self, client: KlingClient, tmp_path: Path, memory: Memory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        When a worker is killed.
+        """
+        begun: list[Path | None] = []
+        begin = storage._Spool.begin
+
+        def spy(ext: str, folder: Path | None) -> storage._Spool:
+            begun.append(folder)
+            return begin(ext, folder)
+
+        monkeypatch.setattr(storage._Spool, "begin", spy)
+        async with cluster() as dask_client, DaskEngine(dask_client) as engine:
+            await run(client, tmp_path, "a fox", save_to=memory.storage, engine=engine)
+            [worker] = made_of(dask_client).workers.values()
+
+            assert [Path(worker.local_directory)] == begun
+
     async def test_what_cannot_travel_is_told_to_who_waits(self, engine: DaskEngine, tmp_path: Path) -> None:
         """
         By who asks before anything is sent, and by who does not.
         """
-        storage = Storage("memory://x", {"lock": threading.Lock()})
+        locked = Storage("memory://x", {"lock": threading.Lock()})
 
         with pytest.raises(ValueError, match="holds what cannot travel to workers: TypeError"):
-            await engine.check(None, storage)
+            await engine.check(None, locked)
         with pytest.raises(EngineLost, match="cannot do the work: TypeError"):
-            await engine.carry(attrs.evolve(order_in(tmp_path), shelf=storage))
+            await engine.carry(attrs.evolve(order_in(tmp_path), shelf=locked))
 
-    async def test_closed_twice(self, dask_client: Client, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("turns", [1, 2, 3, 50])
+    async def test_closed_twice(self, dask_client: Client, tmp_path: Path, turns: int) -> None:
         """
-        What was in flight is told, and the client is left open.
+        What was in flight is told, be it begun or not, and the client is left open.
         """
         engine = DaskEngine(dask_client)
-        carrying = [asyncio.ensure_future(engine.carry(order_in(tmp_path))) for _ in range(9)]
-        await asyncio.sleep(0.01)
+        order = attrs.evolve(order_in(tmp_path), function=works.dawdle)
+        carrying = [asyncio.ensure_future(engine.carry(order)) for _ in range(9)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
         await engine.aclose()
         await engine.aclose()
 
@@ -456,6 +574,8 @@ class TestTheEngine:
         assert "running" == dask_client.status
         with pytest.raises(EngineLost, match="make a new one"):
             await engine.carry(order_in(tmp_path))
+        with pytest.raises(EngineLost, match="make a new one"):
+            await engine.check(works.nothing, tmp_path)
 
     async def test_a_worker_that_is_killed_by_one_picture(self, client: KlingClient, tmp_path: Path) -> None:
         """
