@@ -68,6 +68,11 @@ CHUNK_BYTES: Final = 2**24
 Characters of reference images that are added at a time, however few rows that is.
 """
 
+IMAGES: Final = 32
+"""
+Reference images in memory at a time, of rows that wait for a slot or are being sent.
+"""
+
 CHECKED: Final = 32
 """
 Rows of which it is asked at a time whether their pictures are still there: in a storage each is a request.
@@ -515,6 +520,7 @@ class _Run:
     _resumed: dict[int, tuple[TaskHandle, _RowWitness]] = attrs.field(factory=dict, init=False)
     # Who serves a row, and of what it is submitting now.
     _serving: "dict[asyncio.Task[Any], _RowWitness | None]" = attrs.field(factory=dict, init=False)
+    _images: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(IMAGES), init=False)
 
     def width(self) -> int:
         """
@@ -604,53 +610,55 @@ class _Run:
         return None
 
     async def _serve(self, row: Row) -> Done | Failed | None:
-        request = await _request_of(row, self.journal)
         if row.state in (State.SENDING, State.UNCERTAIN) and not self.client.dialect.external_ids:
             if self.resends_uncertain:
                 await self.journal.doubt(row.position, row.error or SubmissionUncertain("an earlier run has sent it"))
                 row = await self._requeued(row)
             elif row.state is State.UNCERTAIN and row.error is not None and not self._may_hear_of(row):
-                return Failed(row.position, row.key, request, row.error)
+                return await self._failed(row, row.error)
         for tries in itertools.count(1):
             if row.state is State.FAILED:
                 row = await self._requeued(row)
             try:
                 snapshot = row.snapshot if row.state in (State.FINISHED, State.SAVED) else None
-                return await self._saved(row, request, snapshot or await self._made(row, request))
+                return await self._saved(row, snapshot or await self._made(row))
             except _Ended as ended:
                 if ended.error is None:
                     return None
                 if not ended.may_retry or tries >= self.max_attempts or self.is_stopping:
-                    return Failed(row.position, row.key, request, ended.error)
+                    return await self._failed(row, ended.error)
                 row = ended.row
         raise AssertionError("counting has no end")
 
-    async def _made(self, row: Row, request: ImageRequest) -> TaskSnapshot:
+    async def _made(self, row: Row) -> TaskSnapshot:
         # The snapshot of the row's task, which has succeeded.
         handle, witness = self._resumed.pop(row.position, (None, None))
         if witness is None:
             witness = _RowWitness(self, row, _attempt_of(row))
         try:
             if handle is None:
-                handle = await self._submit(request, witness)
+                handle = await self._submit(row, witness)
             result = await handle.wait(self.timeout)
         except KlingError as error:
             raise await self._judge(row, witness, attrs.evolve(error)) from None
         await self.journal.finish(row.position, result.snapshot, self.clock())
         return result.snapshot
 
-    async def _submit(self, request: ImageRequest, witness: _RowWitness) -> TaskHandle:
+    async def _submit(self, row: Row, witness: _RowWitness) -> TaskHandle:
         if not witness.is_in_doubt:
             if self.is_stopping:
                 raise _Stopped("the run was stopped before this was sent")
             if self.saving is not None:  # before it is paid for
-                self.saving.check(request.n)
-        if witness.external_task_id is not None:
-            request = attrs.evolve(request, external_task_id=witness.external_task_id)
+                self.saving.check(row.request.n)
+        has_image = row.is_image_kept or row.request.image is not None
         aio_task = _this_task()
         self._serving[aio_task] = witness
         try:
-            return await self.client.submit_witnessed(request, witness)
+            async with self._images if has_image else contextlib.nullcontext():
+                request = await _request_of(row, self.journal)
+                if witness.external_task_id is not None:
+                    request = attrs.evolve(request, external_task_id=witness.external_task_id)
+                return await self.client.submit_witnessed(request, witness)
         finally:
             self._serving[aio_task] = None
 
@@ -691,10 +699,10 @@ class _Run:
                 pass
         return _Ended(row, error)
 
-    async def _saved(self, row: Row, request: ImageRequest, snapshot: TaskSnapshot) -> Done | Failed:
+    async def _saved(self, row: Row, snapshot: TaskSnapshot) -> Done | Failed:
         saving, pictures = self.saving, list(row.pictures)
         if saving is None:
-            return _done(row, request, snapshot, ())
+            return await self._done(row, snapshot, ())
         if row.state is not State.SAVED:  # else a function has not seen all of it
             saves = await saving.save(row, _result_of(snapshot))
             pictures = sorted([*pictures, *saves.pictures], key=lambda picture: picture.index)
@@ -702,13 +710,19 @@ class _Run:
             if isinstance(saves.error, StorageFull):
                 raise saves.error
             if saves.error is not None:
-                return Failed(row.position, row.key, request, saves.error)
+                return await self._failed(row, saves.error)
         if saving.function is not None:
             try:
                 pictures = await all_of(self._valued(saving, row, snapshot.task_id, picture) for picture in pictures)
             except ProcessFailed as error:
-                return Failed(row.position, row.key, request, error)
-        return _done(row, request, snapshot, pictures)
+                return await self._failed(row, error)
+        return await self._done(row, snapshot, pictures)
+
+    async def _done(self, row: Row, snapshot: TaskSnapshot, pictures: Iterable[Picture]) -> Done:
+        return _done(row, await _request_of(row, self.journal), snapshot, pictures)
+
+    async def _failed(self, row: Row, error: KlingError) -> Failed:
+        return Failed(row.position, row.key, await _request_of(row, self.journal), error)
 
     async def _valued(self, saving: Saving, row: Row, task_id: str, picture: Picture) -> Picture:
         # The picture with what the function makes of it.

@@ -50,6 +50,7 @@ from kling_async.errors import (
 from kling_async.journal import Journal, Reader
 from kling_async.references import Reference, read_reference
 from kling_async.rows import State, Summary, external_id_of
+from kling_async.saving import Here
 from tests.conftest import quiet_loop
 from tests.test_cancellation import SteppingLoop, is_cut_at
 
@@ -309,6 +310,38 @@ async def test_reference_that_many_share_is_read_once(
     await batch.add([ImageRequest(prompt, image=file) for file in files for prompt in PROMPTS])
 
     assert files == read
+
+
+async def test_few_references_are_in_memory_however_many_rows_are_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Rows that wait for one of two slots, and those whose pictures are saved by an engine with room for many.
+    """
+    monkeypatch.setattr(batch_module, "IMAGES", 3)
+    kept = draw(tmp_path / "kept.png", "blue").read_bytes()
+    held, most, submit = 0, [], KlingClient.submit_witnessed
+
+    async def watched(client: KlingClient, request: ImageRequest, witness: Any) -> Any:
+        nonlocal held
+        held += request.image is not None
+        most.append(held)
+        try:
+            return await submit(client, request, witness)
+        finally:
+            held -= request.image is not None
+
+    monkeypatch.setattr(KlingClient, "submit_witnessed", watched)
+    monkeypatch.setattr(Here, "width", 100)
+    requests = [ImageRequest(f"lighthouse {number}", image=kept) for number in range(20)]
+    async with emulator() as server, client_of(server, slots=2) as client:
+        async with Batch(tmp_path / "run.kling", client) as batch:
+            await batch.add([*requests, "a harbour"])
+            outcomes = await outcomes_of(batch, save_to=tmp_path / "pictures")
+
+    assert 3 == max(most)
+    given = {outcome.index: outcome.request.image for outcome in outcomes if outcome.request is not None}
+    assert {**dict.fromkeys(range(20), base64_of(kept)), 20: None} == given
 
 
 async def test_file_that_changed_is_not_sent_until_it_is_put_back(tmp_path: Path) -> None:
