@@ -66,6 +66,9 @@ class Lost(Exception):
     A picture did not arrive; the text says why and shows no query.
     """
 
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+
 
 class _Broken(Lost):
     """

@@ -51,7 +51,6 @@ What docstrings call an object of a class.
 
 PLAIN: Final = {
     "kling_async.callbacks._AsgiFace",
-    "kling_async.downloads.Lost",
     "kling_async.emulator.faults.Which",
     "kling_async.emulator.settings.SettingsByName",
     "kling_async.filenames.Names",
@@ -188,7 +187,7 @@ def sign(
     """
     Write the signature of a class of values or a function as a reader would.
     """
-    if kind == "exception" or (kind == "class" and issubclass(thing, enum.Enum)):
+    if signature is not None and (kind == "exception" or (kind == "class" and issubclass(thing, enum.Enum))):
         return "", None  # nobody makes one
     if signature in (None, "()") or not (inspect.isfunction(thing) or (kind == "class" and attrs.has(thing))):
         return None
