@@ -159,12 +159,15 @@ class Storage:
 
     async def _tried(self, what: str, url: str, work: "Callable[[_Opened, str], Awaitable[T]]") -> T:
         delays = itertools.islice(doubling(FIRST_DELAY), ATTEMPTS - 1)
+        opened: _Opened | None = None
         while True:
             try:
                 opened = await self._opened()
                 return await work(opened, self._key(opened, url))
             except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
                 told = f"{url} could not be {what}: {_told(error)}"
+                if opened is not None:
+                    opened.forget()
                 if isinstance(error, OSError) and error.errno in NO_ROOM:
                     raise Full(told) from None
                 delay = next(delays, None)
@@ -301,6 +304,14 @@ class _Opened:
 
         return isinstance(self.files, MemoryFileSystem) or type(self.files).mv is not AbstractFileSystem.mv
 
+    def forget(self) -> None:
+        """
+        Have the next call connect anew. fsspec keeps a file system for as long as the program runs, even one whose only
+        connection is lost; those that have many, in a loop of fsspec's, see to that themselves.
+        """
+        if not self.files.async_impl:
+            type(self.files).clear_instance_cache()
+
     async def call(self, name: str, *args: object) -> Any:
         """
         Call a method of the file system: in fsspec's own loop, where it is made for that, else in a thread.
@@ -339,6 +350,8 @@ async def _put(opened: _Opened, spool: "_Spool", key: str, names: Names) -> None
                 await opened.in_thread(lambda files: files.makedirs(key.rpartition("/")[0], exist_ok=True))
             await _rename(opened, spool, draft, key)
     except BaseException as error:
+        if isinstance(error, Exception):
+            opened.forget()  # it may be the connection that is lost
         with contextlib.suppress(Exception):  # what is not there need not go, and what is wrong must not stay
             if draft != key or isinstance(error, _Differs):
                 await opened.in_thread(lambda files: files.rm_file(draft))

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import aiohttp
+import asyncssh
 import attrs
 import pytest
 from aiohttp import web
 from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.implementations.sftp import SFTPFileSystem
 from moto.server import ThreadedMotoServer
 from multidict import CIMultiDict
 from s3fs import S3FileSystem
@@ -248,6 +250,91 @@ def _app(handler: Callable[[web.Request], Any]) -> web.Application:
 async def bucket(s3_server: str) -> AsyncIterator[Bucket]:
     async with bucket_at(s3_server) as bucket:
         yield bucket
+
+
+# SFTP
+
+
+@attrs.define(eq=False)
+class Sftp:
+    """
+    A folder of a server that speaks SFTP, whose connections can be cut.
+    """
+
+    folder: Path
+    storage: str | Storage = ""
+    troubles: list[str] = attrs.field(factory=list)
+    last: str | None = None
+    connections: list[asyncssh.SSHServerConnection] = attrs.field(factory=list)
+
+    def files(self) -> dict[str, bytes]:
+        paths = (path for path in self.folder.rglob("*") if path.is_file())
+        return {path.relative_to(self.folder / "run").as_posix(): path.read_bytes() for path in paths}
+
+    def url_of(self, name: str) -> str:
+        return f"sftp://me@127.0.0.1/run/{name}"
+
+    def remove(self, name: str) -> None:
+        (self.folder / "run" / name).unlink()
+
+    def cut(self) -> None:
+        """
+        End all connections.
+        """
+        while self.connections:
+            self.connections.pop().abort()
+
+
+@asynccontextmanager
+async def sftp_at(folder: Path) -> AsyncIterator[Sftp]:
+    """
+    A server for *folder*.
+    """
+    place = Sftp(folder)
+
+    class Door(asyncssh.SSHServer):
+        def connection_made(self, connection: asyncssh.SSHServerConnection) -> None:
+            place.connections.append(connection)
+
+        def begin_auth(self, username: str) -> bool:
+            return username == "me"
+
+        def password_auth_supported(self) -> bool:
+            return True
+
+        def validate_password(self, username: str, password: str) -> bool:
+            return password == "not-so-secret"
+
+    class Files(asyncssh.SFTPServer):
+        def write(self, file: object, offset: int, data: bytes) -> Any:
+            match next_trouble(place):
+                case "refused":
+                    raise asyncssh.SFTPFailure("the storage has a bad day")
+                case "cut":
+                    super().write(file, offset, data[: len(data) // 2])
+                    place.cut()
+            return super().write(file, offset, data)
+
+    def files(channel: "asyncssh.SSHServerChannel[bytes]") -> asyncssh.SFTPServer:
+        return Files(channel, chroot=str(folder).encode())
+
+    folder.mkdir()
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    server = await asyncssh.create_server(Door, "127.0.0.1", 0, server_host_keys=[key], sftp_factory=files)
+    port = server.sockets[0].getsockname()[1]
+    options = {"port": port, "password": "not-so-secret", "allow_agent": False, "look_for_keys": False}
+    place.storage = Storage("sftp://me@127.0.0.1/run", options)
+    yield place
+    SFTPFileSystem.clear_instance_cache()
+    place.cut()
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.fixture
+async def sftp(tmp_path: Path) -> AsyncIterator[Sftp]:
+    async with sftp_at(tmp_path / "served") as sftp:
+        yield sftp
 
 
 # A folder

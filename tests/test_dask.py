@@ -33,7 +33,7 @@ from kling_async.filenames import Names
 from kling_async.storage import Storage
 from kling_async.wire.models import Picture
 from tests import works
-from tests.storages import EAGER, Memory, Place, bucket, client, folder, memory, s3_server, server  # noqa: F401
+from tests.storages import EAGER, Memory, Place, bucket, client, folder, memory, s3_server, server, sftp  # noqa: F401
 
 PROMPTS = [f"boat {number}" for number in range(12)]
 
@@ -74,7 +74,7 @@ async def engine(dask_client: Client) -> AsyncIterator[DaskEngine]:
         yield engine
 
 
-@pytest.fixture(params=["folder", "memory", "bucket"])
+@pytest.fixture(params=["folder", "memory", "bucket", "sftp"])
 def place(request: pytest.FixtureRequest) -> Place:
     found: Place = request.getfixturevalue(request.param)
     return found
@@ -266,6 +266,7 @@ class TestABatch:
         assert 3 == sum(isinstance(outcome, Done) for outcome in first + second)
         assert {(True,), DownloadFailed} >= set(seen(first + second))
         assert 3 == len(await asyncio.to_thread(place.files))
+        assert [] == list(tmp_path.rglob(".kling-*"))
 
     async def test_parts_that_end_while_pictures_go_to_a_memory(
         self, client: KlingClient, server: Emulator, tmp_path: Path, memory: Memory

@@ -22,16 +22,18 @@ from tests.storages import (  # noqa: F401
     Folder,
     Memory,
     Place,
+    Sftp,
     bucket,
     client,
     folder,
     memory,
     s3_server,
     server,
+    sftp,
     spools,
 )
 
-KINDS = ("folder", "memory", "bucket")
+KINDS = ("folder", "memory", "bucket", "sftp")
 
 
 @pytest.fixture(params=KINDS)
@@ -217,6 +219,22 @@ class TestSave:
 
         kept = dict((await asyncio.to_thread(far.files)).items())
         assert kept in ({}, {"0.png": (await drawn(client, result))[0]})
+
+    @pytest.mark.parametrize("trouble", ["refused", "cut"])
+    async def test_one_connection_that_is_lost_is_made_anew(
+        self, client: KlingClient, sftp: Sftp, trouble: str
+    ) -> None:
+        """
+        While pictures go over it, and between them.
+        """
+        result = await client.generate("a lighthouse", n=3)
+        sftp.troubles += [trouble] * 2
+        for _ in range(2):
+            await save(client, result, sftp.storage, name="{index}{ext}")
+            sftp.cut()
+
+        pictures = await drawn(client, result)
+        assert {f"{index}.png": picture for index, picture in enumerate(pictures)} == sftp.files()
 
 
 class TestStorage:
