@@ -297,6 +297,7 @@ class StandIn:
 
     requests: int = attrs.field(default=0, init=False)
     connections: int = attrs.field(default=0, init=False)
+    open: set[asyncio.Transport] = attrs.field(factory=set, init=False)
     outbox: _Outbox = attrs.field(factory=_Outbox, init=False)
     _terms: Terms = attrs.field(factory=lambda: Terms(0.0, 0.0), init=False)
     _random: random.Random = attrs.field(init=False)
@@ -394,6 +395,10 @@ class _Face(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._service.connections += 1
+        self._service.open.add(transport)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._service.open.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -422,6 +427,10 @@ async def listen(service: StandIn) -> AsyncIterator[str]:
     finally:
         service.outbox.close()
         server.close()
+        for transport in service.open:
+            transport.abort()
+        while service.open:
+            await asyncio.sleep(0)
 
 
 async def serve(pipe: "Pipe") -> None:

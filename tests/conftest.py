@@ -8,6 +8,7 @@ import contextlib
 import functools
 import gc
 import logging
+import os
 import selectors
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor
@@ -29,6 +30,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     How long the torture test tortures; `nox -s torture` asks for more.
     """
     parser.addoption("--kills", type=int, default=20, help="how often the torture test kills a batch")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """
+    One process more than there are cores: half of the time a test waits for sockets, timers or programs.
+    """
+    return (os.cpu_count() or 1) + 1
 
 
 P = ParamSpec("P")

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import math
 import socket
 import time
 import warnings
@@ -76,10 +75,7 @@ async def until_told(server: Emulator) -> None:
     """
     Wait until the service has sent every callback of its tasks and was answered.
     """
-    ledger = server.ledger
-    await until(
-        lambda: server._outbox.next_at == math.inf and ledger.callbacks.total() == ledger.callback_answers.total()
-    )
+    await until(lambda: server._postman is not None and server._postman.is_idle)
 
 
 async def tell(server: Emulator, task_id: str, change: int = -1) -> int:

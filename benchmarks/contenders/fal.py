@@ -26,4 +26,7 @@ async def contend(url: str, count: int, interval: float | None = None) -> AsyncI
         assert (await handle.get(**options))["images"]
         return handle.request_id
 
-    yield job  # it has no way of being closed
+    try:
+        yield job
+    finally:
+        await (await client._client).aclose()  # noqa: SLF001 (it has no way of being closed)

@@ -25,4 +25,7 @@ async def contend(url: str, count: int, interval: float | None = None) -> AsyncI
         assert prediction.output
         return prediction.id
 
-    yield job  # it has no way of being closed
+    try:
+        yield job
+    finally:
+        await client._async_client.aclose()  # noqa: SLF001 (it has no way of being closed)

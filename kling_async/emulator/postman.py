@@ -41,6 +41,13 @@ class Postman:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by task id, while there are posts
         self._under_way: set[asyncio.Task[None]] = set()
 
+    @property
+    def is_idle(self) -> bool:
+        """
+        Whether all has been sent and answered that there is to send.
+        """
+        return self._outbox.next_at == math.inf and not self._under_way
+
     def wake(self) -> None:
         """
         Look into the outbox again: something new may be due.

@@ -54,6 +54,7 @@ class Emulator:
         self._clock = clock
         self._plan = FaultPlan(self.settings.faults, self.settings.seed)
         self._outbox = Outbox(self.world, self._plan)
+        self._postman: Postman | None = None
         self._port = self.settings.port
         self._face: Face | None = None
         self._runner: web.AppRunner | None = None
@@ -108,7 +109,7 @@ class Emulator:
     async def __aenter__(self) -> Self:
         if self._listener is not None:
             raise RuntimeError("this emulator is open already")
-        postman = Postman(self._outbox, self.world.ledger, self._clock)
+        postman = self._postman = Postman(self._outbox, self.world.ledger, self._clock)
         self._face = Face(self.world, self._plan, self._clock, postman.wake)
         application = self._face.application()
         application.cleanup_ctx.append(postman.at_work)
