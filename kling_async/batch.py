@@ -15,12 +15,13 @@ from collections.abc import (
     AsyncIterator,
     Callable,
     Container,
+    Coroutine,
     Iterable,
     Iterator,
 )
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import attrs
 
@@ -70,7 +71,7 @@ Characters of reference images that are added at a time, however few rows that i
 
 IMAGES: Final = 32
 """
-Reference images in memory at a time, of rows that wait for a slot or are being sent.
+Reference images in memory at a time, of rows of one model that wait for a slot or are being sent.
 """
 
 CHECKED: Final = 32
@@ -88,6 +89,7 @@ HOPELESS: Final = 20
 After so many submits in a row that failed for a passing cause, with none accepted, the cause is taken to last.
 """
 
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
@@ -144,6 +146,7 @@ class Batch:
         self._clock = clock
         self._journal: Journal | None = None
         self._run: _Run | None = None
+        self._preparing: set[asyncio.Event] = set()  # runs that ask their engine; set, they end
         self._generation = 0
         self._is_closed = False
         self._witnesses: set[_RowWitness] = set()  # of what may be at the service, and is not known to be
@@ -192,6 +195,7 @@ class Batch:
         if self._is_closed:
             return
         self._is_closed = True
+        self.stop()
         if self._journal is not None:
             try:
                 if self._run is not None:
@@ -306,7 +310,11 @@ class Batch:
         if max_attempts < 1:
             raise ValueError(f"max_attempts={max_attempts!r}: must be at least 1")
         own = LocalEngine()  # begins no process before a call
-        saving = await self._saving(save_to, name, process, engine, own)
+        try:
+            saving = await self._unless_stopped(self._saving(save_to, name, process, engine, own))
+        except _Stopped:
+            self._open()
+            return
         journal = self._idle()  # still: an engine may have taken its time
         run = self._run = _Run(
             client=self._client,
@@ -342,6 +350,8 @@ class Batch:
         """
         if self._run is not None:
             self._run.stop()
+        for stopped in self._preparing:
+            stopped.set()
 
     async def outcomes(self) -> AsyncGenerator[Done | Failed, None]:
         """
@@ -372,6 +382,22 @@ class Batch:
         if self._run is not None:
             raise RuntimeError("this batch is running already")
         return journal
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, _T]) -> _T:
+        # An engine may take minutes to answer, and a stop should not wait for that.
+        stopped, aio_task = asyncio.Event(), asyncio.ensure_future(work)
+        self._preparing.add(stopped)
+        stop = asyncio.ensure_future(stopped.wait())
+        try:
+            await asyncio.wait([aio_task, stop], return_when=asyncio.FIRST_COMPLETED)
+            if stopped.is_set():
+                raise _Stopped("the run was stopped before it began")
+            return aio_task.result()
+        finally:
+            self._preparing.discard(stopped)
+            for one in (aio_task, stop):
+                one.cancel()
+            await asyncio.gather(aio_task, stop, return_exceptions=True)
 
     async def _saving(
         self,
@@ -520,7 +546,10 @@ class _Run:
     _resumed: dict[int, tuple[TaskHandle, _RowWitness]] = attrs.field(factory=dict, init=False)
     # Who serves a row, and of what it is submitting now.
     _serving: "dict[asyncio.Task[Any], _RowWitness | None]" = attrs.field(factory=dict, init=False)
-    _images: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(IMAGES), init=False)
+    # By model, since each has slots of its own.
+    _images: "collections.defaultdict[str | None, asyncio.Semaphore]" = attrs.field(
+        factory=lambda: collections.defaultdict(lambda: asyncio.Semaphore(IMAGES)), init=False
+    )
 
     def width(self) -> int:
         """
@@ -654,7 +683,7 @@ class _Run:
         aio_task = _this_task()
         self._serving[aio_task] = witness
         try:
-            async with self._images if has_image else contextlib.nullcontext():
+            async with self._images[row.request.model_name] if has_image else contextlib.nullcontext():
                 request = await _request_of(row, self.journal)
                 if witness.external_task_id is not None:
                     request = attrs.evolve(request, external_task_id=witness.external_task_id)

@@ -109,6 +109,7 @@ class DaskEngine:
         self._http = http
         self._waiting: collections.deque[_Waiting] = collections.deque()
         self._in_flight: set[asyncio.Task[None]] = set()
+        self._asking: set[asyncio.Future[Any]] = set()
         self._threads = 1
         self._measured_at = -math.inf
         self._chunk = FIRST_CHUNK
@@ -139,10 +140,11 @@ class DaskEngine:
         for waiting in self._waiting:
             waiting.fail(EngineLost("the engine was closed"))
         self._waiting.clear()
-        for aio_task in self._in_flight:
+        left = (*self._in_flight, *self._asking)
+        for aio_task in left:
             aio_task.cancel()
-        if self._in_flight:
-            await asyncio.wait(tuple(self._in_flight))
+        if left:
+            await asyncio.wait(left)
 
     @property
     def width(self) -> int:
@@ -172,12 +174,15 @@ class DaskEngine:
             probe = _Probe(__version__, content, mark)
             asking = asyncio.ensure_future(self._result_of(_complaint, probe, f"check-{self._mark}"))
             try:
+                self._asking.add(asking)
                 while not (await asyncio.wait([asking], timeout=TELL_EVERY))[0]:
                     _log.warning("no Dask worker has answered yet")
+                self._refuse_if_closed()
                 complaint = asking.result()
             except KilledWorker:
                 complaint = "dies when it loads what it is to do"
             finally:
+                self._asking.discard(asking)
                 asking.cancel()
                 await asyncio.gather(asking, return_exceptions=True)
         if complaint is not None:
@@ -461,7 +466,11 @@ class _Did:
 def _work(chunk: _Chunk) -> _Did:
     # Pictures are fetched side by side; the function is called here, in Dask's thread, as they come.
     begun, called = time.perf_counter(), 0.0
-    http, orders = pickle.loads(chunk.content)  # noqa: S301 (the driver is who tells workers what to do)
+    try:
+        http, orders = pickle.loads(chunk.content)  # noqa: S301 (the driver is who tells workers what to do)
+    except Exception as error:  # noqa: BLE001 (a module that is loaded can raise anything)
+        what = f"a Dask worker cannot load what it is to do: {type(error).__name__}: {hide_secrets(str(error))}"
+        return _Did([Refused(what) for _ in range(chunk.count)], 0.0, 0.0)
     worker, fetching = get_worker(), _fetching()
     places = {fetching.begin(fetching.keep(order, http, worker)): index for index, order in enumerate(orders)}
     outcomes: dict[int, Carried | Lost] = {}

@@ -215,8 +215,20 @@ def _pickled(function: Process, source: Path | bytes, facts: PictureFacts) -> by
         return pickle.dumps(function(source, facts))
     except SystemExit as error:
         raise RuntimeError(f"it called sys.exit({error.code!r})") from None  # else it would end who waits for it
-    except (asyncio.CancelledError, GeneratorExit) as error:
-        raise RuntimeError(f"it raised {type(error).__name__}") from None  # which mean something else to who waits
+    except _MISTAKEN as error:
+        raise RuntimeError(f"it raised {in_words(error)}") from None
+
+
+_MISTAKEN: Final = (
+    StopIteration,
+    GeneratorExit,
+    asyncio.CancelledError,
+    concurrent.futures.CancelledError,
+    concurrent.futures.BrokenExecutor,
+)
+"""
+What would mean something else to who waits: that it was cancelled itself, that its engine broke, or nothing at all.
+"""
 
 
 def _can_travel(error: Exception) -> bool:
@@ -228,7 +240,7 @@ def _can_travel(error: Exception) -> bool:
     return True
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: BaseException) -> str:
     """
     Return what a function raised as a text of bounded length, whatever the error's own text may do.
     """
@@ -236,7 +248,7 @@ def in_words(error: Exception) -> str:
         text = str(error)
     except Exception as its_own:  # noqa: BLE001 (it can raise anything)
         text = f"(its text raises {type(its_own).__name__})"
-    return f"{type(error).__name__}: {shorten(text, WORDS)}"
+    return f"{type(error).__name__}: {shorten(text, WORDS)}".removesuffix(": ")
 
 
 async def carry_out(order: Order, *, http: HttpOptions | None = None) -> Carried:

@@ -23,7 +23,7 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -82,6 +82,18 @@ class Storage:
     def __str__(self) -> str:
         return self.url
 
+    @property
+    def _base(self) -> str:
+        scheme, _, place = self.url.partition("://")
+        return f"{scheme}://{place.rstrip('/')}"
+
+    def has(self, url: str) -> bool:
+        """
+        Whether *url* lies in this storage, or in another bucket that has the same options.
+        """
+        ours, other = urlsplit(self.url), urlsplit(url)
+        return ours.scheme == other.scheme and (ours.scheme in _COMPLETE or ours.netloc == other.netloc)
+
     async def check(self) -> None:
         """
         See that the storage can be used at all, with nothing sent to it.
@@ -98,7 +110,7 @@ class Storage:
         """
         Return where picture *index* goes.
         """
-        return "/".join((self.url.rstrip("/"), *names.parts(index, ext)))
+        return "/".join((self._base, *names.parts(index, ext)))
 
     async def keep(self, names: Names, index: int, body: Body, *, spools: Path | None = None) -> Picture:
         """
@@ -128,7 +140,7 @@ class Storage:
 
         async def look(opened: _Opened, key: str) -> int | None:
             with contextlib.suppress(FileNotFoundError):
-                return int((await opened.call("info", key))["size"])
+                return int((await opened.info(key))["size"])
             return None
 
         return await self._tried("looked for", url, look)
@@ -178,9 +190,8 @@ class Storage:
 
     def _key(self, opened: "_Opened", url: str) -> str:
         # What a name has, such as a "#", is not parsed: only the storage's own URL is.
-        base = self.url.rstrip("/")
-        if url.startswith(base + "/"):
-            return opened.base.rstrip("/") + url.removeprefix(base)
+        if url.startswith(self._base + "/"):
+            return opened.base.rstrip("/") + url.removeprefix(self._base)
         return str(opened.files._strip_protocol(url))  # noqa: SLF001 (what fsspec calls itself, and has no other word for)
 
     async def _opened(self) -> "_Opened":
@@ -226,17 +237,17 @@ def shelf_at(place: str | Path | Storage) -> Path | Storage:
     Raises:
         ValueError: Its URL holds a password.
     """
-    if isinstance(place, Storage):
-        return place
     folder = local_folder(str(place))
-    return Storage(str(place)) if folder is None else folder
+    if folder is not None:
+        return folder
+    return place if isinstance(place, Storage) else Storage(str(place))
 
 
 def storage_of(shelf: Path | Storage, url: str) -> Storage:
     """
     Return the storage that has *url*: the shelf, or one by itself where an earlier run has stored elsewhere.
     """
-    return shelf if isinstance(shelf, Storage) else Storage(url)
+    return shelf if isinstance(shelf, Storage) and shelf.has(url) else Storage(url)
 
 
 async def sweep(shelf: Path | Storage, drafts: str) -> None:
@@ -324,6 +335,22 @@ class _Opened:
             return done.result()
         return await self.in_thread(lambda files: getattr(files, name)(*args))
 
+    async def info(self, key: str) -> Mapping[str, Any]:
+        """
+        Return what the storage tells of a file. fsspec would answer from a list that it has kept for as long as the
+        program runs, even one that the program itself has asked for, since both have one file system.
+        """
+
+        def invalidate(files: Any) -> Any:
+            files.invalidate_cache(key.rpartition("/")[0])
+            return files
+
+        if self.files.async_impl:
+            invalidate(self.files)
+            told: Mapping[str, Any] = await self.call("info", key)
+            return told
+        return cast("Mapping[str, Any]", await self.in_thread(lambda files: invalidate(files).info(key)))
+
     async def in_thread(self, work: Callable[[Any], Any]) -> Any:
         done = asyncio.get_running_loop().run_in_executor(_workers(), lambda: work(self.again()))
         await to_the_end(done)
@@ -382,14 +409,14 @@ async def _moved(opened: _Opened, draft: str, key: str) -> None:
 
 async def _is_there(opened: _Opened, key: str) -> bool:
     try:
-        await opened.call("info", key)
+        await opened.info(key)
     except FileNotFoundError:
         return False
     return True
 
 
 async def _verify(opened: _Opened, spool: "_Spool", key: str) -> None:
-    info = await opened.call("info", key)
+    info = await opened.info(key)
     if info["size"] != spool.length:
         raise _Differs(f"{info['size']} bytes are there, of {spool.length}")
     if _md5_told(info) == spool.md5:

@@ -200,11 +200,9 @@ class TestABatch:
         """
         None stops the run, and none that means something to Dask means it here.
         """
-        prompts = ("odd", "mute", "long", "cancelled", "closed", "a boat")
+        outcomes = await run(client, tmp_path, *works.ODD, "a boat", process=works.fail_oddly, engine=engine)
 
-        outcomes = await run(client, tmp_path, *prompts, process=works.fail_oddly, engine=engine)
-
-        assert [*[ProcessFailed] * 5, (None,)] == seen(outcomes)
+        assert [*[ProcessFailed] * len(works.ODD), (None,)] == seen(outcomes)
         assert max(len(str(each.error)) for each in outcomes if isinstance(each, Failed)) < 1500
 
     async def test_an_address_that_has_run_out_is_renewed(self, engine: DaskEngine, tmp_path: Path) -> None:
@@ -721,6 +719,44 @@ class TestBeforeAnythingIsSent:
 
         assert 0 == server.ledger.creates_received
         assert [] == files_in(tmp_path / "pictures")
+
+    async def test_closing_ends_the_question(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        With nobody there to answer it.
+        """
+        async with cluster(0) as dask_client:
+            engine = DaskEngine(dask_client)
+            asking = asyncio.ensure_future(engine.check(works.nothing, tmp_path))
+            while not dask_client.futures:
+                await asyncio.sleep(0.01)
+            await engine.aclose()
+
+            with pytest.raises(EngineLost, match="engine is closed"):
+                await asking
+
+        assert [] == files_in(tmp_path)
+
+    async def test_a_worker_that_comes_later_and_cannot_load_it(
+        self, client: KlingClient, engine: DaskEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Its rows fail, and nothing is lost: the next run saves them.
+        """
+        loads = pickle.loads
+
+        def missing(content: bytes) -> Any:
+            if b"fox" in content:
+                raise ModuleNotFoundError("No module named 'only_here'")
+            return loads(content)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(dask, "pickle", types.SimpleNamespace(loads=missing))
+            [failed] = await run(client, tmp_path, "a fox", engine=engine)
+        [done] = await run(client, tmp_path, engine=engine)
+
+        assert isinstance(failed, Failed)
+        assert "cannot load what it is to do: ModuleNotFoundError: No module named 'only_here'" in str(failed.error)
+        assert isinstance(done, Done)
 
     async def test_no_worker_yet(
         self, client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -138,15 +138,12 @@ async def test_odd_errors_of_a_function(client: KlingClient, tmp_path: Path, eng
     """
     None breaks an engine or a run, and none fills a log.
     """
-    prompts = ("odd", "mute", "long", "cancelled", "closed", "a boat")
-
-    outcomes = await run(client, tmp_path, *prompts, process=works.fail_oddly, engine=engine)
+    outcomes = await run(client, tmp_path, *works.ODD, "a boat", process=works.fail_oddly, engine=engine)
 
     told = [str(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)]
-    said = ("Odd: no foxes", "its text raises LookupError", "no foxes", "CancelledError", "GeneratorExit")
-    assert all(words in text for words, text in zip(said, told, strict=True))
+    assert all(words in text for words, text in zip(works.ODD.values(), told, strict=True))
     assert max(map(len, told)) < 1500
-    assert isinstance(outcomes[5], Done)
+    assert isinstance(outcomes[-1], Done)
 
 
 async def test_what_cannot_come_back_is_a_failure(client: KlingClient, tmp_path: Path) -> None:
@@ -293,6 +290,48 @@ async def test_a_run_that_begins_while_another_asks_its_engine(client: KlingClie
             assert isinstance(outcome, Done)
             with pytest.raises(RuntimeError, match="running already"):
                 await slow
+
+
+@pytest.mark.parametrize("end", ["stop", "close", "cancel"])
+async def test_a_run_that_is_ended_while_it_asks_its_engine(
+    client: KlingClient, server: Emulator, tmp_path: Path, end: str
+) -> None:
+    """
+    It ends at once; nothing is sent, and the engine is not asked on.
+    """
+    is_asked, was_cancelled = asyncio.Event(), []
+
+    class Slow(Own):
+        async def check(self, function: Process | None, shelf: Path | Storage) -> None:
+            is_asked.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                was_cancelled.append(True)
+                raise
+
+    async def outcomes() -> list[Done | Failed]:
+        return [outcome async for outcome in batch.run(tmp_path, engine=Slow())]
+
+    async with Batch(tmp_path / "run.kling", client) as batch:
+        await batch.add(["a fox"])
+        running = asyncio.ensure_future(outcomes())
+        await is_asked.wait()
+        match end:
+            case "stop":
+                batch.stop()
+                assert [] == await running
+            case "close":
+                await batch.aclose()
+                with pytest.raises(RuntimeError, match="not open"):
+                    await running
+            case _:
+                running.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await running
+
+    assert [True] == was_cancelled
+    assert 0 == server.ledger.creates_received
 
 
 class TestLocalEngine:

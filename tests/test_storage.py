@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.core import url_to_fs
 from fsspec.implementations.memory import MemoryFileSystem
 
 from kling_async import Batch, Done, Failed, KlingClient, TaskResult
 from kling_async.downloads import Refused
 from kling_async.emulator import Emulator
 from kling_async.errors import DownloadFailed, StorageFull
-from kling_async.storage import Storage, save
+from kling_async.filenames import is_url
+from kling_async.storage import Storage, save, shelf_at, storage_of
 from tests.storages import (  # noqa: F401
     Bucket,
     Folder,
@@ -272,6 +274,55 @@ class TestStorage:
         told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
         assert "False\n" == told.stdout
+
+    def test_folders_of_this_machine_are_written_directly(self, tmp_path: Path) -> None:
+        """
+        However they are given.
+        """
+        assert tmp_path == shelf_at(tmp_path) == shelf_at(tmp_path.as_uri()) == shelf_at(Storage(tmp_path.as_uri()))
+
+    @pytest.mark.parametrize(
+        ("shelf", "url", "is_own"),
+        [
+            ("s3://a/run", "s3://a/run/0.png", True),
+            ("s3://a/run", "s3://b/0.png", True),  # for which the same endpoint and keys may do
+            ("s3://a/run", "gs://a/run/0.png", False),
+            ("sftp://a/run", "sftp://a/other/0.png", True),
+            ("sftp://a/run", "sftp://b/run/0.png", False),
+        ],
+    )
+    def test_what_lies_elsewhere_is_looked_for_there(self, shelf: str, url: str, is_own: object) -> None:
+        """
+        A picture that an earlier run has stored in another place.
+        """
+        storage = Storage(shelf, {"key": "of the shelf"})
+
+        assert (storage if is_own else Storage(url)) == storage_of(storage, url)
+
+    @pytest.mark.parametrize("url", ["memory://", "memory:///", "memory://run/"])
+    async def test_slashes_at_the_end(self, client: KlingClient, memory: Memory, url: str) -> None:
+        result = await client.generate("a lighthouse")
+
+        [place] = await save(client, result, url, name="0{ext}")
+
+        assert ["run/0.png" if "run" in url else "0.png"] == [key.strip("/") for key in MemoryFileSystem.store]
+        assert is_url(place)
+        assert await drawn(client, result) == [await storage_of(Path(), place).read(place)]
+
+    async def test_no_old_list_is_believed(self, bucket: Bucket) -> None:
+        """
+        That the program has asked for: fsspec keeps it, and one file system for both.
+        """
+        storage = bucket.storage
+        assert isinstance(storage, Storage)
+        files, _ = await asyncio.to_thread(url_to_fs, storage.url, **storage.options)
+        other = bucket._files()
+        await asyncio.to_thread(other.pipe_file, "shelf/run/0.png", b"old")
+        await asyncio.to_thread(files.ls, "shelf/run")
+        await asyncio.to_thread(other.pipe_file, "shelf/run/1.png", b"new")
+        await asyncio.to_thread(other.rm_file, "shelf/run/0.png")
+
+        assert (None, 3) == (await storage.size(bucket.url_of("0.png")), await storage.size(bucket.url_of("1.png")))
 
     @pytest.mark.parametrize("times", [3, 4])
     async def test_what_breaks_is_asked_again(

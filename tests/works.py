@@ -3,6 +3,7 @@ Functions that tests give to batches, in a module that other processes can load.
 """
 
 import asyncio
+import concurrent.futures
 import hashlib
 import io
 import math
@@ -12,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,27 @@ def fail_oddly(source: Path | bytes, facts: PictureFacts) -> None:
             raise asyncio.CancelledError
         case "closed":
             raise GeneratorExit
+        case "empty":
+            next(iter(()))
+        case "withdrawn":
+            raise concurrent.futures.CancelledError
+        case "broken":
+            raise BrokenProcessPool("its own")
+
+
+ODD = {
+    "odd": "Odd: no foxes",
+    "mute": "its text raises LookupError",
+    "long": "no foxes",
+    "cancelled": "it raised CancelledError",
+    "closed": "it raised GeneratorExit",
+    "empty": "it raised StopIteration",
+    "withdrawn": "it raised CancelledError",
+    "broken": "it raised BrokenProcessPool: its own",
+}
+"""
+What it raises for which prompts, and what is told of it.
+"""
 
 
 def leave(source: Path | bytes, facts: PictureFacts) -> None:

@@ -5,7 +5,8 @@ What may be shown of a text that came from outside: no key, no token, no query o
 import re
 from urllib.parse import urlsplit, urlunsplit
 
-_URL = re.compile(r"""https?://[^\s"'<>]+""", re.IGNORECASE)
+_URL = re.compile(r"""[a-z][a-z0-9+.-]*://[^\s"'<>]+""", re.IGNORECASE)
+_QUERY = re.compile(r"""(?<=\S)\?[^\s"'<>?=]+=[^\s"'<>]*""")  # of a URL without its host, as some libraries show it
 _BEARER = re.compile(r"(?i)\b(?:bearer\s+)+[\w.~+/=-]+")
 _TOKEN = re.compile(r"\beyJ[\w-]+(?:\.[\w-]*){1,2}")  # a JWT: Base64 of '{"', and dots
 _KEY = re.compile(r"\bsk-[\w*-]{4,}")
@@ -30,6 +31,7 @@ def hide_secrets(text: str, *, limit: int = 500) -> str:
     """
     text = _BASE64.sub("…", text[: 20 * limit])
     text = _URL.sub(lambda url: hide_query(url.group()), text)
+    text = _QUERY.sub("?…", text)
     for secret in (_BEARER, _TOKEN, _KEY):
         text = secret.sub("…", text)
     return shorten(text, limit)
