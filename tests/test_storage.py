@@ -1,4 +1,5 @@
 import asyncio
+import copy
 import errno
 import gc
 import re
@@ -315,13 +316,14 @@ class TestStorage:
         """
         storage = bucket.storage
         assert isinstance(storage, Storage)
-        files, _ = await asyncio.to_thread(url_to_fs, storage.url, **storage.options)
+        files, _ = await asyncio.to_thread(url_to_fs, storage.url, **copy.deepcopy(dict(storage.options)))
         other = bucket._files()
         await asyncio.to_thread(other.pipe_file, "shelf/run/0.png", b"old")
         await asyncio.to_thread(files.ls, "shelf/run")
         await asyncio.to_thread(other.pipe_file, "shelf/run/1.png", b"new")
         await asyncio.to_thread(other.rm_file, "shelf/run/0.png")
 
+        assert files is (await storage._opened()).files
         assert (None, 3) == (await storage.size(bucket.url_of("0.png")), await storage.size(bucket.url_of("1.png")))
 
     @pytest.mark.parametrize("times", [3, 4])
