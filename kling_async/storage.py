@@ -84,8 +84,8 @@ class Storage:
 
     @property
     def _base(self) -> str:
-        scheme, _, place = self.url.partition("://")
-        return f"{scheme}://{place.rstrip('/')}"
+        scheme, slashes, place = self.url.partition("://")
+        return scheme + slashes + place.rstrip("/")
 
     def has(self, url: str) -> bool:
         """
@@ -473,9 +473,8 @@ class _Spool:
     @classmethod
     def begin(cls, ext: str, folder: Path | None) -> Self:
         with _on_disk(folder):
-            descriptor, path = tempfile.mkstemp(
-                ext, "kling-", folder
-            )  # by its end storages know what kind of file it is
+            # By its end storages know what kind of file it is.
+            descriptor, path = tempfile.mkstemp(ext, "kling-", folder)
         return cls(Path(path), os.fdopen(descriptor, "wb"))
 
     def __enter__(self) -> Self:
