@@ -5,9 +5,9 @@ A batch: many requests and the journal of them, so that each is ended once, what
 import asyncio
 import collections
 import contextlib
+import inspect
 import itertools
 import logging
-import pickle
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -27,7 +27,7 @@ import attrs
 
 from kling_async.callbacks import CallbackReceiver
 from kling_async.client import KlingClient
-from kling_async.engine import Carrier, Engine, LocalEngine, Process
+from kling_async.engine import Carrier, Engine, LocalEngine, Process, in_words, value_of
 from kling_async.errors import (
     AccountProblem,
     BrokenRule,
@@ -309,40 +309,39 @@ class Batch:
         self._idle()
         if max_attempts < 1:
             raise ValueError(f"max_attempts={max_attempts!r}: must be at least 1")
-        own = LocalEngine()  # begins no process before a call
-        try:
-            saving = await self._unless_stopped(self._saving(save_to, name, process, engine, own))
-        except _Stopped:
-            self._open()
-            return
-        journal = self._idle()  # still: an engine may have taken its time
-        run = self._run = _Run(
-            client=self._client,
-            journal=journal,
-            witnesses=self._witnesses,
-            clock=self._clock,
-            saving=saving,
-            max_attempts=max_attempts,
-            timeout=timeout,
-            resends_uncertain=resend_uncertain,
-        )
-        try:
-            async with (
-                own,
-                saving or contextlib.nullcontext(),
-                contextlib.aclosing(fan_out(run.rows(), run.serve, run.width)) as outcomes,
-            ):
-                async for outcome in outcomes:
-                    if outcome is not None:
-                        yield outcome
-            if run.reason is not None:
-                raise run.reason
-        finally:
-            run.stop()
+        async with LocalEngine() as own:  # begins no process where there is no function
             try:
-                await self._settle()
+                saving = await self._unless_stopped(self._saving(save_to, name, process, engine, own))
+            except _Stopped:
+                self._open()
+                return
+            journal = self._idle()  # still: an engine may have taken its time
+            run = self._run = _Run(
+                client=self._client,
+                journal=journal,
+                witnesses=self._witnesses,
+                clock=self._clock,
+                saving=saving,
+                max_attempts=max_attempts,
+                timeout=timeout,
+                resends_uncertain=resend_uncertain,
+            )
+            try:
+                async with (
+                    saving or contextlib.nullcontext(),
+                    contextlib.aclosing(fan_out(run.rows(), run.serve, run.width)) as outcomes,
+                ):
+                    async for outcome in outcomes:
+                        if outcome is not None:
+                            yield outcome
+                if run.reason is not None:
+                    raise run.reason
             finally:
-                self._run = None
+                run.stop()
+                try:
+                    await self._settle()
+                finally:
+                    self._run = None
 
     def stop(self) -> None:
         """
@@ -413,6 +412,8 @@ class Batch:
             if is_engaged:
                 raise ValueError("engines and `process=` work on pictures that are saved: say where to with `save_to=`")
             return None
+        if process is not None and (not callable(process) or inspect.iscoroutinefunction(process)):
+            raise ValueError("`process=` must be a function, and none that is `async`: it is called in other processes")
         _check_name(name)
         shelf, engine = shelf_at(save_to), engine or own
         if isinstance(shelf, Storage):
@@ -747,7 +748,7 @@ class _Run:
                 return await self._failed(row, error)
         return await self._done(row, snapshot, pictures)
 
-    async def _done(self, row: Row, snapshot: TaskSnapshot, pictures: Iterable[Picture]) -> Done:
+    async def _done(self, row: Row, snapshot: TaskSnapshot, pictures: Iterable[Picture]) -> Done | Failed:
         return _done(row, await _request_of(row, self.journal), snapshot, pictures)
 
     async def _failed(self, row: Row, error: KlingError) -> Failed:
@@ -884,12 +885,16 @@ def _result_of(snapshot: TaskSnapshot) -> TaskResult:
     return TaskResult(snapshot.task_id, snapshot.task_result.images, snapshot)
 
 
-def _done(row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures: Iterable[Picture]) -> Done:
+def _done(row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures: Iterable[Picture]) -> Done | Failed:
     result = _result_of(snapshot)
     kept = tuple(pictures)
     paths = tuple(picture.path for picture in kept if picture.path is not None)
     made = [picture.pickled for picture in kept if picture.pickled is not None]
-    value = tuple(map(pickle.loads, made)) if kept and len(made) == len(kept) else None
+    try:
+        value = tuple(map(value_of, made)) if kept and len(made) == len(kept) else None
+    except Exception as error:  # noqa: BLE001 (a module that is loaded can raise anything)
+        what = "what `process=` has made of it is in the journal, and cannot be loaded here"
+        return Failed(row.position, row.key, request, ProcessFailed(f"{what}: {in_words(error)}", snapshot.task_id))
     return Done(row.position, row.key, request, result, paths, value, kept)
 
 

@@ -5,6 +5,7 @@ The client: prompts in, pictures out; one account at one host, for as long as yo
 import asyncio
 import enum
 import logging
+import sys
 import uuid
 import warnings
 import weakref
@@ -438,6 +439,7 @@ class KlingClient:
             raise _closed()
         loop = asyncio.get_running_loop()
         if self._loop is None:
+            _refuse_while_loading()
             self._loop, self._state = loop, _State.OPEN
             if self._hearing is not None:
                 self._hearing.attach()
@@ -552,6 +554,14 @@ def _make_request(request: object, fields: RequestByName) -> ImageRequest:
             broken = (BrokenRule("request", f"<{type(request).__name__}>", "must be a prompt or an ImageRequest"),)
             raise InvalidRequest(str(broken[0]), broken=broken)
     return attrs.evolve(asked, **fields) if fields else asked
+
+
+def _refuse_while_loading() -> None:
+    # A process of a pool loads the program's main module first, and would do, and pay for, all that is in it once more.
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is not None and getattr(processes.current_process(), "_inheriting", False):
+        what = "a process that this program has begun loads the program, and must not run it again"
+        raise RuntimeError(f'{what}: begin it under `if __name__ == "__main__":`')
 
 
 def _closed() -> ClientClosed:

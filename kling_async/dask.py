@@ -57,6 +57,10 @@ STREAMS: Final = 8
 """
 Pictures that come at one time for each thread of a worker.
 """
+MAX_FUNCTION: Final = 2**22
+"""
+Bytes of a function, with what it refers to, where its module does not lie on the workers.
+"""
 CUTS: Final = 10
 """
 How often a chunk is sent whose work is lost on the way, with the connection or by somebody's hand.
@@ -170,6 +174,9 @@ class DaskEngine:
         except Exception as error:  # noqa: BLE001 (what cannot be pickled raises anything)
             what = f"`process=` or `save_to=` holds what cannot travel to workers: {type(error).__name__}: {error}"
             raise ValueError(what) from None
+        if len(content) > MAX_FUNCTION:
+            what = f"`process=` holds {len(content)} bytes, sent with each chunk, and {MAX_FUNCTION} are the most"
+            raise ValueError(f"{what}: put it into a module that workers have, and load there what is large")
         with _seen_by_others(shelf) as mark:
             probe = _Probe(__version__, content, mark)
             asking = asyncio.ensure_future(self._result_of(_complaint, probe, f"check-{self._mark}"))
@@ -227,13 +234,17 @@ class DaskEngine:
                 waiting.outcome.add_done_callback(functools.partial(_drop, aio_task, chunk))
 
     def _next_chunk(self, free: int) -> "list[_Waiting]":
-        # No larger than that every free place has some.
+        # No larger than that every free place has some, and of one function: it may be one that cannot travel.
         size = min(self._chunk, math.ceil(len(self._waiting) / free))
         chunk: list[_Waiting] = []
+        others: list[_Waiting] = []
         while self._waiting and len(chunk) < size:
             waiting = self._waiting.popleft()
-            if not waiting.outcome.done():  # else nobody waits any more
-                chunk.append(waiting)
+            if waiting.outcome.done():  # nobody waits any more
+                continue
+            is_alike = not chunk or waiting.order.function is chunk[0].order.function
+            (chunk if is_alike else others).append(waiting)
+        self._waiting.extendleft(reversed(others))
         return chunk
 
     def _landed(self, chunk: "Sequence[_Waiting]", aio_task: "asyncio.Task[None]") -> None:
@@ -353,11 +364,12 @@ async def _answer(future: "Future[Any]") -> Any:
     # Cancelled, Dask's own wait would take along others that share it; released, it ends by itself.
     reading = asyncio.ensure_future(_result(future))
     try:
-        return await asyncio.shield(reading)
+        await asyncio.wait([reading])
     except asyncio.CancelledError:
         reading.add_done_callback(lambda done: done.cancelled() or done.exception())
         future.release()  # type: ignore[no-untyped-call]
         raise
+    return reading.result()
 
 
 async def _result(future: "Future[Any]") -> Any:

@@ -8,8 +8,10 @@ blocks the event loop nor shares its core.
 import asyncio
 import concurrent.futures
 import contextlib
+import io
 import os
 import pickle
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -46,6 +48,10 @@ __all__ = [
 ATTEMPTS: Final = 2
 """
 How often a call is made whose process dies under it, first among others, one of which may be to blame, and then alone.
+"""
+MAX_VALUE: Final = 2**26
+"""
+Bytes of a value: it comes through a scheduler, is held in memory, and goes into a journal.
 """
 WORDS: Final = 1000
 TRACE: Final = 10_000
@@ -212,16 +218,34 @@ def pickled_value(function: Process, source: Path | bytes, facts: PictureFacts) 
 
 def _pickled(function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
     try:
-        return pickle.dumps(function(source, facts))
+        pickled = pickle.dumps(function(source, facts))
     except SystemExit as error:
         raise RuntimeError(f"it called sys.exit({error.code!r})") from None  # else it would end who waits for it
     except _MISTAKEN as error:
         raise RuntimeError(f"it raised {in_words(error)}") from None
+    if len(pickled) > MAX_VALUE:
+        what = f"it returned {len(pickled)} bytes, pickled, and {MAX_VALUE} are the most"
+        raise ValueError(f"{what}: write it to a file, and return where that is")
+    return pickled
+
+
+def value_of(pickled: bytes) -> Any:
+    """
+    Return what a function has returned, pickled by `pickled_value`.
+    """
+    return _Values(io.BytesIO(pickled)).load()
+
+
+class _Values(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        # What another process calls a program's main module.
+        return super().find_class("__main__" if module == "__mp_main__" else module, name)
 
 
 _MISTAKEN: Final = (
     StopIteration,
     GeneratorExit,
+    KeyboardInterrupt,
     asyncio.CancelledError,
     concurrent.futures.CancelledError,
     concurrent.futures.BrokenExecutor,
@@ -319,9 +343,9 @@ class LocalEngine:
     """
     Processes on this machine, begun at the first call; lives in `async with`.
 
-    Each is a fresh Python that loads the function's module, so that a program which gives a function of its own main
-    module begins under `if __name__ == "__main__":`. A process that dies is replaced, and its calls are made again, at
-    last each in a process of its own.
+    Each is a fresh Python that loads the program's main module as well as the function's, so that the program begins
+    under `if __name__ == "__main__":`, wherever the function is. A process that dies is replaced, and its calls are
+    made again, at last each in a process of its own.
 
     Args:
         workers: How many; None for one on each core.
@@ -357,9 +381,10 @@ class LocalEngine:
 
     async def check(self, function: Process | None, shelf: Path | Storage) -> None:  # noqa: ARG002 (all places will do)
         """
-        See that another process can load *function*.
+        See that another process can load *function*: one is begun for it, and kept.
 
         Raises:
+            RuntimeError: The engine is closed.
             ValueError: It cannot, or there is no function: saving alone is no work for an engine of this kind.
         """
         if function is None:
@@ -368,11 +393,19 @@ class LocalEngine:
         if is_of_main and not hasattr(sys.modules["__main__"], "__file__"):
             what = "`process=` was defined in an interpreter or a notebook, which other processes cannot load"
             raise ValueError(f"{what}: put it into a module of its own")
+        at_the_top = "`process=` must be a function at the top of a module, so that it can be called elsewhere"
         try:
-            pickle.dumps(function)
+            pickled = pickle.dumps(function)
         except Exception as error:  # noqa: BLE001 (what cannot be pickled raises anything)
-            what = f"`process=` must be a function at the top of a module, so that it can be called elsewhere: {error}"
-            raise ValueError(what) from None
+            raise ValueError(f"{at_the_top}: {error}") from None
+        try:
+            complaint = await asyncio.get_running_loop().run_in_executor(self._open(), _complaint, pickled)
+        except concurrent.futures.BrokenExecutor:
+            self._pool = None
+            guard = 'a program that calls functions elsewhere must begin under `if __name__ == "__main__":`'
+            raise ValueError(f"{at_the_top}. A process that loads it dies; {guard}") from None
+        if complaint is not None:
+            raise ValueError(f"{at_the_top}: {complaint}")
 
     async def call(self, function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
         """
@@ -407,7 +440,18 @@ def _fresh(workers: int) -> "concurrent.futures.ProcessPoolExecutor":
     import multiprocessing  # noqa: PLC0415 (most batches call no function)
 
     context = multiprocessing.get_context("spawn")  # a fork would take threads and locks along
-    return concurrent.futures.ProcessPoolExecutor(workers, context)
+    # Ctrl-C in a terminal is for the program, which may end in good order.
+    return concurrent.futures.ProcessPoolExecutor(
+        workers, context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    )
+
+
+def _complaint(pickled: bytes) -> str | None:
+    try:
+        pickle.loads(pickled)  # noqa: S301 (our own)
+    except Exception as error:  # noqa: BLE001 (a module that is loaded can raise anything)
+        return in_words(error)
+    return None
 
 
 async def _alone(function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:

@@ -108,7 +108,8 @@ def _safe_value(value: str) -> str:
 def _safe_part(part: str) -> str:
     safe = re.sub(r"[. ]+$", "_", _without_unsafe(part))
     if _RESERVED.match(safe):
-        safe = "_" + safe
+        stem, dot, ext = safe.partition(".")
+        safe = f"_{stem}~{_digest(part)}{dot}{ext}"
     if len(safe.encode()) <= _NAME_MAX:
         return safe
     _, dot, ext = safe.rpartition(".")

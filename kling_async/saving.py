@@ -99,10 +99,13 @@ class Saving:
         Raises:
             OSError: The storage does not tell.
         """
+        return await self._size(picture) == picture.size_in_bytes
+
+    async def _size(self, picture: Picture) -> int | None:
         if picture.path is not None:
-            return await asyncio.to_thread(_size_of, picture.path) == picture.size_in_bytes
+            return await asyncio.to_thread(_size_of, picture.path)
         try:
-            return await storage_of(self.shelf, picture.place).size(picture.place) == picture.size_in_bytes
+            return await storage_of(self.shelf, picture.place).size(picture.place)
         except Lost as lost:
             raise OSError(str(lost)) from None
 
@@ -214,7 +217,7 @@ class Elsewhere(Saving):
         # Some time may pass until what one machine has written is seen by another.
         for delay in (*itertools.islice(doubling(FIRST_LOOK), LOOKS - 1), None):
             try:
-                if await self.is_there(picture):
+                if await self._size(picture) is not None:  # of any size: a function may have changed it
                     self._is_seen = True
                     return
             except OSError as error:

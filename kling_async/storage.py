@@ -13,6 +13,7 @@ import concurrent.futures
 import contextlib
 import errno
 import functools
+import glob
 import hashlib
 import itertools
 import logging
@@ -21,6 +22,7 @@ import re
 import secrets
 import shutil
 import tempfile
+import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar, cast
@@ -54,6 +56,12 @@ WIDTH: Final = 16
 Calls at one time to storages that only have blocking ones.
 """
 CHUNK: Final = 1 << 20
+BOUNDED: Final = "_kling_async_is_bounded"
+SILENCE: Final = 60.0
+KEEPALIVE: Final = 15
+"""
+Seconds after which an SFTP server that says nothing is given up, and after which it is asked whether it is there.
+"""
 
 
 @attrs.frozen
@@ -76,7 +84,7 @@ class Storage:
     def __attrs_post_init__(self) -> None:
         if not is_url(self.url):
             raise ValueError(f"{self.url!r} is no URL of a storage; it should be such as s3://bucket/pictures")
-        if urlsplit(self.url).password is not None:
+        if any(urlsplit(link).password is not None for link in self.url.split("::")):
             raise ValueError("The storage's URL holds a password; give it in the options, or as its library's own way.")
 
     def __str__(self) -> str:
@@ -101,8 +109,14 @@ class Storage:
         Raises:
             ImportError: A library for it is missing; the text names the command that installs it.
             ValueError: fsspec knows no such storage, or pictures could be seen there half written.
+            OSError: It cannot be connected to, or takes no such options.
         """
-        opened = await self._opened()
+        try:
+            opened = await self._opened()
+        except (ImportError, ValueError):
+            raise
+        except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
+            raise OSError(f"{self.url} cannot be opened: {_told(error)}") from None
         if not opened.is_complete and not opened.renames:
             raise ValueError(f"{self.url!r}: files can neither be put whole nor renamed there; take another storage")
 
@@ -165,7 +179,7 @@ class Storage:
         """
         opened = await self._opened()
         if not opened.is_complete:
-            key = f"{opened.base.rstrip('/')}/{drafts}"
+            key = glob.escape(f"{opened.base.rstrip('/')}/{drafts}")  # `rm` takes patterns
             with contextlib.suppress(FileNotFoundError):
                 await opened.in_thread(lambda files: files.rm(key, recursive=True))
 
@@ -178,12 +192,13 @@ class Storage:
                 return await work(opened, self._key(opened, url))
             except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
                 told = f"{url} could not be {what}: {_told(error)}"
-                if opened is not None:
-                    opened.forget()
                 if isinstance(error, OSError) and error.errno in NO_ROOM:
                     raise Full(told) from None
-                delay = next(delays, None)
-                if delay is None or isinstance(error, _LASTING):
+                if isinstance(error, _LASTING):
+                    raise Refused(told) from None
+                if opened is not None and not isinstance(error, _Differs):
+                    opened.forget()
+                if (delay := next(delays, None)) is None:
                     raise Refused(told) from None
                 _log.debug("storage_broken", extra={"url": url, "reason": _told(error), "delay": delay})
             await asyncio.sleep(delay)
@@ -297,8 +312,12 @@ class _Opened:
         except ImportError:
             what = f'{url!r} needs fsspec: pip install "kling-async[storage]"'
             raise ImportError(what, name="fsspec") from None
+
+        def again() -> Any:
+            return _bounded(url_to_fs(url, **options)[0])
+
         files, base = url_to_fs(url, **options)  # fsspec keeps it, for each thread
-        return cls(files, str(base), lambda: url_to_fs(url, **options)[0])
+        return cls(_bounded(files), str(base), again)
 
     @property
     def is_complete(self) -> bool:
@@ -357,6 +376,16 @@ class _Opened:
         return done.result()
 
 
+def _bounded(files: Any) -> Any:
+    # SFTP waits for ever where nothing says otherwise, and keeps a connection that nobody has any more.
+    if hasattr(getattr(files, "ftp", None), "get_channel") and not hasattr(files, BOUNDED):
+        setattr(files, BOUNDED, True)
+        files.ftp.get_channel().settimeout(SILENCE)
+        files.client.get_transport().set_keepalive(KEEPALIVE)
+        weakref.finalize(files, files.client.close).atexit = False
+    return files
+
+
 def _draft_of(opened: _Opened, key: str, names: Names) -> str:
     if opened.is_complete:
         return key
@@ -377,11 +406,11 @@ async def _put(opened: _Opened, spool: "_Spool", key: str, names: Names) -> None
                 await opened.in_thread(lambda files: files.makedirs(key.rpartition("/")[0], exist_ok=True))
             await _rename(opened, spool, draft, key)
     except BaseException as error:
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and not isinstance(error, (_Differs, *_LASTING)):
             opened.forget()  # it may be the connection that is lost
         with contextlib.suppress(Exception):  # what is not there need not go, and what is wrong must not stay
             if draft != key or isinstance(error, _Differs):
-                await opened.in_thread(lambda files: files.rm_file(draft))
+                await opened.in_thread(lambda files: _remove(files, draft))
         raise
 
 
@@ -394,17 +423,34 @@ async def _rename(opened: _Opened, spool: "_Spool", draft: str, key: str) -> Non
     try:
         await _verify(opened, spool, key)
     except _Differs:  # some rename to no name that is taken, as SMB and Hadoop
-        await opened.in_thread(lambda files: files.rm_file(key))
+        await opened.in_thread(lambda files: _remove(files, key))
         await _moved(opened, draft, key)
     else:  # the answer was lost, or who was here before has stored the same
         with contextlib.suppress(Exception):
-            await opened.in_thread(lambda files: files.rm_file(draft))
+            await opened.in_thread(lambda files: _remove(files, draft))
 
 
 async def _moved(opened: _Opened, draft: str, key: str) -> None:
-    await opened.in_thread(lambda files: files.mv(draft, key))
+    await opened.in_thread(lambda files: _move(files, draft, key))
     if await _is_there(opened, draft):  # WebHDFS says no in an answer that fsspec does not read
         raise OSError(errno.EIO, "it was not renamed")
+
+
+def _move(files: Any, draft: str, key: str) -> None:
+    from fsspec import AbstractFileSystem  # noqa: PLC0415
+
+    if type(files).mv is AbstractFileSystem.mv:  # which takes a "[" in a name for a pattern
+        files.cp_file(draft, key)
+        files.rm_file(draft)
+    else:
+        files.mv(draft, key)
+
+
+def _remove(files: Any, key: str) -> None:
+    try:
+        files.rm_file(key)
+    except NotImplementedError:  # DBFS
+        files.rm(key)
 
 
 async def _is_there(opened: _Opened, key: str) -> bool:
@@ -454,7 +500,7 @@ def _sha256_of(files: Any, key: str) -> str:
 
 def _told(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno is not None and error.errno != errno.EIO and error.strerror:
-        return error.strerror
+        return hide_secrets(error.strerror, limit=200)
     return f"{type(error).__name__}: {hide_secrets(str(error), limit=200)}".removesuffix(": ")
 
 
@@ -528,3 +574,8 @@ def _opener() -> concurrent.futures.Executor:
 def _workers() -> concurrent.futures.Executor:
     # Ours, since the loop's own few threads have files and names to look up meanwhile.
     return concurrent.futures.ThreadPoolExecutor(WIDTH, "kling-storage")
+
+
+if hasattr(os, "register_at_fork"):  # a child has the pools, and none of their threads
+    os.register_at_fork(after_in_child=_opener.cache_clear)
+    os.register_at_fork(after_in_child=_workers.cache_clear)

@@ -258,7 +258,7 @@ async def bucket(s3_server: str) -> AsyncIterator[Bucket]:
 @attrs.define(eq=False)
 class Sftp:
     """
-    A folder of a server that speaks SFTP, whose connections can be cut.
+    A folder of a server that speaks SFTP, whose connections can be cut, and which can be silent to one question.
     """
 
     folder: Path
@@ -266,6 +266,7 @@ class Sftp:
     troubles: list[str] = attrs.field(factory=list)
     last: str | None = None
     connections: list[asyncssh.SSHServerConnection] = attrs.field(factory=list)
+    is_silent: bool = False
 
     def files(self) -> dict[str, bytes]:
         paths = (path for path in self.folder.rglob("*") if path.is_file())
@@ -285,42 +286,70 @@ class Sftp:
             self.connections.pop().abort()
 
 
+class Door(asyncssh.SSHServer):
+    """
+    Lets in who knows the password.
+    """
+
+    def __init__(self, place: Sftp) -> None:
+        self.place = place
+
+    def connection_made(self, connection: asyncssh.SSHServerConnection) -> None:
+        self.connection = connection
+        self.place.connections.append(connection)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self.connection in self.place.connections:
+            self.place.connections.remove(self.connection)
+
+    def begin_auth(self, username: str) -> bool:
+        return username == "me"
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    def validate_password(self, username: str, password: str) -> bool:
+        return password == "not-so-secret"
+
+
+class Files(asyncssh.SFTPServer):
+    """
+    The folder, and what befalls who writes into it.
+    """
+
+    def __init__(self, channel: "asyncssh.SSHServerChannel[bytes]", place: Sftp) -> None:
+        super().__init__(channel, chroot=str(place.folder).encode())
+        self.place = place
+
+    def write(self, file: object, offset: int, data: bytes) -> Any:
+        match next_trouble(self.place):
+            case "refused":
+                raise asyncssh.SFTPFailure("the storage has a bad day")
+            case "cut":
+                super().write(file, offset, data[: len(data) // 2])
+                self.place.cut()
+        return super().write(file, offset, data)
+
+    def stat(self, path: bytes) -> Any:
+        if self.place.is_silent:
+            self.place.is_silent = False
+            return asyncio.sleep(3600)
+        return super().stat(path)
+
+
 @asynccontextmanager
 async def sftp_at(folder: Path) -> AsyncIterator[Sftp]:
     """
     A server for *folder*.
     """
     place = Sftp(folder)
-
-    class Door(asyncssh.SSHServer):
-        def connection_made(self, connection: asyncssh.SSHServerConnection) -> None:
-            place.connections.append(connection)
-
-        def begin_auth(self, username: str) -> bool:
-            return username == "me"
-
-        def password_auth_supported(self) -> bool:
-            return True
-
-        def validate_password(self, username: str, password: str) -> bool:
-            return password == "not-so-secret"
-
-    class Files(asyncssh.SFTPServer):
-        def write(self, file: object, offset: int, data: bytes) -> Any:
-            match next_trouble(place):
-                case "refused":
-                    raise asyncssh.SFTPFailure("the storage has a bad day")
-                case "cut":
-                    super().write(file, offset, data[: len(data) // 2])
-                    place.cut()
-            return super().write(file, offset, data)
-
-    def files(channel: "asyncssh.SSHServerChannel[bytes]") -> asyncssh.SFTPServer:
-        return Files(channel, chroot=str(folder).encode())
-
     folder.mkdir()
     key = asyncssh.generate_private_key("ssh-ed25519")
-    server = await asyncssh.create_server(Door, "127.0.0.1", 0, server_host_keys=[key], sftp_factory=files)
+    server = await asyncssh.create_server(
+        *(lambda: Door(place), "127.0.0.1", 0),
+        server_host_keys=[key],
+        sftp_factory=lambda channel: Files(channel, place),
+    )
     port = server.sockets[0].getsockname()[1]
     options = {"port": port, "password": "not-so-secret", "allow_agent": False, "look_for_keys": False}
     place.storage = Storage("sftp://me@127.0.0.1/run", options)

@@ -449,6 +449,19 @@ class TestTheEngine:
 
             assert (2, 6) == (before, engine._most)
 
+    async def test_a_chunk_has_one_function(self, engine: DaskEngine, tmp_path: Path) -> None:
+        """
+        Of two batches, so that one whose function cannot travel harms the other not; who came first is served first.
+        """
+        functions = [works.nothing, works.check, works.nothing, works.check, works.fail]
+        for function in functions:
+            engine._waiting.append(dask._Waiting(attrs.evolve(order_in(tmp_path), function=function)))
+
+        chunks = [[waiting.order.function for waiting in engine._next_chunk(1)] for _ in range(3)]
+
+        assert [[works.nothing] * 2, [works.check] * 2, [works.fail]] == chunks
+        assert [] == engine._next_chunk(1)
+
     async def test_nobody_waits_for_what_is_cancelled(self, engine: DaskEngine, tmp_path: Path) -> None:
         """
         Before it is sent and after.
@@ -757,6 +770,15 @@ class TestBeforeAnythingIsSent:
         assert isinstance(failed, Failed)
         assert "cannot load what it is to do: ModuleNotFoundError: No module named 'only_here'" in str(failed.error)
         assert isinstance(done, Done)
+
+    async def test_functions_that_hold_much(self, engine: DaskEngine, tmp_path: Path) -> None:
+        """
+        They would be sent with each chunk.
+        """
+        model = bytes(dask.MAX_FUNCTION)
+
+        with pytest.raises(ValueError, match="put it into a module that workers have"):
+            await engine.check(lambda source, facts: len(model), tmp_path)
 
     async def test_no_worker_yet(
         self, client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -1,15 +1,17 @@
 import asyncio
 import os
 import pickle
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
-from kling_async import Batch, Done, Failed, ImageRequest, KlingClient, journal
+from kling_async import Batch, Done, Failed, ImageRequest, KlingClient, engine as engine_module, journal
 from kling_async.emulator import Emulator, faults
-from kling_async.engine import Carried, LocalEngine, Order, PictureFacts, Process, carry_out
+from kling_async.engine import Carried, LocalEngine, Order, PictureFacts, Process, carry_out, value_of
 from kling_async.errors import DownloadFailed, ProcessFailed
 from kling_async.saving import Saving
 from kling_async.storage import Storage
@@ -183,6 +185,8 @@ async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path
         (lambda source, facts: None, {}, "at the top of a module"),
         (works.nothing, {"save_to": None}, "say where to"),
         (None, {"engine": LocalEngine(1)}, "nothing to do"),
+        (works.later, {}, "none that is `async`"),
+        ("works.nothing", {}, "must be a function"),
     ],
 )
 async def test_what_cannot_be_is_told_before_anything_is_sent(
@@ -238,23 +242,23 @@ async def test_machines_that_have_another_folder(client: KlingClient, server: Em
     assert 2 == len(server.ledger.tasks)
 
 
-@pytest.mark.parametrize("answers", [[False, False], [OSError()], [False, OSError(), False, False]])
+@pytest.mark.parametrize("answers", [[None, None], [OSError()], [None, OSError(), None, None]])
 async def test_what_one_machine_has_written_is_seen_later(
-    client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[bool | OSError]
+    client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[OSError | None]
 ) -> None:
     """
     By another, that may not be told about it for a while.
     """
     monkeypatch.setattr("kling_async.saving.FIRST_LOOK", 0.001)
-    left, is_there = list(answers), Saving.is_there
+    left, size = list(answers), Saving._size
 
-    async def look(saving: Saving, picture: Picture) -> bool:
-        answer = left.pop(0) if left else await is_there(saving, picture)
+    async def look(saving: Saving, picture: Picture) -> int | None:
+        answer = left.pop(0) if left else await size(saving, picture)
         if isinstance(answer, OSError):
             raise answer
         return answer
 
-    monkeypatch.setattr(Saving, "is_there", look)
+    monkeypatch.setattr(Saving, "_size", look)
 
     outcomes = await run(client, tmp_path, "a boat", "a fox", engine=Own())
 
@@ -334,7 +338,114 @@ async def test_a_run_that_is_ended_while_it_asks_its_engine(
     assert 0 == server.ledger.creates_received
 
 
+async def test_a_function_may_change_its_picture(client: KlingClient, tmp_path: Path) -> None:
+    """
+    It is there all the same.
+    """
+    [done] = await run(client, tmp_path, "a boat", process=works.change, engine=Own())
+
+    assert isinstance(done, Done)
+    assert done.value == (done.pictures[0].size_in_bytes - 1,)
+
+
+async def test_a_value_that_cannot_be_loaded_here(client: KlingClient, tmp_path: Path) -> None:
+    """
+    Its row is told, each time, and no other is harmed; the value stays in the journal.
+    """
+
+    class Far(Own):
+        async def carry(self, order: Order) -> Carried:
+            carried = await super().carry(order)
+            if "fox" in order.request.prompt:
+                carried = attrs.evolve(carried, picture=attrs.evolve(carried.picture, pickled=b"conly_there\nThing\n."))
+            return carried
+
+    outcomes = await run(client, tmp_path, "a fox", "a boat", process=works.nothing, engine=Far())
+    async with Batch(tmp_path / "run.kling", client) as batch:
+        kept = [outcome async for outcome in batch.outcomes()]
+
+    for failed, done in (outcomes, kept):
+        assert isinstance(failed, Failed)
+        assert "cannot be loaded here: ModuleNotFoundError: No module named 'only_there'" in str(failed.error)
+        assert isinstance(done, Done)
+    assert 2 == len(list((tmp_path / "pictures").iterdir()))
+
+
+def test_classes_of_the_main_module_are_found_again() -> None:
+    """
+    A process of a pool knows that module by another name.
+    """
+    assert "__main__" == value_of(b"c__mp_main__\n__name__\n.")
+
+
+async def test_a_value_has_a_limit(client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "MAX_VALUE", 3)
+
+    [failed] = await run(client, tmp_path, "a boat", process=works.dawdle, engine=Own())
+
+    assert isinstance(failed, Failed)
+    assert "3 are the most: write it to a file" in str(failed.error)
+
+
+PROGRAM = """
+import asyncio, sys
+from kling_async import Batch, KlingClient
+from tests import works
+
+async def main():
+    url, key, journal = sys.argv[1:]
+    async with KlingClient(key, base_url=url) as client, Batch(journal, client) as batch:
+        await client.submit("a cover")
+        await batch.add(["a fox", "a boat"])
+        async for outcome in batch.run(journal + ".pictures", process=works.nothing):
+            print(outcome)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_program_that_is_not_guarded(server: Emulator, tmp_path: Path) -> None:
+    """
+    A process that loads it does not run it again; the program is told how it must begin, and pays for no row.
+    """
+    script = tmp_path / "script.py"
+    script.write_text(PROGRAM)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(script), server.url, server.api_key, str(tmp_path / "run.kling")),
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, told = await process.communicate()
+
+    assert 1 == process.returncode
+    assert b"loads the program, and must not run it again" in told
+    assert b"ValueError: `process=` must be" in told
+    assert told.strip().endswith(b'must begin under `if __name__ == "__main__":`')
+    assert ["a cover"] == [task.prompt for task in server.ledger.tasks]
+
+
 class TestLocalEngine:
+    async def test_ctrl_c_is_for_the_program(self, tmp_path: Path) -> None:
+        """
+        Which may end in good order.
+        """
+        async with LocalEngine(1) as engine:
+            assert "done" == value_of(await engine.call(works.interrupt, tmp_path, FACTS))
+
+    async def test_functions_that_other_processes_cannot_load(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def look(source: object, facts: object) -> None:
+            pass
+
+        look.__module__, look.__qualname__ = "only_here", "look"
+        only_here = types.ModuleType("only_here")
+        only_here.__dict__["look"] = look
+        monkeypatch.setitem(sys.modules, "only_here", only_here)
+        async with LocalEngine(1) as engine:
+            with pytest.raises(ValueError, match="No module named 'only_here'"):
+                await engine.check(look, tmp_path)
+
     async def test_cancelling_drops_the_result(self, tmp_path: Path) -> None:
         async with LocalEngine(1) as engine:
             call = asyncio.ensure_future(engine.call(works.dawdle, tmp_path, FACTS))

@@ -18,9 +18,9 @@ from kling_async.filenames import Names
         (r"a\{index}{ext}", "a/0.png"),
         ("{{}}{ext}", "{}.png"),
         ("12:30?{ext}", "12_30_.png"),
-        ("con{ext}", "_con.png"),
-        ("NUL", "_NUL"),
-        ("com1 .x/LPT9.tar.gz", "_com1 .x/_LPT9.tar.gz"),
+        ("con{ext}", "_con~11584285.png"),
+        ("NUL", "_NUL~ae6de182"),
+        ("com1 .x/LPT9.tar.gz", "_com1 ~c9308b89.x/_LPT9~610d986b.tar.gz"),
         ("console{ext}", "console.png"),
         ("end. ", "end_"),
         (".hidden", ".hidden"),
@@ -65,7 +65,7 @@ def test_key_has_a_name_of_its_own() -> None:
         0, ".png"
     )
 
-    keys = ["a_b", "a/b", "../a", "..", "", "con", "x" * 300, "ü" * 300]
+    keys = ["a_b", "a/b", "../a", "..", "", "con", "_con", "x" * 300, "ü" * 300]
     paths = {Names(Path("out"), "{key}/{index}{ext}", "t1", key).path(0, ".png") for key in keys}
 
     assert len(keys) == len(paths)

@@ -2,19 +2,22 @@ import asyncio
 import copy
 import errno
 import gc
+import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import attrs
 import pytest
 from fsspec.core import url_to_fs
 from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.implementations.sftp import SFTPFileSystem
 
-from kling_async import Batch, Done, Failed, KlingClient, TaskResult
+from kling_async import Batch, Done, Failed, KlingClient, TaskResult, storage as storage_module
 from kling_async.downloads import Refused
 from kling_async.emulator import Emulator
 from kling_async.errors import DownloadFailed, StorageFull
@@ -95,9 +98,9 @@ class TestSave:
         result = await client.generate("a lighthouse")
         storage = far.storage if isinstance(far.storage, Storage) else Storage(far.storage)
 
-        [url] = await save(client, result, storage, name="am #1, 100% für {index}{ext}")
+        [url] = await save(client, result, storage, name="am #1, [100%] für {index}{ext}")
 
-        assert ["am #1, 100% für 0.png"] == list(await asyncio.to_thread(far.files))
+        assert ["am #1, [100%] für 0.png"] == list(await asyncio.to_thread(far.files))
         assert await drawn(client, result) == [await storage.read(url)]
         assert None is await storage.size(url + "x")
 
@@ -247,10 +250,11 @@ class TestStorage:
             Storage(url)
 
     def test_passwords_are_refused_and_not_shown(self) -> None:
-        with pytest.raises(ValueError, match="holds a password") as caught:
-            Storage("sftp://me:secret@host/pictures")
+        for url in ("sftp://me:secret@host/pictures", "dir://x::sftp://me:secret@host/pictures"):
+            with pytest.raises(ValueError, match="holds a password") as caught:
+                Storage(url)
 
-        assert "secret" not in str(caught.value)
+            assert "secret" not in str(caught.value)
 
     def test_options_are_not_shown(self) -> None:
         assert "Storage(url='s3://x')" == repr(Storage("s3://x", {"secret": "word"}))
@@ -299,6 +303,65 @@ class TestStorage:
         storage = Storage(shelf, {"key": "of the shelf"})
 
         assert (storage if is_own else Storage(url)) == storage_of(storage, url)
+
+    async def test_one_that_cannot_be_opened_is_told(self) -> None:
+        """
+        In one kind of error, whatever its library raises.
+        """
+        for options in ({"port": 1}, {"no_such_option": 1}):
+            with pytest.raises(OSError, match="sftp://me@127.0.0.1/run cannot be opened"):
+                await Storage("sftp://me@127.0.0.1/run", options).check()
+
+    async def test_a_server_that_says_nothing(
+        self, client: KlingClient, sftp: Sftp, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Is given up, and asked again.
+        """
+        monkeypatch.setattr(storage_module, "SILENCE", 0.3)
+        sftp.is_silent = True
+
+        await save(client, await client.generate("a lighthouse"), sftp.storage, name="{index}{ext}")
+
+        assert ["0.png"] == list(sftp.files())
+
+    async def test_connections_that_nobody_has_are_closed(self, client: KlingClient, sftp: Sftp) -> None:
+        sftp.troubles += ["refused"] * 3
+        await save(client, await client.generate("a lighthouse", n=3), sftp.storage)
+        before = len(sftp.connections)
+        SFTPFileSystem.clear_instance_cache()
+        async with asyncio.timeout(10):
+            while sftp.connections:
+                gc.collect()
+                await asyncio.sleep(0.02)
+
+        assert before > 0
+
+    async def test_drafts_are_swept_from_folders_with_odd_names(self, sftp: Sftp) -> None:
+        shelf = attrs.evolve(cast("Storage", sftp.storage), url="sftp://me@127.0.0.1/run [1-2]*")
+        left = sftp.folder / "run [1-2]*" / ".kling-m" / "0.part"
+        left.parent.mkdir(parents=True)
+        left.touch()
+
+        await shelf.sweep(".kling-m")
+
+        assert [left.parents[1]] == list(sftp.folder.iterdir())
+        assert [] == list(left.parents[1].iterdir())
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+    def test_a_fork_has_threads_of_its_own(self) -> None:
+        program = """
+import asyncio, os
+from kling_async.storage import Storage
+asyncio.run(Storage("memory://x").size("memory://x/0.png"))
+if (child := os.fork()) == 0:
+    asyncio.run(Storage("memory://x").size("memory://x/0.png"))
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+        words = (sys.executable, "-W", "ignore", "-c", program)
+
+        assert "7\n" == subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout
 
     @pytest.mark.parametrize("url", ["memory://", "memory:///", "memory://run/"])
     async def test_slashes_at_the_end(self, client: KlingClient, memory: Memory, url: str) -> None:

@@ -93,6 +93,8 @@ def fail_oddly(source: Path | bytes, facts: PictureFacts) -> None:
             raise asyncio.CancelledError
         case "closed":
             raise GeneratorExit
+        case "interrupted":
+            raise KeyboardInterrupt
         case "empty":
             next(iter(()))
         case "withdrawn":
@@ -107,6 +109,7 @@ ODD = {
     "long": "no foxes",
     "cancelled": "it raised CancelledError",
     "closed": "it raised GeneratorExit",
+    "interrupted": "it raised KeyboardInterrupt",
     "empty": "it raised StopIteration",
     "withdrawn": "it raised CancelledError",
     "broken": "it raised BrokenProcessPool: its own",
@@ -142,6 +145,28 @@ def die_of_foxes(source: Path | bytes, facts: PictureFacts) -> str:
     if "fox" in facts.request.prompt:
         os.kill(os.getpid(), signal.SIGKILL)
     return "alive"
+
+
+def interrupt(source: Path | bytes, facts: PictureFacts) -> str:
+    """
+    Be at it while somebody presses Ctrl-C.
+    """
+    signal.raise_signal(signal.SIGINT)
+    return "done"
+
+
+def change(source: Path | bytes, facts: PictureFacts) -> int:
+    """
+    Make a picture smaller, where it lies.
+    """
+    assert isinstance(source, Path)
+    return source.write_bytes(source.read_bytes()[:-1])
+
+
+async def later(source: Path | bytes, facts: PictureFacts) -> None:
+    """
+    Promise to look.
+    """
 
 
 def dawdle(source: Path | bytes, facts: PictureFacts) -> str:

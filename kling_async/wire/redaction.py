@@ -5,8 +5,9 @@ What may be shown of a text that came from outside: no key, no token, no query o
 import re
 from urllib.parse import urlsplit, urlunsplit
 
-_URL = re.compile(r"""[a-z][a-z0-9+.-]*://[^\s"'<>]+""", re.IGNORECASE)
-_QUERY = re.compile(r"""(?<=\S)\?[^\s"'<>?=]+=[^\s"'<>]*""")  # of a URL without its host, as some libraries show it
+_END = r"""(?=["'<>)\]}]{0,4}[.,:;]{0,2}(?:\s|$))"""  # of a query: quotes and brackets may be in it, and after it
+_URL = re.compile(rf"""[a-z][a-z0-9+.-]{{0,20}}://[^\s"'<>?]+(?:\?\S*?{_END})?""", re.IGNORECASE)
+_QUERY = re.compile(rf"(?<=\S)\?[^\s?=]+=\S*?{_END}")  # of a URL without its host, as some libraries show it
 _BEARER = re.compile(r"(?i)\b(?:bearer\s+)+[\w.~+/=-]+")
 _TOKEN = re.compile(r"\beyJ[\w-]+(?:\.[\w-]*){1,2}")  # a JWT: Base64 of '{"', and dots
 _KEY = re.compile(r"\bsk-[\w*-]{4,}")

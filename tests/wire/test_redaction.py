@@ -39,6 +39,8 @@ def test_query_is_hidden(url: str, shown: str) -> None:
         ("see HTTPS://x/y?a=1 and http://u:p@z/w", "see https://x/y?… and http://z/w"),
         ("no sftp://me:secret@host/a?b=c#d here", "no sftp://host/a?… here"),
         ("exceeded with url: /v1/x?op=CREATE&delegation=SECRET (x)", "exceeded with url: /v1/x?… (x)"),
+        ("to https://h/p.png?name='x'&Signature=SECRET", "to https://h/p.png?…"),
+        ("(see 'https://h/p?a=1', https://h/q?b=2).", "(see 'https://h/p?…', https://h/q?…)."),
         ("really? a=b, or is 1 == 2?", "really? a=b, or is 1 == 2?"),
         (f"image {'QUJD' * 100}== is broken", "image … is broken"),
         ("task-sketch", "task-sketch"),
