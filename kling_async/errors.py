@@ -279,7 +279,8 @@ class DownloadFailed(KlingError):
 class ProcessFailed(KlingError):
     """
     A function of yours, given as `process=`, failed on a picture, which is saved all the same. The next run calls it
-    again; its own error is `__cause__`.
+    again; its own error is `__cause__`. Or it did not fail, and what it has returned cannot be loaded here, as the text
+    says; then it is in the journal, for a program that can.
 
     Attributes:
         index: Of the first picture on which it failed.
