@@ -12,7 +12,7 @@ from benchmarks.stand_in import StandIn, Tally, Terms, listen
 from benchmarks.tasks import CONTENDERS, LISTS, LOOP, TOLD
 
 COUNT = 20
-QUICK = Terms(0.15, 0.25)
+QUICK = Terms(0.6, 0.8)  # not before the first look of who looks at once, and before that of who looks after 1 s
 
 LIBRARIES = {"httpx_loop": "httpx", "fal": "fal_client", "replicate_wait": "replicate", "openai_videos": "openai"}
 """
