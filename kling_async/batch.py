@@ -297,7 +297,7 @@ class Batch:
             NotSent: No connection could be made for as long as `RetryPolicy` allows.
             StorageFull: There is no room for pictures, or for the journal.
             OSError: The journal cannot be written any more, or, to a carrier, the folder for pictures; or a storage
-                does not tell whether pictures of an earlier run are there.
+                cannot be opened, or does not tell whether pictures of an earlier run are there.
             JournalCorrupt: The journal was moved away.
             ClientClosed: The client was closed.
             EngineLost: The engine is gone, or cannot do its work.

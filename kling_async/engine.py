@@ -341,7 +341,7 @@ def seen(order: Order, picture: Picture, read: Callable[[], bytes]) -> Carried:
 
 class LocalEngine:
     """
-    Processes on this machine, begun at the first call; lives in `async with`.
+    Processes on this machine, begun as they are needed; lives in `async with`.
 
     Each is a fresh Python that loads the program's main module as well as the function's, so that the program begins
     under `if __name__ == "__main__":`, wherever the function is. A process that dies is replaced, and its calls are

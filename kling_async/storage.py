@@ -185,7 +185,6 @@ class Storage:
 
     async def _tried(self, what: str, url: str, work: "Callable[[_Opened, str], Awaitable[T]]") -> T:
         delays = itertools.islice(doubling(FIRST_DELAY), ATTEMPTS - 1)
-        opened: _Opened | None = None
         while True:
             try:
                 opened = await self._opened()
@@ -194,11 +193,8 @@ class Storage:
                 told = f"{url} could not be {what}: {_told(error)}"
                 if isinstance(error, OSError) and error.errno in NO_ROOM:
                     raise Full(told) from None
-                if isinstance(error, _LASTING):
-                    raise Refused(told) from None
-                if opened is not None and not isinstance(error, _Differs):
-                    opened.forget()
-                if (delay := next(delays, None)) is None:
+                delay = next(delays, None)
+                if delay is None or isinstance(error, _LASTING):
                     raise Refused(told) from None
                 _log.debug("storage_broken", extra={"url": url, "reason": _told(error), "delay": delay})
             await asyncio.sleep(delay)
@@ -233,6 +229,7 @@ async def save(
         DownloadFailed: A picture did not arrive, or could not be stored. The others are.
         StorageFull: There was no room.
         ImportError: A library for the storage is missing.
+        OSError: The storage cannot be opened.
         ValueError: It is no storage, or the name is no good.
     """
     shelf = shelf_at(storage)
@@ -334,14 +331,6 @@ class _Opened:
 
         return isinstance(self.files, MemoryFileSystem) or type(self.files).mv is not AbstractFileSystem.mv
 
-    def forget(self) -> None:
-        """
-        Have the next call connect anew. fsspec keeps a file system for as long as the program runs, even one whose only
-        connection is lost; those that have many, in a loop of fsspec's, see to that themselves.
-        """
-        if not self.files.async_impl:
-            type(self.files).clear_instance_cache()
-
     async def call(self, name: str, *args: object) -> Any:
         """
         Call a method of the file system: in fsspec's own loop, where it is made for that, else in a thread.
@@ -371,7 +360,23 @@ class _Opened:
         return cast("Mapping[str, Any]", await self.in_thread(lambda files: invalidate(files).info(key)))
 
     async def in_thread(self, work: Callable[[Any], Any]) -> Any:
-        done = asyncio.get_running_loop().run_in_executor(_workers(), lambda: work(self.again()))
+        """
+        Do *work* with the file system in a thread. Where it breaks, the next one connects anew: fsspec keeps a file
+        system for as long as the program runs, even one whose only connection is lost.
+        """
+
+        def do() -> Any:
+            files = self.again()
+            try:
+                return work(files)
+            except _LASTING:
+                raise
+            except Exception:
+                if not files.async_impl:  # those in fsspec's loop have many connections, and see to that themselves
+                    type(files).clear_instance_cache()
+                raise
+
+        done = asyncio.get_running_loop().run_in_executor(_workers(), do)
         await to_the_end(done)
         return done.result()
 
@@ -406,8 +411,6 @@ async def _put(opened: _Opened, spool: "_Spool", key: str, names: Names) -> None
                 await opened.in_thread(lambda files: files.makedirs(key.rpartition("/")[0], exist_ok=True))
             await _rename(opened, spool, draft, key)
     except BaseException as error:
-        if isinstance(error, Exception) and not isinstance(error, (_Differs, *_LASTING)):
-            opened.forget()  # it may be the connection that is lost
         with contextlib.suppress(Exception):  # what is not there need not go, and what is wrong must not stay
             if draft != key or isinstance(error, _Differs):
                 await opened.in_thread(lambda files: _remove(files, draft))
