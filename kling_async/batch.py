@@ -471,6 +471,7 @@ class _RowWitness(Witness):
     def __init__(self, run: "_Run", row: Row, attempt: int) -> None:
         self.is_in_doubt = row.state in (State.SENDING, State.UNCERTAIN)
         self.submit_key = row.submit_key
+        self.sent_at = row.sent_at
         self.task_id = row.task_id
         self.attempt = attempt
         self.position = row.position

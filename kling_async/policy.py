@@ -112,6 +112,9 @@ class RetryPolicy:
         refused_for:
             Seconds for which a submit is sent again while the service refuses it (1302, 1303, 429) and nothing of this
             client is under way; while something is, it waits for as long as that takes.
+        look_for:
+            Seconds for which "no such task" is taken for a service that has not caught up, where a submit may have
+            arrived; only then is it sent again, under the same id.
         hear_for:
             Seconds that a submit whose answer was lost waits for a callback to tell of its task, where nothing else
             can.
@@ -123,6 +126,7 @@ class RetryPolicy:
     max_delay: float = attrs.field(default=30.0, validator=_check_seconds)
     give_up_after: float = attrs.field(default=120.0, validator=_check_seconds)
     refused_for: float = attrs.field(default=300.0, validator=_check_seconds)
+    look_for: float = attrs.field(default=30.0, validator=_check_seconds)
     hear_for: float = attrs.field(default=60.0, validator=_check_seconds)
     max_retry_after: float = attrs.field(default=120.0, validator=_check_seconds)
 

@@ -3,26 +3,39 @@ Submits that have begun: each is finished, whatever becomes of its caller, and i
 """
 
 import asyncio
+import datetime as dt
 import functools
 import logging
+import time
 from collections.abc import Callable
 from typing import Final
 
 import attrs
 
-from kling_async.errors import ClientClosed, InvalidRequest, KlingError, RateLimited, SubmissionUncertain, Unreachable
+from kling_async.errors import (
+    ClientClosed,
+    InvalidRequest,
+    KlingError,
+    RateLimited,
+    SubmissionUncertain,
+    TaskNotFound,
+    UnexpectedAnswer,
+    Unreachable,
+)
 from kling_async.events import EventKind
 from kling_async.hearing import Hearing, Line
 from kling_async.references import Reference
 from kling_async.slots import Hold
+from kling_async.submission import Submission, may_be_task_of
 from kling_async.task import TaskHandle
 from kling_async.telling import Story
-from kling_async.transport import Submission, Transport
+from kling_async.transport import Transport
 from kling_async.watcher import Watcher
 from kling_async.wire.codec import dumps, write_request
 from kling_async.wire.endpoints import IMAGE_GENERATION
+from kling_async.wire.headers import clock_of
 from kling_async.wire.models import ImageRequest, TaskSnapshot
-from kling_async.wire.verdict import read_sighting
+from kling_async.wire.verdict import Answer, read_sighting
 
 __all__ = ["Submits", "Witness"]
 
@@ -47,11 +60,13 @@ class Witness:
         submit_key: By which its callbacks are known, None to make one; set before `intend` where there are callbacks.
         owns_id: Whether nobody else could have sent this `external_task_id`, so that a task of it is an earlier run's.
         is_in_doubt: Whether an earlier run has sent it, and did not learn what came of it.
+        sent_at: When an earlier run has sent it, in Unix time; None where none has, or that is not known.
     """
 
     submit_key: str | None = None
     owns_id: bool = False
     is_in_doubt: bool = False
+    sent_at: float | None = None
 
     def judge(self, reference: Reference | None) -> None:
         """
@@ -87,6 +102,14 @@ class _Post:
     witness: Witness
     story: Story
     handle_of: Callable[[str], TaskHandle]
+    begun_at: float  # in seconds of the loop's clock
+
+    def sent_ago(self, now: float) -> float:
+        """
+        Return the seconds since an earlier run has sent it; 0 where that is not known. *now* is Unix time.
+        """
+        sent_at = self.witness.sent_at
+        return 0.0 if sent_at is None else max(0.0, now - sent_at)
 
     async def intend(self, refusal: InvalidRequest | None) -> None:
         if refusal is not None:
@@ -157,7 +180,7 @@ class Submits:
             KlingError: Nothing was made.
         """
         line = self._open_line(witness) if request.callback_url is None else None
-        post = _Post(request, hold, line, witness, story, handle_of)
+        post = _Post(request, hold, line, witness, story, handle_of, asyncio.get_running_loop().time())
         submission = Submission(
             path=IMAGE_GENERATION.path,
             body=_body(request, reference, line),
@@ -171,7 +194,8 @@ class Submits:
             owns_id=witness.owns_id,
         )
         if witness.is_in_doubt:
-            submission.doubt = Unreachable("an earlier run has sent it, and did not learn what came of it")
+            what = "an earlier run has sent it, and did not learn what came of it"
+            submission.mark_uncertain(Unreachable(what), post.begun_at - post.sent_ago(time.time()))
         return await self._shield(post, submission)
 
     def resume(self, handle: TaskHandle, request: ImageRequest, hold: Hold, witness: Witness, story: Story) -> None:
@@ -191,7 +215,7 @@ class Submits:
         self._transport.retire()
         await asyncio.sleep(0)  # so that each has begun, and meets its cancelling inside
         for post, submission in self._posts.items():
-            if not submission.is_exposed:
+            if submission.call_off():
                 post.cancel()
         posts = set(self._posts)
         if posts:
@@ -225,7 +249,7 @@ class Submits:
         except asyncio.CancelledError:
             submission.is_abandoned = True
             aio_task.add_done_callback(_tell_abandoned)
-            if not submission.is_exposed:
+            if submission.call_off():
                 aio_task.cancel()
             raise
         return aio_task.result()
@@ -277,12 +301,32 @@ class Submits:
     async def _look_up(self, post: _Post, submission: Submission) -> TaskSnapshot:
         external_id = submission.external_id or ""
         try:
-            return read_sighting(await self._transport.send("GET", IMAGE_GENERATION.one(external_id)))
+            answer = await self._transport.send("GET", IMAGE_GENERATION.one(external_id))
+            found = read_sighting(answer)
+            self._check_found(post, found, external_id, answer)
         except KlingError:
-            found = post.line.found if post.line is not None else None
-            if found is None:
+            told = post.line.found if post.line is not None else None
+            if told is None:
                 raise
-            return found  # its callback has come, so it exists
+            return told  # its callback has come, so it exists
+        return found
+
+    @staticmethod
+    def _check_found(post: _Post, found: TaskSnapshot, external_id: str, answer: Answer) -> None:
+        # Some services answer with whatever task they have.
+        now = dt.datetime.now(dt.UTC)
+        is_told_when = not post.witness.is_in_doubt or post.witness.sent_at is not None
+        sent_ago = asyncio.get_running_loop().time() - post.begun_at + post.sent_ago(now.timestamp())
+        made_ago = None
+        if found.created_at is not None:
+            made_ago = ((clock_of(answer.headers) or now) - found.created_at).total_seconds()
+        is_ours = may_be_task_of(found, external_id, sent_ago=sent_ago if is_told_when else None, made_ago=made_ago)
+        if is_ours is None:
+            what = f"the service answered with task {found.task_id}, and does not tell whether it is this one"
+            raise UnexpectedAnswer(what, None, found.request_id, http_status=answer.status)
+        if not is_ours:
+            what = f"the service answered with another task, {found.task_id}"
+            raise TaskNotFound(what, None, found.request_id, http_status=answer.status)
 
     def _adopt(self, post: _Post, accepted: TaskSnapshot) -> TaskHandle:
         _log.info("task %s was accepted", accepted.task_id)  # whatever happens later, what is paid for can be found

@@ -4,7 +4,6 @@ Requests to the service: one session, our own bound on requests at a time, and `
 
 import asyncio
 import functools
-import io
 import logging
 import math
 import time
@@ -12,33 +11,36 @@ from collections.abc import Awaitable, Callable, Generator
 from http import HTTPStatus
 from ssl import SSLContext
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import attrs
 import backoff
+from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from kling_async import __version__
+from kling_async.deadline import Deadline, is_cancelled
 from kling_async.errors import (
     ClientClosed,
+    InvalidRequest,
     KlingError,
     NotSent,
     RateLimited,
-    SubmissionUncertain,
     TaskNotFound,
     UnexpectedAnswer,
     Unreachable,
 )
-from kling_async.policy import RetryPolicy, Step, may_exist, may_repeat, next_step
+from kling_async.policy import RetryPolicy, Step, may_repeat, next_step
+from kling_async.submission import Submission, uncertain
 from kling_async.wire.auth import AccessKey, Credentials, Token, clock_offset, fingerprint, make_token
 from kling_async.wire.models import TaskSnapshot
 from kling_async.wire.redaction import hide_secrets
-from kling_async.wire.verdict import Answer, is_duplicate_id, read_created
+from kling_async.wire.verdict import Answer, read_created
 
-__all__ = ["HttpOptions", "Submission", "Transport"]
+__all__ = ["HttpOptions", "Transport"]
 
 T = TypeVar("T")
 
@@ -125,69 +127,8 @@ def _is_http(url: str) -> bool:
         return False
 
 
-async def _at_once() -> None:
+def _ignore(_: KlingError, __: float) -> None:
     pass
-
-
-def _in_silence() -> None:
-    pass
-
-
-def _heedless(_: KlingError, __: float) -> None:
-    pass
-
-
-@attrs.define(eq=False)
-class Submission:
-    """
-    One submit on its way: what is sent, and what is known of its fate so far.
-
-    Attributes:
-        external_id: The id of ours it carries, None where the service takes none.
-        refused: Takes in a refusal, and tells whether it may be sent again after `regain` alone, with no pause before.
-        refused_for: Returns the seconds for which it has been refused while nothing of ours was under way.
-        regain: Waits until it may be sent again.
-        intend: Awaited before it is sent, and again where it is sent anew after `withdraw`; what it raises goes up.
-        withdraw: Called where nothing came of what was intended, for sure.
-        retrying: Called with an error after which it goes on, and the seconds until then.
-        owns_id: Whether nobody else could have used `external_id`, so that "already exists" is an earlier run's task.
-        doubt: The first error after which a task may exist; None while surely none does.
-        is_intended: Whether `intend` stands.
-        is_sending: Whether a POST is under way right now; it is not while it waits for its turn among the connections.
-        is_looking: Whether the last attempt was a look-up that found out nothing.
-        is_abandoned: Whether nobody wants it any more: its fate is found out, and it is not sent again.
-        troubled_since: When it first went wrong, in seconds of the loop's clock.
-    """
-
-    path: str
-    body: bytes = attrs.field(repr=False)
-    external_id: str | None
-    refused: Callable[[RateLimited], bool]
-    refused_for: Callable[[], float]
-    regain: Callable[[], Awaitable[None]]
-    intend: Callable[[], Awaitable[None]] = _at_once
-    withdraw: Callable[[], object] = _in_silence
-    retrying: Callable[[KlingError, float], object] = _heedless
-    owns_id: bool = False
-    doubt: KlingError | None = None
-    is_intended: bool = False
-    is_sending: bool = False
-    is_looking: bool = False
-    is_abandoned: bool = False
-    troubled_since: float | None = None
-
-    @property
-    def is_exposed(self) -> bool:
-        """
-        Whether the service may have a task of this that nobody knows of yet.
-        """
-        return self.is_sending or self.doubt is not None
-
-    def trouble(self, now: float) -> None:
-        """
-        Remember when the trouble began.
-        """
-        self.troubled_since = now if self.troubled_since is None else self.troubled_since
 
 
 @attrs.define(eq=False)
@@ -270,8 +211,9 @@ class Transport:
         """
         Send *submission* until it is a task, exactly once as far as the service makes that possible.
 
-        After an ambiguous attempt the task is looked up by its external id, and sent again under the same id only where
-        the service says that there is none.
+        After an ambiguous attempt the task is looked up by its external id. It is sent again, under the same id, only
+        where the service has said for `retry.look_for` seconds that there is none; and once it is refused then, it is
+        only looked for, since the refusal may be due to the task that the first attempt made.
 
         Raises:
             SubmissionUncertain: A task may exist, and it could not be found out.
@@ -279,14 +221,8 @@ class Transport:
         """
 
         async def attempt() -> TaskSnapshot:
-            if submission.doubt is None:
-                return await self._post(submission)
-            try:
-                return await self._search(submission, look_up)
-            except TaskNotFound as error:
-                if self._is_last_try(submission):  # found out as far as can be, and not to be sent again
-                    raise _uncertain(submission, submission.doubt) from error
-                return await self._post(submission)
+            found = None if submission.doubt is None else await self._search(submission, look_up)
+            return found if found is not None else await self._post(submission)
 
         def is_over(error: KlingError) -> bool:
             return self._is_given_up(submission, error)
@@ -294,11 +230,11 @@ class Transport:
         try:
             return await self._repeat(attempt, is_over, submission.retrying)
         except KlingError as error:
-            if submission.doubt is None and self._is_retired and next_step(error, can_look_up=False) is Step.RESEND:
+            if submission.doubt is not None and not submission.is_kept_back:
+                raise uncertain(submission, submission.doubt) from error
+            if self._is_retired and next_step(error, can_look_up=False) is Step.RESEND:
                 raise ClientClosed("the client is closed; make a new one") from error
-            if submission.doubt is None or (not submission.is_looking and _is_clear_refusal(error)):
-                raise
-            raise _uncertain(submission, submission.doubt) from error
+            raise
 
     async def _post(self, submission: Submission) -> TaskSnapshot:
         while True:
@@ -313,39 +249,35 @@ class Transport:
         try:
             if not submission.is_intended:
                 submission.is_intended = True
-                await submission.intend()
+                await _intend(submission)
             # No more creates come to the gate than could pass it, so that a read is next, however many are to be sent.
             async with self._creates, self._gate:
-                submission.is_sending = True  # and stays so where this is cancelled on the way: its fate is unknown
-                answer = await self._send_in_step("POST", submission.path, submission.body, None)
+                answer = await self._send_in_step("POST", submission.path, _Outgoing(submission.body, submission), None)
             accepted = read_created(answer)
         except KlingError as error:
-            submission.is_sending = False
-            if is_duplicate_id(error) and submission.owns_id and submission.doubt is None:
-                submission.doubt = Unreachable("an earlier run has sent it, and did not learn what came of it")
-            if is_duplicate_id(error) and submission.doubt is not None:
-                # It had arrived after all, and was not to be seen yet when it was looked up.
-                raise attrs.evolve(submission.doubt) from error
-            if may_exist(error):
-                # A copy: the error's own traceback holds the submission with its body, and it would hold the error.
-                submission.doubt = submission.doubt or attrs.evolve(error)
-                submission.trouble(asyncio.get_running_loop().time())
+            if not submission.is_kept_back:
+                submission.learn_from(error, asyncio.get_running_loop().time())
             raise
         finally:
             if not submission.is_exposed:  # it is while an answer that is good has just been read
                 submission.is_intended = False
                 submission.withdraw()
-        submission.is_sending = False
+        submission.has_left = False
         return accepted
 
-    @staticmethod
-    async def _search(submission: Submission, look_up: Callable[[], Awaitable[TaskSnapshot]]) -> TaskSnapshot:
+    async def _search(
+        self, submission: Submission, look_up: Callable[[], Awaitable[TaskSnapshot]]
+    ) -> TaskSnapshot | None:
+        # None where there is no such task, and it may be sent again.
         submission.is_looking = True
         try:
             return await look_up()
         except TaskNotFound:
-            submission.is_looking = False
-            raise
+            now = asyncio.get_running_loop().time()
+            if self._is_retired or not submission.may_be_sent_again(self.retry.look_for, now):
+                raise
+        submission.is_looking = False
+        return None
 
     def _is_last_try(self, submission: Submission) -> bool:
         return self._is_retired or submission.is_abandoned
@@ -355,8 +287,14 @@ class Transport:
             return True
         now = asyncio.get_running_loop().time()
         if submission.is_looking:
-            return not may_repeat(error) or self._is_past(submission.troubled_since, self.retry.give_up_after, now)
-        if next_step(error, can_look_up=submission.external_id is not None) is Step.GIVE_UP:
+            if isinstance(error, TaskNotFound):  # it may not be shown yet
+                is_final = submission.has_been_looked_for(self.retry.look_for, now)
+            else:
+                is_final = not may_repeat(error)
+            return is_final or self._is_past(submission.troubled_since, self.retry.give_up_after, now)
+        can_look_up = submission.external_id is not None
+        is_looked_up = submission.doubt is not None and can_look_up and not submission.is_kept_back
+        if next_step(error, can_look_up=can_look_up) is Step.GIVE_UP and not is_looked_up:
             return True
         if isinstance(error, RateLimited):
             if submission.doubt is None:
@@ -373,7 +311,7 @@ class Transport:
         self,
         attempt: Callable[[], Awaitable[T]],
         is_over: Callable[[Any], bool],
-        retrying: Callable[[KlingError, float], object] = _heedless,
+        retrying: Callable[[KlingError, float], object] = _ignore,
     ) -> T:
         try:
             return await attempt()  # nearly all go well; to get backoff ready for each would cost more than sending it
@@ -420,39 +358,63 @@ class Transport:
             ClientClosed: The session was closed.
         """
         async with self._gate:
-            return await self._send_in_step(method, path, body, limit)
+            return await self._send_in_step(method, path, None if body is None else _Outgoing(body), limit)
 
-    async def _send_in_step(self, method: str, path: str, body: bytes | None, limit: float | None) -> Answer:
+    async def _send_in_step(self, method: str, path: str, body: "_Outgoing | None", limit: float | None) -> Answer:
         answer = await self._send_signed(method, path, body, limit)
         if isinstance(self._credentials, AccessKey) and _is_clock_trouble(answer):
+            if body is not None:
+                body.mark_answered()
             self._clock_offset = clock_offset(answer.headers, time.time())
             self._token = None
             answer = await self._send_signed(method, path, body, limit)
         return answer
 
-    async def _send_signed(self, method: str, path: str, body: bytes | None, limit: float | None) -> Answer:
+    async def _send_signed(self, method: str, path: str, body: "_Outgoing | None", limit: float | None) -> Answer:
         session = self._open()
         headers = {"Authorization": f"Bearer {self._sign()}", "User-Agent": self.http.user_agent}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
+        deadline = Deadline(self._limit_of(body, limit))
+        where = f"{method} {self.base_url}{path.partition('?')[0]}"
         try:
-            async with session.request(
-                method,
-                URL(self.base_url + path, encoded=True),
-                data=_in_pieces(body),
-                headers=headers,
-                allow_redirects=False,  # a redirect would carry the key elsewhere, and turn a POST into a GET
-                raise_for_status=False,
-                timeout=self._limits(body, limit),
-                proxy=self.http.proxy_for(self.base_url),
-                ssl=self.http.ssl,
-            ) as response:
-                said = await _read_body(response)
-                for secret in self._secrets:  # some services repeat the key that they refuse
-                    said = said.replace(secret.encode(), "…".encode())
-                return Answer(response.status, response.headers, said)
-        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-            self._raise_ours(error, f"{method} {self.base_url}{path.partition('?')[0]}")
+            with deadline:
+                async with session.request(
+                    method,
+                    URL(self.base_url + path, encoded=True),
+                    data=None if body is None else body.begin(deadline, self.http.read_timeout),
+                    headers=headers,
+                    allow_redirects=False,  # a redirect would carry the key elsewhere, and turn a POST into a GET
+                    raise_for_status=False,
+                    timeout=_connecting_within(self.http.connect_timeout),
+                    proxy=self.http.proxy_for(self.base_url),
+                    ssl=self.http.ssl,
+                ) as response:
+                    said = await self._read_body(response, deadline)
+                    for secret in self._secrets:  # some services repeat the key that they refuse
+                        said = said.replace(secret.encode(), "…".encode())
+                    return Answer(response.status, response.headers, said)
+        except KlingError:
+            raise
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            closed = aiohttp.ClientConnectionError("the session was closed by its owner")
+            raise self._ours(closed, where, body) from None
+        except Exception as error:  # noqa: BLE001 (libraries raise what they like, and only the bytes sent count)
+            raise self._ours(error, where, body) from None
+
+    async def _read_body(self, response: aiohttp.ClientResponse, deadline: Deadline) -> bytes:
+        content = response.content
+        deadline.expect_within(self.http.read_timeout)
+        body = await content.readany()  # nearly all come in one piece
+        if not content.at_eof():
+            pieces = bytearray(body)
+            while len(pieces) <= MAX_ANSWER and not content.at_eof():
+                deadline.expect_within(self.http.read_timeout)
+                pieces += await content.readany()
+            body = bytes(pieces)
+        if len(body) > MAX_ANSWER:
+            raise _too_large(response.status)
+        return body
 
     def _open(self) -> aiohttp.ClientSession:
         if self._is_closed or (self._borrowed is not None and self._borrowed.closed):
@@ -471,25 +433,39 @@ class Transport:
             self._token = make_token(self._credentials, now)
         return self._token.text
 
-    def _limits(self, body: bytes | None, limit: float | None) -> aiohttp.ClientTimeout:
+    def _limit_of(self, body: "_Outgoing | None", limit: float | None) -> float:
         http = self.http
-        more = math.ceil(SECONDS_PER_MIB * len(body or b"") / 2**20)
-        return _timeouts(
-            limit or http.connect_timeout + http.read_timeout + more, http.connect_timeout, http.read_timeout
-        )
+        more = 0 if body is None else math.ceil(SECONDS_PER_MIB * len(body.content) / 2**20)
+        return limit or http.connect_timeout + http.read_timeout + more
 
-    def _raise_ours(self, error: Exception, where: str) -> NoReturn:
+    def _ours(self, error: Exception, where: str, body: "_Outgoing | None") -> KlingError:
         # At the border: nobody above meets an exception of aiohttp's, whose repr may hold the request's headers.
         said = str(error)
         for secret in self._secrets:
             said = said.replace(secret, "…")
         reason = hide_secrets(said) or type(error).__name__
-        if isinstance(error, _NEVER_SENT):
-            raise NotSent(f"no connection for {where}: {reason}") from None
+        is_of_network = isinstance(error, _OF_NETWORK)
+        may_have_left = is_of_network and not isinstance(error, _NEVER_SENT) if body is None else body.has_left
+        if not may_have_left:
+            if self._is_closed or (self._borrowed is not None and self._borrowed.closed):
+                return ClientClosed(f"the session was closed before {where} was sent; make a new client")
+            if isinstance(error, ValueError | TypeError) and not is_of_network:
+                return InvalidRequest(f"{where} cannot be sent: {reason}; check base_url, proxy and headers")
+            return NotSent(f"no connection for {where}: {reason}")
         if isinstance(error, TimeoutError):
-            raise Unreachable(f"no answer in time to {where}: {reason}") from None
-        raise Unreachable(f"the connection broke during {where}: {reason}") from None
+            return Unreachable(f"no answer in time to {where}: {reason}")
+        return Unreachable(f"the connection broke during {where}: {reason}")
 
+
+async def _intend(submission: Submission) -> None:
+    try:
+        await submission.intend()
+    except KlingError:
+        submission.is_kept_back = True
+        raise
+
+
+_OF_NETWORK: Final = (aiohttp.ClientError, OSError)  # TimeoutError is an OSError
 
 _NEVER_SENT: Final = (
     aiohttp.ClientConnectorError,
@@ -499,29 +475,79 @@ _NEVER_SENT: Final = (
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
 )
+"""
+What shows of a read, which has no body of ours, that no connection was made for it. A read may be repeated in any case.
+"""
+
+PIECE: Final = 2**16
+"""
+Bytes of a request's body that are handed to a connection at a time; aiohttp warns of more than a MiB at once.
+"""
 
 
-def _in_pieces(body: bytes | None) -> bytes | io.BytesIO | None:
-    # aiohttp warns of more bytes than this at once, since the loop would wait for them; of a stream it takes pieces.
-    return body if body is None or len(body) <= 2**20 else io.BytesIO(body)
+@attrs.define(eq=False)
+class _Outgoing:
+    """
+    The body of a POST, and whether bytes of the request have left. aiohttp sends the headers together with the first
+    piece of the body, and asks for that only when there is a connection: behind proxies too, and in borrowed sessions.
+    """
+
+    content: bytes
+    _submission: Submission | None = None
+    has_left: bool = attrs.field(default=False, init=False)
+
+    def begin(self, deadline: Deadline, read_timeout: float) -> "_Body":
+        """
+        Return what aiohttp is to send; each request needs one of its own.
+        """
+        return _Body(self.content, self._leave, lambda: deadline.expect_within(read_timeout))
+
+    def mark_answered(self) -> None:
+        """
+        An answer has told that nothing came of it.
+        """
+        self._set(has_left=False)
+
+    def _leave(self) -> None:
+        # Called by a task of aiohttp's own, which may be about to run when the submit is cancelled.
+        if self._submission is not None and self._submission.is_called_off:
+            raise aiohttp.ClientConnectionError("the submit was cancelled before it was sent")
+        self._set(has_left=True)
+
+    def _set(self, *, has_left: bool) -> None:
+        self.has_left = has_left
+        if self._submission is not None:
+            self._submission.has_left = has_left
+
+
+class _Body(aiohttp.Payload):
+    """
+    Bytes for aiohttp to send, which tell when the first of them is taken and when the last is.
+    """
+
+    def __init__(self, content: bytes, on_leaving: Callable[[], object], on_sent: Callable[[], object]) -> None:
+        super().__init__(content, content_type="application/json")
+        self._size = len(content)
+        self._on_leaving = on_leaving
+        self._on_sent = on_sent
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return bytes(self._value).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        transport = getattr(writer, "transport", None)
+        if transport is None or transport.is_closing():
+            raise aiohttp.ClientConnectionResetError("the connection was closed before it was used")
+        self._on_leaving()
+        for start in range(0, len(self._value), PIECE):
+            await writer.write(self._value[start : start + PIECE])
+        self._on_sent()
 
 
 @functools.lru_cache(maxsize=64)
-def _timeouts(total: float, connect: float, read: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=total, sock_connect=connect, sock_read=read)
-
-
-async def _read_body(response: aiohttp.ClientResponse) -> bytes:
-    content = response.content
-    body = await content.readany()  # nearly all come in one piece
-    if not content.at_eof():
-        pieces = bytearray(body)
-        while len(pieces) <= MAX_ANSWER and not content.at_eof():
-            pieces += await content.readany()
-        body = bytes(pieces)
-    if len(body) > MAX_ANSWER:
-        raise _too_large(response.status)
-    return body
+def _connecting_within(seconds: float) -> aiohttp.ClientTimeout:
+    # Name look-up, each address, proxy and TLS together; the rest of the time is kept by our own deadline.
+    return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=seconds, sock_read=None)
 
 
 def _too_large(status: int) -> UnexpectedAnswer:
@@ -536,22 +562,3 @@ def _is_clock_trouble(answer: Answer) -> bool:
     except KlingError as error:
         return error.code in {1003, 1004}
     return False
-
-
-def _is_clear_refusal(error: KlingError) -> bool:
-    # The same refusal would have met the attempt in doubt: wrong key, no money, refused content, broken rule.
-    return next_step(error, can_look_up=False) is Step.GIVE_UP and not may_exist(error)
-
-
-def _uncertain(submission: Submission, doubt: KlingError) -> SubmissionUncertain:
-    if submission.external_id is None:
-        what = "this service takes no id of ours by which to find it"
-    else:
-        what = f"it was not found by its external_task_id {submission.external_id!r} in time"
-    return SubmissionUncertain(
-        f"the task may have been accepted, and {what}; it was not sent again. The first error was: {doubt.message}",
-        doubt.task_id,
-        doubt.request_id,
-        doubt.code,
-        doubt.http_status,
-    )

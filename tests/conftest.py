@@ -169,12 +169,53 @@ class BridgedResponse(aiohttp.ClientResponse):
         super().__init__(*args, **{"stream_writer": mock.Mock(output_size=0), **kwargs})
 
 
+NO_CONNECTION: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ServerFingerprintMismatch,
+    aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+)
+"""
+What aiohttp raises where it has no connection to which a body could be handed.
+"""
+
+_answer_as_asked = aioresponses.core.aioresponses._request_mock
+
+
+async def _answer_and_take_the_body(mocked: Any, *args: Any, data: Any = None, **kwargs: Any) -> aiohttp.ClientResponse:
+    # aioresponses never takes the body that it is given, which would mean that nothing was sent.
+    try:
+        answer = await _answer_as_asked(mocked, *args, data=data, **kwargs)
+    except NO_CONNECTION:
+        raise
+    except BaseException:
+        await take_body(data)
+        raise
+    await take_body(data)
+    return answer
+
+
+async def take_body(body: Any) -> bytes:
+    """
+    Take the body of a request as a connection does; empty where there is none.
+    """
+    if not isinstance(body, aiohttp.Payload):
+        return b""
+    writer = mock.AsyncMock()
+    writer.transport.is_closing = lambda: False
+    await body.write(writer)
+    return b"".join(call.args[0] for call in writer.write.await_args_list)
+
+
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses.aioresponses]:
     """
-    An aioresponses that works with aiohttp 3.14 (pnuckowski/aioresponses issue 289).
+    An aioresponses that works with aiohttp 3.14 (pnuckowski/aioresponses issue 289), and takes bodies as servers do.
     """
     monkeypatch.setattr(aioresponses.core, "ClientResponse", BridgedResponse)
+    monkeypatch.setattr(aioresponses.core.aioresponses, "_request_mock", _answer_and_take_the_body)
     with aioresponses.aioresponses() as service:
         yield service
 

@@ -19,6 +19,7 @@ from kling_async.emulator.world import World
 from kling_async.wire.dialects import OFFICIAL
 from kling_async.wire.endpoints import IMAGE_GENERATION
 from kling_async.wire.models import ImageRequest
+from tests.conftest import take_body
 
 if TYPE_CHECKING:
     from kling_async.emulator.ledger import Route
@@ -95,13 +96,14 @@ class SimulatedService:
 
     @contextlib.asynccontextmanager
     async def request(
-        self, method: str, url: URL, *, headers: dict[str, str], data: bytes | None = None, **_: object
+        self, method: str, url: URL, *, headers: dict[str, str], data: Any = None, **_: object
     ) -> AsyncIterator[_Response]:
+        body = None if data is None else await take_body(data)
         await asyncio.sleep(self._dice.uniform(0.05, 0.15))
         if method == "POST" and self.creates < self._loses:
             self.creates += 1
             raise aiohttp.ServerDisconnectedError
-        reply = self._answer(method, url, headers["Authorization"], data)
+        reply = self._answer(method, url, headers["Authorization"], body)
         await asyncio.sleep(self._dice.uniform(0.05, 0.15))
         if method == "POST" and self.creates <= self._loses_answers:
             raise aiohttp.ServerDisconnectedError

@@ -19,6 +19,7 @@ from kling_async.emulator.outbox import Outbox, Post
 from kling_async.emulator.service import Call, Reply, Service, fate_of, prompt_of, read_body
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints import IMAGE_GENERATION
+from tests.conftest import take_body
 
 NOON: Final = 1_780_000_000.0
 """
@@ -119,11 +120,12 @@ class SocketlessService:
 
     @contextlib.asynccontextmanager
     async def request(
-        self, method: str, url: URL, *, data: bytes | None, headers: Mapping[str, str], timeout: Any, **_: Any
+        self, method: str, url: URL, *, data: Any, headers: Mapping[str, str], timeout: Any, **_: Any
     ) -> AsyncIterator[_Answer]:
+        body = await take_body(data)
         async with asyncio.timeout(timeout.total):
             await asyncio.sleep(ON_THE_WAY)
-            call = self._read(method, url, data, headers)
+            call = self._read(method, url, body, headers)
             self.ledger.arrivals[call.route or "other"] += 1
             faults = self._plan.verdict(call.route, prompt_of(call.body)) if call.route else []
             await asyncio.sleep(sum(fault.seconds for fault in faults if fault.kind == "delay_before"))
@@ -136,12 +138,12 @@ class SocketlessService:
         assert isinstance(reply, Reply)
         yield _Answer(reply.status, reply.content(), reply.headers)
 
-    def _read(self, method: str, url: URL, data: bytes | None, headers: Mapping[str, str]) -> Call:
+    def _read(self, method: str, url: URL, data: bytes, headers: Mapping[str, str]) -> Call:
         path = url.raw_path.removeprefix(self.world.settings.prefix)
         query = dict(parse_qsl(url.raw_query_string))
         common: dict[str, Any] = {"method": method, "path": url.path, "authorization": headers["Authorization"]}
         if method == "POST":
-            return Call(route="create", body=read_body(data or b""), **common)
+            return Call(route="create", body=read_body(data), **common)
         if path == "/tasks":
             return Call(route="tasks", query=query, **common)
         if path == IMAGE_GENERATION.path:

@@ -58,7 +58,7 @@ Item: TypeAlias = ImageRequest | str | Keyed
 
 PROMPTS = [f"lighthouse {number}" for number in range(6)]
 
-BRISK = RetryPolicy(first_delay=0.02, max_delay=0.05, give_up_after=0.4, refused_for=5.0, hear_for=0.3)
+BRISK = RetryPolicy(first_delay=0.02, max_delay=0.05, give_up_after=0.4, look_for=0.1, refused_for=5.0, hear_for=0.3)
 EAGER = PollPolicy(first_delay=0.02, max_delay=0.1, answer_timeout=1.0, not_found_grace=0.2)
 
 
@@ -702,7 +702,8 @@ async def test_rows_that_never_left_are_sent_once_under_the_same_id(tmp_path: Pa
         assert PROMPTS == sorted(prompt for _, prompt, word in map(told, outcomes) if word == "done")
         rows = await journal_of(batch).page((), -1, 99)
         assert {external_id_of(journal_of(batch).id, row.position, row.key, 1) for row in rows} == ids
-        assert (6, 6) == (len(server.ledger.tasks), server.ledger.answers["query", 400])
+        assert 6 == len(server.ledger.tasks)
+        assert 6 <= server.ledger.answers["query", 400]
 
 
 async def test_what_arrives_late_is_not_made_again(tmp_path: Path) -> None:
@@ -877,7 +878,8 @@ async def test_resending_by_choice_sends_nothing_again_where_ids_are_taken(tmp_p
 
 async def test_uncertain_row_of_which_the_service_knows_nothing_is_sent(tmp_path: Path) -> None:
     """
-    When look-ups are answered again, a row that was uncertain and has no task is sent, and may be refused for good.
+    When look-ups are answered again, a row that was uncertain and has no task is sent. Where it is refused then, it
+    stays uncertain, as the refusal may be due to the first attempt.
     """
     rules = (faults.reset_before("create", times=2), faults.status("query", 503, times=40))
     async with emulator(OFFICIAL, *rules, refused_words=["harbour"]) as server:
@@ -889,8 +891,8 @@ async def test_uncertain_row_of_which_the_service_knows_nothing_is_sent(tmp_path
             second = await outcomes_of(batch)
 
             assert {"SubmissionUncertain"} == {word for _, _, word in map(told, first)}
-            assert [(0, "a lighthouse", "done"), (1, "a harbour", "ContentRefused")] == sorted(map(told, second))
-            assert {"finished": 1, "failed": 1} == counts_of(await batch.summary())
+            assert [(0, "a lighthouse", "done"), (1, "a harbour", "SubmissionUncertain")] == sorted(map(told, second))
+            assert {"finished": 1, "uncertain": 1} == counts_of(await batch.summary())
             assert 1 == len(server.ledger.tasks)
 
 

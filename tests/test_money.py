@@ -10,11 +10,11 @@ import pytest
 
 from kling_async import GATEWAY, OFFICIAL, Dialect, HttpOptions, KlingClient, PollPolicy, RetryPolicy, TaskResult
 from kling_async.emulator import Emulator, Fault, faults
-from kling_async.errors import AccountProblem, InvalidRequest, KlingError, NotSent, SubmissionUncertain
+from kling_async.errors import InvalidRequest, KlingError, NotSent, SubmissionUncertain
 
 PROMPTS = [f"lighthouse {number}" for number in range(6)]
 
-BRISK = RetryPolicy(first_delay=0.02, max_delay=0.1, give_up_after=5.0, refused_for=5.0)
+BRISK = RetryPolicy(first_delay=0.02, max_delay=0.1, give_up_after=5.0, look_for=0.1, refused_for=5.0)
 EAGER = PollPolicy(first_delay=0.05, max_delay=0.2, answer_timeout=1.0)
 
 
@@ -114,17 +114,19 @@ async def test_a_service_that_is_not_there_is_tried_again_and_nothing_is_uncerta
     assert 0 == server.ledger.creates_received
 
 
-async def test_a_refusal_after_doubt_is_told_as_the_refusal() -> None:
+async def test_a_refusal_after_doubt_is_uncertain_and_told() -> None:
     """
-    When the account runs dry between two attempts, the caller hears of the money.
+    When the account runs dry between two attempts, the first may have been paid: it is looked for, and the caller
+    hears of both.
     """
     async with (
         Emulator(dialect=OFFICIAL, units=0, faults=[faults.reset_before("create", times=1)]) as server,
         client_of(server) as client,
     ):
-        with pytest.raises(AccountProblem):
+        with pytest.raises(SubmissionUncertain, match="balance not enough"):
             await client.submit("a lighthouse")
 
+        assert 2 == server.ledger.creates_received
         assert not server.ledger.tasks
 
 
@@ -180,7 +182,7 @@ def script(seed: int) -> list[Fault]:
 
 
 async def play(dialect: Dialect, seed: int) -> tuple[collections.Counter[str], list[TaskResult | BaseException]]:
-    retry = RetryPolicy(first_delay=0.02, max_delay=0.1, give_up_after=1.5, refused_for=1.5)
+    retry = RetryPolicy(first_delay=0.02, max_delay=0.1, give_up_after=1.5, look_for=0.3, refused_for=1.5)
     async with emulator(dialect, *script(seed), seed=seed) as server:
         async with client_of(server, retry, read_timeout=0.25) as client:
             outcomes = await asyncio.gather(

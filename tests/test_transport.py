@@ -47,7 +47,8 @@ from kling_async.errors import (
     Unreachable,
 )
 from kling_async.policy import RetryPolicy
-from kling_async.transport import HttpOptions, Submission, Transport
+from kling_async.submission import Submission
+from kling_async.transport import HttpOptions, Transport
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials
 from kling_async.wire.models import TaskSnapshot
 from kling_async.wire.verdict import Answer, read_sighting
@@ -59,6 +60,7 @@ KEY = ApiKey("not-a-real-key-0123456789")
 PAIR = AccessKey("access-key-0123456789", "secret-key-0123456789-0123456789")
 TASK = {"code": 0, "data": {"task_id": "t-1", "task_status": "submitted"}, "request_id": "r-1"}
 FOUND = {"code": 0, "data": {"task_id": "t-9", "task_status": "processing"}, "request_id": "r-9"}
+EVERY_TEN = RetryPolicy(first_delay=10.0, max_delay=10.0)
 MISSING = {"code": 1203, "message": "task not found", "request_id": "r-8"}
 DUPLICATE = {"code": 1201, "message": "external_task_id already exists", "request_id": "r-7"}
 
@@ -563,12 +565,12 @@ class TestSubmit:
             assert (await submit(transport, sent)).task_id == "t-1"
 
         [call] = service.requests["POST", URL(BASE + PATH)]
-        assert b'{"prompt":"a lighthouse"}' == call.kwargs["data"]
+        assert '{"prompt":"a lighthouse"}' == call.kwargs["data"].decode()
         assert {
             "Authorization": f"Bearer {KEY.key}",
-            "Content-Type": "application/json",
             "User-Agent": module.USER_AGENT,
         } == call.kwargs["headers"]
+        assert "application/json" == call.kwargs["data"].content_type
         assert call.kwargs["allow_redirects"] is False
         assert not sent.is_exposed
 
@@ -653,20 +655,29 @@ class TestSubmit:
     @pytest.mark.parametrize("trouble", AMBIGUOUS, ids=words)
     def test_what_is_not_found_is_sent_again(self, trouble: dict[str, Any], service: aioresponses) -> None:
         """
-        If the service knows no task of that id, the submit is sent again under the same id.
+        If the service has known no task of that id for `look_for` seconds, the submit is sent again under the same id.
         """
-        service.post(BASE + PATH, **trouble, repeat=2)
-        service.post(BASE + PATH, payload=TASK)
+        sent_at: list[float] = []
+
+        def note(*_: Any, **__: Any) -> None:
+            sent_at.append(asyncio.get_running_loop().time())
+
+        service.post(BASE + PATH, **trouble, callback=note, repeat=2)
+        service.post(BASE + PATH, payload=TASK, callback=note)
         service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
 
         @simulated
         async def story() -> None:
-            async with speaking() as transport:
+            async with speaking(retry=RetryPolicy(give_up_after=200.0, look_for=40.0)) as transport:
                 assert (await submit(transport, submission("ours"))).task_id == "t-1"
 
         story()
-        assert (3, 2) == (count(service, "POST"), count(service, "GET", f"{PATH}/ours"))
-        assert 1 == len({call.kwargs["data"] for call in service.requests["POST", URL(BASE + PATH)]})
+        assert 3 == count(service, "POST")
+        if "exception" not in trouble:  # else aioresponses asks no callback
+            first, second, third = sent_at
+            assert 40 <= second - first
+            assert 40 <= third - second
+        assert 1 == len({call.kwargs["data"].decode() for call in service.requests["POST", URL(BASE + PATH)]})
 
     @simulated
     async def test_duplicate_after_doubt_is_our_own(self, service: aioresponses) -> None:
@@ -674,13 +685,13 @@ class TestSubmit:
         "Already exists" after a doubt means that it had arrived, and was not to be seen yet: it is looked up again.
         """
         service.post(BASE + PATH, status=503)
-        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING)
+        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=6)
         service.post(BASE + PATH, status=400, payload=DUPLICATE)
         service.get(f"{BASE}{PATH}/ours", payload=FOUND)
-        async with speaking() as transport:
+        async with speaking(retry=EVERY_TEN) as transport:
             assert (await submit(transport, submission("ours"))).task_id == "t-9"
 
-        assert (2, 2) == (count(service, "POST"), count(service, "GET", f"{PATH}/ours"))
+        assert 2 == count(service, "POST")
 
     @simulated
     async def test_duplicate_under_an_id_that_is_ours_alone_is_looked_up(self, service: aioresponses) -> None:
@@ -722,7 +733,7 @@ class TestSubmit:
         service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING)
         service.post(BASE + PATH, payload=TASK)
         async with speaking() as transport:
-            sent = witnessed(steps, "ours", doubt=Unreachable("an earlier run has sent it"))
+            sent = witnessed(steps, "ours", doubt=Unreachable("an earlier run has sent it"))  # long ago
 
             assert (await submit(transport, sent)).task_id == "t-1"
 
@@ -754,11 +765,11 @@ class TestSubmit:
         After one attempt in doubt a later refusal withdraws nothing: the first may yet arrive.
         """
         service.post(BASE + PATH, status=503)
-        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING)
+        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
         service.post(BASE + PATH, status=400, payload={"code": 1301, "message": "no"})
         steps: list[str] = []
         async with speaking() as transport:
-            with pytest.raises(ContentRefused):
+            with pytest.raises(SubmissionUncertain):
                 await submit(transport, witnessed(steps, "ours"))
 
         assert ["intend"] == steps
@@ -843,23 +854,50 @@ class TestSubmit:
         assert isinstance(caught.value.__cause__, NotAuthenticated)
 
     @pytest.mark.parametrize(("refusal", "kind"), LASTING, ids=words)
-    def test_refusal_after_doubt_settles_it(
+    def test_refusal_after_doubt_proves_nothing(
         self, refusal: dict[str, Any], kind: type[KlingError], service: aioresponses
     ) -> None:
         """
-        Not found, and refused for good when sent again: the first attempt met the same refusal.
+        Not found, and refused for good when sent again: it is sent no third time, but looked for once more; then it is
+        uncertain, and the error tells of the refusal.
         """
         service.post(BASE + PATH, status=503)
-        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING)
+        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
         service.post(BASE + PATH, **refusal)
 
         @simulated
         async def story() -> None:
             async with speaking() as transport:
-                with pytest.raises(kind):
-                    await submit(transport, submission("ours"))
+                with pytest.raises(SubmissionUncertain, match="sent again, it was refused") as caught:
+                    await submit(transport, sent)
+
+            assert isinstance(caught.value.__cause__, TaskNotFound)
+            assert 60 <= asyncio.get_running_loop().time() <= 150
+
+        sent = submission("ours")
+        story()
+        assert 2 == count(service, "POST")
+        assert kind is type(sent.refusal)
+
+    @pytest.mark.parametrize(("refusal", "kind"), LASTING, ids=words)
+    def test_task_that_is_shown_after_the_refusal_is_found(
+        self, refusal: dict[str, Any], kind: type[KlingError], service: aioresponses
+    ) -> None:
+        """
+        A look-up that lags, and a second POST that is refused because of the first: the task is found all the same.
+        """
+        service.post(BASE + PATH, status=503)
+        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=6)
+        service.post(BASE + PATH, **refusal)
+        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
+
+        @simulated
+        async def story() -> None:
+            async with speaking(retry=EVERY_TEN) as transport:
+                assert (await submit(transport, submission("ours"))).task_id == "t-9"
 
         story()
+        assert 2 == count(service, "POST")
 
     @simulated
     async def test_refusals_after_doubt_leave_it(self, service: aioresponses) -> None:
@@ -987,7 +1025,7 @@ class TestSubmit:
         What is not found on the way out is uncertain, and not sent again.
         """
         service.post(BASE + PATH, status=503)
-        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING)
+        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
         async with speaking() as transport:
             transport.retire()
             with pytest.raises(SubmissionUncertain) as caught:
@@ -1274,10 +1312,11 @@ class TestConnections:
         The limit in all grows with what is to be sent; one that is given stands.
         """
         transport = speaking(connect_timeout=3.0, read_timeout=7.0)
+        large = module._Outgoing(bytes(10 * 2**20))
 
-        assert transport._limits(None, None) == aiohttp.ClientTimeout(total=10, sock_connect=3, sock_read=7)
-        assert transport._limits(bytes(10 * 2**20), None).total == 50
-        assert transport._limits(bytes(10 * 2**20), 2.0).total == 2
+        assert transport._limit_of(None, None) == 10
+        assert transport._limit_of(large, None) == 50
+        assert transport._limit_of(large, 2.0) == 2
 
 
 class TestBrokenConnections:

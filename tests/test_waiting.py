@@ -14,7 +14,7 @@ import pytest
 from kling_async import GATEWAY, OFFICIAL, AccessKey, Dialect, KlingClient
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import ClientClosed
-from kling_async.transport import Submission
+from kling_async.submission import Submission
 from tests.conftest import epoch_now, simulate, simulated
 
 KEY = AccessKey("access-1", "secret-of-a-proper-length-for-hs256-0123")

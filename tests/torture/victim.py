@@ -37,7 +37,7 @@ from kling_async.downloads import _Part
 from kling_async.journal import Journal, _Tables
 
 POLLING: Final = PollPolicy(first_delay=0.1, max_delay=0.5, answer_timeout=1.0)
-RETRY: Final = RetryPolicy(first_delay=0.02, max_delay=0.2, give_up_after=20.0, hear_for=1.0)
+RETRY: Final = RetryPolicy(first_delay=0.02, max_delay=0.2, give_up_after=20.0, look_for=0.5, hear_for=1.0)
 SLOTS: Final = SlotPolicy(uncertain_for=0.2)
 
 
