@@ -36,6 +36,7 @@ from kling_async.errors import (
 from kling_async.policy import RetryPolicy, Step, may_repeat, next_step
 from kling_async.submission import Submission, uncertain
 from kling_async.wire.auth import AccessKey, Credentials, Token, clock_offset, fingerprint, make_token
+from kling_async.wire.headers import kept_for
 from kling_async.wire.models import TaskSnapshot
 from kling_async.wire.redaction import hide_secrets
 from kling_async.wire.verdict import Answer, read_created
@@ -54,6 +55,12 @@ Bytes of the largest answer that is read; a page of 500 tasks has less than one 
 SECONDS_PER_MIB: Final = 4.0
 """
 What each MiB of a request's body adds to the time it may take in all.
+"""
+
+REUSE_MARGIN: Final = 2.0
+"""
+Seconds for which a service must keep connections longer than we reuse them for what cannot be looked up: what it says
+counts from its last byte, and ours must be there before that time is over.
 """
 
 SECRET_LENGTH: Final = 8
@@ -84,6 +91,11 @@ class HttpOptions:
         ssl: True checks certificates against the system's; a context brings its own rules; False checks nothing.
         connect_timeout: Seconds to make a connection, TLS included.
         read_timeout: Seconds without a byte from the service.
+        reuse_within:
+            Seconds for which a connection may have been idle and still carry a submit that nobody could look up, at a
+            service that takes no id of ours; and that only where the service says that it keeps idle connections two
+            seconds longer than this (`Keep-Alive: timeout=`). Otherwise each such submit makes a connection. A borrowed
+            session decides for itself: give it a connector with `force_close=True`.
         max_connections: Requests to the service at one time; more wait, with no clock running.
         user_agent: What the service is told of us.
     """
@@ -93,6 +105,7 @@ class HttpOptions:
     ssl: SSLContext | bool = True
     connect_timeout: float = attrs.field(default=10.0, validator=_check_seconds)
     read_timeout: float = attrs.field(default=30.0, validator=_check_seconds)
+    reuse_within: float = attrs.field(default=1.0, validator=_check_seconds)
     max_connections: int = attrs.field(default=16)
     user_agent: str = USER_AGENT
 
@@ -145,7 +158,8 @@ class Transport:
     keepalive: float
     _credentials: Credentials = attrs.field(repr=False)
     _borrowed: aiohttp.ClientSession | None = attrs.field(default=None, repr=False)
-    _session: aiohttp.ClientSession | None = attrs.field(default=None, init=False, repr=False)
+    _sessions: dict[float, aiohttp.ClientSession] = attrs.field(factory=dict, init=False, repr=False)
+    _kept_for: float | None = attrs.field(default=None, init=False)  # by what the service said last
     _gate: asyncio.Semaphore = attrs.field(init=False, repr=False)
     _creates: asyncio.Semaphore = attrs.field(init=False, repr=False)  # at the gate
     _secrets: tuple[str, ...] = attrs.field(init=False, repr=False)
@@ -173,8 +187,8 @@ class Transport:
         Close the session, if it is our own. Safe to call twice.
         """
         self._is_closed = True
-        session, self._session = self._session, None
-        if session is not None and session is not self._borrowed:
+        while self._sessions:
+            _, session = self._sessions.popitem()
             await session.close()
 
     def retire(self) -> None:
@@ -371,7 +385,7 @@ class Transport:
         return answer
 
     async def _send_signed(self, method: str, path: str, body: "_Outgoing | None", limit: float | None) -> Answer:
-        session = self._open()
+        session = self._open_for_creates() if body is not None and body.is_sent_once else self._open()
         headers = {"Authorization": f"Bearer {self._sign()}", "User-Agent": self.http.user_agent}
         deadline = Deadline(self._limit_of(body, limit))
         where = f"{method} {self.base_url}{path.partition('?')[0]}"
@@ -389,6 +403,7 @@ class Transport:
                     ssl=self.http.ssl,
                 ) as response:
                     said = await self._read_body(response, deadline)
+                    self._kept_for = kept_for(response.headers.get("Keep-Alive", ""))
                     for secret in self._secrets:  # some services repeat the key that they refuse
                         said = said.replace(secret.encode(), "…".encode())
                     return Answer(response.status, response.headers, said)
@@ -417,15 +432,28 @@ class Transport:
         return body
 
     def _open(self) -> aiohttp.ClientSession:
+        return self._session(self.keepalive)
+
+    def _open_for_creates(self) -> aiohttp.ClientSession:
+        # A server closes an idle connection when it likes, and a request that meets that on the way is lost. Where it
+        # could not be looked up then, it goes out on a connection that is new, or open for some time to come.
+        reuse = self.http.reuse_within
+        return self._session(reuse if self._kept_for is not None and self._kept_for >= reuse + REUSE_MARGIN else 0.0)
+
+    def _session(self, keepalive: float) -> aiohttp.ClientSession:
+        # One of our own for each number of seconds that it keeps idle connections, or the one that is borrowed.
         if self._is_closed or (self._borrowed is not None and self._borrowed.closed):
             raise ClientClosed("the client is closed; make a new one")
-        if self._session is None:
-            self._session = self._borrowed or aiohttp.ClientSession(
-                # Our gate is the bound; waiting in aiohttp's pool would count against the time of a request.
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=self.keepalive),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        return self._session
+        if self._borrowed is not None:
+            return self._borrowed
+        session = self._sessions.get(keepalive)
+        if session is None:
+            # Our gate is the bound; waiting in aiohttp's pool would count against the time of a request.
+            kept: dict[str, Any] = {"keepalive_timeout": keepalive} if keepalive else {"force_close": True}
+            connector = aiohttp.TCPConnector(limit=0, **kept)
+            session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+            self._sessions[keepalive] = session
+        return session
 
     def _sign(self) -> str:
         now = time.time() + self._clock_offset
@@ -495,6 +523,13 @@ class _Outgoing:
     content: bytes
     _submission: Submission | None = None
     has_left: bool = attrs.field(default=False, init=False)
+
+    @property
+    def is_sent_once(self) -> bool:
+        """
+        Whether nothing can find out what became of it, should its answer be lost.
+        """
+        return self._submission is not None and self._submission.external_id is None
 
     def begin(self, deadline: Deadline, read_timeout: float) -> "_Body":
         """

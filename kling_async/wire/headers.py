@@ -4,10 +4,14 @@ What the headers of an answer say; aiohttp's mapping ignores the case of names, 
 
 import datetime as dt
 import math
+import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from typing import Final
 
-__all__ = ["clock_of", "find_header", "retry_after"]
+__all__ = ["clock_of", "find_header", "kept_for", "retry_after"]
+
+_TIMEOUT: Final = re.compile(r"(?:^|,)[ \t]{0,9}timeout=(\d{1,6})(?:[ \t,]|$)", re.ASCII | re.IGNORECASE)
 
 
 def find_header(headers: Mapping[str, str], name: str) -> str:
@@ -37,6 +41,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return seconds if math.isfinite(seconds) else None
     until, now = _read_date(value), clock_of(headers)
     return max(0.0, (until - now).total_seconds()) if until and now else None
+
+
+def kept_for(keep_alive: str) -> float | None:
+    """
+    Return the seconds for which a service says that it keeps an idle connection, after its `Keep-Alive` header, such as
+    "timeout=5, max=100"; None where it does not say.
+    """
+    found = _TIMEOUT.search(keep_alive)
+    return float(found[1]) if found else None
 
 
 def _read_date(text: str) -> dt.datetime | None:
