@@ -195,10 +195,10 @@ class KlingClient:
     @property
     def unfinished(self) -> tuple[TaskHandle, ...]:
         """
-        The handles of tasks that are not known to have ended, also of those whose wait or submit was cancelled, and of
-        uncertain submits of which a callback told later.
+        The handles of tasks that are not known to have ended, or of which the pictures are not told yet; also of those
+        whose wait or submit was cancelled, and of uncertain submits of which a callback told later.
         """
-        return tuple(handle for handle in self._known.values() if not handle.done)
+        return tuple(handle for handle in self._known.values() if not handle.is_settled)
 
     async def submit(self, request: ImageRequest | str, /, **fields: Unpack[RequestByName]) -> TaskHandle:
         """

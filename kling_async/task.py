@@ -93,7 +93,7 @@ class TaskHandle:
             UnexpectedAnswer: The task succeeded, and its pictures were not told for 30 s.
             ClientClosed: The client was closed meanwhile.
         """
-        if not self._is_settled:
+        if not self.is_settled:
             loop = asyncio.get_running_loop()
             waiter: asyncio.Future[None] = loop.create_future()
             timer = loop.call_later(timeout, _wake, waiter) if timeout is not None else None
@@ -122,7 +122,7 @@ class TaskHandle:
             news.put_nowait(self._snapshot)
         self._listeners = (*self._listeners, news)
         try:
-            if not self._is_settled:
+            if not self.is_settled:
                 self._watch(self)
             while True:
                 item = await news.get()
@@ -137,21 +137,27 @@ class TaskHandle:
         finally:
             self._listeners = tuple(listener for listener in self._listeners if listener is not news)
 
-    @property
-    def _is_settled(self) -> bool:
-        return self._snapshot is not None and is_settled(self._snapshot)
-
     def _result(self, timeout: float | None) -> TaskResult:
         seen = self._snapshot
         if seen is None or not is_settled(seen):
-            word = f"last seen as {seen.status_word!r}" if seen else "never seen"
-            what = f"the task was not final after {timeout:g} s, {word}; it goes on, so wait for it again"
+            if seen is None:
+                what = f"no look has found this task within {timeout:g} s; check its id, or wait again"
+            else:
+                word = f"last seen as {seen.status_word!r}"
+                what = f"the task was not final after {timeout:g} s, {word}; it goes on, so wait for it again"
             raise WaitTimeout(what, self.task_id, seen.request_id if seen else None, snapshot=seen)
         if seen.task_status is TaskStatus.SUCCEEDED:
             return TaskResult(self.task_id, seen.task_result.images, seen)
         raise failure_of(seen)
 
     # The following is for the watcher and the client.
+
+    @property
+    def is_settled(self) -> bool:
+        """
+        Whether the task has ended, and all is known that comes of it.
+        """
+        return self._snapshot is not None and is_settled(self._snapshot)
 
     @property
     def is_wanted(self) -> bool:
@@ -171,8 +177,7 @@ class TaskHandle:
         self._hold = hold
         self._on_final = on_final
         self.story = story
-        if self.done:  # somebody saw its end before the submit was answered
-            self._end()
+        self._end()  # perhaps somebody saw its end before the submit was answered
         self._tell(None)
 
     def see(self, seen: TaskSnapshot) -> None:
@@ -183,8 +188,7 @@ class TaskHandle:
         self._snapshot = later = newer(held, seen)
         if later is held:
             return
-        if self.done:
-            self._end()
+        self._end()
         if held is None or _face(held) != _face(later):
             for news in self._listeners:
                 news.put_nowait(later)
@@ -227,9 +231,11 @@ class TaskHandle:
             self.story.tell(EventKind.PROCESSING, snapshot=seen)
 
     def _end(self) -> None:
-        self.release()
-        on_final, self._on_final = self._on_final, None
-        if on_final is not None:
+        # Its slots are free as soon as it is final; it is unfinished until its pictures are told.
+        if self.done:
+            self.release()
+        if self.is_settled and self._on_final is not None:
+            on_final, self._on_final = self._on_final, None
             on_final(self)
 
 

@@ -349,6 +349,9 @@ class Watcher:
         match error:
             case NotAuthenticated():
                 handle.fail(attrs.evolve(error, task_id=handle.task_id))
+            case ClientClosed():  # the session was closed by its owner, so that no look will ever be answered
+                handle.fail(_closed(handle))
+                handle.release()
             case TaskNotFound():
                 watch.missing_since = now if watch.missing_since is None else watch.missing_since
                 if now - watch.missing_since >= self.policy.not_found_grace:

@@ -745,14 +745,31 @@ class TestLife:
 
         assert 1 == len(server.ledger.tasks)
 
+    async def test_task_is_unfinished_until_its_pictures_are_told(self, emulator_in_thread: Any) -> None:
+        """
+        One that has succeeded without pictures takes no slots any more, but what was paid for is not all there yet.
+        """
+        server = emulator_in_thread(dialect=OFFICIAL, latency=(0.0, 0.0), faults=[faults.no_pictures(seconds=1e6)])
+        polling = PollPolicy(first_delay=0.01, max_delay=0.02, pictures_grace=0.1)
+        async with client_of(server, polling=polling) as client:
+            handle = await client.submit("a lighthouse")
+            with pytest.raises(UnexpectedAnswer, match="pictures were not told"):
+                await handle.wait()
+
+            assert handle.done
+            assert (handle,) == client.unfinished
+            assert 0 == sum(usage.used for usage in client.slots.values())
+
     async def test_the_bound_on_requests_holds(self, server: Emulator) -> None:
         """
-        Not more than `max_connections` sockets are opened, however many tasks are waited for.
+        Not more than `max_connections` sockets are opened, however many tasks are waited for; but for one for each
+        submit that could not be looked up.
         """
+        submits = 20
         async with client_of(server, http=HttpOptions(max_connections=2), slots=None) as client:
-            await asyncio.gather(*(client.generate(f"lighthouse {number}") for number in range(20)))
+            await asyncio.gather(*(client.generate(f"lighthouse {number}") for number in range(submits)))
 
-        assert server.ledger.connections <= 2
+        assert server.ledger.connections <= 2 + (0 if server.dialect.external_ids else submits)
 
 
 class TestLosses:

@@ -224,7 +224,7 @@ async def test_wait_for_a_task_never_seen() -> None:
     """
     The timeout says that there was no sighting at all.
     """
-    with pytest.raises(WaitTimeout, match="not final after 1 s, never seen") as caught:
+    with pytest.raises(WaitTimeout, match="no look has found this task within 1 s; check its id") as caught:
         await picked_up().wait(1)
 
     assert caught.value.snapshot is None

@@ -113,6 +113,8 @@ def advice_for(error: KlingError) -> str:
     """
     Say what to do about *error*, in a few words; empty for what nobody foresaw.
     """
+    if isinstance(error, WaitTimeout) and error.snapshot is None:
+        return "the service has not shown such a task: check its id, the account and --base-url"
     return _row_of(error)[1]
 
 
