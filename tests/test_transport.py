@@ -1290,11 +1290,10 @@ class TestConnections:
         """
         async with serving(lambda _: saying(TASK)) as server, speaking(server.url) as transport:
             await transport.send("GET", PATH)
-            session = transport._session
+            [session] = transport._sessions.values()
             await transport.aclose()
             await transport.aclose()
 
-            assert session is not None
             assert session.closed
             assert isinstance(session.cookie_jar, aiohttp.DummyCookieJar)
             with pytest.raises(ClientClosed):
