@@ -25,6 +25,7 @@ from kling_async import GATEWAY, OFFICIAL, Model, errors
 from kling_async.cli.exits import ExitCode, code_of
 from kling_async.emulator import Emulator, faults
 from kling_async.wire.prices import FROM_IMAGE, FROM_TEXT
+from tests.programs import Ended, run
 from tests.test_callbacks import served_by_uvicorn
 from tests.test_exports import PUBLIC
 from tests.test_house import FLOORS
@@ -99,17 +100,6 @@ class Block:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
 
-@attrs.frozen
-class Ended:
-    """
-    What a program or command left behind.
-    """
-
-    code: int | None
-    out: str
-    err: str
-
-
 def blocks(*languages: str) -> list[Block]:
     """
     Return the blocks of all pages, in these languages or in any.
@@ -143,14 +133,6 @@ def environment(server: Emulator) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
     told = {"KLING_API_KEY": server.api_key, "KLING_BASE_URL": server.url, "NO_COLOR": "1", "COLUMNS": "120"}
     return {**kept, "PATH": path, **told}
-
-
-async def run(*words: str, folder: Path, env: Mapping[str, str]) -> Ended:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*words, cwd=folder, env=env, stdout=pipe, stderr=pipe)
-    async with asyncio.timeout(60):
-        out, err = await process.communicate()
-    return Ended(process.returncode, out.decode(), err.decode())
 
 
 async def run_program(block: Block, folder: Path, env: Mapping[str, str]) -> Ended:

@@ -25,6 +25,7 @@ from kling_async.errors import (
     JournalMismatch,
     StorageFull,
 )
+from tests.programs import kill
 from tests.test_batch import (
     PROMPTS,
     client_of,
@@ -409,7 +410,9 @@ asyncio.run(main())
 async def start_another(path: Path, server: Emulator) -> asyncio.subprocess.Process:
     pipe = asyncio.subprocess.PIPE
     words = ("-c", ANOTHER_PROGRAM, str(path), server.url, server.api_key)
-    return await asyncio.create_subprocess_exec(sys.executable, *words, stdin=pipe, stdout=pipe, stderr=pipe)
+    return await asyncio.create_subprocess_exec(
+        sys.executable, *words, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+    )
 
 
 async def test_two_programs_on_one_journal(tmp_path: Path) -> None:
@@ -421,7 +424,10 @@ async def test_two_programs_on_one_journal(tmp_path: Path) -> None:
         async with opened(server, path) as batch:
             await batch.add(PROMPTS)
             refused = await start_another(path, server)
-            _, said = await refused.communicate(b"\n")
+            try:
+                _, said = await refused.communicate(b"\n")
+            finally:
+                await kill(refused)
 
             assert b"JournalLocked" in said.splitlines()[-1]
 
@@ -436,8 +442,7 @@ async def test_two_programs_on_one_journal(tmp_path: Path) -> None:
         with pytest.raises(JournalLocked):
             async with opened(server, path):
                 pass
-        other.kill()
-        await other.wait()
+        await kill(other)
         await bring_to_its_end(server, path)
 
 

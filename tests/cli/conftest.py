@@ -26,9 +26,9 @@ import kling_async
 from kling_async import OFFICIAL, ImageRequest
 from kling_async.__main__ import main
 from kling_async.emulator import Emulator
+from tests.programs import PATIENCE
 
 SOURCE = str(Path(kling_async.__file__).parents[1])
-PATIENCE = 20.0  # seconds; nothing takes that long unless it hangs
 
 
 @pytest.fixture(autouse=True, scope="session")
