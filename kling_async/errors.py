@@ -200,11 +200,23 @@ class ServiceFailure(KlingError):
     retry_after: float | None = None
 
 
+@attrs.define(slots=False, repr=False)
 class UnexpectedAnswer(KlingError):
     """
     Not JSON, the wrong shape, cut short or too large; mostly a page of something on the way, so check `base_url`. With
     a `task_id`: the task succeeded, and its pictures were not told for 30 s; ask for it again.
+
+    Attributes:
+        is_other_api:
+            Whether the answer is one that no Kling API gives: a web page, a redirect, a web framework's "no such
+            route", or OpenAI's answer with pictures. Then `base_url` is wrong, most likely.
+        urls:
+            Addresses of pictures that the answer holds although it names no task, with what signs them. They may be
+            paid for, so save them: no task leads to them. Never part of the text.
     """
+
+    is_other_api: bool = False
+    urls: tuple[str, ...] = ()
 
 
 class NotSent(KlingError):

@@ -231,12 +231,18 @@ def may_try_again(error: KlingError) -> bool:
         case SubmissionUncertain():
             return False
         case TaskFailed(snapshot=snapshot):
-            units = snapshot.final_unit_deduction if snapshot is not None else None
-            return not units and _LASTING.search(error.message) is None
+            return not _was_billed(snapshot) and _LASTING.search(error.message) is None
+        case UnexpectedAnswer(urls=urls) if urls:  # pictures were made, though no task tells of them
+            return False
         case RateLimited() | ServiceFailure() | UnexpectedAnswer() | NotSent() | Unreachable():
             return error.task_id is None  # else there is a task, and what could not be had is its end
         case _:
             return False
+
+
+def _was_billed(snapshot: TaskSnapshot | None) -> bool:
+    cash = snapshot.final_balance_deduction if snapshot is not None else None
+    return snapshot is not None and bool(snapshot.final_unit_deduction or (cash is not None and cash.quota))
 
 
 def write_stored_request(request: ImageRequest) -> str:
@@ -273,9 +279,10 @@ def read_snapshot(text: str | None) -> TaskSnapshot | None:
 
 def write_error(error: KlingError) -> str:
     """
-    Write what every error of ours has.
+    Write what every error of ours has, and the addresses of pictures that no task tells of.
     """
-    fields = attrs.asdict(error, filter=lambda field, _: field.name in _COMMON, recurse=False)
+    kept = _COMMON | _OF_PICTURES if isinstance(error, UnexpectedAnswer) else _COMMON
+    fields = attrs.asdict(error, filter=lambda field, _: field.name in kept, recurse=False)
     return dumps({"class": type(error).__name__, **fields}).decode()
 
 
@@ -289,6 +296,8 @@ def read_error(text: str | None, request: ImageRequest, snapshot: TaskSnapshot |
     kind = getattr(errors, fields.pop("class"), KlingError)
     error: KlingError = kind(**fields)
     match error:
+        case UnexpectedAnswer():
+            error.urls = tuple(error.urls)
         case SubmissionUncertain():
             error.request = request
         case TaskFailed():
@@ -297,3 +306,4 @@ def read_error(text: str | None, request: ImageRequest, snapshot: TaskSnapshot |
 
 
 _COMMON: Final = frozenset(attrs.fields_dict(KlingError))
+_OF_PICTURES: Final = frozenset({"is_other_api", "urls"})

@@ -352,7 +352,7 @@ class Watcher:
             case ClientClosed():  # the session was closed by its owner, so that no look will ever be answered
                 handle.fail(_closed(handle))
                 handle.release()
-            case TaskNotFound():
+            case TaskNotFound() | UnexpectedAnswer(is_other_api=True, http_status=404):
                 watch.missing_since = now if watch.missing_since is None else watch.missing_since
                 if now - watch.missing_since >= self.policy.not_found_grace:
                     handle.fail(attrs.evolve(error, task_id=handle.task_id))

@@ -31,6 +31,7 @@ OWN_FIELDS: dict[str, Any] = {
     "paths": (Path("t-1-0.png"),),
     "urls": ("s3://bucket/t-1-1.png",),
     "task_ids": ("t-1", "t-2"),
+    "is_other_api": True,
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from kling_async import errors
-from kling_async.errors import KlingError, SubmissionUncertain, TaskFailed
+from kling_async.errors import KlingError, SubmissionUncertain, TaskFailed, UnexpectedAnswer
 from kling_async.rows import (
     State,
     Summary,
@@ -27,7 +27,7 @@ from kling_async.rows import (
     write_stored_request,
 )
 from kling_async.wire.codec import read_task
-from kling_async.wire.models import AspectRatio, ImageRequest, TaskSnapshot, TaskStatus
+from kling_async.wire.models import AspectRatio, BalanceDeduction, ImageRequest, TaskSnapshot, TaskStatus
 from tests.test_cards import Reader
 
 REQUEST = ImageRequest("a lighthouse at dusk")
@@ -73,6 +73,12 @@ snapshots = st.fixed_dictionaries(
         "created_at": st.sampled_from([None, 0, "soon"]) | st.integers(1_577_836_800_000, 2 * 10**12),
         "updated_at": st.none() | st.integers(1_577_836_800, 2 * 10**9),  # some gateways count seconds
         "final_unit_deduction": st.none() | st.sampled_from(["8", "0", "0.5", "1e3", 8, "many"]),
+        "final_balance_deduction": st.none()
+        | st.fixed_dictionaries(
+            {"quota": st.sampled_from(["0.028", "0", 8, "many"])},
+            optional={"list_price": st.sampled_from(["0.056", None, []]), "currency": st.sampled_from(["USD", "", 5])},
+        )
+        | st.sampled_from([[], "", {}]),
     }
 ).map(lambda task: read_task(task, request_id="r-1"))
 
@@ -264,6 +270,25 @@ class TestMayTryAgain:
         """
         assert not may_try_again(TaskFailed("internal error", "t-1", snapshot=snapshot(units=units)))
 
+    def test_failures_billed_in_cash_are_not(self) -> None:
+        """
+        Money from the balance is a bill as units are; none of it is none.
+        """
+        paid, free = (
+            attrs.evolve(snapshot(units=Decimal(0)), final_balance_deduction=BalanceDeduction(Decimal(quota)))
+            for quota in ("0.028", "0")
+        )
+
+        assert not may_try_again(TaskFailed("internal error", "t-1", snapshot=paid))
+        assert may_try_again(TaskFailed("internal error", "t-1", snapshot=free))
+
+    def test_pictures_without_a_task_are_not_paid_again(self) -> None:
+        """
+        An answer that held pictures, though no task, is not asked for once more.
+        """
+        assert may_try_again(UnexpectedAnswer("no task"))
+        assert not may_try_again(UnexpectedAnswer("no task", urls=("https://x/0.png",)))
+
     @pytest.mark.parametrize("units", [None, Decimal(0), Decimal("0.00")])
     def test_failures_without_a_bill_are(self, units: Decimal | None) -> None:
         """
@@ -345,6 +370,16 @@ class TestErrors:
 
         assert kind is type(read)
         assert fields == {name: getattr(read, name) for name in fields}
+
+    def test_addresses_of_pictures_are_kept(self) -> None:
+        """
+        What an answer held that named no task is not lost with the run.
+        """
+        error = UnexpectedAnswer("no task", http_status=200, is_other_api=True, urls=("https://x/0.png?Signature=a",))
+        read = read_error(write_error(error), REQUEST, None)
+
+        assert isinstance(read, UnexpectedAnswer)
+        assert (error.urls, True, 200) == (read.urls, read.is_other_api, read.http_status)
 
     def test_request_and_snapshot_are_the_rows(self) -> None:
         """

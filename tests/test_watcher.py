@@ -289,6 +289,29 @@ async def test_missing_task_is_given_up_after_a_grace() -> None:
         assert max(service.times) <= 32.0
 
 
+@pytest.mark.parametrize(("http_status", "is_given_up"), [(404, True), (200, False)])
+def test_route_that_is_missing_is_given_up_as_a_task_is(http_status: int, is_given_up: bool) -> None:  # noqa: FBT001
+    """
+    Where a service does not route reads at all, waiting ends after 30 s too; a page for a while, as under maintenance,
+    ends nothing.
+    """
+
+    @simulated
+    async def story() -> None:
+        missing = UnexpectedAnswer("no such API", http_status=http_status, is_other_api=True)
+        async with watching(FakeService(*[missing] * 40, DONE)) as watcher:
+            handle = accepted(watcher)
+            if not is_given_up:
+                assert (await handle).images
+                return
+            with pytest.raises(UnexpectedAnswer) as caught:
+                await handle
+
+            assert (31.0, "t-1") == (now(), caught.value.task_id)
+
+    story()
+
+
 @simulated
 async def test_grace_begins_anew_after_a_sighting() -> None:
     """

@@ -10,7 +10,7 @@ endpoints speak; gateways' re-shaped answers and the vendor's new standard are r
 import datetime as dt
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeGuard
 
@@ -18,7 +18,16 @@ from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from kling_async.wire.lifecycle import read_word
-from kling_async.wire.models import Image, ImageRequest, ImageSource, TaskInfo, TaskOutput, TaskSnapshot, TaskStatus
+from kling_async.wire.models import (
+    BalanceDeduction,
+    Image,
+    ImageRequest,
+    ImageSource,
+    TaskInfo,
+    TaskOutput,
+    TaskSnapshot,
+    TaskStatus,
+)
 from kling_async.wire.redaction import hide_secrets
 
 try:
@@ -28,6 +37,7 @@ except ImportError:  # the extra "fast" is not there, or not for this interprete
 
 __all__ = [
     "CODEC",
+    "addresses_in",
     "dumps",
     "is_task",
     "loads",
@@ -52,6 +62,25 @@ Digits of the largest number that is taken for an index, a price or a code; at 4
 """
 
 _NOTHING: Final[tuple[object, ...]] = (None, "", {}, [], 0)  # 0 is how some gateways leave out a time
+
+_RESULTS: Final = ("task_result", "outputs", "output", "result", "data", "metadata")
+"""
+Where services keep the pictures of a task: `outputs` is the vendor's new standard, the others but for the first are
+relays'. Nothing that repeats what was asked for is among them, such as `input`.
+"""
+
+_PICTURE_LISTS: Final = ("images", "image_urls", "result_urls", "urls")
+_ONE_PICTURE: Final = ("url", "result_url", "image_url")
+_OF_THE_TASK: Final = ("image_urls", "result_urls", "url", "result_url")
+"""
+The names under which pictures stand there, and the ones that mean a result right in the task. `image_url` and `images`
+do not: right in the task they may be the reference image that was sent.
+"""
+
+_ADDRESSES: Final = ("http://", "https://", "data:image/", "/")
+"""
+How text begins that is a picture's address by itself.
+"""
 
 _MARKS_OF_A_TASK: Final = ("task_status", "status", "object")
 
@@ -199,6 +228,8 @@ def _canonical(task: Mapping[str, Any]) -> dict[str, Any]:
         fields.pop("task_id", None)
     if "task_id" not in fields or "task_status" not in fields:
         _translate(fields)
+    if not _pictures_in(fields.get("task_result"), ("images",)) and (pictures := _find_pictures(fields)):
+        fields["task_result"] = {"images": pictures}
     fields["status_word"] = fields.setdefault("task_status", "")
     return fields
 
@@ -219,11 +250,13 @@ def _translate(fields: dict[str, Any]) -> None:
     )
     _settle(fields, "created_at", fields.get("create_time"), fields.get("submit_time"), inner.get("created_at"))
     _settle(fields, "updated_at", fields.get("update_time"), fields.get("finish_time"), inner.get("updated_at"))
-    _settle(fields, "final_unit_deduction", _billed_units(fields.get("billing")), inner.get("final_unit_deduction"))
+    billing = fields.get("billing")
+    _settle(fields, "final_unit_deduction", _billed(billing, "unit"), inner.get("final_unit_deduction"))
+    _settle(fields, "final_balance_deduction", _billed_cash(billing), inner.get("final_balance_deduction"))
     external_id = fields.get("external_task_id") or fields.get("external_id")
     _settle(fields, "task_info", {"external_task_id": external_id} if external_id else inner.get("task_info"))
     # Beside the raw answer with all pictures, new-api shows one of them as its own result: the raw answer goes first.
-    _settle(fields, "task_result", inner.get("task_result"), _other_output(fields))
+    _settle(fields, "task_result", inner.get("task_result"))
 
 
 def _settle(fields: dict[str, Any], name: str, *others: Any) -> None:
@@ -244,21 +277,72 @@ def _inner_task(data: Any) -> Mapping[str, Any]:
     return {}
 
 
-def _other_output(fields: Mapping[str, Any]) -> dict[str, Any] | None:
-    if isinstance(outputs := fields.get("outputs"), list):  # the vendor's new standard
-        return {"images": [item for item in outputs if isinstance(item, dict) and item.get("type") == "image"]}
-    metadata = fields.get("metadata")
-    for holder in (fields, metadata if isinstance(metadata, dict) else {}):
-        if url := holder.get("url") or holder.get("result_url"):
-            return {"images": [{"url": url}]}
-    return None
+def addresses_in(answer: Mapping[str, Any]) -> tuple[str, ...]:
+    """
+    Return the addresses of the pictures in an answer that names no task. What OpenAI's API sends as Base64 becomes a
+    `data:` address.
+    """
+    pictures = _find_pictures(answer) or _pictures_in(answer, ("images",)) or _encoded_in(answer.get("data"))
+    found = (_read_image(picture, place) for place, picture in enumerate(pictures))
+    return tuple(image.url for image in found if image is not None)
 
 
-def _billed_units(billing: Any) -> str | None:
+def _encoded_in(data: Any) -> list[str]:
+    items = data if isinstance(data, list) else []
+    encoded = (item.get("b64_json") for item in items if isinstance(item, dict))
+    return [f"data:image/png;base64,{text}" for text in encoded if isinstance(text, str) and text]
+
+
+def _find_pictures(answer: Mapping[str, Any]) -> list[Any]:
+    # As they stand there, from the first place that has any.
+    for name in _RESULTS:
+        value = read_nested(answer.get(name))
+        is_one = name in ("output", "result") and _is_address(value)
+        if found := [value] if is_one else _pictures_in(value, _PICTURE_LISTS + _ONE_PICTURE):
+            return found
+    return _pictures_in(answer, _OF_THE_TASK)
+
+
+def _pictures_in(value: Any, names: Iterable[str]) -> list[Any]:
+    if isinstance(value, list):  # of whatever: text in it is a picture only if it looks like an address
+        return [item for item in value if _is_picture(item) and (isinstance(item, dict) or _is_address(item))]
+    for name in names if isinstance(value, dict) else ():
+        told = value.get(name)
+        is_list = isinstance(told, list) and name in _PICTURE_LISTS
+        if found := [item for item in (told if is_list else [told]) if _is_picture(item)]:
+            return found
+    return []
+
+
+def _is_picture(item: Any) -> bool:
+    if isinstance(item, dict):
+        return item.get("type", "image") == "image" and _address_of(item) is not None
+    return isinstance(item, str) and bool(item)
+
+
+def _is_address(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(_ADDRESSES)
+
+
+def _address_of(item: Mapping[str, Any]) -> str | None:
+    addresses = (item.get(name) for name in ("url", "image_url"))
+    return next((address for address in addresses if isinstance(address, str) and address), None)
+
+
+def _billed(billing: Any, charge_type: str, field: str = "amount") -> str | None:
     items = billing if isinstance(billing, list) else []
-    units = [item for item in items if isinstance(item, dict) and item.get("charge_type") == "unit"]
-    amounts = [_read_decimal(item.get("amount"), Decimal) or Decimal(0) for item in units]
+    charges = [item for item in items if isinstance(item, dict) and item.get("charge_type") == charge_type]
+    amounts = [amount for item in charges if (amount := _read_decimal(item.get(field), Decimal)) is not None]
     return str(sum(amounts)) if amounts else None
+
+
+def _billed_cash(billing: Any) -> dict[str, Any] | None:
+    quota = _billed(billing, "cash")
+    if quota is None:
+        return None
+    charges = (item for item in billing if isinstance(item, dict) and item.get("charge_type") == "cash")
+    currency = next((item.get("currency") for item in charges), None)
+    return {"quota": quota, "list_price": _billed(billing, "cash", "list_price"), "currency": currency}
 
 
 def _exact_text(value: Any, _: object) -> str:
@@ -329,7 +413,8 @@ def _read_output(value: Any, _: object) -> TaskOutput:
 def _read_image(item: Any, place: int) -> Image | None:
     if isinstance(item, str):
         item = {"url": item}
-    if not isinstance(item, dict) or not isinstance(url := item.get("url"), str) or not url:
+    url = _address_of(item) if isinstance(item, dict) else None
+    if url is None:
         return None
     watermark_url = item.get("watermark_url")
     index = read_whole(item.get("index"))
@@ -345,6 +430,23 @@ def _read_info(value: Any, _: object) -> TaskInfo:
     return TaskInfo(read_id(external_id))
 
 
+def _read_cash(value: Any, _: object) -> BalanceDeduction | None:
+    value = read_nested(value)
+    quota = _read_decimal(value.get("quota"), Decimal) if isinstance(value, dict) else None
+    if quota is None:
+        return None
+    currency = value.get("currency")
+    is_told = isinstance(currency, str) and bool(currency)
+    return BalanceDeduction(quota, _read_decimal(value.get("list_price"), Decimal), currency if is_told else None)
+
+
+def _write_cash(taken: BalanceDeduction) -> dict[str, str]:
+    written = {"quota": f"{taken.quota:f}"}
+    if taken.list_price is not None:
+        written["list_price"] = f"{taken.list_price:f}"
+    return written if taken.currency is None else {**written, "currency": taken.currency}
+
+
 def _write_image(source: ImageSource | None) -> str | None:
     if source is None or isinstance(source, str):
         return source
@@ -356,17 +458,23 @@ def _write_snapshot(snapshot: TaskSnapshot) -> dict[str, Any]:
         "task_id": snapshot.task_id,
         "task_status": _written_word(snapshot),
         "task_status_msg": snapshot.task_status_msg,
-        "task_info": {"external_task_id": snapshot.task_info.external_task_id or ""},
+        "task_info": _write_info(snapshot.task_info),
         "task_result": {},
     }
     if snapshot.task_result.images:
         task["task_result"] = {"images": [_write_output_image(image) for image in snapshot.task_result.images]}
     if snapshot.final_unit_deduction is not None:
         task["final_unit_deduction"] = f"{snapshot.final_unit_deduction:f}"
+    if snapshot.final_balance_deduction is not None:
+        task["final_balance_deduction"] = _write_cash(snapshot.final_balance_deduction)
     for name, at in (("created_at", snapshot.created_at), ("updated_at", snapshot.updated_at)):
         if at is not None:
             task[name] = _write_time(at)
     return task
+
+
+def _write_info(info: TaskInfo) -> dict[str, str]:
+    return {"external_task_id": info.external_task_id} if info.external_task_id else {}
 
 
 def _written_word(snapshot: TaskSnapshot) -> str:
@@ -394,6 +502,7 @@ def make_codec() -> Converter:
     codec.register_structure_hook(TaskInfo, _read_info)
     codec.register_structure_hook_func(lambda kind: kind == dt.datetime | None, _read_time)
     codec.register_structure_hook_func(lambda kind: kind == Decimal | None, _read_decimal)
+    codec.register_structure_hook_func(lambda kind: kind == BalanceDeduction | None, _read_cash)
     codec.register_structure_hook_func(lambda kind: kind == Mapping[str, Any], lambda value, _: value)
     codec.register_structure_hook_func(lambda kind: kind == ImageSource | None, _exact_text)
     codec.register_structure_hook(

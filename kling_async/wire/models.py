@@ -23,6 +23,7 @@ from kling_async.wire.redaction import hide_query, shorten
 
 __all__ = [
     "AspectRatio",
+    "BalanceDeduction",
     "Done",
     "Failed",
     "Image",
@@ -267,6 +268,22 @@ class TaskOutput:
     images: tuple[Image, ...] = ()
 
 
+@attrs.frozen
+class BalanceDeduction:
+    """
+    Money that a task took from the account's balance, where it was paid in cash rather than in units.
+
+    Attributes:
+        quota: What was taken, in `currency`.
+        list_price: What it would cost without a discount; None where the service does not say.
+        currency: "USD" or "CNY"; None where the service does not say, as in the vendor's legacy standard.
+    """
+
+    quota: Decimal
+    list_price: Decimal | None = None
+    currency: str | None = None
+
+
 @attrs.frozen(kw_only=True)
 class TaskSnapshot:
     """
@@ -282,6 +299,7 @@ class TaskSnapshot:
             either is read.
         updated_at: Aware time (UTC) of the last change, None likewise.
         final_unit_deduction: Units taken, known once the task is final; None where the service does not say.
+        final_balance_deduction: Money taken, likewise; it comes in place of units, or beside them.
         request_id: Of the answer this was read from, for the vendor's support.
         raw: The task as it came, with the fields this version does not know.
     """
@@ -295,6 +313,7 @@ class TaskSnapshot:
     created_at: dt.datetime | None = None
     updated_at: dt.datetime | None = None
     final_unit_deduction: Decimal | None = None
+    final_balance_deduction: BalanceDeduction | None = None
     request_id: str | None = None
     raw: Mapping[str, Any] = attrs.field(factory=dict, eq=False, hash=False, repr=False)
 
@@ -323,6 +342,7 @@ def draw_state(snapshot: TaskSnapshot, title: str = "") -> str:
         facts=(
             _how_many(snapshot.task_result.images) if snapshot.task_result.images else "",
             _shown_units(snapshot.final_unit_deduction),
+            _shown_cash(snapshot.final_balance_deduction),
             _shown_duration(snapshot),
             f"task {snapshot.task_id}",
         ),
@@ -338,6 +358,10 @@ def _shown_duration(snapshot: TaskSnapshot) -> str:
 
 def _shown_units(units: Decimal | None) -> str:
     return "" if units is None else f"{units.normalize():f} unit{'' if units == 1 else 's'}"
+
+
+def _shown_cash(taken: BalanceDeduction | None) -> str:
+    return "" if taken is None or not taken.quota else f"{taken.quota.normalize():f} {taken.currency or 'in cash'}"
 
 
 def _how_many(images: Sequence[Image]) -> str:
@@ -363,6 +387,7 @@ class TaskResult:
             facts=(
                 _how_many(self.images),
                 _shown_units(self.snapshot.final_unit_deduction),
+                _shown_cash(self.snapshot.final_balance_deduction),
                 f"task {self.task_id}",
             ),
             figures=[Figure(image.url, f"picture {image.index} of task {self.task_id}") for image in self.images],
@@ -430,6 +455,7 @@ class Done:
                 *_facts_of(self),
                 _how_many(images),
                 _shown_units(self.result.snapshot.final_unit_deduction),
+                _shown_cash(self.result.snapshot.final_balance_deduction),
                 f"task {self.result.task_id}",
             ),
             figures=[Figure(image.url, prompt, caption) for image, caption in zip(images, captions, strict=False)],

@@ -5,6 +5,7 @@ The vendor's codes are its table "Error codes"; the shapes of errors are the ven
 families (an `error` object, a task error with a word for a code, and the vendor's own JSON inside a message).
 """
 
+import enum
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -24,14 +25,26 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
-from kling_async.wire.codec import is_task, loads, read_id, read_nested, read_task, read_whole
+from kling_async.wire.codec import addresses_in, is_task, loads, read_id, read_nested, read_task, read_whole
 from kling_async.wire.endpoints import stands_in_path
 from kling_async.wire.headers import retry_after
 from kling_async.wire.lifecycle import is_final
 from kling_async.wire.models import TaskSnapshot
+from kling_async.wire.other_apis import name_of_no_route, name_of_text
 from kling_async.wire.redaction import hide_secrets
+from kling_async.wire.relays import refusal_of
 
-__all__ = ["Answer", "is_duplicate_id", "read_created", "read_news", "read_page", "read_sighting"]
+__all__ = [
+    "Answer",
+    "Presence",
+    "is_duplicate_id",
+    "presence_of",
+    "read_created",
+    "read_news",
+    "read_page",
+    "read_sighting",
+    "tells_no_such_api",
+]
 
 _OF_CODE: Final[dict[int | str, type[KlingError]]] = {
     1000: NotAuthenticated,
@@ -60,7 +73,12 @@ _OF_CODE: Final[dict[int | str, type[KlingError]]] = {
     "pre_consume_token_quota_failed": AccountProblem,
     "task_not_exist": TaskNotFound,
     "invalid_request": InvalidRequest,  # at one gateway under HTTP 500
-    "do_request_failed": ServiceFailure,  # these three may come under HTTP 400, yet the vendor may have heard the relay
+    # These may come under HTTP 400 too, and yet the vendor may have heard the relay.
+    "bad_response_body": ServiceFailure,
+    "channel:response_time_exceeded": ServiceFailure,
+    "do_request_failed": ServiceFailure,
+    "empty_response": ServiceFailure,
+    "get_channel_failed": ServiceFailure,  # asked for between two attempts
     "read_response_body_failed": ServiceFailure,
     "unmarshal_response_failed": ServiceFailure,
 }
@@ -107,16 +125,28 @@ class Answer:
     body: bytes = attrs.field(repr=False)
 
 
+class Presence(enum.Enum):
+    """
+    What an answer tells of the address that was asked.
+    """
+
+    HERE = enum.auto()  # a Kling API, or a relay of one
+    ABSENT = enum.auto()  # something else
+    UNCLEAR = enum.auto()  # nothing
+
+
 def read_created(answer: Answer) -> TaskSnapshot:
     """
     Read the answer to a create.
 
     Raises:
-        KlingError: The class that its code, else its status, stands for. A 2xx that cannot be read is UnexpectedAnswer,
-            and the task may exist.
+        UnexpectedAnswer: A 2xx that cannot be read: the task may exist. With `is_other_api` it comes from something
+            else than a Kling API, mostly; ask for a task that cannot exist, and `presence_of` tells.
+        KlingError: The class that its code, else its status, stands for. A relay's own refusal, which it makes before
+            it sends anything, is none that leaves it open whether a task was made, whatever its status.
     """
     try:
-        return _read_task_of(_read_payload(answer), answer)
+        return _read_task_of(_read_payload(answer, is_create=True), answer)
     except TaskNotFound as error:  # a create asks for no task: what is missing is the path or the model
         facts = (error.message, error.task_id, error.request_id, error.code, error.http_status)
         raise InvalidRequest(*facts) from error
@@ -130,6 +160,7 @@ def read_sighting(answer: Answer, task_id: str | None = None) -> TaskSnapshot:
 
     Raises:
         TaskNotFound: 404 or 1203, 1201 "not found", a gateway's "task_not_exist".
+        UnexpectedAnswer: Also for a 404 that says, as web frameworks do, that there is no such path.
         KlingError: As for a create.
     """
     try:
@@ -182,6 +213,31 @@ def is_duplicate_id(error: KlingError) -> bool:
     return isinstance(error, InvalidRequest) and error.code == 1201 and "already exist" in error.message.casefold()
 
 
+def presence_of(error: KlingError | None) -> Presence:
+    """
+    Tell what the answer to a read says of the address: *error* is what `read_sighting` raised, None where it did not.
+
+    Ask for a task that cannot exist: a Kling API says in its own words that there is none, and anything else does not
+    know the path.
+    """
+    match error:
+        case None:
+            return Presence.HERE
+        case UnexpectedAnswer(is_other_api=True) | InvalidRequest(code=1202):  # the vendor's "method invalid"
+            return Presence.ABSENT
+        case _ if error.code in _OF_CODE:
+            return Presence.HERE
+        case _:
+            return Presence.UNCLEAR
+
+
+def tells_no_such_api(error: KlingError | None) -> bool:
+    """
+    Tell whether the answer to a read shows that there is no Kling API at the address.
+    """
+    return presence_of(error) is Presence.ABSENT
+
+
 def _read_tasks(answer: Answer) -> tuple[list[Mapping[str, Any]], str | None]:
     payload = _read_payload(answer)
     items = _items(payload)
@@ -200,7 +256,7 @@ def _says_not_found(error: InvalidRequest) -> bool:
     return error.code == 1203 or (error.code == 1201 and "not found" in error.message.casefold())
 
 
-def _read_payload(answer: Answer) -> Mapping[str, Any]:
+def _read_payload(answer: Answer, *, is_create: bool = False) -> Mapping[str, Any]:
     # The envelope of an answer that says yes; anything else is raised.
     is_good = 200 <= answer.status < 300
     try:
@@ -211,7 +267,7 @@ def _read_payload(answer: Answer) -> Mapping[str, Any]:
         raise _unexpected("the answer is JSON, but no object", answer, {}) if is_good else _refused({}, answer)
     if is_good and not _is_refusal(payload):
         return payload
-    raise _refused(payload, answer)
+    raise _refused(payload, answer, is_create=is_create)
 
 
 def _is_refusal(payload: Mapping[str, Any]) -> bool:
@@ -266,13 +322,19 @@ def _find_task(payload: Mapping[str, Any], known_id: str | None) -> Mapping[str,
     return None
 
 
-def _refused(payload: Mapping[str, Any], answer: Answer) -> KlingError:
+def _refused(payload: Mapping[str, Any], answer: Answer, *, is_create: bool = False) -> KlingError:
     code, message, request_id = _read_error(payload)
     status = answer.status
     if status < 300 and isinstance(code, int) and 400 <= code < 600:
         status = code  # some gateways say 200 to everything, and put the status that they mean into the code
-    kind = (_OF_CODE.get(code) if code else None) or _kind_of_status(status, message)
-    return _make(kind, message or _did_not_say(answer), answer, _named(payload), code, request_id)
+    refusal = refusal_of(answer.status, payload) if is_create else None
+    kind = (_OF_CODE.get(code) if code else None) or (refusal.kind if refusal else None)
+    framework = None if kind else name_of_no_route(answer.status, payload)
+    said = message or _did_not_say(answer)
+    if framework is not None:
+        said = f"there is no such API at this address, says {framework}: {said}; check base_url"
+        return _make(UnexpectedAnswer, said, answer, _named(payload), code, request_id, is_other_api=True)
+    return _make(kind or _kind_of_status(status, message), said, answer, _named(payload), code, request_id)
 
 
 def _did_not_say(answer: Answer) -> str:
@@ -323,21 +385,37 @@ def _kind_of_status(status: int, message: str) -> type[KlingError]:
 
 def _without_json(answer: Answer) -> KlingError:
     kind = UnexpectedAnswer if answer.status == 404 else _kind_of_status(answer.status, "")
-    if 300 <= answer.status < 400:
+    is_redirect = 300 <= answer.status < 400
+    found = name_of_text(answer.status, answer.headers, answer.body)
+    if is_redirect:
         what = "the service redirects elsewhere, which is not followed with a key; check base_url"
     elif not answer.body.strip():
         what = f"the service answered {answer.status} with an empty body"
     else:
-        what = f"the service answered {answer.status} with something that is not JSON; check base_url"
-    found = _TASK_ID.search(answer.body)  # cut short behind its id, it still names the task
-    task_id = (found[1] or found[2]).decode(errors="replace") if found else None
-    return _make(kind, what, answer, task_id, None, None)
+        body = f"{found}, which is not JSON" if found else "something that is not JSON"
+        what = f"the service answered {answer.status} with {body}; check base_url"
+    is_other_api = kind is UnexpectedAnswer and (is_redirect or found is not None)
+    return _make(kind, what, answer, _torn_id(answer.body), None, None, is_other_api=is_other_api)
+
+
+def _torn_id(body: bytes) -> str | None:
+    # Cut short behind its id, an answer still names the task.
+    found = _TASK_ID.search(body)
+    return (found[1] or found[2]).decode(errors="replace") if found else None
 
 
 def _unexpected(what: str, answer: Answer, payload: Mapping[str, Any]) -> KlingError:
     code, message, request_id = _read_error(payload)
+    urls = addresses_in(payload)
+    is_openai = bool(urls) and "created" in payload and isinstance(payload.get("data"), list)
     says = f"{what}; it says {message!r}" if message and message.casefold() not in _FINE else what
-    return _make(UnexpectedAnswer, says, answer, _named(payload), code, request_id)
+    if urls:
+        pictures = f"{len(urls)} picture{'' if len(urls) == 1 else 's'}"
+        says = f"{says}, but {pictures}, which may be paid for: save them from the `urls` of this error"
+    if is_openai:
+        says = f"{says}. OpenAI's image API answers so; check base_url: many gateways want /kling at its end"
+    facts = (answer, _named(payload), code, request_id)
+    return _make(UnexpectedAnswer, says, *facts, is_other_api=is_openai, urls=urls)
 
 
 def _named(payload: Mapping[str, Any]) -> str | None:
@@ -352,9 +430,10 @@ def _make(
     task_id: str | None,
     code: int | str | None,
     request_id: str | None,
+    **of_kind: Any,
 ) -> KlingError:
     shown_code = hide_secrets(code, limit=60) if isinstance(code, str) else code
     facts = (hide_secrets(message), task_id, request_id, shown_code, answer.status)
     if issubclass(kind, RateLimited | ServiceFailure):
         return kind(*facts, retry_after=retry_after(answer.headers))
-    return kind(*facts)
+    return kind(*facts, **of_kind) if kind is UnexpectedAnswer else kind(*facts)

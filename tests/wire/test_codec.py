@@ -30,6 +30,7 @@ from kling_async.wire.codec import (
 from kling_async.wire.lifecycle import read_word
 from kling_async.wire.models import (
     AspectRatio,
+    BalanceDeduction,
     Image,
     ImageReference,
     ImageRequest,
@@ -62,6 +63,12 @@ URLS = WORDS.map(lambda word: f"https://cdn.example/{word}.png?sig={word}")
 IMAGES = st.lists(
     st.builds(Image, st.integers(0, 9), URLS, st.none() | URLS), max_size=9, unique_by=lambda image: image.index
 ).map(lambda images: tuple(sorted(images, key=lambda image: image.index)))
+CASH = st.builds(
+    BalanceDeduction,
+    st.decimals(0, 10**6, places=4),
+    st.none() | st.decimals(0, 10**6, places=4),
+    st.sampled_from([None, "USD", "CNY"]),
+)
 STATUS_WORDS = st.sampled_from(["submitted", "processing", "succeed", "failed"]) | WORDS
 
 
@@ -81,6 +88,7 @@ def snapshots(draw: st.DrawFn) -> TaskSnapshot:
         created_at=draw(st.none() | TIMES),
         updated_at=draw(st.none() | TIMES),
         final_unit_deduction=draw(st.none() | st.decimals(0, 10**6, places=2)),
+        final_balance_deduction=draw(st.none() | CASH),
         request_id=draw(st.none() | WORDS),
     )
 
@@ -340,13 +348,50 @@ def test_pictures(item: object, images: tuple[Image, ...]) -> None:
         ({"metadata": "https://x/0.png"}, 0),
         ({"task_result": {"images": "https://x/0.png"}}, 0),
         ({"task_result": "https://x/0.png"}, 0),
+        ({"data": {"url": "https://x/0.png"}}, 1),
+        ({"data": [{"url": "https://x/0.png"}, {"url": "https://x/1.png"}]}, 2),
+        ({"data": ["t-1", "t-2"]}, 0),
+        ({"data": '{"image_urls": ["https://x/0.png", "https://x/1.png"]}'}, 2),
+        ({"output": {"url": "https://x/0.png"}}, 1),
+        ({"output": {"image_urls": ["https://x/0.png", "https://x/1.png"]}}, 2),
+        ({"output": ["https://x/0.png", "https://x/1.png"]}, 2),
+        ({"output": "https://x/0.png"}, 1),
+        ({"output": "succeeded"}, 0),
+        ({"result": {"url": "https://x/0.png"}}, 1),
+        ({"result": {"images": ["https://x/0.png", {"image_url": "https://x/1.png"}]}}, 2),
+        ({"result": {"image_url": "https://x/0.png"}}, 1),
+        ({"result": [{"url": "https://x/0.png"}, {"type": "video", "url": "https://x/0.mp4"}]}, 1),
+        ({"image_urls": ["https://x/0.png", "https://x/1.png"]}, 2),
+        ({"image_urls": None, "url": "https://x/0.png"}, 1),
+        ({"result_urls": ["https://x/0.png"]}, 1),
+        ({"task_result": {"image_urls": ["https://x/0.png"]}}, 1),
+        ({"task_result": {"videos": None, "images": [], "url": "https://x/0.png"}}, 1),
+        ({"task_result": {}, "data": {"images": [{"url": "data:image/png;base64,AAAA"}]}}, 1),
+        ({"image_url": "https://x/reference.png"}, 0),
+        ({"images": ["https://x/reference.png"]}, 0),
+        ({"input": {"image_urls": ["https://x/reference.png"]}}, 0),
     ],
 )
-def test_pictures_in_other_shapes(result: dict[str, Any], urls: int) -> None:
+@pytest.mark.parametrize("names", [("id", "status"), ("task_id", "task_status")])
+def test_pictures_in_other_shapes(result: dict[str, Any], urls: int, names: tuple[str, str]) -> None:
     """
-    The vendor's new standard and the gateways keep pictures elsewhere.
+    The vendor's new standard and the gateways keep pictures elsewhere, beside whichever words for id and status; what
+    repeats the request is no picture.
     """
-    assert urls == len(read_task({"id": "a", "status": "succeeded", **result}).task_result.images)
+    images = read_task({names[0]: "a", names[1]: "succeeded", **result}).task_result.images
+
+    assert urls == len(images)
+    assert list(range(urls)) == [image.index for image in images]
+
+
+def test_pictures_of_the_vendor_come_first() -> None:
+    """
+    Where a relay shows one picture beside the vendor's list, the list is read.
+    """
+    result = {"images": [{"index": 0, "url": "https://x/0.png"}, {"index": 1, "url": "https://x/1.png"}]}
+    seen = read_task({"task_id": "a", "task_status": "succeed", "task_result": result, "url": "https://y/one.png"})
+
+    assert ["https://x/0.png", "https://x/1.png"] == [image.url for image in seen.task_result.images]
 
 
 @pytest.mark.parametrize(
@@ -434,6 +479,77 @@ def test_units_of_a_bill_are_summed() -> None:
 
     assert Decimal("8.5") == read_task({**task, "billing": billing}).final_unit_deduction
     assert read_task({**task, "billing": billing[2:]}).final_unit_deduction is None
+
+
+def test_cash_and_units_are_told_apart() -> None:
+    """
+    The new standard bills both in items of one list, the legacy one in two fields; one never counts for the other.
+    """
+    billing = [
+        {"charge_type": "unit", "amount": "8"},
+        {"charge_type": "cash", "cash_type": "balance", "amount": "0.02", "currency": "USD", "list_price": "0.03"},
+        {"charge_type": "cash", "amount": "0.01", "currency": "USD"},
+        {"charge_type": "cash", "amount": "much"},
+    ]
+    new = read_task({"id": "a", "status": "succeeded", "billing": billing})
+    legacy = read_task(
+        {
+            "task_id": "a",
+            "task_status": "succeed",
+            "final_unit_deduction": "8",
+            "final_balance_deduction": {"quota": "0.03", "list_price": "0.03"},
+        }
+    )
+
+    assert (Decimal(8), Decimal(8)) == (new.final_unit_deduction, legacy.final_unit_deduction)
+    assert BalanceDeduction(Decimal("0.03"), Decimal("0.03"), "USD") == new.final_balance_deduction
+    assert BalanceDeduction(Decimal("0.03"), Decimal("0.03")) == legacy.final_balance_deduction
+
+
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [
+        ({"quota": "0.056", "list_price": "0.07"}, BalanceDeduction(Decimal("0.056"), Decimal("0.07"))),
+        ({"quota": 0.056}, BalanceDeduction(Decimal("0.056"))),
+        ('{"quota": "0.056"}', BalanceDeduction(Decimal("0.056"))),
+        ({"quota": "0", "list_price": "", "currency": 5}, BalanceDeduction(Decimal(0))),
+        ({"quota": "much"}, None),
+        ({"list_price": "0.07"}, None),
+        ({}, None),
+        ("0.056", None),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_cash(value: object, taken: BalanceDeduction | None) -> None:
+    """
+    Money is exact, and absent where it makes no sense.
+    """
+    task = {"task_id": "a", "task_status": "succeed", "final_balance_deduction": value}
+
+    assert taken == read_task(task).final_balance_deduction
+
+
+def test_new_apis_own_task_tells_the_vendors_cash() -> None:
+    """
+    A relay's task keeps the vendor's bill in the vendor's raw answer.
+    """
+    raw = {"task_id": "v", "task_status": "succeed", "final_balance_deduction": {"quota": "0.056"}}
+    seen = read_task({"task_id": "a", "status": "SUCCESS", "data": {"code": 0, "data": raw}})
+
+    assert BalanceDeduction(Decimal("0.056")) == seen.final_balance_deduction
+
+
+@pytest.mark.parametrize(
+    ("external_id", "info"), [(None, {}), ("", {}), ("order-17", {"external_task_id": "order-17"})]
+)
+def test_info_is_empty_where_nothing_was_given(external_id: str | None, info: dict[str, str]) -> None:
+    """
+    The vendor sends an empty `task_info` then.
+    """
+    bare = TaskSnapshot(task_id="a", task_status=TaskStatus.SUBMITTED, task_info=TaskInfo(external_id))
+
+    assert info == write_task(bare)["task_info"]
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,8 @@ def facts(snapshot: TaskSnapshot) -> dict[str, Any]:
             for image in snapshot.task_result.images
         ],
         "units": None if snapshot.final_unit_deduction is None else str(snapshot.final_unit_deduction),
+        "cash": snapshot.final_balance_deduction
+        and [str(told) for told in attrs.astuple(snapshot.final_balance_deduction) if told is not None],
         "created_at": snapshot.created_at and snapshot.created_at.isoformat(),
         "updated_at": snapshot.updated_at and snapshot.updated_at.isoformat(),
         "request_id": snapshot.request_id,
@@ -86,6 +88,8 @@ def error_facts(error: KlingError) -> dict[str, Any]:
         "retry_after": getattr(error, "retry_after", None),
         "task_id": error.task_id,
         "request_id": error.request_id,
+        "is_other_api": getattr(error, "is_other_api", False) or None,
+        "urls": list(getattr(error, "urls", ())) or None,
     }
     return {"error": type(error).__name__} | {name: value for name, value in known.items() if value is not None}
 

@@ -189,6 +189,7 @@ async def test_clock_that_is_off_by_an_hour(patient: Patient, pair: AccessKey | 
         (page(404, "<html></html>"), "answers with an HTML page (HTTP 404)"),
         (page(401, "who are you"), "something that is no JSON (HTTP 401)"),
         (page(200, '{"hello": "world"}', "application/json"), "holds no task"),
+        (page(404, '{"detail": "Not Found"}', "application/json"), "does not know the path of this API"),
         (page(301, Location="https://elsewhere.example/kling/v1/images/generations/x?y"),
          "redirects to https://elsewhere.example/kling (HTTP 301)"),
         (page(503, "<html></html>"), "answers with an HTML page (HTTP 503)"),
@@ -211,7 +212,7 @@ async def test_host_of_another_api(patient: Patient) -> None:
     """
     A 404 that does not say what is missing is told as what it is: no proof.
     """
-    async with host(page(404, '{"detail": "Not Found"}', "application/json")) as url:
+    async with host(page(404, '{"reason": "gone"}', "application/json")) as url:
         found = await patient.examined(url)
 
     assert {"service": "warning"} == ailing(found)

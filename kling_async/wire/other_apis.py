@@ -1,0 +1,166 @@
+"""
+Recognizes answers that come from something else than a Kling API: `base_url` leads to the wrong place.
+
+Only shapes that are known are recognized. A 404 with JSON of an unknown shape may be a gateway's way to say that a task
+is missing, and a broken body may be a good answer that was cut.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from kling_async.wire.headers import find_header
+
+__all__ = ["NO_ROUTE", "NoRoute", "is_page", "name_of_no_route", "name_of_text"]
+
+LONGEST: Final = 2000
+"""
+Characters of a field that are looked at.
+"""
+
+NO_ROUTE_STATUSES: Final = (404, 405)
+"""
+Under which web frameworks say that a path, or a method of it, does not exist.
+"""
+
+
+@attrs.frozen(kw_only=True)
+class NoRoute:
+    """
+    How a web framework says in JSON that it has no such route.
+
+    Attributes:
+        framework: Its name.
+        words: What fields hold, by their names, each from its beginning to its end.
+        needs: Fields that have to be there, whatever they hold.
+        may: Fields that may be absent; if they are there, they hold what `words` says.
+        is_all: Whether there are no other fields.
+    """
+
+    framework: str
+    words: Mapping[str, re.Pattern[str]]
+    needs: frozenset[str] = frozenset()
+    may: frozenset[str] = frozenset()
+    is_all: bool = False
+
+    def fits(self, payload: Mapping[str, Any]) -> bool:
+        """
+        Tell whether *payload* has this shape.
+        """
+        if not self.needs <= payload.keys() or (self.is_all and payload.keys() - self.needs - self.words.keys()):
+            return False
+        return all(
+            (name in self.may and payload.get(name) is None)
+            or (isinstance(said := payload.get(name), str) and words.fullmatch(said[:LONGEST]) is not None)
+            for name, words in self.words.items()
+        )
+
+
+def _words(**patterns: str) -> dict[str, re.Pattern[str]]:
+    return {name: re.compile(pattern, re.DOTALL) for name, pattern in patterns.items()}
+
+
+_NO_METHOD: Final = "Not Found|Method Not Allowed"
+
+NO_ROUTE: Final = (
+    NoRoute(framework="FastAPI or Starlette", words=_words(detail=_NO_METHOD), is_all=True),
+    # The vendor itself answers so for a path that it does not have.
+    NoRoute(
+        framework="Spring",
+        words=_words(
+            error=_NO_METHOD,
+            message="|Not Found|No message available|No (?:static resource|handler found|endpoint) .*|"
+            "Request method '[A-Z]+' (?:is )?not supported",
+        ),
+        needs=frozenset({"timestamp", "status", "path"}),
+        may=frozenset({"message"}),
+    ),
+    NoRoute(
+        framework="Spring or ASP.NET",  # problem details, RFC 9457
+        words=_words(
+            title=_NO_METHOD,
+            detail="No (?:static resource|endpoint) .*|Method '[A-Z]+' is not supported.*|No route found for .*",
+        ),
+        needs=frozenset({"type", "status"}),
+        may=frozenset({"detail"}),
+    ),
+    NoRoute(framework="Symfony", words=_words(detail="No route found for .*"), needs=frozenset({"type", "status"})),
+    NoRoute(
+        framework="NestJS", words=_words(message="Cannot (?:GET|POST) /.*", error="Not Found"), may=frozenset({"error"})
+    ),
+    NoRoute(framework="Fastify", words=_words(message="Route (?:GET|POST):/.* not found", error="Not Found")),
+    NoRoute(framework="Echo or Amazon API Gateway", words=_words(message=_NO_METHOD), is_all=True),
+    NoRoute(framework="Micronaut", words=_words(message="Not Found"), needs=frozenset({"_links"})),
+    NoRoute(framework="Kong", words=_words(message="no Route matched with those values")),
+    NoRoute(framework="APISIX", words=_words(error_msg="404 Route Not Found")),
+    NoRoute(framework="gRPC-Gateway", words=_words(message=_NO_METHOD), needs=frozenset({"code", "details"})),
+    NoRoute(framework="Flask", words=_words(message=r"The requested URL was not found on the server\..*")),
+    NoRoute(framework="Flask", words=_words(error=r"(?:404 Not Found: )?The requested URL was not found .*")),
+    NoRoute(framework="Flask", words=_words(description=r"The requested URL was not found on the server\..*")),
+    NoRoute(framework="Sanic", words=_words(message="Requested URL /.* not found")),
+    NoRoute(framework="Laravel", words=_words(message=r"The route .* could not be found\.")),
+    NoRoute(
+        framework="Laravel",
+        words=_words(message="|Not Found", exception=r".*\\NotFoundHttpException"),
+    ),
+    NoRoute(framework="Rails", words=_words(error="Not Found"), needs=frozenset({"status"}), is_all=True),
+    NoRoute(framework="Rails", words=_words(exception=".*RoutingError.*No route matches.*")),
+    NoRoute(framework="Go", words=_words(error="404 page not found"), is_all=True),
+)
+"""
+Not here: Django REST's `{"detail": "Not found."}`, which it says of objects; its missing routes are web pages.
+"""
+
+NO_ROUTE_IN_ERROR: Final = (
+    NoRoute(framework="a relay or OpenAI", words=_words(message=r"Invalid URL \([A-Z]+ /.*")),
+    NoRoute(framework="vLLM", words=_words(message=_NO_METHOD, type="NotFoundError")),
+    NoRoute(framework="one-hub", words=_words(message=r"Not Found", type="one_hub_error")),
+)
+"""
+Those that say it in an object called `error`.
+"""
+
+_NO_ROUTE_IN_TEXT: Final = re.compile(
+    r"(?:404[ :]+)?(?:page )?not found\.?|no such (?:route|page)|cannot (?:get|post) /\S*|not_found|"
+    r"the page could not be found.*|not found - request id.*|method not allowed|404",
+    re.IGNORECASE | re.DOTALL,
+)
+"""
+Of Go, Gin, Traefik and Koa, Express and Fiber, Elysia, Vercel, Netlify, aiohttp and Hono.
+"""
+
+
+def name_of_no_route(status: int, payload: Mapping[str, Any]) -> str | None:
+    """
+    Return the web framework that says in *payload* that it has no such route; None where it says something else.
+    """
+    error = payload.get("error")
+    inner = error if isinstance(error, Mapping) else {}
+    if status not in NO_ROUTE_STATUSES:
+        return None
+    shapes = [(shape, payload) for shape in NO_ROUTE] + [(shape, inner) for shape in NO_ROUTE_IN_ERROR]
+    return next((shape.framework for shape, said in shapes if shape.fits(said)), None)
+
+
+def is_page(headers: Mapping[str, str], body: bytes) -> bool:
+    """
+    Tell whether an answer that is no JSON is a web page, or XML as storages send it.
+
+    Some relays send JSON under the type of a web page, and it may be cut.
+    """
+    start = body[:LONGEST].lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    return start == b"<" or (start not in (b"", b"{", b"[") and "html" in find_header(headers, "Content-Type"))
+
+
+def name_of_text(status: int, headers: Mapping[str, str], body: bytes) -> str | None:
+    """
+    Return what an answer is that is no JSON, where that is known; None for one that may be a good answer, cut or
+    garbled.
+    """
+    if is_page(headers, body):
+        return "a web page"
+    text = body[:500].decode(errors="replace").strip()
+    is_no_route = status in NO_ROUTE_STATUSES and _NO_ROUTE_IN_TEXT.fullmatch(text) is not None
+    return "a web server's word for a path that it does not have" if is_no_route else None
