@@ -145,7 +145,8 @@ class NotAuthenticated(KlingError):
 
 class NotAllowed(KlingError):
     """
-    The key is good but lacks the right to this API, model or address (1103, 1304, HTTP 403).
+    The key is good but lacks the right to this API, model or address (1103, 1304, HTTP 403), or a relay has no channel
+    that offers the model to it. Nothing was made.
     """
 
 

@@ -427,6 +427,13 @@ LASTING = [
     ({"status": 429, "payload": {"code": 1102, "message": "no money"}}, AccountProblem),
     ({"status": 400, "payload": {"code": 1301, "message": "not this"}}, ContentRefused),
     ({"status": 302, "headers": {"Location": "https://elsewhere.example"}}, UnexpectedAnswer),
+    ({"status": 404, "payload": {"detail": "Not Found"}}, UnexpectedAnswer),
+]
+
+REFUSED_BY_RELAYS = [  # before they sent anything
+    ({"status": 503, "payload": {"error": {"code": "model_not_found", "message": "no channel"}}}, NotAllowed),
+    ({"status": 503, "payload": {"code": "provider_not_found", "message": "no channel"}}, NotAllowed),
+    ({"status": 500, "payload": {"error": {"code": "sensitive_words_detected", "message": "?"}}}, ContentRefused),
 ]
 
 
@@ -525,6 +532,9 @@ AMBIGUOUS = [
     {"status": 200, "body": "<html>"},
     {"status": 200, "body": ""},
     {"status": 200, "payload": {"code": 0}},
+    {"status": 500, "payload": {"code": "get_channel_failed", "message": "no channel for a further attempt"}},
+    {"status": 400, "payload": {"code": "get_channel_failed", "message": "no channel for a further attempt"}},
+    {"status": 503, "payload": {"code": "fail_to_fetch_task", "message": '{"error": {"code": "model_not_found"}}'}},
 ]
 
 UNDONE = [
@@ -597,7 +607,7 @@ class TestSubmit:
         assert sent.doubt is None
 
     @ids_at_all
-    @pytest.mark.parametrize(("refusal", "kind"), LASTING, ids=words)
+    @pytest.mark.parametrize(("refusal", "kind"), [*LASTING, *REFUSED_BY_RELAYS], ids=words)
     def test_refusal_is_raised(
         self, refusal: dict[str, Any], kind: type[KlingError], external_id: str | None, service: aioresponses
     ) -> None:

@@ -46,6 +46,10 @@ _LOOK_AGAIN: Final = 0.5  # seconds
 def emulator(  # noqa: PLR0913 (each is an option)
     *,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
+    host_name: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name to be called by, beside this machine's; repeatable."),
+    ] = None,
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 takes a free one.")] = 8765,
     api_key: Annotated[str | None, typer.Option(metavar="KEY", help="What opens it; else made up.")] = None,
     callback_secret: Annotated[str | None, typer.Option(metavar="SECRET", help="Signs its callbacks.")] = None,
@@ -67,6 +71,7 @@ def emulator(  # noqa: PLR0913 (each is an option)
 
     settings: SettingsByName = {
         "host": host,
+        "host_names": host_name or (),
         "port": port,
         "callback_secret": callback_secret,
         "dialect": DIALECTS[dialect],
@@ -115,7 +120,7 @@ def greeting(server: "Emulator") -> list[str]:
         f"A {server.dialect.name} service, emulated, at {url} (Ctrl-C stops it)",
         "",
         f"  key     {server.api_key}",
-        f"  ledger  {_ledger_of(server)}",
+        f"  ledger  {_ledger_of(server)} (opened with the key, as below)",
         "",
         "In another terminal:",
         "",

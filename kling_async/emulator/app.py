@@ -14,17 +14,24 @@ from typing import Any, Final
 import attrs
 from aiohttp import web
 
-from kling_async.emulator import shapes
+from kling_async.emulator import shapes, words
+from kling_async.emulator.callers import host_check
 from kling_async.emulator.faults import EARLY, LATE, SHAPES, Fault, FaultPlan
+from kling_async.emulator.keys import check_key
 from kling_async.emulator.ledger import Route
 from kling_async.emulator.service import Call, PictureOrder, Reply, Service, fate_of, prompt_of, read_body
 from kling_async.emulator.studio import Studio
-from kling_async.emulator.world import Refusal, World
+from kling_async.emulator.world import WATERMARK, Refusal, World
 from kling_async.wire.endpoints import IMAGE_GENERATION
 
 LARGEST_BODY: Final = 32 * 1024 * 1024
 """
 Bytes: room for a picture of 10 MiB in Base64, and for larger ones that are to be refused in the service's words.
+"""
+
+PICTURE: Final = f"/pictures/{{any_id}}/{{place:[0-9]{{1,3}}}}{{mark:({WATERMARK})?}}.png"
+"""
+The path of a picture, and of its copy with a watermark.
 """
 
 _CUT: Final = 0  # in the ledger, the status of an answer that never came
@@ -61,14 +68,15 @@ class Face:
         """
         prefix = self._world.settings.prefix
         path = prefix + IMAGE_GENERATION.path
-        app = web.Application(client_max_size=LARGEST_BODY)
+        check_host = host_check(self._world.settings)
+        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[check_host])
         app.add_routes(
             [
                 web.post(path, self._handler("create")),
                 web.get(path + "/{any_id}", self._handler("query"), allow_head=False),
                 web.get(path, self._handler("list"), allow_head=False),
                 web.get(prefix + "/tasks", self._handler("tasks"), allow_head=False),
-                web.get("/pictures/{any_id}/{place:[0-9]{1,3}}.png", self._handler("picture"), allow_head=False),
+                web.get(PICTURE, self._handler("picture"), allow_head=False),
                 web.get("/__ledger__", self._show_ledger),
                 web.route("*", "/{rest:.*}", self._handler(None)),
             ]
@@ -96,7 +104,7 @@ class Face:
             late = next((fault for fault in faults if fault.kind in LATE), None)
             reply = await self._reply(call, faults)
         except web.HTTPRequestEntityTooLarge:
-            reply = self._service.refuse(Refusal(413, 1200, "Invalid request parameters: the body is too large"))
+            reply = self._service.refuse(Refusal(413, 1200, words.MESSAGES[1200]))
         except (ConnectionError, web.RequestPayloadError):
             pass  # the sender left in the middle of the body
         if reply is None or (late and late.kind == "reset_after"):
@@ -120,6 +128,7 @@ class Face:
             body=read_body(await request.read()) if route == "create" else None,
             any_id=request.match_info.get("any_id", ""),
             place=int(place),
+            has_watermark=bool(request.match_info.get("mark")),
         )
 
     async def _reply(self, call: Call, faults: Sequence[Fault]) -> Reply | None:
@@ -140,7 +149,9 @@ class Face:
         if call.route == "create":
             self._on_create()
         if isinstance(reply, PictureOrder):
-            return Reply(body=await self._studio.picture(reply.record, reply.index), content_type="image/png")
+            order, studio = reply, self._studio
+            picture = await studio.picture(order.record, order.index, has_watermark=order.has_watermark)
+            return Reply(body=picture, content_type="image/png")
         for fault in faults:
             if fault.kind in SHAPES:
                 reply = _reshape(reply, fault, call)
@@ -181,8 +192,15 @@ class Face:
                 _cut(request)
                 return
 
-    async def _show_ledger(self, _: web.Request) -> web.Response:
-        self._world.settle(self._clock())
+    async def _show_ledger(self, request: web.Request) -> web.Response:
+        # It has prompts and task ids, so it is as private as the account.
+        now = self._clock()
+        try:
+            check_key(self._world.settings, request.headers.get("Authorization"), now)
+        except Refusal as refusal:
+            reply = self._service.refuse(refusal)
+            return web.Response(status=reply.status, body=reply.content(), content_type=reply.content_type)
+        self._world.settle(now)
         return web.json_response(self._world.ledger.as_json())
 
 
@@ -203,9 +221,10 @@ def _refusal_of(service: Service, fault: Fault) -> Reply:
         case "html" | "html_after":
             return Reply(status=fault.status, body=_HTML, content_type="text/html")
         case "rate_limited":
-            refusal = Refusal(429, 1302, "Request rate too high")
+            refusal = Refusal(429, 1302, words.MESSAGES[1302])
         case _:
-            refusal = Refusal(fault.status, _CODES.get(fault.status, 5000), "Service trouble by order")
+            code = _CODES.get(fault.status, 5000)
+            refusal = Refusal(fault.status, code, words.MESSAGES[code])
     return attrs.evolve(service.refuse(refusal), headers=headers)
 
 
@@ -226,7 +245,7 @@ def _reshape(reply: Reply, fault: Fault, call: Call) -> Reply:
         return reply
     if reply.status != 200:
         is_vendors = fault.kind == "new_api_shape" and isinstance(payload.get("code"), int)
-        return attrs.evolve(reply, payload=shapes.as_relayed_error(payload)) if is_vendors else reply
+        return attrs.evolve(reply, payload=shapes.as_relayed_error(payload, reply.status)) if is_vendors else reply
     if fault.kind == "seconds_for_times":
         return attrs.evolve(reply, payload=shapes.in_seconds(payload))
     if call.route == "create":

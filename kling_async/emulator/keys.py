@@ -7,6 +7,7 @@ from typing import Any
 
 import jwt
 
+from kling_async.emulator import words
 from kling_async.emulator.settings import Settings
 from kling_async.emulator.world import Refusal
 from kling_async.wire.auth import AccessKey
@@ -25,24 +26,28 @@ def check_key(settings: Settings, authorization: str | None, now: float, *, sign
     """
     scheme, _, key = (authorization or "").strip().partition(" ")
     if not scheme or (not key.strip() and scheme.casefold() == "bearer"):
-        raise Refusal(401, 1001, "Authorization is empty")
+        raise _refusal(1001)
     if scheme != "Bearer" or key != key.strip():
-        raise Refusal(401, 1000, "Authentication failed: the header should be 'Bearer' and a key, one space between")
+        raise _refusal(1000)
     if key == settings.api_key:
         return
     if key.count(".") != 2:
-        raise Refusal(401, 1002, f"Authorization is invalid: the token should have 3 parts, but has {_parts(key)}")
+        raise _refusal(1002, words.parts_of_token(_parts(key)))
     if settings.is_gateway or settings.access_key is None:
-        raise Refusal(401, 1002, "Authorization is invalid: no such access key")
+        raise _refusal(1002)
     claims = _claims_of(key, settings.access_key)
     if not signed_tokens:
-        raise Refusal(401, 1002, "AK/SK authorization is not supported here, please use an API key")
+        raise _refusal(1002, words.NO_ACCESS_KEYS)
     _check_times(claims, now)
 
 
-def _parts(key: str) -> str:
+def _refusal(code: int, message: str | None = None) -> Refusal:
+    return Refusal(401, code, message or words.MESSAGES[code])
+
+
+def _parts(key: str) -> int:
     # A text without a dot has none: so the vendor counts, and so its users quote it.
-    return str(key.count(".") + 1) if "." in key else "0"
+    return key.count(".") + 1 if "." in key else 0
 
 
 @functools.lru_cache(maxsize=64)
@@ -58,11 +63,11 @@ def _claims_of(token: str, access_key: AccessKey) -> dict[str, Any]:
         )
         return {"exp": float(claims["exp"]), "nbf": float(claims["nbf"])}
     except (jwt.InvalidTokenError, TypeError, ValueError) as error:
-        raise Refusal(401, 1002, f"Authorization is invalid: {error}") from error
+        raise _refusal(1002) from error
 
 
 def _check_times(claims: dict[str, Any], now: float) -> None:
     if now < claims["nbf"]:
-        raise Refusal(401, 1003, "Authorization is not yet valid")
+        raise _refusal(1003)
     if now >= claims["exp"]:
-        raise Refusal(401, 1004, "Authorization has expired")
+        raise _refusal(1004)

@@ -3,6 +3,7 @@ What an emulated service remembers for its visitor: what was created, billed and
 """
 
 from collections import Counter
+from decimal import Decimal
 from typing import Any, Literal
 
 import attrs
@@ -47,6 +48,7 @@ class Ledger:
         duplicates_refused: Creates refused because their external id had a task already.
         refusals: Of creates, by the service's code (1303, 1102, ...).
         units_billed: For the tasks that have succeeded so far; the others cost nothing.
+        cash_billed: Dollars likewise, where the account pays in cash; then no units are billed.
         arrivals: Requests by what they want, counted as they come in, whatever becomes of them.
         answers: Requests by what they want and by HTTP status; 0 where the connection was cut in place of an answer.
         callbacks: Callbacks that were sent, by the word for the task's status; those of a forger as "forged".
@@ -60,6 +62,7 @@ class Ledger:
     duplicates_refused: int = 0
     refusals: Counter[int] = attrs.field(factory=Counter)
     units_billed: int = 0
+    cash_billed: Decimal = Decimal(0)
     arrivals: Counter[str] = attrs.field(factory=Counter)
     answers: Counter[tuple[str, int]] = attrs.field(factory=Counter)
     callbacks: Counter[str] = attrs.field(factory=Counter)
@@ -119,6 +122,7 @@ class Ledger:
             "duplicates_refused": self.duplicates_refused,
             "refusals": {str(code): count for code, count in sorted(self.refusals.items())},
             "units_billed": self.units_billed,
+            "cash_billed": f"{self.cash_billed:f}",
             "creates_received": self.creates_received,
             "reads": self.reads,
             "list_reads": self.list_reads,

@@ -17,6 +17,7 @@ from kling_async.emulator.painting.likeness import open_reference, shape
 from kling_async.emulator.painting.motifs import place_motif
 from kling_async.emulator.painting.palettes import PALETTES
 from kling_async.emulator.painting.scenes import SCENES
+from kling_async.emulator.painting.watermark import write_watermark
 from kling_async.emulator.painting.words import SCENE_PALETTES, choose_scene, read_hints
 from kling_async.wire.models import AspectRatio, Resolution
 
@@ -50,6 +51,7 @@ def draw(
     reference: bytes | None = None,
     fidelity: float = 0.5,
     scale: float = 1.0,
+    has_watermark: bool = False,
 ) -> bytes:
     """
     Paint a picture and return it as a PNG file; the same arguments give the same bytes.
@@ -62,6 +64,7 @@ def draw(
         reference: A jpg or png file that shapes the picture.
         fidelity: How much it does: 1 nearly repeats it, 0 takes its colours only.
         scale: Multiplies the sides, none of which becomes less than 16 pixels.
+        has_watermark: Whether to mark it: the same picture otherwise.
 
     Raises:
         ValueError: The reference cannot be read, or there is no such ratio or resolution.
@@ -73,6 +76,8 @@ def draw(
         image = shape(image, given, min(1.0, max(0.0, fidelity)))
     facts = f"{model_name}  ·  picture {index}  ·  seed {seed}"
     write_caption(image, prompt, facts, is_frosted=given is not None)
+    if has_watermark:
+        write_watermark(image)
     return _encode(image, prompt, facts)
 
 

@@ -9,6 +9,7 @@ import hashlib
 import io
 from typing import Final, Literal
 
+from kling_async.emulator import words
 from kling_async.emulator.world import Refusal
 from kling_async.wire.dialects import ImageFacts
 
@@ -31,7 +32,7 @@ def facts_of(image: str) -> ImageFacts | None:
     try:
         data = base64.b64decode(image, validate=True)
     except (binascii.Error, ValueError):
-        raise Refusal(400, 1201, "File is not in a valid base64 format") from None
+        raise Refusal(400, 1201, words.NOT_BASE64) from None
     kind, width, height = _read_picture(data)
     return ImageFacts(len(data), kind, width, height)
 

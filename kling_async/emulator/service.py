@@ -8,15 +8,15 @@ from typing import Any, Final
 
 import attrs
 
-from kling_async.emulator import shapes
+from kling_async.emulator import shapes, words
 from kling_async.emulator.faults import Fault
 from kling_async.emulator.keys import check_key
 from kling_async.emulator.ledger import Route
 from kling_async.emulator.reference import facts_of
-from kling_async.emulator.world import ORDINARY, Fate, Refusal, TaskRecord, World
-from kling_async.errors import BrokenRule
+from kling_async.emulator.world import ORDINARY, Fate, Refusal, TaskRecord, World, picture_name
 from kling_async.wire.codec import dumps, read_request, write_task
-from kling_async.wire.dialects import ImageFacts, broken_rules
+from kling_async.wire.dialects import broken_rules
+from kling_async.wire.endpoints import IMAGE_GENERATION
 from kling_async.wire.models import ImageRequest
 
 PAGES: Final = range(1, 1001)
@@ -31,7 +31,8 @@ class Call:
     """
     One request, as far as the service looks at it.
 
-    `any_id` is the part of the path that names a task; `place` is the number of a picture in its task.
+    `any_id` is the part of the path that names a task; `place` is the number of a picture in its task, and
+    `has_watermark` whether its marked copy is meant.
     """
 
     route: Route | None
@@ -42,6 +43,7 @@ class Call:
     body: Any = None
     any_id: str = ""
     place: int = 0
+    has_watermark: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -68,6 +70,7 @@ class PictureOrder:
 
     record: TaskRecord
     index: int
+    has_watermark: bool = False
 
 
 def read_body(body: bytes) -> Any:
@@ -146,7 +149,7 @@ class Service:
             return self._picture(call, now)
         is_new_standard = call.route == "tasks"
         if not self._offers(call.route):
-            return self._no_such_path(call)
+            return self._no_such_path(call, now)
         check_key(self._settings, call.authorization, now, signed_tokens=not is_new_standard)
         match call.route:
             case "create":
@@ -165,14 +168,16 @@ class Service:
             return self._dialect.ids_per_read > 1
         return route is not None
 
-    def _no_such_path(self, call: Call) -> Reply:
+    def _no_such_path(self, call: Call, now: float) -> Reply:
         if self._settings.is_gateway:
             message = f"Invalid URL ({call.method} {call.path})"
             return Reply(status=404, payload=shapes.gateway_error(message, "invalid_request_error"))
-        return self.refuse(Refusal(404, 1202, f"The requested method is invalid: {call.method} {call.path}"))
+        if call.path == IMAGE_GENERATION.path or call.path.startswith(f"{IMAGE_GENERATION.path}/"):
+            return self.refuse(Refusal(404, 1202, words.MESSAGES[1202]))
+        return Reply(status=404, payload=shapes.no_such_path(call.path, now))
 
     def _create(self, body: Any, now: float, fate: Fate) -> Reply:
-        record = self.world.create(self._read(body), now, fate)
+        record = self.world.create(self._read(body), now, fate, watermark=self._wants_watermark(body))
         data = shapes.created(self.world.snapshot_of(record, now), names_external_id=self._dialect.external_ids)
         # The seed's page shows one value for both ids.
         request_id = record.task_id if self._settings.is_gateway else self.world.next_request_id()
@@ -180,22 +185,31 @@ class Service:
 
     def _read(self, body: Any) -> ImageRequest:
         if not isinstance(body, dict):
-            raise Refusal(400, 1200, "Invalid request parameters: the body is no JSON object")
+            raise Refusal(400, 1200, words.MESSAGES[1200])
         if not self._dialect.external_ids:  # an unknown field there, so nobody looks at it
             body = {name: value for name, value in body.items() if name != "external_task_id"}
         try:
             request = read_request(body)
         except ValueError as error:
-            raise Refusal(400, 1201, f"Invalid parameter: {error}") from error
+            raise Refusal(400, 1201, words.of_wrong_type(error, body)) from error
         facts = facts_of(request.image) if isinstance(request.image, str) else None
         if broken := broken_rules(self._dialect, request, facts):
-            raise Refusal(400, 1201, "; ".join(_worded(rule, facts) for rule in broken))
+            raise Refusal(400, 1201, words.of_broken_rule(broken[0], body, self._dialect, facts))
         return request
+
+    def _wants_watermark(self, body: Mapping[str, Any]) -> bool | None:
+        info = body.get("watermark_info")
+        if info is None or self._settings.is_gateway:  # the seed's page does not know the field
+            return None
+        is_wanted = info.get("enabled", False) if isinstance(info, Mapping) else None
+        if not isinstance(is_wanted, bool):
+            raise Refusal(400, 1201, words.invalid("watermark_info", info))
+        return is_wanted
 
     def _query(self, any_id: str, now: float) -> Reply:
         record = self.world.find(any_id)
         if record is not None:
-            return self._grant(write_task(self.world.snapshot_of(record, now)))
+            return self._grant(self._task(record, now))
         if self._settings.is_gateway:
             return Reply(status=400, payload=shapes.gateway_task_error("task_not_exist", "task_not_exist"))
         raise Refusal(400, 1201, f"Task not found by id/external id: {any_id}")
@@ -203,14 +217,16 @@ class Service:
     def _page(self, query: Mapping[str, str], now: float) -> Reply:
         number = _number(query, "pageNum", 1, PAGES)
         size = _number(query, "pageSize", 30, PAGE_SIZES)
-        return self._grant(
-            [write_task(self.world.snapshot_of(record, now)) for record in self.world.page(number, size)]
-        )
+        return self._grant([self._task(record, now) for record in self.world.page(number, size)])
+
+    def _task(self, record: TaskRecord, now: float) -> shapes.Payload:
+        task = write_task(self.world.snapshot_of(record, now))
+        return task if record.watermark is None else {**task, "watermark_info": {"enabled": record.watermark}}
 
     def _tasks(self, query: Mapping[str, str], now: float) -> Reply:
         names = [name for name in ("task_ids", "external_task_ids") if query.get(name)]
         if len(names) != 1:
-            raise Refusal(400, 1201, "Exactly one of task_ids and external_task_ids must be given")
+            raise Refusal(400, 1201, words.empty("task_ids") if not names else words.invalid(names[1], query[names[1]]))
         ids = [any_id for any_id in query[names[0]].split(",") if any_id]
         if len(ids) > self._dialect.ids_per_read:
             raise Refusal(400, 1201, f"{names[0]} cannot exceed {self._dialect.ids_per_read} in total")
@@ -222,12 +238,14 @@ class Service:
         if call.authorization is not None:
             self.world.ledger.downloads_with_key += 1
         record = self.world.find_task(call.any_id)
-        if record is None or call.place >= record.pictures_at(now):
-            return _storage_error(404, "NoSuchKey", "there is no such picture")
+        is_there = record is not None and call.place < record.pictures_at(now)
+        if record is None or not is_there or (call.has_watermark and not record.watermark):
+            return _storage_error(404, "NoSuchKey", "The specified key does not exist.")
+        name = picture_name(call.place, has_watermark=call.has_watermark)
         signature = call.query.get("Signature", "")
-        if not self.world.may_fetch(record, call.place, call.query.get("Expires", ""), signature, now):
-            return _storage_error(403, "AccessDenied", "the signature of this URL is wrong, or has expired")
-        return PictureOrder(record=record, index=call.place)
+        if not self.world.may_fetch(record, name, call.query.get("Expires", ""), signature, now):
+            return _storage_error(403, "AccessDenied", "Access Denied")
+        return PictureOrder(record=record, index=call.place, has_watermark=call.has_watermark)
 
     def _grant(self, data: object) -> Reply:
         return Reply(payload=shapes.granted(data, self.world.next_request_id()))
@@ -239,18 +257,8 @@ def _storage_error(status: int, code: str, message: str) -> Reply:
     return Reply(status=status, body=body, content_type="application/xml")
 
 
-def _worded(rule: BrokenRule, facts: ImageFacts | None) -> str:
-    if rule.field == "model_name":
-        return f"model is not supported: {rule.value}"
-    if rule.field != "image" or facts is None or "bytes" in rule.rule:
-        return str(rule)
-    if facts.kind is None:
-        return f"Image pixel is invalid: {rule.rule}"
-    return f"The resolution or aspect ratio of the input image is invalid: {rule.rule}"
-
-
 def _number(query: Mapping[str, str], name: str, default: int, allowed: range) -> int:
     text = query.get(name, str(default))
     if not text.isdecimal() or len(text) > 9 or int(text) not in allowed:
-        raise Refusal(400, 1201, f"{name}={text!r}: must be a whole number from {allowed[0]} to {allowed[-1]}")
+        raise Refusal(400, 1201, words.invalid(name, text))
     return int(text)

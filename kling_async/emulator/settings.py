@@ -53,6 +53,7 @@ class Settings:
         latency: Shortest and longest time in seconds that a task takes; each task draws its own.
         slots: Pictures in the making at one time, per model; None sets no limit.
         units: The account's money in the vendor's units, of which a picture costs 1 to 16; None never runs out.
+        paid_in: What tasks take: "units" of a package, or "cash" from the balance, by the list price of a unit.
         seed: Whatever is drawn by lot follows from it: equal seeds and requests give equal runs.
         faults: What goes wrong, see `kling_async.emulator.faults`.
         api_key: The Bearer key that opens the account; made up from the seed where none is given.
@@ -61,6 +62,9 @@ class Settings:
         refused_words: Prompts that hold one of them, whatever its case, are refused by the content policy.
         refused_as: Whether that happens at create (1301), or later as a failed task: the service does both.
         host: Address to listen at.
+        host_names:
+            Names, beside those of this machine, by which it may be called. A request under any other name is refused,
+            since a web page could have sent it.
         port: 0 takes a free one.
         url_lifetime: Seconds that a picture's URL is good for.
         picture_scale: Shrinks the pictures that are drawn, where their true size would only cost time.
@@ -70,6 +74,7 @@ class Settings:
     latency: tuple[float, float] = attrs.field(default=(2.0, 6.0), validator=_in_order)
     slots: int | None = attrs.field(default=9, validator=_at_least_one)
     units: float | None = None
+    paid_in: Literal["units", "cash"] = attrs.field(default="units", validator=attrs.validators.in_(("units", "cash")))
     seed: int = 0
     faults: tuple[Fault, ...] = attrs.field(default=(), converter=_as_faults)
     api_key: str = attrs.field(repr=False)
@@ -78,6 +83,7 @@ class Settings:
     refused_words: tuple[str, ...] = attrs.field(default=(), converter=_as_words)
     refused_as: Literal["refusal", "failed task"] = "refusal"
     host: str = "127.0.0.1"
+    host_names: tuple[str, ...] = attrs.field(default=(), converter=_as_words)
     port: int = 0
     url_lifetime: float = 30 * DAY
     picture_scale: float = 1.0
@@ -110,6 +116,7 @@ class SettingsByName(TypedDict, total=False):
     latency: tuple[float, float]
     slots: int | None
     units: float | None
+    paid_in: Literal["units", "cash"]
     seed: int
     faults: Sequence[Fault]
     api_key: str
@@ -118,6 +125,7 @@ class SettingsByName(TypedDict, total=False):
     refused_words: Sequence[str]
     refused_as: Literal["refusal", "failed task"]
     host: str
+    host_names: Sequence[str]
     port: int
     url_lifetime: float
     picture_scale: float

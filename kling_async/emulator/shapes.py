@@ -2,12 +2,13 @@
 How the service words its answers: the vendor's two standards, and those of the gateways that re-shape them.
 """
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Final
 
 from kling_async.emulator.world import Refusal
 from kling_async.wire.codec import dumps, write_task
-from kling_async.wire.models import TaskSnapshot, TaskStatus
+from kling_async.wire.models import Image, TaskSnapshot, TaskStatus
 
 Payload = dict[str, Any]
 
@@ -51,17 +52,37 @@ def new_standard(snapshot: TaskSnapshot) -> Payload:
     Word a task as the vendor's new standard does.
     """
     task = write_task(snapshot)
-    units = snapshot.final_unit_deduction
     return {
         "id": task["task_id"],
         "status": _NEW_WORDS.get(task["task_status"], task["task_status"]),
         "message": task["task_status_msg"],
         "create_time": task["created_at"],
         "update_time": task["updated_at"],
-        "external_id": task["task_info"]["external_task_id"],
-        "outputs": [{"type": "image", "url": image.url} for image in snapshot.task_result.images],
-        "billing": [{"charge_type": "unit", "amount": f"{units:f}", "package_type": "image"}] if units else [],
+        "external_id": snapshot.task_info.external_task_id or "",
+        "outputs": [_output(image) for image in snapshot.task_result.images],
+        "billing": _bill(snapshot),
     }
+
+
+def _output(image: Image) -> Payload:
+    output = {"type": "image", "url": image.url}
+    return {**output, "watermark_url": image.watermark_url} if image.watermark_url else output
+
+
+def _bill(snapshot: TaskSnapshot) -> list[Payload]:
+    units, cash = snapshot.final_unit_deduction, snapshot.final_balance_deduction
+    if cash is not None and cash.quota:
+        money = {"amount": f"{cash.quota:f}", "currency": "USD", "list_price": f"{cash.list_price or cash.quota:f}"}
+        return [{"charge_type": "cash", "cash_type": "balance", **money}]
+    return [{"charge_type": "unit", "amount": f"{units:f}", "package_type": "image"}] if units else []
+
+
+def no_such_path(path: str, now: float) -> Payload:
+    """
+    Word that a path does not exist: the vendor's web framework says so, not the vendor.
+    """
+    at = dt.datetime.fromtimestamp(now, dt.UTC).isoformat(timespec="milliseconds")
+    return {"timestamp": at, "status": 404, "error": "Not Found", "message": "No message available", "path": path}
 
 
 def gateway_error(message: str, kind: str = "new_api_error") -> Payload:
@@ -156,8 +177,14 @@ def as_new_api_task(payload: Payload) -> Payload:
     return {"code": "success", "message": "", "data": data}
 
 
-def as_relayed_error(payload: Payload) -> Payload:
+SATURATED: Final = "当前分组上游负载已饱和\uff0c请稍后再试"
+"""
+What new-api says in place of the upstream's words under every 429: the group's upstream is saturated, try again later.
+"""
+
+
+def as_relayed_error(payload: Payload, status: int) -> Payload:
     """
-    Word the vendor's no as new-api does: its whole JSON as text.
+    Word the vendor's no as new-api does: its whole JSON as text, but for a 429, whose reason it keeps to itself.
     """
-    return gateway_task_error("fail_to_fetch_task", dumps(payload).decode())
+    return gateway_task_error("fail_to_fetch_task", SATURATED if status == 429 else dumps(payload).decode())

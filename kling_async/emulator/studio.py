@@ -35,18 +35,18 @@ class Studio:
     def __init__(self, scale: float) -> None:
         self._scale = scale
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="kling-emulator-studio")
-        self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int, bool], bytes] = OrderedDict()
         self._drawing: set[asyncio.Future[bytes]] = set()
 
-    async def picture(self, record: TaskRecord, index: int) -> bytes:
+    async def picture(self, record: TaskRecord, index: int, *, has_watermark: bool = False) -> bytes:
         """
-        Return the PNG of one picture of a task.
+        Return the PNG of one picture of a task, or of its copy with a watermark.
         """
-        key = (record.task_id, index)
+        key = (record.task_id, index, has_watermark)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        paint = functools.partial(_paint, record, index, self._scale)
+        paint = functools.partial(_paint, record, index, self._scale, has_watermark=has_watermark)
         drawing = asyncio.get_running_loop().run_in_executor(self._threads, paint)
         self._drawing.add(drawing)
         drawing.add_done_callback(self._drawing.discard)
@@ -65,7 +65,7 @@ class Studio:
             await asyncio.wait(self._drawing)
 
 
-def _paint(record: TaskRecord, index: int, scale: float) -> bytes:
+def _paint(record: TaskRecord, index: int, scale: float, *, has_watermark: bool) -> bytes:
     from kling_async.emulator.pictures import draw  # noqa: PLC0415 (needs the extra)
 
     request = record.request
@@ -80,6 +80,7 @@ def _paint(record: TaskRecord, index: int, scale: float) -> bytes:
         reference=bytes_of(request.image) if isinstance(request.image, str) else None,
         fidelity=0.5 if request.image_fidelity is None else request.image_fidelity,
         scale=scale,
+        has_watermark=has_watermark,
     )
 
 

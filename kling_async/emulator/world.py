@@ -17,14 +17,23 @@ from typing import Final
 
 import attrs
 
+from kling_async.emulator import words
 from kling_async.emulator.ledger import CreatedTask, Ledger
 from kling_async.emulator.settings import Settings
-from kling_async.wire.models import Image, ImageRequest, TaskInfo, TaskOutput, TaskSnapshot, TaskStatus
-from kling_async.wire.prices import units_of
+from kling_async.wire.models import (
+    BalanceDeduction,
+    Image,
+    ImageRequest,
+    TaskInfo,
+    TaskOutput,
+    TaskSnapshot,
+    TaskStatus,
+)
+from kling_async.wire.prices import DOLLARS_PER_UNIT, units_of
 
 RISK_CONTROL = "Failure to pass the risk control system"
 """
-The vendor's words for a prompt or picture that its content policy does not let pass.
+The vendor's words for a task that failed since its content policy does not let the prompt or picture pass.
 """
 
 _QUEUED = 0.15  # the part of its time that a task stays "submitted"
@@ -83,6 +92,7 @@ class TaskRecord:
         units: What it costs in the end: 0 for one that fails.
         picture_seed: Makes its pictures differ from those of an equal request.
         fate: What was decided about it at acceptance.
+        watermark: Whether its pictures also come with a watermark; None where the request said nothing about it.
     """
 
     task_id: str
@@ -95,6 +105,7 @@ class TaskRecord:
     units: int
     picture_seed: int
     fate: Fate
+    watermark: bool | None = None
 
     def status_at(self, now: float) -> TaskStatus:
         """
@@ -141,6 +152,7 @@ class World:
         self._changes: list[tuple[float, int, TaskRecord]] = []  # to come, of tasks that report them
         self._slots_used: Counter[str] = Counter()
         self._units_reserved = 0
+        self._units_spent = 0
         self._images: dict[str, str] = {}
         self._good_from: dict[str, int] = {}
         self._creates = 0
@@ -150,9 +162,11 @@ class World:
     def __repr__(self) -> str:
         return f"<World {self.settings.dialect.name}: {len(self._records)} tasks, {len(self._running)} running>"
 
-    def create(self, request: ImageRequest, now: float, fate: Fate = ORDINARY) -> TaskRecord:
+    def create(
+        self, request: ImageRequest, now: float, fate: Fate = ORDINARY, *, watermark: bool | None = None
+    ) -> TaskRecord:
         """
-        Accept *request*, which is taken to be valid, or refuse it.
+        Accept *request*, which is taken to be valid, or refuse it. With a *watermark* each picture has a marked copy.
 
         Raises:
             Refusal: Its external id has a task (1201), its prompt holds a refused word (1301), the money (1102) or the
@@ -172,6 +186,7 @@ class World:
             self.ledger.refusals[refusal.code] += 1
             raise
         record = self._make_record(request, model_name, 0 if fate.failure is not None else units, now, fate)
+        record = attrs.evolve(record, watermark=watermark)
         self._enter(record, units)
         return record
 
@@ -217,6 +232,7 @@ class World:
         """
         status = record.status_at(now)
         is_final = now >= record.done_at
+        is_paid_in_cash = self.settings.paid_in == "cash"
         return TaskSnapshot(
             task_id=record.task_id,
             task_status=status,
@@ -226,17 +242,18 @@ class World:
             task_info=TaskInfo(record.request.external_task_id),
             created_at=_as_datetime(record.created_at),
             updated_at=_as_datetime(_updated_at(record, now)),
-            final_unit_deduction=Decimal(record.units) if is_final else None,
+            final_unit_deduction=Decimal(record.units) if is_final and not is_paid_in_cash else None,
+            final_balance_deduction=_cash_of(record.units) if is_final and is_paid_in_cash else None,
         )
 
-    def may_fetch(self, record: TaskRecord, index: int, expires: str, signature: str, now: float) -> bool:
+    def may_fetch(self, record: TaskRecord, name: str, expires: str, signature: str, now: float) -> bool:
         """
-        Tell whether a picture's URL is signed by this service and still good.
+        Tell whether a picture's URL is signed by this service and still good; *name* is as in `picture_name`.
         """
         if (
             not expires.isdecimal()
             or len(expires) > 18
-            or not hmac.compare_digest(signature.encode(), self._sign(record.task_id, index, int(expires)).encode())
+            or not hmac.compare_digest(signature.encode(), self._sign(record.task_id, name, int(expires)).encode())
         ):
             return False
         return now < int(expires) and int(expires) >= self._good_from.get(record.task_id, 0)
@@ -271,7 +288,11 @@ class World:
             record = heapq.heappop(self._running)[2]
             self._slots_used[record.model_name] -= record.request.n
             self._units_reserved -= units_of(record.model_name, record.request)
-            self.ledger.units_billed += record.units
+            self._units_spent += record.units
+            if self.settings.paid_in == "cash":
+                self.ledger.cash_billed += record.units * DOLLARS_PER_UNIT
+            else:
+                self.ledger.units_billed += record.units
 
     @property
     def next_change(self) -> float:
@@ -309,17 +330,17 @@ class World:
 
     def _refuse_content(self, request: ImageRequest) -> None:
         if self.settings.refused_as == "refusal" and self._is_refused(request.prompt):
-            raise Refusal(400, 1301, RISK_CONTROL)
+            raise Refusal(400, 1301, words.MESSAGES[1301])
 
     def _refuse_poor(self, units: int) -> None:
         money = self.settings.units
-        if money is not None and self.ledger.units_billed + self._units_reserved + units > money:
-            raise Refusal(429, 1102, "Account balance not enough")
+        if money is not None and self._units_spent + self._units_reserved + units > money:
+            raise Refusal(429, 1102, words.MESSAGES[1102])
 
     def _refuse_crowd(self, model_name: str, n: int) -> None:
         slots = self.settings.slots
         if slots is not None and self._slots_used[model_name] + n > slots:
-            raise Refusal(429, 1303, "parallel task over resource pack limit")
+            raise Refusal(429, 1303, words.MESSAGES[1303])
 
     def _make_record(self, request: ImageRequest, model_name: str, units: int, now: float, fate: Fate) -> TaskRecord:
         ordinal = len(self._records) + 1
@@ -382,9 +403,12 @@ class World:
 
     def _images_of(self, record: TaskRecord, now: float) -> tuple[Image, ...]:
         expires = self._expiry(record, now)
-        return tuple(
-            Image(index, self._url_of(record.task_id, index, expires)) for index in range(record.pictures_at(now))
-        )
+        return tuple(self._image_of(record, index, expires) for index in range(record.pictures_at(now)))
+
+    def _image_of(self, record: TaskRecord, index: int, expires: int) -> Image:
+        marked = self._url_of(record.task_id, picture_name(index, has_watermark=True), expires)
+        url = self._url_of(record.task_id, picture_name(index), expires)
+        return Image(index, url, marked if record.watermark else None)
 
     def _expiry(self, record: TaskRecord, now: float) -> int:
         # As the vendor's: counted from the end of the task. Whoever reads it later still gets a good URL.
@@ -392,12 +416,30 @@ class World:
         ends = record.done_at + lifetime
         return max(math.ceil(ends if now < ends else now + lifetime), self._good_from.get(record.task_id, 0))
 
-    def _url_of(self, task_id: str, index: int, expires: int) -> str:
-        signature = self._sign(task_id, index, expires)
-        return f"{self.origin}/pictures/{task_id}/{index}.png?Expires={expires}&Signature={signature}"
+    def _url_of(self, task_id: str, name: str, expires: int) -> str:
+        signature = self._sign(task_id, name, expires)
+        return f"{self.origin}/pictures/{task_id}/{name}.png?Expires={expires}&Signature={signature}"
 
-    def _sign(self, task_id: str, index: int, expires: int) -> str:
-        return hmac.new(self._url_secret, f"{task_id}/{index}/{expires}".encode(), "sha256").hexdigest()
+    def _sign(self, task_id: str, name: str, expires: int) -> str:
+        return hmac.new(self._url_secret, f"{task_id}/{name}/{expires}".encode(), "sha256").hexdigest()
+
+
+WATERMARK: Final = "-watermark"
+"""
+What follows a picture's number in the name of its marked copy.
+"""
+
+
+def picture_name(index: int, *, has_watermark: bool = False) -> str:
+    """
+    Return the name of a picture's file, without its suffix.
+    """
+    return f"{index}{WATERMARK if has_watermark else ''}"
+
+
+def _cash_of(units: int) -> BalanceDeduction:
+    dollars = (units * DOLLARS_PER_UNIT).normalize()
+    return BalanceDeduction(dollars, dollars)
 
 
 def _updated_at(record: TaskRecord, now: float) -> float:

@@ -23,7 +23,8 @@ async def test_serves_until_interrupted(command: Command) -> None:
         env = dict(re.findall(r"(KLING_\w+)=(\S+)", told))
         made = await command.with_env(**env)("generate", "a fox")
         async with aiohttp.ClientSession() as session:
-            page = await session.get(re.findall(r"ledger +(\S+)", told)[0])
+            headers = {"Authorization": "Bearer sk-mine"}
+            page = await session.get(re.findall(r"ledger +(\S+)", told)[0], headers=headers)
             ledger = await page.json()
         running.interrupt()
         ended = await running.ended()
@@ -36,6 +37,23 @@ async def test_serves_until_interrupted(command: Command) -> None:
     assert re.search(r"^tasks +1$", ended.out, re.MULTILINE)
 
 
+async def test_names(command: Command) -> None:
+    """
+    A name that is not this machine's opens it only where it was told.
+    """
+    async with command.running("emulator", "--port", "0", "--host-name", "kling.test", "--json") as running:
+        await running.until("base_url")
+        url = json.loads(running.seen[0])["ledger"]
+        async with aiohttp.ClientSession() as session:
+            statuses = [
+                (await session.get(url, headers={"Host": name})).status for name in ("kling.test", "other.test")
+            ]
+        running.interrupt()
+        await running.ended()
+
+    assert [401, 421] == statuses
+
+
 async def test_json(command: Command) -> None:
     """
     With `--json` a program reads address and key from the one line on stdout; the summary goes to stderr.
@@ -44,7 +62,8 @@ async def test_json(command: Command) -> None:
         await running.until("base_url")
         facts = json.loads(running.seen[0])
         async with aiohttp.ClientSession() as session:
-            page = await session.get(facts["ledger"])
+            headers = {"Authorization": f"Bearer {facts['api_key']}"}
+            page = await session.get(facts["ledger"], headers=headers)
         running.interrupt()
         ended = await running.ended()
 

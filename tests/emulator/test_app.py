@@ -292,14 +292,17 @@ async def test_date_is_the_worlds() -> None:
 
 async def test_ledger_page() -> None:
     """
-    The page of the ledger needs no key, and tells what was done and how many connections came.
+    The page of the ledger needs the key, and tells what was done and how many connections came.
     """
     async with visit() as visitor:
         await visitor.create("a cat")
         visitor.clock.now += 10
-        async with aiohttp.ClientSession() as stranger, stranger.get(visitor.server.url + "/__ledger__") as answer:
-            page = await answer.json()
+        url, key = visitor.server.url + "/__ledger__", {"Authorization": f"Bearer {visitor.server.api_key}"}
+        async with aiohttp.ClientSession() as stranger:
+            refused = [(await stranger.get(url, headers=told)).status for told in ({}, {"Authorization": "Bearer x"})]
+            page = await (await stranger.get(url, headers=key)).json()
 
+        assert [401, 401] == refused
         assert ["a cat"] == [task["prompt"] for task in page["tasks"]]
         assert (1, 8, 2) == (page["creates_received"], page["units_billed"], page["connections"])
         assert {"create 200": 1} == page["answers"]
@@ -583,8 +586,11 @@ async def test_reshaped_refusals() -> None:
         status, full = await visitor.create(n=2)
         _, unknown = await visitor.ask("GET", f"{PATH}/nope")
 
+        _, long = await visitor.create(prompt="x" * 501)
+
         assert (429, "fail_to_fetch_task") == (status, full["code"])
-        assert 1303 == json.loads(full["message"])["code"]
+        assert "饱和" in full["message"]
+        assert 1201 == json.loads(long["message"])["code"]
         assert "task_not_exist" == unknown["code"]
 
 
@@ -619,7 +625,7 @@ async def test_upload_that_breaks_off(caplog: pytest.LogCaptureFixture) -> None:
     async with visit() as visitor:
         url = URL(visitor.server.url)
         _, writer = await asyncio.open_connection(url.host, url.port)
-        writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{{".encode())
+        writer.write(f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{{".encode())
         await until(lambda: bool(visitor.server.ledger.creates_received))
         writer.close()
         await writer.wait_closed()
@@ -627,6 +633,58 @@ async def test_upload_that_breaks_off(caplog: pytest.LogCaptureFixture) -> None:
         assert 200 == (await visitor.create())[0]
         assert 1 == len(visitor.server.ledger.tasks)
         assert [] == caplog.records
+
+
+@pytest.mark.parametrize(
+    ("host", "is_served"),
+    [
+        ("127.0.0.1:{port}", True),
+        ("localhost:{port}", True),
+        ("LOCALHOST.", True),
+        ("kling.localhost:{port}", True),
+        ("[::1]:{port}", True),
+        ("192.168.1.7:{port}", True),
+        ("emulator:{port}", True),
+        ("", True),
+        ("evil.example", False),
+        ("evil.example:{port}", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("xlocalhost", False),
+        ("[::1].evil.example", False),
+    ],
+)
+@pytest.mark.parametrize("path", [PATH, "/__ledger__", "/pictures/x/0.png", "/"])
+async def test_name_of_somebody_else_is_refused(path: str, host: str, is_served: bool) -> None:  # noqa: FBT001
+    """
+    A web page that makes a browser call this machine under the page's own name is refused, whatever it asks for; by
+    addresses, names of this machine and names of your own it is served.
+    """
+    async with visit(host_names=["emulator"]) as visitor:
+        url = URL(visitor.server.url)
+        headers = {"Host": host.format(port=url.port)}
+        async with visitor.session.get(url.origin() / path.lstrip("/"), headers=headers) as answer:
+            assert is_served is (421 != answer.status)
+            assert is_served or b"host_names" in await answer.read()
+        assert is_served or not visitor.server.ledger.arrivals
+
+
+async def test_watermark_over_the_socket() -> None:
+    """
+    The marked copy is a picture of the same size, and not the same picture.
+    """
+    async with visit(picture_scale=0.1) as visitor:
+        _, created = await visitor.create("a cat", watermark_info={"enabled": True})
+        visitor.clock.now += 10
+        _, seen = await visitor.ask("GET", f"{PATH}/{created['data']['task_id']}")
+        (image,) = seen["data"]["task_result"]["images"]
+        plain, marked = [
+            await (await visitor.session.get(URL(image[name], encoded=True), headers={})).read()
+            for name in ("url", "watermark_url")
+        ]
+
+        assert plain != marked
+        assert Image.open(io.BytesIO(plain)).size == Image.open(io.BytesIO(marked)).size
 
 
 async def test_same_seed_same_troubles() -> None:

@@ -97,9 +97,19 @@ def test_relayed_error_hides_the_vendors_in_text() -> None:
     """
     New-api puts the vendor's whole JSON into its message.
     """
-    relayed = shapes.as_relayed_error({"code": 1303, "message": "full"})
+    relayed = shapes.as_relayed_error({"code": 1201, "message": "no"}, 400)
 
-    assert {"code": "fail_to_fetch_task", "message": '{"code":1303,"message":"full"}', "data": None} == relayed
+    assert {"code": "fail_to_fetch_task", "message": '{"code":1201,"message":"no"}', "data": None} == relayed
+
+
+def test_relayed_429_has_words_of_its_own() -> None:
+    """
+    Under a 429 new-api keeps the vendor's reason to itself: no money and no slot look alike.
+    """
+    no_money, no_slot = (shapes.as_relayed_error({"code": code, "message": "no"}, 429) for code in (1102, 1303))
+
+    assert no_money == no_slot
+    assert "饱和" in no_slot["message"]
 
 
 def test_units_are_text() -> None:

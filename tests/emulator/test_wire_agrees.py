@@ -15,7 +15,15 @@ from kling_async.emulator.faults import FaultPlan
 from kling_async.emulator.service import Call, Reply
 from kling_async.wire.dialects import GATEWAY, OFFICIAL
 from kling_async.wire.models import TaskSnapshot, TaskStatus
-from kling_async.wire.verdict import Answer, is_duplicate_id, read_created, read_page, read_sighting
+from kling_async.wire.verdict import (
+    Answer,
+    Presence,
+    is_duplicate_id,
+    presence_of,
+    read_created,
+    read_page,
+    read_sighting,
+)
 
 NOON = 1_780_000_000.0
 
@@ -125,7 +133,9 @@ async def test_details_of_the_vendors_answers() -> None:
         ({"faults": [faults.bare_429()]}, {}, errors.RateLimited),
         ({"faults": [faults.status("create", 503)]}, {}, errors.ServiceFailure),
         ({"faults": [faults.html()]}, {}, errors.ServiceFailure),
-        ({"slots": 1, "faults": [faults.new_api_shape()]}, {"n": 2}, errors.NoFreeSlot),
+        ({"slots": 1, "faults": [faults.new_api_shape()]}, {"n": 2}, errors.RateLimited),
+        ({"units": 1, "faults": [faults.new_api_shape()]}, {}, errors.RateLimited),
+        ({"refused_words": ["x"], "faults": [faults.new_api_shape()]}, {}, errors.ContentRefused),
     ],
 )
 async def test_refusals_are_read_as_what_they_are(
@@ -135,8 +145,45 @@ async def test_refusals_are_read_as_what_they_are(
     Each refusal of a create is the error that its caller can act on.
     """
     rules = settings.pop("faults", [])
-    with pytest.raises(kind):
+    with pytest.raises(errors.KlingError) as caught:
         read_created(await line(*rules, **settings).create(**body))
+
+    assert kind is type(caught.value)
+
+
+@pytest.mark.parametrize("shape", [None, faults.new_api_shape()])
+async def test_cash_is_read_as_it_was_taken(shape: Fault | None) -> None:
+    """
+    Money from the balance is read from each standard and through a relay, and no units with it.
+    """
+    line_ = line(*([shape] if shape else []), paid_in="cash")
+    created = read_created(await line_.create(n=2))
+    line_.now += 10
+    seen = read_sighting(await line_.ask(route="query", any_id=created.task_id), created.task_id)
+    (new,) = read_page(await line_.ask(route="tasks", query={"task_ids": created.task_id}))
+
+    for snapshot in (seen, new):
+        assert snapshot.final_unit_deduction is None
+        assert snapshot.final_balance_deduction is not None
+        assert Decimal("0.056") == snapshot.final_balance_deduction.quota == snapshot.final_balance_deduction.list_price
+    assert new.final_balance_deduction is not None
+    assert "USD" == new.final_balance_deduction.currency
+
+
+@pytest.mark.parametrize(
+    ("dialect", "path"), [(GATEWAY, "/v1/images/generations/x"), (OFFICIAL, "/kling/v1/images/generations/x")]
+)
+async def test_wrong_address_is_recognised(dialect: Any, path: str) -> None:
+    """
+    A path that is not the service's is told from a task that is missing, in both dialects.
+    """
+    line_ = line(dialect=dialect)
+    with pytest.raises(errors.UnexpectedAnswer, match="check base_url") as caught:
+        read_sighting(await line_.ask(route=None, path=path), "x")
+    with pytest.raises(errors.TaskNotFound) as missing:
+        read_sighting(await line_.ask(route="query", any_id="x"), "x")
+
+    assert [Presence.ABSENT, Presence.HERE] == [presence_of(caught.value), presence_of(missing.value)]
 
 
 async def test_duplicate_id_is_recognised() -> None:

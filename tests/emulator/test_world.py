@@ -247,13 +247,13 @@ def test_url_is_good_until_it_expires() -> None:
     expires, signature = signed(world, record, NOON + 20)
 
     assert str(int(NOON + 70)) == expires
-    assert world.may_fetch(record, 0, expires, signature, NOON + 69)
-    assert not world.may_fetch(record, 0, expires, signature, NOON + 70)
-    assert not world.may_fetch(record, 1, expires, signature, NOON + 20)
-    assert not world.may_fetch(record, 0, str(int(expires) + 1), signature, NOON + 20)
-    assert not world.may_fetch(record, 0, "soon", signature, NOON + 20)
-    assert not world.may_fetch(record, 0, "9" * 5000, signature, NOON + 20)
-    assert not world.may_fetch(record, 0, expires, "é", NOON + 20)
+    assert world.may_fetch(record, "0", expires, signature, NOON + 69)
+    assert not world.may_fetch(record, "0", expires, signature, NOON + 70)
+    assert not world.may_fetch(record, "1", expires, signature, NOON + 20)
+    assert not world.may_fetch(record, "0", str(int(expires) + 1), signature, NOON + 20)
+    assert not world.may_fetch(record, "0", "soon", signature, NOON + 20)
+    assert not world.may_fetch(record, "0", "9" * 5000, signature, NOON + 20)
+    assert not world.may_fetch(record, "0", expires, "é", NOON + 20)
 
 
 def test_late_reader_gets_a_good_url() -> None:
@@ -263,7 +263,7 @@ def test_late_reader_gets_a_good_url() -> None:
     world = official(url_lifetime=60.0)
     record = world.create(LIGHTHOUSE, NOON)
 
-    assert world.may_fetch(record, 0, *signed(world, record, NOON + 1000), NOON + 1030)
+    assert world.may_fetch(record, "0", *signed(world, record, NOON + 1000), NOON + 1030)
 
 
 def test_expired_urls_are_healed_by_reading_again() -> None:
@@ -275,8 +275,8 @@ def test_expired_urls_are_healed_by_reading_again() -> None:
     old = signed(world, record, NOON + 11)
     world.expire_urls(record, NOON + 12)
 
-    assert not world.may_fetch(record, 0, *old, NOON + 12)
-    assert world.may_fetch(record, 0, *signed(world, record, NOON + 13), NOON + 13)
+    assert not world.may_fetch(record, "0", *old, NOON + 12)
+    assert world.may_fetch(record, "0", *signed(world, record, NOON + 13), NOON + 13)
 
 
 def test_one_reference_is_kept_once() -> None:

@@ -21,11 +21,33 @@ from kling_async.errors import (
     UnexpectedAnswer,
 )
 from kling_async.wire.models import TaskSnapshot, TaskStatus
-from kling_async.wire.verdict import Answer, is_duplicate_id, read_created, read_news, read_page, read_sighting
+from kling_async.wire.verdict import (
+    Answer,
+    Presence,
+    is_duplicate_id,
+    presence_of,
+    read_created,
+    read_news,
+    read_page,
+    read_sighting,
+)
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
 KEYS = st.sampled_from(
-    ["code", "message", "msg", "request_id", "error", "success", "data", "result", "object"]
+    [
+        "code",
+        "message",
+        "msg",
+        "request_id",
+        "error",
+        "success",
+        "data",
+        "result",
+        "object",
+        "detail",
+        "path",
+        "created",
+    ]
 ) | st.sampled_from(["task_id", "id", "status", "task_status", "task_result", "images", "url", "index", "outputs"])
 CODES = st.sampled_from([0, "0", "", "success", 1000, 1201, "1303", 1303.0, 5000, 200, 429, "task_not_exist", -1, True])
 TREES = st.recursive(
@@ -87,6 +109,7 @@ def test_every_answer_has_a_meaning(status: int, headers: dict[str, str], body: 
             error_of(lambda: read_sighting(taken, "task-1")),
         )
     )
+    assert presence_of(error_of(lambda: read_sighting(taken, "task-1"))) in Presence
 
 
 @given(st.sampled_from([1000, 1102, 1201, 1303, 5000, "1303", 1303.0]), TREES, st.text("abc", min_size=1))

@@ -1,0 +1,59 @@
+"""
+Under which names the emulator may be called: a web page anywhere can make a browser call 127.0.0.1 under the page's own
+name (DNS rebinding), and would then read what the emulator tells.
+"""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from kling_async.emulator.settings import Settings
+
+_LOOPBACK: Final = "localhost"
+_HOST: Final = re.compile(r"(?:\[(?P<address>[^\]]*)\]|(?P<name>[^:]*))(?::[0-9]*)?")
+
+
+def host_check(settings: Settings) -> Middleware:
+    """
+    Make the middleware that refuses requests under a name that is not the emulator's, before anything is read or done.
+    """
+    own = {name.casefold() for name in (settings.host, socket.gethostname(), *settings.host_names)}
+
+    @web.middleware
+    async def check(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        host = request.headers.get("Host", "")
+        if is_own_name(host, own):
+            return await handler(request)
+        what = (
+            "This emulator has another name: call it by its address, or add the name with host_names= or --host-name.\n"
+        )
+        return web.Response(status=HTTPStatus.MISDIRECTED_REQUEST, text=what)
+
+    return check
+
+
+def is_own_name(host: str, own: set[str]) -> bool:
+    """
+    Tell whether *host*, the header of that name, may be the emulator's: one of *own*, "localhost" and what ends in it,
+    or any address. Only names can be made to lead here; a browser sends one in any case, other programs may leave it
+    out.
+    """
+    parts = _HOST.fullmatch(host.strip())
+    if parts is None:
+        return False
+    name = (parts["address"] or parts["name"] or "").casefold().rstrip(".")
+    if not name or name in own or name == _LOOPBACK or name.endswith(f".{_LOOPBACK}"):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
