@@ -242,9 +242,11 @@ class SubmissionUncertain(KlingError):
 
     Attributes:
         request: What was sent, with the `external_task_id` of ours where one went along.
+        urls: Addresses of pictures that an answer held, as in `UnexpectedAnswer`.
     """
 
     request: ImageRequest | None = None
+    urls: tuple[str, ...] = ()
 
 
 @attrs.define(slots=False, repr=False)

@@ -281,7 +281,7 @@ def write_error(error: KlingError) -> str:
     """
     Write what every error of ours has, and the addresses of pictures that no task tells of.
     """
-    kept = _COMMON | _OF_PICTURES if isinstance(error, UnexpectedAnswer) else _COMMON
+    kept = _COMMON | _OF_PICTURES if isinstance(error, UnexpectedAnswer | SubmissionUncertain) else _COMMON
     fields = attrs.asdict(error, filter=lambda field, _: field.name in kept, recurse=False)
     return dumps({"class": type(error).__name__, **fields}).decode()
 
@@ -299,7 +299,7 @@ def read_error(text: str | None, request: ImageRequest, snapshot: TaskSnapshot |
         case UnexpectedAnswer():
             error.urls = tuple(error.urls)
         case SubmissionUncertain():
-            error.request = request
+            error.request, error.urls = request, tuple(error.urls)
         case TaskFailed():
             error.snapshot = snapshot
     return error

@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from kling_async.errors import KlingError, RateLimited, SubmissionUncertain, Unreachable
+from kling_async.errors import KlingError, RateLimited, SubmissionUncertain, UnexpectedAnswer, Unreachable
 from kling_async.policy import Step, may_exist, next_step
 from kling_async.wire.models import TaskSnapshot
 from kling_async.wire.verdict import is_duplicate_id
@@ -173,4 +173,5 @@ def uncertain(submission: Submission, doubt: KlingError) -> SubmissionUncertain:
         doubt.request_id,
         doubt.code,
         doubt.http_status,
+        urls=doubt.urls if isinstance(doubt, UnexpectedAnswer) else (),
     )

@@ -375,9 +375,13 @@ class TestErrors:
         """
         What an answer held that named no task is not lost with the run.
         """
-        error = UnexpectedAnswer("no task", http_status=200, is_other_api=True, urls=("https://x/0.png?Signature=a",))
+        urls = ("https://x/0.png?Signature=a",)
+        error = UnexpectedAnswer("no task", http_status=200, is_other_api=True, urls=urls)
         read = read_error(write_error(error), REQUEST, None)
+        doubt = read_error(write_error(SubmissionUncertain("lost", urls=urls)), REQUEST, None)
 
+        assert isinstance(doubt, SubmissionUncertain)
+        assert urls == doubt.urls
         assert isinstance(read, UnexpectedAnswer)
         assert (error.urls, True, 200) == (read.urls, read.is_other_api, read.http_status)
 

@@ -13,7 +13,14 @@ from typing import Any
 import attrs
 
 from kling_async.cli import board
-from kling_async.errors import DownloadFailed, KlingError, SubmissionUncertain, TaskFailed, WaitTimeout
+from kling_async.errors import (
+    DownloadFailed,
+    KlingError,
+    SubmissionUncertain,
+    TaskFailed,
+    UnexpectedAnswer,
+    WaitTimeout,
+)
 from kling_async.rows import Row, Summary
 from kling_async.wire.codec import write_request
 from kling_async.wire.models import Done, Failed, Picture, TaskSnapshot, TaskStatus
@@ -22,6 +29,7 @@ __all__ = [
     "error_facts",
     "number_of",
     "outcome_line",
+    "pictures_without_task",
     "row_facts",
     "row_line",
     "seconds_of",
@@ -48,8 +56,22 @@ def status_of(snapshot: TaskSnapshot | None) -> str | None:
     return snapshot.task_status.value if is_known else snapshot.status_word
 
 
-def error_facts(error: KlingError | None) -> dict[str, str] | None:
-    return None if error is None else {"class": type(error).__name__, "message": str(error)}
+def pictures_without_task(error: KlingError) -> tuple[str, ...]:
+    """
+    Return the addresses of pictures that only *error* tells of; they may be paid for.
+    """
+    return error.urls if isinstance(error, UnexpectedAnswer | SubmissionUncertain) else ()
+
+
+def error_facts(error: KlingError | None) -> dict[str, Any] | None:
+    """
+    Return an error's class and text, and the addresses of pictures that no task tells of.
+    """
+    if error is None:
+        return None
+    urls = pictures_without_task(error)
+    facts: dict[str, Any] = {"class": type(error).__name__, "message": str(error)}
+    return {**facts, "urls": list(urls)} if urls else facts
 
 
 def seconds_of(snapshot: TaskSnapshot | None) -> float | None:

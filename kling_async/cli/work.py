@@ -4,17 +4,18 @@ Requests to files through a client: shown while it goes on, and with every task'
 
 import asyncio
 import contextlib
+import itertools
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import attrs
 import typer
 
 from kling_async.cli.access import Access
-from kling_async.cli.as_json import row_line
+from kling_async.cli.as_json import pictures_without_task, row_line
 from kling_async.cli.board import Board, Row, Stage
 from kling_async.cli.ear import listening
 from kling_async.cli.exits import ExitCode, advice_for, exit_code
@@ -29,6 +30,12 @@ from kling_async.wire.models import ImageRequest, TaskResult
 from kling_async.wire.redaction import shorten
 
 __all__ = ["Work", "end", "run"]
+
+
+LONGEST_ADDRESS: Final = 4000
+"""
+Characters of a picture's address that is shown; a longer one is the picture itself, in Base64.
+"""
 
 
 def run(story: Coroutine[Any, Any, ExitCode]) -> NoReturn:
@@ -113,6 +120,9 @@ class Work:
         self.screen.summary({**self.board.facts(), **where, **facts})
         for kind, advice in {type(error).__name__: advice_for(error) for error in self.board.errors}.items():
             self.screen.say(f"{kind}: {advice}")
+        for url in itertools.chain.from_iterable(map(pictures_without_task, self.board.errors)):
+            shown = url if len(url) <= LONGEST_ADDRESS else "in the answer itself, see --json"
+            self.screen.say(f"A picture that may be paid for, though no task tells of it: {shown}")
         for line in (*self._ways_on("wait", self._left()), *self._ways_on("save", self._unsaved())):
             self.screen.say(line)
         return exit_code(self.board.errors)

@@ -10,7 +10,14 @@ import pytest
 from kling_async import Done, Failed, Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.cli.as_json import moment_of, number_of, outcome_line, row_line, seconds_of, status_of, task_facts
 from kling_async.cli.board import Board
-from kling_async.errors import DownloadFailed, KlingError, SubmissionUncertain, TaskFailed, WaitTimeout
+from kling_async.errors import (
+    DownloadFailed,
+    KlingError,
+    SubmissionUncertain,
+    TaskFailed,
+    UnexpectedAnswer,
+    WaitTimeout,
+)
 from kling_async.task import TaskHandle
 from kling_async.wire.models import Picture, TaskInfo, TaskOutput
 
@@ -105,6 +112,16 @@ def test_outcome() -> None:
         (
             SubmissionUncertain("lost", request=attrs.evolve(FOX, external_task_id="mine-2")),
             {"task_id": None, "external_task_id": "mine-2"},
+        ),
+        (
+            UnexpectedAnswer("no task", urls=("https://x/0.png?Signature=a",)),
+            {
+                "error": {
+                    "class": "UnexpectedAnswer",
+                    "message": "no task",
+                    "urls": ["https://x/0.png?Signature=a"],
+                }
+            },
         ),
     ],
 )

@@ -3,6 +3,8 @@ import signal
 
 import PIL.Image
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from kling_async import OFFICIAL
 from kling_async.emulator import faults
@@ -30,6 +32,32 @@ async def test_json(command: Command) -> None:
     assert "TaskFailed" == storm["error"]["class"]
     assert "risk control" in storm["error"]["message"]
     assert "2 done, 1 failed" in ended.err
+
+
+async def test_pictures_of_another_api_are_told(command: Command) -> None:
+    """
+    Where OpenAI's API answers, which names no task, the whole addresses of its pictures are told, in both ways: they
+    may be paid for.
+    """
+    address = "https://pictures.example/0.png?Signature=abc"
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "GET":
+            raise web.HTTPNotFound(text="404 page not found")
+        return web.json_response({"created": 1, "data": [{"url": address}]})
+
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", answer)
+    async with TestServer(app) as server:
+        call = command.with_env(KLING_BASE_URL=str(server.make_url("")).rstrip("/"), KLING_API_KEY="sk-of-the-tests")
+        plain = await call("generate", "a fox")
+        ended = await call("generate", "--json", "a storm")
+
+    (line,) = lines_of(ended.out)
+    assert 0 not in (plain.code, ended.code)
+    assert address in plain.out + plain.err
+    assert [address] == line["error"]["urls"]
+    assert address not in line["error"]["message"]
 
 
 async def test_every_field(command: Command) -> None:
