@@ -211,12 +211,15 @@ class UnexpectedAnswer(KlingError):
         is_other_api:
             Whether the answer is one that no Kling API gives: a web page, a redirect, a web framework's "no such
             route", or OpenAI's answer with pictures. Then `base_url` is wrong, most likely.
+        is_confirmed:
+            Whether a free read of a made-up task has shown it too, so that a submit with this answer made no task.
         urls:
             Addresses of pictures that the answer holds although it names no task, with what signs them. They may be
             paid for, so save them: no task leads to them. Never part of the text.
     """
 
     is_other_api: bool = False
+    is_confirmed: bool = False
     urls: tuple[str, ...] = ()
 
 

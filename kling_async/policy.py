@@ -20,7 +20,7 @@ from kling_async.errors import (
     Unreachable,
 )
 
-__all__ = ["PollPolicy", "RetryPolicy", "SlotPolicy", "Step", "next_step"]
+__all__ = ["PollPolicy", "RetryPolicy", "SlotPolicy", "Step", "is_no_api", "next_step"]
 
 
 MISS_GROWTH: Final = 1.2
@@ -67,10 +67,19 @@ def may_exist(error: KlingError) -> bool:
             return False
         case Unreachable() | ServiceFailure():
             return True
+        case UnexpectedAnswer(is_confirmed=True):  # there is no such API here
+            return False
         case UnexpectedAnswer(http_status=status):
             return status is None or status < 300
         case _:
             return False
+
+
+def is_no_api(error: KlingError) -> bool:
+    """
+    Tell whether *error* shows that there is no Kling API at the address, so that nothing sent there makes a task.
+    """
+    return isinstance(error, UnexpectedAnswer) and error.is_other_api and not may_exist(error)
 
 
 def may_repeat(error: KlingError) -> bool:

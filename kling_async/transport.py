@@ -7,6 +7,7 @@ import functools
 import logging
 import math
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Generator
 from http import HTTPStatus
 from ssl import SSLContext
@@ -33,13 +34,13 @@ from kling_async.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
-from kling_async.policy import RetryPolicy, Step, may_repeat, next_step
+from kling_async.policy import RetryPolicy, Step, may_exist, may_repeat, next_step
 from kling_async.submission import Submission, uncertain
 from kling_async.wire.auth import AccessKey, Credentials, Token, clock_offset, fingerprint, make_token
 from kling_async.wire.headers import kept_for
 from kling_async.wire.models import TaskSnapshot
 from kling_async.wire.redaction import hide_secrets
-from kling_async.wire.verdict import Answer, read_created
+from kling_async.wire.verdict import Answer, Presence, presence_of, read_created, read_sighting
 
 __all__ = ["HttpOptions", "Transport"]
 
@@ -159,6 +160,7 @@ class Transport:
     _credentials: Credentials = attrs.field(repr=False)
     _borrowed: aiohttp.ClientSession | None = attrs.field(default=None, repr=False)
     _sessions: dict[float, aiohttp.ClientSession] = attrs.field(factory=dict, init=False, repr=False)
+    _is_there: bool = attrs.field(default=False, init=False)  # a read has shown that this is a Kling API
     _kept_for: float | None = attrs.field(default=None, init=False)  # by what the service said last
     _gate: asyncio.Semaphore = attrs.field(init=False, repr=False)
     _creates: asyncio.Semaphore = attrs.field(init=False, repr=False)  # at the gate
@@ -269,15 +271,30 @@ class Transport:
                 answer = await self._send_in_step("POST", submission.path, _Outgoing(submission.body, submission), None)
             accepted = read_created(answer)
         except KlingError as error:
-            if not submission.is_kept_back:
-                submission.learn_from(error, asyncio.get_running_loop().time())
-            raise
+            if submission.is_kept_back:
+                raise
+            judged = await self._judge(submission.path, error)
+            submission.learn_from(judged, asyncio.get_running_loop().time())
+            raise judged from None
         finally:
             if not submission.is_exposed:  # it is while an answer that is good has just been read
                 submission.is_intended = False
                 submission.withdraw()
         submission.has_left = False
         return accepted
+
+    async def _judge(self, path: str, error: KlingError) -> KlingError:
+        # An answer that no Kling API gives to a create leaves no doubt where there is none: a read, which is free, tells.
+        if not isinstance(error, UnexpectedAnswer) or not error.is_other_api or not may_exist(error):
+            return error
+        try:
+            if not self._is_there:
+                read_sighting(await self.send("GET", f"{path}/{uuid.uuid4()}"))
+        except KlingError as said:
+            presence = presence_of(said)
+            self._is_there = presence is Presence.HERE
+            return attrs.evolve(error, is_confirmed=True) if presence is Presence.ABSENT else error
+        return error
 
     async def _search(
         self, submission: Submission, look_up: Callable[[], Awaitable[TaskSnapshot]]
