@@ -582,7 +582,7 @@ async def test_submit_in_doubt_takes_slots_at_once() -> None:
         async with client_of(server, slots=Slots(1, policy=SlotPolicy(uncertain_for=0.05))) as client:
             await client.submit(LIGHTHOUSE)
             scribe = Scribe(server, is_in_doubt=True)
-            with pytest.raises(SubmissionUncertain, match="risk control"):
+            with pytest.raises(SubmissionUncertain, match="content security policy"):
                 await client.submit_witnessed(ImageRequest("a harbour", external_task_id="order-18"), scribe)
 
             assert "intend end" == scribe.story  # after a doubt it stays intended: it may yet arrive
