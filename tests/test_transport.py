@@ -1314,7 +1314,7 @@ class TestConnections:
         A transport that sent nothing has no session to close.
         """
         async with speaking() as transport:
-            assert transport._session is None
+            assert not transport._sessions
 
     def test_larger_bodies_have_longer(self) -> None:
         """
