@@ -284,7 +284,7 @@ class Transport:
         return accepted
 
     async def _judge(self, path: str, error: KlingError) -> KlingError:
-        # An answer that no Kling API gives to a create leaves no doubt where there is none: a read, which is free, tells.
+        # An answer that no Kling API gives leaves no doubt where there is none, and a free read tells.
         if not isinstance(error, UnexpectedAnswer) or not error.is_other_api or not may_exist(error):
             return error
         try:
