@@ -1,0 +1,83 @@
+"""
+Where a picture is, as a service tells it: at a URL, at one relative to the service, or in the text itself.
+
+Relays put all of these into the field `url`: an address of their own without its host, a `data:` URL, or the picture in
+Base64 alone.
+"""
+
+import base64
+import binascii
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes, urljoin
+
+from kling_async.formats import HEAD, ext_of
+
+__all__ = ["absolute", "content_in"]
+
+_DATA: Final = "data:"
+_LINE_BREAKS: Final = str.maketrans("", "", "\r\n")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]*={0,2}")
+_HEAD_LENGTH: Final = 16
+"""
+Characters of Base64 that hold the `HEAD` bytes of a file.
+"""
+_SHORTEST: Final = 32
+"""
+Characters of Base64 that the smallest picture has; a path that is shorter is one.
+"""
+_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+def content_in(url: str, max_bytes: int) -> bytes | None:
+    """
+    Return the picture that *url* itself holds, not checked yet; None where it is an address.
+
+    Raises:
+        ValueError: It holds none that can be read, or one of more than *max_bytes*.
+    """
+    if url[: len(_DATA)].lower() == _DATA:
+        about, comma, text = url.partition(",")
+        if not comma:
+            raise ValueError("the data: URL has no comma before its content")
+        if not about.lower().rstrip().endswith(";base64"):
+            return _bounded(unquote_to_bytes(text), max_bytes)
+        return _decoded(unquote_to_bytes(text).decode("latin-1") if "%" in text else text, max_bytes)
+    return _decoded(url, max_bytes) if _is_picture_in_base64(url) else None
+
+
+def absolute(url: str, base_url: str | None) -> str:
+    """
+    Return *url* as an address of its own: one without a scheme is meant relative to the service at *base_url*.
+    """
+    if base_url is None or _ABSOLUTE.match(url) or _is_picture_in_base64(url):
+        return url
+    try:
+        return urljoin(f"{base_url}/", url)
+    except ValueError:
+        return url  # whoever fetches it says that it is none
+
+
+def _is_picture_in_base64(text: str) -> bool:
+    start = text[: 2 * _HEAD_LENGTH].strip().translate(_LINE_BREAKS)[:_HEAD_LENGTH]
+    if len(text) < _SHORTEST or len(start) < _HEAD_LENGTH or not _BASE64.fullmatch(start):
+        return False
+    return ext_of(base64.b64decode(start)[:HEAD]) is not None
+
+
+def _decoded(text: str, max_bytes: int) -> bytes:
+    if len(text) > 2 * max_bytes + 1024:  # Base64 takes 4 characters for 3 bytes, and line breaks
+        raise ValueError(f"it is larger than {max_bytes} bytes")
+    text = text.strip().translate(_LINE_BREAKS)
+    if not _BASE64.fullmatch(text):
+        raise ValueError("its Base64 holds characters that cannot be in it, such as blanks in place of '+'")
+    try:
+        return _bounded(base64.b64decode(text + "=" * (-len(text) % 4), validate=True), max_bytes)
+    except binascii.Error:
+        raise ValueError("its Base64 was cut short") from None
+
+
+def _bounded(content: bytes, max_bytes: int) -> bytes:
+    if len(content) > max_bytes:
+        raise ValueError(f"it is larger than {max_bytes} bytes")
+    return content
