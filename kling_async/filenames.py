@@ -99,14 +99,21 @@ def _without_unsafe(text: str) -> str:
     return "".join("_" if character in '<>:"/\\|?*' or not character.isprintable() else character for character in text)
 
 
+def _with_ends(text: str, *, start: bool) -> str:
+    # Dots and blanks become one "_" at the end, which Windows cuts off, and at the *start*, where a dot hides a file.
+    if start and (bare := text.lstrip(". ")) != text:
+        text = f"_{bare}"
+    return text if (bare := text.rstrip(". ")) == text else f"{bare}_"
+
+
 def _safe_value(value: str) -> str:
-    safe = re.sub(r"^[. ]+|[. ]+$", "_", _without_unsafe(value))
+    safe = _with_ends(_without_unsafe(value), start=True)
     # the digest keeps values apart that differ only in what was replaced
     return safe if safe == value and value else f"{safe}~{_digest(value)}"
 
 
 def _safe_part(part: str) -> str:
-    safe = re.sub(r"[. ]+$", "_", _without_unsafe(part))
+    safe = _with_ends(_without_unsafe(part), start=False)
     if _RESERVED.match(safe):
         stem, dot, ext = safe.partition(".")
         safe = f"_{stem}~{_digest(part)}{dot}{ext}"

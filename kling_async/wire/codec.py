@@ -17,6 +17,7 @@ from typing import Any, Final, TypeGuard
 from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from kling_async.wire.endpoints import ID_LENGTH
 from kling_async.wire.lifecycle import read_word
 from kling_async.wire.models import (
     BalanceDeduction,
@@ -28,7 +29,7 @@ from kling_async.wire.models import (
     TaskSnapshot,
     TaskStatus,
 )
-from kling_async.wire.redaction import hide_secrets
+from kling_async.wire.redaction import hide_secrets, one_line, shorten
 
 try:
     import orjson
@@ -45,6 +46,7 @@ __all__ = [
     "read_nested",
     "read_patiently",
     "read_request",
+    "read_request_id",
     "read_task",
     "read_whole",
     "write_request",
@@ -148,8 +150,16 @@ def read_id(value: object) -> str | None:
     Return an id as text, None for what cannot be one. Some gateways send numbers; JSON integers are exact in Python.
     """
     if isinstance(value, str):
-        return value if value.strip() else None
+        return value if value.strip() and len(value) <= ID_LENGTH else None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def read_request_id(value: object) -> str | None:
+    """
+    Return the id of an answer as text, fit to be shown; None for what cannot be one. It is never sent back.
+    """
+    shown = read_id(shorten(one_line(value), ID_LENGTH) if isinstance(value, str) else value)
+    return shown if shown is None else shown.strip()
 
 
 def read_whole(value: object) -> int | None:
@@ -516,7 +526,7 @@ def make_codec() -> Converter:
             task_id=override(struct_hook=lambda value, _: read_id(value)),
             status_word=override(struct_hook=_read_text),
             task_status_msg=override(struct_hook=_read_reason),
-            request_id=override(struct_hook=lambda value, _: read_id(value)),
+            request_id=override(struct_hook=lambda value, _: read_request_id(value)),
         ),
     )
     codec.register_unstructure_hook(TaskSnapshot, _write_snapshot)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from kling_async.errors import BrokenRule
-from kling_async.wire.endpoints import stands_in_path
+from kling_async.wire.endpoints import ID_LENGTH, stands_in_path
 from kling_async.wire.models import AspectRatio, ImageReference, ImageRequest, Model, Resolution, describe_image
 from kling_async.wire.redaction import hide_query, shorten
 
@@ -259,7 +259,9 @@ def _address_rules(dialect: Dialect, request: ImageRequest) -> Iterator[BrokenRu
     if not dialect.external_ids:
         yield _broken("external_task_id", external_id, f"is not taken by {dialect.name} services")
     elif not isinstance(external_id, str) or not stands_in_path(external_id):
-        yield _broken("external_task_id", external_id, "must be text that can stand in a path")
+        yield _broken(
+            "external_task_id", external_id, f"must be text of at most {ID_LENGTH} characters that can stand in a path"
+        )
 
 
 def _is_absolute(url: object) -> bool:

@@ -14,16 +14,24 @@ from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.models import ImageRequest, TaskOutput
 from kling_async.wire.redaction import shorten
 
-__all__ = ["ENDPOINTS", "IMAGE_GENERATION", "Endpoint", "several", "stands_in_path"]
+__all__ = ["ENDPOINTS", "ID_LENGTH", "IMAGE_GENERATION", "Endpoint", "several", "stands_in_path"]
 
 R = TypeVar("R")
+
+
+ID_LENGTH: Final = 256
+"""
+Characters of the longest id that is taken for one. The vendor documents no limit; its ids have 18 or 19 digits, or 36
+characters where they are UUIDs. The relay new-api keeps ids in a column of 191 characters (`TaskID` in its
+`model/task.go`). Even quoted, an id of this length fits into the 8190 bytes of a request line that servers take.
+"""
 
 
 def stands_in_path(any_id: str) -> bool:
     """
     Tell whether *any_id* can be the last part of a path: a path of dots leads elsewhere, an empty one to the list.
     """
-    return any_id.strip() not in ("", ".", "..") and any_id.isprintable()
+    return len(any_id) <= ID_LENGTH and any_id.strip() not in ("", ".", "..") and any_id.isprintable()
 
 
 @attrs.frozen(kw_only=True)
@@ -53,7 +61,8 @@ class Endpoint(Generic[R]):
             InvalidRequest: No task can have such an id.
         """
         if not stands_in_path(any_id):
-            broken = BrokenRule("task_id", shorten(repr(any_id)), "must be an id that can stand in a path")
+            rule = f"must be an id that can stand in a path, of at most {ID_LENGTH} characters"
+            broken = BrokenRule("task_id", repr(shorten(any_id)), rule)
             raise InvalidRequest(str(broken), broken=(broken,))
         return f"{self.path}/{quote(any_id, safe='')}"
 

@@ -13,6 +13,8 @@ __all__ = ["clock_of", "find_header", "kept_for", "retry_after"]
 
 _TIMEOUT: Final = re.compile(r"(?:^|,)[ \t]{0,9}timeout=(\d{1,6})(?:[ \t,]|$)", re.ASCII | re.IGNORECASE)
 
+_NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]*)?")
+
 
 def find_header(headers: Mapping[str, str], name: str) -> str:
     """
@@ -31,12 +33,13 @@ def clock_of(headers: Mapping[str, str]) -> dt.datetime | None:
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """
-    Return the seconds that a `Retry-After` header asks for: a number, or a date counted from the answer's own `Date`.
+    Return the seconds that a `Retry-After` header asks for: a number (the standard knows whole ones alone, some servers
+    write "3.2"), or a date counted from the answer's own `Date`.
 
     None without the header, or where it cannot be read.
     """
     value = find_header(headers, "Retry-After")
-    if value.isdecimal():
+    if _NUMBER.fullmatch(value):
         seconds = float(value)
         return seconds if math.isfinite(seconds) else None
     until, now = _read_date(value), clock_of(headers)

@@ -14,28 +14,51 @@ _KEY = re.compile(r"\bsk-[\w*-]{4,}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{200,}={0,2}")
 
 
+URL_LENGTH = 300
+"""
+Characters of a URL that are shown; without its query even a long one is shorter.
+"""
+_URL_LENGTH_READ = 8000
+
+
 def hide_query(url: str) -> str:
     """
-    Return *url* without what may sign it: user, password, query and fragment.
+    Return *url* fit for an error or a log: without what may sign it (user, password, query and fragment) and without a
+    picture's bytes, on one line, and at most `URL_LENGTH` characters.
     """
+    if url[:5].lower() == "data:":  # the picture itself
+        return shorten(one_line(url[:URL_LENGTH].partition(",")[0]), 60) + ",…"
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(url[:_URL_LENGTH_READ])
     except ValueError:
         return "…"
+    if len(url) > _URL_LENGTH_READ and not parts.path:  # what seems to be a host may be a password
+        return "…"
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", ""))
+    shown = urlunsplit((parts.scheme, host, _BASE64.sub("…", parts.path), "…" if parts.query else "", ""))
+    return shorten(one_line(shown), URL_LENGTH)
 
 
 def hide_secrets(text: str, *, limit: int = 500) -> str:
     """
-    Return *text* fit for an error or a log: secrets replaced by `…`, at most *limit* characters.
+    Return *text* fit for an error or a log: on one line, secrets replaced by `…`, at most *limit* characters.
     """
-    text = _BASE64.sub("…", text[: 20 * limit])
+    text = _BASE64.sub("…", one_line(text[: 20 * limit]))
     text = _URL.sub(lambda url: hide_query(url.group()), text)
     text = _QUERY.sub("?…", text)
     for secret in (_BEARER, _TOKEN, _KEY):
         text = secret.sub("…", text)
     return shorten(text, limit)
+
+
+def one_line(text: str) -> str:
+    """
+    Return *text* with a blank for each line break or other white space, and `�` for each character that a terminal or a
+    log would not show as itself, such as an escape or a change of the reading direction.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else " " if each.isspace() else "�" for each in text)
 
 
 def shorten(text: str, limit: int = 60) -> str:

@@ -25,13 +25,22 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
-from kling_async.wire.codec import addresses_in, is_task, loads, read_id, read_nested, read_task, read_whole
-from kling_async.wire.endpoints import stands_in_path
+from kling_async.wire.codec import (
+    addresses_in,
+    is_task,
+    loads,
+    read_id,
+    read_nested,
+    read_request_id,
+    read_task,
+    read_whole,
+)
+from kling_async.wire.endpoints import ID_LENGTH, stands_in_path
 from kling_async.wire.headers import retry_after
 from kling_async.wire.lifecycle import is_final
 from kling_async.wire.models import TaskSnapshot
 from kling_async.wire.other_apis import name_of_no_route, name_of_text
-from kling_async.wire.redaction import hide_secrets
+from kling_async.wire.redaction import hide_secrets, one_line
 from kling_async.wire.relays import refusal_of
 
 __all__ = [
@@ -106,7 +115,7 @@ _MARKS: Final = ("task_status", "status", "task_status_msg", "updated_at", "upda
 The fields of either of the vendor's standards of which one changes whenever a task does.
 """
 
-_TASK_ID: Final = re.compile(rb'"task_id"\s*:\s*(?:"([^"\\]+)"|(\d+)\s*[,}])')
+_TASK_ID: Final = re.compile(rb'"task_id"\s*:\s*(?:"([^"\\]{1,%d})"|(\d{1,%d})\s*[,}])' % (ID_LENGTH, ID_LENGTH))
 
 
 @attrs.frozen
@@ -243,7 +252,7 @@ def _read_tasks(answer: Answer) -> tuple[list[Mapping[str, Any]], str | None]:
     items = _items(payload)
     if items is None:
         raise _unexpected("the answer holds no list of tasks", answer, payload)
-    return [item for item in items if is_task(item)], read_id(payload.get("request_id"))
+    return [item for item in items if is_task(item)], read_request_id(payload.get("request_id"))
 
 
 def _shows_the_same(task: Mapping[str, Any], held: TaskSnapshot) -> bool:
@@ -297,7 +306,7 @@ def _read_task_of(payload: Mapping[str, Any], answer: Answer, *, known_id: str |
     task = _find_task(payload, known_id)
     if task is None:
         raise _unexpected("the answer holds no task", answer, payload)
-    seen = read_task(task, request_id=read_id(payload.get("request_id")))
+    seen = read_task(task, request_id=read_request_id(payload.get("request_id")))
     if known_id is None and not stands_in_path(seen.task_id):
         raise _unexpected("the answer names its task by what nobody could ask for", answer, payload)
     return seen
@@ -356,7 +365,7 @@ def _read_error(payload: Mapping[str, Any]) -> tuple[int | str | None, str, str 
         if code not in _OF_CODE:
             code = _read_code(source.get("code")) or _read_code(layer.get("code")) or code
         message = said if isinstance(said, str) else message
-        request_id = read_id(source.get("request_id")) or read_id(layer.get("request_id")) or request_id
+        request_id = read_request_id(source.get("request_id")) or read_request_id(layer.get("request_id")) or request_id
         if isinstance(said, str):
             said = None if code in _OF_CODE else _json_within(said)
         if not isinstance(said, dict):
@@ -433,7 +442,8 @@ def _make(
     **of_kind: Any,
 ) -> KlingError:
     shown_code = hide_secrets(code, limit=60) if isinstance(code, str) else code
-    facts = (hide_secrets(message), task_id, request_id, shown_code, answer.status)
+    shown_id = one_line(task_id) if task_id is not None else None
+    facts = (hide_secrets(message), shown_id, request_id, shown_code, answer.status)
     if issubclass(kind, RateLimited | ServiceFailure):
         return kind(*facts, retry_after=retry_after(answer.headers))
     return kind(*facts, **of_kind) if kind is UnexpectedAnswer else kind(*facts)

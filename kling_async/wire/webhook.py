@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from standardwebhooks import Webhook
 
-from kling_async.wire.codec import is_task, loads, read_id, read_nested, read_task
+from kling_async.wire.codec import is_task, loads, read_nested, read_request_id, read_task
 from kling_async.wire.headers import find_header
 from kling_async.wire.models import TaskSnapshot
 
@@ -88,7 +88,7 @@ def read_callback(body: bytes) -> TaskSnapshot:
     """
     request_id = None
     for layer in _layers(loads(body)):
-        request_id = request_id or read_id(layer.get("request_id"))
+        request_id = request_id or read_request_id(layer.get("request_id"))
         if is_task(layer):
             return read_task(layer, request_id=request_id)
     raise ValueError("the callback holds no task")
