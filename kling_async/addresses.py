@@ -1,27 +1,194 @@
 """
-Which hosts are public: what a signed URL may lead to, where the service itself is no private one.
+Which hosts a picture may come from: public ones, those of the service's own kind of network, and those that the user
+allows.
+
+The ranges are those of the IANA's special-purpose registries, as of 2025, with the multicast ranges beside them. They
+are not those of the interpreter's `ipaddress`, which change from version to version:
+
+    https://www.iana.org/assignments/iana-ipv4-special-registry
+    https://www.iana.org/assignments/iana-ipv6-special-registry
+    https://www.iana.org/assignments/multicast-addresses
 """
 
+import enum
 import ipaddress
 import re
 from typing import Final, TypeAlias
 
-__all__ = ["may_be_public"]
+import attrs
+
+__all__ = ["Admission", "Network", "check_entry", "network_of", "objection"]
 
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-_NUMBERLIKE: Final = re.compile(r"(^|\.)(0x[0-9a-f]*|\d+)\.*$", re.IGNORECASE)
-_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-_GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+_Range: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def may_be_public(host: str) -> bool:
+class Network(enum.Enum):
     """
-    Tell whether *host*, a name or a number, may be outside private networks; of a name only its addresses can tell.
+    Kinds of network, as far as a picture's address is concerned.
+    """
+
+    PUBLIC = "public"
+    LOOPBACK = "loopback"
+    LAN = "private"
+    SHARED = "shared address space"
+    BENCHMARK = "benchmarking"
+    RESERVED = "reserved"
+    NEVER = "link-local, multicast, of a cloud's metadata or no plain address"
+
+
+OPENED_BY_THE_SERVICE: Final = frozenset({Network.LOOPBACK, Network.LAN, Network.SHARED, Network.BENCHMARK})
+"""
+The kinds from which pictures may come where the service itself is in one. A proxy that resolves all names to addresses
+of its own (mostly of 198.18.0.0/15) has the service there as well.
+"""
+
+_RANGES: Final = tuple(
+    (ipaddress.ip_network(text), kind)
+    for kind, texts in {
+        Network.LOOPBACK: (
+            "0.0.0.0/32",  # this host, and so is "::": systems connect both to themselves
+            "127.0.0.0/8",
+            "::/128",
+            "::1/128",
+        ),
+        Network.LAN: ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
+        Network.SHARED: ("100.64.0.0/10",),
+        Network.BENCHMARK: ("198.18.0.0/15", "2001:2::/48"),
+        Network.NEVER: (
+            "169.254.0.0/16",  # link-local, with the metadata of most clouds at 169.254.169.254
+            "fe80::/10",
+            "224.0.0.0/4",  # multicast
+            "ff00::/8",
+            "255.255.255.255/32",
+            "fd00:ec2::254/128",  # metadata: Amazon by IPv6, Google by IPv6, Alibaba, Oracle
+            "fd20:ce::254/128",
+            "100.100.100.200/32",
+            "192.0.0.192/32",
+        ),
+        Network.RESERVED: (
+            "0.0.0.0/8",
+            "192.0.0.0/24",  # protocol assignments
+            "192.0.2.0/24",  # documentation
+            "192.88.99.0/24",  # relays from 6to4, given up
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "240.0.0.0/4",
+            "::/0",  # whatever is no global unicast: site-local, discard, local translation, segment routing
+            "2001::/23",  # protocol assignments
+            "2001:db8::/32",  # documentation
+            "3fff::/20",
+        ),
+        Network.PUBLIC: (
+            "0.0.0.0/0",
+            "2000::/3",  # global unicast
+            "192.0.0.9/32",  # exceptions within the ranges above
+            "192.0.0.10/32",
+            "2001:1::1/128",
+            "2001:1::2/128",
+            "2001:1::3/128",
+            "2001:3::/32",
+            "2001:4:112::/48",
+            "2001:20::/28",
+            "2001:30::/28",
+        ),
+    }.items()
+    for text in texts
+)
+"""
+Of the ranges that have an address, the narrowest tells its kind.
+"""
+
+_LOCALHOST: Final = (ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1"))
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_NUMBERLIKE: Final = re.compile(r"(?:^|\.)(?:0x[0-9a-f]*|\d+)$", re.IGNORECASE)
+_NAME: Final = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*")
+_NAME_MAX: Final = 253
+
+
+def network_of(host: str) -> Network | None:
+    """
+    Return the kind of network that *host* is in; None of a name, of which only its addresses can tell.
     """
     address = _address(host)
     if address is not None:
-        return _is_public(address)
-    return ":" not in host and not _NUMBERLIKE.search(host)  # "127.1" and "2130706433" are loopback to some
+        return _kind(address)
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):  # by RFC 6761, whoever resolves it
+        return Network.LOOPBACK
+    # "127.1" and "2130706433" are loopback to some, and other addresses can be spelt so too
+    return Network.NEVER if ":" in host or _NUMBERLIKE.search(name) else None
+
+
+def check_entry(entry: object) -> None:
+    """
+    Refuse what neither a host's name nor a range can be, or is a range from which no picture may ever come.
+
+    Raises:
+        ValueError: The text says why.
+    """
+    if not isinstance(entry, str):
+        raise ValueError(f"{entry!r} is no text")  # noqa: TRY004 (one kind of error for a wrong value)
+    allowed = _range(entry)
+    if allowed is None:
+        if not _NAME.fullmatch(entry.rstrip(".")) or len(entry) > _NAME_MAX or network_of(entry) is Network.NEVER:
+            raise ValueError(f"{entry[:80]!r} is neither a host name, an address nor a network such as '198.18.0.0/15'")
+    elif _kind(allowed[0]) is _kind(allowed[-1]) is Network.NEVER:
+        raise ValueError(f"{entry!r}: pictures never come from addresses that are {Network.NEVER.value}")
+
+
+@attrs.frozen
+class Admission:
+    """
+    Which hosts a picture may come from.
+
+    Attributes:
+        kinds: Of network, besides the public one; those where the service itself is, see `OPENED_BY_THE_SERVICE`.
+        entries: Names of hosts, addresses and networks that the user allows.
+    """
+
+    kinds: frozenset[Network] = frozenset()
+    entries: tuple[str, ...] = ()
+
+    def closed(self, host: str) -> Network | None:
+        """
+        Return the kind of network that *host*, a name or a number, is in, if no picture may come from there; None where
+        it may, or where only the addresses behind the name can tell.
+        """
+        kind = network_of(host)
+        if kind is Network.NEVER:
+            return kind
+        is_open = kind in (None, Network.PUBLIC) or (kind in self.kinds and kind in OPENED_BY_THE_SERVICE)
+        return None if is_open or self.names(host) or self._has(host) else kind
+
+    def names(self, host: str) -> bool:
+        """
+        Tell whether the user allows the host of this name, wherever it is.
+        """
+        return host.rstrip(".").lower() in {entry.rstrip(".").lower() for entry in self.entries}
+
+    def closed_behind(self, host: str, address: str) -> Network | None:
+        """
+        Do what `closed` does for an *address* of the name *host*.
+        """
+        kind = self.closed(address)
+        return None if kind is not Network.NEVER and self.names(host) else kind
+
+    def _has(self, host: str) -> bool:
+        address = _address(host)
+        meant = _LOCALHOST if address is None else (_within(address) or address,)
+        allowed = [each for each in map(_range, self.entries) if each is not None]
+        return any(one in each for one in meant for each in allowed)
+
+
+def objection(kind: Network, where: str) -> str:
+    """
+    Return in words that no picture may come from *where*, which is in a network of this kind, and what to do about it.
+    """
+    if kind is Network.NEVER:
+        return f"its address is private: {where}; pictures never come from addresses that are {kind.value}"
+    advice = "where that is meant, allow its host or network with HttpOptions(allow_downloads_from=[...])"
+    return f"its address is private: {where} ({kind.value}); {advice}"
 
 
 def _address(host: str) -> _Address | None:
@@ -31,10 +198,27 @@ def _address(host: str) -> _Address | None:
         return None
 
 
-def _is_public(address: _Address) -> bool:
+def _range(entry: str) -> _Range | None:
+    try:
+        return ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        return None
+
+
+def _kind(address: _Address) -> Network:
+    inner = _within(address)
+    if inner is not None:
+        return _kind(inner)
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        address = ipaddress.IPv6Address(address.packed)
+    containing = ((place.prefixlen, kind) for place, kind in _RANGES if address in place)
+    return max(containing, key=lambda each: each[0])[1]
+
+
+def _within(address: _Address) -> ipaddress.IPv4Address | None:
+    # The IPv4 address to which an IPv6 address leads.
     if isinstance(address, ipaddress.IPv4Address):
-        return address.is_global and not address.is_multicast
-    inner = address.ipv4_mapped or address.sixtofour
+        return None
     if address in _NAT64:
-        inner = ipaddress.IPv4Address(address.packed[-4:])
-    return _is_public(inner) if inner else address.is_global and address in _GLOBAL_UNICAST
+        return ipaddress.IPv4Address(address.packed[-4:])
+    return address.ipv4_mapped or address.sixtofour

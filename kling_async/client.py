@@ -50,6 +50,7 @@ from kling_async.wire.models import Done, Failed, Image, ImageRequest, RequestBy
 from kling_async.wire.verdict import read_page, read_sighting
 
 if TYPE_CHECKING:
+    from kling_async.addresses import Network
     from kling_async.downloads import Downloads, Fetch, Keep, Saves
     from kling_async.filenames import Names
 
@@ -125,7 +126,7 @@ class KlingClient:
         self._http = http
         self._downloads: Downloads | None = None  # loaded and made when the first picture is fetched
         self._opening = asyncio.Lock()
-        self._may_be_private: bool | None = None
+        self._networks: frozenset[Network] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._known: weakref.WeakValueDictionary[str, TaskHandle] = weakref.WeakValueDictionary()
         self._submits = Submits(self._transport, self._watcher, self._hearing, self.slots.policy.uncertain_for)
@@ -404,20 +405,22 @@ class KlingClient:
         from kling_async.downloads import save_elsewhere  # noqa: PLC0415
 
         self._open()
-        saves = await save_elsewhere(result, names, fetch, refresh=lambda: self._renew(result), but=but)
+        saves = await save_elsewhere(
+            result, names, fetch, refresh=lambda: self._renew(result), but=but, base_url=self.base_url
+        )
         self._tell_saved(result, saves)
         return saves
 
-    async def may_be_private(self) -> bool:
+    async def networks(self) -> "frozenset[Network]":
         """
-        Tell whether pictures may lie at private addresses: only where the service itself does.
+        Return the kinds of private network that pictures may come from: those where the service itself is.
         """
-        from kling_async.downloads import is_private  # noqa: PLC0415
+        from kling_async.downloads import networks_of  # noqa: PLC0415
 
         async with self._opening:  # hundreds may ask at once, and one look-up is enough
-            if self._may_be_private is None:
-                self._may_be_private = await is_private(urlsplit(self.base_url).hostname or "")
-        return self._may_be_private
+            if self._networks is None:
+                self._networks = await networks_of(urlsplit(self.base_url).hostname or "")
+        return self._networks
 
     def _tell_saved(self, result: TaskResult, saves: "Saves") -> None:
         paths = [picture.path for picture in saves.pictures if picture.path is not None]
@@ -449,10 +452,10 @@ class KlingClient:
     async def _open_downloads(self) -> "Downloads":
         from kling_async.downloads import Downloads  # noqa: PLC0415 (many programs fetch no picture)
 
-        allow_private = await self.may_be_private()
+        networks = await self.networks()
         if self._downloads is None:
             self._open()  # it may have been closed meanwhile
-            self._downloads = Downloads(self._http, allow_private=allow_private)
+            self._downloads = Downloads(self._http, networks=networks, base_url=self.base_url)
         return self._downloads
 
     async def _check(self, request: ImageRequest) -> Reference | None:

@@ -26,6 +26,7 @@ from typing import Any, Final, Self
 import attrs
 
 from kling_async import __version__
+from kling_async.addresses import Network
 from kling_async.downloads import Downloads, Lost, Refused
 from kling_async.engine import Carried, Order, Process, content_of, kept, seen
 from kling_async.errors import EngineLost
@@ -508,7 +509,7 @@ class _Fetching:
     """
 
     _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.new_event_loop, init=False)
-    _downloads: dict[tuple[HttpOptions, bool], Downloads] = attrs.field(factory=dict, init=False)
+    _downloads: dict[tuple[HttpOptions, frozenset[Network]], Downloads] = attrs.field(factory=dict, init=False)
     _users: int = attrs.field(default=0, init=False)
     _end: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
     _closing: "set[asyncio.Task[None]]" = attrs.field(factory=set, init=False)
@@ -523,11 +524,11 @@ class _Fetching:
         self._users += 1
         if self._end is not None:
             self._end.cancel()
-        terms = (http, order.may_be_private)
+        terms = (http, order.networks)
         downloads = self._downloads.get(terms)
         if downloads is None:
             width = STREAMS * worker.state.nthreads
-            downloads = self._downloads[terms] = Downloads(http, allow_private=order.may_be_private, width=width)
+            downloads = self._downloads[terms] = Downloads(http, networks=order.networks, width=width)
         try:
             return await kept(order, downloads, Path(worker.local_directory))  # which Dask empties when a worker dies
         finally:

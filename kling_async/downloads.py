@@ -2,7 +2,7 @@
 Pictures to disk or into memory: streamed, checked, and never half under a final name.
 
 A picture lies at an address the service names, so nothing is taken on trust: no key and no cookie goes there, it must
-not lead into a private network, and what comes must be a picture, whole, and of bounded size.
+not lead into a private network, and what comes must be a picture, whole, of bounded size and at a bearable rate.
 """
 
 import asyncio
@@ -13,12 +13,14 @@ import hashlib
 import itertools
 import logging
 import os
+import re
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final, Self, TypeAlias, TypeVar
+from typing import BinaryIO, Final, Protocol, Self, TypeAlias, TypeVar
 from urllib.request import getproxies
 
 import aiohttp
@@ -26,11 +28,15 @@ import attrs
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from kling_async.addresses import may_be_public
+from kling_async.addresses import OPENED_BY_THE_SERVICE, Admission, Network, network_of, objection
 from kling_async.errors import DownloadFailed, KlingError, StorageFull
 from kling_async.filenames import Names
-from kling_async.transport import HttpOptions
+from kling_async.formats import HEAD, Ending, ext_of
+from kling_async.rates import DownloadPolicy, Progress
+from kling_async.sources import absolute, content_in
+from kling_async.transport import MAX_HEADER, MAX_HEADERS, HttpOptions
 from kling_async.unbroken import to_the_end
+from kling_async.wire.headers import retry_after
 from kling_async.wire.models import Image, Picture, TaskResult
 from kling_async.wire.redaction import hide_query, hide_secrets
 
@@ -46,7 +52,7 @@ __all__ = [
     "Refused",
     "Saves",
     "doubling",
-    "is_private",
+    "networks_of",
     "save_elsewhere",
     "to_folder",
 ]
@@ -59,6 +65,20 @@ MIB: Final = 1024 * 1024
 MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PASSING: Final = frozenset({408, 425, 429})  # the 4xx that mean "later"
+_GOOD: Final = frozenset({200, 203})  # 203 is a 200 that a proxy has changed something about
+
+MAX_PAUSE: Final = 60.0
+"""
+Seconds of a `Retry-After` that are waited; where a server asks for more, the picture is fetched by a later `save`.
+"""
+MAX_ADDRESS: Final = 64 * 1024
+"""
+Characters of the longest URL that is asked for; servers take a fraction of that.
+"""
+LARGE: Final = 256 * 1024
+"""
+Characters from which on a picture in an address is decoded in a thread.
+"""
 
 
 class Lost(Exception):
@@ -72,8 +92,12 @@ class Lost(Exception):
 
 class _Broken(Lost):
     """
-    The transfer broke: beginning again may help.
+    The transfer broke: beginning again may help, after `pause` seconds at the earliest.
     """
+
+    def __init__(self, why: str, pause: float = 0.0) -> None:
+        super().__init__(why)
+        self.pause = pause
 
 
 class Gone(Lost):
@@ -113,27 +137,34 @@ class Downloads:
     addresses given as numbers can be checked here.
 
     Args:
-        allow_private: Whether pictures may come from loopback and private networks.
-        width: Transfers at one time, over all calls.
+        networks: Kinds of private network that pictures may come from: those where the service itself is.
+        base_url: Of the service: what an address without a host is relative to. None where there is none such.
+        policy: How slow a transfer may be before it is begun again.
+        width: Transfers at one time from one host, over all calls; from all hosts together half as many more, so that
+            one that is slow does not stop the others.
         max_bytes: Of one picture.
         attempts: How often one picture is begun, the first time included.
         first_delay: Seconds before it is begun again; each further delay is twice as long.
     """
 
     _http: HttpOptions
-    _allow_private: bool = attrs.field(kw_only=True)
+    _networks: frozenset[Network] = attrs.field(default=frozenset(), kw_only=True)
+    _base_url: str | None = attrs.field(default=None, kw_only=True)
+    _policy: DownloadPolicy = attrs.field(default=DownloadPolicy(), kw_only=True)
     _width: int = attrs.field(default=8, kw_only=True)
     _max_bytes: int = attrs.field(default=100 * MIB, kw_only=True)
     _attempts: int = attrs.field(default=4, kw_only=True)
     _first_delay: float = attrs.field(default=0.5, kw_only=True)
-    _turn: asyncio.Semaphore = attrs.field(init=False)
+    _turns: "_Turns" = attrs.field(init=False)
+    _admission: Admission = attrs.field(init=False)
     _proxy_hosts: frozenset[str] = attrs.field(init=False)
     _session: aiohttp.ClientSession | None = attrs.field(default=None, init=False)
     _resolver: AbstractResolver | None = attrs.field(default=None, init=False)
     _closed: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._turn = asyncio.Semaphore(self._width)
+        self._turns = _Turns(self._width, asyncio.Semaphore(self._width + max(1, self._width // 2)))
+        self._admission = Admission(self._networks, tuple(self._http.allow_downloads_from))
         self._proxy_hosts = frozenset(_hosts_of_proxies(self._http))
 
     def __repr__(self) -> str:
@@ -241,31 +272,54 @@ class Downloads:
         return _told_apart(result.task_id, images, await asyncio.gather(*saves, return_exceptions=True))
 
     async def _fetch(self, image: Image, take: "_Take[_T]", renewal: "_Renewal | None" = None) -> _T:
-        address = image.url
+        address = absolute(image.url, self._base_url)
         delays = itertools.islice(doubling(self._first_delay), self._attempts - 1)
         while True:
             try:
-                async with self._turn:
+                async with self._turns.take(_host_of(address)):
                     return await self._transfer(address, take)
             except Gone as gone:
                 if renewal is None:
                     raise
-                address = await renewal.address(image.index, gone)
+                address = absolute(await renewal.address(image.index, gone), self._base_url)
                 renewal = None
             except _Broken as broken:
                 delay = next(delays, None)
-                if delay is None:
+                if delay is None or broken.pause > MAX_PAUSE:
                     raise
+                delay = max(delay, broken.pause)
                 _log.debug("transfer_broken", extra={"url": hide_query(address), "reason": str(broken), "delay": delay})
                 await asyncio.sleep(delay)
 
     async def _transfer(self, address: str, take: "_Take[_T]") -> _T:
+        content = await self._content_in(address)
+        if content is not None:
+            return await self._unpack(content, take)
         response = await self._answer(address)
         try:
             _judge(response)
-            return await take(await Body.begin(response, self._max_bytes))
+            progress = Progress(self._policy, response.content_length or 0, self._window)
+            return await take(await Body.begin(_Answer(response, progress), self._max_bytes))
         finally:
             response.close()  # changes nothing once the body is read; before that, the connection cannot be used again
+
+    async def _content_in(self, address: str) -> bytes | None:
+        try:
+            if len(address) < LARGE:
+                return content_in(address, self._max_bytes)
+            return await asyncio.to_thread(content_in, address, self._max_bytes)
+        except ValueError as error:
+            raise Refused(f"its address holds no picture: {error}") from None
+
+    async def _unpack(self, content: bytes, take: "_Take[_T]") -> _T:
+        try:
+            return await take(await Body.begin(_Content(content), self._max_bytes))
+        except _Broken as broken:
+            raise Refused(f"its address holds no whole picture: {broken}") from None  # nor would it the next time
+
+    @property
+    def _window(self) -> float:
+        return max(self._policy.window, self._http.read_timeout)
 
     async def _answer(self, address: str) -> aiohttp.ClientResponse:
         url = _url(address)
@@ -281,9 +335,15 @@ class Downloads:
     def _checked(self, url: URL) -> URL:
         if url.scheme not in ("http", "https") or not url.host:
             raise Refused(f"its address is no http(s) URL: {hide_query(str(url))}")
-        if not self._allow_private and (url.raw_host in self._proxy_hosts or not may_be_public(url.host)):
-            raise Refused(f"its address is private: {hide_query(str(url))}")
+        kind = self._admission.closed(url.host)
+        if kind is None and url.raw_host in self._proxy_hosts and not self._reaches_proxies(url.host):
+            kind = Network.LAN  # the resolver lets its name pass
+        if kind is not None:
+            raise Refused(objection(kind, hide_query(str(url))))
         return url.with_user(None)  # aiohttp would send it as an Authorization
+
+    def _reaches_proxies(self, host: str) -> bool:
+        return bool(self._networks) or self._admission.names(host)
 
     async def _ask(self, url: URL) -> aiohttp.ClientResponse:
         # some systems ask the network which proxy to take
@@ -291,20 +351,47 @@ class Downloads:
         if self._closed:
             raise Refused("the client was closed")
         session = self._session = self._session or self._open()
-        with _as_lost():
+        async with _in_time(self._http.connect_timeout + self._window, "its answer"):
             return await session.get(url, allow_redirects=False, proxy=proxy)
 
     def _open(self) -> aiohttp.ClientSession:
         http = self._http
         resolver = self._resolver = aiohttp.DefaultResolver()
-        guard = resolver if self._allow_private else _PublicResolver(resolver, self._proxy_hosts)
+        guard = _GuardedResolver(resolver, self._admission, self._proxy_hosts)
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, resolver=guard, ssl=http.ssl),  # the bound is `_turn`, unclocked
+            connector=aiohttp.TCPConnector(limit=0, resolver=guard, ssl=http.ssl),  # the bound is `_turns`, unclocked
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": http.user_agent, "Accept": "image/*", "Accept-Encoding": "identity"},
             timeout=aiohttp.ClientTimeout(total=None, connect=http.connect_timeout, sock_read=http.read_timeout),
+            max_line_size=MAX_HEADER,
+            max_field_size=MAX_HEADER,
+            max_headers=MAX_HEADERS,
             trust_env=False,  # it would also send what ~/.netrc holds for the host; the proxy is looked up by `_ask`
         )
+
+
+@attrs.define(eq=False)
+class _Turns:
+    """
+    Bounds the transfers at one time: from one host, and from all.
+    """
+
+    _of_one: int
+    _of_all: asyncio.Semaphore
+    _hosts: "weakref.WeakValueDictionary[str, asyncio.Semaphore]" = attrs.field(
+        factory=weakref.WeakValueDictionary, init=False
+    )  # each is kept by those who have it or wait for it
+
+    @contextlib.asynccontextmanager
+    async def take(self, host: str) -> AsyncIterator[None]:
+        """
+        Wait for a turn, first among those who wait for the same host, so that they keep no turn from others.
+        """
+        own = self._hosts.get(host)
+        if own is None:
+            own = self._hosts[host] = asyncio.Semaphore(self._of_one)
+        async with own, self._of_all:
+            yield
 
 
 Fetch: TypeAlias = Callable[[Sequence[Image]], Awaitable[Sequence[Picture | Lost]]]
@@ -320,24 +407,31 @@ async def save_elsewhere(
     *,
     refresh: Callable[[], Awaitable[TaskResult]],
     but: Collection[int] = (),
+    base_url: str | None = None,
 ) -> Saves:
     """
-    Do what `Downloads.save_each` does with pictures that others *fetch*, who cannot read the task for fresh addresses.
+    Do what `Downloads.save_each` does with pictures that others *fetch*, who cannot read the task for fresh addresses,
+    and do not know the service to whose *base_url* an address may be relative.
     """
     names.check([image.index for image in result.images])
-    images = [image for image in result.images if image.index not in but]
+    images = [_resolved(image, base_url) for image in result.images if image.index not in but]
     outcomes = dict(zip(images, await fetch(images), strict=True))
     renewal, fresh = _Renewal(refresh), {}
     for image, outcome in outcomes.items():
         if isinstance(outcome, Gone):
             try:
-                fresh[image] = attrs.evolve(image, url=await renewal.address(image.index, outcome))
+                again = attrs.evolve(image, url=await renewal.address(image.index, outcome))
+                fresh[image] = _resolved(again, base_url)
             except Refused as refused:
                 outcomes[image] = refused
     if fresh:
         outcomes.update(zip(fresh, await fetch(list(fresh.values())), strict=True))
     kept, error = _told_apart(result.task_id, images, list(outcomes.values()))
     return Saves(tuple(kept), error)
+
+
+def _resolved(image: Image, base_url: str | None) -> Image:
+    return attrs.evolve(image, url=absolute(image.url, base_url))
 
 
 def doubling(delay: float) -> Iterator[float]:
@@ -419,6 +513,18 @@ def _as_lost() -> Iterator[None]:
         raise _Broken(_told(error)) from None
 
 
+@contextlib.asynccontextmanager
+async def _in_time(seconds: float, what: str) -> AsyncIterator[None]:
+    # A server that drips keeps every limit between two bytes, and so does one whose bytes make nothing: the parts of a
+    # header, or of what is compressed.
+    try:
+        async with asyncio.timeout(seconds):
+            with _as_lost():
+                yield
+    except TimeoutError:
+        raise _Broken(f"{what} did not come within {seconds:g} s") from None
+
+
 def _told(error: Exception) -> str:
     text = hide_secrets(str(error), limit=200)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -426,75 +532,131 @@ def _told(error: Exception) -> str:
 
 def _judge(response: aiohttp.ClientResponse) -> None:
     status = response.status
-    if status == 200:
+    if status in _GOOD or (status == 206 and _is_all(response.headers.get("Content-Range"))):
         return
     told = f"HTTP {status} from {hide_query(str(response.url))}"
     if 400 <= status < 500 and status not in _PASSING:
         raise Gone(told)
-    raise _Broken(told)
+    pause = retry_after(response.headers) or 0.0
+    raise _Broken(f"{told}, which asks to come again in {pause:.0f} s" if pause > MAX_PAUSE else told, pause)
 
 
-_HEAD: Final = 12  # bytes that tell every kind of picture
-_TAIL: Final = 1024  # some cameras and editors append a little to a picture's end
+_CONTENT_RANGE: Final = re.compile(r"bytes 0-(\d{1,18})/(?:(\d{1,18})|\*)", re.ASCII)
+
+
+def _is_all(content_range: str | None) -> bool:
+    # No part was asked for, so it should be; where nothing is said of the rest, the picture's own end tells.
+    found = _CONTENT_RANGE.fullmatch((content_range or "bytes 0-0/*").strip())
+    return found is not None and (found[2] is None or int(found[1]) + 1 == int(found[2]))
+
+
+class _Source(Protocol):
+    """
+    Where a picture comes from, piece by piece.
+
+    Attributes:
+        size: Bytes in all, as far as is known; else 0.
+        kind: What the sender calls it.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    async def read(self) -> bytes: ...
+
+
+@attrs.define
+class _Answer:
+    """
+    A server's answer, which must not be too slow.
+    """
+
+    _response: aiohttp.ClientResponse
+    _progress: Progress
+
+    @property
+    def size(self) -> int:
+        return self._response.content_length or 0
+
+    @property
+    def kind(self) -> str:
+        return hide_secrets(self._response.content_type, limit=60)
+
+    async def read(self) -> bytes:
+        loop, progress = asyncio.get_running_loop(), self._progress
+        began = loop.time()
+        async with _in_time(progress.window, "more of it"):
+            piece = await self._response.content.readany()
+        progress.add(len(piece), loop.time() - began)
+        complaint = progress.complaint() if piece else None
+        if complaint is not None:
+            raise _Broken(complaint)
+        return piece
+
+
+@attrs.define
+class _Content:
+    """
+    A picture that is all here.
+    """
+
+    _content: bytes
+    _at: int = attrs.field(default=0, init=False)
+    kind: str = "no address"
+
+    @property
+    def size(self) -> int:
+        return len(self._content)
+
+    async def read(self) -> bytes:
+        piece = self._content[self._at : self._at + LARGE]
+        self._at += len(piece)
+        return piece
 
 
 @attrs.define
 class Body:
     """
-    The picture in an answer, piece by piece; one that is cut short, too large or no picture raises instead.
+    The picture that comes, piece by piece; one that is cut short, too large or no picture raises instead.
     """
 
     ext: str
-    _response: aiohttp.ClientResponse
+    _source: _Source
     _max_bytes: int
-    _head: bytes
     _waiting: bytes
+    _ending: Ending
     length: int = attrs.field(default=0, init=False)  # of what was read so far
-    _tail: bytes = attrs.field(default=b"", init=False)
 
     @classmethod
-    async def begin(cls, response: aiohttp.ClientResponse, max_bytes: int) -> Self:
+    async def begin(cls, source: _Source, max_bytes: int) -> Self:
         """
         Read as much as tells the kind of picture.
         """
-        _bound(response.content_length or 0, max_bytes)
+        _bound(source.size, max_bytes)
         start = b""
-        with _as_lost():
-            while len(start) < _HEAD and (piece := await response.content.readany()):
-                start += piece
-        ext = _ext_of(start)
+        while len(start) < HEAD and (piece := await source.read()):
+            start += piece
+        ext = ext_of(start)
         if ext is None:
-            raise _Broken(f"what came is no picture ({response.content_type})")
-        return cls(ext, response, max_bytes, start[:_HEAD], start)
+            raise _Broken(f"what came is no picture ({source.kind})")
+        return cls(ext, source, max_bytes, start, Ending.of(ext))
 
     async def read(self) -> bytes:
         """
-        Return the next piece; nothing is the end of a picture that is whole.
+        Return the next piece; nothing is the end of a picture that is whole by its own structure, whatever length its
+        sender told.
         """
         piece, self._waiting = self._waiting, b""
-        if not piece:
-            with _as_lost():
-                piece = await self._response.content.readany()
+        piece = piece or await self._source.read()
         self.length += len(piece)
         _bound(self.length, self._max_bytes)
-        self._tail = (self._tail + piece[-_TAIL:])[-_TAIL:]
-        if not piece and not self._is_whole():
+        self._ending.feed(piece)
+        if not piece and not self._ending.is_reached:
             raise _Broken(f"the picture was cut short after {self.length} bytes")
         return piece
-
-    def _is_whole(self) -> bool:
-        headers = self._response.headers
-        if "Content-Length" in headers or "chunked" in headers.get("Transfer-Encoding", "").lower():
-            return True  # aiohttp has counted
-        match self.ext:  # a closed connection was the end, and only the picture can tell
-            case ".png":
-                return b"IEND\xaeB`\x82" in self._tail
-            case ".jpg":
-                return b"\xff\xd9" in self._tail
-            case ".gif":
-                return self._tail.rstrip(b"\0").endswith(b";")
-            case _:
-                return self.length >= 8 + int.from_bytes(self._head[4:8], "little")
 
 
 _Take: TypeAlias = Callable[[Body], Awaitable[_T]]
@@ -507,16 +669,6 @@ Keeps the picture that has this index and these names.
 def _bound(length: int, max_bytes: int) -> None:
     if length > max_bytes:
         raise Refused(f"it is larger than {max_bytes} bytes")
-
-
-def _ext_of(head: bytes) -> str | None:
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return ".png"
-    if head.startswith(b"\xff\xd8\xff"):
-        return ".jpg"
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return ".gif"
-    return ".webp" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None
 
 
 async def _to_memory(body: Body) -> bytes:
@@ -642,42 +794,49 @@ def _sync_folder(folder: Path) -> None:
 
 
 @attrs.define(eq=False)
-class _PublicResolver(AbstractResolver):
+class _GuardedResolver(AbstractResolver):
     """
-    Resolve names to public addresses only; aiohttp connects to the very addresses that were judged.
+    Resolve names to those addresses that pictures may come from; aiohttp connects to the very addresses judged here.
 
     Args:
         trusted: Names that pass unjudged: those of the proxies.
     """
 
     _resolver: AbstractResolver
+    _admission: Admission
     _trusted: frozenset[str]
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
-        public = [entry for entry in found if host in self._trusted or may_be_public(entry["host"])]
-        if not public:
-            raise Refused(f"its address is private: {host}")
-        return public
+        if host in self._trusted:
+            return found
+        closed = [self._admission.closed_behind(host, entry["host"]) for entry in found]
+        admitted = [entry for entry, kind in zip(found, closed, strict=True) if kind is None]
+        if not admitted:
+            raise Refused(objection(closed[0] or Network.LAN if closed else Network.LAN, hide_query(host)))
+        return admitted
 
     async def close(self) -> None:
         await self._resolver.close()
 
 
-async def is_private(host: str) -> bool:
+async def networks_of(host: str) -> frozenset[Network]:
     """
-    Tell whether *host* stands for an address that is not public; one that cannot be resolved does not.
+    Return the kinds of private network that the service at *host* is in, which its pictures may come from as well; none
+    where its name cannot be resolved.
     """
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None)
-    except OSError:
-        return False
-    return any(not may_be_public(str(address[0])) for *_, address in found)
+    except (OSError, UnicodeError):
+        return frozenset()
+    return OPENED_BY_THE_SERVICE & {network_of(str(address[0])) for *_, address in found}
 
 
 def _url(text: str) -> URL:
+    if len(text) > MAX_ADDRESS:
+        raise Refused(f"its address has {len(text)} characters, and {MAX_ADDRESS} are the most: {hide_query(text)}")
     plain = text.isascii() and text.isprintable() and " " not in text
     try:
         url = URL(text, encoded=plain)  # as it is, where it can be: a signature may cover every character
@@ -685,6 +844,13 @@ def _url(text: str) -> URL:
     except ValueError:
         raise Refused(f"its address is no URL: {hide_query(text)}") from None
     return url
+
+
+def _host_of(address: str) -> str:
+    try:
+        return URL(address[:MAX_ADDRESS]).host or ""
+    except ValueError:
+        return ""
 
 
 def _hosts_of_proxies(http: HttpOptions) -> Iterator[str]:

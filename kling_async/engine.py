@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol, Self, TypeAlias, runtime_checkable
 
 import attrs
 
+from kling_async.addresses import Network
 from kling_async.downloads import Downloads, Full, Gone, Lost, Refused
 from kling_async.filenames import Names
 from kling_async.storage import Storage, folder_and_keep, storage_of
@@ -125,7 +126,7 @@ class Order:
         names: Under which it is kept in the shelf.
         shelf: A folder, by its full path, or a storage.
         function: None where it is saved only.
-        may_be_private: Whether the address may be of a private network, as it may where the service itself is in one.
+        networks: Kinds of private network that the picture may come from: those where the service itself is.
     """
 
     key: str
@@ -136,7 +137,7 @@ class Order:
     names: Names
     shelf: Path | Storage
     function: Process | None
-    may_be_private: bool
+    networks: frozenset[Network]
 
     def facts(self, picture: Picture) -> PictureFacts:
         """
@@ -287,7 +288,7 @@ async def carry_out(order: Order, *, http: HttpOptions | None = None) -> Carried
     Raises:
         Lost: The picture could not be fetched or kept.
     """
-    downloads = Downloads(http or HttpOptions(), allow_private=order.may_be_private)
+    downloads = Downloads(http or HttpOptions(), networks=order.networks)
     try:
         picture = await kept(order, downloads)
     finally:

@@ -206,7 +206,7 @@ class Elsewhere(Saving):
             names=attrs.evolve(self._names(row, task_id), drafts=self._drafts),
             shelf=self.shelf,
             function=self.function,
-            may_be_private=await self.client.may_be_private(),
+            networks=await self.client.networks(),
         )
         carried = await self.carrier.carry(order)
         if not self._is_seen:

@@ -8,7 +8,7 @@ import logging
 import math
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Collection, Generator
 from http import HTTPStatus
 from ssl import SSLContext
 from types import TracebackType
@@ -23,6 +23,7 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from kling_async import __version__
+from kling_async.addresses import check_entry
 from kling_async.deadline import Deadline, is_cancelled
 from kling_async.errors import (
     ClientClosed,
@@ -53,6 +54,13 @@ MAX_ANSWER: Final = 32 * 1024 * 1024
 Bytes of the largest answer that is read; a page of 500 tasks has less than one MiB.
 """
 
+MAX_HEADER: Final = 64 * 1024
+MAX_HEADERS: Final = 1000
+"""
+Bytes of the longest header of an answer that is read, and how many headers: services behind several proxies exceed the
+8190 bytes and 128 headers that aiohttp takes by default, and a task that is paid for hangs on them.
+"""
+
 SECONDS_PER_MIB: Final = 4.0
 """
 What each MiB of a request's body adds to the time it may take in all.
@@ -74,6 +82,10 @@ _log = logging.getLogger(__name__)
 
 def _with_scheme(proxy: str) -> str:
     return proxy if "://" in proxy else f"http://{proxy}"  # as curl and others read `HTTPS_PROXY=proxy:3128`
+
+
+def _entries(entries: Collection[str]) -> tuple[str, ...]:
+    return (entries,) if isinstance(entries, str) else tuple(entries)
 
 
 def _check_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
@@ -99,6 +111,10 @@ class HttpOptions:
             session decides for itself: give it a connector with `force_close=True`.
         max_connections: Requests to the service at one time; more wait, with no clock running.
         user_agent: What the service is told of us.
+        allow_downloads_from:
+            Host names, addresses and networks from which pictures may come though they are not public, such as
+            "198.18.0.0/15" where a proxy answers for all names with addresses of its own. The kind of network that the
+            service itself is in need not be named. Link-local addresses are never allowed.
     """
 
     trust_env: bool = False
@@ -109,6 +125,15 @@ class HttpOptions:
     reuse_within: float = attrs.field(default=1.0, validator=_check_seconds)
     max_connections: int = attrs.field(default=16)
     user_agent: str = USER_AGENT
+    allow_downloads_from: Collection[str] = attrs.field(default=(), converter=_entries)
+
+    @allow_downloads_from.validator
+    def _check_downloads(self, _: object, entries: Collection[str]) -> None:
+        for entry in entries:
+            try:
+                check_entry(entry)
+            except ValueError as error:
+                raise ValueError(f"allow_downloads_from: {error}") from None
 
     @proxy.validator
     def _check_proxy(self, _: object, proxy: str | None) -> None:

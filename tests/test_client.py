@@ -38,6 +38,7 @@ from kling_async import (
     TaskStatus,
     submits,
 )
+from kling_async.addresses import Network
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import (
     ClientClosed,
@@ -581,12 +582,12 @@ class TestSave:
         """
         looked_up: list[str] = []
 
-        async def note(host: str) -> bool:
+        async def note(host: str) -> frozenset[Network]:
             looked_up.append(host)
             await asyncio.sleep(0)
-            return True
+            return frozenset({Network.LOOPBACK})
 
-        monkeypatch.setattr("kling_async.downloads.is_private", note)
+        monkeypatch.setattr("kling_async.downloads.networks_of", note)
         result = await client.generate("a lighthouse")
         await asyncio.gather(*(client.save(result, tmp_path / str(number)) for number in range(5)))
 

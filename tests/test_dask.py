@@ -24,6 +24,7 @@ from hypothesis import given, strategies as st
 from yarl import URL
 
 from kling_async import Batch, Done, Failed, HttpOptions, ImageRequest, KlingClient, dask, storage
+from kling_async.addresses import Network
 from kling_async.dask import DaskEngine
 from kling_async.downloads import Lost, Refused
 from kling_async.emulator import Emulator, faults
@@ -389,7 +390,17 @@ SOME = Carried(Picture(0, Path("0.png"), 4, "00"))
 def order_in(folder: Path) -> Order:
     names = Names(folder, "{task_id}{ext}", "t-1")
     picture = Picture(0, folder / "t-1.png", 4, "00")
-    return Order("k-1", "t-1", ImageRequest("a fox"), None, picture, names, folder, works.nothing, may_be_private=True)
+    return Order(
+        "k-1",
+        "t-1",
+        ImageRequest("a fox"),
+        None,
+        picture,
+        names,
+        folder,
+        works.nothing,
+        networks=frozenset({Network.LOOPBACK}),
+    )
 
 
 class TestTheEngine:

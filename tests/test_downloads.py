@@ -23,6 +23,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from kling_async import downloads as module
+from kling_async.addresses import Admission, Network
 from kling_async.downloads import Downloads, Refused
 from kling_async.errors import DownloadFailed, StorageFull, TaskNotFound
 from kling_async.filenames import Names
@@ -154,8 +155,11 @@ async def downloads() -> AsyncIterator[Downloads]:
     await downloads.aclose()
 
 
-def quick(http: HttpOptions = HttpOptions(), *, allow_private: bool = True, **options: Any) -> Downloads:  # noqa: B008
-    return Downloads(http, allow_private=allow_private, first_delay=0.001, **options)
+HERE = frozenset({Network.LOOPBACK})
+
+
+def quick(http: HttpOptions = HttpOptions(), *, networks: frozenset[Network] = HERE, **options: Any) -> Downloads:  # noqa: B008
+    return Downloads(http, networks=networks, first_delay=0.001, **options)
 
 
 async def unlengthed(content: bytes) -> tuple[asyncio.Server, str]:
@@ -681,7 +685,7 @@ class TestPrivateAddresses:
         """
         A private address is not connected to, given as a number or found by its name; it is not tried again either.
         """
-        downloads = quick(allow_private=False)
+        downloads = quick(networks=frozenset())
         url = shelf.lay("/a", picture()).replace("127.0.0.1", host)
 
         assert "its address is private" in await failure(downloads, url + "?sig=1")
@@ -709,7 +713,7 @@ class TestPrivateAddresses:
                 self.closed = True
 
         fixed = Fixed()
-        resolver = module._PublicResolver(fixed, frozenset({"proxy"}))
+        resolver = module._GuardedResolver(fixed, Admission(), frozenset({"proxy"}))
 
         assert [entry["host"] for entry in await resolver.resolve("mixed", 80)] == ["8.8.8.8"]
         assert len(await resolver.resolve("proxy", 80)) == 3
@@ -722,7 +726,7 @@ class TestPrivateAddresses:
         """
         A public address that redirects to a private one is refused. (A proxy stands for the public network here.)
         """
-        downloads = quick(HttpOptions(proxy=shelf.base.replace("127.0.0.1", "localhost")), allow_private=False)
+        downloads = quick(HttpOptions(proxy=shelf.base.replace("127.0.0.1", "localhost")), networks=frozenset())
         shelf.lay("/a", moved(shelf.base + "/inside"))
         shelf.lay("/b", moved("http://localhost/inside"))
         shelf.lay("/c", moved("/d"))
@@ -743,7 +747,7 @@ class TestPrivateAddresses:
         monkeypatch.setenv("https_proxy", "http://[1")
         monkeypatch.setenv("no_proxy", "localhost")
         shelf.lay("/a", picture())
-        trusting = quick(HttpOptions(trust_env=True), allow_private=False)
+        trusting = quick(HttpOptions(trust_env=True), networks=frozenset())
 
         assert await trusting.read(Image(0, "http://pictures.example/a")) == PNG
         assert "private" in await failure(trusting, shelf.base.replace("127.0.0.1", "localhost"))
@@ -1048,7 +1052,7 @@ class TestCancelling:
         assert was_done
         assert len(await saving) == 3
         assert {0, 3} <= fates
-        assert downloads._turn._value == 2
+        assert (downloads._turns._of_all._value, [*downloads._turns._hosts]) == (3, [])
         assert connections(downloads) == 0
         await downloads.aclose()
 
