@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
-__all__ = ["Admission", "Network", "check_entry", "network_of", "objection"]
+__all__ = ["Admission", "Network", "check_entry", "is_loopback", "network_of", "objection"]
 
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Range: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -118,6 +118,14 @@ def network_of(host: str) -> Network | None:
         return Network.LOOPBACK
     # "127.1" and "2130706433" are loopback to some, and other addresses can be spelt so too
     return Network.NEVER if ":" in host or _NUMBERLIKE.search(name) else None
+
+
+def is_loopback(host: str) -> bool:
+    """
+    Tell whether *host* is this machine itself, by its number (perhaps in brackets) or as "localhost"; no other name is
+    looked up.
+    """
+    return network_of(host.removeprefix("[").removesuffix("]")) is Network.LOOPBACK
 
 
 def check_entry(entry: object) -> None:

@@ -526,7 +526,13 @@ async def _in_time(seconds: float, what: str) -> AsyncIterator[None]:
 
 
 def _told(error: Exception) -> str:
-    text = hide_secrets(str(error), limit=200)
+    # aiohttp shows a piece of a header that is too long, which may be a cookie, and calls all of these a status of 400.
+    said = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    if said.startswith("Got more than"):
+        said = f"its answer has a header of more than {MAX_HEADER} bytes"
+    elif said.startswith("Too many headers"):
+        said = f"its answer has more than {MAX_HEADERS} headers"
+    text = hide_secrets(said, limit=200)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

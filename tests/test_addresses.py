@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from kling_async.addresses import Admission, Network, check_entry, network_of, objection
+from kling_async.addresses import Admission, Network, check_entry, is_loopback, network_of, objection
 
 LOOPBACK, LAN, SHARED, BENCHMARK, RESERVED, NEVER, PUBLIC = (
     Network.LOOPBACK,
@@ -204,6 +204,16 @@ def test_objection_names_the_option() -> None:
     assert "http://10.0.0.1/a (private); where that is meant, allow" in objection(LAN, "http://10.0.0.1/a")
     assert "HttpOptions(allow_downloads_from=" in objection(BENCHMARK, "x")
     assert "allow_downloads_from" not in objection(NEVER, "x")
+
+
+@pytest.mark.parametrize(
+    ("host", "is_it"), [("[::1]", True), ("::1", True), ("localhost", True), ("127.9.9.9", True), ("10.0.0.1", False)]
+)
+def test_loopback(host: str, is_it: bool) -> None:  # noqa: FBT001 (a parameter of a test)
+    """
+    This machine itself is known without a look-up.
+    """
+    assert is_loopback(host) is is_it
 
 
 def test_travels() -> None:

@@ -497,6 +497,84 @@ class TestBrokenTransfers:
         assert caught.value.__context__ is None
 
     @pytest.mark.parametrize("content", BY_EXT.values(), ids=BY_EXT)
+    @pytest.mark.parametrize("way", ["length", "chunks", "gzip", "half of the gzip"])
+    async def test_cut_behind_the_transfer(
+        self, shelf: Shelf, downloads: Downloads, tmp_path: Path, content: bytes, way: str
+    ) -> None:
+        """
+        Half a picture under a length that matches, in chunks that end well or in gzip is fetched again, then reported.
+        """
+        half = content[: len(content) // 2]
+        answer = {
+            "length": picture(half),
+            "chunks": chunked(half),
+            "gzip": picture(gzip.compress(half), content_encoding="gzip"),
+            "half of the gzip": picture(gzip.compress(content)[: -len(content) // 3], content_encoding="gzip"),
+        }[way]
+        mended, cut_for_good = shelf.lay("/a", answer, picture(content)), shelf.lay("/b", answer)
+
+        (path,) = await downloads.save_all(done(mended), tmp_path, name=NAME, refresh=never)
+
+        assert path.read_bytes() == content
+        assert "the picture was cut short after" in await failure(downloads, cut_for_good)
+        assert shelf.paths == ["/a"] * 2 + ["/b"] * 4
+        assert len(files(tmp_path)) == 1
+
+    async def test_gzip_without_its_checksum(self, shelf: Shelf, downloads: Downloads) -> None:
+        """
+        Where the picture is all there, the missing end of its wrapping does no harm.
+        """
+        url = shelf.lay("/a", picture(gzip.compress(PNG)[:-8], content_encoding="gzip"))
+
+        assert await downloads.read(Image(0, url)) == PNG
+
+    @pytest.mark.parametrize("content", BY_EXT.values(), ids=BY_EXT)
+    async def test_appended_bytes_are_kept(self, shelf: Shelf, downloads: Downloads, content: bytes) -> None:
+        """
+        What a camera or an editor appends to a picture is no reason to refuse it, however much it is.
+        """
+        appended = content + bytes(100_000)
+
+        assert await downloads.read(Image(0, shelf.lay("/a", picture(appended)))) == appended
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            status(203),
+            status(206, content_range=f"bytes 0-{len(PNG) - 1}/{len(PNG)}"),
+            status(206, content_range="bytes 0-99/*"),
+            status(206),
+        ],
+        ids=["203", "206", "206 without a total", "206 without a range"],
+    )
+    async def test_other_words_for_all_of_it(self, shelf: Shelf, downloads: Downloads, answer: Answer) -> None:
+        """
+        A proxy's 203 and a 206 that has everything are the picture.
+        """
+
+        async def with_body(request: web.BaseRequest) -> web.StreamResponse:
+            told = await answer(request)
+            headers = {name: told.headers[name] for name in told.headers if name == "Content-Range"}
+            return web.Response(status=told.status, body=PNG, headers=headers)
+
+        assert await downloads.read(Image(0, shelf.lay("/a", with_body))) == PNG
+        assert len(shelf.asked) == 1
+
+    @pytest.mark.parametrize(
+        "content_range", ["bytes 100-200/300", "bytes 0-99/300", "bytes */300", "lines 0-1/2", "x"]
+    )
+    async def test_part_that_nobody_asked_for(self, shelf: Shelf, downloads: Downloads, content_range: str) -> None:
+        """
+        A 206 that says that there is more is begun again.
+        """
+
+        async def part(_: web.BaseRequest) -> web.StreamResponse:
+            return web.Response(status=206, body=PNG, headers={"Content-Range": content_range})
+
+        assert await downloads.read(Image(0, shelf.lay("/a", part, picture()))) == PNG
+        assert "HTTP 206" in await failure(downloads, shelf.lay("/b", part))
+
+    @pytest.mark.parametrize("content", BY_EXT.values(), ids=BY_EXT)
     async def test_without_length_the_picture_tells_its_end(self, downloads: Downloads, content: bytes) -> None:
         """
         Where only a closed connection is the end, a picture that has none of its own was cut short.
@@ -752,6 +830,98 @@ class TestPrivateAddresses:
         assert await trusting.read(Image(0, "http://pictures.example/a")) == PNG
         assert "private" in await failure(trusting, shelf.base.replace("127.0.0.1", "localhost"))
         await trusting.aclose()
+
+
+class TestAllowedAddresses:
+    async def test_service_on_loopback_opens_loopback_alone(self, shelf: Shelf, downloads: Downloads) -> None:
+        """
+        Where the service is on this machine, neither the LAN nor a cloud's metadata is open, also behind a redirect.
+        """
+        for host in ("10.0.0.1", "[fd00::1]", "198.18.0.1", "169.254.169.254", "2852039166"):
+            assert "its address is private" in await failure(downloads, f"http://{host}/latest/meta-data?sig=1")
+        moving = shelf.lay("/a", moved("http://169.254.169.254/latest/meta-data"))
+        assert "its address is private: http://169.254.169.254/latest" in await failure(downloads, moving)
+        assert shelf.paths == ["/a"]
+
+    @pytest.mark.parametrize("entry", ["127.0.0.0/8", "127.0.0.1", "127.0.0.0/8 and its name"])
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+    async def test_allowed_by_an_option(self, shelf: Shelf, host: str, entry: str) -> None:
+        """
+        A network or an address that the user allows is asked; it is the one that the error had named.
+        """
+        url = shelf.lay("/a", picture()).replace("127.0.0.1", host)
+        closed = quick(networks=frozenset())
+        entries = ["127.0.0.0/8", "localhost"] if " " in entry else entry
+        opened = quick(HttpOptions(allow_downloads_from=entries), networks=frozenset())
+
+        assert "HttpOptions(allow_downloads_from=[...])" in await failure(closed, url)
+        assert await opened.read(Image(0, url)) == PNG
+        await asyncio.gather(closed.aclose(), opened.aclose())
+
+    async def test_allowed_by_name(self) -> None:
+        """
+        Behind a name that the user allows any address is good, but for those that never are; each is judged.
+        """
+
+        @attrs.define
+        class FakeAddresses(AbstractResolver):
+            found: str
+
+            async def resolve(
+                self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+            ) -> list[ResolveResult]:
+                return [ResolveResult(hostname=host, host=self.found, port=port, family=family, proto=0, flags=0)]
+
+            async def close(self) -> None:
+                pass
+
+        async def found(
+            address: str, *, networks: frozenset[Network] = frozenset(), entries: str = "cdn.example"
+        ) -> int:
+            guard = module._GuardedResolver(FakeAddresses(address), Admission(networks, (entries,)), frozenset())
+            return len(await guard.resolve("cdn.example", 80))
+
+        assert await found("198.18.0.7") == 1
+        assert await found("10.0.0.1") == 1
+        assert await found("198.18.0.7", entries="198.18.0.0/15") == 1
+        assert await found("198.18.0.7", entries="x", networks=frozenset({Network.BENCHMARK})) == 1
+        with pytest.raises(
+            Refused, match=r"its address is private: cdn\.example \(benchmarking\); where that is meant"
+        ):
+            await found("198.19.0.7", entries="198.18.0.0/16", networks=HERE)
+        with pytest.raises(Refused, match=r"its address is private: cdn\.example; pictures never come from"):
+            await found("169.254.169.254")
+
+    @pytest.mark.parametrize(
+        ("host", "kinds"),
+        [
+            ("127.0.0.1", {Network.LOOPBACK}),
+            ("localhost", {Network.LOOPBACK}),
+            ("10.1.2.3", {Network.LAN}),
+            ("198.18.3.4", {Network.BENCHMARK}),
+            ("169.254.169.254", set()),
+            ("8.8.8.8", set()),
+            ("\ud800", set()),
+            ("a" * 70 + ".localhost.invalid", set()),
+        ],
+    )
+    async def test_networks_of_the_service(self, host: str, kinds: set[Network]) -> None:
+        """
+        What the service opens is its own kind of network, and nothing where it is in public or cannot be found.
+        """
+        assert kinds == await module.networks_of(host)
+
+    def test_option_is_judged(self) -> None:
+        """
+        A mistake in the option is told where it is made.
+        """
+        with pytest.raises(ValueError, match=r"allow_downloads_from: 'http://x' is neither a host name"):
+            HttpOptions(allow_downloads_from=["http://x"])
+        with pytest.raises(ValueError, match=r"allow_downloads_from: '169.254.0.0/16': pictures never come from"):
+            HttpOptions(allow_downloads_from="169.254.0.0/16")
+
+        assert HttpOptions(allow_downloads_from="cdn") == HttpOptions(allow_downloads_from=["cdn"])
+        assert len({HttpOptions(allow_downloads_from=["cdn"])}) == 1
 
 
 class TestNames:
