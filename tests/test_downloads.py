@@ -3,18 +3,24 @@ Pictures to disk, never half: against real servers on loopback and real files.
 """
 
 import asyncio
+import base64
+import contextlib
 import errno
 import gzip
 import hashlib
 import io
 import os
+import pickle
+import re
 import socket
 import stat
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote, quote_from_bytes
 
 import attrs
 import PIL.Image
@@ -24,11 +30,12 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from kling_async import downloads as module
 from kling_async.addresses import Admission, Network
-from kling_async.downloads import Downloads, Refused
+from kling_async.downloads import Downloads, Lost, Refused, save_elsewhere
 from kling_async.errors import DownloadFailed, StorageFull, TaskNotFound
 from kling_async.filenames import Names
 from kling_async.transport import HttpOptions
 from kling_async.wire.models import Image, Picture, TaskResult, TaskSnapshot, TaskStatus
+from tests.conftest import simulated
 
 
 def drawn(kind: str = "png", size: tuple[int, int] = (200, 100)) -> bytes:
@@ -617,6 +624,455 @@ class TestBrokenTransfers:
         delays = module.doubling(0.5)
 
         assert [next(delays) for _ in range(3)] == [0.5, 1.0, 2.0]
+
+
+@contextlib.asynccontextmanager
+async def serving(answer: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[tuple[str, list[float]]]:
+    """
+    Answer every request by *answer*, until the client leaves; also tell when requests came.
+    """
+    asked: list[float] = []
+    serving: set[asyncio.Task[None] | None] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            asked.append(asyncio.get_running_loop().time())
+            leaving = asyncio.ensure_future(reader.read())
+            answering = asyncio.ensure_future(answer(writer))
+            await asyncio.wait([leaving, answering], return_when=asyncio.FIRST_COMPLETED)
+            for each in (leaving, answering):
+                each.cancel()
+            await asyncio.gather(leaving, answering, return_exceptions=True)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+    await asyncio.gather(*(each for each in serving if each is not None))
+
+
+def sent(content: bytes, *headers: str, by: int = 1 << 20, every: float = 0.0) -> Callable[..., Awaitable[None]]:
+    """
+    Send *content* in pieces *by* so many bytes *every* so many seconds.
+    """
+    head = "\r\n".join(["HTTP/1.1 200 OK", f"Content-Length: {len(content)}", "Connection: close", *headers, "", ""])
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(head.encode())
+        for start in range(0, len(content), by):
+            writer.write(content[start : start + by])
+            await writer.drain()
+            await asyncio.sleep(every)
+
+    return answer
+
+
+def one_after_the_other(*answers: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    left = [*answers]
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        await (left.pop(0) if len(left) > 1 else left[0])(writer)
+
+    return answer
+
+
+DRIP: Final = sent(PNG, by=1, every=0.4)
+
+
+class TestSlowness:
+    @simulated
+    async def test_drip_is_begun_again(self) -> None:
+        """
+        Who sends a byte every 0.4 s is given up after half a minute, and the picture begun again.
+        """
+        downloads = quick()
+        async with serving(one_after_the_other(DRIP, sent(PNG))) as (url, asked):
+            assert await downloads.read(Image(0, url)) == PNG
+        await downloads.aclose()
+
+        assert len(asked) == 2
+        assert 29.0 < asked[1] - asked[0] < 61.0
+
+    @simulated
+    async def test_drip_is_reported(self) -> None:
+        """
+        Who always drips has had four tries of half a minute; the reason says how slow it was.
+        """
+        downloads = quick()
+        async with serving(DRIP) as (url, asked):
+            reason = await failure(downloads, url)
+        await downloads.aclose()
+
+        assert re.search(r"it was too slow: \d+ bytes in 3\d s", reason)
+        assert len(asked) == 4
+
+    @simulated
+    async def test_slow_host_leaves_room_for_others(self) -> None:
+        """
+        While one host drips into as many transfers as it may have, and more wait for it, the pictures of another come.
+        """
+        downloads, now = quick(attempts=1), asyncio.get_running_loop().time
+        async with serving(DRIP) as (slow, slow_asked), serving(sent(PNG)) as (good, _):
+            dripping = [asyncio.ensure_future(failure(downloads, f"{slow}/{number}")) for number in range(20)]
+            while len(slow_asked) < 8:
+                await asyncio.sleep(0.01)
+            began = now()
+
+            for _ in range(12):
+                assert await downloads.read(Image(0, good.replace("127.0.0.1", "localhost"))) == PNG
+            assert now() - began < 5.0
+            assert len(slow_asked) == 8
+
+            await asyncio.gather(*dripping)
+        await downloads.aclose()
+
+        assert len(slow_asked) == 20
+        assert not downloads._turns._hosts
+
+    @simulated
+    async def test_headers_that_drip(self) -> None:
+        """
+        Nor does a server that never ends its headers hold a place, nor one that never begins them.
+        """
+
+        async def endless(writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\nX-")
+            while True:
+                writer.write(b"a")
+                await asyncio.sleep(0.4)
+
+        downloads, now = quick(attempts=1), asyncio.get_running_loop().time
+        async with serving(endless) as (url, _):
+            assert "its answer did not come within 40 s" in await failure(downloads, url)
+        assert now() < 45.0
+        await downloads.aclose()
+
+    @simulated
+    async def test_bytes_that_make_nothing(self) -> None:
+        """
+        Bytes of a compressed answer that hold nothing keep no transfer alive.
+        """
+        squeeze = zlib.compressobj(wbits=31)
+        start = squeeze.compress(PNG[:5000]) + squeeze.flush(zlib.Z_SYNC_FLUSH)
+
+        async def hollow(writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 90000000\r\n\r\n" + start)
+            while True:
+                writer.write(b"\0\0\0\xff\xff")  # an empty block
+                await asyncio.sleep(0.4)
+
+        downloads, now = quick(attempts=1), asyncio.get_running_loop().time
+        async with serving(hollow) as (url, _):
+            assert "more of it did not come within 30 s" in await failure(downloads, url)
+        assert now() < 65.0
+        await downloads.aclose()
+
+    @simulated
+    async def test_honest_slow_line(self) -> None:
+        """
+        A line of 2 KiB/s brings a small picture at the first try, and a server may think for most of `read_timeout`.
+        """
+
+        async def thinking(writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(55)
+            await sent(PNG, by=200, every=0.1)(writer)
+
+        downloads = quick(HttpOptions(read_timeout=60))
+        async with serving(thinking) as (url, asked):
+            assert await downloads.read(Image(0, url)) == PNG
+        await downloads.aclose()
+
+        assert len(asked) == 1
+
+    @simulated
+    async def test_slow_disk_is_not_the_servers_fault(self) -> None:
+        """
+        Seconds in which whoever keeps the picture is busy do not count.
+        """
+
+        async def keep(names: Names, index: int, body: module.Body) -> Picture:
+            while await body.read():
+                await asyncio.sleep(100)
+            return Picture(index, None, body.length, "", "memory://a")
+
+        content = PNG + bytes(3 << 20)
+        downloads = quick()
+        async with serving(sent(content, by=1 << 16)) as (url, asked):
+            kept = await downloads.keep(Image(0, url), Names(Path(), NAME, "t1"), keep)
+        await downloads.aclose()
+
+        assert kept.size_in_bytes == len(content)
+        assert len(asked) == 1
+
+    @simulated
+    async def test_cancelled_in_a_drip(self) -> None:
+        """
+        A transfer that is cancelled while it waits ends at once, and leaves neither turn nor connection.
+        """
+        downloads, now = quick(width=1), asyncio.get_running_loop().time
+        async with serving(DRIP) as (url, asked):
+            reading = [asyncio.ensure_future(downloads.read(Image(0, url))) for _ in range(2)]
+            while not asked:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(3)
+            began = now()
+            for each in reading:
+                each.cancel()
+            await asyncio.wait(reading)
+
+            assert now() - began < 0.2
+            assert all(each.cancelled() for each in reading)
+            assert (downloads._turns._of_all._value, connections(downloads)) == (2, 0)
+            await downloads.aclose()
+
+
+class TestPauses:
+    @simulated
+    async def test_server_that_asks_for_a_pause(self) -> None:
+        """
+        A `Retry-After`, also one with decimals, is waited.
+        """
+        busy = "HTTP/1.1 503 Busy\r\nRetry-After: 3.2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+        async def pause(writer: asyncio.StreamWriter) -> None:
+            writer.write(busy.encode())
+
+        downloads = quick()
+        async with serving(one_after_the_other(pause, sent(PNG))) as (url, asked):
+            assert await downloads.read(Image(0, url)) == PNG
+        await downloads.aclose()
+
+        assert 3.2 <= asked[1] - asked[0] < 4.5
+
+    @pytest.mark.parametrize("number", [429, 503])
+    async def test_pause_of_an_hour(self, shelf: Shelf, downloads: Downloads, number: int) -> None:
+        """
+        An hour is not waited: the picture can be fetched later, and the error says when.
+        """
+        url = shelf.lay("/a", status(number, retry_after="3600"))
+
+        assert f"HTTP {number} from {url}, which asks to come again in 3600 s" in await failure(downloads, url)
+        assert len(shelf.asked) == 1
+
+
+class TestHeaders:
+    @pytest.mark.parametrize("headers", [{"X-A": "s" * 30_000}, {f"X-{number}": "1" for number in range(500)}])
+    async def test_many_and_long(self, shelf: Shelf, downloads: Downloads, headers: dict[str, str]) -> None:
+        """
+        Headers that several proxies have added to do not cost a picture.
+        """
+
+        async def answer(_: web.BaseRequest) -> web.StreamResponse:
+            return web.Response(body=PNG, headers=headers)
+
+        assert await downloads.read(Image(0, shelf.lay("/a", answer))) == PNG
+
+    @pytest.mark.parametrize(
+        ("headers", "told"),
+        [
+            ({"Set-Cookie": "secret" * 20_000}, "its answer has a header of more than 65536 bytes"),
+            ({f"X-{number}": "secret" for number in range(1100)}, "its answer has more than 1000 headers"),
+        ],
+    )
+    async def test_too_many_or_too_long(
+        self, shelf: Shelf, downloads: Downloads, headers: dict[str, str], told: str
+    ) -> None:
+        """
+        What is too much is named, and shown is nothing of it.
+        """
+
+        async def answer(_: web.BaseRequest) -> web.StreamResponse:
+            return web.Response(body=PNG, headers=headers)
+
+        reason = await failure(downloads, shelf.lay("/a", answer))
+
+        assert told in reason
+        assert "secret" not in reason
+
+
+def in_base64(content: bytes, *, width: int = 0) -> str:
+    text = base64.b64encode(content).decode()
+    return "\n".join(text[start : start + width] for start in range(0, len(text), width)) if width else text
+
+
+class TestPicturesWithoutAnAddress:
+    @pytest.mark.parametrize("ext", BY_EXT)
+    @pytest.mark.parametrize(
+        "written",
+        [
+            "data:image/png;base64,{}",
+            "DATA:;Base64,{}",
+            "data:image/jpeg;name=a.jpg;base64,{}",
+            "data:image/png;base64,\n {}\r\n",
+            "{}",
+            "\n{}\n",
+        ],
+    )
+    @pytest.mark.parametrize("width", [0, 76])
+    async def test_in_the_text(self, downloads: Downloads, tmp_path: Path, ext: str, written: str, width: int) -> None:
+        """
+        A picture that the field itself holds is saved and read like any other, nothing asked for.
+        """
+        url = written.format(in_base64(BY_EXT[ext], width=width))
+
+        (path,) = await downloads.save_all(done(url), tmp_path, name=NAME, refresh=never)
+
+        assert (path.suffix, path.read_bytes()) == (ext, BY_EXT[ext])
+        assert await downloads.read(Image(0, url)) == BY_EXT[ext]
+        assert downloads._session is None
+
+    async def test_percent_encoded(self, downloads: Downloads) -> None:
+        """
+        A data: URL may quote its Base64, or have none.
+        """
+        for url in (
+            "data:image/png;base64," + quote(in_base64(PNG), safe=""),
+            "data:image/png," + quote_from_bytes(PNG),
+        ):
+            assert await downloads.read(Image(0, url)) == PNG
+
+    async def test_without_padding(self, downloads: Downloads) -> None:
+        """
+        Where "=" at the end was left out, all is there still.
+        """
+        content = PNG + b"\0"
+        while len(content) % 3 == 0:
+            content += b"\0"
+
+        assert await downloads.read(Image(0, in_base64(content).rstrip("="))) == content
+
+    @pytest.mark.parametrize(
+        ("url", "why"),
+        [
+            ("data:image/png;base64," + in_base64(PNG[:-20]), "the picture was cut short after"),
+            (in_base64(PNG[: len(PNG) // 2]), "the picture was cut short after"),
+            (in_base64(PNG)[: len(PNG) // 3 * 4 - 3], "Base64 was cut short"),
+            (in_base64(PNG).replace("+", " "), "blanks in place of '\\+'"),
+            ("data:image/png;base64," + in_base64(b"<html>" * 20), "what came is no picture"),
+            ("data:image/png;base64,", "what came is no picture"),
+            ("data:image/png;base64", "has no comma"),
+            ("data:", "has no comma"),
+        ],
+        ids=range(8),
+    )
+    async def test_what_cannot_be_read(self, downloads: Downloads, url: str, why: str) -> None:
+        """
+        What is broken stays so: it is reported at once, in a short text without the picture's bytes.
+        """
+        with pytest.raises(DownloadFailed, match=why) as caught:
+            await downloads.read(Image(3, url))
+
+        assert len(str(caught.value)) < 300
+        assert "iVBOR" not in str(caught.value)
+
+    @pytest.mark.parametrize("written", ["data:image/png;base64,{}", "{}"])
+    async def test_size_cap(self, written: str) -> None:
+        """
+        The bound on a picture holds here too, and what is far above it is not decoded.
+        """
+        for size in (len(PNG) - 1, 100):
+            tight = quick(max_bytes=size)
+            assert f"larger than {size} bytes" in await failure(tight, written.format(in_base64(PNG)))
+
+    @pytest.mark.parametrize(
+        ("told", "asked"),
+        [
+            ("/files/a.png?sig=1", "/files/a.png?sig=1"),
+            ("files/a.png", "/kling/files/a.png"),
+            ("../a.png", "/a.png"),
+            ("?id=7", "/kling/?id=7"),
+        ],
+    )
+    async def test_relative_to_the_service(self, shelf: Shelf, tmp_path: Path, told: str, asked: str) -> None:
+        """
+        An address without a host is one of the service's own, also where it is renewed.
+        """
+        downloads = quick(base_url=f"{shelf.base}/kling")
+        shelf.lay(asked.partition("?")[0], picture())
+        shelf.lay("/old", status(403))
+
+        assert await downloads.read(Image(0, told)) == PNG
+        (path,) = await downloads.save_all(done("/old"), tmp_path, name=NAME, refresh=Refresh(done(told)))
+
+        assert path.read_bytes() == PNG
+        assert [asked, asked] == [shelf.asked[0].raw_path, shelf.asked[-1].raw_path]
+        await downloads.aclose()
+
+    async def test_address_without_a_scheme(self, shelf: Shelf) -> None:
+        """
+        `//host/...` has the service's scheme, and its host is judged like any other.
+        """
+        downloads = quick(base_url=f"{shelf.base}/kling")
+        url = shelf.lay("/a", picture()).removeprefix("http:")
+
+        assert await downloads.read(Image(0, url)) == PNG
+        assert "its address is private: http://10.0.0.1/a" in await failure(downloads, "//10.0.0.1/a?sig=1")
+        await downloads.aclose()
+
+    async def test_relative_to_nothing(self, downloads: Downloads) -> None:
+        """
+        Where no service is known, there is nothing to ask.
+        """
+        assert "its address is no http(s) URL: /a" in await failure(downloads, "/a?sig=1")
+
+    async def test_address_of_megabytes(self, downloads: Downloads) -> None:
+        """
+        What is neither a picture nor an address that a server would take is not sent, and shown in short.
+        """
+        reason = await failure(downloads, "http://127.0.0.1:1/" + "word-" * 400_000)
+
+        assert "its address has 2000019 characters, and 65536 are the most" in reason
+        assert len(reason) < 600
+
+    async def test_saved_by_others(self, shelf: Shelf, tmp_path: Path) -> None:
+        """
+        Those who fetch elsewhere get addresses of their own and pictures in the text; fresh ones are joined as well.
+        """
+        workers = quick()
+        shelf.lay("/old", status(403))
+        shelf.lay("/kling/fresh", picture())
+        urls = shelf.lay("/a", picture()).removeprefix("http:"), in_base64(PNG), "/old"
+        fresh = Refresh(done("x", "x", "fresh"))
+        names = Names(tmp_path, NAME, "t1")
+
+        async def fetch(images: Sequence[Image]) -> Sequence[Picture | Lost]:
+            found: list[Picture | Lost] = []
+            for image in pickle.loads(pickle.dumps(images)):  # noqa: S301 (our own)
+                try:
+                    found.append(await workers.keep(image, names))
+                except Lost as lost:
+                    found.append(lost)
+            return found
+
+        saves = await save_elsewhere(done(*urls), names, fetch, refresh=fresh, base_url=f"{shelf.base}/kling")
+
+        assert saves.error is None
+        assert {"t1-0.png": PNG, "t1-1.png": PNG, "t1-2.png": PNG} == files(tmp_path)
+        await workers.aclose()
+
+    @pytest.mark.parametrize("sign", ["\n", "\r", "\x1b[31m", "\u202e", "\0", "\u2028"])
+    async def test_shown_on_one_line(self, shelf: Shelf, downloads: Downloads, sign: str) -> None:
+        """
+        No text that a service sends in place of an address or in a header begins a line of its own.
+        """
+
+        async def forged(_: web.BaseRequest) -> web.StreamResponse:
+            return web.Response(body=b"<html>", headers={"Content-Type": "a/" + "b" * 5000})
+
+        reasons = [
+            await failure(downloads, f"ftp://a{sign}ERROR all is lost"),
+            await failure(downloads, f"http://[1{sign}ERROR all is lost"),
+            await failure(downloads, f"a{sign}ERROR all is lost"),
+            await failure(downloads, shelf.lay("/a", forged)),
+            await failure(downloads, shelf.lay("/b", moved(f"ftp://a{quote(sign)}"))),
+        ]
+
+        assert all(reason.isprintable() for reason in reasons)
+        assert all(len(reason) < 500 for reason in reasons)
 
 
 class TestFreshAddresses:
