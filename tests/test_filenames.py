@@ -2,6 +2,7 @@
 Names for pictures: inside their directory, safe on every system, never equal by accident.
 """
 
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,48 @@ def test_ids_stay_apart() -> None:
 
     assert len(paths) == 16
     assert all(len(path.name.encode()) <= 200 for path in paths)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" + " " * 500_000 + "b",
+        " " * 500_000 + "b",
+        "a" + ". " * 250_000,
+        "a. " * 200_000,
+        "con" + " " * 500_000 + "b",
+        "/" * 500_000,
+        "a/" * 200_000,
+        "\0" * 500_000,
+    ],
+    ids=range(8),
+)
+def test_cleaning_takes_time_in_proportion(text: str) -> None:
+    """
+    Half a million characters of whatever kind take less than a second of CPU, as an id, as a key and in a template.
+    """
+    began = time.process_time()
+    names = [
+        Names(Path(), "{task_id}{ext}", text).parts(0, ".png"),
+        Names(Path(), "{key}{ext}", "t1", text).parts(0, ".png"),
+        Names(Path(), f"x{text}{{ext}}", "t1").parts(0, ".png"),
+    ]
+
+    assert time.process_time() - began < 3.0
+    assert all(len(part.encode()) <= 200 for parts in names for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("task_id", "name"),
+    [(" . a", "_a"), ("a . ", "a_"), ("...", "_"), (" a b ", "_a b_"), ("a.b", "a.b")],
+)
+def test_dots_and_blanks_at_the_ends(task_id: str, name: str) -> None:
+    """
+    However many there are at an end, they become one character; those within stay.
+    """
+    (part,) = Names(Path(), "{task_id}", task_id).parts(0, ".png")
+
+    assert name == part.partition("~")[0]
 
 
 def test_overlong_extension() -> None:

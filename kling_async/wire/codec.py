@@ -378,6 +378,11 @@ def _read_text(value: Any, _: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _read_status_word(value: Any, _: object) -> str:
+    # It is shown where it is not known; the service's own is in `raw`.
+    return shorten(one_line(_read_text(value, str)))
+
+
 def _read_reason(value: Any, _: object) -> str:
     # It will be shown, in errors and reprs; as it came it stays in `raw`.
     text = value.get("message") if isinstance(value, dict) else value
@@ -524,7 +529,7 @@ def make_codec() -> Converter:
             TaskSnapshot,
             codec,
             task_id=override(struct_hook=lambda value, _: read_id(value)),
-            status_word=override(struct_hook=_read_text),
+            status_word=override(struct_hook=_read_status_word),
             task_status_msg=override(struct_hook=_read_reason),
             request_id=override(struct_hook=lambda value, _: read_request_id(value)),
         ),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kling_async.errors import InvalidRequest
-from kling_async.wire.endpoints import ENDPOINTS, IMAGE_GENERATION, Endpoint, stands_in_path
+from kling_async.wire.endpoints import ENDPOINTS, ID_LENGTH, IMAGE_GENERATION, Endpoint, stands_in_path
 from kling_async.wire.models import ImageRequest, TaskOutput
 
 
@@ -61,7 +61,7 @@ def test_ids_are_quoted(any_id: str, path: str) -> None:
     assert path == IMAGE_GENERATION.one(any_id)
 
 
-@pytest.mark.parametrize("any_id", ["", " ", ".", "..", "a\nb", "\ud800", "\x00"])
+@pytest.mark.parametrize("any_id", ["", " ", ".", "..", "a\nb", "\ud800", "\x00", "x" * 257, "x" * 10**6])
 def test_no_task_has_such_an_id(any_id: str) -> None:
     """
     What would ask for the list, for another path or for nothing is refused before it is sent.
@@ -70,6 +70,15 @@ def test_no_task_has_such_an_id(any_id: str) -> None:
         IMAGE_GENERATION.one(any_id)
 
     assert ["task_id"] == [rule.field for rule in caught.value.broken]
+    assert len(str(caught.value)) < 200
+    assert str(caught.value).isprintable()
+
+
+def test_longest_id_fits_into_a_request() -> None:
+    """
+    An id of the full length, each character of which is quoted at its longest, is well below 8190 bytes.
+    """
+    assert len(IMAGE_GENERATION.one("\U0001f98a" * ID_LENGTH)) < 4000
 
 
 @given(st.text().filter(stands_in_path))

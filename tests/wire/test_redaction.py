@@ -5,7 +5,7 @@ What may be shown of a text that came from outside.
 import pytest
 from hypothesis import assume, given, strategies as st
 
-from kling_async.wire.redaction import hide_query, hide_secrets, shorten
+from kling_async.wire.redaction import hide_query, hide_secrets, one_line, shorten
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,11 @@ from kling_async.wire.redaction import hide_query, hide_secrets, shorten
         ("https://cdn.klingai.com/a.png?Expires=1&Signature=c2Vj", "https://cdn.klingai.com/a.png?…"),
         ("https://user:pass@cdn.klingai.com:8443/a.png#part", "https://cdn.klingai.com:8443/a.png"),
         ("https://[broken", "…"),
+        ("https://cdn.klingai.com/a\x1b[31m.png\n?x=1", "https://cdn.klingai.com/a�[31m.png?…"),
+        ("data:image/png;base64,iVBORw0KGgo", "data:image/png;base64,…"),
+        ("DATA:text/html\nERROR,x", "DATA:text/html ERROR,…"),
+        ("iVBORw0K" * 40, "…"),
+        ("https://user:" + "secret" * 10_000 + "@cdn.klingai.com/a", "…"),
         ("plain text", "plain text"),
         ("", ""),
     ],
@@ -71,6 +76,43 @@ def test_key_never_survives(before: str, key: str, after: str) -> None:
     assert key not in hide_secrets(f"{before} sk-{key} {after}")
     assert key not in hide_secrets(f"{before} Bearer {key} {after}")
     assert key not in hide_secrets(f"{before} https://x/y?z={key} {after}")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://h/" + "word-" * 10**5, "data:" + "a" * 10**6, "data:," + "a" * 10**6, "/" + "a-" * 10**6]
+)
+def test_long_url_is_cut(url: str) -> None:
+    """
+    Of megabytes in place of a URL some hundred characters are shown.
+    """
+    assert len(hide_query(url)) <= 300
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("一张狐狸的图片 é 🦊 ok", "一张狐狸的图片 é 🦊 ok"),
+        ("a\r\n\tb\x0b\x0c\x85\u2028c", "a   b    c"),
+        ("a\x1b[31mb\0\x7f\u202e\u200b\ufeff\ud800", "a�[31mb������"),
+        ("", ""),
+    ],
+)
+def test_one_line(text: str, shown: str) -> None:
+    """
+    Words of any language stay; breaks become blanks, and what would change screen or reading direction is shown.
+    """
+    assert shown == one_line(text)
+    assert shown == hide_secrets(text)
+
+
+@given(st.text())
+def test_shown_text_is_printable(text: str) -> None:
+    """
+    Whatever comes, what is shown is one line that any terminal can write.
+    """
+    for shown in (hide_secrets(text), hide_query(text), one_line(text)):
+        assert shown.isprintable()
+        assert shown == shown.encode().decode()
 
 
 @given(st.text())

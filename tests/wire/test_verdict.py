@@ -4,7 +4,7 @@ What an answer means; the shapes that services are known to send stand in `tests
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import example, given, strategies as st
@@ -176,6 +176,56 @@ def test_torn_answer_names_the_task(body: bytes, task_id: str | None) -> None:
         read_created(Answer(200, {}, body))
 
     assert task_id == caught.value.task_id
+
+
+@pytest.mark.parametrize("task_id", ["x" * 257, "x" * 10**6])
+def test_overlong_id_is_none(task_id: str) -> None:
+    """
+    What is longer than any id known is no id: the answer is unexpected, and no error or page shows it.
+    """
+    data = {"task_id": task_id, "task_status": "submitted"}
+    for body in (json.dumps({"code": 0, "data": data}).encode(), b'{"task_id":"' + task_id.encode()):
+        with pytest.raises(UnexpectedAnswer) as caught:
+            read_created(Answer(200, {}, body))
+        assert caught.value.task_id is None
+        assert len(str(caught.value)) < 300
+    assert read_page(answer({"code": 0, "data": [data, {**data, "task_id": "t-2"}]}))[0].task_id == "t-2"
+
+
+FORGED: Final = "x\nERROR all is lost\r\x1b[2J\u202e\u2028\0"
+
+
+def test_nothing_from_outside_begins_a_line() -> None:
+    """
+    Message, code, ids and reasons of a service stay on one line and within bounds, however they come.
+    """
+    texts = []
+    for status in (200, 400, 404, 429, 500):
+        for body in (
+            {"code": 1201, "message": FORGED, "request_id": FORGED * 1000, "data": {"task_id": FORGED}},
+            {"code": FORGED, "message": FORGED * 1000, "request_id": FORGED},
+            {"error": {"message": FORGED, "code": FORGED, "request_id": FORGED}, "task_id": FORGED},
+            {"message": json.dumps({"code": 5000, "message": FORGED, "request_id": FORGED})},
+            {"data": {"task_id": FORGED, "task_status": "failed"}, "request_id": FORGED, "message": FORGED},
+        ):
+            with pytest.raises(KlingError) as caught:
+                read_created(answer(body, status))
+            texts.append(str(caught.value))
+    with pytest.raises(KlingError) as caught:
+        read_created(Answer(502, {}, FORGED.encode() * 1000))
+    texts.append(str(caught.value))
+    failed = {
+        "task_id": "t",
+        "task_status": FORGED * 1000,
+        "task_status_msg": FORGED * 1000,
+        "request_id": FORGED * 1000,
+    }
+    seen = read_sighting(answer({"code": 0, "data": failed, "request_id": FORGED}))
+    texts += [seen.task_status_msg, str(seen.request_id), seen.status_word]
+
+    assert all(text.isprintable() for text in texts), texts
+    assert all(len(text) < 1200 for text in texts)
+    assert any("x ERROR all is lost" in text for text in texts)
 
 
 @pytest.mark.parametrize("task_id", [".", "..", "t\n1"])
