@@ -26,6 +26,7 @@ _SHORTEST: Final = 32
 """
 Characters of Base64 that the smallest picture has; a path that is shorter is one.
 """
+_SLICE: Final = 64 * 1024
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -41,8 +42,8 @@ def content_in(url: str, max_bytes: int) -> bytes | None:
         if not comma:
             raise ValueError("the data: URL has no comma before its content")
         if not about.lower().rstrip().endswith(";base64"):
-            return _bounded(unquote_to_bytes(text), max_bytes)
-        return _decoded(unquote_to_bytes(text).decode("latin-1") if "%" in text else text, max_bytes)
+            return _bounded(_unquoted(text, 3 * max_bytes), max_bytes)
+        return _decoded(_unquoted(text, 6 * max_bytes).decode("latin-1") if "%" in text else text, max_bytes)
     return _decoded(url, max_bytes) if _is_picture_in_base64(url) else None
 
 
@@ -63,6 +64,21 @@ def _is_picture_in_base64(text: str) -> bool:
     if len(text) < _SHORTEST or len(start) < _HEAD_LENGTH or not _BASE64.fullmatch(start):
         return False
     return ext_of(base64.b64decode(start)[:HEAD]) is not None
+
+
+def _unquoted(text: str, limit: int) -> bytes:
+    # In slices: the library makes a list of all that is quoted, which takes a hundred times the memory of the text.
+    if len(text) > limit + 1024:
+        raise ValueError(f"it holds {len(text)} characters, which is too much")
+    found = bytearray()
+    at = 0
+    while at < len(text):
+        end = at + _SLICE
+        quoted = text.rfind("%", end - 2, end)
+        end = quoted if quoted >= 0 and end < len(text) else end
+        found += unquote_to_bytes(text[at:end])
+        at = end
+    return bytes(found)
 
 
 def _decoded(text: str, max_bytes: int) -> bytes:
