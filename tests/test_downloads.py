@@ -724,7 +724,7 @@ class TestSlowness:
 
             for _ in range(12):
                 assert await downloads.read(Image(0, good.replace("127.0.0.1", "localhost"))) == PNG
-            assert now() - began < 5.0
+            assert now() - began < 20.0
             assert len(slow_asked) == 8
 
             await asyncio.gather(*dripping)
@@ -824,7 +824,7 @@ class TestSlowness:
                 each.cancel()
             await asyncio.wait(reading)
 
-            assert now() - began < 0.2
+            assert now() - began < 5.0
             assert all(each.cancelled() for each in reading)
             assert (downloads._turns._of_all._value, connections(downloads)) == (2, 0)
             await downloads.aclose()

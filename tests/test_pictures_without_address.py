@@ -16,9 +16,12 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from kling_async import Batch, Done, ImageRequest, KlingClient, storage
+from kling_async import Batch, Done, HttpOptions, ImageRequest, KlingClient, storage
+from kling_async.addresses import Network
+from kling_async.downloads import Lost
 from kling_async.emulator import Emulator
 from kling_async.engine import Carried, Order, Process, carry_out
+from kling_async.filenames import Names
 from kling_async.storage import Storage
 from tests.storages import EAGER, Memory, memory  # noqa: F401 (a fixture)
 
@@ -143,6 +146,38 @@ async def test_saved_by_a_batch(client: KlingClient, tmp_path: Path, elsewhere: 
     assert isinstance(outcome, Done)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in outcome.paths)
     assert len(outcome.paths) == 2
+
+
+@pytest.mark.parametrize("allowed", [(), ("127.0.0.0/8",)])
+async def test_worker_asks_only_where_it_may(tmp_path: Path, allowed: tuple[str, ...]) -> None:
+    """
+    What carries an order out knows where the service is by the order alone, and may be allowed more by its own options.
+    """
+    async with Emulator(latency=(0, 0), picture_scale=0.05) as server:
+        async with KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, polling=EAGER) as client:
+            result = await client.generate("a lighthouse")
+            networks = await client.networks()
+        order = Order(
+            key="k",
+            task_id=result.task_id,
+            request=ImageRequest("a lighthouse"),
+            image=result.images[0],
+            picture=None,
+            names=Names(tmp_path, "{index}{ext}", result.task_id),
+            shelf=tmp_path,
+            function=None,
+            networks=frozenset(),
+        )
+        http = HttpOptions(allow_downloads_from=allowed)
+        if allowed:
+            assert (await carry_out(order, http=http)).picture.path == tmp_path / "0.png"
+        else:
+            with pytest.raises(Lost, match="allow_downloads_from"):
+                await carry_out(order, http=http)
+        carried = await carry_out(pickle.loads(pickle.dumps(attrs.evolve(order, networks=networks))))  # noqa: S301
+
+    assert networks == {Network.LOOPBACK}
+    assert carried.picture.path == tmp_path / "0.png"
 
 
 async def test_saved_by_a_dask_worker(client: KlingClient, tmp_path: Path) -> None:
