@@ -54,13 +54,6 @@ MAX_ANSWER: Final = 32 * 1024 * 1024
 Bytes of the largest answer that is read; a page of 500 tasks has less than one MiB.
 """
 
-MAX_HEADER: Final = 64 * 1024
-MAX_HEADERS: Final = 1000
-"""
-Bytes of the longest header of an answer that is read, and how many headers: services behind several proxies exceed the
-8190 bytes and 128 headers that aiohttp takes by default, and a task that is paid for hangs on them.
-"""
-
 SECONDS_PER_MIB: Final = 4.0
 """
 What each MiB of a request's body adds to the time it may take in all.
@@ -70,6 +63,17 @@ REUSE_MARGIN: Final = 2.0
 """
 Seconds for which a service must keep connections longer than we reuse them for what cannot be looked up: what it says
 counts from its last byte, and ours must be there before that time is over.
+"""
+
+MAX_HEADER: Final = 64 * 1024
+"""
+Bytes of the longest header of an answer that is read. By aiohttp's own limit, 8190, good answers were lost behind
+relays that add cookies, traces and policies.
+"""
+
+MAX_HEADERS: Final = 500
+"""
+Headers of an answer that are read; aiohttp's own limit is 128, lines around them included.
 """
 
 SECRET_LENGTH: Final = 8

@@ -860,7 +860,7 @@ class TestPauses:
 
 
 class TestHeaders:
-    @pytest.mark.parametrize("headers", [{"X-A": "s" * 30_000}, {f"X-{number}": "1" for number in range(500)}])
+    @pytest.mark.parametrize("headers", [{"X-A": "s" * 30_000}, {f"X-{number}": "1" for number in range(400)}])
     async def test_many_and_long(self, shelf: Shelf, downloads: Downloads, headers: dict[str, str]) -> None:
         """
         Headers that several proxies have added to do not cost a picture.
@@ -875,7 +875,7 @@ class TestHeaders:
         ("headers", "told"),
         [
             ({"Set-Cookie": "secret" * 20_000}, "its answer has a header of more than 65536 bytes"),
-            ({f"X-{number}": "secret" for number in range(1100)}, "its answer has more than 1000 headers"),
+            ({f"X-{number}": "secret" for number in range(1100)}, "its answer has more than 500 headers"),
         ],
     )
     async def test_too_many_or_too_long(
