@@ -4,6 +4,8 @@ One process at a time: a lock that ends with its process, and a reserve of room 
 
 import contextlib
 import os
+import threading
+import weakref
 from pathlib import Path
 from typing import Final
 
@@ -45,27 +47,54 @@ class LockFile:
             OSError: The file cannot be made.
         """
         while True:
-            was_left = path.exists()
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+            with _no_fork:
+                was_left = path.exists()
+                lock = cls(path, was_left, os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600))
+                _open_files.add(lock)
             try:
-                _lock(descriptor)
-                if _is_at(path, descriptor):  # else who had it has just taken it away, and the lock is worth nothing
-                    return cls(path, was_left, descriptor)
+                lock.acquire()
+                if lock.is_held():  # else who had it has just taken it away, and the lock is worth nothing
+                    return lock
             except BlockingIOError:
-                os.close(descriptor)
+                lock.close()
                 return None
             except BaseException:
-                os.close(descriptor)
+                lock.close()
                 raise
+            lock.close()
+
+    def acquire(self) -> None:
+        """
+        Lock the open file.
+
+        Raises:
+            BlockingIOError: Another process, or another part of this one, has locked it.
+        """
+        _lock(self._descriptor)
+
+    def close(self) -> None:
+        """
+        Close the file and leave it where it is. Safe to call twice.
+        """
+        with _no_fork:
+            self.close_in_child()
+
+    def close_in_child(self) -> None:
+        """
+        Close the file where no other thread runs. A child that was forked shares the lock: to close its descriptor
+        leaves the lock with the parent, to unlock it would not.
+        """
+        descriptor, self._descriptor = self._descriptor, _NONE
+        if descriptor != _NONE:
             os.close(descriptor)
 
     def reserve(self) -> bool:
         """
         Make sure that the reserve is there, and tell whether it is.
         """
-        if os.fstat(self._descriptor).st_size >= RESERVE:
-            return True
         try:
+            if os.fstat(self._descriptor).st_size >= RESERVE:
+                return True
             os.lseek(self._descriptor, 0, os.SEEK_SET)
             left = os.urandom(RESERVE)  # what could be compressed is no reserve on some disks
             while left:
@@ -98,14 +127,30 @@ class LockFile:
             return
         self.spend()
         is_ours = not keep and self.is_held()
-        descriptor, self._descriptor = self._descriptor, _NONE
         if _ON_WINDOWS:  # an open file cannot be taken away there
-            os.close(descriptor)
+            self.close()
         if is_ours:
             with contextlib.suppress(OSError):
                 self.path.unlink()
-        if not _ON_WINDOWS:
-            os.close(descriptor)
+        self.close()
+
+
+_open_files: Final["weakref.WeakSet[LockFile]"] = weakref.WeakSet()
+_no_fork: Final = threading.Lock()
+"""
+Held while a descriptor is opened or closed, so that a child process never inherits one that `_open_files` lacks.
+"""
+
+
+def _close_in_child() -> None:
+    # Else the child would keep the lock after its parent's end.
+    for lock in list(_open_files):
+        lock.close_in_child()
+    _no_fork.release()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(before=_no_fork.acquire, after_in_parent=_no_fork.release, after_in_child=_close_in_child)
 
 
 def _is_at(path: Path, descriptor: int) -> bool:

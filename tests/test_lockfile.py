@@ -343,3 +343,82 @@ def lowest_free() -> int:
     descriptor = os.open(os.devnull, os.O_RDONLY)
     os.close(descriptor)
     return descriptor
+
+
+FORKING = """
+    import os
+    import sys
+    from pathlib import Path
+    from kling_async.lockfile import LockFile
+
+    lock = LockFile.take(Path(sys.argv[1]))
+    other = LockFile.take(Path(sys.argv[1] + ".other"))
+    other.release()
+    if os.fork() == 0:
+        lock.spend()
+        print(os.getpid(), lock.is_held(), lock.reserve(), flush=True)
+        sys.stdin.read()
+        lock.release()
+        os._exit(0)
+    print(os.getpid(), lock.is_held(), lock.reserve(), flush=True)
+    os.wait()
+"""
+
+
+class Family:
+    """
+    A process that holds a lock, or a journal, and its child by `fork`, which lives until this context ends.
+    """
+
+    def __init__(self, program: str, *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(program), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        told = [self._process.stdout.readline().split(maxsplit=1) for _ in range(2)]
+        self.told = {int(number) == self._process.pid: text.strip() for number, text in told}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def kill_parent(self) -> None:
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+class TestForking:
+    def test_child_does_not_keep_it(self, path: Path) -> None:
+        """
+        When a process is killed, its lock is free, although a child that it forked is still running.
+        """
+        with Family(FORKING, str(path)) as family:
+            assert {True: "True True", False: "False False"} == family.told
+            assert LockFile.take(path) is None
+
+            family.kill_parent()
+            lock = take(path)
+
+            assert lock.was_left
+
+            lock.release()
+
+    def test_child_that_ends_takes_nothing_away(self, path: Path) -> None:
+        """
+        A child that ends in good order leaves its parent the lock and its file.
+        """
+        program = FORKING.replace("os.wait()", "os.wait(); print(lock.is_held(), lock.reserve(), flush=True)")
+        with Family(program, str(path)) as family:
+            assert family._process.stdin is not None
+            assert family._process.stdout is not None
+            family._process.stdin.close()
+
+            assert "True True" == family._process.stdout.readline().strip()
+
+            family._process.stdin = None
