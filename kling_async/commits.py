@@ -114,6 +114,13 @@ class Commits(Generic[C]):
             self._thread.shutdown(wait=False)
         await asyncio.shield(asyncio.wrap_future(self._ending))
 
+    def abandon(self) -> None:
+        """
+        Close this without writing anything: for a child that was forked, in which the thread does not exist.
+        """
+        self._ending = concurrent.futures.Future()
+        self._ending.set_result(None)
+
     def _check_open(self) -> None:
         if self.is_closed:
             raise RuntimeError("this is closed: nothing more is written or read")

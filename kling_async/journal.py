@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -258,6 +259,7 @@ class Journal:
         self._tables = tables
         self._lock = lock
         self._commits: Commits[_Change] = Commits(tables.apply)
+        _open_journals.add(self)
 
     def __repr__(self) -> str:
         return f"<Journal {str(self.path)!r}{', closed' if self._commits.is_closed else ''}>"
@@ -458,6 +460,13 @@ class Journal:
             if (error := closing.exception()) is not None:
                 _log.warning("the journal was not closed in good order: %s", error)
             raise
+
+    def abandon(self) -> None:
+        """
+        Close this without touching the file: for a child that was forked. The journal belongs to its parent.
+        """
+        self._commits.abandon()
+        self._tables.abandon()
 
     def _end(self) -> None:
         is_good = False
@@ -686,6 +695,17 @@ class _Tables:
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
 
+    def abandon(self) -> None:
+        """
+        Keep the connection from ever being closed in this process, even by the end of the interpreter.
+
+        SQLite allows neither the use nor the closing of a connection behind a fork: it would take itself for the last
+        user of the journal, and delete the log under its parent or under a later run.
+        """
+        import ctypes  # noqa: PLC0415 (forked children alone need it)
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+
     def _prepare(self) -> None:
         with _in_our_words(self._path):
             [mode] = self._one("PRAGMA journal_mode = WAL")
@@ -808,6 +828,18 @@ class _Tables:
             ),
         }
         return Row(**told)
+
+
+_open_journals: Final["weakref.WeakSet[Journal]"] = weakref.WeakSet()
+
+
+def _abandon_in_child() -> None:
+    for journal in list(_open_journals):
+        journal.abandon()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_abandon_in_child)
 
 
 _MISSING: Final = "WHERE (state = 'queued' OR (state = 'failed' AND may_retry)) AND generation <> ?"

@@ -42,6 +42,7 @@ from kling_async.journal import Account, Entry, Journal, Reader
 from kling_async.lockfile import RESERVE
 from kling_async.rows import Row, State, Summary, digest_of, external_id_of
 from kling_async.wire.models import Image, ImageRequest, Picture, TaskOutput, TaskSnapshot, TaskStatus
+from tests.test_lockfile import Family
 
 T = TypeVar("T")
 
@@ -1228,6 +1229,82 @@ class TestCrash:
             await asyncio.gather(*told)
             await asyncio.gather(*(journal.requeue(row) for row in range(len(found))))
             return found
+
+
+FORKING = """
+    import asyncio
+    import gc
+    import os
+    import sys
+    from kling_async.journal import Journal
+    from tests.test_journal import ACCOUNT, fill, intend
+
+    def tell(*words):
+        os.write(1, " ".join([str(os.getpid()), *words, "\\n"]).encode())  # at once: two processes write
+
+    async def begin():
+        journal = Journal.open(sys.argv[1], ACCOUNT)
+        await fill(journal)
+        await intend(journal, 0)
+        return journal
+
+    async def use(journal):
+        refused = set()
+        for attempt in (intend(journal, 1), journal.summary()):
+            try:
+                await attempt
+            except RuntimeError as error:
+                refused.add(str(error))
+        await journal.aclose()
+        tell(*refused)
+
+    loop = asyncio.new_event_loop()
+    journal = loop.run_until_complete(begin())
+    if os.fork() == 0:
+        asyncio.run(use(journal))
+        sys.stdin.read()
+        del journal
+        gc.collect()
+    else:
+        loop.run_until_complete(intend(journal, 1))
+        tell()
+        os.wait()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+class TestForking:
+    async def test_child_outlives_its_parent(self, path: Path) -> None:
+        """
+        A child by `fork` can do nothing with its parent's journal, which is free once the parent was killed; when the
+        child ends, even in good order, it touches no file of it.
+        """
+        with Family(FORKING, str(path)) as family:
+            assert {True: "", False: "this is closed: nothing more is written or read"} == family.told
+
+            with pytest.raises(JournalLocked):
+                Journal.open(path, ACCOUNT)
+            family.kill_parent()
+            left = {name: (path.parent / name).read_bytes() for name in listing(path.parent)}
+            family.end()
+
+            assert left == {name: (path.parent / name).read_bytes() for name in listing(path.parent)}
+            async with opened(path) as journal:
+                assert [State.SENDING] * 2 + [State.QUEUED] * 2 == await states(journal)
+
+    async def test_child_beside_a_later_run(self, path: Path) -> None:
+        """
+        A child that ends while a later run works on the journal takes nothing away from it.
+        """
+        with Family(FORKING, str(path)) as family:
+            family.kill_parent()
+            async with opened(path) as journal:
+                await intend(journal, 2)
+                family.end()
+                await intend(journal, 3)
+
+        async with opened(path) as journal:
+            assert [State.SENDING] * 4 == await states(journal)
 
 
 class Worker:

@@ -354,13 +354,18 @@ FORKING = """
     lock = LockFile.take(Path(sys.argv[1]))
     other = LockFile.take(Path(sys.argv[1] + ".other"))
     other.release()
+
+    def tell():
+        told = f"{os.getpid()} {lock.is_held()} {lock.reserve()}\\n"
+        os.write(1, told.encode())  # at once: two processes write
+
     if os.fork() == 0:
         lock.spend()
-        print(os.getpid(), lock.is_held(), lock.reserve(), flush=True)
+        tell()
         sys.stdin.read()
         lock.release()
         os._exit(0)
-    print(os.getpid(), lock.is_held(), lock.reserve(), flush=True)
+    tell()
     os.wait()
 """
 
@@ -378,8 +383,8 @@ class Family:
             text=True,
         )
         assert self._process.stdout is not None
-        told = [self._process.stdout.readline().split(maxsplit=1) for _ in range(2)]
-        self.told = {int(number) == self._process.pid: text.strip() for number, text in told}
+        told = [self._process.stdout.readline().partition(" ") for _ in range(2)]
+        self.told = {int(number) == self._process.pid: text.strip() for number, _, text in told}
 
     def __enter__(self) -> Self:
         return self
@@ -390,6 +395,16 @@ class Family:
     def kill_parent(self) -> None:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
+
+    def end(self) -> None:
+        """
+        Let the child go, and wait for its end: then nothing holds the other end of its output any more.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.read()
+        self._process.stdin = None
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -413,12 +428,12 @@ class TestForking:
         """
         A child that ends in good order leaves its parent the lock and its file.
         """
-        program = FORKING.replace("os.wait()", "os.wait(); print(lock.is_held(), lock.reserve(), flush=True)")
+        program = FORKING.replace("os.wait()", "os.wait(); tell()")
         with Family(program, str(path)) as family:
             assert family._process.stdin is not None
             assert family._process.stdout is not None
             family._process.stdin.close()
 
-            assert "True True" == family._process.stdout.readline().strip()
+            assert "True True" == family._process.stdout.readline().partition(" ")[2].strip()
 
             family._process.stdin = None
