@@ -54,6 +54,16 @@ APPLICATION_ID: Final = 0x4B4C4E47
 By which SQLite files that are journals are told from others ("KLNG").
 """
 
+CONNECT_PATIENCE: Final = 10.0
+"""
+Seconds to wait for another program that holds the file.
+"""
+
+CLOSE_PATIENCE: Final = 1.0
+"""
+The same in seconds while closing: a program that only looks is done by then, and one that stays does no harm.
+"""
+
 _MIGRATIONS: Final = (
     """
     CREATE TABLE journal (
@@ -506,6 +516,11 @@ class _Tables:
         except BaseException:
             tables.close()
             raise
+        try:
+            tables._begin()
+        except BaseException:
+            tables.retire()
+            raise
         return tables
 
     @classmethod
@@ -677,16 +692,28 @@ class _Tables:
 
     def retire(self) -> bool:
         """
-        Close in good order, wherever the file may be by now, and tell whether that was possible.
+        Close in good order, wherever the file may be by now, and tell whether that was possible. Where another program
+        is reading the file, the log has to stay beside it.
         """
         try:
             with _in_our_words(self._path):
-                self._run("UPDATE journal SET in_use = 0")
-                self._run("PRAGMA wal_checkpoint(TRUNCATE)")  # to close does not, where others read or it was moved
+                self._run(f"PRAGMA busy_timeout = {round(CLOSE_PATIENCE * 1000)}")
+                is_whole = (
+                    self._checkpoint()
+                )  # closing does not do it where others read the file, or where it was moved
+                self._run("UPDATE journal SET in_use = 0")  # only now: a file that says so lacks nothing
+                is_whole = is_whole and self._checkpoint()
         except (KlingError, OSError) as error:
             _log.warning("the journal was not closed in good order: %s", error)
             return False
         else:
+            if not is_whole:
+                log = _beside(self._path, "-wal").name
+                _log.warning(
+                    "another program is reading %r: its log %r stays, so copy or move both together",
+                    str(self._path),
+                    log,
+                )
             return True
         finally:
             self.close()
@@ -717,9 +744,22 @@ class _Tables:
             self._migrate()
             self._run("UPDATE journal SET in_use = 1")
             self.id, self.token_key = self._one("SELECT id, token_key FROM journal")
+
+    def _begin(self) -> None:
+        # Before anything is sent the file itself says that it is in use, so that a copy without the log is recognized.
         with _in_our_words(self._path):
-            self._run("PRAGMA wal_checkpoint(TRUNCATE)")  # so that a copy without the log shows that it lacks something
+            is_whole = self._checkpoint()
+        if not is_whole:
+            what = f"another program has been reading {str(self._path)!r} for {CONNECT_PATIENCE:g} s, so that it"
+            raise JournalLocked(
+                f"{what} cannot be marked as in use: end that program, then run again; nothing was sent"
+            )
         self._files = {path: path.stat() for path in (self._path, _beside(self._path, "-wal"))}
+
+    def _checkpoint(self) -> bool:
+        # Write the log into the file, and tell whether all of it is there: SQLite raises no error where it is not.
+        is_busy, *_ = self._one("PRAGMA wal_checkpoint(TRUNCATE)")
+        return not is_busy
 
     def _migrate(self) -> None:
         [version] = self._one("PRAGMA user_version")
@@ -910,7 +950,9 @@ def _no_journal(path: Path) -> JournalCorrupt:
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     address = f"file:{quote(os.fsencode(path.absolute()))}?{mode}"
     with _in_our_words(path):
-        return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False, timeout=10.0)
+        return sqlite3.connect(
+            address, uri=True, isolation_level=None, check_same_thread=False, timeout=CONNECT_PATIENCE
+        )
 
 
 @contextlib.contextmanager

@@ -1231,6 +1231,94 @@ class TestCrash:
             return found
 
 
+@contextlib.contextmanager
+def read_by_another(path: Path) -> Iterator[sqlite3.Connection]:
+    """
+    Have another program read the journal: it sees one and the same state until this ends.
+    """
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM row").fetchall()
+        yield connection
+
+
+class TestBesideAReader:
+    async def test_opening(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        While another program reads the file, it cannot be marked as in use: it is not opened, and stays as it was.
+        """
+        monkeypatch.setattr(journal_module, "CONNECT_PATIENCE", 0.05)
+        async with opened(path) as journal:
+            await fill(journal)
+        for _ in range(2):
+            with read_by_another(path), pytest.raises(JournalLocked, match=r"end that program.*nothing was sent"):
+                Journal.open(path, ACCOUNT)
+        async with opened(path) as journal:
+            assert [State.QUEUED] * 4 == await states(journal)
+
+    async def test_opening_after_a_crash(
+        self, path: Path, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        The same holds for a journal that a crash left behind; what was sent is still known afterwards.
+        """
+        monkeypatch.setattr(journal_module, "CONNECT_PATIENCE", 0.05)
+        await fill(journal)
+        await intend(journal, 0)
+        copy = crash(path, tmp_path / "copy")
+        with read_by_another(copy), pytest.raises(JournalLocked, match="nothing was sent"):
+            Journal.open(copy, ACCOUNT)
+        async with opened(copy) as again:
+            assert [State.SENDING] + [State.QUEUED] * 3 == await states(again)
+
+    async def test_closing(
+        self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        While another program reads the file, it is closed without waiting for that program's end. Its log stays, which
+        is in the log messages, and the file alone is refused, as it lacks what was sent.
+        """
+        monkeypatch.setattr(journal_module, "CONNECT_PATIENCE", 3600.0)
+        journal = Journal.open(path, ACCOUNT)
+        await fill(journal)
+        with read_by_another(path):
+            await intend(journal, 0)
+            await journal.aclose()
+            shutil.copy(path, tmp_path / "alone.kling")
+
+            assert f"another program is reading {str(path)!r}: its log 'run.kling-wal' stays" in caplog.text
+            assert "run.kling.lock" not in listing(path.parent)
+            with pytest.raises(JournalCorrupt, match=r"Bring 'alone.kling-wal' along"):
+                Journal.open(tmp_path / "alone.kling", ACCOUNT)
+            shutil.copy(path.with_name("run.kling-wal"), tmp_path / "alone.kling-wal")
+            async with opened(tmp_path / "alone.kling") as copy:
+                assert State.SENDING == (await states(copy))[0]
+
+        async with opened(path) as journal:
+            assert State.SENDING == (await states(journal))[0]
+
+    async def test_killed_while_it_was_closed(self, path: Path, tmp_path: Path) -> None:
+        """
+        The file says that it is not in use only once it has all that is in the log.
+        """
+        found: list[list[str]] = []
+        copy = tmp_path / "copy.kling"
+
+        def look(statement: str) -> None:
+            if "in_use = 0" in statement:
+                shutil.copy(path, copy)
+                with contextlib.closing(sqlite3.connect(f"file:{copy}?immutable=1", uri=True)) as connection:
+                    rows = connection.execute("SELECT state FROM row ORDER BY position").fetchall()
+                    found.append([state for (state,) in rows])
+
+        async with opened(path) as journal:
+            await fill(journal)
+            await intend(journal, 0)
+            journal._tables._connection.set_trace_callback(look)
+
+        assert [["sending", "queued", "queued", "queued"]] == found
+
+
 FORKING = """
     import asyncio
     import gc
