@@ -93,6 +93,15 @@ _MIGRATIONS: Final = (
     ) WITHOUT ROWID;
     """,
     "ALTER TABLE picture ADD COLUMN value BLOB;",
+    """
+    CREATE TABLE account (
+        number INTEGER PRIMARY KEY, base_url TEXT NOT NULL, dialect TEXT NOT NULL, fingerprint TEXT NOT NULL
+    );
+    INSERT INTO account (number, base_url, dialect, fingerprint)
+        SELECT 1, base_url, dialect, fingerprint FROM journal;
+    ALTER TABLE journal ADD COLUMN account INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE row ADD COLUMN account INTEGER NOT NULL DEFAULT 1;
+    """,
 )
 """
 How a journal of each schema version becomes one of the next; the first makes it of nothing.
@@ -145,14 +154,17 @@ def _guard(state: State, *, also: str = "") -> str:
     return f"WHERE position = ?{also} AND state IN ({states})"
 
 
+_PRESENT_ACCOUNT: Final = "account = (SELECT account FROM journal)"
 _INTEND: Final = (
-    "UPDATE row SET state = 'sending', attempts = ?, external_task_id = ?, submit_key = ?, sent_at = ?, error = NULL "
-    + _guard(State.SENDING)
+    "UPDATE row SET state = 'sending', attempts = ?, external_task_id = ?, submit_key = ?, sent_at = ?, error = NULL, "
+    f"{_PRESENT_ACCOUNT} {_guard(State.SENDING)}"
 )
 _WITHDRAW: Final = "UPDATE row SET state = 'queued' " + _guard(State.QUEUED)
-_ACCEPT: Final = "UPDATE row SET state = 'accepted', task_id = ?, accepted_at = ?, error = NULL " + _guard(
-    State.ACCEPTED
+_ACCEPT: Final = (
+    f"UPDATE row SET state = 'accepted', task_id = ?, accepted_at = ?, error = NULL, {_PRESENT_ACCOUNT} "
+    + _guard(State.ACCEPTED)
 )
+_CLAIM: Final = f"UPDATE row SET {_PRESENT_ACCOUNT} WHERE position = ? AND state = 'accepted'"
 _FINISH: Final = "UPDATE row SET state = 'finished', snapshot = ?, units = ?, ended_at = ?, error = NULL " + _guard(
     State.FINISHED
 )
@@ -275,12 +287,15 @@ class Journal:
         return f"<Journal {str(self.path)!r}{', closed' if self._commits.is_closed else ''}>"
 
     @classmethod
-    def open(cls, path: str | Path, account: Account) -> "Journal":
+    def open(cls, path: str | Path, account: Account, *, rebind: bool = False) -> "Journal":
         """
         Open the journal at *path*, or make it. Waits for the disk: call it in a thread.
 
+        A journal of another account goes over to *account* where nothing that was sent has become a task, or may have,
+        or where *rebind* says so. Rows that were sent with the other account are kept for it.
+
         Raises:
-            JournalLocked: Another process has it open.
+            JournalLocked: Another process has it open, or another program has been reading it.
             JournalMismatch: It is of another account, host or dialect, or of a later version.
             JournalCorrupt: It is no journal, is damaged, or lacks a part.
             StorageFull: There is no room.
@@ -293,7 +308,7 @@ class Journal:
             raise JournalLocked(f"another process works on {str(path)!r}: wait for its end, or stop it")
         was_left = lock.was_left or _beside(path, "-wal").exists()
         try:
-            tables = _Tables.open(path, account, lock, was_left=was_left)
+            tables = _Tables.open(path, account, lock, was_left=was_left, rebind=rebind)
             try:
                 return cls(path, tables, lock)
             except BaseException:
@@ -401,6 +416,12 @@ class Journal:
         """
         self._commits.add((_ACCEPT, (task_id, now, position)), must_last=True)
 
+    async def claim(self, position: int) -> None:
+        """
+        Write that the task of an accepted row, which was sent with another account, is known to the present one too.
+        """
+        await self._commits.add((_CLAIM, (position,)))
+
     async def finish(self, position: int, snapshot: TaskSnapshot, now: float) -> None:
         """
         Write that a row's task has succeeded.
@@ -502,17 +523,17 @@ class _Tables:
         self._files: Mapping[Path, os.stat_result] = {}
 
     @classmethod
-    def open(cls, path: Path, account: Account, lock: LockFile, *, was_left: bool) -> Self:
+    def open(cls, path: Path, account: Account, lock: LockFile, *, was_left: bool, rebind: bool) -> Self:
         """
         Open the tables for work, or make them.
         """
         if _is_new(path):
             cls.make(path, account)
         with contextlib.closing(cls.look(path)) as tables:  # what is refused stays as it is
-            tables.check(account, may_lack_log=was_left)
+            tables.check(account, may_lack_log=was_left, rebind=rebind)
         tables = cls(_connect(path, "mode=rw"), path, lock)
         try:
-            tables._prepare()
+            tables._prepare(account)
         except BaseException:
             tables.close()
             raise
@@ -550,6 +571,7 @@ class _Tables:
             journal_id = secrets.token_hex(8)
             facts = (journal_id, account.base_url, account.dialect, account.fingerprint(journal_id))
             self._run("INSERT INTO journal (id, base_url, dialect, fingerprint) VALUES (?, ?, ?, ?)", *facts)
+            self._run("INSERT INTO account (base_url, dialect, fingerprint) VALUES (?, ?, ?)", *facts[1:])
 
     @classmethod
     def look(cls, path: Path) -> Self:
@@ -573,28 +595,46 @@ class _Tables:
             raise JournalMismatch(what)
         return int(version)
 
-    def check(self, account: Account, *, may_lack_log: bool) -> None:
+    def check(self, account: Account, *, may_lack_log: bool, rebind: bool) -> None:
         """
-        Refuse what is no journal, what is damaged or not whole, and what is not the *account*'s.
+        Refuse what is no journal, what is damaged or not whole, and without *rebind* what another account than
+        *account* has sent something from.
         """
         self.check_kind()
         with _in_our_words(self._path):
             [verdict] = self._one("PRAGMA quick_check(1)")
-            journal_id, base_url, dialect, fingerprint, in_use = self._one(
-                "SELECT id, base_url, dialect, fingerprint, in_use FROM journal"  # every version must have these
-            )
+            [in_use] = self._one("SELECT in_use FROM journal")
         if verdict != "ok":
             raise JournalCorrupt(f"{str(self._path)!r} is damaged ({verdict}); restore it from a copy")
-        given = (account.base_url, account.dialect, account.fingerprint(journal_id))
-        for name, ours, theirs in zip(("host", "dialect", "key"), given, (base_url, dialect, fingerprint), strict=True):
-            if ours != theirs:
-                told = "another key was used" if name == "key" else f"its {name} is {theirs}, not {ours}"
-                raise JournalMismatch(f"{str(self._path)!r} belongs to another account or service: {told}")
+        with _in_our_words(self._path):
+            if (differs := self._difference(account)) and not rebind and self._may_have_tasks():
+                raise JournalMismatch(
+                    f"{str(self._path)!r} belongs to another account or service: {differs}. Use what it was begun "
+                    "with; if that was replaced, go on with rebind=True, which keeps what was sent before apart"
+                )
         if in_use and not may_lack_log:
             raise JournalCorrupt(
                 f"{str(self._path)!r} was copied while it was in use, or lost its log: "
                 f"what was sent last is not in it. Bring {_beside(self._path, '-wal').name!r} along from where it came"
             )
+
+    def _difference(self, account: Account) -> str:
+        # How *account* differs from the journal's, in words; empty where it does not.
+        journal_id, base_url, dialect, fingerprint = self._one("SELECT id, base_url, dialect, fingerprint FROM journal")
+        if account.base_url != base_url:
+            return f"its host is {base_url}, not {account.base_url}"
+        if account.dialect != dialect:
+            return f"its dialect is {dialect}, not {account.dialect}"
+        return "another key was used" if account.fingerprint(journal_id) != fingerprint else ""
+
+    def _may_have_tasks(self) -> bool:
+        # Whether the service has accepted anything, or may have: what it refused belongs to no account.
+        [may_have] = self._one(
+            "SELECT EXISTS (SELECT 1 FROM row WHERE state NOT IN ('queued', 'failed') OR task_id IS NOT NULL) "
+            "OR EXISTS (SELECT 1 FROM earlier WHERE task_id IS NOT NULL OR error IS NULL "
+            "OR error LIKE '%SubmissionUncertain%')"
+        )
+        return bool(may_have)
 
     def account(self) -> tuple[str, str]:
         with _in_our_words(self._path):
@@ -682,8 +722,10 @@ class _Tables:
             [may_retry] = self._one("SELECT count(*) FROM row WHERE state = 'failed' AND may_retry")
             [units] = self._one("SELECT total(units) FROM (SELECT units FROM row UNION ALL SELECT units FROM earlier)")
             pictures, size = self._one("SELECT count(*), coalesce(sum(bytes), 0) FROM picture")
+            [kept] = self._one(f"SELECT count(*) FROM row WHERE {_IS_KEPT}")
         return Summary(
             **counts,
+            kept=kept,
             may_retry=may_retry,
             units_billed=Decimal(f"{units:.6f}".rstrip("0").rstrip(".")),
             pictures=pictures,
@@ -733,7 +775,7 @@ class _Tables:
 
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
 
-    def _prepare(self) -> None:
+    def _prepare(self, account: Account) -> None:
         with _in_our_words(self._path):
             [mode] = self._one("PRAGMA journal_mode = WAL")
             if mode != "wal":
@@ -742,8 +784,28 @@ class _Tables:
             self._run("PRAGMA fullfsync = ON")  # without it macOS leaves what is written in the disk's own memory
         with self._committed():
             self._migrate()
+            if differs := self._difference(account):
+                self._go_over_to(account)
+                _log.info("%r goes over to another account or service: %s", str(self._path), differs)
             self._run("UPDATE journal SET in_use = 1")
             self.id, self.token_key = self._one("SELECT id, token_key FROM journal")
+
+    def _go_over_to(self, account: Account) -> None:
+        [journal_id] = self._one("SELECT id FROM journal")
+        facts = (account.base_url, account.dialect, account.fingerprint(journal_id))
+        known = "FROM account WHERE (base_url, dialect, fingerprint) = (?, ?, ?)"
+        self._run(
+            f"INSERT INTO account (base_url, dialect, fingerprint) SELECT ?, ?, ? WHERE NOT EXISTS (SELECT 1 {known})",
+            *facts,
+            *facts,
+        )
+        [number] = self._one(f"SELECT number {known}", *facts)
+        self._run("UPDATE journal SET base_url = ?, dialect = ?, fingerprint = ?, account = ?", *facts, number)
+        # What was withdrawn is sent as if for the first time: another dialect may take no id of ours.
+        self._run(
+            "UPDATE row SET attempts = attempts - 1, external_task_id = NULL, submit_key = NULL "
+            "WHERE state = 'queued' AND external_task_id IS NOT NULL"
+        )
 
     def _begin(self) -> None:
         # Before anything is sent the file itself says that it is in use, so that a copy without the log is recognized.
@@ -884,11 +946,18 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 
 _MISSING: Final = "WHERE (state = 'queued' OR (state = 'failed' AND may_retry)) AND generation <> ?"
 
-_COLUMNS: Final = (
-    "position, key, state, request, image_path, image_sha256, is_image_kept, attempts, external_task_id, submit_key, "
-    "task_id, snapshot, error, may_retry, queued_at, sent_at, accepted_at, ended_at, saved_at"
+_IS_KEPT: Final = "state IN ('sending', 'accepted', 'uncertain') AND account <> (SELECT account FROM journal)"
+
+_FIELDS: Final = (
+    *("position", "key", "state", "request", "image_path", "image_sha256", "is_image_kept", "attempts"),
+    *("external_task_id", "submit_key", "task_id", "snapshot", "error", "may_retry"),
+    *("queued_at", "sent_at", "accepted_at", "ended_at", "saved_at"),
+    "kept_for",
 )
-_FIELDS: Final = tuple(_COLUMNS.split(", "))
+_COLUMNS: Final = (
+    ", ".join(_FIELDS[:-1])
+    + f", CASE WHEN {_IS_KEPT} THEN (SELECT base_url FROM account WHERE number = row.account) END AS kept_for"
+)
 
 
 def _check_same(entry: Entry, key: str, digest: bytes, known: tuple[bytes, str | None]) -> None:

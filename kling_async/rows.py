@@ -106,6 +106,8 @@ class Row:
         external_task_id: The id of ours under which it was sent last.
         submit_key: By which callbacks of its last submit are known.
         may_retry: Whether a failed row may be sent again.
+        kept_for: For a row that is sending, accepted or uncertain, and was sent with another key, base URL or dialect
+            than the journal has now: the base URL of then. Else None.
         queued_at: Unix time in seconds, as the others; None for what has not come to pass.
     """
 
@@ -128,6 +130,7 @@ class Row:
     accepted_at: float | None = None
     ended_at: float | None = None
     saved_at: float | None = None
+    kept_for: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -144,6 +147,8 @@ class Summary:
         failed: Of these `may_retry` are sent again by the next run.
         uncertain: A task may exist, and there is no way to find out.
         may_retry: Of the failed ones, those whose cause may pass.
+        kept: Of the sending, accepted and uncertain ones, those that were sent with another key, base URL or dialect
+            than the journal has now.
         units_billed: As the service told, over all attempts.
         pictures: Saved ones.
         bytes: Bytes of all saved pictures.
@@ -157,6 +162,7 @@ class Summary:
     failed: int = 0
     uncertain: int = 0
     may_retry: int = 0
+    kept: int = 0
     units_billed: Decimal = Decimal(0)
     pictures: int = 0
     bytes: int = 0
@@ -181,6 +187,7 @@ class Summary:
             "rows": f"{self.rows:,}",
             **{state.value: f"{count:,}" for state, count in counts.items() if count},
             **({"of the failed, may be retried": f"{self.may_retry:,}"} if self.may_retry else {}),
+            **({"sent with another key": f"{self.kept:,}"} if self.kept else {}),
             "pictures": f"{self.pictures:,}",
             "megabytes": f"{self.bytes / 1e6:,.1f}",
             "units billed": f"{self.units_billed.normalize():,f}" if self.units_billed else "not told",

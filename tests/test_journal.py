@@ -83,8 +83,8 @@ async def journal(path: Path) -> AsyncIterator[Journal]:
 
 
 @contextlib.asynccontextmanager
-async def opened(path: Path, account: Account = ACCOUNT) -> AsyncIterator[Journal]:
-    journal = Journal.open(path, account)
+async def opened(path: Path, account: Account = ACCOUNT, *, rebind: bool = False) -> AsyncIterator[Journal]:
+    journal = Journal.open(path, account, rebind=rebind)
     try:
         yield journal
     finally:
@@ -683,7 +683,8 @@ class TestReading:
         steps = [row[3] for plan in plans for row in connection.execute(f"EXPLAIN QUERY PLAN {plan}")]
 
         assert 3 == len(plans)
-        assert [] == [step for step in steps if "TEMP B-TREE" in step or step.startswith("SCAN")]
+        scans = {step for step in steps if "TEMP B-TREE" in step or step.startswith("SCAN")}
+        assert scans <= {"SCAN journal"}  # which has one row
 
     async def test_summary(self, journal: Journal, path: Path) -> None:
         """
@@ -866,10 +867,12 @@ class TestOpening:
     )
     async def test_other_account(self, path: Path, account: Account, told: str) -> None:
         """
-        A journal of another host, dialect or key is refused in words that name what differs, and not touched.
+        A journal of another host, dialect or key from which something was sent is refused in words that name what
+        differs, and not touched.
         """
         async with opened(path) as journal:
             await fill(journal)
+            await intend(journal, 0)
         before = path.read_bytes()
         with pytest.raises(JournalMismatch, match=told):
             Journal.open(path, account)
@@ -1229,6 +1232,130 @@ class TestCrash:
             await asyncio.gather(*told)
             await asyncio.gather(*(journal.requeue(row) for row in range(len(found))))
             return found
+
+
+OTHERS = {
+    "host": attrs.evolve(ACCOUNT, base_url="https://other.example.com"),
+    "dialect": attrs.evolve(ACCOUNT, dialect="GATEWAY"),
+    "key": attrs.evolve(ACCOUNT, fingerprint=lambda salt: f"{salt}!"),
+}
+
+
+async def kept(journal: Journal) -> list[str | None]:
+    return [row.kept_for for row in await rows(journal)]
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+class TestAnotherAccount:
+    async def test_nothing_was_made(self, path: Path, other: Account) -> None:
+        """
+        A journal of which the service has made nothing goes over to another account, and then belongs to it: rows that
+        were refused, or withdrawn, are sent as if for the first time.
+        """
+        async with opened(path) as journal:
+            await fill(journal)
+            for position in range(3):
+                await intend(journal, position)
+            journal.withdraw(0)
+            await journal.fail(1, NotSent("no"), None, 1.0, may_retry=True)
+            await journal.fail(2, InvalidRequest("no"), None, 1.0, may_retry=False)
+            await journal.requeue(1)
+        async with opened(path, other) as journal:
+            first, second, third, fourth = await rows(journal)
+
+            assert [State.QUEUED, State.QUEUED, State.FAILED, State.QUEUED] == await states(journal)
+            assert (0, None, None) == (first.attempts, first.external_task_id, first.submit_key)
+            assert {None} == {row.kept_for for row in (first, second, third, fourth)}
+
+            await intend(journal, 0)
+
+            assert [None] * 4 == await kept(journal)
+
+        assert (other.base_url, other.dialect) == Reader(path).account
+        with pytest.raises(JournalMismatch, match="rebind=True"):
+            Journal.open(path, ACCOUNT)
+
+    @pytest.mark.parametrize(
+        "state", [State.SENDING, State.ACCEPTED, State.FINISHED, State.SAVED, State.UNCERTAIN, "failed task", "earlier"]
+    )
+    async def test_something_may_have_been_made(self, path: Path, other: Account, state: State | str) -> None:
+        """
+        A journal of which the service has made something, or may have, belongs to its account.
+        """
+        async with opened(path) as journal:
+            await fill(journal)
+            if state == "failed task":
+                await bring(journal, 0, State.ACCEPTED)
+                await fail(journal, 0)
+            elif state == "earlier":
+                await bring(journal, 0, State.UNCERTAIN)
+                await journal.requeue(0)
+            else:
+                await bring(journal, 0, State(state))
+        before = path.read_bytes()
+        with pytest.raises(JournalMismatch, match="go on with rebind=True"):
+            Journal.open(path, other)
+
+        assert before == path.read_bytes()
+
+    async def test_by_choice(self, path: Path, other: Account) -> None:
+        """
+        By choice it goes over all the same, and back: what may have a task is kept for the account that has sent it.
+        """
+        old, new = ACCOUNT.base_url, other.base_url
+        async with opened(path) as journal:
+            await fill(journal, *REQUESTS, ImageRequest("a harbour"))
+            for position, state in enumerate((State.SENDING, State.ACCEPTED, State.UNCERTAIN, State.FINISHED)):
+                await bring(journal, position, state)
+        for is_first in (True, False):
+            async with opened(path, other, rebind=True) as journal:
+                assert [old, old, old, None, None] == await kept(journal)
+                assert 3 == (await journal.summary()).kept
+
+                if is_first:
+                    await bring(journal, 4, State.ACCEPTED)
+
+                assert [old, old, old, None, None] == await kept(journal)
+
+            with pytest.raises(JournalMismatch):
+                Journal.open(path, ACCOUNT)
+            async with opened(path, ACCOUNT, rebind=True) as journal:
+                assert [None, None, None, None, new] == await kept(journal)
+                [accounts] = journal._tables._connection.execute("SELECT count(*) FROM account").fetchone()
+                assert 2 == accounts
+        async with opened(path, other, rebind=True) as journal:
+            await journal.claim(1)
+            journal.accept(2, "t-2", 3.0)
+
+            assert [old, None, None, None, None] == await kept(journal)
+            assert [old, None, None, None, None] == [row.kept_for for row in Reader(path).rows()]
+
+
+async def test_journal_of_the_second_version(path: Path) -> None:
+    """
+    A journal that was begun before it knew of several accounts goes on, and may go over to another.
+    """
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript("".join(journal_module._MIGRATIONS[:2]))
+        connection.execute(f"PRAGMA application_id = {journal_module.APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 2")
+        facts = ("abc", ACCOUNT.base_url, ACCOUNT.dialect, ACCOUNT.fingerprint("abc"))
+        connection.execute(
+            "INSERT INTO journal (id, base_url, dialect, fingerprint, positions) VALUES (?,?,?,?,2)", facts
+        )
+        for position, state in enumerate(("accepted", "queued")):
+            connection.execute(
+                "INSERT INTO row (position, key, state, digest, generation, request, is_image_kept, queued_at) "
+                "VALUES (?, ?, ?, x'00', 1, ?, 0, 1.0)",
+                (position, str(position), state, '{"prompt": "a lighthouse"}'),
+            )
+        connection.commit()
+    with pytest.raises(JournalMismatch, match="go on with rebind=True"):
+        Journal.open(path, OTHERS["key"])
+    async with opened(path) as journal:
+        assert [None, None] == await kept(journal)
+    async with opened(path, OTHERS["key"], rebind=True) as journal:
+        assert [ACCOUNT.base_url, None] == await kept(journal)
 
 
 @contextlib.contextmanager
