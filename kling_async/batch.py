@@ -79,6 +79,11 @@ CHECKED: Final = 32
 Rows of which it is asked at a time whether their pictures are still there: in a storage each is a request.
 """
 
+RESUMED: Final = 50
+"""
+Tasks of an earlier run that are taken over in one turn of the loop: some milliseconds.
+"""
+
 READ: Final = 8
 """
 Reference images that are kept in memory while an input is added.
@@ -86,7 +91,8 @@ Reference images that are kept in memory while an input is added.
 
 HOPELESS: Final = 20
 """
-After so many submits in a row that failed for a passing cause, with none accepted, the cause is taken to last.
+After so many submits in a row that failed for a passing cause or are uncertain, with none accepted, the cause is taken
+to last.
 """
 
 _T = TypeVar("_T")
@@ -137,12 +143,19 @@ class Batch:
 
     Args:
         path: The journal, an SQLite file; made where it is missing, for the eyes of its owner alone.
+        rebind: Go on though the key, the base URL or the dialect is another than the journal's. It belongs to the new
+            one then. What was sent before is kept: such a row is never sent again by itself, and goes on where the same
+            base URL knows its task under the new key, or in a run with the old key and `rebind=True`. A journal from
+            which nothing was sent yet needs no `rebind`.
         clock: Unix time in seconds, for the record; nothing depends on it.
     """
 
-    def __init__(self, path: str | Path, client: KlingClient, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: str | Path, client: KlingClient, *, rebind: bool = False, clock: Callable[[], float] = time.time
+    ) -> None:
         self.path: Final = Path(path)
         self._client = client
+        self._rebind = rebind
         self._clock = clock
         self._journal: Journal | None = None
         self._run: _Run | None = None
@@ -161,7 +174,8 @@ class Batch:
 
         Raises:
             JournalLocked: Another process works on it.
-            JournalMismatch: It is of another account, host or dialect, or of a later version.
+            JournalMismatch: Something was sent from it with another key, base URL or dialect, and `rebind` is not set;
+                or a later version made it.
             JournalCorrupt: It is no journal, is damaged, or lacks a part.
             StorageFull: There is no room for it.
             OSError: It cannot be opened or written.
@@ -170,7 +184,7 @@ class Batch:
             raise RuntimeError("this batch was opened before; make a new one")
         client = self._client
         account = Account(client.base_url, client.dialect.name, client.fingerprint)
-        journal = await _opened(self.path, account)
+        journal = await _opened(self.path, account, rebind=self._rebind)
         try:
             await _agree_on_token_key(journal, client.callbacks)
         except BaseException:
@@ -301,7 +315,9 @@ class Batch:
             JournalCorrupt: The journal was moved away.
             ClientClosed: The client was closed.
             EngineLost: The engine is gone, or cannot do its work.
-            KlingError: One and the same passing error met 20 submits in a row.
+            SubmissionUncertain: 20 submits in a row failed for a passing cause or ended without an answer, this one
+                last. They are uncertain; the rows that were not sent yet are still to be sent.
+            KlingError: The same, where the last of them failed for a passing cause.
             ValueError: `name` is no template for names, or gives two pictures one file; or `save_to` is no storage; or
                 `process` cannot be pickled, or comes with no `save_to`.
             ImportError: A library for the storage is missing.
@@ -476,6 +492,7 @@ class _RowWitness(Witness):
         self.attempt = attempt
         self.position = row.position
         self.is_intended = self.is_in_doubt
+        self.is_sent = False  # in this run
         self.is_over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.owns_id = row.request.external_task_id is None
         self.external_task_id = row.external_task_id or row.request.external_task_id
@@ -494,7 +511,7 @@ class _RowWitness(Witness):
     async def intend(self) -> None:
         if self._run.is_stopping:
             raise _Stopped("the run was stopped before this was sent")
-        self.is_intended = True
+        self.is_intended = self.is_sent = True
         self._run.witnesses.add(self)
         await self._run.journal.intend(
             self.position,
@@ -588,8 +605,7 @@ class _Run:
         when all that is done what may never be known, since that may wait in vain.
         """
         begun = [row async for row in self._pages(State.ACCEPTED)]
-        for row in begun:  # all at once: they take slots, whether anybody waits for them or not
-            self._resume(row)
+        await self._resume_all(row for row in begun if row.kept_for is None)
         on_their_way = {witness.position for witness in self.witnesses}  # of an earlier run, which may yet tell
         begun += [row async for row in self._pages(State.SENDING) if row.position not in on_their_way]
         uncertain = {row.position async for row in self._pages(State.UNCERTAIN)}
@@ -601,6 +617,13 @@ class _Run:
                 if self.is_stopping:
                     return
                 yield row
+
+    async def _resume_all(self, rows: Iterable[Row]) -> None:
+        # Before anything is sent: their tasks take slots, whether they are waited for or not.
+        for index, row in enumerate(rows, 1):
+            self._resume(row)
+            if not index % RESUMED:
+                await asyncio.sleep(0)
 
     async def _to_save(self, taken: Container[int]) -> AsyncIterator[Row]:
         if self.saving is None:
@@ -641,6 +664,12 @@ class _Run:
         return None
 
     async def _serve(self, row: Row) -> Done | Failed | None:
+        if row.kept_for is None:
+            return await self._bring(row)
+        claimed = await self._claimed(row)
+        return await self._bring(claimed) if isinstance(claimed, Row) else claimed
+
+    async def _bring(self, row: Row) -> Done | Failed | None:
         if row.state in (State.SENDING, State.UNCERTAIN) and not self.client.dialect.external_ids:
             if self.resends_uncertain:
                 await self.journal.doubt(row.position, row.error or SubmissionUncertain("an earlier run has sent it"))
@@ -661,6 +690,42 @@ class _Run:
                 row = ended.row
         raise AssertionError("counting has no end")
 
+    async def _claimed(self, row: Row) -> Row | Failed | None:
+        # The row as one of ours, if its task is known under the present key: then both keys are of one account. Else it
+        # stays as it is, since "not found" says nothing about the account that has sent it.
+        try:
+            found = await self._found(row)
+        except TaskNotFound as missing:
+            error = _kept(row, missing)
+            if row.state is State.SENDING:
+                await self.journal.doubt(row.position, error)
+            if self.resends_uncertain and row.state is not State.ACCEPTED:
+                return await self._requeued(row)
+            return await self._failed(row, error)
+        except (AccountProblem, NotAuthenticated, NotSent) as error:
+            self._halt(error)
+            return None
+        except ClientClosed:
+            raise
+        except KlingError as error:
+            return await self._failed(row, attrs.evolve(error))
+        if row.state is State.ACCEPTED:
+            await self.journal.claim(row.position)
+        else:
+            self.journal.accept(row.position, found.task_id, self.clock())
+        row = attrs.evolve(row, state=State.ACCEPTED, task_id=row.task_id or found.task_id, kept_for=None)
+        self._resume(row)
+        return row
+
+    async def _found(self, row: Row) -> TaskSnapshot:
+        # At another base URL an id may be that of somebody else's task.
+        if row.kept_for == self.client.base_url:
+            if row.task_id is not None:
+                return await self.client.get(row.task_id)
+            if row.external_task_id is not None and self.client.dialect.external_ids:
+                return await self.client.look_up(row.external_task_id)
+        raise TaskNotFound("it cannot be looked up here", row.task_id)
+
     async def _made(self, row: Row) -> TaskSnapshot:
         # The snapshot of the row's task, which has succeeded.
         handle, witness = self._resumed.pop(row.position, (None, None))
@@ -672,6 +737,9 @@ class _Run:
             result = await handle.wait(self.timeout)
         except KlingError as error:
             raise await self._judge(row, witness, attrs.evolve(error)) from None
+        except Exception as error:
+            await self._doubt_unless_withdrawn(row, witness, error)
+            raise
         await self.journal.finish(row.position, result.snapshot, self.clock())
         return result.snapshot
 
@@ -693,6 +761,14 @@ class _Run:
         finally:
             self._serving[aio_task] = None
 
+    async def _doubt_unless_withdrawn(self, row: Row, witness: _RowWitness, error: Exception) -> None:
+        # *error* does not say whether a task was made; what was sent and not withdrawn may have become one.
+        if not witness.is_sent or not witness.is_intended or witness.task_id is not None:
+            return
+        what = f"the task may have been accepted: {type(error).__name__} ended its submit after it was sent"
+        with contextlib.suppress(KlingError, OSError, RuntimeError):  # it may be the journal that fails
+            await self.journal.doubt(row.position, SubmissionUncertain(what, request=row.request))
+
     async def _judge(self, row: Row, witness: _RowWitness, error: KlingError) -> "_Ended":
         # Write what *error* means for the row, and tell what it means for the run.
         now, position = self.clock(), row.position
@@ -708,6 +784,7 @@ class _Run:
                 return _Ended(row, None)
             case AccountProblem() | NotAuthenticated() | NotSent():
                 self._halt(error)
+                await self._doubt_unless_withdrawn(row, witness, error)
                 return _Ended(row, None)
             case ClientClosed() | StorageFull() | JournalCorrupt() | JournalLocked():
                 raise error
@@ -719,16 +796,23 @@ class _Run:
                 await self.journal.fail(position, error, None, now, may_retry=False)
             case SubmissionUncertain():
                 await self.journal.doubt(position, error)
+                if witness.is_sent:
+                    self._count_failure(error)
             case _ if witness.task_id is None:
                 may_retry, may_be_mended = may_try_again(error), _may_be_mended(error)
                 await self.journal.fail(position, error, None, now, may_retry=may_retry or may_be_mended)
-                self.failures_in_a_row += may_retry or isinstance(error, NotAllowed)
-                if self.failures_in_a_row >= HOPELESS:
-                    self._halt(error)
+                if may_retry or isinstance(error, NotAllowed):
+                    self._count_failure(error)
                 return _Ended(row, error, may_retry=may_retry)
             case _:  # the task goes on, and the next run waits for it again
                 pass
         return _Ended(row, error)
+
+    def _count_failure(self, error: KlingError) -> None:
+        self.failures_in_a_row += 1
+        if self.failures_in_a_row >= HOPELESS:
+            what = f"{self.failures_in_a_row} submits in a row made no task that is known, so nothing more is sent"
+            self._halt(attrs.evolve(error, message=f"{what}; the last one: {error.message}"))
 
     async def _saved(self, row: Row, snapshot: TaskSnapshot) -> Done | Failed:
         saving, pictures = self.saving, list(row.pictures)
@@ -768,7 +852,13 @@ class _Run:
         # An id of ours that has no task is used again: without gaps, an old copy of the journal comes to the same ids.
         attempts = row.attempts - (row.external_task_id is not None and row.task_id is None)
         return attrs.evolve(
-            row, state=State.QUEUED, attempts=attempts, task_id=None, external_task_id=None, submit_key=None
+            row,
+            state=State.QUEUED,
+            attempts=attempts,
+            task_id=None,
+            external_task_id=None,
+            submit_key=None,
+            kept_for=None,
         )
 
     async def _pages(self, *states: State) -> AsyncIterator[Row]:
@@ -839,9 +929,9 @@ class _Library:
         return self._read[image]
 
 
-async def _opened(path: Path, account: Account) -> Journal:
+async def _opened(path: Path, account: Account, *, rebind: bool) -> Journal:
     # A thread cannot be cancelled: what it opens after all is closed again.
-    opening = asyncio.ensure_future(asyncio.to_thread(Journal.open, path, account))
+    opening = asyncio.ensure_future(asyncio.to_thread(Journal.open, path, account, rebind=rebind))
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
@@ -897,6 +987,14 @@ def _done(row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures: Ite
         what = "what `process=` has made of it is in the journal, and cannot be loaded here"
         return Failed(row.position, row.key, request, ProcessFailed(f"{what}: {in_words(error)}", snapshot.task_id))
     return Done(row.position, row.key, request, result, paths, value, kept)
+
+
+def _kept(row: Row, missing: TaskNotFound) -> KlingError:
+    what = f"it was sent to {row.kept_for} with another key, and is not found with the present one ({missing.message})"
+    advice = "it is kept: a run with that key and rebind=True (--new-key) goes on with it"
+    if row.state is State.ACCEPTED:
+        return TaskNotFound(f"{what}; {advice}", row.task_id, missing.request_id, missing.code, missing.http_status)
+    return SubmissionUncertain(f"the task may have been accepted: {what}; {advice}", request=row.request)
 
 
 def _attempt_of(row: Row) -> int:

@@ -29,6 +29,7 @@ from kling_async.errors import (
     InvalidRequest,
     KlingError,
     StorageFull,
+    TaskNotFound,
 )
 from kling_async.events import EventKind
 from kling_async.fanout import fan_out
@@ -252,6 +253,21 @@ class KlingClient:
         hold = self.slots.count(*self._place_of(request), owner=self)
         self._submits.resume(handle, request, hold, witness, self._teller.begin(request))
         return handle
+
+    async def look_up(self, external_task_id: str) -> TaskSnapshot:
+        """
+        Ask the service for the task that was sent under an id of ours.
+
+        Raises:
+            TaskNotFound: This account knows no task of this id.
+            KlingError: Passing failures are repeated for `retry.give_up_after` seconds; then the last is raised.
+        """
+        self._open()
+        seen = await self._transport.read(IMAGE_GENERATION.one(external_task_id), read_sighting)
+        if seen.task_info.external_task_id != external_task_id:
+            what = f"the service answered with another task than that of external_task_id {external_task_id!r}"
+            raise TaskNotFound(what, seen.task_id, seen.request_id)
+        return seen
 
     async def generate(
         self, request: ImageRequest | str, /, *, timeout: float | None = 600.0, **fields: Unpack[RequestByName]

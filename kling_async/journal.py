@@ -609,8 +609,8 @@ class _Tables:
         with _in_our_words(self._path):
             if (differs := self._difference(account)) and not rebind and self._may_have_tasks():
                 raise JournalMismatch(
-                    f"{str(self._path)!r} belongs to another account or service: {differs}. Use what it was begun "
-                    "with; if that was replaced, go on with rebind=True, which keeps what was sent before apart"
+                    f"{str(self._path)!r} belongs to another account or service: {differs}. Go on with the old "
+                    "one; or, if it was replaced, with rebind=True (--new-key), which keeps apart what was sent before"
                 )
         if in_use and not may_lack_log:
             raise JournalCorrupt(

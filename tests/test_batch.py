@@ -12,6 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 import attrs
 import pytest
@@ -41,6 +42,7 @@ from kling_async.errors import (
     AccountProblem,
     ClientClosed,
     InvalidRequest,
+    JournalMismatch,
     NotAuthenticated,
     NotSent,
     ServiceFailure,
@@ -894,6 +896,180 @@ async def test_uncertain_row_of_which_the_service_knows_nothing_is_sent(tmp_path
             assert [(0, "a lighthouse", "done"), (1, "a harbour", "SubmissionUncertain")] == sorted(map(told, second))
             assert {"finished": 1, "uncertain": 1} == counts_of(await batch.summary())
             assert 1 == len(server.ledger.tasks)
+
+
+# Another key
+
+
+async def submit_row(batch: Batch, position: int) -> str:
+    """
+    Send a row as a run does, without writing down more than that it is being sent, and return its task's id.
+    """
+    [row] = await journal_of(batch).page((), position - 1, 1)
+    fields = {"external_task_id": row.external_task_id} if batch._client.dialect.external_ids else {}
+    handle = await batch._client.submit(attrs.evolve(row.request, **fields))
+    return handle.task_id
+
+
+async def leave_rows(batch: Batch) -> None:
+    """
+    Leave what a killed run can leave: a row that is accepted, one whose answer was lost, one that never left, one that
+    is uncertain and has a task, and one that is queued.
+    """
+    await batch.add(PROMPTS[:5])
+    journal = journal_of(batch)
+    for row in await journal.page((State.QUEUED,), -1, 4):
+        external_id = external_id_of(journal.id, row.position, row.key, 1)
+        await journal.intend(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
+    tasks = {position: await submit_row(batch, position) for position in (0, 1, 3)}
+    journal.accept(0, tasks[0], 0)
+    await journal.doubt(3, SubmissionUncertain("the answer was lost"))
+
+
+async def rotate_key(server: Emulator, api_key: str) -> None:
+    """
+    Give the account another key in place of its first.
+    """
+    await server.aclose()
+    server.world.settings = attrs.evolve(server.world.settings, api_key=api_key)
+    await server.__aenter__()
+
+
+KEPT = [(0, PROMPTS[0], "TaskNotFound"), *((row, PROMPTS[row], "SubmissionUncertain") for row in (1, 2, 3))]
+
+
+@pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
+async def test_new_key_of_the_same_account_goes_on(tmp_path: Path, dialect: Dialect) -> None:
+    """
+    What the service knows under the new key is waited for; the rest is kept, and never sent again by itself.
+    """
+    path = tmp_path / "run.kling"
+    known = {0, 1, 3, 4} if dialect is OFFICIAL else {0, 4}
+    async with emulator(dialect) as server:
+        async with opened(server, path) as batch:
+            await leave_rows(batch)
+        await rotate_key(server, "sk-rotated")
+        with pytest.raises(JournalMismatch, match="another key was used"):
+            async with opened(server, path, api_key="sk-rotated"):
+                pass
+        async with client_of(server, api_key="sk-rotated") as client, Batch(path, client, rebind=True) as batch:
+            first = await outcomes_of(batch)
+            second = await outcomes_of(batch)
+            summary = await batch.summary()
+
+            assert [
+                (row, PROMPTS[row], "done" if row in known else "SubmissionUncertain") for row in range(5)
+            ] == sorted(map(told, first))
+            assert [told(outcome) for outcome in first if outcome.index not in known] == list(map(told, second))
+            assert {"finished": len(known), "uncertain": 5 - len(known)} == counts_of(summary)
+            assert 5 - len(known) == summary.kept
+            assert 4 == len(server.ledger.tasks)
+
+            third = await outcomes_of(batch, resend_uncertain=True)
+
+            assert {row for row in range(5) if row not in known} == {row for row, _, word in map(told, third)}
+            assert {"finished": 5} == counts_of(await batch.summary())
+            assert 0 == (await batch.summary()).kept
+
+
+async def test_key_of_another_account_leaves_the_first_what_is_its_own(tmp_path: Path) -> None:
+    """
+    Rows of one account are kept while another works on the rest, and are finished when the first comes back.
+    """
+    path = tmp_path / "run.kling"
+    async with emulator() as server:
+        async with opened(server, path) as batch:
+            await leave_rows(batch)
+        port = urlsplit(server.url).port
+        await server.aclose()
+        async with (
+            emulator(port=port, api_key="sk-other") as other,
+            client_of(other) as client,
+            Batch(path, client, rebind=True) as batch,
+        ):
+            outcomes = await outcomes_of(batch)
+
+            assert [*KEPT, (4, PROMPTS[4], "done")] == sorted(map(told, outcomes))
+            assert {"accepted": 1, "uncertain": 3, "finished": 1} == counts_of(await batch.summary())
+            assert 4 == (await batch.summary()).kept
+            assert {"rebind=True"} == {
+                word
+                for each in outcomes
+                if isinstance(each, Failed)
+                for word in str(each.error).split()
+                if "rebi" in word
+            }
+        await server.__aenter__()
+        async with client_of(server) as client, Batch(path, client, rebind=True) as batch:
+            outcomes = await outcomes_of(batch)
+
+            assert [(row, PROMPTS[row], "done") for row in range(4)] == sorted(map(told, outcomes))
+            assert dict.fromkeys(PROMPTS[:4], 1) == tasks_per_prompt(server)
+            assert {PROMPTS[4]: 1} == tasks_per_prompt(other)
+
+
+async def test_other_host_is_not_asked_for_tasks_of_the_first(tmp_path: Path) -> None:
+    """
+    A task's id may be somebody else's at another host, so that only rows that were not sent go on there.
+    """
+    path = tmp_path / "run.kling"
+    async with emulator() as server, emulator() as other:
+        async with opened(server, path) as batch:
+            await leave_rows(batch)
+        for task in server.ledger.tasks:
+            request = ImageRequest(task.prompt, external_task_id=task.external_task_id)
+            other.world.recall(task.task_id, request, 0.0)
+        async with client_of(other) as client, Batch(path, client, rebind=True) as batch:
+            outcomes = await outcomes_of(batch)
+
+            assert [*KEPT, (4, PROMPTS[4], "done")] == sorted(map(told, outcomes))
+            assert server.url in str([each for each in outcomes if isinstance(each, Failed)])
+
+
+@pytest.mark.parametrize("word", ["key", "base URL", "dialect"])
+async def test_mistake_of_the_first_run_does_not_bind_the_journal(tmp_path: Path, word: str) -> None:
+    """
+    A journal that was first run with a wrong key, base URL or dialect, so that nothing was made, is run with the right
+    one as if it were new.
+    """
+    path = tmp_path / "run.kling"
+    wrong = {"key": {"api_key": "wrong"}, "dialect": {"dialect": OFFICIAL, "api_key": "wrong"}}.get(word, {})
+    right = {"dialect": GATEWAY} if word == "dialect" else {}
+    async with emulator(**right) as server, emulator() as elsewhere:
+        async with opened(elsewhere if word == "base URL" else server, path, **wrong) as batch:
+            await elsewhere.aclose()
+            await batch.add(PROMPTS)
+            with pytest.raises((NotAuthenticated, NotSent, AccountProblem)):
+                await outcomes_of(batch)
+
+            assert {"queued": 6} == counts_of(await batch.summary())
+            assert any(row.attempts for row in await journal_of(batch).page((), -1, 9))
+
+        async with opened(server, path) as batch:
+            outcomes = await outcomes_of(batch)
+
+        assert ["done"] * 6 == [told(outcome)[2] for outcome in outcomes]
+        assert dict.fromkeys(PROMPTS, 1) == tasks_per_prompt(server)
+
+
+@pytest.mark.parametrize("status", [401, 403, 503])
+async def test_look_up_that_fails_changes_nothing_of_what_is_kept(tmp_path: Path, status: int) -> None:
+    """
+    Where the service does not say whether it knows a row's task under the new key, the row stays as it is.
+    """
+    path = tmp_path / "run.kling"
+    async with emulator(OFFICIAL, faults.status("query", status)) as server:
+        async with opened(server, path) as batch:
+            await leave_rows(batch)
+        await rotate_key(server, "sk-rotated")
+        async with client_of(server, api_key="sk-rotated") as client, Batch(path, client, rebind=True) as batch:
+            before = [(row.state, str(row.error)) for row in await journal_of(batch).page((), -1, 4)]
+            with contextlib.suppress(NotAuthenticated):
+                await outcomes_of(batch, timeout=0.1)
+
+            assert 4 == (await batch.summary()).kept
+            assert before == [(row.state, str(row.error)) for row in await journal_of(batch).page((), -1, 4)]
+            assert dict.fromkeys(tasks_per_prompt(server), 1) == tasks_per_prompt(server)
 
 
 # Callbacks
