@@ -302,6 +302,11 @@ class Journal:
             OSError: It cannot be opened or written.
         """
         path = _located(path)
+        with _room_in_our_words(path):
+            return cls._open(path, account, rebind=rebind)
+
+    @classmethod
+    def _open(cls, path: Path, account: Account, *, rebind: bool) -> "Journal":
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = LockFile.take(_beside(path, ".lock"))
         if lock is None:
@@ -891,7 +896,8 @@ class _Tables:
         if not lock.is_held():
             raise JournalLocked(f"{str(lock.path)!r} was deleted: another process may work on this journal by now")
         if not lock.reserve():
-            raise StorageFull(f"there is no room left beside {str(self._path)!r}: nothing more is sent")
+            what = f"there is no room left beside {str(self._path)!r}: nothing more is sent"
+            raise StorageFull(f"{what}; make room, then run again")
 
     def _run(self, statement: str, *values: object) -> sqlite3.Cursor:
         return self._connection.execute(statement, values)
@@ -1025,6 +1031,18 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
+def _room_in_our_words(path: Path) -> Iterator[None]:
+    # The files beside the journal are not SQLite's.
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}:
+            raise
+        what = f"there is no room for {str(path)!r} and the files beside it ({error.strerror})"
+        raise StorageFull(f"{what}; make room, then run again: nothing was sent") from error
+
+
+@contextlib.contextmanager
 def _in_our_words(path: Path) -> Iterator[None]:
     # SQLite's errors end here.
     try:
@@ -1035,7 +1053,8 @@ def _in_our_words(path: Path) -> Iterator[None]:
         if name == "SQLITE_FULL":
             raise StorageFull(f"the disk takes no more of {told}; make room, then run again") from error
         if name.startswith("SQLITE_IOERR"):
-            raise StorageFull(f"the disk is full or fails under {told}; mend that, then run again") from error
+            what = f"the disk is full or failing at {told}; make room, or replace the disk, then run again"
+            raise StorageFull(what) from error
         if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
             raise PermissionError(
                 errno.EACCES, f"the journal cannot be opened or written ({error})", str(path)

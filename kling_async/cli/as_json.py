@@ -160,6 +160,7 @@ def summary_facts(summary: Summary) -> dict[str, Any]:
         "rows": summary.rows,
         **{state: getattr(summary, state) for state in states},
         "may_retry": summary.may_retry,
+        "kept": summary.kept,
         "pictures": summary.pictures,
         "bytes": summary.bytes,
         "units": number_of(summary.units_billed),

@@ -95,7 +95,7 @@ _TABLE: Final[Mapping[type[KlingError], tuple[ExitCode, str]]] = {
     JournalLocked: (ExitCode.USAGE, "wait for the other process, or stop it"),
     JournalMismatch: (
         ExitCode.USAGE,
-        "use the key and the address with which the journal was begun, or another journal",
+        "use the key and the address that it had, or another journal; --new-key goes on with those that replaced them",
     ),
     JournalCorrupt: (ExitCode.STORAGE, "bring the missing part back, or restore the journal from a copy"),
     StorageFull: (ExitCode.STORAGE, "make room on the disk, then fetch the pictures by the task's id"),
@@ -115,6 +115,8 @@ def advice_for(error: KlingError) -> str:
     """
     if isinstance(error, WaitTimeout) and error.snapshot is None:
         return "the service has not shown such a task: check its id, the account and --base-url"
+    if isinstance(error, StorageFull) and error.task_id is None:  # of a journal, or before anything was sent
+        return "make room on the disk, then run the same command again"
     return _row_of(error)[1]
 
 

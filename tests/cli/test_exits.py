@@ -11,6 +11,7 @@ from kling_async.errors import (
     NoFreeSlot,
     NotAuthenticated,
     NotSent,
+    StorageFull,
     SubmissionUncertain,
     TaskFailed,
 )
@@ -56,3 +57,11 @@ def test_gravest_wins() -> None:
     """
     assert ExitCode.UNCERTAIN == exit_code([TaskFailed("no"), SubmissionUncertain("no"), NotAuthenticated("no")])
     assert ExitCode.WELL == exit_code([])
+
+
+def test_full_disk() -> None:
+    """
+    Without a task there are no pictures to fetch: a journal that has no room is opened again by the same command.
+    """
+    assert "make room on the disk, then run the same command again" == advice_for(StorageFull("no room"))
+    assert "fetch the pictures by the task's id" in advice_for(StorageFull("no room", "t-1"))

@@ -81,6 +81,7 @@ def batch(  # noqa: PLR0913 (each is an option)
     resend_uncertain: Annotated[
         bool, typer.Option("--resend-uncertain", help="Even if some may be paid twice.")
     ] = False,
+    new_key: Annotated[bool, typer.Option("--new-key", help="Go on with another key or base URL.")] = False,
     as_json: AsJson = False,
     emulator: Emulated = False,
     base_url: BaseUrl = None,
@@ -140,6 +141,7 @@ def batch(  # noqa: PLR0913 (each is an option)
             max_attempts=max_attempts,
             timeout=timeout,
             resends_uncertain=resend_uncertain,
+            rebinds=new_key,
             skips_invalid=skip_invalid,
             missing=Missing.KEPT if keep_missing else Missing.DROPPED if drop_missing else Missing.TOLD,
             hook=hook,

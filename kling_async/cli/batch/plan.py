@@ -43,6 +43,7 @@ class Plan:
     Attributes:
         name: The template of the pictures' names.
         timeout: Seconds to wait for each task, from acceptance.
+        rebinds: Whether to go on though the journal was run with another key, base URL or dialect.
         scheduler: Address of the Dask cluster that is to fetch the pictures; None for this process.
     """
 
@@ -53,6 +54,7 @@ class Plan:
     max_attempts: int
     timeout: float
     resends_uncertain: bool
+    rebinds: bool
     skips_invalid: bool
     missing: Missing
     hook: Hook | None

@@ -56,6 +56,8 @@ def show_status(journal: Path, *, as_json: bool) -> ExitCode:
         told = ", ".join(f"{count:,} {name}" for name, count in reasons.most_common())
         again = f"; {summary.may_retry:,} will be tried again" if summary.may_retry else ""
         shown["  failed"] += f" ({told}{again})"
+    if summary.kept:
+        shown["  of these, kept"] = f"{summary.kept:,} (sent with another key; --new-key with that key goes on)"
     shown |= {"pictures": f"{summary.pictures:,} ({size(summary.bytes)})", "units": units(summary)}
     lines = listed(shown)
     if failed:

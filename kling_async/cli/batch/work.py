@@ -91,7 +91,7 @@ async def _perform(source: Source, plan: Plan, stack: contextlib.AsyncExitStack)
     await make_ready(plan.out)
     if plan.hook is not None:
         await _enter(stack, plan.hook.receiver.serve(plan.hook.host, plan.hook.port), "--listen")
-    batch = Batch(plan.journal, client)
+    batch = Batch(plan.journal, client, rebind=plan.rebinds)
     work = Work(client, batch, plan)
     stack.enter_context(listening(work.screen.say, work.tell_trouble))  # to the end: closing may have something to say
     work.engine = await stack.enter_async_context(cluster_at(plan.scheduler, plan.out))
@@ -277,6 +277,11 @@ class Work:
                 yield from self._list_uncertain(count)
         if summary.may_retry:
             yield f"{plural(summary.may_retry, 'failed row')} may go well another time: the same command tries again"
+        if summary.kept:
+            yield (
+                f"{plural(summary.kept, 'row')} sent with another key: they are kept, and --new-key with that key goes "
+                "on with them"
+            )
         if summary.queued:
             yield f"{plural(summary.queued, 'row')} still to be sent: the same command goes on"
         if summary.pictures:

@@ -274,20 +274,24 @@ def test_failure_that_may_pass(in_process: InProcess) -> None:
 
 def test_another_account_and_another_request(in_process: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A journal is of the account with which it was begun; and a key that it knows for another request is told with its
-    line, and nothing is sent.
+    A journal is of the account with which it was begun, until --new-key; and a key that it knows for another request is
+    told with its line, and nothing is sent.
     """
-    batch = in_process(units=0)
+    batch = in_process()
     (batch.folder / "rows.csv").write_text("key,prompt\nk,a fox\n")
     batch("rows.csv")
     (batch.folder / "rows.csv").write_text("key,prompt\nl,an owl\nk,a bear\n")
     another_request = batch("rows.csv")
     monkeypatch.setenv("KLING_API_KEY", "sk-other")
     another_account = batch("rows.csv")
+    (batch.folder / "rows.csv").write_text("key,prompt\nk,a fox\n")
+    new_key, again = batch("rows.csv", "--new-key"), batch("rows.csv")
+    monkeypatch.undo()
 
+    assert (0, 0) == (new_key.code, again.code)
     assert (2, 2, 1) == (another_account.code, another_request.code, batch.server.ledger.creates_received)
     assert "JournalMismatch: 'rows.kling' belongs to another account" in another_account.err
-    assert "or another journal" in another_account.err
+    assert "--new-key goes on with those that replaced them" in another_account.err
     assert "line 3: key 'k': is the key of another request in this journal" in another_request.err
 
 
