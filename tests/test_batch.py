@@ -9,11 +9,13 @@ import contextlib
 import itertools
 import shutil
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
+import aiohttp
 import attrs
 import pytest
 from PIL import Image as Pillow
@@ -35,7 +37,7 @@ from kling_async import (
     Slots,
     batch as batch_module,
 )
-from kling_async.batch import CHUNK, HOPELESS
+from kling_async.batch import CHUNK, HOPELESS, RESUMED
 from kling_async.callbacks import CallbackReceiver
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.errors import (
@@ -675,6 +677,37 @@ async def test_accepted_rows_count_at_once_and_are_not_sent_again(tmp_path: Path
         assert 0 == server.ledger.duplicates_refused
 
 
+async def test_many_accepted_rows_are_taken_over_a_few_at_a_time(tmp_path: Path) -> None:
+    """
+    However many tasks an earlier run left, only some are taken over in one turn of the loop, and nothing is sent before
+    they all are.
+    """
+    path, count = tmp_path / "run.kling", 2000
+    async with emulator(GATEWAY) as server:
+        async with opened(server, path) as batch:
+            await batch.add(f"lighthouse {number}" for number in range(count + 1))
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            sql = "UPDATE row SET state = 'accepted', attempts = 1, task_id = 't-' || position, accepted_at = 1"
+            connection.execute(f"{sql} WHERE position < ?", (count,))
+            connection.commit()
+        async with opened(server, path) as batch:
+            run = batch.run()
+            beginning = asyncio.ensure_future(anext(run))
+            most = known = 0
+            while known < count:
+                await asyncio.sleep(0)
+                taken = len(batch._client._submits.accepted)
+                most, known = max(most, taken - known), taken
+
+                assert 0 == server.ledger.creates_received
+
+            beginning.cancel()
+            await asyncio.wait({beginning})
+            await run.aclose()
+
+        assert most <= RESUMED
+
+
 async def test_rows_on_their_way_are_looked_up_and_found(tmp_path: Path) -> None:
     """
     What was sent before the kill, and not answered, is found by its external id; nothing is sent twice.
@@ -1070,6 +1103,25 @@ async def test_look_up_that_fails_changes_nothing_of_what_is_kept(tmp_path: Path
             assert 4 == (await batch.summary()).kept
             assert before == [(row.state, str(row.error)) for row in await journal_of(batch).page((), -1, 4)]
             assert dict.fromkeys(tasks_per_prompt(server), 1) == tasks_per_prompt(server)
+
+
+@pytest.mark.parametrize("resends", [False, True])
+async def test_uncertain_row_is_looked_up_before_anything_is_sent(tmp_path: Path, resends: bool) -> None:  # noqa: FBT001
+    """
+    A row that is uncertain since its second submit was refused after a lost answer is found by the next run, although
+    the service would refuse another submit.
+    """
+    async with emulator(refused_words=[PROMPTS[2], PROMPTS[4]]) as server:
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await leave_rows(batch)
+            for position in range(1, 3):
+                await journal_of(batch).doubt(position, SubmissionUncertain("the second submit was refused"))
+            sent = server.ledger.creates_received
+            outcomes = sorted(map(told, await outcomes_of(batch, resend_uncertain=resends)))
+
+        assert [(row, PROMPTS[row], "done") for row in (0, 1, 3)] == [one for one in outcomes if one[2] == "done"]
+        assert sent + 2 == server.ledger.creates_received  # of the two rows without a task
+        assert {PROMPTS[row]: 1 for row in (0, 1, 3)} == tasks_per_prompt(server)
 
 
 # Callbacks
@@ -1694,6 +1746,126 @@ async def test_twenty_failures_in_a_row_are_taken_to_last(tmp_path: Path) -> Non
 
             assert HOPELESS <= len(told_of) <= server.ledger.creates_received < 60
             assert len(told_of) == summary.failed == summary.may_retry == 60 - summary.queued
+
+
+@pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
+async def test_twenty_uncertain_submits_in_a_row_are_taken_to_last(tmp_path: Path, dialect: Dialect) -> None:
+    """
+    Behind something that swallows every answer a batch stops, says why, and leaves the rest queued.
+    """
+    rules = (faults.reset_before("create"), faults.status("query", 503))
+    async with emulator(dialect, *rules) as server, opened(server, tmp_path / "run.kling") as batch:
+        await batch.add([f"lighthouse {number}" for number in range(100)])
+        told_of = []
+        with pytest.raises(SubmissionUncertain, match=r"^\d+ submits in a row .* nothing more is sent; the last one: "):
+            async for outcome in batch.run():
+                told_of += [told(outcome)[2]]
+        counts = counts_of(await batch.summary())
+
+        assert HOPELESS <= len(told_of) < 100
+        assert {"SubmissionUncertain"} == set(told_of)
+        assert {"uncertain": len(told_of), "queued": 100 - len(told_of)} == counts
+
+
+async def test_uncertain_submits_that_others_survive_are_not_taken_to_last(tmp_path: Path) -> None:
+    """
+    As long as submits are accepted in between, uncertain ones stop nobody.
+    """
+    async with emulator(GATEWAY, faults.reset_before("create", rate=0.5)) as server:
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add([f"lighthouse {number}" for number in range(60)])
+            await outcomes_of(batch)
+            summary = await batch.summary()
+
+            assert summary.uncertain > HOPELESS
+            assert {"finished": 60 - summary.uncertain, "uncertain": summary.uncertain} == counts_of(summary)
+
+
+async def test_mixed_failures_in_a_row_are_taken_to_last(tmp_path: Path) -> None:
+    """
+    Submits that fail and submits that are uncertain are counted together.
+    """
+    rules = (faults.status("create", 501, rate=0.5), faults.reset_before("create"))
+    async with emulator(GATEWAY, *rules) as server, opened(server, tmp_path / "run.kling") as batch:
+        await batch.add([f"lighthouse {number}" for number in range(100)])
+        with pytest.raises((SubmissionUncertain, ServiceFailure), match="submits in a row"):
+            await outcomes_of(batch)
+        summary = await batch.summary()
+
+        assert HOPELESS > summary.uncertain > 0
+        assert summary.queued > 0
+
+
+@pytest.mark.parametrize("state", [State.SENDING, State.UNCERTAIN])
+async def test_rows_that_an_earlier_run_left_uncertain_stop_nobody(tmp_path: Path, state: State) -> None:
+    """
+    Many rows of unknown fate are told of, and are no reason not to send others.
+    """
+    async with emulator(GATEWAY) as server, opened(server, tmp_path / "run.kling") as batch:
+        await batch.add([f"earlier {number}" for number in range(30)])
+        journal = journal_of(batch)
+        for position in range(30):
+            await journal.intend(position, attempt=1, external_task_id=None, submit_key=None, now=0)
+            if state is State.UNCERTAIN:
+                await journal.doubt(position, SubmissionUncertain("the answer was lost"))
+        await batch.add(PROMPTS)
+        await outcomes_of(batch)
+
+        assert {"finished": 6, "uncertain": 30} == counts_of(await batch.summary())
+        assert dict.fromkeys(PROMPTS, 1) == tasks_per_prompt(server)
+
+
+# What nobody foresaw
+
+
+@contextlib.asynccontextmanager
+async def session_that_breaks(moment: str, number: int) -> AsyncIterator[aiohttp.ClientSession]:
+    """
+    Open a session of a user's own, whose trace hook has a bug: it raises at the *number*th create.
+    """
+    creates = itertools.count(1)
+
+    async def hook(_: object, __: object, facts: Any) -> None:
+        if getattr(facts, "method", "POST") == "POST" and next(creates) == number:
+            raise RuntimeError("a bug in a trace hook")
+
+    trace = aiohttp.TraceConfig()
+    getattr(trace, moment).append(hook)
+    async with aiohttp.ClientSession(trace_configs=[trace]) as session:
+        yield session
+
+
+@pytest.mark.parametrize(
+    "moment", ["on_request_start", "on_connection_create_start", "on_request_headers_sent", "on_request_end"]
+)
+@pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
+async def test_unforeseen_error_of_a_submit_loses_nothing(tmp_path: Path, dialect: Dialect, moment: str) -> None:
+    """
+    Whatever a submit raises, at whatever moment: the run raises it when all others have ended, no row is left as being
+    sent, and the next run makes what is missing without paying twice.
+    """
+    number = 1 if moment == "on_connection_create_start" else 3
+    async with emulator(dialect) as server, session_that_breaks(moment, number) as session:
+        async with opened(server, tmp_path / "run.kling", session=session, slots=2) as batch:
+            await batch.add(PROMPTS)
+            first = []
+            with contextlib.suppress(RuntimeError, NotSent, SubmissionUncertain):
+                async for outcome in batch.run():
+                    first += [told(outcome)]
+            summary = await batch.summary()
+
+            assert 0 == summary.sending == summary.accepted
+            assert summary.finished == len([word for *_, word in first if word == "done"])
+
+            if moment == "on_request_start" and not summary.uncertain:
+                assert {"finished", "queued"} >= set(counts_of(summary))
+
+            await outcomes_of(batch)
+            counts = counts_of(await batch.summary())
+
+            assert counts in ({"finished": 6}, {"finished": 5, "uncertain": 1})
+            assert set(tasks_per_prompt(server).values()) == {1}
+            assert dialect is GATEWAY or {"finished": 6} == counts
 
 
 async def test_failures_that_others_survive_are_not_taken_to_last(tmp_path: Path) -> None:
