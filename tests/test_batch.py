@@ -939,8 +939,8 @@ async def submit_row(batch: Batch, position: int) -> str:
     Send a row as a run does, without writing down more than that it is being sent, and return its task's id.
     """
     [row] = await journal_of(batch).page((), position - 1, 1)
-    fields = {"external_task_id": row.external_task_id} if batch._client.dialect.external_ids else {}
-    handle = await batch._client.submit(attrs.evolve(row.request, **fields))
+    external_id = row.external_task_id if batch._client.dialect.external_ids else None
+    handle = await batch._client.submit(attrs.evolve(row.request, external_task_id=external_id))
     return handle.task_id
 
 
@@ -1059,17 +1059,25 @@ async def test_other_host_is_not_asked_for_tasks_of_the_first(tmp_path: Path) ->
             assert server.url in str([each for each in outcomes if isinstance(each, Failed)])
 
 
-@pytest.mark.parametrize("word", ["key", "base URL", "dialect"])
-async def test_mistake_of_the_first_run_does_not_bind_the_journal(tmp_path: Path, word: str) -> None:
+@pytest.mark.parametrize(
+    ("dialect", "is_elsewhere", "wrong"),
+    [
+        (OFFICIAL, False, {"api_key": "wrong"}),
+        (OFFICIAL, True, {}),
+        (GATEWAY, False, {"dialect": OFFICIAL, "api_key": "wrong"}),
+    ],
+    ids=["key", "base URL", "dialect"],
+)
+async def test_mistake_of_the_first_run_does_not_bind_the_journal(
+    tmp_path: Path, dialect: Dialect, *, is_elsewhere: bool, wrong: dict[str, Any]
+) -> None:
     """
     A journal that was first run with a wrong key, base URL or dialect, so that nothing was made, is run with the right
     one as if it were new.
     """
     path = tmp_path / "run.kling"
-    wrong = {"key": {"api_key": "wrong"}, "dialect": {"dialect": OFFICIAL, "api_key": "wrong"}}.get(word, {})
-    right = {"dialect": GATEWAY} if word == "dialect" else {}
-    async with emulator(**right) as server, emulator() as elsewhere:
-        async with opened(elsewhere if word == "base URL" else server, path, **wrong) as batch:
+    async with emulator(dialect) as server, emulator() as elsewhere:
+        async with opened(elsewhere if is_elsewhere else server, path, **wrong) as batch:
             await elsewhere.aclose()
             await batch.add(PROMPTS)
             with pytest.raises((NotAuthenticated, NotSent, AccountProblem)):

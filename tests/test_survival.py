@@ -511,10 +511,12 @@ async def test_paid_rows_are_never_missing(tmp_path: Path) -> None:
 )
 async def test_another_account_s_client_is_refused(tmp_path: Path, options: dict[str, Any], words: str) -> None:
     """
-    A journal goes on with the key and the dialect with which it was begun, or not at all; the right ones go on.
+    Without `rebind` a journal of which something was sent goes on with its own key and dialect, or not at all.
     """
     async with emulator() as server:
         async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add(PROMPTS[:1])
+            await outcomes_of(batch)
             await batch.add(PROMPTS)
         with pytest.raises(JournalMismatch, match=f"belongs to another account or service: {words}"):
             async with opened(server, tmp_path / "run.kling", **options):
@@ -524,10 +526,12 @@ async def test_another_account_s_client_is_refused(tmp_path: Path, options: dict
 
 async def test_another_host_is_refused(tmp_path: Path) -> None:
     """
-    A service at another address knows none of the journal's tasks.
+    A service at another address knows none of the tasks that the journal has.
     """
     async with emulator() as server, emulator() as other:
         async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add(PROMPTS[:1])
+            await outcomes_of(batch)
             await batch.add(PROMPTS)
         with pytest.raises(JournalMismatch, match=f"its host is {server.url}, not {other.url}"):
             async with opened(other, tmp_path / "run.kling"):
