@@ -2,6 +2,7 @@
 The command line: `kling-async`, or `python -m kling_async`. Needs the extra "cli".
 """
 
+import inspect
 from typing import Annotated
 
 import typer
@@ -34,7 +35,9 @@ for panel, module, function in (
     ("Check", callback_test, callback_test.callback_test),
     ("Check", doctor, doctor.doctor),
 ):
-    app.command(epilog=f"{module.EXAMPLES}\n{EXIT_CODES}", rich_help_panel=panel)(function)
+    summary = inspect.cleandoc(function.__doc__ or "").partition("\n")[0]
+    epilog = f"{module.EXAMPLES}\n{EXIT_CODES}"
+    app.command(short_help=summary, epilog=epilog, rich_help_panel=panel)(function)
 
 
 def _show_version(is_asked: bool) -> None:  # noqa: FBT001 (typer calls it)

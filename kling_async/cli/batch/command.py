@@ -101,7 +101,6 @@ def batch(  # noqa: PLR0913 (each is an option)
 ) -> None:
     """
     Make the pictures of a whole file, each once.
-
     When killed, run it again. A line may have any of the API's fields, and a key.
     """
     _check_mode(context)
