@@ -23,6 +23,7 @@ from PIL import Image as Pillow
 from kling_async import (
     GATEWAY,
     OFFICIAL,
+    AccessKey,
     Batch,
     Dialect,
     Done,
@@ -944,12 +945,12 @@ async def submit_row(batch: Batch, position: int) -> str:
     return handle.task_id
 
 
-async def leave_rows(batch: Batch) -> None:
+async def leave_rows(batch: Batch, prompts: Sequence[str] = PROMPTS[:5]) -> None:
     """
     Leave what a killed run can leave: a row that is accepted, one whose answer was lost, one that never left, one that
     is uncertain and has a task, and one that is queued.
     """
-    await batch.add(PROMPTS[:5])
+    await batch.add(prompts)
     journal = journal_of(batch)
     for row in await journal.page((State.QUEUED,), -1, 4):
         external_id = external_id_of(journal.id, row.position, row.key, 1)
@@ -1641,6 +1642,45 @@ def test_cancelling_at_any_turn_of_the_loop_loses_nothing(
                 break
 
     assert steps > 60
+
+
+def test_cancelling_at_any_turn_under_a_new_key_loses_nothing(
+    tmp_path: Path, emulator_in_thread: Callable[..., Emulator]
+) -> None:
+    """
+    Whatever the turn at which a run under a new key is cut: the next run brings each row to its one task.
+    """
+    pair = AccessKey("access", "a-secret-of-thirty-two-characters")
+    server = emulator_in_thread(dialect=OFFICIAL, latency=(0.0, 0.01), slots=None, picture_scale=0.05, access_key=pair)
+
+    async def work(client: KlingClient, folder: Path) -> None:
+        async with Batch(folder / "run.kling", client, rebind=True) as batch:
+            await outcomes_of(batch)
+
+    async def cut(step: int) -> bool:
+        folder = tmp_path / str(step)
+        prompts = [f"{step} {number}" for number in range(5)]
+        async with opened(server, folder / "run.kling") as batch:
+            await leave_rows(batch, prompts)
+        async with client_of(server, api_key=pair) as client:
+            was_running = await is_cut_at(step, work, client, folder)
+        async with client_of(server, api_key=pair) as client, Batch(folder / "run.kling", client, rebind=True) as batch:
+            await outcomes_of(batch)
+            found = counts_of(await batch.summary())
+        made = sorted(task.prompt for task in server.ledger.tasks if task.prompt in prompts)
+
+        assert {asyncio.current_task()} == asyncio.all_tasks(), step
+        assert {"finished": 4, "uncertain": 1} == found, step
+        assert [prompts[row] for row in (0, 1, 3, 4)] == made, step
+        return was_running
+
+    steps = 0
+    with quiet_loop(), asyncio.Runner(loop_factory=SteppingLoop) as runner:
+        for steps in itertools.count(1, 7):
+            if not runner.run(cut(steps)):
+                break
+
+    assert steps > 30
 
 
 # Service and account
