@@ -64,6 +64,23 @@ A service that takes no ids of ours: a lost answer stays uncertain there.
 FOX = Keyed(ImageRequest("a fox", n=2, aspect_ratio="1:1", model_name="kling-v2-1"), "fox")
 
 
+async def test_status_of_another_key(tmp_path: Path, shown: Shown) -> None:
+    """
+    Rows that were sent with another key than the journal has now are counted.
+    """
+    rule = faults.reset_after("create", times=2)
+    journal = await made(tmp_path, *map(ImageRequest, ("a fox", "an owl", "a hare")), dialect=KEYLESS, faults=[rule])
+    async with KlingClient("sk-new", base_url="http://127.0.0.1:9", dialect=KEYLESS) as client:
+        async with Batch(journal, client, rebind=True):
+            pass
+
+    lines = shown(show_status, journal)
+    (line,) = shown(show_status, journal, as_json=True)
+
+    assert "2 (sent with another key; --new-key with that key goes on)" == facts_of(lines)["of these, kept"]
+    assert (2, 2) == (json.loads(line)["uncertain"], json.loads(line)["kept"])
+
+
 async def test_trace(tmp_path: Path, shown: Shown) -> None:
     """
     A picture tells its prompt and request, its task and ids, its times, what it cost, and whether it is unchanged.
