@@ -1370,7 +1370,7 @@ def read_by_another(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 class TestBesideAReader:
-    async def test_opening(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_opening_beside_a_reader(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """
         While another program reads the file, it cannot be marked as in use: it is not opened, and stays as it was.
         """
@@ -1398,7 +1398,7 @@ class TestBesideAReader:
         async with opened(copy) as again:
             assert [State.SENDING] + [State.QUEUED] * 3 == await states(again)
 
-    async def test_closing(
+    async def test_closing_beside_a_reader(
         self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
