@@ -44,10 +44,12 @@ from kling_async.errors import (
     SubmissionUncertain,
     TaskFailed,
     TaskNotFound,
+    UnexpectedAnswer,
 )
 from kling_async.fanout import fan_out
 from kling_async.filenames import Names
 from kling_async.journal import Account, Entry, Journal
+from kling_async.policy import is_no_api
 from kling_async.references import Reference, read_reference
 from kling_async.rows import KEY_MAX, Row, State, Summary, external_id_of, may_try_again
 from kling_async.saving import Elsewhere, Here, Saving, all_of
@@ -799,6 +801,10 @@ class _Run:
                 if witness.is_sent:
                     self._count_failure(error)
             case _ if witness.task_id is None:
+                if is_no_api(error):  # the next row would meet the same
+                    self._halt(error)
+                    if not isinstance(error, UnexpectedAnswer) or not error.urls:
+                        return _Ended(row, None)
                 may_retry, may_be_mended = may_try_again(error), _may_be_mended(error)
                 await self.journal.fail(position, error, None, now, may_retry=may_retry or may_be_mended)
                 if may_retry or isinstance(error, NotAllowed):

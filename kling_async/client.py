@@ -38,6 +38,7 @@ from kling_async.looks import HttpLooks
 from kling_async.policy import PollPolicy, RetryPolicy
 from kling_async.references import Reference, read_reference
 from kling_async.slots import Hold, Slots
+from kling_async.submission import may_be_task_of
 from kling_async.submits import Submits, Witness
 from kling_async.task import TaskHandle
 from kling_async.telling import OnEvent, Story, Teller
@@ -264,7 +265,7 @@ class KlingClient:
         """
         self._open()
         seen = await self._transport.read(IMAGE_GENERATION.one(external_task_id), read_sighting)
-        if seen.task_info.external_task_id != external_task_id:
+        if not may_be_task_of(seen, external_task_id, sent_ago=None, made_ago=None):
             what = f"the service answered with another task than that of external_task_id {external_task_id!r}"
             raise TaskNotFound(what, seen.task_id, seen.request_id)
         return seen

@@ -51,6 +51,7 @@ from kling_async.errors import (
     ServiceFailure,
     StorageFull,
     SubmissionUncertain,
+    UnexpectedAnswer,
 )
 from kling_async.journal import Journal, Reader
 from kling_async.references import Reference, read_reference
@@ -1776,6 +1777,21 @@ async def test_service_that_goes_in_the_middle_is_waited_for(tmp_path: Path) -> 
             await asyncio.wait({running}, timeout=0.5)
             async with server:
                 assert [(row, PROMPTS[row], "done") for row in range(3)] == sorted(map(told, await running))
+
+
+@pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
+async def test_address_without_an_api_stops_the_batch(tmp_path: Path, dialect: Dialect) -> None:
+    """
+    A web page for every path: the first answer stops the run, nothing is uncertain, and all rows are still to be sent.
+    """
+    page = faults.html("any", status=200)
+    async with emulator(dialect, page) as server, opened(server, tmp_path / "run.kling", slots=2) as batch:
+        await batch.add(f"lighthouse {number}" for number in range(40))
+        with pytest.raises(UnexpectedAnswer, match="check base_url"):
+            await outcomes_of(batch)
+
+        assert {"queued": 40} == counts_of(await batch.summary())
+        assert server.ledger.creates_received <= 4
 
 
 async def test_twenty_failures_in_a_row_are_taken_to_last(tmp_path: Path) -> None:
