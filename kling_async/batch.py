@@ -784,7 +784,7 @@ class _Run:
         match error:
             case _Stopped():
                 return _Ended(row, None)
-            case AccountProblem() | NotAuthenticated() | NotSent():
+            case _ if _stops_all(error):
                 self._halt(error)
                 await self._doubt_unless_withdrawn(row, witness, error)
                 return _Ended(row, None)
@@ -801,18 +801,20 @@ class _Run:
                 if witness.is_sent:
                     self._count_failure(error)
             case _ if witness.task_id is None:
-                if is_no_api(error):  # the next row would meet the same
-                    self._halt(error)
-                    if not isinstance(error, UnexpectedAnswer) or not error.urls:
-                        return _Ended(row, None)
-                may_retry, may_be_mended = may_try_again(error), _may_be_mended(error)
-                await self.journal.fail(position, error, None, now, may_retry=may_retry or may_be_mended)
-                if may_retry or isinstance(error, NotAllowed):
-                    self._count_failure(error)
-                return _Ended(row, error, may_retry=may_retry)
+                return await self._refused(row, error)
             case _:  # the task goes on, and the next run waits for it again
                 pass
         return _Ended(row, error)
+
+    async def _refused(self, row: Row, error: KlingError) -> "_Ended":
+        # No task was made, and the row is to be told of.
+        may_retry, may_be_mended = may_try_again(error), _may_be_mended(error)
+        await self.journal.fail(row.position, error, None, self.clock(), may_retry=may_retry or may_be_mended)
+        if is_no_api(error):
+            self._halt(error)
+        elif may_retry or isinstance(error, NotAllowed):
+            self._count_failure(error)
+        return _Ended(row, error, may_retry=may_retry)
 
     def _count_failure(self, error: KlingError) -> None:
         self.failures_in_a_row += 1
@@ -1007,6 +1009,13 @@ def _attempt_of(row: Row) -> int:
     # One that was withdrawn is made again, under its id.
     is_begun = row.state in (State.SENDING, State.UNCERTAIN) or row.external_task_id is not None
     return row.attempts if is_begun else row.attempts + 1
+
+
+def _stops_all(error: KlingError) -> bool:
+    # The next row would meet the same, and nothing came of this one.
+    if isinstance(error, UnexpectedAnswer):
+        return is_no_api(error) and not error.urls
+    return isinstance(error, AccountProblem | NotAuthenticated | NotSent)
 
 
 def _may_be_mended(error: KlingError) -> bool:
