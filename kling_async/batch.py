@@ -8,6 +8,7 @@ import contextlib
 import inspect
 import itertools
 import logging
+import os
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -25,6 +26,7 @@ from typing import Any, Final, Self, TypeVar
 
 import attrs
 
+from kling_async.arguments import check_flag, check_kind, check_many, check_timeout, check_whole
 from kling_async.callbacks import CallbackReceiver
 from kling_async.client import KlingClient
 from kling_async.engine import Carrier, Engine, LocalEngine, Process, in_words, value_of
@@ -155,6 +157,9 @@ class Batch:
     def __init__(
         self, path: str | Path, client: KlingClient, *, rebind: bool = False, clock: Callable[[], float] = time.time
     ) -> None:
+        check_kind("path", path, (str, os.PathLike), "must be the path of a journal")
+        check_kind("client", client, KlingClient, "must be a KlingClient")
+        check_flag("rebind", rebind)
         self.path: Final = Path(path)
         self._client = client
         self._rebind = rebind
@@ -236,8 +241,7 @@ class Batch:
             StorageFull: There is no room.
         """
         journal = self._open()
-        if isinstance(requests, str | bytes):  # a prompt alone would be as many requests as it has letters
-            raise TypeError("add takes many requests: put the one into a list")
+        check_many("add", requests)
         generation = await journal.begin_input()
         new = known = index = 0
         chunk: list[Entry] = []
@@ -298,6 +302,7 @@ class Batch:
             name: Of the files, with `{task_id}`, `{key}`, `{index}` and `{ext}`.
             max_attempts: How often a row is sent in this run, where it fails for a passing cause.
             timeout: Seconds to wait for each task, from acceptance; a row that was not final in time stays accepted.
+                None waits for ever.
             resend_uncertain: Send uncertain rows again, though each may then be paid twice.
             process: A function that is called with each picture once it is saved, and with its `engine.PictureFacts`. A
                 picture comes as its `Path`, or as bytes where it went to a storage. What it returns is pickled into the
@@ -320,13 +325,16 @@ class Batch:
             SubmissionUncertain: 20 submits in a row failed for a passing cause or ended without an answer, this one
                 last. They are uncertain; the rows that were not sent yet are still to be sent.
             KlingError: The same, where the last of them failed for a passing cause.
+            InvalidRequest: `max_attempts`, `timeout`, `resend_uncertain` or `name` is of a wrong kind or out of bounds.
             ValueError: `name` is no template for names, or gives two pictures one file; or `save_to` is no storage; or
                 `process` cannot be pickled, or comes with no `save_to`.
             ImportError: A library for the storage is missing.
         """
         self._idle()
-        if max_attempts < 1:
-            raise ValueError(f"max_attempts={max_attempts!r}: must be at least 1")
+        check_whole("max_attempts", max_attempts)
+        check_timeout("timeout", timeout)
+        check_flag("resend_uncertain", resend_uncertain)
+        check_kind("name", name, str, "must be a template for names, as text")
         async with LocalEngine() as own:  # begins no process where there is no function
             try:
                 saving = await self._unless_stopped(self._saving(save_to, name, process, engine, own))

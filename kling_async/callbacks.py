@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from kling_async.arguments import check_kind, check_whole, shown_url, url_rule
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.models import TaskSnapshot
-from kling_async.wire.redaction import hide_query, shorten
 from kling_async.wire.webhook import Signature, check_secret, make_token, read_callback, read_token, verify
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class CallbackReceiver:
         token_key: bytes | None = None,
         confirm: Literal["always", "unsigned"] = "unsigned",
     ) -> None:
-        given = (secret,) if isinstance(secret, str) else tuple(secret or ())
+        given = _all_of(secret)
         broken = tuple(_broken_rules(public_url, given, token_key, confirm))
         if broken:
             raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
@@ -222,10 +222,13 @@ class CallbackReceiver:
         It speaks plain HTTP: the vendor asks for https, so put something that speaks it in front.
 
         Raises:
+            InvalidRequest: *port* is no whole number from 0 to 65535, or *host* no text.
             OSError: The port is taken.
         """
         from aiohttp import web  # noqa: PLC0415 (takes long, and few need it)
 
+        check_kind("host", host, str, "must be text: the name or number of an address of this machine")
+        check_whole("port", port, least=0, most=65535)
         runner = web.AppRunner(self.aiohttp_app(), access_log=None, shutdown_timeout=1.0)  # the log would show tokens
         await runner.setup()
         try:
@@ -327,18 +330,24 @@ async def _read(receive: _Receive) -> bytes | None:
     return bytes(body)
 
 
+def _all_of(secret: Any) -> tuple[Any, ...]:
+    if secret is None:
+        return ()
+    is_several = isinstance(secret, Iterable) and not isinstance(secret, str | bytes)
+    return tuple(secret) if is_several else (secret,)
+
+
 def _last_segment(path: str) -> str:
     return path.rpartition("/")[2]
 
 
 def _broken_rules(public_url: Any, given: tuple[Any, ...], token_key: Any, confirm: Any) -> Iterable[BrokenRule]:
     if rule := _broken_rule_of_url(public_url):
-        shown = shorten(hide_query(public_url)) if isinstance(public_url, str) else public_url
-        yield BrokenRule("public_url", repr(shown), rule)
+        yield BrokenRule("public_url", shown_url(public_url), rule)
     for secret in given:
         try:
             check_secret(secret)
-        except (ValueError, AttributeError):
+        except (ValueError, TypeError, AttributeError):
             yield BrokenRule("secret", "…", "must be Base64 text, with or without 'whsec_' before it; copy it again")
     if token_key is not None and (not isinstance(token_key, bytes) or len(token_key) < MIN_TOKEN_KEY):
         yield BrokenRule("token_key", "…", f"must be at least {MIN_TOKEN_KEY} bytes, or None for random ones")
@@ -347,13 +356,8 @@ def _broken_rules(public_url: Any, given: tuple[Any, ...], token_key: Any, confi
 
 
 def _broken_rule_of_url(url: Any) -> str | None:
-    try:
-        parts = urlsplit(url)
-        is_absolute = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except (ValueError, TypeError, AttributeError):
-        is_absolute = False
-    if not is_absolute or not isinstance(url, str) or not url.isprintable() or " " in url:
-        return "must be an absolute http(s) URL"
-    if "?" in url or "#" in url or "@" in parts.netloc:
+    if (rule := url_rule(url)) is not None:
+        return rule
+    if "?" in url or "#" in url or "@" in urlsplit(url).netloc:
         return "must have no user, query or fragment: a token is added to its path"
     return None

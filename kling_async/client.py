@@ -5,11 +5,12 @@ The client: prompts in, pictures out; one account at one host, for as long as yo
 import asyncio
 import enum
 import logging
+import os
 import sys
 import uuid
 import warnings
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, Unpack
@@ -20,6 +21,7 @@ import attrs
 
 from kling_async import cards
 from kling_async.account import find_base_url, find_credentials
+from kling_async.arguments import check_kind, check_many, check_timeout, check_whole
 from kling_async.callbacks import CallbackReceiver
 from kling_async.cards import Tone
 from kling_async.errors import (
@@ -79,7 +81,7 @@ class KlingClient:
             A Bearer key, or an `AccessKey`. None reads `KLING_API_KEY`, else `KLING_ACCESS_KEY` and `KLING_SECRET_KEY`.
         base_url:
             None reads `KLING_BASE_URL`; else it is the gateway for a Bearer key and the vendor for an `AccessKey`.
-            "/v1/images/generations" follows it. Plain http is taken on loopback only.
+            "/v1/images/generations" follows it; where it ends so already, that is cut off. Plain http is for loopback.
         dialect: Limits and abilities of the service. None is OFFICIAL for the vendor's hosts and GATEWAY for others.
         session: An `aiohttp.ClientSession` to use and never to close; None makes one.
         slots: Slots per model, or a `Slots` shared with other clients of the account; None finds them out.
@@ -94,9 +96,10 @@ class KlingClient:
             What it raises is logged, and harms nothing.
 
     Raises:
-        NotAuthenticated: There is no key.
-        InvalidRequest: `base_url` is no absolute http(s) URL, or would send the key over plain http.
-        TypeError: `on_event` is a coroutine function.
+        NotAuthenticated: There is no key, or it cannot be one; the error says why, and does not show it.
+        InvalidRequest: One of the other arguments cannot be what it should, or would send the key over plain http. The
+            same holds for `KLING_BASE_URL`, and with `HttpOptions.trust_env` for the variables that name proxies.
+        TypeError: `on_event` is no plain function.
     """
 
     def __init__(
@@ -116,6 +119,8 @@ class KlingClient:
         self._state = _State.NEW  # first: __del__ asks for it even where the following fails
         credentials = find_credentials(api_key)
         self.base_url: Final = find_base_url(base_url, credentials)
+        _check_kinds(dialect=dialect, session=session, http=http, retry=retry, polling=polling, callbacks=callbacks)
+        http.check_route(self.base_url)
         self.dialect: Final = dialect or dialect_of(self.base_url)
         self.slots: Final = slots if isinstance(slots, Slots) else Slots(slots)
         keepalive = 2 * polling.max_delay + 5  # longer than the longest pause between two looks
@@ -280,12 +285,13 @@ class KlingClient:
 
         Args:
             request: A prompt, or a whole request.
-            timeout: Seconds from acceptance; queueing for slots is not counted. None waits for ever.
+            timeout: Seconds from acceptance, 0 or more; queueing for slots is not counted. None waits for ever.
             fields: Fields of `ImageRequest` that override the request's.
 
         Raises:
             KlingError: What `submit` and `TaskHandle.wait` raise.
         """
+        check_timeout("timeout", timeout)  # before anything is paid for
         handle = await self.submit(request, **fields)
         del request, fields  # the wait may be long
         try:
@@ -307,8 +313,9 @@ class KlingClient:
         yields `Failed`; an exception of the input itself is raised after all accepted tasks were yielded. Leaving the
         loop early cancels the waiting, as cancelling `generate` does; close the iterator with `contextlib.aclosing`.
         """
-        if isinstance(requests, str | bytes):  # a prompt alone would be as many requests as it has letters
-            raise TypeError("stream takes many requests: put the one into a list, or use generate")
+        check_many("stream", requests)
+        if concurrency is not None:
+            check_whole("concurrency", concurrency)
         width = concurrency if concurrency is not None else 2 * (self.slots.limit or self.slots.policy.start)
         return fan_out(requests, self._outcome, width)
 
@@ -320,6 +327,7 @@ class KlingClient:
         Raises:
             InvalidRequest: No task can have this id.
         """
+        check_kind("task_id", task_id, str, "must be the id of a task, as text")
         handle = self._known.get(task_id)
         if handle is None:
             IMAGE_GENERATION.one(task_id)  # refuses what is no id
@@ -352,9 +360,7 @@ class KlingClient:
         Raises:
             InvalidRequest: The dialect does not list tasks.
         """
-        if not 1 <= page_size <= 500:
-            broken = BrokenRule("page_size", repr(page_size), "must be a whole number from 1 to 500")
-            raise InvalidRequest(str(broken), broken=(broken,))
+        check_whole("page_size", page_size, most=500)
         if not self.dialect.lists:
             raise InvalidRequest(f"{self.dialect.name} services do not list tasks; keep the task ids yourself")
         self._open()
@@ -386,6 +392,9 @@ class KlingClient:
             ValueError: The template leaves the directory, gives equal names, or has other fields.
             DownloadFailed: A picture could not be fetched; the others were, and their paths are in it.
         """
+        check_kind("result", result, TaskResult, "must be a TaskResult, as generate and wait return it")
+        check_kind("directory", directory, (str, os.PathLike), "must be the path of a folder")
+        check_kind("name", name, str, "must be a template for names, as text")
         self._open()
         downloads = await self._open_downloads()
         story = self._story_of(result)
@@ -451,6 +460,7 @@ class KlingClient:
         Raises:
             DownloadFailed: It could not be fetched; its URL may have run out, so read the task again.
         """
+        check_kind("image", image, Image, "must be an Image of a TaskResult")
         self._open()
         return await (await self._open_downloads()).read(image)
 
@@ -559,6 +569,27 @@ class KlingClient:
             return Done(index, None, request, await self.generate(request))
         except KlingError as error:
             return Failed(index, None, request, attrs.evolve(error))  # a copy: a traceback would keep pictures alive
+
+
+def _check_kinds(**given: object) -> None:
+    for name, value in given.items():
+        kind, may_be_none = _KINDS[name]
+        if value is not None or not may_be_none:
+            rule = f"must be of the class {kind.__module__.partition('.')[0]}.{kind.__name__}"
+            check_kind(name, value, kind, rule + (", or None" if may_be_none else ""))
+
+
+_KINDS: Final[Mapping[str, tuple[type, bool]]] = {
+    "dialect": (Dialect, True),
+    "session": (aiohttp.ClientSession, True),  # one that retries by itself would pay twice
+    "http": (HttpOptions, False),
+    "retry": (RetryPolicy, False),
+    "polling": (PollPolicy, False),
+    "callbacks": (CallbackReceiver, True),
+}
+"""
+Of which class the arguments of a client must be, and whether each may be None.
+"""
 
 
 def _make_request(request: object, fields: RequestByName) -> ImageRequest:

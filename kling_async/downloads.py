@@ -21,7 +21,6 @@ import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, Self, TypeAlias, TypeVar
-from urllib.request import getproxies
 
 import aiohttp
 import attrs
@@ -165,7 +164,7 @@ class Downloads:
     def __attrs_post_init__(self) -> None:
         self._turns = _Turns(self._width, asyncio.Semaphore(self._width + max(1, self._width // 2)))
         self._admission = Admission(self._networks, tuple(self._http.allow_downloads_from))
-        self._proxy_hosts = frozenset(_hosts_of_proxies(self._http))
+        self._proxy_hosts = self._http.proxy_hosts()
 
     def __repr__(self) -> str:
         return f"<Downloads {'closed' if self._closed else 'open'}, width {self._width}>"
@@ -857,10 +856,3 @@ def _host_of(address: str) -> str:
         return URL(address[:MAX_ADDRESS]).host or ""
     except ValueError:
         return ""
-
-
-def _hosts_of_proxies(http: HttpOptions) -> Iterator[str]:
-    for proxy in [http.proxy, *(getproxies().values() if http.trust_env else ())]:
-        with contextlib.suppress(ValueError):
-            if proxy and (host := URL(proxy).raw_host):
-                yield host

@@ -7,6 +7,8 @@ import collections
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Generic, TypeVar
 
+from kling_async.arguments import check_whole
+
 __all__ = ["fan_out"]
 
 I = TypeVar("I")  # noqa: E741 (the input's items)
@@ -23,8 +25,8 @@ async def fan_out(
     An exception of *items* ends the reading and is raised after the work under way was yielded. An exception of *work*
     itself is raised at once and cancels the rest, as does closing this iterator.
     """
-    if isinstance(width, int) and width < 1:
-        raise ValueError(f"concurrency={width!r}: must be at least 1")
+    if not callable(width):
+        check_whole("concurrency", width)
     source = _numbered(items)
     feeding: asyncio.Task[tuple[int, I] | None] | None = None
     works = _Works[O]()

@@ -3,7 +3,6 @@ How long to wait and whether to send again: values and rules, with no clock and 
 """
 
 import enum
-import math
 import random
 from collections.abc import Generator
 from http import HTTPStatus
@@ -11,6 +10,7 @@ from typing import Final
 
 import attrs
 
+from kling_async.arguments import valid_between, valid_seconds, valid_whole
 from kling_async.errors import (
     KlingError,
     NotSent,
@@ -27,6 +27,10 @@ MISS_GROWTH: Final = 1.2
 """
 By what each further pause after broken looks is longer than the one before.
 """
+
+_SHARE: Final = valid_between(0, 1, "must be a number above 0 and up to 1", is_open=True)
+_GROWTH: Final = valid_between(1, 1e9, "must be a finite number of at least 1")
+_RATE: Final = valid_between(1e-9, 1e9, "must be a finite number of requests per second above 0")
 
 
 class Step(enum.Enum):
@@ -97,16 +101,6 @@ def may_repeat(error: KlingError) -> bool:
             return False
 
 
-def _check_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
-    # NaN or 0 would make a busy loop of the watcher.
-    if not _is_number(value) or not 0 < value < math.inf:
-        raise ValueError(f"{attribute.name}={value!r}: must be a finite number of seconds above 0")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """
@@ -131,13 +125,13 @@ class RetryPolicy:
             Seconds of `Retry-After` that are slept; above it the error goes to the caller, with the number.
     """
 
-    first_delay: float = attrs.field(default=1.0, validator=_check_seconds)
-    max_delay: float = attrs.field(default=30.0, validator=_check_seconds)
-    give_up_after: float = attrs.field(default=120.0, validator=_check_seconds)
-    refused_for: float = attrs.field(default=300.0, validator=_check_seconds)
-    look_for: float = attrs.field(default=30.0, validator=_check_seconds)
-    hear_for: float = attrs.field(default=60.0, validator=_check_seconds)
-    max_retry_after: float = attrs.field(default=120.0, validator=_check_seconds)
+    first_delay: float = attrs.field(default=1.0, validator=valid_seconds)
+    max_delay: float = attrs.field(default=30.0, validator=valid_seconds)
+    give_up_after: float = attrs.field(default=120.0, validator=valid_seconds)
+    refused_for: float = attrs.field(default=300.0, validator=valid_seconds)
+    look_for: float = attrs.field(default=30.0, validator=valid_seconds)
+    hear_for: float = attrs.field(default=60.0, validator=valid_seconds)
+    max_retry_after: float = attrs.field(default=120.0, validator=valid_seconds)
 
     def delays(self) -> Generator[float, KlingError | None, None]:
         """
@@ -181,41 +175,20 @@ class PollPolicy:
         max_rest: Seconds for which all looking pauses at most, where the service asks for a rest (`Retry-After`).
     """
 
-    early: float = attrs.field(default=0.7)
-    dense: float = attrs.field(default=0.036)
-    min_delay: float = attrs.field(default=0.2, validator=_check_seconds)
-    first_delay: float = attrs.field(default=1.0, validator=_check_seconds)
-    growth: float = attrs.field(default=1.05)
-    max_delay: float = attrs.field(default=10.0, validator=_check_seconds)
-    max_rate: float = attrs.field(default=40.0)
-    miss_delay: float = attrs.field(default=0.3, validator=_check_seconds)
-    width: int = attrs.field(default=8)
-    answer_timeout: float = attrs.field(default=10.0, validator=_check_seconds)
-    not_found_grace: float = attrs.field(default=30.0, validator=_check_seconds)
-    pictures_grace: float = attrs.field(default=30.0, validator=_check_seconds)
-    callback_grace: float = attrs.field(default=20.0, validator=_check_seconds)
-    max_rest: float = attrs.field(default=120.0, validator=_check_seconds)
-
-    @early.validator
-    @dense.validator
-    def _check_share(self, attribute: "attrs.Attribute[float]", share: float) -> None:
-        if not _is_number(share) or not 0 < share <= 1:
-            raise ValueError(f"{attribute.name}={share!r}: must be a number above 0 and up to 1")
-
-    @max_rate.validator
-    def _check_rate(self, _: object, rate: float) -> None:
-        if not _is_number(rate) or not 0 < rate < math.inf:
-            raise ValueError(f"max_rate={rate!r}: must be a finite number of requests per second above 0")
-
-    @growth.validator
-    def _check_growth(self, _: object, growth: float) -> None:
-        if not _is_number(growth) or not 1 <= growth < math.inf:
-            raise ValueError(f"growth={growth!r}: must be a finite number of at least 1")
-
-    @width.validator
-    def _check_width(self, _: object, width: int) -> None:
-        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-            raise ValueError(f"width={width!r}: must be a whole number of at least 1")
+    early: float = attrs.field(default=0.7, validator=_SHARE)
+    dense: float = attrs.field(default=0.036, validator=_SHARE)
+    min_delay: float = attrs.field(default=0.2, validator=valid_seconds)
+    first_delay: float = attrs.field(default=1.0, validator=valid_seconds)
+    growth: float = attrs.field(default=1.05, validator=_GROWTH)
+    max_delay: float = attrs.field(default=10.0, validator=valid_seconds)
+    max_rate: float = attrs.field(default=40.0, validator=_RATE)
+    miss_delay: float = attrs.field(default=0.3, validator=valid_seconds)
+    width: int = attrs.field(default=8, validator=valid_whole)
+    answer_timeout: float = attrs.field(default=10.0, validator=valid_seconds)
+    not_found_grace: float = attrs.field(default=30.0, validator=valid_seconds)
+    pictures_grace: float = attrs.field(default=30.0, validator=valid_seconds)
+    callback_grace: float = attrs.field(default=20.0, validator=valid_seconds)
+    max_rest: float = attrs.field(default=120.0, validator=valid_seconds)
 
     def after_misses(self, misses: int) -> float:
         """
@@ -240,12 +213,7 @@ class SlotPolicy:
         uncertain_for: Seconds for which a submit of unknown fate holds its slots: a task of it may be running.
     """
 
-    start: int = attrs.field(default=9)
-    first_rest: float = attrs.field(default=60.0, validator=_check_seconds)
-    max_rest: float = attrs.field(default=3600.0, validator=_check_seconds)
-    uncertain_for: float = attrs.field(default=120.0, validator=_check_seconds)
-
-    @start.validator
-    def _check_start(self, _: object, start: int) -> None:
-        if isinstance(start, bool) or not isinstance(start, int) or start < 1:
-            raise ValueError(f"start={start!r}: must be a whole number of at least 1")
+    start: int = attrs.field(default=9, validator=valid_whole)
+    first_rest: float = attrs.field(default=60.0, validator=valid_seconds)
+    max_rest: float = attrs.field(default=3600.0, validator=valid_seconds)
+    uncertain_for: float = attrs.field(default=120.0, validator=valid_seconds)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import attrs
 
+from kling_async.arguments import check_kind, check_whole
 from kling_async.errors import BrokenRule, InvalidRequest, NoFreeSlot, RateLimited
 from kling_async.policy import SlotPolicy
 from kling_async.refusals import Refusals
@@ -289,7 +290,7 @@ class Slots(Mapping[str, Usage]):
         policy: How it is found.
 
     Raises:
-        ValueError: The limit is no whole number of at least 1.
+        InvalidRequest: The limit is no whole number of at least 1, or the policy is none.
     """
 
     limit: int | None = None
@@ -298,9 +299,9 @@ class Slots(Mapping[str, Usage]):
     _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        limit = self.limit
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-            raise ValueError(f"slots={self.limit!r}: must be a whole number of at least 1, or None")
+        if self.limit is not None:
+            check_whole("slots", self.limit)
+        check_kind("policy", self.policy, SlotPolicy, "must be a SlotPolicy")
 
     def __eq__(self, other: object) -> bool:
         return self is other  # a mapping's own would take all unused ones for one

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from kling_async import cards
+from kling_async.arguments import check_timeout
 from kling_async.errors import KlingError, TaskFailed, WaitTimeout
 from kling_async.events import EventKind
 from kling_async.slots import Hold
@@ -83,9 +84,12 @@ class TaskHandle:
         Cancelling this stops only the waiting.
 
         Args:
-            timeout: Seconds from now; None waits for ever. The default is ten times the slowest picture we heard of.
+            timeout:
+                Seconds from now; 0 does not wait, and None waits for ever. The default is ten times the slowest picture
+                we heard of.
 
         Raises:
+            InvalidRequest: *timeout* is no number of seconds.
             TaskFailed: The service gave up on the task; its reason is the message.
             WaitTimeout: Not final in time. The task may still finish, and this handle stays good.
             TaskNotFound: The service has said for a while that there is no such task.
@@ -93,6 +97,7 @@ class TaskHandle:
             UnexpectedAnswer: The task succeeded, and its pictures were not told for 30 s.
             ClientClosed: The client was closed meanwhile.
         """
+        check_timeout("timeout", timeout)
         if not self.is_settled:
             loop = asyncio.get_running_loop()
             waiter: asyncio.Future[None] = loop.create_future()

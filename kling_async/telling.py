@@ -86,13 +86,15 @@ class Teller:
     Tells one client's listener; where there is none, all stories are one and the same, and silent.
 
     Raises:
-        TypeError: The listener is a coroutine function, which nobody would await.
+        TypeError: The listener is no function, or a coroutine function, which nobody would await.
     """
 
     _on_event: OnEvent | None
     _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
 
     def __attrs_post_init__(self) -> None:
+        if self._on_event is not None and not callable(self._on_event):
+            raise TypeError(f"on_event must be a function, and is <{type(self._on_event).__name__}>")
         if inspect.iscoroutinefunction(self._on_event):
             raise TypeError("on_event must be a plain function: put the events into a queue, and await elsewhere")
 

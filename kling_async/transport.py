@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 import math
+import os
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Generator
@@ -23,7 +24,8 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from kling_async import __version__
-from kling_async.addresses import check_entry
+from kling_async.addresses import check_entry, is_loopback
+from kling_async.arguments import check_kind, refuse, shown_url, valid_flag, valid_seconds, valid_whole
 from kling_async.deadline import Deadline, is_cancelled
 from kling_async.errors import (
     ClientClosed,
@@ -36,11 +38,12 @@ from kling_async.errors import (
     Unreachable,
 )
 from kling_async.policy import RetryPolicy, Step, may_exist, may_repeat, next_step
+from kling_async.proxies import SCHEMES, check_proxy, is_surely_local, read_proxies, with_scheme
 from kling_async.submission import Submission, uncertain
 from kling_async.wire.auth import AccessKey, Credentials, Token, clock_offset, fingerprint, make_token
 from kling_async.wire.headers import kept_for
 from kling_async.wire.models import TaskSnapshot
-from kling_async.wire.redaction import hide_secrets
+from kling_async.wire.redaction import hide_secrets, shorten
 from kling_async.wire.verdict import Answer, Presence, presence_of, read_created, read_sighting
 
 __all__ = ["HttpOptions", "Transport"]
@@ -84,17 +87,12 @@ Characters from which on a key is a secret, and struck out of what the service s
 _log = logging.getLogger(__name__)
 
 
-def _with_scheme(proxy: str) -> str:
-    return proxy if "://" in proxy else f"http://{proxy}"  # as curl and others read `HTTPS_PROXY=proxy:3128`
+def _with_scheme(proxy: str | None) -> str | None:
+    return with_scheme(proxy) if isinstance(proxy, str) else proxy
 
 
 def _entries(entries: Collection[str]) -> tuple[str, ...]:
-    return (entries,) if isinstance(entries, str) else tuple(entries)
-
-
-def _check_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ValueError(f"{attribute.name}={value!r}: must be a finite number of seconds above 0")
+    return tuple(entries) if isinstance(entries, Collection) and not isinstance(entries, str) else (entries,)
 
 
 @attrs.frozen(kw_only=True)
@@ -102,8 +100,15 @@ class HttpOptions:
     """
     How connections are made.
 
+    `NO_PROXY` may name hosts (`example.org`, `.example.org` and `*.example.org` all mean that host and those below
+    it), addresses and networks (`10.0.0.1`, `10.0.0.0/8`, `[::1]`, `fd00::/8`; for URLs whose host is a number), each
+    with a port where need be (`example.org:8443`, `[::1]:8080`), patterns such as `192.168.*`, or `*` for all; between
+    them are commas or blanks.
+
     Attributes:
-        trust_env: Whether to use the proxies named by `HTTPS_PROXY` and its kin; `~/.netrc` is never read.
+        trust_env:
+            Whether to use the proxies that `HTTPS_PROXY` and `HTTP_PROXY` name, or `ALL_PROXY` in place of either,
+            except for what `NO_PROXY` lists. Loopback is always asked directly. `~/.netrc` is never read.
         proxy: URL of an HTTP proxy, used for every request; without a scheme it is taken for "http://".
         ssl: True checks certificates against the system's; a context brings its own rules; False checks nothing.
         connect_timeout: Seconds to make a connection, TLS included.
@@ -114,21 +119,24 @@ class HttpOptions:
             seconds longer than this (`Keep-Alive: timeout=`). Otherwise each such submit makes a connection. A borrowed
             session decides for itself: give it a connector with `force_close=True`.
         max_connections: Requests to the service at one time; more wait, with no clock running.
-        user_agent: What the service is told of us.
+        user_agent: What the service is told of us: printable ASCII.
         allow_downloads_from:
             Host names, addresses and networks from which pictures may come though they are not public, such as
             "198.18.0.0/15" where a proxy answers for all names with addresses of its own. The kind of network that the
             service itself is in need not be named. Link-local addresses are never allowed.
+
+    Raises:
+        InvalidRequest: One of these cannot be what it should.
     """
 
-    trust_env: bool = False
-    proxy: str | None = attrs.field(default=None, converter=attrs.converters.optional(_with_scheme), repr=False)
-    ssl: SSLContext | bool = True
-    connect_timeout: float = attrs.field(default=10.0, validator=_check_seconds)
-    read_timeout: float = attrs.field(default=30.0, validator=_check_seconds)
-    reuse_within: float = attrs.field(default=1.0, validator=_check_seconds)
-    max_connections: int = attrs.field(default=16)
-    user_agent: str = USER_AGENT
+    trust_env: bool = attrs.field(default=False, validator=valid_flag)
+    proxy: str | None = attrs.field(default=None, converter=_with_scheme, repr=False)
+    ssl: SSLContext | bool = attrs.field(default=True)
+    connect_timeout: float = attrs.field(default=10.0, validator=valid_seconds)
+    read_timeout: float = attrs.field(default=30.0, validator=valid_seconds)
+    reuse_within: float = attrs.field(default=1.0, validator=valid_seconds)
+    max_connections: int = attrs.field(default=16, validator=valid_whole)
+    user_agent: str = attrs.field(default=USER_AGENT)
     allow_downloads_from: Collection[str] = attrs.field(default=(), converter=_entries)
 
     @allow_downloads_from.validator
@@ -137,37 +145,78 @@ class HttpOptions:
             try:
                 check_entry(entry)
             except ValueError as error:
-                raise ValueError(f"allow_downloads_from: {error}") from None
+                raise InvalidRequest(f"allow_downloads_from: {error}") from None
 
     @proxy.validator
     def _check_proxy(self, _: object, proxy: str | None) -> None:
-        # A proxy without a host would be passed by in silence. Its password is not shown.
-        if proxy is not None and not _is_http(proxy):
-            raise ValueError("proxy: must be an http(s) URL with a host")
+        if proxy is not None:
+            check_proxy("proxy", proxy)
 
-    @max_connections.validator
-    def _check_max_connections(self, _: object, number: int) -> None:
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ValueError(f"max_connections={number!r}: must be a whole number of at least 1")
+    @ssl.validator
+    def _check_ssl(self, _: object, ssl: SSLContext | bool) -> None:  # noqa: FBT001 (as attrs calls it)
+        check_kind("ssl", ssl, (bool, SSLContext), "must be True, False or an ssl.SSLContext")
+
+    @user_agent.validator
+    def _check_user_agent(self, _: object, text: str) -> None:
+        rule = "must be text of printable ASCII characters, not all blank and without line breaks"
+        check_kind("user_agent", text, str, rule)
+        if not text.strip() or not text.isascii() or not text.isprintable():
+            refuse("user_agent", repr(shorten(text)), rule)
 
     def proxy_for(self, url: str) -> str | None:
         """
         Return the proxy to use for *url*, or None.
+
+        Raises:
+            InvalidRequest: A variable of the environment that counts here cannot be used.
         """
-        proxy = self.proxy
-        if proxy is None and self.trust_env:
-            parts = urlsplit(url)
-            if not proxy_bypass(parts.hostname or ""):
-                proxy = getproxies().get(parts.scheme)
-        return _with_scheme(proxy) if proxy else None
+        if self.proxy is not None or not self.trust_env:
+            return self.proxy
+        proxies = read_proxies(os.environ)
+        return proxies.find(url) if proxies is not None else _system_proxy_for(url)
+
+    def proxy_hosts(self) -> frozenset[str]:
+        """
+        Return the hosts of all proxies that may be used, as they are looked up.
+
+        Raises:
+            InvalidRequest: As `proxy_for`.
+        """
+        used = [self.proxy] if self.proxy is not None else []
+        if self.proxy is None and self.trust_env:
+            proxies = read_proxies(os.environ)
+            used = list((proxies.by_scheme if proxies is not None else _system_proxies()).values())
+        return frozenset(URL(proxy).raw_host or "" for proxy in used)
+
+    def check_route(self, base_url: str) -> None:
+        """
+        See that requests to *base_url* can be made, before there are any.
+
+        Raises:
+            InvalidRequest: A variable of the environment cannot be used; or plain http, which is for loopback only,
+                would go to a proxy elsewhere, with the key in the open.
+        """
+        self.proxy_hosts()
+        proxy = self.proxy_for(base_url)
+        if urlsplit(base_url).scheme == "http" and proxy is not None and not is_surely_local(URL(proxy).raw_host or ""):
+            rule = "must be on loopback, as base_url is plain http: the key would travel in the open"
+            refuse("proxy", shown_url(proxy), rule)
 
 
-def _is_http(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in {"http", "https"} and bool((parts.hostname or "").strip()) and parts.port != 0
-    except ValueError:
-        return False
+def _system_proxies() -> dict[str, str]:
+    # What macOS and Windows keep in their settings; elsewhere there is nothing but the environment.
+    found = {scheme: with_scheme(proxy) for scheme, proxy in getproxies().items() if scheme in SCHEMES and proxy}
+    for scheme, proxy in found.items():
+        check_proxy(f"the system's proxy for {scheme}", proxy)
+    return found
+
+
+def _system_proxy_for(url: str) -> str | None:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if is_loopback(host) or proxy_bypass(host):
+        return None
+    return _system_proxies().get(parts.scheme)
 
 
 def _ignore(_: KlingError, __: float) -> None:
@@ -497,7 +546,13 @@ class Transport:
             # Our gate is the bound; waiting in aiohttp's pool would count against the time of a request.
             kept: dict[str, Any] = {"keepalive_timeout": keepalive} if keepalive else {"force_close": True}
             connector = aiohttp.TCPConnector(limit=0, **kept)
-            session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+            session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                max_line_size=MAX_HEADER,
+                max_field_size=MAX_HEADER,
+                max_headers=MAX_HEADERS,
+            )
             self._sessions[keepalive] = session
         return session
 

@@ -72,6 +72,10 @@ class SimulatedService:
 
     closed = False
 
+    @property
+    def __class__(self) -> type[aiohttp.ClientSession]:  # type: ignore[override]
+        return aiohttp.ClientSession  # as `unittest.mock` does it: a client takes no other kind
+
     def __init__(self, *, loses: int = 0, loses_answers: int = 0, refuses_all: bool = False, **settings: Any) -> None:
         self.world = World(Settings(**{"dialect": OFFICIAL, "latency": (16.0, 24.0), **settings}))
         self.creates = self.refused = 0

@@ -1278,7 +1278,7 @@ class TestPrivateAddresses:
         With `trust_env` the system's proxy is used, except where the system says not to.
         """
         monkeypatch.setenv("http_proxy", shelf.base)
-        monkeypatch.setenv("https_proxy", "http://[1")
+        monkeypatch.setenv("https_proxy", "http://[::1]:1")
         monkeypatch.setenv("no_proxy", "localhost")
         shelf.lay("/a", picture())
         trusting = quick(HttpOptions(trust_env=True), networks=frozenset())

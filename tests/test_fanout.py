@@ -207,7 +207,7 @@ def test_width_is_at_least_one(width: int) -> None:
 
     @simulated
     async def story() -> None:
-        with pytest.raises(ValueError, match=r"concurrency=.*: must be at least 1"):
+        with pytest.raises(ValueError, match=r"concurrency=.*: must be a whole number of at least 1"):
             await anext(fan_out([1.0], nap, width))
 
     story()

@@ -17,6 +17,7 @@ FLOORS: Final = (
     ("errors",),
     (
         "wire",
+        "arguments",
         "policy",
         "pace",
         "plan",
@@ -28,6 +29,7 @@ FLOORS: Final = (
         "formats",
         "rates",
         "sources",
+        "proxies",
         "filenames",
         "events",
         "cards",

@@ -58,6 +58,7 @@ BASE = "https://kling.example/kling"
 PATH = "/v1/images/generations"
 KEY = ApiKey("not-a-real-key-0123456789")
 PAIR = AccessKey("access-key-0123456789", "secret-key-0123456789-0123456789")
+BROKEN = ApiKey("two\r\nlines")
 TASK = {"code": 0, "data": {"task_id": "t-1", "task_status": "submitted"}, "request_id": "r-1"}
 FOUND = {"code": 0, "data": {"task_id": "t-9", "task_status": "processing"}, "request_id": "r-9"}
 EVERY_TEN = RetryPolicy(first_delay=10.0, max_delay=10.0)
@@ -256,7 +257,7 @@ class TestHttpOptions:
         """
         A proxy that would be passed by in silence, or spoken to in the wrong protocol, is refused and not shown.
         """
-        with pytest.raises(ValueError, match=r"proxy: must be an http\(s\) URL with a host") as caught:
+        with pytest.raises(InvalidRequest, match=r"proxy='.*': must be an absolute http\(s\) URL") as caught:
             HttpOptions(proxy=proxy)
 
         assert "pw" not in str(caught.value)
@@ -346,7 +347,7 @@ class TestErrors:
         """
         A fault of ours is not taken for one of the network.
         """
-        async with serving(lambda _: None) as server, speaking(server.url, user_agent="two\r\nlines") as transport:
+        async with serving(lambda _: None) as server, speaking(server.url, credentials=BROKEN) as transport:
             with pytest.raises(ValueError, match="detected in headers"):
                 await transport.send("GET", PATH)
 

@@ -15,7 +15,7 @@ import attrs
 import typer
 
 from kling_async.cli.exits import ExitCode
-from kling_async.cli.options import AsJson
+from kling_async.cli.options import AsJson, parse_seconds
 from kling_async.cli.screen import printable, write_line
 from kling_async.cli.work import run
 from kling_async.wire.codec import dumps, write_task
@@ -44,7 +44,9 @@ def callback_test(
         str | None, typer.Option(metavar="SECRET", help="Signs it; else KLING_CALLBACK_SECRET, else unsigned.")
     ] = None,
     as_json: AsJson = False,
-    timeout: Annotated[float, typer.Option(metavar="S", min=0.1, help="Seconds to wait for an answer.")] = 10.0,
+    timeout: Annotated[
+        float, typer.Option(metavar="S", parser=parse_seconds, help="Seconds to wait for an answer.")
+    ] = 10.0,
 ) -> None:
     """
     Post a sample callback to URL, and say what came back.

@@ -5,6 +5,7 @@ What several commands ask for in the same words.
 import enum
 import importlib.util
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import IO, Annotated, Any, Final, TypeAlias
 
 import typer
 
+from kling_async.arguments import MOST_SECONDS
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.screen import complain
 from kling_async.errors import InvalidRequest
@@ -42,6 +44,7 @@ __all__ = [
     "image_source",
     "name_of",
     "parse_latency",
+    "parse_seconds",
     "read_ids",
     "read_lines",
     "require_pillow",
@@ -61,6 +64,12 @@ class DialectName(enum.StrEnum):
 DIALECTS: Final[Mapping[DialectName, Dialect]] = {DialectName.GATEWAY: GATEWAY, DialectName.OFFICIAL: OFFICIAL}
 
 
+SHORTEST: Final = 0.1
+"""
+Seconds that an option which bounds a time can ask for at least.
+"""
+
+
 def parse_latency(text: str) -> tuple[float, float]:
     """
     Read "2:6", or "2" for always the same.
@@ -76,6 +85,22 @@ def parse_latency(text: str) -> tuple[float, float]:
     if not 0 <= latency[0] <= latency[1] < float("inf"):
         raise typer.BadParameter(f"{text!r} should be SHORTEST:LONGEST in seconds, such as 2:6")
     return latency
+
+
+def parse_seconds(text: str | float) -> float:
+    """
+    Read a time of at least 0.1 seconds; "nan" and "inf" are numbers to Python, and no time to wait.
+
+    Raises:
+        typer.BadParameter: It is none.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not SHORTEST <= seconds <= MOST_SECONDS:
+        raise typer.BadParameter(f"{str(text)[:20]!r} is no number of seconds from {SHORTEST} to {MOST_SECONDS:.0e}")
+    return seconds
 
 
 def read_lines(file: IO[bytes], name: str) -> list[str]:
@@ -176,7 +201,7 @@ AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Nothing but JSO
 BaseUrl: TypeAlias = Annotated[str | None, typer.Option(metavar="URL", help="Of the API; else KLING_BASE_URL.")]
 Emulated: TypeAlias = Annotated[bool, typer.Option("--emulator", help="Ask an emulated service: no cost.")]
 HiddenLatency: TypeAlias = Annotated[str, typer.Option(hidden=True)]
-HiddenPatience: TypeAlias = Annotated[float, typer.Option("--give-up-after", min=0.1, hidden=True)]
+HiddenPatience: TypeAlias = Annotated[float, typer.Option("--give-up-after", parser=parse_seconds, hidden=True)]
 HiddenSeed: TypeAlias = Annotated[int, typer.Option(hidden=True)]
 Latency: TypeAlias = Annotated[str, typer.Option(metavar="S:S", help="Seconds that tasks take, as in 2:6.")]
 Out: TypeAlias = Annotated[Path, _OUT]
@@ -184,7 +209,11 @@ Shelf: TypeAlias = Annotated[Any, _SHELF]  # a Path or a Storage; typer knows no
 Patience: TypeAlias = Annotated[
     float,
     typer.Option(
-        "--give-up-after", metavar="S", min=0.1, show_default=False, help="Patience with a dead service; else 120."
+        "--give-up-after",
+        metavar="S",
+        parser=parse_seconds,
+        show_default=False,
+        help="Patience with a dead service; else 120.",
     ),
 ]
 Played: TypeAlias = Annotated[
@@ -209,7 +238,9 @@ def timeout_of(seconds: int) -> Any:
     """
     Return the option for a time to wait that is *seconds* by default.
     """
-    return typer.Option(metavar="S", min=0.1, help=f"Seconds to wait per task; else {seconds}.", show_default=False)
+    return typer.Option(
+        metavar="S", parser=parse_seconds, help=f"Seconds to wait per task; else {seconds}.", show_default=False
+    )
 
 
 def require_pillow() -> None:

@@ -10,7 +10,7 @@ import jwt
 from kling_async.emulator import words
 from kling_async.emulator.settings import Settings
 from kling_async.emulator.world import Refusal
-from kling_async.wire.auth import AccessKey
+from kling_async.wire.auth import AccessKey, signing_key
 
 
 def check_key(settings: Settings, authorization: str | None, now: float, *, signed_tokens: bool = True) -> None:
@@ -56,7 +56,7 @@ def _claims_of(token: str, access_key: AccessKey) -> dict[str, Any]:
     try:
         claims: dict[str, Any] = jwt.decode(
             token,
-            access_key.secret_key,
+            signing_key(access_key.secret_key),
             algorithms=["HS256"],
             issuer=access_key.access_key,
             options={"require": ["iss", "exp", "nbf"], "verify_exp": False, "verify_nbf": False, "verify_iat": False},

@@ -6,12 +6,13 @@ import hashlib
 import hmac
 import math
 from collections.abc import Mapping
+from typing import Final
 
 import attrs
 
 from kling_async.wire.headers import clock_of
 
-__all__ = ["AccessKey", "ApiKey", "Credentials", "Token", "clock_offset", "fingerprint", "make_token"]
+__all__ = ["AccessKey", "ApiKey", "Credentials", "Token", "clock_offset", "fingerprint", "make_token", "signing_key"]
 
 LIFETIME = 1800.0
 """
@@ -29,8 +30,14 @@ Seconds that a token's start is dated back (the vendor's own example value).
 """
 
 
+SIGNING_KEY_MIN: Final = 32
+"""
+Bytes from which on PyJWT does not warn of a short key for HS256.
+"""
+
+
 def _stripped(key: str) -> str:
-    return key.strip()
+    return key.strip() if isinstance(key, str) else key  # what is no text is refused in words when a client is made
 
 
 @attrs.frozen
@@ -80,7 +87,18 @@ def make_token(credentials: Credentials, now: float) -> Token:
     import jwt  # noqa: PLC0415 (with all that it loads, for those alone whose tokens are signed)
 
     claims = {"iss": credentials.access_key, "exp": int(now + LIFETIME), "nbf": int(now - NOT_BEFORE)}
-    return Token(jwt.encode(claims, credentials.secret_key, algorithm="HS256"), now + LIFETIME - MARGIN)
+    return Token(jwt.encode(claims, signing_key(credentials.secret_key), algorithm="HS256"), now + LIFETIME - MARGIN)
+
+
+def signing_key(secret: str) -> bytes:
+    """
+    Return *secret* as a key for HS256.
+
+    A short one is filled up with zeros, as HMAC itself does, so that the signature is the same. The vendor says nothing
+    of the length of its secrets: whether one is too short is not ours to decide, and PyJWT's warning, which would be an
+    error under `-W error`, helps nobody who cannot choose another one.
+    """
+    return secret.encode().ljust(SIGNING_KEY_MIN, b"\0")
 
 
 def fingerprint(credentials: Credentials, salt: str) -> str:

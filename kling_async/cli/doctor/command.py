@@ -17,7 +17,7 @@ from rich.text import Text
 from kling_async.cli.doctor.examination import Asked, examine
 from kling_async.cli.doctor.findings import Finding, State
 from kling_async.cli.exits import ExitCode
-from kling_async.cli.options import DIALECTS, AsJson, BaseUrl, Service
+from kling_async.cli.options import DIALECTS, AsJson, BaseUrl, Service, parse_seconds
 from kling_async.cli.screen import is_lively, printable, write_line
 from kling_async.cli.work import run
 
@@ -46,7 +46,9 @@ def doctor(
     all_regions: Annotated[
         bool, typer.Option("--all-regions", help="Show a key that is refused to the vendor's other hosts too.")
     ] = False,
-    timeout: Annotated[float, typer.Option(metavar="S", min=0.1, help="Seconds that each question may take.")] = 10.0,
+    timeout: Annotated[
+        float, typer.Option(metavar="S", parser=parse_seconds, help="Seconds that each question may take.")
+    ] = 10.0,
     as_json: AsJson = False,
 ) -> None:
     """

@@ -88,8 +88,8 @@ async def examine(asked: Asked) -> AsyncIterator[Finding]:
         for finding in _skip("connection", "needs a good address"):
             yield finding
         return
-    has_proxy = HttpOptions(trust_env=True).proxy_for(base_url) is not None
-    connection = judge_connection(await _reach(base_url, asked.timeout), base_url, has_proxy=has_proxy)
+    reach = await _reach(base_url, asked.timeout)
+    connection = judge_connection(reach, base_url, has_proxy=_has_proxy(base_url))
     yield connection
     if credentials is None or connection.state is State.PROBLEM:
         for finding in _skip("service", "needs a good key" if credentials is None else "needs a connection"):
@@ -98,6 +98,13 @@ async def examine(asked: Asked) -> AsyncIterator[Finding]:
     async with _Questions(base_url, credentials, asked.timeout) as questions:
         async for finding in _examine_service(questions, dialect, asked):
             yield finding
+
+
+def _has_proxy(base_url: str) -> bool:
+    try:
+        return HttpOptions(trust_env=True).proxy_for(base_url) is not None
+    except InvalidRequest:  # one is named, though it cannot be used; nor is it
+        return True
 
 
 def _skip(first: str, why: str) -> list[Finding]:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
-from kling_async.account import GATEWAY_URL, VENDOR_URL
+from kling_async.account import GATEWAY_URL, VENDOR_URL, blemish_of
 from kling_async.cli.exits import ExitCode, code_of
 from kling_async.errors import (
     AccountProblem,
@@ -77,7 +77,6 @@ Seconds from which on a question and its answer take long.
 _VARIABLES: Final = ("KLING_API_KEY", "KLING_ACCESS_KEY", "KLING_SECRET_KEY")
 _WEBSITES: Final = ("kling.ai", "klingai.com")
 _PASTED: Final = re.compile(r"(/v1(/images(/generations(/.*)?)?)?)/*$")
-_QUOTES: Final = "\"'`\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}"
 _NO_SUCH_PATH: Final = 1202
 
 
@@ -175,7 +174,7 @@ def judge_key(environ: Mapping[str, str]) -> Finding:
         return _bad_key(f"{pair[0]} is set, {missing} is not", f"Set {missing} too: tokens are signed with both.")
     used = _VARIABLES[:1] if bearer else _VARIABLES[1:]
     for name in used:
-        if trouble := _blemish(given[name].strip()):
+        if trouble := blemish_of(given[name].strip()):
             return _bad_key(f"{name} {trouble[0]}", trouble[1])
     if not bearer and given[pair[0]] == given[pair[1]]:
         return _bad_key("KLING_ACCESS_KEY and KLING_SECRET_KEY are the same", "Copy both again: they are two keys.")
@@ -184,17 +183,6 @@ def judge_key(environ: Mapping[str, str]) -> Finding:
 
 def _bad_key(found: str, advice: str) -> Finding:
     return Finding("key", State.PROBLEM, found, advice, ExitCode.KEY)
-
-
-def _blemish(key: str) -> tuple[str, str] | None:
-    # What no key has, and what to do about it.
-    if key.casefold().startswith("bearer "):
-        return 'begins with "Bearer"', "Leave that word out: the library puts it before the key itself."
-    if key[0] in _QUOTES or key[-1] in _QUOTES:
-        return "has quotes around it", "Leave them out: they became part of the key."
-    if not key.isascii() or not key.isprintable() or " " in key:
-        return "has characters that no key has (a space, a line break?)", "Copy it again."
-    return None
 
 
 def _good_key(given: Mapping[str, str], used: Sequence[str]) -> Finding:
