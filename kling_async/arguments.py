@@ -43,6 +43,11 @@ Seconds of the longest time that can be asked for (31 years): sums and doubles o
 _Attribute: TypeAlias = "attrs.Attribute[Any]"
 
 _PLACEHOLDER: Final = re.compile(r"\$\{|\$\(|^\$\w+$|^%\w+%$|\{\{|^<.*>$")
+LONGEST_SHOWN: Final = 12
+"""
+Characters of a text that is shown where a number should be.
+"""
+
 _QUOTES: Final = frozenset("\"'`\u201c\u201d\u2018\u2019")
 _LABEL: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _NAMES: Final = "between its dots 1 to 63 letters, digits, hyphens and underscores, in all at most 253 characters"
@@ -162,7 +167,8 @@ def check_many(verb: str, requests: object) -> None:
 
 
 def _shown(value: object) -> str:
-    # A text in place of a number may be anything, even a key.
+    if isinstance(value, str | bytes) and len(value) > LONGEST_SHOWN:
+        return f"<{type(value).__name__}>"  # in place of a number it may be anything, even a key
     try:
         return shorten(hide_secrets(repr(value)))
     except Exception:  # noqa: BLE001 (a `__repr__` of the caller's; and Python writes no number of over 4300 digits)

@@ -26,7 +26,7 @@ from typing import Any, Final, Self, TypeVar
 
 import attrs
 
-from kling_async.arguments import check_flag, check_kind, check_many, check_timeout, check_whole
+from kling_async.arguments import check_flag, check_kind, check_many, check_timeout, check_whole, refuse
 from kling_async.callbacks import CallbackReceiver
 from kling_async.client import KlingClient
 from kling_async.engine import Carrier, Engine, LocalEngine, Process, in_words, value_of
@@ -160,6 +160,8 @@ class Batch:
         check_kind("path", path, (str, os.PathLike), "must be the path of a journal")
         check_kind("client", client, KlingClient, "must be a KlingClient")
         check_flag("rebind", rebind)
+        if not callable(clock):
+            refuse("clock", f"<{type(clock).__name__}>", "must be a function that returns Unix time in seconds")
         self.path: Final = Path(path)
         self._client = client
         self._rebind = rebind
@@ -335,6 +337,10 @@ class Batch:
         check_timeout("timeout", timeout)
         check_flag("resend_uncertain", resend_uncertain)
         check_kind("name", name, str, "must be a template for names, as text")
+        if save_to is not None:
+            check_kind("save_to", save_to, (str, os.PathLike, Storage), "must be a folder, a URL or a Storage")
+        if engine is not None:
+            check_kind("engine", engine, (Engine, Carrier), "must be an engine.Engine or an engine.Carrier")
         async with LocalEngine() as own:  # begins no process where there is no function
             try:
                 saving = await self._unless_stopped(self._saving(save_to, name, process, engine, own))

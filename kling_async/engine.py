@@ -85,6 +85,7 @@ bytes where it went to a storage; what it returns is pickled too.
 """
 
 
+@runtime_checkable
 class Engine(Protocol):
     """
     Calls functions elsewhere.

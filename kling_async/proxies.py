@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Final, TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import attrs
 from yarl import URL
@@ -26,6 +26,8 @@ Of the addresses that we ask.
 
 _PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 _PATTERN: Final = re.compile(r"[a-z0-9_*](?:[a-z0-9_.*-]*[a-z0-9_*])?")
+_OTHER_KIND: Final = re.compile(r"(?!https?://)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_BRACKETS: Final = re.compile(r"\[([^][]+)\](/\d+)?")
 _NO_PROXY_RULE: Final = (
     "has an entry that cannot be read; write hosts (example.org, .example.org, *.example.org), addresses or networks"
     " (10.0.0.0/8, [fd00::]/8), each with a :port if need be, or *"
@@ -100,19 +102,14 @@ def read_proxies(environ: Mapping[str, str]) -> Proxies | None:
     return Proxies(by_scheme, tuple(_exemptions(environ))) if by_scheme else None
 
 
-def check_proxy(name: str, proxy: str) -> None:
+def check_proxy(name: str, proxy: object) -> None:
     """
     Raise InvalidRequest where *proxy*, which *name* holds, cannot be spoken to. Its user and password are not shown.
     """
-    rule = url_rule(proxy)
-    if rule is None:
-        user, password = _login(proxy)
-        if ":" in user or any(ord(character) > 255 for character in user + password):
-            rule = "must have a user without a colon, and no characters in user and password but those of Latin-1"
-    elif not proxy.casefold().startswith(("http://", "https://")):
-        rule = f"{rule}; SOCKS and other kinds of proxy are not supported"
+    rule = url_rule(proxy) or _login_rule(str(proxy))
     if rule is not None:
-        refuse(name, shown_url(proxy), rule)
+        hint = "; SOCKS and other kinds are not supported" if _OTHER_KIND.match(str(proxy)) else ""
+        refuse(name, shown_url(proxy), rule + hint)
 
 
 def is_surely_local(host: str) -> bool:
@@ -132,9 +129,12 @@ def with_scheme(proxy: str) -> str:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def _login(proxy: str) -> tuple[str, str]:
-    parts = urlsplit(proxy)
-    return unquote(parts.username or ""), unquote(parts.password or "")
+def _login_rule(proxy: str) -> str | None:
+    user, password = URL(proxy).user or "", URL(proxy).password or ""
+    if ":" in user:
+        return "must have a user without a colon"
+    is_latin = all(ord(character) < 256 for character in user + password)
+    return None if is_latin else "must have no characters in user and password but those of Latin-1"
 
 
 def _first(environ: Mapping[str, str], name: str) -> tuple[str | None, str]:
@@ -157,7 +157,7 @@ def _exemptions(environ: Mapping[str, str]) -> list[Exemption]:
 
 
 def _read_entry(entry: str) -> Exemption | None:
-    network = _network(entry.replace("[", "").replace("]", ""))  # "10.0.0.0/8", "fd00::1", "[::1]"
+    network = _network(_BRACKETS.sub(r"\1\2", entry) if _BRACKETS.fullmatch(entry) else entry)
     if network is not None:
         return Exemption("", network)
     host, port = entry, None
@@ -166,7 +166,7 @@ def _read_entry(entry: str) -> Exemption | None:
         if not number.isascii() or not number.isdigit() or not 0 < int(number) < 65536:
             return None
         host, port = before, int(number)
-        network = _network(host.removeprefix("[").removesuffix("]"))
+        network = _network(_BRACKETS.sub(r"\1\2", host))
         if network is not None:
             return Exemption("", network, port)
     pattern = _pattern(host)

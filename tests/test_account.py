@@ -2,12 +2,18 @@
 Which account at which host.
 """
 
+import base64
+import hmac
+import re
+from typing import Any
+
 import pytest
 
 from kling_async import GATEWAY, OFFICIAL, AccessKey, KlingClient
 from kling_async.account import find_base_url, find_credentials
+from kling_async.emulator import Emulator
 from kling_async.errors import InvalidRequest, NotAuthenticated
-from kling_async.wire.auth import ApiKey
+from kling_async.wire.auth import ApiKey, make_token
 
 VARIABLES = ("KLING_API_KEY", "KLING_ACCESS_KEY", "KLING_SECRET_KEY", "KLING_BASE_URL")
 
@@ -108,3 +114,147 @@ def test_a_key_that_cannot_be_one_is_refused(key: str | AccessKey) -> None:
     """
     with pytest.raises(NotAuthenticated):
         find_credentials(key)
+
+
+@pytest.mark.parametrize(
+    ("key", "what"),
+    [
+        ('"sk-hidden"', "quotes around it"),
+        ("'sk-hidden", "quotes around it"),
+        ("\u201csk-hidden\u201d", "quotes around it"),
+        ("${KLING_API_KEY}", "nothing has replaced"),
+        ("$KLING_API_KEY", "nothing has replaced"),
+        ("%KLING_API_KEY%", "nothing has replaced"),
+        ("{{ kling.key }}", "nothing has replaced"),
+        ("<your key>", "nothing has replaced"),
+        ("Bearer sk-hidden", 'begins with "Bearer"'),
+        ("sk-hid\nden", "characters that no key has"),
+        ("sk-hid den", "characters that no key has"),
+        ("sk-hid\x7fden", "characters that no key has"),
+        ("sk-híidden", "characters that no key has"),
+    ],
+)
+def test_what_env_files_leave_is_told_and_no_key_is_shown(key: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Of every key, with the name under which it was found.
+    """
+
+    def refused(api_key: str | AccessKey | None) -> str:
+        with pytest.raises(NotAuthenticated, match=what) as caught:
+            KlingClient(api_key)
+        assert not re.search("hid|den", str(caught.value))
+        return str(caught.value).partition(" ")[0]
+
+    assert "api_key" == refused(key)
+    assert "access_key" == refused(AccessKey(key, "s"))
+    assert "secret_key" == refused(AccessKey("a", key))
+    monkeypatch.setenv("KLING_ACCESS_KEY", "a")
+    monkeypatch.setenv("KLING_SECRET_KEY", key)
+    assert "KLING_SECRET_KEY" == refused(None)
+    monkeypatch.setenv("KLING_API_KEY", key)
+    assert "KLING_API_KEY" == refused(None)
+
+
+def test_half_a_pair_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The one that is missing is named.
+    """
+    monkeypatch.setenv("KLING_ACCESS_KEY", "access")
+
+    with pytest.raises(NotAuthenticated, match="^KLING_SECRET_KEY is empty"):
+        KlingClient()
+
+
+@pytest.mark.parametrize("key", [5, b"sk-1", ["sk-1"]])
+def test_a_key_is_text(key: Any) -> None:
+    """
+    Bytes of a file are none.
+    """
+    with pytest.raises(NotAuthenticated, match="^api_key must be text, and is <"):
+        KlingClient(key)
+
+
+def test_a_secret_that_cannot_sign_is_refused_at_once() -> None:
+    """
+    Signing is tried in the constructor, so that it cannot fail in a submit. (PyJWT takes this for a public key.)
+    """
+    with pytest.raises(NotAuthenticated, match="^secret_key cannot sign a token") as caught:
+        KlingClient(AccessKey("a", "ssh-rsa-of-nobody"))
+
+    assert "of-nobody" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://relay.example/kling/v1",
+        "https://relay.example/kling/v1/",
+        "https://relay.example/kling/v1/images/generations",
+        "https://relay.example/kling//v1/images/generations//",
+        "https://relay.example/kling/v1/images",
+        "https://relay.example/kling/",
+        " https://relay.example/kling\n",
+    ],
+)
+def test_the_endpoint_is_cut_off(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    It is added to every request, so that twice it would lead nowhere; also where the environment names it.
+    """
+    assert "https://relay.example/kling" == find_base_url(url, ApiKey("sk-1"))
+    monkeypatch.setenv("KLING_BASE_URL", url)
+    assert "https://relay.example/kling" == KlingClient("sk-1").base_url
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://relay.example/v1/accounts/7/kling", "https://relay.example/v1/accounts/7/kling"),
+        ("https://relay.example/v1/v1", "https://relay.example/v1"),
+        ("https://relay.example/kling/v10", "https://relay.example/kling/v10"),
+        ("https://relay.example/images/generations", "https://relay.example/images/generations"),
+        ("https://API.example/Kling", "https://API.example/Kling"),
+        ("https://bücher.example/küche", "https://xn--bcher-kva.example/k%C3%BCche"),
+    ],
+)
+def test_other_paths_are_kept(url: str, kept: str) -> None:
+    """
+    A journal knows its host by the very text; only what no request could carry is written in another way.
+    """
+    assert kept == find_base_url(url, ApiKey("sk-1"))
+
+
+async def test_a_whole_endpoint_reaches_the_service() -> None:
+    """
+    As it is copied from a page of the service.
+    """
+    async with (
+        Emulator(latency=(0.0, 0.0)) as server,
+        KlingClient(server.api_key, base_url=f"{server.url}/v1/images/generations") as client,
+    ):
+        assert (await client.generate("a lighthouse")).images
+
+
+def test_a_url_of_the_environment_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Else it is the argument that is looked at.
+    """
+    monkeypatch.setenv("KLING_BASE_URL", "https://a..b/kling")
+
+    with pytest.raises(InvalidRequest, match=r"^KLING_BASE_URL='https://a\.\.b/kling': must have a host that can be"):
+        KlingClient("sk-1")
+
+
+async def test_a_short_secret_signs_without_a_warning() -> None:
+    """
+    The vendor says nothing of their length. A warning of PyJWT, an error in these tests as under `-W error`, comes out
+    of neither the client nor the emulator, and the signature is the one that HMAC makes of the secret itself.
+    """
+    pair = AccessKey("an-access-key", "s" * 31)
+    async with (
+        Emulator(dialect=OFFICIAL, access_key=pair, latency=(0.0, 0.0)) as server,
+        KlingClient(pair, base_url=server.url, dialect=OFFICIAL) as client,
+    ):
+        assert (await client.generate("a lighthouse")).images
+    head, claims, signature = make_token(pair, 0.0).text.split(".")
+    expected = hmac.digest(b"s" * 31, f"{head}.{claims}".encode(), "sha256")
+    assert expected == base64.urlsafe_b64decode(signature + "=")

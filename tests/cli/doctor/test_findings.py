@@ -43,6 +43,7 @@ PAIR = {"KLING_ACCESS_KEY": "ak-1", "KLING_SECRET_KEY": "as-2"}
         ({"KLING_SECRET_KEY": "as-2"}, State.PROBLEM, "KLING_ACCESS_KEY is not"),
         ({"KLING_API_KEY": "Bearer sk-1"}, State.PROBLEM, 'begins with "Bearer"'),
         ({"KLING_API_KEY": "'sk-1'"}, State.PROBLEM, "quotes around it"),
+        ({"KLING_API_KEY": "${KEY}"}, State.PROBLEM, "is the name of a variable that nothing has replaced"),
         ({"KLING_API_KEY": "sk-1 sk-2"}, State.PROBLEM, "no key has"),
         ({"KLING_API_KEY": "ak-1", **PAIR}, State.PROBLEM, "is the same as one of"),
         ({"KLING_ACCESS_KEY": "ak-1", "KLING_SECRET_KEY": "ak-1"}, State.PROBLEM, "are the same"),
