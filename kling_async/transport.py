@@ -493,6 +493,9 @@ class Transport:
                     headers=headers,
                     allow_redirects=False,  # a redirect would carry the key elsewhere, and turn a POST into a GET
                     raise_for_status=False,
+                    max_line_size=MAX_HEADER,  # here rather than in our sessions: borrowed ones have limits of their own
+                    max_field_size=MAX_HEADER,
+                    max_headers=MAX_HEADERS,
                     timeout=_connecting_within(self.http.connect_timeout),
                     proxy=self.http.proxy_for(self.base_url),
                     ssl=self.http.ssl,
@@ -546,13 +549,7 @@ class Transport:
             # Our gate is the bound; waiting in aiohttp's pool would count against the time of a request.
             kept: dict[str, Any] = {"keepalive_timeout": keepalive} if keepalive else {"force_close": True}
             connector = aiohttp.TCPConnector(limit=0, **kept)
-            session = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                max_line_size=MAX_HEADER,
-                max_field_size=MAX_HEADER,
-                max_headers=MAX_HEADERS,
-            )
+            session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
             self._sessions[keepalive] = session
         return session
 
@@ -569,7 +566,7 @@ class Transport:
 
     def _ours(self, error: Exception, where: str, body: "_Outgoing | None") -> KlingError:
         # At the border: nobody above meets an exception of aiohttp's, whose repr may hold the request's headers.
-        said = str(error)
+        said = _in_words(error)
         for secret in self._secrets:
             said = said.replace(secret, "…")
         reason = hide_secrets(said) or type(error).__name__
@@ -584,6 +581,14 @@ class Transport:
         if isinstance(error, TimeoutError):
             return Unreachable(f"no answer in time to {where}: {reason}")
         return Unreachable(f"the connection broke during {where}: {reason}")
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientResponseError) and error.status == HTTPStatus.BAD_REQUEST:
+        # The parser's own 400, whatever the answer's status is. It quotes what it read, such as a cookie.
+        what = error.message.partition("when reading")[0].strip()
+        return f"the head of the answer cannot be read ({what})" if what else str(error)
+    return str(error)
 
 
 async def _intend(submission: Submission) -> None:
