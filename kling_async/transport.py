@@ -493,7 +493,7 @@ class Transport:
                     headers=headers,
                     allow_redirects=False,  # a redirect would carry the key elsewhere, and turn a POST into a GET
                     raise_for_status=False,
-                    max_line_size=MAX_HEADER,  # here rather than in our sessions: borrowed ones have limits of their own
+                    max_line_size=MAX_HEADER,  # here, since borrowed sessions have limits of their own
                     max_field_size=MAX_HEADER,
                     max_headers=MAX_HEADERS,
                     timeout=_connecting_within(self.http.connect_timeout),
