@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol, Self, TypeAlias, runtime_checkable
 
 import attrs
 
+from kling_async.arguments import check_whole
 from kling_async.addresses import Network
 from kling_async.downloads import Downloads, Full, Gone, Lost, Refused
 from kling_async.filenames import Names
@@ -354,8 +355,8 @@ class LocalEngine:
     """
 
     def __init__(self, workers: int | None = None) -> None:
-        if workers is not None and workers < 1:
-            raise ValueError(f"workers={workers!r}: must be at least 1")
+        if workers is not None:
+            check_whole("workers", workers)
         self._workers = workers or os.cpu_count() or 1
         self._turn = asyncio.Semaphore(2 * self._workers)  # a picture may be bytes: few lie about
         self._pool: concurrent.futures.ProcessPoolExecutor | None = None

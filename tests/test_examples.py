@@ -82,7 +82,7 @@ def test_reference_image_that_cannot_be(kling_emulator: Emulator) -> None:
     assert 0 == kling_emulator.ledger.connections
 
 
-@pytest.mark.kling(dialect=OFFICIAL, access_key=AccessKey("ak", "sk of as many bytes as real ones"), latency=(0, 0))
+@pytest.mark.kling(dialect=OFFICIAL, access_key=AccessKey("ak", "sk-of-as-many-bytes-as-real-ones"), latency=(0, 0))
 def test_vendor_keys(kling_emulator: Emulator) -> None:
     """
     A picture is made with signed tokens, and stands in the list of tasks with what it cost.

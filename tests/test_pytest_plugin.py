@@ -44,7 +44,7 @@ async def test_clients_of_ones_own_find_the_service(real_keys: None, kling_emula
     assert {"KLING_API_KEY"} == REAL_KEYS.keys() & os.environ.keys()
 
 
-@pytest.mark.kling(dialect=OFFICIAL, access_key=AccessKey("ak-test", "sk-test of as many bytes as real ones"))
+@pytest.mark.kling(dialect=OFFICIAL, access_key=AccessKey("ak-test", "sk-test-of-as-many-bytes-as-real-ones"))
 async def test_access_key_is_shown_in_place_of_the_other(real_keys: None, kling_emulator: Emulator) -> None:
     """
     Where the service has one, clients find that alone, and speak the service's dialect.
