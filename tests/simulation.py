@@ -72,8 +72,8 @@ class SimulatedService:
 
     closed = False
 
-    @property
-    def __class__(self) -> type[aiohttp.ClientSession]:  # type: ignore[override, misc]
+    @property  # type: ignore[misc]
+    def __class__(self) -> type[aiohttp.ClientSession]:  # type: ignore[override]
         return aiohttp.ClientSession  # as `unittest.mock` does it: a client takes no other kind
 
     def __init__(self, *, loses: int = 0, loses_answers: int = 0, refuses_all: bool = False, **settings: Any) -> None:
