@@ -586,7 +586,7 @@ async def test_attempts_are_at_least_one(batch: Batch, max_attempts: int) -> Non
     """
     A run that may send nothing is refused.
     """
-    with pytest.raises(ValueError, match="must be at least 1"):
+    with pytest.raises(ValueError, match="must be a whole number of at least 1"):
         await outcomes_of(batch, max_attempts=max_attempts)
 
 
