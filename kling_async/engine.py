@@ -21,8 +21,8 @@ from typing import Any, Final, Protocol, Self, TypeAlias, runtime_checkable
 
 import attrs
 
-from kling_async.arguments import check_whole
 from kling_async.addresses import Network
+from kling_async.arguments import check_whole
 from kling_async.downloads import Downloads, Full, Gone, Lost, Refused
 from kling_async.filenames import Names
 from kling_async.storage import Storage, folder_and_keep, storage_of

@@ -87,6 +87,8 @@ def test_plain_http_is_taken_on_loopback(url: str) -> None:
     [
         "http://api.gpt.ge/kling",
         "http://10.0.0.1",
+        "http://kling.localhost",  # for which a name server may say anything
+        "http://[2002:7f00:1::]",
         "api.gpt.ge",
         "ftp://api.gpt.ge",
         "https://",

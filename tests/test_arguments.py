@@ -146,13 +146,16 @@ class TestHttpOptions:
             ("read_timeout", 1e300),
             ("max_connections", "16"),
             ("proxy", 3128),
+            ("allow_downloads_from", 5),
+            ("allow_downloads_from", [5]),
+            ("reuse_within", math.nan),
         ],
     )
     def test_what_aiohttp_would_fail_at_is_refused(self, name: str, value: Any) -> None:
         """
         Or would take for something else: the text "no" is true.
         """
-        with pytest.raises(InvalidRequest, match=f"^{name}="):
+        with pytest.raises(InvalidRequest, match=f"^{name}[=:]"):
             HttpOptions(**{name: value})
 
     @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_broken_variable_is_refused_by_name(name: str, value: str, monkeypatch: 
 
     for make in (
         lambda: KlingClient("sk-1", base_url="https://kling.example", http=trusting),
-        lambda: Downloads(trusting, allow_private=False),
+        lambda: Downloads(trusting),
         lambda: trusting.proxy_for("https://kling.example"),
     ):
         with pytest.raises(InvalidRequest, match=f"^{name}=") as caught:
