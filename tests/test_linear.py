@@ -6,17 +6,19 @@ Measured in CPU time of this process, so that it does not matter what else the m
 
 import ast
 import importlib
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from kling_async import filenames
 from kling_async.cli.doctor import findings
 from kling_async.wire.redaction import hide_secrets
+
+if TYPE_CHECKING:
+    import re
 
 PACKAGE: Final = Path(__file__).parent.parent / "kling_async"
 
