@@ -18,6 +18,7 @@ from kling_async.errors import (
     KlingError,
     SubmissionUncertain,
     TaskFailed,
+    TaskNotFound,
     UnexpectedAnswer,
     WaitTimeout,
 )
@@ -142,7 +143,7 @@ def outcome_line(outcome: Done | Failed) -> str:
         files = {picture.index: picture.place for picture in outcome.pictures}
     else:
         error, task_id = outcome.error, outcome.error.task_id
-        if isinstance(error, TaskFailed | WaitTimeout):
+        if isinstance(error, TaskFailed | WaitTimeout | TaskNotFound | SubmissionUncertain):
             snapshot = error.snapshot
     facts = task_facts(task_id, snapshot, files=files, external_task_id=_external_id(outcome), error=error)
     if isinstance(error, DownloadFailed):
