@@ -292,7 +292,7 @@ class CallbackReceiver:
         """
         Listen at *host* and *port* (0 is a free one) for as long as the context lasts.
 
-        It speaks plain HTTP: the vendor asks for https, so put something that speaks it in front. At most 128
+        It speaks plain HTTP: the vendor asks for https, so put something that speaks it in front. At most 256
         connections are open; when there are more, the one that has waited longest without a request is closed. The
         headers of a request have 30 s to arrive.
 
@@ -327,7 +327,7 @@ class CallbackReceiver:
         if request.method != "POST":
             return web.Response(status=405, headers={"Allow": "POST"})
         try:
-            status = await self._take(request.path, request.headers, request.content.readany)
+            status = await self._take(request.path, request.headers, functools.partial(_read_aiohttp, request))
         except (ConnectionError, web.RequestPayloadError):  # it has gone, or speaks HTTP badly
             status = 400
         return web.Response(status=status)
@@ -349,6 +349,15 @@ class CallbackReceiver:
             if count := self._failures.add(self._clock()):
                 more = f", and at {count - 1} others since this was last logged" if count > 1 else ""
                 _log.exception("who listens for callbacks failed at one for submit %s%s", submit_key, more)
+
+
+async def _read_aiohttp(request: "aiohttp.web.BaseRequest") -> bytes:
+    try:
+        return await request.content.readany()
+    except RuntimeError:  # of a connection that was closed before it was read
+        if request.transport is not None:
+            raise
+        raise ConnectionResetError from None
 
 
 @attrs.frozen

@@ -11,9 +11,16 @@ from aiohttp import web
 
 __all__ = ["serve"]
 
-MOST_CONNECTIONS: Final = 128
+MOST_CONNECTIONS: Final = 256
 """
-Open connections; each may hold half a megabyte of headers that are not complete yet.
+Open connections: more than an account has tasks that can end at one moment, and well below the usual limit of 1,024
+open files. Each may hold a quarter of a megabyte of headers that are not complete yet.
+"""
+
+AT_ONCE: Final = 32
+"""
+Connections that are accepted in one turn of the loop; requests are read in between, and the system keeps the others
+waiting.
 """
 
 PATIENCE: Final = 30.0
@@ -23,6 +30,11 @@ long an idle connection is kept.
 """
 
 MOST_HEADERS: Final = 64
+
+MAX_HEADER: Final = 4096
+"""
+Bytes of one header; callbacks and what proxies add have a few hundred.
+"""
 
 LINGERING: Final = 2.0
 """
@@ -52,7 +64,7 @@ async def serve(answer: Handler, host: str, port: int) -> AsyncIterator[int]:
     runner = web.ServerRunner(_Server(answer), shutdown_timeout=SHUTDOWN)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, backlog=AT_ONCE).start()
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
@@ -77,6 +89,8 @@ class _Server(web.Server):
             keepalive_timeout=PATIENCE,
             lingering_time=LINGERING,
             max_headers=MOST_HEADERS,
+            max_field_size=MAX_HEADER,
+            max_line_size=MAX_HEADER,
         )
 
     def connection_made(self, handler: web.RequestHandler, transport: Any) -> None:
@@ -84,7 +98,7 @@ class _Server(web.Server):
         if len(self._idle) + len(self._busy) >= MOST_CONNECTIONS:
             oldest = next(iter(self._idle), handler)
             self._forget(oldest)
-            oldest.force_close()
+            self._loop.call_soon(oldest.force_close)  # later, since aiohttp has not yet begun with the new one
             if oldest is handler:
                 return
         self._idle[handler] = None
@@ -95,8 +109,9 @@ class _Server(web.Server):
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
-        self._idle.pop(connection, None)
-        self._busy.add(connection)
+        if connection in self._idle:  # else it has just lost its place
+            del self._idle[connection]
+            self._busy.add(connection)
         try:
             return await self._answer(request)
         finally:
