@@ -198,7 +198,7 @@ class Hearing:
         if trusted:
             handle.see(told)
         else:
-            handle.hear(told, asyncio.get_running_loop().time())
+            handle.hear(attrs.evolve(told, is_confirmed=False), asyncio.get_running_loop().time())
         is_over = handle.snapshot is not None and is_settled(handle.snapshot)
         if is_final(seen.task_status) and not is_over:  # not to be believed, or its pictures are not told yet
             self._watcher.hurry(handle)

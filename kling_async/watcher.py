@@ -386,7 +386,7 @@ class Watcher:
         what = "the service does not tell of task %s; its pictures are those of a callback, and not confirmed: %s"
         _log.warning(what, told.task_id, error)
         watch.is_seen_late = True
-        watch.handle.see(attrs.evolve(told, is_confirmed=False))
+        watch.handle.see(told)
 
     def _check_pictures(self, watch: _Watch, now: float) -> None:
         seen = watch.handle.snapshot  # rather than this look's: a later one may contradict the success

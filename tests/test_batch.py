@@ -7,6 +7,7 @@ import base64
 import collections
 import contextlib
 import itertools
+import json
 import shutil
 import socket
 import sqlite3
@@ -40,6 +41,7 @@ from kling_async import (
 )
 from kling_async.batch import CHUNK, HOPELESS, RESUMED
 from kling_async.callbacks import CallbackReceiver
+from kling_async.cli.as_json import outcome_line, row_facts
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.errors import (
     AccountProblem,
@@ -1262,6 +1264,7 @@ async def test_row_says_that_nothing_confirmed_its_pictures(tmp_path: Path) -> N
         assert [False, False] == [
             outcome.result.snapshot.is_confirmed for outcome in outcomes if isinstance(outcome, Done)
         ]
+        assert [False, False] == [json.loads(outcome_line(outcome))["is_confirmed"] for outcome in outcomes]
         assert (1, 1) == (summary.saved, len(server.ledger.tasks))
 
 
@@ -1282,8 +1285,9 @@ async def test_pictures_that_were_told_outlive_a_kill(tmp_path: Path) -> None:
             await batch.add(["a lighthouse"])
             running = asyncio.ensure_future(outcomes_of(batch))
             async with asyncio.timeout(10):
-                while not [row for row in Reader(path).rows(State.ACCEPTED) if row.snapshot is not None]:
+                while not (rows := [row for row in Reader(path).rows(State.ACCEPTED) if row.snapshot is not None]):
                     await asyncio.sleep(0.01)
+            assert [False] == [row_facts(row)["is_confirmed"] for row in rows]
             left = copied(path, "left")
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

@@ -5,6 +5,7 @@ Measured in CPU time of this process, so that it does not matter what else the m
 """
 
 import ast
+import collections
 import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,9 @@ import pytest
 
 from kling_async import filenames
 from kling_async.cli.doctor import findings
+from kling_async.wire.other_apis import NO_ROUTE, NO_ROUTE_IN_ERROR
 from kling_async.wire.redaction import hide_secrets
+from kling_async.wire.relays import RELAY_REFUSALS
 
 if TYPE_CHECKING:
     import re
@@ -37,12 +40,18 @@ PATTERNS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "cards._EMBEDDED": ("fullmatch", ("data:image/png;base64,", "=")),
     "cli.batch.inputs._NO_UTF8": ("search", ("\udc80",)),
     "cli.doctor.findings._PASTED": ("sub", ("/v1", "/v1/images/generations/", "/", "/v1/images")),
+    "emulator.callers._HOST": ("fullmatch", ("[", "a", ":", ":1", "[]:")),
     "filenames._RESERVED": ("match", ("con ", "con")),
     "filenames._URL": ("match", ("a+", "a:")),
     "gallery.folder._DRAWN": ("match", ("a  · ", "a  ·  picture 1")),
     "rows._LASTING": ("search", ("risk contro", "polipolinot in a vali")),
     "wire.codec._SURROGATE": ("search", ("\\ud", "\\")),
     "wire.dialects.HALF_A_PAIR": ("sub", ("\ud800",)),
+    "wire.headers._TIMEOUT": ("search", (",", ",\t\t", ",timeout=1", "timeout=")),
+    "wire.other_apis._NO_ROUTE_IN_TEXT": (
+        "fullmatch",
+        ("404 ", "cannot get /", "not found", "the page could not be found"),
+    ),
     "wire.redaction._BASE64": ("sub", ("a" * 199 + " ", "A+/", "a" * 199 + "=")),
     "wire.redaction._BEARER": ("sub", ("bearer ", "bearer", "bearer\t\n  ", "bearer  " * 20 + "!")),
     "wire.redaction._KEY": ("sub", ("sk-", "sk-*", "sk-a ", "-sk")),
@@ -59,19 +68,32 @@ How each pattern of the package is used, and what its worst inputs are made of.
 """
 
 
+IN_TABLES: Final = frozenset({"wire.other_apis", "wire.relays"})
+"""
+Modules that have patterns in tables, too.
+"""
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+        yield name, ast.parse(path.read_text())
+
+
+def is_compiled(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == "re.compile"
+
+
 def patterns_of_the_package() -> Iterator[str]:
     """
     Find the names of all compiled patterns, each after its module within the package.
     """
-    for path in sorted(PACKAGE.rglob("*.py")):
-        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-        for node in ast.walk(ast.parse(path.read_text())):
+    for module, tree in modules():
+        for node in ast.walk(tree):
             match node:
-                case (
-                    ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=called))
-                    | ast.AnnAssign(target=ast.Name(id=name), value=ast.Call(func=called))
-                ) if ast.unparse(called) == "re.compile":
-                    yield f"{module}.{name}"
+                case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                    if node.value is not None and is_compiled(node.value):
+                        yield f"{module}.{name}"
 
 
 def bytes_as_needed(pattern: "re.Pattern[Any]", text: str) -> Any:
@@ -96,6 +118,10 @@ def test_every_pattern_is_listed() -> None:
     A new pattern is tested as the others are.
     """
     assert sorted(PATTERNS) == sorted(patterns_of_the_package())
+
+    compiled = {module: sum(map(is_compiled, ast.walk(tree))) for module, tree in modules()}
+    listed = collections.Counter(name.rpartition(".")[0] for name in PATTERNS)
+    assert IN_TABLES == {module for module, count in compiled.items() if count != listed[module]}
 
 
 @pytest.mark.parametrize("name", PATTERNS)
@@ -130,3 +156,25 @@ def test_cleaning_is_linear(unit: str) -> None:
     """
     for clean in (filenames._safe_value, filenames._safe_part, findings._without_pasted):
         check_cpu(clean, unit)
+
+
+@pytest.mark.parametrize("unit", ["RoutingError", "No route matches", "No route found for ", "Route GET:/", "\\"])
+def test_other_apis_are_recognized_in_linear_time(unit: str) -> None:
+    """
+    Whatever their answers hold.
+    """
+
+    def read(text: str) -> None:
+        for route in (*NO_ROUTE, *NO_ROUTE_IN_ERROR):
+            route.fits(dict.fromkeys({*route.words, *route.needs}, text))
+
+    check_cpu(read, unit)
+
+
+@pytest.mark.parametrize("unit", ["分组 ", "分组 a 下", "分组 a 下模型 ", "当前", "No available channel"])
+def test_refusals_of_relays_are_recognized_in_linear_time(unit: str) -> None:
+    """
+    Whatever their messages hold.
+    """
+    for words in (refusal.words for refusal in RELAY_REFUSALS if refusal.words is not None):
+        check_cpu(words.match, unit)
