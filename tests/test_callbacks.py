@@ -1094,9 +1094,9 @@ async def test_who_says_nothing_keeps_nobody_out(
             assert 405 == await read_status(reader)
 
 
-@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("speaks_first", [True, False])
 async def test_connection_that_is_closed_as_it_begins_is_no_error(
-    order: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    *, speaks_first: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """
     Its request has arrived in the same turn of the loop in which it had to make room, and nobody reads its body.
@@ -1108,13 +1108,13 @@ async def test_connection_that_is_closed_as_it_begins_is_no_error(
         callers = [socket.create_connection((server.host, server.port)) for _ in range(5)]
         for _ in range(10):
             await turns()
-        steps = [lambda: [caller.sendall(head) for caller in callers]]
-        steps.append(lambda: [callers.append(socket.create_connection((server.host, server.port))) for _ in range(5)])  # type: ignore[func-returns-value]
-        for step in steps[::order]:
-            step()
+        others = [] if speaks_first else [socket.create_connection((server.host, server.port)) for _ in range(5)]
+        for caller in callers:
+            caller.sendall(head)
+        others = others or [socket.create_connection((server.host, server.port)) for _ in range(5)]
         for _ in range(10):
             await turns()
-        for caller in callers:
+        for caller in (*callers, *others):
             caller.close()
         await until(lambda: receiver._bodies.held == 0)
 
