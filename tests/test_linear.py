@@ -36,17 +36,23 @@ Seconds of CPU; linear patterns take a fifth of it at most.
 """
 
 PATTERNS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
+    "addresses._NAME": ("fullmatch", ("a.", "a", "a" * 63 + ".", "..")),
     "addresses._NUMBERLIKE": ("search", ("1.", ".", "0x", "1.....", "11")),
     "cards._EMBEDDED": ("fullmatch", ("data:image/png;base64,", "=")),
     "cli.batch.inputs._NO_UTF8": ("search", ("\udc80",)),
     "cli.doctor.findings._PASTED": ("sub", ("/v1", "/v1/images/generations/", "/", "/v1/images")),
+    "downloads._CONTENT_RANGE": ("fullmatch", ("bytes 0-1", "1", "bytes 0-1/")),
     "emulator.callers._HOST": ("fullmatch", ("[", "a", ":", ":1", "[]:")),
     "filenames._RESERVED": ("match", ("con ", "con")),
     "filenames._URL": ("match", ("a+", "a:")),
+    "formats._MARKER": ("search", ("\xff", "\xff\xd9", "\xd8", "a")),
     "gallery.folder._DRAWN": ("match", ("a  · ", "a  ·  picture 1")),
     "rows._LASTING": ("search", ("risk contro", "polipolinot in a vali")),
+    "sources._ABSOLUTE": ("match", ("a", "a:", "a+")),
+    "sources._BASE64": ("fullmatch", ("A", "A=", "=")),
     "wire.codec._SURROGATE": ("search", ("\\ud", "\\")),
     "wire.dialects.HALF_A_PAIR": ("sub", ("\ud800",)),
+    "wire.headers._NUMBER": ("fullmatch", ("1", "1.", ".")),
     "wire.headers._TIMEOUT": ("search", (",", ",\t\t", ",timeout=1", "timeout=")),
     "wire.other_apis._NO_ROUTE_IN_TEXT": (
         "fullmatch",
