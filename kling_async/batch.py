@@ -550,6 +550,10 @@ class _RowWitness(Witness):
         else:
             self._run.journal.accept(self.position, task_id, self._run.clock())
 
+    def hear(self, told: TaskSnapshot) -> None:
+        if not self._run.journal.is_closed:
+            self._run.journal.hear(self.position, told)
+
     def end(self) -> None:
         self._run.witnesses.discard(self)
         if not self.is_over.done():
@@ -808,8 +812,8 @@ class _Run:
                 may_retry = may_try_again(error) and row.request.external_task_id is None
                 await self.journal.fail(position, error, snapshot, now, may_retry=may_retry)
                 return _Ended(row, error, may_retry=may_retry)
-            case TaskNotFound() if witness.task_id is not None:
-                await self.journal.fail(position, error, None, now, may_retry=False)
+            case TaskNotFound(snapshot=told) if witness.task_id is not None:
+                await self.journal.fail(position, error, told, now, may_retry=False)
             case SubmissionUncertain():
                 await self.journal.doubt(position, error)
                 if witness.is_sent:
@@ -893,7 +897,10 @@ class _Run:
 
     def _resume(self, row: Row) -> None:
         witness = _RowWitness(self, row, row.attempts)
-        self._resumed[row.position] = (self.client.resume(row.task_id or "", row.request, witness), witness)
+        handle = self.client.resume(row.task_id or "", row.request, witness)
+        if row.snapshot is not None:  # a callback told it, and nothing has confirmed it yet
+            handle.hear(row.snapshot, asyncio.get_running_loop().time())
+        self._resumed[row.position] = (handle, witness)
 
     async def _unsaved(self, saving: Saving, row: Row) -> Row | None:
         # The row with those of its pictures that are there; None where all are.

@@ -3,7 +3,8 @@ Callbacks: the service tells of each change of a task by a POST to an address of
 
 One core judges each callback and knows no HTTP; three thin faces bring it there: a server of its own, an aiohttp
 application and an ASGI application. Each submit has an address of its own, whose last segment is a token that nobody
-else can make. So the address, not what the body says, tells whose callback it is.
+else can make. So the address, not what the body says, tells whose callback it is; and it is judged first, so that
+nothing a stranger sends to another address is read.
 """
 
 import asyncio
@@ -19,7 +20,9 @@ from urllib.parse import urlsplit
 import attrs
 
 from kling_async.arguments import check_kind, check_whole, shown_url, url_rule
+from kling_async.bodies import Bodies, NoRoom, ReadPart, TooLarge, unpack
 from kling_async.errors import BrokenRule, InvalidRequest
+from kling_async.wire.headers import find_header
 from kling_async.wire.models import TaskSnapshot
 from kling_async.wire.webhook import Signature, check_secret, make_token, read_callback, read_token, verify
 
@@ -35,7 +38,12 @@ Bytes of the largest callback that is read; the largest real ones have a few tho
 
 PATIENCE: Final = 30.0
 """
-Seconds in which a body has to arrive; behind an ASGI server that is the server's affair.
+Seconds in which a body has to arrive.
+"""
+
+QUIET: Final = 60.0
+"""
+Seconds between two warnings of the same kind; a wrong clock would give one for each callback.
 """
 
 MIN_TOKEN_KEY: Final = 16
@@ -49,6 +57,8 @@ _Message: TypeAlias = MutableMapping[str, Any]  # these three are ASGI's own wor
 _Receive: TypeAlias = Callable[[], Awaitable[_Message]]
 _Send: TypeAlias = Callable[[_Message], Awaitable[None]]
 
+_STRANGE: Final = "its address is none of ours"
+
 _log = logging.getLogger(__name__)
 
 
@@ -61,8 +71,8 @@ class CallbackCounts:
         forged: The token is none of ours (404), or the signature is wrong (401).
         unsigned: From a good address, without a signature that could be judged.
         signed: From a good address, with a good signature.
-        too_large: Above 1 MiB (413).
-        not_json: No JSON, or no task in it (400).
+        too_large: Above 1 MiB, also once it is unpacked (413).
+        not_json: No JSON, no task in it, or not packed by gzip as it says (400).
     """
 
     received: int = 0
@@ -87,6 +97,22 @@ class CallbackServer:
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
 
+@attrs.define
+class _Repeats:
+    # Counts what happens again and again, and says when to tell of it: at once, then once a minute.
+    _count: int = 0
+    _told_at: float | None = None
+
+    def add(self, now: float) -> int:
+        # How often it happened since it was last told of, where it is to be told now; else 0.
+        self._count += 1
+        if self._told_at is not None and 0 <= now - self._told_at < QUIET:  # below 0: the clock was put back
+            return 0
+        self._told_at = now
+        count, self._count = self._count, 0
+        return count
+
+
 class CallbackReceiver:
     """
     Takes the service's callbacks. Give it to a client as `callbacks=`, and serve it in one of three ways:
@@ -97,6 +123,9 @@ class CallbackReceiver:
 
     Several clients may share one. Whatever stands in front of it may change the path, but for its last segment. That
     segment is a secret: switch off access logs that show it.
+
+    A request to an address that it has not made is answered with 404, and its body is not read. A body has 30 s to
+    arrive, and all that are being read have 16 MiB together; one that finds no room is answered with 503.
 
     Args:
         public_url: Where the service reaches this receiver from outside, for example "https://example.org/kling".
@@ -133,6 +162,10 @@ class CallbackReceiver:
         self._confirms_all = confirm == "always"
         self._listeners: dict[Listener, asyncio.AbstractEventLoop | None] = {}
         self._clock = time.time
+        self._bodies = Bodies(MAX_BODY)
+        self._refusals = _Repeats()
+        self._failures = _Repeats()
+        self._crowds = _Repeats()
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in attrs.asdict(self.counts).items())
@@ -178,64 +211,101 @@ class CallbackReceiver:
 
     def receive(self, token: str, headers: Mapping[str, str], body: bytes) -> int:
         """
-        Judge one callback, and return the HTTP status to answer with. Who listens is told in a later turn of the loop,
-        so that no answer waits for it.
+        Judge one callback, and return the HTTP status to answer with: the address first, then the size, the signature
+        and what the body says. Who listens is told in a later turn of the loop, so that no answer waits for it.
 
         Args:
             token: The last segment of the path.
             headers: Their names may have any case.
-            body: As it came; of one above 1 MiB the first bytes beyond that are enough.
+            body: As it came, or unpacked where it came packed by gzip; its signature is one of what was packed. Of one
+                above 1 MiB the first bytes beyond that are enough.
         """
-        self.counts.received += 1
+        submit_key = self._submit_key_of(token)
+        if submit_key is None:
+            return self._refuse(404, _STRANGE)
         if len(body) > MAX_BODY:
-            self.counts.too_large += 1
-            return 413
+            return self._refuse(413, "it is too large")
+        try:
+            body = unpack(headers, body, MAX_BODY)
+        except TooLarge:
+            return self._refuse(413, "it is too large")
+        except ValueError as error:
+            return self._refuse(400, str(error))
+        return self._judge(submit_key, headers, body)
+
+    def _judge(self, submit_key: str, headers: Mapping[str, str], body: bytes) -> int:
+        signature = verify(self._secrets, headers, body, self._clock())
+        if signature is Signature.WRONG:
+            self._warn_of_forgery()
+            return self._refuse(401)
         try:
             snapshot = read_callback(body)
         except ValueError as error:
-            self.counts.not_json += 1
-            _log.debug("a callback cannot be read: %s", type(error).__name__)
-            return 400
-        found = (read_token(key, token) for key in self._token_keys)
-        submit_key = next((submit_key for submit_key in found if submit_key is not None), None)
-        if submit_key is None:
-            self.counts.forged += 1
-            _log.debug("a callback came to an address that is none of ours")
-            return 404
-        signature = verify(self._secrets, headers, body, self._clock())
-        if signature is Signature.WRONG:
-            self.counts.forged += 1
-            _log.warning("a callback to an address of ours has a wrong signature or time; check secret and clock")
-            return 401
+            return self._refuse(400, type(error).__name__)
         is_signed = signature is Signature.SIGNED
+        self.counts.received += 1
         self.counts.signed += is_signed
         self.counts.unsigned += not is_signed
         _log.debug("a callback for submit %s (%s): %r", submit_key, signature.value, snapshot)
         self._deliver(submit_key, snapshot, is_signed and not self._confirms_all)
         return 200
 
+    def _submit_key_of(self, token: str) -> str | None:
+        found = (read_token(key, token) for key in self._token_keys)
+        return next((submit_key for submit_key in found if submit_key is not None), None)
+
+    def _refuse(self, status: int, why: str = "") -> int:
+        self.counts.received += 1
+        self.counts.forged += status in (401, 404)
+        self.counts.too_large += status == 413
+        self.counts.not_json += status == 400
+        if why:
+            _log.debug("a callback is refused (%d): %s", status, why)
+        return status
+
+    def _warn_of_forgery(self) -> None:
+        count = self._refusals.add(self._clock())
+        if count == 1:
+            _log.warning("a callback to an address of ours has a wrong signature or time; check secret and clock")
+        elif count:
+            _log.warning("%d more callbacks had a wrong signature or time; check secret and clock", count)
+
+    async def _take(self, path: str, headers: Mapping[str, str], read_part: ReadPart) -> int:
+        # What each face does with a POST; what `read_part` raises is its own.
+        token = path.rpartition("/")[2]
+        if self._submit_key_of(token) is None:
+            return self._refuse(404, _STRANGE)
+        try:
+            body = await self._bodies.read(read_part, _declared_length(headers), PATIENCE)
+        except TooLarge:
+            return self._refuse(413, "it is too large")
+        except NoRoom:  # nobody knows yet what it is, so it counts as nothing
+            if count := self._crowds.add(self._clock()):
+                _log.warning("%d callbacks were answered with 503: too many were arriving at one moment", count)
+            return 503
+        except TimeoutError:  # likewise
+            return 400
+        return self.receive(token, headers, body)
+
     @contextlib.asynccontextmanager
     async def serve(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[CallbackServer]:
         """
         Listen at *host* and *port* (0 is a free one) for as long as the context lasts.
 
-        It speaks plain HTTP: the vendor asks for https, so put something that speaks it in front.
+        It speaks plain HTTP: the vendor asks for https, so put something that speaks it in front. At most 256
+        connections are open; when there are more, the one that has waited longest without a request is closed. The
+        headers of a request have 30 s to arrive.
 
         Raises:
             InvalidRequest: *port* is no whole number from 0 to 65535, or *host* no text.
             OSError: The port is taken.
         """
-        from aiohttp import web  # noqa: PLC0415 (takes long, and few need it)
+        from kling_async import own_server  # noqa: PLC0415 (aiohttp's server takes long to load, and few need it)
 
         check_kind("host", host, str, "must be text: the name or number of an address of this machine")
         check_whole("port", port, least=0, most=65535)
-        runner = web.AppRunner(self.aiohttp_app(), access_log=None, shutdown_timeout=1.0)  # the log would show tokens
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port).start()
-            yield CallbackServer(host, runner.addresses[0][1])
-        finally:
-            await runner.cleanup()
+        async with own_server.serve(self._answer_aiohttp, host, port) as bound_port:
+            yield CallbackServer(host, bound_port)
 
     def aiohttp_app(self) -> "aiohttp.web.Application":
         """
@@ -244,7 +314,7 @@ class CallbackReceiver:
         from aiohttp import web  # noqa: PLC0415
 
         app = web.Application()
-        app.router.add_post("/{path:.*}", self._answer_aiohttp)
+        app.router.add_route("*", "/{path:.*}", self._answer_aiohttp)
         return app
 
     @functools.cached_property
@@ -252,19 +322,18 @@ class CallbackReceiver:
         """
         The receiver as an ASGI application, to be mounted or to be run by itself.
         """
-        return _AsgiFace(self)
+        return _AsgiFace(self._take)
 
-    async def _answer_aiohttp(self, request: "aiohttp.web.Request") -> "aiohttp.web.Response":
+    async def _answer_aiohttp(self, request: "aiohttp.web.BaseRequest") -> "aiohttp.web.Response":
         from aiohttp import web  # noqa: PLC0415
 
+        if request.method != "POST":
+            return web.Response(status=405, headers={"Allow": "POST"})
         try:
-            async with asyncio.timeout(PATIENCE):
-                body = await request.content.readexactly(MAX_BODY + 1)
-        except asyncio.IncompleteReadError as end:
-            body = end.partial
-        except (ConnectionError, TimeoutError, web.RequestPayloadError):  # it has gone, is stuck, or speaks HTTP badly
-            return web.Response(status=400)
-        return web.Response(status=self.receive(_last_segment(request.path), request.headers, body))
+            status = await self._take(request.path, request.headers, functools.partial(_read_aiohttp, request))
+        except (ConnectionError, web.RequestPayloadError):  # it has gone, or speaks HTTP badly
+            status = 400
+        return web.Response(status=status)
 
     def _deliver(self, submit_key: str, snapshot: TaskSnapshot, trusted: bool) -> None:  # noqa: FBT001 (as listeners)
         for listener, home in tuple(self._listeners.items()):
@@ -280,13 +349,24 @@ class CallbackReceiver:
         try:
             listener(submit_key, snapshot, trusted)
         except Exception:  # noqa: BLE001 (whatever it is, it is theirs, and it is logged)
-            _log.exception("who listens for callbacks failed at one for submit %s", submit_key)
+            if count := self._failures.add(self._clock()):
+                more = f", and at {count - 1} others since this was last logged" if count > 1 else ""
+                _log.exception("who listens for callbacks failed at one for submit %s%s", submit_key, more)
+
+
+async def _read_aiohttp(request: "aiohttp.web.BaseRequest") -> bytes:
+    try:
+        return await request.content.readany()
+    except RuntimeError:  # of a connection that was closed before it was read
+        if request.transport is not None:
+            raise
+        raise ConnectionResetError from None
 
 
 @attrs.frozen
 class _AsgiFace:
     # An object rather than a method: servers tell ASGI 3 by a `__call__` that is a coroutine function.
-    _receiver: CallbackReceiver
+    _take: Callable[[str, Mapping[str, str], ReadPart], Awaitable[int]]
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         match scope["type"]:
@@ -305,11 +385,11 @@ class _AsgiFace:
     async def _answer(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         headers = [(b"content-length", b"0")]
         if scope["method"] == "POST":
-            body = await _read(receive)
-            if body is None:
-                return
             given = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            status = self._receiver.receive(_last_segment(scope["path"]), given, body)
+            try:
+                status = await self._take(scope["path"], given, _AsgiBody(receive))
+            except ConnectionResetError:
+                return
         else:
             status = 405
             headers.append((b"allow", b"POST"))
@@ -317,17 +397,21 @@ class _AsgiFace:
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _read(receive: _Receive) -> bytes | None:
-    # The whole body, or of one that is too large enough to see it; None where who called has gone.
-    body = bytearray()
-    is_more = True
-    while is_more and len(body) <= MAX_BODY:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        body += message.get("body", b"")
-        is_more = message.get("more_body", False)
-    return bytes(body)
+@attrs.define
+class _AsgiBody:
+    # Reads a body part by part; raises ConnectionResetError where who called has gone.
+    _receive: _Receive
+    _is_more: bool = True
+
+    async def __call__(self) -> bytes:
+        part = b""
+        while self._is_more and not part:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionResetError
+            part = message.get("body", b"")
+            self._is_more = message.get("more_body", False)
+        return part
 
 
 def _all_of(secret: Any) -> tuple[Any, ...]:
@@ -337,8 +421,9 @@ def _all_of(secret: Any) -> tuple[Any, ...]:
     return tuple(secret) if is_several else (secret,)
 
 
-def _last_segment(path: str) -> str:
-    return path.rpartition("/")[2]
+def _declared_length(headers: Mapping[str, str]) -> int | None:
+    text = find_header(headers, "Content-Length")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 20 else None
 
 
 def _broken_rules(public_url: Any, given: tuple[Any, ...], token_key: Any, confirm: Any) -> Iterable[BrokenRule]:

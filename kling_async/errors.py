@@ -162,10 +162,16 @@ class ContentRefused(KlingError):
     """
 
 
+@attrs.define(slots=False, repr=False)
 class TaskNotFound(KlingError):
     """
     This account knows no such task at this host; records may also be gone after the vendor's 30 days.
+
+    Attributes:
+        snapshot: What a callback told of the task all the same; None where none did.
     """
+
+    snapshot: TaskSnapshot | None = None
 
 
 @attrs.define(slots=False, repr=False)
@@ -245,11 +251,13 @@ class SubmissionUncertain(KlingError):
 
     Attributes:
         request: What was sent, with the `external_task_id` of ours where one went along.
-        urls: Addresses of pictures that an answer held, as in `UnexpectedAnswer`.
+        urls: Addresses of pictures that an answer held, as in `UnexpectedAnswer`, or that a callback told.
+        snapshot: What a callback told of its task, where it told no id by which the task could be asked for.
     """
 
     request: ImageRequest | None = None
     urls: tuple[str, ...] = ()
+    snapshot: TaskSnapshot | None = None
 
 
 @attrs.define(slots=False, repr=False)

@@ -54,13 +54,20 @@ class Line:
         return self._hearing.works
 
     @property
+    def told(self) -> TaskSnapshot | None:
+        """
+        What callbacks have told before the task was known; None where none has come.
+        """
+        return self._early.get(True) or self._early.get(False)
+
+    @property
     def found(self) -> TaskSnapshot | None:
         """
         The task that a callback has told of, as if it were just accepted; None where none has come.
 
         Nobody else knows the address, so there is such a task; how it is may be a lie.
         """
-        told = self._early.get(True) or self._early.get(False)
+        told = self.told
         if told is None or not stands_in_path(told.task_id):  # by such an id nobody could ask for it
             return None
         return TaskSnapshot(task_id=told.task_id, task_status=TaskStatus.SUBMITTED, status_word="submitted")
@@ -187,8 +194,11 @@ class Hearing:
 
         With *is_news* it is not what another callback had said before.
         """
-        if trusted:  # through a gateway it may carry another id: its address tells whose it is
-            handle.see(attrs.evolve(seen, task_id=handle.task_id))
+        told = attrs.evolve(seen, task_id=handle.task_id)  # a gateway may have another; the address tells whose it is
+        if trusted:
+            handle.see(told)
+        else:
+            handle.hear(attrs.evolve(told, is_confirmed=False), asyncio.get_running_loop().time())
         is_over = handle.snapshot is not None and is_settled(handle.snapshot)
         if is_final(seen.task_status) and not is_over:  # not to be believed, or its pictures are not told yet
             self._watcher.hurry(handle)

@@ -168,6 +168,7 @@ _CLAIM: Final = f"UPDATE row SET {_PRESENT_ACCOUNT} WHERE position = ? AND state
 _FINISH: Final = "UPDATE row SET state = 'finished', snapshot = ?, units = ?, ended_at = ?, error = NULL " + _guard(
     State.FINISHED
 )
+_HEAR: Final = "UPDATE row SET snapshot = ? WHERE position = ? AND state = 'accepted'"
 _UNSAVE: Final = "UPDATE row SET state = 'finished', saved_at = NULL WHERE position = ? AND state = 'saved'"
 _FAIL: Final = (
     "UPDATE row SET state = 'failed', error = ?, may_retry = ?, snapshot = ?, units = ?, ended_at = ? "
@@ -426,6 +427,12 @@ class Journal:
         Write that the task of an accepted row, which was sent with another account, is known to the present one too.
         """
         await self._commits.add((_CLAIM, (position,)))
+
+    def hear(self, position: int, snapshot: TaskSnapshot) -> None:
+        """
+        Write what a callback told of an accepted row, so that it outlives the program until something confirms it.
+        """
+        self._commits.add((_HEAR, (write_snapshot(snapshot), position)))
 
     async def finish(self, position: int, snapshot: TaskSnapshot, now: float) -> None:
         """

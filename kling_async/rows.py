@@ -21,6 +21,7 @@ from kling_async.errors import (
     ServiceFailure,
     SubmissionUncertain,
     TaskFailed,
+    TaskNotFound,
     UnexpectedAnswer,
     Unreachable,
 )
@@ -271,7 +272,8 @@ def write_snapshot(snapshot: TaskSnapshot) -> str:
     """
     Write *snapshot*; what it was read from is not kept.
     """
-    return dumps({**write_task(snapshot), "request_id": snapshot.request_id}).decode()
+    ours = {"request_id": snapshot.request_id, **({} if snapshot.is_confirmed else {"is_confirmed": False})}
+    return dumps({**write_task(snapshot), **ours}).decode()
 
 
 def read_snapshot(text: str | None) -> TaskSnapshot | None:
@@ -281,7 +283,8 @@ def read_snapshot(text: str | None) -> TaskSnapshot | None:
     if text is None:
         return None
     task: Mapping[str, Any] = loads(text.encode())
-    return attrs.evolve(read_task(task, request_id=task.get("request_id")), raw={})
+    told = read_task(task, request_id=task.get("request_id"))
+    return attrs.evolve(told, raw={}, is_confirmed=task.get("is_confirmed", True))
 
 
 def write_error(error: KlingError) -> str:
@@ -307,7 +310,7 @@ def read_error(text: str | None, request: ImageRequest, snapshot: TaskSnapshot |
             error.urls = tuple(error.urls)
         case SubmissionUncertain():
             error.request, error.urls = request, tuple(error.urls)
-        case TaskFailed():
+        case TaskFailed() | TaskNotFound():
             error.snapshot = snapshot
     return error
 

@@ -88,6 +88,11 @@ class Witness:
         It is a task now; also long after it ended in SubmissionUncertain.
         """
 
+    def hear(self, told: TaskSnapshot) -> None:
+        """
+        A callback told of its task's pictures, and nothing has confirmed them yet.
+        """
+
     def end(self) -> None:
         """
         It is over, whatever came of it.
@@ -205,7 +210,7 @@ class Submits:
         line = self._open_line(witness) if request.callback_url is None else None
         story.learn(task_id=handle.task_id)
         story.tell(EventKind.RESUMED, snapshot=handle.snapshot)
-        self._take_over(handle, request, hold, line, story)
+        self._take_over(handle, request, hold, line, witness, story)
 
     async def aclose(self) -> None:
         """
@@ -277,6 +282,9 @@ class Submits:
             if post.line is not None:
                 post.line.adopt(functools.partial(self._adopt_late, post), LISTEN_FOR)
             error.request = post.request
+            if post.line is not None and (told := post.line.told) is not None:
+                error.snapshot = told
+                error.urls = error.urls or tuple(image.url for image in told.task_result.images)
             raise
         except BaseException:
             post.give_up()
@@ -335,7 +343,7 @@ class Submits:
         handle = post.handle_of(accepted.task_id)
         post.story.learn(task_id=accepted.task_id)
         post.story.tell(EventKind.SUBMITTED, snapshot=accepted)
-        self._take_over(handle, post.request, post.hold, post.line, post.story, accepted)
+        self._take_over(handle, post.request, post.hold, post.line, post.witness, post.story, accepted)
         return handle
 
     def _take_over(
@@ -344,12 +352,14 @@ class Submits:
         request: ImageRequest,
         hold: Hold,
         line: Line | None,
+        witness: Witness,
         story: Story,
         accepted: TaskSnapshot | None = None,
     ) -> None:
         self.accepted.add(handle)
         on_final = self._forget if line is None else functools.partial(self._ended, line)
-        handle.accept(request, hold, on_final=on_final, story=story)
+        on_pictures_told = witness.hear if line is not None else None
+        handle.accept(request, hold, on_final=on_final, on_pictures_told=on_pictures_told, story=story)
         if accepted is not None:
             handle.see(accepted)
         if not self._is_closed:

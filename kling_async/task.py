@@ -3,6 +3,7 @@ A handle on one task: what was last seen of it, and those who wait for its end.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
@@ -14,7 +15,7 @@ from kling_async.errors import KlingError, TaskFailed, WaitTimeout
 from kling_async.events import EventKind
 from kling_async.slots import Hold
 from kling_async.telling import SILENCE, Story
-from kling_async.wire.lifecycle import is_final, is_settled, newer, reason_of
+from kling_async.wire.lifecycle import is_final, is_settled, is_settled_well, newer, reason_of
 from kling_async.wire.models import ImageRequest, TaskResult, TaskSnapshot, TaskStatus, draw_state, prompt_of
 
 __all__ = ["TaskHandle", "failure_of"]
@@ -37,8 +38,11 @@ class TaskHandle:
     _watch: Callable[["TaskHandle"], None]
     story: Story = SILENCE  # for the client
     _snapshot: TaskSnapshot | None = attrs.field(default=None, init=False)
+    _told: TaskSnapshot | None = attrs.field(default=None, init=False)
+    _told_at: float = attrs.field(default=-math.inf, init=False)
     _hold: Hold | None = attrs.field(default=None, init=False)
     _on_final: Callable[["TaskHandle"], object] | None = attrs.field(default=None, init=False)
+    _on_pictures_told: Callable[[TaskSnapshot], object] | None = attrs.field(default=None, init=False)
     watched_since: float | None = attrs.field(default=None, init=False)  # for the watcher
     _waiters: list["asyncio.Future[None]"] = attrs.field(factory=list, init=False)  # a set is thrice as large
     _listeners: tuple["asyncio.Queue[TaskSnapshot | KlingError]", ...] = attrs.field(default=(), init=False)
@@ -92,7 +96,8 @@ class TaskHandle:
             InvalidRequest: *timeout* is no number of seconds.
             TaskFailed: The service gave up on the task; its reason is the message.
             WaitTimeout: Not final in time. The task may still finish, and this handle stays good.
-            TaskNotFound: The service has said for a while that there is no such task.
+            TaskNotFound: The service has said for a while that there is no such task, and no callback told its
+                pictures. Where one did, they are the result, and its snapshot says `is_confirmed=False`.
             NotAuthenticated: The key is not accepted any more.
             UnexpectedAnswer: The task succeeded, and its pictures were not told for 30 s.
             ClientClosed: The client was closed meanwhile.
@@ -172,7 +177,13 @@ class TaskHandle:
         return bool(self._waiters or self._listeners) or (self._hold is not None and not self._hold.is_released)
 
     def accept(
-        self, request: ImageRequest, hold: Hold, *, on_final: Callable[["TaskHandle"], object], story: Story = SILENCE
+        self,
+        request: ImageRequest,
+        hold: Hold,
+        *,
+        on_final: Callable[["TaskHandle"], object],
+        on_pictures_told: Callable[[TaskSnapshot], object] | None = None,
+        story: Story = SILENCE,
     ) -> None:
         """
         Take over the slots of a submit that became this task, and its story; the slots are given back at its end.
@@ -181,6 +192,7 @@ class TaskHandle:
         self.request = request
         self._hold = hold
         self._on_final = on_final
+        self._on_pictures_told = on_pictures_told
         self.story = story
         self._end()  # perhaps somebody saw its end before the submit was answered
         self._tell(None)
@@ -201,6 +213,32 @@ class TaskHandle:
             for waiter in self._waiters:
                 _wake(waiter)
         self._tell(held)
+
+    def hear(self, told: TaskSnapshot, now: float) -> None:
+        """
+        Keep what a callback told at *now* and may not be believed as it is. Pictures that were told stay.
+        """
+        self._told_at = now
+        if self._told is not None and is_settled_well(self._told):
+            return
+        has_pictures = is_settled_well(told)
+        self._told = told if has_pictures else newer(self._told, told)
+        if has_pictures and not self.done and self._on_pictures_told is not None:
+            self._on_pictures_told(told)
+
+    @property
+    def told(self) -> TaskSnapshot | None:
+        """
+        What callbacks told that may not be believed as it is; None where none did.
+        """
+        return self._told
+
+    @property
+    def told_at(self) -> float:
+        """
+        When the last of these came, by the clock of the loop; minus infinity where none did.
+        """
+        return self._told_at
 
     def fail(self, error: KlingError) -> None:
         """

@@ -28,7 +28,7 @@ from kling_async.plan import PollPlan
 from kling_async.policy import PollPolicy, may_repeat
 from kling_async.task import TaskHandle
 from kling_async.ways import Choice, Way, Ways
-from kling_async.wire.lifecycle import is_settled
+from kling_async.wire.lifecycle import is_final, is_settled, is_settled_well
 from kling_async.wire.models import TaskSnapshot, TaskStatus
 
 __all__ = ["Watcher"]
@@ -41,6 +41,12 @@ Looks in a row that have to fail before the log warns of it; fewer are everyday 
 STUCK_AFTER: Final = 3600.0
 """
 Seconds after which a task that never ends gives its slots back; the slowest picture we heard of took about one minute.
+"""
+
+SPOKEN_OF: Final = 120.0
+"""
+Seconds since the last callback of a task on its way for which the next one is waited for, though the service says that
+there is no such task. It is twice as long as the slowest picture that we heard of took.
 """
 
 _ABOUT_A_TASK: Final = (1201, 1203, "task_not_exist")  # rather than about the way of asking, perhaps
@@ -56,6 +62,7 @@ class _Watch:
     is_told_of: bool = False
     is_seen_late: bool = False  # its end was waited for in vain before it was looked for
     missing_since: float | None = None
+    refused_since: float | None = None  # as missing, or the service does not tell of it for another reason
     bare_since: float | None = None
 
 
@@ -319,7 +326,7 @@ class Watcher:
         self._put_off(watches, now)
 
     def _saw(self, watch: _Watch, seen: TaskSnapshot, now: float) -> None:
-        watch.missing_since = None
+        watch.missing_since = watch.refused_since = None
         was_done = watch.handle.done
         watch.handle.see(seen)
         if watch.is_told_of and watch.handle.done and not was_done:
@@ -352,14 +359,34 @@ class Watcher:
             case ClientClosed():  # the session was closed by its owner, so that no look will ever be answered
                 handle.fail(_closed(handle))
                 handle.release()
-            case TaskNotFound() | UnexpectedAnswer(is_other_api=True, http_status=404):
-                watch.missing_since = now if watch.missing_since is None else watch.missing_since
-                if now - watch.missing_since >= self.policy.not_found_grace:
-                    handle.fail(attrs.evolve(error, task_id=handle.task_id))
-                    handle.release()
+            case _ if not may_repeat(error):
+                self._refused(watch, error, now)
         if may_repeat(error):
             self._plan.missed(handle.task_id, now)
         _log.debug("a look at task %s failed: %s", handle.task_id, error)
+
+    def _refused(self, watch: _Watch, error: KlingError, now: float) -> None:
+        # The service does not tell of the task, and asking again will hardly help.
+        told, grace = watch.handle.told, self.policy.not_found_grace
+        watch.refused_since = now if watch.refused_since is None else watch.refused_since
+        if told is not None and is_settled_well(told):
+            if now - watch.refused_since >= grace:
+                self._take_as_told(watch, told, error)
+        elif _is_unknown(error):
+            watch.missing_since = now if watch.missing_since is None else watch.missing_since
+            until = watch.missing_since + grace
+            if told is not None and not is_final(told.task_status):
+                until = max(until, watch.handle.told_at + SPOKEN_OF)
+            if now >= until:
+                watch.handle.fail(_not_found(error, watch.handle.task_id, told))
+                watch.handle.release()
+
+    def _take_as_told(self, watch: _Watch, told: TaskSnapshot, error: KlingError) -> None:
+        # Only who was given the task's own address could tell of its pictures, and the service does not know better.
+        what = "the service does not tell of task %s; its pictures are those of a callback, and not confirmed: %s"
+        _log.warning(what, told.task_id, error)
+        watch.is_seen_late = True
+        watch.handle.see(told)
 
     def _check_pictures(self, watch: _Watch, now: float) -> None:
         seen = watch.handle.snapshot  # rather than this look's: a later one may contradict the success
@@ -398,6 +425,25 @@ class Watcher:
             self._plan.learn(watch.handle.task_id, told, now)
         elif not watch.is_seen_late:
             self._plan.learn(watch.handle.task_id, seconds, now)
+
+
+def _is_unknown(error: KlingError) -> bool:
+    match error:
+        case TaskNotFound() | UnexpectedAnswer(is_other_api=True, http_status=404):
+            return True
+        case _:
+            return False
+
+
+def _not_found(error: KlingError, task_id: str, told: TaskSnapshot | None) -> KlingError:
+    if told is None or not isinstance(error, TaskNotFound):
+        return attrs.evolve(error, task_id=task_id)
+    reason = f" ({told.task_status_msg})" if told.task_status_msg else ""
+    what = (
+        f"the service knows no task {task_id}, but a callback told of it as {told.status_word!r}{reason}; "
+        "it may be known there by another id, so look for it before you pay again"
+    )
+    return attrs.evolve(error, message=what, task_id=task_id, snapshot=told)
 
 
 def _closed(handle: TaskHandle) -> ClientClosed:

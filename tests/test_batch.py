@@ -7,6 +7,7 @@ import base64
 import collections
 import contextlib
 import itertools
+import json
 import shutil
 import socket
 import sqlite3
@@ -40,6 +41,7 @@ from kling_async import (
 )
 from kling_async.batch import CHUNK, HOPELESS, RESUMED
 from kling_async.callbacks import CallbackReceiver
+from kling_async.cli.as_json import outcome_line, row_facts
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.errors import (
     AccountProblem,
@@ -51,6 +53,7 @@ from kling_async.errors import (
     ServiceFailure,
     StorageFull,
     SubmissionUncertain,
+    TaskNotFound,
     UnexpectedAnswer,
 )
 from kling_async.journal import Journal, Reader
@@ -1237,6 +1240,87 @@ async def test_callback_tells_of_a_submit_that_was_given_up(tmp_path: Path) -> N
                 second = await outcomes_of(batch)
 
         assert ["SubmissionUncertain", "done"] == [word for _, _, word in map(told, [*first, *second])]
+        assert 1 == len(server.ledger.tasks)
+
+
+async def test_row_says_that_nothing_confirmed_its_pictures(tmp_path: Path) -> None:
+    """
+    Where the answer was lost and the service does not know the id that an unsigned callback tells, the pictures that it
+    told are saved, and the journal keeps how they came.
+    """
+    port = free_port()
+    rules = [faults.reset_after("create"), faults.callback_other_id()]
+    async with emulator(GATEWAY, *rules, latency=(0.1, 0.2)) as server:
+        path, receiver = tmp_path / "run.kling", receiver_at(port)
+        retry = attrs.evolve(BRISK, hear_for=10.0)
+        async with opened(server, path, callbacks=receiver, retry=retry) as batch, receiver.serve(port=port):
+            await batch.add(["a lighthouse"])
+            outcomes = await outcomes_of(batch, save_to=tmp_path / "pictures")
+        async with opened(server, path) as batch:
+            outcomes += [outcome async for outcome in batch.outcomes()]
+            summary = await batch.summary()
+
+        assert [(0, "a lighthouse", "done")] * 2 == list(map(told, outcomes))
+        assert [False, False] == [
+            outcome.result.snapshot.is_confirmed for outcome in outcomes if isinstance(outcome, Done)
+        ]
+        assert [False, False] == [json.loads(outcome_line(outcome))["is_confirmed"] for outcome in outcomes]
+        assert (1, 1) == (summary.saved, len(server.ledger.tasks))
+
+
+async def test_pictures_that_were_told_outlive_a_kill(tmp_path: Path) -> None:
+    """
+    What nothing has confirmed yet is in the journal, so that the next run has it though no callback comes again.
+    """
+    port = free_port()
+    rules = [faults.reset_after("create"), faults.callback_other_id()]
+    async with emulator(GATEWAY, *rules, latency=(0.1, 0.2)) as server:
+        path, receiver = tmp_path / "run.kling", receiver_at(port)
+        options: dict[str, Any] = {
+            "callbacks": receiver,
+            "retry": attrs.evolve(BRISK, hear_for=10.0),
+            "polling": attrs.evolve(EAGER, not_found_grace=60.0),
+        }
+        async with opened(server, path, **options) as batch, receiver.serve(port=port):
+            await batch.add(["a lighthouse"])
+            running = asyncio.ensure_future(outcomes_of(batch))
+            async with asyncio.timeout(10):
+                while not (rows := [row for row in Reader(path).rows(State.ACCEPTED) if row.snapshot is not None]):
+                    await asyncio.sleep(0.01)
+            assert [False] == [row_facts(row)["is_confirmed"] for row in rows]
+            left = copied(path, "left")
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        async with opened(server, left) as batch:
+            outcomes = await outcomes_of(batch, save_to=tmp_path / "pictures")
+
+        assert [(0, "a lighthouse", "done")] == list(map(told, outcomes))
+        assert 1 == len(server.ledger.tasks)
+
+
+async def test_row_says_what_was_told_of_a_task_that_is_not_found(tmp_path: Path) -> None:
+    """
+    Also after the run, the error holds what a callback told, and the row is not sent again by itself.
+    """
+    port = free_port()
+    rules = [faults.reset_after("create"), faults.callback_other_id(), faults.failing_task(message="too dark")]
+    async with emulator(GATEWAY, *rules, latency=(0.1, 0.2)) as server:
+        path, receiver = tmp_path / "run.kling", receiver_at(port)
+        retry = attrs.evolve(BRISK, hear_for=10.0)
+        async with opened(server, path, callbacks=receiver, retry=retry) as batch, receiver.serve(port=port):
+            await batch.add(["a lighthouse"])
+            outcomes = await outcomes_of(batch)
+        async with opened(server, path) as batch:
+            outcomes += [outcome async for outcome in batch.outcomes()]
+            outcomes += await outcomes_of(batch)
+
+        errors = [outcome.error for outcome in outcomes if isinstance(outcome, Failed)]
+        assert len(errors) >= 2
+        for error in errors:
+            assert isinstance(error, TaskNotFound)
+            assert error.snapshot is not None
+            assert "too dark" in error.snapshot.task_status_msg
+            assert "too dark" in str(error)
         assert 1 == len(server.ledger.tasks)
 
 

@@ -5,24 +5,32 @@ The receiver of callbacks: its judgement, and the three faces that bring callbac
 import asyncio
 import base64
 import contextlib
+import functools
+import gzip
+import http.client
 import io
+import itertools
 import logging
 import socket
 import threading
 import time
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
 import pytest
 from aiohttp import web
 
-from kling_async import callbacks
+from kling_async import bodies, callbacks, own_server
 from kling_async.callbacks import MAX_BODY, CallbackCounts, CallbackReceiver, CallbackServer
 from kling_async.errors import InvalidRequest
 from kling_async.wire.models import TaskSnapshot
 from kling_async.wire.webhook import sign
+from tests.conftest import simulated
 
 URL: Final = "https://bots.example/kling"
 SUBMIT_KEY: Final = "0f8fad5bd9cb469fa16570867728950e"
@@ -273,18 +281,160 @@ async def test_signature_s_age_goes_by_the_wall_clock(age: int, status: int) -> 
 
 async def test_order_of_judgement() -> None:
     """
-    Size comes first, then the body, the address and the signature.
+    The address comes first, then the size, the signature and the body.
     """
     receiver = CallbackReceiver(URL, secret=SECRET)
     good = token_of(receiver)
     wrong = signed(b"{}")
 
-    assert 413 == receiver.receive("bad", wrong, b"x" * (MAX_BODY + 1))
-    assert 400 == receiver.receive("bad", wrong, b"x" * MAX_BODY)
-    assert 400 == receiver.receive(good, signed(b"{}"), b"{}")
-    assert 404 == receiver.receive("bad", wrong, BODY)
+    assert 404 == receiver.receive("bad", wrong, b"x" * (MAX_BODY + 1))
+    assert 404 == receiver.receive("bad", {"Content-Encoding": "gzip"}, b"\x1f\x8b")
+    assert 413 == receiver.receive(good, wrong, b"x" * (MAX_BODY + 1))
+    assert 401 == receiver.receive(good, wrong, b"x" * MAX_BODY)
     assert 401 == receiver.receive(good, wrong, BODY)
-    assert CallbackCounts(received=5, too_large=1, not_json=2, forged=2) == receiver.counts
+    assert 400 == receiver.receive(good, signed(b"{}"), b"{}")
+    assert CallbackCounts(received=6, too_large=1, not_json=1, forged=4) == receiver.counts
+
+
+def test_what_a_stranger_sends_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    At an address that is none of ours, a body is neither unpacked nor verified nor parsed.
+    """
+    for name in ("unpack", "verify", "read_callback"):
+        monkeypatch.setattr(callbacks, name, lambda *_: pytest.fail("it was looked at"))
+    receiver = CallbackReceiver(URL, secret=SECRET)
+
+    for body in (BODY, b"[" * 10_000, gzip.compress(bytes(10**6))):
+        assert 404 == receiver.receive("x." + token_of(receiver), {"Content-Encoding": "gzip"}, body)
+
+
+@attrs.define
+class WallClock:
+    now: float = 1_781_080_794.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_wrong_signatures_are_warned_of_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Where a clock is wrong every callback is refused: the first is logged at once, the others as a number.
+    """
+    receiver, clock = CallbackReceiver(URL, secret=SECRET), WallClock()
+    receiver._clock = clock
+    for _ in range(600):
+        late = sign(SECRET, "message-1", clock.now - 301, BODY)
+        assert 401 == receiver.receive(token_of(receiver), late, BODY)
+        clock.now += 0.25
+
+    told = "a callback to an address of ours has a wrong signature or time; check secret and clock"
+    more = "240 more callbacks had a wrong signature or time; check secret and clock"
+    assert [told, more, more] == warnings_in(caplog)
+    assert 600 == receiver.counts.forged
+
+
+def test_warning_comes_also_where_the_clock_was_put_back(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    An hour that comes twice hides nothing.
+    """
+    receiver, clock = CallbackReceiver(URL, secret=SECRET), WallClock()
+    receiver._clock = clock
+    for _ in range(2):
+        receiver.receive(token_of(receiver), sign(SECRET, "message-1", clock.now - 301, BODY), BODY)
+        clock.now -= 3600
+
+    assert 2 == len(warnings_in(caplog))
+
+
+async def test_failing_listener_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    A fault that every callback meets does not fill the log with the same traceback.
+    """
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault of its own")
+
+    receiver, clock = CallbackReceiver(URL), WallClock()
+    receiver._clock = clock
+    receiver.attach(fail)
+    for _ in range(100):
+        receiver.receive(token_of(receiver), {}, BODY)
+        await turns()
+        clock.now += 1.0
+
+    assert 2 == len(warnings_in(caplog))
+    assert "and at 59 others" in warnings_in(caplog)[1]
+
+
+# Packed bodies
+
+
+def packed(body: bytes = BODY, encoding: str = "gzip") -> tuple[dict[str, str], bytes]:
+    return {"Content-Encoding": encoding}, gzip.compress(body)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip"])
+async def test_packed_callback_is_read(encoding: str) -> None:
+    """
+    Its signature is one of what was packed.
+    """
+    receiver = CallbackReceiver(URL, secret=SECRET)
+    heard = listen(receiver)
+    headers, body = packed(encoding=encoding)
+
+    assert 200 == receiver.receive(token_of(receiver), {**headers, **signed()}, body)
+
+    await turns()
+
+    assert [(SUBMIT_KEY, "t-1", True)] == heard
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status"),
+    [
+        ("gzip", BODY, 200),  # a server in front has unpacked it, and left the header
+        ("identity", BODY, 200),
+        ("gzip", gzip.compress(BODY.ljust(MAX_BODY)), 200),
+        ("gzip", gzip.compress(BODY.ljust(MAX_BODY + 1)), 413),
+        ("gzip", gzip.compress(bytes(50 * MAX_BODY)), 413),
+        ("gzip", gzip.compress(BODY)[:-8], 200),  # all is there but the check sum
+        ("gzip", gzip.compress(BODY) + b"x", 200),
+        ("gzip", gzip.compress(BODY)[:-20], 400),
+        ("gzip", gzip.compress(BODY)[:-8] + bytes(8), 400),
+        ("gzip", b"\x1f\x8b\x08", 400),
+        ("gzip", gzip.compress(gzip.compress(BODY)), 400),
+        ("", gzip.compress(BODY), 400),
+        ("deflate", BODY, 400),
+        ("br", BODY, 400),
+        ("gzip, gzip", gzip.compress(gzip.compress(BODY)), 400),
+    ],
+    ids=map(str, itertools.count()),
+)
+def test_packing_is_judged(encoding: str, body: bytes, status: int) -> None:
+    """
+    Gzip alone is known, once and within the limit; everything else is a bad callback.
+    """
+    receiver = CallbackReceiver(URL)
+
+    assert status == receiver.receive(token_of(receiver), {"content-encoding": encoding}, body)
+
+
+def test_bomb_is_not_unpacked() -> None:
+    """
+    Of a body that would fill the memory no more is unpacked than is allowed.
+    """
+    receiver = CallbackReceiver(URL)
+    headers, bomb = packed(bytes(100 * MAX_BODY))
+    tracemalloc.start()
+    try:
+        assert 413 == receiver.receive(token_of(receiver), headers, bomb)
+        assert tracemalloc.get_traced_memory()[1] < 4 * MAX_BODY
+    finally:
+        tracemalloc.stop()
 
 
 def test_without_listeners_callbacks_are_answered() -> None:
@@ -663,6 +813,112 @@ async def test_large_body_is_not_read(face: Face) -> None:
     assert CallbackCounts(received=1, too_large=1) == face.receiver.counts
 
 
+def post_all_then_read(url: str, size: int) -> int:
+    """
+    Post so many bytes as most programs do: the answer is not read before everything is sent.
+    """
+    caller = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
+    try:
+        caller.request("POST", urlsplit(url).path, bytes(size))
+        return caller.getresponse().status
+    finally:
+        caller.close()
+
+
+async def test_refusal_of_a_large_body_arrives(face: Face) -> None:
+    """
+    A sender that reads no answer before it has sent everything is told all the same.
+    """
+    send = functools.partial(post_all_then_read, face.address(), 8 * MAX_BODY)
+
+    assert 413 == await asyncio.to_thread(send)
+    assert 0 == face.receiver._bodies.held
+
+
+async def test_stranger_is_answered_unread(face: Face) -> None:
+    """
+    At an address that is none of ours nobody waits for the body, and nothing of it is kept.
+    """
+    async with connect(face) as (reader, writer):
+        head = head_of_post(face, f"Content-Length: {MAX_BODY}")
+        writer.write(head.replace(SUBMIT_KEY.encode(), b"another"))
+
+        assert 404 == await read_status(reader)
+
+    assert CallbackCounts(received=1, forged=1) == face.receiver.counts
+
+
+async def test_packed_callback_arrives(face: Face, session: aiohttp.ClientSession) -> None:
+    """
+    It means the same wherever it comes in; so do a bomb, and a packing that is broken or unknown.
+    """
+    headers, body = packed()
+    _, bomb = packed(bytes(20 * MAX_BODY))
+
+    assert 200 == await post(session, face.address(), body, headers={**headers, **signed()})
+    assert 413 == await post(session, face.address(), bomb, headers=headers)
+    assert 400 == await post(session, face.address(), body[:-20], headers=headers)
+    assert 400 == await post(session, face.address(), zlib.compress(BODY), headers={"Content-Encoding": "deflate"})
+
+    await until(lambda: face.heard)
+
+    assert [(SUBMIT_KEY, "t-1", True)] == face.heard
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        (lambda token: token, 200),
+        (lambda token: token.replace(".", "%2E"), 200),
+        (lambda token: token + "?/", 200),
+        (lambda token: "/" + token, 200),
+        (lambda token: token + "/", 404),
+        (lambda token: token + "//", 404),
+        (lambda token: token + "%2F", 404),
+        (lambda token: token + ";x", 404),
+        (lambda token: token.upper(), 404),
+        (lambda token: token.partition(".")[0], 404),
+    ],
+    ids=["as it is", "quoted", "query", "two slashes", "slash behind", "slashes behind", "quoted slash behind",
+         "parameter", "upper case", "no mark"],
+)  # fmt: skip
+async def test_path_means_the_same_everywhere(face: Face, change: Callable[[str], str], status: int) -> None:
+    """
+    The last segment decides, to the letter; what stands before it does not matter.
+    """
+    path = face.url.split("/", 3)[3:] or [""]
+    target = "/".join(["", *filter(None, path), change(token_of(face.receiver))])
+    async with connect(face) as (reader, writer):
+        writer.write(f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY)
+
+        assert status == await read_status(reader)
+
+
+async def test_bodies_together_are_bounded(
+    face: Face, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    While many bodies are on their way another finds no room, and is told to come later; a body that is whole, or whose
+    sender hangs up, gives its room back.
+    """
+    monkeypatch.setattr(bodies, "MAX_HELD", 300)
+    async with connect(face) as (reader, writer), connect(face) as (_, other):
+        for caller in (writer, other):
+            caller.write(head_of_post(face, f"Content-Length: {len(BODY)}") + BODY[:100])
+        await until(lambda: face.receiver._bodies.held == 200)
+
+        assert 503 == await post(session, face.address(), BODY.ljust(150))
+        assert 503 == await post(session, face.address(), BODY.ljust(150))
+
+        writer.write(BODY[100:])
+
+        assert 200 == await read_status(reader)
+    await until(lambda: face.receiver._bodies.held == 0)
+
+    assert 200 == await post(session, face.address(), BODY.ljust(300))
+    assert ["1 callbacks were answered with 503: too many were arriving at one moment"] == warnings_in(caplog)
+
+
 async def test_largest_body_is_read(face: Face, session: aiohttp.ClientSession) -> None:
     """
     Exactly 1 MiB is allowed.
@@ -687,6 +943,24 @@ async def test_caller_that_hangs_up_is_forgotten(
     assert [] == [record for record in caplog.records if record.levelno > logging.INFO]
 
 
+async def test_caller_that_breaks_off_at_once_is_no_error(face: Face, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Where the connection is gone before anybody asks for the body, nothing is logged either.
+    """
+    for _ in range(20):
+        async with connect(face) as (_, writer):
+            writer.write(head_of_post(face, "Content-Length: 1000"))
+            await turns()
+            writer.transport.abort()
+    async with connect(face) as (reader, writer):
+        writer.write(head_of_post(face, f"Content-Length: {len(BODY)}") + BODY)
+        assert 200 == await read_status(reader)
+    await until(lambda: face.receiver._bodies.held == 0)
+
+    assert CallbackCounts(received=1, unsigned=1) == face.receiver.counts
+    assert [] == [record for record in caplog.records if record.levelno > logging.INFO]
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "snappy"])
 async def test_encoding_that_is_none_is_a_bad_callback(face: Face, encoding: str) -> None:
     """
@@ -700,7 +974,7 @@ async def test_encoding_that_is_none_is_a_bad_callback(face: Face, encoding: str
     assert [] == face.heard
 
 
-@pytest.mark.parametrize("serve", [served_by_itself, served_by_aiohttp])
+@pytest.mark.parametrize("serve", FACES)
 async def test_patience_ends(serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Who stops half way through a body occupies nothing for ever.
@@ -776,6 +1050,165 @@ async def test_taken_port_is_an_error() -> None:
                 pass
 
 
+def get(text: str = "") -> bytes:
+    return f"GET / HTTP/1.1\r\nHost: x\r\n{text}\r\n".encode()
+
+
+def connect_to(server: CallbackServer) -> Any:
+    return connect(Face(CallbackReceiver(URL), server.url))
+
+
+async def is_closed(reader: asyncio.StreamReader) -> bool:
+    """
+    Read to the end, and tell whether nothing came before it.
+    """
+    async with asyncio.timeout(5):
+        try:
+            return await reader.read() == b""
+        except ConnectionError:
+            return True
+
+
+async def test_who_says_nothing_keeps_nobody_out(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    When all connections are taken, the one that has been silent for the longest is closed for a new one.
+    """
+    monkeypatch.setattr(own_server, "MOST_CONNECTIONS", 3)
+    receiver = CallbackReceiver(URL)
+    async with receiver.serve() as server, contextlib.AsyncExitStack() as stack:
+        silent = [await stack.enter_async_context(connect_to(server)) for _ in range(3)]
+        for reader, writer in silent:  # so that all are known, the last one first
+            writer.write(get())
+            await reader.readuntil(b"\r\n\r\n")
+        silent[0][1].write(get())
+        await silent[0][0].readuntil(b"\r\n\r\n")
+
+        for _ in range(3):
+            assert 200 == await post(session, f"{server.url}/{token_of(receiver)}")
+
+        assert await is_closed(silent[1][0])
+        for reader, writer in (silent[2], silent[0]):
+            writer.write(get("Connection: close\r\n"))
+            assert 405 == await read_status(reader)
+
+
+@pytest.mark.parametrize("speaks_first", [True, False])
+async def test_connection_that_is_closed_as_it_begins_is_no_error(
+    *, speaks_first: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    Its request has arrived in the same turn of the loop in which it had to make room, and nobody reads its body.
+    """
+    monkeypatch.setattr(own_server, "MOST_CONNECTIONS", 5)
+    receiver = CallbackReceiver(URL)
+    async with receiver.serve() as server:
+        head = head_of_post(Face(receiver, server.url), "Content-Length: 1000")
+        callers = [socket.create_connection((server.host, server.port)) for _ in range(5)]
+        for _ in range(10):
+            await turns()
+        others = [] if speaks_first else [socket.create_connection((server.host, server.port)) for _ in range(5)]
+        for caller in callers:
+            caller.sendall(head)
+        others = others or [socket.create_connection((server.host, server.port)) for _ in range(5)]
+        for _ in range(10):
+            await turns()
+        for caller in (*callers, *others):
+            caller.close()
+        await until(lambda: receiver._bodies.held == 0)
+
+    assert CallbackCounts() == receiver.counts
+    assert [] == [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+async def test_connection_at_work_is_not_closed_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where all are in the middle of a callback, the new one is closed.
+    """
+    monkeypatch.setattr(own_server, "MOST_CONNECTIONS", 2)
+    receiver = CallbackReceiver(URL)
+    async with receiver.serve() as server, contextlib.AsyncExitStack() as stack:
+        face = Face(receiver, server.url)
+        callers = [await stack.enter_async_context(connect(face)) for _ in range(2)]
+        for _, writer in callers:
+            writer.write(head_of_post(face, f"Content-Length: {len(BODY)}") + BODY[:50])
+        await until(lambda: receiver._bodies.held == 100)
+        reader, _ = await stack.enter_async_context(connect(face))
+
+        assert await is_closed(reader)
+        for reader, writer in callers:
+            writer.write(BODY[50:])
+            assert 200 == await read_status(reader)
+
+
+async def test_closed_connections_leave_their_places(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Whoever hangs up, in whatever state, is not counted any longer.
+    """
+    monkeypatch.setattr(own_server, "MOST_CONNECTIONS", 2)
+    receiver = CallbackReceiver(URL)
+    async with receiver.serve() as server:
+        face = Face(receiver, server.url)
+        for text in (b"", b"POST", head_of_post(face, "Content-Length: 99") + b"x", b"\0\r\n\r\n"):
+            for _ in range(3):
+                async with connect(face) as (_, writer):
+                    writer.write(text)
+                    await writer.drain()
+        async with contextlib.AsyncExitStack() as stack:
+            callers = [await stack.enter_async_context(connect(face)) for _ in range(2)]
+            for reader, writer in callers:
+                writer.write(head_of_post(face, f"Content-Length: {len(BODY)}") + BODY)
+                assert 200 == await read_status(reader)
+
+
+@pytest.mark.parametrize("before", [b"", get()], ids=["first request", "second request"])
+@pytest.mark.parametrize("text", [b"", b"POST /x HTTP/1.1\r\nHost: x\r\n"], ids=["nothing", "half"])
+def test_headers_have_a_deadline(before: bytes, text: bytes) -> None:
+    """
+    However slowly they drip, they are complete within 30 s or never.
+    """
+
+    @simulated
+    async def story() -> None:
+        receiver = CallbackReceiver(URL)
+        async with receiver.serve() as server, connect_to(server) as (reader, writer):
+            if before:
+                writer.write(before)
+                await reader.readuntil(b"\r\n\r\n")
+            writer.write(text)
+            end = asyncio.ensure_future(reader.read())
+            for number in range(100):
+                if end.done() or not text:
+                    break
+                writer.write(f"X-{number}: y\r\n".encode() if number < 40 else b"z")
+                await asyncio.sleep(1.0)
+            assert b"" == await end
+
+            assert own_server.PATIENCE == pytest.approx(asyncio.get_running_loop().time(), abs=2.0)
+
+    story()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"\0\r\n\r\n", get("X Y: z\r\n"), get("X: y\r\n" * 70), get(f"X: {'y' * 5000}\r\n"), b"\x16\x03\x01\x02\r\n\r\n"],
+    ids=["no HTTP", "bad header", "many headers", "long header", "TLS"],
+)
+async def test_bad_http_is_no_error_of_ours(text: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Strangers who speak anything else are refused, and fill no log with tracebacks.
+    """
+    async with CallbackReceiver(URL).serve() as server, connect_to(server) as (reader, writer):
+        writer.write(text)
+
+        assert 400 == await read_status(reader)
+
+    assert [] == [record for record in caplog.records if record.levelno > logging.INFO]
+
+
 # ASGI, without a server
 
 
@@ -836,15 +1269,62 @@ async def test_asgi_headers_are_bytes() -> None:
     assert 1 == receiver.counts.signed
 
 
-async def test_asgi_reading_stops_at_the_limit() -> None:
+@pytest.mark.parametrize(
+    ("declared", "parts", "left"),
+    [
+        (None, 4, 0),
+        (None, 100, 100 - 2 * 17 - 1),
+        (4 * 2**19, 4, 0),
+        (2**24 + 1, 4, 4),
+    ],
+)
+async def test_asgi_large_body_is_read_on_and_discarded(declared: int | None, parts: int, left: int) -> None:
     """
-    Once it is too large, nothing more is asked for.
+    Before the refusal, since some servers hang up right after it; up to 16 MiB beyond the limit, and nothing at all
+    where more is announced.
     """
     receiver = CallbackReceiver(URL)
-    caller = Caller(*(part(b" " * 2**19, is_more=True) for _ in range(10)))
+    messages = [part(b" " * 2**19, is_more=number < parts - 1) for number in range(parts)]
+    caller = Caller(*messages)
+    headers = [] if declared is None else [(b"content-length", b"%d" % declared)]
 
-    assert 413 == (await caller.call(receiver))[0]["status"]
-    assert 7 == len(caller.messages)
+    assert 413 == (await caller.call(receiver, headers=headers))[0]["status"]
+    assert left == len(caller.messages)
+    assert CallbackCounts(received=1, too_large=1) == receiver.counts
+
+
+async def test_asgi_stranger_is_answered_without_a_word() -> None:
+    """
+    At an address that is none of ours the body is not even asked for.
+    """
+    caller = Caller(part(BODY))
+
+    assert 404 == (await caller.call(CallbackReceiver(URL), path="/kling/x"))[0]["status"]
+    assert 1 == len(caller.messages)
+
+
+async def test_asgi_cancelled_in_the_middle_gives_room_back() -> None:
+    """
+    A server that cancels an application, as some do when the caller has gone, leaves nothing behind.
+    """
+    receiver = CallbackReceiver(URL)
+    asked = asyncio.Event()
+
+    class Silent(Caller):
+        async def receive(self) -> dict[str, Any]:
+            if not self.messages:
+                asked.set()
+                await asyncio.Event().wait()
+            return await super().receive()
+
+    call = asyncio.ensure_future(Silent(part(BODY, is_more=True)).call(receiver))
+    await asked.wait()
+    assert len(BODY) == receiver._bodies.held
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+
+    assert call.cancelled()
+    assert 0 == receiver._bodies.held
 
 
 @pytest.mark.parametrize("before", [[], [part(BODY, is_more=True)]])

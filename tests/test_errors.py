@@ -32,6 +32,7 @@ OWN_FIELDS: dict[str, Any] = {
     "urls": ("s3://bucket/t-1-1.png",),
     "task_ids": ("t-1", "t-2"),
     "is_other_api": True,
+    "is_confirmed": True,
 }
 
 

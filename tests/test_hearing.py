@@ -49,12 +49,15 @@ class Looks:
     def __init__(self) -> None:
         self.takes = 0.0
         self.truth: dict[str, TaskSnapshot] = {}
+        self.unknown: set[str] = set()
         self.looks: list[tuple[float, str]] = []
 
     async def one(self, task_id: str) -> TaskSnapshot:
         self.looks.append((now(), task_id))
         seen = self.truth.get(task_id, PROCESSING)
         await asyncio.sleep(self.takes)
+        if task_id in self.unknown:
+            raise TaskNotFound("no such task", task_id)
         return attrs.evolve(seen, task_id=task_id)
 
     async def several(self, held: Mapping[str, TaskSnapshot | None]) -> dict[str, TaskSnapshot]:
@@ -381,6 +384,47 @@ async def test_lie_costs_a_look() -> None:
         scene.looks.truth["t-1"] = DONE
         assert (await wait).images
         assert [0.0, 1.0] == scene.looks.times
+
+
+@simulated
+async def test_lie_about_pictures_is_not_used_where_the_service_knows_better() -> None:
+    """
+    A service that lags behind says for a while that it knows no such task; what it says in the end is the result.
+    """
+    lie = attrs.evolve(DONE, task_result=TaskOutput((Image(0, "https://forger.example/0.png"),)))
+    async with Scene() as scene:
+        scene.looks.unknown.add("t-1")
+        line = scene.hearing.open_line()
+        handle = scene.accepted(line)
+        wait = await waiting(handle)
+        call(scene.receiver, line, lie, None)
+        await asyncio.sleep(PollPolicy().not_found_grace - 5.0)
+        scene.looks.unknown.clear()
+        scene.looks.truth["t-1"] = DONE
+        assert "https://pictures.example/0.png" == (await wait).images[0].url
+        assert handle.snapshot is not None
+        assert handle.snapshot.is_confirmed
+
+
+@simulated
+async def test_grace_begins_anew_when_the_service_has_known_the_task() -> None:
+    """
+    Only an unbroken while in which it is not known counts.
+    """
+    grace = PollPolicy().not_found_grace
+    async with Scene() as scene:
+        scene.looks.unknown.add("t-1")
+        line = scene.hearing.open_line()
+        wait = await waiting(scene.accepted(line))
+        call(scene.receiver, line, DONE, None)
+        await asyncio.sleep(grace - 5.0)
+        scene.looks.unknown.clear()
+        await asyncio.sleep(10.0)
+        scene.looks.unknown.add("t-1")
+        await asyncio.sleep(grace - 5.0)
+        assert not wait.done()
+        await asyncio.sleep(20.0)
+        assert not wait.result().snapshot.is_confirmed
 
 
 @simulated

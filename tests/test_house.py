@@ -49,7 +49,7 @@ FLOORS: Final = (
         "telling",
         "unbroken",
     ),
-    ("client", "fanout", "task", "watcher", "callbacks", "hearing", "submits"),
+    ("client", "fanout", "task", "watcher", "callbacks", "bodies", "own_server", "hearing", "submits"),
     ("batch", "journal", "storage", "engine", "saving"),
     ("cli", "gallery", "emulator", "notebook", "otel", "dask", "pytest_plugin", "__main__"),
 )

@@ -341,6 +341,16 @@ class TestSnapshots:
         assert seen is not None
         assert {} == seen.raw
 
+    def test_what_was_not_confirmed_stays_so(self) -> None:
+        """
+        How a result came is kept with it; a service cannot claim it.
+        """
+        seen = read_snapshot(write_snapshot(attrs.evolve(snapshot(), is_confirmed=False)))
+
+        assert seen is not None
+        assert not seen.is_confirmed
+        assert read_task({"task_id": "t-1", "task_status": "succeed", "is_confirmed": False}).is_confirmed
+
     def test_nothing_is_nothing(self) -> None:
         """
         Where nothing was stored, there is no snapshot.

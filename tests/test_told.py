@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import aiohttp
+import attrs
 import pytest
 
 from kling_async import (
@@ -380,6 +381,26 @@ async def test_callback_knows_better_than_a_look_up_that_fails() -> None:
             handle = await one_end(client)
 
         assert [handle.task_id] == [task.task_id for task in server.ledger.tasks]
+
+
+@pytest.mark.parametrize("status", [404, 403, 501], ids=str)
+async def test_pictures_are_used_where_the_service_does_not_tell_of_tasks(
+    status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    Also where the submit was answered: from a relay that has no reads, unsigned callbacks are all that can be had.
+    """
+    polling = attrs.evolve(PATIENT, not_found_grace=0.1, min_delay=0.05, first_delay=0.05, max_delay=0.1)
+    async with receiving() as receiver, service(faults.status("query", status), callback_secret=None) as server:
+        async with client_of(server, receiver, polling=polling) as client:
+            handle = await one_end(client)
+
+        assert [handle.task_id] == [task.task_id for task in server.ledger.tasks]
+        assert handle.snapshot is not None
+        assert not handle.snapshot.is_confirmed
+        assert [f"the service does not tell of task {handle.task_id}"] == [
+            text.partition(";")[0] for text in warned(caplog)
+        ]
 
 
 async def test_lost_answer_is_made_up_for_later(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,16 +7,29 @@ import gc
 import logging
 import weakref
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
+import attrs
 import pytest
 
-from kling_async import GATEWAY, OFFICIAL, Dialect, ImageRequest, KlingClient, RetryPolicy, SlotPolicy
+from kling_async import (
+    GATEWAY,
+    OFFICIAL,
+    Dialect,
+    ImageRequest,
+    KlingClient,
+    PollPolicy,
+    RetryPolicy,
+    SlotPolicy,
+    TaskHandle,
+)
 from kling_async.emulator import Fault, faults
 from kling_async.emulator.outbox import Post
 from kling_async.errors import ClientClosed, SubmissionUncertain, TaskNotFound
 from kling_async.submits import LISTEN_FOR
+from kling_async.watcher import SPOKEN_OF
 from kling_async.wire.codec import dumps, write_task
+from kling_async.wire.models import TaskOutput, TaskStatus
 from kling_async.wire.webhook import sign
 from tests.conftest import SimulatedLoop, quiet_loop, simulated
 from tests.socketless import NOON, SECRET, SocketlessService, now
@@ -152,19 +165,158 @@ async def test_found_by_an_id_that_is_not_ours_it_ends_by_callbacks_all_the_same
         assert 0 == service.reads
 
 
+# Callbacks that are not signed, of tasks that the service does not know by the id that they tell
+
+GRACE: Final = PollPolicy().not_found_grace
+
+
+def tell(service: SocketlessService, change: int = -1, **fields: Any) -> None:
+    """
+    Post an unsigned callback about the only task now, under an id that only the vendor knows.
+    """
+    [task] = service.ledger.tasks
+    record = service.world.find_task(task.task_id)
+    assert record is not None
+    seen = service.world.snapshot_of(record, record.changes[change])
+    told = attrs.evolve(seen, **{"task_id": "vendor-1", **fields})
+    url = record.request.callback_url or ""
+    service.send(Post(task_id=task.task_id, word="by hand", url=url, headers={}, body=dumps(write_task(told))))
+
+
+FAILED: Final = {
+    "task_status": TaskStatus.FAILED,
+    "status_word": "failed",
+    "task_status_msg": "too dark",
+    "task_result": TaskOutput(),
+}
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_pictures_of_a_task_that_the_service_does_not_know_are_used(n: int, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    They were told at an address that only the service was given, so they are the result once the grace is over. The
+    snapshot and the log say that nothing has confirmed them.
+    """
+
+    @simulated
+    async def story() -> None:
+        service = SocketlessService(LOST, faults.callback_other_id(), dialect=GATEWAY, callback_secret=None)
+        service.listening()
+        async with service.client() as client:
+            result = await client.generate("a lighthouse", n=n)
+
+            assert GRACE < now() < 25.0 + GRACE + PollPolicy().max_delay
+            assert (n, False) == (len(result.images), result.snapshot.is_confirmed)
+            assert (0, ()) == (used(client), client.unfinished)
+            assert client._hearing is not None
+            assert {} == client._hearing._lines
+
+    story()
+
+    assert [True] == ["not confirmed" in text for text in warned(caplog)]
+
+
 @simulated
-async def test_found_by_an_id_that_is_not_ours_it_may_be_lost_after_all() -> None:
+async def test_task_of_which_callbacks_tell_is_waited_for() -> None:
     """
-    Where its end is not told and it cannot be asked for, the wait ends with the only name that it has.
+    That the service does not know it ends nothing while callbacks tell that it goes on.
     """
-    service = SocketlessService(LOST, faults.callback_other_id(), dialect=GATEWAY, callback_secret=None)
-    service.listening()
+    service = silent(LOST)
     async with service.client() as client:
-        handle = await client.submit("a lighthouse")
-        with pytest.raises(TaskNotFound) as caught:
-            await handle
-        assert handle.task_id == caught.value.task_id
+        handle = await told_of(service, client, {}, change=1)
+        wait = asyncio.ensure_future(handle.wait(None))
+        for _ in range(3):
+            await asyncio.sleep(SPOKEN_OF - 15.0)
+            assert not wait.done()
+            tell(service, 1)
+        tell(service)
+        await asyncio.sleep(15.0)
+        assert 1 == len((await wait).images)
+
+
+@simulated
+async def test_task_of_which_callbacks_told_long_ago_is_not_found() -> None:
+    """
+    The error holds what was told, and says to look before paying again. Pictures that come later still are not lost.
+    """
+    service = silent(LOST)
+    async with service.client() as client:
+        handle = await told_of(service, client, {}, change=1)
+        with pytest.raises(
+            TaskNotFound, match="told of it as 'processing'.*look for it before you pay again"
+        ) as caught:
+            await handle.wait(None)
+
+        assert SPOKEN_OF < now() < SPOKEN_OF + 20.0
+        assert "vendor-1" == caught.value.task_id == handle.task_id
+        assert caught.value.snapshot is not None
+        assert TaskStatus.PROCESSING is caught.value.snapshot.task_status
         assert 0 == used(client)
+
+        tell(service)
+        await asyncio.sleep(1.0)
+        assert (await handle.wait(None)).images
+
+
+@simulated
+async def test_failure_that_nothing_confirms_is_told_and_not_believed() -> None:
+    """
+    As a failed task it could be sent again, and perhaps be paid twice.
+    """
+    service = silent(LOST)
+    async with service.client() as client:
+        handle = await told_of(service, client, FAILED)
+        with pytest.raises(TaskNotFound, match="'failed' .too dark.") as caught:
+            await handle.wait(None)
+
+        assert GRACE < now() < GRACE + 20.0
+        assert caught.value.snapshot is not None
+        assert "too dark" == caught.value.snapshot.task_status_msg
+
+
+@pytest.mark.parametrize("said", [({}, FAILED), (FAILED, {})], ids=["before", "after"])
+def test_pictures_outweigh_a_failure_that_was_told(said: tuple[dict[str, Any], ...]) -> None:
+    """
+    Of two ends that nothing confirms, the one with pictures costs nothing.
+    """
+
+    @simulated
+    async def story() -> None:
+        service = silent(LOST)
+        async with service.client() as client:
+            assert (await (await told_of(service, client, *said))).images
+
+    story()
+
+
+@simulated
+async def test_what_is_told_under_no_usable_id_is_in_the_error() -> None:
+    """
+    Nobody can ask for such a task, but its pictures are not lost.
+    """
+    service = silent(LOST)
+    async with service.client() as client:
+        with pytest.raises(SubmissionUncertain) as caught:
+            await told_of(service, client, {"task_id": ".."})
+        assert caught.value.snapshot is not None
+        assert 1 == len(caught.value.snapshot.task_result.images) == len(caught.value.urls)
+
+
+async def told_of(
+    service: SocketlessService, client: KlingClient, *said: dict[str, Any], change: int = -1
+) -> TaskHandle:
+    """
+    Submit, lose the answer, and return the task of which callbacks tell, a second apart.
+    """
+    submit = asyncio.ensure_future(client.submit("a lighthouse"))
+    for fields in said:
+        await asyncio.sleep(1.0)
+        tell(service, change, **fields)
+    return await submit
 
 
 # Cut at any turn of the loop

@@ -18,6 +18,7 @@ from kling_async.errors import (
     KlingError,
     SubmissionUncertain,
     TaskFailed,
+    TaskNotFound,
     UnexpectedAnswer,
     WaitTimeout,
 )
@@ -116,7 +117,13 @@ def task_facts(
         "images": images,
         "units": None if snapshot is None else number_of(snapshot.final_unit_deduction),
         "error": error_facts(error),
+        **_doubt_of(snapshot),
     }
+
+
+def _doubt_of(snapshot: TaskSnapshot | None) -> dict[str, bool]:
+    # Only where nothing has confirmed what a callback told.
+    return {} if snapshot is None or snapshot.is_confirmed else {"is_confirmed": False}
 
 
 def row_line(row: board.Row) -> str:
@@ -142,7 +149,7 @@ def outcome_line(outcome: Done | Failed) -> str:
         files = {picture.index: picture.place for picture in outcome.pictures}
     else:
         error, task_id = outcome.error, outcome.error.task_id
-        if isinstance(error, TaskFailed | WaitTimeout):
+        if isinstance(error, TaskFailed | WaitTimeout | TaskNotFound | SubmissionUncertain):
             snapshot = error.snapshot
     facts = task_facts(task_id, snapshot, files=files, external_task_id=_external_id(outcome), error=error)
     if isinstance(error, DownloadFailed):
@@ -187,6 +194,7 @@ def row_facts(row: Row, picture: Picture | None = None) -> dict[str, Any]:
         **{moment: moment_of(getattr(row, moment)) for moment in moments},
         "units": None if row.snapshot is None else number_of(row.snapshot.final_unit_deduction),
         "error": error_facts(row.error),
+        **_doubt_of(row.snapshot),
     }
     if picture is not None:
         facts |= {"path": picture.place, "bytes": picture.size_in_bytes, "sha256": picture.sha256}

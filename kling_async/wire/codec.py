@@ -532,6 +532,7 @@ def make_codec() -> Converter:
             status_word=override(struct_hook=_read_status_word),
             task_status_msg=override(struct_hook=_read_reason),
             request_id=override(struct_hook=lambda value, _: read_request_id(value)),
+            is_confirmed=override(omit=True),  # no service tells us whom to believe
         ),
     )
     codec.register_unstructure_hook(TaskSnapshot, _write_snapshot)

@@ -48,6 +48,13 @@ def is_settled(snapshot: TaskSnapshot) -> bool:
     return is_final(snapshot.task_status)
 
 
+def is_settled_well(snapshot: TaskSnapshot) -> bool:
+    """
+    Tell whether it succeeded and its pictures are known.
+    """
+    return snapshot.task_status is TaskStatus.SUCCEEDED and is_settled(snapshot)
+
+
 def reason_of(failed: TaskSnapshot) -> str:
     """
     Return why a task failed, in the service's words.

@@ -302,6 +302,8 @@ class TaskSnapshot:
         final_balance_deduction: Money taken, likewise; it comes in place of units, or beside them.
         request_id: Of the answer this was read from, for the vendor's support.
         raw: The task as it came, with the fields this version does not know.
+        is_confirmed: False where a callback alone told of it and could not be confirmed, because the service says that
+            there is no such task. The callback came to an address that nobody else was given, see `CallbackReceiver`.
     """
 
     task_id: str
@@ -316,6 +318,7 @@ class TaskSnapshot:
     final_balance_deduction: BalanceDeduction | None = None
     request_id: str | None = None
     raw: Mapping[str, Any] = attrs.field(factory=dict, eq=False, hash=False, repr=False)
+    is_confirmed: bool = True
 
     def _repr_html_(self) -> str:
         return draw_state(self)
@@ -344,6 +347,7 @@ def draw_state(snapshot: TaskSnapshot, title: str = "") -> str:
             _shown_units(snapshot.final_unit_deduction),
             _shown_cash(snapshot.final_balance_deduction),
             _shown_duration(snapshot),
+            "" if snapshot.is_confirmed else "not confirmed",
             f"task {snapshot.task_id}",
         ),
     )

@@ -1,5 +1,8 @@
 """
 What may be shown of a text that came from outside: no key, no token, no query of a URL, no picture's bytes.
+
+Strangers can send such a text, so each pattern takes time in proportion to its length: a pattern that fails somewhere
+in a run of characters is not tried again at each later character of that run.
 """
 
 import re
@@ -9,9 +12,9 @@ _END = r"""(?=["'<>)\]}]{0,4}[.,:;]{0,2}(?:\s|$))"""  # of a query: quotes and b
 _URL = re.compile(rf"""[a-z][a-z0-9+.-]{{0,20}}://[^\s"'<>?]+(?:\?\S*?{_END})?""", re.IGNORECASE)
 _QUERY = re.compile(rf"(?<=\S)\?[^\s?=]+=\S*?{_END}")  # of a URL without its host, as some libraries show it
 _BEARER = re.compile(r"(?i)\b(?:bearer\s+)+[\w.~+/=-]+")
-_TOKEN = re.compile(r"\beyJ[\w-]+(?:\.[\w-]*){1,2}")  # a JWT: Base64 of '{"', and dots
+_TOKEN = re.compile(r"\beyJ[\w-]++(\.[\w-]*+){0,2}")  # a JWT: Base64 of '{"', and dots; without a dot it is no token
 _KEY = re.compile(r"\bsk-[\w*-]{4,}")
-_BASE64 = re.compile(r"[A-Za-z0-9+/]{200,}={0,2}")
+_BASE64 = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{200,}={0,2}")
 
 
 URL_LENGTH = 300
@@ -46,8 +49,9 @@ def hide_secrets(text: str, *, limit: int = 500) -> str:
     text = _BASE64.sub("…", one_line(text[: 20 * limit]))
     text = _URL.sub(lambda url: hide_query(url.group()), text)
     text = _QUERY.sub("?…", text)
-    for secret in (_BEARER, _TOKEN, _KEY):
-        text = secret.sub("…", text)
+    text = _BEARER.sub("…", text)
+    text = _TOKEN.sub(lambda run: "…" if run[1] is not None else run[0], text)
+    text = _KEY.sub("…", text)
     return shorten(text, limit)
 
 

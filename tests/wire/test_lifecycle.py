@@ -9,7 +9,7 @@ import itertools
 import pytest
 from hypothesis import given, strategies as st
 
-from kling_async.wire.lifecycle import is_final, is_settled, newer, read_word
+from kling_async.wire.lifecycle import is_final, is_settled, is_settled_well, newer, read_word
 from kling_async.wire.models import Image, TaskOutput, TaskSnapshot, TaskStatus
 
 AT = dt.datetime(2026, 5, 28, tzinfo=dt.UTC)
@@ -86,6 +86,7 @@ def test_settled(snapshot: TaskSnapshot, *, settled: bool) -> None:
     A task that succeeded is settled once its pictures are known.
     """
     assert settled is is_settled(snapshot)
+    assert (settled and snapshot.task_status is TaskStatus.SUCCEEDED) is is_settled_well(snapshot)
 
 
 def test_late_callback_changes_nothing() -> None:

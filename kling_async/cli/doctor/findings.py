@@ -76,7 +76,7 @@ Seconds from which on a question and its answer take long.
 
 _VARIABLES: Final = ("KLING_API_KEY", "KLING_ACCESS_KEY", "KLING_SECRET_KEY")
 _WEBSITES: Final = ("kling.ai", "klingai.com")
-_PASTED: Final = re.compile(r"(/v1(/images(/generations(/.*)?)?)?)/*$")
+_PASTED: Final = re.compile(r"/v1(/images(/generations(/.*)?)?)?$")  # of a path without slashes at its end
 _NO_SUCH_PATH: Final = 1202
 
 
@@ -235,10 +235,14 @@ def _meant(base_url: str) -> str | None:
         return VENDOR_URL
     if _is_vendors(base_url) and parts.path:
         return urlunsplit((parts.scheme, parts.netloc, "", "", ""))
-    path = _PASTED.sub("", parts.path)
+    path = _without_pasted(parts.path)
     if parts.hostname == urlsplit(GATEWAY_URL).hostname and not path:
         return GATEWAY_URL
     return None if path == parts.path else urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def _without_pasted(path: str) -> str:
+    return _PASTED.sub("", path.rstrip("/"))
 
 
 def _is_vendors(base_url: str) -> bool:
@@ -345,7 +349,7 @@ def _target(answer: Answer) -> str | None:
     parts = urlsplit(hide_query(location))
     if not parts.hostname:
         return None
-    return urlunsplit((parts.scheme, parts.netloc, _PASTED.sub("", parts.path).rstrip("/"), "", ""))
+    return urlunsplit((parts.scheme, parts.netloc, _without_pasted(parts.path).rstrip("/"), "", ""))
 
 
 def _status(heard: Heard) -> int:

@@ -1,0 +1,130 @@
+"""
+Bodies of callbacks, read within bounds of size, time and memory, whatever kind of server they come through.
+"""
+
+import asyncio
+import contextlib
+import zlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeAlias
+
+import attrs
+
+from kling_async.wire.headers import find_header
+
+__all__ = ["Bodies", "NoRoom", "ReadPart", "TooLarge", "unpack"]
+
+MAX_HELD: Final = 2**24
+"""
+Bytes of all bodies together that are being read at one moment; a thousand real callbacks have less.
+"""
+
+MAX_DISCARDED: Final = 2**24
+"""
+Bytes of a body that is too large which are read and thrown away before it is refused. Some servers (hypercorn, granian)
+close the connection as soon as they have an answer, and a sender that is still sending then sees no answer at all.
+"""
+
+_GZIP: Final = b"\x1f\x8b"  # the first bytes of whatever gzip has packed; no JSON begins so
+
+ReadPart: TypeAlias = Callable[[], Awaitable[bytes]]
+"""
+Returns the next bytes of a body, and none at its end.
+"""
+
+
+class TooLarge(Exception):
+    """
+    The body has more bytes than are read.
+    """
+
+
+class NoRoom(Exception):
+    """
+    Other bodies take all the room there is.
+    """
+
+
+@attrs.define
+class Bodies:
+    """
+    Reads the bodies of one receiver.
+
+    Args:
+        largest: Bytes that a body may have.
+
+    Attributes:
+        held: Bytes of those that are being read now.
+    """
+
+    _largest: int
+    held: int = attrs.field(default=0, init=False)
+
+    async def read(self, read_part: ReadPart, declared: int | None, patience: float) -> bytes:
+        """
+        Read a body to its end. Cancelling this gives its room to others.
+
+        Args:
+            read_part: What it raises is passed on.
+            declared: Bytes that the sender has announced, None where it has not.
+            patience: Seconds in which the body has to arrive.
+
+        Raises:
+            TooLarge: It has too many bytes. The rest was read and discarded, so that the sender will see an answer; but
+                not where more than 16 MiB are announced or come, nor for longer than *patience*.
+            NoRoom: Other bodies of 16 MiB in all are being read.
+            TimeoutError: It did not arrive in time.
+        """
+        body = bytearray()
+        try:
+            async with asyncio.timeout(patience):
+                while len(body) <= self._largest and (declared is None or declared <= self._largest):
+                    part = await read_part()
+                    if not part:
+                        return bytes(body)
+                    self._keep(body, part)
+        finally:
+            self.held -= len(body)
+            body.clear()
+        await _discard(read_part, declared, patience)
+        raise TooLarge
+
+    def _keep(self, body: bytearray, part: bytes) -> None:
+        kept = part[: self._largest + 1 - len(body)]
+        if self.held + len(kept) > MAX_HELD:
+            raise NoRoom
+        self.held += len(kept)
+        body += kept
+
+
+async def _discard(read_part: ReadPart, declared: int | None, patience: float) -> None:
+    left = 0 if declared is not None and declared > MAX_DISCARDED else MAX_DISCARDED
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(patience):
+            while left > 0 and (part := await read_part()):
+                left -= len(part)
+
+
+def unpack(headers: Mapping[str, str], body: bytes, largest: int) -> bytes:
+    """
+    Return *body* as it was before it was packed for the transfer. Some servers unpack it themselves and leave the
+    header as it was, so the first bytes decide. Whether it is whole is left to who reads the content: those servers do
+    not check it either.
+
+    Raises:
+        TooLarge: It has more than *largest* bytes when it is unpacked; no more than that are unpacked.
+        ValueError: It is packed otherwise than by gzip, or the packing is broken.
+    """
+    encoding = find_header(headers, "Content-Encoding").casefold()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise ValueError("a callback may be packed by gzip alone")
+    if "gzip" not in encoding or not body.startswith(_GZIP):
+        return body
+    unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        plain = unpacker.decompress(body, largest + 1)
+    except zlib.error as error:
+        raise ValueError("the gzip packing is broken") from error
+    if len(plain) > largest:
+        raise TooLarge
+    return plain

@@ -1,0 +1,143 @@
+"""
+A small HTTP server for addresses that strangers can reach. It bounds connections, and the time and bytes of headers.
+"""
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final, TypeAlias
+
+from aiohttp import web
+
+__all__ = ["serve"]
+
+MOST_CONNECTIONS: Final = 256
+"""
+Open connections: more than an account has tasks that can end at one moment, and well below the usual limit of 1,024
+open files. Each may hold a quarter of a megabyte of headers that are not complete yet.
+"""
+
+AT_ONCE: Final = 32
+"""
+Connections that are accepted in one turn of the loop; requests are read in between, and the system keeps the others
+waiting.
+"""
+
+PATIENCE: Final = 30.0
+"""
+Seconds for the headers of a request, counted from the connection's beginning or from the last answer; so it is also how
+long an idle connection is kept.
+"""
+
+MOST_HEADERS: Final = 64
+
+MAX_HEADER: Final = 4096
+"""
+Bytes of one header; callbacks and what proxies add have a few hundred.
+"""
+
+LINGERING: Final = 2.0
+"""
+Seconds for which the rest of a body is read and thrown away after the answer, so that the sender can read the answer.
+"""
+
+SHUTDOWN: Final = 1.0
+"""
+Seconds that answers under way get when the server ends.
+"""
+
+Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_log = logging.getLogger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def serve(answer: Handler, host: str, port: int) -> AsyncIterator[int]:
+    """
+    Have *answer* called for each request at *host* and *port* for as long as the context lasts; yield the port.
+
+    Bodies come as they were sent, packed or not.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    runner = web.ServerRunner(_Server(answer), shutdown_timeout=SHUTDOWN)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=AT_ONCE).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+class _Server(web.Server):
+    # When all places are taken, the connection that has waited longest without a request gives its place to a new one:
+    # whoever opens many and says nothing keeps nobody out.
+
+    def __init__(self, answer: Handler) -> None:
+        super().__init__(self._handle)
+        self._answer = answer
+        self._idle: dict[web.RequestHandler, None] = {}  # the longest idle first
+        self._busy: set[web.RequestHandler] = set()
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(
+            self,
+            loop=self._loop,
+            access_log=None,  # type: ignore[arg-type]  # None is documented for runners; a log would show tokens
+            auto_decompress=False,
+            keepalive_timeout=PATIENCE,
+            lingering_time=LINGERING,
+            max_headers=MOST_HEADERS,
+            max_field_size=MAX_HEADER,
+            max_line_size=MAX_HEADER,
+        )
+
+    def connection_made(self, handler: web.RequestHandler, transport: Any) -> None:
+        super().connection_made(handler, transport)
+        if len(self._idle) + len(self._busy) >= MOST_CONNECTIONS:
+            oldest = next(iter(self._idle), handler)
+            self._forget(oldest)
+            self._loop.call_soon(oldest.force_close)  # later, since aiohttp has not yet begun with the new one
+            if oldest is handler:
+                return
+        self._idle[handler] = None
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        self._forget(handler)
+        super().connection_lost(handler, exc)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = request.protocol
+        if connection in self._idle:  # else it has just lost its place
+            del self._idle[connection]
+            self._busy.add(connection)
+        try:
+            return await self._answer(request)
+        finally:
+            if connection in self._busy:  # else it was lost meanwhile
+                self._busy.remove(connection)
+                self._idle[connection] = None
+
+    def _forget(self, connection: web.RequestHandler) -> None:
+        self._idle.pop(connection, None)
+        self._busy.discard(connection)
+
+
+class _Connection(web.RequestHandler):
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        # What is no HTTP is everyday life at a public address, and no reason for a traceback in the log.
+        if status >= 500:
+            return super().handle_error(request, status, exc, message)
+        _log.debug("a request cannot be read: %s", type(exc).__name__)
+        response = web.Response(status=status)
+        response.force_close()
+        return response
