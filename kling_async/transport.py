@@ -43,15 +43,21 @@ from kling_async.wire.models import TaskSnapshot
 from kling_async.wire.redaction import hide_secrets
 from kling_async.wire.verdict import Answer, Presence, presence_of, read_created, read_sighting
 
-__all__ = ["HttpOptions", "Transport"]
+__all__ = ["HttpOptions", "Transport", "is_judged_at_once", "judged"]
 
 T = TypeVar("T")
 
 USER_AGENT: Final = f"kling-async/{__version__}"
 
-MAX_ANSWER: Final = 32 * 1024 * 1024
+MAX_ANSWER: Final = 4 * 1024 * 1024
 """
-Bytes of the largest answer that is read; a page of 500 tasks has less than one MiB.
+Bytes of the largest answer that is read, decompressed. A page of 500 tasks with nine pictures each has two MiB. JSON of
+this size can take 100 MB once it is decoded, and one that is hostile no more.
+"""
+
+JUDGED_AT_ONCE: Final = 256 * 1024
+"""
+Bytes of the largest answer that is decoded on the event loop; to decode more takes longer than the loop should wait.
 """
 
 SECONDS_PER_MIB: Final = 4.0
@@ -245,7 +251,7 @@ class Transport:
         until = now() + self.retry.give_up_after
 
         async def attempt() -> T:
-            return judge(await self.send("GET", path))
+            return await judged(await self.send("GET", path), judge)
 
         def is_over(error: KlingError) -> bool:
             return not may_repeat(error) or self.retry.is_too_long(error) or now() > until
@@ -472,9 +478,9 @@ class Transport:
             while len(pieces) <= MAX_ANSWER and not content.at_eof():
                 deadline.expect_within(self.http.read_timeout)
                 pieces += await content.readany()
-            body = bytes(pieces)
-        if len(body) > MAX_ANSWER:
-            raise _too_large(response.status)
+            _check_size(len(pieces), response.status)
+            return bytes(pieces)
+        _check_size(len(body), response.status)
         return body
 
     def _open(self) -> aiohttp.ClientSession:
@@ -631,8 +637,30 @@ def _connecting_within(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=seconds, sock_read=None)
 
 
-def _too_large(status: int) -> UnexpectedAnswer:
-    return UnexpectedAnswer(f"the answer is larger than {MAX_ANSWER} bytes; check base_url", http_status=status)
+async def judged(answer: Answer, judge: Callable[[Answer], T]) -> T:
+    """
+    Return what *judge* makes of *answer*, or raise what it raises. For a large one it is called in a thread, so it must
+    read nothing that the event loop changes meanwhile. Cancelling this drops what it would return.
+    """
+    if is_judged_at_once(answer):
+        return judge(answer)
+    try:
+        return await asyncio.to_thread(judge, answer)
+    except RuntimeError:  # there are no more threads: late is better than never
+        return judge(answer)
+
+
+def is_judged_at_once(answer: Answer) -> bool:
+    """
+    Whether `judged` decodes *answer* on the event loop.
+    """
+    return len(answer.body) <= JUDGED_AT_ONCE
+
+
+def _check_size(size: int, status: int) -> None:
+    if size > MAX_ANSWER:
+        what = f"the answer is larger than {MAX_ANSWER} bytes; ask for smaller pages, or check base_url"
+        raise UnexpectedAnswer(what, http_status=status)
 
 
 def _is_clock_trouble(answer: Answer) -> bool:
