@@ -18,7 +18,6 @@ from kling_async import transport as module
 from kling_async.errors import UnexpectedAnswer
 from kling_async.looks import HttpLooks
 from kling_async.transport import judged
-
 from kling_async.wire import codec
 from kling_async.wire.codec import write_task
 from kling_async.wire.models import Image, TaskOutput, TaskSnapshot, TaskStatus
