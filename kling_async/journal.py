@@ -725,14 +725,14 @@ class _Tables:
         with _in_our_words(self._path):
             counts = dict(self._run("SELECT state, count(*) FROM row GROUP BY state").fetchall())
             [may_retry] = self._one("SELECT count(*) FROM row WHERE state = 'failed' AND may_retry")
-            [units] = self._one("SELECT total(units) FROM (SELECT units FROM row UNION ALL SELECT units FROM earlier)")
+            whole, rest = self._one(_BILLED)
             pictures, size = self._one("SELECT count(*), coalesce(sum(bytes), 0) FROM picture")
             [kept] = self._one(f"SELECT count(*) FROM row WHERE {_IS_KEPT}")
         return Summary(
             **counts,
             kept=kept,
             may_retry=may_retry,
-            units_billed=Decimal(f"{units:.6f}".rstrip("0").rstrip(".")),
+            units_billed=_decimal_of(whole * 1_000_000 + rest),
             pictures=pictures,
             bytes=size,
         )
@@ -950,6 +950,15 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
     os.register_at_fork(after_in_child=_abandon_in_child)
 
 
+_BILLED: Final = (
+    "SELECT coalesce(sum(whole), 0), coalesce(sum(CAST(round((units - whole) * 1000000) AS INTEGER)), 0) FROM "
+    "(SELECT units, CAST(units AS INTEGER) AS whole FROM (SELECT units FROM row UNION ALL SELECT units FROM earlier))"
+)
+"""
+Whole units and the millionths beside them: a sum of fractions would drift, and one of millionths alone may not fit into
+64 bits.
+"""
+
 _MISSING: Final = "WHERE (state = 'queued' OR (state = 'failed' AND may_retry)) AND generation <> ?"
 
 _IS_KEPT: Final = "state IN ('sending', 'accepted', 'uncertain') AND account <> (SELECT account FROM journal)"
@@ -977,6 +986,10 @@ def _check_same(entry: Entry, key: str, digest: bytes, known: tuple[bytes, str |
     else:
         return
     raise InvalidRequest(str(broken), broken=(broken,))
+
+
+def _decimal_of(millionths: int) -> Decimal:
+    return Decimal(f"{Decimal(millionths).scaleb(-6):f}".rstrip("0").rstrip("."))
 
 
 def _units(snapshot: TaskSnapshot) -> float | None:

@@ -2,6 +2,7 @@
 OpenTelemetry spans of what a client does. Needs the extra "otel".
 """
 
+import collections
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
@@ -35,6 +36,10 @@ class TaskSpans:
     submit without a task and a closed client are errors of it. Looks make no spans: for those of single requests, give
     the client a `session` that an instrumentation of aiohttp watches. Saving comes after the end, and is not told.
 
+    OpenTelemetry keeps 128 events of a span and drops the oldest, so only the first eight of each kind become events.
+    Attributes such as "kling.retry.count" tell how often what can come again has come, and "kling.last_error" tells
+    what went wrong last.
+
     Names are those of the conventions for generative AI where these have one, and "kling.…" elsewhere.
 
     Attributes:
@@ -46,7 +51,7 @@ class TaskSpans:
     provider: TracerProvider | None = None
     with_prompts: bool = attrs.field(default=False, kw_only=True)
     attributes: Mapping[str, AttributeValue] = attrs.field(factory=dict, kw_only=True)
-    _open: dict[int | str | None, Span] = attrs.field(factory=dict, init=False)
+    _open: "dict[int | str | None, _Open]" = attrs.field(factory=dict, init=False)
 
     def __call__(self, event: TaskEvent) -> None:
         """
@@ -54,14 +59,15 @@ class TaskSpans:
         """
         if event.kind is EventKind.SAVED:
             return
-        span = self._open.get(event.key)
-        if span is None:
-            span = self._open[event.key] = self._begin(event)
+        begun = self._open.get(event.key)
+        if begun is None:
+            begun = self._open[event.key] = _Open(self._begin(event))
+        span = begun.span
         span.set_attributes(_facts(event))
         if event.request is not None and self.with_prompts:
             span.set_attribute("kling.prompt", event.request.prompt)
         if (status := _status_at_the_end(event)) is None:
-            span.add_event(event.kind.value, _details(event), _nanoseconds(event.at))
+            begun.take(event)
         else:
             del self._open[event.key]
             _end(span, event, status)
@@ -79,6 +85,33 @@ class TaskSpans:
 
 
 _OPERATION: Final = "generate_image"
+
+_EVENTS_OF_A_KIND: Final = 8
+"""
+How many of one kind become events of a span: of all kinds together less than half of what OpenTelemetry keeps.
+"""
+
+_REPEATED: Final = frozenset({EventKind.WAITING, EventKind.SENDING, EventKind.RETRY, EventKind.TROUBLE})
+
+
+@attrs.define(eq=False)
+class _Open:
+    """
+    A span that has not ended, and how often each kind of event has come.
+    """
+
+    span: Span
+    _counts: collections.Counter[EventKind] = attrs.field(factory=collections.Counter, init=False)
+
+    def take(self, event: TaskEvent) -> None:
+        self._counts[event.kind] += 1
+        count = self._counts[event.kind]
+        if event.kind in _REPEATED:
+            self.span.set_attribute(f"kling.{event.kind.value}.count", count)
+            if event.error is not None:
+                self.span.set_attribute("kling.last_error", f"{type(event.error).__name__}: {event.error}")
+        if count <= _EVENTS_OF_A_KIND:
+            self.span.add_event(event.kind.value, _details(event), _nanoseconds(event.at))
 
 
 def _end(span: Span, event: TaskEvent, status: Status) -> None:
