@@ -5,6 +5,7 @@ Names for pictures on the disk: inside their directory, safe on every system, an
 import hashlib
 import re
 import string
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Final
@@ -13,7 +14,7 @@ from urllib.request import url2pathname
 
 import attrs
 
-__all__ = ["Names", "is_url", "local_folder"]
+__all__ = ["Names", "folded", "is_url", "local_folder"]
 
 _NAME_MAX: Final = 200  # bytes; file systems allow 255, and a temporary file adds to the name
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")  # of two letters at least: a drive has one
@@ -26,6 +27,7 @@ class Names:
     Where the pictures of one task go. A row of a batch has a key as well, which the template may name.
 
     Attributes:
+        is_namesake: Whether some file systems take the key for that of an earlier row; its digest is in the name then.
         mark: In the names of unfinished files where their writer alone writes them, so that the next one that it begins
             takes the place of one that a crash has left. None gives each a name that no other has.
         drafts: A hidden folder of the directory for unfinished files, where several may write one picture at a time:
@@ -37,6 +39,7 @@ class Names:
     template: str
     task_id: str
     key: str | None = None
+    is_namesake: bool = False
     mark: str | None = None
     drafts: str | None = None
 
@@ -64,7 +67,8 @@ class Names:
     def _filled(self, index: int, ext: str) -> str:
         values: dict[str, object] = {"task_id": _safe_value(self.task_id), "index": index, "ext": ext}
         if self.key is not None:
-            values["key"] = _safe_value(self.key)
+            safe = _safe_value(self.key)
+            values["key"] = f"{safe}~{_digest(self.key)}" if self.is_namesake and safe == self.key else safe
         try:
             fields = {field for _, field, _, _ in string.Formatter().parse(self.template) if field is not None}
             if fields <= values.keys():
@@ -73,6 +77,15 @@ class Names:
             pass
         allowed = ", ".join(f"{{{field}}}" for field in values)
         raise ValueError(f"The name {self.template!r} must be a format string with no fields but {allowed}.")
+
+
+def folded(key: str) -> str:
+    """
+    Return what is equal for all names that some file system takes for one: those of macOS and Windows ignore case, and
+    those of macOS the form of Unicode as well. A few names are equal here that no file system takes for one.
+    """
+    decomposed = unicodedata.normalize("NFD", key)
+    return unicodedata.normalize("NFD", decomposed.upper().casefold())
 
 
 def is_url(place: object) -> bool:

@@ -30,6 +30,7 @@ from kling_async.errors import (
     KlingError,
     StorageFull,
 )
+from kling_async.filenames import folded
 from kling_async.lockfile import LockFile
 from kling_async.rows import (
     Row,
@@ -383,6 +384,13 @@ class Journal:
         """
         return await self._commits.run(self._tables.page, states, after, size)
 
+    async def namesakes(self) -> tuple[frozenset[int], int]:
+        """
+        Return the positions of rows whose key some file systems take for that of an earlier row, and the last position
+        of all that were looked at: rows that are added later change nothing up to there.
+        """
+        return await self._commits.run(self._tables.namesakes)
+
     async def image(self, sha256: str) -> str:
         """
         Return a reference image that the journal keeps, in Base64.
@@ -710,6 +718,13 @@ class _Tables:
         absolute, home = _absolute(path), self._home
         return _storable(absolute.relative_to(home).as_posix() if absolute.is_relative_to(home) else str(absolute))
 
+    def namesakes(self) -> tuple[frozenset[int], int]:
+        with _in_our_words(self._path):
+            self._connection.create_function("folded", 1, folded, deterministic=True)
+            [last] = self._one("SELECT coalesce(max(position), -1) FROM row")
+            found = self._run(_NAMESAKES, last).fetchall()
+        return frozenset(position for [position] in found), int(last)
+
     def image(self, sha256: str) -> str:
         with _in_our_words(self._path):
             [base64] = self._one("SELECT base64 FROM image WHERE sha256 = ?", sha256)
@@ -957,6 +972,14 @@ _BILLED: Final = (
 """
 Whole units and the millionths beside them: a sum of fractions would drift, and one of millionths alone may not fit into
 64 bits.
+"""
+
+_NAMESAKES: Final = (
+    "SELECT position FROM (SELECT position, row_number() OVER (PARTITION BY folded(key) ORDER BY position) AS number "
+    "FROM row WHERE occurrence IS NULL AND position <= ?) WHERE number > 1"
+)
+"""
+Of keys of the caller's own alone: those that are made of requests differ in more than case.
 """
 
 _MISSING: Final = "WHERE (state = 'queued' OR (state = 'failed' AND may_retry)) AND generation <> ?"
