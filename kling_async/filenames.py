@@ -27,7 +27,7 @@ class Names:
     Where the pictures of one task go. A row of a batch has a key as well, which the template may name.
 
     Attributes:
-        is_namesake: Whether some file systems take the key for that of an earlier row; its digest is in the name then.
+        has_colliding_key: Whether some file systems confuse the key with that of an earlier row; adds a digest.
         mark: In the names of unfinished files where their writer alone writes them, so that the next one that it begins
             takes the place of one that a crash has left. None gives each a name that no other has.
         drafts: A hidden folder of the directory for unfinished files, where several may write one picture at a time:
@@ -39,7 +39,7 @@ class Names:
     template: str
     task_id: str
     key: str | None = None
-    is_namesake: bool = False
+    has_colliding_key: bool = False
     mark: str | None = None
     drafts: str | None = None
 
@@ -68,7 +68,7 @@ class Names:
         values: dict[str, object] = {"task_id": _safe_value(self.task_id), "index": index, "ext": ext}
         if self.key is not None:
             safe = _safe_value(self.key)
-            values["key"] = f"{safe}~{_digest(self.key)}" if self.is_namesake and safe == self.key else safe
+            values["key"] = f"{safe}~{_digest(self.key)}" if self.has_colliding_key and safe == self.key else safe
         try:
             fields = {field for _, field, _, _ in string.Formatter().parse(self.template) if field is not None}
             if fields <= values.keys():
@@ -81,8 +81,8 @@ class Names:
 
 def folded(key: str) -> str:
     """
-    Return what is equal for all names that some file system takes for one: those of macOS and Windows ignore case, and
-    those of macOS the form of Unicode as well. A few names are equal here that no file system takes for one.
+    Return a form that is equal for all keys that name one file on some file system: macOS and Windows ignore case, and
+    macOS also ignores the Unicode normalization form. A few keys that no file system confuses are equal, too.
     """
     decomposed = unicodedata.normalize("NFD", key)
     return unicodedata.normalize("NFD", decomposed.upper().casefold())

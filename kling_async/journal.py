@@ -384,12 +384,12 @@ class Journal:
         """
         return await self._commits.run(self._tables.page, states, after, size)
 
-    async def namesakes(self) -> tuple[frozenset[int], int]:
+    async def colliding_keys(self) -> tuple[frozenset[int], int]:
         """
-        Return the positions of rows whose key some file systems take for that of an earlier row, and the last position
-        of all that were looked at: rows that are added later change nothing up to there.
+        Return the positions of rows whose key equals that of an earlier row on some file systems, and the last position
+        that was compared. Rows that are added later do not change the result up to there.
         """
-        return await self._commits.run(self._tables.namesakes)
+        return await self._commits.run(self._tables.colliding_keys)
 
     async def image(self, sha256: str) -> str:
         """
@@ -718,11 +718,11 @@ class _Tables:
         absolute, home = _absolute(path), self._home
         return _storable(absolute.relative_to(home).as_posix() if absolute.is_relative_to(home) else str(absolute))
 
-    def namesakes(self) -> tuple[frozenset[int], int]:
+    def colliding_keys(self) -> tuple[frozenset[int], int]:
         with _in_our_words(self._path):
             self._connection.create_function("folded", 1, folded, deterministic=True)
             [last] = self._one("SELECT coalesce(max(position), -1) FROM row")
-            found = self._run(_NAMESAKES, last).fetchall()
+            found = self._run(_COLLIDING_KEYS, last).fetchall()
         return frozenset(position for [position] in found), int(last)
 
     def image(self, sha256: str) -> str:
@@ -970,16 +970,15 @@ _BILLED: Final = (
     "(SELECT units, CAST(units AS INTEGER) AS whole FROM (SELECT units FROM row UNION ALL SELECT units FROM earlier))"
 )
 """
-Whole units and the millionths beside them: a sum of fractions would drift, and one of millionths alone may not fit into
-64 bits.
+Sums whole units and millionths as integers: a sum of floats drifts, and a single sum of millionths may exceed 64 bits.
 """
 
-_NAMESAKES: Final = (
+_COLLIDING_KEYS: Final = (
     "SELECT position FROM (SELECT position, row_number() OVER (PARTITION BY folded(key) ORDER BY position) AS number "
     "FROM row WHERE occurrence IS NULL AND position <= ?) WHERE number > 1"
 )
 """
-Of keys of the caller's own alone: those that are made of requests differ in more than case.
+Compares only the caller's own keys: generated keys never differ by case alone.
 """
 
 _MISSING: Final = "WHERE (state = 'queued' OR (state = 'failed' AND may_retry)) AND generation <> ?"

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import attrs
 
-from kling_async.transport import Transport, is_judged_at_once, judged
+from kling_async.transport import Transport, decode, is_small
 from kling_async.wire.endpoints import IMAGE_GENERATION, several
 from kling_async.wire.models import TaskSnapshot
 from kling_async.wire.verdict import Answer, read_news, read_sighting
@@ -55,7 +55,7 @@ class HttpLooks:
 
     async def one(self, task_id: str) -> TaskSnapshot:
         answer = await self._transport.send("GET", IMAGE_GENERATION.one(task_id), limit=self.timeout)
-        return await judged(answer, functools.partial(read_sighting, task_id=task_id))
+        return await decode(answer, functools.partial(read_sighting, task_id=task_id))
 
     async def several(self, held: Mapping[str, TaskSnapshot | None]) -> dict[str, TaskSnapshot]:
         answer = await self._transport.send("GET", several(held), limit=self.timeout)
@@ -70,5 +70,5 @@ class HttpLooks:
 
 
 async def _news(answer: Answer, held: Mapping[str, TaskSnapshot | None]) -> tuple[dict[str, TaskSnapshot], int]:
-    known = held if is_judged_at_once(answer) else dict(held)  # watches begin and end meanwhile
-    return await judged(answer, functools.partial(read_news, held=known))
+    known = held if is_small(answer) else dict(held)  # the loop changes *held* while the thread reads it
+    return await decode(answer, functools.partial(read_news, held=known))

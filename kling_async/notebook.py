@@ -102,7 +102,7 @@ class Progress:
         if drawn["text/plain"] == self._shown:
             return
         self._shown = drawn["text/plain"]
-        # In a context of its own: an event may carry that of a cell that has ended, whose messages nbclient drops.
+        # Runs in an empty context: the current one may belong to a cell that has ended, whose messages nbclient drops.
         contextvars.Context().run(self._publish, drawn)
 
     def _publish(self, drawn: dict[str, str]) -> None:

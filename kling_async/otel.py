@@ -36,9 +36,8 @@ class TaskSpans:
     submit without a task and a closed client are errors of it. Looks make no spans: for those of single requests, give
     the client a `session` that an instrumentation of aiohttp watches. Saving comes after the end, and is not told.
 
-    OpenTelemetry keeps 128 events of a span and drops the oldest, so only the first eight of each kind become events.
-    Attributes such as "kling.retry.count" tell how often what can come again has come, and "kling.last_error" tells
-    what went wrong last.
+    OpenTelemetry keeps 128 events per span and drops the oldest, so only the first eight of each kind are recorded as
+    events. Attributes such as "kling.retry.count" hold the total counts, and "kling.last_error" the most recent error.
 
     Names are those of the conventions for generative AI where these have one, and "kling.…" elsewhere.
 
@@ -51,7 +50,7 @@ class TaskSpans:
     provider: TracerProvider | None = None
     with_prompts: bool = attrs.field(default=False, kw_only=True)
     attributes: Mapping[str, AttributeValue] = attrs.field(factory=dict, kw_only=True)
-    _open: "dict[int | str | None, _Open]" = attrs.field(factory=dict, init=False)
+    _open: "dict[int | str | None, _OpenSpan]" = attrs.field(factory=dict, init=False)
 
     def __call__(self, event: TaskEvent) -> None:
         """
@@ -61,7 +60,7 @@ class TaskSpans:
             return
         begun = self._open.get(event.key)
         if begun is None:
-            begun = self._open[event.key] = _Open(self._begin(event))
+            begun = self._open[event.key] = _OpenSpan(self._begin(event))
         span = begun.span
         span.set_attributes(_facts(event))
         if event.request is not None and self.with_prompts:
@@ -88,16 +87,16 @@ _OPERATION: Final = "generate_image"
 
 _EVENTS_OF_A_KIND: Final = 8
 """
-How many of one kind become events of a span: of all kinds together less than half of what OpenTelemetry keeps.
+Events recorded per kind and span. All kinds together stay below half of OpenTelemetry's default limit of 128.
 """
 
 _REPEATED: Final = frozenset({EventKind.WAITING, EventKind.SENDING, EventKind.RETRY, EventKind.TROUBLE})
 
 
 @attrs.define(eq=False)
-class _Open:
+class _OpenSpan:
     """
-    A span that has not ended, and how often each kind of event has come.
+    A span that has not ended, with the number of events of each kind.
     """
 
     span: Span

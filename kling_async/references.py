@@ -30,8 +30,8 @@ _Sliced = TypeVar("_Sliced", str, bytes)
 _PIECE: Final = 768 * 1024  # encoding holds the interpreter's lock for a piece at a time: a millisecond or two
 _PATH_MAX: Final = 4096  # text no longer than a path can be is more likely a path than a picture
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
-_BREAKS: Final = b"\t\r\n\f\v"  # of wrapped lines, indented or not; a space may stand for a "+" that was lost
-_BEGINNINGS: Final = ("iVBOR", "/9j/", "_9j_")  # of a PNG's and a JPEG's Base64
+_BREAKS: Final = b"\t\r\n\f\v"  # removed; not the space, which may be a "+" that a form or URL decoder replaced
+_BEGINNINGS: Final = ("iVBOR", "/9j/", "_9j_")  # how the Base64 of a PNG or JPEG starts
 
 _ANY_KIND: Final = "an http(s) URL, a data: URL, or Base64 of a jpg or png; for a file pass a pathlib.Path"
 
@@ -62,7 +62,7 @@ async def read_reference(image: ImageSource, *, max_bytes: int) -> Reference:
     Read *image*, in a thread, and tell what it is by its content.
 
     Base64 may be wrapped in lines, of the URL-safe alphabet or without its padding: what is sent is the standard form.
-    A space within it is refused, since it may be what a form or a URL has made of a "+".
+    A space inside it is refused, because form and URL decoders turn "+" into a space.
     Cancelling this leaves nothing open; the thread ends by itself and its result is dropped.
 
     Args:
@@ -137,7 +137,7 @@ def _rule_for(text: str, *, is_data_url: bool, reason: str) -> str:
     if is_data_url:
         return f"must be Base64 after the comma; {reason}"
     is_picture = len(text) > _PATH_MAX or text.lstrip().startswith(_BEGINNINGS)
-    return f"must be Base64 of a whole picture; {reason}" if is_picture else f"must be {_ANY_KIND}"
+    return f"must be the Base64 of a complete picture; {reason}" if is_picture else f"must be {_ANY_KIND}"
 
 
 def _after_comma(url: str) -> str:
@@ -150,17 +150,17 @@ def _after_comma(url: str) -> str:
 def _standard_base64(text: str) -> bytes:
     text = text.strip()
     if " " in text:
-        raise ValueError('it has blanks in it: each may have been a "+" that was lost on the way, so encode it again')
+        raise ValueError('it contains spaces: a form or URL decoder may have replaced "+", so encode the picture again')
     try:
         encoded = b"".join(piece.encode("ascii").translate(_TO_STANDARD, _BREAKS) for piece in _pieces(text, _PIECE))
     except UnicodeEncodeError:
-        raise ValueError("it has characters that are not of Base64") from None
+        raise ValueError("it contains characters that are not Base64") from None
     digits = encoded.rstrip(b"=")
     missing = b"=" * (-len(digits) % 4)
     if not digits or b"=" in digits:
-        raise ValueError("it is empty, or several pieces that were put together")
+        raise ValueError("it is empty, or has padding in the middle")
     if len(missing) > 2 or len(encoded) - len(digits) not in (0, len(missing)):
-        raise ValueError("its length is wrong: something of it is missing")
+        raise ValueError("its length is wrong: a part is missing")
     return digits + missing
 
 
@@ -189,7 +189,7 @@ def _facts_of(content: bytes, size: int, max_bytes: int) -> ImageFacts:
     import imagesize  # type: ignore[import-untyped]  # noqa: PLC0415 (it loads a parser of XML)
 
     width, height = imagesize.get(io.BytesIO(content), exif_rotation=False)  # never raises: -1 is "cannot tell"
-    flaw = find_flaw(content) if size <= max_bytes else None  # of what is too large not all was read
+    flaw = find_flaw(content) if size <= max_bytes else None  # a file above the limit was not read to its end
     return ImageFacts(size, kind, width if width > 0 else None, height if height > 0 else None, flaw)
 
 

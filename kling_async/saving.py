@@ -22,7 +22,7 @@ from kling_async.rows import Row
 from kling_async.storage import Storage, begin_drafts, folder_and_keep, storage_of, sweep
 from kling_async.wire.models import Image, Picture, TaskResult
 
-__all__ = ["Elsewhere", "Here", "Namesakes", "Saving", "all_of"]
+__all__ = ["CollidingKeys", "Elsewhere", "Here", "Saving", "all_of"]
 
 BESIDE: Final = 8
 """
@@ -40,12 +40,12 @@ _log = logging.getLogger(__name__)
 
 
 @attrs.define(eq=False)
-class Namesakes:
+class CollidingKeys:
     """
-    Which rows have a key that some file systems take for that of an earlier row, so that one file would be that of two.
+    Finds rows whose key equals that of an earlier row on some file systems, so that both would be saved to one file.
 
-    It follows from the order of the rows and not from that of their ends, so that every run comes to the same names.
-    *ask* is `Journal.namesakes`; it is asked again for rows that were added since.
+    The result depends on the order in which rows were added, not on the order in which they end: every run chooses the
+    same names. *ask* is `Journal.colliding_keys`; it is called again for rows that were added later.
     """
 
     _ask: Callable[[], Awaitable[tuple[frozenset[int], int]]]
@@ -53,9 +53,9 @@ class Namesakes:
     _last: int = attrs.field(default=-1, init=False)
     _asking: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
 
-    async def has(self, position: int) -> bool:
+    async def include(self, position: int) -> bool:
         """
-        Tell whether the row at *position* is one of them.
+        Return whether the row at *position* is one of them.
         """
         async with self._asking:
             if position > self._last:
@@ -72,7 +72,7 @@ class Saving:
         name: The template of file names.
         mark: Of the journal: unfinished files of another are left alone.
         function: What sees each picture once it is kept; None where nothing does.
-        namesakes: Rows that must not be named by their key alone.
+        colliding_keys: Rows whose key alone is not a safe file name.
     """
 
     client: KlingClient
@@ -80,7 +80,7 @@ class Saving:
     name: str
     mark: str
     function: Process | None
-    namesakes: Namesakes
+    colliding_keys: CollidingKeys
 
     @property
     def width(self) -> int:
@@ -136,9 +136,9 @@ class Saving:
             raise OSError(str(lost)) from None
 
     async def _names(self, row: Row, task_id: str) -> Names:
-        is_namesake = "{key" in self.name and await self.namesakes.has(row.position)
+        has_colliding_key = "{key" in self.name and await self.colliding_keys.include(row.position)
         folder = folder_and_keep(self.shelf)[0]
-        return Names(folder, self.name, task_id, row.key, is_namesake=is_namesake, mark=self.mark)
+        return Names(folder, self.name, task_id, row.key, has_colliding_key=has_colliding_key, mark=self.mark)
 
 
 @attrs.define(eq=False, kw_only=True)

@@ -43,7 +43,7 @@ from kling_async.wire.models import TaskSnapshot
 from kling_async.wire.redaction import hide_secrets
 from kling_async.wire.verdict import Answer, Presence, presence_of, read_created, read_sighting
 
-__all__ = ["HttpOptions", "Transport", "is_judged_at_once", "judged"]
+__all__ = ["HttpOptions", "Transport", "decode", "is_small"]
 
 T = TypeVar("T")
 
@@ -51,13 +51,13 @@ USER_AGENT: Final = f"kling-async/{__version__}"
 
 MAX_ANSWER: Final = 4 * 1024 * 1024
 """
-Bytes of the largest answer that is read, decompressed. A page of 500 tasks with nine pictures each has two MiB. JSON of
-this size can take 100 MB once it is decoded, and one that is hostile no more.
+Maximum size of an answer in bytes, after decompression. A page of 500 tasks with nine pictures each has two MiB.
+Decoded, JSON of this size takes at most about 100 MB of memory.
 """
 
-JUDGED_AT_ONCE: Final = 256 * 1024
+DECODE_INLINE_MAX: Final = 256 * 1024
 """
-Bytes of the largest answer that is decoded on the event loop; to decode more takes longer than the loop should wait.
+Maximum size in bytes of an answer that is decoded on the event loop. Larger ones would block the loop for too long.
 """
 
 SECONDS_PER_MIB: Final = 4.0
@@ -251,7 +251,7 @@ class Transport:
         until = now() + self.retry.give_up_after
 
         async def attempt() -> T:
-            return await judged(await self.send("GET", path), judge)
+            return await decode(await self.send("GET", path), judge)
 
         def is_over(error: KlingError) -> bool:
             return not may_repeat(error) or self.retry.is_too_long(error) or now() > until
@@ -637,24 +637,24 @@ def _connecting_within(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=seconds, sock_read=None)
 
 
-async def judged(answer: Answer, judge: Callable[[Answer], T]) -> T:
+async def decode(answer: Answer, judge: Callable[[Answer], T]) -> T:
     """
-    Return what *judge* makes of *answer*, or raise what it raises. For a large one it is called in a thread, so it must
-    read nothing that the event loop changes meanwhile. Cancelling this drops what it would return.
+    Return `judge(answer)`. For a large answer, *judge* runs in a thread: it must not read anything that the event loop
+    changes. Cancelling this returns at once; the thread finishes and its result is dropped.
     """
-    if is_judged_at_once(answer):
+    if is_small(answer):
         return judge(answer)
     try:
         return await asyncio.to_thread(judge, answer)
-    except RuntimeError:  # there are no more threads: late is better than never
+    except RuntimeError:  # no thread could be started
         return judge(answer)
 
 
-def is_judged_at_once(answer: Answer) -> bool:
+def is_small(answer: Answer) -> bool:
     """
-    Whether `judged` decodes *answer* on the event loop.
+    Return whether `decode` handles *answer* on the event loop.
     """
-    return len(answer.body) <= JUDGED_AT_ONCE
+    return len(answer.body) <= DECODE_INLINE_MAX
 
 
 def _check_size(size: int, status: int) -> None:

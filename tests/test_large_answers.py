@@ -17,7 +17,7 @@ import pytest
 from kling_async import transport as module
 from kling_async.errors import UnexpectedAnswer
 from kling_async.looks import HttpLooks
-from kling_async.transport import judged
+from kling_async.transport import decode
 from kling_async.wire import codec
 from kling_async.wire.codec import write_task
 from kling_async.wire.models import Image, TaskOutput, TaskSnapshot, TaskStatus
@@ -136,7 +136,7 @@ class TestDepth:
 
 class TestOffTheLoop:
     @pytest.mark.parametrize(
-        ("size", "is_at_once"), [(module.JUDGED_AT_ONCE, True), (module.JUDGED_AT_ONCE + 1, False)]
+        ("size", "is_at_once"), [(module.DECODE_INLINE_MAX, True), (module.DECODE_INLINE_MAX + 1, False)]
     )
     async def test_large_ones_are_judged_in_a_thread(self, size: int, *, is_at_once: bool) -> None:
         """
@@ -158,7 +158,7 @@ class TestOffTheLoop:
         As they were raised there.
         """
         with pytest.raises(UnexpectedAnswer, match="not JSON"):
-            await judged(Answer(200, {}, b"[" * 2**19), read_page)
+            await decode(Answer(200, {}, b"[" * 2**19), read_page)
 
     async def test_cancelled_at_once(self) -> None:
         """

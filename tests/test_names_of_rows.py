@@ -14,7 +14,7 @@ from hypothesis import given, strategies as st
 from kling_async import Done
 from kling_async.batch import Batch, Keyed
 from kling_async.filenames import Names, folded
-from kling_async.saving import Namesakes
+from kling_async.saving import CollidingKeys
 from tests.test_batch import client_of, emulator, files_in, outcomes_of
 
 BY_KEY = "{key}-{index}{ext}"
@@ -98,7 +98,7 @@ async def test_runs_that_are_cut_short_change_no_name(tmp_path: Path) -> None:
 
 async def test_lost_file_comes_back_under_its_name(tmp_path: Path) -> None:
     """
-    That of a namesake, fetched again by another run.
+    The one with a digest, which another run downloads again.
     """
     lost = tmp_path / "out" / f"{NAMES['cat']}-0.png"
     async with emulator() as server, client_of(server) as client, Batch(tmp_path / "run.kling", client) as batch:
@@ -147,12 +147,12 @@ async def test_journal_is_asked_once_for_all_that_it_has() -> None:
         await asyncio.sleep(0)
         return frozenset({3, 12}), 10 * len(asked)
 
-    namesakes = Namesakes(ask)
-    first = await asyncio.gather(*map(namesakes.has, range(11)))
+    colliding_keys = CollidingKeys(ask)
+    first = await asyncio.gather(*map(colliding_keys.include, range(11)))
 
     assert [position == 3 for position in range(11)] == first
     assert [0] == asked
-    assert await namesakes.has(12)
+    assert await colliding_keys.include(12)
     assert [0, 1] == asked
 
 
@@ -166,8 +166,8 @@ async def test_asking_may_be_cancelled() -> None:
         await go_on.wait()
         return frozenset({1}), 5
 
-    namesakes = Namesakes(ask)
-    cancelled, other = (asyncio.create_task(namesakes.has(1)) for _ in range(2))
+    colliding_keys = CollidingKeys(ask)
+    cancelled, other = (asyncio.create_task(colliding_keys.include(1)) for _ in range(2))
     await asyncio.sleep(0)
     cancelled.cancel()
     go_on.set()
@@ -181,11 +181,12 @@ def test_digest_is_in_folders_and_files(template: str) -> None:
     """
     Wherever the key stands.
     """
-    plain, namesake = (
-        Names(Path(), template, "t", key, is_namesake=key == "cat").path(0, ".png").as_posix() for key in ("Cat", "cat")
+    plain, colliding = (
+        Names(Path(), template, "t", key, has_colliding_key=is_second).path(0, ".png").as_posix()
+        for key, is_second in (("Cat", False), ("cat", True))
     )
 
-    assert folded(plain) != folded(namesake)
+    assert folded(plain) != folded(colliding)
 
 
 @given(st.text(st.characters(max_codepoint=0x17F), max_size=20))

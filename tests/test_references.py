@@ -185,7 +185,7 @@ class TestWholeness:
 
         facts = (await read_reference(bytes(spoiled), max_bytes=MAX)).facts
 
-        assert ["is damaged: the checksum of its part 'IDAT' is wrong"] == self.rules(facts)
+        assert ["is damaged: the checksum of its chunk 'IDAT' is wrong"] == self.rules(facts)
 
     async def test_all_rules_are_told_at_once(self) -> None:
         """
@@ -327,9 +327,9 @@ class TestText:
 
         assert "+" in text
         assert wrapped.count("+\n")
-        assert 'may have been a "+"' in await refusal(form(text.replace("+", " ")))
-        assert 'may have been a "+"' in await refusal(form(wrapped.replace("+\n", " \n")))
-        assert 'may have been a "+"' in await refusal(
+        assert 'may have replaced "+"' in await refusal(form(text.replace("+", " ")))
+        assert 'may have replaced "+"' in await refusal(form(wrapped.replace("+\n", " \n")))
+        assert 'may have replaced "+"' in await refusal(
             form(text.replace("+", "%20")) if form is not str else text + " A"
         )
 
@@ -359,7 +359,7 @@ class TestText:
         text = base64.b64encode(PNG + b"\0" * (1 + -len(PNG) % 3)).decode()
 
         assert text.endswith("==")
-        assert "must be Base64 of a whole picture; " in await refusal(spoil(text))
+        assert "must be the Base64 of a complete picture; " in await refusal(spoil(text))
 
     async def test_padding_within_is_refused_at_every_seam(self) -> None:
         """
@@ -370,7 +370,7 @@ class TestText:
 
         assert size == len(first)
         assert first.endswith("=")
-        assert "several pieces" in await refusal(first + base64.b64encode(PNG).decode())
+        assert "padding in the middle" in await refusal(first + base64.b64encode(PNG).decode())
 
     @pytest.mark.parametrize("url", ["data:image/png,abc", "data:image/png;base64", "data:"])
     async def test_data_url_must_be_base64(self, url: str) -> None:

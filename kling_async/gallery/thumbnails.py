@@ -41,12 +41,12 @@ class Thumbnail:
 @contextlib.contextmanager
 def open_picture(path: Path) -> Iterator[Image.Image]:
     """
-    Open the file at *path* as a picture, with the decoders of pictures for the web alone: others read what nobody has
-    saved here, and some start programs.
+    Open the file at *path* with the decoders for web pictures only. Pillow's other decoders are not needed, and some
+    start external programs.
 
     Raises:
-        ValueError: The file is not there, or cannot be read; also where what is done with the picture meets an error,
-            since pictures are decoded late.
+        ValueError: The file is missing or cannot be decoded. Errors within the `with` block are converted too, because
+            Pillow decodes lazily.
     """
     try:
         with _opened(path) as image:
@@ -57,22 +57,22 @@ def open_picture(path: Path) -> Iterator[Image.Image]:
         raise ValueError(
             f"The file cannot be shown: {error.strerror or 'it is no PNG, JPEG, WebP or GIF picture'}"
         ) from error
-    except Exception as error:  # each decoder has errors of its own, and warnings may be errors
+    except Exception as error:  # each decoder raises its own errors, and warnings may be errors
         raise ValueError(f"The file cannot be shown: {str(error) or type(error).__name__}") from error
 
 
 def _opened(path: Path) -> Image.Image:
-    if not path.is_file():  # opening a pipe would wait for its writer, for ever
+    if not path.is_file():  # opening a named pipe would block until a writer comes
         raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
     return Image.open(path, formats=_FORMATS)
 
 
 def make_thumbnail(path: Path) -> Thumbnail:
     """
-    Make a small picture of the file at *path*, as a viewer shows it.
+    Make a thumbnail of the picture at *path*, as a viewer displays it.
 
     Raises:
-        ValueError: The file is not there, or cannot be read as a picture, whatever the reason.
+        ValueError: The file is missing or cannot be decoded, for whatever reason.
     """
     with open_picture(path) as image:
         width, height = image.size

@@ -118,7 +118,7 @@ def read_patiently(body: bytes) -> Any:
     """
     text = body.decode("utf-8", "replace").removeprefix("\ufeff")
     try:
-        if _SURROGATE.search(text):  # what was decoded is dropped before it is decoded again: it may be large
+        if _SURROGATE.search(text):  # frees the first value before it decodes again
             text = json.dumps(_DECODER.decode(text), ensure_ascii=False).encode(errors="replace").decode()
         value = _DECODER.decode(text)
     except RecursionError:

@@ -139,7 +139,7 @@ class ImageFacts:
         kind: By its content, not its name; None for anything but png and jpg.
         width: Pixels, None where the header does not tell.
         height: Pixels, None likewise.
-        flaw: What is wrong with a picture that is not whole, as the rule that it breaks; None where nothing is.
+        flaw: Why the file is truncated or damaged, worded as a broken rule; None if it is complete or was not checked.
     """
 
     size_in_bytes: int

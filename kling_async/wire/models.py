@@ -128,7 +128,7 @@ def _take_in(image: Any) -> Any:
 
 
 def _is_pillow(image: object) -> bool:
-    pillow = sys.modules.get("PIL.Image")  # who has an image of it has imported it
+    pillow = sys.modules.get("PIL.Image")  # imported if there is an instance of it
     return pillow is not None and isinstance(image, pillow.Image)
 
 
@@ -139,7 +139,7 @@ def _png_of(image: Any) -> bytes:
         return png_of(image)
     except Exception as error:
         reason = str(error) or type(error).__name__
-        rule = f"must be a Pillow image that can be read to its end and shown: {reason}"
+        rule = f"must be a Pillow image that can be decoded and displayed: {reason}"
         broken = BrokenRule("image", describe_image(image), rule)
         raise InvalidRequest(str(broken), broken=(broken,)) from error
 
@@ -185,8 +185,8 @@ class ImageRequest:
             A reference image: an http(s) URL (fetched by the service, not by us), a `data:` URL or Base64 as `str`, a
             `Path` (read at submit, off the event loop), bytes, and at construction also a binary file object or a
             Pillow image. jpg or png, at most 10 MiB, each side at least 300 pixels. A Pillow image is sent as a viewer
-            shows it: turned as its EXIF says, in sRGB, with 8 bits for each value; one that cannot be read to its end
-            or has no such form raises InvalidRequest here.
+            displays it: rotated by its EXIF orientation, in sRGB, with 8 bits per channel. One that cannot be decoded
+            or displayed raises InvalidRequest at construction.
         image_fidelity: How strongly the reference shapes the picture, 0 to 1; None leaves it to the service.
         n: Pictures to make, 1 to 9. Each takes one slot and costs one picture.
         aspect_ratio: For example "16:9"; None leaves it to the service.

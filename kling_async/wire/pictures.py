@@ -1,5 +1,5 @@
 """
-Whether the bytes of a picture are whole: its parts are walked through to its end mark, and nothing is decoded.
+Checks that PNG, JPEG and WebP bytes are complete. Walks the file's structure to its end marker; decodes no pixels.
 """
 
 import re
@@ -16,7 +16,7 @@ _CUT_SHORT: Final = "is cut short: its end is missing"
 
 _MARKER: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """
-A marker within the coded pixels of a JPEG, where 0xFF is followed by zero, or by the number of a restart.
+The next marker after JPEG pixel data. Within that data, 0xFF is followed by zero or by a restart number.
 """
 
 _FILL: Final = re.compile(rb"\xff+")
@@ -27,10 +27,11 @@ _WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 
 def find_flaw(content: bytes) -> str | None:
     """
-    Return what is wrong with a PNG, JPEG or WebP picture that is not whole, as a rule that it breaks; None for one that
-    is whole, and for content of any other kind. What follows the end mark does not matter: cameras put more there.
+    Return why a PNG, JPEG or WebP file is truncated or damaged, worded as a broken rule. Return None for a complete
+    file and for content of any other format. Data after the end marker is ignored, because cameras append some.
 
-    The walk is linear and makes no copy of the picture. Of a PNG every checksum is computed.
+    Takes linear time and does not copy the content. Verifies every checksum of a PNG. Cannot detect damage within the
+    pixel data of a JPEG or WebP file, which have no checksums.
     """
     if content.startswith(_PNG):
         return _flaw_of_png(content)
@@ -45,7 +46,7 @@ def _flaw_of_png(content: bytes) -> str | None:
     has_pixels = False
     for kind, is_good in _chunks(content):
         if not is_good:
-            return f"is damaged: the checksum of its part {kind.decode('ascii', 'replace')!r} is wrong"
+            return f"is damaged: the checksum of its chunk {kind.decode('ascii', 'replace')!r} is wrong"
         has_pixels = has_pixels or kind == b"IDAT"
         if kind == b"IEND":
             return None if has_pixels else "is damaged: it holds no pixels"
@@ -53,7 +54,7 @@ def _flaw_of_png(content: bytes) -> str | None:
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bool]]:
-    # The kind of each whole chunk, and whether its checksum is right.
+    # Yields the type of each complete chunk, and whether its checksum is correct.
     view, at = memoryview(content), len(_PNG)
     while at + 12 <= len(content):
         end = at + 8 + int.from_bytes(view[at : at + 4])
@@ -77,11 +78,11 @@ def _flaw_of_jpeg(content: bytes) -> str | None:
             found = _MARKER.search(content, at)
             at = found.start() if found else len(content)
     is_cut = at >= len(content) or _FILL.fullmatch(content, at)
-    return _CUT_SHORT if is_cut else "is damaged: one of its parts is not where it should be"
+    return _CUT_SHORT if is_cut else "is damaged: a segment is not where it should be"
 
 
 def _marker_at(content: bytes, at: int) -> tuple[int, int] | None:
-    # The marker that begins here, and where its part does; any number of 0xFF may stand before it.
+    # Returns the marker at this offset and the offset after it. Any number of fill bytes (0xFF) may precede it.
     fill = _FILL.match(content, at)
     if fill is None or fill.end() >= len(content):
         return None

@@ -1,5 +1,5 @@
 """
-Pillow images as they are seen, in the few forms that every reader of a PNG shows alike. Needs Pillow.
+Converts Pillow images to what a viewer displays: upright, sRGB, 8 bits per channel. Needs Pillow.
 """
 
 import io
@@ -18,7 +18,7 @@ _STORED_OTHERWISE: Final = {
     "HSV": "RGB",
 }
 """
-Pillow's modes that hold the same pixels as another one.
+Modes that store the same pixels differently, and the mode to convert them to.
 """
 
 _FOR_PRINT: Final = ("CMYK", "LAB")
@@ -28,11 +28,11 @@ _OF_PNG: Final = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 def png_of(image: Image.Image) -> bytes:
     """
-    Return *image* as a PNG that looks like it; of several frames, the one at which it stands.
+    Encode *image* as a PNG that looks the same. An image with several frames gives the current frame.
 
     Raises:
-        ValueError: Its values have no known range, or its mode cannot be shown.
-        Exception: Pillow cannot read it to its end; each of its decoders has errors of its own.
+        ValueError: The range of its values is unknown, or its mode cannot be displayed.
+        Exception: Pillow cannot decode it. Each of its decoders raises its own errors.
     """
     buffer = io.BytesIO()
     as_seen(image).save(buffer, format="PNG")
@@ -41,8 +41,8 @@ def png_of(image: Image.Image) -> bytes:
 
 def as_seen(image: Image.Image) -> Image.Image:
     """
-    Return a copy of *image* as a viewer shows it: upright, in sRGB and with 8 bits for each value. Its mode is one of
-    "1", "L", "LA", "P", "RGB" and "RGBA", and nothing but its transparency is noted beside its pixels.
+    Return a copy of *image* as a viewer displays it: rotated by its EXIF orientation, in sRGB, with 8 bits per channel.
+    Its mode is "1", "L", "LA", "P", "RGB" or "RGBA". Of its `info`, only the transparency is kept.
 
     Raises:
         ValueError, Exception: As `png_of` does.
@@ -52,7 +52,7 @@ def as_seen(image: Image.Image) -> Image.Image:
     if seen.mode in _FOR_PRINT:
         seen = seen.convert("RGB")
     if seen.mode not in _OF_PNG:
-        raise ValueError(f"its mode {seen.mode!r} cannot be shown; convert it to RGB first")
+        raise ValueError(f"its mode {seen.mode!r} cannot be displayed; convert it to RGB first")
     seen.info = {name: value for name, value in seen.info.items() if name == "transparency"}
     return seen
 
@@ -60,7 +60,7 @@ def as_seen(image: Image.Image) -> Image.Image:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # noqa: BLE001 (viewers show a picture whose EXIF is damaged as it is stored)
+    except Exception:  # noqa: BLE001 (viewers ignore damaged EXIF data)
         return image.copy()
 
 
@@ -70,22 +70,22 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
     wide = image if image.mode in ("I", "F") else image.convert("I")
     scale = 255 / _white_of(wide, is_of_16_bits=wide is not image)
     grey = wide.point(lambda value: value * scale + 0.5).convert("L")
-    grey.info.pop("transparency", None)  # it is a value of 16 bits
+    grey.info.pop("transparency", None)  # a 16-bit value, useless after scaling
     return grey
 
 
 def _white_of(image: Image.Image, *, is_of_16_bits: bool) -> int:
-    # Pillow does not tell what is white in a mode of more than 8 bits, but for those of 16.
+    # Only the 16-bit modes define which value is white. For "I" and "F" it follows from the values.
     if is_of_16_bits:
         return 65535
-    extrema: Any = image.getextrema()  # its type is that of all modes
+    extrema: Any = image.getextrema()  # typed for all modes at once
     low, high = extrema
     if low >= 0 and high <= 255 and (image.mode == "I" or high > 1):
         return 255
     if low >= 0 and high <= 65535 and image.mode == "I":
         return 65535
     raise ValueError(
-        f"its values, from {low:g} to {high:g} in mode {image.mode!r}, have no known white; "
+        f"it is unclear which value is white: mode {image.mode!r} with values from {low:g} to {high:g}; "
         "scale them to 0 to 255 and convert it to L first"
     )
 
@@ -105,7 +105,7 @@ def _in_srgb(image: Image.Image) -> Image.Image:
         given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         seen = ImageCms.buildTransform(given, ImageCms.createProfile("sRGB"), colours.mode, "RGB").apply(colours)
     except (ImageCms.PyCMSError, ImportError, OSError, TypeError, ValueError):
-        return image  # viewers ignore a profile that is damaged, or of another kind of colours
+        return image  # viewers ignore a profile that is damaged or of another colour space
     if clear is not None:
         seen.putalpha(clear.getchannel("A"))
         seen.info.pop("transparency", None)

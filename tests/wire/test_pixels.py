@@ -221,7 +221,7 @@ def test_values_without_a_known_white_are_refused(mode: Any, value: float) -> No
     """
     They could be fractions, depths, temperatures: the caller says how they are shown.
     """
-    assert "have no known white; scale them to 0 to 255" in refusal(Image.new(mode, (3, 3), value))
+    assert "scale them to 0 to 255" in refusal(Image.new(mode, (3, 3), value))
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_cut_off_pictures_are_refused_in_words(kind: str) -> None:
     except OSError:
         pytest.skip("Pillow refuses it at once")
 
-    assert "must be a Pillow image that can be read to its end" in refusal(image)
+    assert "must be a Pillow image that can be decoded" in refusal(image)
 
 
 def test_images_that_are_none_any_more_are_refused_in_words(tmp_path: Path) -> None:
