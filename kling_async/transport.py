@@ -52,7 +52,7 @@ USER_AGENT: Final = f"kling-async/{__version__}"
 MAX_ANSWER: Final = 4 * 1024 * 1024
 """
 Maximum size of an answer in bytes, after decompression. A page of 500 tasks with nine pictures each has two MiB.
-Decoded, JSON of this size takes at most about 100 MB of memory.
+Decoded, JSON of this size takes at most about 150 MB of memory.
 """
 
 DECODE_INLINE_MAX: Final = 256 * 1024
