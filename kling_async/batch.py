@@ -54,7 +54,7 @@ from kling_async.journal import Account, Entry, Journal
 from kling_async.policy import is_no_api
 from kling_async.references import Reference, read_reference
 from kling_async.rows import KEY_MAX, Row, State, Summary, external_id_of, may_try_again
-from kling_async.saving import Elsewhere, Here, Saving, all_of
+from kling_async.saving import CollidingKeys, Elsewhere, Here, Saving, all_of
 from kling_async.storage import Storage, shelf_at
 from kling_async.submits import FAREWELL, Witness
 from kling_async.task import TaskHandle
@@ -301,7 +301,8 @@ class Batch:
         Args:
             save_to: A folder for the pictures, or with the extra `storage` a place in any storage that fsspec reaches:
                 its URL, or a `kling_async.storage.Storage` with options. None saves none.
-            name: Of the files, with `{task_id}`, `{key}`, `{index}` and `{ext}`.
+            name: Of the files, with `{task_id}`, `{key}`, `{index}` and `{ext}`. A key that differs from an earlier
+                one only by case or Unicode form gets a digest, because macOS and Windows would use one file for both.
             max_attempts: How often a row is sent in this run, where it fails for a passing cause.
             timeout: Seconds to wait for each task, from acceptance; a row that was not final in time stays accepted.
                 None waits for ever.
@@ -452,11 +453,22 @@ class Batch:
             await shelf.check()
         if is_engaged:
             await engine.check(process, shelf)
-        client, mark = self._client, self._open().id
+        journal, client = self._open(), self._client
+        mark, keys = journal.id, CollidingKeys(journal.colliding_keys)
         if isinstance(engine, Carrier):
             shelf = shelf.absolute() if isinstance(shelf, Path) else shelf  # other processes are in other folders
-            return Elsewhere(client=client, shelf=shelf, name=name, mark=mark, function=process, carrier=engine)
-        return Here(client=client, shelf=shelf, name=name, mark=mark, function=process, engine=engine)
+            return Elsewhere(
+                client=client,
+                shelf=shelf,
+                name=name,
+                mark=mark,
+                function=process,
+                colliding_keys=keys,
+                carrier=engine,
+            )
+        return Here(
+            client=client, shelf=shelf, name=name, mark=mark, function=process, colliding_keys=keys, engine=engine
+        )
 
     async def _settle(self) -> None:
         if self._witnesses:

@@ -5,6 +5,7 @@ Names for pictures on the disk: inside their directory, safe on every system, an
 import hashlib
 import re
 import string
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Final
@@ -13,7 +14,7 @@ from urllib.request import url2pathname
 
 import attrs
 
-__all__ = ["Names", "is_url", "local_folder"]
+__all__ = ["Names", "folded", "is_url", "local_folder"]
 
 _NAME_MAX: Final = 200  # bytes; file systems allow 255, and a temporary file adds to the name
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")  # of two letters at least: a drive has one
@@ -26,6 +27,7 @@ class Names:
     Where the pictures of one task go. A row of a batch has a key as well, which the template may name.
 
     Attributes:
+        has_colliding_key: Whether some file systems confuse the key with that of an earlier row; adds a digest.
         mark: In the names of unfinished files where their writer alone writes them, so that the next one that it begins
             takes the place of one that a crash has left. None gives each a name that no other has.
         drafts: A hidden folder of the directory for unfinished files, where several may write one picture at a time:
@@ -37,6 +39,7 @@ class Names:
     template: str
     task_id: str
     key: str | None = None
+    has_colliding_key: bool = False
     mark: str | None = None
     drafts: str | None = None
 
@@ -64,7 +67,8 @@ class Names:
     def _filled(self, index: int, ext: str) -> str:
         values: dict[str, object] = {"task_id": _safe_value(self.task_id), "index": index, "ext": ext}
         if self.key is not None:
-            values["key"] = _safe_value(self.key)
+            safe = _safe_value(self.key)
+            values["key"] = f"{safe}~{_digest(self.key)}" if self.has_colliding_key and safe == self.key else safe
         try:
             fields = {field for _, field, _, _ in string.Formatter().parse(self.template) if field is not None}
             if fields <= values.keys():
@@ -73,6 +77,15 @@ class Names:
             pass
         allowed = ", ".join(f"{{{field}}}" for field in values)
         raise ValueError(f"The name {self.template!r} must be a format string with no fields but {allowed}.")
+
+
+def folded(key: str) -> str:
+    """
+    Return a form that is equal for all keys that name one file on some file system: macOS and Windows ignore case, and
+    macOS also ignores the Unicode normalization form. A few keys that no file system confuses are equal, too.
+    """
+    decomposed = unicodedata.normalize("NFD", key)
+    return unicodedata.normalize("NFD", decomposed.upper().casefold())
 
 
 def is_url(place: object) -> bool:

@@ -30,6 +30,7 @@ from kling_async.errors import (
     KlingError,
     StorageFull,
 )
+from kling_async.filenames import folded
 from kling_async.lockfile import LockFile
 from kling_async.rows import (
     Row,
@@ -384,6 +385,13 @@ class Journal:
         """
         return await self._commits.run(self._tables.page, states, after, size)
 
+    async def colliding_keys(self) -> tuple[frozenset[int], int]:
+        """
+        Return the positions of rows whose key equals that of an earlier row on some file systems, and the last position
+        that was compared. Rows that are added later do not change the result up to there.
+        """
+        return await self._commits.run(self._tables.colliding_keys)
+
     async def image(self, sha256: str) -> str:
         """
         Return a reference image that the journal keeps, in Base64.
@@ -717,6 +725,13 @@ class _Tables:
         absolute, home = _absolute(path), self._home
         return _storable(absolute.relative_to(home).as_posix() if absolute.is_relative_to(home) else str(absolute))
 
+    def colliding_keys(self) -> tuple[frozenset[int], int]:
+        with _in_our_words(self._path):
+            self._connection.create_function("folded", 1, folded, deterministic=True)
+            [last] = self._one("SELECT coalesce(max(position), -1) FROM row")
+            found = self._run(_COLLIDING_KEYS, last).fetchall()
+        return frozenset(position for [position] in found), int(last)
+
     def image(self, sha256: str) -> str:
         with _in_our_words(self._path):
             [base64] = self._one("SELECT base64 FROM image WHERE sha256 = ?", sha256)
@@ -732,14 +747,14 @@ class _Tables:
         with _in_our_words(self._path):
             counts = dict(self._run("SELECT state, count(*) FROM row GROUP BY state").fetchall())
             [may_retry] = self._one("SELECT count(*) FROM row WHERE state = 'failed' AND may_retry")
-            [units] = self._one("SELECT total(units) FROM (SELECT units FROM row UNION ALL SELECT units FROM earlier)")
+            whole, rest = self._one(_BILLED)
             pictures, size = self._one("SELECT count(*), coalesce(sum(bytes), 0) FROM picture")
             [kept] = self._one(f"SELECT count(*) FROM row WHERE {_IS_KEPT}")
         return Summary(
             **counts,
             kept=kept,
             may_retry=may_retry,
-            units_billed=Decimal(f"{units:.6f}".rstrip("0").rstrip(".")),
+            units_billed=_decimal_of(whole * 1_000_000 + rest),
             pictures=pictures,
             bytes=size,
         )
@@ -957,6 +972,22 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
     os.register_at_fork(after_in_child=_abandon_in_child)
 
 
+_BILLED: Final = (
+    "SELECT coalesce(sum(whole), 0), coalesce(sum(CAST(round((units - whole) * 1000000) AS INTEGER)), 0) FROM "
+    "(SELECT units, CAST(units AS INTEGER) AS whole FROM (SELECT units FROM row UNION ALL SELECT units FROM earlier))"
+)
+"""
+Sums whole units and millionths as integers: a sum of floats drifts, and a single sum of millionths may exceed 64 bits.
+"""
+
+_COLLIDING_KEYS: Final = (
+    "SELECT position FROM (SELECT position, row_number() OVER (PARTITION BY folded(key) ORDER BY position) AS number "
+    "FROM row WHERE occurrence IS NULL AND position <= ?) WHERE number > 1"
+)
+"""
+Compares only the caller's own keys: generated keys never differ by case alone.
+"""
+
 _MISSING: Final = "WHERE (state = 'queued' OR (state = 'failed' AND may_retry)) AND generation <> ?"
 
 _IS_KEPT: Final = "state IN ('sending', 'accepted', 'uncertain') AND account <> (SELECT account FROM journal)"
@@ -984,6 +1015,10 @@ def _check_same(entry: Entry, key: str, digest: bytes, known: tuple[bytes, str |
     else:
         return
     raise InvalidRequest(str(broken), broken=(broken,))
+
+
+def _decimal_of(millionths: int) -> Decimal:
+    return Decimal(f"{Decimal(millionths).scaleb(-6):f}".rstrip("0").rstrip("."))
 
 
 def _units(snapshot: TaskSnapshot) -> float | None:

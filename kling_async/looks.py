@@ -2,15 +2,16 @@
 Looks at tasks: one request each, sent once; when to look again is the watcher's to decide.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Protocol
 
 import attrs
 
-from kling_async.transport import Transport
+from kling_async.transport import Transport, decode, is_small
 from kling_async.wire.endpoints import IMAGE_GENERATION, several
 from kling_async.wire.models import TaskSnapshot
-from kling_async.wire.verdict import read_news, read_sighting
+from kling_async.wire.verdict import Answer, read_news, read_sighting
 
 __all__ = ["HttpLooks", "Looks"]
 
@@ -54,15 +55,20 @@ class HttpLooks:
 
     async def one(self, task_id: str) -> TaskSnapshot:
         answer = await self._transport.send("GET", IMAGE_GENERATION.one(task_id), limit=self.timeout)
-        return read_sighting(answer, task_id)
+        return await decode(answer, functools.partial(read_sighting, task_id=task_id))
 
     async def several(self, held: Mapping[str, TaskSnapshot | None]) -> dict[str, TaskSnapshot]:
         answer = await self._transport.send("GET", several(held), limit=self.timeout)
-        return read_news(answer, held)[0]
+        return (await _news(answer, held))[0]
 
     async def page(
         self, number: int, size: int, held: Mapping[str, TaskSnapshot | None]
     ) -> tuple[dict[str, TaskSnapshot], bool]:
         answer = await self._transport.send("GET", IMAGE_GENERATION.page(number, size), limit=self.timeout)
-        seen, count = read_news(answer, held)
+        seen, count = await _news(answer, held)
         return seen, count < size
+
+
+async def _news(answer: Answer, held: Mapping[str, TaskSnapshot | None]) -> tuple[dict[str, TaskSnapshot], int]:
+    known = held if is_small(answer) else dict(held)  # the loop changes *held* while the thread reads it
+    return await decode(answer, functools.partial(read_news, held=known))

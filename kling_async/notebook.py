@@ -5,6 +5,7 @@ For notebooks: progress in place, and pictures that stay in the notebook's file.
 """
 
 import asyncio
+import contextvars
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +102,10 @@ class Progress:
         if drawn["text/plain"] == self._shown:
             return
         self._shown = drawn["text/plain"]
+        # Runs in an empty context: the current one may belong to a cell that has ended, whose messages nbclient drops.
+        contextvars.Context().run(self._publish, drawn)
+
+    def _publish(self, drawn: dict[str, str]) -> None:
         if self._display is None:
             self._display = _display(drawn, display_id=True)
         else:

@@ -2,6 +2,7 @@
 OpenTelemetry spans of what a client does. Needs the extra "otel".
 """
 
+import collections
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
@@ -35,6 +36,9 @@ class TaskSpans:
     submit without a task and a closed client are errors of it. Looks make no spans: for those of single requests, give
     the client a `session` that an instrumentation of aiohttp watches. Saving comes after the end, and is not told.
 
+    OpenTelemetry keeps 128 events per span and drops the oldest, so only the first eight of each kind are recorded as
+    events. Attributes such as "kling.retry.count" hold the total counts, and "kling.last_error" the most recent error.
+
     Names are those of the conventions for generative AI where these have one, and "kling.…" elsewhere.
 
     Attributes:
@@ -46,7 +50,7 @@ class TaskSpans:
     provider: TracerProvider | None = None
     with_prompts: bool = attrs.field(default=False, kw_only=True)
     attributes: Mapping[str, AttributeValue] = attrs.field(factory=dict, kw_only=True)
-    _open: dict[int | str | None, Span] = attrs.field(factory=dict, init=False)
+    _open: "dict[int | str | None, _OpenSpan]" = attrs.field(factory=dict, init=False)
 
     def __call__(self, event: TaskEvent) -> None:
         """
@@ -54,14 +58,15 @@ class TaskSpans:
         """
         if event.kind is EventKind.SAVED:
             return
-        span = self._open.get(event.key)
-        if span is None:
-            span = self._open[event.key] = self._begin(event)
+        begun = self._open.get(event.key)
+        if begun is None:
+            begun = self._open[event.key] = _OpenSpan(self._begin(event))
+        span = begun.span
         span.set_attributes(_facts(event))
         if event.request is not None and self.with_prompts:
             span.set_attribute("kling.prompt", event.request.prompt)
         if (status := _status_at_the_end(event)) is None:
-            span.add_event(event.kind.value, _details(event), _nanoseconds(event.at))
+            begun.take(event)
         else:
             del self._open[event.key]
             _end(span, event, status)
@@ -79,6 +84,33 @@ class TaskSpans:
 
 
 _OPERATION: Final = "generate_image"
+
+_EVENTS_OF_A_KIND: Final = 8
+"""
+Events recorded per kind and span. All kinds together stay below half of OpenTelemetry's default limit of 128.
+"""
+
+_REPEATED: Final = frozenset({EventKind.WAITING, EventKind.SENDING, EventKind.RETRY, EventKind.TROUBLE})
+
+
+@attrs.define(eq=False)
+class _OpenSpan:
+    """
+    A span that has not ended, with the number of events of each kind.
+    """
+
+    span: Span
+    _counts: collections.Counter[EventKind] = attrs.field(factory=collections.Counter, init=False)
+
+    def take(self, event: TaskEvent) -> None:
+        self._counts[event.kind] += 1
+        count = self._counts[event.kind]
+        if event.kind in _REPEATED:
+            self.span.set_attribute(f"kling.{event.kind.value}.count", count)
+            if event.error is not None:
+                self.span.set_attribute("kling.last_error", f"{type(event.error).__name__}: {event.error}")
+        if count <= _EVENTS_OF_A_KIND:
+            self.span.add_event(event.kind.value, _details(event), _nanoseconds(event.at))
 
 
 def _end(span: Span, event: TaskEvent, status: Status) -> None:

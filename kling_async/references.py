@@ -20,6 +20,7 @@ import attrs
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.dialects import ImageFacts
 from kling_async.wire.models import ImageSource, describe_image
+from kling_async.wire.pictures import find_flaw
 from kling_async.wire.redaction import hide_query
 
 __all__ = ["Reference", "read_reference"]
@@ -29,7 +30,8 @@ _Sliced = TypeVar("_Sliced", str, bytes)
 _PIECE: Final = 768 * 1024  # encoding holds the interpreter's lock for a piece at a time: a millisecond or two
 _PATH_MAX: Final = 4096  # text no longer than a path can be is more likely a path than a picture
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
-_BLANKS: Final = b" \t\r\n\f\v"
+_BREAKS: Final = b"\t\r\n\f\v"  # removed; not the space, which may be a "+" that a form or URL decoder replaced
+_BEGINNINGS: Final = ("iVBOR", "/9j/", "_9j_")  # how the Base64 of a PNG or JPEG starts
 
 _ANY_KIND: Final = "an http(s) URL, a data: URL, or Base64 of a jpg or png; for a file pass a pathlib.Path"
 
@@ -59,7 +61,8 @@ async def read_reference(image: ImageSource, *, max_bytes: int) -> Reference:
     """
     Read *image*, in a thread, and tell what it is by its content.
 
-    Base64 may be wrapped in lines, of the URL-safe alphabet or short of its padding: what is sent is the standard form.
+    Base64 may be wrapped in lines, of the URL-safe alphabet or without its padding: what is sent is the standard form.
+    A space inside it is refused, because form and URL decoders turn "+" into a space.
     Cancelling this leaves nothing open; the thread ends by itself and its result is dropped.
 
     Args:
@@ -117,17 +120,24 @@ def _read(path: Path, max_bytes: int) -> tuple[bytes, int]:
 
 def _by_text(text: str, max_bytes: int) -> Reference:
     is_data_url = text[:5].lower() == "data:"
-    encoded = _standard_base64(text, _after_comma(text) if is_data_url else text)
     try:
+        encoded = _standard_base64(_after_comma(text) if is_data_url else text)
         content = b"".join(binascii.a2b_base64(piece, strict_mode=True) for piece in _pieces(encoded, _PIECE * 4 // 3))
-    except binascii.Error:
-        raise _refused(text, "must be Base64 after the comma" if is_data_url else f"must be {_ANY_KIND}") from None
-    facts = _facts_of(content, len(content))
+    except ValueError as error:
+        raise _refused(text, _rule_for(text, is_data_url=is_data_url, reason=str(error))) from None
+    facts = _facts_of(content, len(content), max_bytes)
     if facts.kind is None and not is_data_url and len(text) <= _PATH_MAX:  # "pictures/cat" is Base64 by its letters
         raise _refused(text, f"must be {_ANY_KIND}")
     if len(content) > max_bytes:
         return Reference("", facts)
     return Reference(encoded.decode("ascii"), facts, hashlib.sha256(content).hexdigest())
+
+
+def _rule_for(text: str, *, is_data_url: bool, reason: str) -> str:
+    if is_data_url:
+        return f"must be Base64 after the comma; {reason}"
+    is_picture = len(text) > _PATH_MAX or text.lstrip().startswith(_BEGINNINGS)
+    return f"must be the Base64 of a complete picture; {reason}" if is_picture else f"must be {_ANY_KIND}"
 
 
 def _after_comma(url: str) -> str:
@@ -137,18 +147,25 @@ def _after_comma(url: str) -> str:
     return unquote(data)
 
 
-def _standard_base64(whole: str, text: str) -> bytes:
+def _standard_base64(text: str) -> bytes:
+    text = text.strip()
+    if " " in text:
+        raise ValueError('it contains spaces: a form or URL decoder may have replaced "+", so encode the picture again')
     try:
-        encoded = b"".join(piece.encode("ascii").translate(_TO_STANDARD, _BLANKS) for piece in _pieces(text, _PIECE))
+        encoded = b"".join(piece.encode("ascii").translate(_TO_STANDARD, _BREAKS) for piece in _pieces(text, _PIECE))
     except UnicodeEncodeError:
-        encoded = b""
-    if not encoded:
-        raise _refused(whole, f"must be {_ANY_KIND}")
-    return encoded + b"=" * (-len(encoded) % 4)
+        raise ValueError("it contains characters that are not Base64") from None
+    digits = encoded.rstrip(b"=")
+    missing = b"=" * (-len(digits) % 4)
+    if not digits or b"=" in digits:
+        raise ValueError("it is empty, or has padding in the middle")
+    if len(missing) > 2 or len(encoded) - len(digits) not in (0, len(missing)):
+        raise ValueError("its length is wrong: a part is missing")
+    return digits + missing
 
 
 def _by_content(content: bytes, size: int, max_bytes: int) -> Reference:
-    facts = _facts_of(content, size)
+    facts = _facts_of(content, size, max_bytes)
     if size > max_bytes:
         return Reference("", facts)
     text = "".join(_base64(piece) for piece in _pieces(content, _PIECE))
@@ -165,14 +182,15 @@ def _pieces(content: _Sliced, size: int) -> Iterator[_Sliced]:
         yield content[start : start + size]
 
 
-def _facts_of(content: bytes, size: int) -> ImageFacts:
+def _facts_of(content: bytes, size: int, max_bytes: int) -> ImageFacts:
     kind = _kind_of(content)
     if kind is None:
         return ImageFacts(size, None)
     import imagesize  # type: ignore[import-untyped]  # noqa: PLC0415 (it loads a parser of XML)
 
     width, height = imagesize.get(io.BytesIO(content), exif_rotation=False)  # never raises: -1 is "cannot tell"
-    return ImageFacts(size, kind, width if width > 0 else None, height if height > 0 else None)
+    flaw = find_flaw(content) if size <= max_bytes else None  # a file above the limit was not read to its end
+    return ImageFacts(size, kind, width if width > 0 else None, height if height > 0 else None, flaw)
 
 
 def _kind_of(content: bytes) -> Literal["png", "jpg"] | None:

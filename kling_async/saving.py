@@ -6,7 +6,7 @@ both out elsewhere.
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -22,7 +22,7 @@ from kling_async.rows import Row
 from kling_async.storage import Storage, begin_drafts, folder_and_keep, storage_of, sweep
 from kling_async.wire.models import Image, Picture, TaskResult
 
-__all__ = ["Elsewhere", "Here", "Saving", "all_of"]
+__all__ = ["CollidingKeys", "Elsewhere", "Here", "Saving", "all_of"]
 
 BESIDE: Final = 8
 """
@@ -39,6 +39,30 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
+@attrs.define(eq=False)
+class CollidingKeys:
+    """
+    Finds rows whose key equals that of an earlier row on some file systems, so that both would be saved to one file.
+
+    The result depends on the order in which rows were added, not on the order in which they end: every run chooses the
+    same names. *ask* is `Journal.colliding_keys`; it is called again for rows that were added later.
+    """
+
+    _ask: Callable[[], Awaitable[tuple[frozenset[int], int]]]
+    _found: frozenset[int] = attrs.field(default=frozenset(), init=False)
+    _last: int = attrs.field(default=-1, init=False)
+    _asking: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+
+    async def include(self, position: int) -> bool:
+        """
+        Return whether the row at *position* is one of them.
+        """
+        async with self._asking:
+            if position > self._last:
+                self._found, self._last = await self._ask()
+        return position in self._found
+
+
 @attrs.define(eq=False, kw_only=True)
 class Saving:
     """
@@ -48,6 +72,7 @@ class Saving:
         name: The template of file names.
         mark: Of the journal: unfinished files of another are left alone.
         function: What sees each picture once it is kept; None where nothing does.
+        colliding_keys: Rows whose key alone is not a safe file name.
     """
 
     client: KlingClient
@@ -55,6 +80,7 @@ class Saving:
     name: str
     mark: str
     function: Process | None
+    colliding_keys: CollidingKeys
 
     @property
     def width(self) -> int:
@@ -109,8 +135,10 @@ class Saving:
         except Lost as lost:
             raise OSError(str(lost)) from None
 
-    def _names(self, row: Row, task_id: str) -> Names:
-        return Names(folder_and_keep(self.shelf)[0], self.name, task_id, row.key, mark=self.mark)
+    async def _names(self, row: Row, task_id: str) -> Names:
+        has_colliding_key = "{key" in self.name and await self.colliding_keys.include(row.position)
+        folder = folder_and_keep(self.shelf)[0]
+        return Names(folder, self.name, task_id, row.key, has_colliding_key=has_colliding_key, mark=self.mark)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -126,7 +154,7 @@ class Here(Saving):
         return BESIDE
 
     async def save(self, row: Row, result: TaskResult) -> Saves:
-        names, have = self._names(row, result.task_id), _indices(row)
+        names, have = await self._names(row, result.task_id), _indices(row)
         return await self.client.save_each(result, names, but=have, keep=folder_and_keep(self.shelf)[1])
 
     async def value(self, row: Row, task_id: str, picture: Picture) -> bytes:
@@ -180,7 +208,8 @@ class Elsewhere(Saving):
         async def fetch(images: Sequence[Image]) -> Sequence[Picture | Lost]:
             return await all_of(map(carry, images))
 
-        return await self.client.save_elsewhere(result, self._names(row, result.task_id), fetch, but=_indices(row))
+        names = await self._names(row, result.task_id)
+        return await self.client.save_elsewhere(result, names, fetch, but=_indices(row))
 
     async def value(self, row: Row, task_id: str, picture: Picture) -> bytes:
         carried = self._carried.pop((task_id, picture.index), None)
@@ -203,7 +232,7 @@ class Elsewhere(Saving):
             request=attrs.evolve(row.request, image=None),
             image=image,
             picture=picture,
-            names=attrs.evolve(self._names(row, task_id), drafts=self._drafts),
+            names=attrs.evolve(await self._names(row, task_id), drafts=self._drafts),
             shelf=self.shelf,
             function=self.function,
             networks=await self.client.networks(),

@@ -29,7 +29,7 @@ from kling_async.slots import Hold
 from kling_async.submission import Submission, may_be_task_of
 from kling_async.task import TaskHandle
 from kling_async.telling import Story
-from kling_async.transport import Transport
+from kling_async.transport import Transport, decode
 from kling_async.watcher import Watcher
 from kling_async.wire.codec import dumps, write_request
 from kling_async.wire.endpoints import IMAGE_GENERATION
@@ -310,7 +310,7 @@ class Submits:
         external_id = submission.external_id or ""
         try:
             answer = await self._transport.send("GET", IMAGE_GENERATION.one(external_id))
-            found = read_sighting(answer)
+            found = await decode(answer, read_sighting)
             self._check_found(post, found, external_id, answer)
         except KlingError:
             told = post.line.found if post.line is not None else None

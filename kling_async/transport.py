@@ -46,15 +46,21 @@ from kling_async.wire.models import TaskSnapshot
 from kling_async.wire.redaction import hide_secrets, shorten
 from kling_async.wire.verdict import Answer, Presence, presence_of, read_created, read_sighting
 
-__all__ = ["HttpOptions", "Transport"]
+__all__ = ["HttpOptions", "Transport", "decode", "is_small"]
 
 T = TypeVar("T")
 
 USER_AGENT: Final = f"kling-async/{__version__}"
 
-MAX_ANSWER: Final = 32 * 1024 * 1024
+MAX_ANSWER: Final = 4 * 1024 * 1024
 """
-Bytes of the largest answer that is read; a page of 500 tasks has less than one MiB.
+Maximum size of an answer in bytes, after decompression. A page of 500 tasks with nine pictures each has two MiB.
+Decoded, JSON of this size takes at most about 150 MB of memory.
+"""
+
+DECODE_INLINE_MAX: Final = 256 * 1024
+"""
+Maximum size in bytes of an answer that is decoded on the event loop. Larger ones would block the loop for too long.
 """
 
 SECONDS_PER_MIB: Final = 4.0
@@ -294,7 +300,7 @@ class Transport:
         until = now() + self.retry.give_up_after
 
         async def attempt() -> T:
-            return judge(await self.send("GET", path))
+            return await decode(await self.send("GET", path), judge)
 
         def is_over(error: KlingError) -> bool:
             return not may_repeat(error) or self.retry.is_too_long(error) or now() > until
@@ -524,9 +530,9 @@ class Transport:
             while len(pieces) <= MAX_ANSWER and not content.at_eof():
                 deadline.expect_within(self.http.read_timeout)
                 pieces += await content.readany()
-            body = bytes(pieces)
-        if len(body) > MAX_ANSWER:
-            raise _too_large(response.status)
+            _check_size(len(pieces), response.status)
+            return bytes(pieces)
+        _check_size(len(body), response.status)
         return body
 
     def _open(self) -> aiohttp.ClientSession:
@@ -691,8 +697,30 @@ def _connecting_within(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=seconds, sock_read=None)
 
 
-def _too_large(status: int) -> UnexpectedAnswer:
-    return UnexpectedAnswer(f"the answer is larger than {MAX_ANSWER} bytes; check base_url", http_status=status)
+async def decode(answer: Answer, judge: Callable[[Answer], T]) -> T:
+    """
+    Return `judge(answer)`. For a large answer, *judge* runs in a thread: it must not read anything that the event loop
+    changes. Cancelling this returns at once; the thread finishes and its result is dropped.
+    """
+    if is_small(answer):
+        return judge(answer)
+    try:
+        return await asyncio.to_thread(judge, answer)
+    except RuntimeError:  # no thread could be started
+        return judge(answer)
+
+
+def is_small(answer: Answer) -> bool:
+    """
+    Return whether `decode` handles *answer* on the event loop.
+    """
+    return len(answer.body) <= DECODE_INLINE_MAX
+
+
+def _check_size(size: int, status: int) -> None:
+    if size > MAX_ANSWER:
+        what = f"the answer is larger than {MAX_ANSWER} bytes; ask for smaller pages, or check base_url"
+        raise UnexpectedAnswer(what, http_status=status)
 
 
 def _is_clock_trouble(answer: Answer) -> bool:

@@ -112,6 +112,17 @@ async def states(journal: Journal) -> list[State]:
     return [row.state for row in await rows(journal)]
 
 
+async def bring_earlier(journal: Journal, count: int, units: float) -> None:
+    """
+    Put so many earlier attempts on record, as tries again do, in one statement.
+    """
+    journal._tables._connection.execute(
+        "WITH RECURSIVE attempt (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM attempt WHERE number < ?) "
+        "INSERT INTO earlier (position, attempt, units) SELECT 0, number, ? FROM attempt",
+        (count, units),
+    )
+
+
 async def intend(journal: Journal, position: int, attempt: int = 1) -> None:
     external_id = external_id_of(journal.id, position, "key", attempt)
     await journal.intend(position, attempt=attempt, external_task_id=external_id, submit_key="token", now=2.0)
@@ -722,6 +733,29 @@ class TestReading:
             await journal.finish(position, success(None if units is None else Decimal(units)), 4.0)
 
         assert shown == str((await journal.summary()).units_billed)
+
+    @pytest.mark.parametrize(
+        ("units", "count", "billed"),
+        [
+            (0.1, 1_000_000, "100000"),
+            (0.000001, 30_000, "0.03"),
+            (1.05, 10_001, "10501.05"),
+            (-0.7, 10_000, "-7000"),
+            (999_999_999_999.0, 10_000, "9999999999990000"),
+        ],
+    )
+    async def test_units_add_up_to_the_last_millionth(
+        self, journal: Journal, units: float, count: int, billed: str
+    ) -> None:
+        """
+        However many there are: a sum of fractions would drift, and one of millionths overflow.
+        """
+        await fill(journal, ImageRequest("a"))
+        await bring(journal, 0, State.ACCEPTED)
+        await journal.finish(0, success(Decimal(0)), 4.0)
+        await bring_earlier(journal, count, units)
+
+        assert billed == str((await journal.summary()).units_billed)
 
     async def test_empty_journal(self, journal: Journal, path: Path) -> None:
         """

@@ -344,6 +344,64 @@ def test_cells_of_the_page_run(
     assert 1 == kept
 
 
+BEGUN: Final = """
+import asyncio
+from kling_async import KlingClient, PollPolicy
+from kling_async.emulator import Emulator
+from kling_async.notebook import Progress
+server = await Emulator(latency=({latency}, {latency}), picture_scale=0.1).__aenter__()
+progress = Progress()
+polling = PollPolicy(first_delay=0.02, max_delay=0.05)
+client = KlingClient(server.api_key, base_url=server.url, polling=polling, on_event=progress)
+handle = await client.submit("a fox")
+"""
+
+
+def progress_of(home: Path, *sources: str) -> list[list[str]]:
+    """
+    Return what is left of the outputs of cells, run one after the other as a tool does that executes notebooks.
+    """
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]  # type: ignore[no-untyped-call]
+    notebook = run(nbformat.v4.new_notebook(cells=cells), home)  # type: ignore[no-untyped-call]
+    return [[output.data["text/plain"] for output in cell.outputs] for cell in notebook.cells]
+
+
+def test_bar_moves_on_behind_its_cell(at_home: Path) -> None:
+    """
+    What began in one cell and ends in another is shown as ended, in the first; a third has a bar of its own.
+    """
+    wait, again = "_ = await handle.wait()", "handle = await client.submit('an owl')"
+    first, second, third, last = progress_of(at_home, BEGUN.format(latency=0.3), wait, again, wait)
+
+    assert ["1 of 1 done"] == [text.partition(DOT)[0] for text in first]
+    assert ["1 of 1 done"] == [text.partition(DOT)[0] for text in third]
+    assert [] == second == last
+
+
+def test_clock_of_a_bar_goes_on_behind_its_cell(at_home: Path) -> None:
+    """
+    While a later cell runs that has nothing to do with it.
+    """
+    later = "while progress._shown.endswith('0:00'):\n    await asyncio.sleep(0.05)"
+    (shown,), nothing = progress_of(at_home, BEGUN.format(latency=600.0), later)
+
+    assert shown.startswith(DOT.join(["0 of 1 done", "1 running", ""]))
+    assert not shown.endswith("0:00")
+    assert [] == nothing
+
+
+def test_what_a_task_of_an_ended_cell_begins_is_shown_where_it_is_seen(at_home: Path) -> None:
+    """
+    In the cell that runs now: whatever the ended one shows is dropped.
+    """
+    begin = BEGUN.format(latency=0.1).replace('handle = await client.submit("a fox")', "go_on = asyncio.Event()")
+    begin += "async def fox():\n    await go_on.wait()\n    await client.generate('a fox')\n"
+    first, second = progress_of(at_home, begin + "aio_task = asyncio.create_task(fox())", "go_on.set(); await aio_task")
+
+    assert [] == first
+    assert ["1 of 1 done"] == [text.partition(DOT)[0] for text in second]
+
+
 def test_example_notebook_is_small_and_keeps() -> None:
     """
     It holds its pictures, and no address that dies.

@@ -14,9 +14,17 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from kling_async import GATEWAY, OFFICIAL, ImageRequest
+from kling_async import GATEWAY, OFFICIAL, EventKind, ImageRequest, TaskEvent
 from kling_async.emulator import Fault, faults
-from kling_async.errors import InvalidRequest, SubmissionUncertain, TaskFailed
+from kling_async.errors import (
+    InvalidRequest,
+    KlingError,
+    RateLimited,
+    ServiceFailure,
+    SubmissionUncertain,
+    TaskFailed,
+    Unreachable,
+)
 from kling_async.otel import TaskSpans
 from tests.test_submits import emulator
 from tests.test_telling import client_of
@@ -79,6 +87,7 @@ async def test_a_task_is_one_span(exported: Exported, tmp_path: Path) -> None:
         "kling.has_image": False,
         "kling.external_task_id": task.external_task_id,
         "kling.task_id": result.task_id,
+        "kling.sending.count": 1,
         "kling.status": "succeed",
         "kling.pictures": 2,
         "kling.units": float(result.snapshot.final_unit_deduction or 0),
@@ -136,6 +145,54 @@ async def test_waiting_and_retries_are_events(exported: Exported) -> None:
     assert ["waiting", "sending", "retry"] == words(second)[:3]
     assert "ServiceFailure" == (retry.attributes or {})["error.type"]
     assert 0 < float(str((retry.attributes or {})["kling.delay"])) <= 0.05
+
+
+async def test_many_retries_push_nothing_out(exported: Exported) -> None:
+    """
+    OpenTelemetry keeps the last 128 events alone: what began a span stays in it, and what came again is counted.
+    """
+    spans = TaskSpans(exported.provider)
+    request = ImageRequest("a lighthouse")
+
+    def take(kind: EventKind, at: float, error: KlingError | None = None) -> None:
+        spans(TaskEvent(kind=kind, at=at, number=1, request=request, error=error, delay=1.0 if error else None))
+
+    for number in range(300):
+        take(EventKind.WAITING, number, RateLimited("busy"))
+        take(EventKind.SENDING, number)
+        take(EventKind.RETRY, number, ServiceFailure(f"error {number}"))
+    for kind in (EventKind.SENDING, EventKind.SUBMITTED):
+        take(kind, 300)
+    for number in range(500):
+        take(EventKind.PROCESSING, 301 + number)
+    take(EventKind.FINAL, 900)
+    span = exported.only
+    counted = {name: value for name, value in told(span).items() if name.endswith((".count", "error"))}
+
+    assert ["waiting", "sending", "retry"] == words(span)[:3]
+    assert ["submitted", "processing"] == words(span)[24:26]
+    assert 0 == span.dropped_events
+    assert len(span.events) < 64
+    assert {
+        "gen_ai.request.choice.count": 1,
+        "kling.waiting.count": 300,
+        "kling.sending.count": 301,
+        "kling.retry.count": 300,
+        "kling.last_error": "ServiceFailure: error 299",
+    } == counted
+
+
+async def test_troubles_of_a_task_are_counted(exported: Exported) -> None:
+    """
+    They can come as often as somebody waits for it.
+    """
+    spans = TaskSpans(exported.provider)
+    for number in range(200):
+        spans(TaskEvent(kind=EventKind.TROUBLE, at=number, task_id="t-1", error=Unreachable("gone")))
+    spans(TaskEvent(kind=EventKind.FINAL, at=200, task_id="t-1"))
+
+    assert ["trouble"] * 8 == words(exported.only)
+    assert 200 == told(exported.only)["kling.trouble.count"]
 
 
 @pytest.mark.parametrize(

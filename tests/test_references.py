@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ class TestContent:
         """
         Whatever follows a signature, facts come out.
         """
-        facts = references._facts_of(signature + content, 1)
+        facts = references._facts_of(signature + content, 1, MAX)
 
         assert facts.width is None or facts.width > 0
 
@@ -152,6 +153,47 @@ class TestContent:
 
         assert reference.facts is not None
         assert (reference.facts.width, reference.facts.height) == (400, 310)
+
+
+class TestWholeness:
+    @staticmethod
+    def rules(facts: ImageFacts | None) -> list[str]:
+        return [broken.rule for broken in broken_rules(GATEWAY, ImageRequest("a cat", image=b""), facts)]
+
+    @pytest.mark.parametrize("whole", [PNG, JPG], ids=["png", "jpg"])
+    @pytest.mark.parametrize("form", ["bytes", "path", "Base64", "data URL"])
+    async def test_half_a_picture_breaks_a_rule(self, tmp_path: Path, whole: bytes, form: str) -> None:
+        """
+        In every form: the service would refuse it, or be paid for what is drawn from half of it.
+        """
+        half = whole[: len(whole) // 2 // 3 * 3]
+        path = tmp_path / "cat"
+        path.write_bytes(half)
+        encoded = base64.b64encode(half).decode()
+        forms: dict[str, ImageSource] = {"bytes": half, "path": path, "Base64": encoded, "data URL": as_data_url(half)}
+
+        facts = (await read_reference(forms[form], max_bytes=MAX)).facts
+
+        assert ["is cut short: its end is missing"] == self.rules(facts)
+
+    async def test_wrong_checksum_breaks_a_rule(self) -> None:
+        """
+        One bit of the pixels is enough.
+        """
+        spoiled = bytearray(PNG)
+        spoiled[len(PNG) // 2] ^= 1
+
+        facts = (await read_reference(bytes(spoiled), max_bytes=MAX)).facts
+
+        assert ["is damaged: the checksum of its chunk 'IDAT' is wrong"] == self.rules(facts)
+
+    async def test_all_rules_are_told_at_once(self) -> None:
+        """
+        That it is too small besides is said with it.
+        """
+        facts = (await read_reference(drawn("jpeg", (200, 310))[:-10], max_bytes=MAX)).facts
+
+        assert 2 == len(self.rules(facts))
 
 
 class TestPath:
@@ -274,6 +316,61 @@ class TestText:
         A file's name is not taken for a picture, also where all its letters are of Base64.
         """
         assert "for a file pass a pathlib.Path" in await refusal(text)
+
+    @pytest.mark.parametrize("form", [str, "data:image/png;base64,{}".format], ids=["text", "data URL"])
+    async def test_plus_that_became_a_blank_is_refused(self, form: Callable[[str], str]) -> None:
+        """
+        As a form or a URL makes it: the picture would be sent with other bytes. Also at the end of a wrapped line.
+        """
+        text = base64.b64encode(PNG + b"\xfb\xef\xbe" * 76).decode()
+        wrapped = "\n".join(text[start : start + 76] for start in range(0, len(text), 76))
+
+        assert "+" in text
+        assert wrapped.count("+\n")
+        assert 'may have replaced "+"' in await refusal(form(text.replace("+", " ")))
+        assert 'may have replaced "+"' in await refusal(form(wrapped.replace("+\n", " \n")))
+        assert 'may have replaced "+"' in await refusal(
+            form(text.replace("+", "%20")) if form is not str else text + " A"
+        )
+
+    async def test_blanks_around_do_not_matter(self) -> None:
+        """
+        As a copy from a terminal has them.
+        """
+        text = base64.b64encode(PNG).decode()
+
+        assert await read_reference(PNG, max_bytes=MAX) == await read_reference(f" {text}\r\n ", max_bytes=MAX)
+
+    @pytest.mark.parametrize(
+        "spoil",
+        [
+            lambda text: text[:-3],
+            lambda text: text + "=",
+            lambda text: text.rstrip("=") + "=",
+            lambda text: text + text,
+            lambda text: text[: -(len(text) % 4 + 4)] + "A",
+        ],
+        ids=["cut", "padded once more", "padded too little", "twice", "of no length"],
+    )
+    async def test_length_of_base64_is_judged(self, spoil: Callable[[str], str]) -> None:
+        """
+        Padding is whole, or not there at all; and there is one picture.
+        """
+        text = base64.b64encode(PNG + b"\0" * (1 + -len(PNG) % 3)).decode()
+
+        assert text.endswith("==")
+        assert "must be the Base64 of a complete picture; " in await refusal(spoil(text))
+
+    async def test_padding_within_is_refused_at_every_seam(self) -> None:
+        """
+        Also where one of the pieces ends in which Base64 is read.
+        """
+        size = references._PIECE * 4 // 3
+        first = base64.b64encode(PNG + bytes(references._PIECE - len(PNG) - 1)).decode()
+
+        assert size == len(first)
+        assert first.endswith("=")
+        assert "padding in the middle" in await refusal(first + base64.b64encode(PNG).decode())
 
     @pytest.mark.parametrize("url", ["data:image/png,abc", "data:image/png;base64", "data:"])
     async def test_data_url_must_be_base64(self, url: str) -> None:

@@ -7,9 +7,8 @@ import re
 from pathlib import Path
 from typing import Final
 
-import PIL.Image
-
 from kling_async.gallery.entry import GalleryEntry
+from kling_async.gallery.thumbnails import open_picture
 
 __all__ = ["read_folder"]
 
@@ -49,7 +48,7 @@ def _read(path: Path) -> GalleryEntry:
 
 def _texts(path: Path) -> dict[str, str]:
     try:
-        with PIL.Image.open(path) as image:
+        with open_picture(path) as image:
             return {name: text for name, text in image.info.items() if isinstance(name, str) and isinstance(text, str)}
-    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):  # the page shows that it is no picture
+    except ValueError:  # the page shows that it is no picture
         return {}

@@ -3,14 +3,21 @@ Small pictures of pictures, as text that a page can hold.
 """
 
 import base64
+import contextlib
+import errno
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import attrs
-from PIL import Image, ImageOps
+from PIL import Image
 
-__all__ = ["Thumbnail", "make_thumbnail"]
+from kling_async.wire.pixels import as_seen
+
+__all__ = ["Thumbnail", "make_thumbnail", "open_picture"]
+
+_FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF")
 
 _SIDE: Final = 480  # pixels
 _MAX_BYTES: Final = 16_000
@@ -31,26 +38,51 @@ class Thumbnail:
     height: int
 
 
-def make_thumbnail(path: Path) -> Thumbnail:
+@contextlib.contextmanager
+def open_picture(path: Path) -> Iterator[Image.Image]:
     """
+    Open the file at *path* with the decoders for web pictures only. Pillow's other decoders are not needed, and some
+    start external programs.
+
     Raises:
-        ValueError: The file is not there, or cannot be read as a picture.
+        ValueError: The file is missing or cannot be decoded. Errors within the `with` block are converted too, because
+            Pillow decodes lazily.
     """
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            image.thumbnail((_SIDE, _SIDE), reducing_gap=2.0)
-            small = ImageOps.exif_transpose(image)
-            small = small.convert("RGBA" if small.has_transparency_data else "RGB")
+        with _opened(path) as image:
+            yield image
     except FileNotFoundError as error:
         raise ValueError("The file is not where it was: moved, or deleted") from error
     except OSError as error:
-        raise ValueError(f"The file cannot be shown: {error.strerror or 'it is no picture'}") from error
-    except (ValueError, SyntaxError, Image.DecompressionBombError) as error:  # damaged, or made to do damage
-        raise ValueError(f"The file cannot be shown: {error}") from error
+        raise ValueError(
+            f"The file cannot be shown: {error.strerror or 'it is no PNG, JPEG, WebP or GIF picture'}"
+        ) from error
+    except Exception as error:  # each decoder raises its own errors, and warnings may be errors
+        raise ValueError(f"The file cannot be shown: {str(error) or type(error).__name__}") from error
+
+
+def _opened(path: Path) -> Image.Image:
+    if not path.is_file():  # opening a named pipe would block until a writer comes
+        raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
+    return Image.open(path, formats=_FORMATS)
+
+
+def make_thumbnail(path: Path) -> Thumbnail:
+    """
+    Make a thumbnail of the picture at *path*, as a viewer displays it.
+
+    Raises:
+        ValueError: The file is missing or cannot be decoded, for whatever reason.
+    """
+    with open_picture(path) as image:
+        width, height = image.size
+        image.thumbnail((_SIDE, _SIDE), reducing_gap=2.0)
+        small = as_seen(image)
+        small = small.convert("RGBA" if small.has_transparency_data else "RGB")
+        data = _encode(small)
     if (width > height) != (small.width > small.height):  # a camera was held upright
         width, height = height, width
-    return Thumbnail(f"data:image/webp;base64,{base64.b64encode(_encode(small)).decode()}", width, height)
+    return Thumbnail(f"data:image/webp;base64,{base64.b64encode(data).decode()}", width, height)
 
 
 def _encode(image: Image.Image) -> bytes:

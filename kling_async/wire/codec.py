@@ -118,9 +118,9 @@ def read_patiently(body: bytes) -> Any:
     """
     text = body.decode("utf-8", "replace").removeprefix("\ufeff")
     try:
+        if _SURROGATE.search(text):  # frees the first value before it decodes again
+            text = json.dumps(_DECODER.decode(text), ensure_ascii=False).encode(errors="replace").decode()
         value = _DECODER.decode(text)
-        if _SURROGATE.search(text):
-            value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return value

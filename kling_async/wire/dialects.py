@@ -139,12 +139,14 @@ class ImageFacts:
         kind: By its content, not its name; None for anything but png and jpg.
         width: Pixels, None where the header does not tell.
         height: Pixels, None likewise.
+        flaw: Why the file is truncated or damaged, worded as a broken rule; None if it is complete or was not checked.
     """
 
     size_in_bytes: int
     kind: Literal["png", "jpg"] | None
     width: int | None = None
     height: int | None = None
+    flaw: str | None = None
 
 
 def broken_rules(dialect: Dialect, request: ImageRequest, image: ImageFacts | None = None) -> tuple[BrokenRule, ...]:
@@ -241,6 +243,8 @@ def _picture_rules(dialect: Dialect, request: ImageRequest, image: ImageFacts) -
     if not image.width or not image.height:
         yield BrokenRule("image", shown, "has a damaged header: its sides cannot be read")
         return
+    if image.flaw is not None:
+        yield BrokenRule("image", shown, image.flaw)
     sides = f"it has {image.width}x{image.height}"
     if min(image.width, image.height) < dialect.image_min_side:
         yield BrokenRule("image", shown, f"must have sides of at least {dialect.image_min_side} pixels; {sides}")

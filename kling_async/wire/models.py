@@ -7,8 +7,8 @@ Fields carry the vendor's words. How they become JSON and back is the codec's af
 import datetime as dt
 import enum
 import inspect
-import io
 import itertools
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +18,7 @@ import attrs
 
 from kling_async import cards
 from kling_async.cards import Figure, Tone
-from kling_async.errors import KlingError
+from kling_async.errors import BrokenRule, InvalidRequest, KlingError
 from kling_async.wire.redaction import hide_query, shorten
 
 __all__ = [
@@ -100,21 +100,9 @@ class TaskStatus(enum.Enum):
     UNKNOWN = "?"
 
 
-_MODES_OF_PNG: Final = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")  # Pillow's words
-
-
 @runtime_checkable
 class _Readable(Protocol):
     def read(self) -> bytes: ...
-
-
-@runtime_checkable
-class _PillowLike(Protocol):
-    mode: str
-
-    def convert(self, mode: str) -> Any: ...
-
-    def save(self, fp: Any, format: str | None = None) -> None: ...  # noqa: A002 (Pillow's own word)
 
 
 ImageSource: TypeAlias = str | Path | bytes
@@ -131,15 +119,29 @@ def _take_in(image: Any) -> Any:
             return image
         case bytearray() | memoryview():
             return bytes(image)
-        case _PillowLike():
-            buffer = io.BytesIO()
-            kept = image if image.mode in _MODES_OF_PNG else image.convert("RGB")
-            kept.save(buffer, format="PNG")
-            return buffer.getvalue()
+        case _ if _is_pillow(image):
+            return _png_of(image)
         case _Readable():
             return image.read()
         case _:
             return image
+
+
+def _is_pillow(image: object) -> bool:
+    pillow = sys.modules.get("PIL.Image")  # imported if there is an instance of it
+    return pillow is not None and isinstance(image, pillow.Image)
+
+
+def _png_of(image: Any) -> bytes:
+    from kling_async.wire.pixels import png_of  # noqa: PLC0415 (Pillow is an extra)
+
+    try:
+        return png_of(image)
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        rule = f"must be a Pillow image that can be decoded and displayed: {reason}"
+        broken = BrokenRule("image", describe_image(image), rule)
+        raise InvalidRequest(str(broken), broken=(broken,)) from error
 
 
 def describe_image(image: object) -> str:
@@ -182,7 +184,9 @@ class ImageRequest:
         image:
             A reference image: an http(s) URL (fetched by the service, not by us), a `data:` URL or Base64 as `str`, a
             `Path` (read at submit, off the event loop), bytes, and at construction also a binary file object or a
-            Pillow image. jpg or png, at most 10 MiB, each side at least 300 pixels.
+            Pillow image. jpg or png, at most 10 MiB, each side at least 300 pixels. A Pillow image is sent as a viewer
+            displays it: rotated by its EXIF orientation, in sRGB, with 8 bits per channel. One that cannot be decoded
+            or displayed raises InvalidRequest at construction.
         image_fidelity: How strongly the reference shapes the picture, 0 to 1; None leaves it to the service.
         n: Pictures to make, 1 to 9. Each takes one slot and costs one picture.
         aspect_ratio: For example "16:9"; None leaves it to the service.

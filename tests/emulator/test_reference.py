@@ -4,11 +4,13 @@ Reference images as the service sees them.
 
 import base64
 import io
+import warnings
 
 import pytest
 from PIL import Image
 
 from kling_async.emulator import Refusal
+from kling_async.emulator.painting.likeness import open_reference
 from kling_async.emulator.reference import bytes_of, facts_of
 from kling_async.wire.dialects import ImageFacts
 
@@ -46,6 +48,23 @@ def test_giant_is_no_picture() -> None:
     """
     header = picture("PNG")[:16] + (30_000).to_bytes(4) + (30_000).to_bytes(4)
     facts = facts_of(base64.b64encode(header + picture("PNG")[24:]).decode())
+
+    assert facts is not None
+    assert facts.kind is None
+
+
+def test_warning_of_a_giant_is_no_error_of_the_emulator() -> None:
+    """
+    Where warnings are errors, as in many a test suite, what Pillow warns of has no kind.
+    """
+    file = io.BytesIO()
+    Image.new("1", (10_000, 9_500)).save(file, format="PNG")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        facts = facts_of(base64.b64encode(file.getvalue()).decode())
+        with pytest.raises(ValueError, match="that can be read: .*bomb"):
+            open_reference(file.getvalue(), (64, 64))
 
     assert facts is not None
     assert facts.kind is None

@@ -1,14 +1,17 @@
 import base64
 import io
+import os
 import random
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from kling_async.gallery import GalleryEntry, read_folder
 from kling_async.gallery.thumbnails import Thumbnail, make_thumbnail
-from tests.gallery.conftest import Paint
+from tests.gallery.conftest import Paint, read_data, write
 
 
 def opened(thumbnail: Thumbnail) -> Image.Image:
@@ -92,3 +95,90 @@ def test_bomb_is_not_unpacked(paint: Paint, monkeypatch: pytest.MonkeyPatch) -> 
 
     with pytest.raises(ValueError, match="cannot be shown: .*bomb"):
         make_thumbnail(path)
+
+
+def test_warning_of_a_bomb_is_an_error_of_ours(tmp_path: Path) -> None:
+    """
+    A large picture is shown; where warnings are errors it cannot be, and that is said as it is of any other file.
+    """
+    path = tmp_path / "x.png"
+    Image.new("1", (10_000, 9_500)).save(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match="cannot be shown: .*bomb"):
+            make_thumbnail(path)
+        assert [GalleryEntry(path=path)] == read_folder(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert (10_000, 9_500) == ((thumbnail := make_thumbnail(path)).width, thumbnail.height)
+
+
+@pytest.mark.parametrize(("value", "grey"), [(0, 0), (16_384, 64), (40_000, 156), (65_535, 255)])
+def test_sixteen_bits_are_scaled(tmp_path: Path, value: int, grey: int) -> None:
+    """
+    What is grey is not white.
+    """
+    Image.new("I;16", (900, 600), value).save(tmp_path / "x.png")
+
+    shown = opened(make_thumbnail(tmp_path / "x.png")).convert("L").getpixel((9, 9))
+
+    assert isinstance(shown, int)
+    assert abs(shown - grey) <= 2
+
+
+@pytest.mark.parametrize("kind", ["eps", "tiff", "bmp", "ppm", "pcx", "ico"])
+def test_other_decoders_are_not_asked(tmp_path: Path, kind: str) -> None:
+    """
+    Whatever a file calls itself: what Pillow could read besides is no picture here. One of them starts a program.
+    """
+    Image.new("RGB", (30, 30)).save(tmp_path / "x.png", kind)
+
+    with pytest.raises(ValueError, match="it is no PNG, JPEG, WebP or GIF picture"):
+        make_thumbnail(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("odd"), IndexError(), MemoryError(), RecursionError("deep")])
+def test_every_error_of_a_decoder_is_one_of_ours(
+    paint: Paint, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """
+    Decoders raise what they like, and late.
+    """
+
+    def fail(_: object) -> None:
+        raise error
+
+    path = paint("x.png")
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load_prepare", fail)
+
+    with pytest.raises(ValueError, match="The file cannot be shown: .+"):
+        make_thumbnail(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """
+    It is no file.
+    """
+    os.mkfifo(tmp_path / "x.png")
+
+    with pytest.raises(ValueError, match="is not where it was"):
+        make_thumbnail(tmp_path / "x.png")
+
+
+def test_one_odd_file_never_ends_the_page(paint: Paint, tmp_path: Path) -> None:
+    """
+    Of many that are odd each is shown as such, and the good ones beside them.
+    """
+    good = paint("good.png")
+    content = good.read_bytes()
+    odd = [tmp_path / f"odd-{size}.png" for size in range(0, len(content), 7)]
+    for size, path in enumerate(odd):
+        spoiled = bytearray(content)
+        spoiled[size * 7] ^= 0xFF
+        path.write_bytes(spoiled)
+
+    data = read_data(write(tmp_path, *read_folder(tmp_path)))
+
+    assert len(odd) + 1 == len(data)
+    assert [(64, 36)] == [tuple(each["size"]) for each in data if each["name"] == "good.png"]
