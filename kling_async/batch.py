@@ -48,6 +48,7 @@ from kling_async.errors import (
 )
 from kling_async.fanout import fan_out
 from kling_async.filenames import Names
+from kling_async.gate import Gate
 from kling_async.journal import Account, Entry, Journal
 from kling_async.policy import is_no_api
 from kling_async.references import Reference, read_reference
@@ -568,8 +569,8 @@ class _Run:
     # Who serves a row, and of what it is submitting now.
     _serving: "dict[asyncio.Task[Any], _RowWitness | None]" = attrs.field(factory=dict, init=False)
     # By model, since each has slots of its own.
-    _images: "collections.defaultdict[str | None, asyncio.Semaphore]" = attrs.field(
-        factory=lambda: collections.defaultdict(lambda: asyncio.Semaphore(IMAGES)), init=False
+    _images: "collections.defaultdict[str | None, Gate]" = attrs.field(
+        factory=lambda: collections.defaultdict(lambda: Gate(IMAGES)), init=False
     )
 
     def width(self) -> int:

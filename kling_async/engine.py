@@ -24,6 +24,7 @@ import attrs
 from kling_async.addresses import Network
 from kling_async.downloads import Downloads, Full, Gone, Lost, Refused
 from kling_async.filenames import Names
+from kling_async.gate import Gate
 from kling_async.storage import Storage, folder_and_keep, storage_of
 from kling_async.transport import HttpOptions
 from kling_async.unbroken import to_the_end
@@ -356,7 +357,7 @@ class LocalEngine:
         if workers is not None and workers < 1:
             raise ValueError(f"workers={workers!r}: must be at least 1")
         self._workers = workers or os.cpu_count() or 1
-        self._turn = asyncio.Semaphore(2 * self._workers)  # a picture may be bytes: few lie about
+        self._turn = Gate(2 * self._workers)  # a picture may be bytes: few lie about
         self._pool: concurrent.futures.ProcessPoolExecutor | None = None
         self._is_closed = False
 

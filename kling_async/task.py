@@ -39,8 +39,9 @@ class TaskHandle:
     _hold: Hold | None = attrs.field(default=None, init=False)
     _on_final: Callable[["TaskHandle"], object] | None = attrs.field(default=None, init=False)
     watched_since: float | None = attrs.field(default=None, init=False)  # for the watcher
-    _waiters: list["asyncio.Future[None]"] = attrs.field(factory=list, init=False)  # a set is thrice as large
-    _listeners: tuple["asyncio.Queue[TaskSnapshot | KlingError]", ...] = attrs.field(default=(), init=False)
+    # Dictionaries, so that each of many can leave in constant time, in any order; an empty set is thrice as large.
+    _waiters: dict["asyncio.Future[None]", None] = attrs.field(factory=dict, init=False)
+    _listeners: dict["asyncio.Queue[TaskSnapshot | KlingError]", None] | None = attrs.field(default=None, init=False)
 
     def __repr__(self) -> str:
         word = self._snapshot.status_word if self._snapshot else "not seen yet"
@@ -97,12 +98,12 @@ class TaskHandle:
             loop = asyncio.get_running_loop()
             waiter: asyncio.Future[None] = loop.create_future()
             timer = loop.call_later(timeout, _wake, waiter) if timeout is not None else None
-            self._waiters.append(waiter)
+            self._waiters[waiter] = None
             try:
                 self._watch(self)
                 await waiter
             finally:
-                self._waiters.remove(waiter)
+                del self._waiters[waiter]
                 if timer is not None:
                     timer.cancel()
                 del waiter, timer  # else an error's traceback holds them and they hold the error, all until some gc
@@ -120,7 +121,8 @@ class TaskHandle:
         news: asyncio.Queue[TaskSnapshot | KlingError] = asyncio.Queue()
         if self._snapshot is not None:
             news.put_nowait(self._snapshot)
-        self._listeners = (*self._listeners, news)
+        listeners = self._listeners = self._listeners or {}
+        listeners[news] = None
         try:
             if not self.is_settled:
                 self._watch(self)
@@ -135,7 +137,7 @@ class TaskHandle:
                 if is_settled(item):
                     return
         finally:
-            self._listeners = tuple(listener for listener in self._listeners if listener is not news)
+            del listeners[news]
 
     def _result(self, timeout: float | None) -> TaskResult:
         seen = self._snapshot
@@ -190,7 +192,7 @@ class TaskHandle:
             return
         self._end()
         if held is None or _face(held) != _face(later):
-            for news in self._listeners:
+            for news in self._listeners or ():
                 news.put_nowait(later)
         if is_settled(later):
             for waiter in self._waiters:
@@ -204,7 +206,7 @@ class TaskHandle:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(attrs.evolve(error))  # one each: a traceback belongs to one raising
-        for news in self._listeners:
+        for news in self._listeners or ():
             news.put_nowait(attrs.evolve(error))
         self.story.tell(EventKind.TROUBLE, snapshot=self._snapshot, error=error)
 

@@ -36,6 +36,7 @@ FLOORS: Final = (
     (
         "account",
         "deadline",
+        "gate",
         "submission",
         "transport",
         "downloads",
