@@ -436,7 +436,7 @@ class Batch:
         _check_name(name)
         shelf, engine = shelf_at(save_to), engine or own
         if isinstance(shelf, Storage):
-            await shelf.check()
+            await shelf.check(writes=not isinstance(engine, Carrier))
         if is_engaged:
             await engine.check(process, shelf)
         client, mark = self._client, self._open().id

@@ -1,8 +1,8 @@
 """
 A bound on how many run at one time, in which a waiter can leave in constant time.
 
-`asyncio.Semaphore` searches all its waiters for each one that is cancelled: 20,000 of them, the last one first, block the
-loop for seconds.
+`asyncio.Semaphore` searches all its waiters for each one that is cancelled: 20,000 of them, the last one first, block
+the loop for seconds.
 """
 
 import asyncio
