@@ -76,7 +76,7 @@ class _Line:
     def remove(self, claim: _Claim) -> None:
         del self.claims[claim.number]
         if len(self._numbers) > 2 * len(self.claims):
-            self._numbers = sorted(self.claims)
+            self.claims, self._numbers = dict(self.claims), sorted(self.claims)  # as small as can be
 
     def first(self) -> _Claim | None:
         while self._numbers and self._numbers[0] not in self.claims:

@@ -4,7 +4,7 @@ A handle on one task: what was last seen of it, and those who wait for its end.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -17,6 +17,11 @@ from kling_async.wire.lifecycle import is_final, is_settled, newer, reason_of
 from kling_async.wire.models import ImageRequest, TaskResult, TaskSnapshot, TaskStatus, draw_state, prompt_of
 
 __all__ = ["TaskHandle", "failure_of"]
+
+FEW: Final = 8
+"""
+Waiters of one task that may be searched for the one that leaves: about as quick as not to search.
+"""
 
 
 @attrs.define(eq=False, repr=False)
@@ -39,8 +44,8 @@ class TaskHandle:
     _hold: Hold | None = attrs.field(default=None, init=False)
     _on_final: Callable[["TaskHandle"], object] | None = attrs.field(default=None, init=False)
     watched_since: float | None = attrs.field(default=None, init=False)  # for the watcher
-    # Dictionaries, so that each of many can leave in constant time, in any order; an empty set is thrice as large.
-    _waiters: dict["asyncio.Future[None]", None] = attrs.field(factory=dict, init=False)
+    # A list while they are few, since it is the smallest; a dictionary, which is not searched, when they are many.
+    _waiters: "list[asyncio.Future[None]] | dict[asyncio.Future[None], None]" = attrs.field(factory=list, init=False)
     _listeners: dict["asyncio.Queue[TaskSnapshot | KlingError]", None] | None = attrs.field(default=None, init=False)
 
     def __repr__(self) -> str:
@@ -98,12 +103,12 @@ class TaskHandle:
             loop = asyncio.get_running_loop()
             waiter: asyncio.Future[None] = loop.create_future()
             timer = loop.call_later(timeout, _wake, waiter) if timeout is not None else None
-            self._waiters[waiter] = None
+            self._join(waiter)
             try:
                 self._watch(self)
                 await waiter
             finally:
-                del self._waiters[waiter]
+                self._leave(waiter)
                 if timer is not None:
                     timer.cancel()
                 del waiter, timer  # else an error's traceback holds them and they hold the error, all until some gc
@@ -138,6 +143,20 @@ class TaskHandle:
                     return
         finally:
             del listeners[news]
+
+    def _join(self, waiter: "asyncio.Future[None]") -> None:
+        if isinstance(self._waiters, list):
+            if len(self._waiters) < FEW:
+                self._waiters.append(waiter)
+                return
+            self._waiters = dict.fromkeys(self._waiters)
+        self._waiters[waiter] = None
+
+    def _leave(self, waiter: "asyncio.Future[None]") -> None:
+        if isinstance(self._waiters, list):
+            self._waiters.remove(waiter)
+        else:
+            del self._waiters[waiter]
 
     def _result(self, timeout: float | None) -> TaskResult:
         seen = self._snapshot
