@@ -103,9 +103,8 @@ class DaskEngine:
     Args:
         dask_client: A client that was made with `asynchronous=True`, borrowed.
         http: How workers connect to where pictures are; those of `KlingClient` are the driver's alone.
-        no_worker_timeout: Seconds to wait while no worker runs, or the scheduler does not tell of any, such as after all
-            were killed. The log says so meanwhile; then whoever waits gets EngineLost. None waits for ever, which may be
-            right where workers queue for hours.
+        no_worker_timeout: Seconds to wait while no worker runs, or the scheduler does not tell of any. The log says so
+            meanwhile; then all orders end with EngineLost. None waits for ever, for workers that queue for hours.
 
     Raises:
         ValueError: The client is not asynchronous, `http.ssl` is a context, which cannot travel, or `no_worker_timeout`
@@ -356,10 +355,11 @@ class DaskEngine:
             self._threads = threads
 
     async def _running_threads(self) -> int | None:
-        # None where the scheduler does not tell. Workers that are paused for want of memory, or about to end, count not.
+        # None where the scheduler does not tell. Workers that are paused for want of memory, or are closing, count not.
         try:
             async with asyncio.timeout(TELL_EVERY):
-                workers: dict[str, int] = await self._client.scheduler.ncores_running()
+                scheduler: Any = self._client.scheduler
+                workers: dict[str, int] = await scheduler.ncores_running()
         except Exception as error:  # noqa: BLE001 (Dask raises anything, and it is asked again)
             _log.debug("the Dask scheduler does not tell its workers", extra={"reason": type(error).__name__})
             return None

@@ -1,5 +1,5 @@
 """
-What aiohttp sends a second time by itself: reads, and never a POST, since a create that is sent twice may be paid twice.
+What aiohttp sends a second time by itself: reads, and never a POST. A create that is sent twice may be paid twice.
 """
 
 import asyncio

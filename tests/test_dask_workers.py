@@ -86,7 +86,8 @@ async def stop(dask_client: Client) -> None:
     Have the scheduler say nothing of its workers.
     """
     silent = asyncio.Event()
-    made_of(dask_client).scheduler.handlers["ncores_running"] = lambda workers=None: silent.wait()
+    scheduler: Any = made_of(dask_client).scheduler
+    scheduler.handlers["ncores_running"] = lambda workers=None: silent.wait()
 
 
 async def pause(dask_client: Client) -> None:
@@ -96,7 +97,8 @@ async def pause(dask_client: Client) -> None:
     for worker in made_of(dask_client).workers.values():
         worker.periodic_callbacks["memory_monitor"].stop()  # it would find that there is memory
         worker.status = Status.paused
-    while await dask_client.scheduler.ncores_running():
+    scheduler: Any = dask_client.scheduler
+    while await scheduler.ncores_running():
         await asyncio.sleep(0.01)
 
 
