@@ -15,6 +15,7 @@ PARTS: Final = (
     "submits",
     "tasks",
     "scale",
+    "waits",
     "memory",
     "downloads",
     "journal",

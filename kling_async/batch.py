@@ -50,6 +50,7 @@ from kling_async.errors import (
 )
 from kling_async.fanout import fan_out
 from kling_async.filenames import Names
+from kling_async.gate import Gate
 from kling_async.journal import Account, Entry, Journal
 from kling_async.policy import is_no_api
 from kling_async.references import Reference, read_reference
@@ -450,7 +451,7 @@ class Batch:
         _check_name(name)
         shelf, engine = shelf_at(save_to), engine or own
         if isinstance(shelf, Storage):
-            await shelf.check()
+            await shelf.check(writes=not isinstance(engine, Carrier))
         if is_engaged:
             await engine.check(process, shelf)
         journal, client = self._open(), self._client
@@ -598,8 +599,8 @@ class _Run:
     # Who serves a row, and of what it is submitting now.
     _serving: "dict[asyncio.Task[Any], _RowWitness | None]" = attrs.field(factory=dict, init=False)
     # By model, since each has slots of its own.
-    _images: "collections.defaultdict[str | None, asyncio.Semaphore]" = attrs.field(
-        factory=lambda: collections.defaultdict(lambda: asyncio.Semaphore(IMAGES)), init=False
+    _images: "collections.defaultdict[str | None, Gate]" = attrs.field(
+        factory=lambda: collections.defaultdict(lambda: Gate(IMAGES)), init=False
     )
 
     def width(self) -> int:

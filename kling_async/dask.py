@@ -73,6 +73,11 @@ Seconds for Dask to connect again; it gives up earlier, unless it was told other
 """
 MEASURE_EVERY: Final = 5.0
 TELL_EVERY: Final = 10.0
+NO_WORKER: Final = 600.0
+"""
+Seconds without a worker after which a run is given up, unless it was told otherwise: longer than most clusters take to
+begin some anew.
+"""
 IDLE: Final = 1.0
 DIED: Final = "the Dask workers died under it again and again"
 
@@ -98,22 +103,29 @@ class DaskEngine:
     Args:
         dask_client: A client that was made with `asynchronous=True`, borrowed.
         http: How workers connect to where pictures are; those of `KlingClient` are the driver's alone.
+        no_worker_timeout: Seconds to wait while no worker runs, or the scheduler does not tell of any. The log says so
+            meanwhile; then all orders end with EngineLost. None waits for ever, for workers that queue for hours.
 
     Raises:
-        ValueError: The client is not asynchronous, or `http.ssl` is a context, which cannot travel.
+        ValueError: The client is not asynchronous, `http.ssl` is a context, which cannot travel, or `no_worker_timeout`
+            is neither None nor a finite number above 0.
     """
 
-    def __init__(self, dask_client: Client, *, http: HttpOptions | None = None) -> None:
+    def __init__(
+        self, dask_client: Client, *, http: HttpOptions | None = None, no_worker_timeout: float | None = NO_WORKER
+    ) -> None:
         if not dask_client.asynchronous:
             raise ValueError("dask_client blocks; make it in a coroutine, by Client(address, asynchronous=True)")
         http = http or HttpOptions()
         if isinstance(http.ssl, SSLContext):
             told = "http.ssl is a context, which cannot travel to workers; it can be True or False"
             raise ValueError(told)  # noqa: TRY004 (a client would take it)
+        _check_timeout(no_worker_timeout)
         self._client = dask_client
         self._http = http
         self._waiting: collections.deque[_Waiting] = collections.deque()
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._no_worker_timeout = no_worker_timeout
+        self._in_flight: dict[asyncio.Task[None], Sequence[_Waiting]] = {}
         self._asking: set[asyncio.Future[Any]] = set()
         self._threads = 1
         self._measured_at = -math.inf
@@ -123,6 +135,8 @@ class DaskEngine:
         self._quarantine = asyncio.Lock()
         self._is_rung = False
         self._is_closed = False
+        self._watching: asyncio.Task[None] | None = None
+        self._loss: EngineLost | None = None
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "open"
@@ -145,7 +159,7 @@ class DaskEngine:
         for waiting in self._waiting:
             waiting.fail(EngineLost("the engine was closed"))
         self._waiting.clear()
-        left = (*self._in_flight, *self._asking)
+        left = [*self._in_flight, *self._asking, *([self._watching] if self._watching is not None else [])]
         for aio_task in left:
             aio_task.cancel()
         if left:
@@ -161,12 +175,12 @@ class DaskEngine:
     async def check(self, function: Process | None, shelf: Path | Storage) -> None:
         """
         See that a worker can do this: it has this package, can load *function*, and sees the folder, or has the
-        storage's library. It waits until there is a worker, and says so in the log. One worker is asked for all, since
-        more may come later; what another cannot do fails in its rows.
+        storage's library. It waits until there is a worker, for `no_worker_timeout`, and says so in the log. One worker
+        is asked for all, since more may come later; what another cannot do fails in its rows.
 
         Raises:
             ValueError: It cannot; the text says why.
-            EngineLost: The engine was closed, or the scheduler does not answer.
+            EngineLost: The engine was closed, the scheduler does not answer, or there was no worker in time.
             OSError: The folder cannot be written.
         """
         self._refuse_if_closed()
@@ -183,9 +197,12 @@ class DaskEngine:
             asking = asyncio.ensure_future(self._result_of(_complaint, probe, f"check-{self._mark}"))
             try:
                 self._asking.add(asking)
+                self._watch()
                 while not (await asyncio.wait([asking], timeout=TELL_EVERY))[0]:
                     _log.warning("no Dask worker has answered yet")
                 self._refuse_if_closed()
+                if asking.cancelled() and self._loss is not None:
+                    raise attrs.evolve(self._loss)
                 complaint = asking.result()
             except KilledWorker:
                 complaint = "dies when it loads what it is to do"
@@ -203,7 +220,8 @@ class DaskEngine:
 
         Raises:
             Lost: The picture could not be fetched or kept.
-            EngineLost: The engine was closed, the scheduler is gone, or the workers cannot do this at all.
+            EngineLost: The engine was closed, the scheduler is gone, no worker ran for `no_worker_timeout`, or the
+                workers cannot do this at all.
         """
         self._refuse_if_closed()
         waiting = _Waiting(order)
@@ -229,7 +247,8 @@ class DaskEngine:
         self._is_rung = False
         while (free := self._most - len(self._in_flight)) > 0 and (chunk := self._next_chunk(free)):
             aio_task = asyncio.ensure_future(self._serve(chunk))
-            self._in_flight.add(aio_task)
+            self._in_flight[aio_task] = chunk
+            self._watch()
             aio_task.add_done_callback(functools.partial(self._landed, chunk))
             for waiting in chunk:
                 waiting.outcome.add_done_callback(functools.partial(_drop, aio_task, chunk))
@@ -249,7 +268,7 @@ class DaskEngine:
         return chunk
 
     def _landed(self, chunk: "Sequence[_Waiting]", aio_task: "asyncio.Task[None]") -> None:
-        self._in_flight.discard(aio_task)
+        self._in_flight.pop(aio_task, None)
         for waiting in chunk:  # where it was cancelled, even before it began
             waiting.fail(EngineLost("the engine was closed"))
         if self._waiting:
@@ -331,11 +350,56 @@ class DaskEngine:
 
     async def _measure(self) -> None:
         self._measured_at = asyncio.get_running_loop().time()
+        threads = await self._running_threads()
+        if threads is not None:
+            self._threads = threads
+
+    async def _running_threads(self) -> int | None:
+        # None where the scheduler does not tell. Workers that are paused for want of memory, or are closing, count not.
         try:
-            workers: dict[str, int] = await self._client.nthreads()  # type: ignore[no-untyped-call]
-            self._threads = sum(workers.values())
+            async with asyncio.timeout(TELL_EVERY):
+                scheduler: Any = self._client.scheduler
+                workers: dict[str, int] = await scheduler.ncores_running()
         except Exception as error:  # noqa: BLE001 (Dask raises anything, and it is asked again)
             _log.debug("the Dask scheduler does not tell its workers", extra={"reason": type(error).__name__})
+            return None
+        return sum(workers.values())
+
+    def _watch(self) -> None:
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.ensure_future(self._watch_workers())
+
+    async def _watch_workers(self) -> None:
+        # Dask itself waits for ever where a cluster has lost its last worker, and tells nobody.
+        clock, limit = asyncio.get_running_loop().time, self._no_worker_timeout
+        pause = TELL_EVERY if limit is None else min(TELL_EVERY, limit / 2)
+        since: float | None = None
+        while self._in_flight or self._asking:
+            threads = await self._running_threads()
+            if threads:
+                since = None
+            else:
+                since = clock() if since is None else since
+                what = (
+                    "the Dask cluster has no running worker" if threads == 0 else "the Dask scheduler does not answer"
+                )
+                if limit is not None and clock() - since >= limit:
+                    self._lose(EngineLost(f"{what}, for {limit:g} s (no_worker_timeout); begin some, and run again"))
+                    return
+                _log.warning("%s, for %.0f s now; %s", what, clock() - since, _until(limit))
+            await asyncio.sleep(pause)
+
+    def _lose(self, loss: EngineLost) -> None:
+        self._loss = loss
+        for aio_task, chunk in tuple(self._in_flight.items()):
+            for waiting in chunk:
+                waiting.fail(attrs.evolve(loss))
+            aio_task.cancel()
+        for waiting in self._waiting:
+            waiting.fail(attrs.evolve(loss))
+        self._waiting.clear()
+        for asking in self._asking:
+            asking.cancel()
 
 
 @attrs.define(eq=False)
@@ -390,6 +454,17 @@ def _size_after(did: "_Did", size: int) -> int:
     if did.called:
         ideal = min(ideal, int(SECONDS * count / did.called))  # while the function is called for one at a time
     return max(1, min(ideal, 2 * size, MOST_IN_CHUNK))
+
+
+def _check_timeout(seconds: float | None) -> None:
+    if seconds is None:
+        return
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise ValueError(f"no_worker_timeout={seconds!r}: must be a finite number of seconds above 0, or None")
+
+
+def _until(limit: float | None) -> str:
+    return "it waits for ever" if limit is None else f"it is given up after {limit:g} s"
 
 
 def _cannot(error: Exception) -> EngineLost:

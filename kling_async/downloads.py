@@ -31,6 +31,7 @@ from kling_async.addresses import OPENED_BY_THE_SERVICE, Admission, Network, net
 from kling_async.errors import DownloadFailed, KlingError, StorageFull
 from kling_async.filenames import Names
 from kling_async.formats import HEAD, Ending, ext_of
+from kling_async.gate import Gate
 from kling_async.rates import DownloadPolicy, Progress
 from kling_async.sources import absolute, content_in
 from kling_async.transport import MAX_HEADER, MAX_HEADERS, HttpOptions
@@ -162,7 +163,7 @@ class Downloads:
     _closed: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._turns = _Turns(self._width, asyncio.Semaphore(self._width + max(1, self._width // 2)))
+        self._turns = _Turns(self._width, Gate(self._width + max(1, self._width // 2)))
         self._admission = Admission(self._networks, tuple(self._http.allow_downloads_from))
         self._proxy_hosts = self._http.proxy_hosts()
 
@@ -376,8 +377,8 @@ class _Turns:
     """
 
     _of_one: int
-    _of_all: asyncio.Semaphore
-    _hosts: "weakref.WeakValueDictionary[str, asyncio.Semaphore]" = attrs.field(
+    _of_all: Gate
+    _hosts: "weakref.WeakValueDictionary[str, Gate]" = attrs.field(
         factory=weakref.WeakValueDictionary, init=False
     )  # each is kept by those who have it or wait for it
 
@@ -388,7 +389,7 @@ class _Turns:
         """
         own = self._hosts.get(host)
         if own is None:
-            own = self._hosts[host] = asyncio.Semaphore(self._of_one)
+            own = self._hosts[host] = Gate(self._of_one)
         async with own, self._of_all:
             yield
 

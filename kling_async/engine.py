@@ -25,6 +25,7 @@ from kling_async.addresses import Network
 from kling_async.arguments import check_whole
 from kling_async.downloads import Downloads, Full, Gone, Lost, Refused
 from kling_async.filenames import Names
+from kling_async.gate import Gate
 from kling_async.storage import Storage, folder_and_keep, storage_of
 from kling_async.transport import HttpOptions
 from kling_async.unbroken import to_the_end
@@ -358,7 +359,7 @@ class LocalEngine:
         if workers is not None:
             check_whole("workers", workers)
         self._workers = workers or os.cpu_count() or 1
-        self._turn = asyncio.Semaphore(2 * self._workers)  # a picture may be bytes: few lie about
+        self._turn = Gate(2 * self._workers)  # a picture may be bytes: few lie about
         self._pool: concurrent.futures.ProcessPoolExecutor | None = None
         self._is_closed = False
 

@@ -6,8 +6,8 @@ it pauses because the service refused it.
 """
 
 import asyncio
-import collections
 import enum
+import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -61,6 +61,59 @@ class _Claim:
             self.came.set_result(make_error)
 
 
+@attrs.define
+class _Line:
+    """
+    Waiting claims of one size in the order of coming, each of which can leave in constant time.
+    """
+
+    claims: dict[int, _Claim] = attrs.field(factory=dict)  # by number
+    _numbers: list[int] = attrs.field(factory=list)  # a heap, in which numbers stay that have left
+
+    def add(self, claim: _Claim) -> None:
+        self.claims[claim.number] = claim
+        heapq.heappush(self._numbers, claim.number)
+
+    def remove(self, claim: _Claim) -> None:
+        del self.claims[claim.number]
+        if len(self._numbers) > 2 * len(self.claims):
+            self.claims, self._numbers = dict(self.claims), sorted(self.claims)  # as small as can be
+
+    def first(self) -> _Claim | None:
+        while self._numbers and self._numbers[0] not in self.claims:
+            heapq.heappop(self._numbers)
+        return self.claims[self._numbers[0]] if self._numbers else None
+
+
+@attrs.define(eq=False)
+class _Queue:
+    """
+    All waiting claims of a bucket. One that was refused and comes back stands before all that came later.
+    """
+
+    _lines: dict[int, _Line] = attrs.field(factory=dict)  # by size, of which there are few
+
+    def __len__(self) -> int:
+        return sum(len(line.claims) for line in self._lines.values())
+
+    def __iter__(self) -> Iterator[_Claim]:
+        claims = itertools.chain.from_iterable(line.claims.values() for line in self._lines.values())
+        return iter(sorted(claims, key=lambda claim: claim.number))
+
+    def add(self, claim: _Claim) -> None:
+        self._lines.setdefault(claim.n, _Line()).add(claim)
+
+    def remove(self, claim: _Claim) -> None:
+        self._lines[claim.n].remove(claim)
+
+    def first(self, below: float) -> _Claim | None:
+        """
+        Return the claim of fewer than *below* slots that came first.
+        """
+        firsts = (line.first() for n, line in self._lines.items() if n < below)
+        return min((claim for claim in firsts if claim is not None), key=lambda claim: claim.number, default=None)
+
+
 @attrs.define(eq=False)
 class _Bucket:
     given: int | None
@@ -68,7 +121,7 @@ class _Bucket:
     refusals: Refusals = attrs.field(factory=Refusals)
     used: int = 0
     accepted: int = 0
-    queue: collections.deque[_Claim] = attrs.field(factory=collections.deque)  # in the order of coming
+    queue: _Queue = attrs.field(factory=_Queue)
     resting: list[int] = attrs.field(factory=list)
     numbers: Iterator[int] = attrs.field(factory=itertools.count)
 
@@ -133,7 +186,7 @@ class _Bucket:
         claim.place = place
         match place:
             case _Place.QUEUE:
-                self._enqueue(claim)
+                self.queue.add(claim)
             case _Place.SLOTS:
                 self.used += claim.n
                 claim.answer(None)
@@ -143,16 +196,8 @@ class _Bucket:
                 if claim.came is not None:
                     claim.came.cancel()  # of what is given up nobody goes on waiting
 
-    def _enqueue(self, claim: _Claim) -> None:
-        # One that was refused and comes back stands where it would stand had it never gone: before all that came later.
-        place = len(self.queue)
-        if self.queue and claim.number < self.queue[-1].number:
-            place = next(index for index, other in enumerate(self.queue) if claim.number < other.number)
-        self.queue.insert(place, claim)
-
     def _next(self) -> _Claim | None:
-        least = self._least_resting()
-        return next((claim for claim in self.queue if claim.n < least), None)
+        return self.queue.first(self._least_resting())
 
     def _least_resting(self) -> float:
         # What is as large as a request that rests would be refused as well; what is smaller need not rest with it.

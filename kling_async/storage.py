@@ -4,7 +4,10 @@ Pictures to any storage that fsspec reaches, such as `s3://bucket/pictures`, wit
 A picture comes to a temporary file of this machine first, where it is checked and its digests are made. So the storage
 is only ever given what is whole, it may take several tries without the picture being fetched anew, and none is held in
 memory for it. Where an upload is seen only when it is complete, it goes to its name at once; elsewhere to a hidden name
-beside, which is then renamed.
+beside, which is then renamed. Whether a storage can do that is found out with a small file before a run.
+
+Tries are made in one place, since they would multiply: here, with those of the library below switched off, or in a
+library where they cannot be.
 """
 
 import asyncio
@@ -30,7 +33,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from kling_async.downloads import NO_ROOM, Body, Full, Keep, Refused, doubling
+from kling_async.downloads import NO_ROOM, Body, Full, Keep, Lost, Refused, doubling
 from kling_async.filenames import Names, is_url, local_folder
 from kling_async.unbroken import to_the_end
 from kling_async.wire.models import Picture, TaskResult
@@ -48,9 +51,29 @@ _COMPLETE: Final = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "
 """
 Where an object is seen when its upload is complete, and not before.
 """
-_LASTING: Final = (PermissionError, FileNotFoundError, NotADirectoryError, ImportError, TypeError, ValueError)
-ATTEMPTS: Final = 4
+_LASTING: Final = (
+    PermissionError,
+    FileNotFoundError,
+    NotADirectoryError,
+    NotImplementedError,
+    ImportError,
+    TypeError,
+    ValueError,
+)
+ATTEMPTS: Final = 6
 FIRST_DELAY: Final = 0.5
+"""
+How often one thing is tried at a storage, and the seconds of the first pause; each pause is twice as long as the last.
+All together take 16 s: a storage that asks for fewer requests wants some patience, and no library below has any left.
+"""
+ATTEMPTS_AROUND: Final = 2
+_PERSISTENT: Final = frozenset({"gs", "gcs", "abfs", "abfss", "az", "oss"})
+"""
+How often one thing is tried where the library sends each request up to 6 times (gcsfs), 4 times (adlfs) or 3 times
+(ossfs), and has no option for that: once, and once more for what arrived with another digest.
+"""
+_S3: Final = frozenset({"s3", "s3a"})
+TRIAL: Final = b"kling-async found out with this file whether pictures can be stored here. It can be removed.\n"
 WIDTH: Final = 16
 """
 Calls at one time to storages that only have blocking ones.
@@ -84,47 +107,100 @@ class Storage:
     def __attrs_post_init__(self) -> None:
         if not is_url(self.url):
             raise ValueError(f"{self.url!r} is no URL of a storage; it should be such as s3://bucket/pictures")
-        if any(urlsplit(link).password is not None for link in self.url.split("::")):
+        if any(urlsplit(link).password is not None for link in self.url.split(LINKS)):
             raise ValueError("The storage's URL holds a password; give it in the options, or as its library's own way.")
 
     def __str__(self) -> str:
         return self.url
 
     @property
-    def _base(self) -> str:
-        scheme, slashes, place = self.url.partition("://")
-        return scheme + slashes + place.rstrip("/")
+    def _chain(self) -> "_Chain":
+        return _Chain.of(self.url)
 
     def has(self, url: str) -> bool:
         """
         Whether *url* lies in this storage, or in another bucket that has the same options.
         """
-        ours, other = urlsplit(self.url), urlsplit(url)
-        return ours.scheme == other.scheme and (ours.scheme in _COMPLETE or ours.netloc == other.netloc)
+        return self._chain.is_like(_Chain.of(url))
 
-    async def check(self) -> None:
+    async def check(self, *, writes: bool = True) -> None:
         """
-        See that the storage can be used at all, with nothing sent to it.
+        Find out whether pictures can be stored here: a small file with a hidden name is written, renamed where that is
+        needed, looked for and removed. One that cannot be removed stays, and the log says so.
+
+        Cancelling waits for the call to the storage that is running, and removes the file.
+
+        Args:
+            writes: False only opens the storage, for a program that has others write.
 
         Raises:
             ImportError: A library for it is missing; the text names the command that installs it.
-            ValueError: fsspec knows no such storage, or pictures could be seen there half written.
-            OSError: It cannot be connected to, or takes no such options.
+            ValueError: fsspec knows no such storage, or it can neither put files whole nor rename them, or the URL of a
+                file in it would not lead to the file.
+            OSError: It cannot be connected to, takes no such options, or refuses the file.
         """
+        opened = await self._open()
+        if writes:
+            try:
+                with _Spool.begin("", None) as spool:
+                    await self._try_out(opened, spool)
+            except Lost as lost:  # of the spool's own folder
+                raise OSError(str(lost)) from None
+
+    async def _open(self) -> "_Opened":
         try:
-            opened = await self._opened()
+            return await self._opened(self.url)
         except (ImportError, ValueError):
             raise
         except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
             raise OSError(f"{self.url} cannot be opened: {_told(error)}") from None
-        if not opened.is_complete and not opened.renames:
-            raise ValueError(f"{self.url!r}: files can neither be put whole nor renamed there; take another storage")
+
+    async def _try_out(self, opened: "_Opened", spool: "_Spool") -> None:
+        names = Names(Path(), f".kling-{secrets.token_hex(8)}.check", "")
+        url = self.url_of(names, 0, "")
+        spool.write(TRIAL)
+        spool.end()
+        try:
+            await self._put_trial(url, spool, names)
+            if opened.is_chained:
+                await self._follow(url)
+        finally:
+            await self._remove_trial(url)
+
+    async def _put_trial(self, url: str, spool: "_Spool", names: Names) -> None:
+        try:
+            await self._repeated(url, lambda opened, key: _put(opened, spool, key, names))
+        except NotImplementedError as error:
+            what = "files can neither be put whole nor renamed there"
+            raise ValueError(f"{self.url!r}: {what} ({_told(error)}); take another storage") from None
+        except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
+            raise OSError(f"{self.url}: a small file could not be stored there: {_told(error)}") from None
+
+    async def _follow(self, url: str) -> None:
+        # What others get who open a picture's URL.
+        try:
+            other = await self._opened(url)
+            await other.info(other.base)
+        except FileNotFoundError:
+            what = f"a file stored there would have the URL {url!r}, which leads elsewhere"
+            raise ValueError(
+                f"{self.url!r}: {what}; give the first part of the chain that has folders its path"
+            ) from None
+
+    async def _remove_trial(self, url: str) -> None:
+        try:
+            opened, key = await self._located(url)
+            await opened.in_thread(lambda files: _remove(files, key))
+        except FileNotFoundError:
+            pass
+        except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
+            _log.warning("%s could not be removed after it was written as a trial: %s", url, _told(error))
 
     def url_of(self, names: Names, index: int, ext: str) -> str:
         """
         Return where picture *index* goes.
         """
-        return "/".join((self._base, *names.parts(index, ext)))
+        return self._chain.url_of("/".join(names.parts(index, ext)))
 
     async def keep(self, names: Names, index: int, body: Body, *, spools: Path | None = None) -> Picture:
         """
@@ -177,36 +253,42 @@ class Storage:
         """
         Remove what is left of pictures whose `Names.drafts` this was.
         """
-        opened = await self._opened()
+        opened = await self._opened(self.url)
         if not opened.is_complete:
             key = glob.escape(f"{opened.base.rstrip('/')}/{drafts}")  # `rm` takes patterns
             with contextlib.suppress(FileNotFoundError):
                 await opened.in_thread(lambda files: files.rm(key, recursive=True))
 
     async def _tried(self, what: str, url: str, work: "Callable[[_Opened, str], Awaitable[T]]") -> T:
-        delays = itertools.islice(doubling(FIRST_DELAY), ATTEMPTS - 1)
+        try:
+            return await self._repeated(url, work)
+        except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
+            kind = Full if _is_full(error) else Refused
+            raise kind(f"{url} could not be {what}: {_told(error)}") from None
+
+    async def _repeated(self, url: str, work: "Callable[[_Opened, str], Awaitable[T]]") -> T:
+        delays = itertools.islice(doubling(FIRST_DELAY), _attempts_at(url) - 1)
         while True:
             try:
-                opened = await self._opened()
-                return await work(opened, self._key(opened, url))
-            except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
-                told = f"{url} could not be {what}: {_told(error)}"
-                if isinstance(error, OSError) and error.errno in NO_ROOM:
-                    raise Full(told) from None
+                return await work(*await self._located(url))
+            except Exception as error:
                 delay = next(delays, None)
-                if delay is None or isinstance(error, _LASTING):
-                    raise Refused(told) from None
+                if delay is None or _is_full(error) or isinstance(error, _LASTING):
+                    raise
                 _log.debug("storage_broken", extra={"url": url, "reason": _told(error), "delay": delay})
             await asyncio.sleep(delay)
 
-    def _key(self, opened: "_Opened", url: str) -> str:
+    async def _located(self, url: str) -> "tuple[_Opened, str]":
         # What a name has, such as a "#", is not parsed: only the storage's own URL is.
-        if url.startswith(self._base + "/"):
-            return opened.base.rstrip("/") + url.removeprefix(self._base)
-        return str(opened.files._strip_protocol(url))  # noqa: SLF001 (what fsspec calls itself, and has no other word for)
+        name = self._chain.name_of(url)
+        if name is None:
+            opened = await self._opened(url)
+            return opened, opened.base
+        opened = await self._opened(self.url)
+        return opened, f"{opened.base.rstrip('/')}/{name}"
 
-    async def _opened(self) -> "_Opened":
-        return await asyncio.get_running_loop().run_in_executor(_opener(), _Opened.open, self.url, dict(self.options))
+    async def _opened(self, url: str) -> "_Opened":
+        return await asyncio.get_running_loop().run_in_executor(_opener(), _Opened.open, url, dict(self.options))
 
 
 async def save(
@@ -235,7 +317,7 @@ async def save(
     shelf = shelf_at(storage)
     if isinstance(shelf, Path):
         return [path.absolute().as_uri() for path in await client.save(result, shelf, name=name)]
-    await shelf.check()
+    await shelf._open()  # noqa: SLF001 (storing the first picture is trial enough)
     saves = await client.save_each(result, Names(Path(), name, result.task_id), keep=shelf.keep)
     if saves.error is not None:
         raise saves.error
@@ -288,19 +370,74 @@ def folder_and_keep(shelf: Path | Storage, spools: Path | None = None) -> tuple[
     return (shelf, None) if isinstance(shelf, Path) else (Path(), functools.partial(shelf.keep, spools=spools))
 
 
+LINKS: Final = "::"
+"""
+Between the URLs of a chain, such as `simplecache::s3://bucket/run`.
+"""
+
+
+@attrs.frozen
+class _Chain:
+    """
+    A URL as fsspec reads it. Names of files go behind its first link that has a path: caches take that of the next one.
+    """
+
+    before: str
+    link: str
+    after: str
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        links = url.split(LINKS)
+        with_path = (number for number, link in enumerate(links) if link.partition("://")[2].strip("/"))
+        place = next(with_path, len(links) - 1)
+        scheme, slashes, path = links[place].partition("://")
+        before, after = links[:place], links[place + 1 :]
+        return cls(
+            "".join(link + LINKS for link in before),
+            scheme + slashes + path.rstrip("/"),
+            "".join(LINKS + link for link in after),
+        )
+
+    def url_of(self, name: str) -> str:
+        return f"{self.before}{self.link}/{name}{self.after}"
+
+    def name_of(self, url: str) -> str | None:
+        """
+        Return the name of a file that `url_of` gave this URL, None for a URL that lies elsewhere.
+        """
+        start = f"{self.before}{self.link}/"
+        is_here = url.startswith(start) and url.endswith(self.after) and len(url) > len(start) + len(self.after)
+        return url[len(start) : len(url) - len(self.after)] if is_here else None
+
+    def is_like(self, other: "_Chain") -> bool:
+        """
+        Whether the same options should do for both.
+        """
+        ours, theirs = urlsplit(self.link), urlsplit(other.link)
+        is_one_host = ours.scheme in _COMPLETE or ours.scheme == "dir" or ours.netloc == theirs.netloc
+        others = (self.before, ours.scheme, self.after) == (other.before, theirs.scheme, other.after)
+        return is_one_host and others
+
+
 @attrs.frozen(eq=False)
 class _Opened:
     """
     A file system of fsspec's.
 
+    Of a chain it is the last link: a cache would answer with what it holds, and a folder of another file system hides
+    what that can do.
+
     Attributes:
         base: Its own words for the storage's URL.
         again: Opens it in another thread: a connection that blocks is not shared.
+        kinds: The classes of a chain's links, the last one last.
     """
 
     files: Any
     base: str
     again: "Callable[[], Any]"
+    kinds: tuple[Any, ...]
 
     @classmethod
     def open(cls, url: str, options: dict[str, Any]) -> Self:
@@ -310,26 +447,26 @@ class _Opened:
             what = f'{url!r} needs fsspec: pip install "kling-async[storage]"'
             raise ImportError(what, name="fsspec") from None
 
-        def again() -> Any:
-            return _bounded(url_to_fs(url, **options)[0])
+        options = _with_no_tries(url, options)
 
-        files, base = url_to_fs(url, **options)  # fsspec keeps it, for each thread
-        return cls(_bounded(files), str(base), again)
+        def again() -> Any:
+            files, path = url_to_fs(url, **options)  # fsspec keeps it, for each thread
+            return _bounded(_links(files, str(path))[-1][0])
+
+        links = _links(*url_to_fs(url, **options))
+        files, base = links[-1]
+        return cls(_bounded(files), base, again, tuple(type(files) for files, _ in links))
+
+    @property
+    def is_chained(self) -> bool:
+        return len(self.kinds) > 1
 
     @property
     def is_complete(self) -> bool:
         """
         Whether what is uploaded is seen when it is complete.
         """
-        protocols = self.files.protocol
-        return not _COMPLETE.isdisjoint((protocols,) if isinstance(protocols, str) else protocols)
-
-    @property
-    def renames(self) -> bool:
-        from fsspec import AbstractFileSystem  # noqa: PLC0415
-        from fsspec.implementations.memory import MemoryFileSystem  # noqa: PLC0415 (it copies at one stroke)
-
-        return isinstance(self.files, MemoryFileSystem) or type(self.files).mv is not AbstractFileSystem.mv
+        return not _COMPLETE.isdisjoint(_protocols_of(self.files))
 
     async def call(self, name: str, *args: object) -> Any:
         """
@@ -339,8 +476,9 @@ class _Opened:
             work = getattr(self.files, f"_{name}")(*args)
             # Not cancelled there: libraries may leave a connection behind.
             done = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.files.loop))
-            await to_the_end(done)
-            return done.result()
+            with self._forgetting():
+                await to_the_end(done)
+                return done.result()
         return await self.in_thread(lambda files: getattr(files, name)(*args))
 
     async def info(self, key: str) -> Mapping[str, Any]:
@@ -361,27 +499,71 @@ class _Opened:
 
     async def in_thread(self, work: Callable[[Any], Any]) -> Any:
         """
-        Do *work* with the file system in a thread. Where it breaks, the next one connects anew: fsspec keeps a file
-        system for as long as the program runs, even one whose only connection is lost.
+        Do *work* with the file system in a thread.
         """
 
         def do() -> Any:
-            files = self.again()
-            try:
-                return work(files)
-            except _LASTING:
-                raise
-            except Exception:
-                if not files.async_impl:  # those in fsspec's loop have many connections, and see to that themselves
-                    type(files).clear_instance_cache()
-                raise
+            with self._forgetting():
+                # One for all threads where it has a loop of its own.
+                return work(_opener().submit(self.again).result() if self.files.async_impl else self.again())
 
         done = asyncio.get_running_loop().run_in_executor(_workers(), do)
         await to_the_end(done)
         return done.result()
 
+    @contextlib.contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        # Where it breaks, the next call connects anew: fsspec keeps a file system for as long as the program runs, even
+        # one whose only connection is lost. Object storages have many, and see to that themselves.
+        try:
+            yield
+        except _LASTING:
+            raise
+        except Exception:
+            if not self.is_complete:
+                for kind in self.kinds:
+                    kind.clear_instance_cache()
+            raise
+
+
+def _links(files: Any, path: str) -> list[tuple[Any, str]]:
+    """
+    Return the file systems of a chain, each with what it calls *path*.
+    """
+    from fsspec.implementations.cached import CachingFileSystem  # noqa: PLC0415
+    from fsspec.implementations.dirfs import DirFileSystem  # noqa: PLC0415
+
+    links = [(files, path)]
+    while isinstance(files, CachingFileSystem | DirFileSystem):
+        path = files._join(path) if isinstance(files, DirFileSystem) else path  # noqa: SLF001 (it has no other word)
+        files = files.fs
+        links.append((files, path))
+    return links
+
+
+def _attempts_at(url: str) -> int:
+    protocols = {link.partition("://")[0] for link in url.split(LINKS)}
+    return ATTEMPTS if _PERSISTENT.isdisjoint(protocols) else ATTEMPTS_AROUND
+
+
+def _with_no_tries(url: str, options: dict[str, Any]) -> dict[str, Any]:
+    """
+    Return options with which botocore tries once, unless they say how often. They are another file system's then, for
+    fsspec, so that what the program itself does with that storage is left alone.
+    """
+    for number, link in enumerate(url.split(LINKS)):
+        protocol = link.partition("://")[0]
+        if protocol in _S3:
+            is_at_top = not number and protocol not in options
+            own = options if is_at_top else dict(options.get(protocol, {}))
+            own["config_kwargs"] = {"retries": {"total_max_attempts": 1}, **(own.get("config_kwargs") or {})}
+            options = own if is_at_top else {**options, protocol: own}
+    return options
+
 
 def _bounded(files: Any) -> Any:
+    if not _S3.isdisjoint(_protocols_of(files)):
+        files.retries = 1  # s3fs's own tries, around botocore's
     # SFTP waits for ever where nothing says otherwise, and keeps a connection that nobody has any more.
     if hasattr(getattr(files, "ftp", None), "get_channel") and not hasattr(files, BOUNDED):
         setattr(files, BOUNDED, True)
@@ -389,6 +571,10 @@ def _bounded(files: Any) -> Any:
         files.client.get_transport().set_keepalive(KEEPALIVE)
         weakref.finalize(files, files.client.close).atexit = False
     return files
+
+
+def _protocols_of(files: Any) -> tuple[str, ...]:
+    return (files.protocol,) if isinstance(files.protocol, str) else tuple(files.protocol)
 
 
 def _draft_of(opened: _Opened, key: str, names: Names) -> str:
@@ -404,6 +590,8 @@ def _draft_of(opened: _Opened, key: str, names: Names) -> str:
 async def _put(opened: _Opened, spool: "_Spool", key: str, names: Names) -> None:
     draft = _draft_of(opened, key, names)
     try:
+        if not opened.is_complete:
+            await opened.in_thread(lambda files: files.makedirs(draft.rpartition("/")[0], exist_ok=True))
         await opened.call("put_file", str(spool.path), draft)
         await _verify(opened, spool, draft)
         if draft != key:
@@ -434,19 +622,25 @@ async def _rename(opened: _Opened, spool: "_Spool", draft: str, key: str) -> Non
 
 
 async def _moved(opened: _Opened, draft: str, key: str) -> None:
-    await opened.in_thread(lambda files: _move(files, draft, key))
+    if _renames(opened.files):
+        await opened.call("mv", draft, key)
+    else:
+        await opened.in_thread(lambda files: _copy_over(files, draft, key))
     if await _is_there(opened, draft):  # WebHDFS says no in an answer that fsspec does not read
         raise OSError(errno.EIO, "it was not renamed")
 
 
-def _move(files: Any, draft: str, key: str) -> None:
+def _renames(files: Any) -> bool:
+    # fsspec's own `mv` copies and removes, and takes a "[" in a name for a pattern.
     from fsspec import AbstractFileSystem  # noqa: PLC0415
 
-    if type(files).mv is AbstractFileSystem.mv:  # which takes a "[" in a name for a pattern
-        files.cp_file(draft, key)
-        files.rm_file(draft)
-    else:
-        files.mv(draft, key)
+    is_made_for_loops = files.async_impl and hasattr(files, "_mv")
+    return is_made_for_loops or getattr(files.mv, "__func__", None) is not AbstractFileSystem.mv
+
+
+def _copy_over(files: Any, draft: str, key: str) -> None:
+    files.cp_file(draft, key)
+    files.rm_file(draft)
 
 
 def _remove(files: Any, key: str) -> None:
@@ -499,6 +693,10 @@ def _sha256_of(files: Any, key: str) -> str:
         while piece := file.read(CHUNK):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in NO_ROOM
 
 
 def _told(error: Exception) -> str:

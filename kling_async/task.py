@@ -5,7 +5,7 @@ A handle on one task: what was last seen of it, and those who wait for its end.
 import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -19,6 +19,11 @@ from kling_async.wire.lifecycle import is_final, is_settled, is_settled_well, ne
 from kling_async.wire.models import ImageRequest, TaskResult, TaskSnapshot, TaskStatus, draw_state, prompt_of
 
 __all__ = ["TaskHandle", "failure_of"]
+
+FEW: Final = 8
+"""
+Waiters of one task that may be searched for the one that leaves: about as quick as not to search.
+"""
 
 
 @attrs.define(eq=False, repr=False)
@@ -44,8 +49,9 @@ class TaskHandle:
     _on_final: Callable[["TaskHandle"], object] | None = attrs.field(default=None, init=False)
     _on_pictures_told: Callable[[TaskSnapshot], object] | None = attrs.field(default=None, init=False)
     watched_since: float | None = attrs.field(default=None, init=False)  # for the watcher
-    _waiters: list["asyncio.Future[None]"] = attrs.field(factory=list, init=False)  # a set is thrice as large
-    _listeners: tuple["asyncio.Queue[TaskSnapshot | KlingError]", ...] = attrs.field(default=(), init=False)
+    # A list while they are few, since it is the smallest; a dictionary, which is not searched, when they are many.
+    _waiters: "list[asyncio.Future[None]] | dict[asyncio.Future[None], None]" = attrs.field(factory=list, init=False)
+    _listeners: dict["asyncio.Queue[TaskSnapshot | KlingError]", None] | None = attrs.field(default=None, init=False)
 
     def __repr__(self) -> str:
         word = self._snapshot.status_word if self._snapshot else "not seen yet"
@@ -107,12 +113,12 @@ class TaskHandle:
             loop = asyncio.get_running_loop()
             waiter: asyncio.Future[None] = loop.create_future()
             timer = loop.call_later(timeout, _wake, waiter) if timeout is not None else None
-            self._waiters.append(waiter)
+            self._join(waiter)
             try:
                 self._watch(self)
                 await waiter
             finally:
-                self._waiters.remove(waiter)
+                self._leave(waiter)
                 if timer is not None:
                     timer.cancel()
                 del waiter, timer  # else an error's traceback holds them and they hold the error, all until some gc
@@ -130,7 +136,8 @@ class TaskHandle:
         news: asyncio.Queue[TaskSnapshot | KlingError] = asyncio.Queue()
         if self._snapshot is not None:
             news.put_nowait(self._snapshot)
-        self._listeners = (*self._listeners, news)
+        listeners = self._listeners = self._listeners or {}
+        listeners[news] = None
         try:
             if not self.is_settled:
                 self._watch(self)
@@ -145,7 +152,21 @@ class TaskHandle:
                 if is_settled(item):
                     return
         finally:
-            self._listeners = tuple(listener for listener in self._listeners if listener is not news)
+            del listeners[news]
+
+    def _join(self, waiter: "asyncio.Future[None]") -> None:
+        if isinstance(self._waiters, list):
+            if len(self._waiters) < FEW:
+                self._waiters.append(waiter)
+                return
+            self._waiters = dict.fromkeys(self._waiters)
+        self._waiters[waiter] = None
+
+    def _leave(self, waiter: "asyncio.Future[None]") -> None:
+        if isinstance(self._waiters, list):
+            self._waiters.remove(waiter)
+        else:
+            del self._waiters[waiter]
 
     def _result(self, timeout: float | None) -> TaskResult:
         seen = self._snapshot
@@ -207,7 +228,7 @@ class TaskHandle:
             return
         self._end()
         if held is None or _face(held) != _face(later):
-            for news in self._listeners:
+            for news in self._listeners or ():
                 news.put_nowait(later)
         if is_settled(later):
             for waiter in self._waiters:
@@ -247,7 +268,7 @@ class TaskHandle:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(attrs.evolve(error))  # one each: a traceback belongs to one raising
-        for news in self._listeners:
+        for news in self._listeners or ():
             news.put_nowait(attrs.evolve(error))
         self.story.tell(EventKind.TROUBLE, snapshot=self._snapshot, error=error)
 

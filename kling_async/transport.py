@@ -37,6 +37,7 @@ from kling_async.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
+from kling_async.gate import Gate
 from kling_async.policy import RetryPolicy, Step, may_exist, may_repeat, next_step
 from kling_async.proxies import SCHEMES, check_proxy, is_surely_local, read_proxies, with_scheme
 from kling_async.submission import Submission, uncertain
@@ -246,8 +247,8 @@ class Transport:
     _sessions: dict[float, aiohttp.ClientSession] = attrs.field(factory=dict, init=False, repr=False)
     _is_there: bool = attrs.field(default=False, init=False)  # a read has shown that this is a Kling API
     _kept_for: float | None = attrs.field(default=None, init=False)  # by what the service said last
-    _gate: asyncio.Semaphore = attrs.field(init=False, repr=False)
-    _creates: asyncio.Semaphore = attrs.field(init=False, repr=False)  # at the gate
+    _gate: Gate = attrs.field(init=False, repr=False)
+    _creates: Gate = attrs.field(init=False, repr=False)  # at the gate
     _secrets: tuple[str, ...] = attrs.field(init=False, repr=False)
     _token: Token | None = attrs.field(default=None, init=False, repr=False)
     _clock_offset: float = attrs.field(default=0.0, init=False, repr=False)
@@ -255,8 +256,8 @@ class Transport:
     _is_closed: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._gate = asyncio.Semaphore(self.http.max_connections)
-        self._creates = asyncio.Semaphore(self.http.max_connections)
+        self._gate = Gate(self.http.max_connections)
+        self._creates = Gate(self.http.max_connections)
         # A toy of a key could be a part of any word; a token is known by its form.
         self._secrets = tuple(secret for secret in attrs.astuple(self._credentials) if len(secret) >= SECRET_LENGTH)
 

@@ -26,7 +26,7 @@ from s3fs import S3FileSystem
 from kling_async import KlingClient, PollPolicy
 from kling_async.downloads import _Part
 from kling_async.emulator import Emulator
-from kling_async.storage import Storage
+from kling_async.storage import TRIAL, Storage
 
 EAGER: Final = PollPolicy(first_delay=0.02, max_delay=0.1)
 KEYS: Final = {"key": "test", "secret": "not-so-secret"}
@@ -37,7 +37,8 @@ class Place(Protocol):
     A storage under test.
 
     Attributes:
-        troubles: What befalls the next uploads, the first of them first: "refused", "cut", "lost answer" or "slow".
+        troubles: What befalls the next uploads of pictures, the first of them first: "refused", "slow down", "cut",
+            "lost answer" or "slow".
         last: What befalls those after them; None is nothing.
     """
 
@@ -110,9 +111,9 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Memory]:
     lock = threading.Lock()
 
     def put(files: MemoryFileSystem, source: str, target: str, **options: Any) -> None:
-        with lock:
-            trouble = next_trouble(place)
         content = Path(source).read_bytes()
+        with lock:
+            trouble = next_trouble(place) if content != TRIAL else None
         match trouble:
             case "refused":
                 raise OSError(errno.EIO, "the storage has a bad day")
@@ -146,6 +147,8 @@ class Bucket:
 
     Attributes:
         digests: Whether it tells digests, as the service does for objects with no key of its own.
+        troubled: The methods that troubles befall.
+        asked: Method and path of each request.
     """
 
     direct: str
@@ -153,6 +156,7 @@ class Bucket:
     troubles: list[str] = attrs.field(factory=list)
     last: str | None = None
     digests: bool = True
+    troubled: frozenset[str] = frozenset({"PUT"})
     asked: list[str] = attrs.field(factory=list)
 
     def _files(self) -> Any:
@@ -174,11 +178,16 @@ class Bucket:
         Answer as the server does, or not.
         """
         self.asked.append(f"{request.method} {request.path}")
-        trouble = next_trouble(self) if request.method == "PUT" else None
+        is_trial = request.path.endswith(".check")
+        trouble = next_trouble(self) if request.method in self.troubled and not is_trial else None
         assert request.transport is not None
         if trouble == "refused":
             await request.read()
             return web.Response(status=500, text="<Error><Code>InternalError</Code></Error>")
+        if trouble == "slow down":
+            await request.read()
+            text = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+            return web.Response(status=503, text=text, content_type="application/xml")
         if trouble == "cut":
             await request.content.read(20)
             request.transport.abort()
@@ -322,7 +331,7 @@ class Files(asyncssh.SFTPServer):
         self.place = place
 
     def write(self, file: object, offset: int, data: bytes) -> Any:
-        match next_trouble(self.place):
+        match next_trouble(self.place) if data != TRIAL else None:
             case "refused":
                 raise asyncssh.SFTPFailure("the storage has a bad day")
             case "cut":

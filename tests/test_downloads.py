@@ -826,7 +826,7 @@ class TestSlowness:
 
             assert now() - began < 5.0
             assert all(each.cancelled() for each in reading)
-            assert (downloads._turns._of_all._value, connections(downloads)) == (2, 0)
+            assert (downloads._turns._of_all._free, connections(downloads)) == (2, 0)
             await downloads.aclose()
 
 
@@ -1678,7 +1678,7 @@ class TestCancelling:
         assert was_done
         assert len(await saving) == 3
         assert {0, 3} <= fates
-        assert (downloads._turns._of_all._value, [*downloads._turns._hosts]) == (3, [])
+        assert (downloads._turns._of_all._free, [*downloads._turns._hosts]) == (3, [])
         assert connections(downloads) == 0
         await downloads.aclose()
 

@@ -38,6 +38,7 @@ FLOORS: Final = (
     (
         "account",
         "deadline",
+        "gate",
         "submission",
         "transport",
         "downloads",

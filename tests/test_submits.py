@@ -35,6 +35,7 @@ from kling_async.errors import (
     SubmissionUncertain,
     TaskNotFound,
 )
+from kling_async.gate import Gate
 from kling_async.references import Reference
 from kling_async.submits import Witness
 from tests.conftest import quiet_loop
@@ -317,7 +318,7 @@ async def test_cancelled_while_it_waits_for_a_connection() -> None:
     As long as its turn among the connections has not come it is withdrawn, and never sent.
     """
     async with emulator(OFFICIAL, faults.delay_after("create", 0.2)) as server, client_of(server) as client:
-        client._transport._gate = asyncio.Semaphore(1)
+        client._transport._gate = Gate(1)
         first = asyncio.ensure_future(client.submit(LIGHTHOUSE))
         while not server.ledger.tasks:
             await asyncio.sleep(0.005)

@@ -93,16 +93,17 @@ def _in_words(broken: BrokenRule, number: int) -> str:
     return in_words(broken, f"prompt {number}" if broken.field == "prompt" else "--" + broken.field.replace("_", "-"))
 
 
-async def make_ready(shelf: Path | Storage) -> None:
+async def make_ready(shelf: Path | Storage, *, writes: bool = True) -> None:
     """
-    Make sure that pictures can be saved, as far as can be told before any is paid for.
+    Make sure that pictures can be saved, as far as can be told before any is paid for. Without *writes* a storage is
+    only opened, since others will write to it.
 
     Raises:
         typer.BadParameter: They cannot.
     """
     if isinstance(shelf, Storage):
         try:
-            await shelf.check()  # noqa: ASYNC240 (no path, by now)
+            await shelf.check(writes=writes)  # noqa: ASYNC240 (no path, by now)
         except (ValueError, ImportError, OSError) as error:
             raise typer.BadParameter(str(error), param_hint="--out") from None
     else:

@@ -88,7 +88,7 @@ async def _perform(source: Source, plan: Plan, stack: contextlib.AsyncExitStack)
     checks = Checks(client.dialect, client.slots)
     checked = await judge(source, checks, skips_invalid=plan.skips_invalid)
     check_names(Names(Path(), plan.name, "0", "0"), checked.most)
-    await make_ready(plan.out)
+    await make_ready(plan.out, writes=plan.scheduler is None)
     if plan.hook is not None:
         await _enter(stack, plan.hook.receiver.serve(plan.hook.host, plan.hook.port), "--listen")
     batch = Batch(plan.journal, client, rebind=plan.rebinds)
