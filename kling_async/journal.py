@@ -1028,7 +1028,12 @@ def _units(snapshot: TaskSnapshot) -> float | None:
 def _located(path: str | Path) -> Path:
     # The log and the lock lie beside the file itself, by whatever link it is known.
     path = Path(path)
-    return path.resolve() if path.is_symlink() else path
+    located = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if (
+        located.is_symlink()
+    ):  # `Path.resolve` raises RuntimeError for this on some versions of Python, and none on others
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return located
 
 
 def _absolute(path: Path) -> Path:

@@ -52,7 +52,7 @@ FLOORS: Final = (
     ),
     ("client", "fanout", "task", "watcher", "callbacks", "bodies", "own_server", "hearing", "submits"),
     ("batch", "journal", "storage", "engine", "saving"),
-    ("cli", "gallery", "emulator", "notebook", "otel", "dask", "pytest_plugin", "__main__"),
+    ("cli", "gallery", "emulator", "notebook", "otel", "dask", "pytest_plugin", "streams", "__main__"),
 )
 """
 The rooms of each floor, from the ground up; a folder is one room. The package itself, which shows what is public, is

@@ -13,6 +13,7 @@ import typer
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.screen import complain, printable
 from kling_async.client import KlingClient
+from kling_async.downloads import NO_ROOM
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.references import read_reference
 from kling_async.slots import Slots
@@ -20,7 +21,7 @@ from kling_async.storage import Storage
 from kling_async.wire.dialects import Dialect, ImageFacts, broken_rules
 from kling_async.wire.models import ImageRequest, ImageSource
 
-__all__ = ["Checks", "check_requests", "in_words", "make_folder"]
+__all__ = ["Checks", "check_requests", "in_words", "make_folder", "make_ready", "refusal"]
 
 _FACTS_KEPT: Final = 1000  # of pictures; a few words each
 
@@ -104,8 +105,10 @@ async def make_ready(shelf: Path | Storage, *, writes: bool = True) -> None:
     if isinstance(shelf, Storage):
         try:
             await shelf.check(writes=writes)  # noqa: ASYNC240 (no path, by now)
-        except (ValueError, ImportError, OSError) as error:
+        except (ValueError, ImportError) as error:
             raise typer.BadParameter(str(error), param_hint="--out") from None
+        except OSError as error:
+            raise refusal(str(error), error, "--out") from None
     else:
         make_folder(shelf)
 
@@ -115,7 +118,8 @@ def make_folder(folder: Path) -> None:
     Make sure that pictures can be saved, before any is paid for.
 
     Raises:
-        typer.BadParameter: They cannot.
+        typer.Exit: The disk has no room left, or no inodes.
+        typer.BadParameter: They cannot for another reason.
     """
     trial = folder / ".kling-async"
     try:
@@ -124,4 +128,15 @@ def make_folder(folder: Path) -> None:
         trial.unlink()
     except OSError as error:
         what = f"nothing can be saved in {str(folder)!r}: {error.strerror or error}"
-        raise typer.BadParameter(what, param_hint="--out") from None
+        raise refusal(what, error, "--out") from None
+
+
+def refusal(what: str, error: OSError, option: str) -> Exception:
+    """
+    Return what ends the command because of *error*, which came before anything was sent: a wrong value of *option*, or
+    a disk without room.
+    """
+    if error.errno not in NO_ROOM:
+        return typer.BadParameter(what, param_hint=option)
+    complain(f"{option}: {what}", "Nothing was sent. Make room on the disk, then run the same command again.")
+    return typer.Exit(ExitCode.STORAGE)

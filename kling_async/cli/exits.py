@@ -32,7 +32,7 @@ from kling_async.errors import (
     WaitTimeout,
 )
 
-__all__ = ["EXIT_CODES", "ExitCode", "advice_for", "code_of", "exit_code"]
+__all__ = ["ADVICE_OF_SYSTEM", "EXIT_CODES", "ExitCode", "advice_for", "code_of", "exit_code"]
 
 
 class ExitCode(enum.IntEnum):
@@ -55,6 +55,11 @@ EXIT_CODES: Final = (
     "Exit codes: 0 well, 1 a task failed, 2 usage or request, 3 key, 4 account or money, 5 service, "
     "6 uncertain submission, 7 disk or journal, 130 interrupted."
 )
+
+ADVICE_OF_SYSTEM: Final = "check that the file or folder is there, that you may write to it, and that its disk has room"
+"""
+What to do where the operating system refuses something that the library has no error for.
+"""
 
 _GRAVEST_FIRST: Final = (
     ExitCode.UNCERTAIN,  # money may be lost by a mere repetition

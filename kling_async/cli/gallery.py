@@ -4,6 +4,7 @@
 
 import importlib.util
 import json
+import os
 import sys
 import webbrowser
 from collections import Counter
@@ -85,7 +86,7 @@ def _write(source: Path, output: Path | None, title: str | None, *, as_json: boo
         raise typer.BadParameter(not_written(page or source, error)) from None
     facts = {"path": str(page), "pictures": count[True]}
     write_line(sys.stdout, json.dumps(facts) if as_json else str(page))
-    if is_opened and not webbrowser.open(page.resolve().as_uri()):
+    if is_opened and not webbrowser.open(page.absolute().as_uri()):
         complain("No browser was found here: open the page yourself.")
     return ExitCode.WELL
 
@@ -103,7 +104,7 @@ def _folder(folder: Path) -> _Show:
     entries = read_folder(folder)
     if not entries:
         raise typer.BadParameter(f"there is no PNG, JPEG or WebP file in {str(folder)!r}", param_hint="DIR")
-    return _Show(entries, folder / "gallery.html", folder.resolve().name)
+    return _Show(entries, folder / "gallery.html", Path(os.path.realpath(folder)).name)
 
 
 def _journal(path: Path) -> _Show:

@@ -116,13 +116,10 @@ def printable(text: str) -> str:
 
 def write_line(file: TextIO, text: str) -> None:
     """
-    Write a line at once. A reader that has left (as `head` does) stops no work: what is paid for is still saved.
+    Write a line at once.
     """
-    try:
-        file.write(text + "\n")
-        file.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
+    file.write(text + "\n")
+    file.flush()
 
 
 def complain(*lines: str) -> None:

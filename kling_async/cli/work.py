@@ -18,7 +18,7 @@ from kling_async.cli.access import Access
 from kling_async.cli.as_json import pictures_without_task, row_line
 from kling_async.cli.board import Board, Row, Stage
 from kling_async.cli.ear import listening
-from kling_async.cli.exits import ExitCode, advice_for, exit_code
+from kling_async.cli.exits import ADVICE_OF_SYSTEM, ExitCode, advice_for, exit_code
 from kling_async.cli.onward import onward
 from kling_async.cli.screen import Screen, complain, printable, write_line
 from kling_async.client import KlingClient
@@ -29,7 +29,7 @@ from kling_async.task import TaskHandle
 from kling_async.wire.models import ImageRequest, TaskResult
 from kling_async.wire.redaction import shorten
 
-__all__ = ["Work", "end", "run"]
+__all__ = ["Work", "code_after", "end", "run"]
 
 
 LONGEST_ADDRESS: Final = 4000
@@ -49,14 +49,23 @@ def end(work: Callable[[], ExitCode]) -> NoReturn:
     """
     Do *work* and end the command with its exit code, or with that of the error in which it ended.
     """
+    raise typer.Exit(code_after(work))
+
+
+def code_after(work: Callable[[], ExitCode]) -> ExitCode:
+    """
+    Do *work* and return its exit code, or that of the error in which it ended, having told it.
+    """
     try:
-        code = work()
+        return work()
     except (KeyboardInterrupt, asyncio.CancelledError):
-        code = ExitCode.INTERRUPTED
+        return ExitCode.INTERRUPTED
     except KlingError as error:
         complain(f"{type(error).__name__}: {error}", *([advice] if (advice := advice_for(error)) else []))
-        code = exit_code([error])
-    raise typer.Exit(code)
+        return exit_code([error])
+    except OSError as error:
+        complain(f"{type(error).__name__}: {error}", ADVICE_OF_SYSTEM)
+        return ExitCode.STORAGE
 
 
 async def _heeding_sigterm(story: Coroutine[Any, Any, ExitCode]) -> ExitCode:

@@ -1,5 +1,4 @@
 import io
-import os
 import re
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from rich.spinner import Spinner
 
 from kling_async import Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.cli.board import Board
-from kling_async.cli.screen import PlainScreen, finished, is_lively, open_screen, progress, write_line
+from kling_async.cli.screen import PlainScreen, finished, is_lively, open_screen, progress
 from kling_async.errors import TaskFailed, WaitTimeout
 from kling_async.task import TaskHandle
 
@@ -138,14 +137,3 @@ def test_progress_fits_the_terminal(height: int) -> None:
     assert any("5 waiting to be accepted" in line for line in lines)
     assert any(re.search(r"and \d+ more", line) for line in lines)
     assert "0/30 tasks" in lines[-1]
-
-
-def test_reader_that_left() -> None:
-    """
-    A pipe whose reader has gone stops no work.
-    """
-    reading, writing = os.pipe()
-    os.close(reading)
-    with open(writing, "w", encoding="utf-8") as file:  # noqa: PTH123 (a descriptor)
-        write_line(file, "one")
-        write_line(file, "two")

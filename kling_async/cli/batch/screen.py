@@ -96,7 +96,7 @@ class _Screen:
         while True:
             if loop.time() >= due:
                 began = loop.time()
-                with contextlib.suppress(KlingError):  # whatever it is, the run meets it too
+                with contextlib.suppress(KlingError, OSError):  # whatever it is, the run meets it too
                     self._view.progress.summary = await self._view.summary()
                 due = loop.time() + max(self._pause, SHARE * (loop.time() - began))
             self.show()

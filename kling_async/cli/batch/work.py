@@ -25,10 +25,10 @@ from kling_async.cli.batch.plan import Missing, Plan
 from kling_async.cli.batch.progress import Progress, plural, size, states, units
 from kling_async.cli.batch.screen import LiveScreen, PlainScreen, View, open_screen
 from kling_async.cli.batch.source import Source
-from kling_async.cli.checks import Checks, in_words, make_ready
+from kling_async.cli.checks import Checks, in_words, make_ready, refusal
 from kling_async.cli.demo import requests_made
 from kling_async.cli.ear import listening
-from kling_async.cli.exits import ExitCode, advice_for, exit_code
+from kling_async.cli.exits import ADVICE_OF_SYSTEM, ExitCode, advice_for, exit_code
 from kling_async.cli.options import check_names
 from kling_async.cli.screen import complain, write_line
 from kling_async.client import KlingClient
@@ -77,7 +77,14 @@ async def perform(source: Source, plan: Plan) -> ExitCode:
 
 
 def _farewell(plan: Plan) -> str:
-    return f"Interrupted. {_GOES_ON}" if plan.journal.exists() else "Interrupted. Nothing was sent."
+    try:
+        return f"Interrupted. {_GOES_ON}" if plan.journal.exists() else "Interrupted. Nothing was sent."
+    except OSError as error:  # its folder was closed to us
+        return f"Interrupted. {error}"
+
+
+def _advice_for(error: KlingError | OSError) -> str:
+    return ADVICE_OF_SYSTEM if isinstance(error, OSError) else _ADVICE.get(type(error)) or advice_for(error)
 
 
 async def _perform(source: Source, plan: Plan, stack: contextlib.AsyncExitStack) -> ExitCode:
@@ -106,7 +113,7 @@ async def _enter(stack: contextlib.AsyncExitStack, context: contextlib.AbstractA
     try:
         return await stack.enter_async_context(context)
     except OSError as error:
-        raise typer.BadParameter(str(error), param_hint=hint) from None
+        raise refusal(str(error), error, hint) from None
 
 
 @attrs.define(eq=False)
@@ -125,7 +132,7 @@ class Work:
     plan: Plan
     progress: Progress = attrs.field(factory=Progress, init=False)
     screen: LiveScreen | PlainScreen = attrs.field(init=False)
-    reason: KlingError | None = attrs.field(default=None, init=False)
+    reason: KlingError | OSError | None = attrs.field(default=None, init=False)
     engine: Carrier | None = attrs.field(default=None, init=False)
     presses: int = attrs.field(default=0, init=False)
     _errors: dict[type[KlingError], KlingError] = attrs.field(factory=dict, init=False)  # the first of each kind
@@ -186,14 +193,14 @@ class Work:
             async with self.screen:
                 try:
                     await self._run()
-                except KlingError as error:
+                except (KlingError, OSError) as error:  # OSError: the journal, or its folder, cannot be used any more
                     self.reason = error
 
     async def sum_up(self, facts: Mapping[str, str]) -> ExitCode:
         """
         Show what came of it all, *facts* included, and what to do about what went wrong.
         """
-        with contextlib.suppress(KlingError):  # a journal that was moved away has been told of
+        with contextlib.suppress(KlingError, OSError):  # a journal that was moved away has been told of
             self.progress.summary = await self.batch.summary()
         summary = self.progress.summary
         shown = {
@@ -270,9 +277,9 @@ class Work:
     def _advice(self, summary: Summary) -> Iterator[str]:
         if self.reason is not None:
             yield f"Stopped: {type(self.reason).__name__}: {self.reason}"
-            yield f"  {_ADVICE.get(type(self.reason)) or advice_for(self.reason)}"
+            yield f"  {_advice_for(self.reason)}"
         for kind, count in self._counts.items():
-            yield f"{count:,} {kind.__name__}: {_ADVICE.get(kind) or advice_for(self._errors[kind])}"
+            yield f"{count:,} {kind.__name__}: {_advice_for(self._errors[kind])}"
             if kind is SubmissionUncertain:
                 yield from self._list_uncertain(count)
         if summary.may_retry:
@@ -298,5 +305,7 @@ class Work:
         is_done = summary.is_complete and not summary.finished
         if self.presses and not is_done:
             return ExitCode.INTERRUPTED
-        code = exit_code([*self._errors.values(), *([self.reason] if self.reason is not None else [])])
+        if isinstance(self.reason, OSError) and SubmissionUncertain not in self._errors:
+            return ExitCode.STORAGE
+        code = exit_code([*self._errors.values(), *([self.reason] if isinstance(self.reason, KlingError) else [])])
         return ExitCode.TASK_FAILED if code is ExitCode.WELL and summary.failed else code
