@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import IO, Any
 
-__all__ = ["Outlet", "lasting_streams"]
+__all__ = ["Outlet", "is_lost", "lasting_streams"]
 
 
 class Outlet(io.RawIOBase):
@@ -74,6 +74,14 @@ def lasting_streams() -> Iterator[Outlet]:
         sys.stdout.flush()
         sys.stderr.flush()
         sys.stdin, sys.stdout, sys.stderr = before
+
+
+def is_lost(stream: IO[str]) -> bool:
+    """
+    Tell whether something that was written to *stream* did not arrive. Only streams of `lasting_streams` know.
+    """
+    outlet = getattr(getattr(stream, "buffer", None), "raw", None)
+    return isinstance(outlet, Outlet) and outlet.error is not None
 
 
 def _outlet_of(stream: IO[str] | None) -> Outlet:

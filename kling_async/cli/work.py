@@ -4,6 +4,7 @@ Requests to files through a client: shown while it goes on, and with every task'
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import signal
 import sys
@@ -25,11 +26,18 @@ from kling_async.client import KlingClient
 from kling_async.errors import DownloadFailed, KlingError, StorageFull, TaskNotFound, WaitTimeout
 from kling_async.filenames import Names
 from kling_async.storage import Storage, folder_and_keep
+from kling_async.streams import is_lost
 from kling_async.task import TaskHandle
 from kling_async.wire.models import ImageRequest, TaskResult
 from kling_async.wire.redaction import shorten
 
-__all__ = ["Work", "code_after", "end", "run"]
+__all__ = ["NOTE", "Work", "code_after", "end", "run"]
+
+NOTE: Final = "unfinished.txt"
+"""
+The file beside the pictures that gets the ids of tasks where they could not be printed, one per line:
+`kling-async wait --save - < unfinished.txt` reads it.
+"""
 
 
 LONGEST_ADDRESS: Final = 4000
@@ -40,9 +48,9 @@ Characters of a picture's address that is shown; a longer one is the picture its
 
 def run(story: Coroutine[Any, Any, ExitCode]) -> NoReturn:
     """
-    Run *story* and end the command with its exit code; Ctrl-C and SIGTERM cancel it.
+    Run *story* and end the command with its exit code; Ctrl-C, SIGTERM and a closed terminal cancel it.
     """
-    end(lambda: asyncio.run(_heeding_sigterm(story)))
+    end(lambda: asyncio.run(_cancelled_by_signals(story)))
 
 
 def end(work: Callable[[], ExitCode]) -> NoReturn:
@@ -68,14 +76,28 @@ def code_after(work: Callable[[], ExitCode]) -> ExitCode:
         return ExitCode.STORAGE
 
 
-async def _heeding_sigterm(story: Coroutine[Any, Any, ExitCode]) -> ExitCode:
+async def _cancelled_by_signals(story: Coroutine[Any, Any, ExitCode]) -> ExitCode:
     # Without this a terminated command would take the ids of paid tasks with it.
     loop, aio_task = asyncio.get_running_loop(), asyncio.current_task()
     loop.set_exception_handler(_ignore_ours)
     if aio_task is not None:
-        with contextlib.suppress(NotImplementedError):  # on Windows
-            loop.add_signal_handler(signal.SIGTERM, aio_task.cancel)
+        for number, cancel in (("SIGTERM", aio_task.cancel), ("SIGHUP", functools.partial(_hang_up, aio_task))):
+            _listen_to(getattr(signal, number, None), cancel)
     return await story
+
+
+def _listen_to(number: signal.Signals | None, cancel: Callable[[], object]) -> None:
+    # What is ignored from the start stays ignored: that is how `nohup` works.
+    if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+        with contextlib.suppress(NotImplementedError):  # on Windows
+            asyncio.get_running_loop().add_signal_handler(number, cancel)
+
+
+def _hang_up(aio_task: asyncio.Task[Any]) -> None:
+    # A closed terminal is told by the kernel and again by the shell, and systemd sends this after SIGTERM: the second
+    # one must not cut short what the first one began.
+    if not aio_task.cancelling():
+        aio_task.cancel()
 
 
 def _ignore_ours(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -113,12 +135,17 @@ class Work:
         Make and save all pictures, and close the client. What fails is on the board; what is cut short is told.
         """
         with listening(self.screen.say, self._tell_trouble):  # to the end: closing may still learn the id of a task
-            async with self.client:
-                try:
-                    await self._serve_all()
-                except BaseException:
-                    self._tell_unfinished()
-                    raise
+            told: set[str] = set()
+            try:
+                async with self.client:
+                    try:
+                        await self._serve_all()
+                    except BaseException:
+                        told = self._tell_unfinished()
+                        raise
+            except BaseException:
+                self._tell_late(told)
+                raise
 
     def sum_up(self, facts: Mapping[str, str]) -> ExitCode:
         """
@@ -185,7 +212,7 @@ class Work:
         self.board.trouble = text
         self.screen.trouble(text)
 
-    def _tell_unfinished(self) -> None:
+    def _tell_unfinished(self) -> set[str]:
         running = {handle.task_id: handle for handle in self.client.unfinished if not self.looks_once}
         unsaved = [row for row in self.board.at(Stage.RUNNING, Stage.SAVING) if row.task_id not in running]
         if running:
@@ -198,10 +225,28 @@ class Work:
         for row in unsaved:
             complain(f"  {row.task_id}  {_about(row.handle)}")
         verb = "wait" if running else "save"
-        for line in self._ways_on(verb, [*running, *(row.task_id for row in unsaved)]):
+        told = [*running, *(row.task_id for row in unsaved if row.task_id is not None)]
+        for line in self._ways_on(verb, told):
             complain(line)
         if self.board.at(Stage.WAITING):
             complain("", "What waits is not sent; submits on their way get 10 s to learn their task's id.")
+        return set(told)
+
+    def _tell_late(self, told: set[str]) -> None:
+        late = {handle.task_id: handle for handle in self.client.unfinished if handle.task_id not in told}
+        if late and not self.looks_once:
+            complain("", "Accepted meanwhile:", *(f"  {task_id}  {_about(handle)}" for task_id, handle in late.items()))
+            for line in self._ways_on("wait", list(late)):
+                complain(line)
+        ids = [*told, *late]
+        if ids and is_lost(sys.stderr) and not self.access.is_emulated:
+            self._leave_note(ids)
+
+    def _leave_note(self, task_ids: Sequence[str]) -> None:
+        # Nobody has seen the ids: the terminal has gone, or the disk is full.
+        folder = self.folder if isinstance(self.folder, Path) else Path()
+        with contextlib.suppress(OSError), (folder / NOTE).open("a", encoding="utf-8") as note:
+            note.writelines(f"{task_id}\n" for task_id in task_ids)
 
     def _left(self) -> list[str | None]:
         # A task that was never seen may have been none.
