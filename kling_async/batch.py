@@ -517,6 +517,7 @@ class _RowWitness(Witness):
         self.is_in_doubt = row.state in (State.SENDING, State.UNCERTAIN)
         self.submit_key = row.submit_key
         self.sent_at = row.sent_at
+        self.key = row.key
         self.task_id = row.task_id
         self.attempt = attempt
         self.position = row.position

@@ -35,6 +35,7 @@ from kling_async.wire.codec import dumps, write_request
 from kling_async.wire.endpoints import IMAGE_GENERATION
 from kling_async.wire.headers import clock_of
 from kling_async.wire.models import ImageRequest, TaskSnapshot
+from kling_async.wire.redaction import shorten
 from kling_async.wire.verdict import Answer, read_sighting
 
 __all__ = ["Submits", "Witness"]
@@ -61,12 +62,14 @@ class Witness:
         owns_id: Whether nobody else could have sent this `external_task_id`, so that a task of it is an earlier run's.
         is_in_doubt: Whether an earlier run has sent it, and did not learn what came of it.
         sent_at: When an earlier run has sent it, in Unix time; None where none has, or that is not known.
+        key: What the caller knows it by, for the log; None without.
     """
 
     submit_key: str | None = None
     owns_id: bool = False
     is_in_doubt: bool = False
     sent_at: float | None = None
+    key: str | None = None
 
     def judge(self, reference: Reference | None) -> None:
         """
@@ -253,6 +256,9 @@ class Submits:
             await asyncio.wait({aio_task})
         except asyncio.CancelledError:
             submission.is_abandoned = True
+            if aio_task.done():  # told at once: a loop that ends runs no more callbacks
+                _tell_abandoned(aio_task)
+                raise
             aio_task.add_done_callback(_tell_abandoned)
             if submission.call_off():
                 aio_task.cancel()
@@ -275,7 +281,9 @@ class Submits:
             post.give_up()
             if submission.is_exposed:
                 what = "the client was closed before the service told whether it accepted the task"
-                raise SubmissionUncertain(what, request=post.request) from None
+                error = SubmissionUncertain(what, request=post.request)
+                _tell_unknown(post, submission, error, "cancelled")
+                raise error from None
             raise ClientClosed("the client is closed; make a new one") from None
         except SubmissionUncertain as error:
             self._hold_for_a_while(post.hold)
@@ -285,6 +293,7 @@ class Submits:
             if post.line is not None and (told := post.line.told) is not None:
                 error.snapshot = told
                 error.urls = error.urls or tuple(image.url for image in told.task_result.images)
+            _tell_unknown(post, submission, error, "cancelled" if submission.is_abandoned else "given up")
             raise
         except BaseException:
             post.give_up()
@@ -396,11 +405,28 @@ def _body(request: ImageRequest, reference: Reference | None, line: Line | None)
     return dumps(body)
 
 
+def _tell_unknown(post: _Post, submission: Submission, error: SubmissionUncertain, what: str) -> None:
+    # Where the service takes no id of ours, the prompt and the times are all by which its console shows the task.
+    now = time.time()
+    began = post.witness.sent_at or now - (asyncio.get_running_loop().time() - post.begun_at)
+    facts = (repr(shorten(post.request.prompt)), post.witness.key, submission.external_id)
+    times = (_moment(began), _moment(now))
+    _log.warning(
+        "a submit was %s, and its fate is unknown (prompt %s, key %s, external_task_id %s, begun %s, ended %s): %s",
+        *(what, *facts, *times, error),
+    )
+
+
+def _moment(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="seconds")
+
+
 def _tell_abandoned(post: "asyncio.Task[TaskHandle]") -> None:
+    if post.cancelled():  # before it began
+        return
     if (error := post.exception()) is None:
-        _log.warning("a submit was cancelled, but its task %s was accepted and goes on", post.result().task_id)
-    elif isinstance(error, SubmissionUncertain):
-        external_id = error.request.external_task_id if error.request else None
-        _log.warning("a submit was cancelled, and its fate is unknown (external_task_id %s): %s", external_id, error)
-    else:
+        handle = post.result()
+        prompt = shorten(handle.request.prompt) if handle.request is not None else ""
+        _log.warning("a submit was cancelled, but its task %s was accepted and goes on: %r", handle.task_id, prompt)
+    elif not isinstance(error, SubmissionUncertain):  # which was told when it came up
         _log.debug("a submit was cancelled, and ended with %r", error)

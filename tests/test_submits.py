@@ -479,7 +479,7 @@ async def test_cancelled_while_it_is_looked_up_in_vain(caplog: pytest.LogCapture
 
         assert "intend end" == scribe.story
         assert 1 == server.ledger.creates_received
-        assert "its fate is unknown (external_task_id" in caplog.text
+        assert "its fate is unknown (prompt 'a lighthouse', key None, external_task_id " in caplog.text
 
 
 async def test_cancelled_submit_that_fails_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

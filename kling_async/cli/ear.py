@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from kling_async.cli.screen import complain, printable
-from kling_async.errors import KlingError, SubmissionUncertain
+from kling_async.errors import KlingError
 
 __all__ = ["complaining", "listening"]
 
@@ -55,9 +55,6 @@ class _Ear(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.WARNING:
             self._say(record.getMessage())
-            for error in record.args if isinstance(record.args, tuple) else ():
-                if isinstance(error, SubmissionUncertain) and error.request is not None:
-                    self._say(f"  its prompt: {error.request.prompt}")  # the log is too discreet to say so
         elif record.name == "kling_async.transport":
             error = sys.exception()  # what is about to be tried again is being handled just now
             if isinstance(error, KlingError):

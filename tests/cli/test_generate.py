@@ -266,7 +266,7 @@ async def test_interrupted_twice(command: Command) -> None:
 
     assert 130 == ended.code
     assert "its fate is unknown" in ended.out
-    assert "its prompt: a fox" in ended.out
+    assert "(prompt 'a fox', key None, " in ended.out
     assert "Traceback" not in ended.err
 
 
