@@ -15,6 +15,7 @@ import typer
 
 from kling_async.arguments import MOST_SECONDS
 from kling_async.cli.exits import ExitCode
+from kling_async.cli.incoming import Look, Unreadable, list_of
 from kling_async.cli.screen import complain
 from kling_async.errors import InvalidRequest
 from kling_async.filenames import Names
@@ -105,23 +106,18 @@ def parse_seconds(text: str | float) -> float:
 
 def read_lines(file: IO[bytes], name: str) -> list[str]:
     """
-    Read one prompt per line of UTF-8; blank lines are skipped.
+    Read one prompt per line; blank lines are skipped.
 
     Raises:
-        typer.BadParameter: There is none, or it is no UTF-8.
+        typer.BadParameter: There is none, or what comes is no list of prompts.
     """
-    lines = _lines(file, name)
+    try:
+        lines = list_of(file, name, "prompt")
+    except Unreadable as error:
+        raise typer.BadParameter(f"{error}; kling-async batch reads JSON Lines and tables") from None
     if not lines:
         raise typer.BadParameter(f"{name} has no prompt in it")
     return lines
-
-
-def _lines(file: IO[bytes], name: str) -> list[str]:
-    try:
-        lines = [line.strip() for line in file.read().decode("utf-8-sig").splitlines()]
-    except UnicodeDecodeError as error:
-        raise typer.BadParameter(f"{name} is no UTF-8: {error.reason} at byte {error.start}") from None
-    return [line for line in lines if line]
 
 
 def read_ids(words: Sequence[str]) -> list[str]:
@@ -131,11 +127,11 @@ def read_ids(words: Sequence[str]) -> list[str]:
     Ends the command well where stdin has none: whoever makes the list may find nothing to do.
 
     Raises:
-        typer.BadParameter: No task can have such an id.
+        typer.BadParameter: No task can have such an id, or what comes is no list of ids.
     """
     ids: list[str] = []
     for word in words:
-        ids += map(_id_in, _lines(sys.stdin.buffer, "stdin")) if word == "-" else [word]
+        ids += map(_id_in, _read_id_lines()) if word == "-" else [word]
     if not ids:
         complain("There is no task id on stdin.")
         raise typer.Exit(ExitCode.WELL)
@@ -145,6 +141,13 @@ def read_ids(words: Sequence[str]) -> list[str]:
         except InvalidRequest:
             raise typer.BadParameter(f"no task can have the id {task_id!r}", param_hint="TASK_ID") from None
     return list(dict.fromkeys(ids))
+
+
+def _read_id_lines() -> list[str]:
+    try:
+        return list_of(sys.stdin.buffer, "stdin", "task_id", (Look.PLAIN, Look.OBJECTS))
+    except Unreadable as error:
+        raise typer.BadParameter(str(error), param_hint="TASK_ID") from None
 
 
 def _id_in(line: str) -> str:

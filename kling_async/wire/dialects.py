@@ -27,6 +27,12 @@ __all__ = [
     "dialect_of",
 ]
 
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""
+What no prompt is written with: such a character comes from text in another encoding, or from what is no text. Tabs and
+line breaks are written by people, in cells of tables and in forms of web pages.
+"""
+
 MIB: Final = 1024 * 1024
 
 HALF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
@@ -181,6 +187,9 @@ def _unicode_rules(request: ImageRequest) -> Iterator[BrokenRule]:
         value: Any = getattr(request, field)
         if isinstance(value, str) and HALF_A_PAIR.search(value):
             yield _broken(field, value, WHOLE_CHARACTERS)
+        if isinstance(value, str) and (control := _CONTROL.search(value)):
+            where = f"U+{ord(control[0]):04X} at character {control.start() + 1}"
+            yield _broken(field, value, f"must hold no control characters but tabs and line breaks; it has {where}")
 
 
 def _number_rules(dialect: Dialect, request: ImageRequest) -> Iterator[BrokenRule]:

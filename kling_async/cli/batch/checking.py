@@ -90,7 +90,7 @@ async def judge(source: Source, checks: Checks, *, skips_invalid: bool) -> Check
 async def _check(source: Source, checks: Checks) -> Checked:
     found = Checked()
     memory, suspects = Memory(), set[str]()
-    async for line in _breathing(source.lines()):
+    async for line in _breathing(source.lines(checks.dialect.image_max_bytes)):
         broken = await _broken(line, checks)
         for rule in broken:
             complain(told(line.number, rule))
@@ -112,18 +112,18 @@ async def good_lines(source: Source, checks: Checks, found: Checked) -> AsyncIte
     """
     Yield the lines that may be sent.
     """
-    async for line in _breathing(source.lines()):
+    async for line in _breathing(source.lines(checks.dialect.image_max_bytes)):
         if not found.bad or (line.number not in found.repeated and not await _broken(line, checks)):
             yield line
 
 
-def lines_of(source: Source, broken: BrokenRule) -> list[int]:
+def lines_of(source: Source, checks: Checks, broken: BrokenRule) -> list[int]:
     """
     Return the numbers of the lines of which a journal has said that they break a rule: it knows them by their content.
     """
     return [
         line.number
-        for line in source.lines()
+        for line in source.lines(checks.dialect.image_max_bytes)
         if line.request is not None
         and broken.value == repr(line.key if broken.field == "key" else str(getattr(line.request, broken.field, "")))
     ]
@@ -144,7 +144,7 @@ async def _broken(line: Line, checks: Checks) -> tuple[BrokenRule, ...]:
 
 async def _find_repeats(source: Source, checks: Checks, suspects: set[str], found: Checked) -> None:
     first: dict[str, tuple[int, int]] = {}  # the line and what tells its request from others
-    async for line in _breathing(source.lines()):
+    async for line in _breathing(source.lines(checks.dialect.image_max_bytes)):
         if line.key not in suspects or line.key is None or await _broken(line, checks):
             continue
         number, request = first.setdefault(line.key, (line.number, hash(line.request)))

@@ -6,18 +6,18 @@ import csv
 import enum
 import itertools
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import attrs
 
 from kling_async.batch import Keyed
+from kling_async.cli.incoming import UNDECODED, Unreadable, lines_of
 from kling_async.cli.options import image_source
 from kling_async.errors import BrokenRule
 from kling_async.rows import KEY_MAX
-from kling_async.wire.dialects import HALF_A_PAIR
+from kling_async.wire.dialects import HALF_A_PAIR, OFFICIAL
 from kling_async.wire.models import ImageRequest
 from kling_async.wire.redaction import shorten
 
@@ -48,10 +48,9 @@ _WHOLE: Final = ("n",)
 _FRACTIONS: Final = ("image_fidelity", "human_fidelity")
 
 _DELIMITERS: Final = (",", ";", "\t")
+_REST_MAX: Final = 2**20  # characters of a line without its picture
 _PATH_MAX: Final = 4096  # no path is longer, and no picture is that short
-_NOT_UTF8: Final = "is no UTF-8; save the file in that encoding"
 _UNKNOWN: Final = f"is no field; there are key, {', '.join(_FIELDS)}"
-_NO_UTF8: Final = re.compile("[\udc80-\udcff]")  # how Python keeps bytes that are none
 
 
 def format_of(name: str) -> Format | None:
@@ -90,40 +89,45 @@ class Line:
         return self.request if self.key is None else Keyed(self.request, self.key)
 
 
-def parse(lines: Iterable[bytes], form: Format, folder: Path) -> Iterator[Line]:
+def parse(
+    file: IO[bytes], form: Format, folder: Path, *, image_max_bytes: int = OFFICIAL.image_max_bytes
+) -> Iterator[Line]:
     """
-    Read *lines* lazily; blank ones are skipped. Paths of reference images are taken from *folder*.
+    Read *file* lazily; blank lines are skipped. Paths of reference images are taken from *folder*.
 
-    A table whose header cannot be used is one broken line, and nothing after it.
+    A table whose header cannot be used is one broken line, and nothing after it; so is what is no text. Nothing is read
+    after an error in the form of a table, or after a line that is longer than any good one: what follows may be a part
+    of something else.
+
+    Args:
+        image_max_bytes: Of a reference image, before Base64; by it cells and lines are bounded.
     """
-    texts = _decoded(lines)
-    match form:
-        case Format.TEXT:
-            return _parse_text(texts)
-        case Format.JSONL:
-            return _parse_json(texts, folder)
-        case Format.CSV:
-            return _parse_table(texts, folder)
-
-
-def _decoded(lines: Iterable[bytes]) -> Iterator[str]:
-    for number, line in enumerate(lines):
-        text = line.decode(errors="surrogateescape")
-        yield text.removeprefix("\ufeff") if not number else text
+    cell_max = 4 * -(-image_max_bytes // 3) + _PATH_MAX
+    texts = lines_of(file, cell_max + _REST_MAX)
+    try:
+        match form:
+            case Format.TEXT:
+                yield from _parse_text(texts)
+            case Format.JSONL:
+                yield from _parse_json(texts, folder)
+            case Format.CSV:
+                yield from _parse_table(texts, folder, cell_max)
+    except Unreadable as error:
+        yield _no_request(error.line, "", str(error))
 
 
 def _parse_text(texts: Iterator[str]) -> Iterator[Line]:
     for number, text in enumerate(texts, 1):
-        if _NO_UTF8.search(text):
-            yield _no_request(number, "", _NOT_UTF8)
+        if HALF_A_PAIR.search(text):
+            yield _no_request(number, "", UNDECODED)
         elif prompt := text.strip():
             yield Line(number, ImageRequest(prompt))
 
 
 def _parse_json(texts: Iterator[str], folder: Path) -> Iterator[Line]:
     for number, text in enumerate(texts, 1):
-        if _NO_UTF8.search(text):
-            yield _no_request(number, "", _NOT_UTF8)
+        if HALF_A_PAIR.search(text):
+            yield _no_request(number, "", UNDECODED)
         elif text.strip():
             try:
                 fields = json.loads(text)
@@ -138,9 +142,9 @@ def _parse_json(texts: Iterator[str], folder: Path) -> Iterator[Line]:
                     yield _no_request(number, text, 'must be an object, such as {"prompt": "a lighthouse"}')
 
 
-def _parse_table(texts: Iterator[str], folder: Path) -> Iterator[Line]:
+def _parse_table(texts: Iterator[str], folder: Path, cell_max: int) -> Iterator[Line]:
     names: list[str] | None = None
-    for number, cells, rule in _rows(texts):
+    for number, cells, rule in _rows(texts, cell_max):
         if rule:
             yield _no_request(number, "", rule)
             if names is None:
@@ -154,23 +158,38 @@ def _parse_table(texts: Iterator[str], folder: Path) -> Iterator[Line]:
             yield _row(number, names, cells, folder)
 
 
-def _rows(texts: Iterator[str]) -> Iterator[tuple[int, list[str], str]]:
+def _rows(texts: Iterator[str], cell_max: int) -> Iterator[tuple[int, list[str], str]]:
     # Each row's first line, its cells, and what is wrong with it, if anything.
-    first = next(texts, "")
-    reader = csv.reader(itertools.chain([first], texts), delimiter=_delimiter_of(first), strict=True)
+    head = list(_up_to_text(texts))
+    reader = csv.reader(itertools.chain(head, texts), delimiter=_delimiter_of(head[-1] if head else ""), strict=True)
     while True:
         number = reader.line_num + 1
         try:
-            cells = [cell.strip() for cell in next(reader)]
+            cells = _next_row(reader, cell_max)
         except StopIteration:
             return
-        except csv.Error as error:
-            yield number, [], f"is no CSV: {error}"
-            continue
-        if _NO_UTF8.search("".join(cells)):
-            yield number, [], _NOT_UTF8
+        except csv.Error as error:  # it may have come in the middle of a cell, whose rest is no row
+            yield number, [], f"is no CSV: {error}; nothing from here on is read"
+            return
+        if HALF_A_PAIR.search("".join(cells)):
+            yield number, [], UNDECODED
         elif any(cells):
             yield number, cells, ""
+
+
+def _up_to_text(texts: Iterator[str]) -> Iterator[str]:
+    for text in texts:
+        yield text
+        if text.strip():
+            return
+
+
+def _next_row(reader: "Iterator[list[str]]", cell_max: int) -> list[str]:
+    before = csv.field_size_limit(cell_max)  # of all readers of the process
+    try:
+        return [cell.strip() for cell in next(reader)]
+    finally:
+        csv.field_size_limit(before)
 
 
 def _delimiter_of(header: str) -> str:

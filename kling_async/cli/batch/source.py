@@ -16,6 +16,8 @@ import attrs
 import typer
 
 from kling_async.cli.batch.inputs import Format, Line, format_of, parse
+from kling_async.cli.incoming import START, Look, Unreadable, check_start, look_at
+from kling_async.wire.dialects import OFFICIAL
 
 __all__ = ["STDIN", "Source", "open_source"]
 
@@ -38,12 +40,15 @@ class Source:
     folder: Path
     _file: IO[bytes] = attrs.field(repr=False)
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self, image_max_bytes: int = OFFICIAL.image_max_bytes) -> Iterator[Line]:
         """
         Read all of it, lazily. One reader at a time.
+
+        Args:
+            image_max_bytes: Of a reference image, before Base64.
         """
         self._file.seek(0)
-        return parse(self._file, self.form, self.folder)
+        return parse(self._file, self.form, self.folder, image_max_bytes=image_max_bytes)
 
     def __enter__(self) -> Self:
         return self
@@ -57,32 +62,46 @@ def open_source(name: str, form: Format | None) -> Source:
     Open the file *name*, or stdin for "-". Without *form* it follows from the name's end, and is text for stdin.
 
     Raises:
-        typer.BadParameter: It cannot be read, or nothing tells how it is written.
+        typer.BadParameter: It cannot be read, nothing tells how it is written, or its beginning tells otherwise: each
+            line of what is no list of prompts would be paid for as a prompt.
     """
-    if name == STDIN:
-        return _open_stdin(form)
-    form = form or format_of(name)
-    if form is None:
+    expected = form or (Format.TEXT if name == STDIN else format_of(name))
+    if expected is None:
         raise typer.BadParameter(f"the end of {name!r} does not tell how it is written; give --format")
+    told = "stdin" if name == STDIN else repr(name)
     try:
         with contextlib.ExitStack() as stack:
-            file = stack.enter_context(Path(name).open("rb"))
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return Source(name, form, Path(), _spooled(file))
+            file, folder = _open(name)
+            stack.enter_context(file)
+            _check_start(file, expected, is_sure=form is not None)
             stack.pop_all()
     except OSError as error:
-        raise typer.BadParameter(f"{name!r} cannot be read: {error.strerror or error}", param_hint="INPUT") from None
-    return Source(name, form, Path(name).parent, file)
+        raise typer.BadParameter(f"{told} cannot be read: {error.strerror or error}", param_hint="INPUT") from None
+    except Unreadable as error:
+        raise typer.BadParameter(f"{told} {error}", param_hint="INPUT") from None
+    return Source("stdin" if name == STDIN else name, expected, folder, file)
 
 
-def _open_stdin(form: Format | None) -> Source:
+def _open(name: str) -> tuple[IO[bytes], Path]:
+    # The input, and the folder from which it names its pictures: for pipes that is where the command runs.
+    if name == STDIN:
+        return _spooled(sys.stdin.buffer), Path()
     with contextlib.ExitStack() as stack:
-        spool = stack.enter_context(_spooled(sys.stdin.buffer))
-        spool.seek(0)
-        if form is None and spool.read(1) == b"{":  # each of them would be paid for as a prompt
-            raise typer.BadParameter("stdin looks like JSON Lines; say jsonl, or text if it is", param_hint="--format")
+        file = stack.enter_context(Path(name).open("rb"))
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return _spooled(file), Path()
         stack.pop_all()
-    return Source("stdin", form or Format.TEXT, Path(), spool)
+    return file, Path(name).parent
+
+
+def _check_start(file: IO[bytes], form: Format, *, is_sure: bool) -> None:
+    file.seek(0)
+    look = look_at(check_start(file.read(START)), "prompt")
+    if look is Look.ARRAY and (form is Format.JSONL or not is_sure):
+        raise Unreadable(f"looks like {look}; write one object per line, as jq -c '.[]' does")
+    if form is Format.TEXT and not is_sure and look is not Look.PLAIN:
+        better = {Look.OBJECTS: "--format jsonl, or ", Look.TABLE: "--format csv, or "}.get(look, "")
+        raise Unreadable(f"looks like {look}; say {better}--format text if each line is a prompt")
 
 
 def _spooled(file: IO[bytes]) -> IO[bytes]:

@@ -162,7 +162,7 @@ class Work:
             added = await self.batch.add(self._counted(good_lines(source, checks, checked)))
         except InvalidRequest as error:
             for broken in error.broken:
-                lines = lines_of(source, broken)
+                lines = lines_of(source, checks, broken)
                 complain(*(told(number, broken) for number in lines) if lines else [in_words(broken, broken.field)])
             complain("Nothing was sent.")
             raise typer.Exit(ExitCode.USAGE) from None

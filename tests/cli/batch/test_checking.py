@@ -121,7 +121,8 @@ def test_lines_of() -> None:
     What a journal tells by its content is found by its lines.
     """
     source = source_of('{"prompt": "a", "key": "k"}', '{"prompt": "b", "image": "/c"}', '{"prompt": "d", "key": "k"}')
+    checks = Checks(GATEWAY, Slots())
 
-    assert [1, 3] == lines_of(source, BrokenRule("key", "'k'", "is another's"))
-    assert [2] == lines_of(source, BrokenRule("image", "'/c'", "has changed"))
-    assert [] == lines_of(source, BrokenRule("prompt", "''", "is blank"))
+    assert [1, 3] == lines_of(source, checks, BrokenRule("key", "'k'", "is another's"))
+    assert [2] == lines_of(source, checks, BrokenRule("image", "'/c'", "has changed"))
+    assert [] == lines_of(source, checks, BrokenRule("prompt", "''", "is blank"))

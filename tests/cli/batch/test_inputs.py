@@ -2,9 +2,11 @@
 Lines become requests, or are told to be none; nothing is lost or made up in between.
 """
 
+import codecs
 import csv
 import io
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,17 @@ from hypothesis import given, strategies as st
 
 from kling_async import OFFICIAL, ImageRequest, Keyed
 from kling_async.cli.batch.inputs import Format, Line, format_of, parse
+from kling_async.cli.incoming import START
 from kling_async.wire.dialects import broken_rules
 
 FOLDER = Path("/inputs")
 
-# A form feed and its like end lines for `str.splitlines` alone; they stay in a prompt.
-texts = st.text(st.characters(codec="utf-8", exclude_characters="\n\r\0"), min_size=1).filter(str.strip).map(str.strip)
+# A form feed and its like end lines for `str.splitlines` alone; they stay in a prompt, whose rules then refuse them.
+texts = (
+    st.text(st.characters(codec="utf-8", exclude_characters="\n\r\0"), min_size=1)
+    .map(lambda text: text.strip().lstrip("\ufeff").strip())
+    .filter(bool)
+)
 words = st.text("abcdefghijklmnop:0123456789-", min_size=1, max_size=12)
 requests = st.builds(
     ImageRequest,
@@ -105,7 +112,7 @@ def test_anything(raw: bytes, form: Format) -> None:
 
     numbers = [line.number for line in found]
     assert sorted(set(numbers)) == numbers
-    assert all(1 <= number <= raw.count(b"\n") + 1 for number in numbers)
+    assert all(1 <= number <= raw.count(b"\n") + raw.count(b"\r") + 1 for number in numbers)
     assert all(line.request is not None or line.broken for line in found)
 
 
@@ -131,7 +138,8 @@ def test_any_object(fields: dict[str, Any]) -> None:
 
 
 def is_sendable(prompt: str) -> bool:
-    return bool(prompt.strip()) and prompt == prompt.encode(errors="replace").decode()
+    has_control = any(unicodedata.category(character) == "Cc" and character not in "\t\r\n" for character in prompt)
+    return bool(prompt.strip()) and not has_control and prompt == prompt.encode(errors="replace").decode()
 
 
 @pytest.mark.parametrize(
@@ -168,7 +176,7 @@ def test_no_utf8(form: Format) -> None:
 
     *_, last = read("\n".join(lines[form]).encode("latin-1"), form)
 
-    assert ["line : is no UTF-8; save the file in that encoding"] == rules_of(last)
+    assert ["line : holds bytes that are no UTF-8; save the file in that encoding"] == rules_of(last)
 
 
 @pytest.mark.parametrize("form", Format)
@@ -189,13 +197,16 @@ def test_byte_order_mark(form: Format) -> None:
         ("prompts,n\na,1", ["1 column 'prompts': is no field", "1 column 'prompt': is missing"]),
         ("prompt,n,n\na,1,2", ["1 column 'n': must be there once"]),
         ("prompt,n\na,b,1\n\nc,2", ["2 line 'a': must have 2 cells, as the header has; it has 3", "4 good"]),
-        ('prompt,n\n"a\nb",2\n"c" d,1\ne,1', ["2 good", "4 line : is no CSV", "5 good"]),
+        ('prompt,n\n"a\nb",2\n"c" d,1\ne,1', ["2 good", "4 line : is no CSV"]),
+        ('prompt,n\na,2\n"b,1\nc,1\nd,1', ["2 good", "3 line : is no CSV"]),
+        ("\n \nprompt;n\na;2", ["4 good"]),
         ('"prompt', ["1 line : is no CSV"]),
     ],
 )
 def test_broken_table(table: str, told: list[str]) -> None:
     """
-    A header that cannot be used is all that is told; a broken row is told at its first line, and the rest is read.
+    A header that cannot be used is all that is told. A row with too many cells is told at its first line, and the rest
+    is read; after an error of the form itself nothing is.
     """
     found = [f"{line.number} {rule}" for line in read(table, Format.CSV) for rule in rules_of(line) or ["good"]]
 
@@ -241,21 +252,17 @@ def test_images(image: str, expected: str | Path) -> None:
     assert expected == line.request.image
 
 
-def test_lines_are_read_one_by_one() -> None:
+def test_lines_are_read_as_they_are_needed(tmp_path: Path) -> None:
     """
-    Nothing is read ahead, so that the input may be larger than the memory.
+    An input may be larger than the memory: of the first line's portion no more is read than its beginning.
     """
-    taken = []
-
-    def lines() -> Any:
-        for number in range(1000):
-            taken.append(number)
-            yield b"a fox\n"
-
-    for form in (Format.TEXT, Format.JSONL):
-        taken.clear()
-        next(parse(lines(), form, FOLDER))
-        assert 1 == len(taken)
+    with (tmp_path / "long").open("w+b", buffering=0) as raw:
+        raw.write(b'"prompt"\n' + b'{"prompt": "a fox"}\n' * 100_000)
+        file = io.BufferedReader(raw)
+        for form in Format:
+            file.seek(0)
+            next(parse(file, form, FOLDER))
+            assert raw.tell() <= 2 * START
 
 
 @pytest.mark.parametrize(
@@ -276,3 +283,121 @@ def test_format_of(name: str, form: Format | None) -> None:
     The end of a name tells the format; what it does not tell is not guessed, for prompts cost money.
     """
     assert form is format_of(name)
+
+
+ENCODINGS = [("utf-8", b""), ("utf-8-sig", b""), ("utf-16", b""), ("utf-32", b""), ("utf-16-be", codecs.BOM_UTF16_BE)]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(("encoding", "mark"), ENCODINGS)
+@pytest.mark.parametrize("form", Format)
+def test_encodings(form: Format, encoding: str, mark: bytes, end: str) -> None:
+    """
+    What a byte order mark tells is read as what it is, with the line ends of any system; PowerShell writes UTF-16.
+    """
+    lines = {
+        Format.TEXT: ["a fox in snow\u2028and wind", "an owl 🦉"],
+        Format.JSONL: ['{"prompt": "a fox in snow\u2028and wind"}', "", '{"prompt": "an owl 🦉"}'],
+        Format.CSV: ["prompt,n", "a fox in snow\u2028and wind,1", "an owl 🦉,1"],
+    }
+    raw = mark + end.join([*lines[form], ""]).encode(encoding)
+
+    found = read(raw, form)
+
+    assert [ImageRequest("a fox in snow\u2028and wind"), ImageRequest("an owl 🦉")] == [line.request for line in found]
+    assert not any(line.broken for line in found)
+
+
+@pytest.mark.parametrize("form", Format)
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\v", "\f", "\x1c", "\x1d", "\x1e"])
+def test_separators_stay_in_a_prompt(form: Format, separator: str) -> None:
+    """
+    One prompt stays one; where it has a control character, its rules refuse it.
+    """
+    prompt = f"a fox{separator}in snow"
+    texts = {Format.TEXT: prompt, Format.JSONL: json.dumps({"prompt": prompt}), Format.CSV: f"prompt\n{prompt}"}
+
+    (line,) = read(texts[form], form)
+
+    assert ImageRequest(prompt) == line.request
+    is_control = separator not in "\u2028\u2029"
+    told = [f"it has U+{ord(separator):04X} at character 6"] if is_control else []
+    assert told == [rule.rule.rpartition("; ")[2] for rule in broken_rules(OFFICIAL, line.request)]
+
+
+@pytest.mark.parametrize("form", Format)
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        ("a fox\n".encode("utf-16-le"), "holds NUL bytes"),
+        ('{"prompt": "a fox"}\n'.encode("utf-16-be"), "holds NUL bytes"),
+        (b"a fox\n" * 100 + b"\0", "holds NUL bytes"),
+        (b"PK\x03\x04rest\na fox\n", "is a zip archive"),
+        (b"\x1f\x8brest\na fox\n", "is compressed"),
+        (b"SQLite format 3\0rest\na fox\n", "is a database"),
+    ],
+)
+def test_no_text(form: Format, raw: bytes, told: str) -> None:
+    """
+    What is no text is told once, and none of its lines is believed.
+    """
+    (line,) = read(raw, form)
+
+    assert line.request is None
+    assert told in rules_of(line)[0]
+
+
+def test_damaged_utf_16() -> None:
+    """
+    A line with half of a character is told, and those around it are read.
+    """
+    raw = "a fox\nan \ud800owl\na bear\n".encode("utf-16", "surrogatepass")
+
+    first, broken, last = read(raw, Format.TEXT)
+
+    assert ["line : holds bytes that are no UTF-8; save the file in that encoding"] == rules_of(broken)
+    assert [ImageRequest("a fox"), ImageRequest("a bear")] == [first.request, last.request]
+
+
+@pytest.mark.parametrize("form", Format)
+def test_marks_within(form: Format) -> None:
+    """
+    Files that were joined have byte order marks in the middle, which belong to no prompt.
+    """
+    texts = {Format.TEXT: "a fox", Format.JSONL: '{"prompt": "a fox"}', Format.CSV: "a fox,1"}
+    head = "prompt,n\n" if form is Format.CSV else ""
+
+    found = read(f"\ufeff{head}{texts[form]}\n\ufeff{texts[form]}\n", form)
+
+    assert [ImageRequest("a fox")] * 2 == [line.request for line in found]
+
+
+@pytest.mark.parametrize("form", [Format.JSONL, Format.CSV])
+def test_cells_and_lines_follow_the_picture_s_limit(form: Format) -> None:
+    """
+    A picture of the greatest size fits a cell and a line; of what is longer nothing is believed, nor of what follows.
+    """
+    for size, numbers in ((60_000, [2, 3]), (2_000_000, [2])):
+        image = "A" * (4 * size // 3)
+        rows = {
+            Format.JSONL: ['{"prompt": "first"}', json.dumps({"prompt": "a", "image": image}), '{"prompt": "b"}'],
+            Format.CSV: ["prompt,image", f"a,{image}", "b,"],
+        }
+        raw = "\n".join(rows[form]).encode()
+        found = list(parse(io.BytesIO(raw), form, FOLDER, image_max_bytes=60_000))
+        found = [line for line in found if line.number > 1]
+
+        assert numbers == [line.number for line in found]
+        assert (len(numbers) == 1) is bool(found[0].broken)
+
+
+def test_broken_quotes_swallow_no_rows() -> None:
+    """
+    A cell that never ends, and is longer than any good one, turns nothing of it into rows.
+    """
+    raw = b'prompt,n\na fox,1\n"' + b"a line of a story\n" * 20_000
+
+    first, broken = parse(io.BytesIO(raw), Format.CSV, FOLDER, image_max_bytes=60_000)
+
+    assert ImageRequest("a fox") == first.request
+    assert "nothing from here on is read" in rules_of(broken)[0]
