@@ -9,7 +9,7 @@ import os
 import select
 import sys
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import Any, TextIO
 
 __all__ = ["Outlet", "is_lost", "lasting_streams"]
 
@@ -76,7 +76,7 @@ def lasting_streams() -> Iterator[Outlet]:
         sys.stdin, sys.stdout, sys.stderr = before
 
 
-def is_lost(stream: IO[str]) -> bool:
+def is_lost(stream: TextIO) -> bool:
     """
     Tell whether something that was written to *stream* did not arrive. Only streams of `lasting_streams` know.
     """
@@ -84,7 +84,7 @@ def is_lost(stream: IO[str]) -> bool:
     return isinstance(outlet, Outlet) and outlet.error is not None
 
 
-def _outlet_of(stream: IO[str] | None) -> Outlet:
+def _outlet_of(stream: TextIO | None) -> Outlet:
     if stream is None:
         return Outlet(open(os.devnull, "wb", buffering=0))  # noqa: PTH123
     with contextlib.suppress(OSError):
@@ -92,7 +92,7 @@ def _outlet_of(stream: IO[str] | None) -> Outlet:
     return Outlet(getattr(stream.buffer, "raw", stream.buffer))
 
 
-def _text_to(outlet: Outlet, like: IO[str] | None) -> io.TextIOWrapper:
+def _text_to(outlet: Outlet, like: TextIO | None) -> io.TextIOWrapper:
     # A prompt may hold characters that the terminal's encoding does not have.
     encoding = like.encoding if like is not None else "utf-8"
     return io.TextIOWrapper(io.BufferedWriter(outlet), encoding, "backslashreplace", line_buffering=True)
