@@ -179,7 +179,7 @@ class ImageRequest:
     What to draw. Nothing is checked here: `submit` checks it against the dialect before anything is sent.
 
     Attributes:
-        prompt: What the picture shows; 500 characters at most at GATEWAY, 2500 at OFFICIAL, and no control characters but
+        prompt: What the picture shows; 500 characters at most at GATEWAY, 2500 at OFFICIAL. No control characters but
             tabs and line breaks.
         negative_prompt: What it should not show.
         image:

@@ -20,7 +20,8 @@ from kling_async.cli.work import NOTE
 from kling_async.emulator import faults
 from kling_async.journal import Reader
 from kling_async.rows import State
-from tests.cli.conftest import PATIENCE, Command, Running, service, wait_until
+from tests.cli.conftest import Command, Running, service, wait_until
+from tests.programs import PATIENCE
 
 SLOW: Final = faults.delay_after("create", 3.0)
 """

@@ -15,7 +15,8 @@ import pytest
 
 from kling_async.journal import Reader
 from kling_async.streams import Outlet
-from tests.cli.conftest import PATIENCE, Command, Ended, Here, service
+from tests.cli.conftest import Command, Ended, Here, service
+from tests.programs import PATIENCE
 from tests.test_survival import mounted
 
 PROMPTS = "a fox\nan owl\n"
