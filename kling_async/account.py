@@ -20,7 +20,7 @@ __all__ = ["blemish_of", "find_base_url", "find_credentials"]
 GATEWAY_URL: Final = "https://api.gpt.ge/kling"
 VENDOR_URL: Final = "https://api-singapore.klingai.com"
 
-_ENDPOINT: Final = re.compile(r"(/+v1(/+images(/+generations)?)?)?/*\Z")
+_ENDPOINT: Final = re.compile(r"/v1(/images(/generations)?)?\Z")
 
 
 def find_credentials(api_key: str | AccessKey | None) -> Credentials:
@@ -109,7 +109,7 @@ def find_base_url(base_url: str | None, credentials: Credentials) -> str:
         refuse(name, shown_url(url), rule)
     if not url.isascii():
         url = str(URL(url))  # on the wire a host is in punycode, and a path has %-escapes
-    return _ENDPOINT.sub("", url)
+    return _ENDPOINT.sub("", url.rstrip("/")).rstrip("/")
 
 
 def _base_rule(url: str) -> str | None:

@@ -36,8 +36,11 @@ Seconds of CPU; linear patterns take a fifth of it at most.
 """
 
 PATTERNS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
+    "account._ENDPOINT": ("sub", ("/v1", "/", "/v1/images/generations", "/v1/images")),
     "addresses._NAME": ("fullmatch", ("a.", "a", "a" * 63 + ".", "..")),
     "addresses._NUMBERLIKE": ("search", ("1.", ".", "0x", "1.....", "11")),
+    "arguments._LABEL": ("fullmatch", ("a", "-")),
+    "arguments._PLACEHOLDER": ("search", ("$", "%", "<", "{", "$a")),
     "cards._EMBEDDED": ("fullmatch", ("data:image/png;base64,", "=")),
     "cli.incoming._ARRAY": ("match", ("[", "[ ", " ", "[\n")),
     "cli.incoming._LINE_END": ("search", ("a", "\n")),
@@ -50,6 +53,9 @@ PATTERNS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "filenames._URL": ("match", ("a+", "a:")),
     "formats._MARKER": ("search", ("\xff", "\xff\xd9", "\xd8", "a")),
     "gallery.folder._DRAWN": ("match", ("a  · ", "a  ·  picture 1")),
+    "proxies._BRACKETS": ("fullmatch", ("[", "1", "[1]")),
+    "proxies._OTHER_KIND": ("match", ("a", "a+", "a:")),
+    "proxies._PATTERN": ("fullmatch", ("a", "*", "a.-")),
     "rows._LASTING": ("search", ("risk contro", "polipolinot in a vali")),
     "sources._ABSOLUTE": ("match", ("a", "a:", "a+")),
     "sources._BASE64": ("fullmatch", ("A", "A=", "=")),
@@ -62,6 +68,8 @@ PATTERNS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
         "fullmatch",
         ("404 ", "cannot get /", "not found", "the page could not be found"),
     ),
+    "wire.pictures._FILL": ("fullmatch", ("\xff",)),
+    "wire.pictures._MARKER": ("search", ("\xff", "a", "\xd8")),
     "wire.redaction._BASE64": ("sub", ("a" * 199 + " ", "A+/", "a" * 199 + "=")),
     "wire.redaction._BEARER": ("sub", ("bearer ", "bearer", "bearer\t\n  ", "bearer  " * 20 + "!")),
     "wire.redaction._KEY": ("sub", ("sk-", "sk-*", "sk-a ", "-sk")),
