@@ -213,7 +213,7 @@ async def test_listener_that_goes_away_leaves_nothing(
         handle = clients[0].handle(order["task_id"])
         async with service.session.get(f"/pictures/{order['task_id']}/events") as answer:
             await answer.content.readuntil(b"\n\n")
-            listening = len(handle._listeners)
+            listening = len(handle._listeners or ())
         await until(lambda: not handle._listeners)
 
     assert 1 == listening
