@@ -17,10 +17,11 @@ ROWS = [row for row in PAGE.read_text().splitlines() if row.startswith("| ") and
 @functools.cache
 def names_in(module: str) -> list[str]:
     """
-    Return the names of the tests in a module, without their prefix.
+    Return the names of the tests in the modules of this name, in whichever folder, without their prefix.
     """
-    tree = ast.parse((TESTS / f"{module}.py").read_text())
-    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    trees = [ast.parse(path.read_text()) for path in TESTS.rglob(f"{module}.py")]
+    nodes = (node for tree in trees for node in ast.walk(tree))
+    functions = (node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
     return [node.name.removeprefix("test_") for node in functions if node.name.startswith("test_")]
 
 
