@@ -156,16 +156,21 @@ async def test_what_judging_raises_keeps_it_from_being_sent() -> None:
 
         refused_call = 1
 
-    async with emulator(OFFICIAL, latency=(0.05, 0.05)) as server, client_of(server, slots=1) as client:
+    async with emulator(OFFICIAL, latency=(60, 60)) as server, client_of(server, slots=1) as client:
         with pytest.raises(InvalidRequest, match="has changed"):
             await client.submit_witnessed(LIGHTHOUSE, Strict(server))
 
-        await client.submit(LIGHTHOUSE)
+        running = await client.submit(LIGHTHOUSE)
         scribe = Strict(server, refused_call=2)
         picture = io.BytesIO()
         PIL.Image.new("RGB", (320, 300), "teal").save(picture, "PNG")
+        request = attrs.evolve(LIGHTHOUSE, image=picture.getvalue())
+        waiting = asyncio.ensure_future(client.submit_witnessed(request, scribe))
+        while not scribe.calls:
+            await asyncio.sleep(0)
+        running.release()  # its slots come back, as at its end
         with pytest.raises(InvalidRequest, match="has changed"):
-            await client.submit_witnessed(attrs.evolve(LIGHTHOUSE, image=picture.getvalue()), scribe)
+            await waiting
 
         assert ("", 1, 0) == (scribe.story, server.ledger.creates_received, used(client))
 

@@ -115,10 +115,13 @@ async def test_stopped_in_good_order(command: Command) -> None:
     After one Ctrl-C nothing more is sent, and what is under way is finished; the same command then makes the rest.
     """
     write_prompts(command.folder, 4)
-    async with service(latency=(0.9, 0.9), slots=2) as server:
+    async with service(latency=(60, 60), slots=2) as server:
         async with command.to(server).running("batch", "prompts.txt", "--slots", "2") as running:
-            await wait_until(lambda: len(server.ledger.tasks) == 2)
+            await wait_until(lambda: counts_in(command)[State.ACCEPTED] == 2)
             running.interrupt()
+            await running.until("will be finished")
+            server.world.settings = attrs.evolve(server.world.settings, latency=(0.1, 0.1))
+            finish_all(server)
             ended = await running.ended()
         made = len(server.ledger.tasks)
         again = await command.to(server)("batch", "prompts.txt")
