@@ -69,6 +69,10 @@ class SocketlessService:
 
     closed = False
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> type[aiohttp.ClientSession]:  # type: ignore[override]
+        return aiohttp.ClientSession  # as `unittest.mock` does it: a client takes no other kind
+
     def __init__(self, *rules: Fault, dialect: Dialect = OFFICIAL, **settings: Any) -> None:
         fixed: dict[str, Any] = {"latency": (16.0, 24.0), "slots": None, "callback_secret": SECRET, **settings}
         self.world = World(Settings(dialect=dialect, faults=rules, **fixed), origin=ORIGIN)

@@ -1,6 +1,8 @@
 import asyncio
+import contextlib
 import os
 import pickle
+import sqlite3
 import sys
 import types
 from pathlib import Path
@@ -95,16 +97,20 @@ async def test_the_next_run_sees_what_was_not_seen(client: KlingClient, server: 
     assert [] == none
 
 
-async def test_journals_of_before_have_room_for_values(
-    client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_journals_of_before_have_room_for_values(client: KlingClient, tmp_path: Path) -> None:
     """
     One that a version without functions has made goes on with one.
     """
-    with monkeypatch.context() as patch:
-        patch.setattr(journal, "_MIGRATIONS", journal._MIGRATIONS[:1])
-        async with Batch(tmp_path / "run.kling", client) as batch:
-            await batch.add(["a lighthouse"])
+    path = tmp_path / "run.kling"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(journal._MIGRATIONS[0])
+        connection.execute(f"PRAGMA application_id = {journal.APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 1")
+        facts = ("abc", client.base_url, client.dialect.name, client.fingerprint("abc"))
+        connection.execute("INSERT INTO journal (id, base_url, dialect, fingerprint) VALUES (?, ?, ?, ?)", facts)
+        connection.commit()
+    async with Batch(path, client) as batch:
+        await batch.add(["a lighthouse"])
 
     [done] = await run(client, tmp_path, process=works.check)
 

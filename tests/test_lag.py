@@ -99,7 +99,7 @@ def test_one_by_one_costs_less_than_a_loop_per_task(seed: int) -> None:
     cost = cost_of(GATEWAY, seed=seed)
 
     assert 2 * cost.reads < cost.asked_by_loops()
-    assert cost.connections <= 16
+    assert cost.connections <= 16 + len(cost.lags)  # one for each submit, since none could be looked up
 
 
 @pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=["by ids", "one by one"])
