@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import attrs
 from yarl import URL
 
+from kling_async.addresses import is_surely_local
 from kling_async.arguments import is_placeholder, is_quoted, refuse, shown_url, url_rule
 from kling_async.errors import NotAuthenticated
-from kling_async.proxies import is_surely_local
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials, make_token
 
 __all__ = ["blemish_of", "find_base_url", "find_credentials"]

@@ -1,6 +1,6 @@
 """
-Which hosts a picture may come from: public ones, those of the service's own kind of network, and those that the user
-allows.
+What kind of network a host is in, and so from which hosts a picture may come: public ones, those of the service's own
+kind of network, and those that the user allows.
 
 The ranges are those of the IANA's special-purpose registries, as of 2025, with the multicast ranges beside them. They
 are not those of the interpreter's `ipaddress`, which change from version to version:
@@ -17,10 +17,21 @@ from typing import Final, TypeAlias
 
 import attrs
 
-__all__ = ["Admission", "Network", "check_entry", "is_loopback", "network_of", "objection"]
+__all__ = [
+    "Admission",
+    "Network",
+    "Range",
+    "check_entry",
+    "is_loopback",
+    "is_surely_local",
+    "network_of",
+    "objection",
+    "parse_address",
+    "parse_range",
+]
 
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-_Range: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+Range: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Network(enum.Enum):
@@ -128,6 +139,38 @@ def is_loopback(host: str) -> bool:
     return network_of(host.removeprefix("[").removesuffix("]")) is Network.LOOPBACK
 
 
+def is_surely_local(host: str) -> bool:
+    """
+    Tell whether everything sent to *host* stays on this machine. This is stricter than `is_loopback`: a name server may
+    resolve "x.localhost" to any address, and not every system takes "0.0.0.0" for itself.
+    """
+    if host.casefold() == "localhost":
+        return True
+    address = parse_address(host)
+    return address is not None and address.is_loopback
+
+
+def parse_address(text: str) -> _Address | None:
+    """
+    Return the IP address that *text* is, None for a name. An IPv4 address in IPv6 notation becomes the IPv4 address.
+    """
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped) or address
+
+
+def parse_range(text: str) -> Range | None:
+    """
+    Return the network that *text* is, such as "10.0.0.0/8"; an address is a network of one. None for a name.
+    """
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
 def check_entry(entry: object) -> None:
     """
     Refuse what neither a host's name nor a range can be, or is a range from which no picture may ever come.
@@ -137,7 +180,7 @@ def check_entry(entry: object) -> None:
     """
     if not isinstance(entry, str):
         raise ValueError(f"{entry!r} is no text")  # noqa: TRY004 (one kind of error for a wrong value)
-    allowed = _range(entry)
+    allowed = parse_range(entry)
     if allowed is None:
         if not _NAME.fullmatch(entry.rstrip(".")) or len(entry) > _NAME_MAX or network_of(entry) is Network.NEVER:
             raise ValueError(f"{entry[:80]!r} is neither a host name, an address nor a network such as '198.18.0.0/15'")
@@ -185,7 +228,7 @@ class Admission:
     def _has(self, host: str) -> bool:
         address = _address(host)
         meant = _LOCALHOST if address is None else (_within(address) or address,)
-        allowed = [each for each in map(_range, self.entries) if each is not None]
+        allowed = [each for each in map(parse_range, self.entries) if each is not None]
         return any(one in each for one in meant for each in allowed)
 
 
@@ -200,17 +243,7 @@ def objection(kind: Network, where: str) -> str:
 
 
 def _address(host: str) -> _Address | None:
-    try:
-        return ipaddress.ip_address(host.rstrip("."))
-    except ValueError:
-        return None
-
-
-def _range(entry: str) -> _Range | None:
-    try:
-        return ipaddress.ip_network(entry, strict=False)
-    except ValueError:
-        return None
+    return parse_address(host.rstrip("."))
 
 
 def _kind(address: _Address) -> Network:
@@ -224,7 +257,7 @@ def _kind(address: _Address) -> Network:
 
 
 def _within(address: _Address) -> ipaddress.IPv4Address | None:
-    # The IPv4 address to which an IPv6 address leads.
+    # The IPv4 address to which an IPv6 address leads; the ends of a range come here without `parse_address`.
     if isinstance(address, ipaddress.IPv4Address):
         return None
     if address in _NAT64:

@@ -2,22 +2,19 @@
 Which proxy a request goes through, as the environment's variables say.
 """
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Final, TypeAlias
+from typing import Final
 from urllib.parse import urlsplit
 
 import attrs
 from yarl import URL
 
-from kling_async.addresses import is_loopback
+from kling_async.addresses import Range, is_loopback, parse_address, parse_range
 from kling_async.arguments import refuse, shown_url, url_rule
 
-__all__ = ["Proxies", "check_proxy", "is_surely_local", "read_proxies", "with_scheme"]
-
-_Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+__all__ = ["Proxies", "check_proxy", "read_proxies", "with_scheme"]
 
 SCHEMES: Final = ("http", "https")
 """
@@ -45,7 +42,7 @@ class Exemption:
     """
 
     pattern: str
-    network: _Network | None = None
+    network: Range | None = None
     port: int | None = None
 
     def covers(self, host: str, port: int | None) -> bool:
@@ -54,7 +51,7 @@ class Exemption:
         """
         if self.port not in (None, port):
             return False
-        address = _address(host)
+        address = parse_address(host)
         if self.network is not None:
             return address is not None and address in self.network
         if "*" in self.pattern:
@@ -112,16 +109,6 @@ def check_proxy(name: str, proxy: object) -> None:
         refuse(name, shown_url(proxy), rule + hint)
 
 
-def is_surely_local(host: str) -> bool:
-    """
-    Tell whether what is sent to *host* stays on this machine, whatever a name server says of names like "x.localhost".
-    """
-    if host.casefold() == "localhost":
-        return True
-    address = _address(host)
-    return address is not None and address.is_loopback
-
-
 def with_scheme(proxy: str) -> str:
     """
     Return *proxy* with "http://" before it where it has no scheme, as curl reads `HTTPS_PROXY=proxy:3128`.
@@ -157,7 +144,7 @@ def _exemptions(environ: Mapping[str, str]) -> list[Exemption]:
 
 
 def _read_entry(entry: str) -> Exemption | None:
-    network = _network(_BRACKETS.sub(r"\1\2", entry) if _BRACKETS.fullmatch(entry) else entry)
+    network = parse_range(_BRACKETS.sub(r"\1\2", entry) if _BRACKETS.fullmatch(entry) else entry)
     if network is not None:
         return Exemption("", network)
     host, port = entry, None
@@ -166,7 +153,7 @@ def _read_entry(entry: str) -> Exemption | None:
         if not number.isascii() or not number.isdigit() or not 0 < int(number) < 65536:
             return None
         host, port = before, int(number)
-        network = _network(_BRACKETS.sub(r"\1\2", host))
+        network = parse_range(_BRACKETS.sub(r"\1\2", host))
         if network is not None:
             return Exemption("", network, port)
     pattern = _pattern(host)
@@ -181,18 +168,3 @@ def _pattern(host: str) -> str | None:
         except ValueError:
             return None
     return name if _PATTERN.fullmatch(name) else None
-
-
-def _network(text: str) -> _Network | None:
-    try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return None
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    return (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped) or address

@@ -24,7 +24,7 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from kling_async import __version__
-from kling_async.addresses import check_entry, is_loopback
+from kling_async.addresses import check_entry, is_loopback, is_surely_local
 from kling_async.arguments import check_kind, refuse, shown_url, valid_flag, valid_seconds, valid_whole
 from kling_async.deadline import Deadline, is_cancelled
 from kling_async.errors import (
@@ -39,7 +39,7 @@ from kling_async.errors import (
 )
 from kling_async.gate import Gate
 from kling_async.policy import RetryPolicy, Step, may_exist, may_repeat, next_step
-from kling_async.proxies import SCHEMES, check_proxy, is_surely_local, read_proxies, with_scheme
+from kling_async.proxies import SCHEMES, check_proxy, read_proxies, with_scheme
 from kling_async.submission import Submission, uncertain
 from kling_async.wire.auth import AccessKey, Credentials, Token, clock_offset, fingerprint, make_token
 from kling_async.wire.headers import kept_for
