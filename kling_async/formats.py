@@ -1,17 +1,20 @@
 """
-Kinds of files that a task makes: how each is known by its first bytes, and where it ends by its own structure.
+Where a file that a task made ends by its own structure.
 
 Neither a length nor a closed connection proves that a file is whole: a proxy that broke off stores half a picture and
 serves it under a length that matches. So a file is followed from part to part up to its own end. What comes after the
 end is left alone, since cameras and editors append data of their own. A further kind, such as a video, is a further row
-of `FORMATS` with its first step.
+of `FIRST_STEPS`, and is recognized by `wire.pictures.kind_of`.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, Protocol
 
 import attrs
+
+from kling_async.wire.pictures import Kind, kind_of
 
 __all__ = ["HEAD", "Ending", "ext_of"]
 
@@ -48,7 +51,7 @@ class Ending:
         """
         Begin a file whose kind has this extension, which `ext_of` has told.
         """
-        return cls(next(kind.first for kind in FORMATS if kind.ext == ext))
+        return cls(next(step for kind, step in FIRST_STEPS.items() if f".{kind}" == ext))
 
     @property
     def is_reached(self) -> bool:
@@ -68,7 +71,8 @@ def ext_of(head: bytes) -> str | None:
     """
     Return the extension of the file that begins with *head*, `HEAD` bytes or more; None for what is no known kind.
     """
-    return next((kind.ext for kind in FORMATS if kind.has(head)), None)
+    kind = kind_of(head)
+    return f".{kind}" if kind is not None else None
 
 
 def _end(_: bytes, at: int) -> tuple[int, _Step | None]:
@@ -162,28 +166,7 @@ def _riff(data: bytes, at: int) -> tuple[int, _Step | None]:
     return at + 8 + int.from_bytes(data[at + 4 : at + 8], "little"), _end
 
 
-@attrs.frozen
-class _Format:
-    """
-    One kind of file.
-
-    Attributes:
-        ext: Of its name, with the dot.
-        has: Tells it by its first bytes.
-        first: The first step towards its end.
-    """
-
-    ext: str
-    has: Callable[[bytes], bool]
-    first: _Step
-
-
-FORMATS: Final = (
-    _Format(".png", lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"), _png),
-    _Format(".jpg", lambda head: head.startswith(b"\xff\xd8\xff"), _jpeg),
-    _Format(".gif", lambda head: head.startswith((b"GIF87a", b"GIF89a")), _gif),
-    _Format(".webp", lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP", _riff),
-)
+FIRST_STEPS: Final[Mapping[Kind, _Step]] = MappingProxyType({"png": _png, "jpg": _jpeg, "gif": _gif, "webp": _riff})
 """
-All that this version takes for a picture.
+Of all kinds that this version takes for a picture.
 """

@@ -12,7 +12,7 @@ import io
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import attrs
@@ -20,7 +20,7 @@ import attrs
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.dialects import ImageFacts
 from kling_async.wire.models import ImageSource, describe_image
-from kling_async.wire.pictures import find_flaw
+from kling_async.wire.pictures import find_flaw, kind_of
 from kling_async.wire.redaction import hide_query
 
 __all__ = ["Reference", "read_reference"]
@@ -183,20 +183,14 @@ def _pieces(content: _Sliced, size: int) -> Iterator[_Sliced]:
 
 
 def _facts_of(content: bytes, size: int, max_bytes: int) -> ImageFacts:
-    kind = _kind_of(content)
-    if kind is None:
+    kind = kind_of(content)
+    if kind not in ("png", "jpg"):
         return ImageFacts(size, None)
     import imagesize  # type: ignore[import-untyped]  # noqa: PLC0415 (it loads a parser of XML)
 
     width, height = imagesize.get(io.BytesIO(content), exif_rotation=False)  # never raises: -1 is "cannot tell"
     flaw = find_flaw(content) if size <= max_bytes else None  # a file above the limit was not read to its end
     return ImageFacts(size, kind, width if width > 0 else None, height if height > 0 else None, flaw)
-
-
-def _kind_of(content: bytes) -> Literal["png", "jpg"] | None:
-    if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    return "jpg" if content.startswith(b"\xff\xd8\xff") else None
 
 
 def _refused(image: object, rule: str) -> InvalidRequest:

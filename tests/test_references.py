@@ -437,13 +437,13 @@ async def test_the_loop_goes_on_meanwhile(way: str, tmp_path: Path, monkeypatch:
     source: Any = {"bytes": content, "path": path, "text": as_data_url(content)}[way]
     loop_went_on = threading.Event()
     seen: list[bool] = []
-    kind_of = references._kind_of
+    kind_of = references.kind_of
 
     def waiting(head: bytes) -> Any:
         seen.append(loop_went_on.wait(5))
         return kind_of(head)
 
-    monkeypatch.setattr(references, "_kind_of", waiting)
+    monkeypatch.setattr(references, "kind_of", waiting)
     reading = asyncio.ensure_future(read_reference(source, max_bytes=MAX))
     await asyncio.sleep(0)
     loop_went_on.set()

@@ -1,16 +1,20 @@
 """
-Checks that PNG, JPEG and WebP bytes are complete. Walks the file's structure to its end marker; decodes no pixels.
+Tells the kind of a picture by its first bytes, and checks that PNG, JPEG and WebP bytes are complete. Walks the file's
+structure to its end marker; decodes no pixels.
 """
 
 import re
 import zlib
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
-__all__ = ["find_flaw"]
+__all__ = ["Kind", "find_flaw", "kind_of"]
+
+Kind: TypeAlias = Literal["png", "jpg", "gif", "webp"]
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG: Final = b"\xff\xd8\xff"
+_GIF: Final = (b"GIF87a", b"GIF89a")
 
 _CUT_SHORT: Final = "is cut short: its end is missing"
 
@@ -25,21 +29,37 @@ _END_OF_IMAGE: Final = 0xD9
 _WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
+def kind_of(content: bytes) -> Kind | None:
+    """
+    Return the kind of picture that *content* is by its first 12 bytes; None for anything else.
+    """
+    if content.startswith(_PNG):
+        return "png"
+    if content.startswith(_JPEG):
+        return "jpg"
+    if content.startswith(_GIF):
+        return "gif"
+    return "webp" if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else None
+
+
 def find_flaw(content: bytes) -> str | None:
     """
     Return why a PNG, JPEG or WebP file is truncated or damaged, worded as a broken rule. Return None for a complete
     file and for content of any other format. Data after the end marker is ignored, because cameras append some.
 
     Takes linear time and does not copy the content. Verifies every checksum of a PNG. Cannot detect damage within the
-    pixel data of a JPEG or WebP file, which have no checksums.
+    pixel data of a JPEG or WebP file, which have no checksums. Stricter than `formats.Ending`: a picture that is sent
+    must please the service, while one that was paid for is only refused if its end is missing.
     """
-    if content.startswith(_PNG):
-        return _flaw_of_png(content)
-    if content.startswith(_JPEG):
-        return _flaw_of_jpeg(content)
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return _flaw_of_webp(content)
-    return None
+    match kind_of(content):
+        case "png":
+            return _flaw_of_png(content)
+        case "jpg":
+            return _flaw_of_jpeg(content)
+        case "webp":
+            return _flaw_of_webp(content)
+        case _:
+            return None
 
 
 def _flaw_of_png(content: bytes) -> str | None:
