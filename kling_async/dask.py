@@ -27,6 +27,7 @@ import attrs
 
 from kling_async import __version__
 from kling_async.addresses import Network
+from kling_async.arguments import check_seconds
 from kling_async.downloads import Downloads, Lost, Refused
 from kling_async.engine import Carried, Order, Process, content_of, kept, seen
 from kling_async.errors import EngineLost
@@ -120,7 +121,8 @@ class DaskEngine:
         if isinstance(http.ssl, SSLContext):
             told = "http.ssl is a context, which cannot travel to workers; it can be True or False"
             raise ValueError(told)  # noqa: TRY004 (a client would take it)
-        _check_timeout(no_worker_timeout)
+        if no_worker_timeout is not None:
+            check_seconds("no_worker_timeout", no_worker_timeout)
         self._client = dask_client
         self._http = http
         self._waiting: collections.deque[_Waiting] = collections.deque()
@@ -454,13 +456,6 @@ def _size_after(did: "_Did", size: int) -> int:
     if did.called:
         ideal = min(ideal, int(SECONDS * count / did.called))  # while the function is called for one at a time
     return max(1, min(ideal, 2 * size, MOST_IN_CHUNK))
-
-
-def _check_timeout(seconds: float | None) -> None:
-    if seconds is None:
-        return
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        raise ValueError(f"no_worker_timeout={seconds!r}: must be a finite number of seconds above 0, or None")
 
 
 def _until(limit: float | None) -> str:
