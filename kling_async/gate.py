@@ -11,6 +11,8 @@ from types import TracebackType
 
 import attrs
 
+from kling_async.arguments import valid_whole
+
 __all__ = ["Gate"]
 
 
@@ -23,17 +25,12 @@ class Gate:
     place. Bound to the event loop in which it is first waited for, as asyncio's own semaphore is.
 
     Raises:
-        ValueError: *width* is less than 1.
+        InvalidRequest: *width* is no whole number of at least 1.
     """
 
-    width: int = attrs.field()
+    width: int = attrs.field(validator=valid_whole)
     _free: int = attrs.field(init=False)
     _waiting: "OrderedDict[asyncio.Future[None], None]" = attrs.field(factory=OrderedDict, init=False, repr=False)
-
-    @width.validator
-    def _check_width(self, _: object, width: int) -> None:
-        if width < 1:
-            raise ValueError(f"width={width!r}: must be at least 1")
 
     def __attrs_post_init__(self) -> None:
         self._free = self.width
