@@ -22,6 +22,7 @@ from rich.text import Text
 
 from kling_async.cli.board import Board, Row, Stage
 from kling_async.errors import WaitTimeout
+from kling_async.wire.redaction import one_line
 
 __all__ = [
     "STYLES",
@@ -111,7 +112,7 @@ def printable(text: str) -> str:
     """
     Return *text* on one line and without control characters: prompts and messages come from outside.
     """
-    return "".join(character if character.isprintable() else " " for character in text)
+    return one_line(text)
 
 
 def write_line(file: TextIO, text: str) -> None:

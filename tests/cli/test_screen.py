@@ -60,8 +60,8 @@ def test_plain_lines() -> None:
     screen.ended(board.rows[0])
 
     assert [
-        "[   0.0 s] 1/1 accepted as t-1: a fox  [31mred",
-        "[   0.0 s] 1/1 failed: a fox  [31mred: TaskFailed: the task failed:  no (task t-1)",
+        "[   0.0 s] 1/1 accepted as t-1: a fox �[31mred",
+        "[   0.0 s] 1/1 failed: a fox �[31mred: TaskFailed: the task failed: �no (task t-1)",
     ] == file.getvalue().splitlines()
 
 
