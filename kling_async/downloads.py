@@ -7,7 +7,6 @@ not lead into a private network, and what comes must be a picture, whole, of bou
 
 import asyncio
 import contextlib
-import errno
 import functools
 import hashlib
 import itertools
@@ -32,6 +31,7 @@ from kling_async.errors import DownloadFailed, KlingError, StorageFull
 from kling_async.filenames import Names
 from kling_async.formats import HEAD, Ending, ext_of
 from kling_async.gate import Gate
+from kling_async.lockfile import NO_ROOM
 from kling_async.rates import DownloadPolicy, Progress
 from kling_async.sources import absolute, content_in
 from kling_async.transport import MAX_HEADER, MAX_HEADERS, HttpOptions
@@ -41,7 +41,6 @@ from kling_async.wire.models import Image, Picture, TaskResult
 from kling_async.wire.redaction import hide_query, hide_secrets
 
 __all__ = [
-    "NO_ROOM",
     "Body",
     "Downloads",
     "Fetch",
@@ -682,9 +681,6 @@ async def _to_memory(body: Body) -> bytes:
     while piece := await body.read():
         content += piece
     return bytes(content)
-
-
-NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def _to_disk(names: Names, index: int) -> _Take[Path]:

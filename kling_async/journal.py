@@ -31,7 +31,7 @@ from kling_async.errors import (
     StorageFull,
 )
 from kling_async.filenames import folded
-from kling_async.lockfile import LockFile
+from kling_async.lockfile import NO_ROOM, LockFile
 from kling_async.rows import (
     Row,
     State,
@@ -767,9 +767,8 @@ class _Tables:
         try:
             with _in_our_words(self._path):
                 self._run(f"PRAGMA busy_timeout = {round(CLOSE_PATIENCE * 1000)}")
-                is_whole = (
-                    self._checkpoint()
-                )  # closing does not do it where others read the file, or where it was moved
+                # Closing does no checkpoint where others read the file, or where it was moved.
+                is_whole = self._checkpoint()
                 self._run("UPDATE journal SET in_use = 0")  # only now: a file that says so lacks nothing
                 is_whole = is_whole and self._checkpoint()
         except (KlingError, OSError) as error:
@@ -1029,9 +1028,7 @@ def _located(path: str | Path) -> Path:
     # The log and the lock lie beside the file itself, by whatever link it is known.
     path = Path(path)
     located = Path(os.path.realpath(path)) if path.is_symlink() else path
-    if (
-        located.is_symlink()
-    ):  # `Path.resolve` raises RuntimeError for this on some versions of Python, and none on others
+    if located.is_symlink():  # a loop of links, for which only some versions of `Path.resolve` raise an error
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     return located
 
@@ -1083,7 +1080,7 @@ def _room_in_our_words(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}:
+        if error.errno not in NO_ROOM:
             raise
         what = f"there is no room for {str(path)!r} and the files beside it ({error.strerror})"
         raise StorageFull(f"{what}; make room, then run again: nothing was sent") from error

@@ -33,8 +33,9 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from kling_async.downloads import NO_ROOM, Body, Full, Keep, Lost, Refused, doubling
+from kling_async.downloads import Body, Full, Keep, Lost, Refused, doubling
 from kling_async.filenames import Names, is_url, local_folder
+from kling_async.lockfile import NO_ROOM
 from kling_async.unbroken import to_the_end
 from kling_async.wire.models import Picture, TaskResult
 from kling_async.wire.redaction import hide_secrets

@@ -13,8 +13,8 @@ import typer
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.screen import complain, printable
 from kling_async.client import KlingClient
-from kling_async.downloads import NO_ROOM
 from kling_async.errors import BrokenRule, InvalidRequest
+from kling_async.lockfile import NO_ROOM
 from kling_async.references import read_reference
 from kling_async.slots import Slots
 from kling_async.storage import Storage
