@@ -338,11 +338,7 @@ class Batch:
         check_whole("max_attempts", max_attempts)
         check_timeout("timeout", timeout)
         check_flag("resend_uncertain", resend_uncertain)
-        check_kind("name", name, str, "must be a template for names, as text")
-        if save_to is not None:
-            check_kind("save_to", save_to, (str, os.PathLike, Storage), "must be a folder, a URL or a Storage")
-        if engine is not None:
-            check_kind("engine", engine, (Engine, Carrier), "must be an engine.Engine or an engine.Carrier")
+        _check_saving(save_to, name, process, engine)
         async with LocalEngine() as own:  # begins no process where there is no function
             try:
                 saving = await self._unless_stopped(self._saving(save_to, name, process, engine, own))
@@ -441,14 +437,9 @@ class Batch:
         own: LocalEngine,
     ) -> Here | Elsewhere | None:
         # What is to be done with pictures, once it is clear that it can be.
-        is_engaged = process is not None or engine is not None
         if save_to is None:
-            if is_engaged:
-                raise ValueError("engines and `process=` work on pictures that are saved: say where to with `save_to=`")
             return None
-        if process is not None and (not callable(process) or inspect.iscoroutinefunction(process)):
-            raise ValueError("`process=` must be a function, and none that is `async`: it is called in other processes")
-        _check_name(name)
+        is_engaged = process is not None or engine is not None
         shelf, engine = shelf_at(save_to), engine or own
         if isinstance(shelf, Storage):
             await shelf.check(writes=not isinstance(engine, Carrier))
@@ -1063,6 +1054,21 @@ async def _first(rows: AsyncIterator[Row], count: int) -> AsyncIterator[Row]:
         if (row := await anext(rows, None)) is None:
             return
         yield row
+
+
+def _check_saving(save_to: object, name: object, process: object, engine: object) -> None:
+    if not isinstance(name, str):
+        refuse("name", f"<{type(name).__name__}>", "must be a template for names, as text")
+    if engine is not None:
+        check_kind("engine", engine, (Engine, Carrier), "must be an engine.Engine or an engine.Carrier")
+    if save_to is None:
+        if process is not None or engine is not None:
+            raise ValueError("engines and `process=` work on pictures that are saved: say where to with `save_to=`")
+        return
+    check_kind("save_to", save_to, (str, os.PathLike, Storage), "must be a folder, a URL or a Storage")
+    if process is not None and (not callable(process) or inspect.iscoroutinefunction(process)):
+        raise ValueError("`process=` must be a function, and none that is `async`: it is called in other processes")
+    _check_name(name)
 
 
 def _check_name(name: str) -> None:

@@ -3,7 +3,7 @@ Every line of an input judged before anything is sent.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Final
 
 import attrs
@@ -90,7 +90,7 @@ async def judge(source: Source, checks: Checks, *, skips_invalid: bool) -> Check
 async def _check(source: Source, checks: Checks) -> Checked:
     found = Checked()
     memory, suspects = Memory(), set[str]()
-    async for line in _breathing(source.lines(checks.dialect.image_max_bytes)):
+    async for line in _breathing(_lines(source, checks)):
         broken = await _broken(line, checks)
         for rule in broken:
             complain(told(line.number, rule))
@@ -108,11 +108,16 @@ async def _check(source: Source, checks: Checks) -> Checked:
     return found
 
 
+def _lines(source: Source, checks: Checks) -> Iterator[Line]:
+    # How long a line may be depends on the pictures that the service takes.
+    return source.lines(checks.dialect.image_max_bytes)
+
+
 async def good_lines(source: Source, checks: Checks, found: Checked) -> AsyncIterator[Line]:
     """
     Yield the lines that may be sent.
     """
-    async for line in _breathing(source.lines(checks.dialect.image_max_bytes)):
+    async for line in _breathing(_lines(source, checks)):
         if not found.bad or (line.number not in found.repeated and not await _broken(line, checks)):
             yield line
 
@@ -123,7 +128,7 @@ def lines_of(source: Source, checks: Checks, broken: BrokenRule) -> list[int]:
     """
     return [
         line.number
-        for line in source.lines(checks.dialect.image_max_bytes)
+        for line in _lines(source, checks)
         if line.request is not None
         and broken.value == repr(line.key if broken.field == "key" else str(getattr(line.request, broken.field, "")))
     ]
@@ -144,7 +149,7 @@ async def _broken(line: Line, checks: Checks) -> tuple[BrokenRule, ...]:
 
 async def _find_repeats(source: Source, checks: Checks, suspects: set[str], found: Checked) -> None:
     first: dict[str, tuple[int, int]] = {}  # the line and what tells its request from others
-    async for line in _breathing(source.lines(checks.dialect.image_max_bytes)):
+    async for line in _breathing(_lines(source, checks)):
         if line.key not in suspects or line.key is None or await _broken(line, checks):
             continue
         number, request = first.setdefault(line.key, (line.number, hash(line.request)))
