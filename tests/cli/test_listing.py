@@ -34,7 +34,7 @@ FAILED: Final = TaskSnapshot(
     ("told", "expected"),
     [
         (Told.of(DONE), ("succeed", "7.2", "1", "2.5", "")),
-        (Told.of(FAILED), ("failed", "-", "0", "-", "no [red] [31m way")),
+        (Told.of(FAILED), ("failed", "-", "0", "-", "no [red]�[31m way")),
         (Told("t-3", None, NotSent("no way there")), ("-", "-", "-", "-", "NotSent")),
         (
             Told.of(TaskSnapshot(task_id="t", task_status=TaskStatus.UNKNOWN, status_word="resting")),
