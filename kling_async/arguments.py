@@ -1,5 +1,5 @@
 """
-What an argument must be: judged before anything is sent, in words that name the argument, its value and the rule.
+Checks of arguments, before anything is sent. Errors name the argument, its value and the rule.
 """
 
 import ipaddress
@@ -37,7 +37,7 @@ __all__ = [
 
 MOST_SECONDS: Final = 1e9
 """
-Seconds of the longest time that can be asked for (31 years): sums and doubles of it stay finite.
+The longest time in seconds that can be asked for (31 years). Its sums and doubles stay finite.
 """
 
 _Attribute: TypeAlias = "attrs.Attribute[Any]"
@@ -45,7 +45,7 @@ _Attribute: TypeAlias = "attrs.Attribute[Any]"
 _PLACEHOLDER: Final = re.compile(r"\$\{|\$\(|^\$\w+$|^%\w+%$|\{\{|^<.*>$")
 LONGEST_SHOWN: Final = 12
 """
-Characters of a text that is shown where a number should be.
+Maximum length of a text that is shown in place of a number. A longer one may be a key.
 """
 
 _QUOTES: Final = frozenset("\"'`\u201c\u201d\u2018\u2019")
@@ -55,7 +55,7 @@ _NAMES: Final = "between its dots 1 to 63 letters, digits, hyphens and underscor
 
 def refuse(name: str, value: str, rule: str) -> NoReturn:
     """
-    Raise the error of an argument that breaks a rule.
+    Raise InvalidRequest for an argument that breaks a rule.
 
     Args:
         value: What may be shown of it; see `BrokenRule`.
@@ -69,7 +69,7 @@ def refuse(name: str, value: str, rule: str) -> NoReturn:
 
 def check_seconds(name: str, value: object) -> None:
     """
-    Raise InvalidRequest where *value* is no finite number of seconds above 0.
+    Raise InvalidRequest unless *value* is a finite number of seconds above 0.
     """
     if not _is_number(value) or not 0 < value <= MOST_SECONDS:
         refuse(name, _shown(value), f"must be a finite number of seconds above 0, and up to {MOST_SECONDS:.0e}")
@@ -77,7 +77,7 @@ def check_seconds(name: str, value: object) -> None:
 
 def check_timeout(name: str, value: object) -> None:
     """
-    Raise InvalidRequest where *value* is no time to wait: seconds from 0 on, or None for no end.
+    Raise InvalidRequest unless *value* is a timeout: 0 or more seconds, or None for no limit.
     """
     if value is not None and (not _is_number(value) or not 0 <= value <= MOST_SECONDS):
         rule = f"must be a number of seconds from 0 to {MOST_SECONDS:.0e}, or None to wait for as long as it takes"
@@ -86,7 +86,7 @@ def check_timeout(name: str, value: object) -> None:
 
 def check_whole(name: str, value: object, *, least: int = 1, most: int | None = None) -> None:
     """
-    Raise InvalidRequest where *value* is no whole number within these bounds.
+    Raise InvalidRequest unless *value* is a whole number within these bounds.
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < least or (most is not None and value > most):
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
@@ -114,7 +114,7 @@ def valid_between(
     Return a validator of attrs that checks for a number within bounds.
 
     Args:
-        rule: What is told where it is not.
+        rule: The text of the error.
         is_open: Whether *least* itself is refused.
     """
 
@@ -134,7 +134,7 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 def check_flag(name: str, value: object) -> None:
     """
-    Raise InvalidRequest where *value* is neither True nor False: the text "no" counts as true.
+    Raise InvalidRequest unless *value* is True or False: Python takes the text "no" for true.
     """
     if not isinstance(value, bool):
         refuse(name, _shown(value), "must be True or False")
@@ -149,7 +149,7 @@ def valid_flag(_: object, attribute: _Attribute, value: object) -> None:
 
 def check_kind(name: str, value: object, kind: type | tuple[type, ...], rule: str) -> None:
     """
-    Raise InvalidRequest where *value* is of none of these classes. The value is not shown: it may be a key.
+    Raise InvalidRequest unless *value* is an instance of *kind*. The value is not shown: it may be a key.
     """
     if not isinstance(value, kind):
         refuse(name, f"<{type(value).__name__}>", rule)
@@ -157,7 +157,8 @@ def check_kind(name: str, value: object, kind: type | tuple[type, ...], rule: st
 
 def check_many(verb: str, requests: object) -> None:
     """
-    Raise TypeError where *requests* are not many: the letters of a prompt and the names of fields are no prompts.
+    Raise TypeError unless *requests* is an iterable of requests. A text or a mapping is refused: its letters or names
+    are no prompts.
     """
     if isinstance(requests, str | bytes | bytearray):
         raise TypeError(f"{verb} takes many requests: put the one into a list")
@@ -180,14 +181,14 @@ def _shown(value: object) -> str:
 
 def is_quoted(text: str) -> bool:
     """
-    Tell whether *text* begins or ends with a quotation mark, which some readers of env files leave.
+    Tell whether *text* begins or ends with a quotation mark, which some readers of env files leave in the value.
     """
     return text[:1] in _QUOTES or text[-1:] in _QUOTES
 
 
 def is_placeholder(text: str) -> bool:
     """
-    Tell whether *text* has a variable in it that nothing has replaced, such as `${KLING_API_KEY}`.
+    Tell whether *text* contains a variable that was not replaced, such as `${KLING_API_KEY}`.
     """
     return _PLACEHOLDER.search(text) is not None
 
@@ -238,7 +239,7 @@ def _is_ip6(host: str) -> bool:
 
 def shown_url(url: object) -> str:
     """
-    Return what may be shown of a URL that is not known to be one: no user, no password, no query, and no key.
+    Return what may be shown of a value that was given as a URL: no user, password, query or key.
     """
     if not isinstance(url, str):
         return f"<{type(url).__name__}>"

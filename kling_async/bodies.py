@@ -16,16 +16,16 @@ __all__ = ["Bodies", "NoRoom", "ReadPart", "TooLarge", "unpack"]
 
 MAX_HELD: Final = 2**24
 """
-Bytes of all bodies together that are being read at one moment; a thousand real callbacks have less.
+Maximum size in bytes of all bodies that are being read at once. A thousand real callbacks are smaller.
 """
 
 MAX_DISCARDED: Final = 2**24
 """
-Bytes of a body that is too large which are read and thrown away before it is refused. Some servers (hypercorn, granian)
-close the connection as soon as they have an answer, and a sender that is still sending then sees no answer at all.
+Number of bytes of an oversized body that are read and discarded before it is refused. Some servers (hypercorn, granian)
+close the connection right after the answer, and a client that is still sending would never see that answer.
 """
 
-_GZIP: Final = b"\x1f\x8b"  # the first bytes of whatever gzip has packed; no JSON begins so
+_GZIP: Final = b"\x1f\x8b"  # the first bytes of gzip data; JSON never starts like this
 
 ReadPart: TypeAlias = Callable[[], Awaitable[bytes]]
 """
@@ -41,7 +41,7 @@ class TooLarge(Exception):
 
 class NoRoom(Exception):
     """
-    Other bodies take all the room there is.
+    Other bodies that are being read take all the memory that is allowed.
     """
 
 
@@ -107,13 +107,12 @@ async def _discard(read_part: ReadPart, declared: int | None, patience: float) -
 
 def unpack(headers: Mapping[str, str], body: bytes, largest: int) -> bytes:
     """
-    Return *body* as it was before it was packed for the transfer. Some servers unpack it themselves and leave the
-    header as it was, so the first bytes decide. Whether it is whole is left to who reads the content: those servers do
-    not check it either.
+    Return *body* decompressed. Some servers decompress it themselves and keep the header, so the first bytes decide.
+    Whether it is complete is for the reader of its content to check: those servers do not check it either.
 
     Raises:
-        TooLarge: It has more than *largest* bytes when it is unpacked; no more than that are unpacked.
-        ValueError: It is packed otherwise than by gzip, or the packing is broken.
+        TooLarge: It has more than *largest* bytes when decompressed; decompression stops there.
+        ValueError: It is compressed in another way than by gzip, or the compressed data is broken.
     """
     encoding = find_header(headers, "Content-Encoding").casefold()
     if encoding not in ("", "identity", "gzip", "x-gzip"):

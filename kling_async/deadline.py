@@ -1,5 +1,5 @@
 """
-A time limit for one request that believes in a timeout only when the event loop has had time for what has arrived.
+A time limit for one request that expires only after the event loop has read what has already arrived.
 """
 
 import asyncio
@@ -12,8 +12,9 @@ __all__ = ["Deadline", "is_cancelled"]
 
 TURNS: Final = 3
 """
-Turns of the loop between the end of the time and the cancelling. Where the loop was blocked, its timers may run before
-its sockets are read (uvloop's always do), and an answer that is there already needs up to two turns to reach its task.
+Iterations of the event loop between the end of the time and the cancelling. After the loop was blocked, its timers may
+run before its sockets are read (uvloop's always do), and an answer that has arrived needs up to two iterations to reach
+its task.
 """
 
 TURN: Final = 0.001

@@ -1,8 +1,8 @@
 """
-A bound on how many run at one time, in which a waiter can leave in constant time.
+A semaphore whose waiters can be cancelled in constant time.
 
-`asyncio.Semaphore` searches all its waiters for each one that is cancelled: 20,000 of them, the last one first, block
-the loop for seconds.
+`asyncio.Semaphore` searches all its waiters for each one that is cancelled. If 20,000 of them are cancelled, the last
+one first, that blocks the event loop for seconds.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ __all__ = ["Gate"]
 @attrs.define(eq=False)
 class Gate:
     """
-    Lets *width* in at one time, first come, first served: `async with gate: ...`.
+    Lets *width* coroutines in at one time, first come, first served: `async with gate: ...`.
 
-    A place that is given back goes to the first waiter directly, so nobody overtakes it. Cancelling a waiter takes no
+    A released place goes directly to the first waiter, so that no later one can take it. A cancelled waiter takes no
     place. Bound to the event loop in which it is first waited for, as asyncio's own semaphore is.
 
     Raises:
@@ -37,7 +37,7 @@ class Gate:
 
     def locked(self) -> bool:
         """
-        Tell whether the next one would have to wait.
+        Tell whether `acquire` would have to wait.
         """
         return not self._free
 

@@ -13,20 +13,20 @@ __all__ = ["serve"]
 
 MOST_CONNECTIONS: Final = 256
 """
-Open connections: more than an account has tasks that can end at one moment, and well below the usual limit of 1,024
-open files. Each may hold a quarter of a megabyte of headers that are not complete yet.
+Maximum number of open connections. Few accounts have so many tasks that could end at once, and it is well below the
+usual limit of 1,024 open files. Each may hold a quarter of a megabyte of incomplete headers.
 """
 
 AT_ONCE: Final = 32
 """
-Connections that are accepted in one turn of the loop; requests are read in between, and the system keeps the others
-waiting.
+Maximum number of connections that are accepted in one iteration of the event loop. Requests are read in between, while
+further connections wait in the system's backlog.
 """
 
 PATIENCE: Final = 30.0
 """
-Seconds for the headers of a request, counted from the connection's beginning or from the last answer; so it is also how
-long an idle connection is kept.
+Seconds that the headers of a request may take, from the opening of the connection or from the last answer. So this is
+also how long an idle connection is kept.
 """
 
 MOST_HEADERS: Final = 64
@@ -43,7 +43,7 @@ Seconds for which the rest of a body is read and thrown away after the answer, s
 
 SHUTDOWN: Final = 1.0
 """
-Seconds that answers under way get when the server ends.
+Seconds that running requests get when the server stops.
 """
 
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -54,9 +54,9 @@ _log = logging.getLogger(__name__)
 @contextlib.asynccontextmanager
 async def serve(answer: Handler, host: str, port: int) -> AsyncIterator[int]:
     """
-    Have *answer* called for each request at *host* and *port* for as long as the context lasts; yield the port.
+    Call *answer* for each request at *host* and *port* until the context ends; yield the port.
 
-    Bodies come as they were sent, packed or not.
+    Bodies are not decompressed.
 
     Raises:
         OSError: The port is taken.
@@ -71,8 +71,8 @@ async def serve(answer: Handler, host: str, port: int) -> AsyncIterator[int]:
 
 
 class _Server(web.Server):
-    # When all places are taken, the connection that has waited longest without a request gives its place to a new one:
-    # whoever opens many and says nothing keeps nobody out.
+    # At the limit, the connection that has been idle longest is closed for a new one, so that idle connections cannot
+    # keep real callers out.
 
     def __init__(self, answer: Handler) -> None:
         super().__init__(self._handle)
@@ -109,7 +109,7 @@ class _Server(web.Server):
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
-        if connection in self._idle:  # else it has just lost its place
+        if connection in self._idle:  # else it was closed just now, to make room
             del self._idle[connection]
             self._busy.add(connection)
         try:
@@ -134,7 +134,7 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        # What is no HTTP is everyday life at a public address, and no reason for a traceback in the log.
+        # Scanners send broken HTTP to every public address; that deserves no traceback in the log.
         if status >= 500:
             return super().handle_error(request, status, exc, message)
         _log.debug("a request cannot be read: %s", type(exc).__name__)

@@ -1,5 +1,5 @@
 """
-Which proxy a request goes through, as the environment's variables say.
+Chooses the proxy for a URL from the variables of the environment.
 """
 
 import re
@@ -70,7 +70,7 @@ class Proxies:
 
     def find(self, url: str) -> str | None:
         """
-        Return the proxy for *url*; None where it is to be asked directly, as loopback always is.
+        Return the proxy for *url*, None for a direct connection. Loopback never goes through a proxy.
         """
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
@@ -101,7 +101,7 @@ def read_proxies(environ: Mapping[str, str]) -> Proxies | None:
 
 def check_proxy(name: str, proxy: object) -> None:
     """
-    Raise InvalidRequest where *proxy*, which *name* holds, cannot be spoken to. Its user and password are not shown.
+    Raise InvalidRequest unless *proxy*, the value of *name*, can be used. Its user and password are not shown.
     """
     rule = url_rule(proxy) or _login_rule(str(proxy))
     if rule is not None:
@@ -125,7 +125,7 @@ def _login_rule(proxy: str) -> str | None:
 
 
 def _first(environ: Mapping[str, str], name: str) -> tuple[str | None, str]:
-    # In a CGI program `HTTP_PROXY` is a header of whoever asks it.
+    # In a CGI program `HTTP_PROXY` is the value of a request's header "Proxy".
     names = (name,) if name == "http_proxy" and "REQUEST_METHOD" in environ else (name, name.upper())
     found = next((each for each in names if each in environ), None)
     return found, environ[found].strip() if found is not None else ""

@@ -1,5 +1,5 @@
 """
-How slow a download may be before it is begun again: decided from bytes and from seconds spent waiting for them.
+Decides whether a download is too slow, from its bytes and from the seconds spent waiting for them.
 """
 
 import attrs
@@ -14,12 +14,12 @@ class DownloadPolicy:
     """
     How slow a download may be.
 
-    A picture has a few MiB. The defaults spare honest slow lines: a mobile line of 64 kbit/s carries 8 KiB/s, and one
-    of 256 kbit/s that eight downloads share still carries 4 KiB/s for each. What is slower does not end within any
-    time that somebody waits for it, while one who sends a byte now and then would hold a place for days.
+    A picture has a few MiB. The defaults allow for slow lines: a mobile line of 64 kbit/s carries 8 KiB/s, and one of
+    256 kbit/s that eight downloads share still carries 4 KiB/s for each. A server that sends a byte now and then would
+    otherwise occupy a place for days.
 
     Attributes:
-        least_rate: Bytes per second in each `window`. One that falls below is given up.
+        least_rate: Bytes per second in each `window`. A download that falls below is given up.
         window: Seconds over which that is measured: long enough for a handover between two cells, or for a server that
             fetches the picture from elsewhere first. A longer `HttpOptions.read_timeout` lengthens it.
         mean_rate: Bytes per second from the beginning on, once `grace` is over: with it, the time for all of a picture
@@ -36,8 +36,8 @@ class DownloadPolicy:
 @attrs.define
 class Progress:
     """
-    What has come of one download, and how many seconds were spent waiting for it; time in which the reader was at
-    something else does not count.
+    How many bytes of one download have come, and how many seconds were spent waiting for them. Time in which the reader
+    was busy with something else does not count.
 
     Args:
         size: Bytes in all, as they were announced; 0 where that is not known.
@@ -54,7 +54,7 @@ class Progress:
 
     def add(self, came: int, waited: float) -> None:
         """
-        Count *came* bytes for which was waited *waited* seconds.
+        Count *came* bytes that took *waited* seconds of waiting.
         """
         self.came += came
         self.waited += waited

@@ -1,8 +1,6 @@
 """
-Where a picture is, as a service tells it: at a URL, at one relative to the service, or in the text itself.
-
-Relays put all of these into the field `url`: an address of their own without its host, a `data:` URL, or the picture in
-Base64 alone.
+Reads the field `url` of a picture. Besides an absolute URL, relays put into it a path on their own host, a `data:` URL,
+or bare Base64.
 """
 
 import base64
@@ -56,7 +54,7 @@ def absolute(url: str, base_url: str | None) -> str:
     try:
         return urljoin(f"{base_url}/", url)
     except ValueError:
-        return url  # whoever fetches it says that it is none
+        return url  # fetching it raises the error
 
 
 def _is_picture_in_base64(text: str) -> bool:

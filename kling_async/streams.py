@@ -1,5 +1,5 @@
 """
-The streams of a command: what is printed never stops the work, whatever becomes of the terminal, file or pipe.
+Standard streams for commands: a terminal, file or pipe that fails never stops the work.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ class Outlet(io.RawIOBase):
     @property
     def is_lost(self) -> bool:
         """
-        Whether output was lost that somebody waits for. A reader that has left, as `head` does, has what it wants.
+        Whether output was lost. A reader that closes its pipe early, as `head` does, has read what it wants.
         """
         return self.error is not None and self.error.errno != errno.EPIPE
 

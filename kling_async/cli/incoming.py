@@ -1,5 +1,5 @@
 """
-Text that comes from files and pipes: what it is by its beginning, and its lines, or words on why it cannot be read.
+Reads text from files and pipes: tells its kind by its beginning, decodes its lines, and says why it cannot be read.
 """
 
 import codecs
@@ -16,7 +16,7 @@ __all__ = ["START", "UNDECODED", "Look", "Unreadable", "check_start", "lines_of"
 
 START: Final = 65536
 """
-Bytes that are looked at to tell what an input is.
+Number of bytes by which the kind of an input is recognized.
 """
 
 LIST_MAX: Final = 2**26
@@ -26,7 +26,7 @@ Bytes of a list of prompts or of ids, which is held in memory; longer ones are f
 
 LINE_MAX: Final = 2**25
 """
-Characters of a line where nobody says otherwise: room for a picture of 10 MiB in Base64, and all else.
+Default maximum length of a line in characters: room for a picture of 10 MiB in Base64, and the other fields.
 """
 
 _MARKS: Final = (
@@ -79,7 +79,7 @@ class Look(enum.StrEnum):
 
 
 def _mark(error: UnicodeError) -> tuple[str, int]:
-    # As Python keeps bytes that are no UTF-8, but for every encoding: a line with such a character is refused.
+    # Like "surrogateescape", but for every encoding. A line with such a character is refused.
     if not isinstance(error, UnicodeDecodeError):
         raise error
     return "\udc80", error.end
@@ -144,7 +144,7 @@ def lines_of(file: IO[bytes], line_max: int = LINE_MAX) -> Iterator[str]:
                 raise Unreadable(f"is longer than {line_max:,} characters; nothing from here on is read", number)
             yield line.removeprefix(_BOM)
     finally:
-        with contextlib.suppress(ValueError):  # whoever opened the file has closed it
+        with contextlib.suppress(ValueError):  # the file was closed meanwhile
             text.detach()  # else it closes the file
 
 

@@ -1,6 +1,6 @@
 """
-Under which names the emulator may be called: a web page anywhere can make a browser call 127.0.0.1 under the page's own
-name (DNS rebinding), and would then read what the emulator tells.
+Checks the `Host` header of requests to the emulator. Without this, any web page could make a browser send requests to
+127.0.0.1 under the page's own host name (DNS rebinding), and read the answers.
 """
 
 import ipaddress
