@@ -58,7 +58,7 @@ async def lose_all(dask_client: Client) -> None:
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), True, "60"])
 async def test_the_time_is_judged(seconds: Any) -> None:
     async with cluster(0) as dask_client:
-        with pytest.raises(ValueError, match="no_worker_timeout .* finite number of seconds above 0"):
+        with pytest.raises(ValueError, match="no_worker_timeout=.* finite number of seconds above 0"):
             DaskEngine(dask_client, no_worker_timeout=seconds)
 
 
