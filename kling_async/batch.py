@@ -86,7 +86,7 @@ Rows of which it is asked at a time whether their pictures are still there: in a
 
 RESUMED: Final = 50
 """
-Tasks of an earlier run that are taken over in one turn of the loop: some milliseconds.
+Number of an earlier run's tasks that are taken over in one iteration of the event loop, which takes some milliseconds.
 """
 
 READ: Final = 8
@@ -716,8 +716,8 @@ class _Run:
         raise AssertionError("counting has no end")
 
     async def _claimed(self, row: Row) -> Row | Failed | None:
-        # The row as one of ours, if its task is known under the present key: then both keys are of one account. Else it
-        # stays as it is, since "not found" says nothing about the account that has sent it.
+        # The row goes on if the present key finds its task, because both keys then belong to one account. Otherwise it
+        # stays as it is: "not found" proves nothing about the account that sent it.
         try:
             found = await self._found(row)
         except TaskNotFound as missing:
@@ -743,7 +743,7 @@ class _Run:
         return row
 
     async def _found(self, row: Row) -> TaskSnapshot:
-        # At another base URL an id may be that of somebody else's task.
+        # At another base URL the same id may belong to another account's task.
         if row.kept_for == self.client.base_url:
             if row.task_id is not None:
                 return await self.client.get(row.task_id)
@@ -1038,7 +1038,7 @@ def _attempt_of(row: Row) -> int:
 
 
 def _stops_all(error: KlingError) -> bool:
-    # The next row would meet the same, and nothing came of this one.
+    # The next row would fail in the same way, and this one made no task.
     if isinstance(error, UnexpectedAnswer):
         return is_no_api(error) and not error.urls
     return isinstance(error, AccountProblem | NotAuthenticated | NotSent)

@@ -43,7 +43,7 @@ Seconds in which a body has to arrive.
 
 QUIET: Final = 60.0
 """
-Seconds between two warnings of the same kind; a wrong clock would give one for each callback.
+Seconds between two warnings of the same kind. With a wrong clock each callback would cause one.
 """
 
 MIN_TOKEN_KEY: Final = 16
@@ -99,12 +99,12 @@ class CallbackServer:
 
 @attrs.define
 class _Repeats:
-    # Counts what happens again and again, and says when to tell of it: at once, then once a minute.
+    # Limits warnings of one kind: the first is logged at once, then one a minute, with the number of events.
     _count: int = 0
     _told_at: float | None = None
 
     def add(self, now: float) -> int:
-        # How often it happened since it was last told of, where it is to be told now; else 0.
+        # Return how many events to log now, 0 for none.
         self._count += 1
         if self._told_at is not None and 0 <= now - self._told_at < QUIET:  # below 0: the clock was put back
             return 0
@@ -279,7 +279,7 @@ class CallbackReceiver:
             body = await self._bodies.read(read_part, _declared_length(headers), PATIENCE)
         except TooLarge:
             return self._refuse(413, "it is too large")
-        except NoRoom:  # nobody knows yet what it is, so it counts as nothing
+        except NoRoom:  # it was not read, so it is not counted
             if count := self._crowds.add(self._clock()):
                 _log.warning("%d callbacks were answered with 503: too many were arriving at one moment", count)
             return 503

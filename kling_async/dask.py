@@ -76,8 +76,7 @@ MEASURE_EVERY: Final = 5.0
 TELL_EVERY: Final = 10.0
 NO_WORKER: Final = 600.0
 """
-Seconds without a worker after which a run is given up, unless it was told otherwise: longer than most clusters take to
-begin some anew.
+Default number of seconds without a worker after which a run is given up. Most clusters start new workers sooner.
 """
 IDLE: Final = 1.0
 DIED: Final = "the Dask workers died under it again and again"
@@ -357,7 +356,7 @@ class DaskEngine:
             self._threads = threads
 
     async def _running_threads(self) -> int | None:
-        # None where the scheduler does not tell. Workers that are paused for want of memory, or are closing, count not.
+        # None if the scheduler does not answer. Workers that are closing, or paused for lack of memory, do not count.
         try:
             async with asyncio.timeout(TELL_EVERY):
                 scheduler: Any = self._client.scheduler
@@ -372,7 +371,7 @@ class DaskEngine:
             self._watching = asyncio.ensure_future(self._watch_workers())
 
     async def _watch_workers(self) -> None:
-        # Dask itself waits for ever where a cluster has lost its last worker, and tells nobody.
+        # When a cluster has lost its last worker, Dask waits without end and raises nothing.
         clock, limit = asyncio.get_running_loop().time, self._no_worker_timeout
         pause = TELL_EVERY if limit is None else min(TELL_EVERY, limit / 2)
         since: float | None = None

@@ -68,15 +68,15 @@ _GOOD: Final = frozenset({200, 203})  # 203 is a 200 that a proxy has changed so
 
 MAX_PAUSE: Final = 60.0
 """
-Seconds of a `Retry-After` that are waited; where a server asks for more, the picture is fetched by a later `save`.
+The longest `Retry-After` in seconds that is waited for. If a server asks for more, a later `save` fetches the picture.
 """
 MAX_ADDRESS: Final = 64 * 1024
 """
-Characters of the longest URL that is asked for; servers take a fraction of that.
+Maximum length of a URL in characters; servers accept far less.
 """
 LARGE: Final = 256 * 1024
 """
-Characters from which on a picture in an address is decoded in a thread.
+Length of a URL in characters from which a picture in it is decoded in a thread.
 """
 
 
@@ -137,7 +137,7 @@ class Downloads:
 
     Args:
         networks: Kinds of private network that pictures may come from: those where the service itself is.
-        base_url: Of the service: what an address without a host is relative to. None where there is none such.
+        base_url: Of the service, for URLs that are relative to it. None if all are absolute.
         policy: How slow a transfer may be before it is begun again.
         width: Transfers at one time from one host, over all calls; from all hosts together half as many more, so that
             one that is slow does not stop the others.
@@ -514,8 +514,8 @@ def _as_lost() -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def _in_time(seconds: float, what: str) -> AsyncIterator[None]:
-    # A server that drips keeps every limit between two bytes, and so does one whose bytes make nothing: the parts of a
-    # header, or of what is compressed.
+    # A limit between two bytes does not stop a server that sends a byte now and then, or bytes without content: parts
+    # of a header, or empty compressed blocks.
     try:
         async with asyncio.timeout(seconds):
             with _as_lost():
@@ -525,7 +525,7 @@ async def _in_time(seconds: float, what: str) -> AsyncIterator[None]:
 
 
 def _told(error: Exception) -> str:
-    # aiohttp shows a piece of a header that is too long, which may be a cookie, and calls all of these a status of 400.
+    # aiohttp's text quotes the header, which may be a cookie, and reports a status of 400 whatever the answer's is.
     said = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
     if said.startswith("Got more than"):
         said = f"its answer has a header of more than {MAX_HEADER} bytes"
@@ -550,7 +550,7 @@ _CONTENT_RANGE: Final = re.compile(r"bytes 0-(\d{1,18})/(?:(\d{1,18})|\*)", re.A
 
 
 def _is_all(content_range: str | None) -> bool:
-    # No part was asked for, so it should be; where nothing is said of the rest, the picture's own end tells.
+    # No range was asked for, so the whole should come. Without a total length, the picture's own end decides.
     found = _CONTENT_RANGE.fullmatch((content_range or "bytes 0-0/*").strip())
     return found is not None and (found[2] is None or int(found[1]) + 1 == int(found[2]))
 

@@ -1,5 +1,5 @@
 """
-What the service says when it refuses, in the vendor's own words: nothing of Python's, and nothing of ours.
+The texts of the service's refusals, in the vendor's own words.
 """
 
 import json
@@ -34,7 +34,7 @@ MESSAGES: Final[Mapping[int, str]] = MappingProxyType(
     }
 )
 """
-By code, for refusals that have one text.
+Texts by code, for refusals that always have the same text.
 """
 
 NO_ACCESS_KEYS: Final = "AK/SK authentication is not supported for this API"
@@ -46,14 +46,14 @@ LARGE_PICTURE: Final = "Image size is too large"
 
 def parts_of_token(parts: int) -> str:
     """
-    Say that a token has the wrong form: so the vendor calls a wrong key, too.
+    Say that a token has the wrong form. The vendor answers a wrong key like this, too.
     """
     return f"access token should have 3 parts, but has {parts}"
 
 
 def invalid(field: str, value: object) -> str:
     """
-    Say that *value*, as it came in JSON, is none for *field*.
+    Say that *value*, as it came in JSON, is not allowed for *field*.
     """
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return f"{field} value '{shorten(text)}' is invalid"
@@ -75,7 +75,7 @@ def too_long(field: str, most: int) -> str:
 
 def of_wrong_type(error: ValueError, body: Mapping[str, Any]) -> str:
     """
-    Word what kept *body* from being read: a field of the wrong type, or none where one is needed.
+    Say why *body* cannot be read: a field has the wrong type, or is missing.
     """
     cause = error.__cause__
     fields = [note.name for _, note in cause.group_exceptions()[0]] if isinstance(cause, ClassValidationError) else []
@@ -86,7 +86,7 @@ def of_wrong_type(error: ValueError, body: Mapping[str, Any]) -> str:
 
 def of_broken_rule(broken: BrokenRule, body: Mapping[str, Any], dialect: Dialect, facts: ImageFacts | None) -> str:
     """
-    Word that *body* breaks a rule of *dialect*; *facts* is what its picture is.
+    Say that *body* breaks a rule of *dialect*. *facts* describe its picture.
     """
     field, value = broken.field, body.get(broken.field)
     limits = {"prompt": dialect.prompt_max, "negative_prompt": dialect.negative_prompt_max}

@@ -1,8 +1,8 @@
 """
-Recognizes answers that come from something else than a Kling API: `base_url` leads to the wrong place.
+Recognizes answers that no Kling API gives, because `base_url` is wrong.
 
-Only shapes that are known are recognized. A 404 with JSON of an unknown shape may be a gateway's way to say that a task
-is missing, and a broken body may be a good answer that was cut.
+Only known shapes are recognized. A 404 with JSON of an unknown shape may mean that a gateway does not know the task,
+and a broken body may be a good answer that was cut off.
 """
 
 import re
@@ -17,26 +17,26 @@ __all__ = ["NO_ROUTE", "NoRoute", "is_page", "name_of_no_route", "name_of_text"]
 
 LONGEST: Final = 2000
 """
-Characters of a field that are looked at.
+Number of characters of a field that are compared.
 """
 
 NO_ROUTE_STATUSES: Final = (404, 405)
 """
-Under which web frameworks say that a path, or a method of it, does not exist.
+HTTP statuses with which web frameworks report that a path, or a method of it, does not exist.
 """
 
 
 @attrs.frozen(kw_only=True)
 class NoRoute:
     """
-    How a web framework says in JSON that it has no such route.
+    How a web framework reports in JSON that it has no such route.
 
     Attributes:
         framework: Its name.
-        words: What fields hold, by their names, each from its beginning to its end.
-        needs: Fields that have to be there, whatever they hold.
-        may: Fields that may be absent; if they are there, they hold what `words` says.
-        is_all: Whether there are no other fields.
+        words: Patterns by the names of fields; each must match the whole value.
+        needs: Fields that must be present, with any value.
+        may: Fields of `words` that may be absent.
+        is_all: Whether no other fields are allowed.
     """
 
     framework: str
@@ -66,7 +66,7 @@ _NO_METHOD: Final = "Not Found|Method Not Allowed"
 
 NO_ROUTE: Final = (
     NoRoute(framework="FastAPI or Starlette", words=_words(detail=_NO_METHOD), is_all=True),
-    # The vendor itself answers so for a path that it does not have.
+    # The vendor itself answers like this for an unknown path.
     NoRoute(
         framework="Spring",
         words=_words(
@@ -110,7 +110,7 @@ NO_ROUTE: Final = (
     NoRoute(framework="Go", words=_words(error="404 page not found"), is_all=True),
 )
 """
-Not here: Django REST's `{"detail": "Not found."}`, which it says of objects; its missing routes are web pages.
+Django REST's `{"detail": "Not found."}` is left out: it means a missing object. Its missing routes are web pages.
 """
 
 NO_ROUTE_IN_ERROR: Final = (
@@ -119,7 +119,7 @@ NO_ROUTE_IN_ERROR: Final = (
     NoRoute(framework="one-hub", words=_words(message=r"Not Found", type="one_hub_error")),
 )
 """
-Those that say it in an object called `error`.
+The same, where the fields are those of an object called `error`.
 """
 
 _NO_ROUTE_IN_TEXT: Final = re.compile(
@@ -134,7 +134,7 @@ Of Go, Gin, Traefik and Koa, Express and Fiber, Elysia, Vercel, Netlify, aiohttp
 
 def name_of_no_route(status: int, payload: Mapping[str, Any]) -> str | None:
     """
-    Return the web framework that says in *payload* that it has no such route; None where it says something else.
+    Return the web framework that reports in *payload* that it has no such route; None for any other payload.
     """
     error = payload.get("error")
     inner = error if isinstance(error, Mapping) else {}
@@ -146,9 +146,8 @@ def name_of_no_route(status: int, payload: Mapping[str, Any]) -> str | None:
 
 def is_page(headers: Mapping[str, str], body: bytes) -> bool:
     """
-    Tell whether an answer that is no JSON is a web page, or XML as storages send it.
-
-    Some relays send JSON under the type of a web page, and it may be cut.
+    Tell whether an answer that is not JSON is a web page, or XML as storages send it. The content type alone proves
+    nothing, since some relays send JSON as "text/html", and it may be cut off.
     """
     start = body[:LONGEST].lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     return start == b"<" or (start not in (b"", b"{", b"[") and "html" in find_header(headers, "Content-Type"))
@@ -156,8 +155,7 @@ def is_page(headers: Mapping[str, str], body: bytes) -> bool:
 
 def name_of_text(status: int, headers: Mapping[str, str], body: bytes) -> str | None:
     """
-    Return what an answer is that is no JSON, where that is known; None for one that may be a good answer, cut or
-    garbled.
+    Return what an answer that is not JSON is, in words; None for one that may be a good answer, cut off or garbled.
     """
     if is_page(headers, body):
         return "a web page"

@@ -1,8 +1,8 @@
 """
-Refusals of a relay's own: it refused a create before it sent anything to the vendor, so no task was made.
+Recognizes creates that a relay itself refused before it sent anything to the vendor, so that no task was made.
 
-Relays answer many of these with a 5xx, which says nothing about money by itself. Only what the relay itself says counts
-here. The same words within the answer of another relay prove nothing: that one may have sent the request to several
+Relays answer many of these with a 5xx, which by itself does not tell whether a task was made. Only the relay that we
+asked counts. The same words quoted from another relay prove nothing: that relay may have sent the request to several
 upstreams, and one of them may have made the task.
 """
 
@@ -24,10 +24,10 @@ class RelayRefusal:
 
     Attributes:
         relay: The software.
-        statuses: The HTTP statuses under which it says so.
-        code: Its code, in the answer itself or in its `error`; empty where it sends none, so that `words` decide.
-        words: How its message begins, where the code alone does not tell.
-        kind: What the caller has to do about it.
+        statuses: The HTTP statuses of such an answer.
+        code: Its code, in the answer or in its `error`; empty if it sends none, so that `words` decide.
+        words: How its message begins, if the code alone is not enough.
+        kind: The error to raise.
         source: Repository, file and function that answer so, and why nothing can have been sent before.
     """
 
@@ -112,14 +112,14 @@ RELAY_REFUSALS: Final = (
     ),
 )
 """
-A further relay is a further row; read its source first. Not here, since an attempt that the vendor heard may have come
-before: new-api's `get_channel_failed` (controller/relay.go, RelayTask: asked for between two attempts),
+A further relay is a further row; read its source first. Left out, because an earlier attempt may have reached the
+vendor: new-api's `get_channel_failed` (controller/relay.go, RelayTask: asked for between two attempts),
 `channel:no_available_key` (the same) and `prompt_blocked` (the upstream's answer), and one-hub's `channel_error`.
 """
 
 _REQUEST_ID: Final = "(request id:"
 """
-What each relay of the family adds to the message: twice means that it passed on what another relay said.
+Each relay of this family adds this to the message. If it is there twice, the relay quotes another one.
 """
 
 _PASSED_ON: Final = "system_error"
@@ -131,7 +131,7 @@ removes the other relay's request id.
 
 def refusal_of(status: int, payload: Mapping[str, Any]) -> RelayRefusal | None:
     """
-    Return the row for an answer to a create, None where it is no refusal of the relay's own.
+    Return the row that an answer to a create matches; None if it may have been sent to the vendor.
     """
     error = payload.get("error")
     source = error if isinstance(error, Mapping) else payload
