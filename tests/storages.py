@@ -5,6 +5,7 @@ who looks into it would see it.
 
 import asyncio
 import errno
+import gc
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -425,3 +426,17 @@ def spools() -> list[Path]:
     Return the temporary files that are left of pictures on their way.
     """
     return sorted(Path(tempfile.gettempdir()).glob("kling-*"))
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """
+    Tries follow each other at once, and nothing is left of them.
+    """
+    monkeypatch.setattr("kling_async.storage.FIRST_DELAY", 0.001)
+    spooled = tmp_path / "spooled"
+    spooled.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(spooled))
+    yield
+    gc.collect()
+    assert [] == spools()

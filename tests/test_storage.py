@@ -6,8 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +27,7 @@ from tests.storages import (  # noqa: F401
     Memory,
     Place,
     Sftp,
+    brisk,
     bucket,
     client,
     folder,
@@ -52,20 +51,6 @@ def place(request: pytest.FixtureRequest) -> Place:
 def far(request: pytest.FixtureRequest) -> Memory | Bucket:
     found: Memory | Bucket = request.getfixturevalue(request.param)
     return found
-
-
-@pytest.fixture(autouse=True)
-def brisk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """
-    Tries follow each other at once, and nothing is left of them.
-    """
-    monkeypatch.setattr("kling_async.storage.FIRST_DELAY", 0.001)
-    spooled = tmp_path / "spooled"
-    spooled.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(spooled))
-    yield
-    gc.collect()
-    assert [] == spools()
 
 
 async def drawn(client: KlingClient, result: TaskResult) -> list[bytes]:

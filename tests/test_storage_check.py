@@ -4,11 +4,10 @@ What a storage can do is found out by doing it; chains of storages; and how many
 
 import asyncio
 import errno
-import gc
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from tests.storages import (  # noqa: F401
     Memory,
     Place,
     Sftp,
+    brisk,
     bucket,
     client,
     folder,
@@ -50,20 +50,6 @@ ODD_NAME = "am #1, [100%] für/{index}{ext}"
 def place(request: pytest.FixtureRequest) -> Place:
     found: Place = request.getfixturevalue(request.param)
     return found
-
-
-@pytest.fixture(autouse=True)
-def brisk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """
-    Tries follow each other at once, and no temporary file is left.
-    """
-    monkeypatch.setattr("kling_async.storage.FIRST_DELAY", 0.001)
-    spooled = tmp_path / "spooled"
-    spooled.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(spooled))
-    yield
-    gc.collect()
-    assert [] == spools()
 
 
 def as_storage(place: Place) -> Storage:
