@@ -21,6 +21,7 @@ from kling_async.errors import InvalidRequest
 from kling_async.references import Reference, read_reference
 from kling_async.wire.dialects import GATEWAY, ImageFacts, broken_rules
 from kling_async.wire.models import ImageRequest, ImageSource
+from kling_async.wire.pictures import kind_of
 
 MAX = GATEWAY.image_max_bytes
 
@@ -437,7 +438,6 @@ async def test_the_loop_goes_on_meanwhile(way: str, tmp_path: Path, monkeypatch:
     source: Any = {"bytes": content, "path": path, "text": as_data_url(content)}[way]
     loop_went_on = threading.Event()
     seen: list[bool] = []
-    kind_of = references.kind_of
 
     def waiting(head: bytes) -> Any:
         seen.append(loop_went_on.wait(5))

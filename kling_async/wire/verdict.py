@@ -52,7 +52,6 @@ __all__ = [
     "read_news",
     "read_page",
     "read_sighting",
-    "tells_no_such_api",
 ]
 
 _OF_CODE: Final[dict[int | str, type[KlingError]]] = {
@@ -238,13 +237,6 @@ def presence_of(error: KlingError | None) -> Presence:
             return Presence.HERE
         case _:
             return Presence.UNCLEAR
-
-
-def tells_no_such_api(error: KlingError | None) -> bool:
-    """
-    Tell whether the answer to a read shows that there is no Kling API at the address.
-    """
-    return presence_of(error) is Presence.ABSENT
 
 
 def _read_tasks(answer: Answer) -> tuple[list[Mapping[str, Any]], str | None]:

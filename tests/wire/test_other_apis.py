@@ -19,7 +19,7 @@ from kling_async.errors import (
     Unreachable,
 )
 from kling_async.wire.other_apis import is_page, name_of_no_route, name_of_text
-from kling_async.wire.verdict import Answer, Presence, presence_of, read_created, read_sighting, tells_no_such_api
+from kling_async.wire.verdict import Answer, Presence, presence_of, read_created, read_sighting
 
 URL = "https://cdn.example/0.png?Signature=secret"
 MADE_UP = "no-such-task"
@@ -82,7 +82,6 @@ def test_read_of_a_made_up_task_tells_of_the_address(taken: Answer, presence: Pr
     error = probe(taken)
 
     assert presence is presence_of(error)
-    assert (presence is Presence.ABSENT) is tells_no_such_api(error)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +180,7 @@ def test_relay_whose_upstream_lacks_the_path_is_still_a_relay() -> None:
     with pytest.raises(InvalidRequest) as caught:
         read_created(answer({"code": "fail_to_fetch_task", "message": inner, "data": None}, 404))
 
-    assert not tells_no_such_api(caught.value)
+    assert presence_of(caught.value) is not Presence.ABSENT
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 500, 503])
