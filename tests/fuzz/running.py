@@ -216,6 +216,7 @@ class _Verdict:
 
 def _judge(runner: asyncio.Runner, kind: Kind, rng: random.Random, complaints: list[str]) -> _Verdict:
     case = kind.make(rng)
+    random.seed(rng.random())  # pauses are scattered by the module's own
     complaints.clear()
     held = _forget_peak()
     began = time.process_time()
