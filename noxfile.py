@@ -79,6 +79,16 @@ def torture(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """
+    Give the code 110,000 odd answers, callbacks, inputs, references and downloads, and see that nothing but what is
+    documented comes out, in bounded time and memory; some fifteen minutes. `-- --seed 7` makes others.
+    """
+    session.install(*group("tests"), EVERYTHING)
+    session.run("python", "-m", "tests.fuzz", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """
     Build the pages into docs/_build; whatever Sphinx complains of is an error. Asks no other site.

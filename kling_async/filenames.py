@@ -14,10 +14,13 @@ from urllib.request import url2pathname
 
 import attrs
 
+from kling_async.wire.redaction import shorten
+
 __all__ = ["Names", "folded", "is_url", "local_folder"]
 
 _NAME_MAX: Final = 200  # bytes; file systems allow 255, and a temporary file adds to the name
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")  # of two letters at least: a drive has one
+_WIDE: Final = re.compile(r"\d{4}")  # in a format: "{index:1000000000}" would take as many bytes
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
 
 
@@ -49,7 +52,7 @@ class Names:
         """
         paths = [self.path(index, ".png") for index in indices or (0,)]
         if len(set(paths)) < len(paths):
-            raise ValueError(f"The name {self.template!r} gives two pictures one name; put {{index}} into it.")
+            raise ValueError(f"The name {self._shown} gives two pictures one name; put {{index}} into it.")
 
     def path(self, index: int, ext: str) -> Path:
         return self.directory.joinpath(*self.parts(index, ext))
@@ -61,7 +64,7 @@ class Names:
         text = self._filled(index, ext)
         parts = [part for part in re.split(r"[/\\]", text) if part not in ("", ".")]
         if PureWindowsPath(text).root or ".." in parts or not parts:
-            raise ValueError(f"The name {self.template!r} must be that of a file inside the directory.")
+            raise ValueError(f"The name {self._shown} must be that of a file inside the directory.")
         return [*map(_safe_part, parts)]
 
     def _filled(self, index: int, ext: str) -> str:
@@ -70,13 +73,18 @@ class Names:
             safe = _safe_value(self.key)
             values["key"] = f"{safe}~{_digest(self.key)}" if self.has_colliding_key and safe == self.key else safe
         try:
-            fields = {field for _, field, _, _ in string.Formatter().parse(self.template) if field is not None}
-            if fields <= values.keys():
+            fields = [part[1:3] for part in string.Formatter().parse(self.template) if part[1] is not None]
+            if all(name in values and not _WIDE.search(spec or "") for name, spec in fields):
                 return self.template.format(**values)
         except (ValueError, LookupError):  # a broken template, or a field inside a field
             pass
         allowed = ", ".join(f"{{{field}}}" for field in values)
-        raise ValueError(f"The name {self.template!r} must be a format string with no fields but {allowed}.")
+        rule = f"must be a format string with no fields but {allowed}, each of fewer than 1,000 characters"
+        raise ValueError(f"The name {self._shown} {rule}.")
+
+    @property
+    def _shown(self) -> str:
+        return repr(shorten(self.template, 200))
 
 
 def folded(key: str) -> str:

@@ -114,5 +114,27 @@ def test_key_has_a_name_of_its_own() -> None:
     assert len(keys) == len(paths)
     assert {3} == {len(path.parts) for path in paths}
 
-    with pytest.raises(ValueError, match=r"no fields but \{task_id\}, \{index\}, \{ext\}\."):
+    with pytest.raises(ValueError, match=r"no fields but \{task_id\}, \{index\}, \{ext\},"):
         Names(Path("out"), "{key}{ext}", "t1").path(0, ".png")
+
+
+@pytest.mark.parametrize(
+    "name", ["{index:01000000000}", "{index:1000}", "{task_id:>999999999}", "{index:{index}99999}"]
+)
+def test_fields_are_not_wide(name: str) -> None:
+    """
+    A field that would take as much memory as its format asks for is refused.
+    """
+    with pytest.raises(ValueError, match="must be a format string .* of fewer than 1,000 characters"):
+        Names(Path(), name, "t1").check([0])
+
+
+@pytest.mark.parametrize("name", ["{" * 100_000, "../" * 100_000, "a" * 100_000])
+def test_long_templates_are_shown_in_part(name: str) -> None:
+    """
+    An error shows the start of a long template.
+    """
+    with pytest.raises(ValueError, match="The name ") as caught:
+        Names(Path(), name, "t1").check([0, 1])
+
+    assert len(str(caught.value)) < 400

@@ -155,10 +155,10 @@ def _id_in(line: str) -> str:
         return line
     try:
         task_id = json.loads(line).get("task_id")
-    except ValueError:
+    except (ValueError, RecursionError):  # of a thousand levels
         task_id = None
     if not isinstance(task_id, str):
-        raise typer.BadParameter(f"there is no task_id in {line[:50]}", param_hint="TASK_ID")
+        raise typer.BadParameter(f"there is no task_id in {line[:50]!r}", param_hint="TASK_ID")
     return task_id
 
 

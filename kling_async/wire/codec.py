@@ -8,6 +8,7 @@ endpoints speak; gateways' re-shaped answers and the vendor's new standard are r
 """
 
 import datetime as dt
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -69,6 +70,12 @@ _RESULTS: Final = ("task_result", "outputs", "output", "result", "data", "metada
 """
 Where services keep the pictures of a task: `outputs` is the vendor's new standard, the others but for the first are
 relays'. Nothing that repeats what was asked for is among them, such as `input`.
+"""
+
+PICTURES_MAX: Final = 100
+"""
+Pictures of an answer that are read; a task makes nine at most. Without a bound, 4 MiB of addresses would become half a
+million downloads. `TaskSnapshot.raw` has them all.
 """
 
 _PICTURE_LISTS: Final = ("images", "image_urls", "result_urls", "urls")
@@ -293,7 +300,7 @@ def addresses_in(answer: Mapping[str, Any]) -> tuple[str, ...]:
     `data:` address.
     """
     pictures = _find_pictures(answer) or _pictures_in(answer, ("images",)) or _encoded_in(answer.get("data"))
-    found = (_read_image(picture, place) for place, picture in enumerate(pictures))
+    found = (_read_image(picture, place) for place, picture in enumerate(pictures[:PICTURES_MAX]))
     return tuple(image.url for image in found if image is not None)
 
 
@@ -419,7 +426,8 @@ def _read_output(value: Any, _: object) -> TaskOutput:
     items = value.get("images") if isinstance(value, dict) else None
     if not isinstance(items, list):
         return _NO_OUTPUT
-    images = [image for place, item in enumerate(items) if (image := _read_image(item, place)) is not None]
+    found = (image for place, item in enumerate(items) if (image := _read_image(item, place)) is not None)
+    images = list(itertools.islice(found, PICTURES_MAX))
     if len({image.index for image in images}) < len(images):  # some gateways number every picture 0
         images = [Image(place, image.url, image.watermark_url) for place, image in enumerate(images)]
     return TaskOutput(tuple(sorted(images, key=lambda image: image.index))) if images else _NO_OUTPUT

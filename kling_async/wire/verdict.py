@@ -114,6 +114,12 @@ _MARKS: Final = ("task_status", "status", "task_status_msg", "updated_at", "upda
 The fields of either of the vendor's standards of which one changes whenever a task does.
 """
 
+PAGE_MAX: Final = 2000
+"""
+Tasks of a page that are read: four times the most that is ever asked for. 4 MiB of tasks that have nothing but an id
+would take ten seconds.
+"""
+
 _TASK_ID: Final = re.compile(rb'"task_id"\s*:\s*(?:"([^"\\]{1,%d})"|(\d{1,%d})\s*[,}])' % (ID_LENGTH, ID_LENGTH))
 
 
@@ -187,9 +193,13 @@ def read_page(answer: Answer) -> list[TaskSnapshot]:
     Read a page of tasks, or of several tasks asked for by their ids; what is no task in it is left out.
 
     Raises:
+        UnexpectedAnswer: Also for a page of more tasks than any that is asked for.
         KlingError: As for a create.
     """
     tasks, request_id = _read_tasks(answer)
+    if len(tasks) > PAGE_MAX:
+        what = f"the answer holds {len(tasks)} tasks, and no page has more than {PAGE_MAX}"
+        raise _make(UnexpectedAnswer, what, answer, None, None, request_id)
     return [read_task(task, request_id=request_id) for task in tasks]
 
 
@@ -204,13 +214,14 @@ def read_news(answer: Answer, held: Mapping[str, TaskSnapshot | None]) -> tuple[
         KlingError: As for a create.
     """
     tasks, request_id = _read_tasks(answer)
+    shown = {
+        task_id: task for task in tasks if (task_id := _id_of(task)) in held
+    }  # each once, however often it is there
     seen: dict[str, TaskSnapshot] = {}
-    for task in tasks:
-        task_id = read_id(task.get("task_id")) or read_id(task.get("id")) or ""
-        if task_id in held:
-            snapshot = held[task_id]
-            is_news = snapshot is None or not _shows_the_same(task, snapshot)
-            seen[task_id] = read_task(task, request_id=request_id) if snapshot is None or is_news else snapshot
+    for task_id, task in shown.items():
+        snapshot = held[task_id]
+        is_news = snapshot is None or not _shows_the_same(task, snapshot)
+        seen[task_id] = read_task(task, request_id=request_id) if snapshot is None or is_news else snapshot
     return seen, len(tasks)
 
 
@@ -245,6 +256,10 @@ def _read_tasks(answer: Answer) -> tuple[list[Mapping[str, Any]], str | None]:
     if items is None:
         raise _unexpected("the answer holds no list of tasks", answer, payload)
     return [item for item in items if is_task(item)], read_request_id(payload.get("request_id"))
+
+
+def _id_of(task: Mapping[str, Any]) -> str:
+    return read_id(task.get("task_id")) or read_id(task.get("id")) or ""
 
 
 def _shows_the_same(task: Mapping[str, Any], held: TaskSnapshot) -> bool:

@@ -83,6 +83,8 @@ def test_ids_from_stdin(served: ServedBy) -> None:
         ("..", "", "no task can have the id '..'"),
         ("-", '{"task_id": null}\n', "there is no task_id in"),
         ("-", "{nonsense\n", "there is no task_id in"),
+        ("-", '{"a":' * 100_000 + "\n", "there is no task_id in"),
+        ("-", "{\x1b\n", r"'{\x1b'"),
     ],
 )
 def test_no_id(served: ServedBy, task_id: str, stdin: str, told: str) -> None:

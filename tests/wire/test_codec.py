@@ -15,6 +15,8 @@ from hypothesis import given, strategies as st
 
 from kling_async.wire import codec
 from kling_async.wire.codec import (
+    PICTURES_MAX,
+    addresses_in,
     dumps,
     is_task,
     loads,
@@ -726,3 +728,22 @@ def test_snapshot_is_written_without_what_is_unknown() -> None:
 
     assert "created_at" not in write_task(bare)
     assert 1779926400000 == write_task(timed)["created_at"]
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"task_result": {"images": [{"url": f"https://x/{number}.png"} for number in range(1000)]}},
+        {"output": {"image_urls": [f"https://x/{number}.png" for number in range(1000)]}},
+        {"outputs": [{"url": f"https://x/{number}.png"} for number in range(1000)]},
+    ],
+)
+def test_endless_pictures(shown: dict[str, Any]) -> None:
+    """
+    Of more pictures than any task makes the first hundred are read, with a task and without one.
+    """
+    expected = [f"https://x/{number}.png" for number in range(PICTURES_MAX)]
+    task = {"task_id": "a", "task_status": "succeed", **shown}
+
+    assert expected == [image.url for image in read_task(task).task_result.images]
+    assert expected == list(addresses_in(shown))

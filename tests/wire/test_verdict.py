@@ -5,6 +5,7 @@ What an answer means; the shapes that services are known to send stand in `tests
 import json
 from collections.abc import Callable
 from typing import Any, Final
+from unittest import mock
 
 import pytest
 from hypothesis import example, given, strategies as st
@@ -20,8 +21,11 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
+from kling_async.wire import verdict
+from kling_async.wire.codec import read_task
 from kling_async.wire.models import TaskSnapshot, TaskStatus
 from kling_async.wire.verdict import (
+    PAGE_MAX,
     Answer,
     Presence,
     is_duplicate_id,
@@ -493,6 +497,29 @@ def test_what_a_list_shows_empty_is_no_news(shown: dict[str, object], *, is_news
     seen, count = read_news(answer({"code": 0, "data": [{**task, **shown}]}), {"t-1": held})
 
     assert (is_news, 1) == (seen["t-1"] is not held, count)
+
+
+def test_endless_page() -> None:
+    """
+    A page of more tasks than were ever asked for is refused before its tasks are read, which would take seconds.
+    """
+    tasks = [{"task_id": f"t-{number}"} for number in range(PAGE_MAX + 1)]
+
+    assert PAGE_MAX == len(read_page(answer({"code": 0, "data": tasks[:-1]})))
+    with pytest.raises(UnexpectedAnswer, match="holds 2001 tasks"):
+        read_page(answer({"code": 0, "data": tasks}))
+
+
+def test_repeated_task_is_read_once() -> None:
+    """
+    Of a task that stands in a list many times, the last sighting alone is read.
+    """
+    shown = [{"task_id": "t-1", "task_status": word} for word in ("submitted", "processing", "failed")]
+
+    with mock.patch.object(verdict, "read_task", wraps=read_task) as read:
+        seen, count = read_news(answer({"code": 0, "data": shown}), {"t-1": None})
+
+    assert (3, 1, TaskStatus.FAILED) == (count, read.call_count, seen["t-1"].task_status)
 
 
 @pytest.mark.parametrize("data", [None, 5, "text", {"result": None}, {"result": {}}])
