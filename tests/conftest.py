@@ -71,7 +71,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or (timeout > 0 and self.jobs):  # somebody outside must wake the loop
-            events = super().select(5)
+            events = super().select(60)
             assert events, "all wait for one another: nothing will ever happen again"
             return events
         events = super().select(0)
