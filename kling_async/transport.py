@@ -506,6 +506,7 @@ class Transport:
                     timeout=_connecting_within(self.http.connect_timeout),
                     proxy=self.http.proxy_for(self.base_url),
                     ssl=self.http.ssl,
+                    middlewares=_with_watch(session, body),
                 ) as response:
                     said = await self._read_body(response, deadline)
                     self._kept_for = kept_for(response.headers.get("Keep-Alive", ""))
@@ -636,6 +637,7 @@ class _Outgoing:
     content: bytes
     _submission: Submission | None = None
     has_left: bool = attrs.field(default=False, init=False)
+    _body: "_Body | None" = attrs.field(default=None, init=False)
 
     @property
     def is_sent_once(self) -> bool:
@@ -648,7 +650,23 @@ class _Outgoing:
         """
         Return what aiohttp is to send; each request needs one of its own.
         """
-        return _Body(self.content, self._leave, lambda: deadline.expect_within(read_timeout))
+        self._body = _Body(self.content, self._leave, lambda: deadline.expect_within(read_timeout))
+        return self._body
+
+    async def watch(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        """
+        A middleware that runs last. If another one has replaced the body, ours does not tell when it leaves: the
+        request counts as sent from here on, unless there was no connection for it.
+        """
+        if request.body is self._body:
+            return await handler(request)
+        had_left = self.has_left
+        self._leave()
+        try:
+            return await handler(request)
+        except _NEVER_SENT:
+            self._set(has_left=had_left)
+            raise
 
     def mark_answered(self) -> None:
         """
@@ -668,10 +686,20 @@ class _Outgoing:
             self._submission.has_left = has_left
 
 
+def _with_watch(
+    session: aiohttp.ClientSession, body: _Outgoing | None
+) -> tuple[aiohttp.ClientMiddlewareType, ...] | None:
+    # None leaves the session's own middlewares as they are. aiohttp has no public way to ask for them.
+    middlewares = getattr(session, "_middlewares", ())
+    return (*middlewares, body.watch) if body is not None and middlewares else None
+
+
 class _Body(aiohttp.Payload):
     """
     Bytes for aiohttp to send, which tell when the first of them is taken and when the last is.
     """
+
+    _autoclose = True  # there is nothing to close; else aiohttp warns when a middleware replaces this
 
     def __init__(self, content: bytes, on_leaving: Callable[[], object], on_sent: Callable[[], object]) -> None:
         super().__init__(content, content_type="application/json")
