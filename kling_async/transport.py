@@ -9,7 +9,7 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Generator
+from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
 from http import HTTPStatus
 from ssl import SSLContext
 from types import TracebackType
@@ -45,7 +45,7 @@ from kling_async.wire.auth import AccessKey, Credentials, Token, clock_offset, f
 from kling_async.wire.headers import kept_for
 from kling_async.wire.models import TaskSnapshot
 from kling_async.wire.redaction import hide_secrets, shorten
-from kling_async.wire.verdict import Answer, Presence, presence_of, read_created, read_sighting
+from kling_async.wire.verdict import Answer, Presence, is_whole, presence_of, read_created, read_sighting, torn_id
 
 __all__ = ["HttpOptions", "Transport", "decode", "is_small"]
 
@@ -489,53 +489,62 @@ class Transport:
     async def _send_signed(self, method: str, path: str, body: "_Outgoing | None", limit: float | None) -> Answer:
         session = self._open_for_creates() if body is not None and body.is_sent_once else self._open()
         headers = {"Authorization": f"Bearer {self._sign()}", "User-Agent": self.http.user_agent}
-        deadline = Deadline(self._limit_of(body, limit))
         where = f"{method} {self.base_url}{path.partition('?')[0]}"
+        reply = _Reply()
         try:
-            with deadline:
-                async with session.request(
-                    method,
-                    URL(self.base_url + path, encoded=True),
-                    data=None if body is None else body.begin(deadline, self.http.read_timeout),
-                    headers=headers,
-                    allow_redirects=False,  # a redirect would carry the key elsewhere, and turn a POST into a GET
-                    raise_for_status=False,
-                    max_line_size=MAX_HEADER,  # here, since borrowed sessions have limits of their own
-                    max_field_size=MAX_HEADER,
-                    max_headers=MAX_HEADERS,
-                    timeout=_connecting_within(self.http.connect_timeout),
-                    proxy=self.http.proxy_for(self.base_url),
-                    ssl=self.http.ssl,
-                    middlewares=_with_watch(session, body),
-                ) as response:
-                    said = await self._read_body(response, deadline)
-                    self._kept_for = kept_for(response.headers.get("Keep-Alive", ""))
-                    for secret in self._secrets:  # some services repeat the key that they refuse
-                        said = said.replace(secret.encode(), "…".encode())
-                    return Answer(response.status, response.headers, said)
+            with Deadline(self._limit_of(body, limit)) as deadline:
+                await self._exchange(session, method, path, body, headers, deadline, reply)
         except KlingError:
             raise
         except asyncio.CancelledError:
             if is_cancelled():
                 raise
-            closed = aiohttp.ClientConnectionError("the session was closed by its owner")
-            raise self._ours(closed, where, body) from None
+            if body is None or not reply.is_whole:
+                closed = aiohttp.ClientConnectionError("the session was closed by its owner")
+                raise self._ours(closed, where, body, reply) from None
         except Exception as error:  # noqa: BLE001 (libraries raise what they like, and only the bytes sent count)
-            raise self._ours(error, where, body) from None
+            if body is None or not reply.is_whole:
+                raise self._ours(error, where, body, reply) from None
+        self._kept_for = kept_for(reply.headers.get("Keep-Alive", ""))
+        said = reply.body
+        for secret in self._secrets:  # some services repeat the key that they refuse
+            said = said.replace(secret.encode(), "…".encode())
+        return Answer(reply.status, reply.headers, said)
 
-    async def _read_body(self, response: aiohttp.ClientResponse, deadline: Deadline) -> bytes:
-        content = response.content
-        deadline.expect_within(self.http.read_timeout)
-        body = await content.readany()  # nearly all come in one piece
-        if not content.at_eof():
-            pieces = bytearray(body)
-            while len(pieces) <= MAX_ANSWER and not content.at_eof():
+    async def _exchange(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        path: str,
+        body: "_Outgoing | None",
+        headers: Mapping[str, str],
+        deadline: Deadline,
+        reply: "_Reply",
+    ) -> None:
+        async with session.request(
+            method,
+            URL(self.base_url + path, encoded=True),
+            data=None if body is None else body.begin(deadline, self.http.read_timeout),
+            headers=headers,
+            allow_redirects=False,  # a redirect would carry the key elsewhere, and turn a POST into a GET
+            raise_for_status=False,
+            max_line_size=MAX_HEADER,  # here, since borrowed sessions have limits of their own
+            max_field_size=MAX_HEADER,
+            max_headers=MAX_HEADERS,
+            timeout=_connecting_within(self.http.connect_timeout),
+            proxy=self.http.proxy_for(self.base_url),
+            ssl=self.http.ssl,
+            middlewares=_with_watch(session, body),
+        ) as response:
+            reply.status, reply.headers = response.status, response.headers
+            is_over, size = False, 0
+            while not is_over:
                 deadline.expect_within(self.http.read_timeout)
-                pieces += await content.readany()
-            _check_size(len(pieces), response.status)
-            return bytes(pieces)
-        _check_size(len(body), response.status)
-        return body
+                piece = await response.content.readany()
+                reply.pieces.append(piece)
+                size += len(piece)
+                _check_size(size, response.status)
+                is_over = response.content.at_eof()
 
     def _open(self) -> aiohttp.ClientSession:
         return self._session(self.keepalive)
@@ -572,7 +581,7 @@ class Transport:
         more = 0 if body is None else math.ceil(SECONDS_PER_MIB * len(body.content) / 2**20)
         return limit or http.connect_timeout + http.read_timeout + more
 
-    def _ours(self, error: Exception, where: str, body: "_Outgoing | None") -> KlingError:
+    def _ours(self, error: Exception, where: str, body: "_Outgoing | None", reply: "_Reply") -> KlingError:
         # At the border: nobody above meets an exception of aiohttp's, whose repr may hold the request's headers.
         said = _in_words(error)
         for secret in self._secrets:
@@ -586,9 +595,10 @@ class Transport:
             if isinstance(error, ValueError | TypeError) and not is_of_network:
                 return InvalidRequest(f"{where} cannot be sent: {reason}; check base_url, proxy and headers")
             return NotSent(f"no connection for {where}: {reason}")
+        task_id = torn_id(reply.body) if body is not None else None
         if isinstance(error, TimeoutError):
-            return Unreachable(f"no answer in time to {where}: {reason}")
-        return Unreachable(f"the connection broke during {where}: {reason}")
+            return Unreachable(f"no answer in time to {where}: {reason}", task_id)
+        return Unreachable(f"the connection broke during {where}: {reason}", task_id)
 
 
 def _in_words(error: Exception) -> str:
@@ -625,6 +635,31 @@ PIECE: Final = 2**16
 """
 Bytes of a request's body that are handed to a connection at a time; aiohttp warns of more than a MiB at once.
 """
+
+
+@attrs.define(eq=False)
+class _Reply:
+    """
+    What has come of an answer so far.
+    """
+
+    status: int = 0
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    pieces: list[bytes] = attrs.field(factory=list)
+
+    @property
+    def body(self) -> bytes:
+        """
+        The bytes of its body.
+        """
+        return b"".join(self.pieces)
+
+    @property
+    def is_whole(self) -> bool:
+        """
+        Whether all of the body is there, though the connection broke before the answer had ended.
+        """
+        return is_whole(self.body)
 
 
 @attrs.define(eq=False)
