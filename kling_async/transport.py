@@ -245,7 +245,7 @@ class Transport:
     _credentials: Credentials = attrs.field(repr=False)
     _borrowed: aiohttp.ClientSession | None = attrs.field(default=None, repr=False)
     _sessions: dict[float, aiohttp.ClientSession] = attrs.field(factory=dict, init=False, repr=False)
-    _is_there: bool = attrs.field(default=False, init=False)  # a read has shown that this is a Kling API
+    _is_there: bool = attrs.field(default=False, init=False)  # an answer has shown that this is a Kling API
     _kept_for: float | None = attrs.field(default=None, init=False)  # by what the service said last
     _gate: Gate = attrs.field(init=False, repr=False)
     _creates: Gate = attrs.field(init=False, repr=False)  # at the gate
@@ -366,6 +366,7 @@ class Transport:
                 submission.is_intended = False
                 submission.withdraw()
         submission.has_left = False
+        self._is_there = True
         return accepted
 
     async def _judge(self, path: str, error: KlingError) -> KlingError:
