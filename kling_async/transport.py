@@ -123,8 +123,9 @@ class HttpOptions:
         reuse_within:
             Seconds for which a connection may have been idle and still carry a submit that nobody could look up, at a
             service that takes no id of ours; and that only where the service says that it keeps idle connections two
-            seconds longer than this (`Keep-Alive: timeout=`). Otherwise each such submit makes a connection. A borrowed
-            session decides for itself: give it a connector with `force_close=True`.
+            seconds longer than this (`Keep-Alive: timeout=`), and no answer to a submit was lost yet. Otherwise each
+            such submit makes a connection. A borrowed session decides for itself: give it a connector with
+            `force_close=True`.
         max_connections: Requests to the service at one time; more wait, with no clock running.
         user_agent: What the service is told of us: printable ASCII.
         allow_downloads_from:
@@ -247,6 +248,7 @@ class Transport:
     _sessions: dict[float, aiohttp.ClientSession] = attrs.field(factory=dict, init=False, repr=False)
     _is_there: bool = attrs.field(default=False, init=False)  # an answer has shown that this is a Kling API
     _kept_for: float | None = attrs.field(default=None, init=False)  # by what the service said last
+    _is_kept: bool = attrs.field(default=True, init=False)  # no create was lost that might show it to be untrue
     _gate: Gate = attrs.field(init=False, repr=False)
     _creates: Gate = attrs.field(init=False, repr=False)  # at the gate
     _secrets: tuple[str, ...] = attrs.field(init=False, repr=False)
@@ -360,6 +362,7 @@ class Transport:
                 raise
             judged = await self._judge(submission.path, error)
             submission.learn_from(judged, asyncio.get_running_loop().time())
+            self._is_kept = self._is_kept and not isinstance(judged, Unreachable)
             raise judged from None
         finally:
             if not submission.is_exposed:  # it is while an answer that is good has just been read
@@ -553,8 +556,9 @@ class Transport:
     def _open_for_creates(self) -> aiohttp.ClientSession:
         # A server closes an idle connection when it likes, and a request that meets that on the way is lost. Where it
         # could not be looked up then, it goes out on a connection that is new, or open for some time to come.
-        reuse = self.http.reuse_within
-        return self._session(reuse if self._kept_for is not None and self._kept_for >= reuse + REUSE_MARGIN else 0.0)
+        # One that was lost all the same may have met a service that does not do as it says.
+        reuse, told = self.http.reuse_within, self._kept_for or 0.0
+        return self._session(reuse if self._is_kept and told >= reuse + REUSE_MARGIN else 0.0)
 
     def _session(self, keepalive: float) -> aiohttp.ClientSession:
         # One of our own for each number of seconds that it keeps idle connections, or the one that is borrowed.

@@ -31,11 +31,13 @@ class FarService:
 
     Attributes:
         says: Whether it says in `Keep-Alive` for how long it keeps them.
+        claims: What it says instead of the truth; None for the truth.
     """
 
     idle: float
     delay: float
     says: bool = False
+    claims: float | None = None
     url: str = ""
     connections: int = 0
     creates: int = 0
@@ -52,7 +54,7 @@ class FarService:
                 lines = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
                 await reader.readexactly(int(lines.get(b"Content-Length", b"0")))
                 self.creates += head.startswith(b"POST")
-                kept = f"Keep-Alive: timeout={self.idle:.0f}\r\n" if self.says else ""
+                kept = f"Keep-Alive: timeout={self.claims or self.idle:.0f}\r\n" if self.says else ""
                 start = f"HTTP/1.1 200 OK\r\n{kept}Content-Length: {len(TASK)}\r\n\r\n"
                 writer.write(start.encode() + TASK)
         writer.close()
@@ -163,6 +165,17 @@ def test_connections_are_used_again_where_the_service_keeps_them(*, says: bool, 
     run(service, 20, mean=0.05)
 
     assert are_shared is (service.connections < 10)
+
+
+@pytest.mark.parametrize("looks", [False, True], ids=["creates", "reads between"])
+def test_service_that_does_not_keep_its_word_loses_one_create(*, looks: bool) -> None:
+    """
+    It closes connections after half a second, and says that it keeps them for a minute. After the first loss each
+    create makes a connection of its own, whatever is said.
+    """
+    service = FarService(0.5, 0.1, says=True, claims=60.0)
+
+    assert 1 == run(service, 200, mean=0.5, looks=looks)
 
 
 def test_creates_that_can_be_looked_up_share_connections() -> None:
