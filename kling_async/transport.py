@@ -695,11 +695,23 @@ class _Outgoing:
 
     async def watch(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         """
-        A middleware that runs last. If another one has replaced the body, ours does not tell when it leaves: the
-        request counts as sent from here on, unless there was no connection for it.
+        A middleware that runs last. An answer that is there before the request has left is of something else: some
+        servers say why they close an idle connection, and aiohttp takes that for the answer to the next request.
+
+        If another middleware has replaced the body, ours does not tell when it leaves: the request counts as sent from
+        here on, unless there was no connection for it.
         """
-        if request.body is self._body:
-            return await handler(request)
+        if request.body is not self._body:
+            return await self._watch_replaced(request, handler)
+        response = await handler(request)
+        if not self.has_left:
+            response.close()
+            raise aiohttp.ClientConnectionError("the connection held an answer before the request was sent")
+        return response
+
+    async def _watch_replaced(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
         had_left = self.has_left
         self._leave()
         try:
@@ -730,8 +742,8 @@ def _with_watch(
     session: aiohttp.ClientSession, body: _Outgoing | None
 ) -> tuple[aiohttp.ClientMiddlewareType, ...] | None:
     # None leaves the session's own middlewares as they are. aiohttp has no public way to ask for them.
-    middlewares = getattr(session, "_middlewares", ())
-    return (*middlewares, body.watch) if body is not None and middlewares else None
+    middlewares = getattr(session, "_middlewares", None)
+    return None if body is None or middlewares is None else (*middlewares, body.watch)
 
 
 class _Body(aiohttp.Payload):
@@ -754,6 +766,8 @@ class _Body(aiohttp.Payload):
         transport = getattr(writer, "transport", None)
         if transport is None or transport.is_closing():
             raise aiohttp.ClientConnectionResetError("the connection was closed before it was used")
+        if getattr(getattr(writer, "protocol", None), "should_close", False):
+            raise aiohttp.ClientConnectionResetError("the connection holds what is no answer to this")
         self._on_leaving()
         for start in range(0, len(self._value), PIECE):
             await writer.write(self._value[start : start + PIECE])

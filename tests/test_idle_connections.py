@@ -20,6 +20,7 @@ from kling_async.wire.auth import ApiKey
 from kling_async.wire.endpoints import IMAGE_GENERATION
 from kling_async.wire.verdict import read_sighting
 from tests.conftest import simulate
+from tests.test_not_sent import listening
 
 TASK = json.dumps({"code": 0, "data": {"task_id": "t-1", "task_status": "submitted"}}).encode()
 
@@ -176,6 +177,51 @@ def test_service_that_does_not_keep_its_word_loses_one_create(*, looks: bool) ->
     service = FarService(0.5, 0.1, says=True, claims=60.0)
 
     assert 1 == run(service, 200, mean=0.5, looks=looks)
+
+
+STRAYS = {
+    "408": b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n",
+    "400": b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\n{}",
+    "another answer": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(TASK), TASK),
+    "head alone": b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 100\r\n\r\n",
+    "no HTTP": b"bye\r\n",
+}
+
+
+@pytest.mark.parametrize("stray", STRAYS.values(), ids=STRAYS)
+@pytest.mark.parametrize("external_id", [None, "ours"])
+def test_what_a_server_says_on_an_idle_connection_is_no_answer_to_a_create(
+    stray: bytes, external_id: str | None
+) -> None:
+    """
+    Some servers say why they close a connection that was idle. The create that would use it next is sent on another.
+    """
+    made: list[str] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0]))
+                made.append(f"t-{len(made)}")
+                told = TASK.replace(b"t-1", made[-1].encode())
+                start = f"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=60\r\nContent-Length: {len(told)}\r\n\r\n"
+                writer.write(start.encode() + told)
+                await asyncio.sleep(0.1)
+                writer.write(stray)
+
+    async def story() -> None:
+        retry = RetryPolicy(first_delay=0.1)
+        async with listening(talk) as url, Transport(url, HttpOptions(), retry, 25.0, ApiKey("sk-x")) as transport:
+            for _ in range(4):
+                submission = create(external_id)
+                accepted = await transport.submit(submission, no_look_up)
+                assert (made[-1], True) == (accepted.task_id, submission.is_intended)
+                await asyncio.sleep(0.3)
+
+    simulate(story())
+
+    assert 4 == len(made)
 
 
 def test_creates_that_can_be_looked_up_share_connections() -> None:
