@@ -21,6 +21,7 @@ import aiohttp
 import attrs
 import backoff
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.hdrs import EXPECT
 from yarl import URL
 
 from kling_async import __version__
@@ -704,7 +705,7 @@ class _Outgoing:
         if request.body is not self._body:
             return await self._watch_replaced(request, handler)
         response = await handler(request)
-        if not self.has_left:
+        if not self.has_left and EXPECT not in request.headers:  # which has the head leave before the body
             response.close()
             raise aiohttp.ClientConnectionError("the connection held an answer before the request was sent")
         return response

@@ -12,9 +12,9 @@ import pytest
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from kling_async import GATEWAY, ImageRequest, KlingClient, RetryPolicy
-from kling_async.errors import ClientClosed, NotSent, SubmissionUncertain
+from kling_async.errors import AccountProblem, ClientClosed, NotSent, SubmissionUncertain
 from tests.conftest import simulated
-from tests.test_not_sent import KEY, Steps
+from tests.test_not_sent import KEY, Steps, listening
 from tests.test_transport import Served, saying, serving
 
 LIGHTHOUSE = ImageRequest("a lighthouse")
@@ -43,8 +43,8 @@ async def replace_body_and_try_twice(request: ClientRequest, handler: ClientHand
 
 
 @contextlib.asynccontextmanager
-async def borrowing(url: str, *middlewares: Any) -> AsyncIterator[KlingClient]:
-    async with aiohttp.ClientSession(middlewares=middlewares) as session:
+async def borrowing(url: str, *middlewares: Any, **of_session: Any) -> AsyncIterator[KlingClient]:
+    async with aiohttp.ClientSession(middlewares=middlewares, **of_session) as session:
         client = KlingClient(KEY, base_url=url, dialect=GATEWAY, session=session, retry=BRISK, slots=1)
         async with client:
             yield client
@@ -141,3 +141,23 @@ async def test_create_that_was_called_off_before_a_middleware_let_it_go_is_not_s
             await submit
 
     assert [] == server.served
+
+
+@simulated
+async def test_create_that_is_refused_by_its_head_is_refused() -> None:
+    """
+    With `Expect: 100-continue` the service may refuse before it has seen the body, and nothing else has left.
+    """
+    heads: list[bytes] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(saying({"code": 1102, "message": "Account balance not enough"}, "429 Too Many Requests"))
+        await writer.drain()
+
+    steps = Steps()
+    async with listening(refuse) as url, borrowing(url, headers={"Expect": "100-continue"}) as client:
+        with pytest.raises(AccountProblem):
+            await client.submit_witnessed(LIGHTHOUSE, steps)
+
+    assert (1, ["intend", "withdraw"]) == (len(heads), steps.taken)
