@@ -90,3 +90,19 @@ async def test_half_an_id_is_no_id() -> None:
             await client.submit(LIGHTHOUSE)
 
     assert caught.value.task_id is None
+
+
+@simulated
+async def test_torn_id_forges_no_line_of_a_log() -> None:
+    """
+    It comes from outside, and is shown without its line breaks.
+    """
+    forged = b'{"data":{"task_id":"t-7\nERROR paid","task_st'
+    async with (
+        listening(saying("Content-Length: 5000\r\n\r\n", forged, hangs_up=True)) as url,
+        client_to(url) as client,
+    ):
+        with pytest.raises(SubmissionUncertain) as caught:
+            await client.submit(LIGHTHOUSE)
+
+    assert "t-7 ERROR paid" == caught.value.task_id

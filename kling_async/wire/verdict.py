@@ -268,7 +268,7 @@ def torn_id(body: bytes) -> str | None:
     Return the task id in an answer that was cut short behind it; None where there is none.
     """
     found = _TASK_ID.search(body)
-    return (found[1] or found[2]).decode(errors="replace") if found else None
+    return one_line((found[1] or found[2]).decode(errors="replace")) if found else None
 
 
 def _read_tasks(answer: Answer) -> tuple[list[Mapping[str, Any]], str | None]:
