@@ -243,6 +243,8 @@ class KlingClient:
         except BaseException as error:
             story.tell(EventKind.NO_TASK, error=error)
             raise
+        if self.dialect.external_ids and request.external_task_id is None:
+            witness.owns_id = True  # it is made here
         request = self._complete(request)
         story.learn(request=request)
         return await self._submits.deliver(request, reference, hold, witness, story, self.handle, refusal)

@@ -45,7 +45,9 @@ class Submission:
         intend: Awaited before it is sent, and again where it is sent anew after `withdraw`; what it raises goes up.
         withdraw: Called where nothing came of what was intended, for sure.
         retrying: Called with an error after which it goes on, and the seconds until then.
-        owns_id: Whether nobody else could have used `external_id`, so that "already exists" is an earlier run's task.
+        owns_id:
+            Whether nobody else could have used `external_id`, so that "already exists" is a task of this request: an
+            earlier run sent it, or something on the way sent it twice.
         doubt: The first error after which a task may exist; None while surely none does.
         doubted_at: When it was last sent with an unknown outcome, in seconds of the loop's clock.
         refusal: What the service said when it was sent again after a doubt. It proves nothing of the first attempt.
@@ -116,7 +118,8 @@ class Submission:
         self.has_left = False
         is_duplicate = is_duplicate_id(error)
         if is_duplicate and self.owns_id and self.doubt is None:
-            self.mark_uncertain(Unreachable("an earlier run has sent it, and did not learn what came of it"), now)
+            what = f"the service has a task of its external_task_id already, which nobody else uses: {error.message}"
+            self.mark_uncertain(Unreachable(what), now)
         elif may_exist(error):
             self.mark_uncertain(error, now)
         elif self.doubt is not None and next_step(error, can_look_up=False) is Step.GIVE_UP:

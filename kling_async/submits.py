@@ -59,7 +59,9 @@ class Witness:
 
     Attributes:
         submit_key: By which its callbacks are known, None to make one; set before `intend` where there are callbacks.
-        owns_id: Whether nobody else could have sent this `external_task_id`, so that a task of it is an earlier run's.
+        owns_id:
+            Whether nobody else could have sent this `external_task_id`, so that a task of it is one of this request.
+            The client sets it where it makes the id.
         is_in_doubt: Whether an earlier run has sent it, and did not learn what came of it.
         sent_at: When an earlier run has sent it, in Unix time; None where none has, or that is not known.
         key: What the caller knows it by, for the log; None without.

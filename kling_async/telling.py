@@ -2,6 +2,7 @@
 Telling a program of the steps of submits and tasks, so that whatever it does with them harms none.
 """
 
+import asyncio
 import inspect
 import itertools
 import logging
@@ -70,7 +71,8 @@ class Story:
         )
         try:
             self._on_event(event)
-        except Exception:  # noqa: BLE001 (it is the program's, and may be any)
+        # It is the program's, and may be any: also a CancelledError, as the result of a cancelled future is.
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001
             _log.exception("on_event failed for %s of task %s", kind.value, self.task_id)
 
 

@@ -9,7 +9,7 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Generator
+from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
 from http import HTTPStatus
 from ssl import SSLContext
 from types import TracebackType
@@ -21,6 +21,7 @@ import aiohttp
 import attrs
 import backoff
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.hdrs import EXPECT
 from yarl import URL
 
 from kling_async import __version__
@@ -45,7 +46,7 @@ from kling_async.wire.auth import AccessKey, Credentials, Token, clock_offset, f
 from kling_async.wire.headers import kept_for
 from kling_async.wire.models import TaskSnapshot
 from kling_async.wire.redaction import hide_secrets, shorten
-from kling_async.wire.verdict import Answer, Presence, presence_of, read_created, read_sighting
+from kling_async.wire.verdict import Answer, Presence, is_whole, presence_of, read_created, read_sighting, torn_id
 
 __all__ = ["HttpOptions", "Transport", "decode", "is_small"]
 
@@ -123,8 +124,9 @@ class HttpOptions:
         reuse_within:
             Seconds for which a connection may have been idle and still carry a submit that nobody could look up, at a
             service that takes no id of ours; and that only where the service says that it keeps idle connections two
-            seconds longer than this (`Keep-Alive: timeout=`). Otherwise each such submit makes a connection. A borrowed
-            session decides for itself: give it a connector with `force_close=True`.
+            seconds longer than this (`Keep-Alive: timeout=`), and no answer to a submit was lost yet. Otherwise each
+            such submit makes a connection. A borrowed session decides for itself: give it a connector with
+            `force_close=True`.
         max_connections: Requests to the service at one time; more wait, with no clock running.
         user_agent: What the service is told of us: printable ASCII.
         allow_downloads_from:
@@ -245,8 +247,9 @@ class Transport:
     _credentials: Credentials = attrs.field(repr=False)
     _borrowed: aiohttp.ClientSession | None = attrs.field(default=None, repr=False)
     _sessions: dict[float, aiohttp.ClientSession] = attrs.field(factory=dict, init=False, repr=False)
-    _is_there: bool = attrs.field(default=False, init=False)  # a read has shown that this is a Kling API
+    _is_there: bool = attrs.field(default=False, init=False)  # an answer has shown that this is a Kling API
     _kept_for: float | None = attrs.field(default=None, init=False)  # by what the service said last
+    _is_kept: bool = attrs.field(default=True, init=False)  # no create was lost that might show it to be untrue
     _gate: Gate = attrs.field(init=False, repr=False)
     _creates: Gate = attrs.field(init=False, repr=False)  # at the gate
     _secrets: tuple[str, ...] = attrs.field(init=False, repr=False)
@@ -360,12 +363,14 @@ class Transport:
                 raise
             judged = await self._judge(submission.path, error)
             submission.learn_from(judged, asyncio.get_running_loop().time())
+            self._is_kept = self._is_kept and not isinstance(judged, Unreachable)
             raise judged from None
         finally:
             if not submission.is_exposed:  # it is while an answer that is good has just been read
                 submission.is_intended = False
                 submission.withdraw()
         submission.has_left = False
+        self._is_there = True
         return accepted
 
     async def _judge(self, path: str, error: KlingError) -> KlingError:
@@ -489,52 +494,62 @@ class Transport:
     async def _send_signed(self, method: str, path: str, body: "_Outgoing | None", limit: float | None) -> Answer:
         session = self._open_for_creates() if body is not None and body.is_sent_once else self._open()
         headers = {"Authorization": f"Bearer {self._sign()}", "User-Agent": self.http.user_agent}
-        deadline = Deadline(self._limit_of(body, limit))
         where = f"{method} {self.base_url}{path.partition('?')[0]}"
+        reply = _Reply()
         try:
-            with deadline:
-                async with session.request(
-                    method,
-                    URL(self.base_url + path, encoded=True),
-                    data=None if body is None else body.begin(deadline, self.http.read_timeout),
-                    headers=headers,
-                    allow_redirects=False,  # a redirect would carry the key elsewhere, and turn a POST into a GET
-                    raise_for_status=False,
-                    max_line_size=MAX_HEADER,  # here, since borrowed sessions have limits of their own
-                    max_field_size=MAX_HEADER,
-                    max_headers=MAX_HEADERS,
-                    timeout=_connecting_within(self.http.connect_timeout),
-                    proxy=self.http.proxy_for(self.base_url),
-                    ssl=self.http.ssl,
-                ) as response:
-                    said = await self._read_body(response, deadline)
-                    self._kept_for = kept_for(response.headers.get("Keep-Alive", ""))
-                    for secret in self._secrets:  # some services repeat the key that they refuse
-                        said = said.replace(secret.encode(), "…".encode())
-                    return Answer(response.status, response.headers, said)
+            with Deadline(self._limit_of(body, limit)) as deadline:
+                await self._exchange(session, method, path, body, headers, deadline, reply)
         except KlingError:
             raise
         except asyncio.CancelledError:
             if is_cancelled():
                 raise
-            closed = aiohttp.ClientConnectionError("the session was closed by its owner")
-            raise self._ours(closed, where, body) from None
+            if body is None or not reply.is_whole:
+                closed = aiohttp.ClientConnectionError("the session was closed by its owner")
+                raise self._ours(closed, where, body, reply) from None
         except Exception as error:  # noqa: BLE001 (libraries raise what they like, and only the bytes sent count)
-            raise self._ours(error, where, body) from None
+            if body is None or not reply.is_whole:
+                raise self._ours(error, where, body, reply) from None
+        self._kept_for = kept_for(reply.headers.get("Keep-Alive", ""))
+        said = reply.body
+        for secret in self._secrets:  # some services repeat the key that they refuse
+            said = said.replace(secret.encode(), "…".encode())
+        return Answer(reply.status, reply.headers, said)
 
-    async def _read_body(self, response: aiohttp.ClientResponse, deadline: Deadline) -> bytes:
-        content = response.content
-        deadline.expect_within(self.http.read_timeout)
-        body = await content.readany()  # nearly all come in one piece
-        if not content.at_eof():
-            pieces = bytearray(body)
-            while len(pieces) <= MAX_ANSWER and not content.at_eof():
+    async def _exchange(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        path: str,
+        body: "_Outgoing | None",
+        headers: Mapping[str, str],
+        deadline: Deadline,
+        reply: "_Reply",
+    ) -> None:
+        async with session.request(
+            method,
+            URL(self.base_url + path, encoded=True),
+            data=None if body is None else body.begin(deadline, self.http.read_timeout),
+            headers=headers,
+            allow_redirects=False,  # a redirect would carry the key elsewhere, and turn a POST into a GET
+            raise_for_status=False,
+            max_line_size=MAX_HEADER,  # here, since borrowed sessions have limits of their own
+            max_field_size=MAX_HEADER,
+            max_headers=MAX_HEADERS,
+            timeout=_connecting_within(self.http.connect_timeout),
+            proxy=self.http.proxy_for(self.base_url),
+            ssl=self.http.ssl,
+            middlewares=_with_watch(session, body),
+        ) as response:
+            reply.status, reply.headers = response.status, response.headers
+            is_over, size = False, 0
+            while not is_over:
                 deadline.expect_within(self.http.read_timeout)
-                pieces += await content.readany()
-            _check_size(len(pieces), response.status)
-            return bytes(pieces)
-        _check_size(len(body), response.status)
-        return body
+                piece = await response.content.readany()
+                reply.pieces.append(piece)
+                size += len(piece)
+                _check_size(size, response.status)
+                is_over = response.content.at_eof()
 
     def _open(self) -> aiohttp.ClientSession:
         return self._session(self.keepalive)
@@ -542,8 +557,9 @@ class Transport:
     def _open_for_creates(self) -> aiohttp.ClientSession:
         # A server closes an idle connection when it likes, and a request that meets that on the way is lost. Where it
         # could not be looked up then, it goes out on a connection that is new, or open for some time to come.
-        reuse = self.http.reuse_within
-        return self._session(reuse if self._kept_for is not None and self._kept_for >= reuse + REUSE_MARGIN else 0.0)
+        # One that was lost all the same may have met a service that does not do as it says.
+        reuse, told = self.http.reuse_within, self._kept_for or 0.0
+        return self._session(reuse if self._is_kept and told >= reuse + REUSE_MARGIN else 0.0)
 
     def _session(self, keepalive: float) -> aiohttp.ClientSession:
         # One of our own for each number of seconds that it keeps idle connections, or the one that is borrowed.
@@ -571,7 +587,7 @@ class Transport:
         more = 0 if body is None else math.ceil(SECONDS_PER_MIB * len(body.content) / 2**20)
         return limit or http.connect_timeout + http.read_timeout + more
 
-    def _ours(self, error: Exception, where: str, body: "_Outgoing | None") -> KlingError:
+    def _ours(self, error: Exception, where: str, body: "_Outgoing | None", reply: "_Reply") -> KlingError:
         # At the border: nobody above meets an exception of aiohttp's, whose repr may hold the request's headers.
         said = _in_words(error)
         for secret in self._secrets:
@@ -585,9 +601,10 @@ class Transport:
             if isinstance(error, ValueError | TypeError) and not is_of_network:
                 return InvalidRequest(f"{where} cannot be sent: {reason}; check base_url, proxy and headers")
             return NotSent(f"no connection for {where}: {reason}")
+        task_id = torn_id(reply.body) if body is not None else None
         if isinstance(error, TimeoutError):
-            return Unreachable(f"no answer in time to {where}: {reason}")
-        return Unreachable(f"the connection broke during {where}: {reason}")
+            return Unreachable(f"no answer in time to {where}: {reason}", task_id)
+        return Unreachable(f"the connection broke during {where}: {reason}", task_id)
 
 
 def _in_words(error: Exception) -> str:
@@ -627,6 +644,31 @@ Bytes of a request's body that are handed to a connection at a time; aiohttp war
 
 
 @attrs.define(eq=False)
+class _Reply:
+    """
+    What has come of an answer so far.
+    """
+
+    status: int = 0
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    pieces: list[bytes] = attrs.field(factory=list)
+
+    @property
+    def body(self) -> bytes:
+        """
+        The bytes of its body.
+        """
+        return b"".join(self.pieces)
+
+    @property
+    def is_whole(self) -> bool:
+        """
+        Whether all of the body is there, though the connection broke before the answer had ended.
+        """
+        return is_whole(self.body)
+
+
+@attrs.define(eq=False)
 class _Outgoing:
     """
     The body of a POST, and whether bytes of the request have left. aiohttp sends the headers together with the first
@@ -636,6 +678,7 @@ class _Outgoing:
     content: bytes
     _submission: Submission | None = None
     has_left: bool = attrs.field(default=False, init=False)
+    _body: "_Body | None" = attrs.field(default=None, init=False)
 
     @property
     def is_sent_once(self) -> bool:
@@ -648,7 +691,35 @@ class _Outgoing:
         """
         Return what aiohttp is to send; each request needs one of its own.
         """
-        return _Body(self.content, self._leave, lambda: deadline.expect_within(read_timeout))
+        self._body = _Body(self.content, self._leave, lambda: deadline.expect_within(read_timeout))
+        return self._body
+
+    async def watch(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        """
+        A middleware that runs last. An answer that is there before the request has left is of something else: some
+        servers say why they close an idle connection, and aiohttp takes that for the answer to the next request.
+
+        If another middleware has replaced the body, ours does not tell when it leaves: the request counts as sent from
+        here on, unless there was no connection for it.
+        """
+        if request.body is not self._body:
+            return await self._watch_replaced(request, handler)
+        response = await handler(request)
+        if not self.has_left and EXPECT not in request.headers:  # which has the head leave before the body
+            response.close()
+            raise aiohttp.ClientConnectionError("the connection held an answer before the request was sent")
+        return response
+
+    async def _watch_replaced(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        had_left = self.has_left
+        self._leave()
+        try:
+            return await handler(request)
+        except _NEVER_SENT:
+            self._set(has_left=had_left)
+            raise
 
     def mark_answered(self) -> None:
         """
@@ -668,10 +739,20 @@ class _Outgoing:
             self._submission.has_left = has_left
 
 
+def _with_watch(
+    session: aiohttp.ClientSession, body: _Outgoing | None
+) -> tuple[aiohttp.ClientMiddlewareType, ...] | None:
+    # None leaves the session's own middlewares as they are. aiohttp has no public way to ask for them.
+    middlewares = getattr(session, "_middlewares", None)
+    return None if body is None or middlewares is None else (*middlewares, body.watch)
+
+
 class _Body(aiohttp.Payload):
     """
     Bytes for aiohttp to send, which tell when the first of them is taken and when the last is.
     """
+
+    _autoclose = True  # there is nothing to close; else aiohttp warns when a middleware replaces this
 
     def __init__(self, content: bytes, on_leaving: Callable[[], object], on_sent: Callable[[], object]) -> None:
         super().__init__(content, content_type="application/json")
@@ -686,6 +767,8 @@ class _Body(aiohttp.Payload):
         transport = getattr(writer, "transport", None)
         if transport is None or transport.is_closing():
             raise aiohttp.ClientConnectionResetError("the connection was closed before it was used")
+        if getattr(getattr(writer, "protocol", None), "should_close", False):
+            raise aiohttp.ClientConnectionResetError("the connection holds what is no answer to this")
         self._on_leaving()
         for start in range(0, len(self._value), PIECE):
             await writer.write(self._value[start : start + PIECE])

@@ -205,6 +205,7 @@ async def take_body(body: Any) -> bytes:
         return b""
     writer = mock.AsyncMock()
     writer.transport.is_closing = lambda: False
+    writer.protocol.should_close = False
     await body.write(writer)
     return b"".join(call.args[0] for call in writer.write.await_args_list)
 

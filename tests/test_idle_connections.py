@@ -20,6 +20,7 @@ from kling_async.wire.auth import ApiKey
 from kling_async.wire.endpoints import IMAGE_GENERATION
 from kling_async.wire.verdict import read_sighting
 from tests.conftest import simulate
+from tests.test_not_sent import listening
 
 TASK = json.dumps({"code": 0, "data": {"task_id": "t-1", "task_status": "submitted"}}).encode()
 
@@ -31,11 +32,13 @@ class FarService:
 
     Attributes:
         says: Whether it says in `Keep-Alive` for how long it keeps them.
+        claims: What it says instead of the truth; None for the truth.
     """
 
     idle: float
     delay: float
     says: bool = False
+    claims: float | None = None
     url: str = ""
     connections: int = 0
     creates: int = 0
@@ -52,7 +55,7 @@ class FarService:
                 lines = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
                 await reader.readexactly(int(lines.get(b"Content-Length", b"0")))
                 self.creates += head.startswith(b"POST")
-                kept = f"Keep-Alive: timeout={self.idle:.0f}\r\n" if self.says else ""
+                kept = f"Keep-Alive: timeout={self.claims or self.idle:.0f}\r\n" if self.says else ""
                 start = f"HTTP/1.1 200 OK\r\n{kept}Content-Length: {len(TASK)}\r\n\r\n"
                 writer.write(start.encode() + TASK)
         writer.close()
@@ -163,6 +166,62 @@ def test_connections_are_used_again_where_the_service_keeps_them(*, says: bool, 
     run(service, 20, mean=0.05)
 
     assert are_shared is (service.connections < 10)
+
+
+@pytest.mark.parametrize("looks", [False, True], ids=["creates", "reads between"])
+def test_service_that_does_not_keep_its_word_loses_one_create(*, looks: bool) -> None:
+    """
+    It closes connections after half a second, and says that it keeps them for a minute. After the first loss each
+    create makes a connection of its own, whatever is said.
+    """
+    service = FarService(0.5, 0.1, says=True, claims=60.0)
+
+    assert 1 == run(service, 200, mean=0.5, looks=looks)
+
+
+STRAYS = {
+    "408": b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n",
+    "400": b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\n{}",
+    "another answer": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(TASK), TASK),
+    "head alone": b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 100\r\n\r\n",
+    "no HTTP": b"bye\r\n",
+}
+
+
+@pytest.mark.parametrize("stray", STRAYS.values(), ids=STRAYS)
+@pytest.mark.parametrize("external_id", [None, "ours"])
+def test_what_a_server_says_on_an_idle_connection_is_no_answer_to_a_create(
+    stray: bytes, external_id: str | None
+) -> None:
+    """
+    Some servers say why they close a connection that was idle. The create that would use it next is sent on another.
+    """
+    made: list[str] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0]))
+                made.append(f"t-{len(made)}")
+                told = TASK.replace(b"t-1", made[-1].encode())
+                start = f"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=60\r\nContent-Length: {len(told)}\r\n\r\n"
+                writer.write(start.encode() + told)
+                await asyncio.sleep(0.1)
+                writer.write(stray)
+
+    async def story() -> None:
+        retry = RetryPolicy(first_delay=0.1)
+        async with listening(talk) as url, Transport(url, HttpOptions(), retry, 25.0, ApiKey("sk-x")) as transport:
+            for _ in range(4):
+                submission = create(external_id)
+                accepted = await transport.submit(submission, no_look_up)
+                assert (made[-1], True) == (accepted.task_id, submission.is_intended)
+                await asyncio.sleep(0.3)
+
+    simulate(story())
+
+    assert 4 == len(made)
 
 
 def test_creates_that_can_be_looked_up_share_connections() -> None:

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from kling_async import OFFICIAL, ImageRequest, KlingClient, RetryPolicy
-from kling_async.errors import SubmissionUncertain
+from kling_async.errors import InvalidRequest, SubmissionUncertain
 from kling_async.submission import may_be_task_of
 from kling_async.submits import Witness
 from kling_async.wire.codec import read_task
@@ -81,6 +81,45 @@ async def test_task_that_is_shown_late_is_found_and_not_made_again() -> None:
 
     assert "t-1" == await submit_to(service)
     assert 1 == len(service.made_at)
+
+
+@pytest.mark.parametrize("shown_after", [0.0, 20.0])
+def test_create_that_was_sent_twice_on_its_way_is_found(shown_after: float) -> None:
+    """
+    A proxy that repeats a create gets "already exists" for it; the id was made here, so that the task is ours.
+    """
+
+    @simulated
+    async def story() -> None:
+        now, refused_at = asyncio.get_running_loop().time, []
+
+        async def answer(request: Served) -> bytes | None:
+            if request.line.startswith("POST"):
+                refused_at.append(now())
+                return saying(REFUSALS["already exists"], "400 Bad Request")
+            if now() - refused_at[0] < shown_after:
+                return NOT_FOUND
+            asked_for = request.line.split()[1].rpartition("/")[2]
+            return saying(task_of("t-1", task_info={"external_task_id": asked_for}))
+
+        async with serving(answer) as server, client_to(server.url) as client:
+            assert "t-1" == (await client.submit("a lighthouse")).task_id
+        assert 1 == len(refused_at)
+
+    story()
+
+
+@simulated
+async def test_id_of_the_caller_may_be_that_of_another_task() -> None:
+    """
+    "Already exists" is believed where the caller chose the id: a task of it may be of anything.
+    """
+    refusal = saying(REFUSALS["already exists"], "400 Bad Request")
+    async with serving(lambda _: refusal) as server, client_to(server.url) as client:
+        with pytest.raises(InvalidRequest, match="already exists"):
+            await client.submit("a lighthouse", external_task_id=OURS)
+
+    assert 1 == len(server.served)
 
 
 @pytest.mark.parametrize("look_for", [5.0, 30.0, 60.0])

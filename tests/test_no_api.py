@@ -10,7 +10,7 @@ from kling_async import GATEWAY, OFFICIAL, Dialect, Failed, HttpOptions, KlingCl
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import SubmissionUncertain, UnexpectedAnswer
 from kling_async.policy import is_no_api
-from tests.test_transport import saying, serving
+from tests.test_transport import TASK, Served, saying, serving
 
 PAGE = saying(b"<!doctype html><html><body>New API</body></html>", Content_Type="text/html; charset=utf-8")
 PICTURE = "https://cdn.example/lighthouse.png?signature=abc"
@@ -53,6 +53,24 @@ async def test_address_without_a_kling_api_is_told_and_holds_nothing(
         assert 1 == sum(request.line.startswith("POST") for request in server.served)
         assert sum(request.line.startswith("GET") for request in server.served) <= 1
         assert 0 == sum(usage.used for usage in client.slots.values())
+
+
+async def test_page_after_a_task_was_accepted_leaves_the_fate_open() -> None:
+    """
+    A service that has made a task is a Kling API, though all that is asked of it now is answered by a page: of a
+    firewall, say, that let the create through. It is not sent again, and nothing tells the caller to.
+    """
+    answers = [saying(TASK)]
+
+    def answer(_: Served) -> bytes:
+        return answers.pop() if answers else PAGE
+
+    async with serving(answer) as server, client_to(server.url, GATEWAY) as client:
+        await client.submit("a lighthouse")
+        with pytest.raises(SubmissionUncertain):
+            await client.submit("a harbour")
+
+    assert 2 == sum(request.line.startswith("POST") for request in server.served)
 
 
 @BOTH

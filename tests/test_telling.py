@@ -242,6 +242,23 @@ async def test_a_callback_that_tells_of_a_lost_submit_later() -> None:
 # Tasks
 
 
+@pytest.mark.parametrize("error", [asyncio.CancelledError, ValueError, RuntimeError])
+async def test_whatever_a_listener_raises_harms_no_task(error: type[BaseException]) -> None:
+    """
+    Also where it asks a future that was cancelled for its result: nobody has cancelled the submit.
+    """
+
+    def fail(_: TaskEvent) -> None:
+        raise error
+
+    async with emulator(GATEWAY) as server, client_of(server, fail) as client:
+        result = await client.generate(LIGHTHOUSE)
+
+        assert 0 == sum(usage.used for usage in client.slots.values())
+
+    assert [result.task_id] == [task.task_id for task in server.ledger.tasks]
+
+
 async def test_a_closed_client_troubles_what_it_waits_for() -> None:
     """
     The task goes on, and nobody looks.

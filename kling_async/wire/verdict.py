@@ -47,11 +47,13 @@ __all__ = [
     "Answer",
     "Presence",
     "is_duplicate_id",
+    "is_whole",
     "presence_of",
     "read_created",
     "read_news",
     "read_page",
     "read_sighting",
+    "torn_id",
 ]
 
 _OF_CODE: Final[dict[int | str, type[KlingError]]] = {
@@ -250,6 +252,25 @@ def presence_of(error: KlingError | None) -> Presence:
             return Presence.UNCLEAR
 
 
+def is_whole(body: bytes) -> bool:
+    """
+    Tell whether *body*, which came before its connection broke, is all of an answer: JSON shows by itself where it
+    ends.
+    """
+    try:
+        return isinstance(loads(body), dict)
+    except ValueError:
+        return False
+
+
+def torn_id(body: bytes) -> str | None:
+    """
+    Return the task id in an answer that was cut short behind it; None where there is none.
+    """
+    found = _TASK_ID.search(body)
+    return one_line((found[1] or found[2]).decode(errors="replace")) if found else None
+
+
 def _read_tasks(answer: Answer) -> tuple[list[Mapping[str, Any]], str | None]:
     payload = _read_payload(answer)
     items = _items(payload)
@@ -411,13 +432,7 @@ def _without_json(answer: Answer) -> KlingError:
         body = f"{found}, which is not JSON" if found else "something that is not JSON"
         what = f"the service answered {answer.status} with {body}; check base_url"
     is_other_api = kind is UnexpectedAnswer and (is_redirect or found is not None)
-    return _make(kind, what, answer, _torn_id(answer.body), None, None, is_other_api=is_other_api)
-
-
-def _torn_id(body: bytes) -> str | None:
-    # Cut short behind its id, an answer still names the task.
-    found = _TASK_ID.search(body)
-    return (found[1] or found[2]).decode(errors="replace") if found else None
+    return _make(kind, what, answer, torn_id(answer.body), None, None, is_other_api=is_other_api)
 
 
 def _unexpected(what: str, answer: Answer, payload: Mapping[str, Any]) -> KlingError:
