@@ -415,7 +415,7 @@ def _tell_unknown(post: _Post, submission: Submission, error: SubmissionUncertai
     times = (_moment(began), _moment(now))
     _log.warning(
         "a submit was %s, and its fate is unknown (prompt %s, key %s, external_task_id %s, begun %s, ended %s): %s",
-        *(what, *facts, *times, error),
+        *(what, *facts, *times, str(error)),  # a handler may keep its records, and an error holds its request
     )
 
 

@@ -364,7 +364,10 @@ class Transport:
             judged = await self._judge(submission.path, error)
             submission.learn_from(judged, asyncio.get_running_loop().time())
             self._is_kept = self._is_kept and not isinstance(judged, Unreachable)
-            raise judged from None
+            try:
+                raise judged from None
+            finally:
+                del judged  # else its traceback holds it
         finally:
             if not submission.is_exposed:  # it is while an answer that is good has just been read
                 submission.is_intended = False
