@@ -43,6 +43,7 @@ PATTERNS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "arguments._PLACEHOLDER": ("search", ("$", "%", "<", "{", "$a")),
     "cards._EMBEDDED": ("fullmatch", ("data:image/png;base64,", "=")),
     "cli.incoming._ARRAY": ("match", ("[", "[ ", " ", "[\n")),
+    "cli.incoming._FIELD": ("match", ("--- ", "- ", "a", "a ", "- a", "---\n- ")),
     "cli.incoming._LINE_END": ("search", ("a", "\n")),
     "cli.incoming._PAGE": ("match", ("<html", "<", "<!doctype")),
     "cli.incoming._WORD": ("fullmatch", ("a", "a ")),
