@@ -52,6 +52,7 @@ PATTERNS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "emulator.callers._HOST": ("fullmatch", ("[", "a", ":", ":1", "[]:")),
     "filenames._RESERVED": ("match", ("con ", "con")),
     "filenames._URL": ("match", ("a+", "a:")),
+    "filenames._WIDE": ("search", ("0", "{", "{a:0", "9", ":1")),
     "formats._MARKER": ("search", ("\xff", "\xff\xd9", "\xd8", "a")),
     "gallery.folder._DRAWN": ("match", ("a  · ", "a  ·  picture 1")),
     "proxies._BRACKETS": ("fullmatch", ("[", "1", "[1]")),
