@@ -102,6 +102,8 @@ class KlingClient:
         TypeError: `on_event` is no plain function.
     """
 
+    _state = _State.NEW  # of the class: __del__ reads it even where the arguments do not fit __init__
+
     def __init__(
         self,
         api_key: str | AccessKey | None = None,
@@ -116,7 +118,6 @@ class KlingClient:
         callbacks: CallbackReceiver | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
-        self._state = _State.NEW  # first: __del__ asks for it even where the following fails
         credentials = find_credentials(api_key)
         self.base_url: Final = find_base_url(base_url, credentials)
         _check_kinds(dialect=dialect, session=session, http=http, retry=retry, polling=polling, callbacks=callbacks)

@@ -304,6 +304,8 @@ class Journal:
             OSError: It cannot be opened or written.
         """
         path = _located(path)
+        if path.exists() and not path.is_file():  # also a path without a name, such as "." or an empty one
+            raise OSError(errno.EISDIR if path.is_dir() else errno.EINVAL, "must be a regular file", str(path))
         with _room_in_our_words(path):
             return cls._open(path, account, rebind=rebind)
 

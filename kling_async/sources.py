@@ -25,6 +25,10 @@ _SHORTEST: Final = 32
 Characters of Base64 that the smallest picture has; a path that is shorter is one.
 """
 _SLICE: Final = 64 * 1024
+_BLANKS: Final = " \t\r\n\f"
+"""
+Characters around an address that browsers drop too.
+"""
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -49,6 +53,8 @@ def absolute(url: str, base_url: str | None) -> str:
     """
     Return *url* as an address of its own: one without a scheme is meant relative to the service at *base_url*.
     """
+    if not _is_picture_in_base64(url):
+        url = url.strip(_BLANKS)
     if base_url is None or _ABSOLUTE.match(url) or _is_picture_in_base64(url):
         return url
     try:

@@ -214,7 +214,8 @@ class HttpOptions:
 
 def _system_proxies() -> dict[str, str]:
     # What macOS and Windows keep in their settings; elsewhere there is nothing but the environment.
-    found = {scheme: with_scheme(proxy) for scheme, proxy in getproxies().items() if scheme in SCHEMES and proxy}
+    set_ones = {scheme: proxy.strip() for scheme, proxy in getproxies().items() if scheme in SCHEMES}
+    found = {scheme: with_scheme(proxy) for scheme, proxy in set_ones.items() if proxy}
     for scheme, proxy in found.items():
         check_proxy(f"the system's proxy for {scheme}", proxy)
     return found

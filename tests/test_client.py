@@ -710,6 +710,19 @@ class TestLife:
 
         assert any("dropped while open" in str(warning.message) for warning in caught)
 
+    def test_unknown_argument_leaves_no_second_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        What Python could not even construct is dropped in silence.
+        """
+        unraisable: list[object] = []
+        monkeypatch.setattr("sys.unraisablehook", unraisable.append)
+        arguments: dict[str, Any] = {"poll": PollPolicy()}
+        with pytest.raises(TypeError, match="poll"):
+            KlingClient("sk-1", **arguments)
+        gc.collect()
+
+        assert [] == unraisable
+
     def test_fingerprint_tells_keys_apart_and_shows_none(self) -> None:
         """
         It is the same for the same key and salt, another for any other, and holds nothing of the key.

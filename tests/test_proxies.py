@@ -135,6 +135,18 @@ def test_header_of_a_cgi_program_is_no_proxy() -> None:
     assert PROXY == found({**environ, "http_proxy": PROXY}, "http://kling.example")
 
 
+@pytest.mark.parametrize("value", ["", "  ", "\n"])
+def test_blank_variable_names_no_proxy(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Neither as the environment's nor as the system's, which Python reads from the same variables.
+    """
+    monkeypatch.setenv("HTTPS_PROXY", value)
+    trusting = HttpOptions(trust_env=True)
+    KlingClient("sk-1", base_url="https://kling.example", http=trusting)
+
+    assert trusting.proxy_for("https://kling.example") is None
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

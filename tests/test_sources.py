@@ -47,6 +47,16 @@ def test_absolute(told: str, asked: str) -> None:
     assert told == absolute(told, None)
 
 
+@pytest.mark.parametrize("blanks", [" ", "\n", "\r\n\t "])
+def test_blanks_around_an_address(blanks: str) -> None:
+    """
+    They are dropped, as browsers drop them, so that the service is not asked for a name that ends in one.
+    """
+    for base_url in (None, "https://relay.example/kling"):
+        assert absolute(f"{blanks}https://cdn.example/a.png?b{blanks}", base_url) == "https://cdn.example/a.png?b"
+    assert absolute(f"{blanks}/a.png{blanks}", "https://relay.example/kling") == "https://relay.example/a.png"
+
+
 def test_path_that_looks_like_base64() -> None:
     """
     A short path of letters is an address, though a JPEG in Base64 begins with a slash as well.

@@ -102,7 +102,8 @@ async def _serve(server: "Emulator", *, as_json: bool) -> ExitCode:
                 write_line(people, f"{name:<11}  {value}")
     except OSError as error:
         where = f"{server.settings.host}:{server.settings.port}"
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        number = error.errno or 0  # below 0 where a name cannot be looked up: strerror does not know those
+        reason = os.strerror(number) if number > 0 else error.strerror or str(error)
         complain(f"Nothing can listen at {where}: {reason}. --port 0 finds a free port.")
         return ExitCode.USAGE
     return ExitCode.WELL

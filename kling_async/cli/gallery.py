@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import sys
+import warnings
 import webbrowser
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -74,8 +75,11 @@ def gallery(
 
 
 def _write(source: Path, output: Path | None, title: str | None, *, as_json: bool, is_opened: bool) -> ExitCode:
-    from kling_async.gallery import write_gallery  # noqa: PLC0415 (needs an extra of its own)
+    from PIL import Image  # noqa: PLC0415 (needs an extra of its own)
 
+    from kling_async.gallery import write_gallery  # noqa: PLC0415
+
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the page says which pictures are too large
     page = output
     count: Counter[bool] = Counter()
     try:

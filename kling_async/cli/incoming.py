@@ -51,8 +51,9 @@ The rule that a line with half of a surrogate pair breaks.
 
 _BOM: Final = "\ufeff"  # files that were joined have one within
 _ARRAY: Final = re.compile(r'\[\s*[\[{"\]]')  # but not "[soft light] a fox"
-_PAGE: Final = re.compile(r"<(!doctype|\?xml|html|head|body|svg|rss|feed)\b", re.IGNORECASE)
+_PAGE: Final = re.compile(r"<(!--|!doctype|\?xml|html|head|body|svg|rss|feed)(?!\w)", re.IGNORECASE)
 _WORD: Final = re.compile(r"\w+")
+_FIELD: Final = re.compile(r"""(?:(?:---\s+(?:-\s+)?|-\s+)["']?(\w+)["']?:(?!\S)|(\w+)[ \t]*=[ \t]*["'])""")
 _LINE_END: Final = re.compile(r"[\r\n]")
 
 
@@ -75,6 +76,7 @@ class Look(enum.StrEnum):
     OBJECTS = "JSON Lines"
     ARRAY = "a JSON array"
     TABLE = "a table with a header"
+    SETTINGS = "YAML or TOML"
     PAGE = "a web page or XML"
 
 
@@ -112,6 +114,8 @@ def look_at(text: str, column: str) -> Look:
         return Look.ARRAY
     if _PAGE.match(text):
         return Look.PAGE
+    if (field := _FIELD.match(text)) and (field[1] or field[2]).lower() == column:
+        return Look.SETTINGS
     header = _LINE_END.split(text, 1)[0]
     for delimiter in ",;\t|":
         cells = [cell.strip(' "').lower() for cell in header.split(delimiter)]

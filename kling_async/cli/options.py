@@ -22,6 +22,7 @@ from kling_async.filenames import Names
 from kling_async.storage import Storage, shelf_at
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 from kling_async.wire.endpoints import IMAGE_GENERATION
+from kling_async.wire.redaction import shorten
 
 __all__ = [
     "DIALECTS",
@@ -139,7 +140,7 @@ def read_ids(words: Sequence[str]) -> list[str]:
         try:
             IMAGE_GENERATION.one(task_id)
         except InvalidRequest:
-            raise typer.BadParameter(f"no task can have the id {task_id!r}", param_hint="TASK_ID") from None
+            raise typer.BadParameter(f"no task can have the id {shorten(task_id)!r}", param_hint="TASK_ID") from None
     return list(dict.fromkeys(ids))
 
 

@@ -80,9 +80,12 @@ def read_body(body: bytes) -> Any:
     Stricter than a client reads answers: what a service might not understand should fail here first.
     """
     try:
-        return json.loads(body.decode(), parse_constant=_no_number)
+        value = json.loads(body.decode(), parse_constant=_no_number)
+        if b"\\u" in body:
+            json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair could not be answered
     except (ValueError, RecursionError):
         return None
+    return value
 
 
 def _no_number(word: str) -> None:

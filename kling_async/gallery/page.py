@@ -3,6 +3,7 @@ The page: a file that needs nothing but itself, and the pictures where they lie.
 """
 
 import base64
+import errno
 import hashlib
 import os
 import secrets
@@ -45,6 +46,8 @@ def write_gallery(
         OSError: The page cannot be written.
     """
     target = Path(path)
+    if target.is_dir():  # also a path without a name, such as "." or an empty one
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
         with part.open("x", encoding="utf-8", errors="replace") as file, ThreadPoolExecutor(_WORKERS) as threads:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import attrs
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from kling_async.wire.pixels import as_seen
 
@@ -53,10 +53,12 @@ def open_picture(path: Path) -> Iterator[Image.Image]:
             yield image
     except FileNotFoundError as error:
         raise ValueError("The file is not where it was: moved, or deleted") from error
+    except UnidentifiedImageError as error:
+        raise ValueError("The file cannot be shown: it is no PNG, JPEG, WebP or GIF picture, or is damaged") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError("The file cannot be shown: it has too many pixels to unpack") from error
     except OSError as error:
-        raise ValueError(
-            f"The file cannot be shown: {error.strerror or 'it is no PNG, JPEG, WebP or GIF picture'}"
-        ) from error
+        raise ValueError(f"The file cannot be shown: {error.strerror or 'it is cut short, or damaged'}") from error
     except Exception as error:  # each decoder raises its own errors, and warnings may be errors
         raise ValueError(f"The file cannot be shown: {str(error) or type(error).__name__}") from error
 
@@ -77,11 +79,12 @@ def make_thumbnail(path: Path) -> Thumbnail:
     with open_picture(path) as image:
         width, height = image.size
         image.thumbnail((_SIDE, _SIDE), reducing_gap=2.0)
+        stored = image.size
         small = as_seen(image)
+        if small.size != stored:  # a camera was held upright
+            width, height = height, width
         small = small.convert("RGBA" if small.has_transparency_data else "RGB")
         data = _encode(small)
-    if (width > height) != (small.width > small.height):  # a camera was held upright
-        width, height = height, width
     return Thumbnail(f"data:image/webp;base64,{base64.b64encode(data).decode()}", width, height)
 
 

@@ -122,7 +122,7 @@ def _take_in(image: Any) -> Any:
         case _ if _is_pillow(image):
             return _png_of(image)
         case _Readable():
-            return image.read()
+            return _content_of(image)
         case _:
             return image
 
@@ -138,10 +138,19 @@ def _png_of(image: Any) -> bytes:
     try:
         return png_of(image)
     except Exception as error:
-        reason = str(error) or type(error).__name__
-        rule = f"must be a Pillow image that can be decoded and displayed: {reason}"
-        broken = BrokenRule("image", describe_image(image), rule)
-        raise InvalidRequest(str(broken), broken=(broken,)) from error
+        raise _unreadable(image, "a Pillow image that can be decoded and displayed", error) from error
+
+
+def _content_of(image: _Readable) -> bytes:
+    try:
+        return image.read()
+    except Exception as error:  # each kind of file object raises its own errors, and a closed one ValueError
+        raise _unreadable(image, "a file object that can be read", error) from error
+
+
+def _unreadable(image: object, kind: str, error: Exception) -> InvalidRequest:
+    broken = BrokenRule("image", describe_image(image), f"must be {kind}: {str(error) or type(error).__name__}")
+    return InvalidRequest(str(broken), broken=(broken,))
 
 
 def describe_image(image: object) -> str:
@@ -187,7 +196,7 @@ class ImageRequest:
             `Path` (read at submit, off the event loop), bytes, and at construction also a binary file object or a
             Pillow image. jpg or png, at most 10 MiB, each side at least 300 pixels. A Pillow image is sent as a viewer
             displays it: rotated by its EXIF orientation, in sRGB, with 8 bits per channel. One that cannot be decoded
-            or displayed raises InvalidRequest at construction.
+            or displayed, and a file object that cannot be read, raise InvalidRequest at construction.
         image_fidelity: How strongly the reference shapes the picture, 0 to 1; None leaves it to the service.
         n: Pictures to make, 1 to 9. Each takes one slot and costs one picture.
         aspect_ratio: For example "16:9"; None leaves it to the service.

@@ -90,6 +90,9 @@ def test_no_browser(here: Here, pictures: Path, monkeypatch: pytest.MonkeyPatch)
             ["foxes", "--output", "nowhere/page.html"],
             "the page 'nowhere/page.html' was not written: No such file or directory",
         ),
+        (["foxes", "--output", "."], "the page '.' was not written: Is a directory"),
+        (["foxes", "--output", ""], "the page '.' was not written: Is a directory"),
+        (["foxes", "--output", "empty"], "the page 'empty' was not written: Is a directory"),
     ],
 )
 def test_wrong_usage(here: Here, pictures: Path, words: list[str], complaint: str) -> None:
@@ -103,6 +106,21 @@ def test_wrong_usage(here: Here, pictures: Path, words: list[str], complaint: st
     assert (2, "") == (ended.code, ended.out)
     assert complaint in " ".join(ended.err.replace("│", "").split())
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("filters", ["default", "error"])
+async def test_large_picture_is_shown_without_a_warning(command: Command, pictures: Path, filters: str) -> None:
+    """
+    Whatever the process does with warnings.
+    """
+    Image.new("1", (10_000, 9_500)).save(pictures / "large.png")
+
+    ended = await command.with_env(PYTHONWARNINGS=filters)("gallery", str(pictures))
+
+    assert (0, "") == (ended.code, ended.err)
+    page = (pictures / "gallery.html").read_text(encoding="utf-8")
+    assert "10000 \\u00d7 9500" in page
+    assert "cannot be shown" not in page
 
 
 async def test_journal_becomes_a_page(here: Here, pictures: Path, tmp_path: Path) -> None:

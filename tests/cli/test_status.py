@@ -85,6 +85,8 @@ def test_ids_from_stdin(served: ServedBy) -> None:
         ("-", "{nonsense\n", "there is no task_id in"),
         ("-", '{"a":' * 100_000 + "\n", "there is no task_id in"),
         ("-", "{\x1b\n", r"'{\x1b'"),
+        ("-", f"{'x' * 100_000}\n", "no task can have the id"),
+        ("x" * 100_000, "", "no task can have the id"),
     ],
 )
 def test_no_id(served: ServedBy, task_id: str, stdin: str, told: str) -> None:
@@ -97,6 +99,7 @@ def test_no_id(served: ServedBy, task_id: str, stdin: str, told: str) -> None:
 
     assert (2, "") == (ended.code, ended.out)
     assert told in ended.err
+    assert len(ended.err) < 1000
     assert 0 == kling.server.ledger.reads
 
 

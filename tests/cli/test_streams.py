@@ -210,6 +210,31 @@ def test_journal_that_is_a_loop_of_links(here: Here, folder: Path, words: tuple[
     assert (folder / "loop.kling").is_symlink()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("batch", "prompts.txt", "--emulator", "--journal", "."),
+        ("batch", "prompts.txt", "--emulator", "--journal", ""),
+        ("batch", "prompts.txt", "--emulator", "--journal", "/"),
+        ("batch", "prompts.txt", "--emulator", "--journal", "{folder}"),
+        ("batch", "prompts.txt", "--emulator", "--journal", os.devnull),
+        ("batch", "--status", "."),
+        ("batch", ".", "--emulator"),
+        ("batch", "", "--emulator"),
+    ],
+)
+def test_path_that_is_no_file(here: Here, folder: Path, words: tuple[str, ...]) -> None:
+    """
+    Folders, devices and paths without a name are refused in words, before anything is made.
+    """
+    ended = here(*(word.format(folder=folder) for word in words))
+
+    assert ended.code in (2, 7)
+    told = " ".join(ended.err.replace("│", "").split())
+    assert any(words in told for words in ("must be a regular file", "is no file", "there is no such journal"))
+    assert {path.name for path in folder.rglob("*")} <= {"prompts.txt", "pictures"}
+
+
 def test_name_that_is_too_long(here: Here, folder: Path) -> None:
     """
     An error of the system that no command foresees is told with its exit code, not with a trace.

@@ -47,6 +47,9 @@ def test_bodies_are_read_strictly() -> None:
     """
     assert {"prompt": "海边的灯塔"} == read_body('{"prompt": "海边的灯塔"}'.encode())
     assert [None] * 5 == [read_body(body) for body in (b"", b"{", b"\xff", b'{"image_fidelity": NaN}', b"[" * 100_000)]
+    halves = (b'{"prompt": "\\ud83d"}', b'{"\\uDE00": 1}', b'["\\ud83d\\u0020\\ude00"]')
+    assert [None] * 3 == [read_body(body) for body in halves]
+    assert {"prompt": "\N{GRINNING FACE}"} == read_body(b'{"prompt": "\\ud83d\\ude00"}')
 
 
 def test_prompt_is_found_where_there_is_one() -> None:

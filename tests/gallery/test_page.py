@@ -113,9 +113,10 @@ def test_failed_task_and_damaged_file_have_a_place(tmp_path: Path) -> None:
     page = write(tmp_path, GalleryEntry(prompt="a fox", state="failed", error="TaskFailed: no foxes"),
                  GalleryEntry(path=tmp_path / "x.png"))  # fmt: skip
 
-    assert ["TaskFailed: no foxes", "The file cannot be shown: it is no PNG, JPEG, WebP or GIF picture"] == [
-        data["trouble"] for data in read_data(page)
-    ]
+    assert [
+        "TaskFailed: no foxes",
+        "The file cannot be shown: it is no PNG, JPEG, WebP or GIF picture, or is damaged",
+    ] == [data["trouble"] for data in read_data(page)]
     assert 2 == page.count('<button class="tile card"')
 
 

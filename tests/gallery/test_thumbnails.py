@@ -60,6 +60,16 @@ def test_camera_held_upright(paint: Paint) -> None:
     assert (240, 480) == opened(thumbnail).size
 
 
+@pytest.mark.parametrize("size", [(1001, 1000), (1000, 1001), (5000, 1)])
+def test_size_is_that_of_the_picture(paint: Paint, size: tuple[int, int]) -> None:
+    """
+    The thumbnail of what is nearly a square is a square.
+    """
+    thumbnail = make_thumbnail(paint("x.png", size))
+
+    assert size == (thumbnail.width, thumbnail.height)
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
 def test_every_kind_of_colour(tmp_path: Path, mode: Any) -> None:
     """
@@ -86,6 +96,18 @@ def test_what_is_no_picture_is_said(paint: Paint, tmp_path: Path, content: bytes
         make_thumbnail(path)
 
 
+@pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.webp"])
+def test_half_a_picture_is_not_called_none(paint: Paint, name: str) -> None:
+    """
+    What is cut off in the middle of its pixels was a picture.
+    """
+    path = paint(name, (500, 500))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    with pytest.raises(ValueError, match=r"cannot be shown: it is (cut short, or damaged|no .* or is damaged)$"):
+        make_thumbnail(path)
+
+
 def test_bomb_is_not_unpacked(paint: Paint, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A file that claims more pixels than any picture has is refused as Pillow refuses it.
@@ -93,7 +115,7 @@ def test_bomb_is_not_unpacked(paint: Paint, monkeypatch: pytest.MonkeyPatch) -> 
     path = paint("x.png", (100, 100))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
 
-    with pytest.raises(ValueError, match="cannot be shown: .*bomb"):
+    with pytest.raises(ValueError, match="cannot be shown: it has too many pixels"):
         make_thumbnail(path)
 
 
@@ -105,7 +127,7 @@ def test_warning_of_a_bomb_is_an_error_of_ours(tmp_path: Path) -> None:
     Image.new("1", (10_000, 9_500)).save(path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(ValueError, match="cannot be shown: .*bomb"):
+        with pytest.raises(ValueError, match="cannot be shown: it has too many pixels"):
             make_thumbnail(path)
         assert [GalleryEntry(path=path)] == read_folder(tmp_path)
     with warnings.catch_warnings():

@@ -131,6 +131,22 @@ def test_image_is_taken_in(image: Any) -> None:
     assert b"bytes" == ImageRequest("a", image=image).image
 
 
+def test_file_object_that_cannot_be_read() -> None:
+    """
+    It is refused as any other image is, whatever it raises.
+    """
+
+    class Lost(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise TimeoutError(size)
+
+    closed = io.BytesIO(b"bytes")
+    closed.close()
+    for image, told in ((closed, "closed file"), (Lost(), "-1")):
+        with pytest.raises(InvalidRequest, match=f"^image=<.*>: must be a file object that can be read: .*{told}"):
+            ImageRequest("a", image=image)
+
+
 def test_pillow_image_is_taken_in() -> None:
     """
     A Pillow image becomes a PNG.

@@ -168,7 +168,11 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 def _journal_of(source: str, *, is_emulated: bool) -> Path | None:
     # A trial has a journal of its own: what it makes is not what was asked for.
-    return None if source == STDIN else Path(source).with_suffix(".emulator.kling" if is_emulated else ".kling")
+    if source == STDIN:
+        return None
+    if not Path(source).name:
+        raise typer.BadParameter(f"{source!r} is no file", param_hint="INPUT")
+    return Path(source).with_suffix(".emulator.kling" if is_emulated else ".kling")
 
 
 def _make_hook(public_url: str | None, listen: str) -> Hook | None:

@@ -130,7 +130,9 @@ def _parse_json(texts: Iterator[str], folder: Path) -> Iterator[Line]:
             yield _no_request(number, "", UNDECODED)
         elif text.strip():
             try:
-                fields = json.loads(text)
+                fields = json.loads(text, object_pairs_hook=_once_each)
+            except _Twice as error:
+                yield _no_request(number, text, f"has the field {shorten(str(error))!r} more than once")
             except json.JSONDecodeError as error:
                 yield _no_request(number, text, f"is no JSON: {error.msg} at column {error.colno}")
             except (ValueError, RecursionError):  # a number of thousands of digits, a thousand levels
@@ -140,6 +142,20 @@ def _parse_json(texts: Iterator[str], folder: Path) -> Iterator[Line]:
                     yield _line(number, fields, folder)
                 else:
                     yield _no_request(number, text, 'must be an object, such as {"prompt": "a lighthouse"}')
+
+
+class _Twice(Exception):
+    """
+    An object has a name twice; the text is the name.
+    """
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(next(name for name in names if names.count(name) > 1))
+    return fields
 
 
 def _parse_table(texts: Iterator[str], folder: Path, cell_max: int) -> Iterator[Line]:

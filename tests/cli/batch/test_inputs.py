@@ -153,6 +153,8 @@ def is_sendable(prompt: str) -> bool:
         (f'{{"prompt": "a fox", "key": "{"k" * 201}"}}', "must be text of 1 to 200"),
         ('{"prompt": "a fox", "key": "\\ud83d"}', "must be text of 1 to 200 whole characters"),
         ('{"prompt": "a fox", "image": {}}', "image {}: must be a URL, a path or Base64"),
+        ('{"prompt": "a fox", "n": 1, "n": 2}', "has the field 'n' more than once"),
+        (f'{{"{"k" * 200}": 1, "{"k" * 200}": 1}}', "more than once"),
         ("[" * 100_000, "is no JSON that can be read"),
         (f'{{"n": {"9" * 5000}}}', "is no JSON that can be read"),
     ],
