@@ -50,6 +50,7 @@ What docstrings call an object of a class.
 """
 
 PLAIN: Final = {
+    "kling_async.addresses.Network",
     "kling_async.callbacks._AsgiFace",
     "kling_async.emulator.faults.Which",
     "kling_async.emulator.settings.SettingsByName",
