@@ -358,7 +358,7 @@ class Transport:
             # No more creates come to the gate than could pass it, so that a read is next, however many are to be sent.
             async with self._creates, self._gate:
                 answer = await self._send_in_step("POST", submission.path, _Outgoing(submission.body, submission), None)
-            accepted = read_created(answer)
+            accepted = await decode(answer, read_created)
         except KlingError as error:
             if submission.is_kept_back:
                 raise

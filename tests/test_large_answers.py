@@ -22,7 +22,7 @@ from kling_async.wire import codec
 from kling_async.wire.codec import write_task
 from kling_async.wire.models import Image, TaskOutput, TaskSnapshot, TaskStatus
 from kling_async.wire.verdict import Answer, read_created, read_news, read_page, read_sighting
-from tests.test_transport import PATH, saying, serving, speaking
+from tests.test_transport import PATH, saying, serving, speaking, submission, submit
 
 READERS: dict[str, Callable[[Answer], Any]] = {
     "create": read_created,
@@ -180,6 +180,25 @@ class TestOffTheLoop:
             finally:
                 go_on.set()
             assert 2**19 == len((await transport.send("GET", PATH)).body)
+
+    async def test_answer_to_a_create_is_judged_in_a_thread(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        A create is accepted all the same, however much the service has to say.
+        """
+        task = {"task_id": "t-1", "task_status": "submitted", "more": "x" * module.DECODE_INLINE_MAX}
+        threads: list[int] = []
+        read = module.read_created
+
+        def note(answer: Answer) -> TaskSnapshot:
+            threads.append(threading.get_ident())
+            return read(answer)
+
+        monkeypatch.setattr(module, "read_created", note)
+        async with serving(lambda _: saying({"code": 0, "data": task})) as server, speaking(server.url) as transport:
+            accepted = await submit(transport, submission())
+
+        assert "t-1" == accepted.task_id
+        assert [threading.get_ident()] != threads
 
     async def test_on_the_loop_where_there_are_no_threads(self) -> None:
         """
