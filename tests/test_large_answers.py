@@ -187,7 +187,7 @@ class TestOffTheLoop:
         """
         task = {"task_id": "t-1", "task_status": "submitted", "more": "x" * module.DECODE_INLINE_MAX}
         threads: list[int] = []
-        read = module.read_created
+        read = read_created
 
         def note(answer: Answer) -> TaskSnapshot:
             threads.append(threading.get_ident())
