@@ -49,7 +49,9 @@ class Submission:
             Whether nobody else could have used `external_id`, so that "already exists" is a task of this request: an
             earlier run sent it, or something on the way sent it twice.
         doubt: The first error after which a task may exist; None while surely none does.
-        doubted_at: When it was last sent with an unknown outcome, in seconds of the loop's clock.
+        missing_since:
+            Since when a look-up has not found it, after it was last sent with an unknown outcome; in seconds of the
+            loop's clock. None while none has told so.
         refusal: What the service said when it was sent again after a doubt. It proves nothing of the first attempt.
         is_intended: Whether `intend` stands.
         is_kept_back: Whether `intend` has refused it, so that it is not sent; the refusal is the caller's own.
@@ -71,7 +73,7 @@ class Submission:
     retrying: Callable[[KlingError, float], object] = _ignore
     owns_id: bool = False
     doubt: KlingError | None = None
-    doubted_at: float | None = None
+    missing_since: float | None = None
     refusal: KlingError | None = None
     is_intended: bool = False
     is_kept_back: bool = False
@@ -108,8 +110,14 @@ class Submission:
         """
         # A copy: the error's own traceback holds the submission with its body, and it would hold the error.
         self.doubt = self.doubt or attrs.evolve(error)
-        self.doubted_at = now
+        self.missing_since = None
         self.trouble(now)
+
+    def miss(self, now: float) -> None:
+        """
+        Remember since when a look-up has not found it.
+        """
+        self.missing_since = now if self.missing_since is None else self.missing_since
 
     def learn_from(self, error: KlingError, now: float) -> None:
         """
@@ -123,21 +131,21 @@ class Submission:
         elif may_exist(error):
             self.mark_uncertain(error, now)
         elif self.doubt is not None and next_step(error, can_look_up=False) is Step.GIVE_UP:
-            self.doubted_at = now  # the service had a reason, which may be the task of an earlier attempt
+            self.missing_since = None  # the service had a reason, which may be the task of an earlier attempt
             self.refusal = self.refusal if is_duplicate else attrs.evolve(error)
 
     def may_be_sent_again(self, look_for: float, now: float) -> bool:
         """
-        Tell whether it may be sent again although an earlier attempt may have arrived, now that it was not found:
-        only where the service has had *look_for* seconds to show the task, and has not refused it since.
+        Tell whether it may be sent again although an earlier attempt may have arrived: only where the service has not
+        shown the task for *look_for* seconds, and has not refused it since.
         """
-        return self.refusal is None and not self.is_abandoned and self.has_been_looked_for(look_for, now)
+        return self.refusal is None and not self.is_abandoned and self.has_been_missing(look_for, now)
 
-    def has_been_looked_for(self, seconds: float, now: float) -> bool:
+    def has_been_missing(self, seconds: float, now: float) -> bool:
         """
-        Tell whether so many seconds have passed since it was last sent with an unknown outcome.
+        Tell whether it has not been found for so many seconds. A service that could not be asked has shown nothing.
         """
-        return self.doubted_at is None or now - self.doubted_at >= seconds
+        return self.missing_since is not None and now - self.missing_since >= seconds
 
 
 def may_be_task_of(

@@ -205,7 +205,9 @@ class Submits:
         )
         if witness.is_in_doubt:
             what = "an earlier run has sent it, and did not learn what came of it"
-            submission.mark_uncertain(Unreachable(what), post.begun_at - post.sent_ago(time.time()))
+            submission.mark_uncertain(Unreachable(what), post.begun_at)
+            if witness.sent_at is not None:  # the service has had since then to show it
+                submission.miss(post.begun_at - post.sent_ago(time.time()))
         return await self._shield(post, submission)
 
     def resume(self, handle: TaskHandle, request: ImageRequest, hold: Hold, witness: Witness, story: Story) -> None:

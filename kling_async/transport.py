@@ -399,10 +399,14 @@ class Transport:
             return await look_up()
         except TaskNotFound:
             now = asyncio.get_running_loop().time()
-            if self._is_retired or not submission.may_be_sent_again(self.retry.look_for, now):
+            submission.miss(now)
+            if not self._may_be_sent_again(submission, now):
                 raise
         submission.is_looking = False
         return None
+
+    def _may_be_sent_again(self, submission: Submission, now: float) -> bool:
+        return not self._is_retired and submission.may_be_sent_again(self.retry.look_for, now)
 
     def _is_last_try(self, submission: Submission) -> bool:
         return self._is_retired or submission.is_abandoned
@@ -412,8 +416,9 @@ class Transport:
             return True
         now = asyncio.get_running_loop().time()
         if submission.is_looking:
-            if isinstance(error, TaskNotFound):  # it may not be shown yet
-                is_final = submission.has_been_looked_for(self.retry.look_for, now)
+            if isinstance(error, TaskNotFound):  # it may not be shown yet, or may be sent again by now
+                is_missing = submission.has_been_missing(self.retry.look_for, now)
+                is_final = is_missing and not self._may_be_sent_again(submission, now)
             else:
                 is_final = not may_repeat(error)
             return is_final or self._is_past(submission.troubled_since, self.retry.give_up_after, now)

@@ -35,12 +35,14 @@ class Lagging:
         refusal: What it says to a second create under one id; None makes a second task.
         foreign: The task that every look-up gets while ours is not shown; None for "not found".
         lost: How many answers to creates are lost.
+        down_for: Seconds after the first create in which no look-up is answered.
     """
 
     shown_after: float = 0.0
     refusal: dict[str, Any] | None = None
     foreign: dict[str, Any] | None = None
     lost: int = 1
+    down_for: float = 0.0
     made_at: list[float] = attrs.field(factory=list)
     refused: int = 0
     looks: int = 0
@@ -54,6 +56,8 @@ class Lagging:
             self.made_at.append(now)
             return None if len(self.made_at) <= self.lost else saying(task_of(f"t-{len(self.made_at)}"))
         self.looks += 1
+        if self.made_at and now - self.made_at[0] < self.down_for:
+            return saying(b"", "503 Service Unavailable")
         if self.made_at and now - self.made_at[0] >= self.shown_after:
             return saying(task_of("t-1", task_info={"external_task_id": OURS}))
         return NOT_FOUND if self.foreign is None else saying(task_of("t-0", **self.foreign))
@@ -120,6 +124,31 @@ async def test_id_of_the_caller_may_be_that_of_another_task() -> None:
             await client.submit("a lighthouse", external_task_id=OURS)
 
     assert 1 == len(server.served)
+
+
+@simulated
+async def test_grace_begins_when_the_service_answers_again() -> None:
+    """
+    One that is down for a minute after it has accepted the task, and shows it 20 s later, has shown it in time.
+    """
+    service = Lagging(down_for=60.0, shown_after=80.0)
+
+    assert "t-1" == await submit_to(service)
+    assert 1 == len(service.made_at)
+
+
+@simulated
+async def test_look_up_of_what_was_sent_long_ago_is_patient() -> None:
+    """
+    A failing look-up is repeated for `give_up_after`, counted from this run on.
+    """
+    witness = Witness()
+    witness.is_in_doubt, witness.sent_at = True, time.time() - 3600
+    service = Lagging(down_for=60.0, shown_after=60.0)
+    service.made_at.append(0.0)
+
+    assert "t-1" == await submit_to(service, witness)
+    assert 1 == len(service.made_at)
 
 
 @pytest.mark.parametrize("look_for", [5.0, 30.0, 60.0])

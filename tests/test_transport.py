@@ -690,6 +690,17 @@ class TestSubmit:
             assert 40 <= third - second
         assert 1 == len({call.kwargs["data"].decode() for call in service.requests["POST", URL(BASE + PATH)]})
 
+    @pytest.mark.parametrize("fact", [{}, {"is_abandoned": True}, {"refusal": AccountProblem("no money")}], ids=str)
+    @simulated
+    async def test_grace_that_ends_behind_a_look_up_permits_the_next_create(self, fact: dict[str, Any]) -> None:
+        """
+        A look-up may end just within the grace, and be judged just behind it: then it is sent again, if it may be.
+        """
+        doubt = Unreachable("the connection broke")
+        sent = submission("ours", doubt=doubt, missing_since=-30.0, is_looking=True, troubled_since=-30.0, **fact)
+        async with speaking() as transport:
+            assert bool(fact) is transport._is_given_up(sent, TaskNotFound("no such task"))
+
     @simulated
     async def test_duplicate_after_doubt_is_our_own(self, service: aioresponses) -> None:
         """
@@ -744,7 +755,8 @@ class TestSubmit:
         service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING)
         service.post(BASE + PATH, payload=TASK)
         async with speaking() as transport:
-            sent = witnessed(steps, "ours", doubt=Unreachable("an earlier run has sent it"))  # long ago
+            long_ago = asyncio.get_running_loop().time() - 3600
+            sent = witnessed(steps, "ours", doubt=Unreachable("an earlier run has sent it"), missing_since=long_ago)
 
             assert (await submit(transport, sent)).task_id == "t-1"
 
