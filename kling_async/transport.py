@@ -229,10 +229,6 @@ def _system_proxy_for(url: str) -> str | None:
     return _system_proxies().get(parts.scheme)
 
 
-def _ignore(_: KlingError, __: float) -> None:
-    pass
-
-
 @attrs.define(eq=False)
 class Transport:
     """
@@ -441,7 +437,7 @@ class Transport:
         self,
         attempt: Callable[[], Awaitable[T]],
         is_over: Callable[[Any], bool],
-        retrying: Callable[[KlingError, float], object] = _ignore,
+        retrying: Callable[[KlingError, float], object] | None = None,
     ) -> T:
         try:
             return await attempt()  # nearly all go well; to get backoff ready for each would cost more than sending it
@@ -454,7 +450,8 @@ class Transport:
             return await attempt()
 
         def on_backoff(details: Any) -> None:
-            retrying(details["exception"], details["wait"])
+            if retrying is not None:
+                retrying(details["exception"], details["wait"])
 
         # The decision is all in `is_over`; backoff carries it out. Its own limits go unused: they read the wall clock.
         repeating = backoff.on_exception(
