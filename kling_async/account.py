@@ -55,7 +55,7 @@ def _checked(pair: AccessKey, *names: str) -> AccessKey:
         _check_text(name, key)
     try:
         make_token(pair, 0.0)  # whatever signing can raise is raised here, and not in the middle of a submit
-    except Exception as error:  # noqa: BLE001 (its text may show the key, so only its class is told)
+    except Exception as error:  # noqa: BLE001 (its text may show the key, so only its class is shown)
         what = f"{names[1]} cannot sign a token ({type(error).__name__}); copy it again"
         raise NotAuthenticated(what) from None
     return pair

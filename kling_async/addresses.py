@@ -125,7 +125,7 @@ def network_of(host: str) -> Network | None:
     if address is not None:
         return _kind(address)
     name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):  # by RFC 6761, whoever resolves it
+    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761: whatever a name server says
         return Network.LOOPBACK
     # "127.1" and "2130706433" are loopback to some, and other addresses can be spelt so too
     return Network.NEVER if ":" in host or _NUMBERLIKE.search(name) else None

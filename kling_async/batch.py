@@ -830,7 +830,7 @@ class _Run:
         return _Ended(row, error)
 
     async def _refused(self, row: Row, error: KlingError) -> "_Ended":
-        # No task was made, and the row is to be told of.
+        # No task was made, and the row's outcome is reported.
         may_retry, may_be_mended = may_try_again(error), _may_be_mended(error)
         await self.journal.fail(row.position, error, None, self.clock(), may_retry=may_retry or may_be_mended)
         if is_no_api(error):
