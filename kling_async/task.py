@@ -263,8 +263,11 @@ class TaskHandle:
 
     def fail(self, error: KlingError) -> None:
         """
-        End every wait that is under way with *error*; the handle stays good.
+        End every wait that is under way with *error*; the handle stays good. A task that has ended cannot fail later:
+        its end is known already, and was told.
         """
+        if self.is_settled:
+            return
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(attrs.evolve(error))  # one each: a traceback belongs to one raising

@@ -15,10 +15,10 @@ import attrs
 import pytest
 
 from kling_async.errors import ClientClosed, KlingError, NotAuthenticated, TaskFailed, WaitTimeout
-from kling_async.events import TaskEvent
+from kling_async.events import EventKind, TaskEvent
 from kling_async.slots import Slots, Usage
 from kling_async.task import TaskHandle
-from kling_async.telling import Teller
+from kling_async.telling import Story, Teller
 from kling_async.wire.models import Image, ImageRequest, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
 from tests.conftest import simulated
 from tests.test_cards import Reader
@@ -392,6 +392,23 @@ async def test_updates_do_not_raise_for_a_failed_task() -> None:
     assert [FAILED] == await updates
     assert [FAILED] == await follow(handle)
     assert watch.asked == 1
+
+
+@simulated
+async def test_task_that_has_ended_cannot_fail() -> None:
+    """
+    A look that fails late, and a client that is closed, change nothing about a task whose end is known: no trouble is
+    told after the end.
+    """
+    told: list[EventKind] = []
+    handle = picked_up(SUBMITTED)
+    handle.story = Story(lambda event: told.append(event.kind))
+    handle.see(DONE)
+
+    handle.fail(ClientClosed("closed"))
+
+    assert [EventKind.FINAL] == told
+    assert "t-1" == (await handle.wait()).task_id
 
 
 @simulated
