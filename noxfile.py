@@ -75,7 +75,7 @@ def torture(session: nox.Session) -> None:
     Kill batches 200 times each, and see that nothing is lost and nothing paid twice; some ten minutes.
     """
     session.install(*group("tests"), EVERYTHING)
-    session.run("pytest", "tests/torture", "--numprocesses=0", "-s", "--kills", "200", *session.posargs)
+    session.run("pytest", "tests/scenarios/torture", "--numprocesses=0", "-s", "--kills", "200", *session.posargs)
 
 
 @nox.session

@@ -1,5 +1,5 @@
 """
-What pytest loads: two fixtures and a marker. What they do is in `kling_async.pytest_plugin`.
+What pytest loads: two fixtures and a marker. What they do is in `kling_async.integrations.pytest_plugin`.
 
 It lies beside the package, since whatever lies inside imports all of it, and pytest loads this in every run of every
 project that has the package installed.
@@ -31,7 +31,7 @@ def kling_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     and so does any `KlingClient()`, which looks at its tasks more often than it would elsewhere. `@pytest.mark.kling`
     sets what the service is like; its `ledger` tells what happened.
     """
-    from kling_async import pytest_plugin  # noqa: PLC0415 (nothing of ours before it is asked for)
+    from kling_async.integrations import pytest_plugin  # noqa: PLC0415 (nothing of ours before it is asked for)
 
     with pytest_plugin.serve(pytest_plugin.read_settings(request.node)) as server:
         pytest_plugin.lead_to(server, monkeypatch)
@@ -43,7 +43,7 @@ def kling_client(kling_emulator: Emulator) -> Iterator[KlingClient]:
     """
     A `KlingClient` of `kling_emulator`, for whichever event loop uses it first; it is closed after the test.
     """
-    from kling_async import pytest_plugin  # noqa: PLC0415
+    from kling_async.integrations import pytest_plugin  # noqa: PLC0415
 
     with pytest_plugin.make_client(kling_emulator) as client:
         yield client

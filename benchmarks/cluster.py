@@ -24,10 +24,10 @@ from distributed import Client, LocalCluster
 from benchmarks import apart, downloads
 from benchmarks.figures import Figure, ratio
 from kling_async import OFFICIAL, Batch, Done, Image, ImageRequest, KlingClient, TaskSnapshot, TaskStatus
-from kling_async.dask import DaskEngine
-from kling_async.engine import LocalEngine, PictureFacts, Process
-from kling_async.journal import Account, Entry, Journal
-from kling_async.wire.models import TaskOutput
+from kling_async.batch.executors import LocalEngine, PictureFacts, Process
+from kling_async.batch.journal import Account, Entry, Journal
+from kling_async.integrations.dask import DaskEngine
+from kling_async.wire.tasks import TaskOutput
 
 if TYPE_CHECKING:
     from benchmarks.apart import Pipe

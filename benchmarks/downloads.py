@@ -27,7 +27,7 @@ import attrs
 from benchmarks import apart
 from benchmarks.figures import Figure, ratio
 from kling_async import OFFICIAL, Image, KlingClient, TaskResult, TaskSnapshot, TaskStatus
-from kling_async.filenames import Names
+from kling_async.media.naming import Names
 
 if TYPE_CHECKING:
     from benchmarks.apart import Pipe

@@ -20,10 +20,10 @@ import attrs
 from benchmarks import apart
 from benchmarks.figures import Figure, ratio
 from kling_async import OFFICIAL, HttpOptions, KlingClient, RetryPolicy
-from kling_async.transport import Transport
+from kling_async.client.transport import Transport
 from kling_async.wire.auth import ApiKey
 from kling_async.wire.codec import dumps
-from kling_async.wire.verdict import read_created, read_sighting
+from kling_async.wire.responses import read_created, read_sighting
 
 if TYPE_CHECKING:
     from benchmarks.apart import Pipe

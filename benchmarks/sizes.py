@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from benchmarks.figures import Run, number
-from kling_async.wire.prices import DOLLARS_PER_UNIT, FROM_TEXT
+from kling_async.wire.endpoints.prices import DOLLARS_PER_UNIT, FROM_TEXT
 
 __all__ = ["A_DAY", "sizes"]
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from benchmarks.figures import Figure, ratio
-from kling_async.gate import Gate
-from kling_async.slots import Slots
-from kling_async.task import TaskHandle
+from kling_async.client.handle import TaskHandle
+from kling_async.client.limits.limiter import Slots
+from kling_async.media.semaphore import Gate
 
 ROUNDS: Final = 5
 FEW: Final = 1_000

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"  # first: the rooms below read it
 
-from kling_async.callbacks import CallbackReceiver
-from kling_async.client import KlingClient
-from kling_async.events import EventKind, TaskEvent
-from kling_async.policy import PollPolicy, RetryPolicy, SlotPolicy
-from kling_async.slots import Slots
-from kling_async.task import TaskHandle
-from kling_async.transport import HttpOptions
+from kling_async.client.callbacks.receiver import CallbackReceiver
+from kling_async.client.client import KlingClient
+from kling_async.client.events import EventKind, TaskEvent
+from kling_async.client.handle import TaskHandle
+from kling_async.client.limits.limiter import Slots
+from kling_async.client.transport import HttpOptions
+from kling_async.policy.policies import PollPolicy, RetryPolicy, SlotPolicy
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
-from kling_async.wire.models import (
+from kling_async.wire.tasks import (
     AspectRatio,
     Done,
     Failed,
@@ -33,8 +33,8 @@ from kling_async.wire.models import (
 )
 
 if TYPE_CHECKING:
-    from kling_async.batch import Added, Batch, Keyed
-    from kling_async.rows import Summary
+    from kling_async.batch.batch import Added, Batch, Keyed
+    from kling_async.batch.records import Summary
 
 __all__ = [
     "GATEWAY",
@@ -77,7 +77,7 @@ if not TYPE_CHECKING:  # type checkers know the names from above, and that there
         # What is of batches is loaded with the first of its names, SQLite too: most programs have no batch.
         if name not in ("Added", "Batch", "Keyed", "Summary"):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from kling_async import batch  # noqa: PLC0415
+        from kling_async.batch import batch  # noqa: PLC0415
 
         return getattr(batch, name)
 

@@ -6,7 +6,7 @@ import functools
 import sys
 from typing import NoReturn
 
-from kling_async.streams import lasting_streams
+from kling_async.cli.streams import lasting_streams
 
 __all__ = ["main"]
 

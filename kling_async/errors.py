@@ -38,7 +38,7 @@ import attrs
 if TYPE_CHECKING:  # names for annotations alone: at run time this floor stands on nothing
     from pathlib import Path
 
-    from kling_async.wire.models import ImageRequest, TaskSnapshot
+    from kling_async.wire.tasks import ImageRequest, TaskSnapshot
 
 __all__ = [
     "AccountProblem",

@@ -20,7 +20,7 @@ import aioresponses.core
 import pytest
 
 from kling_async.emulator import Emulator
-from kling_async.pytest_plugin import serve
+from kling_async.integrations.pytest_plugin import serve
 
 pytest_plugins = ["pytester"]
 

@@ -13,12 +13,12 @@ import attrs
 from yarl import URL
 
 from kling_async import OFFICIAL, KlingClient
-from kling_async.callbacks import CallbackReceiver
+from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Fault, FaultPlan, Ledger, Settings, World
-from kling_async.emulator.outbox import Outbox, Post
 from kling_async.emulator.service import Call, Reply, Service, fate_of, prompt_of, read_body
+from kling_async.emulator.webhook_queue import Outbox, Post
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints import IMAGE_GENERATION
+from kling_async.wire.endpoints.base import IMAGE_GENERATION
 from tests.conftest import take_body
 
 NOON: Final = 1_780_000_000.0

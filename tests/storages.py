@@ -25,9 +25,9 @@ from multidict import CIMultiDict
 from s3fs import S3FileSystem
 
 from kling_async import KlingClient, PollPolicy
-from kling_async.downloads import _Part
 from kling_async.emulator import Emulator
-from kling_async.storage import TRIAL, Storage
+from kling_async.media.downloads import _Part
+from kling_async.media.storage import TRIAL, Storage
 
 EAGER: Final = PollPolicy(first_delay=0.02, max_delay=0.1)
 KEYS: Final = {"key": "test", "secret": "not-so-secret"}
@@ -433,7 +433,7 @@ def brisk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """
     Tries follow each other at once, and nothing is left of them.
     """
-    monkeypatch.setattr("kling_async.storage.FIRST_DELAY", 0.001)
+    monkeypatch.setattr("kling_async.media.storage.FIRST_DELAY", 0.001)
     spooled = tmp_path / "spooled"
     spooled.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(spooled))

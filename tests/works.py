@@ -19,7 +19,7 @@ from typing import Any
 
 from PIL import Image
 
-from kling_async.engine import PictureFacts
+from kling_async.batch.executors import PictureFacts
 
 
 def measure(source: Path | bytes, facts: PictureFacts) -> tuple[str, int, int, int]:

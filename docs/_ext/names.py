@@ -32,12 +32,12 @@ PUBLIC: Final = (
     "kling_async.errors",
     "kling_async.emulator.faults",
     "kling_async.emulator",
-    "kling_async.engine",
-    "kling_async.storage",
-    "kling_async.dask",
+    "kling_async.batch.executors",
+    "kling_async.media.storage",
+    "kling_async.integrations.dask",
     "kling_async.wire",
     "kling_async.gallery",
-    "kling_async.otel",
+    "kling_async.integrations.otel",
 )
 
 SHORT: Final = {
@@ -50,12 +50,12 @@ What docstrings call an object of a class.
 """
 
 PLAIN: Final = {
-    "kling_async.addresses.Network",
-    "kling_async.callbacks._AsgiFace",
+    "kling_async.policy.hosts.Network",
+    "kling_async.client.callbacks.receiver._AsgiFace",
     "kling_async.emulator.faults.Which",
     "kling_async.emulator.settings.SettingsByName",
-    "kling_async.filenames.Names",
-    "kling_async.wire.endpoints.R",
+    "kling_async.media.naming.Names",
+    "kling_async.wire.endpoints.base.R",
 }
 """
 Words of the type checker, and of rooms that are not public, of which a reader needs no page.

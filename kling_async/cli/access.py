@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from kling_async.callbacks import CallbackReceiver
 from kling_async.cli.options import DIALECTS, DialectName
-from kling_async.client import KlingClient
-from kling_async.policy import RetryPolicy
+from kling_async.client.callbacks.receiver import CallbackReceiver
+from kling_async.client.client import KlingClient
+from kling_async.policy.policies import RetryPolicy
 
 if TYPE_CHECKING:
     from kling_async.emulator import Emulator

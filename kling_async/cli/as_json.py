@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from kling_async.batch.records import Row, Summary
 from kling_async.cli import board
 from kling_async.errors import (
     DownloadFailed,
@@ -22,9 +23,8 @@ from kling_async.errors import (
     UnexpectedAnswer,
     WaitTimeout,
 )
-from kling_async.rows import Row, Summary
 from kling_async.wire.codec import write_request
-from kling_async.wire.models import Done, Failed, Picture, TaskSnapshot, TaskStatus
+from kling_async.wire.tasks import Done, Failed, Picture, TaskSnapshot, TaskStatus
 
 __all__ = [
     "error_facts",

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import attrs
 
+from kling_async.client.handle import TaskHandle
 from kling_async.errors import KlingError, SubmissionUncertain, WaitTimeout
-from kling_async.task import TaskHandle
-from kling_async.wire.models import ImageRequest, TaskResult
+from kling_async.wire.tasks import ImageRequest, TaskResult
 
 __all__ = ["Board", "Row", "Stage"]
 

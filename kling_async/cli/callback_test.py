@@ -19,9 +19,9 @@ from kling_async.cli.options import AsJson, parse_seconds
 from kling_async.cli.screen import printable, write_line
 from kling_async.cli.work import run
 from kling_async.wire.codec import dumps, write_task
-from kling_async.wire.models import TaskSnapshot, TaskStatus
 from kling_async.wire.redaction import hide_query
-from kling_async.wire.webhook import check_secret, sign
+from kling_async.wire.tasks import TaskSnapshot, TaskStatus
+from kling_async.wire.webhooks import check_secret, sign
 
 __all__ = ["Verdict", "callback_test", "hide_token", "judge"]
 

@@ -10,16 +10,16 @@ from typing import Final, TypeAlias
 import attrs
 import typer
 
+from kling_async.batch.lock import NO_ROOM
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.screen import complain, printable
-from kling_async.client import KlingClient
+from kling_async.client.client import KlingClient
+from kling_async.client.limits.limiter import Slots
 from kling_async.errors import BrokenRule, InvalidRequest
-from kling_async.lockfile import NO_ROOM
-from kling_async.references import read_reference
-from kling_async.slots import Slots
-from kling_async.storage import Storage
+from kling_async.media.references import read_reference
+from kling_async.media.storage import Storage
 from kling_async.wire.dialects import Dialect, ImageFacts, broken_rules
-from kling_async.wire.models import ImageRequest, ImageSource
+from kling_async.wire.tasks import ImageRequest, ImageSource
 
 __all__ = ["Checks", "check_requests", "in_words", "make_folder", "make_ready", "refusal"]
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 import attrs
 import typer
 
+from kling_async.batch.journal import Reader
 from kling_async.cli.board import Row, Stage
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.options import AsJson
 from kling_async.cli.screen import complain, write_line
 from kling_async.cli.work import end
-from kling_async.journal import Reader
 
 if TYPE_CHECKING:
     from kling_async.gallery import GalleryEntry

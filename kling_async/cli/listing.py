@@ -15,9 +15,9 @@ from rich.text import Text
 
 from kling_async.cli.as_json import seconds_of, status_of, task_facts
 from kling_async.cli.screen import STYLES, is_lively, printable, write_line
+from kling_async.client.handle import failure_of
 from kling_async.errors import KlingError
-from kling_async.task import failure_of
-from kling_async.wire.models import TaskSnapshot, TaskStatus
+from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
 __all__ = ["Listing", "Told"]
 

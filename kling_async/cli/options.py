@@ -13,15 +13,15 @@ from typing import IO, Annotated, Any, Final, TypeAlias
 
 import typer
 
-from kling_async.arguments import MOST_SECONDS
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.incoming import Look, Unreadable, list_of
 from kling_async.cli.screen import complain
 from kling_async.errors import InvalidRequest
-from kling_async.filenames import Names
-from kling_async.storage import Storage, shelf_at
+from kling_async.media.naming import Names
+from kling_async.media.storage import Storage, shelf_at
+from kling_async.policy.arguments import MOST_SECONDS
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
-from kling_async.wire.endpoints import IMAGE_GENERATION
+from kling_async.wire.endpoints.base import IMAGE_GENERATION
 from kling_async.wire.redaction import shorten
 
 __all__ = [

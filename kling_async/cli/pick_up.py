@@ -11,7 +11,7 @@ from kling_async.cli.checks import make_ready
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.screen import open_screen_beside
 from kling_async.cli.work import Work
-from kling_async.storage import Storage
+from kling_async.media.storage import Storage
 
 __all__ = ["pick_up"]
 

@@ -11,7 +11,7 @@ from kling_async.cli.access import Access
 from kling_async.cli.options import AsJson, BaseUrl, Patience, Service, Shelf, TaskIds, check_names, name_of, read_ids
 from kling_async.cli.pick_up import pick_up
 from kling_async.cli.work import run
-from kling_async.filenames import Names
+from kling_async.media.naming import Names
 
 __all__ = ["EXAMPLES", "save"]
 

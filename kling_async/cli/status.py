@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from kling_async.cli.access import Access
-from kling_async.cli.ear import complaining
 from kling_async.cli.exits import ExitCode, advice_for, exit_code
 from kling_async.cli.listing import Listing, Told
+from kling_async.cli.log_forwarding import complaining
 from kling_async.cli.options import AsJson, BaseUrl, Patience, Service, TaskIds, read_ids
 from kling_async.cli.screen import complain, printable
 from kling_async.cli.work import run
-from kling_async.client import KlingClient
+from kling_async.client.client import KlingClient
 from kling_async.errors import KlingError, TaskFailed
 
 __all__ = ["EXAMPLES", "status"]

@@ -10,13 +10,13 @@ import typer
 
 from kling_async.cli.access import Access
 from kling_async.cli.as_json import status_of
-from kling_async.cli.ear import complaining
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.listing import Listing, Told
+from kling_async.cli.log_forwarding import complaining
 from kling_async.cli.options import AsJson, BaseUrl, Patience, Service
 from kling_async.cli.screen import complain
 from kling_async.cli.work import run
-from kling_async.wire.models import TaskStatus
+from kling_async.wire.tasks import TaskStatus
 
 __all__ = ["EXAMPLES", "tasks"]
 

@@ -18,18 +18,18 @@ import typer
 from kling_async.cli.access import Access
 from kling_async.cli.as_json import pictures_without_task, row_line
 from kling_async.cli.board import Board, Row, Stage
-from kling_async.cli.ear import listening
 from kling_async.cli.exits import ADVICE_OF_SYSTEM, ExitCode, advice_for, exit_code
-from kling_async.cli.onward import onward
+from kling_async.cli.log_forwarding import listening
+from kling_async.cli.resume_hint import onward
 from kling_async.cli.screen import Screen, complain, printable, write_line
-from kling_async.client import KlingClient
+from kling_async.cli.streams import is_lost
+from kling_async.client.client import KlingClient
+from kling_async.client.handle import TaskHandle
 from kling_async.errors import DownloadFailed, KlingError, StorageFull, TaskNotFound, WaitTimeout
-from kling_async.filenames import Names
-from kling_async.storage import Storage, folder_and_keep
-from kling_async.streams import is_lost
-from kling_async.task import TaskHandle
-from kling_async.wire.models import ImageRequest, TaskResult
+from kling_async.media.naming import Names
+from kling_async.media.storage import Storage, folder_and_keep
 from kling_async.wire.redaction import shorten
+from kling_async.wire.tasks import ImageRequest, TaskResult
 
 __all__ = ["NOTE", "Work", "code_after", "end", "run"]
 

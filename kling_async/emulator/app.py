@@ -19,10 +19,10 @@ from kling_async.emulator.callers import host_check
 from kling_async.emulator.faults import EARLY, LATE, SHAPES, Fault, FaultPlan
 from kling_async.emulator.keys import check_key
 from kling_async.emulator.ledger import Route
+from kling_async.emulator.renderer import Studio
 from kling_async.emulator.service import Call, PictureOrder, Reply, Service, fate_of, prompt_of, read_body
-from kling_async.emulator.studio import Studio
 from kling_async.emulator.world import WATERMARK, Refusal, World
-from kling_async.wire.endpoints import IMAGE_GENERATION
+from kling_async.wire.endpoints.base import IMAGE_GENERATION
 
 LARGEST_BODY: Final = 32 * 1024 * 1024
 """

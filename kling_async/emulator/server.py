@@ -14,10 +14,10 @@ from aiohttp import web
 from kling_async.emulator.app import Face
 from kling_async.emulator.faults import FaultPlan
 from kling_async.emulator.ledger import Ledger
-from kling_async.emulator.outbox import Outbox
-from kling_async.emulator.postman import Postman
+from kling_async.emulator.renderer import require_pillow
 from kling_async.emulator.settings import Settings, SettingsByName
-from kling_async.emulator.studio import require_pillow
+from kling_async.emulator.webhook_queue import Outbox
+from kling_async.emulator.webhook_sender import Postman
 from kling_async.emulator.world import World
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import Dialect

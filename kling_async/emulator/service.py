@@ -16,8 +16,8 @@ from kling_async.emulator.reference import facts_of
 from kling_async.emulator.world import ORDINARY, Fate, Refusal, TaskRecord, World, picture_name
 from kling_async.wire.codec import dumps, read_request, write_task
 from kling_async.wire.dialects import broken_rules
-from kling_async.wire.endpoints import IMAGE_GENERATION
-from kling_async.wire.models import ImageRequest
+from kling_async.wire.endpoints.base import IMAGE_GENERATION
+from kling_async.wire.tasks import ImageRequest
 
 PAGES: Final = range(1, 1001)
 PAGE_SIZES: Final = range(1, 501)

@@ -11,7 +11,7 @@ import attrs
 from kling_async.emulator.faults import Fault
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import GATEWAY, Dialect
-from kling_async.wire.webhook import check_secret
+from kling_async.wire.webhooks import check_secret
 
 DAY = 86_400.0
 """

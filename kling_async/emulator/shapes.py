@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from kling_async.emulator.world import Refusal
 from kling_async.wire.codec import dumps, write_task
-from kling_async.wire.models import Image, TaskSnapshot, TaskStatus
+from kling_async.wire.tasks import Image, TaskSnapshot, TaskStatus
 
 Payload = dict[str, Any]
 

@@ -20,7 +20,8 @@ import attrs
 from kling_async.emulator import words
 from kling_async.emulator.ledger import CreatedTask, Ledger
 from kling_async.emulator.settings import Settings
-from kling_async.wire.models import (
+from kling_async.wire.endpoints.prices import DOLLARS_PER_UNIT, units_of
+from kling_async.wire.tasks import (
     BalanceDeduction,
     Image,
     ImageRequest,
@@ -29,7 +30,6 @@ from kling_async.wire.models import (
     TaskSnapshot,
     TaskStatus,
 )
-from kling_async.wire.prices import DOLLARS_PER_UNIT, units_of
 
 RISK_CONTROL = "Failure to pass the risk control system"
 """

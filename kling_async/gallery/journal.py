@@ -8,9 +8,9 @@ from typing import Final
 
 import attrs
 
+from kling_async.batch.journal import Reader
+from kling_async.batch.records import Row, State
 from kling_async.gallery.entry import GalleryEntry, entry_of
-from kling_async.journal import Reader
-from kling_async.rows import Row, State
 from kling_async.wire.dialects import GATEWAY, OFFICIAL
 
 __all__ = ["entries_of_row", "read_journal"]

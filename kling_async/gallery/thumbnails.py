@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 from PIL import Image, UnidentifiedImageError
 
-from kling_async.wire.pixels import as_seen
+from kling_async.wire.pillow_images import as_seen
 
 __all__ = ["Thumbnail", "make_thumbnail", "open_picture"]
 

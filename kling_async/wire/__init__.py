@@ -7,9 +7,9 @@ way out, `read_created` and `read_sighting` on the way in. The values themselves
 
 from kling_async.wire.codec import read_request, read_task, write_request, write_task
 from kling_async.wire.dialects import ImageFacts, broken_rules, dialect_of
-from kling_async.wire.endpoints import ENDPOINTS, IMAGE_GENERATION, Endpoint
-from kling_async.wire.lifecycle import is_final, newer
-from kling_async.wire.verdict import Answer, read_created, read_page, read_sighting
+from kling_async.wire.endpoints.base import ENDPOINTS, IMAGE_GENERATION, Endpoint
+from kling_async.wire.responses import Answer, read_created, read_page, read_sighting
+from kling_async.wire.status import is_final, newer
 
 __all__ = [
     "ENDPOINTS",

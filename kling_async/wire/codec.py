@@ -18,9 +18,10 @@ from typing import Any, Final, TypeGuard
 from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from kling_async.wire.endpoints import ID_LENGTH
-from kling_async.wire.lifecycle import read_word
-from kling_async.wire.models import (
+from kling_async.wire.endpoints.base import ID_LENGTH
+from kling_async.wire.redaction import hide_secrets, one_line, shorten
+from kling_async.wire.status import read_word
+from kling_async.wire.tasks import (
     BalanceDeduction,
     Image,
     ImageRequest,
@@ -30,7 +31,6 @@ from kling_async.wire.models import (
     TaskSnapshot,
     TaskStatus,
 )
-from kling_async.wire.redaction import hide_secrets, one_line, shorten
 
 try:
     import orjson

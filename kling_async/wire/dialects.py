@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import attrs
 
 from kling_async.errors import BrokenRule
-from kling_async.wire.endpoints import ID_LENGTH, stands_in_path
-from kling_async.wire.models import AspectRatio, ImageReference, ImageRequest, Model, Resolution, describe_image
+from kling_async.wire.endpoints.base import ID_LENGTH, stands_in_path
 from kling_async.wire.redaction import hide_query, shorten
+from kling_async.wire.tasks import AspectRatio, ImageReference, ImageRequest, Model, Resolution, describe_image
 
 __all__ = [
     "GATEWAY",

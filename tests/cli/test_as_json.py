@@ -10,6 +10,7 @@ import pytest
 from kling_async import Done, Failed, Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.cli.as_json import moment_of, number_of, outcome_line, row_line, seconds_of, status_of, task_facts
 from kling_async.cli.board import Board
+from kling_async.client.handle import TaskHandle
 from kling_async.errors import (
     DownloadFailed,
     KlingError,
@@ -18,8 +19,7 @@ from kling_async.errors import (
     UnexpectedAnswer,
     WaitTimeout,
 )
-from kling_async.task import TaskHandle
-from kling_async.wire.models import Picture, TaskInfo, TaskOutput
+from kling_async.wire.tasks import Picture, TaskInfo, TaskOutput
 
 NOON: Final = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
 FOX: Final = ImageRequest("a fox in München")

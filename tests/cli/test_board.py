@@ -6,8 +6,8 @@ import pytest
 
 from kling_async import Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.cli.board import Board, Row, Stage
+from kling_async.client.handle import TaskHandle
 from kling_async.errors import DownloadFailed, NotSent, SubmissionUncertain, WaitTimeout
-from kling_async.task import TaskHandle
 
 
 @attrs.define

@@ -14,9 +14,9 @@ import attrs
 import pytest
 from aiohttp import web
 
-from kling_async.callbacks import CallbackReceiver
 from kling_async.cli.callback_test import hide_token, judge
 from kling_async.cli.exits import ExitCode
+from kling_async.client.callbacks.receiver import CallbackReceiver
 from tests.cli.conftest import Command, Ended, Here
 
 SECRET: Final = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="

@@ -10,7 +10,7 @@ from kling_async.cli.board import Row
 from kling_async.cli.demo import file_name, make_requests
 from kling_async.wire.dialects import broken_rules
 from tests.cli.conftest import Command, Here, lines_of, on_terminal
-from tests.gallery.conftest import read_data
+from tests.unit.gallery.conftest import read_data
 
 
 async def test_demo(command: Command) -> None:

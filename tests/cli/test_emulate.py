@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from kling_async.callbacks import CallbackReceiver
+from kling_async.client.callbacks.receiver import CallbackReceiver
 from tests.cli.conftest import Command, Here, wait_until
 
 SECRET: Final = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="

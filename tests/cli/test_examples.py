@@ -20,13 +20,13 @@ import pytest
 import typer
 
 from kling_async import OFFICIAL
-from kling_async.callbacks import CallbackReceiver
 from kling_async.cli import app
+from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Emulator
 from tests.cli.conftest import SOURCE, Command, Ended, know, service, wait_until
 from tests.cli.zygote import CLIENT
-from tests.gallery.conftest import begin_batch, painter
 from tests.programs import PATIENCE
+from tests.unit.gallery.conftest import begin_batch, painter
 
 TASK_ID: Final = "CjikY2gHPbcAAAAAAKJ0-A"
 SECRET: Final = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="

@@ -8,15 +8,15 @@ import pytest
 from PIL import Image
 
 from kling_async import ImageRequest, TaskSnapshot, TaskStatus
+from kling_async.batch.journal import Account, Entry, Journal
 from kling_async.cli.board import Board
 from kling_async.cli.gallery import entries_of
+from kling_async.client.handle import TaskHandle
 from kling_async.errors import DownloadFailed, NotSent
 from kling_async.gallery import GalleryEntry
-from kling_async.journal import Account, Entry, Journal
-from kling_async.task import TaskHandle
-from kling_async.wire.models import Picture
+from kling_async.wire.tasks import Picture
 from tests.cli.conftest import Command, Here
-from tests.gallery.conftest import read_data
+from tests.unit.gallery.conftest import read_data
 
 
 @pytest.fixture

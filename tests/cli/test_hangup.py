@@ -16,10 +16,10 @@ from typing import Any, Final
 import attrs
 import pytest
 
+from kling_async.batch.journal import Reader
+from kling_async.batch.records import State
 from kling_async.cli.work import NOTE
 from kling_async.emulator import faults
-from kling_async.journal import Reader
-from kling_async.rows import State
 from tests.cli.conftest import Command, Running, service, wait_until
 from tests.programs import PATIENCE
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from kling_async import downloads
 from kling_async.emulator import faults
+from kling_async.media import downloads
 from tests.cli.conftest import Command, Here, ServedBy, know, lines_of, service, wait_until
 
 

@@ -9,8 +9,8 @@ from rich.spinner import Spinner
 from kling_async import Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.cli.board import Board
 from kling_async.cli.screen import PlainScreen, finished, is_lively, open_screen, progress
+from kling_async.client.handle import TaskHandle
 from kling_async.errors import TaskFailed, WaitTimeout
-from kling_async.task import TaskHandle
 
 
 def board_of(*prompts: str) -> Board:

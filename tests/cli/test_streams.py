@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from kling_async.journal import Reader
-from kling_async.streams import Outlet
+from kling_async.batch.journal import Reader
+from kling_async.cli.streams import Outlet
 from tests.cli.conftest import Command, Ended, Here, service
 from tests.programs import PATIENCE
-from tests.test_survival import mounted
+from tests.scenarios.test_survival import mounted
 
 PROMPTS = "a fox\nan owl\n"
 

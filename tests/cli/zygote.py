@@ -12,8 +12,9 @@ import socket
 import sys
 from typing import Any, Final
 
-from kling_async import OFFICIAL, client, emulator
+from kling_async import OFFICIAL, emulator
 from kling_async.__main__ import main
+from kling_async.client import client
 
 __all__ = ["CLIENT"]
 

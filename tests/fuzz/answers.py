@@ -18,8 +18,7 @@ from kling_async import GATEWAY, OFFICIAL, KlingClient
 from kling_async.errors import KlingError
 from kling_async.wire import codec
 from kling_async.wire.codec import addresses_in, dumps, loads, read_task, write_task
-from kling_async.wire.models import TaskSnapshot
-from kling_async.wire.verdict import (
+from kling_async.wire.responses import (
     Answer,
     is_duplicate_id,
     presence_of,
@@ -28,6 +27,7 @@ from kling_async.wire.verdict import (
     read_page,
     read_sighting,
 )
+from kling_async.wire.tasks import TaskSnapshot
 from tests.fuzz.odd import MIB, big_text, damaged, json_bytes, mutated, nested, text, url, value, wrapped
 from tests.fuzz.raw import RawServer, Reply, written
 from tests.fuzz.running import Case, Kind

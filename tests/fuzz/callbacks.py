@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import attrs
 
-from kling_async.callbacks import CallbackReceiver
-from kling_async.wire.models import TaskSnapshot
-from kling_async.wire.webhook import sign
+from kling_async.client.callbacks.receiver import CallbackReceiver
+from kling_async.wire.tasks import TaskSnapshot
+from kling_async.wire.webhooks import sign
 from tests.fuzz.answers import body_of, samples, task
 from tests.fuzz.odd import MIB, damaged, json_bytes, mutated, text, url
 from tests.fuzz.raw import chunks, exchange, zeros

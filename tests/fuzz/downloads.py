@@ -14,10 +14,10 @@ from typing import Final
 import attrs
 
 from kling_async import OFFICIAL, KlingClient, RetryPolicy
-from kling_async.addresses import Admission, Network, network_of
-from kling_async.filenames import Names
-from kling_async.wire.endpoints import stands_in_path
-from kling_async.wire.models import Image, TaskResult, TaskSnapshot, TaskStatus
+from kling_async.media.naming import Names
+from kling_async.policy.hosts import Admission, Network, network_of
+from kling_async.wire.endpoints.base import stands_in_path
+from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot, TaskStatus
 from tests.fuzz.odd import HOSTS, MIB, big_text, damaged, text, url
 from tests.fuzz.raw import Ending, RawServer, Reply, well_formed, written
 from tests.fuzz.references import pictures

@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 from PIL import Image, ImageCms
 
-from kling_async.references import Reference, read_reference
+from kling_async.media.references import Reference, read_reference
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, broken_rules
-from kling_async.wire.models import ImageRequest
+from kling_async.wire.tasks import ImageRequest
 from tests.fuzz.odd import MIB, big_text, damaged, text, url, value
 from tests.fuzz.running import Case, Kind
 

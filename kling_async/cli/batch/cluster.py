@@ -8,8 +8,8 @@ from pathlib import Path
 
 import typer
 
-from kling_async.engine import Carrier
-from kling_async.storage import Storage
+from kling_async.batch.executors import Carrier
+from kling_async.media.storage import Storage
 
 __all__ = ["cluster_at"]
 
@@ -28,7 +28,7 @@ async def cluster_at(address: str | None, out: Path | Storage) -> AsyncIterator[
     try:
         from distributed import Client  # noqa: PLC0415 (an extra)
 
-        from kling_async.dask import DaskEngine  # noqa: PLC0415
+        from kling_async.integrations.dask import DaskEngine  # noqa: PLC0415
     except ImportError:
         what = 'it needs Dask, which is not installed: pip install "kling-async[dask]"'
         raise typer.BadParameter(what, param_hint="--dask") from None

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 import typer
 
-from kling_async.callbacks import CallbackReceiver
 from kling_async.cli.access import Access
 from kling_async.cli.batch.dry_run import forecast
 from kling_async.cli.batch.inputs import Format
@@ -34,6 +33,7 @@ from kling_async.cli.options import (
     timeout_of,
 )
 from kling_async.cli.work import end, run
+from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.errors import InvalidRequest
 
 __all__ = ["EXAMPLES", "batch"]

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from kling_async.batch.journal import Reader
 from kling_async.cli.access import Access
 from kling_async.cli.batch.checking import good_lines, judge
 from kling_async.cli.batch.forecast import Forecast
@@ -16,9 +17,8 @@ from kling_async.cli.checks import Checks
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.options import DIALECTS, DialectName
 from kling_async.cli.screen import write_line
+from kling_async.client.limits.limiter import Slots
 from kling_async.errors import NotAuthenticated
-from kling_async.journal import Reader
-from kling_async.slots import Slots
 from kling_async.wire.dialects import Dialect, dialect_of
 
 __all__ = ["forecast"]

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import attrs
 import typer
 
+from kling_async.batch.journal import Reader
+from kling_async.batch.records import Row, State
 from kling_async.cli.access import Access
 from kling_async.errors import JournalCorrupt
-from kling_async.journal import Reader
-from kling_async.rows import Row, State
 
 if TYPE_CHECKING:
     from kling_async.emulator import Emulator

@@ -12,9 +12,9 @@ from kling_async.cli.batch.inputs import Line
 from kling_async.cli.batch.progress import plural
 from kling_async.cli.screen import printable
 from kling_async.wire.dialects import GATEWAY, Dialect
-from kling_async.wire.models import ImageRequest
-from kling_async.wire.prices import DOLLARS_PER_UNIT, units_of
+from kling_async.wire.endpoints.prices import DOLLARS_PER_UNIT, units_of
 from kling_async.wire.redaction import shorten
+from kling_async.wire.tasks import ImageRequest
 
 __all__ = ["Forecast", "Kind"]
 

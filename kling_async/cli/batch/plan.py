@@ -7,9 +7,9 @@ from pathlib import Path
 
 import attrs
 
-from kling_async.callbacks import CallbackReceiver
 from kling_async.cli.access import Access
-from kling_async.storage import Storage
+from kling_async.client.callbacks.receiver import CallbackReceiver
+from kling_async.media.storage import Storage
 
 __all__ = ["Hook", "Missing", "Plan"]
 

@@ -9,8 +9,8 @@ from typing import Final
 
 import attrs
 
-from kling_async.rows import Summary
-from kling_async.wire.models import Done, Failed
+from kling_async.batch.records import Summary
+from kling_async.wire.tasks import Done, Failed
 
 __all__ = ["Progress", "duration", "plural", "size", "states", "units"]
 

@@ -12,16 +12,16 @@ from typing import Any, Final
 
 import typer
 
+from kling_async.batch.journal import Reader
+from kling_async.batch.records import Row, State
 from kling_async.cli.as_json import row_facts, summary_facts
 from kling_async.cli.batch.progress import size, units
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.options import DIALECTS, DialectName
 from kling_async.cli.screen import complain, listed, printable, write_line
 from kling_async.errors import KlingError
-from kling_async.journal import Reader
-from kling_async.rows import Row, State
-from kling_async.wire.models import Picture
 from kling_async.wire.redaction import shorten
+from kling_async.wire.tasks import Picture
 
 __all__ = ["show_status", "trace_picture"]
 

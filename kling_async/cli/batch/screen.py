@@ -17,12 +17,12 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from kling_async.batch.records import Summary
 from kling_async.cli.batch.progress import Progress, states, units
 from kling_async.cli.screen import boxed, is_lively, listed, printable, write_line
+from kling_async.client.handle import TaskHandle
 from kling_async.errors import KlingError, SubmissionUncertain
-from kling_async.rows import Summary
-from kling_async.task import TaskHandle
-from kling_async.wire.models import Done, Failed
+from kling_async.wire.tasks import Done, Failed
 
 __all__ = ["LiveScreen", "PlainScreen", "View", "draw", "open_screen", "told"]
 

@@ -15,7 +15,9 @@ from typing import Any, Final, TypeVar
 import attrs
 import typer
 
-from kling_async.batch import Batch, Keyed
+from kling_async.batch.batch import Batch, Keyed
+from kling_async.batch.executors import Carrier
+from kling_async.batch.records import Summary
 from kling_async.cli.as_json import outcome_line
 from kling_async.cli.batch.checking import TELL_EVERY, Checked, good_lines, judge, lines_of, told
 from kling_async.cli.batch.cluster import cluster_at
@@ -27,17 +29,15 @@ from kling_async.cli.batch.screen import LiveScreen, PlainScreen, View, open_scr
 from kling_async.cli.batch.source import Source
 from kling_async.cli.checks import Checks, in_words, make_ready, refusal
 from kling_async.cli.demo import requests_made
-from kling_async.cli.ear import listening
 from kling_async.cli.exits import ADVICE_OF_SYSTEM, ExitCode, advice_for, exit_code
+from kling_async.cli.log_forwarding import listening
 from kling_async.cli.options import check_names
 from kling_async.cli.screen import complain, write_line
-from kling_async.client import KlingClient
-from kling_async.engine import Carrier
+from kling_async.client.client import KlingClient
 from kling_async.errors import DownloadFailed, InvalidRequest, KlingError, StorageFull, SubmissionUncertain, WaitTimeout
-from kling_async.filenames import Names
-from kling_async.rows import Summary
-from kling_async.wire.models import Failed, ImageRequest
+from kling_async.media.naming import Names
 from kling_async.wire.redaction import shorten
+from kling_async.wire.tasks import Failed, ImageRequest
 
 __all__ = ["Work", "perform"]
 

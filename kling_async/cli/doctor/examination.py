@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 import attrs
 
 from kling_async import __version__
-from kling_async.account import find_base_url, find_credentials
 from kling_async.cli.doctor.findings import (
     NOBODYS_TASK,
     SLOTS,
@@ -36,14 +35,15 @@ from kling_async.cli.doctor.findings import (
     other_regions,
     skipped,
 )
+from kling_async.client.credentials import find_base_url, find_credentials
+from kling_async.client.transport import HttpOptions, Transport
 from kling_async.errors import InvalidRequest, KlingError, NotAuthenticated
-from kling_async.policy import RetryPolicy
-from kling_async.transport import HttpOptions, Transport
+from kling_async.policy.policies import RetryPolicy
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials, clock_offset
 from kling_async.wire.dialects import Dialect, dialect_of
-from kling_async.wire.endpoints import IMAGE_GENERATION, several
+from kling_async.wire.endpoints.base import IMAGE_GENERATION, several
 from kling_async.wire.headers import clock_of
-from kling_async.wire.verdict import Answer, read_page, read_sighting
+from kling_async.wire.responses import Answer, read_page, read_sighting
 
 __all__ = ["Asked", "examine"]
 

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
-from kling_async.account import GATEWAY_URL, VENDOR_URL, blemish_of
 from kling_async.cli.exits import ExitCode, code_of
+from kling_async.client.credentials import GATEWAY_URL, VENDOR_URL, blemish_of
 from kling_async.errors import (
     AccountProblem,
     InvalidRequest,
@@ -24,13 +24,13 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
-from kling_async.policy import may_repeat
+from kling_async.policy.policies import may_repeat
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials
 from kling_async.wire.codec import loads
 from kling_async.wire.dialects import OFFICIAL, Dialect, dialect_of
 from kling_async.wire.headers import find_header
 from kling_async.wire.redaction import hide_query
-from kling_async.wire.verdict import Answer
+from kling_async.wire.responses import Answer
 
 __all__ = [
     "NOBODYS_TASK",

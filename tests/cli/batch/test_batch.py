@@ -16,10 +16,10 @@ import PIL.Image
 import pytest
 
 from kling_async import OFFICIAL
+from kling_async.batch.journal import Reader
+from kling_async.batch.records import State
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import JournalCorrupt
-from kling_async.journal import Reader
-from kling_async.rows import State
 from tests.cli.conftest import Command, Ended, Here, lines_of, service, wait_until
 
 

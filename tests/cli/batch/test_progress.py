@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from kling_async import Done, Failed, Image, ImageRequest, Summary, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.cli.batch.progress import WINDOW, Progress, duration, size, states, units
 from kling_async.errors import TaskFailed
-from kling_async.wire.models import Picture
+from kling_async.wire.tasks import Picture
 
 REQUEST = ImageRequest("a fox")
 

@@ -15,9 +15,9 @@ from rich.spinner import Spinner
 from kling_async import Done, Failed, Image, ImageRequest, Summary, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.cli.batch.progress import Progress
 from kling_async.cli.batch.screen import FAILURES, LAST, LiveScreen, PlainScreen, View, draw, open_screen
+from kling_async.client.handle import TaskHandle
 from kling_async.errors import JournalCorrupt, SubmissionUncertain, TaskFailed
-from kling_async.task import TaskHandle
-from kling_async.wire.models import Picture
+from kling_async.wire.tasks import Picture
 from tests.conftest import simulated
 
 SNAPSHOT = TaskSnapshot(task_id="t-1", task_status=TaskStatus.SUCCEEDED)

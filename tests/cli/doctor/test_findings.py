@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import pytest
 
-from kling_async.account import GATEWAY_URL, VENDOR_URL, find_credentials
 from kling_async.cli.doctor.findings import (
     REGIONS,
     Heard,
@@ -22,6 +21,7 @@ from kling_async.cli.doctor.findings import (
     other_regions,
 )
 from kling_async.cli.exits import ExitCode
+from kling_async.client.credentials import GATEWAY_URL, VENDOR_URL, find_credentials
 from kling_async.errors import AccountProblem, KlingError, NotAllowed, NotAuthenticated
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials
 from kling_async.wire.dialects import GATEWAY, dialect_of

@@ -1,0 +1,320 @@
+"""
+The rows of a batch: what is known of each request, and what may follow. Values and rules, with no file and no clock.
+"""
+
+import enum
+import hashlib
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from kling_async import errors
+from kling_async.errors import (
+    KlingError,
+    NotSent,
+    RateLimited,
+    ServiceFailure,
+    SubmissionUncertain,
+    TaskFailed,
+    TaskNotFound,
+    UnexpectedAnswer,
+    Unreachable,
+)
+from kling_async.wire import cards
+from kling_async.wire.cards import Tone
+from kling_async.wire.codec import dumps, loads, read_task, write_request, write_task
+from kling_async.wire.tasks import ImageRequest, Picture, TaskSnapshot
+
+__all__ = [
+    "KEY_MAX",
+    "Row",
+    "State",
+    "Summary",
+    "digest_of",
+    "external_id_of",
+    "may_follow",
+    "may_try_again",
+    "read_error",
+    "read_snapshot",
+    "read_stored_request",
+    "write_error",
+    "write_snapshot",
+    "write_stored_request",
+]
+
+KEY_MAX: Final = 200
+"""
+Characters of the longest key of a caller's own.
+"""
+
+_LASTING: Final = re.compile(
+    r"risk control|polic|sensitive|moderat|prohibit|violat|nsfw|风控|违规|敏感"  # the content, as vendor and relays say
+    r"|invalid|not in a valid|unsupported|pixel|aspect ratio",  # the picture that was sent
+    re.IGNORECASE,
+)
+"""
+Reasons of failed tasks that a second try would meet again; they come as text alone, and any other is taken to pass.
+"""
+
+
+class State(enum.StrEnum):
+    """
+    How far a row has come. What is queued is surely not at the service, and what is sending may be.
+    """
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    ACCEPTED = "accepted"
+    FINISHED = "finished"
+    SAVED = "saved"
+    FAILED = "failed"
+    UNCERTAIN = "uncertain"
+
+
+_BEFORE: Final[Mapping[State, frozenset[State]]] = {
+    State.QUEUED: frozenset({State.SENDING}),
+    State.SENDING: frozenset({State.QUEUED, State.SENDING, State.UNCERTAIN}),
+    State.ACCEPTED: frozenset({State.SENDING, State.UNCERTAIN}),
+    State.FINISHED: frozenset({State.ACCEPTED}),
+    State.SAVED: frozenset({State.FINISHED, State.SAVED}),
+    State.FAILED: frozenset({State.QUEUED, State.SENDING, State.ACCEPTED}),
+    State.UNCERTAIN: frozenset({State.SENDING, State.UNCERTAIN}),
+}
+
+
+def may_follow(state: State) -> list[State]:
+    """
+    Return from where a row comes to *state* by itself. What is put back by choice is not among it: a row that is tried
+    again, and one whose pictures were lost.
+    """
+    return sorted(_BEFORE[state])
+
+
+@attrs.frozen(kw_only=True)
+class Row:
+    """
+    What a journal knows of one request.
+
+    Attributes:
+        position: Counts from 0 in the order in which rows were added.
+        request: What is asked for. A picture whose bytes the journal keeps is not in it, see `image_sha256`.
+        image_sha256: Of the reference image, None for a URL and where there is none.
+        is_image_kept: Whether the journal holds that image; else it is a file, or there is none.
+        attempts: How often it was sent, whatever came of it.
+        external_task_id: The id of ours under which it was sent last.
+        submit_key: By which callbacks of its last submit are known.
+        may_retry: Whether a failed row may be sent again.
+        kept_for: For a row that is sending, accepted or uncertain, and was sent with another key, base URL or dialect
+            than the journal has now: the base URL of then. Else None.
+        queued_at: Unix time in seconds, as the others; None for what has not come to pass.
+    """
+
+    position: int
+    key: str
+    state: State
+    request: ImageRequest
+    image_sha256: str | None = None
+    is_image_kept: bool = False
+    attempts: int = 0
+    external_task_id: str | None = None
+    submit_key: str | None = None
+    task_id: str | None = None
+    snapshot: TaskSnapshot | None = None
+    error: KlingError | None = None
+    may_retry: bool = False
+    pictures: tuple[Picture, ...] = ()
+    queued_at: float | None = None
+    sent_at: float | None = None
+    accepted_at: float | None = None
+    ended_at: float | None = None
+    saved_at: float | None = None
+    kept_for: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Summary:
+    """
+    A batch in numbers: rows by state, and what they have made.
+
+    Attributes:
+        queued: Nothing was sent, or nothing came of it that could be paid for.
+        sending: On its way, or cut short there.
+        accepted: The service has a task, which goes on.
+        finished: Done, and not all pictures are saved.
+        saved: Done, with all its pictures where they should be.
+        failed: Of these `may_retry` are sent again by the next run.
+        uncertain: A task may exist, and there is no way to find out.
+        may_retry: Of the failed ones, those whose cause may pass.
+        kept: Of the sending, accepted and uncertain ones, those that were sent with another key, base URL or dialect
+            than the journal has now.
+        units_billed: As the service told, over all attempts.
+        pictures: Saved ones.
+        bytes: Bytes of all saved pictures.
+    """
+
+    queued: int = 0
+    sending: int = 0
+    accepted: int = 0
+    finished: int = 0
+    saved: int = 0
+    failed: int = 0
+    uncertain: int = 0
+    may_retry: int = 0
+    kept: int = 0
+    units_billed: Decimal = Decimal(0)
+    pictures: int = 0
+    bytes: int = 0
+
+    @property
+    def rows(self) -> int:
+        """
+        Return how many there are in all states.
+        """
+        return sum(getattr(self, state.value) for state in State)
+
+    @property
+    def is_complete(self) -> bool:
+        """
+        Whether another run has nothing to do, saving aside.
+        """
+        return not (self.queued or self.sending or self.accepted or self.may_retry)
+
+    def _repr_html_(self) -> str:
+        counts = {state: int(getattr(self, state.value)) for state in State}
+        numbers: dict[str, object] = {
+            "rows": f"{self.rows:,}",
+            **{state.value: f"{count:,}" for state, count in counts.items() if count},
+            **({"of the failed, may be retried": f"{self.may_retry:,}"} if self.may_retry else {}),
+            **({"sent with another key": f"{self.kept:,}"} if self.kept else {}),
+            "pictures": f"{self.pictures:,}",
+            "megabytes": f"{self.bytes / 1e6:,.1f}",
+            "units billed": f"{self.units_billed.normalize():,f}" if self.units_billed else "not told",
+        }
+        progress = cards.bar([(counts[state], tone) for state, tone in _TONES.items()], self.rows)
+        return cards.card(body=progress + cards.table(numbers))
+
+
+_TONES: Final[Mapping[State, Tone]] = {
+    State.SAVED: Tone.WELL,
+    State.FINISHED: Tone.WELL,
+    State.FAILED: Tone.BADLY,
+    State.UNCERTAIN: Tone.BADLY,
+    State.ACCEPTED: Tone.WORKING,
+    State.SENDING: Tone.WORKING,
+}
+"""
+In the order in which a bar shows them; what is queued is its empty rest.
+"""
+
+
+def digest_of(request: ImageRequest, image: str | None) -> bytes:
+    """
+    Return what tells *request* from others. *image* stands for its picture: a URL, a path, or the bytes' own digest.
+    """
+    body = {**write_request(attrs.evolve(request, image=None)), "image": image}
+    return hashlib.sha256(dumps(dict(sorted(body.items())))).digest()
+
+
+def external_id_of(journal_id: str, position: int, key: str, attempt: int) -> str:
+    """
+    Return the id of ours under which a row is sent.
+
+    It follows from the row, so that even an old copy of a journal cannot have the service make a task twice; and from
+    its key, so that a copy to which other rows were added does not take their tasks for its own.
+    """
+    mark = hashlib.sha256(key.encode()).hexdigest()[:8]
+    return f"{journal_id}-{position}-{mark}-{attempt}"
+
+
+def may_try_again(error: KlingError) -> bool:
+    """
+    Tell whether a row that ended in *error* may be sent again without paying twice, and with some hope.
+
+    No where a task may exist or was billed, and where the same request would meet the same refusal.
+    """
+    match error:
+        case SubmissionUncertain():
+            return False
+        case TaskFailed(snapshot=snapshot):
+            return not _was_billed(snapshot) and _LASTING.search(error.message) is None
+        case UnexpectedAnswer(urls=urls) if urls:  # pictures were made, though no task tells of them
+            return False
+        case RateLimited() | ServiceFailure() | UnexpectedAnswer() | NotSent() | Unreachable():
+            return error.task_id is None  # else there is a task, and what could not be had is its end
+        case _:
+            return False
+
+
+def _was_billed(snapshot: TaskSnapshot | None) -> bool:
+    cash = snapshot.final_balance_deduction if snapshot is not None else None
+    return snapshot is not None and bool(snapshot.final_unit_deduction or (cash is not None and cash.quota))
+
+
+def write_stored_request(request: ImageRequest) -> str:
+    """
+    Write *request* without its picture, unless that is a URL.
+    """
+    return dumps(write_request(request)).decode()
+
+
+def read_stored_request(text: str, path: str | None) -> ImageRequest:
+    """
+    Read what `write_stored_request` wrote, with the *path* of its picture where there is one.
+    """
+    fields: dict[str, Any] = loads(text.encode())  # as they were written here, so that nothing is to be judged
+    return ImageRequest(**fields if path is None else {**fields, "image": Path(path)})
+
+
+def write_snapshot(snapshot: TaskSnapshot) -> str:
+    """
+    Write *snapshot*; what it was read from is not kept.
+    """
+    ours = {"request_id": snapshot.request_id, **({} if snapshot.is_confirmed else {"is_confirmed": False})}
+    return dumps({**write_task(snapshot), **ours}).decode()
+
+
+def read_snapshot(text: str | None) -> TaskSnapshot | None:
+    """
+    Read what `write_snapshot` wrote, None for nothing.
+    """
+    if text is None:
+        return None
+    task: Mapping[str, Any] = loads(text.encode())
+    told = read_task(task, request_id=task.get("request_id"))
+    return attrs.evolve(told, raw={}, is_confirmed=task.get("is_confirmed", True))
+
+
+def write_error(error: KlingError) -> str:
+    """
+    Write what every error of ours has, and the addresses of pictures that no task tells of.
+    """
+    kept = _COMMON | _OF_PICTURES if isinstance(error, UnexpectedAnswer | SubmissionUncertain) else _COMMON
+    fields = attrs.asdict(error, filter=lambda field, _: field.name in kept, recurse=False)
+    return dumps({"class": type(error).__name__, **fields}).decode()
+
+
+def read_error(text: str | None, request: ImageRequest, snapshot: TaskSnapshot | None) -> KlingError | None:
+    """
+    Read what `write_error` wrote, None for nothing; *request* and *snapshot* are its row's.
+    """
+    if text is None:
+        return None
+    fields: dict[str, Any] = loads(text.encode())
+    kind = getattr(errors, fields.pop("class"), KlingError)
+    error: KlingError = kind(**fields)
+    match error:
+        case UnexpectedAnswer():
+            error.urls = tuple(error.urls)
+        case SubmissionUncertain():
+            error.request, error.urls = request, tuple(error.urls)
+        case TaskFailed() | TaskNotFound():
+            error.snapshot = snapshot
+    return error
+
+
+_COMMON: Final = frozenset(attrs.fields_dict(KlingError))
+_OF_PICTURES: Final = frozenset({"is_other_api", "urls"})

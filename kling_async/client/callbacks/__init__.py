@@ -1,0 +1,3 @@
+"""
+Callbacks: receiving them, checking them, and routing them to tasks.
+"""

@@ -1,0 +1,324 @@
+"""
+A handle on one task: what was last seen of it, and those who wait for its end.
+"""
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import Any, Final
+
+import attrs
+
+from kling_async.client.events import EventKind
+from kling_async.client.limits.limiter import Hold
+from kling_async.client.telling import SILENCE, Story
+from kling_async.errors import KlingError, TaskFailed, WaitTimeout
+from kling_async.policy.arguments import check_timeout
+from kling_async.wire import cards
+from kling_async.wire.status import is_final, is_settled, is_settled_well, newer, reason_of
+from kling_async.wire.tasks import ImageRequest, TaskResult, TaskSnapshot, TaskStatus, draw_state, prompt_of
+
+__all__ = ["TaskHandle", "failure_of"]
+
+FEW: Final = 8
+"""
+Waiters of one task that may be searched for the one that leaves: about as quick as not to search.
+"""
+
+
+@attrs.define(eq=False, repr=False)
+class TaskHandle:
+    """
+    One task of the service. Made by `client.submit` and `client.handle`; lives as long as you keep it, and in
+    `client.unfinished` until the task is final.
+
+    Any number of callers may wait at once. Cancelling a wait stops only that waiting: the task goes on at the service.
+
+    Attributes:
+        request: What was sent, None for a task that was picked up by its id.
+    """
+
+    task_id: str
+    request: ImageRequest | None
+    _watch: Callable[["TaskHandle"], None]
+    story: Story = SILENCE  # for the client
+    _snapshot: TaskSnapshot | None = attrs.field(default=None, init=False)
+    _told: TaskSnapshot | None = attrs.field(default=None, init=False)
+    _told_at: float = attrs.field(default=-math.inf, init=False)
+    _hold: Hold | None = attrs.field(default=None, init=False)
+    _on_final: Callable[["TaskHandle"], object] | None = attrs.field(default=None, init=False)
+    _on_pictures_told: Callable[[TaskSnapshot], object] | None = attrs.field(default=None, init=False)
+    watched_since: float | None = attrs.field(default=None, init=False)  # for the watcher
+    # A list while they are few, since it is the smallest; a dictionary, which is not searched, when they are many.
+    _waiters: "list[asyncio.Future[None]] | dict[asyncio.Future[None], None]" = attrs.field(factory=list, init=False)
+    _listeners: dict["asyncio.Queue[TaskSnapshot | KlingError]", None] | None = attrs.field(default=None, init=False)
+
+    def __repr__(self) -> str:
+        word = self._snapshot.status_word if self._snapshot else "not seen yet"
+        return f"<TaskHandle {self.task_id!r}: {word}>"
+
+    def _repr_html_(self) -> str:
+        prompt = prompt_of(self.request)
+        if self._snapshot is None:
+            return cards.card(prompt, mark="not seen yet", facts=[f"task {self.task_id}"])
+        return draw_state(self._snapshot, prompt)
+
+    @property
+    def snapshot(self) -> TaskSnapshot | None:
+        """
+        The last sighting; None until a task that was picked up has first been seen.
+        """
+        return self._snapshot
+
+    @property
+    def status(self) -> TaskStatus:
+        """
+        The last known status; `UNKNOWN` until a task that was picked up has first been seen.
+        """
+        return self._snapshot.task_status if self._snapshot else TaskStatus.UNKNOWN
+
+    @property
+    def done(self) -> bool:
+        """
+        Whether the task has ended, well or badly.
+        """
+        return is_final(self.status)
+
+    def __await__(self) -> Generator[Any, None, TaskResult]:
+        return self.wait().__await__()
+
+    async def wait(self, timeout: float | None = 600.0) -> TaskResult:
+        """
+        Wait until the task is final and return its pictures.
+
+        Cancelling this stops only the waiting.
+
+        Args:
+            timeout:
+                Seconds from now; 0 does not wait, and None waits for ever. The default is ten times the slowest picture
+                we heard of.
+
+        Raises:
+            InvalidRequest: *timeout* is no number of seconds.
+            TaskFailed: The service gave up on the task; its reason is the message.
+            WaitTimeout: Not final in time. The task may still finish, and this handle stays good.
+            TaskNotFound: The service has said for a while that there is no such task, and no callback told its
+                pictures. Where one did, they are the result, and its snapshot says `is_confirmed=False`.
+            NotAuthenticated: The key is not accepted any more.
+            UnexpectedAnswer: The task succeeded, and its pictures were not told for 30 s.
+            ClientClosed: The client was closed meanwhile.
+        """
+        check_timeout("timeout", timeout)
+        if not self.is_settled:
+            loop = asyncio.get_running_loop()
+            waiter: asyncio.Future[None] = loop.create_future()
+            timer = loop.call_later(timeout, _wake, waiter) if timeout is not None else None
+            self._join(waiter)
+            try:
+                self._watch(self)
+                await waiter
+            finally:
+                self._leave(waiter)
+                if timer is not None:
+                    timer.cancel()
+                del waiter, timer  # else an error's traceback holds them and they hold the error, all until some gc
+        return self._result(timeout)
+
+    async def updates(self) -> AsyncGenerator[TaskSnapshot, None]:
+        """
+        Yield the last sighting, then each change of status, message or pictures, until the task is final.
+
+        A failed task is yielded like any other, not raised. Leaving the loop early stops only the watching.
+
+        Raises:
+            KlingError: As `wait`, but for TaskFailed and WaitTimeout.
+        """
+        news: asyncio.Queue[TaskSnapshot | KlingError] = asyncio.Queue()
+        if self._snapshot is not None:
+            news.put_nowait(self._snapshot)
+        listeners = self._listeners = self._listeners or {}
+        listeners[news] = None
+        try:
+            if not self.is_settled:
+                self._watch(self)
+            while True:
+                item = await news.get()
+                if isinstance(item, KlingError):
+                    try:
+                        raise item
+                    finally:
+                        del item  # else its traceback holds it
+                yield item
+                if is_settled(item):
+                    return
+        finally:
+            del listeners[news]
+
+    def _join(self, waiter: "asyncio.Future[None]") -> None:
+        if isinstance(self._waiters, list):
+            if len(self._waiters) < FEW:
+                self._waiters.append(waiter)
+                return
+            self._waiters = dict.fromkeys(self._waiters)
+        self._waiters[waiter] = None
+
+    def _leave(self, waiter: "asyncio.Future[None]") -> None:
+        if isinstance(self._waiters, list):
+            self._waiters.remove(waiter)
+        else:
+            del self._waiters[waiter]
+
+    def _result(self, timeout: float | None) -> TaskResult:
+        seen = self._snapshot
+        if seen is None or not is_settled(seen):
+            if seen is None:
+                what = f"no look has found this task within {timeout:g} s; check its id, or wait again"
+            else:
+                word = f"last seen as {seen.status_word!r}"
+                what = f"the task was not final after {timeout:g} s, {word}; it goes on, so wait for it again"
+            raise WaitTimeout(what, self.task_id, seen.request_id if seen else None, snapshot=seen)
+        if seen.task_status is TaskStatus.SUCCEEDED:
+            return TaskResult(self.task_id, seen.task_result.images, seen)
+        raise failure_of(seen)
+
+    # The following is for the watcher and the client.
+
+    @property
+    def is_settled(self) -> bool:
+        """
+        Whether the task has ended, and all is known that comes of it.
+        """
+        return self._snapshot is not None and is_settled(self._snapshot)
+
+    @property
+    def is_wanted(self) -> bool:
+        """
+        Whether somebody waits, or slots are held until the task's end is seen.
+        """
+        return bool(self._waiters or self._listeners) or (self._hold is not None and not self._hold.is_released)
+
+    def accept(
+        self,
+        request: ImageRequest,
+        hold: Hold,
+        *,
+        on_final: Callable[["TaskHandle"], object],
+        on_pictures_told: Callable[[TaskSnapshot], object] | None = None,
+        story: Story = SILENCE,
+    ) -> None:
+        """
+        Take over the slots of a submit that became this task, and its story; the slots are given back at its end.
+        """
+        self.release()
+        self.request = request
+        self._hold = hold
+        self._on_final = on_final
+        self._on_pictures_told = on_pictures_told
+        self.story = story
+        self._end()  # perhaps somebody saw its end before the submit was answered
+        self._tell(None)
+
+    def see(self, seen: TaskSnapshot) -> None:
+        """
+        Take in a sighting, from wherever it came; a late or repeated one changes nothing.
+        """
+        held = self._snapshot
+        self._snapshot = later = newer(held, seen)
+        if later is held:
+            return
+        self._end()
+        if held is None or _face(held) != _face(later):
+            for news in self._listeners or ():
+                news.put_nowait(later)
+        if is_settled(later):
+            for waiter in self._waiters:
+                _wake(waiter)
+        self._tell(held)
+
+    def hear(self, told: TaskSnapshot, now: float) -> None:
+        """
+        Keep what a callback told at *now* and may not be believed as it is. Pictures that were told stay.
+        """
+        self._told_at = now
+        if self._told is not None and is_settled_well(self._told):
+            return
+        has_pictures = is_settled_well(told)
+        self._told = told if has_pictures else newer(self._told, told)
+        if has_pictures and not self.done and self._on_pictures_told is not None:
+            self._on_pictures_told(told)
+
+    @property
+    def told(self) -> TaskSnapshot | None:
+        """
+        What callbacks told that may not be believed as it is; None where none did.
+        """
+        return self._told
+
+    @property
+    def told_at(self) -> float:
+        """
+        When the last of these came, by the clock of the loop; minus infinity where none did.
+        """
+        return self._told_at
+
+    def fail(self, error: KlingError) -> None:
+        """
+        End every wait that is under way with *error*; the handle stays good. A task that has ended cannot fail later:
+        its end is known already, and was told.
+        """
+        if self.is_settled:
+            return
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(attrs.evolve(error))  # one each: a traceback belongs to one raising
+        for news in self._listeners or ():
+            news.put_nowait(attrs.evolve(error))
+        self.story.tell(EventKind.TROUBLE, snapshot=self._snapshot, error=error)
+
+    def release(self) -> bool:
+        """
+        Give the task's slots back, and tell whether it still held some.
+        """
+        hold, self._hold = self._hold, None
+        if hold is None or hold.is_released:
+            return False
+        hold.release()
+        return True
+
+    def _tell(self, before: TaskSnapshot | None) -> None:
+        # What is new since *before*: each step once, however often it is seen.
+        seen = self._snapshot
+        if seen is None:
+            return
+        if is_settled(seen):
+            self.story.tell(EventKind.FINAL, snapshot=seen)
+        elif seen.task_status is TaskStatus.PROCESSING and (
+            before is None or before.task_status is not seen.task_status
+        ):
+            self.story.tell(EventKind.PROCESSING, snapshot=seen)
+
+    def _end(self) -> None:
+        # Its slots are free as soon as it is final; it is unfinished until its pictures are told.
+        if self.done:
+            self.release()
+        if self.is_settled and self._on_final is not None:
+            on_final, self._on_final = self._on_final, None
+            on_final(self)
+
+
+def _wake(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def failure_of(snapshot: TaskSnapshot) -> TaskFailed:
+    """
+    Return the error in which waiting for a failed task ends.
+    """
+    return TaskFailed(
+        f"the task failed: {reason_of(snapshot)}", snapshot.task_id, snapshot.request_id, snapshot=snapshot
+    )
+
+
+def _face(snapshot: TaskSnapshot) -> tuple[object, ...]:
+    return snapshot.status_word, snapshot.task_status_msg, snapshot.task_result

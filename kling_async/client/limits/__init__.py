@@ -1,0 +1,3 @@
+"""
+Slots: how many tasks run at a time.
+"""

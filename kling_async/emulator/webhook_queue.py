@@ -1,0 +1,151 @@
+"""
+The callbacks of a world, as values: what is posted where and when, and what goes wrong with it. No waiting, no aiohttp.
+"""
+
+import hashlib
+import heapq
+import itertools
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+import attrs
+
+from kling_async.emulator import shapes
+from kling_async.emulator.faults import FaultPlan
+from kling_async.emulator.world import TaskRecord, World
+from kling_async.wire.codec import dumps, write_task
+from kling_async.wire.tasks import TaskOutput, TaskSnapshot, TaskStatus
+from kling_async.wire.webhooks import sign
+
+FORGED: Final = "forged"
+
+_FORGERS_SECRET: Final = "whsec_Zm9yZ2VkIGZvcmdlZCBmb3JnZWQ="  # noqa: S105 (nobody's)
+_JSON: Final = {"Content-Type": "application/json; charset=utf-8"}
+
+
+@attrs.frozen(kw_only=True)
+class Post:
+    """
+    One callback, ready to be sent.
+
+    Attributes:
+        task_id: The account's id of the task; the posts of one task go one after another.
+        word: What the ledger calls it: the word for the task's status, or "forged".
+    """
+
+    task_id: str
+    word: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@attrs.frozen(order=True)
+class _Due:
+    """
+    A change that is to be told of at a moment; what falls on one moment is told by task, and then by rank.
+    """
+
+    at: float
+    ordinal: int
+    rank: int
+    record: TaskRecord = attrs.field(order=False)
+    changed_at: float = attrs.field(order=False)
+    kinds: frozenset[str] = attrs.field(order=False)
+
+
+class Outbox:
+    """
+    Tells of each change of the tasks that have a `callback_url`: as the vendor does, but for the faults of *plan*.
+    """
+
+    def __init__(self, world: World, plan: FaultPlan) -> None:
+        self._world = world
+        self._plan = plan
+        self._secret = world.settings.callback_secret
+        self._due: list[_Due] = []
+        self._numbers = itertools.count(1)
+
+    @property
+    def next_at(self) -> float:
+        """
+        When `take` has something to do next, in epoch seconds; infinite where it never will as things are.
+        """
+        change = self._world.next_change
+        return min(change, self._due[0].at) if self._due else change
+
+    def take(self, now: float) -> Iterator[Post]:
+        """
+        Yield, once each, the posts that are to be sent by *now*, signed at *now*.
+        """
+        for record, changed_at in self._world.take_changes(now):
+            heapq.heappush(self._due, self._judge(record, changed_at))
+        while self._due and self._due[0].at <= now:
+            yield from self._write(heapq.heappop(self._due), now)
+
+    def _judge(self, record: TaskRecord, changed_at: float) -> _Due:
+        faults = self._plan.verdict("callback", record.request.prompt)
+        kinds = frozenset(fault.kind for fault in faults)
+        changes = record.changes
+        at, rank = changed_at, changes.index(changed_at)
+        if "callback_reordered" in kinds:
+            at, rank = changes[-1], 2 * len(changes) - rank
+        at += sum(fault.seconds for fault in faults if fault.kind == "callback_delayed")
+        return _Due(at, record.ordinal, rank, record, changed_at, kinds)
+
+    def _write(self, due: _Due, now: float) -> Iterator[Post]:
+        snapshot = self._world.snapshot_of(due.record, due.changed_at)
+        url = due.record.request.callback_url or ""
+        if "callback_forged" in due.kinds:
+            for address in (url, _astray(url)):
+                yield self._post(_lie(snapshot), address, FORGED, _FORGERS_SECRET, now)
+        if "callback_lost" in due.kinds:
+            return
+        secret = None if "callback_unsigned" in due.kinds else self._secret
+        post = self._post(snapshot, url, snapshot.status_word, secret, now, due.kinds)
+        yield post
+        if "callback_doubled" in due.kinds:
+            yield post
+
+    def _post(
+        self,
+        snapshot: TaskSnapshot,
+        url: str,
+        word: str,
+        secret: str | None,
+        now: float,
+        kinds: Collection[str] = (),
+    ) -> Post:
+        body = dumps(self._payload(snapshot, kinds))
+        signature = sign(secret, f"{snapshot.task_id}-{next(self._numbers)}", now, body) if secret is not None else {}
+        return Post(task_id=snapshot.task_id, word=word, url=url, headers={**_JSON, **signature}, body=body)
+
+    def _payload(self, snapshot: TaskSnapshot, kinds: Collection[str]) -> shapes.Payload:
+        if "callback_other_id" in kinds:
+            snapshot = attrs.evolve(snapshot, task_id=_other_id(snapshot.task_id))
+        if "callback_new_standard" in kinds:
+            return shapes.new_standard(snapshot)
+        task = write_task(snapshot)
+        return shapes.granted(task, self._world.next_request_id()) if "callback_enveloped" in kinds else task
+
+
+def _lie(snapshot: TaskSnapshot) -> TaskSnapshot:
+    return attrs.evolve(
+        snapshot,
+        task_status=TaskStatus.FAILED,
+        status_word=TaskStatus.FAILED.value,
+        task_status_msg=FORGED,
+        task_result=TaskOutput(),
+    )
+
+
+def _astray(url: str) -> str:
+    # The last character is that of a token, where there is one: all but good.
+    parts = urlsplit(url)
+    kept = parts.path[:-1] or "/"
+    return urlunsplit(parts._replace(path=kept + ("B" if parts.path.endswith("A") else "A")))
+
+
+def _other_id(task_id: str) -> str:
+    return str(10**17 + int.from_bytes(hashlib.sha256(task_id.encode()).digest()) % (9 * 10**17))

@@ -1,0 +1,202 @@
+"""
+For notebooks: progress in place, and pictures that stay in the notebook's file. Needs IPython, which notebooks have.
+
+    client = KlingClient(on_event=Progress())
+"""
+
+import asyncio
+import contextvars
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from kling_async.client.events import TaskEvent
+from kling_async.integrations.progress import Stage, Tally
+from kling_async.wire import cards
+from kling_async.wire.cards import Figure, Tone
+from kling_async.wire.redaction import shorten
+from kling_async.wire.tasks import Done, Failed, Image, TaskResult, prompt_of
+
+__all__ = ["Progress", "show"]
+
+_APART: Final = 0.25
+"""
+Seconds between two updates while anything is under way.
+"""
+
+_TONES: Final = {Stage.DONE: Tone.WELL, Stage.FAILED: Tone.BADLY, Stage.LEFT: Tone.BADLY, Stage.RUNNING: Tone.WORKING}
+"""
+In the order in which the bar shows them; what waits is its empty rest.
+"""
+
+
+class Progress:
+    """
+    Shows in the output of a cell how many submits wait, run and have ended: the `on_event` of one client.
+
+        async with KlingClient(on_event=Progress(total=len(prompts))) as client:
+            async for outcome in client.stream(prompts):
+                ...
+
+    A client may live on over many cells: each cell that begins anew, with nothing under way from before, gets a bar of
+    its own. In a batch what is sent again counts again, and rows of earlier runs do not.
+
+    Args:
+        total: How many submits there will be, where that is known; None counts those that have begun.
+
+    Raises:
+        ImportError: There is no IPython.
+        RuntimeError: This is no notebook.
+    """
+
+    def __init__(self, total: int | None = None) -> None:
+        self.total: Final = total
+        self._shell = _find_shell()
+        self._display: Any = None  # IPython's handle on the output
+        self._cell: object = None
+        self._tally = Tally()
+        self._shown = ""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __call__(self, event: TaskEvent) -> None:
+        """
+        Take in an event, on the event loop of its client.
+        """
+        loop = asyncio.get_running_loop()
+        if self._begins_anew(event):
+            self._tally, self._display, self._shown = Tally(), None, ""
+            self._cell = self._shell.execution_count
+        self._tally.take(event)
+        if self._loop is not loop:  # another one's timer would never come
+            self._loop, self._timer = loop, None
+        if self._display is None or not self._tally.counts[Stage.WAITING]:  # the cell may end here: no timer is awaited
+            self._draw()
+        if self._timer is None and self._tally.is_busy:
+            self._timer = loop.call_later(_APART, self._tick)
+
+    def _begins_anew(self, event: TaskEvent) -> bool:
+        if self._display is None:
+            return True
+        is_elsewhere = self._cell != self._shell.execution_count
+        return is_elsewhere and not self._tally.is_busy and self._tally.is_new(event)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._draw()
+        if self._tally.is_busy and self._loop is not None:
+            self._timer = self._loop.call_later(_APART, self._tick)
+
+    def _draw(self) -> None:
+        tally, total = self._tally, max(self.total or 0, self._tally.known)
+        words = " \N{MIDDLE DOT} ".join(_words(tally, total, time.time()))
+        trouble = _trouble(tally)
+        strip = cards.bar([(tally.counts[stage], tone) for stage, tone in _TONES.items()], total)
+        drawn = {
+            "text/plain": f"{words}\n{trouble}".strip(),
+            "text/html": cards.card(body=strip, facts=[words], note=trouble),
+        }
+        if drawn["text/plain"] == self._shown:
+            return
+        self._shown = drawn["text/plain"]
+        # Runs in an empty context: the current one may belong to a cell that has ended, whose messages nbclient drops.
+        contextvars.Context().run(self._publish, drawn)
+
+    def _publish(self, drawn: dict[str, str]) -> None:
+        if self._display is None:
+            self._display = _display(drawn, display_id=True)
+        else:
+            self._display.update(drawn, raw=True)
+
+
+def show(*what: Done | Failed | TaskResult | Path | str) -> None:
+    """
+    Show outcomes and pictures below the cell, so that they stay: files become part of the notebook, as small pictures.
+
+    What has no files is shown by its URLs, as it would be without this, and is gone when those have run out.
+
+    Args:
+        what: Outcomes with their `paths`, such as those of a batch that saves, or paths of pictures themselves.
+
+    Raises:
+        ValueError: A file is not there, or is no picture.
+        ImportError: There is no IPython, or no Pillow: the extra "gallery" has it.
+        RuntimeError: This is no notebook.
+    """
+    _find_shell()
+    drawn = [_draw_kept(each) for each in what]
+    _display({"text/plain": "\n".join(map(_named, what)), "text/html": cards.row_of(drawn)})
+
+
+def _draw_kept(what: Done | Failed | TaskResult | Path | str) -> str:
+    match what:
+        case Done(result=result, paths=paths) if paths:
+            images = tuple(Image(index, _embed(path)) for index, path in enumerate(paths))
+            return attrs.evolve(what, result=attrs.evolve(result, images=images))._repr_html_()
+        case Done() | Failed() | TaskResult():
+            return what._repr_html_()
+        case _:
+            path = Path(what)
+            return cards.card(figures=[Figure(_embed(path), path.name, path.name)])
+
+
+def _named(what: Done | Failed | TaskResult | Path | str) -> str:
+    match what:
+        case Done(index=index, request=request) | Failed(index=index, request=request):
+            return f"{type(what).__name__} #{index}: {shorten(prompt_of(request))}"
+        case TaskResult():
+            return repr(what)
+        case _:
+            return Path(what).name
+
+
+def _embed(path: Path) -> str:
+    from kling_async.gallery.thumbnails import make_thumbnail  # noqa: PLC0415 (Pillow is an extra)
+
+    try:
+        return make_thumbnail(path).data_url
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _words(tally: Tally, total: int, now: float) -> Iterator[str]:
+    yield f"{tally.counts[Stage.DONE]:,} of {total:,} done"
+    for stage in (Stage.FAILED, Stage.RUNNING, Stage.WAITING, Stage.CANCELLED):
+        if tally.counts[stage]:
+            yield f"{tally.counts[stage]:,} {stage.value}"
+    if tally.counts[Stage.LEFT]:
+        yield f"{tally.counts[Stage.LEFT]:,} no longer watched"
+    if tally.pictures:
+        yield f"{tally.pictures:,} picture{'' if tally.pictures == 1 else 's'} saved"
+    minutes, seconds = divmod(int(tally.seconds(now)), 60)
+    yield f"{minutes}:{seconds:02}"
+
+
+def _trouble(tally: Tally) -> str:
+    if (error := tally.hindrance) is not None:
+        return f"trying again after {type(error).__name__}: {error}"
+    if (error := tally.failure) is not None:
+        return f"last failure: {type(error).__name__}: {error}"
+    return ""
+
+
+def _find_shell() -> Any:
+    try:
+        from IPython import get_ipython  # noqa: PLC0415 (of notebooks alone)
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "this is for notebooks, and there is no IPython; give on_event a function", name=error.name
+        ) from None
+    shell = get_ipython()
+    if shell is None:
+        raise RuntimeError("this is for notebooks, and none is running; give on_event a function of your own")
+    return shell
+
+
+def _display(drawn: dict[str, str], **options: Any) -> Any:
+    from IPython.display import display  # noqa: PLC0415
+
+    return display(drawn, raw=True, **options)  # type: ignore[no-untyped-call]

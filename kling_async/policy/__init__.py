@@ -1,0 +1,3 @@
+"""
+What users set: how patiently to retry, how often to poll, how many slots to use, how to connect.
+"""

@@ -1,0 +1,3 @@
+"""
+The service's endpoints: one file each.
+"""

@@ -1,0 +1,86 @@
+"""
+Which words mean what, which of them are final, and which of two sightings is the later truth.
+"""
+
+from typing import Final
+
+from kling_async.wire.tasks import TaskSnapshot, TaskStatus
+
+_WORDS: Final = {
+    # the vendor's legacy standard, which all image endpoints speak
+    "submitted": TaskStatus.SUBMITTED,
+    "processing": TaskStatus.PROCESSING,
+    "succeed": TaskStatus.SUCCEEDED,
+    "failed": TaskStatus.FAILED,
+    # the vendor's new standard, and gateways that re-shape answers
+    "succeeded": TaskStatus.SUCCEEDED,
+    "success": TaskStatus.SUCCEEDED,
+    "completed": TaskStatus.SUCCEEDED,
+    "failure": TaskStatus.FAILED,
+    "not_start": TaskStatus.SUBMITTED,
+    "queued": TaskStatus.SUBMITTED,
+    "in_progress": TaskStatus.PROCESSING,
+}
+
+_STEP: Final = {TaskStatus.SUBMITTED: 0, TaskStatus.PROCESSING: 1}
+
+
+def read_word(word: str) -> TaskStatus:
+    """
+    Return what the service's *word* means, whatever its case.
+    """
+    return _WORDS.get(word.casefold(), TaskStatus.UNKNOWN)
+
+
+def is_final(status: TaskStatus) -> bool:
+    """
+    Tell whether a task with this *status* will never change again.
+    """
+    return status is TaskStatus.SUCCEEDED or status is TaskStatus.FAILED  # to hash an enum is dear
+
+
+def is_settled(snapshot: TaskSnapshot) -> bool:
+    """
+    Tell whether there is nothing left to learn: failed, or succeeded and its pictures are known.
+    """
+    if snapshot.task_status is TaskStatus.SUCCEEDED:
+        return bool(snapshot.task_result.images)
+    return is_final(snapshot.task_status)
+
+
+def is_settled_well(snapshot: TaskSnapshot) -> bool:
+    """
+    Tell whether it succeeded and its pictures are known.
+    """
+    return snapshot.task_status is TaskStatus.SUCCEEDED and is_settled(snapshot)
+
+
+def reason_of(failed: TaskSnapshot) -> str:
+    """
+    Return why a task failed, in the service's words.
+    """
+    return failed.task_status_msg or "the service gave no reason"
+
+
+def newer(held: TaskSnapshot | None, seen: TaskSnapshot) -> TaskSnapshot:
+    """
+    Return the later truth of two sightings of one task.
+
+    Final is final: a late, repeated or out-of-order sighting changes nothing. The one thing a final sighting may still
+    gain is its pictures, where the service said "succeed" before it listed them.
+    """
+    if held is None:
+        return seen
+    if is_final(held.task_status):
+        gains = held.task_status is seen.task_status and is_settled(seen) and not is_settled(held)
+        return seen if gains else held
+    if is_final(seen.task_status):
+        return seen
+    return held if _is_earlier(seen, held) else seen
+
+
+def _is_earlier(seen: TaskSnapshot, held: TaskSnapshot) -> bool:
+    if seen.updated_at and held.updated_at and seen.updated_at != held.updated_at:
+        return seen.updated_at < held.updated_at
+    # Without two clocks the order of the words decides; an unknown word has no place in it and counts as news.
+    return _STEP.get(seen.task_status, 1) < _STEP.get(held.task_status, 0)

@@ -1,0 +1,165 @@
+"""
+What a callback says and who sent it: its body, its signature, and the token in the address that it came to.
+
+Signatures follow Standard Webhooks, as the vendor's do. The library `standardwebhooks` makes them; its own `verify`
+asks the wall clock for the time, so a timestamp is judged here, by the time that is passed in.
+"""
+
+import base64
+import datetime as dt
+import enum
+import hashlib
+import hmac
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final
+
+from standardwebhooks import Webhook
+
+from kling_async.wire.codec import is_task, loads, read_nested, read_request_id, read_task
+from kling_async.wire.headers import find_header
+from kling_async.wire.tasks import TaskSnapshot
+
+__all__ = ["Signature", "check_secret", "make_token", "read_callback", "read_token", "sign", "verify"]
+
+TOLERANCE: Final = 300.0
+"""
+Seconds by which a signature's time may differ from ours, either way (the vendor's own value).
+"""
+
+_ID: Final = "webhook-id"
+_TIMESTAMP: Final = "webhook-timestamp"
+_SIGNATURE: Final = "webhook-signature"
+
+_SECRET: Final = re.compile(r"(whsec_)?[A-Za-z0-9+/]{2,}={0,2}")
+_SECONDS: Final = re.compile(r"[1-9][0-9]{0,10}")  # no sign, no leading zero: it is signed as it is written
+_SUBMIT_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+_PURPOSE: Final = b"kling_async callback address: "  # a key that signs other things too makes none of our tokens
+_MARK_LENGTH: Final = 43  # of 32 bytes in Base64 without padding
+
+_LAYERS: Final = 3
+"""
+How many envelopes around a task are opened.
+"""
+
+
+class Signature(enum.Enum):
+    """
+    What the signature of a callback proves.
+    """
+
+    SIGNED = "signed"
+    UNSIGNED = "unsigned"  # nothing: there is none, or no secret to tell by
+    WRONG = "wrong"
+
+
+def make_token(key: bytes, submit_key: str) -> str:
+    """
+    Make the last segment of the address to which the callbacks of one submit go; nobody without *key* can make it.
+
+    Raises:
+        ValueError: *submit_key* is not 1 to 64 letters, digits, `-` and `_`.
+    """
+    if not _SUBMIT_KEY.fullmatch(submit_key):
+        raise ValueError("the key of a submit is 1 to 64 letters, digits, '-' and '_'")
+    mark = hmac.digest(key, _PURPOSE + submit_key.encode(), hashlib.sha256)
+    return f"{submit_key}.{base64.urlsafe_b64encode(mark).decode().rstrip('=')}"
+
+
+def read_token(key: bytes, token: str) -> str | None:
+    """
+    Return the key of the submit that *token* was made for; None for anything that `make_token` did not make with *key*.
+    """
+    submit_key = token[: -_MARK_LENGTH - 1]
+    if not token.isascii() or not _SUBMIT_KEY.fullmatch(submit_key):
+        return None
+    return submit_key if hmac.compare_digest(token, make_token(key, submit_key)) else None
+
+
+def read_callback(body: bytes) -> TaskSnapshot:
+    """
+    Read the body of a callback: a bare task of either standard of the vendor's, or one in an envelope.
+
+    Through a gateway its id may be another than the one that the submit was answered with: its address identifies it.
+
+    Raises:
+        ValueError: It is not JSON, or holds no task.
+    """
+    request_id = None
+    for layer in _layers(loads(body)):
+        request_id = request_id or read_request_id(layer.get("request_id"))
+        if is_task(layer):
+            return read_task(layer, request_id=request_id)
+    raise ValueError("the callback holds no task")
+
+
+def check_secret(secret: str) -> None:
+    """
+    Refuse a signing secret that cannot be one.
+
+    Raises:
+        ValueError: It is not Base64, with or without "whsec_" before it.
+    """
+    _webhook(secret)
+
+
+def sign(secret: str, message_id: str, at: float, body: bytes) -> dict[str, str]:
+    """
+    Return the three headers that sign *body*, sent at *at* (Unix time in seconds).
+
+    Raises:
+        ValueError: The secret cannot be one, or the body is not UTF-8.
+    """
+    seconds = int(at)
+    signature = _webhook(secret).sign(message_id, dt.datetime.fromtimestamp(seconds, dt.UTC), body.decode())
+    return {_ID: message_id, _TIMESTAMP: str(seconds), _SIGNATURE: signature}
+
+
+def verify(secrets: Collection[str], headers: Mapping[str, str], body: bytes, now: float) -> Signature:
+    """
+    Judge the signature of *body* as it came, byte by byte, at *now* (Unix time in seconds).
+
+    Any of *secrets* will do, and any of several signatures: during a rotation the vendor signs with the old secret and
+    the new. Without secrets everything is unsigned. Some of the three headers without the others are wrong, and so is
+    a time more than 300 s away.
+
+    Raises:
+        ValueError: One of *secrets* cannot be one.
+    """
+    message_id, timestamp, signatures = given = [find_header(headers, name) for name in (_ID, _TIMESTAMP, _SIGNATURE)]
+    if not secrets or not any(given):
+        return Signature.UNSIGNED
+    is_timely = _SECONDS.fullmatch(timestamp) is not None and abs(now - int(timestamp)) <= TOLERANCE
+    if not all(given) or not is_timely:
+        return Signature.WRONG
+    try:
+        expected = [sign(secret, message_id, int(timestamp), body)[_SIGNATURE].encode() for secret in secrets]
+        claimed = [signature.encode() for signature in signatures.split()]
+    except UnicodeError:  # neither JSON nor what any sender puts into a header
+        return Signature.WRONG
+    is_signed = any(hmac.compare_digest(ours, theirs) for ours in expected for theirs in claimed)
+    return Signature.SIGNED if is_signed else Signature.WRONG
+
+
+def _layers(value: Any) -> Iterator[Mapping[str, Any]]:
+    # The objects from the outermost inwards; a list of one is what it holds.
+    for _ in range(_LAYERS):
+        value = read_nested(value)
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if not isinstance(value, Mapping):
+            return
+        yield value
+        value = value.get("data")
+
+
+def _webhook(secret: str) -> Webhook:
+    # The library skips characters that are not Base64, so that a misspelt secret would refuse every callback.
+    text = secret.strip()
+    if _SECRET.fullmatch(text):
+        try:
+            return Webhook(text)
+        except ValueError:  # one character too many
+            pass
+    raise ValueError("a signing secret is Base64, with or without 'whsec_' before it; copy it again from the console")

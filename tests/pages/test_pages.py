@@ -1,0 +1,467 @@
+"""
+The README and the pages are true: what they show runs, and what they list is all there is.
+"""
+
+import asyncio
+import csv
+import importlib
+import io
+import json
+import os
+import re
+import runpy
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import attrs
+import PIL.Image
+import pytest
+
+from kling_async import GATEWAY, OFFICIAL, Model, errors
+from kling_async.cli.exits import ExitCode, code_of
+from kling_async.emulator import Emulator, faults
+from kling_async.wire.endpoints.prices import FROM_IMAGE, FROM_TEXT
+from tests.programs import Ended, run
+from tests.unit.client.callbacks.test_receiver import served_by_uvicorn
+from tests.unit.test_exports import PUBLIC
+from tests.unit.test_imports import FLOORS
+
+ROOT: Final = Path(__file__).parents[2]
+DOCS: Final = ROOT / "docs"
+README: Final = ROOT / "README.md"
+PAGES: Final = [README, *sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)]
+
+INSTALLS: Final = "it fetches packages from the network; .ci/run runs the README's"
+LEFT_OUT: Final = {
+    "$ python3 -m venv .venv && .venv/bin/pip install --quiet "
+    '".[cli,emulator]" && .venv/bin/kling-async demo': INSTALLS,
+    "$ python3 -m venv .venv && .venv/bin/pip install --quiet --upgrade pip && .venv/bin/pip install --quiet "
+    '".[cli,emulator]" --group tests && .venv/bin/pytest': INSTALLS,
+    "$ source .venv/bin/activate": "it is about the reader's own shell",
+    "$ dask scheduler --port 8786": "it serves until it is stopped",
+    "$ dask worker tcp://host:8786 --nworkers 4 --nthreads 1": "it serves until it is stopped",
+    "$ kling-async batch prompts.txt --out s3://bucket/run-7 --dask tcp://host:8786": (
+        "there is no such host; tests/cli/batch/test_cluster.py runs one like it"
+    ),
+    "$ uvicorn service:app --no-access-log": "it serves until it is stopped; a test below serves that application",
+    "$ kling-async emulator --slots 3 --fault create:reset_after:rate=0.3 --fault query:stall:times=2": (
+        "it serves until it is stopped; tests/cli/test_emulate.py runs it"
+    ),
+}
+"""
+Commands that are not run here, each with its reason.
+"""
+
+ENDS_WITH: Final = {"$ kling-async callback-test http://127.0.0.1:9/kling/probe.x": ExitCode.SERVICE}
+"""
+Commands that are shown because of what they complain of.
+"""
+
+WIDEST: Final = 94
+"""
+Characters of a program's line that a page shows without being moved.
+"""
+
+AT_ONCE: Final = 4
+"""
+Programs and commands at one time: most of them wait most of the time.
+"""
+
+DIRECTIVES: Final = {"{commands}", "{eval-rst}", "{include}", "{literalinclude}", "{toctree}"}
+
+FILES: Final = {
+    "prompts.txt": "a lighthouse at dusk\na fox in snow\na paper boat\n",
+    "months.csv": "key,prompt,n,aspect_ratio\n"
+    "january,a lighthouse in January,2,16:9\n"
+    "february,a lighthouse in February,1,16:9\n"
+    "march,a lighthouse in March,1,16:9\n",
+}
+"""
+What a reader has in the folder, beside `lighthouse.png`.
+"""
+
+
+@attrs.frozen
+class Block:
+    """
+    What a page shows between fences.
+    """
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def blocks(*languages: str) -> list[Block]:
+    """
+    Return the blocks of all pages, in these languages or in any.
+    """
+    found = []
+    for page in PAGES:
+        text = page.read_text()
+        for match in re.finditer(r"^(```+)[ ]*(\S*)[^\n]*\n(.*?)^\1[ ]*$", text, re.MULTILINE | re.DOTALL):
+            line = text.count("\n", 0, match.start()) + 1
+            found.append(Block(page, line, match[2], match[3]))
+    return [block for block in found if not languages or block.language in languages]
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def prepare(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    (folder / "lighthouse.png").write_bytes((DOCS / "lighthouse.png").read_bytes())
+    return folder
+
+
+def environment(server: Emulator) -> dict[str, str]:
+    """
+    Return what a reader has set, with the emulator for an account.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KLING_")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
+    told = {"KLING_API_KEY": server.api_key, "KLING_BASE_URL": server.url, "NO_COLOR": "1", "COLUMNS": "120"}
+    return {**kept, "PATH": path, **told}
+
+
+async def run_program(block: Block, folder: Path, env: Mapping[str, str]) -> Ended:
+    """
+    Run a block as it stands; one of tests is run by pytest, and what other processes load is a file.
+    """
+    if "__main__" in block.text:
+        (prepare(folder) / "program.py").write_text(block.text)
+        return await run(sys.executable, "program.py", folder=folder, env=env)
+    if not re.search(r"^(async )?def test_", block.text, re.MULTILINE):
+        return await run(sys.executable, "-c", block.text, folder=prepare(folder), env=env)
+    (prepare(folder) / "test_of_the_page.py").write_text(block.text)
+    words = (
+        "-m",
+        "pytest",
+        "-q",
+        "-o",
+        "asyncio_default_fixture_loop_scope=function",
+        "-o",
+        "asyncio_mode=auto",
+        "test_of_the_page.py",
+    )
+    return await run(sys.executable, *words, folder=folder, env=env)
+
+
+def test_every_block_is_of_a_kind_that_is_looked_at() -> None:
+    """
+    Nothing that looks like a program passes by unread; what is quoted from a file is a file that is run elsewhere.
+    """
+    known = {"python", "console", "json", "jsonl", "csv", "toml", "text", *DIRECTIVES}
+    in_notebooks = {block.page.name for block in blocks("py")}  # cells: test_notebook runs those of that page
+
+    assert {"notebooks.md"} == in_notebooks
+    assert [] == [f"{block}: {block.language!r}" for block in blocks() if block.language not in {*known, "py"}]
+    assert [] == [str(block) for block in blocks("{eval-rst}") if "code" in block.text]
+    assert [] == [str(page) for page in PAGES if len(re.findall(r"^```", page.read_text(), re.MULTILINE)) % 2]
+
+
+def test_programs_fit_their_pages() -> None:
+    """
+    No line of one is cut off on a wide screen.
+    """
+    programs = [block for block in blocks("python") if block.page != README]
+
+    assert [] == [f"{block}: {line}" for block in programs for line in block.text.splitlines() if len(line) > WIDEST]
+
+
+async def test_each_program_runs(emulator_in_thread: Callable[..., Emulator], tmp_path: Path) -> None:
+    """
+    As it stands, with nothing but the key and the host of the emulator in the environment, and without a complaint.
+    """
+    width = asyncio.Semaphore(AT_ONCE)
+    env = {page: environment(emulator_in_thread(latency=(0.05, 0.1), picture_scale=0.1)) for page in PAGES}
+
+    async def complaint(number: int, block: Block) -> str | None:
+        async with width:
+            ended = await run_program(block, tmp_path / str(number), env[block.page])
+        return f"{block}: {ended}" if ended.code or ended.err else None
+
+    complaints = await asyncio.gather(*(complaint(*each) for each in enumerate(blocks("python"))))
+
+    assert [] == [told for told in complaints if told]
+
+
+def commands(block: Block) -> Iterator[tuple[str, list[str]]]:
+    """
+    Yield each command of a console, and the lines that are shown below it.
+    """
+    for part in re.split(r"^(?=\$ )", block.text, flags=re.MULTILINE):
+        command, *shown = part.splitlines() or [""]
+        if command:
+            yield command, shown
+
+
+def is_among(shown: str, printed: list[str]) -> bool:
+    """
+    Tell whether a line was printed, however wide its columns are.
+    """
+    pattern = r"\s+".join(re.escape(word).replace("…", ".*") for word in shown.split())
+    return any(re.fullmatch(pattern, line.strip()) for line in printed)
+
+
+async def test_each_command_runs(emulator_in_thread: Callable[..., Emulator], tmp_path: Path) -> None:
+    """
+    Those of a page one after the other in one folder, with the exit code and the lines that it shows ("…" stands for
+    anything).
+    """
+    width = asyncio.Semaphore(AT_ONCE)
+    wrong: list[str] = []
+
+    async def walk(page: Path) -> None:
+        env = environment(emulator_in_thread(latency=(0.05, 0.1), picture_scale=0.1))
+        folder = prepare(tmp_path / name_of(page).replace("/", "-"))
+        shown = [(block, *each) for block in blocks("console") if block.page == page for each in commands(block)]
+        for block, command, lines in shown:
+            if command in LEFT_OUT:
+                continue
+            async with width:
+                ended = await run("bash", "-c", command.removeprefix("$ "), folder=folder, env=env)
+            missing = [line for line in lines if not is_among(line, (ended.out + ended.err).splitlines())]
+            if missing or ended.code != ENDS_WITH.get(command, ExitCode.WELL):
+                wrong.append(f"{block}: {command}: {missing} are not in {ended}")
+
+    await asyncio.gather(*(walk(page) for page in PAGES))
+
+    assert [] == wrong
+
+
+def test_what_is_left_out_is_shown() -> None:
+    """
+    The list of exceptions names nothing that is gone from the pages, and every console has commands.
+    """
+    shown = [command for block in blocks("console") for command, _ in commands(block)]
+
+    assert [] == [command for command in {**LEFT_OUT, **ENDS_WITH} if command not in shown]
+    assert [] == [command for command in shown if not command.startswith("$ ")]
+
+
+def read_table(text: str) -> list[dict[str | Any, str | Any]]:
+    return list(csv.DictReader(io.StringIO(text), strict=True))
+
+
+READERS: Final[Mapping[str, Callable[[str], object]]] = {
+    "json": json.loads,
+    "jsonl": lambda text: [json.loads(line) for line in text.splitlines()],
+    "csv": read_table,
+    "toml": tomllib.loads,
+}
+
+
+@pytest.mark.parametrize("block", blocks(*READERS), ids=str)
+def test_data_can_be_read(block: Block) -> None:
+    """
+    JSON, tables and settings are what they look like.
+    """
+    assert READERS[block.language](block.text)
+
+
+# What the pages promise of their programs.
+
+
+def program_of(page: Path, words: str) -> str:
+    return next(block.text for block in blocks("python") if block.page == page and words in block.text)
+
+
+@pytest.mark.parametrize("page", [README, DOCS / "howto" / "fastapi.md"], ids=name_of)
+async def test_the_application_answers_and_is_told(
+    page: Path, emulator_in_thread: Callable[..., Emulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The one with FastAPI is served, asked for a picture, and called back.
+    """
+    server = emulator_in_thread(latency=(0.05, 0.1), picture_scale=0.1)
+    monkeypatch.setenv("KLING_API_KEY", server.api_key)
+    monkeypatch.setenv("KLING_BASE_URL", server.url)
+    (tmp_path / "service.py").write_text(program_of(page, "FastAPI"))
+    program = runpy.run_path(str(tmp_path / "service.py"))
+    async with served_by_uvicorn(program["app"], "", lifespan="on") as url, aiohttp.ClientSession() as session:
+        program["receiver"].public_url = f"{url}/kling"
+        async with session.get(f"{url}/picture", params={"prompt": "a lighthouse"}) as answer:
+            address = await answer.json()
+        seen = await tasks_of(session, url) if "/tasks" in program_of(page, "FastAPI") else None
+
+    assert address.startswith(server.url.removesuffix("/kling"))
+    assert program["receiver"].counts.unsigned
+    assert {200} == server.ledger.callback_answers.keys()
+    assert seen in (None, (422, ["succeed", 2]))
+
+
+async def tasks_of(session: aiohttp.ClientSession, url: str) -> tuple[int, list[object]]:
+    """
+    Have the page's service refuse a request and accept another, and ask for that one until it has ended.
+    """
+    async with session.post(f"{url}/tasks", params={"prompt": "a fox", "n": 12}) as answer:
+        refusal = answer.status
+    async with session.post(f"{url}/tasks", params={"prompt": "a fox", "n": 2}) as answer:
+        task_id = (await answer.json())["task_id"]
+    async with asyncio.timeout(20):
+        while True:
+            async with session.get(f"{url}/tasks/{task_id}") as answer:
+                told = await answer.json()
+            if told["status"] == "succeed":
+                return refusal, [told["status"], len(told["urls"])]
+
+
+async def test_the_old_program_pays_twice(emulator_in_thread: Callable[..., Emulator], tmp_path: Path) -> None:
+    """
+    The page on `requests` is right about what an answer that is lost costs: the old way two tasks, with us one.
+    """
+    page = DOCS / "howto" / "from-requests.md"
+    paid = []
+    for words in ("import requests", "KlingClient"):
+        lost = faults.reset_after("create", times=1)
+        server = emulator_in_thread(latency=(0.05, 0.1), picture_scale=0.1, faults=[lost])
+        await run("python", "-c", program_of(page, words), folder=tmp_path, env=environment(server))
+        paid.append(len(server.ledger.tasks))
+
+    assert [2, 1] == paid
+
+
+# What the pages list is all there is.
+
+
+def rows_of(page: Path) -> list[list[str]]:
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| ")]
+    return [[cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in rows]
+
+
+def test_every_error_is_in_the_table() -> None:
+    """
+    With the exit code that the commands have for it.
+    """
+    told = {row[0]: row[4] for row in rows_of(DOCS / "howto" / "errors.md") if row[0] in errors.__all__}
+    classes = [getattr(errors, name) for name in errors.__all__ if name != "BrokenRule"]
+
+    assert {kind.__name__: str(int(code_of(kind("")))) for kind in classes} == told
+
+
+def test_every_exit_code_is_in_the_table() -> None:
+    """
+    No more and no less.
+    """
+    told = [row[0] for row in rows_of(DOCS / "reference" / "environment.md") if row[0].isdigit()]
+
+    assert [str(int(code)) for code in ExitCode] == told
+
+
+def test_every_variable_is_in_the_table() -> None:
+    """
+    Each that the package reads, by its name.
+    """
+    source = "".join(path.read_text() for path in (ROOT / "kling_async").rglob("*.py"))
+    table = "\n".join(row[0] for row in rows_of(DOCS / "reference" / "environment.md"))
+
+    assert set(re.findall(r"KLING_[A-Z_]+", source)) == set(re.findall(r"KLING_[A-Z_]+", table))
+
+
+def test_prices_are_those_that_are_counted() -> None:
+    """
+    For each model, from text and from an image.
+    """
+    told = {row[0]: row[1:] for row in rows_of(DOCS / "explanation" / "slots-and-money.md") if row[0] in FROM_TEXT}
+
+    assert {model.value: [str(FROM_TEXT[model]), str(FROM_IMAGE[model])] for model in Model} == told
+
+
+def test_the_drawing_has_every_room() -> None:
+    """
+    All floors, and each room that is there.
+    """
+    lines = re.findall(r"<text .*?>(.*?)</text>", (DOCS / "_static" / "floors.svg").read_text())
+    drawn = {word.strip("/") for line in lines for word in line.split(" · ")}
+    rooms = {room for floor in FLOORS for room in floor}
+    present = {path.stem for path in (ROOT / "kling_async").iterdir() if path.stem in rooms}
+
+    assert set() == present - drawn
+    assert len(FLOORS) == sum(line[:1].isdigit() for line in lines)
+
+
+def test_dialects_are_as_they_are_told() -> None:
+    """
+    Field by field.
+    """
+    told = [row for row in rows_of(DOCS / "howto" / "gateways.md") if hasattr(GATEWAY, row[0])]
+
+    assert told
+    assert [[row[0], str(getattr(GATEWAY, row[0])), str(getattr(OFFICIAL, row[0]))] for row in told] == told
+
+
+DIRECTIVE: Final = re.compile(r"^\.\. (\w+):: (\S+?)(?:\(\))?\n((?:   .*\n)*)", re.MULTILINE)
+
+
+def names_in_the_reference() -> Iterator[str]:
+    for page in (DOCS / "reference").glob("*.md"):
+        module = ""
+        for kind, name, options in re.findall(
+            r"^\.\. (\w+):: (\S+?)(?:\(\))?\n((?:   .*\n)*)", page.read_text(), re.MULTILINE
+        ):
+            if kind in ("currentmodule", "automodule"):
+                module = name
+                yield name
+            yield f"{module}.{name}"
+            if kind == "automodule" and ":members:" in options:
+                yield from (f"{module}.{member}" for member in importlib.import_module(module).__all__)
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_the_reference_has_every_public_name(module: str) -> None:
+    """
+    Each name of each `__all__` has its place there.
+    """
+    told = set(names_in_the_reference())
+
+    assert [] == [name for name in importlib.import_module(module).__all__ if f"{module}.{name}" not in told]
+
+
+# The README, of which other pages and `.ci/run` rely on some things.
+
+
+def test_the_first_two_commands_are_one_line_each() -> None:
+    """
+    The first is the demo, the second runs all tests; each makes its own virtual environment.
+    """
+    consoles = [block.text.splitlines() for block in blocks("console") if block.page == README]
+    first, second = consoles[:2]
+
+    assert [1, 1] == [len(first), len(second)]
+    assert first[0].startswith("$ python3 -m venv")
+    assert first[0].endswith("kling-async demo")
+    assert second[0].startswith("$ python3 -m venv")
+    assert second[0].endswith("pytest")
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    """
+    Those that lead into the project; Sphinx looks at those of the pages.
+    """
+    links = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", README.read_text())
+
+    assert links
+    assert [] == [link for link in links if not (ROOT / link).exists()]
+
+
+@pytest.mark.parametrize("picture", sorted(DOCS.rglob("*.png")), ids=name_of)
+def test_pictures_stay_small(picture: Path) -> None:
+    """
+    They open, and nobody waits for them.
+    """
+    with PIL.Image.open(picture) as image:
+        image.verify()
+
+    assert picture.stat().st_size < 300_000

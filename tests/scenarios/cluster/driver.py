@@ -1,0 +1,37 @@
+"""
+A program with a journal whose pictures a cluster fetches, keeps and looks at; it is there to be killed.
+
+It reads its orders as JSON from its one argument, and writes a line for each outcome.
+"""
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from distributed import Client
+
+from kling_async import OFFICIAL, Batch, Failed, ImageRequest, Keyed, KlingClient, PollPolicy
+from kling_async.integrations.dask import DaskEngine
+from kling_async.media.storage import Storage
+from tests import works
+
+
+async def main(orders: dict[str, Any]) -> None:
+    polling = PollPolicy(first_delay=0.05, max_delay=0.2)
+    save_to = orders["save_to"] if orders["options"] is None else Storage(orders["save_to"], orders["options"])
+    requests = [Keyed(ImageRequest(f"boat {number}"), f"boat-{number:03}") for number in range(orders["count"])]
+    async with (
+        KlingClient(orders["key"], base_url=orders["url"], dialect=OFFICIAL, polling=polling) as client,
+        Client(orders["scheduler"], asynchronous=True) as dask_client,  # type: ignore[no-untyped-call]
+        DaskEngine(dask_client) as engine,
+        Batch(orders["journal"], client) as batch,
+    ):
+        await batch.add(requests)
+        outcomes = batch.run(save_to=save_to, name="{key}{ext}", process=works.fingerprint, engine=engine)
+        async for outcome in outcomes:
+            print(f"failed: {outcome.error}" if isinstance(outcome, Failed) else "done", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(json.loads(sys.argv[1])))

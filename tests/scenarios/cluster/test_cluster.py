@@ -1,0 +1,179 @@
+"""
+A cluster of processes of which one part after the other dies. The emulator's ledger and the storage are the judges.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from distributed import LocalCluster
+
+from kling_async import OFFICIAL, Batch, Done, ImageRequest, KlingClient
+from kling_async.batch.executors import PictureFacts
+from kling_async.emulator import Emulator
+from kling_async.media.storage import Storage
+from tests import works
+from tests.programs import program
+from tests.storages import EAGER, Folder, Place, bucket, folder, s3_server  # noqa: F401
+
+COUNT = 300
+PATIENCE = 500.0  # seconds; beside a load of ten it takes 120, and only what hangs takes as long
+
+
+@attrs.define
+class Line:
+    """
+    What lies between a driver and its scheduler, and can be cut.
+    """
+
+    port: int
+    address: str = ""
+    _writers: list[asyncio.StreamWriter] = attrs.field(factory=list)
+
+    @contextlib.asynccontextmanager
+    async def laid(self) -> AsyncIterator["Line"]:
+        async with await asyncio.start_server(self._pass_on, "127.0.0.1", 0) as server:
+            self.address = "tcp://{}:{}".format(*server.sockets[0].getsockname())
+            yield self
+            self.cut()
+
+    def cut(self) -> int:
+        """
+        Reset all connections, and return how many there were.
+        """
+        writers, self._writers = self._writers, []
+        for writer in writers:
+            writer.transport.abort()
+        return len(writers) // 2
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self._writers += [writer, far_writer]
+        await asyncio.gather(relay(reader, far_writer), relay(far_reader, writer))
+
+
+async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while piece := await reader.read(1 << 16):
+            writer.write(piece)
+            await writer.drain()
+    writer.close()
+
+
+def driver(orders: dict[str, Any]) -> contextlib.AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    return program("tests.scenarios.cluster.driver", json.dumps(orders))
+
+
+async def outcomes_of(process: asyncio.subprocess.Process, count: int) -> Counter[bytes]:
+    """
+    Wait for so many outcomes, or for the program's end.
+    """
+    assert process.stdout is not None
+    seen: Counter[bytes] = Counter()
+    while seen.total() < count and (line := await process.stdout.readline()):
+        seen[line.strip()] += 1
+    return seen
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest) -> Place:
+    found: Place = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.mark.timeout(600)
+async def test_each_part_may_die(tmp_path: Path, place: Place) -> None:
+    """
+    A worker, the connection to the scheduler, and the driver, with a storage that has faults of its own, if it is one
+    that workers reach by a socket: in the end each picture is stored once and whole, seen by the function, and paid for
+    once.
+    """
+    place.troubles += ["refused", "cut", "slow", "lost answer"] * 10
+    options = place.storage.options if isinstance(place.storage, Storage) else None
+    async with (
+        asyncio.timeout(PATIENCE),
+        Emulator(latency=(0.02, 0.05), slots=20, picture_scale=0.05, dialect=OFFICIAL) as server,
+        LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL, asynchronous=True
+        ) as cluster,
+        Line(int(cluster.scheduler_address.rpartition(":")[2])).laid() as line,
+    ):
+        orders = {
+            "key": server.api_key,
+            "url": server.url,
+            "count": COUNT,
+            "scheduler": line.address,
+            "journal": str(tmp_path / "run.kling"),
+            "save_to": str(place.storage),
+            "options": None if options is None else dict(options),
+        }
+        async with driver(orders) as process:
+            before = await outcomes_of(process, 40)
+            os.kill(cluster.workers[0].process.pid, signal.SIGKILL)
+            between = await outcomes_of(process, 40)
+            cut = line.cut()
+            after = await outcomes_of(process, 40)
+            process.kill()
+            _, complaint = await process.communicate()
+
+            assert cut
+            assert [40] * 3 == [seen.total() for seen in (before, between, after)], complaint.decode()
+            told = before + between + after
+        saved_before = len(await asyncio.to_thread(place.files))
+        rest = await run_to_its_end(orders)
+        told += rest
+        while rest.keys() - {b"done"}:  # the storage had a bad day
+            told += (rest := await run_to_its_end(orders))
+
+        await judge(server, place, tmp_path / "run.kling")
+        assert [] == [line for line in told if line != b"done" and b"s3://" not in line]
+        assert COUNT - 120 >= COUNT - saved_before > 0
+
+
+async def run_to_its_end(orders: dict[str, Any]) -> Counter[bytes]:
+    """
+    Return what a driver tells that nobody kills.
+    """
+    async with driver(orders) as process:
+        told = await outcomes_of(process, COUNT)
+        _, complaint = await process.communicate()
+        assert 0 == process.returncode, complaint.decode()
+    return told
+
+
+async def judge(server: Emulator, place: Place, journal: Path) -> None:
+    """
+    Compare what is stored with what the journal says, with what the function makes of it, and with the service.
+    """
+    files = await asyncio.to_thread(place.files)
+    async with (
+        KlingClient(server.api_key, base_url=server.url, dialect=OFFICIAL, polling=EAGER) as client,
+        Batch(journal, client) as batch,
+    ):
+        outcomes = [outcome async for outcome in batch.outcomes()]
+        done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
+        drawn = [await client.read(outcome.result.images[0]) for outcome in done[::10]]
+
+    assert dict.fromkeys((f"boat {number}" for number in range(COUNT)), 1) == Counter(
+        task.prompt for task in server.ledger.tasks
+    )
+    assert [f"boat-{number:03}.png" for number in range(COUNT)] == sorted(files)
+    assert [outcome.pictures[0].sha256 for outcome in done] == [digest_of(files, outcome) for outcome in done]
+    assert drawn == [files[f"{outcome.key}.png"] for outcome in done[::10]]
+    for outcome in done[::10]:
+        facts = PictureFacts(str(outcome.key), outcome.result.task_id, ImageRequest("?"), outcome.pictures[0])
+        assert (works.fingerprint(files[f"{outcome.key}.png"], facts),) == outcome.value
+
+
+def digest_of(files: dict[str, bytes], outcome: Done) -> str:
+    return hashlib.sha256(files[f"{outcome.key}.png"]).hexdigest()

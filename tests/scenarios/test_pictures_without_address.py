@@ -1,0 +1,198 @@
+"""
+Relays that put something else than an address into a picture's `url`: every way of saving takes it.
+"""
+
+import base64
+import contextlib
+import json
+import pickle
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import attrs
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from kling_async import Batch, Done, HttpOptions, ImageRequest, KlingClient
+from kling_async.batch.executors import Carried, Order, Process, carry_out
+from kling_async.emulator import Emulator
+from kling_async.media import storage
+from kling_async.media.downloads import Lost
+from kling_async.media.naming import Names
+from kling_async.media.storage import Storage
+from kling_async.policy.hosts import Network
+from tests.storages import EAGER, Memory, memory  # noqa: F401 (a fixture)
+
+URL_FIELDS: Final = ("url", "watermark_url")
+
+
+@attrs.define(eq=False)
+class Relay:
+    """
+    Passes everything on to an emulator, and rewrites where pictures are.
+    """
+
+    server: Emulator
+    rewrite: Callable[[str, bytes], str]
+    session: aiohttp.ClientSession
+
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        url = str(URL(self.server.url).origin()) + request.raw_path
+        headers = {name: value for name, value in request.headers.items() if name in ("Authorization", "Content-Type")}
+        async with self.session.request(request.method, url, data=await request.read(), headers=headers) as answered:
+            body, kind = await answered.read(), answered.content_type
+        if kind == "application/json":
+            body = json.dumps(await self.rewritten(json.loads(body))).encode()
+        return web.Response(status=answered.status, body=body, content_type=kind)
+
+    async def rewritten(self, value: Any) -> Any:
+        match value:
+            case dict():
+                return {
+                    name: await self.told(each) if name in URL_FIELDS else await self.rewritten(each)
+                    for name, each in value.items()
+                }
+            case list():
+                return [await self.rewritten(each) for each in value]
+            case _:
+                return value
+
+    async def told(self, url: Any) -> Any:
+        if not url:
+            return url
+        async with self.session.get(url) as answered:
+            return self.rewrite(url, await answered.read())
+
+
+def path_of(url: str) -> str:
+    return "/" + url.split("/", 3)[3]
+
+
+WAYS: Final[dict[str, Callable[[str, bytes], str]]] = {
+    "data": lambda _, content: "data:image/png;base64," + base64.b64encode(content).decode(),
+    "base64": lambda _, content: base64.b64encode(content).decode(),
+    "path": lambda url, _: path_of(url),
+    "no scheme": lambda url, _: url.removeprefix("http:"),
+}
+
+
+@pytest.fixture(params=WAYS)
+async def client(request: pytest.FixtureRequest) -> AsyncIterator[KlingClient]:
+    """
+    A client of such a relay.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        server = await stack.enter_async_context(Emulator(latency=(0, 0), picture_scale=0.05))
+        relay = Relay(server, WAYS[request.param], await stack.enter_async_context(aiohttp.ClientSession()))
+        runner = web.ServerRunner(web.Server(relay.answer), shutdown_timeout=1)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        base_url = str(URL(server.url).with_port(runner.addresses[0][1]))
+        client = KlingClient(server.api_key, base_url=base_url, dialect=server.dialect, polling=EAGER)
+        yield await stack.enter_async_context(client)
+
+
+async def test_saved_and_read(client: KlingClient, tmp_path: Path) -> None:
+    """
+    By the client, from a result.
+    """
+    result = await client.generate("a lighthouse", n=2)
+
+    paths = await client.save(result, tmp_path)
+
+    assert [path.read_bytes() for path in paths] == [await client.read(image) for image in result.images]
+    assert all(len(repr(image)) < 1000 for image in result.images)
+
+
+async def test_saved_in_a_storage(client: KlingClient, memory: Memory) -> None:  # noqa: F811 (a fixture)
+    """
+    By an upload.
+    """
+    result = await client.generate("a lighthouse", n=2)
+
+    shelf = Storage(str(memory.storage))
+    urls = await storage.save(client, result, shelf)
+
+    assert [len(await client.read(image)) for image in result.images] == [await shelf.size(url) for url in urls]
+
+
+class Own:
+    """
+    A carrier as a program writes one, whose orders travel.
+    """
+
+    width = 3
+
+    async def check(self, function: Process | None, shelf: Path | Storage) -> None:
+        pass
+
+    async def carry(self, order: Order) -> Carried:
+        return await carry_out(pickle.loads(pickle.dumps(order)))  # noqa: S301 (as on their way)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_saved_by_a_batch(client: KlingClient, tmp_path: Path, elsewhere: bool) -> None:  # noqa: FBT001
+    """
+    By a batch, here and by an engine that knows nothing of the service.
+    """
+    async with Batch(tmp_path / "run.kling", client) as batch:
+        await batch.add([ImageRequest("a lighthouse", n=2)])
+        options: dict[str, Any] = {"engine": Own()} if elsewhere else {}
+        [outcome] = [each async for each in batch.run(save_to=tmp_path / "pictures", **options)]
+
+    assert isinstance(outcome, Done)
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in outcome.paths)
+    assert len(outcome.paths) == 2
+
+
+@pytest.mark.parametrize("allowed", [(), ("127.0.0.0/8",)])
+async def test_worker_asks_only_where_it_may(tmp_path: Path, allowed: tuple[str, ...]) -> None:
+    """
+    What carries an order out knows where the service is by the order alone, and may be allowed more by its own options.
+    """
+    async with Emulator(latency=(0, 0), picture_scale=0.05) as server:
+        async with KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, polling=EAGER) as client:
+            result = await client.generate("a lighthouse")
+            networks = await client.networks()
+        order = Order(
+            key="k",
+            task_id=result.task_id,
+            request=ImageRequest("a lighthouse"),
+            image=result.images[0],
+            picture=None,
+            names=Names(tmp_path, "{index}{ext}", result.task_id),
+            shelf=tmp_path,
+            function=None,
+            networks=frozenset(),
+        )
+        http = HttpOptions(allow_downloads_from=allowed)
+        if allowed:
+            assert (await carry_out(order, http=http)).picture.path == tmp_path / "0.png"
+        else:
+            with pytest.raises(Lost, match="allow_downloads_from"):
+                await carry_out(order, http=http)
+        carried = await carry_out(pickle.loads(pickle.dumps(attrs.evolve(order, networks=networks))))  # noqa: S301
+
+    assert networks == {Network.LOOPBACK}
+    assert carried.picture.path == tmp_path / "0.png"
+
+
+async def test_saved_by_a_dask_worker(client: KlingClient, tmp_path: Path) -> None:
+    """
+    By a worker of a cluster.
+    """
+    pytest.importorskip("distributed")
+    from kling_async.integrations.dask import DaskEngine  # noqa: PLC0415
+    from tests.unit.integrations.test_dask import cluster  # noqa: PLC0415
+
+    async with cluster() as dask_client, DaskEngine(dask_client) as engine:
+        async with Batch(tmp_path / "run.kling", client) as batch:
+            await batch.add([ImageRequest("a lighthouse", n=2)])
+            [outcome] = [each async for each in batch.run(save_to=tmp_path / "pictures", engine=engine)]
+
+    assert isinstance(outcome, Done)
+    assert len(outcome.paths) == 2

@@ -1,0 +1,155 @@
+"""
+Thousands of waiting tasks cost each what hundreds do; counted, not timed.
+"""
+
+import asyncio
+import sys
+import tracemalloc
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Final
+
+import attrs
+import pytest
+
+from kling_async.client.handle import TaskHandle
+from kling_async.client.polling.poller import Watcher
+from kling_async.client.polling.schedule import PollPlan
+from kling_async.client.polling.strategy import Ways
+from kling_async.policy.policies import PollPolicy
+from kling_async.wire.tasks import Image, ImageRequest, TaskOutput, TaskSnapshot, TaskStatus
+from tests.conftest import simulate
+
+SUBMITTED: Final = TaskSnapshot(task_id="", task_status=TaskStatus.SUBMITTED, status_word="submitted")
+DONE: Final = attrs.evolve(
+    SUBMITTED,
+    task_status=TaskStatus.SUCCEEDED,
+    status_word="succeed",
+    task_result=TaskOutput((Image(0, "https://pictures.example/0.png"),)),
+)
+
+WAYS: Final[dict[str, Callable[[], Ways]]] = {
+    "one by one": Ways,
+    "by ids": lambda: Ways(20),
+    "by both": lambda: Ways(20, has_pages=True),
+}
+
+
+@attrs.define(eq=False)
+class Service:
+    """
+    Tasks that all end after 20 s, the newest first in its pages. *others* are tasks of other programs.
+    """
+
+    names: list[str] = attrs.field(factory=list)
+    others: int = 0
+    told_by_ids: int = 0
+
+    async def one(self, task_id: str) -> TaskSnapshot:
+        return (await self.several({task_id: None}))[task_id]
+
+    async def several(self, held: Mapping[str, TaskSnapshot | None]) -> dict[str, TaskSnapshot]:
+        self.told_by_ids += len(held)
+        return await self._tell(list(held))
+
+    async def page(
+        self, number: int, size: int, held: Mapping[str, TaskSnapshot | None]
+    ) -> tuple[dict[str, TaskSnapshot], bool]:
+        newest = [*[""] * self.others, *self.names[::-1]][size * (number - 1) : size * number]
+        return await self._tell([name for name in newest if name in held]), len(newest) < size
+
+    async def _tell(self, names: list[str]) -> dict[str, TaskSnapshot]:
+        await asyncio.sleep(0.05)
+        shown = DONE if asyncio.get_running_loop().time() >= 20.0 else SUBMITTED
+        return {name: attrs.evolve(shown, task_id=name) for name in names}
+
+
+async def wait_for_many(service: Service, watcher: Watcher, count: int, *, meanwhile: Callable[[], object]) -> None:
+    """
+    Wait for *count* tasks, each by a handle of its own, and do something in the middle.
+    """
+    waits = []
+    for number in range(count):
+        name = f"t-{number}"
+        service.names.append(name)
+        handle = TaskHandle(name, ImageRequest("a lighthouse"), watcher.watch)
+        handle.see(attrs.evolve(SUBMITTED, task_id=name))
+        waits.append(asyncio.ensure_future(handle.wait(None)))
+    await asyncio.sleep(10.0)
+    meanwhile()
+    await asyncio.gather(*waits)
+    await watcher.aclose()
+
+
+def calls_per_task(ways: Ways, count: int) -> float:
+    calls = 0
+
+    def note(_: FrameType, event: str, __: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    service = Service()
+    story = wait_for_many(service, Watcher(PollPolicy(), service, ways), count, meanwhile=lambda: None)
+    sys.setprofile(note)
+    try:
+        simulate(story)
+    finally:
+        sys.setprofile(None)
+    return calls / count
+
+
+@pytest.mark.parametrize("ways", WAYS.values(), ids=WAYS)
+def test_work_for_each_does_not_grow(ways: Callable[[], Ways]) -> None:
+    """
+    From 300 to 3,000 tasks, all of Python's calls from the first wait to the last.
+    """
+    assert calls_per_task(ways(), 3_000) <= 1.1 * calls_per_task(ways(), 300)
+
+
+def bytes_per_task(count: int) -> float:
+    traced = 0
+
+    def note() -> None:
+        nonlocal traced
+        traced = tracemalloc.get_traced_memory()[0]
+
+    service = Service()
+    story = wait_for_many(service, Watcher(PollPolicy(), service, Ways(20)), count, meanwhile=note)
+    tracemalloc.start()
+    try:
+        simulate(story)
+    finally:
+        tracemalloc.stop()
+    return traced / count
+
+
+def test_memory_for_each_does_not_grow() -> None:
+    """
+    From 300 to 3,000 tasks, while all of them wait.
+    """
+    assert bytes_per_task(3_000) <= 1.2 * bytes_per_task(300)
+
+
+def test_turns_are_not_given_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where pages could tell of hundreds but do not reach these tasks, no more have their turn than are asked for by ids.
+    """
+    turns = 0
+    due = PollPlan.due
+
+    def counted(self: PollPlan, now: float, most: float) -> list[str]:
+        nonlocal turns
+        names = due(self, now, most)
+        turns += len(names)
+        return names
+
+    monkeypatch.setattr(PollPlan, "due", counted)
+    service = Service(others=10_000)
+    watcher = Watcher(PollPolicy(), service, Ways(20, has_pages=True))
+
+    def pass_by() -> None:
+        watcher._count += service.others
+
+    simulate(wait_for_many(service, watcher, 1_000, meanwhile=pass_by))
+
+    assert turns < 2 * service.told_by_ids

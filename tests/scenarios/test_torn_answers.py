@@ -1,0 +1,108 @@
+"""
+Answers to creates that do not end as they should: what has come of them is not thrown away.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from kling_async.errors import SubmissionUncertain
+from tests.conftest import simulated
+from tests.scenarios.test_not_sent import LIGHTHOUSE, Steps, client_to, listening
+
+BODY = json.dumps({"code": 0, "data": {"task_id": "t-7", "task_status": "submitted"}}).encode()
+TORN = b'{"code":0,"data":{"task_id":"t-7","task_st'
+ANOTHER = b'{"code":0,"data":{"task_id":"t-'
+
+
+def saying(
+    head: str, body: bytes, *, hangs_up: bool
+) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        assert request.startswith(b"POST")
+        writer.write(f"HTTP/1.1 200 OK\r\n{head.format(size=len(body))}".encode() + body)
+        await writer.drain()
+        if not hangs_up:
+            await reader.read()
+
+    return talk
+
+
+NEVER_ENDING = pytest.mark.parametrize(
+    "head",
+    ["Content-Length: 5000\r\n\r\n", "\r\n", "Transfer-Encoding: chunked\r\n\r\n{size:x}\r\n"],
+    ids=["too long a length", "no length", "no last chunk"],
+)
+"""
+How the head of an answer can promise more than comes.
+"""
+
+
+@pytest.mark.parametrize("hangs_up", [True, False], ids=["hangs up", "stays silent"])
+@NEVER_ENDING
+def test_id_in_a_torn_answer_is_told(head: str, *, hangs_up: bool) -> None:
+    """
+    The create is uncertain, and the error names the task, which is paid for.
+    """
+
+    @simulated
+    async def story() -> None:
+        async with listening(saying(head, TORN, hangs_up=hangs_up)) as url, client_to(url) as client:
+            with pytest.raises(SubmissionUncertain) as caught:
+                await client.submit(LIGHTHOUSE)
+
+        assert ("t-7", True) == (caught.value.task_id, "t-7" in str(caught.value))
+
+    story()
+
+
+@pytest.mark.parametrize("hangs_up", [True, False], ids=["hangs up", "stays silent"])
+@NEVER_ENDING
+def test_answer_that_is_there_counts_though_it_does_not_end(head: str, *, hangs_up: bool) -> None:
+    """
+    JSON shows by itself where it ends, so that nothing is missing of it.
+    """
+
+    @simulated
+    async def story() -> None:
+        steps = Steps()
+        async with listening(saying(head, BODY, hangs_up=hangs_up)) as url, client_to(url) as client:
+            handle = await client.submit_witnessed(LIGHTHOUSE, steps)
+
+        assert ("t-7", ["intend"]) == (handle.task_id, steps.taken)
+
+    story()
+
+
+@simulated
+async def test_half_an_id_is_no_id() -> None:
+    """
+    An id that is cut is not told: it would be that of nothing, or of somebody else's task.
+    """
+    async with (
+        listening(saying("Content-Length: 5000\r\n\r\n", ANOTHER, hangs_up=True)) as url,
+        client_to(url) as client,
+    ):
+        with pytest.raises(SubmissionUncertain) as caught:
+            await client.submit(LIGHTHOUSE)
+
+    assert caught.value.task_id is None
+
+
+@simulated
+async def test_torn_id_forges_no_line_of_a_log() -> None:
+    """
+    It comes from outside, and is shown without its line breaks.
+    """
+    forged = b'{"data":{"task_id":"t-7\nERROR paid","task_st'
+    async with (
+        listening(saying("Content-Length: 5000\r\n\r\n", forged, hangs_up=True)) as url,
+        client_to(url) as client,
+    ):
+        with pytest.raises(SubmissionUncertain) as caught:
+            await client.submit(LIGHTHOUSE)
+
+    assert "t-7 ERROR paid" == caught.value.task_id

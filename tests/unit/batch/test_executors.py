@@ -1,0 +1,479 @@
+import asyncio
+import contextlib
+import os
+import pickle
+import sqlite3
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from kling_async import Batch, Done, Failed, ImageRequest, KlingClient
+from kling_async.batch import executors as engine_module, journal
+from kling_async.batch.executors import Carried, LocalEngine, Order, PictureFacts, Process, carry_out, value_of
+from kling_async.batch.savers import Saving
+from kling_async.emulator import Emulator, faults
+from kling_async.errors import DownloadFailed, ProcessFailed
+from kling_async.media.storage import Storage
+from kling_async.wire.tasks import Picture
+from tests import works
+from tests.storages import client, memory, server  # noqa: F401
+
+FACTS = PictureFacts("k", "t", ImageRequest("a lighthouse"), Picture(0, Path("0.png"), 4, "00"))
+
+
+async def run(client: KlingClient, folder: Path, *prompts: str, **options: Any) -> list[Done | Failed]:
+    """
+    Run a batch in *folder*, and return its outcomes in the order of the input.
+    """
+    async with Batch(folder / "run.kling", client) as batch:
+        await batch.add(prompts)
+        outcomes = [outcome async for outcome in batch.run(**{"save_to": folder / "pictures", **options})]
+    return sorted(outcomes, key=lambda outcome: outcome.index)
+
+
+class Own:
+    """
+    A carrier as a program writes one: orders go through a queue of its own to where `carry_out` is called.
+    """
+
+    width = 3
+
+    async def check(self, function: Process | None, shelf: Path | Storage) -> None:
+        pass
+
+    async def carry(self, order: Order) -> Carried:
+        return await carry_out(pickle.loads(pickle.dumps(order)))  # noqa: S301 (as on their way)
+
+
+async def test_each_picture_is_seen_elsewhere(client: KlingClient, tmp_path: Path) -> None:
+    """
+    By a process that is not this one; values come in the order of the pictures, and are in the journal.
+    """
+    request = [ImageRequest("a lighthouse", n=3)]
+    async with Batch(tmp_path / "run.kling", client) as batch:
+        await batch.add(request)
+        [done] = [each async for each in batch.run(tmp_path, process=works.measure)]
+        [kept] = [each async for each in batch.outcomes()]
+
+    assert isinstance(done, Done)
+    assert isinstance(kept, Done)
+    assert done.value == kept.value
+    assert [done.key] * 3 == [key for key, *_ in done.value]
+    assert all(width > 0 and process != os.getpid() for _, width, _, process in done.value)
+
+
+@pytest.mark.parametrize("save_to", ["memory://pictures/run", None])
+async def test_a_picture_comes_as_it_was_saved(
+    client: KlingClient, tmp_path: Path, memory: object, save_to: str | None
+) -> None:
+    """
+    As a path from the disk, as bytes from a storage.
+    """
+    options = {} if save_to is None else {"save_to": save_to}
+
+    [done] = await run(client, tmp_path, "a lighthouse", process=works.check, **options)
+
+    assert isinstance(done, Done)
+    assert (True,) == done.value
+
+
+async def test_the_next_run_sees_what_was_not_seen(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
+    """
+    A function given later sees what is there, with nothing fetched; what it has seen is not seen again.
+    """
+    await run(client, tmp_path, "a lighthouse", "a fox")
+    fetched = server.ledger.downloads
+
+    failed = await run(client, tmp_path, process=works.fail)
+    mended = await run(client, tmp_path, process=works.nothing)
+    none = await run(client, tmp_path, process=works.nothing)
+
+    assert (fetched, 2) == (server.ledger.downloads, len(server.ledger.tasks))
+    assert [(0, Done), (1, Failed)] == [(each.index, type(each)) for each in failed]
+    assert [(1, (None,))] == [(each.index, each.value) for each in mended if isinstance(each, Done)]
+    assert [] == none
+
+
+async def test_journals_of_before_have_room_for_values(client: KlingClient, tmp_path: Path) -> None:
+    """
+    One that a version without functions has made goes on with one.
+    """
+    path = tmp_path / "run.kling"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(journal._MIGRATIONS[0])
+        connection.execute(f"PRAGMA application_id = {journal.APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 1")
+        facts = ("abc", client.base_url, client.dialect.name, client.fingerprint("abc"))
+        connection.execute("INSERT INTO journal (id, base_url, dialect, fingerprint) VALUES (?, ?, ?, ?)", facts)
+        connection.commit()
+    async with Batch(path, client) as batch:
+        await batch.add(["a lighthouse"])
+
+    [done] = await run(client, tmp_path, process=works.check)
+
+    assert isinstance(done, Done)
+    assert (True,) == done.value
+
+
+async def test_a_failure_is_told_with_its_cause(client: KlingClient, tmp_path: Path) -> None:
+    """
+    The picture is there all the same.
+    """
+    [failed] = await run(client, tmp_path, "a fox", process=works.fail)
+
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, ProcessFailed)
+    assert 0 == failed.error.index
+    assert "LookupError: no foxes" in str(failed.error)
+    assert 1 == len(list((tmp_path / "pictures").iterdir()))
+
+
+async def test_a_function_that_ends_the_program_has_failed(client: KlingClient, tmp_path: Path) -> None:
+    """
+    The program goes on.
+    """
+    [failed] = await run(client, tmp_path, "a fox", process=works.leave)
+
+    assert isinstance(failed, Failed)
+    assert "RuntimeError: it called sys.exit('enough')" in str(failed.error)
+
+
+@pytest.mark.parametrize("engine", [None, Own()])
+async def test_odd_errors_of_a_function(client: KlingClient, tmp_path: Path, engine: Any) -> None:
+    """
+    None breaks an engine or a run, and none fills a log.
+    """
+    outcomes = await run(client, tmp_path, *works.ODD, "a boat", process=works.fail_oddly, engine=engine)
+
+    told = [str(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)]
+    assert all(words in text for words, text in zip(works.ODD.values(), told, strict=True))
+    assert max(map(len, told)) < 1500
+    assert isinstance(outcomes[-1], Done)
+
+
+async def test_what_cannot_come_back_is_a_failure(client: KlingClient, tmp_path: Path) -> None:
+    """
+    Of the function, and of no other row.
+    """
+    [failed] = await run(client, tmp_path, "a fox", process=works.unpicklable)
+
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, ProcessFailed)
+
+
+async def test_a_process_that_dies_is_replaced(client: KlingClient, tmp_path: Path) -> None:
+    """
+    What it was about to do is done by another.
+    """
+    async with LocalEngine(2) as engine:
+        done = await run(client, tmp_path, "a fox", "a boat", "a storm", process=works.die_once, engine=engine)
+
+    assert [("alive",)] * 3 == [each.value for each in done if isinstance(each, Done)]
+
+
+async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path) -> None:
+    """
+    A picture on which every process dies fails alone.
+    """
+    prompts = ("a boat", "a fox", "a storm", "a lighthouse")
+
+    outcomes = await run(client, tmp_path, *prompts, process=works.die_of_foxes, engine=LocalEngine(2))
+
+    assert [Done, Failed, Done, Done] == [type(each) for each in outcomes]
+
+
+@pytest.mark.parametrize(
+    ("process", "options", "told"),
+    [
+        (lambda source, facts: None, {}, "at the top of a module"),
+        (works.nothing, {"save_to": None}, "say where to"),
+        (None, {"engine": LocalEngine(1)}, "nothing to do"),
+        (works.later, {}, "none that is `async`"),
+        ("works.nothing", {}, "must be a function"),
+    ],
+)
+async def test_what_cannot_be_is_told_before_anything_is_sent(
+    client: KlingClient, server: Emulator, tmp_path: Path, process: Process | None, options: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        await run(client, tmp_path, "a fox", process=process, **options)
+
+    assert 0 == len(server.ledger.tasks)
+
+
+@pytest.mark.parametrize("save_to", ["memory://pictures/run", None])
+async def test_a_carrier_of_ones_own(
+    client: KlingClient, server: Emulator, tmp_path: Path, memory: object, save_to: str | None
+) -> None:
+    """
+    It fetches, keeps and calls, while the program's own client fetches nothing; failures of both kinds are told.
+    """
+    options = {"engine": Own(), **({} if save_to is None else {"save_to": save_to})}
+
+    done, failed = await run(client, tmp_path, "a boat", "a fox", process=works.fail, **options)
+    checked = await run(client, tmp_path, process=works.check, **options)
+    only_saved = await run(client, tmp_path, "a boat", "a fox", "a storm", **options)
+
+    assert isinstance(done, Done)
+    assert isinstance(failed, Failed)
+    assert "LookupError: no foxes" in str(failed.error)
+    assert [(True,)] == [each.value for each in checked if isinstance(each, Done)]
+    assert [None] == [each.value for each in only_saved if isinstance(each, Done)]
+    assert (3, None) == (server.ledger.downloads, client._downloads)
+
+
+async def test_machines_that_have_another_folder(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
+    """
+    One that comes later than the check may not share it: its rows fail, the others go on, and the next run mends them.
+    """
+
+    class Apart(Own):
+        async def carry(self, order: Order) -> Carried:
+            if "fox" in order.request.prompt:
+                apart = tmp_path / "apart"
+                order = attrs.evolve(order, shelf=apart, names=attrs.evolve(order.names, directory=apart))
+            return await super().carry(order)
+
+    done, failed = await run(client, tmp_path, "a boat", "a fox", engine=Apart())
+    [mended] = await run(client, tmp_path, engine=Own())
+
+    assert isinstance(done, Done)
+    assert isinstance(failed, Failed)
+    assert "apart is not the folder of this run on this machine" in str(failed.error)
+    assert not (tmp_path / "apart").exists()
+    assert isinstance(mended, Done)
+    assert 2 == len(server.ledger.tasks)
+
+
+@pytest.mark.parametrize("answers", [[None, None], [OSError()], [None, OSError(), None, None]])
+async def test_what_one_machine_has_written_is_seen_later(
+    client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[OSError | None]
+) -> None:
+    """
+    By another, that may not be told about it for a while.
+    """
+    monkeypatch.setattr("kling_async.batch.savers.FIRST_LOOK", 0.001)
+    left, size = list(answers), Saving._size
+
+    async def look(saving: Saving, picture: Picture) -> int | None:
+        answer = left.pop(0) if left else await size(saving, picture)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(Saving, "_size", look)
+
+    outcomes = await run(client, tmp_path, "a boat", "a fox", engine=Own())
+
+    assert [Done, Done] == [type(outcome) for outcome in outcomes]
+    assert [] == left
+
+
+async def test_what_a_carrier_cannot_fetch_is_told(tmp_path: Path) -> None:
+    async with Emulator(latency=(0.02, 0.05), faults=[faults.status("picture", 404)]) as server:
+        async with KlingClient(server.api_key, base_url=server.url) as client:
+            [failed] = await run(client, tmp_path, "a fox", engine=Own())
+
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, DownloadFailed)
+
+
+async def test_a_run_that_begins_while_another_asks_its_engine(client: KlingClient, tmp_path: Path) -> None:
+    """
+    An engine may take its time; then one batch has one run all the same.
+    """
+    may_go_on = asyncio.Event()
+
+    class Slow(Own):
+        async def check(self, function: Process | None, shelf: Path | Storage) -> None:
+            await may_go_on.wait()
+
+    async with Batch(tmp_path / "run.kling", client) as batch:
+        await batch.add(["a fox", "a boat"])
+        slow = asyncio.ensure_future(anext(batch.run(tmp_path, engine=Slow())))
+        await asyncio.sleep(0.01)
+        async for outcome in batch.run(tmp_path):
+            may_go_on.set()
+            assert isinstance(outcome, Done)
+            with pytest.raises(RuntimeError, match="running already"):
+                await slow
+
+
+@pytest.mark.parametrize("end", ["stop", "close", "cancel"])
+async def test_a_run_that_is_ended_while_it_asks_its_engine(
+    client: KlingClient, server: Emulator, tmp_path: Path, end: str
+) -> None:
+    """
+    It ends at once; nothing is sent, and the engine is not asked on.
+    """
+    is_asked, was_cancelled = asyncio.Event(), []
+
+    class Slow(Own):
+        async def check(self, function: Process | None, shelf: Path | Storage) -> None:
+            is_asked.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                was_cancelled.append(True)
+                raise
+
+    async def outcomes() -> list[Done | Failed]:
+        return [outcome async for outcome in batch.run(tmp_path, engine=Slow())]
+
+    async with Batch(tmp_path / "run.kling", client) as batch:
+        await batch.add(["a fox"])
+        running = asyncio.ensure_future(outcomes())
+        await is_asked.wait()
+        match end:
+            case "stop":
+                batch.stop()
+                assert [] == await running
+            case "close":
+                await batch.aclose()
+                with pytest.raises(RuntimeError, match="not open"):
+                    await running
+            case _:
+                running.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await running
+
+    assert [True] == was_cancelled
+    assert 0 == server.ledger.creates_received
+
+
+async def test_a_function_may_change_its_picture(client: KlingClient, tmp_path: Path) -> None:
+    """
+    It is there all the same.
+    """
+    [done] = await run(client, tmp_path, "a boat", process=works.change, engine=Own())
+
+    assert isinstance(done, Done)
+    assert done.value == (done.pictures[0].size_in_bytes - 1,)
+
+
+async def test_a_value_that_cannot_be_loaded_here(client: KlingClient, tmp_path: Path) -> None:
+    """
+    Its row is told, each time, and no other is harmed; the value stays in the journal.
+    """
+
+    class Far(Own):
+        async def carry(self, order: Order) -> Carried:
+            carried = await super().carry(order)
+            if "fox" in order.request.prompt:
+                carried = attrs.evolve(carried, picture=attrs.evolve(carried.picture, pickled=b"conly_there\nThing\n."))
+            return carried
+
+    outcomes = await run(client, tmp_path, "a fox", "a boat", process=works.nothing, engine=Far())
+    async with Batch(tmp_path / "run.kling", client) as batch:
+        kept = [outcome async for outcome in batch.outcomes()]
+
+    for failed, done in (outcomes, kept):
+        assert isinstance(failed, Failed)
+        assert "cannot be loaded here: ModuleNotFoundError: No module named 'only_there'" in str(failed.error)
+        assert isinstance(done, Done)
+    assert 2 == len(list((tmp_path / "pictures").iterdir()))
+
+
+def test_classes_of_the_main_module_are_found_again() -> None:
+    """
+    A process of a pool knows that module by another name.
+    """
+    assert "__main__" == value_of(b"c__mp_main__\n__name__\n.")
+
+
+async def test_a_value_has_a_limit(client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "MAX_VALUE", 3)
+
+    [failed] = await run(client, tmp_path, "a boat", process=works.dawdle, engine=Own())
+
+    assert isinstance(failed, Failed)
+    assert "3 are the most: write it to a file" in str(failed.error)
+
+
+PROGRAM = """
+import asyncio, sys
+from kling_async import Batch, KlingClient
+from tests import works
+
+async def main():
+    url, key, journal = sys.argv[1:]
+    async with KlingClient(key, base_url=url) as client, Batch(journal, client) as batch:
+        await client.submit("a cover")
+        await batch.add(["a fox", "a boat"])
+        async for outcome in batch.run(journal + ".pictures", process=works.nothing):
+            print(outcome)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_program_that_is_not_guarded(server: Emulator, tmp_path: Path) -> None:
+    """
+    A process that loads it does not run it again; the program is told how it must begin, and pays for no row.
+    """
+    script = tmp_path / "script.py"
+    script.write_text(PROGRAM)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(script), server.url, server.api_key, str(tmp_path / "run.kling")),
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, told = await process.communicate()
+
+    assert 1 == process.returncode
+    assert b"loads the program, and must not run it again" in told
+    assert b"ValueError: `process=` must be" in told
+    assert told.strip().endswith(b'must begin under `if __name__ == "__main__":`')
+    assert ["a cover"] == [task.prompt for task in server.ledger.tasks]
+
+
+class TestLocalEngine:
+    async def test_ctrl_c_is_for_the_program(self, tmp_path: Path) -> None:
+        """
+        Which may end in good order.
+        """
+        async with LocalEngine(1) as engine:
+            assert "done" == value_of(await engine.call(works.interrupt, tmp_path, FACTS))
+
+    async def test_functions_that_other_processes_cannot_load(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def look(source: object, facts: object) -> None:
+            pass
+
+        look.__module__, look.__qualname__ = "only_here", "look"
+        only_here = types.ModuleType("only_here")
+        only_here.__dict__["look"] = look
+        monkeypatch.setitem(sys.modules, "only_here", only_here)
+        async with LocalEngine(1) as engine:
+            with pytest.raises(ValueError, match="No module named 'only_here'"):
+                await engine.check(look, tmp_path)
+
+    async def test_cancelling_drops_the_result(self, tmp_path: Path) -> None:
+        async with LocalEngine(1) as engine:
+            call = asyncio.ensure_future(engine.call(works.dawdle, tmp_path, FACTS))
+            await asyncio.sleep(0.05)
+            call.cancel()
+            await asyncio.wait([call])
+
+            assert call.cancelled()
+            assert pickle.dumps("done") == await engine.call(works.dawdle, tmp_path, FACTS)
+
+    async def test_closed_twice(self, tmp_path: Path) -> None:
+        engine = LocalEngine(1)
+        await engine.call(works.nothing, tmp_path, FACTS)
+        await engine.aclose()
+        await engine.aclose()
+
+        with pytest.raises(RuntimeError, match="closed"):
+            await engine.call(works.nothing, tmp_path, FACTS)
+
+    def test_it_has_workers(self) -> None:
+        with pytest.raises(ValueError, match="workers=0"):
+            LocalEngine(0)
+
+        assert "<LocalEngine open, workers 3>" == repr(LocalEngine(3))

@@ -1,0 +1,263 @@
+"""
+Finding out how many slots there are: pure, so that an hour passes in no time.
+"""
+
+import math
+
+import pytest
+from hypothesis import given, strategies as st
+
+from kling_async.client.limits.adaptive import Width
+from kling_async.policy.policies import SlotPolicy
+
+POLICY = SlotPolicy(start=9, first_rest=60.0, max_rest=1000.0)
+
+
+def width_at_rest() -> Width:
+    """
+    Return a width whose first rest is over at second 0.
+    """
+    width = Width(POLICY)
+    width.ended(-60.0)
+    return width
+
+
+def can_try(width: Width, level: int) -> bool:
+    return width.allows(width.limit, level - width.limit, is_answered=True)
+
+
+def grow(width: Width, truth: int, *, now: float = 0.0) -> list[int]:
+    """
+    Let single pictures end and others be tried in their place until one is refused; return the levels that were tried.
+    """
+    tried: list[int] = []
+    while True:
+        width.ended(now)
+        level = width.limit + 1
+        if not can_try(width, level):
+            return tried
+        tried.append(level)
+        if level > truth:
+            width.refused(level, now)
+            return tried
+        width.accepted(level, now)
+
+
+def test_it_starts_with_the_usual_nine() -> None:
+    """
+    As many as the vendor's usual packs have, at once; before anything has ended no more is tried.
+    """
+    width = Width(SlotPolicy())
+
+    assert 9 == width.limit
+    assert width.allows(0, 9, is_answered=False)
+    assert not can_try(width, 10)
+
+
+def test_nothing_is_refused_in_a_short_run() -> None:
+    """
+    More than the usual number is tried a minute after it was first wanted.
+    """
+    width = Width(POLICY)
+    width.ended(20.0)
+    width.ended(79.9)
+    assert not can_try(width, 10)
+
+    width.ended(80.0)
+
+    assert can_try(width, 10)
+
+
+def test_more_is_tried_once_a_task_has_ended() -> None:
+    """
+    One more request, however large, from within the limit and when all others are answered; where it is accepted, as
+    much is taken for granted.
+    """
+    width = width_at_rest()
+    width.ended(20.0)
+
+    assert can_try(width, 18)
+    assert not width.allows(9, 1, is_answered=False)
+    assert not width.allows(10, 1, is_answered=True)
+
+    width.accepted(14, 20.2)
+
+    assert 14 == width.limit
+    assert width.allows(9, 5, is_answered=False)
+    assert not can_try(width, 15)
+
+
+def test_a_trial_that_fails_takes_nothing_away() -> None:
+    """
+    What was in use before stays in use.
+    """
+    width = width_at_rest()
+
+    assert [10] == grow(width, 9)
+    assert 9 == width.limit
+
+
+def test_it_grows_as_fast_as_tasks_end() -> None:
+    """
+    Once two more than usual were had, each end of a task lets one more go, until the twenty slots of a larger account
+    are found.
+    """
+    width = width_at_rest()
+    width.ended(0.0)
+    width.accepted(11, 0.2)
+
+    assert [12, 13, 14, 15, 16, 17, 18, 19, 20, 21] == grow(width, 20, now=1.0)
+    assert 20 == width.limit
+
+
+def test_below_what_was_refused_more_is_tried_half_way() -> None:
+    """
+    Between what was granted and what was refused, a request goes into the lower half, so that its answer tells most.
+    """
+    width = Width(POLICY)
+    width.accepted(3, 0.1)
+    width.refused(8, 0.2)
+    width.ended(20.0)
+
+    assert [True, False] == [can_try(width, 5), can_try(width, 6)]
+
+
+def test_a_refusal_shrinks_it_to_what_was_granted() -> None:
+    """
+    Three were accepted before the fourth to seventh were refused; then four more are, as there were four.
+    """
+    width = Width(POLICY)
+    width.accepted(3, 0.1)
+    width.refused(7, 0.2)
+
+    assert 3 == width.limit
+
+    width.accepted(4, 20.0)
+
+    assert 4 == width.limit
+
+
+def test_it_shrinks_below_what_is_refused_now() -> None:
+    """
+    What was granted once may be taken by others today.
+    """
+    width = Width(POLICY)
+    width.accepted(9, 0.0)
+    width.refused(6, 100.0)
+
+    assert 5 == width.limit
+
+
+def test_it_never_falls_below_one() -> None:
+    """
+    A single picture can always be asked for.
+    """
+    width = Width(POLICY)
+    width.refused(1, now=0.0)
+
+    assert 1 == width.limit
+
+
+def test_what_was_refused_is_tried_again_after_a_rest() -> None:
+    """
+    Four times as long after each trial that fails, up to the longest.
+    """
+    width = width_at_rest()
+    trials = [now for now in range(4000) if grow(width, 9, now=now)]
+
+    assert [0, 240, 1200, 2200, 3200] == trials
+
+
+def test_a_single_success_may_be_luck() -> None:
+    """
+    A task had ended, and its slot went to the trial before anybody knew: the next trial waits for its rest all the
+    same, and where that fails the rests grow as if nothing had been.
+    """
+    width = width_at_rest()
+    width.ended(0.0)
+    width.accepted(10, 0.2)
+    width.ended(1.0)
+
+    assert not can_try(width, 11)
+
+    width.refused(10, 2.0)
+    width.ended(241.9)
+
+    assert 9 == width.limit
+    assert not can_try(width, 10)
+
+
+def test_slots_that_were_bought_are_found() -> None:
+    """
+    Two more than were there is no luck: from then on it grows with each task that ends.
+    """
+    width = width_at_rest()
+    first, second, third = [grow(width, truth, now=now) for now, truth in ((0.0, 9), (240.0, 30), (480.0, 30))]
+
+    assert [[10], [10]] == [first, second]
+    assert list(range(11, 32)) == third
+
+
+def test_others_that_come_and_go_are_met_soon() -> None:
+    """
+    After a long time at nine slots others take some; what they give back is looked for after the first rest again.
+    """
+    width = width_at_rest()
+    for now in range(4000):
+        grow(width, 9, now=now)
+    width.accepted(9, 4000.0)
+    width.refused(5, 4001.0)
+    width.ended(4061.0)
+
+    assert 4 == width.limit
+    assert can_try(width, 5)
+
+
+def test_what_was_never_granted_is_news() -> None:
+    """
+    A refusal without a reason may be for want of slots only where so many were never in use.
+    """
+    width = Width(POLICY)
+    width.accepted(4, 0.0)
+
+    assert [False, True] == [width.is_news(4), width.is_news(5)]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 60), st.sampled_from(["accepted", "refused", "ended"]), st.integers(0, 500))),
+    st.integers(1, 20),
+)
+def test_whatever_happens_it_stays_sensible(history: list[tuple[int, str, int]], start: int) -> None:
+    """
+    A refusal never raises the limit and leaves it below what was refused, an acceptance raises it to what was accepted
+    at most, and it is at least one. What is within the limit is always allowed, and no more while answers are out.
+    """
+    width = Width(SlotPolicy(start=start))
+    now = 0.0
+    for level, event, seconds in history:
+        earlier, now = width.limit, now + seconds
+        match event:
+            case "accepted":
+                width.accepted(level, now)
+                assert max(earlier, level) == width.limit
+            case "refused":
+                width.refused(level, now)
+                assert width.limit <= max(1, min(earlier, level - 1) if level <= earlier else earlier)
+            case _:
+                width.ended(now)
+                assert earlier == width.limit
+        assert width.limit >= 1
+        assert width.allows(0, width.limit, is_answered=False)
+        assert not width.allows(0, width.limit + 1, is_answered=False)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"start": 0}, {"start": True}, {"start": 2.5}, {"first_rest": 0}, {"max_rest": -1}, {"first_rest": math.nan}],
+)
+def test_values_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+    """
+    When the policy is made, not when it is used.
+    """
+    with pytest.raises(ValueError, match="must be"):
+        SlotPolicy(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,786 @@
+"""
+The watcher against a scripted service, in simulated time.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import AsyncIterator, Mapping
+
+import attrs
+import pytest
+
+from kling_async.client.handle import TaskHandle
+from kling_async.client.limits.limiter import Slots, Usage
+from kling_async.client.polling.poller import Watcher
+from kling_async.client.polling.strategy import Ways
+from kling_async.errors import (
+    ClientClosed,
+    InvalidRequest,
+    KlingError,
+    NotAllowed,
+    NotAuthenticated,
+    NotSent,
+    RateLimited,
+    ServiceFailure,
+    TaskFailed,
+    TaskNotFound,
+    UnexpectedAnswer,
+    Unreachable,
+    WaitTimeout,
+)
+from kling_async.policy.policies import PollPolicy
+from kling_async.wire.tasks import Image, ImageRequest, TaskOutput, TaskSnapshot, TaskStatus
+from tests.conftest import simulated
+
+Reply = TaskSnapshot | BaseException
+
+SUBMITTED = TaskSnapshot(task_id="", task_status=TaskStatus.SUBMITTED, status_word="submitted")
+PROCESSING = attrs.evolve(SUBMITTED, task_status=TaskStatus.PROCESSING, status_word="processing")
+UNKNOWN = attrs.evolve(SUBMITTED, task_status=TaskStatus.UNKNOWN, status_word="painting")
+BARE = attrs.evolve(SUBMITTED, task_status=TaskStatus.SUCCEEDED, status_word="succeed")
+DONE = attrs.evolve(BARE, task_result=TaskOutput((Image(0, "https://pictures.example/0.png"),)))
+FAILED = attrs.evolve(SUBMITTED, task_status=TaskStatus.FAILED, status_word="failed", task_status_msg="too dark")
+
+CALM = PollPolicy(first_delay=1.0, growth=1.0, max_delay=1.0, miss_delay=1.0)
+
+
+class FakeService:
+    """
+    Answers each look at a task with the next of its replies, the last one for ever; without any, it is processing.
+    Looks at several tasks are answered with the next of `of_several`, or an answer for each.
+    """
+
+    def __init__(self, *replies: Reply, takes: float = 0.0) -> None:
+        self.replies = list(replies)
+        self.takes = takes
+        self.of_several: list[KlingError] = []
+        self.groups: list[tuple[float, tuple[str, ...]]] = []
+        self.of_task: dict[str, list[Reply]] = {}
+        self.looks: list[tuple[float, str]] = []
+        self.under_way = 0
+        self.most_under_way = 0
+
+    async def one(self, task_id: str) -> TaskSnapshot:
+        self.looks.append((asyncio.get_running_loop().time(), task_id))
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(self.takes)
+        finally:
+            self.under_way -= 1
+        return self._shown(task_id)
+
+    def _shown(self, task_id: str) -> TaskSnapshot:
+        replies = self.of_task.setdefault(task_id, list(self.replies))
+        reply = (replies.pop(0) if len(replies) > 1 else replies[0]) if replies else PROCESSING
+        if isinstance(reply, BaseException):
+            raise attrs.evolve(reply) if isinstance(reply, KlingError) else reply
+        return attrs.evolve(reply, task_id=task_id)
+
+    async def several(self, held: Mapping[str, TaskSnapshot | None]) -> dict[str, TaskSnapshot]:
+        self.groups.append((asyncio.get_running_loop().time(), tuple(held)))
+        await asyncio.sleep(self.takes)
+        if self.of_several:
+            raise self.of_several.pop(0)
+        return {task_id: self._shown(task_id) for task_id in held}
+
+    async def page(
+        self, number: int, size: int, held: Mapping[str, TaskSnapshot | None]
+    ) -> tuple[dict[str, TaskSnapshot], bool]:
+        raise AssertionError("nobody asked for a page")
+
+    @property
+    def times(self) -> list[float]:
+        return [when for when, _ in self.looks]
+
+
+@contextlib.asynccontextmanager
+async def watching(service: FakeService, policy: PollPolicy = CALM, ways: Ways | None = None) -> AsyncIterator[Watcher]:
+    watcher = Watcher(policy, service, ways or Ways())
+    try:
+        yield watcher
+    finally:
+        await watcher.aclose()
+
+
+def accepted(watcher: Watcher, task_id: str = "t-1") -> TaskHandle:
+    """
+    A task as after a submit.
+    """
+    handle = TaskHandle(task_id, ImageRequest("a lighthouse"), watcher.watch)
+    handle.see(attrs.evolve(SUBMITTED, task_id=task_id))
+    return handle
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@simulated
+async def test_result_is_seen() -> None:
+    """
+    The first look comes after the first delay, the last sees the result, and then the task is forgotten.
+    """
+    service = FakeService(SUBMITTED, PROCESSING, DONE)
+    async with watching(service) as watcher:
+        result = await accepted(watcher)
+
+        assert DONE.task_result.images == result.images
+        assert [1.0, 2.0, 3.0] == service.times
+        await asyncio.sleep(100)
+        assert len(watcher) == 0
+        assert len(service.looks) == 3
+
+
+@simulated
+async def test_delays_grow() -> None:
+    """
+    A task that takes long is looked at ever less often, down to once per longest delay.
+    """
+    service = FakeService(takes=0.5)
+    async with watching(service, PollPolicy(first_delay=1.0, growth=2.0, max_delay=4.0)) as watcher:
+        with pytest.raises(WaitTimeout):
+            await accepted(watcher).wait(16)
+
+    assert [1.0, 2.5, 5.5, 9.5, 13.5] == service.times
+
+
+@simulated
+async def test_picked_up_task_is_looked_at_at_once() -> None:
+    """
+    A task of unknown age has no first delay, and none is kept waiting who comes back to it.
+    """
+    service = FakeService(PROCESSING, DONE)
+    async with watching(service) as watcher:
+        await TaskHandle("t-1", None, watcher.watch)
+
+    assert [0.0, 1.0] == service.times
+
+
+@simulated
+async def test_failed_task_is_told() -> None:
+    """
+    The service's own verdict ends the wait.
+    """
+    async with watching(FakeService(FAILED)) as watcher:
+        with pytest.raises(TaskFailed, match="too dark"):
+            await accepted(watcher)
+
+
+TROUBLES = [
+    NotSent("no connection"),
+    Unreachable("broken"),
+    ServiceFailure("broken", http_status=503),
+    RateLimited("slow down"),
+    UnexpectedAnswer("a page of HTML", http_status=200),
+    NotAllowed("forbidden"),
+    UnexpectedAnswer("not found", http_status=404),
+    KlingError("of a kind to come"),
+]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=repr)
+def test_poll_errors_never_end_a_wait(trouble: KlingError) -> None:
+    """
+    However a look fails, and however often, the task goes on and its result is seen.
+    """
+
+    @simulated
+    async def story() -> None:
+        async with watching(FakeService(*[trouble] * 500, DONE)) as watcher:
+            result = await accepted(watcher).wait(None)
+
+            assert DONE.task_result.images == result.images
+            assert now() > 400
+
+    story()
+
+
+@simulated
+async def test_failed_looks_are_logged_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    A failed look is worth a line at DEBUG.
+    """
+    caplog.set_level(logging.DEBUG)
+    async with watching(FakeService(Unreachable("broken"), DONE)) as watcher:
+        await accepted(watcher)
+
+    assert [("DEBUG", "a look at task t-1 failed: broken")] == [
+        (record.levelname, record.getMessage()) for record in caplog.records if record.name.startswith("kling_async")
+    ]
+
+
+@simulated
+async def test_lasting_trouble_is_told_once_and_its_end_too(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    A warning after five failed looks in a row, whatever task they were for; refusals are no trouble.
+    """
+    caplog.set_level(logging.INFO, "kling_async.client.polling.poller")
+    broken, busy = Unreachable("the connection broke"), RateLimited("slow down")
+    replies = (broken, broken, broken, broken, PROCESSING, broken, broken, busy, broken, broken, broken, broken, DONE)
+    async with watching(FakeService(*replies)) as watcher:
+        await accepted(watcher)
+
+    assert [
+        "5 looks at tasks in a row have failed; they go on: the connection broke",
+        "looks at tasks are answered again",
+    ] == [record.getMessage() for record in caplog.records]
+
+
+@simulated
+async def test_unforeseen_error_is_logged_and_looked_past(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    A fault of our own in a look does not end the watching, and is told to the log with its traceback.
+    """
+    async with watching(FakeService(ZeroDivisionError("ours"), DONE)) as watcher:
+        await accepted(watcher)
+
+    [record] = caplog.records
+    assert record.levelname == "ERROR"
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+@simulated
+async def test_dead_key_ends_every_wait() -> None:
+    """
+    A key that is not accepted any more is told at once, with the task; a later wait asks again.
+    """
+    service = FakeService(NotAuthenticated("no key", code=1002), DONE)
+    async with watching(service) as watcher:
+        handle = accepted(watcher)
+        waits = await asyncio.gather(handle.wait(), handle.wait(), return_exceptions=True)
+
+        assert [NotAuthenticated, NotAuthenticated] == [type(error) for error in waits]
+        assert {"t-1"} == {error.task_id for error in waits if isinstance(error, KlingError)}
+        assert now() == 1.0
+        assert (await handle).images
+
+
+@simulated
+async def test_missing_task_is_given_time() -> None:
+    """
+    A service that has not caught up yet is no reason to give up.
+    """
+    async with watching(FakeService(*[TaskNotFound("no such task")] * 29, DONE)) as watcher:
+        assert (await accepted(watcher)).images
+
+
+@simulated
+async def test_missing_task_is_given_up_after_a_grace() -> None:
+    """
+    "No such task" is believed after 30 s; the slots are free then, and nobody asks any longer.
+    """
+    service = FakeService(TaskNotFound("no such task"))
+    slots = Slots(1)
+    async with watching(service) as watcher:
+        handle = accepted(watcher)
+        handle.accept(ImageRequest("a lighthouse"), await slots.take("m", 1), on_final=lambda _: None)
+        with pytest.raises(TaskNotFound) as caught:
+            await handle
+
+        assert now() == 31.0
+        assert caught.value.task_id == "t-1"
+        assert Usage(1, 0, 0) == slots["m"]
+        await asyncio.sleep(100)
+        assert len(watcher) == 0
+        assert max(service.times) <= 32.0
+
+
+@pytest.mark.parametrize(("http_status", "is_given_up"), [(404, True), (200, False)])
+def test_route_that_is_missing_is_given_up_as_a_task_is(http_status: int, is_given_up: bool) -> None:  # noqa: FBT001
+    """
+    Where a service does not route reads at all, waiting ends after 30 s too; a page for a while, as under maintenance,
+    ends nothing.
+    """
+
+    @simulated
+    async def story() -> None:
+        missing = UnexpectedAnswer("no such API", http_status=http_status, is_other_api=True)
+        async with watching(FakeService(*[missing] * 40, DONE)) as watcher:
+            handle = accepted(watcher)
+            if not is_given_up:
+                assert (await handle).images
+                return
+            with pytest.raises(UnexpectedAnswer) as caught:
+                await handle
+
+            assert (31.0, "t-1") == (now(), caught.value.task_id)
+
+    story()
+
+
+@simulated
+async def test_grace_begins_anew_after_a_sighting() -> None:
+    """
+    A task that flickers is not missing.
+    """
+    flicker: list[Reply] = [*[TaskNotFound("no such task")] * 20, PROCESSING]
+    async with watching(FakeService(*flicker * 5, DONE)) as watcher:
+        assert (await accepted(watcher)).images
+
+
+@simulated
+async def test_pictures_may_come_a_little_later() -> None:
+    """
+    A task that succeeded without pictures is read again until they are told.
+    """
+    async with watching(FakeService(*[BARE] * 29, DONE)) as watcher:
+        assert (await accepted(watcher)).images
+
+
+@pytest.mark.parametrize("later", [BARE, PROCESSING])
+def test_pictures_that_never_come_are_an_unexpected_answer(later: TaskSnapshot) -> None:
+    """
+    After 30 s without pictures the wait ends, also where later sightings contradict the success.
+    """
+
+    @simulated
+    async def story() -> None:
+        async with watching(FakeService(BARE, later)) as watcher:
+            with pytest.raises(UnexpectedAnswer, match="pictures were not told for 30 s") as caught:
+                await accepted(watcher)
+
+            assert now() == 31.0
+            assert caught.value.task_id == "t-1"
+            await asyncio.sleep(100)
+            assert len(watcher) == 0
+
+    story()
+
+
+@simulated
+async def test_slots_are_free_before_the_pictures_are_told() -> None:
+    """
+    Success without pictures ends the task for the account.
+    """
+    slots = Slots(1)
+    async with watching(FakeService(BARE, BARE, BARE, DONE)) as watcher:
+        handle = accepted(watcher)
+        handle.accept(ImageRequest("a lighthouse"), await slots.take("m", 1), on_final=lambda _: None)
+        wait = asyncio.ensure_future(handle.wait())
+        await slots.take("m", 1)
+
+        assert now() == 1.0
+        assert (await wait).images
+
+
+@simulated
+async def test_unknown_words_are_waited_out() -> None:
+    """
+    A word that this version has not learnt is not final.
+    """
+    async with watching(FakeService(*[UNKNOWN] * 50, DONE)) as watcher:
+        assert (await accepted(watcher)).images
+
+
+@simulated
+async def test_many_waiters_cost_one_look() -> None:
+    """
+    However many wait for one task, it is looked at once at a time.
+    """
+    service = FakeService(PROCESSING, DONE)
+    async with watching(service) as watcher:
+        handle = accepted(watcher)
+        await asyncio.gather(*(handle.wait() for _ in range(100)))
+
+    assert [1.0, 2.0] == service.times
+
+
+@simulated
+async def test_cancelling_one_waiter_leaves_the_others() -> None:
+    """
+    The watching goes on while anybody waits.
+    """
+    async with watching(FakeService(*[PROCESSING] * 5, DONE)) as watcher:
+        handle = accepted(watcher)
+        leaves, stays = (asyncio.ensure_future(handle.wait()) for _ in range(2))
+        await asyncio.sleep(2.5)
+        leaves.cancel()
+
+        assert (await stays).images
+        assert leaves.cancelled()
+
+
+@simulated
+async def test_nobody_waits_nobody_asks() -> None:
+    """
+    A task without slots that nobody waits for is forgotten at its next turn.
+    """
+    service = FakeService()
+    async with watching(service) as watcher:
+        handle = accepted(watcher)
+        with pytest.raises(WaitTimeout):
+            await handle.wait(2.5)
+        await asyncio.sleep(100)
+
+        assert [1.0, 2.0] == service.times
+        assert len(watcher) == 0
+
+
+@pytest.mark.parametrize("takes", [0.0, 0.5])
+@pytest.mark.parametrize("moment", [2.0, 2.25, 2.5, 3.0, 3.25])
+def test_waiter_that_comes_as_the_last_one_leaves(takes: float, moment: float) -> None:
+    """
+    Whether between looks, during one, or in the moment of one: who joins as the last one leaves is served.
+    """
+
+    @simulated
+    async def story() -> None:
+        service = FakeService(*[PROCESSING] * 8, DONE, takes=takes)
+        async with watching(service) as watcher:
+            handle = accepted(watcher)
+            first = asyncio.ensure_future(handle.wait(None))
+            await asyncio.sleep(moment)
+            first.cancel()
+            second = asyncio.ensure_future(handle.wait(60))
+            await asyncio.sleep(0.75)
+            second.cancel()
+            await asyncio.sleep(0)
+
+            assert (await handle.wait(60)).images
+            assert service.most_under_way == 1
+
+    story()
+
+
+@simulated
+async def test_task_with_slots_is_watched_without_waiters() -> None:
+    """
+    The end of a task that nobody waits for gives its slots back all the same.
+    """
+    slots = Slots(1)
+    async with watching(FakeService(PROCESSING, PROCESSING, DONE)) as watcher:
+        handle = accepted(watcher)
+        handle.accept(ImageRequest("a lighthouse"), await slots.take("m", 1), on_final=lambda _: None)
+        watcher.watch(handle)
+        await slots.take("m", 1)
+
+        assert now() == 3.0
+        assert handle.done
+
+
+@simulated
+async def test_stuck_task_gives_its_slots_back(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    After an hour a task without an end gives its slots to others, with one warning; who waits for it waits on.
+    """
+    slots = Slots(1)
+    async with watching(FakeService(takes=0.25)) as watcher:
+        handle = accepted(watcher)
+        handle.accept(ImageRequest("a lighthouse"), await slots.take("m", 1), on_final=lambda _: None)
+        wait = asyncio.ensure_future(handle.wait(7200))
+        await slots.take("m", 1)
+        assert 3600 <= now() < 3602
+
+        with pytest.raises(WaitTimeout):
+            await wait
+
+    assert ["task t-1 has not ended for 3600 s; its slots are given to others"] == [
+        record.getMessage() for record in caplog.records if record.levelname == "WARNING"
+    ]
+
+
+@simulated
+async def test_width_is_bounded() -> None:
+    """
+    Of many tasks due at once only so many are looked at together, and each has its turn.
+    """
+    service = FakeService(DONE, takes=1.0)
+    async with watching(service, PollPolicy(first_delay=1.0, width=3, max_rate=1e6)) as watcher:
+        handles = [accepted(watcher, f"t-{number}") for number in range(10)]
+        await asyncio.gather(*(handle.wait() for handle in handles))
+
+    assert service.most_under_way == 3
+    assert [handle.task_id for handle in handles] == [task_id for _, task_id in service.looks]
+    assert [1.0] * 3 + [2.0] * 3 + [3.0] * 3 + [4.0] == pytest.approx(service.times, abs=1e-3)
+
+
+@simulated
+async def test_broken_looks_do_not_take_places() -> None:
+    """
+    Places come free however a look ends.
+    """
+    service = FakeService(Unreachable("broken"), ZeroDivisionError("ours"), DONE, takes=0.25)
+    async with watching(service, PollPolicy(first_delay=1.0, width=2)) as watcher:
+        await asyncio.gather(*(accepted(watcher, f"t-{number}").wait() for number in range(9)))
+
+    assert len(service.looks) == 27
+
+
+@pytest.mark.parametrize(
+    "error", [RateLimited("slow down", retry_after=20.0), ServiceFailure("busy", retry_after=20.0)]
+)
+def test_rest_that_the_service_asks_for_is_taken_by_all(error: KlingError) -> None:
+    """
+    After a `Retry-After` nothing is asked until it is over, also of tasks that were due already.
+    """
+
+    @simulated
+    async def story() -> None:
+        service = FakeService(DONE, takes=0.25)
+        service.of_task["t-0"] = [error, DONE]
+        async with watching(service, PollPolicy(first_delay=1.0, width=2)) as watcher:
+            await asyncio.gather(*(accepted(watcher, f"t-{number}").wait() for number in range(7)))
+
+        assert [(1.0, "t-0"), (1.0, "t-1")] == service.looks[:2]
+        assert min(service.times[2:]) == 21.25
+        assert len(service.looks) == 8
+
+    story()
+
+
+@simulated
+async def test_refusal_slows_all_looking() -> None:
+    """
+    After a 429 without a hint nothing is asked for a little, then less often than before; that wears off.
+    """
+    service = FakeService()
+    service.of_task["t-0"] = [RateLimited("slow down"), PROCESSING]
+    async with watching(service, PollPolicy(first_delay=1.0, growth=1.0)) as watcher:
+        handles = [accepted(watcher, f"t-{number}") for number in range(3)]
+        waits = [asyncio.ensure_future(handle.wait(None)) for handle in handles]
+        await asyncio.sleep(300)
+        for wait in waits:
+            wait.cancel()
+
+    times = sorted(set(service.times))
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert times[0] == 1.0
+    assert times[1] >= 1.25
+    assert 1.1 < max(pauses[1:]) <= 1.25
+    assert pauses[-1] == pytest.approx(1.0)
+
+
+@simulated
+async def test_refusal_of_a_question_about_many_slows_as_much() -> None:
+    """
+    The answer about twenty tasks is one answer, and does not make up for the refusal at once.
+    """
+    service = FakeService()
+    service.of_several = [RateLimited("slow down")]
+    async with watching(service, PollPolicy(first_delay=1.0, growth=1.0), Ways(20)) as watcher:
+        waits = [asyncio.ensure_future(accepted(watcher, f"t-{number}").wait(None)) for number in range(20)]
+        await asyncio.sleep(10)
+        for wait in waits:
+            wait.cancel()
+
+    _, _, earlier, later, *_ = [when for when, _ in service.groups]
+    assert 1.1 < later - earlier <= 1.25
+
+
+@simulated
+async def test_rest_is_taken_whatever_was_asked() -> None:
+    """
+    Also where so many looks at several tasks broke that they are now asked for one by one.
+    """
+    service = FakeService(DONE, takes=0.25)
+    service.of_several = [*[ServiceFailure("busy")] * 3, ServiceFailure("busy", retry_after=20.0)]
+    async with watching(service, ways=Ways(20)) as watcher:
+        await asyncio.gather(*(accepted(watcher, f"t-{number}").wait() for number in range(3)))
+
+    last, _ = service.groups[3]
+    assert [last + 20.25] * 3 == pytest.approx(service.times)
+
+
+QUESTIONABLE = [InvalidRequest("task not found", code=1201), TaskNotFound("no such task", code=1203, http_status=404)]
+
+
+@pytest.mark.parametrize("refusal", QUESTIONABLE, ids=repr)
+def test_question_that_is_refused_is_not_taken_for_the_way(refusal: KlingError) -> None:
+    """
+    One id that the service does not know may spoil the answer about all: they are asked for alone, then together.
+    """
+
+    @simulated
+    async def story() -> None:
+        service = FakeService(PROCESSING, PROCESSING, DONE)
+        service.of_task["stranger"] = [TaskNotFound("no such task")]
+        service.of_several = [refusal]
+        async with watching(service, ways=Ways(20)) as watcher:
+            handles = [accepted(watcher, name) for name in ("t-1", "t-2", "stranger")]
+            waits = [handle.wait(None) for handle in handles]
+            *_, lost = await asyncio.gather(*waits, return_exceptions=True)
+
+        assert isinstance(lost, TaskNotFound)
+        assert ["t-1", "t-2", "stranger"] == [task_id for _, task_id in service.looks[:3]]
+        assert {("t-1", "t-2")} == {ids for _, ids in service.groups[1:]}
+
+    story()
+
+
+@simulated
+async def test_questions_that_are_always_refused_are_the_way() -> None:
+    """
+    After four in a row nothing is asked for together any more.
+    """
+    service = FakeService(*[PROCESSING] * 20, DONE)
+    service.of_several = [InvalidRequest("task not found", code=1201)] * 100
+    async with watching(service, ways=Ways(20)) as watcher:
+        await asyncio.gather(*(accepted(watcher, f"t-{number}").wait() for number in range(3)))
+
+    assert 4 == len(service.groups)
+
+
+@simulated
+async def test_rest_has_a_limit() -> None:
+    """
+    A service that asks for a day of rest is asked again after two minutes.
+    """
+    service = FakeService(RateLimited("slow down", retry_after=86400.0), DONE)
+    async with watching(service) as watcher:
+        await accepted(watcher)
+
+    assert [1.0, 121.0] == service.times
+
+
+@simulated
+async def test_sighting_from_elsewhere_ends_the_wait() -> None:
+    """
+    A callback settles the task at once; a look under way, and what it says late, changes nothing.
+    """
+    service = FakeService(PROCESSING, takes=0.5)
+    async with watching(service) as watcher:
+        handle = accepted(watcher)
+        wait = asyncio.ensure_future(handle.wait())
+        await asyncio.sleep(1.25)
+        handle.see(attrs.evolve(DONE, task_id="t-1"))
+
+        assert (await wait).images
+        assert now() == 1.25
+        await asyncio.sleep(100)
+        assert handle.status is TaskStatus.SUCCEEDED
+        assert [1.0] == service.times
+        assert len(watcher) == 0
+
+
+@simulated
+async def test_settled_between_looks_is_not_looked_at_again() -> None:
+    """
+    The turn of a task that was settled meanwhile passes.
+    """
+    service = FakeService()
+    async with watching(service) as watcher:
+        handle = accepted(watcher)
+        wait = asyncio.ensure_future(handle.wait())
+        await asyncio.sleep(0.5)
+        handle.see(attrs.evolve(DONE, task_id="t-1"))
+        await wait
+        await asyncio.sleep(100)
+
+        assert [] == service.looks
+        assert len(watcher) == 0
+
+
+@simulated
+async def test_sightings_out_of_order() -> None:
+    """
+    What a lagging reader says does not take a task back.
+    """
+    async with watching(FakeService(PROCESSING, SUBMITTED, PROCESSING, DONE)) as watcher:
+        words = [snapshot.status_word async for snapshot in accepted(watcher).updates()]
+
+    assert ["submitted", "processing", "succeed"] == words
+
+
+@simulated
+async def test_updates_end_with_the_watching() -> None:
+    """
+    Updates raise what a wait would raise.
+    """
+    async with watching(FakeService(PROCESSING, NotAuthenticated("no key"))) as watcher:
+        updates = accepted(watcher).updates()
+
+        assert ["submitted", "processing"] == [(await anext(updates)).status_word for _ in range(2)]
+        with pytest.raises(NotAuthenticated):
+            await anext(updates)
+
+
+@simulated
+async def test_closing_ends_every_wait() -> None:
+    """
+    Whoever waits gets ClientClosed with the task's id, slots are given back, and looks under way are cancelled.
+    """
+    service = FakeService(takes=5.0)
+    slots = Slots(3)
+    async with watching(service) as watcher:
+        handles = [accepted(watcher, f"t-{number}") for number in range(3)]
+        for handle in handles:
+            handle.accept(ImageRequest("a lighthouse"), await slots.take("m", 1), on_final=lambda _: None)
+        waits = [asyncio.ensure_future(handle.wait()) for handle in handles]
+        await asyncio.sleep(2)
+        await watcher.aclose()
+        await watcher.aclose()
+        assert now() == 2.0
+        errors = await asyncio.gather(*waits, return_exceptions=True)
+
+        assert [("t-0",), ("t-1",), ("t-2",)] == [
+            error.task_ids for error in errors if isinstance(error, ClientClosed) and error.task_id in error.task_ids
+        ]
+        assert Usage(3, 0, 0) == slots["m"]
+        assert service.under_way == 0
+        with pytest.raises(ClientClosed):
+            await handles[0]
+        await asyncio.sleep(100)
+        assert len(service.looks) == 3
+
+
+@simulated
+async def test_closing_between_looks() -> None:
+    """
+    A closed watcher has no timer left.
+    """
+    service = FakeService()
+    async with watching(service) as watcher:
+        wait = asyncio.ensure_future(accepted(watcher).wait())
+        await asyncio.sleep(1.5)
+        await watcher.aclose()
+        with pytest.raises(ClientClosed):
+            await wait
+        assert watcher._timer is not None
+        assert watcher._timer.cancelled()
+        await asyncio.sleep(100)
+
+    assert [1.0] == service.times
+
+
+@simulated
+async def test_closing_an_idle_watcher() -> None:
+    """
+    A watcher that never watched anything closes as well.
+    """
+    async with watching(FakeService()) as watcher:
+        pass
+    with pytest.raises(ClientClosed):
+        watcher.watch(accepted(watcher))
+
+
+@simulated
+async def test_wait_without_patience() -> None:
+    """
+    A timeout of 0 ends at once, and what was begun for it leaves nothing behind.
+    """
+    async with watching(FakeService(takes=0.5)) as watcher:
+        with pytest.raises(WaitTimeout):
+            await TaskHandle("t-1", None, watcher.watch).wait(0)
+
+        assert now() == 0.0
+        await asyncio.sleep(100)
+        assert len(watcher) == 0
+
+
+@simulated
+async def test_thousand_tasks_share_one_watcher() -> None:
+    """
+    All of a thousand tasks are seen to end, eight looks at a time, and nothing is left.
+    """
+    service = FakeService(PROCESSING, PROCESSING, DONE, takes=0.01)
+    async with watching(service, PollPolicy()) as watcher:
+        handles = [accepted(watcher, f"t-{number}") for number in range(1000)]
+        await asyncio.gather(*(handle.wait() for handle in handles))
+
+        assert len(service.looks) == 3000
+        assert service.most_under_way == 8
+        assert len(watcher) == 0

@@ -1,0 +1,817 @@
+"""
+Submits that have begun: what a witness is told of each and when, and what cancelling and closing make of them.
+"""
+
+import asyncio
+import gc
+import io
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import PIL.Image
+import pytest
+
+from kling_async import (
+    GATEWAY,
+    OFFICIAL,
+    Dialect,
+    ImageRequest,
+    KlingClient,
+    PollPolicy,
+    RetryPolicy,
+    SlotPolicy,
+    Slots,
+)
+from kling_async.client.callbacks.receiver import CallbackReceiver
+from kling_async.client.submitter import Witness
+from kling_async.emulator import Emulator, Fault, faults
+from kling_async.errors import (
+    ClientClosed,
+    ContentRefused,
+    InvalidRequest,
+    NotSent,
+    StorageFull,
+    SubmissionUncertain,
+    TaskNotFound,
+)
+from kling_async.media.references import Reference
+from kling_async.media.semaphore import Gate
+from tests.conftest import quiet_loop
+
+BRISK = RetryPolicy(first_delay=0.02, max_delay=0.05, give_up_after=2.0, look_for=0.1, hear_for=0.2)
+PATIENT = RetryPolicy(first_delay=30.0)
+EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)
+LIGHTHOUSE = ImageRequest("a lighthouse")
+
+
+class Scribe(Witness):
+    """
+    Writes down each step, and how many creates the service had received by then.
+    """
+
+    def __init__(self, server: Emulator, **facts: Any) -> None:
+        self.steps: list[str] = []
+        self.received: list[int] = []
+        self._server = server
+        for name, value in facts.items():
+            setattr(self, name, value)
+
+    def _write(self, step: str) -> None:
+        self.steps.append(step)
+        self.received.append(self._server.ledger.creates_received)
+
+    def judge(self, reference: Reference | None) -> None:
+        self._write("judge")
+
+    async def intend(self) -> None:
+        await asyncio.sleep(0)
+        self._write("intend")
+
+    def withdraw(self) -> None:
+        self._write("withdraw")
+
+    def accept(self, task_id: str) -> None:
+        self._write(f"accept {task_id}")
+
+    def end(self) -> None:
+        self._write("end")
+
+    @property
+    def story(self) -> str:
+        """
+        The steps in a line, without those that judge and without ids.
+        """
+        return " ".join(step.split()[0] for step in self.steps if step != "judge")
+
+
+def emulator(dialect: Dialect, *rules: Fault, **settings: Any) -> Emulator:
+    return Emulator(dialect=dialect, faults=rules, **{"latency": (0.05, 0.1), "picture_scale": 0.05, **settings})
+
+
+def client_of(server: Emulator, **options: Any) -> KlingClient:
+    given: dict[str, Any] = {"retry": BRISK, "polling": EAGER, "slots": Slots(policy=SlotPolicy(uncertain_for=0.2))}
+    return KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, **{**given, **options})
+
+
+def used(client: KlingClient) -> int:
+    return sum(usage.used for usage in client.slots.values())
+
+
+@pytest.fixture(autouse=True)
+def loop_that_does_not_complain() -> Any:
+    with quiet_loop():
+        yield
+
+
+# What a witness is told
+
+
+@pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
+async def test_intent_is_known_before_the_bytes_leave(dialect: Dialect) -> None:
+    """
+    Judged first, intended before the service has heard anything, accepted with the task's id, ended once.
+    """
+    async with emulator(dialect) as server, client_of(server) as client:
+        scribe = Scribe(server)
+        handle = await client.submit_witnessed(LIGHTHOUSE, scribe)
+
+        assert ["judge", "intend", f"accept {handle.task_id}", "end"] == list(dict.fromkeys(scribe.steps))
+        assert 0 == scribe.received[scribe.steps.index("intend")]
+        assert 1 == scribe.steps.count("intend") == scribe.steps.count("end") == server.ledger.creates_received
+
+
+@pytest.mark.parametrize("error", [StorageFull("no room"), OSError("no disk")], ids=["ours", "another"])
+async def test_what_intending_raises_keeps_it_from_being_sent(error: Exception) -> None:
+    """
+    Where the intent cannot be written down nothing is sent, and its slots are free.
+    """
+
+    class Full(Scribe):
+        async def intend(self) -> None:
+            raise error
+
+    async with emulator(OFFICIAL) as server, client_of(server) as client:
+        scribe = Full(server)
+        with pytest.raises(type(error), match=str(error)):
+            await client.submit_witnessed(LIGHTHOUSE, scribe)
+
+        assert "withdraw end" == scribe.story
+        assert (0, 0) == (server.ledger.creates_received, used(client))
+
+
+async def test_what_judging_raises_keeps_it_from_being_sent() -> None:
+    """
+    A picture that is refused by the witness is refused before it waits for slots, and again after that.
+    """
+
+    class Strict(Scribe):
+        calls = 0
+
+        def judge(self, reference: Reference | None) -> None:
+            self.calls += 1
+            if self.calls == self.refused_call:
+                raise InvalidRequest("the picture has changed")
+
+        refused_call = 1
+
+    async with emulator(OFFICIAL, latency=(60, 60)) as server, client_of(server, slots=1) as client:
+        with pytest.raises(InvalidRequest, match="has changed"):
+            await client.submit_witnessed(LIGHTHOUSE, Strict(server))
+
+        running = await client.submit(LIGHTHOUSE)
+        scribe = Strict(server, refused_call=2)
+        picture = io.BytesIO()
+        PIL.Image.new("RGB", (320, 300), "teal").save(picture, "PNG")
+        request = attrs.evolve(LIGHTHOUSE, image=picture.getvalue())
+        waiting = asyncio.ensure_future(client.submit_witnessed(request, scribe))
+        while not scribe.calls:
+            await asyncio.sleep(0)
+        running.release()  # its slots come back, as at its end
+        with pytest.raises(InvalidRequest, match="has changed"):
+            await waiting
+
+        assert ("", 1, 0) == (scribe.story, server.ledger.creates_received, used(client))
+
+
+async def test_refused_submit_is_withdrawn() -> None:
+    """
+    A clear no means that nothing came of it.
+    """
+    async with emulator(OFFICIAL, refused_words=["lighthouse"]) as server, client_of(server) as client:
+        scribe = Scribe(server)
+        with pytest.raises(ContentRefused):
+            await client.submit_witnessed(LIGHTHOUSE, scribe)
+
+        assert "intend withdraw end" == scribe.story
+
+
+REFUSALS = {
+    "1302": (faults.rate_limited("create", times=2),),
+    "a bare 429": (faults.bare_429("create", times=2),),
+}
+
+
+@pytest.mark.parametrize("rules", REFUSALS.values(), ids=REFUSALS)
+async def test_what_is_sent_again_is_intended_again(rules: tuple[Fault, ...]) -> None:
+    """
+    Between two attempts of which nothing came, it is not intended.
+    """
+    async with emulator(OFFICIAL, *rules) as server, client_of(server) as client:
+        scribe = Scribe(server)
+        await client.submit_witnessed(LIGHTHOUSE, scribe)
+
+        assert "intend withdraw intend withdraw intend accept end" == scribe.story
+
+
+async def test_what_waits_for_slots_of_others_is_not_intended_meanwhile() -> None:
+    """
+    A submit that the service refused for want of slots is intended again when it has some.
+    """
+    async with emulator(OFFICIAL, slots=1) as server, client_of(server) as client:
+        first, second = Scribe(server), Scribe(server)
+        await client.submit_witnessed(LIGHTHOUSE, first)
+        await client.submit_witnessed(LIGHTHOUSE, second)
+
+        assert "intend withdraw intend accept end" == second.story
+        assert 1 == server.ledger.refusals[1303]
+
+
+LOST = [
+    faults.reset_after("create", times=1),
+    faults.reset_before("create", times=1),
+    faults.garbled("create", times=1),
+]
+
+
+@pytest.mark.parametrize("rule", LOST, ids=lambda rule: rule.kind)
+async def test_lost_answer_withdraws_nothing(rule: Fault) -> None:
+    """
+    What may have arrived stays intended: until it is found or made where ids are taken, and for good where not.
+    """
+    async with emulator(OFFICIAL, rule) as server, client_of(server) as client:
+        scribe = Scribe(server)
+        await client.submit_witnessed(LIGHTHOUSE, scribe)
+
+        assert "intend accept end" == scribe.story
+        assert 1 == len(server.ledger.tasks)
+
+    async with emulator(GATEWAY, attrs.evolve(rule)) as server, client_of(server) as client:
+        scribe = Scribe(server)
+        with pytest.raises(SubmissionUncertain):
+            await client.submit_witnessed(LIGHTHOUSE, scribe)
+
+        assert "intend end" == scribe.story
+        assert 1 == server.ledger.creates_received
+
+
+async def test_service_that_is_gone_withdraws_each_attempt() -> None:
+    """
+    A connection that was never made leaves nothing intended.
+    """
+    async with emulator(GATEWAY) as server:
+        client = client_of(server, retry=attrs.evolve(BRISK, give_up_after=0.1))
+    async with client:
+        scribe = Scribe(server)
+        with pytest.raises(NotSent):
+            await client.submit_witnessed(LIGHTHOUSE, scribe)
+
+        assert scribe.story.startswith("intend withdraw intend withdraw")
+        assert scribe.story.endswith("withdraw end")
+
+
+# Cancelling
+
+
+async def test_cancelled_while_it_queues_for_slots() -> None:
+    """
+    It was not intended, and is not.
+    """
+    async with emulator(OFFICIAL) as server, client_of(server, slots=1) as client:
+        first = await client.submit(LIGHTHOUSE)
+        scribe = Scribe(server)
+        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        while not client.slots["kling-v3"].waiting:
+            await asyncio.sleep(0)
+        await cancel(submitting)
+        await first
+
+        assert "" == scribe.story
+        assert (1, 0) == (server.ledger.creates_received, used(client))
+
+
+async def cancel(submitting: "asyncio.Task[Any]") -> None:
+    submitting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await submitting
+
+
+async def test_cancelled_while_it_is_intended() -> None:
+    """
+    It is withdrawn and not sent, though the writing down of the intent was under way.
+    """
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(Scribe):
+        async def intend(self) -> None:
+            begun.set()
+            await goes_on.wait()
+
+    async with emulator(OFFICIAL) as server, client_of(server) as client:
+        scribe = Slow(server)
+        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        await begun.wait()
+        await cancel(submitting)
+        goes_on.set()
+        await gone(client)
+
+        assert "withdraw end" == scribe.story
+        assert (0, 0) == (server.ledger.creates_received, used(client))
+
+
+async def gone(client: KlingClient) -> None:
+    """
+    Wait until no submit is under way.
+    """
+    while len(client._submits):
+        await asyncio.sleep(0)
+
+
+async def test_cancelled_while_it_waits_for_a_connection() -> None:
+    """
+    As long as its turn among the connections has not come it is withdrawn, and never sent.
+    """
+    async with emulator(OFFICIAL, faults.delay_after("create", 0.2)) as server, client_of(server) as client:
+        client._transport._gate = Gate(1)
+        first = asyncio.ensure_future(client.submit(LIGHTHOUSE))
+        while not server.ledger.tasks:
+            await asyncio.sleep(0.005)
+        scribe = Scribe(server)
+        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        while "intend" not in scribe.steps:
+            await asyncio.sleep(0)
+        await cancel(submitting)
+        await (await first)
+
+        assert "intend withdraw end" == scribe.story
+        assert (1, 0) == (server.ledger.creates_received, used(client))
+
+
+async def test_cancelled_while_it_backs_off() -> None:
+    """
+    A submit that surely did not arrive is not sent later, when nobody wants it any more.
+    """
+    async with emulator(OFFICIAL) as server, client_of(server, retry=PATIENT) as client:
+        await server.aclose()
+        scribe = Scribe(server)
+        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        while "withdraw" not in scribe.steps:
+            await asyncio.sleep(0.005)
+        async with server:
+            await cancel(submitting)
+            await gone(client)
+
+            assert "intend withdraw end" == scribe.story
+            assert (0, 0) == (server.ledger.creates_received, used(client))
+
+
+async def test_cancelled_while_it_waits_to_regain_slots() -> None:
+    """
+    A submit that was refused for want of slots, and waits for some, is not sent when they are there.
+    """
+    async with emulator(OFFICIAL, slots=1) as server, client_of(server) as client:
+        first = await client.submit(LIGHTHOUSE)
+        scribe = Scribe(server)
+        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        while "withdraw" not in scribe.steps:
+            await asyncio.sleep(0)
+        await cancel(submitting)
+        await first
+        await gone(client)
+
+        assert "intend withdraw end" == scribe.story
+        assert (2, 0) == (server.ledger.creates_received, used(client))
+        assert 1 == len(server.ledger.tasks)
+
+
+@pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
+async def test_cancelled_while_its_answer_is_out(dialect: Dialect, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    What may have arrived is finished, its witness learns the id, and the log has it.
+    """
+    async with emulator(dialect, faults.delay_after("create", 0.1), latency=(5, 5)) as server:
+        async with client_of(server) as client:
+            scribe = Scribe(server)
+            submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+            while not server.ledger.tasks:
+                await asyncio.sleep(0.005)
+            await cancel(submitting)
+            await gone(client)
+            await asyncio.sleep(0)
+            task_id = server.ledger.tasks[0].task_id
+
+            assert ["intend", f"accept {task_id}", "end"] == [step for step in scribe.steps if step != "judge"]
+            assert [task_id] == [handle.task_id for handle in client.unfinished]
+            assert task_id in caplog.text
+            assert 1 == used(client)
+
+
+async def test_cancelled_while_it_is_looked_up() -> None:
+    """
+    A submit in doubt is looked for all the same.
+    """
+    rules = (faults.reset_after("create"), faults.delay_before("query", 0.1))
+    async with emulator(OFFICIAL, *rules, latency=(5, 5)) as server, client_of(server) as client:
+        scribe = Scribe(server)
+        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        while not server.ledger.reads:
+            await asyncio.sleep(0.005)
+        await cancel(submitting)
+        await gone(client)
+
+        assert "intend accept end" == scribe.story
+        assert 1 == len(server.ledger.tasks)
+
+
+@pytest.mark.parametrize("rule", [faults.rate_limited("create", times=1), faults.bare_429("create", times=1)])
+async def test_cancelled_while_its_answer_is_out_and_that_is_not_now(rule: Fault) -> None:
+    """
+    A submit that nobody wants any more, and that turns out not to have been accepted, is not sent again.
+    """
+    rules = (faults.delay_before("create", 0.1, times=1), rule)
+    async with emulator(OFFICIAL, *rules) as server, client_of(server) as client:
+        scribe = Scribe(server)
+        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        while not server.ledger.creates_received:
+            await asyncio.sleep(0.005)
+        await cancel(submitting)
+        await gone(client)
+
+        assert "intend withdraw end" == scribe.story
+        assert (1, 0, 0) == (server.ledger.creates_received, len(server.ledger.tasks), used(client))
+
+
+async def test_refused_while_the_client_is_being_closed() -> None:
+    """
+    It would have been sent again, and is not: that is the client's doing, and no fault of the request.
+    """
+    rules = (faults.delay_before("create", 0.2, prompt="lighthouse"),)
+    async with emulator(OFFICIAL, *rules, slots=1, latency=(30, 30)) as server, client_of(server) as client:
+        await client.submit("a harbour")
+        submitting = asyncio.ensure_future(client.submit(LIGHTHOUSE))
+        while server.ledger.creates_received < 2:
+            await asyncio.sleep(0.005)
+        await client.aclose()
+        with pytest.raises(ClientClosed):
+            await submitting
+
+        assert 1 == len(server.ledger.tasks)
+
+
+async def test_cancelled_while_its_answer_is_out_and_there_is_no_slot() -> None:
+    """
+    Neither does it wait for slots of others then.
+    """
+    rules = (faults.delay_before("create", 0.1, prompt="lighthouse"),)
+    async with emulator(OFFICIAL, *rules, slots=1, latency=(1, 1)) as server, client_of(server) as client:
+        first = await client.submit("a harbour")
+        scribe = Scribe(server)
+        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        while server.ledger.creates_received < 2:
+            await asyncio.sleep(0.005)
+        await cancel(submitting)
+        await first
+        await gone(client)
+
+        assert "intend withdraw end" == scribe.story
+        assert (1, 0) == (len(server.ledger.tasks), used(client))
+
+
+async def test_cancelled_while_it_is_looked_up_in_vain(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    What is not found is not made for nobody: it stays in doubt, for whoever keeps a record of it, and is a warning.
+    """
+    rules = (faults.reset_before("create"), faults.delay_before("query", 0.1))
+    async with emulator(OFFICIAL, *rules) as server, client_of(server) as client:
+        scribe = Scribe(server)
+        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        while not server.ledger.reads:
+            await asyncio.sleep(0.005)
+        await cancel(submitting)
+        await gone(client)
+        await asyncio.sleep(0)
+
+        assert "intend end" == scribe.story
+        assert 1 == server.ledger.creates_received
+        assert "its fate is unknown (prompt 'a lighthouse', key None, external_task_id " in caplog.text
+
+
+async def test_cancelled_submit_that_fails_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    A submit of unknown fate whose caller has gone is a warning with what is known of it.
+    """
+    async with emulator(GATEWAY, faults.delay_before("create", 0.1), faults.reset_before("create")) as server:
+        async with client_of(server) as client:
+            submitting = asyncio.ensure_future(client.submit(LIGHTHOUSE))
+            while not server.ledger.creates_received:
+                await asyncio.sleep(0.005)
+            await cancel(submitting)
+            await gone(client)
+            await asyncio.sleep(0)
+
+            assert "a submit was cancelled, and its fate is unknown" in caplog.text
+
+
+# Closing
+
+
+async def test_closing_ends_what_has_not_arrived_and_waits_for_the_rest() -> None:
+    """
+    A submit that backs off is withdrawn with ClientClosed; one whose answer is out is accepted.
+    """
+    rules = (faults.rate_limited("create", prompt="harbour"), faults.delay_after("create", 0.2, prompt="lighthouse"))
+    async with emulator(OFFICIAL, *rules) as server:
+        client = client_of(server, retry=PATIENT)
+        backing, sending = Scribe(server), Scribe(server)
+        submits = [
+            asyncio.ensure_future(client.submit_witnessed(ImageRequest("a harbour"), backing)),
+            asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, sending)),
+        ]
+        while not server.ledger.tasks or "withdraw" not in backing.steps:
+            await asyncio.sleep(0.005)
+        await client.aclose()
+        refused, accepted = await asyncio.gather(*submits, return_exceptions=True)
+
+        assert isinstance(refused, ClientClosed)
+        assert "intend withdraw end" == backing.story
+        assert "intend accept end" == sending.story
+        assert server.ledger.tasks[0].task_id == getattr(accepted, "task_id", None)
+        assert 0 == used(client)
+
+
+async def test_closed_client_submits_nothing() -> None:
+    """
+    A client that is closed says so before anything is told to the witness.
+    """
+    async with emulator(OFFICIAL) as server:
+        client = client_of(server)
+        await client.aclose()
+        for facts in ({}, {"is_in_doubt": True}):
+            scribe = Scribe(server, **facts)
+            with pytest.raises(ClientClosed):
+                await client.submit_witnessed(LIGHTHOUSE, scribe)
+
+            assert [] == scribe.steps
+        with pytest.raises(ClientClosed):
+            client.resume("17", LIGHTHOUSE, Scribe(server))
+
+
+# What an earlier run has sent
+
+
+KNOWN = attrs.evolve(LIGHTHOUSE, external_task_id="order-17")
+
+
+async def test_submit_in_doubt_is_looked_up_before_anything() -> None:
+    """
+    What an earlier run has made is found by its id; nothing is intended and nothing sent.
+    """
+    async with emulator(OFFICIAL) as server, client_of(server) as client:
+        made = await client.submit(KNOWN)
+        await made
+        scribe = Scribe(server, is_in_doubt=True)
+        handle = await client.submit_witnessed(KNOWN, scribe)
+
+        assert made.task_id == handle.task_id
+        assert "accept end" == scribe.story
+        assert 1 == server.ledger.creates_received
+
+
+async def test_submit_in_doubt_that_is_not_found_is_sent_under_its_id() -> None:
+    """
+    What the service does not know is intended anew, and sent.
+    """
+    async with emulator(OFFICIAL) as server, client_of(server) as client:
+        scribe = Scribe(server, is_in_doubt=True)
+        await client.submit_witnessed(KNOWN, scribe)
+
+        assert "intend accept end" == scribe.story
+        assert ["order-17"] == [task.external_task_id for task in server.ledger.tasks]
+
+
+async def test_submit_in_doubt_takes_slots_at_once() -> None:
+    """
+    A task of it may run already, so that it does not queue for slots; they are free again where it did not.
+    """
+    async with emulator(OFFICIAL, refused_words=["harbour"], latency=(5, 5)) as server:
+        async with client_of(server, slots=Slots(1, policy=SlotPolicy(uncertain_for=0.05))) as client:
+            await client.submit(LIGHTHOUSE)
+            scribe = Scribe(server, is_in_doubt=True)
+            with pytest.raises(SubmissionUncertain, match="content security policy"):
+                await client.submit_witnessed(ImageRequest("a harbour", external_task_id="order-18"), scribe)
+
+            assert "intend end" == scribe.story  # after a doubt it stays intended: it may yet arrive
+            assert 2 == used(client)
+            while used(client) > 1:
+                await asyncio.sleep(0.01)
+
+
+async def test_submit_in_doubt_at_a_gateway_is_uncertain() -> None:
+    """
+    Where nothing can be looked up it is not sent; its slots count for a while.
+    """
+    async with emulator(GATEWAY) as server, client_of(server) as client:
+        scribe = Scribe(server, is_in_doubt=True)
+        with pytest.raises(SubmissionUncertain, match="an earlier run has sent it") as caught:
+            await client.submit_witnessed(LIGHTHOUSE, scribe)
+
+        assert LIGHTHOUSE == caught.value.request
+        assert ("end", 0, 1) == (scribe.story, server.ledger.creates_received, used(client))
+
+        while used(client):
+            await asyncio.sleep(0.01)
+
+
+async def test_submit_in_doubt_is_found_though_it_could_not_be_sent(tmp_path: Path) -> None:
+    """
+    What keeps a submit from being sent is of no concern to a task that exists, and is told where none does.
+    """
+    unfit = attrs.evolve(KNOWN, image=tmp_path / "gone.png")
+    async with emulator(OFFICIAL) as server, client_of(server) as client:
+        with pytest.raises(InvalidRequest, match=r"gone\.png"):
+            await client.submit_witnessed(unfit, Scribe(server, is_in_doubt=True))
+
+        assert (0, 0) == (server.ledger.creates_received, used(client))
+
+        made = await client.submit(KNOWN)
+
+        assert made is await client.submit_witnessed(unfit, Scribe(server, is_in_doubt=True))
+
+
+async def test_id_that_only_we_can_have_used_is_found() -> None:
+    """
+    "Already exists" is an earlier run's task where nobody else could have used the id, and else a refusal.
+    """
+    async with emulator(OFFICIAL) as server, client_of(server) as client:
+        made = await client.submit(KNOWN)
+
+        assert made is await client.submit_witnessed(KNOWN, Scribe(server, owns_id=True))
+
+        with pytest.raises(InvalidRequest, match="already exists"):
+            await client.submit_witnessed(KNOWN, Scribe(server))
+
+        assert 1 == len(server.ledger.tasks)
+
+
+async def test_resumed_task_takes_slots_and_is_watched() -> None:
+    """
+    A task of an earlier run counts at once, also beyond the limit, until it has ended; it is one handle.
+    """
+    async with emulator(OFFICIAL, latency=(0.2, 0.2)) as server:
+        async with client_of(server) as client:
+            task_id = (await client.submit(ImageRequest("a lighthouse", n=3))).task_id
+        async with client_of(server, slots=2) as client:
+            handle = client.resume(task_id, ImageRequest("a lighthouse", n=3), Witness())
+
+            assert 3 == used(client)
+            assert handle is client.resume(task_id, ImageRequest("a lighthouse", n=3), Witness())
+            assert (3, (handle,)) == (used(client), client.unfinished)
+            assert 3 == client.slots._buckets["kling-v3"].accepted  # by which a vague 429 is judged
+
+            queued = asyncio.ensure_future(client.submit(LIGHTHOUSE))
+            result = await handle.wait()
+
+            assert 3 == len(result.images)
+
+            await (await queued)
+
+            assert 0 == used(client)
+
+
+async def test_resumed_task_that_nobody_holds_is_watched_to_its_end() -> None:
+    """
+    Its slots come back when it has ended, though nobody waits for it.
+    """
+    async with emulator(OFFICIAL, latency=(0.1, 0.1)) as server:
+        async with client_of(server) as client:
+            task_id = (await client.submit(LIGHTHOUSE)).task_id
+        async with client_of(server) as client:
+            client.resume(task_id, LIGHTHOUSE, Witness())
+            gc.collect()
+            while used(client):
+                await asyncio.sleep(0.01)
+
+            assert not client.unfinished
+
+
+async def test_resumed_task_that_is_known_to_have_ended_holds_no_slots() -> None:
+    """
+    A task whose end this client has seen already is resumed for its result alone.
+    """
+    async with emulator(OFFICIAL) as server, client_of(server) as client:
+        handle = await client.submit(LIGHTHOUSE)
+        result = await handle
+
+        assert handle is client.resume(handle.task_id, LIGHTHOUSE, Witness())
+        assert result == await handle
+        assert 0 == used(client)
+
+
+async def test_resumed_task_that_is_not_there() -> None:
+    """
+    A task that the service does not know ends the waiting and gives its slots back.
+    """
+    polling = attrs.evolve(EAGER, not_found_grace=0.1)
+    async with emulator(OFFICIAL) as server, client_of(server, polling=polling) as client:
+        handle = client.resume("17", LIGHTHOUSE, Witness())
+        with pytest.raises(TaskNotFound):
+            await handle.wait()
+
+        assert 0 == used(client)
+
+        with pytest.raises(InvalidRequest):
+            client.resume("..", LIGHTHOUSE, Witness())
+
+        assert 0 == used(client)
+
+
+# Callbacks
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[CallbackReceiver]:
+    """
+    A receiver that listens where it says.
+    """
+    receiver = CallbackReceiver("http://127.0.0.1:1/kling")
+    async with receiver.serve() as listening:
+        receiver.public_url = listening.url  # type: ignore[misc]  # the port is known only now
+        yield receiver
+
+
+async def test_callback_tells_of_a_submit_whose_answer_was_lost(receiver: CallbackReceiver) -> None:
+    """
+    Where nothing can be looked up, a callback to the submit's own address tells which task it made.
+    """
+    async with emulator(GATEWAY, faults.reset_after("create")) as server:
+        async with client_of(server, callbacks=receiver, retry=attrs.evolve(BRISK, hear_for=10.0)) as client:
+            scribe = Scribe(server)
+            handle = await client.submit_witnessed(LIGHTHOUSE, scribe)
+            await handle
+
+            assert "intend accept end" == scribe.story
+            assert server.ledger.tasks[0].task_id == handle.task_id
+
+
+async def test_callback_tells_where_look_ups_fail(receiver: CallbackReceiver) -> None:
+    """
+    A task of which a callback has told exists, whatever the look-ups say.
+    """
+    rules = (faults.reset_after("create"), faults.status("query", 503), faults.status("tasks", 503))
+    async with emulator(OFFICIAL, *rules, latency=(0.1, 0.1)) as server:
+        async with client_of(server, callbacks=receiver) as client:
+            scribe = Scribe(server)
+            handle = await client.submit_witnessed(LIGHTHOUSE, scribe)
+
+            assert "intend accept end" == scribe.story
+            assert server.ledger.tasks[0].task_id == handle.task_id
+
+
+async def test_late_callback_tells_of_a_submit_that_was_given_up(
+    receiver: CallbackReceiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    A task that shows up after its submit was told as uncertain is taken over: watched, counted, told to the witness.
+    """
+    async with emulator(GATEWAY, faults.reset_after("create"), faults.callback_delayed(0.4), latency=(1, 1)) as server:
+        async with client_of(server, callbacks=receiver) as client:
+            scribe = Scribe(server)
+            with pytest.raises(SubmissionUncertain):
+                await client.submit_witnessed(LIGHTHOUSE, scribe)
+            task_id = server.ledger.tasks[0].task_id
+            while f"accept {task_id}" not in scribe.steps:
+                await asyncio.sleep(0.01)
+
+            assert "intend end accept" == scribe.story
+            assert [task_id] == [handle.task_id for handle in client.unfinished]
+            assert f"a submit of unknown fate made task {task_id}" in caplog.text
+
+            await client.handle(task_id)
+
+            assert 0 == used(client)
+
+
+async def test_submit_of_an_earlier_run_is_heard_at_its_own_address(receiver: CallbackReceiver) -> None:
+    """
+    A witness that knows the key of an earlier submit has its address listened to; else one is made and told to it.
+    """
+    async with emulator(GATEWAY, latency=(0.3, 0.3)) as server:
+        first = Scribe(server)
+        async with client_of(server, callbacks=receiver) as client:
+            made = await client.submit_witnessed(LIGHTHOUSE, first)
+
+            assert first.submit_key is not None
+        patient = attrs.evolve(BRISK, hear_for=10.0)
+        async with client_of(server, callbacks=receiver, retry=patient) as client:
+            second = Scribe(server, is_in_doubt=True, submit_key=first.submit_key)
+            handle = await client.submit_witnessed(LIGHTHOUSE, second)
+
+            assert made.task_id == handle.task_id
+            assert first.submit_key == second.submit_key
+            assert 1 == server.ledger.creates_received
+
+
+async def test_address_of_the_caller_s_own_is_left_alone(receiver: CallbackReceiver) -> None:
+    """
+    A request with a `callback_url` has no address of ours, and a resumed one neither.
+    """
+    request = attrs.evolve(LIGHTHOUSE, callback_url="http://127.0.0.1:1/mine")
+    async with emulator(GATEWAY) as server, client_of(server, callbacks=receiver) as client:
+        scribe = Scribe(server)
+        handle = await client.submit_witnessed(request, scribe)
+        await handle
+        client.resume(handle.task_id, request, scribe)
+
+        assert scribe.submit_key is None
+        assert 0 == receiver.counts.received

@@ -1,0 +1,1664 @@
+"""
+The transport: what is sent how often, against aioresponses in simulated time; and what only sockets show.
+"""
+
+import asyncio
+import contextlib
+import datetime as dt
+import email.utils
+import json
+import logging
+import shutil
+import ssl
+import subprocess
+import time
+import traceback
+import types
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import attrs
+import jwt
+import pytest
+from aiohttp.client_reqrep import ConnectionKey
+from aioresponses import CallbackResult, aioresponses
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from kling_async.client import transport as module
+from kling_async.client.submission import Submission
+from kling_async.client.transport import HttpOptions, Transport
+from kling_async.errors import (
+    AccountProblem,
+    ClientClosed,
+    ContentRefused,
+    InvalidRequest,
+    KlingError,
+    NoFreeSlot,
+    NotAllowed,
+    NotAuthenticated,
+    NotSent,
+    RateLimited,
+    ServiceFailure,
+    StorageFull,
+    SubmissionUncertain,
+    TaskNotFound,
+    UnexpectedAnswer,
+    Unreachable,
+)
+from kling_async.policy.policies import RetryPolicy
+from kling_async.wire.auth import AccessKey, ApiKey, Credentials
+from kling_async.wire.responses import Answer, read_sighting
+from kling_async.wire.tasks import TaskSnapshot
+from tests.conftest import BridgedResponse, simulated
+
+BASE = "https://kling.example/kling"
+PATH = "/v1/images/generations"
+KEY = ApiKey("not-a-real-key-0123456789")
+PAIR = AccessKey("access-key-0123456789", "secret-key-0123456789-0123456789")
+BROKEN = ApiKey("two\r\nlines")
+TASK = {"code": 0, "data": {"task_id": "t-1", "task_status": "submitted"}, "request_id": "r-1"}
+FOUND = {"code": 0, "data": {"task_id": "t-9", "task_status": "processing"}, "request_id": "r-9"}
+EVERY_TEN = RetryPolicy(first_delay=10.0, max_delay=10.0)
+MISSING = {"code": 1203, "message": "task not found", "request_id": "r-8"}
+DUPLICATE = {"code": 1201, "message": "external_task_id already exists", "request_id": "r-7"}
+
+
+def speaking(
+    base_url: str = BASE,
+    *,
+    credentials: Credentials = KEY,
+    session: aiohttp.ClientSession | None = None,
+    retry: RetryPolicy | None = None,
+    **http: Any,
+) -> Transport:
+    return Transport(
+        base_url, HttpOptions(**http), RetryPolicy() if retry is None else retry, 25.0, credentials, session
+    )
+
+
+@attrs.define
+class Lonely:
+    """
+    A submit while nothing else of ours is under way, or only until *busy_until*.
+    """
+
+    busy_until: float = 0.0
+    since: float | None = None
+
+    def refused(self, _: RateLimited) -> bool:
+        now = asyncio.get_running_loop().time()
+        self.since = now if self.since is None or now < self.busy_until else self.since
+        return False
+
+    def refused_for(self) -> float:
+        return 0.0 if self.since is None else asyncio.get_running_loop().time() - self.since
+
+    async def regain(self) -> None:
+        pass
+
+
+def submission(external_id: str | None = None, *, busy_until: float = 0.0, **facts: Any) -> Submission:
+    slots = Lonely(busy_until)
+    body = b'{"prompt":"a lighthouse"}'
+    return Submission(PATH, body, external_id, slots.refused, slots.refused_for, slots.regain, **facts)
+
+
+async def submit(transport: Transport, sent: Submission) -> TaskSnapshot:
+    """
+    Submit as the client does, looking up by the external id.
+    """
+
+    async def look_up() -> TaskSnapshot:
+        return read_sighting(await transport.send("GET", f"{PATH}/{sent.external_id}"))
+
+    return await transport.submit(sent, look_up)
+
+
+def witnessed(steps: list[str], external_id: str | None = None, **facts: Any) -> Submission:
+    """
+    Make a submission that writes down when it is intended and withdrawn.
+    """
+
+    async def intend() -> None:
+        await asyncio.sleep(0)
+        steps.append("intend")
+
+    return submission(external_id, intend=intend, withdraw=lambda: steps.append("withdraw"), **facts)
+
+
+def count(service: aioresponses, method: str, path: str = PATH) -> int:
+    return len(service.requests.get((method, URL(BASE + path)), ()))
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
+    """
+    The wall clock follows the loop's, which is simulated in most tests here; `shift` moves it.
+    """
+    clock = types.SimpleNamespace(shift=time.time())
+    clock.time = lambda: asyncio.get_running_loop().time() + clock.shift
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def connection_key(host: str = "kling.example") -> ConnectionKey:
+    return ConnectionKey(host, 443, True, True, None, None, None)
+
+
+def request_info() -> aiohttp.RequestInfo:
+    headers = CIMultiDictProxy(CIMultiDict({"Authorization": f"Bearer {KEY.key}"}))
+    return aiohttp.RequestInfo(URL(BASE), "POST", headers, URL(BASE))
+
+
+REFUSED_CONNECTION = ConnectionRefusedError(111, "refused")
+
+NEVER_SENT: list[Exception] = [
+    aiohttp.ClientConnectorError(connection_key(), REFUSED_CONNECTION),
+    aiohttp.ClientConnectorDNSError(connection_key(), OSError("no such host")),
+    aiohttp.ClientProxyConnectionError(connection_key("proxy.example"), REFUSED_CONNECTION),
+    aiohttp.ClientSSLError(connection_key(), OSError("handshake failed")),
+    aiohttp.ClientConnectorSSLError(connection_key(), OSError("handshake failed")),
+    aiohttp.ClientConnectorCertificateError(connection_key(), ValueError("not known")),
+    aiohttp.client_exceptions.UnixClientConnectorError("/run/socket", connection_key(), REFUSED_CONNECTION),
+    aiohttp.ClientHttpProxyError(request_info(), (), status=407, message="log in first"),
+    aiohttp.ConnectionTimeoutError("Connection timeout to host"),
+    aiohttp.ServerFingerprintMismatch(b"1", b"2", "kling.example", 443),
+    aiohttp.InvalidURL("nonsense"),
+    aiohttp.InvalidUrlClientError("nonsense"),
+    aiohttp.NonHttpUrlClientError("ftp://kling.example"),
+]
+
+MAY_HAVE_ARRIVED: list[Exception] = [
+    aiohttp.ClientError("something new"),
+    aiohttp.ClientConnectionError("Connector is closed."),
+    aiohttp.ClientConnectionResetError("Cannot write to closing transport"),
+    aiohttp.ClientOSError(104, "reset by peer"),
+    aiohttp.ServerConnectionError("?"),
+    aiohttp.ServerDisconnectedError(),
+    aiohttp.ServerTimeoutError("too slow"),
+    aiohttp.SocketTimeoutError("too slow"),
+    aiohttp.ClientPayloadError("not all of it"),
+    aiohttp.ClientResponseError(request_info(), (), status=400, message="bad status line"),
+    aiohttp.ContentTypeError(request_info(), (), status=200, message="?"),
+    TimeoutError(),
+    ConnectionResetError(104, "reset by peer"),
+    BrokenPipeError(32, "broken pipe"),
+    OSError("of the network"),
+    ssl.SSLError(1, "bad record"),
+]
+
+NOT_MET = {
+    aiohttp.TooManyRedirects,  # redirects are not followed
+    aiohttp.WSServerHandshakeError,
+    aiohttp.InvalidUrlRedirectClientError,
+    aiohttp.NonHttpUrlRedirectClientError,
+    aiohttp.client_exceptions.RedirectClientError,
+    getattr(aiohttp, "UploadAbortedError", None),  # 3.14.4; only a caller of its UploadTracker meets it
+}
+
+
+class TestBridge:
+    async def test_bridge_is_still_needed(self) -> None:
+        """
+        Once this fails, aioresponses works with aiohttp by itself: take the bridge out of `conftest.py`.
+        """
+        with aioresponses() as service:
+            service.get(BASE, payload={})
+            async with aiohttp.ClientSession() as session:
+                with pytest.raises(TypeError, match="stream_writer"):
+                    await session.get(BASE)
+
+    async def test_bridge_carries(self, service: aioresponses) -> None:
+        """
+        With the bridge, status, headers and body arrive.
+        """
+        service.get(BASE, status=418, payload={"short": "stout"}, headers={"X-Pot": "tea"})
+        async with aiohttp.ClientSession() as session, session.get(BASE) as response:
+            assert isinstance(response, BridgedResponse)
+            assert (418, "tea", {"short": "stout"}) == (
+                response.status,
+                response.headers["X-Pot"],
+                await response.json(),
+            )
+
+
+class TestHttpOptions:
+    def test_usual_options(self) -> None:
+        """
+        Sixteen requests at a time, no proxy, certificates checked.
+        """
+        http = HttpOptions()
+
+        assert (16, None, True, False) == (http.max_connections, http.proxy, http.ssl, http.trust_env)
+        assert http.user_agent.startswith("kling-async/")
+
+    @pytest.mark.parametrize("name", ["connect_timeout", "read_timeout"])
+    @pytest.mark.parametrize("seconds", [0, -1.0, float("inf"), float("nan"), True, "10"])
+    def test_seconds_are_checked(self, name: str, seconds: Any) -> None:
+        """
+        A limit that would mean none, or at once, is refused with its name.
+        """
+        with pytest.raises(ValueError, match=f"{name}=.*: must be a finite number of seconds above 0"):
+            HttpOptions(**{name: seconds})
+
+    @pytest.mark.parametrize("number", [0, -1, 1.5, True])
+    def test_at_least_one_connection(self, number: Any) -> None:
+        """
+        A gate that lets nobody in is refused.
+        """
+        with pytest.raises(ValueError, match=r"max_connections=.*: must be a whole number of at least 1"):
+            HttpOptions(max_connections=number)
+
+    @pytest.mark.parametrize("proxy", ["", " ", "http://", "socks5://pw@h:1", "http://pw@h:0", "http://[pw", "pw@"])
+    def test_proxy_has_a_host(self, proxy: str) -> None:
+        """
+        A proxy that would be passed by in silence, or spoken to in the wrong protocol, is refused and not shown.
+        """
+        with pytest.raises(InvalidRequest, match=r"proxy='.*': must be an absolute http\(s\) URL") as caught:
+            HttpOptions(proxy=proxy)
+
+        assert "pw" not in str(caught.value)
+
+    def test_proxy_is_not_shown(self) -> None:
+        """
+        A proxy's password stays out of the repr.
+        """
+        assert "secret" not in repr(HttpOptions(proxy="http://user:secret@proxy.example:3128"))
+
+    @pytest.mark.parametrize(
+        ("given", "used"),
+        [("http://p.example:1", "http://p.example:1"), ("p.example:1", "http://p.example:1")],
+    )
+    def test_named_proxy_is_used_always(self, given: str, used: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        A proxy given here wins over the environment; without a scheme it is an http proxy.
+        """
+        monkeypatch.setenv("no_proxy", "*")
+        monkeypatch.setenv("https_proxy", "http://other.example:1")
+
+        http = HttpOptions(proxy=given, trust_env=True)
+
+        assert (used, used) == (http.proxy, http.proxy_for(BASE))
+
+    def test_environment_s_proxy_is_used_if_trusted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        `HTTPS_PROXY` and `NO_PROXY` count with `trust_env` only.
+        """
+        for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "REQUEST_METHOD"):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.setenv("HTTPS_PROXY", "p.example:1")
+        monkeypatch.setenv("NO_PROXY", "near.example")
+        trusting = HttpOptions(trust_env=True)
+
+        assert HttpOptions().proxy_for(BASE) is None
+        assert trusting.proxy_for(BASE) == "http://p.example:1"
+        assert trusting.proxy_for("https://near.example/kling") is None
+        assert trusting.proxy_for("http://kling.example/kling") is None
+
+
+class TestErrors:
+    @pytest.mark.parametrize("theirs", NEVER_SENT, ids=lambda error: type(error).__name__)
+    def test_connection_never_made(self, theirs: Exception, service: aioresponses) -> None:
+        """
+        Nothing reached the service.
+        """
+        assert NotSent is type(self.fate_of(theirs, service))
+
+    @pytest.mark.parametrize("theirs", MAY_HAVE_ARRIVED, ids=lambda error: type(error).__name__)
+    def test_connection_broke_on_the_way(self, theirs: Exception, service: aioresponses) -> None:
+        """
+        The request may have arrived.
+        """
+        assert Unreachable is type(self.fate_of(theirs, service))
+
+    @staticmethod
+    def fate_of(theirs: Exception, service: aioresponses) -> KlingError:
+        service.post(BASE + PATH, exception=theirs)
+        caught: list[KlingError] = []
+
+        @simulated
+        async def story() -> None:
+            async with speaking() as transport:
+                try:
+                    await transport.send("POST", f"{PATH}?token=signed", b"{}")
+                except KlingError as error:
+                    caught.append(error)
+
+        service.post(f"{BASE}{PATH}?token=signed", exception=theirs)
+        story()
+        [error] = caught
+        assert f"POST {BASE}{PATH}" in str(error)
+        assert "signed" not in str(error)
+        return error
+
+    def test_every_class_of_aiohttp_is_judged(self) -> None:
+        """
+        A class that aiohttp may raise and that no table here knows is one to think about.
+        """
+        judged = {type(error) for error in (*NEVER_SENT, *MAY_HAVE_ARRIVED)} | NOT_MET
+
+        assert set() == set(subclasses(aiohttp.ClientError)) - judged
+
+    async def test_other_exceptions_are_not_hidden(self) -> None:
+        """
+        A fault of ours is not taken for one of the network.
+        """
+        async with serving(lambda _: None) as server, speaking(server.url, credentials=BROKEN) as transport:
+            with pytest.raises(ValueError, match="detected in headers"):
+                await transport.send("GET", PATH)
+
+    @pytest.mark.parametrize("credentials", [KEY, PAIR], ids=["key", "pair"])
+    def test_no_secret_is_told(
+        self, credentials: Credentials, service: aioresponses, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Neither errors nor reprs nor the log at DEBUG show a key, a token or a URL's query, whatever is said to us.
+        """
+        caplog.set_level(logging.DEBUG)
+        tokens: list[str] = []
+        texts: list[str] = []
+        secrets = " ".join(attrs.astuple(credentials))
+
+        def echo(_: URL, **request: Any) -> CallbackResult:
+            tokens.append(request["headers"]["Authorization"].removeprefix("Bearer "))
+            says = f"not accepted: {secrets} {tokens[-1]} at https://relay.example/x?signature=signed"
+            body = says if len(tokens) % 2 else json.dumps({"code": 1002, "message": says})
+            return CallbackResult(status=401, body=body)
+
+        @simulated
+        async def story() -> None:
+            async with speaking(credentials=credentials, retry=RetryPolicy(give_up_after=1)) as transport:
+                for trouble in (None, *NEVER_SENT, *MAY_HAVE_ARRIVED, aiohttp.ClientOSError(1, secrets), None):
+                    service.clear()
+                    for url in (f"{BASE}{PATH}?signature=signed", BASE + PATH):
+                        for method in (service.get, service.post):
+                            method(url, exception=trouble, callback=None if trouble else echo, repeat=True)
+                    for deed in (
+                        transport.read(f"{PATH}?signature=signed", read_sighting),
+                        submit(transport, submission()),
+                    ):
+                        with pytest.raises(KlingError) as caught:
+                            await deed
+                        for error in (caught.value, caught.value.__cause__):
+                            texts.extend([str(error), repr(error), *traceback.format_exception(error)])
+                texts.extend([repr(transport), repr(submission()), repr(transport.http)])
+
+        story()
+
+        told = "\n".join([*texts, caplog.text])
+        assert tokens
+        assert len(texts) > 100
+        for secret in (*attrs.astuple(credentials), *tokens, "signature=signed"):
+            assert secret not in told
+
+    @simulated
+    async def test_toy_key_does_not_garble_answers(self, service: aioresponses) -> None:
+        """
+        A key as short as a word is left where it stands.
+        """
+        service.get(BASE + PATH, payload=TASK)
+        async with speaking(credentials=ApiKey("task")) as transport:
+            assert json.dumps(TASK).encode() == (await transport.send("GET", PATH)).body
+
+
+def subclasses(kind: type[Exception]) -> Iterator[type[Exception]]:
+    yield kind
+    for each in kind.__subclasses__():
+        yield from subclasses(each)
+
+
+PASSING = [
+    {"exception": NEVER_SENT[0]},
+    {"exception": MAY_HAVE_ARRIVED[0]},
+    {"status": 500, "payload": {"code": 5000, "message": "broken"}},
+    {"status": 502, "body": "<html>"},
+    {"status": 429, "payload": {"code": 1302, "message": "slow down"}},
+    {"status": 200, "body": "<html>"},
+    {"status": 200, "body": ""},
+]
+
+LASTING = [
+    ({"status": 400, "payload": {"code": 1201, "message": "bad"}}, InvalidRequest),
+    ({"status": 401, "payload": {"code": 1002, "message": "bad key"}}, NotAuthenticated),
+    ({"status": 403, "payload": {"code": 1103, "message": "no right"}}, NotAllowed),
+    ({"status": 429, "payload": {"code": 1102, "message": "no money"}}, AccountProblem),
+    ({"status": 400, "payload": {"code": 1301, "message": "not this"}}, ContentRefused),
+    ({"status": 302, "headers": {"Location": "https://elsewhere.example"}}, UnexpectedAnswer),
+    ({"status": 404, "payload": {"detail": "Not Found"}}, UnexpectedAnswer),
+]
+
+REFUSED_BY_RELAYS = [  # before they sent anything
+    ({"status": 503, "payload": {"error": {"code": "model_not_found", "message": "no channel"}}}, NotAllowed),
+    ({"status": 503, "payload": {"code": "provider_not_found", "message": "no channel"}}, NotAllowed),
+    ({"status": 500, "payload": {"error": {"code": "sensitive_words_detected", "message": "?"}}}, ContentRefused),
+]
+
+
+def words(answer: Any) -> str:
+    return str(answer.get("status") or type(answer["exception"]).__name__) if isinstance(answer, dict) else ""
+
+
+class TestRead:
+    @pytest.mark.parametrize("trouble", PASSING, ids=words)
+    def test_passing_trouble_is_repeated(self, trouble: dict[str, Any], service: aioresponses) -> None:
+        """
+        A read goes on until it is answered.
+        """
+        service.get(BASE + PATH, **trouble, repeat=3)
+        service.get(BASE + PATH, payload=FOUND)
+
+        @simulated
+        async def story() -> None:
+            async with speaking() as transport:
+                assert (await transport.read(PATH, read_sighting)).task_id == "t-9"
+
+        story()
+        assert count(service, "GET") == 4
+
+    @pytest.mark.parametrize(("refusal", "kind"), LASTING, ids=words)
+    def test_lasting_trouble_is_raised(
+        self, refusal: dict[str, Any], kind: type[KlingError], service: aioresponses
+    ) -> None:
+        """
+        What will not change is asked once.
+        """
+        service.get(BASE + PATH, **refusal, repeat=True)
+
+        @simulated
+        async def story() -> None:
+            async with speaking() as transport:
+                with pytest.raises(kind):
+                    await transport.read(PATH, read_sighting)
+
+        story()
+        assert count(service, "GET") == 1
+
+    @simulated
+    async def test_patience_has_an_end(self, service: aioresponses) -> None:
+        """
+        After `give_up_after` seconds the last error is raised; the pauses grow to `max_delay` and no further.
+        """
+        service.get(BASE + PATH, status=503, repeat=True)
+        async with speaking(retry=RetryPolicy(first_delay=1.0, max_delay=8.0, give_up_after=60.0)) as transport:
+            with pytest.raises(ServiceFailure):
+                await transport.read(PATH, read_sighting)
+
+        assert 60 < asyncio.get_running_loop().time() <= 68
+        assert 9 <= count(service, "GET") <= 18
+
+    @pytest.mark.parametrize("status", [429, 503])
+    @pytest.mark.parametrize("is_date", [False, True])
+    def test_retry_after_is_slept(self, status: int, *, is_date: bool, service: aioresponses) -> None:
+        """
+        The service's own wish is the pause, in seconds or as a date by its own clock.
+        """
+        at = dt.datetime(2025, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
+        until = email.utils.format_datetime(at + dt.timedelta(seconds=45), usegmt=True) if is_date else "45"
+        headers = {"Date": email.utils.format_datetime(at, usegmt=True), "Retry-After": until}
+        service.get(BASE + PATH, status=status, headers=headers)
+        service.get(BASE + PATH, payload=FOUND)
+
+        @simulated
+        async def story() -> None:
+            async with speaking() as transport:
+                await transport.read(PATH, read_sighting)
+
+            assert asyncio.get_running_loop().time() == 45.0
+
+        story()
+
+    @simulated
+    async def test_retry_after_above_the_cap_is_told(self, service: aioresponses) -> None:
+        """
+        Nobody sleeps for an hour unasked: the error carries the number.
+        """
+        service.get(BASE + PATH, status=429, headers={"Retry-After": "3600"})
+        async with speaking() as transport:
+            with pytest.raises(RateLimited) as caught:
+                await transport.read(PATH, read_sighting)
+
+        assert caught.value.retry_after == 3600.0
+        assert asyncio.get_running_loop().time() == 0.0
+
+
+AMBIGUOUS = [
+    *({"exception": error} for error in (MAY_HAVE_ARRIVED[5], MAY_HAVE_ARRIVED[11], aiohttp.ClientPayloadError("cut"))),
+    {"status": 500, "payload": {"code": 5000, "message": "broken"}},
+    {"status": 503, "body": "<html>"},
+    {"status": 408, "body": ""},
+    {"status": 200, "body": "<html>"},
+    {"status": 200, "body": ""},
+    {"status": 200, "payload": {"code": 0}},
+    {"status": 500, "payload": {"code": "get_channel_failed", "message": "no channel for a further attempt"}},
+    {"status": 400, "payload": {"code": "get_channel_failed", "message": "no channel for a further attempt"}},
+    {"status": 503, "payload": {"code": "fail_to_fetch_task", "message": '{"error": {"code": "model_not_found"}}'}},
+]
+
+UNDONE = [
+    {"exception": NEVER_SENT[0]},
+    {"exception": NEVER_SENT[8]},
+    {"status": 429, "payload": {"code": 1302, "message": "slow down"}},
+    {"status": 429, "payload": {"code": 1303, "message": "no slot"}},
+    {"status": 429, "body": ""},
+]
+
+ids_at_all = pytest.mark.parametrize("external_id", [None, "ours"], ids=["gateway", "official"])
+
+
+STEPS = [
+    ([{"payload": TASK}], None, "intend"),
+    ([{"status": 429}, {"status": 429}, {"payload": TASK}], None, "intend withdraw intend withdraw intend"),
+    ([{"exception": NEVER_SENT[0]}, {"payload": TASK}], None, "intend withdraw intend"),
+    ([{"status": 400, "payload": {"code": 1301, "message": "no"}}], ContentRefused, "intend withdraw"),
+    ([{"status": 429, "payload": {"code": 1102, "message": "no"}}], AccountProblem, "intend withdraw"),
+    ([{"status": 503}], SubmissionUncertain, "intend"),
+    ([{"exception": MAY_HAVE_ARRIVED[0]}], SubmissionUncertain, "intend"),
+    ([{"status": 429}, {"status": 503}], SubmissionUncertain, "intend withdraw intend"),
+]
+"""
+What the service answers, what comes of it, and what is intended and withdrawn on the way.
+"""
+
+
+class TestSubmit:
+    @simulated
+    async def test_accepted_at_once(self, service: aioresponses) -> None:
+        """
+        One POST with the key, JSON as its type and our name; its answer is the snapshot.
+        """
+        service.post(BASE + PATH, payload=TASK)
+        sent = submission()
+        async with speaking() as transport:
+            assert (await submit(transport, sent)).task_id == "t-1"
+
+        [call] = service.requests["POST", URL(BASE + PATH)]
+        assert '{"prompt":"a lighthouse"}' == call.kwargs["data"].decode()
+        assert {
+            "Authorization": f"Bearer {KEY.key}",
+            "User-Agent": module.USER_AGENT,
+        } == call.kwargs["headers"]
+        assert "application/json" == call.kwargs["data"].content_type
+        assert call.kwargs["allow_redirects"] is False
+        assert not sent.is_exposed
+
+    @ids_at_all
+    @pytest.mark.parametrize("trouble", UNDONE, ids=words)
+    def test_what_was_surely_not_done_is_sent_again(
+        self, trouble: dict[str, Any], external_id: str | None, service: aioresponses
+    ) -> None:
+        """
+        Refused for now, or never sent: the same POST again, and no look-up.
+        """
+        service.post(BASE + PATH, **trouble, repeat=2)
+        service.post(BASE + PATH, payload=TASK)
+        sent = submission(external_id)
+
+        @simulated
+        async def story() -> None:
+            async with speaking() as transport:
+                assert (await submit(transport, sent)).task_id == "t-1"
+
+        story()
+        assert count(service, "POST") == 3
+        assert count(service, "GET", f"{PATH}/ours") == 0
+        assert sent.doubt is None
+
+    @ids_at_all
+    @pytest.mark.parametrize(("refusal", "kind"), [*LASTING, *REFUSED_BY_RELAYS], ids=words)
+    def test_refusal_is_raised(
+        self, refusal: dict[str, Any], kind: type[KlingError], external_id: str | None, service: aioresponses
+    ) -> None:
+        """
+        What the service refuses for good is sent once, and surely made nothing.
+        """
+        service.post(BASE + PATH, **refusal, repeat=True)
+        sent = submission(external_id)
+
+        @simulated
+        async def story() -> None:
+            async with speaking() as transport:
+                with pytest.raises(kind):
+                    await submit(transport, sent)
+
+        story()
+        assert count(service, "POST") == 1
+        assert not sent.is_exposed
+
+    @pytest.mark.parametrize("trouble", AMBIGUOUS, ids=words)
+    def test_doubt_without_an_id_is_uncertain(self, trouble: dict[str, Any], service: aioresponses) -> None:
+        """
+        Where no id of ours can be sent, nothing is sent twice: the caller decides.
+        """
+        service.post(BASE + PATH, **trouble, repeat=True)
+
+        @simulated
+        async def story() -> None:
+            async with speaking() as transport:
+                with pytest.raises(SubmissionUncertain, match="takes no id of ours") as caught:
+                    await submit(transport, submission())
+
+            assert isinstance(caught.value.__cause__, KlingError)
+            assert asyncio.get_running_loop().time() == 0.0
+
+        story()
+        assert count(service, "POST") == 1
+
+    @pytest.mark.parametrize("trouble", AMBIGUOUS, ids=words)
+    def test_doubt_is_looked_up(self, trouble: dict[str, Any], service: aioresponses) -> None:
+        """
+        With an id of ours the task is found, and nothing is sent twice.
+        """
+        service.post(BASE + PATH, **trouble)
+        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
+
+        @simulated
+        async def story() -> None:
+            async with speaking() as transport:
+                assert (await submit(transport, submission("ours"))).task_id == "t-9"
+
+        story()
+        assert (1, 1) == (count(service, "POST"), count(service, "GET", f"{PATH}/ours"))
+
+    @pytest.mark.parametrize("trouble", AMBIGUOUS, ids=words)
+    def test_what_is_not_found_is_sent_again(self, trouble: dict[str, Any], service: aioresponses) -> None:
+        """
+        If the service has known no task of that id for `look_for` seconds, the submit is sent again under the same id.
+        """
+        sent_at: list[float] = []
+
+        def note(*_: Any, **__: Any) -> None:
+            sent_at.append(asyncio.get_running_loop().time())
+
+        service.post(BASE + PATH, **trouble, callback=note, repeat=2)
+        service.post(BASE + PATH, payload=TASK, callback=note)
+        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
+
+        @simulated
+        async def story() -> None:
+            async with speaking(retry=RetryPolicy(give_up_after=200.0, look_for=40.0)) as transport:
+                assert (await submit(transport, submission("ours"))).task_id == "t-1"
+
+        story()
+        assert 3 == count(service, "POST")
+        if "exception" not in trouble:  # else aioresponses asks no callback
+            first, second, third = sent_at
+            assert 40 <= second - first
+            assert 40 <= third - second
+        assert 1 == len({call.kwargs["data"].decode() for call in service.requests["POST", URL(BASE + PATH)]})
+
+    @pytest.mark.parametrize("fact", [{}, {"is_abandoned": True}, {"refusal": AccountProblem("no money")}], ids=str)
+    @simulated
+    async def test_grace_that_ends_behind_a_look_up_permits_the_next_create(self, fact: dict[str, Any]) -> None:
+        """
+        A look-up may end just within the grace, and be judged just behind it: then it is sent again, if it may be.
+        """
+        doubt = Unreachable("the connection broke")
+        sent = submission("ours", doubt=doubt, missing_since=-30.0, is_looking=True, troubled_since=-30.0, **fact)
+        async with speaking() as transport:
+            assert bool(fact) is transport._is_given_up(sent, TaskNotFound("no such task"))
+
+    @simulated
+    async def test_duplicate_after_doubt_is_our_own(self, service: aioresponses) -> None:
+        """
+        "Already exists" after a doubt means that it had arrived, and was not to be seen yet: it is looked up again.
+        """
+        service.post(BASE + PATH, status=503)
+        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=6)
+        service.post(BASE + PATH, status=400, payload=DUPLICATE)
+        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
+        async with speaking(retry=EVERY_TEN) as transport:
+            assert (await submit(transport, submission("ours"))).task_id == "t-9"
+
+        assert 2 == count(service, "POST")
+
+    @simulated
+    async def test_duplicate_under_an_id_that_is_ours_alone_is_looked_up(self, service: aioresponses) -> None:
+        """
+        Where nobody else can have used the id, "already exists" is a task of an earlier run, also at the first attempt.
+        """
+        service.post(BASE + PATH, status=400, payload=DUPLICATE)
+        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
+        async with speaking() as transport:
+            assert (await submit(transport, submission("ours", owns_id=True))).task_id == "t-9"
+
+        assert (1, 1) == (count(service, "POST"), count(service, "GET", f"{PATH}/ours"))
+
+    @simulated
+    async def test_duplicate_that_is_never_found_is_uncertain(self, service: aioresponses) -> None:
+        """
+        A service that refuses the id, and yet shows no task of it, leaves the fate unknown; the end is an error.
+        """
+        service.post(BASE + PATH, status=400, payload=DUPLICATE, repeat=True)
+        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
+        async with speaking() as transport:
+            with pytest.raises(SubmissionUncertain):
+                await submit(transport, submission("ours", owns_id=True))
+
+    @simulated
+    async def test_doubt_of_an_earlier_run_is_looked_up_first(self, service: aioresponses) -> None:
+        """
+        A submission that begins in doubt is looked for before anything is sent, and intended only to be sent.
+        """
+        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
+        steps: list[str] = []
+        async with speaking() as transport:
+            sent = witnessed(steps, "ours", doubt=Unreachable("an earlier run has sent it"))
+
+            assert (await submit(transport, sent)).task_id == "t-9"
+
+        assert ([], 0) == (steps, count(service, "POST"))
+
+        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING)
+        service.post(BASE + PATH, payload=TASK)
+        async with speaking() as transport:
+            long_ago = asyncio.get_running_loop().time() - 3600
+            sent = witnessed(steps, "ours", doubt=Unreachable("an earlier run has sent it"), missing_since=long_ago)
+
+            assert (await submit(transport, sent)).task_id == "t-1"
+
+        assert (["intend"], 1) == (steps, count(service, "POST"))
+
+    @pytest.mark.parametrize(("answers", "kind", "steps"), STEPS, ids=words)
+    def test_only_what_surely_came_to_nothing_is_withdrawn(
+        self, answers: list[dict[str, Any]], kind: type[KlingError] | None, steps: str, service: aioresponses
+    ) -> None:
+        """
+        Each POST is intended before it leaves; a doubt is never withdrawn.
+        """
+        for answer in answers:
+            service.post(BASE + PATH, **answer)
+        taken: list[str] = []
+
+        @simulated
+        async def story() -> None:
+            async with speaking() as transport:
+                with pytest.raises(kind) if kind else contextlib.nullcontext():
+                    await submit(transport, witnessed(taken))
+
+        story()
+        assert steps == " ".join(taken)
+
+    @simulated
+    async def test_doubt_stays_intended_whatever_follows(self, service: aioresponses) -> None:
+        """
+        After one attempt in doubt a later refusal withdraws nothing: the first may yet arrive.
+        """
+        service.post(BASE + PATH, status=503)
+        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
+        service.post(BASE + PATH, status=400, payload={"code": 1301, "message": "no"})
+        steps: list[str] = []
+        async with speaking() as transport:
+            with pytest.raises(SubmissionUncertain):
+                await submit(transport, witnessed(steps, "ours"))
+
+        assert ["intend"] == steps
+
+    @pytest.mark.parametrize("error", [StorageFull("no room"), OSError("no disk"), asyncio.CancelledError()], ids=repr)
+    def test_what_intending_raises_goes_up(self, error: BaseException, service: aioresponses) -> None:
+        """
+        Nothing is sent that could not be intended, and it is not tried again.
+        """
+        service.post(BASE + PATH, payload=TASK, repeat=True)
+        steps: list[str] = []
+
+        async def intend() -> None:
+            raise error
+
+        @simulated
+        async def story() -> None:
+            async with speaking() as transport:
+                with pytest.raises(type(error)):
+                    await submit(transport, attrs.evolve(witnessed(steps), intend=intend))
+
+        story()
+        assert (["withdraw"], 0) == (steps, count(service, "POST"))
+
+    @simulated
+    async def test_duplicate_without_doubt_is_the_caller_s(self, service: aioresponses) -> None:
+        """
+        An id that existed before the first attempt was used twice by the caller.
+        """
+        service.post(BASE + PATH, status=400, payload=DUPLICATE)
+        async with speaking() as transport:
+            with pytest.raises(InvalidRequest, match="already exists"):
+                await submit(transport, submission("ours"))
+
+        assert count(service, "GET", f"{PATH}/ours") == 0
+
+    @pytest.mark.parametrize("trouble", PASSING, ids=words)
+    def test_search_goes_on(self, trouble: dict[str, Any], service: aioresponses) -> None:
+        """
+        Passing trouble of a look-up does not send the submit again.
+        """
+        service.post(BASE + PATH, status=503)
+        service.get(f"{BASE}{PATH}/ours", **trouble, repeat=4)
+        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
+
+        @simulated
+        async def story() -> None:
+            async with speaking() as transport:
+                assert (await submit(transport, submission("ours"))).task_id == "t-9"
+
+        story()
+        assert (1, 5) == (count(service, "POST"), count(service, "GET", f"{PATH}/ours"))
+
+    @simulated
+    async def test_search_has_an_end(self, service: aioresponses) -> None:
+        """
+        What cannot be found out in `give_up_after` seconds is uncertain, and the error tells of the first doubt.
+        """
+        refused = {"code": 5001, "message": "first of all", "request_id": "r-5"}
+        service.post(BASE + PATH, status=503, payload=refused)
+        service.get(f"{BASE}{PATH}/ours", status=502, repeat=True)
+        async with speaking() as transport:
+            with pytest.raises(SubmissionUncertain, match="not found by its external_task_id 'ours' in time") as caught:
+                await submit(transport, submission("ours"))
+
+        assert 120 < asyncio.get_running_loop().time() <= 150
+        assert ("r-5", 5001, 503) == (caught.value.request_id, caught.value.code, caught.value.http_status)
+        assert "first of all" in str(caught.value)
+        assert count(service, "POST") == 1
+
+    @simulated
+    async def test_search_that_is_refused_is_uncertain(self, service: aioresponses) -> None:
+        """
+        A key that dies between submit and look-up leaves a doubt.
+        """
+        service.post(BASE + PATH, status=503)
+        service.get(f"{BASE}{PATH}/ours", status=401, payload={"code": 1002, "message": "bad key"})
+        async with speaking() as transport:
+            with pytest.raises(SubmissionUncertain) as caught:
+                await submit(transport, submission("ours"))
+
+        assert isinstance(caught.value.__cause__, NotAuthenticated)
+
+    @pytest.mark.parametrize(("refusal", "kind"), LASTING, ids=words)
+    def test_refusal_after_doubt_proves_nothing(
+        self, refusal: dict[str, Any], kind: type[KlingError], service: aioresponses
+    ) -> None:
+        """
+        Not found, and refused for good when sent again: it is sent no third time, but looked for once more; then it is
+        uncertain, and the error tells of the refusal.
+        """
+        service.post(BASE + PATH, status=503)
+        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
+        service.post(BASE + PATH, **refusal)
+
+        @simulated
+        async def story() -> None:
+            async with speaking() as transport:
+                with pytest.raises(SubmissionUncertain, match="sent again, it was refused") as caught:
+                    await submit(transport, sent)
+
+            assert isinstance(caught.value.__cause__, TaskNotFound)
+            assert 60 <= asyncio.get_running_loop().time() <= 150
+
+        sent = submission("ours")
+        story()
+        assert 2 == count(service, "POST")
+        assert kind is type(sent.refusal)
+
+    @pytest.mark.parametrize(("refusal", "kind"), LASTING, ids=words)
+    def test_task_that_is_shown_after_the_refusal_is_found(
+        self, refusal: dict[str, Any], kind: type[KlingError], service: aioresponses
+    ) -> None:
+        """
+        A look-up that lags, and a second POST that is refused because of the first: the task is found all the same.
+        """
+        service.post(BASE + PATH, status=503)
+        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=6)
+        service.post(BASE + PATH, **refusal)
+        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
+
+        @simulated
+        async def story() -> None:
+            async with speaking(retry=EVERY_TEN) as transport:
+                assert (await submit(transport, submission("ours"))).task_id == "t-9"
+
+        story()
+        assert 2 == count(service, "POST")
+
+    @simulated
+    async def test_refusals_after_doubt_leave_it(self, service: aioresponses) -> None:
+        """
+        Not found, and refused for now until patience ends: the doubt stays.
+        """
+        service.post(BASE + PATH, status=503)
+        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
+        service.post(BASE + PATH, status=429, repeat=True)
+        async with speaking() as transport:
+            with pytest.raises(SubmissionUncertain) as caught:
+                await submit(transport, submission("ours"))
+
+        assert isinstance(caught.value.__cause__, RateLimited)
+        assert asyncio.get_running_loop().time() > 300
+
+    @simulated
+    async def test_doubts_in_a_row_have_an_end(self, service: aioresponses) -> None:
+        """
+        A service that never answers a submit, and never knows of it, is given up.
+        """
+        service.post(BASE + PATH, status=503, repeat=True)
+        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
+        async with speaking() as transport:
+            with pytest.raises(SubmissionUncertain):
+                await submit(transport, submission("ours"))
+
+        assert 120 < asyncio.get_running_loop().time() <= 150
+
+    @simulated
+    async def test_refusals_have_an_end(self, service: aioresponses) -> None:
+        """
+        A refusal reaches the caller after `refused_for` seconds in which nothing of ours was under way.
+        """
+        service.post(BASE + PATH, status=429, payload={"code": 1303, "message": "no slot"}, repeat=True)
+        async with speaking() as transport:
+            with pytest.raises(NoFreeSlot):
+                await submit(transport, submission())
+
+        assert 300 < asyncio.get_running_loop().time() <= 330
+
+    @simulated
+    async def test_refusals_pass_while_others_are_under_way(self, service: aioresponses) -> None:
+        """
+        While tasks of ours take slots, the refusals will end: the clock starts with the last of them.
+        """
+        service.post(BASE + PATH, status=429, repeat=True)
+        loop = asyncio.get_running_loop()
+        async with speaking() as transport:
+            with pytest.raises(RateLimited):
+                await submit(transport, submission(busy_until=1000))
+
+        assert 1270 < loop.time() <= 1330
+
+    @simulated
+    async def test_no_connection_has_an_end(self, service: aioresponses) -> None:
+        """
+        A service that cannot be reached is told after `give_up_after` seconds.
+        """
+        service.post(BASE + PATH, exception=NEVER_SENT[0], repeat=True)
+        async with speaking() as transport:
+            with pytest.raises(NotSent):
+                await submit(transport, submission("ours"))
+
+        assert 120 < asyncio.get_running_loop().time() <= 150
+
+    @simulated
+    async def test_refusal_ends_the_trouble(self, service: aioresponses) -> None:
+        """
+        A connection lost again, long after the service had been there, is given its whole time again.
+        """
+        service.post(BASE + PATH, exception=NEVER_SENT[0])
+        service.post(BASE + PATH, status=429, headers={"Retry-After": "119"}, repeat=2)
+        service.post(BASE + PATH, exception=NEVER_SENT[0], repeat=3)
+        service.post(BASE + PATH, payload=TASK)
+        async with speaking() as transport:
+            assert (await submit(transport, submission())).task_id == "t-1"
+
+    @simulated
+    async def test_rest_above_the_cap_is_told(self, service: aioresponses) -> None:
+        """
+        So with a submit: nothing was made, and the error carries the number.
+        """
+        service.post(BASE + PATH, status=429, headers={"Retry-After": "600"})
+        async with speaking() as transport:
+            with pytest.raises(RateLimited) as caught:
+                await submit(transport, submission("ours"))
+
+        assert caught.value.retry_after == 600.0
+        assert count(service, "POST") == 1
+
+    @pytest.mark.parametrize("trouble", UNDONE, ids=words)
+    def test_retired_transport_sends_nothing_again(self, trouble: dict[str, Any], service: aioresponses) -> None:
+        """
+        On the way out, what surely made nothing is left at that; the client's closing is why, and the rest its cause.
+        """
+        service.post(BASE + PATH, **trouble)
+
+        @simulated
+        async def story() -> None:
+            async with speaking() as transport:
+                transport.retire()
+                with pytest.raises(ClientClosed) as caught:
+                    await submit(transport, submission("ours"))
+                assert isinstance(caught.value.__cause__, NotSent | RateLimited)
+
+        story()
+        assert count(service, "POST") == 1
+
+    @simulated
+    async def test_retired_transport_finds_out(self, service: aioresponses) -> None:
+        """
+        On the way out a doubt is still looked up.
+        """
+        service.post(BASE + PATH, status=503)
+        service.get(f"{BASE}{PATH}/ours", status=502, repeat=2)
+        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
+        async with speaking() as transport:
+            transport.retire()
+            assert (await submit(transport, submission("ours"))).task_id == "t-9"
+
+    @simulated
+    async def test_retired_transport_does_not_pay_again(self, service: aioresponses) -> None:
+        """
+        What is not found on the way out is uncertain, and not sent again.
+        """
+        service.post(BASE + PATH, status=503)
+        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
+        async with speaking() as transport:
+            transport.retire()
+            with pytest.raises(SubmissionUncertain) as caught:
+                await submit(transport, submission("ours"))
+
+        assert isinstance(caught.value.__cause__, TaskNotFound)
+        assert count(service, "POST") == 1
+
+    @simulated
+    async def test_pauses_are_logged_without_prompts(
+        self, service: aioresponses, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A repeat is a line at INFO; giving up is none above DEBUG, as it is raised.
+        """
+        caplog.set_level(logging.DEBUG)
+        service.post(BASE + PATH, status=429)
+        service.post(BASE + PATH, status=401)
+        async with speaking() as transport:
+            with pytest.raises(NotAuthenticated):
+                await submit(transport, submission())
+
+        ours = [record for record in caplog.records if record.name == "kling_async.client.transport"]
+        assert ["INFO", "DEBUG"] == [record.levelname for record in ours]
+        assert "lighthouse" not in caplog.text
+
+
+# What follows has real sockets, on loopback.
+
+Say = Callable[["Served"], Awaitable[bytes | None] | bytes | None]
+
+
+@attrs.frozen
+class Served:
+    """
+    One request as it came: its first line, headers in lower case, body, and the number of its connection.
+    """
+
+    line: str
+    headers: dict[str, str]
+    body: bytes
+    connection: int
+
+
+@attrs.define
+class Server:
+    """
+    Answers each request with the bytes that `say` returns; None resets the connection.
+    """
+
+    say: Say
+    url: str = ""
+    served: list[Served] = attrs.field(factory=list)
+    connections: int = 0
+    under_way: int = 0
+    most_under_way: int = 0
+    talks: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = attrs.field(factory=dict)
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        number = self.connections
+        self.talks[asyncio.current_task()] = writer
+        try:
+            while (said := await self._answer(reader, number)) is not None:
+                writer.write(said)
+                await writer.drain()
+                if b"Connection: close" in said:
+                    writer.close()
+                    return
+            writer.transport.abort()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            writer.transport.abort()
+
+    async def hang_up(self) -> None:
+        for aio_task, writer in self.talks.items():
+            writer.transport.abort()
+            if aio_task is not None:
+                aio_task.cancel()
+        await asyncio.gather(*filter(None, self.talks), return_exceptions=True)
+        for writer in self.talks.values():
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def _answer(self, reader: asyncio.StreamReader, connection: int) -> bytes | None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        self.served.append(served := Served(head[0], headers, body, connection))
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            said = self.say(served)
+            return said if said is None or isinstance(said, bytes) else await said
+        finally:
+            self.under_way -= 1
+
+
+def saying(payload: Any, status: str = "200 OK", **headers: str) -> bytes:
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    lines = [f"HTTP/1.1 {status}", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
+
+
+@contextlib.asynccontextmanager
+async def serving(say: Say, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    server = Server(say)
+    listening = await asyncio.start_server(server.talk, "127.0.0.1", 0, ssl=tls)
+    host, port = listening.sockets[0].getsockname()[:2]
+    server.url = f"http{'s' if tls else ''}://{host}:{port}"
+    try:
+        yield server
+    finally:
+        listening.close()
+        await server.hang_up()
+        await listening.wait_closed()
+
+
+def held_up() -> tuple[Callable[[Served], Awaitable[bytes]], asyncio.Event, asyncio.Event]:
+    """
+    A service that answers once it is told to go on, an event that tells of the first request, and one to tell it.
+    """
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def answer(_: Served) -> bytes:
+        arrived.set()
+        await go_on.wait()
+        return saying(TASK)
+
+    return answer, arrived, go_on
+
+
+class TestConnections:
+    async def test_one_connection_is_kept_alive(self) -> None:
+        """
+        Requests one after the other share a connection.
+        """
+        async with serving(lambda _: saying(TASK)) as server, speaking(server.url) as transport:
+            for _ in range(3):
+                assert (await transport.send("GET", PATH)).status == 200
+            await transport.send("POST", PATH, b"{}")
+
+        assert {1} == {served.connection for served in server.served}
+
+    async def test_what_is_sent(self) -> None:
+        """
+        A GET carries key and name, a POST a body and its type, and the path stands as it was given.
+        """
+        async with serving(lambda _: saying(TASK)) as server, speaking(f"{server.url}/kling") as transport:
+            await transport.send("GET", f"{PATH}/a%2Fb?pageNum=1")
+            await transport.send("POST", PATH, b'{"n":1}')
+
+        get, post = server.served
+        assert get.line == f"GET /kling{PATH}/a%2Fb?pageNum=1 HTTP/1.1"
+        assert get.headers["authorization"] == f"Bearer {KEY.key}"
+        assert get.headers["user-agent"] == module.USER_AGENT
+        assert "content-type" not in get.headers
+        assert b'{"n":1}' == post.body
+        assert post.headers["content-type"] == "application/json"
+
+    @simulated
+    async def test_gate_bounds_requests_and_stops_no_clock(self) -> None:
+        """
+        Forty requests over two connections, with a limit shorter than the whole: none times out at the gate.
+        """
+
+        async def slow(_: Served) -> bytes:
+            await asyncio.sleep(0.02)
+            return saying(TASK)
+
+        async with serving(slow) as server, speaking(server.url, max_connections=2) as transport:
+            now = asyncio.get_running_loop().time
+            start = now()
+            await asyncio.gather(*(transport.send("POST", PATH, b"{}", limit=0.3) for _ in range(40)))
+            took = now() - start
+
+        assert took > 0.3
+        assert len(server.served) == 40
+        assert server.connections == 2
+        assert server.most_under_way == 2
+
+    async def test_read_does_not_queue_behind_submits(self) -> None:
+        """
+        With five submits waiting before it, a read is the next request sent: else a gather of thousands is blind to
+        its own tasks until the last of them is sent.
+        """
+        slow, arrived, go_on = held_up()
+        async with serving(slow) as server, speaking(server.url, max_connections=1) as transport:
+            submits = [asyncio.ensure_future(submit(transport, submission())) for _ in range(6)]
+            await arrived.wait()  # so that each other has come to the gate
+            read = asyncio.ensure_future(transport.send("GET", PATH))
+            await asyncio.sleep(0)
+            go_on.set()
+            await asyncio.gather(read, *submits)
+
+        assert ["POST", "GET", "POST"] == [served.line.split()[0] for served in server.served[:3]]
+
+    async def test_submit_at_the_gate_is_not_exposed(self) -> None:
+        """
+        What waits for its turn has not been sent: only the POST under way may have made a task.
+        """
+        slow, arrived, go_on = held_up()
+        async with serving(slow) as server, speaking(server.url, max_connections=1) as transport:
+            sent, waits = submission(), submission()
+            sending, waiting = (asyncio.ensure_future(submit(transport, each)) for each in (sent, waits))
+            await arrived.wait()
+            assert (True, False) == (sent.is_exposed, waits.is_exposed)
+
+            waiting.cancel()
+            await asyncio.wait({waiting})
+            go_on.set()
+            await sending
+
+        assert (False, False) == (sent.is_exposed, waits.is_exposed)
+        assert len(server.served) == 1
+
+    async def test_cancelled_request_gives_its_place_back(self) -> None:
+        """
+        After a cancelling the gate is open again, and the submit that was on its way stays exposed.
+        """
+
+        arrived = asyncio.Event()
+
+        async def say(served: Served) -> bytes:
+            arrived.set()
+            await asyncio.sleep(0 if served.line.startswith("GET") else 60)
+            return saying(TASK)
+
+        async with serving(say) as server, speaking(server.url, max_connections=1) as transport:
+            sent = submission()
+            sending = asyncio.ensure_future(submit(transport, sent))
+            await arrived.wait()
+            sending.cancel()
+            await asyncio.wait({sending})
+
+            assert sent.is_exposed
+            assert (await transport.send("GET", PATH)).status == 200
+
+    async def test_borrowed_session_is_left_open(self) -> None:
+        """
+        A session of the caller's is used as it is, judged by our rules, and never closed.
+        """
+        say = saying(MISSING, "404 Not Found")
+        async with serving(lambda _: say) as server, aiohttp.ClientSession(raise_for_status=True) as session:
+            async with speaking(server.url, session=session) as transport:
+                assert (await transport.send("GET", PATH)).status == 404
+            await transport.aclose()
+
+            assert not session.closed
+            with pytest.raises(ClientClosed):
+                await transport.send("GET", PATH)
+
+    async def test_borrowed_session_that_was_closed(self) -> None:
+        """
+        A session closed by its owner is told as such.
+        """
+        async with aiohttp.ClientSession() as session:
+            transport = speaking(session=session)
+        with pytest.raises(ClientClosed):
+            await transport.send("GET", PATH)
+
+    async def test_own_session_is_closed(self) -> None:
+        """
+        An own session keeps no cookies, and is closed with the transport, which may be closed twice.
+        """
+        async with serving(lambda _: saying(TASK)) as server, speaking(server.url) as transport:
+            await transport.send("GET", PATH)
+            [session] = transport._sessions.values()
+            await transport.aclose()
+            await transport.aclose()
+
+            assert session.closed
+            assert isinstance(session.cookie_jar, aiohttp.DummyCookieJar)
+            with pytest.raises(ClientClosed):
+                await transport.read(PATH, read_sighting)
+
+    async def test_unused_transport_opens_nothing(self) -> None:
+        """
+        A transport that sent nothing has no session to close.
+        """
+        async with speaking() as transport:
+            assert not transport._sessions
+
+    def test_larger_bodies_have_longer(self) -> None:
+        """
+        The limit in all grows with what is to be sent; one that is given stands.
+        """
+        transport = speaking(connect_timeout=3.0, read_timeout=7.0)
+        large = module._Outgoing(bytes(10 * 2**20))
+
+        assert transport._limit_of(None, None) == 10
+        assert transport._limit_of(large, None) == 50
+        assert transport._limit_of(large, 2.0) == 2
+
+
+class TestBrokenConnections:
+    async def test_nobody_listens(self) -> None:
+        """
+        A refused connection was never made.
+        """
+        async with serving(lambda _: None) as server:
+            pass
+        async with speaking(server.url) as transport:
+            with pytest.raises(NotSent):
+                await transport.send("POST", PATH, b"{}")
+
+    async def test_handshake_without_end(self) -> None:
+        """
+        The limit of connecting covers TLS: nothing was sent yet.
+        """
+        async with (
+            serving(lambda _: None) as server,
+            speaking(server.url.replace("http", "https"), connect_timeout=0.1) as transport,
+        ):
+            with pytest.raises(NotSent):
+                await transport.send("POST", PATH, b"{}")
+
+    async def test_reset_before_the_request_was_read(self) -> None:
+        """
+        A connection that was made and broke at once may have carried the request.
+        """
+
+        async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.transport.abort()
+
+        listening = await asyncio.start_server(reset, "127.0.0.1", 0)
+        host, port = listening.sockets[0].getsockname()
+        async with listening, speaking(f"http://{host}:{port}") as transport:
+            with pytest.raises(Unreachable):
+                await transport.send("POST", PATH, b"{}")
+
+    async def test_reset_after_the_request_was_read(self) -> None:
+        """
+        So one that broke before the answer.
+        """
+        async with serving(lambda _: None) as server, speaking(server.url) as transport:
+            with pytest.raises(Unreachable):
+                await transport.send("POST", PATH, b"{}")
+
+        assert len(server.served) == 1
+
+    @pytest.mark.parametrize(
+        "torn",
+        [
+            b'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 100\r\n\r\n{"code":0',
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Le",
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
+            b"Connection: close, and no HTTP at all\r\n\r\n",
+        ],
+        ids=["length", "chunks", "head", "coding", "no HTTP"],
+    )
+    async def test_torn_answer(self, torn: bytes) -> None:
+        """
+        An answer that breaks off, or cannot be unpacked, says nothing about the request.
+        """
+        async with serving(lambda _: torn) as server, speaking(server.url) as transport:
+            with pytest.raises(Unreachable):
+                await transport.send("POST", PATH, b"{}")
+
+        assert len(server.served) == 1
+
+    async def test_silent_service(self) -> None:
+        """
+        No byte for `read_timeout` seconds ends the request.
+        """
+
+        async def never(_: Served) -> bytes:
+            await asyncio.sleep(60)
+            return b""
+
+        async with serving(never) as server, speaking(server.url, read_timeout=0.1) as transport:
+            with pytest.raises(Unreachable, match="no answer in time"):
+                await transport.send("POST", PATH, b"{}")
+
+    async def test_answer_without_end(self) -> None:
+        """
+        A limit in all ends what has begun and does not go on.
+        """
+
+        torn = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"
+        async with serving(lambda _: torn) as server, speaking(server.url) as transport:
+            with pytest.raises(Unreachable, match="no answer in time"):
+                await transport.send("GET", PATH, limit=0.1)
+
+    async def test_oversized_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        More than any sensible answer is not read into memory.
+        """
+        monkeypatch.setattr(module, "MAX_ANSWER", 100_000)
+
+        def say(served: Served) -> bytes:
+            return saying(bytes(100_000 + ("more" in served.line)))
+
+        async with serving(say) as server, speaking(server.url) as transport:
+            assert len((await transport.send("GET", PATH)).body) == 100_000
+            with pytest.raises(UnexpectedAnswer, match="larger than 100000 bytes") as caught:
+                await transport.send("GET", "/more")
+
+        assert caught.value.http_status == 200
+
+    async def test_redirect_is_not_followed(self) -> None:
+        """
+        A redirect is an answer like any other, and the key goes nowhere else.
+        """
+        async with serving(lambda _: saying(TASK)) as elsewhere:
+            say = saying(b"", "307 Temporary Redirect", Location=f"{elsewhere.url}/stolen")
+            async with serving(lambda _: say) as server, speaking(server.url) as transport:
+                answer = await transport.send("POST", PATH, b"{}")
+                with pytest.raises(UnexpectedAnswer, match="redirects elsewhere"):
+                    await submit(transport, submission("ours"))
+
+        assert answer.status == 307
+        assert [] == elsewhere.served
+        assert len(server.served) == 2
+
+
+def claims(served: Served) -> dict[str, Any]:
+    token = served.headers["authorization"].removeprefix("Bearer ")
+    options = {"verify_exp": False, "verify_nbf": False}
+    read: dict[str, Any] = jwt.decode(token, PAIR.secret_key, algorithms=["HS256"], options=options)  # type: ignore[arg-type]
+    return read
+
+
+class TestTokens:
+    async def test_token_is_signed_and_kept(self, clock: types.SimpleNamespace) -> None:
+        """
+        Requests share a token until its margin; then a new one is signed.
+        """
+        async with serving(lambda _: saying(TASK)) as server, speaking(server.url, credentials=PAIR) as transport:
+            await transport.send("GET", PATH)
+            clock.shift += 1400
+            await transport.send("GET", PATH)
+            clock.shift += 200
+            await transport.send("GET", PATH)
+
+        first, second, third = (claims(served) for served in server.served)
+        assert first["iss"] == PAIR.access_key
+        assert 1795 <= first["exp"] - first["nbf"] <= 1806
+        assert first == second
+        assert 1600 == pytest.approx(third["exp"] - first["exp"], abs=2)
+
+    @pytest.mark.parametrize("code", [1003, 1004])
+    @pytest.mark.parametrize("ahead", [7200, -7200])
+    async def test_clock_out_of_step_is_met_once(self, code: int, ahead: int, clock: types.SimpleNamespace) -> None:
+        """
+        "Not valid yet" and "run out" are answered with a token by the service's clock, and that clock is remembered.
+        """
+
+        def say(served: Served) -> bytes:
+            now = clock.time() + ahead
+            token = claims(served)
+            date = email.utils.formatdate(now, usegmt=True)
+            if token["nbf"] <= now < token["exp"]:
+                return saying(TASK, Date=date)
+            return saying(
+                {"code": code, "message": "authorization token is out of step"}, "401 Unauthorized", Date=date
+            )
+
+        async with serving(say) as server, speaking(server.url, credentials=PAIR) as transport:
+            assert (await submit(transport, submission("ours"))).task_id == "t-1"
+            assert len(server.served) == 2
+            await transport.send("GET", PATH)
+            clock.shift += 1600
+            await transport.send("GET", PATH)
+
+        assert len(server.served) == 4
+
+    async def test_refused_twice_is_refused(self) -> None:
+        """
+        A second "run out" is the caller's to know.
+        """
+        say = saying({"code": 1004, "message": "token expired"}, "401 Unauthorized")
+        async with serving(lambda _: say) as server, speaking(server.url, credentials=PAIR) as transport:
+            with pytest.raises(NotAuthenticated):
+                await submit(transport, submission("ours"))
+
+        assert len(server.served) == 2
+
+    @pytest.mark.parametrize(
+        ("credentials", "status", "body"),
+        [
+            (KEY, "401 Unauthorized", {"code": 1004, "message": "token expired"}),
+            (PAIR, "401 Unauthorized", {"code": 1002, "message": "no such key"}),
+            (PAIR, "403 Forbidden", {"code": 1004, "message": "token expired"}),
+            (PAIR, "401 Unauthorized", TASK["data"]),
+        ],
+        ids=["a key has no clock", "another code", "another status", "no error at all"],
+    )
+    async def test_other_refusals_are_not_repeated(self, credentials: Credentials, status: str, body: Any) -> None:
+        """
+        Only a token out of step is signed anew.
+        """
+        say = saying(body, status)
+        async with serving(lambda _: say) as server, speaking(server.url, credentials=credentials) as transport:
+            await transport.send("GET", PATH)
+
+        assert len(server.served) == 1
+
+
+class TestProxies:
+    async def test_named_proxy(self) -> None:
+        """
+        All requests go through the proxy that was named.
+        """
+        async with (
+            serving(lambda _: saying(TASK)) as proxy,
+            speaking("http://kling.example/kling", proxy=proxy.url) as transport,
+        ):
+            assert (await transport.send("GET", PATH)).status == 200
+
+        assert [f"GET http://kling.example/kling{PATH} HTTP/1.1"] == [served.line for served in proxy.served]
+
+    async def test_environment_s_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        The environment's proxy is used with `trust_env`, but for the hosts it excepts.
+        """
+        async with serving(lambda _: saying(TASK)) as proxy, serving(lambda _: saying(FOUND)) as server:
+            monkeypatch.setenv("http_proxy", proxy.url.removeprefix("http://"))
+            monkeypatch.setenv("no_proxy", "127.0.0.1")
+            for base_url in ("http://kling.example", server.url):
+                async with speaking(base_url, trust_env=True) as transport:
+                    await transport.send("GET", PATH)
+            async with speaking(server.url) as transport:
+                await transport.send("GET", PATH)
+
+        assert (1, 2) == (len(proxy.served), len(server.served))
+
+    async def test_proxy_that_refuses(self) -> None:
+        """
+        A tunnel that was not opened carried nothing, and the proxy's password is not told.
+        """
+        say = saying(b"", "407 Proxy Authentication Required", Connection="close")
+        async with serving(lambda _: say) as proxy:
+            url = proxy.url.replace("http://", "http://user:password-of-proxy@")
+            async with speaking(BASE, proxy=url) as transport:
+                with pytest.raises(NotSent) as caught:
+                    await transport.send("POST", PATH, b"{}")
+
+        [served] = proxy.served
+        assert served.line.startswith("CONNECT kling.example:443")
+        assert "authorization" not in served.headers
+        assert "password-of-proxy" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    A file with a self-signed certificate for 127.0.0.1, and its key.
+    """
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    command = (
+        f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost "
+        f"-addext subjectAltName=IP:127.0.0.1 -keyout {path} -out {path}.crt"
+    )
+    subprocess.run(command.split(), check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + Path(f"{path}.crt").read_bytes())
+    return path
+
+
+class TestTls:
+    @pytest.fixture
+    async def server(self, certificate: Path) -> AsyncIterator[Server]:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+        async with serving(lambda _: saying(TASK, Connection="close"), tls) as server:
+            yield server
+
+    async def test_unknown_certificate_is_refused(self, server: Server) -> None:
+        """
+        Certificates are checked, and nothing is sent to whom they do not prove.
+        """
+        async with speaking(server.url) as transport:
+            with pytest.raises(NotSent, match=r"(?i)certificate"):
+                await transport.send("POST", PATH, b"{}")
+
+        assert [] == server.served
+
+    async def test_context_brings_its_own_rules(self, server: Server, certificate: Path) -> None:
+        """
+        A context that knows the certificate is content.
+        """
+        async with speaking(server.url, ssl=ssl.create_default_context(cafile=certificate)) as transport:
+            assert (await transport.send("GET", PATH)).status == 200
+
+    async def test_nothing_is_checked(self, server: Server) -> None:
+        """
+        False takes any certificate.
+        """
+        async with speaking(server.url, ssl=False) as transport:
+            assert (await transport.send("GET", PATH)).status == 200
+
+
+async def test_doubt_leaves_no_cycle() -> None:
+    """
+    A submit's body goes with it, though its first error is remembered.
+    """
+    async with serving(lambda _: None) as server, speaking(server.url) as transport:
+        sent = submission()
+        with pytest.raises(SubmissionUncertain):
+            await submit(transport, sent)
+
+        assert sent.doubt is not None
+        assert sent.doubt.__traceback__ is None
+
+
+def test_answers_are_values() -> None:
+    """
+    An answer does not show its body.
+    """
+    assert "lighthouse" not in repr(Answer(200, {}, b"lighthouse"))

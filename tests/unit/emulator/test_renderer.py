@@ -1,0 +1,123 @@
+"""
+Where pictures are drawn.
+"""
+
+import asyncio
+import base64
+import importlib.util
+import io
+from collections.abc import AsyncIterator
+
+import pytest
+from PIL import Image
+
+from kling_async.emulator import Settings, TaskRecord, World, renderer
+from kling_async.emulator.renderer import Studio, require_pillow
+from kling_async.wire.dialects import OFFICIAL
+from kling_async.wire.tasks import ImageRequest
+
+
+@pytest.fixture
+async def small() -> AsyncIterator[Studio]:
+    made = Studio(scale=0.05)
+    yield made
+    await made.aclose()
+
+
+def record_of(request: ImageRequest) -> TaskRecord:
+    return World(Settings(dialect=OFFICIAL)).create(request, 0.0)
+
+
+async def drawn(request: ImageRequest) -> bytes:
+    # Each from a studio of its own: equal worlds give equal ids, and a studio knows pictures by these.
+    room = Studio(scale=0.05)
+    picture = await room.picture(record_of(request), 0)
+    await room.aclose()
+    return picture
+
+
+def size(picture: bytes) -> tuple[int, int]:
+    with Image.open(io.BytesIO(picture)) as opened:
+        return opened.size
+
+
+async def test_pictures_of_a_task_differ(small: Studio) -> None:
+    """
+    Each index has a picture of its own, always the same.
+    """
+    record = record_of(ImageRequest("a cat", n=2))
+    first, second = await small.picture(record, 0), await small.picture(record, 1)
+
+    assert first != second
+    assert first is await small.picture(record, 0)
+    assert first == await drawn(record.request)
+
+
+async def test_size_follows_the_request() -> None:
+    """
+    Ratio and resolution shape the picture; a size unknown to the painter becomes the usual one.
+    """
+    wide = size(await drawn(ImageRequest("x", aspect_ratio="16:9")))
+    tall = size(await drawn(ImageRequest("x", aspect_ratio="9:16", resolution="2k")))
+    odd = size(await drawn(ImageRequest("x", aspect_ratio="5:4", resolution="16k")))
+
+    assert wide[0] > wide[1]
+    assert tall[1] > tall[0]
+    assert tall[1] > wide[0]
+    assert odd == wide
+
+
+async def test_reference_shapes_the_picture() -> None:
+    """
+    A reference, as Base64 or as a URL, changes what is drawn, and its fidelity how much.
+    """
+    file = io.BytesIO()
+    Image.new("RGB", (300, 300), (250, 20, 20)).save(file, format="PNG")
+    image = base64.b64encode(file.getvalue()).decode()
+    requests = [
+        ImageRequest("x"),
+        ImageRequest("x", image=image),
+        ImageRequest("x", image=image, image_fidelity=0.0),
+        ImageRequest("x", image="https://example.com/a.png"),
+    ]
+    pictures = [await drawn(request) for request in requests]
+
+    assert 4 == len(set(pictures))
+
+
+async def test_few_pictures_are_kept(small: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The oldest pictures are forgotten, and drawn again when they are asked for.
+    """
+    monkeypatch.setattr(renderer, "KEPT", 2)
+    record = record_of(ImageRequest("a cat", n=3))
+    first = await small.picture(record, 0)
+    for index in (1, 2):
+        await small.picture(record, index)
+    again = await small.picture(record, 0)
+
+    assert first is not again
+    assert first == again
+
+
+def test_missing_pillow_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Without Pillow the emulator says what to install.
+    """
+    require_pillow()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ImportError, match=r'pip install "kling-async\[emulator\]"'):
+        require_pillow()
+
+
+async def test_closing_waits_for_what_is_being_drawn() -> None:
+    """
+    A picture that is begun is finished; closing twice is no error.
+    """
+    room = Studio(scale=0.05)
+    drawing = asyncio.ensure_future(room.picture(record_of(ImageRequest("a cat")), 0))
+    await asyncio.sleep(0)
+    await room.aclose()
+    await room.aclose()
+
+    assert size(await drawing)

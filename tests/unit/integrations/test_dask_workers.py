@@ -1,0 +1,202 @@
+"""
+A cluster that loses its workers, and how often a function is called that kills them.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from dask import config as settings
+from distributed import Client
+from distributed.core import Status
+
+from kling_async import Failed, KlingClient
+from kling_async.batch.executors import Carried, Order, PictureFacts
+from kling_async.emulator import Emulator
+from kling_async.errors import EngineLost, ProcessFailed
+from kling_async.integrations import dask
+from kling_async.integrations.dask import DaskEngine
+from tests import works
+from tests.storages import client, server  # noqa: F401
+from tests.unit.integrations.test_dask import cluster, made_of, order_in, run, seen
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask, "IDLE", 0.02)
+    monkeypatch.setattr(dask, "TELL_EVERY", 0.05)
+
+
+@contextlib.asynccontextmanager
+async def impatient(workers: int = 1, **options: Any) -> AsyncIterator[tuple[Client, DaskEngine]]:
+    """
+    A cluster, and an engine that soon gives up one without workers.
+    """
+    async with cluster(workers, **options) as dask_client, DaskEngine(dask_client, no_worker_timeout=0.5) as engine:
+        yield dask_client, engine
+
+
+def kill(source: object, facts: PictureFacts) -> None:
+    """
+    Kill the worker.
+    """
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def lose_all(dask_client: Client) -> None:
+    for worker in made_of(dask_client).workers.values():
+        await worker.close(nanny=False)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), True, "60"])
+async def test_the_time_is_judged(seconds: Any) -> None:
+    async with cluster(0) as dask_client:
+        with pytest.raises(ValueError, match="no_worker_timeout=.* finite number of seconds above 0"):
+            DaskEngine(dask_client, no_worker_timeout=seconds)
+
+
+async def test_a_cluster_that_loses_its_last_worker(
+    client: KlingClient, server: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    To a function that kills it: as `LocalCluster` drops one that is not back in time. The log says so, then the run
+    ends; another cluster goes on, and nothing is paid twice.
+    """
+    with settings.set({"distributed.deploy.lost-worker-timeout": "1 ms"}):
+        async with impatient(1, processes=True) as (_, engine):
+            with pytest.raises(EngineLost, match=r"no running worker, for 0\.5 s \(no_worker_timeout\)"):
+                await run(client, tmp_path, "a fox", process=kill, engine=engine)
+
+    assert "the Dask cluster has no running worker" in caplog.text
+    async with cluster() as dask_client, DaskEngine(dask_client) as engine:
+        [done] = await run(client, tmp_path, process=works.nothing, engine=engine)
+    assert [(None,)] == seen([done])
+    assert 1 == len(server.ledger.tasks)
+
+
+async def stop(dask_client: Client) -> None:
+    """
+    Have the scheduler say nothing of its workers.
+    """
+    silent = asyncio.Event()
+    scheduler: Any = made_of(dask_client).scheduler
+    scheduler.handlers["ncores_running"] = lambda workers=None: silent.wait()
+
+
+async def pause(dask_client: Client) -> None:
+    """
+    Pause the workers, as they do themselves for want of memory.
+    """
+    for worker in made_of(dask_client).workers.values():
+        worker.periodic_callbacks["memory_monitor"].stop()  # it would find that there is memory
+        worker.status = Status.paused
+    scheduler: Any = dask_client.scheduler
+    while await scheduler.ncores_running():
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [(lose_all, "no running worker"), (pause, "no running worker"), (stop, "scheduler does not answer")],
+)
+async def test_what_waits_in_vain_is_told(
+    slow: Order, caplog: pytest.LogCaptureFixture, trouble: Callable[[Client], Any], told: str
+) -> None:
+    """
+    What is in flight, and what waits for its turn; the log says so before.
+    """
+    async with impatient() as (dask_client, engine):
+        await engine._measure()
+        await trouble(dask_client)
+        engine._chunk = 1
+        carrying = [asyncio.ensure_future(engine.carry(slow)) for _ in range(9)]
+        outcomes = await asyncio.gather(*carrying, return_exceptions=True)
+        RELEASED.set()
+
+        assert [EngineLost] * 9 == [type(each) for each in outcomes]
+        assert all(told in str(each) for each in outcomes)
+        assert any(told in record.message for record in caplog.records if record.levelno == logging.WARNING)
+        assert (0, 0) == (len(engine._in_flight), len(engine._waiting))
+
+
+RELEASED = threading.Event()
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[Order]:
+    """
+    An order whose function ends when the test does; its worker is a thread of this process.
+    """
+    RELEASED.clear()
+    yield attrs.evolve(order_in(tmp_path), function=linger)
+    RELEASED.set()
+
+
+def linger(source: object, facts: PictureFacts) -> None:
+    RELEASED.wait(60)
+
+
+async def test_it_goes_on_where_a_worker_comes_back(tmp_path: Path) -> None:
+    """
+    In time, and also after all was given up.
+    """
+    async with impatient(0) as (dask_client, engine):
+        with pytest.raises(EngineLost, match="no running worker"):
+            await engine.carry(order_in(tmp_path))
+        carrying = asyncio.ensure_future(engine.carry(order_in(tmp_path)))
+        made_of(dask_client).scale(1)  # type: ignore[no-untyped-call]
+
+        assert isinstance(await carrying, Carried)
+
+
+async def test_no_worker_to_ask_before_anything_is_sent(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
+    async with impatient(0) as (_, engine):
+        with pytest.raises(EngineLost, match="no running worker"):
+            await run(client, tmp_path, "a fox", process=works.nothing, engine=engine)
+
+    assert 0 == server.ledger.creates_received
+
+
+async def test_without_a_limit_it_is_only_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with cluster(0) as dask_client, DaskEngine(dask_client, no_worker_timeout=None) as engine:
+        carrying = asyncio.ensure_future(engine.carry(order_in(tmp_path)))
+        while caplog.text.count("it waits for ever") < 3:
+            await asyncio.sleep(0.01)
+        made_of(dask_client).scale(1)  # type: ignore[no-untyped-call]
+
+        assert isinstance(await carrying, Carried)
+
+
+def note_and_die(source: object, facts: PictureFacts) -> None:
+    """
+    Note that it was called, and kill the worker on foxes.
+    """
+    assert isinstance(source, Path)
+    with source.with_suffix(f".{facts.key}.calls").open("a") as calls:
+        calls.write("x")
+    if "fox" in facts.request.prompt:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+async def test_how_often_a_killer_is_called(client: KlingClient, tmp_path: Path, allowed: int) -> None:
+    """
+    Twice for each worker that Dask has die under a task, as the page tells: with others, then alone.
+    """
+    patient = {"distributed.deploy.lost-worker-timeout": "1 hour"}  # a busy machine begins one in more than 15 s
+    with settings.set({"distributed.scheduler.allowed-failures": allowed, **patient}):
+        async with cluster(1, processes=True) as dask_client, DaskEngine(dask_client) as engine:
+            [failed] = await run(client, tmp_path, "a fox", process=note_and_die, engine=engine)
+
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, ProcessFailed)
+    [calls] = (tmp_path / "pictures").glob("*.calls")
+    assert 2 * (allowed + 1) == len(calls.read_text())

@@ -1,0 +1,1786 @@
+"""
+Pictures to disk, never half: against real servers on loopback and real files.
+"""
+
+import asyncio
+import base64
+import contextlib
+import errno
+import gzip
+import hashlib
+import io
+import os
+import pickle
+import re
+import socket
+import stat
+import threading
+import time
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, quote_from_bytes
+
+import attrs
+import PIL.Image
+import pytest
+from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from kling_async.client.transport import HttpOptions
+from kling_async.errors import DownloadFailed, StorageFull, TaskNotFound
+from kling_async.media import downloads as module
+from kling_async.media.downloads import Downloads, Lost, Refused, save_elsewhere
+from kling_async.media.naming import Names
+from kling_async.policy.hosts import Admission, Network
+from kling_async.wire.tasks import Image, Picture, TaskResult, TaskSnapshot, TaskStatus
+from tests.conftest import simulated
+
+
+def drawn(kind: str = "png", size: tuple[int, int] = (200, 100)) -> bytes:
+    buffer = io.BytesIO()
+    PIL.Image.effect_noise(size, 50).save(buffer, kind)
+    return buffer.getvalue()
+
+
+PNG, OTHER_PNG = drawn(), drawn()
+BY_EXT = {".png": PNG, ".jpg": drawn("jpeg"), ".webp": drawn("webp"), ".gif": drawn("gif")}
+NAME = "{task_id}-{index}{ext}"
+
+
+# A shelf of pictures
+
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+@attrs.define(eq=False)
+class Shelf:
+    """
+    A server that answers each path with what was laid there, one answer after the other and the last for ever.
+    """
+
+    base: str = ""
+    asked: list[web.BaseRequest] = attrs.field(factory=list)
+    answers: dict[str, list[Answer]] = attrs.field(factory=dict)
+    closing: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    def lay(self, path: str, *answers: Answer) -> str:
+        self.answers[path] = list(answers)
+        return self.base + path
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.asked.append(request)
+        answers = self.answers.get(request.path, [status(404)])
+        return await (answers.pop(0) if len(answers) > 1 else answers[0])(request)
+
+    @property
+    def paths(self) -> list[str]:
+        return [request.path for request in self.asked]
+
+
+def picture(content: bytes = PNG, **headers: str) -> Answer:
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(body=content, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+    return answer
+
+
+def status(number: int, **headers: str) -> Answer:
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=number, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+    return answer
+
+
+def moved(url: str, body: bytes = b"") -> Answer:
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=302, headers={"Location": url}, body=body)
+
+    return answer
+
+
+def page(_: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+    return picture(b"<html>Sorry, too many pictures</html>", content_type="text/html")(_)
+
+
+def cut(content: bytes = PNG, *, at: int = 5000, reset: bool = False) -> Answer:
+    """
+    Announce all of *content*, send it up to *at*, then hang up.
+    """
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_length = len(content)
+        await response.prepare(request)
+        await response.write(content[:at])
+        assert request.transport is not None
+        if reset:
+            request.transport.abort()
+        else:
+            request.transport.close()
+        return response
+
+    return answer
+
+
+def chunked(content: bytes = PNG, *, at: int | None = None) -> Answer:
+    """
+    Send *content* in chunks without a length, or hang up in the middle.
+    """
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for start in range(0, len(content), 4096):
+            await response.write(content[start : start + 4096])
+            if at is not None and start >= at:
+                assert request.transport is not None
+                request.transport.close()
+                break
+        return response
+
+    return answer
+
+
+@pytest.fixture
+async def shelf() -> AsyncIterator[Shelf]:
+    shelf = Shelf()
+    runner = web.ServerRunner(web.Server(shelf.answer), shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    shelf.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield shelf
+    shelf.closing.set()
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def downloads() -> AsyncIterator[Downloads]:
+    downloads = quick()
+    yield downloads
+    await downloads.aclose()
+
+
+HERE = frozenset({Network.LOOPBACK})
+
+
+def quick(http: HttpOptions = HttpOptions(), *, networks: frozenset[Network] = HERE, **options: Any) -> Downloads:  # noqa: B008
+    return Downloads(http, networks=networks, first_delay=0.001, **options)
+
+
+async def unlengthed(content: bytes) -> tuple[asyncio.Server, str]:
+    """
+    Serve *content* as the oldest servers do: its end is where the connection ends.
+    """
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: image/png\r\n\r\n" + content)
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/old"
+
+
+# Tasks and what is asked of them
+
+
+def done(*urls: str, task_id: str = "t1") -> TaskResult:
+    images = tuple(Image(index, url) for index, url in enumerate(urls))
+    return TaskResult(task_id, images, TaskSnapshot(task_id=task_id, task_status=TaskStatus.SUCCEEDED))
+
+
+async def never() -> TaskResult:
+    raise AssertionError("there was no reason to read the task again")
+
+
+@attrs.define(eq=False)
+class Refresh:
+    """
+    Give a task's fresh result, and count.
+    """
+
+    result: TaskResult | Exception
+    count: int = 0
+
+    async def __call__(self) -> TaskResult:
+        self.count += 1
+        await asyncio.sleep(0)
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+async def failure(downloads: Downloads, url: str) -> str:
+    with pytest.raises(DownloadFailed) as caught:
+        await downloads.read(Image(3, url))
+
+    assert caught.value.index == 3
+    assert "sig" not in str(caught.value)
+    return str(caught.value)
+
+
+def connections(downloads: Downloads) -> int:
+    """
+    Count those in use.
+    """
+    assert downloads._session is not None
+    assert downloads._session.connector is not None
+    return len(downloads._session.connector._acquired)
+
+
+class TestSaving:
+    async def test_pictures_lie_in_their_order(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        All pictures are saved under the template's names, with the extension of their content; the folder is made.
+        """
+        urls = [shelf.lay(f"/{ext[1:]}", picture(content)) for ext, content in BY_EXT.items()]
+
+        paths = await downloads.save_all(done(*urls), str(tmp_path / "a" / "b"), name=NAME, refresh=never)
+
+        assert [tmp_path / "a" / "b" / f"t1-{index}{ext}" for index, ext in enumerate(BY_EXT)] == paths
+        assert [*BY_EXT.values()] == [path.read_bytes() for path in paths]
+        assert len(files(tmp_path)) == 4
+
+    async def test_sizes_and_digests_are_told(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        Of each picture that is saved its index, path, size and SHA-256 are known; of the others the reason.
+        """
+        urls = shelf.lay("/0", picture(OTHER_PNG)), shelf.lay("/1", page), shelf.lay("/2", picture())
+        names = Names(tmp_path, "{key}-{index}{ext}", "t1", "order-17")
+
+        saves = await downloads.save_each(done(*urls), names, refresh=never)
+
+        assert isinstance(saves.error, DownloadFailed)
+        assert (1, "t1") == (saves.error.index, saves.error.task_id)
+        assert [
+            Picture(index, tmp_path / f"order-17-{index}.png", len(content), hashlib.sha256(content).hexdigest())
+            for index, content in ((0, OTHER_PNG), (2, PNG))
+        ] == [*saves.pictures]
+        assert {Path(picture.place).name: picture.sha256 for picture in saves.pictures} == {
+            name: hashlib.sha256(content).hexdigest() for name, content in files(tmp_path).items()
+        }
+
+    async def test_what_is_there_is_not_fetched(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        Pictures with the indices that are left out are neither asked for nor told.
+        """
+        urls = [shelf.lay(f"/{index}", picture()) for index in range(3)]
+
+        saves = await downloads.save_each(done(*urls), Names(tmp_path, NAME, "t1"), refresh=never, but={0, 2})
+
+        assert ["/1"] == shelf.paths
+        assert [1] == [picture.index for picture in saves.pictures]
+        assert saves.error is None
+
+    async def test_names_are_judged_before_anything_is_fetched(
+        self, shelf: Shelf, downloads: Downloads, tmp_path: Path
+    ) -> None:
+        """
+        Equal names are refused, those of pictures that are there already included.
+        """
+        urls = [shelf.lay(f"/{index}", picture()) for index in range(2)]
+
+        with pytest.raises(ValueError, match="gives two pictures one name"):
+            await downloads.save_each(done(*urls), Names(tmp_path, "{task_id}{ext}", "t1"), refresh=never, but={0})
+
+        assert [] == shelf.paths
+
+    async def test_readable_by_others(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        A saved picture has the rights of any new file, not the narrow ones of a temporary file.
+        """
+        (tmp_path / "plain").touch()
+
+        (path,) = await downloads.save_all(done(shelf.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
+
+        assert (tmp_path / "plain").stat().st_mode == path.stat().st_mode
+
+    async def test_old_file_stays_whole_until_the_end(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        What lies under the name is replaced in one step, when the new picture is whole.
+        """
+        target = tmp_path / "t1-0.png"
+        target.write_bytes(OTHER_PNG)
+        half_sent, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slowly(request: web.BaseRequest) -> web.StreamResponse:
+            response = web.StreamResponse()
+            response.content_length = len(PNG)
+            await response.prepare(request)
+            await response.write(PNG[:5000])
+            half_sent.set()
+            await go_on.wait()
+            await response.write(PNG[5000:])
+            return response
+
+        saving = asyncio.ensure_future(
+            downloads.save_all(done(shelf.lay("/a", slowly)), tmp_path, name=NAME, refresh=never)
+        )
+        await half_sent.wait()
+        while len(files(tmp_path)) < 2:
+            await asyncio.sleep(0.001)
+
+        assert target.read_bytes() == OTHER_PNG
+        (part,) = (name for name in files(tmp_path) if name != "t1-0.png")
+        assert part.startswith(".t1-0.png.")
+        assert part.endswith(".part")
+
+        go_on.set()
+        await saving
+
+        assert files(tmp_path) == {"t1-0.png": PNG}
+
+    async def test_others_finish_before_a_failure_is_told(
+        self, shelf: Shelf, downloads: Downloads, tmp_path: Path
+    ) -> None:
+        """
+        The error names the first picture that failed, and holds the paths of those that arrived.
+        """
+        urls = shelf.lay("/0", picture()), shelf.lay("/1", page), shelf.lay("/2", cut()), shelf.lay("/3", picture())
+
+        with pytest.raises(DownloadFailed, match=r"picture 1 .* no picture \(text/html\); 2 of 4 arrived") as caught:
+            await downloads.save_all(done(*urls), tmp_path, name=NAME, refresh=never)
+
+        assert caught.value.index == 1
+        assert caught.value.task_id == "t1"
+        assert (tmp_path / "t1-0.png", tmp_path / "t1-3.png") == caught.value.paths
+        assert {"t1-0.png", "t1-3.png"} == set(files(tmp_path))
+
+    async def test_width_bounds_all_calls(self, shelf: Shelf, tmp_path: Path) -> None:
+        """
+        No more transfers than `width` run at one time, over all calls together.
+        """
+        running, most = 0, 0
+
+        async def counted(request: web.BaseRequest) -> web.StreamResponse:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0.005)
+            running -= 1
+            return await picture()(request)
+
+        downloads = quick(width=2)
+        url = shelf.lay("/a", counted)
+
+        await asyncio.gather(
+            *(
+                downloads.save_all(done(url, url, url, task_id=task_id), tmp_path, name=NAME, refresh=never)
+                for task_id in "ab"
+            )
+        )
+        await downloads.aclose()
+
+        assert most == 2
+        assert len(files(tmp_path)) == 6
+
+    async def test_no_pictures(self, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        A result without pictures saves none.
+        """
+        assert await downloads.save_all(done(), tmp_path, name=NAME, refresh=never) == []
+
+
+class TestReading:
+    async def test_read(self, shelf: Shelf, downloads: Downloads) -> None:
+        """
+        A picture can be read into memory.
+        """
+        assert await downloads.read(Image(0, shelf.lay("/a", picture()))) == PNG
+
+    async def test_sends_neither_key_nor_cookie(
+        self, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Nothing that says who asks is sent: no Authorization (of a URL or of ~/.netrc), no cookie set before.
+        """
+        (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+        downloads = quick(HttpOptions(trust_env=True, user_agent="us/1"))
+        url = shelf.lay("/a", status(302, Location="/b", set_cookie="who=me"))
+        shelf.lay("/b", picture(set_cookie="who=me"))
+
+        await downloads.read(Image(0, url.replace("http://", "http://user:secret@")))
+        await downloads.read(Image(0, url))
+        await downloads.aclose()
+
+        assert len(shelf.asked) == 4
+        for request in shelf.asked:
+            assert {"Host", "User-Agent", "Accept", "Accept-Encoding"} == set(request.headers)
+            assert request.headers["User-Agent"] == "us/1"
+
+    @pytest.mark.parametrize("way", ["first", "redirected"])
+    async def test_signed_address_is_not_touched(self, shelf: Shelf, downloads: Downloads, way: str) -> None:
+        """
+        A signature may cover every character of an address, so it is sent as it came.
+        """
+        signed = "/a%2Fb~%7e?sig=x%2By%7E+z%3d&q=%20"
+        shelf.lay("/a/b~~", picture())
+        url = shelf.base + signed if way == "first" else shelf.lay("/moved", moved(signed))
+
+        assert await downloads.read(Image(0, url)) == PNG
+        assert signed == shelf.asked[-1].raw_path
+
+    async def test_address_with_blanks_is_quoted(self, shelf: Shelf, downloads: Downloads) -> None:
+        """
+        What cannot stand in a request is quoted.
+        """
+        assert await downloads.read(Image(0, shelf.lay("/a b ü", picture()))) == PNG
+
+    async def test_compressed(self, shelf: Shelf, downloads: Downloads) -> None:
+        """
+        A service that compresses unasked is understood; its length is that of what is sent.
+        """
+        url = shelf.lay("/a", picture(gzip.compress(PNG), content_encoding="gzip"))
+        broken = shelf.lay("/b", picture(PNG, content_encoding="gzip"))
+
+        assert await downloads.read(Image(0, url)) == PNG
+        assert "ClientPayloadError" in await failure(downloads, broken)
+
+    async def test_bytes_one_by_one(self, shelf: Shelf, downloads: Downloads) -> None:
+        """
+        A picture may dribble.
+        """
+        small = drawn("gif", (1, 1))
+
+        async def dribble(request: web.BaseRequest) -> web.StreamResponse:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            for byte in small:
+                await response.write(bytes([byte]))
+            return response
+
+        assert small == await downloads.read(Image(0, shelf.lay("/a", dribble)))
+
+
+class TestBrokenTransfers:
+    @pytest.mark.parametrize(
+        "first",
+        [
+            cut(),
+            cut(reset=True),
+            cut(at=0),
+            chunked(at=4096),
+            status(500),
+            status(503),
+            status(429),
+            status(204),
+            page,
+            picture(b""),
+            picture(PNG[:7]),
+        ],
+    )
+    async def test_begun_again(self, shelf: Shelf, downloads: Downloads, tmp_path: Path, first: Answer) -> None:
+        """
+        Whatever breaks on the way is begun again, and only a whole picture is saved.
+        """
+        url = shelf.lay("/a", first, first, first, picture())
+
+        (path,) = await downloads.save_all(done(url), tmp_path, name=NAME, refresh=never)
+
+        assert path.read_bytes() == PNG
+        assert {"t1-0.png"} == set(files(tmp_path))
+        assert shelf.paths == ["/a"] * 4
+
+    @pytest.mark.parametrize("answer", [cut(), cut(reset=True), chunked(at=4096), status(503), page])
+    async def test_given_up(self, shelf: Shelf, downloads: Downloads, tmp_path: Path, answer: Answer) -> None:
+        """
+        After the last attempt the picture has failed, and nothing of it is left.
+        """
+        with pytest.raises(DownloadFailed) as caught:
+            await downloads.save_all(done(shelf.lay("/a", answer) + "?sig=secret"), tmp_path, name=NAME, refresh=never)
+
+        assert len(shelf.asked) == 4
+        assert files(tmp_path) == {}
+        assert "secret" not in str(caught.value)
+        assert caught.value.__cause__ is None
+        assert caught.value.__context__ is None
+
+    @pytest.mark.parametrize("content", BY_EXT.values(), ids=BY_EXT)
+    @pytest.mark.parametrize("way", ["length", "chunks", "gzip", "half of the gzip"])
+    async def test_cut_behind_the_transfer(
+        self, shelf: Shelf, downloads: Downloads, tmp_path: Path, content: bytes, way: str
+    ) -> None:
+        """
+        Half a picture under a length that matches, in chunks that end well or in gzip is fetched again, then reported.
+        """
+        half = content[: len(content) // 2]
+        answer = {
+            "length": picture(half),
+            "chunks": chunked(half),
+            "gzip": picture(gzip.compress(half), content_encoding="gzip"),
+            "half of the gzip": picture(gzip.compress(content)[: -len(content) // 3], content_encoding="gzip"),
+        }[way]
+        mended, cut_for_good = shelf.lay("/a", answer, picture(content)), shelf.lay("/b", answer)
+
+        (path,) = await downloads.save_all(done(mended), tmp_path, name=NAME, refresh=never)
+
+        assert path.read_bytes() == content
+        assert "the picture was cut short after" in await failure(downloads, cut_for_good)
+        assert shelf.paths == ["/a"] * 2 + ["/b"] * 4
+        assert len(files(tmp_path)) == 1
+
+    async def test_gzip_without_its_checksum(self, shelf: Shelf, downloads: Downloads) -> None:
+        """
+        Where the picture is all there, the missing end of its wrapping does no harm.
+        """
+        url = shelf.lay("/a", picture(gzip.compress(PNG)[:-8], content_encoding="gzip"))
+
+        assert await downloads.read(Image(0, url)) == PNG
+
+    @pytest.mark.parametrize("content", BY_EXT.values(), ids=BY_EXT)
+    async def test_appended_bytes_are_kept(self, shelf: Shelf, downloads: Downloads, content: bytes) -> None:
+        """
+        What a camera or an editor appends to a picture is no reason to refuse it, however much it is.
+        """
+        appended = content + bytes(100_000)
+
+        assert await downloads.read(Image(0, shelf.lay("/a", picture(appended)))) == appended
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            status(203),
+            status(206, content_range=f"bytes 0-{len(PNG) - 1}/{len(PNG)}"),
+            status(206, content_range="bytes 0-99/*"),
+            status(206),
+        ],
+        ids=["203", "206", "206 without a total", "206 without a range"],
+    )
+    async def test_other_words_for_all_of_it(self, shelf: Shelf, downloads: Downloads, answer: Answer) -> None:
+        """
+        A proxy's 203 and a 206 that has everything are the picture.
+        """
+
+        async def with_body(request: web.BaseRequest) -> web.StreamResponse:
+            told = await answer(request)
+            headers = {name: told.headers[name] for name in told.headers if name == "Content-Range"}
+            return web.Response(status=told.status, body=PNG, headers=headers)
+
+        assert await downloads.read(Image(0, shelf.lay("/a", with_body))) == PNG
+        assert len(shelf.asked) == 1
+
+    @pytest.mark.parametrize(
+        "content_range", ["bytes 100-200/300", "bytes 0-99/300", "bytes */300", "lines 0-1/2", "x"]
+    )
+    async def test_part_that_nobody_asked_for(self, shelf: Shelf, downloads: Downloads, content_range: str) -> None:
+        """
+        A 206 that says that there is more is begun again.
+        """
+
+        async def part(_: web.BaseRequest) -> web.StreamResponse:
+            return web.Response(status=206, body=PNG, headers={"Content-Range": content_range})
+
+        assert await downloads.read(Image(0, shelf.lay("/a", part, picture()))) == PNG
+        assert "HTTP 206" in await failure(downloads, shelf.lay("/b", part))
+
+    @pytest.mark.parametrize("content", BY_EXT.values(), ids=BY_EXT)
+    async def test_without_length_the_picture_tells_its_end(self, downloads: Downloads, content: bytes) -> None:
+        """
+        Where only a closed connection is the end, a picture that has none of its own was cut short.
+        """
+        server, url = await unlengthed(content)
+        cut_server, cut_url = await unlengthed(content[:-20])
+        async with server, cut_server:
+            assert content == await downloads.read(Image(0, url))
+            assert f"cut short after {len(content) - 20} bytes" in await failure(downloads, cut_url)
+
+    async def test_refused_connection(self, downloads: Downloads) -> None:
+        """
+        Where nobody listens, the error says so.
+        """
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            port = unused.getsockname()[1]
+
+        assert "ClientConnectorError" in await failure(downloads, f"http://127.0.0.1:{port}/a?sig=1")
+
+    async def test_silence(self, shelf: Shelf) -> None:
+        """
+        A server that says nothing for `read_timeout` is a broken transfer.
+        """
+
+        async def silent(request: web.BaseRequest) -> web.StreamResponse:
+            await shelf.closing.wait()
+            return web.Response()
+
+        downloads = quick(HttpOptions(read_timeout=0.02), attempts=2)
+
+        assert "SocketTimeoutError" in await failure(downloads, shelf.lay("/a", silent))
+        assert len(shelf.asked) == 2
+        await downloads.aclose()
+
+    async def test_delays_grow(self) -> None:
+        """
+        Each delay is twice the last.
+        """
+        delays = module.doubling(0.5)
+
+        assert [next(delays) for _ in range(3)] == [0.5, 1.0, 2.0]
+
+
+@contextlib.asynccontextmanager
+async def serving(answer: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[tuple[str, list[float]]]:
+    """
+    Answer every request by *answer*, until the client leaves; also tell when requests came.
+    """
+    asked: list[float] = []
+    serving: set[asyncio.Task[None] | None] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            asked.append(asyncio.get_running_loop().time())
+            leaving = asyncio.ensure_future(reader.read())
+            answering = asyncio.ensure_future(answer(writer))
+            await asyncio.wait([leaving, answering], return_when=asyncio.FIRST_COMPLETED)
+            for each in (leaving, answering):
+                each.cancel()
+            await asyncio.gather(leaving, answering, return_exceptions=True)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+    await asyncio.gather(*(each for each in serving if each is not None))
+
+
+def sent(content: bytes, *headers: str, by: int = 1 << 20, every: float = 0.0) -> Callable[..., Awaitable[None]]:
+    """
+    Send *content* in pieces *by* so many bytes *every* so many seconds.
+    """
+    head = "\r\n".join(["HTTP/1.1 200 OK", f"Content-Length: {len(content)}", "Connection: close", *headers, "", ""])
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(head.encode())
+        for start in range(0, len(content), by):
+            writer.write(content[start : start + by])
+            await writer.drain()
+            await asyncio.sleep(every)
+
+    return answer
+
+
+def one_after_the_other(*answers: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    left = [*answers]
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        await (left.pop(0) if len(left) > 1 else left[0])(writer)
+
+    return answer
+
+
+DRIP: Final = sent(PNG, by=1, every=0.4)
+
+
+class TestSlowness:
+    @simulated
+    async def test_drip_is_begun_again(self) -> None:
+        """
+        Who sends a byte every 0.4 s is given up after half a minute, and the picture begun again.
+        """
+        downloads = quick()
+        async with serving(one_after_the_other(DRIP, sent(PNG))) as (url, asked):
+            assert await downloads.read(Image(0, url)) == PNG
+        await downloads.aclose()
+
+        assert len(asked) == 2
+        assert 29.0 < asked[1] - asked[0] < 61.0
+
+    @simulated
+    async def test_drip_is_reported(self) -> None:
+        """
+        Who always drips has had four tries of half a minute; the reason says how slow it was.
+        """
+        downloads = quick()
+        async with serving(DRIP) as (url, asked):
+            reason = await failure(downloads, url)
+        await downloads.aclose()
+
+        assert re.search(r"it was too slow: \d+ bytes in 3\d s", reason)
+        assert len(asked) == 4
+
+    @simulated
+    async def test_slow_host_leaves_room_for_others(self) -> None:
+        """
+        While one host drips into as many transfers as it may have, and more wait for it, the pictures of another come.
+        """
+        downloads, now = quick(attempts=1), asyncio.get_running_loop().time
+        async with serving(DRIP) as (slow, slow_asked), serving(sent(PNG)) as (good, _):
+            dripping = [asyncio.ensure_future(failure(downloads, f"{slow}/{number}")) for number in range(20)]
+            while len(slow_asked) < 8:
+                await asyncio.sleep(0.01)
+            began = now()
+
+            for _ in range(12):
+                assert await downloads.read(Image(0, good.replace("127.0.0.1", "localhost"))) == PNG
+            assert now() - began < 20.0
+            assert len(slow_asked) == 8
+
+            await asyncio.gather(*dripping)
+        await downloads.aclose()
+
+        assert len(slow_asked) == 20
+        assert not downloads._turns._hosts
+
+    @simulated
+    async def test_headers_that_drip(self) -> None:
+        """
+        Nor does a server that never ends its headers hold a place, nor one that never begins them.
+        """
+
+        async def endless(writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\nX-")
+            while True:
+                writer.write(b"a")
+                await asyncio.sleep(0.4)
+
+        downloads, now = quick(attempts=1), asyncio.get_running_loop().time
+        async with serving(endless) as (url, _):
+            assert "its answer did not come within 40 s" in await failure(downloads, url)
+        assert now() < 45.0
+        await downloads.aclose()
+
+    @simulated
+    async def test_bytes_that_make_nothing(self) -> None:
+        """
+        Bytes of a compressed answer that hold nothing keep no transfer alive.
+        """
+        squeeze = zlib.compressobj(wbits=31)
+        start = squeeze.compress(PNG[:5000]) + squeeze.flush(zlib.Z_SYNC_FLUSH)
+
+        async def hollow(writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 90000000\r\n\r\n" + start)
+            while True:
+                writer.write(b"\0\0\0\xff\xff")  # an empty block
+                await asyncio.sleep(0.4)
+
+        downloads, now = quick(attempts=1), asyncio.get_running_loop().time
+        async with serving(hollow) as (url, _):
+            assert "more of it did not come within 30 s" in await failure(downloads, url)
+        assert now() < 65.0
+        await downloads.aclose()
+
+    @simulated
+    async def test_honest_slow_line(self) -> None:
+        """
+        A line of 2 KiB/s brings a small picture at the first try, and a server may think for most of `read_timeout`.
+        """
+
+        async def thinking(writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(55)
+            await sent(PNG, by=200, every=0.1)(writer)
+
+        downloads = quick(HttpOptions(read_timeout=60))
+        async with serving(thinking) as (url, asked):
+            assert await downloads.read(Image(0, url)) == PNG
+        await downloads.aclose()
+
+        assert len(asked) == 1
+
+    @simulated
+    async def test_slow_disk_is_not_the_servers_fault(self) -> None:
+        """
+        Seconds in which whoever keeps the picture is busy do not count.
+        """
+
+        async def keep(names: Names, index: int, body: module.Body) -> Picture:
+            while await body.read():
+                await asyncio.sleep(100)
+            return Picture(index, None, body.length, "", "memory://a")
+
+        content = PNG + bytes(3 << 20)
+        downloads = quick()
+        async with serving(sent(content, by=1 << 16)) as (url, asked):
+            kept = await downloads.keep(Image(0, url), Names(Path(), NAME, "t1"), keep)
+        await downloads.aclose()
+
+        assert kept.size_in_bytes == len(content)
+        assert len(asked) == 1
+
+    @simulated
+    async def test_cancelled_in_a_drip(self) -> None:
+        """
+        A transfer that is cancelled while it waits ends at once, and leaves neither turn nor connection.
+        """
+        downloads, now = quick(width=1), asyncio.get_running_loop().time
+        async with serving(DRIP) as (url, asked):
+            reading = [asyncio.ensure_future(downloads.read(Image(0, url))) for _ in range(2)]
+            while not asked:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(3)
+            began = now()
+            for each in reading:
+                each.cancel()
+            await asyncio.wait(reading)
+
+            assert now() - began < 5.0
+            assert all(each.cancelled() for each in reading)
+            assert (downloads._turns._of_all._free, connections(downloads)) == (2, 0)
+            await downloads.aclose()
+
+
+class TestPauses:
+    @simulated
+    async def test_server_that_asks_for_a_pause(self) -> None:
+        """
+        A `Retry-After`, also one with decimals, is waited.
+        """
+        busy = "HTTP/1.1 503 Busy\r\nRetry-After: 3.2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+        async def pause(writer: asyncio.StreamWriter) -> None:
+            writer.write(busy.encode())
+
+        downloads = quick()
+        async with serving(one_after_the_other(pause, sent(PNG))) as (url, asked):
+            assert await downloads.read(Image(0, url)) == PNG
+        await downloads.aclose()
+
+        assert 3.2 <= asked[1] - asked[0] < 4.5
+
+    @pytest.mark.parametrize("number", [429, 503])
+    async def test_pause_of_an_hour(self, shelf: Shelf, downloads: Downloads, number: int) -> None:
+        """
+        An hour is not waited: the picture can be fetched later, and the error says when.
+        """
+        url = shelf.lay("/a", status(number, retry_after="3600"))
+
+        assert f"HTTP {number} from {url}, which asks to come again in 3600 s" in await failure(downloads, url)
+        assert len(shelf.asked) == 1
+
+
+class TestHeaders:
+    @pytest.mark.parametrize("headers", [{"X-A": "s" * 30_000}, {f"X-{number}": "1" for number in range(400)}])
+    async def test_many_and_long(self, shelf: Shelf, downloads: Downloads, headers: dict[str, str]) -> None:
+        """
+        Headers that several proxies have added to do not cost a picture.
+        """
+
+        async def answer(_: web.BaseRequest) -> web.StreamResponse:
+            return web.Response(body=PNG, headers=headers)
+
+        assert await downloads.read(Image(0, shelf.lay("/a", answer))) == PNG
+
+    @pytest.mark.parametrize(
+        ("headers", "told"),
+        [
+            ({"Set-Cookie": "secret" * 20_000}, "its answer has a header of more than 65536 bytes"),
+            ({f"X-{number}": "secret" for number in range(1100)}, "its answer has more than 500 headers"),
+        ],
+    )
+    async def test_too_many_or_too_long(
+        self, shelf: Shelf, downloads: Downloads, headers: dict[str, str], told: str
+    ) -> None:
+        """
+        What is too much is named, and shown is nothing of it.
+        """
+
+        async def answer(_: web.BaseRequest) -> web.StreamResponse:
+            return web.Response(body=PNG, headers=headers)
+
+        reason = await failure(downloads, shelf.lay("/a", answer))
+
+        assert told in reason
+        assert "secret" not in reason
+
+
+def in_base64(content: bytes, *, width: int = 0) -> str:
+    text = base64.b64encode(content).decode()
+    return "\n".join(text[start : start + width] for start in range(0, len(text), width)) if width else text
+
+
+class TestPicturesWithoutAnAddress:
+    @pytest.mark.parametrize("ext", BY_EXT)
+    @pytest.mark.parametrize(
+        "written",
+        [
+            "data:image/png;base64,{}",
+            "DATA:;Base64,{}",
+            "data:image/jpeg;name=a.jpg;base64,{}",
+            "data:image/png;base64,\n {}\r\n",
+            "{}",
+            "\n{}\n",
+        ],
+    )
+    @pytest.mark.parametrize("width", [0, 76])
+    async def test_in_the_text(self, downloads: Downloads, tmp_path: Path, ext: str, written: str, width: int) -> None:
+        """
+        A picture that the field itself holds is saved and read like any other, nothing asked for.
+        """
+        url = written.format(in_base64(BY_EXT[ext], width=width))
+
+        (path,) = await downloads.save_all(done(url), tmp_path, name=NAME, refresh=never)
+
+        assert (path.suffix, path.read_bytes()) == (ext, BY_EXT[ext])
+        assert await downloads.read(Image(0, url)) == BY_EXT[ext]
+        assert downloads._session is None
+
+    async def test_percent_encoded(self, downloads: Downloads) -> None:
+        """
+        A data: URL may quote its Base64, or have none.
+        """
+        for url in (
+            "data:image/png;base64," + quote(in_base64(PNG), safe=""),
+            "data:image/png," + quote_from_bytes(PNG),
+        ):
+            assert await downloads.read(Image(0, url)) == PNG
+
+    async def test_without_padding(self, downloads: Downloads) -> None:
+        """
+        Where "=" at the end was left out, all is there still.
+        """
+        content = PNG + b"\0"
+        while len(content) % 3 == 0:
+            content += b"\0"
+
+        assert await downloads.read(Image(0, in_base64(content).rstrip("="))) == content
+
+    @pytest.mark.parametrize(
+        ("url", "why"),
+        [
+            ("data:image/png;base64," + in_base64(PNG[:-20]), "the picture was cut short after"),
+            (in_base64(PNG[: len(PNG) // 2]), "the picture was cut short after"),
+            (in_base64(PNG)[: len(PNG) // 3 * 4 - 3], "Base64 was cut short"),
+            (in_base64(PNG).replace("+", " "), "blanks in place of '\\+'"),
+            ("data:image/png;base64," + in_base64(b"<html>" * 20), "what came is no picture"),
+            ("data:image/png;base64,", "what came is no picture"),
+            ("data:image/png;base64", "has no comma"),
+            ("data:", "has no comma"),
+        ],
+        ids=range(8),
+    )
+    async def test_what_cannot_be_read(self, downloads: Downloads, url: str, why: str) -> None:
+        """
+        What is broken stays so: it is reported at once, in a short text without the picture's bytes.
+        """
+        with pytest.raises(DownloadFailed, match=why) as caught:
+            await downloads.read(Image(3, url))
+
+        assert len(str(caught.value)) < 300
+        assert "iVBOR" not in str(caught.value)
+
+    @pytest.mark.parametrize("written", ["data:image/png;base64,{}", "{}"])
+    async def test_size_cap(self, written: str) -> None:
+        """
+        The bound on a picture holds here too, and what is far above it is not decoded.
+        """
+        for size in (len(PNG) - 1, 100):
+            tight = quick(max_bytes=size)
+            assert f"larger than {size} bytes" in await failure(tight, written.format(in_base64(PNG)))
+
+    @pytest.mark.parametrize(
+        ("told", "asked"),
+        [
+            ("/files/a.png?sig=1", "/files/a.png?sig=1"),
+            ("files/a.png", "/kling/files/a.png"),
+            ("../a.png", "/a.png"),
+            ("?id=7", "/kling/?id=7"),
+        ],
+    )
+    async def test_relative_to_the_service(self, shelf: Shelf, tmp_path: Path, told: str, asked: str) -> None:
+        """
+        An address without a host is one of the service's own, also where it is renewed.
+        """
+        downloads = quick(base_url=f"{shelf.base}/kling")
+        shelf.lay(asked.partition("?")[0], picture())
+        shelf.lay("/old", status(403))
+
+        assert await downloads.read(Image(0, told)) == PNG
+        (path,) = await downloads.save_all(done("/old"), tmp_path, name=NAME, refresh=Refresh(done(told)))
+
+        assert path.read_bytes() == PNG
+        assert [asked, asked] == [shelf.asked[0].raw_path, shelf.asked[-1].raw_path]
+        await downloads.aclose()
+
+    async def test_address_without_a_scheme(self, shelf: Shelf) -> None:
+        """
+        `//host/...` has the service's scheme, and its host is judged like any other.
+        """
+        downloads = quick(base_url=f"{shelf.base}/kling")
+        url = shelf.lay("/a", picture()).removeprefix("http:")
+
+        assert await downloads.read(Image(0, url)) == PNG
+        assert "its address is private: http://10.0.0.1/a" in await failure(downloads, "//10.0.0.1/a?sig=1")
+        await downloads.aclose()
+
+    async def test_relative_to_nothing(self, downloads: Downloads) -> None:
+        """
+        Where no service is known, there is nothing to ask.
+        """
+        assert "its address is no http(s) URL: /a" in await failure(downloads, "/a?sig=1")
+
+    async def test_address_of_megabytes(self, downloads: Downloads) -> None:
+        """
+        What is neither a picture nor an address that a server would take is not sent, and shown in short.
+        """
+        reason = await failure(downloads, "http://127.0.0.1:1/" + "word-" * 400_000)
+
+        assert "its address has 2000019 characters, and 65536 are the most" in reason
+        assert len(reason) < 600
+
+    async def test_saved_by_others(self, shelf: Shelf, tmp_path: Path) -> None:
+        """
+        Those who fetch elsewhere get addresses of their own and pictures in the text; fresh ones are joined as well.
+        """
+        workers = quick()
+        shelf.lay("/old", status(403))
+        shelf.lay("/kling/fresh", picture())
+        urls = shelf.lay("/a", picture()).removeprefix("http:"), in_base64(PNG), "/old"
+        fresh = Refresh(done("x", "x", "fresh"))
+        names = Names(tmp_path, NAME, "t1")
+
+        async def fetch(images: Sequence[Image]) -> Sequence[Picture | Lost]:
+            found: list[Picture | Lost] = []
+            for image in pickle.loads(pickle.dumps(images)):  # noqa: S301 (our own)
+                try:
+                    found.append(await workers.keep(image, names))
+                except Lost as lost:
+                    found.append(lost)
+            return found
+
+        saves = await save_elsewhere(done(*urls), names, fetch, refresh=fresh, base_url=f"{shelf.base}/kling")
+
+        assert saves.error is None
+        assert {"t1-0.png": PNG, "t1-1.png": PNG, "t1-2.png": PNG} == files(tmp_path)
+        await workers.aclose()
+
+    @pytest.mark.parametrize("sign", ["\n", "\r", "\x1b[31m", "\u202e", "\0", "\u2028"])
+    async def test_shown_on_one_line(self, shelf: Shelf, downloads: Downloads, sign: str) -> None:
+        """
+        No text that a service sends in place of an address or in a header begins a line of its own.
+        """
+
+        async def forged(_: web.BaseRequest) -> web.StreamResponse:
+            return web.Response(body=b"<html>", headers={"Content-Type": "a/" + "b" * 5000})
+
+        reasons = [
+            await failure(downloads, f"ftp://a{sign}ERROR all is lost"),
+            await failure(downloads, f"http://[1{sign}ERROR all is lost"),
+            await failure(downloads, f"a{sign}ERROR all is lost"),
+            await failure(downloads, shelf.lay("/a", forged)),
+            await failure(downloads, shelf.lay("/b", moved(f"ftp://a{quote(sign)}"))),
+        ]
+
+        assert all(reason.isprintable() for reason in reasons)
+        assert all(len(reason) < 500 for reason in reasons)
+
+
+class TestFreshAddresses:
+    async def test_one_reading_for_all(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        Three addresses that have run out are renewed by one reading of the task, each by that of its own index.
+        """
+        old = [shelf.lay(f"/old{index}", status(403)) for index in range(3)]
+        fresh = [shelf.lay(f"/fresh{index}", picture(content)) for index, content in enumerate([PNG, OTHER_PNG, PNG])]
+        refresh = Refresh(done(*fresh))
+
+        paths = await downloads.save_all(done(*old), tmp_path, name=NAME, refresh=refresh)
+
+        assert [path.read_bytes() for path in paths] == [PNG, OTHER_PNG, PNG]
+        assert refresh.count == 1
+
+    @pytest.mark.parametrize("number", [400, 401, 403, 404, 410])
+    async def test_gone_for_good(self, shelf: Shelf, downloads: Downloads, tmp_path: Path, number: int) -> None:
+        """
+        If the fresh address is no better, the picture has failed: neither asks a third time.
+        """
+        refresh = Refresh(done(shelf.lay("/fresh", status(number))))
+
+        with pytest.raises(DownloadFailed, match=f"HTTP {number} from http://127.0.0.1:[0-9]+/fresh"):
+            await downloads.save_all(done(shelf.lay("/old", status(number))), tmp_path, name=NAME, refresh=refresh)
+
+        assert shelf.paths == ["/old", "/fresh"]
+        assert refresh.count == 1
+
+    async def test_fresh_address_may_break_too(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        A transfer that breaks after a renewal is begun again, at the fresh address.
+        """
+        refresh = Refresh(done(shelf.lay("/fresh", cut(), picture())))
+        old = shelf.lay("/old", cut(), status(404))
+
+        await downloads.save_all(done(old), tmp_path, name=NAME, refresh=refresh)
+
+        assert shelf.paths == ["/old", "/old", "/fresh", "/fresh"]
+
+    async def test_picture_gone_from_the_task(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        A task that no longer has the picture is a reason of its own.
+        """
+        with pytest.raises(DownloadFailed, match=r"HTTP 404 .*; the task no longer has this picture"):
+            await downloads.save_all(done(shelf.base + "/a"), tmp_path, name=NAME, refresh=Refresh(done()))
+
+    async def test_task_cannot_be_read(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        If the task cannot be read again, the error says both, and the task is asked for once.
+        """
+        refresh = Refresh(TaskNotFound("no such task", "t1"))
+        urls = shelf.base + "/a", shelf.base + "/b", shelf.lay("/c", picture())
+
+        with pytest.raises(
+            DownloadFailed, match=r"HTTP 404 .*fresh address failed: no such task \(task t1\)"
+        ) as caught:
+            await downloads.save_all(done(*urls), tmp_path, name=NAME, refresh=refresh)
+
+        assert refresh.count == 1
+        assert len(caught.value.paths) == 1
+
+    async def test_error_of_another_kind_is_not_hidden(
+        self, shelf: Shelf, downloads: Downloads, tmp_path: Path
+    ) -> None:
+        """
+        A mistake in the caller's `refresh` comes out as it is.
+        """
+        with pytest.raises(ZeroDivisionError):
+            await downloads.save_all(done(shelf.base + "/a"), tmp_path, name=NAME, refresh=Refresh(ZeroDivisionError()))
+
+    async def test_read_asks_nobody(self, shelf: Shelf, downloads: Downloads) -> None:
+        """
+        `read` has no task to ask, so that an address that has run out is its end.
+        """
+        assert "HTTP 403" in await failure(downloads, shelf.lay("/a", status(403)))
+        assert shelf.paths == ["/a"]
+
+
+class TestBounds:
+    @pytest.mark.parametrize("answer", [picture(), chunked()], ids=["told", "untold"])
+    async def test_size_cap(self, shelf: Shelf, tmp_path: Path, answer: Answer) -> None:
+        """
+        A picture above the cap is refused, by its length or as it comes; it is not tried again.
+        """
+        url = shelf.lay("/a", answer)
+        tight, enough = quick(max_bytes=len(PNG) - 1), quick(max_bytes=len(PNG))
+
+        with pytest.raises(DownloadFailed, match=f"larger than {len(PNG) - 1} bytes"):
+            await tight.save_all(done(url), tmp_path, name=NAME, refresh=never)
+
+        assert files(tmp_path) == {}
+        assert len(shelf.asked) == 1
+        assert await enough.read(Image(0, url)) == PNG
+        await asyncio.gather(tight.aclose(), enough.aclose())
+
+    async def test_redirects_end(self, shelf: Shelf, downloads: Downloads) -> None:
+        """
+        Five redirects are followed, a sixth is not.
+        """
+        for hop in range(6):
+            shelf.lay(f"/{hop}", moved(f"/{hop + 1}", bytes(10**6)))
+        shelf.lay("/6", picture())
+
+        assert await downloads.read(Image(0, shelf.base + "/1")) == PNG
+        assert "redirected more than 5 times" in await failure(downloads, shelf.base + "/0")
+        assert connections(downloads) == 0
+
+    @pytest.mark.parametrize(
+        "target", ["file:///etc/passwd", "ftp://127.0.0.1/a", "http://", "http://[1/?sig=1", "http://a:99999/", "//"]
+    )
+    async def test_only_http(self, shelf: Shelf, downloads: Downloads, target: str) -> None:
+        """
+        Neither an address nor a redirect leads anywhere but to an http(s) host.
+        """
+        assert "its address is no" in await failure(downloads, target)
+        if not "http://".endswith(target):  # a redirect to these is one to where it came from
+            assert "its address is no" in await failure(downloads, shelf.lay("/a", moved(target)))
+            assert len(shelf.asked) == 1
+
+    async def test_redirect_to_nowhere(self, shelf: Shelf, downloads: Downloads) -> None:
+        """
+        A redirect that names no address is a broken transfer.
+        """
+        assert "HTTP 302" in await failure(downloads, shelf.lay("/a", status(302)))
+
+    async def test_wrong_certificate_is_not_tried_again(self, shelf: Shelf, downloads: Downloads) -> None:
+        """
+        What TLS refuses it will refuse again.
+        """
+        assert "SSL" in await failure(downloads, shelf.base.replace("http", "https") + "/a?sig=1")
+        assert shelf.asked == []
+
+    async def test_host_that_no_name_server_takes(self, downloads: Downloads) -> None:
+        """
+        A name that cannot even be asked for fails like any other.
+        """
+        assert "picture 3" in await failure(downloads, "http://" + "a" * 70 + ".example/?sig=1")
+
+
+class TestPrivateAddresses:
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.1"])
+    async def test_not_asked(self, shelf: Shelf, host: str) -> None:
+        """
+        A private address is not connected to, given as a number or found by its name; it is not tried again either.
+        """
+        downloads = quick(networks=frozenset())
+        url = shelf.lay("/a", picture()).replace("127.0.0.1", host)
+
+        assert "its address is private" in await failure(downloads, url + "?sig=1")
+        assert shelf.asked == []
+        await downloads.aclose()
+
+    async def test_resolver_keeps_public_addresses(self) -> None:
+        """
+        Of what a name stands for only the public addresses are left; proxies pass unjudged.
+        """
+
+        @attrs.define
+        class Fixed(AbstractResolver):
+            closed: bool = False
+
+            async def resolve(
+                self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+            ) -> list[ResolveResult]:
+                return [
+                    ResolveResult(hostname=host, host=found, port=port, family=family, proto=0, flags=0)
+                    for found in ("10.0.0.1", "8.8.8.8", "::1")[: 1 if host == "inside" else None]
+                ]
+
+            async def close(self) -> None:
+                self.closed = True
+
+        fixed = Fixed()
+        resolver = module._GuardedResolver(fixed, Admission(), frozenset({"proxy"}))
+
+        assert [entry["host"] for entry in await resolver.resolve("mixed", 80)] == ["8.8.8.8"]
+        assert len(await resolver.resolve("proxy", 80)) == 3
+        with pytest.raises(module.Refused, match="its address is private: inside"):
+            await resolver.resolve("inside", 80)
+        await resolver.close()
+        assert fixed.closed
+
+    async def test_every_hop_is_judged(self, shelf: Shelf) -> None:
+        """
+        A public address that redirects to a private one is refused. (A proxy stands for the public network here.)
+        """
+        downloads = quick(HttpOptions(proxy=shelf.base.replace("127.0.0.1", "localhost")), networks=frozenset())
+        shelf.lay("/a", moved(shelf.base + "/inside"))
+        shelf.lay("/b", moved("http://localhost/inside"))
+        shelf.lay("/c", moved("/d"))
+        shelf.lay("/d", picture())
+
+        assert "its address is private: http://127.0.0.1" in await failure(downloads, "http://pictures.example/a")
+        assert "its address is private: http://localhost/inside" in await failure(downloads, "http://8.8.8.8/b")
+        assert await downloads.read(Image(0, "http://pictures.example/c")) == PNG
+        assert shelf.paths == ["/a", "/b", "/c", "/d"]
+        assert shelf.asked[-1].host == "pictures.example"
+        await downloads.aclose()
+
+    async def test_proxy_of_the_environment(self, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        With `trust_env` the system's proxy is used, except where the system says not to.
+        """
+        monkeypatch.setenv("http_proxy", shelf.base)
+        monkeypatch.setenv("https_proxy", "http://[::1]:1")
+        monkeypatch.setenv("no_proxy", "localhost")
+        shelf.lay("/a", picture())
+        trusting = quick(HttpOptions(trust_env=True), networks=frozenset())
+
+        assert await trusting.read(Image(0, "http://pictures.example/a")) == PNG
+        assert "private" in await failure(trusting, shelf.base.replace("127.0.0.1", "localhost"))
+        await trusting.aclose()
+
+
+class TestAllowedAddresses:
+    async def test_service_on_loopback_opens_loopback_alone(self, shelf: Shelf, downloads: Downloads) -> None:
+        """
+        Where the service is on this machine, neither the LAN nor a cloud's metadata is open, also behind a redirect.
+        """
+        for host in ("10.0.0.1", "[fd00::1]", "198.18.0.1", "169.254.169.254", "2852039166"):
+            assert "its address is private" in await failure(downloads, f"http://{host}/latest/meta-data?sig=1")
+        moving = shelf.lay("/a", moved("http://169.254.169.254/latest/meta-data"))
+        assert "its address is private: http://169.254.169.254/latest" in await failure(downloads, moving)
+        assert shelf.paths == ["/a"]
+
+    @pytest.mark.parametrize("entry", ["127.0.0.0/8", "127.0.0.1", "127.0.0.0/8 and its name"])
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+    async def test_allowed_by_an_option(self, shelf: Shelf, host: str, entry: str) -> None:
+        """
+        A network or an address that the user allows is asked; it is the one that the error had named.
+        """
+        url = shelf.lay("/a", picture()).replace("127.0.0.1", host)
+        closed = quick(networks=frozenset())
+        entries = ["127.0.0.0/8", "localhost"] if " " in entry else entry
+        opened = quick(HttpOptions(allow_downloads_from=entries), networks=frozenset())
+
+        assert "HttpOptions(allow_downloads_from=[...])" in await failure(closed, url)
+        assert await opened.read(Image(0, url)) == PNG
+        await asyncio.gather(closed.aclose(), opened.aclose())
+
+    async def test_allowed_by_name(self) -> None:
+        """
+        Behind a name that the user allows any address is good, but for those that never are; each is judged.
+        """
+
+        @attrs.define
+        class FakeAddresses(AbstractResolver):
+            found: str
+
+            async def resolve(
+                self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+            ) -> list[ResolveResult]:
+                return [ResolveResult(hostname=host, host=self.found, port=port, family=family, proto=0, flags=0)]
+
+            async def close(self) -> None:
+                pass
+
+        async def found(
+            address: str, *, networks: frozenset[Network] = frozenset(), entries: str = "cdn.example"
+        ) -> int:
+            guard = module._GuardedResolver(FakeAddresses(address), Admission(networks, (entries,)), frozenset())
+            return len(await guard.resolve("cdn.example", 80))
+
+        assert await found("198.18.0.7") == 1
+        assert await found("10.0.0.1") == 1
+        assert await found("198.18.0.7", entries="198.18.0.0/15") == 1
+        assert await found("198.18.0.7", entries="x", networks=frozenset({Network.BENCHMARK})) == 1
+        with pytest.raises(
+            Refused, match=r"its address is private: cdn\.example \(benchmarking\); where that is meant"
+        ):
+            await found("198.19.0.7", entries="198.18.0.0/16", networks=HERE)
+        with pytest.raises(Refused, match=r"its address is private: cdn\.example; pictures never come from"):
+            await found("169.254.169.254")
+
+    @pytest.mark.parametrize(
+        ("host", "kinds"),
+        [
+            ("127.0.0.1", {Network.LOOPBACK}),
+            ("localhost", {Network.LOOPBACK}),
+            ("10.1.2.3", {Network.LAN}),
+            ("198.18.3.4", {Network.BENCHMARK}),
+            ("169.254.169.254", set()),
+            ("8.8.8.8", set()),
+            ("\ud800", set()),
+            ("a" * 70 + ".localhost.invalid", set()),
+        ],
+    )
+    async def test_networks_of_the_service(self, host: str, kinds: set[Network]) -> None:
+        """
+        What the service opens is its own kind of network, and nothing where it is in public or cannot be found.
+        """
+        assert kinds == await module.networks_of(host)
+
+    def test_option_is_judged(self) -> None:
+        """
+        A mistake in the option is told where it is made.
+        """
+        with pytest.raises(ValueError, match=r"allow_downloads_from: 'http://x' is neither a host name"):
+            HttpOptions(allow_downloads_from=["http://x"])
+        with pytest.raises(ValueError, match=r"allow_downloads_from: '169.254.0.0/16': pictures never come from"):
+            HttpOptions(allow_downloads_from="169.254.0.0/16")
+
+        assert HttpOptions(allow_downloads_from="cdn") == HttpOptions(allow_downloads_from=["cdn"])
+        assert len({HttpOptions(allow_downloads_from=["cdn"])}) == 1
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "/abs{ext}",
+            r"\abs",
+            "C:/abs",
+            r"C:\abs",
+            "//host/share/x",
+            "../{index}",
+            "a/../../x",
+            r"a\..\x",
+            "..",
+            "",
+            "./",
+        ],
+    )
+    async def test_leaving_the_directory(self, downloads: Downloads, tmp_path: Path, name: str) -> None:
+        """
+        A template that leads out of the directory is a mistake, told before anything is fetched.
+        """
+        with pytest.raises(ValueError, match="inside the directory"):
+            await downloads.save_all(done("http://127.0.0.1:1/"), tmp_path, name=name, refresh=never)
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "{model}",
+            "{}",
+            "{0}",
+            "{task_id.__class__}",
+            "{task_id[0]}",
+            "{index",
+            "{index:{ext}d}",
+            "{index:{x}}",
+            "{index:{}}",
+            "{ext!z}",
+            "{index:q}",
+        ],
+    )
+    async def test_unknown_fields(self, downloads: Downloads, tmp_path: Path, name: str) -> None:
+        """
+        A template with any other field is a mistake that names the three there are, even for a result without pictures.
+        """
+        with pytest.raises(ValueError, match=r"\{task_id\}, \{index\}, \{ext\}"):
+            await downloads.save_all(done(), tmp_path, name=name, refresh=never)
+
+    @pytest.mark.parametrize("name", ["{task_id}{ext}", "same.png", "{index:c}"])
+    async def test_equal_names(self, shelf: Shelf, downloads: Downloads, tmp_path: Path, name: str) -> None:
+        """
+        Two pictures under one name would overwrite each other, so nothing is fetched at all.
+        """
+        url = shelf.lay("/a", picture())
+
+        with pytest.raises(ValueError, match=r"put \{index\} into it"):
+            await downloads.save_all(done(url, url), tmp_path, name=name, refresh=never)
+
+        assert shelf.asked == []
+
+    async def test_one_picture_needs_no_index(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        For a single picture a fixed name is good.
+        """
+        (path,) = await downloads.save_all(done(shelf.lay("/a", picture())), tmp_path, name="same{ext}", refresh=never)
+
+        assert tmp_path / "same.png" == path
+
+    @pytest.mark.parametrize(
+        "task_id",
+        ["../../etc/passwd", "..", "", ".", "/", "C:\\x", "a/b", "a\0b", "x" * 1000, "ü" * 500, " a. ", "\ud800"],
+    )
+    async def test_ids_never_escape(self, shelf: Shelf, downloads: Downloads, tmp_path: Path, task_id: str) -> None:
+        """
+        Whatever a service calls its task, the picture lies in the directory, alone, under a name that can be written.
+        """
+        url = shelf.lay("/a", picture())
+
+        (path,) = await downloads.save_all(
+            done(url, task_id=task_id), tmp_path / "in", name="{task_id}/{task_id}-{index}{ext}", refresh=never
+        )
+
+        assert path.read_bytes() == PNG
+        assert tmp_path / "in" == path.parent.parent
+        assert path.suffix == ".png"
+        assert len(files(tmp_path)) == 1
+
+
+class TestDisk:
+    async def test_directory_cannot_be_made(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        What the disk refuses is not tried again, and the error says what it refused.
+        """
+        (tmp_path / "file").touch()
+
+        with pytest.raises(DownloadFailed, match=r"file/t1-0.png could not be written: File exists; 0 of 1 arrived"):
+            await downloads.save_all(done(shelf.lay("/a", picture())), tmp_path / "file", name=NAME, refresh=never)
+
+        assert len(shelf.asked) == 1
+
+    async def test_name_is_taken_by_a_directory(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        A directory is not replaced, and no temporary file is left beside it.
+        """
+        (tmp_path / "t1-0.png").mkdir()
+
+        with pytest.raises(DownloadFailed, match="Is a directory"):
+            await downloads.save_all(done(shelf.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
+
+        assert files(tmp_path) == {}
+
+    async def test_what_a_crash_left_is_replaced(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        Where its writer has a mark of its own, an unfinished file is begun anew under the same name.
+        """
+        left = tmp_path / ".t1-0.png.mark.part"
+        left.write_bytes(b"unfinished")
+        names = Names(tmp_path, NAME, "t1", mark="mark")
+        saves = await downloads.save_each(done(shelf.lay("/a", picture())), names, refresh=never)
+
+        assert [tmp_path / "t1-0.png"] == [saved.path for saved in saves.pictures] == list(tmp_path.iterdir())
+
+    async def test_two_may_write_one_picture(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        Where drafts have a folder of their own, each is under a name of its own until it is whole.
+        """
+        names = Names(tmp_path, NAME, "t1", mark="mark", drafts=".drafts")
+        (tmp_path / ".drafts").mkdir()
+        image = done(shelf.lay("/a", picture())).images[0]
+
+        saved = await asyncio.gather(*(downloads.keep(image, names) for _ in range(5)))
+
+        assert {tmp_path / "t1-0.png"} == {each.path for each in saved}
+        assert {"t1-0.png": PNG} == files(tmp_path)
+        assert [] == list((tmp_path / ".drafts").iterdir())
+
+    async def test_another_folder_of_that_name(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        Where who began the run has made no folder for drafts, nothing is written that nobody would find.
+        """
+        names = Names(tmp_path / "here", "{index}/{task_id}{ext}", "t1", drafts=".drafts")
+
+        with pytest.raises(Refused, match="here is not the folder of this run on this machine"):
+            await downloads.keep(done(shelf.lay("/a", picture())).images[0], names)
+
+        assert [] == list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("step", ["write", "settle"])
+    async def test_full_disk(
+        self, shelf: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    ) -> None:
+        """
+        A full disk ends the saving at once, and leaves nothing.
+        """
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(module._Part, step, full)
+
+        with pytest.raises(StorageFull, match="No space left"):
+            await downloads.save_all(done(shelf.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
+
+        assert files(tmp_path) == {}
+        assert len(shelf.asked) == 1
+
+    async def test_full_disk_is_told_whatever_else_failed(
+        self, shelf: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        That there is no room is what the caller must know, before a picture that did not arrive; it names the others.
+        """
+        settle = module._Part.settle
+
+        def no_room_for_the_third(part: module._Part) -> None:
+            if part._target.name == "t1-2.png":
+                raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+            settle(part)
+
+        monkeypatch.setattr(module._Part, "settle", no_room_for_the_third)
+        urls = shelf.lay("/0", page), shelf.lay("/1", picture()), shelf.lay("/2", picture())
+
+        with pytest.raises(StorageFull, match=r"quota exceeded; make room, then save again") as caught:
+            await downloads.save_all(done(*urls), tmp_path, name=NAME, refresh=never)
+
+        assert ("t1", (tmp_path / "t1-1.png",)) == (caught.value.task_id, caught.value.paths)
+        assert {"t1-1.png"} == set(files(tmp_path))
+
+    async def test_full_at_closing(
+        self, shelf: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Where even closing and removing fail, the first reason is the one that is told.
+        """
+
+        def fail(*_: object, **__: object) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        def full(_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left")
+
+        monkeypatch.setattr(module._Part, "settle", full)
+        monkeypatch.setattr(Path, "unlink", fail)
+
+        with pytest.raises(StorageFull, match="No space left"):
+            await downloads.save_all(done(shelf.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
+
+    async def test_folder_that_cannot_be_synced(
+        self, shelf: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Some network disks cannot sync a folder; the picture is there all the same.
+        """
+        synced: list[bool] = []
+        fsync = os.fsync
+
+        def only_files(descriptor: int) -> None:
+            is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+            synced.append(is_folder)
+            if is_folder:
+                raise OSError(errno.EINVAL, "Invalid argument")
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", only_files)
+
+        await downloads.save_all(done(shelf.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
+
+        assert synced == [False, True]
+        assert files(tmp_path) == {"t1-0.png": PNG}
+
+    @pytest.mark.parametrize(("times", "outcome"), [(0, None), (3, None), (99, PermissionError)])
+    def test_windows_sharing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int, outcome: type[Exception] | None
+    ) -> None:
+        """
+        On Windows a target that somebody holds open is waited for, a little, and folders are not synced.
+        """
+        delays: list[float] = []
+        left = times
+        replace = Path.replace
+
+        def held_open(self: Path, target: Path) -> None:
+            nonlocal left
+            left -= 1
+            if left >= 0:
+                raise PermissionError(errno.EACCES, "in use")
+            replace(self, target)
+
+        def no_sync(*_: object) -> None:
+            raise AssertionError
+
+        monkeypatch.setattr(module, "_ON_WINDOWS", True)
+        monkeypatch.setattr(time, "sleep", delays.append)
+        monkeypatch.setattr(Path, "replace", held_open)
+        monkeypatch.setattr(os, "open", no_sync)
+        (tmp_path / "a").write_bytes(b"new")
+
+        if outcome is None:
+            module._replace(tmp_path / "a", tmp_path / "b")
+            assert (tmp_path / "b").read_bytes() == b"new"
+        else:
+            with pytest.raises(outcome):
+                module._replace(tmp_path / "a", tmp_path / "b")
+        module._sync_folder(tmp_path)
+
+        assert [0.01, 0.05, 0.25, 1.0][:times] == delays
+
+
+class TestCancelling:
+    async def test_at_every_step(self, shelf: Shelf, tmp_path: Path) -> None:
+        """
+        Cancelled at any turn of the loop, a saving leaves whole pictures or none, and no part, connection or turn.
+        """
+        downloads = quick(width=2)
+        urls = [shelf.lay("/a", picture()), shelf.lay("/b", cut(), picture()), shelf.lay("/c", status(403), picture())]
+        fates = set()
+        for turns in range(2000):
+            shelf.answers["/b"], shelf.answers["/c"] = [cut(), picture()], [status(403), picture()]
+            folder = tmp_path / str(turns)
+            saving = asyncio.ensure_future(
+                downloads.save_all(done(*urls), folder, name=NAME, refresh=Refresh(done(*urls)))
+            )
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            was_done = saving.done()
+            saving.cancel()
+            await asyncio.wait([saving])
+
+            found = files(folder)
+            assert all(content == PNG for content in found.values()), turns
+            assert {"t1-0.png", "t1-1.png", "t1-2.png"} >= set(found), turns
+            fates.add(len(found))
+            if was_done:
+                break
+            assert saving.cancelled()
+
+        assert was_done
+        assert len(await saving) == 3
+        assert {0, 3} <= fates
+        assert (downloads._turns._of_all._free, [*downloads._turns._hosts]) == (3, [])
+        assert connections(downloads) == 0
+        await downloads.aclose()
+
+    async def hung_saving(
+        self, shelf: Shelf, downloads: Downloads, folder: Path, monkeypatch: pytest.MonkeyPatch, error: OSError | None
+    ) -> tuple["asyncio.Task[list[Path]]", threading.Event]:
+        fsync, hangs, go_on = os.fsync, asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def hang(descriptor: int) -> None:
+            loop.call_soon_threadsafe(hangs.set)
+            go_on.wait(5)
+            if error:
+                raise error
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", hang)
+        saving = asyncio.ensure_future(
+            downloads.save_all(done(shelf.lay("/a", picture())), folder, name=NAME, refresh=never)
+        )
+        await hangs.wait()
+        return saving, go_on
+
+    @pytest.mark.parametrize("error", [None, OSError(errno.ENOSPC, "No space left")])
+    async def test_in_the_middle_of_the_sync(
+        self,
+        shelf: Shelf,
+        downloads: Downloads,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        error: OSError | None,
+    ) -> None:
+        """
+        A cancellation, and a second one, wait for the thread: then the picture is whole, or gone if the disk refused.
+        """
+        saving, go_on = await self.hung_saving(shelf, downloads, tmp_path, monkeypatch, error)
+
+        for _ in range(2):
+            saving.cancel()
+            await asyncio.wait([saving], timeout=0.01)
+            assert not saving.done()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await saving
+
+        assert ({} if error else {"t1-0.png": PNG}) == files(tmp_path)
+
+    async def test_timeout_around_a_read(self, shelf: Shelf, downloads: Downloads) -> None:
+        """
+        The caller's own timeout comes out as such.
+        """
+
+        async def silent(request: web.BaseRequest) -> web.StreamResponse:
+            await shelf.closing.wait()
+            return web.Response()
+
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await downloads.read(Image(0, shelf.lay("/a", silent)))
+
+
+class TestOwner:
+    async def test_closes_twice(self, shelf: Shelf, downloads: Downloads) -> None:
+        """
+        Closing twice is fine, also where nothing was ever fetched; a closed owner fetches nothing more.
+        """
+        await downloads.read(Image(0, shelf.lay("/a", picture())))
+
+        await downloads.aclose()
+        await downloads.aclose()
+
+        assert "the client was closed" in await failure(downloads, shelf.base + "/a")
+        assert repr(downloads) == "<Downloads closed, width 8>"
+
+    async def test_closing_ends_transfers(self, shelf: Shelf, downloads: Downloads) -> None:
+        """
+        What is under way when the owner is closed fails; it does not open a new session.
+        """
+        begun = asyncio.Event()
+
+        async def silent(request: web.BaseRequest) -> web.StreamResponse:
+            begun.set()
+            await shelf.closing.wait()
+            return web.Response()
+
+        reading = asyncio.ensure_future(failure(downloads, shelf.lay("/a", silent)))
+        await begun.wait()
+        await downloads.aclose()
+
+        assert "the client was closed" in await reading
+
+    def test_repr_shows_no_proxy(self) -> None:
+        """
+        A proxy's address may hold a password.
+        """
+        assert "secret" not in repr(quick(HttpOptions(proxy="http://user:secret@proxy:3128")))
+
+    def test_made_without_a_loop(self) -> None:
+        """
+        A client may be made before its loop runs.
+        """
+        downloads = quick()
+        asyncio.run(downloads.aclose())
+
+        assert downloads._closed

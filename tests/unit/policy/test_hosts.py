@@ -1,0 +1,225 @@
+"""
+Which hosts a picture may come from, in every spelling and wrapping.
+"""
+
+import pickle
+
+import pytest
+
+from kling_async.policy.hosts import Admission, Network, check_entry, is_loopback, network_of, objection
+
+LOOPBACK, LAN, SHARED, BENCHMARK, RESERVED, NEVER, PUBLIC = (
+    Network.LOOPBACK,
+    Network.LAN,
+    Network.SHARED,
+    Network.BENCHMARK,
+    Network.RESERVED,
+    Network.NEVER,
+    Network.PUBLIC,
+)
+
+KINDS = {
+    "127.0.0.1": LOOPBACK,
+    "127.0.0.1.": LOOPBACK,
+    "0.0.0.0": LOOPBACK,
+    "::1": LOOPBACK,
+    "::": LOOPBACK,
+    "::ffff:127.0.0.1": LOOPBACK,
+    "64:ff9b::7f00:1": LOOPBACK,
+    "2002:7f00:1::": LOOPBACK,
+    "localhost": LOOPBACK,
+    "LOCALHOST.": LOOPBACK,
+    "a.localhost": LOOPBACK,
+    "10.1.2.3": LAN,
+    "192.168.0.1": LAN,
+    "172.16.0.1": LAN,
+    "172.31.255.255": LAN,
+    "fc00::1": LAN,
+    "fd12::1": LAN,
+    "::ffff:10.0.0.1": LAN,
+    "100.64.0.1": SHARED,
+    "100.127.255.255": SHARED,
+    "198.18.0.1": BENCHMARK,
+    "198.19.255.255": BENCHMARK,
+    "2001:2::1": BENCHMARK,
+    "0.1.2.3": RESERVED,
+    "192.0.0.8": RESERVED,
+    "192.0.2.1": RESERVED,
+    "192.88.99.1": RESERVED,
+    "198.51.100.1": RESERVED,
+    "203.0.113.1": RESERVED,
+    "240.0.0.1": RESERVED,
+    "fec0::1": RESERVED,
+    "::127.0.0.1": RESERVED,
+    "64:ff9b:1::1": RESERVED,
+    "100::1": RESERVED,
+    "2001::1": RESERVED,
+    "2001:db8::1": RESERVED,
+    "3fff::1": RESERVED,
+    "3fff:fff::1": RESERVED,
+    "4000::1": RESERVED,
+    "5f00::1": RESERVED,
+    "169.254.169.254": NEVER,
+    "169.254.0.1": NEVER,
+    "fe80::1": NEVER,
+    "fe80::1%eth0": NEVER,
+    "::ffff:169.254.169.254": NEVER,
+    "224.0.0.1": NEVER,
+    "255.255.255.255": NEVER,
+    "ff02::1": NEVER,
+    "fd00:ec2::254": NEVER,
+    "100.100.100.200": NEVER,
+    "2130706433": NEVER,
+    "127.1": NEVER,
+    "0x7f.1": NEVER,
+    "0x7f000001": NEVER,
+    "0177.0.0.1": NEVER,
+    "1:2": NEVER,
+    "8.8.8.8": PUBLIC,
+    "172.32.0.1": PUBLIC,
+    "100.128.0.1": PUBLIC,
+    "198.20.0.1": PUBLIC,
+    "192.0.0.9": PUBLIC,
+    "192.0.1.1": PUBLIC,
+    "2606:4700::1111": PUBLIC,
+    "2001:200::1": PUBLIC,
+    "2001:4:112::1": PUBLIC,
+    "4000::": RESERVED,
+    "::ffff:8.8.8.8": PUBLIC,
+    "64:ff9b::808:808": PUBLIC,
+    "2002:808:808::": PUBLIC,
+    "a.example": None,
+    "1.a": None,
+    "x": None,
+}
+
+
+@pytest.mark.parametrize(("host", "kind"), KINDS.items(), ids=KINDS)
+def test_network(host: str, kind: Network | None) -> None:
+    """
+    The kind of network does not depend on the interpreter's table, nor on how an address is spelt or wrapped.
+    """
+    assert network_of(host) is kind
+    if not host.endswith("."):
+        assert Admission().closed(host) is (None if kind is PUBLIC else kind)
+
+
+@pytest.mark.parametrize("kind", [LOOPBACK, LAN, SHARED, BENCHMARK], ids=lambda kind: kind.name)
+def test_service_opens_its_own_kind_alone(kind: Network) -> None:
+    """
+    Where the service is on loopback, pictures come from there, and not from the LAN; and so on.
+    """
+    admission = Admission(frozenset({kind}))
+
+    for host, network in KINDS.items():
+        is_open = admission.closed(host) is None
+        assert is_open == (network in (None, PUBLIC, kind)), host
+
+
+@pytest.mark.parametrize("kind", [NEVER, RESERVED])
+def test_some_are_opened_by_no_service(kind: Network) -> None:
+    """
+    Were the service itself at a link-local address, this would open nothing.
+    """
+    admission = Admission(frozenset({kind}))
+
+    assert not any(admission.closed(host) is None for host, network in KINDS.items() if network is kind)
+
+
+def test_allowed_network() -> None:
+    """
+    A network that the user allows opens its addresses, wrapped ones too, and nothing beside them.
+    """
+    admission = Admission(entries=("198.18.0.0/15", "fd00::/8", "10.0.0.7"))
+
+    allowed = ("198.18.0.1", "198.19.255.255", "::ffff:198.18.0.1", "fd12::1", "10.0.0.7", "8.8.8.8", "a.example")
+    assert [None] * len(allowed) == [admission.closed(host) for host in allowed]
+    closed = ("10.0.0.8", "100.64.0.1", "127.0.0.1", "fc00::1", "fd00:ec2::254")
+    assert all(admission.closed(host) is not None for host in closed)
+
+
+def test_allowed_name() -> None:
+    """
+    A name that the user allows may have any addresses but those that are never allowed; its namesakes may not.
+    """
+    admission = Admission(entries=("CDN.inside.",))
+
+    assert admission.closed_behind("cdn.inside", "10.0.0.1") is None
+    assert admission.closed_behind("cdn.inside", "169.254.169.254") is NEVER
+    assert admission.closed_behind("a.cdn.inside", "10.0.0.1") is LAN
+    assert admission.closed_behind("cdn.example", "8.8.8.8") is None
+
+
+def test_everything_is_allowed() -> None:
+    """
+    Who allows everything has not allowed link-local addresses.
+    """
+    admission = Admission(entries=("0.0.0.0/0", "::/0"))
+
+    assert {None, NEVER} == {admission.closed(host) for host in KINDS}
+
+
+@pytest.mark.parametrize(
+    "entry", ["198.18.0.0/15", "198.18.0.1/15", "10.0.0.7", "::1", "fd00::/8", "cdn", "c-d.n_1.x."]
+)
+def test_entry(entry: str) -> None:
+    """
+    Names, addresses and networks can be allowed.
+    """
+    check_entry(entry)
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ("", "is neither a host name"),
+        ("a b", "is neither a host name"),
+        ("http://cdn.example", "is neither a host name"),
+        ("cdn.example:443", "is neither a host name"),
+        ("*.example", "is neither a host name"),
+        ("2130706433", "is neither a host name"),
+        ("198.18.0.0/33", "is neither a host name"),
+        ("x" * 10**6, "is neither a host name"),
+        ("169.254.169.254", "pictures never come from"),
+        ("169.254.0.0/16", "pictures never come from"),
+        ("fe80::/10", "pictures never come from"),
+        (7, "is no text"),
+        (None, "is no text"),
+    ],
+)
+def test_no_entry(entry: object, why: str) -> None:
+    """
+    What can be neither is refused, in a short text.
+    """
+    with pytest.raises(ValueError, match=why) as caught:
+        check_entry(entry)
+
+    assert len(str(caught.value)) < 200
+
+
+def test_objection_names_the_option() -> None:
+    """
+    What can be allowed says by what; what cannot be does not.
+    """
+    assert "http://10.0.0.1/a (private); where that is meant, allow" in objection(LAN, "http://10.0.0.1/a")
+    assert "HttpOptions(allow_downloads_from=" in objection(BENCHMARK, "x")
+    assert "allow_downloads_from" not in objection(NEVER, "x")
+
+
+@pytest.mark.parametrize(
+    ("host", "is_it"), [("[::1]", True), ("::1", True), ("localhost", True), ("127.9.9.9", True), ("10.0.0.1", False)]
+)
+def test_loopback(host: str, is_it: bool) -> None:  # noqa: FBT001 (a parameter of a test)
+    """
+    This machine itself is known without a look-up.
+    """
+    assert is_loopback(host) is is_it
+
+
+def test_travels() -> None:
+    """
+    What is open goes to workers.
+    """
+    admission = Admission(frozenset({LAN}), ("cdn",))
+
+    assert admission == pickle.loads(pickle.dumps(admission))  # noqa: S301 (our own)

@@ -1,0 +1,27 @@
+"""
+What pictures cost.
+"""
+
+import pytest
+
+from kling_async.wire.endpoints.prices import units_of
+from kling_async.wire.tasks import ImageRequest
+
+
+@pytest.mark.parametrize(
+    ("model_name", "from_text", "from_image"),
+    [
+        ("kling-v1", 1, 1),
+        ("kling-v1-5", 4, 8),
+        ("kling-v2", 4, 8),
+        ("kling-v2-1", 4, 8),
+        ("kling-v3", 8, 8),
+        ("?", 8, 8),
+    ],
+)
+def test_price_is_per_picture(model_name: str, from_text: int, from_image: int) -> None:
+    """
+    Each picture costs its model's price, which may depend on whether there is a reference image.
+    """
+    assert 3 * from_text == units_of(model_name, ImageRequest("x", n=3))
+    assert 3 * from_image == units_of(model_name, ImageRequest("x", n=3, image="https://a.example/b.png"))
