@@ -27,17 +27,17 @@ Tasks on a page, how many of them are awaited and have changed, and pages in one
 
 
 @attrs.frozen
-class Choice:
+class QueryPlan:
     name: str
     has_orjson: bool
     has_uvloop: bool
 
 
-PLAIN: Final = Choice("plain", has_orjson=False, has_uvloop=False)
+PLAIN: Final = QueryPlan("plain", has_orjson=False, has_uvloop=False)
 OTHERS: Final = (
-    Choice("orjson", has_orjson=True, has_uvloop=False),
-    Choice("uvloop", has_orjson=False, has_uvloop=True),
-    Choice("both", has_orjson=True, has_uvloop=True),
+    QueryPlan("orjson", has_orjson=True, has_uvloop=False),
+    QueryPlan("uvloop", has_orjson=False, has_uvloop=True),
+    QueryPlan("both", has_orjson=True, has_uvloop=True),
 )
 
 
@@ -84,7 +84,7 @@ def cost_of_page() -> float:
     return (time.process_time() - began) / PAGES
 
 
-def cost_of(choice: Choice, url: str) -> Cost:
+def cost_of(choice: QueryPlan, url: str) -> Cost:
     """
     Return what *choice* costs; for a process in which nothing of the package is loaded yet.
     """
@@ -106,7 +106,7 @@ def cost_of(choice: Choice, url: str) -> Cost:
 def measure(rounds: int | None) -> list[Figure]:
     from benchmarks import overhead  # noqa: PLC0415 (in this process alone)
 
-    costs: dict[Choice, list[Cost]] = {choice: [] for choice in (PLAIN, *OTHERS)}
+    costs: dict[QueryPlan, list[Cost]] = {choice: [] for choice in (PLAIN, *OTHERS)}
     for _ in range(rounds or ROUNDS):
         for choice, found in costs.items():
             with overhead.service() as server:

@@ -24,9 +24,9 @@ from distributed import Client, LocalCluster
 from benchmarks import apart, downloads
 from benchmarks.figures import Figure, ratio
 from kling_async import OFFICIAL, Batch, Done, Image, ImageRequest, KlingClient, TaskSnapshot, TaskStatus
-from kling_async.batch.executors import LocalEngine, PictureFacts, Process
+from kling_async.batch.executors import LocalExecutor, PictureFacts, Process
 from kling_async.batch.journal import Account, Entry, Journal
-from kling_async.integrations.dask import DaskEngine
+from kling_async.integrations.dask import DaskExecutor
 from kling_async.wire.tasks import TaskOutput
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Crew:
     An engine, and the client of the cluster if there is one.
     """
 
-    engine: DaskEngine | LocalEngine
+    executor: DaskExecutor | LocalExecutor
     dask_client: Client | None
 
     async def helpers(self) -> Helpers:
@@ -165,14 +165,14 @@ class Crew:
 @contextlib.asynccontextmanager
 async def crew_at(address: str | None) -> AsyncIterator[Crew]:
     if address is None:
-        async with LocalEngine() as local:
+        async with LocalExecutor() as local:
             yield Crew(local, None)
         return
     async with (
         Client(address, asynchronous=True) as dask_client,  # type: ignore[no-untyped-call]
-        DaskEngine(dask_client) as engine,
+        DaskExecutor(dask_client) as executor,
     ):
-        yield Crew(engine, dask_client)
+        yield Crew(executor, dask_client)
 
 
 async def write_journal(path: Path, client: KlingClient, url: str, count: int) -> None:
@@ -197,10 +197,10 @@ async def save(path: Path, client: KlingClient, crew: Crew, process: Process | N
     """
     Save the pictures of a journal's tasks, and return how many there were.
     """
-    engine = None if process is None and crew.dask_client is None else crew.engine
+    executor = None if process is None and crew.dask_client is None else crew.executor
     count = 0
     async with Batch(path, client) as batch:
-        async for outcome in batch.run(path.with_suffix(""), process=process, engine=engine):
+        async for outcome in batch.run(path.with_suffix(""), process=process, executor=executor):
             assert isinstance(outcome, Done), outcome
             count += 1
     return count

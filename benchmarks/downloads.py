@@ -166,7 +166,7 @@ async def of_loop(work: Awaitable[object]) -> Cost:
 
 # The ways
 
-Way: TypeAlias = Callable[[str, Path, int], Coroutine[Any, Any, Cost]]
+QueryMode: TypeAlias = Callable[[str, Path, int], Coroutine[Any, Any, Cost]]
 
 
 def results(url: str, count: int) -> Iterator[TaskResult]:
@@ -245,7 +245,7 @@ def _sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-WAYS: Final[Mapping[str, Way]] = {
+WAYS: Final[Mapping[str, QueryMode]] = {
     "kling_async": ours,
     "kling_async with digests": with_digests,
     "bare aiohttp loop": bare,
@@ -277,12 +277,12 @@ def service(content: bytes) -> Iterator[Server]:
         yield Server(f"http://127.0.0.1:{pipe.recv()}", pipe)
 
 
-def run(way: Way, url: str, folder: Path, count: int) -> Cost:
+def run(way: QueryMode, url: str, folder: Path, count: int) -> Cost:
     apart.pin(0)
     return asyncio.run(way(url, folder, count))
 
 
-def cost_of(way: Way, place: str | None, server: Server, count: int) -> Cost:
+def cost_of(way: QueryMode, place: str | None, server: Server, count: int) -> Cost:
     """
     Run *way* in a process of its own, and tell what it took, the server's CPU included.
     """

@@ -23,7 +23,7 @@ SETTLING: Final = 1.0
 Seconds after the last submit, in which looks come and go.
 """
 
-Way: TypeAlias = Callable[[KlingClient, int], Awaitable[list["asyncio.Task[Any]"]]]
+QueryMode: TypeAlias = Callable[[KlingClient, int], Awaitable[list["asyncio.Task[Any]"]]]
 
 
 async def generate(client: KlingClient, tasks: int) -> "list[asyncio.Task[Any]]":
@@ -39,10 +39,10 @@ def begin(waiting: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
     return asyncio.get_running_loop().create_task(waiting)
 
 
-WHO: Final[dict[str, Way]] = {"generate": generate, "wait of a handle": wait_for_handles}
+WHO: Final[dict[str, QueryMode]] = {"generate": generate, "wait of a handle": wait_for_handles}
 
 
-async def held_for_one(way: Way, dialect: Dialect, tasks: int = TASKS) -> float:
+async def held_for_one(way: QueryMode, dialect: Dialect, tasks: int = TASKS) -> float:
     with service(dialect, tasks + 1) as server:
         async with warm_client(server, dialect, tasks + 1) as client:
             gc.collect()

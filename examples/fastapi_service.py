@@ -39,14 +39,14 @@ app = FastAPI(lifespan=lifespan)
 app.mount("/kling", receiver.asgi_app)
 
 
-class Order(BaseModel):
+class WorkItem(BaseModel):
     prompt: str  # what is allowed is the client's affair: it knows the service's rules
     n: int = 1
     aspect_ratio: str | None = None
 
 
 @app.post("/pictures", status_code=202)
-async def take_order(order: Order, client: Kling) -> dict[str, str]:
+async def take_order(order: WorkItem, client: Kling) -> dict[str, str]:
     handle = await client.submit(ImageRequest(**order.model_dump()))  # waits while all slots are taken
     return {"task_id": handle.task_id}  # it is all that has to be kept
 

@@ -14,7 +14,7 @@ from kling_async.client.client import KlingClient
 from kling_async.client.events import EventKind, TaskEvent
 from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.limiter import Slots
-from kling_async.client.transport import HttpOptions
+from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy, SlotPolicy
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect

@@ -31,14 +31,16 @@ Fields are positional and plain, so that an error survives pickling. No error sh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
-if TYPE_CHECKING:  # names for annotations alone: at run time this floor stands on nothing
+if TYPE_CHECKING:
+    import datetime as dt
+    import enum
+    from collections.abc import Mapping, Sequence
+    from decimal import Decimal
     from pathlib import Path
-
-    from kling_async.wire.tasks import ImageRequest, TaskSnapshot
 
 __all__ = [
     "AccountProblem",
@@ -46,7 +48,7 @@ __all__ = [
     "ClientClosed",
     "ContentRefused",
     "DownloadFailed",
-    "EngineLost",
+    "ExecutorLost",
     "InvalidRequest",
     "JournalCorrupt",
     "JournalLocked",
@@ -58,6 +60,10 @@ __all__ = [
     "NotSent",
     "ProcessFailed",
     "RateLimited",
+    "SeenFile",
+    "SeenFiles",
+    "SeenTask",
+    "SentRequest",
     "ServiceFailure",
     "StorageFull",
     "SubmissionUncertain",
@@ -67,6 +73,65 @@ __all__ = [
     "Unreachable",
     "WaitTimeout",
 ]
+
+
+class SeenFile(Protocol):
+    """
+    A file of a task that an error tells of: a `kling_async.Image`, for example.
+    """
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def url(self) -> str: ...
+
+
+class SeenFiles(Protocol):
+    """
+    What the task of an error has made so far: a `kling_async.wire.TaskOutput`.
+    """
+
+    @property
+    def images(self) -> Sequence[SeenFile]: ...
+
+
+class SeenTask(Protocol):
+    """
+    The task of an error, as it was last seen: a `kling_async.TaskSnapshot`. Its attributes are described there; here
+    they are named, so that errors import nothing.
+    """
+
+    @property
+    def task_id(self) -> str: ...
+    @property
+    def task_status(self) -> enum.Enum: ...
+    @property
+    def status_word(self) -> str: ...
+    @property
+    def task_status_msg(self) -> str: ...
+    @property
+    def task_result(self) -> SeenFiles: ...
+    @property
+    def created_at(self) -> dt.datetime | None: ...
+    @property
+    def updated_at(self) -> dt.datetime | None: ...
+    @property
+    def final_unit_deduction(self) -> Decimal | None: ...
+    @property
+    def request_id(self) -> str | None: ...
+    @property
+    def raw(self) -> Mapping[str, Any]: ...
+
+
+class SentRequest(attrs.AttrsInstance, Protocol):
+    """
+    The request of an error, as it was sent: a `kling_async.ImageRequest`, for example. It may be submitted again.
+    """
+
+    @property
+    def callback_url(self) -> str | None: ...
+    @property
+    def external_task_id(self) -> str | None: ...
 
 
 @attrs.frozen
@@ -171,7 +236,7 @@ class TaskNotFound(KlingError):
         snapshot: What a callback told of the task all the same; None where none did.
     """
 
-    snapshot: TaskSnapshot | None = None
+    snapshot: SeenTask | None = None
 
 
 @attrs.define(slots=False, repr=False)
@@ -255,9 +320,9 @@ class SubmissionUncertain(KlingError):
         snapshot: What a callback told of its task, where it told no id by which the task could be asked for.
     """
 
-    request: ImageRequest | None = None
+    request: SentRequest | None = None
     urls: tuple[str, ...] = ()
-    snapshot: TaskSnapshot | None = None
+    snapshot: SeenTask | None = None
 
 
 @attrs.define(slots=False, repr=False)
@@ -270,7 +335,7 @@ class TaskFailed(KlingError):
         snapshot: The last sighting of it.
     """
 
-    snapshot: TaskSnapshot | None = None
+    snapshot: SeenTask | None = None
 
 
 @attrs.define(slots=False, repr=False)
@@ -282,7 +347,7 @@ class WaitTimeout(KlingError, TimeoutError):
         snapshot: The last sighting of it; None for one that was picked up and never seen.
     """
 
-    snapshot: TaskSnapshot | None = None
+    snapshot: SeenTask | None = None
 
 
 @attrs.define(slots=False, repr=False)
@@ -315,7 +380,7 @@ class ProcessFailed(KlingError):
     index: int | None = None
 
 
-class EngineLost(KlingError):
+class ExecutorLost(KlingError):
     """
     The engine of a batch, such as a cluster, is gone or cannot do its work. So the run was stopped; tasks and pictures
     are in the journal, and the next run saves what is not saved yet.

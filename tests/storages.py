@@ -421,7 +421,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     return place
 
 
-def spools() -> list[Path]:
+def temp_dir() -> list[Path]:
     """
     Return the temporary files that are left of pictures on their way.
     """
@@ -439,4 +439,4 @@ def brisk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setattr(tempfile, "tempdir", str(spooled))
     yield
     gc.collect()
-    assert [] == spools()
+    assert [] == temp_dir()

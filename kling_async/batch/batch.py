@@ -26,15 +26,16 @@ from typing import Any, Final, Self, TypeVar
 
 import attrs
 
-from kling_async.batch.executors import Carrier, Engine, LocalEngine, Process, in_words, value_of
+from kling_async.batch.executors import Executor, LocalExecutor, Process, RemoteExecutor, in_words, value_of
 from kling_async.batch.journal import Account, Entry, Journal
 from kling_async.batch.records import KEY_MAX, Row, State, Summary, external_id_of, may_try_again
-from kling_async.batch.savers import CollidingKeys, Elsewhere, Here, Saving, all_of
+from kling_async.batch.savers import CollidingKeys, LocalSaver, RemoteSaver, Saver, all_of
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.client import KlingClient
 from kling_async.client.handle import TaskHandle
+from kling_async.client.retries import is_no_api
 from kling_async.client.stream import fan_out
-from kling_async.client.submitter import FAREWELL, Witness
+from kling_async.client.submitter import CLOSE_TIMEOUT, SubmitObserver
 from kling_async.errors import (
     AccountProblem,
     BrokenRule,
@@ -58,9 +59,8 @@ from kling_async.media.references import Reference, read_reference
 from kling_async.media.semaphore import Gate
 from kling_async.media.storage import Storage, shelf_at
 from kling_async.policy.arguments import check_flag, check_kind, check_many, check_timeout, check_whole, refuse
-from kling_async.policy.policies import is_no_api
 from kling_async.wire.dialects import HALF_A_PAIR, WHOLE_CHARACTERS, broken_rules
-from kling_async.wire.tasks import Done, Failed, ImageRequest, ImageSource, Picture, TaskResult, TaskSnapshot
+from kling_async.wire.tasks import Done, Failed, ImageRequest, ImageSource, Picture, TaskResult, TaskSnapshot, last_seen
 
 __all__ = ["Added", "Batch", "Keyed"]
 
@@ -94,7 +94,7 @@ READ: Final = 8
 Reference images that are kept in memory while an input is added.
 """
 
-HOPELESS: Final = 20
+MAX_CONSECUTIVE_FAILURES: Final = 20
 """
 After so many submits in a row that failed for a passing cause or are uncertain, with none accepted, the cause is taken
 to last.
@@ -172,7 +172,7 @@ class Batch:
         self._preparing: set[asyncio.Event] = set()  # runs that ask their engine; set, they end
         self._generation = 0
         self._is_closed = False
-        self._witnesses: set[_RowWitness] = set()  # of what may be at the service, and is not known to be
+        self._witnesses: set[JournalObserver] = set()  # of what may be at the service, and is not known to be
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "new" if self._journal is None else "open"
@@ -287,7 +287,7 @@ class Batch:
         timeout: float | None = 3600.0,
         resend_uncertain: bool = False,
         process: Process | None = None,
-        engine: Engine | Carrier | None = None,
+        executor: Executor | RemoteExecutor | None = None,
     ) -> AsyncGenerator[Done | Failed, None]:
         """
         Bring every row to its end, and yield the outcomes of this run as they come; one failure never stops the others.
@@ -308,12 +308,14 @@ class Batch:
             timeout: Seconds to wait for each task, from acceptance; a row that was not final in time stays accepted.
                 None waits for ever.
             resend_uncertain: Send uncertain rows again, though each may then be paid twice.
-            process: A function that is called with each picture once it is saved, and with its `engine.PictureFacts`. A
+            process: A function that is called with each picture once it is saved, and with its
+            `executor.PictureFacts`. A
                 picture comes as its `Path`, or as bytes where it went to a storage. What it returns is pickled into the
                 journal, and is in `Done.value`; a row on whose picture it fails is told as `Failed` with ProcessFailed,
                 and the next run that has a function calls that for what has no value yet.
-            engine: Where it is called, borrowed; None is an `engine.LocalEngine()` for this run. One that is an
-                `engine.Carrier`, such as `kling_async.integrations.dask.DaskEngine`, fetches and stores the pictures as well.
+            engine: Where it is called, borrowed; None is an `executor.LocalExecutor()` for this run. One that is an
+                `executor.RemoteExecutor`, such as `kling_async.integrations.dask.DaskExecutor`, fetches and stores the
+                pictures as well.
 
         Raises:
             AccountProblem: So the submitting was stopped; what was under way was ended and yielded before. The rows are
@@ -338,10 +340,10 @@ class Batch:
         check_whole("max_attempts", max_attempts)
         check_timeout("timeout", timeout)
         check_flag("resend_uncertain", resend_uncertain)
-        _check_saving(save_to, name, process, engine)
-        async with LocalEngine() as own:  # begins no process where there is no function
+        _check_saving(save_to, name, process, executor)
+        async with LocalExecutor() as own:  # begins no process where there is no function
             try:
-                saving = await self._unless_stopped(self._saving(save_to, name, process, engine, own))
+                saving = await self._unless_stopped(self._saving(save_to, name, process, executor, own))
             except _Stopped:
                 self._open()
                 return
@@ -349,7 +351,7 @@ class Batch:
             run = self._run = _Run(
                 client=self._client,
                 journal=journal,
-                witnesses=self._witnesses,
+                observers=self._witnesses,
                 clock=self._clock,
                 saving=saving,
                 max_attempts=max_attempts,
@@ -433,38 +435,46 @@ class Batch:
         save_to: str | Path | Storage | None,
         name: str,
         process: Process | None,
-        engine: Engine | Carrier | None,
-        own: LocalEngine,
-    ) -> Here | Elsewhere | None:
+        executor: Executor | RemoteExecutor | None,
+        own: LocalExecutor,
+    ) -> LocalSaver | RemoteSaver | None:
         # What is to be done with pictures, once it is clear that it can be.
         if save_to is None:
             return None
-        is_engaged = process is not None or engine is not None
-        shelf, engine = shelf_at(save_to), engine or own
-        if isinstance(shelf, Storage):
-            await shelf.check(writes=not isinstance(engine, Carrier))
+        is_engaged = process is not None or executor is not None
+        destination, executor = shelf_at(save_to), executor or own
+        if isinstance(destination, Storage):
+            await destination.check(writes=not isinstance(executor, RemoteExecutor))
         if is_engaged:
-            await engine.check(process, shelf)
+            await executor.check(process, destination)
         journal, client = self._open(), self._client
         mark, keys = journal.id, CollidingKeys(journal.colliding_keys)
-        if isinstance(engine, Carrier):
-            shelf = shelf.absolute() if isinstance(shelf, Path) else shelf  # other processes are in other folders
-            return Elsewhere(
+        if isinstance(executor, RemoteExecutor):
+            destination = (
+                destination.absolute() if isinstance(destination, Path) else destination
+            )  # other processes are in other folders
+            return RemoteSaver(
                 client=client,
-                shelf=shelf,
+                destination=destination,
                 name=name,
                 mark=mark,
                 function=process,
                 colliding_keys=keys,
-                carrier=engine,
+                carrier=executor,
             )
-        return Here(
-            client=client, shelf=shelf, name=name, mark=mark, function=process, colliding_keys=keys, engine=engine
+        return LocalSaver(
+            client=client,
+            destination=destination,
+            name=name,
+            mark=mark,
+            function=process,
+            colliding_keys=keys,
+            executor=executor,
         )
 
     async def _settle(self) -> None:
         if self._witnesses:
-            await asyncio.wait([witness.is_over for witness in self._witnesses], timeout=FAREWELL)
+            await asyncio.wait([observer.is_over for observer in self._witnesses], timeout=CLOSE_TIMEOUT)
 
     async def _entry_of(self, item: object, index: int, library: "_Library") -> Entry:
         key = None
@@ -499,7 +509,7 @@ class Batch:
         return Entry(request=kept, key=key, image_sha256=reference.sha256, image_base64=reference.text)
 
 
-class _RowWitness(Witness):
+class JournalObserver(SubmitObserver):
     """
     Writes what becomes of one attempt of a row.
     """
@@ -533,7 +543,7 @@ class _RowWitness(Witness):
         if self._run.is_stopping:
             raise _Stopped("the run was stopped before this was sent")
         self.is_intended = self.is_sent = True
-        self._run.witnesses.add(self)
+        self._run.observers.add(self)
         await self._run.journal.intend(
             self.position,
             attempt=self.attempt,
@@ -560,7 +570,7 @@ class _RowWitness(Witness):
             self._run.journal.hear(self.position, told)
 
     def end(self) -> None:
-        self._run.witnesses.discard(self)
+        self._run.observers.discard(self)
         if not self.is_over.done():
             self.is_over.set_result(None)
 
@@ -577,9 +587,9 @@ class _Run:
 
     client: KlingClient
     journal: Journal
-    witnesses: set[_RowWitness]
+    observers: set[JournalObserver]
     clock: Callable[[], float]
-    saving: Saving | None
+    saving: Saver | None
     max_attempts: int
     timeout: float | None
     resends_uncertain: bool
@@ -587,9 +597,9 @@ class _Run:
     is_stopping: bool = attrs.field(default=False, init=False)
     failures_in_a_row: int = attrs.field(default=0, init=False)
     _is_closed: bool = attrs.field(default=False, init=False)
-    _resumed: dict[int, tuple[TaskHandle, _RowWitness]] = attrs.field(factory=dict, init=False)
+    _resumed: dict[int, tuple[TaskHandle, JournalObserver]] = attrs.field(factory=dict, init=False)
     # Who serves a row, and of what it is submitting now.
-    _serving: "dict[asyncio.Task[Any], _RowWitness | None]" = attrs.field(factory=dict, init=False)
+    _serving: "dict[asyncio.Task[Any], JournalObserver | None]" = attrs.field(factory=dict, init=False)
     # By model, since each has slots of its own.
     _images: "collections.defaultdict[str | None, Gate]" = attrs.field(
         factory=lambda: collections.defaultdict(lambda: Gate(IMAGES)), init=False
@@ -608,8 +618,8 @@ class _Run:
         Submit nothing more. What surely is not at the service is not sent; the rest goes on.
         """
         self.is_stopping = True
-        for aio_task, witness in self._serving.items():
-            if witness is not None and not witness.is_intended:
+        for aio_task, observer in self._serving.items():
+            if observer is not None and not observer.is_intended:
                 aio_task.cancel()
 
     async def aclose(self) -> None:
@@ -631,7 +641,7 @@ class _Run:
         """
         begun = [row async for row in self._pages(State.ACCEPTED)]
         await self._resume_all(row for row in begun if row.kept_for is None)
-        on_their_way = {witness.position for witness in self.witnesses}  # of an earlier run, which may yet tell
+        on_their_way = {observer.position for observer in self.observers}  # of an earlier run, which may yet tell
         begun += [row async for row in self._pages(State.SENDING) if row.position not in on_their_way]
         uncertain = {row.position async for row in self._pages(State.UNCERTAIN)}
         taken = uncertain.union(row.position for row in begun)
@@ -753,77 +763,77 @@ class _Run:
 
     async def _made(self, row: Row) -> TaskSnapshot:
         # The snapshot of the row's task, which has succeeded.
-        handle, witness = self._resumed.pop(row.position, (None, None))
-        if witness is None:
-            witness = _RowWitness(self, row, _attempt_of(row))
+        handle, observer = self._resumed.pop(row.position, (None, None))
+        if observer is None:
+            observer = JournalObserver(self, row, _attempt_of(row))
         try:
             if handle is None:
-                handle = await self._submit(row, witness)
+                handle = await self._submit(row, observer)
             result = await handle.wait(self.timeout)
         except KlingError as error:
-            raise await self._judge(row, witness, attrs.evolve(error)) from None
+            raise await self._judge(row, observer, attrs.evolve(error)) from None
         except Exception as error:
-            await self._doubt_unless_withdrawn(row, witness, error)
+            await self._doubt_unless_withdrawn(row, observer, error)
             raise
         await self.journal.finish(row.position, result.snapshot, self.clock())
         return result.snapshot
 
-    async def _submit(self, row: Row, witness: _RowWitness) -> TaskHandle:
-        if not witness.is_in_doubt:
+    async def _submit(self, row: Row, observer: JournalObserver) -> TaskHandle:
+        if not observer.is_in_doubt:
             if self.is_stopping:
                 raise _Stopped("the run was stopped before this was sent")
             if self.saving is not None:  # before it is paid for
                 self.saving.check(row.request.n)
         has_image = row.is_image_kept or row.request.image is not None
         aio_task = _this_task()
-        self._serving[aio_task] = witness
+        self._serving[aio_task] = observer
         try:
             async with self._images[row.request.model_name] if has_image else contextlib.nullcontext():
                 request = await _request_of(row, self.journal)
-                if witness.external_task_id is not None:
-                    request = attrs.evolve(request, external_task_id=witness.external_task_id)
-                return await self.client.submit_witnessed(request, witness)
+                if observer.external_task_id is not None:
+                    request = attrs.evolve(request, external_task_id=observer.external_task_id)
+                return await self.client.submit_observed(request, observer)
         finally:
             self._serving[aio_task] = None
 
-    async def _doubt_unless_withdrawn(self, row: Row, witness: _RowWitness, error: Exception) -> None:
+    async def _doubt_unless_withdrawn(self, row: Row, observer: JournalObserver, error: Exception) -> None:
         # *error* does not say whether a task was made; what was sent and not withdrawn may have become one.
-        if not witness.is_sent or not witness.is_intended or witness.task_id is not None:
+        if not observer.is_sent or not observer.is_intended or observer.task_id is not None:
             return
         what = f"the task may have been accepted: {type(error).__name__} ended its submit after it was sent"
         with contextlib.suppress(KlingError, OSError, RuntimeError):  # it may be the journal that fails
             await self.journal.doubt(row.position, SubmissionUncertain(what, request=row.request))
 
-    async def _judge(self, row: Row, witness: _RowWitness, error: KlingError) -> "_Ended":
+    async def _judge(self, row: Row, observer: JournalObserver, error: KlingError) -> "_Ended":
         # Write what *error* means for the row, and tell what it means for the run.
         now, position = self.clock(), row.position
         row = attrs.evolve(
             row,
             state=State.FAILED,
-            attempts=witness.attempt,
-            external_task_id=witness.external_task_id,
-            task_id=witness.task_id,
+            attempts=observer.attempt,
+            external_task_id=observer.external_task_id,
+            task_id=observer.task_id,
         )
         match error:
             case _Stopped():
                 return _Ended(row, None)
             case _ if _stops_all(error):
                 self._halt(error)
-                await self._doubt_unless_withdrawn(row, witness, error)
+                await self._doubt_unless_withdrawn(row, observer, error)
                 return _Ended(row, None)
             case ClientClosed() | StorageFull() | JournalCorrupt() | JournalLocked():
                 raise error
-            case TaskFailed(snapshot=snapshot):
+            case TaskFailed():
                 may_retry = may_try_again(error) and row.request.external_task_id is None
-                await self.journal.fail(position, error, snapshot, now, may_retry=may_retry)
+                await self.journal.fail(position, error, last_seen(error), now, may_retry=may_retry)
                 return _Ended(row, error, may_retry=may_retry)
-            case TaskNotFound(snapshot=told) if witness.task_id is not None:
-                await self.journal.fail(position, error, told, now, may_retry=False)
+            case TaskNotFound() if observer.task_id is not None:
+                await self.journal.fail(position, error, last_seen(error), now, may_retry=False)
             case SubmissionUncertain():
                 await self.journal.doubt(position, error)
-                if witness.is_sent:
+                if observer.is_sent:
                     self._count_failure(error)
-            case _ if witness.task_id is None:
+            case _ if observer.task_id is None:
                 return await self._refused(row, error)
             case _:  # the task goes on, and the next run waits for it again
                 pass
@@ -841,7 +851,7 @@ class _Run:
 
     def _count_failure(self, error: KlingError) -> None:
         self.failures_in_a_row += 1
-        if self.failures_in_a_row >= HOPELESS:
+        if self.failures_in_a_row >= MAX_CONSECUTIVE_FAILURES:
             what = f"{self.failures_in_a_row} submits in a row made no task that is known, so nothing more is sent"
             self._halt(attrs.evolve(error, message=f"{what}; the last one: {error.message}"))
 
@@ -870,7 +880,7 @@ class _Run:
     async def _failed(self, row: Row, error: KlingError) -> Failed:
         return Failed(row.position, row.key, await _request_of(row, self.journal), error)
 
-    async def _valued(self, saving: Saving, row: Row, task_id: str, picture: Picture) -> Picture:
+    async def _valued(self, saving: Saver, row: Row, task_id: str, picture: Picture) -> Picture:
         # The picture with what the function makes of it.
         if picture.pickled is not None:
             return picture
@@ -901,13 +911,13 @@ class _Run:
         return self.client.callbacks is not None and row.submit_key is not None
 
     def _resume(self, row: Row) -> None:
-        witness = _RowWitness(self, row, row.attempts)
-        handle = self.client.resume(row.task_id or "", row.request, witness)
+        observer = JournalObserver(self, row, row.attempts)
+        handle = self.client.resume(row.task_id or "", row.request, observer)
         if row.snapshot is not None:  # a callback told it, and nothing has confirmed it yet
             handle.hear(row.snapshot, asyncio.get_running_loop().time())
-        self._resumed[row.position] = (handle, witness)
+        self._resumed[row.position] = (handle, observer)
 
-    async def _unsaved(self, saving: Saving, row: Row) -> Row | None:
+    async def _unsaved(self, saving: Saver, row: Row) -> Row | None:
         # The row with those of its pictures that are there; None where all are.
         there = [picture for picture in row.pictures if await saving.is_there(picture)]
         wanted = len(row.snapshot.task_result.images) if row.snapshot is not None else 0
@@ -1056,13 +1066,13 @@ async def _first(rows: AsyncIterator[Row], count: int) -> AsyncIterator[Row]:
         yield row
 
 
-def _check_saving(save_to: object, name: object, process: object, engine: object) -> None:
+def _check_saving(save_to: object, name: object, process: object, executor: object) -> None:
     if not isinstance(name, str):
         refuse("name", f"<{type(name).__name__}>", "must be a template for names, as text")
-    if engine is not None:
-        check_kind("engine", engine, (Engine, Carrier), "must be an engine.Engine or an engine.Carrier")
+    if executor is not None:
+        check_kind("engine", executor, (Executor, RemoteExecutor), "must be an engine.Engine or an engine.Carrier")
     if save_to is None:
-        if process is not None or engine is not None:
+        if process is not None or executor is not None:
             raise ValueError("engines and `process=` work on pictures that are saved: say where to with `save_to=`")
         return
     check_kind("save_to", save_to, (str, os.PathLike, Storage), "must be a folder, a URL or a Storage")

@@ -21,29 +21,29 @@ from typing import Any, Final, Protocol, Self, TypeAlias, runtime_checkable
 
 import attrs
 
-from kling_async.client.transport import HttpOptions
-from kling_async.media.downloads import Downloads, Full, Gone, Lost, Refused
+from kling_async.media.downloads import Downloads, FetchError, FetchRefused, Full, LinkExpired
 from kling_async.media.naming import Names
 from kling_async.media.semaphore import Gate
-from kling_async.media.shielding import to_the_end
+from kling_async.media.shielding import shielded
 from kling_async.media.storage import Storage, folder_and_keep, storage_of
 from kling_async.policy.arguments import check_whole
 from kling_async.policy.hosts import Network
+from kling_async.policy.http import HttpOptions
 from kling_async.wire.redaction import shorten
 from kling_async.wire.tasks import Image, ImageRequest, Picture
 
 __all__ = [
-    "Carried",
-    "Carrier",
-    "Engine",
+    "Executor",
+    "FetchError",
+    "FetchRefused",
     "Full",
-    "Gone",
-    "LocalEngine",
-    "Lost",
-    "Order",
+    "LinkExpired",
+    "LocalExecutor",
     "PictureFacts",
     "Process",
-    "Refused",
+    "RemoteExecutor",
+    "WorkItem",
+    "WorkResult",
     "carry_out",
     "pickled_value",
 ]
@@ -88,12 +88,12 @@ bytes where it went to a storage; what it returns is pickled too.
 
 
 @runtime_checkable
-class Engine(Protocol):
+class Executor(Protocol):
     """
     Calls functions elsewhere.
     """
 
-    async def check(self, function: Process | None, shelf: Path | Storage) -> None:
+    async def check(self, function: Process | None, destination: Path | Storage) -> None:
         """
         See that *function* can be called elsewhere, before anything is sent that costs money.
 
@@ -116,7 +116,7 @@ class Engine(Protocol):
 
 
 @attrs.frozen
-class Order:
+class WorkItem:
     """
     What is to be done about one picture elsewhere: it is fetched, where it is not kept yet, and shown to a function.
 
@@ -138,7 +138,7 @@ class Order:
     image: Image | None
     picture: Picture | None
     names: Names
-    shelf: Path | Storage
+    destination: Path | Storage
     function: Process | None
     networks: frozenset[Network]
 
@@ -150,7 +150,7 @@ class Order:
 
 
 @attrs.frozen
-class Carried:
+class WorkResult:
     """
     What came of an order.
 
@@ -166,11 +166,11 @@ class Carried:
 
 
 @runtime_checkable
-class Carrier(Protocol):
+class RemoteExecutor(Protocol):
     """
     An engine that fetches and keeps pictures as well, on machines of its own, so that their bytes never come here.
 
-    An engine is one if it has these three methods, by `isinstance`, and then `call` of an `Engine` is never used.
+    An engine is one if it has these three methods, by `isinstance`, and then `call` of an `Executor` is never used.
     """
 
     @property
@@ -180,7 +180,7 @@ class Carrier(Protocol):
         """
         ...
 
-    async def check(self, function: Process | None, shelf: Path | Storage) -> None:
+    async def check(self, function: Process | None, destination: Path | Storage) -> None:
         """
         See that all this can be done there, before anything is sent that costs money.
 
@@ -190,13 +190,14 @@ class Carrier(Protocol):
         """
         ...
 
-    async def carry(self, order: Order) -> Carried:
+    async def carry(self, order: WorkItem) -> WorkResult:
         """
         Carry an order out. It may wait for its turn, and it may be that an order is carried out twice. Cancelling drops
         the outcome, while the picture may yet be kept.
 
         Raises:
-            Lost: The picture could not be fetched or kept. It should be the very kind that `carry_out` raises: `Gone`
+            Lost: The picture could not be fetched or kept. It should be the very kind that `carry_out` raises:
+            `LinkExpired`
                 has the task read for a fresh address and the order given once more, `Full` ends the run.
             EngineLost: The engine is gone.
         """
@@ -279,7 +280,7 @@ def in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {shorten(text, WORDS)}".removesuffix(": ")
 
 
-async def carry_out(order: Order, *, http: HttpOptions | None = None) -> Carried:
+async def carry_out(order: WorkItem, *, http: HttpOptions | None = None) -> WorkResult:
     """
     Do what an order says, in this process: what a carrier of your own runs where it has its machines. The function is
     called in a thread. Each order opens a connection of its own, and closes it; cancelling leaves no half picture, and
@@ -304,7 +305,7 @@ async def carry_out(order: Order, *, http: HttpOptions | None = None) -> Carried
     return await asyncio.to_thread(seen, order, picture, read)
 
 
-async def kept(order: Order, downloads: Downloads, spools: Path | None = None) -> Picture:
+async def kept(order: WorkItem, downloads: Downloads, temp_dir: Path | None = None) -> Picture:
     """
     Fetch an order's picture, or return what is known of it if it is kept already. *spools* is the folder of this
     machine for what is on its way to a storage.
@@ -313,37 +314,38 @@ async def kept(order: Order, downloads: Downloads, spools: Path | None = None) -
         if order.picture is None:
             raise AssertionError("a picture is to be fetched, or it is there")
         return order.picture
-    return await downloads.keep(order.image, order.names, folder_and_keep(order.shelf, spools)[1])
+    return await downloads.keep(order.image, order.names, folder_and_keep(order.destination, temp_dir)[1])
 
 
-async def content_of(order: Order, picture: Picture) -> bytes:
+async def content_of(order: WorkItem, picture: Picture) -> bytes:
     """
     Read a picture from the storage where it is kept.
 
     Raises:
         Lost: It cannot be read.
     """
-    return await storage_of(order.shelf, picture.place).read(picture.place)
+    return await storage_of(order.destination, picture.place).read(picture.place)
 
 
-def seen(order: Order, picture: Picture, read: Callable[[], bytes]) -> Carried:
+def seen(order: WorkItem, picture: Picture, read: Callable[[], bytes]) -> WorkResult:
     """
-    Call an order's function, if it has one, with a picture's path, or with what *read* returns, unless it is `Lost`.
+    Call an order's function, if it has one, with a picture's path, or with what *read* returns, unless it is
+    `FetchError`.
     """
     if order.function is None:
-        return Carried(picture)
+        return WorkResult(picture)
     try:
         source = picture.path or read()
-    except Lost as lost:
-        return Carried(picture, str(lost))
+    except FetchError as lost:
+        return WorkResult(picture, str(lost))
     try:
         pickled = _pickled(order.function, source, order.facts(picture))
     except Exception as error:  # noqa: BLE001 (a function of the program's can raise anything)
-        return Carried(picture, in_words(error), traceback.format_exc()[-TRACE:])
-    return Carried(attrs.evolve(picture, pickled=pickled))
+        return WorkResult(picture, in_words(error), traceback.format_exc()[-TRACE:])
+    return WorkResult(attrs.evolve(picture, pickled=pickled))
 
 
-class LocalEngine:
+class LocalExecutor:
     """
     Processes on this machine, begun as they are needed; lives in `async with`.
 
@@ -381,9 +383,9 @@ class LocalEngine:
         self._is_closed = True
         pool, self._pool = self._pool, None
         if pool is not None:
-            await to_the_end(asyncio.to_thread(pool.shutdown, cancel_futures=True))
+            await shielded(asyncio.to_thread(pool.shutdown, cancel_futures=True))
 
-    async def check(self, function: Process | None, shelf: Path | Storage) -> None:  # noqa: ARG002 (all places will do)
+    async def check(self, function: Process | None, destination: Path | Storage) -> None:  # noqa: ARG002 (all places will do)
         """
         See that another process can load *function*: one is begun for it, and kept.
 
@@ -464,7 +466,7 @@ async def _alone(function: Process, source: Path | bytes, facts: PictureFacts) -
     try:
         return await _result_of(pool, function, source, facts)
     finally:
-        await to_the_end(asyncio.to_thread(pool.shutdown, cancel_futures=True))
+        await shielded(asyncio.to_thread(pool.shutdown, cancel_futures=True))
 
 
 async def _result_of(

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import attrs
 
-from kling_async.batch.lock import NO_ROOM, LockFile
+from kling_async.batch.lock import LockFile
 from kling_async.batch.records import (
     Row,
     State,
@@ -44,8 +44,9 @@ from kling_async.errors import (
     KlingError,
     StorageFull,
 )
+from kling_async.media.local import NO_ROOM
 from kling_async.media.naming import folded
-from kling_async.media.shielding import to_the_end
+from kling_async.media.shielding import shielded
 from kling_async.wire.tasks import ImageRequest, Picture, TaskSnapshot
 
 __all__ = ["Account", "Entry", "Journal", "Reader"]
@@ -424,13 +425,13 @@ class Journal:
         """
         Write that nothing came of what was sent, for sure.
         """
-        self._commits.add((_WITHDRAW, (position,)), must_last=True)
+        self._commits.add((_WITHDRAW, (position,)), durable=True)
 
     def accept(self, position: int, task_id: str, now: float) -> None:
         """
         Write that the service has accepted a row as a task.
         """
-        self._commits.add((_ACCEPT, (task_id, now, position)), must_last=True)
+        self._commits.add((_ACCEPT, (task_id, now, position)), durable=True)
 
     async def claim(self, position: int) -> None:
         """
@@ -508,7 +509,7 @@ class Journal:
         """
         closing = asyncio.ensure_future(self._commits.aclose(self._end))
         try:
-            await to_the_end(closing)
+            await shielded(closing)
         except asyncio.CancelledError:
             if (error := closing.exception()) is not None:
                 _log.warning("the journal was not closed in good order: %s", error)

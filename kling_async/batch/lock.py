@@ -3,7 +3,6 @@ One process at a time: a lock that ends with its process, and a reserve of room 
 """
 
 import contextlib
-import errno
 import os
 import threading
 import weakref
@@ -12,12 +11,8 @@ from typing import Final
 
 import attrs
 
-__all__ = ["NO_ROOM", "LockFile"]
+__all__ = ["LockFile"]
 
-NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""
-Error numbers of a disk that is full, or of a user who may take no more of it.
-"""
 
 RESERVE: Final = 2**21
 """

@@ -27,7 +27,7 @@ from kling_async.errors import (
 from kling_async.wire import cards
 from kling_async.wire.cards import Tone
 from kling_async.wire.codec import dumps, loads, read_task, write_request, write_task
-from kling_async.wire.tasks import ImageRequest, Picture, TaskSnapshot
+from kling_async.wire.tasks import ImageRequest, Picture, TaskSnapshot, last_seen
 
 __all__ = [
     "KEY_MAX",
@@ -239,8 +239,8 @@ def may_try_again(error: KlingError) -> bool:
     match error:
         case SubmissionUncertain():
             return False
-        case TaskFailed(snapshot=snapshot):
-            return not _was_billed(snapshot) and _LASTING.search(error.message) is None
+        case TaskFailed():
+            return not _was_billed(last_seen(error)) and _LASTING.search(error.message) is None
         case UnexpectedAnswer(urls=urls) if urls:  # pictures were made, though no task tells of them
             return False
         case RateLimited() | ServiceFailure() | UnexpectedAnswer() | NotSent() | Unreachable():

@@ -13,16 +13,16 @@ from typing import Final, Self, TypeVar
 
 import attrs
 
-from kling_async.batch.executors import Carried, Carrier, Engine, Order, PictureFacts, Process, in_words
+from kling_async.batch.executors import Executor, PictureFacts, Process, RemoteExecutor, WorkItem, WorkResult, in_words
 from kling_async.batch.records import Row
 from kling_async.client.client import KlingClient
-from kling_async.errors import EngineLost, ProcessFailed
-from kling_async.media.downloads import Lost, Saves, doubling
+from kling_async.errors import ExecutorLost, ProcessFailed
+from kling_async.media.downloads import FetchError, Saves, doubling
 from kling_async.media.naming import Names
 from kling_async.media.storage import Storage, begin_drafts, folder_and_keep, storage_of, sweep
 from kling_async.wire.tasks import Image, Picture, TaskResult
 
-__all__ = ["CollidingKeys", "Elsewhere", "Here", "Saving", "all_of"]
+__all__ = ["CollidingKeys", "LocalSaver", "RemoteSaver", "Saver", "all_of"]
 
 BESIDE: Final = 8
 """
@@ -64,7 +64,7 @@ class CollidingKeys:
 
 
 @attrs.define(eq=False, kw_only=True)
-class Saving:
+class Saver:
     """
     What both ways share; lives in `async with` for one run.
 
@@ -76,7 +76,7 @@ class Saving:
     """
 
     client: KlingClient
-    shelf: Path | Storage
+    destination: Path | Storage
     name: str
     mark: str
     function: Process | None
@@ -131,23 +131,23 @@ class Saving:
         if picture.path is not None:
             return await asyncio.to_thread(_size_of, picture.path)
         try:
-            return await storage_of(self.shelf, picture.place).size(picture.place)
-        except Lost as lost:
+            return await storage_of(self.destination, picture.place).size(picture.place)
+        except FetchError as lost:
             raise OSError(str(lost)) from None
 
     async def _names(self, row: Row, task_id: str) -> Names:
         has_colliding_key = "{key" in self.name and await self.colliding_keys.include(row.position)
-        folder = folder_and_keep(self.shelf)[0]
+        folder = folder_and_keep(self.destination)[0]
         return Names(folder, self.name, task_id, row.key, has_colliding_key=has_colliding_key, mark=self.mark)
 
 
 @attrs.define(eq=False, kw_only=True)
-class Here(Saving):
+class LocalSaver(Saver):
     """
     By this process; functions are called by an engine.
     """
 
-    engine: Engine
+    executor: Executor
 
     @property
     def width(self) -> int:
@@ -155,30 +155,30 @@ class Here(Saving):
 
     async def save(self, row: Row, result: TaskResult) -> Saves:
         names, have = await self._names(row, result.task_id), _indices(row)
-        return await self.client.save_each(result, names, but=have, keep=folder_and_keep(self.shelf)[1])
+        return await self.client.save_each(result, names, but=have, keep=folder_and_keep(self.destination)[1])
 
     async def value(self, row: Row, task_id: str, picture: Picture) -> bytes:
         if self.function is None:
             raise AssertionError("there is no function")
         facts = PictureFacts(row.key, task_id, attrs.evolve(row.request, image=None), picture)
         try:
-            source = picture.path or await storage_of(self.shelf, picture.place).read(picture.place)
-        except Lost as lost:
+            source = picture.path or await storage_of(self.destination, picture.place).read(picture.place)
+        except FetchError as lost:
             raise _process_failed(str(lost), task_id, picture) from None
         try:
-            return await self.engine.call(self.function, source, facts)
+            return await self.executor.call(self.function, source, facts)
         except Exception as error:
             raise _process_failed(in_words(error), task_id, picture) from error
 
 
 @attrs.define(eq=False, kw_only=True)
-class Elsewhere(Saving):
+class RemoteSaver(Saver):
     """
     By an engine that fetches them, too.
     """
 
-    carrier: Carrier
-    _carried: dict[tuple[str, int], Carried] = attrs.field(factory=dict, init=False)  # on whose pictures it failed
+    carrier: RemoteExecutor
+    _carried: dict[tuple[str, int], WorkResult] = attrs.field(factory=dict, init=False)  # on whose pictures it failed
     _is_seen: bool = attrs.field(default=False, init=False)
 
     @property
@@ -187,7 +187,7 @@ class Elsewhere(Saving):
 
     async def __aenter__(self) -> Self:
         await self._sweep()  # who was at it when an earlier run was killed has nobody to tell of it
-        await begin_drafts(self.shelf, self._drafts)
+        await begin_drafts(self.destination, self._drafts)
         return self
 
     async def __aexit__(
@@ -196,16 +196,16 @@ class Elsewhere(Saving):
         await self._sweep()
 
     async def save(self, row: Row, result: TaskResult) -> Saves:
-        async def carry(image: Image) -> Picture | Lost:
+        async def carry(image: Image) -> Picture | FetchError:
             try:
                 carried = await self._carry(row, result.task_id, image=image)
-            except Lost as lost:
+            except FetchError as lost:
                 return lost
             if carried.failure is not None:
                 self._carried[result.task_id, image.index] = carried
             return carried.picture
 
-        async def fetch(images: Sequence[Image]) -> Sequence[Picture | Lost]:
+        async def fetch(images: Sequence[Image]) -> Sequence[Picture | FetchError]:
             return await all_of(map(carry, images))
 
         names = await self._names(row, result.task_id)
@@ -215,7 +215,7 @@ class Elsewhere(Saving):
         carried = self._carried.pop((task_id, picture.index), None)
         try:
             carried = carried or await self._carry(row, task_id, picture=picture)
-        except Lost as lost:
+        except FetchError as lost:
             raise _process_failed(str(lost), task_id, picture) from None
         if carried.picture.pickled is None:
             error = _process_failed(str(carried.failure), task_id, picture)
@@ -225,15 +225,15 @@ class Elsewhere(Saving):
 
     async def _carry(
         self, row: Row, task_id: str, *, image: Image | None = None, picture: Picture | None = None
-    ) -> Carried:
-        order = Order(
+    ) -> WorkResult:
+        order = WorkItem(
             key=row.key,
             task_id=task_id,
             request=attrs.evolve(row.request, image=None),
             image=image,
             picture=picture,
-            names=attrs.evolve(await self._names(row, task_id), drafts=self._drafts),
-            shelf=self.shelf,
+            names=attrs.evolve(await self._names(row, task_id), staging_dir=self._drafts),
+            destination=self.destination,
             function=self.function,
             networks=await self.client.networks(),
         )
@@ -255,7 +255,7 @@ class Elsewhere(Saving):
             if delay is not None:
                 await asyncio.sleep(delay)
         what = f"{picture.place} was kept by the engine, and is not there for this process"
-        raise EngineLost(f"{what}: save to a folder that all machines share, or to a storage", task_id)
+        raise ExecutorLost(f"{what}: save to a folder that all machines share, or to a storage", task_id)
 
     @property
     def _drafts(self) -> str:
@@ -263,7 +263,7 @@ class Elsewhere(Saving):
 
     async def _sweep(self) -> None:
         try:
-            await sweep(self.shelf, self._drafts)
+            await sweep(self.destination, self._drafts)
         except Exception as error:  # noqa: BLE001 (it is tidying, and each storage has errors of its own)
             _log.debug("not_swept", extra={"reason": type(error).__name__})
 

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 @attrs.frozen(eq=False)
 class _Write(Generic[C]):
     changes: Sequence[C]
-    must_last: bool
+    durable: bool
     written: "asyncio.Future[None]"
 
 
@@ -66,7 +66,7 @@ class Commits(Generic[C]):
     def is_closed(self) -> bool:
         return self._ending is not None
 
-    def add(self, *changes: C, must_last: bool = False) -> "asyncio.Future[None]":
+    def add(self, *changes: C, durable: bool = False) -> "asyncio.Future[None]":
         """
         Return what is done when *changes* are on the disk, all or none. It need not be awaited, and cancelling it
         changes nothing.
@@ -79,7 +79,7 @@ class Commits(Generic[C]):
         """
         self._check_open()
         loop = asyncio.get_running_loop()
-        write = _Write(changes, must_last, loop.create_future())
+        write = _Write(changes, durable, loop.create_future())
         write.written.add_done_callback(_look_at)
         with self._guard:
             self._waiting.append(write)
@@ -159,8 +159,8 @@ class Commits(Generic[C]):
         try:
             self._apply([change for write in writes for change in write.changes])
         except _MAY_PASS as error:
-            _tell([write for write in writes if not write.must_last], error)
-            lasting = [write for write in writes if write.must_last]
+            _tell([write for write in writes if not write.durable], error)
+            lasting = [write for write in writes if write.durable]
             if lasting and len(lasting) < len(writes):  # there may be room for these alone
                 return self._write(lasting)
             if lasting:
@@ -169,7 +169,7 @@ class Commits(Generic[C]):
         except Exception as error:  # noqa: BLE001 (it is told to those whose changes were not written)
             if len(writes) > 1:  # one of them is at fault, and the others shall not suffer for it
                 return [left for write in writes for left in self._write([write])]
-            if writes[0].must_last:
+            if writes[0].durable:
                 _log.exception("refused: %s", writes[0].changes)
             _tell(writes, error)
             return []

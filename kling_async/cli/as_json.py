@@ -18,13 +18,10 @@ from kling_async.errors import (
     DownloadFailed,
     KlingError,
     SubmissionUncertain,
-    TaskFailed,
-    TaskNotFound,
     UnexpectedAnswer,
-    WaitTimeout,
 )
 from kling_async.wire.codec import write_request
-from kling_async.wire.tasks import Done, Failed, Picture, TaskSnapshot, TaskStatus
+from kling_async.wire.tasks import Done, Failed, Picture, TaskSnapshot, TaskStatus, last_seen
 
 __all__ = [
     "error_facts",
@@ -149,8 +146,7 @@ def outcome_line(outcome: Done | Failed) -> str:
         files = {picture.index: picture.place for picture in outcome.pictures}
     else:
         error, task_id = outcome.error, outcome.error.task_id
-        if isinstance(error, TaskFailed | WaitTimeout | TaskNotFound | SubmissionUncertain):
-            snapshot = error.snapshot
+        snapshot = last_seen(error)
     facts = task_facts(task_id, snapshot, files=files, external_task_id=_external_id(outcome), error=error)
     if isinstance(error, DownloadFailed):
         facts["images"] = [{"index": None, "url": None, "path": str(path)} for path in (*error.paths, *error.urls)]

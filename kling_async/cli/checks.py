@@ -10,12 +10,12 @@ from typing import Final, TypeAlias
 import attrs
 import typer
 
-from kling_async.batch.lock import NO_ROOM
 from kling_async.cli.exits import ExitCode
 from kling_async.cli.screen import complain, printable
 from kling_async.client.client import KlingClient
 from kling_async.client.limits.limiter import Slots
 from kling_async.errors import BrokenRule, InvalidRequest
+from kling_async.media.local import NO_ROOM
 from kling_async.media.references import read_reference
 from kling_async.media.storage import Storage
 from kling_async.wire.dialects import Dialect, ImageFacts, broken_rules
@@ -94,7 +94,7 @@ def _in_words(broken: BrokenRule, number: int) -> str:
     return in_words(broken, f"prompt {number}" if broken.field == "prompt" else "--" + broken.field.replace("_", "-"))
 
 
-async def make_ready(shelf: Path | Storage, *, writes: bool = True) -> None:
+async def make_ready(destination: Path | Storage, *, writes: bool = True) -> None:
     """
     Make sure that pictures can be saved, as far as can be told before any is paid for. Without *writes* a storage is
     only opened, since others will write to it.
@@ -102,15 +102,15 @@ async def make_ready(shelf: Path | Storage, *, writes: bool = True) -> None:
     Raises:
         typer.BadParameter: They cannot.
     """
-    if isinstance(shelf, Storage):
+    if isinstance(destination, Storage):
         try:
-            await shelf.check(writes=writes)  # noqa: ASYNC240 (no path, by now)
+            await destination.check(writes=writes)  # noqa: ASYNC240 (no path, by now)
         except (ValueError, ImportError) as error:
             raise typer.BadParameter(str(error), param_hint="--out") from None
         except OSError as error:
             raise refusal(str(error), error, "--out") from None
     else:
-        make_folder(shelf)
+        make_folder(destination)
 
 
 def make_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from kling_async.errors import (
     ClientClosed,
     ContentRefused,
     DownloadFailed,
-    EngineLost,
+    ExecutorLost,
     InvalidRequest,
     JournalCorrupt,
     JournalLocked,
@@ -95,7 +95,7 @@ _TABLE: Final[Mapping[type[KlingError], tuple[ExitCode, str]]] = {
     WaitTimeout: (ExitCode.TASK_FAILED, "the task goes on and is paid for: wait for it again by its id"),
     DownloadFailed: (ExitCode.TASK_FAILED, "the pictures are still there: fetch them again by the task's id"),
     ProcessFailed: (ExitCode.TASK_FAILED, "mend the function that was given for the pictures, then run it again"),
-    EngineLost: (ExitCode.SERVICE, "see that the cluster and its workers run, then run the same command again"),
+    ExecutorLost: (ExitCode.SERVICE, "see that the cluster and its workers run, then run the same command again"),
     ClientClosed: (ExitCode.TASK_FAILED, "pick the task up by its id"),
     JournalLocked: (ExitCode.USAGE, "wait for the other process, or stop it"),
     JournalMismatch: (

@@ -20,19 +20,19 @@ import aiohttp
 import attrs
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
-from kling_async.client.callbacks.router import Hearing
+from kling_async.client.callbacks.router import CallbackRouter
 from kling_async.client.credentials import find_base_url, find_credentials
 from kling_async.client.events import EventKind
 from kling_async.client.handle import TaskHandle
-from kling_async.client.limits.limiter import Hold, Slots
-from kling_async.client.polling.poller import Watcher
-from kling_async.client.polling.queries import HttpLooks
-from kling_async.client.polling.strategy import Ways
+from kling_async.client.limits.limiter import SlotLease, Slots
+from kling_async.client.polling.poller import Poller
+from kling_async.client.polling.queries import HttpStatusQueries
+from kling_async.client.polling.strategy import QueryStrategy
 from kling_async.client.stream import fan_out
 from kling_async.client.submission import may_be_task_of
-from kling_async.client.submitter import Submits, Witness
-from kling_async.client.telling import OnEvent, Story, Teller
-from kling_async.client.transport import HttpOptions, Transport
+from kling_async.client.submitter import SubmitObserver, Submitter
+from kling_async.client.telling import EventPublisher, OnEvent, TaskEvents
+from kling_async.client.transport import Transport
 from kling_async.errors import (
     BrokenRule,
     ClientClosed,
@@ -44,6 +44,7 @@ from kling_async.errors import (
 )
 from kling_async.media.references import Reference, read_reference
 from kling_async.policy.arguments import check_kind, check_many, check_timeout, check_whole
+from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.wire import cards
 from kling_async.wire.auth import AccessKey
@@ -126,22 +127,22 @@ class KlingClient:
         self.slots: Final = slots if isinstance(slots, Slots) else Slots(slots)
         keepalive = 2 * polling.max_delay + 5  # longer than the longest pause between two looks
         self._transport = Transport(self.base_url, http, retry, keepalive, credentials, session)
-        looks = HttpLooks(self._transport, polling.answer_timeout)
-        self._watcher = Watcher(polling, looks, Ways(self.dialect.ids_per_read, self.dialect.lists))
+        looks = HttpStatusQueries(self._transport, polling.answer_timeout)
+        self._poller = Poller(polling, looks, QueryStrategy(self.dialect.ids_per_read, self.dialect.lists))
         self.callbacks: Final = callbacks
-        self._hearing = Hearing(callbacks, self._watcher) if callbacks is not None else None
-        self._teller = Teller(on_event)
+        self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
+        self._publisher = EventPublisher(on_event)
         self._http = http
         self._downloads: Downloads | None = None  # loaded and made when the first picture is fetched
         self._opening = asyncio.Lock()
         self._networks: frozenset[Network] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._known: weakref.WeakValueDictionary[str, TaskHandle] = weakref.WeakValueDictionary()
-        self._submits = Submits(self._transport, self._watcher, self._hearing, self.slots.policy.uncertain_for)
+        self._submitter = Submitter(self._transport, self._poller, self._router, self.slots.policy.uncertain_for)
 
     def __repr__(self) -> str:
         host = urlsplit(self.base_url).netloc
-        counts = f"{len(self._submits)} submitting, {len(self.unfinished)} unfinished"
+        counts = f"{len(self._submitter)} submitting, {len(self.unfinished)} unfinished"
         return f"<KlingClient {host} ({self.dialect.name}), {self._state.value}, {counts}>"
 
     def _repr_html_(self) -> str:
@@ -154,7 +155,7 @@ class KlingClient:
             urlsplit(self.base_url).netloc,
             mark=self._state.value,
             tone=Tone.WELL if self._state is _State.OPEN else Tone.IDLE,
-            facts=(self.dialect.name, f"{len(self._submits)} submitting", f"{len(self.unfinished)} unfinished"),
+            facts=(self.dialect.name, f"{len(self._submitter)} submitting", f"{len(self.unfinished)} unfinished"),
             body=cards.table(slots) if slots else "",
         )
 
@@ -185,12 +186,12 @@ class KlingClient:
         self._state = _State.CLOSED
         try:
             self.slots.dismiss(self, _closed)
-            await self._submits.aclose()
+            await self._submitter.aclose()
         finally:
-            if self._hearing is not None:
-                self._hearing.detach()
-            await self._watcher.aclose()
-            self._submits.release()
+            if self._router is not None:
+                self._router.detach()
+            await self._poller.aclose()
+            self._submitter.release()
             if self._downloads is not None:
                 await self._downloads.aclose()
             await self._transport.aclose()
@@ -228,9 +229,9 @@ class KlingClient:
             NotSent: No connection could be made for 120 s.
             KlingError: The service refused: key, right, money, content. Nothing was made.
         """
-        return await self.submit_witnessed(_make_request(request, fields), Witness())
+        return await self.submit_observed(_make_request(request, fields), SubmitObserver())
 
-    async def submit_witnessed(self, request: ImageRequest, witness: Witness) -> TaskHandle:
+    async def submit_observed(self, request: ImageRequest, observer: SubmitObserver) -> TaskHandle:
         """
         Submit as `submit` does, and tell *witness* of each step; for whoever keeps a record, as a `Batch` does.
 
@@ -238,19 +239,19 @@ class KlingClient:
         it is looked for before it is sent again, and is uncertain where it cannot be looked for.
         """
         self._open()
-        story = self._teller.begin(request)
+        story = self._publisher.begin(request)
         try:
-            hold, reference, refusal = await self._prepare(request, witness, story)
+            hold, reference, refusal = await self._prepare(request, observer, story)
         except BaseException as error:
             story.tell(EventKind.NO_TASK, error=error)
             raise
         if self.dialect.external_ids and request.external_task_id is None:
-            witness.owns_id = True  # it is made here
+            observer.owns_id = True  # it is made here
         request = self._complete(request)
         story.learn(request=request)
-        return await self._submits.deliver(request, reference, hold, witness, story, self.handle, refusal)
+        return await self._submitter.deliver(request, reference, hold, observer, story, self.handle, refusal)
 
-    def resume(self, task_id: str, request: ImageRequest, witness: Witness) -> TaskHandle:
+    def resume(self, task_id: str, request: ImageRequest, observer: SubmitObserver) -> TaskHandle:
         """
         Take over a task that an earlier run had accepted: its slots count at once, and it is watched until its end.
 
@@ -260,7 +261,7 @@ class KlingClient:
         self._open()
         handle = self.handle(task_id)
         hold = self.slots.count(*self._place_of(request), owner=self)
-        self._submits.resume(handle, request, hold, witness, self._teller.begin(request))
+        self._submitter.resume(handle, request, hold, observer, self._publisher.begin(request))
         return handle
 
     async def look_up(self, external_task_id: str) -> TaskSnapshot:
@@ -334,7 +335,7 @@ class KlingClient:
         handle = self._known.get(task_id)
         if handle is None:
             IMAGE_GENERATION.one(task_id)  # refuses what is no id
-            handle = self._known[task_id] = TaskHandle(task_id, None, self._watch, self._teller.pick_up(task_id))
+            handle = self._known[task_id] = TaskHandle(task_id, None, self._watch, self._publisher.pick_up(task_id))
         return handle
 
     async def get(self, task_id: str) -> TaskSnapshot:
@@ -348,7 +349,7 @@ class KlingClient:
         handle = self.handle(task_id)
         self._open()
         seen = await self._transport.read(IMAGE_GENERATION.one(task_id), lambda answer: read_sighting(answer, task_id))
-        handle.see(seen)
+        handle.apply(seen)
         return seen
 
     async def tasks(self, *, page_size: int = 100) -> AsyncGenerator[TaskSnapshot, None]:
@@ -474,8 +475,8 @@ class KlingClient:
         if self._loop is None:
             _refuse_while_loading()
             self._loop, self._state = loop, _State.OPEN
-            if self._hearing is not None:
-                self._hearing.attach()
+            if self._router is not None:
+                self._router.attach()
         elif self._loop is not loop:
             raise RuntimeError("this client belongs to another event loop; make one for each `asyncio.run`")
 
@@ -502,16 +503,16 @@ class KlingClient:
         return reference
 
     async def _prepare(
-        self, request: ImageRequest, witness: Witness, story: Story
-    ) -> tuple[Hold, Reference | None, InvalidRequest | None]:
+        self, request: ImageRequest, observer: SubmitObserver, story: TaskEvents
+    ) -> tuple[SlotLease, Reference | None, InvalidRequest | None]:
         # Judge the request and get slots for it. The refusal is one that a task which was made before need not heed.
         reference: Reference | None = None
         model, n = self._place_of(request)
         is_judged = False
-        if witness.is_in_doubt:
+        if observer.is_in_doubt:
             hold = self.slots.count(model, n, owner=self)
         else:
-            reference = await self._admit(request, witness)
+            reference = await self._admit(request, observer)
             has_room = self.slots.has_room(model, n)
             is_judged = has_room or reference is None
             if not has_room:
@@ -520,10 +521,10 @@ class KlingClient:
             hold = await self.slots.take(model, n, owner=self)
         try:
             if not is_judged:
-                reference = await self._admit(request, witness)
+                reference = await self._admit(request, observer)
             self._open()
         except InvalidRequest as error:
-            if not witness.is_in_doubt:
+            if not observer.is_in_doubt:
                 hold.release()
                 raise
             return hold, None, error
@@ -532,10 +533,10 @@ class KlingClient:
             raise
         return hold, reference, None
 
-    async def _admit(self, request: ImageRequest, witness: Witness) -> Reference | None:
+    async def _admit(self, request: ImageRequest, observer: SubmitObserver) -> Reference | None:
         # Raise whatever keeps it from being sent, but for want of slots.
         reference = await self._check(request)
-        witness.judge(reference)
+        observer.judge(reference)
         self.slots.check(IMAGE_GENERATION.slots(request))
         return reference
 
@@ -555,11 +556,11 @@ class KlingClient:
     def _watch(self, handle: TaskHandle) -> None:
         if self._state is not _State.CLOSED:
             self._open()
-        self._watcher.watch(handle)
+        self._poller.watch(handle)
 
-    def _story_of(self, result: TaskResult) -> Story:
+    def _story_of(self, result: TaskResult) -> TaskEvents:
         handle = self._known.get(result.task_id)
-        return handle.story if handle is not None else self._teller.pick_up(result.task_id)
+        return handle.story if handle is not None else self._publisher.pick_up(result.task_id)
 
     async def _renew(self, result: TaskResult) -> TaskResult:
         seen = await self.get(result.task_id)

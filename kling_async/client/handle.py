@@ -10,12 +10,12 @@ from typing import Any, Final
 import attrs
 
 from kling_async.client.events import EventKind
-from kling_async.client.limits.limiter import Hold
-from kling_async.client.telling import SILENCE, Story
+from kling_async.client.limits.limiter import SlotLease
+from kling_async.client.telling import NULL_EVENTS, TaskEvents
 from kling_async.errors import KlingError, TaskFailed, WaitTimeout
 from kling_async.policy.arguments import check_timeout
 from kling_async.wire import cards
-from kling_async.wire.status import is_final, is_settled, is_settled_well, newer, reason_of
+from kling_async.wire.status import is_final, is_settled, is_settled_well, merge, reason_of
 from kling_async.wire.tasks import ImageRequest, TaskResult, TaskSnapshot, TaskStatus, draw_state, prompt_of
 
 __all__ = ["TaskHandle", "failure_of"]
@@ -41,11 +41,11 @@ class TaskHandle:
     task_id: str
     request: ImageRequest | None
     _watch: Callable[["TaskHandle"], None]
-    story: Story = SILENCE  # for the client
+    story: TaskEvents = NULL_EVENTS  # for the client
     _snapshot: TaskSnapshot | None = attrs.field(default=None, init=False)
     _told: TaskSnapshot | None = attrs.field(default=None, init=False)
     _told_at: float = attrs.field(default=-math.inf, init=False)
-    _hold: Hold | None = attrs.field(default=None, init=False)
+    _hold: SlotLease | None = attrs.field(default=None, init=False)
     _on_final: Callable[["TaskHandle"], object] | None = attrs.field(default=None, init=False)
     _on_pictures_told: Callable[[TaskSnapshot], object] | None = attrs.field(default=None, init=False)
     watched_since: float | None = attrs.field(default=None, init=False)  # for the watcher
@@ -200,11 +200,11 @@ class TaskHandle:
     def accept(
         self,
         request: ImageRequest,
-        hold: Hold,
+        hold: SlotLease,
         *,
         on_final: Callable[["TaskHandle"], object],
         on_pictures_told: Callable[[TaskSnapshot], object] | None = None,
-        story: Story = SILENCE,
+        story: TaskEvents = NULL_EVENTS,
     ) -> None:
         """
         Take over the slots of a submit that became this task, and its story; the slots are given back at its end.
@@ -218,16 +218,16 @@ class TaskHandle:
         self._end()  # perhaps somebody saw its end before the submit was answered
         self._tell(None)
 
-    def see(self, seen: TaskSnapshot) -> None:
+    def apply(self, seen: TaskSnapshot) -> None:
         """
         Take in a sighting, from wherever it came; a late or repeated one changes nothing.
         """
         held = self._snapshot
-        self._snapshot = later = newer(held, seen)
+        self._snapshot = later = merge(held, seen)
         if later is held:
             return
         self._end()
-        if held is None or _face(held) != _face(later):
+        if held is None or _visible_fields(held) != _visible_fields(later):
             for news in self._listeners or ():
                 news.put_nowait(later)
         if is_settled(later):
@@ -243,7 +243,7 @@ class TaskHandle:
         if self._told is not None and is_settled_well(self._told):
             return
         has_pictures = is_settled_well(told)
-        self._told = told if has_pictures else newer(self._told, told)
+        self._told = told if has_pictures else merge(self._told, told)
         if has_pictures and not self.done and self._on_pictures_told is not None:
             self._on_pictures_told(told)
 
@@ -320,5 +320,5 @@ def failure_of(snapshot: TaskSnapshot) -> TaskFailed:
     )
 
 
-def _face(snapshot: TaskSnapshot) -> tuple[object, ...]:
+def _visible_fields(snapshot: TaskSnapshot) -> tuple[object, ...]:
     return snapshot.status_word, snapshot.task_status_msg, snapshot.task_result

@@ -7,8 +7,8 @@ from typing import Final
 
 import attrs
 
+from kling_async.client.retries import Step, may_exist, next_step
 from kling_async.errors import KlingError, RateLimited, SubmissionUncertain, UnexpectedAnswer, Unreachable
-from kling_async.policy.policies import Step, may_exist, next_step
 from kling_async.wire.responses import is_duplicate_id
 from kling_async.wire.tasks import TaskSnapshot
 

@@ -12,13 +12,13 @@ from typing import Final
 
 import attrs
 
-from kling_async.client.callbacks.router import Hearing, Line
+from kling_async.client.callbacks.router import CallbackRouter, CallbackSubscription
 from kling_async.client.events import EventKind
 from kling_async.client.handle import TaskHandle
-from kling_async.client.limits.limiter import Hold
-from kling_async.client.polling.poller import Watcher
+from kling_async.client.limits.limiter import SlotLease
+from kling_async.client.polling.poller import Poller
 from kling_async.client.submission import Submission, may_be_task_of
-from kling_async.client.telling import Story
+from kling_async.client.telling import TaskEvents
 from kling_async.client.transport import Transport, decode
 from kling_async.errors import (
     ClientClosed,
@@ -38,9 +38,9 @@ from kling_async.wire.redaction import shorten
 from kling_async.wire.responses import Answer, read_sighting
 from kling_async.wire.tasks import ImageRequest, TaskSnapshot
 
-__all__ = ["Submits", "Witness"]
+__all__ = ["SubmitObserver", "Submitter"]
 
-FAREWELL: Final = 10.0
+CLOSE_TIMEOUT: Final = 10.0
 """
 Seconds that closing waits for submits whose task nobody would know of otherwise.
 """
@@ -53,7 +53,7 @@ Seconds for which a callback may still tell of the task of a submit that was giv
 _log = logging.getLogger(__name__)
 
 
-class Witness:
+class SubmitObserver:
     """
     Is told of each step of one submit: for whoever keeps a record of it. This one keeps none.
 
@@ -107,10 +107,10 @@ class Witness:
 @attrs.frozen(eq=False)
 class _Post:
     request: ImageRequest
-    hold: Hold
-    line: Line | None
-    witness: Witness
-    story: Story
+    hold: SlotLease
+    line: CallbackSubscription | None
+    observer: SubmitObserver
+    story: TaskEvents
     handle_of: Callable[[str], TaskHandle]
     begun_at: float  # in seconds of the loop's clock
 
@@ -118,13 +118,13 @@ class _Post:
         """
         Return the seconds since an earlier run has sent it; 0 where that is not known. *now* is Unix time.
         """
-        sent_at = self.witness.sent_at
+        sent_at = self.observer.sent_at
         return 0.0 if sent_at is None else max(0.0, now - sent_at)
 
     async def intend(self, refusal: InvalidRequest | None) -> None:
         if refusal is not None:
             raise attrs.evolve(refusal)
-        await self.witness.intend()
+        await self.observer.intend()
         self.story.tell(EventKind.SENDING)
 
     def refused(self, error: RateLimited) -> bool:
@@ -144,7 +144,7 @@ class _Post:
 
 
 @attrs.define(eq=False)
-class Submits:
+class Submitter:
     """
     The submits of one client.
 
@@ -154,13 +154,13 @@ class Submits:
     """
 
     _transport: Transport
-    _watcher: Watcher
-    _hearing: Hearing | None
+    _poller: Poller
+    _router: CallbackRouter | None
     uncertain_for: float
     accepted: set[TaskHandle] = attrs.field(factory=set, init=False)
     _forget: Callable[[TaskHandle], object] = attrs.field(init=False)  # one for all that wait
     _posts: "dict[asyncio.Task[TaskHandle], Submission]" = attrs.field(factory=dict, init=False)
-    _uncertain: dict[Hold, asyncio.TimerHandle] = attrs.field(factory=dict, init=False)
+    _uncertain: dict[SlotLease, asyncio.TimerHandle] = attrs.field(factory=dict, init=False)
     _is_closed: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -173,9 +173,9 @@ class Submits:
         self,
         request: ImageRequest,
         reference: Reference | None,
-        hold: Hold,
-        witness: Witness,
-        story: Story,
+        hold: SlotLease,
+        observer: SubmitObserver,
+        story: TaskEvents,
         handle_of: Callable[[str], TaskHandle],
         refusal: InvalidRequest | None = None,
     ) -> TaskHandle:
@@ -189,8 +189,8 @@ class Submits:
             SubmissionUncertain: A task may have been made, and there is no way to find out.
             KlingError: Nothing was made.
         """
-        line = self._open_line(witness) if request.callback_url is None else None
-        post = _Post(request, hold, line, witness, story, handle_of, asyncio.get_running_loop().time())
+        line = self._open_line(observer) if request.callback_url is None else None
+        post = _Post(request, hold, line, observer, story, handle_of, asyncio.get_running_loop().time())
         submission = Submission(
             path=IMAGE_GENERATION.path,
             body=_body(request, reference, line),
@@ -200,24 +200,26 @@ class Submits:
             regain=hold.regain,
             retrying=post.retrying,
             intend=functools.partial(post.intend, refusal),
-            withdraw=witness.withdraw,
-            owns_id=witness.owns_id,
+            withdraw=observer.withdraw,
+            owns_id=observer.owns_id,
         )
-        if witness.is_in_doubt:
+        if observer.is_in_doubt:
             what = "an earlier run has sent it, and did not learn what came of it"
             submission.mark_uncertain(Unreachable(what), post.begun_at)
-            if witness.sent_at is not None:  # the service has had since then to show it
+            if observer.sent_at is not None:  # the service has had since then to show it
                 submission.miss(post.begun_at - post.sent_ago(time.time()))
         return await self._shield(post, submission)
 
-    def resume(self, handle: TaskHandle, request: ImageRequest, hold: Hold, witness: Witness, story: Story) -> None:
+    def resume(
+        self, handle: TaskHandle, request: ImageRequest, hold: SlotLease, observer: SubmitObserver, story: TaskEvents
+    ) -> None:
         """
         Take over a task that an earlier run had accepted, as if it had been accepted just now.
         """
-        line = self._open_line(witness) if request.callback_url is None else None
+        line = self._open_line(observer) if request.callback_url is None else None
         story.learn(task_id=handle.task_id)
         story.tell(EventKind.RESUMED, snapshot=handle.snapshot)
-        self._take_over(handle, request, hold, line, witness, story)
+        self._take_over(handle, request, hold, line, observer, story)
 
     async def aclose(self) -> None:
         """
@@ -231,7 +233,7 @@ class Submits:
                 post.cancel()
         posts = set(self._posts)
         if posts:
-            _, late = await asyncio.wait(posts, timeout=FAREWELL)
+            _, late = await asyncio.wait(posts, timeout=CLOSE_TIMEOUT)
             for post in late:
                 post.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -245,11 +247,11 @@ class Submits:
         for hold in tuple(self._uncertain):
             self._let_go(hold)
 
-    def _open_line(self, witness: Witness) -> Line | None:
-        if self._hearing is None:
+    def _open_line(self, observer: SubmitObserver) -> CallbackSubscription | None:
+        if self._router is None:
             return None
-        line = self._hearing.open_line(witness.submit_key)
-        witness.submit_key = line.key
+        line = self._router.open_line(observer.submit_key)
+        observer.submit_key = line.key
         return line
 
     async def _shield(self, post: _Post, submission: Submission) -> TaskHandle:
@@ -276,7 +278,7 @@ class Submits:
             post.story.tell(EventKind.NO_TASK, error=error)
             raise
         finally:
-            post.witness.end()
+            post.observer.end()
 
     async def _fate(self, post: _Post, submission: Submission) -> TaskSnapshot:
         try:
@@ -336,7 +338,7 @@ class Submits:
     def _check_found(post: _Post, found: TaskSnapshot, external_id: str, answer: Answer) -> None:
         # Some services answer with whatever task they have.
         now = dt.datetime.now(dt.UTC)
-        is_told_when = not post.witness.is_in_doubt or post.witness.sent_at is not None
+        is_told_when = not post.observer.is_in_doubt or post.observer.sent_at is not None
         sent_ago = asyncio.get_running_loop().time() - post.begun_at + post.sent_ago(now.timestamp())
         made_ago = None
         if found.created_at is not None:
@@ -351,32 +353,32 @@ class Submits:
 
     def _adopt(self, post: _Post, accepted: TaskSnapshot) -> TaskHandle:
         _log.info("task %s was accepted", accepted.task_id)  # whatever happens later, what is paid for can be found
-        post.witness.accept(accepted.task_id)
+        post.observer.accept(accepted.task_id)
         post.hold.accepted()
         handle = post.handle_of(accepted.task_id)
         post.story.learn(task_id=accepted.task_id)
         post.story.tell(EventKind.SUBMITTED, snapshot=accepted)
-        self._take_over(handle, post.request, post.hold, post.line, post.witness, post.story, accepted)
+        self._take_over(handle, post.request, post.hold, post.line, post.observer, post.story, accepted)
         return handle
 
     def _take_over(
         self,
         handle: TaskHandle,
         request: ImageRequest,
-        hold: Hold,
-        line: Line | None,
-        witness: Witness,
-        story: Story,
+        hold: SlotLease,
+        line: CallbackSubscription | None,
+        observer: SubmitObserver,
+        story: TaskEvents,
         accepted: TaskSnapshot | None = None,
     ) -> None:
         self.accepted.add(handle)
         on_final = self._forget if line is None else functools.partial(self._ended, line)
-        on_pictures_told = witness.hear if line is not None else None
+        on_pictures_told = observer.hear if line is not None else None
         handle.accept(request, hold, on_final=on_final, on_pictures_told=on_pictures_told, story=story)
         if accepted is not None:
-            handle.see(accepted)
+            handle.apply(accepted)
         if not self._is_closed:
-            self._watcher.watch(handle, is_told_of=line is not None and line.works)
+            self._poller.watch(handle, is_told_of=line is not None and line.works)
         if line is not None:
             line.connect(handle)  # last: what it has heard already may be worth a look
 
@@ -387,20 +389,20 @@ class Submits:
         handle = self._adopt(post, found)
         _log.warning("a submit of unknown fate made task %s, as its callback tells", handle.task_id)
 
-    def _ended(self, line: Line, handle: TaskHandle) -> None:
+    def _ended(self, line: CallbackSubscription, handle: TaskHandle) -> None:
         self._forget(handle)
         line.close()
 
-    def _hold_for_a_while(self, hold: Hold) -> None:
+    def _hold_for_a_while(self, hold: SlotLease) -> None:
         hold.count()
         self._uncertain[hold] = asyncio.get_running_loop().call_later(self.uncertain_for, self._let_go, hold)
 
-    def _let_go(self, hold: Hold) -> None:
+    def _let_go(self, hold: SlotLease) -> None:
         self._uncertain.pop(hold).cancel()
         hold.release()
 
 
-def _body(request: ImageRequest, reference: Reference | None, line: Line | None) -> bytes:
+def _body(request: ImageRequest, reference: Reference | None, line: CallbackSubscription | None) -> bytes:
     if request.image is not None:
         request = attrs.evolve(request, image=reference.text if reference is not None else None)
     body = write_request(request)
@@ -412,8 +414,8 @@ def _body(request: ImageRequest, reference: Reference | None, line: Line | None)
 def _tell_unknown(post: _Post, submission: Submission, error: SubmissionUncertain, what: str) -> None:
     # Where the service takes no id of ours, the prompt and the times are all by which its console shows the task.
     now = time.time()
-    began = post.witness.sent_at or now - (asyncio.get_running_loop().time() - post.begun_at)
-    facts = (repr(shorten(post.request.prompt)), post.witness.key, submission.external_id)
+    began = post.observer.sent_at or now - (asyncio.get_running_loop().time() - post.begun_at)
+    facts = (repr(shorten(post.request.prompt)), post.observer.key, submission.external_id)
     times = (_moment(began), _moment(now))
     _log.warning(
         "a submit was %s, and its fate is unknown (prompt %s, key %s, external_task_id %s, begun %s, ended %s): %s",

@@ -17,7 +17,7 @@ from kling_async.client.events import EventKind, TaskEvent
 from kling_async.errors import KlingError
 from kling_async.wire.tasks import ImageRequest, TaskSnapshot
 
-__all__ = ["SILENCE", "OnEvent", "Story", "Teller"]
+__all__ = ["NULL_EVENTS", "EventPublisher", "OnEvent", "TaskEvents"]
 
 OnEvent: TypeAlias = Callable[[TaskEvent], object]
 
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 @attrs.define(eq=False)
-class Story:
+class TaskEvents:
     """
     What is told of one submit and its task, always with what tells it from others.
     """
@@ -76,14 +76,14 @@ class Story:
             _log.exception("on_event failed for %s of task %s", kind.value, self.task_id)
 
 
-SILENCE: Final = Story(None)
+NULL_EVENTS: Final = TaskEvents(None)
 """
 The story of whatever nobody listens to.
 """
 
 
 @attrs.define(eq=False)
-class Teller:
+class EventPublisher:
     """
     Tells one client's listener; where there is none, all stories are one and the same, and silent.
 
@@ -100,14 +100,14 @@ class Teller:
         if inspect.iscoroutinefunction(self._on_event):
             raise TypeError("on_event must be a plain function: put the events into a queue, and await elsewhere")
 
-    def begin(self, request: ImageRequest) -> Story:
+    def begin(self, request: ImageRequest) -> TaskEvents:
         """
         Begin the story of a submit.
         """
-        return SILENCE if self._on_event is None else Story(self._on_event, next(self._numbers), request)
+        return NULL_EVENTS if self._on_event is None else TaskEvents(self._on_event, next(self._numbers), request)
 
-    def pick_up(self, task_id: str) -> Story:
+    def pick_up(self, task_id: str) -> TaskEvents:
         """
         Begin the story of a task that some other program may have submitted.
         """
-        return SILENCE if self._on_event is None else Story(self._on_event, task_id=task_id)
+        return NULL_EVENTS if self._on_event is None else TaskEvents(self._on_event, task_id=task_id)

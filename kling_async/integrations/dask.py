@@ -1,5 +1,6 @@
 """
-A batch's pictures fetched, kept and seen by the workers of a Dask cluster: `batch.run(engine=DaskEngine(dask_client))`.
+A batch's pictures fetched, kept and seen by the workers of a Dask cluster:
+`batch.run(executor=DaskExecutor(dask_client))`.
 
 The program that has the journal, the *driver*, still submits and waits for all tasks: slots are few, and waiting is
 cheap. What goes to the workers is where pictures lie, and what comes back is where they are kept; their bytes pass
@@ -26,13 +27,13 @@ from typing import Any, Final, Self
 import attrs
 
 from kling_async import __version__
-from kling_async.batch.executors import Carried, Order, Process, content_of, kept, seen
-from kling_async.client.transport import HttpOptions
-from kling_async.errors import EngineLost
-from kling_async.media.downloads import Downloads, Lost, Refused
+from kling_async.batch.executors import Process, WorkItem, WorkResult, content_of, kept, seen
+from kling_async.errors import ExecutorLost
+from kling_async.media.downloads import Downloads, FetchError, FetchRefused
 from kling_async.media.storage import Storage
 from kling_async.policy.arguments import check_seconds
 from kling_async.policy.hosts import Network
+from kling_async.policy.http import HttpOptions
 from kling_async.wire.redaction import hide_secrets
 from kling_async.wire.tasks import Picture
 
@@ -44,7 +45,7 @@ except ImportError:
         'kling_async.integrations.dask needs Dask: pip install "kling-async[dask]"', name="distributed"
     ) from None
 
-__all__ = ["DaskEngine"]
+__all__ = ["DaskExecutor"]
 
 SECONDS: Final = 1.0
 """
@@ -86,9 +87,9 @@ DIED: Final = "the Dask workers died under it again and again"
 _log = logging.getLogger(__name__)
 
 
-class DaskEngine:
+class DaskExecutor:
     """
-    The workers of a Dask cluster; lives in `async with`, and is given to `Batch.run(engine=...)`.
+    The workers of a Dask cluster; lives in `async with`, and is given to `Batch.run(executor=...)`.
 
         async with Client("tcp://host:8786", asynchronous=True) as dask_client, DaskEngine(dask_client) as engine:
             async for outcome in batch.run(save_to="s3://bucket/run-7", engine=engine):
@@ -139,7 +140,7 @@ class DaskEngine:
         self._is_rung = False
         self._is_closed = False
         self._watching: asyncio.Task[None] | None = None
-        self._loss: EngineLost | None = None
+        self._loss: ExecutorLost | None = None
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "open"
@@ -160,7 +161,7 @@ class DaskEngine:
         """
         self._is_closed = True
         for waiting in self._waiting:
-            waiting.fail(EngineLost("the engine was closed"))
+            waiting.fail(ExecutorLost("the engine was closed"))
         self._waiting.clear()
         left = [*self._in_flight, *self._asking, *([self._watching] if self._watching is not None else [])]
         for aio_task in left:
@@ -175,7 +176,7 @@ class DaskEngine:
         """
         return self._most * self._chunk
 
-    async def check(self, function: Process | None, shelf: Path | Storage) -> None:
+    async def check(self, function: Process | None, destination: Path | Storage) -> None:
         """
         See that a worker can do this: it has this package, can load *function*, and sees the folder, or has the
         storage's library. It waits until there is a worker, for `no_worker_timeout`, and says so in the log. One worker
@@ -188,14 +189,14 @@ class DaskEngine:
         """
         self._refuse_if_closed()
         try:
-            content = cloudpickle.dumps((function, shelf))
+            content = cloudpickle.dumps((function, destination))
         except Exception as error:  # noqa: BLE001 (what cannot be pickled raises anything)
             what = f"`process=` or `save_to=` holds what cannot travel to workers: {type(error).__name__}: {error}"
             raise ValueError(what) from None
         if len(content) > MAX_FUNCTION:
             what = f"`process=` holds {len(content)} bytes, sent with each chunk, and {MAX_FUNCTION} are the most"
             raise ValueError(f"{what}: put it into a module that workers have, and load there what is large")
-        with _seen_by_others(shelf) as mark:
+        with _seen_by_others(destination) as mark:
             probe = _Probe(__version__, content, mark)
             asking = asyncio.ensure_future(self._result_of(_complaint, probe, f"check-{self._mark}"))
             try:
@@ -217,7 +218,7 @@ class DaskEngine:
             raise ValueError(f"A Dask worker {complaint}.")
         await self._measure()
 
-    async def carry(self, order: Order) -> Carried:
+    async def carry(self, order: WorkItem) -> WorkResult:
         """
         Have a picture fetched and kept, and seen by the function.
 
@@ -234,7 +235,7 @@ class DaskEngine:
 
     def _refuse_if_closed(self) -> None:
         if self._is_closed:
-            raise EngineLost("this engine is closed; make a new one")
+            raise ExecutorLost("this engine is closed; make a new one")
 
     @property
     def _most(self) -> int:
@@ -273,7 +274,7 @@ class DaskEngine:
     def _landed(self, chunk: "Sequence[_Waiting]", aio_task: "asyncio.Task[None]") -> None:
         self._in_flight.pop(aio_task, None)
         for waiting in chunk:  # where it was cancelled, even before it began
-            waiting.fail(EngineLost("the engine was closed"))
+            waiting.fail(ExecutorLost("the engine was closed"))
         if self._waiting:
             self._ring()
 
@@ -281,7 +282,7 @@ class DaskEngine:
         try:
             outcomes = await self._carried([waiting.order for waiting in chunk])
         except Exception as error:  # noqa: BLE001 (whatever it is, those who wait must learn of it)
-            lost = error if isinstance(error, EngineLost) else _cannot(error)
+            lost = error if isinstance(error, ExecutorLost) else _cannot(error)
             for waiting in chunk:
                 waiting.fail(attrs.evolve(lost))
         else:
@@ -290,7 +291,7 @@ class DaskEngine:
             if asyncio.get_running_loop().time() - self._measured_at > MEASURE_EVERY:
                 await self._measure()
 
-    async def _carried(self, orders: Sequence[Order]) -> Sequence[Carried | Lost]:
+    async def _carried(self, orders: Sequence[WorkItem]) -> Sequence[WorkResult | FetchError]:
         try:
             return await self._sent(orders)
         except KilledWorker:
@@ -298,17 +299,17 @@ class DaskEngine:
         # One of them may be to blame, or none: a worker dies under all that it has in hand.
         return [await self._alone(order) for order in orders]
 
-    async def _alone(self, order: Order) -> Carried | Lost:
+    async def _alone(self, order: WorkItem) -> WorkResult | FetchError:
         # One at a time, so that it harms no other of its kind.
         async with self._quarantine:
             outcome = await self._sent_alone(order)
             if outcome is None and order.function is not None:  # which may be to blame, and the picture can be kept
                 unseen = attrs.evolve(order, function=None)
-                kept = Carried(order.picture) if order.picture is not None else await self._sent_alone(unseen)
-                outcome = attrs.evolve(kept, failure=DIED) if isinstance(kept, Carried) else kept
-            return outcome or Refused(DIED)
+                kept = WorkResult(order.picture) if order.picture is not None else await self._sent_alone(unseen)
+                outcome = attrs.evolve(kept, failure=DIED) if isinstance(kept, WorkResult) else kept
+            return outcome or FetchRefused(DIED)
 
-    async def _sent_alone(self, order: Order) -> Carried | Lost | None:
+    async def _sent_alone(self, order: WorkItem) -> WorkResult | FetchError | None:
         # None where workers die under it.
         try:
             [outcome] = await self._sent([order])
@@ -316,7 +317,7 @@ class DaskEngine:
             return None
         return outcome
 
-    async def _sent(self, orders: Sequence[Order]) -> Sequence[Carried | Lost]:
+    async def _sent(self, orders: Sequence[WorkItem]) -> Sequence[WorkResult | FetchError]:
         chunk = _Chunk(len(orders), cloudpickle.dumps((self._http, orders)))
         did: _Did = await self._result_of(_work, chunk, _key(orders))
         self._chunk = _size_after(did, self._chunk)
@@ -326,7 +327,9 @@ class DaskEngine:
         reason: Exception | None = None
         for _ in range(CUTS):
             if self._client.status not in ("running", "connecting", "newly-created"):
-                raise EngineLost("the client of the Dask cluster is closed")  # else it is accepted, and never answered
+                raise ExecutorLost(
+                    "the client of the Dask cluster is closed"
+                )  # else it is accepted, and never answered
             self._sent_so_far += 1
             key = ("kling-pictures", name, f"{self._mark}-{self._sent_so_far}")
             try:
@@ -349,7 +352,7 @@ class DaskEngine:
                 while self._client.status == "connecting":  # noqa: ASYNC110 (Dask tells nobody)
                     await asyncio.sleep(PAUSE)
         if self._client.status != "running":
-            raise EngineLost("the connection to the Dask scheduler is lost, and does not come back")
+            raise ExecutorLost("the connection to the Dask scheduler is lost, and does not come back")
 
     async def _measure(self) -> None:
         self._measured_at = asyncio.get_running_loop().time()
@@ -387,12 +390,12 @@ class DaskEngine:
                     "the Dask cluster has no running worker" if threads == 0 else "the Dask scheduler does not answer"
                 )
                 if limit is not None and clock() - since >= limit:
-                    self._lose(EngineLost(f"{what}, for {limit:g} s (no_worker_timeout); begin some, and run again"))
+                    self._lose(ExecutorLost(f"{what}, for {limit:g} s (no_worker_timeout); begin some, and run again"))
                     return
                 _log.warning("%s, for %.0f s now; %s", what, clock() - since, _until(limit))
             await asyncio.sleep(pause)
 
-    def _lose(self, loss: EngineLost) -> None:
+    def _lose(self, loss: ExecutorLost) -> None:
         self._loss = loss
         for aio_task, chunk in tuple(self._in_flight.items()):
             for waiting in chunk:
@@ -411,14 +414,14 @@ class _Waiting:
     An order, and who waits for its outcome.
     """
 
-    order: Order
-    outcome: "asyncio.Future[Carried]" = attrs.field(init=False)
+    order: WorkItem
+    outcome: "asyncio.Future[WorkResult]" = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.outcome = asyncio.get_running_loop().create_future()
 
-    def end(self, outcome: Carried | Lost) -> None:
-        if isinstance(outcome, Lost):
+    def end(self, outcome: WorkResult | FetchError) -> None:
+        if isinstance(outcome, FetchError):
             self.fail(outcome)
         elif not self.outcome.done():
             self.outcome.set_result(outcome)
@@ -463,9 +466,9 @@ def _until(limit: float | None) -> str:
     return "it waits for ever" if limit is None else f"it is given up after {limit:g} s"
 
 
-def _cannot(error: Exception) -> EngineLost:
+def _cannot(error: Exception) -> ExecutorLost:
     told = hide_secrets(str(error).strip(), limit=300)
-    return EngineLost(f"the Dask cluster cannot do the work: {type(error).__name__}: {told}")
+    return ExecutorLost(f"the Dask cluster cannot do the work: {type(error).__name__}: {told}")
 
 
 def _drop(aio_task: "asyncio.Task[None]", chunk: Sequence[_Waiting], _: object) -> None:
@@ -474,19 +477,19 @@ def _drop(aio_task: "asyncio.Task[None]", chunk: Sequence[_Waiting], _: object) 
         aio_task.cancel()
 
 
-def _key(orders: Sequence[Order]) -> str:
+def _key(orders: Sequence[WorkItem]) -> str:
     first, others = orders[0].task_id, len(orders) - 1
     return f"{first}+{others}" if others else first
 
 
 @contextlib.contextmanager
-def _seen_by_others(shelf: Path | Storage) -> Iterator[Path | None]:
+def _seen_by_others(destination: Path | Storage) -> Iterator[Path | None]:
     # A file in the folder, for a worker to find.
-    if isinstance(shelf, Storage):
+    if isinstance(destination, Storage):
         yield None
         return
-    shelf.mkdir(parents=True, exist_ok=True)
-    mark = shelf.absolute() / f".kling-{secrets.token_hex(8)}.check"
+    destination.mkdir(parents=True, exist_ok=True)
+    mark = destination.absolute() / f".kling-{secrets.token_hex(8)}.check"
     mark.touch()
     try:
         yield mark
@@ -522,9 +525,9 @@ def _complaint(probe: _Probe) -> str | None:
     if probe.version != __version__:
         return f"has kling-async {__version__}, while this program has {probe.version}: both need the same"
     try:
-        _, shelf = pickle.loads(probe.content)  # noqa: S301 (the driver is who tells workers what to do)
-        if isinstance(shelf, Storage):
-            asyncio.run(shelf.check())
+        _, destination = pickle.loads(probe.content)  # noqa: S301 (the driver is who tells workers what to do)
+        if isinstance(destination, Storage):
+            asyncio.run(destination.check())
     except Exception as error:  # noqa: BLE001 (a module that is loaded can raise anything)
         return f"cannot load what it is to do: {type(error).__name__}: {hide_secrets(str(error), limit=300)}"
     if probe.mark is not None and not probe.mark.exists():
@@ -542,7 +545,7 @@ class _Did:
         called: Seconds of these in which the function was at it.
     """
 
-    outcomes: Sequence[Carried | Lost]
+    outcomes: Sequence[WorkResult | FetchError]
     seconds: float
     called: float
 
@@ -554,10 +557,10 @@ def _work(chunk: _Chunk) -> _Did:
         http, orders = pickle.loads(chunk.content)  # noqa: S301 (the driver is who tells workers what to do)
     except Exception as error:  # noqa: BLE001 (a module that is loaded can raise anything)
         what = f"a Dask worker cannot load what it is to do: {type(error).__name__}: {hide_secrets(str(error))}"
-        return _Did([Refused(what) for _ in range(chunk.count)], 0.0, 0.0)
+        return _Did([FetchRefused(what) for _ in range(chunk.count)], 0.0, 0.0)
     worker, fetching = get_worker(), _fetching()
     places = {fetching.begin(fetching.keep(order, http, worker)): index for index, order in enumerate(orders)}
-    outcomes: dict[int, Carried | Lost] = {}
+    outcomes: dict[int, WorkResult | FetchError] = {}
     for work in concurrent.futures.as_completed(places):
         index, come = places[work], time.perf_counter()
         outcomes[index] = _outcome(orders[index], work, fetching)
@@ -565,10 +568,12 @@ def _work(chunk: _Chunk) -> _Did:
     return _Did([outcomes[index] for index in range(len(orders))], time.perf_counter() - begun, called)
 
 
-def _outcome(order: Order, work: "concurrent.futures.Future[Picture]", fetching: "_Fetching") -> Carried | Lost:
+def _outcome(
+    order: WorkItem, work: "concurrent.futures.Future[Picture]", fetching: "_Fetching"
+) -> WorkResult | FetchError:
     try:
         picture = work.result()
-    except Lost as lost:
+    except FetchError as lost:
         return lost
     return seen(order, picture, lambda: fetching.begin(content_of(order, picture)).result())
 
@@ -591,7 +596,7 @@ class _Fetching:
     def begin(self, work: Any) -> "concurrent.futures.Future[Any]":
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    async def keep(self, order: Order, http: HttpOptions, worker: Worker) -> Picture:
+    async def keep(self, order: WorkItem, http: HttpOptions, worker: Worker) -> Picture:
         self._users += 1
         if self._end is not None:
             self._end.cancel()

@@ -26,29 +26,30 @@ import attrs
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from kling_async.batch.lock import NO_ROOM
-from kling_async.client.transport import MAX_HEADER, MAX_HEADERS, HttpOptions
 from kling_async.errors import DownloadFailed, KlingError, StorageFull
 from kling_async.media.files import HEAD, Ending, ext_of
+from kling_async.media.local import NO_ROOM
 from kling_async.media.naming import Names
-from kling_async.media.rates import DownloadPolicy, Progress
+from kling_async.media.rates import Progress
 from kling_async.media.semaphore import Gate
-from kling_async.media.shielding import to_the_end
+from kling_async.media.shielding import shielded
 from kling_async.media.urls import absolute, content_in
 from kling_async.policy.hosts import OPENED_BY_THE_SERVICE, Admission, Network, network_of, objection
+from kling_async.policy.http import MAX_HEADER, MAX_HEADERS, HttpOptions
+from kling_async.policy.policies import DownloadPolicy
 from kling_async.wire.headers import retry_after
 from kling_async.wire.redaction import hide_query, hide_secrets
 from kling_async.wire.tasks import Image, Picture, TaskResult
 
 __all__ = [
-    "Body",
     "Downloads",
     "Fetch",
+    "FetchError",
+    "FetchRefused",
     "Full",
-    "Gone",
+    "ImageStream",
     "Keep",
-    "Lost",
-    "Refused",
+    "LinkExpired",
     "Saves",
     "doubling",
     "networks_of",
@@ -80,7 +81,7 @@ Length of a URL in characters from which a picture in it is decoded in a thread.
 """
 
 
-class Lost(Exception):
+class FetchError(Exception):
     """
     A picture did not arrive; the text says why and shows no query.
     """
@@ -89,7 +90,7 @@ class Lost(Exception):
         super().__init__(why)
 
 
-class _Broken(Lost):
+class _Broken(FetchError):
     """
     The transfer broke: beginning again may help, after `pause` seconds at the earliest.
     """
@@ -99,19 +100,19 @@ class _Broken(Lost):
         self.pause = pause
 
 
-class Gone(Lost):
+class LinkExpired(FetchError):
     """
     The address is no longer good: a fresh one may be.
     """
 
 
-class Refused(Lost):
+class FetchRefused(FetchError):
     """
     No second try would change this.
     """
 
 
-class Full(Refused):
+class Full(FetchRefused):
     """
     There is no room on the disk.
     """
@@ -228,7 +229,7 @@ class Downloads:
         Save one picture.
 
         Raises:
-            Lost: It did not arrive; `Gone` where a fresh address may help, `Full` where there is no room.
+            Lost: It did not arrive; `LinkExpired` where a fresh address may help, `Full` where there is no room.
         """
         return await self._fetch(image, functools.partial(keep or to_folder, names, image.index))
 
@@ -241,7 +242,7 @@ class Downloads:
         """
         try:
             return await self._fetch(image, _to_memory)
-        except Lost as lost:
+        except FetchError as lost:
             reason = str(lost)
         raise DownloadFailed(f"picture {image.index} could not be fetched: {reason}", index=image.index)
 
@@ -277,7 +278,7 @@ class Downloads:
             try:
                 async with self._turns.take(_host_of(address)):
                     return await self._transfer(address, take)
-            except Gone as gone:
+            except LinkExpired as gone:
                 if renewal is None:
                     raise
                 address = absolute(await renewal.address(image.index, gone), self._base_url)
@@ -298,7 +299,7 @@ class Downloads:
         try:
             _judge(response)
             progress = Progress(self._policy, response.content_length or 0, self._window)
-            return await take(await Body.begin(_Answer(response, progress), self._max_bytes))
+            return await take(await ImageStream.begin(_Answer(response, progress), self._max_bytes))
         finally:
             response.close()  # changes nothing once the body is read; before that, the connection cannot be used again
 
@@ -308,13 +309,13 @@ class Downloads:
                 return content_in(address, self._max_bytes)
             return await asyncio.to_thread(content_in, address, self._max_bytes)
         except ValueError as error:
-            raise Refused(f"its address holds no picture: {error}") from None
+            raise FetchRefused(f"its address holds no picture: {error}") from None
 
     async def _unpack(self, content: bytes, take: "_Take[_T]") -> _T:
         try:
-            return await take(await Body.begin(_Content(content), self._max_bytes))
+            return await take(await ImageStream.begin(_Content(content), self._max_bytes))
         except _Broken as broken:
-            raise Refused(f"its address holds no whole picture: {broken}") from None  # nor would it the next time
+            raise FetchRefused(f"its address holds no whole picture: {broken}") from None  # nor would it the next time
 
     @property
     def _window(self) -> float:
@@ -329,16 +330,16 @@ class Downloads:
                 return response
             response.close()
             url = url.join(_url(location))
-        raise Refused(f"it was redirected more than {MAX_REDIRECTS} times")
+        raise FetchRefused(f"it was redirected more than {MAX_REDIRECTS} times")
 
     def _checked(self, url: URL) -> URL:
         if url.scheme not in ("http", "https") or not url.host:
-            raise Refused(f"its address is no http(s) URL: {hide_query(str(url))}")
+            raise FetchRefused(f"its address is no http(s) URL: {hide_query(str(url))}")
         kind = self._admission.closed(url.host)
         if kind is None and url.raw_host in self._proxy_hosts and not self._reaches_proxies(url.host):
             kind = Network.LAN  # the resolver lets its name pass
         if kind is not None:
-            raise Refused(objection(kind, hide_query(str(url))))
+            raise FetchRefused(objection(kind, hide_query(str(url))))
         return url.with_user(None)  # aiohttp would send it as an Authorization
 
     def _reaches_proxies(self, host: str) -> bool:
@@ -348,7 +349,7 @@ class Downloads:
         # some systems ask the network which proxy to take
         proxy = await asyncio.to_thread(self._http.proxy_for, str(url)) if self._http.trust_env else self._http.proxy
         if self._closed:
-            raise Refused("the client was closed")
+            raise FetchRefused("the client was closed")
         session = self._session = self._session or self._open()
         async with _in_time(self._http.connect_timeout + self._window, "its answer"):
             return await session.get(url, allow_redirects=False, proxy=proxy)
@@ -393,7 +394,7 @@ class _Turns:
             yield
 
 
-Fetch: TypeAlias = Callable[[Sequence[Image]], Awaitable[Sequence[Picture | Lost]]]
+Fetch: TypeAlias = Callable[[Sequence[Image]], Awaitable[Sequence[Picture | FetchError]]]
 """
 Saves these pictures, or tells of each why it could not.
 """
@@ -417,11 +418,11 @@ async def save_elsewhere(
     outcomes = dict(zip(images, await fetch(images), strict=True))
     renewal, fresh = _Renewal(refresh), {}
     for image, outcome in outcomes.items():
-        if isinstance(outcome, Gone):
+        if isinstance(outcome, LinkExpired):
             try:
                 again = attrs.evolve(image, url=await renewal.address(image.index, outcome))
                 fresh[image] = _resolved(again, base_url)
-            except Refused as refused:
+            except FetchRefused as refused:
                 outcomes[image] = refused
     if fresh:
         outcomes.update(zip(fresh, await fetch(list(fresh.values())), strict=True))
@@ -443,9 +444,9 @@ def _told_apart(
     task_id: str, images: Sequence[Image], outcomes: "Sequence[_Kept | BaseException]"
 ) -> "tuple[list[_Kept], DownloadFailed | StorageFull | None]":
     kept: list[_Kept] = []
-    lost: list[tuple[int, Lost]] = []
+    lost: list[tuple[int, FetchError]] = []
     for image, outcome in zip(images, outcomes, strict=True):
-        if isinstance(outcome, Lost):
+        if isinstance(outcome, FetchError):
             lost.append((image.index, outcome))
         elif isinstance(outcome, BaseException):
             raise outcome
@@ -479,14 +480,14 @@ class _Renewal:
     _fresh: dict[int, str] | None = attrs.field(default=None, init=False)
     _trouble: str = attrs.field(default="the task no longer has this picture", init=False)
 
-    async def address(self, index: int, gone: Gone) -> str:
+    async def address(self, index: int, gone: LinkExpired) -> str:
         """
         Return the fresh address of picture *index*, or raise why there is none.
         """
         async with self._lock:
             fresh = self._fresh = await self._read() if self._fresh is None else self._fresh
         if index not in fresh:
-            raise Refused(f"{gone}; {self._trouble}")
+            raise FetchRefused(f"{gone}; {self._trouble}")
         return fresh[index]
 
     async def _read(self) -> dict[int, str]:
@@ -507,7 +508,7 @@ def _as_lost() -> Iterator[None]:
     try:
         yield
     except (ValueError, aiohttp.NonHttpUrlClientError, aiohttp.ClientSSLError) as error:
-        raise Refused(_told(error)) from None
+        raise FetchRefused(_told(error)) from None
     except (aiohttp.ClientError, OSError) as error:  # OSError: also the timeouts and resets that come unwrapped
         raise _Broken(_told(error)) from None
 
@@ -541,7 +542,7 @@ def _judge(response: aiohttp.ClientResponse) -> None:
         return
     told = f"HTTP {status} from {hide_query(str(response.url))}"
     if 400 <= status < 500 and status not in _PASSING:
-        raise Gone(told)
+        raise LinkExpired(told)
     pause = retry_after(response.headers) or 0.0
     raise _Broken(f"{told}, which asks to come again in {pause:.0f} s" if pause > MAX_PAUSE else told, pause)
 
@@ -623,7 +624,7 @@ class _Content:
 
 
 @attrs.define
-class Body:
+class ImageStream:
     """
     The picture that comes, piece by piece; one that is cut short, too large or no picture raises instead.
     """
@@ -664,8 +665,8 @@ class Body:
         return piece
 
 
-_Take: TypeAlias = Callable[[Body], Awaitable[_T]]
-Keep: TypeAlias = Callable[[Names, int, Body], Awaitable[Picture]]
+_Take: TypeAlias = Callable[[ImageStream], Awaitable[_T]]
+Keep: TypeAlias = Callable[[Names, int, ImageStream], Awaitable[Picture]]
 """
 Keeps the picture that has this index and these names.
 """
@@ -673,10 +674,10 @@ Keeps the picture that has this index and these names.
 
 def _bound(length: int, max_bytes: int) -> None:
     if length > max_bytes:
-        raise Refused(f"it is larger than {max_bytes} bytes")
+        raise FetchRefused(f"it is larger than {max_bytes} bytes")
 
 
-async def _to_memory(body: Body) -> bytes:
+async def _to_memory(body: ImageStream) -> bytes:
     content = bytearray()
     while piece := await body.read():
         content += piece
@@ -684,7 +685,7 @@ async def _to_memory(body: Body) -> bytes:
 
 
 def _to_disk(names: Names, index: int) -> _Take[Path]:
-    async def take(body: Body) -> Path:
+    async def take(body: ImageStream) -> Path:
         path = names.path(index, body.ext)
         await _write(body, path, names)
         return path
@@ -692,7 +693,7 @@ def _to_disk(names: Names, index: int) -> _Take[Path]:
     return take
 
 
-async def to_folder(names: Names, index: int, body: Body) -> Picture:
+async def to_folder(names: Names, index: int, body: ImageStream) -> Picture:
     """
     Keep a picture in a folder, with its digest, which costs half as much as all the rest.
     """
@@ -702,16 +703,16 @@ async def to_folder(names: Names, index: int, body: Body) -> Picture:
     return Picture(index, path, body.length, digest.hexdigest())
 
 
-async def _write(body: Body, path: Path, names: Names, show: Callable[[bytes], object] | None = None) -> None:
+async def _write(body: ImageStream, path: Path, names: Names, show: Callable[[bytes], object] | None = None) -> None:
     try:
         with _Part(path, names) as part:
             while piece := await body.read():
                 part.write(piece)
                 if show is not None:
                     show(piece)
-            await to_the_end(asyncio.to_thread(part.settle))
+            await shielded(asyncio.to_thread(part.settle))
     except OSError as error:  # the network's are Lost by now, so this is the disk
-        kind = Full if error.errno in NO_ROOM else Refused
+        kind = Full if error.errno in NO_ROOM else FetchRefused
         raise kind(f"{path} could not be written: {error.strerror or error}") from None
 
 
@@ -731,17 +732,17 @@ class _Part:
 
     def __enter__(self) -> Self:
         names = self._names
-        if names.drafts is None:
+        if names.staging_dir is None:
             mark = names.mark or secrets.token_hex(8)
             self._path = self._target.with_name(f".{self._target.name}.{mark}.part")
         else:
-            drafts = names.directory / names.drafts
-            if not drafts.is_dir():  # made here it would hide that this is another folder, which nobody looks into
+            staging_dir = names.directory / names.staging_dir
+            if not staging_dir.is_dir():  # made here it would hide that this is another folder, which nobody looks into
                 what = f"{names.directory} is not the folder of this run on this machine, or the run has ended"
-                raise Refused(f"{what}: save to a folder that all machines share")
-            self._path = drafts / f"{secrets.token_hex(8)}.part"
+                raise FetchRefused(f"{what}: save to a folder that all machines share")
+            self._path = staging_dir / f"{secrets.token_hex(8)}.part"
         self._target.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("wb" if names.drafts is None and names.mark else "xb")
+        self._file = self._path.open("wb" if names.staging_dir is None and names.mark else "xb")
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -817,7 +818,7 @@ class _GuardedResolver(AbstractResolver):
         closed = [self._admission.closed_behind(host, entry["host"]) for entry in found]
         admitted = [entry for entry, kind in zip(found, closed, strict=True) if kind is None]
         if not admitted:
-            raise Refused(objection(closed[0] or Network.LAN if closed else Network.LAN, hide_query(host)))
+            raise FetchRefused(objection(closed[0] or Network.LAN if closed else Network.LAN, hide_query(host)))
         return admitted
 
     async def close(self) -> None:
@@ -838,13 +839,15 @@ async def networks_of(host: str) -> frozenset[Network]:
 
 def _url(text: str) -> URL:
     if len(text) > MAX_ADDRESS:
-        raise Refused(f"its address has {len(text)} characters, and {MAX_ADDRESS} are the most: {hide_query(text)}")
+        raise FetchRefused(
+            f"its address has {len(text)} characters, and {MAX_ADDRESS} are the most: {hide_query(text)}"
+        )
     plain = text.isascii() and text.isprintable() and " " not in text
     try:
         url = URL(text, encoded=plain)  # as it is, where it can be: a signature may cover every character
         _ = url.host  # host and port are parsed only here
     except ValueError:
-        raise Refused(f"its address is no URL: {hide_query(text)}") from None
+        raise FetchRefused(f"its address is no URL: {hide_query(text)}") from None
     return url
 
 

@@ -44,7 +44,7 @@ class Names:
     key: str | None = None
     has_colliding_key: bool = False
     mark: str | None = None
-    drafts: str | None = None
+    staging_dir: str | None = None
 
     def check(self, indices: Sequence[int]) -> None:
         """

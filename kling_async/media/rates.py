@@ -4,33 +4,9 @@ Decides whether a download is too slow, from its bytes and from the seconds spen
 
 import attrs
 
-__all__ = ["DownloadPolicy", "Progress"]
+from kling_async.policy.policies import DownloadPolicy
 
-KIB = 1024
-
-
-@attrs.frozen(kw_only=True)
-class DownloadPolicy:
-    """
-    How slow a download may be.
-
-    A picture has a few MiB. The defaults allow for slow lines: a mobile line of 64 kbit/s carries 8 KiB/s, and one of
-    256 kbit/s that eight downloads share still carries 4 KiB/s for each. A server that sends a byte now and then would
-    otherwise occupy a place for days.
-
-    Attributes:
-        least_rate: Bytes per second in each `window`. A download that falls below is given up.
-        window: Seconds over which that is measured: long enough for a handover between two cells, or for a server that
-            fetches the picture from elsewhere first. A longer `HttpOptions.read_timeout` lengthens it.
-        mean_rate: Bytes per second from the beginning on, once `grace` is over: with it, the time for all of a picture
-            grows with its size.
-        grace: Seconds that each picture may take besides.
-    """
-
-    least_rate: float = 1.0 * KIB
-    window: float = 30.0
-    mean_rate: float = 4.0 * KIB
-    grace: float = 60.0
+__all__ = ["Progress"]
 
 
 @attrs.define

@@ -7,10 +7,10 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any
 
-__all__ = ["to_the_end"]
+__all__ = ["shielded"]
 
 
-async def to_the_end(work: Coroutine[Any, Any, None] | asyncio.Future[None]) -> None:
+async def shielded(work: Coroutine[Any, Any, None] | asyncio.Future[None]) -> None:
     """
     Await *work*; a cancellation goes on only after its end, and then whatever the work raised is not seen here.
     """

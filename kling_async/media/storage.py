@@ -28,22 +28,19 @@ import tempfile
 import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar, cast
+from typing import Any, BinaryIO, Final, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 import attrs
 
-from kling_async.batch.lock import NO_ROOM
-from kling_async.media.downloads import Body, Full, Keep, Lost, Refused, doubling
+from kling_async.media.downloads import FetchError, FetchRefused, Full, ImageStream, Keep, doubling
+from kling_async.media.local import NO_ROOM
 from kling_async.media.naming import Names, is_url, local_folder
-from kling_async.media.shielding import to_the_end
+from kling_async.media.shielding import shielded
 from kling_async.wire.redaction import hide_secrets
-from kling_async.wire.tasks import Picture, TaskResult
+from kling_async.wire.tasks import Picture
 
-if TYPE_CHECKING:
-    from kling_async.client.client import KlingClient
-
-__all__ = ["Storage", "save"]
+__all__ = ["NO_ROOM", "Storage"]
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -145,7 +142,7 @@ class Storage:
             try:
                 with _Spool.begin("", None) as spool:
                     await self._try_out(opened, spool)
-            except Lost as lost:  # of the spool's own folder
+            except FetchError as lost:  # of the spool's own folder
                 raise OSError(str(lost)) from None
 
     async def _open(self) -> "_Opened":
@@ -203,7 +200,7 @@ class Storage:
         """
         return self._chain.url_of("/".join(names.parts(index, ext)))
 
-    async def keep(self, names: Names, index: int, body: Body, *, spools: Path | None = None) -> Picture:
+    async def keep(self, names: Names, index: int, body: ImageStream, *, temp_dir: Path | None = None) -> Picture:
         """
         Store what comes under its name, replacing what is there, and verify that it is.
 
@@ -214,7 +211,7 @@ class Storage:
             spools: The folder of this machine for the temporary file; None is that of the system.
         """
         url = self.url_of(names, index, body.ext)
-        with _Spool.begin(body.ext, spools) as spool:
+        with _Spool.begin(body.ext, temp_dir) as spool:
             while piece := await body.read():
                 spool.write(piece)
             spool.end()
@@ -250,13 +247,13 @@ class Storage:
 
         return await self._tried("read", url, read)
 
-    async def sweep(self, drafts: str) -> None:
+    async def sweep(self, staging_dir: str) -> None:
         """
-        Remove what is left of pictures whose `Names.drafts` this was.
+        Remove what is left of pictures whose `Names.staging_dir` this was.
         """
         opened = await self._opened(self.url)
         if not opened.is_complete:
-            key = glob.escape(f"{opened.base.rstrip('/')}/{drafts}")  # `rm` takes patterns
+            key = glob.escape(f"{opened.base.rstrip('/')}/{staging_dir}")  # `rm` takes patterns
             with contextlib.suppress(FileNotFoundError):
                 await opened.in_thread(lambda files: files.rm(key, recursive=True))
 
@@ -264,7 +261,7 @@ class Storage:
         try:
             return await self._repeated(url, work)
         except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
-            kind = Full if _is_full(error) else Refused
+            kind = Full if _is_full(error) else FetchRefused
             raise kind(f"{url} could not be {what}: {_told(error)}") from None
 
     async def _repeated(self, url: str, work: "Callable[[_Opened, str], Awaitable[T]]") -> T:
@@ -292,39 +289,6 @@ class Storage:
         return await asyncio.get_running_loop().run_in_executor(_opener(), _Opened.open, url, dict(self.options))
 
 
-async def save(
-    client: "KlingClient",
-    result: TaskResult,
-    storage: "str | Storage",
-    *,
-    name: str = "{task_id}-{index}{ext}",
-) -> list[str]:
-    """
-    Save all pictures of a result in a storage, and return their URLs in picture order.
-
-    It does what `KlingClient.save` does, and verifies each by size and digest; what has that name is replaced.
-
-    Args:
-        storage: A URL as fsspec reads it, or one with options.
-        name: With `{task_id}`, `{index}` and `{ext}`; it may name folders.
-
-    Raises:
-        DownloadFailed: A picture did not arrive, or could not be stored. The others are.
-        StorageFull: There was no room.
-        ImportError: A library for the storage is missing.
-        OSError: The storage cannot be opened.
-        ValueError: It is no storage, or the name is no good.
-    """
-    shelf = shelf_at(storage)
-    if isinstance(shelf, Path):
-        return [path.absolute().as_uri() for path in await client.save(result, shelf, name=name)]
-    await shelf._open()  # noqa: SLF001 (storing the first picture is trial enough)
-    saves = await client.save_each(result, Names(Path(), name, result.task_id), keep=shelf.keep)
-    if saves.error is not None:
-        raise saves.error
-    return [picture.url for picture in saves.pictures if picture.url is not None]
-
-
 def shelf_at(place: str | Path | Storage) -> Path | Storage:
     """
     Return the folder of this machine that *place* names, which is written to directly, or the storage.
@@ -338,37 +302,41 @@ def shelf_at(place: str | Path | Storage) -> Path | Storage:
     return place if isinstance(place, Storage) else Storage(str(place))
 
 
-def storage_of(shelf: Path | Storage, url: str) -> Storage:
+def storage_of(destination: Path | Storage, url: str) -> Storage:
     """
     Return the storage that has *url*: the shelf, or one by itself where an earlier run has stored elsewhere.
     """
-    return shelf if isinstance(shelf, Storage) and shelf.has(url) else Storage(url)
+    return destination if isinstance(destination, Storage) and destination.has(url) else Storage(url)
 
 
-async def sweep(shelf: Path | Storage, drafts: str) -> None:
+async def sweep(destination: Path | Storage, staging_dir: str) -> None:
     """
     Remove what is left of pictures that are not whole, from a time when a writer of them was killed.
     """
-    if isinstance(shelf, Storage):
-        await shelf.sweep(drafts)  # noqa: ASYNC240 (a storage, and no path)
+    if isinstance(destination, Storage):
+        await destination.sweep(staging_dir)  # noqa: ASYNC240 (a storage, and no path)
     else:
-        await to_the_end(asyncio.to_thread(shutil.rmtree, shelf / drafts, ignore_errors=True))
+        await shielded(asyncio.to_thread(shutil.rmtree, destination / staging_dir, ignore_errors=True))
 
 
-async def begin_drafts(shelf: Path | Storage, drafts: str) -> None:
+async def begin_drafts(destination: Path | Storage, staging_dir: str) -> None:
     """
-    Make the folder of `Names.drafts`; a storage makes its own as they come.
+    Make the folder of `Names.staging_dir`; a storage makes its own as they come.
     """
-    if isinstance(shelf, Path):
-        await asyncio.to_thread((shelf / drafts).mkdir, parents=True, exist_ok=True)
+    if isinstance(destination, Path):
+        await asyncio.to_thread((destination / staging_dir).mkdir, parents=True, exist_ok=True)
 
 
-def folder_and_keep(shelf: Path | Storage, spools: Path | None = None) -> tuple[Path, Keep | None]:
+def folder_and_keep(destination: Path | Storage, temp_dir: Path | None = None) -> tuple[Path, Keep | None]:
     """
     Return in which directory names are, and what keeps pictures there, as `KlingClient.save_each` takes them. *spools*
     is the folder of this machine for what is on its way to a storage.
     """
-    return (shelf, None) if isinstance(shelf, Path) else (Path(), functools.partial(shelf.keep, spools=spools))
+    return (
+        (destination, None)
+        if isinstance(destination, Path)
+        else (Path(), functools.partial(destination.keep, temp_dir=temp_dir))
+    )
 
 
 LINKS: Final = "::"
@@ -478,7 +446,7 @@ class _Opened:
             # Not cancelled there: libraries may leave a connection behind.
             done = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.files.loop))
             with self._forgetting():
-                await to_the_end(done)
+                await shielded(done)
                 return done.result()
         return await self.in_thread(lambda files: getattr(files, name)(*args))
 
@@ -509,7 +477,7 @@ class _Opened:
                 return work(_opener().submit(self.again).result() if self.files.async_impl else self.again())
 
         done = asyncio.get_running_loop().run_in_executor(_workers(), do)
-        await to_the_end(done)
+        await shielded(done)
         return done.result()
 
     @contextlib.contextmanager
@@ -582,8 +550,8 @@ def _draft_of(opened: _Opened, key: str, names: Names) -> str:
     if opened.is_complete:
         return key
     token = secrets.token_hex(8)
-    if names.drafts is not None:
-        return f"{opened.base.rstrip('/')}/{names.drafts}/{token}.part"
+    if names.staging_dir is not None:
+        return f"{opened.base.rstrip('/')}/{names.staging_dir}/{token}.part"
     folder, _, last = key.rpartition("/")
     return f"{folder}/.{last}.{names.mark or token}.part"
 
@@ -596,7 +564,7 @@ async def _put(opened: _Opened, spool: "_Spool", key: str, names: Names) -> None
         await opened.call("put_file", str(spool.path), draft)
         await _verify(opened, spool, draft)
         if draft != key:
-            if names.drafts is not None:
+            if names.staging_dir is not None:
                 await opened.in_thread(lambda files: files.makedirs(key.rpartition("/")[0], exist_ok=True))
             await _rename(opened, spool, draft, key)
     except BaseException as error:
@@ -761,7 +729,7 @@ def _on_disk(folder: Path | None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = Full if error.errno in NO_ROOM else Refused
+        kind = Full if error.errno in NO_ROOM else FetchRefused
         what = f"{folder or tempfile.gettempdir()}, on its way to the storage, could not be written"
         raise kind(f"{what}: {error.strerror or error}") from None
 

@@ -1,26 +1,19 @@
 """
-How long to wait and whether to send again: values and rules, with no clock and no sleeping.
+How long to wait, and how many tasks to run at a time: values that users set, with no clock and no sleeping.
 """
 
-import enum
 import random
 from collections.abc import Generator
-from http import HTTPStatus
 from typing import Final
 
 import attrs
 
 from kling_async.errors import (
     KlingError,
-    NotSent,
-    RateLimited,
-    ServiceFailure,
-    UnexpectedAnswer,
-    Unreachable,
 )
 from kling_async.policy.arguments import valid_between, valid_seconds, valid_whole
 
-__all__ = ["PollPolicy", "RetryPolicy", "SlotPolicy", "Step", "is_no_api", "next_step"]
+__all__ = ["DownloadPolicy", "PollPolicy", "RetryPolicy", "SlotPolicy"]
 
 
 MISS_GROWTH: Final = 1.2
@@ -31,74 +24,6 @@ By what each further pause after broken looks is longer than the one before.
 _SHARE: Final = valid_between(0, 1, "must be a number above 0 and up to 1", is_open=True)
 _GROWTH: Final = valid_between(1, 1e9, "must be a finite number of at least 1")
 _RATE: Final = valid_between(1e-9, 1e9, "must be a finite number of requests per second above 0")
-
-
-class Step(enum.Enum):
-    """
-    What to do after a submit did not end in a task.
-    """
-
-    RESEND = enum.auto()
-    LOOK_UP = enum.auto()
-    GIVE_UP = enum.auto()
-
-
-def next_step(error: KlingError, *, can_look_up: bool) -> Step:
-    """
-    Decide what follows a submit that ended in *error*: the only place that decides about paying again.
-
-    RESEND: surely nothing was created, and it may work now. LOOK_UP: a task may exist, and an id of ours was sent by
-    which to find it. GIVE_UP: the caller must change something, or a task may exist that cannot be looked for.
-    """
-    match error:
-        case NotSent() | RateLimited():
-            return Step.RESEND
-        case _ if may_exist(error):
-            return Step.LOOK_UP if can_look_up else Step.GIVE_UP
-        case _:
-            return Step.GIVE_UP
-
-
-def may_exist(error: KlingError) -> bool:
-    """
-    Tell whether a submit that ended in *error* may have made a task all the same.
-
-    The vendor's codes 1000 to 1304 and all other 4xx say that nothing was made. A broken connection, a failing service
-    and a good answer that cannot be read (2xx, or one cut off before its status) say nothing.
-    """
-    match error:
-        case ServiceFailure(http_status=HTTPStatus.NOT_IMPLEMENTED):
-            return False
-        case Unreachable() | ServiceFailure():
-            return True
-        case UnexpectedAnswer(is_confirmed=True):  # there is no such API here
-            return False
-        case UnexpectedAnswer(http_status=status):
-            return status is None or status < 300
-        case _:
-            return False
-
-
-def is_no_api(error: KlingError) -> bool:
-    """
-    Tell whether *error* shows that there is no Kling API at the address, so that nothing sent there makes a task.
-    """
-    return isinstance(error, UnexpectedAnswer) and error.is_other_api and not may_exist(error)
-
-
-def may_repeat(error: KlingError) -> bool:
-    """
-    Tell whether a read that ended in *error* may go well the next time.
-    """
-    match error:
-        case ServiceFailure(http_status=HTTPStatus.NOT_IMPLEMENTED):  # this way of asking is not offered
-            return False
-        case NotSent() | Unreachable() | RateLimited() | ServiceFailure():
-            return True
-        case UnexpectedAnswer(http_status=status):  # a proxy's page or a torn body, rather than a wrong path
-            return status is None or status < 300
-        case _:
-            return False
 
 
 @attrs.frozen(kw_only=True)
@@ -217,3 +142,30 @@ class SlotPolicy:
     first_rest: float = attrs.field(default=60.0, validator=valid_seconds)
     max_rest: float = attrs.field(default=3600.0, validator=valid_seconds)
     uncertain_for: float = attrs.field(default=120.0, validator=valid_seconds)
+
+
+KIB = 1024
+
+
+@attrs.frozen(kw_only=True)
+class DownloadPolicy:
+    """
+    How slow a download may be.
+
+    A picture has a few MiB. The defaults allow for slow lines: a mobile line of 64 kbit/s carries 8 KiB/s, and one of
+    256 kbit/s that eight downloads share still carries 4 KiB/s for each. A server that sends a byte now and then would
+    otherwise occupy a place for days.
+
+    Attributes:
+        least_rate: Bytes per second in each `window`. A download that falls below is given up.
+        window: Seconds over which that is measured: long enough for a handover between two cells, or for a server that
+            fetches the picture from elsewhere first. A longer `HttpOptions.read_timeout` lengthens it.
+        mean_rate: Bytes per second from the beginning on, once `grace` is over: with it, the time for all of a picture
+            grows with its size.
+        grace: Seconds that each picture may take besides.
+    """
+
+    least_rate: float = 1.0 * KIB
+    window: float = 30.0
+    mean_rate: float = 4.0 * KIB
+    grace: float = 60.0

@@ -9,7 +9,7 @@ from kling_async.wire.codec import read_request, read_task, write_request, write
 from kling_async.wire.dialects import ImageFacts, broken_rules, dialect_of
 from kling_async.wire.endpoints.base import ENDPOINTS, IMAGE_GENERATION, Endpoint
 from kling_async.wire.responses import Answer, read_created, read_page, read_sighting
-from kling_async.wire.status import is_final, newer
+from kling_async.wire.status import is_final, merge
 
 __all__ = [
     "ENDPOINTS",
@@ -20,7 +20,7 @@ __all__ = [
     "broken_rules",
     "dialect_of",
     "is_final",
-    "newer",
+    "merge",
     "read_created",
     "read_page",
     "read_request",

@@ -62,7 +62,7 @@ def reason_of(failed: TaskSnapshot) -> str:
     return failed.task_status_msg or "the service gave no reason"
 
 
-def newer(held: TaskSnapshot | None, seen: TaskSnapshot) -> TaskSnapshot:
+def merge(held: TaskSnapshot | None, seen: TaskSnapshot) -> TaskSnapshot:
     """
     Return the later truth of two sightings of one task.
 

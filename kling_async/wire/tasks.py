@@ -412,6 +412,14 @@ class TaskResult:
         )
 
 
+def last_seen(error: KlingError) -> TaskSnapshot | None:
+    """
+    Return the task of *error* as it was last seen; None where the error has none, or nobody has seen it.
+    """
+    snapshot = getattr(error, "snapshot", None)
+    return snapshot if isinstance(snapshot, TaskSnapshot) else None
+
+
 @attrs.frozen
 class Picture:
     """

@@ -77,7 +77,7 @@ def test_row() -> None:
     board = Board.of([FOX])
     (row,) = board.rows
     handle = TaskHandle("t-1", None, lambda _: None)
-    handle.see(SEEN)
+    handle.apply(SEEN)
     board.accept(row, handle)
     board.finish(row, {1: Path("1.png")})
 

@@ -31,7 +31,7 @@ def board(clock: Clock) -> Board:
 def handle_of(request: ImageRequest | None, status: TaskStatus, units: int | None = None) -> TaskHandle:
     handle = TaskHandle("t-1", request, lambda _: None)
     deduction = None if units is None else Decimal(units)
-    handle.see(
+    handle.apply(
         TaskSnapshot(task_id="t-1", task_status=status, status_word=status.value, final_unit_deduction=deduction)
     )
     return handle
@@ -68,7 +68,7 @@ def test_row_tells_the_newest_word(board: Board) -> None:
     handle = handle_of(row.request, TaskStatus.SUBMITTED)
     board.accept(row, handle)
     before = row.word
-    handle.see(TaskSnapshot(task_id="t-1", task_status=TaskStatus.PROCESSING, status_word="processing"))
+    handle.apply(TaskSnapshot(task_id="t-1", task_status=TaskStatus.PROCESSING, status_word="processing"))
 
     assert ("submitted", "processing") == (before, row.word)
 

@@ -220,5 +220,5 @@ def test_rows_become_entries() -> None:
 
 def handle(task_id: str, units: Decimal | None) -> TaskHandle:
     made = TaskHandle(task_id, None, lambda _: None)
-    made.see(TaskSnapshot(task_id=task_id, task_status=TaskStatus.SUCCEEDED, final_unit_deduction=units))
+    made.apply(TaskSnapshot(task_id=task_id, task_status=TaskStatus.SUCCEEDED, final_unit_deduction=units))
     return made

@@ -28,7 +28,7 @@ from kling_async.wire.endpoints.prices import FROM_IMAGE, FROM_TEXT
 from tests.programs import Ended, run
 from tests.unit.client.callbacks.test_receiver import served_by_uvicorn
 from tests.unit.test_exports import PUBLIC
-from tests.unit.test_imports import FLOORS
+from tests.unit.test_imports import MAY_IMPORT
 
 ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "docs"
@@ -379,17 +379,13 @@ def test_prices_are_those_that_are_counted() -> None:
     assert {model.value: [str(FROM_TEXT[model]), str(FROM_IMAGE[model])] for model in Model} == told
 
 
-def test_the_drawing_has_every_room() -> None:
+def test_the_drawing_has_every_folder() -> None:
     """
-    All floors, and each room that is there.
+    Each entry of the package.
     """
-    lines = re.findall(r"<text .*?>(.*?)</text>", (DOCS / "_static" / "floors.svg").read_text())
-    drawn = {word.strip("/") for line in lines for word in line.split(" · ")}
-    rooms = {room for floor in FLOORS for room in floor}
-    present = {path.stem for path in (ROOT / "kling_async").iterdir() if path.stem in rooms}
+    lines = re.findall(r"<text .*?>(.*?)</text>", (DOCS / "_static" / "imports.svg").read_text())
 
-    assert set() == present - drawn
-    assert len(FLOORS) == sum(line[:1].isdigit() for line in lines)
+    assert set() == MAY_IMPORT.keys() - {line.strip("/").removesuffix(".py") for line in lines}
 
 
 def test_dialects_are_as_they_are_told() -> None:

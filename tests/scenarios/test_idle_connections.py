@@ -13,8 +13,9 @@ import attrs
 import pytest
 
 from kling_async.client.submission import Submission
-from kling_async.client.transport import HttpOptions, Transport
+from kling_async.client.transport import Transport
 from kling_async.errors import SubmissionUncertain
+from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import RetryPolicy
 from kling_async.wire.auth import ApiKey
 from kling_async.wire.endpoints.base import IMAGE_GENERATION

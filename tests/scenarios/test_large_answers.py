@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 from kling_async.client import transport as module
-from kling_async.client.polling.queries import HttpLooks
+from kling_async.client.polling.queries import HttpStatusQueries
 from kling_async.client.transport import decode
 from kling_async.errors import UnexpectedAnswer
 from kling_async.wire import codec
@@ -219,7 +219,7 @@ class TestOffTheLoop:
         watched = Watched()
         body = page(300, 9)
         async with serving(lambda _: saying(body)) as server, speaking(server.url) as transport:
-            looks = HttpLooks(transport, 60.0)
+            looks = HttpStatusQueries(transport, 60.0)
             seen = await (looks.several(watched) if way == "several" else looks.page(1, 500, watched))
 
         found = seen[0] if isinstance(seen, tuple) else seen

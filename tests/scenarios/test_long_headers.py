@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from kling_async import GATEWAY, KlingClient, RetryPolicy
-from kling_async.client.transport import MAX_HEADER, MAX_HEADERS
 from kling_async.errors import KlingError
+from kling_async.policy.http import MAX_HEADER, MAX_HEADERS
 
 TASK = b'{"code":0,"data":{"task_id":"t-1","task_status":"submitted"},"request_id":"r-1"}'
 

@@ -8,7 +8,17 @@ import random
 
 import pytest
 
-from kling_async import GATEWAY, OFFICIAL, Dialect, HttpOptions, KlingClient, PollPolicy, RetryPolicy, TaskResult
+from kling_async import (
+    GATEWAY,
+    OFFICIAL,
+    Dialect,
+    HttpOptions,
+    ImageRequest,
+    KlingClient,
+    PollPolicy,
+    RetryPolicy,
+    TaskResult,
+)
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.errors import InvalidRequest, KlingError, NotSent, SubmissionUncertain
 
@@ -73,7 +83,7 @@ async def test_a_lost_answer_of_a_gateway_is_uncertain_and_never_sent_again(trou
         assert PROMPTS == [
             outcome.request.prompt
             for outcome in outcomes
-            if isinstance(outcome, SubmissionUncertain) and outcome.request is not None
+            if isinstance(outcome, SubmissionUncertain) and isinstance(outcome.request, ImageRequest)
         ]
 
 

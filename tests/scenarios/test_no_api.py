@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from kling_async import GATEWAY, OFFICIAL, Dialect, Failed, HttpOptions, KlingClient, PollPolicy, RetryPolicy
+from kling_async.client.retries import is_no_api
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import SubmissionUncertain, UnexpectedAnswer
-from kling_async.policy.policies import is_no_api
 from tests.unit.client.test_transport import TASK, Served, saying, serving
 
 PAGE = saying(b"<!doctype html><html><body>New API</body></html>", Content_Type="text/html; charset=utf-8")

@@ -16,7 +16,7 @@ import uvloop
 
 from kling_async import GATEWAY, HttpOptions, ImageRequest, KlingClient, PollPolicy, RetryPolicy
 from kling_async.client.submission import Submission
-from kling_async.client.submitter import Witness
+from kling_async.client.submitter import SubmitObserver
 from kling_async.emulator import Emulator
 from kling_async.errors import ClientClosed, InvalidRequest, KlingError, NotSent, SubmissionUncertain
 from tests.conftest import quiet_loop, simulated
@@ -29,7 +29,7 @@ KEY = "sk-0123456789abcdef"
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-class Steps(Witness):
+class Steps(SubmitObserver):
     """
     Writes down when a submit is intended and withdrawn.
     """
@@ -112,7 +112,7 @@ def test_proxy_that_fails_has_carried_nothing(talk: Talk) -> None:
             async with client_to(FAR, http=HttpOptions(proxy=proxy, connect_timeout=3.0)) as client:
                 since = asyncio.get_running_loop().time()
                 with pytest.raises(NotSent):
-                    await client.submit_witnessed(LIGHTHOUSE, steps)
+                    await client.submit_observed(LIGHTHOUSE, steps)
                 seconds = asyncio.get_running_loop().time() - since
 
             assert ["intend", "withdraw"] == steps.taken[:2]
@@ -160,7 +160,7 @@ def test_name_that_is_not_resolved_has_sent_nothing(
         steps = Steps()
         async with client_to(FAR, http=HttpOptions(connect_timeout=3.0)) as client:
             with pytest.raises(kind):
-                await client.submit_witnessed(LIGHTHOUSE, steps)
+                await client.submit_observed(LIGHTHOUSE, steps)
 
         assert "withdraw" == steps.taken[-1]
         assert asyncio.get_running_loop().time() < 15
@@ -192,7 +192,7 @@ async def test_submit_that_is_cancelled_while_a_name_is_resolved_is_withdrawn() 
     resolving_to(asyncio.get_running_loop(), never)
     steps = Steps()
     async with client_to(FAR) as client:
-        submit = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, steps))
+        submit = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, steps))
         await asyncio.sleep(1)
         submit.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -274,9 +274,9 @@ async def test_submit_that_waits_for_a_connection_of_a_closed_session_was_not_se
     async with listening(hold_up) as url, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
         async with client_to(url, session=session) as client:
             sent, waiting = Steps(), Steps()
-            first = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, sent))
+            first = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, sent))
             await arrived.wait()
-            second = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, waiting))
+            second = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, waiting))
             while "intend" not in waiting.taken:
                 await asyncio.sleep(0)
             await session.close()
@@ -302,7 +302,7 @@ def test_answer_that_is_there_counts_though_the_loop_was_blocked(
     async def story() -> None:
         async with KlingClient(server.api_key, base_url=server.url, dialect=GATEWAY, http=http) as client:
             submit = asyncio.ensure_future(client.submit("a lighthouse"))
-            while not any(submission.has_left for submission in client._submits._posts.values()):
+            while not any(submission.has_left for submission in client._submitter._posts.values()):
                 await asyncio.sleep(0)
             while not server.ledger.tasks:
                 time.sleep(0.01)  # noqa: ASYNC251 (the loop is to be blocked)

@@ -17,10 +17,10 @@ from aiohttp import web
 from yarl import URL
 
 from kling_async import Batch, Done, HttpOptions, ImageRequest, KlingClient
-from kling_async.batch.executors import Carried, Order, Process, carry_out
+from kling_async.batch.executors import Process, WorkItem, WorkResult, carry_out
+from kling_async.client.saving import save
 from kling_async.emulator import Emulator
-from kling_async.media import storage
-from kling_async.media.downloads import Lost
+from kling_async.media.downloads import FetchError
 from kling_async.media.naming import Names
 from kling_async.media.storage import Storage
 from kling_async.policy.hosts import Network
@@ -114,10 +114,10 @@ async def test_saved_in_a_storage(client: KlingClient, memory: Memory) -> None: 
     """
     result = await client.generate("a lighthouse", n=2)
 
-    shelf = Storage(str(memory.storage))
-    urls = await storage.save(client, result, shelf)
+    destination = Storage(str(memory.storage))
+    urls = await save(client, result, destination)
 
-    assert [len(await client.read(image)) for image in result.images] == [await shelf.size(url) for url in urls]
+    assert [len(await client.read(image)) for image in result.images] == [await destination.size(url) for url in urls]
 
 
 class Own:
@@ -127,10 +127,10 @@ class Own:
 
     width = 3
 
-    async def check(self, function: Process | None, shelf: Path | Storage) -> None:
+    async def check(self, function: Process | None, destination: Path | Storage) -> None:
         pass
 
-    async def carry(self, order: Order) -> Carried:
+    async def carry(self, order: WorkItem) -> WorkResult:
         return await carry_out(pickle.loads(pickle.dumps(order)))  # noqa: S301 (as on their way)
 
 
@@ -158,14 +158,14 @@ async def test_worker_asks_only_where_it_may(tmp_path: Path, allowed: tuple[str,
         async with KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, polling=EAGER) as client:
             result = await client.generate("a lighthouse")
             networks = await client.networks()
-        order = Order(
+        order = WorkItem(
             key="k",
             task_id=result.task_id,
             request=ImageRequest("a lighthouse"),
             image=result.images[0],
             picture=None,
             names=Names(tmp_path, "{index}{ext}", result.task_id),
-            shelf=tmp_path,
+            destination=tmp_path,
             function=None,
             networks=frozenset(),
         )
@@ -173,7 +173,7 @@ async def test_worker_asks_only_where_it_may(tmp_path: Path, allowed: tuple[str,
         if allowed:
             assert (await carry_out(order, http=http)).picture.path == tmp_path / "0.png"
         else:
-            with pytest.raises(Lost, match="allow_downloads_from"):
+            with pytest.raises(FetchError, match="allow_downloads_from"):
                 await carry_out(order, http=http)
         carried = await carry_out(pickle.loads(pickle.dumps(attrs.evolve(order, networks=networks))))  # noqa: S301
 
@@ -186,13 +186,13 @@ async def test_saved_by_a_dask_worker(client: KlingClient, tmp_path: Path) -> No
     By a worker of a cluster.
     """
     pytest.importorskip("distributed")
-    from kling_async.integrations.dask import DaskEngine  # noqa: PLC0415
+    from kling_async.integrations.dask import DaskExecutor  # noqa: PLC0415
     from tests.unit.integrations.test_dask import cluster  # noqa: PLC0415
 
-    async with cluster() as dask_client, DaskEngine(dask_client) as engine:
+    async with cluster() as dask_client, DaskExecutor(dask_client) as executor:
         async with Batch(tmp_path / "run.kling", client) as batch:
             await batch.add([ImageRequest("a lighthouse", n=2)])
-            [outcome] = [each async for each in batch.run(save_to=tmp_path / "pictures", engine=engine)]
+            [outcome] = [each async for each in batch.run(save_to=tmp_path / "pictures", executor=executor)]
 
     assert isinstance(outcome, Done)
     assert len(outcome.paths) == 2

@@ -13,9 +13,9 @@ import attrs
 import pytest
 
 from kling_async.client.handle import TaskHandle
-from kling_async.client.polling.poller import Watcher
+from kling_async.client.polling.poller import Poller
 from kling_async.client.polling.schedule import PollPlan
-from kling_async.client.polling.strategy import Ways
+from kling_async.client.polling.strategy import QueryStrategy
 from kling_async.policy.policies import PollPolicy
 from kling_async.wire.tasks import Image, ImageRequest, TaskOutput, TaskSnapshot, TaskStatus
 from tests.conftest import simulate
@@ -28,10 +28,10 @@ DONE: Final = attrs.evolve(
     task_result=TaskOutput((Image(0, "https://pictures.example/0.png"),)),
 )
 
-WAYS: Final[dict[str, Callable[[], Ways]]] = {
-    "one by one": Ways,
-    "by ids": lambda: Ways(20),
-    "by both": lambda: Ways(20, has_pages=True),
+WAYS: Final[dict[str, Callable[[], QueryStrategy]]] = {
+    "one by one": QueryStrategy,
+    "by ids": lambda: QueryStrategy(20),
+    "by both": lambda: QueryStrategy(20, has_pages=True),
 }
 
 
@@ -64,7 +64,7 @@ class Service:
         return {name: attrs.evolve(shown, task_id=name) for name in names}
 
 
-async def wait_for_many(service: Service, watcher: Watcher, count: int, *, meanwhile: Callable[[], object]) -> None:
+async def wait_for_many(service: Service, watcher: Poller, count: int, *, meanwhile: Callable[[], object]) -> None:
     """
     Wait for *count* tasks, each by a handle of its own, and do something in the middle.
     """
@@ -73,7 +73,7 @@ async def wait_for_many(service: Service, watcher: Watcher, count: int, *, meanw
         name = f"t-{number}"
         service.names.append(name)
         handle = TaskHandle(name, ImageRequest("a lighthouse"), watcher.watch)
-        handle.see(attrs.evolve(SUBMITTED, task_id=name))
+        handle.apply(attrs.evolve(SUBMITTED, task_id=name))
         waits.append(asyncio.ensure_future(handle.wait(None)))
     await asyncio.sleep(10.0)
     meanwhile()
@@ -81,7 +81,7 @@ async def wait_for_many(service: Service, watcher: Watcher, count: int, *, meanw
     await watcher.aclose()
 
 
-def calls_per_task(ways: Ways, count: int) -> float:
+def calls_per_task(ways: QueryStrategy, count: int) -> float:
     calls = 0
 
     def note(_: FrameType, event: str, __: object) -> None:
@@ -89,7 +89,7 @@ def calls_per_task(ways: Ways, count: int) -> float:
         calls += event == "call"
 
     service = Service()
-    story = wait_for_many(service, Watcher(PollPolicy(), service, ways), count, meanwhile=lambda: None)
+    story = wait_for_many(service, Poller(PollPolicy(), service, ways), count, meanwhile=lambda: None)
     sys.setprofile(note)
     try:
         simulate(story)
@@ -99,7 +99,7 @@ def calls_per_task(ways: Ways, count: int) -> float:
 
 
 @pytest.mark.parametrize("ways", WAYS.values(), ids=WAYS)
-def test_work_for_each_does_not_grow(ways: Callable[[], Ways]) -> None:
+def test_work_for_each_does_not_grow(ways: Callable[[], QueryStrategy]) -> None:
     """
     From 300 to 3,000 tasks, all of Python's calls from the first wait to the last.
     """
@@ -114,7 +114,7 @@ def bytes_per_task(count: int) -> float:
         traced = tracemalloc.get_traced_memory()[0]
 
     service = Service()
-    story = wait_for_many(service, Watcher(PollPolicy(), service, Ways(20)), count, meanwhile=note)
+    story = wait_for_many(service, Poller(PollPolicy(), service, QueryStrategy(20)), count, meanwhile=note)
     tracemalloc.start()
     try:
         simulate(story)
@@ -145,7 +145,7 @@ def test_turns_are_not_given_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(PollPlan, "due", counted)
     service = Service(others=10_000)
-    watcher = Watcher(PollPolicy(), service, Ways(20, has_pages=True))
+    watcher = Poller(PollPolicy(), service, QueryStrategy(20, has_pages=True))
 
     def pass_by() -> None:
         watcher._count += service.others

@@ -128,9 +128,9 @@ async def test_submit_of_which_nothing_is_ever_heard_is_forgotten() -> None:
         gc.collect()
 
         assert gone() is None
-        assert client._hearing is not None
-        assert {} == client._hearing._lines
-        assert (0, {}) == (used(client), client._submits._uncertain)
+        assert client._router is not None
+        assert {} == client._router._lines
+        assert (0, {}) == (used(client), client._submitter._uncertain)
 
 
 @simulated
@@ -212,8 +212,8 @@ def test_pictures_of_a_task_that_the_service_does_not_know_are_used(n: int, capl
             assert GRACE < now() < 25.0 + GRACE + PollPolicy().max_delay
             assert (n, False) == (len(result.images), result.snapshot.is_confirmed)
             assert (0, ()) == (used(client), client.unfinished)
-            assert client._hearing is not None
-            assert {} == client._hearing._lines
+            assert client._router is not None
+            assert {} == client._router._lines
 
     story()
 
@@ -386,8 +386,8 @@ async def cut(
     await asyncio.gather(*closing)
     await client.aclose()
 
-    assert client._hearing is not None
-    assert ({}, {}, 0) == (client._hearing._lines, receiver._listeners, used(client)), step
+    assert client._router is not None
+    assert ({}, {}, 0) == (client._router._lines, receiver._listeners, used(client)), step
     assert {asyncio.current_task()} == asyncio.all_tasks(), step
     assert end is None or isinstance(end, asyncio.CancelledError | ClientClosed | SubmissionUncertain), step
     if was_running:

@@ -52,7 +52,7 @@ calls = st.builds(
 
 
 @attrs.frozen(kw_only=True)
-class Story:
+class TaskEvents:
     """
     What happens to one task of 10 s.
 
@@ -73,7 +73,7 @@ class Story:
 
 
 stories = st.builds(
-    Story,
+    TaskEvents,
     is_official=st.booleans(),
     calls=st.lists(calls, max_size=6),
     answered_after=st.sampled_from([0.0, 0.0, 0.0, 1.0, 3.0, 9.97, 15.0]),
@@ -104,7 +104,7 @@ def post_of(call: Call, record: TaskRecord, service: SocketlessService) -> Post:
     return Post(task_id=record.task_id, word=call.form, url=url, headers=headers, body=body)
 
 
-async def send_all(story: Story, service: SocketlessService) -> TaskRecord:
+async def send_all(story: TaskEvents, service: SocketlessService) -> TaskRecord:
     while not service.ledger.tasks:
         await asyncio.sleep(0.001)
     record = service.world.find_task(service.ledger.tasks[0].task_id)
@@ -134,7 +134,7 @@ async def end_of(handle: TaskHandle, join: float) -> tuple[TaskStatus, float]:
     return TaskStatus.SUCCEEDED, now()
 
 
-def latest_end(story: Story, record: TaskRecord, known_at: float) -> float:
+def latest_end(story: TaskEvents, record: TaskRecord, known_at: float) -> float:
     """
     Return when the end must be known, by the first callback that told of it, or else by looks.
     """
@@ -146,7 +146,7 @@ def latest_end(story: Story, record: TaskRecord, known_at: float) -> float:
     return min([by_looks, *(at + 4 * ON_THE_WAY for at in told)]) + 0.01
 
 
-async def tell(story: Story) -> None:
+async def tell(story: TaskEvents) -> None:
     rules = [faults.delay_after("create", story.answered_after)]
     rules += [faults.reset_after("create")] if story.is_lost else []
     rules += [faults.failing_task()] if story.fails else []
@@ -188,15 +188,15 @@ async def settle(client: KlingClient, service: SocketlessService) -> None:
     assert reads == service.reads
     assert 1 == len(service.ledger.tasks)
     assert () == client.unfinished
-    assert client._hearing is not None
-    assert {} == client._hearing._lines
-    assert 0 == len(client._watcher)
+    assert client._router is not None
+    assert {} == client._router._lines
+    assert 0 == len(client._poller)
     assert [0] == [usage.used for usage in client.slots.values()]
 
 
 @settings(max_examples=150, deadline=None)
 @given(stories)
-def test_one_end_in_any_order(story: Story) -> None:
+def test_one_end_in_any_order(story: TaskEvents) -> None:
     """
     Early, twice, late, out of order, forged or missing: each waiter and each follower is told of one end, the true one,
     as soon as the first callback tells of it, and later callbacks change nothing.

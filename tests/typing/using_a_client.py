@@ -30,7 +30,15 @@ from kling_async import (
     TaskSnapshot,
     TaskStatus,
 )
-from kling_async.errors import BrokenRule, DownloadFailed, InvalidRequest, KlingError, NoFreeSlot, SubmissionUncertain
+from kling_async.errors import (
+    BrokenRule,
+    DownloadFailed,
+    InvalidRequest,
+    KlingError,
+    NoFreeSlot,
+    SentRequest,
+    SubmissionUncertain,
+)
 
 
 def making() -> None:
@@ -129,7 +137,7 @@ async def failing(client: KlingClient) -> None:
     except NoFreeSlot as error:
         assert_type(error.retry_after, float | None)
     except SubmissionUncertain as error:
-        assert_type(error.request, ImageRequest | None)
+        assert_type(error.request, SentRequest | None)
     except DownloadFailed as error:
         assert_type(error.paths, tuple[Path, ...])
     except KlingError as error:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import typer
 
-from kling_async.batch.executors import Carrier
+from kling_async.batch.executors import RemoteExecutor
 from kling_async.media.storage import Storage
 
 __all__ = ["cluster_at"]
 
 
 @contextlib.asynccontextmanager
-async def cluster_at(address: str | None, out: Path | Storage) -> AsyncIterator[Carrier | None]:
+async def cluster_at(address: str | None, out: Path | Storage) -> AsyncIterator[RemoteExecutor | None]:
     """
     Live with the cluster at *address*, whose workers can save to *out*; None without one.
 
@@ -28,7 +28,7 @@ async def cluster_at(address: str | None, out: Path | Storage) -> AsyncIterator[
     try:
         from distributed import Client  # noqa: PLC0415 (an extra)
 
-        from kling_async.integrations.dask import DaskEngine  # noqa: PLC0415
+        from kling_async.integrations.dask import DaskExecutor  # noqa: PLC0415
     except ImportError:
         what = 'it needs Dask, which is not installed: pip install "kling-async[dask]"'
         raise typer.BadParameter(what, param_hint="--dask") from None
@@ -37,8 +37,8 @@ async def cluster_at(address: str | None, out: Path | Storage) -> AsyncIterator[
             dask_client = Client(address, asynchronous=True)  # type: ignore[no-untyped-call]
             stack.push_async_callback(dask_client.close)
             await dask_client
-            engine = await stack.enter_async_context(DaskEngine(dask_client))
-            await engine.check(None, out)
+            executor = await stack.enter_async_context(DaskExecutor(dask_client))
+            await executor.check(None, out)
         except (OSError, ValueError) as error:
             raise typer.BadParameter(str(error) or "no scheduler answers there", param_hint="--dask") from None
-        yield engine
+        yield executor

@@ -16,7 +16,7 @@ import attrs
 import typer
 
 from kling_async.batch.batch import Batch, Keyed
-from kling_async.batch.executors import Carrier
+from kling_async.batch.executors import RemoteExecutor
 from kling_async.batch.records import Summary
 from kling_async.cli.as_json import outcome_line
 from kling_async.cli.batch.checking import TELL_EVERY, Checked, good_lines, judge, lines_of, told
@@ -101,7 +101,7 @@ async def _perform(source: Source, plan: Plan, stack: contextlib.AsyncExitStack)
     batch = Batch(plan.journal, client, rebind=plan.rebinds)
     work = Work(client, batch, plan)
     stack.enter_context(listening(work.screen.say, work.tell_trouble))  # to the end: closing may have something to say
-    work.engine = await stack.enter_async_context(cluster_at(plan.scheduler, plan.out))
+    work.executor = await stack.enter_async_context(cluster_at(plan.scheduler, plan.out))
     await stack.enter_async_context(client)
     await _enter(stack, batch, "--journal")
     await work.add(source, checks, checked)
@@ -133,7 +133,7 @@ class Work:
     progress: Progress = attrs.field(factory=Progress, init=False)
     screen: LiveScreen | PlainScreen = attrs.field(init=False)
     reason: KlingError | OSError | None = attrs.field(default=None, init=False)
-    engine: Carrier | None = attrs.field(default=None, init=False)
+    executor: RemoteExecutor | None = attrs.field(default=None, init=False)
     presses: int = attrs.field(default=0, init=False)
     _errors: dict[type[KlingError], KlingError] = attrs.field(factory=dict, init=False)  # the first of each kind
     _counts: collections.Counter[type[KlingError]] = attrs.field(factory=collections.Counter, init=False)
@@ -229,7 +229,7 @@ class Work:
             max_attempts=self.plan.max_attempts,
             timeout=self.plan.timeout,
             resend_uncertain=self.plan.resends_uncertain,
-            engine=self.engine,
+            executor=self.executor,
         )
         async for outcome in outcomes:
             self.progress.note(outcome)

@@ -36,8 +36,9 @@ from kling_async.cli.doctor.findings import (
     skipped,
 )
 from kling_async.client.credentials import find_base_url, find_credentials
-from kling_async.client.transport import HttpOptions, Transport
+from kling_async.client.transport import Transport
 from kling_async.errors import InvalidRequest, KlingError, NotAuthenticated
+from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import RetryPolicy
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials, clock_offset
 from kling_async.wire.dialects import Dialect, dialect_of

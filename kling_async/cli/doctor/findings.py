@@ -13,6 +13,7 @@ import attrs
 
 from kling_async.cli.exits import ExitCode, code_of
 from kling_async.client.credentials import GATEWAY_URL, VENDOR_URL, blemish_of
+from kling_async.client.retries import may_repeat
 from kling_async.errors import (
     AccountProblem,
     InvalidRequest,
@@ -24,7 +25,6 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
-from kling_async.policy.policies import may_repeat
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials
 from kling_async.wire.codec import loads
 from kling_async.wire.dialects import OFFICIAL, Dialect, dialect_of

@@ -13,12 +13,12 @@ import attrs
 
 from kling_async.client.callbacks.receiver import CallbackReceiver, Listener
 from kling_async.client.handle import TaskHandle
-from kling_async.client.polling.poller import Watcher
+from kling_async.client.polling.poller import Poller
 from kling_async.wire.endpoints.base import stands_in_path
-from kling_async.wire.status import is_final, is_settled, newer
+from kling_async.wire.status import is_final, is_settled, merge
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
-__all__ = ["Hearing", "Line"]
+__all__ = ["CallbackRouter", "CallbackSubscription"]
 
 UNCLAIMED: Final = 256
 """
@@ -27,7 +27,7 @@ Submits for which callbacks are kept that nobody waits for yet.
 
 
 @attrs.define(eq=False)
-class Line:
+class CallbackSubscription:
     """
     The callbacks of one submit. What comes before its task is known is kept for it.
 
@@ -37,7 +37,7 @@ class Line:
     """
 
     address: str = attrs.field(repr=False)
-    _hearing: "Hearing" = attrs.field(repr=False)
+    _router: "CallbackRouter" = attrs.field(repr=False)
     key: str
     _handle: TaskHandle | None = attrs.field(default=None, init=False)
     _last: TaskSnapshot | None = attrs.field(default=None, init=False)  # of what was said, believed or not
@@ -51,7 +51,7 @@ class Line:
         """
         Whether callbacks are to be relied on now.
         """
-        return self._hearing.works
+        return self._router.works
 
     @property
     def told(self) -> TaskSnapshot | None:
@@ -95,25 +95,25 @@ class Line:
         self._stop_clock()
         self._handle = handle
         for trusted in sorted(self._early, reverse=True):  # a hint goes last, since it asks for a look
-            self._hearing.tell(handle, self._early[trusted], trusted=trusted, is_news=True)
+            self._router.tell(handle, self._early[trusted], trusted=trusted, is_news=True)
 
     def close(self) -> None:
         """
         Take in nothing more. Safe to call twice.
         """
         self._stop_clock()
-        self._hearing.forget(self)
+        self._router.forget(self)
 
     def hear(self, seen: TaskSnapshot, *, trusted: bool) -> None:
         """
         Take in one callback.
         """
-        last, self._last = self._last, newer(self._last, seen)
+        last, self._last = self._last, merge(self._last, seen)
         if self._handle is not None:
             is_news = self._last is seen and (last is None or last.status_word != seen.status_word)
-            self._hearing.tell(self._handle, seen, trusted=trusted, is_news=is_news)
+            self._router.tell(self._handle, seen, trusted=trusted, is_news=is_news)
             return
-        self._early[trusted] = newer(self._early.get(trusted), seen)
+        self._early[trusted] = merge(self._early.get(trusted), seen)
         found = self.found
         if found is not None and self._first is not None and not self._first.done():
             self._first.set_result(None)
@@ -126,17 +126,17 @@ class Line:
 
 
 @attrs.define(eq=False)
-class Hearing:
+class CallbackRouter:
     """
     One client's part of a receiver, which it may share with others.
     """
 
     _receiver: CallbackReceiver
-    _watcher: Watcher
-    _lines: dict[str, Line] = attrs.field(factory=dict, init=False)
+    _poller: Poller
+    _lines: dict[str, CallbackSubscription] = attrs.field(factory=dict, init=False)
     _listener: Listener | None = attrs.field(default=None, init=False)
     _has_heard: bool = attrs.field(default=False, init=False)
-    # As `Line._early`, by the key of the submit.
+    # As `CallbackSubscription._early`, by the key of the submit.
     _unclaimed: "OrderedDict[str, dict[bool, TaskSnapshot]]" = attrs.field(factory=OrderedDict, init=False)
 
     @property
@@ -144,7 +144,7 @@ class Hearing:
         """
         Whether callbacks have come, and none that should have told of an end has been missing since.
         """
-        return self._has_heard and not self._watcher.has_missed_news
+        return self._has_heard and not self._poller.has_missed_news
 
     def attach(self) -> None:
         """
@@ -171,17 +171,17 @@ class Hearing:
         for line in tuple(self._lines.values()):
             line.close()
 
-    def open_line(self, submit_key: str | None = None) -> Line:
+    def open_line(self, submit_key: str | None = None) -> CallbackSubscription:
         """
         Make an address for the callbacks of one submit; of an earlier one, whose key is given, with what came already.
         """
         key = submit_key or uuid.uuid4().hex
-        line = self._lines[key] = Line(self._receiver.address_of(key), self, key)
+        line = self._lines[key] = CallbackSubscription(self._receiver.address_of(key), self, key)
         for trusted, seen in self._unclaimed.pop(key, {}).items():
             line.hear(seen, trusted=trusted)
         return line
 
-    def forget(self, line: Line) -> None:
+    def forget(self, line: CallbackSubscription) -> None:
         """
         Take in nothing more for one submit; one that is not known, or has a newer line, is no error.
         """
@@ -196,14 +196,14 @@ class Hearing:
         """
         told = attrs.evolve(seen, task_id=handle.task_id)  # a gateway may have another; the address tells whose it is
         if trusted:
-            handle.see(told)
+            handle.apply(told)
         else:
             handle.hear(attrs.evolve(told, is_confirmed=False), asyncio.get_running_loop().time())
         is_over = handle.snapshot is not None and is_settled(handle.snapshot)
         if is_final(seen.task_status) and not is_over:  # not to be believed, or its pictures are not told yet
-            self._watcher.hurry(handle)
+            self._poller.expedite(handle)
         elif is_over or (is_news and self.works):
-            self._watcher.heard(handle)
+            self._poller.heard(handle)
 
     def _hear(self, submit_key: str, seen: TaskSnapshot, trusted: bool) -> None:  # noqa: FBT001 (as listeners)
         line = self._lines.get(submit_key)
@@ -212,12 +212,12 @@ class Hearing:
             return
         self._has_heard = True
         if is_final(seen.task_status):
-            self._watcher.has_missed_news = False
+            self._poller.has_missed_news = False
         line.hear(seen, trusted=trusted)
 
     def _keep(self, submit_key: str, seen: TaskSnapshot, *, trusted: bool) -> None:
         kept = self._unclaimed.setdefault(submit_key, {})
-        kept[trusted] = newer(kept.get(trusted), seen)
+        kept[trusted] = merge(kept.get(trusted), seen)
         self._unclaimed.move_to_end(submit_key)
         if len(self._unclaimed) > UNCLAIMED:
             self._unclaimed.popitem(last=False)

@@ -11,7 +11,7 @@ import attrs
 
 from kling_async.policy.policies import SlotPolicy
 
-__all__ = ["Width"]
+__all__ = ["AdaptiveLimit"]
 
 REST_GROWTH: Final = 4.0
 """
@@ -20,7 +20,7 @@ By what the rest after a trial that fails again is longer than the one before.
 
 
 @attrs.define(eq=False)
-class Width:
+class AdaptiveLimit:
     """
     The limit of one model as far as it is known. A *level* is a number of slots in use at one time.
 

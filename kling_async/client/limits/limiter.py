@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 
 import attrs
 
-from kling_async.client.limits.adaptive import Width
-from kling_async.client.limits.rejections import Refusals
+from kling_async.client.limits.adaptive import AdaptiveLimit
+from kling_async.client.limits.rejections import RejectionTracker
 from kling_async.errors import BrokenRule, InvalidRequest, NoFreeSlot, RateLimited
 from kling_async.policy.arguments import check_kind, check_whole
 from kling_async.policy.policies import SlotPolicy
 
-__all__ = ["Hold", "Slots", "Usage"]
+__all__ = ["SlotLease", "Slots", "Usage"]
 
 
 @attrs.frozen
@@ -43,11 +43,11 @@ class _Place(enum.Enum):
     NOWHERE = enum.auto()
     QUEUE = enum.auto()
     SLOTS = enum.auto()
-    REST = enum.auto()  # refused though no other slot was taken: there is time to wait out
+    BACKING_OFF = enum.auto()  # refused though no other slot was taken: there is time to wait out
 
 
 @attrs.define(eq=False)
-class _Claim:
+class SlotRequest:
     n: int
     owner: object
     number: int  # in the order of coming
@@ -67,19 +67,19 @@ class _Line:
     Waiting claims of one size in the order of coming, each of which can leave in constant time.
     """
 
-    claims: dict[int, _Claim] = attrs.field(factory=dict)  # by number
+    claims: dict[int, SlotRequest] = attrs.field(factory=dict)  # by number
     _numbers: list[int] = attrs.field(factory=list)  # a heap, in which numbers stay that have left
 
-    def add(self, claim: _Claim) -> None:
+    def add(self, claim: SlotRequest) -> None:
         self.claims[claim.number] = claim
         heapq.heappush(self._numbers, claim.number)
 
-    def remove(self, claim: _Claim) -> None:
+    def remove(self, claim: SlotRequest) -> None:
         del self.claims[claim.number]
         if len(self._numbers) > 2 * len(self.claims):
             self.claims, self._numbers = dict(self.claims), sorted(self.claims)  # as small as can be
 
-    def first(self) -> _Claim | None:
+    def first(self) -> SlotRequest | None:
         while self._numbers and self._numbers[0] not in self.claims:
             heapq.heappop(self._numbers)
         return self.claims[self._numbers[0]] if self._numbers else None
@@ -96,17 +96,17 @@ class _Queue:
     def __len__(self) -> int:
         return sum(len(line.claims) for line in self._lines.values())
 
-    def __iter__(self) -> Iterator[_Claim]:
+    def __iter__(self) -> Iterator[SlotRequest]:
         claims = itertools.chain.from_iterable(line.claims.values() for line in self._lines.values())
         return iter(sorted(claims, key=lambda claim: claim.number))
 
-    def add(self, claim: _Claim) -> None:
+    def add(self, claim: SlotRequest) -> None:
         self._lines.setdefault(claim.n, _Line()).add(claim)
 
-    def remove(self, claim: _Claim) -> None:
+    def remove(self, claim: SlotRequest) -> None:
         self._lines[claim.n].remove(claim)
 
-    def first(self, below: float) -> _Claim | None:
+    def first(self, below: float) -> SlotRequest | None:
         """
         Return the claim of fewer than *below* slots that came first.
         """
@@ -117,8 +117,8 @@ class _Queue:
 @attrs.define(eq=False)
 class _Bucket:
     given: int | None
-    width: Width  # what is known of the limit where none is given
-    refusals: Refusals = attrs.field(factory=Refusals)
+    width: AdaptiveLimit  # what is known of the limit where none is given
+    refusals: RejectionTracker = attrs.field(factory=RejectionTracker)
     used: int = 0
     accepted: int = 0
     queue: _Queue = attrs.field(factory=_Queue)
@@ -129,13 +129,13 @@ class _Bucket:
     def usage(self) -> Usage:
         return Usage(self.given or self.width.limit, self.used, len(self.queue) + len(self.resting))
 
-    def make_claim(self, n: int, owner: object) -> _Claim:
-        return _Claim(n, owner, next(self.numbers))
+    def make_claim(self, n: int, owner: object) -> SlotRequest:
+        return SlotRequest(n, owner, next(self.numbers))
 
     def has_room(self, n: int) -> bool:
         return self._next() is None and n < self._least_resting() and self._fits(n)
 
-    async def wait(self, claim: _Claim) -> None:
+    async def wait(self, claim: SlotRequest) -> None:
         if self.has_room(claim.n):
             self.move(claim, _Place.SLOTS)
             return
@@ -155,12 +155,12 @@ class _Bucket:
         while (claim := self._next()) is not None and self._fits(claim.n):
             self.move(claim, _Place.SLOTS)
 
-    def accept(self, claim: _Claim) -> None:
+    def accept(self, claim: SlotRequest) -> None:
         self.move(claim, _Place.SLOTS)
         claim.is_accepted = True
         self.accepted += claim.n
 
-    def release(self, claim: _Claim) -> None:
+    def release(self, claim: SlotRequest) -> None:
         self.move(claim, _Place.NOWHERE)
         if claim.is_accepted:
             claim.is_accepted = False
@@ -175,13 +175,13 @@ class _Bucket:
             self.move(claim, _Place.NOWHERE)
         self.admit()
 
-    def move(self, claim: _Claim, place: _Place) -> None:
+    def move(self, claim: SlotRequest, place: _Place) -> None:
         match claim.place:
             case _Place.QUEUE:
                 self.queue.remove(claim)
             case _Place.SLOTS:
                 self.used -= claim.n
-            case _Place.REST:
+            case _Place.BACKING_OFF:
                 self.resting.remove(claim.n)
         claim.place = place
         match place:
@@ -190,13 +190,13 @@ class _Bucket:
             case _Place.SLOTS:
                 self.used += claim.n
                 claim.answer(None)
-            case _Place.REST:
+            case _Place.BACKING_OFF:
                 self.resting.append(claim.n)
             case _Place.NOWHERE:
                 if claim.came is not None:
                     claim.came.cancel()  # of what is given up nobody goes on waiting
 
-    def _next(self) -> _Claim | None:
+    def _next(self) -> SlotRequest | None:
         return self.queue.first(self._least_resting())
 
     def _least_resting(self) -> float:
@@ -211,12 +211,12 @@ class _Bucket:
 
 
 @attrs.define(eq=False)
-class Hold:
+class SlotLease:
     """
     Slots that one task takes; `release` gives them back, once, however often it is called.
     """
 
-    _claim: _Claim = attrs.field(repr=False)
+    _claim: SlotRequest = attrs.field(repr=False)
     _bucket: _Bucket | None = attrs.field(repr=False)
 
     @property
@@ -287,7 +287,7 @@ class Hold:
             claim.refused_since = min(since, claim.refused_since)
         match error:
             case NoFreeSlot() if bucket.used == claim.n:
-                bucket.move(claim, _Place.REST)
+                bucket.move(claim, _Place.BACKING_OFF)
                 bucket.admit()
             case NoFreeSlot() if bucket.given is None:
                 bucket.width.refused(bucket.used, now)
@@ -383,7 +383,7 @@ class Slots(Mapping[str, Usage]):
         """
         return self._bucket(model).has_room(n)
 
-    async def take(self, model: str, n: int, *, owner: object = None) -> Hold:
+    async def take(self, model: str, n: int, *, owner: object = None) -> SlotLease:
         """
         Wait until *n* slots of *model* are free and take them. Cancelling this takes none and keeps nobody waiting.
         """
@@ -391,7 +391,7 @@ class Slots(Mapping[str, Usage]):
         await hold.regain()
         return hold
 
-    def count(self, model: str, n: int, *, owner: object = None) -> Hold:
+    def count(self, model: str, n: int, *, owner: object = None) -> SlotLease:
         """
         Take *n* slots of *model* for a task that runs already, such as one of an earlier run; at once, though the limit
         be exceeded: then every `take` waits until there is room again.
@@ -407,17 +407,17 @@ class Slots(Mapping[str, Usage]):
         for bucket in self._buckets.values():
             bucket.dismiss(owner, make_error)
 
-    def _hold(self, model: str, n: int, owner: object) -> Hold:
+    def _hold(self, model: str, n: int, owner: object) -> SlotLease:
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
             raise RuntimeError("these Slots belong to another event loop; make new ones for each loop")
         bucket = self._bucket(model)
-        return Hold(bucket.make_claim(n, owner), bucket)
+        return SlotLease(bucket.make_claim(n, owner), bucket)
 
     def _bucket(self, model: str) -> _Bucket:
         bucket = self._buckets.get(model)
         if bucket is None:
-            bucket = self._buckets[model] = _Bucket(self.limit, Width(self.policy))
+            bucket = self._buckets[model] = _Bucket(self.limit, AdaptiveLimit(self.policy))
         return bucket

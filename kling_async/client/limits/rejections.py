@@ -7,11 +7,11 @@ No clock and no waiting: `now` is passed in.
 
 import attrs
 
-__all__ = ["Refusals"]
+__all__ = ["RejectionTracker"]
 
 
 @attrs.define(eq=False)
-class Refusals:
+class RejectionTracker:
     """
     Requests for slots of one model that the service refused while nothing of ours was running.
 

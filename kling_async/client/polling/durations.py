@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
-__all__ = ["Kind", "Pace"]
+__all__ = ["DurationEstimate", "Kind"]
 
 REMEMBERED: Final = 16
 """
@@ -22,7 +22,7 @@ What tasks that take about equally long have in common: their model and their nu
 
 
 @attrs.define(eq=False)
-class Pace:
+class DurationEstimate:
     """
     The times, in seconds, that the last tasks of one kind took from acceptance to their end.
 

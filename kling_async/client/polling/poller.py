@@ -15,9 +15,10 @@ from typing import Any, Final
 import attrs
 
 from kling_async.client.handle import TaskHandle
-from kling_async.client.polling.queries import Looks
+from kling_async.client.polling.queries import StatusQueries
 from kling_async.client.polling.schedule import PollPlan
-from kling_async.client.polling.strategy import Choice, Way, Ways
+from kling_async.client.polling.strategy import QueryMode, QueryPlan, QueryStrategy
+from kling_async.client.retries import may_repeat
 from kling_async.errors import (
     ClientClosed,
     KlingError,
@@ -27,11 +28,11 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
-from kling_async.policy.policies import PollPolicy, may_repeat
+from kling_async.policy.policies import PollPolicy
 from kling_async.wire.status import is_final, is_settled, is_settled_well
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
-__all__ = ["Watcher"]
+__all__ = ["Poller"]
 
 TROUBLE_FROM: Final = 5
 """
@@ -82,7 +83,7 @@ class _Held(Mapping[str, TaskSnapshot | None]):
 
 
 @attrs.define(eq=False)
-class Watcher:
+class Poller:
     """
     Feeds handles with sightings for as long as somebody wants them; a failed look is never a failed task.
 
@@ -91,8 +92,8 @@ class Watcher:
     """
 
     policy: PollPolicy
-    _looks: Looks
-    _ways: Ways = attrs.field(factory=Ways)
+    _looks: StatusQueries
+    _ways: QueryStrategy = attrs.field(factory=QueryStrategy)
     has_missed_news: bool = attrs.field(default=False, init=False)
     _alone: set[str] = attrs.field(factory=set, init=False)  # tasks to be asked for alone the next time
     _plan: PollPlan = attrs.field(init=False)
@@ -134,7 +135,7 @@ class Watcher:
             now,
             kind=kind,
             since=handle.watched_since,
-            at_once=is_of_unknown_age,
+            schedule_now=is_of_unknown_age,
             is_told_of=is_told_of,
         )
         self._turn()
@@ -152,14 +153,14 @@ class Watcher:
             self._plan.heard(handle.task_id, now)
             self._turn()
 
-    def hurry(self, handle: TaskHandle) -> None:
+    def expedite(self, handle: TaskHandle) -> None:
         """
         Look at *handle*'s task now: there is a hint that it has ended.
         """
         watch = self._watches.get(handle.task_id)
         if watch is not None:
             watch.is_told_of = False  # what the look will find was told
-            self._plan.hurry(handle.task_id, asyncio.get_running_loop().time())
+            self._plan.expedite(handle.task_id, asyncio.get_running_loop().time())
             self._turn()
 
     async def aclose(self) -> None:
@@ -219,7 +220,7 @@ class Watcher:
         alone = [watch for watch in watches if watch.handle.task_id in self._alone]
         others = [watch for watch in watches if watch.handle.task_id not in self._alone]
         choice = self._ways.choose([self._depth(watch) for watch in others])
-        if choice.way is Way.PAGES:
+        if choice.way is QueryMode.PAGES:
             yield self._ended(others, functools.partial(self._look_at_pages, choice))
             others = []
         for group in (*((watch,) for watch in alone), *self._groups(others)):
@@ -234,7 +235,7 @@ class Watcher:
 
     def _put_off(self, watches: Iterable[_Watch], now: float) -> None:
         for watch in watches:
-            self._plan.at_once(watch.handle.task_id, now)
+            self._plan.schedule_now(watch.handle.task_id, now)
 
     async def _ended(
         self, watches: Sequence[_Watch], look: Callable[[Sequence[_Watch]], Coroutine[Any, Any, None]]
@@ -249,18 +250,18 @@ class Watcher:
 
     async def _look_at(self, watches: Sequence[_Watch]) -> None:
         now = asyncio.get_running_loop().time
-        way = Way.SEVERAL if len(watches) > 1 else Way.ONE
+        way = QueryMode.SEVERAL if len(watches) > 1 else QueryMode.ONE
         self._plan.asked(now())
         try:
-            if way is Way.ONE:
+            if way is QueryMode.ONE:
                 [watch] = watches
                 seen = {watch.handle.task_id: await self._looks.one(watch.handle.task_id)}
                 self._alone.discard(watch.handle.task_id)
             else:
                 seen = await self._looks.several({watch.handle.task_id: watch.handle.snapshot for watch in watches})
         except KlingError as error:
-            self._heed(error, now())
-            if way is Way.SEVERAL and self._is_to_be_asked_otherwise(way, error):
+            self._apply_backpressure(error, now())
+            if way is QueryMode.SEVERAL and self._is_to_be_asked_otherwise(way, error):
                 # Whether it is the way of asking that was refused, or the question, asking for each alone will tell.
                 self._ask_singly(watches, now())
             else:
@@ -271,11 +272,11 @@ class Watcher:
         self._ways.worked(way)
         for watch in watches:
             if (snapshot := seen.get(watch.handle.task_id)) is not None:
-                self._saw(watch, snapshot, now())
+                self._record(watch, snapshot, now())
         # A task that was left out is unknown, or not shown in company: again only asking for it alone can tell.
         self._ask_singly([watch for watch in watches if watch.handle.task_id not in seen], now())
 
-    async def _look_at_pages(self, choice: Choice, watches: Sequence[_Watch]) -> None:
+    async def _look_at_pages(self, choice: QueryPlan, watches: Sequence[_Watch]) -> None:
         # Pages show all tasks of the account, so that those which are not due yet are seen as well.
         now = asyncio.get_running_loop().time
         expected = [watch for watch in watches if self._ways.is_within(self._depth(watch), choice)]
@@ -290,13 +291,13 @@ class Watcher:
                 if is_last or not missing:
                     break
         except KlingError as error:
-            self._heed(error, now())
-            if not self._is_to_be_asked_otherwise(Way.PAGES, error):
+            self._apply_backpressure(error, now())
+            if not self._is_to_be_asked_otherwise(QueryMode.PAGES, error):
                 for watch in missing.values():
                     self._missed(watch, error, now())
                 return
         else:
-            self._ways.worked(Way.PAGES)
+            self._ways.worked(QueryMode.PAGES)
             self._ways.looked_at_pages(len(expected), sum(watch.handle.task_id in missing for watch in expected))
         for group in self._groups([watch for watch in missing.values() if not self._is_over(watch, now())]):
             await self._look_at(group)
@@ -304,15 +305,15 @@ class Watcher:
     def _saw_on_page(self, task_id: str, snapshot: TaskSnapshot, now: float, *, is_due: bool) -> None:
         watch = self._watches.get(task_id)
         if watch is not None:
-            self._saw(watch, snapshot, now)
+            self._record(watch, snapshot, now)
             if not is_due:
-                self._plan.glimpsed(task_id, now)
+                self._plan.mark_seen(task_id, now)
                 self._is_over(watch, now)
 
     def _depth(self, watch: _Watch) -> int:
         return self._count - watch.number
 
-    def _is_to_be_asked_otherwise(self, way: Way, error: KlingError) -> bool:
+    def _is_to_be_asked_otherwise(self, way: QueryMode, error: KlingError) -> bool:
         if may_repeat(error):
             return self._ways.broke(way) and not isinstance(error, RateLimited)
         if error.code in _ABOUT_A_TASK and not self._ways.broke(way):
@@ -325,10 +326,10 @@ class Watcher:
         self._alone.update(watch.handle.task_id for watch in watches)
         self._put_off(watches, now)
 
-    def _saw(self, watch: _Watch, seen: TaskSnapshot, now: float) -> None:
+    def _record(self, watch: _Watch, seen: TaskSnapshot, now: float) -> None:
         watch.missing_since = watch.refused_since = None
         was_done = watch.handle.done
-        watch.handle.see(seen)
+        watch.handle.apply(seen)
         if watch.is_told_of and watch.handle.done and not was_done:
             watch.is_seen_late = self.has_missed_news = True
         self._check_pictures(watch, now)
@@ -339,7 +340,7 @@ class Watcher:
             _log.info("looks at tasks are answered again")
         self._broken = 0
 
-    def _heed(self, error: KlingError, now: float) -> None:
+    def _apply_backpressure(self, error: KlingError, now: float) -> None:
         # What the service says of too many requests concerns them all, whatever this one was for.
         if may_repeat(error) and not isinstance(error, RateLimited):
             self._broken += 1
@@ -386,7 +387,7 @@ class Watcher:
         what = "the service does not tell of task %s; its pictures are those of a callback, and not confirmed: %s"
         _log.warning(what, told.task_id, error)
         watch.is_seen_late = True
-        watch.handle.see(told)
+        watch.handle.apply(told)
 
     def _check_pictures(self, watch: _Watch, now: float) -> None:
         seen = watch.handle.snapshot  # rather than this look's: a later one may contradict the success

@@ -13,10 +13,10 @@ from kling_async.wire.endpoints.base import IMAGE_GENERATION, several
 from kling_async.wire.responses import Answer, read_news, read_sighting
 from kling_async.wire.tasks import TaskSnapshot
 
-__all__ = ["HttpLooks", "Looks"]
+__all__ = ["HttpStatusQueries", "StatusQueries"]
 
 
-class Looks(Protocol):
+class StatusQueries(Protocol):
     """
     The ways of asking how tasks are. *held* are the tasks that are asked for, and what is known of each.
 
@@ -42,7 +42,7 @@ class Looks(Protocol):
 
 
 @attrs.frozen
-class HttpLooks:
+class HttpStatusQueries:
     """
     Looks through a client's transport.
 

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from kling_async.client.polling.durations import Kind, Pace
+from kling_async.client.polling.durations import DurationEstimate, Kind
 from kling_async.policy.policies import PollPolicy
 
 __all__ = ["PollPlan"]
@@ -53,7 +53,7 @@ Seconds after which looking is half as slow again in any case.
 @attrs.define(eq=False)
 class _Entry:
     task_id: str
-    crowd: "_Crowd"
+    crowd: "SampleGroup"
     since: float
     ticket: int = 0  # of the one booking that counts; 0 for none
     at: float = math.inf  # of that booking
@@ -63,16 +63,16 @@ class _Entry:
 
 
 @attrs.define(eq=False)
-class _Crowd:
+class SampleGroup:
     kind: Kind
-    pace: Pace = attrs.field(factory=Pace)  # the crowd disperses for good once it is known
+    pace: DurationEstimate = attrs.field(factory=DurationEstimate)  # the crowd disperses for good once it is known
     entries: collections.OrderedDict[str, _Entry] = attrs.field(factory=collections.OrderedDict)  # not being looked at
     ticket: int = 0
     at: float = math.inf
     last_turn: float = -math.inf
 
 
-_Turn: TypeAlias = tuple[float, int, _Entry | _Crowd]
+_Turn: TypeAlias = tuple[float, int, _Entry | SampleGroup]
 
 
 @attrs.define(eq=False)
@@ -86,7 +86,7 @@ class PollPlan:
     policy: PollPolicy
     per_request: int = 1
     _entries: dict[str, _Entry] = attrs.field(factory=dict, init=False)
-    _crowds: dict[Kind, _Crowd] = attrs.field(factory=dict, init=False)
+    _crowds: dict[Kind, SampleGroup] = attrs.field(factory=dict, init=False)
     _turns: list[_Turn] = attrs.field(factory=list, init=False)
     _tickets: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)  # ties keep their order
     _busy_until: float = attrs.field(default=-math.inf, init=False)  # with what was asked last
@@ -104,7 +104,7 @@ class PollPlan:
         *,
         kind: Kind = None,
         since: float | None = None,
-        at_once: bool = False,
+        schedule_now: bool = False,
         is_told_of: bool = False,
     ) -> None:
         """
@@ -118,9 +118,9 @@ class PollPlan:
         """
         self.drop(task_id)
         if kind not in self._crowds:
-            self._crowds[kind] = _Crowd(kind)
+            self._crowds[kind] = SampleGroup(kind)
         entry = self._entries[task_id] = _Entry(task_id, self._crowds[kind], now if since is None else since)
-        if at_once:
+        if schedule_now:
             self._book(entry, now)
         elif is_told_of:
             entry.told_at = now
@@ -150,7 +150,7 @@ class PollPlan:
         while len(due) < most and self._first_turn() <= now + ahead:
             _, _, holder = heapq.heappop(self._turns)
             holder.ticket = 0
-            if isinstance(holder, _Crowd):
+            if isinstance(holder, SampleGroup):
                 due += self._from_crowd(holder, now, most - len(due))
                 continue
             holder.is_hurried = False
@@ -172,7 +172,7 @@ class PollPlan:
         """
         self._slowness = max(1.0, QUICKER * self._slowness)
 
-    def at_once(self, task_id: str, now: float) -> None:
+    def schedule_now(self, task_id: str, now: float) -> None:
         """
         Book the next look at a task for now; without effect where it is booked already.
         """
@@ -195,7 +195,7 @@ class PollPlan:
             entry.misses += 1
             self._book(entry, now + self.policy.after_misses(entry.misses))
 
-    def glimpsed(self, task_id: str, now: float) -> None:
+    def mark_seen(self, task_id: str, now: float) -> None:
         """
         Put the next look at a task off: it was seen just now, beside others that were asked for.
         """
@@ -218,7 +218,7 @@ class PollPlan:
             if self._leave_crowd(entry) or entry.ticket:
                 self._book(entry, self._overdue_at(entry))
 
-    def hurry(self, task_id: str, now: float) -> None:
+    def expedite(self, task_id: str, now: float) -> None:
         """
         Look at a task now, and as usual from then on; where a look is under way, once more after it.
         """
@@ -290,7 +290,7 @@ class PollPlan:
             return None
         return entry
 
-    def _from_crowd(self, crowd: _Crowd, now: float, most: float) -> list[str]:
+    def _from_crowd(self, crowd: SampleGroup, now: float, most: float) -> list[str]:
         # The longest unseen first; a task that is looked at is out of its crowd until then.
         crowd.last_turn = now
         count = int(min(self._sample_of(crowd), most))
@@ -298,7 +298,7 @@ class PollPlan:
         self._book_crowd(crowd, now)
         return taken
 
-    def _sample_of(self, crowd: _Crowd) -> int:
+    def _sample_of(self, crowd: SampleGroup) -> int:
         return min(max(SAMPLE, self.per_request), len(crowd.entries))
 
     def _book_first(self, entry: _Entry, now: float) -> None:
@@ -322,7 +322,7 @@ class PollPlan:
         else:
             self._join(crowd, entry, now)
 
-    def _join(self, crowd: _Crowd, entry: _Entry, now: float) -> None:
+    def _join(self, crowd: SampleGroup, entry: _Entry, now: float) -> None:
         crowd.entries[entry.task_id] = entry
         if not crowd.ticket:
             self._book_crowd(crowd, now)
@@ -334,7 +334,7 @@ class PollPlan:
             crowd.ticket = 0
         return was_there
 
-    def _book_crowd(self, crowd: _Crowd, now: float) -> None:
+    def _book_crowd(self, crowd: SampleGroup, now: float) -> None:
         if crowd.entries:
             longest_unseen = next(iter(crowd.entries.values()))
             first = longest_unseen.since + self.policy.first_delay
@@ -342,7 +342,7 @@ class PollPlan:
             latest = self.policy.max_delay * self._sample_of(crowd) / len(crowd.entries)
             self._book(crowd, max(now, first, crowd.last_turn + min(self._interval(longest_unseen, now), latest)))
 
-    def _book(self, holder: "_Entry | _Crowd", at: float) -> None:
+    def _book(self, holder: "_Entry | SampleGroup", at: float) -> None:
         if holder.ticket and at >= holder.at:
             holder.at = at  # its turn is put off when it comes up: else many that are over would lie there until then
             return
@@ -354,7 +354,7 @@ class PollPlan:
         typical = pace.typical if pace.is_known else self.policy.callback_grace
         return entry.told_at + OVERDUE * typical
 
-    def _is_resting(self, entry: _Entry, crowd: _Crowd) -> bool:
+    def _is_resting(self, entry: _Entry, crowd: SampleGroup) -> bool:
         return entry.crowd is crowd and entry.ticket > 0 and entry.at == self._overdue_at(entry)
 
     def _interval(self, entry: _Entry, now: float) -> float:

@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-__all__ = ["Choice", "Way", "Ways"]
+__all__ = ["QueryMode", "QueryPlan", "QueryStrategy"]
 
 PAGE_MIN: Final = 30
 """
@@ -43,7 +43,7 @@ By what the memory of pages without our tasks fades from turn to turn, so that t
 """
 
 
-class Way(enum.Enum):
+class QueryMode(enum.Enum):
     """
     How to ask.
     """
@@ -54,25 +54,25 @@ class Way(enum.Enum):
 
 
 @attrs.frozen
-class Choice:
+class QueryPlan:
     """
     A way, and for pages how many of them with how many tasks each.
     """
 
-    way: Way
+    way: QueryMode
     pages: int = 0
     page_size: int = 0
 
 
 @attrs.define
-class Ways:
+class QueryStrategy:
     """
     What the service offers, as far as it is known: what it refused is not tried again, what broke may work later.
     """
 
     ids_per_read: int = 1
     has_pages: bool = False
-    _breaks: dict[Way, int] = attrs.field(factory=dict, init=False)  # in a row
+    _breaks: dict[QueryMode, int] = attrs.field(factory=dict, init=False)  # in a row
     _share_missing: float = attrs.field(default=0.0, init=False)  # of the tasks that pages were to show, lately
     _pages_pay: bool = attrs.field(default=True, init=False)  # or did when that was last asked
 
@@ -83,13 +83,13 @@ class Ways:
         """
         return PAGE_MAX if self.has_pages and self._pages_pay else self.ids_per_read
 
-    def choose(self, depths: Sequence[int]) -> Choice:
+    def choose(self, depths: Sequence[int]) -> QueryPlan:
         """
         Return the way that takes the fewest requests; *depths* tells of each task due how many were made since.
         """
         due = len(depths)
         if due <= 1:
-            return Choice(Way.ONE)
+            return QueryPlan(QueryMode.ONE)
         by_ids = math.ceil(due / self.ids_per_read)
         if self.has_pages and (due > TOO_FEW or by_ids > 1):
             requests, choice = min(self._pages(sorted(depths)), key=lambda found: found[0])
@@ -97,28 +97,28 @@ class Ways:
             if self._pages_pay:
                 return choice
         self._share_missing *= FORGETTING
-        return Choice(Way.SEVERAL if self.ids_per_read > 1 else Way.ONE)
+        return QueryPlan(QueryMode.SEVERAL if self.ids_per_read > 1 else QueryMode.ONE)
 
-    def worked(self, way: Way) -> None:
+    def worked(self, way: QueryMode) -> None:
         """
         Learn that a request of this kind was answered.
         """
         self._breaks[way] = 0
 
-    def broke(self, way: Way) -> bool:
+    def broke(self, way: QueryMode) -> bool:
         """
         Learn that a request of this kind broke, and tell whether to ask in another way rather than wait.
         """
         self._breaks[way] = self._breaks.get(way, 0) + 1
         return self._breaks[way] >= MANY_BREAKS
 
-    def refused(self, way: Way) -> None:
+    def refused(self, way: QueryMode) -> None:
         """
         Learn that the service does not offer this way.
         """
-        if way is Way.PAGES:
+        if way is QueryMode.PAGES:
             self.has_pages = False
-        elif way is Way.SEVERAL:
+        elif way is QueryMode.SEVERAL:
             self.ids_per_read = 1
 
     def looked_at_pages(self, expected: int, missing: int) -> None:
@@ -128,20 +128,20 @@ class Ways:
         if expected:
             self._share_missing = (self._share_missing + missing / expected) / 2
 
-    def is_within(self, depth: int, choice: Choice) -> bool:
+    def is_within(self, depth: int, choice: QueryPlan) -> bool:
         """
         Tell whether a task with so many made since is expected on the pages of *choice*.
         """
         return _size_for(depth) <= choice.pages * choice.page_size
 
-    def _pages(self, depths: Sequence[int]) -> list[tuple[int, Choice]]:
+    def _pages(self, depths: Sequence[int]) -> list[tuple[int, QueryPlan]]:
         # What so many pages cost, with those that lie deeper or will be missing asked for by their ids.
         found = []
         for pages in range(1, min(math.ceil(_size_for(depths[-1]) / PAGE_MAX), PAGES_MAX) + 1):
             covered = bisect.bisect_right(depths, pages * PAGE_MAX, key=_size_for)
             size = min(_size_for(depths[covered - 1]), PAGE_MAX) if covered else PAGE_MIN
             missing = len(depths) - covered + self._share_missing * covered
-            found.append((pages + math.ceil(missing / self.ids_per_read), Choice(Way.PAGES, pages, size)))
+            found.append((pages + math.ceil(missing / self.ids_per_read), QueryPlan(QueryMode.PAGES, pages, size)))
         return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from distributed import Client
 
 from kling_async import OFFICIAL, Batch, Failed, ImageRequest, Keyed, KlingClient, PollPolicy
-from kling_async.integrations.dask import DaskEngine
+from kling_async.integrations.dask import DaskExecutor
 from kling_async.media.storage import Storage
 from tests import works
 
@@ -24,11 +24,11 @@ async def main(orders: dict[str, Any]) -> None:
     async with (
         KlingClient(orders["key"], base_url=orders["url"], dialect=OFFICIAL, polling=polling) as client,
         Client(orders["scheduler"], asynchronous=True) as dask_client,  # type: ignore[no-untyped-call]
-        DaskEngine(dask_client) as engine,
+        DaskExecutor(dask_client) as executor,
         Batch(orders["journal"], client) as batch,
     ):
         await batch.add(requests)
-        outcomes = batch.run(save_to=save_to, name="{key}{ext}", process=works.fingerprint, engine=engine)
+        outcomes = batch.run(save_to=save_to, name="{key}{ext}", process=works.fingerprint, executor=executor)
         async for outcome in outcomes:
             print(f"failed: {outcome.error}" if isinstance(outcome, Failed) else "done", flush=True)
 

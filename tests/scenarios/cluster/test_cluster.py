@@ -31,7 +31,7 @@ PATIENCE = 500.0  # seconds; beside a load of ten it takes 120, and only what ha
 
 
 @attrs.define
-class Line:
+class CallbackSubscription:
     """
     What lies between a driver and its scheduler, and can be cut.
     """
@@ -41,7 +41,7 @@ class Line:
     _writers: list[asyncio.StreamWriter] = attrs.field(factory=list)
 
     @contextlib.asynccontextmanager
-    async def laid(self) -> AsyncIterator["Line"]:
+    async def laid(self) -> AsyncIterator["CallbackSubscription"]:
         async with await asyncio.start_server(self._pass_on, "127.0.0.1", 0) as server:
             self.address = "tcp://{}:{}".format(*server.sockets[0].getsockname())
             yield self
@@ -106,7 +106,7 @@ async def test_each_part_may_die(tmp_path: Path, place: Place) -> None:
         LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL, asynchronous=True
         ) as cluster,
-        Line(int(cluster.scheduler_address.rpartition(":")[2])).laid() as line,
+        CallbackSubscription(int(cluster.scheduler_address.rpartition(":")[2])).laid() as line,
     ):
         orders = {
             "key": server.api_key,

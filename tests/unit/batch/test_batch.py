@@ -39,10 +39,10 @@ from kling_async import (
     Slots,
     batch as batch_module,
 )
-from kling_async.batch.batch import CHUNK, HOPELESS, RESUMED
+from kling_async.batch.batch import CHUNK, MAX_CONSECUTIVE_FAILURES, RESUMED
 from kling_async.batch.journal import Journal, Reader
 from kling_async.batch.records import State, Summary, external_id_of
-from kling_async.batch.savers import Here
+from kling_async.batch.savers import LocalSaver
 from kling_async.cli.as_json import outcome_line, row_facts
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Emulator, Fault, faults
@@ -329,19 +329,19 @@ async def test_few_references_are_in_memory_however_many_rows_are_under_way(
     """
     monkeypatch.setattr(batch_module, "IMAGES", 3)
     kept = draw(tmp_path / "kept.png", "blue").read_bytes()
-    held, most, submit = 0, [], KlingClient.submit_witnessed
+    held, most, submit = 0, [], KlingClient.submit_observed
 
-    async def watched(client: KlingClient, request: ImageRequest, witness: Any) -> Any:
+    async def watched(client: KlingClient, request: ImageRequest, observer: Any) -> Any:
         nonlocal held
         held += request.image is not None
         most.append(held)
         try:
-            return await submit(client, request, witness)
+            return await submit(client, request, observer)
         finally:
             held -= request.image is not None
 
-    monkeypatch.setattr(KlingClient, "submit_witnessed", watched)
-    monkeypatch.setattr(Here, "width", 100)
+    monkeypatch.setattr(KlingClient, "submit_observed", watched)
+    monkeypatch.setattr(LocalSaver, "width", 100)
     requests = [ImageRequest(f"lighthouse {number}", image=kept) for number in range(20)]
     async with emulator() as server, client_of(server, slots=2) as client:
         async with Batch(tmp_path / "run.kling", client) as batch:
@@ -638,7 +638,7 @@ async def left_behind(
         while server.ledger.creates_received < count:
             await asyncio.sleep(0.005)
         left = copied(path, "left")
-        for aio_task in (running, *batch._client._submits._posts):  # whose bytes are on their way all the same
+        for aio_task in (running, *batch._client._submitter._posts):  # whose bytes are on their way all the same
             aio_task.cancel()
         await asyncio.wait({running})
         return left
@@ -701,7 +701,7 @@ async def test_many_accepted_rows_are_taken_over_a_few_at_a_time(tmp_path: Path)
             most = known = 0
             while known < count:
                 await asyncio.sleep(0)
-                taken = len(batch._client._submits.accepted)
+                taken = len(batch._client._submitter.accepted)
                 most, known = max(most, taken - known), taken
 
                 assert 0 == server.ledger.creates_received
@@ -1499,7 +1499,7 @@ async def test_what_an_earlier_run_still_waits_for_is_left_alone(
     """
     A row whose answer is out since a run that was left is not sent again by the next, not even by choice.
     """
-    monkeypatch.setattr(batch_module, "FAREWELL", 0.05)
+    monkeypatch.setattr(batch_module, "CLOSE_TIMEOUT", 0.05)
     async with emulator(dialect, faults.delay_before("create", 0.5)) as server:
         async with opened(server, tmp_path / "run.kling") as batch:
             await batch.add(["a lighthouse"])
@@ -1567,7 +1567,7 @@ async def test_what_is_learnt_after_closing_is_in_the_log(
     """
     An id that comes when the patience with it was over is a warning that names its row; a refusal is nothing.
     """
-    monkeypatch.setattr(batch_module, "FAREWELL", 0.05)
+    monkeypatch.setattr(batch_module, "CLOSE_TIMEOUT", 0.05)
     rules = (
         faults.delay_before("create", 0.4),
         faults.status("create", 501, prompt="harbour"),
@@ -1580,7 +1580,7 @@ async def test_what_is_learnt_after_closing_is_in_the_log(
                 await asyncio.sleep(0.005)
         with pytest.raises(RuntimeError, match="was closed while it was running"):
             await running
-        while len(client._submits):
+        while len(client._submitter):
             await asyncio.sleep(0.01)
         [task] = server.ledger.tasks
 
@@ -1892,7 +1892,7 @@ async def test_twenty_failures_in_a_row_are_taken_to_last(tmp_path: Path) -> Non
                     told_of += [outcome]
             summary = await batch.summary()
 
-            assert HOPELESS <= len(told_of) <= server.ledger.creates_received < 60
+            assert MAX_CONSECUTIVE_FAILURES <= len(told_of) <= server.ledger.creates_received < 60
             assert len(told_of) == summary.failed == summary.may_retry == 60 - summary.queued
 
 
@@ -1910,7 +1910,7 @@ async def test_twenty_uncertain_submits_in_a_row_are_taken_to_last(tmp_path: Pat
                 told_of += [told(outcome)[2]]
         counts = counts_of(await batch.summary())
 
-        assert HOPELESS <= len(told_of) < 100
+        assert MAX_CONSECUTIVE_FAILURES <= len(told_of) < 100
         assert {"SubmissionUncertain"} == set(told_of)
         assert {"uncertain": len(told_of), "queued": 100 - len(told_of)} == counts
 
@@ -1925,7 +1925,7 @@ async def test_uncertain_submits_that_others_survive_are_not_taken_to_last(tmp_p
             await outcomes_of(batch)
             summary = await batch.summary()
 
-            assert summary.uncertain > HOPELESS
+            assert summary.uncertain > MAX_CONSECUTIVE_FAILURES
             assert {"finished": 60 - summary.uncertain, "uncertain": summary.uncertain} == counts_of(summary)
 
 
@@ -1940,7 +1940,7 @@ async def test_mixed_failures_in_a_row_are_taken_to_last(tmp_path: Path) -> None
             await outcomes_of(batch)
         summary = await batch.summary()
 
-        assert HOPELESS > summary.uncertain > 0
+        assert MAX_CONSECUTIVE_FAILURES > summary.uncertain > 0
         assert summary.queued > 0
 
 
@@ -2026,7 +2026,7 @@ async def test_failures_that_others_survive_are_not_taken_to_last(tmp_path: Path
             await outcomes_of(batch)
             summary = await batch.summary()
 
-            assert summary.failed > HOPELESS
+            assert summary.failed > MAX_CONSECUTIVE_FAILURES
             assert {"finished": 60 - summary.failed, "failed": summary.failed} == counts_of(summary)
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from kling_async import Batch, Done, Failed, ImageRequest, KlingClient
 from kling_async.batch import executors as engine_module, journal
-from kling_async.batch.executors import Carried, LocalEngine, Order, PictureFacts, Process, carry_out, value_of
-from kling_async.batch.savers import Saving
+from kling_async.batch.executors import LocalExecutor, PictureFacts, Process, WorkItem, WorkResult, carry_out, value_of
+from kling_async.batch.savers import Saver
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import DownloadFailed, ProcessFailed
 from kling_async.media.storage import Storage
@@ -42,10 +42,10 @@ class Own:
 
     width = 3
 
-    async def check(self, function: Process | None, shelf: Path | Storage) -> None:
+    async def check(self, function: Process | None, destination: Path | Storage) -> None:
         pass
 
-    async def carry(self, order: Order) -> Carried:
+    async def carry(self, order: WorkItem) -> WorkResult:
         return await carry_out(pickle.loads(pickle.dumps(order)))  # noqa: S301 (as on their way)
 
 
@@ -143,11 +143,11 @@ async def test_a_function_that_ends_the_program_has_failed(client: KlingClient, 
 
 
 @pytest.mark.parametrize("engine", [None, Own()])
-async def test_odd_errors_of_a_function(client: KlingClient, tmp_path: Path, engine: Any) -> None:
+async def test_odd_errors_of_a_function(client: KlingClient, tmp_path: Path, executor: Any) -> None:
     """
     None breaks an engine or a run, and none fills a log.
     """
-    outcomes = await run(client, tmp_path, *works.ODD, "a boat", process=works.fail_oddly, engine=engine)
+    outcomes = await run(client, tmp_path, *works.ODD, "a boat", process=works.fail_oddly, executor=executor)
 
     told = [str(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)]
     assert all(words in text for words, text in zip(works.ODD.values(), told, strict=True))
@@ -169,8 +169,8 @@ async def test_a_process_that_dies_is_replaced(client: KlingClient, tmp_path: Pa
     """
     What it was about to do is done by another.
     """
-    async with LocalEngine(2) as engine:
-        done = await run(client, tmp_path, "a fox", "a boat", "a storm", process=works.die_once, engine=engine)
+    async with LocalExecutor(2) as executor:
+        done = await run(client, tmp_path, "a fox", "a boat", "a storm", process=works.die_once, executor=executor)
 
     assert [("alive",)] * 3 == [each.value for each in done if isinstance(each, Done)]
 
@@ -181,7 +181,7 @@ async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path
     """
     prompts = ("a boat", "a fox", "a storm", "a lighthouse")
 
-    outcomes = await run(client, tmp_path, *prompts, process=works.die_of_foxes, engine=LocalEngine(2))
+    outcomes = await run(client, tmp_path, *prompts, process=works.die_of_foxes, executor=LocalExecutor(2))
 
     assert [Done, Failed, Done, Done] == [type(each) for each in outcomes]
 
@@ -191,7 +191,7 @@ async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path
     [
         (lambda source, facts: None, {}, "at the top of a module"),
         (works.nothing, {"save_to": None}, "say where to"),
-        (None, {"engine": LocalEngine(1)}, "nothing to do"),
+        (None, {"engine": LocalExecutor(1)}, "nothing to do"),
         (works.later, {}, "none that is `async`"),
         ("works.nothing", {}, "must be a function"),
     ],
@@ -232,14 +232,14 @@ async def test_machines_that_have_another_folder(client: KlingClient, server: Em
     """
 
     class Apart(Own):
-        async def carry(self, order: Order) -> Carried:
+        async def carry(self, order: WorkItem) -> WorkResult:
             if "fox" in order.request.prompt:
                 apart = tmp_path / "apart"
-                order = attrs.evolve(order, shelf=apart, names=attrs.evolve(order.names, directory=apart))
+                order = attrs.evolve(order, destination=apart, names=attrs.evolve(order.names, directory=apart))
             return await super().carry(order)
 
-    done, failed = await run(client, tmp_path, "a boat", "a fox", engine=Apart())
-    [mended] = await run(client, tmp_path, engine=Own())
+    done, failed = await run(client, tmp_path, "a boat", "a fox", executor=Apart())
+    [mended] = await run(client, tmp_path, executor=Own())
 
     assert isinstance(done, Done)
     assert isinstance(failed, Failed)
@@ -257,17 +257,17 @@ async def test_what_one_machine_has_written_is_seen_later(
     By another, that may not be told about it for a while.
     """
     monkeypatch.setattr("kling_async.batch.savers.FIRST_LOOK", 0.001)
-    left, size = list(answers), Saving._size
+    left, size = list(answers), Saver._size
 
-    async def look(saving: Saving, picture: Picture) -> int | None:
+    async def look(saving: Saver, picture: Picture) -> int | None:
         answer = left.pop(0) if left else await size(saving, picture)
         if isinstance(answer, OSError):
             raise answer
         return answer
 
-    monkeypatch.setattr(Saving, "_size", look)
+    monkeypatch.setattr(Saver, "_size", look)
 
-    outcomes = await run(client, tmp_path, "a boat", "a fox", engine=Own())
+    outcomes = await run(client, tmp_path, "a boat", "a fox", executor=Own())
 
     assert [Done, Done] == [type(outcome) for outcome in outcomes]
     assert [] == left
@@ -276,7 +276,7 @@ async def test_what_one_machine_has_written_is_seen_later(
 async def test_what_a_carrier_cannot_fetch_is_told(tmp_path: Path) -> None:
     async with Emulator(latency=(0.02, 0.05), faults=[faults.status("picture", 404)]) as server:
         async with KlingClient(server.api_key, base_url=server.url) as client:
-            [failed] = await run(client, tmp_path, "a fox", engine=Own())
+            [failed] = await run(client, tmp_path, "a fox", executor=Own())
 
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, DownloadFailed)
@@ -289,12 +289,12 @@ async def test_a_run_that_begins_while_another_asks_its_engine(client: KlingClie
     may_go_on = asyncio.Event()
 
     class Slow(Own):
-        async def check(self, function: Process | None, shelf: Path | Storage) -> None:
+        async def check(self, function: Process | None, destination: Path | Storage) -> None:
             await may_go_on.wait()
 
     async with Batch(tmp_path / "run.kling", client) as batch:
         await batch.add(["a fox", "a boat"])
-        slow = asyncio.ensure_future(anext(batch.run(tmp_path, engine=Slow())))
+        slow = asyncio.ensure_future(anext(batch.run(tmp_path, executor=Slow())))
         await asyncio.sleep(0.01)
         async for outcome in batch.run(tmp_path):
             may_go_on.set()
@@ -313,7 +313,7 @@ async def test_a_run_that_is_ended_while_it_asks_its_engine(
     is_asked, was_cancelled = asyncio.Event(), []
 
     class Slow(Own):
-        async def check(self, function: Process | None, shelf: Path | Storage) -> None:
+        async def check(self, function: Process | None, destination: Path | Storage) -> None:
             is_asked.set()
             try:
                 await asyncio.Event().wait()
@@ -322,7 +322,7 @@ async def test_a_run_that_is_ended_while_it_asks_its_engine(
                 raise
 
     async def outcomes() -> list[Done | Failed]:
-        return [outcome async for outcome in batch.run(tmp_path, engine=Slow())]
+        return [outcome async for outcome in batch.run(tmp_path, executor=Slow())]
 
     async with Batch(tmp_path / "run.kling", client) as batch:
         await batch.add(["a fox"])
@@ -349,7 +349,7 @@ async def test_a_function_may_change_its_picture(client: KlingClient, tmp_path: 
     """
     It is there all the same.
     """
-    [done] = await run(client, tmp_path, "a boat", process=works.change, engine=Own())
+    [done] = await run(client, tmp_path, "a boat", process=works.change, executor=Own())
 
     assert isinstance(done, Done)
     assert done.value == (done.pictures[0].size_in_bytes - 1,)
@@ -361,13 +361,13 @@ async def test_a_value_that_cannot_be_loaded_here(client: KlingClient, tmp_path:
     """
 
     class Far(Own):
-        async def carry(self, order: Order) -> Carried:
+        async def carry(self, order: WorkItem) -> WorkResult:
             carried = await super().carry(order)
             if "fox" in order.request.prompt:
                 carried = attrs.evolve(carried, picture=attrs.evolve(carried.picture, pickled=b"conly_there\nThing\n."))
             return carried
 
-    outcomes = await run(client, tmp_path, "a fox", "a boat", process=works.nothing, engine=Far())
+    outcomes = await run(client, tmp_path, "a fox", "a boat", process=works.nothing, executor=Far())
     async with Batch(tmp_path / "run.kling", client) as batch:
         kept = [outcome async for outcome in batch.outcomes()]
 
@@ -388,7 +388,7 @@ def test_classes_of_the_main_module_are_found_again() -> None:
 async def test_a_value_has_a_limit(client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "MAX_VALUE", 3)
 
-    [failed] = await run(client, tmp_path, "a boat", process=works.dawdle, engine=Own())
+    [failed] = await run(client, tmp_path, "a boat", process=works.dawdle, executor=Own())
 
     assert isinstance(failed, Failed)
     assert "3 are the most: write it to a file" in str(failed.error)
@@ -436,8 +436,8 @@ class TestLocalEngine:
         """
         Which may end in good order.
         """
-        async with LocalEngine(1) as engine:
-            assert "done" == value_of(await engine.call(works.interrupt, tmp_path, FACTS))
+        async with LocalExecutor(1) as executor:
+            assert "done" == value_of(await executor.call(works.interrupt, tmp_path, FACTS))
 
     async def test_functions_that_other_processes_cannot_load(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -449,31 +449,31 @@ class TestLocalEngine:
         only_here = types.ModuleType("only_here")
         only_here.__dict__["look"] = look
         monkeypatch.setitem(sys.modules, "only_here", only_here)
-        async with LocalEngine(1) as engine:
+        async with LocalExecutor(1) as executor:
             with pytest.raises(ValueError, match="No module named 'only_here'"):
-                await engine.check(look, tmp_path)
+                await executor.check(look, tmp_path)
 
     async def test_cancelling_drops_the_result(self, tmp_path: Path) -> None:
-        async with LocalEngine(1) as engine:
-            call = asyncio.ensure_future(engine.call(works.dawdle, tmp_path, FACTS))
+        async with LocalExecutor(1) as executor:
+            call = asyncio.ensure_future(executor.call(works.dawdle, tmp_path, FACTS))
             await asyncio.sleep(0.05)
             call.cancel()
             await asyncio.wait([call])
 
             assert call.cancelled()
-            assert pickle.dumps("done") == await engine.call(works.dawdle, tmp_path, FACTS)
+            assert pickle.dumps("done") == await executor.call(works.dawdle, tmp_path, FACTS)
 
     async def test_closed_twice(self, tmp_path: Path) -> None:
-        engine = LocalEngine(1)
-        await engine.call(works.nothing, tmp_path, FACTS)
-        await engine.aclose()
-        await engine.aclose()
+        executor = LocalExecutor(1)
+        await executor.call(works.nothing, tmp_path, FACTS)
+        await executor.aclose()
+        await executor.aclose()
 
         with pytest.raises(RuntimeError, match="closed"):
-            await engine.call(works.nothing, tmp_path, FACTS)
+            await executor.call(works.nothing, tmp_path, FACTS)
 
     def test_it_has_workers(self) -> None:
         with pytest.raises(ValueError, match="workers=0"):
-            LocalEngine(0)
+            LocalExecutor(0)
 
-        assert "<LocalEngine open, workers 3>" == repr(LocalEngine(3))
+        assert "<LocalEngine open, workers 3>" == repr(LocalExecutor(3))

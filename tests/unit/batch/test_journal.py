@@ -1758,7 +1758,7 @@ class TestPlace:
             contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection,
             pytest.MonkeyPatch.context() as patch,
         ):
-            patch.setattr(journal_module, "_connect", lambda path, mode: at_once(connect(path, mode)))
+            patch.setattr(journal_module, "_connect", lambda path, mode: schedule_now(connect(path, mode)))
             connection.execute("BEGIN IMMEDIATE")
             with pytest.raises(JournalLocked, match="another program holds on to"):
                 Journal.open(path, ACCOUNT)
@@ -1766,7 +1766,7 @@ class TestPlace:
             pass
 
 
-def at_once(connection: sqlite3.Connection) -> sqlite3.Connection:
+def schedule_now(connection: sqlite3.Connection) -> sqlite3.Connection:
     """
     Have a connection wait for no other.
     """

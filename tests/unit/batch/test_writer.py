@@ -189,7 +189,7 @@ class TestRefusals:
         What must last stays, whatever the hindrance, and is written before what comes after it.
         """
         disk.refusal = lambda _: hindrance
-        task_id = commits.add("id", must_last=True)
+        task_id = commits.add("id", durable=True)
         with pytest.raises(type(hindrance)):
             await commits.add("a")
 
@@ -206,9 +206,9 @@ class TestRefusals:
         What was added while something was refused that must last is written after it.
         """
         disk.is_open.clear()
-        commits.add("id", must_last=True)
+        commits.add("id", durable=True)
         await asyncio.to_thread(disk.begun.wait, 10)
-        commits.add("a", must_last=True)
+        commits.add("a", durable=True)
         disk.refusal = full
         disk.is_open.set()
         await commits.run(lambda: None)
@@ -223,9 +223,9 @@ class TestRefusals:
         """
         disk.refusal = full_for("intent")
         told = await asyncio.gather(
-            commits.add("id", must_last=True),
+            commits.add("id", durable=True),
             commits.add("intent"),
-            commits.add("back", must_last=True),
+            commits.add("back", durable=True),
             return_exceptions=True,
         )
 
@@ -237,7 +237,7 @@ class TestRefusals:
         A job in the thread has what waits tried first.
         """
         disk.refusal = full
-        commits.add("id", must_last=True)
+        commits.add("id", durable=True)
         await commits.run(lambda: None)
         disk.refusal = lambda _: None
 
@@ -250,13 +250,13 @@ class TestRefusals:
         However often it is tried in vain, the log has one warning for each time of trouble.
         """
         disk.refusal = full
-        commits.add("id", must_last=True)
+        commits.add("id", durable=True)
         for _ in range(5):
             await commits.run(lambda: None)
         disk.refusal = lambda _: None
         await commits.run(lambda: None)
         disk.refusal = full
-        commits.add("id", must_last=True)
+        commits.add("id", durable=True)
         await commits.run(lambda: None)
 
         warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
@@ -280,7 +280,7 @@ class TestRefusals:
         """
         disk.refusal = fault_of("x")
         with pytest.raises(ValueError, match="half a character"):
-            await commits.add("x", must_last=True)
+            await commits.add("x", durable=True)
         await commits.add("a")
 
         assert ["a"] == disk.written
@@ -293,7 +293,7 @@ class TestRefusals:
         What must last stays, too, where another's fault had each change tried alone.
         """
         disk.refusal = lambda changes: ValueError("wrong") if "x" in changes else StorageFull("full")
-        task_id = commits.add("id", must_last=True)
+        task_id = commits.add("id", durable=True)
         told = await asyncio.gather(commits.add("x"), commits.add("a"), return_exceptions=True)
 
         assert [ValueError, StorageFull] == [type(error) for error in told]
@@ -416,7 +416,7 @@ class TestCancelling:
         """
         await disk.stop(commits)
         waiting = asyncio.gather(*(commits.run(lambda: None) for _ in range(2)), return_exceptions=True)
-        last = commits.add("a", must_last=True)
+        last = commits.add("a", durable=True)
         await asyncio.sleep(0)
         for aio_task in asyncio.all_tasks() - {asyncio.current_task()}:
             aio_task.cancel()
@@ -434,7 +434,7 @@ class TestCancelling:
         async def begin() -> Commits[str]:
             commits = Commits(disk.write)
             await disk.stop(commits)
-            commits.add("a", must_last=True)
+            commits.add("a", durable=True)
             return commits
 
         commits = asyncio.run(begin())
@@ -504,7 +504,7 @@ class TestClosing:
         What must last and cannot be written is in the log in the end; who waits is told, and what is last is run.
         """
         disk.refusal = full
-        task_id = commits.add("task t-1", must_last=True)
+        task_id = commits.add("task t-1", durable=True)
         with pytest.raises(StorageFull, match="the disk is full"):
             await commits.aclose(lambda: disk.groups.append(["last"]))
         with pytest.raises(StorageFull):
@@ -520,7 +520,7 @@ class TestClosing:
         Closing is the last try.
         """
         disk.refusal = full
-        commits.add("id", must_last=True)
+        commits.add("id", durable=True)
         await commits.run(lambda: None)
         disk.refusal = lambda _: None
         await commits.aclose(lambda: None)
@@ -543,7 +543,7 @@ class TestClosing:
         """
         await commits.aclose(lambda: None)
         with pytest.raises(RuntimeError, match="closed"):
-            commits.add("a", must_last=True)
+            commits.add("a", durable=True)
         with pytest.raises(RuntimeError, match="closed"):
             await commits.run(lambda: None)
 

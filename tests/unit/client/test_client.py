@@ -833,7 +833,7 @@ class TestLosses:
         """
         A submit whose answer does not come is uncertain, and its request is in the error.
         """
-        monkeypatch.setattr(submitter, "FAREWELL", 0.05)
+        monkeypatch.setattr(submitter, "CLOSE_TIMEOUT", 0.05)
         async with Emulator(faults=[faults.delay_after("create", 60)]) as server:
             client = client_of(server)
             submitting = asyncio.ensure_future(client.submit("a lighthouse"))
@@ -843,7 +843,7 @@ class TestLosses:
             with pytest.raises(SubmissionUncertain) as caught:
                 await submitting
 
-        assert caught.value.request is not None
+        assert isinstance(caught.value.request, ImageRequest)
         assert "a lighthouse" == caught.value.request.prompt
 
     async def test_closing_calls_off_what_is_refused_again_and_again(self) -> None:
@@ -855,7 +855,7 @@ class TestLosses:
             submitting = asyncio.ensure_future(client.submit("a lighthouse"))
             while not server.ledger.answers:
                 await asyncio.sleep(0.01)
-            while any(submission.is_exposed for submission in client._submits._posts.values()):
+            while any(submission.is_exposed for submission in client._submitter._posts.values()):
                 await asyncio.sleep(0)
             await client.aclose()
             with pytest.raises(ClientClosed):

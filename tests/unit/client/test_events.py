@@ -26,8 +26,8 @@ from kling_async import (
     Slots,
     TaskEvent,
 )
-from kling_async.client.submitter import Witness
-from kling_async.client.telling import SILENCE, Story, Teller
+from kling_async.client.submitter import SubmitObserver
+from kling_async.client.telling import NULL_EVENTS, EventPublisher, TaskEvents
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.errors import (
     ClientClosed,
@@ -303,7 +303,7 @@ async def test_a_task_that_was_picked_up() -> None:
         async with client_of(server, diary.append) as client:
             picked, resumed = [(await client.submit(LIGHTHOUSE)).task_id for _ in range(2)]
         async with client_of(server, later.append) as client:
-            handle = client.resume(resumed, LIGHTHOUSE, Witness())
+            handle = client.resume(resumed, LIGHTHOUSE, SubmitObserver())
             await asyncio.gather(client.handle(picked).wait(), handle.wait())
 
     assert {picked} == {event.task_id for event in later.of(None)}
@@ -376,12 +376,12 @@ def test_without_a_listener_there_is_one_story_for_all() -> None:
     """
     It keeps nothing of those whose it is.
     """
-    teller = Teller(None)
+    teller = EventPublisher(None)
     story = teller.begin(LIGHTHOUSE)
     story.learn(request=LIGHTHOUSE, task_id="t-1")
 
-    assert SILENCE is story is teller.pick_up("t-1")
-    assert (None, None, None) == (SILENCE.number, SILENCE.request, SILENCE.task_id)
+    assert NULL_EVENTS is story is teller.pick_up("t-1")
+    assert (None, None, None) == (NULL_EVENTS.number, NULL_EVENTS.request, NULL_EVENTS.task_id)
 
 
 def test_interrupts_go_through() -> None:
@@ -393,7 +393,7 @@ def test_interrupts_go_through() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Story(interrupt).tell(EventKind.SENDING)
+        TaskEvents(interrupt).tell(EventKind.SENDING)
 
 
 # Whatever happens

@@ -17,7 +17,7 @@ import pytest
 from kling_async.client.events import EventKind, TaskEvent
 from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.limiter import Slots, Usage
-from kling_async.client.telling import Story, Teller
+from kling_async.client.telling import EventPublisher, TaskEvents
 from kling_async.errors import ClientClosed, KlingError, NotAuthenticated, TaskFailed, WaitTimeout
 from kling_async.wire.tasks import Image, ImageRequest, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
 from tests.conftest import simulated
@@ -48,7 +48,7 @@ class FakeWatch:
 def picked_up(*sightings: TaskSnapshot, watch: FakeWatch | None = None) -> TaskHandle:
     handle = TaskHandle("t-1", None, watch or FakeWatch())
     for seen in sightings:
-        handle.see(seen)
+        handle.apply(seen)
     return handle
 
 
@@ -95,10 +95,10 @@ def test_late_sightings_change_nothing() -> None:
     Final is final, and what is older by the service's clock is no news.
     """
     at = dt.datetime(2025, 1, 2, tzinfo=dt.UTC)
-    newer = attrs.evolve(PROCESSING, updated_at=at)
+    merge = attrs.evolve(PROCESSING, updated_at=at)
     older = attrs.evolve(PROCESSING, updated_at=at - dt.timedelta(seconds=1), task_status_msg="old")
 
-    assert newer is picked_up(newer, older).snapshot
+    assert merge is picked_up(merge, older).snapshot
     assert DONE is picked_up(DONE, PROCESSING, FAILED, BARE).snapshot
     assert FAILED is picked_up(FAILED, DONE).snapshot
 
@@ -148,8 +148,8 @@ async def test_all_waiters_get_the_result() -> None:
     await asyncio.sleep(1)
     assert handle.is_wanted
 
-    handle.see(PROCESSING)
-    handle.see(DONE)
+    handle.apply(PROCESSING)
+    handle.apply(DONE)
     results = await asyncio.gather(*waits)
 
     assert {DONE} == {result.snapshot for result in results}
@@ -168,7 +168,7 @@ async def test_cancelling_one_waiter_leaves_the_others() -> None:
     waits[1].cancel()
     await asyncio.sleep(1)
     assert handle.is_wanted
-    handle.see(DONE)
+    handle.apply(DONE)
 
     assert DONE is (await waits[0]).snapshot
     assert waits[1].cancelled()
@@ -181,7 +181,7 @@ async def test_cancelled_in_the_moment_of_the_result() -> None:
     A cancelling that meets the result, or an error, is a cancelling, and leaves nothing behind.
     """
     handle = picked_up(SUBMITTED)
-    ends: list[Callable[[], None]] = [lambda: handle.fail(KlingError("broken")), lambda: handle.see(DONE)]
+    ends: list[Callable[[], None]] = [lambda: handle.fail(KlingError("broken")), lambda: handle.apply(DONE)]
     for end in ends:
         wait = asyncio.ensure_future(handle.wait())
         await asyncio.sleep(1)
@@ -213,7 +213,7 @@ def test_wait_ends_in_time(timeout: float) -> None:
         assert isinstance(caught.value, TimeoutError)
         assert not handle.is_wanted
 
-        handle.see(DONE)
+        handle.apply(DONE)
         assert DONE is (await handle).snapshot
 
     story()
@@ -240,7 +240,7 @@ async def test_wait_for_ever() -> None:
     await asyncio.sleep(7 * 24 * 3600)
     assert not wait.done()
 
-    handle.see(DONE)
+    handle.apply(DONE)
 
     assert DONE is (await wait).snapshot
 
@@ -255,11 +255,11 @@ def test_result_in_the_moment_of_the_deadline_is_a_result(*, is_first: bool) -> 
     async def story() -> None:
         handle = picked_up(SUBMITTED)
         if is_first:
-            asyncio.get_running_loop().call_at(5.0, handle.see, DONE)
+            asyncio.get_running_loop().call_at(5.0, handle.apply, DONE)
         wait = asyncio.ensure_future(handle.wait(5.0))
         await asyncio.sleep(0)
         if not is_first:
-            asyncio.get_running_loop().call_at(5.0, handle.see, DONE)
+            asyncio.get_running_loop().call_at(5.0, handle.apply, DONE)
 
         assert DONE is (await wait).snapshot
 
@@ -329,7 +329,7 @@ async def test_errors_are_one_each() -> None:
 
     handle.fail(NotAuthenticated("no key", "t-1", "r-2", 1002, 401))
     handle.fail(KlingError("too late"))
-    handle.see(DONE)
+    handle.apply(DONE)
     first, second = await asyncio.gather(*waits, return_exceptions=True)
 
     assert first is not second
@@ -372,7 +372,7 @@ async def test_updates_tell_each_change() -> None:
     says_more = attrs.evolve(PROCESSING, task_status_msg="nearly there")
     same = attrs.evolve(PROCESSING, request_id="r-2")
     for seen in (PROCESSING, same, says_more, SUBMITTED, BARE, DONE):
-        handle.see(seen)
+        handle.apply(seen)
 
     assert [SUBMITTED, PROCESSING, says_more, BARE, DONE] == await updates
     assert not handle.is_wanted
@@ -387,7 +387,7 @@ async def test_updates_do_not_raise_for_a_failed_task() -> None:
     handle = picked_up(watch=watch)
     updates = asyncio.ensure_future(follow(handle))
     await asyncio.sleep(0)
-    handle.see(FAILED)
+    handle.apply(FAILED)
 
     assert [FAILED] == await updates
     assert [FAILED] == await follow(handle)
@@ -402,8 +402,8 @@ async def test_task_that_has_ended_cannot_fail() -> None:
     """
     told: list[EventKind] = []
     handle = picked_up(SUBMITTED)
-    handle.story = Story(lambda event: told.append(event.kind))
-    handle.see(DONE)
+    handle.story = TaskEvents(lambda event: told.append(event.kind))
+    handle.apply(DONE)
 
     handle.fail(ClientClosed("closed"))
 
@@ -419,7 +419,7 @@ async def test_updates_raise_what_ends_them() -> None:
     handle = picked_up(SUBMITTED)
     updates = handle.updates()
     assert SUBMITTED is await anext(updates)
-    handle.see(PROCESSING)
+    handle.apply(PROCESSING)
     handle.fail(ClientClosed("closed"))
 
     assert PROCESSING is await anext(updates)
@@ -441,7 +441,7 @@ async def test_left_updates_stop_only_themselves() -> None:
     await asyncio.sleep(0)
     cancelled.cancel()
     await asyncio.sleep(0)
-    handle.see(DONE)
+    handle.apply(DONE)
 
     assert [SUBMITTED, DONE] == await stays
     assert cancelled.cancelled()
@@ -462,13 +462,13 @@ async def test_end_gives_the_slots_back() -> None:
     """
     slots = Slots(3)
     handle, ends = await submitted(slots, 2)
-    handle.see(PROCESSING)
+    handle.apply(PROCESSING)
     assert Usage(3, 2, 0) == slots["m"]
     assert handle.is_wanted
 
-    handle.see(BARE)
+    handle.apply(BARE)
     assert Usage(3, 0, 0) == slots["m"]
-    handle.see(DONE)
+    handle.apply(DONE)
 
     assert ["end"] == ends
     assert not handle.is_wanted
@@ -485,7 +485,7 @@ async def test_end_that_was_seen_before_the_answer_to_the_submit() -> None:
     ends: list[str] = []
 
     handle.accept(ImageRequest("a lighthouse"), await slots.take("m", 2), on_final=lambda _: ends.append("end"))
-    handle.see(SUBMITTED)
+    handle.apply(SUBMITTED)
 
     assert Usage(3, 0, 0) == slots["m"]
     assert ["end"] == ends
@@ -497,10 +497,10 @@ async def test_end_seen_before_the_submit_was_answered_is_told_as_its_own() -> N
     Whoever had picked it up was told; so is the submit, under its number.
     """
     told = list[TaskEvent]()
-    teller = Teller(told.append)
+    teller = EventPublisher(told.append)
     handle = TaskHandle("t-1", None, FakeWatch(), teller.pick_up("t-1"))
-    handle.see(PROCESSING)
-    handle.see(DONE)
+    handle.apply(PROCESSING)
+    handle.apply(DONE)
     hold = await Slots(1).take("m", 1)
     handle.accept(ImageRequest("a lighthouse"), hold, on_final=lambda _: None, story=teller.begin(ImageRequest("x")))
 
@@ -551,7 +551,7 @@ async def test_ended_task_keeps_nobody_alive() -> None:
             del known[handle.task_id]
 
         handle.accept(ImageRequest("a lighthouse"), await Slots(1).take("m", 1), on_final=forget)
-        handle.see(DONE)
+        handle.apply(DONE)
 
         del handle, forget
 
@@ -565,6 +565,6 @@ def test_handle_shows_its_state() -> None:
     handle = picked_up()
     assert "● not seen yettask t-1" == Reader(handle._repr_html_()).text
     handle.request = ImageRequest("a <fox>")
-    handle.see(PROCESSING)
+    handle.apply(PROCESSING)
 
     assert "a <fox>● processingtask t-1" == Reader(handle._repr_html_()).text

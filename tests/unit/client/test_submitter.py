@@ -25,7 +25,7 @@ from kling_async import (
     Slots,
 )
 from kling_async.client.callbacks.receiver import CallbackReceiver
-from kling_async.client.submitter import Witness
+from kling_async.client.submitter import SubmitObserver
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.errors import (
     ClientClosed,
@@ -46,7 +46,7 @@ EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)
 LIGHTHOUSE = ImageRequest("a lighthouse")
 
 
-class Scribe(Witness):
+class Scribe(SubmitObserver):
     """
     Writes down each step, and how many creates the service had received by then.
     """
@@ -115,7 +115,7 @@ async def test_intent_is_known_before_the_bytes_leave(dialect: Dialect) -> None:
     """
     async with emulator(dialect) as server, client_of(server) as client:
         scribe = Scribe(server)
-        handle = await client.submit_witnessed(LIGHTHOUSE, scribe)
+        handle = await client.submit_observed(LIGHTHOUSE, scribe)
 
         assert ["judge", "intend", f"accept {handle.task_id}", "end"] == list(dict.fromkeys(scribe.steps))
         assert 0 == scribe.received[scribe.steps.index("intend")]
@@ -135,7 +135,7 @@ async def test_what_intending_raises_keeps_it_from_being_sent(error: Exception) 
     async with emulator(OFFICIAL) as server, client_of(server) as client:
         scribe = Full(server)
         with pytest.raises(type(error), match=str(error)):
-            await client.submit_witnessed(LIGHTHOUSE, scribe)
+            await client.submit_observed(LIGHTHOUSE, scribe)
 
         assert "withdraw end" == scribe.story
         assert (0, 0) == (server.ledger.creates_received, used(client))
@@ -158,14 +158,14 @@ async def test_what_judging_raises_keeps_it_from_being_sent() -> None:
 
     async with emulator(OFFICIAL, latency=(60, 60)) as server, client_of(server, slots=1) as client:
         with pytest.raises(InvalidRequest, match="has changed"):
-            await client.submit_witnessed(LIGHTHOUSE, Strict(server))
+            await client.submit_observed(LIGHTHOUSE, Strict(server))
 
         running = await client.submit(LIGHTHOUSE)
         scribe = Strict(server, refused_call=2)
         picture = io.BytesIO()
         PIL.Image.new("RGB", (320, 300), "teal").save(picture, "PNG")
         request = attrs.evolve(LIGHTHOUSE, image=picture.getvalue())
-        waiting = asyncio.ensure_future(client.submit_witnessed(request, scribe))
+        waiting = asyncio.ensure_future(client.submit_observed(request, scribe))
         while not scribe.calls:
             await asyncio.sleep(0)
         running.release()  # its slots come back, as at its end
@@ -182,7 +182,7 @@ async def test_refused_submit_is_withdrawn() -> None:
     async with emulator(OFFICIAL, refused_words=["lighthouse"]) as server, client_of(server) as client:
         scribe = Scribe(server)
         with pytest.raises(ContentRefused):
-            await client.submit_witnessed(LIGHTHOUSE, scribe)
+            await client.submit_observed(LIGHTHOUSE, scribe)
 
         assert "intend withdraw end" == scribe.story
 
@@ -200,7 +200,7 @@ async def test_what_is_sent_again_is_intended_again(rules: tuple[Fault, ...]) ->
     """
     async with emulator(OFFICIAL, *rules) as server, client_of(server) as client:
         scribe = Scribe(server)
-        await client.submit_witnessed(LIGHTHOUSE, scribe)
+        await client.submit_observed(LIGHTHOUSE, scribe)
 
         assert "intend withdraw intend withdraw intend accept end" == scribe.story
 
@@ -211,8 +211,8 @@ async def test_what_waits_for_slots_of_others_is_not_intended_meanwhile() -> Non
     """
     async with emulator(OFFICIAL, slots=1) as server, client_of(server) as client:
         first, second = Scribe(server), Scribe(server)
-        await client.submit_witnessed(LIGHTHOUSE, first)
-        await client.submit_witnessed(LIGHTHOUSE, second)
+        await client.submit_observed(LIGHTHOUSE, first)
+        await client.submit_observed(LIGHTHOUSE, second)
 
         assert "intend withdraw intend accept end" == second.story
         assert 1 == server.ledger.refusals[1303]
@@ -232,7 +232,7 @@ async def test_lost_answer_withdraws_nothing(rule: Fault) -> None:
     """
     async with emulator(OFFICIAL, rule) as server, client_of(server) as client:
         scribe = Scribe(server)
-        await client.submit_witnessed(LIGHTHOUSE, scribe)
+        await client.submit_observed(LIGHTHOUSE, scribe)
 
         assert "intend accept end" == scribe.story
         assert 1 == len(server.ledger.tasks)
@@ -240,7 +240,7 @@ async def test_lost_answer_withdraws_nothing(rule: Fault) -> None:
     async with emulator(GATEWAY, attrs.evolve(rule)) as server, client_of(server) as client:
         scribe = Scribe(server)
         with pytest.raises(SubmissionUncertain):
-            await client.submit_witnessed(LIGHTHOUSE, scribe)
+            await client.submit_observed(LIGHTHOUSE, scribe)
 
         assert "intend end" == scribe.story
         assert 1 == server.ledger.creates_received
@@ -255,7 +255,7 @@ async def test_service_that_is_gone_withdraws_each_attempt() -> None:
     async with client:
         scribe = Scribe(server)
         with pytest.raises(NotSent):
-            await client.submit_witnessed(LIGHTHOUSE, scribe)
+            await client.submit_observed(LIGHTHOUSE, scribe)
 
         assert scribe.story.startswith("intend withdraw intend withdraw")
         assert scribe.story.endswith("withdraw end")
@@ -271,7 +271,7 @@ async def test_cancelled_while_it_queues_for_slots() -> None:
     async with emulator(OFFICIAL) as server, client_of(server, slots=1) as client:
         first = await client.submit(LIGHTHOUSE)
         scribe = Scribe(server)
-        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
         while not client.slots["kling-v3"].waiting:
             await asyncio.sleep(0)
         await cancel(submitting)
@@ -300,7 +300,7 @@ async def test_cancelled_while_it_is_intended() -> None:
 
     async with emulator(OFFICIAL) as server, client_of(server) as client:
         scribe = Slow(server)
-        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
         await begun.wait()
         await cancel(submitting)
         goes_on.set()
@@ -314,7 +314,7 @@ async def gone(client: KlingClient) -> None:
     """
     Wait until no submit is under way.
     """
-    while len(client._submits):
+    while len(client._submitter):
         await asyncio.sleep(0)
 
 
@@ -328,7 +328,7 @@ async def test_cancelled_while_it_waits_for_a_connection() -> None:
         while not server.ledger.tasks:
             await asyncio.sleep(0.005)
         scribe = Scribe(server)
-        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
         while "intend" not in scribe.steps:
             await asyncio.sleep(0)
         await cancel(submitting)
@@ -345,7 +345,7 @@ async def test_cancelled_while_it_backs_off() -> None:
     async with emulator(OFFICIAL) as server, client_of(server, retry=PATIENT) as client:
         await server.aclose()
         scribe = Scribe(server)
-        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
         while "withdraw" not in scribe.steps:
             await asyncio.sleep(0.005)
         async with server:
@@ -363,7 +363,7 @@ async def test_cancelled_while_it_waits_to_regain_slots() -> None:
     async with emulator(OFFICIAL, slots=1) as server, client_of(server) as client:
         first = await client.submit(LIGHTHOUSE)
         scribe = Scribe(server)
-        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
         while "withdraw" not in scribe.steps:
             await asyncio.sleep(0)
         await cancel(submitting)
@@ -383,7 +383,7 @@ async def test_cancelled_while_its_answer_is_out(dialect: Dialect, caplog: pytes
     async with emulator(dialect, faults.delay_after("create", 0.1), latency=(5, 5)) as server:
         async with client_of(server) as client:
             scribe = Scribe(server)
-            submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+            submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
             while not server.ledger.tasks:
                 await asyncio.sleep(0.005)
             await cancel(submitting)
@@ -404,7 +404,7 @@ async def test_cancelled_while_it_is_looked_up() -> None:
     rules = (faults.reset_after("create"), faults.delay_before("query", 0.1))
     async with emulator(OFFICIAL, *rules, latency=(5, 5)) as server, client_of(server) as client:
         scribe = Scribe(server)
-        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
         while not server.ledger.reads:
             await asyncio.sleep(0.005)
         await cancel(submitting)
@@ -422,7 +422,7 @@ async def test_cancelled_while_its_answer_is_out_and_that_is_not_now(rule: Fault
     rules = (faults.delay_before("create", 0.1, times=1), rule)
     async with emulator(OFFICIAL, *rules) as server, client_of(server) as client:
         scribe = Scribe(server)
-        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
         while not server.ledger.creates_received:
             await asyncio.sleep(0.005)
         await cancel(submitting)
@@ -457,7 +457,7 @@ async def test_cancelled_while_its_answer_is_out_and_there_is_no_slot() -> None:
     async with emulator(OFFICIAL, *rules, slots=1, latency=(1, 1)) as server, client_of(server) as client:
         first = await client.submit("a harbour")
         scribe = Scribe(server)
-        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
         while server.ledger.creates_received < 2:
             await asyncio.sleep(0.005)
         await cancel(submitting)
@@ -475,7 +475,7 @@ async def test_cancelled_while_it_is_looked_up_in_vain(caplog: pytest.LogCapture
     rules = (faults.reset_before("create"), faults.delay_before("query", 0.1))
     async with emulator(OFFICIAL, *rules) as server, client_of(server) as client:
         scribe = Scribe(server)
-        submitting = asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, scribe))
+        submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
         while not server.ledger.reads:
             await asyncio.sleep(0.005)
         await cancel(submitting)
@@ -515,8 +515,8 @@ async def test_closing_ends_what_has_not_arrived_and_waits_for_the_rest() -> Non
         client = client_of(server, retry=PATIENT)
         backing, sending = Scribe(server), Scribe(server)
         submits = [
-            asyncio.ensure_future(client.submit_witnessed(ImageRequest("a harbour"), backing)),
-            asyncio.ensure_future(client.submit_witnessed(LIGHTHOUSE, sending)),
+            asyncio.ensure_future(client.submit_observed(ImageRequest("a harbour"), backing)),
+            asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, sending)),
         ]
         while not server.ledger.tasks or "withdraw" not in backing.steps:
             await asyncio.sleep(0.005)
@@ -540,7 +540,7 @@ async def test_closed_client_submits_nothing() -> None:
         for facts in ({}, {"is_in_doubt": True}):
             scribe = Scribe(server, **facts)
             with pytest.raises(ClientClosed):
-                await client.submit_witnessed(LIGHTHOUSE, scribe)
+                await client.submit_observed(LIGHTHOUSE, scribe)
 
             assert [] == scribe.steps
         with pytest.raises(ClientClosed):
@@ -561,7 +561,7 @@ async def test_submit_in_doubt_is_looked_up_before_anything() -> None:
         made = await client.submit(KNOWN)
         await made
         scribe = Scribe(server, is_in_doubt=True)
-        handle = await client.submit_witnessed(KNOWN, scribe)
+        handle = await client.submit_observed(KNOWN, scribe)
 
         assert made.task_id == handle.task_id
         assert "accept end" == scribe.story
@@ -574,7 +574,7 @@ async def test_submit_in_doubt_that_is_not_found_is_sent_under_its_id() -> None:
     """
     async with emulator(OFFICIAL) as server, client_of(server) as client:
         scribe = Scribe(server, is_in_doubt=True)
-        await client.submit_witnessed(KNOWN, scribe)
+        await client.submit_observed(KNOWN, scribe)
 
         assert "intend accept end" == scribe.story
         assert ["order-17"] == [task.external_task_id for task in server.ledger.tasks]
@@ -589,7 +589,7 @@ async def test_submit_in_doubt_takes_slots_at_once() -> None:
             await client.submit(LIGHTHOUSE)
             scribe = Scribe(server, is_in_doubt=True)
             with pytest.raises(SubmissionUncertain, match="content security policy"):
-                await client.submit_witnessed(ImageRequest("a harbour", external_task_id="order-18"), scribe)
+                await client.submit_observed(ImageRequest("a harbour", external_task_id="order-18"), scribe)
 
             assert "intend end" == scribe.story  # after a doubt it stays intended: it may yet arrive
             assert 2 == used(client)
@@ -604,7 +604,7 @@ async def test_submit_in_doubt_at_a_gateway_is_uncertain() -> None:
     async with emulator(GATEWAY) as server, client_of(server) as client:
         scribe = Scribe(server, is_in_doubt=True)
         with pytest.raises(SubmissionUncertain, match="an earlier run has sent it") as caught:
-            await client.submit_witnessed(LIGHTHOUSE, scribe)
+            await client.submit_observed(LIGHTHOUSE, scribe)
 
         assert LIGHTHOUSE == caught.value.request
         assert ("end", 0, 1) == (scribe.story, server.ledger.creates_received, used(client))
@@ -620,13 +620,13 @@ async def test_submit_in_doubt_is_found_though_it_could_not_be_sent(tmp_path: Pa
     unfit = attrs.evolve(KNOWN, image=tmp_path / "gone.png")
     async with emulator(OFFICIAL) as server, client_of(server) as client:
         with pytest.raises(InvalidRequest, match=r"gone\.png"):
-            await client.submit_witnessed(unfit, Scribe(server, is_in_doubt=True))
+            await client.submit_observed(unfit, Scribe(server, is_in_doubt=True))
 
         assert (0, 0) == (server.ledger.creates_received, used(client))
 
         made = await client.submit(KNOWN)
 
-        assert made is await client.submit_witnessed(unfit, Scribe(server, is_in_doubt=True))
+        assert made is await client.submit_observed(unfit, Scribe(server, is_in_doubt=True))
 
 
 async def test_id_that_only_we_can_have_used_is_found() -> None:
@@ -636,10 +636,10 @@ async def test_id_that_only_we_can_have_used_is_found() -> None:
     async with emulator(OFFICIAL) as server, client_of(server) as client:
         made = await client.submit(KNOWN)
 
-        assert made is await client.submit_witnessed(KNOWN, Scribe(server, owns_id=True))
+        assert made is await client.submit_observed(KNOWN, Scribe(server, owns_id=True))
 
         with pytest.raises(InvalidRequest, match="already exists"):
-            await client.submit_witnessed(KNOWN, Scribe(server))
+            await client.submit_observed(KNOWN, Scribe(server))
 
         assert 1 == len(server.ledger.tasks)
 
@@ -652,10 +652,10 @@ async def test_resumed_task_takes_slots_and_is_watched() -> None:
         async with client_of(server) as client:
             task_id = (await client.submit(ImageRequest("a lighthouse", n=3))).task_id
         async with client_of(server, slots=2) as client:
-            handle = client.resume(task_id, ImageRequest("a lighthouse", n=3), Witness())
+            handle = client.resume(task_id, ImageRequest("a lighthouse", n=3), SubmitObserver())
 
             assert 3 == used(client)
-            assert handle is client.resume(task_id, ImageRequest("a lighthouse", n=3), Witness())
+            assert handle is client.resume(task_id, ImageRequest("a lighthouse", n=3), SubmitObserver())
             assert (3, (handle,)) == (used(client), client.unfinished)
             assert 3 == client.slots._buckets["kling-v3"].accepted  # by which a vague 429 is judged
 
@@ -677,7 +677,7 @@ async def test_resumed_task_that_nobody_holds_is_watched_to_its_end() -> None:
         async with client_of(server) as client:
             task_id = (await client.submit(LIGHTHOUSE)).task_id
         async with client_of(server) as client:
-            client.resume(task_id, LIGHTHOUSE, Witness())
+            client.resume(task_id, LIGHTHOUSE, SubmitObserver())
             gc.collect()
             while used(client):
                 await asyncio.sleep(0.01)
@@ -693,7 +693,7 @@ async def test_resumed_task_that_is_known_to_have_ended_holds_no_slots() -> None
         handle = await client.submit(LIGHTHOUSE)
         result = await handle
 
-        assert handle is client.resume(handle.task_id, LIGHTHOUSE, Witness())
+        assert handle is client.resume(handle.task_id, LIGHTHOUSE, SubmitObserver())
         assert result == await handle
         assert 0 == used(client)
 
@@ -704,14 +704,14 @@ async def test_resumed_task_that_is_not_there() -> None:
     """
     polling = attrs.evolve(EAGER, not_found_grace=0.1)
     async with emulator(OFFICIAL) as server, client_of(server, polling=polling) as client:
-        handle = client.resume("17", LIGHTHOUSE, Witness())
+        handle = client.resume("17", LIGHTHOUSE, SubmitObserver())
         with pytest.raises(TaskNotFound):
             await handle.wait()
 
         assert 0 == used(client)
 
         with pytest.raises(InvalidRequest):
-            client.resume("..", LIGHTHOUSE, Witness())
+            client.resume("..", LIGHTHOUSE, SubmitObserver())
 
         assert 0 == used(client)
 
@@ -737,7 +737,7 @@ async def test_callback_tells_of_a_submit_whose_answer_was_lost(receiver: Callba
     async with emulator(GATEWAY, faults.reset_after("create")) as server:
         async with client_of(server, callbacks=receiver, retry=attrs.evolve(BRISK, hear_for=10.0)) as client:
             scribe = Scribe(server)
-            handle = await client.submit_witnessed(LIGHTHOUSE, scribe)
+            handle = await client.submit_observed(LIGHTHOUSE, scribe)
             await handle
 
             assert "intend accept end" == scribe.story
@@ -752,7 +752,7 @@ async def test_callback_tells_where_look_ups_fail(receiver: CallbackReceiver) ->
     async with emulator(OFFICIAL, *rules, latency=(0.1, 0.1)) as server:
         async with client_of(server, callbacks=receiver) as client:
             scribe = Scribe(server)
-            handle = await client.submit_witnessed(LIGHTHOUSE, scribe)
+            handle = await client.submit_observed(LIGHTHOUSE, scribe)
 
             assert "intend accept end" == scribe.story
             assert server.ledger.tasks[0].task_id == handle.task_id
@@ -768,7 +768,7 @@ async def test_late_callback_tells_of_a_submit_that_was_given_up(
         async with client_of(server, callbacks=receiver) as client:
             scribe = Scribe(server)
             with pytest.raises(SubmissionUncertain):
-                await client.submit_witnessed(LIGHTHOUSE, scribe)
+                await client.submit_observed(LIGHTHOUSE, scribe)
             task_id = server.ledger.tasks[0].task_id
             while f"accept {task_id}" not in scribe.steps:
                 await asyncio.sleep(0.01)
@@ -789,13 +789,13 @@ async def test_submit_of_an_earlier_run_is_heard_at_its_own_address(receiver: Ca
     async with emulator(GATEWAY, latency=(0.3, 0.3)) as server:
         first = Scribe(server)
         async with client_of(server, callbacks=receiver) as client:
-            made = await client.submit_witnessed(LIGHTHOUSE, first)
+            made = await client.submit_observed(LIGHTHOUSE, first)
 
             assert first.submit_key is not None
         patient = attrs.evolve(BRISK, hear_for=10.0)
         async with client_of(server, callbacks=receiver, retry=patient) as client:
             second = Scribe(server, is_in_doubt=True, submit_key=first.submit_key)
-            handle = await client.submit_witnessed(LIGHTHOUSE, second)
+            handle = await client.submit_observed(LIGHTHOUSE, second)
 
             assert made.task_id == handle.task_id
             assert first.submit_key == second.submit_key
@@ -809,7 +809,7 @@ async def test_address_of_the_caller_s_own_is_left_alone(receiver: CallbackRecei
     request = attrs.evolve(LIGHTHOUSE, callback_url="http://127.0.0.1:1/mine")
     async with emulator(GATEWAY) as server, client_of(server, callbacks=receiver) as client:
         scribe = Scribe(server)
-        handle = await client.submit_witnessed(request, scribe)
+        handle = await client.submit_observed(request, scribe)
         await handle
         client.resume(handle.task_id, request, scribe)
 

@@ -29,7 +29,7 @@ from yarl import URL
 
 from kling_async.client import transport as module
 from kling_async.client.submission import Submission
-from kling_async.client.transport import HttpOptions, Transport
+from kling_async.client.transport import Transport
 from kling_async.errors import (
     AccountProblem,
     ClientClosed,
@@ -48,6 +48,7 @@ from kling_async.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
+from kling_async.policy.http import USER_AGENT, HttpOptions
 from kling_async.policy.policies import RetryPolicy
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials
 from kling_async.wire.responses import Answer, read_sighting
@@ -579,7 +580,7 @@ class TestSubmit:
         assert '{"prompt":"a lighthouse"}' == call.kwargs["data"].decode()
         assert {
             "Authorization": f"Bearer {KEY.key}",
-            "User-Agent": module.USER_AGENT,
+            "User-Agent": USER_AGENT,
         } == call.kwargs["headers"]
         assert "application/json" == call.kwargs["data"].content_type
         assert call.kwargs["allow_redirects"] is False
@@ -1203,7 +1204,7 @@ class TestConnections:
         get, post = server.served
         assert get.line == f"GET /kling{PATH}/a%2Fb?pageNum=1 HTTP/1.1"
         assert get.headers["authorization"] == f"Bearer {KEY.key}"
-        assert get.headers["user-agent"] == module.USER_AGENT
+        assert get.headers["user-agent"] == USER_AGENT
         assert "content-type" not in get.headers
         assert b'{"n":1}' == post.body
         assert post.headers["content-type"] == "application/json"

@@ -74,11 +74,11 @@ class Visitor:
     async def task_id(self, prompt: str = "a lighthouse", **fields: Any) -> str:
         return str((await self.create(prompt, **fields))[1]["data"]["task_id"])
 
-    async def see(self, any_id: str) -> Any:
+    async def apply(self, any_id: str) -> Any:
         return (await self.ask("GET", f"{PATH}/{quote(any_id, safe='')}"))[1]["data"]
 
     async def picture_url(self, any_id: str) -> str:
-        return str((await self.see(any_id))["task_result"]["images"][0]["url"])
+        return str((await self.apply(any_id))["task_result"]["images"][0]["url"])
 
 
 @asynccontextmanager
@@ -151,9 +151,9 @@ async def test_task_from_create_to_picture() -> None:
     async with visit() as visitor, aiohttp.ClientSession() as stranger:
         task_id = await visitor.task_id(n=2, aspect_ratio="1:1")
         visitor.clock.now += 5
-        running = await visitor.see(task_id)
+        running = await visitor.apply(task_id)
         visitor.clock.now += 5
-        done = await visitor.see(task_id)
+        done = await visitor.apply(task_id)
         pictures = []
         for image in done["task_result"]["images"]:
             async with stranger.get(image["url"]) as answer:
@@ -224,7 +224,7 @@ async def test_ids_with_odd_characters_are_found() -> None:
     odd = "a/b c?d%e#f&ü"
     async with visit() as visitor:
         await visitor.create(external_task_id=odd)
-        seen = await visitor.see(odd)
+        seen = await visitor.apply(odd)
         _, several = await visitor.ask("GET", f"/tasks?external_task_ids={quote(odd, safe='')},nope")
 
         assert odd == seen["task_info"]["external_task_id"]
@@ -332,7 +332,7 @@ async def test_reset_after_has_been_done() -> None:
         with pytest.raises(aiohttp.ClientError):
             await visitor.create(external_task_id="order-17")
 
-        assert "submitted" == (await visitor.see("order-17"))["task_status"]
+        assert "submitted" == (await visitor.apply("order-17"))["task_status"]
 
 
 async def test_delay_after_holds_the_answer() -> None:
@@ -483,7 +483,7 @@ async def test_stalled_answer() -> None:
                 await asyncio.wait_for(answer.read(), 0.1)
         await until(lambda: not visitor.connections())
 
-        assert "submitted" == (await visitor.see(task_id))["task_status"]
+        assert "submitted" == (await visitor.apply(task_id))["task_status"]
 
 
 async def test_fates_over_the_socket() -> None:
@@ -500,9 +500,9 @@ async def test_fates_over_the_socket() -> None:
     async with visit(*rules, slots=None) as visitor:
         ids = {word: await visitor.task_id(f"a {word}", n=2) for word in ("storm", "dream", "late", "lean", "stuck")}
         visitor.clock.now += 5
-        dreaming = await visitor.see(ids["dream"])
+        dreaming = await visitor.apply(ids["dream"])
         visitor.clock.now += 5
-        seen = {word: await visitor.see(task_id) for word, task_id in ids.items()}
+        seen = {word: await visitor.apply(task_id) for word, task_id in ids.items()}
         visitor.clock.now += 5
 
         assert "painting" == dreaming["task_status"]
@@ -511,7 +511,7 @@ async def test_fates_over_the_socket() -> None:
         ]
         assert "Failure to pass the risk control system" == seen["storm"]["task_status_msg"]
         assert {} == seen["late"]["task_result"]
-        assert 2 == len((await visitor.see(ids["late"]))["task_result"]["images"])
+        assert 2 == len((await visitor.apply(ids["late"]))["task_result"]["images"])
         assert 1 == len(seen["lean"]["task_result"]["images"])
 
 

@@ -24,13 +24,13 @@ from hypothesis import given, strategies as st
 from yarl import URL
 
 from kling_async import Batch, Done, Failed, HttpOptions, ImageRequest, KlingClient
-from kling_async.batch.executors import Carried, Order, PictureFacts
+from kling_async.batch.executors import PictureFacts, WorkItem, WorkResult
 from kling_async.emulator import Emulator, faults
-from kling_async.errors import DownloadFailed, EngineLost, ProcessFailed, StorageFull
+from kling_async.errors import DownloadFailed, ExecutorLost, ProcessFailed, StorageFull
 from kling_async.integrations import dask
-from kling_async.integrations.dask import DaskEngine
+from kling_async.integrations.dask import DaskExecutor
 from kling_async.media import storage
-from kling_async.media.downloads import Lost, Refused
+from kling_async.media.downloads import FetchError, FetchRefused
 from kling_async.media.naming import Names
 from kling_async.media.storage import Storage
 from kling_async.policy.hosts import Network
@@ -72,9 +72,9 @@ async def dask_client() -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def engine(dask_client: Client) -> AsyncIterator[DaskEngine]:
-    async with DaskEngine(dask_client) as engine:
-        yield engine
+async def executor(dask_client: Client) -> AsyncIterator[DaskExecutor]:
+    async with DaskExecutor(dask_client) as executor:
+        yield executor
 
 
 @pytest.fixture(params=["folder", "memory", "bucket", "sftp"])
@@ -125,14 +125,14 @@ def files_in(folder: Path) -> list[str]:
 
 class TestABatch:
     async def test_pictures_are_fetched_and_seen_by_workers(
-        self, client: KlingClient, server: Emulator, engine: DaskEngine, tmp_path: Path
+        self, client: KlingClient, server: Emulator, executor: DaskExecutor, tmp_path: Path
     ) -> None:
         """
         Places, digests and values come back into the outcomes and the journal; the driver itself fetches nothing.
         """
         requests = [ImageRequest("a lighthouse", n=3), ImageRequest("a fox")]
 
-        outcomes = await run(client, tmp_path, *requests, process=works.check, engine=engine)
+        outcomes = await run(client, tmp_path, *requests, process=works.check, executor=executor)
         async with Batch(tmp_path / "run.kling", client) as batch:
             kept = [outcome async for outcome in batch.outcomes()]
 
@@ -141,52 +141,52 @@ class TestABatch:
         assert all(path.is_file() for outcome in kept if isinstance(outcome, Done) for path in outcome.paths)
         assert 4 == len(files_in(tmp_path)) - 1
 
-    async def test_pictures_are_only_fetched(self, client: KlingClient, engine: DaskEngine, tmp_path: Path) -> None:
+    async def test_pictures_are_only_fetched(self, client: KlingClient, executor: DaskExecutor, tmp_path: Path) -> None:
         """
         Where there is no function.
         """
-        outcomes = await run(client, tmp_path, *PROMPTS, engine=engine)
+        outcomes = await run(client, tmp_path, *PROMPTS, executor=executor)
 
         assert [None] * 12 == seen(outcomes)
         assert 12 == len(files_in(tmp_path / "pictures"))
 
     async def test_folders_are_the_drivers(
-        self, client: KlingClient, engine: DaskEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, client: KlingClient, executor: DaskExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
         A worker may be in another directory.
         """
         monkeypatch.chdir(tmp_path)
 
-        [done] = await run(client, tmp_path, "a fox", save_to="here", engine=engine)
+        [done] = await run(client, tmp_path, "a fox", save_to="here", executor=executor)
 
         assert isinstance(done, Done)
         assert (tmp_path / "here",) == tuple(path.parent for path in done.paths)
 
     async def test_functions_without_a_module_travel(
-        self, client: KlingClient, engine: DaskEngine, tmp_path: Path
+        self, client: KlingClient, executor: DaskExecutor, tmp_path: Path
     ) -> None:
         """
         As those of a notebook do.
         """
-        assert [(4,)] == seen(await run(client, tmp_path, "a fox", process=lambda source, facts: 4, engine=engine))
+        assert [(4,)] == seen(await run(client, tmp_path, "a fox", process=lambda source, facts: 4, executor=executor))
 
     async def test_what_is_there_is_seen_without_being_fetched(
-        self, client: KlingClient, server: Emulator, engine: DaskEngine, tmp_path: Path
+        self, client: KlingClient, server: Emulator, executor: DaskExecutor, tmp_path: Path
     ) -> None:
         await run(client, tmp_path, "a lighthouse", "a fox")
 
-        failed = await run(client, tmp_path, process=works.fail, engine=engine)
-        mended = await run(client, tmp_path, process=works.nothing, engine=engine)
-        none = await run(client, tmp_path, process=works.nothing, engine=engine)
+        failed = await run(client, tmp_path, process=works.fail, executor=executor)
+        mended = await run(client, tmp_path, process=works.nothing, executor=executor)
+        none = await run(client, tmp_path, process=works.nothing, executor=executor)
 
         assert [[(None,), ProcessFailed], [(None,)], []] == [seen(failed), seen(mended), seen(none)]
         assert 2 == server.ledger.downloads
 
     async def test_a_failure_is_told_with_where_it_was(
-        self, client: KlingClient, engine: DaskEngine, tmp_path: Path
+        self, client: KlingClient, executor: DaskExecutor, tmp_path: Path
     ) -> None:
-        [failed] = await run(client, tmp_path, "a fox", process=works.fail, engine=engine)
+        [failed] = await run(client, tmp_path, "a fox", process=works.fail, executor=executor)
 
         assert isinstance(failed, Failed)
         assert isinstance(failed.error, ProcessFailed)
@@ -195,35 +195,37 @@ class TestABatch:
         assert 1 == len(files_in(tmp_path / "pictures"))
 
     async def test_what_cannot_come_back_is_a_failure(
-        self, client: KlingClient, engine: DaskEngine, tmp_path: Path
+        self, client: KlingClient, executor: DaskExecutor, tmp_path: Path
     ) -> None:
-        assert [ProcessFailed] == seen(await run(client, tmp_path, "a fox", process=works.unpicklable, engine=engine))
+        assert [ProcessFailed] == seen(
+            await run(client, tmp_path, "a fox", process=works.unpicklable, executor=executor)
+        )
 
-    async def test_odd_errors_of_a_function(self, client: KlingClient, engine: DaskEngine, tmp_path: Path) -> None:
+    async def test_odd_errors_of_a_function(self, client: KlingClient, executor: DaskExecutor, tmp_path: Path) -> None:
         """
         None stops the run, and none that means something to Dask means it here.
         """
-        outcomes = await run(client, tmp_path, *works.ODD, "a boat", process=works.fail_oddly, engine=engine)
+        outcomes = await run(client, tmp_path, *works.ODD, "a boat", process=works.fail_oddly, executor=executor)
 
         assert [*[ProcessFailed] * len(works.ODD), (None,)] == seen(outcomes)
         assert max(len(str(each.error)) for each in outcomes if isinstance(each, Failed)) < 1500
 
-    async def test_an_address_that_has_run_out_is_renewed(self, engine: DaskEngine, tmp_path: Path) -> None:
+    async def test_an_address_that_has_run_out_is_renewed(self, executor: DaskExecutor, tmp_path: Path) -> None:
         """
         By the driver: a worker cannot ask.
         """
         async with served(faults.expired_url(times=2)) as client:
-            outcomes = await run(client, tmp_path, "a fox", "a boat", process=works.check, engine=engine)
+            outcomes = await run(client, tmp_path, "a fox", "a boat", process=works.check, executor=executor)
 
         assert [(True,), (True,)] == seen(outcomes)
 
-    async def test_what_does_not_arrive_fails_alone(self, engine: DaskEngine, tmp_path: Path) -> None:
+    async def test_what_does_not_arrive_fails_alone(self, executor: DaskExecutor, tmp_path: Path) -> None:
         """
         And the next run fetches it.
         """
         async with served(faults.status("picture", 404, times=2)) as client:
-            [failed] = await run(client, tmp_path, "a fox", engine=engine)
-            mended = await run(client, tmp_path, engine=engine)
+            [failed] = await run(client, tmp_path, "a fox", executor=executor)
+            mended = await run(client, tmp_path, executor=executor)
 
         assert isinstance(failed, Failed)
         assert isinstance(failed.error, DownloadFailed)
@@ -232,7 +234,7 @@ class TestABatch:
         assert [None] == seen(mended)
 
     async def test_what_a_killed_worker_has_left_is_removed(
-        self, client: KlingClient, engine: DaskEngine, tmp_path: Path
+        self, client: KlingClient, executor: DaskExecutor, tmp_path: Path
     ) -> None:
         """
         Before and after a run, so that none of it is left.
@@ -242,7 +244,7 @@ class TestABatch:
         left.mkdir(parents=True)
         (left / "0123.part").touch()
 
-        await run(client, tmp_path, "a fox", process=lambda source, facts: len(files_in(left)), engine=engine)
+        await run(client, tmp_path, "a fox", process=lambda source, facts: len(files_in(left)), executor=executor)
 
         assert not left.exists()
 
@@ -250,7 +252,7 @@ class TestABatch:
     async def test_storages_that_have_bad_days(
         self,
         client: KlingClient,
-        engine: DaskEngine,
+        executor: DaskExecutor,
         tmp_path: Path,
         place: Place,
         trouble: str,
@@ -259,7 +261,7 @@ class TestABatch:
         What was not stored is told, and stored by the next run; nothing half-written is seen.
         """
         place.troubles += [trouble] * 3
-        options = {"save_to": place.storage, "name": "{key}{ext}", "process": works.check, "engine": engine}
+        options = {"save_to": place.storage, "name": "{key}{ext}", "process": works.check, "engine": executor}
 
         first = await run(client, tmp_path, "a fox", "a boat", "a storm", **options)
         second = await run(client, tmp_path, **options)
@@ -278,10 +280,10 @@ class TestABatch:
         memory.troubles += ["refused", "cut", "slow", "lost answer"] * 5
         count, cuts = 0, []
         options: dict[str, Any] = {"save_to": memory.storage, "name": "{key}{ext}", "process": works.check}
-        async with cluster(2) as dask_client, DaskEngine(dask_client) as engine:
+        async with cluster(2) as dask_client, DaskExecutor(dask_client) as executor:
             async with Batch(tmp_path / "run.kling", client) as batch:
                 await batch.add(f"boat {number}" for number in range(60))
-                async with contextlib.aclosing(batch.run(**options, engine=engine)) as outcomes:
+                async with contextlib.aclosing(batch.run(**options, executor=executor)) as outcomes:
                     async for _ in outcomes:
                         count += 1
                         if count == 10:
@@ -292,32 +294,32 @@ class TestABatch:
                             comm.comm.abort()
                         if count == 30:
                             break
-            await run(client, tmp_path, **options, engine=engine)
+            await run(client, tmp_path, **options, executor=executor)
 
             assert cuts[0] is not dask_client.scheduler_comm
         assert 60 == len(server.ledger.tasks) == len(memory.files())
         assert all(content.endswith(b"IEND\xaeB`\x82") for content in memory.files().values())
 
     async def test_a_full_storage_stops_the_run(
-        self, client: KlingClient, engine: DaskEngine, tmp_path: Path, memory: Memory
+        self, client: KlingClient, executor: DaskExecutor, tmp_path: Path, memory: Memory
     ) -> None:
         memory.troubles += ["full"]
 
         with pytest.raises(StorageFull):
-            await run(client, tmp_path, "a fox", save_to=memory.storage, engine=engine)
+            await run(client, tmp_path, "a fox", save_to=memory.storage, executor=executor)
 
     async def test_closing_it_takes_work_back(
-        self, client: KlingClient, engine: DaskEngine, dask_client: Client, tmp_path: Path
+        self, client: KlingClient, executor: DaskExecutor, dask_client: Client, tmp_path: Path
     ) -> None:
         """
         Nothing waits any more, and a run that comes later goes on with the same engine.
         """
         async with Batch(tmp_path / "run.kling", client) as batch:
             await batch.add(PROMPTS)
-            async with contextlib.aclosing(batch.run(tmp_path, process=works.dawdle, engine=engine)) as outcomes:
+            async with contextlib.aclosing(batch.run(tmp_path, process=works.dawdle, executor=executor)) as outcomes:
                 await anext(outcomes)
-        left = (len(engine._in_flight), len(engine._waiting), len(dask_client.futures))
-        later = await run(client, tmp_path, process=works.nothing, engine=engine, save_to=tmp_path)
+        left = (len(executor._in_flight), len(executor._waiting), len(dask_client.futures))
+        later = await run(client, tmp_path, process=works.nothing, executor=executor, save_to=tmp_path)
 
         assert (0, 0) == left[:2]
         assert 11 >= len(later) == sum(isinstance(outcome, Done) for outcome in later)
@@ -359,11 +361,11 @@ class TestWhatTravels:
             return Client.submit(dask_client, work, argument, **options)
 
         monkeypatch.setattr(dask_client, "submit", submit)
-        async with DaskEngine(dask_client) as engine:
-            [done] = await run(client, tmp_path, "a fox", process=look_around, engine=engine)
+        async with DaskExecutor(dask_client) as executor:
+            [done] = await run(client, tmp_path, "a fox", process=look_around, executor=executor)
             monkeypatch.setattr(dask, "_outcome", lambda *_: 1 / 0)
-            with pytest.raises(EngineLost, match="ZeroDivisionError"):
-                await run(client, tmp_path, "a boat", engine=engine)
+            with pytest.raises(ExecutorLost, match="ZeroDivisionError"):
+                await run(client, tmp_path, "a boat", executor=executor)
 
         assert isinstance(done, Done)
         told = "\n".join([*SHOWN, caplog.text, str(await dask_client.get_events("all"))])
@@ -377,22 +379,22 @@ class TestWhatTravels:
 
     async def test_the_drivers_options_stay_with_it(self, dask_client: Client) -> None:
         with pytest.raises(ValueError, match="cannot travel"):
-            DaskEngine(dask_client, http=HttpOptions(ssl=ssl.create_default_context()))
+            DaskExecutor(dask_client, http=HttpOptions(ssl=ssl.create_default_context()))
 
     async def test_orders_can_be_pickled(self, tmp_path: Path) -> None:
         order = order_in(tmp_path)
 
         assert order == pickle.loads(pickle.dumps(order))  # noqa: S301 (our own)
-        assert "full" == str(pickle.loads(pickle.dumps(Refused("full"))))  # noqa: S301 (our own)
+        assert "full" == str(pickle.loads(pickle.dumps(FetchRefused("full"))))  # noqa: S301 (our own)
 
 
-SOME = Carried(Picture(0, Path("0.png"), 4, "00"))
+SOME = WorkResult(Picture(0, Path("0.png"), 4, "00"))
 
 
-def order_in(folder: Path) -> Order:
+def order_in(folder: Path) -> WorkItem:
     names = Names(folder, "{task_id}{ext}", "t-1")
     picture = Picture(0, folder / "t-1.png", 4, "00")
-    return Order(
+    return WorkItem(
         "k-1",
         "t-1",
         ImageRequest("a fox"),
@@ -407,26 +409,28 @@ def order_in(folder: Path) -> Order:
 
 class TestTheEngine:
     async def test_chunks_grow_and_are_few(
-        self, client: KlingClient, engine: DaskEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, client: KlingClient, executor: DaskExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
         Light work goes in large chunks, heavy in small ones; two are in flight for the one thread, and more wait.
         """
         in_flight = []
-        served = DaskEngine._serve
+        served = DaskExecutor._serve
 
-        async def serve(self: DaskEngine, chunk: Any) -> None:
+        async def serve(self: DaskExecutor, chunk: Any) -> None:
             in_flight.append(len(self._in_flight))
             await served(self, chunk)
 
-        monkeypatch.setattr(DaskEngine, "_serve", serve)
-        await run(client, tmp_path, *(f"boat {number}" for number in range(60)), process=works.nothing, engine=engine)
-        light, width = engine._chunk, engine.width
+        monkeypatch.setattr(DaskExecutor, "_serve", serve)
+        await run(
+            client, tmp_path, *(f"boat {number}" for number in range(60)), process=works.nothing, executor=executor
+        )
+        light, width = executor._chunk, executor.width
         monkeypatch.setattr(dask, "SECONDS", 0.3)
-        await run(client, tmp_path, *(f"ship {number}" for number in range(8)), process=works.dawdle, engine=engine)
+        await run(client, tmp_path, *(f"ship {number}" for number in range(8)), process=works.dawdle, executor=executor)
 
         assert max(in_flight) <= 2
-        assert light > dask.FIRST_CHUNK > engine._chunk
+        assert light > dask.FIRST_CHUNK > executor._chunk
         assert 2 * light == width
 
     @given(st.integers(1, dask.MOST_IN_CHUNK), st.floats(0.0, 0.9), st.floats(0.001, 3.0))
@@ -453,35 +457,35 @@ class TestTheEngine:
         self, dask_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: KlingClient
     ) -> None:
         monkeypatch.setattr(dask, "MEASURE_EVERY", -1.0)
-        async with DaskEngine(dask_client) as engine:
-            await run(client, tmp_path, "a fox", engine=engine)
-            before = engine._most
+        async with DaskExecutor(dask_client) as executor:
+            await run(client, tmp_path, "a fox", executor=executor)
+            before = executor._most
             made_of(dask_client).scale(3)  # type: ignore[no-untyped-call]
             await made_of(dask_client)
-            await run(client, tmp_path, "a boat", engine=engine)
+            await run(client, tmp_path, "a boat", executor=executor)
 
-            assert (2, 6) == (before, engine._most)
+            assert (2, 6) == (before, executor._most)
 
-    async def test_a_chunk_has_one_function(self, engine: DaskEngine, tmp_path: Path) -> None:
+    async def test_a_chunk_has_one_function(self, executor: DaskExecutor, tmp_path: Path) -> None:
         """
         Of two batches, so that one whose function cannot travel harms the other not; who came first is served first.
         """
         functions = [works.nothing, works.check, works.nothing, works.check, works.fail]
         for function in functions:
-            engine._waiting.append(dask._Waiting(attrs.evolve(order_in(tmp_path), function=function)))
+            executor._waiting.append(dask._Waiting(attrs.evolve(order_in(tmp_path), function=function)))
 
-        chunks = [[waiting.order.function for waiting in engine._next_chunk(1)] for _ in range(3)]
+        chunks = [[waiting.order.function for waiting in executor._next_chunk(1)] for _ in range(3)]
 
         assert [[works.nothing] * 2, [works.check] * 2, [works.fail]] == chunks
-        assert [] == engine._next_chunk(1)
+        assert [] == executor._next_chunk(1)
 
-    async def test_nobody_waits_for_what_is_cancelled(self, engine: DaskEngine, tmp_path: Path) -> None:
+    async def test_nobody_waits_for_what_is_cancelled(self, executor: DaskExecutor, tmp_path: Path) -> None:
         """
         Before it is sent and after.
         """
         for pause in (0.0, 0.05):
             order = attrs.evolve(order_in(tmp_path), function=works.dawdle)
-            carrying = asyncio.ensure_future(engine.carry(order))
+            carrying = asyncio.ensure_future(executor.carry(order))
             await asyncio.sleep(pause)
             carrying.cancel()
             await asyncio.wait([carrying])
@@ -489,54 +493,54 @@ class TestTheEngine:
             await asyncio.sleep(0)
 
             assert carrying.cancelled()
-            assert (0, 0) == (len(engine._waiting), len(engine._in_flight))
+            assert (0, 0) == (len(executor._waiting), len(executor._in_flight))
 
     @pytest.mark.parametrize("pause", [0.0, 0.02, 0.1])
     async def test_cancelling_one_takes_no_other_along(self, tmp_path: Path, pause: float) -> None:
         """
         Though Dask reads the results of several in one go.
         """
-        async with cluster(threads=4) as dask_client, DaskEngine(dask_client) as engine:
-            await engine._measure()
+        async with cluster(threads=4) as dask_client, DaskExecutor(dask_client) as executor:
+            await executor._measure()
             order = attrs.evolve(order_in(tmp_path), function=works.dawdle)
-            first, *others = [asyncio.ensure_future(engine.carry(order)) for _ in range(8)]
+            first, *others = [asyncio.ensure_future(executor.carry(order)) for _ in range(8)]
             await asyncio.sleep(pause)
             first.cancel()
 
             carried = await asyncio.gather(first, *others, return_exceptions=True)
 
             assert isinstance(carried[0], asyncio.CancelledError)
-            assert [Carried] * 7 == [type(each) for each in carried[1:]]
-            assert 0 == len(engine._in_flight)
+            assert [WorkResult] * 7 == [type(each) for each in carried[1:]]
+            assert 0 == len(executor._in_flight)
 
     async def test_cancelling_while_results_are_read(self, tmp_path: Path, dask_client: Client) -> None:
         """
         What is read for several is read on for the others.
         """
         turn = dask_client._gather_semaphore = asyncio.Semaphore(0)
-        async with DaskEngine(dask_client) as engine:
-            engine._chunk = 1
-            first = asyncio.ensure_future(engine.carry(order_in(tmp_path)))
-            second = asyncio.ensure_future(engine.carry(order_in(tmp_path)))
+        async with DaskExecutor(dask_client) as executor:
+            executor._chunk = 1
+            first = asyncio.ensure_future(executor.carry(order_in(tmp_path)))
+            second = asyncio.ensure_future(executor.carry(order_in(tmp_path)))
             while len(dask_client._gather_keys or ()) < 2:
                 await asyncio.sleep(0.01)
             first.cancel()
             await asyncio.wait([first])
             turn.release()
 
-            assert isinstance(await second, Carried)
+            assert isinstance(await second, WorkResult)
 
     async def test_a_client_that_is_closed(self, tmp_path: Path, dask_client: Client) -> None:
         """
         Dask would take the work, and never answer.
         """
-        async with DaskEngine(dask_client) as engine:
+        async with DaskExecutor(dask_client) as executor:
             await dask_client.close()  # type: ignore[no-untyped-call]
 
-            with pytest.raises(EngineLost, match="client of the Dask cluster is closed"):
-                await engine.carry(order_in(tmp_path))
-            with pytest.raises(EngineLost, match="client of the Dask cluster is closed"):
-                await engine.check(works.nothing, tmp_path)
+            with pytest.raises(ExecutorLost, match="client of the Dask cluster is closed"):
+                await executor.carry(order_in(tmp_path))
+            with pytest.raises(ExecutorLost, match="client of the Dask cluster is closed"):
+                await executor.check(works.nothing, tmp_path)
 
     async def test_a_connection_that_neither_comes_nor_ends(
         self, tmp_path: Path, dask_client: Client, monkeypatch: pytest.MonkeyPatch
@@ -545,10 +549,10 @@ class TestTheEngine:
         Is given up.
         """
         monkeypatch.setattr(dask, "RECONNECT", 0.1)
-        async with DaskEngine(dask_client) as engine:
+        async with DaskExecutor(dask_client) as executor:
             monkeypatch.setattr(dask_client, "status", "connecting")
-            with pytest.raises(EngineLost, match="does not come back"):
-                await engine._connected()
+            with pytest.raises(ExecutorLost, match="does not come back"):
+                await executor._connected()
             monkeypatch.undo()
 
     async def test_what_is_on_its_way_lies_where_dask_tidies_up(
@@ -565,42 +569,42 @@ class TestTheEngine:
             return begin(ext, folder)
 
         monkeypatch.setattr(storage._Spool, "begin", spy)
-        async with cluster() as dask_client, DaskEngine(dask_client) as engine:
-            await run(client, tmp_path, "a fox", save_to=memory.storage, engine=engine)
+        async with cluster() as dask_client, DaskExecutor(dask_client) as executor:
+            await run(client, tmp_path, "a fox", save_to=memory.storage, executor=executor)
             [worker] = made_of(dask_client).workers.values()
 
             assert Path(worker.local_directory) == begun[-1]  # before it is the trial's
 
-    async def test_what_cannot_travel_is_told_to_who_waits(self, engine: DaskEngine, tmp_path: Path) -> None:
+    async def test_what_cannot_travel_is_told_to_who_waits(self, executor: DaskExecutor, tmp_path: Path) -> None:
         """
         By who asks before anything is sent, and by who does not.
         """
         locked = Storage("memory://x", {"lock": threading.Lock()})
 
         with pytest.raises(ValueError, match="holds what cannot travel to workers: TypeError"):
-            await engine.check(None, locked)
-        with pytest.raises(EngineLost, match="cannot do the work: TypeError"):
-            await engine.carry(attrs.evolve(order_in(tmp_path), shelf=locked))
+            await executor.check(None, locked)
+        with pytest.raises(ExecutorLost, match="cannot do the work: TypeError"):
+            await executor.carry(attrs.evolve(order_in(tmp_path), destination=locked))
 
     @pytest.mark.parametrize("turns", [1, 2, 3, 50])
     async def test_closed_twice(self, dask_client: Client, tmp_path: Path, turns: int) -> None:
         """
         What was in flight is told, be it begun or not, and the client is left open.
         """
-        engine = DaskEngine(dask_client)
+        executor = DaskExecutor(dask_client)
         order = attrs.evolve(order_in(tmp_path), function=works.dawdle)
-        carrying = [asyncio.ensure_future(engine.carry(order)) for _ in range(9)]
+        carrying = [asyncio.ensure_future(executor.carry(order)) for _ in range(9)]
         for _ in range(turns):
             await asyncio.sleep(0)
-        await engine.aclose()
-        await engine.aclose()
+        await executor.aclose()
+        await executor.aclose()
 
-        assert [EngineLost] * 9 == [type(each) for each in await asyncio.gather(*carrying, return_exceptions=True)]
+        assert [ExecutorLost] * 9 == [type(each) for each in await asyncio.gather(*carrying, return_exceptions=True)]
         assert "running" == dask_client.status
-        with pytest.raises(EngineLost, match="make a new one"):
-            await engine.carry(order_in(tmp_path))
-        with pytest.raises(EngineLost, match="make a new one"):
-            await engine.check(works.nothing, tmp_path)
+        with pytest.raises(ExecutorLost, match="make a new one"):
+            await executor.carry(order_in(tmp_path))
+        with pytest.raises(ExecutorLost, match="make a new one"):
+            await executor.check(works.nothing, tmp_path)
 
     async def test_a_worker_that_is_killed_by_one_picture(self, client: KlingClient, tmp_path: Path) -> None:
         """
@@ -609,8 +613,8 @@ class TestTheEngine:
         prompts = ("a boat", "a fox", "a storm")
         patient = {"distributed.deploy.lost-worker-timeout": "1 hour"}  # a busy machine begins one in more than 15 s
         with settings.set({"distributed.scheduler.allowed-failures": 0, **patient}):
-            async with cluster(1, processes=True) as dask_client, DaskEngine(dask_client) as engine:
-                outcomes = await run(client, tmp_path, *prompts, process=works.die_of_foxes, engine=engine)
+            async with cluster(1, processes=True) as dask_client, DaskExecutor(dask_client) as executor:
+                outcomes = await run(client, tmp_path, *prompts, process=works.die_of_foxes, executor=executor)
 
         assert [("alive",), ProcessFailed, ("alive",)] == seen(outcomes)
         assert isinstance(outcomes[1], Failed)
@@ -634,20 +638,20 @@ class TestTheEngine:
             return lost() if sent.count(options["key"][1]) == 1 else future
 
         monkeypatch.setattr(dask_client, "submit", submit)
-        async with DaskEngine(dask_client) as engine:
-            [done] = await run(client, tmp_path, "a fox", process=works.check, engine=engine)
+        async with DaskExecutor(dask_client) as executor:
+            [done] = await run(client, tmp_path, "a fox", process=works.check, executor=executor)
 
         assert [(True,)] == seen([done])
         assert 4 == len(sent)
 
     @pytest.mark.parametrize("cuts", [1, dask.CUTS - 1, dask.CUTS])
     async def test_work_that_somebody_cancels_is_sent_again(
-        self, client: KlingClient, engine: DaskEngine, dask_client: Client, tmp_path: Path, cuts: int
+        self, client: KlingClient, executor: DaskExecutor, dask_client: Client, tmp_path: Path, cuts: int
     ) -> None:
         """
         But not for ever.
         """
-        running = asyncio.ensure_future(run(client, tmp_path, "a fox", process=works.dawdle, engine=engine))
+        running = asyncio.ensure_future(run(client, tmp_path, "a fox", process=works.dawdle, executor=executor))
         cancelled: set[Any] = set()
         while len(cancelled) < cuts and not running.done():
             keys = [key for key in dask_client.futures if "check" not in key[1] and key not in cancelled]
@@ -658,7 +662,7 @@ class TestTheEngine:
         if cuts < dask.CUTS:
             assert [("done",)] == seen(await running)
         else:
-            with pytest.raises(EngineLost, match="cannot do the work: FutureCancelledError"):
+            with pytest.raises(ExecutorLost, match="cannot do the work: FutureCancelledError"):
                 await running
 
     async def test_a_scheduler_that_is_gone(self, client: KlingClient, server: Emulator, tmp_path: Path) -> None:
@@ -670,13 +674,13 @@ class TestTheEngine:
         dask_client._timeout = 0.2
         async with Batch(tmp_path / "run.kling", client) as batch:
             await batch.add(PROMPTS)
-            with pytest.raises(EngineLost, match="scheduler"):
-                async with DaskEngine(dask_client) as engine:
-                    async for _ in batch.run(tmp_path, process=works.dawdle, engine=engine):
+            with pytest.raises(ExecutorLost, match="scheduler"):
+                async with DaskExecutor(dask_client) as executor:
+                    async for _ in batch.run(tmp_path, process=works.dawdle, executor=executor):
                         await made_of(dask_client)._close()  # type: ignore[no-untyped-call]
         await stack.aclose()
-        async with cluster() as dask_client, DaskEngine(dask_client) as engine:
-            await run(client, tmp_path, save_to=tmp_path, process=works.nothing, engine=engine)
+        async with cluster() as dask_client, DaskExecutor(dask_client) as executor:
+            await run(client, tmp_path, save_to=tmp_path, process=works.nothing, executor=executor)
 
         assert 12 == len(files_in(tmp_path)) - 1
         assert 12 == len(server.ledger.tasks)
@@ -695,7 +699,7 @@ class TestBeforeAnythingIsSent:
         self,
         client: KlingClient,
         server: Emulator,
-        engine: DaskEngine,
+        executor: DaskExecutor,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
         version: str | None,
@@ -707,7 +711,7 @@ class TestBeforeAnythingIsSent:
             monkeypatch.setattr(dask, "_Probe", lambda _, *rest: probe(version, *rest))
 
         with pytest.raises(ValueError, match=told):
-            await run(client, tmp_path, "a fox", engine=engine, **options)
+            await run(client, tmp_path, "a fox", executor=executor, **options)
 
         assert 0 == server.ledger.creates_received
 
@@ -717,13 +721,13 @@ class TestBeforeAnythingIsSent:
         """
         Its module is not there.
         """
-        async with cluster(1, processes=True) as dask_client, DaskEngine(dask_client) as engine:
+        async with cluster(1, processes=True) as dask_client, DaskExecutor(dask_client) as executor:
             (tmp_path / "only_here.py").write_text("def see(source, facts): pass\n")
             monkeypatch.syspath_prepend(str(tmp_path))
             only_here = importlib.import_module("only_here")
 
             with pytest.raises(ValueError, match=r"A Dask worker cannot load .* No module named 'only_here'"):
-                await run(client, tmp_path, "a fox", process=only_here.see, engine=engine)
+                await run(client, tmp_path, "a fox", process=only_here.apply, executor=executor)
 
         assert 0 == server.ledger.creates_received
 
@@ -731,7 +735,7 @@ class TestBeforeAnythingIsSent:
         self,
         client: KlingClient,
         server: Emulator,
-        engine: DaskEngine,
+        executor: DaskExecutor,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
@@ -742,7 +746,7 @@ class TestBeforeAnythingIsSent:
         monkeypatch.setattr(Path, "exists", lambda path: not path.name.endswith(".check") and exists(path))
 
         with pytest.raises(ValueError, match="save to a folder that all machines share"):
-            await run(client, tmp_path, "a fox", engine=engine)
+            await run(client, tmp_path, "a fox", executor=executor)
 
         assert 0 == server.ledger.creates_received
         assert [] == files_in(tmp_path / "pictures")
@@ -752,19 +756,19 @@ class TestBeforeAnythingIsSent:
         With nobody there to answer it.
         """
         async with cluster(0) as dask_client:
-            engine = DaskEngine(dask_client)
-            asking = asyncio.ensure_future(engine.check(works.nothing, tmp_path))
+            executor = DaskExecutor(dask_client)
+            asking = asyncio.ensure_future(executor.check(works.nothing, tmp_path))
             while not dask_client.futures:
                 await asyncio.sleep(0.01)
-            await engine.aclose()
+            await executor.aclose()
 
-            with pytest.raises(EngineLost, match="engine is closed"):
+            with pytest.raises(ExecutorLost, match="engine is closed"):
                 await asking
 
         assert [] == files_in(tmp_path)
 
     async def test_a_worker_that_comes_later_and_cannot_load_it(
-        self, client: KlingClient, engine: DaskEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, client: KlingClient, executor: DaskExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
         Its rows fail, and nothing is lost: the next run saves them.
@@ -778,21 +782,21 @@ class TestBeforeAnythingIsSent:
 
         with monkeypatch.context() as patch:
             patch.setattr(dask, "pickle", types.SimpleNamespace(loads=missing))
-            [failed] = await run(client, tmp_path, "a fox", engine=engine)
-        [done] = await run(client, tmp_path, engine=engine)
+            [failed] = await run(client, tmp_path, "a fox", executor=executor)
+        [done] = await run(client, tmp_path, executor=executor)
 
         assert isinstance(failed, Failed)
         assert "cannot load what it is to do: ModuleNotFoundError: No module named 'only_here'" in str(failed.error)
         assert isinstance(done, Done)
 
-    async def test_functions_that_hold_much(self, engine: DaskEngine, tmp_path: Path) -> None:
+    async def test_functions_that_hold_much(self, executor: DaskExecutor, tmp_path: Path) -> None:
         """
         They would be sent with each chunk.
         """
         model = bytes(dask.MAX_FUNCTION)
 
         with pytest.raises(ValueError, match="put it into a module that workers have"):
-            await engine.check(lambda source, facts: len(model), tmp_path)
+            await executor.check(lambda source, facts: len(model), tmp_path)
 
     async def test_no_worker_yet(
         self, client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -801,8 +805,8 @@ class TestBeforeAnythingIsSent:
         It is waited for, and that is said.
         """
         monkeypatch.setattr(dask, "TELL_EVERY", 0.05)
-        async with cluster(0) as dask_client, DaskEngine(dask_client) as engine:
-            running = asyncio.ensure_future(run(client, tmp_path, "a fox", engine=engine))
+        async with cluster(0) as dask_client, DaskExecutor(dask_client) as executor:
+            running = asyncio.ensure_future(run(client, tmp_path, "a fox", executor=executor))
             while "no Dask worker has answered yet" not in caplog.text:
                 await asyncio.sleep(0.01)
             made_of(dask_client).scale(1)  # type: ignore[no-untyped-call]
@@ -811,21 +815,23 @@ class TestBeforeAnythingIsSent:
 
     async def test_clients_that_block(self) -> None:
         with pytest.raises(ValueError, match="asynchronous=True"):
-            DaskEngine(cast("Client", types.SimpleNamespace(asynchronous=False)))
+            DaskExecutor(cast("Client", types.SimpleNamespace(asynchronous=False)))
 
 
 async def test_pictures_that_only_workers_have(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
     """
     In a memory of their own: the run stops at the first, and it can be saved elsewhere.
     """
-    async with cluster(1, processes=True) as dask_client, DaskEngine(dask_client) as engine:
-        with pytest.raises(EngineLost, match="is not there for this process: save to a folder that all machines share"):
-            await run(client, tmp_path, "a fox", save_to="memory://pictures", engine=engine)
-        outcomes = await run(client, tmp_path, engine=engine)
+    async with cluster(1, processes=True) as dask_client, DaskExecutor(dask_client) as executor:
+        with pytest.raises(
+            ExecutorLost, match="is not there for this process: save to a folder that all machines share"
+        ):
+            await run(client, tmp_path, "a fox", save_to="memory://pictures", executor=executor)
+        outcomes = await run(client, tmp_path, executor=executor)
 
     assert [None] == seen(outcomes)
     assert 1 == len(server.ledger.tasks)
 
 
 def test_lost_is_the_root() -> None:
-    assert issubclass(Refused, Lost)
+    assert issubclass(FetchRefused, FetchError)

@@ -19,11 +19,11 @@ from distributed import Client
 from distributed.core import Status
 
 from kling_async import Failed, KlingClient
-from kling_async.batch.executors import Carried, Order, PictureFacts
+from kling_async.batch.executors import PictureFacts, WorkItem, WorkResult
 from kling_async.emulator import Emulator
-from kling_async.errors import EngineLost, ProcessFailed
+from kling_async.errors import ExecutorLost, ProcessFailed
 from kling_async.integrations import dask
-from kling_async.integrations.dask import DaskEngine
+from kling_async.integrations.dask import DaskExecutor
 from tests import works
 from tests.storages import client, server  # noqa: F401
 from tests.unit.integrations.test_dask import cluster, made_of, order_in, run, seen
@@ -36,12 +36,12 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.asynccontextmanager
-async def impatient(workers: int = 1, **options: Any) -> AsyncIterator[tuple[Client, DaskEngine]]:
+async def impatient(workers: int = 1, **options: Any) -> AsyncIterator[tuple[Client, DaskExecutor]]:
     """
     A cluster, and an engine that soon gives up one without workers.
     """
-    async with cluster(workers, **options) as dask_client, DaskEngine(dask_client, no_worker_timeout=0.5) as engine:
-        yield dask_client, engine
+    async with cluster(workers, **options) as dask_client, DaskExecutor(dask_client, no_worker_timeout=0.5) as executor:
+        yield dask_client, executor
 
 
 def kill(source: object, facts: PictureFacts) -> None:
@@ -60,7 +60,7 @@ async def lose_all(dask_client: Client) -> None:
 async def test_the_time_is_judged(seconds: Any) -> None:
     async with cluster(0) as dask_client:
         with pytest.raises(ValueError, match="no_worker_timeout=.* finite number of seconds above 0"):
-            DaskEngine(dask_client, no_worker_timeout=seconds)
+            DaskExecutor(dask_client, no_worker_timeout=seconds)
 
 
 async def test_a_cluster_that_loses_its_last_worker(
@@ -71,13 +71,13 @@ async def test_a_cluster_that_loses_its_last_worker(
     ends; another cluster goes on, and nothing is paid twice.
     """
     with settings.set({"distributed.deploy.lost-worker-timeout": "1 ms"}):
-        async with impatient(1, processes=True) as (_, engine):
-            with pytest.raises(EngineLost, match=r"no running worker, for 0\.5 s \(no_worker_timeout\)"):
-                await run(client, tmp_path, "a fox", process=kill, engine=engine)
+        async with impatient(1, processes=True) as (_, executor):
+            with pytest.raises(ExecutorLost, match=r"no running worker, for 0\.5 s \(no_worker_timeout\)"):
+                await run(client, tmp_path, "a fox", process=kill, executor=executor)
 
     assert "the Dask cluster has no running worker" in caplog.text
-    async with cluster() as dask_client, DaskEngine(dask_client) as engine:
-        [done] = await run(client, tmp_path, process=works.nothing, engine=engine)
+    async with cluster() as dask_client, DaskExecutor(dask_client) as executor:
+        [done] = await run(client, tmp_path, process=works.nothing, executor=executor)
     assert [(None,)] == seen([done])
     assert 1 == len(server.ledger.tasks)
 
@@ -108,30 +108,30 @@ async def pause(dask_client: Client) -> None:
     [(lose_all, "no running worker"), (pause, "no running worker"), (stop, "scheduler does not answer")],
 )
 async def test_what_waits_in_vain_is_told(
-    slow: Order, caplog: pytest.LogCaptureFixture, trouble: Callable[[Client], Any], told: str
+    slow: WorkItem, caplog: pytest.LogCaptureFixture, trouble: Callable[[Client], Any], told: str
 ) -> None:
     """
     What is in flight, and what waits for its turn; the log says so before.
     """
-    async with impatient() as (dask_client, engine):
-        await engine._measure()
+    async with impatient() as (dask_client, executor):
+        await executor._measure()
         await trouble(dask_client)
-        engine._chunk = 1
-        carrying = [asyncio.ensure_future(engine.carry(slow)) for _ in range(9)]
+        executor._chunk = 1
+        carrying = [asyncio.ensure_future(executor.carry(slow)) for _ in range(9)]
         outcomes = await asyncio.gather(*carrying, return_exceptions=True)
         RELEASED.set()
 
-        assert [EngineLost] * 9 == [type(each) for each in outcomes]
+        assert [ExecutorLost] * 9 == [type(each) for each in outcomes]
         assert all(told in str(each) for each in outcomes)
         assert any(told in record.message for record in caplog.records if record.levelno == logging.WARNING)
-        assert (0, 0) == (len(engine._in_flight), len(engine._waiting))
+        assert (0, 0) == (len(executor._in_flight), len(executor._waiting))
 
 
 RELEASED = threading.Event()
 
 
 @pytest.fixture
-def slow(tmp_path: Path) -> Iterator[Order]:
+def slow(tmp_path: Path) -> Iterator[WorkItem]:
     """
     An order whose function ends when the test does; its worker is a thread of this process.
     """
@@ -148,31 +148,31 @@ async def test_it_goes_on_where_a_worker_comes_back(tmp_path: Path) -> None:
     """
     In time, and also after all was given up.
     """
-    async with impatient(0) as (dask_client, engine):
-        with pytest.raises(EngineLost, match="no running worker"):
-            await engine.carry(order_in(tmp_path))
-        carrying = asyncio.ensure_future(engine.carry(order_in(tmp_path)))
+    async with impatient(0) as (dask_client, executor):
+        with pytest.raises(ExecutorLost, match="no running worker"):
+            await executor.carry(order_in(tmp_path))
+        carrying = asyncio.ensure_future(executor.carry(order_in(tmp_path)))
         made_of(dask_client).scale(1)  # type: ignore[no-untyped-call]
 
-        assert isinstance(await carrying, Carried)
+        assert isinstance(await carrying, WorkResult)
 
 
 async def test_no_worker_to_ask_before_anything_is_sent(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
-    async with impatient(0) as (_, engine):
-        with pytest.raises(EngineLost, match="no running worker"):
-            await run(client, tmp_path, "a fox", process=works.nothing, engine=engine)
+    async with impatient(0) as (_, executor):
+        with pytest.raises(ExecutorLost, match="no running worker"):
+            await run(client, tmp_path, "a fox", process=works.nothing, executor=executor)
 
     assert 0 == server.ledger.creates_received
 
 
 async def test_without_a_limit_it_is_only_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with cluster(0) as dask_client, DaskEngine(dask_client, no_worker_timeout=None) as engine:
-        carrying = asyncio.ensure_future(engine.carry(order_in(tmp_path)))
+    async with cluster(0) as dask_client, DaskExecutor(dask_client, no_worker_timeout=None) as executor:
+        carrying = asyncio.ensure_future(executor.carry(order_in(tmp_path)))
         while caplog.text.count("it waits for ever") < 3:
             await asyncio.sleep(0.01)
         made_of(dask_client).scale(1)  # type: ignore[no-untyped-call]
 
-        assert isinstance(await carrying, Carried)
+        assert isinstance(await carrying, WorkResult)
 
 
 def note_and_die(source: object, facts: PictureFacts) -> None:
@@ -193,8 +193,8 @@ async def test_how_often_a_killer_is_called(client: KlingClient, tmp_path: Path,
     """
     patient = {"distributed.deploy.lost-worker-timeout": "1 hour"}  # a busy machine begins one in more than 15 s
     with settings.set({"distributed.scheduler.allowed-failures": allowed, **patient}):
-        async with cluster(1, processes=True) as dask_client, DaskEngine(dask_client) as engine:
-            [failed] = await run(client, tmp_path, "a fox", process=note_and_die, engine=engine)
+        async with cluster(1, processes=True) as dask_client, DaskExecutor(dask_client) as executor:
+            [failed] = await run(client, tmp_path, "a fox", process=note_and_die, executor=executor)
 
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, ProcessFailed)

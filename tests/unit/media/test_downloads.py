@@ -28,12 +28,12 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from kling_async.client.transport import HttpOptions
 from kling_async.errors import DownloadFailed, StorageFull, TaskNotFound
 from kling_async.media import downloads as module
-from kling_async.media.downloads import Downloads, Lost, Refused, save_elsewhere
+from kling_async.media.downloads import Downloads, FetchError, FetchRefused, save_elsewhere
 from kling_async.media.naming import Names
 from kling_async.policy.hosts import Admission, Network
+from kling_async.policy.http import HttpOptions
 from kling_async.wire.tasks import Image, Picture, TaskResult, TaskSnapshot, TaskStatus
 from tests.conftest import simulated
 
@@ -144,14 +144,14 @@ def chunked(content: bytes = PNG, *, at: int | None = None) -> Answer:
 
 
 @pytest.fixture
-async def shelf() -> AsyncIterator[Shelf]:
-    shelf = Shelf()
-    runner = web.ServerRunner(web.Server(shelf.answer), shutdown_timeout=1)
+async def destination() -> AsyncIterator[Shelf]:
+    destination = Shelf()
+    runner = web.ServerRunner(web.Server(destination.answer), shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    shelf.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield shelf
-    shelf.closing.set()
+    destination.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield destination
+    destination.closing.set()
     await runner.cleanup()
 
 
@@ -236,11 +236,11 @@ def connections(downloads: Downloads) -> int:
 
 
 class TestSaving:
-    async def test_pictures_lie_in_their_order(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_pictures_lie_in_their_order(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
         """
         All pictures are saved under the template's names, with the extension of their content; the folder is made.
         """
-        urls = [shelf.lay(f"/{ext[1:]}", picture(content)) for ext, content in BY_EXT.items()]
+        urls = [destination.lay(f"/{ext[1:]}", picture(content)) for ext, content in BY_EXT.items()]
 
         paths = await downloads.save_all(done(*urls), str(tmp_path / "a" / "b"), name=NAME, refresh=never)
 
@@ -248,11 +248,11 @@ class TestSaving:
         assert [*BY_EXT.values()] == [path.read_bytes() for path in paths]
         assert len(files(tmp_path)) == 4
 
-    async def test_sizes_and_digests_are_told(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_sizes_and_digests_are_told(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
         """
         Of each picture that is saved its index, path, size and SHA-256 are known; of the others the reason.
         """
-        urls = shelf.lay("/0", picture(OTHER_PNG)), shelf.lay("/1", page), shelf.lay("/2", picture())
+        urls = destination.lay("/0", picture(OTHER_PNG)), destination.lay("/1", page), destination.lay("/2", picture())
         names = Names(tmp_path, "{key}-{index}{ext}", "t1", "order-17")
 
         saves = await downloads.save_each(done(*urls), names, refresh=never)
@@ -267,42 +267,44 @@ class TestSaving:
             name: hashlib.sha256(content).hexdigest() for name, content in files(tmp_path).items()
         }
 
-    async def test_what_is_there_is_not_fetched(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_what_is_there_is_not_fetched(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
         """
         Pictures with the indices that are left out are neither asked for nor told.
         """
-        urls = [shelf.lay(f"/{index}", picture()) for index in range(3)]
+        urls = [destination.lay(f"/{index}", picture()) for index in range(3)]
 
         saves = await downloads.save_each(done(*urls), Names(tmp_path, NAME, "t1"), refresh=never, but={0, 2})
 
-        assert ["/1"] == shelf.paths
+        assert ["/1"] == destination.paths
         assert [1] == [picture.index for picture in saves.pictures]
         assert saves.error is None
 
     async def test_names_are_judged_before_anything_is_fetched(
-        self, shelf: Shelf, downloads: Downloads, tmp_path: Path
+        self, destination: Shelf, downloads: Downloads, tmp_path: Path
     ) -> None:
         """
         Equal names are refused, those of pictures that are there already included.
         """
-        urls = [shelf.lay(f"/{index}", picture()) for index in range(2)]
+        urls = [destination.lay(f"/{index}", picture()) for index in range(2)]
 
         with pytest.raises(ValueError, match="gives two pictures one name"):
             await downloads.save_each(done(*urls), Names(tmp_path, "{task_id}{ext}", "t1"), refresh=never, but={0})
 
-        assert [] == shelf.paths
+        assert [] == destination.paths
 
-    async def test_readable_by_others(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_readable_by_others(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
         """
         A saved picture has the rights of any new file, not the narrow ones of a temporary file.
         """
         (tmp_path / "plain").touch()
 
-        (path,) = await downloads.save_all(done(shelf.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
+        (path,) = await downloads.save_all(done(destination.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
 
         assert (tmp_path / "plain").stat().st_mode == path.stat().st_mode
 
-    async def test_old_file_stays_whole_until_the_end(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_old_file_stays_whole_until_the_end(
+        self, destination: Shelf, downloads: Downloads, tmp_path: Path
+    ) -> None:
         """
         What lies under the name is replaced in one step, when the new picture is whole.
         """
@@ -321,7 +323,7 @@ class TestSaving:
             return response
 
         saving = asyncio.ensure_future(
-            downloads.save_all(done(shelf.lay("/a", slowly)), tmp_path, name=NAME, refresh=never)
+            downloads.save_all(done(destination.lay("/a", slowly)), tmp_path, name=NAME, refresh=never)
         )
         await half_sent.wait()
         while len(files(tmp_path)) < 2:
@@ -338,12 +340,17 @@ class TestSaving:
         assert files(tmp_path) == {"t1-0.png": PNG}
 
     async def test_others_finish_before_a_failure_is_told(
-        self, shelf: Shelf, downloads: Downloads, tmp_path: Path
+        self, destination: Shelf, downloads: Downloads, tmp_path: Path
     ) -> None:
         """
         The error names the first picture that failed, and holds the paths of those that arrived.
         """
-        urls = shelf.lay("/0", picture()), shelf.lay("/1", page), shelf.lay("/2", cut()), shelf.lay("/3", picture())
+        urls = (
+            destination.lay("/0", picture()),
+            destination.lay("/1", page),
+            destination.lay("/2", cut()),
+            destination.lay("/3", picture()),
+        )
 
         with pytest.raises(DownloadFailed, match=r"picture 1 .* no picture \(text/html\); 2 of 4 arrived") as caught:
             await downloads.save_all(done(*urls), tmp_path, name=NAME, refresh=never)
@@ -353,7 +360,7 @@ class TestSaving:
         assert (tmp_path / "t1-0.png", tmp_path / "t1-3.png") == caught.value.paths
         assert {"t1-0.png", "t1-3.png"} == set(files(tmp_path))
 
-    async def test_width_bounds_all_calls(self, shelf: Shelf, tmp_path: Path) -> None:
+    async def test_width_bounds_all_calls(self, destination: Shelf, tmp_path: Path) -> None:
         """
         No more transfers than `width` run at one time, over all calls together.
         """
@@ -368,7 +375,7 @@ class TestSaving:
             return await picture()(request)
 
         downloads = quick(width=2)
-        url = shelf.lay("/a", counted)
+        url = destination.lay("/a", counted)
 
         await asyncio.gather(
             *(
@@ -389,14 +396,14 @@ class TestSaving:
 
 
 class TestReading:
-    async def test_read(self, shelf: Shelf, downloads: Downloads) -> None:
+    async def test_read(self, destination: Shelf, downloads: Downloads) -> None:
         """
         A picture can be read into memory.
         """
-        assert await downloads.read(Image(0, shelf.lay("/a", picture()))) == PNG
+        assert await downloads.read(Image(0, destination.lay("/a", picture()))) == PNG
 
     async def test_sends_neither_key_nor_cookie(
-        self, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, destination: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
         Nothing that says who asks is sent: no Authorization (of a URL or of ~/.netrc), no cookie set before.
@@ -404,47 +411,47 @@ class TestReading:
         (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
         monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
         downloads = quick(HttpOptions(trust_env=True, user_agent="us/1"))
-        url = shelf.lay("/a", status(302, Location="/b", set_cookie="who=me"))
-        shelf.lay("/b", picture(set_cookie="who=me"))
+        url = destination.lay("/a", status(302, Location="/b", set_cookie="who=me"))
+        destination.lay("/b", picture(set_cookie="who=me"))
 
         await downloads.read(Image(0, url.replace("http://", "http://user:secret@")))
         await downloads.read(Image(0, url))
         await downloads.aclose()
 
-        assert len(shelf.asked) == 4
-        for request in shelf.asked:
+        assert len(destination.asked) == 4
+        for request in destination.asked:
             assert {"Host", "User-Agent", "Accept", "Accept-Encoding"} == set(request.headers)
             assert request.headers["User-Agent"] == "us/1"
 
     @pytest.mark.parametrize("way", ["first", "redirected"])
-    async def test_signed_address_is_not_touched(self, shelf: Shelf, downloads: Downloads, way: str) -> None:
+    async def test_signed_address_is_not_touched(self, destination: Shelf, downloads: Downloads, way: str) -> None:
         """
         A signature may cover every character of an address, so it is sent as it came.
         """
         signed = "/a%2Fb~%7e?sig=x%2By%7E+z%3d&q=%20"
-        shelf.lay("/a/b~~", picture())
-        url = shelf.base + signed if way == "first" else shelf.lay("/moved", moved(signed))
+        destination.lay("/a/b~~", picture())
+        url = destination.base + signed if way == "first" else destination.lay("/moved", moved(signed))
 
         assert await downloads.read(Image(0, url)) == PNG
-        assert signed == shelf.asked[-1].raw_path
+        assert signed == destination.asked[-1].raw_path
 
-    async def test_address_with_blanks_is_quoted(self, shelf: Shelf, downloads: Downloads) -> None:
+    async def test_address_with_blanks_is_quoted(self, destination: Shelf, downloads: Downloads) -> None:
         """
         What cannot stand in a request is quoted.
         """
-        assert await downloads.read(Image(0, shelf.lay("/a b ü", picture()))) == PNG
+        assert await downloads.read(Image(0, destination.lay("/a b ü", picture()))) == PNG
 
-    async def test_compressed(self, shelf: Shelf, downloads: Downloads) -> None:
+    async def test_compressed(self, destination: Shelf, downloads: Downloads) -> None:
         """
         A service that compresses unasked is understood; its length is that of what is sent.
         """
-        url = shelf.lay("/a", picture(gzip.compress(PNG), content_encoding="gzip"))
-        broken = shelf.lay("/b", picture(PNG, content_encoding="gzip"))
+        url = destination.lay("/a", picture(gzip.compress(PNG), content_encoding="gzip"))
+        broken = destination.lay("/b", picture(PNG, content_encoding="gzip"))
 
         assert await downloads.read(Image(0, url)) == PNG
         assert "ClientPayloadError" in await failure(downloads, broken)
 
-    async def test_bytes_one_by_one(self, shelf: Shelf, downloads: Downloads) -> None:
+    async def test_bytes_one_by_one(self, destination: Shelf, downloads: Downloads) -> None:
         """
         A picture may dribble.
         """
@@ -457,7 +464,7 @@ class TestReading:
                 await response.write(bytes([byte]))
             return response
 
-        assert small == await downloads.read(Image(0, shelf.lay("/a", dribble)))
+        assert small == await downloads.read(Image(0, destination.lay("/a", dribble)))
 
 
 class TestBrokenTransfers:
@@ -477,27 +484,29 @@ class TestBrokenTransfers:
             picture(PNG[:7]),
         ],
     )
-    async def test_begun_again(self, shelf: Shelf, downloads: Downloads, tmp_path: Path, first: Answer) -> None:
+    async def test_begun_again(self, destination: Shelf, downloads: Downloads, tmp_path: Path, first: Answer) -> None:
         """
         Whatever breaks on the way is begun again, and only a whole picture is saved.
         """
-        url = shelf.lay("/a", first, first, first, picture())
+        url = destination.lay("/a", first, first, first, picture())
 
         (path,) = await downloads.save_all(done(url), tmp_path, name=NAME, refresh=never)
 
         assert path.read_bytes() == PNG
         assert {"t1-0.png"} == set(files(tmp_path))
-        assert shelf.paths == ["/a"] * 4
+        assert destination.paths == ["/a"] * 4
 
     @pytest.mark.parametrize("answer", [cut(), cut(reset=True), chunked(at=4096), status(503), page])
-    async def test_given_up(self, shelf: Shelf, downloads: Downloads, tmp_path: Path, answer: Answer) -> None:
+    async def test_given_up(self, destination: Shelf, downloads: Downloads, tmp_path: Path, answer: Answer) -> None:
         """
         After the last attempt the picture has failed, and nothing of it is left.
         """
         with pytest.raises(DownloadFailed) as caught:
-            await downloads.save_all(done(shelf.lay("/a", answer) + "?sig=secret"), tmp_path, name=NAME, refresh=never)
+            await downloads.save_all(
+                done(destination.lay("/a", answer) + "?sig=secret"), tmp_path, name=NAME, refresh=never
+            )
 
-        assert len(shelf.asked) == 4
+        assert len(destination.asked) == 4
         assert files(tmp_path) == {}
         assert "secret" not in str(caught.value)
         assert caught.value.__cause__ is None
@@ -506,7 +515,7 @@ class TestBrokenTransfers:
     @pytest.mark.parametrize("content", BY_EXT.values(), ids=BY_EXT)
     @pytest.mark.parametrize("way", ["length", "chunks", "gzip", "half of the gzip"])
     async def test_cut_behind_the_transfer(
-        self, shelf: Shelf, downloads: Downloads, tmp_path: Path, content: bytes, way: str
+        self, destination: Shelf, downloads: Downloads, tmp_path: Path, content: bytes, way: str
     ) -> None:
         """
         Half a picture under a length that matches, in chunks that end well or in gzip is fetched again, then reported.
@@ -518,31 +527,31 @@ class TestBrokenTransfers:
             "gzip": picture(gzip.compress(half), content_encoding="gzip"),
             "half of the gzip": picture(gzip.compress(content)[: -len(content) // 3], content_encoding="gzip"),
         }[way]
-        mended, cut_for_good = shelf.lay("/a", answer, picture(content)), shelf.lay("/b", answer)
+        mended, cut_for_good = destination.lay("/a", answer, picture(content)), destination.lay("/b", answer)
 
         (path,) = await downloads.save_all(done(mended), tmp_path, name=NAME, refresh=never)
 
         assert path.read_bytes() == content
         assert "the picture was cut short after" in await failure(downloads, cut_for_good)
-        assert shelf.paths == ["/a"] * 2 + ["/b"] * 4
+        assert destination.paths == ["/a"] * 2 + ["/b"] * 4
         assert len(files(tmp_path)) == 1
 
-    async def test_gzip_without_its_checksum(self, shelf: Shelf, downloads: Downloads) -> None:
+    async def test_gzip_without_its_checksum(self, destination: Shelf, downloads: Downloads) -> None:
         """
         Where the picture is all there, the missing end of its wrapping does no harm.
         """
-        url = shelf.lay("/a", picture(gzip.compress(PNG)[:-8], content_encoding="gzip"))
+        url = destination.lay("/a", picture(gzip.compress(PNG)[:-8], content_encoding="gzip"))
 
         assert await downloads.read(Image(0, url)) == PNG
 
     @pytest.mark.parametrize("content", BY_EXT.values(), ids=BY_EXT)
-    async def test_appended_bytes_are_kept(self, shelf: Shelf, downloads: Downloads, content: bytes) -> None:
+    async def test_appended_bytes_are_kept(self, destination: Shelf, downloads: Downloads, content: bytes) -> None:
         """
         What a camera or an editor appends to a picture is no reason to refuse it, however much it is.
         """
         appended = content + bytes(100_000)
 
-        assert await downloads.read(Image(0, shelf.lay("/a", picture(appended)))) == appended
+        assert await downloads.read(Image(0, destination.lay("/a", picture(appended)))) == appended
 
     @pytest.mark.parametrize(
         "answer",
@@ -554,7 +563,7 @@ class TestBrokenTransfers:
         ],
         ids=["203", "206", "206 without a total", "206 without a range"],
     )
-    async def test_other_words_for_all_of_it(self, shelf: Shelf, downloads: Downloads, answer: Answer) -> None:
+    async def test_other_words_for_all_of_it(self, destination: Shelf, downloads: Downloads, answer: Answer) -> None:
         """
         A proxy's 203 and a 206 that has everything are the picture.
         """
@@ -564,13 +573,15 @@ class TestBrokenTransfers:
             headers = {name: told.headers[name] for name in told.headers if name == "Content-Range"}
             return web.Response(status=told.status, body=PNG, headers=headers)
 
-        assert await downloads.read(Image(0, shelf.lay("/a", with_body))) == PNG
-        assert len(shelf.asked) == 1
+        assert await downloads.read(Image(0, destination.lay("/a", with_body))) == PNG
+        assert len(destination.asked) == 1
 
     @pytest.mark.parametrize(
         "content_range", ["bytes 100-200/300", "bytes 0-99/300", "bytes */300", "lines 0-1/2", "x"]
     )
-    async def test_part_that_nobody_asked_for(self, shelf: Shelf, downloads: Downloads, content_range: str) -> None:
+    async def test_part_that_nobody_asked_for(
+        self, destination: Shelf, downloads: Downloads, content_range: str
+    ) -> None:
         """
         A 206 that says that there is more is begun again.
         """
@@ -578,8 +589,8 @@ class TestBrokenTransfers:
         async def part(_: web.BaseRequest) -> web.StreamResponse:
             return web.Response(status=206, body=PNG, headers={"Content-Range": content_range})
 
-        assert await downloads.read(Image(0, shelf.lay("/a", part, picture()))) == PNG
-        assert "HTTP 206" in await failure(downloads, shelf.lay("/b", part))
+        assert await downloads.read(Image(0, destination.lay("/a", part, picture()))) == PNG
+        assert "HTTP 206" in await failure(downloads, destination.lay("/b", part))
 
     @pytest.mark.parametrize("content", BY_EXT.values(), ids=BY_EXT)
     async def test_without_length_the_picture_tells_its_end(self, downloads: Downloads, content: bytes) -> None:
@@ -602,19 +613,19 @@ class TestBrokenTransfers:
 
         assert "ClientConnectorError" in await failure(downloads, f"http://127.0.0.1:{port}/a?sig=1")
 
-    async def test_silence(self, shelf: Shelf) -> None:
+    async def test_silence(self, destination: Shelf) -> None:
         """
         A server that says nothing for `read_timeout` is a broken transfer.
         """
 
         async def silent(request: web.BaseRequest) -> web.StreamResponse:
-            await shelf.closing.wait()
+            await destination.closing.wait()
             return web.Response()
 
         downloads = quick(HttpOptions(read_timeout=0.02), attempts=2)
 
-        assert "SocketTimeoutError" in await failure(downloads, shelf.lay("/a", silent))
-        assert len(shelf.asked) == 2
+        assert "SocketTimeoutError" in await failure(downloads, destination.lay("/a", silent))
+        assert len(destination.asked) == 2
         await downloads.aclose()
 
     async def test_delays_grow(self) -> None:
@@ -794,7 +805,7 @@ class TestSlowness:
         Seconds in which whoever keeps the picture is busy do not count.
         """
 
-        async def keep(names: Names, index: int, body: module.Body) -> Picture:
+        async def keep(names: Names, index: int, body: module.ImageStream) -> Picture:
             while await body.read():
                 await asyncio.sleep(100)
             return Picture(index, None, body.length, "", "memory://a")
@@ -849,19 +860,19 @@ class TestPauses:
         assert 3.2 <= asked[1] - asked[0] < 4.5
 
     @pytest.mark.parametrize("number", [429, 503])
-    async def test_pause_of_an_hour(self, shelf: Shelf, downloads: Downloads, number: int) -> None:
+    async def test_pause_of_an_hour(self, destination: Shelf, downloads: Downloads, number: int) -> None:
         """
         An hour is not waited: the picture can be fetched later, and the error says when.
         """
-        url = shelf.lay("/a", status(number, retry_after="3600"))
+        url = destination.lay("/a", status(number, retry_after="3600"))
 
         assert f"HTTP {number} from {url}, which asks to come again in 3600 s" in await failure(downloads, url)
-        assert len(shelf.asked) == 1
+        assert len(destination.asked) == 1
 
 
 class TestHeaders:
     @pytest.mark.parametrize("headers", [{"X-A": "s" * 30_000}, {f"X-{number}": "1" for number in range(400)}])
-    async def test_many_and_long(self, shelf: Shelf, downloads: Downloads, headers: dict[str, str]) -> None:
+    async def test_many_and_long(self, destination: Shelf, downloads: Downloads, headers: dict[str, str]) -> None:
         """
         Headers that several proxies have added to do not cost a picture.
         """
@@ -869,7 +880,7 @@ class TestHeaders:
         async def answer(_: web.BaseRequest) -> web.StreamResponse:
             return web.Response(body=PNG, headers=headers)
 
-        assert await downloads.read(Image(0, shelf.lay("/a", answer))) == PNG
+        assert await downloads.read(Image(0, destination.lay("/a", answer))) == PNG
 
     @pytest.mark.parametrize(
         ("headers", "told"),
@@ -879,7 +890,7 @@ class TestHeaders:
         ],
     )
     async def test_too_many_or_too_long(
-        self, shelf: Shelf, downloads: Downloads, headers: dict[str, str], told: str
+        self, destination: Shelf, downloads: Downloads, headers: dict[str, str], told: str
     ) -> None:
         """
         What is too much is named, and shown is nothing of it.
@@ -888,7 +899,7 @@ class TestHeaders:
         async def answer(_: web.BaseRequest) -> web.StreamResponse:
             return web.Response(body=PNG, headers=headers)
 
-        reason = await failure(downloads, shelf.lay("/a", answer))
+        reason = await failure(downloads, destination.lay("/a", answer))
 
         assert told in reason
         assert "secret" not in reason
@@ -987,27 +998,27 @@ class TestPicturesWithoutAnAddress:
             ("?id=7", "/kling/?id=7"),
         ],
     )
-    async def test_relative_to_the_service(self, shelf: Shelf, tmp_path: Path, told: str, asked: str) -> None:
+    async def test_relative_to_the_service(self, destination: Shelf, tmp_path: Path, told: str, asked: str) -> None:
         """
         An address without a host is one of the service's own, also where it is renewed.
         """
-        downloads = quick(base_url=f"{shelf.base}/kling")
-        shelf.lay(asked.partition("?")[0], picture())
-        shelf.lay("/old", status(403))
+        downloads = quick(base_url=f"{destination.base}/kling")
+        destination.lay(asked.partition("?")[0], picture())
+        destination.lay("/old", status(403))
 
         assert await downloads.read(Image(0, told)) == PNG
         (path,) = await downloads.save_all(done("/old"), tmp_path, name=NAME, refresh=Refresh(done(told)))
 
         assert path.read_bytes() == PNG
-        assert [asked, asked] == [shelf.asked[0].raw_path, shelf.asked[-1].raw_path]
+        assert [asked, asked] == [destination.asked[0].raw_path, destination.asked[-1].raw_path]
         await downloads.aclose()
 
-    async def test_address_without_a_scheme(self, shelf: Shelf) -> None:
+    async def test_address_without_a_scheme(self, destination: Shelf) -> None:
         """
         `//host/...` has the service's scheme, and its host is judged like any other.
         """
-        downloads = quick(base_url=f"{shelf.base}/kling")
-        url = shelf.lay("/a", picture()).removeprefix("http:")
+        downloads = quick(base_url=f"{destination.base}/kling")
+        url = destination.lay("/a", picture()).removeprefix("http:")
 
         assert await downloads.read(Image(0, url)) == PNG
         assert "its address is private: http://10.0.0.1/a" in await failure(downloads, "//10.0.0.1/a?sig=1")
@@ -1028,34 +1039,34 @@ class TestPicturesWithoutAnAddress:
         assert "its address has 2000019 characters, and 65536 are the most" in reason
         assert len(reason) < 600
 
-    async def test_saved_by_others(self, shelf: Shelf, tmp_path: Path) -> None:
+    async def test_saved_by_others(self, destination: Shelf, tmp_path: Path) -> None:
         """
         Those who fetch elsewhere get addresses of their own and pictures in the text; fresh ones are joined as well.
         """
         workers = quick()
-        shelf.lay("/old", status(403))
-        shelf.lay("/kling/fresh", picture())
-        urls = shelf.lay("/a", picture()).removeprefix("http:"), in_base64(PNG), "/old"
+        destination.lay("/old", status(403))
+        destination.lay("/kling/fresh", picture())
+        urls = destination.lay("/a", picture()).removeprefix("http:"), in_base64(PNG), "/old"
         fresh = Refresh(done("x", "x", "fresh"))
         names = Names(tmp_path, NAME, "t1")
 
-        async def fetch(images: Sequence[Image]) -> Sequence[Picture | Lost]:
-            found: list[Picture | Lost] = []
+        async def fetch(images: Sequence[Image]) -> Sequence[Picture | FetchError]:
+            found: list[Picture | FetchError] = []
             for image in pickle.loads(pickle.dumps(images)):  # noqa: S301 (our own)
                 try:
                     found.append(await workers.keep(image, names))
-                except Lost as lost:
+                except FetchError as lost:
                     found.append(lost)
             return found
 
-        saves = await save_elsewhere(done(*urls), names, fetch, refresh=fresh, base_url=f"{shelf.base}/kling")
+        saves = await save_elsewhere(done(*urls), names, fetch, refresh=fresh, base_url=f"{destination.base}/kling")
 
         assert saves.error is None
         assert {"t1-0.png": PNG, "t1-1.png": PNG, "t1-2.png": PNG} == files(tmp_path)
         await workers.aclose()
 
     @pytest.mark.parametrize("sign", ["\n", "\r", "\x1b[31m", "\u202e", "\0", "\u2028"])
-    async def test_shown_on_one_line(self, shelf: Shelf, downloads: Downloads, sign: str) -> None:
+    async def test_shown_on_one_line(self, destination: Shelf, downloads: Downloads, sign: str) -> None:
         """
         No text that a service sends in place of an address or in a header begins a line of its own.
         """
@@ -1067,8 +1078,8 @@ class TestPicturesWithoutAnAddress:
             await failure(downloads, f"ftp://a{sign}ERROR all is lost"),
             await failure(downloads, f"http://[1{sign}ERROR all is lost"),
             await failure(downloads, f"a{sign}ERROR all is lost"),
-            await failure(downloads, shelf.lay("/a", forged)),
-            await failure(downloads, shelf.lay("/b", moved(f"ftp://a{quote(sign)}"))),
+            await failure(downloads, destination.lay("/a", forged)),
+            await failure(downloads, destination.lay("/b", moved(f"ftp://a{quote(sign)}"))),
         ]
 
         assert all(reason.isprintable() for reason in reasons)
@@ -1076,12 +1087,14 @@ class TestPicturesWithoutAnAddress:
 
 
 class TestFreshAddresses:
-    async def test_one_reading_for_all(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_one_reading_for_all(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
         """
         Three addresses that have run out are renewed by one reading of the task, each by that of its own index.
         """
-        old = [shelf.lay(f"/old{index}", status(403)) for index in range(3)]
-        fresh = [shelf.lay(f"/fresh{index}", picture(content)) for index, content in enumerate([PNG, OTHER_PNG, PNG])]
+        old = [destination.lay(f"/old{index}", status(403)) for index in range(3)]
+        fresh = [
+            destination.lay(f"/fresh{index}", picture(content)) for index, content in enumerate([PNG, OTHER_PNG, PNG])
+        ]
         refresh = Refresh(done(*fresh))
 
         paths = await downloads.save_all(done(*old), tmp_path, name=NAME, refresh=refresh)
@@ -1090,42 +1103,44 @@ class TestFreshAddresses:
         assert refresh.count == 1
 
     @pytest.mark.parametrize("number", [400, 401, 403, 404, 410])
-    async def test_gone_for_good(self, shelf: Shelf, downloads: Downloads, tmp_path: Path, number: int) -> None:
+    async def test_gone_for_good(self, destination: Shelf, downloads: Downloads, tmp_path: Path, number: int) -> None:
         """
         If the fresh address is no better, the picture has failed: neither asks a third time.
         """
-        refresh = Refresh(done(shelf.lay("/fresh", status(number))))
+        refresh = Refresh(done(destination.lay("/fresh", status(number))))
 
         with pytest.raises(DownloadFailed, match=f"HTTP {number} from http://127.0.0.1:[0-9]+/fresh"):
-            await downloads.save_all(done(shelf.lay("/old", status(number))), tmp_path, name=NAME, refresh=refresh)
+            await downloads.save_all(
+                done(destination.lay("/old", status(number))), tmp_path, name=NAME, refresh=refresh
+            )
 
-        assert shelf.paths == ["/old", "/fresh"]
+        assert destination.paths == ["/old", "/fresh"]
         assert refresh.count == 1
 
-    async def test_fresh_address_may_break_too(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_fresh_address_may_break_too(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
         """
         A transfer that breaks after a renewal is begun again, at the fresh address.
         """
-        refresh = Refresh(done(shelf.lay("/fresh", cut(), picture())))
-        old = shelf.lay("/old", cut(), status(404))
+        refresh = Refresh(done(destination.lay("/fresh", cut(), picture())))
+        old = destination.lay("/old", cut(), status(404))
 
         await downloads.save_all(done(old), tmp_path, name=NAME, refresh=refresh)
 
-        assert shelf.paths == ["/old", "/old", "/fresh", "/fresh"]
+        assert destination.paths == ["/old", "/old", "/fresh", "/fresh"]
 
-    async def test_picture_gone_from_the_task(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_picture_gone_from_the_task(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
         """
         A task that no longer has the picture is a reason of its own.
         """
         with pytest.raises(DownloadFailed, match=r"HTTP 404 .*; the task no longer has this picture"):
-            await downloads.save_all(done(shelf.base + "/a"), tmp_path, name=NAME, refresh=Refresh(done()))
+            await downloads.save_all(done(destination.base + "/a"), tmp_path, name=NAME, refresh=Refresh(done()))
 
-    async def test_task_cannot_be_read(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_task_cannot_be_read(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
         """
         If the task cannot be read again, the error says both, and the task is asked for once.
         """
         refresh = Refresh(TaskNotFound("no such task", "t1"))
-        urls = shelf.base + "/a", shelf.base + "/b", shelf.lay("/c", picture())
+        urls = destination.base + "/a", destination.base + "/b", destination.lay("/c", picture())
 
         with pytest.raises(
             DownloadFailed, match=r"HTTP 404 .*fresh address failed: no such task \(task t1\)"
@@ -1136,75 +1151,77 @@ class TestFreshAddresses:
         assert len(caught.value.paths) == 1
 
     async def test_error_of_another_kind_is_not_hidden(
-        self, shelf: Shelf, downloads: Downloads, tmp_path: Path
+        self, destination: Shelf, downloads: Downloads, tmp_path: Path
     ) -> None:
         """
         A mistake in the caller's `refresh` comes out as it is.
         """
         with pytest.raises(ZeroDivisionError):
-            await downloads.save_all(done(shelf.base + "/a"), tmp_path, name=NAME, refresh=Refresh(ZeroDivisionError()))
+            await downloads.save_all(
+                done(destination.base + "/a"), tmp_path, name=NAME, refresh=Refresh(ZeroDivisionError())
+            )
 
-    async def test_read_asks_nobody(self, shelf: Shelf, downloads: Downloads) -> None:
+    async def test_read_asks_nobody(self, destination: Shelf, downloads: Downloads) -> None:
         """
         `read` has no task to ask, so that an address that has run out is its end.
         """
-        assert "HTTP 403" in await failure(downloads, shelf.lay("/a", status(403)))
-        assert shelf.paths == ["/a"]
+        assert "HTTP 403" in await failure(downloads, destination.lay("/a", status(403)))
+        assert destination.paths == ["/a"]
 
 
 class TestBounds:
     @pytest.mark.parametrize("answer", [picture(), chunked()], ids=["told", "untold"])
-    async def test_size_cap(self, shelf: Shelf, tmp_path: Path, answer: Answer) -> None:
+    async def test_size_cap(self, destination: Shelf, tmp_path: Path, answer: Answer) -> None:
         """
         A picture above the cap is refused, by its length or as it comes; it is not tried again.
         """
-        url = shelf.lay("/a", answer)
+        url = destination.lay("/a", answer)
         tight, enough = quick(max_bytes=len(PNG) - 1), quick(max_bytes=len(PNG))
 
         with pytest.raises(DownloadFailed, match=f"larger than {len(PNG) - 1} bytes"):
             await tight.save_all(done(url), tmp_path, name=NAME, refresh=never)
 
         assert files(tmp_path) == {}
-        assert len(shelf.asked) == 1
+        assert len(destination.asked) == 1
         assert await enough.read(Image(0, url)) == PNG
         await asyncio.gather(tight.aclose(), enough.aclose())
 
-    async def test_redirects_end(self, shelf: Shelf, downloads: Downloads) -> None:
+    async def test_redirects_end(self, destination: Shelf, downloads: Downloads) -> None:
         """
         Five redirects are followed, a sixth is not.
         """
         for hop in range(6):
-            shelf.lay(f"/{hop}", moved(f"/{hop + 1}", bytes(10**6)))
-        shelf.lay("/6", picture())
+            destination.lay(f"/{hop}", moved(f"/{hop + 1}", bytes(10**6)))
+        destination.lay("/6", picture())
 
-        assert await downloads.read(Image(0, shelf.base + "/1")) == PNG
-        assert "redirected more than 5 times" in await failure(downloads, shelf.base + "/0")
+        assert await downloads.read(Image(0, destination.base + "/1")) == PNG
+        assert "redirected more than 5 times" in await failure(downloads, destination.base + "/0")
         assert connections(downloads) == 0
 
     @pytest.mark.parametrize(
         "target", ["file:///etc/passwd", "ftp://127.0.0.1/a", "http://", "http://[1/?sig=1", "http://a:99999/", "//"]
     )
-    async def test_only_http(self, shelf: Shelf, downloads: Downloads, target: str) -> None:
+    async def test_only_http(self, destination: Shelf, downloads: Downloads, target: str) -> None:
         """
         Neither an address nor a redirect leads anywhere but to an http(s) host.
         """
         assert "its address is no" in await failure(downloads, target)
         if not "http://".endswith(target):  # a redirect to these is one to where it came from
-            assert "its address is no" in await failure(downloads, shelf.lay("/a", moved(target)))
-            assert len(shelf.asked) == 1
+            assert "its address is no" in await failure(downloads, destination.lay("/a", moved(target)))
+            assert len(destination.asked) == 1
 
-    async def test_redirect_to_nowhere(self, shelf: Shelf, downloads: Downloads) -> None:
+    async def test_redirect_to_nowhere(self, destination: Shelf, downloads: Downloads) -> None:
         """
         A redirect that names no address is a broken transfer.
         """
-        assert "HTTP 302" in await failure(downloads, shelf.lay("/a", status(302)))
+        assert "HTTP 302" in await failure(downloads, destination.lay("/a", status(302)))
 
-    async def test_wrong_certificate_is_not_tried_again(self, shelf: Shelf, downloads: Downloads) -> None:
+    async def test_wrong_certificate_is_not_tried_again(self, destination: Shelf, downloads: Downloads) -> None:
         """
         What TLS refuses it will refuse again.
         """
-        assert "SSL" in await failure(downloads, shelf.base.replace("http", "https") + "/a?sig=1")
-        assert shelf.asked == []
+        assert "SSL" in await failure(downloads, destination.base.replace("http", "https") + "/a?sig=1")
+        assert destination.asked == []
 
     async def test_host_that_no_name_server_takes(self, downloads: Downloads) -> None:
         """
@@ -1215,15 +1232,15 @@ class TestBounds:
 
 class TestPrivateAddresses:
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.1"])
-    async def test_not_asked(self, shelf: Shelf, host: str) -> None:
+    async def test_not_asked(self, destination: Shelf, host: str) -> None:
         """
         A private address is not connected to, given as a number or found by its name; it is not tried again either.
         """
         downloads = quick(networks=frozenset())
-        url = shelf.lay("/a", picture()).replace("127.0.0.1", host)
+        url = destination.lay("/a", picture()).replace("127.0.0.1", host)
 
         assert "its address is private" in await failure(downloads, url + "?sig=1")
-        assert shelf.asked == []
+        assert destination.asked == []
         await downloads.aclose()
 
     async def test_resolver_keeps_public_addresses(self) -> None:
@@ -1251,61 +1268,61 @@ class TestPrivateAddresses:
 
         assert [entry["host"] for entry in await resolver.resolve("mixed", 80)] == ["8.8.8.8"]
         assert len(await resolver.resolve("proxy", 80)) == 3
-        with pytest.raises(module.Refused, match="its address is private: inside"):
+        with pytest.raises(module.FetchRefused, match="its address is private: inside"):
             await resolver.resolve("inside", 80)
         await resolver.close()
         assert fixed.closed
 
-    async def test_every_hop_is_judged(self, shelf: Shelf) -> None:
+    async def test_every_hop_is_judged(self, destination: Shelf) -> None:
         """
         A public address that redirects to a private one is refused. (A proxy stands for the public network here.)
         """
-        downloads = quick(HttpOptions(proxy=shelf.base.replace("127.0.0.1", "localhost")), networks=frozenset())
-        shelf.lay("/a", moved(shelf.base + "/inside"))
-        shelf.lay("/b", moved("http://localhost/inside"))
-        shelf.lay("/c", moved("/d"))
-        shelf.lay("/d", picture())
+        downloads = quick(HttpOptions(proxy=destination.base.replace("127.0.0.1", "localhost")), networks=frozenset())
+        destination.lay("/a", moved(destination.base + "/inside"))
+        destination.lay("/b", moved("http://localhost/inside"))
+        destination.lay("/c", moved("/d"))
+        destination.lay("/d", picture())
 
         assert "its address is private: http://127.0.0.1" in await failure(downloads, "http://pictures.example/a")
         assert "its address is private: http://localhost/inside" in await failure(downloads, "http://8.8.8.8/b")
         assert await downloads.read(Image(0, "http://pictures.example/c")) == PNG
-        assert shelf.paths == ["/a", "/b", "/c", "/d"]
-        assert shelf.asked[-1].host == "pictures.example"
+        assert destination.paths == ["/a", "/b", "/c", "/d"]
+        assert destination.asked[-1].host == "pictures.example"
         await downloads.aclose()
 
-    async def test_proxy_of_the_environment(self, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_proxy_of_the_environment(self, destination: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
         """
         With `trust_env` the system's proxy is used, except where the system says not to.
         """
-        monkeypatch.setenv("http_proxy", shelf.base)
+        monkeypatch.setenv("http_proxy", destination.base)
         monkeypatch.setenv("https_proxy", "http://[::1]:1")
         monkeypatch.setenv("no_proxy", "localhost")
-        shelf.lay("/a", picture())
+        destination.lay("/a", picture())
         trusting = quick(HttpOptions(trust_env=True), networks=frozenset())
 
         assert await trusting.read(Image(0, "http://pictures.example/a")) == PNG
-        assert "private" in await failure(trusting, shelf.base.replace("127.0.0.1", "localhost"))
+        assert "private" in await failure(trusting, destination.base.replace("127.0.0.1", "localhost"))
         await trusting.aclose()
 
 
 class TestAllowedAddresses:
-    async def test_service_on_loopback_opens_loopback_alone(self, shelf: Shelf, downloads: Downloads) -> None:
+    async def test_service_on_loopback_opens_loopback_alone(self, destination: Shelf, downloads: Downloads) -> None:
         """
         Where the service is on this machine, neither the LAN nor a cloud's metadata is open, also behind a redirect.
         """
         for host in ("10.0.0.1", "[fd00::1]", "198.18.0.1", "169.254.169.254", "2852039166"):
             assert "its address is private" in await failure(downloads, f"http://{host}/latest/meta-data?sig=1")
-        moving = shelf.lay("/a", moved("http://169.254.169.254/latest/meta-data"))
+        moving = destination.lay("/a", moved("http://169.254.169.254/latest/meta-data"))
         assert "its address is private: http://169.254.169.254/latest" in await failure(downloads, moving)
-        assert shelf.paths == ["/a"]
+        assert destination.paths == ["/a"]
 
     @pytest.mark.parametrize("entry", ["127.0.0.0/8", "127.0.0.1", "127.0.0.0/8 and its name"])
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-    async def test_allowed_by_an_option(self, shelf: Shelf, host: str, entry: str) -> None:
+    async def test_allowed_by_an_option(self, destination: Shelf, host: str, entry: str) -> None:
         """
         A network or an address that the user allows is asked; it is the one that the error had named.
         """
-        url = shelf.lay("/a", picture()).replace("127.0.0.1", host)
+        url = destination.lay("/a", picture()).replace("127.0.0.1", host)
         closed = quick(networks=frozenset())
         entries = ["127.0.0.0/8", "localhost"] if " " in entry else entry
         opened = quick(HttpOptions(allow_downloads_from=entries), networks=frozenset())
@@ -1342,10 +1359,10 @@ class TestAllowedAddresses:
         assert await found("198.18.0.7", entries="198.18.0.0/15") == 1
         assert await found("198.18.0.7", entries="x", networks=frozenset({Network.BENCHMARK})) == 1
         with pytest.raises(
-            Refused, match=r"its address is private: cdn\.example \(benchmarking\); where that is meant"
+            FetchRefused, match=r"its address is private: cdn\.example \(benchmarking\); where that is meant"
         ):
             await found("198.19.0.7", entries="198.18.0.0/16", networks=HERE)
-        with pytest.raises(Refused, match=r"its address is private: cdn\.example; pictures never come from"):
+        with pytest.raises(FetchRefused, match=r"its address is private: cdn\.example; pictures never come from"):
             await found("169.254.169.254")
 
     @pytest.mark.parametrize(
@@ -1428,22 +1445,24 @@ class TestNames:
             await downloads.save_all(done(), tmp_path, name=name, refresh=never)
 
     @pytest.mark.parametrize("name", ["{task_id}{ext}", "same.png", "{index:c}"])
-    async def test_equal_names(self, shelf: Shelf, downloads: Downloads, tmp_path: Path, name: str) -> None:
+    async def test_equal_names(self, destination: Shelf, downloads: Downloads, tmp_path: Path, name: str) -> None:
         """
         Two pictures under one name would overwrite each other, so nothing is fetched at all.
         """
-        url = shelf.lay("/a", picture())
+        url = destination.lay("/a", picture())
 
         with pytest.raises(ValueError, match=r"put \{index\} into it"):
             await downloads.save_all(done(url, url), tmp_path, name=name, refresh=never)
 
-        assert shelf.asked == []
+        assert destination.asked == []
 
-    async def test_one_picture_needs_no_index(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_one_picture_needs_no_index(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
         """
         For a single picture a fixed name is good.
         """
-        (path,) = await downloads.save_all(done(shelf.lay("/a", picture())), tmp_path, name="same{ext}", refresh=never)
+        (path,) = await downloads.save_all(
+            done(destination.lay("/a", picture())), tmp_path, name="same{ext}", refresh=never
+        )
 
         assert tmp_path / "same.png" == path
 
@@ -1451,11 +1470,13 @@ class TestNames:
         "task_id",
         ["../../etc/passwd", "..", "", ".", "/", "C:\\x", "a/b", "a\0b", "x" * 1000, "ü" * 500, " a. ", "\ud800"],
     )
-    async def test_ids_never_escape(self, shelf: Shelf, downloads: Downloads, tmp_path: Path, task_id: str) -> None:
+    async def test_ids_never_escape(
+        self, destination: Shelf, downloads: Downloads, tmp_path: Path, task_id: str
+    ) -> None:
         """
         Whatever a service calls its task, the picture lies in the directory, alone, under a name that can be written.
         """
-        url = shelf.lay("/a", picture())
+        url = destination.lay("/a", picture())
 
         (path,) = await downloads.save_all(
             done(url, task_id=task_id), tmp_path / "in", name="{task_id}/{task_id}-{index}{ext}", refresh=never
@@ -1468,46 +1489,50 @@ class TestNames:
 
 
 class TestDisk:
-    async def test_directory_cannot_be_made(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_directory_cannot_be_made(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
         """
         What the disk refuses is not tried again, and the error says what it refused.
         """
         (tmp_path / "file").touch()
 
         with pytest.raises(DownloadFailed, match=r"file/t1-0.png could not be written: File exists; 0 of 1 arrived"):
-            await downloads.save_all(done(shelf.lay("/a", picture())), tmp_path / "file", name=NAME, refresh=never)
+            await downloads.save_all(
+                done(destination.lay("/a", picture())), tmp_path / "file", name=NAME, refresh=never
+            )
 
-        assert len(shelf.asked) == 1
+        assert len(destination.asked) == 1
 
-    async def test_name_is_taken_by_a_directory(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_name_is_taken_by_a_directory(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
         """
         A directory is not replaced, and no temporary file is left beside it.
         """
         (tmp_path / "t1-0.png").mkdir()
 
         with pytest.raises(DownloadFailed, match="Is a directory"):
-            await downloads.save_all(done(shelf.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
+            await downloads.save_all(done(destination.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
 
         assert files(tmp_path) == {}
 
-    async def test_what_a_crash_left_is_replaced(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_what_a_crash_left_is_replaced(
+        self, destination: Shelf, downloads: Downloads, tmp_path: Path
+    ) -> None:
         """
         Where its writer has a mark of its own, an unfinished file is begun anew under the same name.
         """
         left = tmp_path / ".t1-0.png.mark.part"
         left.write_bytes(b"unfinished")
         names = Names(tmp_path, NAME, "t1", mark="mark")
-        saves = await downloads.save_each(done(shelf.lay("/a", picture())), names, refresh=never)
+        saves = await downloads.save_each(done(destination.lay("/a", picture())), names, refresh=never)
 
         assert [tmp_path / "t1-0.png"] == [saved.path for saved in saves.pictures] == list(tmp_path.iterdir())
 
-    async def test_two_may_write_one_picture(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_two_may_write_one_picture(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
         """
         Where drafts have a folder of their own, each is under a name of its own until it is whole.
         """
-        names = Names(tmp_path, NAME, "t1", mark="mark", drafts=".drafts")
+        names = Names(tmp_path, NAME, "t1", mark="mark", staging_dir=".drafts")
         (tmp_path / ".drafts").mkdir()
-        image = done(shelf.lay("/a", picture())).images[0]
+        image = done(destination.lay("/a", picture())).images[0]
 
         saved = await asyncio.gather(*(downloads.keep(image, names) for _ in range(5)))
 
@@ -1515,20 +1540,20 @@ class TestDisk:
         assert {"t1-0.png": PNG} == files(tmp_path)
         assert [] == list((tmp_path / ".drafts").iterdir())
 
-    async def test_another_folder_of_that_name(self, shelf: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_another_folder_of_that_name(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
         """
         Where who began the run has made no folder for drafts, nothing is written that nobody would find.
         """
-        names = Names(tmp_path / "here", "{index}/{task_id}{ext}", "t1", drafts=".drafts")
+        names = Names(tmp_path / "here", "{index}/{task_id}{ext}", "t1", staging_dir=".drafts")
 
-        with pytest.raises(Refused, match="here is not the folder of this run on this machine"):
-            await downloads.keep(done(shelf.lay("/a", picture())).images[0], names)
+        with pytest.raises(FetchRefused, match="here is not the folder of this run on this machine"):
+            await downloads.keep(done(destination.lay("/a", picture())).images[0], names)
 
         assert [] == list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("step", ["write", "settle"])
     async def test_full_disk(
-        self, shelf: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+        self, destination: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
     ) -> None:
         """
         A full disk ends the saving at once, and leaves nothing.
@@ -1540,13 +1565,13 @@ class TestDisk:
         monkeypatch.setattr(module._Part, step, full)
 
         with pytest.raises(StorageFull, match="No space left"):
-            await downloads.save_all(done(shelf.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
+            await downloads.save_all(done(destination.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
 
         assert files(tmp_path) == {}
-        assert len(shelf.asked) == 1
+        assert len(destination.asked) == 1
 
     async def test_full_disk_is_told_whatever_else_failed(
-        self, shelf: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, destination: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
         That there is no room is what the caller must know, before a picture that did not arrive; it names the others.
@@ -1559,7 +1584,7 @@ class TestDisk:
             settle(part)
 
         monkeypatch.setattr(module._Part, "settle", no_room_for_the_third)
-        urls = shelf.lay("/0", page), shelf.lay("/1", picture()), shelf.lay("/2", picture())
+        urls = destination.lay("/0", page), destination.lay("/1", picture()), destination.lay("/2", picture())
 
         with pytest.raises(StorageFull, match=r"quota exceeded; make room, then save again") as caught:
             await downloads.save_all(done(*urls), tmp_path, name=NAME, refresh=never)
@@ -1568,7 +1593,7 @@ class TestDisk:
         assert {"t1-1.png"} == set(files(tmp_path))
 
     async def test_full_at_closing(
-        self, shelf: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, destination: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
         Where even closing and removing fail, the first reason is the one that is told.
@@ -1584,10 +1609,10 @@ class TestDisk:
         monkeypatch.setattr(Path, "unlink", fail)
 
         with pytest.raises(StorageFull, match="No space left"):
-            await downloads.save_all(done(shelf.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
+            await downloads.save_all(done(destination.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
 
     async def test_folder_that_cannot_be_synced(
-        self, shelf: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, destination: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
         Some network disks cannot sync a folder; the picture is there all the same.
@@ -1604,7 +1629,7 @@ class TestDisk:
 
         monkeypatch.setattr(os, "fsync", only_files)
 
-        await downloads.save_all(done(shelf.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
+        await downloads.save_all(done(destination.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
 
         assert synced == [False, True]
         assert files(tmp_path) == {"t1-0.png": PNG}
@@ -1648,15 +1673,19 @@ class TestDisk:
 
 
 class TestCancelling:
-    async def test_at_every_step(self, shelf: Shelf, tmp_path: Path) -> None:
+    async def test_at_every_step(self, destination: Shelf, tmp_path: Path) -> None:
         """
         Cancelled at any turn of the loop, a saving leaves whole pictures or none, and no part, connection or turn.
         """
         downloads = quick(width=2)
-        urls = [shelf.lay("/a", picture()), shelf.lay("/b", cut(), picture()), shelf.lay("/c", status(403), picture())]
+        urls = [
+            destination.lay("/a", picture()),
+            destination.lay("/b", cut(), picture()),
+            destination.lay("/c", status(403), picture()),
+        ]
         fates = set()
         for turns in range(2000):
-            shelf.answers["/b"], shelf.answers["/c"] = [cut(), picture()], [status(403), picture()]
+            destination.answers["/b"], destination.answers["/c"] = [cut(), picture()], [status(403), picture()]
             folder = tmp_path / str(turns)
             saving = asyncio.ensure_future(
                 downloads.save_all(done(*urls), folder, name=NAME, refresh=Refresh(done(*urls)))
@@ -1683,7 +1712,12 @@ class TestCancelling:
         await downloads.aclose()
 
     async def hung_saving(
-        self, shelf: Shelf, downloads: Downloads, folder: Path, monkeypatch: pytest.MonkeyPatch, error: OSError | None
+        self,
+        destination: Shelf,
+        downloads: Downloads,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        error: OSError | None,
     ) -> tuple["asyncio.Task[list[Path]]", threading.Event]:
         fsync, hangs, go_on = os.fsync, asyncio.Event(), threading.Event()
         loop = asyncio.get_running_loop()
@@ -1697,7 +1731,7 @@ class TestCancelling:
 
         monkeypatch.setattr(os, "fsync", hang)
         saving = asyncio.ensure_future(
-            downloads.save_all(done(shelf.lay("/a", picture())), folder, name=NAME, refresh=never)
+            downloads.save_all(done(destination.lay("/a", picture())), folder, name=NAME, refresh=never)
         )
         await hangs.wait()
         return saving, go_on
@@ -1705,7 +1739,7 @@ class TestCancelling:
     @pytest.mark.parametrize("error", [None, OSError(errno.ENOSPC, "No space left")])
     async def test_in_the_middle_of_the_sync(
         self,
-        shelf: Shelf,
+        destination: Shelf,
         downloads: Downloads,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
@@ -1714,7 +1748,7 @@ class TestCancelling:
         """
         A cancellation, and a second one, wait for the thread: then the picture is whole, or gone if the disk refused.
         """
-        saving, go_on = await self.hung_saving(shelf, downloads, tmp_path, monkeypatch, error)
+        saving, go_on = await self.hung_saving(destination, downloads, tmp_path, monkeypatch, error)
 
         for _ in range(2):
             saving.cancel()
@@ -1726,34 +1760,34 @@ class TestCancelling:
 
         assert ({} if error else {"t1-0.png": PNG}) == files(tmp_path)
 
-    async def test_timeout_around_a_read(self, shelf: Shelf, downloads: Downloads) -> None:
+    async def test_timeout_around_a_read(self, destination: Shelf, downloads: Downloads) -> None:
         """
         The caller's own timeout comes out as such.
         """
 
         async def silent(request: web.BaseRequest) -> web.StreamResponse:
-            await shelf.closing.wait()
+            await destination.closing.wait()
             return web.Response()
 
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
-                await downloads.read(Image(0, shelf.lay("/a", silent)))
+                await downloads.read(Image(0, destination.lay("/a", silent)))
 
 
 class TestOwner:
-    async def test_closes_twice(self, shelf: Shelf, downloads: Downloads) -> None:
+    async def test_closes_twice(self, destination: Shelf, downloads: Downloads) -> None:
         """
         Closing twice is fine, also where nothing was ever fetched; a closed owner fetches nothing more.
         """
-        await downloads.read(Image(0, shelf.lay("/a", picture())))
+        await downloads.read(Image(0, destination.lay("/a", picture())))
 
         await downloads.aclose()
         await downloads.aclose()
 
-        assert "the client was closed" in await failure(downloads, shelf.base + "/a")
+        assert "the client was closed" in await failure(downloads, destination.base + "/a")
         assert repr(downloads) == "<Downloads closed, width 8>"
 
-    async def test_closing_ends_transfers(self, shelf: Shelf, downloads: Downloads) -> None:
+    async def test_closing_ends_transfers(self, destination: Shelf, downloads: Downloads) -> None:
         """
         What is under way when the owner is closed fails; it does not open a new session.
         """
@@ -1761,10 +1795,10 @@ class TestOwner:
 
         async def silent(request: web.BaseRequest) -> web.StreamResponse:
             begun.set()
-            await shelf.closing.wait()
+            await destination.closing.wait()
             return web.Response()
 
-        reading = asyncio.ensure_future(failure(downloads, shelf.lay("/a", silent)))
+        reading = asyncio.ensure_future(failure(downloads, destination.lay("/a", silent)))
         await begun.wait()
         await downloads.aclose()
 

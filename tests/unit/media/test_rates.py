@@ -4,7 +4,8 @@ How slow a download may be.
 
 import pytest
 
-from kling_async.media.rates import DownloadPolicy, Progress
+from kling_async.media.rates import Progress
+from kling_async.policy.policies import DownloadPolicy
 
 KIB, MIB = 1024, 1024**2
 

@@ -291,10 +291,10 @@ def test_many_that_leave_search_for_none(begin: Waits, monkeypatch: pytest.Monke
             await cancel_last_first(begin)
 
     @attrs.define(eq=False)
-    class Claim(Counting, slots_module._Claim):
+    class Claim(Counting, slots_module.SlotRequest):
         pass
 
-    monkeypatch.setattr(slots_module, "_Claim", Claim)
+    monkeypatch.setattr(slots_module, "SlotRequest", Claim)
     story()
 
     assert Counting.compared < 10 * MANY
@@ -339,7 +339,7 @@ def test_one_that_rests_keeps_others_waiting_without_a_search(monkeypatch: pytes
     """
     looks = [0]
 
-    class Claim(slots_module._Claim):
+    class Claim(slots_module.SlotRequest):
         def __getattribute__(self, name: str) -> Any:
             looks[0] += name == "n"
             return super().__getattribute__(name)
@@ -358,7 +358,7 @@ def test_one_that_rests_keeps_others_waiting_without_a_search(monkeypatch: pytes
         assert all(wait.done() for wait in waits)
         resting.release()
 
-    monkeypatch.setattr(slots_module, "_Claim", Claim)
+    monkeypatch.setattr(slots_module, "SlotRequest", Claim)
     story()
 
     assert looks[0] < 50 * MANY

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from kling_async.media.shielding import to_the_end
+from kling_async.media.shielding import shielded
 from tests.conftest import simulated
 
 
@@ -21,7 +21,7 @@ async def test_cancelling_goes_on_after_the_end() -> None:
         await asyncio.sleep(10)
         ended.append(asyncio.get_running_loop().time())
 
-    waiting = asyncio.ensure_future(to_the_end(work()))
+    waiting = asyncio.ensure_future(shielded(work()))
     for _ in range(3):
         await asyncio.sleep(1)
         waiting.cancel()
@@ -41,4 +41,4 @@ async def test_what_the_work_raises_is_raised() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await to_the_end(work())
+        await shielded(work())

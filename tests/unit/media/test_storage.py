@@ -16,12 +16,13 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.implementations.sftp import SFTPFileSystem
 
 from kling_async import Batch, Done, Failed, KlingClient, TaskResult
+from kling_async.client.saving import save
 from kling_async.emulator import Emulator
 from kling_async.errors import DownloadFailed, StorageFull
 from kling_async.media import storage as storage_module
-from kling_async.media.downloads import Refused
+from kling_async.media.downloads import FetchRefused
 from kling_async.media.naming import is_url
-from kling_async.media.storage import ATTEMPTS, Storage, save, shelf_at, storage_of
+from kling_async.media.storage import ATTEMPTS, Storage, shelf_at, storage_of
 from tests.storages import (  # noqa: F401
     Bucket,
     Folder,
@@ -36,7 +37,7 @@ from tests.storages import (  # noqa: F401
     s3_server,
     server,
     sftp,
-    spools,
+    temp_dir,
 )
 
 KINDS = ("folder", "memory", "bucket", "sftp")
@@ -256,7 +257,9 @@ class TestStorage:
             await Storage("memory://x").check()
 
     def test_the_package_loads_no_fsspec(self) -> None:
-        program = "import sys, kling_async, kling_async.batch.batch, kling_async.media.storage; print('fsspec' in sys.modules)"
+        program = (
+            "import sys, kling_async, kling_async.batch, kling_async.media.storage; print('fsspec' in sys.modules)"
+        )
 
         told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
@@ -278,11 +281,11 @@ class TestStorage:
             ("sftp://a/run", "sftp://b/run/0.png", False),
         ],
     )
-    def test_what_lies_elsewhere_is_looked_for_there(self, shelf: str, url: str, is_own: object) -> None:
+    def test_what_lies_elsewhere_is_looked_for_there(self, destination: str, url: str, is_own: object) -> None:
         """
         A picture that an earlier run has stored in another place.
         """
-        storage = Storage(shelf, {"key": "of the shelf"})
+        storage = Storage(destination, {"key": "of the shelf"})
 
         assert (storage if is_own else Storage(url)) == storage_of(storage, url)
 
@@ -320,12 +323,12 @@ class TestStorage:
         assert before > 0
 
     async def test_drafts_are_swept_from_folders_with_odd_names(self, sftp: Sftp) -> None:
-        shelf = attrs.evolve(cast("Storage", sftp.storage), url="sftp://me@127.0.0.1/run [1-2]*")
+        destination = attrs.evolve(cast("Storage", sftp.storage), url="sftp://me@127.0.0.1/run [1-2]*")
         left = sftp.folder / "run [1-2]*" / ".kling-m" / "0.part"
         left.parent.mkdir(parents=True)
         left.touch()
 
-        await shelf.sweep(".kling-m")
+        await destination.sweep(".kling-m")
 
         assert [left.parents[1]] == list(sftp.folder.iterdir())
         assert [] == list(left.parents[1].iterdir())
@@ -402,7 +405,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         if times < ATTEMPTS:
             assert (5, b"whole") == tuple(outcomes)
         else:
-            assert [Refused, Refused] == [type(each) for each in outcomes]
+            assert [FetchRefused, FetchRefused] == [type(each) for each in outcomes]
             assert "signature" not in str(outcomes)
 
 

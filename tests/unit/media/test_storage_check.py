@@ -21,12 +21,13 @@ from fsspec.implementations.memory import MemoryFileSystem
 from s3fs import S3FileSystem
 
 from kling_async import Batch, Done, KlingClient
+from kling_async.client.saving import save
 from kling_async.emulator import Emulator
 from kling_async.errors import DownloadFailed
 from kling_async.media import storage as storage_module
-from kling_async.media.downloads import Refused
+from kling_async.media.downloads import FetchRefused
 from kling_async.media.naming import Names
-from kling_async.media.storage import ATTEMPTS, ATTEMPTS_AROUND, Storage, save
+from kling_async.media.storage import ATTEMPTS, ATTEMPTS_AROUND, Storage
 from tests.storages import (  # noqa: F401
     KEYS,
     Bucket,
@@ -41,7 +42,7 @@ from tests.storages import (  # noqa: F401
     s3_server,
     server,
     sftp,
-    spools,
+    temp_dir,
 )
 
 ODD_NAME = "am #1, [100%] für/{index}{ext}"
@@ -191,7 +192,7 @@ class TestCheck:
             copy(files, source, target, **options)
 
         monkeypatch.setattr(LocalFileSystem, "cp_file", cp_file)
-        storage = Storage(f"asyncwrapper::{(tmp_path / 'shelf').as_uri()}")
+        storage = Storage(f"asyncwrapper::{(tmp_path / 'destination').as_uri()}")
 
         await storage.check()
         url = await keep(storage)
@@ -248,11 +249,11 @@ class TestChains:
         Its pictures are whole when they are seen, and the next run finds them: asking it, not the cache.
         """
         options = {"s3": dict(as_storage(bucket).options)}
-        shelf = Storage(chain, options)
+        destination = Storage(chain, options)
         for expected in (2, 0):
             async with Batch(tmp_path / "run.kling", client) as batch:
                 await batch.add(["a lighthouse", "a fox"])
-                done = [outcome async for outcome in batch.run(shelf, name="{key}{ext}")]
+                done = [outcome async for outcome in batch.run(destination, name="{key}{ext}")]
                 assert expected == len(done) == sum(isinstance(each, Done) for each in done)
 
         async with Batch(tmp_path / "run.kling", client) as batch:
@@ -293,8 +294,8 @@ class TestChains:
             ("dir://run::sftp://a", "dir://run/0.png::sftp://b", False),
         ],
     )
-    def test_options_go_to_their_own_chain(self, shelf: str, url: str, is_own: object) -> None:
-        assert is_own is Storage(shelf).has(url)
+    def test_options_go_to_their_own_chain(self, destination: str, url: str, is_own: object) -> None:
+        assert is_own is Storage(destination).has(url)
 
 
 def _content_at(url: str, **options: Any) -> bytes:
@@ -342,7 +343,7 @@ class TestTries:
         bucket.asked.clear()
         bucket.troubled, bucket.last = frozenset({method}), "slow down"
 
-        with pytest.raises(Refused):
+        with pytest.raises(FetchRefused):
             await asks(patient, url)
 
         assert ATTEMPTS == _methods(bucket)[method]
@@ -351,7 +352,7 @@ class TestTries:
         bucket.last = "slow down"
         chained = Storage("simplecache::s3://shelf/run", {"s3": dict(patient.options)})
 
-        with pytest.raises(Refused):
+        with pytest.raises(FetchRefused):
             await keep(chained)
 
         assert {"PUT": ATTEMPTS} == _methods(bucket)
@@ -364,7 +365,7 @@ class TestTries:
         await patient.check()
         chosen = attrs.evolve(patient, options={**patient.options, "config_kwargs": {"retries": {"max_attempts": 1}}})
 
-        with pytest.raises(Refused):
+        with pytest.raises(FetchRefused):
             await keep(chosen)
 
         assert 2 * ATTEMPTS == _methods(bucket)["PUT"] - 1

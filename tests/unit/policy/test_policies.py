@@ -9,12 +9,13 @@ import attrs
 import pytest
 from hypothesis import given, strategies as st
 
+from kling_async.client.retries import Step, may_exist, may_repeat, next_step
 from kling_async.errors import (
     AccountProblem,
     ClientClosed,
     ContentRefused,
     DownloadFailed,
-    EngineLost,
+    ExecutorLost,
     InvalidRequest,
     JournalCorrupt,
     JournalLocked,
@@ -35,7 +36,7 @@ from kling_async.errors import (
     Unreachable,
     WaitTimeout,
 )
-from kling_async.policy.policies import PollPolicy, RetryPolicy, Step, may_exist, may_repeat, next_step
+from kling_async.policy.policies import PollPolicy, RetryPolicy
 
 SURELY_NOT_SENT = (Step.RESEND, Step.RESEND, False, True)
 MAY_EXIST = (Step.LOOK_UP, Step.GIVE_UP, True, True)
@@ -66,7 +67,7 @@ TABLE = [
     (WaitTimeout("?"), SURELY_REFUSED),
     (DownloadFailed("?"), SURELY_REFUSED),
     (ProcessFailed("?"), SURELY_REFUSED),
-    (EngineLost("?"), SURELY_REFUSED),
+    (ExecutorLost("?"), SURELY_REFUSED),
     (ClientClosed("?"), SURELY_REFUSED),
     (JournalLocked("?"), SURELY_REFUSED),
     (JournalMismatch("?"), SURELY_REFUSED),

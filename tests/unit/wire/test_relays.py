@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from kling_async.client.retries import Step, may_exist, next_step
 from kling_async.errors import KlingError, ServiceFailure
-from kling_async.policy.policies import Step, may_exist, next_step
 from kling_async.wire.relays import RELAY_REFUSALS, RelayRefusal, refusal_of
 from kling_async.wire.responses import Answer, read_created, read_sighting
 

@@ -9,7 +9,7 @@ import itertools
 import pytest
 from hypothesis import given, strategies as st
 
-from kling_async.wire.status import is_final, is_settled, is_settled_well, newer, read_word
+from kling_async.wire.status import is_final, is_settled, is_settled_well, merge, read_word
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
 
 AT = dt.datetime(2026, 5, 28, tzinfo=dt.UTC)
@@ -33,7 +33,7 @@ def fold(sightings: list[TaskSnapshot]) -> TaskSnapshot:
     """
     See one after the other.
     """
-    held = functools.reduce(newer, sightings, None)
+    held = functools.reduce(merge, sightings, None)
     assert held is not None
     return held
 
@@ -95,7 +95,7 @@ def test_late_callback_changes_nothing() -> None:
     """
     done = seen(TaskStatus.SUCCEEDED, 1, PICTURES)
 
-    assert done is newer(done, seen(TaskStatus.PROCESSING, 9))
+    assert done is merge(done, seen(TaskStatus.PROCESSING, 9))
 
 
 def test_first_final_state_stays() -> None:
@@ -104,7 +104,7 @@ def test_first_final_state_stays() -> None:
     """
     failed = seen(TaskStatus.FAILED, 1)
 
-    assert failed is newer(failed, seen(TaskStatus.SUCCEEDED, 9, PICTURES))
+    assert failed is merge(failed, seen(TaskStatus.SUCCEEDED, 9, PICTURES))
 
 
 def test_success_gains_its_pictures() -> None:
@@ -113,9 +113,9 @@ def test_success_gains_its_pictures() -> None:
     """
     bare, full = seen(TaskStatus.SUCCEEDED, 1), seen(TaskStatus.SUCCEEDED, 1, PICTURES)
 
-    assert full is newer(bare, full)
-    assert full is newer(full, bare)
-    assert bare is newer(bare, seen(TaskStatus.SUCCEEDED, 2))
+    assert full is merge(bare, full)
+    assert full is merge(full, bare)
+    assert bare is merge(bare, seen(TaskStatus.SUCCEEDED, 2))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_out_of_order(held: TaskSnapshot, late: TaskSnapshot) -> None:
     """
     The service's clock decides; without two different times the order of the words does.
     """
-    assert held is newer(held, late)
+    assert held is merge(held, late)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_news(held: TaskSnapshot | None, news: TaskSnapshot) -> None:
     """
     A first sighting, a step ahead, a word that is not known, and the end are news.
     """
-    assert news is newer(held, news)
+    assert news is merge(held, news)
 
 
 @given(SIGHTINGS, st.lists(SIGHTINGS, max_size=6))
@@ -160,7 +160,7 @@ def test_final_state_is_never_left(first: TaskSnapshot, others: list[TaskSnapsho
     """
     held = first
     for other in others:
-        later = newer(held, other)
+        later = merge(held, other)
 
         assert not is_final(held.task_status) or later.task_status is held.task_status
         assert not is_settled(held) or later is held
@@ -175,7 +175,7 @@ def test_seeing_again_changes_nothing(sightings: list[TaskSnapshot]) -> None:
     """
     held = fold(sightings)
 
-    assert held == newer(held, held)
+    assert held == merge(held, held)
 
 
 @given(st.sets(st.integers(0, 9), min_size=1, max_size=4), st.data())

@@ -12,9 +12,9 @@ import attrs
 import pytest
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
-from kling_async.client.callbacks.router import UNCLAIMED, Hearing, Line
+from kling_async.client.callbacks.router import UNCLAIMED, CallbackRouter, CallbackSubscription
 from kling_async.client.handle import TaskHandle
-from kling_async.client.polling.poller import Watcher
+from kling_async.client.polling.poller import Poller
 from kling_async.errors import TaskNotFound
 from kling_async.policy.policies import PollPolicy
 from kling_async.wire.codec import dumps, write_task
@@ -41,7 +41,7 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-class Looks:
+class StatusQueries:
     """
     A service that says of each task what it is told to say; a look takes as long as it is told to.
     """
@@ -80,9 +80,9 @@ class Scene:
 
     def __init__(self, receiver: CallbackReceiver | None = None, **policy: Any) -> None:
         self.receiver = receiver or CallbackReceiver("https://bots.example/kling", secret=SECRET)
-        self.looks = Looks()
-        self.watcher = Watcher(PollPolicy(**policy), self.looks)
-        self.hearing = Hearing(self.receiver, self.watcher)
+        self.looks = StatusQueries()
+        self.watcher = Poller(PollPolicy(**policy), self.looks)
+        self.hearing = CallbackRouter(self.receiver, self.watcher)
         self.hearing.attach()
 
     async def __aenter__(self) -> Self:
@@ -92,17 +92,19 @@ class Scene:
         self.hearing.detach()
         await self.watcher.aclose()
 
-    def accepted(self, line: Line, task_id: str = "t-1") -> TaskHandle:
+    def accepted(self, line: CallbackSubscription, task_id: str = "t-1") -> TaskHandle:
         """
         What follows the answer to a submit.
         """
         handle = TaskHandle(task_id, ImageRequest("a lighthouse"), self.watcher.watch)
-        handle.see(attrs.evolve(SUBMITTED, task_id=task_id))
+        handle.apply(attrs.evolve(SUBMITTED, task_id=task_id))
         line.connect(handle)
         return handle
 
 
-def call(receiver: CallbackReceiver, line: Line | str, said: TaskSnapshot, secret: str | None = SECRET) -> int:
+def call(
+    receiver: CallbackReceiver, line: CallbackSubscription | str, said: TaskSnapshot, secret: str | None = SECRET
+) -> int:
     """
     Post one callback to the address of *line*, signed with *secret*.
     """
@@ -237,7 +239,7 @@ async def test_who_never_listened_can_close() -> None:
     As a client does that was never used.
     """
     receiver = CallbackReceiver("https://bots.example/kling")
-    hearing = Hearing(receiver, Watcher(PollPolicy(), Looks()))
+    hearing = CallbackRouter(receiver, Poller(PollPolicy(), StatusQueries()))
     hearing.detach()
 
     assert {} == receiver._listeners
@@ -294,7 +296,7 @@ def test_early_callbacks_are_kept(said: list[TaskSnapshot]) -> None:
                 call(scene.receiver, line, each)
             await asyncio.sleep(0)
             handle = TaskHandle("t-1", ImageRequest("a lighthouse"), scene.watcher.watch)
-            handle.see(SUBMITTED)
+            handle.apply(SUBMITTED)
             scene.watcher.watch(handle)
             line.connect(handle)
 
@@ -332,7 +334,7 @@ def test_early_hint_is_followed_at_once(said: list[tuple[TaskSnapshot, str | Non
                 call(scene.receiver, line, each, secret)
             await asyncio.sleep(0)
             handle = TaskHandle("t-1", ImageRequest("a lighthouse"), scene.watcher.watch)
-            handle.see(SUBMITTED)
+            handle.apply(SUBMITTED)
             wait = await waiting(handle)
             line.connect(handle)
             await wait
@@ -541,7 +543,7 @@ async def run_task(scene: Scene, number: int, *, told: bool, pictures_after: flo
     line = scene.hearing.open_line()
     task_id = f"t-{number}"
     handle = TaskHandle(task_id, ImageRequest("a lighthouse"), scene.watcher.watch)
-    handle.see(attrs.evolve(SUBMITTED, task_id=task_id))
+    handle.apply(attrs.evolve(SUBMITTED, task_id=task_id))
     scene.watcher.watch(handle, is_told_of=line.works)
     line.connect(handle)
     started = now()
@@ -770,8 +772,8 @@ def receiver() -> CallbackReceiver:
     return CallbackReceiver("https://bots.example/kling", token_key=b"k" * 16)
 
 
-def hearing_of(receiver: CallbackReceiver) -> Hearing:
-    hearing = Hearing(receiver, Watcher(PollPolicy(), NoLooks()))
+def hearing_of(receiver: CallbackReceiver) -> CallbackRouter:
+    hearing = CallbackRouter(receiver, Poller(PollPolicy(), NoLooks()))
     hearing.attach()
     return hearing
 
@@ -822,14 +824,14 @@ async def test_line_that_ends_leaves_its_successor_alone(receiver: CallbackRecei
     """
     hearing = hearing_of(receiver)
     older = hearing.open_line("earlier")
-    newer = hearing.open_line("earlier")
+    merge = hearing.open_line("earlier")
     older.close()
     await bring(receiver, "earlier")
 
-    assert (None, SUBMITTED) == (older.found, newer.found)
+    assert (None, SUBMITTED) == (older.found, merge.found)
 
-    newer.close()
-    newer.close()
+    merge.close()
+    merge.close()
     await bring(receiver, "earlier")
 
     assert ["earlier"] == list(hearing._unclaimed)

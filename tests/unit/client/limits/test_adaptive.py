@@ -7,26 +7,26 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
-from kling_async.client.limits.adaptive import Width
+from kling_async.client.limits.adaptive import AdaptiveLimit
 from kling_async.policy.policies import SlotPolicy
 
 POLICY = SlotPolicy(start=9, first_rest=60.0, max_rest=1000.0)
 
 
-def width_at_rest() -> Width:
+def width_at_rest() -> AdaptiveLimit:
     """
     Return a width whose first rest is over at second 0.
     """
-    width = Width(POLICY)
+    width = AdaptiveLimit(POLICY)
     width.ended(-60.0)
     return width
 
 
-def can_try(width: Width, level: int) -> bool:
+def can_try(width: AdaptiveLimit, level: int) -> bool:
     return width.allows(width.limit, level - width.limit, is_answered=True)
 
 
-def grow(width: Width, truth: int, *, now: float = 0.0) -> list[int]:
+def grow(width: AdaptiveLimit, truth: int, *, now: float = 0.0) -> list[int]:
     """
     Let single pictures end and others be tried in their place until one is refused; return the levels that were tried.
     """
@@ -47,7 +47,7 @@ def test_it_starts_with_the_usual_nine() -> None:
     """
     As many as the vendor's usual packs have, at once; before anything has ended no more is tried.
     """
-    width = Width(SlotPolicy())
+    width = AdaptiveLimit(SlotPolicy())
 
     assert 9 == width.limit
     assert width.allows(0, 9, is_answered=False)
@@ -58,7 +58,7 @@ def test_nothing_is_refused_in_a_short_run() -> None:
     """
     More than the usual number is tried a minute after it was first wanted.
     """
-    width = Width(POLICY)
+    width = AdaptiveLimit(POLICY)
     width.ended(20.0)
     width.ended(79.9)
     assert not can_try(width, 10)
@@ -114,7 +114,7 @@ def test_below_what_was_refused_more_is_tried_half_way() -> None:
     """
     Between what was granted and what was refused, a request goes into the lower half, so that its answer tells most.
     """
-    width = Width(POLICY)
+    width = AdaptiveLimit(POLICY)
     width.accepted(3, 0.1)
     width.refused(8, 0.2)
     width.ended(20.0)
@@ -126,7 +126,7 @@ def test_a_refusal_shrinks_it_to_what_was_granted() -> None:
     """
     Three were accepted before the fourth to seventh were refused; then four more are, as there were four.
     """
-    width = Width(POLICY)
+    width = AdaptiveLimit(POLICY)
     width.accepted(3, 0.1)
     width.refused(7, 0.2)
 
@@ -141,7 +141,7 @@ def test_it_shrinks_below_what_is_refused_now() -> None:
     """
     What was granted once may be taken by others today.
     """
-    width = Width(POLICY)
+    width = AdaptiveLimit(POLICY)
     width.accepted(9, 0.0)
     width.refused(6, 100.0)
 
@@ -152,7 +152,7 @@ def test_it_never_falls_below_one() -> None:
     """
     A single picture can always be asked for.
     """
-    width = Width(POLICY)
+    width = AdaptiveLimit(POLICY)
     width.refused(1, now=0.0)
 
     assert 1 == width.limit
@@ -217,7 +217,7 @@ def test_what_was_never_granted_is_news() -> None:
     """
     A refusal without a reason may be for want of slots only where so many were never in use.
     """
-    width = Width(POLICY)
+    width = AdaptiveLimit(POLICY)
     width.accepted(4, 0.0)
 
     assert [False, True] == [width.is_news(4), width.is_news(5)]
@@ -232,7 +232,7 @@ def test_whatever_happens_it_stays_sensible(history: list[tuple[int, str, int]],
     A refusal never raises the limit and leaves it below what was refused, an acceptance raises it to what was accepted
     at most, and it is at least one. What is within the limit is always allowed, and no more while answers are out.
     """
-    width = Width(SlotPolicy(start=start))
+    width = AdaptiveLimit(SlotPolicy(start=start))
     now = 0.0
     for level, event, seconds in history:
         earlier, now = width.limit, now + seconds

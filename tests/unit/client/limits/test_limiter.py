@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from kling_async import errors
-from kling_async.client.limits.limiter import Hold, Slots, Usage, _Claim, _Place
+from kling_async.client.limits.limiter import SlotLease, SlotRequest, Slots, Usage, _Place
 from kling_async.policy.policies import SlotPolicy
 from tests.conftest import SimulatedLoop, simulated
 
@@ -264,7 +264,7 @@ def test_everyone_gets_slots_in_turn(limit: int, sizes: list[int], steps: list[t
     """
     slots = Slots(limit)
     served: list[int] = []
-    holds: dict[int, Hold] = {}
+    holds: dict[int, SlotLease] = {}
 
     async def customer(number: int, n: int) -> None:
         hold = await slots.take("m", n)
@@ -793,7 +793,7 @@ def test_counting_is_bound_to_the_loop_too() -> None:
         asyncio.run(count())
 
 
-async def accepted_task(slots: Slots, n: int) -> Hold:
+async def accepted_task(slots: Slots, n: int) -> SlotLease:
     hold = await slots.take("m", n)
     hold.accepted()
     return hold
@@ -809,11 +809,11 @@ class Customer:
     n: int
     owner: int
     is_resumed: bool = False
-    hold: Hold | None = None
+    hold: SlotLease | None = None
     aio_task: asyncio.Future[None] | None = None
 
     @property
-    def claim(self) -> _Claim:
+    def claim(self) -> SlotRequest:
         assert self.hold is not None
         return self.hold._claim
 
@@ -845,7 +845,7 @@ class Customer:
             await self.hold.regain()
 
     def come_back(self) -> None:
-        if self.hold is not None and self.is_idle_in(_Place.REST):
+        if self.hold is not None and self.is_idle_in(_Place.BACKING_OFF):
             self.aio_task = asyncio.ensure_future(self.hold.regain())
 
     def cancel(self) -> None:
@@ -933,7 +933,7 @@ class SlotsMachine(RuleBasedStateMachine):
         assert sum(claim.n for claim in by_place[_Place.SLOTS]) == self.bucket.used
         assert sum(claim.n for claim in claims if claim.is_accepted) == self.bucket.accepted
         assert in_order == list(self.bucket.queue)
-        assert sorted(claim.n for claim in by_place[_Place.REST]) == sorted(self.bucket.resting)
+        assert sorted(claim.n for claim in by_place[_Place.BACKING_OFF]) == sorted(self.bucket.resting)
         assert [] == self.complaints
 
     @invariant()

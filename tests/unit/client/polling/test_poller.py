@@ -13,8 +13,8 @@ import pytest
 
 from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.limiter import Slots, Usage
-from kling_async.client.polling.poller import Watcher
-from kling_async.client.polling.strategy import Ways
+from kling_async.client.polling.poller import Poller
+from kling_async.client.polling.strategy import QueryStrategy
 from kling_async.errors import (
     ClientClosed,
     InvalidRequest,
@@ -97,20 +97,22 @@ class FakeService:
 
 
 @contextlib.asynccontextmanager
-async def watching(service: FakeService, policy: PollPolicy = CALM, ways: Ways | None = None) -> AsyncIterator[Watcher]:
-    watcher = Watcher(policy, service, ways or Ways())
+async def watching(
+    service: FakeService, policy: PollPolicy = CALM, ways: QueryStrategy | None = None
+) -> AsyncIterator[Poller]:
+    watcher = Poller(policy, service, ways or QueryStrategy())
     try:
         yield watcher
     finally:
         await watcher.aclose()
 
 
-def accepted(watcher: Watcher, task_id: str = "t-1") -> TaskHandle:
+def accepted(watcher: Poller, task_id: str = "t-1") -> TaskHandle:
     """
     A task as after a submit.
     """
     handle = TaskHandle(task_id, ImageRequest("a lighthouse"), watcher.watch)
-    handle.see(attrs.evolve(SUBMITTED, task_id=task_id))
+    handle.apply(attrs.evolve(SUBMITTED, task_id=task_id))
     return handle
 
 
@@ -561,7 +563,7 @@ async def test_refusal_of_a_question_about_many_slows_as_much() -> None:
     """
     service = FakeService()
     service.of_several = [RateLimited("slow down")]
-    async with watching(service, PollPolicy(first_delay=1.0, growth=1.0), Ways(20)) as watcher:
+    async with watching(service, PollPolicy(first_delay=1.0, growth=1.0), QueryStrategy(20)) as watcher:
         waits = [asyncio.ensure_future(accepted(watcher, f"t-{number}").wait(None)) for number in range(20)]
         await asyncio.sleep(10)
         for wait in waits:
@@ -578,7 +580,7 @@ async def test_rest_is_taken_whatever_was_asked() -> None:
     """
     service = FakeService(DONE, takes=0.25)
     service.of_several = [*[ServiceFailure("busy")] * 3, ServiceFailure("busy", retry_after=20.0)]
-    async with watching(service, ways=Ways(20)) as watcher:
+    async with watching(service, ways=QueryStrategy(20)) as watcher:
         await asyncio.gather(*(accepted(watcher, f"t-{number}").wait() for number in range(3)))
 
     last, _ = service.groups[3]
@@ -599,7 +601,7 @@ def test_question_that_is_refused_is_not_taken_for_the_way(refusal: KlingError) 
         service = FakeService(PROCESSING, PROCESSING, DONE)
         service.of_task["stranger"] = [TaskNotFound("no such task")]
         service.of_several = [refusal]
-        async with watching(service, ways=Ways(20)) as watcher:
+        async with watching(service, ways=QueryStrategy(20)) as watcher:
             handles = [accepted(watcher, name) for name in ("t-1", "t-2", "stranger")]
             waits = [handle.wait(None) for handle in handles]
             *_, lost = await asyncio.gather(*waits, return_exceptions=True)
@@ -618,7 +620,7 @@ async def test_questions_that_are_always_refused_are_the_way() -> None:
     """
     service = FakeService(*[PROCESSING] * 20, DONE)
     service.of_several = [InvalidRequest("task not found", code=1201)] * 100
-    async with watching(service, ways=Ways(20)) as watcher:
+    async with watching(service, ways=QueryStrategy(20)) as watcher:
         await asyncio.gather(*(accepted(watcher, f"t-{number}").wait() for number in range(3)))
 
     assert 4 == len(service.groups)
@@ -646,7 +648,7 @@ async def test_sighting_from_elsewhere_ends_the_wait() -> None:
         handle = accepted(watcher)
         wait = asyncio.ensure_future(handle.wait())
         await asyncio.sleep(1.25)
-        handle.see(attrs.evolve(DONE, task_id="t-1"))
+        handle.apply(attrs.evolve(DONE, task_id="t-1"))
 
         assert (await wait).images
         assert now() == 1.25
@@ -666,7 +668,7 @@ async def test_settled_between_looks_is_not_looked_at_again() -> None:
         handle = accepted(watcher)
         wait = asyncio.ensure_future(handle.wait())
         await asyncio.sleep(0.5)
-        handle.see(attrs.evolve(DONE, task_id="t-1"))
+        handle.apply(attrs.evolve(DONE, task_id="t-1"))
         await wait
         await asyncio.sleep(100)
 

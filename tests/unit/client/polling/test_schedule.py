@@ -46,7 +46,7 @@ def test_task_of_unknown_age_is_looked_at_at_once(plan: PollPlan) -> None:
     """
     A task that was picked up has its turn now, and the usual delays from then on.
     """
-    plan.add("a", now=7.0, at_once=True)
+    plan.add("a", now=7.0, schedule_now=True)
     assert ["a"] == plan.due(now=7.0)
 
     plan.looked("a", now=7.5)
@@ -307,12 +307,12 @@ def test_glimpse_puts_the_next_look_off() -> None:
     """
     plan = learned(20.0)
     plan.add("a", now=0.0, kind="k")
-    plan.glimpsed("a", now=13.9)
-    plan.glimpsed("stranger", now=13.9)
+    plan.mark_seen("a", now=13.9)
+    plan.mark_seen("stranger", now=13.9)
     assert plan.next_turn() == pytest.approx(14.62)
 
     plan.add("a", now=100.0, kind="k")
-    plan.glimpsed("a", now=105.0)
+    plan.mark_seen("a", now=105.0)
     assert plan.next_turn() == 114.0
 
 
@@ -325,7 +325,7 @@ def test_turns_that_are_put_off_do_not_pile_up() -> None:
     plan.add("b", now=0.0, kind="k")
     turns = len(plan._turns)
     for step in range(100):
-        plan.glimpsed("a", now=13.9 + step / 1000)
+        plan.mark_seen("a", now=13.9 + step / 1000)
 
     assert turns == len(plan._turns)
     assert ["b"] == plan.due(now=14.0)
@@ -339,7 +339,7 @@ def test_glimpse_of_one_in_a_crowd() -> None:
     plan = PollPlan(PollPolicy())
     for number in range(6):
         plan.add(f"{number}", now=0.0, kind="k")
-    plan.glimpsed("0", now=0.5)
+    plan.mark_seen("0", now=0.5)
 
     assert ["1", "2", "3", "4", "5"] == plan.due(now=1.0)
 
@@ -447,7 +447,7 @@ def test_hint_that_comes_during_a_look_is_not_lost(kind: str) -> None:
     plan = learned(20.0)
     plan.add("a", now=0.0, kind=kind)
     plan.due(now=14.0)
-    plan.hurry("a", now=14.1)
+    plan.expedite("a", now=14.1)
     plan.looked("a", now=14.2)
     assert ["a"] == plan.due(now=14.2)
 
@@ -461,8 +461,8 @@ def test_hint_breaks_the_rest() -> None:
     """
     plan = learned(20.0)
     plan.add("a", now=0.0, kind="k", is_told_of=True)
-    plan.hurry("a", now=5.0)
-    plan.hurry("stranger", now=5.0)
+    plan.expedite("a", now=5.0)
+    plan.expedite("stranger", now=5.0)
     assert ["a"] == plan.due(now=5.0)
 
     plan.looked("a", now=5.0)
@@ -478,7 +478,7 @@ def test_refusals_slow_everything_down() -> None:
     plan.due(now=14.0)
     for _ in range(8):
         plan.slow_down(now=14.0)
-    plan.at_once("a", now=14.0)
+    plan.schedule_now("a", now=14.0)
     assert plan.next_turn() == 14.25
 
     plan.due(now=14.25)
@@ -600,9 +600,9 @@ class PlanMachine(RuleBasedStateMachine):
         self.known: set[str] = set()
         self.paused_until = -math.inf
 
-    @rule(name=names, at_once=st.booleans(), kind=st.sampled_from([None, "k", "l"]))
-    def add(self, name: str, kind: str | None, *, at_once: bool) -> None:
-        self.plan.add(name, self.now, kind=kind, at_once=at_once)
+    @rule(name=names, schedule_now=st.booleans(), kind=st.sampled_from([None, "k", "l"]))
+    def add(self, name: str, kind: str | None, *, schedule_now: bool) -> None:
+        self.plan.add(name, self.now, kind=kind, schedule_now=schedule_now)
         self.known.add(name)
         self.under_way.discard(name)
         self.turns[name] = self.now
@@ -613,7 +613,7 @@ class PlanMachine(RuleBasedStateMachine):
 
     @rule(name=names)
     def glimpse(self, name: str) -> None:
-        self.plan.glimpsed(name, self.now)
+        self.plan.mark_seen(name, self.now)
 
     @rule(name=names)
     def hear(self, name: str) -> None:
@@ -622,8 +622,8 @@ class PlanMachine(RuleBasedStateMachine):
             self.turns[name] = self.now
 
     @rule(name=names)
-    def hurry(self, name: str) -> None:
-        self.plan.hurry(name, self.now)
+    def expedite(self, name: str) -> None:
+        self.plan.expedite(name, self.now)
         if name in self.turns:
             self.turns[name] = self.now
 

@@ -5,7 +5,7 @@ The cheapest way to ask for many tasks, by what the service offers and what it h
 import pytest
 from hypothesis import given, strategies as st
 
-from kling_async.client.polling.strategy import PAGE_MAX, Choice, Way, Ways
+from kling_async.client.polling.strategy import PAGE_MAX, QueryMode, QueryPlan, QueryStrategy
 
 MANY = range(1, 101)
 
@@ -13,18 +13,18 @@ MANY = range(1, 101)
 @pytest.mark.parametrize(
     ("ways", "depths", "expected"),
     [
-        (Ways(), MANY, Way.ONE),
-        (Ways(20), [7], Way.ONE),
-        (Ways(20), [1, 2], Way.SEVERAL),
-        (Ways(20), MANY, Way.SEVERAL),
-        (Ways(20, has_pages=True), [1, 2, 3], Way.SEVERAL),
-        (Ways(20, has_pages=True), range(1, 21), Way.PAGES),
-        (Ways(20, has_pages=True), MANY, Way.PAGES),
-        (Ways(1, has_pages=True), [5], Way.ONE),
-        (Ways(1, has_pages=True), [1, 2], Way.PAGES),
+        (QueryStrategy(), MANY, QueryMode.ONE),
+        (QueryStrategy(20), [7], QueryMode.ONE),
+        (QueryStrategy(20), [1, 2], QueryMode.SEVERAL),
+        (QueryStrategy(20), MANY, QueryMode.SEVERAL),
+        (QueryStrategy(20, has_pages=True), [1, 2, 3], QueryMode.SEVERAL),
+        (QueryStrategy(20, has_pages=True), range(1, 21), QueryMode.PAGES),
+        (QueryStrategy(20, has_pages=True), MANY, QueryMode.PAGES),
+        (QueryStrategy(1, has_pages=True), [5], QueryMode.ONE),
+        (QueryStrategy(1, has_pages=True), [1, 2], QueryMode.PAGES),
     ],
 )
-def test_the_fewest_requests_win(ways: Ways, depths: list[int], expected: Way) -> None:
+def test_the_fewest_requests_win(ways: QueryStrategy, depths: list[int], expected: QueryMode) -> None:
     """
     One task is asked for by its id, a few by their ids, many by a page.
     """
@@ -35,53 +35,53 @@ def test_page_is_as_large_as_needed() -> None:
     """
     It reaches back to the oldest task, with room for others' tasks, and no further.
     """
-    assert Choice(Way.PAGES, 1, 135) == Ways(20, has_pages=True).choose(MANY)
-    assert Choice(Way.PAGES, 1, 30) == Ways(1, has_pages=True).choose([1, 2, 3])
+    assert QueryPlan(QueryMode.PAGES, 1, 135) == QueryStrategy(20, has_pages=True).choose(MANY)
+    assert QueryPlan(QueryMode.PAGES, 1, 30) == QueryStrategy(1, has_pages=True).choose([1, 2, 3])
 
 
 def test_one_old_task_costs_no_further_page() -> None:
     """
     What lies far back is asked for by its id, beside a page for the others.
     """
-    choice = Ways(20, has_pages=True).choose([*range(1, 61), 3000])
+    choice = QueryStrategy(20, has_pages=True).choose([*range(1, 61), 3000])
 
-    assert Choice(Way.PAGES, 1, 85) == choice
+    assert QueryPlan(QueryMode.PAGES, 1, 85) == choice
 
 
 def test_thousands_take_several_pages() -> None:
     """
     A page has 500 tasks at most.
     """
-    choice = Ways(20, has_pages=True).choose(range(1, 1001))
+    choice = QueryStrategy(20, has_pages=True).choose(range(1, 1001))
 
-    assert Choice(Way.PAGES, 3, PAGE_MAX) == choice
+    assert QueryPlan(QueryMode.PAGES, 3, PAGE_MAX) == choice
 
 
 def test_pages_without_our_tasks_lose() -> None:
     """
     Where the service's order is another, or others make many more tasks, ids are the better way; for a while.
     """
-    ways = Ways(20, has_pages=True)
+    ways = QueryStrategy(20, has_pages=True)
     for _ in range(3):
         ways.looked_at_pages(expected=60, missing=60)
 
-    assert Way.SEVERAL is ways.choose(range(1, 61)).way
+    assert QueryMode.SEVERAL is ways.choose(range(1, 61)).way
     assert 20 == ways.per_request
     tries = [ways.choose(range(1, 61)).way for _ in range(200)]
-    assert Way.PAGES is tries[-1]
+    assert QueryMode.PAGES is tries[-1]
 
 
 def test_where_pages_lose_few_are_asked_for_at_a_time() -> None:
     """
     Who asks by ids should not be handed as many tasks as a page would tell of; until a page is worth it again.
     """
-    ways = Ways(20, has_pages=True)
+    ways = QueryStrategy(20, has_pages=True)
     assert 500 == ways.per_request
 
-    assert Way.SEVERAL is ways.choose(range(99_000, 100_000)).way
+    assert QueryMode.SEVERAL is ways.choose(range(99_000, 100_000)).way
     assert 20 == ways.per_request
 
-    assert Way.PAGES is ways.choose(MANY).way
+    assert QueryMode.PAGES is ways.choose(MANY).way
     assert 500 == ways.per_request
 
 
@@ -89,35 +89,35 @@ def test_pages_that_were_not_expected_to_show_anything_teach_nothing() -> None:
     """
     A look for tasks that all lie deeper says nothing of pages.
     """
-    ways = Ways(20, has_pages=True)
+    ways = QueryStrategy(20, has_pages=True)
     ways.looked_at_pages(expected=0, missing=0)
 
-    assert Way.PAGES is ways.choose(MANY).way
+    assert QueryMode.PAGES is ways.choose(MANY).way
 
 
 def test_refused_ways_are_not_chosen_again() -> None:
     """
     First no pages, then no ids together.
     """
-    ways = Ways(20, has_pages=True)
-    ways.refused(Way.PAGES)
-    assert Way.SEVERAL is ways.choose(MANY).way
-    ways.refused(Way.SEVERAL)
-    assert Way.ONE is ways.choose(MANY).way
-    ways.refused(Way.ONE)
-    assert Way.ONE is ways.choose(MANY).way
+    ways = QueryStrategy(20, has_pages=True)
+    ways.refused(QueryMode.PAGES)
+    assert QueryMode.SEVERAL is ways.choose(MANY).way
+    ways.refused(QueryMode.SEVERAL)
+    assert QueryMode.ONE is ways.choose(MANY).way
+    ways.refused(QueryMode.ONE)
+    assert QueryMode.ONE is ways.choose(MANY).way
 
 
 def test_breaks_count_in_a_row() -> None:
     """
     Four breaks in a row lead elsewhere, one after an answer does not.
     """
-    ways = Ways(20, has_pages=True)
+    ways = QueryStrategy(20, has_pages=True)
 
-    assert [False, False, False, True, True] == [ways.broke(Way.PAGES) for _ in range(5)]
-    assert not ways.broke(Way.SEVERAL)
-    ways.worked(Way.PAGES)
-    assert not ways.broke(Way.PAGES)
+    assert [False, False, False, True, True] == [ways.broke(QueryMode.PAGES) for _ in range(5)]
+    assert not ways.broke(QueryMode.SEVERAL)
+    ways.worked(QueryMode.PAGES)
+    assert not ways.broke(QueryMode.PAGES)
 
 
 @given(
@@ -136,10 +136,10 @@ def test_no_choice_costs_more_than_asking_by_ids(
     """
     Whatever is due, pages and what they do not reach take no more requests than ids alone; and no page is too large.
     """
-    ways = Ways(ids, has_pages=has_pages)
+    ways = QueryStrategy(ids, has_pages=has_pages)
     ways.looked_at_pages(10, missing)
     choice = ways.choose(depths)
-    if choice.way is Way.PAGES:
+    if choice.way is QueryMode.PAGES:
         deeper = [depth for depth in depths if not ways.is_within(depth, choice)]
         assert has_pages
         assert 30 <= choice.page_size <= PAGE_MAX
