@@ -89,12 +89,12 @@ Where = Literal["create", "query", "list", "tasks", "picture", "any", "callback"
 
 EARLY: Final = frozenset({"reset_before", "status", "bare_429", "rate_limited", "html"})
 """
-Kinds that answer in place of the service: the world never sees the request.
+Kinds that answer in place of the service: the service never sees the request.
 """
 
 LATE: Final = frozenset({"reset_after", "status_after", "html_after", "truncated", "garbled", "stall"})
 """
-Kinds that spoil the answer: the world has done what was asked.
+Kinds that spoil the answer: the service has done what was asked.
 """
 
 DELAYS: Final = frozenset({"delay_before", "delay_after"})

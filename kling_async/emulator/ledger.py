@@ -23,9 +23,9 @@ class CreatedTask:
         external_task_id: Of the request; None where none went along.
         n: Pictures that were ordered.
         model_name: The model that runs, where the request named none the dialect's default.
-        created_at: Epoch seconds by the world's clock.
+        created_at: Epoch seconds by the account's clock.
         units: What it costs if it succeeds.
-        create_number: Which create it was, of all that the world saw; counts from 1, refused ones included.
+        create_number: Which create it was, of all that the account received; counts from 1, refused ones included.
     """
 
     task_id: str

@@ -87,8 +87,8 @@ async def test_every_field(command: Command) -> None:
 
     (line,) = lines_of(ended.out)
     assert 0 == negative.code
-    assert "dogs" in {record.request.negative_prompt for record in server.world.page(1, 2)}
-    record = server.world.find_external("mine-1")
+    assert "dogs" in {record.request.negative_prompt for record in server.account.page(1, 2)}
+    record = server.account.find_external("mine-1")
     assert record is not None
     sent = record.request
     assert (0, "mine-1") == (ended.code, line["external_task_id"])

@@ -76,16 +76,16 @@ async def until_told(server: Emulator) -> None:
     """
     Wait until the service has sent every callback of its tasks and was answered.
     """
-    await until(lambda: server._postman is not None and server._postman.is_idle)
+    await until(lambda: server._webhook_sender is not None and server._webhook_sender.is_idle)
 
 
 async def tell(server: Emulator, task_id: str, change: int = -1) -> int:
     """
     Post a callback as the service does, but now: about the task's end, or an earlier change of it.
     """
-    record = server.world.find_task(task_id)
+    record = server.account.find_task(task_id)
     assert record is not None
-    body = dumps(write_task(server.world.snapshot_of(record, record.changes[change])))
+    body = dumps(write_task(server.account.snapshot_of(record, record.changes[change])))
     headers = sign(SECRET, "message-1", time.time(), body)
     async with aiohttp.request("POST", record.request.callback_url or "", data=body, headers=headers) as answer:
         return answer.status
@@ -419,8 +419,8 @@ async def test_lost_answer_is_made_up_for_later(caplog: pytest.LogCaptureFixture
             [handle] = client.unfinished
             assert (task_id, TaskStatus.PROCESSING) == (handle.task_id, handle.status)
             given_up, found = warned(caplog)
-            assert given_up.startswith("a submit was given up, and its fate is unknown (prompt 'a lighthouse'")
-            assert f"a submit of unknown fate made task {task_id}, as its callback tells" == found
+            assert given_up.startswith("a submit was given up, and its outcome is unknown (prompt 'a lighthouse'")
+            assert f"a submit of unknown outcome made task {task_id}, as its callback tells" == found
             assert [3] == [usage.used for usage in client.slots.values()]
             await tell(server, task_id)
             async with asyncio.timeout(5):
