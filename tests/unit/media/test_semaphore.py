@@ -291,7 +291,7 @@ def test_many_that_leave_search_for_none(begin: Waits, monkeypatch: pytest.Monke
             await cancel_last_first(begin)
 
     @attrs.define(eq=False)
-    class Claim(Counting, slots_module.SlotRequest):
+    class CountingRequest(Counting, bucket.SlotRequest):
         pass
 
     monkeypatch.setattr(bucket, "SlotRequest", CountingRequest)
