@@ -9,7 +9,7 @@ import pytest
 
 from kling_async import GATEWAY, KlingClient, PollPolicy, RetryPolicy, Slots, TaskHandle, TaskResult
 from kling_async.client.callbacks.receiver import CallbackReceiver
-from kling_async.client.limits.limiter import Usage
+from kling_async.client.limits.bucket import Usage
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import ClientClosed, NoFreeSlot, SubmissionUncertain
 from kling_async.wire.codec import dumps, write_task
