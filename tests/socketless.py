@@ -131,7 +131,7 @@ class SocketlessService:
             await asyncio.sleep(ON_THE_WAY)
             call = self._read(method, url, body, headers)
             self.ledger.arrivals[call.route or "other"] += 1
-            faults = self._plan.verdict(call.route, prompt_of(call.body)) if call.route else []
+            faults = self._plan.next_faults(call.route, prompt_of(call.body)) if call.route else []
             await asyncio.sleep(sum(fault.seconds for fault in faults if fault.kind == "delay_before"))
             reply = self._service.answer(call, wall_clock(), outcome_of(faults))
             self._post_what_is_due()
