@@ -97,7 +97,7 @@ async def test_too_few_slots(capsys: pytest.CaptureFixture[str]) -> None:
     found = await check_input(source_of('{"prompt": "a", "n": 3}', '{"prompt": "b"}'), checks, skips_invalid=True)
 
     assert (1, 1, 1) == (found.good, found.bad, found.most)
-    assert "line 1: n 3: takes 3 slots" in capsys.readouterr().err
+    assert "line 1: slots 2: the request takes 3 slots" in capsys.readouterr().err
 
 
 async def test_shared_picture_is_read_once(tmp_path: Path) -> None:
