@@ -28,7 +28,7 @@ def main() -> NoReturn:
 def _run() -> NoReturn:
     try:
         from kling_async.cli import app  # noqa: PLC0415 (needs an extra)
-        from kling_async.cli.task_runner import exit_code_of  # noqa: PLC0415
+        from kling_async.cli.command_runner import exit_code_of  # noqa: PLC0415
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in {"typer", "rich"}:

@@ -168,7 +168,7 @@ def test_example(ended: Mapping[str, Ended], line: str) -> None:
 
 def test_every_command_has_examples() -> None:
     """
-    No command is left out.
+    No command is skipped.
     """
     names = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
