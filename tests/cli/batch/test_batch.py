@@ -362,7 +362,7 @@ def test_dry_run(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (["none.txt"], "No such file"),
         (["prompts.txt", "--name", "{index}{ext}"], "{task_id} or {key}"),
         (["prompts.txt", "--name", "{key}{ext}/{what}"], "no fields but"),
-        (["rows.csv", "--name", "{key}{ext}"], "gives two pictures one name"),
+        (["rows.csv", "--name", "{key}{ext}"], "gives two files one name"),
         (["prompts.txt", "--keep-missing", "--drop-missing"], "--drop-missing"),
         (["prompts.txt", "--callbacks", "ftp://host"], "absolute http(s) URL"),
         (["prompts.txt", "--callbacks", "https://host", "--listen", "8080"], "HOST:PORT"),

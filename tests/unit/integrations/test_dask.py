@@ -383,7 +383,7 @@ class TestWhatTravels:
         assert not re.search(r"\?\w+=", told)
 
     async def test_the_drivers_options_stay_with_it(self, dask_client: Client) -> None:
-        with pytest.raises(ValueError, match="cannot travel"):
+        with pytest.raises(ValueError, match="cannot be sent"):
             DaskExecutor(dask_client, http=HttpOptions(ssl=ssl.create_default_context()))
 
     async def test_orders_can_be_pickled(self, tmp_path: Path) -> None:
@@ -590,7 +590,7 @@ class TestExecutor:
         """
         locked = Storage("memory://x", {"lock": threading.Lock()})
 
-        with pytest.raises(ValueError, match="holds what cannot travel to workers: TypeError"):
+        with pytest.raises(ValueError, match="cannot be sent to workers: TypeError"):
             await executor.check(None, locked)
         with pytest.raises(ExecutorLost, match="cannot do the work: TypeError"):
             await executor.execute(attrs.evolve(item_in(tmp_path), destination=locked))

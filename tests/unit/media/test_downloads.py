@@ -546,7 +546,7 @@ class TestBrokenTransfers:
         (path,) = await save_all(downloads, done(mended), tmp_path)
 
         assert path.read_bytes() == content
-        assert "the picture was cut short after" in await failure(downloads, cut_for_good)
+        assert "the file was truncated after" in await failure(downloads, cut_for_good)
         assert server.paths == ["/a"] * 2 + ["/b"] * 4
         assert len(files(tmp_path)) == 1
 
@@ -615,7 +615,7 @@ class TestBrokenTransfers:
         cut_server, cut_url = await unlengthed(content[:-20])
         async with server, cut_server:
             assert content == await downloads.read(Image(0, url))
-            assert f"cut short after {len(content) - 20} bytes" in await failure(downloads, cut_url)
+            assert f"truncated after {len(content) - 20} bytes" in await failure(downloads, cut_url)
 
     async def test_refused_connection(self, downloads: Downloads) -> None:
         """
@@ -781,7 +781,7 @@ class TestSlowness:
 
         downloads, now = quick(attempts=1), asyncio.get_running_loop().time
         async with serving(endless) as (url, _):
-            assert "its answer did not come within 40 s" in await failure(downloads, url)
+            assert "its answer did not arrive within 40 s" in await failure(downloads, url)
         assert now() < 45.0
         await downloads.aclose()
 
@@ -801,7 +801,7 @@ class TestSlowness:
 
         downloads, now = quick(attempts=1), asyncio.get_running_loop().time
         async with serving(hollow) as (url, _):
-            assert "more of it did not come within 30 s" in await failure(downloads, url)
+            assert "more of it did not arrive within 30 s" in await failure(downloads, url)
         assert now() < 65.0
         await downloads.aclose()
 
@@ -892,7 +892,7 @@ class TestPauses:
         """
         url = server.lay("/a", status(number, retry_after="3600"))
 
-        assert f"HTTP {number} from {url}, which asks to come again in 3600 s" in await failure(downloads, url)
+        assert f"HTTP {number} from {url}, which asks to wait 3600 s" in await failure(downloads, url)
         assert len(server.asked) == 1
 
 
@@ -911,7 +911,7 @@ class TestHeaders:
     @pytest.mark.parametrize(
         ("headers", "told"),
         [
-            ({"Set-Cookie": "secret" * 20_000}, "its answer has a header of more than 65536 bytes"),
+            ({"Set-Cookie": "secret" * 20_000}, "the head of the answer cannot be read (Got more than 65536 bytes)"),
             ({f"X-{number}": "secret" for number in range(1100)}, "its answer has more than 500 headers"),
         ],
     )
@@ -985,9 +985,9 @@ class TestPicturesWithoutAnAddress:
     @pytest.mark.parametrize(
         ("url", "why"),
         [
-            ("data:image/png;base64," + in_base64(PNG[:-20]), "the picture was cut short after"),
-            (in_base64(PNG[: len(PNG) // 2]), "the picture was cut short after"),
-            (in_base64(PNG)[: len(PNG) // 3 * 4 - 3], "Base64 was cut short"),
+            ("data:image/png;base64," + in_base64(PNG[:-20]), "the file was truncated after"),
+            (in_base64(PNG[: len(PNG) // 2]), "the file was truncated after"),
+            (in_base64(PNG)[: len(PNG) // 3 * 4 - 3], "Base64 is truncated"),
             (in_base64(PNG).replace("+", " "), "blanks in place of '\\+'"),
             ("data:image/png;base64," + in_base64(b"<html>" * 20), "the answer is not an image"),
             ("data:image/png;base64,", "the answer is not an image"),
@@ -1154,7 +1154,7 @@ class TestFreshAddresses:
         """
         A task that no longer has the picture is a reason of its own.
         """
-        with pytest.raises(DownloadFailed, match=r"HTTP 404 .*; the task no longer has this picture"):
+        with pytest.raises(DownloadFailed, match=r"HTTP 404 .*; the task no longer has this file"):
             await save_all(downloads, done(server.base + "/a"), tmp_path, refresh=Refresh(done()))
 
     async def test_task_cannot_be_read(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
@@ -1438,7 +1438,7 @@ class TestNames:
         """
         A template that leads out of the directory is a mistake, told before anything is fetched.
         """
-        with pytest.raises(ValueError, match="inside the directory"):
+        with pytest.raises(ValueError, match="inside the folder"):
             await save_all(downloads, done("http://127.0.0.1:1/"), tmp_path, name=name)
 
     @pytest.mark.parametrize(

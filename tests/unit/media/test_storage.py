@@ -279,7 +279,7 @@ class TestStorage:
         )
 
     @pytest.mark.parametrize(
-        ("shelf", "url", "is_own"),
+        ("destination", "url", "is_own"),
         [
             ("s3://a/run", "s3://a/run/0.png", True),
             ("s3://a/run", "s3://b/0.png", True),  # for which the same endpoint and keys may do

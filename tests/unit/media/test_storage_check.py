@@ -286,7 +286,7 @@ class TestChains:
         assert {} == memory.files()
 
     @pytest.mark.parametrize(
-        ("shelf", "url", "is_own"),
+        ("destination", "url", "is_own"),
         [
             ("simplecache::s3://a/run", "simplecache::s3://b/0.png", True),
             ("simplecache::s3://a/run", "s3://a/run/0.png", False),
