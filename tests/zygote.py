@@ -126,16 +126,15 @@ def run(connection: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     connection.sendall(f"{os.getpid()}\n".encode())
-    code: object = 1
+    code: int | str | None = 1
     try:
         code = run_command(words) if name == "kling-async" else run_python(*words)
     except SystemExit as end:
         code = end.code
         if isinstance(code, str):
             sys.stderr.write(f"{code}\n")
-            code = 1
     finally:  # a trace is printed where it ends
-        connection.sendall(f"{int(code or 0)}\n".encode())
+        connection.sendall(f"{1 if isinstance(code, str) else code or 0}\n".encode())
     sys.exit()
 
 
