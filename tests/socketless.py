@@ -15,10 +15,10 @@ from yarl import URL
 from kling_async import OFFICIAL, KlingClient
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Fault, FaultPlan, Ledger, Settings, World
-from kling_async.emulator.service import Call, Reply, Service, fate_of, prompt_of, read_body
+from kling_async.emulator.service import Call, Reply, Service, caption_of, fate_of, read_body
 from kling_async.emulator.webhook_queue import Outbox, Post
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import IMAGE_GENERATION
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from tests.conftest import take_body
 
 NOON: Final = 1_780_000_000.0
@@ -131,7 +131,7 @@ class SocketlessService:
             await asyncio.sleep(ON_THE_WAY)
             call = self._read(method, url, body, headers)
             self.ledger.arrivals[call.route or "other"] += 1
-            faults = self._plan.verdict(call.route, prompt_of(call.body)) if call.route else []
+            faults = self._plan.verdict(call.route, caption_of(call.body)) if call.route else []
             await asyncio.sleep(sum(fault.seconds for fault in faults if fault.kind == "delay_before"))
             reply = self._service.answer(call, wall_clock(), fate_of(faults))
             self._post_what_is_due()

@@ -35,7 +35,7 @@ from kling_async.cli.options import (
 from kling_async.cli.screen import open_screen_beside
 from kling_async.cli.work import Work, run
 from kling_async.media.storage import Storage
-from kling_async.wire.tasks import ImageRequest
+from kling_async.wire.endpoints.image_generation import ImageRequest
 
 __all__ = ["generate"]
 

@@ -20,9 +20,9 @@ from kling_async.emulator.faults import EARLY, LATE, SHAPES, Fault, FaultPlan
 from kling_async.emulator.keys import check_key
 from kling_async.emulator.ledger import Route
 from kling_async.emulator.renderer import Studio
-from kling_async.emulator.service import Call, PictureOrder, Reply, Service, fate_of, prompt_of, read_body
+from kling_async.emulator.service import Call, PictureOrder, Reply, Service, caption_of, fate_of, read_body
 from kling_async.emulator.world import WATERMARK, Refusal, World
-from kling_async.wire.endpoints.base import IMAGE_GENERATION
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 
 LARGEST_BODY: Final = 32 * 1024 * 1024
 """
@@ -100,7 +100,7 @@ class Face:
         late: Fault | None = None
         try:
             call = await self._hear(route, request)
-            faults = self._plan.verdict(route, prompt_of(call.body)) if route else []
+            faults = self._plan.verdict(route, caption_of(call.body)) if route else []
             late = next((fault for fault in faults if fault.kind in LATE), None)
             reply = await self._reply(call, faults)
         except web.HTTPRequestEntityTooLarge:

@@ -19,7 +19,7 @@ from kling_async.emulator.painting.palettes import PALETTES
 from kling_async.emulator.painting.scenes import SCENES
 from kling_async.emulator.painting.watermark import write_watermark
 from kling_async.emulator.painting.words import SCENE_PALETTES, choose_scene, read_hints
-from kling_async.wire.tasks import AspectRatio, Resolution
+from kling_async.wire.endpoints.image_generation import AspectRatio, Resolution
 
 __all__ = ["draw", "size_in_pixels"]
 

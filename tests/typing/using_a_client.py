@@ -113,10 +113,11 @@ async def streaming(client: KlingClient, request: ImageRequest) -> None:
         outcome.result  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue]
         if isinstance(outcome, Done):
             assert_type(outcome.result, TaskResult)
-            assert_type(outcome.request, ImageRequest)
+            assert_type(outcome.request, TaskRequest)
+            assert_type(outcome.caption, str)
         else:
             assert_type(outcome.error, KlingError)
-            assert_type(outcome.request, ImageRequest | None)
+            assert_type(outcome.request, TaskRequest | None)
         match outcome:
             case Done(result=result):
                 assert_type(result, TaskResult)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from kling_async.emulator import Fate, Settings, World, faults, words
-from kling_async.emulator.service import Call, PictureOrder, Reply, Service, fate_of, prompt_of, read_body
+from kling_async.emulator.service import Call, PictureOrder, Reply, Service, caption_of, fate_of, read_body
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 
 NOON = 1_780_000_000.0
@@ -56,7 +56,7 @@ def test_prompt_is_found_where_there_is_one() -> None:
     """
     Whatever the body is, looking for its prompt does not fail.
     """
-    assert ["a", "", "", ""] == [prompt_of(body) for body in ({"prompt": "a"}, {"prompt": 1}, {}, None)]
+    assert ["a", "", "", ""] == [caption_of(body) for body in ({"prompt": "a"}, {"prompt": 1}, {}, None)]
 
 
 def test_faults_become_a_fate() -> None:

@@ -14,7 +14,8 @@ from hypothesis import given, strategies as st
 from kling_async.emulator import Fate, Fault, FaultPlan, Settings, World, faults
 from kling_async.emulator.webhook_queue import Outbox, Post
 from kling_async.wire.dialects import GATEWAY, OFFICIAL
-from kling_async.wire.tasks import ImageRequest, TaskSnapshot, TaskStatus
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 from kling_async.wire.webhooks import Signature, make_token, read_callback, read_token, verify
 
 NOON: Final = 1_780_000_000.0
