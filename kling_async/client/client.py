@@ -187,7 +187,7 @@ class KlingClient:
             return
         self._state = _State.CLOSED
         try:
-            self.slots.dismiss(self, _closed)
+            self.slots.fail_waiters(self, _closed)
             await self._submitter.aclose()
         finally:
             if self._router is not None:
@@ -262,7 +262,7 @@ class KlingClient:
         """
         self._open()
         handle = self.handle(task_id)
-        hold = self.slots.count(*self._place_of(request), owner=self)
+        hold = self.slots.acquire_running(*self._place_of(request), owner=self)
         self._submitter.resume(handle, request, hold, observer, self._publisher.begin(request))
         return handle
 
@@ -505,7 +505,7 @@ class KlingClient:
         model, n = self._place_of(request)
         is_judged = False
         if observer.is_in_doubt:
-            hold = self.slots.count(model, n, owner=self)
+            hold = self.slots.acquire_running(model, n, owner=self)
         else:
             references = await self._admit(request, observer)
             has_room = self.slots.has_room(model, n)
@@ -513,7 +513,7 @@ class KlingClient:
             if not has_room:
                 references = {}  # it is read again later: thousands may queue here, each with megabytes of Base64
                 story.tell(EventKind.WAITING)
-            hold = await self.slots.take(model, n, owner=self)
+            hold = await self.slots.acquire(model, n, owner=self)
         try:
             if not is_judged:
                 references = await self._admit(request, observer)

@@ -22,7 +22,7 @@ import PIL.Image
 import pytest
 
 from kling_async import GATEWAY, OFFICIAL, Model, errors
-from kling_async.cli.exits import ExitCode, code_of
+from kling_async.cli.exit_codes import ExitCode, code_of
 from kling_async.emulator import Emulator, faults
 from kling_async.wire.endpoints.image_generation import FROM_IMAGE, FROM_TEXT
 from tests.programs import Ended, run
@@ -45,11 +45,11 @@ LEFT_OUT: Final = {
     "$ dask scheduler --port 8786": "it serves until it is stopped",
     "$ dask worker tcp://host:8786 --nworkers 4 --nthreads 1": "it serves until it is stopped",
     "$ kling-async batch prompts.txt --out s3://bucket/run-7 --dask tcp://host:8786": (
-        "there is no such host; tests/cli/batch/test_cluster.py runs one like it"
+        "there is no such host; tests/cli/batch/test_dask_cluster.py runs one like it"
     ),
     "$ uvicorn service:app --no-access-log": "it serves until it is stopped; a test below serves that application",
     "$ kling-async emulator --slots 3 --fault create:reset_after:rate=0.3 --fault query:stall:times=2": (
-        "it serves until it is stopped; tests/cli/test_emulate.py runs it"
+        "it serves until it is stopped; tests/cli/test_emulator.py runs it"
     ),
 }
 """

@@ -39,6 +39,7 @@ from kling_async.errors import (
     SentRequest,
     SubmissionUncertain,
 )
+from kling_async.wire import TaskRequest
 
 
 def making() -> None:
