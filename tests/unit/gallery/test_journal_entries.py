@@ -13,7 +13,7 @@ from kling_async.batch.journal import Journal
 from kling_async.batch.records import Row, State
 from kling_async.errors import JournalCorrupt
 from kling_async.gallery import GalleryEntry, read_journal, write_gallery
-from kling_async.gallery.journal import entries_of_row
+from kling_async.gallery.journal_entries import entries_of_row
 from kling_async.media.saved_files import SavedFile
 from kling_async.wire.dialects import GATEWAY
 from kling_async.wire.endpoints.image_generation import ImageRequest
