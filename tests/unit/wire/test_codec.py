@@ -14,23 +14,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kling_async.wire import codec
-from kling_async.wire.codec import (
-    FILES_MAX,
-    addresses_in,
-    dumps,
-    is_task,
-    loads,
-    read_id,
-    read_nested,
-    read_patiently,
-    read_request,
-    read_task,
-    read_whole,
-    write_request,
-    write_task,
-)
+from kling_async.wire.codec import read_request, read_task, write_request, write_task
 from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
+from kling_async.wire.json_text import dumps, loads, read_patiently
+from kling_async.wire.result_lists import FILES_MAX
+from kling_async.wire.scalars import read_id, read_nested, read_whole
 from kling_async.wire.status import read_word
+from kling_async.wire.task_shapes import addresses_in, is_task
 from kling_async.wire.tasks import BalanceDeduction, Image, TaskInfo, TaskOutput, TaskSnapshot, TaskStatus
 
 Loads: TypeAlias = Callable[[bytes], Any]
