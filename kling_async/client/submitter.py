@@ -378,7 +378,7 @@ class Submitter:
         if accepted is not None:
             handle.apply(accepted)
         if not self._is_closed:
-            self._poller.watch(handle, is_told_of=line is not None and line.works)
+            self._poller.watch(handle, expects_callbacks=line is not None and line.works)
         if line is not None:
             line.connect(handle)  # last: what it has heard already may be worth a look
 

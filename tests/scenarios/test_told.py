@@ -398,7 +398,7 @@ async def test_pictures_are_used_where_the_service_does_not_tell_of_tasks(
         assert [handle.task_id] == [task.task_id for task in server.ledger.tasks]
         assert handle.snapshot is not None
         assert not handle.snapshot.is_confirmed
-        assert [f"the service does not tell of task {handle.task_id}"] == [
+        assert [f"the service does not return task {handle.task_id}"] == [
             text.partition(";")[0] for text in warned(caplog)
         ]
 

@@ -144,7 +144,7 @@ class CallbackRouter:
         """
         Whether callbacks have come, and none that should have told of an end has been missing since.
         """
-        return self._has_heard and not self._poller.has_missed_news
+        return self._has_heard and not self._poller.health.has_missed_callbacks
 
     def attach(self) -> None:
         """
@@ -198,12 +198,12 @@ class CallbackRouter:
         if trusted:
             handle.apply(told)
         else:
-            handle.hear(attrs.evolve(told, is_confirmed=False), asyncio.get_running_loop().time())
+            handle.note_unconfirmed(attrs.evolve(told, is_confirmed=False), asyncio.get_running_loop().time())
         is_over = handle.snapshot is not None and is_settled(handle.snapshot)
         if is_final(seen.task_status) and not is_over:  # not to be believed, or its pictures are not told yet
             self._poller.expedite(handle)
         elif is_over or (is_news and self.works):
-            self._poller.heard(handle)
+            self._poller.note_callback(handle)
 
     def _hear(self, submit_key: str, seen: TaskSnapshot, trusted: bool) -> None:  # noqa: FBT001 (as listeners)
         line = self._lines.get(submit_key)
@@ -212,7 +212,7 @@ class CallbackRouter:
             return
         self._has_heard = True
         if is_final(seen.task_status):
-            self._poller.has_missed_news = False
+            self._poller.health.has_missed_callbacks = False
         line.hear(seen, trusted=trusted)
 
     def _keep(self, submit_key: str, seen: TaskSnapshot, *, trusted: bool) -> None:

@@ -544,7 +544,7 @@ async def run_task(scene: Scene, number: int, *, told: bool, pictures_after: flo
     task_id = f"t-{number}"
     handle = TaskHandle(task_id, ImageRequest("a lighthouse"), scene.watcher.watch)
     handle.apply(attrs.evolve(SUBMITTED, task_id=task_id))
-    scene.watcher.watch(handle, is_told_of=line.works)
+    scene.watcher.watch(handle, expects_callbacks=line.works)
     line.connect(handle)
     started = now()
 
