@@ -174,7 +174,7 @@ async def _show_until_stopped(server: "Emulator", file: TextIO) -> None:
 
 def _state(server: "Emulator") -> str:
     ledger = server.ledger
-    running = server.world.running(time.time())
+    running = server.account.running(time.time())
     requests = sum(ledger.arrivals.values())
     return f"{len(ledger.tasks)} tasks, {running} running  {requests} requests  {ledger.units_billed} units"
 

@@ -121,10 +121,10 @@ async def run_all(folder: Path) -> dict[str, Ended]:
     quick: dict[str, Any] = {"dialect": OFFICIAL, "clock": lambda: time.time() + shift}
     async with service(**quick) as server, receiver.serve() as hook, zygote(path):
         know(server, TASK_ID, "other-task", n=2)
-        ordinary = server.world.settings
-        server.world.settings = attrs.evolve(ordinary, latency=(1000.0, 1000.0))
+        ordinary = server.account.settings
+        server.account.settings = attrs.evolve(ordinary, latency=(1000.0, 1000.0))
         know(server, "busy-1", ends_in=-500)  # half done
-        server.world.settings = ordinary
+        server.account.settings = ordinary
         address = hook.url + urlsplit(receiver.address_of("test")).path
         more = {"ADDRESS": address, "SECRET": SECRET, "ZYGOTE": str(path)}
         places = {line: folder / str(number) for number, line in enumerate(LINES)}

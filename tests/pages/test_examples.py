@@ -57,7 +57,7 @@ def test_reference_image(kling_emulator: Emulator) -> None:
     PIL.Image.new("RGB", (400, 300)).save("cat.png")
     ended = run("reference_image.py", "cat.png", "the cat as an astronaut", "pictures")
     (task,) = kling_emulator.ledger.tasks
-    record = kling_emulator.world.find_task(task.task_id)
+    record = kling_emulator.account.find_task(task.task_id)
 
     assert (0, "", f"pictures/{task.task_id}-0.png\n") == (ended.returncode, ended.stderr, ended.stdout)
     assert record is not None

@@ -19,7 +19,7 @@ from kling_async.cli.doctor import findings
 from kling_async.cli.doctor.examination import Asked, examine
 from kling_async.cli.doctor.findings import Finding, State
 from kling_async.cli.exits import ExitCode
-from kling_async.emulator import Emulator, faults
+from kling_async.emulator import Emulator, Fault, faults
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import GATEWAY, Dialect
 from tests.conftest import simulated
@@ -374,7 +374,7 @@ async def test_service_that_is_silent(patient: Patient) -> None:
         (faults.status("list", 503), {"lists": "warning"}),
     ],
 )
-async def test_service_in_trouble(patient: Patient, fault: faults.Fault, ails: dict[str, str]) -> None:
+async def test_service_in_trouble(patient: Patient, fault: Fault, ails: dict[str, str]) -> None:
     """
     A service that fails, forbids or is hurried is not taken for a wrong host or a wrong key.
     """

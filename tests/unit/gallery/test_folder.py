@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from PIL import PngImagePlugin
 
-from kling_async.emulator.pictures import draw
+from kling_async.emulator.drawing.picture import draw
 from kling_async.gallery import GalleryEntry, read_folder
 from tests.unit.gallery.conftest import Paint
 
