@@ -25,7 +25,7 @@ import attrs
 import pytest
 from aiohttp import web
 
-from kling_async.client.callbacks import bodies, receiver as receiving, server as serving
+from kling_async.client.callbacks import authenticator, bodies, receiver as receiving, server as serving
 from kling_async.client.callbacks.receiver import MAX_BODY, CallbackCounts, CallbackReceiver, CallbackServer
 from kling_async.errors import InvalidRequest
 from kling_async.wire.tasks import TaskSnapshot
@@ -296,12 +296,12 @@ async def test_order_of_judgement() -> None:
     assert CallbackCounts(received=6, too_large=1, not_json=1, forged=4) == receiver.counts
 
 
-def test_what_a_stranger_sends_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_body_of_an_unknown_address_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    At an address that is none of ours, a body is neither unpacked nor verified nor parsed.
+    At an address that was not made here, a body is neither decompressed nor verified nor parsed.
     """
-    for name in ("unpack", "verify", "read_callback"):
-        monkeypatch.setattr(receiving, name, lambda *_: pytest.fail("it was looked at"))
+    for module, name in ((receiving, "unpack"), (authenticator, "verify"), (receiving, "read_callback")):
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("it was read"))
     receiver = CallbackReceiver(URL, secret=SECRET)
 
     for body in (BODY, b"[" * 10_000, gzip.compress(bytes(10**6))):
@@ -367,7 +367,7 @@ async def test_failing_listener_is_logged_once_a_minute(caplog: pytest.LogCaptur
         clock.now += 1.0
 
     assert 2 == len(warnings_in(caplog))
-    assert "and at 59 others" in warnings_in(caplog)[1]
+    assert "and for 59 others" in warnings_in(caplog)[1]
 
 
 # Packed bodies

@@ -182,7 +182,7 @@ async def test_each_submit_has_a_line_of_its_own() -> None:
 
 
 @simulated
-async def test_forged_callbacks_reach_no_line() -> None:
+async def test_forged_callbacks_reach_no_subscription() -> None:
     """
     Neither a signature of somebody else's nor an address that is not ours does anything.
     """
