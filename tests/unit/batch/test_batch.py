@@ -43,7 +43,7 @@ from kling_async.batch.batch import CHUNK, MAX_CONSECUTIVE_FAILURES, RESUMED
 from kling_async.batch.journal import Journal, Reader
 from kling_async.batch.records import State, Summary, external_id_of
 from kling_async.batch.savers import LocalSaver
-from kling_async.cli.as_json import outcome_line, row_facts
+from kling_async.cli.json_output import outcome_line, row_facts
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.errors import (

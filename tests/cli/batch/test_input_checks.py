@@ -11,20 +11,20 @@ import typer
 from hypothesis import given, strategies as st
 
 from kling_async import GATEWAY, Slots
-from kling_async.cli.batch.checking import Memory, good_lines, judge, lines_of
-from kling_async.cli.batch.inputs import Format
-from kling_async.cli.batch.source import Source
-from kling_async.cli.checks import Checks
+from kling_async.cli.batch.input_checks import KeyFilter, check_input, good_lines, line_numbers_of
+from kling_async.cli.batch.input_parser import Format
+from kling_async.cli.batch.input_source import InputSource
+from kling_async.cli.request_checks import RequestChecks
 from kling_async.errors import BrokenRule
 
 
-def source_of(*lines: str, form: Format = Format.JSONL, folder: Path = Path()) -> Source:
-    return Source("input", form, folder, io.BytesIO("\n".join(lines).encode()))
+def source_of(*lines: str, form: Format = Format.JSONL, folder: Path = Path()) -> InputSource:
+    return InputSource("input", form, folder, io.BytesIO("\n".join(lines).encode()))
 
 
-async def good_numbers(source: Source) -> list[int]:
-    checks = Checks(GATEWAY, Slots())
-    found = await judge(source, checks, skips_invalid=True)
+async def good_numbers(source: InputSource) -> list[int]:
+    checks = RequestChecks(GATEWAY, Slots())
+    found = await check_input(source, checks, skips_invalid=True)
     return [line.number async for line in good_lines(source, checks, found)]
 
 
@@ -33,7 +33,7 @@ def test_memory_forgets_no_key(keys: list[str], size: int) -> None:
     """
     A key that came before is always known; one that is new may be taken for known only where two share a place.
     """
-    memory = Memory(size)
+    memory = KeyFilter(size)
     known = [memory.knows(key) for key in keys]
 
     assert all(known[index] for index, key in enumerate(keys) if key in keys[:index])
@@ -83,7 +83,7 @@ async def test_nothing_is_sent(lines: list[str], told: str, capsys: pytest.Captu
     Where a line is broken, or there is none, the command ends.
     """
     with pytest.raises(typer.Exit) as end:
-        await judge(source_of(*lines), Checks(GATEWAY, Slots()), skips_invalid=False)
+        await check_input(source_of(*lines), RequestChecks(GATEWAY, Slots()), skips_invalid=False)
 
     assert 2 == end.value.exit_code
     assert told in capsys.readouterr().err
@@ -93,8 +93,8 @@ async def test_too_few_slots(capsys: pytest.CaptureFixture[str]) -> None:
     """
     A request that would never get its slots is told, rather than waiting for ever.
     """
-    checks = Checks(GATEWAY, Slots(2))
-    found = await judge(source_of('{"prompt": "a", "n": 3}', '{"prompt": "b"}'), checks, skips_invalid=True)
+    checks = RequestChecks(GATEWAY, Slots(2))
+    found = await check_input(source_of('{"prompt": "a", "n": 3}', '{"prompt": "b"}'), checks, skips_invalid=True)
 
     assert (1, 1, 1) == (found.good, found.bad, found.most)
     assert "line 1: slots 2: the request takes 3 slots" in capsys.readouterr().err
@@ -106,7 +106,7 @@ async def test_shared_picture_is_read_once(tmp_path: Path) -> None:
     """
     PIL.Image.new("RGB", (300, 300)).save(tmp_path / "cat.png")
     source = source_of('{"prompt": "a", "image": "cat.png"}', '{"prompt": "b", "image": "cat.png"}', folder=tmp_path)
-    checks = Checks(GATEWAY, Slots())
+    checks = RequestChecks(GATEWAY, Slots())
     (first, second) = source.lines()
     assert first.request is not None
     assert second.request is not None
@@ -121,8 +121,8 @@ def test_lines_of() -> None:
     What a journal tells by its content is found by its lines.
     """
     source = source_of('{"prompt": "a", "key": "k"}', '{"prompt": "b", "image": "/c"}', '{"prompt": "d", "key": "k"}')
-    checks = Checks(GATEWAY, Slots())
+    checks = RequestChecks(GATEWAY, Slots())
 
-    assert [1, 3] == lines_of(source, checks, BrokenRule("key", "'k'", "is another's"))
-    assert [2] == lines_of(source, checks, BrokenRule("image", "'/c'", "has changed"))
-    assert [] == lines_of(source, checks, BrokenRule("prompt", "''", "is blank"))
+    assert [1, 3] == line_numbers_of(source, checks, BrokenRule("key", "'k'", "is another's"))
+    assert [2] == line_numbers_of(source, checks, BrokenRule("image", "'/c'", "has changed"))
+    assert [] == line_numbers_of(source, checks, BrokenRule("prompt", "''", "is blank"))

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kling_async import OFFICIAL, ImageRequest, Keyed
-from kling_async.cli.batch.inputs import Format, Line, format_of, parse
-from kling_async.cli.incoming import START
+from kling_async.cli.batch.input_parser import Format, InputLine, format_of, parse
+from kling_async.cli.text_input import START
 from kling_async.wire.dialects import broken_rules
 
 FOLDER = Path("/inputs")
@@ -42,7 +42,7 @@ keyed = st.tuples(requests, st.none() | texts.filter(lambda text: len(text) <= 2
 gaps = st.lists(st.sampled_from(["", " ", "\t"]), max_size=2)
 
 
-def read(text: str | bytes, form: Format) -> list[Line]:
+def read(text: str | bytes, form: Format) -> list[InputLine]:
     raw = text.encode() if isinstance(text, str) else text
     return list(parse(io.BytesIO(raw), form, FOLDER))
 
@@ -52,7 +52,7 @@ def fields_of(request: ImageRequest, key: str | None) -> dict[str, Any]:
     return fields if key is None else {"key": key, **fields}
 
 
-def rules_of(line: Line) -> list[str]:
+def rules_of(line: InputLine) -> list[str]:
     return [f"{broken.field} {broken.value}: {broken.rule}" for broken in line.broken]
 
 

@@ -15,17 +15,17 @@ from typing import IO, Self
 import attrs
 import typer
 
-from kling_async.cli.batch.inputs import Format, Line, format_of, parse
-from kling_async.cli.incoming import START, Look, Unreadable, check_start, look_at
+from kling_async.cli.batch.input_parser import Format, InputLine, format_of, parse
+from kling_async.cli.text_input import START, TextKind, UnreadableText, check_start, detect_kind
 from kling_async.wire.dialects import OFFICIAL
 
-__all__ = ["STDIN", "Source", "open_source"]
+__all__ = ["STDIN", "InputSource", "open_input"]
 
 STDIN = "-"
 
 
 @attrs.frozen
-class Source:
+class InputSource:
     """
     An input that is open for reading.
 
@@ -40,7 +40,7 @@ class Source:
     folder: Path
     _file: IO[bytes] = attrs.field(repr=False)
 
-    def lines(self, image_max_bytes: int = OFFICIAL.image_max_bytes) -> Iterator[Line]:
+    def lines(self, image_max_bytes: int = OFFICIAL.image_max_bytes) -> Iterator[InputLine]:
         """
         Read all of it, lazily. One reader at a time.
 
@@ -57,7 +57,7 @@ class Source:
         self._file.close()
 
 
-def open_source(name: str, form: Format | None) -> Source:
+def open_input(name: str, form: Format | None) -> InputSource:
     """
     Open the file *name*, or stdin for "-". Without *form* it follows from the name's end, and is text for stdin.
 
@@ -77,9 +77,9 @@ def open_source(name: str, form: Format | None) -> Source:
             stack.pop_all()
     except OSError as error:
         raise typer.BadParameter(f"{told} cannot be read: {error.strerror or error}", param_hint="INPUT") from None
-    except Unreadable as error:
+    except UnreadableText as error:
         raise typer.BadParameter(f"{told} {error}", param_hint="INPUT") from None
-    return Source("stdin" if name == STDIN else name, expected, folder, file)
+    return InputSource("stdin" if name == STDIN else name, expected, folder, file)
 
 
 def _open(name: str) -> tuple[IO[bytes], Path]:
@@ -96,12 +96,12 @@ def _open(name: str) -> tuple[IO[bytes], Path]:
 
 def _check_start(file: IO[bytes], form: Format, *, is_sure: bool) -> None:
     file.seek(0)
-    look = look_at(check_start(file.read(START)), "prompt")
-    if look is Look.ARRAY and (form is Format.JSONL or not is_sure):
-        raise Unreadable(f"looks like {look}; write one object per line, as jq -c '.[]' does")
-    if form is Format.TEXT and not is_sure and look is not Look.PLAIN:
-        better = {Look.OBJECTS: "--format jsonl, or ", Look.TABLE: "--format csv, or "}.get(look, "")
-        raise Unreadable(f"looks like {look}; say {better}--format text if each line is a prompt")
+    look = detect_kind(check_start(file.read(START)), "prompt")
+    if look is TextKind.ARRAY and (form is Format.JSONL or not is_sure):
+        raise UnreadableText(f"looks like {look}; write one object per line, as jq -c '.[]' does")
+    if form is Format.TEXT and not is_sure and look is not TextKind.PLAIN:
+        better = {TextKind.OBJECTS: "--format jsonl, or ", TextKind.TABLE: "--format csv, or "}.get(look, "")
+        raise UnreadableText(f"looks like {look}; say {better}--format text if each line is a prompt")
 
 
 def _spooled(file: IO[bytes]) -> IO[bytes]:

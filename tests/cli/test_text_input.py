@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kling_async.cli.incoming import Look, Unreadable, list_of, look_at
+from kling_async.cli.text_input import TextKind, UnreadableText, detect_kind, read_list
 from tests.cli.conftest import Ended, Here, ServedBy
 
 NO_PROMPTS = {
@@ -69,7 +69,7 @@ def test_prompts_of_any_system(here: Here, tmp_path: Path) -> None:
             assert 0 == ended.code
             assert f"{len(prompts)} requests" in ended.out
             with (tmp_path / "prompts.txt").open("rb") as file:
-                assert prompts == list_of(file, "prompts.txt", "prompt")
+                assert prompts == read_list(file, "prompts.txt", "prompt")
 
 
 @pytest.mark.parametrize("character", ["\x85", "\v", "\f", "\x00", "\x1b"])
@@ -132,35 +132,35 @@ def test_ids_of_powershell(served: ServedBy, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("text", "look"),
     [
-        ("a fox", Look.PLAIN),
-        ("", Look.PLAIN),
-        ("[masterpiece], a fox", Look.PLAIN),
-        ("prompt: a fox", Look.PLAIN),
-        ("a prompt,with words", Look.PLAIN),
-        ("<lora:fox:1> a fox", Look.PLAIN),
-        ("\ufeff\n [ ]", Look.ARRAY),
-        ("| prompt | n |\n|---|---|", Look.TABLE),
-        ("- prompt: a fox\n  n: 1\n", Look.SETTINGS),
-        ('---\n- "prompt": a fox\n', Look.SETTINGS),
-        ("---\nPrompt:\n  - a fox\n", Look.SETTINGS),
-        ('prompt = "a fox"\nn = 1\n', Look.SETTINGS),
-        ("- a fox: red", Look.PLAIN),
-        ("- prompt:a fox", Look.PLAIN),
-        ("--- a fox ---", Look.PLAIN),
-        ("<!-- a list -->\n<ul>", Look.PAGE),
-        ("<header> a fox", Look.PLAIN),
+        ("a fox", TextKind.PLAIN),
+        ("", TextKind.PLAIN),
+        ("[masterpiece], a fox", TextKind.PLAIN),
+        ("prompt: a fox", TextKind.PLAIN),
+        ("a prompt,with words", TextKind.PLAIN),
+        ("<lora:fox:1> a fox", TextKind.PLAIN),
+        ("\ufeff\n [ ]", TextKind.ARRAY),
+        ("| prompt | n |\n|---|---|", TextKind.TABLE),
+        ("- prompt: a fox\n  n: 1\n", TextKind.SETTINGS),
+        ('---\n- "prompt": a fox\n', TextKind.SETTINGS),
+        ("---\nPrompt:\n  - a fox\n", TextKind.SETTINGS),
+        ('prompt = "a fox"\nn = 1\n', TextKind.SETTINGS),
+        ("- a fox: red", TextKind.PLAIN),
+        ("- prompt:a fox", TextKind.PLAIN),
+        ("--- a fox ---", TextKind.PLAIN),
+        ("<!-- a list -->\n<ul>", TextKind.PAGE),
+        ("<header> a fox", TextKind.PLAIN),
     ],
 )
-def test_looks(text: str, look: Look) -> None:
+def test_looks(text: str, look: TextKind) -> None:
     """
     Only what is surely something else is not taken for text.
     """
-    assert look is look_at(text, "prompt")
+    assert look is detect_kind(text, "prompt")
 
 
 def test_list_that_is_too_long() -> None:
     """
     A list is held in memory, and so has a bound.
     """
-    with pytest.raises(Unreadable, match="stdin has more than 67,108,864 bytes"):
-        list_of(io.BytesIO(b"a fox\n" * 12_000_000), "stdin", "prompt")
+    with pytest.raises(UnreadableText, match="stdin has more than 67,108,864 bytes"):
+        read_list(io.BytesIO(b"a fox\n" * 12_000_000), "stdin", "prompt")

@@ -3,7 +3,7 @@ import inspect
 import pytest
 
 from kling_async import errors
-from kling_async.cli.exits import ExitCode, advice_for, code_of, exit_code
+from kling_async.cli.exit_codes import ExitCode, advice_for, code_of, exit_code
 from kling_async.errors import (
     AccountProblem,
     InvalidRequest,

@@ -13,7 +13,7 @@ import typer
 
 from kling_async.batch.journal import Reader
 from kling_async.batch.records import Row, State
-from kling_async.cli.access import Access
+from kling_async.cli.service_options import ServiceOptions
 from kling_async.errors import JournalCorrupt
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ["emulated"]
 
 
 @contextlib.asynccontextmanager
-async def emulated(access: Access, journal: Path) -> AsyncIterator["Emulator"]:
+async def emulated(access: ServiceOptions, journal: Path) -> AsyncIterator["Emulator"]:
     """
     Serve what takes up where the service of *journal* has ended: at its port, with its tasks.
 

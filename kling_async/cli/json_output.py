@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from kling_async.batch.records import Row, Summary
-from kling_async.cli import board
+from kling_async.cli.task_board import TaskRow
 from kling_async.errors import (
     DownloadFailed,
     KlingError,
@@ -123,7 +123,7 @@ def _doubt_of(snapshot: TaskSnapshot | None) -> dict[str, bool]:
     return {} if snapshot is None or snapshot.is_confirmed else {"is_confirmed": False}
 
 
-def row_line(row: board.Row) -> str:
+def row_line(row: TaskRow) -> str:
     """
     Return how a request or a task of a board has ended, as one line.
     """

@@ -14,14 +14,14 @@ import attrs
 
 from kling_async.batch.batch import Keyed
 from kling_async.batch.records import KEY_MAX
-from kling_async.cli.incoming import UNDECODED, Unreadable, lines_of
 from kling_async.cli.options import image_source
+from kling_async.cli.text_input import UNDECODED, UnreadableText, read_text_lines
 from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import HALF_A_PAIR, OFFICIAL
 from kling_async.wire.redaction import shorten
 from kling_async.wire.tasks import ImageRequest
 
-__all__ = ["Format", "Line", "format_of", "parse"]
+__all__ = ["Format", "InputLine", "format_of", "parse"]
 
 
 class Format(enum.StrEnum):
@@ -61,7 +61,7 @@ def format_of(name: str) -> Format | None:
 
 
 @attrs.frozen
-class Line:
+class InputLine:
     """
     One request of an input.
 
@@ -91,7 +91,7 @@ class Line:
 
 def parse(
     file: IO[bytes], form: Format, folder: Path, *, image_max_bytes: int = OFFICIAL.image_max_bytes
-) -> Iterator[Line]:
+) -> Iterator[InputLine]:
     """
     Read *file* lazily; blank lines are skipped. Paths of reference images are taken from *folder*.
 
@@ -103,7 +103,7 @@ def parse(
         image_max_bytes: Of a reference image, before Base64; by it cells and lines are bounded.
     """
     cell_max = 4 * -(-image_max_bytes // 3) + _PATH_MAX
-    texts = lines_of(file, cell_max + _REST_MAX)
+    texts = read_text_lines(file, cell_max + _REST_MAX)
     try:
         match form:
             case Format.TEXT:
@@ -112,19 +112,19 @@ def parse(
                 yield from _parse_json(texts, folder)
             case Format.CSV:
                 yield from _parse_table(texts, folder, cell_max)
-    except Unreadable as error:
+    except UnreadableText as error:
         yield _no_request(error.line, "", str(error))
 
 
-def _parse_text(texts: Iterator[str]) -> Iterator[Line]:
+def _parse_text(texts: Iterator[str]) -> Iterator[InputLine]:
     for number, text in enumerate(texts, 1):
         if HALF_A_PAIR.search(text):
             yield _no_request(number, "", UNDECODED)
         elif prompt := text.strip():
-            yield Line(number, ImageRequest(prompt))
+            yield InputLine(number, ImageRequest(prompt))
 
 
-def _parse_json(texts: Iterator[str], folder: Path) -> Iterator[Line]:
+def _parse_json(texts: Iterator[str], folder: Path) -> Iterator[InputLine]:
     for number, text in enumerate(texts, 1):
         if HALF_A_PAIR.search(text):
             yield _no_request(number, "", UNDECODED)
@@ -158,7 +158,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _parse_table(texts: Iterator[str], folder: Path, cell_max: int) -> Iterator[Line]:
+def _parse_table(texts: Iterator[str], folder: Path, cell_max: int) -> Iterator[InputLine]:
     names: list[str] | None = None
     for number, cells, rule in _rows(texts, cell_max):
         if rule:
@@ -168,7 +168,7 @@ def _parse_table(texts: Iterator[str], folder: Path, cell_max: int) -> Iterator[
         elif names is None:
             names = cells
             if broken := tuple(_broken_header(names)):
-                yield Line(number, None, None, broken)
+                yield InputLine(number, None, None, broken)
                 return
         else:
             yield _row(number, names, cells, folder)
@@ -226,7 +226,7 @@ def _broken_header(names: list[str]) -> Iterator[BrokenRule]:
         yield BrokenRule("column", "'prompt'", "is missing; the first line must name the columns")
 
 
-def _row(number: int, names: list[str], cells: list[str], folder: Path) -> Line:
+def _row(number: int, names: list[str], cells: list[str], folder: Path) -> InputLine:
     if len(cells) != len(names):
         rule = f"must have {len(names)} cells, as the header has; it has {len(cells)} (quote what holds a comma)"
         return _no_request(number, cells[0], rule)
@@ -245,7 +245,7 @@ def _read_cell(name: str, cell: str) -> str | float:
     return cell
 
 
-def _line(number: int, fields: Mapping[str, Any], folder: Path) -> Line:
+def _line(number: int, fields: Mapping[str, Any], folder: Path) -> InputLine:
     broken = [
         BrokenRule(shorten(name), _shown(value), _UNKNOWN)
         for name, value in fields.items()
@@ -261,7 +261,7 @@ def _line(number: int, fields: Mapping[str, Any], folder: Path) -> Line:
     key, rule = _read_key(fields.get("key"))
     if rule:
         broken.append(BrokenRule("key", _shown(fields["key"]), rule))
-    return Line(number, ImageRequest(**{"prompt": "", **given}), key, tuple(broken))
+    return InputLine(number, ImageRequest(**{"prompt": "", **given}), key, tuple(broken))
 
 
 def _read_key(value: object) -> tuple[str | None, str]:
@@ -275,8 +275,8 @@ def _read_key(value: object) -> tuple[str | None, str]:
     return None, f"must be text of 1 to {KEY_MAX} whole characters, not all blank"
 
 
-def _no_request(number: int, text: str, rule: str) -> Line:
-    return Line(number, None, None, (BrokenRule("line", repr(shorten(text.strip())) if text else "", rule),))
+def _no_request(number: int, text: str, rule: str) -> InputLine:
+    return InputLine(number, None, None, (BrokenRule("line", repr(shorten(text.strip())) if text else "", rule),))
 
 
 def _shown(value: object) -> str:

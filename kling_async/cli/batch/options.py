@@ -7,25 +7,25 @@ from pathlib import Path
 
 import attrs
 
-from kling_async.cli.access import Access
+from kling_async.cli.service_options import ServiceOptions
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.media.storage import Storage
 
-__all__ = ["Hook", "Missing", "Plan"]
+__all__ = ["BatchOptions", "CallbackServer", "MissingRows"]
 
 
-class Missing(enum.Enum):
+class MissingRows(enum.Enum):
     """
     What becomes of rows of the journal that are still to be sent, and are not in the input any more.
     """
 
-    TOLD = "nothing is sent before somebody decides"
+    REPORTED = "nothing is sent before somebody decides"
     KEPT = "they are sent as well"
     DROPPED = "they are forgotten"
 
 
 @attrs.frozen
-class Hook:
+class CallbackServer:
     """
     A receiver of callbacks, and where it listens.
     """
@@ -36,7 +36,7 @@ class Hook:
 
 
 @attrs.frozen(kw_only=True)
-class Plan:
+class BatchOptions:
     """
     How a batch is to be run.
 
@@ -47,7 +47,7 @@ class Plan:
         scheduler: Address of the Dask cluster that is to fetch the pictures; None for this process.
     """
 
-    access: Access
+    access: ServiceOptions
     journal: Path
     out: Path | Storage
     name: str
@@ -56,7 +56,7 @@ class Plan:
     resends_uncertain: bool
     rebinds: bool
     skips_invalid: bool
-    missing: Missing
-    hook: Hook | None
+    missing: MissingRows
+    hook: CallbackServer | None
     scheduler: str | None
     as_json: bool

@@ -5,7 +5,7 @@ import attrs
 import pytest
 
 from kling_async import Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
-from kling_async.cli.board import Board, Row, Stage
+from kling_async.cli.task_board import TaskBoard, TaskRow, TaskStage
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import DownloadFailed, NotSent, SubmissionUncertain, WaitTimeout
 
@@ -24,8 +24,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def board(clock: Clock) -> Board:
-    return Board.of([ImageRequest("a fox"), ImageRequest("an owl", n=2)], clock)
+def board(clock: Clock) -> TaskBoard:
+    return TaskBoard.of([ImageRequest("a fox"), ImageRequest("an owl", n=2)], clock)
 
 
 def handle_of(request: ImageRequest | None, status: TaskStatus, units: int | None = None) -> TaskHandle:
@@ -37,7 +37,7 @@ def handle_of(request: ImageRequest | None, status: TaskStatus, units: int | Non
     return handle
 
 
-def test_stages(board: Board, clock: Clock) -> None:
+def test_stages(board: TaskBoard, clock: Clock) -> None:
     """
     A row goes from waiting over running and saving to done, and its seconds run from acceptance to the end.
     """
@@ -55,12 +55,12 @@ def test_stages(board: Board, clock: Clock) -> None:
     stages.append(row.stage)
     clock.now = 109.0
 
-    assert [Stage.WAITING, Stage.RUNNING, Stage.SAVING, Stage.DONE] == stages
+    assert [TaskStage.WAITING, TaskStage.RUNNING, TaskStage.SAVING, TaskStage.DONE] == stages
     assert 2.0 == row.seconds(clock())
-    assert [board.rows[1]] == board.at(Stage.WAITING)
+    assert [board.rows[1]] == board.at(TaskStage.WAITING)
 
 
-def test_row_tells_the_newest_word(board: Board) -> None:
+def test_row_tells_the_newest_word(board: TaskBoard) -> None:
     """
     A row shows what its handle has last seen, without being told.
     """
@@ -73,7 +73,7 @@ def test_row_tells_the_newest_word(board: Board) -> None:
     assert ("submitted", "processing") == (before, row.word)
 
 
-def test_facts(board: Board, clock: Clock) -> None:
+def test_facts(board: TaskBoard, clock: Clock) -> None:
     """
     The summary counts what is on the disk and what the service billed, also where a task failed.
     """
@@ -91,7 +91,7 @@ def test_picked_up(clock: Clock) -> None:
     not failed.
     """
     done, busy = handle_of(None, TaskStatus.SUCCEEDED), handle_of(None, TaskStatus.PROCESSING)
-    board = Board.of_tasks([done, busy], clock)
+    board = TaskBoard.of_tasks([done, busy], clock)
     stages = [row.stage for row in board.rows]
     assert done.snapshot is not None
     board.succeed(
@@ -100,12 +100,12 @@ def test_picked_up(clock: Clock) -> None:
     board.finish(board.rows[0], {})
     board.fail(board.rows[1], WaitTimeout("later", "t-1"))
 
-    assert [Stage.RUNNING, Stage.RUNNING] == stages
+    assert [TaskStage.RUNNING, TaskStage.RUNNING] == stages
     assert ("t-1", None) == (board.rows[0].title, board.rows[0].external_task_id)
     assert ("1 done, 1 not ended", "0", 2) == (board.facts()["tasks"], board.facts()["pictures"], board.pictures_made)
 
 
-def test_units_not_told(board: Board) -> None:
+def test_units_not_told(board: TaskBoard) -> None:
     """
     A service that does not say what it takes is not said to take nothing.
     """
@@ -117,12 +117,12 @@ def test_task_of_an_error() -> None:
     A row without a handle tells the ids that its error carries: those are what one looks for before paying again.
     """
     request = ImageRequest("a fox", external_task_id="mine-1")
-    row = Row(1, ImageRequest("a fox"), error=SubmissionUncertain("lost", "t-9", request=request))
+    row = TaskRow(1, ImageRequest("a fox"), error=SubmissionUncertain("lost", "t-9", request=request))
 
     assert ("t-9", "mine-1") == (row.task_id, row.external_task_id)
 
 
-def test_acceptance_ends_trouble(board: Board) -> None:
+def test_acceptance_ends_trouble(board: TaskBoard) -> None:
     """
     What went wrong is forgotten once the service takes a task again.
     """

@@ -9,16 +9,16 @@ from typing import Final
 import attrs
 import typer
 
-from kling_async.cli.batch.inputs import Line
+from kling_async.cli.batch.input_parser import InputLine
+from kling_async.cli.batch.input_source import InputSource
 from kling_async.cli.batch.progress import plural
-from kling_async.cli.batch.source import Source
-from kling_async.cli.checks import Checks, in_words
-from kling_async.cli.exits import ExitCode
-from kling_async.cli.screen import complain, printable
+from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.request_checks import RequestChecks, in_words
+from kling_async.cli.screen import print_error
 from kling_async.errors import BrokenRule
-from kling_async.wire.redaction import shorten
+from kling_async.wire.redaction import one_line, shorten
 
-__all__ = ["Checked", "Memory", "good_lines", "judge", "lines_of", "told"]
+__all__ = ["CheckResult", "KeyFilter", "check_input", "good_lines", "line_numbers_of", "told"]
 
 BREATH: Final = 1000
 """
@@ -32,7 +32,7 @@ Lines after which it is told how far the reading has come.
 
 
 @attrs.define
-class Checked:
+class CheckResult:
     """
     What a look at all lines has found.
 
@@ -47,7 +47,7 @@ class Checked:
     repeated: set[int] = attrs.field(factory=set)
 
 
-class Memory:
+class KeyFilter:
     """
     Remembers keys in constant memory: it knows each again, and takes a few for known that are not.
     """
@@ -66,7 +66,7 @@ class Memory:
         return known
 
 
-async def judge(source: Source, checks: Checks, *, skips_invalid: bool) -> Checked:
+async def check_input(source: InputSource, checks: RequestChecks, *, skips_invalid: bool) -> CheckResult:
     """
     Judge every line, and name each broken rule. Ends the command where there is one, unless *skips_invalid*, and where
     nothing is left.
@@ -74,26 +74,26 @@ async def judge(source: Source, checks: Checks, *, skips_invalid: bool) -> Check
     found = await _check(source, checks)
     lines = plural(found.good + found.bad, "line")
     if found.bad and not skips_invalid:
-        complain(
+        print_error(
             f"Nothing was sent: {found.bad:,} of {lines} cannot be sent.",
             "Mend them, or leave them out by --skip-invalid.",
         )
         raise typer.Exit(ExitCode.USAGE)
     if not found.good:
-        complain(f"Nothing was sent: {source.name} has no {'good line' if found.bad else 'prompt'} in it.")
+        print_error(f"Nothing was sent: {source.name} has no {'good line' if found.bad else 'prompt'} in it.")
         raise typer.Exit(ExitCode.USAGE)
     if found.bad:
-        complain(f"{found.bad:,} of {lines} left out.")
+        print_error(f"{found.bad:,} of {lines} left out.")
     return found
 
 
-async def _check(source: Source, checks: Checks) -> Checked:
-    found = Checked()
-    memory, suspects = Memory(), set[str]()
+async def _check(source: InputSource, checks: RequestChecks) -> CheckResult:
+    found = CheckResult()
+    memory, suspects = KeyFilter(), set[str]()
     async for line in _breathing(_lines(source, checks)):
         broken = await _broken(line, checks)
         for rule in broken:
-            complain(told(line.number, rule))
+            print_error(told(line.number, rule))
         if broken or line.request is None:
             found.bad += 1
             continue
@@ -102,18 +102,18 @@ async def _check(source: Source, checks: Checks) -> Checked:
         if line.key is not None and memory.knows(line.key):
             suspects.add(line.key)
         if found.good % TELL_EVERY == 0:
-            complain(f"{found.good:,} lines of {source.name} are good so far")
+            print_error(f"{found.good:,} lines of {source.name} are good so far")
     if suspects:
         await _find_repeats(source, checks, suspects, found)
     return found
 
 
-def _lines(source: Source, checks: Checks) -> Iterator[Line]:
+def _lines(source: InputSource, checks: RequestChecks) -> Iterator[InputLine]:
     # How long a line may be depends on the pictures that the service takes.
     return source.lines(checks.dialect.image_max_bytes)
 
 
-async def good_lines(source: Source, checks: Checks, found: Checked) -> AsyncIterator[Line]:
+async def good_lines(source: InputSource, checks: RequestChecks, found: CheckResult) -> AsyncIterator[InputLine]:
     """
     Yield the lines that may be sent.
     """
@@ -122,7 +122,7 @@ async def good_lines(source: Source, checks: Checks, found: Checked) -> AsyncIte
             yield line
 
 
-def lines_of(source: Source, checks: Checks, broken: BrokenRule) -> list[int]:
+def line_numbers_of(source: InputSource, checks: RequestChecks, broken: BrokenRule) -> list[int]:
     """
     Return the numbers of the lines of which a journal has said that they break a rule: it knows them by their content.
     """
@@ -139,15 +139,15 @@ def told(number: int, broken: BrokenRule) -> str:
     Tell a broken rule on one line.
     """
     if broken.field == "line":
-        return printable(f"line {number}: {broken.value} {broken.rule}".replace("  ", " "))
+        return one_line(f"line {number}: {broken.value} {broken.rule}".replace("  ", " "))
     return f"line {number}: {in_words(broken, broken.field)}"
 
 
-async def _broken(line: Line, checks: Checks) -> tuple[BrokenRule, ...]:
+async def _broken(line: InputLine, checks: RequestChecks) -> tuple[BrokenRule, ...]:
     return line.broken if line.request is None else (*line.broken, *await checks.broken(line.request))
 
 
-async def _find_repeats(source: Source, checks: Checks, suspects: set[str], found: Checked) -> None:
+async def _find_repeats(source: InputSource, checks: RequestChecks, suspects: set[str], found: CheckResult) -> None:
     first: dict[str, tuple[int, int]] = {}  # the line and what tells its request from others
     async for line in _breathing(_lines(source, checks)):
         if line.key not in suspects or line.key is None or await _broken(line, checks):
@@ -155,13 +155,13 @@ async def _find_repeats(source: Source, checks: Checks, suspects: set[str], foun
         number, request = first.setdefault(line.key, (line.number, hash(line.request)))
         if request != hash(line.request):
             rule = f"is that of line {number} already, for another request"
-            complain(told(line.number, BrokenRule("key", repr(shorten(line.key)), rule)))
+            print_error(told(line.number, BrokenRule("key", repr(shorten(line.key)), rule)))
             found.repeated.add(line.number)
             found.good -= 1
             found.bad += 1
 
 
-async def _breathing(lines: Iterable[Line]) -> AsyncIterator[Line]:
+async def _breathing(lines: Iterable[InputLine]) -> AsyncIterator[InputLine]:
     for count, line in enumerate(lines, 1):
         if count % BREATH == 0:
             await asyncio.sleep(0)

@@ -14,10 +14,10 @@ from kling_async.client.handle import TaskHandle
 from kling_async.errors import KlingError, SubmissionUncertain, WaitTimeout
 from kling_async.wire.tasks import ImageRequest, TaskResult
 
-__all__ = ["Board", "Row", "Stage"]
+__all__ = ["TaskBoard", "TaskRow", "TaskStage"]
 
 
-class Stage(enum.Enum):
+class TaskStage(enum.Enum):
     """
     How far a request has come.
     """
@@ -30,7 +30,7 @@ class Stage(enum.Enum):
 
 
 @attrs.define(eq=False)
-class Row:
+class TaskRow:
     """
     One request on its way from the prompt to the files, or one task that was picked up by its id.
 
@@ -52,12 +52,12 @@ class Row:
     ended_at: float | None = None
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> TaskStage:
         if self.ended_at is not None:
-            return Stage.DONE if self.error is None else Stage.FAILED
+            return TaskStage.DONE if self.error is None else TaskStage.FAILED
         if self.handle is None:
-            return Stage.WAITING
-        return Stage.RUNNING if self.result is None else Stage.SAVING
+            return TaskStage.WAITING
+        return TaskStage.RUNNING if self.result is None else TaskStage.SAVING
 
     @property
     def title(self) -> str:
@@ -110,7 +110,7 @@ class Row:
 
 
 @attrs.define(eq=False)
-class Board:
+class TaskBoard:
     """
     All requests of one command, or all tasks.
 
@@ -118,7 +118,7 @@ class Board:
         trouble: Why nothing seems to happen; None while all goes well.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[TaskRow, ...]
     clock: Callable[[], float] = time.monotonic
     trouble: str | None = attrs.field(default=None, init=False)
     _started_at: float = attrs.field(init=False)
@@ -127,37 +127,37 @@ class Board:
         self._started_at = self.clock()
 
     @classmethod
-    def of(cls, requests: Sequence[ImageRequest], clock: Callable[[], float] = time.monotonic) -> "Board":
+    def of(cls, requests: Sequence[ImageRequest], clock: Callable[[], float] = time.monotonic) -> "TaskBoard":
         """
         Return a board with a row for each of *requests*.
         """
-        return cls(tuple(Row(number, request) for number, request in enumerate(requests, 1)), clock)
+        return cls(tuple(TaskRow(number, request) for number, request in enumerate(requests, 1)), clock)
 
     @classmethod
-    def of_tasks(cls, handles: Sequence[TaskHandle], clock: Callable[[], float] = time.monotonic) -> "Board":
+    def of_tasks(cls, handles: Sequence[TaskHandle], clock: Callable[[], float] = time.monotonic) -> "TaskBoard":
         """
         Return a board with a row for each of *handles*, whose tasks were accepted before.
         """
-        rows = (Row(number, None, handle, accepted_at=clock()) for number, handle in enumerate(handles, 1))
+        rows = (TaskRow(number, None, handle, accepted_at=clock()) for number, handle in enumerate(handles, 1))
         return cls(tuple(rows), clock)
 
-    def accept(self, row: Row, handle: TaskHandle) -> None:
+    def accept(self, row: TaskRow, handle: TaskHandle) -> None:
         self.trouble = None
         row.handle, row.accepted_at = handle, self.clock()
 
-    def succeed(self, row: Row, result: TaskResult) -> None:
+    def succeed(self, row: TaskRow, result: TaskResult) -> None:
         row.result = result
 
-    def finish(self, row: Row, files: Mapping[int, Path | str], error: KlingError | None = None) -> None:
+    def finish(self, row: TaskRow, files: Mapping[int, Path | str], error: KlingError | None = None) -> None:
         """
         Note that a row has ended with *files* on the disk, and with *error* where that is not all.
         """
         row.files, row.error, row.ended_at = files, error, self.clock()
 
-    def fail(self, row: Row, error: KlingError) -> None:
+    def fail(self, row: TaskRow, error: KlingError) -> None:
         self.finish(row, {}, error)
 
-    def at(self, *stages: Stage) -> list[Row]:
+    def at(self, *stages: TaskStage) -> list[TaskRow]:
         """
         Return the rows that have come to one of *stages*, in their order.
         """
@@ -165,7 +165,7 @@ class Board:
 
     @property
     def ended(self) -> int:
-        return len(self.at(Stage.DONE, Stage.FAILED))
+        return len(self.at(TaskStage.DONE, TaskStage.FAILED))
 
     @property
     def pictures(self) -> int:
@@ -200,7 +200,7 @@ class Board:
         """
         left = sum(isinstance(error, WaitTimeout) for error in self.errors)
         failed = len(self.errors) - left
-        counts = f"{len(self.at(Stage.DONE))} done"
+        counts = f"{len(self.at(TaskStage.DONE))} done"
         counts += f", {failed} failed" if failed else ""
         counts += f", {left} not ended" if left else ""
         return {

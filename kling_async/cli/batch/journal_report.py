@@ -14,13 +14,13 @@ import typer
 
 from kling_async.batch.journal import Reader
 from kling_async.batch.records import Row, State
-from kling_async.cli.as_json import row_facts, summary_facts
 from kling_async.cli.batch.progress import size, units
-from kling_async.cli.exits import ExitCode
+from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.json_output import row_facts, summary_facts
 from kling_async.cli.options import DIALECTS, DialectName
-from kling_async.cli.screen import complain, listed, printable, write_line
+from kling_async.cli.screen import listed, print_error, write_line
 from kling_async.errors import KlingError
-from kling_async.wire.redaction import shorten
+from kling_async.wire.redaction import one_line, shorten
 from kling_async.wire.tasks import Picture
 
 __all__ = ["show_status", "trace_picture"]
@@ -85,9 +85,9 @@ def trace_picture(picture: Path, journal: Path | None, *, as_json: bool) -> Exit
     else:
         row, dialect, asked = _search(picture)
     if row is None:
-        complain(f"No journal knows {str(picture)!r}.", *(f"  asked: {name}" for name in asked))
+        print_error(f"No journal knows {str(picture)!r}.", *(f"  asked: {name}" for name in asked))
         if journal is None:
-            complain("Name the journal with --journal.")
+            print_error("Name the journal with --journal.")
         return ExitCode.USAGE
     path = picture.absolute()
     found = next((one for one in row.pictures if one.path == path), row.pictures[0])
@@ -174,4 +174,4 @@ def _is_unchanged(path: Path, picture: Picture) -> bool | None:
 
 def _print(lines: list[str]) -> None:
     for line in lines:
-        write_line(sys.stdout, printable(line))
+        write_line(sys.stdout, one_line(line))

@@ -17,10 +17,10 @@ from rich.live import Live
 from rich.text import Text
 
 from kling_async.cli.demo import requests_made
-from kling_async.cli.exits import ExitCode
+from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.options import DIALECTS, AsJson, DialectName, Latency, Played, Seed, parse_latency, require_pillow
-from kling_async.cli.screen import complain, is_lively, write_line
-from kling_async.cli.work import run
+from kling_async.cli.screen import is_interactive, print_error, write_line
+from kling_async.cli.task_runner import run
 from kling_async.wire.endpoints.base import IMAGE_GENERATION
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ async def _serve(server: "Emulator", *, as_json: bool) -> ExitCode:
         where = f"{server.settings.host}:{server.settings.port}"
         number = error.errno or 0  # below 0 where a name cannot be looked up: strerror does not know those
         reason = os.strerror(number) if number > 0 else error.strerror or str(error)
-        complain(f"Nothing can listen at {where}: {reason}. --port 0 finds a free port.")
+        print_error(f"Nothing can listen at {where}: {reason}. --port 0 finds a free port.")
         return ExitCode.USAGE
     return ExitCode.WELL
 
@@ -164,7 +164,7 @@ def _from_here(server: "Emulator") -> str:
 
 
 async def _show_until_stopped(server: "Emulator", file: TextIO) -> None:
-    if not is_lively(file):
+    if not is_interactive(file):
         await asyncio.Event().wait()
     with Live(console=Console(file=file), auto_refresh=False, transient=True) as live:
         while True:

@@ -8,15 +8,14 @@ from typing import Any, Final
 
 import attrs
 
-from kling_async.cli.batch.inputs import Line
+from kling_async.cli.batch.input_parser import InputLine
 from kling_async.cli.batch.progress import plural
-from kling_async.cli.screen import printable
 from kling_async.wire.dialects import GATEWAY, Dialect
 from kling_async.wire.endpoints.prices import DOLLARS_PER_UNIT, units_of
-from kling_async.wire.redaction import shorten
+from kling_async.wire.redaction import one_line, shorten
 from kling_async.wire.tasks import ImageRequest
 
-__all__ = ["Forecast", "Kind"]
+__all__ = ["CostEstimate", "RequestKind"]
 
 SHOWN: Final = 5
 """
@@ -25,7 +24,7 @@ First lines that are shown.
 
 
 @attrs.frozen
-class Kind:
+class RequestKind:
     """
     Requests that cost the same.
     """
@@ -36,21 +35,21 @@ class Kind:
 
 
 @attrs.define(eq=False)
-class Forecast:
+class CostEstimate:
     """
     Counts over the requests of an input, for one service.
     """
 
     dialect: Dialect
-    kinds: Counter[Kind] = attrs.field(factory=Counter, init=False)
-    first: list[Line] = attrs.field(factory=list, init=False)
+    kinds: Counter[RequestKind] = attrs.field(factory=Counter, init=False)
+    first: list[InputLine] = attrs.field(factory=list, init=False)
     units: int = attrs.field(default=0, init=False)
 
-    def add(self, line: Line) -> None:
+    def add(self, line: InputLine) -> None:
         request = line.request
         if request is None:
             raise ValueError(f"line {line.number} is no request")
-        kind = Kind(request.model_name or self.dialect.default_model, request.n, request.image is not None)
+        kind = RequestKind(request.model_name or self.dialect.default_model, request.n, request.image is not None)
         self.kinds[kind] += 1
         self.units += units_of(kind.model_name, request)
         if len(self.first) < SHOWN:
@@ -106,4 +105,4 @@ def _summed_up(request: ImageRequest) -> str:
         f"{name}={value}" for name, value in fields.items() if name != "image" and (name, value) != ("n", 1)
     )
     image = " image" if request.image is not None else ""
-    return printable(f"{shorten(request.prompt, 60)}  {others}{image}".rstrip())
+    return one_line(f"{shorten(request.prompt, 60)}  {others}{image}".rstrip())

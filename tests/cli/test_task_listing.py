@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from kling_async import Image, TaskSnapshot, TaskStatus
-from kling_async.cli.listing import Listing, Told
+from kling_async.cli.task_listing import ListedTask, TaskListing
 from kling_async.errors import NotSent
 from kling_async.wire.tasks import TaskOutput
 from tests.cli.test_screen import Terminal
@@ -33,17 +33,17 @@ FAILED: Final = TaskSnapshot(
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
-        (Told.of(DONE), ("succeed", "7.2", "1", "2.5", "")),
-        (Told.of(FAILED), ("failed", "-", "0", "-", "no [red]�[31m way")),
-        (Told("t-3", None, NotSent("no way there")), ("-", "-", "-", "-", "NotSent")),
+        (ListedTask.of(DONE), ("succeed", "7.2", "1", "2.5", "")),
+        (ListedTask.of(FAILED), ("failed", "-", "0", "-", "no [red]�[31m way")),
+        (ListedTask("t-3", None, NotSent("no way there")), ("-", "-", "-", "-", "NotSent")),
         (
-            Told.of(TaskSnapshot(task_id="t", task_status=TaskStatus.UNKNOWN, status_word="resting")),
+            ListedTask.of(TaskSnapshot(task_id="t", task_status=TaskStatus.UNKNOWN, status_word="resting")),
             ("resting", "-", "0", "-", ""),
         ),
     ],
     ids=["done", "failed", "unseen", "unknown word"],
 )
-def test_cells(told: Told, expected: tuple[str, ...]) -> None:
+def test_cells(told: ListedTask, expected: tuple[str, ...]) -> None:
     """
     What is not known is "-", and what came from outside cannot break a line.
     """
@@ -57,9 +57,9 @@ def test_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stdout", screen := Terminal())
-    with Listing(as_json=False) as listing:
-        listing.add(Told.of(DONE))
-        listing.add(Told.of(FAILED))
+    with TaskListing(as_json=False) as listing:
+        listing.add(ListedTask.of(DONE))
+        listing.add(ListedTask.of(FAILED))
         before = screen.getvalue()
 
     lines = screen.getvalue().splitlines()
@@ -74,7 +74,7 @@ def test_empty_table(monkeypatch: pytest.MonkeyPatch) -> None:
     Where there is nothing to tell there is no head either.
     """
     monkeypatch.setattr(sys, "stdout", screen := Terminal())
-    with Listing(as_json=False):
+    with TaskListing(as_json=False):
         pass
 
     assert "" == screen.getvalue()

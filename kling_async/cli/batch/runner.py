@@ -18,28 +18,28 @@ import typer
 from kling_async.batch.batch import Batch, Keyed
 from kling_async.batch.executors import RemoteExecutor
 from kling_async.batch.records import Summary
-from kling_async.cli.as_json import outcome_line
-from kling_async.cli.batch.checking import TELL_EVERY, Checked, good_lines, judge, lines_of, told
-from kling_async.cli.batch.cluster import cluster_at
-from kling_async.cli.batch.emulated import emulated
-from kling_async.cli.batch.inputs import Line
-from kling_async.cli.batch.plan import Missing, Plan
-from kling_async.cli.batch.progress import Progress, plural, size, states, units
+from kling_async.cli.batch.dask_cluster import cluster_at
+from kling_async.cli.batch.input_checks import TELL_EVERY, CheckResult, check_input, good_lines, line_numbers_of, told
+from kling_async.cli.batch.input_parser import InputLine
+from kling_async.cli.batch.input_source import InputSource
+from kling_async.cli.batch.options import BatchOptions, MissingRows
+from kling_async.cli.batch.progress import BatchProgress, plural, size, states, units
+from kling_async.cli.batch.resumable_emulator import emulated
 from kling_async.cli.batch.screen import LiveScreen, PlainScreen, View, open_screen
-from kling_async.cli.batch.source import Source
-from kling_async.cli.checks import Checks, in_words, make_ready, refusal
 from kling_async.cli.demo import requests_made
-from kling_async.cli.exits import ADVICE_OF_SYSTEM, ExitCode, advice_for, exit_code
-from kling_async.cli.log_forwarding import listening
+from kling_async.cli.exit_codes import ADVICE_OF_SYSTEM, ExitCode, advice_for, exit_code
+from kling_async.cli.json_output import outcome_line
+from kling_async.cli.log_forwarding import forwarding_logs
 from kling_async.cli.options import check_names
-from kling_async.cli.screen import complain, write_line
+from kling_async.cli.request_checks import RequestChecks, in_words, make_ready, refusal
+from kling_async.cli.screen import print_error, write_line
 from kling_async.client.client import KlingClient
 from kling_async.errors import DownloadFailed, InvalidRequest, KlingError, StorageFull, SubmissionUncertain, WaitTimeout
 from kling_async.media.naming import Names
 from kling_async.wire.redaction import shorten
 from kling_async.wire.tasks import Failed, ImageRequest
 
-__all__ = ["Work", "perform"]
+__all__ = ["BatchRunner", "run_batch"]
 
 SHOWN: Final = 20
 """
@@ -64,7 +64,7 @@ What to do where there is a journal; else it is what other commands say.
 """
 
 
-async def perform(source: Source, plan: Plan) -> ExitCode:
+async def run_batch(source: InputSource, plan: BatchOptions) -> ExitCode:
     """
     Send what *source* asks for, save what comes of it, and return how it went.
     """
@@ -72,11 +72,11 @@ async def perform(source: Source, plan: Plan) -> ExitCode:
         async with contextlib.AsyncExitStack() as stack:
             return await _perform(source, plan, stack)
     except asyncio.CancelledError:
-        complain("", _farewell(plan))
+        print_error("", _farewell(plan))
         raise
 
 
-def _farewell(plan: Plan) -> str:
+def _farewell(plan: BatchOptions) -> str:
     try:
         return f"Interrupted. {_GOES_ON}" if plan.journal.exists() else "Interrupted. Nothing was sent."
     except OSError as error:  # its folder was closed to us
@@ -87,20 +87,22 @@ def _advice_for(error: KlingError | OSError) -> str:
     return ADVICE_OF_SYSTEM if isinstance(error, OSError) else _ADVICE.get(type(error)) or advice_for(error)
 
 
-async def _perform(source: Source, plan: Plan, stack: contextlib.AsyncExitStack) -> ExitCode:
+async def _perform(source: InputSource, plan: BatchOptions, stack: contextlib.AsyncExitStack) -> ExitCode:
     server = None
     if plan.access.is_emulated:
         server = await stack.enter_async_context(emulated(plan.access, plan.journal))
     client = plan.access.make_client(server, plan.hook.receiver if plan.hook is not None else None)
-    checks = Checks(client.dialect, client.slots)
-    checked = await judge(source, checks, skips_invalid=plan.skips_invalid)
+    checks = RequestChecks(client.dialect, client.slots)
+    checked = await check_input(source, checks, skips_invalid=plan.skips_invalid)
     check_names(Names(Path(), plan.name, "0", "0"), checked.most)
     await make_ready(plan.out, writes=plan.scheduler is None)
     if plan.hook is not None:
         await _enter(stack, plan.hook.receiver.serve(plan.hook.host, plan.hook.port), "--listen")
     batch = Batch(plan.journal, client, rebind=plan.rebinds)
-    work = Work(client, batch, plan)
-    stack.enter_context(listening(work.screen.say, work.tell_trouble))  # to the end: closing may have something to say
+    work = BatchRunner(client, batch, plan)
+    stack.enter_context(
+        forwarding_logs(work.screen.say, work.tell_trouble)
+    )  # to the end: closing may have something to say
     work.executor = await stack.enter_async_context(cluster_at(plan.scheduler, plan.out))
     await stack.enter_async_context(client)
     await _enter(stack, batch, "--journal")
@@ -117,7 +119,7 @@ async def _enter(stack: contextlib.AsyncExitStack, context: contextlib.AbstractA
 
 
 @attrs.define(eq=False)
-class Work:
+class BatchRunner:
     """
     One run of a batch.
 
@@ -129,8 +131,8 @@ class Work:
 
     client: KlingClient
     batch: Batch
-    plan: Plan
-    progress: Progress = attrs.field(factory=Progress, init=False)
+    plan: BatchOptions
+    progress: BatchProgress = attrs.field(factory=BatchProgress, init=False)
     screen: LiveScreen | PlainScreen = attrs.field(init=False)
     reason: KlingError | OSError | None = attrs.field(default=None, init=False)
     executor: RemoteExecutor | None = attrs.field(default=None, init=False)
@@ -152,7 +154,7 @@ class Work:
         self.progress.trouble = text
         self.screen.trouble(text)
 
-    async def add(self, source: Source, checks: Checks, checked: Checked) -> None:
+    async def add(self, source: InputSource, checks: RequestChecks, checked: CheckResult) -> None:
         """
         Add the good lines to the journal. Ends the command where that cannot be, or where rows are missing in the input
         and nobody has said what is to become of them.
@@ -162,25 +164,25 @@ class Work:
             added = await self.batch.add(self._counted(good_lines(source, checks, checked)))
         except InvalidRequest as error:
             for broken in error.broken:
-                lines = lines_of(source, checks, broken)
-                complain(*(told(number, broken) for number in lines) if lines else [in_words(broken, broken.field)])
-            complain("Nothing was sent.")
+                lines = line_numbers_of(source, checks, broken)
+                print_error(*(told(number, broken) for number in lines) if lines else [in_words(broken, broken.field)])
+            print_error("Nothing was sent.")
             raise typer.Exit(ExitCode.USAGE) from None
         self.screen.say(f"{source.name}: {added.new:,} rows new in {journal}, {added.known:,} known")
         if not added.missing:
             return
         missing = f"{plural(added.missing, 'row')} of {journal}, still to be sent, not in {source.name} any more"
         match self.plan.missing:
-            case Missing.TOLD:
-                complain(
+            case MissingRows.REPORTED:
+                print_error(
                     f"There are rows missing: {missing}.",
                     "Nothing was sent. --keep-missing makes them as well; --drop-missing forgets them (nothing was "
                     "paid for them).",
                 )
                 raise typer.Exit(ExitCode.USAGE)
-            case Missing.KEPT:
+            case MissingRows.KEPT:
                 self.screen.say(f"kept: {missing}")
-            case Missing.DROPPED:
+            case MissingRows.DROPPED:
                 await self.batch.drop_missing()
                 self.screen.say(f"forgotten: {missing}")
 
@@ -214,13 +216,13 @@ class Work:
             self.screen.say(line)
         return self._code(summary)
 
-    async def _counted(self, lines: AsyncIterator[Line]) -> AsyncIterator[ImageRequest | Keyed]:
+    async def _counted(self, lines: AsyncIterator[InputLine]) -> AsyncIterator[ImageRequest | Keyed]:
         count = 0
         async for line in lines:
             yield line.item
             count += 1
             if count % TELL_EVERY == 0:
-                complain(f"{count:,} are in the journal so far")
+                print_error(f"{count:,} are in the journal so far")
 
     async def _run(self) -> None:
         outcomes = self.batch.run(

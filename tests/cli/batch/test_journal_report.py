@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from kling_async import OFFICIAL, Batch, ImageRequest, Keyed, KlingClient, PollPolicy
-from kling_async.cli.batch.records import show_status, trace_picture
+from kling_async.cli.batch.journal_report import show_status, trace_picture
 from kling_async.emulator import faults
 from tests.cli.conftest import Ended, Here, service
 

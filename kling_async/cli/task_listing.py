@@ -13,17 +13,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kling_async.cli.as_json import seconds_of, status_of, task_facts
-from kling_async.cli.screen import STYLES, is_lively, printable, write_line
+from kling_async.cli.json_output import seconds_of, status_of, task_facts
+from kling_async.cli.screen import STYLES, is_interactive, write_line
 from kling_async.client.handle import failure_of
 from kling_async.errors import KlingError
+from kling_async.wire.redaction import one_line
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
-__all__ = ["Listing", "Told"]
+__all__ = ["ListedTask", "TaskListing"]
 
 
 @attrs.frozen
-class Told:
+class ListedTask:
     """
     What there is to say of a task.
 
@@ -51,11 +52,11 @@ class Told:
         seconds = seconds_of(self.snapshot)
         units = self.snapshot.final_unit_deduction if self.snapshot is not None else None
         return (
-            printable(status_of(self.snapshot) or "-"),
+            one_line(status_of(self.snapshot) or "-"),
             "-" if seconds is None else f"{seconds:.1f}",
             "-" if self.snapshot is None else str(len(self.snapshot.task_result.images)),
             "-" if units is None else _plain(units),
-            printable(self._message),
+            one_line(self._message),
         )
 
     @property
@@ -65,14 +66,14 @@ class Told:
         return type(self.error).__name__ if self.error is not None else ""
 
 
-class Listing:
+class TaskListing:
     """
     Prints tasks as they are told, or as a table at the end of the block where stdout is a terminal.
     """
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._table = None if as_json or not is_lively(sys.stdout) else _table()
+        self._table = None if as_json or not is_interactive(sys.stdout) else _table()
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +84,7 @@ class Listing:
         if self._table is not None and self._table.row_count:
             Console(file=sys.stdout).print(self._table)
 
-    def add(self, told: Told) -> None:
+    def add(self, told: ListedTask) -> None:
         if self._as_json:
             write_line(sys.stdout, json.dumps(task_facts(told.task_id, told.snapshot, error=told.error)))
         elif self._table is None:
@@ -91,13 +92,13 @@ class Listing:
         else:
             status, *numbers, message = told.cells
             style = STYLES.get(status, "")
-            self._table.add_row(printable(told.task_id), Text(status, style), *numbers, Text(message))
+            self._table.add_row(one_line(told.task_id), Text(status, style), *numbers, Text(message))
 
 
-def _line(told: Told) -> str:
+def _line(told: ListedTask) -> str:
     status, seconds, pictures, units, message = told.cells
     numbers = (f"{seconds:>6} s", f"{pictures:>2} pictures", f"{units:>3} units")
-    return "  ".join((printable(told.task_id), f"{status:<10}", *numbers, message)).rstrip()
+    return "  ".join((one_line(told.task_id), f"{status:<10}", *numbers, message)).rstrip()
 
 
 def _table() -> Table:

@@ -3,15 +3,15 @@ What a batch would cost.
 """
 
 from kling_async import GATEWAY, OFFICIAL, ImageRequest
-from kling_async.cli.batch.forecast import SHOWN, Forecast, Kind
-from kling_async.cli.batch.inputs import Line
+from kling_async.cli.batch.cost_estimate import SHOWN, CostEstimate, RequestKind
+from kling_async.cli.batch.input_parser import InputLine
 from kling_async.wire.dialects import Dialect
 
 
-def counted(dialect: Dialect, *requests: ImageRequest) -> Forecast:
-    forecast = Forecast(dialect)
+def counted(dialect: Dialect, *requests: ImageRequest) -> CostEstimate:
+    forecast = CostEstimate(dialect)
     for number, request in enumerate(requests, 1):
-        forecast.add(Line(number, request))
+        forecast.add(InputLine(number, request))
     return forecast
 
 
@@ -29,9 +29,9 @@ def test_costs_by_kind() -> None:
     )
 
     assert {
-        Kind("kling-v3", 2, has_image=False): 2,
-        Kind("kling-v2-1", 1, has_image=False): 1,
-        Kind("kling-v2-1", 1, has_image=True): 1,
+        RequestKind("kling-v3", 2, has_image=False): 2,
+        RequestKind("kling-v2-1", 1, has_image=False): 1,
+        RequestKind("kling-v2-1", 1, has_image=True): 1,
     } == forecast.kinds
     assert (4, 6, 2 * 16 + 4 + 8) == (forecast.requests, forecast.pictures, forecast.units)
     assert "0.1540" == str(forecast.dollars)

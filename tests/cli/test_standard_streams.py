@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kling_async.batch.journal import Reader
-from kling_async.cli.streams import Outlet
+from kling_async.cli.standard_streams import Outlet
 from tests.cli.conftest import Command, Ended, Here, service
 from tests.programs import PATIENCE
 from tests.scenarios.test_survival import mounted

@@ -16,12 +16,12 @@ import attrs
 
 from kling_async import __version__
 from kling_async.cli.doctor.findings import (
-    NOBODYS_TASK,
     SLOTS,
+    UNKNOWN_TASK_ID,
+    ConnectionResult,
     Finding,
-    Heard,
-    Reach,
-    State,
+    FindingState,
+    ProbeResult,
     judge_access,
     judge_address,
     judge_clock,
@@ -46,7 +46,7 @@ from kling_async.wire.endpoints.base import IMAGE_GENERATION, several
 from kling_async.wire.headers import clock_of
 from kling_async.wire.responses import Answer, read_page, read_sighting
 
-__all__ = ["Asked", "examine"]
+__all__ = ["DoctorOptions", "examine"]
 
 _ASK: Final = ("connection", "service", "access", "clock", "lists", "pace")
 """
@@ -58,7 +58,7 @@ _EXTRAS: Final = {"Pillow": "pillow", "Jinja2": "jinja2", "rich": "rich"}
 
 
 @attrs.frozen(kw_only=True)
-class Asked:
+class DoctorOptions:
     """
     What was asked for in the command's words; what was not is None.
 
@@ -73,26 +73,26 @@ class Asked:
     timeout: float = 10.0
 
 
-async def examine(asked: Asked) -> AsyncIterator[Finding]:
+async def examine(asked: DoctorOptions) -> AsyncIterator[Finding]:
     """
     Yield a finding for each check, in the order in which one builds on the other.
     """
     yield judge_software(_versions())
     key = judge_key(os.environ)
     yield key
-    credentials = None if key.state is State.PROBLEM else find_credentials(None)
+    credentials = None if key.state is FindingState.PROBLEM else find_credentials(None)
     base_url, source = _find_address(asked, credentials)
     dialect = asked.dialect or (dialect_of(base_url) if isinstance(base_url, str) else dialect_of(""))
     address = judge_address(base_url, source, dialect, is_dialect_given=asked.dialect is not None)
     yield address
-    if isinstance(base_url, InvalidRequest) or address.state is State.PROBLEM:
+    if isinstance(base_url, InvalidRequest) or address.state is FindingState.PROBLEM:
         for finding in _skip("connection", "needs a good address"):
             yield finding
         return
     reach = await _reach(base_url, asked.timeout)
     connection = judge_connection(reach, base_url, has_proxy=_has_proxy(base_url))
     yield connection
-    if credentials is None or connection.state is State.PROBLEM:
+    if credentials is None or connection.state is FindingState.PROBLEM:
         for finding in _skip("service", "needs a good key" if credentials is None else "needs a connection"):
             yield finding
         return
@@ -112,14 +112,14 @@ def _skip(first: str, why: str) -> list[Finding]:
     return [skipped(check, why) for check in _ASK[_ASK.index(first) :]]
 
 
-async def _examine_service(questions: "_Questions", dialect: Dialect, asked: Asked) -> AsyncIterator[Finding]:
+async def _examine_service(questions: "_Questions", dialect: Dialect, asked: DoctorOptions) -> AsyncIterator[Finding]:
     base_url, credentials = questions.base_url, questions.credentials
     heard = await questions.about_a_task()
     service = judge_service(heard, base_url)
-    if service.state is not State.OK and (better := await _find_better(questions)) is not None:
+    if service.state is not FindingState.OK and (better := await _find_better(questions)) is not None:
         service = judge_service(heard, base_url, better)
     yield service
-    if service.state is State.PROBLEM:
+    if service.state is FindingState.PROBLEM:
         for finding in _skip("access", "needs a service that speaks this API"):
             yield finding
         return
@@ -129,7 +129,7 @@ async def _examine_service(questions: "_Questions", dialect: Dialect, asked: Ask
     access = judge_access(heard, credentials, base_url, regions)
     yield access
     yield judge_clock(heard.offset, credentials)
-    if access.state is State.PROBLEM:
+    if access.state is FindingState.PROBLEM:
         yield skipped("lists", "needs a key that is accepted")
     else:
         yield judge_lists(dialect, *await questions.about_lists(dialect), credentials)
@@ -151,7 +151,7 @@ def _versions() -> dict[str, str | None]:
     return ours
 
 
-def _find_address(asked: Asked, credentials: Credentials | None) -> tuple[str | InvalidRequest, str]:
+def _find_address(asked: DoctorOptions, credentials: Credentials | None) -> tuple[str | InvalidRequest, str]:
     if asked.base_url:
         source = "--base-url"
     elif os.environ.get("KLING_BASE_URL"):
@@ -164,7 +164,7 @@ def _find_address(asked: Asked, credentials: Credentials | None) -> tuple[str | 
         return error, source
 
 
-async def _reach(base_url: str, timeout: float) -> Reach:
+async def _reach(base_url: str, timeout: float) -> ConnectionResult:
     # Step by step, so that each can be told from the other; the client itself does it in one.
     parts = urlsplit(base_url)
     host, is_secure = parts.hostname or "", parts.scheme == "https"
@@ -173,23 +173,23 @@ async def _reach(base_url: str, timeout: float) -> Reach:
         async with asyncio.timeout(timeout):
             await asyncio.get_running_loop().getaddrinfo(host, port)
     except TimeoutError:
-        return Reach("name", "the name server does not answer")
+        return ConnectionResult("name", "the name server does not answer")
     except (OSError, UnicodeError) as error:
-        return Reach("name", str(error))
+        return ConnectionResult("name", str(error))
     try:
         async with asyncio.timeout(timeout):
             context = ssl.create_default_context() if is_secure else None
             _, writer = await asyncio.open_connection(host, port, ssl=context)
             writer.transport.abort()
     except TimeoutError:
-        return Reach("time", f"nothing within {timeout:g} s")
+        return ConnectionResult("time", f"nothing within {timeout:g} s")
     except ssl.SSLCertVerificationError as error:
-        return Reach("certificate", error.verify_message)
+        return ConnectionResult("certificate", error.verify_message)
     except (ssl.SSLError, ConnectionResetError, ConnectionAbortedError, BrokenPipeError) as error:
-        return Reach("tls" if is_secure else "refusal", error.strerror or str(error))
+        return ConnectionResult("tls" if is_secure else "refusal", error.strerror or str(error))
     except OSError as error:
-        return Reach("refusal", os.strerror(error.errno) if error.errno else str(error))
-    return Reach()
+        return ConnectionResult("refusal", os.strerror(error.errno) if error.errno else str(error))
+    return ConnectionResult()
 
 
 @attrs.define(eq=False)
@@ -213,21 +213,23 @@ class _Questions:
     async def __aexit__(self, *_: object) -> None:
         await self._transport.aclose()
 
-    async def about_a_task(self) -> Heard:
+    async def about_a_task(self) -> ProbeResult:
         """
         Ask for a task that is nobody's.
         """
-        return await self._ask(IMAGE_GENERATION.one(NOBODYS_TASK), lambda answer: read_sighting(answer, NOBODYS_TASK))
+        return await self._ask(
+            IMAGE_GENERATION.one(UNKNOWN_TASK_ID), lambda answer: read_sighting(answer, UNKNOWN_TASK_ID)
+        )
 
-    async def about_lists(self, dialect: Dialect) -> tuple[Heard | None, Heard | None]:
+    async def about_lists(self, dialect: Dialect) -> tuple[ProbeResult | None, ProbeResult | None]:
         """
         Ask for a page of one task, and for several by their ids, as far as *dialect* has these questions.
         """
         page = await self._ask(IMAGE_GENERATION.page(1, 1), read_page) if dialect.lists else None
-        ids = (NOBODYS_TASK, f"{NOBODYS_TASK}-2")
+        ids = (UNKNOWN_TASK_ID, f"{UNKNOWN_TASK_ID}-2")
         return page, await self._ask(several(ids), read_page) if dialect.ids_per_read > 1 else None
 
-    async def _ask(self, path: str, judge: Callable[[Answer], object]) -> Heard:
+    async def _ask(self, path: str, judge: Callable[[Answer], object]) -> ProbeResult:
         now = asyncio.get_running_loop().time
         began = now()
         answer: Answer | None = None
@@ -241,14 +243,14 @@ class _Questions:
         except KlingError as raised:
             error = raised
             error.task_id = None  # it is nobody's, so it tells nobody anything
-        return Heard(answer, error, now() - began, offset)
+        return ProbeResult(answer, error, now() - began, offset)
 
 
 async def _find_better(questions: _Questions) -> str | None:
     # At the same host alone: the key goes to nobody who has not got it already.
     for url in nearby(questions.base_url):
         async with _Questions(url, questions.credentials, questions.timeout) as others:
-            if judge_service(await others.about_a_task(), url).state is State.OK:
+            if judge_service(await others.about_a_task(), url).state is FindingState.OK:
                 return url
     return None
 
@@ -256,5 +258,5 @@ async def _find_better(questions: _Questions) -> str | None:
 async def _is_taken(base_url: str, questions: _Questions) -> bool:
     async with _Questions(base_url, questions.credentials, questions.timeout) as others:
         heard = await others.about_a_task()
-        is_service = judge_service(heard, base_url).state is State.OK
-        return is_service and judge_access(heard, others.credentials, base_url, None).state is State.OK
+        is_service = judge_service(heard, base_url).state is FindingState.OK
+        return is_service and judge_access(heard, others.credentials, base_url, None).state is FindingState.OK

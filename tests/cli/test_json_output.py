@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from kling_async import Done, Failed, Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
-from kling_async.cli.as_json import moment_of, number_of, outcome_line, row_line, seconds_of, status_of, task_facts
-from kling_async.cli.board import Board
+from kling_async.cli.json_output import moment_of, number_of, outcome_line, row_line, seconds_of, status_of, task_facts
+from kling_async.cli.task_board import TaskBoard
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import (
     DownloadFailed,
@@ -74,7 +74,7 @@ def test_row() -> None:
     """
     A row of a board is its task, with its number and prompt, in ASCII.
     """
-    board = Board.of([FOX])
+    board = TaskBoard.of([FOX])
     (row,) = board.rows
     handle = TaskHandle("t-1", None, lambda _: None)
     handle.apply(SEEN)

@@ -12,7 +12,16 @@ from typing import IO, Final
 
 from kling_async.wire.dialects import HALF_A_PAIR
 
-__all__ = ["START", "UNDECODED", "Look", "Unreadable", "check_start", "lines_of", "list_of", "look_at"]
+__all__ = [
+    "START",
+    "UNDECODED",
+    "TextKind",
+    "UnreadableText",
+    "check_start",
+    "detect_kind",
+    "read_list",
+    "read_text_lines",
+]
 
 START: Final = 65536
 """
@@ -57,7 +66,7 @@ _FIELD: Final = re.compile(r"""(?:(?:---\s+(?:-\s+)?|-\s+)["']?(\w+)["']?:(?!\S)
 _LINE_END: Final = re.compile(r"[\r\n]")
 
 
-class Unreadable(ValueError):
+class UnreadableText(ValueError):
     """
     An input, or the rest of it, cannot be read; its text is the rule, and `line` counts from 1.
     """
@@ -67,7 +76,7 @@ class Unreadable(ValueError):
         self.line = line
 
 
-class Look(enum.StrEnum):
+class TextKind(enum.StrEnum):
     """
     What a text is by its beginning.
     """
@@ -99,32 +108,32 @@ def check_start(start: bytes) -> str:
     """
     text = start.decode(_encoding_of(start), "kling_async.mark").removeprefix(_BOM)
     if "\0" in text:
-        raise Unreadable(_NUL)
+        raise UnreadableText(_NUL)
     return text
 
 
-def look_at(text: str, column: str) -> Look:
+def detect_kind(text: str, column: str) -> TextKind:
     """
     Tell what *text* is by its beginning; a table is known by its *column*, "prompt" or "task_id".
     """
     text = text.lstrip(_BOM + " \t\r\n")
     if text.startswith("{"):
-        return Look.OBJECTS
+        return TextKind.OBJECTS
     if _ARRAY.match(text):
-        return Look.ARRAY
+        return TextKind.ARRAY
     if _PAGE.match(text):
-        return Look.PAGE
+        return TextKind.PAGE
     if (field := _FIELD.match(text)) and (field[1] or field[2]).lower() == column:
-        return Look.SETTINGS
+        return TextKind.SETTINGS
     header = _LINE_END.split(text, 1)[0]
     for delimiter in ",;\t|":
         cells = [cell.strip(' "').lower() for cell in header.split(delimiter)]
         if column in cells and all(_WORD.fullmatch(cell) or not cell for cell in cells):
-            return Look.TABLE
-    return Look.PLAIN
+            return TextKind.TABLE
+    return TextKind.PLAIN
 
 
-def lines_of(file: IO[bytes], line_max: int = LINE_MAX) -> Iterator[str]:
+def read_text_lines(file: IO[bytes], line_max: int = LINE_MAX) -> Iterator[str]:
     """
     Read *file* lazily from where it is, a line at a time, in the encoding that its first bytes tell: UTF-8, or UTF-16
     and UTF-32 with a byte order mark.
@@ -145,14 +154,14 @@ def lines_of(file: IO[bytes], line_max: int = LINE_MAX) -> Iterator[str]:
         while line := text.readline(line_max):
             number += 1
             if len(line) >= line_max:
-                raise Unreadable(f"is longer than {line_max:,} characters; nothing from here on is read", number)
+                raise UnreadableText(f"is longer than {line_max:,} characters; nothing from here on is read", number)
             yield line.removeprefix(_BOM)
     finally:
         with contextlib.suppress(ValueError):  # the file was closed meanwhile
             text.detach()  # else it closes the file
 
 
-def list_of(file: IO[bytes], name: str, column: str, taken: Collection[Look] = (Look.PLAIN,)) -> list[str]:
+def read_list(file: IO[bytes], name: str, column: str, taken: Collection[TextKind] = (TextKind.PLAIN,)) -> list[str]:
     """
     Read all lines of a list, stripped; blank ones are skipped.
 
@@ -167,25 +176,25 @@ def list_of(file: IO[bytes], name: str, column: str, taken: Collection[Look] = (
     data = file.read(LIST_MAX + 1)
     try:
         _check_list(data, column, taken)
-        lines = [line.strip() for line in lines_of(io.BytesIO(data))]
-    except Unreadable as error:
-        raise Unreadable(f"{name} {error}", error.line) from None
+        lines = [line.strip() for line in read_text_lines(io.BytesIO(data))]
+    except UnreadableText as error:
+        raise UnreadableText(f"{name} {error}", error.line) from None
     for number, line in enumerate(lines, 1):
         if HALF_A_PAIR.search(line):
-            raise Unreadable(f"{name}, line {number}, {UNDECODED}", number)
+            raise UnreadableText(f"{name}, line {number}, {UNDECODED}", number)
     return [line for line in lines if line]
 
 
-def _check_list(data: bytes, column: str, taken: Collection[Look]) -> None:
+def _check_list(data: bytes, column: str, taken: Collection[TextKind]) -> None:
     if len(data) > LIST_MAX:
-        raise Unreadable(f"has more than {LIST_MAX:,} bytes")
-    look = look_at(check_start(data[:START]), column)
+        raise UnreadableText(f"has more than {LIST_MAX:,} bytes")
+    look = detect_kind(check_start(data[:START]), column)
     if look not in taken:
-        raise Unreadable(f"looks like {look}; give one {column.replace('_', ' ')} per line")
+        raise UnreadableText(f"looks like {look}; give one {column.replace('_', ' ')} per line")
 
 
 def _encoding_of(start: bytes) -> str:
     for magic, rule in _NO_TEXT:
         if start.startswith(magic):
-            raise Unreadable(rule)
+            raise UnreadableText(rule)
     return next((encoding for mark, encoding in _MARKS if start.startswith(mark)), "utf-8")

@@ -11,8 +11,8 @@ import pytest
 import typer
 
 from kling_async import ImageRequest
-from kling_async.cli.batch.inputs import Format
-from kling_async.cli.batch.source import open_source
+from kling_async.cli.batch.input_parser import Format
+from kling_async.cli.batch.input_source import open_input
 
 
 def test_file_is_read_again(tmp_path: Path) -> None:
@@ -20,7 +20,7 @@ def test_file_is_read_again(tmp_path: Path) -> None:
     A file is read from its beginning as often as it is asked for, and is the same even where another takes its name.
     """
     (tmp_path / "prompts.txt").write_text("a fox\nan owl\n")
-    with open_source(str(tmp_path / "prompts.txt"), None) as source:
+    with open_input(str(tmp_path / "prompts.txt"), None) as source:
         next(iter(source.lines()))
         (tmp_path / "new").write_text("a bear\n")
         (tmp_path / "new").rename(tmp_path / "prompts.txt")
@@ -36,7 +36,7 @@ def test_pipe_is_read_again(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"a fox\n",))
     writer.start()
-    with open_source(str(tmp_path / "pipe"), Format.TEXT) as source:
+    with open_input(str(tmp_path / "pipe"), Format.TEXT) as source:
         writer.join()
         found = [[line.request for line in source.lines()] for _ in range(2)]
 
@@ -52,7 +52,7 @@ def test_what_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, na
     """
     monkeypatch.chdir(tmp_path)
     with pytest.raises(typer.BadParameter, match=told) as caught:
-        open_source(name, None)
+        open_input(name, None)
 
     assert repr(name) in str(caught.value)
 
@@ -64,11 +64,11 @@ def test_stdin_that_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = io.TextIOWrapper(io.BytesIO(b'{"prompt": "a fox"}\n'))
     monkeypatch.setattr("sys.stdin", stdin)
     with pytest.raises(typer.BadParameter, match="JSON Lines"):
-        open_source("-", None)
+        open_input("-", None)
     found = []
     for form in (Format.JSONL, Format.TEXT):
         stdin.buffer.seek(0)
-        with open_source("-", form) as source:
+        with open_input("-", form) as source:
             found += [line.request for line in source.lines()]
 
     assert [ImageRequest("a fox"), ImageRequest('{"prompt": "a fox"}')] == found

@@ -5,20 +5,20 @@ Tasks of earlier runs, brought to their end: what `wait` and `save` have in comm
 from collections.abc import Sequence
 from pathlib import Path
 
-from kling_async.cli.access import Access
-from kling_async.cli.board import Board
-from kling_async.cli.checks import make_ready
-from kling_async.cli.exits import ExitCode
+from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.request_checks import make_ready
 from kling_async.cli.screen import open_screen_beside
-from kling_async.cli.work import Work
+from kling_async.cli.service_options import ServiceOptions
+from kling_async.cli.task_board import TaskBoard
+from kling_async.cli.task_runner import TaskRunner
 from kling_async.media.storage import Storage
 
-__all__ = ["pick_up"]
+__all__ = ["resume_tasks"]
 
 
-async def pick_up(
+async def resume_tasks(
     task_ids: Sequence[str],
-    access: Access,
+    access: ServiceOptions,
     folder: Path | Storage | None,
     *,
     as_json: bool,
@@ -30,10 +30,10 @@ async def pick_up(
     Bring tasks to their end as `Work` does, and return how it went.
     """
     client = access.make_client(None)
-    board = Board.of_tasks([client.handle(task_id) for task_id in task_ids])
+    board = TaskBoard.of_tasks([client.handle(task_id) for task_id in task_ids])
     if folder is not None:
         await make_ready(folder)
-    work = Work(
+    work = TaskRunner(
         client,
         board,
         open_screen_beside(board, as_json=as_json),

@@ -14,11 +14,11 @@ from kling_async.policy.policies import RetryPolicy
 if TYPE_CHECKING:
     from kling_async.emulator import Emulator
 
-__all__ = ["Access"]
+__all__ = ["ServiceOptions"]
 
 
 @attrs.frozen(kw_only=True)
-class Access:
+class ServiceOptions:
     """
     What was asked for in the command's words; what was not is None.
 

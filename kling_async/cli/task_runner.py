@@ -15,23 +15,23 @@ from typing import Any, Final, NoReturn
 import attrs
 import typer
 
-from kling_async.cli.access import Access
-from kling_async.cli.as_json import pictures_without_task, row_line
-from kling_async.cli.board import Board, Row, Stage
-from kling_async.cli.exits import ADVICE_OF_SYSTEM, ExitCode, advice_for, exit_code
-from kling_async.cli.log_forwarding import listening
-from kling_async.cli.resume_hint import onward
-from kling_async.cli.screen import Screen, complain, printable, write_line
-from kling_async.cli.streams import is_lost
+from kling_async.cli.exit_codes import ADVICE_OF_SYSTEM, ExitCode, advice_for, exit_code
+from kling_async.cli.json_output import pictures_without_task, row_line
+from kling_async.cli.log_forwarding import forwarding_logs
+from kling_async.cli.resume_hint import resume_command
+from kling_async.cli.screen import Screen, print_error, write_line
+from kling_async.cli.service_options import ServiceOptions
+from kling_async.cli.standard_streams import is_lost
+from kling_async.cli.task_board import TaskBoard, TaskRow, TaskStage
 from kling_async.client.client import KlingClient
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import DownloadFailed, KlingError, StorageFull, TaskNotFound, WaitTimeout
 from kling_async.media.naming import Names
 from kling_async.media.storage import Storage, folder_and_keep
-from kling_async.wire.redaction import shorten
+from kling_async.wire.redaction import one_line, shorten
 from kling_async.wire.tasks import ImageRequest, TaskResult
 
-__all__ = ["NOTE", "Work", "code_after", "end", "run"]
+__all__ = ["NOTE", "TaskRunner", "end", "exit_code_of", "run"]
 
 NOTE: Final = "unfinished.txt"
 """
@@ -57,10 +57,10 @@ def end(work: Callable[[], ExitCode]) -> NoReturn:
     """
     Do *work* and end the command with its exit code, or with that of the error in which it ended.
     """
-    raise typer.Exit(code_after(work))
+    raise typer.Exit(exit_code_of(work))
 
 
-def code_after(work: Callable[[], ExitCode]) -> ExitCode:
+def exit_code_of(work: Callable[[], ExitCode]) -> ExitCode:
     """
     Do *work* and return its exit code, or that of the error in which it ended, having told it.
     """
@@ -69,10 +69,10 @@ def code_after(work: Callable[[], ExitCode]) -> ExitCode:
     except (KeyboardInterrupt, asyncio.CancelledError):
         return ExitCode.INTERRUPTED
     except KlingError as error:
-        complain(f"{type(error).__name__}: {error}", *([advice] if (advice := advice_for(error)) else []))
+        print_error(f"{type(error).__name__}: {error}", *([advice] if (advice := advice_for(error)) else []))
         return exit_code([error])
     except OSError as error:
-        complain(f"{type(error).__name__}: {error}", ADVICE_OF_SYSTEM)
+        print_error(f"{type(error).__name__}: {error}", ADVICE_OF_SYSTEM)
         return ExitCode.STORAGE
 
 
@@ -107,7 +107,7 @@ def _ignore_ours(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
 
 
 @attrs.define(eq=False)
-class Work:
+class TaskRunner:
     """
     The requests or tasks of a board, side by side.
 
@@ -121,20 +121,22 @@ class Work:
     """
 
     client: KlingClient
-    board: Board
+    board: TaskBoard
     screen: Screen
-    access: Access
+    access: ServiceOptions
     folder: Path | Storage | None
     timeout: float | None = 600.0
     looks_once: bool = False
-    name: Callable[[Row], str] = lambda _: "{task_id}-{index}{ext}"
+    name: Callable[[TaskRow], str] = lambda _: "{task_id}-{index}{ext}"
     as_json: bool = False
 
     async def run(self) -> None:
         """
         Make and save all pictures, and close the client. What fails is on the board; what is cut short is told.
         """
-        with listening(self.screen.say, self._tell_trouble):  # to the end: closing may still learn the id of a task
+        with forwarding_logs(
+            self.screen.say, self._tell_trouble
+        ):  # to the end: closing may still learn the id of a task
             told: set[str] = set()
             try:
                 async with self.client:
@@ -168,7 +170,7 @@ class Work:
             for row in self.board.rows:
                 group.create_task(self._serve(row))
 
-    async def _serve(self, row: Row) -> None:
+    async def _serve(self, row: TaskRow) -> None:
         try:
             handle = await self._submit(row.request, row) if row.request is not None else await self._pick_up(row)
             result = await handle.wait(self.timeout)
@@ -180,13 +182,13 @@ class Work:
         if self.as_json:
             write_line(sys.stdout, row_line(row))
 
-    async def _submit(self, request: ImageRequest, row: Row) -> TaskHandle:
+    async def _submit(self, request: ImageRequest, row: TaskRow) -> TaskHandle:
         handle = await self.client.submit(request)
         self.board.accept(row, handle)
         self.screen.accepted(row)
         return handle
 
-    async def _pick_up(self, row: Row) -> TaskHandle:
+    async def _pick_up(self, row: TaskRow) -> TaskHandle:
         # A look of its own first: a dead service and a wrong id are told at once, where waiting would be patient.
         handle = self.client.handle(row.task_id or "")
         try:
@@ -201,7 +203,7 @@ class Work:
             raise WaitTimeout(what, handle.task_id, seen.request_id, snapshot=seen)
         return handle
 
-    async def _save(self, row: Row, result: TaskResult) -> tuple[dict[int, Path | str], KlingError | None]:
+    async def _save(self, row: TaskRow, result: TaskResult) -> tuple[dict[int, Path | str], KlingError | None]:
         if self.folder is None:
             return {}, None
         folder, keep = folder_and_keep(self.folder)
@@ -214,30 +216,32 @@ class Work:
 
     def _tell_unfinished(self) -> set[str]:
         running = {handle.task_id: handle for handle in self.client.unfinished if not self.looks_once}
-        unsaved = [row for row in self.board.at(Stage.RUNNING, Stage.SAVING) if row.task_id not in running]
+        unsaved = [row for row in self.board.at(TaskStage.RUNNING, TaskStage.SAVING) if row.task_id not in running]
         if running:
-            complain("", "Stopped. These tasks go on at the service:")
+            print_error("", "Stopped. These tasks go on at the service:")
         for handle in running.values():
-            complain(f"  {handle.task_id}  {_about(handle)}")
+            print_error(f"  {handle.task_id}  {_about(handle)}")
         if unsaved:
             ended = "may have ended" if self.looks_once else "have ended"
-            complain("", f"Stopped. These tasks {ended}, and their pictures are not saved:")
+            print_error("", f"Stopped. These tasks {ended}, and their pictures are not saved:")
         for row in unsaved:
-            complain(f"  {row.task_id}  {_about(row.handle)}")
+            print_error(f"  {row.task_id}  {_about(row.handle)}")
         verb = "wait" if running else "save"
         told = [*running, *(row.task_id for row in unsaved if row.task_id is not None)]
         for line in self._ways_on(verb, told):
-            complain(line)
-        if self.board.at(Stage.WAITING):
-            complain("", "What waits is not sent; submits on their way get 10 s to learn their task's id.")
+            print_error(line)
+        if self.board.at(TaskStage.WAITING):
+            print_error("", "What waits is not sent; submits on their way get 10 s to learn their task's id.")
         return set(told)
 
     def _tell_late(self, told: set[str]) -> None:
         late = {handle.task_id: handle for handle in self.client.unfinished if handle.task_id not in told}
         if late and not self.looks_once:
-            complain("", "Accepted meanwhile:", *(f"  {task_id}  {_about(handle)}" for task_id, handle in late.items()))
+            print_error(
+                "", "Accepted meanwhile:", *(f"  {task_id}  {_about(handle)}" for task_id, handle in late.items())
+            )
             for line in self._ways_on("wait", list(late)):
-                complain(line)
+                print_error(line)
         ids = [*told, *late]
         if ids and is_lost(sys.stderr) and not self.access.is_emulated:
             self._leave_note(ids)
@@ -255,7 +259,7 @@ class Work:
 
     def _unsaved(self) -> list[str | None]:
         broken = [error.task_id for error in self.board.errors if isinstance(error, DownloadFailed | StorageFull)]
-        return broken + [row.task_id for row in self.board.at(Stage.DONE) if self.folder is None]
+        return broken + [row.task_id for row in self.board.at(TaskStage.DONE) if self.folder is None]
 
     def _ways_on(self, verb: str, task_ids: Sequence[str | None]) -> list[str]:
         known = [task_id for task_id in task_ids if task_id is not None]
@@ -265,11 +269,11 @@ class Work:
             return ["", "The emulator is inside this command: they end with it, and cost nothing."]
         is_about_waiting = verb == "wait" and self.folder is None
         what = "To wait for them again:" if is_about_waiting else "They are paid for. To get their pictures:"
-        return ["", what, f"  {onward(verb, known, self.access, self.folder)}"]
+        return ["", what, f"  {resume_command(verb, known, self.access, self.folder)}"]
 
 
 def _about(handle: TaskHandle | None) -> str:
     if handle is not None and handle.request is not None:
-        return shorten(printable(handle.request.prompt), 50)
+        return shorten(one_line(handle.request.prompt), 50)
     seen = handle.snapshot if handle is not None else None
-    return printable(seen.status_word) if seen is not None else "not seen yet"
+    return one_line(seen.status_word) if seen is not None else "not seen yet"

@@ -16,9 +16,9 @@ from aiohttp import web
 
 from kling_async import OFFICIAL
 from kling_async.cli.doctor import findings
-from kling_async.cli.doctor.examination import Asked, examine
-from kling_async.cli.doctor.findings import Finding, State
-from kling_async.cli.exits import ExitCode
+from kling_async.cli.doctor.findings import Finding, FindingState
+from kling_async.cli.doctor.probes import DoctorOptions, examine
+from kling_async.cli.exit_codes import ExitCode
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import GATEWAY, Dialect
@@ -48,7 +48,7 @@ class Patient:
         Return all findings about a static key at *base_url*.
         """
         self.set(KLING_API_KEY="sk-of-somebody", KLING_BASE_URL=base_url)
-        return [finding async for finding in examine(Asked(dialect=dialect, **asked))]
+        return [finding async for finding in examine(DoctorOptions(dialect=dialect, **asked))]
 
     async def at(self, server: Emulator, **asked: Any) -> list[Finding]:
         """
@@ -65,7 +65,7 @@ class Patient:
         """
         Return all findings as the environment is, and see that *server* has made nothing.
         """
-        found = [finding async for finding in examine(Asked(**{"dialect": server.dialect, **asked}))]
+        found = [finding async for finding in examine(DoctorOptions(**{"dialect": server.dialect, **asked}))]
         ledger = server.ledger
         assert (0, [], 0) == (ledger.creates_received, ledger.tasks, ledger.units_billed)
         return found
@@ -80,7 +80,11 @@ def ailing(found: list[Finding]) -> dict[str, str]:
     """
     Return the checks that found something amiss, and how bad it is.
     """
-    return {finding.check: finding.state.value for finding in found if finding.state in (State.WARNING, State.PROBLEM)}
+    return {
+        finding.check: finding.state.value
+        for finding in found
+        if finding.state in (FindingState.WARNING, FindingState.PROBLEM)
+    }
 
 
 def told(found: list[Finding], check: str) -> Finding:
@@ -165,7 +169,7 @@ async def test_wrong_key(patient: Patient, settings: Mapping[str, Any]) -> None:
     assert ExitCode.KEY is told(found, "access").code
     assert "Copy the key again" in told(found, "access").advice
     assert not any(secret in str(found) for secret in ("somebody-else", PAIR.access_key, "x" * 40))
-    assert findings.NOBODYS_TASK not in told(found, "access").found
+    assert findings.UNKNOWN_TASK_ID not in told(found, "access").found
 
 
 @pytest.mark.parametrize("pair", [None, PAIR], ids=["static key", "access keys"])
@@ -205,7 +209,7 @@ async def test_host_that_is_no_kling_api(patient: Patient, answer: web.Response,
     assert {"service": "problem"} == ailing(found)
     assert words in told(found, "service").found
     assert ExitCode.SERVICE is told(found, "service").code
-    assert State.SKIPPED is told(found, "access").state
+    assert FindingState.SKIPPED is told(found, "access").state
 
 
 async def test_host_of_another_api(patient: Patient) -> None:
@@ -250,7 +254,7 @@ async def test_host_that_is_not_to_be_reached(patient: Patient, url: str, check:
 
     assert {check: "problem"} == ailing(found)
     assert words in told(found, check).found
-    assert all(finding.state is State.SKIPPED for finding in found[CHECKS.index(check) + 1 :])
+    assert all(finding.state is FindingState.SKIPPED for finding in found[CHECKS.index(check) + 1 :])
 
 
 async def test_tls_where_none_is_spoken(patient: Patient) -> None:

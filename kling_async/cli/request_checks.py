@@ -10,8 +10,8 @@ from typing import Final, TypeAlias
 import attrs
 import typer
 
-from kling_async.cli.exits import ExitCode
-from kling_async.cli.screen import complain, printable
+from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.screen import print_error
 from kling_async.client.client import KlingClient
 from kling_async.client.limits.limiter import Slots
 from kling_async.errors import BrokenRule, InvalidRequest
@@ -19,9 +19,10 @@ from kling_async.media.local import NO_ROOM
 from kling_async.media.references import read_reference
 from kling_async.media.storage import Storage
 from kling_async.wire.dialects import Dialect, ImageFacts, broken_rules
+from kling_async.wire.redaction import one_line
 from kling_async.wire.tasks import ImageRequest, ImageSource
 
-__all__ = ["Checks", "check_requests", "in_words", "make_folder", "make_ready", "refusal"]
+__all__ = ["RequestChecks", "check_requests", "in_words", "make_folder", "make_ready", "refusal"]
 
 _FACTS_KEPT: Final = 1000  # of pictures; a few words each
 
@@ -29,7 +30,7 @@ _Seen: TypeAlias = tuple[ImageFacts | None, Sequence[BrokenRule]]
 
 
 @attrs.define(eq=False)
-class Checks:
+class RequestChecks:
     """
     The rules that requests are judged by. A picture that many of them share is read once.
     """
@@ -72,13 +73,13 @@ async def check_requests(client: KlingClient, requests: Sequence[ImageRequest]) 
     """
     End the command where requests break rules, having named each rule once.
     """
-    checks = Checks(client.dialect, client.slots)
+    checks = RequestChecks(client.dialect, client.slots)
     lines: dict[str, None] = {}  # a set that keeps its order
     for number, request in enumerate(requests, 1):
         for rule in await checks.broken(request):
             lines[_in_words(rule, number)] = None
     if lines:
-        complain("Nothing was sent, for there are broken rules:", *(f"  {line}" for line in lines))
+        print_error("Nothing was sent, for there are broken rules:", *(f"  {line}" for line in lines))
         raise typer.Exit(ExitCode.USAGE)
 
 
@@ -87,7 +88,7 @@ def in_words(broken: BrokenRule, name: str) -> str:
     Tell a broken rule on one line; *name* is what the command line calls the field.
     """
     rule = broken.rule.partition("; another one passes with attrs")[0]  # a way that is open to programs alone
-    return printable(f"{name} {broken.value}: {rule}")
+    return one_line(f"{name} {broken.value}: {rule}")
 
 
 def _in_words(broken: BrokenRule, number: int) -> str:
@@ -138,5 +139,5 @@ def refusal(what: str, error: OSError, option: str) -> Exception:
     """
     if error.errno not in NO_ROOM:
         return typer.BadParameter(what, param_hint=option)
-    complain(f"{option}: {what}", "Nothing was sent. Make room on the disk, then run the same command again.")
+    print_error(f"{option}: {what}", "Nothing was sent. Make room on the disk, then run the same command again.")
     return typer.Exit(ExitCode.STORAGE)
