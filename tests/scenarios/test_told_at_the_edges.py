@@ -247,7 +247,7 @@ async def test_task_of_which_callbacks_told_long_ago_is_not_found() -> None:
     async with service.client() as client:
         handle = await told_of(service, client, {}, change=1)
         with pytest.raises(
-            TaskNotFound, match="told of it as 'processing'.*look for it before you pay again"
+            TaskNotFound, match="reported it as 'processing'.*look for it before you pay again"
         ) as caught:
             await handle.wait(None)
 
