@@ -13,7 +13,7 @@ from kling_async.batch.journal import Journal
 from kling_async.batch.records import Row, State
 from kling_async.errors import JournalCorrupt
 from kling_async.gallery import GalleryEntry, read_journal, write_gallery
-from kling_async.gallery.journal import entries_of_row
+from kling_async.gallery.journal_entries import entries_of_row
 from kling_async.wire.dialects import GATEWAY
 from kling_async.wire.tasks import ImageRequest, Picture
 from tests.unit.gallery.conftest import Paint, begin_batch, read_data, success
