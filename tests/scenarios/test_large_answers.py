@@ -20,7 +20,7 @@ from kling_async.client.transport import decode
 from kling_async.errors import UnexpectedAnswer
 from kling_async.wire import codec
 from kling_async.wire.codec import write_task
-from kling_async.wire.endpoints.base import IMAGE_GENERATION
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from kling_async.wire.responses import Answer, read_created, read_news, read_page, read_sighting
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
 from tests.unit.client.test_transport import PATH, saying, serving, speaking, submission, submit

@@ -79,7 +79,7 @@ class EndpointPoller:
         self.schedule.add(
             handle.task_id,
             now,
-            kind=None if handle.request is None else (handle.request.model_name, handle.request.n),  # SEAM
+            kind=None if handle.request is None else self.endpoint.duration_key(handle.request),
             since=handle.watched_since,
             is_due=handle.request is None or handle.snapshot is None,
             expects_callbacks=expects_callbacks,

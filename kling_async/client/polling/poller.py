@@ -20,7 +20,9 @@ from kling_async.client.polling.queries import StatusQueries
 from kling_async.client.polling.strategy import QueryStrategy
 from kling_async.client.polling.watched import closed_error
 from kling_async.policy.policies import PollPolicy
-from kling_async.wire.endpoints.base import IMAGE_GENERATION, Endpoint
+from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
+from kling_async.wire.endpoints.registry import endpoint_of
 
 __all__ = ["Poller"]
 
@@ -110,8 +112,8 @@ class Poller:
             poll.cancel()
         await asyncio.gather(*polls, return_exceptions=True)
 
-    def _poller_of(self, _: TaskHandle) -> EndpointPoller:
-        endpoint = IMAGE_GENERATION  # SEAM: handle.endpoint
+    def _poller_of(self, handle: TaskHandle) -> EndpointPoller:
+        endpoint = IMAGE_GENERATION if handle.request is None else endpoint_of(type(handle.request))  # SEAM
         poller = self._endpoints.get(endpoint.name)
         if poller is None:
             strategy = self._strategy_for(endpoint)

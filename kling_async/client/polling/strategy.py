@@ -153,8 +153,9 @@ def _size_for(depth: int) -> int:
     return max(PAGE_MIN, depth + depth // 4 + 10)
 
 
-def strategy_for(dialect: Dialect, _: Endpoint[Any]) -> QueryStrategy:  # SEAM
+def strategy_for(dialect: Dialect, endpoint: Endpoint[Any]) -> QueryStrategy:
     """
     Return the strategy for an endpoint at a service that speaks *dialect*.
     """
-    return QueryStrategy(dialect.ids_per_read, dialect.lists)
+    ids_per_read = dialect.ids_per_read if endpoint.several_ids else 1
+    return QueryStrategy(ids_per_read, has_pages=dialect.lists and endpoint.lists)
