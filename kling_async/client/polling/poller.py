@@ -21,8 +21,7 @@ from kling_async.client.polling.strategy import QueryStrategy
 from kling_async.client.polling.watched import closed_error
 from kling_async.policy.policies import PollPolicy
 from kling_async.wire.endpoints.base import Endpoint
-from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
-from kling_async.wire.endpoints.registry import endpoint_of
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_of
 
 __all__ = ["Poller"]
 
@@ -113,7 +112,7 @@ class Poller:
         await asyncio.gather(*polls, return_exceptions=True)
 
     def _poller_of(self, handle: TaskHandle) -> EndpointPoller:
-        endpoint = IMAGE_GENERATION if handle.request is None else endpoint_of(type(handle.request))  # SEAM
+        endpoint = DEFAULT_ENDPOINT if handle.request is None else endpoint_of(type(handle.request))  # SEAM
         poller = self._endpoints.get(endpoint.name)
         if poller is None:
             strategy = self._strategy_for(endpoint)
