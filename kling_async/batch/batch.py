@@ -915,7 +915,7 @@ class _Run:
         observer = JournalObserver(self, row, row.attempts)
         handle = self.client.resume(row.task_id or "", row.request, observer)
         if row.snapshot is not None:  # a callback told it, and nothing has confirmed it yet
-            handle.hear(row.snapshot, asyncio.get_running_loop().time())
+            handle.note_unconfirmed(row.snapshot, asyncio.get_running_loop().time())
         self._resumed[row.position] = (handle, observer)
 
     async def _unsaved(self, saving: Saver, row: Row) -> Row | None:

@@ -4,6 +4,7 @@ The client: prompts in, pictures out; one account at one host, for as long as yo
 
 import asyncio
 import enum
+import functools
 import logging
 import os
 import sys
@@ -28,7 +29,7 @@ from kling_async.client.limits.limiter import SlotLease, Slots
 from kling_async.client.outcomes import Done, Failed
 from kling_async.client.polling.poller import Poller
 from kling_async.client.polling.queries import HttpStatusQueries
-from kling_async.client.polling.strategy import QueryStrategy
+from kling_async.client.polling.strategy import strategy_for
 from kling_async.client.stream import fan_out
 from kling_async.client.submission import may_be_task_of
 from kling_async.client.submitter import SubmitObserver, Submitter
@@ -130,7 +131,7 @@ class KlingClient:
         keepalive = 2 * polling.max_delay + 5  # longer than the longest pause between two looks
         self._transport = Transport(self.base_url, http, retry, keepalive, credentials, session)
         looks = HttpStatusQueries(self._transport, polling.answer_timeout)
-        self._poller = Poller(polling, looks, QueryStrategy(self.dialect.ids_per_read, self.dialect.lists))
+        self._poller = Poller(polling, looks, functools.partial(strategy_for, self.dialect))
         self.callbacks: Final = callbacks
         self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
         self._publisher = EventPublisher(on_event)
