@@ -19,9 +19,11 @@ from kling_async.media.destinations import Destination, storage_of
 from kling_async.media.downloads import Downloads
 from kling_async.media.fetch_errors import DiskFull, FetchError, FetchRefused, LinkExpired
 from kling_async.media.naming import Names
+from kling_async.media.saved_files import SavedFile
 from kling_async.policy.hosts import Network
 from kling_async.policy.http import HttpOptions
-from kling_async.wire.tasks import Image, ImageRequest, Picture
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import Image
 
 __all__ = [
     "DiskFull",
@@ -95,13 +97,13 @@ class WorkItem:
     task_id: str
     request: ImageRequest
     image: Image | None
-    picture: Picture | None
+    picture: SavedFile | None
     names: Names
     destination: Destination
     function: Process | None
     networks: frozenset[Network]
 
-    def facts(self, picture: Picture) -> PictureFacts:
+    def facts(self, picture: SavedFile) -> PictureFacts:
         """
         Return what the function gets besides the file.
         """
@@ -119,7 +121,7 @@ class WorkResult:
         traceback: Of the function's error.
     """
 
-    picture: Picture
+    picture: SavedFile
     failure: str | None = None
     traceback: str = ""
 
@@ -188,7 +190,7 @@ async def execute(item: WorkItem, *, http: HttpOptions | None = None) -> WorkRes
     return await asyncio.to_thread(call_function, item, picture, read)
 
 
-async def fetch_file(item: WorkItem, downloads: Downloads, temp_dir: Path | None = None) -> Picture:
+async def fetch_file(item: WorkItem, downloads: Downloads, temp_dir: Path | None = None) -> SavedFile:
     """
     Download and save an item's file, unless it is saved already.
 
@@ -202,7 +204,7 @@ async def fetch_file(item: WorkItem, downloads: Downloads, temp_dir: Path | None
     return await downloads.save_file(item.image, item.destination, item.names, temp_dir=temp_dir)
 
 
-async def read_content(item: WorkItem, picture: Picture) -> bytes:
+async def read_content(item: WorkItem, picture: SavedFile) -> bytes:
     """
     Read a file from the storage where it is saved.
 
@@ -212,7 +214,7 @@ async def read_content(item: WorkItem, picture: Picture) -> bytes:
     return await storage_of(item.destination, picture.place).read(picture.place)
 
 
-def call_function(item: WorkItem, picture: Picture, read: Callable[[], bytes]) -> WorkResult:
+def call_function(item: WorkItem, picture: SavedFile, read: Callable[[], bytes]) -> WorkResult:
     """
     Call an item's function, if it has one, with the file's path, or with what *read* returns.
     """

@@ -12,8 +12,8 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
+from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.redaction import shorten
-from kling_async.wire.tasks import ImageRequest, Picture
 
 __all__ = ["PictureFacts", "Process", "call_pickled", "describe_error", "pickled_result", "unpickle_value"]
 
@@ -41,7 +41,7 @@ class PictureFacts:
     key: str
     task_id: str
     request: ImageRequest
-    picture: Picture
+    picture: SavedFile
 
 
 Process: TypeAlias = Callable[[Path | bytes, PictureFacts], Any]

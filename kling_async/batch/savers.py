@@ -25,9 +25,10 @@ from kling_async.media.destinations import (
 )
 from kling_async.media.fetch_errors import FetchError
 from kling_async.media.naming import Names
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.saving import SaveOutcome
 from kling_async.media.storage import Storage
-from kling_async.wire.tasks import Image, Picture, TaskResult
+from kling_async.wire.tasks import Image, TaskResult
 
 __all__ = ["CollidingKeys", "LocalSaver", "RemoteSaver", "Saver", "all_of", "check_saving"]
 
@@ -127,7 +128,7 @@ class Saver:
         """
         raise NotImplementedError
 
-    async def value(self, row: Row, task_id: str, picture: Picture) -> bytes:
+    async def value(self, row: Row, task_id: str, picture: SavedFile) -> bytes:
         """
         Return what the function returns for a saved file, pickled.
 
@@ -142,7 +143,7 @@ class Saver:
         """
         Names(self.name, "0", "0").check(range(count))
 
-    async def is_there(self, picture: Picture) -> bool:
+    async def is_there(self, picture: SavedFile) -> bool:
         """
         Return whether a file is still where it was saved.
 
@@ -151,7 +152,7 @@ class Saver:
         """
         return await self._size(picture) == picture.size_in_bytes
 
-    async def _size(self, picture: Picture) -> int | None:
+    async def _size(self, picture: SavedFile) -> int | None:
         if picture.path is not None:
             return await asyncio.to_thread(_size_of, picture.path)
         try:
@@ -180,7 +181,7 @@ class LocalSaver(Saver):
         names = await self._names(row, result.task_id)
         return await self.client.save_each(result, self.destination, names, skip=_saved_indices(row))
 
-    async def value(self, row: Row, task_id: str, picture: Picture) -> bytes:
+    async def value(self, row: Row, task_id: str, picture: SavedFile) -> bytes:
         if self.function is None:
             raise AssertionError("there is no function")
         facts = PictureFacts(row.key, task_id, attrs.evolve(row.request, image=None), picture)
@@ -219,7 +220,7 @@ class RemoteSaver(Saver):
         await self._remove_staging_dir()
 
     async def save(self, row: Row, result: TaskResult) -> SaveOutcome:
-        async def save(image: Image) -> Picture | FetchError:
+        async def save(image: Image) -> SavedFile | FetchError:
             try:
                 done = await self._execute(row, result.task_id, image=image)
             except FetchError as error:
@@ -228,13 +229,13 @@ class RemoteSaver(Saver):
                 self._failed[result.task_id, image.index] = done
             return done.picture
 
-        async def fetch(images: Sequence[Image]) -> Sequence[Picture | FetchError]:
+        async def fetch(images: Sequence[Image]) -> Sequence[SavedFile | FetchError]:
             return await all_of(map(save, images))
 
         names = await self._names(row, result.task_id)
         return await self.client.save_remotely(result, names, fetch, skip=_saved_indices(row))
 
-    async def value(self, row: Row, task_id: str, picture: Picture) -> bytes:
+    async def value(self, row: Row, task_id: str, picture: SavedFile) -> bytes:
         done = self._failed.pop((task_id, picture.index), None)
         try:
             done = done or await self._execute(row, task_id, picture=picture)
@@ -247,7 +248,7 @@ class RemoteSaver(Saver):
         return done.picture.pickled
 
     async def _execute(
-        self, row: Row, task_id: str, *, image: Image | None = None, picture: Picture | None = None
+        self, row: Row, task_id: str, *, image: Image | None = None, picture: SavedFile | None = None
     ) -> WorkResult:
         item = WorkItem(
             key=row.key,
@@ -265,7 +266,7 @@ class RemoteSaver(Saver):
             await self._check_visible(done.picture, task_id)
         return done
 
-    async def _check_visible(self, picture: Picture, task_id: str) -> None:
+    async def _check_visible(self, picture: SavedFile, task_id: str) -> None:
         # It may take some time until a file that one machine has written is visible to another.
         for delay in (*(FIRST_DELAY * 2**number for number in range(VISIBILITY_CHECKS - 1)), None):
             try:
@@ -304,7 +305,7 @@ def _saved_indices(row: Row) -> set[int]:
     return {picture.index for picture in row.pictures}
 
 
-def _process_failed(reason: str, task_id: str, picture: Picture) -> ProcessFailed:
+def _process_failed(reason: str, task_id: str, picture: SavedFile) -> ProcessFailed:
     return ProcessFailed(f"process failed on {picture.place}: {reason}", task_id, index=picture.index)
 
 

@@ -37,10 +37,12 @@ from kling_async.media.responses import describe_http_error
 from kling_async.media.semaphore import Gate
 from kling_async.policy.http import MAX_HEADER, MAX_HEADERS, HttpOptions
 from kling_async.policy.policies import RetryPolicy
+from kling_async.wire.answers import Answer
 from kling_async.wire.auth import AccessKey, Credentials, Token, clock_offset, fingerprint, make_token
 from kling_async.wire.headers import kept_for
 from kling_async.wire.redaction import hide_secrets
-from kling_async.wire.responses import Answer, Presence, is_whole, presence_of, read_created, read_sighting, torn_id
+from kling_async.wire.refusals import torn_id
+from kling_async.wire.responses import Presence, is_whole, presence_of, read_created, read_sighting
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["Transport", "decode", "is_small"]

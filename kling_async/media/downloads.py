@@ -27,6 +27,7 @@ from kling_async.media.naming import Names
 from kling_async.media.network import AllowedHosts, CheckedResolver, host_of, parse_url, private_host_message
 from kling_async.media.rates import TransferRate
 from kling_async.media.responses import MAX_PAUSE, ResponseSource, check_status, within
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.saving import LinkRefresher, SaveOutcome, summarize
 from kling_async.media.semaphore import Gate
 from kling_async.media.streams import BytesSource, FileStream, read_all
@@ -35,7 +36,7 @@ from kling_async.policy.hosts import Network
 from kling_async.policy.http import MAX_HEADER, MAX_HEADERS, HttpOptions
 from kling_async.policy.policies import DownloadPolicy
 from kling_async.wire.redaction import hide_query
-from kling_async.wire.tasks import Image, Picture, TaskResult
+from kling_async.wire.tasks import Image, TaskResult
 
 __all__ = ["Downloads"]
 
@@ -121,14 +122,14 @@ class Downloads:
         refresher, write = LinkRefresher(refresh), writer_for(destination)
         files = [file for file in result.images if file.index not in skip]
 
-        async def save(file: Image) -> Picture:
+        async def save(file: Image) -> SavedFile:
             return await self._fetch(file, lambda stream: write(names, file.index, stream), refresher)
 
         return summarize(result.task_id, files, await asyncio.gather(*map(save, files), return_exceptions=True))
 
     async def save_file(
         self, file: Image, destination: Destination, names: Names, *, temp_dir: Path | None = None
-    ) -> Picture:
+    ) -> SavedFile:
         """
         Save one file.
 

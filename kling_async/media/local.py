@@ -16,9 +16,9 @@ import attrs
 
 from kling_async.media.fetch_errors import DiskFull, FetchRefused
 from kling_async.media.naming import Names
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.shielding import shielded
 from kling_async.media.streams import FileStream
-from kling_async.wire.tasks import Picture
 
 __all__ = ["OUT_OF_SPACE", "StagedFile", "write_to_folder"]
 
@@ -30,7 +30,7 @@ _ON_WINDOWS: Final = os.name == "nt"
 _SHARING_DELAYS: Final = (0.01, 0.05, 0.25, 1.0)
 
 
-async def write_to_folder(folder: Path, names: Names, index: int, stream: FileStream) -> Picture:
+async def write_to_folder(folder: Path, names: Names, index: int, stream: FileStream) -> SavedFile:
     """
     Write a file into *folder*. An older file of that name is replaced by the complete new one. Cancelling waits for a
     rename that has begun, and leaves no partial file.
@@ -50,7 +50,7 @@ async def write_to_folder(folder: Path, names: Names, index: int, stream: FileSt
     except OSError as error:  # those of the network are FetchError by now, so this is the disk
         kind = DiskFull if error.errno in OUT_OF_SPACE else FetchRefused
         raise kind(f"{path} could not be written: {error.strerror or error}") from None
-    return Picture(index, path, stream.length, digest.hexdigest())
+    return SavedFile(index, path, stream.length, digest.hexdigest())
 
 
 @attrs.define(eq=False)

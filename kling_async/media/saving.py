@@ -11,12 +11,13 @@ import attrs
 from kling_async.errors import DownloadFailed, KlingError, StorageFull
 from kling_async.media.fetch_errors import DiskFull, FetchError, FetchRefused, LinkExpired
 from kling_async.media.naming import Names
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.urls import absolute
-from kling_async.wire.tasks import Image, Picture, TaskResult
+from kling_async.wire.tasks import Image, TaskResult
 
 __all__ = ["FetchFiles", "LinkRefresher", "SaveOutcome", "save_remotely", "summarize"]
 
-FetchFiles: TypeAlias = Callable[[Sequence[Image]], Awaitable[Sequence[Picture | FetchError]]]
+FetchFiles: TypeAlias = Callable[[Sequence[Image]], Awaitable[Sequence[SavedFile | FetchError]]]
 """
 Saves these files; returns for each what was saved, or why it was not.
 """
@@ -28,7 +29,7 @@ class SaveOutcome:
     The outcome of saving a task's files: those that were saved, in their order, and why others were not.
     """
 
-    files: tuple[Picture, ...]
+    files: tuple[SavedFile, ...]
     error: DownloadFailed | StorageFull | None = None
 
 
@@ -98,11 +99,11 @@ def _with_absolute_url(file: Image, base_url: str | None) -> Image:
     return attrs.evolve(file, url=absolute(file.url, base_url))
 
 
-def summarize(task_id: str, files: Sequence[Image], outcomes: Sequence[Picture | BaseException]) -> SaveOutcome:
+def summarize(task_id: str, files: Sequence[Image], outcomes: Sequence[SavedFile | BaseException]) -> SaveOutcome:
     """
     Return one outcome for all *files*; an exception that is no `FetchError` is raised.
     """
-    saved: list[Picture] = []
+    saved: list[SavedFile] = []
     failed: list[tuple[Image, FetchError]] = []
     for file, outcome in zip(files, outcomes, strict=True):
         if isinstance(outcome, FetchError):
@@ -117,7 +118,7 @@ def summarize(task_id: str, files: Sequence[Image], outcomes: Sequence[Picture |
 
 
 def _error_of(
-    task_id: str, saved: Sequence[Picture], failed: Sequence[tuple[Image, FetchError]]
+    task_id: str, saved: Sequence[SavedFile], failed: Sequence[tuple[Image, FetchError]]
 ) -> DownloadFailed | StorageFull:
     paths = tuple(file.path for file in saved if file.path is not None)
     urls = tuple(file.url for file in saved if file.url is not None)

@@ -20,10 +20,10 @@ from kling_async.media.fetch_errors import DiskFull, FetchError, FetchRefused
 from kling_async.media.filesystems import LINKS, PERMANENT, OpenedFileSystem, UrlChain, attempts_at
 from kling_async.media.local import OUT_OF_SPACE
 from kling_async.media.naming import Names, is_url
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.streams import FileStream
 from kling_async.media.uploads import TempFile, put_file
 from kling_async.wire.redaction import hide_secrets
-from kling_async.wire.tasks import Picture
 
 __all__ = ["Storage"]
 
@@ -152,7 +152,7 @@ class Storage:
         """
         return self._chain.url_of("/".join(names.parts(index, ext)))
 
-    async def write(self, names: Names, index: int, stream: FileStream, *, temp_dir: Path | None = None) -> Picture:
+    async def write(self, names: Names, index: int, stream: FileStream, *, temp_dir: Path | None = None) -> SavedFile:
         """
         Store a file under its name, replacing what is there, and verify it.
 
@@ -168,7 +168,7 @@ class Storage:
                 file.write(piece)
             file.end()
             await self._attempt("written", url, lambda opened, key: put_file(opened, file, key, names))
-            return Picture(index, None, file.length, file.sha256, url)
+            return SavedFile(index, None, file.length, file.sha256, url)
 
     async def size(self, url: str) -> int | None:
         """

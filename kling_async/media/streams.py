@@ -10,7 +10,7 @@ import attrs
 from kling_async.media.fetch_errors import FetchRefused, TransferBroken
 from kling_async.media.files import HEAD, FileEnd, MediaKind, find_ext
 from kling_async.media.naming import Names
-from kling_async.wire.tasks import Picture
+from kling_async.media.saved_files import SavedFile
 
 __all__ = ["ByteSource", "BytesSource", "FileStream", "WriteFile", "read_all"]
 
@@ -106,7 +106,7 @@ class FileStream:
         return piece
 
 
-WriteFile: TypeAlias = Callable[[Names, int, FileStream], Awaitable[Picture]]
+WriteFile: TypeAlias = Callable[[Names, int, FileStream], Awaitable[SavedFile]]
 """
 Writes the file with this index under these names.
 """

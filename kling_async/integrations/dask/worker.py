@@ -19,11 +19,11 @@ from kling_async.batch.executors import WorkItem, WorkResult, call_function, fet
 from kling_async.integrations.dask.chunks import Chunk, ChunkResult, Probe
 from kling_async.media.downloads import Downloads
 from kling_async.media.fetch_errors import FetchError, FetchRefused
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage import Storage
 from kling_async.policy.hosts import Network
 from kling_async.policy.http import HttpOptions
 from kling_async.wire.redaction import hide_secrets
-from kling_async.wire.tasks import Picture
 
 __all__ = ["find_problem", "run_chunk"]
 
@@ -76,7 +76,7 @@ def run_chunk(chunk: Chunk) -> ChunkResult:
 
 
 def _result_of(
-    item: WorkItem, fetched: "concurrent.futures.Future[Picture]", downloader: "_Downloader"
+    item: WorkItem, fetched: "concurrent.futures.Future[SavedFile]", downloader: "_Downloader"
 ) -> WorkResult | FetchError:
     try:
         picture = fetched.result()
@@ -103,7 +103,7 @@ class _Downloader:
     def submit(self, work: Any) -> "concurrent.futures.Future[Any]":
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    async def fetch(self, item: WorkItem, http: HttpOptions, worker: Worker) -> Picture:
+    async def fetch(self, item: WorkItem, http: HttpOptions, worker: Worker) -> SavedFile:
         self._running += 1
         if self._closing_timer is not None:
             self._closing_timer.cancel()

@@ -35,12 +35,13 @@ from kling_async.media.downloads import Downloads
 from kling_async.media.fetch_errors import FetchError, FetchRefused
 from kling_async.media.naming import Names
 from kling_async.media.network import AllowedHosts, CheckedResolver, networks_of
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.saving import save_remotely
 from kling_async.media.storage import Storage
 from kling_async.media.streams import FileStream
 from kling_async.policy.hosts import Network
 from kling_async.policy.http import HttpOptions
-from kling_async.wire.tasks import Image, Picture, TaskResult, TaskSnapshot, TaskStatus
+from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot, TaskStatus
 from tests.conftest import simulated
 
 
@@ -283,7 +284,7 @@ class TestSaving:
         assert isinstance(outcome.error, DownloadFailed)
         assert (1, "t1") == (outcome.error.index, outcome.error.task_id)
         assert [
-            Picture(index, tmp_path / f"order-17-{index}.png", len(content), hashlib.sha256(content).hexdigest())
+            SavedFile(index, tmp_path / f"order-17-{index}.png", len(content), hashlib.sha256(content).hexdigest())
             for index, content in ((0, OTHER_PNG), (2, PNG))
         ] == [*outcome.files]
         assert {Path(picture.place).name: picture.sha256 for picture in outcome.files} == {
@@ -831,10 +832,10 @@ class TestSlowness:
         class SlowStorage(Storage):
             async def write(
                 self, names: Names, index: int, stream: FileStream, *, temp_dir: Path | None = None
-            ) -> Picture:
+            ) -> SavedFile:
                 while await stream.read():
                     await asyncio.sleep(100)
-                return Picture(index, None, stream.length, "", "memory://a")
+                return SavedFile(index, None, stream.length, "", "memory://a")
 
         content = PNG + bytes(3 << 20)
         downloads = quick()
@@ -1076,8 +1077,8 @@ class TestPicturesWithoutAnAddress:
         fresh = Refresh(done("x", "x", "fresh"))
         names = Names(NAME, "t1")
 
-        async def fetch(images: Sequence[Image]) -> Sequence[Picture | FetchError]:
-            found: list[Picture | FetchError] = []
+        async def fetch(images: Sequence[Image]) -> Sequence[SavedFile | FetchError]:
+            found: list[SavedFile | FetchError] = []
             for image in pickle.loads(pickle.dumps(images)):  # noqa: S301 (our own)
                 try:
                     found.append(await workers.save_file(image, tmp_path, names))
