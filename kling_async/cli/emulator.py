@@ -32,7 +32,7 @@ from kling_async.cli.options import (
     require_pillow,
 )
 from kling_async.cli.terminal import is_interactive, print_error, write_line
-from kling_async.wire.endpoints.base import IMAGE_GENERATION
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 
 if TYPE_CHECKING:
     from kling_async.emulator import Emulator, Ledger

@@ -17,11 +17,12 @@ from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.terminal import print_error
 from kling_async.cli.text_input import TextKind, UnreadableText, read_list
 from kling_async.errors import InvalidRequest
+from kling_async.media.destinations import destination_at
 from kling_async.media.naming import Names
-from kling_async.media.storage import Storage, shelf_at
+from kling_async.media.storage import Storage
 from kling_async.policy.arguments import MOST_SECONDS
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
-from kling_async.wire.endpoints.base import IMAGE_GENERATION
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from kling_async.wire.redaction import shorten
 
 __all__ = [
@@ -190,7 +191,7 @@ def parse_out(text: str) -> Path | Storage:
     Return where to save pictures: a folder, or a storage for a URL such as s3://bucket/pictures.
     """
     try:
-        return shelf_at(text)
+        return destination_at(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

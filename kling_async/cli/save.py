@@ -39,7 +39,7 @@ def save(
     If a task is still running, the exit code is 1; to wait for it, use wait --save.
     """
     ids = read_ids(task_ids)
-    check_names(Names(Path(), name, "0"), 9)  # a task has at most 9 pictures
+    check_names(Names(name, "0"), 9)  # a task has at most 9 pictures
     if len(ids) > 1 and "{task_id}" not in name:
         raise typer.BadParameter("with several tasks it must contain {task_id}", param_hint="--name")
     run(resume_tasks(ids, service, out, as_json=as_json, name=name, polls_once=True))

@@ -11,7 +11,7 @@ import attrs
 
 from kling_async.batch.records import Summary
 from kling_async.cli.formatting import format_duration, format_units
-from kling_async.wire.tasks import Done, Failed
+from kling_async.client.outcomes import Done, Failed
 
 __all__ = ["BatchProgress", "state_counts"]
 

@@ -43,10 +43,11 @@ from kling_async.cli.request_checks import RequestChecks, in_words, make_ready, 
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.terminal import print_error, write_line
 from kling_async.client.client import KlingClient
+from kling_async.client.outcomes import Failed
 from kling_async.errors import DownloadFailed, InvalidRequest, KlingError, StorageFull, SubmissionUncertain, WaitTimeout
 from kling_async.media.naming import Names
+from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.redaction import shorten
-from kling_async.wire.tasks import Failed, ImageRequest
 
 __all__ = ["BatchRunner", "run_batch"]
 
@@ -107,7 +108,7 @@ async def run_batch(
 async def _check_all(source: InputSource, checks: RequestChecks, options: BatchOptions) -> CheckResult:
     # Everything that can be checked before anything is sent.
     checked = await check_input(source, checks, skips_invalid=options.skip_invalid)
-    check_names(Names(Path(), options.name, "0", "0"), checked.most)
+    check_names(Names(options.name, "0", "0"), checked.most)
     await make_ready(options.destination, writes=options.dask is None)
     return checked
 
@@ -320,8 +321,7 @@ class BatchRunner:
 
     def _list_uncertain(self, count: int) -> Iterator[str]:
         for failed in self._uncertain:
-            prompt = failed.request.prompt if failed.request is not None else ""
-            yield f"  {failed.key}  {shorten(prompt, 50)}"
+            yield f"  {failed.key}  {shorten(failed.caption, 50)}"
         if count > len(self._uncertain):
             yield f"  and {count - len(self._uncertain):,} more: kling-async batch --status {self.journal}"
 

@@ -257,7 +257,7 @@ def test_uncertain(in_process: InProcess) -> None:
 
     assert (6, 6, {"a lost fox": 1, "a fox": 1}) == (first.code, second.code, before)
     for ended in (first, second):
-        assert "1 SubmissionUncertain: may have been made and paid for: check the vendor's console" in ended.out
+        assert "1 SubmissionUncertain: possibly created and paid for: check the vendor's console" in ended.out
         assert "  mine  a lost fox\n" in ended.out
         assert "--resend-uncertain" in ended.out
     assert (0, {"a lost fox": 2, "a fox": 1}) == (resent.code, prompts_made(batch.server))
@@ -361,8 +361,8 @@ def test_dry_run(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (["prompts.json"], "--format"),
         (["none.txt"], "No such file"),
         (["prompts.txt", "--name", "{index}{ext}"], "{task_id} or {key}"),
-        (["prompts.txt", "--name", "{key}{ext}/{what}"], "no fields but"),
-        (["rows.csv", "--name", "{key}{ext}"], "gives two pictures one name"),
+        (["prompts.txt", "--name", "{key}{ext}/{what}"], "no other fields than"),
+        (["rows.csv", "--name", "{key}{ext}"], "gives two files one name"),
         (["prompts.txt", "--keep-missing", "--drop-missing"], "--drop-missing"),
         (["prompts.txt", "--callbacks", "ftp://host"], "absolute http(s) URL"),
         (["prompts.txt", "--callbacks", "https://host", "--listen", "8080"], "HOST:PORT"),

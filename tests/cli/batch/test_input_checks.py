@@ -68,7 +68,7 @@ async def test_all_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         "line 1: seed 1: is not a field;",
         "line 1: prompt '': must be text",
         "line 1: n 12: must be a whole",
-        "line 2: 'no' is not valid JSON: Expect",
+        "line 2: 'no' is not valid JSON:",
         "line 4: image Path('c'): must be a",
         "3 of 4 lines skipped.",
     ] == [

@@ -14,7 +14,7 @@ from kling_async import Done, Failed, Image, ImageRequest, Summary, TaskResult, 
 from kling_async.cli.batch.progress import SAMPLES, BatchProgress, state_counts
 from kling_async.cli.formatting import format_duration, format_size, format_units
 from kling_async.errors import TaskFailed
-from kling_async.wire.tasks import Picture
+from kling_async.media.saved_files import SavedFile
 
 REQUEST = ImageRequest("a fox")
 
@@ -22,7 +22,7 @@ REQUEST = ImageRequest("a fox")
 def done(pictures: int = 1) -> Done:
     snapshot = TaskSnapshot(task_id="t", task_status=TaskStatus.SUCCEEDED)
     result = TaskResult("t", (Image(0, "https://a.example/0.png"),), snapshot)
-    kept = tuple(Picture(index, Path(f"{index}.png"), 100, "00") for index in range(pictures))
+    kept = tuple(SavedFile(index, Path(f"{index}.png"), 100, "00") for index in range(pictures))
     return Done(0, "k", REQUEST, result, pictures=kept)
 
 
