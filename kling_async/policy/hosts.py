@@ -1,9 +1,9 @@
 """
-What kind of network a host is in, and so from which hosts a picture may come: public ones, those of the service's own
-kind of network, and those that the user allows.
+Decides from which hosts files may be downloaded: public ones, those in the service's kind of network, and those that
+the user allows.
 
-The ranges are those of the IANA's special-purpose registries, as of 2025, with the multicast ranges beside them. They
-are not those of the interpreter's `ipaddress`, which change from version to version:
+The ranges are those of the IANA's special-purpose registries, as of 2025, and the multicast ranges. The properties of
+`ipaddress` are not used because they differ between Python versions:
 
     https://www.iana.org/assignments/iana-ipv4-special-registry
     https://www.iana.org/assignments/iana-ipv6-special-registry
@@ -36,7 +36,7 @@ Range: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 class Network(enum.Enum):
     """
-    Kinds of network, as far as a picture's address is concerned.
+    The kinds of network that downloads distinguish.
     """
 
     PUBLIC = "public"
@@ -45,20 +45,20 @@ class Network(enum.Enum):
     SHARED = "shared address space"
     BENCHMARK = "benchmarking"
     RESERVED = "reserved"
-    NEVER = "link-local, multicast, of a cloud's metadata or no plain address"
+    NEVER = "link-local, multicast, cloud metadata or not a plain address"
 
 
 OPENED_BY_THE_SERVICE: Final = frozenset({Network.LOOPBACK, Network.LAN, Network.SHARED, Network.BENCHMARK})
 """
-The kinds from which pictures may come where the service itself is in one. A proxy that resolves all names to addresses
-of its own (mostly of 198.18.0.0/15) has the service there as well.
+The kinds from which files may be downloaded if the service is in the same kind. A proxy that resolves all names to its
+own addresses (mostly in 198.18.0.0/15) puts the service there, too.
 """
 
 _RANGES: Final = tuple(
     (ipaddress.ip_network(text), kind)
     for kind, texts in {
         Network.LOOPBACK: (
-            "0.0.0.0/32",  # this host, and so is "::": systems connect both to themselves
+            "0.0.0.0/32",  # this host, like "::": systems connect both to themselves
             "127.0.0.0/8",
             "::/128",
             "::1/128",
@@ -81,11 +81,11 @@ _RANGES: Final = tuple(
             "0.0.0.0/8",
             "192.0.0.0/24",  # protocol assignments
             "192.0.2.0/24",  # documentation
-            "192.88.99.0/24",  # relays from 6to4, given up
+            "192.88.99.0/24",  # 6to4 relays, deprecated
             "198.51.100.0/24",
             "203.0.113.0/24",
             "240.0.0.0/4",
-            "::/0",  # whatever is no global unicast: site-local, discard, local translation, segment routing
+            "::/0",  # everything but global unicast: site-local, discard, local translation, segment routing
             "2001::/23",  # protocol assignments
             "2001:db8::/32",  # documentation
             "3fff::/20",
@@ -107,7 +107,7 @@ _RANGES: Final = tuple(
     for text in texts
 )
 """
-Of the ranges that have an address, the narrowest tells its kind.
+The narrowest range that contains an address decides its kind.
 """
 
 _LOCALHOST: Final = (ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1"))
@@ -119,30 +119,30 @@ _NAME_MAX: Final = 253
 
 def network_of(host: str) -> Network | None:
     """
-    Return the kind of network that *host* is in; None of a name, of which only its addresses can tell.
+    Return the kind of network that *host* is in; None for a name, which first has to be resolved.
     """
     address = _address(host)
     if address is not None:
         return _kind(address)
     name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761: whatever a name server says
+    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761: regardless of DNS
         return Network.LOOPBACK
-    # "127.1" and "2130706433" are loopback to some, and other addresses can be spelt so too
+    # some systems take "127.1" and "2130706433" for loopback, and accept other addresses in this form
     return Network.NEVER if ":" in host or _NUMBERLIKE.search(name) else None
 
 
 def is_loopback(host: str) -> bool:
     """
-    Tell whether *host* is this machine itself, by its number (perhaps in brackets) or as "localhost"; no other name is
-    looked up.
+    Return whether *host* is this machine: a loopback address, perhaps in brackets, or "localhost". Other names are not
+    resolved.
     """
     return network_of(host.removeprefix("[").removesuffix("]")) is Network.LOOPBACK
 
 
 def is_surely_local(host: str) -> bool:
     """
-    Tell whether everything sent to *host* stays on this machine. This is stricter than `is_loopback`: a name server may
-    resolve "x.localhost" to any address, and not every system takes "0.0.0.0" for itself.
+    Return whether everything sent to *host* stays on this machine. This is stricter than `is_loopback`: DNS may resolve
+    "x.localhost" to any address, and not every system takes "0.0.0.0" for itself.
     """
     if host.casefold() == "localhost":
         return True
@@ -152,7 +152,7 @@ def is_surely_local(host: str) -> bool:
 
 def parse_address(text: str) -> _Address | None:
     """
-    Return the IP address that *text* is, None for a name. An IPv4 address in IPv6 notation becomes the IPv4 address.
+    Return *text* as an IP address; None for a name. An IPv4-mapped IPv6 address becomes the IPv4 address.
     """
     try:
         address = ipaddress.ip_address(text)
@@ -163,7 +163,7 @@ def parse_address(text: str) -> _Address | None:
 
 def parse_range(text: str) -> Range | None:
     """
-    Return the network that *text* is, such as "10.0.0.0/8"; an address is a network of one. None for a name.
+    Return *text* as a network, such as "10.0.0.0/8"; an address becomes a network of one. None for a name.
     """
     try:
         return ipaddress.ip_network(text, strict=False)
@@ -173,29 +173,29 @@ def parse_range(text: str) -> Range | None:
 
 def check_entry(entry: object) -> None:
     """
-    Refuse what neither a host's name nor a range can be, or is a range from which no picture may ever come.
+    Check that *entry* is a host name, an address or a network from which downloads can be allowed.
 
     Raises:
-        ValueError: The text says why.
+        ValueError: It is not; the message says why.
     """
     if not isinstance(entry, str):
-        raise ValueError(f"{entry!r} is no text")  # noqa: TRY004 (one kind of error for a wrong value)
+        raise ValueError(f"{entry!r} is not text")  # noqa: TRY004 (one kind of error for a wrong value)
     allowed = parse_range(entry)
     if allowed is None:
         if not _NAME.fullmatch(entry.rstrip(".")) or len(entry) > _NAME_MAX or network_of(entry) is Network.NEVER:
-            raise ValueError(f"{entry[:80]!r} is neither a host name, an address nor a network such as '198.18.0.0/15'")
+            raise ValueError(f"{entry[:80]!r} is not a host name, an address or a network such as '198.18.0.0/15'")
     elif _kind(allowed[0]) is _kind(allowed[-1]) is Network.NEVER:
-        raise ValueError(f"{entry!r}: pictures never come from addresses that are {Network.NEVER.value}")
+        raise ValueError(f"{entry!r} cannot be allowed: its addresses are {Network.NEVER.value}")
 
 
 @attrs.frozen
 class Admission:
     """
-    Which hosts a picture may come from.
+    The hosts from which files may be downloaded.
 
     Attributes:
-        kinds: Of network, besides the public one; those where the service itself is, see `OPENED_BY_THE_SERVICE`.
-        entries: Names of hosts, addresses and networks that the user allows.
+        kinds: The kinds of network that the service is in; those of `OPENED_BY_THE_SERVICE` are allowed.
+        entries: Host names, addresses and networks that the user allows.
     """
 
     kinds: frozenset[Network] = frozenset()
@@ -203,8 +203,8 @@ class Admission:
 
     def closed(self, host: str) -> Network | None:
         """
-        Return the kind of network that *host*, a name or a number, is in, if no picture may come from there; None where
-        it may, or where only the addresses behind the name can tell.
+        Return the kind of network that *host*, a name or an address, is in if downloads from it are not allowed; None
+        if they are, or if the name first has to be resolved.
         """
         kind = network_of(host)
         if kind is Network.NEVER:
@@ -214,13 +214,13 @@ class Admission:
 
     def names(self, host: str) -> bool:
         """
-        Tell whether the user allows the host of this name, wherever it is.
+        Return whether the user allows the host with this name, whatever its address.
         """
         return host.rstrip(".").lower() in {entry.rstrip(".").lower() for entry in self.entries}
 
     def closed_behind(self, host: str, address: str) -> Network | None:
         """
-        Do what `closed` does for an *address* of the name *host*.
+        Do the same as `closed` for an *address* of the name *host*.
         """
         kind = self.closed(address)
         return None if kind is not Network.NEVER and self.names(host) else kind
@@ -234,11 +234,11 @@ class Admission:
 
 def objection(kind: Network, where: str) -> str:
     """
-    Return in words that no picture may come from *where*, which is in a network of this kind, and what to do about it.
+    Return the message that downloads from *where*, in a network of this kind, are not allowed, and how to allow them.
     """
     if kind is Network.NEVER:
-        return f"its address is private: {where}; pictures never come from addresses that are {kind.value}"
-    advice = "where that is meant, allow its host or network with HttpOptions(allow_downloads_from=[...])"
+        return f"its address is private: {where}; downloads are never allowed from addresses that are {kind.value}"
+    advice = "if that is intended, allow its host or network with HttpOptions(allow_downloads_from=[...])"
     return f"its address is private: {where} ({kind.value}); {advice}"
 
 
@@ -257,7 +257,7 @@ def _kind(address: _Address) -> Network:
 
 
 def _within(address: _Address) -> ipaddress.IPv4Address | None:
-    # The IPv4 address to which an IPv6 address leads; the ends of a range come here without `parse_address`.
+    # The IPv4 address inside an IPv6 address. The ends of a range have not been through `parse_address`.
     if isinstance(address, ipaddress.IPv4Address):
         return None
     if address in _NAT64:

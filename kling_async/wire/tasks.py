@@ -258,8 +258,10 @@ class TaskResult:
     The files of a task that succeeded.
 
     Attributes:
-        images: In their order; the service may have made fewer than `n`. Empty where the task makes other files.
-        snapshot: The sighting that told of them, with times, units and what the service says beside.
+        images: In order; the service may have made fewer than `n`. Empty if the task makes other files.
+        snapshot: The final snapshot of the task, with its times and units.
+        videos: In order; empty if the task makes other files.
+        audios: In order; empty if the task makes other files.
     """
 
     task_id: str
