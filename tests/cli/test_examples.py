@@ -23,9 +23,10 @@ from kling_async import OFFICIAL
 from kling_async.cli import app
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Emulator
-from tests.cli.conftest import SOURCE, Command, Ended, know, service, wait_until
+from tests.cli.conftest import SOURCE, Command, Ended, know, service
 from tests.cli.zygote import CLIENT
-from tests.programs import PATIENCE
+from tests.fakes.eventually import eventually
+from tests.fakes.subprocesses import PATIENCE
 from tests.unit.gallery.conftest import begin_batch, painter
 
 TASK_ID: Final = "CjikY2gHPbcAAAAAAKJ0-A"
@@ -107,7 +108,7 @@ async def zygote(path: Path) -> AsyncIterator[None]:
     env = {**os.environ, "PYTHONPATH": SOURCE}
     process = await asyncio.create_subprocess_exec(sys.executable, program, str(path), env=env)
     try:
-        await wait_until(path.exists)
+        await eventually(path.exists)
         yield
     finally:
         process.kill()
@@ -139,7 +140,7 @@ async def run_all(folder: Path) -> dict[str, Ended]:
         ended = dict(zip(first, await asyncio.gather(*map(run_one, first)), strict=True))
         (waiting,) = places.keys() - ended.keys()
         reads, aio_task = server.ledger.reads, asyncio.create_task(run_one(waiting))
-        await wait_until(lambda: server.ledger.reads > reads or aio_task.done())
+        await eventually(lambda: server.ledger.reads > reads or aio_task.done())
         shift = 1000.0
         return {**ended, waiting: await aio_task}
 

@@ -18,7 +18,7 @@ from kling_async.client.polling.schedule import PollPlan
 from kling_async.client.polling.strategy import QueryStrategy
 from kling_async.policy.policies import PollPolicy
 from kling_async.wire.tasks import Image, ImageRequest, TaskOutput, TaskSnapshot, TaskStatus
-from tests.conftest import simulate
+from tests.fakes.simulated_loop import simulate
 
 SUBMITTED: Final = TaskSnapshot(task_id="", task_status=TaskStatus.SUBMITTED, status_word="submitted")
 DONE: Final = attrs.evolve(

@@ -42,7 +42,7 @@ from kling_async.errors import (
     TaskFailed,
 )
 from kling_async.wire.tasks import Image, ImageRequest, Picture, TaskOutput, TaskSnapshot, TaskStatus
-from tests.unit.batch.test_lock import Family
+from tests.fakes.lock_holders import Family
 
 T = TypeVar("T")
 

@@ -35,7 +35,7 @@ from kling_async.media.naming import Names
 from kling_async.policy.hosts import Admission, Network
 from kling_async.policy.http import HttpOptions
 from kling_async.wire.tasks import Image, Picture, TaskResult, TaskSnapshot, TaskStatus
-from tests.conftest import simulated
+from tests.fakes.simulated_loop import simulated
 
 
 def drawn(kind: str = "png", size: tuple[int, int] = (200, 100)) -> bytes:

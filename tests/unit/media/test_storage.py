@@ -23,7 +23,7 @@ from kling_async.media import storage as storage_module
 from kling_async.media.downloads import FetchRefused
 from kling_async.media.naming import is_url
 from kling_async.media.storage import ATTEMPTS, Storage, shelf_at, storage_of
-from tests.storages import (  # noqa: F401
+from tests.fakes.storages import (  # noqa: F401
     Bucket,
     Folder,
     Memory,

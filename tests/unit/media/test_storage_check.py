@@ -28,7 +28,7 @@ from kling_async.media import storage as storage_module
 from kling_async.media.downloads import FetchRefused
 from kling_async.media.naming import Names
 from kling_async.media.storage import ATTEMPTS, ATTEMPTS_AROUND, Storage
-from tests.storages import (  # noqa: F401
+from tests.fakes.storages import (  # noqa: F401
     KEYS,
     Bucket,
     Memory,

@@ -29,7 +29,7 @@ from kling_async.wire.tasks import (
     TaskStatus,
     describe_image,
 )
-from tests.unit.integrations.test_cards import HOSTILE, Reader
+from tests.fakes.html_reader import HOSTILE, Reader
 
 SIGNED = "https://cdn.klingai.com/0.png?Signature=c2VjcmV0"
 REQUEST = ImageRequest("a lighthouse", image=SIGNED, callback_url="https://hooks.example/kling?token=abc", n=2)

@@ -20,7 +20,7 @@ from kling_async.policy.policies import PollPolicy
 from kling_async.wire.codec import dumps, write_task
 from kling_async.wire.tasks import Image, ImageRequest, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.wire.webhooks import sign
-from tests.conftest import simulated
+from tests.fakes.simulated_loop import simulated
 
 SECRET: Final = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
 FORGERS_SECRET: Final = "whsec_Zm9yZ2VkIGZvcmdlZCBmb3JnZWQ="

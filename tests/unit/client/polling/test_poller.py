@@ -33,7 +33,7 @@ from kling_async.errors import (
 )
 from kling_async.policy.policies import PollPolicy
 from kling_async.wire.tasks import Image, ImageRequest, TaskOutput, TaskSnapshot, TaskStatus
-from tests.conftest import simulated
+from tests.fakes.simulated_loop import simulated
 
 Reply = TaskSnapshot | BaseException
 
