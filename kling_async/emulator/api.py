@@ -11,7 +11,7 @@ import attrs
 from kling_async.emulator import error_messages, response_bodies
 from kling_async.emulator.account import SUCCESS, Account, ApiError, TaskOutcome, TaskRecord, picture_name
 from kling_async.emulator.authentication import check_key
-from kling_async.emulator.faults import Fault
+from kling_async.emulator.fault_rule import Fault
 from kling_async.emulator.input_files import facts_of
 from kling_async.emulator.ledger import Route
 from kling_async.wire.codec import dumps, read_request, write_task
@@ -113,9 +113,9 @@ def outcome_of(faults: Sequence[Fault]) -> TaskOutcome:
                 outcome = attrs.evolve(outcome, is_stuck=True)
             case "unknown_status":
                 outcome = attrs.evolve(outcome, word=fault.message)
-            case "no_pictures":
+            case "late_files":
                 outcome = attrs.evolve(outcome, pictures_after=fault.seconds)
-            case "fewer_pictures":
+            case "fewer_files":
                 outcome = attrs.evolve(outcome, missing=fault.count)
             case _:
                 pass
@@ -148,7 +148,7 @@ class EmulatedApi:
         return ApiResponse(status=refusal.http_status, payload=response_bodies.refused(refusal, request_id))
 
     def _answer(self, call: ApiRequest, now: float, outcome: TaskOutcome) -> ApiResponse | PictureOrder:
-        if call.route == "picture":
+        if call.route == "download":
             return self._picture(call, now)
         is_new_standard = call.route == "tasks"
         if not self._offers(call.route):

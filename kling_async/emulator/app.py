@@ -26,7 +26,8 @@ from kling_async.emulator.api import (
     read_body,
 )
 from kling_async.emulator.authentication import check_key
-from kling_async.emulator.faults import EARLY, LATE, SHAPES, Fault, FaultPlan
+from kling_async.emulator.fault_plan import FaultPlan
+from kling_async.emulator.fault_rule import AFTER_SERVICE, BEFORE_SERVICE, RESHAPING, Fault
 from kling_async.emulator.host_check import host_check
 from kling_async.emulator.ledger import Route
 from kling_async.emulator.renderer import Renderer
@@ -88,7 +89,7 @@ class EmulatorApp:
                 web.get(path + "/{any_id}", self._handler("query"), allow_head=False),
                 web.get(path, self._handler("list"), allow_head=False),
                 web.get(prefix + "/tasks", self._handler("tasks"), allow_head=False),
-                web.get(PICTURE, self._handler("picture"), allow_head=False),
+                web.get(PICTURE, self._handler("download"), allow_head=False),
                 web.get("/__ledger__", self._show_ledger),
                 web.route("*", "/{rest:.*}", self._handler(None)),
             ]
@@ -112,8 +113,8 @@ class EmulatorApp:
         late: Fault | None = None
         try:
             call = await self._hear(route, request)
-            faults = self._plan.verdict(route, prompt_of(call.body)) if route else []
-            late = next((fault for fault in faults if fault.kind in LATE), None)
+            faults = self._plan.next_faults(route, prompt_of(call.body)) if route else []
+            late = next((fault for fault in faults if fault.kind in AFTER_SERVICE), None)
             reply = await self._reply(call, faults)
         except web.HTTPRequestEntityTooLarge:
             reply = self._service.refuse(ApiError(413, 1200, error_messages.MESSAGES[1200]))
@@ -147,7 +148,7 @@ class EmulatorApp:
         # None where the connection is to be cut in place of an answer.
         if not await self._pause(faults, "delay_before"):
             return None
-        early = next((fault for fault in faults if fault.kind in EARLY), None)
+        early = next((fault for fault in faults if fault.kind in BEFORE_SERVICE), None)
         if early:
             return None if early.kind == "reset_before" else _refusal_of(self._service, early)
         reply = await self._answer(call, faults)
@@ -165,7 +166,7 @@ class EmulatorApp:
             picture = await studio.picture(order.record, order.index, has_watermark=order.has_watermark)
             return ApiResponse(body=picture, content_type="image/png")
         for fault in faults:
-            if fault.kind in SHAPES:
+            if fault.kind in RESHAPING:
                 reply = _reshape(reply, fault, call)
         return reply
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import attrs
 
-Route = Literal["create", "query", "list", "tasks", "picture"]
+Route = Literal["create", "query", "list", "tasks", "download"]
 """
 What a request wants: `list` is a page of tasks, `tasks` are several by their ids.
 """
@@ -97,7 +97,7 @@ class Ledger:
         """
         Requests for a picture, broken ones included.
         """
-        return self.arrivals["picture"]
+        return self.arrivals["download"]
 
     @property
     def pictures_ordered(self) -> int:

@@ -13,7 +13,7 @@ import attrs
 
 from kling_async.emulator import response_bodies
 from kling_async.emulator.account import Account, TaskRecord
-from kling_async.emulator.faults import FaultPlan
+from kling_async.emulator.fault_plan import FaultPlan
 from kling_async.wire.codec import dumps, write_task
 from kling_async.wire.tasks import TaskOutput, TaskSnapshot, TaskStatus
 from kling_async.wire.webhooks import sign
@@ -85,7 +85,7 @@ class WebhookQueue:
             yield from self._write(heapq.heappop(self._due), now)
 
     def _judge(self, record: TaskRecord, changed_at: float) -> _ScheduledWebhook:
-        faults = self._plan.verdict("callback", record.request.prompt)
+        faults = self._plan.next_faults("callback", record.request.prompt)
         kinds = frozenset(fault.kind for fault in faults)
         changes = record.changes
         at, rank = changed_at, changes.index(changed_at)

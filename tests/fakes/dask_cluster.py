@@ -12,7 +12,7 @@ from distributed import Client, LocalCluster
 
 from kling_async import Batch, Done, Failed, ImageRequest, KlingClient
 from kling_async.batch.executors import WorkItem
-from kling_async.emulator import Emulator, faults
+from kling_async.emulator import Emulator, Fault
 from kling_async.media.naming import Names
 from kling_async.policy.hosts import Network
 from kling_async.wire.tasks import Picture
@@ -55,7 +55,7 @@ async def run(client: KlingClient, folder: Path, *prompts: str | ImageRequest, *
 
 
 @contextlib.asynccontextmanager
-async def served(*troubles: faults.Fault) -> AsyncIterator[KlingClient]:
+async def served(*troubles: Fault) -> AsyncIterator[KlingClient]:
     """
     A client of a service that has these faults.
     """

@@ -144,7 +144,7 @@ class SocketlessService:
             await asyncio.sleep(self._dice.uniform(*self._travel))
             call = self._read(method, url, body, headers)
             self.ledger.arrivals[call.route or "other"] += 1
-            faults = self._plan.verdict(call.route, prompt_of(call.body)) if call.route else []
+            faults = self._plan.next_faults(call.route, prompt_of(call.body)) if call.route else []
             await asyncio.sleep(sum(fault.seconds for fault in faults if fault.kind == "delay_before"))
             kinds = {fault.kind for fault in faults}
             reply = None if "reset_before" in kinds else self._answer(call, faults)

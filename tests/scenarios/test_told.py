@@ -414,8 +414,8 @@ async def test_lost_answer_is_made_up_for_later(caplog: pytest.LogCaptureFixture
             [handle] = client.unfinished
             assert (task_id, TaskStatus.PROCESSING) == (handle.task_id, handle.status)
             given_up, found = warned(caplog)
-            assert given_up.startswith("a submit was given up, and its outcome is unknown (prompt 'a lighthouse'")
-            assert f"a submit of unknown outcome made task {task_id}, as its callback tells" == found
+            assert given_up.startswith("a submit was given up, and its fate is unknown (prompt 'a lighthouse'")
+            assert f"a submit of unknown fate made task {task_id}, as its callback tells" == found
             assert [3] == [usage.used for usage in client.slots.values()]
             await tell(server, task_id)
             async with asyncio.timeout(5):

@@ -37,7 +37,7 @@ from kling_async.batch.batch import CHUNK, MAX_CONSECUTIVE_FAILURES, RESUMED
 from kling_async.batch.journal import Journal, Reader
 from kling_async.batch.records import State, external_id_of
 from kling_async.batch.savers import LocalSaver
-from kling_async.cli.as_json import outcome_line, row_facts
+from kling_async.cli.json_output import outcome_line, row_facts
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import (
@@ -351,7 +351,7 @@ async def test_pictures_that_are_never_told_are_asked_for_again(tmp_path: Path) 
     A task that succeeded without pictures is an error that names it; the row stays accepted, and the next run asks.
     """
     polling = attrs.evolve(EAGER, pictures_grace=0.1)
-    async with emulator(OFFICIAL, faults.no_pictures(0.5)) as server:
+    async with emulator(OFFICIAL, faults.late_files(0.5)) as server:
         async with opened(server, tmp_path / "run.kling", polling=polling) as batch:
             await batch.add(["a lighthouse"])
             first = await outcomes_of(batch)
@@ -1273,7 +1273,7 @@ async def test_picture_that_cannot_be_had_leaves_its_row_finished(tmp_path: Path
     """
     The others are saved, the row is told as failed, and the next run fetches what is missing alone.
     """
-    async with emulator(OFFICIAL, faults.status("picture", 404, times=4)) as server:
+    async with emulator(OFFICIAL, faults.status("download", 404, times=4)) as server:
         async with opened(server, tmp_path / "run.kling") as batch:
             await batch.add([ImageRequest("a lighthouse", n=3)])
             [first] = await outcomes_of(batch, save_to=tmp_path)

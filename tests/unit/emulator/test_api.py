@@ -75,8 +75,8 @@ def test_faults_become_a_fate() -> None:
         faults.failing_task("no"),
         faults.stuck_task(),
         faults.unknown_status("painting"),
-        faults.no_pictures(3),
-        faults.fewer_pictures(2),
+        faults.late_files(3),
+        faults.fewer_files(2),
         faults.reset_after(),
     ]
 
@@ -442,7 +442,7 @@ def test_marked_copy_needs_a_signature_of_its_own() -> None:
 
     def answers(query: dict[str, str], any_id: str = task_id, *, has_watermark: bool) -> int:
         call = ApiRequest(
-            route="picture", method="GET", path="/", query=query, any_id=any_id, has_watermark=has_watermark
+            route="download", method="GET", path="/", query=query, any_id=any_id, has_watermark=has_watermark
         )
         answer = vendor.answer(call, NOON + 10)
         return 200 if isinstance(answer, PictureOrder) else answer.status
@@ -514,13 +514,13 @@ def test_picture_needs_its_signature() -> None:
     record = vendor.account.create(read("a cat"), NOON)
     url = vendor.account.snapshot_of(record, NOON + 10).task_result.images[0].url
     query = dict(part.split("=") for part in url.partition("?")[2].split("&"))
-    call = ApiRequest(route="picture", method="GET", path="/", query=query, any_id=record.task_id)
+    call = ApiRequest(route="download", method="GET", path="/", query=query, any_id=record.task_id)
 
     assert PictureOrder(record=record, index=0) == vendor.answer(call, NOON + 11)
-    assert 403 == ask(vendor, NOON + 11, route="picture", any_id=record.task_id)[0]
-    assert 404 == ask(vendor, NOON + 11, route="picture", any_id=record.task_id, place=1, query=query)[0]
-    assert 404 == ask(vendor, NOON + 5, route="picture", any_id=record.task_id, query=query)[0]
-    assert 404 == ask(vendor, NOON + 5, route="picture", any_id="nope")[0]
+    assert 403 == ask(vendor, NOON + 11, route="download", any_id=record.task_id)[0]
+    assert 404 == ask(vendor, NOON + 11, route="download", any_id=record.task_id, place=1, query=query)[0]
+    assert 404 == ask(vendor, NOON + 5, route="download", any_id=record.task_id, query=query)[0]
+    assert 404 == ask(vendor, NOON + 5, route="download", any_id="nope")[0]
     assert 4 == vendor.account.ledger.downloads_with_key
 
 

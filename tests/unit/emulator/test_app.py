@@ -441,7 +441,7 @@ async def test_truncated_picture() -> None:
     """
     A download may break in the middle, too.
     """
-    async with visit(faults.truncated("picture", times=1)) as visitor:
+    async with visit(faults.truncated("download", times=1)) as visitor:
         task_id = await visitor.task_id()
         visitor.clock.now += 10
         url = await visitor.picture_url(task_id)
@@ -488,8 +488,8 @@ async def test_fates_over_the_socket() -> None:
     rules = [
         faults.failing_task(prompt="storm"),
         faults.unknown_status(prompt="dream"),
-        faults.no_pictures(5, prompt="late"),
-        faults.fewer_pictures(prompt="lean"),
+        faults.late_files(5, prompt="late"),
+        faults.fewer_files(prompt="lean"),
         faults.stuck_task(prompt="stuck"),
     ]
     async with visit(*rules, slots=None) as visitor:

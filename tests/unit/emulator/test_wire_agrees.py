@@ -12,7 +12,7 @@ from kling_async import errors
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.emulator.api import ApiRequest, ApiResponse
 from kling_async.emulator.app import EmulatorApp
-from kling_async.emulator.faults import FaultPlan
+from kling_async.emulator.fault_plan import FaultPlan
 from kling_async.wire.dialects import GATEWAY, OFFICIAL
 from kling_async.wire.responses import (
     Answer,
@@ -42,7 +42,7 @@ class Line:
         face = EmulatorApp(self.server.account, plan, lambda: self.now)
         defaults = {"method": "GET", "path": "/x", "authorization": f"Bearer {self.server.api_key}"}
         whole = ApiRequest(**{**defaults, **call})
-        reply = await face._reply(whole, plan.verdict(whole.route) if whole.route else [])
+        reply = await face._reply(whole, plan.next_faults(whole.route) if whole.route else [])
         assert isinstance(reply, ApiResponse)
         return Answer(reply.status, reply.headers, reply.content())
 

@@ -176,7 +176,7 @@ class TestABatch:
         """
         And the next run fetches it.
         """
-        async with served(faults.status("picture", 404, times=2)) as client:
+        async with served(faults.status("download", 404, times=2)) as client:
             [failed] = await run(client, tmp_path, "a fox", executor=executor)
             mended = await run(client, tmp_path, executor=executor)
 
