@@ -69,7 +69,7 @@ def told(outcome: Done | Failed) -> tuple[int, str, str]:
     Say what became of which row.
     """
     word = "done" if isinstance(outcome, Done) else type(outcome.error).__name__
-    prompt = outcome.request.prompt if outcome.request is not None else ""
+    prompt = outcome.caption
     return outcome.index, prompt, word
 
 

@@ -14,8 +14,8 @@ from kling_async import Batch, Done, Failed, ImageRequest, KlingClient
 from kling_async.batch.executors import WorkItem
 from kling_async.emulator import Emulator, Fault
 from kling_async.media.naming import Names
+from kling_async.media.saved_files import SavedFile
 from kling_async.policy.hosts import Network
-from kling_async.wire.tasks import Picture
 from tests.fakes import sample_functions
 from tests.fakes.storages import EAGER
 
@@ -70,7 +70,7 @@ def seen(outcomes: list[Done | Failed]) -> list[Any]:
 
 def order_in(folder: Path) -> WorkItem:
     names = Names(folder, "{task_id}{ext}", "t-1")
-    picture = Picture(0, folder / "t-1.png", 4, "00")
+    picture = SavedFile(0, folder / "t-1.png", 4, "00")
     return WorkItem(
         "k-1",
         "t-1",

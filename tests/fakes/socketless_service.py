@@ -19,7 +19,7 @@ from kling_async.emulator import Account, Fault, FaultPlan, Ledger, Settings
 from kling_async.emulator.api import ApiRequest, ApiResponse, EmulatedApi, outcome_of, prompt_of, read_body
 from kling_async.emulator.webhook_queue import Webhook, WebhookQueue
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import IMAGE_GENERATION
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from tests.fakes.mocked_http import take_body
 from tests.fakes.simulated_loop import EPOCH, epoch_now
 
@@ -117,7 +117,7 @@ class SocketlessService:
         Make the receiver that is called from now on.
         """
         receiver = CallbackReceiver("https://bots.example/kling", **{"secret": SECRET, **settings})
-        receiver._clock = epoch_now
+        receiver._authenticator.clock = epoch_now
         self.receiver = receiver
         return receiver
 

@@ -31,11 +31,11 @@ from kling_async.integrations import dask
 from kling_async.integrations.dask import DaskExecutor
 from kling_async.media import storage
 from kling_async.media.downloads import FetchError, FetchRefused
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage import Storage
-from kling_async.wire.tasks import Picture
 from tests.fakes import sample_functions
 from tests.fakes.dask_cluster import cluster, made_of, order_in, run, seen, served
-from tests.fakes.storages import EAGER, Memory, Place, bucket, client, folder, memory, s3_server, server, sftp  # noqa: F401
+from tests.fakes.storages import EAGER, Memory, Place, bucket, client, folder, memory, s3_server, server, sftp  # noqa: F401  # noqa: F401
 
 PROMPTS = [f"boat {number}" for number in range(12)]
 
@@ -348,7 +348,7 @@ class TestWhatTravels:
         assert "full" == str(pickle.loads(pickle.dumps(FetchRefused("full"))))  # noqa: S301 (our own)
 
 
-SOME = WorkResult(Picture(0, Path("0.png"), 4, "00"))
+SOME = WorkResult(SavedFile(0, Path("0.png"), 4, "00"))
 
 
 class TestTheEngine:
