@@ -68,8 +68,8 @@ def seen(outcomes: list[Done | Failed]) -> list[Any]:
     return [outcome.value if isinstance(outcome, Done) else type(outcome.error) for outcome in outcomes]
 
 
-def order_in(folder: Path) -> WorkItem:
-    names = Names(folder, "{task_id}{ext}", "t-1")
+def item_in(folder: Path) -> WorkItem:
+    names = Names("{task_id}{ext}", "t-1")
     picture = SavedFile(0, folder / "t-1.png", 4, "00")
     return WorkItem(
         "k-1",

@@ -13,7 +13,8 @@ from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.limits.bucket import Usage
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import ClientClosed, NoFreeSlot, SubmissionUncertain
-from kling_async.wire.codec import dumps, write_task
+from kling_async.wire.codec import write_task
+from kling_async.wire.json_text import dumps
 from tests.fakes.simulated_loop import EPOCH, now, simulated
 from tests.fakes.socketless_service import SocketlessService
 
@@ -21,7 +22,6 @@ TRAVEL: Final = (0.05, 0.15)
 """
 Seconds that each request takes, and its answer.
 """
-
 
 EAGER = PollPolicy(first_delay=0.01, max_delay=0.03)
 
