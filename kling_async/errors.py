@@ -277,7 +277,7 @@ class ServiceFailure(KlingError):
 class UnexpectedAnswer(KlingError):
     """
     The response is not JSON, has the wrong shape, is truncated or too large. Mostly it comes from another server, so
-    check `base_url`. With a `task_id`: the task succeeded, but the service listed no files of it for 30 s; read the task
+    check `base_url`. With a `task_id`: the task succeeded, but the service listed no files of it for 30 s; read it
     again.
 
     Attributes:
