@@ -133,7 +133,9 @@ class TaskOutput:
     What a task has made so far.
 
     Attributes:
-        images: Empty while it runs, and where it failed or makes other files. The same holds for the other lists.
+        images: Empty while it runs, and where it failed or makes other files.
+        videos: Likewise.
+        audios: Likewise.
     """
 
     images: tuple[Image, ...] = ()
@@ -259,7 +261,9 @@ class TaskResult:
 
     Attributes:
         images: In their order; the service may have made fewer than `n`. Empty where the task makes other files.
-        snapshot: The sighting that told of them, with times, units and what the service says beside.
+        snapshot: The answer that listed them, with times, units and what else the service says.
+        videos: In their order, likewise.
+        audios: In their order, likewise.
     """
 
     task_id: str

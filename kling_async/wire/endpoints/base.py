@@ -23,9 +23,16 @@ class TaskRequest(attrs.AttrsInstance, Protocol):
     """
 
     @property
-    def callback_url(self) -> str | None: ...
+    def callback_url(self) -> str | None:
+        """
+        Where the service reports changes.
+        """
+
     @property
-    def external_task_id(self) -> str | None: ...
+    def external_task_id(self) -> str | None:
+        """
+        The id of yours or ours under which it is sent.
+        """
 
 
 R = TypeVar("R", bound=TaskRequest)

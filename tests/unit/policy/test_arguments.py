@@ -288,7 +288,7 @@ class TestVerbs:
             ("name", 5),
             ("save_to", 5),
             ("save_to", ["pictures"]),
-            ("engine", "dask"),
+            ("executor", "dask"),
         ],
     )
     async def test_what_a_run_is_told_is_judged(
