@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from kling_async.emulator import faults
-from kling_async.media import downloads
-from tests.cli.conftest import Command, Here, ServedBy, know, lines_of, service, wait_until
+from kling_async.media import local
+from tests.cli.conftest import Command, Here, ServedBy, know, lines_of, service
+from tests.fakes.eventually import eventually
 
 
 def test_finished_tasks(served: ServedBy) -> None:
@@ -98,7 +99,7 @@ def test_full_disk(served: ServedBy, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(downloads._Part, "settle", full)
+    monkeypatch.setattr(local.StagedFile, "commit", full)
     kling = served()
     kling.has("done-1")
 
@@ -114,7 +115,7 @@ def test_full_disk(served: ServedBy, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["a", "b", "--name", "{index}{ext}"], "it needs {task_id}"),
         (["a", "--name", "fox{ext}"], "put {index} into it"),
-        (["a", "--name", "{key}{ext}"], "no fields but {task_id}"),
+        (["a", "--name", "{key}{ext}"], "no other fields than {task_id}"),
         (["a", "--out", "/dev/null/here"], "nothing can be saved in"),
     ],
 )
@@ -135,7 +136,7 @@ async def test_interrupted(command: Command) -> None:
     async with service(faults=[faults.delay_before("download", 60.0)]) as server:
         know(server, "done-1")
         async with command.to(server).running("save", "done-1", "--out", "made") as running:
-            await wait_until(lambda: server.ledger.downloads)
+            await eventually(lambda: server.ledger.downloads)
             running.interrupt()
             ended = await running.ended()
 
