@@ -103,8 +103,8 @@ class FileFacts:
     Attributes:
         size_in_bytes: Bytes of the file itself, before Base64.
         kind: By its content, not its name: "png" or "jpg"; None for anything else.
-        width: Pixels; None where the header does not say.
-        height: Pixels; None where the header does not say.
+        width: Pixels; None if the header does not say.
+        height: Pixels; None if the header does not say.
         flaw: Why the file is truncated or damaged, worded as a broken rule; None if it is complete or was not checked.
     """
 
