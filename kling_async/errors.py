@@ -81,9 +81,16 @@ class SeenFile(Protocol):
     """
 
     @property
-    def index(self) -> int: ...
+    def index(self) -> int:
+        """
+        Which file of its list, from 0.
+        """
+
     @property
-    def url(self) -> str: ...
+    def url(self) -> str:
+        """
+        Where it can be fetched.
+        """
 
 
 class SeenFiles(Protocol):
@@ -92,7 +99,10 @@ class SeenFiles(Protocol):
     """
 
     @property
-    def images(self) -> Sequence[SeenFile]: ...
+    def images(self) -> Sequence[SeenFile]:
+        """
+        Its pictures.
+        """
 
 
 class SeenTask(Protocol):
@@ -102,25 +112,64 @@ class SeenTask(Protocol):
     """
 
     @property
-    def task_id(self) -> str: ...
+    def task_id(self) -> str:
+        """
+        Its id at the service.
+        """
+
     @property
-    def task_status(self) -> enum.Enum: ...
+    def task_status(self) -> enum.Enum:
+        """
+        A `kling_async.TaskStatus`.
+        """
+
     @property
-    def status_word(self) -> str: ...
+    def status_word(self) -> str:
+        """
+        The service's own word for it.
+        """
+
     @property
-    def task_status_msg(self) -> str: ...
+    def task_status_msg(self) -> str:
+        """
+        Why it failed; often empty.
+        """
+
     @property
-    def task_result(self) -> SeenFiles: ...
+    def task_result(self) -> SeenFiles:
+        """
+        What it has made.
+        """
+
     @property
-    def created_at(self) -> dt.datetime | None: ...
+    def created_at(self) -> dt.datetime | None:
+        """
+        When it was made; None where the service does not say.
+        """
+
     @property
-    def updated_at(self) -> dt.datetime | None: ...
+    def updated_at(self) -> dt.datetime | None:
+        """
+        When it changed last, likewise.
+        """
+
     @property
-    def final_unit_deduction(self) -> Decimal | None: ...
+    def final_unit_deduction(self) -> Decimal | None:
+        """
+        Units taken; None until it is final.
+        """
+
     @property
-    def request_id(self) -> str | None: ...
+    def request_id(self) -> str | None:
+        """
+        Of the answer that showed it.
+        """
+
     @property
-    def raw(self) -> Mapping[str, Any]: ...
+    def raw(self) -> Mapping[str, Any]:
+        """
+        The task as it came.
+        """
 
 
 class SentRequest(attrs.AttrsInstance, Protocol):
@@ -129,9 +178,16 @@ class SentRequest(attrs.AttrsInstance, Protocol):
     """
 
     @property
-    def callback_url(self) -> str | None: ...
+    def callback_url(self) -> str | None:
+        """
+        Where the service reports changes.
+        """
+
     @property
-    def external_task_id(self) -> str | None: ...
+    def external_task_id(self) -> str | None:
+        """
+        The id of yours or ours under which it is sent.
+        """
 
 
 @attrs.frozen
