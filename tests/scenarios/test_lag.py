@@ -12,7 +12,7 @@ import pytest
 from kling_async import GATEWAY, OFFICIAL, Dialect, KlingClient
 from kling_async.emulator import Emulator, faults
 from kling_async.emulator.account import Account
-from tests.conftest import epoch_now, simulate
+from tests.fakes.simulated_loop import epoch_now, simulate
 
 ROUND_TRIP: Final = [faults.delay_before("any", 0.025), faults.delay_after("any", 0.025)]
 """
