@@ -20,9 +20,7 @@ def main() -> NoReturn:
             _run()
         except SystemExit as end:
             if stdout.is_lost:
-                sys.stderr.write(
-                    f"stdout is incomplete, because writing to it failed: {stdout.error}. The command continued.\n"
-                )
+                sys.stderr.write(f"the output is incomplete: writing to stdout failed: {stdout.error}\n")
                 sys.exit(end.code or 7)  # ExitCode.STORAGE
             raise
 

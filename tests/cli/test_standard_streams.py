@@ -101,7 +101,7 @@ def test_full_disk_behind_stdout(command: Command, folder: Path, emulated: tuple
     ended = run(command, *emulated, redirected="> /dev/full")
 
     assert 7 == ended.code
-    assert "stdout could not be written, and lacks lines: [Errno 28] No space left on device" in ended.err
+    assert "the output is incomplete: writing to stdout failed: [Errno 28] No space left on device" in ended.err
     assert "Traceback" not in ended.err
     assert 2 == saved(folder / "j.kling")
 
