@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
+from kling_async.media.saved_files import SavedFile
 from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.redaction import shorten
 

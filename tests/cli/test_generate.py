@@ -8,7 +8,8 @@ from aiohttp.test_utils import TestServer
 
 from kling_async import OFFICIAL
 from kling_async.emulator import faults
-from tests.cli.conftest import Command, Here, lines_of, service, wait_until
+from tests.cli.conftest import Command, Here, lines_of, service
+from tests.fakes.eventually import eventually
 
 
 async def test_json(command: Command) -> None:
@@ -239,7 +240,7 @@ async def test_interrupted_while_submitting(command: Command) -> None:
         service(latency=(60, 60), faults=[faults.delay_after("create", 0.5)]) as server,
         command.to(server).running("generate", "a fox") as running,
     ):
-        await wait_until(lambda: server.ledger.tasks)
+        await eventually(lambda: server.ledger.tasks)
         running.interrupt()
         ended = await running.ended()
 
@@ -257,7 +258,7 @@ async def test_interrupted_twice(command: Command) -> None:
         service(faults=[faults.delay_after("create", 60.0)]) as server,
         command.to(server).running("generate", "a fox") as running,
     ):
-        await wait_until(lambda: server.ledger.tasks)
+        await eventually(lambda: server.ledger.tasks)
         running.interrupt()
         assert running.process.stderr is not None
         await running.process.stderr.readuntil(b"10 s")
@@ -278,7 +279,7 @@ async def test_interrupted_while_saving(command: Command) -> None:
         service(faults=[faults.delay_before("download", 60.0)]) as server,
         command.to(server).running("generate", "a fox") as running,
     ):
-        await wait_until(lambda: server.ledger.downloads)
+        await eventually(lambda: server.ledger.downloads)
         running.interrupt()
         ended = await running.ended()
 

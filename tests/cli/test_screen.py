@@ -11,6 +11,7 @@ from kling_async.cli.screen import PlainScreen, finished, is_interactive, open_s
 from kling_async.cli.task_board import TaskBoard
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import TaskFailed, WaitTimeout
+from tests.fakes.terminal import Terminal
 
 
 def board_of(*prompts: str) -> TaskBoard:
@@ -22,11 +23,6 @@ def drawn(what: RenderableType, width: int = 80) -> str:
     with console.capture() as capture:
         console.print(what)
     return capture.get()
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def test_pipe_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ import pytest
 from kling_async.batch.journal import Reader
 from kling_async.cli.standard_streams import Outlet
 from tests.cli.conftest import Command, Ended, Here, service
-from tests.programs import PATIENCE
-from tests.scenarios.test_survival import mounted
+from tests.fakes.small_disks import mounted
+from tests.fakes.subprocesses import PATIENCE
 
 PROMPTS = "a fox\nan owl\n"
 

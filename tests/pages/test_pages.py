@@ -24,8 +24,8 @@ from kling_async import GATEWAY, OFFICIAL, Model, errors
 from kling_async.cli.exit_codes import ExitCode, code_of
 from kling_async.emulator import Emulator, faults
 from kling_async.wire.endpoints.image_generation import FROM_IMAGE, FROM_TEXT
-from tests.programs import Ended, run
-from tests.unit.client.callbacks.test_receiver import served_by_uvicorn
+from tests.fakes.asgi_server import served_by_uvicorn
+from tests.fakes.subprocesses import Ended, run
 from tests.unit.test_exports import PUBLIC
 from tests.unit.test_imports import MAY_IMPORT
 

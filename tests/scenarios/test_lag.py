@@ -12,7 +12,7 @@ import pytest
 from kling_async import GATEWAY, OFFICIAL, Dialect, KlingClient
 from kling_async.emulator import Emulator, faults
 from kling_async.emulator.account import Account
-from tests.conftest import epoch_now, simulate
+from tests.fakes.simulated_loop import epoch_now, simulate
 
 ROUND_TRIP: Final = [faults.delay_before("any", 0.025), faults.delay_after("any", 0.025)]
 """
@@ -123,7 +123,7 @@ def test_tasks_of_very_different_lengths_are_not_noticed_late() -> None:
     assert cost.mean < 1.0
 
 
-def test_a_list_in_another_order_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_in_another_order_delays_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The vendor does not promise the newest first.
     """

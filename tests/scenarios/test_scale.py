@@ -20,7 +20,7 @@ from kling_async.policy.policies import PollPolicy
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
-from tests.conftest import simulate
+from tests.fakes.simulated_loop import simulate
 
 SUBMITTED: Final = TaskSnapshot(task_id="", task_status=TaskStatus.SUBMITTED, status_word="submitted")
 DONE: Final = attrs.evolve(

@@ -15,7 +15,7 @@ from kling_async import GATEWAY, OFFICIAL, AccessKey, Dialect, KlingClient
 from kling_async.client.submission import Submission
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import ClientClosed
-from tests.conftest import epoch_now, simulate, simulated
+from tests.fakes.simulated_loop import epoch_now, simulate, simulated
 
 KEY = AccessKey("access-1", "secret-of-a-proper-length-for-hs256-0123")
 

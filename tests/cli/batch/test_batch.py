@@ -20,7 +20,8 @@ from kling_async.batch.journal import Reader
 from kling_async.batch.records import State
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import JournalCorrupt
-from tests.cli.conftest import Command, Ended, Here, lines_of, service, wait_until
+from tests.cli.conftest import Command, Ended, Here, lines_of, service
+from tests.fakes.eventually import eventually
 
 
 def write_prompts(folder: Path, count: int) -> None:
@@ -117,7 +118,7 @@ async def test_stopped_in_good_order(command: Command) -> None:
     write_prompts(command.folder, 4)
     async with service(latency=(60, 60), slots=2) as server:
         async with command.to(server).running("batch", "prompts.txt", "--slots", "2") as running:
-            await wait_until(lambda: counts_in(command)[State.ACCEPTED] == 2)
+            await eventually(lambda: counts_in(command)[State.ACCEPTED] == 2)
             running.interrupt()
             await running.until("will be finished")
             server.account.settings = attrs.evolve(server.account.settings, latency=(0.1, 0.1))
@@ -141,7 +142,7 @@ async def test_killed(command: Command) -> None:
     write_prompts(command.folder, 4)
     async with service(latency=(60, 60), slots=2) as server:
         async with command.to(server).running("batch", "prompts.txt", "--slots", "2") as running:
-            await wait_until(lambda: counts_in(command)[State.ACCEPTED] == 2)
+            await eventually(lambda: counts_in(command)[State.ACCEPTED] == 2)
             status = await command("batch", "--status", "prompts.kling", "--json")
             running.interrupt(signal.SIGKILL)
             await running.ended()
@@ -164,7 +165,7 @@ async def test_left_at_once(command: Command, number: signal.Signals) -> None:
         service(latency=(60, 60), slots=2) as server,
         command.to(server).running("batch", "prompts.txt", "--slots", "2") as running,
     ):
-        await wait_until(lambda: counts_in(command)[State.ACCEPTED] == 2)
+        await eventually(lambda: counts_in(command)[State.ACCEPTED] == 2)
         running.interrupt(number)
         if number is signal.SIGINT:
             await running.until("Ctrl-C again")
@@ -307,7 +308,7 @@ async def test_one_process_at_a_time(command: Command) -> None:
         service(latency=(60, 60), slots=1) as server,
         command.to(server).running("batch", "prompts.txt", "--slots", "1") as running,
     ):
-        await wait_until(lambda: server.ledger.tasks)
+        await eventually(lambda: server.ledger.tasks)
         second = await command.to(server)("batch", "prompts.txt")
         (command.folder / "prompts.kling").rename(command.folder / "elsewhere.kling")
         finish_all(server)

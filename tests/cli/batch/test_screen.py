@@ -18,7 +18,7 @@ from kling_async.cli.batch.screen import FAILURES, LAST, LiveScreen, PlainScreen
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import JournalCorrupt, SubmissionUncertain, TaskFailed
 from kling_async.media.saved_files import SavedFile
-from tests.conftest import simulated
+from tests.fakes.simulated_loop import simulated
 
 SNAPSHOT = TaskSnapshot(task_id="t-1", task_status=TaskStatus.SUCCEEDED)
 

@@ -22,7 +22,7 @@ from kling_async.cli.exit_codes import ExitCode
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import GATEWAY, Dialect
-from tests.conftest import simulated
+from tests.fakes.simulated_loop import simulated
 
 HOUR: Final = 3600.0
 PAIR: Final = AccessKey("an-access-key-of-the-tests", "a-secret-key-of-the-tests-of-32-bytes")
