@@ -9,7 +9,7 @@ import pytest
 
 from kling_async import GATEWAY, OFFICIAL, AccessKey, Dialect, KlingClient, PollPolicy, TaskResult
 from kling_async.emulator import Emulator, Fault, faults
-from tests.conftest import epoch_now, simulated
+from tests.fakes.simulated_loop import epoch_now, simulated
 
 STEADY = PollPolicy(first_delay=0.1, max_delay=0.2, answer_timeout=1.0)
 

@@ -21,7 +21,7 @@ from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
 from kling_async.wire.endpoints.registry import registered
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus, Video
-from tests.conftest import simulated
+from tests.fakes.simulated_loop import simulated
 
 Known = Mapping[str, TaskSnapshot | None]
 
