@@ -57,7 +57,7 @@ def test_task() -> None:
     """
     A task is told in one and the same way, whatever was done with it.
     """
-    assert FACTS == task_facts("t-1", SEEN, files={1: Path("1.png")})
+    assert FACTS == task_facts("t-1", SEEN, files={("image", 1): Path("1.png")})
 
 
 def test_unseen_task() -> None:
@@ -80,7 +80,7 @@ def test_row() -> None:
     handle = TaskHandle("t-1", None, lambda _: None)
     handle.apply(SEEN)
     board.accept(row, handle)
-    board.finish(row, {1: Path("1.png")})
+    board.finish(row, {("image", 1): Path("1.png")})
 
     line = row_line(row)
 

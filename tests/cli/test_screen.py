@@ -98,7 +98,7 @@ def test_markup_is_text() -> None:
     Brackets in a prompt are shown, not read as colours.
     """
     board = board_of("a [red]fox[/] and [/nothing]")
-    board.finish(board.rows[0], {0: Path("0.png"), 1: Path("1.png")})
+    board.finish(board.rows[0], {("image", 0): Path("0.png"), ("image", 1): Path("1.png")})
 
     line = drawn(draw_ended(board.rows[0], 1.25))
 

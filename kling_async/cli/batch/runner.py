@@ -46,7 +46,7 @@ from kling_async.client.client import KlingClient
 from kling_async.client.outcomes import Failed
 from kling_async.errors import DownloadFailed, InvalidRequest, KlingError, StorageFull, SubmissionUncertain, WaitTimeout
 from kling_async.media.naming import Names
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.redaction import shorten
 
 __all__ = ["BatchRunner", "run_batch"]
@@ -241,7 +241,7 @@ class BatchRunner:
             self.screen.say(line)
         return self._code(summary)
 
-    async def _counted(self, lines: AsyncIterator[InputLine]) -> AsyncIterator[ImageRequest | Keyed]:
+    async def _counted(self, lines: AsyncIterator[InputLine]) -> AsyncIterator[TaskRequest | Keyed]:
         count = 0
         async for line in lines:
             yield line.item
