@@ -42,7 +42,7 @@ from kling_async.media.streams import FileStream
 from kling_async.policy.hosts import Network
 from kling_async.policy.http import HttpOptions
 from kling_async.wire.tasks import Audio, File, Image, TaskResult, TaskSnapshot, TaskStatus, Video
-from tests.conftest import simulated
+from tests.fakes.simulated_loop import simulated
 from tests.unit.media.sounds import mp3, mp4, wav
 
 

@@ -30,7 +30,7 @@ from kling_async.media.filesystems import ATTEMPTS, ATTEMPTS_AROUND_RETRIES
 from kling_async.media.naming import Names
 from kling_async.media.storage import Storage
 from kling_async.wire.tasks import Image
-from tests.storages import (  # noqa: F401
+from tests.fakes.storages import (  # noqa: F401
     KEYS,
     Bucket,
     Memory,
