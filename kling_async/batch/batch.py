@@ -19,6 +19,7 @@ from collections.abc import (
     Coroutine,
     Iterable,
     Iterator,
+    Mapping,
 )
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +34,7 @@ from kling_async.batch.savers import CollidingKeys, LocalSaver, RemoteSaver, Sav
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.client import KlingClient
 from kling_async.client.handle import TaskHandle
+from kling_async.client.outcomes import Done, Failed
 from kling_async.client.retries import is_no_api
 from kling_async.client.stream import fan_out
 from kling_async.client.submitter import CLOSE_TIMEOUT, SubmitObserver
@@ -55,12 +57,14 @@ from kling_async.errors import (
     UnexpectedAnswer,
 )
 from kling_async.media.naming import Names
-from kling_async.media.references import Reference, read_reference
+from kling_async.media.references import Reference, ReferenceCache, read_inputs
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.semaphore import Gate
 from kling_async.media.storage import Storage, shelf_at
 from kling_async.policy.arguments import check_flag, check_kind, check_many, check_timeout, check_whole, refuse
-from kling_async.wire.dialects import HALF_A_PAIR, WHOLE_CHARACTERS, broken_rules
-from kling_async.wire.tasks import Done, Failed, ImageRequest, ImageSource, Picture, TaskResult, TaskSnapshot, last_seen
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.rules import HALF_A_PAIR, WHOLE_CHARACTERS
+from kling_async.wire.tasks import TaskResult, TaskSnapshot, last_seen
 
 __all__ = ["Added", "Batch", "Keyed"]
 
@@ -249,7 +253,7 @@ class Batch:
         new = known = index = 0
         chunk: list[Entry] = []
         size = 0
-        library = _Library(self._client.dialect.image_max_bytes)
+        library = ReferenceCache(READ)
         async for item in _items(requests):
             entry = await self._entry_of(item, index, library)
             index += 1
@@ -476,7 +480,7 @@ class Batch:
         if self._witnesses:
             await asyncio.wait([observer.is_over for observer in self._witnesses], timeout=CLOSE_TIMEOUT)
 
-    async def _entry_of(self, item: object, index: int, library: "_Library") -> Entry:
+    async def _entry_of(self, item: object, index: int, library: ReferenceCache) -> Entry:
         key = None
         if isinstance(item, Keyed):
             key, item = item.key, item.request
@@ -487,12 +491,9 @@ class Batch:
             what = "must be a prompt, an ImageRequest, or a Keyed one"
             broken.append(BrokenRule("request", f"<{type(request).__name__}>", what))
         else:
-            if request.image is not None:
-                try:
-                    reference = await library.read(request.image)
-                except InvalidRequest as error:
-                    broken += error.broken
-            broken += broken_rules(self._client.dialect, request, reference.facts if reference else None)
+            references, more = await read_inputs(request, self._client.dialect, library)
+            reference = references.get("image")
+            broken += more
             if not any(rule.field == "n" for rule in broken):
                 try:
                     self._client.slots.check(request.n)
@@ -532,8 +533,8 @@ class JournalObserver(SubmitObserver):
         self._run = run
         self._row = row
 
-    def judge(self, reference: Reference | None) -> None:
-        expected = self._row.image_sha256
+    def judge(self, references: Mapping[str, Reference]) -> None:
+        expected, reference = self._row.image_sha256, references.get("image")
         if expected is not None and (reference is None or reference.sha256 != expected):
             rule = "has changed since it was added to the journal; put the old file back, or begin a new journal"
             broken = BrokenRule("image", repr(str(self._row.request.image)), rule)
@@ -874,13 +875,13 @@ class _Run:
                 return await self._failed(row, error)
         return await self._done(row, snapshot, pictures)
 
-    async def _done(self, row: Row, snapshot: TaskSnapshot, pictures: Iterable[Picture]) -> Done | Failed:
+    async def _done(self, row: Row, snapshot: TaskSnapshot, pictures: Iterable[SavedFile]) -> Done | Failed:
         return _done(row, await _request_of(row, self.journal), snapshot, pictures)
 
     async def _failed(self, row: Row, error: KlingError) -> Failed:
         return Failed(row.position, row.key, await _request_of(row, self.journal), error)
 
-    async def _valued(self, saving: Saver, row: Row, task_id: str, picture: Picture) -> Picture:
+    async def _valued(self, saving: Saver, row: Row, task_id: str, picture: SavedFile) -> SavedFile:
         # The picture with what the function makes of it.
         if picture.pickled is not None:
             return picture
@@ -954,25 +955,6 @@ class _Ended(Exception):
         self.may_retry = may_retry
 
 
-class _Library:
-    """
-    The reference images of one input: thousands of requests may share one, and it is read once.
-    """
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._read: collections.OrderedDict[object, Reference] = collections.OrderedDict()
-
-    async def read(self, image: ImageSource) -> Reference:
-        if not isinstance(image, str | Path | bytes):  # no image at all: it is refused in words
-            return await read_reference(image, max_bytes=self._max_bytes)
-        if image not in self._read:
-            self._read[image] = await read_reference(image, max_bytes=self._max_bytes)
-            if len(self._read) > READ:
-                self._read.popitem(last=False)
-        return self._read[image]
-
-
 async def _opened(path: Path, account: Account, *, rebind: bool) -> Journal:
     # A thread cannot be cancelled: what it opens after all is closed again.
     opening = asyncio.ensure_future(asyncio.to_thread(Journal.open, path, account, rebind=rebind))
@@ -1020,7 +1002,7 @@ def _result_of(snapshot: TaskSnapshot) -> TaskResult:
     return TaskResult(snapshot.task_id, snapshot.task_result.images, snapshot)
 
 
-def _done(row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures: Iterable[Picture]) -> Done | Failed:
+def _done(row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures: Iterable[SavedFile]) -> Done | Failed:
     result = _result_of(snapshot)
     kept = tuple(pictures)
     paths = tuple(picture.path for picture in kept if picture.path is not None)

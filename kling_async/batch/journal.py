@@ -46,8 +46,10 @@ from kling_async.errors import (
 )
 from kling_async.media.local import NO_ROOM
 from kling_async.media.naming import folded
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.shielding import shielded
-from kling_async.wire.tasks import ImageRequest, Picture, TaskSnapshot
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["Account", "Entry", "Journal", "Reader"]
 
@@ -451,7 +453,7 @@ class Journal:
         """
         await self._commits.add((_FINISH, (write_snapshot(snapshot), _units(snapshot), now, position)))
 
-    async def save(self, position: int, pictures: Sequence[Picture], now: float, *, is_all: bool) -> None:
+    async def save(self, position: int, pictures: Sequence[SavedFile], now: float, *, is_all: bool) -> None:
         """
         Write which pictures of a row are on the disk, and with *is_all* that none is missing.
         """
@@ -953,9 +955,9 @@ class _Tables:
             "snapshot": snapshot,
             "error": read_error(fields["error"], request, snapshot),
             "pictures": tuple(
-                Picture(index, None, size, sha256, place, value)
+                SavedFile(index, None, size, sha256, place, value)
                 if isinstance(place, str) and "://" in place  # in no path of ours are two slashes next to each other
-                else Picture(index, self._home / os.fsdecode(place), size, sha256, None, value)
+                else SavedFile(index, self._home / os.fsdecode(place), size, sha256, None, value)
                 for index, place, size, sha256, value in pictures
             ),
         }

@@ -17,7 +17,8 @@ from kling_async.client.polling.poller import Poller
 from kling_async.client.polling.schedule import PollPlan
 from kling_async.client.polling.strategy import QueryStrategy
 from kling_async.policy.policies import PollPolicy
-from kling_async.wire.tasks import Image, ImageRequest, TaskOutput, TaskSnapshot, TaskStatus
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
 from tests.conftest import simulate
 
 SUBMITTED: Final = TaskSnapshot(task_id="", task_status=TaskStatus.SUBMITTED, status_word="submitted")

@@ -9,7 +9,8 @@ from typing import Protocol
 import attrs
 
 from kling_async.client.transport import Transport, decode, is_small
-from kling_async.wire.endpoints.base import IMAGE_GENERATION, several
+from kling_async.wire.endpoints.base import several
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from kling_async.wire.responses import Answer, read_news, read_sighting
 from kling_async.wire.tasks import TaskSnapshot
 

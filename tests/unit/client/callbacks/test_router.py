@@ -18,7 +18,8 @@ from kling_async.client.polling.poller import Poller
 from kling_async.errors import TaskNotFound
 from kling_async.policy.policies import PollPolicy
 from kling_async.wire.codec import dumps, write_task
-from kling_async.wire.tasks import Image, ImageRequest, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import Image, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.wire.webhooks import sign
 from tests.conftest import simulated
 

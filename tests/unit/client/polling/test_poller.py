@@ -32,7 +32,8 @@ from kling_async.errors import (
     WaitTimeout,
 )
 from kling_async.policy.policies import PollPolicy
-from kling_async.wire.tasks import Image, ImageRequest, TaskOutput, TaskSnapshot, TaskStatus
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
 from tests.conftest import simulated
 
 Reply = TaskSnapshot | BaseException
