@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 import attrs
@@ -15,13 +15,11 @@ from yarl import URL
 from kling_async import KlingClient
 from kling_async.emulator.account import Account
 from kling_async.emulator.api import ApiRequest, ApiResponse, EmulatedApi, read_body
+from kling_async.emulator.routing import target_of
 from kling_async.emulator.settings import Settings
 from kling_async.wire.dialects import OFFICIAL
-from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
+from kling_async.wire.endpoints.image_generation import ImageRequest
 from tests.conftest import take_body
-
-if TYPE_CHECKING:
-    from kling_async.emulator.ledger import Route
 
 EPOCH = 1.7e9
 """
@@ -113,15 +111,13 @@ class SimulatedService:
         yield _Response(reply.status, _Content(reply.content()))
 
     def _answer(self, method: str, url: URL, authorization: str, data: bytes | None) -> ApiResponse:
-        path = url.path.removeprefix(self.account.settings.prefix)
-        any_id = path.removeprefix(IMAGE_GENERATION.path).strip("/")
-        route: Route = "create" if method == "POST" else "tasks" if path == "/tasks" else "query" if any_id else "list"
+        target = target_of(method, url.raw_path, self.account.settings.prefix)
         body = None if data is None else read_body(data)
+        headers = {"Authorization": authorization}
         call = ApiRequest(
-            route=route, method=method, path=path, query=dict(url.query), authorization=authorization,
-            body=body, any_id=any_id,
-        )  # fmt: skip
-        if route != "create":
+            target=target, method=method, path=url.path, query=dict(url.query), headers=headers, body=body
+        )
+        if target.route != "create":
             return self._reply(call)
         self.creates += 1
         if isinstance(body, dict) and "callback_url" in body:

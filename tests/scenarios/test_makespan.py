@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import attrs
 import pytest
 
-from kling_async.emulator.account import TaskRecord
+from kling_async.emulator.task_record import TaskRecord
 from kling_async.errors import KlingError, NoFreeSlot, RateLimited
 from tests.conftest import simulate
 from tests.simulation import EPOCH, SimulatedService, now

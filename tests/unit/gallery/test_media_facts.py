@@ -77,5 +77,3 @@ def test_no_file_has_no_facts(tmp_path: Path) -> None:
     """
     assert read_media(tmp_path) is None
     assert read_media(tmp_path / "nowhere") is None
-
-
