@@ -104,7 +104,7 @@ class SocketlessService:
         Make the receiver that is called from now on.
         """
         receiver = CallbackReceiver("https://bots.example/kling", **{"secret": SECRET, **settings})
-        receiver._clock = wall_clock
+        receiver._authenticator.clock = wall_clock
         self.receiver = receiver
         return receiver
 

@@ -27,10 +27,11 @@ from typing import Any, Final, Self, TypeVar
 
 import attrs
 
-from kling_async.batch.executors import Executor, LocalExecutor, Process, RemoteExecutor, in_words, value_of
+from kling_async.batch.executors import Executor, LocalExecutor, Process, RemoteExecutor
+from kling_async.batch.function_calls import describe_error, unpickle_value
 from kling_async.batch.journal import Account, Entry, Journal
 from kling_async.batch.records import KEY_MAX, Row, State, Summary, external_id_of, may_try_again
-from kling_async.batch.savers import CollidingKeys, LocalSaver, RemoteSaver, Saver, all_of
+from kling_async.batch.savers import CollidingKeys, LocalSaver, RemoteSaver, Saver, all_of, check_saving
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.client import KlingClient
 from kling_async.client.handle import TaskHandle
@@ -60,7 +61,7 @@ from kling_async.media.naming import Names
 from kling_async.media.references import Reference, ReferenceCache, read_inputs
 from kling_async.media.saved_files import SavedFile
 from kling_async.media.semaphore import Gate
-from kling_async.media.storage import Storage, shelf_at
+from kling_async.media.storage import Storage
 from kling_async.policy.arguments import check_flag, check_kind, check_many, check_timeout, check_whole, refuse
 from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.endpoints.rules import HALF_A_PAIR, WHOLE_CHARACTERS
@@ -442,21 +443,12 @@ class Batch:
         executor: Executor | RemoteExecutor | None,
         own: LocalExecutor,
     ) -> LocalSaver | RemoteSaver | None:
-        # What is to be done with pictures, once it is clear that it can be.
         if save_to is None:
             return None
-        is_engaged = process is not None or executor is not None
-        destination, executor = shelf_at(save_to), executor or own
-        if isinstance(destination, Storage):
-            await destination.check(writes=not isinstance(executor, RemoteExecutor))
-        if is_engaged:
-            await executor.check(process, destination)
+        destination = await check_saving(save_to, process, executor or (None if process is None else own))
         journal, client = self._open(), self._client
         mark, keys = journal.id, CollidingKeys(journal.colliding_keys)
         if isinstance(executor, RemoteExecutor):
-            destination = (
-                destination.absolute() if isinstance(destination, Path) else destination
-            )  # other processes are in other folders
             return RemoteSaver(
                 client=client,
                 destination=destination,
@@ -464,7 +456,7 @@ class Batch:
                 mark=mark,
                 function=process,
                 colliding_keys=keys,
-                carrier=executor,
+                executor=executor,
             )
         return LocalSaver(
             client=client,
@@ -473,7 +465,7 @@ class Batch:
             mark=mark,
             function=process,
             colliding_keys=keys,
-            executor=executor,
+            executor=executor or own,
         )
 
     async def _settle(self) -> None:
@@ -861,13 +853,13 @@ class _Run:
         if saving is None:
             return await self._done(row, snapshot, ())
         if row.state is not State.SAVED:  # else a function has not seen all of it
-            saves = await saving.save(row, _result_of(snapshot))
-            pictures = sorted([*pictures, *saves.pictures], key=lambda picture: picture.index)
-            await self.journal.save(row.position, saves.pictures, self.clock(), is_all=saves.error is None)
-            if isinstance(saves.error, StorageFull):
-                raise saves.error
-            if saves.error is not None:
-                return await self._failed(row, saves.error)
+            outcome = await saving.save(row, _result_of(snapshot))
+            pictures = sorted([*pictures, *outcome.files], key=lambda picture: picture.index)
+            await self.journal.save(row.position, outcome.files, self.clock(), is_all=outcome.error is None)
+            if isinstance(outcome.error, StorageFull):
+                raise outcome.error
+            if outcome.error is not None:
+                return await self._failed(row, outcome.error)
         if saving.function is not None:
             try:
                 pictures = await all_of(self._valued(saving, row, snapshot.task_id, picture) for picture in pictures)
@@ -915,7 +907,7 @@ class _Run:
         observer = JournalObserver(self, row, row.attempts)
         handle = self.client.resume(row.task_id or "", row.request, observer)
         if row.snapshot is not None:  # a callback told it, and nothing has confirmed it yet
-            handle.hear(row.snapshot, asyncio.get_running_loop().time())
+            handle.note_unconfirmed(row.snapshot, asyncio.get_running_loop().time())
         self._resumed[row.position] = (handle, observer)
 
     async def _unsaved(self, saving: Saver, row: Row) -> Row | None:
@@ -1008,10 +1000,12 @@ def _done(row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures: Ite
     paths = tuple(picture.path for picture in kept if picture.path is not None)
     made = [picture.pickled for picture in kept if picture.pickled is not None]
     try:
-        value = tuple(map(value_of, made)) if kept and len(made) == len(kept) else None
+        value = tuple(map(unpickle_value, made)) if kept and len(made) == len(kept) else None
     except Exception as error:  # noqa: BLE001 (a module that is loaded can raise anything)
         what = "what `process=` has made of it is in the journal, and cannot be loaded here"
-        return Failed(row.position, row.key, request, ProcessFailed(f"{what}: {in_words(error)}", snapshot.task_id))
+        return Failed(
+            row.position, row.key, request, ProcessFailed(f"{what}: {describe_error(error)}", snapshot.task_id)
+        )
     return Done(row.position, row.key, request, result, paths, value, kept)
 
 
@@ -1064,7 +1058,7 @@ def _check_saving(save_to: object, name: object, process: object, executor: obje
 
 
 def _check_name(name: str) -> None:
-    some, other = (Names(Path(), name, word, word).path(0, ".png") for word in "ab")
+    some, other = (Names(name, word, word).path(0, ".png") for word in "ab")
     if some == other:
         raise ValueError(f"The name {name!r} gives all rows one file; put {{task_id}} or {{key}} into it.")
 

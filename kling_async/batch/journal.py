@@ -44,7 +44,7 @@ from kling_async.errors import (
     KlingError,
     StorageFull,
 )
-from kling_async.media.local import NO_ROOM
+from kling_async.media.local import OUT_OF_SPACE
 from kling_async.media.naming import folded
 from kling_async.media.saved_files import SavedFile
 from kling_async.media.shielding import shielded
@@ -1085,7 +1085,7 @@ def _room_in_our_words(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in OUT_OF_SPACE:
             raise
         what = f"there is no room for {str(path)!r} and the files beside it ({error.strerror})"
         raise StorageFull(f"{what}; make room, then run again: nothing was sent") from error

@@ -27,8 +27,9 @@ from kling_async.errors import (
 from kling_async.media.saved_files import SavedFile
 from kling_async.wire import cards
 from kling_async.wire.cards import Tone
-from kling_async.wire.codec import dumps, loads, read_task, write_request, write_task
+from kling_async.wire.codec import read_task, write_request, write_task
 from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.json_text import dumps, loads
 from kling_async.wire.tasks import TaskSnapshot, last_seen
 
 __all__ = [

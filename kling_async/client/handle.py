@@ -237,7 +237,7 @@ class TaskHandle:
                 _wake(waiter)
         self._tell(held)
 
-    def hear(self, told: TaskSnapshot, now: float) -> None:
+    def note_unconfirmed(self, told: TaskSnapshot, now: float) -> None:
         """
         Keep what a callback told at *now* and may not be believed as it is. Pictures that were told stay.
         """
@@ -250,14 +250,14 @@ class TaskHandle:
             self._on_pictures_told(told)
 
     @property
-    def told(self) -> TaskSnapshot | None:
+    def unconfirmed(self) -> TaskSnapshot | None:
         """
         What callbacks told that may not be believed as it is; None where none did.
         """
         return self._told
 
     @property
-    def told_at(self) -> float:
+    def unconfirmed_at(self) -> float:
         """
         When the last of these came, by the clock of the loop; minus infinity where none did.
         """

@@ -31,11 +31,13 @@ from kling_async.errors import (
     Unreachable,
 )
 from kling_async.media.references import Reference, with_texts
-from kling_async.wire.codec import dumps, write_request
+from kling_async.wire.answers import Answer
+from kling_async.wire.codec import write_request
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
 from kling_async.wire.headers import clock_of
+from kling_async.wire.json_text import dumps
 from kling_async.wire.redaction import shorten
-from kling_async.wire.responses import Answer, read_sighting
+from kling_async.wire.responses import read_sighting
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["SubmitObserver", "Submitter"]
@@ -250,7 +252,7 @@ class Submitter:
     def _open_line(self, observer: SubmitObserver) -> CallbackSubscription | None:
         if self._router is None:
             return None
-        line = self._router.open_line(observer.submit_key)
+        line = self._router.subscribe(observer.submit_key)
         observer.submit_key = line.key
         return line
 
@@ -294,9 +296,9 @@ class Submitter:
         except SubmissionUncertain as error:
             self._hold_for_a_while(post.hold)
             if post.line is not None:
-                post.line.adopt(functools.partial(self._adopt_late, post), LISTEN_FOR)
+                post.line.expect_late(functools.partial(self._adopt_late, post), LISTEN_FOR)
             error.request = post.request
-            if post.line is not None and (told := post.line.told) is not None:
+            if post.line is not None and (told := post.line.received) is not None:
                 error.snapshot = told
                 error.urls = error.urls or tuple(image.url for image in told.task_result.images)
             _tell_unknown(post, submission, error, "cancelled" if submission.is_abandoned else "given up")
@@ -328,7 +330,7 @@ class Submitter:
             found = await decode(answer, read_sighting)
             self._check_found(post, found, external_id, answer)
         except KlingError:
-            told = post.line.found if post.line is not None else None
+            told = post.line.task if post.line is not None else None
             if told is None:
                 raise
             return told  # its callback has come, so it exists
@@ -378,7 +380,7 @@ class Submitter:
         if accepted is not None:
             handle.apply(accepted)
         if not self._is_closed:
-            self._poller.watch(handle, is_told_of=line is not None and line.works)
+            self._poller.watch(handle, expects_callbacks=line is not None and line.is_reliable)
         if line is not None:
             line.connect(handle)  # last: what it has heard already may be worth a look
 

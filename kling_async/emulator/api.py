@@ -18,9 +18,10 @@ from kling_async.emulator.ledger import Route
 from kling_async.emulator.result_files import ResultFile
 from kling_async.emulator.routing import Target, is_path_of_an_endpoint
 from kling_async.emulator.task_record import SUCCESS, TaskOutcome, TaskRecord
-from kling_async.wire.codec import dumps, read_request, write_task
+from kling_async.wire.codec import read_request, write_task
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.registry import broken_rules
+from kling_async.wire.json_text import dumps
 
 PAGES: Final = range(1, 1001)
 PAGE_SIZES: Final = range(1, 501)

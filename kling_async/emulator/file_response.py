@@ -28,7 +28,10 @@ def file_response(content: bytes, content_type: str, headers: Mapping[str, str])
         return whole  # several ranges at a time and other units may be ignored
     size = len(content)
     if wanted["first"]:
-        first, last = int(wanted["first"]), min(int(wanted["last"] or size), size - 1)
+        first, last = int(wanted["first"]), int(wanted["last"] or size)
+        if last < first and wanted["last"]:
+            return whole  # not a valid range
+        last = min(last, size - 1)
     else:
         first, last = max(0, size - int(wanted["last"])), size - 1
     if first > last:

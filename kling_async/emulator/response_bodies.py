@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from kling_async.emulator.api_errors import ApiError
-from kling_async.wire.codec import CODEC, dumps, write_task
+from kling_async.wire.codec import CODEC, write_task
+from kling_async.wire.json_text import dumps
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
 Payload = dict[str, Any]

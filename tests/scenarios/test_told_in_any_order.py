@@ -13,7 +13,8 @@ from kling_async.emulator import faults
 from kling_async.emulator.task_record import TaskRecord
 from kling_async.emulator.webhook_queue import Webhook
 from kling_async.errors import SubmissionUncertain, TaskFailed
-from kling_async.wire.codec import dumps, write_task
+from kling_async.wire.codec import write_task
+from kling_async.wire.json_text import dumps
 from kling_async.wire.status import is_settled
 from kling_async.wire.tasks import TaskOutput
 from kling_async.wire.webhooks import sign
@@ -189,7 +190,7 @@ async def settle(client: KlingClient, service: SocketlessService) -> None:
     assert 1 == len(service.ledger.tasks)
     assert () == client.unfinished
     assert client._router is not None
-    assert {} == client._router._lines
+    assert {} == client._router._subscriptions
     assert 0 == len(client._poller)
     assert [0] == [usage.used for usage in client.slots.values()]
 

@@ -573,7 +573,7 @@ async def test_name_for_one_picture_is_not_used_for_two(tmp_path: Path) -> None:
         await outcomes_of(batch, timeout=0.1)
         await batch.add(["a lighthouse", ImageRequest("a harbour", n=2)])
         outcomes = []
-        with pytest.raises(ValueError, match="gives two pictures one name"):
+        with pytest.raises(ValueError, match="gives two files one name"):
             async for outcome in batch.run(save_to=tmp_path, name="{key}{ext}"):
                 outcomes += [told(outcome)]
 
