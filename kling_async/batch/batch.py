@@ -1046,7 +1046,7 @@ def _check_saving(save_to: object, name: object, process: object, executor: obje
     if not isinstance(name, str):
         refuse("name", f"<{type(name).__name__}>", "must be a template for names, as text")
     if executor is not None:
-        check_kind("engine", executor, (Executor, RemoteExecutor), "must be an engine.Engine or an engine.Carrier")
+        check_kind("executor", executor, (Executor, RemoteExecutor), "must be an Executor or a RemoteExecutor")
     if save_to is None:
         if process is not None or executor is not None:
             raise ValueError("engines and `process=` work on pictures that are saved: say where to with `save_to=`")

@@ -125,7 +125,7 @@ def request_of(request: object, /, fields: Mapping[str, Any] | None = None) -> A
 
 def caption_of(request: TaskRequest | None) -> str:
     """
-    Return the text that shows people which request it is, mostly its prompt; empty where there is none.
+    Return the text that shows people which request it is, mostly its prompt; empty if there is none.
     """
     return "" if request is None else endpoint_of(type(request)).caption(request)
 
