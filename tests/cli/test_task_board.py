@@ -1,5 +1,6 @@
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -28,7 +29,7 @@ def board(clock: Clock) -> TaskBoard:
     return TaskBoard.of([ImageRequest("a fox"), ImageRequest("an owl", n=2)], clock)
 
 
-def handle_of(request: ImageRequest | None, status: TaskStatus, units: int | None = None) -> TaskHandle:
+def handle_of(request: Any, status: TaskStatus, units: int | None = None) -> TaskHandle:
     handle = TaskHandle("t-1", request, lambda _: None)
     deduction = None if units is None else Decimal(units)
     handle.apply(

@@ -47,7 +47,7 @@ def read(text: str | bytes, form: Format) -> list[InputLine]:
     return list(parse(io.BytesIO(raw), form, FOLDER))
 
 
-def fields_of(request: ImageRequest, key: str | None) -> dict[str, Any]:
+def fields_of(request: Any, key: str | None) -> dict[str, Any]:
     fields = attrs.asdict(request, filter=lambda _, value: value is not None)
     return fields if key is None else {"key": key, **fields}
 
@@ -256,7 +256,7 @@ def test_images(image: str, expected: str | Path) -> None:
     """
     (line,) = read(json.dumps({"prompt": "a", "image": image}), Format.JSONL)
 
-    assert line.request is not None
+    assert isinstance(line.request, ImageRequest)
     assert expected == line.request.image
 
 
