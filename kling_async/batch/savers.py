@@ -155,7 +155,7 @@ class LocalSaver(Saver):
 
     async def save(self, row: Row, result: TaskResult) -> Saves:
         names, have = await self._names(row, result.task_id), _indices(row)
-        return await self.client.save_each(result, names, but=have, keep=folder_and_keep(self.destination)[1])
+        return await self.client.core.save(result, names, but=have, keep=folder_and_keep(self.destination)[1])
 
     async def value(self, row: Row, task_id: str, picture: Picture) -> bytes:
         if self.function is None:
@@ -209,7 +209,7 @@ class RemoteSaver(Saver):
             return await all_of(map(carry, images))
 
         names = await self._names(row, result.task_id)
-        return await self.client.save_elsewhere(result, names, fetch, but=_indices(row))
+        return await self.client.core.save(result, names, fetch=fetch, but=_indices(row))
 
     async def value(self, row: Row, task_id: str, picture: Picture) -> bytes:
         carried = self._carried.pop((task_id, picture.index), None)
@@ -235,7 +235,7 @@ class RemoteSaver(Saver):
             names=attrs.evolve(await self._names(row, task_id), staging_dir=self._drafts),
             destination=self.destination,
             function=self.function,
-            networks=await self.client.networks(),
+            networks=await self.client.core.networks(),
         )
         carried = await self.carrier.carry(order)
         if not self._is_seen:

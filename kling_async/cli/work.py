@@ -205,7 +205,7 @@ class Work:
         if self.folder is None:
             return {}, None
         folder, keep = folder_and_keep(self.folder)
-        saves = await self.client.save_each(result, Names(folder, self.name(row), result.task_id), keep=keep)
+        saves = await self.client.core.save(result, Names(folder, self.name(row), result.task_id), keep=keep)
         return {picture.index: picture.path or picture.place for picture in saves.pictures}, saves.error
 
     def _tell_trouble(self, text: str) -> None:

@@ -198,7 +198,7 @@ class CallbackRouter:
         if trusted:
             handle.apply(told)
         else:
-            handle.hear(attrs.evolve(told, is_confirmed=False), asyncio.get_running_loop().time())
+            handle.note_unconfirmed(attrs.evolve(told, is_confirmed=False), asyncio.get_running_loop().time())
         is_over = handle.snapshot is not None and is_settled(handle.snapshot)
         if is_final(seen.task_status) and not is_over:  # not to be believed, or its pictures are not told yet
             self._poller.expedite(handle)

@@ -368,7 +368,7 @@ class Poller:
 
     def _refused(self, watch: _Watch, error: KlingError, now: float) -> None:
         # The service does not tell of the task, and asking again will hardly help.
-        told, grace = watch.handle.told, self.policy.not_found_grace
+        told, grace = watch.handle.unconfirmed, self.policy.not_found_grace
         watch.refused_since = now if watch.refused_since is None else watch.refused_since
         if told is not None and is_settled_well(told):
             if now - watch.refused_since >= grace:
@@ -377,7 +377,7 @@ class Poller:
             watch.missing_since = now if watch.missing_since is None else watch.missing_since
             until = watch.missing_since + grace
             if told is not None and not is_final(told.task_status):
-                until = max(until, watch.handle.told_at + SPOKEN_OF)
+                until = max(until, watch.handle.unconfirmed_at + SPOKEN_OF)
             if now >= until:
                 watch.handle.fail(_not_found(error, watch.handle.task_id, told))
                 watch.handle.release()

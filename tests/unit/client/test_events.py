@@ -27,7 +27,7 @@ from kling_async import (
     TaskEvent,
 )
 from kling_async.client.submitter import SubmitObserver
-from kling_async.client.telling import NULL_EVENTS, EventPublisher, TaskEvents
+from kling_async.client.events import NULL_EVENTS, EventPublisher, TaskEvents
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.errors import (
     ClientClosed,
@@ -353,7 +353,7 @@ async def test_what_a_listener_raises_harms_nothing(caplog: pytest.LogCaptureFix
         assert () == client.unfinished
         assert {0} == {usage.used for usage in client.slots.values()}
 
-    said = [record for record in caplog.records if record.name == "kling_async.client.telling"]
+    said = [record for record in caplog.records if record.name == "kling_async.client.events"]
 
     assert 3 == len(server.ledger.tasks) == len(list(tmp_path.iterdir()))
     assert {"waiting", "sending", "retry", "submitted", "final", "saved"} <= {record.args[0] for record in said}  # type: ignore[index]

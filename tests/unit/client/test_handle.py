@@ -17,7 +17,7 @@ import pytest
 from kling_async.client.events import EventKind, TaskEvent
 from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.limiter import Slots, Usage
-from kling_async.client.telling import EventPublisher, TaskEvents
+from kling_async.client.events import EventPublisher, TaskEvents
 from kling_async.errors import ClientClosed, KlingError, NotAuthenticated, TaskFailed, WaitTimeout
 from kling_async.wire.tasks import Image, ImageRequest, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
 from tests.conftest import simulated
