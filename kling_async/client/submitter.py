@@ -160,6 +160,7 @@ class Submitter:
         except SubmissionUncertain as error:
             self._hold_for_a_while(delivery.lease)
             error.request = delivery.request
+            delivery.body = None  # megabytes, which a late callback does not need
             if (subscription := delivery.subscription) is not None:
                 subscription.adopt(functools.partial(self._adopt_late, delivery), LATE_CALLBACKS)
                 if (shown := subscription.told) is not None:

@@ -22,7 +22,7 @@ from kling_async.wire import codec
 from kling_async.wire.codec import write_task
 from kling_async.wire.responses import Answer, read_created, read_news, read_page, read_sighting
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
-from tests.unit.client.test_transport import PATH, saying, serving, speaking, submission, submit
+from tests.unit.client.test_transport import PATH, delivery, saying, serving, speaking, submit
 
 READERS: dict[str, Callable[[Answer], Any]] = {
     "create": read_created,
@@ -195,7 +195,7 @@ class TestOffTheLoop:
 
         monkeypatch.setattr(module, "read_created", note)
         async with serving(lambda _: saying({"code": 0, "data": task})) as server, speaking(server.url) as transport:
-            accepted = await submit(transport, submission())
+            accepted = await submit(transport, delivery())
 
         assert "t-1" == accepted.task_id
         assert [threading.get_ident()] != threads
