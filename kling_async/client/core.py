@@ -73,6 +73,8 @@ class ClientCore:
         on_open: Called once, when it is opened.
     """
 
+    state = State.NEW  # of the class: `__del__` reads it even if `__init__` failed
+
     def __init__(
         self,
         credentials: Credentials,
@@ -103,7 +105,6 @@ class ClientCore:
         self._opening_downloads = asyncio.Lock()
         self._networks: frozenset[Network] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.state = State.NEW
         self.on_open: Callable[[], object] = bool  # does nothing
 
     def __repr__(self) -> str:

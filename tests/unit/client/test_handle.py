@@ -223,7 +223,7 @@ async def test_wait_for_a_task_never_seen() -> None:
     """
     The timeout says that there was no sighting at all.
     """
-    with pytest.raises(WaitTimeout, match="no look has found this task within 1 s; check its id") as caught:
+    with pytest.raises(WaitTimeout, match="the service has not shown this task within 1 s; check its id") as caught:
         await picked_up().wait(1)
 
     assert caught.value.snapshot is None
