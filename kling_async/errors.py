@@ -18,8 +18,8 @@ What can go wrong, one class per decision of the caller.
       TaskFailed                         the service gave up on this task
       WaitTimeout (also TimeoutError)    wait again: the task goes on
       DownloadFailed                     fetch again: the pictures are still there
-      ProcessFailed                      mend your function, then run the batch again
-      EngineLost                         bring the engine back, then run the batch again
+      ProcessFailed                      fix your function, then run the batch again
+      ExecutorLost                       restore the cluster, then run the batch again
       ClientClosed                       pick the tasks up with another client
       JournalLocked                      another process works on this journal: wait for its end
       JournalMismatch                    the journal is of another account, host or version
@@ -276,7 +276,7 @@ class ServiceFailure(KlingError):
 class UnexpectedAnswer(KlingError):
     """
     Not JSON, the wrong shape, cut short or too large; mostly a page of something on the way, so check `base_url`. With
-    a `task_id`: the task succeeded, and its pictures were not told for 30 s; ask for it again.
+    a `task_id`: the task succeeded, but the service listed no files of it for 30 s; ask for it again.
 
     Attributes:
         is_other_api:

@@ -26,14 +26,16 @@ from typing import Any, Final, Self, TypeVar
 
 import attrs
 
-from kling_async.batch.executors import Executor, LocalExecutor, Process, RemoteExecutor, in_words, value_of
+from kling_async.batch.executors import Executor, LocalExecutor, Process, RemoteExecutor
+from kling_async.batch.function_calls import describe_error, unpickle_value
 from kling_async.batch.journal import Account, Entry, Journal
 from kling_async.batch.records import KEY_MAX, Row, State, Summary, external_id_of, may_try_again
-from kling_async.batch.savers import CollidingKeys, LocalSaver, RemoteSaver, Saver, all_of
+from kling_async.batch.savers import CollidingKeys, LocalSaver, RemoteSaver, Saver, all_of, check_saving
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.client import KlingClient
 from kling_async.client.delivery import SubmitObserver
 from kling_async.client.handle import TaskHandle
+from kling_async.client.outcomes import Done, Failed
 from kling_async.client.retries import is_no_api
 from kling_async.client.stream import fan_out
 from kling_async.client.submitter import CLOSE_TIMEOUT
@@ -56,12 +58,14 @@ from kling_async.errors import (
     UnexpectedAnswer,
 )
 from kling_async.media.naming import Names
-from kling_async.media.references import Reference, read_reference
+from kling_async.media.references import ReferenceCache, read_inputs
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.semaphore import Gate
-from kling_async.media.storage import Storage, shelf_at
+from kling_async.media.storage import Storage
 from kling_async.policy.arguments import check_flag, check_kind, check_many, check_timeout, check_whole, refuse
-from kling_async.wire.dialects import HALF_A_PAIR, WHOLE_CHARACTERS, broken_rules
-from kling_async.wire.tasks import Done, Failed, ImageRequest, ImageSource, Picture, TaskResult, TaskSnapshot, last_seen
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.rules import HALF_A_PAIR, WHOLE_CHARACTERS
+from kling_async.wire.tasks import TaskResult, TaskSnapshot, last_seen
 
 __all__ = ["Added", "Batch", "Keyed"]
 
@@ -250,7 +254,7 @@ class Batch:
         new = known = index = 0
         chunk: list[Entry] = []
         size = 0
-        library = _Library(self._client.dialect.image_max_bytes)
+        library = ReferenceCache(READ)
         async for item in _items(requests):
             entry = await self._entry_of(item, index, library)
             index += 1
@@ -439,21 +443,12 @@ class Batch:
         executor: Executor | RemoteExecutor | None,
         own: LocalExecutor,
     ) -> LocalSaver | RemoteSaver | None:
-        # What is to be done with pictures, once it is clear that it can be.
         if save_to is None:
             return None
-        is_engaged = process is not None or executor is not None
-        destination, executor = shelf_at(save_to), executor or own
-        if isinstance(destination, Storage):
-            await destination.check(writes=not isinstance(executor, RemoteExecutor))
-        if is_engaged:
-            await executor.check(process, destination)
+        destination = await check_saving(save_to, process, executor or (None if process is None else own))
         journal, client = self._open(), self._client
         mark, keys = journal.id, CollidingKeys(journal.colliding_keys)
         if isinstance(executor, RemoteExecutor):
-            destination = (
-                destination.absolute() if isinstance(destination, Path) else destination
-            )  # other processes are in other folders
             return RemoteSaver(
                 client=client,
                 destination=destination,
@@ -461,7 +456,7 @@ class Batch:
                 mark=mark,
                 function=process,
                 colliding_keys=keys,
-                carrier=executor,
+                executor=executor,
             )
         return LocalSaver(
             client=client,
@@ -470,14 +465,14 @@ class Batch:
             mark=mark,
             function=process,
             colliding_keys=keys,
-            executor=executor,
+            executor=executor or own,
         )
 
     async def _settle(self) -> None:
         if self._witnesses:
             await asyncio.wait([observer.is_over for observer in self._witnesses], timeout=CLOSE_TIMEOUT)
 
-    async def _entry_of(self, item: object, index: int, library: "_Library") -> Entry:
+    async def _entry_of(self, item: object, index: int, library: ReferenceCache) -> Entry:
         key = None
         if isinstance(item, Keyed):
             key, item = item.key, item.request
@@ -488,12 +483,9 @@ class Batch:
             what = "must be a prompt, an ImageRequest, or a Keyed one"
             broken.append(BrokenRule("request", f"<{type(request).__name__}>", what))
         else:
-            if request.image is not None:
-                try:
-                    reference = await library.read(request.image)
-                except InvalidRequest as error:
-                    broken += error.broken
-            broken += broken_rules(self._client.dialect, request, reference.facts if reference else None)
+            references, more = await read_inputs(request, self._client.dialect, library)
+            reference = references.get("image")
+            broken += more
             if not any(rule.field == "n" for rule in broken):
                 try:
                     self._client.slots.check(request.n)
@@ -864,13 +856,13 @@ class _Run:
         if saving is None:
             return await self._done(row, snapshot, ())
         if row.state is not State.SAVED:  # else a function has not seen all of it
-            saves = await saving.save(row, _result_of(snapshot))
-            pictures = sorted([*pictures, *saves.pictures], key=lambda picture: picture.index)
-            await self.journal.save(row.position, saves.pictures, self.clock(), is_all=saves.error is None)
-            if isinstance(saves.error, StorageFull):
-                raise saves.error
-            if saves.error is not None:
-                return await self._failed(row, saves.error)
+            outcome = await saving.save(row, _result_of(snapshot))
+            pictures = sorted([*pictures, *outcome.files], key=lambda picture: picture.index)
+            await self.journal.save(row.position, outcome.files, self.clock(), is_all=outcome.error is None)
+            if isinstance(outcome.error, StorageFull):
+                raise outcome.error
+            if outcome.error is not None:
+                return await self._failed(row, outcome.error)
         if saving.function is not None:
             try:
                 pictures = await all_of(self._valued(saving, row, snapshot.task_id, picture) for picture in pictures)
@@ -878,13 +870,13 @@ class _Run:
                 return await self._failed(row, error)
         return await self._done(row, snapshot, pictures)
 
-    async def _done(self, row: Row, snapshot: TaskSnapshot, pictures: Iterable[Picture]) -> Done | Failed:
+    async def _done(self, row: Row, snapshot: TaskSnapshot, pictures: Iterable[SavedFile]) -> Done | Failed:
         return _done(row, await _request_of(row, self.journal), snapshot, pictures)
 
     async def _failed(self, row: Row, error: KlingError) -> Failed:
         return Failed(row.position, row.key, await _request_of(row, self.journal), error)
 
-    async def _valued(self, saving: Saver, row: Row, task_id: str, picture: Picture) -> Picture:
+    async def _valued(self, saving: Saver, row: Row, task_id: str, picture: SavedFile) -> SavedFile:
         # The picture with what the function makes of it.
         if picture.pickled is not None:
             return picture
@@ -958,25 +950,6 @@ class _Ended(Exception):
         self.may_retry = may_retry
 
 
-class _Library:
-    """
-    The reference images of one input: thousands of requests may share one, and it is read once.
-    """
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._read: collections.OrderedDict[object, Reference] = collections.OrderedDict()
-
-    async def read(self, image: ImageSource) -> Reference:
-        if not isinstance(image, str | Path | bytes):  # no image at all: it is refused in words
-            return await read_reference(image, max_bytes=self._max_bytes)
-        if image not in self._read:
-            self._read[image] = await read_reference(image, max_bytes=self._max_bytes)
-            if len(self._read) > READ:
-                self._read.popitem(last=False)
-        return self._read[image]
-
-
 async def _opened(path: Path, account: Account, *, rebind: bool) -> Journal:
     # A thread cannot be cancelled: what it opens after all is closed again.
     opening = asyncio.ensure_future(asyncio.to_thread(Journal.open, path, account, rebind=rebind))
@@ -1024,16 +997,18 @@ def _result_of(snapshot: TaskSnapshot) -> TaskResult:
     return TaskResult(snapshot.task_id, snapshot.task_result.images, snapshot)
 
 
-def _done(row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures: Iterable[Picture]) -> Done | Failed:
+def _done(row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures: Iterable[SavedFile]) -> Done | Failed:
     result = _result_of(snapshot)
     kept = tuple(pictures)
     paths = tuple(picture.path for picture in kept if picture.path is not None)
     made = [picture.pickled for picture in kept if picture.pickled is not None]
     try:
-        value = tuple(map(value_of, made)) if kept and len(made) == len(kept) else None
+        value = tuple(map(unpickle_value, made)) if kept and len(made) == len(kept) else None
     except Exception as error:  # noqa: BLE001 (a module that is loaded can raise anything)
         what = "what `process=` has made of it is in the journal, and cannot be loaded here"
-        return Failed(row.position, row.key, request, ProcessFailed(f"{what}: {in_words(error)}", snapshot.task_id))
+        return Failed(
+            row.position, row.key, request, ProcessFailed(f"{what}: {describe_error(error)}", snapshot.task_id)
+        )
     return Done(row.position, row.key, request, result, paths, value, kept)
 
 
@@ -1086,7 +1061,7 @@ def _check_saving(save_to: object, name: object, process: object, executor: obje
 
 
 def _check_name(name: str) -> None:
-    some, other = (Names(Path(), name, word, word).path(0, ".png") for word in "ab")
+    some, other = (Names(name, word, word).path(0, ".png") for word in "ab")
     if some == other:
         raise ValueError(f"The name {name!r} gives all rows one file; put {{task_id}} or {{key}} into it.")
 

@@ -44,10 +44,12 @@ from kling_async.errors import (
     KlingError,
     StorageFull,
 )
-from kling_async.media.local import NO_ROOM
+from kling_async.media.local import OUT_OF_SPACE
 from kling_async.media.naming import folded
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.shielding import shielded
-from kling_async.wire.tasks import ImageRequest, Picture, TaskSnapshot
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["Account", "Entry", "Journal", "Reader"]
 
@@ -451,7 +453,7 @@ class Journal:
         """
         await self._commits.add((_FINISH, (write_snapshot(snapshot), _units(snapshot), now, position)))
 
-    async def save(self, position: int, pictures: Sequence[Picture], now: float, *, is_all: bool) -> None:
+    async def save(self, position: int, pictures: Sequence[SavedFile], now: float, *, is_all: bool) -> None:
         """
         Write which pictures of a row are on the disk, and with *is_all* that none is missing.
         """
@@ -953,9 +955,9 @@ class _Tables:
             "snapshot": snapshot,
             "error": read_error(fields["error"], request, snapshot),
             "pictures": tuple(
-                Picture(index, None, size, sha256, place, value)
+                SavedFile(index, None, size, sha256, place, value)
                 if isinstance(place, str) and "://" in place  # in no path of ours are two slashes next to each other
-                else Picture(index, self._home / os.fsdecode(place), size, sha256, None, value)
+                else SavedFile(index, self._home / os.fsdecode(place), size, sha256, None, value)
                 for index, place, size, sha256, value in pictures
             ),
         }
@@ -1083,7 +1085,7 @@ def _room_in_our_words(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in OUT_OF_SPACE:
             raise
         what = f"there is no room for {str(path)!r} and the files beside it ({error.strerror})"
         raise StorageFull(f"{what}; make room, then run again: nothing was sent") from error

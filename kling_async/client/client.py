@@ -21,6 +21,7 @@ from kling_async.client.delivery import SubmitObserver
 from kling_async.client.events import OnEvent
 from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.limiter import Slots
+from kling_async.client.outcomes import Done, Failed
 from kling_async.client.stream import fan_out
 from kling_async.errors import BrokenRule, InvalidRequest, KlingError
 from kling_async.media.naming import Names, is_url
@@ -31,9 +32,9 @@ from kling_async.wire import cards
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.cards import Tone
 from kling_async.wire.dialects import Dialect, dialect_of
-from kling_async.wire.endpoints.base import IMAGE_GENERATION
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest, RequestByName
 from kling_async.wire.responses import read_page
-from kling_async.wire.tasks import Done, Failed, Image, ImageRequest, RequestByName, TaskResult, TaskSnapshot
+from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot
 
 if TYPE_CHECKING:
     from kling_async.media.storage import Storage
@@ -68,6 +69,9 @@ class KlingClient:
         on_event:
             Called in the event loop with each step of each task, for progress, logs and metrics; it should be quick.
             What it raises is logged, and harms nothing.
+
+    Attributes:
+        core: What a `Batch` needs of it, with no promise that it stays as it is.
 
     Raises:
         NotAuthenticated: There is no key, or it cannot be one; the error says why, and does not show it.
@@ -227,6 +231,7 @@ class KlingClient:
         Raises:
             InvalidRequest: No task can have this id.
         """
+        check_kind("task_id", task_id, str, "must be the id of a task, as text")
         return self.core.handle(task_id)
 
     async def get(self, task_id: str) -> TaskSnapshot:
@@ -237,6 +242,7 @@ class KlingClient:
             TaskNotFound: This account knows no such task.
             KlingError: Passing failures are repeated for `retry.give_up_after` seconds; then the last is raised.
         """
+        check_kind("task_id", task_id, str, "must be the id of a task, as text")
         return await self.core.get(task_id)
 
     async def tasks(self, *, page_size: int = 100) -> AsyncGenerator[TaskSnapshot, None]:
@@ -299,27 +305,28 @@ class KlingClient:
         check_kind("name", name, str, "must be a template for names, as text")
         if isinstance(destination, str) and is_url(destination):
             raise InvalidRequest(f"to save to a storage, pass Storage({destination!r}) as the destination")
+        names = Names(name, result.task_id)
         if isinstance(destination, str | os.PathLike):
-            return await self._save_to_folder(result, Names(Path(destination), name, result.task_id))
+            return await self._save_to_folder(result, Path(destination), names)
 
-        from kling_async.media.storage import Storage, shelf_at  # noqa: PLC0415 (most programs have no storage)
+        from kling_async.media.destinations import destination_at  # noqa: PLC0415 (most programs have no storage)
+        from kling_async.media.storage import Storage  # noqa: PLC0415
 
         check_kind("destination", destination, Storage, "must be the path of a folder, or a Storage")
-        place = shelf_at(destination)
+        place = destination_at(destination)
         if isinstance(place, Path):  # a storage of this machine's files
-            paths = await self._save_to_folder(result, Names(place, name, result.task_id))
-            return [path.absolute().as_uri() for path in paths]
+            return [path.absolute().as_uri() for path in await self._save_to_folder(result, place, names)]
         await place.check(writes=False)  # storing the first file tests the rest
-        saves = await self.core.save(result, Names(Path(), name, result.task_id), keep=place.keep)
-        if saves.error is not None:
-            raise saves.error
-        return [file.url for file in saves.pictures if file.url is not None]
+        outcome = await self.core.save(result, place, names)
+        if outcome.error is not None:
+            raise outcome.error
+        return [file.url for file in outcome.files if file.url is not None]
 
-    async def _save_to_folder(self, result: TaskResult, names: Names) -> list[Path]:
-        saves = await self.core.save(result, names)
-        if saves.error is not None:
-            raise saves.error
-        return [file.path for file in saves.pictures if file.path is not None]
+    async def _save_to_folder(self, result: TaskResult, folder: Path, names: Names) -> list[Path]:
+        outcome = await self.core.save(result, folder, names)
+        if outcome.error is not None:
+            raise outcome.error
+        return [file.path for file in outcome.files if file.path is not None]
 
     async def read(self, image: Image) -> bytes:
         """

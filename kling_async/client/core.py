@@ -4,6 +4,7 @@ The core of a client, on which `KlingClient` and `Batch` are built: validate, ac
 
 import asyncio
 import enum
+import functools
 import sys
 import time
 import uuid
@@ -25,25 +26,27 @@ from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.limiter import SlotLease, Slots
 from kling_async.client.polling.poller import Poller
 from kling_async.client.polling.queries import HttpStatusQueries
-from kling_async.client.polling.strategy import QueryStrategy
+from kling_async.client.polling.strategy import strategy_for
 from kling_async.client.submission import Submission, may_be_task_of
 from kling_async.client.submitter import Submitter
 from kling_async.client.transport import Transport
 from kling_async.errors import BrokenRule, ClientClosed, InvalidRequest, TaskNotFound
-from kling_async.media.references import Reference, read_reference
-from kling_async.policy.arguments import check_kind
+from kling_async.media.references import Reference, read_inputs, with_texts
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.wire.auth import Credentials
-from kling_async.wire.codec import dumps, write_request
-from kling_async.wire.dialects import Dialect, broken_rules
-from kling_async.wire.endpoints.base import IMAGE_GENERATION
+from kling_async.wire.codec import write_request
+from kling_async.wire.dialects import Dialect
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest, RequestByName
+from kling_async.wire.json_text import dumps
 from kling_async.wire.responses import read_sighting
-from kling_async.wire.tasks import ImageRequest, RequestByName, TaskResult, TaskSnapshot, describe_image
+from kling_async.wire.tasks import TaskResult, TaskSnapshot
 
 if TYPE_CHECKING:
-    from kling_async.media.downloads import Downloads, Fetch, Keep, Saves
+    from kling_async.media.destinations import Destination
+    from kling_async.media.downloads import Downloads
     from kling_async.media.naming import Names
+    from kling_async.media.saving import FetchFiles, SaveOutcome
     from kling_async.policy.hosts import Network
 
 __all__ = ["ClientCore", "State"]
@@ -97,7 +100,7 @@ class ClientCore:
         keepalive = 2 * polling.max_delay + 5  # longer than the longest pause between two polls
         self.transport: Final = Transport(base_url, http, retry, keepalive, credentials, session)
         queries = HttpStatusQueries(self.transport, polling.answer_timeout)
-        self._poller = Poller(polling, queries, QueryStrategy(dialect.ids_per_read, dialect.lists))
+        self._poller = Poller(polling, queries, functools.partial(strategy_for, dialect))
         self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
         self._submitter = Submitter(self._poller, self._router, self.handle, slots.policy.uncertain_for)
         self._handles: weakref.WeakValueDictionary[str, TaskHandle] = weakref.WeakValueDictionary()
@@ -146,7 +149,7 @@ class ClientCore:
             return
         self.state = State.CLOSED
         try:
-            self.slots.dismiss(self, _closed)
+            self.slots.fail_waiters(self, _closed)
             await self._submitter.aclose()
         finally:
             if self._router is not None:
@@ -189,7 +192,7 @@ class ClientCore:
         self.open()
         events = self._publisher.begin(request)
         try:
-            lease, reference = await self._admit(request, digests, events)
+            lease, files = await self._admit(request, digests, events)
         except BaseException as error:
             events.publish(EventKind.NO_TASK, error=error)
             raise
@@ -197,7 +200,7 @@ class ClientCore:
         if self.dialect.external_ids and request.external_task_id is None:
             submission.external_id, submission.owns_id = str(uuid.uuid4()), True
         delivery = self._make_delivery(request, submission, lease, observer, events, None)
-        delivery.body = _body_of(delivery, reference)
+        delivery.body = _body_of(delivery, files)
         return await self._submitter.run(delivery, delivery.send)
 
     async def recover(
@@ -229,7 +232,7 @@ class ClientCore:
         self.open()
         submission = Submission.of_earlier_run(request.external_task_id, sent_at, time.time(), _now())
         submission.owns_id = owns_id
-        lease = self.slots.count(*self._place_of(request), owner=self)
+        lease = self.slots.acquire_running(*self._place_of(request), owner=self)
         delivery = self._make_delivery(request, submission, lease, observer, self._publisher.begin(request), submit_key)
 
         async def find_or_send() -> TaskSnapshot:
@@ -256,7 +259,7 @@ class ClientCore:
         self.open()
         IMAGE_GENERATION.one(task_id)  # rejects text that cannot be an id
         submission = Submission(request.external_task_id)
-        lease = self.slots.count(*self._place_of(request), owner=self)
+        lease = self.slots.acquire_running(*self._place_of(request), owner=self)
         events = self._publisher.begin(request)
         delivery = self._make_delivery(request, submission, lease, observer, events, submit_key)
         return self._submitter.resume(delivery, task_id)
@@ -282,7 +285,6 @@ class ClientCore:
         """
         handle = self._handles.get(task_id)
         if handle is None:
-            check_kind("task_id", task_id, str, "must be the id of a task, as text")
             IMAGE_GENERATION.one(task_id)  # rejects text that cannot be an id
             handle = self._handles[task_id] = TaskHandle(task_id, None, self._watch, self._publisher.pick_up(task_id))
         return handle
@@ -299,38 +301,30 @@ class ClientCore:
         return snapshot
 
     async def save(
-        self,
-        result: TaskResult,
-        names: "Names",
-        *,
-        but: Collection[int] = (),
-        keep: "Keep | None" = None,
-        fetch: "Fetch | None" = None,
-    ) -> "Saves":
+        self, result: TaskResult, destination: "Destination", names: "Names", *, skip: Collection[int] = ()
+    ) -> "SaveOutcome":
         """
-        Save the files of *result* under *names*, except those with the indices in *but*. What could not be saved is
-        returned, not raised.
-
-        Args:
-            keep: Saves one file; None saves to the folder of *names*.
-            fetch: Fetches and saves files elsewhere, in place of this process.
+        Save the files of *result* in a folder or a storage, except those with the indices to *skip*. Files that could
+        not be saved are reported in the outcome, not raised.
         """
         self.open()
-        if fetch is not None:
-            from kling_async.media.downloads import save_elsewhere  # noqa: PLC0415
+        downloads = await self.downloads()
+        outcome = await downloads.save(result, destination, names, refresh=lambda: self._renew(result), skip=skip)
+        return self._publish_saved(result, outcome)
 
-            saves = await save_elsewhere(
-                result, names, fetch, refresh=lambda: self._renew(result), but=but, base_url=self.base_url
-            )
-        else:
-            downloads = await self.downloads()
-            saves = await downloads.save_each(result, names, refresh=lambda: self._renew(result), but=but, keep=keep)
-        paths = [picture.path for picture in saves.pictures if picture.path is not None]
-        urls = [picture.url for picture in saves.pictures if picture.url is not None]
-        handle = self._handles.get(result.task_id)
-        events = handle.events if handle is not None else self._publisher.pick_up(result.task_id)
-        events.publish(EventKind.SAVED, paths=paths, urls=urls, error=saves.error)
-        return saves
+    async def save_remotely(
+        self, result: TaskResult, names: "Names", fetch: "FetchFiles", *, skip: Collection[int] = ()
+    ) -> "SaveOutcome":
+        """
+        Save as `save` does, with *fetch*, which fetches and saves files elsewhere.
+        """
+        from kling_async.media.saving import save_remotely  # noqa: PLC0415 (most programs have no executor)
+
+        self.open()
+        outcome = await save_remotely(
+            result, names, fetch, refresh=lambda: self._renew(result), skip=skip, base_url=self.base_url
+        )
+        return self._publish_saved(result, outcome)
 
     async def downloads(self) -> "Downloads":
         """
@@ -348,7 +342,7 @@ class ClientCore:
         """
         Return the kinds of private network that files may come from: those in which the service itself is.
         """
-        from kling_async.media.downloads import networks_of  # noqa: PLC0415
+        from kling_async.media.network import networks_of  # noqa: PLC0415
 
         async with self._opening_downloads:  # hundreds may ask at once, and one look-up is enough
             if self._networks is None:
@@ -361,43 +355,47 @@ class ClientCore:
         """
         return self.transport.fingerprint(salt)
 
+    def _publish_saved(self, result: TaskResult, outcome: "SaveOutcome") -> "SaveOutcome":
+        handle = self._handles.get(result.task_id)
+        events = handle.events if handle is not None else self._publisher.pick_up(result.task_id)
+        paths = [file.path for file in outcome.files if file.path is not None]
+        urls = [file.url for file in outcome.files if file.url is not None]
+        events.publish(EventKind.SAVED, paths=paths, urls=urls, error=outcome.error)
+        return outcome
+
     async def _admit(
         self, request: ImageRequest, digests: Mapping[str, str], events: TaskEvents
-    ) -> tuple[SlotLease, Reference | None]:
+    ) -> tuple[SlotLease, Mapping[str, Reference]]:
         # Validate, then acquire slots.
-        reference = await self._validate(request, digests)
+        files = await self._validate(request, digests)
         bucket, n = self._place_of(request)
         is_stale = False
         if not self.slots.has_room(bucket, n):
             events.publish(EventKind.WAITING)
-            is_stale, reference = reference is not None, None  # thousands may wait here, each with megabytes of Base64
-        lease = await self.slots.take(bucket, n, owner=self)
+            is_stale, files = bool(files), {}  # thousands may wait here, each with megabytes of Base64
+        lease = await self.slots.acquire(bucket, n, owner=self)
         try:
             if is_stale:
-                reference = await self._validate(request, digests)
+                files = await self._validate(request, digests)
             self.open()  # it may have been closed meanwhile
         except BaseException:
             lease.release()
             raise
-        return lease, reference
+        return lease, files
 
-    async def _validate(self, request: ImageRequest, digests: Mapping[str, str]) -> Reference | None:
-        # Raise all that keeps the request from being sent, except a lack of slots.
-        reference: Reference | None = None
-        broken: tuple[BrokenRule, ...] = ()
-        if request.image is not None:
-            try:
-                reference = await read_reference(request.image, max_bytes=self.dialect.image_max_bytes)
-            except InvalidRequest as error:
-                broken = error.broken
-        broken = (*broken_rules(self.dialect, request, reference.facts if reference else None), *broken)
-        if not broken and "image" in digests and (reference is None or reference.sha256 != digests["image"]):
-            rule = "has changed since it was added to the journal; put the old file back, or begin a new journal"
-            broken = (BrokenRule("image", describe_image(request.image), rule),)
+    async def _validate(self, request: ImageRequest, digests: Mapping[str, str]) -> Mapping[str, Reference]:
+        # Raise all that keeps the request from being sent, except a lack of slots; return its files, by field.
+        files, broken = await read_inputs(request, self.dialect)
+        if not broken:
+            broken = tuple(
+                BrokenRule(field, "…", "has changed since it was added; put the old file back, or begin a new journal")
+                for field, digest in digests.items()
+                if field not in files or files[field].sha256 != digest
+            )
         if broken:
             raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
         self.slots.check(IMAGE_GENERATION.slots(request))
-        return reference
+        return files
 
     def _place_of(self, request: ImageRequest) -> tuple[str, int]:
         # Whose slots it takes, and how many.
@@ -440,11 +438,8 @@ class ClientCore:
         return TaskResult(result.task_id, snapshot.task_result.images, snapshot)
 
 
-def _body_of(delivery: Delivery, reference: Reference | None) -> RequestBody:
-    request = delivery.request
-    if request.image is not None:
-        request = attrs.evolve(request, image=reference.text if reference is not None else None)
-    fields = write_request(request)
+def _body_of(delivery: Delivery, files: Mapping[str, Reference]) -> RequestBody:
+    fields = write_request(with_texts(delivery.request, files))
     if delivery.subscription is not None:
         fields["callback_url"] = delivery.subscription.address  # a secret, so not in the caller's request
     return RequestBody(dumps(fields), is_traceable=delivery.submission.external_id is not None)

@@ -24,10 +24,12 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
+from kling_async.wire.answers import Answer
 from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.headers import clock_of
-from kling_async.wire.responses import Answer, read_created, read_sighting
-from kling_async.wire.tasks import ImageRequest, TaskSnapshot
+from kling_async.wire.responses import read_created, read_sighting
+from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["Delivery", "SubmitObserver"]
 
@@ -172,7 +174,7 @@ class Delivery:
 
     def _is_over(self, error: KlingError) -> bool:
         now = asyncio.get_running_loop().time()
-        return self.submission.is_over(error, self._transport.retry, now, refused_for=self.lease.refused_for())
+        return self.submission.is_over(error, self._transport.retry, now, refused_for=self.lease.refused_seconds())
 
     def _on_retry(self, error: KlingError, delay: float) -> None:
         self.events.publish(EventKind.RETRY, error=error, delay=delay)
@@ -183,11 +185,11 @@ class Delivery:
 
     async def _post(self) -> TaskSnapshot:
         while True:
-            await self.lease.regain()
+            await self.lease.reacquire()
             try:
                 return await self._post_once()
             except RateLimited as error:
-                if self.submission.is_last_try or not self.lease.refused(error):
+                if self.submission.is_last_try or not self.lease.note_refused(error):
                     raise
                 self.events.publish(EventKind.WAITING, error=error)
 
@@ -241,7 +243,7 @@ class Delivery:
             found = await decode(answer, read_sighting)
             self._check_found(found, external_id, answer)
         except KlingError as error:
-            shown = self.subscription.found if self.subscription is not None else None
+            shown = self.subscription.task if self.subscription is not None else None
             if shown is not None:
                 return shown  # its callback has come, so it exists
             if not isinstance(error, TaskNotFound):

@@ -15,7 +15,8 @@ from typing import Final, TypeAlias
 import attrs
 
 from kling_async.errors import KlingError
-from kling_async.wire.tasks import ImageRequest, TaskSnapshot
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["NULL_EVENTS", "EventKind", "EventPublisher", "OnEvent", "TaskEvent", "TaskEvents"]
 

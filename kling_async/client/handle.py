@@ -14,8 +14,10 @@ from kling_async.client.limits.limiter import SlotLease
 from kling_async.errors import KlingError, TaskFailed, WaitTimeout
 from kling_async.policy.arguments import check_timeout
 from kling_async.wire import cards
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.status import is_final, is_settled, is_settled_well, merge, reason_of
-from kling_async.wire.tasks import ImageRequest, TaskResult, TaskSnapshot, TaskStatus, draw_state, prompt_of
+from kling_async.wire.tasks import TaskResult, TaskSnapshot, TaskStatus, draw_state
 
 __all__ = ["TaskHandle", "failure_of"]
 
@@ -35,14 +37,17 @@ class TaskHandle:
 
     Attributes:
         request: What was sent; None for a task picked up by its id.
+        events: Publishes what happens to the task.
+        unconfirmed: What callbacks without a valid signature have said; None if none came.
+        unconfirmed_at: When the last of them came, in seconds of the loop's clock.
     """
 
     task_id: str
     request: ImageRequest | None
     _watch: Callable[["TaskHandle"], None]
-    events: TaskEvents = NULL_EVENTS  # for the client
+    events: TaskEvents = NULL_EVENTS
     _snapshot: TaskSnapshot | None = attrs.field(default=None, init=False)
-    unconfirmed: TaskSnapshot | None = attrs.field(default=None, init=False)  # for the poller, as the next two
+    unconfirmed: TaskSnapshot | None = attrs.field(default=None, init=False)
     unconfirmed_at: float = attrs.field(default=-math.inf, init=False)
     watched_since: float | None = attrs.field(default=None, init=False)
     _lease: SlotLease | None = attrs.field(default=None, init=False)
@@ -57,7 +62,7 @@ class TaskHandle:
         return f"<TaskHandle {self.task_id!r}: {word}>"
 
     def _repr_html_(self) -> str:
-        prompt = prompt_of(self.request)
+        prompt = caption_of(self.request)
         if self._snapshot is None:
             return cards.card(prompt, mark="not seen yet", facts=[f"task {self.task_id}"])
         return draw_state(self._snapshot, prompt)

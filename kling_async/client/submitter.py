@@ -19,8 +19,9 @@ from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.limiter import SlotLease
 from kling_async.client.polling.poller import Poller
 from kling_async.errors import ClientClosed, SubmissionUncertain
+from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.redaction import shorten
-from kling_async.wire.tasks import ImageRequest, TaskSnapshot
+from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["CLOSE_TIMEOUT", "Submitter"]
 
@@ -70,7 +71,7 @@ class Submitter:
         """
         if self._router is None or request.callback_url is not None:
             return None
-        return self._router.open_line(submit_key)
+        return self._router.subscribe(submit_key)
 
     async def run(self, delivery: Delivery, work: Callable[[], Awaitable[TaskSnapshot]]) -> TaskHandle:
         """
@@ -162,8 +163,8 @@ class Submitter:
             error.request = delivery.request
             delivery.body = None  # megabytes, which a late callback does not need
             if (subscription := delivery.subscription) is not None:
-                subscription.adopt(functools.partial(self._adopt_late, delivery), LATE_CALLBACKS)
-                if (shown := subscription.told) is not None:
+                subscription.expect_late(functools.partial(self._adopt_late, delivery), LATE_CALLBACKS)
+                if (shown := subscription.received) is not None:
                     error.snapshot = shown
                     error.urls = error.urls or tuple(image.url for image in shown.task_result.images)
             _log_unknown(delivery, error, "cancelled" if delivery.submission.is_abandoned else "given up")
@@ -180,7 +181,7 @@ class Submitter:
     def _adopt(self, delivery: Delivery, accepted: TaskSnapshot) -> TaskHandle:
         _log.info("task %s was accepted", accepted.task_id)  # whatever happens later, a paid task can be found
         delivery.observer.accepted(accepted.task_id)
-        delivery.lease.accepted()
+        delivery.lease.note_accepted()
         delivery.events.update(task_id=accepted.task_id)
         delivery.events.publish(EventKind.SUBMITTED, snapshot=accepted)
         handle = self._handle_of(accepted.task_id)
@@ -206,7 +207,7 @@ class Submitter:
         if accepted is not None:
             handle.apply(accepted)
         if not self._is_closed:
-            self._poller.watch(handle, is_told_of=subscription is not None and subscription.works)
+            self._poller.watch(handle, expects_callbacks=subscription is not None and subscription.is_reliable)
         if subscription is not None:
             subscription.connect(handle)  # last: what it has received already may be worth a look
 
@@ -215,7 +216,7 @@ class Submitter:
         subscription.close()
 
     def _hold_for_a_while(self, lease: SlotLease) -> None:
-        lease.count()
+        lease.note_running()
         timer = asyncio.get_running_loop().call_later(self.uncertain_for, self._release_uncertain, lease)
         self._uncertain[lease] = timer
 

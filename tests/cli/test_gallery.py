@@ -9,12 +9,12 @@ from PIL import Image
 
 from kling_async import ImageRequest, TaskSnapshot, TaskStatus
 from kling_async.batch.journal import Account, Entry, Journal
-from kling_async.cli.board import Board
 from kling_async.cli.gallery import entries_of
+from kling_async.cli.task_board import TaskBoard
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import DownloadFailed, NotSent
 from kling_async.gallery import GalleryEntry
-from kling_async.wire.tasks import Picture
+from kling_async.media.saved_files import SavedFile
 from tests.cli.conftest import Command, Here
 from tests.unit.gallery.conftest import read_data
 
@@ -131,7 +131,7 @@ async def test_journal_becomes_a_page(here: Here, pictures: Path, tmp_path: Path
     await journal.intend(0, attempt=1, external_task_id=None, submit_key=None, now=2.0)
     journal.accept(0, "t", 3.0)
     await journal.finish(0, TaskSnapshot(task_id="t", task_status=TaskStatus.SUCCEEDED), 4.0)
-    await journal.save(0, [Picture(0, pictures / "fox.png", 100, "00")], 5.0, is_all=True)
+    await journal.save(0, [SavedFile(0, pictures / "fox.png", 100, "00")], 5.0, is_all=True)
 
     ended = here("gallery", "foxes.kling")  # which is at work
 
@@ -194,8 +194,8 @@ def test_rows_become_entries() -> None:
     An entry for each picture on the disk, and one for each task without; what is known of the task is with all of them.
     """
     times = iter([0.0, 1.0, 3.5, 4.0, 5.0, 6.0])
-    board = Board.of([ImageRequest("fox", n=2), ImageRequest("owl", n=2, model_name="kling-v2"), ImageRequest("bear")],
-                     lambda: next(times))  # fmt: skip
+    requests = [ImageRequest("fox", n=2), ImageRequest("owl", n=2, model_name="kling-v2"), ImageRequest("bear")]
+    board = TaskBoard.of(requests, lambda: next(times))
     fox, owl, bear = board.rows
     board.accept(fox, handle("f", Decimal(2)))
     board.finish(fox, {0: Path("f-0.png"), 1: Path("f-1.png")})

@@ -8,7 +8,8 @@ from aiohttp.test_utils import TestServer
 
 from kling_async import OFFICIAL
 from kling_async.emulator import faults
-from tests.cli.conftest import Command, Here, lines_of, service, wait_until
+from tests.cli.conftest import Command, Here, lines_of, service
+from tests.fakes.eventually import eventually
 
 
 async def test_json(command: Command) -> None:
@@ -87,8 +88,8 @@ async def test_every_field(command: Command) -> None:
 
     (line,) = lines_of(ended.out)
     assert 0 == negative.code
-    assert "dogs" in {record.request.negative_prompt for record in server.world.page(1, 2)}
-    record = server.world.find_external("mine-1")
+    assert "dogs" in {record.request.negative_prompt for record in server.account.page(1, 2)}
+    record = server.account.find_external("mine-1")
     assert record is not None
     sent = record.request
     assert (0, "mine-1") == (ended.code, line["external_task_id"])
@@ -239,7 +240,7 @@ async def test_interrupted_while_submitting(command: Command) -> None:
         service(latency=(60, 60), faults=[faults.delay_after("create", 0.5)]) as server,
         command.to(server).running("generate", "a fox") as running,
     ):
-        await wait_until(lambda: server.ledger.tasks)
+        await eventually(lambda: server.ledger.tasks)
         running.interrupt()
         ended = await running.ended()
 
@@ -257,7 +258,7 @@ async def test_interrupted_twice(command: Command) -> None:
         service(faults=[faults.delay_after("create", 60.0)]) as server,
         command.to(server).running("generate", "a fox") as running,
     ):
-        await wait_until(lambda: server.ledger.tasks)
+        await eventually(lambda: server.ledger.tasks)
         running.interrupt()
         assert running.process.stderr is not None
         await running.process.stderr.readuntil(b"10 s")
@@ -275,10 +276,10 @@ async def test_interrupted_while_saving(command: Command) -> None:
     Ctrl-C while pictures are fetched tells which tasks they are of, and leaves no half file.
     """
     async with (
-        service(faults=[faults.delay_before("picture", 60.0)]) as server,
+        service(faults=[faults.delay_before("download", 60.0)]) as server,
         command.to(server).running("generate", "a fox") as running,
     ):
-        await wait_until(lambda: server.ledger.downloads)
+        await eventually(lambda: server.ledger.downloads)
         running.interrupt()
         ended = await running.ended()
 
@@ -322,7 +323,7 @@ async def test_download_failed(command: Command) -> None:
     """
     A picture that could not be fetched has no path, the others keep theirs, and the way to fetch it again is told.
     """
-    both_tries = [faults.status("picture", 404, times=1), faults.status("picture", 404, after=3, times=1)]
+    both_tries = [faults.status("download", 404, times=1), faults.status("download", 404, after=3, times=1)]
     async with service(faults=both_tries) as server:
         ended = await command.to(server)("generate", "a fox", "-n", "3", "--json")
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from kling_async.emulator import faults
-from kling_async.media import downloads
-from tests.cli.conftest import Command, Here, ServedBy, know, lines_of, service, wait_until
+from kling_async.media import local
+from tests.cli.conftest import Command, Here, ServedBy, know, lines_of, service
+from tests.fakes.eventually import eventually
 
 
 def test_finished_tasks(served: ServedBy) -> None:
@@ -45,7 +46,7 @@ def test_names(served: ServedBy) -> None:
     """
     Names follow a template, and a line of JSON tells under which index each picture is.
     """
-    kling = served(faults=[faults.status("picture", 404, times=1), faults.status("picture", 404, after=2, times=1)])
+    kling = served(faults=[faults.status("download", 404, times=1), faults.status("download", 404, after=2, times=1)])
     kling.has("done-1", n=2)
 
     ended = kling("save", "done-1", "--name", "fox {index}{ext}", "--json")
@@ -98,7 +99,7 @@ def test_full_disk(served: ServedBy, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(downloads._Part, "settle", full)
+    monkeypatch.setattr(local.StagedFile, "commit", full)
     kling = served()
     kling.has("done-1")
 
@@ -114,7 +115,7 @@ def test_full_disk(served: ServedBy, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["a", "b", "--name", "{index}{ext}"], "it needs {task_id}"),
         (["a", "--name", "fox{ext}"], "put {index} into it"),
-        (["a", "--name", "{key}{ext}"], "no fields but {task_id}"),
+        (["a", "--name", "{key}{ext}"], "no other fields than {task_id}"),
         (["a", "--out", "/dev/null/here"], "nothing can be saved in"),
     ],
 )
@@ -132,10 +133,10 @@ async def test_interrupted(command: Command) -> None:
     """
     Ctrl-C tells which pictures are not saved, and the very command that saves them.
     """
-    async with service(faults=[faults.delay_before("picture", 60.0)]) as server:
+    async with service(faults=[faults.delay_before("download", 60.0)]) as server:
         know(server, "done-1")
         async with command.to(server).running("save", "done-1", "--out", "made") as running:
-            await wait_until(lambda: server.ledger.downloads)
+            await eventually(lambda: server.ledger.downloads)
             running.interrupt()
             ended = await running.ended()
 

@@ -18,11 +18,15 @@ from kling_async.client import transport as module
 from kling_async.client.polling.queries import HttpStatusQueries
 from kling_async.client.transport import decode
 from kling_async.errors import UnexpectedAnswer
-from kling_async.wire import codec
+from kling_async.wire import json_text
+from kling_async.wire.answers import Answer
 from kling_async.wire.codec import write_task
-from kling_async.wire.responses import Answer, read_created, read_news, read_page, read_sighting
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
+from kling_async.wire.responses import read_created, read_news, read_page, read_sighting
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
-from tests.unit.client.test_transport import PATH, delivery, saying, serving, speaking, submit
+from tests.fakes.deliveries import delivery, submit
+from tests.fakes.scripted_server import saying, serving
+from tests.unit.client.test_transport import PATH, speaking
 
 READERS: dict[str, Callable[[Answer], Any]] = {
     "create": read_created,
@@ -79,7 +83,7 @@ class TestSize:
         Whatever it holds: the smallest values cost the most.
         """
         if not is_fast:
-            monkeypatch.setattr(codec, "orjson", None)
+            monkeypatch.setattr(json_text, "orjson", None)
         head, tail = b'{"code":0,"data":[0', b"]}"
         many = (module.MAX_ANSWER - len(head) - len(tail)) // (len(unit) + 1)
         answer = Answer(200, {}, head + (b"," + unit) * many + tail)
@@ -116,7 +120,7 @@ class TestDepth:
         Whoever reads them, and with whichever library.
         """
         if not is_fast:
-            monkeypatch.setattr(codec, "orjson", None)
+            monkeypatch.setattr(json_text, "orjson", None)
 
         with pytest.raises(UnexpectedAnswer):
             read(Answer(200, {}, body))
@@ -127,7 +131,7 @@ class TestDepth:
         It is decoded twice, and written in between.
         """
         if not is_fast:
-            monkeypatch.setattr(codec, "orjson", None)
+            monkeypatch.setattr(json_text, "orjson", None)
         body = b'{"code":0,"message":"\\ud800","data":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
 
         with pytest.raises(UnexpectedAnswer):
@@ -211,19 +215,21 @@ class TestOffTheLoop:
         async with serving(lambda _: saying(bytes(2**19))) as server, speaking(server.url) as transport:
             assert 2**19 == await transport.read(PATH, lambda answer: len(answer.body))
 
-    @pytest.mark.parametrize("way", ["several", "page"])
-    async def test_looks_read_nothing_that_the_loop_changes(self, way: str) -> None:
+    @pytest.mark.parametrize("mode", ["several", "page"])
+    async def test_looks_read_nothing_that_the_loop_changes(self, mode: str) -> None:
         """
         What is watched may change while a page is decoded, so it is copied before.
         """
         watched = Watched()
         body = page(300, 9)
         async with serving(lambda _: saying(body)) as server, speaking(server.url) as transport:
-            looks = HttpStatusQueries(transport, 60.0)
-            seen = await (looks.several(watched) if way == "several" else looks.page(1, 500, watched))
+            queries = HttpStatusQueries(transport, 60.0)
+            if mode == "several":
+                seen = await queries.several(IMAGE_GENERATION, watched)
+            else:
+                seen, _ = await queries.page(IMAGE_GENERATION, 1, 500, watched)
 
-        found = seen[0] if isinstance(seen, tuple) else seen
-        assert {"t-1", "t-200"} == found.keys()
+        assert {"t-1", "t-200"} == seen.keys()
         assert {threading.get_ident()} == watched.threads
 
 

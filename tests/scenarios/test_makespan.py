@@ -11,14 +11,22 @@ import itertools
 import random
 import statistics
 from collections.abc import Sequence
+from typing import Final
 
 import attrs
 import pytest
 
-from kling_async.emulator.world import TaskRecord
+from kling_async.emulator import faults
+from kling_async.emulator.account import TaskRecord
 from kling_async.errors import KlingError, NoFreeSlot, RateLimited
-from tests.conftest import simulate
-from tests.simulation import EPOCH, SimulatedService, now
+from tests.fakes.simulated_loop import EPOCH, now, simulate
+from tests.fakes.socketless_service import SocketlessService
+
+TRAVEL: Final = (0.05, 0.15)
+"""
+Seconds that each request takes, and its answer.
+"""
+
 
 LONGEST = 24.0
 """
@@ -71,7 +79,7 @@ def run(wanted: Sequence[int], truth: int, slots: int | None, seed: int) -> Run:
     """
     Gather one task for each of *wanted*, a number of pictures, from a service with *truth* slots.
     """
-    service = SimulatedService(slots=truth, seed=seed, latency=(16.0, LONGEST))
+    service = SocketlessService(slots=truth, seed=seed, latency=(16.0, LONGEST), travel=TRAVEL)
     done_at: dict[str, float] = {}
 
     async def story() -> None:
@@ -84,7 +92,7 @@ def run(wanted: Sequence[int], truth: int, slots: int | None, seed: int) -> Run:
             await asyncio.gather(*(one(number, n) for number, n in enumerate(wanted)))
 
     simulate(story())
-    by_prompt = {task.request.prompt: task for task in service.world.page(1, len(wanted))}
+    by_prompt = {task.request.prompt: task for task in service.account.page(1, len(wanted))}
     tasks = [by_prompt[f"lighthouse {number}"] for number in range(len(wanted))]
     largest = max(wanted)
     return Run(
@@ -96,7 +104,7 @@ def run(wanted: Sequence[int], truth: int, slots: int | None, seed: int) -> Run:
             for before, task in itertools.pairwise(tasks)
             if task.request.n == largest
         ),
-        refused=service.refused / service.creates,
+        refused=service.refused / service.ledger.arrivals["create"],
     )
 
 
@@ -132,7 +140,7 @@ def test_what_is_too_large_for_the_account_is_found_out_once(slots: int | None) 
     Nine pictures at a time on an account with five slots: the first request is patient for 300 s, and the other 199
     know after one refusal each.
     """
-    service = SimulatedService(slots=5)
+    service = SocketlessService(slots=5, travel=TRAVEL)
 
     async def story() -> None:
         async with service.client(slots=slots) as client:
@@ -143,7 +151,7 @@ def test_what_is_too_large_for_the_account_is_found_out_once(slots: int | None) 
         assert 300 < now() < 300 + 30 + 200 * 0.3
 
     simulate(story())
-    assert service.creates < 200 + 30
+    assert service.ledger.arrivals["create"] < 200 + 30
 
 
 def test_what_is_too_large_does_not_stop_the_rest() -> None:
@@ -152,11 +160,11 @@ def test_what_is_too_large_does_not_stop_the_rest() -> None:
     as if they were alone; the others hear that there are not so many slots.
     """
     wanted = mixed(9, 100, 1)
-    service = SimulatedService(slots=5)
+    service = SocketlessService(slots=5, travel=TRAVEL)
     made_at: list[float] = []
 
     async def story() -> None:
-        async with service.client() as client:
+        async with service.client(slots=None) as client:
 
             async def one(number: int, n: int) -> KlingError | None:
                 try:
@@ -170,7 +178,7 @@ def test_what_is_too_large_does_not_stop_the_rest() -> None:
             assert [n > 5 for n in wanted] == [outcome is not None for outcome in outcomes]
 
     simulate(story())
-    tasks = service.world.page(1, 100)[::-1]
+    tasks = service.account.page(1, 100)[::-1]
     assert max(made_at) < 1.5 * fifo(tasks, 5)
 
 
@@ -179,11 +187,11 @@ def test_a_full_account_is_waited_for() -> None:
     While others take all slots for ten minutes, only those that were refused for 300 s hear of it: one for each slot
     that there might have been. The others are made.
     """
-    service = SimulatedService(slots=9, latency=(600.0, 600.0))
+    service = SocketlessService(slots=9, latency=(600.0, 600.0), travel=TRAVEL)
     service.occupy(9)
 
     async def story() -> None:
-        async with service.client() as client:
+        async with service.client(slots=None) as client:
             jobs = (client.submit(f"lighthouse {number}") for number in range(30))
             outcomes = await asyncio.gather(*jobs, return_exceptions=True)
 
@@ -196,10 +204,10 @@ def test_refusals_without_end_are_told() -> None:
     """
     Where a gateway refuses whatever is sent, submits that pause side by side do not take each other for tasks that run.
     """
-    service = SimulatedService(refuses_all=True)
+    service = SocketlessService(faults.bare_429("create"), slots=9, travel=TRAVEL)
 
     async def story() -> None:
-        async with service.client() as client:
+        async with service.client(slots=None) as client:
             jobs = (client.submit(f"lighthouse {number}") for number in range(9))
             outcomes = await asyncio.gather(*jobs, return_exceptions=True)
 

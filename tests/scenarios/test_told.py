@@ -10,7 +10,7 @@ import socket
 import time
 import warnings
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import aiohttp
@@ -31,9 +31,11 @@ from kling_async.client import submitter
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.errors import ClientClosed, ContentRefused, InvalidRequest, SubmissionUncertain, TaskFailed
-from kling_async.wire.codec import dumps, write_task
+from kling_async.wire.codec import write_task
+from kling_async.wire.json_text import dumps
 from kling_async.wire.status import is_settled
 from kling_async.wire.webhooks import sign
+from tests.fakes.eventually import eventually
 
 SECRET: Final = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
 OTHER_SECRET: Final = "whsec_Zm9yZ2VkIGZvcmdlZCBmb3JnZWQ="
@@ -66,26 +68,20 @@ def client_of(server: Emulator, receiver: CallbackReceiver, **options: Any) -> K
     return KlingClient(server.api_key, callbacks=receiver, **{**fixed, **options})
 
 
-async def until(comes_true: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not comes_true():
-            await asyncio.sleep(0.005)
-
-
 async def until_told(server: Emulator) -> None:
     """
     Wait until the service has sent every callback of its tasks and was answered.
     """
-    await until(lambda: server._postman is not None and server._postman.is_idle)
+    await eventually(lambda: server._webhook_sender is not None and server._webhook_sender.is_idle)
 
 
 async def tell(server: Emulator, task_id: str, change: int = -1) -> int:
     """
     Post a callback as the service does, but now: about the task's end, or an earlier change of it.
     """
-    record = server.world.find_task(task_id)
+    record = server.account.find_task(task_id)
     assert record is not None
-    body = dumps(write_task(server.world.snapshot_of(record, record.changes[change])))
+    body = dumps(write_task(server.account.snapshot_of(record, record.changes[change])))
     headers = sign(SECRET, "message-1", time.time(), body)
     async with aiohttp.request("POST", record.request.callback_url or "", data=body, headers=headers) as answer:
         return answer.status
@@ -122,7 +118,7 @@ async def test_signed_callbacks_are_all_it_takes(dialect: Any) -> None:
         async with client_of(server, receiver) as client:
             handle = await one_end(client)
             assert client.core._router is not None
-            assert {} == client.core._router._lines
+            assert {} == client.core._router._subscriptions
             assert 0 == len(client.core._poller)
             assert () == client.unfinished
 
@@ -153,7 +149,7 @@ async def test_early_callbacks(secret: str | None, reads: int) -> None:
 
         @tracing.on_request_end.append
         async def hold_back(_: object, __: object, ended: aiohttp.TraceRequestEndParams) -> None:
-            await until(lambda: ended.method == "GET" or 3 == receiver.counts.received)
+            await eventually(lambda: ended.method == "GET" or 3 == receiver.counts.received)
 
         async with aiohttp.ClientSession(trace_configs=[tracing]) as session:
             async with client_of(server, receiver, session=session) as client:
@@ -280,7 +276,7 @@ async def test_wrong_secret_is_as_good_as_no_callback() -> None:
             await one_end(client)
             await until_told(server)
             assert client.core._router is not None
-            assert not client.core._router.works
+            assert not client.core._router.is_reliable
 
         assert {401: 3} == server.ledger.callback_answers
         assert server.ledger.reads
@@ -398,7 +394,7 @@ async def test_pictures_are_used_where_the_service_does_not_tell_of_tasks(
         assert [handle.task_id] == [task.task_id for task in server.ledger.tasks]
         assert handle.snapshot is not None
         assert not handle.snapshot.is_confirmed
-        assert [f"the service does not tell of task {handle.task_id}"] == [
+        assert [f"the service does not return task {handle.task_id}"] == [
             text.partition(";")[0] for text in warned(caplog)
         ]
 
@@ -444,7 +440,7 @@ async def test_closing_in_the_middle() -> None:
         handles = [await client.submit("a lighthouse") for _ in range(3)]
         waits = [asyncio.ensure_future(handle.wait()) for handle in handles]
         updates = asyncio.ensure_future(updates_of(handles[0]))
-        await until(lambda: 3 == receiver.counts.signed)
+        await eventually(lambda: 3 == receiver.counts.signed)
         await client.aclose()
         ends = await asyncio.gather(*waits, updates, return_exceptions=True)
 
@@ -466,7 +462,7 @@ async def test_closing_waits_for_a_callback_that_tells_of_a_lost_submit() -> Non
     async with receiving() as receiver, service(*rules, latency=(5, 5)) as server:
         client = client_of(server, receiver)
         submitting = asyncio.ensure_future(client.submit("a lighthouse"))
-        await until(lambda: server.ledger.answers["create", 0])
+        await eventually(lambda: server.ledger.answers["create", 0])
         await client.aclose()
 
         assert (await submitting).task_id == server.ledger.tasks[0].task_id
@@ -481,7 +477,7 @@ async def test_closing_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -
     async with receiving() as receiver, service(faults.reset_after("create"), faults.callback_lost()) as server:
         client = client_of(server, receiver)
         submitting = asyncio.ensure_future(client.submit("a lighthouse"))
-        await until(lambda: server.ledger.answers["create", 0])
+        await eventually(lambda: server.ledger.answers["create", 0])
         await client.aclose()
         with pytest.raises(SubmissionUncertain) as caught:
             await submitting
@@ -489,7 +485,7 @@ async def test_closing_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -
         assert caught.value.request is not None
         assert {} == receiver._listeners
         assert client.core._router is not None
-        assert {} == client.core._router._lines
+        assert {} == client.core._router._subscriptions
 
 
 @pytest.mark.parametrize(("prompt", "error"), [("a war", ContentRefused), ("x" * 501, InvalidRequest)])
@@ -503,7 +499,7 @@ async def test_refused_submits_leave_no_line(prompt: str, error: type[Exception]
                 await client.submit(prompt)
 
             assert client.core._router is not None
-            assert {} == client.core._router._lines
+            assert {} == client.core._router._subscriptions
 
 
 async def test_dropped_client_is_not_kept_alive() -> None:

@@ -23,16 +23,17 @@ from kling_async import (
     SlotPolicy,
     TaskHandle,
 )
-from kling_async.client.polling.poller import SPOKEN_OF
+from kling_async.client.polling.watched import CALLBACK_LIFETIME
 from kling_async.client.submitter import LATE_CALLBACKS
 from kling_async.emulator import Fault, faults
-from kling_async.emulator.webhook_queue import Post
+from kling_async.emulator.webhook_queue import Webhook
 from kling_async.errors import ClientClosed, SubmissionUncertain, TaskNotFound
-from kling_async.wire.codec import dumps, write_task
+from kling_async.wire.codec import write_task
+from kling_async.wire.json_text import dumps
 from kling_async.wire.tasks import TaskOutput, TaskStatus
 from kling_async.wire.webhooks import sign
-from tests.conftest import SimulatedLoop, quiet_loop, simulated
-from tests.socketless import NOON, SECRET, SocketlessService, now
+from tests.fakes.simulated_loop import EPOCH, SimulatedLoop, now, quiet_loop, simulated
+from tests.fakes.socketless_service import SECRET, SocketlessService
 
 LOST: Final = faults.reset_after("create")
 
@@ -45,12 +46,12 @@ def send(service: SocketlessService, change: int = -1) -> None:
     Post a callback about the only task now: about its end, or an earlier change.
     """
     [task] = service.ledger.tasks
-    record = service.world.find_task(task.task_id)
+    record = service.account.find_task(task.task_id)
     assert record is not None
-    body = dumps(write_task(service.world.snapshot_of(record, record.changes[change])))
+    body = dumps(write_task(service.account.snapshot_of(record, record.changes[change])))
     url = record.request.callback_url or ""
-    headers = sign(SECRET, "message-1", NOON + now(), body)
-    service.send(Post(task_id=task.task_id, word="by hand", url=url, headers=headers, body=body))
+    headers = sign(SECRET, "message-1", EPOCH + now(), body)
+    service.send(Webhook(task_id=task.task_id, word="by hand", url=url, headers=headers, body=body))
 
 
 def used(client: KlingClient) -> int:
@@ -129,7 +130,7 @@ async def test_submit_of_which_nothing_is_ever_heard_is_forgotten() -> None:
 
         assert gone() is None
         assert client.core._router is not None
-        assert {} == client.core._router._lines
+        assert {} == client.core._router._subscriptions
         assert (0, {}) == (used(client), client.core._submitter._uncertain)
 
 
@@ -175,12 +176,12 @@ def tell(service: SocketlessService, change: int = -1, **fields: Any) -> None:
     Post an unsigned callback about the only task now, under an id that only the vendor knows.
     """
     [task] = service.ledger.tasks
-    record = service.world.find_task(task.task_id)
+    record = service.account.find_task(task.task_id)
     assert record is not None
-    seen = service.world.snapshot_of(record, record.changes[change])
+    seen = service.account.snapshot_of(record, record.changes[change])
     told = attrs.evolve(seen, **{"task_id": "vendor-1", **fields})
     url = record.request.callback_url or ""
-    service.send(Post(task_id=task.task_id, word="by hand", url=url, headers={}, body=dumps(write_task(told))))
+    service.send(Webhook(task_id=task.task_id, word="by hand", url=url, headers={}, body=dumps(write_task(told))))
 
 
 FAILED: Final = {
@@ -213,7 +214,7 @@ def test_pictures_of_a_task_that_the_service_does_not_know_are_used(n: int, capl
             assert (n, False) == (len(result.images), result.snapshot.is_confirmed)
             assert (0, ()) == (used(client), client.unfinished)
             assert client.core._router is not None
-            assert {} == client.core._router._lines
+            assert {} == client.core._router._subscriptions
 
     story()
 
@@ -230,7 +231,7 @@ async def test_task_of_which_callbacks_tell_is_waited_for() -> None:
         handle = await told_of(service, client, {}, change=1)
         wait = asyncio.ensure_future(handle.wait(None))
         for _ in range(3):
-            await asyncio.sleep(SPOKEN_OF - 15.0)
+            await asyncio.sleep(CALLBACK_LIFETIME - 15.0)
             assert not wait.done()
             tell(service, 1)
         tell(service)
@@ -247,11 +248,11 @@ async def test_task_of_which_callbacks_told_long_ago_is_not_found() -> None:
     async with service.client() as client:
         handle = await told_of(service, client, {}, change=1)
         with pytest.raises(
-            TaskNotFound, match="told of it as 'processing'.*look for it before you pay again"
+            TaskNotFound, match="reported it as 'processing'.*look for it before you pay again"
         ) as caught:
             await handle.wait(None)
 
-        assert SPOKEN_OF < now() < SPOKEN_OF + 20.0
+        assert CALLBACK_LIFETIME < now() < CALLBACK_LIFETIME + 20.0
         assert "vendor-1" == caught.value.task_id == handle.task_id
         assert caught.value.snapshot is not None
         assert TaskStatus.PROCESSING is caught.value.snapshot.task_status
@@ -387,7 +388,7 @@ async def cut(
     await client.aclose()
 
     assert client.core._router is not None
-    assert ({}, {}, 0) == (client.core._router._lines, receiver._listeners, used(client)), step
+    assert ({}, {}, 0) == (client.core._router._subscriptions, receiver._listeners, used(client)), step
     assert {asyncio.current_task()} == asyncio.all_tasks(), step
     assert end is None or isinstance(end, asyncio.CancelledError | ClientClosed | SubmissionUncertain), step
     if was_running:

@@ -10,15 +10,16 @@ from hypothesis import given, settings, strategies as st
 
 from kling_async import GATEWAY, OFFICIAL, KlingClient, TaskHandle, TaskSnapshot, TaskStatus
 from kling_async.emulator import faults
-from kling_async.emulator.webhook_queue import Post
-from kling_async.emulator.world import TaskRecord
+from kling_async.emulator.account import TaskRecord
+from kling_async.emulator.webhook_queue import Webhook
 from kling_async.errors import SubmissionUncertain, TaskFailed
-from kling_async.wire.codec import dumps, write_task
+from kling_async.wire.codec import write_task
+from kling_async.wire.json_text import dumps
 from kling_async.wire.status import is_settled
 from kling_async.wire.tasks import TaskOutput
 from kling_async.wire.webhooks import sign
-from tests.conftest import simulate
-from tests.socketless import NOON, ON_THE_WAY, SECRET, SocketlessService, now
+from tests.fakes.simulated_loop import EPOCH, now, simulate
+from tests.fakes.socketless_service import SECRET, TRAVEL, SocketlessService
 
 FORGERS_SECRET: Final = "whsec_Zm9yZ2VkIGZvcmdlZCBmb3JnZWQ="
 TAKES: Final = 10.0
@@ -84,16 +85,16 @@ stories = st.builds(
 ).filter(lambda story: not (story.is_lost and any(call.form == "other id" for call in story.calls)))
 
 
-def post_of(call: Call, record: TaskRecord, service: SocketlessService) -> Post:
+def post_of(call: Call, record: TaskRecord, service: SocketlessService) -> Webhook:
     """
     Write what is posted.
     """
     at = record.changes[call.change]
-    said = service.world.snapshot_of(record, at)
+    said = service.account.snapshot_of(record, at)
     if call.form == "other id":
         said = attrs.evolve(said, task_id="an-id-of-the-gateway-s-own")
     if "lie" in call.form:
-        lie = TaskStatus.SUCCEEDED if record.fate.failure else TaskStatus.FAILED
+        lie = TaskStatus.SUCCEEDED if record.outcome.failure else TaskStatus.FAILED
         said = attrs.evolve(said, task_status=lie, status_word=lie.value, task_result=TaskOutput())
     body = dumps(write_task(said))
     secret = SECRET if call.form in ("signed", "other id") else FORGERS_SECRET
@@ -101,17 +102,17 @@ def post_of(call: Call, record: TaskRecord, service: SocketlessService) -> Post:
     url = record.request.callback_url or ""
     if call.form == "lie to a wrong address":
         url = url[:-1] + ("B" if url.endswith("A") else "A")
-    return Post(task_id=record.task_id, word=call.form, url=url, headers=headers, body=body)
+    return Webhook(task_id=record.task_id, word=call.form, url=url, headers=headers, body=body)
 
 
 async def send_all(story: TaskEvents, service: SocketlessService) -> TaskRecord:
     while not service.ledger.tasks:
         await asyncio.sleep(0.001)
-    record = service.world.find_task(service.ledger.tasks[0].task_id)
+    record = service.account.find_task(service.ledger.tasks[0].task_id)
     assert record is not None
     for call in story.calls:
         for _ in range(call.times):
-            after = record.changes[call.change] - NOON + call.late - now()
+            after = record.changes[call.change] - EPOCH + call.late - now()
             service.send(post_of(call, record, service), after=max(0.0, after))
     return record
 
@@ -138,12 +139,12 @@ def latest_end(story: TaskEvents, record: TaskRecord, known_at: float) -> float:
     """
     Return when the end must be known, by the first callback that told of it, or else by looks.
     """
-    end = record.done_at - NOON
-    told = [max(end + call.late + ON_THE_WAY, known_at) for call in story.calls if call.change == 2 and call.is_hint]
-    heard = [record.changes[call.change] - NOON + call.late for call in story.calls if call.is_hint]
+    end = record.done_at - EPOCH
+    told = [max(end + call.late + TRAVEL, known_at) for call in story.calls if call.change == 2 and call.is_hint]
+    heard = [record.changes[call.change] - EPOCH + call.late for call in story.calls if call.is_hint]
     overdue = max(*heard, known_at) + 1.5 * 20.0 if heard else 0.0
     by_looks = max(end + 1.5, overdue, known_at + 1.5) + 1.5
-    return min([by_looks, *(at + 4 * ON_THE_WAY for at in told)]) + 0.01
+    return min([by_looks, *(at + 4 * TRAVEL for at in told)]) + 0.01
 
 
 async def tell(story: TaskEvents) -> None:
@@ -182,14 +183,14 @@ async def settle(client: KlingClient, service: SocketlessService) -> None:
     """
     Let the last callback come, and see that nothing is left.
     """
-    await asyncio.sleep(2 * ON_THE_WAY)  # a look may have been under way
+    await asyncio.sleep(2 * TRAVEL)  # a look may have been under way
     reads = service.reads
     await asyncio.sleep(100.0)
     assert reads == service.reads
     assert 1 == len(service.ledger.tasks)
     assert () == client.unfinished
     assert client.core._router is not None
-    assert {} == client.core._router._lines
+    assert {} == client.core._router._subscriptions
     assert 0 == len(client.core._poller)
     assert [0] == [usage.used for usage in client.slots.values()]
 

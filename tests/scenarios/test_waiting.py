@@ -15,7 +15,7 @@ from kling_async import GATEWAY, OFFICIAL, AccessKey, Dialect, KlingClient
 from kling_async.client.exchange import RequestBody
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import ClientClosed
-from tests.conftest import epoch_now, simulate, simulated
+from tests.fakes.simulated_loop import epoch_now, simulate, simulated
 
 KEY = AccessKey("access-1", "secret-of-a-proper-length-for-hs256-0123")
 
@@ -108,7 +108,7 @@ def test_closing_in_the_middle(dialect: Dialect) -> None:
         async with account(slots=30, dialect=dialect, latency=(20.0, 20.0), faults=rules) as (server, client):
             handles = await asyncio.gather(*(client.submit(f"lighthouse {number}") for number in range(30)))
             waits = [asyncio.ensure_future(handle.wait()) for handle in handles]
-            while not client.core._poller._under_way:
+            while not client.core._poller._running:
                 await asyncio.sleep(0.1)
             await client.aclose()
             errors = await asyncio.gather(*waits, return_exceptions=True)

@@ -14,7 +14,8 @@ import pytest
 
 from kling_async import errors
 from kling_async.errors import BrokenRule, InvalidRequest, KlingError, WaitTimeout
-from kling_async.wire.tasks import ImageRequest, TaskSnapshot, TaskStatus
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
 CLASSES = [
     member
@@ -70,7 +71,9 @@ def test_surface() -> None:
     """
     Every class of the module is named, in order.
     """
-    assert sorted([*(kind.__name__ for kind in CLASSES), "BrokenRule"]) == errors.__all__
+    values = ("BrokenRule", "SeenFile", "SeenFiles", "SeenTask", "SentRequest")
+
+    assert sorted([*(kind.__name__ for kind in CLASSES), *values]) == errors.__all__
 
 
 @pytest.mark.parametrize("kind", CLASSES)

@@ -20,7 +20,8 @@ from kling_async.batch.journal import Reader
 from kling_async.batch.records import State
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import JournalCorrupt
-from tests.cli.conftest import Command, Ended, Here, lines_of, service, wait_until
+from tests.cli.conftest import Command, Ended, Here, lines_of, service
+from tests.fakes.eventually import eventually
 
 
 def write_prompts(folder: Path, count: int) -> None:
@@ -60,7 +61,7 @@ class BatchCommand:
         write_prompts(self.folder, count)
 
     def change(self, **settings: Any) -> None:
-        self.server.world.settings = attrs.evolve(self.server.world.settings, **settings)
+        self.server.account.settings = attrs.evolve(self.server.account.settings, **settings)
 
 
 InProcess: TypeAlias = Callable[..., BatchCommand]
@@ -117,10 +118,10 @@ async def test_stopped_in_good_order(command: Command) -> None:
     write_prompts(command.folder, 4)
     async with service(latency=(60, 60), slots=2) as server:
         async with command.to(server).running("batch", "prompts.txt", "--slots", "2") as running:
-            await wait_until(lambda: counts_in(command)[State.ACCEPTED] == 2)
+            await eventually(lambda: counts_in(command)[State.ACCEPTED] == 2)
             running.interrupt()
             await running.until("will be finished")
-            server.world.settings = attrs.evolve(server.world.settings, latency=(0.1, 0.1))
+            server.account.settings = attrs.evolve(server.account.settings, latency=(0.1, 0.1))
             finish_all(server)
             ended = await running.ended()
         made = len(server.ledger.tasks)
@@ -141,11 +142,11 @@ async def test_killed(command: Command) -> None:
     write_prompts(command.folder, 4)
     async with service(latency=(60, 60), slots=2) as server:
         async with command.to(server).running("batch", "prompts.txt", "--slots", "2") as running:
-            await wait_until(lambda: counts_in(command)[State.ACCEPTED] == 2)
+            await eventually(lambda: counts_in(command)[State.ACCEPTED] == 2)
             status = await command("batch", "--status", "prompts.kling", "--json")
             running.interrupt(signal.SIGKILL)
             await running.ended()
-        server.world.settings = attrs.evolve(server.world.settings, latency=(0.1, 0.1))
+        server.account.settings = attrs.evolve(server.account.settings, latency=(0.1, 0.1))
         finish_all(server)
         again = await command.to(server)("batch", "prompts.txt")
 
@@ -164,7 +165,7 @@ async def test_left_at_once(command: Command, number: signal.Signals) -> None:
         service(latency=(60, 60), slots=2) as server,
         command.to(server).running("batch", "prompts.txt", "--slots", "2") as running,
     ):
-        await wait_until(lambda: counts_in(command)[State.ACCEPTED] == 2)
+        await eventually(lambda: counts_in(command)[State.ACCEPTED] == 2)
         running.interrupt(number)
         if number is signal.SIGINT:
             await running.until("Ctrl-C again")
@@ -192,12 +193,12 @@ def finish_all(server: Emulator) -> None:
     """
     Let all tasks that run have ended.
     """
-    world = server.world
+    account = server.account
     for task_id in [task.task_id for task in server.ledger.tasks]:
-        record = world.find_task(task_id)
+        record = account.find_task(task_id)
         assert record is not None
-        world._by_task_id[task_id] = attrs.evolve(record, done_at=record.created_at)
-    world._slots_used.clear()
+        account._by_task_id[task_id] = attrs.evolve(record, done_at=record.created_at)
+    account._slots_used.clear()
 
 
 async def test_emulated_service_seems_to_go_on(command: Command) -> None:
@@ -307,7 +308,7 @@ async def test_one_process_at_a_time(command: Command) -> None:
         service(latency=(60, 60), slots=1) as server,
         command.to(server).running("batch", "prompts.txt", "--slots", "1") as running,
     ):
-        await wait_until(lambda: server.ledger.tasks)
+        await eventually(lambda: server.ledger.tasks)
         second = await command.to(server)("batch", "prompts.txt")
         (command.folder / "prompts.kling").rename(command.folder / "elsewhere.kling")
         finish_all(server)
@@ -361,8 +362,8 @@ def test_dry_run(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (["prompts.json"], "--format"),
         (["none.txt"], "No such file"),
         (["prompts.txt", "--name", "{index}{ext}"], "{task_id} or {key}"),
-        (["prompts.txt", "--name", "{key}{ext}/{what}"], "no fields but"),
-        (["rows.csv", "--name", "{key}{ext}"], "gives two pictures one name"),
+        (["prompts.txt", "--name", "{key}{ext}/{what}"], "no other fields than"),
+        (["rows.csv", "--name", "{key}{ext}"], "gives two files one name"),
         (["prompts.txt", "--keep-missing", "--drop-missing"], "--drop-missing"),
         (["prompts.txt", "--callbacks", "ftp://host"], "absolute http(s) URL"),
         (["prompts.txt", "--callbacks", "https://host", "--listen", "8080"], "HOST:PORT"),

@@ -13,19 +13,19 @@ from rich.console import Console, RenderableType
 from rich.spinner import Spinner
 
 from kling_async import Done, Failed, Image, ImageRequest, Summary, TaskResult, TaskSnapshot, TaskStatus
-from kling_async.cli.batch.progress import Progress
+from kling_async.cli.batch.progress import BatchProgress
 from kling_async.cli.batch.screen import FAILURES, LAST, LiveScreen, PlainScreen, View, draw, open_screen
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import JournalCorrupt, SubmissionUncertain, TaskFailed
-from kling_async.wire.tasks import Picture
-from tests.conftest import simulated
+from kling_async.media.saved_files import SavedFile
+from tests.fakes.simulated_loop import simulated
 
 SNAPSHOT = TaskSnapshot(task_id="t-1", task_status=TaskStatus.SUCCEEDED)
 
 
 def done(number: int = 0, prompt: str = "a fox") -> Done:
     result = TaskResult("t-1", (Image(0, "https://a.example/0.png"),), SNAPSHOT)
-    picture = Picture(0, Path(f"pictures/{number}.png"), 100, "00")
+    picture = SavedFile(0, Path(f"pictures/{number}.png"), 100, "00")
     return Done(number, "k", ImageRequest(prompt), result, pictures=(picture,))
 
 
@@ -39,7 +39,7 @@ class Batch:
     What a screen looks at; `looks` counts how often the journal is asked.
     """
 
-    progress: Progress = attrs.field(factory=lambda: Progress(lambda: 0.0))
+    progress: BatchProgress = attrs.field(factory=lambda: BatchProgress(lambda: 0.0))
     handles: Sequence[TaskHandle] = ()
     summed_up: Summary = attrs.field(factory=lambda: Summary(queued=10))
     looks: int = 0

@@ -23,7 +23,7 @@ from kling_async import GATEWAY, OFFICIAL, Dialect, KlingClient, TaskResult
 from kling_async.batch.journal import Reader
 from kling_async.batch.records import State
 from kling_async.emulator import Emulator, faults
-from tests.programs import program
+from tests.fakes.subprocesses import program
 from tests.scenarios.torture.victim import POINTS, requests
 
 PATIENCE: Final = 300.0  # seconds; the last run of the long form takes the longest, unless one hangs
@@ -37,9 +37,9 @@ BAD_WEATHER: Final = (
     faults.delay_after("create", 0.1, rate=0.2),
     faults.reset_after("query", rate=0.05),
     faults.status("list", 503, rate=0.05),
-    faults.truncated("picture", rate=0.05),
-    faults.reset_after("picture", rate=0.05),
-    faults.delay_before("picture", 0.1, rate=0.2),
+    faults.truncated("download", rate=0.05),
+    faults.reset_after("download", rate=0.05),
+    faults.delay_before("download", 0.1, rate=0.2),
     faults.callback_lost(rate=0.1),
     faults.callback_doubled(rate=0.1),
     faults.callback_delayed(0.5, rate=0.3),

@@ -34,7 +34,7 @@ from kling_async import (
 )
 from kling_async.batch.journal import Journal, _Tables
 from kling_async.client.callbacks.receiver import CallbackReceiver
-from kling_async.media.downloads import _Part
+from kling_async.media.local import StagedFile
 
 POLLING: Final = PollPolicy(first_delay=0.1, max_delay=0.5, answer_timeout=1.0)
 RETRY: Final = RetryPolicy(first_delay=0.02, max_delay=0.2, give_up_after=20.0, look_for=0.5, hear_for=1.0)
@@ -102,7 +102,7 @@ def inside(owner: type, name: str, passing: Passing) -> None:
 POINTS: Final[Mapping[str, tuple[Callable[[type, str, Passing], None], type, str]]] = {
     "after an intent": (after_await, Journal, "intend"),
     "before a record": (before, Journal, "accept"),
-    "in a download": (after, _Part, "write"),
+    "in a download": (after, StagedFile, "write"),
     "before a commit": (before, _Tables, "_apply"),
     "in a commit": (inside, _Tables, "_apply"),
     "after a commit": (after, _Tables, "_apply"),

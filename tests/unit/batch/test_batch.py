@@ -4,22 +4,19 @@ A batch over the emulator: each request is ended once, whatever comes in between
 
 import asyncio
 import base64
-import collections
 import contextlib
 import itertools
 import json
-import shutil
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
 import pytest
-from PIL import Image as Pillow
 
 from kling_async import (
     GATEWAY,
@@ -29,24 +26,21 @@ from kling_async import (
     Dialect,
     Done,
     Failed,
-    HttpOptions,
     ImageRequest,
     Keyed,
     KlingClient,
     PollPolicy,
     RetryPolicy,
-    SlotPolicy,
-    Slots,
     batch as batch_module,
 )
 from kling_async.batch.batch import CHUNK, MAX_CONSECUTIVE_FAILURES, RESUMED
 from kling_async.batch.journal import Journal, Reader
-from kling_async.batch.records import State, Summary, external_id_of
+from kling_async.batch.records import State, external_id_of
 from kling_async.batch.savers import LocalSaver
-from kling_async.cli.as_json import outcome_line, row_facts
+from kling_async.cli.json_output import outcome_line, row_facts
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.core import ClientCore
-from kling_async.emulator import Emulator, Fault, faults
+from kling_async.emulator import Emulator, faults
 from kling_async.errors import (
     AccountProblem,
     ClientClosed,
@@ -61,67 +55,26 @@ from kling_async.errors import (
     UnexpectedAnswer,
 )
 from kling_async.media.references import Reference, read_reference
-from tests.conftest import quiet_loop
-from tests.scenarios.test_cancellation import SteppingLoop, is_cut_at
-
-Item: TypeAlias = ImageRequest | str | Keyed
-
-PROMPTS = [f"lighthouse {number}" for number in range(6)]
-
-BRISK = RetryPolicy(first_delay=0.02, max_delay=0.05, give_up_after=0.4, look_for=0.1, refused_for=5.0, hear_for=0.3)
-EAGER = PollPolicy(first_delay=0.02, max_delay=0.1, answer_timeout=1.0, not_found_grace=0.2)
-
-
-def emulator(dialect: Dialect = OFFICIAL, *rules: Fault, **settings: Any) -> Emulator:
-    return Emulator(dialect=dialect, faults=rules, **{"latency": (0.02, 0.05), "picture_scale": 0.05, **settings})
-
-
-def client_of(server: Emulator, *, slots: int | None = None, **options: Any) -> KlingClient:
-    given: dict[str, Any] = {
-        "api_key": server.api_key,
-        "dialect": server.dialect,
-        "slots": Slots(slots, SlotPolicy(uncertain_for=0.2)),
-        "http": HttpOptions(connect_timeout=1.0),
-        "retry": BRISK,
-        "polling": EAGER,
-    }
-    return KlingClient(base_url=server.url, **{**given, **options})
-
-
-async def outcomes_of(batch: Batch, **options: Any) -> list[Done | Failed]:
-    """
-    Run *batch* to its end.
-    """
-    return [outcome async for outcome in batch.run(**options)]
-
-
-def told(outcome: Done | Failed) -> tuple[int, str, str]:
-    """
-    Say what became of which row.
-    """
-    word = "done" if isinstance(outcome, Done) else type(outcome.error).__name__
-    prompt = outcome.request.prompt if outcome.request is not None else ""
-    return outcome.index, prompt, word
-
-
-def tasks_per_prompt(server: Emulator) -> collections.Counter[str]:
-    return collections.Counter(task.prompt for task in server.ledger.tasks)
-
-
-def files_in(folder: Path) -> list[str]:
-    """
-    Return the names of all files in *folder* and below it.
-    """
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def counts_of(summary: Summary) -> dict[str, int]:
-    """
-    Return how many rows are in which state, leaving out those in which none is.
-    """
-    states = ("queued", "sending", "accepted", "finished", "saved", "failed", "uncertain")
-    return {state: count for state in states if (count := getattr(summary, state))}
-
+from tests.fakes.batches import (
+    BRISK,
+    EAGER,
+    PROMPTS,
+    Item,
+    client_of,
+    copied,
+    counts_of,
+    draw,
+    emulator,
+    files_in,
+    journal_of,
+    opened,
+    outcomes_of,
+    tasks_per_prompt,
+    told,
+    until,
+)
+from tests.fakes.simulated_loop import quiet_loop
+from tests.fakes.stepping_loop import SteppingLoop, is_cut_at
 
 # Adding
 
@@ -274,14 +227,6 @@ async def test_missing_rows_are_forgotten_by_choice(batch: Batch) -> None:
 # Reference images
 
 
-def draw(path: Path, colour: str) -> Path:
-    """
-    Make a picture that may be a reference.
-    """
-    Pillow.new("RGB", (320, 320), colour).save(path)
-    return path
-
-
 async def test_reference_images_reach_the_service_from_wherever_they_are(tmp_path: Path) -> None:
     """
     A file and bytes are sent as what they hold, and a URL as it is; what was added as bytes is kept in the journal.
@@ -293,7 +238,7 @@ async def test_reference_images_reach_the_service_from_wherever_they_are(tmp_pat
     async with emulator() as server, client_of(server) as client, Batch(tmp_path / "run.kling", client) as batch:
         await batch.add(requests)
         await outcomes_of(batch)
-        sent = {record.request.prompt: record.request.image for record in server.world.page(1, 9)}
+        sent = {record.request.prompt: record.request.image for record in server.account.page(1, 9)}
 
         assert [base64_of(file.read_bytes()), base64_of(kept), url] == [sent[prompt] for prompt in PROMPTS[:3]]
         assert (0, 3, 0) == attrs.astuple(await batch.add(requests))
@@ -313,7 +258,7 @@ async def test_reference_that_many_share_is_read_once(
 
     async def count(image: Path, *, max_bytes: int) -> Reference:
         read.append(image)
-        return await read_reference(image, max_bytes=max_bytes)
+        return await read_reference(image, field="image", max_bytes=max_bytes)
 
     monkeypatch.setattr(batch_module, "read_reference", count)
     files = [draw(tmp_path / f"{number}.png", "red") for number in range(10)]
@@ -350,7 +295,7 @@ async def test_few_references_are_in_memory_however_many_rows_are_under_way(
             outcomes = await outcomes_of(batch, save_to=tmp_path / "pictures")
 
     assert 3 == max(most)
-    given = {outcome.index: outcome.request.image for outcome in outcomes if outcome.request is not None}
+    given = {outcome.index: outcome.request.image for outcome in outcomes if isinstance(outcome.request, ImageRequest)}
     assert {**dict.fromkeys(range(20), base64_of(kept)), 20: None} == given
 
 
@@ -388,9 +333,7 @@ async def test_every_row_comes_to_its_end(tmp_path: Path) -> None:
         made = {task.prompt: task.task_id for task in server.ledger.tasks}
 
         assert dict.fromkeys(PROMPTS, 1) == tasks_per_prompt(server)
-        assert made == {
-            outcome.request.prompt: outcome.result.task_id for outcome in outcomes if isinstance(outcome, Done)
-        }
+        assert made == {outcome.caption: outcome.result.task_id for outcome in outcomes if isinstance(outcome, Done)}
         assert sorted(path for outcome in outcomes if isinstance(outcome, Done) for path in outcome.paths) == sorted(
             tmp_path / "pictures" / f"{task_id}-{index}.png" for task_id in made.values() for index in (0, 1)
         )
@@ -407,7 +350,7 @@ async def test_pictures_that_are_never_told_are_asked_for_again(tmp_path: Path) 
     A task that succeeded without pictures is an error that names it; the row stays accepted, and the next run asks.
     """
     polling = attrs.evolve(EAGER, pictures_grace=0.1)
-    async with emulator(OFFICIAL, faults.no_pictures(0.5)) as server:
+    async with emulator(OFFICIAL, faults.late_files(0.5)) as server:
         async with opened(server, tmp_path / "run.kling", polling=polling) as batch:
             await batch.add(["a lighthouse"])
             first = await outcomes_of(batch)
@@ -576,7 +519,7 @@ async def test_name_for_one_picture_is_not_used_for_two(tmp_path: Path) -> None:
         await outcomes_of(batch, timeout=0.1)
         await batch.add(["a lighthouse", ImageRequest("a harbour", n=2)])
         outcomes = []
-        with pytest.raises(ValueError, match="gives two pictures one name"):
+        with pytest.raises(ValueError, match="gives two files one name"):
             async for outcome in batch.run(save_to=tmp_path, name="{key}{ext}"):
                 outcomes += [told(outcome)]
 
@@ -595,34 +538,6 @@ async def test_attempts_are_at_least_one(batch: Batch, max_attempts: int) -> Non
 
 
 # Going on
-
-
-@contextlib.asynccontextmanager
-async def opened(server: Emulator, path: Path, **options: Any) -> AsyncIterator[Batch]:
-    """
-    Open a batch with a client of its own, as a program does that is started anew.
-    """
-    async with client_of(server, **options) as client, Batch(path, client) as batch:
-        yield batch
-
-
-def copied(path: Path, name: str) -> Path:
-    """
-    Copy a journal into a new folder with all that lies beside it, which is what a kill would leave.
-    """
-    folder = path.parent / name
-    folder.mkdir()
-    for file in path.parent.glob(path.name + "*"):
-        shutil.copy(file, folder)
-    return folder / path.name
-
-
-async def until(batch: Batch, **wanted: int) -> None:
-    """
-    Wait until so many rows are in these states.
-    """
-    while not wanted.items() <= counts_of(await batch.summary()).items():
-        await asyncio.sleep(0.005)
 
 
 async def left_behind(
@@ -646,11 +561,6 @@ async def left_behind(
             aio_task.cancel()
         await asyncio.wait({running})
         return left
-
-
-def journal_of(batch: Batch) -> Journal:
-    assert batch._journal is not None
-    return batch._journal
 
 
 async def intend_all(batch: Batch) -> None:
@@ -973,7 +883,7 @@ async def rotate_key(server: Emulator, api_key: str) -> None:
     Give the account another key in place of its first.
     """
     await server.aclose()
-    server.world.settings = attrs.evolve(server.world.settings, api_key=api_key)
+    server.account.settings = attrs.evolve(server.account.settings, api_key=api_key)
     await server.__aenter__()
 
 
@@ -1060,7 +970,7 @@ async def test_other_host_is_not_asked_for_tasks_of_the_first(tmp_path: Path) ->
             await leave_rows(batch)
         for task in server.ledger.tasks:
             request = ImageRequest(task.prompt, external_task_id=task.external_task_id)
-            other.world.recall(task.task_id, request, 0.0)
+            other.account.recall(task.task_id, request, 0.0)
         async with client_of(other) as client, Batch(path, client, rebind=True) as batch:
             outcomes = await outcomes_of(batch)
 
@@ -1365,7 +1275,7 @@ async def test_picture_that_cannot_be_had_leaves_its_row_finished(tmp_path: Path
     """
     The others are saved, the row is told as failed, and the next run fetches what is missing alone.
     """
-    async with emulator(OFFICIAL, faults.status("picture", 404, times=4)) as server:
+    async with emulator(OFFICIAL, faults.status("download", 404, times=4)) as server:
         async with opened(server, tmp_path / "run.kling") as batch:
             await batch.add([ImageRequest("a lighthouse", n=3)])
             [first] = await outcomes_of(batch, save_to=tmp_path)
@@ -1789,7 +1699,7 @@ async def test_money_that_runs_out_stops_the_submitting_until_there_is_more(tmp_
                     first += [told(outcome)[2]]
             counts = counts_of(await batch.summary())
             paid = len(server.ledger.tasks)
-            server.world.settings = attrs.evolve(server.settings, units=None)
+            server.account.settings = attrs.evolve(server.settings, units=None)
             await outcomes_of(batch)
 
             assert 0 < paid < 6
@@ -2054,7 +1964,7 @@ async def test_task_that_the_service_has_forgotten_fails_for_good(tmp_path: Path
     """
     async with emulator(GATEWAY, latency=(5, 5)) as server:
         path = await left_behind(server, tmp_path / "run.kling", ["a lighthouse"], State.ACCEPTED, 1)
-        server.world._by_task_id.clear()
+        server.account._by_task_id.clear()
         async with opened(server, path) as batch:
             [outcome] = await outcomes_of(batch)
 

@@ -12,17 +12,25 @@ import attrs
 import pytest
 
 from kling_async import Batch, Done, Failed, ImageRequest, KlingClient
-from kling_async.batch import executors as engine_module, journal
-from kling_async.batch.executors import LocalExecutor, PictureFacts, Process, WorkItem, WorkResult, carry_out, value_of
+from kling_async.batch import function_calls, journal
+from kling_async.batch.executors import (
+    LocalExecutor,
+    PictureFacts,
+    Process,
+    WorkItem,
+    WorkResult,
+    execute,
+)
+from kling_async.batch.function_calls import unpickle_value
 from kling_async.batch.savers import Saver
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import DownloadFailed, ProcessFailed
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage import Storage
-from kling_async.wire.tasks import Picture
-from tests import works
-from tests.storages import client, memory, server  # noqa: F401
+from tests.fakes import sample_functions
+from tests.fakes.storages import client, memory, server  # noqa: F401
 
-FACTS = PictureFacts("k", "t", ImageRequest("a lighthouse"), Picture(0, Path("0.png"), 4, "00"))
+FACTS = PictureFacts("k", "t", ImageRequest("a lighthouse"), SavedFile(0, Path("0.png"), 4, "00"))
 
 
 async def run(client: KlingClient, folder: Path, *prompts: str, **options: Any) -> list[Done | Failed]:
@@ -37,7 +45,7 @@ async def run(client: KlingClient, folder: Path, *prompts: str, **options: Any) 
 
 class Own:
     """
-    A carrier as a program writes one: orders go through a queue of its own to where `carry_out` is called.
+    A carrier as a program writes one: orders go through a queue of its own to where `execute` is called.
     """
 
     width = 3
@@ -45,8 +53,8 @@ class Own:
     async def check(self, function: Process | None, destination: Path | Storage) -> None:
         pass
 
-    async def carry(self, order: WorkItem) -> WorkResult:
-        return await carry_out(pickle.loads(pickle.dumps(order)))  # noqa: S301 (as on their way)
+    async def execute(self, order: WorkItem) -> WorkResult:
+        return await execute(pickle.loads(pickle.dumps(order)))  # noqa: S301 (as on their way)
 
 
 async def test_each_picture_is_seen_elsewhere(client: KlingClient, tmp_path: Path) -> None:
@@ -56,7 +64,7 @@ async def test_each_picture_is_seen_elsewhere(client: KlingClient, tmp_path: Pat
     request = [ImageRequest("a lighthouse", n=3)]
     async with Batch(tmp_path / "run.kling", client) as batch:
         await batch.add(request)
-        [done] = [each async for each in batch.run(tmp_path, process=works.measure)]
+        [done] = [each async for each in batch.run(tmp_path, process=sample_functions.measure)]
         [kept] = [each async for each in batch.outcomes()]
 
     assert isinstance(done, Done)
@@ -75,7 +83,7 @@ async def test_a_picture_comes_as_it_was_saved(
     """
     options = {} if save_to is None else {"save_to": save_to}
 
-    [done] = await run(client, tmp_path, "a lighthouse", process=works.check, **options)
+    [done] = await run(client, tmp_path, "a lighthouse", process=sample_functions.check, **options)
 
     assert isinstance(done, Done)
     assert (True,) == done.value
@@ -88,9 +96,9 @@ async def test_the_next_run_sees_what_was_not_seen(client: KlingClient, server: 
     await run(client, tmp_path, "a lighthouse", "a fox")
     fetched = server.ledger.downloads
 
-    failed = await run(client, tmp_path, process=works.fail)
-    mended = await run(client, tmp_path, process=works.nothing)
-    none = await run(client, tmp_path, process=works.nothing)
+    failed = await run(client, tmp_path, process=sample_functions.fail)
+    mended = await run(client, tmp_path, process=sample_functions.nothing)
+    none = await run(client, tmp_path, process=sample_functions.nothing)
 
     assert (fetched, 2) == (server.ledger.downloads, len(server.ledger.tasks))
     assert [(0, Done), (1, Failed)] == [(each.index, type(each)) for each in failed]
@@ -113,7 +121,7 @@ async def test_journals_of_before_have_room_for_values(client: KlingClient, tmp_
     async with Batch(path, client) as batch:
         await batch.add(["a lighthouse"])
 
-    [done] = await run(client, tmp_path, process=works.check)
+    [done] = await run(client, tmp_path, process=sample_functions.check)
 
     assert isinstance(done, Done)
     assert (True,) == done.value
@@ -123,7 +131,7 @@ async def test_a_failure_is_told_with_its_cause(client: KlingClient, tmp_path: P
     """
     The picture is there all the same.
     """
-    [failed] = await run(client, tmp_path, "a fox", process=works.fail)
+    [failed] = await run(client, tmp_path, "a fox", process=sample_functions.fail)
 
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, ProcessFailed)
@@ -136,7 +144,7 @@ async def test_a_function_that_ends_the_program_has_failed(client: KlingClient, 
     """
     The program goes on.
     """
-    [failed] = await run(client, tmp_path, "a fox", process=works.leave)
+    [failed] = await run(client, tmp_path, "a fox", process=sample_functions.leave)
 
     assert isinstance(failed, Failed)
     assert "RuntimeError: it called sys.exit('enough')" in str(failed.error)
@@ -147,10 +155,12 @@ async def test_odd_errors_of_a_function(client: KlingClient, tmp_path: Path, exe
     """
     None breaks an engine or a run, and none fills a log.
     """
-    outcomes = await run(client, tmp_path, *works.ODD, "a boat", process=works.fail_oddly, executor=executor)
+    outcomes = await run(
+        client, tmp_path, *sample_functions.ODD, "a boat", process=sample_functions.fail_oddly, executor=executor
+    )
 
     told = [str(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)]
-    assert all(words in text for words, text in zip(works.ODD.values(), told, strict=True))
+    assert all(words in text for words, text in zip(sample_functions.ODD.values(), told, strict=True))
     assert max(map(len, told)) < 1500
     assert isinstance(outcomes[-1], Done)
 
@@ -159,7 +169,7 @@ async def test_what_cannot_come_back_is_a_failure(client: KlingClient, tmp_path:
     """
     Of the function, and of no other row.
     """
-    [failed] = await run(client, tmp_path, "a fox", process=works.unpicklable)
+    [failed] = await run(client, tmp_path, "a fox", process=sample_functions.unpicklable)
 
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, ProcessFailed)
@@ -170,7 +180,9 @@ async def test_a_process_that_dies_is_replaced(client: KlingClient, tmp_path: Pa
     What it was about to do is done by another.
     """
     async with LocalExecutor(2) as executor:
-        done = await run(client, tmp_path, "a fox", "a boat", "a storm", process=works.die_once, executor=executor)
+        done = await run(
+            client, tmp_path, "a fox", "a boat", "a storm", process=sample_functions.die_once, executor=executor
+        )
 
     assert [("alive",)] * 3 == [each.value for each in done if isinstance(each, Done)]
 
@@ -181,7 +193,7 @@ async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path
     """
     prompts = ("a boat", "a fox", "a storm", "a lighthouse")
 
-    outcomes = await run(client, tmp_path, *prompts, process=works.die_of_foxes, executor=LocalExecutor(2))
+    outcomes = await run(client, tmp_path, *prompts, process=sample_functions.die_of_foxes, executor=LocalExecutor(2))
 
     assert [Done, Failed, Done, Done] == [type(each) for each in outcomes]
 
@@ -190,10 +202,10 @@ async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path
     ("process", "options", "told"),
     [
         (lambda source, facts: None, {}, "at the top of a module"),
-        (works.nothing, {"save_to": None}, "say where to"),
+        (sample_functions.nothing, {"save_to": None}, "say where to"),
         (None, {"engine": LocalExecutor(1)}, "nothing to do"),
-        (works.later, {}, "none that is `async`"),
-        ("works.nothing", {}, "must be a function"),
+        (sample_functions.later, {}, "none that is `async`"),
+        ("sample_functions.nothing", {}, "must be a function"),
     ],
 )
 async def test_what_cannot_be_is_told_before_anything_is_sent(
@@ -214,8 +226,8 @@ async def test_a_carrier_of_ones_own(
     """
     options = {"engine": Own(), **({} if save_to is None else {"save_to": save_to})}
 
-    done, failed = await run(client, tmp_path, "a boat", "a fox", process=works.fail, **options)
-    checked = await run(client, tmp_path, process=works.check, **options)
+    done, failed = await run(client, tmp_path, "a boat", "a fox", process=sample_functions.fail, **options)
+    checked = await run(client, tmp_path, process=sample_functions.check, **options)
     only_saved = await run(client, tmp_path, "a boat", "a fox", "a storm", **options)
 
     assert isinstance(done, Done)
@@ -232,11 +244,11 @@ async def test_machines_that_have_another_folder(client: KlingClient, server: Em
     """
 
     class Apart(Own):
-        async def carry(self, order: WorkItem) -> WorkResult:
+        async def execute(self, order: WorkItem) -> WorkResult:
             if "fox" in order.request.prompt:
                 apart = tmp_path / "apart"
-                order = attrs.evolve(order, destination=apart, names=attrs.evolve(order.names, directory=apart))
-            return await super().carry(order)
+                order = attrs.evolve(order, destination=apart)
+            return await super().execute(order)
 
     done, failed = await run(client, tmp_path, "a boat", "a fox", executor=Apart())
     [mended] = await run(client, tmp_path, executor=Own())
@@ -256,10 +268,10 @@ async def test_what_one_machine_has_written_is_seen_later(
     """
     By another, that may not be told about it for a while.
     """
-    monkeypatch.setattr("kling_async.batch.savers.FIRST_LOOK", 0.001)
+    monkeypatch.setattr("kling_async.batch.savers.FIRST_DELAY", 0.001)
     left, size = list(answers), Saver._size
 
-    async def look(saving: Saver, picture: Picture) -> int | None:
+    async def look(saving: Saver, picture: SavedFile) -> int | None:
         answer = left.pop(0) if left else await size(saving, picture)
         if isinstance(answer, OSError):
             raise answer
@@ -274,7 +286,7 @@ async def test_what_one_machine_has_written_is_seen_later(
 
 
 async def test_what_a_carrier_cannot_fetch_is_told(tmp_path: Path) -> None:
-    async with Emulator(latency=(0.02, 0.05), faults=[faults.status("picture", 404)]) as server:
+    async with Emulator(latency=(0.02, 0.05), faults=[faults.status("download", 404)]) as server:
         async with KlingClient(server.api_key, base_url=server.url) as client:
             [failed] = await run(client, tmp_path, "a fox", executor=Own())
 
@@ -349,7 +361,7 @@ async def test_a_function_may_change_its_picture(client: KlingClient, tmp_path: 
     """
     It is there all the same.
     """
-    [done] = await run(client, tmp_path, "a boat", process=works.change, executor=Own())
+    [done] = await run(client, tmp_path, "a boat", process=sample_functions.change, executor=Own())
 
     assert isinstance(done, Done)
     assert done.value == (done.pictures[0].size_in_bytes - 1,)
@@ -361,13 +373,13 @@ async def test_a_value_that_cannot_be_loaded_here(client: KlingClient, tmp_path:
     """
 
     class Far(Own):
-        async def carry(self, order: WorkItem) -> WorkResult:
-            carried = await super().carry(order)
+        async def execute(self, order: WorkItem) -> WorkResult:
+            carried = await super().execute(order)
             if "fox" in order.request.prompt:
                 carried = attrs.evolve(carried, picture=attrs.evolve(carried.picture, pickled=b"conly_there\nThing\n."))
             return carried
 
-    outcomes = await run(client, tmp_path, "a fox", "a boat", process=works.nothing, executor=Far())
+    outcomes = await run(client, tmp_path, "a fox", "a boat", process=sample_functions.nothing, executor=Far())
     async with Batch(tmp_path / "run.kling", client) as batch:
         kept = [outcome async for outcome in batch.outcomes()]
 
@@ -382,13 +394,13 @@ def test_classes_of_the_main_module_are_found_again() -> None:
     """
     A process of a pool knows that module by another name.
     """
-    assert "__main__" == value_of(b"c__mp_main__\n__name__\n.")
+    assert "__main__" == unpickle_value(b"c__mp_main__\n__name__\n.")
 
 
 async def test_a_value_has_a_limit(client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "MAX_VALUE", 3)
+    monkeypatch.setattr(function_calls, "MAX_VALUE", 3)
 
-    [failed] = await run(client, tmp_path, "a boat", process=works.dawdle, executor=Own())
+    [failed] = await run(client, tmp_path, "a boat", process=sample_functions.dawdle, executor=Own())
 
     assert isinstance(failed, Failed)
     assert "3 are the most: write it to a file" in str(failed.error)
@@ -397,14 +409,14 @@ async def test_a_value_has_a_limit(client: KlingClient, tmp_path: Path, monkeypa
 PROGRAM = """
 import asyncio, sys
 from kling_async import Batch, KlingClient
-from tests import works
+from tests.fakes import sample_functions
 
 async def main():
     url, key, journal = sys.argv[1:]
     async with KlingClient(key, base_url=url) as client, Batch(journal, client) as batch:
         await client.submit("a cover")
         await batch.add(["a fox", "a boat"])
-        async for outcome in batch.run(journal + ".pictures", process=works.nothing):
+        async for outcome in batch.run(journal + ".pictures", process=sample_functions.nothing):
             print(outcome)
 
 asyncio.run(main())
@@ -437,7 +449,7 @@ class TestLocalEngine:
         Which may end in good order.
         """
         async with LocalExecutor(1) as executor:
-            assert "done" == value_of(await executor.call(works.interrupt, tmp_path, FACTS))
+            assert "done" == unpickle_value(await executor.call(sample_functions.interrupt, tmp_path, FACTS))
 
     async def test_functions_that_other_processes_cannot_load(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -455,22 +467,22 @@ class TestLocalEngine:
 
     async def test_cancelling_drops_the_result(self, tmp_path: Path) -> None:
         async with LocalExecutor(1) as executor:
-            call = asyncio.ensure_future(executor.call(works.dawdle, tmp_path, FACTS))
+            call = asyncio.ensure_future(executor.call(sample_functions.dawdle, tmp_path, FACTS))
             await asyncio.sleep(0.05)
             call.cancel()
             await asyncio.wait([call])
 
             assert call.cancelled()
-            assert pickle.dumps("done") == await executor.call(works.dawdle, tmp_path, FACTS)
+            assert pickle.dumps("done") == await executor.call(sample_functions.dawdle, tmp_path, FACTS)
 
     async def test_closed_twice(self, tmp_path: Path) -> None:
         executor = LocalExecutor(1)
-        await executor.call(works.nothing, tmp_path, FACTS)
+        await executor.call(sample_functions.nothing, tmp_path, FACTS)
         await executor.aclose()
         await executor.aclose()
 
         with pytest.raises(RuntimeError, match="closed"):
-            await executor.call(works.nothing, tmp_path, FACTS)
+            await executor.call(sample_functions.nothing, tmp_path, FACTS)
 
     def test_it_has_workers(self) -> None:
         with pytest.raises(ValueError, match="workers=0"):

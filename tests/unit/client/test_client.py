@@ -55,7 +55,7 @@ from kling_async.errors import (
 )
 from kling_async.media.naming import Names
 from kling_async.policy.hosts import Network
-from tests.unit.integrations.test_cards import Reader
+from tests.fakes.html_reader import Reader
 
 EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)
 
@@ -195,7 +195,7 @@ class TestGenerate:
         """
         "succeed" without pictures is read again.
         """
-        async with Emulator(latency=(0, 0), faults=[faults.no_pictures(0.2)]) as server, client_of(server) as client:
+        async with Emulator(latency=(0, 0), faults=[faults.late_files(0.2)]) as server, client_of(server) as client:
             result = await client.generate("a lighthouse")
 
         assert 1 == len(result.images)
@@ -205,7 +205,7 @@ class TestGenerate:
         Beyond the grace the caller hears of it.
         """
         polling = PollPolicy(first_delay=0.02, max_delay=0.05, pictures_grace=0.1)
-        async with Emulator(latency=(0, 0), faults=[faults.no_pictures(60)]) as server:
+        async with Emulator(latency=(0, 0), faults=[faults.late_files(60)]) as server:
             async with client_of(server, polling=polling) as client:
                 with pytest.raises(UnexpectedAnswer) as caught:
                     await client.generate("a lighthouse")
@@ -216,7 +216,7 @@ class TestGenerate:
         """
         What the service made is what the caller gets.
         """
-        async with Emulator(latency=(0, 0), faults=[faults.fewer_pictures(1)]) as server, client_of(server) as client:
+        async with Emulator(latency=(0, 0), faults=[faults.fewer_files(1)]) as server, client_of(server) as client:
             result = await client.generate("a lighthouse", n=3)
 
         assert 2 == len(result.images)
@@ -587,7 +587,7 @@ class TestSave:
             await asyncio.sleep(0)
             return frozenset({Network.LOOPBACK})
 
-        monkeypatch.setattr("kling_async.media.downloads.networks_of", note)
+        monkeypatch.setattr("kling_async.media.network.networks_of", note)
         result = await client.generate("a lighthouse")
         await asyncio.gather(*(client.save(result, tmp_path / str(number)) for number in range(5)))
 
@@ -598,18 +598,18 @@ class TestSave:
         Under names that may hold a key, all but those that are there; what fails is told rather than raised.
         """
         result = await client.generate("a lighthouse", n=3)
-        names = Names(tmp_path, "{key}-{index}{ext}", result.task_id, "order-17")
-        saves = await client.core.save(result, names, but={1})
+        names = Names("{key}-{index}{ext}", result.task_id, "order-17")
+        outcome = await client.core.save(result, tmp_path, names, skip={1})
 
-        assert saves.error is None
-        assert ["order-17-0.png", "order-17-2.png"] == [Path(picture.place).name for picture in saves.pictures]
-        assert all(picture.size_in_bytes == Path(picture.place).stat().st_size for picture in saves.pictures)
+        assert outcome.error is None
+        assert ["order-17-0.png", "order-17-2.png"] == [Path(picture.place).name for picture in outcome.files]
+        assert all(picture.size_in_bytes == Path(picture.place).stat().st_size for picture in outcome.files)
 
         (tmp_path / "order-17-1.png").mkdir()
-        saves = await client.core.save(result, names, but={0, 2})
+        outcome = await client.core.save(result, tmp_path, names, skip={0, 2})
 
-        assert isinstance(saves.error, DownloadFailed)
-        assert ((), 1) == (saves.pictures, saves.error.index)
+        assert isinstance(outcome.error, DownloadFailed)
+        assert ((), 1) == (outcome.files, outcome.error.index)
 
     async def test_a_picture_is_read_into_memory_without_a_key(self, client: KlingClient, server: Emulator) -> None:
         """
@@ -763,11 +763,11 @@ class TestLife:
         """
         One that has succeeded without pictures takes no slots any more, but what was paid for is not all there yet.
         """
-        server = emulator_in_thread(dialect=OFFICIAL, latency=(0.0, 0.0), faults=[faults.no_pictures(seconds=1e6)])
+        server = emulator_in_thread(dialect=OFFICIAL, latency=(0.0, 0.0), faults=[faults.late_files(seconds=1e6)])
         polling = PollPolicy(first_delay=0.01, max_delay=0.02, pictures_grace=0.1)
         async with client_of(server, polling=polling) as client:
             handle = await client.submit("a lighthouse")
-            with pytest.raises(UnexpectedAnswer, match="pictures were not told"):
+            with pytest.raises(UnexpectedAnswer, match="has listed no files of it"):
                 await handle.wait()
 
             assert handle.done

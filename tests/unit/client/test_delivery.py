@@ -30,7 +30,8 @@ from kling_async.errors import (
 )
 from kling_async.policy.http import USER_AGENT
 from kling_async.policy.policies import RetryPolicy
-from tests.conftest import simulated
+from tests.fakes.deliveries import Recorder, delivery, submit
+from tests.fakes.simulated_loop import simulated
 from tests.unit.client.test_transport import (
     BASE,
     DUPLICATE,
@@ -45,11 +46,8 @@ from tests.unit.client.test_transport import (
     PATH,
     REFUSED_BY_RELAYS,
     TASK,
-    Recorder,
     count,
-    delivery,
     speaking,
-    submit,
     words,
 )
 

@@ -19,7 +19,6 @@ from kling_async import (
     Dialect,
     ImageRequest,
     KlingClient,
-    PollPolicy,
     RetryPolicy,
     SlotPolicy,
     Slots,
@@ -38,12 +37,10 @@ from kling_async.errors import (
     TaskNotFound,
 )
 from kling_async.media.semaphore import Gate
-from tests.conftest import quiet_loop
+from tests.fakes.clients import BRISK, EAGER, LIGHTHOUSE, client_of, emulator
+from tests.fakes.simulated_loop import quiet_loop
 
-BRISK = RetryPolicy(first_delay=0.02, max_delay=0.05, give_up_after=2.0, look_for=0.1, hear_for=0.2)
 PATIENT = RetryPolicy(first_delay=30.0)
-EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)
-LIGHTHOUSE = ImageRequest("a lighthouse")
 
 
 class Scribe(SubmitObserver):
@@ -83,18 +80,9 @@ class Scribe(SubmitObserver):
         return " ".join(step.split()[0] for step in self.steps)
 
 
-def emulator(dialect: Dialect, *rules: Fault, **settings: Any) -> Emulator:
-    return Emulator(dialect=dialect, faults=rules, **{"latency": (0.05, 0.1), "picture_scale": 0.05, **settings})
-
-
-def client_of(server: Emulator, **options: Any) -> KlingClient:
-    given: dict[str, Any] = {"retry": BRISK, "polling": EAGER, "slots": Slots(policy=SlotPolicy(uncertain_for=0.2))}
-    return KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, **{**given, **options})
-
-
 async def recover(client: KlingClient, request: ImageRequest, scribe: Scribe, **facts: Any) -> TaskHandle:
     """
-    Recover a submit of an earlier run that is not known to have been sent at any time.
+    Recover a submit of an earlier run, which was sent at an unknown time.
     """
     return await client.core.recover(request, scribe, **{"sent_at": None, "submit_key": None, **facts})
 
@@ -149,6 +137,7 @@ async def test_file_that_has_changed_keeps_it_from_being_sent(tmp_path: Path) ->
     """
     A file without the digest that it had is refused before it waits for slots, and again after that.
     """
+
     path = tmp_path / "reference.png"
     request = attrs.evolve(LIGHTHOUSE, image=path)
     async with emulator(OFFICIAL, latency=(60, 60)) as server, client_of(server, slots=1) as client:
@@ -655,7 +644,7 @@ async def test_resumed_task_takes_slots_and_is_watched() -> None:
             assert 3 == used(client)
             assert handle is client.core.resume(task_id, ImageRequest("a lighthouse", n=3), SubmitObserver())
             assert (3, (handle,)) == (used(client), client.unfinished)
-            assert 3 == client.slots._buckets["kling-v3"].accepted  # by which a vague 429 is judged
+            assert 3 == client.slots._buckets["kling-v3"]._accepted  # by which a vague 429 is judged
 
             queued = asyncio.ensure_future(client.submit(LIGHTHOUSE))
             result = await handle.wait()

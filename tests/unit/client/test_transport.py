@@ -3,7 +3,6 @@ The transport: what is sent how often, against aioresponses in simulated time; a
 """
 
 import asyncio
-import contextlib
 import datetime as dt
 import email.utils
 import json
@@ -28,10 +27,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from kling_async.client import transport as module
-from kling_async.client.delivery import Delivery, SubmitObserver
-from kling_async.client.events import NULL_EVENTS
 from kling_async.client.exchange import RequestBody
-from kling_async.client.submission import Submission
 from kling_async.client.transport import Transport
 from kling_async.errors import (
     AccountProblem,
@@ -50,11 +46,13 @@ from kling_async.errors import (
 )
 from kling_async.policy.http import USER_AGENT, HttpOptions
 from kling_async.policy.policies import RetryPolicy
+from kling_async.wire.answers import Answer
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials
-from kling_async.wire.endpoints.base import IMAGE_GENERATION
-from kling_async.wire.responses import Answer, read_sighting
-from kling_async.wire.tasks import ImageRequest, TaskSnapshot
-from tests.conftest import BridgedResponse, simulated
+from kling_async.wire.responses import read_sighting
+from tests.fakes.deliveries import delivery, submit
+from tests.fakes.mocked_http import BridgedResponse
+from tests.fakes.scripted_server import Served, Server, saying, serving
+from tests.fakes.simulated_loop import simulated
 
 BASE = "https://kling.example/kling"
 PATH = "/v1/images/generations"
@@ -83,77 +81,6 @@ def speaking(
     return Transport(
         base_url, HttpOptions(**http), RetryPolicy() if retry is None else retry, 25.0, credentials, session
     )
-
-
-@attrs.define
-class LonelyLease:
-    """
-    Slots of a submit while nothing else of ours runs, or only until *busy_until*.
-    """
-
-    busy_until: float = 0.0
-    since: float | None = None
-
-    def refused(self, _: RateLimited) -> bool:
-        now = asyncio.get_running_loop().time()
-        self.since = now if self.since is None or now < self.busy_until else self.since
-        return False
-
-    def refused_for(self) -> float:
-        return 0.0 if self.since is None else asyncio.get_running_loop().time() - self.since
-
-    async def regain(self) -> None:
-        pass
-
-
-class Recorder(SubmitObserver):
-    """
-    Keeps what is announced and withdrawn; raises *error* in place of the former.
-    """
-
-    def __init__(self, error: BaseException | None = None) -> None:
-        self.steps: list[str] = []
-        self._error = error
-
-    async def sending(self, submit_key: str | None) -> None:
-        await asyncio.sleep(0)
-        if self._error is not None:
-            raise self._error
-        self.steps.append("sending")
-
-    def withdrawn(self) -> None:
-        self.steps.append("withdrawn")
-
-
-def delivery(
-    external_id: str | None = None,
-    *,
-    busy_until: float = 0.0,
-    observer: SubmitObserver | None = None,
-    **facts: Any,
-) -> Delivery:
-    lease: Any = LonelyLease(busy_until)
-    transport: Any = None  # given by `submit`
-    return Delivery(
-        request=ImageRequest("a lighthouse"),
-        endpoint=IMAGE_GENERATION,
-        lease=lease,
-        subscription=None,
-        observer=observer or SubmitObserver(),
-        events=NULL_EVENTS,
-        submission=Submission(external_id, sent_at=0.0, **facts),
-        body=RequestBody(b'{"prompt":"a lighthouse"}', is_traceable=external_id is not None),
-        transport=transport,
-    )
-
-
-async def submit(transport: Transport, sent: Delivery) -> TaskSnapshot:
-    """
-    Submit as the client does; what begins as uncertain is looked up first.
-    """
-    sent._transport = transport
-    found = await sent.find() if sent.submission.ambiguous_error is not None else None
-    return found or await sent.send()
 
 
 def count(service: aioresponses, method: str, path: str = PATH) -> int:
@@ -553,93 +480,6 @@ class TestRead:
 
 
 # What follows has real sockets, on loopback.
-
-Say = Callable[["Served"], Awaitable[bytes | None] | bytes | None]
-
-
-@attrs.frozen
-class Served:
-    """
-    One request as it came: its first line, headers in lower case, body, and the number of its connection.
-    """
-
-    line: str
-    headers: dict[str, str]
-    body: bytes
-    connection: int
-
-
-@attrs.define
-class Server:
-    """
-    Answers each request with the bytes that `say` returns; None resets the connection.
-    """
-
-    say: Say
-    url: str = ""
-    served: list[Served] = attrs.field(factory=list)
-    connections: int = 0
-    under_way: int = 0
-    most_under_way: int = 0
-    talks: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = attrs.field(factory=dict)
-
-    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        number = self.connections
-        self.talks[asyncio.current_task()] = writer
-        try:
-            while (said := await self._answer(reader, number)) is not None:
-                writer.write(said)
-                await writer.drain()
-                if b"Connection: close" in said:
-                    writer.close()
-                    return
-            writer.transport.abort()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            writer.transport.abort()
-
-    async def hang_up(self) -> None:
-        for aio_task, writer in self.talks.items():
-            writer.transport.abort()
-            if aio_task is not None:
-                aio_task.cancel()
-        await asyncio.gather(*filter(None, self.talks), return_exceptions=True)
-        for writer in self.talks.values():
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-
-    async def _answer(self, reader: asyncio.StreamReader, connection: int) -> bytes | None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
-        body = await reader.readexactly(int(headers.get("content-length", 0)))
-        self.served.append(served := Served(head[0], headers, body, connection))
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
-        try:
-            said = self.say(served)
-            return said if said is None or isinstance(said, bytes) else await said
-        finally:
-            self.under_way -= 1
-
-
-def saying(payload: Any, status: str = "200 OK", **headers: str) -> bytes:
-    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    lines = [f"HTTP/1.1 {status}", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
-    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
-
-
-@contextlib.asynccontextmanager
-async def serving(say: Say, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
-    server = Server(say)
-    listening = await asyncio.start_server(server.talk, "127.0.0.1", 0, ssl=tls)
-    host, port = listening.sockets[0].getsockname()[:2]
-    server.url = f"http{'s' if tls else ''}://{host}:{port}"
-    try:
-        yield server
-    finally:
-        listening.close()
-        await server.hang_up()
-        await listening.wait_closed()
 
 
 def held_up() -> tuple[Callable[[Served], Awaitable[bytes]], asyncio.Event, asyncio.Event]:

@@ -9,7 +9,7 @@ import json
 import shutil
 import socket
 import urllib.request
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +24,7 @@ from yarl import URL
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
+from tests.fakes.eventually import eventually
 
 PATH = "/v1/images/generations"
 
@@ -89,12 +90,6 @@ async def visit(*rules: Fault, dialect: Dialect = OFFICIAL, **settings: Any) -> 
         headers = {"Authorization": f"Bearer {server.api_key}"}
         async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(5)) as session:
             yield Visitor(server, session, clock)
-
-
-async def until(comes_true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not comes_true():
-            await asyncio.sleep(0.005)
 
 
 def check_seed_answer(answer: Any) -> None:
@@ -174,7 +169,7 @@ async def test_task_from_create_to_picture() -> None:
 
 async def test_picture_url_is_checked() -> None:
     """
-    A changed signature and an expired URL are 403, by the world's clock; a key that is shown to it is counted.
+    A changed signature and an expired URL are 403, by the account's clock; a key that is shown to it is counted.
     """
     async with visit(url_lifetime=60.0) as visitor:
         task_id = await visitor.task_id()
@@ -284,7 +279,7 @@ async def test_signed_token_opens_the_vendors_door() -> None:
 
 async def test_date_is_the_worlds() -> None:
     """
-    The Date header tells the world's time, so that a client can find out how far its own clock is off.
+    The Date header tells the account's time, so that a client can find out how far its own clock is off.
     """
     async with visit() as visitor, visitor.session.get(visitor.server.url + PATH) as answer:
         assert "Thu, 28 May 2026 20:26:40 GMT" == answer.headers["Date"]
@@ -313,7 +308,7 @@ async def test_ledger_page() -> None:
 
 async def test_reset_before_is_not_heard() -> None:
     """
-    The connection breaks and the world has heard nothing.
+    The connection breaks and the service has heard nothing.
     """
     async with visit(faults.reset_before("create", times=1)) as visitor:
         with pytest.raises(aiohttp.ClientError):
@@ -341,7 +336,7 @@ async def test_delay_after_holds_the_answer() -> None:
     """
     async with visit(faults.delay_after("create", 0.1)) as visitor:
         asking = asyncio.create_task(visitor.create())
-        await until(lambda: bool(visitor.server.ledger.tasks))
+        await eventually(lambda: bool(visitor.server.ledger.tasks))
 
         assert not asking.done()
         assert 200 == (await asking)[0]
@@ -353,7 +348,7 @@ async def test_delay_before_holds_the_request() -> None:
     """
     async with visit(faults.delay_before("create", 0.1)) as visitor:
         asking = asyncio.create_task(visitor.create())
-        await until(lambda: bool(visitor.server.ledger.creates_received))
+        await eventually(lambda: bool(visitor.server.ledger.creates_received))
 
         assert [] == visitor.server.ledger.tasks
         assert 200 == (await asking)[0]
@@ -366,7 +361,7 @@ async def test_sender_who_left_is_heard_all_the_same() -> None:
     async with visit(faults.delay_before("create", 0.1)) as visitor:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(visitor.create(external_task_id="order-17"), 0.03)
-        await until(lambda: bool(visitor.server.ledger.tasks))
+        await eventually(lambda: bool(visitor.server.ledger.tasks))
 
         assert "order-17" == visitor.server.ledger.tasks[0].external_task_id
 
@@ -446,7 +441,7 @@ async def test_truncated_picture() -> None:
     """
     A download may break in the middle, too.
     """
-    async with visit(faults.truncated("picture", times=1)) as visitor:
+    async with visit(faults.truncated("download", times=1)) as visitor:
         task_id = await visitor.task_id()
         visitor.clock.now += 10
         url = await visitor.picture_url(task_id)
@@ -481,7 +476,7 @@ async def test_stalled_answer() -> None:
             assert 200 == answer.status
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(answer.read(), 0.1)
-        await until(lambda: not visitor.connections())
+        await eventually(lambda: not visitor.connections())
 
         assert "submitted" == (await visitor.apply(task_id))["task_status"]
 
@@ -493,8 +488,8 @@ async def test_fates_over_the_socket() -> None:
     rules = [
         faults.failing_task(prompt="storm"),
         faults.unknown_status(prompt="dream"),
-        faults.no_pictures(5, prompt="late"),
-        faults.fewer_pictures(prompt="lean"),
+        faults.late_files(5, prompt="late"),
+        faults.fewer_files(prompt="lean"),
         faults.stuck_task(prompt="stuck"),
     ]
     async with visit(*rules, slots=None) as visitor:
@@ -626,7 +621,7 @@ async def test_upload_that_breaks_off(caplog: pytest.LogCaptureFixture) -> None:
         url = URL(visitor.server.url)
         _, writer = await asyncio.open_connection(url.host, url.port)
         writer.write(f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{{".encode())
-        await until(lambda: bool(visitor.server.ledger.creates_received))
+        await eventually(lambda: bool(visitor.server.ledger.creates_received))
         writer.close()
         await writer.wait_closed()
 

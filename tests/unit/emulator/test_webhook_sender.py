@@ -17,8 +17,9 @@ from aiohttp import web
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Emulator, Fault, faults, webhook_sender
-from kling_async.wire.codec import loads
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
+from kling_async.wire.json_text import loads
+from tests.fakes.eventually import eventually
 
 PATH: Final = "/v1/images/generations"
 SECRET: Final = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
@@ -80,14 +81,8 @@ async def create(server: Emulator, *callback_urls: str | None) -> None:
                 assert 200 == answer.status
 
 
-async def until(comes_true: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not comes_true():
-            await asyncio.sleep(0.005)
-
-
 async def until_answered(server: Emulator, callbacks: int) -> None:
-    await until(lambda: sum(server.ledger.callback_answers.values()) >= callbacks)
+    await eventually(lambda: sum(server.ledger.callback_answers.values()) >= callbacks)
 
 
 def at_work() -> list[str]:
@@ -95,7 +90,7 @@ def at_work() -> list[str]:
     Return what the emulator's postmen are doing now.
     """
     names = [getattr(aio_task.get_coro(), "__qualname__", "") for aio_task in asyncio.all_tasks()]
-    return [name for name in names if name.startswith("Postman.")]
+    return [name for name in names if name.startswith("WebhookSender.")]
 
 
 @pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY])
@@ -145,7 +140,7 @@ async def test_order_is_kept_through_slow_answers() -> None:
 
     async with listening(wait) as (url, ear), service(latency=(0, 0.01)) as server:
         await create(server, url)
-        await until(lambda: server.world.running(time.time()) == 0 and ear.heard)
+        await eventually(lambda: server.account.running(time.time()) == 0 and ear.heard)
         before = list(ear.heard)
         free.set()
         await until_answered(server, 3)
@@ -163,7 +158,7 @@ async def test_silent_receiver_delays_nobody() -> None:
             async with asyncio.timeout(2):
                 await create(server, silent, silent, silent, url)
                 await until_answered(server, 3)
-                await until(lambda: len(deaf.heard) == 3)
+                await eventually(lambda: len(deaf.heard) == 3)
             started = time.monotonic()
         took = time.monotonic() - started
 
@@ -276,7 +271,7 @@ async def test_many_tasks_on_one_timer() -> None:
         await create(server, *[url] * 50)
         await until_answered(server, 50)
 
-        assert (50, ["Postman._watch"]) == (len(ear.heard), at_work())
+        assert (50, ["WebhookSender._watch"]) == (len(ear.heard), at_work())
 
 
 # Together with the receiver of this package
@@ -344,7 +339,7 @@ async def test_receiver_meets_troubles(
     """
     async with receiving() as heard, service(*rules, callback_secret=SECRET) as server:
         await tell(server, heard, ["submit-1"], sum(answers.values()))
-        await until(lambda: server.world.running(time.time()) == 0)
+        await eventually(lambda: server.account.running(time.time()) == 0)
 
     assert told == Counter((word, trusted) for _, word, trusted in heard.told)
     assert answers == server.ledger.callback_answers

@@ -18,51 +18,31 @@ from typing import Any, cast
 import attrs
 import pytest
 from dask import config as settings
-from distributed import Client, Future, LocalCluster, Scheduler
+from distributed import Client, Future, Scheduler
 from distributed.comm.core import CommClosedError
 from hypothesis import given, strategies as st
 from yarl import URL
 
 from kling_async import Batch, Done, Failed, HttpOptions, ImageRequest, KlingClient
-from kling_async.batch.executors import PictureFacts, WorkItem, WorkResult
+from kling_async.batch.executors import PictureFacts, WorkResult
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import DownloadFailed, ExecutorLost, ProcessFailed, StorageFull
-from kling_async.integrations import dask
-from kling_async.integrations.dask import DaskExecutor
-from kling_async.media import storage
-from kling_async.media.downloads import FetchError, FetchRefused
-from kling_async.media.naming import Names
+from kling_async.integrations.dask import (
+    DaskExecutor,
+    chunks as dask_chunks,
+    cluster as dask_cluster,
+    executor as dask_executor,
+    worker as dask_worker,
+)
+from kling_async.media import uploads
+from kling_async.media.fetch_errors import FetchError, FetchRefused
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage import Storage
-from kling_async.policy.hosts import Network
-from kling_async.wire.tasks import Picture
-from tests import works
-from tests.storages import EAGER, Memory, Place, bucket, client, folder, memory, s3_server, server, sftp  # noqa: F401
+from tests.fakes import sample_functions
+from tests.fakes.dask_cluster import cluster, item_in, made_of, run, seen, served
+from tests.fakes.storages import EAGER, Memory, Place, bucket, client, folder, memory, s3_server, server, sftp  # noqa: F401
 
 PROMPTS = [f"boat {number}" for number in range(12)]
-
-
-@contextlib.asynccontextmanager
-async def cluster(workers: int = 1, *, processes: bool = False, threads: int = 1) -> AsyncIterator[Client]:
-    """
-    A cluster of its own, and its client.
-    """
-    async with (
-        LocalCluster(  # type: ignore[no-untyped-call]
-            n_workers=workers,
-            threads_per_worker=threads,
-            processes=processes,
-            dashboard_address=":0",
-            silence_logs=logging.CRITICAL,
-            asynchronous=True,
-        ) as made,
-        Client(made, asynchronous=True) as dask_client,  # type: ignore[no-untyped-call]
-    ):
-        yield dask_client
-
-
-def made_of(dask_client: Client) -> LocalCluster:
-    assert isinstance(dask_client.cluster, LocalCluster)
-    return dask_client.cluster
 
 
 @pytest.fixture
@@ -89,34 +69,10 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     Tries follow each other at once, and a worker's connections end with its work.
     """
     monkeypatch.setattr("kling_async.media.storage.FIRST_DELAY", 0.001)
-    monkeypatch.setattr("kling_async.batch.savers.FIRST_LOOK", 0.001)
-    monkeypatch.setattr(dask, "IDLE", 0.02)
+    monkeypatch.setattr("kling_async.batch.savers.FIRST_DELAY", 0.001)
+    monkeypatch.setattr(dask_worker, "IDLE_TIMEOUT", 0.02)
     yield
-    dask._one_fetching.cache_clear()
-
-
-async def run(client: KlingClient, folder: Path, *prompts: str | ImageRequest, **options: Any) -> list[Done | Failed]:
-    """
-    Run a batch in *folder*, and return its outcomes in the order of the input.
-    """
-    async with Batch(folder / "run.kling", client) as batch:
-        await batch.add(prompts)
-        outcomes = [outcome async for outcome in batch.run(**{"save_to": folder / "pictures", **options})]
-    return sorted(outcomes, key=lambda outcome: outcome.index)
-
-
-@contextlib.asynccontextmanager
-async def served(*troubles: faults.Fault) -> AsyncIterator[KlingClient]:
-    """
-    A client of a service that has these faults.
-    """
-    async with Emulator(latency=(0.02, 0.05), picture_scale=0.05, faults=troubles) as server:
-        async with KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, polling=EAGER) as client:
-            yield client
-
-
-def seen(outcomes: list[Done | Failed]) -> list[Any]:
-    return [outcome.value if isinstance(outcome, Done) else type(outcome.error) for outcome in outcomes]
+    dask_worker._make_downloader.cache_clear()
 
 
 def files_in(folder: Path) -> list[str]:
@@ -132,7 +88,7 @@ class TestABatch:
         """
         requests = [ImageRequest("a lighthouse", n=3), ImageRequest("a fox")]
 
-        outcomes = await run(client, tmp_path, *requests, process=works.check, executor=executor)
+        outcomes = await run(client, tmp_path, *requests, process=sample_functions.check, executor=executor)
         async with Batch(tmp_path / "run.kling", client) as batch:
             kept = [outcome async for outcome in batch.outcomes()]
 
@@ -176,9 +132,9 @@ class TestABatch:
     ) -> None:
         await run(client, tmp_path, "a lighthouse", "a fox")
 
-        failed = await run(client, tmp_path, process=works.fail, executor=executor)
-        mended = await run(client, tmp_path, process=works.nothing, executor=executor)
-        none = await run(client, tmp_path, process=works.nothing, executor=executor)
+        failed = await run(client, tmp_path, process=sample_functions.fail, executor=executor)
+        mended = await run(client, tmp_path, process=sample_functions.nothing, executor=executor)
+        none = await run(client, tmp_path, process=sample_functions.nothing, executor=executor)
 
         assert [[(None,), ProcessFailed], [(None,)], []] == [seen(failed), seen(mended), seen(none)]
         assert 2 == server.ledger.downloads
@@ -186,28 +142,30 @@ class TestABatch:
     async def test_a_failure_is_told_with_where_it_was(
         self, client: KlingClient, executor: DaskExecutor, tmp_path: Path
     ) -> None:
-        [failed] = await run(client, tmp_path, "a fox", process=works.fail, executor=executor)
+        [failed] = await run(client, tmp_path, "a fox", process=sample_functions.fail, executor=executor)
 
         assert isinstance(failed, Failed)
         assert isinstance(failed.error, ProcessFailed)
         assert "LookupError: no foxes" in str(failed.error)
-        assert "works.py" in failed.error.__notes__[0]
+        assert "sample_functions.py" in failed.error.__notes__[0]
         assert 1 == len(files_in(tmp_path / "pictures"))
 
     async def test_what_cannot_come_back_is_a_failure(
         self, client: KlingClient, executor: DaskExecutor, tmp_path: Path
     ) -> None:
         assert [ProcessFailed] == seen(
-            await run(client, tmp_path, "a fox", process=works.unpicklable, executor=executor)
+            await run(client, tmp_path, "a fox", process=sample_functions.unpicklable, executor=executor)
         )
 
     async def test_odd_errors_of_a_function(self, client: KlingClient, executor: DaskExecutor, tmp_path: Path) -> None:
         """
         None stops the run, and none that means something to Dask means it here.
         """
-        outcomes = await run(client, tmp_path, *works.ODD, "a boat", process=works.fail_oddly, executor=executor)
+        outcomes = await run(
+            client, tmp_path, *sample_functions.ODD, "a boat", process=sample_functions.fail_oddly, executor=executor
+        )
 
-        assert [*[ProcessFailed] * len(works.ODD), (None,)] == seen(outcomes)
+        assert [*[ProcessFailed] * len(sample_functions.ODD), (None,)] == seen(outcomes)
         assert max(len(str(each.error)) for each in outcomes if isinstance(each, Failed)) < 1500
 
     async def test_an_address_that_has_run_out_is_renewed(self, executor: DaskExecutor, tmp_path: Path) -> None:
@@ -215,7 +173,7 @@ class TestABatch:
         By the driver: a worker cannot ask.
         """
         async with served(faults.expired_url(times=2)) as client:
-            outcomes = await run(client, tmp_path, "a fox", "a boat", process=works.check, executor=executor)
+            outcomes = await run(client, tmp_path, "a fox", "a boat", process=sample_functions.check, executor=executor)
 
         assert [(True,), (True,)] == seen(outcomes)
 
@@ -223,7 +181,7 @@ class TestABatch:
         """
         And the next run fetches it.
         """
-        async with served(faults.status("picture", 404, times=2)) as client:
+        async with served(faults.status("download", 404, times=2)) as client:
             [failed] = await run(client, tmp_path, "a fox", executor=executor)
             mended = await run(client, tmp_path, executor=executor)
 
@@ -261,7 +219,12 @@ class TestABatch:
         What was not stored is told, and stored by the next run; nothing half-written is seen.
         """
         place.troubles += [trouble] * 3
-        options = {"save_to": place.storage, "name": "{key}{ext}", "process": works.check, "engine": executor}
+        options = {
+            "save_to": place.storage,
+            "name": "{key}{ext}",
+            "process": sample_functions.check,
+            "engine": executor,
+        }
 
         first = await run(client, tmp_path, "a fox", "a boat", "a storm", **options)
         second = await run(client, tmp_path, **options)
@@ -279,7 +242,7 @@ class TestABatch:
         """
         memory.troubles += ["refused", "cut", "slow", "lost answer"] * 5
         count, cuts = 0, []
-        options: dict[str, Any] = {"save_to": memory.storage, "name": "{key}{ext}", "process": works.check}
+        options: dict[str, Any] = {"save_to": memory.storage, "name": "{key}{ext}", "process": sample_functions.check}
         async with cluster(2) as dask_client, DaskExecutor(dask_client) as executor:
             async with Batch(tmp_path / "run.kling", client) as batch:
                 await batch.add(f"boat {number}" for number in range(60))
@@ -316,10 +279,12 @@ class TestABatch:
         """
         async with Batch(tmp_path / "run.kling", client) as batch:
             await batch.add(PROMPTS)
-            async with contextlib.aclosing(batch.run(tmp_path, process=works.dawdle, executor=executor)) as outcomes:
+            async with contextlib.aclosing(
+                batch.run(tmp_path, process=sample_functions.dawdle, executor=executor)
+            ) as outcomes:
                 await anext(outcomes)
-        left = (len(executor._in_flight), len(executor._waiting), len(dask_client.futures))
-        later = await run(client, tmp_path, process=works.nothing, executor=executor, save_to=tmp_path)
+        left = (len(executor._in_flight), len(executor._queue), len(dask_client.futures))
+        later = await run(client, tmp_path, process=sample_functions.nothing, executor=executor, save_to=tmp_path)
 
         assert (0, 0) == left[:2]
         assert 11 >= len(later) == sum(isinstance(outcome, Done) for outcome in later)
@@ -363,7 +328,7 @@ class TestWhatTravels:
         monkeypatch.setattr(dask_client, "submit", submit)
         async with DaskExecutor(dask_client) as executor:
             [done] = await run(client, tmp_path, "a fox", process=look_around, executor=executor)
-            monkeypatch.setattr(dask, "_outcome", lambda *_: 1 / 0)
+            monkeypatch.setattr(dask_worker, "_result_of", lambda *_: 1 / 0)
             with pytest.raises(ExecutorLost, match="ZeroDivisionError"):
                 await run(client, tmp_path, "a boat", executor=executor)
 
@@ -378,36 +343,20 @@ class TestWhatTravels:
         assert not re.search(r"\?\w+=", told)
 
     async def test_the_drivers_options_stay_with_it(self, dask_client: Client) -> None:
-        with pytest.raises(ValueError, match="cannot travel"):
+        with pytest.raises(ValueError, match="cannot be sent"):
             DaskExecutor(dask_client, http=HttpOptions(ssl=ssl.create_default_context()))
 
     async def test_orders_can_be_pickled(self, tmp_path: Path) -> None:
-        order = order_in(tmp_path)
+        item = item_in(tmp_path)
 
-        assert order == pickle.loads(pickle.dumps(order))  # noqa: S301 (our own)
+        assert item == pickle.loads(pickle.dumps(item))  # noqa: S301 (our own)
         assert "full" == str(pickle.loads(pickle.dumps(FetchRefused("full"))))  # noqa: S301 (our own)
 
 
-SOME = WorkResult(Picture(0, Path("0.png"), 4, "00"))
+SOME = WorkResult(SavedFile(0, Path("0.png"), 4, "00"))
 
 
-def order_in(folder: Path) -> WorkItem:
-    names = Names(folder, "{task_id}{ext}", "t-1")
-    picture = Picture(0, folder / "t-1.png", 4, "00")
-    return WorkItem(
-        "k-1",
-        "t-1",
-        ImageRequest("a fox"),
-        None,
-        picture,
-        names,
-        folder,
-        works.nothing,
-        networks=frozenset({Network.LOOPBACK}),
-    )
-
-
-class TestTheEngine:
+class TestExecutor:
     async def test_chunks_grow_and_are_few(
         self, client: KlingClient, executor: DaskExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -415,85 +364,105 @@ class TestTheEngine:
         Light work goes in large chunks, heavy in small ones; two are in flight for the one thread, and more wait.
         """
         in_flight = []
-        served = DaskExecutor._serve
+        served = DaskExecutor._run_chunk
 
         async def serve(self: DaskExecutor, chunk: Any) -> None:
             in_flight.append(len(self._in_flight))
             await served(self, chunk)
 
-        monkeypatch.setattr(DaskExecutor, "_serve", serve)
+        monkeypatch.setattr(DaskExecutor, "_run_chunk", serve)
         await run(
-            client, tmp_path, *(f"boat {number}" for number in range(60)), process=works.nothing, executor=executor
+            client,
+            tmp_path,
+            *(f"boat {number}" for number in range(60)),
+            process=sample_functions.nothing,
+            executor=executor,
         )
-        light, width = executor._chunk, executor.width
-        monkeypatch.setattr(dask, "SECONDS", 0.3)
-        await run(client, tmp_path, *(f"ship {number}" for number in range(8)), process=works.dawdle, executor=executor)
+        light, width = executor._chunk_size, executor.width
+        monkeypatch.setattr(dask_chunks, "SECONDS", 0.3)
+        await run(
+            client,
+            tmp_path,
+            *(f"ship {number}" for number in range(8)),
+            process=sample_functions.dawdle,
+            executor=executor,
+        )
 
         assert max(in_flight) <= 2
-        assert light > dask.FIRST_CHUNK > executor._chunk
+        assert light > dask_chunks.FIRST_SIZE > executor._chunk_size
         assert 2 * light == width
 
-    @given(st.integers(1, dask.MOST_IN_CHUNK), st.floats(0.0, 0.9), st.floats(0.001, 3.0))
+    @given(st.integers(1, dask_chunks.MAX_SIZE), st.floats(0.0, 0.9), st.floats(0.001, 3.0))
     def test_chunks_come_to_about_a_second(self, size: int, way: float, function: float) -> None:
         """
         Of what the function takes, from any size; what only the way takes is shared by as many as may be.
         """
         for _ in range(40):
-            size = dask._size_after(dask._Did([SOME] * size, way + size * function, size * function), size)
-            only_saved = dask._size_after(dask._Did([SOME] * size, way, 0.0), size)
+            done = dask_chunks.ChunkResult([SOME] * size, way + size * function, size * function)
+            size = dask_chunks.next_size(done, size)
+            only_saved = dask_chunks.next_size(dask_chunks.ChunkResult([SOME] * size, way, 0.0), size)
 
-            assert only_saved > size or only_saved == dask.MOST_IN_CHUNK
-        assert size * function <= dask.SECONDS or size == 1
-        assert size + 1 >= min(dask.MOST_IN_CHUNK, int((dask.SECONDS - way) / function / 2))
+            assert only_saved > size or only_saved == dask_chunks.MAX_SIZE
+        assert size * function <= dask_chunks.SECONDS or size == 1
+        assert size + 1 >= min(dask_chunks.MAX_SIZE, int((dask_chunks.SECONDS - way) / function / 2))
 
-    @given(st.integers(2, dask.MOST_IN_CHUNK), st.floats(0.0, 100.0))
+    @given(st.integers(2, dask_chunks.MAX_SIZE), st.floats(0.0, 100.0))
     def test_few_tell_nothing_of_many(self, size: int, seconds: float) -> None:
         """
         One alone that was slow to come makes no chunk smaller.
         """
-        assert dask._size_after(dask._Did([SOME], seconds, 0.0), size) >= size
+        assert dask_chunks.next_size(dask_chunks.ChunkResult([SOME], seconds, 0.0), size) >= size
 
     async def test_it_follows_the_number_of_workers(
         self, dask_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: KlingClient
     ) -> None:
-        monkeypatch.setattr(dask, "MEASURE_EVERY", -1.0)
+        monkeypatch.setattr(dask_executor, "MEASURE_INTERVAL", -1.0)
         async with DaskExecutor(dask_client) as executor:
             await run(client, tmp_path, "a fox", executor=executor)
-            before = executor._most
+            before = executor._max_chunks
             made_of(dask_client).scale(3)  # type: ignore[no-untyped-call]
             await made_of(dask_client)
             await run(client, tmp_path, "a boat", executor=executor)
 
-            assert (2, 6) == (before, executor._most)
+            assert (2, 6) == (before, executor._max_chunks)
 
     async def test_a_chunk_has_one_function(self, executor: DaskExecutor, tmp_path: Path) -> None:
         """
         Of two batches, so that one whose function cannot travel harms the other not; who came first is served first.
         """
-        functions = [works.nothing, works.check, works.nothing, works.check, works.fail]
+        functions = [
+            sample_functions.nothing,
+            sample_functions.check,
+            sample_functions.nothing,
+            sample_functions.check,
+            sample_functions.fail,
+        ]
         for function in functions:
-            executor._waiting.append(dask._Waiting(attrs.evolve(order_in(tmp_path), function=function)))
+            executor._queue.append(dask_executor._PendingItem(attrs.evolve(item_in(tmp_path), function=function)))
 
-        chunks = [[waiting.order.function for waiting in executor._next_chunk(1)] for _ in range(3)]
+        chunks = [
+            [pending.item.function for pending in dask_executor._take_chunk(executor._queue, size)]
+            for size in (3, 2, 1)
+        ]
 
-        assert [[works.nothing] * 2, [works.check] * 2, [works.fail]] == chunks
-        assert [] == executor._next_chunk(1)
+        assert [[sample_functions.nothing] * 2, [sample_functions.check] * 2, [sample_functions.fail]] == chunks
+        assert [] == dask_executor._take_chunk(executor._queue, 1)
 
     async def test_nobody_waits_for_what_is_cancelled(self, executor: DaskExecutor, tmp_path: Path) -> None:
         """
         Before it is sent and after.
         """
         for pause in (0.0, 0.05):
-            order = attrs.evolve(order_in(tmp_path), function=works.dawdle)
-            carrying = asyncio.ensure_future(executor.carry(order))
+            item = attrs.evolve(item_in(tmp_path), function=sample_functions.dawdle)
+            executing = asyncio.ensure_future(executor.execute(item))
             await asyncio.sleep(pause)
-            carrying.cancel()
-            await asyncio.wait([carrying])
+            executing.cancel()
+            await asyncio.wait([executing])
             await asyncio.sleep(0)
             await asyncio.sleep(0)
 
-            assert carrying.cancelled()
-            assert (0, 0) == (len(executor._waiting), len(executor._in_flight))
+            assert executing.cancelled()
+            assert (0, 0) == (len(executor._queue), len(executor._in_flight))
 
     @pytest.mark.parametrize("pause", [0.0, 0.02, 0.1])
     async def test_cancelling_one_takes_no_other_along(self, tmp_path: Path, pause: float) -> None:
@@ -502,15 +471,15 @@ class TestTheEngine:
         """
         async with cluster(threads=4) as dask_client, DaskExecutor(dask_client) as executor:
             await executor._measure()
-            order = attrs.evolve(order_in(tmp_path), function=works.dawdle)
-            first, *others = [asyncio.ensure_future(executor.carry(order)) for _ in range(8)]
+            item = attrs.evolve(item_in(tmp_path), function=sample_functions.dawdle)
+            first, *others = [asyncio.ensure_future(executor.execute(item)) for _ in range(8)]
             await asyncio.sleep(pause)
             first.cancel()
 
-            carried = await asyncio.gather(first, *others, return_exceptions=True)
+            results = await asyncio.gather(first, *others, return_exceptions=True)
 
-            assert isinstance(carried[0], asyncio.CancelledError)
-            assert [WorkResult] * 7 == [type(each) for each in carried[1:]]
+            assert isinstance(results[0], asyncio.CancelledError)
+            assert [WorkResult] * 7 == [type(each) for each in results[1:]]
             assert 0 == len(executor._in_flight)
 
     async def test_cancelling_while_results_are_read(self, tmp_path: Path, dask_client: Client) -> None:
@@ -519,9 +488,9 @@ class TestTheEngine:
         """
         turn = dask_client._gather_semaphore = asyncio.Semaphore(0)
         async with DaskExecutor(dask_client) as executor:
-            executor._chunk = 1
-            first = asyncio.ensure_future(executor.carry(order_in(tmp_path)))
-            second = asyncio.ensure_future(executor.carry(order_in(tmp_path)))
+            executor._chunk_size = 1
+            first = asyncio.ensure_future(executor.execute(item_in(tmp_path)))
+            second = asyncio.ensure_future(executor.execute(item_in(tmp_path)))
             while len(dask_client._gather_keys or ()) < 2:
                 await asyncio.sleep(0.01)
             first.cancel()
@@ -538,9 +507,9 @@ class TestTheEngine:
             await dask_client.close()  # type: ignore[no-untyped-call]
 
             with pytest.raises(ExecutorLost, match="client of the Dask cluster is closed"):
-                await executor.carry(order_in(tmp_path))
+                await executor.execute(item_in(tmp_path))
             with pytest.raises(ExecutorLost, match="client of the Dask cluster is closed"):
-                await executor.check(works.nothing, tmp_path)
+                await executor.check(sample_functions.nothing, tmp_path)
 
     async def test_a_connection_that_neither_comes_nor_ends(
         self, tmp_path: Path, dask_client: Client, monkeypatch: pytest.MonkeyPatch
@@ -548,11 +517,11 @@ class TestTheEngine:
         """
         Is given up.
         """
-        monkeypatch.setattr(dask, "RECONNECT", 0.1)
+        monkeypatch.setattr(dask_cluster, "RECONNECT_TIMEOUT", 0.1)
         async with DaskExecutor(dask_client) as executor:
             monkeypatch.setattr(dask_client, "status", "connecting")
-            with pytest.raises(ExecutorLost, match="does not come back"):
-                await executor._connected()
+            with pytest.raises(ExecutorLost, match="was not restored"):
+                await executor._cluster._wait_until_connected()
             monkeypatch.undo()
 
     async def test_what_is_on_its_way_lies_where_dask_tidies_up(
@@ -562,13 +531,13 @@ class TestTheEngine:
         When a worker is killed.
         """
         begun: list[Path | None] = []
-        begin = storage._Spool.begin
+        begin = uploads.TempFile.begin
 
-        def spy(ext: str, folder: Path | None) -> storage._Spool:
+        def spy(ext: str, folder: Path | None) -> uploads.TempFile:
             begun.append(folder)
             return begin(ext, folder)
 
-        monkeypatch.setattr(storage._Spool, "begin", spy)
+        monkeypatch.setattr(uploads.TempFile, "begin", spy)
         async with cluster() as dask_client, DaskExecutor(dask_client) as executor:
             await run(client, tmp_path, "a fox", save_to=memory.storage, executor=executor)
             [worker] = made_of(dask_client).workers.values()
@@ -581,10 +550,10 @@ class TestTheEngine:
         """
         locked = Storage("memory://x", {"lock": threading.Lock()})
 
-        with pytest.raises(ValueError, match="holds what cannot travel to workers: TypeError"):
+        with pytest.raises(ValueError, match="cannot be sent to workers: TypeError"):
             await executor.check(None, locked)
         with pytest.raises(ExecutorLost, match="cannot do the work: TypeError"):
-            await executor.carry(attrs.evolve(order_in(tmp_path), destination=locked))
+            await executor.execute(attrs.evolve(item_in(tmp_path), destination=locked))
 
     @pytest.mark.parametrize("turns", [1, 2, 3, 50])
     async def test_closed_twice(self, dask_client: Client, tmp_path: Path, turns: int) -> None:
@@ -592,19 +561,19 @@ class TestTheEngine:
         What was in flight is told, be it begun or not, and the client is left open.
         """
         executor = DaskExecutor(dask_client)
-        order = attrs.evolve(order_in(tmp_path), function=works.dawdle)
-        carrying = [asyncio.ensure_future(executor.carry(order)) for _ in range(9)]
+        item = attrs.evolve(item_in(tmp_path), function=sample_functions.dawdle)
+        executing = [asyncio.ensure_future(executor.execute(item)) for _ in range(9)]
         for _ in range(turns):
             await asyncio.sleep(0)
         await executor.aclose()
         await executor.aclose()
 
-        assert [ExecutorLost] * 9 == [type(each) for each in await asyncio.gather(*carrying, return_exceptions=True)]
+        assert [ExecutorLost] * 9 == [type(each) for each in await asyncio.gather(*executing, return_exceptions=True)]
         assert "running" == dask_client.status
         with pytest.raises(ExecutorLost, match="make a new one"):
-            await executor.carry(order_in(tmp_path))
+            await executor.execute(item_in(tmp_path))
         with pytest.raises(ExecutorLost, match="make a new one"):
-            await executor.check(works.nothing, tmp_path)
+            await executor.check(sample_functions.nothing, tmp_path)
 
     async def test_a_worker_that_is_killed_by_one_picture(self, client: KlingClient, tmp_path: Path) -> None:
         """
@@ -614,7 +583,9 @@ class TestTheEngine:
         patient = {"distributed.deploy.lost-worker-timeout": "1 hour"}  # a busy machine begins one in more than 15 s
         with settings.set({"distributed.scheduler.allowed-failures": 0, **patient}):
             async with cluster(1, processes=True) as dask_client, DaskExecutor(dask_client) as executor:
-                outcomes = await run(client, tmp_path, *prompts, process=works.die_of_foxes, executor=executor)
+                outcomes = await run(
+                    client, tmp_path, *prompts, process=sample_functions.die_of_foxes, executor=executor
+                )
 
         assert [("alive",), ProcessFailed, ("alive",)] == seen(outcomes)
         assert isinstance(outcomes[1], Failed)
@@ -639,19 +610,21 @@ class TestTheEngine:
 
         monkeypatch.setattr(dask_client, "submit", submit)
         async with DaskExecutor(dask_client) as executor:
-            [done] = await run(client, tmp_path, "a fox", process=works.check, executor=executor)
+            [done] = await run(client, tmp_path, "a fox", process=sample_functions.check, executor=executor)
 
         assert [(True,)] == seen([done])
         assert 4 == len(sent)
 
-    @pytest.mark.parametrize("cuts", [1, dask.CUTS - 1, dask.CUTS])
+    @pytest.mark.parametrize("cuts", [1, dask_cluster.MAX_SENDS - 1, dask_cluster.MAX_SENDS])
     async def test_work_that_somebody_cancels_is_sent_again(
         self, client: KlingClient, executor: DaskExecutor, dask_client: Client, tmp_path: Path, cuts: int
     ) -> None:
         """
         But not for ever.
         """
-        running = asyncio.ensure_future(run(client, tmp_path, "a fox", process=works.dawdle, executor=executor))
+        running = asyncio.ensure_future(
+            run(client, tmp_path, "a fox", process=sample_functions.dawdle, executor=executor)
+        )
         cancelled: set[Any] = set()
         while len(cancelled) < cuts and not running.done():
             keys = [key for key in dask_client.futures if "check" not in key[1] and key not in cancelled]
@@ -659,7 +632,7 @@ class TestTheEngine:
             cancelled.update(keys)
             await asyncio.sleep(0.01)
 
-        if cuts < dask.CUTS:
+        if cuts < dask_cluster.MAX_SENDS:
             assert [("done",)] == seen(await running)
         else:
             with pytest.raises(ExecutorLost, match="cannot do the work: FutureCancelledError"):
@@ -676,11 +649,11 @@ class TestTheEngine:
             await batch.add(PROMPTS)
             with pytest.raises(ExecutorLost, match="scheduler"):
                 async with DaskExecutor(dask_client) as executor:
-                    async for _ in batch.run(tmp_path, process=works.dawdle, executor=executor):
+                    async for _ in batch.run(tmp_path, process=sample_functions.dawdle, executor=executor):
                         await made_of(dask_client)._close()  # type: ignore[no-untyped-call]
         await stack.aclose()
         async with cluster() as dask_client, DaskExecutor(dask_client) as executor:
-            await run(client, tmp_path, save_to=tmp_path, process=works.nothing, executor=executor)
+            await run(client, tmp_path, save_to=tmp_path, process=sample_functions.nothing, executor=executor)
 
         assert 12 == len(files_in(tmp_path)) - 1
         assert 12 == len(server.ledger.tasks)
@@ -707,8 +680,8 @@ class TestBeforeAnythingIsSent:
         told: str,
     ) -> None:
         if version is not None:
-            probe = dask._Probe
-            monkeypatch.setattr(dask, "_Probe", lambda _, *rest: probe(version, *rest))
+            probe = dask_chunks.Probe
+            monkeypatch.setattr(dask_executor, "Probe", lambda _, *rest: probe(version, *rest))
 
         with pytest.raises(ValueError, match=told):
             await run(client, tmp_path, "a fox", executor=executor, **options)
@@ -757,7 +730,7 @@ class TestBeforeAnythingIsSent:
         """
         async with cluster(0) as dask_client:
             executor = DaskExecutor(dask_client)
-            asking = asyncio.ensure_future(executor.check(works.nothing, tmp_path))
+            asking = asyncio.ensure_future(executor.check(sample_functions.nothing, tmp_path))
             while not dask_client.futures:
                 await asyncio.sleep(0.01)
             await executor.aclose()
@@ -781,7 +754,7 @@ class TestBeforeAnythingIsSent:
             return loads(content)
 
         with monkeypatch.context() as patch:
-            patch.setattr(dask, "pickle", types.SimpleNamespace(loads=missing))
+            patch.setattr(dask_worker, "pickle", types.SimpleNamespace(loads=missing))
             [failed] = await run(client, tmp_path, "a fox", executor=executor)
         [done] = await run(client, tmp_path, executor=executor)
 
@@ -793,7 +766,7 @@ class TestBeforeAnythingIsSent:
         """
         They would be sent with each chunk.
         """
-        model = bytes(dask.MAX_FUNCTION)
+        model = bytes(dask_executor.MAX_FUNCTION)
 
         with pytest.raises(ValueError, match="put it into a module that workers have"):
             await executor.check(lambda source, facts: len(model), tmp_path)
@@ -804,7 +777,8 @@ class TestBeforeAnythingIsSent:
         """
         It is waited for, and that is said.
         """
-        monkeypatch.setattr(dask, "TELL_EVERY", 0.05)
+        monkeypatch.setattr(dask_executor, "SCHEDULER_TIMEOUT", 0.05)
+        monkeypatch.setattr(dask_cluster, "SCHEDULER_TIMEOUT", 0.05)
         async with cluster(0) as dask_client, DaskExecutor(dask_client) as executor:
             running = asyncio.ensure_future(run(client, tmp_path, "a fox", executor=executor))
             while "no Dask worker has answered yet" not in caplog.text:

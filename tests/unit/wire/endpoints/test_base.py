@@ -1,0 +1,67 @@
+"""
+One row per endpoint.
+"""
+
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given, strategies as st
+
+from kling_async.errors import InvalidRequest
+from kling_async.wire.endpoints.base import ID_LENGTH, stands_in_path
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
+
+
+@pytest.mark.parametrize(
+    ("any_id", "path"),
+    [
+        ("867283741759111202", "/v1/images/generations/867283741759111202"),
+        ("task_01J9ZQ4X8R7T3V5W6Y2B1C0D9E", "/v1/images/generations/task_01J9ZQ4X8R7T3V5W6Y2B1C0D9E"),
+        ("../../account", "/v1/images/generations/..%2F..%2Faccount"),
+        ("a?b#c d%2F", "/v1/images/generations/a%3Fb%23c%20d%252F"),
+        ("订单", "/v1/images/generations/%E8%AE%A2%E5%8D%95"),
+    ],
+)
+def test_ids_are_quoted(any_id: str, path: str) -> None:
+    """
+    An id cannot leave its place in the path.
+    """
+    assert path == IMAGE_GENERATION.one(any_id)
+
+
+@pytest.mark.parametrize("any_id", ["", " ", ".", "..", "a\nb", "\ud800", "\x00", "x" * 257, "x" * 10**6])
+def test_no_task_has_such_an_id(any_id: str) -> None:
+    """
+    What would ask for the list, for another path or for nothing is refused before it is sent.
+    """
+    with pytest.raises(InvalidRequest, match="task_id=") as caught:
+        IMAGE_GENERATION.one(any_id)
+
+    assert ["task_id"] == [rule.field for rule in caught.value.broken]
+    assert len(str(caught.value)) < 200
+    assert str(caught.value).isprintable()
+
+
+def test_longest_id_fits_into_a_request() -> None:
+    """
+    An id of the full length, each character of which is quoted at its longest, is well below 8190 bytes.
+    """
+    assert len(IMAGE_GENERATION.one("\U0001f98a" * ID_LENGTH)) < 4000
+
+
+@given(st.text().filter(stands_in_path))
+def test_any_id_stays_in_its_place(any_id: str) -> None:
+    """
+    Any id that can stand in a path comes back whole from the last part of it.
+    """
+    head, _, last = IMAGE_GENERATION.one(any_id).rpartition("/")
+
+    assert "/v1/images/generations" == head
+    assert any_id == unquote(last)
+
+
+def test_page() -> None:
+    """
+    Pages are counted from 1, in the vendor's words.
+    """
+    assert "/v1/images/generations?pageNum=2&pageSize=500" == IMAGE_GENERATION.page(2, 500)
