@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from kling_async.media.destinations import Destination
     from kling_async.media.downloads import Downloads
     from kling_async.media.naming import Names
+    from kling_async.media.saved_files import FileKey
     from kling_async.media.saving import FetchFiles, SaveOutcome
     from kling_async.policy.hosts import Network
 
@@ -301,10 +302,10 @@ class ClientCore:
         return snapshot
 
     async def save(
-        self, result: TaskResult, destination: "Destination", names: "Names", *, skip: Collection[int] = ()
+        self, result: TaskResult, destination: "Destination", names: "Names", *, skip: "Collection[FileKey]" = ()
     ) -> "SaveOutcome":
         """
-        Save the files of *result* in a folder or a storage, except those with the indices to *skip*. Files that could
+        Save the files of *result* in a folder or a storage, except those to *skip*, by kind and index. Files that could
         not be saved are reported in the outcome, not raised.
         """
         self.open()
@@ -313,7 +314,7 @@ class ClientCore:
         return self._publish_saved(result, outcome)
 
     async def save_remotely(
-        self, result: TaskResult, names: "Names", fetch: "FetchFiles", *, skip: Collection[int] = ()
+        self, result: TaskResult, names: "Names", fetch: "FetchFiles", *, skip: "Collection[FileKey]" = ()
     ) -> "SaveOutcome":
         """
         Save as `save` does, with *fetch*, which fetches and saves files elsewhere.
