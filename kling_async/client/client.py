@@ -47,12 +47,11 @@ from kling_async.media.references import Reference, read_inputs
 from kling_async.policy.arguments import check_kind, check_many, check_timeout, check_whole
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
-from kling_async.wire import cards
 from kling_async.wire.auth import AccessKey
-from kling_async.wire.cards import Tone
 from kling_async.wire.dialects import Dialect, dialect_of
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest, RequestByName
+from kling_async.wire.html import html_of
 from kling_async.wire.responses import read_page, read_sighting
 from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot
 
@@ -149,18 +148,7 @@ class KlingClient:
         return f"<KlingClient {host} ({self.dialect.name}), {self._state.value}, {counts}>"
 
     def _repr_html_(self) -> str:
-        slots = {
-            model: f"{usage.used} of {usage.limit} slots taken"
-            + (f", {usage.waiting} waiting" if usage.waiting else "")
-            for model, usage in self.slots.items()
-        }
-        return cards.card(
-            urlsplit(self.base_url).netloc,
-            mark=self._state.value,
-            tone=Tone.WELL if self._state is _State.OPEN else Tone.IDLE,
-            facts=(self.dialect.name, f"{len(self._submitter)} submitting", f"{len(self.unfinished)} unfinished"),
-            body=cards.table(slots) if slots else "",
-        )
+        return html_of(self)
 
     async def __aenter__(self) -> Self:
         self._open()
