@@ -138,7 +138,7 @@ def draw_failed(failed: Failed) -> str:
         tone=Tone.BADLY,
         text=str(failed.error),
         facts=_request_facts(failed),
-        note=" ".join(inspect.cleandoc(kind.__doc__ or "").split()),
+        note=" ".join(inspect.cleandoc(kind.__doc__ or "").partition("Attributes:")[0].split()),
     )
 
 

@@ -87,8 +87,11 @@ def test_failure_shows_what_it_means() -> None:
     page = Reader(Failed(3, None, ImageRequest("a fox"), error)._repr_html_())
 
     assert [] == page.all("img")
-    assert "a fox● SubmissionUncertainno answer (request r-1)#3A submit that may have been accepted" in page.text
-    assert "Nothing sends it again by itself." in page.text
+    assert "a fox● SubmissionUncertainno answer (request r-1)#3A submit may have been accepted" in page.text
+    assert page.text.endswith(
+        "It is never sent again automatically. Look for the task in the vendor's console, or "
+        "submit the request again and accept that it may be paid for twice."
+    )
 
 
 @pytest.mark.parametrize(("request_", "title"), [(None, ""), (ImageRequest(5), "5")])  # type: ignore[arg-type]
