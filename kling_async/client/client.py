@@ -9,13 +9,12 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, Unpack, overload
-from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
-from kling_async.client.core import ClientCore, State
+from kling_async.client.core import ClientCore
 from kling_async.client.credentials import find_base_url, find_credentials
 from kling_async.client.delivery import SubmitObserver
 from kling_async.client.events import OnEvent
@@ -28,11 +27,10 @@ from kling_async.media.naming import Names, is_url
 from kling_async.policy.arguments import check_kind, check_many, check_timeout, check_whole
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
-from kling_async.wire import cards
 from kling_async.wire.auth import AccessKey
-from kling_async.wire.cards import Tone
 from kling_async.wire.dialects import Dialect, dialect_of
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest, RequestByName
+from kling_async.wire.html import html_of
 from kling_async.wire.responses import read_page
 from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot
 
@@ -119,18 +117,7 @@ class KlingClient:
         return repr(self.core)
 
     def _repr_html_(self) -> str:
-        slots = {
-            model: f"{usage.used} of {usage.limit} slots taken"
-            + (f", {usage.waiting} waiting" if usage.waiting else "")
-            for model, usage in self.slots.items()
-        }
-        return cards.card(
-            urlsplit(self.base_url).netloc,
-            mark=self.core.state.value,
-            tone=Tone.WELL if self.core.state is State.OPEN else Tone.IDLE,
-            facts=(self.dialect.name, f"{self.core.submitting} submitting", f"{len(self.unfinished)} unfinished"),
-            body=cards.table(slots) if slots else "",
-        )
+        return html_of(self)
 
     async def __aenter__(self) -> Self:
         self.core.open()
