@@ -119,10 +119,6 @@ def test_cost() -> None:
         Clip("a.png", is_silent=True),
         Clip("b.png", duration=10),
     ]
-        ImageRequest("a fox", n=2),
-        Clip("a.png", is_silent=True),
-        Clip("b.png", duration=10),
-    ]
     for number, request in enumerate(requests, 1):
         estimate.add(InputLine(number, request))
 
