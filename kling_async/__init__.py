@@ -33,7 +33,8 @@ from kling_async.wire.tasks import (
 )
 
 if TYPE_CHECKING:
-    from kling_async.batch.batch import Added, Batch, Keyed
+    from kling_async.batch.batch import Added, Batch
+    from kling_async.batch.inputs import Keyed
     from kling_async.batch.records import Summary
 
 __all__ = [

@@ -31,6 +31,7 @@ from kling_async.wire.tasks import ImageRequest, Picture, TaskSnapshot, last_see
 
 __all__ = [
     "KEY_MAX",
+    "NewRow",
     "Row",
     "State",
     "Summary",
@@ -133,6 +134,24 @@ class Row:
     ended_at: float | None = None
     saved_at: float | None = None
     kept_for: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class NewRow:
+    """
+    A request that is to be added to a journal.
+
+    Attributes:
+        request: Its image is a URL or a path, else None.
+        key: The caller's own; None for one that is made from the request and its occurrence.
+        image_sha256: Of its image, where that is no URL.
+        image_base64: The image, where the journal is to store it.
+    """
+
+    request: ImageRequest
+    key: str | None = None
+    image_sha256: str | None = None
+    image_base64: str | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen(kw_only=True)

@@ -45,7 +45,7 @@ class CollidingKeys:
     Finds rows whose key equals that of an earlier row on some file systems, so that both would be saved to one file.
 
     The result depends on the order in which rows were added, not on the order in which they end: every run chooses the
-    same names. *ask* is `Journal.colliding_keys`; it is called again for rows that were added later.
+    same names. *ask* is `Journal.find_colliding_keys`; it is called again for rows that were added later.
     """
 
     _ask: Callable[[], Awaitable[tuple[frozenset[int], int]]]

@@ -12,7 +12,7 @@ from typing import IO, Any, Final
 
 import attrs
 
-from kling_async.batch.batch import Keyed
+from kling_async.batch.inputs import Keyed
 from kling_async.batch.records import KEY_MAX
 from kling_async.cli.incoming import UNDECODED, Unreadable, lines_of
 from kling_async.cli.options import image_source

@@ -15,8 +15,9 @@ from typing import Any, Final, TypeVar
 import attrs
 import typer
 
-from kling_async.batch.batch import Batch, Keyed
+from kling_async.batch.batch import Batch
 from kling_async.batch.executors import RemoteExecutor
+from kling_async.batch.inputs import Keyed
 from kling_async.batch.records import Summary
 from kling_async.cli.as_json import outcome_line
 from kling_async.cli.batch.checking import TELL_EVERY, Checked, good_lines, judge, lines_of, told

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from kling_async import Batch, Done, Failed, ImageRequest, KlingClient
-from kling_async.batch import executors as engine_module, journal
+from kling_async.batch import database, executors as engine_module
 from kling_async.batch.executors import LocalExecutor, PictureFacts, Process, WorkItem, WorkResult, carry_out, value_of
 from kling_async.batch.savers import Saver
 from kling_async.emulator import Emulator, faults
@@ -104,8 +104,8 @@ async def test_journals_of_before_have_room_for_values(client: KlingClient, tmp_
     """
     path = tmp_path / "run.kling"
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.executescript(journal._MIGRATIONS[0])
-        connection.execute(f"PRAGMA application_id = {journal.APPLICATION_ID}")
+        connection.executescript(database.MIGRATIONS[0])
+        connection.execute(f"PRAGMA application_id = {database.APPLICATION_ID}")
         connection.execute("PRAGMA user_version = 1")
         facts = ("abc", client.base_url, client.dialect.name, client.fingerprint("abc"))
         connection.execute("INSERT INTO journal (id, base_url, dialect, fingerprint) VALUES (?, ?, ?, ?)", facts)
@@ -192,7 +192,7 @@ async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path
         (lambda source, facts: None, {}, "at the top of a module"),
         (works.nothing, {"save_to": None}, "say where to"),
         (None, {"engine": LocalExecutor(1)}, "nothing to do"),
-        (works.later, {}, "none that is `async`"),
+        (works.later, {}, "not an `async` one"),
         ("works.nothing", {}, "must be a function"),
     ],
 )
