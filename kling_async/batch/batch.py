@@ -228,8 +228,8 @@ class Batch:
             SubmissionUncertain: 20 submits in a row failed for a passing cause or had no answer, this one last.
             KlingError: The same, where the last one failed for a passing cause.
             InvalidRequest: An argument is of a wrong kind or out of bounds.
-            ValueError: `name` is no template for names, or gives two pictures one file; or `save_to` is no storage; or
-                `process` cannot be pickled, or comes without `save_to`.
+            ValueError: `name` is no template, or gives two pictures one file; or `save_to` is no storage; or `process`
+                cannot be pickled, or comes without `save_to`.
             ImportError: A library for the storage is missing.
         """
         self._idle()

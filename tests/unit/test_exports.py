@@ -92,7 +92,7 @@ print(Batch.__module__, kling_async.Batch is Batch)
 """
     ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
 
-    assert "[]\nkling_async.batch True\n" == ended.stdout
+    assert "[]\nkling_async.batch.batch True\n" == ended.stdout
 
 
 async def test_a_batch_needs_neither_dask_nor_fsspec(server: Emulator, tmp_path: Path) -> None:

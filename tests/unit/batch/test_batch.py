@@ -1201,7 +1201,7 @@ async def test_journal_that_takes_no_token_key_is_closed_again(tmp_path: Path, m
 
     async with emulator() as server:
         with monkeypatch.context() as patch, pytest.raises(StorageFull):
-            patch.setattr(Journal, "keep_token_key", refuse)
+            patch.setattr(Journal, "save_token_key", refuse)
             async with opened(server, tmp_path / "run.kling", callbacks=receiver_at(1)):
                 pass
         async with opened(server, tmp_path / "run.kling", callbacks=receiver_at(1)) as batch:
