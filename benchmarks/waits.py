@@ -39,8 +39,8 @@ def _at_a_gate(count: int) -> Waits:
 
 def _for_slots(count: int) -> Waits:
     slots = Slots(1)
-    slots.count("m", 1)
-    return [asyncio.ensure_future(slots.take("m", 1)) for _ in range(count)]
+    slots.acquire_running("m", 1)
+    return [asyncio.ensure_future(slots.acquire("m", 1)) for _ in range(count)]
 
 
 WHO: Final[dict[str, Callable[[int], Waits]]] = {

@@ -6,7 +6,7 @@ import functools
 import sys
 from typing import NoReturn
 
-from kling_async.cli.streams import lasting_streams
+from kling_async.cli.standard_streams import lasting_streams
 
 __all__ = ["main"]
 
@@ -28,14 +28,14 @@ def main() -> NoReturn:
 def _run() -> NoReturn:
     try:
         from kling_async.cli import app  # noqa: PLC0415 (needs an extra)
-        from kling_async.cli.work import code_after  # noqa: PLC0415
+        from kling_async.cli.task_runner import exit_code_of  # noqa: PLC0415
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in {"typer", "rich"}:
             raise
         sys.stderr.write(f'The command line needs {missing}: pip install "kling-async[cli,emulator]"\n')
         sys.exit(2)
-    sys.exit(code_after(functools.partial(app, prog_name="kling-async")))
+    sys.exit(exit_code_of(functools.partial(app, prog_name="kling-async")))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ What can go wrong, one class per decision of the caller.
       TaskFailed                         the service gave up on this task
       WaitTimeout (also TimeoutError)    wait again: the task goes on
       DownloadFailed                     fetch again: the pictures are still there
-      ProcessFailed                      mend your function, then run the batch again
-      EngineLost                         bring the engine back, then run the batch again
+      ProcessFailed                      fix your function, then run the batch again
+      ExecutorLost                       restore the cluster, then run the batch again
       ClientClosed                       pick the tasks up with another client
       JournalLocked                      another process works on this journal: wait for its end
       JournalMismatch                    the journal is of another account, host or version

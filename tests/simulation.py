@@ -13,9 +13,9 @@ import attrs
 from yarl import URL
 
 from kling_async import KlingClient
-from kling_async.emulator.service import Call, Reply, Service, read_body
+from kling_async.emulator.account import Account
+from kling_async.emulator.api import ApiRequest, ApiResponse, EmulatedApi, read_body
 from kling_async.emulator.settings import Settings
-from kling_async.emulator.world import World
 from kling_async.wire.dialects import OFFICIAL
 from kling_async.wire.endpoints.base import IMAGE_GENERATION
 from kling_async.wire.tasks import ImageRequest
@@ -77,17 +77,17 @@ class SimulatedService:
         return aiohttp.ClientSession  # as `unittest.mock` does it: a client takes no other kind
 
     def __init__(self, *, loses: int = 0, loses_answers: int = 0, refuses_all: bool = False, **settings: Any) -> None:
-        self.world = World(Settings(**{"dialect": OFFICIAL, "latency": (16.0, 24.0), **settings}))
+        self.account = Account(Settings(**{"dialect": OFFICIAL, "latency": (16.0, 24.0), **settings}))
         self.creates = self.refused = 0
         self.addresses: list[str] = []
         self._loses = loses
         self._loses_answers = loses_answers
-        self._service = Service(self.world)
+        self._service = EmulatedApi(self.account)
         self._refuses_all = refuses_all
-        self._dice = random.Random(self.world.settings.seed)
+        self._dice = random.Random(self.account.settings.seed)
 
     def client(self, **options: Any) -> KlingClient:
-        settings = self.world.settings
+        settings = self.account.settings
         base_url = f"https://service.example{settings.prefix}"
         return KlingClient(settings.api_key, base_url=base_url, dialect=settings.dialect, session=self, **options)  # type: ignore[arg-type]
 
@@ -96,7 +96,7 @@ class SimulatedService:
         Have another program on the account start tasks of one picture.
         """
         for number in range(slots):
-            self.world.create(ImageRequest(f"a castle {number}"), EPOCH)
+            self.account.create(ImageRequest(f"a castle {number}"), EPOCH)
 
     @contextlib.asynccontextmanager
     async def request(
@@ -113,12 +113,12 @@ class SimulatedService:
             raise aiohttp.ServerDisconnectedError
         yield _Response(reply.status, _Content(reply.content()))
 
-    def _answer(self, method: str, url: URL, authorization: str, data: bytes | None) -> Reply:
-        path = url.path.removeprefix(self.world.settings.prefix)
+    def _answer(self, method: str, url: URL, authorization: str, data: bytes | None) -> ApiResponse:
+        path = url.path.removeprefix(self.account.settings.prefix)
         any_id = path.removeprefix(IMAGE_GENERATION.path).strip("/")
         route: Route = "create" if method == "POST" else "tasks" if path == "/tasks" else "query" if any_id else "list"
         body = None if data is None else read_body(data)
-        call = Call(
+        call = ApiRequest(
             route=route, method=method, path=path, query=dict(url.query), authorization=authorization,
             body=body, any_id=any_id,
         )  # fmt: skip
@@ -127,11 +127,11 @@ class SimulatedService:
         self.creates += 1
         if isinstance(body, dict) and "callback_url" in body:
             self.addresses.append(body["callback_url"])
-        reply = Reply(status=429) if self._refuses_all else self._reply(call)
+        reply = ApiResponse(status=429) if self._refuses_all else self._reply(call)
         self.refused += reply.status == 429
         return reply
 
-    def _reply(self, call: Call) -> Reply:
+    def _reply(self, call: ApiRequest) -> ApiResponse:
         reply = self._service.answer(call, EPOCH + now())
-        assert isinstance(reply, Reply)  # no pictures are fetched here
+        assert isinstance(reply, ApiResponse)  # no pictures are fetched here
         return reply

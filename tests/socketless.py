@@ -14,9 +14,9 @@ from yarl import URL
 
 from kling_async import OFFICIAL, KlingClient
 from kling_async.client.callbacks.receiver import CallbackReceiver
-from kling_async.emulator import Fault, FaultPlan, Ledger, Settings, World
-from kling_async.emulator.service import Call, Reply, Service, fate_of, prompt_of, read_body
-from kling_async.emulator.webhook_queue import Outbox, Post
+from kling_async.emulator import Account, Fault, FaultPlan, Ledger, Settings
+from kling_async.emulator.api import ApiRequest, ApiResponse, EmulatedApi, outcome_of, prompt_of, read_body
+from kling_async.emulator.webhook_queue import Webhook, WebhookQueue
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import IMAGE_GENERATION
 from tests.conftest import take_body
@@ -75,17 +75,17 @@ class SocketlessService:
 
     def __init__(self, *rules: Fault, dialect: Dialect = OFFICIAL, **settings: Any) -> None:
         fixed: dict[str, Any] = {"latency": (16.0, 24.0), "slots": None, "callback_secret": SECRET, **settings}
-        self.world = World(Settings(dialect=dialect, faults=rules, **fixed), origin=ORIGIN)
+        self.account = Account(Settings(dialect=dialect, faults=rules, **fixed), origin=ORIGIN)
         self.posts_itself = True
         self.receiver: CallbackReceiver | None = None
-        self._service = Service(self.world)
-        self._plan = FaultPlan(rules, self.world.settings.seed)
-        self._outbox = Outbox(self.world, self._plan)
+        self._service = EmulatedApi(self.account)
+        self._plan = FaultPlan(rules, self.account.settings.seed)
+        self._webhook_queue = WebhookQueue(self.account, self._plan)
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def ledger(self) -> Ledger:
-        return self.world.ledger
+        return self.account.ledger
 
     @property
     def reads(self) -> int:
@@ -95,7 +95,7 @@ class SocketlessService:
         """
         Return when a task ends, by the loop's clock.
         """
-        record = self.world.find_task(task_id)
+        record = self.account.find_task(task_id)
         assert record is not None
         return record.done_at - NOON
 
@@ -112,7 +112,7 @@ class SocketlessService:
         """
         Make a client of this account, which hears callbacks where somebody is `listening`.
         """
-        settings = self.world.settings
+        settings = self.account.settings
         fixed: dict[str, Any] = {
             "base_url": ORIGIN + settings.prefix,
             "dialect": settings.dialect,
@@ -131,47 +131,47 @@ class SocketlessService:
             await asyncio.sleep(ON_THE_WAY)
             call = self._read(method, url, body, headers)
             self.ledger.arrivals[call.route or "other"] += 1
-            faults = self._plan.verdict(call.route, prompt_of(call.body)) if call.route else []
+            faults = self._plan.next_faults(call.route, prompt_of(call.body)) if call.route else []
             await asyncio.sleep(sum(fault.seconds for fault in faults if fault.kind == "delay_before"))
-            reply = self._service.answer(call, wall_clock(), fate_of(faults))
+            reply = self._service.answer(call, wall_clock(), outcome_of(faults))
             self._post_what_is_due()
             await asyncio.sleep(sum(fault.seconds for fault in faults if fault.kind == "delay_after"))
             await asyncio.sleep(ON_THE_WAY)
         if any(fault.kind == "reset_after" for fault in faults):
             raise aiohttp.ServerDisconnectedError
-        assert isinstance(reply, Reply)
+        assert isinstance(reply, ApiResponse)
         yield _Answer(reply.status, reply.content(), reply.headers)
 
-    def _read(self, method: str, url: URL, data: bytes, headers: Mapping[str, str]) -> Call:
-        path = url.raw_path.removeprefix(self.world.settings.prefix)
+    def _read(self, method: str, url: URL, data: bytes, headers: Mapping[str, str]) -> ApiRequest:
+        path = url.raw_path.removeprefix(self.account.settings.prefix)
         query = dict(parse_qsl(url.raw_query_string))
         common: dict[str, Any] = {"method": method, "path": url.path, "authorization": headers["Authorization"]}
         if method == "POST":
-            return Call(route="create", body=read_body(data), **common)
+            return ApiRequest(route="create", body=read_body(data), **common)
         if path == "/tasks":
-            return Call(route="tasks", query=query, **common)
+            return ApiRequest(route="tasks", query=query, **common)
         if path == IMAGE_GENERATION.path:
-            return Call(route="list", query=query, **common)
-        return Call(route="query", any_id=unquote(path.rpartition("/")[2]), **common)
+            return ApiRequest(route="list", query=query, **common)
+        return ApiRequest(route="query", any_id=unquote(path.rpartition("/")[2]), **common)
 
     def _post_what_is_due(self) -> None:
         if not self.posts_itself:
             return
-        for post in self._outbox.take(wall_clock()):
+        for post in self._webhook_queue.take(wall_clock()):
             self.send(post)
         if self._timer is not None:
             self._timer.cancel()
-        if self._outbox.next_at < float("inf"):
+        if self._webhook_queue.next_at < float("inf"):
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(self._outbox.next_at - NOON, self._post_what_is_due)
+            self._timer = loop.call_at(self._webhook_queue.next_at - NOON, self._post_what_is_due)
 
-    def send(self, post: Post, *, after: float = 0.0) -> None:
+    def send(self, post: Webhook, *, after: float = 0.0) -> None:
         """
         Post one callback after so many seconds, and the time that it is on its way.
         """
         asyncio.get_running_loop().call_later(after + ON_THE_WAY, self.hand_over, post)
 
-    def hand_over(self, post: Post) -> None:
+    def hand_over(self, post: Webhook) -> None:
         self.ledger.callbacks[post.word] += 1
         if self.receiver is not None:
             status = self.receiver.receive(post.url.rpartition("/")[2], post.headers, post.body)

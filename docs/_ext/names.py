@@ -52,7 +52,7 @@ What docstrings call an object of a class.
 PLAIN: Final = {
     "kling_async.policy.hosts.Network",
     "kling_async.client.callbacks.receiver._AsgiFace",
-    "kling_async.emulator.faults.Which",
+    "kling_async.emulator.fault_rule.WhichRequests",
     "kling_async.emulator.settings.SettingsByName",
     "kling_async.media.naming.Names",
     "kling_async.wire.endpoints.base.R",

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from kling_async import __version__
-from kling_async.cli import batch, callback_test, demo, doctor, emulate, gallery, generate, save, status, tasks, wait
-from kling_async.cli.exits import EXIT_CODES
+from kling_async.cli import batch, callback_test, demo, doctor, emulator, gallery, generate, save, status, tasks, wait
+from kling_async.cli.exit_codes import EXIT_CODES
 
 __all__ = ["app"]
 
@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 for panel, module, function in (
     ("Without an account", demo, demo.demo),
-    ("Without an account", emulate, emulate.emulator),
+    ("Without an account", emulator, emulator.emulator),
     ("Make pictures", generate, generate.generate),
     ("Make pictures", batch, batch.batch),
     ("Make pictures", gallery, gallery.gallery),

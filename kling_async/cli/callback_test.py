@@ -14,16 +14,16 @@ import aiohttp
 import attrs
 import typer
 
-from kling_async.cli.exits import ExitCode
+from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.options import AsJson, parse_seconds
-from kling_async.cli.screen import printable, write_line
-from kling_async.cli.work import run
+from kling_async.cli.screen import write_line
+from kling_async.cli.task_runner import run
 from kling_async.wire.codec import dumps, write_task
-from kling_async.wire.redaction import hide_query
+from kling_async.wire.redaction import hide_query, one_line
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 from kling_async.wire.webhooks import check_secret, sign
 
-__all__ = ["Verdict", "callback_test", "hide_token", "judge"]
+__all__ = ["CallbackTestResult", "callback_test", "hide_token", "judge"]
 
 EXAMPLES: Final = """\
 Examples:
@@ -65,7 +65,7 @@ def callback_test(
 
 
 @attrs.frozen
-class Verdict:
+class CallbackTestResult:
     """
     What came back, in words; `advice` says what to do about it, and `status` is None where nobody answered.
     """
@@ -79,17 +79,17 @@ class Verdict:
 async def _test(url: str, secret: str | None, timeout: float, *, as_json: bool) -> ExitCode:
     how = "unsigned" if secret is None else "signed"
     if not as_json:
-        write_line(sys.stdout, printable(f"POST {hide_token(url)} ({how})"))
+        write_line(sys.stdout, one_line(f"POST {hide_token(url)} ({how})"))
     verdict = await _post(url, secret, timeout)
     if as_json:
         write_line(sys.stdout, json.dumps(verdict_facts(verdict, url, is_signed=secret is not None)))
         return verdict.code
     for line in filter(None, (verdict.fact, verdict.advice)):
-        write_line(sys.stdout if verdict.code is ExitCode.WELL else sys.stderr, printable(line))
+        write_line(sys.stdout if verdict.code is ExitCode.WELL else sys.stderr, one_line(line))
     return verdict.code
 
 
-async def _post(url: str, secret: str | None, timeout: float) -> Verdict:
+async def _post(url: str, secret: str | None, timeout: float) -> CallbackTestResult:
     body = dumps(write_task(_SAMPLE))
     headers = {"Content-Type": "application/json; charset=utf-8"}
     if secret is not None:
@@ -107,7 +107,7 @@ async def _post(url: str, secret: str | None, timeout: float) -> Verdict:
         return _judge_silence(error, timeout)
 
 
-def verdict_facts(verdict: Verdict, url: str, *, is_signed: bool) -> dict[str, Any]:
+def verdict_facts(verdict: CallbackTestResult, url: str, *, is_signed: bool) -> dict[str, Any]:
     """
     Return what came back as programs read it.
     """
@@ -121,7 +121,7 @@ def verdict_facts(verdict: Verdict, url: str, *, is_signed: bool) -> dict[str, A
     }
 
 
-def judge(status: int, *, is_signed: bool, location: str = "", has_page: bool = False) -> Verdict:
+def judge(status: int, *, is_signed: bool, location: str = "", has_page: bool = False) -> CallbackTestResult:
     """
     Put a HTTP status into words.
 
@@ -131,55 +131,55 @@ def judge(status: int, *, is_signed: bool, location: str = "", has_page: bool = 
     """
     match status:
         case 404 if has_page:
-            return Verdict(
+            return CallbackTestResult(
                 ExitCode.USAGE,
                 "404: a web server is there, but no receiver at this path.",
                 "Compare the path with the receiver's public_url, and with what stands in front of it.",
             )
         case 404:
-            return Verdict(
+            return CallbackTestResult(
                 ExitCode.USAGE,
                 "404: a good receiver is there, but this address has a token that it did not make.",
                 'For one that it made, let its own program print receiver.address_of("test"); '
                 "with a token_key of its own the receiver knows it in later runs too.",
             )
         case 401 if is_signed and not has_page:
-            return Verdict(
+            return CallbackTestResult(
                 ExitCode.KEY,
                 "401: the address is good, the signature is wrong.",
                 "Check that the secret is the receiver's, and that both clocks are right (to 5 minutes).",
             )
         case 401 | 403:
-            return Verdict(
+            return CallbackTestResult(
                 ExitCode.KEY,
                 f"{status}: refused. The service has neither a login nor cookies, only a signature.",
                 "Give --secret if the receiver asks for a signature; else let its path through without a login.",
             )
         case 405:
-            return Verdict(ExitCode.USAGE, "405: no POST is taken here.", "Check the path.")
+            return CallbackTestResult(ExitCode.USAGE, "405: no POST is taken here.", "Check the path.")
     if 200 <= status < 300:
         advice = "" if is_signed else "It was unsigned: give --secret to test the signature too."
-        return Verdict(ExitCode.WELL, f"{status}: accepted.", advice)
+        return CallbackTestResult(ExitCode.WELL, f"{status}: accepted.", advice)
     if 300 <= status < 400:
-        return Verdict(
+        return CallbackTestResult(
             ExitCode.USAGE,
             f"{status}: a redirect to {hide_token(location) or 'nowhere'}; callbacks do not follow it.",
             "Make the address that it leads to the receiver's public_url.",
         )
     if status >= 500:
-        return Verdict(
+        return CallbackTestResult(
             ExitCode.SERVICE,
             f"{status}: the receiver, or what stands in front of it, fails.",
             "Is the receiver running? Its log tells more.",
         )
-    return Verdict(
+    return CallbackTestResult(
         ExitCode.SERVICE,
         f"{status}: what is there does not take the sample for a callback.",
         "Is it a receiver of Kling's callbacks?",
     )
 
 
-def _judge_silence(error: Exception, timeout: float) -> Verdict:
+def _judge_silence(error: Exception, timeout: float) -> CallbackTestResult:
     # Exceptions are put into our own words: theirs can hold the whole address.
     match error:
         case TimeoutError():
@@ -197,7 +197,7 @@ def _judge_silence(error: Exception, timeout: float) -> Verdict:
         case _:
             fact = "The connection was made, but there came no answer in HTTP."
             advice = "Check the port, and http or https."
-    return Verdict(ExitCode.SERVICE, fact, advice)
+    return CallbackTestResult(ExitCode.SERVICE, fact, advice)
 
 
 def hide_token(url: str) -> str:

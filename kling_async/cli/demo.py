@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from kling_async.cli.access import Access
-from kling_async.cli.board import Board, Row
-from kling_async.cli.checks import check_requests, make_folder
-from kling_async.cli.exits import ExitCode
+from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.gallery import entries_of, not_written, require_gallery
 from kling_async.cli.options import (
     AsJson,
@@ -28,8 +25,11 @@ from kling_async.cli.options import (
     read_lines,
     require_pillow,
 )
+from kling_async.cli.request_checks import check_requests, make_folder
 from kling_async.cli.screen import Screen, open_screen_beside
-from kling_async.cli.work import Work, run
+from kling_async.cli.service_options import ServiceOptions
+from kling_async.cli.task_board import TaskBoard, TaskRow
+from kling_async.cli.task_runner import TaskRunner, run
 from kling_async.wire.tasks import ImageRequest
 
 if TYPE_CHECKING:
@@ -73,20 +73,20 @@ def demo(
     """
     require_pillow()
     require_gallery()
-    access = Access(base_url=None, dialect=dialect, is_emulated=True, latency=parse_latency(latency), seed=seed)
+    access = ServiceOptions(base_url=None, dialect=dialect, is_emulated=True, latency=parse_latency(latency), seed=seed)
     requests = make_requests(_read_prompts(prompts), count)
     make_folder(out)
     run(_show(requests, access, out, as_json=as_json))
 
 
-async def _show(requests: Sequence[ImageRequest], access: Access, out: Path, *, as_json: bool) -> ExitCode:
-    board = Board.of(requests)
+async def _show(requests: Sequence[ImageRequest], access: ServiceOptions, out: Path, *, as_json: bool) -> ExitCode:
+    board = TaskBoard.of(requests)
     screen = open_screen_beside(board, as_json=as_json)
     async with access.make_emulator() as server:
         client, slots = access.make_client(server), server.settings.slots
         await check_requests(client, requests)
         screen.say(f"{len(requests)} prompts for a {server.dialect.name} service of {slots} slots, emulated")
-        work = Work(client, board, screen, access, out, name=file_name, as_json=as_json)
+        work = TaskRunner(client, board, screen, access, out, name=file_name, as_json=as_json)
         await work.run()
     page = await _write_page(board, out / PAGE, server.dialect.default_model, screen)
     code = work.sum_up({**requests_made(server.ledger), **page})
@@ -94,7 +94,7 @@ async def _show(requests: Sequence[ImageRequest], access: Access, out: Path, *, 
     return code
 
 
-async def _write_page(board: Board, path: Path, default_model: str, screen: Screen) -> dict[str, str]:
+async def _write_page(board: TaskBoard, path: Path, default_model: str, screen: Screen) -> dict[str, str]:
     from kling_async.gallery import write_gallery  # noqa: PLC0415 (needs an extra of its own)
 
     entries = entries_of(board.rows, board.clock(), default_model)
@@ -117,7 +117,7 @@ def make_requests(prompts: Sequence[str], count: int | None) -> list[ImageReques
     ]
 
 
-def file_name(row: Row) -> str:
+def file_name(row: TaskRow) -> str:
     """
     Return a template of names that can be read, such as "03-a-lighthouse-at-dusk{ext}".
     """

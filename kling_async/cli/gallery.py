@@ -17,11 +17,11 @@ import attrs
 import typer
 
 from kling_async.batch.journal import Reader
-from kling_async.cli.board import Row, Stage
-from kling_async.cli.exits import ExitCode
+from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.options import AsJson
-from kling_async.cli.screen import complain, write_line
-from kling_async.cli.work import end
+from kling_async.cli.screen import print_error, write_line
+from kling_async.cli.task_board import TaskRow, TaskStage
+from kling_async.cli.task_runner import end
 
 if TYPE_CHECKING:
     from kling_async.gallery import GalleryEntry
@@ -91,7 +91,7 @@ def _write(source: Path, output: Path | None, title: str | None, *, as_json: boo
     facts = {"path": str(page), "pictures": count[True]}
     write_line(sys.stdout, json.dumps(facts) if as_json else str(page))
     if is_opened and not webbrowser.open(page.absolute().as_uri()):
-        complain("No browser was found here: open the page yourself.")
+        print_error("No browser was found here: open the page yourself.")
     return ExitCode.WELL
 
 
@@ -119,7 +119,7 @@ def _journal(path: Path) -> _Show:
     if summary.queued == summary.rows:
         raise typer.BadParameter(f"no row of {str(path)!r} has begun", param_hint="JOURNAL")
     if summary.pictures > _MANY:
-        complain(f"{summary.pictures:,} pictures to be made small: this takes a while.")
+        print_error(f"{summary.pictures:,} pictures to be made small: this takes a while.")
     note = f"{summary.queued:,} of {summary.rows:,} rows not begun" if summary.queued else ""
     return _Show(read_journal(path), path.with_suffix(".html"), path.stem, note)
 
@@ -137,11 +137,11 @@ def require_gallery() -> None:
     """
     for module, name in (("jinja2", "Jinja"), ("PIL", "Pillow")):
         if importlib.util.find_spec(module) is None:
-            complain(f'The gallery needs {name}, which is not installed: pip install "kling-async[cli]"')
+            print_error(f'The gallery needs {name}, which is not installed: pip install "kling-async[cli]"')
             raise typer.Exit(ExitCode.USAGE)
 
 
-def entries_of(rows: Sequence[Row], now: float, default_model: str) -> "Iterator[GalleryEntry]":
+def entries_of(rows: Sequence[TaskRow], now: float, default_model: str) -> "Iterator[GalleryEntry]":
     """
     Yield what became of *rows*: an entry for each picture on the disk, and one for each task that has none.
 
@@ -159,7 +159,7 @@ def entries_of(rows: Sequence[Row], now: float, default_model: str) -> "Iterator
             task_id=row.task_id,
             seconds=row.seconds(now) if row.accepted_at is not None else None,
             units=row.units,
-            state="failed" if row.stage is Stage.FAILED else "done",
+            state="failed" if row.stage is TaskStage.FAILED else "done",
             error=f"{type(row.error).__name__}: {row.error}" if row.error is not None else None,
         )
         for index, path in enumerate(row.paths):

@@ -11,11 +11,8 @@ from typing import Annotated, Any, Final
 import attrs
 import typer
 
-from kling_async.cli.access import Access
-from kling_async.cli.board import Board
-from kling_async.cli.checks import check_requests, make_ready
 from kling_async.cli.demo import requests_made
-from kling_async.cli.exits import ExitCode
+from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.options import (
     AsJson,
     BaseUrl,
@@ -32,8 +29,11 @@ from kling_async.cli.options import (
     require_pillow,
     timeout_of,
 )
+from kling_async.cli.request_checks import check_requests, make_ready
 from kling_async.cli.screen import open_screen_beside
-from kling_async.cli.work import Work, run
+from kling_async.cli.service_options import ServiceOptions
+from kling_async.cli.task_board import TaskBoard
+from kling_async.cli.task_runner import TaskRunner, run
 from kling_async.media.storage import Storage
 from kling_async.wire.tasks import ImageRequest
 
@@ -57,7 +57,7 @@ class _Plan:
     What was asked for, apart from the requests themselves.
     """
 
-    access: Access
+    access: ServiceOptions
     out: Path | Storage
     timeout: float
     as_json: bool
@@ -98,7 +98,7 @@ def generate(  # noqa: PLR0913 (every field of a request is an option)
     texts = _read_prompts(prompts)
     if external_task_id is not None and len(texts) > 1:
         raise typer.BadParameter("an id is for one task, so give one prompt", param_hint="--external-task-id")
-    access = Access(
+    access = ServiceOptions(
         base_url=base_url,
         dialect=dialect,
         slots=slots,
@@ -131,14 +131,14 @@ def generate(  # noqa: PLR0913 (every field of a request is an option)
 
 
 async def _generate(requests: Sequence[ImageRequest], plan: _Plan) -> ExitCode:
-    board = Board.of(requests)
+    board = TaskBoard.of(requests)
     screen = open_screen_beside(board, as_json=plan.as_json)
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(plan.access.make_emulator()) if plan.access.is_emulated else None
         client = plan.access.make_client(server)
         await check_requests(client, requests)
         await make_ready(plan.out)
-        work = Work(client, board, screen, plan.access, plan.out, timeout=plan.timeout, as_json=plan.as_json)
+        work = TaskRunner(client, board, screen, plan.access, plan.out, timeout=plan.timeout, as_json=plan.as_json)
         await work.run()
     return work.sum_up(requests_made(server.ledger) if server is not None else {})
 

@@ -7,19 +7,20 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 
-from kling_async.cli.screen import complain, printable
+from kling_async.cli.screen import print_error
 from kling_async.errors import KlingError
+from kling_async.wire.redaction import one_line
 
-__all__ = ["complaining", "listening"]
+__all__ = ["forwarding_logs", "logging_to_stderr"]
 
 
 @contextlib.contextmanager
-def listening(say: Callable[[str], object], trouble: Callable[[str], object]) -> Iterator[None]:
+def forwarding_logs(say: Callable[[str], object], trouble: Callable[[str], object]) -> Iterator[None]:
     """
     Pass on warnings to *say*, and what is about to be tried again to *trouble*.
     """
     logger = logging.getLogger("kling_async")
-    ear = _Ear(say, trouble)
+    ear = _LogForwarder(say, trouble)
     level = logger.level
     logger.addHandler(ear)
     logger.setLevel(logging.INFO)
@@ -31,7 +32,7 @@ def listening(say: Callable[[str], object], trouble: Callable[[str], object]) ->
 
 
 @contextlib.contextmanager
-def complaining() -> Iterator[None]:
+def logging_to_stderr() -> Iterator[None]:
     """
     Print warnings, and what is about to be tried again, to stderr; the same trouble once.
     """
@@ -40,13 +41,13 @@ def complaining() -> Iterator[None]:
     def tell(text: str) -> None:
         if text not in told:
             told.add(text)
-            complain(printable(f"trying again: {text}"))
+            print_error(one_line(f"trying again: {text}"))
 
-    with listening(lambda text: complain(printable(text)), tell):
+    with forwarding_logs(lambda text: print_error(one_line(text)), tell):
         yield
 
 
-class _Ear(logging.Handler):
+class _LogForwarder(logging.Handler):
     def __init__(self, say: Callable[[str], object], trouble: Callable[[str], object]) -> None:
         super().__init__(logging.INFO)
         self._say = say

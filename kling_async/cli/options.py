@@ -13,9 +13,9 @@ from typing import IO, Annotated, Any, Final, TypeAlias
 
 import typer
 
-from kling_async.cli.exits import ExitCode
-from kling_async.cli.incoming import Look, Unreadable, list_of
-from kling_async.cli.screen import complain
+from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.screen import print_error
+from kling_async.cli.text_input import TextKind, UnreadableText, read_list
 from kling_async.errors import InvalidRequest
 from kling_async.media.naming import Names
 from kling_async.media.storage import Storage, shelf_at
@@ -113,8 +113,8 @@ def read_lines(file: IO[bytes], name: str) -> list[str]:
         typer.BadParameter: There is none, or what comes is no list of prompts.
     """
     try:
-        lines = list_of(file, name, "prompt")
-    except Unreadable as error:
+        lines = read_list(file, name, "prompt")
+    except UnreadableText as error:
         raise typer.BadParameter(f"{error}; kling-async batch reads JSON Lines and tables") from None
     if not lines:
         raise typer.BadParameter(f"{name} has no prompt in it")
@@ -134,7 +134,7 @@ def read_ids(words: Sequence[str]) -> list[str]:
     for word in words:
         ids += map(_id_in, _read_id_lines()) if word == "-" else [word]
     if not ids:
-        complain("There is no task id on stdin.")
+        print_error("There is no task id on stdin.")
         raise typer.Exit(ExitCode.WELL)
     for task_id in ids:
         try:
@@ -146,8 +146,8 @@ def read_ids(words: Sequence[str]) -> list[str]:
 
 def _read_id_lines() -> list[str]:
     try:
-        return list_of(sys.stdin.buffer, "stdin", "task_id", (Look.PLAIN, Look.OBJECTS))
-    except Unreadable as error:
+        return read_list(sys.stdin.buffer, "stdin", "task_id", (TextKind.PLAIN, TextKind.OBJECTS))
+    except UnreadableText as error:
         raise typer.BadParameter(str(error), param_hint="TASK_ID") from None
 
 
@@ -252,5 +252,5 @@ def require_pillow() -> None:
     End the command kindly where the emulator cannot draw.
     """
     if importlib.util.find_spec("PIL") is None:
-        complain('The emulator draws with Pillow, which is not installed: pip install "kling-async[cli,emulator]"')
+        print_error('The emulator draws with Pillow, which is not installed: pip install "kling-async[cli,emulator]"')
         raise typer.Exit(ExitCode.USAGE)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from kling_async.cli.access import Access
+from kling_async.cli.service_options import ServiceOptions
 from kling_async.media.storage import Storage
 
-__all__ = ["onward"]
+__all__ = ["resume_command"]
 
 SHOWN: Final = 20
 """
@@ -18,7 +18,7 @@ Ids that a command line holds and can still be read.
 """
 
 
-def onward(verb: str, task_ids: Sequence[str], access: Access, folder: Path | Storage | None) -> str:
+def resume_command(verb: str, task_ids: Sequence[str], access: ServiceOptions, folder: Path | Storage | None) -> str:
     """
     Return the command that does *verb* ("wait" or "save") with *task_ids*, saving to *folder* unless that is None.
     """

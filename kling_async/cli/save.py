@@ -7,10 +7,10 @@ from typing import Annotated, Final
 
 import typer
 
-from kling_async.cli.access import Access
 from kling_async.cli.options import AsJson, BaseUrl, Patience, Service, Shelf, TaskIds, check_names, name_of, read_ids
-from kling_async.cli.pick_up import pick_up
-from kling_async.cli.work import run
+from kling_async.cli.resume import resume_tasks
+from kling_async.cli.service_options import ServiceOptions
+from kling_async.cli.task_runner import run
 from kling_async.media.naming import Names
 
 __all__ = ["EXAMPLES", "save"]
@@ -44,5 +44,5 @@ def save(
     check_names(Names(Path(), name, "0"), _MOST)
     if len(ids) > 1 and "{task_id}" not in name:
         raise typer.BadParameter("it needs {task_id}: tasks would replace each other's", param_hint="--name")
-    access = Access(base_url=base_url, dialect=dialect, give_up_after=give_up_after)
-    run(pick_up(ids, access, out, as_json=as_json, name=name, looks_once=True))
+    access = ServiceOptions(base_url=base_url, dialect=dialect, give_up_after=give_up_after)
+    run(resume_tasks(ids, access, out, as_json=as_json, name=name, looks_once=True))

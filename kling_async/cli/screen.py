@@ -20,7 +20,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from kling_async.cli.board import Board, Row, Stage
+from kling_async.cli.task_board import TaskBoard, TaskRow, TaskStage
 from kling_async.errors import WaitTimeout
 from kling_async.wire.redaction import one_line
 
@@ -30,13 +30,12 @@ __all__ = [
     "PlainScreen",
     "Screen",
     "boxed",
-    "complain",
     "finished",
-    "is_lively",
+    "is_interactive",
     "listed",
     "open_screen",
     "open_screen_beside",
-    "printable",
+    "print_error",
     "progress",
     "write_line",
 ]
@@ -59,12 +58,12 @@ class Screen(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def accepted(self, row: Row) -> None:
+    def accepted(self, row: TaskRow) -> None:
         """
         The service has taken a request: from here on it costs money.
         """
 
-    def ended(self, row: Row) -> None:
+    def ended(self, row: TaskRow) -> None:
         """
         A request has come to its end, good or bad.
         """
@@ -85,14 +84,14 @@ class Screen(Protocol):
         """
 
 
-def open_screen(file: TextIO, board: Board) -> Screen:
+def open_screen(file: TextIO, board: TaskBoard) -> Screen:
     """
     Return the screen that suits *file*.
     """
-    return LiveScreen(Console(file=file), board) if is_lively(file) else PlainScreen(file, board)
+    return LiveScreen(Console(file=file), board) if is_interactive(file) else PlainScreen(file, board)
 
 
-def open_screen_beside(board: Board, *, as_json: bool) -> Screen:
+def open_screen_beside(board: TaskBoard, *, as_json: bool) -> Screen:
     """
     Return the screen of a command that may print JSON: then it has stderr, and stdout is for programs.
     """
@@ -101,18 +100,11 @@ def open_screen_beside(board: Board, *, as_json: bool) -> Screen:
     return open_screen(sys.stderr if as_json else sys.stdout, board)
 
 
-def is_lively(file: TextIO) -> bool:
+def is_interactive(file: TextIO) -> bool:
     """
     Tell whether *file* is a terminal that can move; FORCE_COLOR does not make one of a pipe.
     """
     return file.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
-
-
-def printable(text: str) -> str:
-    """
-    Return *text* on one line and without control characters: prompts and messages come from outside.
-    """
-    return one_line(text)
 
 
 def write_line(file: TextIO, text: str) -> None:
@@ -123,7 +115,7 @@ def write_line(file: TextIO, text: str) -> None:
     file.flush()
 
 
-def complain(*lines: str) -> None:
+def print_error(*lines: str) -> None:
     """
     Print to stderr, whatever stdout is for.
     """
@@ -136,7 +128,7 @@ class PlainScreen:
     One line per event, in ASCII but for what was asked and answered, never a control code.
     """
 
-    def __init__(self, file: TextIO, board: Board) -> None:
+    def __init__(self, file: TextIO, board: TaskBoard) -> None:
         self._file = file
         self._board = board
         self._last_trouble = ""
@@ -149,13 +141,13 @@ class PlainScreen:
     ) -> None:
         pass
 
-    def accepted(self, row: Row) -> None:
-        self._event(row, f"accepted as {row.task_id}: {printable(row.title)}")
+    def accepted(self, row: TaskRow) -> None:
+        self._event(row, f"accepted as {row.task_id}: {one_line(row.title)}")
 
-    def ended(self, row: Row) -> None:
+    def ended(self, row: TaskRow) -> None:
         if row.error is not None:
             word = "not ended" if isinstance(row.error, WaitTimeout) else "failed"
-            self._event(row, f"{word}: {printable(row.title)}: {type(row.error).__name__}: {row.error}")
+            self._event(row, f"{word}: {one_line(row.title)}: {type(row.error).__name__}: {row.error}")
         elif row.request is None:  # how long it took before it was picked up is not known here
             self._event(row, f"done: {row.title}: {', '.join(map(str, row.paths)) or _made(row)}")
         else:
@@ -168,13 +160,13 @@ class PlainScreen:
             self.say(f"trying again: {text}")
 
     def say(self, text: str) -> None:
-        write_line(self._file, printable(text))
+        write_line(self._file, one_line(text))
 
     def summary(self, facts: Mapping[str, str]) -> None:
         for line in ("", *listed(facts)):
             self.say(line)
 
-    def _event(self, row: Row, text: str) -> None:
+    def _event(self, row: TaskRow, text: str) -> None:
         total = len(self._board.rows)
         self.say(f"[{self._board.seconds:6.1f} s] {row.number:>{len(str(total))}}/{total} {text}")
 
@@ -184,7 +176,7 @@ class LiveScreen:
     What has ended scrolls up; below it, what is under way and a bar over all, redrawn in the event loop itself.
     """
 
-    def __init__(self, console: Console, board: Board) -> None:
+    def __init__(self, console: Console, board: TaskBoard) -> None:
         self._console = console
         self._board = board
         # stdout is left alone: it may be another file than the console's, and then it is for programs
@@ -206,10 +198,10 @@ class LiveScreen:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._ticking
 
-    def accepted(self, row: Row) -> None:  # noqa: ARG002 (it is on the board)
+    def accepted(self, row: TaskRow) -> None:  # noqa: ARG002 (it is on the board)
         self._refresh()
 
-    def ended(self, row: Row) -> None:
+    def ended(self, row: TaskRow) -> None:
         self._console.print(finished(row, row.seconds(self._board.clock())))
         self._refresh()
 
@@ -217,7 +209,7 @@ class LiveScreen:
         self._refresh()
 
     def say(self, text: str) -> None:
-        self._console.print(Text(printable(text)))
+        self._console.print(Text(one_line(text)))
 
     def summary(self, facts: Mapping[str, str]) -> None:
         self._console.print()
@@ -249,11 +241,11 @@ def boxed(facts: Mapping[str, str]) -> RenderableType:
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     for name, value in facts.items():
-        table.add_row(Text(name), Text(printable(value)))
+        table.add_row(Text(name), Text(one_line(value)))
     return table
 
 
-def finished(row: Row, seconds: float) -> RenderableType:
+def finished(row: TaskRow, seconds: float) -> RenderableType:
     """
     Draw a row that has ended: a mark, its time, the prompt, and its files or its error.
     """
@@ -267,24 +259,24 @@ def finished(row: Row, seconds: float) -> RenderableType:
     line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     line.add_column(no_wrap=True, overflow="ellipsis", max_width=40, style="green")
     mark = Text("✓", "bold green") if is_done else Text("✗", "bold red")
-    line.add_row(mark, f"{seconds:.1f} s", Text(printable(row.title)), Text(printable(names)))
+    line.add_row(mark, f"{seconds:.1f} s", Text(one_line(row.title)), Text(one_line(names)))
     if row.error is None:
         return line
-    reason = Text(printable(f"{type(row.error).__name__}: {row.error}"), "red")
+    reason = Text(one_line(f"{type(row.error).__name__}: {row.error}"), "red")
     return Group(line, Padding(reason, (0, 0, 0, 11)))
 
 
-def _made(row: Row) -> str:
+def _made(row: TaskRow) -> str:
     count = len(row.result.images) if row.result is not None else 0
     return "1 picture" if count == 1 else f"{count} pictures"
 
 
-def progress(board: Board, spinner: Spinner, height: int) -> RenderableType:
+def progress(board: TaskBoard, spinner: Spinner, height: int) -> RenderableType:
     """
     Draw what is under way, in at most *height* lines: a row for each task, then a bar over all.
     """
-    under_way = board.at(Stage.RUNNING, Stage.SAVING)
-    waiting = len(board.at(Stage.WAITING))
+    under_way = board.at(TaskStage.RUNNING, TaskStage.SAVING)
+    waiting = len(board.at(TaskStage.WAITING))
     room = max(1, height - 6)
     parts: list[RenderableType] = [Text()]
     if under_way:
@@ -294,24 +286,24 @@ def progress(board: Board, spinner: Spinner, height: int) -> RenderableType:
     if waiting:
         parts.append(Text(f"  {waiting} waiting to be accepted", "dim"))
     if board.trouble is not None:
-        parts.append(Text(f"! trying again: {printable(board.trouble)}", "yellow", no_wrap=True, overflow="ellipsis"))
+        parts.append(Text(f"! trying again: {one_line(board.trouble)}", "yellow", no_wrap=True, overflow="ellipsis"))
     return Group(*parts, _bar(board))
 
 
-def _rows(rows: list[Row], now: float, spinner: Spinner) -> Table:
+def _rows(rows: list[TaskRow], now: float, spinner: Spinner) -> Table:
     grid = Table.grid(padding=(0, 1), expand=True)
     grid.add_column(width=1)
     grid.add_column(width=8, justify="right", no_wrap=True, style="dim")
     grid.add_column(width=10, no_wrap=True, overflow="ellipsis")
     grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     for row in rows:
-        word = "saving" if row.stage is Stage.SAVING else row.word
-        shown = Text(printable(word), STYLES.get(word, ""))
-        grid.add_row(spinner, f"{row.seconds(now):.1f} s", shown, Text(printable(row.title)))
+        word = "saving" if row.stage is TaskStage.SAVING else row.word
+        shown = Text(one_line(word), STYLES.get(word, ""))
+        grid.add_row(spinner, f"{row.seconds(now):.1f} s", shown, Text(one_line(row.title)))
     return grid
 
 
-def _bar(board: Board) -> Table:
+def _bar(board: TaskBoard) -> Table:
     grid = Table.grid(padding=(0, 1), expand=True)
     grid.add_column(ratio=1)
     grid.add_column(no_wrap=True)

@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from kling_async.cli.access import Access
-from kling_async.cli.exits import ExitCode, advice_for, exit_code
-from kling_async.cli.listing import Listing, Told
-from kling_async.cli.log_forwarding import complaining
+from kling_async.cli.exit_codes import ExitCode, advice_for, exit_code
+from kling_async.cli.log_forwarding import logging_to_stderr
 from kling_async.cli.options import AsJson, BaseUrl, Patience, Service, TaskIds, read_ids
-from kling_async.cli.screen import complain, printable
-from kling_async.cli.work import run
+from kling_async.cli.screen import print_error
+from kling_async.cli.service_options import ServiceOptions
+from kling_async.cli.task_listing import ListedTask, TaskListing
+from kling_async.cli.task_runner import run
 from kling_async.client.client import KlingClient
 from kling_async.errors import KlingError, TaskFailed
+from kling_async.wire.redaction import one_line
 
 __all__ = ["EXAMPLES", "status"]
 
@@ -40,12 +41,12 @@ def status(
     Exit code 1 tells that one has failed, or that the service does not know it.
     """
     ids = read_ids(task_ids)
-    run(_status(ids, Access(base_url=base_url, dialect=dialect, give_up_after=give_up_after), as_json=as_json))
+    run(_status(ids, ServiceOptions(base_url=base_url, dialect=dialect, give_up_after=give_up_after), as_json=as_json))
 
 
-async def _status(task_ids: Sequence[str], access: Access, *, as_json: bool) -> ExitCode:
+async def _status(task_ids: Sequence[str], access: ServiceOptions, *, as_json: bool) -> ExitCode:
     errors: dict[type[KlingError], KlingError] = {}
-    with complaining(), Listing(as_json=as_json) as listing:
+    with logging_to_stderr(), TaskListing(as_json=as_json) as listing:
         async with access.make_client(None) as client, asyncio.TaskGroup() as group:
             for look in [group.create_task(_look(client, task_id)) for task_id in task_ids]:
                 told = await look
@@ -54,13 +55,13 @@ async def _status(task_ids: Sequence[str], access: Access, *, as_json: bool) -> 
                     errors.setdefault(type(told.error), told.error)
     for kind, error in errors.items():
         if not isinstance(error, TaskFailed):  # of which the listing has told already
-            complain(printable(f"{kind.__name__}: {error}"))
-        complain(f"{kind.__name__}: {advice_for(error)}")
+            print_error(one_line(f"{kind.__name__}: {error}"))
+        print_error(f"{kind.__name__}: {advice_for(error)}")
     return exit_code(errors.values())
 
 
-async def _look(client: KlingClient, task_id: str) -> Told:
+async def _look(client: KlingClient, task_id: str) -> ListedTask:
     try:
-        return Told.of(await client.get(task_id))
+        return ListedTask.of(await client.get(task_id))
     except KlingError as error:
-        return Told(task_id, None, error)
+        return ListedTask(task_id, None, error)

@@ -8,14 +8,14 @@ from typing import Annotated, Final
 
 import typer
 
-from kling_async.cli.access import Access
-from kling_async.cli.as_json import status_of
-from kling_async.cli.exits import ExitCode
-from kling_async.cli.listing import Listing, Told
-from kling_async.cli.log_forwarding import complaining
+from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.json_output import status_of
+from kling_async.cli.log_forwarding import logging_to_stderr
 from kling_async.cli.options import AsJson, BaseUrl, Patience, Service
-from kling_async.cli.screen import complain
-from kling_async.cli.work import run
+from kling_async.cli.screen import print_error
+from kling_async.cli.service_options import ServiceOptions
+from kling_async.cli.task_listing import ListedTask, TaskListing
+from kling_async.cli.task_runner import run
 from kling_async.wire.tasks import TaskStatus
 
 __all__ = ["EXAMPLES", "tasks"]
@@ -58,14 +58,14 @@ def tasks(
 
     The order is its own. A WORD is submitted, processing, succeed or failed.
     """
-    access = Access(base_url=base_url, dialect=dialect, give_up_after=give_up_after)
+    access = ServiceOptions(base_url=base_url, dialect=dialect, give_up_after=give_up_after)
     run(_tasks(access, limit, words or (), as_json=as_json))
 
 
-async def _tasks(access: Access, limit: int, words: Collection[str], *, as_json: bool) -> ExitCode:
+async def _tasks(access: ServiceOptions, limit: int, words: Collection[str], *, as_json: bool) -> ExitCode:
     client = access.make_client(None)
     if not client.dialect.lists:
-        complain(
+        print_error(
             f"A {client.dialect.name} service does not list tasks: ask for them by their ids.",
             "generate prints them, and a batch's journal has them all.",
             "A service that lists tasks as the vendor does is asked with --dialect official.",
@@ -74,17 +74,17 @@ async def _tasks(access: Access, limit: int, words: Collection[str], *, as_json:
     count = 0
     # what is left out takes room on a page as well
     page_size = 100 if words else min(limit, _PAGE_MAX)
-    with complaining(), Listing(as_json=as_json) as listing:
+    with logging_to_stderr(), TaskListing(as_json=as_json) as listing:
         async with client:
             async for seen in client.tasks(page_size=page_size):
                 if words and status_of(seen) not in words:
                     continue
-                listing.add(Told.of(seen))
+                listing.add(ListedTask.of(seen))
                 count += 1
                 if count == limit:
                     break
     if count == limit:
-        complain("There may be more: --limit N.")
+        print_error("There may be more: --limit N.")
     elif not count:
-        complain("There are no such tasks." if words else "There are no tasks.")
+        print_error("There are no such tasks." if words else "There are no tasks.")
     return ExitCode.WELL

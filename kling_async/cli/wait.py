@@ -7,10 +7,10 @@ from typing import Annotated, Final
 
 import typer
 
-from kling_async.cli.access import Access
 from kling_async.cli.options import AsJson, BaseUrl, Patience, Service, Shelf, TaskIds, read_ids, timeout_of
-from kling_async.cli.pick_up import pick_up
-from kling_async.cli.work import run
+from kling_async.cli.resume import resume_tasks
+from kling_async.cli.service_options import ServiceOptions
+from kling_async.cli.task_runner import run
 
 __all__ = ["EXAMPLES", "wait"]
 
@@ -39,6 +39,6 @@ def wait(
     It costs nothing, and stopping it stops no task.
     """
     ids = read_ids(task_ids)
-    access = Access(base_url=base_url, dialect=dialect, give_up_after=give_up_after)
+    access = ServiceOptions(base_url=base_url, dialect=dialect, give_up_after=give_up_after)
     folder = Path("pictures") if is_saved and out is None else out
-    run(pick_up(ids, access, folder, as_json=as_json, timeout=timeout))
+    run(resume_tasks(ids, access, folder, as_json=as_json, timeout=timeout))

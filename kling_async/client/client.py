@@ -185,7 +185,7 @@ class KlingClient:
             return
         self._state = _State.CLOSED
         try:
-            self.slots.dismiss(self, _closed)
+            self.slots.fail_waiters(self, _closed)
             await self._submitter.aclose()
         finally:
             if self._router is not None:
@@ -260,7 +260,7 @@ class KlingClient:
         """
         self._open()
         handle = self.handle(task_id)
-        hold = self.slots.count(*self._place_of(request), owner=self)
+        hold = self.slots.acquire_running(*self._place_of(request), owner=self)
         self._submitter.resume(handle, request, hold, observer, self._publisher.begin(request))
         return handle
 
@@ -510,7 +510,7 @@ class KlingClient:
         model, n = self._place_of(request)
         is_judged = False
         if observer.is_in_doubt:
-            hold = self.slots.count(model, n, owner=self)
+            hold = self.slots.acquire_running(model, n, owner=self)
         else:
             reference = await self._admit(request, observer)
             has_room = self.slots.has_room(model, n)
@@ -518,7 +518,7 @@ class KlingClient:
             if not has_room:
                 reference = None  # it is read again later: thousands may queue here, each with megabytes of Base64
                 story.tell(EventKind.WAITING)
-            hold = await self.slots.take(model, n, owner=self)
+            hold = await self.slots.acquire(model, n, owner=self)
         try:
             if not is_judged:
                 reference = await self._admit(request, observer)

@@ -128,7 +128,7 @@ class _Post:
         self.story.tell(EventKind.SENDING)
 
     def refused(self, error: RateLimited) -> bool:
-        is_queued = self.hold.refused(error)
+        is_queued = self.hold.note_refused(error)
         if is_queued:
             self.story.tell(EventKind.WAITING, error=error)
         return is_queued
@@ -196,8 +196,8 @@ class Submitter:
             body=_body(request, reference, line),
             external_id=request.external_task_id,
             refused=post.refused,
-            refused_for=hold.refused_for,
-            regain=hold.regain,
+            refused_for=hold.refused_seconds,
+            regain=hold.reacquire,
             retrying=post.retrying,
             intend=functools.partial(post.intend, refusal),
             withdraw=observer.withdraw,
@@ -354,7 +354,7 @@ class Submitter:
     def _adopt(self, post: _Post, accepted: TaskSnapshot) -> TaskHandle:
         _log.info("task %s was accepted", accepted.task_id)  # whatever happens later, what is paid for can be found
         post.observer.accept(accepted.task_id)
-        post.hold.accepted()
+        post.hold.note_accepted()
         handle = post.handle_of(accepted.task_id)
         post.story.learn(task_id=accepted.task_id)
         post.story.tell(EventKind.SUBMITTED, snapshot=accepted)
@@ -394,7 +394,7 @@ class Submitter:
         line.close()
 
     def _hold_for_a_while(self, hold: SlotLease) -> None:
-        hold.count()
+        hold.note_running()
         self._uncertain[hold] = asyncio.get_running_loop().call_later(self.uncertain_for, self._let_go, hold)
 
     def _let_go(self, hold: SlotLease) -> None:

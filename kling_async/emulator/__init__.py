@@ -6,23 +6,25 @@ A Kling service of your own: no account, no cost, real HTTP, real pictures, and 
 """
 
 from kling_async.emulator import faults
-from kling_async.emulator.faults import Fault, FaultPlan, parse_fault
+from kling_async.emulator.account import Account, ApiError, TaskOutcome, TaskRecord
+from kling_async.emulator.fault_plan import FaultPlan
+from kling_async.emulator.fault_rule import Fault
+from kling_async.emulator.faults import parse_fault
 from kling_async.emulator.ledger import CreatedTask, Ledger
 from kling_async.emulator.server import Emulator
 from kling_async.emulator.settings import Settings
-from kling_async.emulator.world import Fate, Refusal, TaskRecord, World
 
 __all__ = [
+    "Account",
+    "ApiError",
     "CreatedTask",
     "Emulator",
-    "Fate",
     "Fault",
     "FaultPlan",
     "Ledger",
-    "Refusal",
     "Settings",
+    "TaskOutcome",
     "TaskRecord",
-    "World",
     "faults",
     "parse_fault",
 ]

@@ -14,14 +14,23 @@ from typing import Any, Final
 import attrs
 from aiohttp import web
 
-from kling_async.emulator import shapes, words
-from kling_async.emulator.callers import host_check
-from kling_async.emulator.faults import EARLY, LATE, SHAPES, Fault, FaultPlan
-from kling_async.emulator.keys import check_key
+from kling_async.emulator import error_messages, response_bodies
+from kling_async.emulator.account import WATERMARK, Account, ApiError
+from kling_async.emulator.api import (
+    ApiRequest,
+    ApiResponse,
+    EmulatedApi,
+    PictureOrder,
+    outcome_of,
+    prompt_of,
+    read_body,
+)
+from kling_async.emulator.authentication import check_key
+from kling_async.emulator.fault_plan import FaultPlan
+from kling_async.emulator.fault_rule import AFTER_SERVICE, BEFORE_SERVICE, RESHAPING, Fault
+from kling_async.emulator.host_check import host_check
 from kling_async.emulator.ledger import Route
-from kling_async.emulator.renderer import Studio
-from kling_async.emulator.service import Call, PictureOrder, Reply, Service, fate_of, prompt_of, read_body
-from kling_async.emulator.world import WATERMARK, Refusal, World
+from kling_async.emulator.renderer import Renderer
 from kling_async.wire.endpoints.base import IMAGE_GENERATION
 
 LARGEST_BODY: Final = 32 * 1024 * 1024
@@ -46,29 +55,33 @@ The vendor's code for a status that a fault asks for; 5000 for any other.
 """
 
 
-class Face:
+class EmulatorApp:
     """
-    Serves one world over HTTP. *on_create* is called after each create, also of one that was refused.
+    Serves one account over HTTP. *on_create* is called after each create, also of one that was refused.
     """
 
     def __init__(
-        self, world: World, plan: FaultPlan, clock: Callable[[], float], on_create: Callable[[], object] = lambda: None
+        self,
+        account: Account,
+        plan: FaultPlan,
+        clock: Callable[[], float],
+        on_create: Callable[[], object] = lambda: None,
     ) -> None:
         self.closing: Final = asyncio.Event()
-        self._world = world
-        self._service = Service(world)
+        self._account = account
+        self._service = EmulatedApi(account)
         self._plan = plan
         self._clock = clock
         self._on_create = on_create
-        self._studio = Studio(world.settings.picture_scale)
+        self._renderer = Renderer(account.settings.picture_scale)
 
     def application(self) -> web.Application:
         """
         Return the app; it can be served wherever aiohttp apps are.
         """
-        prefix = self._world.settings.prefix
+        prefix = self._account.settings.prefix
         path = prefix + IMAGE_GENERATION.path
-        check_host = host_check(self._world.settings)
+        check_host = host_check(self._account.settings)
         app = web.Application(client_max_size=LARGEST_BODY, middlewares=[check_host])
         app.add_routes(
             [
@@ -76,7 +89,7 @@ class Face:
                 web.get(path + "/{any_id}", self._handler("query"), allow_head=False),
                 web.get(path, self._handler("list"), allow_head=False),
                 web.get(prefix + "/tasks", self._handler("tasks"), allow_head=False),
-                web.get(PICTURE, self._handler("picture"), allow_head=False),
+                web.get(PICTURE, self._handler("download"), allow_head=False),
                 web.get("/__ledger__", self._show_ledger),
                 web.route("*", "/{rest:.*}", self._handler(None)),
             ]
@@ -88,23 +101,23 @@ class Face:
         End all waiting and drawing, so that closing the server cuts nobody off in the middle of a picture.
         """
         self.closing.set()
-        await self._studio.aclose()
+        await self._renderer.aclose()
 
     def _handler(self, route: Route | None) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         return functools.partial(self._serve, route)
 
     async def _serve(self, route: Route | None, request: web.Request) -> web.StreamResponse:
-        ledger, label = self._world.ledger, route or "other"
+        ledger, label = self._account.ledger, route or "other"
         ledger.arrivals[label] += 1
-        reply: Reply | None = None
+        reply: ApiResponse | None = None
         late: Fault | None = None
         try:
             call = await self._hear(route, request)
-            faults = self._plan.verdict(route, prompt_of(call.body)) if route else []
-            late = next((fault for fault in faults if fault.kind in LATE), None)
+            faults = self._plan.next_faults(route, prompt_of(call.body)) if route else []
+            late = next((fault for fault in faults if fault.kind in AFTER_SERVICE), None)
             reply = await self._reply(call, faults)
         except web.HTTPRequestEntityTooLarge:
-            reply = self._service.refuse(Refusal(413, 1200, words.MESSAGES[1200]))
+            reply = self._service.refuse(ApiError(413, 1200, error_messages.MESSAGES[1200]))
         except (ConnectionError, web.RequestPayloadError):
             pass  # the sender left in the middle of the body
         if reply is None or (late and late.kind == "reset_after"):
@@ -117,9 +130,9 @@ class Face:
         except ConnectionError:  # who asked has left
             return _cut(request)
 
-    async def _hear(self, route: Route | None, request: web.Request) -> Call:
+    async def _hear(self, route: Route | None, request: web.Request) -> ApiRequest:
         place = request.match_info.get("place", "0")
-        return Call(
+        return ApiRequest(
             route=route,
             method=request.method,
             path=request.path,
@@ -131,29 +144,29 @@ class Face:
             has_watermark=bool(request.match_info.get("mark")),
         )
 
-    async def _reply(self, call: Call, faults: Sequence[Fault]) -> Reply | None:
+    async def _reply(self, call: ApiRequest, faults: Sequence[Fault]) -> ApiResponse | None:
         # None where the connection is to be cut in place of an answer.
         if not await self._pause(faults, "delay_before"):
             return None
-        early = next((fault for fault in faults if fault.kind in EARLY), None)
+        early = next((fault for fault in faults if fault.kind in BEFORE_SERVICE), None)
         if early:
             return None if early.kind == "reset_before" else _refusal_of(self._service, early)
         reply = await self._answer(call, faults)
         return reply if await self._pause(faults, "delay_after") else None
 
-    async def _answer(self, call: Call, faults: Sequence[Fault]) -> Reply:
+    async def _answer(self, call: ApiRequest, faults: Sequence[Fault]) -> ApiResponse:
         now = self._clock()
-        if any(fault.kind == "expired_url" for fault in faults) and (record := self._world.find_task(call.any_id)):
-            self._world.expire_urls(record, now)
-        reply = self._service.answer(call, now, fate_of(faults))
+        if any(fault.kind == "expired_url" for fault in faults) and (record := self._account.find_task(call.any_id)):
+            self._account.expire_urls(record, now)
+        reply = self._service.answer(call, now, outcome_of(faults))
         if call.route == "create":
             self._on_create()
         if isinstance(reply, PictureOrder):
-            order, studio = reply, self._studio
+            order, studio = reply, self._renderer
             picture = await studio.picture(order.record, order.index, has_watermark=order.has_watermark)
-            return Reply(body=picture, content_type="image/png")
+            return ApiResponse(body=picture, content_type="image/png")
         for fault in faults:
-            if fault.kind in SHAPES:
+            if fault.kind in RESHAPING:
                 reply = _reshape(reply, fault, call)
         return reply
 
@@ -170,7 +183,7 @@ class Face:
         except TimeoutError:
             return False
 
-    async def _send(self, request: web.Request, reply: Reply, late: Fault | None) -> web.StreamResponse:
+    async def _send(self, request: web.Request, reply: ApiResponse, late: Fault | None) -> web.StreamResponse:
         headers = {"Date": formatdate(int(self._clock()), usegmt=True), **reply.headers}
         body = reply.content()
         if late is None or late.kind not in ("truncated", "stall"):
@@ -196,12 +209,12 @@ class Face:
         # It has prompts and task ids, so it is as private as the account.
         now = self._clock()
         try:
-            check_key(self._world.settings, request.headers.get("Authorization"), now)
-        except Refusal as refusal:
+            check_key(self._account.settings, request.headers.get("Authorization"), now)
+        except ApiError as refusal:
             reply = self._service.refuse(refusal)
             return web.Response(status=reply.status, body=reply.content(), content_type=reply.content_type)
-        self._world.settle(now)
-        return web.json_response(self._world.ledger.as_json())
+        self._account.settle(now)
+        return web.json_response(self._account.ledger.as_json())
 
 
 def _cut(request: web.Request) -> web.Response:
@@ -213,22 +226,22 @@ def _cut(request: web.Request) -> web.Response:
     return web.Response()
 
 
-def _refusal_of(service: Service, fault: Fault) -> Reply:
+def _refusal_of(service: EmulatedApi, fault: Fault) -> ApiResponse:
     headers = {"Retry-After": fault.retry_after} if fault.retry_after is not None else {}
     match fault.kind:
         case "bare_429":
-            return Reply(status=429, headers=headers)
+            return ApiResponse(status=429, headers=headers)
         case "html" | "html_after":
-            return Reply(status=fault.status, body=_HTML, content_type="text/html")
+            return ApiResponse(status=fault.status, body=_HTML, content_type="text/html")
         case "rate_limited":
-            refusal = Refusal(429, 1302, words.MESSAGES[1302])
+            refusal = ApiError(429, 1302, error_messages.MESSAGES[1302])
         case _:
             code = _CODES.get(fault.status, 5000)
-            refusal = Refusal(fault.status, code, words.MESSAGES[code])
+            refusal = ApiError(fault.status, code, error_messages.MESSAGES[code])
     return attrs.evolve(service.refuse(refusal), headers=headers)
 
 
-def _spoil(service: Service, reply: Reply, late: Fault) -> Reply:
+def _spoil(service: EmulatedApi, reply: ApiResponse, late: Fault) -> ApiResponse:
     match late.kind:
         case "status_after" | "html_after":
             return _refusal_of(service, late)
@@ -239,18 +252,22 @@ def _spoil(service: Service, reply: Reply, late: Fault) -> Reply:
             return reply
 
 
-def _reshape(reply: Reply, fault: Fault, call: Call) -> Reply:
+def _reshape(reply: ApiResponse, fault: Fault, call: ApiRequest) -> ApiResponse:
     payload: Any = reply.payload
     if not isinstance(payload, dict):
         return reply
     if reply.status != 200:
         is_vendors = fault.kind == "new_api_shape" and isinstance(payload.get("code"), int)
-        return attrs.evolve(reply, payload=shapes.as_relayed_error(payload, reply.status)) if is_vendors else reply
+        return (
+            attrs.evolve(reply, payload=response_bodies.as_relayed_error(payload, reply.status))
+            if is_vendors
+            else reply
+        )
     if fault.kind == "seconds_for_times":
-        return attrs.evolve(reply, payload=shapes.in_seconds(payload))
+        return attrs.evolve(reply, payload=response_bodies.in_seconds(payload))
     if call.route == "create":
-        return attrs.evolve(reply, payload=shapes.as_video_object(payload, call.body.get("model_name", "")))
+        return attrs.evolve(reply, payload=response_bodies.as_video_object(payload, call.body.get("model_name", "")))
     if call.route == "query":
-        reshape = shapes.as_crazy_task if fault.kind == "crazy_shape" else shapes.as_new_api_task
+        reshape = response_bodies.as_crazy_task if fault.kind == "crazy_shape" else response_bodies.as_new_api_task
         return attrs.evolve(reply, payload=reshape(payload))
     return reply

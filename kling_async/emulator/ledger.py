@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import attrs
 
-Route = Literal["create", "query", "list", "tasks", "picture"]
+Route = Literal["create", "query", "list", "tasks", "download"]
 """
 What a request wants: `list` is a page of tasks, `tasks` are several by their ids.
 """
@@ -23,9 +23,9 @@ class CreatedTask:
         external_task_id: Of the request; None where none went along.
         n: Pictures that were ordered.
         model_name: The model that runs, where the request named none the dialect's default.
-        created_at: Epoch seconds by the world's clock.
+        created_at: Epoch seconds by the account's clock.
         units: What it costs if it succeeds.
-        create_number: Which create it was, of all that the world saw; counts from 1, refused ones included.
+        create_number: Which create it was, of all that the account received; counts from 1, refused ones included.
     """
 
     task_id: str
@@ -97,7 +97,7 @@ class Ledger:
         """
         Requests for a picture, broken ones included.
         """
-        return self.arrivals["picture"]
+        return self.arrivals["download"]
 
     @property
     def pictures_ordered(self) -> int:

@@ -9,8 +9,8 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from kling_async.emulator.reference import bytes_of
-from kling_async.emulator.world import TaskRecord
+from kling_async.emulator.account import TaskRecord
+from kling_async.emulator.input_files import bytes_of
 
 KEPT: Final = 64
 """
@@ -27,7 +27,7 @@ def require_pillow() -> None:
         raise ImportError('the emulator draws with Pillow: pip install "kling-async[emulator]"')
 
 
-class Studio:
+class Renderer:
     """
     Draws the pictures of tasks. `scale` shrinks them all.
     """
@@ -66,7 +66,7 @@ class Studio:
 
 
 def _paint(record: TaskRecord, index: int, scale: float, *, has_watermark: bool) -> bytes:
-    from kling_async.emulator.pictures import draw  # noqa: PLC0415 (needs the extra)
+    from kling_async.emulator.drawing.picture import draw  # noqa: PLC0415 (needs the extra)
 
     request = record.request
     aspect_ratio, resolution = _known_size(request.aspect_ratio or "16:9", request.resolution or "1k")
@@ -86,7 +86,7 @@ def _paint(record: TaskRecord, index: int, scale: float, *, has_watermark: bool)
 
 def _known_size(aspect_ratio: str, resolution: str) -> tuple[str, str]:
     # A dialect made by `attrs.evolve` may allow sizes that the painter has not heard of.
-    from kling_async.emulator.pictures import size_in_pixels  # noqa: PLC0415
+    from kling_async.emulator.drawing.picture import size_in_pixels  # noqa: PLC0415
 
     try:
         size_in_pixels(aspect_ratio, resolution)

@@ -11,14 +11,14 @@ from typing import Final, Self, Unpack
 
 from aiohttp import web
 
-from kling_async.emulator.app import Face
-from kling_async.emulator.faults import FaultPlan
+from kling_async.emulator.account import Account
+from kling_async.emulator.app import EmulatorApp
+from kling_async.emulator.fault_plan import FaultPlan
 from kling_async.emulator.ledger import Ledger
 from kling_async.emulator.renderer import require_pillow
 from kling_async.emulator.settings import Settings, SettingsByName
-from kling_async.emulator.webhook_queue import Outbox
-from kling_async.emulator.webhook_sender import Postman
-from kling_async.emulator.world import World
+from kling_async.emulator.webhook_queue import WebhookQueue
+from kling_async.emulator.webhook_sender import WebhookSender
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import Dialect
 
@@ -32,16 +32,16 @@ class Emulator:
         async with Emulator(slots=5, latency=(0.1, 0.5)) as server:
             ...  # server.url, server.api_key
 
-    Its tasks live in `world` and outlast the socket: a server that was closed can be opened again at the same port, as
-    a service that was down for a while; of what changed meanwhile it sends callbacks then. Those go wherever a task's
-    `callback_url` leads, this machine included.
+    Its tasks are in `account` and outlive the socket. A server that was closed can be opened again at the same port,
+    like a service that was down for a while; it then sends the callbacks of changes that happened meanwhile. Callbacks
+    go to any `callback_url`, this machine included.
 
     Args:
         clock: Epoch seconds; replace it to let simulated time pass.
         settings: The fields of `Settings`.
 
     Attributes:
-        world: The service as values: what is running, what has ended, what it cost.
+        account: The emulated account as values: running and ended tasks, and their cost.
 
     Raises:
         ImportError: Pillow is missing.
@@ -50,13 +50,13 @@ class Emulator:
     def __init__(self, *, clock: Callable[[], float] = time.time, **settings: Unpack[SettingsByName]) -> None:
         require_pillow()
         self.settings: Settings = Settings(**settings)
-        self.world: Final = World(self.settings)
+        self.account: Final = Account(self.settings)
         self._clock = clock
         self._plan = FaultPlan(self.settings.faults, self.settings.seed)
-        self._outbox = Outbox(self.world, self._plan)
-        self._postman: Postman | None = None
+        self._webhook_queue = WebhookQueue(self.account, self._plan)
+        self._webhook_sender: WebhookSender | None = None
         self._port = self.settings.port
-        self._face: Face | None = None
+        self._app: EmulatorApp | None = None
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
 
@@ -64,8 +64,8 @@ class Emulator:
         host = self._origin() if self._listener else "closed"
         now = self._clock()
         return (
-            f"<Emulator {self.dialect.name} {host}: {len(self.world.ledger.tasks)} tasks, "
-            f"{self.world.running(now)} running, {sum(self.world.ledger.arrivals.values())} requests>"
+            f"<Emulator {self.dialect.name} {host}: {len(self.account.ledger.tasks)} tasks, "
+            f"{self.account.running(now)} running, {sum(self.account.ledger.arrivals.values())} requests>"
         )
 
     @property
@@ -103,16 +103,16 @@ class Emulator:
         """
         What was created, billed and asked up to now.
         """
-        self.world.settle(self._clock())
-        return self.world.ledger
+        self.account.settle(self._clock())
+        return self.account.ledger
 
     async def __aenter__(self) -> Self:
         if self._listener is not None:
             raise RuntimeError("this emulator is open already")
-        postman = self._postman = Postman(self._outbox, self.world.ledger, self._clock)
-        self._face = Face(self.world, self._plan, self._clock, postman.wake)
-        application = self._face.application()
-        application.cleanup_ctx.append(postman.at_work)
+        webhook_sender = self._webhook_sender = WebhookSender(self._webhook_queue, self.account.ledger, self._clock)
+        self._app = EmulatorApp(self.account, self._plan, self._clock, webhook_sender.wake)
+        application = self._app.application()
+        application.cleanup_ctx.append(webhook_sender.at_work)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_PATIENCE)
         await self._runner.setup()
         try:
@@ -122,7 +122,7 @@ class Emulator:
             await self._runner.cleanup()
             raise
         self._port = self._listener.sockets[0].getsockname()[1]
-        self.world.origin = self._origin()
+        self.account.origin = self._origin()
         return self
 
     async def __aexit__(
@@ -134,17 +134,17 @@ class Emulator:
         """
         Stop listening and cut what is still connected; a second call does nothing.
         """
-        if self._listener is None or self._runner is None or self._face is None:
+        if self._listener is None or self._runner is None or self._app is None:
             return
         listener, self._listener = self._listener, None
         await _take_no_more(listener)
         listener.close()
-        await self._face.retire()
+        await self._app.retire()
         await self._runner.cleanup()
 
     def _accept(self) -> asyncio.Protocol:
         # Called by the loop once for each connection.
-        self.world.ledger.connections += 1
+        self.account.ledger.connections += 1
         if self._runner is None or self._runner.server is None:
             raise AssertionError("a connection without a server")
         return self._runner.server()

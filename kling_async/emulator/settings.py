@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 
 import attrs
 
-from kling_async.emulator.faults import Fault
+from kling_async.emulator.fault_rule import Fault
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import GATEWAY, Dialect
 from kling_async.wire.webhooks import check_secret

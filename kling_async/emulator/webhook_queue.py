@@ -1,5 +1,5 @@
 """
-The callbacks of a world, as values: what is posted where and when, and what goes wrong with it. No waiting, no aiohttp.
+The callbacks of an account as values: what is sent where and when, and which faults apply. No waiting, no aiohttp.
 """
 
 import hashlib
@@ -11,9 +11,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
-from kling_async.emulator import shapes
-from kling_async.emulator.faults import FaultPlan
-from kling_async.emulator.world import TaskRecord, World
+from kling_async.emulator import response_bodies
+from kling_async.emulator.account import Account, TaskRecord
+from kling_async.emulator.fault_plan import FaultPlan
 from kling_async.wire.codec import dumps, write_task
 from kling_async.wire.tasks import TaskOutput, TaskSnapshot, TaskStatus
 from kling_async.wire.webhooks import sign
@@ -25,7 +25,7 @@ _JSON: Final = {"Content-Type": "application/json; charset=utf-8"}
 
 
 @attrs.frozen(kw_only=True)
-class Post:
+class Webhook:
     """
     One callback, ready to be sent.
 
@@ -42,7 +42,7 @@ class Post:
 
 
 @attrs.frozen(order=True)
-class _Due:
+class _ScheduledWebhook:
     """
     A change that is to be told of at a moment; what falls on one moment is told by task, and then by rank.
     """
@@ -55,16 +55,16 @@ class _Due:
     kinds: frozenset[str] = attrs.field(order=False)
 
 
-class Outbox:
+class WebhookQueue:
     """
     Tells of each change of the tasks that have a `callback_url`: as the vendor does, but for the faults of *plan*.
     """
 
-    def __init__(self, world: World, plan: FaultPlan) -> None:
-        self._world = world
+    def __init__(self, account: Account, plan: FaultPlan) -> None:
+        self._account = account
         self._plan = plan
-        self._secret = world.settings.callback_secret
-        self._due: list[_Due] = []
+        self._secret = account.settings.callback_secret
+        self._due: list[_ScheduledWebhook] = []
         self._numbers = itertools.count(1)
 
     @property
@@ -72,30 +72,30 @@ class Outbox:
         """
         When `take` has something to do next, in epoch seconds; infinite where it never will as things are.
         """
-        change = self._world.next_change
+        change = self._account.next_change
         return min(change, self._due[0].at) if self._due else change
 
-    def take(self, now: float) -> Iterator[Post]:
+    def take(self, now: float) -> Iterator[Webhook]:
         """
         Yield, once each, the posts that are to be sent by *now*, signed at *now*.
         """
-        for record, changed_at in self._world.take_changes(now):
+        for record, changed_at in self._account.take_changes(now):
             heapq.heappush(self._due, self._judge(record, changed_at))
         while self._due and self._due[0].at <= now:
             yield from self._write(heapq.heappop(self._due), now)
 
-    def _judge(self, record: TaskRecord, changed_at: float) -> _Due:
-        faults = self._plan.verdict("callback", record.request.prompt)
+    def _judge(self, record: TaskRecord, changed_at: float) -> _ScheduledWebhook:
+        faults = self._plan.next_faults("callback", record.request.prompt)
         kinds = frozenset(fault.kind for fault in faults)
         changes = record.changes
         at, rank = changed_at, changes.index(changed_at)
         if "callback_reordered" in kinds:
             at, rank = changes[-1], 2 * len(changes) - rank
         at += sum(fault.seconds for fault in faults if fault.kind == "callback_delayed")
-        return _Due(at, record.ordinal, rank, record, changed_at, kinds)
+        return _ScheduledWebhook(at, record.ordinal, rank, record, changed_at, kinds)
 
-    def _write(self, due: _Due, now: float) -> Iterator[Post]:
-        snapshot = self._world.snapshot_of(due.record, due.changed_at)
+    def _write(self, due: _ScheduledWebhook, now: float) -> Iterator[Webhook]:
+        snapshot = self._account.snapshot_of(due.record, due.changed_at)
         url = due.record.request.callback_url or ""
         if "callback_forged" in due.kinds:
             for address in (url, _astray(url)):
@@ -116,18 +116,18 @@ class Outbox:
         secret: str | None,
         now: float,
         kinds: Collection[str] = (),
-    ) -> Post:
+    ) -> Webhook:
         body = dumps(self._payload(snapshot, kinds))
         signature = sign(secret, f"{snapshot.task_id}-{next(self._numbers)}", now, body) if secret is not None else {}
-        return Post(task_id=snapshot.task_id, word=word, url=url, headers={**_JSON, **signature}, body=body)
+        return Webhook(task_id=snapshot.task_id, word=word, url=url, headers={**_JSON, **signature}, body=body)
 
-    def _payload(self, snapshot: TaskSnapshot, kinds: Collection[str]) -> shapes.Payload:
+    def _payload(self, snapshot: TaskSnapshot, kinds: Collection[str]) -> response_bodies.Payload:
         if "callback_other_id" in kinds:
             snapshot = attrs.evolve(snapshot, task_id=_other_id(snapshot.task_id))
         if "callback_new_standard" in kinds:
-            return shapes.new_standard(snapshot)
+            return response_bodies.new_standard(snapshot)
         task = write_task(snapshot)
-        return shapes.granted(task, self._world.next_request_id()) if "callback_enveloped" in kinds else task
+        return response_bodies.granted(task, self._account.next_request_id()) if "callback_enveloped" in kinds else task
 
 
 def _lie(snapshot: TaskSnapshot) -> TaskSnapshot:

@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp import web
 
 from kling_async.emulator.ledger import Ledger
-from kling_async.emulator.webhook_queue import Outbox, Post
+from kling_async.emulator.webhook_queue import Webhook, WebhookQueue
 
 PATIENCE: Final = 10.0
 """
@@ -25,15 +25,16 @@ _IDLE: Final = 2.0  # seconds that a connection is kept: less than any receiver 
 _NO_ANSWER: Final = 0
 
 
-class Postman:
+class WebhookSender:
     """
-    Sends what falls due in an outbox, on one timer for all.
+    Sends the webhooks of a queue when they are due, with one timer for all of them.
 
-    Redirects are not followed. Posts about one task go one after another, so that they arrive in the outbox's order.
+    Redirects are not followed. Webhooks about one task are sent one after another, so that they arrive in the queue's
+    order.
     """
 
-    def __init__(self, outbox: Outbox, ledger: Ledger, clock: Callable[[], float]) -> None:
-        self._outbox = outbox
+    def __init__(self, webhook_queue: WebhookQueue, ledger: Ledger, clock: Callable[[], float]) -> None:
+        self._webhook_queue = webhook_queue
         self._ledger = ledger
         self._clock = clock
         self._woken = asyncio.Event()
@@ -46,13 +47,13 @@ class Postman:
         """
         Whether all has been sent and answered that there is to send.
         """
-        return self._outbox.next_at == math.inf and not self._under_way
+        return self._webhook_queue.next_at == math.inf and not self._under_way
 
     def wake(self) -> None:
         """
-        Look into the outbox again: something new may be due.
+        Look into the webhook_queue again: something new may be due.
         """
-        if self._outbox.next_at <= self._clock():
+        if self._webhook_queue.next_at <= self._clock():
             self._woken.set()
 
     async def at_work(self, _: web.Application) -> AsyncIterator[None]:
@@ -74,28 +75,28 @@ class Postman:
     async def _watch(self, session: aiohttp.ClientSession) -> None:
         while True:
             self._woken.clear()
-            for post in self._outbox.take(self._clock()):
+            for post in self._webhook_queue.take(self._clock()):
                 self._set_out(session, post)
-            wait = self._outbox.next_at - self._clock()
+            wait = self._webhook_queue.next_at - self._clock()
             try:
                 async with asyncio.timeout(min(wait, _LOOK_AGAIN) if wait < math.inf else None):
                     await self._woken.wait()
             except TimeoutError:
                 pass
 
-    def _set_out(self, session: aiohttp.ClientSession, post: Post) -> None:
+    def _set_out(self, session: aiohttp.ClientSession, post: Webhook) -> None:
         turn = self._turns.setdefault(post.task_id, asyncio.Lock())
         aio_task = asyncio.create_task(self._send(session, post, turn))
         self._under_way.add(aio_task)
         aio_task.add_done_callback(self._under_way.discard)
 
-    async def _send(self, session: aiohttp.ClientSession, post: Post, turn: asyncio.Lock) -> None:
+    async def _send(self, session: aiohttp.ClientSession, post: Webhook, turn: asyncio.Lock) -> None:
         async with turn, self._width:
             self._ledger.callbacks[post.word] += 1
             self._ledger.callback_answers[await _answer_to(session, post)] += 1
 
 
-async def _answer_to(session: aiohttp.ClientSession, post: Post) -> int:
+async def _answer_to(session: aiohttp.ClientSession, post: Webhook) -> int:
     try:
         async with session.post(post.url, data=post.body, headers=post.headers, allow_redirects=False) as answer:
             return answer.status

@@ -7,8 +7,8 @@ Pictures as a page: one HTML file that opens anywhere, beside the pictures it sh
 
 try:
     from kling_async.gallery.entry import GalleryEntry, entry_of
-    from kling_async.gallery.folder import read_folder
-    from kling_async.gallery.journal import read_journal
+    from kling_async.gallery.folder_entries import read_folder
+    from kling_async.gallery.journal_entries import read_journal
     from kling_async.gallery.page import write_gallery
 except ModuleNotFoundError as _error:
     _missing = (_error.name or "").partition(".")[0]

@@ -11,7 +11,9 @@
     const thumbnail = item.querySelector("img");
     return { item, of, thumbnail, tile: item.querySelector(".tile"), words: fold(words.join("\n")) };
   });
-  const [one, many] = all.every(({ thumbnail }) => thumbnail) ? ["picture", "pictures"] : ["entry", "entries"];
+  const kinds = new Set(all.map(({ of }) => of.kind));
+  const nouns = { image: ["picture", "pictures"], video: ["video", "videos"], audio: ["sound", "sounds"] };
+  const [one, many] = (kinds.size === 1 && nouns[[...kinds][0]]) || ["entry", "entries"];
   let shown = all;
 
   function offer(select, field) {
@@ -48,7 +50,8 @@
 
   const viewer = at("viewer");
   const stage = at("stage");
-  const large = at("large");
+  const players = { image: at("picture"), video: at("video"), audio: at("audio") };
+  const picture = players.image;
   let here = 0;
   let opened = null;
 
@@ -63,7 +66,7 @@
     here = position;
     opened = shown[here];
     const { of, tile } = opened;
-    showPicture(opened);
+    showFile(opened);
     at("position").textContent = `${(here + 1).toLocaleString()} of ${shown.length.toLocaleString()}`;
     say("name", of.name);
     say("trouble", of.trouble);
@@ -73,7 +76,9 @@
     at("file").href = tile.href ?? "";
     at("copy").hidden = !of.is_prompt || !navigator.clipboard;
     offerSteps();
-    for (const near of [shown[here + 1], shown[here - 1]]) if (near?.tile.href) new Image().src = near.tile.href;
+    for (const near of [shown[here + 1], shown[here - 1]]) {
+      if (near?.of.kind === "image" && near.tile.href) new Image().src = near.tile.href;
+    }
   }
 
   function offerSteps() {
@@ -85,17 +90,30 @@
     if (focused === next && next.disabled) previous.focus();
   }
 
-  function showPicture({ tile, thumbnail, of }) {
-    large.hidden = !thumbnail;
-    say("note", thumbnail ? "" : "There is no picture.");
-    large.removeAttribute("src"); // some browsers would show the last one, in the shape of this one
+  function showFile({ tile, thumbnail, of }) {
+    stop();
+    for (const [kind, player] of Object.entries(players)) {
+      player.hidden = of.kind !== kind;
+      player.removeAttribute("src"); // some browsers would show the last one, in the shape of this one
+    }
+    stage.classList.toggle("empty", !of.kind);
+    say("note", of.kind ? "" : "There is no file.");
     const [width, height] = of.size ?? [16, 9];
     stage.style.setProperty("--ratio", width / height);
-    stage.style.setProperty("--width", `${width}px`);
-    if (!thumbnail) return;
-    large.style.backgroundImage = `url("${thumbnail.src}")`; // until the large one is there
-    large.alt = of.name;
-    large.src = tile.href ?? thumbnail.src;
+    stage.style.setProperty("--width", `${of.size ? width : 960}px`);
+    if (!of.kind) return;
+    const player = players[of.kind];
+    if (of.kind === "image") {
+      picture.style.backgroundImage = `url("${thumbnail.src}")`; // until the large one is there
+      picture.alt = of.name;
+    } else {
+      player.setAttribute("aria-label", of.name);
+    }
+    player.src = tile.href ?? thumbnail?.src ?? "";
+  }
+
+  function stop() {
+    for (const player of [players.video, players.audio]) player.pause();
   }
 
   function say(id, text) {
@@ -109,14 +127,20 @@
     return made;
   }
 
-  large.addEventListener("load", () => large.style.removeProperty("background-image"));
-  large.addEventListener("error", () => {
+  picture.addEventListener("load", () => picture.style.removeProperty("background-image"));
+  picture.addEventListener("error", () => {
     const { thumbnail } = opened;
-    if (!thumbnail || large.src === thumbnail.src) return;
-    large.src = thumbnail.src;
+    if (!thumbnail || picture.src === thumbnail.src) return;
+    picture.src = thumbnail.src;
     say("note", "The file is not where it was; this is its thumbnail.");
   });
+  for (const player of [players.video, players.audio]) {
+    player.addEventListener("error", () => {
+      if (player.getAttribute("src")) say("note", "The file is not where it was, or this browser cannot play it.");
+    });
+  }
   viewer.addEventListener("close", () => {
+    stop();
     opened.tile.focus();
     opened.item.scrollIntoView({ block: "nearest" });
   });
@@ -146,6 +170,7 @@
   const steps = { ArrowLeft: () => here - 1, ArrowRight: () => here + 1, Home: () => 0, End: () => shown.length - 1 };
   document.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.target instanceof HTMLMediaElement) return; // its own keys
     if (viewer.open && event.key in steps) {
       event.preventDefault();
       show(steps[event.key]());
@@ -164,6 +189,13 @@
     const [across, down] = [end.clientX - touch.clientX, end.clientY - touch.clientY];
     if (Math.abs(across) > 40 && Math.abs(across) > 2 * Math.abs(down)) show(here - Math.sign(across));
   });
+
+  // The first frame of a video is its still, loaded as it comes into view
+
+  const seen = new IntersectionObserver((changes) => {
+    for (const { isIntersecting, target } of changes) if (isIntersecting) target.preload = "metadata";
+  });
+  for (const { item } of all) for (const still of item.querySelectorAll("video")) seen.observe(still);
 
   // Light and dark
 

@@ -1,5 +1,5 @@
 """
-The page: a file that needs nothing but itself, and the pictures where they lie.
+Writes the gallery page: one HTML file that needs nothing else but the files that it shows.
 """
 
 import base64
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import quote
 
 import attrs
@@ -21,7 +21,8 @@ from markupsafe import Markup
 
 from kling_async import __version__
 from kling_async.gallery.entry import GalleryEntry
-from kling_async.gallery.thumbnails import Thumbnail, make_thumbnail
+from kling_async.gallery.media_facts import read_media
+from kling_async.gallery.thumbnails import make_thumbnail
 
 __all__ = ["write_gallery"]
 
@@ -34,13 +35,13 @@ def write_gallery(
     entries: Iterable[GalleryEntry], path: str | Path, *, title: str = "Pictures", note: str = ""
 ) -> None:
     """
-    Write *entries* as one HTML page, replacing the file at *path* only once all is written. *note* stands behind the
-    title.
+    Write *entries* as one HTML page, and replace the file at *path* once everything is written. *note* is shown beside
+    the title.
 
-    Style, script and thumbnails are inside, and nothing is fetched from anywhere. The large pictures are not inside:
-    the page points to where they lie, seen from where it lies, so move them together. A picture that cannot be read is
-    shown as such. Takes a few hundredths of a second for each picture, and memory for a few at a time: in an event
-    loop, call it by `asyncio.to_thread`.
+    The page contains its style, its script and thumbnails, and fetches nothing from other hosts. Full-size pictures,
+    videos and sounds are not included: the page links to them relative to its own place, so move them together. A
+    file that cannot be read is shown as such. Takes a few hundredths of a second per picture, and memory for a few
+    pictures at a time. In an event loop, call it through `asyncio.to_thread`.
 
     Raises:
         OSError: The page cannot be written.
@@ -57,35 +58,41 @@ def write_gallery(
         part.unlink(missing_ok=True)
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class _Tile:
     """
-    What the page is told of an entry.
+    One entry as the page shows it.
 
     Attributes:
-        href: Where the file lies, seen from the page; None where there is none to be reached.
-        facts: Labels and texts, for those who look closer.
-        trouble: Why there is nothing to be seen, or less than was asked for.
+        kind: Of the file; None if there is none that can be shown.
+        href: The file's address relative to the page; None if the page cannot reach it.
+        thumbnail: The thumbnail of a picture, as a `data:` URL.
+        size: Width and height in pixels, if they are known.
+        facts: Labels and texts for the viewer.
+        trouble: Why there is nothing to show, or less than was requested.
     """
 
     entry: GalleryEntry
-    href: str | None
-    thumbnail: Thumbnail | None
-    facts: Mapping[str, str]
-    trouble: str | None
+    kind: Literal["image", "video", "audio"] | None = None
+    href: str | None = None
+    thumbnail: str | None = None
+    size: tuple[int, int] | None = None
+    facts: Mapping[str, str] = attrs.field(factory=dict)
+    trouble: str | None = None
 
     @property
     def ratio(self) -> float:
         """
-        Width to height, within what a row of pictures can bear.
+        Width to height, limited to what fits into a row.
         """
-        thumbnail = self.thumbnail
-        return round(min(3.0, max(0.5, thumbnail.width / thumbnail.height)), 4) if thumbnail else 1.0
+        if self.size is None:
+            return 16 / 9 if self.kind == "video" else 1.0
+        return round(min(3.0, max(0.5, self.size[0] / self.size[1])), 4)
 
     @property
     def data(self) -> dict[str, object]:
         """
-        What the script knows of it.
+        What the script reads.
         """
         return {
             "name": self.entry.name,
@@ -95,29 +102,37 @@ class _Tile:
             "state": self.entry.state,
             "trouble": self.trouble,
             "facts": list(self.facts.items()),
-            "size": (self.thumbnail.width, self.thumbnail.height) if self.thumbnail else None,
+            "kind": self.kind,
+            "size": self.size,
         }
 
 
 def _in_order(entries: Iterable[GalleryEntry], folder: Path, threads: ThreadPoolExecutor) -> Iterator[_Tile]:
-    under_way: deque[Future[_Tile]] = deque()
+    running: deque[Future[_Tile]] = deque()
     for entry in entries:
-        under_way.append(threads.submit(_make_tile, entry, folder))
-        if len(under_way) > _AHEAD:
-            yield under_way.popleft().result()
-    while under_way:
-        yield under_way.popleft().result()
+        running.append(threads.submit(_make_tile, entry, folder))
+        if len(running) > _AHEAD:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
 
 
 def _make_tile(entry: GalleryEntry, folder: Path) -> _Tile:
-    thumbnail, trouble = None, entry.error
-    if entry.path is not None:
-        try:
-            thumbnail = make_thumbnail(entry.path)
-        except ValueError as error:
-            trouble = trouble or str(error)
-    href = _href(entry.path, folder) if entry.path is not None and thumbnail is not None else None
-    return _Tile(entry, href, thumbnail, dict(_facts(entry, folder, thumbnail)), trouble)
+    if entry.path is None:
+        return _Tile(entry=entry, trouble=entry.error, facts=dict(_facts(entry, folder)))
+    href = _href(entry.path, folder)
+    if media := read_media(entry.path):
+        facts = dict(_facts(entry, folder, media.size, media.seconds))
+        return _Tile(entry=entry, kind=media.kind, href=href, size=media.size, facts=facts, trouble=entry.error)
+    try:
+        thumbnail = make_thumbnail(entry.path)
+    except ValueError as error:
+        return _Tile(entry=entry, trouble=entry.error or str(error), facts=dict(_facts(entry, folder)))
+    size = thumbnail.width, thumbnail.height
+    facts = dict(_facts(entry, folder, size))
+    return _Tile(
+        entry=entry, kind="image", href=href, thumbnail=thumbnail.data_url, size=size, facts=facts, trouble=entry.error
+    )
 
 
 def _href(path: Path, folder: Path) -> str | None:
@@ -127,13 +142,17 @@ def _href(path: Path, folder: Path) -> str | None:
         return None
 
 
-def _facts(entry: GalleryEntry, folder: Path, thumbnail: Thumbnail | None) -> Iterator[tuple[str, str]]:
+def _facts(
+    entry: GalleryEntry, folder: Path, size: tuple[int, int] | None = None, length: float | None = None
+) -> Iterator[tuple[str, str]]:
     if entry.model_name is not None:
         yield "Model", entry.model_name
     for name, value in entry.settings.items():
         yield _LABELS.get(name, name.replace("_", " ").capitalize()), str(value)
-    if thumbnail is not None:
-        yield "Size", f"{thumbnail.width} \N{MULTIPLICATION SIGN} {thumbnail.height}"
+    if size is not None:
+        yield "Size", f"{size[0]} \N{MULTIPLICATION SIGN} {size[1]}"
+    if length is not None:
+        yield "Length", f"{length:.1f} s"
     if entry.index is not None:
         yield "Index", str(entry.index)
     yield "State", entry.state
@@ -153,18 +172,19 @@ def _render(title: str, note: str, tiles: Iterator[_Tile]) -> Iterator[str]:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    style, script = _ours("page.css"), _ours("page.js")
+    style, script = _read_resource("page.css"), _read_resource("page.js")
     policy = {
         "default-src": "'none'",
         "img-src": "'self' file: data:",
+        "media-src": "'self' file:",
         "style-src-elem": _fingerprint(style),
-        "style-src-attr": "'unsafe-inline'",  # the shape of each picture
+        "style-src-attr": "'unsafe-inline'",  # the shape of each tile
         "script-src": _fingerprint(script),
         "base-uri": "'none'",
         "form-action": "'none'",
         "require-trusted-types-for": "'script'",
     }
-    return environment.from_string(_ours("page.html")).generate(
+    return environment.from_string(_read_resource("page.html")).generate(
         title=title,
         note=note,
         policy="; ".join(f"{name} {value}" for name, value in policy.items()),
@@ -175,7 +195,7 @@ def _render(title: str, note: str, tiles: Iterator[_Tile]) -> Iterator[str]:
     )
 
 
-def _ours(name: str) -> str:
+def _read_resource(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from kling_async.cli.callback_test import hide_token, judge
-from kling_async.cli.exits import ExitCode
+from kling_async.cli.exit_codes import ExitCode
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from tests.cli.conftest import Command, Ended, Here
 

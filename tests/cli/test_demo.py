@@ -6,8 +6,8 @@ import PIL.Image
 import pytest
 
 from kling_async import GATEWAY, Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
-from kling_async.cli.board import Row
 from kling_async.cli.demo import file_name, make_requests
+from kling_async.cli.task_board import TaskRow
 from kling_async.wire.dialects import broken_rules
 from tests.cli.conftest import Command, Here, lines_of, on_terminal
 from tests.unit.gallery.conftest import read_data
@@ -162,7 +162,7 @@ def test_file_name(prompt: str, pictures: int, expected: str) -> None:
     """
     images = tuple(Image(index, "http://x/") for index in range(pictures))
     snapshot = TaskSnapshot(task_id="t", task_status=TaskStatus.SUCCEEDED)
-    row = Row(7, ImageRequest(prompt), result=TaskResult("t", images, snapshot))
+    row = TaskRow(7, ImageRequest(prompt), result=TaskResult("t", images, snapshot))
 
     assert expected == file_name(row)
 

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -23,10 +23,10 @@ from kling_async import OFFICIAL
 from kling_async.cli import app
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Emulator
-from tests.cli.conftest import SOURCE, Command, Ended, know, service, wait_until
-from tests.cli.zygote import CLIENT
+from tests.cli.conftest import Command, Ended, know, service, wait_until
 from tests.programs import PATIENCE
 from tests.unit.gallery.conftest import begin_batch, painter
+from tests.zygote import install, serving
 
 TASK_ID: Final = "CjikY2gHPbcAAAAAAKJ0-A"
 SECRET: Final = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
@@ -65,10 +65,9 @@ def furnish(folder: Path) -> None:
     for name in ("pictures", "pages"):
         (folder / name).mkdir()
     PIL.Image.new("RGB", (30, 30)).save(folder / "pictures" / "fox.png")
-    (folder / "bin").mkdir()
-    for name, program in {"kling-async": f"#!{sys.executable} -IS\n{CLIENT}", "make-prompts": MAKE_PROMPTS}.items():
-        (folder / "bin" / name).write_text(program)
-        (folder / "bin" / name).chmod(0o755)
+    install(folder / "bin")
+    (folder / "bin" / "make-prompts").write_text(MAKE_PROMPTS)
+    (folder / "bin" / "make-prompts").chmod(0o755)
 
 
 async def run(line: str, folder: Path, server: Emulator, more: Mapping[str, str]) -> Ended:
@@ -101,30 +100,17 @@ async def run(line: str, folder: Path, server: Emulator, more: Mapping[str, str]
     return Ended(shell.returncode, (seen + out).decode(), err.decode())
 
 
-@contextlib.asynccontextmanager
-async def zygote(path: Path) -> AsyncIterator[None]:
-    program = str(Path(__file__).with_name("zygote.py"))
-    env = {**os.environ, "PYTHONPATH": SOURCE}
-    process = await asyncio.create_subprocess_exec(sys.executable, program, str(path), env=env)
-    try:
-        await wait_until(path.exists)
-        yield
-    finally:
-        process.kill()
-        await process.wait()
-
-
 async def run_all(folder: Path) -> dict[str, Ended]:
     receiver = CallbackReceiver("http://127.0.0.1", secret=SECRET)
     path = folder / "zygote"
     shift = 0.0
     quick: dict[str, Any] = {"dialect": OFFICIAL, "clock": lambda: time.time() + shift}
-    async with service(**quick) as server, receiver.serve() as hook, zygote(path):
+    async with service(**quick) as server, receiver.serve() as hook, serving(path, "--vendor"):
         know(server, TASK_ID, "other-task", n=2)
-        ordinary = server.world.settings
-        server.world.settings = attrs.evolve(ordinary, latency=(1000.0, 1000.0))
+        ordinary = server.account.settings
+        server.account.settings = attrs.evolve(ordinary, latency=(1000.0, 1000.0))
         know(server, "busy-1", ends_in=-500)  # half done
-        server.world.settings = ordinary
+        server.account.settings = ordinary
         address = hook.url + urlsplit(receiver.address_of("test")).path
         more = {"ADDRESS": address, "SECRET": SECRET, "ZYGOTE": str(path)}
         places = {line: folder / str(number) for number, line in enumerate(LINES)}

@@ -11,8 +11,8 @@ from kling_async import ImageRequest, TaskSnapshot, TaskStatus
 from kling_async.batch.journal import Journal
 from kling_async.batch.opening import Account
 from kling_async.batch.records import NewRow
-from kling_async.cli.board import Board
 from kling_async.cli.gallery import entries_of
+from kling_async.cli.task_board import TaskBoard
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import DownloadFailed, NotSent
 from kling_async.gallery import GalleryEntry
@@ -196,8 +196,8 @@ def test_rows_become_entries() -> None:
     An entry for each picture on the disk, and one for each task without; what is known of the task is with all of them.
     """
     times = iter([0.0, 1.0, 3.5, 4.0, 5.0, 6.0])
-    board = Board.of([ImageRequest("fox", n=2), ImageRequest("owl", n=2, model_name="kling-v2"), ImageRequest("bear")],
-                     lambda: next(times))  # fmt: skip
+    requests = [ImageRequest("fox", n=2), ImageRequest("owl", n=2, model_name="kling-v2"), ImageRequest("bear")]
+    board = TaskBoard.of(requests, lambda: next(times))
     fox, owl, bear = board.rows
     board.accept(fox, handle("f", Decimal(2)))
     board.finish(fox, {0: Path("f-0.png"), 1: Path("f-1.png")})

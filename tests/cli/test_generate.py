@@ -87,8 +87,8 @@ async def test_every_field(command: Command) -> None:
 
     (line,) = lines_of(ended.out)
     assert 0 == negative.code
-    assert "dogs" in {record.request.negative_prompt for record in server.world.page(1, 2)}
-    record = server.world.find_external("mine-1")
+    assert "dogs" in {record.request.negative_prompt for record in server.account.page(1, 2)}
+    record = server.account.find_external("mine-1")
     assert record is not None
     sent = record.request
     assert (0, "mine-1") == (ended.code, line["external_task_id"])
@@ -275,7 +275,7 @@ async def test_interrupted_while_saving(command: Command) -> None:
     Ctrl-C while pictures are fetched tells which tasks they are of, and leaves no half file.
     """
     async with (
-        service(faults=[faults.delay_before("picture", 60.0)]) as server,
+        service(faults=[faults.delay_before("download", 60.0)]) as server,
         command.to(server).running("generate", "a fox") as running,
     ):
         await wait_until(lambda: server.ledger.downloads)
@@ -322,7 +322,7 @@ async def test_download_failed(command: Command) -> None:
     """
     A picture that could not be fetched has no path, the others keep theirs, and the way to fetch it again is told.
     """
-    both_tries = [faults.status("picture", 404, times=1), faults.status("picture", 404, after=3, times=1)]
+    both_tries = [faults.status("download", 404, times=1), faults.status("download", 404, after=3, times=1)]
     async with service(faults=both_tries) as server:
         ended = await command.to(server)("generate", "a fox", "-n", "3", "--json")
 

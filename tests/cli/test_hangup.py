@@ -18,7 +18,7 @@ import pytest
 
 from kling_async.batch.journal import Reader
 from kling_async.batch.records import State
-from kling_async.cli.work import NOTE
+from kling_async.cli.task_runner import NOTE
 from kling_async.emulator import faults
 from tests.cli.conftest import Command, Running, service, wait_until
 from tests.programs import PATIENCE

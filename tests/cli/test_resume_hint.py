@@ -1,22 +1,25 @@
 from pathlib import Path
 
-from kling_async.cli.access import Access
 from kling_async.cli.options import DialectName
-from kling_async.cli.resume_hint import SHOWN, onward
+from kling_async.cli.resume_hint import SHOWN, resume_command
+from kling_async.cli.service_options import ServiceOptions
 
 
 def test_asks_the_same_service() -> None:
     """
     What was given as an option is given again, quoted for the shell; what came from the environment is not.
     """
-    given = Access(base_url="https://host/kling", dialect=DialectName.OFFICIAL)
+    given = ServiceOptions(base_url="https://host/kling", dialect=DialectName.OFFICIAL)
 
-    assert "kling-async wait a b" == onward("wait", ["a", "b"], Access(base_url=None, dialect=None), None)
-    assert "kling-async wait a --save --out 'my own' --base-url https://host/kling --dialect official" == onward(
-        "wait", ["a"], given, Path("my own")
+    assert "kling-async wait a b" == resume_command(
+        "wait", ["a", "b"], ServiceOptions(base_url=None, dialect=None), None
     )
-    assert "kling-async save 'a b' --out here" == onward(
-        "save", ["a b"], Access(base_url=None, dialect=None), Path("here")
+    assert (
+        "kling-async wait a --save --out 'my own' --base-url https://host/kling --dialect official"
+        == resume_command("wait", ["a"], given, Path("my own"))
+    )
+    assert "kling-async save 'a b' --out here" == resume_command(
+        "save", ["a b"], ServiceOptions(base_url=None, dialect=None), Path("here")
     )
 
 
@@ -24,8 +27,8 @@ def test_id_that_looks_like_an_option() -> None:
     """
     It stands behind what ends them.
     """
-    assert "kling-async wait --save --out here -- a -b" == onward(
-        "wait", ["a", "-b"], Access(base_url=None, dialect=None), Path("here")
+    assert "kling-async wait --save --out here -- a -b" == resume_command(
+        "wait", ["a", "-b"], ServiceOptions(base_url=None, dialect=None), Path("here")
     )
 
 
@@ -35,6 +38,6 @@ def test_many() -> None:
     """
     ids = [f"t-{number}" for number in range(SHOWN + 1)]
 
-    assert f"kling-async save -   (give it these {SHOWN + 1} ids, one per line)" == onward(
-        "save", ids, Access(base_url=None, dialect=None), None
+    assert f"kling-async save -   (give it these {SHOWN + 1} ids, one per line)" == resume_command(
+        "save", ids, ServiceOptions(base_url=None, dialect=None), None
     )

@@ -45,7 +45,7 @@ def test_names(served: ServedBy) -> None:
     """
     Names follow a template, and a line of JSON tells under which index each picture is.
     """
-    kling = served(faults=[faults.status("picture", 404, times=1), faults.status("picture", 404, after=2, times=1)])
+    kling = served(faults=[faults.status("download", 404, times=1), faults.status("download", 404, after=2, times=1)])
     kling.has("done-1", n=2)
 
     ended = kling("save", "done-1", "--name", "fox {index}{ext}", "--json")
@@ -132,7 +132,7 @@ async def test_interrupted(command: Command) -> None:
     """
     Ctrl-C tells which pictures are not saved, and the very command that saves them.
     """
-    async with service(faults=[faults.delay_before("picture", 60.0)]) as server:
+    async with service(faults=[faults.delay_before("download", 60.0)]) as server:
         know(server, "done-1")
         async with command.to(server).running("save", "done-1", "--out", "made") as running:
             await wait_until(lambda: server.ledger.downloads)

@@ -7,14 +7,14 @@ from rich.console import Console, RenderableType
 from rich.spinner import Spinner
 
 from kling_async import Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
-from kling_async.cli.board import Board
-from kling_async.cli.screen import PlainScreen, finished, is_lively, open_screen, progress
+from kling_async.cli.screen import PlainScreen, finished, is_interactive, open_screen, progress
+from kling_async.cli.task_board import TaskBoard
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import TaskFailed, WaitTimeout
 
 
-def board_of(*prompts: str) -> Board:
-    return Board.of([ImageRequest(prompt) for prompt in prompts], clock=lambda: 0.0)
+def board_of(*prompts: str) -> TaskBoard:
+    return TaskBoard.of([ImageRequest(prompt) for prompt in prompts], clock=lambda: 0.0)
 
 
 def drawn(what: RenderableType, width: int = 80) -> str:
@@ -45,7 +45,7 @@ def test_dumb_terminal_is_plain(monkeypatch: pytest.MonkeyPatch, term: str, expe
     """
     monkeypatch.setenv("TERM", term)
 
-    assert expected is is_lively(Terminal())
+    assert expected is is_interactive(Terminal())
 
 
 def test_plain_lines() -> None:
@@ -69,7 +69,7 @@ def test_plain_lines_of_picked_up_tasks() -> None:
     """
     A task without a prompt is called by its id; where nothing is saved its pictures are counted.
     """
-    board = Board.of_tasks([TaskHandle(task_id, None, lambda _: None) for task_id in ("t-1", "t-2")], lambda: 0.0)
+    board = TaskBoard.of_tasks([TaskHandle(task_id, None, lambda _: None) for task_id in ("t-1", "t-2")], lambda: 0.0)
     screen = PlainScreen(file := io.StringIO(), board)
     snapshot = TaskSnapshot(task_id="t-1", task_status=TaskStatus.SUCCEEDED)
     board.succeed(board.rows[0], TaskResult("t-1", (Image(0, "http://x/0.png"),), snapshot))

@@ -18,8 +18,8 @@ from unittest import mock
 import attrs
 import typer
 
-from kling_async.cli.batch.inputs import Format
-from kling_async.cli.batch.source import open_source
+from kling_async.cli.batch.input_parser import Format
+from kling_async.cli.batch.input_source import open_input
 from kling_async.cli.options import read_ids, read_lines
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, broken_rules
 from kling_async.wire.tasks import ImageRequest
@@ -135,7 +135,7 @@ def _file(folder: Path, rng: Random, *, is_large: bool = False) -> Case:
 
     async def run() -> None:
         path.write_bytes(data)
-        with open_source(str(path), form) as source:
+        with open_input(str(path), form) as source:
             good = 0
             for line in source.lines():
                 if line.request is not None and not line.broken:

@@ -4,13 +4,13 @@ The examples do what they say, as whoever copies them would run them.
 
 import contextlib
 import json
+import os
 import runpy
 import shutil
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiohttp
 import PIL.Image
@@ -28,13 +28,25 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def run(example: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, str(EXAMPLES / example), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+Run: TypeAlias = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(zygote: dict[str, str], kling_emulator: Emulator) -> Run:
+    """
+    Run an example with words on its command line.
+    """
+
+    def run(example: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
+        command = ["python", str(EXAMPLES / example), *map(str, arguments)]
+        env = {**os.environ, **zygote}
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+
+    return run
 
 
 @pytest.mark.kling(refused_words=["storm"], latency=(0, 0))
-def test_fan_out(kling_emulator: Emulator) -> None:
+def test_fan_out(kling_emulator: Emulator, run: Run) -> None:
     """
     Every prompt but the refused one has its picture, and the refusal is told.
     """
@@ -50,14 +62,14 @@ def test_fan_out(kling_emulator: Emulator) -> None:
     }
 
 
-def test_reference_image(kling_emulator: Emulator) -> None:
+def test_reference_image(kling_emulator: Emulator, run: Run) -> None:
     """
     The picture goes along, and what comes of it is saved.
     """
     PIL.Image.new("RGB", (400, 300)).save("cat.png")
     ended = run("reference_image.py", "cat.png", "the cat as an astronaut", "pictures")
     (task,) = kling_emulator.ledger.tasks
-    record = kling_emulator.world.find_task(task.task_id)
+    record = kling_emulator.account.find_task(task.task_id)
 
     assert (0, "", f"pictures/{task.task_id}-0.png\n") == (ended.returncode, ended.stderr, ended.stdout)
     assert record is not None
@@ -68,7 +80,7 @@ def test_reference_image(kling_emulator: Emulator) -> None:
     )
 
 
-def test_reference_image_that_cannot_be(kling_emulator: Emulator) -> None:
+def test_reference_image_that_cannot_be(kling_emulator: Emulator, run: Run) -> None:
     """
     It costs nothing, and not even a request.
     """
@@ -83,7 +95,7 @@ def test_reference_image_that_cannot_be(kling_emulator: Emulator) -> None:
 
 
 @pytest.mark.kling(dialect=OFFICIAL, access_key=AccessKey("ak", "sk-of-as-many-bytes-as-real-ones"), latency=(0, 0))
-def test_vendor_keys(kling_emulator: Emulator) -> None:
+def test_vendor_keys(kling_emulator: Emulator, run: Run) -> None:
     """
     A picture is made with signed tokens, and stands in the list of tasks with what it cost.
     """
@@ -97,7 +109,7 @@ def test_vendor_keys(kling_emulator: Emulator) -> None:
 
 
 @pytest.mark.kling(faults=[faults.failing_task(prompt="number 2")], latency=(0, 0))
-def test_progress_bar(kling_emulator: Emulator) -> None:
+def test_progress_bar(kling_emulator: Emulator, run: Run) -> None:
     """
     It ends when all have ended, well or badly.
     """

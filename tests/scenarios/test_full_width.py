@@ -9,7 +9,7 @@ import pytest
 
 from kling_async import GATEWAY, KlingClient, PollPolicy, RetryPolicy, Slots, TaskHandle, TaskResult
 from kling_async.client.callbacks.receiver import CallbackReceiver
-from kling_async.client.limits.limiter import Usage
+from kling_async.client.limits.bucket import Usage
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import ClientClosed, NoFreeSlot, SubmissionUncertain
 from kling_async.wire.codec import dumps, write_task
@@ -224,8 +224,8 @@ async def test_an_uncertain_submit_that_turns_up_holds_its_slots_until_its_end()
         with pytest.raises(SubmissionUncertain):
             await client.submit("a lighthouse", n=5)
         await asyncio.sleep(30)
-        task = service.world.page(1, 1)[0]
-        body = dumps(write_task(service.world.snapshot_of(task, EPOCH + now())))
+        task = service.account.page(1, 1)[0]
+        body = dumps(write_task(service.account.snapshot_of(task, EPOCH + now())))
         assert receiver.receive(service.addresses[0].rpartition("/")[2], {}, body) < 300
         await client.submit("a castle", n=5)
 

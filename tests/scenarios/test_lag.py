@@ -11,7 +11,7 @@ import pytest
 
 from kling_async import GATEWAY, OFFICIAL, Dialect, KlingClient
 from kling_async.emulator import Emulator, faults
-from kling_async.emulator.world import World
+from kling_async.emulator.account import Account
 from tests.conftest import epoch_now, simulate
 
 ROUND_TRIP: Final = [faults.delay_before("any", 0.025), faults.delay_after("any", 0.025)]
@@ -65,7 +65,7 @@ def cost_of(
 
             async def make(number: int) -> float:
                 task_id = (await client.generate(f"lighthouse {number}")).task_id
-                record = server.world.find_task(task_id)
+                record = server.account.find_task(task_id)
                 assert record is not None
                 lags.append(epoch_now() - record.done_at)
                 return record.done_at - record.created_at
@@ -128,10 +128,10 @@ def test_a_list_in_another_order_keeps_nobody_waiting(monkeypatch: pytest.Monkey
     The vendor does not promise the newest first.
     """
 
-    def oldest_first(world: World, number: int, size: int) -> list[object]:
-        return list(world._records[size * (number - 1) : size * number])
+    def oldest_first(account: Account, number: int, size: int) -> list[object]:
+        return list(account._records[size * (number - 1) : size * number])
 
-    monkeypatch.setattr(World, "page", oldest_first)
+    monkeypatch.setattr(Account, "page", oldest_first)
     cost = cost_of(OFFICIAL, count=200, slots=60)
 
     assert cost.mean < 0.5

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import attrs
 import pytest
 
-from kling_async.emulator.world import TaskRecord
+from kling_async.emulator.account import TaskRecord
 from kling_async.errors import KlingError, NoFreeSlot, RateLimited
 from tests.conftest import simulate
 from tests.simulation import EPOCH, SimulatedService, now
@@ -84,7 +84,7 @@ def run(wanted: Sequence[int], truth: int, slots: int | None, seed: int) -> Run:
             await asyncio.gather(*(one(number, n) for number, n in enumerate(wanted)))
 
     simulate(story())
-    by_prompt = {task.request.prompt: task for task in service.world.page(1, len(wanted))}
+    by_prompt = {task.request.prompt: task for task in service.account.page(1, len(wanted))}
     tasks = [by_prompt[f"lighthouse {number}"] for number in range(len(wanted))]
     largest = max(wanted)
     return Run(
@@ -170,7 +170,7 @@ def test_what_is_too_large_does_not_stop_the_rest() -> None:
             assert [n > 5 for n in wanted] == [outcome is not None for outcome in outcomes]
 
     simulate(story())
-    tasks = service.world.page(1, 100)[::-1]
+    tasks = service.account.page(1, 100)[::-1]
     assert max(made_at) < 1.5 * fifo(tasks, 5)
 
 

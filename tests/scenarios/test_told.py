@@ -76,16 +76,16 @@ async def until_told(server: Emulator) -> None:
     """
     Wait until the service has sent every callback of its tasks and was answered.
     """
-    await until(lambda: server._postman is not None and server._postman.is_idle)
+    await until(lambda: server._webhook_sender is not None and server._webhook_sender.is_idle)
 
 
 async def tell(server: Emulator, task_id: str, change: int = -1) -> int:
     """
     Post a callback as the service does, but now: about the task's end, or an earlier change of it.
     """
-    record = server.world.find_task(task_id)
+    record = server.account.find_task(task_id)
     assert record is not None
-    body = dumps(write_task(server.world.snapshot_of(record, record.changes[change])))
+    body = dumps(write_task(server.account.snapshot_of(record, record.changes[change])))
     headers = sign(SECRET, "message-1", time.time(), body)
     async with aiohttp.request("POST", record.request.callback_url or "", data=body, headers=headers) as answer:
         return answer.status

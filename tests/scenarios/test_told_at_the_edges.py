@@ -26,7 +26,7 @@ from kling_async import (
 from kling_async.client.polling.poller import SPOKEN_OF
 from kling_async.client.submitter import LISTEN_FOR
 from kling_async.emulator import Fault, faults
-from kling_async.emulator.webhook_queue import Post
+from kling_async.emulator.webhook_queue import Webhook
 from kling_async.errors import ClientClosed, SubmissionUncertain, TaskNotFound
 from kling_async.wire.codec import dumps, write_task
 from kling_async.wire.tasks import TaskOutput, TaskStatus
@@ -45,12 +45,12 @@ def send(service: SocketlessService, change: int = -1) -> None:
     Post a callback about the only task now: about its end, or an earlier change.
     """
     [task] = service.ledger.tasks
-    record = service.world.find_task(task.task_id)
+    record = service.account.find_task(task.task_id)
     assert record is not None
-    body = dumps(write_task(service.world.snapshot_of(record, record.changes[change])))
+    body = dumps(write_task(service.account.snapshot_of(record, record.changes[change])))
     url = record.request.callback_url or ""
     headers = sign(SECRET, "message-1", NOON + now(), body)
-    service.send(Post(task_id=task.task_id, word="by hand", url=url, headers=headers, body=body))
+    service.send(Webhook(task_id=task.task_id, word="by hand", url=url, headers=headers, body=body))
 
 
 def used(client: KlingClient) -> int:
@@ -175,12 +175,12 @@ def tell(service: SocketlessService, change: int = -1, **fields: Any) -> None:
     Post an unsigned callback about the only task now, under an id that only the vendor knows.
     """
     [task] = service.ledger.tasks
-    record = service.world.find_task(task.task_id)
+    record = service.account.find_task(task.task_id)
     assert record is not None
-    seen = service.world.snapshot_of(record, record.changes[change])
+    seen = service.account.snapshot_of(record, record.changes[change])
     told = attrs.evolve(seen, **{"task_id": "vendor-1", **fields})
     url = record.request.callback_url or ""
-    service.send(Post(task_id=task.task_id, word="by hand", url=url, headers={}, body=dumps(write_task(told))))
+    service.send(Webhook(task_id=task.task_id, word="by hand", url=url, headers={}, body=dumps(write_task(told))))
 
 
 FAILED: Final = {

@@ -13,7 +13,7 @@ import pytest
 
 from kling_async import GATEWAY, OFFICIAL, Dialect, KlingClient
 from kling_async.emulator import Fault, faults
-from kling_async.emulator.webhook_queue import Post
+from kling_async.emulator.webhook_queue import Webhook
 from tests.conftest import simulate
 from tests.socketless import ON_THE_WAY, SocketlessService, now, wall_clock
 
@@ -58,7 +58,7 @@ class PartlyHeard(SocketlessService):
         self.heard_until = heard_until
         self.jump = jump
 
-    def hand_over(self, post: Post) -> None:
+    def hand_over(self, post: Webhook) -> None:
         is_over = now() >= self.heard_until
         if is_over and self.jump is not None and self.receiver is not None:
             self.receiver._clock = lambda: wall_clock() + (self.jump or 0.0)

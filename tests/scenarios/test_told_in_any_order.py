@@ -10,8 +10,8 @@ from hypothesis import given, settings, strategies as st
 
 from kling_async import GATEWAY, OFFICIAL, KlingClient, TaskHandle, TaskSnapshot, TaskStatus
 from kling_async.emulator import faults
-from kling_async.emulator.webhook_queue import Post
-from kling_async.emulator.world import TaskRecord
+from kling_async.emulator.account import TaskRecord
+from kling_async.emulator.webhook_queue import Webhook
 from kling_async.errors import SubmissionUncertain, TaskFailed
 from kling_async.wire.codec import dumps, write_task
 from kling_async.wire.status import is_settled
@@ -84,16 +84,16 @@ stories = st.builds(
 ).filter(lambda story: not (story.is_lost and any(call.form == "other id" for call in story.calls)))
 
 
-def post_of(call: Call, record: TaskRecord, service: SocketlessService) -> Post:
+def post_of(call: Call, record: TaskRecord, service: SocketlessService) -> Webhook:
     """
     Write what is posted.
     """
     at = record.changes[call.change]
-    said = service.world.snapshot_of(record, at)
+    said = service.account.snapshot_of(record, at)
     if call.form == "other id":
         said = attrs.evolve(said, task_id="an-id-of-the-gateway-s-own")
     if "lie" in call.form:
-        lie = TaskStatus.SUCCEEDED if record.fate.failure else TaskStatus.FAILED
+        lie = TaskStatus.SUCCEEDED if record.outcome.failure else TaskStatus.FAILED
         said = attrs.evolve(said, task_status=lie, status_word=lie.value, task_result=TaskOutput())
     body = dumps(write_task(said))
     secret = SECRET if call.form in ("signed", "other id") else FORGERS_SECRET
@@ -101,13 +101,13 @@ def post_of(call: Call, record: TaskRecord, service: SocketlessService) -> Post:
     url = record.request.callback_url or ""
     if call.form == "lie to a wrong address":
         url = url[:-1] + ("B" if url.endswith("A") else "A")
-    return Post(task_id=record.task_id, word=call.form, url=url, headers=headers, body=body)
+    return Webhook(task_id=record.task_id, word=call.form, url=url, headers=headers, body=body)
 
 
 async def send_all(story: TaskEvents, service: SocketlessService) -> TaskRecord:
     while not service.ledger.tasks:
         await asyncio.sleep(0.001)
-    record = service.world.find_task(service.ledger.tasks[0].task_id)
+    record = service.account.find_task(service.ledger.tasks[0].task_id)
     assert record is not None
     for call in story.calls:
         for _ in range(call.times):

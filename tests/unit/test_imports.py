@@ -204,8 +204,8 @@ GOOD: Final = {
     "kling_async.batch": "from kling_async.client.client import KlingClient",
     "kling_async.cli": "import kling_async.batch",
     "kling_async.emulator": "from kling_async.emulator.server import Emulator",
-    "kling_async.emulator.server": "from ..wire import codec\nimport aiohttp\nfrom . import pictures",
-    "kling_async.emulator.pictures": "from kling_async.errors import KlingError",
+    "kling_async.emulator.server": "from ..wire import codec\nimport aiohttp\nfrom . import renderer",
+    "kling_async.emulator.renderer": "from kling_async.errors import KlingError",
 }
 
 

@@ -10,13 +10,12 @@ from urllib.parse import urlsplit
 
 import typer
 
-from kling_async.cli.access import Access
 from kling_async.cli.batch.dry_run import forecast
-from kling_async.cli.batch.inputs import Format
-from kling_async.cli.batch.plan import Hook, Missing, Plan
-from kling_async.cli.batch.records import show_status, trace_picture
-from kling_async.cli.batch.source import STDIN, open_source
-from kling_async.cli.batch.work import perform
+from kling_async.cli.batch.input_parser import Format
+from kling_async.cli.batch.input_source import STDIN, open_input
+from kling_async.cli.batch.journal_report import show_status, trace_picture
+from kling_async.cli.batch.options import BatchOptions, CallbackServer, MissingRows
+from kling_async.cli.batch.runner import run_batch
 from kling_async.cli.options import (
     AsJson,
     BaseUrl,
@@ -32,7 +31,8 @@ from kling_async.cli.options import (
     require_pillow,
     timeout_of,
 )
-from kling_async.cli.work import end, run
+from kling_async.cli.service_options import ServiceOptions
+from kling_async.cli.task_runner import end, run
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.errors import InvalidRequest
 
@@ -116,7 +116,7 @@ def batch(  # noqa: PLR0913 (each is an option)
         raise typer.BadParameter("it needs {task_id} or {key}: rows would replace each other's", param_hint="--name")
     if emulator:
         require_pillow()
-    access = Access(
+    access = ServiceOptions(
         base_url=base_url,
         dialect=dialect,
         slots=slots,
@@ -129,10 +129,10 @@ def batch(  # noqa: PLR0913 (each is an option)
     if journal is None and not dry_run:
         raise typer.BadParameter("stdin has no name to make one of: name the journal", param_hint="--journal")
     hook = _make_hook(callbacks, listen)
-    with open_source(source, form) as opened:
+    with open_input(source, form) as opened:
         if journal is None or dry_run:
             run(forecast(opened, access, journal, skips_invalid=skip_invalid, as_json=as_json))
-        plan = Plan(
+        plan = BatchOptions(
             access=access,
             journal=journal,
             out=out,
@@ -142,12 +142,12 @@ def batch(  # noqa: PLR0913 (each is an option)
             resends_uncertain=resend_uncertain,
             rebinds=new_key,
             skips_invalid=skip_invalid,
-            missing=Missing.KEPT if keep_missing else Missing.DROPPED if drop_missing else Missing.TOLD,
+            missing=MissingRows.KEPT if keep_missing else MissingRows.DROPPED if drop_missing else MissingRows.REPORTED,
             hook=hook,
             scheduler=dask,
             as_json=as_json,
         )
-        run(perform(opened, plan))
+        run(run_batch(opened, plan))
 
 
 def _check_mode(context: typer.Context) -> None:
@@ -175,7 +175,7 @@ def _journal_of(source: str, *, is_emulated: bool) -> Path | None:
     return Path(source).with_suffix(".emulator.kling" if is_emulated else ".kling")
 
 
-def _make_hook(public_url: str | None, listen: str) -> Hook | None:
+def _make_hook(public_url: str | None, listen: str) -> CallbackServer | None:
     if public_url is None:
         return None
     try:
@@ -189,4 +189,4 @@ def _make_hook(public_url: str | None, listen: str) -> Hook | None:
         receiver = CallbackReceiver(public_url, secret=os.environ.get("KLING_CALLBACK_SECRET") or None)
     except InvalidRequest as error:
         raise typer.BadParameter(str(error), param_hint="--callbacks") from None
-    return Hook(receiver, host, port)
+    return CallbackServer(receiver, host, port)

@@ -8,15 +8,15 @@ import sys
 from pathlib import Path
 
 from kling_async.batch.journal import Reader
-from kling_async.cli.access import Access
-from kling_async.cli.batch.checking import good_lines, judge
-from kling_async.cli.batch.forecast import Forecast
+from kling_async.cli.batch.cost_estimate import CostEstimate
+from kling_async.cli.batch.input_checks import check_input, good_lines
+from kling_async.cli.batch.input_source import InputSource
 from kling_async.cli.batch.progress import states
-from kling_async.cli.batch.source import Source
-from kling_async.cli.checks import Checks
-from kling_async.cli.exits import ExitCode
+from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.options import DIALECTS, DialectName
+from kling_async.cli.request_checks import RequestChecks
 from kling_async.cli.screen import write_line
+from kling_async.cli.service_options import ServiceOptions
 from kling_async.client.limits.limiter import Slots
 from kling_async.errors import NotAuthenticated
 from kling_async.wire.dialects import Dialect, dialect_of
@@ -25,15 +25,15 @@ __all__ = ["forecast"]
 
 
 async def forecast(
-    source: Source, access: Access, journal: Path | None, *, skips_invalid: bool, as_json: bool
+    source: InputSource, access: ServiceOptions, journal: Path | None, *, skips_invalid: bool, as_json: bool
 ) -> ExitCode:
     """
     Print what *source* asks for and will cost. No key is needed for that.
     """
     dialect = _dialect_of(access)
-    checks = Checks(dialect, Slots(access.slots))
-    found = await judge(source, checks, skips_invalid=skips_invalid)
-    counts = Forecast(dialect)
+    checks = RequestChecks(dialect, Slots(access.slots))
+    found = await check_input(source, checks, skips_invalid=skips_invalid)
+    counts = CostEstimate(dialect)
     async for line in good_lines(source, checks, found):
         counts.add(line)
     if as_json:
@@ -55,7 +55,7 @@ def _known(journal: Path) -> list[str]:
     return ["", f"Of these, what {journal} has is not sent again: {counts}."]
 
 
-def _dialect_of(access: Access) -> Dialect:
+def _dialect_of(access: ServiceOptions) -> Dialect:
     if access.is_emulated or access.dialect is not None:
         return DIALECTS[access.dialect or DialectName.GATEWAY]
     try:

@@ -12,7 +12,7 @@ import attrs
 from kling_async.batch.records import Summary
 from kling_async.wire.tasks import Done, Failed
 
-__all__ = ["Progress", "duration", "plural", "size", "states", "units"]
+__all__ = ["BatchProgress", "duration", "plural", "size", "states", "units"]
 
 WINDOW: Final = 120
 """
@@ -38,7 +38,7 @@ class _Mark:
 
 
 @attrs.define(eq=False)
-class Progress:
+class BatchProgress:
     """
     One run of a batch.
 

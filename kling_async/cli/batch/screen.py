@@ -18,10 +18,11 @@ from rich.table import Table
 from rich.text import Text
 
 from kling_async.batch.records import Summary
-from kling_async.cli.batch.progress import Progress, states, units
-from kling_async.cli.screen import boxed, is_lively, listed, printable, write_line
+from kling_async.cli.batch.progress import BatchProgress, states, units
+from kling_async.cli.screen import boxed, is_interactive, listed, write_line
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import KlingError, SubmissionUncertain
+from kling_async.wire.redaction import one_line
 from kling_async.wire.tasks import Done, Failed
 
 __all__ = ["LiveScreen", "PlainScreen", "View", "draw", "open_screen", "told"]
@@ -58,7 +59,7 @@ class View:
     What a screen looks at to say how it goes.
     """
 
-    progress: Progress
+    progress: BatchProgress
     summary: Callable[[], Awaitable[Summary]]
     under_way: Callable[[], Sequence[TaskHandle]]
 
@@ -67,7 +68,7 @@ def open_screen(file: TextIO, view: View, *, is_plain: bool = False) -> "LiveScr
     """
     Return the screen that suits *file*; with *is_plain* lines.
     """
-    is_live = is_lively(file) and not is_plain
+    is_live = is_interactive(file) and not is_plain
     return LiveScreen(Console(file=file, highlight=False), view) if is_live else PlainScreen(file, view)
 
 
@@ -129,7 +130,7 @@ class PlainScreen(_Screen):
             self.say(f"trying again: {text}")
 
     def say(self, text: str) -> None:
-        write_line(self._file, printable(text))
+        write_line(self._file, one_line(text))
 
     def summary(self, facts: Mapping[str, str]) -> None:
         for line in ("", *listed(facts)):
@@ -178,7 +179,7 @@ class LiveScreen(_Screen):
         pass  # it is in the progress
 
     def say(self, text: str) -> None:
-        self._console.print(Text(printable(text)))
+        self._console.print(Text(one_line(text)))
 
     def summary(self, facts: Mapping[str, str]) -> None:
         self._console.print()
@@ -193,7 +194,7 @@ class LiveScreen(_Screen):
     def _print_failures(self) -> None:
         failures, self._failures = self._failures, []
         for failure in failures:
-            self._console.print(Text.assemble(("✗ ", "bold red"), (printable(told(failure)), "red")))
+            self._console.print(Text.assemble(("✗ ", "bold red"), (one_line(told(failure)), "red")))
         if self._more_failures:
             self._console.print(Text(f"✗ and {self._more_failures:,} more", "bold red"))
             self._more_failures = 0
@@ -211,7 +212,7 @@ def told(outcome: Done | Failed) -> str:
 
 
 def draw(
-    progress: Progress, last: Iterable[Done], under_way: Sequence[TaskHandle], spinner: Spinner, height: int
+    progress: BatchProgress, last: Iterable[Done], under_way: Sequence[TaskHandle], spinner: Spinner, height: int
 ) -> RenderableType:
     """
     Draw how it goes in at most *height* lines.
@@ -226,22 +227,22 @@ def draw(
     for outcome in done:
         names = outcome.pictures[0].place.rpartition("/")[2] if outcome.pictures else ""
         more = f" +{len(outcome.pictures) - 1}" if len(outcome.pictures) > 1 else ""
-        prompt = Text(printable(outcome.request.prompt), "dim")
-        grid.add_row(Text("✓", "bold green"), Text("saved", "green"), prompt, Text(printable(names + more)))
+        prompt = Text(one_line(outcome.request.prompt), "dim")
+        grid.add_row(Text("✓", "bold green"), Text("saved", "green"), prompt, Text(one_line(names + more)))
     for handle in under_way[:room]:
         word = handle.snapshot.status_word if handle.snapshot is not None else "accepted"
-        prompt = Text(printable(handle.request.prompt if handle.request is not None else handle.task_id))
-        grid.add_row(spinner, Text(printable(word), "cyan"), prompt, Text())
+        prompt = Text(one_line(handle.request.prompt if handle.request is not None else handle.task_id))
+        grid.add_row(spinner, Text(one_line(word), "cyan"), prompt, Text())
     parts: list[RenderableType] = [Text(), grid]
     if len(under_way) > room:
         parts.append(Text(f"  and {len(under_way) - room} more under way", "dim"))
     if progress.trouble is not None:
-        text = f"! trying again: {printable(progress.trouble)}"
+        text = f"! trying again: {one_line(progress.trouble)}"
         parts.append(Text(text, "yellow", no_wrap=True, overflow="ellipsis"))
     return Group(*parts, Text(), *_foot(progress))
 
 
-def _foot(progress: Progress) -> list[RenderableType]:
+def _foot(progress: BatchProgress) -> list[RenderableType]:
     ended, rows = progress.position
     bar = Table.grid(padding=(0, 1), expand=True)
     bar.add_column(ratio=1)

@@ -14,12 +14,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kling_async.cli.doctor.examination import Asked, examine
-from kling_async.cli.doctor.findings import Finding, State
-from kling_async.cli.exits import ExitCode
+from kling_async.cli.doctor.findings import Finding, FindingState
+from kling_async.cli.doctor.probes import DoctorOptions, examine
+from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.options import DIALECTS, AsJson, BaseUrl, Service, parse_seconds
-from kling_async.cli.screen import is_lively, printable, write_line
-from kling_async.cli.work import run
+from kling_async.cli.screen import is_interactive, write_line
+from kling_async.cli.task_runner import run
+from kling_async.wire.redaction import one_line
 
 __all__ = ["EXAMPLES", "doctor"]
 
@@ -31,10 +32,10 @@ Examples:
 """
 
 _MARKS: Final = {
-    State.OK: ("✓", "green"),
-    State.WARNING: ("!", "yellow"),
-    State.PROBLEM: ("✗", "red"),
-    State.SKIPPED: ("-", "dim"),
+    FindingState.OK: ("✓", "green"),
+    FindingState.WARNING: ("!", "yellow"),
+    FindingState.PROBLEM: ("✗", "red"),
+    FindingState.SKIPPED: ("-", "dim"),
 }
 _WIDTH: Final = len("connection")
 
@@ -56,7 +57,7 @@ def doctor(
 
     Only questions are asked: no picture is made, and none is paid for.
     """
-    asked = Asked(
+    asked = DoctorOptions(
         base_url=base_url,
         dialect=DIALECTS[dialect] if dialect is not None else None,
         tries_regions=all_regions,
@@ -65,9 +66,9 @@ def doctor(
     run(_show(asked, as_json=as_json))
 
 
-async def _show(asked: Asked, *, as_json: bool) -> ExitCode:
+async def _show(asked: DoctorOptions, *, as_json: bool) -> ExitCode:
     findings = []
-    has_marks = is_lively(sys.stdout) and not os.environ.get("NO_COLOR")
+    has_marks = is_interactive(sys.stdout) and not os.environ.get("NO_COLOR")
     console = Console(file=sys.stdout) if has_marks else None
     async for finding in examine(asked):
         findings.append(finding)
@@ -79,7 +80,7 @@ async def _show(asked: Asked, *, as_json: bool) -> ExitCode:
             _write(finding)
     if not as_json:
         write_line(sys.stdout, f"\n{_summary(findings)}")
-    return next((finding.code for finding in findings if finding.state is State.PROBLEM), ExitCode.WELL)
+    return next((finding.code for finding in findings if finding.state is FindingState.PROBLEM), ExitCode.WELL)
 
 
 def _as_json(finding: Finding) -> str:
@@ -94,24 +95,24 @@ def _drawn(finding: Finding) -> Padding:
     table.add_column(width=1)
     table.add_column(width=_WIDTH, style="bold")
     table.add_column(ratio=1, overflow="fold")
-    quiet = "dim" if finding.state is State.SKIPPED else ""
-    table.add_row(Text(mark, f"bold {style}"), Text(finding.check, quiet), Text(printable(finding.found), quiet))
+    quiet = "dim" if finding.state is FindingState.SKIPPED else ""
+    table.add_row(Text(mark, f"bold {style}"), Text(finding.check, quiet), Text(one_line(finding.found), quiet))
     if finding.advice:
-        table.add_row("", "", Text(printable(finding.advice), "dim" if finding.state is State.OK else style))
+        table.add_row("", "", Text(one_line(finding.advice), "dim" if finding.state is FindingState.OK else style))
     return Padding(table, 0)
 
 
 def _write(finding: Finding) -> None:
-    write_line(sys.stdout, printable(f"{finding.state:<7}  {finding.check:<{_WIDTH}}  {finding.found}"))
+    write_line(sys.stdout, one_line(f"{finding.state:<7}  {finding.check:<{_WIDTH}}  {finding.found}"))
     if finding.advice:
-        write_line(sys.stdout, printable(" " * (7 + 2 + _WIDTH + 2) + finding.advice))
+        write_line(sys.stdout, one_line(" " * (7 + 2 + _WIDTH + 2) + finding.advice))
 
 
 def _summary(findings: Sequence[Finding]) -> str:
-    counts = {state: sum(finding.state is state for finding in findings) for state in State}
+    counts = {state: sum(finding.state is state for finding in findings) for state in FindingState}
     parts = [
         f"{counts[state]} {state.value}{'s' if counts[state] > 1 else ''}"
-        for state in (State.PROBLEM, State.WARNING)
+        for state in (FindingState.PROBLEM, FindingState.WARNING)
         if counts[state]
     ]
     return ", ".join(parts) if parts else "All is well."

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
-from kling_async.cli.exits import ExitCode, code_of
+from kling_async.cli.exit_codes import ExitCode, code_of
 from kling_async.client.credentials import GATEWAY_URL, VENDOR_URL, blemish_of
 from kling_async.client.retries import may_repeat
 from kling_async.errors import (
@@ -33,13 +33,13 @@ from kling_async.wire.redaction import hide_query
 from kling_async.wire.responses import Answer
 
 __all__ = [
-    "NOBODYS_TASK",
     "REGIONS",
     "SLOTS",
+    "UNKNOWN_TASK_ID",
+    "ConnectionResult",
     "Finding",
-    "Heard",
-    "Reach",
-    "State",
+    "FindingState",
+    "ProbeResult",
     "judge_access",
     "judge_address",
     "judge_clock",
@@ -54,7 +54,7 @@ __all__ = [
     "skipped",
 ]
 
-NOBODYS_TASK: Final = "kling-async-doctor"
+UNKNOWN_TASK_ID: Final = "kling-async-doctor"
 """
 An id that no service gives to a task.
 """
@@ -80,7 +80,7 @@ _PASTED: Final = re.compile(r"/v1(/images(/generations(/.*)?)?)?$")  # of a path
 _NO_SUCH_PATH: Final = 1202
 
 
-class State(enum.StrEnum):
+class FindingState(enum.StrEnum):
     """
     How it stands with what was looked at.
     """
@@ -100,14 +100,14 @@ class Finding:
     """
 
     check: str
-    state: State
+    state: FindingState
     found: str
     advice: str = ""
     code: ExitCode = ExitCode.WELL
 
 
 @attrs.frozen
-class Reach:
+class ConnectionResult:
     """
     How far a connection came, `trouble` None where it was made; `reason` is the system's word.
     """
@@ -117,7 +117,7 @@ class Reach:
 
 
 @attrs.frozen
-class Heard:
+class ProbeResult:
     """
     What came of one question.
 
@@ -136,13 +136,13 @@ class Heard:
 
 SLOTS: Final = Finding(
     "slots",
-    State.SKIPPED,
+    FindingState.SKIPPED,
     "how many pictures an account makes at one time shows only as they are paid for; the library finds it out",
 )
 
 
 def skipped(check: str, why: str) -> Finding:
-    return Finding(check, State.SKIPPED, why)
+    return Finding(check, FindingState.SKIPPED, why)
 
 
 def judge_software(versions: Mapping[str, str | None]) -> Finding:
@@ -152,9 +152,9 @@ def judge_software(versions: Mapping[str, str | None]) -> Finding:
     there = ", ".join(f"{name} {version}" for name, version in versions.items() if version is not None)
     missing = [name for name, version in versions.items() if version is None]
     if not missing:
-        return Finding("software", State.OK, there)
+        return Finding("software", FindingState.OK, there)
     found = f"{there}; not installed: {', '.join(missing)}"
-    return Finding("software", State.OK, found, 'For demo, emulator and gallery: pip install "kling-async[cli]"')
+    return Finding("software", FindingState.OK, found, 'For demo, emulator and gallery: pip install "kling-async[cli]"')
 
 
 def judge_key(environ: Mapping[str, str]) -> Finding:
@@ -182,7 +182,7 @@ def judge_key(environ: Mapping[str, str]) -> Finding:
 
 
 def _bad_key(found: str, advice: str) -> Finding:
-    return Finding("key", State.PROBLEM, found, advice, ExitCode.KEY)
+    return Finding("key", FindingState.PROBLEM, found, advice, ExitCode.KEY)
 
 
 def _good_key(given: Mapping[str, str], used: Sequence[str]) -> Finding:
@@ -197,14 +197,18 @@ def _good_key(given: Mapping[str, str], used: Sequence[str]) -> Finding:
         )
     if ignored:
         advice = f"Unset {' and '.join(ignored)}, or else {used[0]}, so that it is plain which account pays."
-        return Finding("key", State.WARNING, f"{found}; {' and '.join(ignored)} set as well, and not used", advice)
+        return Finding(
+            "key", FindingState.WARNING, f"{found}; {' and '.join(ignored)} set as well, and not used", advice
+        )
     if len(used) == 1 and key.startswith("eyJ") and key.count(".") == 2:
         advice = "Set KLING_ACCESS_KEY and KLING_SECRET_KEY in its place: tokens are then renewed in time."
-        return Finding("key", State.WARNING, f"{used[0]} is a signed token, which lasts for half an hour", advice)
+        return Finding(
+            "key", FindingState.WARNING, f"{used[0]} is a signed token, which lasts for half an hour", advice
+        )
     if any(given[name] != given[name].strip() for name in used):
         advice = "The library leaves it out; other programs may not."
-        return Finding("key", State.WARNING, f"{found}, with white space around", advice)
-    return Finding("key", State.OK, found)
+        return Finding("key", FindingState.WARNING, f"{found}, with white space around", advice)
+    return Finding("key", FindingState.OK, found)
 
 
 def judge_address(base_url: str | InvalidRequest, source: str, dialect: Dialect, *, is_dialect_given: bool) -> Finding:
@@ -220,11 +224,11 @@ def judge_address(base_url: str | InvalidRequest, source: str, dialect: Dialect,
     found = f"{base_url} ({source}), dialect {dialect.name} ({'as told' if is_dialect_given else 'by its host'})"
     if meant := _meant(base_url):
         return _bad_address(found, f"Set {source} to {meant}: the library adds /v1/images/generations itself.")
-    return Finding("address", State.OK, found)
+    return Finding("address", FindingState.OK, found)
 
 
 def _bad_address(found: str, advice: str) -> Finding:
-    return Finding("address", State.PROBLEM, found, advice, ExitCode.USAGE)
+    return Finding("address", FindingState.PROBLEM, found, advice, ExitCode.USAGE)
 
 
 def _meant(base_url: str) -> str | None:
@@ -249,7 +253,7 @@ def _is_vendors(base_url: str) -> bool:
     return dialect_of(base_url) is OFFICIAL
 
 
-def judge_connection(reach: Reach, base_url: str, *, has_proxy: bool) -> Finding:
+def judge_connection(reach: ConnectionResult, base_url: str, *, has_proxy: bool) -> Finding:
     """
     Judge whether there is a way to the host. *has_proxy* is whether the environment names a proxy for it.
     """
@@ -259,7 +263,7 @@ def judge_connection(reach: Reach, base_url: str, *, has_proxy: bool) -> Finding
     if reach.trouble is None:
         how = "by TLS" if parts.scheme == "https" else "by plain HTTP, on this computer"
         aside = "; the environment's proxy is not used" if has_proxy else ""
-        return Finding("connection", State.OK, f"{where} is there, reached {how}{aside}")
+        return Finding("connection", FindingState.OK, f"{where} is there, reached {how}{aside}")
     match reach.trouble:
         case "name":
             found, advice = f"nobody knows a host {host!r}", "Check the address, and the network."
@@ -281,10 +285,10 @@ def judge_connection(reach: Reach, base_url: str, *, has_proxy: bool) -> Finding
             advice = "Check the port; a service on this computer may want http://."
     if has_proxy:
         advice += " The environment names a proxy, which is used only by KlingClient(http=HttpOptions(trust_env=True))."
-    return Finding("connection", State.PROBLEM, found, advice, ExitCode.SERVICE)
+    return Finding("connection", FindingState.PROBLEM, found, advice, ExitCode.SERVICE)
 
 
-def judge_service(heard: Heard, base_url: str, better: str | None = None) -> Finding:
+def judge_service(heard: ProbeResult, base_url: str, better: str | None = None) -> Finding:
     """
     Judge whether it is this API that answers, whatever it says.
 
@@ -294,24 +298,28 @@ def judge_service(heard: Heard, base_url: str, better: str | None = None) -> Fin
     """
     found = _strangeness(heard)
     if found is None:
-        return Finding("service", State.OK, f"answers as a Kling API does (HTTP {_status(heard)})")
+        return Finding("service", FindingState.OK, f"answers as a Kling API does (HTTP {_status(heard)})")
     failure, fault = heard.error, ExitCode.SERVICE
     if better is not None:
-        return Finding("service", State.PROBLEM, found, f"{better} does: set the base URL to that.", fault)
+        return Finding("service", FindingState.PROBLEM, found, f"{better} does: set the base URL to that.", fault)
     if heard.answer is None:
-        return Finding("service", State.PROBLEM, found, "Try again; if it stays so, ask who runs the service.", fault)
+        return Finding(
+            "service", FindingState.PROBLEM, found, "Try again; if it stays so, ask who runs the service.", fault
+        )
     if target := _target(heard.answer):
-        return Finding("service", State.PROBLEM, found, f"Set the base URL to {target}, if you trust it.", fault)
+        return Finding("service", FindingState.PROBLEM, found, f"Set the base URL to {target}, if you trust it.", fault)
     if isinstance(failure, ServiceFailure):
-        return Finding("service", State.PROBLEM, found, "Try again later; other hosts may be meant, too.", fault)
+        return Finding("service", FindingState.PROBLEM, found, "Try again later; other hosts may be meant, too.", fault)
     if isinstance(failure, TaskNotFound):
         advice = "Make sure that this is the base URL: many gateways want /kling at its end."
-        return Finding("service", State.WARNING, found, advice)
+        return Finding("service", FindingState.WARNING, found, advice)
     hint = "the vendor's hosts take no path" if _is_vendors(base_url) else "many gateways want /kling at its end"
-    return Finding("service", State.PROBLEM, found, f"Check the base URL with who runs the service: {hint}.", fault)
+    return Finding(
+        "service", FindingState.PROBLEM, found, f"Check the base URL with who runs the service: {hint}.", fault
+    )
 
 
-def _strangeness(heard: Heard) -> str | None:
+def _strangeness(heard: ProbeResult) -> str | None:
     # What is not like this API in an answer; None where all is.
     answer, error = heard.answer, heard.error
     if answer is None:
@@ -352,7 +360,7 @@ def _target(answer: Answer) -> str | None:
     return urlunsplit((parts.scheme, parts.netloc, _without_pasted(parts.path).rstrip("/"), "", ""))
 
 
-def _status(heard: Heard) -> int:
+def _status(heard: ProbeResult) -> int:
     return heard.answer.status if heard.answer is not None else 0
 
 
@@ -367,7 +375,9 @@ def nearby(base_url: str) -> tuple[str, ...]:
     return tuple(urlunsplit((parts.scheme, parts.netloc, path, "", "")) for path in paths)
 
 
-def judge_access(heard: Heard, credentials: Credentials, base_url: str, regions: Mapping[str, bool] | None) -> Finding:
+def judge_access(
+    heard: ProbeResult, credentials: Credentials, base_url: str, regions: Mapping[str, bool] | None
+) -> Finding:
     """
     Judge whether the service takes the key, and what a refusal may mean.
 
@@ -377,7 +387,7 @@ def judge_access(heard: Heard, credentials: Credentials, base_url: str, regions:
     error = heard.error
     if isinstance(error, NotAuthenticated):
         advice = " ".join(_ways_in(error, credentials, base_url, regions))
-        return Finding("access", State.PROBLEM, f"the key is refused: {error}", advice, ExitCode.KEY)
+        return Finding("access", FindingState.PROBLEM, f"the key is refused: {error}", advice, ExitCode.KEY)
     match error:
         case AccountProblem():
             advice = "The key is good. Top up or unlock the account; waiting does not help."
@@ -387,10 +397,12 @@ def judge_access(heard: Heard, credentials: Credentials, base_url: str, regions:
             advice = "The key is known, and lacks the right to this API: ask for it where the key was made."
         case RateLimited():
             advice = "Try again in a minute."
-            return Finding("access", State.WARNING, f"too many requests, so it was not looked at: {error}", advice)
+            return Finding(
+                "access", FindingState.WARNING, f"too many requests, so it was not looked at: {error}", advice
+            )
         case _:
-            return Finding("access", State.OK, "the key is accepted")
-    return Finding("access", State.PROBLEM, str(error), advice, code_of(error))
+            return Finding("access", FindingState.OK, "the key is accepted")
+    return Finding("access", FindingState.PROBLEM, str(error), advice, code_of(error))
 
 
 def _ways_in(
@@ -436,13 +448,13 @@ def judge_clock(offset: float | None, credentials: Credentials) -> Finding:
     if offset is None:
         return skipped("clock", "the service does not tell its time")
     if abs(offset) <= CLOCK_MAY_BE_OFF:
-        return Finding("clock", State.OK, f"as the service's, to {max(1, round(abs(offset)))} s")
+        return Finding("clock", FindingState.OK, f"as the service's, to {max(1, round(abs(offset)))} s")
     found = f"this computer's clock is {_spoken(abs(offset))} {'behind' if offset > 0 else 'ahead of'} the service's"
     if isinstance(credentials, AccessKey):
         effect = "Tokens are refused at first (1003, 1004); the library then signs by the service's clock."
     else:
         effect = "A static key does not mind; signed callbacks are refused when it is 5 minutes off."
-    return Finding("clock", State.WARNING, found, f"Let the clock be set by NTP. {effect}")
+    return Finding("clock", FindingState.WARNING, found, f"Let the clock be set by NTP. {effect}")
 
 
 def _spoken(seconds: float) -> str:
@@ -452,7 +464,9 @@ def _spoken(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
-def judge_lists(dialect: Dialect, page: Heard | None, several: Heard | None, credentials: Credentials) -> Finding:
+def judge_lists(
+    dialect: Dialect, page: ProbeResult | None, several: ProbeResult | None, credentials: Credentials
+) -> Finding:
     """
     Judge whether the service offers the ways of asking for many tasks that the dialect says it does.
 
@@ -461,7 +475,7 @@ def judge_lists(dialect: Dialect, page: Heard | None, several: Heard | None, cre
         several: The same for some tasks by their ids.
     """
     if page is None and several is None:
-        return Finding("lists", State.OK, f"{dialect.name} services neither list tasks nor read several at once")
+        return Finding("lists", FindingState.OK, f"{dialect.name} services neither list tasks nor read several at once")
     ways = {
         "a page of tasks": ("lists=False", page),
         "several tasks by their ids": ("ids_per_read=1", several),
@@ -473,18 +487,20 @@ def judge_lists(dialect: Dialect, page: Heard | None, several: Heard | None, cre
         refused.pop("several tasks by their ids")  # the vendor's new standard takes static keys alone
         if not refused and not broken:
             aside = "A static key could also ask for several by their ids, and wait a little cheaper."
-            return Finding("lists", State.OK, "gives a page of tasks", aside)
+            return Finding("lists", FindingState.OK, "gives a page of tasks", aside)
     if refused:
         told = f"dialect=attrs.evolve({dialect.name.upper()}, {', '.join(refused.values())})"
         advice = f"It works all the same, one by one. Programs say so by {told}; commands find it out."
-        return Finding("lists", State.WARNING, f"does not give {' nor '.join(refused)}, as the dialect says", advice)
+        return Finding(
+            "lists", FindingState.WARNING, f"does not give {' nor '.join(refused)}, as the dialect says", advice
+        )
     if broken:
         name, error = broken[0]
-        return Finding("lists", State.WARNING, f"could not give {name} just now: {error}", "Try again later.")
-    return Finding("lists", State.OK, f"gives {' and '.join(asked)}")
+        return Finding("lists", FindingState.WARNING, f"could not give {name} just now: {error}", "Try again later.")
+    return Finding("lists", FindingState.OK, f"gives {' and '.join(asked)}")
 
 
-def judge_pace(heard: Sequence[Heard]) -> Finding:
+def judge_pace(heard: Sequence[ProbeResult]) -> Finding:
     """
     Judge how quickly, and how surely, the service answers.
     """
@@ -493,11 +509,11 @@ def judge_pace(heard: Sequence[Heard]) -> Finding:
     if lost:
         found = f"{lost} of {len(heard)} questions got no answer"
         advice = "The network breaks: submits may end as uncertain. Try another one, or a wire."
-        return Finding("pace", State.WARNING, found, advice)
+        return Finding("pace", FindingState.WARNING, found, advice)
     median = statistics.median(times)
     shown = f"{median:.1f} s" if median >= 1 else f"{max(1, round(median * 1000))} ms"
     found = f"a question and its answer take {shown}"
     if median <= SLOW:
-        return Finding("pace", State.OK, found)
+        return Finding("pace", FindingState.OK, found)
     advice = "Each picture is seen and fetched so much later; nothing is lost. A host or network nearer by helps."
-    return Finding("pace", State.WARNING, found, advice)
+    return Finding("pace", FindingState.WARNING, found, advice)

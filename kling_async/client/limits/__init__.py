@@ -1,3 +1,3 @@
 """
-Slots: how many tasks run at a time.
+Limits the number of tasks that run at a time.
 """

@@ -60,7 +60,7 @@ class BatchCommand:
         write_prompts(self.folder, count)
 
     def change(self, **settings: Any) -> None:
-        self.server.world.settings = attrs.evolve(self.server.world.settings, **settings)
+        self.server.account.settings = attrs.evolve(self.server.account.settings, **settings)
 
 
 InProcess: TypeAlias = Callable[..., BatchCommand]
@@ -120,7 +120,7 @@ async def test_stopped_in_good_order(command: Command) -> None:
             await wait_until(lambda: counts_in(command)[State.ACCEPTED] == 2)
             running.interrupt()
             await running.until("will be finished")
-            server.world.settings = attrs.evolve(server.world.settings, latency=(0.1, 0.1))
+            server.account.settings = attrs.evolve(server.account.settings, latency=(0.1, 0.1))
             finish_all(server)
             ended = await running.ended()
         made = len(server.ledger.tasks)
@@ -145,7 +145,7 @@ async def test_killed(command: Command) -> None:
             status = await command("batch", "--status", "prompts.kling", "--json")
             running.interrupt(signal.SIGKILL)
             await running.ended()
-        server.world.settings = attrs.evolve(server.world.settings, latency=(0.1, 0.1))
+        server.account.settings = attrs.evolve(server.account.settings, latency=(0.1, 0.1))
         finish_all(server)
         again = await command.to(server)("batch", "prompts.txt")
 
@@ -192,12 +192,12 @@ def finish_all(server: Emulator) -> None:
     """
     Let all tasks that run have ended.
     """
-    world = server.world
+    account = server.account
     for task_id in [task.task_id for task in server.ledger.tasks]:
-        record = world.find_task(task_id)
+        record = account.find_task(task_id)
         assert record is not None
-        world._by_task_id[task_id] = attrs.evolve(record, done_at=record.created_at)
-    world._slots_used.clear()
+        account._by_task_id[task_id] = attrs.evolve(record, done_at=record.created_at)
+    account._slots_used.clear()
 
 
 async def test_emulated_service_seems_to_go_on(command: Command) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kling_async import Done, Failed, Image, ImageRequest, Summary, TaskResult, TaskSnapshot, TaskStatus
-from kling_async.cli.batch.progress import WINDOW, Progress, duration, size, states, units
+from kling_async.cli.batch.progress import WINDOW, BatchProgress, duration, size, states, units
 from kling_async.errors import TaskFailed
 from kling_async.wire.tasks import Picture
 
@@ -41,8 +41,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def begun(clock: Callable[[], float], summary: Summary) -> Progress:
-    progress = Progress(clock)
+def begun(clock: Callable[[], float], summary: Summary) -> BatchProgress:
+    progress = BatchProgress(clock)
     progress.start(summary)
     return progress
 

@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 from rich.spinner import Spinner
 
 from kling_async import Done, Failed, Image, ImageRequest, Summary, TaskResult, TaskSnapshot, TaskStatus
-from kling_async.cli.batch.progress import Progress
+from kling_async.cli.batch.progress import BatchProgress
 from kling_async.cli.batch.screen import FAILURES, LAST, LiveScreen, PlainScreen, View, draw, open_screen
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import JournalCorrupt, SubmissionUncertain, TaskFailed
@@ -39,7 +39,7 @@ class Batch:
     What a screen looks at; `looks` counts how often the journal is asked.
     """
 
-    progress: Progress = attrs.field(factory=lambda: Progress(lambda: 0.0))
+    progress: BatchProgress = attrs.field(factory=lambda: BatchProgress(lambda: 0.0))
     handles: Sequence[TaskHandle] = ()
     summed_up: Summary = attrs.field(factory=lambda: Summary(queued=10))
     looks: int = 0

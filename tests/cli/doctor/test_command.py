@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from kling_async.cli.doctor import command as doctors
-from kling_async.cli.doctor.findings import Finding, State
+from kling_async.cli.doctor.findings import Finding, FindingState
 from kling_async.emulator import Emulator
 from tests.cli.conftest import Command, Here
 
@@ -77,7 +77,9 @@ def test_marks_on_a_terminal() -> None:
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=40, color_system=None)
 
-    console.print(doctors._drawn(Finding("lists", State.WARNING, "some words that are many too many", "Do something.")))
+    console.print(
+        doctors._drawn(Finding("lists", FindingState.WARNING, "some words that are many too many", "Do something."))
+    )
 
     lines = [line.rstrip() for line in file.getvalue().splitlines()]
     assert ["! lists      some words that are many", "             too many", "             Do something."] == lines

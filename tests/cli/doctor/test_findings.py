@@ -9,9 +9,9 @@ import pytest
 
 from kling_async.cli.doctor.findings import (
     REGIONS,
-    Heard,
-    Reach,
-    State,
+    ConnectionResult,
+    FindingState,
+    ProbeResult,
     judge_access,
     judge_address,
     judge_clock,
@@ -20,7 +20,7 @@ from kling_async.cli.doctor.findings import (
     judge_software,
     other_regions,
 )
-from kling_async.cli.exits import ExitCode
+from kling_async.cli.exit_codes import ExitCode
 from kling_async.client.credentials import GATEWAY_URL, VENDOR_URL, find_credentials
 from kling_async.errors import AccountProblem, KlingError, NotAllowed, NotAuthenticated
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials
@@ -32,24 +32,24 @@ PAIR = {"KLING_ACCESS_KEY": "ak-1", "KLING_SECRET_KEY": "as-2"}
 @pytest.mark.parametrize(
     ("environ", "state", "words"),
     [
-        ({"KLING_API_KEY": "sk-1"}, State.OK, "KLING_API_KEY: a static key"),
-        (PAIR, State.OK, "KLING_ACCESS_KEY and KLING_SECRET_KEY: access keys"),
-        ({"KLING_API_KEY": "sk-1", **PAIR}, State.WARNING, "set as well, and not used"),
-        ({"KLING_API_KEY": " sk-1\n"}, State.WARNING, "white space around"),
-        ({"KLING_API_KEY": "eyJhbGciOi.eyJpc3Mi.c2ln"}, State.WARNING, "lasts for half an hour"),
-        ({}, State.PROBLEM, "there is none"),
-        ({"KLING_API_KEY": "  "}, State.PROBLEM, "there is none"),
-        ({"KLING_ACCESS_KEY": "ak-1"}, State.PROBLEM, "KLING_SECRET_KEY is not"),
-        ({"KLING_SECRET_KEY": "as-2"}, State.PROBLEM, "KLING_ACCESS_KEY is not"),
-        ({"KLING_API_KEY": "Bearer sk-1"}, State.PROBLEM, 'begins with "Bearer"'),
-        ({"KLING_API_KEY": "'sk-1'"}, State.PROBLEM, "quotes around it"),
-        ({"KLING_API_KEY": "${KEY}"}, State.PROBLEM, "is the name of a variable that nothing has replaced"),
-        ({"KLING_API_KEY": "sk-1 sk-2"}, State.PROBLEM, "no key has"),
-        ({"KLING_API_KEY": "ak-1", **PAIR}, State.PROBLEM, "is the same as one of"),
-        ({"KLING_ACCESS_KEY": "ak-1", "KLING_SECRET_KEY": "ak-1"}, State.PROBLEM, "are the same"),
+        ({"KLING_API_KEY": "sk-1"}, FindingState.OK, "KLING_API_KEY: a static key"),
+        (PAIR, FindingState.OK, "KLING_ACCESS_KEY and KLING_SECRET_KEY: access keys"),
+        ({"KLING_API_KEY": "sk-1", **PAIR}, FindingState.WARNING, "set as well, and not used"),
+        ({"KLING_API_KEY": " sk-1\n"}, FindingState.WARNING, "white space around"),
+        ({"KLING_API_KEY": "eyJhbGciOi.eyJpc3Mi.c2ln"}, FindingState.WARNING, "lasts for half an hour"),
+        ({}, FindingState.PROBLEM, "there is none"),
+        ({"KLING_API_KEY": "  "}, FindingState.PROBLEM, "there is none"),
+        ({"KLING_ACCESS_KEY": "ak-1"}, FindingState.PROBLEM, "KLING_SECRET_KEY is not"),
+        ({"KLING_SECRET_KEY": "as-2"}, FindingState.PROBLEM, "KLING_ACCESS_KEY is not"),
+        ({"KLING_API_KEY": "Bearer sk-1"}, FindingState.PROBLEM, 'begins with "Bearer"'),
+        ({"KLING_API_KEY": "'sk-1'"}, FindingState.PROBLEM, "quotes around it"),
+        ({"KLING_API_KEY": "${KEY}"}, FindingState.PROBLEM, "is the name of a variable that nothing has replaced"),
+        ({"KLING_API_KEY": "sk-1 sk-2"}, FindingState.PROBLEM, "no key has"),
+        ({"KLING_API_KEY": "ak-1", **PAIR}, FindingState.PROBLEM, "is the same as one of"),
+        ({"KLING_ACCESS_KEY": "ak-1", "KLING_SECRET_KEY": "ak-1"}, FindingState.PROBLEM, "are the same"),
     ],
 )
-def test_key(environ: Mapping[str, str], state: State, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key(environ: Mapping[str, str], state: FindingState, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Its looks are judged, no key is shown, and whatever passes here a client takes too.
     """
@@ -61,9 +61,9 @@ def test_key(environ: Mapping[str, str], state: State, words: str, monkeypatch: 
     finding = judge_key(environ)
 
     assert (state, True) == (finding.state, words in finding.found)
-    assert (ExitCode.KEY if state is State.PROBLEM else ExitCode.WELL) is finding.code
+    assert (ExitCode.KEY if state is FindingState.PROBLEM else ExitCode.WELL) is finding.code
     assert not any(key.strip() in finding.found for key in environ.values() if key.strip())
-    if state is not State.PROBLEM:
+    if state is not FindingState.PROBLEM:
         assert isinstance(find_credentials(None), ApiKey | AccessKey)
 
 
@@ -91,7 +91,7 @@ def test_address(base_url: str, meant: str | None) -> None:
     """
     finding = judge_address(base_url, "KLING_BASE_URL", dialect_of(base_url), is_dialect_given=False)
 
-    assert (State.OK if meant is None else State.PROBLEM) is finding.state
+    assert (FindingState.OK if meant is None else FindingState.PROBLEM) is finding.state
     assert meant is None or f"to {meant}:" in finding.advice
 
 
@@ -100,17 +100,17 @@ def test_proxy_is_named_where_it_may_help(trouble: str) -> None:
     """
     The environment's proxy is told of where there is no other way, and how to use it.
     """
-    reach = Reach(trouble, "no way")  # type: ignore[arg-type]
+    reach = ConnectionResult(trouble, "no way")  # type: ignore[arg-type]
 
     alone, beside = (judge_connection(reach, GATEWAY_URL, has_proxy=has_proxy) for has_proxy in (False, True))
 
     assert "trust_env=True" not in alone.advice
     assert "trust_env=True" in beside.advice
-    assert "proxy is not used" in judge_connection(Reach(), GATEWAY_URL, has_proxy=True).found
+    assert "proxy is not used" in judge_connection(ConnectionResult(), GATEWAY_URL, has_proxy=True).found
 
 
-def refused(error: KlingError) -> Heard:
-    return Heard(None, error, 0.1)
+def refused(error: KlingError) -> ProbeResult:
+    return ProbeResult(None, error, 0.1)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_refusal(error: KlingError, code: ExitCode, words: str) -> None:
     """
     finding = judge_access(refused(error), ApiKey("key"), "https://relay.example", None)
 
-    assert (State.PROBLEM, code) == (finding.state, finding.code)
+    assert (FindingState.PROBLEM, code) == (finding.state, finding.code)
     assert words in finding.advice
 
 
@@ -174,14 +174,14 @@ def test_clock(offset: float, words: str) -> None:
     A minute is let be; more is told in words that one sees at once.
     """
     assert words in judge_clock(offset, ApiKey("key")).found
-    assert (State.OK if abs(offset) <= 60 else State.WARNING) is judge_clock(offset, ApiKey("key")).state
+    assert (FindingState.OK if abs(offset) <= 60 else FindingState.WARNING) is judge_clock(offset, ApiKey("key")).state
 
 
 def test_clock_that_is_not_told() -> None:
     """
     Without a `Date` there is nothing to compare with.
     """
-    assert State.SKIPPED is judge_clock(None, ApiKey("key")).state
+    assert FindingState.SKIPPED is judge_clock(None, ApiKey("key")).state
 
 
 def test_missing_extras() -> None:
@@ -190,7 +190,7 @@ def test_missing_extras() -> None:
     """
     finding = judge_software({"Python": "3.11.0", "Pillow": None})
 
-    assert (State.OK, "Python 3.11.0; not installed: Pillow") == (finding.state, finding.found)
+    assert (FindingState.OK, "Python 3.11.0; not installed: Pillow") == (finding.state, finding.found)
     assert "pip install" in finding.advice
 
 

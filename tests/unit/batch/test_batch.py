@@ -45,7 +45,7 @@ from kling_async.batch.journal import Journal, Reader
 from kling_async.batch.records import State, Summary, external_id_of
 from kling_async.batch.runner import RESUMED
 from kling_async.batch.savers import LocalSaver
-from kling_async.cli.as_json import outcome_line, row_facts
+from kling_async.cli.json_output import outcome_line, row_facts
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.errors import (
@@ -294,7 +294,7 @@ async def test_reference_images_reach_the_service_from_wherever_they_are(tmp_pat
     async with emulator() as server, client_of(server) as client, Batch(tmp_path / "run.kling", client) as batch:
         await batch.add(requests)
         await outcomes_of(batch)
-        sent = {record.request.prompt: record.request.image for record in server.world.page(1, 9)}
+        sent = {record.request.prompt: record.request.image for record in server.account.page(1, 9)}
 
         assert [base64_of(file.read_bytes()), base64_of(kept), url] == [sent[prompt] for prompt in PROMPTS[:3]]
         assert (0, 3, 0) == attrs.astuple(await batch.add(requests))
@@ -408,7 +408,7 @@ async def test_pictures_that_are_never_told_are_asked_for_again(tmp_path: Path) 
     A task that succeeded without pictures is an error that names it; the row stays accepted, and the next run asks.
     """
     polling = attrs.evolve(EAGER, pictures_grace=0.1)
-    async with emulator(OFFICIAL, faults.no_pictures(0.5)) as server:
+    async with emulator(OFFICIAL, faults.late_files(0.5)) as server:
         async with opened(server, tmp_path / "run.kling", polling=polling) as batch:
             await batch.add(["a lighthouse"])
             first = await outcomes_of(batch)
@@ -971,7 +971,7 @@ async def rotate_key(server: Emulator, api_key: str) -> None:
     Give the account another key in place of its first.
     """
     await server.aclose()
-    server.world.settings = attrs.evolve(server.world.settings, api_key=api_key)
+    server.account.settings = attrs.evolve(server.account.settings, api_key=api_key)
     await server.__aenter__()
 
 
@@ -1058,7 +1058,7 @@ async def test_other_host_is_not_asked_for_tasks_of_the_first(tmp_path: Path) ->
             await leave_rows(batch)
         for task in server.ledger.tasks:
             request = ImageRequest(task.prompt, external_task_id=task.external_task_id)
-            other.world.recall(task.task_id, request, 0.0)
+            other.account.recall(task.task_id, request, 0.0)
         async with client_of(other) as client, Batch(path, client, rebind=True) as batch:
             outcomes = await outcomes_of(batch)
 
@@ -1363,7 +1363,7 @@ async def test_picture_that_cannot_be_had_leaves_its_row_finished(tmp_path: Path
     """
     The others are saved, the row is told as failed, and the next run fetches what is missing alone.
     """
-    async with emulator(OFFICIAL, faults.status("picture", 404, times=4)) as server:
+    async with emulator(OFFICIAL, faults.status("download", 404, times=4)) as server:
         async with opened(server, tmp_path / "run.kling") as batch:
             await batch.add([ImageRequest("a lighthouse", n=3)])
             [first] = await outcomes_of(batch, save_to=tmp_path)
@@ -1787,7 +1787,7 @@ async def test_money_that_runs_out_stops_the_submitting_until_there_is_more(tmp_
                     first += [told(outcome)[2]]
             counts = counts_of(await batch.summary())
             paid = len(server.ledger.tasks)
-            server.world.settings = attrs.evolve(server.settings, units=None)
+            server.account.settings = attrs.evolve(server.settings, units=None)
             await outcomes_of(batch)
 
             assert 0 < paid < 6
@@ -2052,7 +2052,7 @@ async def test_task_that_the_service_has_forgotten_fails_for_good(tmp_path: Path
     """
     async with emulator(GATEWAY, latency=(5, 5)) as server:
         path = await left_behind(server, tmp_path / "run.kling", ["a lighthouse"], State.ACCEPTED, 1)
-        server.world._by_task_id.clear()
+        server.account._by_task_id.clear()
         async with opened(server, path) as batch:
             [outcome] = await outcomes_of(batch)
 

@@ -274,7 +274,7 @@ async def test_what_one_machine_has_written_is_seen_later(
 
 
 async def test_what_a_carrier_cannot_fetch_is_told(tmp_path: Path) -> None:
-    async with Emulator(latency=(0.02, 0.05), faults=[faults.status("picture", 404)]) as server:
+    async with Emulator(latency=(0.02, 0.05), faults=[faults.status("download", 404)]) as server:
         async with KlingClient(server.api_key, base_url=server.url) as client:
             [failed] = await run(client, tmp_path, "a fox", executor=Own())
 

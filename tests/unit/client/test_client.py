@@ -195,7 +195,7 @@ class TestGenerate:
         """
         "succeed" without pictures is read again.
         """
-        async with Emulator(latency=(0, 0), faults=[faults.no_pictures(0.2)]) as server, client_of(server) as client:
+        async with Emulator(latency=(0, 0), faults=[faults.late_files(0.2)]) as server, client_of(server) as client:
             result = await client.generate("a lighthouse")
 
         assert 1 == len(result.images)
@@ -205,7 +205,7 @@ class TestGenerate:
         Beyond the grace the caller hears of it.
         """
         polling = PollPolicy(first_delay=0.02, max_delay=0.05, pictures_grace=0.1)
-        async with Emulator(latency=(0, 0), faults=[faults.no_pictures(60)]) as server:
+        async with Emulator(latency=(0, 0), faults=[faults.late_files(60)]) as server:
             async with client_of(server, polling=polling) as client:
                 with pytest.raises(UnexpectedAnswer) as caught:
                     await client.generate("a lighthouse")
@@ -216,7 +216,7 @@ class TestGenerate:
         """
         What the service made is what the caller gets.
         """
-        async with Emulator(latency=(0, 0), faults=[faults.fewer_pictures(1)]) as server, client_of(server) as client:
+        async with Emulator(latency=(0, 0), faults=[faults.fewer_files(1)]) as server, client_of(server) as client:
             result = await client.generate("a lighthouse", n=3)
 
         assert 2 == len(result.images)
@@ -763,7 +763,7 @@ class TestLife:
         """
         One that has succeeded without pictures takes no slots any more, but what was paid for is not all there yet.
         """
-        server = emulator_in_thread(dialect=OFFICIAL, latency=(0.0, 0.0), faults=[faults.no_pictures(seconds=1e6)])
+        server = emulator_in_thread(dialect=OFFICIAL, latency=(0.0, 0.0), faults=[faults.late_files(seconds=1e6)])
         polling = PollPolicy(first_delay=0.01, max_delay=0.02, pictures_grace=0.1)
         async with client_of(server, polling=polling) as client:
             handle = await client.submit("a lighthouse")

@@ -277,7 +277,7 @@ async def test_success_without_pictures_is_not_yet_final() -> None:
     It is told as final once it has its pictures; where they stay away, as trouble.
     """
     diary, other = Diary(), Diary()
-    late, never = faults.no_pictures(0.3), faults.no_pictures(60.0)
+    late, never = faults.late_files(0.3), faults.late_files(60.0)
     async with emulator(GATEWAY, late) as server, client_of(server, diary.append) as client:
         await client.generate(LIGHTHOUSE)
     hasty = attrs.evolve(EAGER, pictures_grace=0.2)
@@ -319,7 +319,7 @@ async def test_saving_tells_what_arrived_and_what_did_not(tmp_path: Path) -> Non
     Once for each call, also for a result whose handle is long gone.
     """
     diary = Diary()
-    gone = faults.status("picture", 404, after=1)
+    gone = faults.status("download", 404, after=1)
     async with emulator(GATEWAY, gone) as server, client_of(server, diary.append) as client:
         result = await client.generate(LIGHTHOUSE, n=2)
         with pytest.raises(DownloadFailed) as raised:

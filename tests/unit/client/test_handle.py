@@ -16,7 +16,8 @@ import pytest
 
 from kling_async.client.events import EventKind, TaskEvent
 from kling_async.client.handle import TaskHandle
-from kling_async.client.limits.limiter import Slots, Usage
+from kling_async.client.limits.bucket import Usage
+from kling_async.client.limits.limiter import Slots
 from kling_async.client.telling import EventPublisher, TaskEvents
 from kling_async.errors import ClientClosed, KlingError, NotAuthenticated, TaskFailed, WaitTimeout
 from kling_async.wire.tasks import Image, ImageRequest, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
@@ -451,7 +452,7 @@ async def test_left_updates_stop_only_themselves() -> None:
 async def submitted(slots: Slots, n: int = 1) -> tuple[TaskHandle, list[str]]:
     ends: list[str] = []
     handle = picked_up()
-    handle.accept(ImageRequest("a lighthouse"), await slots.take("m", n), on_final=lambda _: ends.append("end"))
+    handle.accept(ImageRequest("a lighthouse"), await slots.acquire("m", n), on_final=lambda _: ends.append("end"))
     return handle, ends
 
 
@@ -484,7 +485,7 @@ async def test_end_that_was_seen_before_the_answer_to_the_submit() -> None:
     handle = picked_up(DONE)
     ends: list[str] = []
 
-    handle.accept(ImageRequest("a lighthouse"), await slots.take("m", 2), on_final=lambda _: ends.append("end"))
+    handle.accept(ImageRequest("a lighthouse"), await slots.acquire("m", 2), on_final=lambda _: ends.append("end"))
     handle.apply(SUBMITTED)
 
     assert Usage(3, 0, 0) == slots["m"]
@@ -501,7 +502,7 @@ async def test_end_seen_before_the_submit_was_answered_is_told_as_its_own() -> N
     handle = TaskHandle("t-1", None, FakeWatch(), teller.pick_up("t-1"))
     handle.apply(PROCESSING)
     handle.apply(DONE)
-    hold = await Slots(1).take("m", 1)
+    hold = await Slots(1).acquire("m", 1)
     handle.accept(ImageRequest("a lighthouse"), hold, on_final=lambda _: None, story=teller.begin(ImageRequest("x")))
 
     assert [("processing", None), ("final", None), ("final", 1)] == [(event.kind.value, event.number) for event in told]
@@ -515,7 +516,7 @@ async def test_accepted_twice_holds_the_slots_once() -> None:
     slots = Slots(3)
     handle, _ = await submitted(slots)
 
-    handle.accept(ImageRequest("a lighthouse"), await slots.take("m", 1), on_final=lambda _: None)
+    handle.accept(ImageRequest("a lighthouse"), await slots.acquire("m", 1), on_final=lambda _: None)
 
     assert Usage(3, 1, 0) == slots["m"]
 
@@ -550,7 +551,7 @@ async def test_ended_task_keeps_nobody_alive() -> None:
         def forget(handle: TaskHandle = handle) -> None:
             del known[handle.task_id]
 
-        handle.accept(ImageRequest("a lighthouse"), await Slots(1).take("m", 1), on_final=forget)
+        handle.accept(ImageRequest("a lighthouse"), await Slots(1).acquire("m", 1), on_final=forget)
         handle.apply(DONE)
 
         del handle, forget

@@ -174,7 +174,7 @@ async def test_task_from_create_to_picture() -> None:
 
 async def test_picture_url_is_checked() -> None:
     """
-    A changed signature and an expired URL are 403, by the world's clock; a key that is shown to it is counted.
+    A changed signature and an expired URL are 403, by the account's clock; a key that is shown to it is counted.
     """
     async with visit(url_lifetime=60.0) as visitor:
         task_id = await visitor.task_id()
@@ -284,7 +284,7 @@ async def test_signed_token_opens_the_vendors_door() -> None:
 
 async def test_date_is_the_worlds() -> None:
     """
-    The Date header tells the world's time, so that a client can find out how far its own clock is off.
+    The Date header tells the account's time, so that a client can find out how far its own clock is off.
     """
     async with visit() as visitor, visitor.session.get(visitor.server.url + PATH) as answer:
         assert "Thu, 28 May 2026 20:26:40 GMT" == answer.headers["Date"]
@@ -313,7 +313,7 @@ async def test_ledger_page() -> None:
 
 async def test_reset_before_is_not_heard() -> None:
     """
-    The connection breaks and the world has heard nothing.
+    The connection breaks and the service has heard nothing.
     """
     async with visit(faults.reset_before("create", times=1)) as visitor:
         with pytest.raises(aiohttp.ClientError):
@@ -446,7 +446,7 @@ async def test_truncated_picture() -> None:
     """
     A download may break in the middle, too.
     """
-    async with visit(faults.truncated("picture", times=1)) as visitor:
+    async with visit(faults.truncated("download", times=1)) as visitor:
         task_id = await visitor.task_id()
         visitor.clock.now += 10
         url = await visitor.picture_url(task_id)
@@ -493,8 +493,8 @@ async def test_fates_over_the_socket() -> None:
     rules = [
         faults.failing_task(prompt="storm"),
         faults.unknown_status(prompt="dream"),
-        faults.no_pictures(5, prompt="late"),
-        faults.fewer_pictures(prompt="lean"),
+        faults.late_files(5, prompt="late"),
+        faults.fewer_files(prompt="lean"),
         faults.stuck_task(prompt="stuck"),
     ]
     async with visit(*rules, slots=None) as visitor:

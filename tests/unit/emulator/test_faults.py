@@ -8,20 +8,21 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kling_async.emulator import Fault, FaultPlan, faults, parse_fault
+from kling_async.emulator.fault_rule import Kind, Where
 from kling_async.emulator.ledger import Route
 
 ROUTES: tuple[Route, ...] = get_args(Route)
 
-KINDS = sorted(get_args(faults.Kind))
+KINDS = sorted(get_args(Kind))
 
 
 def struck(plan: FaultPlan, route: Route, requests: int, prompt: str = "") -> list[int]:
-    return [place for place in range(requests) if plan.verdict(route, prompt)]
+    return [place for place in range(requests) if plan.next_faults(route, prompt)]
 
 
 def test_rule_spares_the_first_and_stops_in_time() -> None:
     """
-    A rule lets `after` requests pass, then strikes `times` times.
+    A rule lets `after` requests pass, then applies `times` times.
     """
     plan = FaultPlan([faults.reset_before("query", after=2, times=3)], seed=0)
 
@@ -36,39 +37,39 @@ def test_rule_spares_the_first_and_stops_in_time() -> None:
         ("query", ["query"]),
         ("list", ["list", "tasks"]),
         ("tasks", ["tasks"]),
-        ("picture", ["picture"]),
+        ("download", ["download"]),
         ("any", list(ROUTES)),
     ],
 )
-def test_rule_strikes_its_routes(where: faults.Where, routes: list[str]) -> None:
+def test_rule_applies_to_its_routes(where: Where, routes: list[str]) -> None:
     """
     Each word for a place covers its routes: "list" covers both ways of asking for many tasks.
     """
     plan = FaultPlan([faults.bare_429(where)], seed=0)
 
-    assert routes == [route for route in ROUTES if plan.verdict(route)]
+    assert routes == [route for route in ROUTES if plan.next_faults(route)]
 
 
 def test_rule_may_pick_prompts() -> None:
     """
-    A rule with a prompt concerns creates alone whose prompt holds it.
+    A rule with a prompt matches only creates whose prompt contains it.
     """
     plan = FaultPlan([faults.reset_before("any", prompt="storm", times=1)], seed=0)
 
-    assert [] == plan.verdict("create", "a calm sea")
-    assert [] == plan.verdict("query", "a storm")
-    assert 1 == len(plan.verdict("create", "a storm at sea"))
+    assert [] == plan.next_faults("create", "a calm sea")
+    assert [] == plan.next_faults("query", "a storm")
+    assert 1 == len(plan.next_faults("create", "a storm at sea"))
 
 
 def test_callbacks_are_no_requests() -> None:
     """
-    Rules of callbacks strike those alone, and rules for any request spare them.
+    Rules for callbacks apply only to those, and rules for any request do not apply to callbacks.
     """
     plan = FaultPlan([faults.reset_before("any"), faults.callback_lost(prompt="storm", times=1)], seed=0)
 
-    assert [] == plan.verdict("callback", "a calm sea")
-    assert ["callback_lost"] == [fault.kind for fault in plan.verdict("callback", "a storm")]
-    assert ["reset_before"] == [fault.kind for fault in plan.verdict("create", "a storm")]
+    assert [] == plan.next_faults("callback", "a calm sea")
+    assert ["callback_lost"] == [fault.kind for fault in plan.next_faults("callback", "a storm")]
+    assert ["reset_before"] == [fault.kind for fault in plan.next_faults("create", "a storm")]
 
 
 def test_callback_has_one_shape() -> None:
@@ -77,7 +78,7 @@ def test_callback_has_one_shape() -> None:
     """
     rules = [faults.callback_enveloped(), faults.callback_new_standard(), faults.callback_doubled()]
 
-    assert [rules[0], rules[2]] == FaultPlan(rules, seed=0).verdict("callback")
+    assert [rules[0], rules[2]] == FaultPlan(rules, seed=0).next_faults("callback")
 
 
 @given(st.integers(0, 2**32), st.floats(0, 1))
@@ -108,7 +109,7 @@ def test_first_rule_takes_the_answer() -> None:
     """
     plan = FaultPlan([faults.bare_429("create", times=1), faults.html("create", times=1)], seed=0)
 
-    assert [["bare_429"], ["html"], []] == [[fault.kind for fault in plan.verdict("create")] for _ in range(3)]
+    assert [["bare_429"], ["html"], []] == [[fault.kind for fault in plan.next_faults("create")] for _ in range(3)]
 
 
 def test_one_shape_at_a_time() -> None:
@@ -117,7 +118,7 @@ def test_one_shape_at_a_time() -> None:
     """
     rules = [faults.crazy_shape(), faults.new_api_shape(), faults.seconds_for_times(), faults.reset_after("any")]
 
-    assert [rules[0], rules[3]] == FaultPlan(rules, seed=0).verdict("query")
+    assert [rules[0], rules[3]] == FaultPlan(rules, seed=0).next_faults("query")
 
 
 def test_delays_fates_and_answers_go_together() -> None:
@@ -126,7 +127,7 @@ def test_delays_fates_and_answers_go_together() -> None:
     """
     rules = [faults.delay_before("create"), faults.stuck_task(), faults.reset_after("create"), faults.delay_after()]
 
-    assert rules == FaultPlan(rules, seed=0).verdict("create")
+    assert rules == FaultPlan(rules, seed=0).next_faults("create")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -148,8 +149,8 @@ def test_each_kind_has_its_function(kind: str) -> None:
         ("create:delay_before:seconds=2.5", faults.delay_before("create", 2.5)),
         ("failing_task:prompt=storm:message=too wet", faults.failing_task("too wet", prompt="storm")),
         ("unknown_status:message=dreaming", faults.unknown_status("dreaming")),
-        ("fewer_pictures:count=2", faults.fewer_pictures(2)),
-        ("picture:expired_url:times=1", faults.expired_url(times=1)),
+        ("fewer_files:count=2", faults.fewer_files(2)),
+        ("download:expired_url:times=1", faults.expired_url(times=1)),
         ("callback:callback_delayed:seconds=2.5", faults.callback_delayed(2.5)),
         ("callback_lost:rate=0.5:prompt=storm", faults.callback_lost(rate=0.5, prompt="storm")),
     ],
@@ -166,15 +167,15 @@ def test_rules_can_be_written_as_text(text: str, fault: Fault) -> None:
     [
         ("", "write where:kind"),
         ("create", "write where:kind"),
-        ("create:explosion", "kind of reset_before"),
+        ("create:explosion", "kind of bare_429"),
         ("nowhere:reset_after", "write where:kind"),
         ("reset_after:rate=often", "could not convert"),
         ("reset_after:rate=2", "<= 1"),
         ("reset_after:loudly", "'loudly' should be name=value"),
         ("reset_after:volume=11", "rate, times"),
-        ("query:stuck_task", "where='create' alone"),
-        ("create:expired_url", "where='picture' alone"),
-        ("any:callback_lost", "where='callback' alone"),
+        ("query:stuck_task", "where='create'"),
+        ("create:expired_url", "where='download'"),
+        ("any:callback_lost", "where='callback'"),
         ("callback:reset_after", "callback_delayed, callback_doubled"),
     ],
 )
@@ -193,4 +194,4 @@ def test_all_names_are_listed() -> None:
     `__all__` is sorted, and names every kind's function.
     """
     assert sorted(faults.__all__) == faults.__all__
-    assert {"Fault", "parse_fault", *KINDS} == set(faults.__all__)
+    assert {"parse_fault", *KINDS} == set(faults.__all__)

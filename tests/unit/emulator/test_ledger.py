@@ -12,7 +12,7 @@ def test_ledger_tells_all_as_json() -> None:
     Every count of the ledger stands on its page.
     """
     ledger = Ledger(tasks=[CreatedTask("t1", None, "a cat", 2, "kling-v1", 1.0, 2, 1)], units_billed=2)
-    ledger.arrivals.update(create=2, query=3, list=4, tasks=5, picture=6)
+    ledger.arrivals.update(create=2, query=3, list=4, tasks=5, download=6)
     ledger.answers["create", 429] += 1
     ledger.refusals[1303] += 1
     ledger.callbacks["succeed"] += 1

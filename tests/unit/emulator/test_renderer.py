@@ -11,26 +11,26 @@ from collections.abc import AsyncIterator
 import pytest
 from PIL import Image
 
-from kling_async.emulator import Settings, TaskRecord, World, renderer
-from kling_async.emulator.renderer import Studio, require_pillow
+from kling_async.emulator import Account, Settings, TaskRecord, renderer
+from kling_async.emulator.renderer import Renderer, require_pillow
 from kling_async.wire.dialects import OFFICIAL
 from kling_async.wire.tasks import ImageRequest
 
 
 @pytest.fixture
-async def small() -> AsyncIterator[Studio]:
-    made = Studio(scale=0.05)
+async def small() -> AsyncIterator[Renderer]:
+    made = Renderer(scale=0.05)
     yield made
     await made.aclose()
 
 
 def record_of(request: ImageRequest) -> TaskRecord:
-    return World(Settings(dialect=OFFICIAL)).create(request, 0.0)
+    return Account(Settings(dialect=OFFICIAL)).create(request, 0.0)
 
 
 async def drawn(request: ImageRequest) -> bytes:
     # Each from a studio of its own: equal worlds give equal ids, and a studio knows pictures by these.
-    room = Studio(scale=0.05)
+    room = Renderer(scale=0.05)
     picture = await room.picture(record_of(request), 0)
     await room.aclose()
     return picture
@@ -41,7 +41,7 @@ def size(picture: bytes) -> tuple[int, int]:
         return opened.size
 
 
-async def test_pictures_of_a_task_differ(small: Studio) -> None:
+async def test_pictures_of_a_task_differ(small: Renderer) -> None:
     """
     Each index has a picture of its own, always the same.
     """
@@ -85,7 +85,7 @@ async def test_reference_shapes_the_picture() -> None:
     assert 4 == len(set(pictures))
 
 
-async def test_few_pictures_are_kept(small: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_few_pictures_are_kept(small: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The oldest pictures are forgotten, and drawn again when they are asked for.
     """
@@ -114,7 +114,7 @@ async def test_closing_waits_for_what_is_being_drawn() -> None:
     """
     A picture that is begun is finished; closing twice is no error.
     """
-    room = Studio(scale=0.05)
+    room = Renderer(scale=0.05)
     drawing = asyncio.ensure_future(room.picture(record_of(ImageRequest("a cat")), 0))
     await asyncio.sleep(0)
     await room.aclose()

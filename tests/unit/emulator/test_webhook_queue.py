@@ -11,8 +11,8 @@ import attrs
 import pytest
 from hypothesis import given, strategies as st
 
-from kling_async.emulator import Fate, Fault, FaultPlan, Settings, World, faults
-from kling_async.emulator.webhook_queue import Outbox, Post
+from kling_async.emulator import Account, Fault, FaultPlan, Settings, TaskOutcome, faults
+from kling_async.emulator.webhook_queue import Webhook, WebhookQueue
 from kling_async.wire.dialects import GATEWAY, OFFICIAL
 from kling_async.wire.tasks import ImageRequest, TaskSnapshot, TaskStatus
 from kling_async.wire.webhooks import Signature, make_token, read_callback, read_token, verify
@@ -26,35 +26,35 @@ REQUEST: Final = ImageRequest("a lighthouse", callback_url=f"https://bots.exampl
 @attrs.frozen
 class Office:
     """
-    A world whose tasks take 10 s, and its outbox.
+    A account whose tasks take 10 s, and its webhook_queue.
     """
 
-    world: World
-    outbox: Outbox
+    account: Account
+    webhook_queue: WebhookQueue
 
     @classmethod
     def of(cls, *rules: Fault, **settings: Any) -> "Office":
         fixed: dict[str, Any] = {"latency": (10, 10), "dialect": OFFICIAL, "callback_secret": SECRET, **settings}
-        world = World(Settings(faults=rules, **fixed))
-        return cls(world, Outbox(world, FaultPlan(rules, 0)))
+        account = Account(Settings(faults=rules, **fixed))
+        return cls(account, WebhookQueue(account, FaultPlan(rules, 0)))
 
-    def posts(self, *seconds: float, fate: Fate | None = None) -> list[list[Post]]:
+    def posts(self, *seconds: float, outcome: TaskOutcome | None = None) -> list[list[Webhook]]:
         """
         Make a task, and return what is posted at each of these moments.
         """
-        self.world.create(REQUEST, NOON, fate or Fate())
-        return [list(self.outbox.take(NOON + second)) for second in seconds]
+        self.account.create(REQUEST, NOON, outcome or TaskOutcome())
+        return [list(self.webhook_queue.take(NOON + second)) for second in seconds]
 
 
-def words(posts: list[list[Post]]) -> list[list[str]]:
+def words(posts: list[list[Webhook]]) -> list[list[str]]:
     return [[post.word for post in some] for some in posts]
 
 
-def said(post: Post) -> TaskSnapshot:
+def said(post: Webhook) -> TaskSnapshot:
     return attrs.evolve(read_callback(post.body), request_id=None)
 
 
-def judged(post: Post, now: float = NOON) -> Signature:
+def judged(post: Webhook, now: float = NOON) -> Signature:
     return verify([SECRET], post.headers, post.body, now)
 
 
@@ -71,9 +71,9 @@ def test_each_change_is_told_once(dialect: Any) -> None:
     assert ["submitted", "processing", "succeed"] == [body["task_status"] for body in bodies]
     assert [0, 1500, 10000] == [body["updated_at"] - int(NOON * 1000) for body in bodies]
     assert [0, 0, 1] == [len(body["task_result"].get("images", [])) for body in bodies]
-    assert bodies[2]["final_unit_deduction"] == str(office.world.ledger.tasks[0].units)
+    assert bodies[2]["final_unit_deduction"] == str(office.account.ledger.tasks[0].units)
     assert {REQUEST.callback_url} == {post.url for some in posts for post in some}
-    assert math.inf == office.outbox.next_at
+    assert math.inf == office.webhook_queue.next_at
 
 
 def test_moments_that_were_missed_are_made_up_for() -> None:
@@ -92,10 +92,10 @@ def test_it_does_not_matter_when_one_looks(looks: list[float], creates: list[flo
     told: dict[str, list[str]] = {}
     for at, is_create in sorted([*((at, True) for at in creates), *((at, False) for at in looks), (99.0, False)]):
         if is_create:
-            told[office.world.create(REQUEST, NOON + at).task_id] = []
+            told[office.account.create(REQUEST, NOON + at).task_id] = []
             continue
-        is_time = office.outbox.next_at <= NOON + at
-        posts = list(office.outbox.take(NOON + at))
+        is_time = office.webhook_queue.next_at <= NOON + at
+        posts = list(office.webhook_queue.take(NOON + at))
         for post in posts:
             assert (said(post).updated_at or said(post).created_at).timestamp() <= NOON + at  # type: ignore[union-attr]
             told[post.task_id].append(post.word)
@@ -105,22 +105,22 @@ def test_it_does_not_matter_when_one_looks(looks: list[float], creates: list[flo
 
 
 @pytest.mark.parametrize(
-    ("fate", "told"),
+    ("outcome", "told"),
     [
-        (Fate(failure="no"), ["submitted", "processing", "failed"]),
-        (Fate(is_stuck=True), ["submitted", "processing"]),
-        (Fate(word="painting"), ["submitted", "painting", "succeed"]),
-        (Fate(pictures_after=5), ["submitted", "processing", "succeed"]),
+        (TaskOutcome(failure="no"), ["submitted", "processing", "failed"]),
+        (TaskOutcome(is_stuck=True), ["submitted", "processing"]),
+        (TaskOutcome(word="painting"), ["submitted", "painting", "succeed"]),
+        (TaskOutcome(pictures_after=5), ["submitted", "processing", "succeed"]),
     ],
 )
-def test_fates_are_told(fate: Fate, told: list[str]) -> None:
+def test_fates_are_told(outcome: TaskOutcome, told: list[str]) -> None:
     """
     What befalls a task is told in its words; pictures that come later are no change.
     """
-    posts = [post for some in Office.of().posts(0, 10**6, fate=fate) for post in some]
+    posts = [post for some in Office.of().posts(0, 10**6, outcome=outcome) for post in some]
 
     assert told == [post.word for post in posts]
-    if fate.failure is not None:
+    if outcome.failure is not None:
         assert "no" == said(posts[-1]).task_status_msg
 
 
@@ -136,10 +136,10 @@ def test_task_without_an_address_costs_nothing() -> None:
     Without a `callback_url` there is nothing to look for.
     """
     office = Office.of()
-    office.world.create(ImageRequest("x"), NOON)
+    office.account.create(ImageRequest("x"), NOON)
 
-    assert math.inf == office.outbox.next_at
-    assert [] == list(office.outbox.take(NOON + 99))
+    assert math.inf == office.webhook_queue.next_at
+    assert [] == list(office.webhook_queue.take(NOON + 99))
 
 
 # Signatures
@@ -191,13 +191,13 @@ def test_faults_of_sending(rule: Fault, told: list[list[str]]) -> None:
 
 def test_late_callback_is_told_at_last() -> None:
     """
-    The outbox knows when the last delayed callback is due.
+    The webhook_queue knows when the last delayed callback is due.
     """
     office = Office.of(faults.callback_delayed(5))
     office.posts(0, 10)
 
-    assert NOON + 15 == office.outbox.next_at
-    assert ["succeed"] == [post.word for post in office.outbox.take(NOON + 15)]
+    assert NOON + 15 == office.webhook_queue.next_at
+    assert ["succeed"] == [post.word for post in office.webhook_queue.take(NOON + 15)]
 
 
 def test_doubled_callback_is_the_same_twice() -> None:
@@ -237,9 +237,9 @@ def test_wrong_address_beside_any(url: str, astray: str) -> None:
     A forger's second address is near the true one, and never the same.
     """
     office = Office.of(faults.callback_forged())
-    office.world.create(attrs.evolve(REQUEST, callback_url=url), NOON)
+    office.account.create(attrs.evolve(REQUEST, callback_url=url), NOON)
 
-    assert [url, astray, url] == [post.url for post in office.outbox.take(NOON)]
+    assert [url, astray, url] == [post.url for post in office.webhook_queue.take(NOON)]
 
 
 def test_unsigned_despite_the_secret() -> None:
@@ -259,8 +259,8 @@ def test_other_id() -> None:
     posts = [post for some in office.posts(10) for post in some]
 
     assert 1 == len({said(post).task_id for post in posts})
-    assert office.world.find(said(posts[0]).task_id) is None
-    assert office.world.find(posts[0].task_id) is not None
+    assert office.account.find(said(posts[0]).task_id) is None
+    assert office.account.find(posts[0].task_id) is not None
 
 
 @pytest.mark.parametrize("rule", [faults.callback_enveloped(), faults.callback_new_standard()])

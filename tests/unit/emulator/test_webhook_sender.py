@@ -95,7 +95,7 @@ def at_work() -> list[str]:
     Return what the emulator's postmen are doing now.
     """
     names = [getattr(aio_task.get_coro(), "__qualname__", "") for aio_task in asyncio.all_tasks()]
-    return [name for name in names if name.startswith("Postman.")]
+    return [name for name in names if name.startswith("WebhookSender.")]
 
 
 @pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY])
@@ -145,7 +145,7 @@ async def test_order_is_kept_through_slow_answers() -> None:
 
     async with listening(wait) as (url, ear), service(latency=(0, 0.01)) as server:
         await create(server, url)
-        await until(lambda: server.world.running(time.time()) == 0 and ear.heard)
+        await until(lambda: server.account.running(time.time()) == 0 and ear.heard)
         before = list(ear.heard)
         free.set()
         await until_answered(server, 3)
@@ -276,7 +276,7 @@ async def test_many_tasks_on_one_timer() -> None:
         await create(server, *[url] * 50)
         await until_answered(server, 50)
 
-        assert (50, ["Postman._watch"]) == (len(ear.heard), at_work())
+        assert (50, ["WebhookSender._watch"]) == (len(ear.heard), at_work())
 
 
 # Together with the receiver of this package
@@ -344,7 +344,7 @@ async def test_receiver_meets_troubles(
     """
     async with receiving() as heard, service(*rules, callback_secret=SECRET) as server:
         await tell(server, heard, ["submit-1"], sum(answers.values()))
-        await until(lambda: server.world.running(time.time()) == 0)
+        await until(lambda: server.account.running(time.time()) == 0)
 
     assert told == Counter((word, trusted) for _, word, trusted in heard.told)
     assert answers == server.ledger.callback_answers

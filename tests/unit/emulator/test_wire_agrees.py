@@ -10,9 +10,9 @@ import pytest
 
 from kling_async import errors
 from kling_async.emulator import Emulator, Fault, faults
-from kling_async.emulator.app import Face
-from kling_async.emulator.faults import FaultPlan
-from kling_async.emulator.service import Call, Reply
+from kling_async.emulator.api import ApiRequest, ApiResponse
+from kling_async.emulator.app import EmulatorApp
+from kling_async.emulator.fault_plan import FaultPlan
 from kling_async.wire.dialects import GATEWAY, OFFICIAL
 from kling_async.wire.responses import (
     Answer,
@@ -39,11 +39,11 @@ class Line:
 
     async def ask(self, **call: Any) -> Answer:
         plan = FaultPlan(self.server.settings.faults, 0)
-        face = Face(self.server.world, plan, lambda: self.now)
+        face = EmulatorApp(self.server.account, plan, lambda: self.now)
         defaults = {"method": "GET", "path": "/x", "authorization": f"Bearer {self.server.api_key}"}
-        whole = Call(**{**defaults, **call})
-        reply = await face._reply(whole, plan.verdict(whole.route) if whole.route else [])
-        assert isinstance(reply, Reply)
+        whole = ApiRequest(**{**defaults, **call})
+        reply = await face._reply(whole, plan.next_faults(whole.route) if whole.route else [])
+        assert isinstance(reply, ApiResponse)
         return Answer(reply.status, reply.headers, reply.content())
 
     async def create(self, **body: Any) -> Answer:

@@ -124,25 +124,25 @@ async def test_a_picture_opens_with_its_facts(page: Page) -> None:
 
     await expect(viewer).to_be_visible()
     await expect(viewer.get_by_role("heading")).to_have_text("a fox <b>in snow</b>")
-    await expect(page.locator("#large")).to_have_js_property("naturalWidth", 800)
-    assert str(await page.locator("#large").get_attribute("src")).endswith("fox%200.png")
+    await expect(page.locator("#picture")).to_have_js_property("naturalWidth", 800)
+    assert str(await page.locator("#picture").get_attribute("src")).endswith("fox%200.png")
     shown = await facts(page)
     assert ("kling-v1", "2", "task-of-foxes", "0") == tuple(
         shown[label] for label in ("Model", "Units", "Task", "Index")
     )
-    await expect(page.get_by_role("button", name="Previous picture")).to_be_disabled()
+    await expect(page.get_by_role("button", name="Previous")).to_be_disabled()
 
     await page.keyboard.press("ArrowRight")
     assert "1" == (await facts(page))["Index"]
     await page.keyboard.press("ArrowRight")
     await expect(viewer.get_by_role("heading")).to_have_text("an owl")
-    await page.get_by_role("button", name="Next picture").click()
+    await page.get_by_role("button", name="Next").click()
     await expect(page.locator("#trouble")).to_have_text("TaskFailed: no bears")
-    await expect(page.locator("#large")).to_be_hidden()
+    await expect(page.locator("#picture")).to_be_hidden()
     await page.keyboard.press("ArrowRight")
     await expect(page.locator("#position")).to_have_text("4 of 4")
     await page.keyboard.press("ArrowLeft")
-    await expect(page.locator("#large")).to_be_visible()
+    await expect(page.locator("#picture")).to_be_visible()
 
     await page.keyboard.press("Escape")
     await expect(viewer).to_be_hidden()
@@ -209,7 +209,7 @@ async def test_nothing_is_wider_than_the_window(page: Page) -> None:
     assert 9 / 16 == pytest.approx(box["width"] / box["height"], rel=0.03)
     await page.locator(".tile").nth(2).click()
     assert not await page.evaluate(too_wide)
-    box = await page.locator("#large").bounding_box()
+    box = await page.locator("#picture").bounding_box()
     assert box is not None
     assert 0 <= box["y"] < box["y"] + box["height"] <= 800
     assert 9 / 16 == pytest.approx(box["width"] / box["height"], rel=0.01)
@@ -220,14 +220,14 @@ async def test_focus_stays_where_keys_go_on_from(page: Page) -> None:
     At either end, the button that leads no further hands it to the other.
     """
     await page.locator(".tile").first.click()
-    await expect(page.get_by_role("button", name="Next picture")).to_be_focused()
+    await expect(page.get_by_role("button", name="Next")).to_be_focused()
 
     for _ in range(3):
         await page.keyboard.press("Enter")
     await expect(page.locator("#position")).to_have_text("4 of 4")
-    await expect(page.get_by_role("button", name="Previous picture")).to_be_focused()
+    await expect(page.get_by_role("button", name="Previous")).to_be_focused()
     await page.keyboard.press("Home")
-    await expect(page.get_by_role("button", name="Next picture")).to_be_focused()
+    await expect(page.get_by_role("button", name="Next")).to_be_focused()
 
 
 async def test_prompt_is_copied_or_marked(page: Page) -> None:
@@ -260,16 +260,16 @@ async def test_slow_picture_is_awaited_by_its_own_thumbnail(page: Page) -> None:
     await page.route("**/owl.png", hold)
     await page.reload()  # a page that is open already fetches its files unseen
     await page.locator(".tile").nth(1).click()
-    await expect(page.locator("#large")).to_have_js_property("naturalWidth", 800)
+    await expect(page.locator("#picture")).to_have_js_property("naturalWidth", 800)
 
     await page.keyboard.press("ArrowRight")
-    await expect(page.locator("#large")).to_have_js_property("naturalWidth", 0)
+    await expect(page.locator("#picture")).to_have_js_property("naturalWidth", 0)
     thumbnail = await page.locator(".tile img").nth(2).get_attribute("src")
-    await expect(page.locator("#large")).to_have_js_property("style.backgroundImage", f'url("{thumbnail}")')
+    await expect(page.locator("#picture")).to_have_js_property("style.backgroundImage", f'url("{thumbnail}")')
 
     arrived.set()
-    await expect(page.locator("#large")).to_have_js_property("naturalWidth", 450)
-    await expect(page.locator("#large")).to_have_js_property("style.backgroundImage", "")
+    await expect(page.locator("#picture")).to_have_js_property("naturalWidth", 450)
+    await expect(page.locator("#picture")).to_have_js_property("style.backgroundImage", "")
 
 
 @in_forms(["phone"])
@@ -352,7 +352,7 @@ async def test_a_batch_at_work(browser: Browser, paint: Paint, tmp_path: Path) -
     await page.locator(".tile:visible").click()
     shown = await facts(page)
     assert ("accepted", "task-4") == (shown["State"], shown["Task"])
-    await expect(page.locator("#note")).to_have_text("There is no picture.")
+    await expect(page.locator("#note")).to_have_text("There is no file.")
     await page.close()
 
 
@@ -371,5 +371,5 @@ async def test_a_picture_that_has_gone_shows_its_thumbnail(browser: Browser, pai
 
     await expect(page.locator("#note")).to_contain_text("this is its thumbnail")
     thumbnail = await page.locator(".tile img").get_attribute("src")
-    await expect(page.locator("#large")).to_have_attribute("src", str(thumbnail))
+    await expect(page.locator("#picture")).to_have_attribute("src", str(thumbnail))
     await page.close()

@@ -25,7 +25,7 @@ from yarl import URL
 
 from kling_async import Batch, Done, Failed, HttpOptions, ImageRequest, KlingClient
 from kling_async.batch.executors import PictureFacts, WorkItem, WorkResult
-from kling_async.emulator import Emulator, faults
+from kling_async.emulator import Emulator, Fault, faults
 from kling_async.errors import DownloadFailed, ExecutorLost, ProcessFailed, StorageFull
 from kling_async.integrations import dask
 from kling_async.integrations.dask import DaskExecutor
@@ -106,7 +106,7 @@ async def run(client: KlingClient, folder: Path, *prompts: str | ImageRequest, *
 
 
 @contextlib.asynccontextmanager
-async def served(*troubles: faults.Fault) -> AsyncIterator[KlingClient]:
+async def served(*troubles: Fault) -> AsyncIterator[KlingClient]:
     """
     A client of a service that has these faults.
     """
@@ -223,7 +223,7 @@ class TestABatch:
         """
         And the next run fetches it.
         """
-        async with served(faults.status("picture", 404, times=2)) as client:
+        async with served(faults.status("download", 404, times=2)) as client:
             [failed] = await run(client, tmp_path, "a fox", executor=executor)
             mended = await run(client, tmp_path, executor=executor)
 

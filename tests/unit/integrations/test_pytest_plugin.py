@@ -138,7 +138,7 @@ def test_ledger_is_read_where_it_is_written(kling_emulator: Emulator, monkeypatc
     In the emulator's thread: two that count at once would count wrongly.
     """
     seen = []
-    monkeypatch.setattr(kling_emulator.world, "settle", lambda _: seen.append(threading.current_thread()))
+    monkeypatch.setattr(kling_emulator.account, "settle", lambda _: seen.append(threading.current_thread()))
     ledger = kling_emulator.ledger
 
     assert [] == ledger.tasks

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from kling_async.client.handle import TaskHandle
-from kling_async.client.limits import limiter as slots_module
+from kling_async.client.limits import bucket
 from kling_async.client.limits.limiter import Slots
 from kling_async.errors import InvalidRequest, NoFreeSlot
 from kling_async.media.semaphore import Gate
@@ -279,8 +279,8 @@ def at_a_handle() -> "list[asyncio.Task[Any]]":
 
 def for_slots() -> "list[asyncio.Task[Any]]":
     slots = Slots(1)
-    slots.count("m", 1)
-    return [asyncio.ensure_future(slots.take("m", 1)) for _ in range(MANY)]
+    slots.acquire_running("m", 1)
+    return [asyncio.ensure_future(slots.acquire("m", 1)) for _ in range(MANY)]
 
 
 @pytest.mark.parametrize("begin", [at_a_gate, at_a_handle, for_slots])
@@ -291,10 +291,10 @@ def test_many_that_leave_search_for_none(begin: Waits, monkeypatch: pytest.Monke
             await cancel_last_first(begin)
 
     @attrs.define(eq=False)
-    class Claim(Counting, slots_module.SlotRequest):
+    class CountingRequest(Counting, bucket.SlotRequest):
         pass
 
-    monkeypatch.setattr(slots_module, "SlotRequest", Claim)
+    monkeypatch.setattr(bucket, "SlotRequest", CountingRequest)
     story()
 
     assert Counting.compared < 10 * MANY
@@ -339,7 +339,7 @@ def test_one_that_rests_keeps_others_waiting_without_a_search(monkeypatch: pytes
     """
     looks = [0]
 
-    class Claim(slots_module.SlotRequest):
+    class CountingRequest(bucket.SlotRequest):
         def __getattribute__(self, name: str) -> Any:
             looks[0] += name == "n"
             return super().__getattribute__(name)
@@ -347,9 +347,9 @@ def test_one_that_rests_keeps_others_waiting_without_a_search(monkeypatch: pytes
     @simulated
     async def story() -> None:
         slots = Slots()
-        resting = await slots.take("m", 1)
-        resting.refused(NoFreeSlot("full"))
-        waits = [asyncio.ensure_future(slots.take("m", 1)) for _ in range(MANY)]
+        resting = await slots.acquire("m", 1)
+        resting.note_refused(NoFreeSlot("full"))
+        waits = [asyncio.ensure_future(slots.acquire("m", 1)) for _ in range(MANY)]
         await asyncio.sleep(0)
         for wait in reversed(waits):
             wait.cancel()
@@ -358,7 +358,7 @@ def test_one_that_rests_keeps_others_waiting_without_a_search(monkeypatch: pytes
         assert all(wait.done() for wait in waits)
         resting.release()
 
-    monkeypatch.setattr(slots_module, "SlotRequest", Claim)
+    monkeypatch.setattr(bucket, "SlotRequest", CountingRequest)
     story()
 
     assert looks[0] < 50 * MANY

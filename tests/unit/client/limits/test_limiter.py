@@ -12,7 +12,9 @@ from hypothesis import given, strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from kling_async import errors
-from kling_async.client.limits.limiter import SlotLease, SlotRequest, Slots, Usage, _Place
+from kling_async.client.limits.bucket import Usage
+from kling_async.client.limits.limiter import SlotLease, Slots
+from kling_async.client.limits.queue import RequestState, SlotRequest
 from kling_async.policy.policies import SlotPolicy
 from tests.conftest import SimulatedLoop, simulated
 
@@ -53,12 +55,12 @@ def test_limit_is_a_whole_number(limit: Any) -> None:
 
 def test_more_than_the_limit_is_refused() -> None:
     """
-    What could never be had is an InvalidRequest that names the field.
+    More slots than there are is an InvalidRequest that names the setting.
     """
     with pytest.raises(errors.InvalidRequest, match="takes 4 slots, and there are 3") as caught:
         Slots(3).check(4)
 
-    assert ["n"] == [broken.field for broken in caught.value.broken]
+    assert ["slots"] == [broken.field for broken in caught.value.broken]
 
 
 def test_slots_can_be_told_apart() -> None:
@@ -83,7 +85,7 @@ def test_another_loop_is_refused() -> None:
 
 
 async def take_and_release(slots: Slots) -> None:
-    (await slots.take("m", 1)).release()
+    (await slots.acquire("m", 1)).release()
 
 
 @simulated
@@ -92,8 +94,8 @@ async def test_models_have_slots_of_their_own() -> None:
     A full model keeps nobody from another.
     """
     slots = Slots(1)
-    await slots.take("a", 1)
-    await slots.take("b", 1)
+    await slots.acquire("a", 1)
+    await slots.acquire("b", 1)
 
     assert [Usage(1, 1, 0), Usage(1, 1, 0)] == list(slots.values())
 
@@ -104,7 +106,7 @@ async def test_released_twice_counts_once() -> None:
     A second release gives nothing back.
     """
     slots = Slots(3)
-    first, _ = await slots.take("m", 1), await slots.take("m", 2)
+    first, _ = await slots.acquire("m", 1), await slots.acquire("m", 2)
     first.release()
     first.release()
 
@@ -118,17 +120,17 @@ async def test_large_request_is_not_overtaken() -> None:
     A small request behind a large one waits, though there is room for it.
     """
     slots = Slots(3)
-    held = [await slots.take("m", 1) for _ in range(2)]
-    large = asyncio.ensure_future(slots.take("m", 3))
+    held = [await slots.acquire("m", 1) for _ in range(2)]
+    large = asyncio.ensure_future(slots.acquire("m", 3))
     await asyncio.sleep(0)
-    small = asyncio.ensure_future(slots.take("m", 1))
+    small = asyncio.ensure_future(slots.acquire("m", 1))
     await asyncio.sleep(0)
 
     assert not slots.has_room("m", 1)
     assert Usage(3, 2, 2) == slots["m"]
 
-    for hold in held:
-        hold.release()
+    for lease in held:
+        lease.release()
     (await large).release()
     (await small).release()
 
@@ -141,10 +143,10 @@ async def test_cancelled_waiter_lets_the_next_go_on() -> None:
     The small request goes on once the large one in front of it is cancelled, with no slot released.
     """
     slots = Slots(3)
-    await slots.take("m", 2)
-    large = asyncio.ensure_future(slots.take("m", 2))
+    await slots.acquire("m", 2)
+    large = asyncio.ensure_future(slots.acquire("m", 2))
     await asyncio.sleep(0)
-    small = asyncio.ensure_future(slots.take("m", 1))
+    small = asyncio.ensure_future(slots.acquire("m", 1))
     await asyncio.sleep(0)
 
     large.cancel()
@@ -160,12 +162,12 @@ async def test_slots_that_come_while_cancelling_go_to_the_next() -> None:
     A release and a cancelling in one step of the loop leak no slot.
     """
     slots = Slots(1)
-    hold = await slots.take("m", 1)
-    first = asyncio.ensure_future(slots.take("m", 1))
-    second = asyncio.ensure_future(slots.take("m", 1))
+    lease = await slots.acquire("m", 1)
+    first = asyncio.ensure_future(slots.acquire("m", 1))
+    second = asyncio.ensure_future(slots.acquire("m", 1))
     await asyncio.sleep(0)
 
-    hold.release()
+    lease.release()
     first.cancel()
     await second
 
@@ -179,13 +181,13 @@ async def test_release_passes_on_what_one_that_was_cancelled_in_the_same_step_ge
     A waiter that was cancelled and has yet to notice hands the slots on.
     """
     slots = Slots(1)
-    hold = await slots.take("m", 1)
-    first = asyncio.ensure_future(slots.take("m", 1))
-    second = asyncio.ensure_future(slots.take("m", 1))
+    lease = await slots.acquire("m", 1)
+    first = asyncio.ensure_future(slots.acquire("m", 1))
+    second = asyncio.ensure_future(slots.acquire("m", 1))
     await asyncio.sleep(0)
 
     first.cancel()
-    hold.release()
+    lease.release()
     await second
 
     assert first.cancelled()
@@ -195,18 +197,18 @@ async def test_release_passes_on_what_one_that_was_cancelled_in_the_same_step_ge
 @simulated
 async def test_dismissed_waiters_get_their_error() -> None:
     """
-    `dismiss` ends the waiting of one owner, for all models, and lets others go on.
+    `fail_waiters` ends the waiting of one owner, for all models, and lets others go on.
     """
     slots = Slots(2)
     mine, other = object(), object()
-    await slots.take("m", 1)
-    await slots.take("o", 2)
-    dismissed = [asyncio.ensure_future(slots.take(model, 2, owner=mine)) for model in "mo"]
+    await slots.acquire("m", 1)
+    await slots.acquire("o", 2)
+    dismissed = [asyncio.ensure_future(slots.acquire(model, 2, owner=mine)) for model in "mo"]
     await asyncio.sleep(0)
-    stays = asyncio.ensure_future(slots.take("m", 1, owner=other))
+    stays = asyncio.ensure_future(slots.acquire("m", 1, owner=other))
     await asyncio.sleep(0)
 
-    slots.dismiss(mine, lambda: errors.ClientClosed("closed"))
+    slots.fail_waiters(mine, lambda: errors.ClientClosed("closed"))
     await stays
 
     assert ["closed"] * 2 == [str(error) for error in await asyncio.gather(*dismissed, return_exceptions=True)]
@@ -220,15 +222,15 @@ async def test_dismissed_and_cancelled_in_one_step() -> None:
     A dismissed waiter that is cancelled as well leaves neither a slot nor an error that nobody retrieves.
     """
     slots = Slots(1)
-    hold = await slots.take("m", 1)
-    waiters = [asyncio.ensure_future(slots.take("m", 1, owner=slots)) for _ in range(2)]
+    lease = await slots.acquire("m", 1)
+    waiters = [asyncio.ensure_future(slots.acquire("m", 1, owner=slots)) for _ in range(2)]
     await asyncio.sleep(0)
 
     waiters[0].cancel()
-    slots.dismiss(slots, lambda: errors.ClientClosed("closed"))
+    slots.fail_waiters(slots, lambda: errors.ClientClosed("closed"))
     waiters[1].cancel()
     await asyncio.gather(*waiters, return_exceptions=True)
-    hold.release()
+    lease.release()
 
     assert [True, True] == [waiter.cancelled() for waiter in waiters]
     assert Usage(1, 0, 0) == slots["m"]
@@ -241,8 +243,8 @@ def test_waiting_that_is_dropped_leaks_nothing() -> None:
     slots = Slots(1)
 
     async def story() -> None:
-        await slots.take("m", 1)
-        waiting = slots.take("m", 1)
+        await slots.acquire("m", 1)
+        waiting = slots.acquire("m", 1)
         waiting.send(None)
         assert Usage(1, 1, 1) == slots["m"]
 
@@ -264,12 +266,12 @@ def test_everyone_gets_slots_in_turn(limit: int, sizes: list[int], steps: list[t
     """
     slots = Slots(limit)
     served: list[int] = []
-    holds: dict[int, SlotLease] = {}
+    leases: dict[int, SlotLease] = {}
 
     async def customer(number: int, n: int) -> None:
-        hold = await slots.take("m", n)
+        lease = await slots.acquire("m", n)
         served.append(number)
-        holds[number] = hold
+        leases[number] = lease
 
     async def story() -> None:
         fitting = [n for n in sizes if n <= limit]
@@ -279,17 +281,17 @@ def test_everyone_gets_slots_in_turn(limit: int, sizes: list[int], steps: list[t
                 await asyncio.sleep(0)
             elif deed == "cancel" and number < len(customers):
                 customers[number].cancel()
-            elif number in holds:
-                holds[number].release()
+            elif number in leases:
+                leases[number].release()
             assert 0 <= slots_used(slots) <= limit
         await asyncio.sleep(0)
-        while set(holds) != {number for number, one in enumerate(customers) if not one.cancelled()}:
-            for hold in tuple(holds.values()):
-                hold.release()
+        while set(leases) != {number for number, one in enumerate(customers) if not one.cancelled()}:
+            for lease in tuple(leases.values()):
+                lease.release()
             await asyncio.sleep(0)
             assert 0 <= slots_used(slots) <= limit
-        for hold in holds.values():
-            hold.release()
+        for lease in leases.values():
+            lease.release()
         await asyncio.gather(*customers, return_exceptions=True)
 
     run(story())
@@ -315,11 +317,11 @@ async def test_refused_request_waits_for_the_next_end() -> None:
     """
     slots = Slots()
     running = await accepted_task(slots, 3)
-    refused = await slots.take("m", 3)
-    assert refused.refused(FULL)
-    returning = asyncio.ensure_future(refused.regain())
+    refused = await slots.acquire("m", 3)
+    assert refused.note_refused(FULL)
+    returning = asyncio.ensure_future(refused.reacquire())
     await asyncio.sleep(0)
-    small = asyncio.ensure_future(slots.take("m", 1))
+    small = asyncio.ensure_future(slots.acquire("m", 1))
     await asyncio.sleep(0)
 
     assert Usage(3, 3, 2) == slots["m"]
@@ -341,16 +343,16 @@ async def test_refused_requests_come_back_in_their_order() -> None:
     """
     slots = Slots()
     running = await accepted_task(slots, 1)
-    holds = [await slots.take("m", 1) for _ in range(3)]
-    last = asyncio.ensure_future(slots.take("m", 9))
+    leases = [await slots.acquire("m", 1) for _ in range(3)]
+    last = asyncio.ensure_future(slots.acquire("m", 9))
     await asyncio.sleep(0)
     served: list[int] = []
 
     async def come_back(number: int) -> None:
-        assert holds[number].refused(FULL)
-        await holds[number].regain()
+        assert leases[number].note_refused(FULL)
+        await leases[number].reacquire()
         served.append(number)
-        holds[number].release()
+        leases[number].release()
 
     returning = [asyncio.ensure_future(come_back(number)) for number in (2, 0, 1)]
     await asyncio.sleep(0)
@@ -369,11 +371,11 @@ async def test_with_a_number_given_refusals_are_waited_out() -> None:
     """
     slots = Slots(9)
     await accepted_task(slots, 3)
-    refused = await slots.take("m", 3)
+    refused = await slots.acquire("m", 3)
 
-    assert not refused.refused(FULL)
+    assert not refused.note_refused(FULL)
     assert Usage(9, 6, 0) == slots["m"]
-    assert 0.0 == refused.refused_for()
+    assert 0.0 == refused.refused_seconds()
 
 
 @pytest.mark.parametrize("limit", [None, 9])
@@ -383,20 +385,20 @@ async def test_refused_alone_lets_smaller_ones_go_on(limit: int | None) -> None:
     While it pauses, requests as large as it wait as well. Then it is the next, and goes when all others have ended.
     """
     slots = Slots(limit)
-    refused = await slots.take("m", 9)
-    waiting = [asyncio.ensure_future(slots.take("m", n)) for n in (9, 5, 9, 2)]
+    refused = await slots.acquire("m", 9)
+    waiting = [asyncio.ensure_future(slots.acquire("m", n)) for n in (9, 5, 9, 2)]
     await asyncio.sleep(0)
 
-    assert not refused.refused(FULL)
+    assert not refused.note_refused(FULL)
     smaller = [await waiting[1], await waiting[3]]
     assert Usage(9, 7, 3) == slots["m"]
 
-    returning = asyncio.ensure_future(refused.regain())
-    later = asyncio.ensure_future(slots.take("m", 1))
-    for hold in smaller:
+    returning = asyncio.ensure_future(refused.reacquire())
+    later = asyncio.ensure_future(slots.acquire("m", 1))
+    for lease in smaller:
         await asyncio.sleep(0)
         assert not returning.done()
-        hold.release()
+        lease.release()
     await returning
 
     assert Usage(9, 9, 3) == slots["m"]
@@ -413,8 +415,8 @@ async def test_refused_alone_has_room_for_smaller_ones() -> None:
     Nobody waits: what is smaller can be had at once, what is not cannot.
     """
     slots = Slots(9)
-    refused = await slots.take("m", 4)
-    refused.refused(FULL)
+    refused = await slots.acquire("m", 4)
+    refused.note_refused(FULL)
 
     assert [True, False] == [slots.has_room("m", n) for n in (3, 4)]
     assert Usage(9, 0, 1) == slots["m"]
@@ -432,9 +434,9 @@ async def test_rest_that_the_service_asks_for_is_waited_out() -> None:
     """
     slots = Slots()
     await accepted_task(slots, 1)
-    refused = await slots.take("m", 1)
+    refused = await slots.acquire("m", 1)
 
-    assert not refused.refused(errors.NoFreeSlot("full", code=1303, retry_after=5.0))
+    assert not refused.note_refused(errors.NoFreeSlot("full", code=1303, retry_after=5.0))
     assert Usage(1, 2, 0) == slots["m"]
 
 
@@ -453,9 +455,9 @@ async def test_refusal_without_a_number_may_be_about_slots(error: errors.RateLim
     """
     slots = Slots()
     await accepted_task(slots, 1)
-    refused = await slots.take("m", 1)
+    refused = await slots.acquire("m", 1)
 
-    assert not refused.refused(error)
+    assert not refused.note_refused(error)
     assert Usage(limit, 2, 0) == slots["m"]
 
 
@@ -465,9 +467,9 @@ async def test_refusal_without_a_number_is_not_about_slots_where_nothing_runs() 
     A single create cannot be too much at one time.
     """
     slots = Slots()
-    refused = await slots.take("m", 1)
+    refused = await slots.acquire("m", 1)
 
-    assert not refused.refused(errors.RateLimited("429"))
+    assert not refused.note_refused(errors.RateLimited("429"))
     assert Usage(9, 1, 0) == slots["m"]
 
 
@@ -479,9 +481,9 @@ async def test_refusal_without_a_number_is_not_about_slots_that_were_had() -> No
     slots = Slots()
     await accepted_task(slots, 1)
     (await accepted_task(slots, 4)).release()
-    refused = await slots.take("m", 4)
+    refused = await slots.acquire("m", 4)
 
-    assert not refused.refused(errors.RateLimited("429"))
+    assert not refused.note_refused(errors.RateLimited("429"))
     assert Usage(9, 5, 0) == slots["m"]
 
 
@@ -491,19 +493,19 @@ async def test_refusals_that_last_are_counted_while_nothing_runs() -> None:
     The seconds run from the first refusal in a row that came while no other task of ours was running.
     """
     slots = Slots(9)
-    hold = await slots.take("m", 1)
+    lease = await slots.acquire("m", 1)
     lasted = []
     for pause in (10, 10):
-        hold.refused(errors.RateLimited("too fast", code=1302))
-        lasted.append(hold.refused_for())
+        lease.note_refused(errors.RateLimited("too fast", code=1302))
+        lasted.append(lease.refused_seconds())
         await asyncio.sleep(pause)
     running = await accepted_task(slots, 1)
-    hold.refused(errors.RateLimited("too fast", code=1302))
-    lasted.append(hold.refused_for())
+    lease.note_refused(errors.RateLimited("too fast", code=1302))
+    lasted.append(lease.refused_seconds())
     running.release()
-    hold.refused(errors.RateLimited("too fast", code=1302))
+    lease.note_refused(errors.RateLimited("too fast", code=1302))
     await asyncio.sleep(5)
-    lasted.append(hold.refused_for())
+    lasted.append(lease.refused_seconds())
 
     assert [0.0, 10.0, 0.0, 5.0] == lasted
 
@@ -516,16 +518,16 @@ async def test_what_was_never_granted_is_waited_for_once() -> None:
     slots = Slots()
     lasted = []
     for _ in range(2):
-        hold = await slots.take("m", 9)
-        hold.refused(FULL)
-        lasted.append(hold.refused_for())
+        lease = await slots.acquire("m", 9)
+        lease.note_refused(FULL)
+        lasted.append(lease.refused_seconds())
         await asyncio.sleep(300)
-        hold.release()
+        lease.release()
     granted = await accepted_task(slots, 9)
     granted.release()
-    hold = await slots.take("m", 9)
-    hold.refused(FULL)
-    lasted.append(hold.refused_for())
+    lease = await slots.acquire("m", 9)
+    lease.note_refused(FULL)
+    lasted.append(lease.refused_seconds())
 
     assert [0.0, 300.0, 0.0] == lasted
 
@@ -537,15 +539,15 @@ async def test_refusals_while_others_run_say_nothing_about_size() -> None:
     """
     slots = Slots(9)
     running = await accepted_task(slots, 1)
-    on_top = await slots.take("m", 5)
-    on_top.refused(FULL)
+    on_top = await slots.acquire("m", 5)
+    on_top.note_refused(FULL)
     on_top.release()
     running.release()
     await asyncio.sleep(300)
-    alone = await slots.take("m", 5)
-    alone.refused(FULL)
+    alone = await slots.acquire("m", 5)
+    alone.note_refused(FULL)
 
-    assert 0.0 == alone.refused_for()
+    assert 0.0 == alone.refused_seconds()
 
 
 @simulated
@@ -555,11 +557,11 @@ async def test_refusals_for_other_reasons_say_nothing_about_size() -> None:
     """
     slots = Slots()
     for _ in range(2):
-        hold = await slots.take("m", 9)
-        hold.refused(errors.RateLimited("too fast", code=1302))
-        assert 0.0 == hold.refused_for()
+        lease = await slots.acquire("m", 9)
+        lease.note_refused(errors.RateLimited("too fast", code=1302))
+        assert 0.0 == lease.refused_seconds()
         await asyncio.sleep(300)
-        hold.release()
+        lease.release()
 
 
 @simulated
@@ -569,13 +571,13 @@ async def test_what_was_released_is_beyond_refusals() -> None:
     """
     slots = Slots()
     await accepted_task(slots, 1)
-    hold = await slots.take("m", 1)
-    hold.release()
+    lease = await slots.acquire("m", 1)
+    lease.release()
 
-    assert not hold.refused(FULL)
-    await hold.regain()
-    hold.accepted()
-    hold.count()
+    assert not lease.note_refused(FULL)
+    await lease.reacquire()
+    lease.note_accepted()
+    lease.note_running()
     assert Usage(9, 1, 0) == slots["m"]
 
 
@@ -586,11 +588,11 @@ async def test_release_while_it_is_waited_for_ends_the_waiting() -> None:
     """
     slots = Slots()
     await accepted_task(slots, 1)
-    hold = await slots.take("m", 1)
-    hold.refused(FULL)
-    returning = asyncio.ensure_future(hold.regain())
+    lease = await slots.acquire("m", 1)
+    lease.note_refused(FULL)
+    returning = asyncio.ensure_future(lease.reacquire())
     await asyncio.sleep(0)
-    hold.release()
+    lease.release()
     await asyncio.gather(returning, return_exceptions=True)
 
     assert returning.cancelled()
@@ -604,15 +606,15 @@ async def test_dismissed_while_it_waits_for_lost_slots() -> None:
     """
     slots = Slots()
     await accepted_task(slots, 1)
-    hold = await slots.take("m", 1, owner=slots)
-    hold.refused(FULL)
-    returning = asyncio.ensure_future(hold.regain())
+    lease = await slots.acquire("m", 1, owner=slots)
+    lease.note_refused(FULL)
+    returning = asyncio.ensure_future(lease.reacquire())
     await asyncio.sleep(0)
-    slots.dismiss(slots, lambda: errors.ClientClosed("closed"))
+    slots.fail_waiters(slots, lambda: errors.ClientClosed("closed"))
 
     with pytest.raises(errors.ClientClosed):
         await returning
-    assert hold.is_released
+    assert lease.is_released
     assert Usage(1, 1, 0) == slots["m"]
 
 
@@ -625,10 +627,10 @@ async def test_cancelling_at_any_turn_of_regaining_leaks_nothing(cancel_at: int,
     """
     slots = Slots()
     running = await accepted_task(slots, 1)
-    hold = await slots.take("m", 1)
-    hold.refused(FULL)
-    returning = asyncio.ensure_future(hold.regain())
-    following = asyncio.ensure_future(slots.take("m", 1))
+    lease = await slots.acquire("m", 1)
+    lease.note_refused(FULL)
+    returning = asyncio.ensure_future(lease.reacquire())
+    following = asyncio.ensure_future(slots.acquire("m", 1))
     for turn in range(5):
         if turn == release_at:
             running.release()
@@ -636,10 +638,10 @@ async def test_cancelling_at_any_turn_of_regaining_leaks_nothing(cancel_at: int,
             returning.cancel()
         await asyncio.sleep(0)
     if not returning.cancelled():
-        hold.release()
+        lease.release()
     await following
 
-    assert hold.is_released or cancel_at == 0  # a coroutine that was never begun can do nothing
+    assert lease.is_released or cancel_at == 0  # a coroutine that was never begun can do nothing
     assert Usage(1, 1, 0) == slots["m"]
 
 
@@ -650,15 +652,15 @@ async def test_growing_lets_the_next_one_go() -> None:
     """
     slots = Slots()
     running = [await accepted_task(slots, 3) for _ in range(3)]
-    waiting = [asyncio.ensure_future(slots.take("m", 3)) for _ in range(4)]
+    waiting = [asyncio.ensure_future(slots.acquire("m", 3)) for _ in range(4)]
     await asyncio.sleep(0)
     for turn in range(2):  # the first end begins the rest of the usual number, the second comes when it is over
         await asyncio.sleep(60)
         running[turn].release()
         in_place = await waiting[turn]
-        in_place.accepted()
+        in_place.note_accepted()
     on_trial = await waiting[2]
-    on_trial.accepted()
+    on_trial.note_accepted()
     await asyncio.sleep(0)
 
     assert not waiting[3].done()
@@ -676,7 +678,7 @@ async def test_ends_that_nobody_waited_for_earn_no_trial() -> None:
         (await accepted_task(slots, 1)).release()
         await asyncio.sleep(60)
     await accepted_task(slots, 9)
-    waiting = asyncio.ensure_future(slots.take("m", 1))
+    waiting = asyncio.ensure_future(slots.acquire("m", 1))
     await asyncio.sleep(0)
 
     assert Usage(9, 9, 1) == slots["m"]
@@ -689,12 +691,12 @@ async def test_task_of_an_earlier_run_counts_at_once() -> None:
     It waits for nobody, may exceed the limit, and keeps newcomers out until there is room.
     """
     slots = Slots(3)
-    running = [await accepted_task(slots, 2), slots.count("m", 2), slots.count("m", 2)]
-    newcomer = asyncio.ensure_future(slots.take("m", 2))
-    for hold in running:
+    running = [await accepted_task(slots, 2), slots.acquire_running("m", 2), slots.acquire_running("m", 2)]
+    newcomer = asyncio.ensure_future(slots.acquire("m", 2))
+    for lease in running:
         await asyncio.sleep(0)
         assert not newcomer.done()
-        hold.release()
+        lease.release()
     await newcomer
 
     assert Usage(3, 2, 0) == slots["m"]
@@ -706,12 +708,12 @@ async def test_counted_tasks_are_no_proof_that_so_many_may_run() -> None:
     Where the limit is found nobody goes on trial on top of what exceeds it.
     """
     slots = Slots()
-    resumed = [slots.count("m", 3) for _ in range(6)]
-    newcomer = asyncio.ensure_future(slots.take("m", 1))
-    for hold in resumed[:2]:
+    resumed = [slots.acquire_running("m", 3) for _ in range(6)]
+    newcomer = asyncio.ensure_future(slots.acquire("m", 1))
+    for lease in resumed[:2]:
         await asyncio.sleep(60)
         assert not newcomer.done()
-        hold.release()
+        lease.release()
     await asyncio.sleep(0)
     assert Usage(9, 12, 1) == slots["m"]
 
@@ -728,16 +730,16 @@ async def test_what_may_run_is_counted_though_it_was_refused() -> None:
     is room.
     """
     slots = Slots(9)
-    hold = await slots.take("m", 5)
-    hold.refused(FULL)
-    await slots.take("m", 2)
-    await slots.take("m", 3)
-    hold.count()
+    lease = await slots.acquire("m", 5)
+    lease.note_refused(FULL)
+    await slots.acquire("m", 2)
+    await slots.acquire("m", 3)
+    lease.note_running()
 
     assert Usage(9, 10, 0) == slots["m"]
 
-    hold.accepted()
-    hold.release()
+    lease.note_accepted()
+    lease.release()
 
     assert Usage(9, 5, 0) == slots["m"]
 
@@ -748,12 +750,12 @@ async def test_what_turns_out_to_run_need_not_be_waited_for() -> None:
     Others as large, which waited for it to be sent again, go on.
     """
     slots = Slots(9)
-    hold = await slots.take("m", 4)
-    hold.refused(FULL)
-    other = asyncio.ensure_future(slots.take("m", 4))
+    lease = await slots.acquire("m", 4)
+    lease.note_refused(FULL)
+    other = asyncio.ensure_future(slots.acquire("m", 4))
     await asyncio.sleep(0)
     assert not other.done()
-    hold.count()
+    lease.note_running()
     await other
 
     assert Usage(9, 8, 0) == slots["m"]
@@ -766,17 +768,17 @@ async def test_a_refusal_tells_that_what_was_counted_does_not_run() -> None:
     refusals count like any other's.
     """
     slots = Slots(9)
-    hold = slots.count("m", 4)
-    hold.refused(FULL)
+    lease = slots.acquire_running("m", 4)
+    lease.note_refused(FULL)
     await asyncio.sleep(10)
 
-    assert 10.0 == hold.refused_for()
+    assert 10.0 == lease.refused_seconds()
 
-    await hold.regain()
-    hold.accepted()
-    hold.release()
+    await lease.reacquire()
+    lease.note_accepted()
+    lease.release()
 
-    assert (0, 0) == (slots["m"].used, slots._buckets["m"].accepted)
+    assert (0, 0) == (slots["m"].used, slots._buckets["m"]._accepted)
 
 
 def test_counting_is_bound_to_the_loop_too() -> None:
@@ -786,17 +788,17 @@ def test_counting_is_bound_to_the_loop_too() -> None:
     slots = Slots(2)
     asyncio.run(take_and_release(slots))
 
-    async def count() -> None:
-        slots.count("m", 1)
+    async def acquire_running() -> None:
+        slots.acquire_running("m", 1)
 
     with pytest.raises(RuntimeError, match="another event loop"):
-        asyncio.run(count())
+        asyncio.run(acquire_running())
 
 
 async def accepted_task(slots: Slots, n: int) -> SlotLease:
-    hold = await slots.take("m", n)
-    hold.accepted()
-    return hold
+    lease = await slots.acquire("m", n)
+    lease.note_accepted()
+    return lease
 
 
 @attrs.define(eq=False)
@@ -809,52 +811,52 @@ class Customer:
     n: int
     owner: int
     is_resumed: bool = False
-    hold: SlotLease | None = None
+    lease: SlotLease | None = None
     aio_task: asyncio.Future[None] | None = None
 
     @property
-    def claim(self) -> SlotRequest:
-        assert self.hold is not None
-        return self.hold._claim
+    def request(self) -> SlotRequest:
+        assert self.lease is not None
+        return self.lease._request
 
-    def is_idle_in(self, place: _Place) -> bool:
+    def is_idle_in(self, state: RequestState) -> bool:
         """
-        Tell whether it waits for no slots, and is at *place* with regard to them.
+        Return whether it waits for nothing, and its request is in *state*.
         """
         is_idle = self.aio_task is None or self.aio_task.done()
-        return is_idle and self.hold is not None and self.claim.place is place
+        return is_idle and self.lease is not None and self.request.state is state
 
     def come(self) -> None:
-        self.hold = self.slots._hold("m", self.n, self.owner)
-        self.aio_task = asyncio.ensure_future(self.hold.regain())
+        self.lease = self.slots._lease("m", self.n, self.owner)
+        self.aio_task = asyncio.ensure_future(self.lease.reacquire())
 
     def resume(self) -> None:
         self.is_resumed = True
-        self.hold = self.slots.count("m", self.n, owner=self.owner)
+        self.lease = self.slots.acquire_running("m", self.n, owner=self.owner)
 
     def be_accepted(self) -> None:
-        if self.hold is not None and self.is_idle_in(_Place.SLOTS):
-            self.hold.accepted()  # perhaps not for the first time
+        if self.lease is not None and self.is_idle_in(RequestState.HOLDING):
+            self.lease.note_accepted()  # perhaps not for the first time
 
     def be_refused(self, error: errors.RateLimited) -> None:
-        if self.is_idle_in(_Place.SLOTS) and not self.claim.is_accepted:
+        if self.is_idle_in(RequestState.HOLDING) and not self.request.is_accepted:
             self.aio_task = asyncio.ensure_future(self._be_refused(error))
 
     async def _be_refused(self, error: errors.RateLimited) -> None:
-        if self.hold is not None and self.hold.refused(error):
-            await self.hold.regain()
+        if self.lease is not None and self.lease.note_refused(error):
+            await self.lease.reacquire()
 
     def come_back(self) -> None:
-        if self.hold is not None and self.is_idle_in(_Place.BACKING_OFF):
-            self.aio_task = asyncio.ensure_future(self.hold.regain())
+        if self.lease is not None and self.is_idle_in(RequestState.BACKING_OFF):
+            self.aio_task = asyncio.ensure_future(self.lease.reacquire())
 
     def cancel(self) -> None:
         if self.aio_task is not None:
             self.aio_task.cancel()
 
     def release(self) -> None:
-        if self.hold is not None:
-            self.hold.release()
+        if self.lease is not None:
+            self.lease.release()
 
 
 class SlotsMachine(RuleBasedStateMachine):
@@ -905,8 +907,8 @@ class SlotsMachine(RuleBasedStateMachine):
         self.loop.call_soon(customer.release)
 
     @rule(owner=owners)
-    def dismiss(self, owner: int) -> None:
-        self.loop.call_soon(self.slots.dismiss, owner, lambda: errors.ClientClosed("closed"))
+    def fail_waiters(self, owner: int) -> None:
+        self.loop.call_soon(self.slots.fail_waiters, owner, lambda: errors.ClientClosed("closed"))
 
     @rule()
     def turn(self) -> None:
@@ -921,25 +923,25 @@ class SlotsMachine(RuleBasedStateMachine):
     def settle(self) -> None:
         for _ in range(3 * len(self.known) + 3):
             self.turn()
-        following = self.bucket._next()
+        following = self.bucket._queue.first(self.bucket._smallest_backing_off())
         assert following is None or not self.bucket._fits(following.n)
 
     @invariant()
     def sums_are_right(self) -> None:
-        claims = [customer.claim for customer in self.known if customer.hold is not None]
-        by_place = {place: [claim for claim in claims if claim.place is place] for place in _Place}
-        in_order = sorted(by_place[_Place.QUEUE], key=lambda claim: claim.number)
+        requests = [customer.request for customer in self.known if customer.lease is not None]
+        by_state = {state: [request for request in requests if request.state is state] for state in RequestState}
+        in_order = sorted(by_state[RequestState.QUEUED], key=lambda request: request.number)
 
-        assert sum(claim.n for claim in by_place[_Place.SLOTS]) == self.bucket.used
-        assert sum(claim.n for claim in claims if claim.is_accepted) == self.bucket.accepted
-        assert in_order == list(self.bucket.queue)
-        assert sorted(claim.n for claim in by_place[_Place.BACKING_OFF]) == sorted(self.bucket.resting)
+        assert sum(request.n for request in by_state[RequestState.HOLDING]) == self.bucket._used
+        assert sum(request.n for request in requests if request.is_accepted) == self.bucket._accepted
+        assert in_order == list(self.bucket._queue)
+        assert sorted(request.n for request in by_state[RequestState.BACKING_OFF]) == sorted(self.bucket._backing_off)
         assert [] == self.complaints
 
     @invariant()
     def never_above_the_limit(self) -> None:
-        taken = [customer.n for customer in self.known if customer.hold is not None and not customer.is_resumed
-                 and customer.claim.place is _Place.SLOTS]  # fmt: skip
+        taken = [customer.n for customer in self.known if customer.lease is not None and not customer.is_resumed
+                 and customer.request.state is RequestState.HOLDING]  # fmt: skip
         assert self.slots.limit is None or sum(taken) <= self.slots.limit
 
     def teardown(self) -> None:
@@ -951,8 +953,8 @@ class SlotsMachine(RuleBasedStateMachine):
         waits = [customer.aio_task for customer in self.known if customer.aio_task is not None]
         assert all(wait.done() for wait in waits)
         assert {type(wait.exception()) for wait in waits if not wait.cancelled()} <= {type(None), errors.ClientClosed}
-        assert (0, 0, []) == (self.bucket.used, self.bucket.accepted, self.bucket.resting)
-        assert not self.bucket.queue
+        assert (0, 0, []) == (self.bucket._used, self.bucket._accepted, self.bucket._backing_off)
+        assert not self.bucket._queue
         self.loop.close()
 
 

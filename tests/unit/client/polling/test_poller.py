@@ -12,7 +12,8 @@ import attrs
 import pytest
 
 from kling_async.client.handle import TaskHandle
-from kling_async.client.limits.limiter import Slots, Usage
+from kling_async.client.limits.bucket import Usage
+from kling_async.client.limits.limiter import Slots
 from kling_async.client.polling.poller import Poller
 from kling_async.client.polling.strategy import QueryStrategy
 from kling_async.errors import (
@@ -279,7 +280,7 @@ async def test_missing_task_is_given_up_after_a_grace() -> None:
     slots = Slots(1)
     async with watching(service) as watcher:
         handle = accepted(watcher)
-        handle.accept(ImageRequest("a lighthouse"), await slots.take("m", 1), on_final=lambda _: None)
+        handle.accept(ImageRequest("a lighthouse"), await slots.acquire("m", 1), on_final=lambda _: None)
         with pytest.raises(TaskNotFound) as caught:
             await handle
 
@@ -361,9 +362,9 @@ async def test_slots_are_free_before_the_pictures_are_told() -> None:
     slots = Slots(1)
     async with watching(FakeService(BARE, BARE, BARE, DONE)) as watcher:
         handle = accepted(watcher)
-        handle.accept(ImageRequest("a lighthouse"), await slots.take("m", 1), on_final=lambda _: None)
+        handle.accept(ImageRequest("a lighthouse"), await slots.acquire("m", 1), on_final=lambda _: None)
         wait = asyncio.ensure_future(handle.wait())
-        await slots.take("m", 1)
+        await slots.acquire("m", 1)
 
         assert now() == 1.0
         assert (await wait).images
@@ -456,9 +457,9 @@ async def test_task_with_slots_is_watched_without_waiters() -> None:
     slots = Slots(1)
     async with watching(FakeService(PROCESSING, PROCESSING, DONE)) as watcher:
         handle = accepted(watcher)
-        handle.accept(ImageRequest("a lighthouse"), await slots.take("m", 1), on_final=lambda _: None)
+        handle.accept(ImageRequest("a lighthouse"), await slots.acquire("m", 1), on_final=lambda _: None)
         watcher.watch(handle)
-        await slots.take("m", 1)
+        await slots.acquire("m", 1)
 
         assert now() == 3.0
         assert handle.done
@@ -472,9 +473,9 @@ async def test_stuck_task_gives_its_slots_back(caplog: pytest.LogCaptureFixture)
     slots = Slots(1)
     async with watching(FakeService(takes=0.25)) as watcher:
         handle = accepted(watcher)
-        handle.accept(ImageRequest("a lighthouse"), await slots.take("m", 1), on_final=lambda _: None)
+        handle.accept(ImageRequest("a lighthouse"), await slots.acquire("m", 1), on_final=lambda _: None)
         wait = asyncio.ensure_future(handle.wait(7200))
-        await slots.take("m", 1)
+        await slots.acquire("m", 1)
         assert 3600 <= now() < 3602
 
         with pytest.raises(WaitTimeout):
@@ -710,7 +711,7 @@ async def test_closing_ends_every_wait() -> None:
     async with watching(service) as watcher:
         handles = [accepted(watcher, f"t-{number}") for number in range(3)]
         for handle in handles:
-            handle.accept(ImageRequest("a lighthouse"), await slots.take("m", 1), on_final=lambda _: None)
+            handle.accept(ImageRequest("a lighthouse"), await slots.acquire("m", 1), on_final=lambda _: None)
         waits = [asyncio.ensure_future(handle.wait()) for handle in handles]
         await asyncio.sleep(2)
         await watcher.aclose()

@@ -1,0 +1,283 @@
+"""
+What an input asks for: lines become requests, or the rules that they break by their form. No file and no clock.
+"""
+
+import csv
+import enum
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, Final
+
+import attrs
+
+from kling_async.batch.inputs import Keyed
+from kling_async.batch.records import KEY_MAX
+from kling_async.cli.options import image_source
+from kling_async.cli.text_input import UNDECODED, UnreadableText, read_text_lines
+from kling_async.errors import BrokenRule
+from kling_async.wire.dialects import HALF_A_PAIR, OFFICIAL
+from kling_async.wire.redaction import shorten
+from kling_async.wire.tasks import ImageRequest
+
+__all__ = ["Format", "InputLine", "format_of", "parse"]
+
+
+class Format(enum.StrEnum):
+    """
+    How an input is written: an object per line, a table with a header, or a prompt per line.
+    """
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    TEXT = "text"
+
+
+_BY_SUFFIX: Final[Mapping[str, Format]] = {
+    ".jsonl": Format.JSONL,
+    ".ndjson": Format.JSONL,
+    ".csv": Format.CSV,
+    ".tsv": Format.CSV,
+    ".txt": Format.TEXT,
+    "": Format.TEXT,
+}
+
+_FIELDS: Final = tuple(attrs.fields_dict(ImageRequest))
+_WHOLE: Final = ("n",)
+_FRACTIONS: Final = ("image_fidelity", "human_fidelity")
+
+_DELIMITERS: Final = (",", ";", "\t")
+_REST_MAX: Final = 2**20  # characters of a line without its picture
+_PATH_MAX: Final = 4096  # no path is longer, and no picture is that short
+_UNKNOWN: Final = f"is no field; there are key, {', '.join(_FIELDS)}"
+
+
+def format_of(name: str) -> Format | None:
+    """
+    Return the format that the end of a file's name tells, None where it tells none.
+    """
+    return _BY_SUFFIX.get(Path(name).suffix.lower())
+
+
+@attrs.frozen
+class InputLine:
+    """
+    One request of an input.
+
+    Attributes:
+        number: Of its line, or of the first where it has several; counts from 1.
+        request: As far as it could be read; None for what is no request at all.
+        broken: The rules of the format that it breaks. Whether the request itself may be sent is not asked here.
+    """
+
+    number: int
+    request: ImageRequest | None
+    key: str | None = None
+    broken: tuple[BrokenRule, ...] = ()
+
+    @property
+    def item(self) -> ImageRequest | Keyed:
+        """
+        What a batch takes.
+
+        Raises:
+            ValueError: It is no request.
+        """
+        if self.request is None:
+            raise ValueError(f"line {self.number} is no request")
+        return self.request if self.key is None else Keyed(self.request, self.key)
+
+
+def parse(
+    file: IO[bytes], form: Format, folder: Path, *, image_max_bytes: int = OFFICIAL.image_max_bytes
+) -> Iterator[InputLine]:
+    """
+    Read *file* lazily; blank lines are skipped. Paths of reference images are taken from *folder*.
+
+    A table whose header cannot be used is one broken line, and nothing after it; so is what is no text. Nothing is read
+    after an error in the form of a table, or after a line that is longer than any good one: what follows may be a part
+    of something else.
+
+    Args:
+        image_max_bytes: Of a reference image, before Base64; by it cells and lines are bounded.
+    """
+    cell_max = 4 * -(-image_max_bytes // 3) + _PATH_MAX
+    texts = read_text_lines(file, cell_max + _REST_MAX)
+    try:
+        match form:
+            case Format.TEXT:
+                yield from _parse_text(texts)
+            case Format.JSONL:
+                yield from _parse_json(texts, folder)
+            case Format.CSV:
+                yield from _parse_table(texts, folder, cell_max)
+    except UnreadableText as error:
+        yield _no_request(error.line, "", str(error))
+
+
+def _parse_text(texts: Iterator[str]) -> Iterator[InputLine]:
+    for number, text in enumerate(texts, 1):
+        if HALF_A_PAIR.search(text):
+            yield _no_request(number, "", UNDECODED)
+        elif prompt := text.strip():
+            yield InputLine(number, ImageRequest(prompt))
+
+
+def _parse_json(texts: Iterator[str], folder: Path) -> Iterator[InputLine]:
+    for number, text in enumerate(texts, 1):
+        if HALF_A_PAIR.search(text):
+            yield _no_request(number, "", UNDECODED)
+        elif text.strip():
+            try:
+                fields = json.loads(text, object_pairs_hook=_once_each)
+            except _Twice as error:
+                yield _no_request(number, text, f"has the field {shorten(str(error))!r} more than once")
+            except json.JSONDecodeError as error:
+                yield _no_request(number, text, f"is no JSON: {error.msg} at column {error.colno}")
+            except (ValueError, RecursionError):  # a number of thousands of digits, a thousand levels
+                yield _no_request(number, text, "is no JSON that can be read")
+            else:
+                if isinstance(fields, dict):
+                    yield _line(number, fields, folder)
+                else:
+                    yield _no_request(number, text, 'must be an object, such as {"prompt": "a lighthouse"}')
+
+
+class _Twice(Exception):
+    """
+    An object has a name twice; the text is the name.
+    """
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(next(name for name in names if names.count(name) > 1))
+    return fields
+
+
+def _parse_table(texts: Iterator[str], folder: Path, cell_max: int) -> Iterator[InputLine]:
+    names: list[str] | None = None
+    for number, cells, rule in _rows(texts, cell_max):
+        if rule:
+            yield _no_request(number, "", rule)
+            if names is None:
+                return
+        elif names is None:
+            names = cells
+            if broken := tuple(_broken_header(names)):
+                yield InputLine(number, None, None, broken)
+                return
+        else:
+            yield _row(number, names, cells, folder)
+
+
+def _rows(texts: Iterator[str], cell_max: int) -> Iterator[tuple[int, list[str], str]]:
+    # Each row's first line, its cells, and what is wrong with it, if anything.
+    head = list(_up_to_text(texts))
+    reader = csv.reader(itertools.chain(head, texts), delimiter=_delimiter_of(head[-1] if head else ""), strict=True)
+    while True:
+        number = reader.line_num + 1
+        try:
+            cells = _next_row(reader, cell_max)
+        except StopIteration:
+            return
+        except csv.Error as error:  # it may have come in the middle of a cell, whose rest is no row
+            yield number, [], f"is no CSV: {error}; nothing from here on is read"
+            return
+        if HALF_A_PAIR.search("".join(cells)):
+            yield number, [], UNDECODED
+        elif any(cells):
+            yield number, cells, ""
+
+
+def _up_to_text(texts: Iterator[str]) -> Iterator[str]:
+    for text in texts:
+        yield text
+        if text.strip():
+            return
+
+
+def _next_row(reader: "Iterator[list[str]]", cell_max: int) -> list[str]:
+    before = csv.field_size_limit(cell_max)  # of all readers of the process
+    try:
+        return [cell.strip() for cell in next(reader)]
+    finally:
+        csv.field_size_limit(before)
+
+
+def _delimiter_of(header: str) -> str:
+    # Where a comma is for decimals, spreadsheets put semicolons between cells.
+    known = {"key", *_FIELDS}
+    return max(
+        _DELIMITERS, key=lambda delimiter: len(known & {cell.strip(' "\r\n') for cell in header.split(delimiter)})
+    )
+
+
+def _broken_header(names: list[str]) -> Iterator[BrokenRule]:
+    for name in dict.fromkeys(names):
+        if name not in ("key", *_FIELDS):
+            yield BrokenRule("column", repr(shorten(name)), _UNKNOWN)
+        elif names.count(name) > 1:
+            yield BrokenRule("column", repr(name), "must be there once")
+    if "prompt" not in names:
+        yield BrokenRule("column", "'prompt'", "is missing; the first line must name the columns")
+
+
+def _row(number: int, names: list[str], cells: list[str], folder: Path) -> InputLine:
+    if len(cells) != len(names):
+        rule = f"must have {len(names)} cells, as the header has; it has {len(cells)} (quote what holds a comma)"
+        return _no_request(number, cells[0], rule)
+    return _line(number, {name: _read_cell(name, cell) for name, cell in zip(names, cells, strict=True)}, folder)
+
+
+def _read_cell(name: str, cell: str) -> str | float:
+    # What is no number stays as it is, so that the rule for its field names it.
+    if name in _WHOLE and cell.isdecimal() and len(cell) < 10:
+        return int(cell)
+    if name in _FRACTIONS:
+        try:
+            return float(cell)
+        except ValueError:
+            pass
+    return cell
+
+
+def _line(number: int, fields: Mapping[str, Any], folder: Path) -> InputLine:
+    broken = [
+        BrokenRule(shorten(name), _shown(value), _UNKNOWN)
+        for name, value in fields.items()
+        if name not in ("key", *_FIELDS)
+    ]
+    given = {name: value for name in _FIELDS if (value := fields.get(name)) not in (None, "")}
+    image = given.get("image")
+    if image is not None and not isinstance(image, str):
+        broken.append(BrokenRule("image", _shown(given.pop("image")), "must be a URL, a path or Base64, as text"))
+    elif image is not None and len(image) <= _PATH_MAX:
+        source = image_source(image)
+        given["image"] = folder / source if isinstance(source, Path) else source
+    key, rule = _read_key(fields.get("key"))
+    if rule:
+        broken.append(BrokenRule("key", _shown(fields["key"]), rule))
+    return InputLine(number, ImageRequest(**{"prompt": "", **given}), key, tuple(broken))
+
+
+def _read_key(value: object) -> tuple[str | None, str]:
+    # The key, and what is wrong with it, if anything.
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if value in (None, ""):
+        return None, ""
+    if isinstance(value, str) and value.strip() and len(value) <= KEY_MAX and not HALF_A_PAIR.search(value):
+        return value, ""
+    return None, f"must be text of 1 to {KEY_MAX} whole characters, not all blank"
+
+
+def _no_request(number: int, text: str, rule: str) -> InputLine:
+    return InputLine(number, None, None, (BrokenRule("line", repr(shorten(text.strip())) if text else "", rule),))
+
+
+def _shown(value: object) -> str:
+    return shorten(repr(value))

@@ -1,0 +1,177 @@
+"""
+What a journal tells without being worked on: how far a batch has come, and whence a picture is.
+"""
+
+import hashlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from kling_async.batch.journal import Reader
+from kling_async.batch.records import Row, State
+from kling_async.cli.batch.progress import size, units
+from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.json_output import row_facts, summary_facts
+from kling_async.cli.options import DIALECTS, DialectName
+from kling_async.cli.screen import listed, print_error, write_line
+from kling_async.errors import KlingError
+from kling_async.wire.redaction import one_line, shorten
+from kling_async.wire.tasks import Picture
+
+__all__ = ["show_status", "trace_picture"]
+
+SHOWN: Final = 20
+"""
+Failed rows that are listed; the rest is counted.
+"""
+
+
+def show_status(journal: Path, *, as_json: bool) -> ExitCode:
+    """
+    Print how far the batch of *journal* has come.
+
+    Raises:
+        KlingError: It cannot be read.
+        typer.BadParameter: There is none.
+    """
+    with _reading(journal) as reader:
+        summary, (base_url, dialect) = reader.summary(), reader.account
+        uncertain = list(reader.rows(State.UNCERTAIN))
+        failed, reasons = _sift(reader.rows(State.FAILED))
+    if as_json:
+        facts = {"journal": str(journal), "base_url": base_url, "dialect": dialect, **summary_facts(summary)}
+        facts |= {"reasons": reasons, "uncertain_rows": [row_facts(row) for row in uncertain]}
+        write_line(sys.stdout, json.dumps(facts))
+        return ExitCode.WELL
+    shown = {"journal": str(journal), "service": f"{base_url} ({dialect})", "rows": f"{summary.rows:,}"}
+    for state in State:
+        if count := getattr(summary, state.value):
+            shown[f"  {state.value}"] = f"{count:,}"
+    if summary.failed:
+        told = ", ".join(f"{count:,} {name}" for name, count in reasons.most_common())
+        again = f"; {summary.may_retry:,} will be tried again" if summary.may_retry else ""
+        shown["  failed"] += f" ({told}{again})"
+    if summary.kept:
+        shown["  of these, kept"] = f"{summary.kept:,} (sent with another key; --new-key with that key goes on)"
+    shown |= {"pictures": f"{summary.pictures:,} ({size(summary.bytes)})", "units": units(summary)}
+    lines = listed(shown)
+    if failed:
+        lines += ["", "Failed:", *(f"  {_named(row)}: {row.error}" for row in failed)]
+    if summary.failed > len(failed):
+        lines += [f"  and {summary.failed - len(failed):,} more"]
+    if uncertain:
+        lines += ["", "Uncertain (may have been made and paid for: look into the vendor's console; what is not there"]
+        lines += ["is sent again with --resend-uncertain):", *(f"  {_named(row)}" for row in uncertain)]
+    _print(lines)
+    return ExitCode.WELL
+
+
+def trace_picture(picture: Path, journal: Path | None, *, as_json: bool) -> ExitCode:
+    """
+    Print whence *picture* is. Without *journal* those beside it and in the folders above are asked.
+
+    Raises:
+        KlingError: The journal cannot be read.
+        typer.BadParameter: There is none.
+    """
+    if journal is not None:
+        with _reading(journal) as reader:
+            row, dialect, asked = reader.trace(picture), reader.account[1], [str(journal)]
+    else:
+        row, dialect, asked = _search(picture)
+    if row is None:
+        print_error(f"No journal knows {str(picture)!r}.", *(f"  asked: {name}" for name in asked))
+        if journal is None:
+            print_error("Name the journal with --journal.")
+        return ExitCode.USAGE
+    path = picture.absolute()
+    found = next((one for one in row.pictures if one.path == path), row.pictures[0])
+    if as_json:
+        facts = row_facts(row, found)
+        facts |= {"model_name": _model_of(row, dialect), "is_unchanged": _is_unchanged(picture, found)}
+        write_line(sys.stdout, json.dumps(facts))
+    else:
+        _print(listed(dict(_told(row, found, dialect, picture))))
+    return ExitCode.WELL
+
+
+def _sift(rows: Iterator[Row]) -> tuple[list[Row], Counter[str]]:
+    # The first of them, and why all of them failed.
+    first: list[Row] = []
+    reasons: Counter[str] = Counter()
+    for row in rows:
+        reasons[type(row.error).__name__] += 1
+        if len(first) < SHOWN:
+            first.append(row)
+    return first, reasons
+
+
+def _named(row: Row) -> str:
+    return f"{row.key}  {shorten(row.request.prompt, 50)}"
+
+
+def _reading(journal: Path) -> Reader:
+    try:
+        return Reader(journal)
+    except OSError as error:
+        raise typer.BadParameter(f"{str(journal)!r}: {error.strerror}") from None
+
+
+def _search(picture: Path) -> tuple[Row | None, str, list[str]]:
+    asked = []
+    for folder in picture.absolute().parents:
+        for path in sorted(folder.glob("*.kling")):
+            try:
+                with Reader(path) as reader:
+                    if (row := reader.trace(picture)) is not None:
+                        return row, reader.account[1], []
+                    asked.append(str(path))
+            except (KlingError, OSError) as error:
+                asked.append(f"{path} ({error})")
+    return None, "", asked
+
+
+def _told(row: Row, picture: Picture, dialect: str, path: Path) -> Iterator[tuple[str, str]]:
+    facts: dict[str, Any] = row_facts(row, picture)
+    state = {None: "the file is gone", True: "as it is on the disk", False: "the file has changed since"}
+    yield "picture", str(path)
+    yield "prompt", row.request.prompt
+    for name, value in facts["request"].items():
+        if name != "prompt":
+            yield f"  {name}", str(value)
+    yield "key", row.key
+    yield "task", row.task_id or ""
+    if row.external_task_id is not None:
+        yield "external id", row.external_task_id
+    yield "model", _model_of(row, dialect)
+    for moment in ("queued", "sent", "accepted", "ended", "saved"):
+        if (at := facts[f"{moment}_at"]) is not None:
+            yield moment, at
+    yield "attempts", str(row.attempts)
+    yield "units", "not told" if facts["units"] is None else f"{facts['units']}"
+    yield "bytes", f"{picture.size_in_bytes:,}"
+    yield "sha256", f"{picture.sha256} ({state[_is_unchanged(path, picture)]})"
+
+
+def _model_of(row: Row, dialect: str) -> str:
+    default = DIALECTS[DialectName(dialect)].default_model if dialect in DIALECTS else ""
+    return row.request.model_name or default
+
+
+def _is_unchanged(path: Path, picture: Picture) -> bool | None:
+    # None where it is gone.
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == picture.sha256
+    except OSError:
+        return None
+
+
+def _print(lines: list[str]) -> None:
+    for line in lines:
+        write_line(sys.stdout, one_line(line))

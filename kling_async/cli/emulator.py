@@ -1,0 +1,194 @@
+"""
+`kling-async emulator`: a service of your own at an address, until Ctrl-C.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import shlex
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Final, TextIO
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from kling_async.cli.demo import requests_made
+from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.options import DIALECTS, AsJson, DialectName, Latency, Played, Seed, parse_latency, require_pillow
+from kling_async.cli.screen import is_interactive, print_error, write_line
+from kling_async.cli.task_runner import run
+from kling_async.wire.endpoints.base import IMAGE_GENERATION
+
+if TYPE_CHECKING:
+    from kling_async.emulator import Emulator, Ledger
+    from kling_async.emulator.settings import SettingsByName
+
+__all__ = ["emulator", "greeting"]
+
+EXAMPLES: Final = """\
+Examples:
+  kling-async emulator
+  kling-async emulator --port 0 --dialect official --latency 2:6 --slots 3
+  kling-async emulator --fault create:reset_after:rate=0.3 --fault query:stall
+"""
+
+_PROMPT: Final = (
+    "A girl with pink hair and blue hair, shiny/glossy style, stone forest yellow, light blue and light black, "
+    "fairy tale core, cyan, Ron, soft shadows, anime style"
+)
+_LOOK_AGAIN: Final = 0.5  # seconds
+
+
+def emulator(  # noqa: PLR0913 (each is an option)
+    *,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
+    host_name: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name to be called by, beside this machine's; repeatable."),
+    ] = None,
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 takes a free one.")] = 8765,
+    api_key: Annotated[str | None, typer.Option(metavar="KEY", help="What opens it; else made up.")] = None,
+    callback_secret: Annotated[str | None, typer.Option(metavar="SECRET", help="Signs its callbacks.")] = None,
+    dialect: Played = DialectName.GATEWAY,
+    latency: Latency = "2:6",
+    slots: Annotated[int, typer.Option(metavar="N", min=0, help="Pictures at one time; 0: any.")] = 9,
+    units: Annotated[float | None, typer.Option(metavar="N", min=0, help="Money; else it never runs out.")] = None,
+    seed: Seed = 0,
+    fault: Annotated[list[str] | None, typer.Option(metavar="RULE", help="What goes wrong; repeatable.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Run a service of your own: real HTTP, real pictures, no cost.
+
+    A RULE is WHERE:KIND:NAME=VALUE:..., such as create:failing_task:rate=0.1; a wrong KIND lists them all.
+    """
+    require_pillow()
+    from kling_async.emulator import Emulator, parse_fault  # noqa: PLC0415 (needs an extra of its own)
+
+    settings: SettingsByName = {
+        "host": host,
+        "host_names": host_name or (),
+        "port": port,
+        "callback_secret": callback_secret,
+        "dialect": DIALECTS[dialect],
+        "latency": parse_latency(latency),
+        "slots": slots or None,
+        "units": units,
+        "seed": seed,
+    }
+    if api_key is not None:
+        settings["api_key"] = api_key
+    try:
+        settings["faults"] = [parse_fault(text) for text in fault or ()]
+        server = Emulator(**settings)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    run(_serve(server, as_json=as_json))
+
+
+async def _serve(server: "Emulator", *, as_json: bool) -> ExitCode:
+    people = sys.stderr if as_json else sys.stdout
+    try:
+        async with server:
+            for line in [json.dumps(address_facts(server))] if as_json else greeting(server):
+                write_line(sys.stdout, line)
+            with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C is how this command ends well
+                await _show_until_stopped(server, people)
+            for name, value in _summary(server.ledger).items():
+                write_line(people, f"{name:<11}  {value}")
+    except OSError as error:
+        where = f"{server.settings.host}:{server.settings.port}"
+        number = error.errno or 0  # below 0 where a name cannot be looked up: strerror does not know those
+        reason = os.strerror(number) if number > 0 else error.strerror or str(error)
+        print_error(f"Nothing can listen at {where}: {reason}. --port 0 finds a free port.")
+        return ExitCode.USAGE
+    return ExitCode.WELL
+
+
+def greeting(server: "Emulator") -> list[str]:
+    """
+    Return what a newcomer needs to talk to *server*: its address and key, ready to be copied.
+    """
+    url = _from_here(server)
+    path = url + IMAGE_GENERATION.path
+    body = json.dumps({"prompt": _PROMPT, "model_name": "kling-v1", "n": 1})
+    dialect = "" if server.settings.is_gateway else f" --dialect {server.dialect.name}"  # by its host it is a gateway
+    return [
+        f"A {server.dialect.name} service, emulated, at {url} (Ctrl-C stops it)",
+        "",
+        f"  key     {server.api_key}",
+        f"  ledger  {_ledger_of(server)} (opened with the key, as below)",
+        "",
+        "In another terminal:",
+        "",
+        f"  export KLING_BASE_URL={url} KLING_API_KEY={shlex.quote(server.api_key)}",
+        f'  kling-async generate{dialect} "a lighthouse at dusk"',
+        "",
+        f'  curl -X POST "{path}" \\',
+        '    -H "Content-Type: application/json" \\',
+        f"    -H {shlex.quote(f'Authorization: Bearer {server.api_key}')} \\",
+        f"    -d {shlex.quote(body)}",
+        "",
+    ]
+
+
+def address_facts(server: "Emulator") -> dict[str, str]:
+    """
+    Return what a program needs to talk to *server*.
+    """
+    return {
+        "base_url": _from_here(server),
+        "api_key": server.api_key,
+        "dialect": server.dialect.name,
+        "ledger": _ledger_of(server),
+    }
+
+
+def _ledger_of(server: "Emulator") -> str:
+    return f"{_from_here(server).removesuffix(server.settings.prefix)}/__ledger__"
+
+
+def _from_here(server: "Emulator") -> str:
+    # An address that means "all of them" is none to call, and a client takes plain http on loopback alone.
+    match server.settings.host:
+        case "0.0.0.0":  # noqa: S104
+            return server.url.replace("0.0.0.0", "127.0.0.1", 1)  # noqa: S104
+        case "::":
+            return server.url.replace("[::]", "[::1]", 1)
+        case _:
+            return server.url
+
+
+async def _show_until_stopped(server: "Emulator", file: TextIO) -> None:
+    if not is_interactive(file):
+        await asyncio.Event().wait()
+    with Live(console=Console(file=file), auto_refresh=False, transient=True) as live:
+        while True:
+            live.update(Text(_state(server), "dim"), refresh=True)
+            await asyncio.sleep(_LOOK_AGAIN)
+
+
+def _state(server: "Emulator") -> str:
+    ledger = server.ledger
+    running = server.account.running(time.time())
+    requests = sum(ledger.arrivals.values())
+    return f"{len(ledger.tasks)} tasks, {running} running  {requests} requests  {ledger.units_billed} units"
+
+
+def _summary(ledger: "Ledger") -> dict[str, str]:
+    facts = {
+        "tasks": str(len(ledger.tasks)),
+        "pictures": str(ledger.pictures_ordered),
+        "units": str(ledger.units_billed),
+        **requests_made(ledger),
+    }
+    if ledger.refusals:
+        facts["refusals"] = ", ".join(f"{count} of {code}" for code, count in sorted(ledger.refusals.items()))
+    if ledger.callbacks:
+        answered = ledger.callback_answers.total() - ledger.callback_answers[0]
+        facts["callbacks"] = f"{ledger.callbacks.total()} sent, {answered} answered"
+    return facts

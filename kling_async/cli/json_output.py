@@ -1,0 +1,211 @@
+"""
+What programs read of what a command did: JSON in ASCII, which passes through any pipe.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from kling_async.batch.records import Row, Summary
+from kling_async.cli.task_board import TaskRow
+from kling_async.errors import (
+    DownloadFailed,
+    KlingError,
+    SubmissionUncertain,
+    UnexpectedAnswer,
+)
+from kling_async.wire.codec import write_request
+from kling_async.wire.tasks import Done, Failed, Picture, TaskSnapshot, TaskStatus, last_seen
+
+__all__ = [
+    "error_facts",
+    "number_of",
+    "outcome_line",
+    "pictures_without_task",
+    "row_facts",
+    "row_line",
+    "seconds_of",
+    "status_of",
+    "summary_facts",
+    "task_facts",
+]
+
+
+def number_of(units: Decimal | None) -> int | float | None:
+    """
+    Return *units* as JSON has numbers, whole where they are.
+    """
+    return None if units is None else float(units) if units % 1 else int(units)
+
+
+def status_of(snapshot: TaskSnapshot | None) -> str | None:
+    """
+    Return a task's status in one and the same word, in whichever way it was asked for.
+    """
+    if snapshot is None:
+        return None
+    is_known = snapshot.task_status is not TaskStatus.UNKNOWN
+    return snapshot.task_status.value if is_known else snapshot.status_word
+
+
+def pictures_without_task(error: KlingError) -> tuple[str, ...]:
+    """
+    Return the addresses of pictures that only *error* tells of; they may be paid for.
+    """
+    return error.urls if isinstance(error, UnexpectedAnswer | SubmissionUncertain) else ()
+
+
+def error_facts(error: KlingError | None) -> dict[str, Any] | None:
+    """
+    Return an error's class and text, and the addresses of pictures that no task tells of.
+    """
+    if error is None:
+        return None
+    urls = pictures_without_task(error)
+    facts: dict[str, Any] = {"class": type(error).__name__, "message": str(error)}
+    return {**facts, "urls": list(urls)} if urls else facts
+
+
+def seconds_of(snapshot: TaskSnapshot | None) -> float | None:
+    """
+    Return how long a task has taken by the service's own clock, up to when it last told a change.
+    """
+    if snapshot is None or snapshot.created_at is None or snapshot.updated_at is None:
+        return None
+    return (snapshot.updated_at - snapshot.created_at).total_seconds()
+
+
+def task_facts(
+    task_id: str | None,
+    snapshot: TaskSnapshot | None,
+    *,
+    files: Mapping[int, Path | str] = MappingProxyType({}),
+    external_task_id: str | None = None,
+    error: KlingError | None = None,
+) -> dict[str, Any]:
+    """
+    Return what is known of a task, under the names that every command uses.
+
+    Args:
+        snapshot: None where it was never seen; then also a picture's URL is not known.
+        files: Where pictures are kept, by their index: paths or URLs.
+        external_task_id: What was sent; else the service's own word counts.
+    """
+    told = {image.index: image.url for image in snapshot.task_result.images} if snapshot is not None else {}
+    images = [
+        {"index": index, "url": told.get(index), "path": str(files[index]) if index in files else None}
+        for index in sorted({**told, **files})
+    ]
+    created, updated = (snapshot.created_at, snapshot.updated_at) if snapshot is not None else (None, None)
+    return {
+        "task_id": task_id,
+        "external_task_id": external_task_id or (snapshot.task_info.external_task_id if snapshot is not None else None),
+        "status": status_of(snapshot),
+        "message": (snapshot.task_status_msg or None) if snapshot is not None else None,
+        "created_at": None if created is None else moment_of(created.timestamp()),
+        "updated_at": None if updated is None else moment_of(updated.timestamp()),
+        "seconds": seconds_of(snapshot),
+        "images": images,
+        "units": None if snapshot is None else number_of(snapshot.final_unit_deduction),
+        "error": error_facts(error),
+        **_doubt_of(snapshot),
+    }
+
+
+def _doubt_of(snapshot: TaskSnapshot | None) -> dict[str, bool]:
+    # Only where nothing has confirmed what a callback told.
+    return {} if snapshot is None or snapshot.is_confirmed else {"is_confirmed": False}
+
+
+def row_line(row: TaskRow) -> str:
+    """
+    Return how a request or a task of a board has ended, as one line.
+    """
+    snapshot = row.handle.snapshot if row.handle is not None else None
+    facts = task_facts(row.task_id, snapshot, files=row.files, external_task_id=row.external_task_id, error=row.error)
+    prompt = None if row.request is None else row.request.prompt
+    return json.dumps({"number": row.number, "prompt": prompt, **facts})
+
+
+def outcome_line(outcome: Done | Failed) -> str:
+    """
+    Return how a request of a batch has ended, as one line.
+    """
+    snapshot: TaskSnapshot | None = None
+    files: dict[int, Path | str] = {}
+    error: KlingError | None = None
+    if isinstance(outcome, Done):
+        task_id: str | None = outcome.result.task_id
+        snapshot = outcome.result.snapshot
+        files = {picture.index: picture.place for picture in outcome.pictures}
+    else:
+        error, task_id = outcome.error, outcome.error.task_id
+        snapshot = last_seen(error)
+    facts = task_facts(task_id, snapshot, files=files, external_task_id=_external_id(outcome), error=error)
+    if isinstance(error, DownloadFailed):
+        facts["images"] = [{"index": None, "url": None, "path": str(path)} for path in (*error.paths, *error.urls)]
+    prompt = None if outcome.request is None else outcome.request.prompt
+    return json.dumps({"index": outcome.index, "key": outcome.key, "prompt": prompt, **facts})
+
+
+def summary_facts(summary: Summary) -> dict[str, Any]:
+    """
+    Return a batch in numbers.
+    """
+    states = ("queued", "sending", "accepted", "finished", "saved", "failed", "uncertain")
+    return {
+        "rows": summary.rows,
+        **{state: getattr(summary, state) for state in states},
+        "may_retry": summary.may_retry,
+        "kept": summary.kept,
+        "pictures": summary.pictures,
+        "bytes": summary.bytes,
+        "units": number_of(summary.units_billed),
+        "is_complete": summary.is_complete,
+    }
+
+
+def row_facts(row: Row, picture: Picture | None = None) -> dict[str, Any]:
+    """
+    Return what a journal knows of one row, and of one of its pictures.
+    """
+    request = write_request(attrs.evolve(row.request, image=None))
+    if row.request.image is not None:
+        request["image"] = str(row.request.image)
+    moments = ("queued_at", "sent_at", "accepted_at", "ended_at", "saved_at")
+    facts: dict[str, Any] = {
+        "key": row.key,
+        "prompt": row.request.prompt,
+        "request": request,
+        "state": row.state.value,
+        "task_id": row.task_id,
+        "external_task_id": row.external_task_id,
+        "attempts": row.attempts,
+        **{moment: moment_of(getattr(row, moment)) for moment in moments},
+        "units": None if row.snapshot is None else number_of(row.snapshot.final_unit_deduction),
+        "error": error_facts(row.error),
+        **_doubt_of(row.snapshot),
+    }
+    if picture is not None:
+        facts |= {"path": picture.place, "bytes": picture.size_in_bytes, "sha256": picture.sha256}
+    return facts
+
+
+def moment_of(seconds: float | None) -> str | None:
+    """
+    Return Unix time as people of here write it.
+    """
+    return None if seconds is None else dt.datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+
+
+def _external_id(outcome: Done | Failed) -> str | None:
+    if isinstance(outcome, Failed) and isinstance(outcome.error, SubmissionUncertain):
+        sent = outcome.error.request or outcome.request
+        return sent.external_task_id if sent is not None else None
+    return None

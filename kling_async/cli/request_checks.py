@@ -1,0 +1,143 @@
+"""
+Requests judged before anything is sent, all of them and by all rules, in the words of the command line.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import attrs
+import typer
+
+from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.screen import print_error
+from kling_async.client.client import KlingClient
+from kling_async.client.limits.limiter import Slots
+from kling_async.errors import BrokenRule, InvalidRequest
+from kling_async.media.local import NO_ROOM
+from kling_async.media.references import read_reference
+from kling_async.media.storage import Storage
+from kling_async.wire.dialects import Dialect, ImageFacts, broken_rules
+from kling_async.wire.redaction import one_line
+from kling_async.wire.tasks import ImageRequest, ImageSource
+
+__all__ = ["RequestChecks", "check_requests", "in_words", "make_folder", "make_ready", "refusal"]
+
+_FACTS_KEPT: Final = 1000  # of pictures; a few words each
+
+_Seen: TypeAlias = tuple[ImageFacts | None, Sequence[BrokenRule]]
+
+
+@attrs.define(eq=False)
+class RequestChecks:
+    """
+    The rules that requests are judged by. A picture that many of them share is read once.
+    """
+
+    dialect: Dialect
+    slots: Slots
+    _seen: OrderedDict[Path, _Seen] = attrs.field(factory=OrderedDict, init=False)
+
+    async def broken(self, request: ImageRequest) -> tuple[BrokenRule, ...]:
+        """
+        Return every rule that *request* breaks.
+        """
+        facts, broken = (None, ()) if request.image is None else await self._look_at(request.image)
+        return (*broken_rules(self.dialect, request, facts), *broken, *self._broken_slots(request))
+
+    async def _look_at(self, image: ImageSource) -> _Seen:
+        if isinstance(image, Path) and image in self._seen:
+            return self._seen[image]
+        try:
+            seen: _Seen = ((await read_reference(image, max_bytes=self.dialect.image_max_bytes)).facts, ())
+        except InvalidRequest as error:
+            seen = (None, error.broken)
+        if isinstance(image, Path):
+            self._seen[image] = seen
+            if len(self._seen) > _FACTS_KEPT:
+                self._seen.popitem(last=False)
+        return seen
+
+    def _broken_slots(self, request: ImageRequest) -> Sequence[BrokenRule]:
+        n: object = request.n
+        if isinstance(n, int) and 1 <= n <= self.dialect.n_max:
+            try:
+                self.slots.check(n)
+            except InvalidRequest as error:
+                return error.broken
+        return ()
+
+
+async def check_requests(client: KlingClient, requests: Sequence[ImageRequest]) -> None:
+    """
+    End the command where requests break rules, having named each rule once.
+    """
+    checks = RequestChecks(client.dialect, client.slots)
+    lines: dict[str, None] = {}  # a set that keeps its order
+    for number, request in enumerate(requests, 1):
+        for rule in await checks.broken(request):
+            lines[_in_words(rule, number)] = None
+    if lines:
+        print_error("Nothing was sent, for there are broken rules:", *(f"  {line}" for line in lines))
+        raise typer.Exit(ExitCode.USAGE)
+
+
+def in_words(broken: BrokenRule, name: str) -> str:
+    """
+    Tell a broken rule on one line; *name* is what the command line calls the field.
+    """
+    rule = broken.rule.partition("; another one passes with attrs")[0]  # a way that is open to programs alone
+    return one_line(f"{name} {broken.value}: {rule}")
+
+
+def _in_words(broken: BrokenRule, number: int) -> str:
+    return in_words(broken, f"prompt {number}" if broken.field == "prompt" else "--" + broken.field.replace("_", "-"))
+
+
+async def make_ready(destination: Path | Storage, *, writes: bool = True) -> None:
+    """
+    Make sure that pictures can be saved, as far as can be told before any is paid for. Without *writes* a storage is
+    only opened, since others will write to it.
+
+    Raises:
+        typer.BadParameter: They cannot.
+    """
+    if isinstance(destination, Storage):
+        try:
+            await destination.check(writes=writes)  # noqa: ASYNC240 (no path, by now)
+        except (ValueError, ImportError) as error:
+            raise typer.BadParameter(str(error), param_hint="--out") from None
+        except OSError as error:
+            raise refusal(str(error), error, "--out") from None
+    else:
+        make_folder(destination)
+
+
+def make_folder(folder: Path) -> None:
+    """
+    Make sure that pictures can be saved, before any is paid for.
+
+    Raises:
+        typer.Exit: The disk has no room left, or no inodes.
+        typer.BadParameter: They cannot for another reason.
+    """
+    trial = folder / ".kling-async"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        what = f"nothing can be saved in {str(folder)!r}: {error.strerror or error}"
+        raise refusal(what, error, "--out") from None
+
+
+def refusal(what: str, error: OSError, option: str) -> Exception:
+    """
+    Return what ends the command because of *error*, which came before anything was sent: a wrong value of *option*, or
+    a disk without room.
+    """
+    if error.errno not in NO_ROOM:
+        return typer.BadParameter(what, param_hint=option)
+    print_error(f"{option}: {what}", "Nothing was sent. Make room on the disk, then run the same command again.")
+    return typer.Exit(ExitCode.STORAGE)

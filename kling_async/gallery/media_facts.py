@@ -1,0 +1,110 @@
+"""
+Tells videos and sounds from pictures by their content, and reads their size and length.
+"""
+
+import struct
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final, Literal
+
+import attrs
+
+__all__ = ["MediaFacts", "read_media"]
+
+_SIGNATURES: Final[tuple[tuple[bytes, Literal["video", "audio"]], ...]] = (
+    (b"\x1aE\xdf\xa3", "video"),  # WebM and Matroska
+    (b"OggS", "audio"),
+    (b"ID3", "audio"),  # MP3 with tags
+)
+_INDEX_MAX: Final = 16 * 1024 * 1024  # bytes of the index of an MP4 file that are read
+
+
+@attrs.frozen
+class MediaFacts:
+    """
+    What the header of a video or a sound says. `seconds` is None if it does not say, `size` (width and height in
+    pixels) also for sounds.
+    """
+
+    kind: Literal["video", "audio"]
+    size: tuple[int, int] | None = None
+    seconds: float | None = None
+
+
+def read_media(path: Path) -> MediaFacts | None:
+    """
+    Return the facts of the video or sound at *path*; None if the file is neither, or cannot be read.
+    """
+    try:
+        if not path.is_file():  # opening a named pipe would block until a writer comes
+            return None
+        with path.open("rb") as file:
+            return _read(file)
+    except (OSError, EOFError, struct.error, wave.Error):
+        return None
+
+
+def _read(file: BinaryIO) -> MediaFacts | None:
+    head = file.read(12)
+    file.seek(0)
+    if head[4:8] == b"ftyp":
+        return _read_mp4(file, "audio" if head[8:11] == b"M4A" else "video")
+    if head[:4] == b"RIFF" and head[8:] == b"WAVE":
+        return _read_wav(file)
+    for signature, kind in _SIGNATURES:
+        if head.startswith(signature):
+            return MediaFacts(kind)
+    is_mpeg_audio = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0  # MP3 without tags, or AAC
+    return MediaFacts("audio") if is_mpeg_audio else None
+
+
+def _read_wav(file: BinaryIO) -> MediaFacts:
+    try:
+        with wave.open(file) as sound:
+            return MediaFacts("audio", seconds=sound.getnframes() / sound.getframerate())
+    except (wave.Error, EOFError, ZeroDivisionError):  # a format that browsers may know nevertheless
+        return MediaFacts("audio")
+
+
+def _read_mp4(file: BinaryIO, kind: Literal["video", "audio"]) -> MediaFacts:
+    size = seconds = None
+    try:
+        for name, content in _boxes(_index_of(file)):
+            if name == b"mvhd":
+                at, form = (20, ">IQ") if content[0] else (12, ">II")
+                scale, length = struct.unpack_from(form, content, at)
+                seconds = length / scale if scale else None
+            elif name == b"tkhd" and kind == "video":
+                width, height = (side >> 16 for side in struct.unpack(">2I", content[-8:]))
+                size = (width, height) if width and height else size
+    except (struct.error, IndexError):
+        pass  # the browser may still play it
+    return MediaFacts(kind, size, seconds)
+
+
+def _index_of(file: BinaryIO) -> bytes:
+    # The content of the box "moov", which may stand behind the samples.
+    while head := file.read(8):
+        length, name = struct.unpack(">I4s", head)
+        rest = length - 8
+        if length == 1:
+            rest = struct.unpack(">Q", file.read(8))[0] - 16
+        if name == b"moov":
+            return file.read(min(rest, _INDEX_MAX))
+        if rest < 0:  # up to the end of the file, or damaged
+            break
+        file.seek(rest, 1)
+    return b""
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    start = 0
+    while start + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, start)
+        content = data[start + 8 : start + length]
+        if name == b"trak":
+            yield from _boxes(content)
+        else:
+            yield name, content
+        start += max(length, 8)

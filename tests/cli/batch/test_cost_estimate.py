@@ -1,0 +1,53 @@
+"""
+What a batch would cost.
+"""
+
+from kling_async import GATEWAY, OFFICIAL, ImageRequest
+from kling_async.cli.batch.cost_estimate import SHOWN, CostEstimate, RequestKind
+from kling_async.cli.batch.input_parser import InputLine
+from kling_async.wire.dialects import Dialect
+
+
+def counted(dialect: Dialect, *requests: ImageRequest) -> CostEstimate:
+    forecast = CostEstimate(dialect)
+    for number, request in enumerate(requests, 1):
+        forecast.add(InputLine(number, request))
+    return forecast
+
+
+def test_costs_by_kind() -> None:
+    """
+    Requests are counted by what makes their price: model, pictures, and whether there is a reference image.
+    """
+    url = "https://a.example/cat.png"
+    forecast = counted(
+        OFFICIAL,
+        ImageRequest("a", n=2),
+        ImageRequest("b", n=2, model_name="kling-v3"),
+        ImageRequest("c", model_name="kling-v2-1"),
+        ImageRequest("d", model_name="kling-v2-1", image=url),
+    )
+
+    assert {
+        RequestKind("kling-v3", 2, has_image=False): 2,
+        RequestKind("kling-v2-1", 1, has_image=False): 1,
+        RequestKind("kling-v2-1", 1, has_image=True): 1,
+    } == forecast.kinds
+    assert (4, 6, 2 * 16 + 4 + 8) == (forecast.requests, forecast.pictures, forecast.units)
+    assert "0.1540" == str(forecast.dollars)
+
+
+def test_told() -> None:
+    """
+    The first lines are shown with their fields, and a gateway's prices are not promised.
+    """
+    requests = [ImageRequest("a [red] fox", n=3, aspect_ratio="1:1", image=b"x"), *[ImageRequest("b")] * SHOWN]
+    lines = counted(GATEWAY, *requests).told()
+
+    assert (
+        "6 requests to a gateway service: 8 pictures, about 8 units, $0.028 by the vendor's prices; a gateway"
+        in lines[0]
+    )
+    assert "         1  kling-v1       3, from a reference image" in lines
+    assert "         1  a [red] fox  n=3 aspect_ratio=1:1 image" in lines
+    assert SHOWN == len(lines) - lines.index("the first lines:") - 1

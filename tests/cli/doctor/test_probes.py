@@ -1,0 +1,388 @@
+"""
+What ails a set-up is named, and nothing else is, against services on a real socket. None of it makes or costs anything.
+"""
+
+import asyncio
+import contextlib
+import errno
+import ssl
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+import attrs
+import pytest
+from aiohttp import web
+
+from kling_async import OFFICIAL
+from kling_async.cli.doctor import findings
+from kling_async.cli.doctor.findings import Finding, FindingState
+from kling_async.cli.doctor.probes import DoctorOptions, examine
+from kling_async.cli.exit_codes import ExitCode
+from kling_async.emulator import Emulator, Fault, faults
+from kling_async.wire.auth import AccessKey
+from kling_async.wire.dialects import GATEWAY, Dialect
+from tests.conftest import simulated
+
+HOUR: Final = 3600.0
+PAIR: Final = AccessKey("an-access-key-of-the-tests", "a-secret-key-of-the-tests-of-32-bytes")
+CHECKS: Final = ["software", "key", "address", "connection", "service", "access", "clock", "lists", "pace", "slots"]
+
+
+@attrs.frozen
+class Patient:
+    """
+    A set-up in the environment of this process.
+    """
+
+    environment: pytest.MonkeyPatch
+
+    def set(self, **variables: str) -> None:
+        for name in ("KLING_API_KEY", "KLING_ACCESS_KEY", "KLING_SECRET_KEY", "KLING_BASE_URL", "HTTPS_PROXY"):
+            self.environment.delenv(name, raising=False)
+        for name, value in variables.items():
+            self.environment.setenv(name, value)
+
+    async def examined(self, base_url: str, dialect: Dialect | None = None, **asked: Any) -> list[Finding]:
+        """
+        Return all findings about a static key at *base_url*.
+        """
+        self.set(KLING_API_KEY="sk-of-somebody", KLING_BASE_URL=base_url)
+        return [finding async for finding in examine(DoctorOptions(dialect=dialect, **asked))]
+
+    async def at(self, server: Emulator, **asked: Any) -> list[Finding]:
+        """
+        Return all findings about the account of *server*, with the key or the pair of keys that it takes.
+        """
+        pair = server.access_key
+        if pair is not None:
+            self.set(KLING_ACCESS_KEY=pair.access_key, KLING_SECRET_KEY=pair.secret_key, KLING_BASE_URL=server.url)
+        else:
+            self.set(KLING_API_KEY=server.api_key, KLING_BASE_URL=server.url)
+        return await self.again(server, **asked)
+
+    async def again(self, server: Emulator, **asked: Any) -> list[Finding]:
+        """
+        Return all findings as the environment is, and see that *server* has made nothing.
+        """
+        found = [finding async for finding in examine(DoctorOptions(**{"dialect": server.dialect, **asked}))]
+        ledger = server.ledger
+        assert (0, [], 0) == (ledger.creates_received, ledger.tasks, ledger.units_billed)
+        return found
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> Patient:
+    return Patient(monkeypatch)
+
+
+def ailing(found: list[Finding]) -> dict[str, str]:
+    """
+    Return the checks that found something amiss, and how bad it is.
+    """
+    return {
+        finding.check: finding.state.value
+        for finding in found
+        if finding.state in (FindingState.WARNING, FindingState.PROBLEM)
+    }
+
+
+def told(found: list[Finding], check: str) -> Finding:
+    [finding] = [each for each in found if each.check == check]
+    return finding
+
+
+@contextlib.asynccontextmanager
+async def host(answer: web.Response) -> AsyncIterator[str]:
+    """
+    A web server that gives *answer* to everything.
+    """
+
+    async def serve(_: web.Request) -> web.Response:
+        return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+
+    application = web.Application()
+    application.add_routes([web.route("*", "/{rest:.*}", serve)])
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def page(status: int, text: str = "", kind: str = "text/html", **headers: str) -> web.Response:
+    return web.Response(status=status, text=text, content_type=kind, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"dialect": GATEWAY}, {"dialect": OFFICIAL}, {"dialect": OFFICIAL, "access_key": PAIR}],
+    ids=["gateway", "official", "access keys"],
+)
+async def test_all_is_well(patient: Patient, settings: Mapping[str, Any]) -> None:
+    """
+    Every check is made in its order, and none finds anything amiss.
+    """
+    async with Emulator(**settings) as server:
+        found = await patient.at(server)
+
+    assert CHECKS == [finding.check for finding in found]
+    assert {} == ailing(found)
+    assert "KLING_BASE_URL" in told(found, "address").found
+    assert settings["dialect"].name in told(found, "address").found
+
+
+async def test_no_key(patient: Patient) -> None:
+    """
+    The variables are named; that the host is there can be seen all the same, and nothing is asked.
+    """
+    async with Emulator() as server:
+        patient.set(KLING_BASE_URL=server.url)
+        found = await patient.again(server)
+
+    assert {"key": "problem"} == ailing(found)
+    assert ExitCode.KEY is told(found, "key").code
+    assert "KLING_API_KEY" in told(found, "key").found
+    assert 0 == sum(server.ledger.arrivals.values())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"dialect": GATEWAY}, {"dialect": OFFICIAL}, {"dialect": OFFICIAL, "access_key": PAIR}],
+    ids=["gateway", "official", "access keys"],
+)
+async def test_wrong_key(patient: Patient, settings: Mapping[str, Any]) -> None:
+    """
+    It is the key that is named, not the host; and the key itself is not shown.
+    """
+    async with Emulator(**settings) as server:
+        if server.access_key is None:
+            patient.set(KLING_API_KEY="sk-of-somebody-else", KLING_BASE_URL=server.url)
+        else:
+            patient.set(KLING_ACCESS_KEY=PAIR.access_key, KLING_SECRET_KEY="x" * 40, KLING_BASE_URL=server.url)
+        found = await patient.again(server)
+
+    assert {"access": "problem"} == ailing(found)
+    assert ExitCode.KEY is told(found, "access").code
+    assert "Copy the key again" in told(found, "access").advice
+    assert not any(secret in str(found) for secret in ("somebody-else", PAIR.access_key, "x" * 40))
+    assert findings.UNKNOWN_TASK_ID not in told(found, "access").found
+
+
+@pytest.mark.parametrize("pair", [None, PAIR], ids=["static key", "access keys"])
+@pytest.mark.parametrize(("ahead", "word"), [(HOUR, "behind"), (-HOUR, "ahead of")])
+async def test_clock_that_is_off_by_an_hour(patient: Patient, pair: AccessKey | None, ahead: float, word: str) -> None:
+    """
+    By how much and in which direction is told, and how little it matters.
+    """
+    async with Emulator(dialect=OFFICIAL, access_key=pair, clock=lambda: time.time() + ahead) as server:
+        found = await patient.at(server)
+
+    assert {"clock": "warning"} == ailing(found)
+    assert f"this computer's clock is 60.0 minutes {word} the service's" == told(found, "clock").found
+    assert ("signs by the service's clock" in told(found, "clock").advice) is (pair is not None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (page(200, "<!DOCTYPE html><html></html>"), "answers with an HTML page (HTTP 200)"),
+        (page(404, "<html></html>"), "answers with an HTML page (HTTP 404)"),
+        (page(401, "who are you"), "something that is no JSON (HTTP 401)"),
+        (page(200, '{"hello": "world"}', "application/json"), "holds no task"),
+        (page(404, '{"detail": "Not Found"}', "application/json"), "does not know the path of this API"),
+        (page(301, Location="https://elsewhere.example/kling/v1/images/generations/x?y"),
+         "redirects to https://elsewhere.example/kling (HTTP 301)"),
+        (page(503, "<html></html>"), "answers with an HTML page (HTTP 503)"),
+    ],
+)  # fmt: skip
+async def test_host_that_is_no_kling_api(patient: Patient, answer: web.Response, words: str) -> None:
+    """
+    What it does instead is told, and nothing is said about the key.
+    """
+    async with host(answer) as url:
+        found = await patient.examined(url)
+
+    assert {"service": "problem"} == ailing(found)
+    assert words in told(found, "service").found
+    assert ExitCode.SERVICE is told(found, "service").code
+    assert FindingState.SKIPPED is told(found, "access").state
+
+
+async def test_host_of_another_api(patient: Patient) -> None:
+    """
+    A 404 that does not say what is missing is told as what it is: no proof.
+    """
+    async with host(page(404, '{"reason": "gone"}', "application/json")) as url:
+        found = await patient.examined(url)
+
+    assert {"service": "warning"} == ailing(found)
+    assert "as any web server may" in told(found, "service").found
+
+
+@pytest.mark.parametrize(("dialect", "wrong"), [(GATEWAY, ""), (OFFICIAL, "/kling")])
+async def test_path_that_is_not_the_services(patient: Patient, dialect: Dialect, wrong: str) -> None:
+    """
+    The base URL at which the same host does answer is found and named.
+    """
+    async with Emulator(dialect=dialect) as server:
+        origin = server.url.removesuffix("/kling")
+        patient.set(KLING_API_KEY=server.api_key, KLING_BASE_URL=origin + wrong)
+        found = await patient.again(server)
+
+        assert {"service": "problem"} == ailing(found)
+        assert f"{server.url} does: set the base URL to that." == told(found, "service").advice
+
+
+@pytest.mark.parametrize(
+    ("url", "check", "words"),
+    [
+        ("http://127.0.0.1:9", "connection", "takes no connection: Connection refused"),
+        ("https://nowhere.invalid", "connection", "nobody knows a host 'nowhere.invalid'"),
+        ("http://api.gpt.ge/kling", "address", "must be https"),
+        ("127.0.0.1:8765", "address", "must be an absolute http(s) URL"),
+    ],
+)
+async def test_host_that_is_not_to_be_reached(patient: Patient, url: str, check: str, words: str) -> None:
+    """
+    A closed port, a name that nobody knows, plain http over the network, no URL: all after it is skipped.
+    """
+    found = await patient.examined(url)
+
+    assert {check: "problem"} == ailing(found)
+    assert words in told(found, check).found
+    assert all(finding.state is FindingState.SKIPPED for finding in found[CHECKS.index(check) + 1 :])
+
+
+async def test_tls_where_none_is_spoken(patient: Patient) -> None:
+    """
+    https:// in place of http:// is told from a host that is not there.
+    """
+    async with Emulator() as server:
+        found = await patient.examined(server.url.replace("http:", "https:"))
+
+    assert {"connection": "problem"} == ailing(found)
+    assert "does not speak TLS" in told(found, "connection").found
+
+
+def bad_certificate() -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "self-signed certificate"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (bad_certificate(), "the certificate of relay.example:443 is not good: self-signed certificate"),
+        (ssl.SSLError(1, "wrong version number"), "relay.example:443 does not speak TLS: wrong version number"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "relay.example:443 does not speak TLS: Broken pipe"),
+        (TimeoutError(), "relay.example:443 does not answer: nothing within 10 s"),
+        (OSError(errno.EHOSTUNREACH, "no"), "relay.example:443 takes no connection: No route to host"),
+    ],
+)
+async def test_connection_that_is_not_made(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch, error: OSError, words: str
+) -> None:
+    """
+    Each way to fail is told from the others, in the system's own words.
+    """
+
+    async def find(*_: object) -> list[object]:
+        return []
+
+    async def connect(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", find)
+    monkeypatch.setattr(asyncio, "open_connection", connect)
+
+    found = await patient.examined("https://relay.example/kling")
+
+    assert words == told(found, "connection").found
+
+
+@pytest.mark.parametrize("tries_regions", [False, True])
+async def test_wrong_region(patient: Patient, monkeypatch: pytest.MonkeyPatch, tries_regions: bool) -> None:  # noqa: FBT001
+    """
+    The vendor's other hosts are named; they are asked only where that was allowed, and the right one is found.
+    """
+    async with Emulator(dialect=OFFICIAL) as here, Emulator(dialect=OFFICIAL, seed=1) as there:
+        monkeypatch.setattr(findings, "REGIONS", (here.url, there.url))
+        patient.set(KLING_API_KEY=there.api_key, KLING_BASE_URL=here.url)
+        monkeypatch.setattr(findings, "_is_vendors", lambda url: url in findings.REGIONS)
+        found = await patient.again(here, tries_regions=tries_regions)
+
+        assert {"access": "problem"} == ailing(found)
+        expected = f"It is good at {there.url}: set KLING_BASE_URL to that." if tries_regions else "--all-regions tries"
+        assert expected in told(found, "access").advice
+        assert tries_regions is bool(there.ledger.arrivals)
+
+
+async def test_gateway_without_lists(patient: Patient) -> None:
+    """
+    A dialect that says more than its service does is told from one that says so, and how to say so is named.
+    """
+    bold = attrs.evolve(GATEWAY, lists=True, ids_per_read=20)
+    async with Emulator(dialect=GATEWAY) as server:
+        found = await patient.at(server, dialect=bold)
+
+    assert {"lists": "warning"} == ailing(found)
+    assert "attrs.evolve(GATEWAY, lists=False, ids_per_read=1)" in told(found, "lists").advice
+
+
+@simulated
+async def test_slow_network(patient: Patient) -> None:
+    """
+    It is told how long an answer takes, and that nothing is lost by it.
+    """
+    async with Emulator(faults=[faults.delay_before("query", seconds=2.5)]) as server:
+        found = await patient.at(server)
+
+    assert {"pace": "warning"} == ailing(found)
+    assert "take 2.5 s" in told(found, "pace").found
+
+
+async def test_network_that_breaks(patient: Patient) -> None:
+    """
+    Answers that do not come are counted.
+    """
+    async with Emulator(faults=[faults.reset_before("query", after=1)]) as server:
+        found = await patient.at(server)
+
+    assert {"pace": "warning"} == ailing(found)
+    assert "got no answer" in told(found, "pace").found
+
+
+@simulated
+async def test_service_that_is_silent(patient: Patient) -> None:
+    """
+    A question that is never answered ends in time, and with a word about it.
+    """
+    async with Emulator(faults=[faults.stall("query")]) as server:
+        found = await patient.at(server, timeout=5.0)
+
+    assert {"service": "problem"} == ailing(found)
+    assert "no answer in time" in told(found, "service").found
+
+
+@pytest.mark.parametrize(
+    ("fault", "ails"),
+    [
+        (faults.status("query", 503), {"service": "problem"}),
+        (faults.status("query", 403), {"access": "problem"}),
+        (faults.bare_429("query"), {"access": "warning"}),
+        (faults.status("list", 503), {"lists": "warning"}),
+    ],
+)
+async def test_service_in_trouble(patient: Patient, fault: Fault, ails: dict[str, str]) -> None:
+    """
+    A service that fails, forbids or is hurried is not taken for a wrong host or a wrong key.
+    """
+    async with Emulator(dialect=OFFICIAL, faults=[fault]) as server:
+        found = await patient.at(server)
+
+    assert ails == ailing(found)

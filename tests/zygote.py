@@ -1,0 +1,177 @@
+"""
+Python and `kling-async` without their start: one process imports everything, and forks for each program.
+
+Run as `python zygote.py SOCKET`, or `python zygote.py SOCKET --vendor`, where commands take this machine for the
+vendor's and emulate quick services. `CLIENT` is the program that stands for `python` or `kling-async`.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+__all__ = ["CLIENT", "install", "serving"]
+
+CLIENT: Final = """\
+import json, os, signal, socket, sys
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(os.environ["ZYGOTE"])
+asked = json.dumps([*PROGRAM, sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
+socket.send_fds(connection, [len(asked).to_bytes(4, "big")], [0, 1, 2])
+connection.sendall(asked)
+answers = connection.makefile()
+pid = int(answers.readline())
+signal.signal(signal.SIGINT, lambda *_: os.kill(pid, signal.SIGINT))
+sys.exit(int(answers.readline()))
+"""
+
+IMPORTS: Final = (
+    "kling_async.cli",
+    "kling_async.batch.batch",
+    "kling_async.emulator",
+    "kling_async.media.downloads",
+    "fastapi",
+    "PIL.Image",
+    "pytest",
+)
+"""
+What most programs import.
+"""
+
+
+def install(folder: Path) -> Path:
+    """
+    Put `python` and `kling-async` into *folder*, each run by the process that `ZYGOTE` names; return *folder*.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("python", "kling-async"):
+        (folder / name).write_text(f"#!{sys.executable} -IS\nPROGRAM = [{name!r}]\n{CLIENT}")
+        (folder / name).chmod(0o755)
+    return folder
+
+
+@contextlib.asynccontextmanager
+async def serving(path: Path, *options: str) -> AsyncIterator[None]:
+    """
+    Run the process at the socket *path*.
+    """
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    process = await asyncio.create_subprocess_exec(sys.executable, __file__, str(path), *options, env=env)
+    try:
+        while not path.exists():
+            assert process.returncode is None, "it has ended"
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        process.kill()
+        await process.wait()
+
+
+def serve(path: str, *options: str) -> None:
+    if "--vendor" in options:
+        be_the_vendor()
+    for name in IMPORTS:
+        importlib.import_module(name)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(100)
+        while True:
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                run(connection)
+            connection.close()
+
+
+def be_the_vendor() -> None:
+    """
+    Take every host for the vendor's, and make emulated services quick, before the commands import either.
+    """
+    from kling_async import OFFICIAL, emulator  # noqa: PLC0415
+    from kling_async.client import client  # noqa: PLC0415
+
+    make = emulator.Emulator
+
+    def make_quick(**settings: Any) -> emulator.Emulator:
+        return make(**{**settings, "latency": (0.0, 0.1), "picture_scale": 0.1, "port": 0})
+
+    emulator.Emulator = make_quick  # type: ignore[assignment,misc]
+    client.dialect_of = lambda _: OFFICIAL  # type: ignore[assignment,attr-defined]
+
+
+def run(connection: socket.socket) -> None:
+    """
+    Be the program that *connection* asks for, with its files, folder and environment.
+    """
+    size, files, _, _ = socket.recv_fds(connection, 4, 3)
+    for target, file in enumerate(files):
+        os.dup2(file, target)
+        os.close(file)
+    sys.stdin, sys.stdout, sys.stderr = (open(0), open(1, "w"), open(2, "w"))  # noqa: SIM115 (descriptors)
+    with connection.makefile("rb") as asked:
+        name, words, folder, env = json.loads(asked.read(int.from_bytes(size, "big")))
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(env)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    connection.sendall(f"{os.getpid()}\n".encode())
+    code: int | str | None = 1
+    try:
+        code = run_command(words) if name == "kling-async" else run_python(*words)
+    except SystemExit as end:
+        code = end.code
+        if isinstance(code, str):
+            sys.stderr.write(f"{code}\n")
+    finally:  # a trace is printed where it ends
+        connection.sendall(f"{1 if isinstance(code, str) else code or 0}\n".encode())
+    sys.exit()
+
+
+def run_command(words: list[str]) -> int:
+    from kling_async.__main__ import main  # noqa: PLC0415
+
+    sys.argv = ["kling-async", *words]
+    main()
+    return 0
+
+
+def run_python(first: str, *words: str) -> int:
+    """
+    Do what `python -c TEXT`, `python -m MODULE` and `python FILE` do.
+    """
+    match first, words:
+        case "-c", (text, *rest):
+            sys.argv, sys.path[0] = ["-c", *rest], ""
+            run_text(text, "<string>")
+        case "-m", (module, *rest):
+            sys.argv, sys.path[0] = [module, *rest], str(Path.cwd())
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        case _:
+            sys.argv, sys.path[0] = [first, *words], str(Path(first).parent.resolve())
+            run_text(Path(first).read_text(), first)
+    return 0
+
+
+def run_text(text: str, file: str) -> None:
+    """
+    Run *text* as the main module, which processes that it begins may load from *file*.
+    """
+    module = sys.modules["__main__"] = ModuleType("__main__")
+    if Path(file).is_file():
+        module.__file__ = file
+    exec(compile(text, file, "exec"), module.__dict__)  # noqa: S102
+
+
+if __name__ == "__main__":
+    serve(*sys.argv[1:])
