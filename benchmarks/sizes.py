@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from benchmarks.figures import Run, number
-from kling_async.wire.endpoints.prices import DOLLARS_PER_UNIT, FROM_TEXT
+from kling_async.wire.endpoints.image_generation import FROM_TEXT, IMAGE_GENERATION
 
 __all__ = ["A_DAY", "sizes"]
 
@@ -37,7 +37,7 @@ def sizes(run: Run) -> Iterator[list[str]]:
     row = measured("cluster/2 workers, light/journal per picture")
     saved, seen = (measured(f"cluster/1 worker, {work}/rate") for work in ("only saved", "heavy"))
     cheapest, dearest = (
-        units * float(DOLLARS_PER_UNIT) for units in (min(FROM_TEXT.values()), max(FROM_TEXT.values()))
+        units * float(IMAGE_GENERATION.unit_price or 0) for units in (min(FROM_TEXT.values()), max(FROM_TEXT.values()))
     )
 
     def line(what: str, *values: str) -> list[str]:

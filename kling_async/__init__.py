@@ -14,23 +14,13 @@ from kling_async.client.client import KlingClient
 from kling_async.client.events import EventKind, TaskEvent
 from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.limiter import Slots
+from kling_async.client.outcomes import Done, Failed
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy, SlotPolicy
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
-from kling_async.wire.tasks import (
-    AspectRatio,
-    Done,
-    Failed,
-    Image,
-    ImageReference,
-    ImageRequest,
-    Model,
-    Resolution,
-    TaskResult,
-    TaskSnapshot,
-    TaskStatus,
-)
+from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
+from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot, TaskStatus
 
 if TYPE_CHECKING:
     from kling_async.batch.batch import Added, Batch

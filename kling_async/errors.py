@@ -276,7 +276,7 @@ class ServiceFailure(KlingError):
 class UnexpectedAnswer(KlingError):
     """
     Not JSON, the wrong shape, cut short or too large; mostly a page of something on the way, so check `base_url`. With
-    a `task_id`: the task succeeded, and its pictures were not told for 30 s; ask for it again.
+    a `task_id`: the task succeeded, but the service listed no files of it for 30 s; ask for it again.
 
     Attributes:
         is_other_api:

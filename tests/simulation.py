@@ -17,8 +17,7 @@ from kling_async.emulator.account import Account
 from kling_async.emulator.api import ApiRequest, ApiResponse, EmulatedApi, read_body
 from kling_async.emulator.settings import Settings
 from kling_async.wire.dialects import OFFICIAL
-from kling_async.wire.endpoints.base import IMAGE_GENERATION
-from kling_async.wire.tasks import ImageRequest
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
 from tests.conftest import take_body
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from kling_async.emulator import Account, Fault, FaultPlan, Ledger, Settings
 from kling_async.emulator.api import ApiRequest, ApiResponse, EmulatedApi, outcome_of, prompt_of, read_body
 from kling_async.emulator.webhook_queue import Webhook, WebhookQueue
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import IMAGE_GENERATION
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from tests.conftest import take_body
 
 NOON: Final = 1_780_000_000.0
@@ -104,7 +104,7 @@ class SocketlessService:
         Make the receiver that is called from now on.
         """
         receiver = CallbackReceiver("https://bots.example/kling", **{"secret": SECRET, **settings})
-        receiver._clock = wall_clock
+        receiver._authenticator.clock = wall_clock
         self.receiver = receiver
         return receiver
 

@@ -19,6 +19,7 @@ from kling_async.batch.outcomes import Outcomes, read_request
 from kling_async.batch.records import Row, State
 from kling_async.client.client import KlingClient
 from kling_async.client.handle import TaskHandle
+from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import (
     AccountProblem,
     ClientClosed,
@@ -29,7 +30,7 @@ from kling_async.errors import (
     TaskNotFound,
 )
 from kling_async.media.semaphore import Gate
-from kling_async.wire.tasks import Done, Failed, TaskSnapshot, last_seen
+from kling_async.wire.tasks import TaskSnapshot, last_seen
 
 __all__ = ["Attempts"]
 
@@ -79,7 +80,7 @@ class Attempts:
         observer = self._observe(row, row.attempts)
         handle = self.client.resume(row.task_id or "", row.request, observer)
         if row.snapshot is not None:  # from a callback, and not confirmed yet
-            handle.hear(row.snapshot, asyncio.get_running_loop().time())
+            handle.note_unconfirmed(row.snapshot, asyncio.get_running_loop().time())
         self._resumed[row.position] = (handle, observer)
 
     async def claim(self, row: Row) -> Done | Failed | None:

@@ -26,10 +26,12 @@ from kling_async.batch.records import Row, State, Summary
 from kling_async.batch.runner import Runner
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.client import KlingClient
+from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import KlingError
 from kling_async.media.storage import Storage
 from kling_async.policy.arguments import check_flag, check_kind, check_many, check_timeout, check_whole, refuse
-from kling_async.wire.tasks import Done, Failed, ImageRequest, TaskSnapshot
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["Added", "Batch"]
 

@@ -23,14 +23,16 @@ import attrs
 
 from kling_async.media.downloads import Downloads, FetchError, FetchRefused, Full, LinkExpired
 from kling_async.media.naming import Names
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.semaphore import Gate
 from kling_async.media.shielding import shielded
 from kling_async.media.storage import Storage, folder_and_keep, storage_of
 from kling_async.policy.arguments import check_whole
 from kling_async.policy.hosts import Network
 from kling_async.policy.http import HttpOptions
+from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.redaction import shorten
-from kling_async.wire.tasks import Image, ImageRequest, Picture
+from kling_async.wire.tasks import Image
 
 __all__ = [
     "Executor",
@@ -77,7 +79,7 @@ class PictureFacts:
     key: str
     task_id: str
     request: ImageRequest
-    picture: Picture
+    picture: SavedFile
 
 
 Process: TypeAlias = Callable[[Path | bytes, PictureFacts], Any]
@@ -136,13 +138,13 @@ class WorkItem:
     task_id: str
     request: ImageRequest
     image: Image | None
-    picture: Picture | None
+    picture: SavedFile | None
     names: Names
     destination: Path | Storage
     function: Process | None
     networks: frozenset[Network]
 
-    def facts(self, picture: Picture) -> PictureFacts:
+    def facts(self, picture: SavedFile) -> PictureFacts:
         """
         Return what the function is told of the picture.
         """
@@ -160,7 +162,7 @@ class WorkResult:
         traceback: Where it failed.
     """
 
-    picture: Picture
+    picture: SavedFile
     failure: str | None = None
     traceback: str = ""
 
@@ -305,7 +307,7 @@ async def carry_out(order: WorkItem, *, http: HttpOptions | None = None) -> Work
     return await asyncio.to_thread(seen, order, picture, read)
 
 
-async def kept(order: WorkItem, downloads: Downloads, temp_dir: Path | None = None) -> Picture:
+async def kept(order: WorkItem, downloads: Downloads, temp_dir: Path | None = None) -> SavedFile:
     """
     Fetch an order's picture, or return what is known of it if it is kept already. *spools* is the folder of this
     machine for what is on its way to a storage.
@@ -317,7 +319,7 @@ async def kept(order: WorkItem, downloads: Downloads, temp_dir: Path | None = No
     return await downloads.keep(order.image, order.names, folder_and_keep(order.destination, temp_dir)[1])
 
 
-async def content_of(order: WorkItem, picture: Picture) -> bytes:
+async def content_of(order: WorkItem, picture: SavedFile) -> bytes:
     """
     Read a picture from the storage where it is kept.
 
@@ -327,7 +329,7 @@ async def content_of(order: WorkItem, picture: Picture) -> bytes:
     return await storage_of(order.destination, picture.place).read(picture.place)
 
 
-def seen(order: WorkItem, picture: Picture, read: Callable[[], bytes]) -> WorkResult:
+def seen(order: WorkItem, picture: SavedFile, read: Callable[[], bytes]) -> WorkResult:
     """
     Call an order's function, if it has one, with a picture's path, or with what *read* returns, unless it is
     `FetchError`.

@@ -2,7 +2,6 @@
 Reads the input of a batch: validates each request, reads its reference image, and makes a new row of it.
 """
 
-import collections
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -12,9 +11,9 @@ import attrs
 from kling_async.batch.records import KEY_MAX, NewRow
 from kling_async.client.client import KlingClient
 from kling_async.errors import BrokenRule, InvalidRequest
-from kling_async.media.references import Reference, read_reference
-from kling_async.wire.dialects import HALF_A_PAIR, WHOLE_CHARACTERS, broken_rules
-from kling_async.wire.tasks import ImageRequest, ImageSource
+from kling_async.media.references import Reference, ReferenceCache, read_inputs
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.rules import HALF_A_PAIR, WHOLE_CHARACTERS
 
 __all__ = ["Keyed", "read_input"]
 
@@ -24,7 +23,7 @@ CHUNK_CHARACTERS: Final = 2**24
 A chunk ends when it has this many rows, or reference images of this many characters of Base64.
 """
 
-CACHED_REFERENCES: Final = 8
+CACHED_FILES: Final = 8
 """
 Reference images that are kept in memory: thousands of requests may share one, which is then read once.
 """
@@ -52,11 +51,11 @@ async def read_input(
     Raises:
         InvalidRequest: A request breaks rules, all of which are listed. The rows of unfinished chunks are dropped.
     """
-    references = _ReferenceCache(client.dialect.image_max_bytes)
+    cache = ReferenceCache(CACHED_FILES)
     chunk: list[NewRow] = []
     index = size = 0
     async for item in _iterate(requests):
-        new_row = await _make_row(item, index, client, references)
+        new_row = await _make_row(item, index, client, cache)
         index += 1
         size += len(new_row.image_base64 or "")
         chunk.append(new_row)
@@ -76,22 +75,7 @@ async def _iterate(requests: Iterable[object] | AsyncIterable[object]) -> AsyncI
             yield item
 
 
-class _ReferenceCache:
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._references: collections.OrderedDict[object, Reference] = collections.OrderedDict()
-
-    async def read(self, image: ImageSource) -> Reference:
-        if not isinstance(image, str | Path | bytes):  # no image: this raises the error that says so
-            return await read_reference(image, max_bytes=self._max_bytes)
-        if image not in self._references:
-            self._references[image] = await read_reference(image, max_bytes=self._max_bytes)
-            if len(self._references) > CACHED_REFERENCES:
-                self._references.popitem(last=False)
-        return self._references[image]
-
-
-async def _make_row(item: object, index: int, client: KlingClient, references: _ReferenceCache) -> NewRow:
+async def _make_row(item: object, index: int, client: KlingClient, cache: ReferenceCache) -> NewRow:
     key = None
     if isinstance(item, Keyed):
         key, item = item.key, item.request
@@ -102,12 +86,9 @@ async def _make_row(item: object, index: int, client: KlingClient, references: _
         what = "must be a prompt, an ImageRequest, or a Keyed one"
         broken.append(BrokenRule("request", f"<{type(request).__name__}>", what))
     else:
-        if request.image is not None:
-            try:
-                reference = await references.read(request.image)
-            except InvalidRequest as error:
-                broken += error.broken
-        broken += broken_rules(client.dialect, request, reference.facts if reference else None)
+        references, more = await read_inputs(request, client.dialect, cache)
+        reference = references.get("image")
+        broken += more
         if not any(rule.field == "n" for rule in broken):
             try:
                 client.slots.check(request.n)

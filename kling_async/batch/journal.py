@@ -20,8 +20,9 @@ from kling_async.batch.opening import Account, find_file, open_database
 from kling_async.batch.records import NewRow, Row, State, Summary, write_error, write_snapshot
 from kling_async.batch.writer import Writer
 from kling_async.errors import JournalMismatch, KlingError
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.shielding import shielded
-from kling_async.wire.tasks import Picture, TaskSnapshot
+from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["Journal", "Reader"]
 
@@ -257,7 +258,7 @@ class Journal:
         """
         await self._writer.add((queries.FINISH, (write_snapshot(snapshot), _units(snapshot), now, position)))
 
-    async def save(self, position: int, pictures: Sequence[Picture], now: float, *, is_all: bool) -> None:
+    async def save(self, position: int, pictures: Sequence[SavedFile], now: float, *, is_all: bool) -> None:
         """
         Write which pictures of a row are on the disk, and with *is_all* that none is missing.
         """

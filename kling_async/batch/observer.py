@@ -4,7 +4,7 @@ Writes the steps of a submit into the journal.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from kling_async.batch.control import RunControl
 from kling_async.batch.failures import RunStopped
@@ -95,8 +95,8 @@ class JournalObserver(SubmitObserver):
         self._unsettled = unsettled
         self._clock = clock
 
-    def judge(self, reference: Reference | None) -> None:
-        expected = self._row.image_sha256
+    def judge(self, references: Mapping[str, Reference]) -> None:
+        expected, reference = self._row.image_sha256, references.get("image")
         if expected is not None and (reference is None or reference.sha256 != expected):
             rule = "has changed since it was added to the journal; put the old file back, or begin a new journal"
             broken = BrokenRule("image", repr(str(self._row.request.image)), rule)

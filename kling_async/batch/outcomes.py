@@ -10,8 +10,11 @@ from kling_async.batch.executors import in_words, value_of
 from kling_async.batch.journal import Journal
 from kling_async.batch.records import Row, State
 from kling_async.batch.savers import Saver, all_of
+from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import KlingError, ProcessFailed, StorageFull
-from kling_async.wire.tasks import Done, Failed, ImageRequest, Picture, TaskResult, TaskSnapshot
+from kling_async.media.saved_files import SavedFile
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import TaskResult, TaskSnapshot
 
 __all__ = ["Outcomes", "make_done", "read_request"]
 
@@ -57,7 +60,7 @@ class Outcomes:
         """
         return Failed(row.position, row.key, await read_request(row, self.journal), error)
 
-    async def _process(self, saver: Saver, row: Row, task_id: str, picture: Picture) -> Picture:
+    async def _process(self, saver: Saver, row: Row, task_id: str, picture: SavedFile) -> SavedFile:
         # Return the picture with the value of the function.
         if picture.pickled is not None:
             return picture
@@ -75,7 +78,7 @@ async def read_request(row: Row, journal: Journal) -> ImageRequest:
     return attrs.evolve(row.request, image=await journal.read_image(row.image_sha256))
 
 
-def make_done(row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures: Iterable[Picture]) -> Done | Failed:
+def make_done(row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures: Iterable[SavedFile]) -> Done | Failed:
     """
     Make the outcome of a row whose task has succeeded; `Failed` where the values of its pictures cannot be loaded.
     """

@@ -26,7 +26,7 @@ from kling_async.batch.records import (
 )
 from kling_async.errors import BrokenRule, InvalidRequest, JournalLocked, StorageFull
 from kling_async.media.naming import folded
-from kling_async.wire.tasks import Picture
+from kling_async.media.saved_files import SavedFile
 
 Change: TypeAlias = tuple[str, Sequence[object]]
 """
@@ -359,10 +359,10 @@ def _read_row(database: Database, columns: Sequence[Any]) -> Row:
     return Row(**read)
 
 
-def _read_pictures(database: Database, position: int) -> Iterable[Picture]:
+def _read_pictures(database: Database, position: int) -> Iterable[SavedFile]:
     statement = "SELECT place, path, bytes, sha256, value FROM picture WHERE position = ? ORDER BY place"
     for index, place, size, sha256, value in database.execute(statement, position):
         if isinstance(place, str) and "://" in place:  # none of our paths has two slashes in a row
-            yield Picture(index, None, size, sha256, place, value)
+            yield SavedFile(index, None, size, sha256, place, value)
         else:
-            yield Picture(index, database.home / os.fsdecode(place), size, sha256, None, value)
+            yield SavedFile(index, database.home / os.fsdecode(place), size, sha256, None, value)

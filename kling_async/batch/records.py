@@ -24,10 +24,12 @@ from kling_async.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
+from kling_async.media.saved_files import SavedFile
 from kling_async.wire import cards
 from kling_async.wire.cards import Tone
 from kling_async.wire.codec import dumps, loads, read_task, write_request, write_task
-from kling_async.wire.tasks import ImageRequest, Picture, TaskSnapshot, last_seen
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import TaskSnapshot, last_seen
 
 __all__ = [
     "KEY_MAX",
@@ -127,7 +129,7 @@ class Row:
     snapshot: TaskSnapshot | None = None
     error: KlingError | None = None
     may_retry: bool = False
-    pictures: tuple[Picture, ...] = ()
+    pictures: tuple[SavedFile, ...] = ()
     queued_at: float | None = None
     sent_at: float | None = None
     accepted_at: float | None = None

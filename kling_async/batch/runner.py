@@ -18,8 +18,8 @@ from kling_async.batch.pending import PendingRows
 from kling_async.batch.records import Row, State
 from kling_async.batch.savers import Saver
 from kling_async.client.client import KlingClient
+from kling_async.client.outcomes import Done, Failed
 from kling_async.client.stream import fan_out
-from kling_async.wire.tasks import Done, Failed
 
 __all__ = ["Runner"]
 

@@ -19,8 +19,9 @@ from kling_async.client.client import KlingClient
 from kling_async.errors import ExecutorLost, ProcessFailed
 from kling_async.media.downloads import FetchError, Saves, doubling
 from kling_async.media.naming import Names
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage import Storage, begin_drafts, folder_and_keep, storage_of, sweep
-from kling_async.wire.tasks import Image, Picture, TaskResult
+from kling_async.wire.tasks import Image, TaskResult
 
 __all__ = ["CollidingKeys", "LocalSaver", "RemoteSaver", "Saver", "all_of"]
 
@@ -103,7 +104,7 @@ class Saver:
         """
         raise NotImplementedError
 
-    async def value(self, row: Row, task_id: str, picture: Picture) -> bytes:
+    async def value(self, row: Row, task_id: str, picture: SavedFile) -> bytes:
         """
         Return what the function makes of a picture that is kept, pickled.
 
@@ -118,7 +119,7 @@ class Saver:
         """
         Names(Path(), self.name, "0", "0").check(range(count))
 
-    async def is_there(self, picture: Picture) -> bool:
+    async def is_there(self, picture: SavedFile) -> bool:
         """
         Tell whether a picture is still where it was kept.
 
@@ -127,7 +128,7 @@ class Saver:
         """
         return await self._size(picture) == picture.size_in_bytes
 
-    async def _size(self, picture: Picture) -> int | None:
+    async def _size(self, picture: SavedFile) -> int | None:
         if picture.path is not None:
             return await asyncio.to_thread(_size_of, picture.path)
         try:
@@ -157,7 +158,7 @@ class LocalSaver(Saver):
         names, have = await self._names(row, result.task_id), _indices(row)
         return await self.client.save_each(result, names, but=have, keep=folder_and_keep(self.destination)[1])
 
-    async def value(self, row: Row, task_id: str, picture: Picture) -> bytes:
+    async def value(self, row: Row, task_id: str, picture: SavedFile) -> bytes:
         if self.function is None:
             raise AssertionError("there is no function")
         facts = PictureFacts(row.key, task_id, attrs.evolve(row.request, image=None), picture)
@@ -196,7 +197,7 @@ class RemoteSaver(Saver):
         await self._sweep()
 
     async def save(self, row: Row, result: TaskResult) -> Saves:
-        async def carry(image: Image) -> Picture | FetchError:
+        async def carry(image: Image) -> SavedFile | FetchError:
             try:
                 carried = await self._carry(row, result.task_id, image=image)
             except FetchError as lost:
@@ -205,13 +206,13 @@ class RemoteSaver(Saver):
                 self._carried[result.task_id, image.index] = carried
             return carried.picture
 
-        async def fetch(images: Sequence[Image]) -> Sequence[Picture | FetchError]:
+        async def fetch(images: Sequence[Image]) -> Sequence[SavedFile | FetchError]:
             return await all_of(map(carry, images))
 
         names = await self._names(row, result.task_id)
         return await self.client.save_elsewhere(result, names, fetch, but=_indices(row))
 
-    async def value(self, row: Row, task_id: str, picture: Picture) -> bytes:
+    async def value(self, row: Row, task_id: str, picture: SavedFile) -> bytes:
         carried = self._carried.pop((task_id, picture.index), None)
         try:
             carried = carried or await self._carry(row, task_id, picture=picture)
@@ -224,7 +225,7 @@ class RemoteSaver(Saver):
         return carried.picture.pickled
 
     async def _carry(
-        self, row: Row, task_id: str, *, image: Image | None = None, picture: Picture | None = None
+        self, row: Row, task_id: str, *, image: Image | None = None, picture: SavedFile | None = None
     ) -> WorkResult:
         order = WorkItem(
             key=row.key,
@@ -242,7 +243,7 @@ class RemoteSaver(Saver):
             await self._look_at(carried.picture, task_id)
         return carried
 
-    async def _look_at(self, picture: Picture, task_id: str) -> None:
+    async def _look_at(self, picture: SavedFile, task_id: str) -> None:
         # Some time may pass until what one machine has written is seen by another.
         for delay in (*itertools.islice(doubling(FIRST_LOOK), LOOKS - 1), None):
             try:
@@ -281,7 +282,7 @@ def _indices(row: Row) -> set[int]:
     return {picture.index for picture in row.pictures}
 
 
-def _process_failed(reason: str, task_id: str, picture: Picture) -> ProcessFailed:
+def _process_failed(reason: str, task_id: str, picture: SavedFile) -> ProcessFailed:
     return ProcessFailed(f"process failed on {picture.place}: {reason}", task_id, index=picture.index)
 
 

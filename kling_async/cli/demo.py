@@ -30,7 +30,7 @@ from kling_async.cli.screen import Screen, open_screen_beside
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.task_board import TaskBoard, TaskRow
 from kling_async.cli.task_runner import TaskRunner, run
-from kling_async.wire.tasks import ImageRequest
+from kling_async.wire.endpoints.image_generation import ImageRequest
 
 if TYPE_CHECKING:
     from kling_async.emulator import Ledger

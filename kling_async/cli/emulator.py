@@ -21,7 +21,7 @@ from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.options import DIALECTS, AsJson, DialectName, Latency, Played, Seed, parse_latency, require_pillow
 from kling_async.cli.screen import is_interactive, print_error, write_line
 from kling_async.cli.task_runner import run
-from kling_async.wire.endpoints.base import IMAGE_GENERATION
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 
 if TYPE_CHECKING:
     from kling_async.emulator import Emulator, Ledger

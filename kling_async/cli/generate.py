@@ -35,7 +35,7 @@ from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.task_board import TaskBoard
 from kling_async.cli.task_runner import TaskRunner, run
 from kling_async.media.storage import Storage
-from kling_async.wire.tasks import ImageRequest
+from kling_async.wire.endpoints.image_generation import ImageRequest
 
 __all__ = ["generate"]
 

@@ -14,14 +14,16 @@ import attrs
 
 from kling_async.batch.records import Row, Summary
 from kling_async.cli.task_board import TaskRow
+from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import (
     DownloadFailed,
     KlingError,
     SubmissionUncertain,
     UnexpectedAnswer,
 )
+from kling_async.media.saved_files import SavedFile
 from kling_async.wire.codec import write_request
-from kling_async.wire.tasks import Done, Failed, Picture, TaskSnapshot, TaskStatus, last_seen
+from kling_async.wire.tasks import TaskSnapshot, TaskStatus, last_seen
 
 __all__ = [
     "error_facts",
@@ -150,7 +152,7 @@ def outcome_line(outcome: Done | Failed) -> str:
     facts = task_facts(task_id, snapshot, files=files, external_task_id=_external_id(outcome), error=error)
     if isinstance(error, DownloadFailed):
         facts["images"] = [{"index": None, "url": None, "path": str(path)} for path in (*error.paths, *error.urls)]
-    prompt = None if outcome.request is None else outcome.request.prompt
+    prompt = None if outcome.request is None else outcome.caption
     return json.dumps({"index": outcome.index, "key": outcome.key, "prompt": prompt, **facts})
 
 
@@ -171,7 +173,7 @@ def summary_facts(summary: Summary) -> dict[str, Any]:
     }
 
 
-def row_facts(row: Row, picture: Picture | None = None) -> dict[str, Any]:
+def row_facts(row: Row, picture: SavedFile | None = None) -> dict[str, Any]:
     """
     Return what a journal knows of one row, and of one of its pictures.
     """

@@ -21,7 +21,7 @@ from kling_async.media.naming import Names
 from kling_async.media.storage import Storage, shelf_at
 from kling_async.policy.arguments import MOST_SECONDS
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
-from kling_async.wire.endpoints.base import IMAGE_GENERATION
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from kling_async.wire.redaction import shorten
 
 __all__ = [

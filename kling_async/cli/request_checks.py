@@ -2,10 +2,9 @@
 Requests judged before anything is sent, all of them and by all rules, in the words of the command line.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import attrs
 import typer
@@ -16,17 +15,15 @@ from kling_async.client.client import KlingClient
 from kling_async.client.limits.limiter import Slots
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.media.local import NO_ROOM
-from kling_async.media.references import read_reference
+from kling_async.media.references import ReferenceCache, read_inputs
 from kling_async.media.storage import Storage
-from kling_async.wire.dialects import Dialect, ImageFacts, broken_rules
+from kling_async.wire.dialects import Dialect
+from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.redaction import one_line
-from kling_async.wire.tasks import ImageRequest, ImageSource
 
 __all__ = ["RequestChecks", "check_requests", "in_words", "make_folder", "make_ready", "refusal"]
 
 _FACTS_KEPT: Final = 1000  # of pictures; a few words each
-
-_Seen: TypeAlias = tuple[ImageFacts | None, Sequence[BrokenRule]]
 
 
 @attrs.define(eq=False)
@@ -37,27 +34,14 @@ class RequestChecks:
 
     dialect: Dialect
     slots: Slots
-    _seen: OrderedDict[Path, _Seen] = attrs.field(factory=OrderedDict, init=False)
+    _files: ReferenceCache = attrs.field(factory=lambda: ReferenceCache(_FACTS_KEPT, keeps_text=False), init=False)
 
     async def broken(self, request: ImageRequest) -> tuple[BrokenRule, ...]:
         """
         Return every rule that *request* breaks.
         """
-        facts, broken = (None, ()) if request.image is None else await self._look_at(request.image)
-        return (*broken_rules(self.dialect, request, facts), *broken, *self._broken_slots(request))
-
-    async def _look_at(self, image: ImageSource) -> _Seen:
-        if isinstance(image, Path) and image in self._seen:
-            return self._seen[image]
-        try:
-            seen: _Seen = ((await read_reference(image, max_bytes=self.dialect.image_max_bytes)).facts, ())
-        except InvalidRequest as error:
-            seen = (None, error.broken)
-        if isinstance(image, Path):
-            self._seen[image] = seen
-            if len(self._seen) > _FACTS_KEPT:
-                self._seen.popitem(last=False)
-        return seen
+        _, broken = await read_inputs(request, self.dialect, self._files)
+        return (*broken, *self._broken_slots(request))
 
     def _broken_slots(self, request: ImageRequest) -> Sequence[BrokenRule]:
         n: object = request.n

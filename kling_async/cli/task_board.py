@@ -12,7 +12,8 @@ import attrs
 
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import KlingError, SubmissionUncertain, WaitTimeout
-from kling_async.wire.tasks import ImageRequest, TaskResult
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import TaskResult
 
 __all__ = ["TaskBoard", "TaskRow", "TaskStage"]
 

@@ -28,8 +28,9 @@ from kling_async.client.handle import TaskHandle
 from kling_async.errors import DownloadFailed, KlingError, StorageFull, TaskNotFound, WaitTimeout
 from kling_async.media.naming import Names
 from kling_async.media.storage import Storage, folder_and_keep
+from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.redaction import one_line, shorten
-from kling_async.wire.tasks import ImageRequest, TaskResult
+from kling_async.wire.tasks import TaskResult
 
 __all__ = ["NOTE", "TaskRunner", "end", "exit_code_of", "run"]
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import IO, Final
 
-from kling_async.wire.dialects import HALF_A_PAIR
+from kling_async.wire.endpoints.rules import HALF_A_PAIR
 
 __all__ = [
     "START",

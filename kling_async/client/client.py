@@ -4,6 +4,7 @@ The client: prompts in, pictures out; one account at one host, for as long as yo
 
 import asyncio
 import enum
+import functools
 import logging
 import os
 import sys
@@ -25,9 +26,10 @@ from kling_async.client.credentials import find_base_url, find_credentials
 from kling_async.client.events import EventKind
 from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.limiter import SlotLease, Slots
+from kling_async.client.outcomes import Done, Failed
 from kling_async.client.polling.poller import Poller
 from kling_async.client.polling.queries import HttpStatusQueries
-from kling_async.client.polling.strategy import QueryStrategy
+from kling_async.client.polling.strategy import strategy_for
 from kling_async.client.stream import fan_out
 from kling_async.client.submission import may_be_task_of
 from kling_async.client.submitter import SubmitObserver, Submitter
@@ -42,17 +44,18 @@ from kling_async.errors import (
     StorageFull,
     TaskNotFound,
 )
-from kling_async.media.references import Reference, read_reference
+from kling_async.media.references import Reference, read_inputs
 from kling_async.policy.arguments import check_kind, check_many, check_timeout, check_whole
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.wire import cards
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.cards import Tone
-from kling_async.wire.dialects import Dialect, broken_rules, dialect_of
-from kling_async.wire.endpoints.base import IMAGE_GENERATION
+from kling_async.wire.dialects import Dialect, dialect_of
+from kling_async.wire.endpoints.base import TaskRequest
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest, RequestByName
 from kling_async.wire.responses import read_page, read_sighting
-from kling_async.wire.tasks import Done, Failed, Image, ImageRequest, RequestByName, TaskResult, TaskSnapshot
+from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot
 
 if TYPE_CHECKING:
     from kling_async.media.downloads import Downloads, Fetch, Keep, Saves
@@ -128,7 +131,7 @@ class KlingClient:
         keepalive = 2 * polling.max_delay + 5  # longer than the longest pause between two looks
         self._transport = Transport(self.base_url, http, retry, keepalive, credentials, session)
         looks = HttpStatusQueries(self._transport, polling.answer_timeout)
-        self._poller = Poller(polling, looks, QueryStrategy(self.dialect.ids_per_read, self.dialect.lists))
+        self._poller = Poller(polling, looks, functools.partial(strategy_for, self.dialect))
         self.callbacks: Final = callbacks
         self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
         self._publisher = EventPublisher(on_event)
@@ -241,7 +244,7 @@ class KlingClient:
         self._open()
         story = self._publisher.begin(request)
         try:
-            hold, reference, refusal = await self._prepare(request, observer, story)
+            hold, references, refusal = await self._prepare(request, observer, story)
         except BaseException as error:
             story.tell(EventKind.NO_TASK, error=error)
             raise
@@ -249,7 +252,7 @@ class KlingClient:
             observer.owns_id = True  # it is made here
         request = self._complete(request)
         story.learn(request=request)
-        return await self._submitter.deliver(request, reference, hold, observer, story, self.handle, refusal)
+        return await self._submitter.deliver(request, references, hold, observer, story, self.handle, refusal)
 
     def resume(self, task_id: str, request: ImageRequest, observer: SubmitObserver) -> TaskHandle:
         """
@@ -489,56 +492,49 @@ class KlingClient:
             self._downloads = Downloads(self._http, networks=networks, base_url=self.base_url)
         return self._downloads
 
-    async def _check(self, request: ImageRequest) -> Reference | None:
-        reference: Reference | None = None
-        broken: tuple[BrokenRule, ...] = ()
-        if request.image is not None:
-            try:
-                reference = await read_reference(request.image, max_bytes=self.dialect.image_max_bytes)
-            except InvalidRequest as error:
-                broken = error.broken
-        broken = (*broken_rules(self.dialect, request, reference.facts if reference else None), *broken)
+    async def _check(self, request: TaskRequest) -> dict[str, Reference]:
+        references, broken = await read_inputs(request, self.dialect)
         if broken:
             raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
-        return reference
+        return references
 
     async def _prepare(
         self, request: ImageRequest, observer: SubmitObserver, story: TaskEvents
-    ) -> tuple[SlotLease, Reference | None, InvalidRequest | None]:
+    ) -> tuple[SlotLease, dict[str, Reference], InvalidRequest | None]:
         # Judge the request and get slots for it. The refusal is one that a task which was made before need not heed.
-        reference: Reference | None = None
+        references: dict[str, Reference] = {}
         model, n = self._place_of(request)
         is_judged = False
         if observer.is_in_doubt:
             hold = self.slots.acquire_running(model, n, owner=self)
         else:
-            reference = await self._admit(request, observer)
+            references = await self._admit(request, observer)
             has_room = self.slots.has_room(model, n)
-            is_judged = has_room or reference is None
+            is_judged = has_room or not references
             if not has_room:
-                reference = None  # it is read again later: thousands may queue here, each with megabytes of Base64
+                references = {}  # it is read again later: thousands may queue here, each with megabytes of Base64
                 story.tell(EventKind.WAITING)
             hold = await self.slots.acquire(model, n, owner=self)
         try:
             if not is_judged:
-                reference = await self._admit(request, observer)
+                references = await self._admit(request, observer)
             self._open()
         except InvalidRequest as error:
             if not observer.is_in_doubt:
                 hold.release()
                 raise
-            return hold, None, error
+            return hold, {}, error
         except BaseException:
             hold.release()
             raise
-        return hold, reference, None
+        return hold, references, None
 
-    async def _admit(self, request: ImageRequest, observer: SubmitObserver) -> Reference | None:
+    async def _admit(self, request: ImageRequest, observer: SubmitObserver) -> dict[str, Reference]:
         # Raise whatever keeps it from being sent, but for want of slots.
-        reference = await self._check(request)
-        observer.judge(reference)
+        references = await self._check(request)
+        observer.judge(references)
         self.slots.check(IMAGE_GENERATION.slots(request))
-        return reference
+        return references
 
     def _place_of(self, request: ImageRequest) -> tuple[str, int]:
         # Whose slots it takes, and how many.

@@ -8,7 +8,8 @@ from pathlib import Path
 import attrs
 
 from kling_async.errors import KlingError
-from kling_async.wire.tasks import ImageRequest, TaskSnapshot
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["EventKind", "TaskEvent"]
 

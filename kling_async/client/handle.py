@@ -15,8 +15,10 @@ from kling_async.client.telling import NULL_EVENTS, TaskEvents
 from kling_async.errors import KlingError, TaskFailed, WaitTimeout
 from kling_async.policy.arguments import check_timeout
 from kling_async.wire import cards
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.status import is_final, is_settled, is_settled_well, merge, reason_of
-from kling_async.wire.tasks import ImageRequest, TaskResult, TaskSnapshot, TaskStatus, draw_state, prompt_of
+from kling_async.wire.tasks import TaskResult, TaskSnapshot, TaskStatus, draw_state
 
 __all__ = ["TaskHandle", "failure_of"]
 
@@ -58,7 +60,7 @@ class TaskHandle:
         return f"<TaskHandle {self.task_id!r}: {word}>"
 
     def _repr_html_(self) -> str:
-        prompt = prompt_of(self.request)
+        prompt = caption_of(self.request)
         if self._snapshot is None:
             return cards.card(prompt, mark="not seen yet", facts=[f"task {self.task_id}"])
         return draw_state(self._snapshot, prompt)
@@ -235,7 +237,7 @@ class TaskHandle:
                 _wake(waiter)
         self._tell(held)
 
-    def hear(self, told: TaskSnapshot, now: float) -> None:
+    def note_unconfirmed(self, told: TaskSnapshot, now: float) -> None:
         """
         Keep what a callback told at *now* and may not be believed as it is. Pictures that were told stay.
         """
@@ -248,14 +250,14 @@ class TaskHandle:
             self._on_pictures_told(told)
 
     @property
-    def told(self) -> TaskSnapshot | None:
+    def unconfirmed(self) -> TaskSnapshot | None:
         """
         What callbacks told that may not be believed as it is; None where none did.
         """
         return self._told
 
     @property
-    def told_at(self) -> float:
+    def unconfirmed_at(self) -> float:
         """
         When the last of these came, by the clock of the loop; minus infinity where none did.
         """

@@ -7,7 +7,7 @@ import datetime as dt
 import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
@@ -30,13 +30,13 @@ from kling_async.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
-from kling_async.media.references import Reference
+from kling_async.media.references import Reference, with_texts
 from kling_async.wire.codec import dumps, write_request
-from kling_async.wire.endpoints.base import IMAGE_GENERATION
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
 from kling_async.wire.headers import clock_of
 from kling_async.wire.redaction import shorten
 from kling_async.wire.responses import Answer, read_sighting
-from kling_async.wire.tasks import ImageRequest, TaskSnapshot
+from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["SubmitObserver", "Submitter"]
 
@@ -73,7 +73,7 @@ class SubmitObserver:
     sent_at: float | None = None
     key: str | None = None
 
-    def judge(self, reference: Reference | None) -> None:
+    def judge(self, references: Mapping[str, Reference]) -> None:
         """
         Look at the picture that is to be sent along, and raise what keeps it from being sent.
         """
@@ -172,7 +172,7 @@ class Submitter:
     async def deliver(
         self,
         request: ImageRequest,
-        reference: Reference | None,
+        references: Mapping[str, Reference],
         hold: SlotLease,
         observer: SubmitObserver,
         story: TaskEvents,
@@ -193,7 +193,7 @@ class Submitter:
         post = _Post(request, hold, line, observer, story, handle_of, asyncio.get_running_loop().time())
         submission = Submission(
             path=IMAGE_GENERATION.path,
-            body=_body(request, reference, line),
+            body=_body(request, references, line),
             external_id=request.external_task_id,
             refused=post.refused,
             refused_for=hold.refused_seconds,
@@ -250,7 +250,7 @@ class Submitter:
     def _open_line(self, observer: SubmitObserver) -> CallbackSubscription | None:
         if self._router is None:
             return None
-        line = self._router.open_line(observer.submit_key)
+        line = self._router.subscribe(observer.submit_key)
         observer.submit_key = line.key
         return line
 
@@ -294,9 +294,9 @@ class Submitter:
         except SubmissionUncertain as error:
             self._hold_for_a_while(post.hold)
             if post.line is not None:
-                post.line.adopt(functools.partial(self._adopt_late, post), LISTEN_FOR)
+                post.line.expect_late(functools.partial(self._adopt_late, post), LISTEN_FOR)
             error.request = post.request
-            if post.line is not None and (told := post.line.told) is not None:
+            if post.line is not None and (told := post.line.received) is not None:
                 error.snapshot = told
                 error.urls = error.urls or tuple(image.url for image in told.task_result.images)
             _tell_unknown(post, submission, error, "cancelled" if submission.is_abandoned else "given up")
@@ -328,7 +328,7 @@ class Submitter:
             found = await decode(answer, read_sighting)
             self._check_found(post, found, external_id, answer)
         except KlingError:
-            told = post.line.found if post.line is not None else None
+            told = post.line.task if post.line is not None else None
             if told is None:
                 raise
             return told  # its callback has come, so it exists
@@ -378,7 +378,7 @@ class Submitter:
         if accepted is not None:
             handle.apply(accepted)
         if not self._is_closed:
-            self._poller.watch(handle, is_told_of=line is not None and line.works)
+            self._poller.watch(handle, expects_callbacks=line is not None and line.is_reliable)
         if line is not None:
             line.connect(handle)  # last: what it has heard already may be worth a look
 
@@ -402,10 +402,8 @@ class Submitter:
         hold.release()
 
 
-def _body(request: ImageRequest, reference: Reference | None, line: CallbackSubscription | None) -> bytes:
-    if request.image is not None:
-        request = attrs.evolve(request, image=reference.text if reference is not None else None)
-    body = write_request(request)
+def _body(request: ImageRequest, references: Mapping[str, Reference], line: CallbackSubscription | None) -> bytes:
+    body = write_request(with_texts(request, references))
     if line is not None:
         body["callback_url"] = line.address  # not in the request that the caller will see: it is a secret
     return dumps(body)

@@ -15,7 +15,8 @@ import attrs
 
 from kling_async.client.events import EventKind, TaskEvent
 from kling_async.errors import KlingError
-from kling_async.wire.tasks import ImageRequest, TaskSnapshot
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["NULL_EVENTS", "EventPublisher", "OnEvent", "TaskEvents"]
 

@@ -20,16 +20,8 @@ import attrs
 from kling_async.emulator import error_messages
 from kling_async.emulator.ledger import CreatedTask, Ledger
 from kling_async.emulator.settings import Settings
-from kling_async.wire.endpoints.prices import DOLLARS_PER_UNIT, units_of
-from kling_async.wire.tasks import (
-    BalanceDeduction,
-    Image,
-    ImageRequest,
-    TaskInfo,
-    TaskOutput,
-    TaskSnapshot,
-    TaskStatus,
-)
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
+from kling_async.wire.tasks import BalanceDeduction, Image, TaskInfo, TaskOutput, TaskSnapshot, TaskStatus
 
 RISK_CONTROL = "Failure to pass the risk control system"
 """
@@ -176,7 +168,7 @@ class Account:
         self._creates += 1
         model_name = request.model_name or self.settings.dialect.default_model
         outcome = self._judge(request, outcome)
-        units = units_of(model_name, request)
+        units = self._units_of(request)
         try:
             self._refuse_duplicate(request.external_task_id)
             self._refuse_content(request)
@@ -190,13 +182,16 @@ class Account:
         self._enter(record, units)
         return record
 
+    def _units_of(self, request: ImageRequest) -> int:
+        return int(IMAGE_GENERATION.units(request, self.settings.dialect) or 0)
+
     def recall(self, task_id: str, request: ImageRequest, accepted_at: float) -> TaskRecord:
         """
         Take over a task that an earlier service like this one had accepted then, in epoch seconds. Neither slots nor
         money are counted for it, and the ledger does not know it.
         """
         model_name = request.model_name or self.settings.dialect.default_model
-        record = self._make_record(request, model_name, units_of(model_name, request), accepted_at, SUCCESS)
+        record = self._make_record(request, model_name, self._units_of(request), accepted_at, SUCCESS)
         record = attrs.evolve(record, task_id=task_id)
         self._list(record)
         return record
@@ -287,10 +282,10 @@ class Account:
         while self._running and self._running[0][0] <= now:
             record = heapq.heappop(self._running)[2]
             self._slots_used[record.model_name] -= record.request.n
-            self._units_reserved -= units_of(record.model_name, record.request)
+            self._units_reserved -= self._units_of(record.request)
             self._units_spent += record.units
             if self.settings.paid_in == "cash":
-                self.ledger.cash_billed += record.units * DOLLARS_PER_UNIT
+                self.ledger.cash_billed += record.units * UNIT_PRICE
             else:
                 self.ledger.units_billed += record.units
 
@@ -439,8 +434,11 @@ def picture_name(index: int, *, has_watermark: bool = False) -> str:
     return f"{index}{WATERMARK if has_watermark else ''}"
 
 
+UNIT_PRICE: Final = IMAGE_GENERATION.unit_price or Decimal(0)
+
+
 def _cash_of(units: int) -> BalanceDeduction:
-    dollars = (units * DOLLARS_PER_UNIT).normalize()
+    dollars = (units * UNIT_PRICE).normalize()
     return BalanceDeduction(dollars, dollars)
 
 

@@ -15,9 +15,8 @@ from kling_async.emulator.fault_rule import Fault
 from kling_async.emulator.input_files import facts_of
 from kling_async.emulator.ledger import Route
 from kling_async.wire.codec import dumps, read_request, write_task
-from kling_async.wire.dialects import broken_rules
-from kling_async.wire.endpoints.base import IMAGE_GENERATION
-from kling_async.wire.tasks import ImageRequest
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
+from kling_async.wire.endpoints.registry import broken_rules
 
 PAGES: Final = range(1, 1001)
 PAGE_SIZES: Final = range(1, 501)
@@ -194,11 +193,11 @@ class EmulatedApi:
         if not self._dialect.external_ids:  # an unknown field there, so nobody looks at it
             body = {name: value for name, value in body.items() if name != "external_task_id"}
         try:
-            request = read_request(body)
+            request = read_request(body, ImageRequest)
         except ValueError as error:
             raise ApiError(400, 1201, error_messages.of_wrong_type(error, body)) from error
         facts = facts_of(request.image) if isinstance(request.image, str) else None
-        if broken := broken_rules(self._dialect, request, facts):
+        if broken := broken_rules(self._dialect, request, {} if facts is None else {"image": facts}):
             raise ApiError(400, 1201, error_messages.of_broken_rule(broken[0], body, self._dialect, facts))
         return request
 

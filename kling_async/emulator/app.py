@@ -31,7 +31,7 @@ from kling_async.emulator.fault_rule import AFTER_SERVICE, BEFORE_SERVICE, RESHA
 from kling_async.emulator.host_check import host_check
 from kling_async.emulator.ledger import Route
 from kling_async.emulator.renderer import Renderer
-from kling_async.wire.endpoints.base import IMAGE_GENERATION
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 
 LARGEST_BODY: Final = 32 * 1024 * 1024
 """

@@ -10,7 +10,8 @@ from typing import Any, Final
 from cattrs import ClassValidationError
 
 from kling_async.errors import BrokenRule
-from kling_async.wire.dialects import Dialect, ImageFacts
+from kling_async.wire.dialects import Dialect
+from kling_async.wire.endpoints.inputs import FileFacts
 from kling_async.wire.redaction import shorten
 
 MESSAGES: Final[Mapping[int, str]] = MappingProxyType(
@@ -84,7 +85,7 @@ def of_wrong_type(error: ValueError, body: Mapping[str, Any]) -> str:
     return _of_value(fields[0], body.get(fields[0]))
 
 
-def of_broken_rule(broken: BrokenRule, body: Mapping[str, Any], dialect: Dialect, facts: ImageFacts | None) -> str:
+def of_broken_rule(broken: BrokenRule, body: Mapping[str, Any], dialect: Dialect, facts: FileFacts | None) -> str:
     """
     Say that *body* breaks a rule of *dialect*. *facts* describe its picture.
     """
@@ -110,7 +111,7 @@ def _of_value(field: str, value: object) -> str:
     return empty(field) if is_empty else invalid(field, value)
 
 
-def _of_picture(facts: ImageFacts, dialect: Dialect) -> str:
+def _of_picture(facts: FileFacts, dialect: Dialect) -> str:
     if facts.kind is None:
         return BAD_PICTURE
     return LARGE_PICTURE if facts.size_in_bytes > dialect.image_max_bytes else BAD_SIDES

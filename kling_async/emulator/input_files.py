@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from kling_async.emulator import error_messages
 from kling_async.emulator.account import ApiError
-from kling_async.wire.dialects import ImageFacts
+from kling_async.wire.endpoints.inputs import FileFacts
 
 _KINDS: Final[dict[str, Literal["png", "jpg"]]] = {"PNG": "png", "JPEG": "jpg"}
 
@@ -20,7 +20,7 @@ def is_url(image: str) -> bool:
     return image[:8].lower().startswith(("http://", "https://"))
 
 
-def facts_of(image: str) -> ImageFacts | None:
+def facts_of(image: str) -> FileFacts | None:
     """
     Return what the bytes of *image* tell; None for a URL, which is not fetched.
 
@@ -34,7 +34,7 @@ def facts_of(image: str) -> ImageFacts | None:
     except (binascii.Error, ValueError):
         raise ApiError(400, 1201, error_messages.NOT_BASE64) from None
     kind, width, height = _read_picture(data)
-    return ImageFacts(len(data), kind, width, height)
+    return FileFacts(len(data), kind, width, height)
 
 
 def bytes_of(image: str) -> bytes:

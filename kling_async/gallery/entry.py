@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from kling_async.wire.tasks import ImageRequest
+from kling_async.wire.endpoints.image_generation import ImageRequest
 
 __all__ = ["GalleryEntry", "entry_of"]
 

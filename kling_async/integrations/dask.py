@@ -30,12 +30,12 @@ from kling_async import __version__
 from kling_async.batch.executors import Process, WorkItem, WorkResult, content_of, kept, seen
 from kling_async.errors import ExecutorLost
 from kling_async.media.downloads import Downloads, FetchError, FetchRefused
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage import Storage
 from kling_async.policy.arguments import check_seconds
 from kling_async.policy.hosts import Network
 from kling_async.policy.http import HttpOptions
 from kling_async.wire.redaction import hide_secrets
-from kling_async.wire.tasks import Picture
 
 try:
     import cloudpickle
@@ -569,7 +569,7 @@ def _work(chunk: _Chunk) -> _Did:
 
 
 def _outcome(
-    order: WorkItem, work: "concurrent.futures.Future[Picture]", fetching: "_Fetching"
+    order: WorkItem, work: "concurrent.futures.Future[SavedFile]", fetching: "_Fetching"
 ) -> WorkResult | FetchError:
     try:
         picture = work.result()
@@ -596,7 +596,7 @@ class _Fetching:
     def begin(self, work: Any) -> "concurrent.futures.Future[Any]":
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    async def keep(self, order: WorkItem, http: HttpOptions, worker: Worker) -> Picture:
+    async def keep(self, order: WorkItem, http: HttpOptions, worker: Worker) -> SavedFile:
         self._users += 1
         if self._end is not None:
             self._end.cancel()

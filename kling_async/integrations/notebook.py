@@ -14,11 +14,13 @@ from typing import Any, Final
 import attrs
 
 from kling_async.client.events import TaskEvent
+from kling_async.client.outcomes import Done, Failed
 from kling_async.integrations.progress import Stage, Tally
 from kling_async.wire import cards
 from kling_async.wire.cards import Figure, Tone
+from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.redaction import shorten
-from kling_async.wire.tasks import Done, Failed, Image, TaskResult, prompt_of
+from kling_async.wire.tasks import Image, TaskResult
 
 __all__ = ["Progress", "show"]
 
@@ -146,7 +148,7 @@ def _draw_kept(what: Done | Failed | TaskResult | Path | str) -> str:
 def _named(what: Done | Failed | TaskResult | Path | str) -> str:
     match what:
         case Done(index=index, request=request) | Failed(index=index, request=request):
-            return f"{type(what).__name__} #{index}: {shorten(prompt_of(request))}"
+            return f"{type(what).__name__} #{index}: {shorten(caption_of(request))}"
         case TaskResult():
             return repr(what)
         case _:

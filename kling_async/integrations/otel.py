@@ -11,8 +11,9 @@ import attrs
 from kling_async import __version__
 from kling_async.client.events import EventKind, TaskEvent
 from kling_async.errors import ClientClosed, KlingError
+from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.status import reason_of
-from kling_async.wire.tasks import ImageRequest, TaskSnapshot, TaskStatus
+from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
 try:
     from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider, get_tracer

@@ -31,6 +31,7 @@ from kling_async.media.files import HEAD, Ending, ext_of
 from kling_async.media.local import NO_ROOM
 from kling_async.media.naming import Names
 from kling_async.media.rates import Progress
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.semaphore import Gate
 from kling_async.media.shielding import shielded
 from kling_async.media.urls import absolute, content_in
@@ -39,7 +40,7 @@ from kling_async.policy.http import MAX_HEADER, MAX_HEADERS, HttpOptions
 from kling_async.policy.policies import DownloadPolicy
 from kling_async.wire.headers import retry_after
 from kling_async.wire.redaction import hide_query, hide_secrets
-from kling_async.wire.tasks import Image, Picture, TaskResult
+from kling_async.wire.tasks import Image, TaskResult
 
 __all__ = [
     "Downloads",
@@ -58,7 +59,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
-_Kept = TypeVar("_Kept", Path, Picture)
+_Kept = TypeVar("_Kept", Path, SavedFile)
 _log = logging.getLogger(__name__)
 
 MIB: Final = 1024 * 1024
@@ -124,7 +125,7 @@ class Saves:
     What came of saving a task's pictures: those that were kept, in their order, and why others were not.
     """
 
-    pictures: tuple[Picture, ...]
+    pictures: tuple[SavedFile, ...]
     error: DownloadFailed | StorageFull | None = None
 
 
@@ -218,13 +219,13 @@ class Downloads:
         """
         keep = keep or to_folder
 
-        def take(names: Names, index: int) -> _Take[Picture]:
+        def take(names: Names, index: int) -> _Take[SavedFile]:
             return functools.partial(keep, names, index)
 
         pictures, error = await self._save(result, names, take, refresh, but)
         return Saves(tuple(pictures), error)
 
-    async def keep(self, image: Image, names: Names, keep: "Keep | None" = None) -> Picture:
+    async def keep(self, image: Image, names: Names, keep: "Keep | None" = None) -> SavedFile:
         """
         Save one picture.
 
@@ -394,7 +395,7 @@ class _Turns:
             yield
 
 
-Fetch: TypeAlias = Callable[[Sequence[Image]], Awaitable[Sequence[Picture | FetchError]]]
+Fetch: TypeAlias = Callable[[Sequence[Image]], Awaitable[Sequence[SavedFile | FetchError]]]
 """
 Saves these pictures, or tells of each why it could not.
 """
@@ -463,9 +464,9 @@ def _told_apart(
     return kept, DownloadFailed(message, task_id, index=index, paths=paths, urls=urls)
 
 
-def _places_of(kept: "Sequence[Path | Picture]") -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    paths = (each.path if isinstance(each, Picture) else each for each in kept)
-    urls = (each.url for each in kept if isinstance(each, Picture))
+def _places_of(kept: "Sequence[Path | SavedFile]") -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    paths = (each.path if isinstance(each, SavedFile) else each for each in kept)
+    urls = (each.url for each in kept if isinstance(each, SavedFile))
     return tuple(path for path in paths if path is not None), tuple(url for url in urls if url is not None)
 
 
@@ -666,7 +667,7 @@ class ImageStream:
 
 
 _Take: TypeAlias = Callable[[ImageStream], Awaitable[_T]]
-Keep: TypeAlias = Callable[[Names, int, ImageStream], Awaitable[Picture]]
+Keep: TypeAlias = Callable[[Names, int, ImageStream], Awaitable[SavedFile]]
 """
 Keeps the picture that has this index and these names.
 """
@@ -693,14 +694,14 @@ def _to_disk(names: Names, index: int) -> _Take[Path]:
     return take
 
 
-async def to_folder(names: Names, index: int, body: ImageStream) -> Picture:
+async def to_folder(names: Names, index: int, body: ImageStream) -> SavedFile:
     """
     Keep a picture in a folder, with its digest, which costs half as much as all the rest.
     """
     path = names.path(index, body.ext)
     digest = hashlib.sha256()
     await _write(body, path, names, digest.update)
-    return Picture(index, path, body.length, digest.hexdigest())
+    return SavedFile(index, path, body.length, digest.hexdigest())
 
 
 async def _write(body: ImageStream, path: Path, names: Names, show: Callable[[bytes], object] | None = None) -> None:

@@ -1,7 +1,7 @@
 """
-Reference images: whatever a request holds becomes what is sent and what is known of it, off the event loop.
+Reads the files of requests, off the event loop: what is sent of each, and what is known of it.
 
-The rules (size, sides, ratio) are the dialect's: `broken_rules` judges the facts that are found here.
+The rules (size, sides, ratio) are the endpoint's: `broken_rules` checks the facts that are found here.
 """
 
 import asyncio
@@ -10,7 +10,8 @@ import errno
 import hashlib
 import io
 import stat
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -18,13 +19,16 @@ from urllib.parse import unquote, urlsplit
 import attrs
 
 from kling_async.errors import BrokenRule, InvalidRequest
-from kling_async.wire.dialects import ImageFacts
+from kling_async.wire.dialects import Dialect
+from kling_async.wire.endpoints.base import TaskRequest, with_fields
+from kling_async.wire.endpoints.inputs import FileFacts, FileSource, describe_source
+from kling_async.wire.endpoints.registry import broken_rules, endpoint_of
 from kling_async.wire.image_headers import find_flaw, kind_of
 from kling_async.wire.redaction import hide_query
-from kling_async.wire.tasks import ImageSource, describe_image
 
-__all__ = ["Reference", "read_reference"]
+__all__ = ["Reference", "ReferenceCache", "read_inputs", "read_reference", "with_texts"]
 
+R = TypeVar("R", bound=TaskRequest)
 _Sliced = TypeVar("_Sliced", str, bytes)
 
 _PIECE: Final = 768 * 1024  # encoding holds the interpreter's lock for a piece at a time: a millisecond or two
@@ -53,13 +57,86 @@ class Reference:
     """
 
     text: str = attrs.field(repr=_shown)
-    facts: ImageFacts | None = None
+    facts: FileFacts | None = None
     sha256: str | None = None
 
 
-async def read_reference(image: ImageSource, *, max_bytes: int) -> Reference:
+@attrs.define(eq=False)
+class ReferenceCache:
     """
-    Read *image*, in a thread, and tell what it is by its content.
+    Files that were read lately: thousands of requests may share one, and it is read once.
+
+    Args:
+        most: Files to keep.
+        keeps_text: Whether their text is kept, for sending; else only what is known of them.
+    """
+
+    most: int
+    keeps_text: bool = True
+    _found: OrderedDict[tuple[object, str], Reference | InvalidRequest] = attrs.field(factory=OrderedDict, init=False)
+
+    async def read(self, source: FileSource, field: str, max_bytes: int) -> Reference:
+        """
+        Do as `read_reference` does, unless it has the file.
+        """
+        if not isinstance(source, str | Path | bytes):  # no file at all, and perhaps not hashable
+            return await read_reference(source, field=field, max_bytes=max_bytes)
+        key = (source, field)
+        if key not in self._found:
+            try:
+                reference = await read_reference(source, field=field, max_bytes=max_bytes)
+                self._found[key] = reference if self.keeps_text else attrs.evolve(reference, text="")
+            except InvalidRequest as error:
+                self._found[key] = error.with_traceback(None)
+            if len(self._found) > self.most:
+                self._found.popitem(last=False)
+        found = self._found.get(key)
+        if isinstance(found, InvalidRequest):
+            raise attrs.evolve(found)
+        return found if found is not None else await read_reference(source, field=field, max_bytes=max_bytes)
+
+
+async def read_inputs(
+    request: TaskRequest, dialect: Dialect, cache: ReferenceCache | None = None
+) -> tuple[dict[str, Reference], tuple[BrokenRule, ...]]:
+    """
+    Read all files of *request*, and check all rules of the service.
+
+    Returns:
+        What is sent of each file, by field, without fields that are not set; and every broken rule.
+
+    Raises:
+        InvalidRequest: No endpoint takes such a request.
+    """
+    found: dict[str, Reference] = {}
+    unreadable: tuple[BrokenRule, ...] = ()
+    for each in endpoint_of(type(request)).inputs:
+        source = getattr(request, each.field)
+        if source is None:
+            continue
+        try:
+            if cache is not None:
+                found[each.field] = await cache.read(source, each.field, each.max_bytes(dialect))
+            else:
+                found[each.field] = await read_reference(source, field=each.field, max_bytes=each.max_bytes(dialect))
+        except InvalidRequest as error:
+            unreadable += error.broken
+    facts = {field: reference.facts for field, reference in found.items() if reference.facts is not None}
+    return found, (*broken_rules(dialect, request, facts), *unreadable)
+
+
+def with_texts(request: R, references: Mapping[str, Reference]) -> R:
+    """
+    Return *request* as it is sent: with the text of each file in its place, and without those that were not read.
+    """
+    fields = [each.field for each in endpoint_of(type(request)).inputs if getattr(request, each.field) is not None]
+    texts = {field: references[field].text if field in references else None for field in fields}
+    return with_fields(request, **texts) if texts else request
+
+
+async def read_reference(source: FileSource, *, field: str, max_bytes: int) -> Reference:
+    """
+    Read the file that *field* holds, in a thread, and find out what it is by its content.
 
     Base64 may be wrapped in lines, of the URL-safe alphabet or without its padding: what is sent is the standard form.
     A space inside it is refused, because form and URL decoders turn "+" into a space.
@@ -71,39 +148,39 @@ async def read_reference(image: ImageSource, *, max_bytes: int) -> Reference:
     Raises:
         InvalidRequest: It cannot be read at all. Whether a picture that could be read is allowed is not asked here.
     """
-    match image:
-        case str() if _is_url(image):
-            return _by_url(image)
+    match source:
+        case str() if _is_url(source):
+            return _by_url(source, field)
         case str():
-            return await asyncio.to_thread(_by_text, image, max_bytes)
+            return await asyncio.to_thread(_by_text, source, field, max_bytes)
         case Path():
-            return await asyncio.to_thread(_by_path, image, max_bytes)
+            return await asyncio.to_thread(_by_path, source, field, max_bytes)
         case bytes():
-            return await asyncio.to_thread(_by_content, image, len(image), max_bytes)
+            return await asyncio.to_thread(_by_content, source, len(source), max_bytes)
         case _:
-            raise _refused(image, f"must be {_ANY_KIND}, bytes, a binary file object or a Pillow image")
+            raise _refused(field, source, f"must be {_ANY_KIND}, bytes, a binary file object or a Pillow image")
 
 
 def _is_url(text: str) -> bool:
     return text[:8].lower().startswith(("http://", "https://"))
 
 
-def _by_url(url: str) -> Reference:
+def _by_url(url: str, field: str) -> Reference:
     try:
         has_host = bool(urlsplit(url).hostname)
     except ValueError:
         has_host = False
     if not has_host or any(character.isspace() or not character.isprintable() for character in url):
-        raise _refused(url, "must be an absolute URL with a host and without blanks")
+        raise _refused(field, url, "must be an absolute URL with a host and without blanks")
     return Reference(url)
 
 
-def _by_path(path: Path, max_bytes: int) -> Reference:
+def _by_path(path: Path, field: str, max_bytes: int) -> Reference:
     try:
         content, size = _read(path, max_bytes)
     except (OSError, ValueError) as error:  # ValueError: a null in the path
         reason = error.strerror if isinstance(error, OSError) else error
-        raise _refused(path, f"must be a file that can be read: {reason}") from None
+        raise _refused(field, path, f"must be a file that can be read: {reason}") from None
     return _by_content(content, size, max_bytes)
 
 
@@ -118,16 +195,16 @@ def _read(path: Path, max_bytes: int) -> tuple[bytes, int]:
     return content, max(len(content), facts.st_size)
 
 
-def _by_text(text: str, max_bytes: int) -> Reference:
+def _by_text(text: str, field: str, max_bytes: int) -> Reference:
     is_data_url = text[:5].lower() == "data:"
     try:
-        encoded = _standard_base64(_after_comma(text) if is_data_url else text)
+        encoded = _standard_base64(_after_comma(text, field) if is_data_url else text)
         content = b"".join(binascii.a2b_base64(piece, strict_mode=True) for piece in _pieces(encoded, _PIECE * 4 // 3))
     except ValueError as error:
-        raise _refused(text, _rule_for(text, is_data_url=is_data_url, reason=str(error))) from None
+        raise _refused(field, text, _rule_for(text, is_data_url=is_data_url, reason=str(error))) from None
     facts = _facts_of(content, len(content), max_bytes)
     if facts.kind is None and not is_data_url and len(text) <= _PATH_MAX:  # "pictures/cat" is Base64 by its letters
-        raise _refused(text, f"must be {_ANY_KIND}")
+        raise _refused(field, text, f"must be {_ANY_KIND}")
     if len(content) > max_bytes:
         return Reference("", facts)
     return Reference(encoded.decode("ascii"), facts, hashlib.sha256(content).hexdigest())
@@ -140,10 +217,10 @@ def _rule_for(text: str, *, is_data_url: bool, reason: str) -> str:
     return f"must be the Base64 of a complete picture; {reason}" if is_picture else f"must be {_ANY_KIND}"
 
 
-def _after_comma(url: str) -> str:
+def _after_comma(url: str, field: str) -> str:
     head, comma, data = url.partition(",")
     if not comma or not head.rstrip().lower().endswith(";base64"):
-        raise _refused(url, "must be a data: URL of the form data:image/png;base64,...")
+        raise _refused(field, url, "must be a data: URL of the form data:image/png;base64,...")
     return unquote(data)
 
 
@@ -182,17 +259,17 @@ def _pieces(content: _Sliced, size: int) -> Iterator[_Sliced]:
         yield content[start : start + size]
 
 
-def _facts_of(content: bytes, size: int, max_bytes: int) -> ImageFacts:
+def _facts_of(content: bytes, size: int, max_bytes: int) -> FileFacts:
     kind = kind_of(content)
     if kind not in ("png", "jpg"):
-        return ImageFacts(size, None)
+        return FileFacts(size, None)
     import imagesize  # type: ignore[import-untyped]  # noqa: PLC0415 (it loads a parser of XML)
 
     width, height = imagesize.get(io.BytesIO(content), exif_rotation=False)  # never raises: -1 is "cannot tell"
     flaw = find_flaw(content) if size <= max_bytes else None  # a file above the limit was not read to its end
-    return ImageFacts(size, kind, width if width > 0 else None, height if height > 0 else None, flaw)
+    return FileFacts(size, kind, width if width > 0 else None, height if height > 0 else None, flaw)
 
 
-def _refused(image: object, rule: str) -> InvalidRequest:
-    broken = BrokenRule("image", describe_image(image), rule)
+def _refused(field: str, source: object, rule: str) -> InvalidRequest:
+    broken = BrokenRule(field, describe_source(source), rule)
     return InvalidRequest(str(broken), broken=(broken,))

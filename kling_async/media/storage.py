@@ -36,9 +36,9 @@ import attrs
 from kling_async.media.downloads import FetchError, FetchRefused, Full, ImageStream, Keep, doubling
 from kling_async.media.local import NO_ROOM
 from kling_async.media.naming import Names, is_url, local_folder
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.shielding import shielded
 from kling_async.wire.redaction import hide_secrets
-from kling_async.wire.tasks import Picture
 
 __all__ = ["NO_ROOM", "Storage"]
 
@@ -200,7 +200,7 @@ class Storage:
         """
         return self._chain.url_of("/".join(names.parts(index, ext)))
 
-    async def keep(self, names: Names, index: int, body: ImageStream, *, temp_dir: Path | None = None) -> Picture:
+    async def keep(self, names: Names, index: int, body: ImageStream, *, temp_dir: Path | None = None) -> SavedFile:
         """
         Store what comes under its name, replacing what is there, and verify that it is.
 
@@ -216,7 +216,7 @@ class Storage:
                 spool.write(piece)
             spool.end()
             await self._tried("written", url, lambda opened, key: _put(opened, spool, key, names))
-            return Picture(index, None, spool.length, spool.sha256, url)
+            return SavedFile(index, None, spool.length, spool.sha256, url)
 
     async def size(self, url: str) -> int | None:
         """

@@ -6,19 +6,32 @@ way out, `read_created` and `read_sighting` on the way in. The values themselves
 """
 
 from kling_async.wire.codec import read_request, read_task, write_request, write_task
-from kling_async.wire.dialects import ImageFacts, broken_rules, dialect_of
-from kling_async.wire.endpoints.base import ENDPOINTS, IMAGE_GENERATION, Endpoint
+from kling_async.wire.dialects import dialect_of
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest
+from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource
+from kling_async.wire.endpoints.registry import (
+    broken_rules,
+    endpoint_named,
+    endpoint_of,
+    endpoints,
+    register,
+    registered,
+)
 from kling_async.wire.responses import Answer, read_created, read_page, read_sighting
 from kling_async.wire.status import is_final, merge
 
 __all__ = [
-    "ENDPOINTS",
-    "IMAGE_GENERATION",
     "Answer",
     "Endpoint",
-    "ImageFacts",
+    "FileFacts",
+    "FileInput",
+    "FileSource",
+    "TaskRequest",
     "broken_rules",
     "dialect_of",
+    "endpoint_named",
+    "endpoint_of",
+    "endpoints",
     "is_final",
     "merge",
     "read_created",
@@ -26,6 +39,8 @@ __all__ = [
     "read_request",
     "read_sighting",
     "read_task",
+    "register",
+    "registered",
     "write_request",
     "write_task",
 ]

@@ -11,26 +11,20 @@ import datetime as dt
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, TypeGuard, TypeVar
 
+import attrs
 from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from kling_async.wire.endpoints.base import ID_LENGTH
+from kling_async.wire.endpoints.base import ID_LENGTH, TaskRequest
+from kling_async.wire.endpoints.inputs import FileSource
+from kling_async.wire.fields import is_always_sent
 from kling_async.wire.redaction import hide_secrets, one_line, shorten
 from kling_async.wire.status import read_word
-from kling_async.wire.tasks import (
-    BalanceDeduction,
-    Image,
-    ImageRequest,
-    ImageSource,
-    TaskInfo,
-    TaskOutput,
-    TaskSnapshot,
-    TaskStatus,
-)
+from kling_async.wire.tasks import Audio, BalanceDeduction, Image, TaskInfo, TaskOutput, TaskSnapshot, TaskStatus, Video
 
 try:
     import orjson
@@ -54,6 +48,9 @@ __all__ = [
     "write_task",
 ]
 
+R = TypeVar("R", bound=TaskRequest)
+F = TypeVar("F", Image, Video, Audio)
+
 _SECONDS_BELOW: Final = 10**11
 """
 A time smaller than this is in seconds (so do some gateways), a larger one in milliseconds: 10^11 ms is March 1973.
@@ -72,10 +69,10 @@ Where services keep the pictures of a task: `outputs` is the vendor's new standa
 relays'. Nothing that repeats what was asked for is among them, such as `input`.
 """
 
-PICTURES_MAX: Final = 100
+FILES_MAX: Final = 100
 """
-Pictures of an answer that are read; a task makes nine at most. Without a bound, 4 MiB of addresses would become half a
-million downloads. `TaskSnapshot.raw` has them all.
+Files of each list of an answer that are read; a task makes nine pictures at most. Without a bound, 4 MiB of addresses
+would become half a million downloads. `TaskSnapshot.raw` has them all.
 """
 
 _PICTURE_LISTS: Final = ("images", "image_urls", "result_urls", "urls")
@@ -216,23 +213,25 @@ def write_task(snapshot: TaskSnapshot) -> dict[str, Any]:
     return task
 
 
-def read_request(body: Mapping[str, Any]) -> ImageRequest:
+def read_request(body: Mapping[str, Any], request_class: type[R]) -> R:
     """
     Read the body of a create, as a service does; empty text for an optional field is no value (the vendor's own habit).
 
     Raises:
         ValueError: A field has the wrong type.
     """
-    given = {name: value for name, value in body.items() if value not in (None, "") or name == "prompt"}
+    needed = {field.name for field in attrs.fields(request_class) if field.default is attrs.NOTHING}
+    given = {name: value for name, value in body.items() if value not in (None, "") or name in needed}
     try:
-        return CODEC.structure(given, ImageRequest)
+        return CODEC.structure(given, request_class)
     except BaseValidationError as error:
         raise ValueError("; ".join(transform_error(error))) from error
 
 
-def write_request(request: ImageRequest) -> dict[str, Any]:
+def write_request(request: TaskRequest) -> dict[str, Any]:
     """
-    Write the body of a create. Fields that are not set are left out, but for `n`; an image must be text by now.
+    Write the body of a create. Fields that have their default are left out, unless they are `ALWAYS_SENT`; files must
+    be text by now.
     """
     body: dict[str, Any] = CODEC.unstructure(request)
     return body
@@ -245,10 +244,17 @@ def _canonical(task: Mapping[str, Any]) -> dict[str, Any]:
         fields.pop("task_id", None)
     if "task_id" not in fields or "task_status" not in fields:
         _translate(fields)
-    if not _pictures_in(fields.get("task_result"), ("images",)) and (pictures := _find_pictures(fields)):
+    if not _has_files(fields.get("task_result")) and (pictures := _find_pictures(fields)):
         fields["task_result"] = {"images": pictures}
     fields["status_word"] = fields.setdefault("task_status", "")
     return fields
+
+
+def _has_files(result: Any) -> bool:
+    # In the vendor's own lists.
+    if _pictures_in(result, ("images",)):
+        return True
+    return isinstance(result, dict) and any(result.get(name) for name in ("videos", "audios"))
 
 
 def _translate(fields: dict[str, Any]) -> None:
@@ -300,7 +306,7 @@ def addresses_in(answer: Mapping[str, Any]) -> tuple[str, ...]:
     `data:` address.
     """
     pictures = _find_pictures(answer) or _pictures_in(answer, ("images",)) or _encoded_in(answer.get("data"))
-    found = (_read_image(picture, place) for place, picture in enumerate(pictures[:PICTURES_MAX]))
+    found = (_read_image(picture, place) for place, picture in enumerate(pictures[:FILES_MAX]))
     return tuple(image.url for image in found if image is not None)
 
 
@@ -423,14 +429,56 @@ _NO_OUTPUT: Final = TaskOutput()
 
 
 def _read_output(value: Any, _: object) -> TaskOutput:
-    items = value.get("images") if isinstance(value, dict) else None
-    if not isinstance(items, list):
+    if not isinstance(value, dict):
         return _NO_OUTPUT
-    found = (image for place, item in enumerate(items) if (image := _read_image(item, place)) is not None)
-    images = list(itertools.islice(found, PICTURES_MAX))
-    if len({image.index for image in images}) < len(images):  # some gateways number every picture 0
-        images = [Image(place, image.url, image.watermark_url) for place, image in enumerate(images)]
-    return TaskOutput(tuple(sorted(images, key=lambda image: image.index))) if images else _NO_OUTPUT
+    images = _read_files(value.get("images"), _read_image)
+    videos = _read_files(value.get("videos"), _read_video)
+    audios = _read_files(value.get("audios"), _read_audio)
+    return TaskOutput(images, videos, audios) if images or videos or audios else _NO_OUTPUT
+
+
+def _read_files(items: Any, read: Callable[[Any, int], F | None]) -> tuple[F, ...]:
+    if not isinstance(items, list):
+        return ()
+    found = (file for place, item in enumerate(items) if (file := read(item, place)) is not None)
+    files = list(itertools.islice(found, FILES_MAX))
+    if len({file.index for file in files}) < len(files):  # some gateways number every picture 0
+        files = [attrs.evolve(file, index=place) for place, file in enumerate(files)]
+    return tuple(sorted(files, key=lambda file: file.index))
+
+
+def _read_video(item: Any, place: int) -> Video | None:
+    url = _address_of(item) if isinstance(item, dict) else None
+    if url is None:
+        return None
+    watermark_url, duration = _text_or_none(item.get("watermark_url")), _read_seconds(item.get("duration"))
+    return Video(_read_index(item, place), url, watermark_url, read_id(item.get("id")), duration)
+
+
+def _read_audio(item: Any, place: int) -> Audio | None:
+    if not isinstance(item, dict):
+        return None
+    wav_url = _text_or_none(item.get("url_wav"))
+    url = _address_of(item) or _text_or_none(item.get("url_mp3")) or wav_url
+    if url is None:
+        return None
+    durations = (_read_seconds(item.get(name)) for name in ("duration", "duration_mp3", "duration_wav"))
+    duration = next((seconds for seconds in durations if seconds is not None), None)
+    return Audio(_read_index(item, place), url, wav_url, read_id(item.get("id")), duration)
+
+
+def _read_index(item: Mapping[str, Any], place: int) -> int:
+    index = read_whole(item.get("index"))
+    return place if index is None or index < 0 else index
+
+
+def _read_seconds(value: Any) -> float | None:
+    seconds = _read_decimal(value, Decimal)
+    return None if seconds is None or seconds < 0 else float(seconds)
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _read_image(item: Any, place: int) -> Image | None:
@@ -439,13 +487,7 @@ def _read_image(item: Any, place: int) -> Image | None:
     url = _address_of(item) if isinstance(item, dict) else None
     if url is None:
         return None
-    watermark_url = item.get("watermark_url")
-    index = read_whole(item.get("index"))
-    return Image(
-        place if index is None or index < 0 else index,
-        url,
-        watermark_url if isinstance(watermark_url, str) and watermark_url else None,
-    )
+    return Image(_read_index(item, place), url, _text_or_none(item.get("watermark_url")), read_id(item.get("id")))
 
 
 def _read_info(value: Any, _: object) -> TaskInfo:
@@ -470,7 +512,7 @@ def _write_cash(taken: BalanceDeduction) -> dict[str, str]:
     return written if taken.currency is None else {**written, "currency": taken.currency}
 
 
-def _write_image(source: ImageSource | None) -> str | None:
+def _write_source(source: FileSource | None) -> str | None:
     if source is None or isinstance(source, str):
         return source
     raise AssertionError("a path or bytes must have become Base64 before it is written")
@@ -482,10 +524,8 @@ def _write_snapshot(snapshot: TaskSnapshot) -> dict[str, Any]:
         "task_status": _written_word(snapshot),
         "task_status_msg": snapshot.task_status_msg,
         "task_info": _write_info(snapshot.task_info),
-        "task_result": {},
     }
-    if snapshot.task_result.images:
-        task["task_result"] = {"images": [_write_output_image(image) for image in snapshot.task_result.images]}
+    task["task_result"] = _write_output(snapshot.task_result)
     if snapshot.final_unit_deduction is not None:
         task["final_unit_deduction"] = f"{snapshot.final_unit_deduction:f}"
     if snapshot.final_balance_deduction is not None:
@@ -505,11 +545,45 @@ def _written_word(snapshot: TaskSnapshot) -> str:
     return snapshot.status_word or meant
 
 
-def _write_output_image(image: Image) -> dict[str, Any]:
-    item: dict[str, Any] = {"index": image.index, "url": image.url}
-    if image.watermark_url:
-        item["watermark_url"] = image.watermark_url
-    return item
+def _write_output(output: TaskOutput) -> dict[str, Any]:
+    lists = {
+        "images": [_write_image(image) for image in output.images],
+        "videos": [_write_video(video) for video in output.videos],
+        "audios": [_write_audio(audio) for audio in output.audios],
+    }
+    return {name: files for name, files in lists.items() if files}
+
+
+def _write_image(image: Image) -> dict[str, Any]:
+    return _without_none({"index": image.index, "url": image.url, "watermark_url": image.watermark_url, "id": image.id})
+
+
+def _write_video(video: Video) -> dict[str, Any]:
+    item = {"id": video.id, "url": video.url, "watermark_url": video.watermark_url}
+    return _without_none({**item, "duration": _write_seconds(video.duration)})
+
+
+def _write_audio(audio: Audio) -> dict[str, Any]:
+    item = {"id": audio.id, "url": audio.url, "url_wav": audio.wav_url}
+    return _without_none({**item, "duration": _write_seconds(audio.duration)})
+
+
+def _write_seconds(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds:g}"
+
+
+def _without_none(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if value not in (None, "")}
+
+
+def _request_reader(kind: type, codec: Converter) -> Callable[[Mapping[str, Any], Any], Any]:
+    return make_dict_structure_fn(kind, codec, _cattrs_detailed_validation=True)
+
+
+def _request_writer(kind: type, codec: Converter) -> Callable[[Any], dict[str, Any]]:
+    always = {field.name for field in attrs.fields(kind) if is_always_sent(field.metadata)}
+    overrides: Any = {name: override(omit_if_default=False) for name in always}
+    return make_dict_unstructure_fn(kind, codec, _cattrs_omit_if_default=True, **overrides)
 
 
 def make_codec() -> Converter:
@@ -527,10 +601,8 @@ def make_codec() -> Converter:
     codec.register_structure_hook_func(lambda kind: kind == Decimal | None, _read_decimal)
     codec.register_structure_hook_func(lambda kind: kind == BalanceDeduction | None, _read_cash)
     codec.register_structure_hook_func(lambda kind: kind == Mapping[str, Any], lambda value, _: value)
-    codec.register_structure_hook_func(lambda kind: kind == ImageSource | None, _exact_text)
-    codec.register_structure_hook(
-        ImageRequest, make_dict_structure_fn(ImageRequest, codec, _cattrs_detailed_validation=True)
-    )
+    codec.register_structure_hook_func(lambda kind: kind == FileSource | None, _exact_text)
+    codec.register_structure_hook_factory(attrs.has, lambda kind: _request_reader(kind, codec))
     codec.register_structure_hook(
         TaskSnapshot,
         make_dict_structure_fn(
@@ -544,11 +616,8 @@ def make_codec() -> Converter:
         ),
     )
     codec.register_unstructure_hook(TaskSnapshot, _write_snapshot)
-    codec.register_unstructure_hook_func(lambda kind: kind == ImageSource | None, _write_image)
-    codec.register_unstructure_hook(
-        ImageRequest,
-        make_dict_unstructure_fn(ImageRequest, codec, _cattrs_omit_if_default=True, n=override(omit_if_default=False)),
-    )
+    codec.register_unstructure_hook_func(lambda kind: kind == FileSource | None, _write_source)
+    codec.register_unstructure_hook_factory(attrs.has, lambda kind: _request_writer(kind, codec))
     return codec
 
 

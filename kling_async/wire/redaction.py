@@ -70,3 +70,17 @@ def shorten(text: str, limit: int = 60) -> str:
     Return *text* cut to *limit* characters, the cut shown by `…`.
     """
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def shown_text(text: object) -> str:
+    """
+    Return the repr of a prompt: shortened.
+    """
+    return repr(shorten(text)) if isinstance(text, str) else repr(text)
+
+
+def shown_url(url: object) -> str:
+    """
+    Return the repr of a URL: without its query.
+    """
+    return repr(hide_query(url)) if isinstance(url, str) else repr(url)

@@ -41,16 +41,17 @@ def is_final(status: TaskStatus) -> bool:
 
 def is_settled(snapshot: TaskSnapshot) -> bool:
     """
-    Tell whether there is nothing left to learn: failed, or succeeded and its pictures are known.
+    Return whether nothing is left to learn: it failed, or it succeeded and its files are known.
     """
     if snapshot.task_status is TaskStatus.SUCCEEDED:
-        return bool(snapshot.task_result.images)
+        made = snapshot.task_result
+        return bool(made.images or made.videos or made.audios)
     return is_final(snapshot.task_status)
 
 
 def is_settled_well(snapshot: TaskSnapshot) -> bool:
     """
-    Tell whether it succeeded and its pictures are known.
+    Return whether it succeeded and its files are known.
     """
     return snapshot.task_status is TaskStatus.SUCCEEDED and is_settled(snapshot)
 

@@ -8,7 +8,7 @@ import pytest
 from kling_async import GATEWAY, Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.cli.demo import file_name, make_requests
 from kling_async.cli.task_board import TaskRow
-from kling_async.wire.dialects import broken_rules
+from kling_async.wire.endpoints.registry import broken_rules
 from tests.cli.conftest import Command, Here, lines_of, on_terminal
 from tests.unit.gallery.conftest import read_data
 

@@ -16,7 +16,7 @@ from kling_async.cli.task_board import TaskBoard
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import DownloadFailed, NotSent
 from kling_async.gallery import GalleryEntry
-from kling_async.wire.tasks import Picture
+from kling_async.media.saved_files import SavedFile
 from tests.cli.conftest import Command, Here
 from tests.unit.gallery.conftest import read_data
 
@@ -133,7 +133,7 @@ async def test_journal_becomes_a_page(here: Here, pictures: Path, tmp_path: Path
     await journal.intend(0, attempt=1, external_task_id=None, submit_key=None, now=2.0)
     journal.accept(0, "t", 3.0)
     await journal.finish(0, TaskSnapshot(task_id="t", task_status=TaskStatus.SUCCEEDED), 4.0)
-    await journal.save(0, [Picture(0, pictures / "fox.png", 100, "00")], 5.0, is_all=True)
+    await journal.save(0, [SavedFile(0, pictures / "fox.png", 100, "00")], 5.0, is_all=True)
 
     ended = here("gallery", "foxes.kling")  # which is at work
 

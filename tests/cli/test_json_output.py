@@ -19,7 +19,8 @@ from kling_async.errors import (
     UnexpectedAnswer,
     WaitTimeout,
 )
-from kling_async.wire.tasks import Picture, TaskInfo, TaskOutput
+from kling_async.media.saved_files import SavedFile
+from kling_async.wire.tasks import TaskInfo, TaskOutput
 
 NOON: Final = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
 FOX: Final = ImageRequest("a fox in München")
@@ -94,7 +95,7 @@ def test_outcome() -> None:
     paths = (Path("0.png"), Path("1.png"))
     images = [{**image, "path": str(path)} for image, path in zip(FACTS["images"], paths, strict=True)]
 
-    pictures = tuple(Picture(index, path, 100, "00") for index, path in enumerate(paths))
+    pictures = tuple(SavedFile(index, path, 100, "00") for index, path in enumerate(paths))
     line = outcome_line(Done(4, "fox", FOX, RESULT, paths, pictures=pictures))
 
     assert {"index": 4, "key": "fox", "prompt": FOX.prompt, **FACTS, "images": images} == json.loads(line)

@@ -53,7 +53,7 @@ class Ear:
     heard: list[tuple[str, TaskSnapshot, bool]] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self.receiver._clock = lambda: NOW
+        self.receiver._authenticator.clock = lambda: NOW
         self.receiver.attach(lambda *told: self.heard.append(told))
 
 

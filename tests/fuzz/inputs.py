@@ -21,8 +21,9 @@ import typer
 from kling_async.cli.batch.input_parser import Format
 from kling_async.cli.batch.input_source import open_input
 from kling_async.cli.options import read_ids, read_lines
-from kling_async.wire.dialects import GATEWAY, OFFICIAL, broken_rules
-from kling_async.wire.tasks import ImageRequest
+from kling_async.wire.dialects import GATEWAY, OFFICIAL
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.registry import broken_rules
 from tests.fuzz.odd import MIB, big_text, damaged, encoded, json_bytes, mutated, nested, text, value
 from tests.fuzz.running import Case, Kind
 

@@ -17,8 +17,9 @@ from urllib.parse import quote
 from PIL import Image, ImageCms
 
 from kling_async.media.references import Reference, read_reference
-from kling_async.wire.dialects import GATEWAY, OFFICIAL, broken_rules
-from kling_async.wire.tasks import ImageRequest
+from kling_async.wire.dialects import GATEWAY, OFFICIAL
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.registry import broken_rules
 from tests.fuzz.odd import MIB, big_text, damaged, text, url, value
 from tests.fuzz.running import Case, Kind
 
@@ -148,7 +149,7 @@ async def _read(image: Any, max_bytes: int) -> None:
     repr(request)
     if request.image is None:
         return
-    found: Reference = await read_reference(request.image, max_bytes=max_bytes)
+    found: Reference = await read_reference(request.image, field="image", max_bytes=max_bytes)
     repr(found)
     is_url = found.facts is None
     if not is_url and found.text:
@@ -156,7 +157,7 @@ async def _read(image: Any, max_bytes: int) -> None:
     if len(found.text) > 4 * (max_bytes // 3 + 1) and not is_url:
         raise AssertionError(f"{len(found.text)} characters of a picture of at most {max_bytes} bytes")
     for dialect in (GATEWAY, OFFICIAL):
-        list(map(str, broken_rules(dialect, request, found.facts)))
+        list(map(str, broken_rules(dialect, request, {} if found.facts is None else {"image": found.facts})))
 
 
 def _case(image: Any, size: int, rng: Random, shown: object) -> Case:

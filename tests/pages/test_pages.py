@@ -23,7 +23,7 @@ import pytest
 from kling_async import GATEWAY, OFFICIAL, Model, errors
 from kling_async.cli.exit_codes import ExitCode, code_of
 from kling_async.emulator import Emulator, faults
-from kling_async.wire.endpoints.prices import FROM_IMAGE, FROM_TEXT
+from kling_async.wire.endpoints.image_generation import FROM_IMAGE, FROM_TEXT
 from tests.programs import Ended, run
 from tests.unit.client.callbacks.test_receiver import served_by_uvicorn
 from tests.unit.test_exports import PUBLIC

@@ -18,7 +18,7 @@ from kling_async.errors import SubmissionUncertain
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import RetryPolicy
 from kling_async.wire.auth import ApiKey
-from kling_async.wire.endpoints.base import IMAGE_GENERATION
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from kling_async.wire.responses import read_sighting
 from tests.conftest import simulate
 from tests.scenarios.test_not_sent import listening

@@ -20,6 +20,7 @@ from kling_async.client.transport import decode
 from kling_async.errors import UnexpectedAnswer
 from kling_async.wire import codec
 from kling_async.wire.codec import write_task
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from kling_async.wire.responses import Answer, read_created, read_news, read_page, read_sighting
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
 from tests.unit.client.test_transport import PATH, saying, serving, speaking, submission, submit
@@ -211,19 +212,21 @@ class TestOffTheLoop:
         async with serving(lambda _: saying(bytes(2**19))) as server, speaking(server.url) as transport:
             assert 2**19 == await transport.read(PATH, lambda answer: len(answer.body))
 
-    @pytest.mark.parametrize("way", ["several", "page"])
-    async def test_looks_read_nothing_that_the_loop_changes(self, way: str) -> None:
+    @pytest.mark.parametrize("mode", ["several", "page"])
+    async def test_looks_read_nothing_that_the_loop_changes(self, mode: str) -> None:
         """
         What is watched may change while a page is decoded, so it is copied before.
         """
         watched = Watched()
         body = page(300, 9)
         async with serving(lambda _: saying(body)) as server, speaking(server.url) as transport:
-            looks = HttpStatusQueries(transport, 60.0)
-            seen = await (looks.several(watched) if way == "several" else looks.page(1, 500, watched))
+            queries = HttpStatusQueries(transport, 60.0)
+            if mode == "several":
+                seen = await queries.several(IMAGE_GENERATION, watched)
+            else:
+                seen, _ = await queries.page(IMAGE_GENERATION, 1, 500, watched)
 
-        found = seen[0] if isinstance(seen, tuple) else seen
-        assert {"t-1", "t-200"} == found.keys()
+        assert {"t-1", "t-200"} == seen.keys()
         assert {threading.get_ident()} == watched.threads
 
 

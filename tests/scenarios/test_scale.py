@@ -7,17 +7,19 @@ import sys
 import tracemalloc
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import pytest
 
 from kling_async.client.handle import TaskHandle
 from kling_async.client.polling.poller import Poller
-from kling_async.client.polling.schedule import PollPlan
+from kling_async.client.polling.schedule import PollSchedule
 from kling_async.client.polling.strategy import QueryStrategy
 from kling_async.policy.policies import PollPolicy
-from kling_async.wire.tasks import Image, ImageRequest, TaskOutput, TaskSnapshot, TaskStatus
+from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
 from tests.conftest import simulate
 
 SUBMITTED: Final = TaskSnapshot(task_id="", task_status=TaskStatus.SUBMITTED, status_word="submitted")
@@ -28,7 +30,7 @@ DONE: Final = attrs.evolve(
     task_result=TaskOutput((Image(0, "https://pictures.example/0.png"),)),
 )
 
-WAYS: Final[dict[str, Callable[[], QueryStrategy]]] = {
+STRATEGIES: Final[dict[str, Callable[[], QueryStrategy]]] = {
     "one by one": QueryStrategy,
     "by ids": lambda: QueryStrategy(20),
     "by both": lambda: QueryStrategy(20, has_pages=True),
@@ -43,20 +45,22 @@ class Service:
 
     names: list[str] = attrs.field(factory=list)
     others: int = 0
-    told_by_ids: int = 0
+    queried_by_ids: int = 0
 
-    async def one(self, task_id: str) -> TaskSnapshot:
-        return (await self.several({task_id: None}))[task_id]
+    async def one(self, endpoint: Endpoint[Any], task_id: str) -> TaskSnapshot:
+        return (await self.several(endpoint, {task_id: None}))[task_id]
 
-    async def several(self, held: Mapping[str, TaskSnapshot | None]) -> dict[str, TaskSnapshot]:
-        self.told_by_ids += len(held)
-        return await self._tell(list(held))
+    async def several(
+        self, endpoint: Endpoint[Any], known: Mapping[str, TaskSnapshot | None]
+    ) -> dict[str, TaskSnapshot]:
+        self.queried_by_ids += len(known)
+        return await self._tell(list(known))
 
     async def page(
-        self, number: int, size: int, held: Mapping[str, TaskSnapshot | None]
+        self, endpoint: Endpoint[Any], number: int, size: int, known: Mapping[str, TaskSnapshot | None]
     ) -> tuple[dict[str, TaskSnapshot], bool]:
         newest = [*[""] * self.others, *self.names[::-1]][size * (number - 1) : size * number]
-        return await self._tell([name for name in newest if name in held]), len(newest) < size
+        return await self._tell([name for name in newest if name in known]), len(newest) < size
 
     async def _tell(self, names: list[str]) -> dict[str, TaskSnapshot]:
         await asyncio.sleep(0.05)
@@ -64,7 +68,7 @@ class Service:
         return {name: attrs.evolve(shown, task_id=name) for name in names}
 
 
-async def wait_for_many(service: Service, watcher: Poller, count: int, *, meanwhile: Callable[[], object]) -> None:
+async def wait_for_many(service: Service, poller: Poller, count: int, *, meanwhile: Callable[[], object]) -> None:
     """
     Wait for *count* tasks, each by a handle of its own, and do something in the middle.
     """
@@ -72,16 +76,16 @@ async def wait_for_many(service: Service, watcher: Poller, count: int, *, meanwh
     for number in range(count):
         name = f"t-{number}"
         service.names.append(name)
-        handle = TaskHandle(name, ImageRequest("a lighthouse"), watcher.watch)
+        handle = TaskHandle(name, ImageRequest("a lighthouse"), poller.watch)
         handle.apply(attrs.evolve(SUBMITTED, task_id=name))
         waits.append(asyncio.ensure_future(handle.wait(None)))
     await asyncio.sleep(10.0)
     meanwhile()
     await asyncio.gather(*waits)
-    await watcher.aclose()
+    await poller.aclose()
 
 
-def calls_per_task(ways: QueryStrategy, count: int) -> float:
+def calls_per_task(strategy: QueryStrategy, count: int) -> float:
     calls = 0
 
     def note(_: FrameType, event: str, __: object) -> None:
@@ -89,7 +93,7 @@ def calls_per_task(ways: QueryStrategy, count: int) -> float:
         calls += event == "call"
 
     service = Service()
-    story = wait_for_many(service, Poller(PollPolicy(), service, ways), count, meanwhile=lambda: None)
+    story = wait_for_many(service, Poller(PollPolicy(), service, lambda _: strategy), count, meanwhile=lambda: None)
     sys.setprofile(note)
     try:
         simulate(story)
@@ -98,12 +102,12 @@ def calls_per_task(ways: QueryStrategy, count: int) -> float:
     return calls / count
 
 
-@pytest.mark.parametrize("ways", WAYS.values(), ids=WAYS)
-def test_work_for_each_does_not_grow(ways: Callable[[], QueryStrategy]) -> None:
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
+def test_work_for_each_does_not_grow(strategy: Callable[[], QueryStrategy]) -> None:
     """
     From 300 to 3,000 tasks, all of Python's calls from the first wait to the last.
     """
-    assert calls_per_task(ways(), 3_000) <= 1.1 * calls_per_task(ways(), 300)
+    assert calls_per_task(strategy(), 3_000) <= 1.1 * calls_per_task(strategy(), 300)
 
 
 def bytes_per_task(count: int) -> float:
@@ -114,7 +118,7 @@ def bytes_per_task(count: int) -> float:
         traced = tracemalloc.get_traced_memory()[0]
 
     service = Service()
-    story = wait_for_many(service, Poller(PollPolicy(), service, QueryStrategy(20)), count, meanwhile=note)
+    story = wait_for_many(service, Poller(PollPolicy(), service, lambda _: QueryStrategy(20)), count, meanwhile=note)
     tracemalloc.start()
     try:
         simulate(story)
@@ -135,21 +139,22 @@ def test_turns_are_not_given_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
     Where pages could tell of hundreds but do not reach these tasks, no more have their turn than are asked for by ids.
     """
     turns = 0
-    due = PollPlan.due
+    due = PollSchedule.due
 
-    def counted(self: PollPlan, now: float, most: float) -> list[str]:
+    def counted(self: PollSchedule, now: float, most: float) -> list[str]:
         nonlocal turns
         names = due(self, now, most)
         turns += len(names)
         return names
 
-    monkeypatch.setattr(PollPlan, "due", counted)
+    monkeypatch.setattr(PollSchedule, "due", counted)
     service = Service(others=10_000)
-    watcher = Poller(PollPolicy(), service, QueryStrategy(20, has_pages=True))
+    poller = Poller(PollPolicy(), service, lambda _: QueryStrategy(20, has_pages=True))
 
     def pass_by() -> None:
-        watcher._count += service.others
+        [one] = poller._endpoints.values()
+        one._count += service.others
 
-    simulate(wait_for_many(service, watcher, 1_000, meanwhile=pass_by))
+    simulate(wait_for_many(service, poller, 1_000, meanwhile=pass_by))
 
-    assert turns < 2 * service.told_by_ids
+    assert turns < 2 * service.queried_by_ids

@@ -122,7 +122,7 @@ async def test_signed_callbacks_are_all_it_takes(dialect: Any) -> None:
         async with client_of(server, receiver) as client:
             handle = await one_end(client)
             assert client._router is not None
-            assert {} == client._router._lines
+            assert {} == client._router._subscriptions
             assert 0 == len(client._poller)
             assert () == client.unfinished
 
@@ -280,7 +280,7 @@ async def test_wrong_secret_is_as_good_as_no_callback() -> None:
             await one_end(client)
             await until_told(server)
             assert client._router is not None
-            assert not client._router.works
+            assert not client._router.is_reliable
 
         assert {401: 3} == server.ledger.callback_answers
         assert server.ledger.reads
@@ -398,7 +398,7 @@ async def test_pictures_are_used_where_the_service_does_not_tell_of_tasks(
         assert [handle.task_id] == [task.task_id for task in server.ledger.tasks]
         assert handle.snapshot is not None
         assert not handle.snapshot.is_confirmed
-        assert [f"the service does not tell of task {handle.task_id}"] == [
+        assert [f"the service does not return task {handle.task_id}"] == [
             text.partition(";")[0] for text in warned(caplog)
         ]
 
@@ -489,7 +489,7 @@ async def test_closing_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -
         assert caught.value.request is not None
         assert {} == receiver._listeners
         assert client._router is not None
-        assert {} == client._router._lines
+        assert {} == client._router._subscriptions
 
 
 @pytest.mark.parametrize(("prompt", "error"), [("a war", ContentRefused), ("x" * 501, InvalidRequest)])
@@ -503,7 +503,7 @@ async def test_refused_submits_leave_no_line(prompt: str, error: type[Exception]
                 await client.submit(prompt)
 
             assert client._router is not None
-            assert {} == client._router._lines
+            assert {} == client._router._subscriptions
 
 
 async def test_dropped_client_is_not_kept_alive() -> None:

@@ -23,7 +23,7 @@ from kling_async import (
     SlotPolicy,
     TaskHandle,
 )
-from kling_async.client.polling.poller import SPOKEN_OF
+from kling_async.client.polling.watched import CALLBACK_LIFETIME
 from kling_async.client.submitter import LISTEN_FOR
 from kling_async.emulator import Fault, faults
 from kling_async.emulator.webhook_queue import Webhook
@@ -129,7 +129,7 @@ async def test_submit_of_which_nothing_is_ever_heard_is_forgotten() -> None:
 
         assert gone() is None
         assert client._router is not None
-        assert {} == client._router._lines
+        assert {} == client._router._subscriptions
         assert (0, {}) == (used(client), client._submitter._uncertain)
 
 
@@ -213,7 +213,7 @@ def test_pictures_of_a_task_that_the_service_does_not_know_are_used(n: int, capl
             assert (n, False) == (len(result.images), result.snapshot.is_confirmed)
             assert (0, ()) == (used(client), client.unfinished)
             assert client._router is not None
-            assert {} == client._router._lines
+            assert {} == client._router._subscriptions
 
     story()
 
@@ -230,7 +230,7 @@ async def test_task_of_which_callbacks_tell_is_waited_for() -> None:
         handle = await told_of(service, client, {}, change=1)
         wait = asyncio.ensure_future(handle.wait(None))
         for _ in range(3):
-            await asyncio.sleep(SPOKEN_OF - 15.0)
+            await asyncio.sleep(CALLBACK_LIFETIME - 15.0)
             assert not wait.done()
             tell(service, 1)
         tell(service)
@@ -247,11 +247,11 @@ async def test_task_of_which_callbacks_told_long_ago_is_not_found() -> None:
     async with service.client() as client:
         handle = await told_of(service, client, {}, change=1)
         with pytest.raises(
-            TaskNotFound, match="told of it as 'processing'.*look for it before you pay again"
+            TaskNotFound, match="reported it as 'processing'.*look for it before you pay again"
         ) as caught:
             await handle.wait(None)
 
-        assert SPOKEN_OF < now() < SPOKEN_OF + 20.0
+        assert CALLBACK_LIFETIME < now() < CALLBACK_LIFETIME + 20.0
         assert "vendor-1" == caught.value.task_id == handle.task_id
         assert caught.value.snapshot is not None
         assert TaskStatus.PROCESSING is caught.value.snapshot.task_status
@@ -387,7 +387,7 @@ async def cut(
     await client.aclose()
 
     assert client._router is not None
-    assert ({}, {}, 0) == (client._router._lines, receiver._listeners, used(client)), step
+    assert ({}, {}, 0) == (client._router._subscriptions, receiver._listeners, used(client)), step
     assert {asyncio.current_task()} == asyncio.all_tasks(), step
     assert end is None or isinstance(end, asyncio.CancelledError | ClientClosed | SubmissionUncertain), step
     if was_running:

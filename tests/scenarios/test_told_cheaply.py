@@ -61,7 +61,7 @@ class PartlyHeard(SocketlessService):
     def hand_over(self, post: Webhook) -> None:
         is_over = now() >= self.heard_until
         if is_over and self.jump is not None and self.receiver is not None:
-            self.receiver._clock = lambda: wall_clock() + (self.jump or 0.0)
+            self.receiver._authenticator.clock = lambda: wall_clock() + (self.jump or 0.0)
         if post.word not in self.unheard and (self.jump is not None or not is_over):
             super().hand_over(post)
 

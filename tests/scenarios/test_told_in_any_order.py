@@ -189,7 +189,7 @@ async def settle(client: KlingClient, service: SocketlessService) -> None:
     assert 1 == len(service.ledger.tasks)
     assert () == client.unfinished
     assert client._router is not None
-    assert {} == client._router._lines
+    assert {} == client._router._subscriptions
     assert 0 == len(client._poller)
     assert [0] == [usage.used for usage in client.slots.values()]
 

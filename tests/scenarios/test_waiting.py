@@ -108,7 +108,7 @@ def test_closing_in_the_middle(dialect: Dialect) -> None:
         async with account(slots=30, dialect=dialect, latency=(20.0, 20.0), faults=rules) as (server, client):
             handles = await asyncio.gather(*(client.submit(f"lighthouse {number}") for number in range(30)))
             waits = [asyncio.ensure_future(handle.wait()) for handle in handles]
-            while not client._poller._under_way:
+            while not client._poller._running:
                 await asyncio.sleep(0.1)
             await client.aclose()
             errors = await asyncio.gather(*waits, return_exceptions=True)

@@ -39,6 +39,7 @@ from kling_async.errors import (
     SentRequest,
     SubmissionUncertain,
 )
+from kling_async.wire import TaskRequest
 
 
 def making() -> None:
@@ -113,10 +114,11 @@ async def streaming(client: KlingClient, request: ImageRequest) -> None:
         outcome.result  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue]
         if isinstance(outcome, Done):
             assert_type(outcome.result, TaskResult)
-            assert_type(outcome.request, ImageRequest)
+            assert_type(outcome.request, TaskRequest)
+            assert_type(outcome.caption, str)
         else:
             assert_type(outcome.error, KlingError)
-            assert_type(outcome.request, ImageRequest | None)
+            assert_type(outcome.request, TaskRequest | None)
         match outcome:
             case Done(result=result):
                 assert_type(result, TaskResult)

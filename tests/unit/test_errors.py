@@ -14,7 +14,8 @@ import pytest
 
 from kling_async import errors
 from kling_async.errors import BrokenRule, InvalidRequest, KlingError, WaitTimeout
-from kling_async.wire.tasks import ImageRequest, TaskSnapshot, TaskStatus
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
 CLASSES = [
     member

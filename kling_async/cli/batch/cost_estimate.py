@@ -11,9 +11,8 @@ import attrs
 from kling_async.cli.batch.input_parser import InputLine
 from kling_async.cli.batch.progress import plural
 from kling_async.wire.dialects import GATEWAY, Dialect
-from kling_async.wire.endpoints.prices import DOLLARS_PER_UNIT, units_of
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
 from kling_async.wire.redaction import one_line, shorten
-from kling_async.wire.tasks import ImageRequest
 
 __all__ = ["CostEstimate", "RequestKind"]
 
@@ -51,7 +50,7 @@ class CostEstimate:
             raise ValueError(f"line {line.number} is no request")
         kind = RequestKind(request.model_name or self.dialect.default_model, request.n, request.image is not None)
         self.kinds[kind] += 1
-        self.units += units_of(kind.model_name, request)
+        self.units += int(IMAGE_GENERATION.units(request, self.dialect) or 0)
         if len(self.first) < SHOWN:
             self.first.append(line)
 
@@ -65,7 +64,7 @@ class CostEstimate:
 
     @property
     def dollars(self) -> Decimal:
-        return self.units * DOLLARS_PER_UNIT
+        return self.units * (IMAGE_GENERATION.unit_price or Decimal(0))
 
     def told(self) -> list[str]:
         """

@@ -17,9 +17,10 @@ from kling_async.batch.records import KEY_MAX
 from kling_async.cli.options import image_source
 from kling_async.cli.text_input import UNDECODED, UnreadableText, read_text_lines
 from kling_async.errors import BrokenRule
-from kling_async.wire.dialects import HALF_A_PAIR, OFFICIAL
+from kling_async.wire.dialects import OFFICIAL
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.rules import HALF_A_PAIR
 from kling_async.wire.redaction import shorten
-from kling_async.wire.tasks import ImageRequest
 
 __all__ = ["Format", "InputLine", "format_of", "parse"]
 

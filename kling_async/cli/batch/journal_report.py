@@ -20,8 +20,8 @@ from kling_async.cli.json_output import row_facts, summary_facts
 from kling_async.cli.options import DIALECTS, DialectName
 from kling_async.cli.screen import listed, print_error, write_line
 from kling_async.errors import KlingError
+from kling_async.media.saved_files import SavedFile
 from kling_async.wire.redaction import one_line, shorten
-from kling_async.wire.tasks import Picture
 
 __all__ = ["show_status", "trace_picture"]
 
@@ -136,7 +136,7 @@ def _search(picture: Path) -> tuple[Row | None, str, list[str]]:
     return None, "", asked
 
 
-def _told(row: Row, picture: Picture, dialect: str, path: Path) -> Iterator[tuple[str, str]]:
+def _told(row: Row, picture: SavedFile, dialect: str, path: Path) -> Iterator[tuple[str, str]]:
     facts: dict[str, Any] = row_facts(row, picture)
     state = {None: "the file is gone", True: "as it is on the disk", False: "the file has changed since"}
     yield "picture", str(path)
@@ -163,7 +163,7 @@ def _model_of(row: Row, dialect: str) -> str:
     return row.request.model_name or default
 
 
-def _is_unchanged(path: Path, picture: Picture) -> bool | None:
+def _is_unchanged(path: Path, picture: SavedFile) -> bool | None:
     # None where it is gone.
     try:
         with path.open("rb") as file:

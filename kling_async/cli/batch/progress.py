@@ -10,7 +10,7 @@ from typing import Final
 import attrs
 
 from kling_async.batch.records import Summary
-from kling_async.wire.tasks import Done, Failed
+from kling_async.client.outcomes import Done, Failed
 
 __all__ = ["BatchProgress", "duration", "plural", "size", "states", "units"]
 

@@ -35,10 +35,11 @@ from kling_async.cli.options import check_names
 from kling_async.cli.request_checks import RequestChecks, in_words, make_ready, refusal
 from kling_async.cli.screen import print_error, write_line
 from kling_async.client.client import KlingClient
+from kling_async.client.outcomes import Failed
 from kling_async.errors import DownloadFailed, InvalidRequest, KlingError, StorageFull, SubmissionUncertain, WaitTimeout
 from kling_async.media.naming import Names
+from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.redaction import shorten
-from kling_async.wire.tasks import Failed, ImageRequest
 
 __all__ = ["BatchRunner", "run_batch"]
 
@@ -299,8 +300,7 @@ class BatchRunner:
 
     def _list_uncertain(self, count: int) -> Iterator[str]:
         for failed in self._uncertain:
-            prompt = failed.request.prompt if failed.request is not None else ""
-            yield f"  {failed.key}  {shorten(prompt, 50)}"
+            yield f"  {failed.key}  {shorten(failed.caption, 50)}"
         if count > len(self._uncertain):
             yield f"  and {count - len(self._uncertain):,} more: kling-async batch --status {self.plan.journal}"
 

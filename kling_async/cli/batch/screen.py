@@ -21,9 +21,9 @@ from kling_async.batch.records import Summary
 from kling_async.cli.batch.progress import BatchProgress, states, units
 from kling_async.cli.screen import boxed, is_interactive, listed, write_line
 from kling_async.client.handle import TaskHandle
+from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import KlingError, SubmissionUncertain
 from kling_async.wire.redaction import one_line
-from kling_async.wire.tasks import Done, Failed
 
 __all__ = ["LiveScreen", "PlainScreen", "View", "draw", "open_screen", "told"]
 
@@ -204,7 +204,7 @@ def told(outcome: Done | Failed) -> str:
     """
     Tell an outcome on one line.
     """
-    prompt = outcome.request.prompt if outcome.request is not None else ""
+    prompt = outcome.caption
     if isinstance(outcome, Failed):
         word = "uncertain" if isinstance(outcome.error, SubmissionUncertain) else "failed"
         return f"{word}: {prompt}: {type(outcome.error).__name__}: {outcome.error}"
@@ -227,7 +227,7 @@ def draw(
     for outcome in done:
         names = outcome.pictures[0].place.rpartition("/")[2] if outcome.pictures else ""
         more = f" +{len(outcome.pictures) - 1}" if len(outcome.pictures) > 1 else ""
-        prompt = Text(one_line(outcome.request.prompt), "dim")
+        prompt = Text(one_line(outcome.caption), "dim")
         grid.add_row(Text("✓", "bold green"), Text("saved", "green"), prompt, Text(one_line(names + more)))
     for handle in under_way[:room]:
         word = handle.snapshot.status_word if handle.snapshot is not None else "accepted"

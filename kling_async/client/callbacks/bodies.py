@@ -12,7 +12,7 @@ import attrs
 
 from kling_async.wire.headers import find_header
 
-__all__ = ["Bodies", "NoRoom", "ReadPart", "TooLarge", "unpack"]
+__all__ = ["Bodies", "NoRoom", "ReadPart", "TakeCallback", "TooLarge", "unpack"]
 
 MAX_HELD: Final = 2**24
 """
@@ -30,6 +30,12 @@ _GZIP: Final = b"\x1f\x8b"  # the first bytes of gzip data; JSON never starts li
 ReadPart: TypeAlias = Callable[[], Awaitable[bytes]]
 """
 Returns the next bytes of a body, and none at its end.
+"""
+
+
+TakeCallback: TypeAlias = Callable[[str, Mapping[str, str], ReadPart], Awaitable[int]]
+"""
+Handles a POST, given its path, its headers and what reads its body, and returns the HTTP status of the answer.
 """
 
 
@@ -116,14 +122,14 @@ def unpack(headers: Mapping[str, str], body: bytes, largest: int) -> bytes:
     """
     encoding = find_header(headers, "Content-Encoding").casefold()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise ValueError("a callback may be packed by gzip alone")
+        raise ValueError("callbacks may be compressed by gzip only")
     if "gzip" not in encoding or not body.startswith(_GZIP):
         return body
     unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
         plain = unpacker.decompress(body, largest + 1)
     except zlib.error as error:
-        raise ValueError("the gzip packing is broken") from error
+        raise ValueError("the gzip data is broken") from error
     if len(plain) > largest:
         raise TooLarge
     return plain

@@ -1,63 +1,52 @@
 """
-Callbacks: the service tells of each change of a task by a POST to an address of ours, so that nobody has to ask.
+Receives callbacks: the service reports each change of a task by a POST to an address of ours, so that fewer polls are
+needed.
 
-One core judges each callback and knows no HTTP; three thin faces bring it there: a server of its own, an aiohttp
-application and an ASGI application. Each submit has an address of its own, whose last segment is a token that nobody
-else can make. So the address, not what the body says, tells whose callback it is; and it is judged first, so that
-nothing a stranger sends to another address is read.
+One core checks each callback and knows no HTTP server; callbacks reach it through a server of its own, an aiohttp
+application or an ASGI application. Each submit has its own address, whose last segment is a token that nobody else can
+make. So the address, not the body, identifies the task; and it is checked first, so that nothing that is sent to
+another address is read.
 """
 
 import asyncio
 import contextlib
 import functools
 import logging
-import secrets
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import attrs
 
+from kling_async.client.callbacks.asgi import AsgiApp
+from kling_async.client.callbacks.authenticator import Authenticator, secret_rules, secrets_of
 from kling_async.client.callbacks.bodies import Bodies, NoRoom, ReadPart, TooLarge, unpack
+from kling_async.client.callbacks.throttle import WarningThrottle
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.policy.arguments import check_kind, check_whole, shown_url, url_rule
 from kling_async.wire.headers import find_header
 from kling_async.wire.tasks import TaskSnapshot
-from kling_async.wire.webhooks import Signature, check_secret, make_token, read_callback, read_token, verify
+from kling_async.wire.webhooks import Signature, read_callback
 
 if TYPE_CHECKING:
-    import aiohttp.web  # at run time only where it serves: most programs have no callbacks
+    from aiohttp import web  # at run time only while it serves: most programs have no callbacks
 
 __all__ = ["CallbackCounts", "CallbackReceiver", "CallbackServer", "Listener"]
 
 MAX_BODY: Final = 2**20
 """
-Bytes of the largest callback that is read; the largest real ones have a few thousand.
+Maximum size in bytes of a callback; real ones have a few thousand.
 """
 
-PATIENCE: Final = 30.0
+BODY_TIMEOUT: Final = 30.0
 """
 Seconds in which a body has to arrive.
 """
 
-QUIET: Final = 60.0
-"""
-Seconds between two warnings of the same kind. With a wrong clock each callback would cause one.
-"""
-
-MIN_TOKEN_KEY: Final = 16
-
 Listener: TypeAlias = Callable[[str, TaskSnapshot, bool], object]
 """
-What is told of a callback: the key of the submit, what the callback says, and whether it may be believed as it is.
+Called with each callback: the key of the submit, what the callback says, and whether that is trusted without a poll.
 """
-
-_Message: TypeAlias = MutableMapping[str, Any]  # these three are ASGI's own words
-_Receive: TypeAlias = Callable[[], Awaitable[_Message]]
-_Send: TypeAlias = Callable[[_Message], Awaitable[None]]
-
-_STRANGE: Final = "its address is none of ours"
 
 _log = logging.getLogger(__name__)
 
@@ -65,14 +54,14 @@ _log = logging.getLogger(__name__)
 @attrs.define
 class CallbackCounts:
     """
-    What has arrived: each callback counts as received, and once more under what became of it.
+    How many callbacks have arrived: each counts as received, and once more by its outcome.
 
     Attributes:
-        forged: The token is none of ours (404), or the signature is wrong (401).
-        unsigned: From a good address, without a signature that could be judged.
-        signed: From a good address, with a good signature.
-        too_large: Above 1 MiB, also once it is unpacked (413).
-        not_json: No JSON, no task in it, or not packed by gzip as it says (400).
+        forged: The token is not genuine (404), or the signature is wrong (401).
+        unsigned: The address is genuine, and there is no signature, or no secret to check it with.
+        signed: The address and the signature are genuine.
+        too_large: Larger than 1 MiB, as sent or decompressed (413).
+        not_json: Not JSON, without a task, or not compressed by gzip as announced (400).
     """
 
     received: int = 0
@@ -97,50 +86,34 @@ class CallbackServer:
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
 
-@attrs.define
-class _Repeats:
-    # Limits warnings of one kind: the first is logged at once, then one a minute, with the number of events.
-    _count: int = 0
-    _told_at: float | None = None
-
-    def add(self, now: float) -> int:
-        # Return how many events to log now, 0 for none.
-        self._count += 1
-        if self._told_at is not None and 0 <= now - self._told_at < QUIET:  # below 0: the clock was put back
-            return 0
-        self._told_at = now
-        count, self._count = self._count, 0
-        return count
-
-
 class CallbackReceiver:
     """
-    Takes the service's callbacks. Give it to a client as `callbacks=`, and serve it in one of three ways:
+    Receives the service's callbacks. Give it to a client as `callbacks=`, and serve it in one of three ways:
 
         async with receiver.serve(port=8080): ...           # by itself
         app.add_subapp("/kling", receiver.aiohttp_app())    # inside an aiohttp application
         app.mount("/kling", receiver.asgi_app)              # inside FastAPI, Starlette or any other ASGI application
 
-    Several clients may share one. Whatever stands in front of it may change the path, but for its last segment. That
-    segment is a secret: switch off access logs that show it.
+    Several clients may share one. A proxy in front of it may change the path, except for its last segment. That segment
+    is a secret: switch off access logs that show it.
 
-    A request to an address that it has not made is answered with 404, and its body is not read. A body has 30 s to
-    arrive, and all that are being read have 16 MiB together; one that finds no room is answered with 503.
+    A request to an address that the receiver has not made is answered with 404, and its body is not read. A body has
+    30 s to arrive. The bodies that are being read may have 16 MiB together; further ones are answered with 503.
 
     Args:
         public_url: Where the service reaches this receiver from outside, for example "https://example.org/kling".
-        secret: The signing secret of the vendor's console, or several during a rotation.
+        secret: The signing secret from the vendor's console, or several during a rotation.
         token_key:
-            At least 16 bytes from which the addresses are made. None is random, so that callbacks of tasks of an
-            earlier run are unknown; give one to keep them.
+            At least 16 bytes that the addresses are made from. None uses random bytes, so that callbacks of tasks of an
+            earlier run are not recognized; give a key to recognize them.
         confirm:
-            Which callbacks one read confirms before they count: "unsigned" ones, or "always" all.
+            Which callbacks are confirmed by a poll before they count: "unsigned" ones, or "always" all.
 
     Attributes:
-        counts: What has arrived, and what became of it.
+        counts: How many callbacks have arrived, by outcome.
 
     Raises:
-        InvalidRequest: One of these cannot be what it should.
+        InvalidRequest: An argument is invalid.
     """
 
     def __init__(
@@ -151,21 +124,19 @@ class CallbackReceiver:
         token_key: bytes | None = None,
         confirm: Literal["always", "unsigned"] = "unsigned",
     ) -> None:
-        given = _all_of(secret)
+        given = secrets_of(secret)
         broken = tuple(_broken_rules(public_url, given, token_key, confirm))
         if broken:
             raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
         self.public_url: Final = public_url.rstrip("/")
         self.counts: Final = CallbackCounts()
-        self._secrets = given
-        self._token_keys = [token_key or secrets.token_bytes(32)]
+        self._authenticator = Authenticator(given, token_key)
         self._confirms_all = confirm == "always"
         self._listeners: dict[Listener, asyncio.AbstractEventLoop | None] = {}
-        self._clock = time.time
         self._bodies = Bodies(MAX_BODY)
-        self._refusals = _Repeats()
-        self._failures = _Repeats()
-        self._crowds = _Repeats()
+        self._forgeries = WarningThrottle()
+        self._listener_errors = WarningThrottle()
+        self._overloads = WarningThrottle()
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in attrs.asdict(self.counts).items())
@@ -173,30 +144,31 @@ class CallbackReceiver:
 
     def address_of(self, submit_key: str) -> str:
         """
-        Return the address for the callbacks of one submit. It is a secret between us and the service.
+        Return the address for the callbacks of one submit. It is a secret between this program and the service.
 
         Raises:
             ValueError: *submit_key* is not 1 to 64 letters, digits, `-` and `_`.
         """
-        return f"{self.public_url}/{make_token(self.token_key, submit_key)}"
+        return f"{self.public_url}/{self._authenticator.make_token(submit_key)}"
 
     @property
     def token_key(self) -> bytes:
         """
-        From which addresses are made. It is a secret; keep it to know the callbacks of tasks in a later run.
+        The key that addresses are made from. It is a secret; keep it to recognize callbacks of these tasks in a later
+        run.
         """
-        return self._token_keys[0]
+        return self._authenticator.token_key
 
     def use_token_key(self, key: bytes) -> None:
         """
-        Make addresses from *key* from now on; those that were made from others stay good.
+        Make addresses from *key* from now on; addresses that were made before stay valid.
         """
-        self._token_keys = [key, *(other for other in self._token_keys if other != key)]
+        self._authenticator.use_token_key(key)
 
     def attach(self, listener: Listener) -> None:
         """
-        Tell *listener* of every callback from now on, in the loop that runs now (without one: in the loop in which the
-        callback arrives). It is told of all submits, also of those of other clients, and should return at once.
+        Call *listener* for every callback from now on, in the running event loop (without one: in the loop in which the
+        callback arrives). It is called for all submits, also those of other clients, and should return at once.
         """
         try:
             self._listeners[listener] = asyncio.get_running_loop()
@@ -205,24 +177,24 @@ class CallbackReceiver:
 
     def detach(self, listener: Listener) -> None:
         """
-        Tell *listener* no more, not even of callbacks that have arrived; one that is not attached is no error.
+        Stop calling *listener*, even for callbacks that have arrived; no effect if it is not attached.
         """
         self._listeners.pop(listener, None)
 
     def receive(self, token: str, headers: Mapping[str, str], body: bytes) -> int:
         """
-        Judge one callback, and return the HTTP status to answer with: the address first, then the size, the signature
-        and what the body says. Who listens is told in a later turn of the loop, so that no answer waits for it.
+        Check one callback, and return the HTTP status of the answer: the address first, then the size, the signature
+        and the content. Listeners are called in a later iteration of the event loop, so that they delay no answer.
 
         Args:
             token: The last segment of the path.
-            headers: Their names may have any case.
-            body: As it came, or unpacked where it came packed by gzip; its signature is one of what was packed. Of one
-                above 1 MiB the first bytes beyond that are enough.
+            headers: In any case.
+            body: As it was sent; or decompressed, if the server does that itself: the signature is of the compressed
+                one. Of a body above 1 MiB the first bytes beyond that are enough.
         """
-        submit_key = self._submit_key_of(token)
+        submit_key = self._authenticator.submit_key_of(token)
         if submit_key is None:
-            return self._refuse(404, _STRANGE)
+            return self._refuse(404, "its address was not made here")
         if len(body) > MAX_BODY:
             return self._refuse(413, "it is too large")
         try:
@@ -231,17 +203,14 @@ class CallbackReceiver:
             return self._refuse(413, "it is too large")
         except ValueError as error:
             return self._refuse(400, str(error))
-        return self._judge(submit_key, headers, body)
-
-    def _judge(self, submit_key: str, headers: Mapping[str, str], body: bytes) -> int:
-        signature = verify(self._secrets, headers, body, self._clock())
+        signature = self._authenticator.check_signature(headers, body)
         if signature is Signature.WRONG:
             self._warn_of_forgery()
             return self._refuse(401)
         try:
             snapshot = read_callback(body)
         except ValueError as error:
-            return self._refuse(400, type(error).__name__)
+            return self._refuse(400, type(error).__name__)  # its message may show what a stranger sent
         is_signed = signature is Signature.SIGNED
         self.counts.received += 1
         self.counts.signed += is_signed
@@ -250,9 +219,57 @@ class CallbackReceiver:
         self._deliver(submit_key, snapshot, is_signed and not self._confirms_all)
         return 200
 
-    def _submit_key_of(self, token: str) -> str | None:
-        found = (read_token(key, token) for key in self._token_keys)
-        return next((submit_key for submit_key in found if submit_key is not None), None)
+    @contextlib.asynccontextmanager
+    async def serve(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[CallbackServer]:
+        """
+        Listen at *host* and *port* (0 is a free one) while the context lasts.
+
+        This is plain HTTP, and the vendor requires https: put a proxy that speaks it in front. At most 256 connections
+        are open; for a new one, the connection that has been idle longest is closed. The headers of a request have
+        30 s to arrive.
+
+        Raises:
+            InvalidRequest: *port* is not a whole number from 0 to 65535, or *host* is not text.
+            OSError: The port is taken.
+        """
+        from kling_async.client.callbacks import aiohttp_app, server  # noqa: PLC0415 (aiohttp's server loads slowly)
+
+        check_kind("host", host, str, "must be text: the name or number of an address of this machine")
+        check_whole("port", port, least=0, most=65535)
+        async with server.serve(functools.partial(aiohttp_app.answer, self._take), host, port) as bound_port:
+            yield CallbackServer(host, bound_port)
+
+    def aiohttp_app(self) -> "web.Application":
+        """
+        Return an aiohttp application, for `add_subapp` or to be run by itself.
+        """
+        from kling_async.client.callbacks import aiohttp_app  # noqa: PLC0415 (likewise)
+
+        return aiohttp_app.make_app(self._take)
+
+    @functools.cached_property
+    def asgi_app(self) -> AsgiApp:
+        """
+        The receiver as an ASGI application, to be mounted or to be run by itself.
+        """
+        return AsgiApp(self._take)
+
+    async def _take(self, path: str, headers: Mapping[str, str], read_part: ReadPart) -> int:
+        # Handles a POST of any server; exceptions of `read_part` are passed on.
+        token = path.rpartition("/")[2]
+        if self._authenticator.submit_key_of(token) is None:
+            return self._refuse(404, "its address was not made here")
+        try:
+            body = await self._bodies.read(read_part, _declared_length(headers), BODY_TIMEOUT)
+        except TooLarge:
+            return self._refuse(413, "it is too large")
+        except NoRoom:  # it was not read, so it is not counted
+            if count := self._overloads.add(self._authenticator.clock()):
+                _log.warning("%d callbacks were answered with 503: too many were arriving at a time", count)
+            return 503
+        except TimeoutError:  # likewise
+            return 400
+        return self.receive(token, headers, body)
 
     def _refuse(self, status: int, why: str = "") -> int:
         self.counts.received += 1
@@ -264,161 +281,29 @@ class CallbackReceiver:
         return status
 
     def _warn_of_forgery(self) -> None:
-        count = self._refusals.add(self._clock())
+        count = self._forgeries.add(self._authenticator.clock())
         if count == 1:
-            _log.warning("a callback to an address of ours has a wrong signature or time; check secret and clock")
+            _log.warning("a callback to a genuine address has a wrong signature or time; check secret and clock")
         elif count:
             _log.warning("%d more callbacks had a wrong signature or time; check secret and clock", count)
-
-    async def _take(self, path: str, headers: Mapping[str, str], read_part: ReadPart) -> int:
-        # What each face does with a POST; what `read_part` raises is its own.
-        token = path.rpartition("/")[2]
-        if self._submit_key_of(token) is None:
-            return self._refuse(404, _STRANGE)
-        try:
-            body = await self._bodies.read(read_part, _declared_length(headers), PATIENCE)
-        except TooLarge:
-            return self._refuse(413, "it is too large")
-        except NoRoom:  # it was not read, so it is not counted
-            if count := self._crowds.add(self._clock()):
-                _log.warning("%d callbacks were answered with 503: too many were arriving at one moment", count)
-            return 503
-        except TimeoutError:  # likewise
-            return 400
-        return self.receive(token, headers, body)
-
-    @contextlib.asynccontextmanager
-    async def serve(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[CallbackServer]:
-        """
-        Listen at *host* and *port* (0 is a free one) for as long as the context lasts.
-
-        It speaks plain HTTP: the vendor asks for https, so put something that speaks it in front. At most 256
-        connections are open; when there are more, the one that has waited longest without a request is closed. The
-        headers of a request have 30 s to arrive.
-
-        Raises:
-            InvalidRequest: *port* is no whole number from 0 to 65535, or *host* no text.
-            OSError: The port is taken.
-        """
-        from kling_async.client.callbacks import server  # noqa: PLC0415 (aiohttp's server takes long to load, and few need it)
-
-        check_kind("host", host, str, "must be text: the name or number of an address of this machine")
-        check_whole("port", port, least=0, most=65535)
-        async with server.serve(self._answer_aiohttp, host, port) as bound_port:
-            yield CallbackServer(host, bound_port)
-
-    def aiohttp_app(self) -> "aiohttp.web.Application":
-        """
-        Make an aiohttp application, for `add_subapp` or to be run by itself.
-        """
-        from aiohttp import web  # noqa: PLC0415
-
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._answer_aiohttp)
-        return app
-
-    @functools.cached_property
-    def asgi_app(self) -> "_AsgiFace":
-        """
-        The receiver as an ASGI application, to be mounted or to be run by itself.
-        """
-        return _AsgiFace(self._take)
-
-    async def _answer_aiohttp(self, request: "aiohttp.web.BaseRequest") -> "aiohttp.web.Response":
-        from aiohttp import web  # noqa: PLC0415
-
-        if request.method != "POST":
-            return web.Response(status=405, headers={"Allow": "POST"})
-        try:
-            status = await self._take(request.path, request.headers, functools.partial(_read_aiohttp, request))
-        except (ConnectionError, web.RequestPayloadError):  # it has gone, or speaks HTTP badly
-            status = 400
-        return web.Response(status=status)
 
     def _deliver(self, submit_key: str, snapshot: TaskSnapshot, trusted: bool) -> None:  # noqa: FBT001 (as listeners)
         for listener, home in tuple(self._listeners.items()):
             loop = home or asyncio.get_running_loop()
             try:
-                loop.call_soon_threadsafe(self._tell, listener, submit_key, snapshot, trusted)
-            except RuntimeError:  # its loop is closed, and with it whoever waited there
+                loop.call_soon_threadsafe(self._call, listener, submit_key, snapshot, trusted)
+            except RuntimeError:  # its loop is closed, so nothing waits there any more
                 self.detach(listener)
 
-    def _tell(self, listener: Listener, submit_key: str, snapshot: TaskSnapshot, trusted: bool) -> None:  # noqa: FBT001
+    def _call(self, listener: Listener, submit_key: str, snapshot: TaskSnapshot, trusted: bool) -> None:  # noqa: FBT001
         if listener not in self._listeners:
             return
         try:
             listener(submit_key, snapshot, trusted)
-        except Exception:  # noqa: BLE001 (whatever it is, it is theirs, and it is logged)
-            if count := self._failures.add(self._clock()):
-                more = f", and at {count - 1} others since this was last logged" if count > 1 else ""
-                _log.exception("who listens for callbacks failed at one for submit %s%s", submit_key, more)
-
-
-async def _read_aiohttp(request: "aiohttp.web.BaseRequest") -> bytes:
-    try:
-        return await request.content.readany()
-    except RuntimeError:  # of a connection that was closed before it was read
-        if request.transport is not None:
-            raise
-        raise ConnectionResetError from None
-
-
-@attrs.frozen
-class _AsgiFace:
-    # An object rather than a method: servers tell ASGI 3 by a `__call__` that is a coroutine function.
-    _take: Callable[[str, Mapping[str, str], ReadPart], Awaitable[int]]
-
-    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
-        match scope["type"]:
-            case "http":
-                await self._answer(scope, receive, send)
-            case "lifespan":
-                while (await receive())["type"] == "lifespan.startup":
-                    await send({"type": "lifespan.startup.complete"})
-                await send({"type": "lifespan.shutdown.complete"})
-            case "websocket":
-                await receive()
-                await send({"type": "websocket.close"})
-            case other:
-                raise ValueError(f"a callback receiver does not speak {other!r}")
-
-    async def _answer(self, scope: _Message, receive: _Receive, send: _Send) -> None:
-        headers = [(b"content-length", b"0")]
-        if scope["method"] == "POST":
-            given = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            try:
-                status = await self._take(scope["path"], given, _AsgiBody(receive))
-            except ConnectionResetError:
-                return
-        else:
-            status = 405
-            headers.append((b"allow", b"POST"))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
-
-
-@attrs.define
-class _AsgiBody:
-    # Reads a body part by part; raises ConnectionResetError where who called has gone.
-    _receive: _Receive
-    _is_more: bool = True
-
-    async def __call__(self) -> bytes:
-        part = b""
-        while self._is_more and not part:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ConnectionResetError
-            part = message.get("body", b"")
-            self._is_more = message.get("more_body", False)
-        return part
-
-
-def _all_of(secret: Any) -> tuple[Any, ...]:
-    if secret is None:
-        return ()
-    is_several = isinstance(secret, Iterable) and not isinstance(secret, str | bytes)
-    return tuple(secret) if is_several else (secret,)
+        except Exception:  # noqa: BLE001 (a listener may raise anything; it is logged)
+            if count := self._listener_errors.add(self._authenticator.clock()):
+                more = f", and for {count - 1} others since this was last logged" if count > 1 else ""
+                _log.exception("a callback listener failed for submit %s%s", submit_key, more)
 
 
 def _declared_length(headers: Mapping[str, str]) -> int | None:
@@ -426,21 +311,15 @@ def _declared_length(headers: Mapping[str, str]) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 20 else None
 
 
-def _broken_rules(public_url: Any, given: tuple[Any, ...], token_key: Any, confirm: Any) -> Iterable[BrokenRule]:
-    if rule := _broken_rule_of_url(public_url):
+def _broken_rules(public_url: Any, given: tuple[Any, ...], token_key: Any, confirm: Any) -> Iterator[BrokenRule]:
+    if rule := _url_rule(public_url):
         yield BrokenRule("public_url", shown_url(public_url), rule)
-    for secret in given:
-        try:
-            check_secret(secret)
-        except (ValueError, TypeError, AttributeError):
-            yield BrokenRule("secret", "…", "must be Base64 text, with or without 'whsec_' before it; copy it again")
-    if token_key is not None and (not isinstance(token_key, bytes) or len(token_key) < MIN_TOKEN_KEY):
-        yield BrokenRule("token_key", "…", f"must be at least {MIN_TOKEN_KEY} bytes, or None for random ones")
+    yield from secret_rules(given, token_key)
     if confirm not in ("always", "unsigned"):
         yield BrokenRule("confirm", repr(confirm), 'must be "always" or "unsigned"')
 
 
-def _broken_rule_of_url(url: Any) -> str | None:
+def _url_rule(url: Any) -> str | None:
     if (rule := url_rule(url)) is not None:
         return rule
     if "?" in url or "#" in url or "@" in urlsplit(url).netloc:

@@ -1,3 +1,3 @@
 """
-Polling: which tasks to ask the service for, when, and in which way.
+Polling: which tasks to query, when, and by which requests.
 """

@@ -1,50 +1,45 @@
 """
-How long tasks of one kind take: learned from those that ended, so that nobody asks long before or long after the end.
+Estimates how long tasks of one kind take, from those that ended lately.
 """
 
 import collections
 from collections.abc import Hashable
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import attrs
 
 __all__ = ["DurationEstimate", "Kind"]
 
-REMEMBERED: Final = 16
-"""
-How many of the last tasks of a kind tell how long the next will take.
-"""
-
 Kind: TypeAlias = Hashable
 """
-What tasks that take about equally long have in common: their model and their number of pictures.
+What tasks that take about the same time have in common, for example their model; an endpoint's `duration_key`.
 """
 
 
 @attrs.define(eq=False)
 class DurationEstimate:
     """
-    The times, in seconds, that the last tasks of one kind took from acceptance to their end.
+    The seconds from acceptance to the end of the last 16 tasks of one kind.
 
     Attributes:
         typical: Their median.
-        shortest: The least of them.
+        shortest: Their minimum.
     """
 
-    _seconds: collections.deque[float] = attrs.field(factory=lambda: collections.deque(maxlen=REMEMBERED), init=False)
+    _seconds: collections.deque[float] = attrs.field(factory=lambda: collections.deque(maxlen=16), init=False)
     typical: float = attrs.field(default=0.0, init=False)
     shortest: float = attrs.field(default=0.0, init=False)
 
     @property
     def is_known(self) -> bool:
         """
-        Whether any task of the kind has ended yet.
+        Whether a task of the kind has ended yet.
         """
         return bool(self._seconds)
 
-    def learn(self, seconds: float) -> None:
+    def add(self, seconds: float) -> None:
         """
-        Take in how long one more task took.
+        Take the duration of one more task into account.
         """
         self._seconds.append(max(0.0, seconds))
         ordered = sorted(self._seconds)

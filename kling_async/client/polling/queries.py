@@ -1,15 +1,15 @@
 """
-Looks at tasks: one request each, sent once; when to look again is the watcher's to decide.
+Queries of task status: one request each, sent once. When to query again is up to the poller.
 """
 
 import functools
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
 from kling_async.client.transport import Transport, decode, is_small
-from kling_async.wire.endpoints.base import IMAGE_GENERATION, several
+from kling_async.wire.endpoints.base import Endpoint, several
 from kling_async.wire.responses import Answer, read_news, read_sighting
 from kling_async.wire.tasks import TaskSnapshot
 
@@ -18,57 +18,64 @@ __all__ = ["HttpStatusQueries", "StatusQueries"]
 
 class StatusQueries(Protocol):
     """
-    The ways of asking how tasks are. *held* are the tasks that are asked for, and what is known of each.
+    The requests that return the status of tasks. *known* has the tasks that are asked for, and what is known of each.
 
     Each raises KlingError, and may be cancelled at any time.
     """
 
-    async def one(self, task_id: str) -> TaskSnapshot:
+    async def one(self, endpoint: Endpoint[Any], task_id: str) -> TaskSnapshot:
         """
-        Ask for one task.
+        Query one task.
         """
 
-    async def several(self, held: Mapping[str, TaskSnapshot | None]) -> dict[str, TaskSnapshot]:
+    async def several(
+        self, endpoint: Endpoint[Any], known: Mapping[str, TaskSnapshot | None]
+    ) -> dict[str, TaskSnapshot]:
         """
-        Ask for all of *held* by their ids, and return those that were told of.
+        Query all tasks of *known* by their ids, and return those that the service returned.
         """
 
     async def page(
-        self, number: int, size: int, held: Mapping[str, TaskSnapshot | None]
+        self, endpoint: Endpoint[Any], number: int, size: int, known: Mapping[str, TaskSnapshot | None]
     ) -> tuple[dict[str, TaskSnapshot], bool]:
         """
-        Ask for a page of the account's tasks, and return those of *held* on it and whether it is the last.
+        Query a page of the account's tasks; return those of *known* that are on it, and whether it is the last page.
         """
 
 
 @attrs.frozen
 class HttpStatusQueries:
     """
-    Looks through a client's transport.
+    Queries through a client's transport.
 
     Attributes:
-        timeout: Seconds that one may take.
+        timeout: Seconds that a query may take.
     """
 
     _transport: Transport
     timeout: float
 
-    async def one(self, task_id: str) -> TaskSnapshot:
-        answer = await self._transport.send("GET", IMAGE_GENERATION.one(task_id), limit=self.timeout)
+    async def one(self, endpoint: Endpoint[Any], task_id: str) -> TaskSnapshot:
+        answer = await self._transport.send("GET", endpoint.one(task_id), limit=self.timeout)
         return await decode(answer, functools.partial(read_sighting, task_id=task_id))
 
-    async def several(self, held: Mapping[str, TaskSnapshot | None]) -> dict[str, TaskSnapshot]:
-        answer = await self._transport.send("GET", several(held), limit=self.timeout)
-        return (await _news(answer, held))[0]
+    async def several(
+        self,
+        endpoint: Endpoint[Any],  # noqa: ARG002 (the same path for all endpoints)
+        known: Mapping[str, TaskSnapshot | None],
+    ) -> dict[str, TaskSnapshot]:
+        answer = await self._transport.send("GET", several(known), limit=self.timeout)
+        return (await _read_known(answer, known))[0]
 
     async def page(
-        self, number: int, size: int, held: Mapping[str, TaskSnapshot | None]
+        self, endpoint: Endpoint[Any], number: int, size: int, known: Mapping[str, TaskSnapshot | None]
     ) -> tuple[dict[str, TaskSnapshot], bool]:
-        answer = await self._transport.send("GET", IMAGE_GENERATION.page(number, size), limit=self.timeout)
-        seen, count = await _news(answer, held)
+        answer = await self._transport.send("GET", endpoint.page(number, size), limit=self.timeout)
+        seen, count = await _read_known(answer, known)
         return seen, count < size
 
 
-async def _news(answer: Answer, held: Mapping[str, TaskSnapshot | None]) -> tuple[dict[str, TaskSnapshot], int]:
-    known = held if is_small(answer) else dict(held)  # the loop changes *held* while the thread reads it
-    return await decode(answer, functools.partial(read_news, held=known))
+async def _read_known(answer: Answer, known: Mapping[str, TaskSnapshot | None]) -> tuple[dict[str, TaskSnapshot], int]:
+    # A thread may not read *known* itself: the event loop changes it meanwhile.
+    held = known if is_small(answer) else dict(known)
+    return await decode(answer, functools.partial(read_news, held=held))

@@ -1,8 +1,9 @@
 """
-Which tasks to look at, and when. No clock and no waiting: `now` is passed in.
+When to poll which task. No clock and no waiting: `now` is passed in.
 
-Tasks of a kind whose pace is known are first looked at shortly before their end, then densely. While the pace of a kind
-is not known, its tasks are a crowd: they take turns at being looked at, until the first of them ends and tells it.
+A task whose kind has a known duration is first polled shortly before it should end, then frequently. While the duration
+of a kind is unknown, its tasks form a sample group: a few of them are polled at a time, in rotation, until the first
+one ends.
 """
 
 import collections
@@ -10,89 +11,90 @@ import heapq
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Final, TypeAlias
 
 import attrs
 
 from kling_async.client.polling.durations import DurationEstimate, Kind
+from kling_async.client.polling.health import ServiceHealth
 from kling_async.policy.policies import PollPolicy
 
-__all__ = ["PollPlan"]
-
-SAMPLE: Final = 5
-"""
-So many tasks of a crowd are looked at in a turn, or as many as one request can tell of where those are more.
-"""
-
-OVERDUE: Final = 1.5
-"""
-How many times as long as its kind takes a task may be without news before its callback counts as overdue.
-"""
-
-SLOWER: Final = 1.25
-"""
-By how much each refusal slows looking down.
-"""
-
-QUICKER: Final = 0.98
-"""
-By how much each answer quickens it again.
-"""
-
-SLOWEST: Final = 8.0
-"""
-By how much looking slows down at most; it was right before that, or the service is out of order.
-"""
-
-HALF_LIFE: Final = 30.0
-"""
-Seconds after which looking is half as slow again in any case.
-"""
+__all__ = ["PollSchedule"]
 
 
 @attrs.define(eq=False)
 class _Entry:
     task_id: str
-    crowd: "SampleGroup"
+    group: "SampleGroup"
     since: float
-    ticket: int = 0  # of the one booking that counts; 0 for none
-    at: float = math.inf  # of that booking
-    misses: int = 0
-    told_at: float = -math.inf  # when a callback last told of it, where the next one is waited for
-    is_hurried: bool = False  # in the middle of a look that may have come too early
+    ticket: int = 0  # of its valid place in the heap; 0 for none
+    at: float = math.inf  # when it is due, if it has a ticket
+    failures: int = 0  # polls in a row
+    callback_at: float = -math.inf  # of the last callback, while the next one is waited for
+    is_expedited: bool = False  # while a poll that may be too early is running
 
 
 @attrs.define(eq=False)
 class SampleGroup:
+    """
+    The tasks of one kind whose duration is unknown; it is dissolved once the duration is known.
+    """
+
     kind: Kind
-    pace: DurationEstimate = attrs.field(factory=DurationEstimate)  # the crowd disperses for good once it is known
-    entries: collections.OrderedDict[str, _Entry] = attrs.field(factory=collections.OrderedDict)  # not being looked at
+    duration: DurationEstimate = attrs.field(factory=DurationEstimate)
+    entries: collections.OrderedDict[str, _Entry] = attrs.field(factory=collections.OrderedDict)  # not being polled
     ticket: int = 0
     at: float = math.inf
-    last_turn: float = -math.inf
+    last_polled_at: float = -math.inf
 
 
-_Turn: TypeAlias = tuple[float, int, _Entry | SampleGroup]
+@attrs.define
+class _DueQueue:
+    # A heap by time, in which an item whose time changes keeps its old place until that comes up.
+
+    _heap: list[tuple[float, int, _Entry | SampleGroup]] = attrs.field(factory=list)
+    _tickets: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))  # ties keep their order
+
+    def book(self, item: _Entry | SampleGroup, at: float) -> None:
+        if item.ticket and at >= item.at:
+            item.at = at  # a second place would be one more to drop later: there may be very many
+            return
+        item.ticket, item.at = next(self._tickets), at
+        heapq.heappush(self._heap, (at, item.ticket, item))
+
+    def first_at(self) -> float:
+        while self._heap:
+            at, ticket, item = self._heap[0]
+            if item.ticket != ticket:
+                heapq.heappop(self._heap)
+            elif at < item.at:
+                heapq.heapreplace(self._heap, (item.at, ticket, item))
+            else:
+                return at
+        return math.inf
+
+    def pop(self) -> _Entry | SampleGroup:
+        item = heapq.heappop(self._heap)[2]
+        item.ticket = 0
+        return item
 
 
 @attrs.define(eq=False)
-class PollPlan:
+class PollSchedule:
     """
-    A turn for each watched task; after its turn a task has none until `looked` books the next.
+    The next poll of each watched task. A task that was due has no next poll until `note_polled` schedules it.
 
-    Times are seconds of any clock that only goes forward. `per_request` is how many tasks one request can ask for.
+    Times are seconds of any monotonic clock.
+
+    Attributes:
+        per_request: How many tasks one request can query.
     """
 
     policy: PollPolicy
+    health: ServiceHealth
     per_request: int = 1
     _entries: dict[str, _Entry] = attrs.field(factory=dict, init=False)
-    _crowds: dict[Kind, SampleGroup] = attrs.field(factory=dict, init=False)
-    _turns: list[_Turn] = attrs.field(factory=list, init=False)
-    _tickets: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)  # ties keep their order
-    _busy_until: float = attrs.field(default=-math.inf, init=False)  # with what was asked last
-    _paused_until: float = attrs.field(default=-math.inf, init=False)
-    _slowness: float = attrs.field(default=1.0, init=False)
-    _slowed_at: float = attrs.field(default=-math.inf, init=False)
+    _groups: dict[Kind, SampleGroup] = attrs.field(factory=dict, init=False)
+    _queue: _DueQueue = attrs.field(factory=_DueQueue, init=False)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -104,267 +106,208 @@ class PollPlan:
         *,
         kind: Kind = None,
         since: float | None = None,
-        schedule_now: bool = False,
-        is_told_of: bool = False,
+        is_due: bool = False,
+        expects_callbacks: bool = False,
     ) -> None:
         """
-        Plan the first look at a task.
+        Schedule the first poll of a task.
 
         Args:
-            kind: What it has in common with tasks that take as long; None is like no other.
-            since: When it was accepted, None for now.
-            at_once: Look now; its age is not known.
-            is_told_of: Callbacks are expected to tell of it, and looks only where they are overdue.
+            kind: Shared with tasks that take about the same time; None shares it with none.
+            since: When the task was accepted; None for now.
+            is_due: Poll it now, because its age is unknown.
+            expects_callbacks: Poll it only when a callback is overdue.
         """
-        self.drop(task_id)
-        if kind not in self._crowds:
-            self._crowds[kind] = SampleGroup(kind)
-        entry = self._entries[task_id] = _Entry(task_id, self._crowds[kind], now if since is None else since)
-        if schedule_now:
-            self._book(entry, now)
-        elif is_told_of:
-            entry.told_at = now
-            self._book(entry, self._overdue_at(entry))
+        self.remove(task_id)
+        if kind not in self._groups:
+            self._groups[kind] = SampleGroup(kind)
+        entry = self._entries[task_id] = _Entry(task_id, self._groups[kind], now if since is None else since)
+        if is_due:
+            self._queue.book(entry, now)
+        elif expects_callbacks:
+            entry.callback_at = now
+            self._queue.book(entry, self._overdue_at(entry))
         else:
             self._book_first(entry, now)
 
-    def drop(self, task_id: str) -> None:
+    def remove(self, task_id: str) -> None:
         """
-        Forget a task; one that is not planned is no error.
+        Forget a task; no effect if it is unknown.
         """
         entry = self._entries.pop(task_id, None)
         if entry is not None:
             entry.ticket = 0
-            self._leave_crowd(entry)
+            self._leave_group(entry)
 
-    def due(self, now: float, most: float = math.inf) -> list[str]:
+    def due(self, now: float, limit: float = math.inf) -> list[str]:
         """
-        Return the tasks whose turn has come, the longest due first, and *most* of them; the others keep their turns.
+        Return the tasks to poll now, up to *limit*, those that are due longest first; the others stay due.
 
-        Where several tasks share a request, those that are due soon come along, so that their turns fall together.
+        If several tasks share a request, tasks that are due soon are included, so that they stay together.
         """
         due: list[str] = []
-        if self.next_turn() > now:
+        if self.health.ready_at > now:
             return due
         ahead = 0.0
-        while len(due) < most and self._first_turn() <= now + ahead:
-            _, _, holder = heapq.heappop(self._turns)
-            holder.ticket = 0
-            if isinstance(holder, SampleGroup):
-                due += self._from_crowd(holder, now, most - len(due))
+        while len(due) < limit and self._queue.first_at() <= now + ahead:
+            item = self._queue.pop()
+            if isinstance(item, SampleGroup):
+                due += self._sample(item, now, limit - len(due))
                 continue
-            holder.is_hurried = False
-            holder.crowd.last_turn = now
-            due.append(holder.task_id)
+            item.is_expedited = False
+            item.group.last_polled_at = now
+            due.append(item.task_id)
             if self.per_request > 1:
-                ahead = max(ahead, self._interval(holder, now) / 2)
+                ahead = max(ahead, self._interval(item, now) / 2)
         return due
 
-    def asked(self, now: float) -> None:
+    def next_poll_at(self) -> float:
         """
-        Learn that a request is made: the next turn comes no sooner than the rate allows.
+        Return when to call `due` again, or infinity.
         """
-        self._busy_until = max(self._busy_until, now) + 1 / self.policy.max_rate
-
-    def answered(self) -> None:
-        """
-        Learn that a request was answered: what slowed looking down wears off a little.
-        """
-        self._slowness = max(1.0, QUICKER * self._slowness)
+        return max(self._queue.first_at(), self.health.ready_at)
 
     def schedule_now(self, task_id: str, now: float) -> None:
         """
-        Book the next look at a task for now; without effect where it is booked already.
+        Schedule a task that was due for now; no effect if its next poll is scheduled already.
         """
-        if (entry := self._looked_at(task_id)) is not None:
-            self._book(entry, now)
+        if (entry := self._unscheduled(task_id)) is not None:
+            self._queue.book(entry, now)
 
-    def looked(self, task_id: str, now: float) -> None:
+    def note_polled(self, task_id: str, now: float) -> None:
         """
-        Book the next look at a task, after one that was answered; without effect where it is booked already.
+        A poll of a task was answered: schedule the next one; no effect if it is scheduled already.
         """
-        if (entry := self._looked_at(task_id)) is not None:
-            entry.misses = 0
-            self._book_next(entry, now)
+        entry = self._unscheduled(task_id)
+        if entry is None:
+            return
+        entry.failures = 0
+        if entry.is_expedited:
+            self._queue.book(entry, now)
+        elif now < (overdue_at := self._overdue_at(entry)):
+            self._queue.book(entry, overdue_at)
+        elif entry.group.duration.is_known or entry.group.kind is None:
+            self._queue.book(entry, now + self._interval(entry, now))
+        else:
+            self._join_group(entry, now)
 
-    def missed(self, task_id: str, now: float) -> None:
+    def note_failed(self, task_id: str, now: float) -> None:
         """
-        Book the next look at a task, after one that broke: soon, and less so each time in a row.
+        A poll of a task failed: schedule the next one soon, but later after each failure in a row.
         """
-        if (entry := self._looked_at(task_id)) is not None:
-            entry.misses += 1
-            self._book(entry, now + self.policy.after_misses(entry.misses))
+        if (entry := self._unscheduled(task_id)) is not None:
+            entry.failures += 1
+            self._queue.book(entry, now + self.policy.after_misses(entry.failures))
 
     def mark_seen(self, task_id: str, now: float) -> None:
         """
-        Put the next look at a task off: it was seen just now, beside others that were asked for.
+        A task was seen in the answer to a poll of others: postpone its next poll.
         """
         entry = self._entries.get(task_id)
         if entry is None:
             return
-        crowd = entry.crowd
-        if task_id in crowd.entries:
-            crowd.entries.move_to_end(task_id)
+        if task_id in entry.group.entries:
+            entry.group.entries.move_to_end(task_id)
         elif entry.ticket and (later := now + self._interval(entry, now)) > entry.at:
-            self._book(entry, later)
+            self._queue.book(entry, later)
 
-    def heard(self, task_id: str, now: float) -> None:
+    def note_callback(self, task_id: str, now: float) -> None:
         """
-        Leave a task alone until its next callback is overdue: one has come.
+        A callback of a task came: poll it only when the next callback is overdue.
         """
         entry = self._entries.get(task_id)
         if entry is not None:
-            entry.told_at = now
-            if self._leave_crowd(entry) or entry.ticket:
-                self._book(entry, self._overdue_at(entry))
+            entry.callback_at = now
+            if self._leave_group(entry) or entry.ticket:
+                self._queue.book(entry, self._overdue_at(entry))
 
     def expedite(self, task_id: str, now: float) -> None:
         """
-        Look at a task now, and as usual from then on; where a look is under way, once more after it.
+        Poll a task now, and as usual from then on; if a poll of it is running, once more after that.
         """
         entry = self._entries.get(task_id)
         if entry is not None:
-            entry.told_at = -math.inf
-            if self._leave_crowd(entry) or entry.ticket:
-                self._book(entry, now)
+            entry.callback_at = -math.inf
+            if self._leave_group(entry) or entry.ticket:
+                self._queue.book(entry, now)
             else:
-                entry.is_hurried = True
+                entry.is_expedited = True
 
-    def learn(self, task_id: str, seconds: float, now: float) -> None:
+    def add_duration(self, task_id: str, seconds: float, now: float) -> None:
         """
-        Learn how long a task took that ended well; those of its kind have a time of their own from now on.
+        A task took *seconds* until it succeeded: schedule those of its kind by that.
         """
         entry = self._entries.get(task_id)
-        if entry is None or entry.crowd.kind is None:
+        if entry is None or entry.group.kind is None:
             return
-        crowd = entry.crowd
-        is_first = not crowd.pace.is_known
-        resting = [other for other in self._entries.values() if self._is_resting(other, crowd)] if is_first else ()
-        crowd.pace.learn(seconds)
-        crowd.ticket = 0
-        while crowd.entries:
-            _, waiting = crowd.entries.popitem(last=False)
-            self._book_first(waiting, now)
-        for other in resting:
-            self._book(other, max(now, self._overdue_at(other)))
+        group = entry.group
+        is_first = not group.duration.is_known
+        waiting = [other for other in self._entries.values() if self._awaits_callback(other, group)] if is_first else ()
+        group.duration.add(seconds)
+        group.ticket = 0
+        while group.entries:
+            _, sampled = group.entries.popitem(last=False)
+            self._book_first(sampled, now)
+        for other in waiting:
+            self._queue.book(other, max(now, self._overdue_at(other)))
 
-    def pause(self, until: float) -> None:
-        """
-        Look at nothing before *until*: the service asked for a rest.
-        """
-        self._paused_until = max(self._paused_until, until)
-
-    def slow_down(self, now: float) -> None:
-        """
-        Rest for a little, then look less often at everything: the service refused a look as one too many. Answers and
-        time wear it off, so that refusals now and then cost little, and many in a row much.
-
-        Looks that were under way together count once.
-        """
-        if now >= self._paused_until:
-            self._slowness = min(SLOWER * self._slowness_at(now), SLOWEST)
-            self._slowed_at = now
-            self.pause(now + self.policy.min_delay * self._slowness)
-
-    def next_turn(self) -> float:
-        """
-        Return when to call `due` again, or infinity.
-        """
-        return max(self._first_turn(), self._busy_until, self._paused_until)
-
-    def _first_turn(self) -> float:
-        while self._turns:
-            at, ticket, holder = self._turns[0]
-            if holder.ticket != ticket:
-                heapq.heappop(self._turns)
-            elif at < holder.at:
-                heapq.heapreplace(self._turns, (holder.at, ticket, holder))
-            else:
-                return at
-        return math.inf
-
-    def _looked_at(self, task_id: str) -> _Entry | None:
-        # The entry of a task that has no next turn yet.
+    def _unscheduled(self, task_id: str) -> _Entry | None:
+        # The entry of a task that was due and has no next poll yet.
         entry = self._entries.get(task_id)
-        if entry is None or entry.ticket or task_id in entry.crowd.entries:
-            return None
-        return entry
+        return None if entry is None or entry.ticket or task_id in entry.group.entries else entry
 
-    def _from_crowd(self, crowd: SampleGroup, now: float, most: float) -> list[str]:
-        # The longest unseen first; a task that is looked at is out of its crowd until then.
-        crowd.last_turn = now
-        count = int(min(self._sample_of(crowd), most))
-        taken = [crowd.entries.popitem(last=False)[0] for _ in range(count)]
-        self._book_crowd(crowd, now)
-        return taken
+    def _sample(self, group: SampleGroup, now: float, limit: float) -> list[str]:
+        # The tasks that were not seen for longest; while they are polled they are not in the group.
+        group.last_polled_at = now
+        count = int(min(self._sample_size(group), limit))
+        sample = [group.entries.popitem(last=False)[0] for _ in range(count)]
+        self._book_group(group, now)
+        return sample
 
-    def _sample_of(self, crowd: SampleGroup) -> int:
-        return min(max(SAMPLE, self.per_request), len(crowd.entries))
+    def _sample_size(self, group: SampleGroup) -> int:
+        return min(max(5, self.per_request), len(group.entries))
 
     def _book_first(self, entry: _Entry, now: float) -> None:
-        crowd = entry.crowd
-        if crowd.pace.is_known:
-            early = min(self.policy.early * crowd.pace.typical, crowd.pace.shortest)
-            self._book(entry, max(now, entry.since + early))
-        elif crowd.kind is None:
-            self._book(entry, max(now, entry.since + self.policy.first_delay))
+        group = entry.group
+        if group.duration.is_known:
+            early = min(self.policy.early * group.duration.typical, group.duration.shortest)
+            self._queue.book(entry, max(now, entry.since + early))
+        elif group.kind is None:
+            self._queue.book(entry, max(now, entry.since + self.policy.first_delay))
         else:
-            self._join(crowd, entry, now)
+            self._join_group(entry, now)
 
-    def _book_next(self, entry: _Entry, now: float) -> None:
-        crowd = entry.crowd
-        if entry.is_hurried:
-            self._book(entry, now)
-        elif now < self._overdue_at(entry):
-            self._book(entry, self._overdue_at(entry))
-        elif crowd.pace.is_known or crowd.kind is None:
-            self._book(entry, now + self._interval(entry, now))
-        else:
-            self._join(crowd, entry, now)
+    def _join_group(self, entry: _Entry, now: float) -> None:
+        entry.group.entries[entry.task_id] = entry
+        if not entry.group.ticket:
+            self._book_group(entry.group, now)
 
-    def _join(self, crowd: SampleGroup, entry: _Entry, now: float) -> None:
-        crowd.entries[entry.task_id] = entry
-        if not crowd.ticket:
-            self._book_crowd(crowd, now)
-
-    def _leave_crowd(self, entry: _Entry) -> bool:
-        crowd = entry.crowd
-        was_there = crowd.entries.pop(entry.task_id, None) is not None
-        if not crowd.entries:
-            crowd.ticket = 0
+    def _leave_group(self, entry: _Entry) -> bool:
+        was_there = entry.group.entries.pop(entry.task_id, None) is not None
+        if not entry.group.entries:
+            entry.group.ticket = 0
         return was_there
 
-    def _book_crowd(self, crowd: SampleGroup, now: float) -> None:
-        if crowd.entries:
-            longest_unseen = next(iter(crowd.entries.values()))
-            first = longest_unseen.since + self.policy.first_delay
-            # However large it is, each of its tasks has its look in time.
-            latest = self.policy.max_delay * self._sample_of(crowd) / len(crowd.entries)
-            self._book(crowd, max(now, first, crowd.last_turn + min(self._interval(longest_unseen, now), latest)))
-
-    def _book(self, holder: "_Entry | SampleGroup", at: float) -> None:
-        if holder.ticket and at >= holder.at:
-            holder.at = at  # its turn is put off when it comes up: else many that are over would lie there until then
-            return
-        holder.ticket, holder.at = next(self._tickets), at
-        heapq.heappush(self._turns, (at, holder.ticket, holder))
+    def _book_group(self, group: SampleGroup, now: float) -> None:
+        if group.entries:
+            oldest = next(iter(group.entries.values()))
+            first = oldest.since + self.policy.first_delay
+            # However large the group is, each task is polled at least every `max_delay`.
+            latest = self.policy.max_delay * self._sample_size(group) / len(group.entries)
+            self._queue.book(group, max(now, first, group.last_polled_at + min(self._interval(oldest, now), latest)))
 
     def _overdue_at(self, entry: _Entry) -> float:
-        pace = entry.crowd.pace
-        typical = pace.typical if pace.is_known else self.policy.callback_grace
-        return entry.told_at + OVERDUE * typical
+        # A callback is overdue 1.5 times the usual duration after the last one.
+        duration = entry.group.duration
+        return entry.callback_at + 1.5 * (duration.typical if duration.is_known else self.policy.callback_grace)
 
-    def _is_resting(self, entry: _Entry, crowd: SampleGroup) -> bool:
-        return entry.crowd is crowd and entry.ticket > 0 and entry.at == self._overdue_at(entry)
+    def _awaits_callback(self, entry: _Entry, group: SampleGroup) -> bool:
+        return entry.group is group and entry.ticket > 0 and entry.at == self._overdue_at(entry)
 
     def _interval(self, entry: _Entry, now: float) -> float:
-        policy, pace, age = self.policy, entry.crowd.pace, now - entry.since
-        if pace.is_known:
-            wanted = max(policy.min_delay, policy.dense * max(age, pace.typical))
+        policy, duration, age = self.policy, entry.group.duration, now - entry.since
+        if duration.is_known:
+            wanted = max(policy.min_delay, policy.dense * max(age, duration.typical))
         else:
             wanted = max(policy.first_delay, (policy.growth - 1) * age)
-        return min(wanted * self._slowness_at(now), policy.max_delay)
-
-    def _slowness_at(self, now: float) -> float:
-        half_lives = (now - self._slowed_at) / HALF_LIFE
-        return max(1.0, self._slowness * math.pow(0.5, half_lives))
+        return min(wanted * self.health.slowdown(now), policy.max_delay)

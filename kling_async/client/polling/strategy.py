@@ -1,16 +1,19 @@
 """
-Ways of asking how tasks are, and which of them is the cheapest now: one task, several by their ids, or pages of all.
+How to query the status of tasks with the fewest requests: single tasks, several ids at a time, or pages of all tasks.
 """
 
 import bisect
 import enum
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
-__all__ = ["QueryMode", "QueryPlan", "QueryStrategy"]
+from kling_async.wire.dialects import Dialect
+from kling_async.wire.endpoints.base import Endpoint
+
+__all__ = ["QueryMode", "QueryPlan", "QueryStrategy", "strategy_for"]
 
 PAGE_MIN: Final = 30
 """
@@ -24,28 +27,23 @@ Tasks on the vendor's largest page.
 
 PAGES_MAX: Final = 32
 """
-Pages that are read at most to find tasks; 16,000 tasks are on them.
+Maximum number of pages that are read to find tasks; they show 16,000 tasks.
 """
 
-MANY_BREAKS: Final = 4
+MAX_FAILURES: Final = 4
 """
-After so many breaks in a row a way is taken for one that may be out of order for long.
-"""
-
-TOO_FEW: Final = 10
-"""
-Up to so many tasks are asked for by their ids where one request does: a page shows others' tasks as well.
+Failures in a row after which a mode counts as broken for long, so that another is used.
 """
 
-FORGETTING: Final = 0.98
+FEW_TASKS: Final = 10
 """
-By what the memory of pages without our tasks fades from turn to turn, so that they are tried again some day.
+Up to this number, tasks are queried by their ids if one request is enough: pages show tasks of others as well.
 """
 
 
 class QueryMode(enum.Enum):
     """
-    How to ask.
+    A kind of request for the status of tasks.
     """
 
     ONE = enum.auto()
@@ -56,95 +54,108 @@ class QueryMode(enum.Enum):
 @attrs.frozen
 class QueryPlan:
     """
-    A way, and for pages how many of them with how many tasks each.
+    A mode, and for pages their number and the number of tasks on each.
     """
 
-    way: QueryMode
+    mode: QueryMode
     pages: int = 0
     page_size: int = 0
+
+    def covers(self, depth: int) -> bool:
+        """
+        Return whether the pages should show a task after which *depth* others were made.
+        """
+        return _size_for(depth) <= self.pages * self.page_size
 
 
 @attrs.define
 class QueryStrategy:
     """
-    What the service offers, as far as it is known: what it refused is not tried again, what broke may work later.
+    The modes that one endpoint of a service offers, as far as is known: a mode that was refused is not used again, one
+    that failed may work later.
+
+    Attributes:
+        ids_per_read: Tasks that one request can query by their ids.
+        has_pages: Whether tasks can be listed.
     """
 
     ids_per_read: int = 1
     has_pages: bool = False
-    _breaks: dict[QueryMode, int] = attrs.field(factory=dict, init=False)  # in a row
-    _share_missing: float = attrs.field(default=0.0, init=False)  # of the tasks that pages were to show, lately
-    _pages_pay: bool = attrs.field(default=True, init=False)  # or did when that was last asked
+    _failures: dict[QueryMode, int] = attrs.field(factory=dict, init=False)  # in a row
+    _missing_share: float = attrs.field(default=0.0, init=False)  # of the tasks that recent pages should have shown
+    _are_pages_worth_it: bool = attrs.field(default=True, init=False)  # as of the last plan
 
     @property
     def per_request(self) -> int:
         """
-        How many tasks one request can tell of, at best.
+        Maximum number of tasks that one request can query.
         """
-        return PAGE_MAX if self.has_pages and self._pages_pay else self.ids_per_read
+        return PAGE_MAX if self.has_pages and self._are_pages_worth_it else self.ids_per_read
 
-    def choose(self, depths: Sequence[int]) -> QueryPlan:
+    def plan(self, depths: Sequence[int]) -> QueryPlan:
         """
-        Return the way that takes the fewest requests; *depths* tells of each task due how many were made since.
+        Return the mode that takes the fewest requests; *depths* has for each task due how many were made after it.
         """
         due = len(depths)
         if due <= 1:
             return QueryPlan(QueryMode.ONE)
         by_ids = math.ceil(due / self.ids_per_read)
-        if self.has_pages and (due > TOO_FEW or by_ids > 1):
-            requests, choice = min(self._pages(sorted(depths)), key=lambda found: found[0])
-            self._pages_pay = requests <= by_ids
-            if self._pages_pay:
-                return choice
-        self._share_missing *= FORGETTING
+        if self.has_pages and (due > FEW_TASKS or by_ids > 1):
+            requests, plan = min(self._page_plans(sorted(depths)), key=lambda found: found[0])
+            self._are_pages_worth_it = requests <= by_ids
+            if self._are_pages_worth_it:
+                return plan
+        self._missing_share *= 0.98  # fades with each plan, so that pages are tried again at some time
         return QueryPlan(QueryMode.SEVERAL if self.ids_per_read > 1 else QueryMode.ONE)
 
-    def worked(self, way: QueryMode) -> None:
+    def note_answer(self, mode: QueryMode) -> None:
         """
-        Learn that a request of this kind was answered.
+        A request in *mode* was answered.
         """
-        self._breaks[way] = 0
+        self._failures[mode] = 0
 
-    def broke(self, way: QueryMode) -> bool:
+    def note_failure(self, mode: QueryMode) -> bool:
         """
-        Learn that a request of this kind broke, and tell whether to ask in another way rather than wait.
+        A request in *mode* failed; return whether to use another mode rather than wait.
         """
-        self._breaks[way] = self._breaks.get(way, 0) + 1
-        return self._breaks[way] >= MANY_BREAKS
+        self._failures[mode] = self._failures.get(mode, 0) + 1
+        return self._failures[mode] >= MAX_FAILURES
 
-    def refused(self, way: QueryMode) -> None:
+    def note_refused(self, mode: QueryMode) -> None:
         """
-        Learn that the service does not offer this way.
+        The service does not offer *mode*.
         """
-        if way is QueryMode.PAGES:
+        if mode is QueryMode.PAGES:
             self.has_pages = False
-        elif way is QueryMode.SEVERAL:
+        elif mode is QueryMode.SEVERAL:
             self.ids_per_read = 1
 
-    def looked_at_pages(self, expected: int, missing: int) -> None:
+    def note_pages(self, expected: int, missing: int) -> None:
         """
-        Learn how many of the tasks that were expected on the pages were not there.
+        Pages were read that should have shown *expected* tasks; *missing* of them were not there.
         """
         if expected:
-            self._share_missing = (self._share_missing + missing / expected) / 2
+            self._missing_share = (self._missing_share + missing / expected) / 2
 
-    def is_within(self, depth: int, choice: QueryPlan) -> bool:
-        """
-        Tell whether a task with so many made since is expected on the pages of *choice*.
-        """
-        return _size_for(depth) <= choice.pages * choice.page_size
-
-    def _pages(self, depths: Sequence[int]) -> list[tuple[int, QueryPlan]]:
-        # What so many pages cost, with those that lie deeper or will be missing asked for by their ids.
+    def _page_plans(self, depths: Sequence[int]) -> list[tuple[int, QueryPlan]]:
+        # Each number of pages, with the requests that it takes: tasks that are not on them are queried by their ids.
         found = []
         for pages in range(1, min(math.ceil(_size_for(depths[-1]) / PAGE_MAX), PAGES_MAX) + 1):
             covered = bisect.bisect_right(depths, pages * PAGE_MAX, key=_size_for)
             size = min(_size_for(depths[covered - 1]), PAGE_MAX) if covered else PAGE_MIN
-            missing = len(depths) - covered + self._share_missing * covered
+            missing = len(depths) - covered + self._missing_share * covered
             found.append((pages + math.ceil(missing / self.ids_per_read), QueryPlan(QueryMode.PAGES, pages, size)))
         return found
 
 
 def _size_for(depth: int) -> int:
-    # Others who use the account make tasks as well.
+    # Other users of the account make tasks as well.
     return max(PAGE_MIN, depth + depth // 4 + 10)
+
+
+def strategy_for(dialect: Dialect, endpoint: Endpoint[Any]) -> QueryStrategy:
+    """
+    Return the strategy for an endpoint at a service that speaks *dialect*.
+    """
+    ids_per_read = dialect.ids_per_read if endpoint.several_ids else 1
+    return QueryStrategy(ids_per_read, has_pages=dialect.lists and endpoint.lists)

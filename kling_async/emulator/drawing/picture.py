@@ -19,7 +19,7 @@ from kling_async.emulator.drawing.prompt_keywords import SCENE_PALETTES, choose_
 from kling_async.emulator.drawing.reference_blend import open_reference, shape
 from kling_async.emulator.drawing.scenes import SCENES
 from kling_async.emulator.drawing.watermark import write_watermark
-from kling_async.wire.tasks import AspectRatio, Resolution
+from kling_async.wire.endpoints.image_generation import AspectRatio, Resolution
 
 __all__ = ["draw", "size_in_pixels"]
 

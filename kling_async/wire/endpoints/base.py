@@ -1,23 +1,36 @@
 """
-One row per endpoint: what is posted where, what it makes and how many slots it takes.
-
-A further endpoint of the vendor is a further row here and its request class in `models`.
+What an endpoint declares: all that differs between endpoints. The rest of the package knows requests only by this.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import quote
 
 import attrs
 
 from kling_async.errors import BrokenRule, InvalidRequest
+from kling_async.wire.dialects import Dialect
+from kling_async.wire.endpoints.inputs import FileFacts, FileInput
 from kling_async.wire.redaction import shorten
-from kling_async.wire.tasks import ImageRequest, TaskOutput
 
-__all__ = ["ENDPOINTS", "ID_LENGTH", "IMAGE_GENERATION", "Endpoint", "several", "stands_in_path"]
+__all__ = ["ID_LENGTH", "Endpoint", "ResultList", "TaskRequest", "several", "stands_in_path", "with_fields"]
 
-R = TypeVar("R")
 
+class TaskRequest(attrs.AttrsInstance, Protocol):
+    """
+    A request that makes a task: a frozen attrs class with the wire's field names. An `Endpoint` says all else of it.
+    """
+
+    @property
+    def callback_url(self) -> str | None: ...
+    @property
+    def external_task_id(self) -> str | None: ...
+
+
+R = TypeVar("R", bound=TaskRequest)
+
+ResultList: TypeAlias = Literal["images", "videos", "audios"]
 
 ID_LENGTH: Final = 256
 """
@@ -29,29 +42,70 @@ characters where they are UUIDs. The relay new-api keeps ids in a column of 191 
 
 def stands_in_path(any_id: str) -> bool:
     """
-    Tell whether *any_id* can be the last part of a path: a path of dots leads elsewhere, an empty one to the list.
+    Return whether *any_id* can be the last part of a path: a path of dots leads elsewhere, an empty one to the list.
     """
     return len(any_id) <= ID_LENGTH and any_id.strip() not in ("", ".", "..") and any_id.isprintable()
+
+
+def _everything(_: TaskRequest) -> Hashable:
+    return ()
+
+
+def _prompt(request: TaskRequest) -> str:
+    prompt = getattr(request, "prompt", "")
+    return prompt if isinstance(prompt, str) else repr(prompt)
+
+
+def _unchanged(request: R, _: Dialect) -> R:
+    return request
 
 
 @attrs.frozen(kw_only=True)
 class Endpoint(Generic[R]):
     """
-    One endpoint that makes tasks.
+    One endpoint that makes tasks. To add one, write a module like `image_generation` and register it.
 
     Attributes:
-        name: In words, for messages.
-        path: What follows a client's `base_url`, for POST; tasks are read below it.
+        name: Names it in journals, handles, events and JSON: "image-generation". It never changes.
+        title: Names it in messages: "image generation".
+        path: Follows a client's `base_url`, for POST; tasks are read below it.
         request_class: What it is asked with.
-        output_class: What its tasks make.
-        slots: How many of the account's slots a request takes, from acceptance until the task is final.
+        results: The lists of a result that its tasks fill, the most important first.
+        rules:
+            Yields the rules of a service that a request breaks, all of them. The mapping has what is known of the files
+            of `inputs`, by field; fields that hold a URL or nothing are not in it.
+        inputs: The fields that hold files.
+        slots: Returns how many slots a request takes, from acceptance until its task is final.
+        bucket: Returns the name of the slots that it takes: requests with the same name share them.
+        duration_key: Returns a key that is equal for requests whose tasks take about the same time.
+        units: Returns what a request costs if it succeeds, in the vendor's units; None where that is unknown.
+        unit_price: Of one unit in US dollars, by the vendor's price page; None where that is unknown.
+        complete: Returns the request with those defaults named that the service should not choose itself.
+        caption: Returns the text that shows people which request it is.
+        external_ids: Whether an id of ours can be sent and found, at services where that is possible.
+        lists: Whether its tasks can be listed, likewise.
+        several_ids: Whether one request can ask for several of its tasks, likewise.
+        timeout: Seconds that `generate` waits for a task, unless it is told otherwise.
     """
 
     name: str
+    title: str
     path: str
     request_class: type[R]
-    output_class: type
-    slots: Callable[[R], int]
+    results: tuple[ResultList, ...]
+    rules: Callable[[R, Dialect, Mapping[str, FileFacts]], Iterable[BrokenRule]]
+    bucket: Callable[[R, Dialect], str]
+    inputs: tuple[FileInput, ...] = ()
+    slots: Callable[[R], int] = lambda _: 1
+    duration_key: Callable[[R], Hashable] = _everything
+    units: Callable[[R, Dialect], Decimal | None] = lambda _request, _dialect: None
+    unit_price: Decimal | None = None
+    complete: Callable[[R, Dialect], R] = _unchanged
+    caption: Callable[[R], str] = _prompt
+    external_ids: bool = True
+    lists: bool = True
+    several_ids: bool = True
+    timeout: float = 600.0
 
     def one(self, any_id: str) -> str:
         """
@@ -73,25 +127,15 @@ class Endpoint(Generic[R]):
         return f"{self.path}?pageNum={number}&pageSize={size}"
 
 
+def with_fields(request: R, **fields: Any) -> R:
+    """
+    Return *request* with other values of some fields.
+    """
+    return cast("R", attrs.evolve(cast("Any", request), **fields))
+
+
 def several(task_ids: Iterable[str]) -> str:
     """
-    Return the path of several tasks, of whatever endpoint, by their task ids (the vendor's new standard; 20 at most).
+    Return the path of several tasks, of any endpoint, by their task ids (the vendor's new standard; 20 at most).
     """
     return "/tasks?task_ids=" + ",".join(quote(task_id, safe="") for task_id in task_ids)
-
-
-IMAGE_GENERATION: Final = Endpoint(
-    name="image generation",
-    path="/v1/images/generations",
-    request_class=ImageRequest,
-    output_class=TaskOutput,
-    slots=lambda request: request.n,
-)
-"""
-Images from text or an image. A task takes a slot for each picture (the vendor's concurrency rules).
-"""
-
-ENDPOINTS: Final = (IMAGE_GENERATION,)
-"""
-All that this version knows.
-"""

@@ -17,7 +17,7 @@ from hypothesis import given, strategies as st
 from kling_async import OFFICIAL, ImageRequest, Keyed
 from kling_async.cli.batch.input_parser import Format, InputLine, format_of, parse
 from kling_async.cli.text_input import START
-from kling_async.wire.dialects import broken_rules
+from kling_async.wire.endpoints.registry import broken_rules
 
 FOLDER = Path("/inputs")
 

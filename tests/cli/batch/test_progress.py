@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from kling_async import Done, Failed, Image, ImageRequest, Summary, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.cli.batch.progress import WINDOW, BatchProgress, duration, size, states, units
 from kling_async.errors import TaskFailed
-from kling_async.wire.tasks import Picture
+from kling_async.media.saved_files import SavedFile
 
 REQUEST = ImageRequest("a fox")
 
@@ -21,7 +21,7 @@ REQUEST = ImageRequest("a fox")
 def done(pictures: int = 1) -> Done:
     snapshot = TaskSnapshot(task_id="t", task_status=TaskStatus.SUCCEEDED)
     result = TaskResult("t", (Image(0, "https://a.example/0.png"),), snapshot)
-    kept = tuple(Picture(index, Path(f"{index}.png"), 100, "00") for index in range(pictures))
+    kept = tuple(SavedFile(index, Path(f"{index}.png"), 100, "00") for index in range(pictures))
     return Done(0, "k", REQUEST, result, pictures=kept)
 
 

@@ -17,7 +17,7 @@ from kling_async.cli.batch.progress import BatchProgress
 from kling_async.cli.batch.screen import FAILURES, LAST, LiveScreen, PlainScreen, View, draw, open_screen
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import JournalCorrupt, SubmissionUncertain, TaskFailed
-from kling_async.wire.tasks import Picture
+from kling_async.media.saved_files import SavedFile
 from tests.conftest import simulated
 
 SNAPSHOT = TaskSnapshot(task_id="t-1", task_status=TaskStatus.SUCCEEDED)
@@ -25,7 +25,7 @@ SNAPSHOT = TaskSnapshot(task_id="t-1", task_status=TaskStatus.SUCCEEDED)
 
 def done(number: int = 0, prompt: str = "a fox") -> Done:
     result = TaskResult("t-1", (Image(0, "https://a.example/0.png"),), SNAPSHOT)
-    picture = Picture(0, Path(f"pictures/{number}.png"), 100, "00")
+    picture = SavedFile(0, Path(f"pictures/{number}.png"), 100, "00")
     return Done(number, "k", ImageRequest(prompt), result, pictures=(picture,))
 
 

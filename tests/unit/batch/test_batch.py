@@ -101,7 +101,7 @@ def told(outcome: Done | Failed) -> tuple[int, str, str]:
     Say what became of which row.
     """
     word = "done" if isinstance(outcome, Done) else type(outcome.error).__name__
-    prompt = outcome.request.prompt if outcome.request is not None else ""
+    prompt = outcome.caption
     return outcome.index, prompt, word
 
 
@@ -314,7 +314,7 @@ async def test_reference_that_many_share_is_read_once(
 
     async def count(image: Path, *, max_bytes: int) -> Reference:
         read.append(image)
-        return await read_reference(image, max_bytes=max_bytes)
+        return await read_reference(image, field="image", max_bytes=max_bytes)
 
     monkeypatch.setattr(inputs, "read_reference", count)
     files = [draw(tmp_path / f"{number}.png", "red") for number in range(10)]
@@ -351,7 +351,7 @@ async def test_few_references_are_in_memory_however_many_rows_are_under_way(
             outcomes = await outcomes_of(batch, save_to=tmp_path / "pictures")
 
     assert 3 == max(most)
-    given = {outcome.index: outcome.request.image for outcome in outcomes if outcome.request is not None}
+    given = {outcome.index: outcome.request.image for outcome in outcomes if isinstance(outcome.request, ImageRequest)}
     assert {**dict.fromkeys(range(20), base64_of(kept)), 20: None} == given
 
 
@@ -389,9 +389,7 @@ async def test_every_row_comes_to_its_end(tmp_path: Path) -> None:
         made = {task.prompt: task.task_id for task in server.ledger.tasks}
 
         assert dict.fromkeys(PROMPTS, 1) == tasks_per_prompt(server)
-        assert made == {
-            outcome.request.prompt: outcome.result.task_id for outcome in outcomes if isinstance(outcome, Done)
-        }
+        assert made == {outcome.caption: outcome.result.task_id for outcome in outcomes if isinstance(outcome, Done)}
         assert sorted(path for outcome in outcomes if isinstance(outcome, Done) for path in outcome.paths) == sorted(
             tmp_path / "pictures" / f"{task_id}-{index}.png" for task_id in made.values() for index in (0, 1)
         )

@@ -17,12 +17,12 @@ from kling_async.batch.executors import LocalExecutor, PictureFacts, Process, Wo
 from kling_async.batch.savers import Saver
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import DownloadFailed, ProcessFailed
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage import Storage
-from kling_async.wire.tasks import Picture
 from tests import works
 from tests.storages import client, memory, server  # noqa: F401
 
-FACTS = PictureFacts("k", "t", ImageRequest("a lighthouse"), Picture(0, Path("0.png"), 4, "00"))
+FACTS = PictureFacts("k", "t", ImageRequest("a lighthouse"), SavedFile(0, Path("0.png"), 4, "00"))
 
 
 async def run(client: KlingClient, folder: Path, *prompts: str, **options: Any) -> list[Done | Failed]:
@@ -259,7 +259,7 @@ async def test_what_one_machine_has_written_is_seen_later(
     monkeypatch.setattr("kling_async.batch.savers.FIRST_LOOK", 0.001)
     left, size = list(answers), Saver._size
 
-    async def look(saving: Saver, picture: Picture) -> int | None:
+    async def look(saving: Saver, picture: SavedFile) -> int | None:
         answer = left.pop(0) if left else await size(saving, picture)
         if isinstance(answer, OSError):
             raise answer

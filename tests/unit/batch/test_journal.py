@@ -43,7 +43,9 @@ from kling_async.errors import (
     SubmissionUncertain,
     TaskFailed,
 )
-from kling_async.wire.tasks import Image, ImageRequest, Picture, TaskOutput, TaskSnapshot, TaskStatus
+from kling_async.media.saved_files import SavedFile
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
 from tests.unit.batch.test_lock import Family
 
 T = TypeVar("T")
@@ -144,8 +146,8 @@ def failure(units: Any = None) -> TaskSnapshot:
     return TaskSnapshot(task_id="t-1", task_status=TaskStatus.FAILED, status_word="failed", final_unit_deduction=units)
 
 
-def picture(path: Path, index: int = 0, size: int = 100) -> Picture:
-    return Picture(index, path, size, "00" * 32)
+def picture(path: Path, index: int = 0, size: int = 100) -> SavedFile:
+    return SavedFile(index, path, size, "00" * 32)
 
 
 async def fail(journal: Journal, position: int, *, units: Any = None, may_retry: bool = True) -> None:
@@ -1570,7 +1572,8 @@ class Worker:
             from kling_async.batch.journal import Journal
             from kling_async.batch.opening import Account
             from kling_async.batch.records import NewRow
-            from kling_async.wire.tasks import ImageRequest, Picture
+            from kling_async.media.saved_files import SavedFile
+            from kling_async.wire.endpoints.image_generation import ImageRequest
 
             def key(salt):
                 import hashlib

@@ -27,7 +27,8 @@ from kling_async.batch.records import (
 )
 from kling_async.errors import KlingError, SubmissionUncertain, TaskFailed, UnexpectedAnswer
 from kling_async.wire.codec import read_task
-from kling_async.wire.tasks import AspectRatio, BalanceDeduction, ImageRequest, TaskSnapshot, TaskStatus
+from kling_async.wire.endpoints.image_generation import AspectRatio, ImageRequest
+from kling_async.wire.tasks import BalanceDeduction, TaskSnapshot, TaskStatus
 from tests.unit.integrations.test_cards import Reader
 
 REQUEST = ImageRequest("a lighthouse at dusk")

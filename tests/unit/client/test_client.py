@@ -767,7 +767,7 @@ class TestLife:
         polling = PollPolicy(first_delay=0.01, max_delay=0.02, pictures_grace=0.1)
         async with client_of(server, polling=polling) as client:
             handle = await client.submit("a lighthouse")
-            with pytest.raises(UnexpectedAnswer, match="pictures were not told"):
+            with pytest.raises(UnexpectedAnswer, match="has listed no files of it"):
                 await handle.wait()
 
             assert handle.done

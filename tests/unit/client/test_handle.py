@@ -20,7 +20,8 @@ from kling_async.client.limits.bucket import Usage
 from kling_async.client.limits.limiter import Slots
 from kling_async.client.telling import EventPublisher, TaskEvents
 from kling_async.errors import ClientClosed, KlingError, NotAuthenticated, TaskFailed, WaitTimeout
-from kling_async.wire.tasks import Image, ImageRequest, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import Image, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
 from tests.conftest import simulated
 from tests.unit.integrations.test_cards import Reader
 

@@ -5,7 +5,7 @@ Submits that have begun: what a witness is told of each and when, and what cance
 import asyncio
 import gc
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class Scribe(SubmitObserver):
         self.steps.append(step)
         self.received.append(self._server.ledger.creates_received)
 
-    def judge(self, reference: Reference | None) -> None:
+    def judge(self, references: Mapping[str, Reference]) -> None:
         self._write("judge")
 
     async def intend(self) -> None:
@@ -149,7 +149,7 @@ async def test_what_judging_raises_keeps_it_from_being_sent() -> None:
     class Strict(Scribe):
         calls = 0
 
-        def judge(self, reference: Reference | None) -> None:
+        def judge(self, references: Mapping[str, Reference]) -> None:
             self.calls += 1
             if self.calls == self.refused_call:
                 raise InvalidRequest("the picture has changed")

@@ -14,7 +14,8 @@ from hypothesis import given, strategies as st
 
 from kling_async.emulator import Account, ApiError, Settings, TaskOutcome, TaskRecord
 from kling_async.wire.dialects import GATEWAY, OFFICIAL
-from kling_async.wire.tasks import ImageRequest, TaskStatus
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import TaskStatus
 
 NOON = 1_780_000_000.0
 

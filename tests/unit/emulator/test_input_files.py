@@ -12,7 +12,7 @@ from PIL import Image
 from kling_async.emulator import ApiError
 from kling_async.emulator.drawing.reference_blend import open_reference
 from kling_async.emulator.input_files import bytes_of, facts_of
-from kling_async.wire.dialects import ImageFacts
+from kling_async.wire.endpoints.inputs import FileFacts
 
 
 def picture(kind: str, width: int = 320, height: int = 300) -> bytes:
@@ -39,7 +39,7 @@ def test_what_is_no_whole_picture_has_no_kind(data: bytes) -> None:
     """
     Other formats, and halves of pictures with good headers, are nothing the service can use.
     """
-    assert ImageFacts(len(data), None) == facts_of(base64.b64encode(data).decode())
+    assert FileFacts(len(data), None) == facts_of(base64.b64encode(data).decode())
 
 
 def test_giant_is_no_picture() -> None:

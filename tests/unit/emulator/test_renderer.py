@@ -14,7 +14,7 @@ from PIL import Image
 from kling_async.emulator import Account, Settings, TaskRecord, renderer
 from kling_async.emulator.renderer import Renderer, require_pillow
 from kling_async.wire.dialects import OFFICIAL
-from kling_async.wire.tasks import ImageRequest
+from kling_async.wire.endpoints.image_generation import ImageRequest
 
 
 @pytest.fixture

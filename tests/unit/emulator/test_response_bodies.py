@@ -7,7 +7,7 @@ from decimal import Decimal
 from kling_async.emulator import Account, ApiError, Settings, TaskOutcome, response_bodies
 from kling_async.wire.codec import write_task
 from kling_async.wire.dialects import GATEWAY, OFFICIAL
-from kling_async.wire.tasks import ImageRequest
+from kling_async.wire.endpoints.image_generation import ImageRequest
 
 NOON = 1_780_000_000.0
 

@@ -14,7 +14,8 @@ from hypothesis import given, strategies as st
 from kling_async.emulator import Account, Fault, FaultPlan, Settings, TaskOutcome, faults
 from kling_async.emulator.webhook_queue import Webhook, WebhookQueue
 from kling_async.wire.dialects import GATEWAY, OFFICIAL
-from kling_async.wire.tasks import ImageRequest, TaskSnapshot, TaskStatus
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 from kling_async.wire.webhooks import Signature, make_token, read_callback, read_token, verify
 
 NOON: Final = 1_780_000_000.0

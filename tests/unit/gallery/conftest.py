@@ -18,8 +18,10 @@ from kling_async.batch.opening import Account
 from kling_async.batch.records import NewRow
 from kling_async.errors import SubmissionUncertain, TaskFailed
 from kling_async.gallery import GalleryEntry, write_gallery
+from kling_async.media.saved_files import SavedFile
 from kling_async.wire.dialects import GATEWAY
-from kling_async.wire.tasks import Image as MadeImage, ImageRequest, Picture, TaskOutput, TaskSnapshot, TaskStatus
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import Image as MadeImage, TaskOutput, TaskSnapshot, TaskStatus
 
 Paint: TypeAlias = Callable[..., Path]
 
@@ -78,7 +80,7 @@ async def begin_batch(folder: Path, paint: Paint) -> Journal:
     for position in (0, 1):
         await journal.finish(position, success(2), 17.5)
     paths = [paint(f"pictures/fox-{index}.png") for index in range(2)]
-    pictures = [Picture(index, path, 100, "00") for index, path in enumerate(paths)]
+    pictures = [SavedFile(index, path, 100, "00") for index, path in enumerate(paths)]
     await journal.save(0, pictures, 18.0, is_all=True)
     await journal.fail(2, TaskFailed("no bears", "task-2"), None, 12.0, may_retry=False)
     await journal.mark_uncertain(3, SubmissionUncertain("nobody knows"))

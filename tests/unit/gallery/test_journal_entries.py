@@ -14,8 +14,9 @@ from kling_async.batch.records import Row, State
 from kling_async.errors import JournalCorrupt
 from kling_async.gallery import GalleryEntry, read_journal, write_gallery
 from kling_async.gallery.journal_entries import entries_of_row
+from kling_async.media.saved_files import SavedFile
 from kling_async.wire.dialects import GATEWAY
-from kling_async.wire.tasks import ImageRequest, Picture
+from kling_async.wire.endpoints.image_generation import ImageRequest
 from tests.unit.gallery.conftest import Paint, begin_batch, read_data, success
 
 
@@ -81,7 +82,7 @@ def test_pictures_that_are_still_missing() -> None:
         request=ImageRequest("a fox", n=3),
         snapshot=success(3),
         is_image_kept=True,
-        pictures=(Picture(2, Path("fox-2.png"), 100, "00"),),
+        pictures=(SavedFile(2, Path("fox-2.png"), 100, "00"),),
     )
 
     [entry] = entries_of_row(row, None)

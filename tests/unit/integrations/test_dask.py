@@ -32,9 +32,9 @@ from kling_async.integrations.dask import DaskExecutor
 from kling_async.media import storage
 from kling_async.media.downloads import FetchError, FetchRefused
 from kling_async.media.naming import Names
+from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage import Storage
 from kling_async.policy.hosts import Network
-from kling_async.wire.tasks import Picture
 from tests import works
 from tests.storages import EAGER, Memory, Place, bucket, client, folder, memory, s3_server, server, sftp  # noqa: F401
 
@@ -388,12 +388,12 @@ class TestWhatTravels:
         assert "full" == str(pickle.loads(pickle.dumps(FetchRefused("full"))))  # noqa: S301 (our own)
 
 
-SOME = WorkResult(Picture(0, Path("0.png"), 4, "00"))
+SOME = WorkResult(SavedFile(0, Path("0.png"), 4, "00"))
 
 
 def order_in(folder: Path) -> WorkItem:
     names = Names(folder, "{task_id}{ext}", "t-1")
-    picture = Picture(0, folder / "t-1.png", 4, "00")
+    picture = SavedFile(0, folder / "t-1.png", 4, "00")
     return WorkItem(
         "k-1",
         "t-1",

@@ -32,9 +32,10 @@ from kling_async.errors import DownloadFailed, StorageFull, TaskNotFound
 from kling_async.media import downloads as module
 from kling_async.media.downloads import Downloads, FetchError, FetchRefused, save_elsewhere
 from kling_async.media.naming import Names
+from kling_async.media.saved_files import SavedFile
 from kling_async.policy.hosts import Admission, Network
 from kling_async.policy.http import HttpOptions
-from kling_async.wire.tasks import Image, Picture, TaskResult, TaskSnapshot, TaskStatus
+from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot, TaskStatus
 from tests.conftest import simulated
 
 
@@ -260,7 +261,7 @@ class TestSaving:
         assert isinstance(saves.error, DownloadFailed)
         assert (1, "t1") == (saves.error.index, saves.error.task_id)
         assert [
-            Picture(index, tmp_path / f"order-17-{index}.png", len(content), hashlib.sha256(content).hexdigest())
+            SavedFile(index, tmp_path / f"order-17-{index}.png", len(content), hashlib.sha256(content).hexdigest())
             for index, content in ((0, OTHER_PNG), (2, PNG))
         ] == [*saves.pictures]
         assert {Path(picture.place).name: picture.sha256 for picture in saves.pictures} == {
@@ -805,10 +806,10 @@ class TestSlowness:
         Seconds in which whoever keeps the picture is busy do not count.
         """
 
-        async def keep(names: Names, index: int, body: module.ImageStream) -> Picture:
+        async def keep(names: Names, index: int, body: module.ImageStream) -> SavedFile:
             while await body.read():
                 await asyncio.sleep(100)
-            return Picture(index, None, body.length, "", "memory://a")
+            return SavedFile(index, None, body.length, "", "memory://a")
 
         content = PNG + bytes(3 << 20)
         downloads = quick()
@@ -1050,8 +1051,8 @@ class TestPicturesWithoutAnAddress:
         fresh = Refresh(done("x", "x", "fresh"))
         names = Names(tmp_path, NAME, "t1")
 
-        async def fetch(images: Sequence[Image]) -> Sequence[Picture | FetchError]:
-            found: list[Picture | FetchError] = []
+        async def fetch(images: Sequence[Image]) -> Sequence[SavedFile | FetchError]:
+            found: list[SavedFile | FetchError] = []
             for image in pickle.loads(pickle.dumps(images)):  # noqa: S301 (our own)
                 try:
                     found.append(await workers.keep(image, names))

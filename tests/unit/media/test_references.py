@@ -19,9 +19,11 @@ from hypothesis import given, settings, strategies as st
 from kling_async.errors import InvalidRequest
 from kling_async.media import references
 from kling_async.media.references import Reference, read_reference
-from kling_async.wire.dialects import GATEWAY, ImageFacts, broken_rules
+from kling_async.wire.dialects import GATEWAY
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.inputs import FileFacts, FileSource
+from kling_async.wire.endpoints.registry import broken_rules
 from kling_async.wire.image_headers import kind_of
-from kling_async.wire.tasks import ImageRequest, ImageSource
 
 MAX = GATEWAY.image_max_bytes
 
@@ -38,7 +40,7 @@ JPG = drawn("jpeg")
 
 async def refusal(image: Any) -> str:
     with pytest.raises(InvalidRequest) as caught:
-        await read_reference(image, max_bytes=MAX)
+        await read_reference(image, field="image", max_bytes=MAX)
     (broken,) = caught.value.broken
 
     assert broken.field == "image"
@@ -56,10 +58,10 @@ class TestContent:
         """
         Bytes are sent as Base64 without a prefix, and their kind and sides are known.
         """
-        reference = await read_reference(content, max_bytes=MAX)
+        reference = await read_reference(content, field="image", max_bytes=MAX)
 
         assert content == base64.b64decode(reference.text, validate=True)
-        assert ImageFacts(len(content), kind, 320, 300) == reference.facts  # type: ignore[arg-type]
+        assert FileFacts(len(content), kind, 320, 300) == reference.facts  # type: ignore[arg-type]
 
     async def test_pieces_join_without_a_seam(self) -> None:
         """
@@ -67,10 +69,10 @@ class TestContent:
         """
         content = PNG + os.urandom(3 * references._PIECE + 1)
 
-        reference = await read_reference(content, max_bytes=MAX)
+        reference = await read_reference(content, field="image", max_bytes=MAX)
 
         assert base64.b64encode(content).decode() == reference.text
-        assert reference == await read_reference(reference.text, max_bytes=MAX)
+        assert reference == await read_reference(reference.text, field="image", max_bytes=MAX)
 
     async def test_digest_is_of_the_picture_itself(self, tmp_path: Path) -> None:
         """
@@ -81,10 +83,12 @@ class TestContent:
         encoded = base64.b64encode(PNG).decode()
         forms = (PNG, path, encoded, "\n".join(encoded[start : start + 76] for start in range(0, len(encoded), 76)))
 
-        digests = {(await read_reference(form, max_bytes=MAX)).sha256 for form in (*forms, as_data_url(PNG))}
+        digests = {
+            (await read_reference(form, field="image", max_bytes=MAX)).sha256 for form in (*forms, as_data_url(PNG))
+        }
 
         assert {hashlib.sha256(PNG).hexdigest()} == digests
-        assert (await read_reference("https://pictures.example/a.png", max_bytes=MAX)).sha256 is None
+        assert (await read_reference("https://pictures.example/a.png", field="image", max_bytes=MAX)).sha256 is None
 
     @pytest.mark.parametrize("form", ["bytes", "file", "text"])
     async def test_picture_that_is_not_read_to_its_end_has_no_digest(self, tmp_path: Path, form: str) -> None:
@@ -93,9 +97,9 @@ class TestContent:
         """
         path = tmp_path / "cat.png"
         path.write_bytes(PNG)
-        forms: dict[str, ImageSource] = {"bytes": PNG, "file": path, "text": as_data_url(PNG)}
+        forms: dict[str, FileSource] = {"bytes": PNG, "file": path, "text": as_data_url(PNG)}
 
-        assert (await read_reference(forms[form], max_bytes=len(PNG) - 1)).sha256 is None
+        assert (await read_reference(forms[form], field="image", max_bytes=len(PNG) - 1)).sha256 is None
 
     async def test_kind_goes_by_content(self, tmp_path: Path) -> None:
         """
@@ -104,7 +108,7 @@ class TestContent:
         path = tmp_path / "cat.png"
         path.write_bytes(JPG)
 
-        facts = (await read_reference(path, max_bytes=MAX)).facts
+        facts = (await read_reference(path, field="image", max_bytes=MAX)).facts
 
         assert facts is not None
         assert facts.kind == "jpg"
@@ -114,9 +118,9 @@ class TestContent:
         """
         Bytes of any other kind can be read: the dialect's rules refuse them, together with whatever else is wrong.
         """
-        reference = await read_reference(content, max_bytes=MAX)
+        reference = await read_reference(content, field="image", max_bytes=MAX)
 
-        assert ImageFacts(len(content), None) == reference.facts
+        assert FileFacts(len(content), None) == reference.facts
 
     @pytest.mark.parametrize(
         "content", [PNG[:20], JPG[:30], PNG[:12] + b"JUNK" + PNG[16:], b"\xff\xd8\xff" + bytes(99)], ids=len
@@ -125,13 +129,13 @@ class TestContent:
         """
         Where the header is damaged, the sides are unknown rather than wrong.
         """
-        facts = (await read_reference(content, max_bytes=MAX)).facts
+        facts = (await read_reference(content, field="image", max_bytes=MAX)).facts
 
         assert facts is not None
         assert (facts.width, facts.height) == (None, None)
-        assert [broken.rule for broken in broken_rules(GATEWAY, ImageRequest("a cat", image=content), facts)] == [
-            "has a damaged header: its sides cannot be read"
-        ]
+        assert [
+            broken.rule for broken in broken_rules(GATEWAY, ImageRequest("a cat", image=content), {"image": facts})
+        ] == ["has a damaged header: its sides cannot be read"]
 
     @settings(max_examples=60, deadline=None)
     @given(st.binary(max_size=300), st.sampled_from([b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b""]))
@@ -150,7 +154,7 @@ class TestContent:
         exif = PIL.Image.Exif()
         exif[0x0112] = 6
 
-        reference = await read_reference(drawn("jpeg", (400, 310), exif=exif), max_bytes=MAX)
+        reference = await read_reference(drawn("jpeg", (400, 310), exif=exif), field="image", max_bytes=MAX)
 
         assert reference.facts is not None
         assert (reference.facts.width, reference.facts.height) == (400, 310)
@@ -158,8 +162,13 @@ class TestContent:
 
 class TestWholeness:
     @staticmethod
-    def rules(facts: ImageFacts | None) -> list[str]:
-        return [broken.rule for broken in broken_rules(GATEWAY, ImageRequest("a cat", image=b""), facts)]
+    def rules(facts: FileFacts | None) -> list[str]:
+        return [
+            broken.rule
+            for broken in broken_rules(
+                GATEWAY, ImageRequest("a cat", image=b""), {} if facts is None else {"image": facts}
+            )
+        ]
 
     @pytest.mark.parametrize("whole", [PNG, JPG], ids=["png", "jpg"])
     @pytest.mark.parametrize("form", ["bytes", "path", "Base64", "data URL"])
@@ -171,9 +180,9 @@ class TestWholeness:
         path = tmp_path / "cat"
         path.write_bytes(half)
         encoded = base64.b64encode(half).decode()
-        forms: dict[str, ImageSource] = {"bytes": half, "path": path, "Base64": encoded, "data URL": as_data_url(half)}
+        forms: dict[str, FileSource] = {"bytes": half, "path": path, "Base64": encoded, "data URL": as_data_url(half)}
 
-        facts = (await read_reference(forms[form], max_bytes=MAX)).facts
+        facts = (await read_reference(forms[form], field="image", max_bytes=MAX)).facts
 
         assert ["is cut short: its end is missing"] == self.rules(facts)
 
@@ -184,7 +193,7 @@ class TestWholeness:
         spoiled = bytearray(PNG)
         spoiled[len(PNG) // 2] ^= 1
 
-        facts = (await read_reference(bytes(spoiled), max_bytes=MAX)).facts
+        facts = (await read_reference(bytes(spoiled), field="image", max_bytes=MAX)).facts
 
         assert ["is damaged: the checksum of its chunk 'IDAT' is wrong"] == self.rules(facts)
 
@@ -192,7 +201,7 @@ class TestWholeness:
         """
         That it is too small besides is said with it.
         """
-        facts = (await read_reference(drawn("jpeg", (200, 310))[:-10], max_bytes=MAX)).facts
+        facts = (await read_reference(drawn("jpeg", (200, 310))[:-10], field="image", max_bytes=MAX)).facts
 
         assert 2 == len(self.rules(facts))
 
@@ -205,7 +214,9 @@ class TestPath:
         path = tmp_path / "cat"
         path.write_bytes(PNG)
 
-        assert await read_reference(PNG, max_bytes=MAX) == await read_reference(path, max_bytes=MAX)
+        assert await read_reference(PNG, field="image", max_bytes=MAX) == await read_reference(
+            path, field="image", max_bytes=MAX
+        )
 
     async def test_huge_file_is_not_read_to_its_end(self, tmp_path: Path) -> None:
         """
@@ -216,9 +227,9 @@ class TestPath:
             file.write(PNG)
             file.truncate(5 * 10**9)  # sparse: takes no room
 
-        reference = await read_reference(path, max_bytes=MAX)
+        reference = await read_reference(path, field="image", max_bytes=MAX)
 
-        assert Reference("", ImageFacts(5 * 10**9, "png", 320, 300)) == reference
+        assert Reference("", FileFacts(5 * 10**9, "png", 320, 300)) == reference
 
     async def test_largest_is_sent(self, tmp_path: Path) -> None:
         """
@@ -227,9 +238,9 @@ class TestPath:
         path = tmp_path / "cat.png"
         path.write_bytes(PNG)
 
-        assert (await read_reference(path, max_bytes=len(PNG))).text
-        assert not (await read_reference(path, max_bytes=len(PNG) - 1)).text
-        assert not (await read_reference(PNG, max_bytes=len(PNG) - 1)).text
+        assert (await read_reference(path, field="image", max_bytes=len(PNG))).text
+        assert not (await read_reference(path, field="image", max_bytes=len(PNG) - 1)).text
+        assert not (await read_reference(PNG, field="image", max_bytes=len(PNG) - 1)).text
 
     async def test_what_cannot_be_read_is_refused(self, tmp_path: Path) -> None:
         """
@@ -265,7 +276,7 @@ class TestUrl:
         """
         A URL is not fetched and not changed.
         """
-        assert Reference(url, None) == await read_reference(url, max_bytes=MAX)
+        assert Reference(url, None) == await read_reference(url, field="image", max_bytes=MAX)
 
     @pytest.mark.parametrize(
         "url", ["https://", "https:///cat.png", "http://a b/", "http://a.example/\n", "http://[1/"]
@@ -282,10 +293,10 @@ class TestText:
         """
         The service refuses the prefix, so it is taken off.
         """
-        expected = await read_reference(PNG, max_bytes=MAX)
+        expected = await read_reference(PNG, field="image", max_bytes=MAX)
 
-        assert expected == await read_reference(as_data_url(PNG), max_bytes=MAX)
-        assert expected == await read_reference("DATA:;charset=x;BASE64," + expected.text, max_bytes=MAX)
+        assert expected == await read_reference(as_data_url(PNG), field="image", max_bytes=MAX)
+        assert expected == await read_reference("DATA:;charset=x;BASE64," + expected.text, field="image", max_bytes=MAX)
 
     async def test_base64_is_sent_in_its_standard_form(self) -> None:
         """
@@ -293,7 +304,7 @@ class TestText:
         """
         content = PNG + b"\xfb\xff\xfe\xff"
         content += b"\0" * (3 - (len(content) + 1) % 3)  # so that Base64 needs padding
-        expected = await read_reference(content, max_bytes=MAX)
+        expected = await read_reference(content, field="image", max_bytes=MAX)
         text = expected.text
 
         assert "+" in text
@@ -307,7 +318,7 @@ class TestText:
             "data:image/png;base64,\n" + text[:50] + "\r\n\t" + text[50:],
             "data:image/png;base64," + text.replace("+", "%2B").replace("/", "%2f").replace("=", "%3D"),
         ):
-            assert expected == await read_reference(same, max_bytes=MAX)
+            assert expected == await read_reference(same, field="image", max_bytes=MAX)
 
     @pytest.mark.parametrize(
         "text", ["cat.png", "pictures/cat", "ftp://a.example/cat", "", " ", "A", "Katze, süß", "QQ==QQ=="]
@@ -340,7 +351,9 @@ class TestText:
         """
         text = base64.b64encode(PNG).decode()
 
-        assert await read_reference(PNG, max_bytes=MAX) == await read_reference(f" {text}\r\n ", max_bytes=MAX)
+        assert await read_reference(PNG, field="image", max_bytes=MAX) == await read_reference(
+            f" {text}\r\n ", field="image", max_bytes=MAX
+        )
 
     @pytest.mark.parametrize(
         "spoil",
@@ -390,10 +403,10 @@ class TestText:
         """
         Base64 of no jpg or png can be read, as bytes can.
         """
-        reference = await read_reference(as_data_url(b"GIF89a", "image/gif"), max_bytes=MAX)
-        webp = await read_reference(base64.b64encode(drawn("webp")).decode(), max_bytes=MAX)
+        reference = await read_reference(as_data_url(b"GIF89a", "image/gif"), field="image", max_bytes=MAX)
+        webp = await read_reference(base64.b64encode(drawn("webp")).decode(), field="image", max_bytes=MAX)
 
-        assert ImageFacts(6, None) == reference.facts
+        assert FileFacts(6, None) == reference.facts
         assert webp.facts is not None
         assert webp.facts.kind is None
 
@@ -401,9 +414,9 @@ class TestText:
         """
         Above the limit the facts speak, and there is nothing that could be sent by mistake.
         """
-        reference = await read_reference(as_data_url(PNG), max_bytes=len(PNG) - 1)
+        reference = await read_reference(as_data_url(PNG), field="image", max_bytes=len(PNG) - 1)
 
-        assert Reference("", ImageFacts(len(PNG), "png", 320, 300)) == reference
+        assert Reference("", FileFacts(len(PNG), "png", 320, 300)) == reference
 
 
 @pytest.mark.parametrize("thing", [None, 7, object(), ["https://a.example"]])
@@ -418,8 +431,8 @@ async def test_repr_shows_no_picture_and_no_signature() -> None:
     """
     Neither Base64 nor a URL's query shows in a repr.
     """
-    of_bytes = await read_reference(PNG, max_bytes=MAX)
-    of_url = await read_reference("https://a.example/cat.png?sig=secret", max_bytes=MAX)
+    of_bytes = await read_reference(PNG, field="image", max_bytes=MAX)
+    of_url = await read_reference("https://a.example/cat.png?sig=secret", field="image", max_bytes=MAX)
 
     assert of_bytes.text[:40] not in repr(of_bytes)
     assert f"<{len(of_bytes.text)} characters of Base64>" in repr(of_bytes)
@@ -444,7 +457,7 @@ async def test_the_loop_goes_on_meanwhile(way: str, tmp_path: Path, monkeypatch:
         return kind_of(head)
 
     monkeypatch.setattr(references, "kind_of", waiting)
-    reading = asyncio.ensure_future(read_reference(source, max_bytes=MAX))
+    reading = asyncio.ensure_future(read_reference(source, field="image", max_bytes=MAX))
     await asyncio.sleep(0)
     loop_went_on.set()
 
@@ -469,7 +482,7 @@ async def test_cancelled_reading_leaves_nothing(tmp_path: Path, monkeypatch: pyt
             ended.set()
 
     monkeypatch.setattr(references, "_read", slow)
-    reading = asyncio.ensure_future(read_reference(path, max_bytes=MAX))
+    reading = asyncio.ensure_future(read_reference(path, field="image", max_bytes=MAX))
     await asyncio.sleep(0)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):

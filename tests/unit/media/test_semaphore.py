@@ -16,6 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from kling_async.client.handle import TaskHandle
 from kling_async.client.limits import bucket
 from kling_async.client.limits.limiter import Slots
+from kling_async.client.limits.queue import SlotRequest
 from kling_async.errors import InvalidRequest, NoFreeSlot
 from kling_async.media.semaphore import Gate
 from tests.conftest import SimulatedLoop, simulated
@@ -291,7 +292,7 @@ def test_many_that_leave_search_for_none(begin: Waits, monkeypatch: pytest.Monke
             await cancel_last_first(begin)
 
     @attrs.define(eq=False)
-    class CountingRequest(Counting, bucket.SlotRequest):
+    class CountingRequest(Counting, SlotRequest):
         pass
 
     monkeypatch.setattr(bucket, "SlotRequest", CountingRequest)
@@ -339,7 +340,7 @@ def test_one_that_rests_keeps_others_waiting_without_a_search(monkeypatch: pytes
     """
     looks = [0]
 
-    class CountingRequest(bucket.SlotRequest):
+    class CountingRequest(SlotRequest):
         def __getattribute__(self, name: str) -> Any:
             looks[0] += name == "n"
             return super().__getattribute__(name)

@@ -59,7 +59,7 @@ def as_storage(place: Place) -> Storage:
 
 
 @attrs.define(eq=False)
-class Picture:
+class SavedFile:
     """
     A picture that has come from the service.
     """
@@ -75,7 +75,7 @@ class Picture:
 
 async def keep(storage: Storage, name: str = "0.png") -> str:
     names = Names(Path(), name, "t")
-    kept = await storage.keep(names, 0, Picture())  # type: ignore[arg-type]
+    kept = await storage.keep(names, 0, SavedFile())  # type: ignore[arg-type]
     assert kept.url is not None
     return kept.url
 

@@ -15,7 +15,7 @@ from hypothesis import given, strategies as st
 
 from kling_async.wire import codec
 from kling_async.wire.codec import (
-    PICTURES_MAX,
+    FILES_MAX,
     addresses_in,
     dumps,
     is_task,
@@ -29,20 +29,9 @@ from kling_async.wire.codec import (
     write_request,
     write_task,
 )
+from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
 from kling_async.wire.status import read_word
-from kling_async.wire.tasks import (
-    AspectRatio,
-    BalanceDeduction,
-    Image,
-    ImageReference,
-    ImageRequest,
-    Model,
-    Resolution,
-    TaskInfo,
-    TaskOutput,
-    TaskSnapshot,
-    TaskStatus,
-)
+from kling_async.wire.tasks import BalanceDeduction, Image, TaskInfo, TaskOutput, TaskSnapshot, TaskStatus
 
 Loads: TypeAlias = Callable[[bytes], Any]
 
@@ -152,7 +141,7 @@ def test_request_travels(request: ImageRequest) -> None:
     """
     again = loads(dumps(write_request(request)))
 
-    assert request == read_request(again)
+    assert request == read_request(again, ImageRequest)
 
 
 def test_unset_fields_are_not_sent() -> None:
@@ -178,7 +167,7 @@ def test_empty_text_is_no_value() -> None:
     """
     body = {"prompt": "", "negative_prompt": "", "callback_url": "", "image_fidelity": None}
 
-    assert ImageRequest("") == read_request(body)
+    assert ImageRequest("") == read_request(body, ImageRequest)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +189,7 @@ def test_request_is_read_strictly(wrong: dict[str, Any]) -> None:
     A field of the wrong type is refused, never bent into shape.
     """
     with pytest.raises(ValueError, match=r"prompt|n|image"):
-        read_request(wrong)
+        read_request(wrong, ImageRequest)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +200,7 @@ def test_refusal_names_the_fields(wrong: dict[str, Any], named: tuple[str, ...])
     All fields of the wrong type are named at once.
     """
     with pytest.raises(ValueError) as caught:
-        read_request(wrong)
+        read_request(wrong, ImageRequest)
 
     assert all(name in str(caught.value) for name in named)
 
@@ -742,7 +731,7 @@ def test_endless_pictures(shown: dict[str, Any]) -> None:
     """
     Of more pictures than any task makes the first hundred are read, with a task and without one.
     """
-    expected = [f"https://x/{number}.png" for number in range(PICTURES_MAX)]
+    expected = [f"https://x/{number}.png" for number in range(FILES_MAX)]
     task = {"task_id": "a", "task_status": "succeed", **shown}
 
     assert expected == [image.url for image in read_task(task).task_result.images]

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kling_async.errors import BrokenRule
-from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect, ImageFacts, broken_rules, dialect_of
-from kling_async.wire.tasks import AspectRatio, ImageReference, ImageRequest, Model, Resolution
+from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect, dialect_of
+from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
+from kling_async.wire.endpoints.inputs import FileFacts
+from kling_async.wire.endpoints.registry import broken_rules
 
 URL = "https://pictures.example/cat.png"
-PICTURE = ImageFacts(1000, "png", 300, 300)
+PICTURE = FileFacts(1000, "png", 300, 300)
 
 ANYTHING = (
     st.none()
@@ -30,11 +32,11 @@ ANYTHING = (
 )
 
 
-def broken_fields(dialect: Dialect, request: ImageRequest, image: ImageFacts | None = None) -> list[str]:
+def broken_fields(dialect: Dialect, request: ImageRequest, image: FileFacts | None = None) -> list[str]:
     """
     Name the fields that break a rule.
     """
-    return [rule.field for rule in broken_rules(dialect, request, image)]
+    return [rule.field for rule in broken_rules(dialect, request, {} if image is None else {"image": image})]
 
 
 def asking(**fields: Any) -> ImageRequest:
@@ -65,7 +67,7 @@ def test_good_request(dialect: Dialect, request_: ImageRequest) -> None:
     """
     What both services take breaks no rule.
     """
-    assert () == broken_rules(dialect, request_, PICTURE if request_.image else None)
+    assert () == broken_rules(dialect, request_, {"image": PICTURE} if request_.image else None)
 
 
 @pytest.mark.parametrize(
@@ -172,22 +174,22 @@ def test_every_service(dialect: Dialect, fields: dict[str, Any], broken: list[st
 @pytest.mark.parametrize(
     ("picture", "rules"),
     [
-        (ImageFacts(10 * 1024 * 1024, "jpg", 300, 300), []),
-        (ImageFacts(10 * 1024 * 1024 + 1, "jpg", 300, 300), ["at most 10485760 bytes"]),
-        (ImageFacts(5, None), ["must be a jpg or png"]),
-        (ImageFacts(5, "png"), ["damaged header"]),
-        (ImageFacts(5, "png", 0, 300), ["damaged header"]),
-        (ImageFacts(5, "png", 299, 300), ["at least 300 pixels; it has 299x300"]),
-        (ImageFacts(5, "png", 300, 299), ["at least 300 pixels; it has 300x299"]),
-        (ImageFacts(10**8, None), ["at most", "jpg or png"]),
+        (FileFacts(10 * 1024 * 1024, "jpg", 300, 300), []),
+        (FileFacts(10 * 1024 * 1024 + 1, "jpg", 300, 300), ["at most 10485760 bytes"]),
+        (FileFacts(5, None), ["must be a jpg or png"]),
+        (FileFacts(5, "png"), ["damaged header"]),
+        (FileFacts(5, "png", 0, 300), ["damaged header"]),
+        (FileFacts(5, "png", 299, 300), ["at least 300 pixels; it has 299x300"]),
+        (FileFacts(5, "png", 300, 299), ["at least 300 pixels; it has 300x299"]),
+        (FileFacts(10**8, None), ["at most", "jpg or png"]),
     ],
 )
 @pytest.mark.parametrize("dialect", [GATEWAY, OFFICIAL])
-def test_pictures(dialect: Dialect, picture: ImageFacts, rules: list[str]) -> None:
+def test_pictures(dialect: Dialect, picture: FileFacts, rules: list[str]) -> None:
     """
     The rules for a reference image: its size, its kind by content, its sides.
     """
-    broken = broken_rules(dialect, asking(image=b"12345"), picture)
+    broken = broken_rules(dialect, asking(image=b"12345"), {"image": picture})
 
     assert len(rules) == len(broken)
     assert all(text in rule.rule for text, rule in zip(rules, broken, strict=True))
@@ -202,10 +204,10 @@ def test_only_the_vendor_limits_the_ratio(width: int, height: int, *, is_good: b
     """
     1:2.5 to 2.5:1 is the vendor's rule; the seed's page has none.
     """
-    picture = ImageFacts(5, "png", width, height)
+    picture = FileFacts(5, "png", width, height)
 
-    assert () == broken_rules(GATEWAY, asking(image=b"12345"), picture)
-    assert is_good == (() == broken_rules(OFFICIAL, asking(image=b"12345"), picture))
+    assert () == broken_rules(GATEWAY, asking(image=b"12345"), {"image": picture})
+    assert is_good == (() == broken_rules(OFFICIAL, asking(image=b"12345"), {"image": picture}))
 
 
 def test_all_broken_rules_at_once() -> None:
@@ -227,7 +229,7 @@ def test_all_broken_rules_at_once() -> None:
         external_task_id="order-17",
     )
 
-    broken = broken_fields(GATEWAY, request, ImageFacts(5, None))
+    broken = broken_fields(GATEWAY, request, FileFacts(5, None))
 
     assert {field.name for field in attrs.fields(ImageRequest)} == set(broken)
 
@@ -311,14 +313,13 @@ def test_dialect_of_a_host(base_url: str, dialect: Dialect) -> None:
 @given(
     st.sampled_from([GATEWAY, OFFICIAL, attrs.evolve(GATEWAY, unknown_models="pass", external_ids=True)]),
     st.fixed_dictionaries({field.name: ANYTHING for field in attrs.fields(ImageRequest)}),
-    st.none()
-    | st.builds(ImageFacts, st.integers(0), st.sampled_from(["png", "jpg", None]), st.integers(0) | st.none()),
+    st.none() | st.builds(FileFacts, st.integers(0), st.sampled_from(["png", "jpg", None]), st.integers(0) | st.none()),
 )
-def test_any_request_is_judged(dialect: Dialect, fields: dict[str, Any], picture: ImageFacts | None) -> None:
+def test_any_request_is_judged(dialect: Dialect, fields: dict[str, Any], picture: FileFacts | None) -> None:
     """
     Whatever a request holds, it gets rules and no exception; each rule can be printed and names a field.
     """
-    broken = broken_rules(dialect, ImageRequest(**fields), picture)
+    broken = broken_rules(dialect, ImageRequest(**fields), {} if picture is None else {"image": picture})
 
     assert {rule.field for rule in broken} <= fields.keys()
     assert all(str(rule).encode() and len(rule.value) < 200 for rule in broken)

@@ -13,22 +13,12 @@ import attrs
 import pytest
 from PIL import Image as Pillow
 
+from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import InvalidRequest, SubmissionUncertain, TaskFailed
 from kling_async.wire import tasks
-from kling_async.wire.tasks import (
-    Done,
-    Failed,
-    Image,
-    ImageRequest,
-    Model,
-    RequestByName,
-    TaskInfo,
-    TaskOutput,
-    TaskResult,
-    TaskSnapshot,
-    TaskStatus,
-    describe_image,
-)
+from kling_async.wire.endpoints.image_generation import ImageRequest, Model, RequestByName
+from kling_async.wire.endpoints.inputs import describe_source
+from kling_async.wire.tasks import Image, TaskInfo, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
 from tests.unit.integrations.test_cards import HOSTILE, Reader
 
 SIGNED = "https://cdn.klingai.com/0.png?Signature=c2VjcmV0"
@@ -187,7 +177,7 @@ def test_image_is_described(image: object, shown: str) -> None:
     """
     A description never shows the content.
     """
-    assert shown == describe_image(image)
+    assert shown == describe_source(image)
 
 
 def test_long_prompt_is_shortened_in_the_repr() -> None:

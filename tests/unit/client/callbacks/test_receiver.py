@@ -25,7 +25,7 @@ import attrs
 import pytest
 from aiohttp import web
 
-from kling_async.client.callbacks import bodies, receiver as receiving, server as serving
+from kling_async.client.callbacks import authenticator, bodies, receiver as receiving, server as serving
 from kling_async.client.callbacks.receiver import MAX_BODY, CallbackCounts, CallbackReceiver, CallbackServer
 from kling_async.errors import InvalidRequest
 from kling_async.wire.tasks import TaskSnapshot
@@ -273,7 +273,7 @@ async def test_signature_s_age_goes_by_the_wall_clock(age: int, status: int) -> 
     A signature of more than 300 s ago, or hence, is wrong.
     """
     receiver = CallbackReceiver(URL, secret=SECRET)
-    receiver._clock = lambda: 1_781_080_794.0
+    receiver._authenticator.clock = lambda: 1_781_080_794.0
     headers = sign(SECRET, "message-1", 1_781_080_794 - age, BODY)
 
     assert status == receiver.receive(token_of(receiver), headers, BODY)
@@ -296,12 +296,12 @@ async def test_order_of_judgement() -> None:
     assert CallbackCounts(received=6, too_large=1, not_json=1, forged=4) == receiver.counts
 
 
-def test_what_a_stranger_sends_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_body_of_an_unknown_address_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    At an address that is none of ours, a body is neither unpacked nor verified nor parsed.
+    At an address that was not made here, a body is neither decompressed nor verified nor parsed.
     """
-    for name in ("unpack", "verify", "read_callback"):
-        monkeypatch.setattr(receiving, name, lambda *_: pytest.fail("it was looked at"))
+    for module, name in ((receiving, "unpack"), (authenticator, "verify"), (receiving, "read_callback")):
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("it was read"))
     receiver = CallbackReceiver(URL, secret=SECRET)
 
     for body in (BODY, b"[" * 10_000, gzip.compress(bytes(10**6))):
@@ -325,13 +325,13 @@ def test_wrong_signatures_are_warned_of_once_a_minute(caplog: pytest.LogCaptureF
     Where a clock is wrong every callback is refused: the first is logged at once, the others as a number.
     """
     receiver, clock = CallbackReceiver(URL, secret=SECRET), WallClock()
-    receiver._clock = clock
+    receiver._authenticator.clock = clock
     for _ in range(600):
         late = sign(SECRET, "message-1", clock.now - 301, BODY)
         assert 401 == receiver.receive(token_of(receiver), late, BODY)
         clock.now += 0.25
 
-    told = "a callback to an address of ours has a wrong signature or time; check secret and clock"
+    told = "a callback to a genuine address has a wrong signature or time; check secret and clock"
     more = "240 more callbacks had a wrong signature or time; check secret and clock"
     assert [told, more, more] == warnings_in(caplog)
     assert 600 == receiver.counts.forged
@@ -342,7 +342,7 @@ def test_warning_comes_also_where_the_clock_was_put_back(caplog: pytest.LogCaptu
     An hour that comes twice hides nothing.
     """
     receiver, clock = CallbackReceiver(URL, secret=SECRET), WallClock()
-    receiver._clock = clock
+    receiver._authenticator.clock = clock
     for _ in range(2):
         receiver.receive(token_of(receiver), sign(SECRET, "message-1", clock.now - 301, BODY), BODY)
         clock.now -= 3600
@@ -359,7 +359,7 @@ async def test_failing_listener_is_logged_once_a_minute(caplog: pytest.LogCaptur
         raise RuntimeError("a fault of its own")
 
     receiver, clock = CallbackReceiver(URL), WallClock()
-    receiver._clock = clock
+    receiver._authenticator.clock = clock
     receiver.attach(fail)
     for _ in range(100):
         receiver.receive(token_of(receiver), {}, BODY)
@@ -367,7 +367,7 @@ async def test_failing_listener_is_logged_once_a_minute(caplog: pytest.LogCaptur
         clock.now += 1.0
 
     assert 2 == len(warnings_in(caplog))
-    assert "and at 59 others" in warnings_in(caplog)[1]
+    assert "and for 59 others" in warnings_in(caplog)[1]
 
 
 # Packed bodies
@@ -918,7 +918,7 @@ async def test_bodies_together_are_bounded(
     await until(lambda: face.receiver._bodies.held == 0)
 
     assert 200 == await post(session, face.address(), BODY.ljust(300))
-    assert ["1 callbacks were answered with 503: too many were arriving at one moment"] == warnings_in(caplog)
+    assert ["1 callbacks were answered with 503: too many were arriving at a time"] == warnings_in(caplog)
 
 
 async def test_largest_body_is_read(face: Face, session: aiohttp.ClientSession) -> None:
@@ -981,7 +981,7 @@ async def test_patience_ends(serve: Callable[..., Any], monkeypatch: pytest.Monk
     """
     Who stops half way through a body occupies nothing for ever.
     """
-    monkeypatch.setattr(receiving, "PATIENCE", 0.02)
+    monkeypatch.setattr(receiving, "BODY_TIMEOUT", 0.02)
     receiver = CallbackReceiver(URL)
     async with serve(receiver) as url, connect(Face(receiver, url)) as (reader, writer):
         writer.write(head_of_post(Face(receiver, url), "Content-Length: 1000") + BODY)

@@ -12,13 +12,16 @@ import attrs
 import pytest
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
-from kling_async.client.callbacks.router import UNCLAIMED, CallbackRouter, CallbackSubscription
+from kling_async.client.callbacks.router import MAX_UNCLAIMED, CallbackRouter, CallbackSubscription
 from kling_async.client.handle import TaskHandle
 from kling_async.client.polling.poller import Poller
+from kling_async.client.polling.strategy import QueryStrategy
 from kling_async.errors import TaskNotFound
 from kling_async.policy.policies import PollPolicy
 from kling_async.wire.codec import dumps, write_task
-from kling_async.wire.tasks import Image, ImageRequest, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
+from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import Image, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.wire.webhooks import sign
 from tests.conftest import simulated
 
@@ -41,36 +44,36 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-class StatusQueries:
+class FakeQueries:
     """
-    A service that says of each task what it is told to say; a look takes as long as it is told to.
+    A service with a scripted state of each task; a query takes the time that the test sets.
     """
 
     def __init__(self) -> None:
         self.takes = 0.0
         self.truth: dict[str, TaskSnapshot] = {}
         self.unknown: set[str] = set()
-        self.looks: list[tuple[float, str]] = []
+        self.made: list[tuple[float, str]] = []
 
-    async def one(self, task_id: str) -> TaskSnapshot:
-        self.looks.append((now(), task_id))
+    async def one(self, _: Endpoint[Any], task_id: str) -> TaskSnapshot:
+        self.made.append((now(), task_id))
         seen = self.truth.get(task_id, PROCESSING)
         await asyncio.sleep(self.takes)
         if task_id in self.unknown:
             raise TaskNotFound("no such task", task_id)
         return attrs.evolve(seen, task_id=task_id)
 
-    async def several(self, held: Mapping[str, TaskSnapshot | None]) -> dict[str, TaskSnapshot]:
-        raise AssertionError("nobody asked for several")
+    async def several(self, _: Endpoint[Any], known: Mapping[str, TaskSnapshot | None]) -> dict[str, TaskSnapshot]:
+        raise AssertionError("several tasks were queried")
 
     async def page(
-        self, number: int, size: int, held: Mapping[str, TaskSnapshot | None]
+        self, _: Endpoint[Any], number: int, size: int, known: Mapping[str, TaskSnapshot | None]
     ) -> tuple[dict[str, TaskSnapshot], bool]:
-        raise AssertionError("nobody asked for a page")
+        raise AssertionError("a page was queried")
 
     @property
     def times(self) -> list[float]:
-        return [at for at, _ in self.looks]
+        return [at for at, _ in self.made]
 
 
 class Scene:
@@ -80,37 +83,40 @@ class Scene:
 
     def __init__(self, receiver: CallbackReceiver | None = None, **policy: Any) -> None:
         self.receiver = receiver or CallbackReceiver("https://bots.example/kling", secret=SECRET)
-        self.looks = StatusQueries()
-        self.watcher = Poller(PollPolicy(**policy), self.looks)
-        self.hearing = CallbackRouter(self.receiver, self.watcher)
-        self.hearing.attach()
+        self.queries = FakeQueries()
+        self.poller = Poller(PollPolicy(**policy), self.queries, lambda _: QueryStrategy())
+        self.router = CallbackRouter(self.receiver, self.poller)
+        self.router.attach()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.hearing.detach()
-        await self.watcher.aclose()
+        self.router.detach()
+        await self.poller.aclose()
 
-    def accepted(self, line: CallbackSubscription, task_id: str = "t-1") -> TaskHandle:
+    def accepted(self, subscription: CallbackSubscription, task_id: str = "t-1") -> TaskHandle:
         """
         What follows the answer to a submit.
         """
-        handle = TaskHandle(task_id, ImageRequest("a lighthouse"), self.watcher.watch)
+        handle = TaskHandle(task_id, ImageRequest("a lighthouse"), self.poller.watch)
         handle.apply(attrs.evolve(SUBMITTED, task_id=task_id))
-        line.connect(handle)
+        subscription.connect(handle)
         return handle
 
 
 def call(
-    receiver: CallbackReceiver, line: CallbackSubscription | str, said: TaskSnapshot, secret: str | None = SECRET
+    receiver: CallbackReceiver,
+    subscription: CallbackSubscription | str,
+    said: TaskSnapshot,
+    secret: str | None = SECRET,
 ) -> int:
     """
-    Post one callback to the address of *line*, signed with *secret*.
+    Post one callback to the address of *subscription*, signed with *secret*.
     """
     body = dumps(write_task(said))
-    headers = sign(secret, "message-1", receiver._clock(), body) if secret is not None else {}
-    address = line if isinstance(line, str) else line.address
+    headers = sign(secret, "message-1", receiver._authenticator.clock(), body) if secret is not None else {}
+    address = subscription if isinstance(subscription, str) else subscription.address
     return receiver.receive(address.rpartition("/")[2], headers, body)
 
 
@@ -125,11 +131,11 @@ async def waiting(handle: TaskHandle) -> "asyncio.Task[TaskResult]":
 
 async def occupy(scene: Scene) -> "asyncio.Task[TaskResult]":
     """
-    Have one look under way for 5 s.
+    Keep one query running for 5 s.
     """
-    scene.looks.takes = 5.0
-    scene.looks.truth["t-0"] = DONE
-    wait = await waiting(TaskHandle("t-0", None, scene.watcher.watch))
+    scene.queries.takes = 5.0
+    scene.queries.truth["t-0"] = DONE
+    wait = await waiting(TaskHandle("t-0", None, scene.poller.watch))
     await asyncio.sleep(0)
     return wait
 
@@ -143,18 +149,18 @@ async def test_callback_settles_its_task_in_the_turn_in_which_it_is_told() -> No
     When the listener has returned, the waiter's future is done, and nothing is watched or listened for any longer.
     """
     async with Scene() as scene:
-        line = scene.hearing.open_line()
-        handle = scene.accepted(line)
+        subscription = scene.router.subscribe()
+        handle = scene.accepted(subscription)
         wait = await waiting(handle)
         [listener] = scene.receiver._listeners
         [waiter] = handle._waiters
-        listener(line.key, DONE, True)
+        listener(subscription.key, DONE, True)
 
         assert (True, DONE) == (waiter.done(), handle.snapshot)
-        assert 0 == len(scene.watcher)
+        assert 0 == len(scene.poller)
         await asyncio.sleep(0)
         assert wait.done()
-        assert (0.0, []) == (now(), scene.looks.looks)
+        assert (0.0, []) == (now(), scene.queries.made)
 
 
 @simulated
@@ -163,9 +169,12 @@ async def test_each_submit_has_a_line_of_its_own() -> None:
     The address tells whose callback it is, not the id that the body names.
     """
     async with Scene() as scene:
-        lines = [scene.hearing.open_line() for _ in range(2)]
-        first, second = (scene.accepted(line, task_id) for line, task_id in zip(lines, ("t-1", "t-2"), strict=True))
-        call(scene.receiver, lines[1], attrs.evolve(DONE, task_id="an id of the gateway's own"))
+        subscriptions = [scene.router.subscribe() for _ in range(2)]
+        first, second = (
+            scene.accepted(subscription, task_id)
+            for subscription, task_id in zip(subscriptions, ("t-1", "t-2"), strict=True)
+        )
+        call(scene.receiver, subscriptions[1], attrs.evolve(DONE, task_id="an id of the gateway's own"))
         await asyncio.sleep(0)
 
         assert (False, True) == (first.done, second.done)
@@ -174,20 +183,23 @@ async def test_each_submit_has_a_line_of_its_own() -> None:
 
 
 @simulated
-async def test_forged_callbacks_reach_no_line() -> None:
+async def test_forged_callbacks_reach_no_subscription() -> None:
     """
     Neither a signature of somebody else's nor an address that is not ours does anything.
     """
     async with Scene() as scene:
-        line = scene.hearing.open_line()
-        handle = scene.accepted(line)
+        subscription = scene.router.subscribe()
+        handle = scene.accepted(subscription)
         await waiting(handle)
-        answers = [call(scene.receiver, line, FAILED, FORGERS_SECRET), call(scene.receiver, line.address + "A", FAILED)]
+        answers = [
+            call(scene.receiver, subscription, FAILED, FORGERS_SECRET),
+            call(scene.receiver, subscription.address + "A", FAILED),
+        ]
         await asyncio.sleep(0)
 
         assert [401, 404] == answers
-        assert (False, False) == (handle.done, scene.hearing.works)
-        call(scene.receiver, line, DONE)
+        assert (False, False) == (handle.done, scene.router.is_reliable)
+        call(scene.receiver, subscription, DONE)
         await handle
 
 
@@ -198,16 +210,16 @@ async def test_clients_that_share_a_receiver_hear_their_own() -> None:
     """
     receiver = CallbackReceiver("https://bots.example/kling", secret=SECRET)
     async with Scene(receiver) as one, Scene(receiver) as other:
-        lines = [one.hearing.open_line(), other.hearing.open_line()]
-        handles = [one.accepted(lines[0]), other.accepted(lines[1])]
-        call(receiver, lines[0], DONE)
+        subscriptions = [one.router.subscribe(), other.router.subscribe()]
+        handles = [one.accepted(subscriptions[0]), other.accepted(subscriptions[1])]
+        call(receiver, subscriptions[0], DONE)
         await asyncio.sleep(0)
         assert [True, False] == [handle.done for handle in handles]
-        assert (True, False) == (one.hearing.works, other.hearing.works)
+        assert (True, False) == (one.router.is_reliable, other.router.is_reliable)
 
-        one.hearing.detach()
-        one.hearing.detach()
-        call(receiver, lines[1], DONE)
+        one.router.detach()
+        one.router.detach()
+        call(receiver, subscriptions[1], DONE)
         await asyncio.sleep(0)
         assert handles[1].done
         assert 1 == len(receiver._listeners)
@@ -219,18 +231,18 @@ async def test_what_is_on_its_way_when_a_client_closes_is_not_told() -> None:
     Closing closes every line, and with it what waits for a callback to a submit that was given up.
     """
     async with Scene() as scene:
-        line, lost = scene.hearing.open_line(), scene.hearing.open_line()
-        handle = scene.accepted(line)
-        lost.adopt(lambda _: pytest.fail("it was closed"), 3600.0)
-        for each in (line, lost):
+        subscription, lost = scene.router.subscribe(), scene.router.subscribe()
+        handle = scene.accepted(subscription)
+        lost.expect_late(lambda _: pytest.fail("it was closed"), 3600.0)
+        for each in (subscription, lost):
             call(scene.receiver, each, DONE)
-        scene.hearing.detach()
+        scene.router.detach()
         await asyncio.sleep(0)
 
         assert not handle.done
-        assert ({}, {}) == (scene.hearing._lines, scene.receiver._listeners)
-        assert lost._clock is not None
-        assert lost._clock.cancelled()
+        assert ({}, {}) == (scene.router._subscriptions, scene.receiver._listeners)
+        assert lost._timer is not None
+        assert lost._timer.cancelled()
 
 
 @simulated
@@ -239,8 +251,8 @@ async def test_who_never_listened_can_close() -> None:
     As a client does that was never used.
     """
     receiver = CallbackReceiver("https://bots.example/kling")
-    hearing = CallbackRouter(receiver, Poller(PollPolicy(), StatusQueries()))
-    hearing.detach()
+    router = CallbackRouter(receiver, Poller(PollPolicy(), FakeQueries(), lambda _: QueryStrategy()))
+    router.detach()
 
     assert {} == receiver._listeners
 
@@ -252,8 +264,8 @@ async def test_nobody_is_kept_alive_by_a_receiver() -> None:
     """
     receiver = CallbackReceiver("https://bots.example/kling", secret=SECRET)
     scene = Scene(receiver)
-    address = scene.hearing.open_line().address
-    gone = weakref.ref(scene.hearing)
+    address = scene.router.subscribe().address
+    gone = weakref.ref(scene.router)
     del scene
     gc.collect()
     assert gone() is None
@@ -271,12 +283,12 @@ async def test_line_of_an_earlier_run() -> None:
     key = b"k" * 16
     earlier, later = (CallbackReceiver("https://bots.example/kling", token_key=key) for _ in range(2))
     async with Scene(earlier) as before, Scene(later) as scene:
-        address = before.hearing.open_line("submit-1").address
-        line = scene.hearing.open_line("submit-1")
+        address = before.router.subscribe("submit-1").address
+        subscription = scene.router.subscribe("submit-1")
         call(later, address, PROCESSING, None)
         await asyncio.sleep(0)
 
-        assert line.found == SUBMITTED
+        assert subscription.task == SUBMITTED
 
 
 # Before the task is known
@@ -291,19 +303,19 @@ def test_early_callbacks_are_kept(said: list[TaskSnapshot]) -> None:
     @simulated
     async def story() -> None:
         async with Scene() as scene:
-            line = scene.hearing.open_line()
+            subscription = scene.router.subscribe()
             for each in said:
-                call(scene.receiver, line, each)
+                call(scene.receiver, subscription, each)
             await asyncio.sleep(0)
-            handle = TaskHandle("t-1", ImageRequest("a lighthouse"), scene.watcher.watch)
+            handle = TaskHandle("t-1", ImageRequest("a lighthouse"), scene.poller.watch)
             handle.apply(SUBMITTED)
-            scene.watcher.watch(handle)
-            line.connect(handle)
+            scene.poller.watch(handle)
+            subscription.connect(handle)
 
             assert handle.done
-            assert 0 == len(scene.watcher)
+            assert 0 == len(scene.poller)
             assert (await handle).images
-            assert [] == scene.looks.looks
+            assert [] == scene.queries.made
 
     story()
 
@@ -328,18 +340,18 @@ def test_early_hint_is_followed_at_once(said: list[tuple[TaskSnapshot, str | Non
     async def story() -> None:
         async with Scene(width=1) as scene:
             busy = await occupy(scene)
-            scene.looks.truth["t-1"] = DONE
-            line = scene.hearing.open_line()
+            scene.queries.truth["t-1"] = DONE
+            subscription = scene.router.subscribe()
             for each, secret in said:
-                call(scene.receiver, line, each, secret)
+                call(scene.receiver, subscription, each, secret)
             await asyncio.sleep(0)
-            handle = TaskHandle("t-1", ImageRequest("a lighthouse"), scene.watcher.watch)
+            handle = TaskHandle("t-1", ImageRequest("a lighthouse"), scene.poller.watch)
             handle.apply(SUBMITTED)
             wait = await waiting(handle)
-            line.connect(handle)
+            subscription.connect(handle)
             await wait
 
-            assert [(0.0, "t-0"), (5.0, "t-1")] == scene.looks.looks
+            assert [(0.0, "t-0"), (5.0, "t-1")] == scene.queries.made
             await busy
 
     story()
@@ -354,19 +366,19 @@ async def test_one_look_settles_what_is_not_signed() -> None:
     Only what matters is asked for: unsigned news on the way are neither believed nor asked about.
     """
     async with Scene() as scene:
-        line = scene.hearing.open_line()
-        handle = scene.accepted(line)
+        subscription = scene.router.subscribe()
+        handle = scene.accepted(subscription)
         wait = await waiting(handle)
         for after, said in ((0.5, SUBMITTED), (3.0, PROCESSING), (20.0, DONE), (20.0, DONE), (20.1, DONE)):
-            asyncio.get_running_loop().call_later(after, call, scene.receiver, line, said, None)
+            asyncio.get_running_loop().call_later(after, call, scene.receiver, subscription, said, None)
         await asyncio.sleep(19.0)
-        assert (SUBMITTED, []) == (handle.snapshot, scene.looks.looks)
+        assert (SUBMITTED, []) == (handle.snapshot, scene.queries.made)
 
-        scene.looks.truth["t-1"] = DONE
-        scene.looks.takes = 0.05
+        scene.queries.truth["t-1"] = DONE
+        scene.queries.takes = 0.05
         await wait
-        assert [20.0] == scene.looks.times
-        assert scene.hearing.works
+        assert [20.0] == scene.queries.times
+        assert scene.router.is_reliable
 
 
 @simulated
@@ -375,17 +387,17 @@ async def test_lie_costs_a_look() -> None:
     Who knows the address and not the secret can make us ask, and no more; the true end is seen all the same.
     """
     async with Scene() as scene:
-        line = scene.hearing.open_line()
-        handle = scene.accepted(line)
+        subscription = scene.router.subscribe()
+        handle = scene.accepted(subscription)
         wait = await waiting(handle)
-        call(scene.receiver, line, FAILED, None)
+        call(scene.receiver, subscription, FAILED, None)
         await asyncio.sleep(0.5)
-        assert ([0.0], PROCESSING) == (scene.looks.times, handle.snapshot)
+        assert ([0.0], PROCESSING) == (scene.queries.times, handle.snapshot)
 
-        call(scene.receiver, line, PROCESSING)
-        scene.looks.truth["t-1"] = DONE
+        call(scene.receiver, subscription, PROCESSING)
+        scene.queries.truth["t-1"] = DONE
         assert (await wait).images
-        assert [0.0, 1.0] == scene.looks.times
+        assert [0.0, 1.0] == scene.queries.times
 
 
 @simulated
@@ -395,14 +407,14 @@ async def test_lie_about_pictures_is_not_used_where_the_service_knows_better() -
     """
     lie = attrs.evolve(DONE, task_result=TaskOutput((Image(0, "https://forger.example/0.png"),)))
     async with Scene() as scene:
-        scene.looks.unknown.add("t-1")
-        line = scene.hearing.open_line()
-        handle = scene.accepted(line)
+        scene.queries.unknown.add("t-1")
+        subscription = scene.router.subscribe()
+        handle = scene.accepted(subscription)
         wait = await waiting(handle)
-        call(scene.receiver, line, lie, None)
+        call(scene.receiver, subscription, lie, None)
         await asyncio.sleep(PollPolicy().not_found_grace - 5.0)
-        scene.looks.unknown.clear()
-        scene.looks.truth["t-1"] = DONE
+        scene.queries.unknown.clear()
+        scene.queries.truth["t-1"] = DONE
         assert "https://pictures.example/0.png" == (await wait).images[0].url
         assert handle.snapshot is not None
         assert handle.snapshot.is_confirmed
@@ -415,14 +427,14 @@ async def test_grace_begins_anew_when_the_service_has_known_the_task() -> None:
     """
     grace = PollPolicy().not_found_grace
     async with Scene() as scene:
-        scene.looks.unknown.add("t-1")
-        line = scene.hearing.open_line()
-        wait = await waiting(scene.accepted(line))
-        call(scene.receiver, line, DONE, None)
+        scene.queries.unknown.add("t-1")
+        subscription = scene.router.subscribe()
+        wait = await waiting(scene.accepted(subscription))
+        call(scene.receiver, subscription, DONE, None)
         await asyncio.sleep(grace - 5.0)
-        scene.looks.unknown.clear()
+        scene.queries.unknown.clear()
         await asyncio.sleep(10.0)
-        scene.looks.unknown.add("t-1")
+        scene.queries.unknown.add("t-1")
         await asyncio.sleep(grace - 5.0)
         assert not wait.done()
         await asyncio.sleep(20.0)
@@ -435,13 +447,13 @@ async def test_truth_after_a_lie_ends_the_watching() -> None:
     A signed end settles a task at once, whatever was said before.
     """
     async with Scene() as scene:
-        line = scene.hearing.open_line()
-        wait = await waiting(scene.accepted(line))
-        call(scene.receiver, line, FAILED, None)
+        subscription = scene.router.subscribe()
+        wait = await waiting(scene.accepted(subscription))
+        call(scene.receiver, subscription, FAILED, None)
         await asyncio.sleep(0.5)
-        call(scene.receiver, line, DONE)
+        call(scene.receiver, subscription, DONE)
         assert (await wait).images
-        assert (0.5, 0) == (now(), len(scene.watcher))
+        assert (0.5, 0) == (now(), len(scene.poller))
 
 
 @simulated
@@ -451,18 +463,18 @@ async def test_task_is_left_alone_while_callbacks_come() -> None:
     intervals that grow by a twentieth of its age.
     """
     async with Scene() as scene:
-        line = scene.hearing.open_line()
-        handle = scene.accepted(line)
+        subscription = scene.router.subscribe()
+        handle = scene.accepted(subscription)
         wait = await waiting(handle)
-        call(scene.receiver, line, SUBMITTED)
+        call(scene.receiver, subscription, SUBMITTED)
         await asyncio.sleep(10.0)
-        call(scene.receiver, line, PROCESSING)
+        call(scene.receiver, subscription, PROCESSING)
         await asyncio.sleep(OVERDUE - 0.1)
-        assert [] == scene.looks.looks
+        assert [] == scene.queries.made
 
         await asyncio.sleep(5.0)
-        assert pytest.approx([40.0, 42.0, 44.1]) == scene.looks.times
-        call(scene.receiver, line, DONE)
+        assert pytest.approx([40.0, 42.0, 44.1]) == scene.queries.times
+        call(scene.receiver, subscription, DONE)
         await wait
 
 
@@ -476,15 +488,15 @@ def test_callback_without_news_puts_nothing_off(said: TaskSnapshot, secret: str 
     @simulated
     async def story() -> None:
         async with Scene() as scene:
-            line = scene.hearing.open_line()
-            handle = scene.accepted(line)
+            subscription = scene.router.subscribe()
+            handle = scene.accepted(subscription)
             wait = await waiting(handle)
-            call(scene.receiver, line, PROCESSING, secret)
+            call(scene.receiver, subscription, PROCESSING, secret)
             for _ in range(10):
                 await asyncio.sleep(5.0)
-                call(scene.receiver, line, said, secret)
-            assert OVERDUE == scene.looks.times[0]
-            scene.looks.truth["t-1"] = DONE
+                call(scene.receiver, subscription, said, secret)
+            assert OVERDUE == scene.queries.times[0]
+            scene.queries.truth["t-1"] = DONE
             await wait
 
     story()
@@ -498,15 +510,15 @@ async def test_hint_is_not_put_off_by_what_comes_out_of_order() -> None:
     """
     async with Scene(width=1) as scene:
         busy = await occupy(scene)
-        line = scene.hearing.open_line()
-        handle = scene.accepted(line)
+        subscription = scene.router.subscribe()
+        handle = scene.accepted(subscription)
         wait = await waiting(handle)
-        scene.looks.truth["t-1"] = DONE
+        scene.queries.truth["t-1"] = DONE
         for said in (DONE, PROCESSING):
-            call(scene.receiver, line, said, None)
+            call(scene.receiver, subscription, said, None)
         await wait
 
-        assert [(0.0, "t-0"), (5.0, "t-1")] == scene.looks.looks
+        assert [(0.0, "t-0"), (5.0, "t-1")] == scene.queries.made
         await busy
 
 
@@ -519,16 +531,16 @@ def test_pictures_that_a_callback_left_out_are_asked_for(secret: str | None) -> 
     @simulated
     async def story() -> None:
         async with Scene() as scene:
-            scene.looks.truth["t-1"] = BARE
-            line = scene.hearing.open_line()
-            handle = scene.accepted(line)
+            scene.queries.truth["t-1"] = BARE
+            subscription = scene.router.subscribe()
+            handle = scene.accepted(subscription)
             wait = await waiting(handle)
-            call(scene.receiver, line, BARE, secret)
+            call(scene.receiver, subscription, BARE, secret)
             await asyncio.sleep(1.5)
-            scene.looks.truth["t-1"] = DONE
+            scene.queries.truth["t-1"] = DONE
             await wait
 
-            assert [0.0, 1.0, 2.0] == scene.looks.times
+            assert [0.0, 1.0, 2.0] == scene.queries.times
 
     story()
 
@@ -540,25 +552,25 @@ async def run_task(scene: Scene, number: int, *, told: bool, pictures_after: flo
     """
     Run a task that takes 10 s, of whose end a callback tells or not, and return when that was known.
     """
-    line = scene.hearing.open_line()
+    subscription = scene.router.subscribe()
     task_id = f"t-{number}"
-    handle = TaskHandle(task_id, ImageRequest("a lighthouse"), scene.watcher.watch)
+    handle = TaskHandle(task_id, ImageRequest("a lighthouse"), scene.poller.watch)
     handle.apply(attrs.evolve(SUBMITTED, task_id=task_id))
-    scene.watcher.watch(handle, is_told_of=line.works)
-    line.connect(handle)
+    scene.poller.watch(handle, expects_callbacks=subscription.is_reliable)
+    subscription.connect(handle)
     started = now()
 
     def end(said: TaskSnapshot) -> None:
-        scene.looks.truth[task_id] = said
+        scene.queries.truth[task_id] = said
         if told:
-            call(scene.receiver, line, said)
+            call(scene.receiver, subscription, said)
 
-    call(scene.receiver, line, PROCESSING)
+    call(scene.receiver, subscription, PROCESSING)
     asyncio.get_running_loop().call_later(10.0 + pictures_after, end, DONE)
     if pictures_after:
         asyncio.get_running_loop().call_later(10.0, end, BARE)
     await handle.wait(None)
-    line.close()
+    subscription.close()
     return now() - started
 
 
@@ -569,17 +581,17 @@ async def test_callbacks_that_do_not_tell_of_ends_are_not_relied_on() -> None:
     they are left alone again.
     """
     async with Scene() as scene:
-        assert not scene.hearing.works
+        assert not scene.router.is_reliable
         took = [await run_task(scene, number, told=False) for number in range(5)]
 
         assert [OVERDUE] == took[:1]
         assert max(took[1:]) < 13.0
-        assert not scene.hearing.works
+        assert not scene.router.is_reliable
         await run_task(scene, 5, told=True)
-        assert scene.hearing.works
-        looks = len(scene.looks.looks)
+        assert scene.router.is_reliable
+        count = len(scene.queries.made)
         await run_task(scene, 6, told=True)
-        assert looks == len(scene.looks.looks)
+        assert count == len(scene.queries.made)
 
 
 @simulated
@@ -590,11 +602,11 @@ async def test_missing_end_counts_once() -> None:
     async with Scene() as scene:
         late = asyncio.ensure_future(run_task(scene, 0, told=False, pictures_after=50.0))
         await asyncio.sleep(OVERDUE + 1.0)
-        assert not scene.hearing.works
+        assert not scene.router.is_reliable
         await run_task(scene, 1, told=True)
-        assert scene.hearing.works
+        assert scene.router.is_reliable
         await late
-        assert scene.hearing.works
+        assert scene.router.is_reliable
 
 
 @pytest.mark.parametrize("pictures_after", [0.0, 20.5])
@@ -618,16 +630,16 @@ async def test_ends_that_were_told_are_not_missed() -> None:
     An end that a look found because a callback hinted at it was told of.
     """
     async with Scene() as scene:
-        line = scene.hearing.open_line()
-        handle = scene.accepted(line)
+        subscription = scene.router.subscribe()
+        handle = scene.accepted(subscription)
         wait = await waiting(handle)
-        call(scene.receiver, line, PROCESSING, None)
+        call(scene.receiver, subscription, PROCESSING, None)
         await asyncio.sleep(5.0)
-        scene.looks.truth["t-1"] = DONE
-        call(scene.receiver, line, DONE, None)
+        scene.queries.truth["t-1"] = DONE
+        call(scene.receiver, subscription, DONE, None)
         await wait
 
-        assert scene.hearing.works
+        assert scene.router.is_reliable
 
 
 # Submits whose answer was lost
@@ -639,18 +651,18 @@ async def test_wait_ends_with_the_first_callback(caplog: pytest.LogCaptureFixtur
     What is found is a task just accepted: how it is, is for the handle to judge.
     """
     async with Scene() as scene:
-        line = scene.hearing.open_line()
+        subscription = scene.router.subscribe()
         for _ in range(2):
-            asyncio.get_running_loop().call_later(5.0, call, scene.receiver, line, DONE, None)
+            asyncio.get_running_loop().call_later(5.0, call, scene.receiver, subscription, DONE, None)
 
-        assert SUBMITTED == await line.wait(60.0)
-        assert SUBMITTED == await line.wait(60.0)
+        assert SUBMITTED == await subscription.wait(60.0)
+        assert SUBMITTED == await subscription.wait(60.0)
         assert 5.0 == now()
         assert [] == caplog.records
-        call(scene.receiver, line, attrs.evolve(DONE, task_id="signed"))
+        call(scene.receiver, subscription, attrs.evolve(DONE, task_id="signed"))
         await asyncio.sleep(0)
-        assert line.found is not None
-        assert "signed" == line.found.task_id
+        assert subscription.task is not None
+        assert "signed" == subscription.task.task_id
 
 
 @simulated
@@ -659,7 +671,7 @@ async def test_wait_has_an_end() -> None:
     Where nobody calls, nothing is found.
     """
     async with Scene() as scene:
-        assert await scene.hearing.open_line().wait(60.0) is None
+        assert await scene.router.subscribe().wait(60.0) is None
         assert 60.0 == now()
 
 
@@ -669,16 +681,16 @@ async def test_wait_can_be_cancelled() -> None:
     It leaves nothing behind, and a callback that comes later is taken in as any other.
     """
     async with Scene() as scene:
-        line = scene.hearing.open_line()
-        wait = asyncio.ensure_future(line.wait(60.0))
+        subscription = scene.router.subscribe()
+        wait = asyncio.ensure_future(subscription.wait(60.0))
         await asyncio.sleep(1.0)
         wait.cancel()
         await asyncio.gather(wait, return_exceptions=True)
         assert wait.cancelled()
 
-        call(scene.receiver, line, DONE)
+        call(scene.receiver, subscription, DONE)
         await asyncio.sleep(0)
-        assert SUBMITTED == line.found
+        assert SUBMITTED == subscription.task
 
 
 @pytest.mark.parametrize("task_id", [".", "..", "a\nb"])
@@ -690,11 +702,11 @@ def test_what_is_no_id_finds_nothing(task_id: str) -> None:
     @simulated
     async def story() -> None:
         async with Scene() as scene:
-            line = scene.hearing.open_line()
-            line.adopt(lambda _: pytest.fail("there is nothing to adopt"), 3600.0)
-            call(scene.receiver, line, attrs.evolve(DONE, task_id=task_id))
+            subscription = scene.router.subscribe()
+            subscription.expect_late(lambda _: pytest.fail("there is nothing to adopt"), 3600.0)
+            call(scene.receiver, subscription, attrs.evolve(DONE, task_id=task_id))
 
-            assert await line.wait(60.0) is None
+            assert await subscription.wait(60.0) is None
             assert 60.0 == now()
 
     story()
@@ -706,13 +718,13 @@ async def test_given_up_submit_is_adopted_once() -> None:
     By its first callback, however late; those that follow belong to its handle.
     """
     async with Scene() as scene:
-        line = scene.hearing.open_line()
+        subscription = scene.router.subscribe()
         adopted: list[TaskHandle] = []
-        line.adopt(lambda found: adopted.append(scene.accepted(line, found.task_id)), 3600.0)
+        subscription.expect_late(lambda found: adopted.append(scene.accepted(subscription, found.task_id)), 3600.0)
         await asyncio.sleep(3599.0)
-        call(scene.receiver, line, PROCESSING)
+        call(scene.receiver, subscription, PROCESSING)
         await asyncio.sleep(10.0)
-        call(scene.receiver, line, DONE)
+        call(scene.receiver, subscription, DONE)
         await asyncio.sleep(0)
 
         assert [("t-1", True)] == [(handle.task_id, handle.done) for handle in adopted]
@@ -724,13 +736,13 @@ async def test_given_up_submit_is_forgotten_in_the_end() -> None:
     Nothing of it is kept for longer than said.
     """
     async with Scene() as scene:
-        line = scene.hearing.open_line()
-        line.adopt(lambda _: pytest.fail("it is too late"), 3600.0)
+        subscription = scene.router.subscribe()
+        subscription.expect_late(lambda _: pytest.fail("it is too late"), 3600.0)
         await asyncio.sleep(3600.1)
-        call(scene.receiver, line, DONE)
+        call(scene.receiver, subscription, DONE)
         await asyncio.sleep(0)
 
-        assert {} == scene.hearing._lines
+        assert {} == scene.router._subscriptions
 
 
 @simulated
@@ -739,31 +751,31 @@ async def test_closed_line_takes_in_nothing() -> None:
     Nor does it tell whether callbacks work; closing twice is no error.
     """
     async with Scene() as scene:
-        line = scene.hearing.open_line()
-        handle = scene.accepted(line)
-        line.close()
-        line.close()
-        call(scene.receiver, line, DONE)
+        subscription = scene.router.subscribe()
+        handle = scene.accepted(subscription)
+        subscription.close()
+        subscription.close()
+        call(scene.receiver, subscription, DONE)
         await asyncio.sleep(0)
 
-        assert (False, False) == (handle.done, scene.hearing.works)
+        assert (False, False) == (handle.done, scene.router.is_reliable)
 
 
 # Callbacks that come before somebody waits for them
 
 
-class NoLooks:
+class NoQueries:
     """
     A service that knows no task.
     """
 
-    async def one(self, task_id: str) -> TaskSnapshot:
+    async def one(self, _: Endpoint[Any], task_id: str) -> TaskSnapshot:
         raise TaskNotFound("no such task", task_id)
 
-    async def several(self, held: object) -> dict[str, TaskSnapshot]:
+    async def several(self, _: object, known: object) -> dict[str, TaskSnapshot]:
         raise TaskNotFound("no such task")
 
-    async def page(self, number: int, size: int, held: object) -> tuple[dict[str, TaskSnapshot], bool]:
+    async def page(self, _: object, number: int, size: int, known: object) -> tuple[dict[str, TaskSnapshot], bool]:
         raise TaskNotFound("no such task")
 
 
@@ -772,10 +784,10 @@ def receiver() -> CallbackReceiver:
     return CallbackReceiver("https://bots.example/kling", token_key=b"k" * 16)
 
 
-def hearing_of(receiver: CallbackReceiver) -> CallbackRouter:
-    hearing = CallbackRouter(receiver, Poller(PollPolicy(), NoLooks()))
-    hearing.attach()
-    return hearing
+def router_of(receiver: CallbackReceiver) -> CallbackRouter:
+    router = CallbackRouter(receiver, Poller(PollPolicy(), NoQueries(), lambda _: QueryStrategy()))
+    router.attach()
+    return router
 
 
 async def bring(receiver: CallbackReceiver, submit_key: str, snapshot: TaskSnapshot = SUBMITTED) -> None:
@@ -793,28 +805,28 @@ async def test_callback_that_comes_before_its_line_is_kept_for_it(receiver: Call
     """
     A line that is opened for an earlier submit has heard what came since the client began to listen.
     """
-    hearing = hearing_of(receiver)
+    router = router_of(receiver)
     await bring(receiver, "earlier")
     await bring(receiver, "earlier", attrs.evolve(SUBMITTED, task_status=TaskStatus.PROCESSING))
-    line = hearing.open_line("earlier")
+    subscription = router.subscribe("earlier")
 
-    assert SUBMITTED == line.found == await line.wait(0)
-    assert hearing.open_line("earlier").found is None  # it was told once
+    assert SUBMITTED == subscription.task == await subscription.wait(0)
+    assert router.subscribe("earlier").task is None  # it was told once
 
 
 async def test_only_so_many_callbacks_are_kept(receiver: CallbackReceiver) -> None:
     """
     Of submits that nobody asks for the oldest are forgotten.
     """
-    hearing = hearing_of(receiver)
-    for number in range(UNCLAIMED):
+    router = router_of(receiver)
+    for number in range(MAX_UNCLAIMED):
         await bring(receiver, f"submit-{number}")
     await bring(receiver, "submit-0")  # heard of again, so it is not the oldest
     await bring(receiver, "one-more")
 
-    assert UNCLAIMED == len(hearing._unclaimed)
+    assert MAX_UNCLAIMED == len(router._unclaimed)
     assert ["submit-0", "one-more"] == [
-        key for key in ("submit-0", "submit-1", "one-more") if hearing.open_line(key).found is not None
+        key for key in ("submit-0", "submit-1", "one-more") if router.subscribe(key).task is not None
     ]
 
 
@@ -822,16 +834,16 @@ async def test_line_that_ends_leaves_its_successor_alone(receiver: CallbackRecei
     """
     Where a submit has a newer line, the end of the older one changes nothing.
     """
-    hearing = hearing_of(receiver)
-    older = hearing.open_line("earlier")
-    merge = hearing.open_line("earlier")
+    router = router_of(receiver)
+    older = router.subscribe("earlier")
+    merge = router.subscribe("earlier")
     older.close()
     await bring(receiver, "earlier")
 
-    assert (None, SUBMITTED) == (older.found, merge.found)
+    assert (None, SUBMITTED) == (older.task, merge.task)
 
     merge.close()
     merge.close()
     await bring(receiver, "earlier")
 
-    assert ["earlier"] == list(hearing._unclaimed)
+    assert ["earlier"] == list(router._unclaimed)

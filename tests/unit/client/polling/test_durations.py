@@ -4,7 +4,7 @@ How long tasks of a kind take.
 
 import pytest
 
-from kling_async.client.polling.durations import REMEMBERED, DurationEstimate
+from kling_async.client.polling.durations import DurationEstimate
 
 
 def test_nothing_is_known_at_first() -> None:
@@ -18,23 +18,23 @@ def test_typical_is_the_median() -> None:
     """
     One that took very long, or was very quick, hardly counts; the quickest is known by itself.
     """
-    pace = DurationEstimate()
+    estimate = DurationEstimate()
     for seconds in (20.0, 22.0, 500.0, 18.0, 1.0):
-        pace.learn(seconds)
+        estimate.add(seconds)
 
-    assert pace.is_known
-    assert (20.0, 1.0) == (pace.typical, pace.shortest)
+    assert estimate.is_known
+    assert (20.0, 1.0) == (estimate.typical, estimate.shortest)
 
 
 def test_only_the_last_ones_count() -> None:
     """
     A service that became slower is known as slow.
     """
-    pace = DurationEstimate()
-    for seconds in (*[5.0] * REMEMBERED, *[30.0] * REMEMBERED):
-        pace.learn(seconds)
+    estimate = DurationEstimate()
+    for seconds in (*[5.0] * 16, *[30.0] * 16):
+        estimate.add(seconds)
 
-    assert (30.0, 30.0) == (pace.typical, pace.shortest)
+    assert (30.0, 30.0) == (estimate.typical, estimate.shortest)
 
 
 @pytest.mark.parametrize("seconds", [-1.0, -0.0])
@@ -42,7 +42,7 @@ def test_time_never_runs_backwards(seconds: float) -> None:
     """
     Whatever the service's clock says, no task takes less than nothing.
     """
-    pace = DurationEstimate()
-    pace.learn(seconds)
+    estimate = DurationEstimate()
+    estimate.add(seconds)
 
-    assert pace.typical == pace.shortest == 0.0
+    assert estimate.typical == estimate.shortest == 0.0

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import logging
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import attrs
 import pytest
@@ -32,7 +33,9 @@ from kling_async.errors import (
     WaitTimeout,
 )
 from kling_async.policy.policies import PollPolicy
-from kling_async.wire.tasks import Image, ImageRequest, TaskOutput, TaskSnapshot, TaskStatus
+from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
 from tests.conftest import simulated
 
 Reply = TaskSnapshot | BaseException
@@ -59,18 +62,18 @@ class FakeService:
         self.of_several: list[KlingError] = []
         self.groups: list[tuple[float, tuple[str, ...]]] = []
         self.of_task: dict[str, list[Reply]] = {}
-        self.looks: list[tuple[float, str]] = []
-        self.under_way = 0
-        self.most_under_way = 0
+        self.queries: list[tuple[float, str]] = []
+        self.running = 0
+        self.most_running = 0
 
-    async def one(self, task_id: str) -> TaskSnapshot:
-        self.looks.append((asyncio.get_running_loop().time(), task_id))
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+    async def one(self, endpoint: Endpoint[Any], task_id: str) -> TaskSnapshot:
+        self.queries.append((asyncio.get_running_loop().time(), task_id))
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
         try:
             await asyncio.sleep(self.takes)
         finally:
-            self.under_way -= 1
+            self.running -= 1
         return self._shown(task_id)
 
     def _shown(self, task_id: str) -> TaskSnapshot:
@@ -80,39 +83,41 @@ class FakeService:
             raise attrs.evolve(reply) if isinstance(reply, KlingError) else reply
         return attrs.evolve(reply, task_id=task_id)
 
-    async def several(self, held: Mapping[str, TaskSnapshot | None]) -> dict[str, TaskSnapshot]:
-        self.groups.append((asyncio.get_running_loop().time(), tuple(held)))
+    async def several(
+        self, endpoint: Endpoint[Any], known: Mapping[str, TaskSnapshot | None]
+    ) -> dict[str, TaskSnapshot]:
+        self.groups.append((asyncio.get_running_loop().time(), tuple(known)))
         await asyncio.sleep(self.takes)
         if self.of_several:
             raise self.of_several.pop(0)
-        return {task_id: self._shown(task_id) for task_id in held}
+        return {task_id: self._shown(task_id) for task_id in known}
 
     async def page(
-        self, number: int, size: int, held: Mapping[str, TaskSnapshot | None]
+        self, endpoint: Endpoint[Any], number: int, size: int, known: Mapping[str, TaskSnapshot | None]
     ) -> tuple[dict[str, TaskSnapshot], bool]:
         raise AssertionError("nobody asked for a page")
 
     @property
     def times(self) -> list[float]:
-        return [when for when, _ in self.looks]
+        return [when for when, _ in self.queries]
 
 
 @contextlib.asynccontextmanager
-async def watching(
-    service: FakeService, policy: PollPolicy = CALM, ways: QueryStrategy | None = None
+async def polling(
+    service: FakeService, policy: PollPolicy = CALM, strategy: QueryStrategy | None = None
 ) -> AsyncIterator[Poller]:
-    watcher = Poller(policy, service, ways or QueryStrategy())
+    poller = Poller(policy, service, lambda _: strategy or QueryStrategy())
     try:
-        yield watcher
+        yield poller
     finally:
-        await watcher.aclose()
+        await poller.aclose()
 
 
-def accepted(watcher: Poller, task_id: str = "t-1") -> TaskHandle:
+def accepted(poller: Poller, task_id: str = "t-1") -> TaskHandle:
     """
     A task as after a submit.
     """
-    handle = TaskHandle(task_id, ImageRequest("a lighthouse"), watcher.watch)
+    handle = TaskHandle(task_id, ImageRequest("a lighthouse"), poller.watch)
     handle.apply(attrs.evolve(SUBMITTED, task_id=task_id))
     return handle
 
@@ -127,14 +132,14 @@ async def test_result_is_seen() -> None:
     The first look comes after the first delay, the last sees the result, and then the task is forgotten.
     """
     service = FakeService(SUBMITTED, PROCESSING, DONE)
-    async with watching(service) as watcher:
-        result = await accepted(watcher)
+    async with polling(service) as poller:
+        result = await accepted(poller)
 
         assert DONE.task_result.images == result.images
         assert [1.0, 2.0, 3.0] == service.times
         await asyncio.sleep(100)
-        assert len(watcher) == 0
-        assert len(service.looks) == 3
+        assert len(poller) == 0
+        assert len(service.queries) == 3
 
 
 @simulated
@@ -143,9 +148,9 @@ async def test_delays_grow() -> None:
     A task that takes long is looked at ever less often, down to once per longest delay.
     """
     service = FakeService(takes=0.5)
-    async with watching(service, PollPolicy(first_delay=1.0, growth=2.0, max_delay=4.0)) as watcher:
+    async with polling(service, PollPolicy(first_delay=1.0, growth=2.0, max_delay=4.0)) as poller:
         with pytest.raises(WaitTimeout):
-            await accepted(watcher).wait(16)
+            await accepted(poller).wait(16)
 
     assert [1.0, 2.5, 5.5, 9.5, 13.5] == service.times
 
@@ -156,8 +161,8 @@ async def test_picked_up_task_is_looked_at_at_once() -> None:
     A task of unknown age has no first delay, and none is kept waiting who comes back to it.
     """
     service = FakeService(PROCESSING, DONE)
-    async with watching(service) as watcher:
-        await TaskHandle("t-1", None, watcher.watch)
+    async with polling(service) as poller:
+        await TaskHandle("t-1", None, poller.watch)
 
     assert [0.0, 1.0] == service.times
 
@@ -167,9 +172,9 @@ async def test_failed_task_is_told() -> None:
     """
     The service's own verdict ends the wait.
     """
-    async with watching(FakeService(FAILED)) as watcher:
+    async with polling(FakeService(FAILED)) as poller:
         with pytest.raises(TaskFailed, match="too dark"):
-            await accepted(watcher)
+            await accepted(poller)
 
 
 TROUBLES = [
@@ -192,8 +197,8 @@ def test_poll_errors_never_end_a_wait(trouble: KlingError) -> None:
 
     @simulated
     async def story() -> None:
-        async with watching(FakeService(*[trouble] * 500, DONE)) as watcher:
-            result = await accepted(watcher).wait(None)
+        async with polling(FakeService(*[trouble] * 500, DONE)) as poller:
+            result = await accepted(poller).wait(None)
 
             assert DONE.task_result.images == result.images
             assert now() > 400
@@ -207,10 +212,10 @@ async def test_failed_looks_are_logged_and_no_more(caplog: pytest.LogCaptureFixt
     A failed look is worth a line at DEBUG.
     """
     caplog.set_level(logging.DEBUG)
-    async with watching(FakeService(Unreachable("broken"), DONE)) as watcher:
-        await accepted(watcher)
+    async with polling(FakeService(Unreachable("broken"), DONE)) as poller:
+        await accepted(poller)
 
-    assert [("DEBUG", "a look at task t-1 failed: broken")] == [
+    assert [("DEBUG", "polling task t-1 failed: broken")] == [
         (record.levelname, record.getMessage()) for record in caplog.records if record.name.startswith("kling_async")
     ]
 
@@ -220,15 +225,15 @@ async def test_lasting_trouble_is_told_once_and_its_end_too(caplog: pytest.LogCa
     """
     A warning after five failed looks in a row, whatever task they were for; refusals are no trouble.
     """
-    caplog.set_level(logging.INFO, "kling_async.client.polling.poller")
+    caplog.set_level(logging.INFO, "kling_async.client.polling")
     broken, busy = Unreachable("the connection broke"), RateLimited("slow down")
     replies = (broken, broken, broken, broken, PROCESSING, broken, broken, busy, broken, broken, broken, broken, DONE)
-    async with watching(FakeService(*replies)) as watcher:
-        await accepted(watcher)
+    async with polling(FakeService(*replies)) as poller:
+        await accepted(poller)
 
     assert [
-        "5 looks at tasks in a row have failed; they go on: the connection broke",
-        "looks at tasks are answered again",
+        "5 polls in a row have failed; polling goes on: the connection broke",
+        "polls are answered again",
     ] == [record.getMessage() for record in caplog.records]
 
 
@@ -237,8 +242,8 @@ async def test_unforeseen_error_is_logged_and_looked_past(caplog: pytest.LogCapt
     """
     A fault of our own in a look does not end the watching, and is told to the log with its traceback.
     """
-    async with watching(FakeService(ZeroDivisionError("ours"), DONE)) as watcher:
-        await accepted(watcher)
+    async with polling(FakeService(ZeroDivisionError("ours"), DONE)) as poller:
+        await accepted(poller)
 
     [record] = caplog.records
     assert record.levelname == "ERROR"
@@ -252,8 +257,8 @@ async def test_dead_key_ends_every_wait() -> None:
     A key that is not accepted any more is told at once, with the task; a later wait asks again.
     """
     service = FakeService(NotAuthenticated("no key", code=1002), DONE)
-    async with watching(service) as watcher:
-        handle = accepted(watcher)
+    async with polling(service) as poller:
+        handle = accepted(poller)
         waits = await asyncio.gather(handle.wait(), handle.wait(), return_exceptions=True)
 
         assert [NotAuthenticated, NotAuthenticated] == [type(error) for error in waits]
@@ -267,8 +272,8 @@ async def test_missing_task_is_given_time() -> None:
     """
     A service that has not caught up yet is no reason to give up.
     """
-    async with watching(FakeService(*[TaskNotFound("no such task")] * 29, DONE)) as watcher:
-        assert (await accepted(watcher)).images
+    async with polling(FakeService(*[TaskNotFound("no such task")] * 29, DONE)) as poller:
+        assert (await accepted(poller)).images
 
 
 @simulated
@@ -278,8 +283,8 @@ async def test_missing_task_is_given_up_after_a_grace() -> None:
     """
     service = FakeService(TaskNotFound("no such task"))
     slots = Slots(1)
-    async with watching(service) as watcher:
-        handle = accepted(watcher)
+    async with polling(service) as poller:
+        handle = accepted(poller)
         handle.accept(ImageRequest("a lighthouse"), await slots.acquire("m", 1), on_final=lambda _: None)
         with pytest.raises(TaskNotFound) as caught:
             await handle
@@ -288,7 +293,7 @@ async def test_missing_task_is_given_up_after_a_grace() -> None:
         assert caught.value.task_id == "t-1"
         assert Usage(1, 0, 0) == slots["m"]
         await asyncio.sleep(100)
-        assert len(watcher) == 0
+        assert len(poller) == 0
         assert max(service.times) <= 32.0
 
 
@@ -302,8 +307,8 @@ def test_route_that_is_missing_is_given_up_as_a_task_is(http_status: int, is_giv
     @simulated
     async def story() -> None:
         missing = UnexpectedAnswer("no such API", http_status=http_status, is_other_api=True)
-        async with watching(FakeService(*[missing] * 40, DONE)) as watcher:
-            handle = accepted(watcher)
+        async with polling(FakeService(*[missing] * 40, DONE)) as poller:
+            handle = accepted(poller)
             if not is_given_up:
                 assert (await handle).images
                 return
@@ -321,8 +326,8 @@ async def test_grace_begins_anew_after_a_sighting() -> None:
     A task that flickers is not missing.
     """
     flicker: list[Reply] = [*[TaskNotFound("no such task")] * 20, PROCESSING]
-    async with watching(FakeService(*flicker * 5, DONE)) as watcher:
-        assert (await accepted(watcher)).images
+    async with polling(FakeService(*flicker * 5, DONE)) as poller:
+        assert (await accepted(poller)).images
 
 
 @simulated
@@ -330,8 +335,8 @@ async def test_pictures_may_come_a_little_later() -> None:
     """
     A task that succeeded without pictures is read again until they are told.
     """
-    async with watching(FakeService(*[BARE] * 29, DONE)) as watcher:
-        assert (await accepted(watcher)).images
+    async with polling(FakeService(*[BARE] * 29, DONE)) as poller:
+        assert (await accepted(poller)).images
 
 
 @pytest.mark.parametrize("later", [BARE, PROCESSING])
@@ -342,14 +347,14 @@ def test_pictures_that_never_come_are_an_unexpected_answer(later: TaskSnapshot) 
 
     @simulated
     async def story() -> None:
-        async with watching(FakeService(BARE, later)) as watcher:
-            with pytest.raises(UnexpectedAnswer, match="pictures were not told for 30 s") as caught:
-                await accepted(watcher)
+        async with polling(FakeService(BARE, later)) as poller:
+            with pytest.raises(UnexpectedAnswer, match="has listed no files of it for 30 s") as caught:
+                await accepted(poller)
 
             assert now() == 31.0
             assert caught.value.task_id == "t-1"
             await asyncio.sleep(100)
-            assert len(watcher) == 0
+            assert len(poller) == 0
 
     story()
 
@@ -360,8 +365,8 @@ async def test_slots_are_free_before_the_pictures_are_told() -> None:
     Success without pictures ends the task for the account.
     """
     slots = Slots(1)
-    async with watching(FakeService(BARE, BARE, BARE, DONE)) as watcher:
-        handle = accepted(watcher)
+    async with polling(FakeService(BARE, BARE, BARE, DONE)) as poller:
+        handle = accepted(poller)
         handle.accept(ImageRequest("a lighthouse"), await slots.acquire("m", 1), on_final=lambda _: None)
         wait = asyncio.ensure_future(handle.wait())
         await slots.acquire("m", 1)
@@ -375,8 +380,8 @@ async def test_unknown_words_are_waited_out() -> None:
     """
     A word that this version has not learnt is not final.
     """
-    async with watching(FakeService(*[UNKNOWN] * 50, DONE)) as watcher:
-        assert (await accepted(watcher)).images
+    async with polling(FakeService(*[UNKNOWN] * 50, DONE)) as poller:
+        assert (await accepted(poller)).images
 
 
 @simulated
@@ -385,8 +390,8 @@ async def test_many_waiters_cost_one_look() -> None:
     However many wait for one task, it is looked at once at a time.
     """
     service = FakeService(PROCESSING, DONE)
-    async with watching(service) as watcher:
-        handle = accepted(watcher)
+    async with polling(service) as poller:
+        handle = accepted(poller)
         await asyncio.gather(*(handle.wait() for _ in range(100)))
 
     assert [1.0, 2.0] == service.times
@@ -397,8 +402,8 @@ async def test_cancelling_one_waiter_leaves_the_others() -> None:
     """
     The watching goes on while anybody waits.
     """
-    async with watching(FakeService(*[PROCESSING] * 5, DONE)) as watcher:
-        handle = accepted(watcher)
+    async with polling(FakeService(*[PROCESSING] * 5, DONE)) as poller:
+        handle = accepted(poller)
         leaves, stays = (asyncio.ensure_future(handle.wait()) for _ in range(2))
         await asyncio.sleep(2.5)
         leaves.cancel()
@@ -413,14 +418,14 @@ async def test_nobody_waits_nobody_asks() -> None:
     A task without slots that nobody waits for is forgotten at its next turn.
     """
     service = FakeService()
-    async with watching(service) as watcher:
-        handle = accepted(watcher)
+    async with polling(service) as poller:
+        handle = accepted(poller)
         with pytest.raises(WaitTimeout):
             await handle.wait(2.5)
         await asyncio.sleep(100)
 
         assert [1.0, 2.0] == service.times
-        assert len(watcher) == 0
+        assert len(poller) == 0
 
 
 @pytest.mark.parametrize("takes", [0.0, 0.5])
@@ -433,8 +438,8 @@ def test_waiter_that_comes_as_the_last_one_leaves(takes: float, moment: float) -
     @simulated
     async def story() -> None:
         service = FakeService(*[PROCESSING] * 8, DONE, takes=takes)
-        async with watching(service) as watcher:
-            handle = accepted(watcher)
+        async with polling(service) as poller:
+            handle = accepted(poller)
             first = asyncio.ensure_future(handle.wait(None))
             await asyncio.sleep(moment)
             first.cancel()
@@ -444,7 +449,7 @@ def test_waiter_that_comes_as_the_last_one_leaves(takes: float, moment: float) -
             await asyncio.sleep(0)
 
             assert (await handle.wait(60)).images
-            assert service.most_under_way == 1
+            assert service.most_running == 1
 
     story()
 
@@ -455,10 +460,10 @@ async def test_task_with_slots_is_watched_without_waiters() -> None:
     The end of a task that nobody waits for gives its slots back all the same.
     """
     slots = Slots(1)
-    async with watching(FakeService(PROCESSING, PROCESSING, DONE)) as watcher:
-        handle = accepted(watcher)
+    async with polling(FakeService(PROCESSING, PROCESSING, DONE)) as poller:
+        handle = accepted(poller)
         handle.accept(ImageRequest("a lighthouse"), await slots.acquire("m", 1), on_final=lambda _: None)
-        watcher.watch(handle)
+        poller.watch(handle)
         await slots.acquire("m", 1)
 
         assert now() == 3.0
@@ -471,8 +476,8 @@ async def test_stuck_task_gives_its_slots_back(caplog: pytest.LogCaptureFixture)
     After an hour a task without an end gives its slots to others, with one warning; who waits for it waits on.
     """
     slots = Slots(1)
-    async with watching(FakeService(takes=0.25)) as watcher:
-        handle = accepted(watcher)
+    async with polling(FakeService(takes=0.25)) as poller:
+        handle = accepted(poller)
         handle.accept(ImageRequest("a lighthouse"), await slots.acquire("m", 1), on_final=lambda _: None)
         wait = asyncio.ensure_future(handle.wait(7200))
         await slots.acquire("m", 1)
@@ -481,7 +486,7 @@ async def test_stuck_task_gives_its_slots_back(caplog: pytest.LogCaptureFixture)
         with pytest.raises(WaitTimeout):
             await wait
 
-    assert ["task t-1 has not ended for 3600 s; its slots are given to others"] == [
+    assert ["task t-1 has not ended after 3600 s; its slots are given to other tasks"] == [
         record.getMessage() for record in caplog.records if record.levelname == "WARNING"
     ]
 
@@ -492,12 +497,12 @@ async def test_width_is_bounded() -> None:
     Of many tasks due at once only so many are looked at together, and each has its turn.
     """
     service = FakeService(DONE, takes=1.0)
-    async with watching(service, PollPolicy(first_delay=1.0, width=3, max_rate=1e6)) as watcher:
-        handles = [accepted(watcher, f"t-{number}") for number in range(10)]
+    async with polling(service, PollPolicy(first_delay=1.0, width=3, max_rate=1e6)) as poller:
+        handles = [accepted(poller, f"t-{number}") for number in range(10)]
         await asyncio.gather(*(handle.wait() for handle in handles))
 
-    assert service.most_under_way == 3
-    assert [handle.task_id for handle in handles] == [task_id for _, task_id in service.looks]
+    assert service.most_running == 3
+    assert [handle.task_id for handle in handles] == [task_id for _, task_id in service.queries]
     assert [1.0] * 3 + [2.0] * 3 + [3.0] * 3 + [4.0] == pytest.approx(service.times, abs=1e-3)
 
 
@@ -507,10 +512,10 @@ async def test_broken_looks_do_not_take_places() -> None:
     Places come free however a look ends.
     """
     service = FakeService(Unreachable("broken"), ZeroDivisionError("ours"), DONE, takes=0.25)
-    async with watching(service, PollPolicy(first_delay=1.0, width=2)) as watcher:
-        await asyncio.gather(*(accepted(watcher, f"t-{number}").wait() for number in range(9)))
+    async with polling(service, PollPolicy(first_delay=1.0, width=2)) as poller:
+        await asyncio.gather(*(accepted(poller, f"t-{number}").wait() for number in range(9)))
 
-    assert len(service.looks) == 27
+    assert len(service.queries) == 27
 
 
 @pytest.mark.parametrize(
@@ -525,12 +530,12 @@ def test_rest_that_the_service_asks_for_is_taken_by_all(error: KlingError) -> No
     async def story() -> None:
         service = FakeService(DONE, takes=0.25)
         service.of_task["t-0"] = [error, DONE]
-        async with watching(service, PollPolicy(first_delay=1.0, width=2)) as watcher:
-            await asyncio.gather(*(accepted(watcher, f"t-{number}").wait() for number in range(7)))
+        async with polling(service, PollPolicy(first_delay=1.0, width=2)) as poller:
+            await asyncio.gather(*(accepted(poller, f"t-{number}").wait() for number in range(7)))
 
-        assert [(1.0, "t-0"), (1.0, "t-1")] == service.looks[:2]
+        assert [(1.0, "t-0"), (1.0, "t-1")] == service.queries[:2]
         assert min(service.times[2:]) == 21.25
-        assert len(service.looks) == 8
+        assert len(service.queries) == 8
 
     story()
 
@@ -542,8 +547,8 @@ async def test_refusal_slows_all_looking() -> None:
     """
     service = FakeService()
     service.of_task["t-0"] = [RateLimited("slow down"), PROCESSING]
-    async with watching(service, PollPolicy(first_delay=1.0, growth=1.0)) as watcher:
-        handles = [accepted(watcher, f"t-{number}") for number in range(3)]
+    async with polling(service, PollPolicy(first_delay=1.0, growth=1.0)) as poller:
+        handles = [accepted(poller, f"t-{number}") for number in range(3)]
         waits = [asyncio.ensure_future(handle.wait(None)) for handle in handles]
         await asyncio.sleep(300)
         for wait in waits:
@@ -564,8 +569,8 @@ async def test_refusal_of_a_question_about_many_slows_as_much() -> None:
     """
     service = FakeService()
     service.of_several = [RateLimited("slow down")]
-    async with watching(service, PollPolicy(first_delay=1.0, growth=1.0), QueryStrategy(20)) as watcher:
-        waits = [asyncio.ensure_future(accepted(watcher, f"t-{number}").wait(None)) for number in range(20)]
+    async with polling(service, PollPolicy(first_delay=1.0, growth=1.0), QueryStrategy(20)) as poller:
+        waits = [asyncio.ensure_future(accepted(poller, f"t-{number}").wait(None)) for number in range(20)]
         await asyncio.sleep(10)
         for wait in waits:
             wait.cancel()
@@ -581,8 +586,8 @@ async def test_rest_is_taken_whatever_was_asked() -> None:
     """
     service = FakeService(DONE, takes=0.25)
     service.of_several = [*[ServiceFailure("busy")] * 3, ServiceFailure("busy", retry_after=20.0)]
-    async with watching(service, ways=QueryStrategy(20)) as watcher:
-        await asyncio.gather(*(accepted(watcher, f"t-{number}").wait() for number in range(3)))
+    async with polling(service, strategy=QueryStrategy(20)) as poller:
+        await asyncio.gather(*(accepted(poller, f"t-{number}").wait() for number in range(3)))
 
     last, _ = service.groups[3]
     assert [last + 20.25] * 3 == pytest.approx(service.times)
@@ -602,13 +607,13 @@ def test_question_that_is_refused_is_not_taken_for_the_way(refusal: KlingError) 
         service = FakeService(PROCESSING, PROCESSING, DONE)
         service.of_task["stranger"] = [TaskNotFound("no such task")]
         service.of_several = [refusal]
-        async with watching(service, ways=QueryStrategy(20)) as watcher:
-            handles = [accepted(watcher, name) for name in ("t-1", "t-2", "stranger")]
+        async with polling(service, strategy=QueryStrategy(20)) as poller:
+            handles = [accepted(poller, name) for name in ("t-1", "t-2", "stranger")]
             waits = [handle.wait(None) for handle in handles]
             *_, lost = await asyncio.gather(*waits, return_exceptions=True)
 
         assert isinstance(lost, TaskNotFound)
-        assert ["t-1", "t-2", "stranger"] == [task_id for _, task_id in service.looks[:3]]
+        assert ["t-1", "t-2", "stranger"] == [task_id for _, task_id in service.queries[:3]]
         assert {("t-1", "t-2")} == {ids for _, ids in service.groups[1:]}
 
     story()
@@ -621,8 +626,8 @@ async def test_questions_that_are_always_refused_are_the_way() -> None:
     """
     service = FakeService(*[PROCESSING] * 20, DONE)
     service.of_several = [InvalidRequest("task not found", code=1201)] * 100
-    async with watching(service, ways=QueryStrategy(20)) as watcher:
-        await asyncio.gather(*(accepted(watcher, f"t-{number}").wait() for number in range(3)))
+    async with polling(service, strategy=QueryStrategy(20)) as poller:
+        await asyncio.gather(*(accepted(poller, f"t-{number}").wait() for number in range(3)))
 
     assert 4 == len(service.groups)
 
@@ -633,8 +638,8 @@ async def test_rest_has_a_limit() -> None:
     A service that asks for a day of rest is asked again after two minutes.
     """
     service = FakeService(RateLimited("slow down", retry_after=86400.0), DONE)
-    async with watching(service) as watcher:
-        await accepted(watcher)
+    async with polling(service) as poller:
+        await accepted(poller)
 
     assert [1.0, 121.0] == service.times
 
@@ -645,8 +650,8 @@ async def test_sighting_from_elsewhere_ends_the_wait() -> None:
     A callback settles the task at once; a look under way, and what it says late, changes nothing.
     """
     service = FakeService(PROCESSING, takes=0.5)
-    async with watching(service) as watcher:
-        handle = accepted(watcher)
+    async with polling(service) as poller:
+        handle = accepted(poller)
         wait = asyncio.ensure_future(handle.wait())
         await asyncio.sleep(1.25)
         handle.apply(attrs.evolve(DONE, task_id="t-1"))
@@ -656,7 +661,7 @@ async def test_sighting_from_elsewhere_ends_the_wait() -> None:
         await asyncio.sleep(100)
         assert handle.status is TaskStatus.SUCCEEDED
         assert [1.0] == service.times
-        assert len(watcher) == 0
+        assert len(poller) == 0
 
 
 @simulated
@@ -665,16 +670,16 @@ async def test_settled_between_looks_is_not_looked_at_again() -> None:
     The turn of a task that was settled meanwhile passes.
     """
     service = FakeService()
-    async with watching(service) as watcher:
-        handle = accepted(watcher)
+    async with polling(service) as poller:
+        handle = accepted(poller)
         wait = asyncio.ensure_future(handle.wait())
         await asyncio.sleep(0.5)
         handle.apply(attrs.evolve(DONE, task_id="t-1"))
         await wait
         await asyncio.sleep(100)
 
-        assert [] == service.looks
-        assert len(watcher) == 0
+        assert [] == service.queries
+        assert len(poller) == 0
 
 
 @simulated
@@ -682,8 +687,8 @@ async def test_sightings_out_of_order() -> None:
     """
     What a lagging reader says does not take a task back.
     """
-    async with watching(FakeService(PROCESSING, SUBMITTED, PROCESSING, DONE)) as watcher:
-        words = [snapshot.status_word async for snapshot in accepted(watcher).updates()]
+    async with polling(FakeService(PROCESSING, SUBMITTED, PROCESSING, DONE)) as poller:
+        words = [snapshot.status_word async for snapshot in accepted(poller).updates()]
 
     assert ["submitted", "processing", "succeed"] == words
 
@@ -693,8 +698,8 @@ async def test_updates_end_with_the_watching() -> None:
     """
     Updates raise what a wait would raise.
     """
-    async with watching(FakeService(PROCESSING, NotAuthenticated("no key"))) as watcher:
-        updates = accepted(watcher).updates()
+    async with polling(FakeService(PROCESSING, NotAuthenticated("no key"))) as poller:
+        updates = accepted(poller).updates()
 
         assert ["submitted", "processing"] == [(await anext(updates)).status_word for _ in range(2)]
         with pytest.raises(NotAuthenticated):
@@ -708,14 +713,14 @@ async def test_closing_ends_every_wait() -> None:
     """
     service = FakeService(takes=5.0)
     slots = Slots(3)
-    async with watching(service) as watcher:
-        handles = [accepted(watcher, f"t-{number}") for number in range(3)]
+    async with polling(service) as poller:
+        handles = [accepted(poller, f"t-{number}") for number in range(3)]
         for handle in handles:
             handle.accept(ImageRequest("a lighthouse"), await slots.acquire("m", 1), on_final=lambda _: None)
         waits = [asyncio.ensure_future(handle.wait()) for handle in handles]
         await asyncio.sleep(2)
-        await watcher.aclose()
-        await watcher.aclose()
+        await poller.aclose()
+        await poller.aclose()
         assert now() == 2.0
         errors = await asyncio.gather(*waits, return_exceptions=True)
 
@@ -723,11 +728,11 @@ async def test_closing_ends_every_wait() -> None:
             error.task_ids for error in errors if isinstance(error, ClientClosed) and error.task_id in error.task_ids
         ]
         assert Usage(3, 0, 0) == slots["m"]
-        assert service.under_way == 0
+        assert service.running == 0
         with pytest.raises(ClientClosed):
             await handles[0]
         await asyncio.sleep(100)
-        assert len(service.looks) == 3
+        assert len(service.queries) == 3
 
 
 @simulated
@@ -736,14 +741,14 @@ async def test_closing_between_looks() -> None:
     A closed watcher has no timer left.
     """
     service = FakeService()
-    async with watching(service) as watcher:
-        wait = asyncio.ensure_future(accepted(watcher).wait())
+    async with polling(service) as poller:
+        wait = asyncio.ensure_future(accepted(poller).wait())
         await asyncio.sleep(1.5)
-        await watcher.aclose()
+        await poller.aclose()
         with pytest.raises(ClientClosed):
             await wait
-        assert watcher._timer is not None
-        assert watcher._timer.cancelled()
+        assert poller._timer is not None
+        assert poller._timer.cancelled()
         await asyncio.sleep(100)
 
     assert [1.0] == service.times
@@ -754,10 +759,10 @@ async def test_closing_an_idle_watcher() -> None:
     """
     A watcher that never watched anything closes as well.
     """
-    async with watching(FakeService()) as watcher:
+    async with polling(FakeService()) as poller:
         pass
     with pytest.raises(ClientClosed):
-        watcher.watch(accepted(watcher))
+        poller.watch(accepted(poller))
 
 
 @simulated
@@ -765,13 +770,13 @@ async def test_wait_without_patience() -> None:
     """
     A timeout of 0 ends at once, and what was begun for it leaves nothing behind.
     """
-    async with watching(FakeService(takes=0.5)) as watcher:
+    async with polling(FakeService(takes=0.5)) as poller:
         with pytest.raises(WaitTimeout):
-            await TaskHandle("t-1", None, watcher.watch).wait(0)
+            await TaskHandle("t-1", None, poller.watch).wait(0)
 
         assert now() == 0.0
         await asyncio.sleep(100)
-        assert len(watcher) == 0
+        assert len(poller) == 0
 
 
 @simulated
@@ -780,10 +785,10 @@ async def test_thousand_tasks_share_one_watcher() -> None:
     All of a thousand tasks are seen to end, eight looks at a time, and nothing is left.
     """
     service = FakeService(PROCESSING, PROCESSING, DONE, takes=0.01)
-    async with watching(service, PollPolicy()) as watcher:
-        handles = [accepted(watcher, f"t-{number}") for number in range(1000)]
+    async with polling(service, PollPolicy()) as poller:
+        handles = [accepted(poller, f"t-{number}") for number in range(1000)]
         await asyncio.gather(*(handle.wait() for handle in handles))
 
-        assert len(service.looks) == 3000
-        assert service.most_under_way == 8
-        assert len(watcher) == 0
+        assert len(service.queries) == 3000
+        assert service.most_running == 8
+        assert len(poller) == 0

@@ -11,7 +11,7 @@ MANY = range(1, 101)
 
 
 @pytest.mark.parametrize(
-    ("ways", "depths", "expected"),
+    ("strategy", "depths", "expected"),
     [
         (QueryStrategy(), MANY, QueryMode.ONE),
         (QueryStrategy(20), [7], QueryMode.ONE),
@@ -24,50 +24,50 @@ MANY = range(1, 101)
         (QueryStrategy(1, has_pages=True), [1, 2], QueryMode.PAGES),
     ],
 )
-def test_the_fewest_requests_win(ways: QueryStrategy, depths: list[int], expected: QueryMode) -> None:
+def test_the_fewest_requests_win(strategy: QueryStrategy, depths: list[int], expected: QueryMode) -> None:
     """
     One task is asked for by its id, a few by their ids, many by a page.
     """
-    assert expected is ways.choose(depths).way
+    assert expected is strategy.plan(depths).mode
 
 
 def test_page_is_as_large_as_needed() -> None:
     """
     It reaches back to the oldest task, with room for others' tasks, and no further.
     """
-    assert QueryPlan(QueryMode.PAGES, 1, 135) == QueryStrategy(20, has_pages=True).choose(MANY)
-    assert QueryPlan(QueryMode.PAGES, 1, 30) == QueryStrategy(1, has_pages=True).choose([1, 2, 3])
+    assert QueryPlan(QueryMode.PAGES, 1, 135) == QueryStrategy(20, has_pages=True).plan(MANY)
+    assert QueryPlan(QueryMode.PAGES, 1, 30) == QueryStrategy(1, has_pages=True).plan([1, 2, 3])
 
 
 def test_one_old_task_costs_no_further_page() -> None:
     """
     What lies far back is asked for by its id, beside a page for the others.
     """
-    choice = QueryStrategy(20, has_pages=True).choose([*range(1, 61), 3000])
+    plan = QueryStrategy(20, has_pages=True).plan([*range(1, 61), 3000])
 
-    assert QueryPlan(QueryMode.PAGES, 1, 85) == choice
+    assert QueryPlan(QueryMode.PAGES, 1, 85) == plan
 
 
 def test_thousands_take_several_pages() -> None:
     """
     A page has 500 tasks at most.
     """
-    choice = QueryStrategy(20, has_pages=True).choose(range(1, 1001))
+    plan = QueryStrategy(20, has_pages=True).plan(range(1, 1001))
 
-    assert QueryPlan(QueryMode.PAGES, 3, PAGE_MAX) == choice
+    assert QueryPlan(QueryMode.PAGES, 3, PAGE_MAX) == plan
 
 
 def test_pages_without_our_tasks_lose() -> None:
     """
     Where the service's order is another, or others make many more tasks, ids are the better way; for a while.
     """
-    ways = QueryStrategy(20, has_pages=True)
+    strategy = QueryStrategy(20, has_pages=True)
     for _ in range(3):
-        ways.looked_at_pages(expected=60, missing=60)
+        strategy.note_pages(expected=60, missing=60)
 
-    assert QueryMode.SEVERAL is ways.choose(range(1, 61)).way
-    assert 20 == ways.per_request
-    tries = [ways.choose(range(1, 61)).way for _ in range(200)]
+    assert QueryMode.SEVERAL is strategy.plan(range(1, 61)).mode
+    assert 20 == strategy.per_request
+    tries = [strategy.plan(range(1, 61)).mode for _ in range(200)]
     assert QueryMode.PAGES is tries[-1]
 
 
@@ -75,49 +75,49 @@ def test_where_pages_lose_few_are_asked_for_at_a_time() -> None:
     """
     Who asks by ids should not be handed as many tasks as a page would tell of; until a page is worth it again.
     """
-    ways = QueryStrategy(20, has_pages=True)
-    assert 500 == ways.per_request
+    strategy = QueryStrategy(20, has_pages=True)
+    assert 500 == strategy.per_request
 
-    assert QueryMode.SEVERAL is ways.choose(range(99_000, 100_000)).way
-    assert 20 == ways.per_request
+    assert QueryMode.SEVERAL is strategy.plan(range(99_000, 100_000)).mode
+    assert 20 == strategy.per_request
 
-    assert QueryMode.PAGES is ways.choose(MANY).way
-    assert 500 == ways.per_request
+    assert QueryMode.PAGES is strategy.plan(MANY).mode
+    assert 500 == strategy.per_request
 
 
 def test_pages_that_were_not_expected_to_show_anything_teach_nothing() -> None:
     """
     A look for tasks that all lie deeper says nothing of pages.
     """
-    ways = QueryStrategy(20, has_pages=True)
-    ways.looked_at_pages(expected=0, missing=0)
+    strategy = QueryStrategy(20, has_pages=True)
+    strategy.note_pages(expected=0, missing=0)
 
-    assert QueryMode.PAGES is ways.choose(MANY).way
+    assert QueryMode.PAGES is strategy.plan(MANY).mode
 
 
 def test_refused_ways_are_not_chosen_again() -> None:
     """
     First no pages, then no ids together.
     """
-    ways = QueryStrategy(20, has_pages=True)
-    ways.refused(QueryMode.PAGES)
-    assert QueryMode.SEVERAL is ways.choose(MANY).way
-    ways.refused(QueryMode.SEVERAL)
-    assert QueryMode.ONE is ways.choose(MANY).way
-    ways.refused(QueryMode.ONE)
-    assert QueryMode.ONE is ways.choose(MANY).way
+    strategy = QueryStrategy(20, has_pages=True)
+    strategy.note_refused(QueryMode.PAGES)
+    assert QueryMode.SEVERAL is strategy.plan(MANY).mode
+    strategy.note_refused(QueryMode.SEVERAL)
+    assert QueryMode.ONE is strategy.plan(MANY).mode
+    strategy.note_refused(QueryMode.ONE)
+    assert QueryMode.ONE is strategy.plan(MANY).mode
 
 
 def test_breaks_count_in_a_row() -> None:
     """
     Four breaks in a row lead elsewhere, one after an answer does not.
     """
-    ways = QueryStrategy(20, has_pages=True)
+    strategy = QueryStrategy(20, has_pages=True)
 
-    assert [False, False, False, True, True] == [ways.broke(QueryMode.PAGES) for _ in range(5)]
-    assert not ways.broke(QueryMode.SEVERAL)
-    ways.worked(QueryMode.PAGES)
-    assert not ways.broke(QueryMode.PAGES)
+    assert [False, False, False, True, True] == [strategy.note_failure(QueryMode.PAGES) for _ in range(5)]
+    assert not strategy.note_failure(QueryMode.SEVERAL)
+    strategy.note_answer(QueryMode.PAGES)
+    assert not strategy.note_failure(QueryMode.PAGES)
 
 
 @given(
@@ -136,11 +136,11 @@ def test_no_choice_costs_more_than_asking_by_ids(
     """
     Whatever is due, pages and what they do not reach take no more requests than ids alone; and no page is too large.
     """
-    ways = QueryStrategy(ids, has_pages=has_pages)
-    ways.looked_at_pages(10, missing)
-    choice = ways.choose(depths)
-    if choice.way is QueryMode.PAGES:
-        deeper = [depth for depth in depths if not ways.is_within(depth, choice)]
+    strategy = QueryStrategy(ids, has_pages=has_pages)
+    strategy.note_pages(10, missing)
+    plan = strategy.plan(depths)
+    if plan.mode is QueryMode.PAGES:
+        deeper = [depth for depth in depths if not plan.covers(depth)]
         assert has_pages
-        assert 30 <= choice.page_size <= PAGE_MAX
-        assert choice.pages + -(-len(deeper) // ids) <= -(-len(depths) // ids)
+        assert 30 <= plan.page_size <= PAGE_MAX
+        assert plan.pages + -(-len(deeper) // ids) <= -(-len(depths) // ids)

@@ -4,44 +4,12 @@ One row per endpoint.
 
 from urllib.parse import unquote
 
-import attrs
 import pytest
 from hypothesis import given, strategies as st
 
 from kling_async.errors import InvalidRequest
-from kling_async.wire.endpoints.base import ENDPOINTS, ID_LENGTH, IMAGE_GENERATION, Endpoint, stands_in_path
-from kling_async.wire.tasks import ImageRequest, TaskOutput
-
-
-def test_image_generation() -> None:
-    """
-    The one row of today: its path, its classes, and a slot for each picture.
-    """
-    assert (IMAGE_GENERATION,) == ENDPOINTS
-    assert "/v1/images/generations" == IMAGE_GENERATION.path
-    assert (ImageRequest, TaskOutput) == (IMAGE_GENERATION.request_class, IMAGE_GENERATION.output_class)
-    assert 9 == IMAGE_GENERATION.slots(ImageRequest("a lighthouse", n=9))
-
-
-def test_further_endpoint_is_a_further_row() -> None:
-    """
-    Another endpoint of the vendor needs a request class and a row, nothing else.
-    """
-
-    @attrs.frozen
-    class ExpandRequest:
-        image: str
-
-    expand = Endpoint(
-        name="expansion",
-        path="/v1/images/editing/expand",
-        request_class=ExpandRequest,
-        output_class=TaskOutput,
-        slots=lambda request: len(request.image),
-    )
-
-    assert "/v1/images/editing/expand/t-1" == expand.one("t-1")
-    assert 3 == expand.slots(ExpandRequest("abc"))
+from kling_async.wire.endpoints.base import ID_LENGTH, stands_in_path
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 
 
 @pytest.mark.parametrize(

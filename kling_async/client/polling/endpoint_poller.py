@@ -1,0 +1,231 @@
+"""
+Polls the tasks of one endpoint: which of them to query now, by which requests, and what the answers change.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from kling_async.client.handle import TaskHandle
+from kling_async.client.polling.health import ServiceHealth
+from kling_async.client.polling.queries import StatusQueries
+from kling_async.client.polling.schedule import PollSchedule
+from kling_async.client.polling.strategy import QueryMode, QueryPlan, QueryStrategy
+from kling_async.client.polling.watched import WatchedTask
+from kling_async.client.retries import may_repeat
+from kling_async.errors import KlingError, RateLimited
+from kling_async.policy.policies import PollPolicy
+from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.tasks import TaskSnapshot
+
+__all__ = ["EndpointPoller"]
+
+_ABOUT_A_TASK: Final = (1201, 1203, "task_not_exist")
+"""
+Error codes that may be about one of several tasks rather than about the kind of request.
+"""
+
+_log = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class _Known(Mapping[str, TaskSnapshot | None]):
+    # What is known of each watched task, looked up only when asked for: there may be very many.
+    _watched: dict[str, WatchedTask]
+
+    def __getitem__(self, task_id: str) -> TaskSnapshot | None:
+        return self._watched[task_id].handle.snapshot
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._watched)
+
+    def __len__(self) -> int:
+        return len(self._watched)
+
+
+@attrs.define(eq=False)
+class EndpointPoller:
+    """
+    The watched tasks of one endpoint.
+
+    Attributes:
+        watched: The tasks by their ids.
+        schedule: When to poll each.
+    """
+
+    endpoint: Endpoint[Any]
+    policy: PollPolicy
+    _queries: StatusQueries
+    _strategy: QueryStrategy
+    _health: ServiceHealth
+    watched: dict[str, WatchedTask] = attrs.field(factory=dict, init=False)
+    schedule: PollSchedule = attrs.field(init=False)
+    _count: int = attrs.field(default=0, init=False)  # of all tasks that were ever watched
+
+    def __attrs_post_init__(self) -> None:
+        self.schedule = PollSchedule(self.policy, self._health, self._strategy.per_request)
+
+    def watch(self, handle: TaskHandle, now: float, *, expects_callbacks: bool) -> None:
+        """
+        Schedule the first poll of a task.
+        """
+        if handle.watched_since is None:
+            handle.watched_since = now
+        self._count += 1
+        self.watched[handle.task_id] = WatchedTask(handle, self._count, handle.watched_since, expects_callbacks)
+        self.schedule.add(
+            handle.task_id,
+            now,
+            kind=None if handle.request is None else self.endpoint.duration_key(handle.request),
+            since=handle.watched_since,
+            is_due=handle.request is None or handle.snapshot is None,
+            expects_callbacks=expects_callbacks,
+        )
+
+    def due_polls(self, now: float, limit: int) -> list[Coroutine[Any, Any, None]]:
+        """
+        Return the polls to run now, *limit* at most; tasks that they do not cover stay due.
+        """
+        per_request = self.schedule.per_request = self._strategy.per_request
+        due = map(self.watched.__getitem__, self.schedule.due(now, limit * per_request))
+        tasks = [task for task in due if not self.forget_if_over(task, now)]
+        if not tasks:
+            return []
+        polls = self._plan(tasks)
+        for _, batch in polls[limit:]:
+            for task in batch:
+                self.schedule.schedule_now(task.handle.task_id, now)
+        return [self._run(plan, batch) for plan, batch in polls[:limit]]
+
+    def forget_if_over(self, task: WatchedTask, now: float) -> bool:
+        """
+        Stop watching a task whose end is known or that nothing waits for; return whether that is so.
+        """
+        handle = task.handle
+        task.release_if_stuck(now)
+        is_settled = handle.is_settled
+        if not is_settled and handle.is_wanted:
+            return False
+        task_id = handle.task_id
+        if is_settled and task_id in self.watched and (seconds := task.duration(now)) is not None:
+            self.schedule.add_duration(task_id, seconds, now)
+        self.schedule.remove(task_id)
+        self.watched.pop(task_id, None)
+        return True
+
+    def _plan(self, tasks: Sequence[WatchedTask]) -> list[tuple[QueryPlan | None, Sequence[WatchedTask]]]:
+        # The requests that query all *tasks*: those with a plan by pages, the others by ids.
+        single = [task for task in tasks if task.is_polled_singly]
+        others = [task for task in tasks if not task.is_polled_singly] if single else tasks
+        plan = self._strategy.plan([self._depth(task) for task in others])
+        batches = [(task,) for task in single]
+        if plan.mode is QueryMode.PAGES:
+            return [(plan, others), *((None, batch) for batch in batches)]
+        return [(None, batch) for batch in (*batches, *self._batches(others))]
+
+    def _batches(self, tasks: Sequence[WatchedTask]) -> Iterator[Sequence[WatchedTask]]:
+        size = self._strategy.ids_per_read
+        return (tasks[start : start + size] for start in range(0, len(tasks), size))
+
+    async def _run(self, plan: QueryPlan | None, tasks: Sequence[WatchedTask]) -> None:
+        try:
+            if plan is None:
+                await self._poll_ids(tasks)
+            else:
+                await self._poll_pages(plan, tasks)
+        finally:
+            now = asyncio.get_running_loop().time()
+            for task in tasks:
+                if not self.forget_if_over(task, now):
+                    self.schedule.note_polled(task.handle.task_id, now)  # no effect if it failed
+
+    async def _poll_ids(self, tasks: Sequence[WatchedTask]) -> None:
+        now = asyncio.get_running_loop().time
+        mode = QueryMode.SEVERAL if len(tasks) > 1 else QueryMode.ONE
+        self._health.note_request(now())
+        try:
+            if mode is QueryMode.ONE:
+                task_id = tasks[0].handle.task_id
+                seen = {task_id: await self._queries.one(self.endpoint, task_id)}
+                tasks[0].is_polled_singly = False
+            else:
+                known = {task.handle.task_id: task.handle.snapshot for task in tasks}
+                seen = await self._queries.several(self.endpoint, known)
+        except KlingError as error:
+            self._health.apply_backpressure(error, now())
+            if mode is QueryMode.SEVERAL and self._should_change_mode(mode, error):
+                # Querying each task alone will show whether the mode was refused or one of the tasks.
+                self._poll_singly(tasks, now())
+            else:
+                self._note_failure(tasks, error, now())
+            return
+        self._health.note_answer()
+        self._strategy.note_answer(mode)
+        for task in tasks:
+            if (snapshot := seen.get(task.handle.task_id)) is not None:
+                self._record(task, snapshot, now())
+        # A task that is not in the answer is unknown, or shown only when it is queried alone.
+        self._poll_singly([task for task in tasks if task.handle.task_id not in seen], now())
+
+    async def _poll_pages(self, plan: QueryPlan, tasks: Sequence[WatchedTask]) -> None:
+        # Pages show all tasks of the account, so tasks that are not due yet are seen as well.
+        now = asyncio.get_running_loop().time
+        expected = [task for task in tasks if plan.covers(self._depth(task))]
+        missing = {task.handle.task_id: task for task in tasks}
+        try:
+            for number in range(1, plan.pages + 1):
+                self._health.note_request(now())
+                seen, is_last = await self._queries.page(self.endpoint, number, plan.page_size, _Known(self.watched))
+                self._health.note_answer()
+                for task_id, snapshot in seen.items():
+                    self._record_from_page(task_id, snapshot, now(), is_due=missing.pop(task_id, None) is not None)
+                if is_last or not missing:
+                    break
+        except KlingError as error:
+            self._health.apply_backpressure(error, now())
+            if not self._should_change_mode(QueryMode.PAGES, error):
+                self._note_failure(tuple(missing.values()), error, now())
+                return
+        else:
+            self._strategy.note_answer(QueryMode.PAGES)
+            self._strategy.note_pages(len(expected), sum(task.handle.task_id in missing for task in expected))
+        for batch in self._batches([task for task in missing.values() if not self.forget_if_over(task, now())]):
+            await self._poll_ids(batch)
+
+    def _record_from_page(self, task_id: str, snapshot: TaskSnapshot, now: float, *, is_due: bool) -> None:
+        task = self.watched.get(task_id)
+        if task is not None:
+            self._record(task, snapshot, now)
+            if not is_due:
+                self.schedule.mark_seen(task_id, now)
+                self.forget_if_over(task, now)
+
+    def _record(self, task: WatchedTask, snapshot: TaskSnapshot, now: float) -> None:
+        if task.record(snapshot, now, self.policy):
+            self._health.has_missed_callbacks = True
+
+    def _depth(self, task: WatchedTask) -> int:
+        return self._count - task.number
+
+    def _should_change_mode(self, mode: QueryMode, error: KlingError) -> bool:
+        if may_repeat(error):
+            return self._strategy.note_failure(mode) and not isinstance(error, RateLimited)
+        if error.code in _ABOUT_A_TASK and not self._strategy.note_failure(mode):
+            return True
+        _log.info("this service is not asked for several tasks in this way again (%s): %s", mode.name, error)
+        self._strategy.note_refused(mode)
+        return True
+
+    def _poll_singly(self, tasks: Sequence[WatchedTask], now: float) -> None:
+        for task in tasks:
+            task.is_polled_singly = True
+            self.schedule.schedule_now(task.handle.task_id, now)
+
+    def _note_failure(self, tasks: Sequence[WatchedTask], error: KlingError, now: float) -> None:
+        for task in tasks:
+            task.note_failure(error, now, self.policy)
+            if may_repeat(error):
+                self.schedule.note_failed(task.handle.task_id, now)

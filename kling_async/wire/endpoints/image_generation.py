@@ -1,0 +1,279 @@
+"""
+Image generation: pictures from text, or from text and a reference image.
+
+Facts are from the vendor's reference and price page of September 2026, and from the gateway's page of the same name.
+"""
+
+import enum
+from collections.abc import Hashable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any, Final, TypedDict
+
+import attrs
+
+from kling_async.errors import BrokenRule
+from kling_async.wire.dialects import Dialect
+from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource, describe_source, take_in
+from kling_async.wire.endpoints.rules import (
+    address_rules,
+    broken,
+    choice_rule,
+    number_rule,
+    one_of,
+    text_rule,
+    unicode_rules,
+    whole_rule,
+)
+from kling_async.wire.fields import ALWAYS_SENT
+from kling_async.wire.redaction import shown_text, shown_url
+
+__all__ = [
+    "FROM_IMAGE",
+    "FROM_TEXT",
+    "IMAGE_GENERATION",
+    "AspectRatio",
+    "ImageReference",
+    "ImageRequest",
+    "Model",
+    "RequestByName",
+    "Resolution",
+]
+
+
+class Model(enum.StrEnum):
+    """
+    The models that generate images; which of them a service offers is told by its dialect.
+    """
+
+    V1 = "kling-v1"
+    V1_5 = "kling-v1-5"
+    V2 = "kling-v2"
+    V2_NEW = "kling-v2-new"
+    V2_1 = "kling-v2-1"
+    V3 = "kling-v3"
+
+
+class AspectRatio(enum.StrEnum):
+    """
+    Width to height.
+    """
+
+    R16_9 = "16:9"
+    R9_16 = "9:16"
+    SQUARE = "1:1"
+    R4_3 = "4:3"
+    R3_4 = "3:4"
+    R3_2 = "3:2"
+    R2_3 = "2:3"
+    R21_9 = "21:9"
+
+
+class ImageReference(enum.StrEnum):
+    """
+    What to take from the reference image; `FACE` wants exactly one face in it.
+    """
+
+    SUBJECT = "subject"
+    FACE = "face"
+
+
+class Resolution(enum.StrEnum):
+    """
+    How large the pictures are.
+    """
+
+    R1K = "1k"
+    R2K = "2k"
+
+
+def _take_in(image: Any) -> Any:
+    return take_in(image, "image")
+
+
+@attrs.frozen
+class ImageRequest:
+    """
+    What to draw. Nothing is checked here: `submit` checks it against the dialect before anything is sent.
+
+    Attributes:
+        prompt: What the picture shows; 500 characters at most at GATEWAY, 2500 at OFFICIAL. No control characters but
+            tabs and line breaks.
+        negative_prompt: What it should not show.
+        image:
+            A reference image: an http(s) URL (fetched by the service, not by us), a `data:` URL or Base64 as `str`, a
+            `Path` (read at submit, off the event loop), bytes, and at construction also a binary file object or a
+            Pillow image. jpg or png, at most 10 MiB, each side at least 300 pixels. A Pillow image is sent as a viewer
+            displays it: rotated by its EXIF orientation, in sRGB, with 8 bits per channel. One that cannot be decoded
+            or displayed, and a file object that cannot be read, raise InvalidRequest at construction.
+        image_fidelity: How strongly the reference shapes the picture, 0 to 1; None leaves it to the service.
+        n: Pictures to make, 1 to 9. Each takes one slot and costs one picture.
+        aspect_ratio: For example "16:9"; None leaves it to the service.
+        callback_url: Where the service reports changes, sent as it is.
+        model_name: None is the dialect's default.
+        image_reference: "subject" or "face", only with `image`.
+        human_fidelity: How strongly the subject is kept, 0 to 1.
+        resolution: "1k" or "2k", where the service offers it.
+        external_task_id: An id of your own, unique on the account for ever; minted by `submit` where it is None.
+    """
+
+    prompt: str = attrs.field(repr=shown_text)
+    negative_prompt: str | None = attrs.field(default=None, kw_only=True, repr=shown_text)
+    image: FileSource | None = attrs.field(default=None, kw_only=True, converter=_take_in, repr=describe_source)
+    image_fidelity: float | None = attrs.field(default=None, kw_only=True)
+    n: int = attrs.field(default=1, kw_only=True, metadata=ALWAYS_SENT)
+    aspect_ratio: str | None = attrs.field(default=None, kw_only=True)
+    callback_url: str | None = attrs.field(default=None, kw_only=True, repr=shown_url)
+    model_name: str | None = attrs.field(default=None, kw_only=True)
+    image_reference: str | None = attrs.field(default=None, kw_only=True)
+    human_fidelity: float | None = attrs.field(default=None, kw_only=True)
+    resolution: str | None = attrs.field(default=None, kw_only=True)
+    external_task_id: str | None = attrs.field(default=None, kw_only=True)
+
+
+class RequestByName(TypedDict, total=False):
+    """
+    The fields of `ImageRequest`, as keyword arguments; the defaults are there.
+    """
+
+    prompt: str
+    negative_prompt: str | None
+    image: Any
+    image_fidelity: float | None
+    n: int
+    aspect_ratio: str | None
+    callback_url: str | None
+    model_name: str | None
+    image_reference: str | None
+    human_fidelity: float | None
+    resolution: str | None
+    external_task_id: str | None
+
+
+FROM_TEXT: Final[Mapping[str, int]] = {
+    Model.V1: 1,
+    Model.V1_5: 4,
+    Model.V2: 4,
+    Model.V2_NEW: 8,
+    Model.V2_1: 4,
+    Model.V3: 8,
+}
+FROM_IMAGE: Final[Mapping[str, int]] = {
+    Model.V1: 1,
+    Model.V1_5: 8,
+    Model.V2: 8,
+    Model.V2_NEW: 8,
+    Model.V2_1: 8,
+    Model.V3: 8,
+}
+"""
+Units per picture: from the vendor's price page for image models (2026-09), the older models from its page of June 2025.
+"""
+
+_NEWEST: Final = 8  # units per picture of a model that is in neither table
+
+_REFERENCES: Final = tuple(kind.value for kind in ImageReference)
+
+
+def _rules(request: ImageRequest, dialect: Dialect, files: Mapping[str, FileFacts]) -> Iterator[BrokenRule]:
+    yield from text_rule("prompt", request.prompt, dialect.prompt_max, is_required=True)
+    yield from text_rule("negative_prompt", request.negative_prompt, dialect.negative_prompt_max)
+    yield from unicode_rules(request, ("prompt", "negative_prompt", "model_name", "callback_url"))
+    yield from whole_rule("n", request.n, 1, dialect.n_max)
+    yield from number_rule("image_fidelity", request.image_fidelity, 0, 1)
+    yield from number_rule("human_fidelity", request.human_fidelity, 0, 1)
+    if request.aspect_ratio is not None and request.aspect_ratio not in dialect.aspect_ratios:
+        yield broken("aspect_ratio", request.aspect_ratio, one_of(dialect.aspect_ratios))
+    yield from choice_rule("resolution", request.resolution, dialect.resolutions, dialect)
+    yield from _model_rules(request, dialect)
+    yield from _reference_rules(request, dialect)
+    if "image" in files:
+        yield from _file_rules(request, dialect, files["image"])
+    yield from address_rules(dialect, request)
+
+
+def _model_rules(request: ImageRequest, dialect: Dialect) -> Iterator[BrokenRule]:
+    model: Any = request.model_name
+    if model is None:
+        return
+    if not isinstance(model, str) or not model:
+        yield broken("model_name", model, "must be a model's name")
+    elif model not in dialect.models and dialect.unknown_models == "refuse":
+        hint = 'another one passes with attrs.evolve(dialect, unknown_models="pass")'
+        yield broken("model_name", model, f"{one_of(dialect.models)}; {hint}")
+
+
+def _reference_rules(request: ImageRequest, dialect: Dialect) -> Iterator[BrokenRule]:
+    if request.image_reference is not None and request.image_reference not in _REFERENCES:
+        yield broken("image_reference", request.image_reference, one_of(_REFERENCES))
+    if request.image is None:
+        if request.image_reference is not None:
+            yield broken("image_reference", request.image_reference, "needs an image")
+        return
+    model = request.model_name or dialect.default_model
+    if request.image_reference is None and model in dialect.models_needing_image_reference:
+        yield broken("image_reference", None, f"is required where {model} is given an image: {one_of(_REFERENCES)}")
+    if request.negative_prompt and not dialect.negative_prompt_with_image:
+        yield broken("negative_prompt", request.negative_prompt, "cannot be combined with an image")
+
+
+def _file_rules(request: ImageRequest, dialect: Dialect, image: FileFacts) -> Iterator[BrokenRule]:
+    shown = describe_source(request.image)
+    if image.size_in_bytes > dialect.image_max_bytes:
+        limit = f"{dialect.image_max_bytes} bytes"
+        yield BrokenRule("image", shown, f"must be at most {limit} before Base64; it has {image.size_in_bytes}")
+    if image.kind is None:
+        yield BrokenRule("image", shown, "must be a jpg or png picture, by its content")
+        return
+    if not image.width or not image.height:
+        yield BrokenRule("image", shown, "has a damaged header: its sides cannot be read")
+        return
+    if image.flaw is not None:
+        yield BrokenRule("image", shown, image.flaw)
+    sides = f"it has {image.width}x{image.height}"
+    if min(image.width, image.height) < dialect.image_min_side:
+        yield BrokenRule("image", shown, f"must have sides of at least {dialect.image_min_side} pixels; {sides}")
+    ratio = max(image.width, image.height) / min(image.width, image.height)
+    if dialect.image_max_ratio is not None and ratio > dialect.image_max_ratio:
+        limit = f"1:{dialect.image_max_ratio:g} to {dialect.image_max_ratio:g}:1"
+        yield BrokenRule("image", shown, f"must have a ratio of {limit}; {sides}")
+
+
+def _model_of(request: ImageRequest, dialect: Dialect) -> str:
+    return request.model_name or dialect.default_model
+
+
+def _duration_key(request: ImageRequest) -> Hashable:
+    return request.model_name, request.n
+
+
+def _units(request: ImageRequest, dialect: Dialect) -> Decimal:
+    per_picture = FROM_TEXT if request.image is None else FROM_IMAGE
+    return Decimal(request.n * per_picture.get(_model_of(request, dialect), _NEWEST))
+
+
+def _complete(request: ImageRequest, dialect: Dialect) -> ImageRequest:
+    # The service's own documents disagree about its default model, and models differ in price.
+    if request.model_name is None and dialect.names_default_model:
+        return attrs.evolve(request, model_name=dialect.default_model)
+    return request
+
+
+IMAGE_GENERATION: Final = Endpoint(
+    name="image-generation",
+    title="image generation",
+    path="/v1/images/generations",
+    request_class=ImageRequest,
+    results=("images",),
+    inputs=(FileInput("image", lambda dialect: dialect.image_max_bytes),),
+    rules=_rules,
+    slots=lambda request: request.n,
+    bucket=_model_of,
+    duration_key=_duration_key,
+    units=_units,
+    unit_price=Decimal("0.0035"),
+    complete=_complete,
+)
+"""
+A task takes a slot for each picture (the vendor's concurrency rules). A gateway may count units otherwise.
+"""

@@ -1,0 +1,129 @@
+"""
+Fields of requests that hold files: what they take, and what is known of a file before it is sent.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+import attrs
+
+from kling_async.errors import BrokenRule, InvalidRequest
+from kling_async.wire.dialects import Dialect
+from kling_async.wire.redaction import hide_query
+
+__all__ = ["FileFacts", "FileInput", "FileSource", "describe_source", "take_in"]
+
+
+@runtime_checkable
+class _Readable(Protocol):
+    def read(self) -> bytes: ...
+
+
+FileSource: TypeAlias = str | Path | bytes
+"""
+What a request holds of a file: an http(s) URL, a `data:` URL or Base64 as text, a path, or bytes.
+"""
+
+
+def take_in(source: Any, field: str) -> Any:
+    """
+    Return *source* as a request holds it: a file object and a Pillow image can be read once and cannot be pickled, so
+    they become bytes. Anything that is no file is kept, so that validation can report it with all other broken rules.
+
+    Raises:
+        InvalidRequest: It cannot be read.
+    """
+    match source:
+        case None | str() | bytes() | Path():
+            return source
+        case bytearray() | memoryview():
+            return bytes(source)
+        case _ if _is_pillow(source):
+            return _png_of(source, field)
+        case _Readable():
+            return _content_of(source, field)
+        case _:
+            return source
+
+
+def _is_pillow(image: object) -> bool:
+    pillow = sys.modules.get("PIL.Image")  # imported if there is an instance of it
+    return pillow is not None and isinstance(image, pillow.Image)
+
+
+def _png_of(image: Any, field: str) -> bytes:
+    from kling_async.wire.pillow_images import png_of  # noqa: PLC0415 (Pillow is an extra)
+
+    try:
+        return png_of(image)
+    except Exception as error:
+        raise _unreadable(field, image, "a Pillow image that can be decoded and displayed", error) from error
+
+
+def _content_of(file: _Readable, field: str) -> bytes:
+    try:
+        return file.read()
+    except Exception as error:  # each kind of file object raises its own errors, and a closed one ValueError
+        raise _unreadable(field, file, "a file object that can be read", error) from error
+
+
+def _unreadable(field: str, source: object, kind: str, error: Exception) -> InvalidRequest:
+    broken = BrokenRule(field, describe_source(source), f"must be {kind}: {str(error) or type(error).__name__}")
+    return InvalidRequest(str(broken), broken=(broken,))
+
+
+def describe_source(source: object) -> str:
+    """
+    Return in a few words what *source* is, without its content.
+    """
+    match source:
+        case None:
+            return "None"
+        case bytes():
+            return f"<{len(source)} bytes>"
+        case Path():
+            return f"Path({str(source)!r})"
+        case str() if source[:8].lower().startswith(("http://", "https://")):
+            return repr(hide_query(source))
+        case str() if len(source) <= 40:  # no file is that small: this shows what was mistaken for one
+            return repr(source)
+        case str():
+            return f"<text of {len(source)} characters>"
+        case _:
+            return f"<{type(source).__name__}>"
+
+
+@attrs.frozen
+class FileFacts:
+    """
+    What is known of a file before it is sent.
+
+    Attributes:
+        size_in_bytes: Of the file itself, before Base64.
+        kind: By its content, not its name: "png" or "jpg"; None for anything else.
+        width: Pixels; None where the header does not say.
+        height: Pixels; None where the header does not say.
+        flaw: Why the file is truncated or damaged, worded as a broken rule; None if it is complete or was not checked.
+    """
+
+    size_in_bytes: int
+    kind: Literal["png", "jpg"] | None
+    width: int | None = None
+    height: int | None = None
+    flaw: str | None = None
+
+
+@attrs.frozen
+class FileInput:
+    """
+    A field of a request that holds a file.
+
+    Attributes:
+        field: Its name; it holds a `FileSource` or None.
+        max_bytes: Returns the largest size at a service, before Base64. A larger file is not read to its end.
+    """
+
+    field: str
+    max_bytes: Callable[[Dialect], int]

@@ -1,0 +1,145 @@
+"""
+Which endpoint a request is for: its class decides. Programs may register endpoints of their own.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+import attrs
+
+from kling_async.errors import BrokenRule, InvalidRequest
+from kling_async.wire.dialects import Dialect
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest, with_fields
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
+from kling_async.wire.endpoints.inputs import FileFacts
+
+__all__ = [
+    "DEFAULT_ENDPOINT",
+    "broken_rules",
+    "caption_of",
+    "endpoint_named",
+    "endpoint_of",
+    "endpoints",
+    "register",
+    "registered",
+    "request_of",
+]
+
+DEFAULT_ENDPOINT: Final = IMAGE_GENERATION
+"""
+The endpoint of a prompt that is given as text, and of a task that is known by its id alone.
+"""
+
+_BY_CLASS: Final[dict[type, Endpoint[Any]]] = {}
+_BY_NAME: Final[dict[str, Endpoint[Any]]] = {}
+
+
+def register(endpoint: Endpoint[Any]) -> None:
+    """
+    Make *endpoint* known, so that its requests can be submitted everywhere. To register it twice changes nothing.
+
+    Raises:
+        ValueError: Another endpoint has its name, its path or its request class.
+    """
+    for other in endpoints():
+        if other is endpoint:
+            return
+        if endpoint.name == other.name or endpoint.path == other.path or endpoint.request_class is other.request_class:
+            what = "each needs a name, a path and a request class of its own"
+            raise ValueError(f"endpoint {endpoint.name!r} cannot be registered beside {other.name!r}: {what}")
+    _BY_CLASS[endpoint.request_class] = _BY_NAME[endpoint.name] = endpoint
+
+
+@contextmanager
+def registered(endpoint: Endpoint[Any]) -> Iterator[Endpoint[Any]]:
+    """
+    Make *endpoint* known for the time of a `with` block, as tests do.
+    """
+    register(endpoint)
+    try:
+        yield endpoint
+    finally:
+        del _BY_CLASS[endpoint.request_class], _BY_NAME[endpoint.name]
+
+
+def endpoints() -> tuple[Endpoint[Any], ...]:
+    """
+    Return all endpoints, in the order in which they were registered.
+    """
+    return tuple(_BY_NAME.values())
+
+
+def endpoint_of(request_class: type) -> Endpoint[Any]:
+    """
+    Return the endpoint of a class of requests, or of the nearest class that it derives from.
+
+    Raises:
+        InvalidRequest: There is none.
+    """
+    endpoint = _BY_CLASS.get(request_class)
+    if endpoint is not None:
+        return endpoint
+    for base in request_class.__mro__:
+        if base in _BY_CLASS:
+            return _BY_CLASS[base]
+    known = ", ".join(known.__name__ for known in _BY_CLASS)
+    raise InvalidRequest(
+        f"no endpoint takes a {request_class.__name__}: a request is a prompt as text, or one of {known}"
+    )
+
+
+def endpoint_named(name: str) -> Endpoint[Any]:
+    """
+    Return the endpoint with this name.
+
+    Raises:
+        InvalidRequest: There is none.
+    """
+    endpoint = _BY_NAME.get(name)
+    if endpoint is None:
+        known = ", ".join(_BY_NAME)
+        raise InvalidRequest(f"endpoint {name!r} is not registered; registered are {known}")
+    return endpoint
+
+
+def request_of(request: object, /, fields: Mapping[str, Any] | None = None) -> Any:
+    """
+    Return the request that a program means: text is the prompt of the default endpoint, and *fields* override.
+
+    Raises:
+        InvalidRequest: No endpoint takes it, or it has no such field.
+    """
+    if isinstance(request, str):
+        request = DEFAULT_ENDPOINT.request_class(request)
+    kind = endpoint_of(type(request)).request_class
+    if not fields:
+        return request
+    unknown = sorted(fields.keys() - attrs.fields_dict(kind).keys())
+    if unknown:
+        rule = f"is not a field of {kind.__name__}"
+        what = f"{kind.__name__} has no field {' and no field '.join(map(repr, unknown))}"
+        raise InvalidRequest(what, broken=tuple(BrokenRule(field, "…", rule) for field in unknown))
+    return with_fields(cast("TaskRequest", request), **fields)
+
+
+def caption_of(request: TaskRequest | None) -> str:
+    """
+    Return the text that shows people which request it is, mostly its prompt; empty where there is none.
+    """
+    return "" if request is None else endpoint_of(type(request)).caption(request)
+
+
+def broken_rules(
+    dialect: Dialect, request: TaskRequest, files: Mapping[str, FileFacts] | None = None
+) -> tuple[BrokenRule, ...]:
+    """
+    Return every rule of *dialect* that *request* breaks; *files* is what is known of its files, by field.
+
+    Raises:
+        InvalidRequest: No endpoint takes such a request.
+    """
+    return tuple(endpoint_of(type(request)).rules(request, dialect, files or {}))
+
+
+register(IMAGE_GENERATION)

@@ -1,0 +1,153 @@
+"""
+The class of a request decides its endpoint.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+import pytest
+
+from kling_async import GATEWAY, OFFICIAL, Dialect, ImageRequest
+from kling_async.errors import BrokenRule, InvalidRequest
+from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
+from kling_async.wire.endpoints.inputs import FileFacts
+from kling_async.wire.endpoints.registry import (
+    broken_rules,
+    caption_of,
+    endpoint_named,
+    endpoint_of,
+    endpoints,
+    register,
+    registered,
+    request_of,
+)
+
+
+@attrs.frozen
+class Dance:
+    """
+    A request of an endpoint that nobody offers.
+    """
+
+    steps: int
+    callback_url: str | None = None
+    external_task_id: str | None = None
+
+
+def rules(request: Dance, dialect: Dialect, files: Mapping[str, FileFacts]) -> Iterator[BrokenRule]:
+    """
+    Refuse to dance too long.
+    """
+    assert {} == files
+    if request.steps > len(dialect.models):
+        yield BrokenRule("steps", str(request.steps), "must be few")
+
+
+DANCE = Endpoint(
+    name="dance",
+    title="dance",
+    path="/v1/dances",
+    request_class=Dance,
+    results=("videos",),
+    rules=rules,
+    bucket=lambda _request, _dialect: "dances",
+    caption=lambda request: f"{request.steps} steps",
+)
+
+
+def test_image_generation_is_registered() -> None:
+    """
+    It is there from the beginning, and a slot for each picture is what it takes.
+    """
+    assert IMAGE_GENERATION in endpoints()
+    assert IMAGE_GENERATION is endpoint_of(ImageRequest) is endpoint_named("image-generation")
+    assert "/v1/images/generations" == IMAGE_GENERATION.path
+    assert 9 == IMAGE_GENERATION.slots(ImageRequest("a lighthouse", n=9))
+
+
+def test_made_up_endpoint_is_known_while_it_is_registered() -> None:
+    """
+    By its class, classes that derive from it, and its name.
+    """
+
+    @attrs.frozen
+    class Waltz(Dance):
+        pass
+
+    with registered(DANCE):
+        assert DANCE is endpoint_of(Dance) is endpoint_of(Waltz) is endpoint_named("dance")
+        assert (BrokenRule("steps", "9", "must be few"),) == broken_rules(OFFICIAL, Dance(9))
+        assert "3 steps" == caption_of(Dance(3))
+
+    assert DANCE not in endpoints()
+    with pytest.raises(InvalidRequest, match="no endpoint takes a Dance: .* one of ImageRequest"):
+        endpoint_of(Dance)
+    with pytest.raises(InvalidRequest, match="'dance' is not registered; registered are image-generation"):
+        endpoint_named("dance")
+
+
+def test_registered_twice_changes_nothing() -> None:
+    """
+    A module may be imported by several ways.
+    """
+    register(IMAGE_GENERATION)
+
+    assert 1 == endpoints().count(IMAGE_GENERATION)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"name": "image-generation"}, {"path": "/v1/images/generations"}, {"request_class": ImageRequest}]
+)
+def test_names_paths_and_classes_are_unique(changes: dict[str, Any]) -> None:
+    """
+    Else a journal or an answer could be read as the wrong one.
+    """
+    with pytest.raises(ValueError, match="cannot be registered beside 'image-generation'"):
+        register(attrs.evolve(DANCE, **changes))
+
+
+@pytest.mark.parametrize(
+    ("given", "fields", "meant"),
+    [
+        ("a cat", {}, ImageRequest("a cat")),
+        ("a cat", {"n": 2}, ImageRequest("a cat", n=2)),
+        (ImageRequest("a cat", n=3), {"n": 2}, ImageRequest("a cat", n=2)),
+    ],
+)
+def test_request_is_what_a_program_means(given: object, fields: dict[str, object], meant: ImageRequest) -> None:
+    """
+    Text is a prompt for pictures, and fields override.
+    """
+    assert meant == request_of(given, fields)
+
+
+def test_unknown_fields_are_named() -> None:
+    """
+    All at once, with the class that lacks them.
+    """
+    with pytest.raises(InvalidRequest, match="^ImageRequest has no field 'size' and no field 'zoom'$") as caught:
+        request_of("a cat", {"zoom": 1, "size": 2, "n": 3})
+
+    assert ["size", "zoom"] == [broken.field for broken in caught.value.broken]
+
+
+@pytest.mark.parametrize("given", [None, 7, ["a cat"], b"a cat", Dance(3)])
+def test_no_request_is_refused(given: object) -> None:
+    """
+    With the classes that are taken.
+    """
+    with pytest.raises(InvalidRequest, match="no endpoint takes a .*: a request is a prompt as text, or one of Image"):
+        request_of(given)
+
+
+def test_default_model_is_named_where_it_counts() -> None:
+    """
+    OFFICIAL's own default is contradictory, so that it is always named there.
+    """
+    lighthouse = ImageRequest("a lighthouse")
+
+    assert lighthouse is IMAGE_GENERATION.complete(lighthouse, GATEWAY)
+    assert attrs.evolve(lighthouse, model_name="kling-v3") == IMAGE_GENERATION.complete(lighthouse, OFFICIAL)
+    assert ("kling-v1", "kling-v3") == tuple(IMAGE_GENERATION.bucket(lighthouse, each) for each in (GATEWAY, OFFICIAL))
