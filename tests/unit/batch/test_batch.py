@@ -38,7 +38,7 @@ from kling_async import (
     SlotPolicy,
     Slots,
 )
-from kling_async.batch import attempts, inputs, observer as observing
+from kling_async.batch import attempts, observer as observing
 from kling_async.batch.control import CONSECUTIVE_FAILURES
 from kling_async.batch.inputs import CHUNK_ROWS
 from kling_async.batch.journal import Journal, Reader
@@ -61,6 +61,7 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
+from kling_async.media import references
 from kling_async.media.references import Reference, read_reference
 from tests.conftest import quiet_loop
 from tests.scenarios.test_cancellation import SteppingLoop, is_cut_at
@@ -312,11 +313,11 @@ async def test_reference_that_many_share_is_read_once(
     """
     read: list[object] = []
 
-    async def count(image: Path, *, max_bytes: int) -> Reference:
+    async def count(image: Path, *, field: str, max_bytes: int) -> Reference:
         read.append(image)
-        return await read_reference(image, field="image", max_bytes=max_bytes)
+        return await read_reference(image, field=field, max_bytes=max_bytes)
 
-    monkeypatch.setattr(inputs, "read_reference", count)
+    monkeypatch.setattr(references, "read_reference", count)
     files = [draw(tmp_path / f"{number}.png", "red") for number in range(10)]
     await batch.add([ImageRequest(prompt, image=file) for file in files for prompt in PROMPTS])
 
