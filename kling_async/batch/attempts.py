@@ -30,14 +30,18 @@ from kling_async.errors import (
     TaskNotFound,
 )
 from kling_async.media.semaphore import Gate
+from kling_async.wire.endpoints.base import with_fields
+from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.tasks import TaskSnapshot, last_seen
 
 __all__ = ["Attempts"]
 
-REFERENCES: Final = 32
+ROWS_WITH_FILES: Final = 32
 """
-Reference images in memory at a time, of rows of one model that wait for a slot or are being sent.
+Rows with files that may wait for a slot or be sent at a time, for each bucket: their files are in memory then.
 """
+
+_OPEN: Final = contextlib.nullcontext()
 
 
 class _AttemptEnded(Exception):
@@ -68,9 +72,9 @@ class Attempts:
     timeout: float | None
     resends_uncertain: bool
     _resumed: dict[int, tuple[TaskHandle, JournalObserver]] = attrs.field(factory=dict, init=False)
-    # By model, because each has slots of its own.
-    _references: "collections.defaultdict[str | None, Gate]" = attrs.field(
-        factory=lambda: collections.defaultdict(lambda: Gate(REFERENCES)), init=False
+    # By bucket: rows of one must not wait behind those of another, which may have no free slots.
+    _gates: "collections.defaultdict[str, Gate]" = attrs.field(
+        factory=lambda: collections.defaultdict(lambda: Gate(ROWS_WITH_FILES)), init=False
     )
 
     def resume(self, row: Row) -> None:
@@ -183,17 +187,17 @@ class Attempts:
         return result.snapshot
 
     async def _submit(self, row: Row, observer: JournalObserver) -> TaskHandle:
+        endpoint = endpoint_of(type(row.request))
         if not observer.is_in_doubt:
             if self.control.is_stopping:
                 raise RunStopped("the run was stopped before this was sent")
             if self.outcomes.saver is not None:  # before it is paid for
-                self.outcomes.saver.check(row.request.n)
-        has_image = row.is_image_kept or row.request.image is not None
+                self.outcomes.saver.check(endpoint.files(row.request))
         with self.control.submitting(observer):
-            async with self._references[row.request.model_name] if has_image else contextlib.nullcontext():
+            async with self._gates[endpoint.bucket(row.request, self.client.dialect)] if row.inputs else _OPEN:
                 request = await read_request(row, self.journal)
                 if observer.external_task_id is not None:
-                    request = attrs.evolve(request, external_task_id=observer.external_task_id)
+                    request = with_fields(request, external_task_id=observer.external_task_id)
                 return await self.client.submit_observed(request, observer)
 
     async def _record_failure(self, row: Row, observer: JournalObserver, error: KlingError) -> _AttemptEnded:

@@ -30,7 +30,7 @@ from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import KlingError
 from kling_async.media.storage import Storage
 from kling_async.policy.arguments import check_flag, check_kind, check_many, check_timeout, check_whole, refuse
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["Added", "Batch"]
@@ -143,7 +143,7 @@ class Batch:
 
     async def add(
         self,
-        requests: Iterable[ImageRequest | str | Keyed] | AsyncIterable[ImageRequest | str | Keyed],
+        requests: Iterable[TaskRequest | str | Keyed] | AsyncIterable[TaskRequest | str | Keyed],
     ) -> Added:
         """
         Add requests to the journal. Nothing is sent. A request that the journal has is not added again: it is known by
@@ -284,7 +284,7 @@ class Batch:
             request = await read_request(row, journal)
             match row:
                 case Row(state=State.FINISHED | State.SAVED, snapshot=TaskSnapshot() as snapshot):
-                    yield make_done(row, request, snapshot, row.pictures)
+                    yield make_done(row, request, snapshot, row.files)
                 case Row(error=KlingError() as error):
                     yield Failed(row.position, row.key, request, error)
 

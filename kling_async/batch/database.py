@@ -15,7 +15,16 @@ from urllib.parse import quote
 from kling_async.batch.lock import LockFile
 from kling_async.errors import JournalCorrupt, JournalLocked, JournalMismatch, KlingError, StorageFull
 
-__all__ = ["APPLICATION_ID", "CONNECT_TIMEOUT", "MIGRATIONS", "Database", "absolute", "beside", "storable"]
+__all__ = [
+    "APPLICATION_ID",
+    "CONNECT_TIMEOUT",
+    "FIRST_ENDPOINT",
+    "MIGRATIONS",
+    "Database",
+    "absolute",
+    "beside",
+    "storable",
+]
 
 APPLICATION_ID: Final = 0x4B4C4E47
 """
@@ -70,9 +79,42 @@ MIGRATIONS: Final = (
     ALTER TABLE journal ADD COLUMN account INTEGER NOT NULL DEFAULT 1;
     ALTER TABLE row ADD COLUMN account INTEGER NOT NULL DEFAULT 1;
     """,
+    """
+    CREATE TABLE input (
+        position INTEGER NOT NULL, field TEXT NOT NULL, path TEXT, sha256 TEXT NOT NULL, is_kept INTEGER NOT NULL,
+        PRIMARY KEY (position, field)
+    ) WITHOUT ROWID;
+    INSERT INTO input SELECT position, 'image', image_path, image_sha256, is_image_kept FROM row
+        WHERE image_sha256 IS NOT NULL;
+    CREATE TABLE row_4 (
+        position INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, state TEXT NOT NULL DEFAULT 'queued',
+        digest BLOB NOT NULL, generation INTEGER NOT NULL, occurrence INTEGER,
+        endpoint TEXT NOT NULL, request TEXT NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0, external_task_id TEXT, submit_key TEXT, task_id TEXT,
+        snapshot TEXT, error TEXT, may_retry INTEGER NOT NULL DEFAULT 0, units REAL,
+        queued_at REAL NOT NULL, sent_at REAL, accepted_at REAL, ended_at REAL, saved_at REAL,
+        account INTEGER NOT NULL DEFAULT 1
+    );
+    INSERT INTO row_4 SELECT position, key, state, digest, generation, occurrence, 'image-generation', request,
+        attempts, external_task_id, submit_key, task_id, snapshot, error, may_retry, units,
+        queued_at, sent_at, accepted_at, ended_at, saved_at, account FROM row;
+    DROP TABLE row;
+    ALTER TABLE row_4 RENAME TO row;
+    CREATE INDEX row_by_state ON row (state, position);
+    CREATE INDEX row_by_digest ON row (digest, generation, occurrence);
+    CREATE TABLE file (
+        position INTEGER NOT NULL, kind TEXT NOT NULL, number INTEGER NOT NULL, path TEXT NOT NULL,
+        bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, value BLOB, PRIMARY KEY (position, kind, number)
+    ) WITHOUT ROWID;
+    INSERT INTO file SELECT position, 'image', place, path, bytes, sha256, value FROM picture;
+    DROP TABLE picture;
+    CREATE INDEX file_by_path ON file (path);
+    ALTER TABLE image RENAME TO reference;
+    """,
 )
 """
-The SQL that brings a journal of each schema version to the next version; the first creates it.
+The SQL that brings a journal of each schema version to the next version; the first creates it. Before version 4 all
+rows were of one endpoint, which has one file input.
 """
 
 _log = logging.getLogger(__name__)

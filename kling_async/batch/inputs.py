@@ -1,18 +1,19 @@
 """
-Reads the input of a batch: validates each request, reads its reference image, and makes a new row of it.
+Reads the input of a batch: validates each request, reads its files, and makes a new row of it.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import attrs
 
-from kling_async.batch.records import KEY_MAX, NewRow
+from kling_async.batch.records import KEY_MAX, InputFile, NewRow
 from kling_async.client.client import KlingClient
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.media.references import Reference, ReferenceCache, read_inputs
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.base import TaskRequest, with_fields
+from kling_async.wire.endpoints.registry import endpoint_of, request_of
 from kling_async.wire.endpoints.rules import HALF_A_PAIR, WHOLE_CHARACTERS
 
 __all__ = ["Keyed", "read_input"]
@@ -20,12 +21,12 @@ __all__ = ["Keyed", "read_input"]
 CHUNK_ROWS: Final = 500
 CHUNK_CHARACTERS: Final = 2**24
 """
-A chunk ends when it has this many rows, or reference images of this many characters of Base64.
+A chunk ends when it has this number of rows, or files of this number of characters of Base64.
 """
 
 CACHED_FILES: Final = 8
 """
-Reference images that are kept in memory: thousands of requests may share one, which is then read once.
+Files that are kept in memory: thousands of requests may share one, which is then read once.
 """
 
 
@@ -38,7 +39,7 @@ class Keyed:
         key: At most 200 characters; files can be named by it.
     """
 
-    request: ImageRequest | str
+    request: TaskRequest | str
     key: str
 
 
@@ -57,7 +58,7 @@ async def read_input(
     async for item in _iterate(requests):
         new_row = await _make_row(item, index, client, cache)
         index += 1
-        size += len(new_row.image_base64 or "")
+        size += sum(len(file.base64 or "") for file in new_row.inputs.values())
         chunk.append(new_row)
         if len(chunk) >= CHUNK_ROWS or size >= CHUNK_CHARACTERS:
             yield chunk
@@ -79,34 +80,37 @@ async def _make_row(item: object, index: int, client: KlingClient, cache: Refere
     key = None
     if isinstance(item, Keyed):
         key, item = item.key, item.request
-    request = ImageRequest(item) if isinstance(item, str) else item
     broken = list(_broken_key(key))
-    reference = None
-    if not isinstance(request, ImageRequest):
-        what = "must be a prompt, an ImageRequest, or a Keyed one"
-        broken.append(BrokenRule("request", f"<{type(request).__name__}>", what))
-    else:
-        references, more = await read_inputs(request, client.dialect, cache)
-        reference = references.get("image")
-        broken += more
-        if not any(rule.field == "n" for rule in broken):
-            try:
-                client.slots.check(request.n)
-            except InvalidRequest as error:
-                broken += error.broken
-    if broken or not isinstance(request, ImageRequest):
-        reasons = "; ".join(map(str, broken))
-        raise InvalidRequest(f"request {index} (from 0) cannot be added: {reasons}", broken=tuple(broken))
-    return _row_of(request, key, reference)
+    try:
+        request: TaskRequest = request_of(item)
+    except InvalidRequest:
+        what = "must be a prompt, a request such as an ImageRequest, or a Keyed one"
+        raise _refusal(index, [*broken, BrokenRule("request", f"<{type(item).__name__}>", what)]) from None
+    references, broken_rules = await read_inputs(request, client.dialect, cache)
+    broken += broken_rules
+    if not broken_rules:
+        try:
+            client.slots.check(endpoint_of(type(request)).slots(request))
+        except InvalidRequest as error:
+            broken += error.broken
+    if broken:
+        raise _refusal(index, broken)
+    return _row_of(request, key, references)
 
 
-def _row_of(request: ImageRequest, key: str | None, reference: Reference | None) -> NewRow:
-    if reference is None or reference.sha256 is None:
-        return NewRow(request=request, key=key)
-    if isinstance(request.image, Path):
-        return NewRow(request=request, key=key, image_sha256=reference.sha256)
-    request = attrs.evolve(request, image=None)
-    return NewRow(request=request, key=key, image_sha256=reference.sha256, image_base64=reference.text)
+def _refusal(index: int, broken: Sequence[BrokenRule]) -> InvalidRequest:
+    reasons = "; ".join(map(str, broken))
+    return InvalidRequest(f"request {index} (from 0) cannot be added: {reasons}", broken=tuple(broken))
+
+
+def _row_of(request: TaskRequest, key: str | None, references: Mapping[str, Reference]) -> NewRow:
+    inputs: dict[str, InputFile] = {}
+    for field, reference in references.items():
+        if reference.sha256 is not None:  # else it is a URL
+            is_kept = not isinstance(getattr(request, field), Path)
+            inputs[field] = InputFile(reference.sha256, is_kept, reference.text if is_kept else None)
+    kept = [field for field, file in inputs.items() if file.is_kept]
+    return NewRow(request=with_fields(request, **dict.fromkeys(kept)) if kept else request, key=key, inputs=inputs)
 
 
 def _broken_key(key: object) -> Iterator[BrokenRule]:

@@ -10,7 +10,7 @@ import errno
 import logging
 import os
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 
@@ -69,7 +69,7 @@ class Reader:
 
     def trace(self, path: str | Path) -> Row | None:
         """
-        Return the row that made the picture at *path*, None where none did.
+        Return the row that made the file at *path*, None where none did.
         """
         return self._ask(queries.trace, path)
 
@@ -202,11 +202,11 @@ class Journal:
         """
         return await self._run(queries.find_colliding_keys)
 
-    async def read_image(self, sha256: str) -> str:
+    async def read_input(self, sha256: str) -> str:
         """
-        Return a reference image that the journal keeps, in Base64.
+        Return the file of a request that the journal holds, in Base64.
         """
-        return await self._run(queries.read_image, sha256)
+        return await self._run(queries.read_input, sha256)
 
     async def summary(self) -> Summary:
         """
@@ -258,31 +258,31 @@ class Journal:
         """
         await self._writer.add((queries.FINISH, (write_snapshot(snapshot), _units(snapshot), now, position)))
 
-    async def save(self, position: int, pictures: Sequence[SavedFile], now: float, *, is_all: bool) -> None:
+    async def save(self, position: int, files: Iterable[SavedFile], now: float, *, is_all: bool) -> None:
         """
-        Write which pictures of a row are on the disk, and with *is_all* that none is missing.
+        Write which files of a row are saved, and with *is_all* that none is missing.
         """
         changes: list[queries.Change] = []
-        for picture in pictures:
-            place = queries.stored_path(self._database, picture.path) if picture.path is not None else picture.url
-            facts = (picture.index, place, picture.size_in_bytes, picture.sha256, picture.pickled, position)
-            changes.append((queries.SAVE_PICTURE, facts))
+        for file in files:
+            place = queries.stored_path(self._database, file.path) if file.path is not None else file.url
+            facts = (file.kind, file.index, place, file.size_in_bytes, file.sha256, file.pickled, position)
+            changes.append((queries.SAVE_FILE, facts))
         if is_all:
             changes.append((queries.SAVE, (now, position)))
         if changes:
             await self._writer.add(*changes)
 
-    async def save_value(self, position: int, index: int, pickled: bytes) -> None:
+    async def save_value(self, position: int, file: SavedFile, pickled: bytes) -> None:
         """
-        Write what a function returned for a picture.
+        Write what a function returned for a file of a row.
         """
-        await self._writer.add((queries.SAVE_VALUE, (pickled, position, index)))
+        await self._writer.add((queries.SAVE_VALUE, (pickled, position, file.kind, file.index)))
 
     async def mark_unsaved(self, position: int) -> None:
         """
-        Write that pictures of a saved row are gone.
+        Write that files of a saved row are gone.
         """
-        await self._writer.add((queries.DROP_PICTURES, (position,)), (queries.UNSAVE, (position,)))
+        await self._writer.add((queries.DROP_FILES, (position,)), (queries.UNSAVE, (position,)))
 
     async def fail(
         self, position: int, error: KlingError, snapshot: TaskSnapshot | None, now: float, *, may_retry: bool

@@ -96,11 +96,15 @@ class JournalObserver(SubmitObserver):
         self._clock = clock
 
     def judge(self, references: Mapping[str, Reference]) -> None:
-        expected, reference = self._row.image_sha256, references.get("image")
-        if expected is not None and (reference is None or reference.sha256 != expected):
-            rule = "has changed since it was added to the journal; put the old file back, or begin a new journal"
-            broken = BrokenRule("image", repr(str(self._row.request.image)), rule)
-            raise InvalidRequest(str(broken), broken=(broken,))
+        rule = "has changed since it was added to the journal; put the old file back, or begin a new journal"
+        found = {field: reference.sha256 for field, reference in references.items()}
+        broken = tuple(
+            BrokenRule(field, repr(str(getattr(self._row.request, field))), rule)
+            for field, file in self._row.inputs.items()
+            if file.sha256 != found.get(field)
+        )
+        if broken:
+            raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
 
     async def intend(self) -> None:
         if self._control.is_stopping:

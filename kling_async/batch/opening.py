@@ -14,6 +14,7 @@ import attrs
 
 from kling_async.batch.database import APPLICATION_ID, Database, beside
 from kling_async.batch.lock import LockFile
+from kling_async.batch.queries import check_endpoints
 from kling_async.errors import JournalCorrupt, JournalLocked, JournalMismatch, StorageFull
 from kling_async.media.local import NO_ROOM
 
@@ -131,8 +132,7 @@ def _fill(database: Database, account: Account) -> None:
 def _check(database: Database, account: Account, *, may_lack_log: bool, rebind: bool) -> None:
     # Refuse a file that is no journal, is damaged or lacks a part, and without *rebind* one from which another account
     # has sent something.
-    path = database.path
-    database.read_version()
+    path, is_current = database.path, database.is_current()
     with database.translating():
         [verdict] = database.fetch_one("PRAGMA quick_check(1)")
         [in_use] = database.fetch_one("SELECT in_use FROM journal")
@@ -143,6 +143,8 @@ def _check(database: Database, account: Account, *, may_lack_log: bool, rebind: 
                 f"{str(path)!r} belongs to another account or service: {differs}. Go on with the old "
                 "one; or, if it was replaced, with rebind=True (--new-key), which keeps apart what was sent before"
             )
+    if is_current:
+        check_endpoints(database)
     if in_use and not may_lack_log:
         raise JournalCorrupt(
             f"{str(path)!r} was copied while it was in use, or lost its log: "

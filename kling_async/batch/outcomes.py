@@ -13,7 +13,7 @@ from kling_async.batch.savers import Saver, all_of
 from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import KlingError, ProcessFailed, StorageFull
 from kling_async.media.saved_files import SavedFile
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.base import TaskRequest, with_fields
 from kling_async.wire.tasks import TaskResult, TaskSnapshot
 
 __all__ = ["Outcomes", "make_done", "read_request"]
@@ -36,12 +36,14 @@ class Outcomes:
         Raises:
             StorageFull: There is no room.
         """
-        saver, pictures = self.saver, list(row.pictures)
+        saver, files = self.saver, list(row.files)
         if saver is None:
             return make_done(row, await read_request(row, self.journal), snapshot, ())
-        if row.state is not State.SAVED:  # else the function has not seen all pictures
-            saves = await saver.save(row, _result_of(snapshot))
-            pictures = sorted([*pictures, *saves.pictures], key=lambda picture: picture.index)
+        if row.state is not State.SAVED:  # else the function has not seen all files
+            result = _result_of(snapshot)
+            saves = await saver.save(row, result)
+            order = {(file.kind, file.index): place for place, file in enumerate(result.files)}
+            files = sorted([*files, *saves.pictures], key=lambda file: order.get((file.kind, file.index), len(order)))
             await self.journal.save(row.position, saves.pictures, self.clock(), is_all=saves.error is None)
             if isinstance(saves.error, StorageFull):
                 raise saves.error
@@ -49,10 +51,10 @@ class Outcomes:
                 return await self.failed(row, saves.error)
         if saver.function is not None:
             try:
-                pictures = await all_of(self._process(saver, row, snapshot.task_id, picture) for picture in pictures)
+                files = await all_of(self._process(saver, row, snapshot.task_id, file) for file in files)
             except ProcessFailed as error:
                 return await self.failed(row, error)
-        return make_done(row, await read_request(row, self.journal), snapshot, pictures)
+        return make_done(row, await read_request(row, self.journal), snapshot, files)
 
     async def failed(self, row: Row, error: KlingError) -> Failed:
         """
@@ -60,31 +62,32 @@ class Outcomes:
         """
         return Failed(row.position, row.key, await read_request(row, self.journal), error)
 
-    async def _process(self, saver: Saver, row: Row, task_id: str, picture: SavedFile) -> SavedFile:
-        # Return the picture with the value of the function.
-        if picture.pickled is not None:
-            return picture
-        pickled = await saver.value(row, task_id, picture)
-        await self.journal.save_value(row.position, picture.index, pickled)
-        return attrs.evolve(picture, pickled=pickled)
+    async def _process(self, saver: Saver, row: Row, task_id: str, file: SavedFile) -> SavedFile:
+        # Return the file with the value of the function.
+        if file.pickled is not None:
+            return file
+        pickled = await saver.value(row, task_id, file)
+        await self.journal.save_value(row.position, file, pickled)
+        return attrs.evolve(file, pickled=pickled)
 
 
-async def read_request(row: Row, journal: Journal) -> ImageRequest:
+async def read_request(row: Row, journal: Journal) -> TaskRequest:
     """
-    Return the request of *row* with the reference image that the journal holds.
+    Return the request of *row* with those of its files that the journal holds.
     """
-    if not row.is_image_kept or row.image_sha256 is None:
+    kept = {field: file.sha256 for field, file in row.inputs.items() if file.is_kept}
+    if not kept:
         return row.request
-    return attrs.evolve(row.request, image=await journal.read_image(row.image_sha256))
+    return with_fields(row.request, **{field: await journal.read_input(sha256) for field, sha256 in kept.items()})
 
 
-def make_done(row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures: Iterable[SavedFile]) -> Done | Failed:
+def make_done(row: Row, request: TaskRequest, snapshot: TaskSnapshot, files: Iterable[SavedFile]) -> Done | Failed:
     """
-    Make the outcome of a row whose task has succeeded; `Failed` where the values of its pictures cannot be loaded.
+    Make the outcome of a row whose task has succeeded; `Failed` where the values of its files cannot be loaded.
     """
-    saved = tuple(pictures)
-    paths = tuple(picture.path for picture in saved if picture.path is not None)
-    pickled = [picture.pickled for picture in saved if picture.pickled is not None]
+    saved = tuple(files)
+    paths = tuple(file.path for file in saved if file.path is not None)
+    pickled = [file.pickled for file in saved if file.pickled is not None]
     try:
         value = tuple(map(value_of, pickled)) if saved and len(pickled) == len(saved) else None
     except Exception as error:  # noqa: BLE001 (a module that is loaded can raise anything)
@@ -94,4 +97,5 @@ def make_done(row: Row, request: ImageRequest, snapshot: TaskSnapshot, pictures:
 
 
 def _result_of(snapshot: TaskSnapshot) -> TaskResult:
-    return TaskResult(snapshot.task_id, snapshot.task_result.images, snapshot)
+    output = snapshot.task_result
+    return TaskResult(snapshot.task_id, output.images, snapshot, output.videos, output.audios)

@@ -58,7 +58,7 @@ class PendingRows:
 
     async def to_save(self, taken: Container[int]) -> AsyncIterator[Row]:
         """
-        Yield the rows whose pictures are not all saved and seen by the function, except those in *taken*.
+        Yield the rows whose files are not all saved and seen by the function, except those in *taken*.
         """
         if self.saver is None:
             return
@@ -69,16 +69,16 @@ class PendingRows:
                     yield unsaved
 
     async def _without_missing(self, saver: Saver, row: Row) -> Row | None:
-        # Return the row with those of its pictures that are still there; None where nothing is left to do.
-        present = tuple([picture for picture in row.pictures if await saver.is_there(picture)])
-        expected = len(row.snapshot.task_result.images) if row.snapshot is not None else 0
-        if row.state is State.SAVED and len(present) == len(row.pictures) >= expected:
-            is_seen = saver.function is None or all(picture.pickled is not None for picture in present)
+        # Return the row with those of its files that are still there; None where nothing is left to do.
+        present = tuple([file for file in row.files if await saver.is_there(file)])
+        expected = len(row.snapshot.task_result.files) if row.snapshot is not None else 0
+        if row.state is State.SAVED and len(present) == len(row.files) >= expected:
+            is_seen = saver.function is None or all(file.pickled is not None for file in present)
             return None if is_seen else row
         if row.state is State.SAVED:
             await self.journal.mark_unsaved(row.position)
             await self.journal.save(row.position, present, self.clock(), is_all=False)
-        return attrs.evolve(row, state=State.FINISHED, pictures=present)
+        return attrs.evolve(row, state=State.FINISHED, files=present)
 
 
 async def _take(rows: AsyncIterator[Row], count: int) -> AsyncIterator[Row]:

@@ -3,16 +3,15 @@ The SQL of a journal's rows: the changes of their states, adding them, and readi
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-import attrs
-
 from kling_async.batch.database import Database, absolute, storable
 from kling_async.batch.lock import LockFile
 from kling_async.batch.records import (
+    InputFile,
     NewRow,
     Row,
     State,
@@ -24,9 +23,11 @@ from kling_async.batch.records import (
     read_stored_request,
     write_stored_request,
 )
-from kling_async.errors import BrokenRule, InvalidRequest, JournalLocked, StorageFull
+from kling_async.errors import BrokenRule, InvalidRequest, JournalLocked, JournalMismatch, StorageFull
 from kling_async.media.naming import folded
 from kling_async.media.saved_files import SavedFile
+from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.registry import endpoint_named, endpoint_of
 
 Change: TypeAlias = tuple[str, Sequence[object]]
 """
@@ -56,11 +57,11 @@ FINISH: Final = "UPDATE row SET state = 'finished', snapshot = ?, units = ?, end
     State.FINISHED
 )
 SAVE: Final = "UPDATE row SET state = 'saved', saved_at = ? " + _guard(State.SAVED)
-SAVE_PICTURE: Final = "INSERT OR REPLACE INTO picture SELECT position, ?, ?, ?, ?, ? FROM row " + _guard(State.SAVED)
-SAVE_VALUE: Final = "UPDATE picture SET value = ? WHERE position = ? AND place = ?"
+SAVE_FILE: Final = "INSERT OR REPLACE INTO file SELECT position, ?, ?, ?, ?, ?, ? FROM row " + _guard(State.SAVED)
+SAVE_VALUE: Final = "UPDATE file SET value = ? WHERE position = ? AND kind = ? AND number = ?"
 UNSAVE: Final = "UPDATE row SET state = 'finished', saved_at = NULL WHERE position = ? AND state = 'saved'"
-DROP_PICTURES: Final = (
-    "DELETE FROM picture WHERE position = (SELECT position FROM row WHERE position = ? AND state = 'saved')"
+DROP_FILES: Final = (
+    "DELETE FROM file WHERE position = (SELECT position FROM row WHERE position = ? AND state = 'saved')"
 )
 FAIL: Final = (
     "UPDATE row SET state = 'failed', error = ?, may_retry = ?, snapshot = ?, units = ?, ended_at = ? "
@@ -89,13 +90,14 @@ _MISSING: Final = "WHERE (state = 'queued' OR (state = 'failed' AND may_retry)) 
 _IS_KEPT: Final = "state IN ('sending', 'accepted', 'uncertain') AND account <> (SELECT account FROM journal)"
 
 _FIELDS: Final = (
-    *("position", "key", "state", "request", "image_path", "image_sha256", "is_image_kept", "attempts"),
+    *("position", "key", "state", "endpoint", "request", "attempts"),
     *("external_task_id", "submit_key", "task_id", "snapshot", "error", "may_retry"),
     *("queued_at", "sent_at", "accepted_at", "ended_at", "saved_at"),
-    "kept_for",
+    *("inputs", "kept_for"),
 )
 _COLUMNS: Final = (
-    ", ".join(_FIELDS[:-1])
+    ", ".join(_FIELDS[:-2])
+    + ", EXISTS (SELECT 1 FROM input WHERE input.position = row.position) AS inputs"
     + f", CASE WHEN {_IS_KEPT} THEN (SELECT base_url FROM account WHERE number = row.account) END AS kept_for"
 )
 
@@ -184,11 +186,8 @@ def add(database: Database, new_rows: Sequence[NewRow], generation: int, now: fl
 
 
 def _add_one(database: Database, new_row: NewRow, position: int, generation: int, now: float) -> bool:
-    image = new_row.request.image
-    path = str(image) if isinstance(image, Path) else None  # as it was given
-    url = image if isinstance(image, str) else None
-    known_by = url or new_row.image_sha256 if path is None else path.encode(errors="backslashreplace").decode()
-    digest = digest_of(new_row.request, known_by)
+    endpoint = endpoint_of(type(new_row.request))
+    digest = digest_of(new_row.request, dict(_identify_files(new_row, endpoint)))
     occurrence, key = None, new_row.key
     if key is None:
         [last] = database.fetch_one(
@@ -196,36 +195,68 @@ def _add_one(database: Database, new_row: NewRow, position: int, generation: int
         )
         occurrence = 0 if last is None else last + 1
         key = f"{digest.hex()[:24]}-{occurrence}"
-    known = database.execute("SELECT digest, image_sha256 FROM row WHERE key = ?", key).fetchone()
+    known = database.execute("SELECT digest, position FROM row WHERE key = ?", key).fetchone()
     if known is not None:
-        _check_same(new_row, key, digest, known)
+        _check_same(database, new_row, key, digest, known)
         database.execute("UPDATE row SET generation = ?, occurrence = ? WHERE key = ?", generation, occurrence, key)
         return False
-    is_kept = new_row.image_base64 is not None
-    if is_kept:
-        database.execute("INSERT OR IGNORE INTO image VALUES (?, ?)", new_row.image_sha256, new_row.image_base64)
-    file = None if path is None else storable(str(absolute(Path(path))))
-    text = write_stored_request(attrs.evolve(new_row.request, image=url))
     database.execute(
-        "INSERT INTO row (position, key, digest, generation, occurrence, request, image_path, image_sha256, "
-        "is_image_kept, queued_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        *(position, key, digest, generation, occurrence, text),
-        *(file, new_row.image_sha256, is_kept, now),
+        "INSERT INTO row (position, key, digest, generation, occurrence, endpoint, request, queued_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        *(position, key, digest, generation, occurrence, endpoint.name, write_stored_request(new_row.request), now),
     )
+    for field, file in new_row.inputs.items():
+        source = getattr(new_row.request, field)
+        path = storable(str(absolute(source))) if isinstance(source, Path) else None
+        database.execute("INSERT INTO input VALUES (?, ?, ?, ?, ?)", position, field, path, file.sha256, file.is_kept)
+        if file.is_kept:
+            database.execute("INSERT OR IGNORE INTO reference VALUES (?, ?)", file.sha256, file.base64)
     return True
 
 
-def _check_same(new_row: NewRow, key: str, digest: bytes, known: tuple[bytes, str | None]) -> None:
-    known_digest, known_sha256 = known
+def _identify_files(new_row: NewRow, endpoint: Endpoint[Any]) -> Iterator[tuple[str, str]]:
+    for each in endpoint.inputs:
+        source = getattr(new_row.request, each.field)
+        if isinstance(source, str | Path):  # a URL, or a path as it was given
+            yield each.field, str(source).encode(errors="backslashreplace").decode()
+        elif each.field in new_row.inputs:
+            yield each.field, new_row.inputs[each.field].sha256
+
+
+def _check_same(database: Database, new_row: NewRow, key: str, digest: bytes, known: tuple[bytes, int]) -> None:
+    known_digest, position = known
+    broken: list[BrokenRule] = []
     if digest != known_digest:
         rule = "is the key of another request in this journal; give the changed request a key of its own"
-        broken = BrokenRule("key", repr(key), rule)
-    elif new_row.image_sha256 != known_sha256:
+        broken = [BrokenRule("key", repr(key), rule)]
+    elif new_row.inputs:
+        inputs = dict(database.execute("SELECT field, sha256 FROM input WHERE position = ?", position).fetchall())
         rule = "has changed since it was added to the journal; put the old file back, or begin a new journal"
-        broken = BrokenRule("image", repr(str(new_row.request.image)), rule)
-    else:
-        return
-    raise InvalidRequest(str(broken), broken=(broken,))
+        broken = [
+            BrokenRule(field, repr(str(getattr(new_row.request, field))), rule)
+            for field, file in new_row.inputs.items()
+            if file.sha256 != inputs.get(field)
+        ]
+    if broken:
+        raise InvalidRequest("; ".join(map(str, broken)), broken=tuple(broken))
+
+
+def check_endpoints(database: Database) -> None:
+    """
+    Raise JournalMismatch where rows are of an endpoint that is not registered.
+    """
+    with database.translating():
+        for [name] in database.execute("SELECT DISTINCT endpoint FROM row").fetchall():
+            _find_endpoint(database, name)
+
+
+def _find_endpoint(database: Database, name: str) -> Endpoint[Any]:
+    try:
+        return endpoint_named(name)
+    except InvalidRequest as error:
+        what = f"{str(database.path)!r} has rows of endpoint {name!r}, which is not registered"
+        advice = "import the module that registers it, or upgrade kling_async; the journal is unchanged"
+        raise JournalMismatch(f"{what}: {advice}") from error
 
 
 def count_missing(database: Database, generation: int) -> int:
@@ -265,12 +296,12 @@ def read_identity(database: Database) -> tuple[str, bytes | None]:
     return journal_id, token_key
 
 
-def read_image(database: Database, sha256: str) -> str:
+def read_input(database: Database, sha256: str) -> str:
     """
-    Return a reference image that the journal holds, in Base64.
+    Return the file of a request that the journal holds, in Base64.
     """
     with database.translating():
-        [base64] = database.fetch_one("SELECT base64 FROM image WHERE sha256 = ?", sha256)
+        [base64] = database.fetch_one("SELECT base64 FROM reference WHERE sha256 = ?", sha256)
     return str(base64)
 
 
@@ -290,9 +321,9 @@ def read_page(database: Database, states: Sequence[State], after: int, size: int
 
 def trace(database: Database, path: str | Path) -> Row | None:
     """
-    Return the row that made the picture at *path*, None where none did.
+    Return the row that made the file at *path*, None where none did.
     """
-    statement = f"SELECT {_COLUMNS} FROM row WHERE position = (SELECT position FROM picture WHERE path = ?)"
+    statement = f"SELECT {_COLUMNS} FROM row WHERE position = (SELECT position FROM file WHERE path = ?)"
     with database.translating():
         columns = database.execute(statement, stored_path(database, Path(path))).fetchone()
         return None if columns is None else _read_row(database, columns)
@@ -300,7 +331,7 @@ def trace(database: Database, path: str | Path) -> Row | None:
 
 def stored_path(database: Database, path: Path) -> str | bytes:
     """
-    Return a picture's path as it is stored: relative to the journal's folder where it is in there, so that both can be
+    Return a file's path as it is stored: relative to the journal's folder where it is in there, so that both can be
     moved together.
     """
     full, home = absolute(path), database.home
@@ -327,7 +358,7 @@ def summarize(database: Database) -> Summary:
         counts = dict(database.execute("SELECT state, count(*) FROM row GROUP BY state").fetchall())
         [may_retry] = database.fetch_one("SELECT count(*) FROM row WHERE state = 'failed' AND may_retry")
         whole, millionths = database.fetch_one(_BILLED)
-        pictures, size = database.fetch_one("SELECT count(*), coalesce(sum(bytes), 0) FROM picture")
+        files, size = database.fetch_one("SELECT count(*), coalesce(sum(bytes), 0) FROM file")
         [kept] = database.fetch_one(f"SELECT count(*) FROM row WHERE {_IS_KEPT}")
     billed = Decimal(whole * 1_000_000 + millionths).scaleb(-6)
     return Summary(
@@ -335,34 +366,48 @@ def summarize(database: Database) -> Summary:
         kept=kept,
         may_retry=may_retry,
         units_billed=Decimal(f"{billed:f}".rstrip("0").rstrip(".")),
-        pictures=pictures,
+        files=files,
         bytes=size,
     )
 
 
 def _read_row(database: Database, columns: Sequence[Any]) -> Row:
     fields: dict[str, Any] = dict(zip(_FIELDS, columns, strict=True))
-    image_path = fields.pop("image_path")
-    request = read_stored_request(fields.pop("request"), None if image_path is None else os.fsdecode(image_path))
+    position, endpoint = fields["position"], _find_endpoint(database, fields.pop("endpoint"))
+    inputs, paths = _read_inputs(database, position) if fields["inputs"] else ({}, {})
+    request = read_stored_request(fields["request"], endpoint, paths)
     state, snapshot = State(fields["state"]), read_snapshot(fields["snapshot"])
-    has_pictures = state in (State.FINISHED, State.SAVED)
+    has_files = state in (State.FINISHED, State.SAVED)
     read: dict[str, Any] = {
         **fields,
         "state": state,
         "request": request,
-        "is_image_kept": bool(fields["is_image_kept"]),
+        "inputs": inputs,
         "may_retry": bool(fields["may_retry"]),
         "snapshot": snapshot,
         "error": read_error(fields["error"], request, snapshot),
-        "pictures": tuple(_read_pictures(database, fields["position"])) if has_pictures else (),
+        "files": tuple(_read_files(database, position)) if has_files else (),
     }
     return Row(**read)
 
 
-def _read_pictures(database: Database, position: int) -> Iterable[SavedFile]:
-    statement = "SELECT place, path, bytes, sha256, value FROM picture WHERE position = ? ORDER BY place"
-    for index, place, size, sha256, value in database.execute(statement, position):
+def _read_inputs(database: Database, position: int) -> tuple[dict[str, InputFile], dict[str, Path | None]]:
+    inputs: dict[str, InputFile] = {}
+    paths: dict[str, Path | None] = {}
+    statement = "SELECT field, path, sha256, is_kept FROM input WHERE position = ?"
+    for field, path, sha256, is_kept in database.execute(statement, position):
+        inputs[field] = InputFile(sha256, bool(is_kept))
+        paths[field] = None if path is None else Path(os.fsdecode(path))
+    return inputs, paths
+
+
+def _read_files(database: Database, position: int) -> Iterable[SavedFile]:
+    statement = (
+        "SELECT kind, number, path, bytes, sha256, value FROM file WHERE position = ? "
+        "ORDER BY kind = 'audio', kind = 'video', number"  # as `TaskResult.files`
+    )
+    for kind, number, place, size, sha256, value in database.execute(statement, position):
         if isinstance(place, str) and "://" in place:  # none of our paths has two slashes in a row
-            yield SavedFile(index, None, size, sha256, place, value)
+            yield SavedFile(number, None, size, sha256, place, value, kind)
         else:
-            yield SavedFile(index, database.home / os.fsdecode(place), size, sha256, None, value)
+            yield SavedFile(number, database.home / os.fsdecode(place), size, sha256, None, value, kind)

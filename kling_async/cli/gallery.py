@@ -118,8 +118,8 @@ def _journal(path: Path) -> _Show:
         summary = reader.summary()
     if summary.queued == summary.rows:
         raise typer.BadParameter(f"no row of {str(path)!r} has begun", param_hint="JOURNAL")
-    if summary.pictures > _MANY:
-        print_error(f"{summary.pictures:,} pictures to be made small: this takes a while.")
+    if summary.files > _MANY:
+        print_error(f"{summary.files:,} pictures to be made small: this takes a while.")
     note = f"{summary.queued:,} of {summary.rows:,} rows not begun" if summary.queued else ""
     return _Show(read_journal(path), path.with_suffix(".html"), path.stem, note)
 

@@ -58,7 +58,7 @@ def show_status(journal: Path, *, as_json: bool) -> ExitCode:
         shown["  failed"] += f" ({told}{again})"
     if summary.kept:
         shown["  of these, kept"] = f"{summary.kept:,} (sent with another key; --new-key with that key goes on)"
-    shown |= {"pictures": f"{summary.pictures:,} ({size(summary.bytes)})", "units": units(summary)}
+    shown |= {"pictures": f"{summary.files:,} ({size(summary.bytes)})", "units": units(summary)}
     lines = listed(shown)
     if failed:
         lines += ["", "Failed:", *(f"  {_named(row)}: {row.error}" for row in failed)]
@@ -90,7 +90,7 @@ def trace_picture(picture: Path, journal: Path | None, *, as_json: bool) -> Exit
             print_error("Name the journal with --journal.")
         return ExitCode.USAGE
     path = picture.absolute()
-    found = next((one for one in row.pictures if one.path == path), row.pictures[0])
+    found = next((one for one in row.files if one.path == path), row.files[0])
     if as_json:
         facts = row_facts(row, found)
         facts |= {"model_name": _model_of(row, dialect), "is_unchanged": _is_unchanged(picture, found)}

@@ -209,7 +209,7 @@ class BatchRunner:
         summary = self.progress.summary
         shown = {
             "rows": ", ".join(states(self.progress.summary)),
-            "pictures": f"{summary.pictures:,} ({size(summary.bytes)})",
+            "pictures": f"{summary.files:,} ({size(summary.bytes)})",
             "units": units(summary),
             "seconds": f"{self.progress.seconds:.1f}",
         }
@@ -295,7 +295,7 @@ class BatchRunner:
             )
         if summary.queued:
             yield f"{plural(summary.queued, 'row')} still to be sent: the same command goes on"
-        if summary.pictures:
+        if summary.files:
             yield f"See them: kling-async gallery {shlex.quote(str(self.plan.journal))}"
 
     def _list_uncertain(self, count: int) -> Iterator[str]:

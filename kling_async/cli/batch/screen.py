@@ -251,7 +251,7 @@ def _foot(progress: BatchProgress) -> list[RenderableType]:
         ProgressBar(total=rows, completed=ended, complete_style="cyan", finished_style="green"),
         Text(f"{ended:,}/{rows:,}"),
     )
-    facts = [f"{progress.summary.pictures:,} pictures"]
+    facts = [f"{progress.summary.files:,} pictures"]
     if progress.summary.units_billed:
         facts.append(f"{units(progress.summary)} units")
     facts += progress.outlook()

@@ -157,8 +157,8 @@ async def wrong_pictures(rack: Rack) -> list[str]:
             for row in journal.rows(State.SAVED):
                 result: TaskResult = await client.handle(row.task_id or "")
                 drawn = [hashlib.sha256(await client.read(image)).hexdigest() for image in result.images]
-                kept = [hashlib.sha256(Path(picture.place).read_bytes()).hexdigest() for picture in row.pictures]
-                if not drawn == kept == [picture.sha256 for picture in row.pictures]:
+                kept = [hashlib.sha256(Path(picture.place).read_bytes()).hexdigest() for picture in row.files]
+                if not drawn == kept == [picture.sha256 for picture in row.files]:
                     found.append(row.key)
     return [*found, *(str(path) for path in (rack.folder / "pictures").rglob("*.part"))]
 

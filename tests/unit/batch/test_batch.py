@@ -397,7 +397,7 @@ async def test_every_row_comes_to_its_end(tmp_path: Path) -> None:
         assert 12 == len(files_in(tmp_path / "pictures"))
         assert {"saved": 6} == counts_of(summary)
         assert server.ledger.units_billed == summary.units_billed
-        assert 12 == summary.pictures
+        assert 12 == summary.files
         assert summary.bytes == sum(path.stat().st_size for path in (tmp_path / "pictures").iterdir())
         assert 0 == sum(usage.used for usage in client.slots.values())
 
@@ -1401,7 +1401,7 @@ async def test_saved_pictures_are_looked_after(tmp_path: Path) -> None:
         assert whole == saved[1][1].read_bytes()
         summary = await batch.summary()
 
-        assert ({"saved": 3}, 6) == (counts_of(summary), summary.pictures)
+        assert ({"saved": 3}, 6) == (counts_of(summary), summary.files)
         assert 3 == len(server.ledger.tasks)
 
 

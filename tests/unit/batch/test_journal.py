@@ -398,7 +398,7 @@ class TestImages:
         [row] = await rows(journal)
 
         assert ((1, 0), (0, 1)) == (first, second)
-        assert (request, (saved,)) == (row.request, row.pictures)
+        assert (request, (saved,)) == (row.request, row.files)
         assert row == Reader(journal.path).trace(saved.place)
 
 
@@ -562,7 +562,7 @@ class TestStates:
         await journal.mark_unsaved(0)
         [row] = await rows(journal)
 
-        assert (State.FINISHED, (), None) == (row.state, row.pictures, row.saved_at)
+        assert (State.FINISHED, (), None) == (row.state, row.files, row.saved_at)
         assert 0 == (await journal.summary()).pictures
 
     async def test_picture_that_is_saved_again(self, journal: Journal) -> None:
@@ -576,7 +576,7 @@ class TestStates:
         await journal.save(0, [], 7.0, is_all=False)
         [row] = await rows(journal)
 
-        assert ((again,), 6.0) == (row.pictures, row.saved_at)
+        assert ((again,), 6.0) == (row.files, row.saved_at)
 
     @pytest.mark.parametrize("change", CHANGES)
     async def test_what_comes_late_changes_nothing(self, journal: Journal, change: str) -> None:
@@ -803,7 +803,7 @@ class TestTracing:
         row = Reader(home / "run.kling").trace(home / "pictures" / "0.png")
 
         assert row is not None
-        assert (home / "pictures" / "0.png",) == tuple(picture.path for picture in row.pictures)
+        assert (home / "pictures" / "0.png",) == tuple(picture.path for picture in row.files)
         assert REQUESTS[0] == row.request
 
     async def test_relative_journal(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -817,7 +817,7 @@ class TestTracing:
             await journal.save(0, [picture(Path("0.png"))], 5.0, is_all=True)
             [row] = await rows(journal)
 
-        assert (path.parent / "0.png",) == tuple(picture.path for picture in row.pictures)
+        assert (path.parent / "0.png",) == tuple(picture.path for picture in row.files)
         assert row == Reader(path).trace(path.parent / "0.png")
 
 
@@ -2275,7 +2275,7 @@ class JournalMachine(RuleBasedStateMachine):
         row = self.rows.get(position)
         if row is None or row.state not in {State.FINISHED, State.SAVED}:
             return
-        held = {held.index: held for held in row.pictures} | {new.index: new for new in pictures}
+        held = {held.index: held for held in row.files} | {new.index: new for new in pictures}
         self.rows[position] = attrs.evolve(
             row,
             pictures=tuple(held[place] for place in sorted(held)),
@@ -2298,7 +2298,7 @@ class JournalMachine(RuleBasedStateMachine):
                 case State.ACCEPTED:
                     self.finish(pick, Decimal(8))
                 case State.FINISHED:
-                    self.save(pick, {0}, 7, is_all=row is not None and len(row.pictures) > 0)
+                    self.save(pick, {0}, 7, is_all=row is not None and len(row.files) > 0)
                 case State.FAILED | State.UNCERTAIN:
                     self.requeue(pick)
 
@@ -2382,7 +2382,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.path = crash(self.path, home, with_lock=with_lock)
         self.journal = Journal.open(self.path, ACCOUNT)
         for position, row in self.rows.items():
-            pictures = tuple(attrs.evolve(old, path=home / Path(old.place).relative_to(here)) for old in row.pictures)
+            pictures = tuple(attrs.evolve(old, path=home / Path(old.place).relative_to(here)) for old in row.files)
             self.rows[position] = attrs.evolve(row, pictures=pictures)
 
     @precondition(lambda self: hasattr(self, "journal"))
@@ -2399,7 +2399,7 @@ class JournalMachine(RuleBasedStateMachine):
     def _summary(self, rows: list[Row]) -> Summary:
         counts: dict[str, Any] = {state.value: sum(row.state is state for row in rows) for state in State}
         bills = [row.snapshot.final_unit_deduction for row in rows if row.snapshot is not None]
-        pictures = [held for row in rows for held in row.pictures]
+        pictures = [held for row in rows for held in row.files]
         return Summary(
             **counts,
             may_retry=sum(row.state is State.FAILED and row.may_retry for row in rows),
