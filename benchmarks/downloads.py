@@ -189,10 +189,10 @@ async def with_digests(url: str, folder: Path, count: int) -> Cost:
     """
 
     def names(result: TaskResult) -> Names:
-        return Names(folder, "{task_id}-{index}{ext}", result.task_id)
+        return Names("{task_id}-{index}{ext}", result.task_id)
 
     async with KlingClient("sk-x", base_url=url, dialect=OFFICIAL) as client:
-        saves = (client.save_each(result, names(result)) for result in results(url, count))
+        saves = (client.save_each(result, folder, names(result)) for result in results(url, count))
         return await of_loop(asyncio.gather(*saves))
 
 

@@ -22,7 +22,7 @@ from benchmarks.figures import Figure, ratio
 from kling_async import OFFICIAL, HttpOptions, KlingClient, RetryPolicy
 from kling_async.client.transport import Transport
 from kling_async.wire.auth import ApiKey
-from kling_async.wire.codec import dumps
+from kling_async.wire.json_text import dumps
 from kling_async.wire.responses import read_created, read_sighting
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from s3fs import S3FileSystem
 
 from kling_async import KlingClient, PollPolicy
 from kling_async.emulator import Emulator
-from kling_async.media.downloads import _Part
+from kling_async.media.local import StagedFile
 from kling_async.media.storage import TRIAL, Storage
 
 EAGER: Final = PollPolicy(first_delay=0.02, max_delay=0.1)
@@ -406,9 +406,9 @@ class Folder:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
-    place, settle = Folder(tmp_path / "shelf"), _Part.settle
+    place, settle = Folder(tmp_path / "shelf"), StagedFile.commit
 
-    def befallen(part: _Part) -> None:
+    def befallen(part: StagedFile) -> None:
         match next_trouble(place):
             case None | "slow" | "lost answer":
                 settle(part)
@@ -417,7 +417,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
             case _:
                 raise OSError(errno.EIO, "the disk has a bad day")
 
-    monkeypatch.setattr(_Part, "settle", befallen)
+    monkeypatch.setattr(StagedFile, "commit", befallen)
     return place
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from PIL import Image
 
 from kling_async.batch.executors import PictureFacts
+from kling_async.wire.endpoints.registry import caption_of
 
 
 def measure(source: Path | bytes, facts: PictureFacts) -> tuple[str, int, int, int]:
@@ -48,7 +49,7 @@ def fail(source: Path | bytes, facts: PictureFacts) -> None:
     """
     Fail on foxes.
     """
-    if "fox" in facts.request.prompt:
+    if "fox" in caption_of(facts.request):
         raise LookupError("no foxes")
 
 
@@ -82,7 +83,7 @@ def fail_oddly(source: Path | bytes, facts: PictureFacts) -> None:
     """
     Raise what a prompt names.
     """
-    match facts.request.prompt:
+    match caption_of(facts.request):
         case "odd":
             raise Odd("no foxes", 4)
         case "mute":
@@ -142,7 +143,7 @@ def die_of_foxes(source: Path | bytes, facts: PictureFacts) -> str:
     """
     Kill the process, always, when it sees a fox.
     """
-    if "fox" in facts.request.prompt:
+    if "fox" in caption_of(facts.request):
         os.kill(os.getpid(), signal.SIGKILL)
     return "alive"
 

@@ -7,7 +7,7 @@ import collections
 import contextlib
 import itertools
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, cast
 
 import attrs
 
@@ -82,7 +82,7 @@ class Attempts:
         Take over the task of an accepted row: it takes slots from now on, whether the row is served or not.
         """
         observer = self._observe(row, row.attempts)
-        handle = self.client.resume(row.task_id or "", row.request, observer)
+        handle = self.client.resume(row.task_id or "", cast("Any", row.request), observer)
         if row.snapshot is not None:  # from a callback, and not confirmed yet
             handle.note_unconfirmed(row.snapshot, asyncio.get_running_loop().time())
         self._resumed[row.position] = (handle, observer)
@@ -198,7 +198,7 @@ class Attempts:
                 request = await read_request(row, self.journal)
                 if observer.external_task_id is not None:
                     request = with_fields(request, external_task_id=observer.external_task_id)
-                return await self.client.submit_observed(request, observer)
+                return await self.client.submit_observed(cast("Any", request), observer)
 
     async def _record_failure(self, row: Row, observer: JournalObserver, error: KlingError) -> _AttemptEnded:
         # Write what *error* means for the row, and stop the run where it has to stop.

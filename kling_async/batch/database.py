@@ -18,7 +18,6 @@ from kling_async.errors import JournalCorrupt, JournalLocked, JournalMismatch, K
 __all__ = [
     "APPLICATION_ID",
     "CONNECT_TIMEOUT",
-    "FIRST_ENDPOINT",
     "MIGRATIONS",
     "Database",
     "absolute",

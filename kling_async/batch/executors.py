@@ -1,44 +1,35 @@
 """
-Where a function of a program's own works on pictures that were saved: `Batch.run(process=...)`.
+Executors: where the files of a batch are processed by a function of the program, and perhaps downloaded as well.
 
-An engine carries calls to where the cores are. The one here has processes on this machine, so that heavy work neither
-blocks the event loop nor shares its core.
+An `Executor` only calls the function, for `Batch.run(process=...)`; `LocalExecutor` is one. A `RemoteExecutor` also
+downloads and saves the files on its own machines, such as those of a Dask cluster.
 """
 
 import asyncio
-import concurrent.futures
-import contextlib
-import io
-import os
-import pickle
-import signal
-import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeAlias, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import attrs
 
-from kling_async.media.downloads import Downloads, FetchError, FetchRefused, Full, LinkExpired
+from kling_async.batch.function_calls import PictureFacts, Process, call_pickled, describe_error, pickled_result
+from kling_async.batch.local_executor import LocalExecutor
+from kling_async.media.destinations import Destination, storage_of
+from kling_async.media.downloads import Downloads
+from kling_async.media.fetch_errors import DiskFull, FetchError, FetchRefused, LinkExpired
 from kling_async.media.naming import Names
 from kling_async.media.saved_files import SavedFile
-from kling_async.media.semaphore import Gate
-from kling_async.media.shielding import shielded
-from kling_async.media.storage import Storage, folder_and_keep, storage_of
-from kling_async.policy.arguments import check_whole
 from kling_async.policy.hosts import Network
 from kling_async.policy.http import HttpOptions
-from kling_async.wire.endpoints.image_generation import ImageRequest
-from kling_async.wire.redaction import shorten
+from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.tasks import Image
 
 __all__ = [
+    "DiskFull",
     "Executor",
     "FetchError",
     "FetchRefused",
-    "Full",
     "LinkExpired",
     "LocalExecutor",
     "PictureFacts",
@@ -46,46 +37,13 @@ __all__ = [
     "RemoteExecutor",
     "WorkItem",
     "WorkResult",
-    "carry_out",
-    "pickled_value",
+    "call_pickled",
+    "execute",
 ]
 
-ATTEMPTS: Final = 2
+MAX_TRACEBACK: Final = 10_000
 """
-How often a call is made whose process dies under it, first among others, one of which may be to blame, and then alone.
-"""
-MAX_VALUE: Final = 2**26
-"""
-Bytes of a value: it comes through a scheduler, is held in memory, and goes into a journal.
-"""
-WORDS: Final = 1000
-TRACE: Final = 10_000
-"""
-Characters that are kept of what a function raised, and of where it did: a row's failure goes into outcomes and logs.
-"""
-
-
-@attrs.frozen
-class PictureFacts:
-    """
-    What a function is told of the picture that it gets.
-
-    Attributes:
-        key: Of the row, as the batch knows it.
-        request: What was asked for, without a reference image.
-        picture: Where it is kept, its index, size and digest.
-    """
-
-    key: str
-    task_id: str
-    request: ImageRequest
-    picture: SavedFile
-
-
-Process: TypeAlias = Callable[[Path | bytes, PictureFacts], Any]
-"""
-A function that can be pickled, as one at the top of a module can. It gets a picture as the path of its file, or as its
-bytes where it went to a storage; what it returns is pickled too.
+Characters of a function's traceback that are kept: the error of a row goes into outcomes and logs.
 """
 
 
@@ -95,13 +53,13 @@ class Executor(Protocol):
     Calls functions elsewhere.
     """
 
-    async def check(self, function: Process | None, destination: Path | Storage) -> None:
+    async def check(self, function: Process | None, destination: Destination) -> None:
         """
-        See that *function* can be called elsewhere, before anything is sent that costs money.
+        Check that *function* can be called elsewhere, before anything is sent that costs money.
 
         Args:
-            function: None where pictures are saved only.
-            shelf: The folder or the storage where they are to be.
+            function: None if files are only saved.
+            destination: The folder or the storage where they are saved.
 
         Raises:
             ValueError: It cannot; the text says why.
@@ -110,9 +68,8 @@ class Executor(Protocol):
 
     async def call(self, function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
         """
-        Return what *function* returns, as `pickled_value` does, or raise what it raises. It may wait for its turn, and
-        it may be that a call is made twice: a function should do no harm then. Cancelling drops what the function would
-        return.
+        Return what *function* returns, as `call_pickled` does, or raise what it raises. It may wait for a free worker.
+        A call may be made twice, so calling the function again should do no harm. Cancelling drops the return value.
         """
         ...
 
@@ -120,33 +77,35 @@ class Executor(Protocol):
 @attrs.frozen
 class WorkItem:
     """
-    What is to be done about one picture elsewhere: it is fetched, where it is not kept yet, and shown to a function.
+    One file to be processed elsewhere: it is downloaded and saved, unless it is saved already, and then given to a
+    function. `execute` does all of it.
 
-    All of it can be pickled. No key of the service is in it: the picture's URL is signed. `carry_out` does all of it.
+    All of it can be pickled. It holds no key of the service: the file's URL is signed.
 
     Attributes:
-        key: Of its row, as is the task's id and the request, which has no reference image.
-        image: Where it is to be fetched from; None where it is kept already.
-        picture: As it is kept; None where it is to be fetched.
-        names: Under which it is kept in the shelf.
-        shelf: A folder, by its full path, or a storage.
-        function: None where it is saved only.
-        networks: Kinds of private network that the picture may come from: those where the service itself is.
+        key: The row's key.
+        request: The row's request, without input files.
+        image: The file to download; None if it is saved already.
+        picture: The saved file; None if it is to be downloaded.
+        names: Names of the task's files in the destination.
+        destination: A folder, by its full path, or a storage.
+        function: None if the file is only saved.
+        networks: Kinds of private network that the file may come from: those of the service itself.
     """
 
     key: str
     task_id: str
-    request: ImageRequest
+    request: TaskRequest
     image: Image | None
     picture: SavedFile | None
     names: Names
-    destination: Path | Storage
+    destination: Destination
     function: Process | None
     networks: frozenset[Network]
 
     def facts(self, picture: SavedFile) -> PictureFacts:
         """
-        Return what the function is told of the picture.
+        Return what the function gets besides the file.
         """
         return PictureFacts(self.key, self.task_id, self.request, picture)
 
@@ -154,12 +113,12 @@ class WorkItem:
 @attrs.frozen
 class WorkResult:
     """
-    What came of an order.
+    The result of a work item.
 
     Attributes:
-        picture: As it is kept, with what the function has made of it.
-        failure: How the function failed, such as "LookupError: no foxes"; None where it did not.
-        traceback: Where it failed.
+        picture: The saved file, with the function's pickled return value.
+        failure: The function's error, such as "LookupError: no foxes"; None if it returned.
+        traceback: Of the function's error.
     """
 
     picture: SavedFile
@@ -170,308 +129,103 @@ class WorkResult:
 @runtime_checkable
 class RemoteExecutor(Protocol):
     """
-    An engine that fetches and keeps pictures as well, on machines of its own, so that their bytes never come here.
+    Downloads, saves and processes files on machines of its own, so that their content never passes through this one.
 
-    An engine is one if it has these three methods, by `isinstance`, and then `call` of an `Executor` is never used.
+    Any object with these three methods is one, by `isinstance`. `Executor.call` is then never used.
     """
 
     @property
     def width(self) -> int:
         """
-        How many orders it can use at one time, to be busy; it may change.
+        How many work items it needs at a time to be busy; it may change.
         """
         ...
 
-    async def check(self, function: Process | None, destination: Path | Storage) -> None:
+    async def check(self, function: Process | None, destination: Destination) -> None:
         """
-        See that all this can be done there, before anything is sent that costs money.
+        Check that all this works there, before anything is sent that costs money.
 
         Raises:
-            ValueError: It cannot; the text says why.
-            EngineLost: There is nobody to ask.
+            ValueError: It does not; the text says why.
+            ExecutorLost: There are no workers.
         """
         ...
 
-    async def carry(self, order: WorkItem) -> WorkResult:
+    async def execute(self, item: WorkItem) -> WorkResult:
         """
-        Carry an order out. It may wait for its turn, and it may be that an order is carried out twice. Cancelling drops
-        the outcome, while the picture may yet be kept.
+        Execute a work item. It may wait for a free worker, and an item may be executed twice. Cancelling drops the
+        result, while the file may still be saved.
 
         Raises:
-            Lost: The picture could not be fetched or kept. It should be the very kind that `carry_out` raises:
-            `LinkExpired`
-                has the task read for a fresh address and the order given once more, `Full` ends the run.
-            EngineLost: The engine is gone.
+            FetchError: The file could not be downloaded or saved. Raise the very class that the function `execute`
+                raises: after `LinkExpired` the task is read for a fresh URL and the item is executed again; `DiskFull`
+                ends the run.
+            ExecutorLost: The executor has failed.
         """
         ...
 
 
-def pickled_value(function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
+async def execute(item: WorkItem, *, http: HttpOptions | None = None) -> WorkResult:
     """
-    Call *function*, and return its value pickled: made where the function is called, it is never unpickled on its way
-    to the journal, and what cannot be pickled is the function's own failure.
-
-    Raises:
-        Exception: What the function raises; a RuntimeError with its text where that cannot travel to another process,
-            or would mean something else to who waits for it.
-    """
-    try:
-        return _pickled(function, source, facts)
-    except Exception as error:
-        if _can_travel(error):
-            raise
-        raise RuntimeError(in_words(error)) from error
-
-
-def _pickled(function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
-    try:
-        pickled = pickle.dumps(function(source, facts))
-    except SystemExit as error:
-        raise RuntimeError(f"it called sys.exit({error.code!r})") from None  # else it would end who waits for it
-    except _MISTAKEN as error:
-        raise RuntimeError(f"it raised {in_words(error)}") from None
-    if len(pickled) > MAX_VALUE:
-        what = f"it returned {len(pickled)} bytes, pickled, and {MAX_VALUE} are the most"
-        raise ValueError(f"{what}: write it to a file, and return where that is")
-    return pickled
-
-
-def value_of(pickled: bytes) -> Any:
-    """
-    Return what a function has returned, pickled by `pickled_value`.
-    """
-    return _Values(io.BytesIO(pickled)).load()
-
-
-class _Values(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        # What another process calls a program's main module.
-        return super().find_class("__main__" if module == "__mp_main__" else module, name)
-
-
-_MISTAKEN: Final = (
-    StopIteration,
-    GeneratorExit,
-    KeyboardInterrupt,
-    asyncio.CancelledError,
-    concurrent.futures.CancelledError,
-    concurrent.futures.BrokenExecutor,
-)
-"""
-What would mean something else to who waits: that it was cancelled itself, that its engine broke, or nothing at all.
-"""
-
-
-def _can_travel(error: Exception) -> bool:
-    # Many cannot be unpickled, such as those that take other arguments than they show, and break a pool of processes.
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 (our own)
-    except Exception:  # noqa: BLE001 (it can raise anything)
-        return False
-    return True
-
-
-def in_words(error: BaseException) -> str:
-    """
-    Return what a function raised as a text of bounded length, whatever the error's own text may do.
-    """
-    try:
-        text = str(error)
-    except Exception as its_own:  # noqa: BLE001 (it can raise anything)
-        text = f"(its text raises {type(its_own).__name__})"
-    return f"{type(error).__name__}: {shorten(text, WORDS)}".removesuffix(": ")
-
-
-async def carry_out(order: WorkItem, *, http: HttpOptions | None = None) -> WorkResult:
-    """
-    Do what an order says, in this process: what a carrier of your own runs where it has its machines. The function is
-    called in a thread. Each order opens a connection of its own, and closes it; cancelling leaves no half picture, and
-    lets a function that was begun end by itself.
+    Execute a work item in this process: for executors of your own, which run it on their machines. The function is
+    called in a thread. Each item opens a connection, and closes it. Cancelling leaves no partial file; a function that
+    has begun runs on to its end.
 
     Args:
         http: How to connect; None is `HttpOptions()`.
 
     Raises:
-        Lost: The picture could not be fetched or kept.
+        FetchError: The file could not be downloaded or saved.
     """
-    downloads = Downloads(http or HttpOptions(), networks=order.networks)
+    downloads = Downloads(http or HttpOptions(), networks=item.networks)
     try:
-        picture = await kept(order, downloads)
+        picture = await fetch_file(item, downloads)
     finally:
         await downloads.aclose()
     loop = asyncio.get_running_loop()
 
     def read() -> bytes:
-        return asyncio.run_coroutine_threadsafe(content_of(order, picture), loop).result()
+        return asyncio.run_coroutine_threadsafe(read_content(item, picture), loop).result()
 
-    return await asyncio.to_thread(seen, order, picture, read)
+    return await asyncio.to_thread(call_function, item, picture, read)
 
 
-async def kept(order: WorkItem, downloads: Downloads, temp_dir: Path | None = None) -> SavedFile:
+async def fetch_file(item: WorkItem, downloads: Downloads, temp_dir: Path | None = None) -> SavedFile:
     """
-    Fetch an order's picture, or return what is known of it if it is kept already. *spools* is the folder of this
-    machine for what is on its way to a storage.
+    Download and save an item's file, unless it is saved already.
+
+    Args:
+        temp_dir: Folder of this machine for a file on its way to a storage; None is the system's.
     """
-    if order.image is None:
-        if order.picture is None:
-            raise AssertionError("a picture is to be fetched, or it is there")
-        return order.picture
-    return await downloads.keep(order.image, order.names, folder_and_keep(order.destination, temp_dir)[1])
+    if item.image is None:
+        if item.picture is None:
+            raise AssertionError("the file is saved, or it is to be downloaded")
+        return item.picture
+    return await downloads.save_file(item.image, item.destination, item.names, temp_dir=temp_dir)
 
 
-async def content_of(order: WorkItem, picture: SavedFile) -> bytes:
+async def read_content(item: WorkItem, picture: SavedFile) -> bytes:
     """
-    Read a picture from the storage where it is kept.
+    Read a file from the storage where it is saved.
 
     Raises:
-        Lost: It cannot be read.
+        FetchError: It cannot be read.
     """
-    return await storage_of(order.destination, picture.place).read(picture.place)
+    return await storage_of(item.destination, picture.place).read(picture.place)
 
 
-def seen(order: WorkItem, picture: SavedFile, read: Callable[[], bytes]) -> WorkResult:
+def call_function(item: WorkItem, picture: SavedFile, read: Callable[[], bytes]) -> WorkResult:
     """
-    Call an order's function, if it has one, with a picture's path, or with what *read* returns, unless it is
-    `FetchError`.
+    Call an item's function, if it has one, with the file's path, or with what *read* returns.
     """
-    if order.function is None:
+    if item.function is None:
         return WorkResult(picture)
     try:
         source = picture.path or read()
-    except FetchError as lost:
-        return WorkResult(picture, str(lost))
+    except FetchError as error:
+        return WorkResult(picture, str(error))
     try:
-        pickled = _pickled(order.function, source, order.facts(picture))
-    except Exception as error:  # noqa: BLE001 (a function of the program's can raise anything)
-        return WorkResult(picture, in_words(error), traceback.format_exc()[-TRACE:])
+        pickled = pickled_result(item.function, source, item.facts(picture))
+    except Exception as error:  # noqa: BLE001 (the program's function can raise anything)
+        return WorkResult(picture, describe_error(error), traceback.format_exc()[-MAX_TRACEBACK:])
     return WorkResult(attrs.evolve(picture, pickled=pickled))
-
-
-class LocalExecutor:
-    """
-    Processes on this machine, begun as they are needed; lives in `async with`.
-
-    Each is a fresh Python that loads the program's main module as well as the function's, so that the program begins
-    under `if __name__ == "__main__":`, wherever the function is. A process that dies is replaced, and its calls are
-    made again, at last each in a process of its own.
-
-    Args:
-        workers: How many; None for one on each core.
-    """
-
-    def __init__(self, workers: int | None = None) -> None:
-        if workers is not None:
-            check_whole("workers", workers)
-        self._workers = workers or os.cpu_count() or 1
-        self._turn = Gate(2 * self._workers)  # a picture may be bytes: few lie about
-        self._pool: concurrent.futures.ProcessPoolExecutor | None = None
-        self._is_closed = False
-
-    def __repr__(self) -> str:
-        return f"<LocalEngine {'closed' if self._is_closed else 'open'}, workers {self._workers}>"
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """
-        End the processes; calls under way are ended first. Safe to call twice.
-        """
-        self._is_closed = True
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            await shielded(asyncio.to_thread(pool.shutdown, cancel_futures=True))
-
-    async def check(self, function: Process | None, destination: Path | Storage) -> None:  # noqa: ARG002 (all places will do)
-        """
-        See that another process can load *function*: one is begun for it, and kept.
-
-        Raises:
-            RuntimeError: The engine is closed.
-            ValueError: It cannot, or there is no function: saving alone is no work for an engine of this kind.
-        """
-        if function is None:
-            raise ValueError("an engine has nothing to do without `process=`")
-        is_of_main = getattr(function, "__module__", None) == "__main__"
-        if is_of_main and not hasattr(sys.modules["__main__"], "__file__"):
-            what = "`process=` was defined in an interpreter or a notebook, which other processes cannot load"
-            raise ValueError(f"{what}: put it into a module of its own")
-        at_the_top = "`process=` must be a function at the top of a module, so that it can be called elsewhere"
-        try:
-            pickled = pickle.dumps(function)
-        except Exception as error:  # noqa: BLE001 (what cannot be pickled raises anything)
-            raise ValueError(f"{at_the_top}: {error}") from None
-        try:
-            complaint = await asyncio.get_running_loop().run_in_executor(self._open(), _complaint, pickled)
-        except concurrent.futures.BrokenExecutor:
-            self._pool = None
-            guard = 'a program that calls functions elsewhere must begin under `if __name__ == "__main__":`'
-            raise ValueError(f"{at_the_top}. A process that loads it dies; {guard}") from None
-        if complaint is not None:
-            raise ValueError(f"{at_the_top}: {complaint}")
-
-    async def call(self, function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
-        """
-        Return what *function* returns, pickled, or raise what it raises.
-
-        Raises:
-            RuntimeError: The engine is closed.
-            BrokenExecutor: The process died under this call again and again, at last one of its own.
-        """
-        async with self._turn:
-            for _ in range(ATTEMPTS):
-                pool = self._open()
-                try:
-                    return await _result_of(pool, function, source, facts)
-                except concurrent.futures.BrokenExecutor:  # by this call or by another
-                    if self._pool is pool:
-                        self._pool = None
-            for _ in range(ATTEMPTS - 1):
-                with contextlib.suppress(concurrent.futures.BrokenExecutor):
-                    return await _alone(function, source, facts)
-            return await _alone(function, source, facts)
-
-    def _open(self) -> "concurrent.futures.ProcessPoolExecutor":  # in quotes: it is loaded where one is begun
-        if self._is_closed:
-            raise RuntimeError("this engine is closed; make a new one")
-        if self._pool is None:
-            self._pool = _fresh(self._workers)
-        return self._pool
-
-
-def _fresh(workers: int) -> "concurrent.futures.ProcessPoolExecutor":
-    import multiprocessing  # noqa: PLC0415 (most batches call no function)
-
-    context = multiprocessing.get_context("spawn")  # a fork would take threads and locks along
-    # Ctrl-C in a terminal is for the program, which may end in good order.
-    return concurrent.futures.ProcessPoolExecutor(
-        workers, context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
-    )
-
-
-def _complaint(pickled: bytes) -> str | None:
-    try:
-        pickle.loads(pickled)  # noqa: S301 (our own)
-    except Exception as error:  # noqa: BLE001 (a module that is loaded can raise anything)
-        return in_words(error)
-    return None
-
-
-async def _alone(function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
-    # Where it can break nothing but itself.
-    pool = _fresh(1)
-    try:
-        return await _result_of(pool, function, source, facts)
-    finally:
-        await shielded(asyncio.to_thread(pool.shutdown, cancel_futures=True))
-
-
-async def _result_of(
-    pool: "concurrent.futures.ProcessPoolExecutor", function: Process, source: Path | bytes, facts: PictureFacts
-) -> bytes:
-    return await asyncio.get_running_loop().run_in_executor(pool, pickled_value, function, source, facts)

@@ -16,7 +16,7 @@ from kling_async.batch.database import APPLICATION_ID, Database, beside
 from kling_async.batch.lock import LockFile
 from kling_async.batch.queries import check_endpoints
 from kling_async.errors import JournalCorrupt, JournalLocked, JournalMismatch, StorageFull
-from kling_async.media.local import NO_ROOM
+from kling_async.media.local import OUT_OF_SPACE
 
 __all__ = ["Account", "find_file", "open_database"]
 
@@ -197,7 +197,7 @@ def _translating_full_disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in OUT_OF_SPACE:
             raise
         what = f"there is no room for {str(path)!r} and the files beside it ({error.strerror})"
         raise StorageFull(f"{what}; make room, then run again: nothing was sent") from error

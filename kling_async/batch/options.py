@@ -11,10 +11,10 @@ import attrs
 
 from kling_async.batch.executors import Executor, Process, RemoteExecutor
 from kling_async.batch.journal import Journal
-from kling_async.batch.savers import CollidingKeys, LocalSaver, RemoteSaver
+from kling_async.batch.savers import CollidingKeys, LocalSaver, RemoteSaver, check_saving
 from kling_async.client.client import KlingClient
 from kling_async.media.naming import Names
-from kling_async.media.storage import Storage, shelf_at
+from kling_async.media.storage import Storage
 from kling_async.policy.arguments import check_kind, refuse
 
 __all__ = ["SaveOptions"]
@@ -44,7 +44,7 @@ class SaveOptions:
         check_kind("save_to", self.save_to, (str, os.PathLike, Storage), "must be a folder, a URL or a Storage")
         if self.process is not None and (not callable(self.process) or inspect.iscoroutinefunction(self.process)):
             raise ValueError("`process=` must be a function, and not an `async` one: other processes call it")
-        first, second = (Names(Path(), self.name, word, word).path(0, ".png") for word in "ab")
+        first, second = (Names(self.name, word, word).path(0, ".png") for word in "ab")
         if first == second:
             raise ValueError(f"The name {self.name!r} gives all rows one file; put {{task_id}} or {{key}} into it.")
 
@@ -59,14 +59,8 @@ class SaveOptions:
         """
         if self.save_to is None:
             return None
-        chosen, destination = self.executor or executor, shelf_at(self.save_to)
-        is_remote = isinstance(chosen, RemoteExecutor)
-        if isinstance(destination, Storage):
-            await destination.check(writes=not is_remote)
-        if self.process is not None or self.executor is not None:
-            await chosen.check(self.process, destination)
-        if is_remote and isinstance(destination, Path):
-            destination = destination.absolute()  # other processes are in other folders
+        chosen = self.executor or (None if self.process is None else executor)
+        destination = await check_saving(self.save_to, self.process, chosen)
         common: dict[str, Any] = {
             "client": client,
             "destination": destination,
@@ -75,6 +69,6 @@ class SaveOptions:
             "function": self.process,
             "colliding_keys": CollidingKeys(journal.find_colliding_keys),
         }
-        if isinstance(chosen, RemoteExecutor):
-            return RemoteSaver(**common, carrier=chosen)
-        return LocalSaver(**common, executor=chosen)
+        if isinstance(self.executor, RemoteExecutor):
+            return RemoteSaver(**common, executor=self.executor)
+        return LocalSaver(**common, executor=self.executor or executor)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import attrs
 
-from kling_async.batch.executors import in_words, value_of
+from kling_async.batch.function_calls import describe_error, unpickle_value
 from kling_async.batch.journal import Journal
 from kling_async.batch.records import Row, State
 from kling_async.batch.savers import Saver, all_of
@@ -41,14 +41,14 @@ class Outcomes:
             return make_done(row, await read_request(row, self.journal), snapshot, ())
         if row.state is not State.SAVED:  # else the function has not seen all files
             result = _result_of(snapshot)
-            saves = await saver.save(row, result)
+            saved = await saver.save(row, result)
             order = {(file.kind, file.index): place for place, file in enumerate(result.files)}
-            files = sorted([*files, *saves.pictures], key=lambda file: order.get((file.kind, file.index), len(order)))
-            await self.journal.save(row.position, saves.pictures, self.clock(), is_all=saves.error is None)
-            if isinstance(saves.error, StorageFull):
-                raise saves.error
-            if saves.error is not None:
-                return await self.failed(row, saves.error)
+            files = sorted([*files, *saved.files], key=lambda file: order.get((file.kind, file.index), len(order)))
+            await self.journal.save(row.position, saved.files, self.clock(), is_all=saved.error is None)
+            if isinstance(saved.error, StorageFull):
+                raise saved.error
+            if saved.error is not None:
+                return await self.failed(row, saved.error)
         if saver.function is not None:
             try:
                 files = await all_of(self._process(saver, row, snapshot.task_id, file) for file in files)
@@ -89,10 +89,12 @@ def make_done(row: Row, request: TaskRequest, snapshot: TaskSnapshot, files: Ite
     paths = tuple(file.path for file in saved if file.path is not None)
     pickled = [file.pickled for file in saved if file.pickled is not None]
     try:
-        value = tuple(map(value_of, pickled)) if saved and len(pickled) == len(saved) else None
+        value = tuple(map(unpickle_value, pickled)) if saved and len(pickled) == len(saved) else None
     except Exception as error:  # noqa: BLE001 (a module that is loaded can raise anything)
         what = "the value that `process=` returned is in the journal, and cannot be loaded here"
-        return Failed(row.position, row.key, request, ProcessFailed(f"{what}: {in_words(error)}", snapshot.task_id))
+        return Failed(
+            row.position, row.key, request, ProcessFailed(f"{what}: {describe_error(error)}", snapshot.task_id)
+        )
     return Done(row.position, row.key, request, _result_of(snapshot), paths, value, saved)
 
 

@@ -27,9 +27,10 @@ from kling_async.errors import (
 from kling_async.media.saved_files import SavedFile
 from kling_async.wire import cards
 from kling_async.wire.cards import Tone
-from kling_async.wire.codec import CODEC, dumps, loads, read_task, write_request, write_task
+from kling_async.wire.codec import CODEC, read_task, write_request, write_task
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest, with_fields
-from kling_async.wire.endpoints.registry import endpoint_of
+from kling_async.wire.endpoints.registry import endpoint_of, without_files
+from kling_async.wire.json_text import dumps, loads
 from kling_async.wire.tasks import TaskSnapshot, last_seen
 
 __all__ = [
@@ -262,7 +263,7 @@ def digest_of(request: TaskRequest, files: Mapping[str, str]) -> bytes:
     """
     endpoint = endpoint_of(type(request))
     no_files = dict.fromkeys(each.field for each in endpoint.inputs)
-    body = {**write_request(with_fields(request, **no_files)), **no_files, **files}
+    body = {**write_request(without_files(request)), **no_files, **files}
     if endpoint.name != _FIRST_ENDPOINT:
         body["/endpoint"] = endpoint.name  # no field has such a name
     return hashlib.sha256(dumps(dict(sorted(body.items())))).digest()
@@ -321,7 +322,10 @@ def write_stored_request(request: TaskRequest) -> str:
 
 def read_stored_request(text: str, endpoint: Endpoint[Any], paths: Mapping[str, Path | None]) -> TaskRequest:
     """
-    Read what `write_stored_request` wrote. *paths* are those of its files by field, None for a file that the journal holds.
+    Read what `write_stored_request` wrote.
+
+    Args:
+        paths: Of the files of the request, by field; None for a file that the journal holds.
     """
     fields: dict[str, Any] = loads(text.encode())
     request: TaskRequest = CODEC.structure({**fields, **dict.fromkeys(paths, "")}, endpoint.request_class)

@@ -1,10 +1,8 @@
 """
-How a batch's pictures come to where they are kept, and before a function: by this process, or by an engine that carries
-both out elsewhere.
+How a batch's files are saved and given to a function: by this process, or by a `RemoteExecutor`.
 """
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
@@ -13,31 +11,58 @@ from typing import Final, Self, TypeVar
 
 import attrs
 
-from kling_async.batch.executors import Executor, PictureFacts, Process, RemoteExecutor, WorkItem, WorkResult, in_words
+from kling_async.batch.executors import Executor, RemoteExecutor, WorkItem, WorkResult
+from kling_async.batch.function_calls import PictureFacts, Process, describe_error
 from kling_async.batch.records import Row
 from kling_async.client.client import KlingClient
 from kling_async.errors import ExecutorLost, ProcessFailed
-from kling_async.media.downloads import FetchError, Saves, doubling
+from kling_async.media.destinations import (
+    Destination,
+    destination_at,
+    make_staging_dir,
+    remove_staging_dir,
+    storage_of,
+)
+from kling_async.media.fetch_errors import FetchError
 from kling_async.media.naming import Names
 from kling_async.media.saved_files import SavedFile
-from kling_async.media.storage import Storage, begin_drafts, folder_and_keep, storage_of, sweep
+from kling_async.media.saving import SaveOutcome
+from kling_async.media.storage import Storage
+from kling_async.wire.endpoints.registry import without_files
 from kling_async.wire.tasks import Image, TaskResult
 
-__all__ = ["CollidingKeys", "LocalSaver", "RemoteSaver", "Saver", "all_of"]
+__all__ = ["CollidingKeys", "LocalSaver", "RemoteSaver", "Saver", "all_of", "check_saving"]
 
-BESIDE: Final = 8
+VISIBILITY_CHECKS: Final = 6
+FIRST_DELAY: Final = 0.1
 """
-How many rows may be saving their pictures here beside those that take and wait for slots.
-"""
-LOOKS: Final = 6
-FIRST_LOOK: Final = 0.1
-"""
-Seconds between the first look at where an engine has kept its first picture and the second; each further delay is twice
-as long.
+How often this process looks for the first file that a remote executor has saved, and the seconds between the first two
+times; each further delay is twice as long.
 """
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+
+
+async def check_saving(
+    save_to: str | Path | Storage, process: Process | None, executor: Executor | RemoteExecutor | None
+) -> Destination:
+    """
+    Return where files are saved, once it is clear that they can be saved there, and the function be called.
+
+    Raises:
+        ImportError: A library for the storage is missing.
+        ValueError: It is no place for files, or the executor cannot do its work.
+        OSError: The storage refuses a file.
+    """
+    destination = destination_at(save_to)
+    is_remote = isinstance(executor, RemoteExecutor)
+    if isinstance(destination, Storage):
+        await destination.check(writes=not is_remote)
+    if executor is not None:
+        await executor.check(process, destination)
+    # other processes have other working directories
+    return destination.absolute() if is_remote and isinstance(destination, Path) else destination
 
 
 @attrs.define(eq=False)
@@ -67,17 +92,17 @@ class CollidingKeys:
 @attrs.define(eq=False, kw_only=True)
 class Saver:
     """
-    What both ways share; lives in `async with` for one run.
+    What both savers share; used in `async with` for one run.
 
     Attributes:
         name: The template of file names.
-        mark: Of the journal: unfinished files of another are left alone.
-        function: What sees each picture once it is kept; None where nothing does.
+        mark: The journal's id: partial files of another one are left alone.
+        function: Gets each file once it is saved; None if there is none.
         colliding_keys: Rows whose key alone is not a safe file name.
     """
 
     client: KlingClient
-    destination: Path | Storage
+    destination: Destination
     name: str
     mark: str
     function: Process | None
@@ -86,7 +111,7 @@ class Saver:
     @property
     def width(self) -> int:
         """
-        How many rows may be here beside those that take and wait for slots.
+        How many rows may be saved at a time, besides those that hold slots or wait for them.
         """
         raise NotImplementedError
 
@@ -98,15 +123,15 @@ class Saver:
     ) -> None:
         pass
 
-    async def save(self, row: Row, result: TaskResult) -> Saves:
+    async def save(self, row: Row, result: TaskResult) -> SaveOutcome:
         """
-        Keep those pictures of a row that are not kept yet.
+        Save those files of a row that are not saved yet.
         """
         raise NotImplementedError
 
     async def value(self, row: Row, task_id: str, picture: SavedFile) -> bytes:
         """
-        Return what the function makes of a picture that is kept, pickled.
+        Return what the function returns for a saved file, pickled.
 
         Raises:
             ProcessFailed: The function failed.
@@ -115,16 +140,16 @@ class Saver:
 
     def check(self, count: int) -> None:
         """
-        Refuse names that would be those of two of a row's *count* pictures.
+        Refuse names that would be equal for two of a row's *count* files.
         """
-        Names(Path(), self.name, "0", "0").check(range(count))
+        Names(self.name, "0", "0").check(range(count))
 
     async def is_there(self, picture: SavedFile) -> bool:
         """
-        Tell whether a picture is still where it was kept.
+        Return whether a file is still where it was saved.
 
         Raises:
-            OSError: The storage does not tell.
+            OSError: The storage does not report it.
         """
         return await self._size(picture) == picture.size_in_bytes
 
@@ -133,153 +158,152 @@ class Saver:
             return await asyncio.to_thread(_size_of, picture.path)
         try:
             return await storage_of(self.destination, picture.place).size(picture.place)
-        except FetchError as lost:
-            raise OSError(str(lost)) from None
+        except FetchError as error:
+            raise OSError(str(error)) from None
 
     async def _names(self, row: Row, task_id: str) -> Names:
         has_colliding_key = "{key" in self.name and await self.colliding_keys.include(row.position)
-        folder = folder_and_keep(self.destination)[0]
-        return Names(folder, self.name, task_id, row.key, has_colliding_key=has_colliding_key, mark=self.mark)
+        return Names(self.name, task_id, row.key, has_colliding_key=has_colliding_key, mark=self.mark)
 
 
 @attrs.define(eq=False, kw_only=True)
 class LocalSaver(Saver):
     """
-    By this process; functions are called by an engine.
+    Saves files in this process; an executor calls the function.
     """
 
     executor: Executor
 
     @property
     def width(self) -> int:
-        return BESIDE
+        return 8
 
-    async def save(self, row: Row, result: TaskResult) -> Saves:
-        names, have = await self._names(row, result.task_id), _indices(row)
-        return await self.client.save_each(result, names, but=have, keep=folder_and_keep(self.destination)[1])
+    async def save(self, row: Row, result: TaskResult) -> SaveOutcome:
+        names = await self._names(row, result.task_id)
+        return await self.client.save_each(result, self.destination, names, skip=_saved_indices(row))
 
     async def value(self, row: Row, task_id: str, picture: SavedFile) -> bytes:
         if self.function is None:
             raise AssertionError("there is no function")
-        facts = PictureFacts(row.key, task_id, attrs.evolve(row.request, image=None), picture)
+        facts = PictureFacts(row.key, task_id, without_files(row.request), picture)
         try:
             source = picture.path or await storage_of(self.destination, picture.place).read(picture.place)
-        except FetchError as lost:
-            raise _process_failed(str(lost), task_id, picture) from None
+        except FetchError as error:
+            raise _process_failed(str(error), task_id, picture) from None
         try:
             return await self.executor.call(self.function, source, facts)
         except Exception as error:
-            raise _process_failed(in_words(error), task_id, picture) from error
+            raise _process_failed(describe_error(error), task_id, picture) from error
 
 
 @attrs.define(eq=False, kw_only=True)
 class RemoteSaver(Saver):
     """
-    By an engine that fetches them, too.
+    Has files downloaded, saved and given to the function by a remote executor.
     """
 
-    carrier: RemoteExecutor
-    _carried: dict[tuple[str, int], WorkResult] = attrs.field(factory=dict, init=False)  # on whose pictures it failed
-    _is_seen: bool = attrs.field(default=False, init=False)
+    executor: RemoteExecutor
+    _failed: dict[tuple[str, int], WorkResult] = attrs.field(factory=dict, init=False)  # files whose function failed
+    _is_visible: bool = attrs.field(default=False, init=False)
 
     @property
     def width(self) -> int:
-        return self.carrier.width
+        return self.executor.width
 
     async def __aenter__(self) -> Self:
-        await self._sweep()  # who was at it when an earlier run was killed has nobody to tell of it
-        await begin_drafts(self.destination, self._drafts)
+        await self._remove_staging_dir()  # of an earlier run that was killed: its workers report to nobody
+        await make_staging_dir(self.destination, self._staging_dir)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._sweep()
+        await self._remove_staging_dir()
 
-    async def save(self, row: Row, result: TaskResult) -> Saves:
-        async def carry(image: Image) -> SavedFile | FetchError:
+    async def save(self, row: Row, result: TaskResult) -> SaveOutcome:
+        async def save(image: Image) -> SavedFile | FetchError:
             try:
-                carried = await self._carry(row, result.task_id, image=image)
-            except FetchError as lost:
-                return lost
-            if carried.failure is not None:
-                self._carried[result.task_id, image.index] = carried
-            return carried.picture
+                done = await self._execute(row, result.task_id, image=image)
+            except FetchError as error:
+                return error
+            if done.failure is not None:
+                self._failed[result.task_id, image.index] = done
+            return done.picture
 
         async def fetch(images: Sequence[Image]) -> Sequence[SavedFile | FetchError]:
-            return await all_of(map(carry, images))
+            return await all_of(map(save, images))
 
         names = await self._names(row, result.task_id)
-        return await self.client.save_elsewhere(result, names, fetch, but=_indices(row))
+        return await self.client.save_remotely(result, names, fetch, skip=_saved_indices(row))
 
     async def value(self, row: Row, task_id: str, picture: SavedFile) -> bytes:
-        carried = self._carried.pop((task_id, picture.index), None)
+        done = self._failed.pop((task_id, picture.index), None)
         try:
-            carried = carried or await self._carry(row, task_id, picture=picture)
-        except FetchError as lost:
-            raise _process_failed(str(lost), task_id, picture) from None
-        if carried.picture.pickled is None:
-            error = _process_failed(str(carried.failure), task_id, picture)
-            error.add_note(carried.traceback)
-            raise error
-        return carried.picture.pickled
+            done = done or await self._execute(row, task_id, picture=picture)
+        except FetchError as error:
+            raise _process_failed(str(error), task_id, picture) from None
+        if done.picture.pickled is None:
+            failed = _process_failed(str(done.failure), task_id, picture)
+            failed.add_note(done.traceback)
+            raise failed
+        return done.picture.pickled
 
-    async def _carry(
+    async def _execute(
         self, row: Row, task_id: str, *, image: Image | None = None, picture: SavedFile | None = None
     ) -> WorkResult:
-        order = WorkItem(
+        item = WorkItem(
             key=row.key,
             task_id=task_id,
-            request=attrs.evolve(row.request, image=None),
+            request=without_files(row.request),
             image=image,
             picture=picture,
-            names=attrs.evolve(await self._names(row, task_id), staging_dir=self._drafts),
+            names=attrs.evolve(await self._names(row, task_id), staging_dir=self._staging_dir),
             destination=self.destination,
             function=self.function,
             networks=await self.client.networks(),
         )
-        carried = await self.carrier.carry(order)
-        if not self._is_seen:
-            await self._look_at(carried.picture, task_id)
-        return carried
+        done = await self.executor.execute(item)
+        if not self._is_visible:
+            await self._check_visible(done.picture, task_id)
+        return done
 
-    async def _look_at(self, picture: SavedFile, task_id: str) -> None:
-        # Some time may pass until what one machine has written is seen by another.
-        for delay in (*itertools.islice(doubling(FIRST_LOOK), LOOKS - 1), None):
+    async def _check_visible(self, picture: SavedFile, task_id: str) -> None:
+        # It may take some time until a file that one machine has written is visible to another.
+        for delay in (*(FIRST_DELAY * 2**number for number in range(VISIBILITY_CHECKS - 1)), None):
             try:
                 if await self._size(picture) is not None:  # of any size: a function may have changed it
-                    self._is_seen = True
+                    self._is_visible = True
                     return
             except OSError as error:
-                _log.debug("not_seen", extra={"reason": str(error)})
-                return  # the storage does not tell: the next picture may
+                _log.debug("not_visible", extra={"reason": str(error)})
+                return  # the storage does not report it: it may report the next file
             if delay is not None:
                 await asyncio.sleep(delay)
-        what = f"{picture.place} was kept by the engine, and is not there for this process"
+        what = f"{picture.place} was saved by the executor, but this process does not see it"
         raise ExecutorLost(f"{what}: save to a folder that all machines share, or to a storage", task_id)
 
     @property
-    def _drafts(self) -> str:
+    def _staging_dir(self) -> str:
         return f".kling-{self.mark}"
 
-    async def _sweep(self) -> None:
+    async def _remove_staging_dir(self) -> None:
         try:
-            await sweep(self.destination, self._drafts)
-        except Exception as error:  # noqa: BLE001 (it is tidying, and each storage has errors of its own)
-            _log.debug("not_swept", extra={"reason": type(error).__name__})
+            await remove_staging_dir(self.destination, self._staging_dir)
+        except Exception as error:  # noqa: BLE001 (leftovers are harmless, and each storage has errors of its own)
+            _log.debug("staging_dir_not_removed", extra={"reason": type(error).__name__})
 
 
 async def all_of(works: Iterable[Awaitable[T]]) -> list[T]:
     """
-    Return what all of *works* return, in their order; where some fail, raise the first error when all have ended.
+    Return what all of *works* return, in their order; if some fail, raise the first error when all have ended.
     """
     aio_tasks = [asyncio.ensure_future(work) for work in works]
     await asyncio.gather(*aio_tasks, return_exceptions=True)
     return [aio_task.result() for aio_task in aio_tasks]
 
 
-def _indices(row: Row) -> set[int]:
-    return {picture.index for picture in row.pictures}
+def _saved_indices(row: Row) -> set[int]:
+    return {picture.index for picture in row.files}
 
 
 def _process_failed(reason: str, task_id: str, picture: SavedFile) -> ProcessFailed:

@@ -18,7 +18,8 @@ from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.options import AsJson, parse_seconds
 from kling_async.cli.screen import write_line
 from kling_async.cli.task_runner import run
-from kling_async.wire.codec import dumps, write_task
+from kling_async.wire.codec import write_task
+from kling_async.wire.json_text import dumps
 from kling_async.wire.redaction import hide_query, one_line
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 from kling_async.wire.webhooks import check_secret, sign

@@ -17,8 +17,9 @@ from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.screen import print_error
 from kling_async.cli.text_input import TextKind, UnreadableText, read_list
 from kling_async.errors import InvalidRequest
+from kling_async.media.destinations import destination_at
 from kling_async.media.naming import Names
-from kling_async.media.storage import Storage, shelf_at
+from kling_async.media.storage import Storage
 from kling_async.policy.arguments import MOST_SECONDS
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
@@ -191,7 +192,7 @@ def parse_shelf(text: str) -> Path | Storage:
     Read where pictures go: a folder, or a URL such as s3://bucket/pictures.
     """
     try:
-        return shelf_at(text)
+        return destination_at(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

@@ -14,7 +14,7 @@ from kling_async.cli.screen import print_error
 from kling_async.client.client import KlingClient
 from kling_async.client.limits.limiter import Slots
 from kling_async.errors import BrokenRule, InvalidRequest
-from kling_async.media.local import NO_ROOM
+from kling_async.media.local import OUT_OF_SPACE
 from kling_async.media.references import ReferenceCache, read_inputs
 from kling_async.media.storage import Storage
 from kling_async.wire.dialects import Dialect
@@ -121,7 +121,7 @@ def refusal(what: str, error: OSError, option: str) -> Exception:
     Return what ends the command because of *error*, which came before anything was sent: a wrong value of *option*, or
     a disk without room.
     """
-    if error.errno not in NO_ROOM:
+    if error.errno not in OUT_OF_SPACE:
         return typer.BadParameter(what, param_hint=option)
     print_error(f"{option}: {what}", "Nothing was sent. Make room on the disk, then run the same command again.")
     return typer.Exit(ExitCode.STORAGE)

@@ -41,7 +41,7 @@ def save(
     Which have not is told, and is exit code 1: wait --save waits for them.
     """
     ids = read_ids(task_ids)
-    check_names(Names(Path(), name, "0"), _MOST)
+    check_names(Names(name, "0"), _MOST)
     if len(ids) > 1 and "{task_id}" not in name:
         raise typer.BadParameter("it needs {task_id}: tasks would replace each other's", param_hint="--name")
     access = ServiceOptions(base_url=base_url, dialect=dialect, give_up_after=give_up_after)

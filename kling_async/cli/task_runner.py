@@ -27,7 +27,7 @@ from kling_async.client.client import KlingClient
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import DownloadFailed, KlingError, StorageFull, TaskNotFound, WaitTimeout
 from kling_async.media.naming import Names
-from kling_async.media.storage import Storage, folder_and_keep
+from kling_async.media.storage import Storage
 from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.redaction import one_line, shorten
 from kling_async.wire.tasks import TaskResult
@@ -207,9 +207,8 @@ class TaskRunner:
     async def _save(self, row: TaskRow, result: TaskResult) -> tuple[dict[int, Path | str], KlingError | None]:
         if self.folder is None:
             return {}, None
-        folder, keep = folder_and_keep(self.folder)
-        saves = await self.client.save_each(result, Names(folder, self.name(row), result.task_id), keep=keep)
-        return {picture.index: picture.path or picture.place for picture in saves.pictures}, saves.error
+        outcome = await self.client.save_each(result, self.folder, Names(self.name(row), result.task_id))
+        return {file.index: file.path or file.place for file in outcome.files}, outcome.error
 
     def _tell_trouble(self, text: str) -> None:
         self.board.trouble = text

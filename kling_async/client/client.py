@@ -38,12 +38,11 @@ from kling_async.client.transport import Transport
 from kling_async.errors import (
     BrokenRule,
     ClientClosed,
-    DownloadFailed,
     InvalidRequest,
     KlingError,
-    StorageFull,
     TaskNotFound,
 )
+from kling_async.media.naming import Names
 from kling_async.media.references import Reference, read_inputs
 from kling_async.policy.arguments import check_kind, check_many, check_timeout, check_whole
 from kling_async.policy.http import HttpOptions
@@ -58,8 +57,9 @@ from kling_async.wire.responses import read_page, read_sighting
 from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot
 
 if TYPE_CHECKING:
-    from kling_async.media.downloads import Downloads, Fetch, Keep, Saves
-    from kling_async.media.naming import Names
+    from kling_async.media.destinations import Destination
+    from kling_async.media.downloads import Downloads
+    from kling_async.media.saving import FetchFiles, SaveOutcome
     from kling_async.policy.hosts import Network
 
 __all__ = ["KlingClient"]
@@ -404,61 +404,56 @@ class KlingClient:
         check_kind("name", name, str, "must be a template for names, as text")
         self._open()
         downloads = await self._open_downloads()
-        story = self._story_of(result)
-        try:
-            paths = await downloads.save_all(result, directory, name=name, refresh=lambda: self._renew(result))
-        except (DownloadFailed, StorageFull) as error:
-            story.tell(EventKind.SAVED, paths=error.paths, error=error)
-            raise
-        story.tell(EventKind.SAVED, paths=paths)
-        return paths
+        names = Names(name, result.task_id)
+        outcome = await downloads.save(result, Path(directory), names, refresh=lambda: self._renew(result))
+        self._tell_saved(result, outcome)
+        if outcome.error is not None:
+            raise outcome.error
+        return [file.path for file in outcome.files if file.path is not None]
 
     async def save_each(
-        self, result: TaskResult, names: "Names", *, but: Collection[int] = (), keep: "Keep | None" = None
-    ) -> "Saves":
+        self, result: TaskResult, destination: "Destination", names: Names, *, skip: Collection[int] = ()
+    ) -> "SaveOutcome":
         """
-        Save as `save` does, under *names*, *but* the pictures with these indices. What did not arrive is told, not
-        raised.
-
-        Args:
-            keep: Where to; None is the folder of *names*.
+        Save as `save` does, in a folder or a storage, but not the files with the indices to *skip*. Files that could
+        not be saved are reported in the outcome.
         """
         self._open()
         downloads = await self._open_downloads()
-        saves = await downloads.save_each(result, names, refresh=lambda: self._renew(result), but=but, keep=keep)
-        self._tell_saved(result, saves)
-        return saves
+        outcome = await downloads.save(result, destination, names, refresh=lambda: self._renew(result), skip=skip)
+        self._tell_saved(result, outcome)
+        return outcome
 
-    async def save_elsewhere(
-        self, result: TaskResult, names: "Names", fetch: "Fetch", *, but: Collection[int] = ()
-    ) -> "Saves":
+    async def save_remotely(
+        self, result: TaskResult, names: Names, fetch: "FetchFiles", *, skip: Collection[int] = ()
+    ) -> "SaveOutcome":
         """
-        Do what `save_each` does with pictures that others *fetch*.
+        Do what `save_each` does, with files that *fetch* saves elsewhere.
         """
-        from kling_async.media.downloads import save_elsewhere  # noqa: PLC0415
+        from kling_async.media.saving import save_remotely  # noqa: PLC0415
 
         self._open()
-        saves = await save_elsewhere(
-            result, names, fetch, refresh=lambda: self._renew(result), but=but, base_url=self.base_url
+        outcome = await save_remotely(
+            result, names, fetch, refresh=lambda: self._renew(result), skip=skip, base_url=self.base_url
         )
-        self._tell_saved(result, saves)
-        return saves
+        self._tell_saved(result, outcome)
+        return outcome
 
     async def networks(self) -> "frozenset[Network]":
         """
         Return the kinds of private network that pictures may come from: those where the service itself is.
         """
-        from kling_async.media.downloads import networks_of  # noqa: PLC0415
+        from kling_async.media.network import networks_of  # noqa: PLC0415
 
         async with self._opening:  # hundreds may ask at once, and one look-up is enough
             if self._networks is None:
                 self._networks = await networks_of(urlsplit(self.base_url).hostname or "")
         return self._networks
 
-    def _tell_saved(self, result: TaskResult, saves: "Saves") -> None:
-        paths = [picture.path for picture in saves.pictures if picture.path is not None]
-        urls = [picture.url for picture in saves.pictures if picture.url is not None]
-        self._story_of(result).tell(EventKind.SAVED, paths=paths, urls=urls, error=saves.error)
+    def _tell_saved(self, result: TaskResult, outcome: "SaveOutcome") -> None:
+        paths = [file.path for file in outcome.files if file.path is not None]
+        urls = [file.url for file in outcome.files if file.url is not None]
+        self._story_of(result).tell(EventKind.SAVED, paths=paths, urls=urls, error=outcome.error)
 
     async def read(self, image: Image) -> bytes:
         """

@@ -5,8 +5,9 @@ Saving the pictures of a result in a storage.
 from pathlib import Path
 
 from kling_async.client.client import KlingClient
+from kling_async.media.destinations import destination_at
 from kling_async.media.naming import Names
-from kling_async.media.storage import Storage, shelf_at
+from kling_async.media.storage import Storage
 from kling_async.wire.tasks import TaskResult
 
 __all__ = ["save"]
@@ -35,11 +36,11 @@ async def save(
         OSError: The storage cannot be opened.
         ValueError: It is no storage, or the name is no good.
     """
-    destination = shelf_at(storage)
+    destination = destination_at(storage)
     if isinstance(destination, Path):
         return [path.absolute().as_uri() for path in await client.save(result, destination, name=name)]
     await destination._open()  # noqa: SLF001 (storing the first picture is trial enough)
-    saves = await client.save_each(result, Names(Path(), name, result.task_id), keep=destination.keep)
-    if saves.error is not None:
-        raise saves.error
-    return [picture.url for picture in saves.pictures if picture.url is not None]
+    outcome = await client.save_each(result, destination, Names(name, result.task_id))
+    if outcome.error is not None:
+        raise outcome.error
+    return [file.url for file in outcome.files if file.url is not None]

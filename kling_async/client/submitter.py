@@ -31,11 +31,13 @@ from kling_async.errors import (
     Unreachable,
 )
 from kling_async.media.references import Reference, with_texts
-from kling_async.wire.codec import dumps, write_request
+from kling_async.wire.answers import Answer
+from kling_async.wire.codec import write_request
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
 from kling_async.wire.headers import clock_of
+from kling_async.wire.json_text import dumps
 from kling_async.wire.redaction import shorten
-from kling_async.wire.responses import Answer, read_sighting
+from kling_async.wire.responses import read_sighting
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["SubmitObserver", "Submitter"]

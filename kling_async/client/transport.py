@@ -33,13 +33,16 @@ from kling_async.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
+from kling_async.media.responses import describe_http_error
 from kling_async.media.semaphore import Gate
 from kling_async.policy.http import MAX_HEADER, MAX_HEADERS, HttpOptions
 from kling_async.policy.policies import RetryPolicy
+from kling_async.wire.answers import Answer
 from kling_async.wire.auth import AccessKey, Credentials, Token, clock_offset, fingerprint, make_token
 from kling_async.wire.headers import kept_for
 from kling_async.wire.redaction import hide_secrets
-from kling_async.wire.responses import Answer, Presence, is_whole, presence_of, read_created, read_sighting, torn_id
+from kling_async.wire.refusals import torn_id
+from kling_async.wire.responses import Presence, is_whole, presence_of, read_created, read_sighting
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["Transport", "decode", "is_small"]
@@ -444,7 +447,7 @@ class Transport:
 
     def _ours(self, error: Exception, where: str, body: "_Outgoing | None", reply: "_Reply") -> KlingError:
         # At the border: nobody above meets an exception of aiohttp's, whose repr may hold the request's headers.
-        said = _in_words(error)
+        said = describe_http_error(error)
         for secret in self._secrets:
             said = said.replace(secret, "…")
         reason = hide_secrets(said) or type(error).__name__
@@ -460,14 +463,6 @@ class Transport:
         if isinstance(error, TimeoutError):
             return Unreachable(f"no answer in time to {where}: {reason}", task_id)
         return Unreachable(f"the connection broke during {where}: {reason}", task_id)
-
-
-def _in_words(error: Exception) -> str:
-    if isinstance(error, aiohttp.ClientResponseError) and error.status == HTTPStatus.BAD_REQUEST:
-        # The parser's own 400, whatever the answer's status is. It quotes what it read, such as a cookie.
-        what = error.message.partition("when reading")[0].strip()
-        return f"the head of the answer cannot be read ({what})" if what else str(error)
-    return str(error)
 
 
 async def _intend(submission: Submission) -> None:

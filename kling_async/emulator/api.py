@@ -14,9 +14,10 @@ from kling_async.emulator.authentication import check_key
 from kling_async.emulator.fault_rule import Fault
 from kling_async.emulator.input_files import facts_of
 from kling_async.emulator.ledger import Route
-from kling_async.wire.codec import dumps, read_request, write_task
+from kling_async.wire.codec import read_request, write_task
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
 from kling_async.wire.endpoints.registry import broken_rules
+from kling_async.wire.json_text import dumps
 
 PAGES: Final = range(1, 1001)
 PAGE_SIZES: Final = range(1, 501)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from kling_async.emulator.account import ApiError
-from kling_async.wire.codec import dumps, write_task
+from kling_async.wire.codec import write_task
+from kling_async.wire.json_text import dumps
 from kling_async.wire.tasks import Image, TaskSnapshot, TaskStatus
 
 Payload = dict[str, Any]

@@ -14,7 +14,8 @@ import attrs
 from kling_async.emulator import response_bodies
 from kling_async.emulator.account import Account, TaskRecord
 from kling_async.emulator.fault_plan import FaultPlan
-from kling_async.wire.codec import dumps, write_task
+from kling_async.wire.codec import write_task
+from kling_async.wire.json_text import dumps
 from kling_async.wire.tasks import TaskOutput, TaskSnapshot, TaskStatus
 from kling_async.wire.webhooks import sign
 

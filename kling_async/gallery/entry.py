@@ -9,7 +9,8 @@ from typing import Final
 
 import attrs
 
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.base import TaskRequest
+from kling_async.wire.endpoints.registry import caption_of, endpoint_of
 
 __all__ = ["GalleryEntry", "entry_of"]
 
@@ -55,16 +56,18 @@ class GalleryEntry:
 _SETTINGS: Final = ("aspect_ratio", "resolution", "n", "image_reference", "image_fidelity", "human_fidelity")
 
 
-def entry_of(request: ImageRequest) -> GalleryEntry:
+def entry_of(request: TaskRequest) -> GalleryEntry:
     """
-    Return what *request* tells of its pictures; `attrs.evolve` adds what became of it.
+    Return what *request* says about its files; `attrs.evolve` adds the facts of its task.
     """
-    settings = {name: value for name in _SETTINGS if (value := getattr(request, name)) is not None}
-    if request.image is not None:
-        settings["image"] = request.image.name if isinstance(request.image, Path) else "given"
+    settings = {name: value for name in _SETTINGS if (value := getattr(request, name, None)) is not None}
+    for each in endpoint_of(type(request)).inputs:
+        source = getattr(request, each.field)
+        if source is not None:
+            settings[each.field] = source.name if isinstance(source, Path) else "given"
     return GalleryEntry(
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
-        model_name=request.model_name,
+        prompt=caption_of(request),
+        negative_prompt=getattr(request, "negative_prompt", None),
+        model_name=getattr(request, "model_name", None),
         settings=settings,
     )

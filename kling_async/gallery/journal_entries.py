@@ -46,18 +46,19 @@ def entries_of_row(row: Row, default_model: str | None) -> Iterator[GalleryEntry
     """
     about = attrs.evolve(
         entry_of(row.request),
-        model_name=row.request.model_name or default_model,
+        model_name=getattr(row.request, "model_name", None) or default_model,
         task_id=row.task_id,
         seconds=_seconds(row),
         units=row.snapshot.final_unit_deduction if row.snapshot is not None else None,
         state=row.state.value,
         error=_error(row),
     )
-    if row.is_image_kept:
-        about = attrs.evolve(about, settings={**about.settings, "image": "given"})
-    for picture in row.pictures:
+    given = {field: "given" for field, file in row.inputs.items() if file.is_kept}
+    if given:
+        about = attrs.evolve(about, settings={**about.settings, **given})
+    for picture in row.files:
         yield attrs.evolve(about, path=picture.path, index=picture.index)
-    if not row.pictures:
+    if not row.files:
         yield about
 
 
@@ -68,7 +69,7 @@ def _seconds(row: Row) -> float | None:
 def _error(row: Row) -> str | None:
     if row.error is not None:
         return f"{type(row.error).__name__}: {row.error}"
-    made = len(row.snapshot.task_result.images) if row.snapshot is not None else 0
-    if row.state is State.FINISHED and (missing := made - len(row.pictures)) > 0:
+    made = len(row.snapshot.task_result.files) if row.snapshot is not None else 0
+    if row.state is State.FINISHED and (missing := made - len(row.files)) > 0:
         return f"{missing} of {made} pictures not saved yet: the batch's next run fetches them"
     return None

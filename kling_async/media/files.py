@@ -1,61 +1,70 @@
 """
-Where a file that a task made ends by its own structure.
+File formats by content: the extension of a file, and where it ends by its own structure.
 
-Neither a length nor a closed connection proves that a file is whole: a proxy that broke off stores half a picture and
-serves it under a length that matches. So a file is followed from part to part up to its own end. What comes after the
-end is left alone, since cameras and editors append data of their own. A further kind, such as a video, is a further row
-of `FIRST_STEPS`, and is recognized by `wire.pictures.kind_of`.
+Neither a length nor a closed connection proves that a file is complete: a proxy that lost its upstream stores half a
+file and serves it under a length that matches. So a file is followed from part to part up to its own end. What comes
+after the end is ignored, because cameras and editors append data of their own.
+
+A format is a row of `FORMATS`: the kind of file that it is for, how it is recognised, and its first step.
 """
 
 import re
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final, Literal, Protocol, TypeAlias
 
 import attrs
 
-from kling_async.wire.image_headers import Kind, kind_of
+from kling_async.wire.image_headers import kind_of
 
-__all__ = ["HEAD", "Ending", "ext_of"]
+__all__ = ["HEAD", "FileEnd", "MediaKind", "find_ext", "is_known"]
+
+MediaKind: TypeAlias = Literal["image", "video", "audio"]
+"""
+The kinds of file that tasks make. No two kinds have an extension in common, so that files of one task that have the
+same index never have the same name.
+"""
 
 HEAD: Final = 12
 """
-Bytes that tell every kind of file.
+Bytes that are enough to recognise every format.
 """
 
 
 class _Step(Protocol):
     """
-    Looks at the part of a file that begins at *at*, and returns where the next part begins (perhaps beyond *data*) with
-    the step for it: None at the end of the file; *at* and itself where the part is not all there yet.
+    Looks at the part of a file that begins at *at*. Returns where the next part begins (perhaps beyond *data*) and the
+    step for it: None at the end of the file; *at* and itself if the part is not complete yet.
     """
 
     def __call__(self, data: bytes, at: int, /) -> "tuple[int, _Step | None]": ...
 
 
 @attrs.define
-class Ending:
+class FileEnd:
     """
-    Follows a file, piece by piece, to its own end. It keeps a few bytes of what it has seen, and none of the content.
-
-    Attributes:
-        is_reached: Whether the end has come, so that the file is whole.
+    Follows a file, piece by piece, to its own end. It keeps a few bytes of what it has read.
     """
 
     _step: _Step | None
     _skip: int = attrs.field(default=0, init=False)  # bytes that are still to come before the next part
-    _rest: bytes = attrs.field(default=b"", init=False)  # of a part that is not all there
+    _rest: bytes = attrs.field(default=b"", init=False)  # of a part that is not complete
 
     @classmethod
-    def of(cls, ext: str) -> "Ending":
+    def of(cls, ext: str) -> "FileEnd":
         """
-        Begin a file whose kind has this extension, which `ext_of` has told.
+        Begin a file that has this extension, as `find_ext` returned it.
         """
-        return cls(next(step for kind, step in FIRST_STEPS.items() if f".{kind}" == ext))
+        return cls(FORMATS[ext].begin())
 
     @property
     def is_reached(self) -> bool:
-        return self._step is None
+        """
+        Return whether the file is complete. Formats without an end marker are complete between any two parts, once all
+        required parts have come.
+        """
+        if self._step is None:
+            return True
+        return isinstance(self._step, _OpenEnded) and self._step.may_end(is_between=not self._skip and not self._rest)
 
     def feed(self, piece: bytes) -> None:
         data, at = self._rest + piece, self._skip
@@ -67,12 +76,26 @@ class Ending:
         self._rest, self._skip = (b"", 0) if self._step is None else (data[at:], max(0, at - len(data)))
 
 
-def ext_of(head: bytes) -> str | None:
+@attrs.frozen
+class _Format:
+    kind: MediaKind
+    matches: Callable[[bytes], bool]
+    begin: Callable[[], _Step]
+
+
+def find_ext(head: bytes, kind: MediaKind) -> str | None:
     """
-    Return the extension of the file that begins with *head*, `HEAD` bytes or more; None for what is no known kind.
+    Return the extension of the file of this kind that begins with *head*, `HEAD` bytes or more; None if its format is
+    unknown, or one of another kind.
     """
-    kind = kind_of(head)
-    return f".{kind}" if kind is not None else None
+    return next((ext for ext, each in FORMATS.items() if each.kind == kind and each.matches(head)), None)
+
+
+def is_known(head: bytes) -> bool:
+    """
+    Return whether a file of any kind surely begins with *head*. MP3 without a tag is left out: two bytes are too few.
+    """
+    return any(each.matches(head) for each in FORMATS.values()) and not _is_mp3_frame(head)
 
 
 def _end(_: bytes, at: int) -> tuple[int, _Step | None]:
@@ -81,6 +104,30 @@ def _end(_: bytes, at: int) -> tuple[int, _Step | None]:
 
 def _damaged(data: bytes, _: int) -> tuple[int, _Step | None]:
     return len(data), _damaged  # it has no end
+
+
+class _OpenEnded(_Step):
+    """
+    A step of a format without an end marker.
+    """
+
+    def may_end(self, *, is_between: bool) -> bool:
+        """
+        Return whether the file may end here; *is_between* is whether a part has just ended.
+        """
+        raise NotImplementedError
+
+
+class _Unbounded(_OpenEnded):
+    """
+    A part without a length, which ends with the file.
+    """
+
+    def __call__(self, data: bytes, at: int, /) -> "tuple[int, _Step | None]":
+        return max(at, len(data)), self
+
+    def may_end(self, *, is_between: bool) -> bool:
+        return is_between
 
 
 # PNG: chunks of a length, a name of four letters, data and a checksum; "IEND" is the last.
@@ -100,7 +147,7 @@ def _chunk(data: bytes, at: int) -> tuple[int, _Step | None]:
 
 
 # JPEG: segments that a marker begins and a length follows, and coded data in which 0xFF is followed by 0x00 or by the
-# number of a restart. Whatever stands between two segments is passed over, as decoders do. 0xD9 is the end.
+# number of a restart. Bytes between two segments are skipped, as decoders do. 0xD9 is the end.
 
 _MARKER: Final = re.compile(rb"\xff(?:(\xd9)|\xd8|[\x02-\xcf\xda-\xfe](..))", re.DOTALL)
 _MARKER_MAX: Final = 4
@@ -157,16 +204,133 @@ def _colours(flags: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-# RIFF: the length of all that follows stands at the beginning.
+# RIFF, which is WebP and WAV: the length of all that follows stands at the beginning. A WAV that was written to a pipe
+# states all ones, and ends with the file.
+
+_UNKNOWN_SIZE: Final = 0xFFFFFFFF
 
 
 def _riff(data: bytes, at: int) -> tuple[int, _Step | None]:
-    if len(data) < at + 8:
+    if len(data) < at + HEAD:
         return at, _riff
-    return at + 8 + int.from_bytes(data[at + 4 : at + 8], "little"), _end
+    size = int.from_bytes(data[at + 4 : at + 8], "little")
+    if size == _UNKNOWN_SIZE and data[at + 8 : at + 12] == b"WAVE":
+        return at + HEAD, _Unbounded()
+    return at + 8 + size, _end
 
 
-FIRST_STEPS: Final[Mapping[Kind, _Step]] = MappingProxyType({"png": _png, "jpg": _jpeg, "gif": _gif, "webp": _riff})
+# MP4 and QuickTime (ISO 14496-12): boxes of a length, a type of four characters and content, up to the end of the file.
+# A length of 1 says that the true one follows in 64 bits; of 0, that the box is the last and ends with the file.
+
+_BOX_TYPE: Final = re.compile(rb"[ -~\xa9]{4}")
+
+
+@attrs.define(eq=False)
+class _Boxes(_OpenEnded):
+    _seen: set[bytes] = attrs.field(factory=set)
+
+    def __call__(self, data: bytes, at: int, /) -> "tuple[int, _Step | None]":
+        size, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
+        if len(kind) < 4 or (size == 1 and len(data) < at + 16):
+            return at, self
+        header = 16 if size == 1 else 8
+        size = int.from_bytes(data[at + 8 : at + 16]) if size == 1 else size
+        if not _BOX_TYPE.fullmatch(kind) or 0 < size < header:
+            return at, _end if self._is_complete else _damaged  # data that an editor has appended
+        self._seen.add(kind)
+        if not size:
+            return at + header, _Unbounded() if self._is_complete else _damaged
+        return at + size, self
+
+    def may_end(self, *, is_between: bool) -> bool:
+        return is_between and self._is_complete
+
+    @property
+    def _is_complete(self) -> bool:
+        return {b"ftyp", b"moov", b"mdat"} <= self._seen
+
+
+# MP3: an ID3 tag, then frames whose length follows from their header, up to the end of the file. The first frame may
+# hold the number of all others (Xing, Info). Tags behind the last frame are ignored.
+
+_BIT_RATES: Final = {  # kbit/s of layer III, by whether it is MPEG 1
+    True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_SAMPLE_RATES: Final = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version
+_FRAME_COUNT: Final = re.compile(rb"(?:Xing|Info)...[\x01\x03\x05\x07\x09\x0b\x0d\x0f](....)", re.DOTALL)
+
+
+def _frame_length(header: bytes) -> int:
+    """
+    Return the length of the MP3 frame with this header of 4 bytes; 0 if it is none.
+    """
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:  # 11 bits of sync, and layer III
+        return 0
+    version, rate, bits = header[1] >> 3 & 3, header[2] >> 2 & 3, header[2] >> 4
+    if version not in _SAMPLE_RATES or rate > 2 or not 0 < bits < 15:
+        return 0
+    is_mpeg1 = version == 3
+    padding = header[2] >> 1 & 1
+    return (144 if is_mpeg1 else 72) * 1000 * _BIT_RATES[is_mpeg1][bits] // _SAMPLE_RATES[version][rate] + padding
+
+
+def _is_mp3_frame(head: bytes) -> bool:
+    return _frame_length(head[:4]) > 0
+
+
+@attrs.define(eq=False)
+class _Mp3(_OpenEnded):
+    _count: int = 0
+    _announced: int | None = None
+
+    def __call__(self, data: bytes, at: int, /) -> "tuple[int, _Step | None]":
+        if len(data) < at + 4:
+            return at, self
+        if data[at : at + 3] == b"ID3" and not self._count:
+            return self._after_tag(data, at)
+        length = _frame_length(data[at : at + 4])
+        if not length:
+            return at, _end if self._is_complete else _damaged
+        if self._announced is None:
+            if len(data) < at + length:
+                return at, self
+            found = _FRAME_COUNT.search(data, at, at + length)
+            self._announced = int.from_bytes(found[1]) if found else 0
+        self._count += 1
+        return at + length, self
+
+    def _after_tag(self, data: bytes, at: int) -> "tuple[int, _Step | None]":
+        if len(data) < at + 10:
+            return at, self
+        size = 0
+        for digit in data[at + 6 : at + 10]:
+            size = size << 7 | digit & 0x7F
+        return at + 10 + size + (10 if data[at + 5] & 0x10 else 0), self
+
+    def may_end(self, *, is_between: bool) -> bool:
+        return is_between and self._is_complete
+
+    @property
+    def _is_complete(self) -> bool:
+        return self._count > 0 and self._count >= (self._announced or 0)
+
+
+def _is_iso(head: bytes) -> bool:
+    return head[4:8] == b"ftyp"
+
+
+FORMATS: Final = {
+    ".png": _Format("image", lambda head: kind_of(head) == "png", lambda: _png),
+    ".jpg": _Format("image", lambda head: kind_of(head) == "jpg", lambda: _jpeg),
+    ".gif": _Format("image", lambda head: kind_of(head) == "gif", lambda: _gif),
+    ".webp": _Format("image", lambda head: kind_of(head) == "webp", lambda: _riff),
+    ".mov": _Format("video", lambda head: _is_iso(head) and head[8:12] == b"qt  ", _Boxes),
+    ".mp4": _Format("video", _is_iso, _Boxes),
+    ".mp3": _Format("audio", lambda head: head[:3] == b"ID3" or _is_mp3_frame(head), _Mp3),
+    ".wav": _Format("audio", lambda head: head[:4] == b"RIFF" and head[8:12] == b"WAVE", lambda: _riff),
+    ".m4a": _Format("audio", _is_iso, _Boxes),
+}
 """
-Of all kinds that this version takes for a picture.
+The formats by their extensions; the first that matches is taken.
 """

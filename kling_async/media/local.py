@@ -1,13 +1,126 @@
 """
-Files on the local disk.
+Files on the local disk: written under a temporary name, synced, and renamed into place.
 """
 
+import asyncio
+import contextlib
 import errno
-from typing import Final
+import hashlib
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import BinaryIO, Final, Self
 
-__all__ = ["NO_ROOM"]
+import attrs
 
-NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+from kling_async.media.fetch_errors import DiskFull, FetchRefused
+from kling_async.media.naming import Names
+from kling_async.media.saved_files import SavedFile
+from kling_async.media.shielding import shielded
+from kling_async.media.streams import FileStream
+
+__all__ = ["OUT_OF_SPACE", "StagedFile", "write_to_folder"]
+
+OUT_OF_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 """
-Error numbers of a disk that is full, or of a user who may take no more of it.
+Error numbers of a full disk, and of a user whose quota is used up.
 """
+_ON_WINDOWS: Final = os.name == "nt"
+_SHARING_DELAYS: Final = (0.01, 0.05, 0.25, 1.0)
+
+
+async def write_to_folder(folder: Path, names: Names, index: int, stream: FileStream) -> SavedFile:
+    """
+    Write a file into *folder*. An older file of that name is replaced by the complete new one. Cancelling waits for a
+    rename that has begun, and leaves no partial file.
+
+    Raises:
+        DiskFull: There is no space left.
+        FetchRefused: It cannot be written.
+    """
+    path = folder / names.path(index, stream.ext)
+    digest = hashlib.sha256()
+    try:
+        with StagedFile(path, folder, names) as staged:
+            while piece := await stream.read():
+                staged.write(piece)
+                digest.update(piece)
+            await shielded(asyncio.to_thread(staged.commit))
+    except OSError as error:  # those of the network are FetchError by now, so this is the disk
+        kind = DiskFull if error.errno in OUT_OF_SPACE else FetchRefused
+        raise kind(f"{path} could not be written: {error.strerror or error}") from None
+    return SavedFile(index, path, stream.length, digest.hexdigest())
+
+
+@attrs.define(eq=False)
+class StagedFile:
+    """
+    A temporary file that takes the place of its target when it is complete. It is removed on leaving.
+    """
+
+    _target: Path
+    _folder: Path
+    _names: Names
+    _path: Path = attrs.field(init=False)
+    _file: BinaryIO = attrs.field(init=False)
+
+    def __enter__(self) -> Self:
+        names = self._names
+        if names.staging_dir is None:
+            self._path = self._target.with_name(f".{self._target.name}.{names.mark or secrets.token_hex(8)}.part")
+        else:
+            self._path = self._staging_dir(names.staging_dir) / f"{secrets.token_hex(8)}.part"
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("wb" if names.staging_dir is None and names.mark else "xb")
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        with contextlib.suppress(OSError):  # closing writes what is buffered, and a full disk raises again
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    def _staging_dir(self, name: str) -> Path:
+        staging_dir = self._folder / name
+        if not staging_dir.is_dir():  # creating it here would hide that this machine has another folder by that path
+            what = f"{self._folder} is not the folder of this run on this machine, or the run has ended"
+            raise FetchRefused(f"{what}: save to a folder that all machines share")
+        return staging_dir
+
+    def write(self, piece: bytes) -> None:
+        self._file.write(piece)  # in the event loop: it goes to the disk cache, faster than through a thread
+
+    def commit(self) -> None:
+        """
+        Sync the file and rename it to its target. This waits for the disk: call it in a thread.
+        """
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        _replace(self._path, self._target)
+        _sync_folder(self._target.parent)
+
+
+def _replace(source: Path, target: Path) -> None:
+    # On Windows a viewer or virus scanner that has the target open for a moment causes a PermissionError.
+    for delay in _SHARING_DELAYS if _ON_WINDOWS else ():
+        try:
+            source.replace(target)
+        except PermissionError:
+            time.sleep(delay)
+        else:
+            return
+    source.replace(target)
+
+
+def _sync_folder(folder: Path) -> None:
+    # The new name should survive a loss of power, too. Windows cannot sync folders, and some network disks will not.
+    if _ON_WINDOWS:
+        return
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,5 +1,5 @@
 """
-Names for pictures on the disk: inside their directory, safe on every system, and never equal by accident.
+Names for files: inside their folder, safe on every system, and never equal by accident.
 """
 
 import hashlib
@@ -27,18 +27,19 @@ _RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9Â
 @attrs.frozen
 class Names:
     """
-    Where the pictures of one task go. A row of a batch has a key as well, which the template may name.
+    Names of the files of one task, relative to where they are saved. A row of a batch also has a key, which the
+    template may use.
 
     Attributes:
+        template: With `{task_id}`, `{index}` and `{ext}`; it may name folders.
         has_colliding_key: Whether some file systems confuse the key with that of an earlier row; adds a digest.
-        mark: In the names of unfinished files where their writer alone writes them, so that the next one that it begins
-            takes the place of one that a crash has left. None gives each a name that no other has.
-        drafts: A hidden folder of the directory for unfinished files, where several may write one picture at a time:
-            one who was thought dead, and who took his place. It is there already, made by who began the run, so that a
-            machine where it is not has another folder. What is left in it is of no use to anybody.
+        mark: Part of the names of partial files, if only one process writes them: the next one that it begins replaces
+            one that a crash has left. None gives each a unique name.
+        staging_dir: A hidden folder for partial files, if several processes may write one file at a time: one that was
+            thought dead, and its replacement. The run's first process makes it, so that a machine that does not see it
+            has another folder. What is left in it may be removed.
     """
 
-    directory: Path
     template: str
     task_id: str
     key: str | None = None
@@ -48,23 +49,23 @@ class Names:
 
     def check(self, indices: Sequence[int]) -> None:
         """
-        Refuse a template before anything is fetched.
+        Refuse a template before anything is downloaded.
         """
         paths = [self.path(index, ".png") for index in indices or (0,)]
         if len(set(paths)) < len(paths):
-            raise ValueError(f"The name {self._shown} gives two pictures one name; put {{index}} into it.")
+            raise ValueError(f"The name {self._shown} gives two files one name; put {{index}} into it.")
 
     def path(self, index: int, ext: str) -> Path:
-        return self.directory.joinpath(*self.parts(index, ext))
+        return Path(*self.parts(index, ext))
 
     def parts(self, index: int, ext: str) -> list[str]:
         """
-        Return the names of the folders within the directory, and of the file.
+        Return the names of the folders and of the file.
         """
         text = self._filled(index, ext)
         parts = [part for part in re.split(r"[/\\]", text) if part not in ("", ".")]
         if PureWindowsPath(text).root or ".." in parts or not parts:
-            raise ValueError(f"The name {self._shown} must be that of a file inside the directory.")
+            raise ValueError(f"The name {self._shown} must be that of a file inside the folder.")
         return [*map(_safe_part, parts)]
 
     def _filled(self, index: int, ext: str) -> str:
@@ -79,7 +80,7 @@ class Names:
         except (ValueError, LookupError):  # a broken template, or a field inside a field
             pass
         allowed = ", ".join(f"{{{field}}}" for field in values)
-        rule = f"must be a format string with no fields but {allowed}, each of fewer than 1,000 characters"
+        rule = f"must be a format string with no other fields than {allowed}, each of fewer than 1,000 characters"
         raise ValueError(f"The name {self._shown} {rule}.")
 
     @property
@@ -98,14 +99,14 @@ def folded(key: str) -> str:
 
 def is_url(place: object) -> bool:
     """
-    Whether *place* is a URL, and no path.
+    Return whether *place* is a URL rather than a path.
     """
     return isinstance(place, str) and _URL.match(place) is not None
 
 
 def local_folder(place: str) -> Path | None:
     """
-    Return the path of a folder of this machine, which is written to directly; None for any other storage.
+    Return the path of a folder of this machine, which is written to directly; None for a storage.
     """
     if not is_url(place):
         return Path(place)
@@ -116,12 +117,12 @@ def local_folder(place: str) -> Path | None:
 
 
 def _without_unsafe(text: str) -> str:
-    # What Windows forbids is replaced everywhere: pictures are copied between systems.
+    # What Windows forbids is replaced everywhere: files are copied between systems.
     return "".join("_" if character in '<>:"/\\|?*' or not character.isprintable() else character for character in text)
 
 
 def _with_ends(text: str, *, start: bool) -> str:
-    # Dots and blanks become one "_" at the end, which Windows cuts off, and at the *start*, where a dot hides a file.
+    # Dots and blanks become one "_" at the end, where Windows drops them, and at the *start*, where a dot hides a file.
     if start and (bare := text.lstrip(". ")) != text:
         text = f"_{bare}"
     return text if (bare := text.rstrip(". ")) == text else f"{bare}_"

@@ -6,45 +6,45 @@ import attrs
 
 from kling_async.policy.policies import DownloadPolicy
 
-__all__ = ["Progress"]
+__all__ = ["TransferRate"]
 
 
 @attrs.define
-class Progress:
+class TransferRate:
     """
-    How many bytes of one download have come, and how many seconds were spent waiting for them. Time in which the reader
-    was busy with something else does not count.
+    Bytes of one download that arrived, and seconds spent waiting for them. Time in which the reader was busy with
+    something else does not count.
 
     Args:
-        size: Bytes in all, as they were announced; 0 where that is not known.
+        size: Bytes in all, as announced; 0 if unknown.
         window: Seconds over which the least rate is measured.
     """
 
     _policy: DownloadPolicy
     _size: int
     window: float
-    came: int = attrs.field(default=0, init=False)
+    received: int = attrs.field(default=0, init=False)
     waited: float = attrs.field(default=0.0, init=False)
-    _came_before: int = attrs.field(default=0, init=False)  # this window began
+    _received_before: int = attrs.field(default=0, init=False)  # when this window began
     _waited_before: float = attrs.field(default=0.0, init=False)
 
-    def add(self, came: int, waited: float) -> None:
+    def add(self, received: int, waited: float) -> None:
         """
-        Count *came* bytes that took *waited* seconds of waiting.
+        Count *received* bytes that took *waited* seconds of waiting.
         """
-        self.came += came
+        self.received += received
         self.waited += waited
 
-    def complaint(self) -> str | None:
+    def problem(self) -> str | None:
         """
-        Return why this download is too slow, None where it is not.
+        Return why this download is too slow, None if it is not.
         """
         policy = self._policy
-        seconds, came = self.waited - self._waited_before, self.came - self._came_before
+        seconds, received = self.waited - self._waited_before, self.received - self._received_before
         if seconds >= self.window:
-            if came < policy.least_rate * seconds:
-                return f"it was too slow: {came} bytes in {seconds:.0f} s"
-            self._waited_before, self._came_before = self.waited, self.came
-        if self.waited > policy.grace + max(self.came, self._size) / policy.mean_rate:
-            return f"it was too slow: {self.came} bytes in {self.waited:.0f} s"
+            if received < policy.least_rate * seconds:
+                return f"it was too slow: {received} bytes in {seconds:.0f} s"
+            self._waited_before, self._received_before = self.waited, self.received
+        if self.waited > policy.grace + max(self.received, self._size) / policy.mean_rate:
+            return f"it was too slow: {self.received} bytes in {self.waited:.0f} s"
         return None

@@ -1,5 +1,5 @@
 """
-Work that is not broken off in the middle, though whoever waits for it is.
+Work that is finished even if its caller is cancelled.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ __all__ = ["shielded"]
 
 async def shielded(work: Coroutine[Any, Any, None] | asyncio.Future[None]) -> None:
     """
-    Await *work*; a cancellation goes on only after its end, and then whatever the work raised is not seen here.
+    Await *work*. A cancellation is raised only after its end, and then an error of the work is dropped.
     """
     aio_task = asyncio.ensure_future(work)
     try:

@@ -1,9 +1,8 @@
 """
-What kind of network a host is in, and so from which hosts a picture may come: public ones, those of the service's own
-kind of network, and those that the user allows.
+The kind of network that a host is in: public, private, loopback, link-local and so on.
 
-The ranges are those of the IANA's special-purpose registries, as of 2025, with the multicast ranges beside them. They
-are not those of the interpreter's `ipaddress`, which change from version to version:
+The ranges are those of the IANA's special-purpose registries, as of 2025, and the multicast ranges. Those of Python's
+`ipaddress` are not used because they change from version to version:
 
     https://www.iana.org/assignments/iana-ipv4-special-registry
     https://www.iana.org/assignments/iana-ipv6-special-registry
@@ -15,19 +14,16 @@ import ipaddress
 import re
 from typing import Final, TypeAlias
 
-import attrs
-
 __all__ = [
-    "Admission",
     "Network",
     "Range",
     "check_entry",
     "is_loopback",
     "is_surely_local",
     "network_of",
-    "objection",
     "parse_address",
     "parse_range",
+    "stated_addresses",
 ]
 
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -36,7 +32,7 @@ Range: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 class Network(enum.Enum):
     """
-    Kinds of network, as far as a picture's address is concerned.
+    Kinds of network that a host may be in.
     """
 
     PUBLIC = "public"
@@ -47,12 +43,6 @@ class Network(enum.Enum):
     RESERVED = "reserved"
     NEVER = "link-local, multicast, of a cloud's metadata or no plain address"
 
-
-OPENED_BY_THE_SERVICE: Final = frozenset({Network.LOOPBACK, Network.LAN, Network.SHARED, Network.BENCHMARK})
-"""
-The kinds from which pictures may come where the service itself is in one. A proxy that resolves all names to addresses
-of its own (mostly of 198.18.0.0/15) has the service there as well.
-"""
 
 _RANGES: Final = tuple(
     (ipaddress.ip_network(text), kind)
@@ -85,7 +75,7 @@ _RANGES: Final = tuple(
             "198.51.100.0/24",
             "203.0.113.0/24",
             "240.0.0.0/4",
-            "::/0",  # whatever is no global unicast: site-local, discard, local translation, segment routing
+            "::/0",  # all but global unicast: site-local, discard, local translation, segment routing
             "2001::/23",  # protocol assignments
             "2001:db8::/32",  # documentation
             "3fff::/20",
@@ -107,7 +97,7 @@ _RANGES: Final = tuple(
     for text in texts
 )
 """
-Of the ranges that have an address, the narrowest tells its kind.
+The narrowest range that contains an address gives its kind.
 """
 
 _LOCALHOST: Final = (ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1"))
@@ -119,29 +109,28 @@ _NAME_MAX: Final = 253
 
 def network_of(host: str) -> Network | None:
     """
-    Return the kind of network that *host* is in; None of a name, of which only its addresses can tell.
+    Return the kind of network that *host* is in; None for a name that has to be resolved first.
     """
     address = _address(host)
     if address is not None:
         return _kind(address)
     name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761: whatever a name server says
+    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761: never asked of a name server
         return Network.LOOPBACK
-    # "127.1" and "2130706433" are loopback to some, and other addresses can be spelt so too
+    # Some systems read "127.1" and "2130706433" as loopback, and any address can be written that way.
     return Network.NEVER if ":" in host or _NUMBERLIKE.search(name) else None
 
 
 def is_loopback(host: str) -> bool:
     """
-    Tell whether *host* is this machine itself, by its number (perhaps in brackets) or as "localhost"; no other name is
-    looked up.
+    Return whether *host* is this machine: a loopback address (perhaps in brackets) or "localhost". No name is resolved.
     """
     return network_of(host.removeprefix("[").removesuffix("]")) is Network.LOOPBACK
 
 
 def is_surely_local(host: str) -> bool:
     """
-    Tell whether everything sent to *host* stays on this machine. This is stricter than `is_loopback`: a name server may
+    Return whether everything sent to *host* stays on this machine. Stricter than `is_loopback`: a name server may
     resolve "x.localhost" to any address, and not every system takes "0.0.0.0" for itself.
     """
     if host.casefold() == "localhost":
@@ -173,73 +162,29 @@ def parse_range(text: str) -> Range | None:
 
 def check_entry(entry: object) -> None:
     """
-    Refuse what neither a host's name nor a range can be, or is a range from which no picture may ever come.
+    Refuse an entry of `HttpOptions.allow_downloads_from` that is neither a host name nor a range, or is a range that no
+    file may ever come from.
 
     Raises:
         ValueError: The text says why.
     """
     if not isinstance(entry, str):
-        raise ValueError(f"{entry!r} is no text")  # noqa: TRY004 (one kind of error for a wrong value)
+        raise ValueError(f"{entry!r} is not text")  # noqa: TRY004 (one kind of error for a wrong value)
     allowed = parse_range(entry)
     if allowed is None:
         if not _NAME.fullmatch(entry.rstrip(".")) or len(entry) > _NAME_MAX or network_of(entry) is Network.NEVER:
             raise ValueError(f"{entry[:80]!r} is neither a host name, an address nor a network such as '198.18.0.0/15'")
     elif _kind(allowed[0]) is _kind(allowed[-1]) is Network.NEVER:
-        raise ValueError(f"{entry!r}: pictures never come from addresses that are {Network.NEVER.value}")
+        raise ValueError(f"{entry!r}: files never come from addresses that are {Network.NEVER.value}")
 
 
-@attrs.frozen
-class Admission:
+def stated_addresses(host: str) -> tuple[_Address, ...]:
     """
-    Which hosts a picture may come from.
-
-    Attributes:
-        kinds: Of network, besides the public one; those where the service itself is, see `OPENED_BY_THE_SERVICE`.
-        entries: Names of hosts, addresses and networks that the user allows.
+    Return the addresses that *host* states by itself: those of localhost for a name, else the address, or the IPv4
+    address inside of it.
     """
-
-    kinds: frozenset[Network] = frozenset()
-    entries: tuple[str, ...] = ()
-
-    def closed(self, host: str) -> Network | None:
-        """
-        Return the kind of network that *host*, a name or a number, is in, if no picture may come from there; None where
-        it may, or where only the addresses behind the name can tell.
-        """
-        kind = network_of(host)
-        if kind is Network.NEVER:
-            return kind
-        is_open = kind in (None, Network.PUBLIC) or (kind in self.kinds and kind in OPENED_BY_THE_SERVICE)
-        return None if is_open or self.names(host) or self._has(host) else kind
-
-    def names(self, host: str) -> bool:
-        """
-        Tell whether the user allows the host of this name, wherever it is.
-        """
-        return host.rstrip(".").lower() in {entry.rstrip(".").lower() for entry in self.entries}
-
-    def closed_behind(self, host: str, address: str) -> Network | None:
-        """
-        Do what `closed` does for an *address* of the name *host*.
-        """
-        kind = self.closed(address)
-        return None if kind is not Network.NEVER and self.names(host) else kind
-
-    def _has(self, host: str) -> bool:
-        address = _address(host)
-        meant = _LOCALHOST if address is None else (_within(address) or address,)
-        allowed = [each for each in map(parse_range, self.entries) if each is not None]
-        return any(one in each for one in meant for each in allowed)
-
-
-def objection(kind: Network, where: str) -> str:
-    """
-    Return in words that no picture may come from *where*, which is in a network of this kind, and what to do about it.
-    """
-    if kind is Network.NEVER:
-        return f"its address is private: {where}; pictures never come from addresses that are {kind.value}"
-    advice = "where that is meant, allow its host or network with HttpOptions(allow_downloads_from=[...])"
-    return f"its address is private: {where} ({kind.value}); {advice}"
+    address = _address(host)
+    return _LOCALHOST if address is None else (_within(address) or address,)
 
 
 def _address(host: str) -> _Address | None:
@@ -257,7 +202,7 @@ def _kind(address: _Address) -> Network:
 
 
 def _within(address: _Address) -> ipaddress.IPv4Address | None:
-    # The IPv4 address to which an IPv6 address leads; the ends of a range come here without `parse_address`.
+    # The IPv4 address that an IPv6 address leads to; the ends of a range come here without `parse_address`.
     if isinstance(address, ipaddress.IPv4Address):
         return None
     if address in _NAT64:

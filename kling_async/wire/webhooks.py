@@ -16,8 +16,11 @@ from typing import Any, Final
 
 from standardwebhooks import Webhook
 
-from kling_async.wire.codec import is_task, loads, read_nested, read_request_id, read_task
+from kling_async.wire.codec import read_task
 from kling_async.wire.headers import find_header
+from kling_async.wire.json_text import loads
+from kling_async.wire.scalars import read_nested, read_request_id
+from kling_async.wire.task_shapes import is_task
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["Signature", "check_secret", "make_token", "read_callback", "read_token", "sign", "verify"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kling_async.emulator import faults
-from kling_async.media import downloads
+from kling_async.media import local
 from tests.cli.conftest import Command, Here, ServedBy, know, lines_of, service, wait_until
 
 
@@ -98,7 +98,7 @@ def test_full_disk(served: ServedBy, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(downloads._Part, "settle", full)
+    monkeypatch.setattr(local.StagedFile, "commit", full)
     kling = served()
     kling.has("done-1")
 
@@ -114,7 +114,7 @@ def test_full_disk(served: ServedBy, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["a", "b", "--name", "{index}{ext}"], "it needs {task_id}"),
         (["a", "--name", "fox{ext}"], "put {index} into it"),
-        (["a", "--name", "{key}{ext}"], "no fields but {task_id}"),
+        (["a", "--name", "{key}{ext}"], "no other fields than {task_id}"),
         (["a", "--out", "/dev/null/here"], "nothing can be saved in"),
     ],
 )

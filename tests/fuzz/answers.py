@@ -16,17 +16,12 @@ import attrs
 
 from kling_async import GATEWAY, OFFICIAL, KlingClient
 from kling_async.errors import KlingError
-from kling_async.wire import codec
-from kling_async.wire.codec import addresses_in, dumps, loads, read_task, write_task
-from kling_async.wire.responses import (
-    Answer,
-    is_duplicate_id,
-    presence_of,
-    read_created,
-    read_news,
-    read_page,
-    read_sighting,
-)
+from kling_async.wire import json_text
+from kling_async.wire.answers import Answer
+from kling_async.wire.codec import read_task, write_task
+from kling_async.wire.json_text import dumps, loads
+from kling_async.wire.responses import is_duplicate_id, presence_of, read_created, read_news, read_page, read_sighting
+from kling_async.wire.task_shapes import addresses_in
 from kling_async.wire.tasks import TaskSnapshot
 from tests.fuzz.odd import MIB, big_text, damaged, json_bytes, mutated, nested, text, url, value, wrapped
 from tests.fuzz.raw import RawServer, Reply, written
@@ -201,7 +196,7 @@ def _reading(rng: Random, *, is_large: bool = False) -> Case:
     is_patient = rng.random() < 0.3  # as without the extra "fast"
 
     async def run() -> None:
-        with mock.patch.object(codec, "orjson", None) if is_patient else contextlib.nullcontext():
+        with mock.patch.object(json_text, "orjson", None) if is_patient else contextlib.nullcontext():
             try:
                 seen = read(answer)
             except KlingError as error:

@@ -12,7 +12,8 @@ from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.limits.bucket import Usage
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import ClientClosed, NoFreeSlot, SubmissionUncertain
-from kling_async.wire.codec import dumps, write_task
+from kling_async.wire.codec import write_task
+from kling_async.wire.json_text import dumps
 from tests.conftest import simulated
 from tests.simulation import EPOCH, SimulatedService, now
 

@@ -18,10 +18,11 @@ from kling_async.client import transport as module
 from kling_async.client.polling.queries import HttpStatusQueries
 from kling_async.client.transport import decode
 from kling_async.errors import UnexpectedAnswer
-from kling_async.wire import codec
+from kling_async.wire import json_text
+from kling_async.wire.answers import Answer
 from kling_async.wire.codec import write_task
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
-from kling_async.wire.responses import Answer, read_created, read_news, read_page, read_sighting
+from kling_async.wire.responses import read_created, read_news, read_page, read_sighting
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
 from tests.unit.client.test_transport import PATH, saying, serving, speaking, submission, submit
 
@@ -80,7 +81,7 @@ class TestSize:
         Whatever it holds: the smallest values cost the most.
         """
         if not is_fast:
-            monkeypatch.setattr(codec, "orjson", None)
+            monkeypatch.setattr(json_text, "orjson", None)
         head, tail = b'{"code":0,"data":[0', b"]}"
         many = (module.MAX_ANSWER - len(head) - len(tail)) // (len(unit) + 1)
         answer = Answer(200, {}, head + (b"," + unit) * many + tail)
@@ -117,7 +118,7 @@ class TestDepth:
         Whoever reads them, and with whichever library.
         """
         if not is_fast:
-            monkeypatch.setattr(codec, "orjson", None)
+            monkeypatch.setattr(json_text, "orjson", None)
 
         with pytest.raises(UnexpectedAnswer):
             read(Answer(200, {}, body))
@@ -128,7 +129,7 @@ class TestDepth:
         It is decoded twice, and written in between.
         """
         if not is_fast:
-            monkeypatch.setattr(codec, "orjson", None)
+            monkeypatch.setattr(json_text, "orjson", None)
         body = b'{"code":0,"message":"\\ud800","data":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
 
         with pytest.raises(UnexpectedAnswer):

@@ -183,7 +183,7 @@ def test_digest_is_in_folders_and_files(template: str) -> None:
     Wherever the key stands.
     """
     plain, colliding = (
-        Names(Path(), template, "t", key, has_colliding_key=is_second).path(0, ".png").as_posix()
+        Names(template, "t", key, has_colliding_key=is_second).path(0, ".png").as_posix()
         for key, is_second in (("Cat", False), ("cat", True))
     )
 

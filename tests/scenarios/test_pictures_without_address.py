@@ -17,10 +17,10 @@ from aiohttp import web
 from yarl import URL
 
 from kling_async import Batch, Done, HttpOptions, ImageRequest, KlingClient
-from kling_async.batch.executors import Process, WorkItem, WorkResult, carry_out
+from kling_async.batch.executors import Process, WorkItem, WorkResult, execute
 from kling_async.client.saving import save
 from kling_async.emulator import Emulator
-from kling_async.media.downloads import FetchError
+from kling_async.media.fetch_errors import FetchError
 from kling_async.media.naming import Names
 from kling_async.media.storage import Storage
 from kling_async.policy.hosts import Network
@@ -130,8 +130,8 @@ class Own:
     async def check(self, function: Process | None, destination: Path | Storage) -> None:
         pass
 
-    async def carry(self, order: WorkItem) -> WorkResult:
-        return await carry_out(pickle.loads(pickle.dumps(order)))  # noqa: S301 (as on their way)
+    async def execute(self, order: WorkItem) -> WorkResult:
+        return await execute(pickle.loads(pickle.dumps(order)))  # noqa: S301 (as on their way)
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
@@ -141,7 +141,7 @@ async def test_saved_by_a_batch(client: KlingClient, tmp_path: Path, elsewhere: 
     """
     async with Batch(tmp_path / "run.kling", client) as batch:
         await batch.add([ImageRequest("a lighthouse", n=2)])
-        options: dict[str, Any] = {"engine": Own()} if elsewhere else {}
+        options: dict[str, Any] = {"executor": Own()} if elsewhere else {}
         [outcome] = [each async for each in batch.run(save_to=tmp_path / "pictures", **options)]
 
     assert isinstance(outcome, Done)
@@ -164,18 +164,18 @@ async def test_worker_asks_only_where_it_may(tmp_path: Path, allowed: tuple[str,
             request=ImageRequest("a lighthouse"),
             image=result.images[0],
             picture=None,
-            names=Names(tmp_path, "{index}{ext}", result.task_id),
+            names=Names("{index}{ext}", result.task_id),
             destination=tmp_path,
             function=None,
             networks=frozenset(),
         )
         http = HttpOptions(allow_downloads_from=allowed)
         if allowed:
-            assert (await carry_out(order, http=http)).picture.path == tmp_path / "0.png"
+            assert (await execute(order, http=http)).picture.path == tmp_path / "0.png"
         else:
             with pytest.raises(FetchError, match="allow_downloads_from"):
-                await carry_out(order, http=http)
-        carried = await carry_out(pickle.loads(pickle.dumps(attrs.evolve(order, networks=networks))))  # noqa: S301
+                await execute(order, http=http)
+        carried = await execute(pickle.loads(pickle.dumps(attrs.evolve(order, networks=networks))))  # noqa: S301
 
     assert networks == {Network.LOOPBACK}
     assert carried.picture.path == tmp_path / "0.png"

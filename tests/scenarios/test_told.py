@@ -31,7 +31,8 @@ from kling_async.client import submitter
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.errors import ClientClosed, ContentRefused, InvalidRequest, SubmissionUncertain, TaskFailed
-from kling_async.wire.codec import dumps, write_task
+from kling_async.wire.codec import write_task
+from kling_async.wire.json_text import dumps
 from kling_async.wire.status import is_settled
 from kling_async.wire.webhooks import sign
 

@@ -28,7 +28,8 @@ from kling_async.client.submitter import LISTEN_FOR
 from kling_async.emulator import Fault, faults
 from kling_async.emulator.webhook_queue import Webhook
 from kling_async.errors import ClientClosed, SubmissionUncertain, TaskNotFound
-from kling_async.wire.codec import dumps, write_task
+from kling_async.wire.codec import write_task
+from kling_async.wire.json_text import dumps
 from kling_async.wire.tasks import TaskOutput, TaskStatus
 from kling_async.wire.webhooks import sign
 from tests.conftest import SimulatedLoop, quiet_loop, simulated

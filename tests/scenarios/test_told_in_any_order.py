@@ -13,7 +13,8 @@ from kling_async.emulator import faults
 from kling_async.emulator.account import TaskRecord
 from kling_async.emulator.webhook_queue import Webhook
 from kling_async.errors import SubmissionUncertain, TaskFailed
-from kling_async.wire.codec import dumps, write_task
+from kling_async.wire.codec import write_task
+from kling_async.wire.json_text import dumps
 from kling_async.wire.status import is_settled
 from kling_async.wire.tasks import TaskOutput
 from kling_async.wire.webhooks import sign

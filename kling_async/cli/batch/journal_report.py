@@ -21,6 +21,7 @@ from kling_async.cli.options import DIALECTS, DialectName
 from kling_async.cli.screen import listed, print_error, write_line
 from kling_async.errors import KlingError
 from kling_async.media.saved_files import SavedFile
+from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.redaction import one_line, shorten
 
 __all__ = ["show_status", "trace_picture"]
@@ -112,7 +113,7 @@ def _sift(rows: Iterator[Row]) -> tuple[list[Row], Counter[str]]:
 
 
 def _named(row: Row) -> str:
-    return f"{row.key}  {shorten(row.request.prompt, 50)}"
+    return f"{row.key}  {shorten(caption_of(row.request), 50)}"
 
 
 def _reading(journal: Path) -> Reader:
@@ -140,7 +141,7 @@ def _told(row: Row, picture: SavedFile, dialect: str, path: Path) -> Iterator[tu
     facts: dict[str, Any] = row_facts(row, picture)
     state = {None: "the file is gone", True: "as it is on the disk", False: "the file has changed since"}
     yield "picture", str(path)
-    yield "prompt", row.request.prompt
+    yield "prompt", caption_of(row.request)
     for name, value in facts["request"].items():
         if name != "prompt":
             yield f"  {name}", str(value)
@@ -160,7 +161,7 @@ def _told(row: Row, picture: SavedFile, dialect: str, path: Path) -> Iterator[tu
 
 def _model_of(row: Row, dialect: str) -> str:
     default = DIALECTS[DialectName(dialect)].default_model if dialect in DIALECTS else ""
-    return row.request.model_name or default
+    return getattr(row.request, "model_name", None) or default
 
 
 def _is_unchanged(path: Path, picture: SavedFile) -> bool | None:

@@ -120,7 +120,7 @@ class BatchProgress:
         Say how it goes, on one line.
         """
         ended, rows = self.position
-        parts = [f"{ended:,}/{rows:,} ended", *states(self.summary), f"{self.summary.pictures:,} pictures"]
+        parts = [f"{ended:,}/{rows:,} ended", *states(self.summary), f"{self.summary.files:,} pictures"]
         if self.summary.units_billed:
             parts.append(f"{units(self.summary)} units")
         return ", ".join([*parts, *self.outlook()])

@@ -9,7 +9,6 @@ import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -96,7 +95,7 @@ async def _perform(source: InputSource, plan: BatchOptions, stack: contextlib.As
     client = plan.access.make_client(server, plan.hook.receiver if plan.hook is not None else None)
     checks = RequestChecks(client.dialect, client.slots)
     checked = await check_input(source, checks, skips_invalid=plan.skips_invalid)
-    check_names(Names(Path(), plan.name, "0", "0"), checked.most)
+    check_names(Names(plan.name, "0", "0"), checked.most)
     await make_ready(plan.out, writes=plan.scheduler is None)
     if plan.hook is not None:
         await _enter(stack, plan.hook.receiver.serve(plan.hook.host, plan.hook.port), "--listen")

@@ -25,12 +25,12 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
+from kling_async.wire.answers import Answer
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials
-from kling_async.wire.codec import loads
 from kling_async.wire.dialects import OFFICIAL, Dialect, dialect_of
 from kling_async.wire.headers import find_header
+from kling_async.wire.json_text import loads
 from kling_async.wire.redaction import hide_query
-from kling_async.wire.responses import Answer
 
 __all__ = [
     "REGIONS",

@@ -40,12 +40,13 @@ from kling_async.client.transport import Transport
 from kling_async.errors import InvalidRequest, KlingError, NotAuthenticated
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import RetryPolicy
+from kling_async.wire.answers import Answer
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials, clock_offset
 from kling_async.wire.dialects import Dialect, dialect_of
 from kling_async.wire.endpoints.base import several
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from kling_async.wire.headers import clock_of
-from kling_async.wire.responses import Answer, read_page, read_sighting
+from kling_async.wire.responses import read_page, read_sighting
 
 __all__ = ["DoctorOptions", "examine"]
 

@@ -24,6 +24,7 @@ __all__ = [
     "register",
     "registered",
     "request_of",
+    "without_files",
 ]
 
 DEFAULT_ENDPOINT: Final = IMAGE_GENERATION
@@ -121,6 +122,14 @@ def request_of(request: object, /, fields: Mapping[str, Any] | None = None) -> A
         what = f"{kind.__name__} has no field {' and no field '.join(map(repr, unknown))}"
         raise InvalidRequest(what, broken=tuple(BrokenRule(field, "…", rule) for field in unknown))
     return with_fields(cast("TaskRequest", request), **fields)
+
+
+def without_files(request: TaskRequest) -> TaskRequest:
+    """
+    Return *request* with None in place of its files.
+    """
+    given = [each.field for each in endpoint_of(type(request)).inputs if getattr(request, each.field) is not None]
+    return with_fields(request, **dict.fromkeys(given)) if given else request
 
 
 def caption_of(request: TaskRequest | None) -> str:

@@ -23,6 +23,7 @@ from kling_async import GATEWAY, OFFICIAL, Dialect, KlingClient, TaskResult
 from kling_async.batch.journal import Reader
 from kling_async.batch.records import State
 from kling_async.emulator import Emulator, faults
+from kling_async.wire.endpoints.registry import caption_of
 from tests.programs import program
 from tests.scenarios.torture.victim import POINTS, requests
 
@@ -168,7 +169,7 @@ def states(rack: Rack) -> dict[str, State]:
     Return the state of every prompt.
     """
     with Reader(rack.folder / "run.kling") as journal:
-        return {row.request.prompt: row.state for row in journal.rows()}
+        return {caption_of(row.request): row.state for row in journal.rows()}
 
 
 async def test_killed_batches_lose_nothing_and_pay_nothing_twice(tmp_path: Path, pytestconfig: pytest.Config) -> None:

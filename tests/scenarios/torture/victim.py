@@ -35,7 +35,7 @@ from kling_async import (
 from kling_async.batch import queries
 from kling_async.batch.journal import Journal
 from kling_async.client.callbacks.receiver import CallbackReceiver
-from kling_async.media.downloads import _Part
+from kling_async.media.local import StagedFile
 
 POLLING: Final = PollPolicy(first_delay=0.1, max_delay=0.5, answer_timeout=1.0)
 RETRY: Final = RetryPolicy(first_delay=0.02, max_delay=0.2, give_up_after=20.0, look_for=0.5, hear_for=1.0)
@@ -103,7 +103,7 @@ def inside(owner: Any, name: str, passing: Passing) -> None:
 POINTS: Final[Mapping[str, tuple[Callable[[Any, str, Passing], None], Any, str]]] = {
     "after an intent": (after_await, Journal, "intend"),
     "before a record": (before, Journal, "accept"),
-    "in a download": (after, _Part, "write"),
+    "in a download": (after, StagedFile, "write"),
     "before a commit": (before, queries, "commit"),
     "in a commit": (inside, queries, "commit"),
     "after a commit": (after, queries, "commit"),

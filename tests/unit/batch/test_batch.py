@@ -576,7 +576,7 @@ async def test_name_for_one_picture_is_not_used_for_two(tmp_path: Path) -> None:
         await outcomes_of(batch, timeout=0.1)
         await batch.add(["a lighthouse", ImageRequest("a harbour", n=2)])
         outcomes = []
-        with pytest.raises(ValueError, match="gives two pictures one name"):
+        with pytest.raises(ValueError, match="gives two files one name"):
             async for outcome in batch.run(save_to=tmp_path, name="{key}{ext}"):
                 outcomes += [told(outcome)]
 
@@ -946,6 +946,7 @@ async def submit_row(batch: Batch, position: int) -> str:
     """
     [row] = await journal_of(batch).read_page((), position - 1, 1)
     external_id = row.external_task_id if batch._client.dialect.external_ids else None
+    assert isinstance(row.request, ImageRequest)
     handle = await batch._client.submit(attrs.evolve(row.request, external_task_id=external_id))
     return handle.task_id
 

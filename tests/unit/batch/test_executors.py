@@ -12,13 +12,22 @@ import attrs
 import pytest
 
 from kling_async import Batch, Done, Failed, ImageRequest, KlingClient
-from kling_async.batch import database, executors as engine_module
-from kling_async.batch.executors import LocalExecutor, PictureFacts, Process, WorkItem, WorkResult, carry_out, value_of
+from kling_async.batch import database, function_calls
+from kling_async.batch.executors import (
+    LocalExecutor,
+    PictureFacts,
+    Process,
+    WorkItem,
+    WorkResult,
+    execute,
+)
+from kling_async.batch.function_calls import unpickle_value
 from kling_async.batch.savers import Saver
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import DownloadFailed, ProcessFailed
 from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage import Storage
+from kling_async.wire.endpoints.registry import caption_of
 from tests import works
 from tests.storages import client, memory, server  # noqa: F401
 
@@ -37,7 +46,7 @@ async def run(client: KlingClient, folder: Path, *prompts: str, **options: Any) 
 
 class Own:
     """
-    A carrier as a program writes one: orders go through a queue of its own to where `carry_out` is called.
+    A carrier as a program writes one: orders go through a queue of its own to where `execute` is called.
     """
 
     width = 3
@@ -45,8 +54,8 @@ class Own:
     async def check(self, function: Process | None, destination: Path | Storage) -> None:
         pass
 
-    async def carry(self, order: WorkItem) -> WorkResult:
-        return await carry_out(pickle.loads(pickle.dumps(order)))  # noqa: S301 (as on their way)
+    async def execute(self, order: WorkItem) -> WorkResult:
+        return await execute(pickle.loads(pickle.dumps(order)))  # noqa: S301 (as on their way)
 
 
 async def test_each_picture_is_seen_elsewhere(client: KlingClient, tmp_path: Path) -> None:
@@ -232,11 +241,11 @@ async def test_machines_that_have_another_folder(client: KlingClient, server: Em
     """
 
     class Apart(Own):
-        async def carry(self, order: WorkItem) -> WorkResult:
-            if "fox" in order.request.prompt:
+        async def execute(self, order: WorkItem) -> WorkResult:
+            if "fox" in caption_of(order.request):
                 apart = tmp_path / "apart"
-                order = attrs.evolve(order, destination=apart, names=attrs.evolve(order.names, directory=apart))
-            return await super().carry(order)
+                order = attrs.evolve(order, destination=apart)
+            return await super().execute(order)
 
     done, failed = await run(client, tmp_path, "a boat", "a fox", executor=Apart())
     [mended] = await run(client, tmp_path, executor=Own())
@@ -256,7 +265,7 @@ async def test_what_one_machine_has_written_is_seen_later(
     """
     By another, that may not be told about it for a while.
     """
-    monkeypatch.setattr("kling_async.batch.savers.FIRST_LOOK", 0.001)
+    monkeypatch.setattr("kling_async.batch.savers.FIRST_DELAY", 0.001)
     left, size = list(answers), Saver._size
 
     async def look(saving: Saver, picture: SavedFile) -> int | None:
@@ -361,9 +370,9 @@ async def test_a_value_that_cannot_be_loaded_here(client: KlingClient, tmp_path:
     """
 
     class Far(Own):
-        async def carry(self, order: WorkItem) -> WorkResult:
-            carried = await super().carry(order)
-            if "fox" in order.request.prompt:
+        async def execute(self, order: WorkItem) -> WorkResult:
+            carried = await super().execute(order)
+            if "fox" in caption_of(order.request):
                 carried = attrs.evolve(carried, picture=attrs.evolve(carried.picture, pickled=b"conly_there\nThing\n."))
             return carried
 
@@ -382,11 +391,11 @@ def test_classes_of_the_main_module_are_found_again() -> None:
     """
     A process of a pool knows that module by another name.
     """
-    assert "__main__" == value_of(b"c__mp_main__\n__name__\n.")
+    assert "__main__" == unpickle_value(b"c__mp_main__\n__name__\n.")
 
 
 async def test_a_value_has_a_limit(client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "MAX_VALUE", 3)
+    monkeypatch.setattr(function_calls, "MAX_VALUE", 3)
 
     [failed] = await run(client, tmp_path, "a boat", process=works.dawdle, executor=Own())
 
@@ -437,7 +446,7 @@ class TestLocalEngine:
         Which may end in good order.
         """
         async with LocalExecutor(1) as executor:
-            assert "done" == value_of(await executor.call(works.interrupt, tmp_path, FACTS))
+            assert "done" == unpickle_value(await executor.call(works.interrupt, tmp_path, FACTS))
 
     async def test_functions_that_other_processes_cannot_load(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -31,7 +31,7 @@ from kling_async.batch.database import Database
 from kling_async.batch.journal import Journal, Reader
 from kling_async.batch.lock import RESERVE
 from kling_async.batch.opening import Account
-from kling_async.batch.records import NewRow, Row, State, Summary, digest_of, external_id_of
+from kling_async.batch.records import InputFile, NewRow, Row, State, Summary, digest_of, external_id_of
 from kling_async.errors import (
     InvalidRequest,
     JournalCorrupt,
@@ -45,6 +45,7 @@ from kling_async.errors import (
 )
 from kling_async.media.saved_files import SavedFile
 from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
 from tests.unit.batch.test_lock import Family
 
@@ -281,7 +282,7 @@ class TestAdding:
         assert 2 == await journal.count_missing(generation)
         assert 2 == await journal.drop_missing(generation)
 
-        kept = [row.request.prompt for row in await rows(journal)]
+        kept = [caption_of(row.request) for row in await rows(journal)]
         assert [*(set_ for set_ in State if set_ not in {State.QUEUED, State.FAILED}), "failed for good"] == kept
 
     async def test_units_outlast_their_row(self, journal: Journal) -> None:
@@ -315,17 +316,16 @@ class TestImages:
         """
         An image whose bytes the journal keeps is there once, by its hash, however many rows use it.
         """
-        image = {"image_sha256": "ab" * 32, "image_base64": "aGVsbG8="}
+        inputs = {"image": InputFile("ab" * 32, True, "aGVsbG8=")}
         generation = await journal.begin_input()
-        same = [NewRow(request=request, **image) for request in REQUESTS[:2]]
+        same = [NewRow(request=request, inputs=inputs) for request in REQUESTS[:2]]
         await journal.add(same, generation, 1.0)
         found = await rows(journal)
 
-        assert [(True, "ab" * 32, None)] * 2 == [
-            (row.is_image_kept, row.image_sha256, row.request.image) for row in found
-        ]
-        assert "aGVsbG8=" == await journal.read_image("ab" * 32)
-        assert [(1,)] == journal._database._connection.execute("SELECT count(*) FROM image").fetchall()
+        assert [{"image": InputFile("ab" * 32, True)}] * 2 == [row.inputs for row in found]
+        assert REQUESTS[:2] == [row.request for row in found]
+        assert "aGVsbG8=" == await journal.read_input("ab" * 32)
+        assert [(1,)] == journal._database._connection.execute("SELECT count(*) FROM reference").fetchall()
 
     async def test_other_bytes_are_another_request(self, journal: Journal) -> None:
         """
@@ -333,7 +333,7 @@ class TestImages:
         """
         generation = await journal.begin_input()
         for digit in ("a", "b"):
-            one = NewRow(request=REQUESTS[0], image_sha256=digit * 64, image_base64="aGVsbG8=")
+            one = NewRow(request=REQUESTS[0], inputs={"image": InputFile(digit * 64, True, "aGVsbG8=")})
             await journal.add([one], generation, 1.0)
 
         assert 2 == len(await rows(journal))
@@ -343,7 +343,7 @@ class TestImages:
         An image that the journal never had is no silent nothing.
         """
         with pytest.raises(JournalCorrupt, match="something is missing"):
-            await journal.read_image("00" * 32)
+            await journal.read_input("00" * 32)
 
     async def test_url_is_part_of_the_request(self, journal: Journal) -> None:
         """
@@ -353,21 +353,24 @@ class TestImages:
         await fill(journal, request)
         [row] = await rows(journal)
 
-        assert (request, None, False) == (row.request, row.image_sha256, row.is_image_kept)
+        assert (request, {}) == (row.request, row.inputs)
 
     async def test_changed_file_is_refused(self, journal: Journal) -> None:
         """
         A file that has changed since it was added is reported, and nothing of that part of the input is added.
         """
         request = attrs.evolve(REQUESTS[0], image=Path("cat.png"))
-        await journal.add([NewRow(request=request, image_sha256="aa" * 32)], await journal.begin_input(), 1.0)
-        part = [NewRow(request=REQUESTS[1]), NewRow(request=request, image_sha256="bb" * 32)]
+        await journal.add(
+            [NewRow(request=request, inputs={"image": InputFile("aa" * 32)})], await journal.begin_input(), 1.0
+        )
+        part = [NewRow(request=REQUESTS[1]), NewRow(request=request, inputs={"image": InputFile("bb" * 32)})]
         with pytest.raises(InvalidRequest, match=r"image='cat.png': has changed since") as caught:
             await journal.add(part, await journal.begin_input(), 1.0)
         [row] = await rows(journal)
 
         assert ["image"] == [broken.field for broken in caught.value.broken]
-        assert (Path("cat.png").absolute(), "aa" * 32) == (row.request.image, row.image_sha256)
+        assert attrs.evolve(request, image=Path("cat.png").absolute()) == row.request
+        assert {"image": InputFile("aa" * 32)} == row.inputs
 
     async def test_file_is_found_from_anywhere(
         self, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -377,11 +380,13 @@ class TestImages:
         """
         monkeypatch.chdir(tmp_path)
         request = attrs.evolve(REQUESTS[0], image=Path("cat.png"))
-        await journal.add([NewRow(request=request, image_sha256="aa" * 32)], await journal.begin_input(), 1.0)
+        await journal.add(
+            [NewRow(request=request, inputs={"image": InputFile("aa" * 32)})], await journal.begin_input(), 1.0
+        )
         monkeypatch.chdir("run")
         [row] = await rows(journal)
 
-        assert tmp_path / "cat.png" == row.request.image
+        assert attrs.evolve(request, image=tmp_path / "cat.png") == row.request
 
     async def test_name_that_is_no_unicode(self, journal: Journal) -> None:
         """
@@ -389,7 +394,7 @@ class TestImages:
         """
         name = os.fsdecode(b"caf\xe9.png")
         request = attrs.evolve(REQUESTS[0], image=journal.path.parent / name)
-        entry = NewRow(request=request, image_sha256="aa" * 32)
+        entry = NewRow(request=request, inputs={"image": InputFile("aa" * 32)})
         first = await journal.add([entry], await journal.begin_input(), 1.0)
         second = await journal.add([entry], await journal.begin_input(), 1.0)
         saved = picture(journal.path.with_name(name))
@@ -458,10 +463,10 @@ class TestStates:
         await journal.save(0, [one], 6.0, is_all=True)
         [row] = await rows(journal)
 
-        assert (State.FINISHED, (two,), None) == (partly.state, partly.pictures, partly.saved_at)
+        assert (State.FINISHED, (two,), None) == (partly.state, partly.files, partly.saved_at)
         assert row == Row(
             position=0,
-            key=f"{digest_of(REQUESTS[0], None).hex()[:24]}-0",
+            key=f"{digest_of(REQUESTS[0], {}).hex()[:24]}-0",
             state=State.SAVED,
             request=REQUESTS[0],
             attempts=1,
@@ -469,7 +474,7 @@ class TestStates:
             submit_key="token",
             task_id="t-1",
             snapshot=success(),
-            pictures=(one, two),
+            files=(one, two),
             queued_at=1.0,
             sent_at=2.0,
             accepted_at=3.0,
@@ -563,7 +568,7 @@ class TestStates:
         [row] = await rows(journal)
 
         assert (State.FINISHED, (), None) == (row.state, row.files, row.saved_at)
-        assert 0 == (await journal.summary()).pictures
+        assert 0 == (await journal.summary()).files
 
     async def test_picture_that_is_saved_again(self, journal: Journal) -> None:
         """
@@ -721,7 +726,7 @@ class TestReading:
             uncertain=1,
             may_retry=1,
             units_billed=Decimal("16.5"),
-            pictures=1,
+            files=1,
             bytes=100,
         )
         assert summary == Reader(path).summary()
@@ -2170,7 +2175,7 @@ class JournalMachine(RuleBasedStateMachine):
             if own is None:
                 occurrence = seen.get(request, 0)
                 seen[request] = occurrence + 1
-                key = f"{digest_of(request, None).hex()[:24]}-{occurrence}"
+                key = f"{digest_of(request, {}).hex()[:24]}-{occurrence}"
             known = next((row for row in rows.values() if row.key == key), None)
             if known is None:
                 assert key is not None
@@ -2278,7 +2283,7 @@ class JournalMachine(RuleBasedStateMachine):
         held = {held.index: held for held in row.files} | {new.index: new for new in pictures}
         self.rows[position] = attrs.evolve(
             row,
-            pictures=tuple(held[place] for place in sorted(held)),
+            files=tuple(held[place] for place in sorted(held)),
             state=State.SAVED if is_all else row.state,
             saved_at=now if is_all else row.saved_at,
         )
@@ -2306,7 +2311,7 @@ class JournalMachine(RuleBasedStateMachine):
     def unsave(self, pick: int) -> None:
         position = self.at(pick)
         self.do(self.journal.mark_unsaved(position))
-        self._move(position, [State.SAVED], state=State.FINISHED, pictures=(), saved_at=None)
+        self._move(position, [State.SAVED], state=State.FINISHED, files=(), saved_at=None)
 
     @rule(pick=picks, steps=st.integers(0, 2), units=units, may_retry=st.booleans())
     def fail(self, pick: int, steps: int, units: Decimal | None, *, may_retry: bool) -> None:
@@ -2383,7 +2388,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal = Journal.open(self.path, ACCOUNT)
         for position, row in self.rows.items():
             pictures = tuple(attrs.evolve(old, path=home / Path(old.place).relative_to(here)) for old in row.files)
-            self.rows[position] = attrs.evolve(row, pictures=pictures)
+            self.rows[position] = attrs.evolve(row, files=pictures)
 
     @precondition(lambda self: hasattr(self, "journal"))
     @invariant()
@@ -2404,7 +2409,7 @@ class JournalMachine(RuleBasedStateMachine):
             **counts,
             may_retry=sum(row.state is State.FAILED and row.may_retry for row in rows),
             units_billed=sum((bill for bill in (*bills, *self.earlier.values()) if bill is not None), Decimal(0)),
-            pictures=len(pictures),
+            files=len(pictures),
             bytes=sum(held.size_in_bytes for held in pictures),
         )
 

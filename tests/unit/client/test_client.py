@@ -587,7 +587,7 @@ class TestSave:
             await asyncio.sleep(0)
             return frozenset({Network.LOOPBACK})
 
-        monkeypatch.setattr("kling_async.media.downloads.networks_of", note)
+        monkeypatch.setattr("kling_async.media.network.networks_of", note)
         result = await client.generate("a lighthouse")
         await asyncio.gather(*(client.save(result, tmp_path / str(number)) for number in range(5)))
 
@@ -598,18 +598,18 @@ class TestSave:
         Under names that may hold a key, all but those that are there; what fails is told rather than raised.
         """
         result = await client.generate("a lighthouse", n=3)
-        names = Names(tmp_path, "{key}-{index}{ext}", result.task_id, "order-17")
-        saves = await client.save_each(result, names, but={1})
+        names = Names("{key}-{index}{ext}", result.task_id, "order-17")
+        outcome = await client.save_each(result, tmp_path, names, skip={1})
 
-        assert saves.error is None
-        assert ["order-17-0.png", "order-17-2.png"] == [Path(picture.place).name for picture in saves.pictures]
-        assert all(picture.size_in_bytes == Path(picture.place).stat().st_size for picture in saves.pictures)
+        assert outcome.error is None
+        assert ["order-17-0.png", "order-17-2.png"] == [Path(picture.place).name for picture in outcome.files]
+        assert all(picture.size_in_bytes == Path(picture.place).stat().st_size for picture in outcome.files)
 
         (tmp_path / "order-17-1.png").mkdir()
-        saves = await client.save_each(result, names, but={0, 2})
+        outcome = await client.save_each(result, tmp_path, names, skip={0, 2})
 
-        assert isinstance(saves.error, DownloadFailed)
-        assert ((), 1) == (saves.pictures, saves.error.index)
+        assert isinstance(outcome.error, DownloadFailed)
+        assert ((), 1) == (outcome.files, outcome.error.index)
 
     async def test_a_picture_is_read_into_memory_without_a_key(self, client: KlingClient, server: Emulator) -> None:
         """

@@ -50,8 +50,9 @@ from kling_async.errors import (
 )
 from kling_async.policy.http import USER_AGENT, HttpOptions
 from kling_async.policy.policies import RetryPolicy
+from kling_async.wire.answers import Answer
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials
-from kling_async.wire.responses import Answer, read_sighting
+from kling_async.wire.responses import read_sighting
 from kling_async.wire.tasks import TaskSnapshot
 from tests.conftest import BridgedResponse, simulated
 

@@ -17,8 +17,8 @@ from aiohttp import web
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Emulator, Fault, faults, webhook_sender
-from kling_async.wire.codec import loads
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
+from kling_async.wire.json_text import loads
 
 PATH: Final = "/v1/images/generations"
 SECRET: Final = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="

@@ -13,16 +13,9 @@ from kling_async.emulator import Emulator, Fault, faults
 from kling_async.emulator.api import ApiRequest, ApiResponse
 from kling_async.emulator.app import EmulatorApp
 from kling_async.emulator.fault_plan import FaultPlan
+from kling_async.wire.answers import Answer
 from kling_async.wire.dialects import GATEWAY, OFFICIAL
-from kling_async.wire.responses import (
-    Answer,
-    Presence,
-    is_duplicate_id,
-    presence_of,
-    read_created,
-    read_page,
-    read_sighting,
-)
+from kling_async.wire.responses import Presence, is_duplicate_id, presence_of, read_created, read_page, read_sighting
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
 NOON = 1_780_000_000.0

@@ -27,10 +27,15 @@ from kling_async import Batch, Done, Failed, HttpOptions, ImageRequest, KlingCli
 from kling_async.batch.executors import PictureFacts, WorkItem, WorkResult
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.errors import DownloadFailed, ExecutorLost, ProcessFailed, StorageFull
-from kling_async.integrations import dask
-from kling_async.integrations.dask import DaskExecutor
-from kling_async.media import storage
-from kling_async.media.downloads import FetchError, FetchRefused
+from kling_async.integrations.dask import (
+    DaskExecutor,
+    chunks as dask_chunks,
+    cluster as dask_cluster,
+    executor as dask_executor,
+    worker as dask_worker,
+)
+from kling_async.media import uploads
+from kling_async.media.fetch_errors import FetchError, FetchRefused
 from kling_async.media.naming import Names
 from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage import Storage
@@ -89,10 +94,10 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     Tries follow each other at once, and a worker's connections end with its work.
     """
     monkeypatch.setattr("kling_async.media.storage.FIRST_DELAY", 0.001)
-    monkeypatch.setattr("kling_async.batch.savers.FIRST_LOOK", 0.001)
-    monkeypatch.setattr(dask, "IDLE", 0.02)
+    monkeypatch.setattr("kling_async.batch.savers.FIRST_DELAY", 0.001)
+    monkeypatch.setattr(dask_worker, "IDLE_TIMEOUT", 0.02)
     yield
-    dask._one_fetching.cache_clear()
+    dask_worker._make_downloader.cache_clear()
 
 
 async def run(client: KlingClient, folder: Path, *prompts: str | ImageRequest, **options: Any) -> list[Done | Failed]:
@@ -318,7 +323,7 @@ class TestABatch:
             await batch.add(PROMPTS)
             async with contextlib.aclosing(batch.run(tmp_path, process=works.dawdle, executor=executor)) as outcomes:
                 await anext(outcomes)
-        left = (len(executor._in_flight), len(executor._waiting), len(dask_client.futures))
+        left = (len(executor._in_flight), len(executor._queue), len(dask_client.futures))
         later = await run(client, tmp_path, process=works.nothing, executor=executor, save_to=tmp_path)
 
         assert (0, 0) == left[:2]
@@ -363,7 +368,7 @@ class TestWhatTravels:
         monkeypatch.setattr(dask_client, "submit", submit)
         async with DaskExecutor(dask_client) as executor:
             [done] = await run(client, tmp_path, "a fox", process=look_around, executor=executor)
-            monkeypatch.setattr(dask, "_outcome", lambda *_: 1 / 0)
+            monkeypatch.setattr(dask_worker, "_result_of", lambda *_: 1 / 0)
             with pytest.raises(ExecutorLost, match="ZeroDivisionError"):
                 await run(client, tmp_path, "a boat", executor=executor)
 
@@ -378,21 +383,21 @@ class TestWhatTravels:
         assert not re.search(r"\?\w+=", told)
 
     async def test_the_drivers_options_stay_with_it(self, dask_client: Client) -> None:
-        with pytest.raises(ValueError, match="cannot travel"):
+        with pytest.raises(ValueError, match="cannot be sent"):
             DaskExecutor(dask_client, http=HttpOptions(ssl=ssl.create_default_context()))
 
     async def test_orders_can_be_pickled(self, tmp_path: Path) -> None:
-        order = order_in(tmp_path)
+        item = item_in(tmp_path)
 
-        assert order == pickle.loads(pickle.dumps(order))  # noqa: S301 (our own)
+        assert item == pickle.loads(pickle.dumps(item))  # noqa: S301 (our own)
         assert "full" == str(pickle.loads(pickle.dumps(FetchRefused("full"))))  # noqa: S301 (our own)
 
 
 SOME = WorkResult(SavedFile(0, Path("0.png"), 4, "00"))
 
 
-def order_in(folder: Path) -> WorkItem:
-    names = Names(folder, "{task_id}{ext}", "t-1")
+def item_in(folder: Path) -> WorkItem:
+    names = Names("{task_id}{ext}", "t-1")
     picture = SavedFile(0, folder / "t-1.png", 4, "00")
     return WorkItem(
         "k-1",
@@ -407,7 +412,7 @@ def order_in(folder: Path) -> WorkItem:
     )
 
 
-class TestTheEngine:
+class TestExecutor:
     async def test_chunks_grow_and_are_few(
         self, client: KlingClient, executor: DaskExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -415,56 +420,57 @@ class TestTheEngine:
         Light work goes in large chunks, heavy in small ones; two are in flight for the one thread, and more wait.
         """
         in_flight = []
-        served = DaskExecutor._serve
+        served = DaskExecutor._run_chunk
 
         async def serve(self: DaskExecutor, chunk: Any) -> None:
             in_flight.append(len(self._in_flight))
             await served(self, chunk)
 
-        monkeypatch.setattr(DaskExecutor, "_serve", serve)
+        monkeypatch.setattr(DaskExecutor, "_run_chunk", serve)
         await run(
             client, tmp_path, *(f"boat {number}" for number in range(60)), process=works.nothing, executor=executor
         )
-        light, width = executor._chunk, executor.width
-        monkeypatch.setattr(dask, "SECONDS", 0.3)
+        light, width = executor._chunk_size, executor.width
+        monkeypatch.setattr(dask_chunks, "SECONDS", 0.3)
         await run(client, tmp_path, *(f"ship {number}" for number in range(8)), process=works.dawdle, executor=executor)
 
         assert max(in_flight) <= 2
-        assert light > dask.FIRST_CHUNK > executor._chunk
+        assert light > dask_chunks.FIRST_SIZE > executor._chunk_size
         assert 2 * light == width
 
-    @given(st.integers(1, dask.MOST_IN_CHUNK), st.floats(0.0, 0.9), st.floats(0.001, 3.0))
+    @given(st.integers(1, dask_chunks.MAX_SIZE), st.floats(0.0, 0.9), st.floats(0.001, 3.0))
     def test_chunks_come_to_about_a_second(self, size: int, way: float, function: float) -> None:
         """
         Of what the function takes, from any size; what only the way takes is shared by as many as may be.
         """
         for _ in range(40):
-            size = dask._size_after(dask._Did([SOME] * size, way + size * function, size * function), size)
-            only_saved = dask._size_after(dask._Did([SOME] * size, way, 0.0), size)
+            done = dask_chunks.ChunkResult([SOME] * size, way + size * function, size * function)
+            size = dask_chunks.next_size(done, size)
+            only_saved = dask_chunks.next_size(dask_chunks.ChunkResult([SOME] * size, way, 0.0), size)
 
-            assert only_saved > size or only_saved == dask.MOST_IN_CHUNK
-        assert size * function <= dask.SECONDS or size == 1
-        assert size + 1 >= min(dask.MOST_IN_CHUNK, int((dask.SECONDS - way) / function / 2))
+            assert only_saved > size or only_saved == dask_chunks.MAX_SIZE
+        assert size * function <= dask_chunks.SECONDS or size == 1
+        assert size + 1 >= min(dask_chunks.MAX_SIZE, int((dask_chunks.SECONDS - way) / function / 2))
 
-    @given(st.integers(2, dask.MOST_IN_CHUNK), st.floats(0.0, 100.0))
+    @given(st.integers(2, dask_chunks.MAX_SIZE), st.floats(0.0, 100.0))
     def test_few_tell_nothing_of_many(self, size: int, seconds: float) -> None:
         """
         One alone that was slow to come makes no chunk smaller.
         """
-        assert dask._size_after(dask._Did([SOME], seconds, 0.0), size) >= size
+        assert dask_chunks.next_size(dask_chunks.ChunkResult([SOME], seconds, 0.0), size) >= size
 
     async def test_it_follows_the_number_of_workers(
         self, dask_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: KlingClient
     ) -> None:
-        monkeypatch.setattr(dask, "MEASURE_EVERY", -1.0)
+        monkeypatch.setattr(dask_executor, "MEASURE_INTERVAL", -1.0)
         async with DaskExecutor(dask_client) as executor:
             await run(client, tmp_path, "a fox", executor=executor)
-            before = executor._most
+            before = executor._max_chunks
             made_of(dask_client).scale(3)  # type: ignore[no-untyped-call]
             await made_of(dask_client)
             await run(client, tmp_path, "a boat", executor=executor)
 
-            assert (2, 6) == (before, executor._most)
+            assert (2, 6) == (before, executor._max_chunks)
 
     async def test_a_chunk_has_one_function(self, executor: DaskExecutor, tmp_path: Path) -> None:
         """
@@ -472,28 +478,31 @@ class TestTheEngine:
         """
         functions = [works.nothing, works.check, works.nothing, works.check, works.fail]
         for function in functions:
-            executor._waiting.append(dask._Waiting(attrs.evolve(order_in(tmp_path), function=function)))
+            executor._queue.append(dask_executor._PendingItem(attrs.evolve(item_in(tmp_path), function=function)))
 
-        chunks = [[waiting.order.function for waiting in executor._next_chunk(1)] for _ in range(3)]
+        chunks = [
+            [pending.item.function for pending in dask_executor._take_chunk(executor._queue, size)]
+            for size in (3, 2, 1)
+        ]
 
         assert [[works.nothing] * 2, [works.check] * 2, [works.fail]] == chunks
-        assert [] == executor._next_chunk(1)
+        assert [] == dask_executor._take_chunk(executor._queue, 1)
 
     async def test_nobody_waits_for_what_is_cancelled(self, executor: DaskExecutor, tmp_path: Path) -> None:
         """
         Before it is sent and after.
         """
         for pause in (0.0, 0.05):
-            order = attrs.evolve(order_in(tmp_path), function=works.dawdle)
-            carrying = asyncio.ensure_future(executor.carry(order))
+            item = attrs.evolve(item_in(tmp_path), function=works.dawdle)
+            executing = asyncio.ensure_future(executor.execute(item))
             await asyncio.sleep(pause)
-            carrying.cancel()
-            await asyncio.wait([carrying])
+            executing.cancel()
+            await asyncio.wait([executing])
             await asyncio.sleep(0)
             await asyncio.sleep(0)
 
-            assert carrying.cancelled()
-            assert (0, 0) == (len(executor._waiting), len(executor._in_flight))
+            assert executing.cancelled()
+            assert (0, 0) == (len(executor._queue), len(executor._in_flight))
 
     @pytest.mark.parametrize("pause", [0.0, 0.02, 0.1])
     async def test_cancelling_one_takes_no_other_along(self, tmp_path: Path, pause: float) -> None:
@@ -502,15 +511,15 @@ class TestTheEngine:
         """
         async with cluster(threads=4) as dask_client, DaskExecutor(dask_client) as executor:
             await executor._measure()
-            order = attrs.evolve(order_in(tmp_path), function=works.dawdle)
-            first, *others = [asyncio.ensure_future(executor.carry(order)) for _ in range(8)]
+            item = attrs.evolve(item_in(tmp_path), function=works.dawdle)
+            first, *others = [asyncio.ensure_future(executor.execute(item)) for _ in range(8)]
             await asyncio.sleep(pause)
             first.cancel()
 
-            carried = await asyncio.gather(first, *others, return_exceptions=True)
+            results = await asyncio.gather(first, *others, return_exceptions=True)
 
-            assert isinstance(carried[0], asyncio.CancelledError)
-            assert [WorkResult] * 7 == [type(each) for each in carried[1:]]
+            assert isinstance(results[0], asyncio.CancelledError)
+            assert [WorkResult] * 7 == [type(each) for each in results[1:]]
             assert 0 == len(executor._in_flight)
 
     async def test_cancelling_while_results_are_read(self, tmp_path: Path, dask_client: Client) -> None:
@@ -519,9 +528,9 @@ class TestTheEngine:
         """
         turn = dask_client._gather_semaphore = asyncio.Semaphore(0)
         async with DaskExecutor(dask_client) as executor:
-            executor._chunk = 1
-            first = asyncio.ensure_future(executor.carry(order_in(tmp_path)))
-            second = asyncio.ensure_future(executor.carry(order_in(tmp_path)))
+            executor._chunk_size = 1
+            first = asyncio.ensure_future(executor.execute(item_in(tmp_path)))
+            second = asyncio.ensure_future(executor.execute(item_in(tmp_path)))
             while len(dask_client._gather_keys or ()) < 2:
                 await asyncio.sleep(0.01)
             first.cancel()
@@ -538,7 +547,7 @@ class TestTheEngine:
             await dask_client.close()  # type: ignore[no-untyped-call]
 
             with pytest.raises(ExecutorLost, match="client of the Dask cluster is closed"):
-                await executor.carry(order_in(tmp_path))
+                await executor.execute(item_in(tmp_path))
             with pytest.raises(ExecutorLost, match="client of the Dask cluster is closed"):
                 await executor.check(works.nothing, tmp_path)
 
@@ -548,11 +557,11 @@ class TestTheEngine:
         """
         Is given up.
         """
-        monkeypatch.setattr(dask, "RECONNECT", 0.1)
+        monkeypatch.setattr(dask_cluster, "RECONNECT_TIMEOUT", 0.1)
         async with DaskExecutor(dask_client) as executor:
             monkeypatch.setattr(dask_client, "status", "connecting")
-            with pytest.raises(ExecutorLost, match="does not come back"):
-                await executor._connected()
+            with pytest.raises(ExecutorLost, match="was not restored"):
+                await executor._cluster._wait_until_connected()
             monkeypatch.undo()
 
     async def test_what_is_on_its_way_lies_where_dask_tidies_up(
@@ -562,13 +571,13 @@ class TestTheEngine:
         When a worker is killed.
         """
         begun: list[Path | None] = []
-        begin = storage._Spool.begin
+        begin = uploads.TempFile.begin
 
-        def spy(ext: str, folder: Path | None) -> storage._Spool:
+        def spy(ext: str, folder: Path | None) -> uploads.TempFile:
             begun.append(folder)
             return begin(ext, folder)
 
-        monkeypatch.setattr(storage._Spool, "begin", spy)
+        monkeypatch.setattr(uploads.TempFile, "begin", spy)
         async with cluster() as dask_client, DaskExecutor(dask_client) as executor:
             await run(client, tmp_path, "a fox", save_to=memory.storage, executor=executor)
             [worker] = made_of(dask_client).workers.values()
@@ -581,10 +590,10 @@ class TestTheEngine:
         """
         locked = Storage("memory://x", {"lock": threading.Lock()})
 
-        with pytest.raises(ValueError, match="holds what cannot travel to workers: TypeError"):
+        with pytest.raises(ValueError, match="cannot be sent to workers: TypeError"):
             await executor.check(None, locked)
         with pytest.raises(ExecutorLost, match="cannot do the work: TypeError"):
-            await executor.carry(attrs.evolve(order_in(tmp_path), destination=locked))
+            await executor.execute(attrs.evolve(item_in(tmp_path), destination=locked))
 
     @pytest.mark.parametrize("turns", [1, 2, 3, 50])
     async def test_closed_twice(self, dask_client: Client, tmp_path: Path, turns: int) -> None:
@@ -592,17 +601,17 @@ class TestTheEngine:
         What was in flight is told, be it begun or not, and the client is left open.
         """
         executor = DaskExecutor(dask_client)
-        order = attrs.evolve(order_in(tmp_path), function=works.dawdle)
-        carrying = [asyncio.ensure_future(executor.carry(order)) for _ in range(9)]
+        item = attrs.evolve(item_in(tmp_path), function=works.dawdle)
+        executing = [asyncio.ensure_future(executor.execute(item)) for _ in range(9)]
         for _ in range(turns):
             await asyncio.sleep(0)
         await executor.aclose()
         await executor.aclose()
 
-        assert [ExecutorLost] * 9 == [type(each) for each in await asyncio.gather(*carrying, return_exceptions=True)]
+        assert [ExecutorLost] * 9 == [type(each) for each in await asyncio.gather(*executing, return_exceptions=True)]
         assert "running" == dask_client.status
         with pytest.raises(ExecutorLost, match="make a new one"):
-            await executor.carry(order_in(tmp_path))
+            await executor.execute(item_in(tmp_path))
         with pytest.raises(ExecutorLost, match="make a new one"):
             await executor.check(works.nothing, tmp_path)
 
@@ -644,7 +653,7 @@ class TestTheEngine:
         assert [(True,)] == seen([done])
         assert 4 == len(sent)
 
-    @pytest.mark.parametrize("cuts", [1, dask.CUTS - 1, dask.CUTS])
+    @pytest.mark.parametrize("cuts", [1, dask_cluster.MAX_SENDS - 1, dask_cluster.MAX_SENDS])
     async def test_work_that_somebody_cancels_is_sent_again(
         self, client: KlingClient, executor: DaskExecutor, dask_client: Client, tmp_path: Path, cuts: int
     ) -> None:
@@ -659,7 +668,7 @@ class TestTheEngine:
             cancelled.update(keys)
             await asyncio.sleep(0.01)
 
-        if cuts < dask.CUTS:
+        if cuts < dask_cluster.MAX_SENDS:
             assert [("done",)] == seen(await running)
         else:
             with pytest.raises(ExecutorLost, match="cannot do the work: FutureCancelledError"):
@@ -707,8 +716,8 @@ class TestBeforeAnythingIsSent:
         told: str,
     ) -> None:
         if version is not None:
-            probe = dask._Probe
-            monkeypatch.setattr(dask, "_Probe", lambda _, *rest: probe(version, *rest))
+            probe = dask_chunks.Probe
+            monkeypatch.setattr(dask_executor, "Probe", lambda _, *rest: probe(version, *rest))
 
         with pytest.raises(ValueError, match=told):
             await run(client, tmp_path, "a fox", executor=executor, **options)
@@ -781,7 +790,7 @@ class TestBeforeAnythingIsSent:
             return loads(content)
 
         with monkeypatch.context() as patch:
-            patch.setattr(dask, "pickle", types.SimpleNamespace(loads=missing))
+            patch.setattr(dask_worker, "pickle", types.SimpleNamespace(loads=missing))
             [failed] = await run(client, tmp_path, "a fox", executor=executor)
         [done] = await run(client, tmp_path, executor=executor)
 
@@ -793,7 +802,7 @@ class TestBeforeAnythingIsSent:
         """
         They would be sent with each chunk.
         """
-        model = bytes(dask.MAX_FUNCTION)
+        model = bytes(dask_executor.MAX_FUNCTION)
 
         with pytest.raises(ValueError, match="put it into a module that workers have"):
             await executor.check(lambda source, facts: len(model), tmp_path)
@@ -804,7 +813,8 @@ class TestBeforeAnythingIsSent:
         """
         It is waited for, and that is said.
         """
-        monkeypatch.setattr(dask, "TELL_EVERY", 0.05)
+        monkeypatch.setattr(dask_executor, "SCHEDULER_TIMEOUT", 0.05)
+        monkeypatch.setattr(dask_cluster, "SCHEDULER_TIMEOUT", 0.05)
         async with cluster(0) as dask_client, DaskExecutor(dask_client) as executor:
             running = asyncio.ensure_future(run(client, tmp_path, "a fox", executor=executor))
             while "no Dask worker has answered yet" not in caplog.text:

@@ -22,17 +22,23 @@ from kling_async import Failed, KlingClient
 from kling_async.batch.executors import PictureFacts, WorkItem, WorkResult
 from kling_async.emulator import Emulator
 from kling_async.errors import ExecutorLost, ProcessFailed
-from kling_async.integrations import dask
-from kling_async.integrations.dask import DaskExecutor
+from kling_async.integrations.dask import (
+    DaskExecutor,
+    cluster as dask_cluster,
+    executor as dask_executor,
+    worker as dask_worker,
+)
+from kling_async.wire.endpoints.registry import caption_of
 from tests import works
 from tests.storages import client, server  # noqa: F401
-from tests.unit.integrations.test_dask import cluster, made_of, order_in, run, seen
+from tests.unit.integrations.test_dask import cluster, item_in, made_of, run, seen
 
 
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask, "IDLE", 0.02)
-    monkeypatch.setattr(dask, "TELL_EVERY", 0.05)
+    monkeypatch.setattr(dask_worker, "IDLE_TIMEOUT", 0.02)
+    monkeypatch.setattr(dask_executor, "SCHEDULER_TIMEOUT", 0.05)
+    monkeypatch.setattr(dask_cluster, "SCHEDULER_TIMEOUT", 0.05)
 
 
 @contextlib.asynccontextmanager
@@ -72,10 +78,10 @@ async def test_a_cluster_that_loses_its_last_worker(
     """
     with settings.set({"distributed.deploy.lost-worker-timeout": "1 ms"}):
         async with impatient(1, processes=True) as (_, executor):
-            with pytest.raises(ExecutorLost, match=r"no running worker, for 0\.5 s \(no_worker_timeout\)"):
+            with pytest.raises(ExecutorLost, match=r"has no worker, for 0\.5 s \(no_worker_timeout\)"):
                 await run(client, tmp_path, "a fox", process=kill, executor=executor)
 
-    assert "the Dask cluster has no running worker" in caplog.text
+    assert "the Dask cluster has has no worker" in caplog.text
     async with cluster() as dask_client, DaskExecutor(dask_client) as executor:
         [done] = await run(client, tmp_path, process=works.nothing, executor=executor)
     assert [(None,)] == seen([done])
@@ -105,7 +111,7 @@ async def pause(dask_client: Client) -> None:
 
 @pytest.mark.parametrize(
     ("trouble", "told"),
-    [(lose_all, "no running worker"), (pause, "no running worker"), (stop, "scheduler does not answer")],
+    [(lose_all, "has no worker"), (pause, "has no worker"), (stop, "scheduler does not answer")],
 )
 async def test_what_waits_in_vain_is_told(
     slow: WorkItem, caplog: pytest.LogCaptureFixture, trouble: Callable[[Client], Any], told: str
@@ -116,15 +122,15 @@ async def test_what_waits_in_vain_is_told(
     async with impatient() as (dask_client, executor):
         await executor._measure()
         await trouble(dask_client)
-        executor._chunk = 1
-        carrying = [asyncio.ensure_future(executor.carry(slow)) for _ in range(9)]
-        outcomes = await asyncio.gather(*carrying, return_exceptions=True)
+        executor._chunk_size = 1
+        executing = [asyncio.ensure_future(executor.execute(slow)) for _ in range(9)]
+        outcomes = await asyncio.gather(*executing, return_exceptions=True)
         RELEASED.set()
 
         assert [ExecutorLost] * 9 == [type(each) for each in outcomes]
         assert all(told in str(each) for each in outcomes)
         assert any(told in record.message for record in caplog.records if record.levelno == logging.WARNING)
-        assert (0, 0) == (len(executor._in_flight), len(executor._waiting))
+        assert (0, 0) == (len(executor._in_flight), len(executor._queue))
 
 
 RELEASED = threading.Event()
@@ -133,10 +139,10 @@ RELEASED = threading.Event()
 @pytest.fixture
 def slow(tmp_path: Path) -> Iterator[WorkItem]:
     """
-    An order whose function ends when the test does; its worker is a thread of this process.
+    An item whose function ends when the test does; its worker is a thread of this process.
     """
     RELEASED.clear()
-    yield attrs.evolve(order_in(tmp_path), function=linger)
+    yield attrs.evolve(item_in(tmp_path), function=linger)
     RELEASED.set()
 
 
@@ -149,17 +155,17 @@ async def test_it_goes_on_where_a_worker_comes_back(tmp_path: Path) -> None:
     In time, and also after all was given up.
     """
     async with impatient(0) as (dask_client, executor):
-        with pytest.raises(ExecutorLost, match="no running worker"):
-            await executor.carry(order_in(tmp_path))
-        carrying = asyncio.ensure_future(executor.carry(order_in(tmp_path)))
+        with pytest.raises(ExecutorLost, match="has no worker"):
+            await executor.execute(item_in(tmp_path))
+        executing = asyncio.ensure_future(executor.execute(item_in(tmp_path)))
         made_of(dask_client).scale(1)  # type: ignore[no-untyped-call]
 
-        assert isinstance(await carrying, WorkResult)
+        assert isinstance(await executing, WorkResult)
 
 
 async def test_no_worker_to_ask_before_anything_is_sent(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
     async with impatient(0) as (_, executor):
-        with pytest.raises(ExecutorLost, match="no running worker"):
+        with pytest.raises(ExecutorLost, match="has no worker"):
             await run(client, tmp_path, "a fox", process=works.nothing, executor=executor)
 
     assert 0 == server.ledger.creates_received
@@ -167,12 +173,12 @@ async def test_no_worker_to_ask_before_anything_is_sent(client: KlingClient, ser
 
 async def test_without_a_limit_it_is_only_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with cluster(0) as dask_client, DaskExecutor(dask_client, no_worker_timeout=None) as executor:
-        carrying = asyncio.ensure_future(executor.carry(order_in(tmp_path)))
-        while caplog.text.count("it waits for ever") < 3:
+        executing = asyncio.ensure_future(executor.execute(item_in(tmp_path)))
+        while caplog.text.count("waiting without a limit") < 3:
             await asyncio.sleep(0.01)
         made_of(dask_client).scale(1)  # type: ignore[no-untyped-call]
 
-        assert isinstance(await carrying, WorkResult)
+        assert isinstance(await executing, WorkResult)
 
 
 def note_and_die(source: object, facts: PictureFacts) -> None:
@@ -182,7 +188,7 @@ def note_and_die(source: object, facts: PictureFacts) -> None:
     assert isinstance(source, Path)
     with source.with_suffix(f".{facts.key}.calls").open("a") as calls:
         calls.write("x")
-    if "fox" in facts.request.prompt:
+    if "fox" in caption_of(facts.request):
         os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -9,6 +9,7 @@ import errno
 import gzip
 import hashlib
 import io
+import itertools
 import os
 import pickle
 import re
@@ -29,11 +30,16 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from kling_async.errors import DownloadFailed, StorageFull, TaskNotFound
-from kling_async.media import downloads as module
-from kling_async.media.downloads import Downloads, FetchError, FetchRefused, save_elsewhere
+from kling_async.media import local
+from kling_async.media.downloads import Downloads
+from kling_async.media.fetch_errors import FetchError, FetchRefused
 from kling_async.media.naming import Names
+from kling_async.media.network import AllowedHosts, CheckedResolver, networks_of
 from kling_async.media.saved_files import SavedFile
-from kling_async.policy.hosts import Admission, Network
+from kling_async.media.saving import save_remotely
+from kling_async.media.storage import Storage
+from kling_async.media.streams import FileStream
+from kling_async.policy.hosts import Network
 from kling_async.policy.http import HttpOptions
 from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot, TaskStatus
 from tests.conftest import simulated
@@ -50,13 +56,13 @@ BY_EXT = {".png": PNG, ".jpg": drawn("jpeg"), ".webp": drawn("webp"), ".gif": dr
 NAME = "{task_id}-{index}{ext}"
 
 
-# A shelf of pictures
+# A server of files
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @attrs.define(eq=False)
-class Shelf:
+class FileServer:
     """
     A server that answers each path with what was laid there, one answer after the other and the last for ever.
     """
@@ -145,14 +151,14 @@ def chunked(content: bytes = PNG, *, at: int | None = None) -> Answer:
 
 
 @pytest.fixture
-async def destination() -> AsyncIterator[Shelf]:
-    destination = Shelf()
-    runner = web.ServerRunner(web.Server(destination.answer), shutdown_timeout=1)
+async def server() -> AsyncIterator[FileServer]:
+    server = FileServer()
+    runner = web.ServerRunner(web.Server(server.answer), shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    destination.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield destination
-    destination.closing.set()
+    server.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield server
+    server.closing.set()
     await runner.cleanup()
 
 
@@ -218,6 +224,23 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+async def save_all(
+    downloads: Downloads,
+    result: TaskResult,
+    folder: Path,
+    *,
+    name: str = NAME,
+    refresh: Callable[[], Awaitable[TaskResult]] = never,
+) -> list[Path]:
+    """
+    Save in a folder and return the paths; raise the outcome's error.
+    """
+    outcome = await downloads.save(result, folder, Names(name, result.task_id), refresh=refresh)
+    if outcome.error is not None:
+        raise outcome.error
+    return [file.path for file in outcome.files if file.path is not None]
+
+
 async def failure(downloads: Downloads, url: str) -> str:
     with pytest.raises(DownloadFailed) as caught:
         await downloads.read(Image(3, url))
@@ -237,74 +260,74 @@ def connections(downloads: Downloads) -> int:
 
 
 class TestSaving:
-    async def test_pictures_lie_in_their_order(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_pictures_lie_in_their_order(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
         """
         All pictures are saved under the template's names, with the extension of their content; the folder is made.
         """
-        urls = [destination.lay(f"/{ext[1:]}", picture(content)) for ext, content in BY_EXT.items()]
+        urls = [server.lay(f"/{ext[1:]}", picture(content)) for ext, content in BY_EXT.items()]
 
-        paths = await downloads.save_all(done(*urls), str(tmp_path / "a" / "b"), name=NAME, refresh=never)
+        paths = await save_all(downloads, done(*urls), tmp_path / "a" / "b")
 
         assert [tmp_path / "a" / "b" / f"t1-{index}{ext}" for index, ext in enumerate(BY_EXT)] == paths
         assert [*BY_EXT.values()] == [path.read_bytes() for path in paths]
         assert len(files(tmp_path)) == 4
 
-    async def test_sizes_and_digests_are_told(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_sizes_and_digests_are_told(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
         """
         Of each picture that is saved its index, path, size and SHA-256 are known; of the others the reason.
         """
-        urls = destination.lay("/0", picture(OTHER_PNG)), destination.lay("/1", page), destination.lay("/2", picture())
-        names = Names(tmp_path, "{key}-{index}{ext}", "t1", "order-17")
+        urls = server.lay("/0", picture(OTHER_PNG)), server.lay("/1", page), server.lay("/2", picture())
+        names = Names("{key}-{index}{ext}", "t1", "order-17")
 
-        saves = await downloads.save_each(done(*urls), names, refresh=never)
+        outcome = await downloads.save(done(*urls), tmp_path, names, refresh=never)
 
-        assert isinstance(saves.error, DownloadFailed)
-        assert (1, "t1") == (saves.error.index, saves.error.task_id)
+        assert isinstance(outcome.error, DownloadFailed)
+        assert (1, "t1") == (outcome.error.index, outcome.error.task_id)
         assert [
             SavedFile(index, tmp_path / f"order-17-{index}.png", len(content), hashlib.sha256(content).hexdigest())
             for index, content in ((0, OTHER_PNG), (2, PNG))
-        ] == [*saves.pictures]
-        assert {Path(picture.place).name: picture.sha256 for picture in saves.pictures} == {
+        ] == [*outcome.files]
+        assert {Path(picture.place).name: picture.sha256 for picture in outcome.files} == {
             name: hashlib.sha256(content).hexdigest() for name, content in files(tmp_path).items()
         }
 
-    async def test_what_is_there_is_not_fetched(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_what_is_there_is_not_fetched(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
         """
         Pictures with the indices that are left out are neither asked for nor told.
         """
-        urls = [destination.lay(f"/{index}", picture()) for index in range(3)]
+        urls = [server.lay(f"/{index}", picture()) for index in range(3)]
 
-        saves = await downloads.save_each(done(*urls), Names(tmp_path, NAME, "t1"), refresh=never, but={0, 2})
+        outcome = await downloads.save(done(*urls), tmp_path, Names(NAME, "t1"), refresh=never, skip={0, 2})
 
-        assert ["/1"] == destination.paths
-        assert [1] == [picture.index for picture in saves.pictures]
-        assert saves.error is None
+        assert ["/1"] == server.paths
+        assert [1] == [picture.index for picture in outcome.files]
+        assert outcome.error is None
 
     async def test_names_are_judged_before_anything_is_fetched(
-        self, destination: Shelf, downloads: Downloads, tmp_path: Path
+        self, server: FileServer, downloads: Downloads, tmp_path: Path
     ) -> None:
         """
         Equal names are refused, those of pictures that are there already included.
         """
-        urls = [destination.lay(f"/{index}", picture()) for index in range(2)]
+        urls = [server.lay(f"/{index}", picture()) for index in range(2)]
 
-        with pytest.raises(ValueError, match="gives two pictures one name"):
-            await downloads.save_each(done(*urls), Names(tmp_path, "{task_id}{ext}", "t1"), refresh=never, but={0})
+        with pytest.raises(ValueError, match="gives two files one name"):
+            await downloads.save(done(*urls), tmp_path, Names("{task_id}{ext}", "t1"), refresh=never, skip={0})
 
-        assert [] == destination.paths
+        assert [] == server.paths
 
-    async def test_readable_by_others(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_readable_by_others(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
         """
         A saved picture has the rights of any new file, not the narrow ones of a temporary file.
         """
         (tmp_path / "plain").touch()
 
-        (path,) = await downloads.save_all(done(destination.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
+        (path,) = await save_all(downloads, done(server.lay("/a", picture())), tmp_path)
 
         assert (tmp_path / "plain").stat().st_mode == path.stat().st_mode
 
     async def test_old_file_stays_whole_until_the_end(
-        self, destination: Shelf, downloads: Downloads, tmp_path: Path
+        self, server: FileServer, downloads: Downloads, tmp_path: Path
     ) -> None:
         """
         What lies under the name is replaced in one step, when the new picture is whole.
@@ -323,9 +346,7 @@ class TestSaving:
             await response.write(PNG[5000:])
             return response
 
-        saving = asyncio.ensure_future(
-            downloads.save_all(done(destination.lay("/a", slowly)), tmp_path, name=NAME, refresh=never)
-        )
+        saving = asyncio.ensure_future(save_all(downloads, done(server.lay("/a", slowly)), tmp_path))
         await half_sent.wait()
         while len(files(tmp_path)) < 2:
             await asyncio.sleep(0.001)
@@ -341,27 +362,27 @@ class TestSaving:
         assert files(tmp_path) == {"t1-0.png": PNG}
 
     async def test_others_finish_before_a_failure_is_told(
-        self, destination: Shelf, downloads: Downloads, tmp_path: Path
+        self, server: FileServer, downloads: Downloads, tmp_path: Path
     ) -> None:
         """
         The error names the first picture that failed, and holds the paths of those that arrived.
         """
         urls = (
-            destination.lay("/0", picture()),
-            destination.lay("/1", page),
-            destination.lay("/2", cut()),
-            destination.lay("/3", picture()),
+            server.lay("/0", picture()),
+            server.lay("/1", page),
+            server.lay("/2", cut()),
+            server.lay("/3", picture()),
         )
 
-        with pytest.raises(DownloadFailed, match=r"picture 1 .* no picture \(text/html\); 2 of 4 arrived") as caught:
-            await downloads.save_all(done(*urls), tmp_path, name=NAME, refresh=never)
+        with pytest.raises(DownloadFailed, match=r"picture 1 .* not an image \(text/html\); 2 of 4 arrived") as caught:
+            await save_all(downloads, done(*urls), tmp_path)
 
         assert caught.value.index == 1
         assert caught.value.task_id == "t1"
         assert (tmp_path / "t1-0.png", tmp_path / "t1-3.png") == caught.value.paths
         assert {"t1-0.png", "t1-3.png"} == set(files(tmp_path))
 
-    async def test_width_bounds_all_calls(self, destination: Shelf, tmp_path: Path) -> None:
+    async def test_width_bounds_all_calls(self, server: FileServer, tmp_path: Path) -> None:
         """
         No more transfers than `width` run at one time, over all calls together.
         """
@@ -376,14 +397,9 @@ class TestSaving:
             return await picture()(request)
 
         downloads = quick(width=2)
-        url = destination.lay("/a", counted)
+        url = server.lay("/a", counted)
 
-        await asyncio.gather(
-            *(
-                downloads.save_all(done(url, url, url, task_id=task_id), tmp_path, name=NAME, refresh=never)
-                for task_id in "ab"
-            )
-        )
+        await asyncio.gather(*(save_all(downloads, done(url, url, url, task_id=task_id), tmp_path) for task_id in "ab"))
         await downloads.aclose()
 
         assert most == 2
@@ -393,18 +409,18 @@ class TestSaving:
         """
         A result without pictures saves none.
         """
-        assert await downloads.save_all(done(), tmp_path, name=NAME, refresh=never) == []
+        assert await save_all(downloads, done(), tmp_path) == []
 
 
 class TestReading:
-    async def test_read(self, destination: Shelf, downloads: Downloads) -> None:
+    async def test_read(self, server: FileServer, downloads: Downloads) -> None:
         """
         A picture can be read into memory.
         """
-        assert await downloads.read(Image(0, destination.lay("/a", picture()))) == PNG
+        assert await downloads.read(Image(0, server.lay("/a", picture()))) == PNG
 
     async def test_sends_neither_key_nor_cookie(
-        self, destination: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
         Nothing that says who asks is sent: no Authorization (of a URL or of ~/.netrc), no cookie set before.
@@ -412,47 +428,47 @@ class TestReading:
         (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
         monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
         downloads = quick(HttpOptions(trust_env=True, user_agent="us/1"))
-        url = destination.lay("/a", status(302, Location="/b", set_cookie="who=me"))
-        destination.lay("/b", picture(set_cookie="who=me"))
+        url = server.lay("/a", status(302, Location="/b", set_cookie="who=me"))
+        server.lay("/b", picture(set_cookie="who=me"))
 
         await downloads.read(Image(0, url.replace("http://", "http://user:secret@")))
         await downloads.read(Image(0, url))
         await downloads.aclose()
 
-        assert len(destination.asked) == 4
-        for request in destination.asked:
+        assert len(server.asked) == 4
+        for request in server.asked:
             assert {"Host", "User-Agent", "Accept", "Accept-Encoding"} == set(request.headers)
             assert request.headers["User-Agent"] == "us/1"
 
     @pytest.mark.parametrize("way", ["first", "redirected"])
-    async def test_signed_address_is_not_touched(self, destination: Shelf, downloads: Downloads, way: str) -> None:
+    async def test_signed_address_is_not_touched(self, server: FileServer, downloads: Downloads, way: str) -> None:
         """
         A signature may cover every character of an address, so it is sent as it came.
         """
         signed = "/a%2Fb~%7e?sig=x%2By%7E+z%3d&q=%20"
-        destination.lay("/a/b~~", picture())
-        url = destination.base + signed if way == "first" else destination.lay("/moved", moved(signed))
+        server.lay("/a/b~~", picture())
+        url = server.base + signed if way == "first" else server.lay("/moved", moved(signed))
 
         assert await downloads.read(Image(0, url)) == PNG
-        assert signed == destination.asked[-1].raw_path
+        assert signed == server.asked[-1].raw_path
 
-    async def test_address_with_blanks_is_quoted(self, destination: Shelf, downloads: Downloads) -> None:
+    async def test_address_with_blanks_is_quoted(self, server: FileServer, downloads: Downloads) -> None:
         """
         What cannot stand in a request is quoted.
         """
-        assert await downloads.read(Image(0, destination.lay("/a b ü", picture()))) == PNG
+        assert await downloads.read(Image(0, server.lay("/a b ü", picture()))) == PNG
 
-    async def test_compressed(self, destination: Shelf, downloads: Downloads) -> None:
+    async def test_compressed(self, server: FileServer, downloads: Downloads) -> None:
         """
         A service that compresses unasked is understood; its length is that of what is sent.
         """
-        url = destination.lay("/a", picture(gzip.compress(PNG), content_encoding="gzip"))
-        broken = destination.lay("/b", picture(PNG, content_encoding="gzip"))
+        url = server.lay("/a", picture(gzip.compress(PNG), content_encoding="gzip"))
+        broken = server.lay("/b", picture(PNG, content_encoding="gzip"))
 
         assert await downloads.read(Image(0, url)) == PNG
         assert "ClientPayloadError" in await failure(downloads, broken)
 
-    async def test_bytes_one_by_one(self, destination: Shelf, downloads: Downloads) -> None:
+    async def test_bytes_one_by_one(self, server: FileServer, downloads: Downloads) -> None:
         """
         A picture may dribble.
         """
@@ -465,7 +481,7 @@ class TestReading:
                 await response.write(bytes([byte]))
             return response
 
-        assert small == await downloads.read(Image(0, destination.lay("/a", dribble)))
+        assert small == await downloads.read(Image(0, server.lay("/a", dribble)))
 
 
 class TestBrokenTransfers:
@@ -485,29 +501,27 @@ class TestBrokenTransfers:
             picture(PNG[:7]),
         ],
     )
-    async def test_begun_again(self, destination: Shelf, downloads: Downloads, tmp_path: Path, first: Answer) -> None:
+    async def test_begun_again(self, server: FileServer, downloads: Downloads, tmp_path: Path, first: Answer) -> None:
         """
         Whatever breaks on the way is begun again, and only a whole picture is saved.
         """
-        url = destination.lay("/a", first, first, first, picture())
+        url = server.lay("/a", first, first, first, picture())
 
-        (path,) = await downloads.save_all(done(url), tmp_path, name=NAME, refresh=never)
+        (path,) = await save_all(downloads, done(url), tmp_path)
 
         assert path.read_bytes() == PNG
         assert {"t1-0.png"} == set(files(tmp_path))
-        assert destination.paths == ["/a"] * 4
+        assert server.paths == ["/a"] * 4
 
     @pytest.mark.parametrize("answer", [cut(), cut(reset=True), chunked(at=4096), status(503), page])
-    async def test_given_up(self, destination: Shelf, downloads: Downloads, tmp_path: Path, answer: Answer) -> None:
+    async def test_given_up(self, server: FileServer, downloads: Downloads, tmp_path: Path, answer: Answer) -> None:
         """
         After the last attempt the picture has failed, and nothing of it is left.
         """
         with pytest.raises(DownloadFailed) as caught:
-            await downloads.save_all(
-                done(destination.lay("/a", answer) + "?sig=secret"), tmp_path, name=NAME, refresh=never
-            )
+            await save_all(downloads, done(server.lay("/a", answer) + "?sig=secret"), tmp_path, refresh=never)
 
-        assert len(destination.asked) == 4
+        assert len(server.asked) == 4
         assert files(tmp_path) == {}
         assert "secret" not in str(caught.value)
         assert caught.value.__cause__ is None
@@ -516,7 +530,7 @@ class TestBrokenTransfers:
     @pytest.mark.parametrize("content", BY_EXT.values(), ids=BY_EXT)
     @pytest.mark.parametrize("way", ["length", "chunks", "gzip", "half of the gzip"])
     async def test_cut_behind_the_transfer(
-        self, destination: Shelf, downloads: Downloads, tmp_path: Path, content: bytes, way: str
+        self, server: FileServer, downloads: Downloads, tmp_path: Path, content: bytes, way: str
     ) -> None:
         """
         Half a picture under a length that matches, in chunks that end well or in gzip is fetched again, then reported.
@@ -528,31 +542,31 @@ class TestBrokenTransfers:
             "gzip": picture(gzip.compress(half), content_encoding="gzip"),
             "half of the gzip": picture(gzip.compress(content)[: -len(content) // 3], content_encoding="gzip"),
         }[way]
-        mended, cut_for_good = destination.lay("/a", answer, picture(content)), destination.lay("/b", answer)
+        mended, cut_for_good = server.lay("/a", answer, picture(content)), server.lay("/b", answer)
 
-        (path,) = await downloads.save_all(done(mended), tmp_path, name=NAME, refresh=never)
+        (path,) = await save_all(downloads, done(mended), tmp_path)
 
         assert path.read_bytes() == content
-        assert "the picture was cut short after" in await failure(downloads, cut_for_good)
-        assert destination.paths == ["/a"] * 2 + ["/b"] * 4
+        assert "the file was truncated after" in await failure(downloads, cut_for_good)
+        assert server.paths == ["/a"] * 2 + ["/b"] * 4
         assert len(files(tmp_path)) == 1
 
-    async def test_gzip_without_its_checksum(self, destination: Shelf, downloads: Downloads) -> None:
+    async def test_gzip_without_its_checksum(self, server: FileServer, downloads: Downloads) -> None:
         """
         Where the picture is all there, the missing end of its wrapping does no harm.
         """
-        url = destination.lay("/a", picture(gzip.compress(PNG)[:-8], content_encoding="gzip"))
+        url = server.lay("/a", picture(gzip.compress(PNG)[:-8], content_encoding="gzip"))
 
         assert await downloads.read(Image(0, url)) == PNG
 
     @pytest.mark.parametrize("content", BY_EXT.values(), ids=BY_EXT)
-    async def test_appended_bytes_are_kept(self, destination: Shelf, downloads: Downloads, content: bytes) -> None:
+    async def test_appended_bytes_are_kept(self, server: FileServer, downloads: Downloads, content: bytes) -> None:
         """
         What a camera or an editor appends to a picture is no reason to refuse it, however much it is.
         """
         appended = content + bytes(100_000)
 
-        assert await downloads.read(Image(0, destination.lay("/a", picture(appended)))) == appended
+        assert await downloads.read(Image(0, server.lay("/a", picture(appended)))) == appended
 
     @pytest.mark.parametrize(
         "answer",
@@ -564,7 +578,7 @@ class TestBrokenTransfers:
         ],
         ids=["203", "206", "206 without a total", "206 without a range"],
     )
-    async def test_other_words_for_all_of_it(self, destination: Shelf, downloads: Downloads, answer: Answer) -> None:
+    async def test_other_words_for_all_of_it(self, server: FileServer, downloads: Downloads, answer: Answer) -> None:
         """
         A proxy's 203 and a 206 that has everything are the picture.
         """
@@ -574,14 +588,14 @@ class TestBrokenTransfers:
             headers = {name: told.headers[name] for name in told.headers if name == "Content-Range"}
             return web.Response(status=told.status, body=PNG, headers=headers)
 
-        assert await downloads.read(Image(0, destination.lay("/a", with_body))) == PNG
-        assert len(destination.asked) == 1
+        assert await downloads.read(Image(0, server.lay("/a", with_body))) == PNG
+        assert len(server.asked) == 1
 
     @pytest.mark.parametrize(
         "content_range", ["bytes 100-200/300", "bytes 0-99/300", "bytes */300", "lines 0-1/2", "x"]
     )
     async def test_part_that_nobody_asked_for(
-        self, destination: Shelf, downloads: Downloads, content_range: str
+        self, server: FileServer, downloads: Downloads, content_range: str
     ) -> None:
         """
         A 206 that says that there is more is begun again.
@@ -590,8 +604,8 @@ class TestBrokenTransfers:
         async def part(_: web.BaseRequest) -> web.StreamResponse:
             return web.Response(status=206, body=PNG, headers={"Content-Range": content_range})
 
-        assert await downloads.read(Image(0, destination.lay("/a", part, picture()))) == PNG
-        assert "HTTP 206" in await failure(downloads, destination.lay("/b", part))
+        assert await downloads.read(Image(0, server.lay("/a", part, picture()))) == PNG
+        assert "HTTP 206" in await failure(downloads, server.lay("/b", part))
 
     @pytest.mark.parametrize("content", BY_EXT.values(), ids=BY_EXT)
     async def test_without_length_the_picture_tells_its_end(self, downloads: Downloads, content: bytes) -> None:
@@ -602,7 +616,7 @@ class TestBrokenTransfers:
         cut_server, cut_url = await unlengthed(content[:-20])
         async with server, cut_server:
             assert content == await downloads.read(Image(0, url))
-            assert f"cut short after {len(content) - 20} bytes" in await failure(downloads, cut_url)
+            assert f"truncated after {len(content) - 20} bytes" in await failure(downloads, cut_url)
 
     async def test_refused_connection(self, downloads: Downloads) -> None:
         """
@@ -614,28 +628,37 @@ class TestBrokenTransfers:
 
         assert "ClientConnectorError" in await failure(downloads, f"http://127.0.0.1:{port}/a?sig=1")
 
-    async def test_silence(self, destination: Shelf) -> None:
+    async def test_silence(self, server: FileServer) -> None:
         """
         A server that says nothing for `read_timeout` is a broken transfer.
         """
 
         async def silent(request: web.BaseRequest) -> web.StreamResponse:
-            await destination.closing.wait()
+            await server.closing.wait()
             return web.Response()
 
         downloads = quick(HttpOptions(read_timeout=0.02), attempts=2)
 
-        assert "SocketTimeoutError" in await failure(downloads, destination.lay("/a", silent))
-        assert len(destination.asked) == 2
+        assert "SocketTimeoutError" in await failure(downloads, server.lay("/a", silent))
+        assert len(server.asked) == 2
         await downloads.aclose()
 
+    @simulated
     async def test_delays_grow(self) -> None:
         """
         Each delay is twice the last.
         """
-        delays = module.doubling(0.5)
 
-        assert [next(delays) for _ in range(3)] == [0.5, 1.0, 2.0]
+        async def broken(writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
+
+        downloads = Downloads(HttpOptions(), networks=HERE, first_delay=0.5)
+        async with serving(broken) as (url, asked):
+            await failure(downloads, url)
+        await downloads.aclose()
+
+        assert [0.5, 1.0, 2.0] == [round(later - earlier, 1) for earlier, later in itertools.pairwise(asked)]
 
 
 @contextlib.asynccontextmanager
@@ -743,7 +766,7 @@ class TestSlowness:
         await downloads.aclose()
 
         assert len(slow_asked) == 20
-        assert not downloads._turns._hosts
+        assert not downloads._limits._hosts
 
     @simulated
     async def test_headers_that_drip(self) -> None:
@@ -759,7 +782,7 @@ class TestSlowness:
 
         downloads, now = quick(attempts=1), asyncio.get_running_loop().time
         async with serving(endless) as (url, _):
-            assert "its answer did not come within 40 s" in await failure(downloads, url)
+            assert "its answer did not arrive within 40 s" in await failure(downloads, url)
         assert now() < 45.0
         await downloads.aclose()
 
@@ -779,7 +802,7 @@ class TestSlowness:
 
         downloads, now = quick(attempts=1), asyncio.get_running_loop().time
         async with serving(hollow) as (url, _):
-            assert "more of it did not come within 30 s" in await failure(downloads, url)
+            assert "more of it did not arrive within 30 s" in await failure(downloads, url)
         assert now() < 65.0
         await downloads.aclose()
 
@@ -806,15 +829,18 @@ class TestSlowness:
         Seconds in which whoever keeps the picture is busy do not count.
         """
 
-        async def keep(names: Names, index: int, body: module.ImageStream) -> SavedFile:
-            while await body.read():
-                await asyncio.sleep(100)
-            return SavedFile(index, None, body.length, "", "memory://a")
+        class SlowStorage(Storage):
+            async def write(
+                self, names: Names, index: int, stream: FileStream, *, temp_dir: Path | None = None
+            ) -> SavedFile:
+                while await stream.read():
+                    await asyncio.sleep(100)
+                return SavedFile(index, None, stream.length, "", "memory://a")
 
         content = PNG + bytes(3 << 20)
         downloads = quick()
         async with serving(sent(content, by=1 << 16)) as (url, asked):
-            kept = await downloads.keep(Image(0, url), Names(Path(), NAME, "t1"), keep)
+            kept = await downloads.save_file(Image(0, url), SlowStorage("memory://a"), Names(NAME, "t1"))
         await downloads.aclose()
 
         assert kept.size_in_bytes == len(content)
@@ -838,7 +864,7 @@ class TestSlowness:
 
             assert now() - began < 5.0
             assert all(each.cancelled() for each in reading)
-            assert (downloads._turns._of_all._free, connections(downloads)) == (2, 0)
+            assert (downloads._limits._all._free, connections(downloads)) == (2, 0)
             await downloads.aclose()
 
 
@@ -861,19 +887,19 @@ class TestPauses:
         assert 3.2 <= asked[1] - asked[0] < 4.5
 
     @pytest.mark.parametrize("number", [429, 503])
-    async def test_pause_of_an_hour(self, destination: Shelf, downloads: Downloads, number: int) -> None:
+    async def test_pause_of_an_hour(self, server: FileServer, downloads: Downloads, number: int) -> None:
         """
         An hour is not waited: the picture can be fetched later, and the error says when.
         """
-        url = destination.lay("/a", status(number, retry_after="3600"))
+        url = server.lay("/a", status(number, retry_after="3600"))
 
-        assert f"HTTP {number} from {url}, which asks to come again in 3600 s" in await failure(downloads, url)
-        assert len(destination.asked) == 1
+        assert f"HTTP {number} from {url}, which asks to wait 3600 s" in await failure(downloads, url)
+        assert len(server.asked) == 1
 
 
 class TestHeaders:
     @pytest.mark.parametrize("headers", [{"X-A": "s" * 30_000}, {f"X-{number}": "1" for number in range(400)}])
-    async def test_many_and_long(self, destination: Shelf, downloads: Downloads, headers: dict[str, str]) -> None:
+    async def test_many_and_long(self, server: FileServer, downloads: Downloads, headers: dict[str, str]) -> None:
         """
         Headers that several proxies have added to do not cost a picture.
         """
@@ -881,17 +907,17 @@ class TestHeaders:
         async def answer(_: web.BaseRequest) -> web.StreamResponse:
             return web.Response(body=PNG, headers=headers)
 
-        assert await downloads.read(Image(0, destination.lay("/a", answer))) == PNG
+        assert await downloads.read(Image(0, server.lay("/a", answer))) == PNG
 
     @pytest.mark.parametrize(
         ("headers", "told"),
         [
-            ({"Set-Cookie": "secret" * 20_000}, "its answer has a header of more than 65536 bytes"),
+            ({"Set-Cookie": "secret" * 20_000}, "the head of the answer cannot be read (Got more than 65536 bytes)"),
             ({f"X-{number}": "secret" for number in range(1100)}, "its answer has more than 500 headers"),
         ],
     )
     async def test_too_many_or_too_long(
-        self, destination: Shelf, downloads: Downloads, headers: dict[str, str], told: str
+        self, server: FileServer, downloads: Downloads, headers: dict[str, str], told: str
     ) -> None:
         """
         What is too much is named, and shown is nothing of it.
@@ -900,7 +926,7 @@ class TestHeaders:
         async def answer(_: web.BaseRequest) -> web.StreamResponse:
             return web.Response(body=PNG, headers=headers)
 
-        reason = await failure(downloads, destination.lay("/a", answer))
+        reason = await failure(downloads, server.lay("/a", answer))
 
         assert told in reason
         assert "secret" not in reason
@@ -931,7 +957,7 @@ class TestPicturesWithoutAnAddress:
         """
         url = written.format(in_base64(BY_EXT[ext], width=width))
 
-        (path,) = await downloads.save_all(done(url), tmp_path, name=NAME, refresh=never)
+        (path,) = await save_all(downloads, done(url), tmp_path)
 
         assert (path.suffix, path.read_bytes()) == (ext, BY_EXT[ext])
         assert await downloads.read(Image(0, url)) == BY_EXT[ext]
@@ -960,12 +986,12 @@ class TestPicturesWithoutAnAddress:
     @pytest.mark.parametrize(
         ("url", "why"),
         [
-            ("data:image/png;base64," + in_base64(PNG[:-20]), "the picture was cut short after"),
-            (in_base64(PNG[: len(PNG) // 2]), "the picture was cut short after"),
-            (in_base64(PNG)[: len(PNG) // 3 * 4 - 3], "Base64 was cut short"),
+            ("data:image/png;base64," + in_base64(PNG[:-20]), "the file was truncated after"),
+            (in_base64(PNG[: len(PNG) // 2]), "the file was truncated after"),
+            (in_base64(PNG)[: len(PNG) // 3 * 4 - 3], "Base64 is truncated"),
             (in_base64(PNG).replace("+", " "), "blanks in place of '\\+'"),
-            ("data:image/png;base64," + in_base64(b"<html>" * 20), "what came is no picture"),
-            ("data:image/png;base64,", "what came is no picture"),
+            ("data:image/png;base64," + in_base64(b"<html>" * 20), "the answer is not an image"),
+            ("data:image/png;base64,", "the answer is not an image"),
             ("data:image/png;base64", "has no comma"),
             ("data:", "has no comma"),
         ],
@@ -999,27 +1025,27 @@ class TestPicturesWithoutAnAddress:
             ("?id=7", "/kling/?id=7"),
         ],
     )
-    async def test_relative_to_the_service(self, destination: Shelf, tmp_path: Path, told: str, asked: str) -> None:
+    async def test_relative_to_the_service(self, server: FileServer, tmp_path: Path, told: str, asked: str) -> None:
         """
         An address without a host is one of the service's own, also where it is renewed.
         """
-        downloads = quick(base_url=f"{destination.base}/kling")
-        destination.lay(asked.partition("?")[0], picture())
-        destination.lay("/old", status(403))
+        downloads = quick(base_url=f"{server.base}/kling")
+        server.lay(asked.partition("?")[0], picture())
+        server.lay("/old", status(403))
 
         assert await downloads.read(Image(0, told)) == PNG
-        (path,) = await downloads.save_all(done("/old"), tmp_path, name=NAME, refresh=Refresh(done(told)))
+        (path,) = await save_all(downloads, done("/old"), tmp_path, refresh=Refresh(done(told)))
 
         assert path.read_bytes() == PNG
-        assert [asked, asked] == [destination.asked[0].raw_path, destination.asked[-1].raw_path]
+        assert [asked, asked] == [server.asked[0].raw_path, server.asked[-1].raw_path]
         await downloads.aclose()
 
-    async def test_address_without_a_scheme(self, destination: Shelf) -> None:
+    async def test_address_without_a_scheme(self, server: FileServer) -> None:
         """
         `//host/...` has the service's scheme, and its host is judged like any other.
         """
-        downloads = quick(base_url=f"{destination.base}/kling")
-        url = destination.lay("/a", picture()).removeprefix("http:")
+        downloads = quick(base_url=f"{server.base}/kling")
+        url = server.lay("/a", picture()).removeprefix("http:")
 
         assert await downloads.read(Image(0, url)) == PNG
         assert "its address is private: http://10.0.0.1/a" in await failure(downloads, "//10.0.0.1/a?sig=1")
@@ -1037,37 +1063,37 @@ class TestPicturesWithoutAnAddress:
         """
         reason = await failure(downloads, "http://127.0.0.1:1/" + "word-" * 400_000)
 
-        assert "its address has 2000019 characters, and 65536 are the most" in reason
+        assert "its address has 2000019 characters, of at most 65536" in reason
         assert len(reason) < 600
 
-    async def test_saved_by_others(self, destination: Shelf, tmp_path: Path) -> None:
+    async def test_saved_remotely(self, server: FileServer, tmp_path: Path) -> None:
         """
-        Those who fetch elsewhere get addresses of their own and pictures in the text; fresh ones are joined as well.
+        Remote workers get absolute URLs, or the file in the URL; fresh URLs are made absolute as well.
         """
         workers = quick()
-        destination.lay("/old", status(403))
-        destination.lay("/kling/fresh", picture())
-        urls = destination.lay("/a", picture()).removeprefix("http:"), in_base64(PNG), "/old"
+        server.lay("/old", status(403))
+        server.lay("/kling/fresh", picture())
+        urls = server.lay("/a", picture()).removeprefix("http:"), in_base64(PNG), "/old"
         fresh = Refresh(done("x", "x", "fresh"))
-        names = Names(tmp_path, NAME, "t1")
+        names = Names(NAME, "t1")
 
         async def fetch(images: Sequence[Image]) -> Sequence[SavedFile | FetchError]:
             found: list[SavedFile | FetchError] = []
             for image in pickle.loads(pickle.dumps(images)):  # noqa: S301 (our own)
                 try:
-                    found.append(await workers.keep(image, names))
+                    found.append(await workers.save_file(image, tmp_path, names))
                 except FetchError as lost:
                     found.append(lost)
             return found
 
-        saves = await save_elsewhere(done(*urls), names, fetch, refresh=fresh, base_url=f"{destination.base}/kling")
+        outcome = await save_remotely(done(*urls), names, fetch, refresh=fresh, base_url=f"{server.base}/kling")
 
-        assert saves.error is None
+        assert outcome.error is None
         assert {"t1-0.png": PNG, "t1-1.png": PNG, "t1-2.png": PNG} == files(tmp_path)
         await workers.aclose()
 
     @pytest.mark.parametrize("sign", ["\n", "\r", "\x1b[31m", "\u202e", "\0", "\u2028"])
-    async def test_shown_on_one_line(self, destination: Shelf, downloads: Downloads, sign: str) -> None:
+    async def test_shown_on_one_line(self, server: FileServer, downloads: Downloads, sign: str) -> None:
         """
         No text that a service sends in place of an address or in a header begins a line of its own.
         """
@@ -1079,8 +1105,8 @@ class TestPicturesWithoutAnAddress:
             await failure(downloads, f"ftp://a{sign}ERROR all is lost"),
             await failure(downloads, f"http://[1{sign}ERROR all is lost"),
             await failure(downloads, f"a{sign}ERROR all is lost"),
-            await failure(downloads, destination.lay("/a", forged)),
-            await failure(downloads, destination.lay("/b", moved(f"ftp://a{quote(sign)}"))),
+            await failure(downloads, server.lay("/a", forged)),
+            await failure(downloads, server.lay("/b", moved(f"ftp://a{quote(sign)}"))),
         ]
 
         assert all(reason.isprintable() for reason in reasons)
@@ -1088,141 +1114,135 @@ class TestPicturesWithoutAnAddress:
 
 
 class TestFreshAddresses:
-    async def test_one_reading_for_all(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_one_reading_for_all(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
         """
         Three addresses that have run out are renewed by one reading of the task, each by that of its own index.
         """
-        old = [destination.lay(f"/old{index}", status(403)) for index in range(3)]
-        fresh = [
-            destination.lay(f"/fresh{index}", picture(content)) for index, content in enumerate([PNG, OTHER_PNG, PNG])
-        ]
+        old = [server.lay(f"/old{index}", status(403)) for index in range(3)]
+        fresh = [server.lay(f"/fresh{index}", picture(content)) for index, content in enumerate([PNG, OTHER_PNG, PNG])]
         refresh = Refresh(done(*fresh))
 
-        paths = await downloads.save_all(done(*old), tmp_path, name=NAME, refresh=refresh)
+        paths = await save_all(downloads, done(*old), tmp_path, refresh=refresh)
 
         assert [path.read_bytes() for path in paths] == [PNG, OTHER_PNG, PNG]
         assert refresh.count == 1
 
     @pytest.mark.parametrize("number", [400, 401, 403, 404, 410])
-    async def test_gone_for_good(self, destination: Shelf, downloads: Downloads, tmp_path: Path, number: int) -> None:
+    async def test_gone_for_good(self, server: FileServer, downloads: Downloads, tmp_path: Path, number: int) -> None:
         """
         If the fresh address is no better, the picture has failed: neither asks a third time.
         """
-        refresh = Refresh(done(destination.lay("/fresh", status(number))))
+        refresh = Refresh(done(server.lay("/fresh", status(number))))
 
         with pytest.raises(DownloadFailed, match=f"HTTP {number} from http://127.0.0.1:[0-9]+/fresh"):
-            await downloads.save_all(
-                done(destination.lay("/old", status(number))), tmp_path, name=NAME, refresh=refresh
-            )
+            await save_all(downloads, done(server.lay("/old", status(number))), tmp_path, refresh=refresh)
 
-        assert destination.paths == ["/old", "/fresh"]
+        assert server.paths == ["/old", "/fresh"]
         assert refresh.count == 1
 
-    async def test_fresh_address_may_break_too(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_fresh_address_may_break_too(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
         """
         A transfer that breaks after a renewal is begun again, at the fresh address.
         """
-        refresh = Refresh(done(destination.lay("/fresh", cut(), picture())))
-        old = destination.lay("/old", cut(), status(404))
+        refresh = Refresh(done(server.lay("/fresh", cut(), picture())))
+        old = server.lay("/old", cut(), status(404))
 
-        await downloads.save_all(done(old), tmp_path, name=NAME, refresh=refresh)
+        await save_all(downloads, done(old), tmp_path, refresh=refresh)
 
-        assert destination.paths == ["/old", "/old", "/fresh", "/fresh"]
+        assert server.paths == ["/old", "/old", "/fresh", "/fresh"]
 
-    async def test_picture_gone_from_the_task(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_picture_gone_from_the_task(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
         """
         A task that no longer has the picture is a reason of its own.
         """
-        with pytest.raises(DownloadFailed, match=r"HTTP 404 .*; the task no longer has this picture"):
-            await downloads.save_all(done(destination.base + "/a"), tmp_path, name=NAME, refresh=Refresh(done()))
+        with pytest.raises(DownloadFailed, match=r"HTTP 404 .*; the task no longer has this file"):
+            await save_all(downloads, done(server.base + "/a"), tmp_path, refresh=Refresh(done()))
 
-    async def test_task_cannot_be_read(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_task_cannot_be_read(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
         """
         If the task cannot be read again, the error says both, and the task is asked for once.
         """
         refresh = Refresh(TaskNotFound("no such task", "t1"))
-        urls = destination.base + "/a", destination.base + "/b", destination.lay("/c", picture())
+        urls = server.base + "/a", server.base + "/b", server.lay("/c", picture())
 
         with pytest.raises(
             DownloadFailed, match=r"HTTP 404 .*fresh address failed: no such task \(task t1\)"
         ) as caught:
-            await downloads.save_all(done(*urls), tmp_path, name=NAME, refresh=refresh)
+            await save_all(downloads, done(*urls), tmp_path, refresh=refresh)
 
         assert refresh.count == 1
         assert len(caught.value.paths) == 1
 
     async def test_error_of_another_kind_is_not_hidden(
-        self, destination: Shelf, downloads: Downloads, tmp_path: Path
+        self, server: FileServer, downloads: Downloads, tmp_path: Path
     ) -> None:
         """
         A mistake in the caller's `refresh` comes out as it is.
         """
         with pytest.raises(ZeroDivisionError):
-            await downloads.save_all(
-                done(destination.base + "/a"), tmp_path, name=NAME, refresh=Refresh(ZeroDivisionError())
-            )
+            await save_all(downloads, done(server.base + "/a"), tmp_path, refresh=Refresh(ZeroDivisionError()))
 
-    async def test_read_asks_nobody(self, destination: Shelf, downloads: Downloads) -> None:
+    async def test_read_asks_nobody(self, server: FileServer, downloads: Downloads) -> None:
         """
         `read` has no task to ask, so that an address that has run out is its end.
         """
-        assert "HTTP 403" in await failure(downloads, destination.lay("/a", status(403)))
-        assert destination.paths == ["/a"]
+        assert "HTTP 403" in await failure(downloads, server.lay("/a", status(403)))
+        assert server.paths == ["/a"]
 
 
 class TestBounds:
     @pytest.mark.parametrize("answer", [picture(), chunked()], ids=["told", "untold"])
-    async def test_size_cap(self, destination: Shelf, tmp_path: Path, answer: Answer) -> None:
+    async def test_size_cap(self, server: FileServer, tmp_path: Path, answer: Answer) -> None:
         """
         A picture above the cap is refused, by its length or as it comes; it is not tried again.
         """
-        url = destination.lay("/a", answer)
+        url = server.lay("/a", answer)
         tight, enough = quick(max_bytes=len(PNG) - 1), quick(max_bytes=len(PNG))
 
         with pytest.raises(DownloadFailed, match=f"larger than {len(PNG) - 1} bytes"):
-            await tight.save_all(done(url), tmp_path, name=NAME, refresh=never)
+            await save_all(tight, done(url), tmp_path)
 
         assert files(tmp_path) == {}
-        assert len(destination.asked) == 1
+        assert len(server.asked) == 1
         assert await enough.read(Image(0, url)) == PNG
         await asyncio.gather(tight.aclose(), enough.aclose())
 
-    async def test_redirects_end(self, destination: Shelf, downloads: Downloads) -> None:
+    async def test_redirects_end(self, server: FileServer, downloads: Downloads) -> None:
         """
         Five redirects are followed, a sixth is not.
         """
         for hop in range(6):
-            destination.lay(f"/{hop}", moved(f"/{hop + 1}", bytes(10**6)))
-        destination.lay("/6", picture())
+            server.lay(f"/{hop}", moved(f"/{hop + 1}", bytes(10**6)))
+        server.lay("/6", picture())
 
-        assert await downloads.read(Image(0, destination.base + "/1")) == PNG
-        assert "redirected more than 5 times" in await failure(downloads, destination.base + "/0")
+        assert await downloads.read(Image(0, server.base + "/1")) == PNG
+        assert "redirected more than 5 times" in await failure(downloads, server.base + "/0")
         assert connections(downloads) == 0
 
     @pytest.mark.parametrize(
         "target", ["file:///etc/passwd", "ftp://127.0.0.1/a", "http://", "http://[1/?sig=1", "http://a:99999/", "//"]
     )
-    async def test_only_http(self, destination: Shelf, downloads: Downloads, target: str) -> None:
+    async def test_only_http(self, server: FileServer, downloads: Downloads, target: str) -> None:
         """
         Neither an address nor a redirect leads anywhere but to an http(s) host.
         """
         assert "its address is no" in await failure(downloads, target)
         if not "http://".endswith(target):  # a redirect to these is one to where it came from
-            assert "its address is no" in await failure(downloads, destination.lay("/a", moved(target)))
-            assert len(destination.asked) == 1
+            assert "its address is no" in await failure(downloads, server.lay("/a", moved(target)))
+            assert len(server.asked) == 1
 
-    async def test_redirect_to_nowhere(self, destination: Shelf, downloads: Downloads) -> None:
+    async def test_redirect_to_nowhere(self, server: FileServer, downloads: Downloads) -> None:
         """
         A redirect that names no address is a broken transfer.
         """
-        assert "HTTP 302" in await failure(downloads, destination.lay("/a", status(302)))
+        assert "HTTP 302" in await failure(downloads, server.lay("/a", status(302)))
 
-    async def test_wrong_certificate_is_not_tried_again(self, destination: Shelf, downloads: Downloads) -> None:
+    async def test_wrong_certificate_is_not_tried_again(self, server: FileServer, downloads: Downloads) -> None:
         """
         What TLS refuses it will refuse again.
         """
-        assert "SSL" in await failure(downloads, destination.base.replace("http", "https") + "/a?sig=1")
-        assert destination.asked == []
+        assert "SSL" in await failure(downloads, server.base.replace("http", "https") + "/a?sig=1")
+        assert server.asked == []
 
     async def test_host_that_no_name_server_takes(self, downloads: Downloads) -> None:
         """
@@ -1233,15 +1253,15 @@ class TestBounds:
 
 class TestPrivateAddresses:
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.1"])
-    async def test_not_asked(self, destination: Shelf, host: str) -> None:
+    async def test_not_asked(self, server: FileServer, host: str) -> None:
         """
         A private address is not connected to, given as a number or found by its name; it is not tried again either.
         """
         downloads = quick(networks=frozenset())
-        url = destination.lay("/a", picture()).replace("127.0.0.1", host)
+        url = server.lay("/a", picture()).replace("127.0.0.1", host)
 
         assert "its address is private" in await failure(downloads, url + "?sig=1")
-        assert destination.asked == []
+        assert server.asked == []
         await downloads.aclose()
 
     async def test_resolver_keeps_public_addresses(self) -> None:
@@ -1265,65 +1285,65 @@ class TestPrivateAddresses:
                 self.closed = True
 
         fixed = Fixed()
-        resolver = module._GuardedResolver(fixed, Admission(), frozenset({"proxy"}))
+        resolver = CheckedResolver(fixed, AllowedHosts(), frozenset({"proxy"}))
 
         assert [entry["host"] for entry in await resolver.resolve("mixed", 80)] == ["8.8.8.8"]
         assert len(await resolver.resolve("proxy", 80)) == 3
-        with pytest.raises(module.FetchRefused, match="its address is private: inside"):
+        with pytest.raises(FetchRefused, match="its address is private: inside"):
             await resolver.resolve("inside", 80)
         await resolver.close()
         assert fixed.closed
 
-    async def test_every_hop_is_judged(self, destination: Shelf) -> None:
+    async def test_every_hop_is_judged(self, server: FileServer) -> None:
         """
         A public address that redirects to a private one is refused. (A proxy stands for the public network here.)
         """
-        downloads = quick(HttpOptions(proxy=destination.base.replace("127.0.0.1", "localhost")), networks=frozenset())
-        destination.lay("/a", moved(destination.base + "/inside"))
-        destination.lay("/b", moved("http://localhost/inside"))
-        destination.lay("/c", moved("/d"))
-        destination.lay("/d", picture())
+        downloads = quick(HttpOptions(proxy=server.base.replace("127.0.0.1", "localhost")), networks=frozenset())
+        server.lay("/a", moved(server.base + "/inside"))
+        server.lay("/b", moved("http://localhost/inside"))
+        server.lay("/c", moved("/d"))
+        server.lay("/d", picture())
 
         assert "its address is private: http://127.0.0.1" in await failure(downloads, "http://pictures.example/a")
         assert "its address is private: http://localhost/inside" in await failure(downloads, "http://8.8.8.8/b")
         assert await downloads.read(Image(0, "http://pictures.example/c")) == PNG
-        assert destination.paths == ["/a", "/b", "/c", "/d"]
-        assert destination.asked[-1].host == "pictures.example"
+        assert server.paths == ["/a", "/b", "/c", "/d"]
+        assert server.asked[-1].host == "pictures.example"
         await downloads.aclose()
 
-    async def test_proxy_of_the_environment(self, destination: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_proxy_of_the_environment(self, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """
         With `trust_env` the system's proxy is used, except where the system says not to.
         """
-        monkeypatch.setenv("http_proxy", destination.base)
+        monkeypatch.setenv("http_proxy", server.base)
         monkeypatch.setenv("https_proxy", "http://[::1]:1")
         monkeypatch.setenv("no_proxy", "localhost")
-        destination.lay("/a", picture())
+        server.lay("/a", picture())
         trusting = quick(HttpOptions(trust_env=True), networks=frozenset())
 
         assert await trusting.read(Image(0, "http://pictures.example/a")) == PNG
-        assert "private" in await failure(trusting, destination.base.replace("127.0.0.1", "localhost"))
+        assert "private" in await failure(trusting, server.base.replace("127.0.0.1", "localhost"))
         await trusting.aclose()
 
 
 class TestAllowedAddresses:
-    async def test_service_on_loopback_opens_loopback_alone(self, destination: Shelf, downloads: Downloads) -> None:
+    async def test_service_on_loopback_opens_loopback_alone(self, server: FileServer, downloads: Downloads) -> None:
         """
         Where the service is on this machine, neither the LAN nor a cloud's metadata is open, also behind a redirect.
         """
         for host in ("10.0.0.1", "[fd00::1]", "198.18.0.1", "169.254.169.254", "2852039166"):
             assert "its address is private" in await failure(downloads, f"http://{host}/latest/meta-data?sig=1")
-        moving = destination.lay("/a", moved("http://169.254.169.254/latest/meta-data"))
+        moving = server.lay("/a", moved("http://169.254.169.254/latest/meta-data"))
         assert "its address is private: http://169.254.169.254/latest" in await failure(downloads, moving)
-        assert destination.paths == ["/a"]
+        assert server.paths == ["/a"]
 
     @pytest.mark.parametrize("entry", ["127.0.0.0/8", "127.0.0.1", "127.0.0.0/8 and its name"])
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-    async def test_allowed_by_an_option(self, destination: Shelf, host: str, entry: str) -> None:
+    async def test_allowed_by_an_option(self, server: FileServer, host: str, entry: str) -> None:
         """
         A network or an address that the user allows is asked; it is the one that the error had named.
         """
-        url = destination.lay("/a", picture()).replace("127.0.0.1", host)
+        url = server.lay("/a", picture()).replace("127.0.0.1", host)
         closed = quick(networks=frozenset())
         entries = ["127.0.0.0/8", "localhost"] if " " in entry else entry
         opened = quick(HttpOptions(allow_downloads_from=entries), networks=frozenset())
@@ -1352,7 +1372,7 @@ class TestAllowedAddresses:
         async def found(
             address: str, *, networks: frozenset[Network] = frozenset(), entries: str = "cdn.example"
         ) -> int:
-            guard = module._GuardedResolver(FakeAddresses(address), Admission(networks, (entries,)), frozenset())
+            guard = CheckedResolver(FakeAddresses(address), AllowedHosts(networks, (entries,)), frozenset())
             return len(await guard.resolve("cdn.example", 80))
 
         assert await found("198.18.0.7") == 1
@@ -1360,10 +1380,10 @@ class TestAllowedAddresses:
         assert await found("198.18.0.7", entries="198.18.0.0/15") == 1
         assert await found("198.18.0.7", entries="x", networks=frozenset({Network.BENCHMARK})) == 1
         with pytest.raises(
-            FetchRefused, match=r"its address is private: cdn\.example \(benchmarking\); where that is meant"
+            FetchRefused, match=r"its address is private: cdn\.example \(benchmarking\); if that is intended"
         ):
             await found("198.19.0.7", entries="198.18.0.0/16", networks=HERE)
-        with pytest.raises(FetchRefused, match=r"its address is private: cdn\.example; pictures never come from"):
+        with pytest.raises(FetchRefused, match=r"its address is private: cdn\.example; files never come from"):
             await found("169.254.169.254")
 
     @pytest.mark.parametrize(
@@ -1383,7 +1403,7 @@ class TestAllowedAddresses:
         """
         What the service opens is its own kind of network, and nothing where it is in public or cannot be found.
         """
-        assert kinds == await module.networks_of(host)
+        assert kinds == await networks_of(host)
 
     def test_option_is_judged(self) -> None:
         """
@@ -1391,7 +1411,7 @@ class TestAllowedAddresses:
         """
         with pytest.raises(ValueError, match=r"allow_downloads_from: 'http://x' is neither a host name"):
             HttpOptions(allow_downloads_from=["http://x"])
-        with pytest.raises(ValueError, match=r"allow_downloads_from: '169.254.0.0/16': pictures never come from"):
+        with pytest.raises(ValueError, match=r"allow_downloads_from: '169.254.0.0/16': files never come from"):
             HttpOptions(allow_downloads_from="169.254.0.0/16")
 
         assert HttpOptions(allow_downloads_from="cdn") == HttpOptions(allow_downloads_from=["cdn"])
@@ -1419,8 +1439,8 @@ class TestNames:
         """
         A template that leads out of the directory is a mistake, told before anything is fetched.
         """
-        with pytest.raises(ValueError, match="inside the directory"):
-            await downloads.save_all(done("http://127.0.0.1:1/"), tmp_path, name=name, refresh=never)
+        with pytest.raises(ValueError, match="inside the folder"):
+            await save_all(downloads, done("http://127.0.0.1:1/"), tmp_path, name=name)
 
     @pytest.mark.parametrize(
         "name",
@@ -1443,26 +1463,26 @@ class TestNames:
         A template with any other field is a mistake that names the three there are, even for a result without pictures.
         """
         with pytest.raises(ValueError, match=r"\{task_id\}, \{index\}, \{ext\}"):
-            await downloads.save_all(done(), tmp_path, name=name, refresh=never)
+            await save_all(downloads, done(), tmp_path, name=name)
 
     @pytest.mark.parametrize("name", ["{task_id}{ext}", "same.png", "{index:c}"])
-    async def test_equal_names(self, destination: Shelf, downloads: Downloads, tmp_path: Path, name: str) -> None:
+    async def test_equal_names(self, server: FileServer, downloads: Downloads, tmp_path: Path, name: str) -> None:
         """
         Two pictures under one name would overwrite each other, so nothing is fetched at all.
         """
-        url = destination.lay("/a", picture())
+        url = server.lay("/a", picture())
 
         with pytest.raises(ValueError, match=r"put \{index\} into it"):
-            await downloads.save_all(done(url, url), tmp_path, name=name, refresh=never)
+            await save_all(downloads, done(url, url), tmp_path, name=name)
 
-        assert destination.asked == []
+        assert server.asked == []
 
-    async def test_one_picture_needs_no_index(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_one_picture_needs_no_index(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
         """
         For a single picture a fixed name is good.
         """
-        (path,) = await downloads.save_all(
-            done(destination.lay("/a", picture())), tmp_path, name="same{ext}", refresh=never
+        (path,) = await save_all(
+            downloads, done(server.lay("/a", picture())), tmp_path, name="same{ext}", refresh=never
         )
 
         assert tmp_path / "same.png" == path
@@ -1472,15 +1492,19 @@ class TestNames:
         ["../../etc/passwd", "..", "", ".", "/", "C:\\x", "a/b", "a\0b", "x" * 1000, "ü" * 500, " a. ", "\ud800"],
     )
     async def test_ids_never_escape(
-        self, destination: Shelf, downloads: Downloads, tmp_path: Path, task_id: str
+        self, server: FileServer, downloads: Downloads, tmp_path: Path, task_id: str
     ) -> None:
         """
         Whatever a service calls its task, the picture lies in the directory, alone, under a name that can be written.
         """
-        url = destination.lay("/a", picture())
+        url = server.lay("/a", picture())
 
-        (path,) = await downloads.save_all(
-            done(url, task_id=task_id), tmp_path / "in", name="{task_id}/{task_id}-{index}{ext}", refresh=never
+        (path,) = await save_all(
+            downloads,
+            done(url, task_id=task_id),
+            tmp_path / "in",
+            name="{task_id}/{task_id}-{index}{ext}",
+            refresh=never,
         )
 
         assert path.read_bytes() == PNG
@@ -1490,71 +1514,69 @@ class TestNames:
 
 
 class TestDisk:
-    async def test_directory_cannot_be_made(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_directory_cannot_be_made(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
         """
         What the disk refuses is not tried again, and the error says what it refused.
         """
         (tmp_path / "file").touch()
 
         with pytest.raises(DownloadFailed, match=r"file/t1-0.png could not be written: File exists; 0 of 1 arrived"):
-            await downloads.save_all(
-                done(destination.lay("/a", picture())), tmp_path / "file", name=NAME, refresh=never
-            )
+            await save_all(downloads, done(server.lay("/a", picture())), tmp_path / "file", refresh=never)
 
-        assert len(destination.asked) == 1
+        assert len(server.asked) == 1
 
-    async def test_name_is_taken_by_a_directory(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_name_is_taken_by_a_directory(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
         """
         A directory is not replaced, and no temporary file is left beside it.
         """
         (tmp_path / "t1-0.png").mkdir()
 
         with pytest.raises(DownloadFailed, match="Is a directory"):
-            await downloads.save_all(done(destination.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
+            await save_all(downloads, done(server.lay("/a", picture())), tmp_path)
 
         assert files(tmp_path) == {}
 
     async def test_what_a_crash_left_is_replaced(
-        self, destination: Shelf, downloads: Downloads, tmp_path: Path
+        self, server: FileServer, downloads: Downloads, tmp_path: Path
     ) -> None:
         """
-        Where its writer has a mark of its own, an unfinished file is begun anew under the same name.
+        If only one process writes, a partial file that a crash has left is replaced.
         """
         left = tmp_path / ".t1-0.png.mark.part"
         left.write_bytes(b"unfinished")
-        names = Names(tmp_path, NAME, "t1", mark="mark")
-        saves = await downloads.save_each(done(destination.lay("/a", picture())), names, refresh=never)
+        names = Names(NAME, "t1", mark="mark")
+        outcome = await downloads.save(done(server.lay("/a", picture())), tmp_path, names, refresh=never)
 
-        assert [tmp_path / "t1-0.png"] == [saved.path for saved in saves.pictures] == list(tmp_path.iterdir())
+        assert [tmp_path / "t1-0.png"] == [saved.path for saved in outcome.files] == list(tmp_path.iterdir())
 
-    async def test_two_may_write_one_picture(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_two_may_write_one_file(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
         """
-        Where drafts have a folder of their own, each is under a name of its own until it is whole.
+        With a staging folder, each is written under a unique name until it is complete.
         """
-        names = Names(tmp_path, NAME, "t1", mark="mark", staging_dir=".drafts")
+        names = Names(NAME, "t1", mark="mark", staging_dir=".drafts")
         (tmp_path / ".drafts").mkdir()
-        image = done(destination.lay("/a", picture())).images[0]
+        image = done(server.lay("/a", picture())).images[0]
 
-        saved = await asyncio.gather(*(downloads.keep(image, names) for _ in range(5)))
+        saved = await asyncio.gather(*(downloads.save_file(image, tmp_path, names) for _ in range(5)))
 
         assert {tmp_path / "t1-0.png"} == {each.path for each in saved}
         assert {"t1-0.png": PNG} == files(tmp_path)
         assert [] == list((tmp_path / ".drafts").iterdir())
 
-    async def test_another_folder_of_that_name(self, destination: Shelf, downloads: Downloads, tmp_path: Path) -> None:
+    async def test_another_folder_of_that_name(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
         """
-        Where who began the run has made no folder for drafts, nothing is written that nobody would find.
+        If the run has made no staging folder here, nothing is written: it would be in another folder.
         """
-        names = Names(tmp_path / "here", "{index}/{task_id}{ext}", "t1", staging_dir=".drafts")
+        names = Names("{index}/{task_id}{ext}", "t1", staging_dir=".drafts")
 
         with pytest.raises(FetchRefused, match="here is not the folder of this run on this machine"):
-            await downloads.keep(done(destination.lay("/a", picture())).images[0], names)
+            await downloads.save_file(done(server.lay("/a", picture())).images[0], tmp_path / "here", names)
 
         assert [] == list(tmp_path.iterdir())
 
-    @pytest.mark.parametrize("step", ["write", "settle"])
+    @pytest.mark.parametrize("step", ["write", "commit"])
     async def test_full_disk(
-        self, destination: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+        self, server: FileServer, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
     ) -> None:
         """
         A full disk ends the saving at once, and leaves nothing.
@@ -1563,38 +1585,38 @@ class TestDisk:
         def full(*_: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr(module._Part, step, full)
+        monkeypatch.setattr(local.StagedFile, step, full)
 
         with pytest.raises(StorageFull, match="No space left"):
-            await downloads.save_all(done(destination.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
+            await save_all(downloads, done(server.lay("/a", picture())), tmp_path)
 
         assert files(tmp_path) == {}
-        assert len(destination.asked) == 1
+        assert len(server.asked) == 1
 
     async def test_full_disk_is_told_whatever_else_failed(
-        self, destination: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, server: FileServer, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
         That there is no room is what the caller must know, before a picture that did not arrive; it names the others.
         """
-        settle = module._Part.settle
+        settle = local.StagedFile.commit
 
-        def no_room_for_the_third(part: module._Part) -> None:
+        def no_room_for_the_third(part: local.StagedFile) -> None:
             if part._target.name == "t1-2.png":
                 raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
             settle(part)
 
-        monkeypatch.setattr(module._Part, "settle", no_room_for_the_third)
-        urls = destination.lay("/0", page), destination.lay("/1", picture()), destination.lay("/2", picture())
+        monkeypatch.setattr(local.StagedFile, "commit", no_room_for_the_third)
+        urls = server.lay("/0", page), server.lay("/1", picture()), server.lay("/2", picture())
 
         with pytest.raises(StorageFull, match=r"quota exceeded; make room, then save again") as caught:
-            await downloads.save_all(done(*urls), tmp_path, name=NAME, refresh=never)
+            await save_all(downloads, done(*urls), tmp_path)
 
         assert ("t1", (tmp_path / "t1-1.png",)) == (caught.value.task_id, caught.value.paths)
         assert {"t1-1.png"} == set(files(tmp_path))
 
     async def test_full_at_closing(
-        self, destination: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, server: FileServer, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
         Where even closing and removing fail, the first reason is the one that is told.
@@ -1606,14 +1628,14 @@ class TestDisk:
         def full(_: object) -> None:
             raise OSError(errno.ENOSPC, "No space left")
 
-        monkeypatch.setattr(module._Part, "settle", full)
+        monkeypatch.setattr(local.StagedFile, "commit", full)
         monkeypatch.setattr(Path, "unlink", fail)
 
         with pytest.raises(StorageFull, match="No space left"):
-            await downloads.save_all(done(destination.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
+            await save_all(downloads, done(server.lay("/a", picture())), tmp_path)
 
     async def test_folder_that_cannot_be_synced(
-        self, destination: Shelf, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, server: FileServer, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
         Some network disks cannot sync a folder; the picture is there all the same.
@@ -1630,7 +1652,7 @@ class TestDisk:
 
         monkeypatch.setattr(os, "fsync", only_files)
 
-        await downloads.save_all(done(destination.lay("/a", picture())), tmp_path, name=NAME, refresh=never)
+        await save_all(downloads, done(server.lay("/a", picture())), tmp_path)
 
         assert synced == [False, True]
         assert files(tmp_path) == {"t1-0.png": PNG}
@@ -1656,41 +1678,39 @@ class TestDisk:
         def no_sync(*_: object) -> None:
             raise AssertionError
 
-        monkeypatch.setattr(module, "_ON_WINDOWS", True)
+        monkeypatch.setattr(local, "_ON_WINDOWS", True)
         monkeypatch.setattr(time, "sleep", delays.append)
         monkeypatch.setattr(Path, "replace", held_open)
         monkeypatch.setattr(os, "open", no_sync)
         (tmp_path / "a").write_bytes(b"new")
 
         if outcome is None:
-            module._replace(tmp_path / "a", tmp_path / "b")
+            local._replace(tmp_path / "a", tmp_path / "b")
             assert (tmp_path / "b").read_bytes() == b"new"
         else:
             with pytest.raises(outcome):
-                module._replace(tmp_path / "a", tmp_path / "b")
-        module._sync_folder(tmp_path)
+                local._replace(tmp_path / "a", tmp_path / "b")
+        local._sync_folder(tmp_path)
 
         assert [0.01, 0.05, 0.25, 1.0][:times] == delays
 
 
 class TestCancelling:
-    async def test_at_every_step(self, destination: Shelf, tmp_path: Path) -> None:
+    async def test_at_every_step(self, server: FileServer, tmp_path: Path) -> None:
         """
         Cancelled at any turn of the loop, a saving leaves whole pictures or none, and no part, connection or turn.
         """
         downloads = quick(width=2)
         urls = [
-            destination.lay("/a", picture()),
-            destination.lay("/b", cut(), picture()),
-            destination.lay("/c", status(403), picture()),
+            server.lay("/a", picture()),
+            server.lay("/b", cut(), picture()),
+            server.lay("/c", status(403), picture()),
         ]
         fates = set()
         for turns in range(2000):
-            destination.answers["/b"], destination.answers["/c"] = [cut(), picture()], [status(403), picture()]
+            server.answers["/b"], server.answers["/c"] = [cut(), picture()], [status(403), picture()]
             folder = tmp_path / str(turns)
-            saving = asyncio.ensure_future(
-                downloads.save_all(done(*urls), folder, name=NAME, refresh=Refresh(done(*urls)))
-            )
+            saving = asyncio.ensure_future(save_all(downloads, done(*urls), folder, refresh=Refresh(done(*urls))))
             for _ in range(turns):
                 await asyncio.sleep(0)
             was_done = saving.done()
@@ -1708,13 +1728,13 @@ class TestCancelling:
         assert was_done
         assert len(await saving) == 3
         assert {0, 3} <= fates
-        assert (downloads._turns._of_all._free, [*downloads._turns._hosts]) == (3, [])
+        assert (downloads._limits._all._free, [*downloads._limits._hosts]) == (3, [])
         assert connections(downloads) == 0
         await downloads.aclose()
 
     async def hung_saving(
         self,
-        destination: Shelf,
+        server: FileServer,
         downloads: Downloads,
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
@@ -1731,16 +1751,14 @@ class TestCancelling:
             fsync(descriptor)
 
         monkeypatch.setattr(os, "fsync", hang)
-        saving = asyncio.ensure_future(
-            downloads.save_all(done(destination.lay("/a", picture())), folder, name=NAME, refresh=never)
-        )
+        saving = asyncio.ensure_future(save_all(downloads, done(server.lay("/a", picture())), folder))
         await hangs.wait()
         return saving, go_on
 
     @pytest.mark.parametrize("error", [None, OSError(errno.ENOSPC, "No space left")])
     async def test_in_the_middle_of_the_sync(
         self,
-        destination: Shelf,
+        server: FileServer,
         downloads: Downloads,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
@@ -1749,7 +1767,7 @@ class TestCancelling:
         """
         A cancellation, and a second one, wait for the thread: then the picture is whole, or gone if the disk refused.
         """
-        saving, go_on = await self.hung_saving(destination, downloads, tmp_path, monkeypatch, error)
+        saving, go_on = await self.hung_saving(server, downloads, tmp_path, monkeypatch, error)
 
         for _ in range(2):
             saving.cancel()
@@ -1761,34 +1779,34 @@ class TestCancelling:
 
         assert ({} if error else {"t1-0.png": PNG}) == files(tmp_path)
 
-    async def test_timeout_around_a_read(self, destination: Shelf, downloads: Downloads) -> None:
+    async def test_timeout_around_a_read(self, server: FileServer, downloads: Downloads) -> None:
         """
         The caller's own timeout comes out as such.
         """
 
         async def silent(request: web.BaseRequest) -> web.StreamResponse:
-            await destination.closing.wait()
+            await server.closing.wait()
             return web.Response()
 
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
-                await downloads.read(Image(0, destination.lay("/a", silent)))
+                await downloads.read(Image(0, server.lay("/a", silent)))
 
 
 class TestOwner:
-    async def test_closes_twice(self, destination: Shelf, downloads: Downloads) -> None:
+    async def test_closes_twice(self, server: FileServer, downloads: Downloads) -> None:
         """
         Closing twice is fine, also where nothing was ever fetched; a closed owner fetches nothing more.
         """
-        await downloads.read(Image(0, destination.lay("/a", picture())))
+        await downloads.read(Image(0, server.lay("/a", picture())))
 
         await downloads.aclose()
         await downloads.aclose()
 
-        assert "the client was closed" in await failure(downloads, destination.base + "/a")
+        assert "the client was closed" in await failure(downloads, server.base + "/a")
         assert repr(downloads) == "<Downloads closed, width 8>"
 
-    async def test_closing_ends_transfers(self, destination: Shelf, downloads: Downloads) -> None:
+    async def test_closing_ends_transfers(self, server: FileServer, downloads: Downloads) -> None:
         """
         What is under way when the owner is closed fails; it does not open a new session.
         """
@@ -1796,10 +1814,10 @@ class TestOwner:
 
         async def silent(request: web.BaseRequest) -> web.StreamResponse:
             begun.set()
-            await destination.closing.wait()
+            await server.closing.wait()
             return web.Response()
 
-        reading = asyncio.ensure_future(failure(downloads, destination.lay("/a", silent)))
+        reading = asyncio.ensure_future(failure(downloads, server.lay("/a", silent)))
         await begun.wait()
         await downloads.aclose()
 

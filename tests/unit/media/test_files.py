@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 from hypothesis import given, strategies as st
 
-from kling_async.media.files import Ending, ext_of
+from kling_async.media.files import FileEnd, find_ext
 
 
 def drawn(kind: str, **options: object) -> bytes:
@@ -37,12 +37,12 @@ WHOLE = {
 
 
 def is_whole(content: bytes, *, by: int = 4096) -> bool:
-    ext = ext_of(content[:12])
+    ext = find_ext(content[:12], "image")
     assert ext is not None
-    ending = Ending.of(ext)
+    end = FileEnd.of(ext)
     for start in range(0, len(content), by):
-        ending.feed(content[start : start + by])
-    return ending.is_reached
+        end.feed(content[start : start + by])
+    return end.is_reached
 
 
 @pytest.mark.parametrize("by", [1, 2, 3, 5, 64, 10**6])
@@ -62,14 +62,14 @@ def test_cut_anywhere(content: bytes) -> None:
     part.
     """
     shortest = 12
-    ext = ext_of(content)
+    ext = find_ext(content, "image")
     assert ext is not None
-    ending = Ending.of(ext)
-    ending.feed(content[:shortest])
+    end = FileEnd.of(ext)
+    end.feed(content[:shortest])
     for at in range(shortest, len(content)):
-        assert not ending.is_reached, at
-        ending.feed(content[at : at + 1])
-    assert ending.is_reached
+        assert not end.is_reached, at
+        end.feed(content[at : at + 1])
+    assert end.is_reached
 
 
 @pytest.mark.parametrize("content", WHOLE.values(), ids=WHOLE)
@@ -123,4 +123,4 @@ def test_no_picture(head: bytes) -> None:
     """
     What is none of the kinds is none.
     """
-    assert ext_of(head) is None
+    assert find_ext(head, "image") is None

@@ -1,5 +1,5 @@
 """
-Names for pictures: inside their directory, safe on every system, never equal by accident.
+Names for files: inside their folder, safe on every system, never equal by accident.
 """
 
 import time
@@ -32,7 +32,7 @@ def test_template(name: str, expected: str) -> None:
     """
     A template may have folders and format specs; what some system forbids in a name is replaced.
     """
-    assert Path("out", expected) == Names(Path("out"), name, "t1").path(0, ".png")
+    assert Path(expected) == Names(name, "t1").path(0, ".png")
 
 
 def test_ids_stay_apart() -> None:
@@ -40,9 +40,7 @@ def test_ids_stay_apart() -> None:
     Ids and names that differ only in what was replaced or cut off still give different files.
     """
     ids = ["a_b", "a/b", "a:b", "x" * 1000, "x" * 999, "ü" * 400, "", "_"]
-    paths = {
-        Names(Path(), "{task_id}-{index}{ext}", task_id).path(index, ".png") for task_id in ids for index in (0, 1)
-    }
+    paths = {Names("{task_id}-{index}{ext}", task_id).path(index, ".png") for task_id in ids for index in (0, 1)}
 
     assert len(paths) == 16
     assert all(len(path.name.encode()) <= 200 for path in paths)
@@ -68,9 +66,9 @@ def test_cleaning_takes_time_in_proportion(text: str) -> None:
     """
     began = time.process_time()
     names = [
-        Names(Path(), "{task_id}{ext}", text).parts(0, ".png"),
-        Names(Path(), "{key}{ext}", "t1", text).parts(0, ".png"),
-        Names(Path(), f"x{text}{{ext}}", "t1").parts(0, ".png"),
+        Names("{task_id}{ext}", text).parts(0, ".png"),
+        Names("{key}{ext}", "t1", text).parts(0, ".png"),
+        Names(f"x{text}{{ext}}", "t1").parts(0, ".png"),
     ]
 
     assert time.process_time() - began < 3.0
@@ -85,7 +83,7 @@ def test_dots_and_blanks_at_the_ends(task_id: str, name: str) -> None:
     """
     However many there are at an end, they become one character; those within stay.
     """
-    (part,) = Names(Path(), "{task_id}", task_id).parts(0, ".png")
+    (part,) = Names("{task_id}", task_id).parts(0, ".png")
 
     assert name == part.partition("~")[0]
 
@@ -94,7 +92,7 @@ def test_overlong_extension() -> None:
     """
     What follows the last dot is kept only where it can be an extension.
     """
-    name = Names(Path(), "a." + "b" * 300, "t1").path(0, ".png").name
+    name = Names("a." + "b" * 300, "t1").path(0, ".png").name
 
     assert len(name) == 200
     assert name[-9] == "~"
@@ -104,18 +102,16 @@ def test_key_has_a_name_of_its_own() -> None:
     """
     A row's key may be named, and is made safe; without one it is no field.
     """
-    assert Path("out/order-17/t1-0.png") == Names(Path("out"), "{key}/{task_id}-{index}{ext}", "t1", "order-17").path(
-        0, ".png"
-    )
+    assert Path("order-17/t1-0.png") == Names("{key}/{task_id}-{index}{ext}", "t1", "order-17").path(0, ".png")
 
     keys = ["a_b", "a/b", "../a", "..", "", "con", "_con", "x" * 300, "ü" * 300]
-    paths = {Names(Path("out"), "{key}/{index}{ext}", "t1", key).path(0, ".png") for key in keys}
+    paths = {Names("{key}/{index}{ext}", "t1", key).path(0, ".png") for key in keys}
 
     assert len(keys) == len(paths)
     assert {3} == {len(path.parts) for path in paths}
 
-    with pytest.raises(ValueError, match=r"no fields but \{task_id\}, \{index\}, \{ext\},"):
-        Names(Path("out"), "{key}{ext}", "t1").path(0, ".png")
+    with pytest.raises(ValueError, match=r"no other fields than \{task_id\}, \{index\}, \{ext\},"):
+        Names("{key}{ext}", "t1").path(0, ".png")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +122,7 @@ def test_fields_are_not_wide(name: str) -> None:
     A field that would take as much memory as its format asks for is refused.
     """
     with pytest.raises(ValueError, match="must be a format string .* of fewer than 1,000 characters"):
-        Names(Path(), name, "t1").check([0])
+        Names(name, "t1").check([0])
 
 
 @pytest.mark.parametrize("name", ["{" * 100_000, "../" * 100_000, "a" * 100_000])
@@ -135,6 +131,6 @@ def test_long_templates_are_shown_in_part(name: str) -> None:
     An error shows the start of a long template.
     """
     with pytest.raises(ValueError, match="The name ") as caught:
-        Names(Path(), name, "t1").check([0, 1])
+        Names(name, "t1").check([0, 1])
 
     assert len(str(caught.value)) < 400

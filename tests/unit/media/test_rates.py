@@ -4,7 +4,7 @@ How slow a download may be.
 
 import pytest
 
-from kling_async.media.rates import Progress
+from kling_async.media.rates import TransferRate
 from kling_async.policy.policies import DownloadPolicy
 
 KIB, MIB = 1024, 1024**2
@@ -14,10 +14,10 @@ def seconds_until_given_up(rate: float, size: int, *, every: float = 0.4) -> flo
     """
     Let *size* bytes come at *rate*, some *every* so many seconds; return when that is too slow, None where it is not.
     """
-    progress = Progress(DownloadPolicy(), size, 30.0)
-    while progress.came < size:
-        progress.add(min(int(rate * every), size - progress.came), every)
-        if progress.complaint():
+    progress = TransferRate(DownloadPolicy(), size, 30.0)
+    while progress.received < size:
+        progress.add(min(int(rate * every), size - progress.received), every)
+        if progress.problem():
             return progress.waited
     return None
 
@@ -43,11 +43,11 @@ def test_line_that_stops_after_a_good_start() -> None:
     """
     What came before makes up for nothing: the next window but one at the latest ends it.
     """
-    progress = Progress(DownloadPolicy(), 50 * MIB, 30.0)
+    progress = TransferRate(DownloadPolicy(), 50 * MIB, 30.0)
     progress.add(20 * MIB, 10.0)
-    assert progress.complaint() is None
+    assert progress.problem() is None
 
-    while not progress.complaint():
+    while not progress.problem():
         progress.add(1, 0.4)
 
     assert progress.waited < 71.0
@@ -64,8 +64,8 @@ def test_size_that_nobody_told() -> None:
     """
     Where the size is not announced, what has come tells how long it may take.
     """
-    progress = Progress(DownloadPolicy(), 0, 30.0)
-    while not progress.complaint():
+    progress = TransferRate(DownloadPolicy(), 0, 30.0)
+    while not progress.problem():
         progress.add(1536, 1.0)
 
     assert 60.0 < progress.waited < 120.0
@@ -75,7 +75,7 @@ def test_long_silence_between_two_large_pieces() -> None:
     """
     A reader that was blocked for long, and finds what came meanwhile, does not take the line for slow.
     """
-    progress = Progress(DownloadPolicy(), 5 * MIB, 30.0)
+    progress = TransferRate(DownloadPolicy(), 5 * MIB, 30.0)
     progress.add(256 * KIB, 55.0)
 
-    assert progress.complaint() is None
+    assert progress.problem() is None

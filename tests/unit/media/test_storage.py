@@ -19,10 +19,12 @@ from kling_async import Batch, Done, Failed, KlingClient, TaskResult
 from kling_async.client.saving import save
 from kling_async.emulator import Emulator
 from kling_async.errors import DownloadFailed, StorageFull
-from kling_async.media import storage as storage_module
-from kling_async.media.downloads import FetchRefused
+from kling_async.media import filesystems
+from kling_async.media.destinations import destination_at, storage_of
+from kling_async.media.fetch_errors import FetchRefused
+from kling_async.media.filesystems import ATTEMPTS
 from kling_async.media.naming import is_url
-from kling_async.media.storage import ATTEMPTS, Storage, shelf_at, storage_of
+from kling_async.media.storage import Storage
 from tests.storages import (  # noqa: F401
     Bucket,
     Folder,
@@ -269,10 +271,15 @@ class TestStorage:
         """
         However they are given.
         """
-        assert tmp_path == shelf_at(tmp_path) == shelf_at(tmp_path.as_uri()) == shelf_at(Storage(tmp_path.as_uri()))
+        assert (
+            tmp_path
+            == destination_at(tmp_path)
+            == destination_at(tmp_path.as_uri())
+            == destination_at(Storage(tmp_path.as_uri()))
+        )
 
     @pytest.mark.parametrize(
-        ("shelf", "url", "is_own"),
+        ("destination", "url", "is_own"),
         [
             ("s3://a/run", "s3://a/run/0.png", True),
             ("s3://a/run", "s3://b/0.png", True),  # for which the same endpoint and keys may do
@@ -303,7 +310,7 @@ class TestStorage:
         """
         Is given up, and asked again.
         """
-        monkeypatch.setattr(storage_module, "SILENCE", 0.3)
+        monkeypatch.setattr(filesystems, "SFTP_TIMEOUT", 0.3)
         sftp.is_silent = True
 
         await save(client, await client.generate("a lighthouse"), sftp.storage, name="{index}{ext}")
@@ -328,7 +335,7 @@ class TestStorage:
         left.parent.mkdir(parents=True)
         left.touch()
 
-        await destination.sweep(".kling-m")
+        await destination.remove_staging_dir(".kling-m")
 
         assert [left.parents[1]] == list(sftp.folder.iterdir())
         assert [] == list(left.parents[1].iterdir())

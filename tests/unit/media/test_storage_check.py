@@ -24,10 +24,11 @@ from kling_async import Batch, Done, KlingClient
 from kling_async.client.saving import save
 from kling_async.emulator import Emulator
 from kling_async.errors import DownloadFailed
-from kling_async.media import storage as storage_module
-from kling_async.media.downloads import FetchRefused
+from kling_async.media import filesystems, storage as storage_module
+from kling_async.media.fetch_errors import FetchRefused
+from kling_async.media.filesystems import ATTEMPTS, ATTEMPTS_AROUND_RETRIES
 from kling_async.media.naming import Names
-from kling_async.media.storage import ATTEMPTS, ATTEMPTS_AROUND, Storage
+from kling_async.media.storage import Storage
 from tests.storages import (  # noqa: F401
     KEYS,
     Bucket,
@@ -59,7 +60,7 @@ def as_storage(place: Place) -> Storage:
 
 
 @attrs.define(eq=False)
-class SavedFile:
+class Picture:
     """
     A picture that has come from the service.
     """
@@ -74,8 +75,8 @@ class SavedFile:
 
 
 async def keep(storage: Storage, name: str = "0.png") -> str:
-    names = Names(Path(), name, "t")
-    kept = await storage.keep(names, 0, SavedFile())  # type: ignore[arg-type]
+    names = Names(name, "t")
+    kept = await storage.write(names, 0, Picture())  # type: ignore[arg-type]
     assert kept.url is not None
     return kept.url
 
@@ -285,7 +286,7 @@ class TestChains:
         assert {} == memory.files()
 
     @pytest.mark.parametrize(
-        ("shelf", "url", "is_own"),
+        ("destination", "url", "is_own"),
         [
             ("simplecache::s3://a/run", "simplecache::s3://b/0.png", True),
             ("simplecache::s3://a/run", "s3://a/run/0.png", False),
@@ -373,10 +374,10 @@ class TestTries:
 
     @pytest.mark.parametrize(
         ("url", "attempts"),
-        [("gs://a", ATTEMPTS_AROUND), ("dir://x::az://a", ATTEMPTS_AROUND), ("sftp://a", ATTEMPTS)],
+        [("gs://a", ATTEMPTS_AROUND_RETRIES), ("dir://x::az://a", ATTEMPTS_AROUND_RETRIES), ("sftp://a", ATTEMPTS)],
     )
     def test_libraries_that_cannot_be_told_to_try_once(self, url: str, attempts: int) -> None:
-        assert attempts == storage_module._attempts_at(url)
+        assert attempts == filesystems.attempts_at(url)
 
 
 def _methods(bucket: Bucket) -> Counter[str]:

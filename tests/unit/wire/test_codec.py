@@ -13,24 +13,14 @@ import attrs
 import pytest
 from hypothesis import given, strategies as st
 
-from kling_async.wire import codec
-from kling_async.wire.codec import (
-    FILES_MAX,
-    addresses_in,
-    dumps,
-    is_task,
-    loads,
-    read_id,
-    read_nested,
-    read_patiently,
-    read_request,
-    read_task,
-    read_whole,
-    write_request,
-    write_task,
-)
+from kling_async.wire import json_text
+from kling_async.wire.codec import read_request, read_task, write_request, write_task
 from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
+from kling_async.wire.json_text import dumps, loads, read_patiently
+from kling_async.wire.result_lists import FILES_MAX
+from kling_async.wire.scalars import read_id, read_nested, read_whole
 from kling_async.wire.status import read_word
+from kling_async.wire.task_shapes import addresses_in, is_task
 from kling_async.wire.tasks import BalanceDeduction, Image, TaskInfo, TaskOutput, TaskSnapshot, TaskStatus
 
 Loads: TypeAlias = Callable[[bytes], Any]
@@ -673,7 +663,7 @@ def test_what_is_read_fast(monkeypatch: pytest.MonkeyPatch, body: bytes, is_fast
     Whatever is plain, and no number that would be rounded.
     """
     slow: list[bytes] = []
-    monkeypatch.setattr(codec, "read_patiently", slow.append)
+    monkeypatch.setattr(json_text, "read_patiently", slow.append)
     loads(body)
 
     assert ([] if is_fast else [body]) == slow
@@ -683,7 +673,7 @@ def test_the_fast_decoder_may_be_absent(monkeypatch: pytest.MonkeyPatch) -> None
     """
     Then the standard library reads all.
     """
-    monkeypatch.setattr(codec, "orjson", None)
+    monkeypatch.setattr(json_text, "orjson", None)
 
     assert {"a": 1} == loads(b'{"a": 1}')
 

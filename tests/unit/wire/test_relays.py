@@ -9,8 +9,9 @@ import pytest
 
 from kling_async.client.retries import Step, may_exist, next_step
 from kling_async.errors import KlingError, ServiceFailure
+from kling_async.wire.answers import Answer
 from kling_async.wire.relays import RELAY_REFUSALS, RelayRefusal, refusal_of
-from kling_async.wire.responses import Answer, read_created, read_sighting
+from kling_async.wire.responses import read_created, read_sighting
 
 NO_CHANNEL = "当前分组 default 下对于模型 kling-v2 无可用渠道"
 CODED = [refusal for refusal in RELAY_REFUSALS if refusal.code and max(refusal.statuses) >= 500]

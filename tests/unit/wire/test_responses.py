@@ -22,10 +22,10 @@ from kling_async.errors import (
     UnexpectedAnswer,
 )
 from kling_async.wire import responses
+from kling_async.wire.answers import Answer
 from kling_async.wire.codec import read_task
 from kling_async.wire.responses import (
     PAGE_MAX,
-    Answer,
     Presence,
     is_duplicate_id,
     presence_of,

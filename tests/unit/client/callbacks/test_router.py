@@ -18,9 +18,10 @@ from kling_async.client.polling.poller import Poller
 from kling_async.client.polling.strategy import QueryStrategy
 from kling_async.errors import TaskNotFound
 from kling_async.policy.policies import PollPolicy
-from kling_async.wire.codec import dumps, write_task
+from kling_async.wire.codec import write_task
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.json_text import dumps
 from kling_async.wire.tasks import Image, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.wire.webhooks import sign
 from tests.conftest import simulated

@@ -1,0 +1,127 @@
+"""
+A file as it is downloaded: a stream of pieces that ends only if the file is complete.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, Self, TypeAlias
+
+import attrs
+
+from kling_async.media.fetch_errors import FetchRefused, TransferBroken
+from kling_async.media.files import HEAD, FileEnd, MediaKind, find_ext
+from kling_async.media.naming import Names
+from kling_async.media.saved_files import SavedFile
+
+__all__ = ["ByteSource", "BytesSource", "FileStream", "WriteFile", "read_all"]
+
+PIECE: Final = 256 * 1024
+
+
+class ByteSource(Protocol):
+    """
+    What a file is read from, piece by piece.
+
+    Attributes:
+        size: Bytes in all; 0 if unknown.
+        content_type: What the sender calls it.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def content_type(self) -> str: ...
+
+    async def read(self) -> bytes: ...
+
+
+@attrs.define
+class BytesSource:
+    """
+    A file that is in memory.
+    """
+
+    _content: bytes
+    _at: int = attrs.field(default=0, init=False)
+    content_type: str = attrs.field(default="not a URL", init=False)
+
+    @property
+    def size(self) -> int:
+        return len(self._content)
+
+    async def read(self) -> bytes:
+        piece = self._content[self._at : self._at + PIECE]
+        self._at += len(piece)
+        return piece
+
+
+@attrs.define
+class FileStream:
+    """
+    A file of a known format, piece by piece. Reading raises if it is truncated or too large.
+
+    Attributes:
+        ext: The extension, by the file's content.
+        length: Bytes that were read so far.
+    """
+
+    ext: str
+    _source: ByteSource
+    _max_bytes: int
+    _head: bytes
+    _end: FileEnd
+    length: int = attrs.field(default=0, init=False)
+
+    @classmethod
+    async def begin(cls, source: ByteSource, kind: MediaKind, max_bytes: int) -> Self:
+        """
+        Read as much as is needed to recognise the format.
+
+        Raises:
+            TransferBroken: It is no file of this kind.
+            FetchRefused: It is larger than *max_bytes*.
+        """
+        _check_size(source.size, max_bytes)
+        head = b""
+        while len(head) < HEAD and (piece := await source.read()):
+            head += piece
+        ext = find_ext(head, kind)
+        if ext is None:
+            article = "an" if kind[0] in "ai" else "a"
+            raise TransferBroken(f"the answer is not {article} {kind} ({source.content_type})")
+        return cls(ext, source, max_bytes, head, FileEnd.of(ext))
+
+    async def read(self) -> bytes:
+        """
+        Return the next piece; nothing at the end of a file that is complete by its own structure, whatever length its
+        sender stated.
+        """
+        piece, self._head = self._head, b""
+        piece = piece or await self._source.read()
+        self.length += len(piece)
+        _check_size(self.length, self._max_bytes)
+        self._end.feed(piece)
+        if not piece and not self._end.is_reached:
+            raise TransferBroken(f"the file was truncated after {self.length} bytes")
+        return piece
+
+
+WriteFile: TypeAlias = Callable[[Names, int, FileStream], Awaitable[SavedFile]]
+"""
+Writes the file with this index under these names.
+"""
+
+
+def _check_size(length: int, max_bytes: int) -> None:
+    if length > max_bytes:
+        raise FetchRefused(f"it is larger than {max_bytes} bytes")
+
+
+async def read_all(stream: FileStream) -> bytes:
+    """
+    Read a file into memory.
+    """
+    content = bytearray()
+    while piece := await stream.read():
+        content += piece
+    return bytes(content)

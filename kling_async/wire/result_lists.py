@@ -1,0 +1,132 @@
+"""
+The files of a task's result, as services list them.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from kling_async.wire.scalars import read_decimal, read_id, read_whole, text_or_none
+from kling_async.wire.tasks import Audio, Image, TaskOutput, Video
+
+__all__ = ["FILES_MAX", "address_of", "read_image", "read_output", "write_output"]
+
+F = TypeVar("F", Image, Video, Audio)
+
+FILES_MAX: Final = 100
+"""
+Files of each list of an answer that are read; a task makes nine pictures at most. Without a bound, 4 MiB of addresses
+would become half a million downloads. `TaskSnapshot.raw` has them all.
+"""
+
+
+def address_of(item: Mapping[str, Any]) -> str | None:
+    """
+    Return the URL of an item of a list, None where it has none.
+    """
+    addresses = (item.get(name) for name in ("url", "image_url"))
+    return next((address for address in addresses if isinstance(address, str) and address), None)
+
+
+_NO_OUTPUT: Final = TaskOutput()
+
+
+def read_output(value: Any, _: object) -> TaskOutput:
+    """
+    Read the result of a task. Of more than one list none is left out.
+    """
+    if not isinstance(value, dict):
+        return _NO_OUTPUT
+    images = _read_files(value.get("images"), read_image)
+    videos = _read_files(value.get("videos"), _read_video)
+    audios = _read_files(value.get("audios"), _read_audio)
+    return TaskOutput(images, videos, audios) if images or videos or audios else _NO_OUTPUT
+
+
+def _read_files(items: Any, read: Callable[[Any, int], F | None]) -> tuple[F, ...]:
+    if not isinstance(items, list):
+        return ()
+    found = (file for place, item in enumerate(items) if (file := read(item, place)) is not None)
+    files = list(itertools.islice(found, FILES_MAX))
+    if len({file.index for file in files}) < len(files):  # some gateways number every picture 0
+        files = [attrs.evolve(file, index=place) for place, file in enumerate(files)]
+    return tuple(sorted(files, key=lambda file: file.index))
+
+
+def _read_video(item: Any, place: int) -> Video | None:
+    url = address_of(item) if isinstance(item, dict) else None
+    if url is None:
+        return None
+    watermark_url, duration = text_or_none(item.get("watermark_url")), _read_seconds(item.get("duration"))
+    return Video(_read_index(item, place), url, watermark_url, read_id(item.get("id")), duration)
+
+
+def _read_audio(item: Any, place: int) -> Audio | None:
+    if not isinstance(item, dict):
+        return None
+    wav_url = text_or_none(item.get("url_wav"))
+    url = address_of(item) or text_or_none(item.get("url_mp3")) or wav_url
+    if url is None:
+        return None
+    durations = (_read_seconds(item.get(name)) for name in ("duration", "duration_mp3", "duration_wav"))
+    duration = next((seconds for seconds in durations if seconds is not None), None)
+    return Audio(_read_index(item, place), url, wav_url, read_id(item.get("id")), duration)
+
+
+def _read_index(item: Mapping[str, Any], place: int) -> int:
+    index = read_whole(item.get("index"))
+    return place if index is None or index < 0 else index
+
+
+def _read_seconds(value: Any) -> float | None:
+    seconds = read_decimal(value, Decimal)
+    return None if seconds is None or seconds < 0 else float(seconds)
+
+
+def read_image(item: Any, place: int) -> Image | None:
+    """
+    Read an item of the list of images, which may be its URL alone; *place* is its index where it names none.
+    """
+    if isinstance(item, str):
+        item = {"url": item}
+    url = address_of(item) if isinstance(item, dict) else None
+    if url is None:
+        return None
+    return Image(_read_index(item, place), url, text_or_none(item.get("watermark_url")), read_id(item.get("id")))
+
+
+def write_output(output: TaskOutput) -> dict[str, Any]:
+    """
+    Write the result of a task, without empty lists.
+    """
+    lists = {
+        "images": [_write_image(image) for image in output.images],
+        "videos": [_write_video(video) for video in output.videos],
+        "audios": [_write_audio(audio) for audio in output.audios],
+    }
+    return {name: files for name, files in lists.items() if files}
+
+
+def _write_image(image: Image) -> dict[str, Any]:
+    return _without_none({"index": image.index, "url": image.url, "watermark_url": image.watermark_url, "id": image.id})
+
+
+def _write_video(video: Video) -> dict[str, Any]:
+    item = {"id": video.id, "url": video.url, "watermark_url": video.watermark_url}
+    return _without_none({**item, "duration": _write_seconds(video.duration)})
+
+
+def _write_audio(audio: Audio) -> dict[str, Any]:
+    item = {"id": audio.id, "url": audio.url, "url_wav": audio.wav_url}
+    return _without_none({**item, "duration": _write_seconds(audio.duration)})
+
+
+def _write_seconds(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds:g}"
+
+
+def _without_none(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if value not in (None, "")}
