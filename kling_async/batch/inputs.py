@@ -88,11 +88,13 @@ async def _make_row(item: object, index: int, client: KlingClient, cache: Refere
         raise _refusal(index, [*broken, BrokenRule("request", f"<{type(item).__name__}>", what)]) from None
     references, broken_rules = await read_inputs(request, client.dialect, cache)
     broken += broken_rules
-    if not broken_rules:
-        try:
-            client.slots.check(endpoint_of(type(request)).slots(request))
-        except InvalidRequest as error:
-            broken += error.broken
+    try:
+        client.slots.check(endpoint_of(type(request)).slots(request))
+    except InvalidRequest as error:
+        broken += error.broken
+    except Exception:
+        if not broken:  # the slots of a request with broken rules may be undefined
+            raise
     if broken:
         raise _refusal(index, broken)
     return _row_of(request, key, references)

@@ -330,7 +330,7 @@ async def test_few_references_are_in_memory_however_many_rows_are_under_way(
     """
     Rows that wait for one of two slots, and those whose pictures are saved by an engine with room for many.
     """
-    monkeypatch.setattr(attempts, "REFERENCES", 3)
+    monkeypatch.setattr(attempts, "ROWS_WITH_FILES", 3)
     kept = draw(tmp_path / "kept.png", "blue").read_bytes()
     held, most, submit = 0, [], KlingClient.submit_observed
 

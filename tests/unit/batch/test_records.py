@@ -469,7 +469,7 @@ def test_summary_shows_its_numbers() -> None:
     page = Reader(summary._repr_html_())
 
     assert (
-        "rows1,208queued5saved1,200failed3of the failed, may be retried2pictures2,400megabytes7.2units billednot told"
+        "rows1,208queued5saved1,200failed3of the failed, may be retried2files2,400megabytes7.2units billednot told"
         == (page.text)
     )
     assert 2 == len(page.all("span"))
@@ -479,4 +479,4 @@ def test_summary_of_nothing_is_shown_too() -> None:
     """
     A journal to which nothing was added yet.
     """
-    assert Reader(Summary()._repr_html_()).text.startswith("rows0pictures0")
+    assert Reader(Summary()._repr_html_()).text.startswith("rows0files0")
