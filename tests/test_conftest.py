@@ -5,7 +5,7 @@ Simulated time, which the tests of waiting stand on.
 import asyncio
 import threading
 
-from tests.conftest import simulated
+from tests.fakes.simulated_loop import simulated
 
 
 @simulated

@@ -36,7 +36,7 @@ class SaveOptions:
             refuse("name", f"<{type(self.name).__name__}>", "must be a template for names, as text")
         if self.executor is not None:
             kinds = (Executor, RemoteExecutor)
-            check_kind("executor", self.executor, kinds, "must be an executors.Executor or RemoteExecutor")
+            check_kind("executor", self.executor, kinds, "must be an Executor or a RemoteExecutor")
         if self.save_to is None:
             if self.process is not None or self.executor is not None:
                 raise ValueError("`process=` and `executor=` work on files that are saved: say where with `save_to=`")

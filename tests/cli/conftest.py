@@ -26,7 +26,7 @@ import kling_async
 from kling_async import OFFICIAL, ImageRequest
 from kling_async.__main__ import main
 from kling_async.emulator import Emulator
-from tests.programs import PATIENCE
+from tests.fakes.subprocesses import PATIENCE
 
 SOURCE = str(Path(kling_async.__file__).parents[1])
 
@@ -226,15 +226,6 @@ def _read(terminal: int) -> str:
         return os.read(terminal, 65536).decode(errors="replace")
     except OSError:  # Linux says so when the other side has closed
         return ""
-
-
-async def wait_until(condition: Callable[[], object]) -> None:
-    """
-    Look again and again until *condition* holds.
-    """
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager

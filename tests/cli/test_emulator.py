@@ -7,7 +7,8 @@ import aiohttp
 import pytest
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
-from tests.cli.conftest import Command, Here, wait_until
+from tests.cli.conftest import Command, Here
+from tests.fakes.eventually import eventually
 
 SECRET: Final = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
 
@@ -100,7 +101,7 @@ async def test_callbacks(command: Command) -> None:
         env = dict(re.findall(r"(KLING_\w+)=(\S+)", "".join(running.seen)))
         url = here.url + urlsplit(receiver.address_of("submit-1")).path
         made = await command.with_env(**env)("generate", "a fox", "--callback-url", url)
-        await wait_until(lambda: receiver.counts.received == 3)
+        await eventually(lambda: receiver.counts.received == 3)
         running.interrupt()
         ended = await running.ended()
 
@@ -117,7 +118,7 @@ async def test_callbacks(command: Command) -> None:
         (["--latency", "nan"], "SHORTEST:LONGEST"),
         (["--callback-secret", "hunter2!"], "signing secret"),
         (["--host", "203.0.113.1"], "Nothing can listen"),
-        (["--host", "999.1.1.1"], "Nothing can listen at 999.1.1.1:0"),
+        (["--host", "999.1.1.1"], "Cannot listen on 999.1.1.1:0"),
     ],
 )
 def test_wrong_usage(here: Here, words: list[str], told: str) -> None:

@@ -20,13 +20,14 @@ import pytest
 import typer
 
 from kling_async import OFFICIAL
-from kling_async.cli import app
+from kling_async.cli.commands import app
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Emulator
-from tests.cli.conftest import Command, Ended, know, service, wait_until
-from tests.programs import PATIENCE
+from tests.cli.conftest import Command, Ended, know, service
+from tests.fakes.eventually import eventually
+from tests.fakes.subprocesses import PATIENCE
+from tests.fakes.zygote import install, serving
 from tests.unit.gallery.conftest import begin_batch, painter
-from tests.zygote import install, serving
 
 TASK_ID: Final = "CjikY2gHPbcAAAAAAKJ0-A"
 SECRET: Final = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
@@ -125,7 +126,7 @@ async def run_all(folder: Path) -> dict[str, Ended]:
         ended = dict(zip(first, await asyncio.gather(*map(run_one, first)), strict=True))
         (waiting,) = places.keys() - ended.keys()
         reads, aio_task = server.ledger.reads, asyncio.create_task(run_one(waiting))
-        await wait_until(lambda: server.ledger.reads > reads or aio_task.done())
+        await eventually(lambda: server.ledger.reads > reads or aio_task.done())
         shift = 1000.0
         return {**ended, waiting: await aio_task}
 
@@ -154,7 +155,7 @@ def test_example(ended: Mapping[str, Ended], line: str) -> None:
 
 def test_every_command_has_examples() -> None:
     """
-    No command is left out.
+    No command is skipped.
     """
     names = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 

@@ -8,7 +8,8 @@ from aiohttp.test_utils import TestServer
 
 from kling_async import OFFICIAL
 from kling_async.emulator import faults
-from tests.cli.conftest import Command, Here, lines_of, service, wait_until
+from tests.cli.conftest import Command, Here, lines_of, service
+from tests.fakes.eventually import eventually
 
 
 async def test_json(command: Command) -> None:
@@ -180,7 +181,7 @@ async def test_dead_service(command: Command) -> None:
     ended = await command.with_env(**env)("generate", "a fox", "--give-up-after", "0.1")
 
     assert 5 == ended.code
-    assert "trying again: no connection" in ended.out
+    assert "retrying: no connection" in ended.out
     assert "NotSent" in ended.out
 
 
@@ -194,7 +195,7 @@ async def test_uncertain(command: Command) -> None:
     (line,) = lines_of(ended.out)
     assert 6 == ended.code
     assert ("SubmissionUncertain", None) == (line["error"]["class"], line["task_id"])
-    assert "look into the vendor's console" in ended.err
+    assert "check the vendor's console" in ended.err
     assert 1 == server.ledger.creates_received
 
 
@@ -239,7 +240,7 @@ async def test_interrupted_while_submitting(command: Command) -> None:
         service(latency=(60, 60), faults=[faults.delay_after("create", 0.5)]) as server,
         command.to(server).running("generate", "a fox") as running,
     ):
-        await wait_until(lambda: server.ledger.tasks)
+        await eventually(lambda: server.ledger.tasks)
         running.interrupt()
         ended = await running.ended()
 
@@ -257,7 +258,7 @@ async def test_interrupted_twice(command: Command) -> None:
         service(faults=[faults.delay_after("create", 60.0)]) as server,
         command.to(server).running("generate", "a fox") as running,
     ):
-        await wait_until(lambda: server.ledger.tasks)
+        await eventually(lambda: server.ledger.tasks)
         running.interrupt()
         assert running.process.stderr is not None
         await running.process.stderr.readuntil(b"10 s")
@@ -278,7 +279,7 @@ async def test_interrupted_while_saving(command: Command) -> None:
         service(faults=[faults.delay_before("download", 60.0)]) as server,
         command.to(server).running("generate", "a fox") as running,
     ):
-        await wait_until(lambda: server.ledger.downloads)
+        await eventually(lambda: server.ledger.downloads)
         running.interrupt()
         ended = await running.ended()
 

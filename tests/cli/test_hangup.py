@@ -20,8 +20,9 @@ from kling_async.batch.journal import Reader
 from kling_async.batch.records import State
 from kling_async.cli.task_runner import NOTE
 from kling_async.emulator import faults
-from tests.cli.conftest import Command, Running, service, wait_until
-from tests.programs import PATIENCE
+from tests.cli.conftest import Command, Running, service
+from tests.fakes.eventually import eventually
+from tests.fakes.subprocesses import PATIENCE
 
 SLOW: Final = faults.delay_after("create", 3.0)
 """
@@ -80,7 +81,7 @@ async def test_batch_on_a_terminal_that_closes(command: Command) -> None:
         service(latency=(60, 60), faults=[SLOW]) as server,
         on_terminal(command.to(server), "batch", "prompts.txt") as running,
     ):
-        await wait_until(lambda: len(server.ledger.tasks) == 2)
+        await eventually(lambda: len(server.ledger.tasks) == 2)
         running.close()
         code = await running.code()
 
@@ -97,7 +98,7 @@ async def test_generate_on_a_terminal_that_closes(command: Command) -> None:
         service(latency=(60, 60), faults=[attrs.evolve(SLOW, prompt="owl")]) as server,
         on_terminal(command.to(server), "generate", "a fox", "an owl") as running,
     ):
-        await wait_until(lambda: len(server.ledger.tasks) == 2)
+        await eventually(lambda: len(server.ledger.tasks) == 2)
         running.close()
         code = await running.code()
 
@@ -117,7 +118,7 @@ async def test_hung_up_while_it_ends(command: Command, first: signal.Signals) ->
         service(latency=(60, 60), faults=[SLOW]) as server,
         command.to(server).running("generate", "a fox") as running,
     ):
-        await wait_until(lambda: server.ledger.tasks)
+        await eventually(lambda: server.ledger.tasks)
         running.interrupt(first)
         assert running.process.stderr is not None
         await running.process.stderr.readuntil(b"10 s")
@@ -126,7 +127,7 @@ async def test_hung_up_while_it_ends(command: Command, first: signal.Signals) ->
 
     (task,) = server.ledger.tasks
     assert 130 == ended.code
-    assert f"Accepted meanwhile:\n  {task.task_id}  a fox\n" in ended.err
+    assert f"Accepted in the meantime:\n  {task.task_id}  a fox\n" in ended.err
     assert f"  kling-async wait {task.task_id} --save --out pictures\n" in ended.err
     assert not (command.folder / "pictures" / NOTE).exists()
 
@@ -146,7 +147,7 @@ async def test_nohup(command: Command) -> None:
             stderr=asyncio.subprocess.PIPE,
         )
         running = Running(process)
-        await wait_until(lambda: server.ledger.tasks)
+        await eventually(lambda: server.ledger.tasks)
         running.interrupt(signal.SIGHUP)
         ended = await running.ended()
 

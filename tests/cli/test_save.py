@@ -6,7 +6,8 @@ import pytest
 
 from kling_async.emulator import faults
 from kling_async.media import local
-from tests.cli.conftest import Command, Here, ServedBy, know, lines_of, service, wait_until
+from tests.cli.conftest import Command, Here, ServedBy, know, lines_of, service
+from tests.fakes.eventually import eventually
 
 
 def test_finished_tasks(served: ServedBy) -> None:
@@ -105,7 +106,7 @@ def test_full_disk(served: ServedBy, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = kling("save", "done-1")
 
     assert 7 == ended.code
-    assert "StorageFull: make room on the disk, then fetch the pictures by the task's id" in ended.out
+    assert "StorageFull: free some disk space, then fetch the pictures by the task's id" in ended.out
     assert "  kling-async save done-1 --out pictures --base-url" in ended.out
 
 
@@ -135,7 +136,7 @@ async def test_interrupted(command: Command) -> None:
     async with service(faults=[faults.delay_before("download", 60.0)]) as server:
         know(server, "done-1")
         async with command.to(server).running("save", "done-1", "--out", "made") as running:
-            await wait_until(lambda: server.ledger.downloads)
+            await eventually(lambda: server.ledger.downloads)
             running.interrupt()
             ended = await running.ended()
 

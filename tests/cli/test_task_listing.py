@@ -9,7 +9,7 @@ from kling_async import Image, TaskSnapshot, TaskStatus
 from kling_async.cli.task_listing import ListedTask, TaskListing
 from kling_async.errors import NotSent
 from kling_async.wire.tasks import TaskOutput
-from tests.cli.test_screen import Terminal
+from tests.fakes.terminal import Terminal
 
 NOON: Final = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
 

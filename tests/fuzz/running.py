@@ -22,7 +22,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from kling_async.errors import KlingError
-from tests.conftest import SimulatedLoop
+from tests.fakes.simulated_loop import SimulatedLoop
 
 __all__ = ["Case", "Failure", "Figures", "Kind", "Open", "run_part"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.zygote import install, serving
+from tests.fakes.zygote import install, serving
 
 
 @pytest.fixture(scope="session")

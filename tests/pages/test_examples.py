@@ -18,7 +18,8 @@ import pytest
 
 from kling_async import OFFICIAL, AccessKey, KlingClient
 from kling_async.emulator import Emulator, faults
-from tests.unit.client.callbacks.test_receiver import served_by_uvicorn, until
+from tests.fakes.asgi_server import served_by_uvicorn
+from tests.fakes.eventually import eventually
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -226,7 +227,7 @@ async def test_listener_that_goes_away_leaves_nothing(
         async with service.session.get(f"/pictures/{order['task_id']}/events") as answer:
             await answer.content.readuntil(b"\n\n")
             listening = len(handle._listeners or ())
-        await until(lambda: not handle._listeners)
+        await eventually(lambda: not handle._listeners)
 
     assert 1 == listening
     assert (handle,) == clients[0].unfinished

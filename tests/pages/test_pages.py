@@ -24,8 +24,8 @@ from kling_async import GATEWAY, OFFICIAL, Model, errors
 from kling_async.cli.exit_codes import ExitCode, code_of
 from kling_async.emulator import Emulator, faults
 from kling_async.wire.endpoints.image_generation import FROM_IMAGE, FROM_TEXT
-from tests.programs import Ended, run
-from tests.unit.client.callbacks.test_receiver import served_by_uvicorn
+from tests.fakes.asgi_server import served_by_uvicorn
+from tests.fakes.subprocesses import Ended, run
 from tests.unit.test_exports import PUBLIC
 from tests.unit.test_imports import MAY_IMPORT
 
@@ -234,7 +234,7 @@ async def test_each_command_runs(
             async with width:
                 ended = await run("bash", "-c", command.removeprefix("$ "), folder=folder, env=env)
             missing = [line for line in lines if not is_among(line, (ended.out + ended.err).splitlines())]
-            if missing or ended.code != ENDS_WITH.get(command, ExitCode.WELL):
+            if missing or ended.code != ENDS_WITH.get(command, ExitCode.SUCCESS):
                 wrong.append(f"{block}: {command}: {missing} are not in {ended}")
 
     await asyncio.gather(*(walk(page) for page in PAGES))

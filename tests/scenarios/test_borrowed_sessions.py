@@ -13,9 +13,9 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from kling_async import GATEWAY, ImageRequest, KlingClient, RetryPolicy
 from kling_async.errors import AccountProblem, ClientClosed, NotSent, SubmissionUncertain
-from tests.conftest import simulated
-from tests.scenarios.test_not_sent import KEY, Steps, listening
-from tests.unit.client.test_transport import Served, saying, serving
+from tests.fakes.scripted_server import Served, listening, saying, serving
+from tests.fakes.simulated_loop import simulated
+from tests.scenarios.test_not_sent import KEY, Steps
 
 LIGHTHOUSE = ImageRequest("a lighthouse")
 CREATED = saying({"code": 0, "data": {"task_id": "t-1", "task_status": "submitted"}})

@@ -5,7 +5,7 @@ Cancelled at any step: nothing leaks, no half file stays, and no task is unknown
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,7 @@ import pytest
 from kling_async import GATEWAY, OFFICIAL, Dialect, ImageRequest, KlingClient, PollPolicy, RetryPolicy
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import SubmissionUncertain
-
-Job = Callable[[KlingClient, Path], Awaitable[object]]
+from tests.fakes.stepping_loop import Job, SteppingLoop, is_cut_at
 
 
 async def submit(client: KlingClient, folder: Path) -> None:
@@ -41,38 +40,6 @@ async def save(client: KlingClient, folder: Path) -> None:
 async def stream(client: KlingClient, folder: Path) -> None:
     async for _ in client.stream(["a lighthouse", ImageRequest("a harbour", n=2)], concurrency=2):
         pass
-
-
-class SteppingLoop(asyncio.SelectorEventLoop):
-    """
-    A loop that counts its turns, and cancels a victim after a given one.
-    """
-
-    victim: "asyncio.Task[object] | None" = None
-    turns_left = 0
-
-    def _run_once(self) -> None:
-        super()._run_once()  # type: ignore[misc]  # asyncio's own turn of the loop; there is no public hook
-        self.turns_left -= 1
-        if self.turns_left == 0 and self.victim is not None:
-            self.victim.cancel()
-
-
-async def is_cut_at(step: int, job: Job, client: KlingClient, folder: Path) -> bool:
-    """
-    Cancel *job* after the loop's *step*-th turn, and tell whether it was still running then.
-    """
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, SteppingLoop)
-    loop.victim = asyncio.ensure_future(job(client, folder))
-    loop.turns_left = step
-    try:
-        await loop.victim
-    except asyncio.CancelledError:
-        return True
-    finally:
-        loop.victim = None
-    return False
 
 
 @pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)

@@ -4,6 +4,7 @@ A plain gather at the account's width, whether the number of slots is given or f
 
 import asyncio
 import random
+from typing import Final
 
 import pytest
 
@@ -14,8 +15,13 @@ from kling_async.emulator import Emulator, faults
 from kling_async.errors import ClientClosed, NoFreeSlot, SubmissionUncertain
 from kling_async.wire.codec import write_task
 from kling_async.wire.json_text import dumps
-from tests.conftest import simulated
-from tests.simulation import EPOCH, SimulatedService, now
+from tests.fakes.simulated_loop import EPOCH, now, simulated
+from tests.fakes.socketless_service import SocketlessService
+
+TRAVEL: Final = (0.05, 0.15)
+"""
+Seconds that each request takes, and its answer.
+"""
 
 EAGER = PollPolicy(first_delay=0.01, max_delay=0.03)
 
@@ -131,7 +137,7 @@ async def test_clients_that_share_slots_close_by_themselves() -> None:
     Who waits for slots in the one that is closed hears so at once; the other goes on alone, and nothing leaks. What the
     first one's tasks still take at the service is met by refusals, which pass.
     """
-    service = SimulatedService(slots=9)
+    service = SocketlessService(slots=9, travel=TRAVEL)
     slots = Slots(9)
     async with service.client(slots=slots) as stays:
         closed = service.client(slots=slots)
@@ -153,8 +159,8 @@ async def test_a_refusal_while_closing_is_told_at_once() -> None:
     """
     Its slots will not come back to a client that is going.
     """
-    service = SimulatedService(slots=1)
-    client = service.client()
+    service = SocketlessService(slots=1, travel=TRAVEL)
+    client = service.client(slots=None)
     await client.submit("a lighthouse")
     submit = asyncio.ensure_future(client.submit("a castle"))
     await asyncio.sleep(0.01)
@@ -172,7 +178,7 @@ async def test_slots_come_back_when_the_waiter_was_cancelled() -> None:
     """
     The task goes on, and its end gives the slots to the next.
     """
-    service = SimulatedService(slots=1)
+    service = SocketlessService(slots=1, travel=TRAVEL)
     async with service.client(slots=1) as client:
         first = asyncio.ensure_future(client.generate("a lighthouse"))
         await asyncio.sleep(5)
@@ -188,7 +194,7 @@ async def test_an_uncertain_submit_holds_its_slots_for_a_while() -> None:
     """
     A task of it may be running, for two minutes at most.
     """
-    service = SimulatedService(dialect=GATEWAY, loses_answers=1, slots=20)
+    service = SocketlessService(faults.reset_after("create", times=1), dialect=GATEWAY, slots=20, travel=TRAVEL)
     async with service.client(slots=9) as client:
         with pytest.raises(SubmissionUncertain):
             await client.submit("a lighthouse", n=5)
@@ -203,7 +209,7 @@ async def test_a_submit_in_doubt_holds_slots_that_a_refusal_took() -> None:
     """
     One whose first attempt was lost, and which was refused from then on, may have made a task all the same.
     """
-    service = SimulatedService(loses=1, latency=(400.0, 400.0))
+    service = SocketlessService(faults.reset_before("create", times=1), latency=(400.0, 400.0), slots=9, travel=TRAVEL)
     service.occupy(9)
     async with service.client(slots=9) as client:
         with pytest.raises(SubmissionUncertain):
@@ -219,7 +225,9 @@ async def test_an_uncertain_submit_that_turns_up_holds_its_slots_until_its_end()
     """
     A callback tells of its task after a minute and a half, when nobody could know of it any more.
     """
-    service = SimulatedService(dialect=GATEWAY, loses_answers=1, latency=(400.0, 400.0), slots=20)
+    service = SocketlessService(
+        faults.reset_after("create", times=1), dialect=GATEWAY, latency=(400.0, 400.0), slots=20, travel=TRAVEL
+    )
     receiver = CallbackReceiver("https://we.example")
     async with service.client(slots=9, callbacks=receiver) as client:
         with pytest.raises(SubmissionUncertain):
@@ -227,7 +235,7 @@ async def test_an_uncertain_submit_that_turns_up_holds_its_slots_until_its_end()
         await asyncio.sleep(30)
         task = service.account.page(1, 1)[0]
         body = dumps(write_task(service.account.snapshot_of(task, EPOCH + now())))
-        assert receiver.receive(service.addresses[0].rpartition("/")[2], {}, body) < 300
+        assert receiver.receive(str(task.request.callback_url).rpartition("/")[2], {}, body) < 300
         await client.submit("a castle", n=5)
 
         assert 400 <= now() < 410

@@ -20,8 +20,8 @@ from kling_async.policy.policies import RetryPolicy
 from kling_async.wire.auth import ApiKey
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from kling_async.wire.responses import read_sighting
-from tests.conftest import simulate
-from tests.scenarios.test_not_sent import listening
+from tests.fakes.scripted_server import listening
+from tests.fakes.simulated_loop import simulate
 
 TASK = json.dumps({"code": 0, "data": {"task_id": "t-1", "task_status": "submitted"}}).encode()
 

@@ -24,7 +24,8 @@ from kling_async.wire.codec import write_task
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from kling_async.wire.responses import read_created, read_news, read_page, read_sighting
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
-from tests.unit.client.test_transport import PATH, saying, serving, speaking, submission, submit
+from tests.fakes.scripted_server import saying, serving
+from tests.unit.client.test_transport import PATH, speaking, submission, submit
 
 READERS: dict[str, Callable[[Answer], Any]] = {
     "create": read_created,

@@ -17,8 +17,8 @@ from kling_async.client.submitter import SubmitObserver
 from kling_async.errors import InvalidRequest, SubmissionUncertain
 from kling_async.wire.codec import read_task
 from kling_async.wire.tasks import TaskInfo, TaskSnapshot, TaskStatus
-from tests.conftest import simulated
-from tests.unit.client.test_transport import Served, saying, serving
+from tests.fakes.scripted_server import Served, saying, serving
+from tests.fakes.simulated_loop import simulated
 
 OURS = "order-17"
 LIGHTHOUSE = ImageRequest("a lighthouse", external_task_id=OURS)

@@ -11,14 +11,22 @@ import itertools
 import random
 import statistics
 from collections.abc import Sequence
+from typing import Final
 
 import attrs
 import pytest
 
+from kling_async.emulator import faults
 from kling_async.emulator.account import TaskRecord
 from kling_async.errors import KlingError, NoFreeSlot, RateLimited
-from tests.conftest import simulate
-from tests.simulation import EPOCH, SimulatedService, now
+from tests.fakes.simulated_loop import EPOCH, now, simulate
+from tests.fakes.socketless_service import SocketlessService
+
+TRAVEL: Final = (0.05, 0.15)
+"""
+Seconds that each request takes, and its answer.
+"""
+
 
 LONGEST = 24.0
 """
@@ -71,7 +79,7 @@ def run(wanted: Sequence[int], truth: int, slots: int | None, seed: int) -> Run:
     """
     Gather one task for each of *wanted*, a number of pictures, from a service with *truth* slots.
     """
-    service = SimulatedService(slots=truth, seed=seed, latency=(16.0, LONGEST))
+    service = SocketlessService(slots=truth, seed=seed, latency=(16.0, LONGEST), travel=TRAVEL)
     done_at: dict[str, float] = {}
 
     async def story() -> None:
@@ -96,28 +104,28 @@ def run(wanted: Sequence[int], truth: int, slots: int | None, seed: int) -> Run:
             for before, task in itertools.pairwise(tasks)
             if task.request.n == largest
         ),
-        refused=service.refused / service.creates,
+        refused=service.refused / service.ledger.arrivals["create"],
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_with_a_number_given_width_is_full(seed: int) -> None:
     """
-    300 requests of 1 to 9 pictures against nine slots take hardly longer than by the yardstick; nothing is refused, and
+    100 requests of 1 to 9 pictures against nine slots take hardly longer than by the yardstick; nothing is refused, and
     a request for nine waits at the head of the queue for no longer than the tasks before it take.
     """
-    outcome = run(mixed(9, 300, seed), 9, 9, seed)
+    outcome = run(mixed(9, 100, seed), 9, 9, seed)
 
     assert outcome.makespan <= 1.1 * outcome.fifo + outcome.lag
     assert 0.0 == outcome.refused
     assert outcome.longest_at_head < LONGEST + 2.0
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("truth", [5, 9, 20])
 def test_with_a_number_to_be_found_width_is_full_too(truth: int, seed: int) -> None:
     """
-    It takes as long, finding included, and under 3 % of the creates are refused; one that was waits for one more task.
+    300 take as long, finding included, and under 3 % of the creates are refused; one that was waits for one more task.
     """
     outcome = run(mixed(min(truth, 9), 300, seed), truth, None, seed)
 
@@ -129,21 +137,21 @@ def test_with_a_number_to_be_found_width_is_full_too(truth: int, seed: int) -> N
 @pytest.mark.parametrize("slots", [None, 9])
 def test_what_is_too_large_for_the_account_is_found_out_once(slots: int | None) -> None:
     """
-    Nine pictures at a time on an account with five slots: the first request is patient for 300 s, and the other 199
+    Nine pictures at a time on an account with five slots: the first request is patient for 300 s, and the other 49
     know after one refusal each.
     """
-    service = SimulatedService(slots=5)
+    service = SocketlessService(slots=5, travel=TRAVEL)
 
     async def story() -> None:
         async with service.client(slots=slots) as client:
-            jobs = (client.submit(f"fleet {number}", n=9) for number in range(200))
+            jobs = (client.submit(f"fleet {number}", n=9) for number in range(50))
             outcomes = await asyncio.gather(*jobs, return_exceptions=True)
 
         assert all(isinstance(outcome, NoFreeSlot) for outcome in outcomes)
-        assert 300 < now() < 300 + 30 + 200 * 0.3
+        assert 300 < now() < 300 + 30 + 50 * 0.3
 
     simulate(story())
-    assert service.creates < 200 + 30
+    assert service.ledger.arrivals["create"] < 50 + 30
 
 
 def test_what_is_too_large_does_not_stop_the_rest() -> None:
@@ -152,11 +160,11 @@ def test_what_is_too_large_does_not_stop_the_rest() -> None:
     as if they were alone; the others hear that there are not so many slots.
     """
     wanted = mixed(9, 100, 1)
-    service = SimulatedService(slots=5)
+    service = SocketlessService(slots=5, travel=TRAVEL)
     made_at: list[float] = []
 
     async def story() -> None:
-        async with service.client() as client:
+        async with service.client(slots=None) as client:
 
             async def one(number: int, n: int) -> KlingError | None:
                 try:
@@ -179,11 +187,11 @@ def test_a_full_account_is_waited_for() -> None:
     While others take all slots for ten minutes, only those that were refused for 300 s hear of it: one for each slot
     that there might have been. The others are made.
     """
-    service = SimulatedService(slots=9, latency=(600.0, 600.0))
+    service = SocketlessService(slots=9, latency=(600.0, 600.0), travel=TRAVEL)
     service.occupy(9)
 
     async def story() -> None:
-        async with service.client() as client:
+        async with service.client(slots=None) as client:
             jobs = (client.submit(f"lighthouse {number}") for number in range(30))
             outcomes = await asyncio.gather(*jobs, return_exceptions=True)
 
@@ -196,10 +204,10 @@ def test_refusals_without_end_are_told() -> None:
     """
     Where a gateway refuses whatever is sent, submits that pause side by side do not take each other for tasks that run.
     """
-    service = SimulatedService(refuses_all=True)
+    service = SocketlessService(faults.bare_429("create"), slots=9, travel=TRAVEL)
 
     async def story() -> None:
-        async with service.client() as client:
+        async with service.client(slots=None) as client:
             jobs = (client.submit(f"lighthouse {number}") for number in range(9))
             outcomes = await asyncio.gather(*jobs, return_exceptions=True)
 

@@ -16,7 +16,7 @@ from kling_async.batch.batch import Batch
 from kling_async.batch.inputs import Keyed
 from kling_async.batch.savers import CollidingKeys
 from kling_async.media.naming import Names, folded
-from tests.unit.batch.test_batch import client_of, emulator, files_in, outcomes_of
+from tests.fakes.batches import client_of, emulator, files_in, outcomes_of
 
 BY_KEY = "{key}-{index}{ext}"
 COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"

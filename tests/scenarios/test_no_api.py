@@ -10,7 +10,8 @@ from kling_async import GATEWAY, OFFICIAL, Dialect, Failed, HttpOptions, KlingCl
 from kling_async.client.retries import is_no_api
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import SubmissionUncertain, UnexpectedAnswer
-from tests.unit.client.test_transport import TASK, Served, saying, serving
+from tests.fakes.scripted_server import Served, saying, serving
+from tests.unit.client.test_transport import TASK
 
 PAGE = saying(b"<!doctype html><html><body>New API</body></html>", Content_Type="text/html; charset=utf-8")
 PICTURE = "https://cdn.example/lighthouse.png?signature=abc"

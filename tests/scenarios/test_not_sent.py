@@ -19,14 +19,13 @@ from kling_async.client.submission import Submission
 from kling_async.client.submitter import SubmitObserver
 from kling_async.emulator import Emulator
 from kling_async.errors import ClientClosed, InvalidRequest, KlingError, NotSent, SubmissionUncertain
-from tests.conftest import quiet_loop, simulated
+from tests.fakes.scripted_server import Talk, listening
+from tests.fakes.simulated_loop import quiet_loop, simulated
 
 FAR = "https://kling.example/kling"
 BRISK = RetryPolicy(first_delay=1.0, max_delay=1.0, give_up_after=2.0)
 LIGHTHOUSE = ImageRequest("a lighthouse")
 KEY = "sk-0123456789abcdef"
-
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Steps(SubmitObserver):
@@ -77,21 +76,6 @@ PROXIES: dict[str, Talk] = {
     "hangs up within TLS": hang_up_within_tls,
     "is silent": say_nothing,
 }
-
-
-@contextlib.asynccontextmanager
-async def listening(talk: Talk) -> AsyncIterator[str]:
-    async def talk_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await talk(reader, writer)
-        writer.close()
-
-    server = await asyncio.start_server(talk_and_close, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        await asyncio.sleep(0.1)
 
 
 def client_to(base_url: str, **options: Any) -> KlingClient:

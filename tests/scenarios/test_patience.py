@@ -6,7 +6,7 @@ import asyncio
 
 from kling_async import HttpOptions, KlingClient, PollPolicy
 from kling_async.emulator import Emulator, Fault, faults
-from tests.conftest import epoch_now, simulated
+from tests.fakes.simulated_loop import epoch_now, simulated
 
 BAD_WEATHER = [
     faults.reset_before("query", rate=0.06),

@@ -24,7 +24,7 @@ from kling_async.media.fetch_errors import FetchError
 from kling_async.media.naming import Names
 from kling_async.media.storage import Storage
 from kling_async.policy.hosts import Network
-from tests.storages import EAGER, Memory, memory  # noqa: F401 (a fixture)
+from tests.fakes.storages import EAGER, Memory, memory  # noqa: F401 (a fixture)
 
 URL_FIELDS: Final = ("url", "watermark_url")
 
@@ -187,7 +187,7 @@ async def test_saved_by_a_dask_worker(client: KlingClient, tmp_path: Path) -> No
     """
     pytest.importorskip("distributed")
     from kling_async.integrations.dask import DaskExecutor  # noqa: PLC0415
-    from tests.unit.integrations.test_dask import cluster  # noqa: PLC0415
+    from tests.fakes.dask_cluster import cluster  # noqa: PLC0415
 
     async with cluster() as dask_client, DaskExecutor(dask_client) as executor:
         async with Batch(tmp_path / "run.kling", client) as batch:

@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import shutil
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,8 +25,7 @@ from kling_async.errors import (
     JournalMismatch,
     StorageFull,
 )
-from tests.programs import kill
-from tests.unit.batch.test_batch import (
+from tests.fakes.batches import (
     PROMPTS,
     client_of,
     copied,
@@ -42,28 +40,10 @@ from tests.unit.batch.test_batch import (
     told,
     until,
 )
+from tests.fakes.small_disks import mount, mounted
+from tests.fakes.subprocesses import kill
 
 DIALECTS = pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
-
-
-@contextlib.contextmanager
-def mounted(path: Path, options: str) -> Iterator[Path]:
-    """
-    Mount a disk of its own at *path*, in memory.
-    """
-    path.mkdir()
-    try:
-        mount(path, "-t", "tmpfs", "-o", options, "tmpfs")
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"no disk can be mounted here: {error}")
-    try:
-        yield path
-    finally:
-        subprocess.run(["/bin/umount", "--lazy", path], check=True)
-
-
-def mount(path: Path, *words: str) -> None:
-    subprocess.run(["/bin/mount", *words, path], check=True, capture_output=True)
 
 
 @pytest.fixture

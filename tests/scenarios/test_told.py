@@ -10,7 +10,7 @@ import socket
 import time
 import warnings
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import aiohttp
@@ -35,6 +35,7 @@ from kling_async.wire.codec import write_task
 from kling_async.wire.json_text import dumps
 from kling_async.wire.status import is_settled
 from kling_async.wire.webhooks import sign
+from tests.fakes.eventually import eventually
 
 SECRET: Final = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
 OTHER_SECRET: Final = "whsec_Zm9yZ2VkIGZvcmdlZCBmb3JnZWQ="
@@ -67,17 +68,11 @@ def client_of(server: Emulator, receiver: CallbackReceiver, **options: Any) -> K
     return KlingClient(server.api_key, callbacks=receiver, **{**fixed, **options})
 
 
-async def until(comes_true: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not comes_true():
-            await asyncio.sleep(0.005)
-
-
 async def until_told(server: Emulator) -> None:
     """
     Wait until the service has sent every callback of its tasks and was answered.
     """
-    await until(lambda: server._webhook_sender is not None and server._webhook_sender.is_idle)
+    await eventually(lambda: server._webhook_sender is not None and server._webhook_sender.is_idle)
 
 
 async def tell(server: Emulator, task_id: str, change: int = -1) -> int:
@@ -154,7 +149,7 @@ async def test_early_callbacks(secret: str | None, reads: int) -> None:
 
         @tracing.on_request_end.append
         async def hold_back(_: object, __: object, ended: aiohttp.TraceRequestEndParams) -> None:
-            await until(lambda: ended.method == "GET" or 3 == receiver.counts.received)
+            await eventually(lambda: ended.method == "GET" or 3 == receiver.counts.received)
 
         async with aiohttp.ClientSession(trace_configs=[tracing]) as session:
             async with client_of(server, receiver, session=session) as client:
@@ -445,7 +440,7 @@ async def test_closing_in_the_middle() -> None:
         handles = [await client.submit("a lighthouse") for _ in range(3)]
         waits = [asyncio.ensure_future(handle.wait()) for handle in handles]
         updates = asyncio.ensure_future(updates_of(handles[0]))
-        await until(lambda: 3 == receiver.counts.signed)
+        await eventually(lambda: 3 == receiver.counts.signed)
         await client.aclose()
         ends = await asyncio.gather(*waits, updates, return_exceptions=True)
 
@@ -467,7 +462,7 @@ async def test_closing_waits_for_a_callback_that_tells_of_a_lost_submit() -> Non
     async with receiving() as receiver, service(*rules, latency=(5, 5)) as server:
         client = client_of(server, receiver)
         submitting = asyncio.ensure_future(client.submit("a lighthouse"))
-        await until(lambda: server.ledger.answers["create", 0])
+        await eventually(lambda: server.ledger.answers["create", 0])
         await client.aclose()
 
         assert (await submitting).task_id == server.ledger.tasks[0].task_id
@@ -482,7 +477,7 @@ async def test_closing_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -
     async with receiving() as receiver, service(faults.reset_after("create"), faults.callback_lost()) as server:
         client = client_of(server, receiver)
         submitting = asyncio.ensure_future(client.submit("a lighthouse"))
-        await until(lambda: server.ledger.answers["create", 0])
+        await eventually(lambda: server.ledger.answers["create", 0])
         await client.aclose()
         with pytest.raises(SubmissionUncertain) as caught:
             await submitting

@@ -32,8 +32,8 @@ from kling_async.wire.codec import write_task
 from kling_async.wire.json_text import dumps
 from kling_async.wire.tasks import TaskOutput, TaskStatus
 from kling_async.wire.webhooks import sign
-from tests.conftest import SimulatedLoop, quiet_loop, simulated
-from tests.socketless import NOON, SECRET, SocketlessService, now
+from tests.fakes.simulated_loop import EPOCH, SimulatedLoop, now, quiet_loop, simulated
+from tests.fakes.socketless_service import SECRET, SocketlessService
 
 LOST: Final = faults.reset_after("create")
 
@@ -50,7 +50,7 @@ def send(service: SocketlessService, change: int = -1) -> None:
     assert record is not None
     body = dumps(write_task(service.account.snapshot_of(record, record.changes[change])))
     url = record.request.callback_url or ""
-    headers = sign(SECRET, "message-1", NOON + now(), body)
+    headers = sign(SECRET, "message-1", EPOCH + now(), body)
     service.send(Webhook(task_id=task.task_id, word="by hand", url=url, headers=headers, body=body))
 
 

@@ -14,8 +14,8 @@ import pytest
 from kling_async import GATEWAY, OFFICIAL, Dialect, KlingClient
 from kling_async.emulator import Fault, faults
 from kling_async.emulator.webhook_queue import Webhook
-from tests.conftest import simulate
-from tests.socketless import ON_THE_WAY, SocketlessService, now, wall_clock
+from tests.fakes.simulated_loop import epoch_now, now, simulate
+from tests.fakes.socketless_service import TRAVEL, SocketlessService
 
 LONGEST: Final = 24.0
 """
@@ -61,7 +61,7 @@ class PartlyHeard(SocketlessService):
     def hand_over(self, post: Webhook) -> None:
         is_over = now() >= self.heard_until
         if is_over and self.jump is not None and self.receiver is not None:
-            self.receiver._authenticator.clock = lambda: wall_clock() + (self.jump or 0.0)
+            self.receiver._authenticator.clock = lambda: epoch_now() + (self.jump or 0.0)
         if post.word not in self.unheard and (self.jump is not None or not is_over):
             super().hand_over(post)
 
@@ -105,7 +105,7 @@ def test_hundred_signed_tasks_cost_hardly_a_read(seed: int, dialect: Dialect) ->
     [cost] = cost_of(SocketlessService(seed=seed, dialect=dialect))
 
     assert cost.reads <= 10
-    assert max(cost.lags) == pytest.approx(ON_THE_WAY)
+    assert max(cost.lags) == pytest.approx(TRAVEL)
 
 
 @DIALECTS
@@ -117,7 +117,7 @@ def test_hundred_unsigned_tasks_cost_a_read_each(seed: int, dialect: Dialect) ->
     [cost] = cost_of(SocketlessService(seed=seed, dialect=dialect, callback_secret=None))
 
     assert cost.reads <= 10 + 100
-    assert cost.mean == pytest.approx(3 * ON_THE_WAY, abs=0.01)
+    assert cost.mean == pytest.approx(3 * TRAVEL, abs=0.01)
 
 
 @DIALECTS
@@ -128,7 +128,7 @@ def test_ends_alone_are_enough(dialect: Dialect) -> None:
     _, cost = cost_of(PartlyHeard(unheard=["submitted", "processing"], dialect=dialect), count=50, waves=2)
 
     assert 0 == cost.reads
-    assert max(cost.lags) == pytest.approx(ON_THE_WAY)
+    assert max(cost.lags) == pytest.approx(TRAVEL)
 
 
 @DIALECTS
@@ -139,7 +139,7 @@ def test_callback_lost_now_and_then_costs_that_task_a_little_time(dialect: Diale
     service = SocketlessService(faults.callback_lost(rate=0.1), dialect=dialect)
     [cost] = cost_of(service, count=200, slots=20)
     lost = 200 - service.ledger.callbacks["succeed"]
-    late = [lag for lag in cost.lags if lag > 1.5 * ON_THE_WAY]
+    late = [lag for lag in cost.lags if lag > 1.5 * TRAVEL]
 
     assert 10 < lost < 30
     assert len(late) == lost
@@ -186,6 +186,6 @@ def test_callbacks_that_stop_cost_time_once(dialect: Dialect, jump: float | None
     _, cut_off, later = cost_of(service, count=40, waves=3)
 
     assert (jump is not None) == (401 in service.ledger.callback_answers)
-    assert ON_THE_WAY < max(cut_off.lags) < LONGEST
+    assert TRAVEL < max(cut_off.lags) < LONGEST
     assert later.mean < 0.75
     assert later.reads

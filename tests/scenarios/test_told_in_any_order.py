@@ -18,8 +18,8 @@ from kling_async.wire.json_text import dumps
 from kling_async.wire.status import is_settled
 from kling_async.wire.tasks import TaskOutput
 from kling_async.wire.webhooks import sign
-from tests.conftest import simulate
-from tests.socketless import NOON, ON_THE_WAY, SECRET, SocketlessService, now
+from tests.fakes.simulated_loop import EPOCH, now, simulate
+from tests.fakes.socketless_service import SECRET, TRAVEL, SocketlessService
 
 FORGERS_SECRET: Final = "whsec_Zm9yZ2VkIGZvcmdlZCBmb3JnZWQ="
 TAKES: Final = 10.0
@@ -112,7 +112,7 @@ async def send_all(story: TaskEvents, service: SocketlessService) -> TaskRecord:
     assert record is not None
     for call in story.calls:
         for _ in range(call.times):
-            after = record.changes[call.change] - NOON + call.late - now()
+            after = record.changes[call.change] - EPOCH + call.late - now()
             service.send(post_of(call, record, service), after=max(0.0, after))
     return record
 
@@ -139,12 +139,12 @@ def latest_end(story: TaskEvents, record: TaskRecord, known_at: float) -> float:
     """
     Return when the end must be known, by the first callback that told of it, or else by looks.
     """
-    end = record.done_at - NOON
-    told = [max(end + call.late + ON_THE_WAY, known_at) for call in story.calls if call.change == 2 and call.is_hint]
-    heard = [record.changes[call.change] - NOON + call.late for call in story.calls if call.is_hint]
+    end = record.done_at - EPOCH
+    told = [max(end + call.late + TRAVEL, known_at) for call in story.calls if call.change == 2 and call.is_hint]
+    heard = [record.changes[call.change] - EPOCH + call.late for call in story.calls if call.is_hint]
     overdue = max(*heard, known_at) + 1.5 * 20.0 if heard else 0.0
     by_looks = max(end + 1.5, overdue, known_at + 1.5) + 1.5
-    return min([by_looks, *(at + 4 * ON_THE_WAY for at in told)]) + 0.01
+    return min([by_looks, *(at + 4 * TRAVEL for at in told)]) + 0.01
 
 
 async def tell(story: TaskEvents) -> None:
@@ -183,7 +183,7 @@ async def settle(client: KlingClient, service: SocketlessService) -> None:
     """
     Let the last callback come, and see that nothing is left.
     """
-    await asyncio.sleep(2 * ON_THE_WAY)  # a look may have been under way
+    await asyncio.sleep(2 * TRAVEL)  # a look may have been under way
     reads = service.reads
     await asyncio.sleep(100.0)
     assert reads == service.reads

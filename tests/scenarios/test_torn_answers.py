@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from kling_async.errors import SubmissionUncertain
-from tests.conftest import simulated
-from tests.scenarios.test_not_sent import LIGHTHOUSE, Steps, client_to, listening
+from tests.fakes.scripted_server import listening
+from tests.fakes.simulated_loop import simulated
+from tests.scenarios.test_not_sent import LIGHTHOUSE, Steps, client_to
 
 BODY = json.dumps({"code": 0, "data": {"task_id": "t-7", "task_status": "submitted"}}).encode()
 TORN = b'{"code":0,"data":{"task_id":"t-7","task_st'

@@ -14,7 +14,7 @@ import pytest
 from kling_async import GATEWAY, Batch, ImageRequest, Keyed
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import SubmissionUncertain
-from tests.unit.batch.test_batch import client_of, outcomes_of
+from tests.fakes.batches import client_of, outcomes_of
 
 PROGRAM = """\
 import asyncio, logging, sys

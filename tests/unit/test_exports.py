@@ -13,7 +13,7 @@ import pytest
 
 import kling_async
 from kling_async.emulator import Emulator
-from tests.storages import server  # noqa: F401
+from tests.fakes.storages import server  # noqa: F401
 
 PUBLIC = [
     "kling_async",
@@ -103,7 +103,7 @@ async def test_a_batch_needs_neither_dask_nor_fsspec(server: Emulator, tmp_path:
 import asyncio, sys
 sys.modules.update(dict.fromkeys(["cloudpickle", "dask", "distributed", "fsspec", "s3fs"]))
 from kling_async import Batch, Done, KlingClient
-from tests.works import check
+from tests.fakes.sample_functions import check
 
 async def main(url, key):
     async with KlingClient(key, base_url=url) as client, Batch("run.kling", client) as batch:

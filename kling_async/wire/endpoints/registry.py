@@ -134,7 +134,7 @@ def without_files(request: TaskRequest) -> TaskRequest:
 
 def caption_of(request: TaskRequest | None) -> str:
     """
-    Return the text that shows people which request it is, mostly its prompt; empty where there is none.
+    Return the text that shows people which request it is, mostly its prompt; empty if there is none.
     """
     return "" if request is None else endpoint_of(type(request)).caption(request)
 

@@ -14,7 +14,7 @@ from distributed import Client
 from kling_async import OFFICIAL, Batch, Failed, ImageRequest, Keyed, KlingClient, PollPolicy
 from kling_async.integrations.dask import DaskExecutor
 from kling_async.media.storage import Storage
-from tests import works
+from tests.fakes import sample_functions
 
 
 async def main(orders: dict[str, Any]) -> None:
@@ -28,7 +28,9 @@ async def main(orders: dict[str, Any]) -> None:
         Batch(orders["journal"], client) as batch,
     ):
         await batch.add(requests)
-        outcomes = batch.run(save_to=save_to, name="{key}{ext}", process=works.fingerprint, executor=executor)
+        outcomes = batch.run(
+            save_to=save_to, name="{key}{ext}", process=sample_functions.fingerprint, executor=executor
+        )
         async for outcome in outcomes:
             print(f"failed: {outcome.error}" if isinstance(outcome, Failed) else "done", flush=True)
 

@@ -22,9 +22,9 @@ from kling_async import OFFICIAL, Batch, Done, ImageRequest, KlingClient
 from kling_async.batch.executors import PictureFacts
 from kling_async.emulator import Emulator
 from kling_async.media.storage import Storage
-from tests import works
-from tests.programs import program
-from tests.storages import EAGER, Folder, Place, bucket, folder, s3_server  # noqa: F401
+from tests.fakes import sample_functions
+from tests.fakes.storages import EAGER, Folder, Place, bucket, folder, s3_server  # noqa: F401
+from tests.fakes.subprocesses import program
 
 COUNT = 300
 PATIENCE = 500.0  # seconds; beside a load of ten it takes 120, and only what hangs takes as long
@@ -172,7 +172,7 @@ async def judge(server: Emulator, place: Place, journal: Path) -> None:
     assert drawn == [files[f"{outcome.key}.png"] for outcome in done[::10]]
     for outcome in done[::10]:
         facts = PictureFacts(str(outcome.key), outcome.result.task_id, ImageRequest("?"), outcome.pictures[0])
-        assert (works.fingerprint(files[f"{outcome.key}.png"], facts),) == outcome.value
+        assert (sample_functions.fingerprint(files[f"{outcome.key}.png"], facts),) == outcome.value
 
 
 def digest_of(files: dict[str, bytes], outcome: Done) -> str:

@@ -24,7 +24,7 @@ from kling_async.batch.journal import Reader
 from kling_async.batch.records import State
 from kling_async.emulator import Emulator, faults
 from kling_async.wire.endpoints.registry import caption_of
-from tests.programs import program
+from tests.fakes.subprocesses import program
 from tests.scenarios.torture.victim import POINTS, requests
 
 PATIENCE: Final = 300.0  # seconds; the last run of the long form takes the longest, unless one hangs

@@ -4,22 +4,19 @@ A batch over the emulator: each request is ended once, whatever comes in between
 
 import asyncio
 import base64
-import collections
 import contextlib
 import itertools
 import json
-import shutil
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
 import pytest
-from PIL import Image as Pillow
 
 from kling_async import (
     GATEWAY,
@@ -29,25 +26,22 @@ from kling_async import (
     Dialect,
     Done,
     Failed,
-    HttpOptions,
     ImageRequest,
     Keyed,
     KlingClient,
     PollPolicy,
     RetryPolicy,
-    SlotPolicy,
-    Slots,
 )
 from kling_async.batch import attempts, observer as observing
 from kling_async.batch.control import CONSECUTIVE_FAILURES
 from kling_async.batch.inputs import CHUNK_ROWS
 from kling_async.batch.journal import Journal, Reader
-from kling_async.batch.records import State, Summary, external_id_of
+from kling_async.batch.records import State, external_id_of
 from kling_async.batch.runner import RESUMED
 from kling_async.batch.savers import LocalSaver
 from kling_async.cli.json_output import outcome_line, row_facts
 from kling_async.client.callbacks.receiver import CallbackReceiver
-from kling_async.emulator import Emulator, Fault, faults
+from kling_async.emulator import Emulator, faults
 from kling_async.errors import (
     AccountProblem,
     ClientClosed,
@@ -63,67 +57,26 @@ from kling_async.errors import (
 )
 from kling_async.media import references
 from kling_async.media.references import Reference, read_reference
-from tests.conftest import quiet_loop
-from tests.scenarios.test_cancellation import SteppingLoop, is_cut_at
-
-Item: TypeAlias = ImageRequest | str | Keyed
-
-PROMPTS = [f"lighthouse {number}" for number in range(6)]
-
-BRISK = RetryPolicy(first_delay=0.02, max_delay=0.05, give_up_after=0.4, look_for=0.1, refused_for=5.0, hear_for=0.3)
-EAGER = PollPolicy(first_delay=0.02, max_delay=0.1, answer_timeout=1.0, not_found_grace=0.2)
-
-
-def emulator(dialect: Dialect = OFFICIAL, *rules: Fault, **settings: Any) -> Emulator:
-    return Emulator(dialect=dialect, faults=rules, **{"latency": (0.02, 0.05), "picture_scale": 0.05, **settings})
-
-
-def client_of(server: Emulator, *, slots: int | None = None, **options: Any) -> KlingClient:
-    given: dict[str, Any] = {
-        "api_key": server.api_key,
-        "dialect": server.dialect,
-        "slots": Slots(slots, SlotPolicy(uncertain_for=0.2)),
-        "http": HttpOptions(connect_timeout=1.0),
-        "retry": BRISK,
-        "polling": EAGER,
-    }
-    return KlingClient(base_url=server.url, **{**given, **options})
-
-
-async def outcomes_of(batch: Batch, **options: Any) -> list[Done | Failed]:
-    """
-    Run *batch* to its end.
-    """
-    return [outcome async for outcome in batch.run(**options)]
-
-
-def told(outcome: Done | Failed) -> tuple[int, str, str]:
-    """
-    Say what became of which row.
-    """
-    word = "done" if isinstance(outcome, Done) else type(outcome.error).__name__
-    prompt = outcome.caption
-    return outcome.index, prompt, word
-
-
-def tasks_per_prompt(server: Emulator) -> collections.Counter[str]:
-    return collections.Counter(task.prompt for task in server.ledger.tasks)
-
-
-def files_in(folder: Path) -> list[str]:
-    """
-    Return the names of all files in *folder* and below it.
-    """
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def counts_of(summary: Summary) -> dict[str, int]:
-    """
-    Return how many rows are in which state, leaving out those in which none is.
-    """
-    states = ("queued", "sending", "accepted", "finished", "saved", "failed", "uncertain")
-    return {state: count for state in states if (count := getattr(summary, state))}
-
+from tests.fakes.batches import (
+    BRISK,
+    EAGER,
+    PROMPTS,
+    Item,
+    client_of,
+    copied,
+    counts_of,
+    draw,
+    emulator,
+    files_in,
+    journal_of,
+    opened,
+    outcomes_of,
+    tasks_per_prompt,
+    told,
+    until,
+)
+from tests.fakes.simulated_loop import quiet_loop
+from tests.fakes.stepping_loop import SteppingLoop, is_cut_at
 
 # Adding
 
@@ -274,14 +227,6 @@ async def test_missing_rows_are_forgotten_by_choice(batch: Batch) -> None:
 
 
 # Reference images
-
-
-def draw(path: Path, colour: str) -> Path:
-    """
-    Make a picture that may be a reference.
-    """
-    Pillow.new("RGB", (320, 320), colour).save(path)
-    return path
 
 
 async def test_reference_images_reach_the_service_from_wherever_they_are(tmp_path: Path) -> None:
@@ -597,34 +542,6 @@ async def test_attempts_are_at_least_one(batch: Batch, max_attempts: int) -> Non
 # Going on
 
 
-@contextlib.asynccontextmanager
-async def opened(server: Emulator, path: Path, **options: Any) -> AsyncIterator[Batch]:
-    """
-    Open a batch with a client of its own, as a program does that is started anew.
-    """
-    async with client_of(server, **options) as client, Batch(path, client) as batch:
-        yield batch
-
-
-def copied(path: Path, name: str) -> Path:
-    """
-    Copy a journal into a new folder with all that lies beside it, which is what a kill would leave.
-    """
-    folder = path.parent / name
-    folder.mkdir()
-    for file in path.parent.glob(path.name + "*"):
-        shutil.copy(file, folder)
-    return folder / path.name
-
-
-async def until(batch: Batch, **wanted: int) -> None:
-    """
-    Wait until so many rows are in these states.
-    """
-    while not wanted.items() <= counts_of(await batch.summary()).items():
-        await asyncio.sleep(0.005)
-
-
 async def left_behind(
     server: Emulator, path: Path, items: Sequence[ImageRequest | str], state: State, count: int, **options: Any
 ) -> Path:
@@ -643,11 +560,6 @@ async def left_behind(
             aio_task.cancel()
         await asyncio.wait({running})
         return left
-
-
-def journal_of(batch: Batch) -> Journal:
-    assert batch._journal is not None
-    return batch._journal
 
 
 async def intend_all(batch: Batch) -> None:

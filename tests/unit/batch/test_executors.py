@@ -28,8 +28,8 @@ from kling_async.errors import DownloadFailed, ProcessFailed
 from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage import Storage
 from kling_async.wire.endpoints.registry import caption_of
-from tests import works
-from tests.storages import client, memory, server  # noqa: F401
+from tests.fakes import sample_functions
+from tests.fakes.storages import client, memory, server  # noqa: F401
 
 FACTS = PictureFacts("k", "t", ImageRequest("a lighthouse"), SavedFile(0, Path("0.png"), 4, "00"))
 
@@ -65,7 +65,7 @@ async def test_each_picture_is_seen_elsewhere(client: KlingClient, tmp_path: Pat
     request = [ImageRequest("a lighthouse", n=3)]
     async with Batch(tmp_path / "run.kling", client) as batch:
         await batch.add(request)
-        [done] = [each async for each in batch.run(tmp_path, process=works.measure)]
+        [done] = [each async for each in batch.run(tmp_path, process=sample_functions.measure)]
         [kept] = [each async for each in batch.outcomes()]
 
     assert isinstance(done, Done)
@@ -84,7 +84,7 @@ async def test_a_picture_comes_as_it_was_saved(
     """
     options = {} if save_to is None else {"save_to": save_to}
 
-    [done] = await run(client, tmp_path, "a lighthouse", process=works.check, **options)
+    [done] = await run(client, tmp_path, "a lighthouse", process=sample_functions.check, **options)
 
     assert isinstance(done, Done)
     assert (True,) == done.value
@@ -97,9 +97,9 @@ async def test_the_next_run_sees_what_was_not_seen(client: KlingClient, server: 
     await run(client, tmp_path, "a lighthouse", "a fox")
     fetched = server.ledger.downloads
 
-    failed = await run(client, tmp_path, process=works.fail)
-    mended = await run(client, tmp_path, process=works.nothing)
-    none = await run(client, tmp_path, process=works.nothing)
+    failed = await run(client, tmp_path, process=sample_functions.fail)
+    mended = await run(client, tmp_path, process=sample_functions.nothing)
+    none = await run(client, tmp_path, process=sample_functions.nothing)
 
     assert (fetched, 2) == (server.ledger.downloads, len(server.ledger.tasks))
     assert [(0, Done), (1, Failed)] == [(each.index, type(each)) for each in failed]
@@ -122,7 +122,7 @@ async def test_journals_of_before_have_room_for_values(client: KlingClient, tmp_
     async with Batch(path, client) as batch:
         await batch.add(["a lighthouse"])
 
-    [done] = await run(client, tmp_path, process=works.check)
+    [done] = await run(client, tmp_path, process=sample_functions.check)
 
     assert isinstance(done, Done)
     assert (True,) == done.value
@@ -132,7 +132,7 @@ async def test_a_failure_is_told_with_its_cause(client: KlingClient, tmp_path: P
     """
     The picture is there all the same.
     """
-    [failed] = await run(client, tmp_path, "a fox", process=works.fail)
+    [failed] = await run(client, tmp_path, "a fox", process=sample_functions.fail)
 
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, ProcessFailed)
@@ -145,7 +145,7 @@ async def test_a_function_that_ends_the_program_has_failed(client: KlingClient, 
     """
     The program goes on.
     """
-    [failed] = await run(client, tmp_path, "a fox", process=works.leave)
+    [failed] = await run(client, tmp_path, "a fox", process=sample_functions.leave)
 
     assert isinstance(failed, Failed)
     assert "RuntimeError: it called sys.exit('enough')" in str(failed.error)
@@ -156,10 +156,12 @@ async def test_odd_errors_of_a_function(client: KlingClient, tmp_path: Path, exe
     """
     None breaks an engine or a run, and none fills a log.
     """
-    outcomes = await run(client, tmp_path, *works.ODD, "a boat", process=works.fail_oddly, executor=executor)
+    outcomes = await run(
+        client, tmp_path, *sample_functions.ODD, "a boat", process=sample_functions.fail_oddly, executor=executor
+    )
 
     told = [str(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)]
-    assert all(words in text for words, text in zip(works.ODD.values(), told, strict=True))
+    assert all(words in text for words, text in zip(sample_functions.ODD.values(), told, strict=True))
     assert max(map(len, told)) < 1500
     assert isinstance(outcomes[-1], Done)
 
@@ -168,7 +170,7 @@ async def test_what_cannot_come_back_is_a_failure(client: KlingClient, tmp_path:
     """
     Of the function, and of no other row.
     """
-    [failed] = await run(client, tmp_path, "a fox", process=works.unpicklable)
+    [failed] = await run(client, tmp_path, "a fox", process=sample_functions.unpicklable)
 
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, ProcessFailed)
@@ -179,7 +181,9 @@ async def test_a_process_that_dies_is_replaced(client: KlingClient, tmp_path: Pa
     What it was about to do is done by another.
     """
     async with LocalExecutor(2) as executor:
-        done = await run(client, tmp_path, "a fox", "a boat", "a storm", process=works.die_once, executor=executor)
+        done = await run(
+            client, tmp_path, "a fox", "a boat", "a storm", process=sample_functions.die_once, executor=executor
+        )
 
     assert [("alive",)] * 3 == [each.value for each in done if isinstance(each, Done)]
 
@@ -190,7 +194,7 @@ async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path
     """
     prompts = ("a boat", "a fox", "a storm", "a lighthouse")
 
-    outcomes = await run(client, tmp_path, *prompts, process=works.die_of_foxes, executor=LocalExecutor(2))
+    outcomes = await run(client, tmp_path, *prompts, process=sample_functions.die_of_foxes, executor=LocalExecutor(2))
 
     assert [Done, Failed, Done, Done] == [type(each) for each in outcomes]
 
@@ -199,10 +203,10 @@ async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path
     ("process", "options", "told"),
     [
         (lambda source, facts: None, {}, "at the top of a module"),
-        (works.nothing, {"save_to": None}, "say where to"),
+        (sample_functions.nothing, {"save_to": None}, "say where to"),
         (None, {"engine": LocalExecutor(1)}, "nothing to do"),
-        (works.later, {}, "not an `async` one"),
-        ("works.nothing", {}, "must be a function"),
+        (sample_functions.later, {}, "not an `async` one"),
+        ("sample_functions.nothing", {}, "must be a function"),
     ],
 )
 async def test_what_cannot_be_is_told_before_anything_is_sent(
@@ -223,8 +227,8 @@ async def test_a_carrier_of_ones_own(
     """
     options = {"engine": Own(), **({} if save_to is None else {"save_to": save_to})}
 
-    done, failed = await run(client, tmp_path, "a boat", "a fox", process=works.fail, **options)
-    checked = await run(client, tmp_path, process=works.check, **options)
+    done, failed = await run(client, tmp_path, "a boat", "a fox", process=sample_functions.fail, **options)
+    checked = await run(client, tmp_path, process=sample_functions.check, **options)
     only_saved = await run(client, tmp_path, "a boat", "a fox", "a storm", **options)
 
     assert isinstance(done, Done)
@@ -358,7 +362,7 @@ async def test_a_function_may_change_its_picture(client: KlingClient, tmp_path: 
     """
     It is there all the same.
     """
-    [done] = await run(client, tmp_path, "a boat", process=works.change, executor=Own())
+    [done] = await run(client, tmp_path, "a boat", process=sample_functions.change, executor=Own())
 
     assert isinstance(done, Done)
     assert done.value == (done.pictures[0].size_in_bytes - 1,)
@@ -376,7 +380,7 @@ async def test_a_value_that_cannot_be_loaded_here(client: KlingClient, tmp_path:
                 carried = attrs.evolve(carried, picture=attrs.evolve(carried.picture, pickled=b"conly_there\nThing\n."))
             return carried
 
-    outcomes = await run(client, tmp_path, "a fox", "a boat", process=works.nothing, executor=Far())
+    outcomes = await run(client, tmp_path, "a fox", "a boat", process=sample_functions.nothing, executor=Far())
     async with Batch(tmp_path / "run.kling", client) as batch:
         kept = [outcome async for outcome in batch.outcomes()]
 
@@ -397,7 +401,7 @@ def test_classes_of_the_main_module_are_found_again() -> None:
 async def test_a_value_has_a_limit(client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(function_calls, "MAX_VALUE", 3)
 
-    [failed] = await run(client, tmp_path, "a boat", process=works.dawdle, executor=Own())
+    [failed] = await run(client, tmp_path, "a boat", process=sample_functions.dawdle, executor=Own())
 
     assert isinstance(failed, Failed)
     assert "3 are the most: write it to a file" in str(failed.error)
@@ -406,14 +410,14 @@ async def test_a_value_has_a_limit(client: KlingClient, tmp_path: Path, monkeypa
 PROGRAM = """
 import asyncio, sys
 from kling_async import Batch, KlingClient
-from tests import works
+from tests.fakes import sample_functions
 
 async def main():
     url, key, journal = sys.argv[1:]
     async with KlingClient(key, base_url=url) as client, Batch(journal, client) as batch:
         await client.submit("a cover")
         await batch.add(["a fox", "a boat"])
-        async for outcome in batch.run(journal + ".pictures", process=works.nothing):
+        async for outcome in batch.run(journal + ".pictures", process=sample_functions.nothing):
             print(outcome)
 
 asyncio.run(main())
@@ -446,7 +450,7 @@ class TestLocalEngine:
         Which may end in good order.
         """
         async with LocalExecutor(1) as executor:
-            assert "done" == unpickle_value(await executor.call(works.interrupt, tmp_path, FACTS))
+            assert "done" == unpickle_value(await executor.call(sample_functions.interrupt, tmp_path, FACTS))
 
     async def test_functions_that_other_processes_cannot_load(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -464,22 +468,22 @@ class TestLocalEngine:
 
     async def test_cancelling_drops_the_result(self, tmp_path: Path) -> None:
         async with LocalExecutor(1) as executor:
-            call = asyncio.ensure_future(executor.call(works.dawdle, tmp_path, FACTS))
+            call = asyncio.ensure_future(executor.call(sample_functions.dawdle, tmp_path, FACTS))
             await asyncio.sleep(0.05)
             call.cancel()
             await asyncio.wait([call])
 
             assert call.cancelled()
-            assert pickle.dumps("done") == await executor.call(works.dawdle, tmp_path, FACTS)
+            assert pickle.dumps("done") == await executor.call(sample_functions.dawdle, tmp_path, FACTS)
 
     async def test_closed_twice(self, tmp_path: Path) -> None:
         executor = LocalExecutor(1)
-        await executor.call(works.nothing, tmp_path, FACTS)
+        await executor.call(sample_functions.nothing, tmp_path, FACTS)
         await executor.aclose()
         await executor.aclose()
 
         with pytest.raises(RuntimeError, match="closed"):
-            await executor.call(works.nothing, tmp_path, FACTS)
+            await executor.call(sample_functions.nothing, tmp_path, FACTS)
 
     def test_it_has_workers(self) -> None:
         with pytest.raises(ValueError, match="workers=0"):

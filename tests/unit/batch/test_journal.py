@@ -47,7 +47,7 @@ from kling_async.media.saved_files import SavedFile
 from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
-from tests.unit.batch.test_lock import Family
+from tests.fakes.lock_holders import Family
 
 T = TypeVar("T")
 

@@ -29,7 +29,7 @@ from kling_async.errors import KlingError, SubmissionUncertain, TaskFailed, Unex
 from kling_async.wire.codec import read_task
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, AspectRatio, ImageRequest
 from kling_async.wire.tasks import BalanceDeduction, TaskSnapshot, TaskStatus
-from tests.unit.integrations.test_cards import Reader
+from tests.fakes.html_reader import Reader
 
 REQUEST = ImageRequest("a lighthouse at dusk")
 

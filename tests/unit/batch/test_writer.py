@@ -13,7 +13,7 @@ import pytest
 
 from kling_async.batch.writer import Writer
 from kling_async.errors import JournalLocked, StorageFull
-from tests.conftest import quiet_loop
+from tests.fakes.simulated_loop import quiet_loop
 
 
 @attrs.define(eq=False)

@@ -55,7 +55,7 @@ from kling_async.errors import (
 )
 from kling_async.media.naming import Names
 from kling_async.policy.hosts import Network
-from tests.unit.integrations.test_cards import Reader
+from tests.fakes.html_reader import Reader
 
 EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)
 

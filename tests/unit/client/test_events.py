@@ -39,7 +39,7 @@ from kling_async.errors import (
     SubmissionUncertain,
     UnexpectedAnswer,
 )
-from tests.unit.client.test_submitter import BRISK, EAGER, LIGHTHOUSE, emulator
+from tests.fakes.clients import BRISK, EAGER, LIGHTHOUSE, emulator
 
 GRAMMAR: Final = re.compile(
     r"(waiting |sending |retry )*((submitted (processing |trouble )*(final (saved )*)?)|no_task )"

@@ -22,8 +22,8 @@ from kling_async.client.telling import EventPublisher, TaskEvents
 from kling_async.errors import ClientClosed, KlingError, NotAuthenticated, TaskFailed, WaitTimeout
 from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.tasks import Image, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
-from tests.conftest import simulated
-from tests.unit.integrations.test_cards import Reader
+from tests.fakes.html_reader import Reader
+from tests.fakes.simulated_loop import simulated
 
 SUBMITTED = TaskSnapshot(task_id="t-1", task_status=TaskStatus.SUBMITTED, status_word="submitted", request_id="r-1")
 PROCESSING = attrs.evolve(SUBMITTED, task_status=TaskStatus.PROCESSING, status_word="processing")

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kling_async.client.stream import fan_out
-from tests.conftest import simulate, simulated
+from tests.fakes.simulated_loop import simulate, simulated
 
 T = TypeVar("T")
 

@@ -19,7 +19,6 @@ from kling_async import (
     Dialect,
     ImageRequest,
     KlingClient,
-    PollPolicy,
     RetryPolicy,
     SlotPolicy,
     Slots,
@@ -38,12 +37,10 @@ from kling_async.errors import (
 )
 from kling_async.media.references import Reference
 from kling_async.media.semaphore import Gate
-from tests.conftest import quiet_loop
+from tests.fakes.clients import BRISK, EAGER, LIGHTHOUSE, client_of, emulator
+from tests.fakes.simulated_loop import quiet_loop
 
-BRISK = RetryPolicy(first_delay=0.02, max_delay=0.05, give_up_after=2.0, look_for=0.1, hear_for=0.2)
 PATIENT = RetryPolicy(first_delay=30.0)
-EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)
-LIGHTHOUSE = ImageRequest("a lighthouse")
 
 
 class Scribe(SubmitObserver):
@@ -84,15 +81,6 @@ class Scribe(SubmitObserver):
         The steps in a line, without those that judge and without ids.
         """
         return " ".join(step.split()[0] for step in self.steps if step != "judge")
-
-
-def emulator(dialect: Dialect, *rules: Fault, **settings: Any) -> Emulator:
-    return Emulator(dialect=dialect, faults=rules, **{"latency": (0.05, 0.1), "picture_scale": 0.05, **settings})
-
-
-def client_of(server: Emulator, **options: Any) -> KlingClient:
-    given: dict[str, Any] = {"retry": BRISK, "polling": EAGER, "slots": Slots(policy=SlotPolicy(uncertain_for=0.2))}
-    return KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, **{**given, **options})
 
 
 def used(client: KlingClient) -> int:

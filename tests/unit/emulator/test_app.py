@@ -9,7 +9,7 @@ import json
 import shutil
 import socket
 import urllib.request
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +24,7 @@ from yarl import URL
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
+from tests.fakes.eventually import eventually
 
 PATH = "/v1/images/generations"
 
@@ -89,12 +90,6 @@ async def visit(*rules: Fault, dialect: Dialect = OFFICIAL, **settings: Any) -> 
         headers = {"Authorization": f"Bearer {server.api_key}"}
         async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(5)) as session:
             yield Visitor(server, session, clock)
-
-
-async def until(comes_true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not comes_true():
-            await asyncio.sleep(0.005)
 
 
 def check_seed_answer(answer: Any) -> None:
@@ -341,7 +336,7 @@ async def test_delay_after_holds_the_answer() -> None:
     """
     async with visit(faults.delay_after("create", 0.1)) as visitor:
         asking = asyncio.create_task(visitor.create())
-        await until(lambda: bool(visitor.server.ledger.tasks))
+        await eventually(lambda: bool(visitor.server.ledger.tasks))
 
         assert not asking.done()
         assert 200 == (await asking)[0]
@@ -353,7 +348,7 @@ async def test_delay_before_holds_the_request() -> None:
     """
     async with visit(faults.delay_before("create", 0.1)) as visitor:
         asking = asyncio.create_task(visitor.create())
-        await until(lambda: bool(visitor.server.ledger.creates_received))
+        await eventually(lambda: bool(visitor.server.ledger.creates_received))
 
         assert [] == visitor.server.ledger.tasks
         assert 200 == (await asking)[0]
@@ -366,7 +361,7 @@ async def test_sender_who_left_is_heard_all_the_same() -> None:
     async with visit(faults.delay_before("create", 0.1)) as visitor:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(visitor.create(external_task_id="order-17"), 0.03)
-        await until(lambda: bool(visitor.server.ledger.tasks))
+        await eventually(lambda: bool(visitor.server.ledger.tasks))
 
         assert "order-17" == visitor.server.ledger.tasks[0].external_task_id
 
@@ -481,7 +476,7 @@ async def test_stalled_answer() -> None:
             assert 200 == answer.status
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(answer.read(), 0.1)
-        await until(lambda: not visitor.connections())
+        await eventually(lambda: not visitor.connections())
 
         assert "submitted" == (await visitor.apply(task_id))["task_status"]
 
@@ -626,7 +621,7 @@ async def test_upload_that_breaks_off(caplog: pytest.LogCaptureFixture) -> None:
         url = URL(visitor.server.url)
         _, writer = await asyncio.open_connection(url.host, url.port)
         writer.write(f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{{".encode())
-        await until(lambda: bool(visitor.server.ledger.creates_received))
+        await eventually(lambda: bool(visitor.server.ledger.creates_received))
         writer.close()
         await writer.wait_closed()
 

@@ -19,6 +19,7 @@ from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Emulator, Fault, faults, webhook_sender
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 from kling_async.wire.json_text import loads
+from tests.fakes.eventually import eventually
 
 PATH: Final = "/v1/images/generations"
 SECRET: Final = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
@@ -80,14 +81,8 @@ async def create(server: Emulator, *callback_urls: str | None) -> None:
                 assert 200 == answer.status
 
 
-async def until(comes_true: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not comes_true():
-            await asyncio.sleep(0.005)
-
-
 async def until_answered(server: Emulator, callbacks: int) -> None:
-    await until(lambda: sum(server.ledger.callback_answers.values()) >= callbacks)
+    await eventually(lambda: sum(server.ledger.callback_answers.values()) >= callbacks)
 
 
 def at_work() -> list[str]:
@@ -145,7 +140,7 @@ async def test_order_is_kept_through_slow_answers() -> None:
 
     async with listening(wait) as (url, ear), service(latency=(0, 0.01)) as server:
         await create(server, url)
-        await until(lambda: server.account.running(time.time()) == 0 and ear.heard)
+        await eventually(lambda: server.account.running(time.time()) == 0 and ear.heard)
         before = list(ear.heard)
         free.set()
         await until_answered(server, 3)
@@ -163,7 +158,7 @@ async def test_silent_receiver_delays_nobody() -> None:
             async with asyncio.timeout(2):
                 await create(server, silent, silent, silent, url)
                 await until_answered(server, 3)
-                await until(lambda: len(deaf.heard) == 3)
+                await eventually(lambda: len(deaf.heard) == 3)
             started = time.monotonic()
         took = time.monotonic() - started
 
@@ -344,7 +339,7 @@ async def test_receiver_meets_troubles(
     """
     async with receiving() as heard, service(*rules, callback_secret=SECRET) as server:
         await tell(server, heard, ["submit-1"], sum(answers.values()))
-        await until(lambda: server.account.running(time.time()) == 0)
+        await eventually(lambda: server.account.running(time.time()) == 0)
 
     assert told == Counter((word, trusted) for _, word, trusted in heard.told)
     assert answers == server.ledger.callback_answers

@@ -18,14 +18,14 @@ from typing import Any, cast
 import attrs
 import pytest
 from dask import config as settings
-from distributed import Client, Future, LocalCluster, Scheduler
+from distributed import Client, Future, Scheduler
 from distributed.comm.core import CommClosedError
 from hypothesis import given, strategies as st
 from yarl import URL
 
 from kling_async import Batch, Done, Failed, HttpOptions, ImageRequest, KlingClient
-from kling_async.batch.executors import PictureFacts, WorkItem, WorkResult
-from kling_async.emulator import Emulator, Fault, faults
+from kling_async.batch.executors import PictureFacts, WorkResult
+from kling_async.emulator import Emulator, faults
 from kling_async.errors import DownloadFailed, ExecutorLost, ProcessFailed, StorageFull
 from kling_async.integrations.dask import (
     DaskExecutor,
@@ -36,38 +36,13 @@ from kling_async.integrations.dask import (
 )
 from kling_async.media import uploads
 from kling_async.media.fetch_errors import FetchError, FetchRefused
-from kling_async.media.naming import Names
 from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage import Storage
-from kling_async.policy.hosts import Network
-from tests import works
-from tests.storages import EAGER, Memory, Place, bucket, client, folder, memory, s3_server, server, sftp  # noqa: F401
+from tests.fakes import sample_functions
+from tests.fakes.dask_cluster import cluster, item_in, made_of, run, seen, served
+from tests.fakes.storages import EAGER, Memory, Place, bucket, client, folder, memory, s3_server, server, sftp  # noqa: F401
 
 PROMPTS = [f"boat {number}" for number in range(12)]
-
-
-@contextlib.asynccontextmanager
-async def cluster(workers: int = 1, *, processes: bool = False, threads: int = 1) -> AsyncIterator[Client]:
-    """
-    A cluster of its own, and its client.
-    """
-    async with (
-        LocalCluster(  # type: ignore[no-untyped-call]
-            n_workers=workers,
-            threads_per_worker=threads,
-            processes=processes,
-            dashboard_address=":0",
-            silence_logs=logging.CRITICAL,
-            asynchronous=True,
-        ) as made,
-        Client(made, asynchronous=True) as dask_client,  # type: ignore[no-untyped-call]
-    ):
-        yield dask_client
-
-
-def made_of(dask_client: Client) -> LocalCluster:
-    assert isinstance(dask_client.cluster, LocalCluster)
-    return dask_client.cluster
 
 
 @pytest.fixture
@@ -100,30 +75,6 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     dask_worker._make_downloader.cache_clear()
 
 
-async def run(client: KlingClient, folder: Path, *prompts: str | ImageRequest, **options: Any) -> list[Done | Failed]:
-    """
-    Run a batch in *folder*, and return its outcomes in the order of the input.
-    """
-    async with Batch(folder / "run.kling", client) as batch:
-        await batch.add(prompts)
-        outcomes = [outcome async for outcome in batch.run(**{"save_to": folder / "pictures", **options})]
-    return sorted(outcomes, key=lambda outcome: outcome.index)
-
-
-@contextlib.asynccontextmanager
-async def served(*troubles: Fault) -> AsyncIterator[KlingClient]:
-    """
-    A client of a service that has these faults.
-    """
-    async with Emulator(latency=(0.02, 0.05), picture_scale=0.05, faults=troubles) as server:
-        async with KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, polling=EAGER) as client:
-            yield client
-
-
-def seen(outcomes: list[Done | Failed]) -> list[Any]:
-    return [outcome.value if isinstance(outcome, Done) else type(outcome.error) for outcome in outcomes]
-
-
 def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
@@ -137,7 +88,7 @@ class TestABatch:
         """
         requests = [ImageRequest("a lighthouse", n=3), ImageRequest("a fox")]
 
-        outcomes = await run(client, tmp_path, *requests, process=works.check, executor=executor)
+        outcomes = await run(client, tmp_path, *requests, process=sample_functions.check, executor=executor)
         async with Batch(tmp_path / "run.kling", client) as batch:
             kept = [outcome async for outcome in batch.outcomes()]
 
@@ -181,9 +132,9 @@ class TestABatch:
     ) -> None:
         await run(client, tmp_path, "a lighthouse", "a fox")
 
-        failed = await run(client, tmp_path, process=works.fail, executor=executor)
-        mended = await run(client, tmp_path, process=works.nothing, executor=executor)
-        none = await run(client, tmp_path, process=works.nothing, executor=executor)
+        failed = await run(client, tmp_path, process=sample_functions.fail, executor=executor)
+        mended = await run(client, tmp_path, process=sample_functions.nothing, executor=executor)
+        none = await run(client, tmp_path, process=sample_functions.nothing, executor=executor)
 
         assert [[(None,), ProcessFailed], [(None,)], []] == [seen(failed), seen(mended), seen(none)]
         assert 2 == server.ledger.downloads
@@ -191,28 +142,30 @@ class TestABatch:
     async def test_a_failure_is_told_with_where_it_was(
         self, client: KlingClient, executor: DaskExecutor, tmp_path: Path
     ) -> None:
-        [failed] = await run(client, tmp_path, "a fox", process=works.fail, executor=executor)
+        [failed] = await run(client, tmp_path, "a fox", process=sample_functions.fail, executor=executor)
 
         assert isinstance(failed, Failed)
         assert isinstance(failed.error, ProcessFailed)
         assert "LookupError: no foxes" in str(failed.error)
-        assert "works.py" in failed.error.__notes__[0]
+        assert "sample_functions.py" in failed.error.__notes__[0]
         assert 1 == len(files_in(tmp_path / "pictures"))
 
     async def test_what_cannot_come_back_is_a_failure(
         self, client: KlingClient, executor: DaskExecutor, tmp_path: Path
     ) -> None:
         assert [ProcessFailed] == seen(
-            await run(client, tmp_path, "a fox", process=works.unpicklable, executor=executor)
+            await run(client, tmp_path, "a fox", process=sample_functions.unpicklable, executor=executor)
         )
 
     async def test_odd_errors_of_a_function(self, client: KlingClient, executor: DaskExecutor, tmp_path: Path) -> None:
         """
         None stops the run, and none that means something to Dask means it here.
         """
-        outcomes = await run(client, tmp_path, *works.ODD, "a boat", process=works.fail_oddly, executor=executor)
+        outcomes = await run(
+            client, tmp_path, *sample_functions.ODD, "a boat", process=sample_functions.fail_oddly, executor=executor
+        )
 
-        assert [*[ProcessFailed] * len(works.ODD), (None,)] == seen(outcomes)
+        assert [*[ProcessFailed] * len(sample_functions.ODD), (None,)] == seen(outcomes)
         assert max(len(str(each.error)) for each in outcomes if isinstance(each, Failed)) < 1500
 
     async def test_an_address_that_has_run_out_is_renewed(self, executor: DaskExecutor, tmp_path: Path) -> None:
@@ -220,7 +173,7 @@ class TestABatch:
         By the driver: a worker cannot ask.
         """
         async with served(faults.expired_url(times=2)) as client:
-            outcomes = await run(client, tmp_path, "a fox", "a boat", process=works.check, executor=executor)
+            outcomes = await run(client, tmp_path, "a fox", "a boat", process=sample_functions.check, executor=executor)
 
         assert [(True,), (True,)] == seen(outcomes)
 
@@ -266,7 +219,12 @@ class TestABatch:
         What was not stored is told, and stored by the next run; nothing half-written is seen.
         """
         place.troubles += [trouble] * 3
-        options = {"save_to": place.storage, "name": "{key}{ext}", "process": works.check, "engine": executor}
+        options = {
+            "save_to": place.storage,
+            "name": "{key}{ext}",
+            "process": sample_functions.check,
+            "engine": executor,
+        }
 
         first = await run(client, tmp_path, "a fox", "a boat", "a storm", **options)
         second = await run(client, tmp_path, **options)
@@ -284,7 +242,7 @@ class TestABatch:
         """
         memory.troubles += ["refused", "cut", "slow", "lost answer"] * 5
         count, cuts = 0, []
-        options: dict[str, Any] = {"save_to": memory.storage, "name": "{key}{ext}", "process": works.check}
+        options: dict[str, Any] = {"save_to": memory.storage, "name": "{key}{ext}", "process": sample_functions.check}
         async with cluster(2) as dask_client, DaskExecutor(dask_client) as executor:
             async with Batch(tmp_path / "run.kling", client) as batch:
                 await batch.add(f"boat {number}" for number in range(60))
@@ -321,10 +279,12 @@ class TestABatch:
         """
         async with Batch(tmp_path / "run.kling", client) as batch:
             await batch.add(PROMPTS)
-            async with contextlib.aclosing(batch.run(tmp_path, process=works.dawdle, executor=executor)) as outcomes:
+            async with contextlib.aclosing(
+                batch.run(tmp_path, process=sample_functions.dawdle, executor=executor)
+            ) as outcomes:
                 await anext(outcomes)
         left = (len(executor._in_flight), len(executor._queue), len(dask_client.futures))
-        later = await run(client, tmp_path, process=works.nothing, executor=executor, save_to=tmp_path)
+        later = await run(client, tmp_path, process=sample_functions.nothing, executor=executor, save_to=tmp_path)
 
         assert (0, 0) == left[:2]
         assert 11 >= len(later) == sum(isinstance(outcome, Done) for outcome in later)
@@ -396,22 +356,6 @@ class TestWhatTravels:
 SOME = WorkResult(SavedFile(0, Path("0.png"), 4, "00"))
 
 
-def item_in(folder: Path) -> WorkItem:
-    names = Names("{task_id}{ext}", "t-1")
-    picture = SavedFile(0, folder / "t-1.png", 4, "00")
-    return WorkItem(
-        "k-1",
-        "t-1",
-        ImageRequest("a fox"),
-        None,
-        picture,
-        names,
-        folder,
-        works.nothing,
-        networks=frozenset({Network.LOOPBACK}),
-    )
-
-
 class TestExecutor:
     async def test_chunks_grow_and_are_few(
         self, client: KlingClient, executor: DaskExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -428,11 +372,21 @@ class TestExecutor:
 
         monkeypatch.setattr(DaskExecutor, "_run_chunk", serve)
         await run(
-            client, tmp_path, *(f"boat {number}" for number in range(60)), process=works.nothing, executor=executor
+            client,
+            tmp_path,
+            *(f"boat {number}" for number in range(60)),
+            process=sample_functions.nothing,
+            executor=executor,
         )
         light, width = executor._chunk_size, executor.width
         monkeypatch.setattr(dask_chunks, "SECONDS", 0.3)
-        await run(client, tmp_path, *(f"ship {number}" for number in range(8)), process=works.dawdle, executor=executor)
+        await run(
+            client,
+            tmp_path,
+            *(f"ship {number}" for number in range(8)),
+            process=sample_functions.dawdle,
+            executor=executor,
+        )
 
         assert max(in_flight) <= 2
         assert light > dask_chunks.FIRST_SIZE > executor._chunk_size
@@ -476,7 +430,13 @@ class TestExecutor:
         """
         Of two batches, so that one whose function cannot travel harms the other not; who came first is served first.
         """
-        functions = [works.nothing, works.check, works.nothing, works.check, works.fail]
+        functions = [
+            sample_functions.nothing,
+            sample_functions.check,
+            sample_functions.nothing,
+            sample_functions.check,
+            sample_functions.fail,
+        ]
         for function in functions:
             executor._queue.append(dask_executor._PendingItem(attrs.evolve(item_in(tmp_path), function=function)))
 
@@ -485,7 +445,7 @@ class TestExecutor:
             for size in (3, 2, 1)
         ]
 
-        assert [[works.nothing] * 2, [works.check] * 2, [works.fail]] == chunks
+        assert [[sample_functions.nothing] * 2, [sample_functions.check] * 2, [sample_functions.fail]] == chunks
         assert [] == dask_executor._take_chunk(executor._queue, 1)
 
     async def test_nobody_waits_for_what_is_cancelled(self, executor: DaskExecutor, tmp_path: Path) -> None:
@@ -493,7 +453,7 @@ class TestExecutor:
         Before it is sent and after.
         """
         for pause in (0.0, 0.05):
-            item = attrs.evolve(item_in(tmp_path), function=works.dawdle)
+            item = attrs.evolve(item_in(tmp_path), function=sample_functions.dawdle)
             executing = asyncio.ensure_future(executor.execute(item))
             await asyncio.sleep(pause)
             executing.cancel()
@@ -511,7 +471,7 @@ class TestExecutor:
         """
         async with cluster(threads=4) as dask_client, DaskExecutor(dask_client) as executor:
             await executor._measure()
-            item = attrs.evolve(item_in(tmp_path), function=works.dawdle)
+            item = attrs.evolve(item_in(tmp_path), function=sample_functions.dawdle)
             first, *others = [asyncio.ensure_future(executor.execute(item)) for _ in range(8)]
             await asyncio.sleep(pause)
             first.cancel()
@@ -549,7 +509,7 @@ class TestExecutor:
             with pytest.raises(ExecutorLost, match="client of the Dask cluster is closed"):
                 await executor.execute(item_in(tmp_path))
             with pytest.raises(ExecutorLost, match="client of the Dask cluster is closed"):
-                await executor.check(works.nothing, tmp_path)
+                await executor.check(sample_functions.nothing, tmp_path)
 
     async def test_a_connection_that_neither_comes_nor_ends(
         self, tmp_path: Path, dask_client: Client, monkeypatch: pytest.MonkeyPatch
@@ -601,7 +561,7 @@ class TestExecutor:
         What was in flight is told, be it begun or not, and the client is left open.
         """
         executor = DaskExecutor(dask_client)
-        item = attrs.evolve(item_in(tmp_path), function=works.dawdle)
+        item = attrs.evolve(item_in(tmp_path), function=sample_functions.dawdle)
         executing = [asyncio.ensure_future(executor.execute(item)) for _ in range(9)]
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -613,7 +573,7 @@ class TestExecutor:
         with pytest.raises(ExecutorLost, match="make a new one"):
             await executor.execute(item_in(tmp_path))
         with pytest.raises(ExecutorLost, match="make a new one"):
-            await executor.check(works.nothing, tmp_path)
+            await executor.check(sample_functions.nothing, tmp_path)
 
     async def test_a_worker_that_is_killed_by_one_picture(self, client: KlingClient, tmp_path: Path) -> None:
         """
@@ -623,7 +583,9 @@ class TestExecutor:
         patient = {"distributed.deploy.lost-worker-timeout": "1 hour"}  # a busy machine begins one in more than 15 s
         with settings.set({"distributed.scheduler.allowed-failures": 0, **patient}):
             async with cluster(1, processes=True) as dask_client, DaskExecutor(dask_client) as executor:
-                outcomes = await run(client, tmp_path, *prompts, process=works.die_of_foxes, executor=executor)
+                outcomes = await run(
+                    client, tmp_path, *prompts, process=sample_functions.die_of_foxes, executor=executor
+                )
 
         assert [("alive",), ProcessFailed, ("alive",)] == seen(outcomes)
         assert isinstance(outcomes[1], Failed)
@@ -648,7 +610,7 @@ class TestExecutor:
 
         monkeypatch.setattr(dask_client, "submit", submit)
         async with DaskExecutor(dask_client) as executor:
-            [done] = await run(client, tmp_path, "a fox", process=works.check, executor=executor)
+            [done] = await run(client, tmp_path, "a fox", process=sample_functions.check, executor=executor)
 
         assert [(True,)] == seen([done])
         assert 4 == len(sent)
@@ -660,7 +622,9 @@ class TestExecutor:
         """
         But not for ever.
         """
-        running = asyncio.ensure_future(run(client, tmp_path, "a fox", process=works.dawdle, executor=executor))
+        running = asyncio.ensure_future(
+            run(client, tmp_path, "a fox", process=sample_functions.dawdle, executor=executor)
+        )
         cancelled: set[Any] = set()
         while len(cancelled) < cuts and not running.done():
             keys = [key for key in dask_client.futures if "check" not in key[1] and key not in cancelled]
@@ -685,11 +649,11 @@ class TestExecutor:
             await batch.add(PROMPTS)
             with pytest.raises(ExecutorLost, match="scheduler"):
                 async with DaskExecutor(dask_client) as executor:
-                    async for _ in batch.run(tmp_path, process=works.dawdle, executor=executor):
+                    async for _ in batch.run(tmp_path, process=sample_functions.dawdle, executor=executor):
                         await made_of(dask_client)._close()  # type: ignore[no-untyped-call]
         await stack.aclose()
         async with cluster() as dask_client, DaskExecutor(dask_client) as executor:
-            await run(client, tmp_path, save_to=tmp_path, process=works.nothing, executor=executor)
+            await run(client, tmp_path, save_to=tmp_path, process=sample_functions.nothing, executor=executor)
 
         assert 12 == len(files_in(tmp_path)) - 1
         assert 12 == len(server.ledger.tasks)
@@ -766,7 +730,7 @@ class TestBeforeAnythingIsSent:
         """
         async with cluster(0) as dask_client:
             executor = DaskExecutor(dask_client)
-            asking = asyncio.ensure_future(executor.check(works.nothing, tmp_path))
+            asking = asyncio.ensure_future(executor.check(sample_functions.nothing, tmp_path))
             while not dask_client.futures:
                 await asyncio.sleep(0.01)
             await executor.aclose()

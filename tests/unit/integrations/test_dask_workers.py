@@ -29,9 +29,9 @@ from kling_async.integrations.dask import (
     worker as dask_worker,
 )
 from kling_async.wire.endpoints.registry import caption_of
-from tests import works
-from tests.storages import client, server  # noqa: F401
-from tests.unit.integrations.test_dask import cluster, item_in, made_of, run, seen
+from tests.fakes import sample_functions
+from tests.fakes.dask_cluster import cluster, item_in, made_of, run, seen
+from tests.fakes.storages import client, server  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,7 @@ async def test_a_cluster_that_loses_its_last_worker(
 
     assert "the Dask cluster has has no worker" in caplog.text
     async with cluster() as dask_client, DaskExecutor(dask_client) as executor:
-        [done] = await run(client, tmp_path, process=works.nothing, executor=executor)
+        [done] = await run(client, tmp_path, process=sample_functions.nothing, executor=executor)
     assert [(None,)] == seen([done])
     assert 1 == len(server.ledger.tasks)
 
@@ -166,7 +166,7 @@ async def test_it_goes_on_where_a_worker_comes_back(tmp_path: Path) -> None:
 async def test_no_worker_to_ask_before_anything_is_sent(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
     async with impatient(0) as (_, executor):
         with pytest.raises(ExecutorLost, match="has no worker"):
-            await run(client, tmp_path, "a fox", process=works.nothing, executor=executor)
+            await run(client, tmp_path, "a fox", process=sample_functions.nothing, executor=executor)
 
     assert 0 == server.ledger.creates_received
 

@@ -22,9 +22,9 @@ from kling_async.emulator import Emulator
 from kling_async.errors import ContentRefused, ServiceFailure
 from kling_async.integrations.notebook import Progress, show
 from kling_async.wire.tasks import TaskResult, TaskSnapshot, TaskStatus
-from tests.conftest import simulate
+from tests.fakes.html_reader import HOSTILE, Reader
+from tests.fakes.simulated_loop import simulate
 from tests.unit.gallery.conftest import painter
-from tests.unit.integrations.test_cards import HOSTILE, Reader
 
 _MAKER: Final = runpy.run_path(str(Path(__file__).parents[3] / "docs" / "make_notebook.py"))
 NOTEBOOK: Final[Path] = _MAKER["NOTEBOOK"]

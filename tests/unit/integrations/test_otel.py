@@ -26,8 +26,8 @@ from kling_async.errors import (
     Unreachable,
 )
 from kling_async.integrations.otel import TaskSpans
+from tests.fakes.clients import emulator
 from tests.unit.client.test_events import client_of
-from tests.unit.client.test_submitter import emulator
 
 
 class Exported:

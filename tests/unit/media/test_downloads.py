@@ -42,7 +42,7 @@ from kling_async.media.streams import FileStream
 from kling_async.policy.hosts import Network
 from kling_async.policy.http import HttpOptions
 from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot, TaskStatus
-from tests.conftest import simulated
+from tests.fakes.simulated_loop import simulated
 
 
 def drawn(kind: str = "png", size: tuple[int, int] = (200, 100)) -> bytes:

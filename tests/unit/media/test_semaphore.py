@@ -19,7 +19,7 @@ from kling_async.client.limits.limiter import Slots
 from kling_async.client.limits.queue import SlotRequest
 from kling_async.errors import InvalidRequest, NoFreeSlot
 from kling_async.media.semaphore import Gate
-from tests.conftest import SimulatedLoop, simulated
+from tests.fakes.simulated_loop import SimulatedLoop, simulated
 
 MANY = 2_000
 

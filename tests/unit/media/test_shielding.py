@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from kling_async.media.shielding import shielded
-from tests.conftest import simulated
+from tests.fakes.simulated_loop import simulated
 
 
 @simulated

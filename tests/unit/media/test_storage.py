@@ -25,7 +25,7 @@ from kling_async.media.fetch_errors import FetchRefused
 from kling_async.media.filesystems import ATTEMPTS
 from kling_async.media.naming import is_url
 from kling_async.media.storage import Storage
-from tests.storages import (  # noqa: F401
+from tests.fakes.storages import (  # noqa: F401
     Bucket,
     Folder,
     Memory,

@@ -29,7 +29,7 @@ from kling_async.media.fetch_errors import FetchRefused
 from kling_async.media.filesystems import ATTEMPTS, ATTEMPTS_AROUND_RETRIES
 from kling_async.media.naming import Names
 from kling_async.media.storage import Storage
-from tests.storages import (  # noqa: F401
+from tests.fakes.storages import (  # noqa: F401
     KEYS,
     Bucket,
     Memory,

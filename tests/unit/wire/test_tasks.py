@@ -19,7 +19,7 @@ from kling_async.wire import tasks
 from kling_async.wire.endpoints.image_generation import ImageRequest, Model, RequestByName
 from kling_async.wire.endpoints.inputs import describe_source
 from kling_async.wire.tasks import Image, TaskInfo, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
-from tests.unit.integrations.test_cards import HOSTILE, Reader
+from tests.fakes.html_reader import HOSTILE, Reader
 
 SIGNED = "https://cdn.klingai.com/0.png?Signature=c2VjcmV0"
 REQUEST = ImageRequest("a lighthouse", image=SIGNED, callback_url="https://hooks.example/kling?token=abc", n=2)

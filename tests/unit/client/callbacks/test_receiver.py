@@ -30,7 +30,9 @@ from kling_async.client.callbacks.receiver import MAX_BODY, CallbackCounts, Call
 from kling_async.errors import InvalidRequest
 from kling_async.wire.tasks import TaskSnapshot
 from kling_async.wire.webhooks import sign
-from tests.conftest import simulated
+from tests.fakes.asgi_server import served_by_uvicorn
+from tests.fakes.eventually import eventually
+from tests.fakes.simulated_loop import simulated
 
 URL: Final = "https://bots.example/kling"
 SUBMIT_KEY: Final = "0f8fad5bd9cb469fa16570867728950e"
@@ -664,21 +666,6 @@ async def served_by_aiohttp(receiver: CallbackReceiver) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def served_by_uvicorn(app: Any, path: str = "/kling", **settings: Any) -> AsyncIterator[str]:
-    uvicorn = pytest.importorskip("uvicorn")
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none", **settings)
-    config.load()
-    server = uvicorn.Server(config)
-    server.lifespan = config.lifespan_class(config)
-    await server.startup()  # rather than `serve`, which takes the signals that are pytest's
-    try:
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}{path}"
-    finally:
-        await server.shutdown()
-
-
-@contextlib.asynccontextmanager
 async def served_by_fastapi(receiver: CallbackReceiver) -> AsyncIterator[str]:
     app = pytest.importorskip("fastapi").FastAPI()
     app.mount("/kling", receiver.asgi_app)
@@ -718,12 +705,6 @@ async def face(request: pytest.FixtureRequest) -> AsyncIterator[Face]:
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(5)) as session:
         yield session
-
-
-async def until(is_true: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not is_true():
-            await asyncio.sleep(0.001)
 
 
 async def post(session: aiohttp.ClientSession, url: str, data: Any = BODY, **options: Any) -> int:
@@ -770,7 +751,7 @@ async def test_callback_arrives(face: Face, session: aiohttp.ClientSession) -> N
     assert 200 == await post(session, face.address(), pieces())
     assert 200 == await post(session, f"{face.url}/more/of/it/{token_of(face.receiver)}?a=b")
 
-    await until(lambda: len(face.heard) == 4)
+    await eventually(lambda: len(face.heard) == 4)
 
     assert [(SUBMIT_KEY, "t-1", trusted) for trusted in (True, False, False, False)] == face.heard
 
@@ -862,7 +843,7 @@ async def test_packed_callback_arrives(face: Face, session: aiohttp.ClientSessio
     assert 400 == await post(session, face.address(), body[:-20], headers=headers)
     assert 400 == await post(session, face.address(), zlib.compress(BODY), headers={"Content-Encoding": "deflate"})
 
-    await until(lambda: face.heard)
+    await eventually(lambda: face.heard)
 
     assert [(SUBMIT_KEY, "t-1", True)] == face.heard
 
@@ -907,7 +888,7 @@ async def test_bodies_together_are_bounded(
     async with connect(face) as (reader, writer), connect(face) as (_, other):
         for caller in (writer, other):
             caller.write(head_of_post(face, f"Content-Length: {len(BODY)}") + BODY[:100])
-        await until(lambda: face.receiver._bodies.held == 200)
+        await eventually(lambda: face.receiver._bodies.held == 200)
 
         assert 503 == await post(session, face.address(), BODY.ljust(150))
         assert 503 == await post(session, face.address(), BODY.ljust(150))
@@ -915,7 +896,7 @@ async def test_bodies_together_are_bounded(
         writer.write(BODY[100:])
 
         assert 200 == await read_status(reader)
-    await until(lambda: face.receiver._bodies.held == 0)
+    await eventually(lambda: face.receiver._bodies.held == 0)
 
     assert 200 == await post(session, face.address(), BODY.ljust(300))
     assert ["1 callbacks were answered with 503: too many were arriving at a time"] == warnings_in(caplog)
@@ -957,7 +938,7 @@ async def test_caller_that_breaks_off_at_once_is_no_error(face: Face, caplog: py
     async with connect(face) as (reader, writer):
         writer.write(head_of_post(face, f"Content-Length: {len(BODY)}") + BODY)
         assert 200 == await read_status(reader)
-    await until(lambda: face.receiver._bodies.held == 0)
+    await eventually(lambda: face.receiver._bodies.held == 0)
 
     assert CallbackCounts(received=1, unsigned=1) == face.receiver.counts
     assert [] == [record for record in caplog.records if record.levelno > logging.INFO]
@@ -1001,8 +982,8 @@ async def test_answer_does_not_wait_for_listeners(face: Face) -> None:
         caller.setblocking(False)
         face.receiver.attach(lambda *_: received.append(caller.recv(12)))
         caller.sendall(head_of_post(face, f"Content-Length: {len(BODY)}") + BODY)
-        await until(lambda: face.heard)
-        await until(lambda: received)
+        await eventually(lambda: face.heard)
+        await eventually(lambda: received)
 
     assert [b"HTTP/1.1 200"] == received
 
@@ -1118,7 +1099,7 @@ async def test_connection_that_is_closed_as_it_begins_is_no_error(
             await turns()
         for caller in (*callers, *others):
             caller.close()
-        await until(lambda: receiver._bodies.held == 0)
+        await eventually(lambda: receiver._bodies.held == 0)
 
     assert CallbackCounts() == receiver.counts
     assert [] == [record for record in caplog.records if record.levelno > logging.INFO]
@@ -1135,7 +1116,7 @@ async def test_connection_at_work_is_not_closed_for_another(monkeypatch: pytest.
         callers = [await stack.enter_async_context(connect(face)) for _ in range(2)]
         for _, writer in callers:
             writer.write(head_of_post(face, f"Content-Length: {len(BODY)}") + BODY[:50])
-        await until(lambda: receiver._bodies.held == 100)
+        await eventually(lambda: receiver._bodies.held == 100)
         reader, _ = await stack.enter_async_context(connect(face))
 
         assert await is_closed(reader)

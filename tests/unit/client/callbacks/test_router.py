@@ -24,7 +24,7 @@ from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.json_text import dumps
 from kling_async.wire.tasks import Image, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.wire.webhooks import sign
-from tests.conftest import simulated
+from tests.fakes.simulated_loop import simulated
 
 SECRET: Final = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
 FORGERS_SECRET: Final = "whsec_Zm9yZ2VkIGZvcmdlZCBmb3JnZWQ="

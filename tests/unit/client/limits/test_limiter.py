@@ -16,7 +16,7 @@ from kling_async.client.limits.bucket import Usage
 from kling_async.client.limits.limiter import SlotLease, Slots
 from kling_async.client.limits.queue import RequestState, SlotRequest
 from kling_async.policy.policies import SlotPolicy
-from tests.conftest import SimulatedLoop, simulated
+from tests.fakes.simulated_loop import SimulatedLoop, simulated
 
 FULL = errors.NoFreeSlot("parallel task over resource pack limit", code=1303)
 

@@ -36,7 +36,7 @@ from kling_async.policy.policies import PollPolicy
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
-from tests.conftest import simulated
+from tests.fakes.simulated_loop import simulated
 
 Reply = TaskSnapshot | BaseException
 

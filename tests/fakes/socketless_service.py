@@ -1,10 +1,11 @@
 """
-The emulator without its sockets: a whole client against its rooms, in simulated time.
+An emulated service without sockets, for whole clients in simulated time.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
@@ -12,35 +13,23 @@ import aiohttp
 import attrs
 from yarl import URL
 
-from kling_async import OFFICIAL, KlingClient
+from kling_async import OFFICIAL, ImageRequest, KlingClient
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Account, Fault, FaultPlan, Ledger, Settings
 from kling_async.emulator.api import ApiRequest, ApiResponse, EmulatedApi, outcome_of, prompt_of, read_body
 from kling_async.emulator.webhook_queue import Webhook, WebhookQueue
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
-from tests.conftest import take_body
+from tests.fakes.mocked_http import take_body
+from tests.fakes.simulated_loop import EPOCH, epoch_now
 
-NOON: Final = 1_780_000_000.0
+TRAVEL: Final = 0.025
 """
-What the wall clock says when the loop's says 0.
-"""
-
-ON_THE_WAY: Final = 0.025
-"""
-Seconds that each request, answer and callback is on its way.
+Seconds that each request, answer and callback takes, unless a service is given others.
 """
 
 SECRET: Final = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
 ORIGIN: Final = "https://service.example"
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def wall_clock() -> float:
-    return NOON + now()
 
 
 @attrs.frozen
@@ -63,8 +52,16 @@ class _Answer:
 
 class SocketlessService:
     """
-    An account's service; a client takes it for its session. It posts callbacks straight to *receiver*, unless
-    `posts_itself` is set to False. Of faults those are known that delay or cut answers, fates, and those of callbacks.
+    An account's service; a client takes it for its session.
+
+    Args:
+        rules: Faults: those that delay, cut or refuse requests or answers, those of tasks, and those of callbacks.
+        travel: Shortest and longest time in seconds that a request takes, and its answer; each draws its own.
+        settings: Of the emulator.
+
+    Attributes:
+        posts_itself: Whether it posts callbacks straight to *receiver*.
+        refused: Creates that were answered by a 429.
     """
 
     closed = False
@@ -73,15 +70,24 @@ class SocketlessService:
     def __class__(self) -> type[aiohttp.ClientSession]:  # type: ignore[override]
         return aiohttp.ClientSession  # as `unittest.mock` does it: a client takes no other kind
 
-    def __init__(self, *rules: Fault, dialect: Dialect = OFFICIAL, **settings: Any) -> None:
+    def __init__(
+        self,
+        *rules: Fault,
+        dialect: Dialect = OFFICIAL,
+        travel: tuple[float, float] = (TRAVEL, TRAVEL),
+        **settings: Any,
+    ) -> None:
         fixed: dict[str, Any] = {"latency": (16.0, 24.0), "slots": None, "callback_secret": SECRET, **settings}
         self.account = Account(Settings(dialect=dialect, faults=rules, **fixed), origin=ORIGIN)
         self.posts_itself = True
+        self.refused = 0
         self.receiver: CallbackReceiver | None = None
-        self._service = EmulatedApi(self.account)
+        self._api = EmulatedApi(self.account)
         self._plan = FaultPlan(rules, self.account.settings.seed)
         self._webhook_queue = WebhookQueue(self.account, self._plan)
         self._timer: asyncio.TimerHandle | None = None
+        self._travel = travel
+        self._dice = random.Random(self.account.settings.seed)
 
     @property
     def ledger(self) -> Ledger:
@@ -97,14 +103,21 @@ class SocketlessService:
         """
         record = self.account.find_task(task_id)
         assert record is not None
-        return record.done_at - NOON
+        return record.done_at - EPOCH
+
+    def occupy(self, slots: int) -> None:
+        """
+        Have another program on the account start tasks of one picture.
+        """
+        for number in range(slots):
+            self.account.create(ImageRequest(f"a castle {number}"), EPOCH)
 
     def listening(self, **settings: Any) -> CallbackReceiver:
         """
         Make the receiver that is called from now on.
         """
         receiver = CallbackReceiver("https://bots.example/kling", **{"secret": SECRET, **settings})
-        receiver._authenticator.clock = wall_clock
+        receiver._authenticator.clock = epoch_now
         self.receiver = receiver
         return receiver
 
@@ -128,19 +141,26 @@ class SocketlessService:
     ) -> AsyncIterator[_Answer]:
         body = await take_body(data)
         async with asyncio.timeout(timeout.total):
-            await asyncio.sleep(ON_THE_WAY)
+            await asyncio.sleep(self._dice.uniform(*self._travel))
             call = self._read(method, url, body, headers)
             self.ledger.arrivals[call.route or "other"] += 1
             faults = self._plan.next_faults(call.route, prompt_of(call.body)) if call.route else []
             await asyncio.sleep(sum(fault.seconds for fault in faults if fault.kind == "delay_before"))
-            reply = self._service.answer(call, wall_clock(), outcome_of(faults))
+            kinds = {fault.kind for fault in faults}
+            reply = None if "reset_before" in kinds else self._answer(call, faults)
             self._post_what_is_due()
             await asyncio.sleep(sum(fault.seconds for fault in faults if fault.kind == "delay_after"))
-            await asyncio.sleep(ON_THE_WAY)
-        if any(fault.kind == "reset_after" for fault in faults):
+            await asyncio.sleep(self._dice.uniform(*self._travel))
+        if reply is None or "reset_after" in kinds:
             raise aiohttp.ServerDisconnectedError
-        assert isinstance(reply, ApiResponse)
         yield _Answer(reply.status, reply.content(), reply.headers)
+
+    def _answer(self, call: ApiRequest, faults: Sequence[Fault]) -> ApiResponse:
+        is_refused = any(fault.kind == "bare_429" for fault in faults)
+        answer = ApiResponse(status=429) if is_refused else self._api.answer(call, epoch_now(), outcome_of(faults))
+        assert isinstance(answer, ApiResponse)  # no pictures are fetched here
+        self.refused += call.route == "create" and answer.status == 429
+        return answer
 
     def _read(self, method: str, url: URL, data: bytes, headers: Mapping[str, str]) -> ApiRequest:
         path = url.raw_path.removeprefix(self.account.settings.prefix)
@@ -157,19 +177,19 @@ class SocketlessService:
     def _post_what_is_due(self) -> None:
         if not self.posts_itself:
             return
-        for post in self._webhook_queue.take(wall_clock()):
+        for post in self._webhook_queue.take(epoch_now()):
             self.send(post)
         if self._timer is not None:
             self._timer.cancel()
         if self._webhook_queue.next_at < float("inf"):
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(self._webhook_queue.next_at - NOON, self._post_what_is_due)
+            self._timer = loop.call_at(self._webhook_queue.next_at - EPOCH, self._post_what_is_due)
 
     def send(self, post: Webhook, *, after: float = 0.0) -> None:
         """
         Post one callback after so many seconds, and the time that it is on its way.
         """
-        asyncio.get_running_loop().call_later(after + ON_THE_WAY, self.hand_over, post)
+        asyncio.get_running_loop().call_later(after + TRAVEL, self.hand_over, post)
 
     def hand_over(self, post: Webhook) -> None:
         self.ledger.callbacks[post.word] += 1
