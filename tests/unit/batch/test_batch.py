@@ -155,7 +155,7 @@ async def test_all_broken_rules_of_a_request_are_told_at_once(tmp_path: Path) ->
             with pytest.raises(InvalidRequest, match=r"request 1 \(from 0\) cannot be added") as caught:
                 await batch.add(["a lighthouse", bad])
 
-            assert {"key", "prompt", "n", "aspect_ratio", "image"} == {rule.field for rule in caught.value.broken}
+            assert {"key", "prompt", "slots", "aspect_ratio", "image"} == {rule.field for rule in caught.value.broken}
             assert 0 == (await batch.summary()).rows  # its chunk was not full yet
 
 
@@ -184,7 +184,7 @@ async def test_prompt_alone_is_no_input(batch: Batch) -> None:
     """
     A text in place of a list would be as many requests as it has letters, each paid for.
     """
-    with pytest.raises(TypeError, match="put the one into a list"):
+    with pytest.raises(TypeError, match="put a single request into a list"):
         await batch.add("a lighthouse")
 
     assert 0 == (await batch.summary()).rows

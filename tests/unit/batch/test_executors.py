@@ -151,7 +151,7 @@ async def test_a_function_that_ends_the_program_has_failed(client: KlingClient, 
     assert "RuntimeError: it called sys.exit('enough')" in str(failed.error)
 
 
-@pytest.mark.parametrize("engine", [None, Own()])
+@pytest.mark.parametrize("executor", [None, Own()])
 async def test_odd_errors_of_a_function(client: KlingClient, tmp_path: Path, executor: Any) -> None:
     """
     None breaks an engine or a run, and none fills a log.
@@ -204,7 +204,7 @@ async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path
     [
         (lambda source, facts: None, {}, "at the top of a module"),
         (sample_functions.nothing, {"save_to": None}, "say where to"),
-        (None, {"engine": LocalExecutor(1)}, "nothing to do"),
+        (None, {"executor": LocalExecutor(1)}, "nothing to do"),
         (sample_functions.later, {}, "not an `async` one"),
         ("sample_functions.nothing", {}, "must be a function"),
     ],
@@ -225,7 +225,7 @@ async def test_a_carrier_of_ones_own(
     """
     It fetches, keeps and calls, while the program's own client fetches nothing; failures of both kinds are told.
     """
-    options = {"engine": Own(), **({} if save_to is None else {"save_to": save_to})}
+    options = {"executor": Own(), **({} if save_to is None else {"save_to": save_to})}
 
     done, failed = await run(client, tmp_path, "a boat", "a fox", process=sample_functions.fail, **options)
     checked = await run(client, tmp_path, process=sample_functions.check, **options)
