@@ -42,8 +42,8 @@ class Outcomes:
         if row.state is not State.SAVED:  # else the function has not seen all files
             result = _result_of(snapshot)
             saved = await saver.save(row, result)
-            order = {(file.kind, file.index): place for place, file in enumerate(result.files)}
-            files = sorted([*files, *saved.files], key=lambda file: order.get((file.kind, file.index), len(order)))
+            order = {(file.kind, file.index): number for number, file in enumerate(result.files)}
+            files = sorted([*files, *saved.files], key=lambda file: order.get(file.key, len(order)))
             await self.journal.save(row.position, saved.files, self.clock(), is_all=saved.error is None)
             if isinstance(saved.error, StorageFull):
                 raise saved.error

@@ -47,18 +47,18 @@ from kling_async.media.references import Reference, read_inputs
 from kling_async.policy.arguments import check_kind, check_many, check_timeout, check_whole
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
-from kling_async.wire import cards
 from kling_async.wire.auth import AccessKey
-from kling_async.wire.cards import Tone
 from kling_async.wire.dialects import Dialect, dialect_of
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest, RequestByName
+from kling_async.wire.html import html_of
 from kling_async.wire.responses import read_page, read_sighting
 from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot
 
 if TYPE_CHECKING:
     from kling_async.media.destinations import Destination
     from kling_async.media.downloads import Downloads
+    from kling_async.media.saved_files import FileKey
     from kling_async.media.saving import FetchFiles, SaveOutcome
     from kling_async.policy.hosts import Network
 
@@ -149,18 +149,7 @@ class KlingClient:
         return f"<KlingClient {host} ({self.dialect.name}), {self._state.value}, {counts}>"
 
     def _repr_html_(self) -> str:
-        slots = {
-            model: f"{usage.used} of {usage.limit} slots taken"
-            + (f", {usage.waiting} waiting" if usage.waiting else "")
-            for model, usage in self.slots.items()
-        }
-        return cards.card(
-            urlsplit(self.base_url).netloc,
-            mark=self._state.value,
-            tone=Tone.WELL if self._state is _State.OPEN else Tone.IDLE,
-            facts=(self.dialect.name, f"{len(self._submitter)} submitting", f"{len(self.unfinished)} unfinished"),
-            body=cards.table(slots) if slots else "",
-        )
+        return html_of(self)
 
     async def __aenter__(self) -> Self:
         self._open()
@@ -412,10 +401,10 @@ class KlingClient:
         return [file.path for file in outcome.files if file.path is not None]
 
     async def save_each(
-        self, result: TaskResult, destination: "Destination", names: Names, *, skip: Collection[int] = ()
+        self, result: TaskResult, destination: "Destination", names: Names, *, skip: "Collection[FileKey]" = ()
     ) -> "SaveOutcome":
         """
-        Save as `save` does, in a folder or a storage, but not the files with the indices to *skip*. Files that could
+        Save as `save` does, in a folder or a storage, but not the files to *skip*, by kind and index. Files that could
         not be saved are reported in the outcome.
         """
         self._open()
@@ -425,7 +414,7 @@ class KlingClient:
         return outcome
 
     async def save_remotely(
-        self, result: TaskResult, names: Names, fetch: "FetchFiles", *, skip: Collection[int] = ()
+        self, result: TaskResult, names: Names, fetch: "FetchFiles", *, skip: "Collection[FileKey]" = ()
     ) -> "SaveOutcome":
         """
         Do what `save_each` does, with files that *fetch* saves elsewhere.

@@ -14,11 +14,10 @@ from kling_async.client.limits.limiter import SlotLease
 from kling_async.client.telling import NULL_EVENTS, TaskEvents
 from kling_async.errors import KlingError, TaskFailed, WaitTimeout
 from kling_async.policy.arguments import check_timeout
-from kling_async.wire import cards
 from kling_async.wire.endpoints.image_generation import ImageRequest
-from kling_async.wire.endpoints.registry import caption_of
+from kling_async.wire.html import html_of
 from kling_async.wire.status import is_final, is_settled, is_settled_well, merge, reason_of
-from kling_async.wire.tasks import TaskResult, TaskSnapshot, TaskStatus, draw_state
+from kling_async.wire.tasks import TaskResult, TaskSnapshot, TaskStatus
 
 __all__ = ["TaskHandle", "failure_of"]
 
@@ -60,10 +59,7 @@ class TaskHandle:
         return f"<TaskHandle {self.task_id!r}: {word}>"
 
     def _repr_html_(self) -> str:
-        prompt = caption_of(self.request)
-        if self._snapshot is None:
-            return cards.card(prompt, mark="not seen yet", facts=[f"task {self.task_id}"])
-        return draw_state(self._snapshot, prompt)
+        return html_of(self)
 
     @property
     def snapshot(self) -> TaskSnapshot | None:

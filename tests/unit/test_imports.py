@@ -31,7 +31,7 @@ What each entry of the package may import besides itself. The package's own `__i
 import what needs no extra.
 """
 
-SHOWN_BY_THE_PACKAGE: Final = frozenset({"errors", "wire", "policy", "media", "client", "batch"})
+SHOWN_BY_THE_PACKAGE: Final = frozenset({"errors", "wire", "policy", "media", "client", "batch", "integrations"})
 
 PURE: Final = frozenset({"errors", "wire", "policy"})
 IMPURE: Final = {"aiohttp", "asyncio", "socket", "sqlite3", "subprocess", "threading", "time"}

@@ -14,8 +14,8 @@ import pytest
 from kling_async import Batch, Done, Failed, ImageRequest, KlingClient
 from kling_async.batch import database, function_calls
 from kling_async.batch.executors import (
+    FileInfo,
     LocalExecutor,
-    PictureFacts,
     Process,
     WorkItem,
     WorkResult,
@@ -27,11 +27,10 @@ from kling_async.emulator import Emulator, faults
 from kling_async.errors import DownloadFailed, ProcessFailed
 from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage import Storage
-from kling_async.wire.endpoints.registry import caption_of
 from tests.fakes import sample_functions
 from tests.fakes.storages import client, memory, server  # noqa: F401
 
-FACTS = PictureFacts("k", "t", ImageRequest("a lighthouse"), SavedFile(0, Path("0.png"), 4, "00"))
+FACTS = FileInfo("k", "t", ImageRequest("a lighthouse"), SavedFile(0, Path("0.png"), 4, "00"))
 
 
 async def run(client: KlingClient, folder: Path, *prompts: str, **options: Any) -> list[Done | Failed]:
@@ -246,7 +245,7 @@ async def test_machines_that_have_another_folder(client: KlingClient, server: Em
 
     class Apart(Own):
         async def execute(self, order: WorkItem) -> WorkResult:
-            if "fox" in caption_of(order.request):
+            if "fox" in order.request.prompt:
                 apart = tmp_path / "apart"
                 order = attrs.evolve(order, destination=apart)
             return await super().execute(order)
@@ -376,8 +375,8 @@ async def test_a_value_that_cannot_be_loaded_here(client: KlingClient, tmp_path:
     class Far(Own):
         async def execute(self, order: WorkItem) -> WorkResult:
             carried = await super().execute(order)
-            if "fox" in caption_of(order.request):
-                carried = attrs.evolve(carried, picture=attrs.evolve(carried.picture, pickled=b"conly_there\nThing\n."))
+            if "fox" in order.request.prompt:
+                carried = attrs.evolve(carried, saved=attrs.evolve(carried.saved, pickled=b"conly_there\nThing\n."))
             return carried
 
     outcomes = await run(client, tmp_path, "a fox", "a boat", process=sample_functions.nothing, executor=Far())
