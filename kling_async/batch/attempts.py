@@ -82,7 +82,7 @@ class Attempts:
         Take over the task of an accepted row: it takes slots from now on, whether the row is served or not.
         """
         observer = self._observe(row, row.attempts)
-        handle = self.client.resume(row.task_id or "", cast("Any", row.request), observer)
+        handle = self.client.core.resume(row.task_id or "", cast("Any", row.request), observer, row.submit_key)
         if row.snapshot is not None:  # from a callback, and not confirmed yet
             handle.note_unconfirmed(row.snapshot, asyncio.get_running_loop().time())
         self._resumed[row.position] = (handle, observer)
@@ -149,7 +149,7 @@ class Attempts:
             if row.task_id is not None:
                 return await self.client.get(row.task_id)
             if row.external_task_id is not None and self.client.dialect.external_ids:
-                return await self.client.look_up(row.external_task_id)
+                return await self.client.core.look_up(row.external_task_id)
         raise TaskNotFound("it cannot be looked up here", row.task_id)
 
     def _has_callbacks(self, row: Row) -> bool:
@@ -188,7 +188,7 @@ class Attempts:
 
     async def _submit(self, row: Row, observer: JournalObserver) -> TaskHandle:
         endpoint = endpoint_of(type(row.request))
-        if not observer.is_in_doubt:
+        if not observer.is_recovery:
             if self.control.is_stopping:
                 raise RunStopped("the run was stopped before this was sent")
             if self.outcomes.saver is not None:  # before it is paid for
@@ -198,7 +198,20 @@ class Attempts:
                 request = await read_request(row, self.journal)
                 if observer.external_task_id is not None:
                     request = with_fields(request, external_task_id=observer.external_task_id)
-                return await self.client.submit_observed(cast("Any", request), observer)
+                return await self._send(row, cast("Any", request), observer)
+
+    async def _send(self, row: Row, request: Any, observer: JournalObserver) -> TaskHandle:
+        digests = {field: file.sha256 for field, file in row.inputs.items()}
+        if not observer.is_recovery:
+            return await self.client.core.submit_observed(request, observer, owns_id=observer.owns_id, digests=digests)
+        return await self.client.core.recover(
+            request,
+            observer,
+            sent_at=row.sent_at,
+            submit_key=row.submit_key,
+            owns_id=observer.owns_id,
+            digests=digests,
+        )
 
     async def _record_failure(self, row: Row, observer: JournalObserver, error: KlingError) -> _AttemptEnded:
         # Write what *error* means for the row, and stop the run where it has to stop.

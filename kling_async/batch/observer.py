@@ -4,15 +4,14 @@ Writes the steps of a submit into the journal.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from kling_async.batch.control import RunControl
 from kling_async.batch.failures import RunStopped
 from kling_async.batch.journal import Journal
 from kling_async.batch.records import Row, State, external_id_of
-from kling_async.client.submitter import CLOSE_TIMEOUT, SubmitObserver
-from kling_async.errors import BrokenRule, InvalidRequest
-from kling_async.media.references import Reference
+from kling_async.client.delivery import SubmitObserver
+from kling_async.client.submitter import CLOSE_TIMEOUT
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["JournalObserver", "UnsettledSubmits"]
@@ -59,6 +58,7 @@ class JournalObserver(SubmitObserver):
 
     Attributes:
         attempt: Counts the submits of the row from 1.
+        is_recovery: Whether an earlier run has sent it without learning the outcome.
         external_task_id: The id of ours under which the row is sent; None where the service accepts none.
         task_id: Of its task, once it is known.
         is_intended: Whether the service may have the request.
@@ -76,14 +76,12 @@ class JournalObserver(SubmitObserver):
         clock: Callable[[], float],
         has_external_ids: bool,
     ) -> None:
-        self.is_in_doubt = row.state in (State.SENDING, State.UNCERTAIN)
-        self.submit_key = row.submit_key
-        self.sent_at = row.sent_at
+        self.is_recovery = row.state in (State.SENDING, State.UNCERTAIN)
         self.key = row.key
         self.task_id = row.task_id
         self.attempt = attempt
         self.position = row.position
-        self.is_intended = self.is_in_doubt
+        self.is_intended = self.is_recovery
         self.is_sent = False
         self.owns_id = row.request.external_task_id is None
         self.external_task_id = row.external_task_id or row.request.external_task_id
@@ -95,18 +93,7 @@ class JournalObserver(SubmitObserver):
         self._unsettled = unsettled
         self._clock = clock
 
-    def judge(self, references: Mapping[str, Reference]) -> None:
-        rule = "has changed since it was added to the journal; put the old file back, or begin a new journal"
-        found = {field: reference.sha256 for field, reference in references.items()}
-        broken = tuple(
-            BrokenRule(field, repr(str(getattr(self._row.request, field))), rule)
-            for field, file in self._row.inputs.items()
-            if file.sha256 != found.get(field)
-        )
-        if broken:
-            raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
-
-    async def intend(self) -> None:
+    async def sending(self, submit_key: str | None) -> None:
         if self._control.is_stopping:
             raise RunStopped("the run was stopped before this was sent")
         self.is_intended = self.is_sent = True
@@ -115,16 +102,16 @@ class JournalObserver(SubmitObserver):
             self.position,
             attempt=self.attempt,
             external_task_id=self.external_task_id,
-            submit_key=self.submit_key,
+            submit_key=submit_key,
             now=self._clock(),
         )
 
-    def withdraw(self) -> None:
+    def withdrawn(self) -> None:
         self.is_intended = False
         if not self._journal.is_closed:
             self._journal.withdraw(self.position)
 
-    def accept(self, task_id: str) -> None:
+    def accepted(self, task_id: str) -> None:
         self.task_id = task_id
         self._control.failures_in_a_row = 0
         if self._journal.is_closed:
@@ -132,9 +119,9 @@ class JournalObserver(SubmitObserver):
         else:
             self._journal.accept(self.position, task_id, self._clock())
 
-    def hear(self, told: TaskSnapshot) -> None:
+    def unconfirmed(self, snapshot: TaskSnapshot) -> None:
         if not self._journal.is_closed:
-            self._journal.record_callback(self.position, told)
+            self._journal.record_callback(self.position, snapshot)
 
-    def end(self) -> None:
+    def ended(self) -> None:
         self._unsettled.discard(self.position)
