@@ -21,8 +21,8 @@ from kling_async.errors import (
 )
 from kling_async.media.saved_files import SavedFile
 from kling_async.wire.codec import write_request
-from kling_async.wire.endpoints.base import TaskRequest, with_fields
-from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, endpoint_of
+from kling_async.wire.endpoints.base import TaskRequest
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, endpoint_of, without_files
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus, last_seen
 
 __all__ = [
@@ -200,7 +200,7 @@ def summary_facts(summary: Summary) -> dict[str, Any]:
         **{state: getattr(summary, state) for state in states},
         "may_retry": summary.may_retry,
         "kept": summary.kept,
-        "pictures": summary.pictures,
+        "pictures": summary.files,
         "bytes": summary.bytes,
         "units": number_of(summary.units_billed),
         "is_complete": summary.is_complete,
@@ -211,9 +211,9 @@ def row_facts(row: Row, picture: SavedFile | None = None) -> dict[str, Any]:
     """
     Return the facts about a row of a journal, and about one of its pictures.
     """
-    inputs = {field.field: getattr(row.request, field.field) for field in endpoint_of(type(row.request)).inputs}
-    request = write_request(with_fields(row.request, **dict.fromkeys(inputs)))
-    request |= {name: str(value) for name, value in inputs.items() if value is not None}
+    request = write_request(without_files(row.request))
+    sources = {each.field: getattr(row.request, each.field) for each in endpoint_of(type(row.request)).inputs}
+    request |= {field: str(source) for field, source in sources.items() if source is not None}
     moments = ("queued_at", "sent_at", "accepted_at", "ended_at", "saved_at")
     facts: dict[str, Any] = {
         "key": row.key,

@@ -60,7 +60,7 @@ def show_status(journal: Path, *, as_json: bool) -> ExitCode:
     if summary.kept:
         shown["  of these, kept"] = f"{summary.kept:,} (sent with another key; to continue, use that key and --new-key)"
     shown |= {
-        "pictures": f"{summary.pictures:,} ({format_size(summary.bytes)})",
+        "pictures": f"{summary.files:,} ({format_size(summary.bytes)})",
         "units": format_units(summary.units_billed or None),
     }
     lines = aligned(shown)
@@ -94,7 +94,7 @@ def trace_picture(picture: Path, journal: Path | None, *, as_json: bool) -> Exit
             print_error("To search another journal, use --journal.")
         return ExitCode.USAGE
     path = picture.absolute()
-    found = next((one for one in row.pictures if one.path == path), row.pictures[0])
+    found = next((one for one in row.files if one.path == path), row.files[0])
     if as_json:
         facts = row_facts(row, found)
         facts |= {"model_name": _model_of(row, dialect), "is_unchanged": _is_unchanged(picture, found)}
