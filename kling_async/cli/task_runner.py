@@ -27,6 +27,7 @@ from kling_async.errors import DownloadFailed, KlingError, StorageFull, TaskNotF
 from kling_async.media.naming import Names
 from kling_async.media.storage import Storage
 from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.redaction import one_line, shorten
 from kling_async.wire.tasks import TaskResult
 
@@ -209,6 +210,6 @@ class TaskRunner:
 
 def _about(handle: TaskHandle | None) -> str:
     if handle is not None and handle.request is not None:
-        return shorten(one_line(handle.request.prompt), 50)
+        return shorten(one_line(caption_of(handle.request)), 50)
     seen = handle.snapshot if handle is not None else None
     return one_line(seen.status_word) if seen is not None else "no status yet"
