@@ -77,7 +77,7 @@ def cost_of(
     return simulate(story())
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("dialect", [BY_IDS, BY_LIST, OFFICIAL], ids=["by ids", "by list", "by both"])
 def test_hundred_tasks_cost_few_requests_and_little_time(dialect: Dialect, seed: int) -> None:
     """
@@ -91,7 +91,7 @@ def test_hundred_tasks_cost_few_requests_and_little_time(dialect: Dialect, seed:
     assert cost.connections <= 16
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_one_by_one_costs_less_than_a_loop_per_task(seed: int) -> None:
     """
     Where tasks can only be asked for one by one, loops would make twice the requests for the same lag.
@@ -123,7 +123,7 @@ def test_tasks_of_very_different_lengths_are_not_noticed_late() -> None:
     assert cost.mean < 1.0
 
 
-def test_a_list_in_another_order_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_in_another_order_delays_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The vendor does not promise the newest first.
     """
@@ -132,7 +132,7 @@ def test_a_list_in_another_order_keeps_nobody_waiting(monkeypatch: pytest.Monkey
         return list(account._records[size * (number - 1) : size * number])
 
     monkeypatch.setattr(Account, "page", oldest_first)
-    cost = cost_of(OFFICIAL, count=200, slots=60)
+    cost = cost_of(OFFICIAL, count=120, slots=60)
 
     assert cost.mean < 0.5
     assert max(cost.lags) <= 2.0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from kling_async.cli.doctor import findings
+from kling_async.cli.doctor import setup_checks
 from kling_async.media import naming
 from kling_async.wire.other_apis import NO_ROUTE, NO_ROUTE_IN_ERROR
 from kling_async.wire.redaction import hide_secrets
@@ -174,7 +174,7 @@ def test_cleaning_is_linear(unit: str) -> None:
     """
     Names of files and pasted addresses are cleaned by patterns of their own.
     """
-    for clean in (naming._safe_value, naming._safe_part, findings._without_pasted):
+    for clean in (naming._safe_value, naming._safe_part, setup_checks.without_endpoint):
         check_cpu(clean, unit)
 
 
