@@ -314,7 +314,7 @@ class Batch:
                 None waits for ever.
             resend_uncertain: Send uncertain rows again, though each may then be paid twice.
             process: A function that is called with each picture once it is saved, and with its
-            `executor.PictureFacts`. A
+            `executor.FileInfo`. A
                 picture comes as its `Path`, or as bytes where it went to a storage. What it returns is pickled into the
                 journal, and is in `Done.value`; a row on whose picture it fails is told as `Failed` with ProcessFailed,
                 and the next run that has a function calls that for what has no value yet.

@@ -17,7 +17,7 @@ import attrs
 import pytest
 
 from kling_async.emulator import faults
-from kling_async.emulator.account import TaskRecord
+from kling_async.emulator.task_record import TaskRecord
 from kling_async.errors import KlingError, NoFreeSlot, RateLimited
 from tests.fakes.simulated_loop import EPOCH, now, simulate
 from tests.fakes.socketless_service import SocketlessService

@@ -34,7 +34,7 @@ async def resumable_emulator(service: ServiceOptions, journal: Path) -> AsyncIte
     server = service.make_emulator(port)
     for row in rows:
         request = attrs.evolve(row.request, image=None, external_task_id=row.external_task_id)
-        server.account.recall(row.task_id or "", request, row.accepted_at or 0.0)
+        server.account.restore(row.task_id or "", request, row.accepted_at or 0.0)
     try:
         await server.__aenter__()
     except OSError:

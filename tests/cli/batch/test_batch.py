@@ -198,7 +198,7 @@ def finish_all(server: Emulator) -> None:
         record = account.find_task(task_id)
         assert record is not None
         account._by_task_id[task_id] = attrs.evolve(record, done_at=record.created_at)
-    account._slots_used.clear()
+    account.usage.slots.clear()
 
 
 async def test_emulated_service_seems_to_go_on(command: Command) -> None:
