@@ -19,7 +19,6 @@ from collections.abc import (
     Coroutine,
     Iterable,
     Iterator,
-    Mapping,
 )
 from pathlib import Path
 from types import TracebackType
@@ -34,11 +33,12 @@ from kling_async.batch.records import KEY_MAX, Row, State, Summary, external_id_
 from kling_async.batch.savers import CollidingKeys, LocalSaver, RemoteSaver, Saver, all_of, check_saving
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.client import KlingClient
+from kling_async.client.delivery import SubmitObserver
 from kling_async.client.handle import TaskHandle
 from kling_async.client.outcomes import Done, Failed
 from kling_async.client.retries import is_no_api
 from kling_async.client.stream import fan_out
-from kling_async.client.submitter import CLOSE_TIMEOUT, SubmitObserver
+from kling_async.client.submitter import CLOSE_TIMEOUT
 from kling_async.errors import (
     AccountProblem,
     BrokenRule,
@@ -58,7 +58,7 @@ from kling_async.errors import (
     UnexpectedAnswer,
 )
 from kling_async.media.naming import Names
-from kling_async.media.references import Reference, ReferenceCache, read_inputs
+from kling_async.media.references import ReferenceCache, read_inputs
 from kling_async.media.saved_files import SavedFile
 from kling_async.media.semaphore import Gate
 from kling_async.media.storage import Storage
@@ -198,7 +198,7 @@ class Batch:
         if self._journal is not None or self._is_closed:
             raise RuntimeError("this batch was opened before; make a new one")
         client = self._client
-        account = Account(client.base_url, client.dialect.name, client.fingerprint)
+        account = Account(client.base_url, client.dialect.name, client.core.fingerprint)
         journal = await _opened(self.path, account, rebind=self._rebind)
         try:
             await _agree_on_token_key(journal, client.callbacks)
@@ -509,8 +509,6 @@ class JournalObserver(SubmitObserver):
 
     def __init__(self, run: "_Run", row: Row, attempt: int) -> None:
         self.is_in_doubt = row.state in (State.SENDING, State.UNCERTAIN)
-        self.submit_key = row.submit_key
-        self.sent_at = row.sent_at
         self.key = row.key
         self.task_id = row.task_id
         self.attempt = attempt
@@ -525,14 +523,7 @@ class JournalObserver(SubmitObserver):
         self._run = run
         self._row = row
 
-    def judge(self, references: Mapping[str, Reference]) -> None:
-        expected, reference = self._row.image_sha256, references.get("image")
-        if expected is not None and (reference is None or reference.sha256 != expected):
-            rule = "has changed since it was added to the journal; put the old file back, or begin a new journal"
-            broken = BrokenRule("image", repr(str(self._row.request.image)), rule)
-            raise InvalidRequest(str(broken), broken=(broken,))
-
-    async def intend(self) -> None:
+    async def sending(self, submit_key: str | None) -> None:
         if self._run.is_stopping:
             raise _Stopped("the run was stopped before this was sent")
         self.is_intended = self.is_sent = True
@@ -541,16 +532,16 @@ class JournalObserver(SubmitObserver):
             self.position,
             attempt=self.attempt,
             external_task_id=self.external_task_id,
-            submit_key=self.submit_key,
+            submit_key=submit_key,
             now=self._run.clock(),
         )
 
-    def withdraw(self) -> None:
+    def withdrawn(self) -> None:
         self.is_intended = False
         if not self._run.journal.is_closed:
             self._run.journal.withdraw(self.position)
 
-    def accept(self, task_id: str) -> None:
+    def accepted(self, task_id: str) -> None:
         self.task_id = task_id
         self._run.failures_in_a_row = 0
         if self._run.journal.is_closed:
@@ -558,11 +549,11 @@ class JournalObserver(SubmitObserver):
         else:
             self._run.journal.accept(self.position, task_id, self._run.clock())
 
-    def hear(self, told: TaskSnapshot) -> None:
+    def unconfirmed(self, snapshot: TaskSnapshot) -> None:
         if not self._run.journal.is_closed:
-            self._run.journal.hear(self.position, told)
+            self._run.journal.hear(self.position, snapshot)
 
-    def end(self) -> None:
+    def ended(self) -> None:
         self._run.observers.discard(self)
         if not self.is_over.done():
             self.is_over.set_result(None)
@@ -751,7 +742,7 @@ class _Run:
             if row.task_id is not None:
                 return await self.client.get(row.task_id)
             if row.external_task_id is not None and self.client.dialect.external_ids:
-                return await self.client.look_up(row.external_task_id)
+                return await self.client.core.look_up(row.external_task_id)
         raise TaskNotFound("it cannot be looked up here", row.task_id)
 
     async def _made(self, row: Row) -> TaskSnapshot:
@@ -785,7 +776,19 @@ class _Run:
                 request = await _request_of(row, self.journal)
                 if observer.external_task_id is not None:
                     request = attrs.evolve(request, external_task_id=observer.external_task_id)
-                return await self.client.submit_observed(request, observer)
+                digests = {"image": row.image_sha256} if row.image_sha256 is not None else {}
+                if not observer.is_in_doubt:
+                    return await self.client.core.submit_observed(
+                        request, observer, owns_id=observer.owns_id, digests=digests
+                    )
+                return await self.client.core.recover(
+                    request,
+                    observer,
+                    sent_at=row.sent_at,
+                    submit_key=row.submit_key,
+                    owns_id=observer.owns_id,
+                    digests=digests,
+                )
         finally:
             self._serving[aio_task] = None
 
@@ -905,7 +908,7 @@ class _Run:
 
     def _resume(self, row: Row) -> None:
         observer = JournalObserver(self, row, row.attempts)
-        handle = self.client.resume(row.task_id or "", row.request, observer)
+        handle = self.client.core.resume(row.task_id or "", row.request, observer, row.submit_key)
         if row.snapshot is not None:  # a callback told it, and nothing has confirmed it yet
             handle.note_unconfirmed(row.snapshot, asyncio.get_running_loop().time())
         self._resumed[row.position] = (handle, observer)

@@ -25,10 +25,9 @@ from kling_async.errors import (
     Unreachable,
 )
 from kling_async.media.saved_files import SavedFile
-from kling_async.wire import cards
-from kling_async.wire.cards import Tone
 from kling_async.wire.codec import read_task, write_request, write_task
 from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.html import html_of
 from kling_async.wire.json_text import dumps, loads
 from kling_async.wire.tasks import TaskSnapshot, last_seen
 
@@ -187,31 +186,7 @@ class Summary:
         return not (self.queued or self.sending or self.accepted or self.may_retry)
 
     def _repr_html_(self) -> str:
-        counts = {state: int(getattr(self, state.value)) for state in State}
-        numbers: dict[str, object] = {
-            "rows": f"{self.rows:,}",
-            **{state.value: f"{count:,}" for state, count in counts.items() if count},
-            **({"of the failed, may be retried": f"{self.may_retry:,}"} if self.may_retry else {}),
-            **({"sent with another key": f"{self.kept:,}"} if self.kept else {}),
-            "pictures": f"{self.pictures:,}",
-            "megabytes": f"{self.bytes / 1e6:,.1f}",
-            "units billed": f"{self.units_billed.normalize():,f}" if self.units_billed else "not told",
-        }
-        progress = cards.bar([(counts[state], tone) for state, tone in _TONES.items()], self.rows)
-        return cards.card(body=progress + cards.table(numbers))
-
-
-_TONES: Final[Mapping[State, Tone]] = {
-    State.SAVED: Tone.WELL,
-    State.FINISHED: Tone.WELL,
-    State.FAILED: Tone.BADLY,
-    State.UNCERTAIN: Tone.BADLY,
-    State.ACCEPTED: Tone.WORKING,
-    State.SENDING: Tone.WORKING,
-}
-"""
-In the order in which a bar shows them; what is queued is its empty rest.
-"""
+        return html_of(self)
 
 
 def digest_of(request: ImageRequest, image: str | None) -> bytes:

@@ -39,6 +39,7 @@ from kling_async.batch.records import State, external_id_of
 from kling_async.batch.savers import LocalSaver
 from kling_async.cli.json_output import outcome_line, row_facts
 from kling_async.client.callbacks.receiver import CallbackReceiver
+from kling_async.client.core import ClientCore
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import (
     AccountProblem,
@@ -274,18 +275,18 @@ async def test_few_references_are_in_memory_however_many_rows_are_under_way(
     """
     monkeypatch.setattr(batch_module, "IMAGES", 3)
     kept = draw(tmp_path / "kept.png", "blue").read_bytes()
-    held, most, submit = 0, [], KlingClient.submit_observed
+    held, most, submit = 0, [], ClientCore.submit_observed
 
-    async def watched(client: KlingClient, request: ImageRequest, observer: Any) -> Any:
+    async def watched(core: ClientCore, request: ImageRequest, observer: Any, **facts: Any) -> Any:
         nonlocal held
         held += request.image is not None
         most.append(held)
         try:
-            return await submit(client, request, observer)
+            return await submit(core, request, observer, **facts)
         finally:
             held -= request.image is not None
 
-    monkeypatch.setattr(KlingClient, "submit_observed", watched)
+    monkeypatch.setattr(ClientCore, "submit_observed", watched)
     monkeypatch.setattr(LocalSaver, "width", 100)
     requests = [ImageRequest(f"lighthouse {number}", image=kept) for number in range(20)]
     async with emulator() as server, client_of(server, slots=2) as client:
@@ -553,7 +554,10 @@ async def left_behind(
         while server.ledger.creates_received < count:
             await asyncio.sleep(0.005)
         left = copied(path, "left")
-        for aio_task in (running, *batch._client._submitter._posts):  # whose bytes are on their way all the same
+        for aio_task in (
+            running,
+            *batch._client.core._submitter._deliveries,
+        ):  # whose bytes are on their way all the same
             aio_task.cancel()
         await asyncio.wait({running})
         return left
@@ -611,7 +615,7 @@ async def test_many_accepted_rows_are_taken_over_a_few_at_a_time(tmp_path: Path)
             most = known = 0
             while known < count:
                 await asyncio.sleep(0)
-                taken = len(batch._client._submitter.accepted)
+                taken = len(batch._client.core._submitter.accepted)
                 most, known = max(most, taken - known), taken
 
                 assert 0 == server.ledger.creates_received
@@ -1490,7 +1494,7 @@ async def test_what_is_learnt_after_closing_is_in_the_log(
                 await asyncio.sleep(0.005)
         with pytest.raises(RuntimeError, match="was closed while it was running"):
             await running
-        while len(client._submitter):
+        while len(client.core._submitter):
             await asyncio.sleep(0.01)
         [task] = server.ledger.tasks
 

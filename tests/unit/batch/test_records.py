@@ -467,7 +467,7 @@ def test_summary_shows_its_numbers() -> None:
     page = Reader(summary._repr_html_())
 
     assert (
-        "rows1,208queued5saved1,200failed3of the failed, may be retried2pictures2,400megabytes7.2units billednot told"
+        "rows1,208queued5saved1,200failed3of the failed, may be retried2pictures2,400megabytes7.2units billedunknown"
         == (page.text)
     )
     assert 2 == len(page.all("span"))

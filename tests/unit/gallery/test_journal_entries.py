@@ -50,7 +50,7 @@ async def test_a_batch_at_work(journal: Journal, tmp_path: Path) -> None:
     )
     assert (tmp_path / "pictures" / "fox-1.png", 1) == (second.path, second.index)
     assert ("kling-v2", "finished") == (owl.model_name, owl.state)
-    assert "2 of 2 pictures not saved yet: the batch's next run fetches them" == owl.error
+    assert "2 of 2 files not saved yet: the next run of the batch fetches them" == owl.error
     assert ("failed", "TaskFailed: no bears (task task-2)", 2.0) == (bear.state, bear.error, bear.seconds)
     assert ("uncertain", "SubmissionUncertain: nobody knows", None) == (newt.state, newt.error, newt.task_id)
     assert ("accepted", "task-4", None, None) == (mole.state, mole.task_id, mole.seconds, mole.error)
@@ -88,7 +88,7 @@ def test_pictures_that_are_still_missing() -> None:
     [entry] = entries_of_row(row, None)
 
     assert (Path("fox-2.png"), 2, None) == (entry.path, entry.index, entry.model_name)
-    assert "2 of 3 pictures not saved yet: the batch's next run fetches them" == entry.error
+    assert "2 of 3 files not saved yet: the next run of the batch fetches them" == entry.error
     assert {"n": 3, "image": "given"} == entry.settings
 
 
