@@ -223,7 +223,7 @@ class TestABatch:
             "save_to": place.storage,
             "name": "{key}{ext}",
             "process": sample_functions.check,
-            "engine": executor,
+            "executor": executor,
         }
 
         first = await run(client, tmp_path, "a fox", "a boat", "a storm", **options)
@@ -735,7 +735,7 @@ class TestBeforeAnythingIsSent:
                 await asyncio.sleep(0.01)
             await executor.aclose()
 
-            with pytest.raises(ExecutorLost, match="engine is closed"):
+            with pytest.raises(ExecutorLost, match="executor is closed"):
                 await asking
 
         assert [] == files_in(tmp_path)
