@@ -251,7 +251,13 @@ class PollSchedule:
         if entry is None or entry.group.kind is None:
             return
         group = entry.group
-        waiting = () if group.duration.is_known else self._awaiting_callbacks(group)
+        waiting: list[_Entry] = []
+        if not group.duration.is_known:  # those that wait for a callback were scheduled without an estimate
+            waiting = [
+                other
+                for other in self._entries.values()
+                if other.group is group and other.ticket and other.at == self._overdue_at(other)
+            ]
         group.duration.add(seconds)
         group.ticket = 0
         while group.entries:
@@ -307,10 +313,6 @@ class PollSchedule:
         # A callback is overdue 1.5 times the usual duration after the last one.
         duration = entry.group.duration
         return entry.callback_at + 1.5 * (duration.typical if duration.is_known else self.policy.callback_grace)
-
-    def _awaiting_callbacks(self, group: SampleGroup) -> list[_Entry]:
-        scheduled = (entry for entry in self._entries.values() if entry.group is group and entry.ticket)
-        return [entry for entry in scheduled if entry.at == self._overdue_at(entry)]
 
     def _interval(self, entry: _Entry, now: float) -> float:
         policy, duration, age = self.policy, entry.group.duration, now - entry.since
