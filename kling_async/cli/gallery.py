@@ -115,8 +115,8 @@ def _journal(path: Path) -> _Content:
         summary = reader.summary()
     if summary.queued == summary.rows:
         raise typer.BadParameter(f"no row of {str(path)!r} has been sent", param_hint="JOURNAL")
-    if summary.pictures > 1000:
-        print_error(f"Making {summary.pictures:,} thumbnails; this takes a while.")
+    if summary.files > 1000:
+        print_error(f"Making {summary.files:,} thumbnails; this takes a while.")
     note = f"{summary.queued:,} of {summary.rows:,} rows not sent yet" if summary.queued else ""
     return _Content(read_journal(path), path.with_suffix(".html"), path.stem, note)
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import attrs
-
 from kling_async.batch.records import Row, Summary
 from kling_async.cli.task_board import TaskRow
 from kling_async.client.outcomes import Done, Failed
@@ -23,6 +21,7 @@ from kling_async.errors import (
 )
 from kling_async.media.saved_files import SavedFile
 from kling_async.wire.codec import write_request
+from kling_async.wire.endpoints.registry import caption_of, endpoint_of, without_files
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus, last_seen
 
 __all__ = [
@@ -166,7 +165,7 @@ def summary_facts(summary: Summary) -> dict[str, Any]:
         **{state: getattr(summary, state) for state in states},
         "may_retry": summary.may_retry,
         "kept": summary.kept,
-        "pictures": summary.pictures,
+        "pictures": summary.files,
         "bytes": summary.bytes,
         "units": number_of(summary.units_billed),
         "is_complete": summary.is_complete,
@@ -177,13 +176,13 @@ def row_facts(row: Row, picture: SavedFile | None = None) -> dict[str, Any]:
     """
     Return the facts about a row of a journal, and about one of its pictures.
     """
-    request = write_request(attrs.evolve(row.request, image=None))
-    if row.request.image is not None:
-        request["image"] = str(row.request.image)
+    request = write_request(without_files(row.request))
+    sources = {each.field: getattr(row.request, each.field) for each in endpoint_of(type(row.request)).inputs}
+    request |= {field: str(source) for field, source in sources.items() if source is not None}
     moments = ("queued_at", "sent_at", "accepted_at", "ended_at", "saved_at")
     facts: dict[str, Any] = {
         "key": row.key,
-        "prompt": row.request.prompt,
+        "prompt": caption_of(row.request),
         "request": request,
         "state": row.state.value,
         "task_id": row.task_id,

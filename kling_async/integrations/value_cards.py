@@ -50,7 +50,7 @@ def draw_client(client: KlingClient) -> str:
         bucket: f"{usage.used} of {usage.limit} slots taken" + (f", {usage.waiting} waiting" if usage.waiting else "")
         for bucket, usage in client.slots.items()
     }
-    state, submitting = client._state.value, len(client._submitter)  # noqa: SLF001
+    state, submitting = client.core.state.value, client.core.submitting
     return card(
         urlsplit(client.base_url).netloc,
         mark=state,
@@ -153,7 +153,7 @@ def draw_summary(summary: Summary) -> str:
         **{state.value: f"{count:,}" for state, count in counts.items() if count},
         **({"of the failed, may be retried": f"{summary.may_retry:,}"} if summary.may_retry else {}),
         **({"sent with another key": f"{summary.kept:,}"} if summary.kept else {}),
-        "pictures": f"{summary.pictures:,}",
+        "files": f"{summary.files:,}",
         "megabytes": f"{summary.bytes / 1e6:,.1f}",
         "units billed": f"{summary.units_billed.normalize():,f}" if summary.units_billed else "unknown",
     }

@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from kling_async import ImageRequest, TaskSnapshot, TaskStatus
-from kling_async.batch.journal import Account, Entry, Journal
+from kling_async.batch.journal import Journal
+from kling_async.batch.opening import Account
+from kling_async.batch.records import NewRow
 from kling_async.cli.gallery import entries_of
 from kling_async.cli.task_board import TaskBoard
 from kling_async.client.handle import TaskHandle
@@ -145,7 +147,7 @@ async def test_journal_becomes_a_page(here: Here, pictures: Path, tmp_path: Path
 
 async def begin(path: Path, rows: int) -> Journal:
     journal = Journal.open(path, Account("https://api.example", "gateway", lambda salt: salt))
-    entries = [Entry(request=ImageRequest(f"fox {number}")) for number in range(rows)]
+    entries = [NewRow(request=ImageRequest(f"fox {number}")) for number in range(rows)]
     await journal.add(entries, await journal.begin_input(), 1.0)
     return journal
 

@@ -76,7 +76,7 @@ async def generating(client: KlingClient, request: ImageRequest) -> None:
     await client.generate("a lighthouse", size="1k")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await client.generate("a lighthouse", timeout="9")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await client.generate(request="a lighthouse")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    await client.save(result.images, "pictures")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await client.save(result.images, "pictures")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 async def holding(client: KlingClient) -> None:

@@ -12,7 +12,7 @@ from typing import IO, Any, Final
 
 import attrs
 
-from kling_async.batch.batch import Keyed
+from kling_async.batch.inputs import Keyed
 from kling_async.batch.records import KEY_MAX
 from kling_async.cli.options import image_source
 from kling_async.cli.text_input import UNDECODED, UnreadableText, read_text_lines

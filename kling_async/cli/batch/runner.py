@@ -15,8 +15,9 @@ from typing import Any, Final, TypeVar
 import attrs
 import typer
 
-from kling_async.batch.batch import Batch, Keyed
+from kling_async.batch.batch import Batch
 from kling_async.batch.executors import RemoteExecutor
+from kling_async.batch.inputs import Keyed
 from kling_async.batch.records import Summary
 from kling_async.cli.batch.dask_cluster import cluster_at
 from kling_async.cli.batch.input_checks import (
@@ -232,7 +233,7 @@ class BatchRunner:
         summary = self.progress.summary
         shown = {
             "rows": ", ".join(state_counts(summary)),
-            "pictures": f"{summary.pictures:,} ({format_size(summary.bytes)})",
+            "pictures": f"{summary.files:,} ({format_size(summary.bytes)})",
             "units": format_units(summary.units_billed or None),
             "seconds": f"{self.progress.seconds:.1f}",
         }
@@ -316,7 +317,7 @@ class BatchRunner:
             )
         if summary.queued:
             yield f"{plural(summary.queued, 'unsent row')}: run the same command again to continue"
-        if summary.pictures:
+        if summary.files:
             yield f"To see the pictures: kling-async gallery {shlex.quote(str(self.journal))}"
 
     def _list_uncertain(self, count: int) -> Iterator[str]:

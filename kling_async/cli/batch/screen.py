@@ -197,7 +197,7 @@ def draw(
 
 def _draw_totals(progress: BatchProgress) -> list[RenderableType]:
     ended, rows = progress.position
-    facts = [f"{progress.summary.pictures:,} pictures"]
+    facts = [f"{progress.summary.files:,} pictures"]
     if progress.summary.units_billed:
         facts.append(f"{format_units(progress.summary.units_billed)} units")
     facts += progress.outlook()

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from kling_async import Batch, Done, Failed, ImageRequest, KlingClient
-from kling_async.batch import function_calls, journal
+from kling_async.batch import database, function_calls
 from kling_async.batch.executors import (
     FileInfo,
     LocalExecutor,
@@ -112,10 +112,10 @@ async def test_journals_of_before_have_room_for_values(client: KlingClient, tmp_
     """
     path = tmp_path / "run.kling"
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.executescript(journal._MIGRATIONS[0])
-        connection.execute(f"PRAGMA application_id = {journal.APPLICATION_ID}")
+        connection.executescript(database.MIGRATIONS[0])
+        connection.execute(f"PRAGMA application_id = {database.APPLICATION_ID}")
         connection.execute("PRAGMA user_version = 1")
-        facts = ("abc", client.base_url, client.dialect.name, client.fingerprint("abc"))
+        facts = ("abc", client.base_url, client.dialect.name, client.core.fingerprint("abc"))
         connection.execute("INSERT INTO journal (id, base_url, dialect, fingerprint) VALUES (?, ?, ?, ?)", facts)
         connection.commit()
     async with Batch(path, client) as batch:
@@ -150,7 +150,7 @@ async def test_a_function_that_ends_the_program_has_failed(client: KlingClient, 
     assert "RuntimeError: it called sys.exit('enough')" in str(failed.error)
 
 
-@pytest.mark.parametrize("engine", [None, Own()])
+@pytest.mark.parametrize("executor", [None, Own()])
 async def test_odd_errors_of_a_function(client: KlingClient, tmp_path: Path, executor: Any) -> None:
     """
     None breaks an engine or a run, and none fills a log.
@@ -203,8 +203,8 @@ async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path
     [
         (lambda source, facts: None, {}, "at the top of a module"),
         (sample_functions.nothing, {"save_to": None}, "say where to"),
-        (None, {"engine": LocalExecutor(1)}, "nothing to do"),
-        (sample_functions.later, {}, "none that is `async`"),
+        (None, {"executor": LocalExecutor(1)}, "nothing to do"),
+        (sample_functions.later, {}, "not an `async` one"),
         ("sample_functions.nothing", {}, "must be a function"),
     ],
 )
@@ -224,7 +224,7 @@ async def test_a_carrier_of_ones_own(
     """
     It fetches, keeps and calls, while the program's own client fetches nothing; failures of both kinds are told.
     """
-    options = {"engine": Own(), **({} if save_to is None else {"save_to": save_to})}
+    options = {"executor": Own(), **({} if save_to is None else {"save_to": save_to})}
 
     done, failed = await run(client, tmp_path, "a boat", "a fox", process=sample_functions.fail, **options)
     checked = await run(client, tmp_path, process=sample_functions.check, **options)
@@ -235,7 +235,7 @@ async def test_a_carrier_of_ones_own(
     assert "LookupError: no foxes" in str(failed.error)
     assert [(True,)] == [each.value for each in checked if isinstance(each, Done)]
     assert [None] == [each.value for each in only_saved if isinstance(each, Done)]
-    assert (3, None) == (server.ledger.downloads, client._downloads)
+    assert (3, None) == (server.ledger.downloads, client.core._downloads)
 
 
 async def test_machines_that_have_another_folder(client: KlingClient, server: Emulator, tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_other_decoders_are_not_asked(tmp_path: Path, kind: str) -> None:
     """
     Image.new("RGB", (30, 30)).save(tmp_path / "x.png", kind)
 
-    with pytest.raises(ValueError, match="it is no PNG, JPEG, WebP or GIF picture"):
+    with pytest.raises(ValueError, match="it is not a PNG, JPEG, WebP or GIF picture"):
         make_thumbnail(tmp_path / "x.png")
 
 
