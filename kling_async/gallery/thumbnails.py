@@ -54,9 +54,7 @@ def open_picture(path: Path) -> Iterator[Image.Image]:
     except FileNotFoundError as error:
         raise ValueError("The file is not where it was: moved, or deleted") from error
     except UnidentifiedImageError as error:
-        raise ValueError(
-            "The file cannot be shown: it is damaged, or not a PNG, JPEG, WebP or GIF picture"
-        ) from error
+        raise ValueError("The file cannot be shown: it is damaged, or not a PNG, JPEG, WebP or GIF picture") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError("The file cannot be shown: it has too many pixels to unpack") from error
     except OSError as error:
