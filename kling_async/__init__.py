@@ -24,7 +24,8 @@ from kling_async.wire.html import load_drawings_with
 from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot, TaskStatus
 
 if TYPE_CHECKING:
-    from kling_async.batch.batch import Added, Batch, Keyed
+    from kling_async.batch.batch import Added, Batch
+    from kling_async.batch.inputs import Keyed
     from kling_async.batch.records import Summary
 
 __all__ = [

@@ -53,11 +53,12 @@ def entries_of_row(row: Row, default_model: str | None) -> Iterator[GalleryEntry
         state=row.state.value,
         error=_error(row),
     )
-    if row.is_image_kept:
-        about = attrs.evolve(about, settings={**about.settings, "image": "given"})
-    for picture in row.pictures:
+    given = {field: "given" for field, file in row.inputs.items() if file.is_kept}
+    if given:
+        about = attrs.evolve(about, settings={**about.settings, **given})
+    for picture in row.files:
         yield attrs.evolve(about, path=picture.path, index=picture.index)
-    if not row.pictures:
+    if not row.files:
         yield about
 
 
@@ -69,6 +70,6 @@ def _error(row: Row) -> str | None:
     if row.error is not None:
         return f"{type(row.error).__name__}: {row.error}"
     made = len(row.snapshot.task_result.files) if row.snapshot is not None else 0
-    if row.state is State.FINISHED and (missing := made - len(row.pictures)) > 0:
+    if row.state is State.FINISHED and (missing := made - len(row.files)) > 0:
         return f"{missing} of {made} files not saved yet: the next run of the batch fetches them"
     return None

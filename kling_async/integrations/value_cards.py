@@ -153,7 +153,7 @@ def draw_summary(summary: Summary) -> str:
         **{state.value: f"{count:,}" for state, count in counts.items() if count},
         **({"of the failed, may be retried": f"{summary.may_retry:,}"} if summary.may_retry else {}),
         **({"sent with another key": f"{summary.kept:,}"} if summary.kept else {}),
-        "pictures": f"{summary.pictures:,}",
+        "files": f"{summary.files:,}",
         "megabytes": f"{summary.bytes / 1e6:,.1f}",
         "units billed": f"{summary.units_billed.normalize():,f}" if summary.units_billed else "unknown",
     }

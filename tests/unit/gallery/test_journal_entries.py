@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kling_async.batch.journal import Journal
-from kling_async.batch.records import Row, State
+from kling_async.batch.records import InputFile, Row, State
 from kling_async.errors import JournalCorrupt
 from kling_async.gallery import GalleryEntry, read_journal, write_gallery
 from kling_async.gallery.journal_entries import entries_of_row
@@ -81,8 +81,8 @@ def test_pictures_that_are_still_missing() -> None:
         state=State.FINISHED,
         request=ImageRequest("a fox", n=3),
         snapshot=success(3),
-        is_image_kept=True,
-        pictures=(SavedFile(2, Path("fox-2.png"), 100, "00"),),
+        inputs={"image": InputFile("00", is_kept=True)},
+        files=(SavedFile(2, Path("fox-2.png"), 100, "00"),),
     )
 
     [entry] = entries_of_row(row, None)
