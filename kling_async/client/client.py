@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack, overload
 
 import aiohttp
 import attrs
@@ -18,18 +18,25 @@ from kling_async.client.core import ClientCore
 from kling_async.client.credentials import find_base_url, find_credentials
 from kling_async.client.delivery import SubmitObserver
 from kling_async.client.events import OnEvent
-from kling_async.client.handle import TaskHandle
+from kling_async.client.handle import TaskHandle, Timeout
 from kling_async.client.limits.limiter import Slots
 from kling_async.client.outcomes import Done, Failed
 from kling_async.client.stream import fan_out
-from kling_async.errors import BrokenRule, InvalidRequest, KlingError
+from kling_async.errors import InvalidRequest, KlingError
 from kling_async.media.naming import Names, is_url
 from kling_async.policy.arguments import check_kind, check_many, check_timeout, check_whole
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import Dialect, dialect_of
-from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest, RequestByName
+from kling_async.wire.endpoints.base import TaskRequest
+from kling_async.wire.endpoints.registry import (
+    DEFAULT_ENDPOINT,
+    DefaultFields,
+    DefaultRequest,
+    endpoint_named,
+    request_of,
+)
 from kling_async.wire.html import html_of
 from kling_async.wire.responses import read_page
 from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot
@@ -145,45 +152,65 @@ class KlingClient:
         """
         return self.core.unfinished
 
-    async def submit(self, request: ImageRequest | str, /, **fields: Unpack[RequestByName]) -> TaskHandle:
+    @overload
+    async def submit(self, request: DefaultRequest | str, /, **fields: Unpack[DefaultFields]) -> TaskHandle: ...
+    @overload
+    async def submit(self, request: TaskRequest, /, **fields: Any) -> TaskHandle: ...
+    async def submit(self, request: TaskRequest | str, /, **fields: Any) -> TaskHandle:
         """
-        Have the service accept a task, and return a handle on it; waits for free slots first, for as long as it takes.
+        Have the service accept a task, and return its handle. Waits for free slots first, for as long as it takes.
 
-        Cancelling this before anything was sent sends nothing. Once the request is on its way it is finished all the
-        same: its task then shows in `unfinished`, and its id in the log as a warning.
+        Cancelling this before anything was sent sends nothing. A request that is already on its way is finished: its
+        task then shows in `unfinished`, and its id in the log as a warning.
 
         Args:
-            request: A prompt, or a whole request.
-            fields: Fields of `ImageRequest` that override the request's.
+            request: A prompt, or a request of any endpoint.
+            fields: Fields that override the request's.
 
         Raises:
-            InvalidRequest: It breaks rules of the dialect, all of which are listed; or the service said so.
-            SubmissionUncertain: A task may have been made, and there is no way to find out. Where `callbacks` are taken
-                in, none has told of it for a minute; one that does later puts the task into `unfinished`.
-            RateLimited: Refusals have lasted 300 s while nothing of this client was under way.
+            InvalidRequest: It breaks rules of the service, all of which are listed; or the service said so.
+            SubmissionUncertain: A task may exist, and it could not be found out. With `callbacks`, none has shown it
+                for a minute; one that comes later puts the task into `unfinished`.
+            RateLimited: The service has refused it for 300 s while nothing of this client was running.
             NotSent: No connection could be made for 120 s.
-            KlingError: The service refused: key, right, money, content. Nothing was made.
+            KlingError: The service refused: key, permission, money, content. Nothing was created.
         """
-        return await self.core.submit_observed(_make_request(request, fields), SubmitObserver())
+        return await self.core.submit_observed(request_of(request, fields), SubmitObserver())
 
+    @overload
     async def generate(
-        self, request: ImageRequest | str, /, *, timeout: float | None = 600.0, **fields: Unpack[RequestByName]
+        self,
+        request: DefaultRequest | str,
+        /,
+        *,
+        timeout: float | Timeout | None = ...,
+        **fields: Unpack[DefaultFields],
+    ) -> TaskResult: ...
+    @overload
+    async def generate(
+        self, request: TaskRequest, /, *, timeout: float | Timeout | None = ..., **fields: Any
+    ) -> TaskResult: ...
+    async def generate(
+        self, request: TaskRequest | str, /, *, timeout: float | Timeout | None = Timeout.OF_ENDPOINT, **fields: Any
     ) -> TaskResult:
         """
-        Make pictures: submit, then wait.
+        Submit, then wait for the result.
 
         Cancelling this never loses a paid task: it shows in `unfinished`, and its id in the log as a warning.
 
         Args:
-            request: A prompt, or a whole request.
-            timeout: Seconds from acceptance, 0 or more; queueing for slots is not counted. None waits for ever.
-            fields: Fields of `ImageRequest` that override the request's.
+            request: A prompt, or a request of any endpoint.
+            timeout:
+                Seconds from acceptance, 0 or more; waiting for slots is not counted. None waits for ever. The default
+                is the `timeout` of the endpoint, 600 for images.
+            fields: Fields that override the request's.
 
         Raises:
             KlingError: What `submit` and `TaskHandle.wait` raise.
         """
-        check_timeout("timeout", timeout)  # before anything is paid for
-        handle = await self.submit(request, **fields)
+        if timeout is not Timeout.OF_ENDPOINT:
+            check_timeout("timeout", timeout)  # before anything is paid for
+        handle = await self.core.submit_observed(request_of(request, fields), SubmitObserver())
         del request, fields  # the wait may be long
         try:
             return await handle.wait(timeout)
@@ -193,7 +220,7 @@ class KlingClient:
 
     def stream(
         self,
-        requests: Iterable[ImageRequest | str] | AsyncIterable[ImageRequest | str],
+        requests: Iterable[TaskRequest | str] | AsyncIterable[TaskRequest | str],
         *,
         concurrency: int | None = None,
     ) -> AsyncGenerator[Done | Failed, None]:
@@ -210,47 +237,58 @@ class KlingClient:
         width = concurrency if concurrency is not None else 2 * (self.slots.limit or self.slots.policy.start)
         return fan_out(requests, self._outcome, width)
 
-    def handle(self, task_id: str) -> TaskHandle:
+    def handle(self, task_id: str, endpoint: str = DEFAULT_ENDPOINT.name) -> TaskHandle:
         """
-        Pick up a task of an earlier run, or the handle that this client has on it already. Nothing is asked until
-        somebody waits; it takes no slots.
+        Pick up a task of an earlier run, or return the handle that this client has on it already. Nothing is sent until
+        it is waited for, and it takes no slots.
+
+        Args:
+            endpoint: The name of its endpoint.
 
         Raises:
-            InvalidRequest: No task can have this id.
+            InvalidRequest: No task can have this id, or there is no such endpoint.
         """
         check_kind("task_id", task_id, str, "must be the id of a task, as text")
-        return self.core.handle(task_id)
+        return self.core.handle(task_id, endpoint_named(endpoint))
 
-    async def get(self, task_id: str) -> TaskSnapshot:
+    async def get(self, task_id: str, endpoint: str = DEFAULT_ENDPOINT.name) -> TaskSnapshot:
         """
-        Ask the service how a task is now.
+        Ask the service for the present state of a task.
+
+        Args:
+            endpoint: The name of its endpoint.
 
         Raises:
-            TaskNotFound: This account knows no such task.
-            KlingError: Passing failures are repeated for `retry.give_up_after` seconds; then the last is raised.
+            TaskNotFound: This account has no such task.
+            KlingError: Passing failures are retried for `retry.give_up_after` seconds; then the last is raised.
         """
         check_kind("task_id", task_id, str, "must be the id of a task, as text")
-        return await self.core.get(task_id)
+        return await self.core.get(task_id, endpoint_named(endpoint))
 
-    async def tasks(self, *, page_size: int = 100) -> AsyncGenerator[TaskSnapshot, None]:
+    async def tasks(
+        self, endpoint: str = DEFAULT_ENDPOINT.name, *, page_size: int = 100
+    ) -> AsyncGenerator[TaskSnapshot, None]:
         """
-        Yield the account's image tasks in the service's order, which the vendor does not promise.
+        Yield the account's tasks of one endpoint in the service's order, which the vendor does not promise.
 
         A task that a growing list shows twice is yielded once.
 
         Args:
+            endpoint: Its name.
             page_size: Tasks asked for at a time, 1 to 500.
 
         Raises:
-            InvalidRequest: The dialect does not list tasks.
+            InvalidRequest: The service does not list tasks.
         """
         check_whole("page_size", page_size, most=500)
-        if not self.dialect.lists:
-            raise InvalidRequest(f"{self.dialect.name} services do not list tasks; keep the task ids yourself")
+        listed = endpoint_named(endpoint)
+        if not (self.dialect.lists and listed.lists):
+            what = f"{self.dialect.name} services do not list {listed.title} tasks; keep the task ids yourself"
+            raise InvalidRequest(what)
         self.core.open()
         seen: set[str] = set()
         for number in range(1, 1001):  # the vendor's last page
-            page = await self.core.transport.read(IMAGE_GENERATION.page(number, page_size), read_page)
+            page = await self.core.transport.read(listed.page(number, page_size), read_page)
             for snapshot in page:
                 if snapshot.task_id not in seen:
                     seen.add(snapshot.task_id)
@@ -326,10 +364,10 @@ class KlingClient:
         self.core.open()
         return await (await self.core.downloads()).read(image)
 
-    async def _outcome(self, index: int, item: ImageRequest | str) -> Done | Failed:
+    async def _outcome(self, index: int, item: TaskRequest | str) -> Done | Failed:
         request = None
         try:
-            request = _make_request(item, {})
+            request = request_of(item)
             return Done(index, None, request, await self.generate(request))
         except KlingError as error:
             return Failed(index, None, request, attrs.evolve(error))  # a copy: a traceback would keep pictures alive
@@ -354,18 +392,3 @@ _KINDS: Final[Mapping[str, tuple[type, bool]]] = {
 """
 Of which class the arguments of a client must be, and whether each may be None.
 """
-
-
-def _make_request(request: object, fields: RequestByName) -> ImageRequest:
-    if unknown := fields and fields.keys() - attrs.fields_dict(ImageRequest).keys():
-        broken = tuple(BrokenRule(field, "…", "is no field of an ImageRequest") for field in sorted(unknown))
-        raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
-    match request:
-        case str():
-            asked = ImageRequest(request)
-        case ImageRequest():
-            asked = request
-        case _:
-            broken = (BrokenRule("request", f"<{type(request).__name__}>", "must be a prompt or an ImageRequest"),)
-            raise InvalidRequest(str(broken[0]), broken=broken)
-    return attrs.evolve(asked, **fields) if fields else asked

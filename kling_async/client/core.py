@@ -11,11 +11,10 @@ import uuid
 import warnings
 import weakref
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
-import attrs
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.callbacks.router import CallbackRouter
@@ -37,7 +36,8 @@ from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.wire.auth import Credentials
 from kling_async.wire.codec import write_request
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest, RequestByName
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest, with_fields
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_of
 from kling_async.wire.json_text import dumps
 from kling_async.wire.responses import read_sighting
 from kling_async.wire.tasks import TaskResult, TaskSnapshot
@@ -177,7 +177,7 @@ class ClientCore:
 
     async def submit_observed(
         self,
-        request: ImageRequest,
+        request: TaskRequest,
         observer: SubmitObserver,
         *,
         owns_id: bool = False,
@@ -191,6 +191,7 @@ class ClientCore:
             digests: SHA-256 that the files of *request* must have, by field.
         """
         self.open()
+        endpoint = endpoint_of(type(request))
         events = self._publisher.begin(request)
         try:
             lease, files = await self._admit(request, digests, events)
@@ -198,7 +199,7 @@ class ClientCore:
             events.publish(EventKind.NO_TASK, error=error)
             raise
         submission = Submission(request.external_task_id, owns_id=owns_id, sent_at=_now())
-        if self.dialect.external_ids and request.external_task_id is None:
+        if request.external_task_id is None and self.dialect.external_ids and endpoint.external_ids:
             submission.external_id, submission.owns_id = str(uuid.uuid4()), True
         delivery = self._make_delivery(request, submission, lease, observer, events, None)
         delivery.body = _body_of(delivery, files)
@@ -206,7 +207,7 @@ class ClientCore:
 
     async def recover(
         self,
-        request: ImageRequest,
+        request: TaskRequest,
         observer: SubmitObserver,
         *,
         sent_at: float | None,
@@ -246,7 +247,7 @@ class ClientCore:
         return await self._submitter.run(delivery, find_or_send)
 
     def resume(
-        self, task_id: str, request: ImageRequest, observer: SubmitObserver, submit_key: str | None = None
+        self, task_id: str, request: TaskRequest, observer: SubmitObserver, submit_key: str | None = None
     ) -> TaskHandle:
         """
         Take over a task that an earlier run had submitted: its slots count at once, and it is polled until its end.
@@ -258,14 +259,15 @@ class ClientCore:
             InvalidRequest: No task can have this id.
         """
         self.open()
-        IMAGE_GENERATION.one(task_id)  # rejects text that cannot be an id
+        endpoint = endpoint_of(type(request))
+        endpoint.one(task_id)  # rejects text that cannot be an id
         submission = Submission(request.external_task_id)
         lease = self.slots.acquire_running(*self._place_of(request), owner=self)
         events = self._publisher.begin(request)
         delivery = self._make_delivery(request, submission, lease, observer, events, submit_key)
         return self._submitter.resume(delivery, task_id)
 
-    async def look_up(self, external_task_id: str) -> TaskSnapshot:
+    async def look_up(self, external_task_id: str, endpoint: Endpoint[Any] = DEFAULT_ENDPOINT) -> TaskSnapshot:
         """
         Ask the service for the task that was sent under an id of ours.
 
@@ -274,29 +276,30 @@ class ClientCore:
             KlingError: Passing failures are retried for `retry.give_up_after` seconds; then the last is raised.
         """
         self.open()
-        found = await self.transport.read(IMAGE_GENERATION.one(external_task_id), read_sighting)
+        found = await self.transport.read(endpoint.one(external_task_id), read_sighting)
         if not may_be_task_of(found, external_task_id, sent_ago=None, made_ago=None):
             what = f"the service answered with another task than that of external_task_id {external_task_id!r}"
             raise TaskNotFound(what, found.task_id, found.request_id)
         return found
 
-    def handle(self, task_id: str) -> TaskHandle:
+    def handle(self, task_id: str, endpoint: Endpoint[Any] = DEFAULT_ENDPOINT) -> TaskHandle:
         """
         As `KlingClient.handle`.
         """
         handle = self._handles.get(task_id)
         if handle is None:
-            IMAGE_GENERATION.one(task_id)  # rejects text that cannot be an id
-            handle = self._handles[task_id] = TaskHandle(task_id, None, self._watch, self._publisher.pick_up(task_id))
+            endpoint.one(task_id)  # rejects text that cannot be an id
+            events = self._publisher.pick_up(task_id, endpoint)
+            handle = self._handles[task_id] = TaskHandle(task_id, None, self._watch, events, endpoint)
         return handle
 
-    async def get(self, task_id: str) -> TaskSnapshot:
+    async def get(self, task_id: str, endpoint: Endpoint[Any] = DEFAULT_ENDPOINT) -> TaskSnapshot:
         """
         As `KlingClient.get`.
         """
-        handle = self.handle(task_id)
+        handle = self.handle(task_id, endpoint)
         self.open()
-        path = IMAGE_GENERATION.one(task_id)
+        path = handle.endpoint.one(task_id)
         snapshot = await self.transport.read(path, lambda answer: read_sighting(answer, task_id))
         handle.apply(snapshot)
         return snapshot
@@ -365,7 +368,7 @@ class ClientCore:
         return outcome
 
     async def _admit(
-        self, request: ImageRequest, digests: Mapping[str, str], events: TaskEvents
+        self, request: TaskRequest, digests: Mapping[str, str], events: TaskEvents
     ) -> tuple[SlotLease, Mapping[str, Reference]]:
         # Validate, then acquire slots.
         files = await self._validate(request, digests)
@@ -384,7 +387,7 @@ class ClientCore:
             raise
         return lease, files
 
-    async def _validate(self, request: ImageRequest, digests: Mapping[str, str]) -> Mapping[str, Reference]:
+    async def _validate(self, request: TaskRequest, digests: Mapping[str, str]) -> Mapping[str, Reference]:
         # Raise all that keeps the request from being sent, except a lack of slots; return its files, by field.
         files, broken = await read_inputs(request, self.dialect)
         if not broken:
@@ -395,32 +398,31 @@ class ClientCore:
             )
         if broken:
             raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
-        self.slots.check(IMAGE_GENERATION.slots(request))
+        self.slots.check(endpoint_of(type(request)).slots(request))
         return files
 
-    def _place_of(self, request: ImageRequest) -> tuple[str, int]:
+    def _place_of(self, request: TaskRequest) -> tuple[str, int]:
         # Whose slots it takes, and how many.
-        return request.model_name or self.dialect.default_model, IMAGE_GENERATION.slots(request)
+        endpoint = endpoint_of(type(request))
+        return endpoint.bucket(request, self.dialect), endpoint.slots(request)
 
     def _make_delivery(
         self,
-        request: ImageRequest,
+        request: TaskRequest,
         submission: Submission,
         lease: SlotLease,
         observer: SubmitObserver,
         events: TaskEvents,
         submit_key: str | None,
     ) -> Delivery:
-        added: RequestByName = {}
+        endpoint = endpoint_of(type(request))
+        request = endpoint.complete(request, self.dialect)
         if submission.external_id is not None:
-            added["external_task_id"] = submission.external_id
-        if self.dialect.names_default_model and request.model_name is None:
-            added["model_name"] = self.dialect.default_model
-        request = attrs.evolve(request, **added) if added else request
+            request = with_fields(request, external_task_id=submission.external_id)
         events.update(request=request)
         return Delivery(
             request=request,
-            endpoint=IMAGE_GENERATION,
+            endpoint=endpoint,
             lease=lease,
             subscription=self._submitter.subscribe(request, submit_key),
             observer=observer,
@@ -436,7 +438,8 @@ class ClientCore:
 
     async def _renew(self, result: TaskResult) -> TaskResult:
         snapshot = await self.get(result.task_id)
-        return TaskResult(result.task_id, snapshot.task_result.images, snapshot)
+        made = snapshot.task_result
+        return TaskResult(result.task_id, made.images, snapshot, made.videos, made.audios)
 
 
 def _body_of(delivery: Delivery, files: Mapping[str, Reference]) -> RequestBody:

@@ -5,7 +5,7 @@ One submit, from its slots to its task: the request is sent, and what became of 
 import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
@@ -25,8 +25,7 @@ from kling_async.errors import (
     UnexpectedAnswer,
 )
 from kling_async.wire.answers import Answer
-from kling_async.wire.endpoints.base import Endpoint
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.headers import clock_of
 from kling_async.wire.responses import read_created, read_sighting
 from kling_async.wire.tasks import TaskSnapshot
@@ -97,8 +96,8 @@ class Delivery:
         body: What is sent; None until it is known that an earlier run's submit must be sent again.
     """
 
-    request: ImageRequest
-    endpoint: Endpoint[ImageRequest]
+    request: TaskRequest
+    endpoint: Endpoint[Any]
     lease: SlotLease
     subscription: CallbackSubscription | None
     observer: SubmitObserver

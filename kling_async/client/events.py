@@ -10,12 +10,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 
 from kling_async.errors import KlingError
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_of
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["NULL_EVENTS", "EventKind", "EventPublisher", "OnEvent", "TaskEvent", "TaskEvents"]
@@ -92,6 +93,7 @@ class TaskEvent:
     Attributes:
         at: Unix time in seconds.
         number: Counts the submits of the client from 1; None for a task picked up by its id.
+        endpoint: The name of its endpoint, such as "image-generation".
         task_id: None until the service accepts the task.
         request: What was asked for; None for a task picked up by its id.
         snapshot: The task as the service showed it, from SUBMITTED on.
@@ -103,9 +105,10 @@ class TaskEvent:
 
     kind: EventKind
     at: float
+    endpoint: str = DEFAULT_ENDPOINT.name
     number: int | None = None
     task_id: str | None = None
-    request: ImageRequest | None = None
+    request: TaskRequest | None = None
     snapshot: TaskSnapshot | None = None
     error: KlingError | None = None
     delay: float | None = None
@@ -129,15 +132,16 @@ class TaskEvents:
     Publishes the events of one submit and its task.
 
     Attributes:
-        number, request, task_id: As in every event that is published from now on.
+        endpoint, number, request, task_id: As in every event that is published from now on.
     """
 
     _on_event: OnEvent | None
     number: int | None = None
-    request: ImageRequest | None = None
+    request: TaskRequest | None = None
     task_id: str | None = None
+    endpoint: str = DEFAULT_ENDPOINT.name
 
-    def update(self, *, request: ImageRequest | None = None, task_id: str | None = None) -> None:
+    def update(self, *, request: TaskRequest | None = None, task_id: str | None = None) -> None:
         """
         Set the complete request, or the id of the accepted task, for later events.
         """
@@ -162,6 +166,7 @@ class TaskEvents:
         event = TaskEvent(
             kind=kind,
             at=time.time(),
+            endpoint=self.endpoint,
             number=self.number,
             task_id=self.task_id,
             request=self.request,
@@ -202,14 +207,20 @@ class EventPublisher:
         if inspect.iscoroutinefunction(self._on_event):
             raise TypeError("on_event must be a plain function: put the events into a queue, and await elsewhere")
 
-    def begin(self, request: ImageRequest) -> TaskEvents:
+    def begin(self, request: TaskRequest) -> TaskEvents:
         """
         Return the events of a new submit.
         """
-        return NULL_EVENTS if self._on_event is None else TaskEvents(self._on_event, next(self._numbers), request)
+        if self._on_event is None:
+            return NULL_EVENTS
+        return TaskEvents(self._on_event, next(self._numbers), request, endpoint=endpoint_of(type(request)).name)
 
-    def pick_up(self, task_id: str) -> TaskEvents:
+    def pick_up(self, task_id: str, endpoint: Endpoint[Any] = DEFAULT_ENDPOINT) -> TaskEvents:
         """
         Return the events of a task that another program may have submitted.
         """
-        return NULL_EVENTS if self._on_event is None else TaskEvents(self._on_event, task_id=task_id)
+        return (
+            NULL_EVENTS
+            if self._on_event is None
+            else TaskEvents(self._on_event, task_id=task_id, endpoint=endpoint.name)
+        )

@@ -3,6 +3,7 @@ A handle on one task: its last known state, and the callers that wait for its en
 """
 
 import asyncio
+import enum
 import math
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Final
@@ -13,12 +14,22 @@ from kling_async.client.events import NULL_EVENTS, EventKind, TaskEvents
 from kling_async.client.limits.limiter import SlotLease
 from kling_async.errors import KlingError, TaskFailed, WaitTimeout
 from kling_async.policy.arguments import check_timeout
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 from kling_async.wire.html import html_of
 from kling_async.wire.status import is_final, is_settled, is_settled_well, merge, reason_of
 from kling_async.wire.tasks import TaskResult, TaskSnapshot, TaskStatus
 
-__all__ = ["TaskHandle", "failure_of"]
+__all__ = ["TaskHandle", "Timeout", "failure_of"]
+
+
+class Timeout(enum.Enum):
+    """
+    How long to wait, if no seconds are given.
+    """
+
+    OF_ENDPOINT = "the endpoint's"
+
 
 FEW: Final = 8
 """
@@ -35,6 +46,7 @@ class TaskHandle:
     Any number of callers may wait at once. Cancelling a wait stops only that wait: the task goes on at the service.
 
     Attributes:
+        endpoint: The endpoint that it belongs to; `endpoint.name` is "image-generation", for example.
         request: What was sent; None for a task picked up by its id.
         events: Publishes what happens to the task.
         unconfirmed: What callbacks without a valid signature have said; None if none came.
@@ -42,9 +54,10 @@ class TaskHandle:
     """
 
     task_id: str
-    request: ImageRequest | None
+    request: TaskRequest | None
     _watch: Callable[["TaskHandle"], None]
     events: TaskEvents = NULL_EVENTS
+    endpoint: Endpoint[Any] = DEFAULT_ENDPOINT
     _snapshot: TaskSnapshot | None = attrs.field(default=None, init=False)
     unconfirmed: TaskSnapshot | None = attrs.field(default=None, init=False)
     unconfirmed_at: float = attrs.field(default=-math.inf, init=False)
@@ -87,7 +100,7 @@ class TaskHandle:
     def __await__(self) -> Generator[Any, None, TaskResult]:
         return self.wait().__await__()
 
-    async def wait(self, timeout: float | None = 600.0) -> TaskResult:
+    async def wait(self, timeout: "float | Timeout | None" = Timeout.OF_ENDPOINT) -> TaskResult:
         """
         Wait until the task is final and return its result.
 
@@ -95,8 +108,8 @@ class TaskHandle:
 
         Args:
             timeout:
-                Seconds from now; 0 does not wait, and None waits for ever. The default is ten times the slowest known
-                image.
+                Seconds from now; 0 does not wait, and None waits for ever. The default is the `timeout` of the
+                endpoint: 600 for images, which is ten times the slowest known image.
 
         Raises:
             InvalidRequest: *timeout* is not a number of seconds.
@@ -108,6 +121,8 @@ class TaskHandle:
             UnexpectedAnswer: The task succeeded, and its files were not shown for 30 s.
             ClientClosed: The client was closed meanwhile.
         """
+        if isinstance(timeout, Timeout):
+            timeout = self.endpoint.timeout
         check_timeout("timeout", timeout)
         if not self.is_settled:
             loop = asyncio.get_running_loop()
@@ -178,7 +193,8 @@ class TaskHandle:
                 what = f"the task was not final after {timeout:g} s, {word}; it goes on, so wait for it again"
             raise WaitTimeout(what, self.task_id, seen.request_id if seen else None, snapshot=seen)
         if seen.task_status is TaskStatus.SUCCEEDED:
-            return TaskResult(self.task_id, seen.task_result.images, seen)
+            made = seen.task_result
+            return TaskResult(self.task_id, made.images, seen, made.videos, made.audios)
         raise failure_of(seen)
 
     # The following is for the client and its poller.
@@ -199,7 +215,7 @@ class TaskHandle:
 
     def accept(
         self,
-        request: ImageRequest,
+        request: TaskRequest,
         lease: SlotLease,
         *,
         on_final: Callable[["TaskHandle"], object],

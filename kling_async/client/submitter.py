@@ -8,7 +8,7 @@ import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -19,7 +19,8 @@ from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.limiter import SlotLease
 from kling_async.client.polling.poller import Poller
 from kling_async.errors import ClientClosed, SubmissionUncertain
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest
+from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.redaction import shorten
 from kling_async.wire.tasks import TaskSnapshot
 
@@ -50,7 +51,7 @@ class Submitter:
 
     _poller: Poller
     _router: CallbackRouter | None
-    _handle_of: Callable[[str], TaskHandle]
+    _handle_of: Callable[[str, Endpoint[Any]], TaskHandle]
     uncertain_for: float
     accepted: set[TaskHandle] = attrs.field(factory=set, init=False)
     _forget: Callable[[TaskHandle], object] = attrs.field(init=False)  # one bound method for all handles
@@ -64,7 +65,7 @@ class Submitter:
     def __len__(self) -> int:
         return len(self._deliveries)
 
-    def subscribe(self, request: ImageRequest, submit_key: str | None = None) -> CallbackSubscription | None:
+    def subscribe(self, request: TaskRequest, submit_key: str | None = None) -> CallbackSubscription | None:
         """
         Return a subscription to the callbacks of *request*, under *submit_key* if an earlier run had one; None if there
         are no callbacks, or the request names an address of the caller's.
@@ -105,7 +106,7 @@ class Submitter:
         """
         Take over a task that an earlier run had submitted, as if it had been accepted just now.
         """
-        handle = self._handle_of(task_id)
+        handle = self._handle_of(task_id, delivery.endpoint)
         delivery.events.update(task_id=task_id)
         delivery.events.publish(EventKind.RESUMED, snapshot=handle.snapshot)
         self._watch(handle, delivery, None)
@@ -166,7 +167,7 @@ class Submitter:
                 subscription.expect_late(functools.partial(self._adopt_late, delivery), LATE_CALLBACKS)
                 if (shown := subscription.received) is not None:
                     error.snapshot = shown
-                    error.urls = error.urls or tuple(image.url for image in shown.task_result.images)
+                    error.urls = error.urls or tuple(file.url for file in shown.task_result.files)
             _log_unknown(delivery, error, "cancelled" if delivery.submission.is_abandoned else "given up")
             raise
         except BaseException:
@@ -179,12 +180,14 @@ class Submitter:
             delivery.subscription.close()
 
     def _adopt(self, delivery: Delivery, accepted: TaskSnapshot) -> TaskHandle:
-        _log.info("task %s was accepted", accepted.task_id)  # whatever happens later, a paid task can be found
+        _log.info(
+            "%s task %s was accepted", delivery.endpoint.title, accepted.task_id
+        )  # whatever happens later, a paid task can be found
         delivery.observer.accepted(accepted.task_id)
         delivery.lease.note_accepted()
         delivery.events.update(task_id=accepted.task_id)
         delivery.events.publish(EventKind.SUBMITTED, snapshot=accepted)
-        handle = self._handle_of(accepted.task_id)
+        handle = self._handle_of(accepted.task_id, delivery.endpoint)
         self._watch(handle, delivery, accepted)
         return handle
 
@@ -238,7 +241,7 @@ def _log_unknown(delivery: Delivery, error: SubmissionUncertain, what: str) -> N
     # If the service takes no id of ours, its console shows the task by prompt and time only.
     now, sent_at = time.time(), delivery.submission.sent_at
     began = "unknown" if sent_at is None else _moment(now - (asyncio.get_running_loop().time() - sent_at))
-    facts = (repr(shorten(delivery.request.prompt)), delivery.observer.key, delivery.submission.external_id)
+    facts = (repr(shorten(caption_of(delivery.request))), delivery.observer.key, delivery.submission.external_id)
     _log.warning(
         "a submit was %s, and its fate is unknown (prompt %s, key %s, external_task_id %s, begun %s, ended %s): %s",
         *(what, *facts, began, _moment(now), str(error)),  # a handler may keep its records, and an error its request
@@ -254,7 +257,7 @@ def _log_abandoned(aio_task: "asyncio.Task[TaskHandle]") -> None:
         return
     if (error := aio_task.exception()) is None:
         handle = aio_task.result()
-        prompt = shorten(handle.request.prompt) if handle.request is not None else ""
-        _log.warning("a submit was cancelled, but its task %s was accepted and goes on: %r", handle.task_id, prompt)
+        caption = shorten(caption_of(handle.request))
+        _log.warning("a submit was cancelled, but its task %s was accepted and goes on: %r", handle.task_id, caption)
     elif not isinstance(error, SubmissionUncertain):  # which was logged when it came up
         _log.debug("a submit was cancelled, and ended with %r", error)

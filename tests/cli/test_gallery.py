@@ -200,9 +200,9 @@ def test_rows_become_entries() -> None:
     board = TaskBoard.of(requests, lambda: next(times))
     fox, owl, bear = board.rows
     board.accept(fox, handle("f", Decimal(2)))
-    board.finish(fox, {0: Path("f-0.png"), 1: Path("f-1.png")})
+    board.finish(fox, {("image", 0): Path("f-0.png"), ("image", 1): Path("f-1.png")})
     board.accept(owl, handle("o", None))
-    board.finish(owl, {1: Path("o-1.png")}, DownloadFailed("gone", "o"))
+    board.finish(owl, {("image", 1): Path("o-1.png")}, DownloadFailed("gone", "o"))
     board.fail(bear, NotSent("no way there"))
 
     first, second, saved, lost = entries_of(board.rows, 9.0, "kling-v1")

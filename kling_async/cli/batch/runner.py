@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 import typer
@@ -47,7 +47,7 @@ from kling_async.client.client import KlingClient
 from kling_async.client.outcomes import Failed
 from kling_async.errors import DownloadFailed, InvalidRequest, KlingError, StorageFull, SubmissionUncertain, WaitTimeout
 from kling_async.media.naming import Names
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.redaction import shorten
 
 __all__ = ["BatchRunner", "run_batch"]
@@ -186,7 +186,7 @@ class BatchRunner:
         """
         journal = str(self.journal)
         try:
-            added = await self.batch.add(self._counted(good_lines(source, checks, checked)))
+            added = await self.batch.add(cast("Any", self._counted(good_lines(source, checks, checked))))
         except InvalidRequest as error:
             for broken in error.broken:
                 lines = line_numbers_of(source, checks, broken)
@@ -242,7 +242,7 @@ class BatchRunner:
             self.screen.say(line)
         return self._code(summary)
 
-    async def _counted(self, lines: AsyncIterator[InputLine]) -> AsyncIterator[ImageRequest | Keyed]:
+    async def _counted(self, lines: AsyncIterator[InputLine]) -> AsyncIterator[TaskRequest | Keyed]:
         count = 0
         async for line in lines:
             yield line.item

@@ -22,7 +22,6 @@ from kling_async.client.polling.strategy import QueryStrategy
 from kling_async.client.polling.watched import closed_error
 from kling_async.policy.policies import PollPolicy
 from kling_async.wire.endpoints.base import Endpoint
-from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_of
 
 __all__ = ["Poller"]
 
@@ -113,7 +112,7 @@ class Poller:
         await asyncio.gather(*polls, return_exceptions=True)
 
     def _poller_of(self, handle: TaskHandle) -> EndpointPoller:
-        endpoint = DEFAULT_ENDPOINT if handle.request is None else endpoint_of(type(handle.request))  # SEAM
+        endpoint = handle.endpoint
         poller = self._endpoints.get(endpoint.name)
         if poller is None:
             strategy = self._strategy_for(endpoint)

@@ -202,8 +202,8 @@ async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path
     ("process", "options", "told"),
     [
         (lambda source, facts: None, {}, "at the top of a module"),
-        (sample_functions.nothing, {"save_to": None}, "say where to"),
-        (None, {"executor": LocalExecutor(1)}, "nothing to do"),
+        (sample_functions.nothing, {"save_to": None}, "say where with"),
+        (None, {"executor": LocalExecutor(1)}, "only calls functions"),
         (sample_functions.later, {}, "not an `async` one"),
         ("sample_functions.nothing", {}, "must be a function"),
     ],
@@ -403,7 +403,7 @@ async def test_a_value_has_a_limit(client: KlingClient, tmp_path: Path, monkeypa
     [failed] = await run(client, tmp_path, "a boat", process=sample_functions.dawdle, executor=Own())
 
     assert isinstance(failed, Failed)
-    assert "3 are the most: write it to a file" in str(failed.error)
+    assert "of at most 3: write the value to a file" in str(failed.error)
 
 
 PROGRAM = """
@@ -443,7 +443,7 @@ async def test_a_program_that_is_not_guarded(server: Emulator, tmp_path: Path) -
     assert ["a cover"] == [task.prompt for task in server.ledger.tasks]
 
 
-class TestLocalEngine:
+class TestLocalExecutor:
     async def test_ctrl_c_is_for_the_program(self, tmp_path: Path) -> None:
         """
         Which may end in good order.
@@ -488,4 +488,4 @@ class TestLocalEngine:
         with pytest.raises(ValueError, match="workers=0"):
             LocalExecutor(0)
 
-        assert "<LocalEngine open, workers 3>" == repr(LocalExecutor(3))
+        assert "<LocalExecutor open, workers 3>" == repr(LocalExecutor(3))

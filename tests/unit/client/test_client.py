@@ -113,7 +113,7 @@ class TestGenerate:
         handle = await client.submit(request, n=1, prompt="a harbour")
 
         assert ("a harbour", 1) == (server.ledger.tasks[0].prompt, server.ledger.tasks[0].n)
-        assert handle.request is not None
+        assert isinstance(handle.request, ImageRequest)
         assert ("a harbour", 1) == (handle.request.prompt, handle.request.n)
         assert 3 == request.n
 
@@ -375,7 +375,7 @@ class TestStream:
         """
         A text in place of a list would be as many requests as it has letters, each paid for.
         """
-        with pytest.raises(TypeError, match="put the one into a list"):
+        with pytest.raises(TypeError, match="put a single request into a list"):
             client.stream("a lighthouse")
 
         assert 0 == server.ledger.creates_received
@@ -415,7 +415,7 @@ class TestRefusals:
         A slip of the pen is no TypeError in the middle of a fan-out.
         """
         with pytest.raises(InvalidRequest, match="aspect_ration"):
-            await client.submit("a lighthouse", aspect_ration="16:9")  # type: ignore[call-arg]
+            await client.submit("a lighthouse", aspect_ration="16:9")  # type: ignore[call-overload]
 
     async def test_models_pass_where_the_dialect_says_so(self, official: Emulator) -> None:
         """

@@ -81,7 +81,7 @@ async def test_a_cluster_that_loses_its_last_worker(
             with pytest.raises(ExecutorLost, match=r"has no worker, for 0\.5 s \(no_worker_timeout\)"):
                 await run(client, tmp_path, "a fox", process=kill, executor=executor)
 
-    assert "the Dask cluster has has no worker" in caplog.text
+    assert "the Dask cluster has no worker" in caplog.text
     async with cluster() as dask_client, DaskExecutor(dask_client) as executor:
         [done] = await run(client, tmp_path, process=sample_functions.nothing, executor=executor)
     assert [(None,)] == seen([done])

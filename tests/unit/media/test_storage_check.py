@@ -200,7 +200,7 @@ class TestCheck:
 
         assert (None, 32768) == (await storage.size(url + "x"), await storage.size(url))
         assert {".part"} == set(copied)  # what `put_file` does
-        assert ["0.png"] == [path.name for path in (tmp_path / "shelf").iterdir()]
+        assert ["0.png"] == [path.name for path in (tmp_path / "destination").iterdir()]
 
 
 def _renamed(source: str, target: str) -> None:
