@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 
 import aioresponses
+import hypothesis
 import pytest
 
 from kling_async.emulator import Emulator
@@ -19,9 +20,25 @@ pytest_plugins = ["pytester"]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """
-    How long the torture test tortures; `nox -s torture` asks for more.
+    Everyday runs take a few seeds and examples of what `nox -s thorough` and `nox -s torture` run in full.
     """
-    parser.addoption("--kills", type=int, default=20, help="how often the torture test kills a batch")
+    parser.addoption("--thorough", action="store_true", help="run every seed, every size and four times the examples")
+    parser.addoption("--kills", type=int, default=8, help="how often the torture test kills a batch")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "thorough: run with --thorough only")
+    hypothesis.settings.register_profile("everyday", max_examples=25)
+    if not config.getoption("--thorough"):
+        hypothesis.settings.load_profile("everyday")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--thorough"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("thorough")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not item.get_closest_marker("thorough")]
 
 
 def pytest_collection_finish() -> None:

@@ -150,7 +150,7 @@ async def test_a_function_that_ends_the_program_has_failed(client: KlingClient, 
     assert "RuntimeError: it called sys.exit('enough')" in str(failed.error)
 
 
-@pytest.mark.parametrize("engine", [None, Own()])
+@pytest.mark.parametrize("executor", [None, Own()])
 async def test_odd_errors_of_a_function(client: KlingClient, tmp_path: Path, executor: Any) -> None:
     """
     None breaks an engine or a run, and none fills a log.
