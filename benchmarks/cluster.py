@@ -24,7 +24,7 @@ from distributed import Client, LocalCluster
 from benchmarks import apart, downloads
 from benchmarks.figures import Figure, ratio
 from kling_async import OFFICIAL, Batch, Done, Image, ImageRequest, KlingClient, TaskSnapshot, TaskStatus
-from kling_async.batch.executors import LocalExecutor, PictureFacts, Process
+from kling_async.batch.executors import FileInfo, LocalExecutor, Process
 from kling_async.batch.journal import Account, Entry, Journal
 from kling_async.integrations.dask import DaskExecutor
 from kling_async.wire.tasks import TaskOutput
@@ -45,7 +45,7 @@ The first calls functions in processes of its own, one for each core.
 MB: Final = 10**6
 
 
-def light(source: Path | bytes, facts: PictureFacts) -> tuple[int, int]:  # noqa: ARG001 (it is what a function is given)
+def light(source: Path | bytes, facts: FileInfo) -> tuple[int, int]:  # noqa: ARG001 (it is what a function is given)
     """
     Look at a picture's header.
     """
@@ -54,7 +54,7 @@ def light(source: Path | bytes, facts: PictureFacts) -> tuple[int, int]:  # noqa
         return image.size
 
 
-def heavy(source: Path | bytes, facts: PictureFacts) -> tuple[int, int]:  # noqa: ARG001
+def heavy(source: Path | bytes, facts: FileInfo) -> tuple[int, int]:  # noqa: ARG001
     """
     Write a thumbnail beside it, and return its size and a perceptual hash.
     """

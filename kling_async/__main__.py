@@ -6,29 +6,29 @@ import functools
 import sys
 from typing import NoReturn
 
-from kling_async.cli.standard_streams import lasting_streams
+from kling_async.cli.standard_streams import failsafe_streams
 
 __all__ = ["main"]
 
 
 def main() -> NoReturn:
     """
-    Run the command line, or say what it lacks.
+    Run the command line; if a package that it needs is not installed, say so.
     """
-    with lasting_streams() as stdout:
+    with failsafe_streams() as stdout:
         try:
             _run()
         except SystemExit as end:
             if stdout.is_lost:
-                sys.stderr.write(f"stdout could not be written, and lacks lines: {stdout.error}. The work went on.\n")
+                sys.stderr.write(f"the output is incomplete: writing to stdout failed: {stdout.error}\n")
                 sys.exit(end.code or 7)  # ExitCode.STORAGE
             raise
 
 
 def _run() -> NoReturn:
     try:
-        from kling_async.cli import app  # noqa: PLC0415 (needs an extra)
-        from kling_async.cli.task_runner import exit_code_of  # noqa: PLC0415
+        from kling_async.cli.command_runner import exit_code_of  # noqa: PLC0415
+        from kling_async.cli.commands import app  # noqa: PLC0415 (needs an extra)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in {"typer", "rich"}:

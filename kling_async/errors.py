@@ -1,32 +1,32 @@
 """
-What can go wrong, one class per decision of the caller.
+The exceptions of this package: one class for each decision of the caller.
 
     KlingError
       InvalidRequest (also ValueError)   fix the request
       NotAuthenticated                   fix the key
-      NotAllowed                         ask for the right, or use another model
+      NotAllowed                         get permission, or use another model
       AccountProblem                     money or account: top up, or call the vendor
-      ContentRefused                     change the prompt or the picture
+      ContentRefused                     change the prompt or the image
       TaskNotFound                       no such task on this account and host
       RateLimited                        wait, then send again
         NoFreeSlot                       wait until tasks of this account end
       ServiceFailure                     the service is broken; try later
-      UnexpectedAnswer                   the answer makes no sense; check base_url
+      UnexpectedAnswer                   the response is not a Kling API's; check base_url
       NotSent                            the connection was never made
-      Unreachable                        it broke on the way
-      SubmissionUncertain                look before you pay again
-      TaskFailed                         the service gave up on this task
-      WaitTimeout (also TimeoutError)    wait again: the task goes on
-      DownloadFailed                     fetch again: the pictures are still there
+      Unreachable                        the connection broke; try later
+      SubmissionUncertain                check before you pay again
+      TaskFailed                         the service could not complete the task
+      WaitTimeout (also TimeoutError)    wait again: the task is still running
+      DownloadFailed                     save again: the images are still at the service
       ProcessFailed                      fix your function, then run the batch again
       ExecutorLost                       restore the cluster, then run the batch again
-      ClientClosed                       pick the tasks up with another client
-      JournalLocked                      another process works on this journal: wait for its end
-      JournalMismatch                    the journal is of another account, host or version
+      ClientClosed                       resume the tasks with another client
+      JournalLocked                      another process uses this journal: wait for it
+      JournalMismatch                    the journal belongs to another account, host or version
       JournalCorrupt                     the journal is damaged, or parts of it are missing
-      StorageFull                        make room on the disk, then go on
+      StorageFull                        free some disk space, then run again
 
-Fields are positional and plain, so that an error survives pickling. No error shows a key, a token or a URL's query.
+Fields are positional and plain, so that errors can be pickled. No error contains a key, a token or a URL's query.
 """
 
 from __future__ import annotations
@@ -77,72 +77,128 @@ __all__ = [
 
 class SeenFile(Protocol):
     """
-    A file of a task that an error tells of: a `kling_async.Image`, for example.
+    A file of a task, such as a `kling_async.Image`.
     """
 
     @property
-    def index(self) -> int: ...
+    def index(self) -> int:
+        """
+        Which file of its list, from 0.
+        """
+
     @property
-    def url(self) -> str: ...
+    def url(self) -> str:
+        """
+        Where it can be fetched.
+        """
 
 
 class SeenFiles(Protocol):
     """
-    What the task of an error has made so far: a `kling_async.wire.TaskOutput`.
+    The files that a task has made so far.
     """
 
     @property
-    def images(self) -> Sequence[SeenFile]: ...
+    def images(self) -> Sequence[SeenFile]:
+        """
+        Its pictures.
+        """
 
 
 class SeenTask(Protocol):
     """
-    The task of an error, as it was last seen: a `kling_async.TaskSnapshot`. Its attributes are described there; here
-    they are named, so that errors import nothing.
+    A task as it was last seen: a `kling_async.TaskSnapshot`, which describes the attributes. This protocol repeats them
+    so that this module imports nothing.
     """
 
     @property
-    def task_id(self) -> str: ...
+    def task_id(self) -> str:
+        """
+        Its id at the service.
+        """
+
     @property
-    def task_status(self) -> enum.Enum: ...
+    def task_status(self) -> enum.Enum:
+        """
+        A `kling_async.TaskStatus`.
+        """
+
     @property
-    def status_word(self) -> str: ...
+    def status_word(self) -> str:
+        """
+        The service's own word for it.
+        """
+
     @property
-    def task_status_msg(self) -> str: ...
+    def task_status_msg(self) -> str:
+        """
+        Why it failed; often empty.
+        """
+
     @property
-    def task_result(self) -> SeenFiles: ...
+    def task_result(self) -> SeenFiles:
+        """
+        What it has made.
+        """
+
     @property
-    def created_at(self) -> dt.datetime | None: ...
+    def created_at(self) -> dt.datetime | None:
+        """
+        When it was made; None where the service does not say.
+        """
+
     @property
-    def updated_at(self) -> dt.datetime | None: ...
+    def updated_at(self) -> dt.datetime | None:
+        """
+        When it changed last, likewise.
+        """
+
     @property
-    def final_unit_deduction(self) -> Decimal | None: ...
+    def final_unit_deduction(self) -> Decimal | None:
+        """
+        Units taken; None until it is final.
+        """
+
     @property
-    def request_id(self) -> str | None: ...
+    def request_id(self) -> str | None:
+        """
+        Of the answer that showed it.
+        """
+
     @property
-    def raw(self) -> Mapping[str, Any]: ...
+    def raw(self) -> Mapping[str, Any]:
+        """
+        The task as it came.
+        """
 
 
 class SentRequest(attrs.AttrsInstance, Protocol):
     """
-    The request of an error, as it was sent: a `kling_async.ImageRequest`, for example. It may be submitted again.
+    A request as it was sent, such as a `kling_async.ImageRequest`. It can be submitted again.
     """
 
     @property
-    def callback_url(self) -> str | None: ...
+    def callback_url(self) -> str | None:
+        """
+        Where the service reports changes.
+        """
+
     @property
-    def external_task_id(self) -> str | None: ...
+    def external_task_id(self) -> str | None:
+        """
+        The id of yours or ours under which it is sent.
+        """
 
 
 @attrs.frozen
 class BrokenRule:
     """
-    One reason to refuse a request.
+    One rule that a request breaks.
 
     Attributes:
-        field: Its name on the wire, or the name of the argument.
-        value: What it held, as `repr` shows it: shortened, without a URL's query, and of a picture its size alone.
-        rule: What it should hold, as a sentence without a subject: "must be …".
+        field: The field's name on the wire, or the argument's name.
+        value: Its value as `repr` shows it: shortened, without a URL's query, and for a file only its size.
+        rule: The rule, as a sentence without a subject: "must be …".
     """
 
     field: str
@@ -156,14 +212,14 @@ class BrokenRule:
 @attrs.define(slots=False, repr=False)
 class KlingError(Exception):
     """
-    Root of everything this package raises on purpose.
+    Base class of all errors that this package raises on purpose.
 
     Attributes:
-        message: What went wrong, fit to be logged and shown.
-        task_id: The task that it concerns; None where there is none, or none is known.
-        request_id: Of the answer that told of it: what the vendor's support asks for. None where no answer was read.
-        code: The vendor's or gateway's own code, a number or a word; None where no answer was read, or it had none.
-        http_status: None where no answer was read.
+        message: What went wrong; safe to log and to show.
+        task_id: The id of the task concerned; None if there is none, or it is unknown.
+        request_id: The response's request id, which the vendor's support asks for; None if no response was read.
+        code: The vendor's or gateway's code, a number or a word; None if no response was read, or it had no code.
+        http_status: The HTTP status; None if no response was read.
     """
 
     message: str
@@ -192,11 +248,11 @@ class KlingError(Exception):
 @attrs.define(slots=False, repr=False)
 class InvalidRequest(KlingError, ValueError):
     """
-    The request breaks a rule: refused here before anything was sent, or by the service (1200 to 1203 and HTTP 400 at
-    create). Nothing was made.
+    The request breaks a rule. The client refused it before anything was sent, or the service did (1200 to 1203, or HTTP
+    400 at create). No task was created.
 
     Attributes:
-        broken: Every broken rule at once; empty where the service refused in its own words.
+        broken: All broken rules; empty if the service refused the request.
     """
 
     broken: tuple[BrokenRule, ...] = ()
@@ -210,30 +266,30 @@ class NotAuthenticated(KlingError):
 
 class NotAllowed(KlingError):
     """
-    The key is good but lacks the right to this API, model or address (1103, 1304, HTTP 403), or a relay has no channel
-    that offers the model to it. Nothing was made.
+    The key is valid but lacks permission for this API, model or address (1103, 1304, HTTP 403), or a relay has no
+    channel for the model. No task was created.
     """
 
 
 class AccountProblem(KlingError):
     """
-    Money or account (1100, 1101, 1102, a gateway's spent quota): waiting does not help.
+    The account has no money or is blocked (1100, 1101, 1102, a gateway's exhausted quota). Waiting does not help.
     """
 
 
 class ContentRefused(KlingError):
     """
-    The content policy refused the prompt or the picture (1300, 1301).
+    The content policy refused the prompt or the image (1300, 1301).
     """
 
 
 @attrs.define(slots=False, repr=False)
 class TaskNotFound(KlingError):
     """
-    This account knows no such task at this host; records may also be gone after the vendor's 30 days.
+    The account has no such task at this host. The vendor deletes records after 30 days.
 
     Attributes:
-        snapshot: What a callback told of the task all the same; None where none did.
+        snapshot: What a callback reported about the task all the same, or None.
     """
 
     snapshot: SeenTask | None = None
@@ -242,11 +298,11 @@ class TaskNotFound(KlingError):
 @attrs.define(slots=False, repr=False)
 class RateLimited(KlingError):
     """
-    Too many requests (1302, or a 429 that says no more): nothing was made. A submit is sent again by itself for 300 s
-    before its caller hears of this.
+    Too many requests (1302, or a 429 without a code). No task was created. A submit is retried for 300 s before this is
+    raised.
 
     Attributes:
-        retry_after: Seconds that the service asks to wait, None without a hint.
+        retry_after: Seconds that the service asks to wait; None if it does not say.
     """
 
     retry_after: float | None = None
@@ -254,19 +310,20 @@ class RateLimited(KlingError):
 
 class NoFreeSlot(RateLimited):
     """
-    Every slot of the account is taken (1303, by the vendor's concurrency rules): nothing was created and nothing was
-    paid. Raised only where none of this client's own tasks was running, so that others take them.
+    All slots of the account are in use (1303, by the vendor's concurrency rules). No task was created, and nothing is
+    paid. Raised only if none of this client's tasks was running, so other programs use the slots.
     """
 
 
 @attrs.define(slots=False, repr=False)
 class ServiceFailure(KlingError):
     """
-    The service failed (5xx, 5000 to 5002). A submit that got this may have been accepted all the same, so its caller
-    gets `SubmissionUncertain`, or the task that was found. Only a 501 is told as it is, since nothing was made.
+    The service failed (5xx, 5000 to 5002). A submit may have been accepted all the same, so it raises
+    `SubmissionUncertain` or returns the task that was found. It raises this error only for a 501, which creates no
+    task.
 
     Attributes:
-        retry_after: Seconds that the service asks to wait, None without a hint.
+        retry_after: Seconds that the service asks to wait; None if it does not say.
     """
 
     retry_after: float | None = None
@@ -275,18 +332,19 @@ class ServiceFailure(KlingError):
 @attrs.define(slots=False, repr=False)
 class UnexpectedAnswer(KlingError):
     """
-    Not JSON, the wrong shape, cut short or too large; mostly a page of something on the way, so check `base_url`. With
-    a `task_id`: the task succeeded, but the service listed no files of it for 30 s; ask for it again.
+    The response is not JSON, has the wrong shape, is truncated or too large. Mostly it comes from another server, so
+    check `base_url`. With a `task_id`: the task succeeded, but the service listed no files of it for 30 s; read it
+    again.
 
     Attributes:
         is_other_api:
-            Whether the answer is one that no Kling API gives: a web page, a redirect, a web framework's "no such
-            route", or OpenAI's answer with pictures. Then `base_url` is wrong, most likely.
+            Whether the response is one that no Kling API gives: a web page, a redirect, a web framework's 404, or
+            OpenAI's response with images. Then `base_url` is most likely wrong.
         is_confirmed:
-            Whether a free read of a made-up task has shown it too, so that a submit with this answer made no task.
+            Whether reading a made-up task, which is free, confirmed that. Then the submit created no task.
         urls:
-            Addresses of pictures that the answer holds although it names no task, with what signs them. They may be
-            paid for, so save them: no task leads to them. Never part of the text.
+            URLs of images in a response that names no task, with their signatures. They may be paid for, so save them:
+            no task leads to them. They are never part of the message.
     """
 
     is_other_api: bool = False
@@ -296,28 +354,28 @@ class UnexpectedAnswer(KlingError):
 
 class NotSent(KlingError):
     """
-    The connection was never made, so nothing reached the service.
+    No connection was made, so nothing reached the service.
     """
 
 
 class Unreachable(KlingError):
     """
-    The connection broke or timed out on the way; the request may have arrived.
+    The connection broke or timed out. The request may have arrived.
     """
 
 
 @attrs.define(slots=False, repr=False)
 class SubmissionUncertain(KlingError):
     """
-    A submit that may have been accepted, and the service gives no way to find out, or none answered.
+    A submit may have been accepted, and the service offers no way to find out, or did not respond to it.
 
-    Nothing sends it again by itself. Look for the task in the vendor's console, or submit again and accept that it may
-    be paid twice.
+    It is never sent again automatically. Look for the task in the vendor's console, or submit the request again and
+    accept that it may be paid for twice.
 
     Attributes:
-        request: What was sent, with the `external_task_id` of ours where one went along.
-        urls: Addresses of pictures that an answer held, as in `UnexpectedAnswer`, or that a callback told.
-        snapshot: What a callback told of its task, where it told no id by which the task could be asked for.
+        request: The request that was sent, with the client's `external_task_id` if there was one.
+        urls: URLs of images in a response, as in `UnexpectedAnswer`, or in a callback.
+        snapshot: What a callback reported about the task, if it gave no id with which the task can be read.
     """
 
     request: SentRequest | None = None
@@ -328,11 +386,11 @@ class SubmissionUncertain(KlingError):
 @attrs.define(slots=False, repr=False)
 class TaskFailed(KlingError):
     """
-    The service gave up on the task; its own reason is the message. The vendor billed no failed task by its price page
-    of 2025; `snapshot.final_unit_deduction` tells what was taken.
+    The service could not complete the task; the message is its reason. By its price page of 2025, the vendor does not
+    charge for failed tasks; `snapshot.final_unit_deduction` is what was charged.
 
     Attributes:
-        snapshot: The last sighting of it.
+        snapshot: The task as it was last seen.
     """
 
     snapshot: SeenTask | None = None
@@ -341,10 +399,10 @@ class TaskFailed(KlingError):
 @attrs.define(slots=False, repr=False)
 class WaitTimeout(KlingError, TimeoutError):
     """
-    The task was not final in time. It goes on at the service, and its handle stays good: wait again.
+    The task did not end in time. It is still running at the service, and its handle stays valid: wait again.
 
     Attributes:
-        snapshot: The last sighting of it; None for one that was picked up and never seen.
+        snapshot: The task as it was last seen; None if it was resumed by its id and never seen.
     """
 
     snapshot: SeenTask | None = None
@@ -353,12 +411,12 @@ class WaitTimeout(KlingError, TimeoutError):
 @attrs.define(slots=False, repr=False)
 class DownloadFailed(KlingError):
     """
-    A picture could not be fetched. It is paid for, and still at the service: save the result again.
+    An image could not be downloaded. It is paid for, and still at the service: save the result again.
 
     Attributes:
-        index: Of the first picture that failed.
-        paths: Of the pictures that did arrive.
-        urls: Of those that did, where they go to a storage.
+        index: The index of the first image that failed.
+        paths: The paths of the images that were saved.
+        urls: The URLs of the images that were saved to remote storage.
     """
 
     index: int | None = None
@@ -369,12 +427,12 @@ class DownloadFailed(KlingError):
 @attrs.define(slots=False, repr=False)
 class ProcessFailed(KlingError):
     """
-    A function of yours, given as `process=`, failed on a picture, which is saved all the same. The next run calls it
-    again; its own error is `__cause__`. Or it did not fail, and what it has returned cannot be loaded here, as the text
-    says; then it is in the journal, for a program that can.
+    Your `process=` function failed on an image, which is saved. The next run calls the function again; its exception is
+    `__cause__`. Or its return value cannot be loaded in this program, as the message then says; the value is in the
+    journal, for a program that can load it.
 
     Attributes:
-        index: Of the first picture on which it failed.
+        index: The index of the first image on which it failed.
     """
 
     index: int | None = None
@@ -382,19 +440,19 @@ class ProcessFailed(KlingError):
 
 class ExecutorLost(KlingError):
     """
-    The engine of a batch, such as a cluster, is gone or cannot do its work. So the run was stopped; tasks and pictures
-    are in the journal, and the next run saves what is not saved yet.
+    The executor of a batch, such as a cluster, is gone or cannot work, so the run was stopped. Tasks and images are in
+    the journal, and the next run saves what is not saved yet.
     """
 
 
 @attrs.define(slots=False, repr=False)
 class ClientClosed(KlingError):
     """
-    The client was closed while this was pending.
+    The client was closed while the call was pending.
 
     Attributes:
-        task_ids: Of tasks that go on, and can be picked up by another client's `handle(task_id)`; empty where nothing
-            had been sent.
+        task_ids: The ids of tasks that are still running. Another client's `handle(task_id)` resumes them. Empty if
+            nothing had been sent.
     """
 
     task_ids: tuple[str, ...] = ()
@@ -402,30 +460,30 @@ class ClientClosed(KlingError):
 
 class JournalLocked(KlingError):
     """
-    Another process works on this journal, or another batch of this one.
+    Another process, or another batch of this process, uses the journal.
     """
 
 
 class JournalMismatch(KlingError):
     """
-    The journal is of another account, host or dialect, or was made by a later version: going on could pay twice.
+    The journal belongs to another account, host or dialect, or to a later version. Continuing could pay twice.
     """
 
 
 class JournalCorrupt(KlingError):
     """
-    The journal is no journal, is damaged, lacks a part, or was moved away while it was in use.
+    The file is not a journal, is damaged or incomplete, or was moved while it was in use.
     """
 
 
 @attrs.define(slots=False, repr=False)
 class StorageFull(KlingError):
     """
-    There is no room on the disk, or it refuses to be written. What is paid for is at the service or in the journal.
+    The disk is full, or cannot be written. What is paid for is at the service or in the journal.
 
     Attributes:
-        paths: Of the pictures that were saved all the same, where it was pictures that were being saved.
-        urls: Of those, where they go to a storage.
+        paths: The paths of images that were saved.
+        urls: The URLs of images that were saved to remote storage.
     """
 
     paths: tuple[Path, ...] = ()

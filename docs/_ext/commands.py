@@ -11,7 +11,7 @@ import typer.testing
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from kling_async.cli import app
+from kling_async.cli.commands import app
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx

@@ -314,7 +314,7 @@ class Batch:
                 None waits for ever.
             resend_uncertain: Send uncertain rows again, though each may then be paid twice.
             process: A function that is called with each picture once it is saved, and with its
-            `executor.PictureFacts`. A
+            `executor.FileInfo`. A
                 picture comes as its `Path`, or as bytes where it went to a storage. What it returns is pickled into the
                 journal, and is in `Done.value`; a row on whose picture it fails is told as `Failed` with ProcessFailed,
                 and the next run that has a function calls that for what has no value yet.
@@ -1046,7 +1046,7 @@ def _check_saving(save_to: object, name: object, process: object, executor: obje
     if not isinstance(name, str):
         refuse("name", f"<{type(name).__name__}>", "must be a template for names, as text")
     if executor is not None:
-        check_kind("engine", executor, (Executor, RemoteExecutor), "must be an engine.Engine or an engine.Carrier")
+        check_kind("executor", executor, (Executor, RemoteExecutor), "must be an Executor or a RemoteExecutor")
     if save_to is None:
         if process is not None or executor is not None:
             raise ValueError("engines and `process=` work on pictures that are saved: say where to with `save_to=`")

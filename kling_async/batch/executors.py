@@ -9,11 +9,11 @@ import asyncio
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import attrs
 
-from kling_async.batch.function_calls import PictureFacts, Process, call_pickled, describe_error, pickled_result
+from kling_async.batch.function_calls import FileInfo, Process, call_pickled, describe_error, pickled_result
 from kling_async.batch.local_executor import LocalExecutor
 from kling_async.media.destinations import Destination, storage_of
 from kling_async.media.downloads import Downloads
@@ -22,17 +22,16 @@ from kling_async.media.naming import Names
 from kling_async.media.saved_files import SavedFile
 from kling_async.policy.hosts import Network
 from kling_async.policy.http import HttpOptions
-from kling_async.wire.endpoints.image_generation import ImageRequest
-from kling_async.wire.tasks import Image
+from kling_async.wire.tasks import File
 
 __all__ = [
     "DiskFull",
     "Executor",
     "FetchError",
     "FetchRefused",
+    "FileInfo",
     "LinkExpired",
     "LocalExecutor",
-    "PictureFacts",
     "Process",
     "RemoteExecutor",
     "WorkItem",
@@ -66,7 +65,7 @@ class Executor(Protocol):
         """
         ...
 
-    async def call(self, function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
+    async def call(self, function: Process, source: Path | bytes, info: FileInfo) -> bytes:
         """
         Return what *function* returns, as `call_pickled` does, or raise what it raises. It may wait for a free worker.
         A call may be made twice, so calling the function again should do no harm. Cancelling drops the return value.
@@ -84,9 +83,9 @@ class WorkItem:
 
     Attributes:
         key: The row's key.
-        request: The row's request, without input files.
-        image: The file to download; None if it is saved already.
-        picture: The saved file; None if it is to be downloaded.
+        request: The row's request, without its input files.
+        file: The file to download; None if it is saved already.
+        saved: The saved file; None if it is to be downloaded.
         names: Names of the task's files in the destination.
         destination: A folder, by its full path, or a storage.
         function: None if the file is only saved.
@@ -95,19 +94,19 @@ class WorkItem:
 
     key: str
     task_id: str
-    request: ImageRequest
-    image: Image | None
-    picture: SavedFile | None
+    request: Any
+    file: File | None
+    saved: SavedFile | None
     names: Names
     destination: Destination
     function: Process | None
     networks: frozenset[Network]
 
-    def facts(self, picture: SavedFile) -> PictureFacts:
+    def info(self, saved: SavedFile) -> FileInfo:
         """
         Return what the function gets besides the file.
         """
-        return PictureFacts(self.key, self.task_id, self.request, picture)
+        return FileInfo(self.key, self.task_id, self.request, saved)
 
 
 @attrs.frozen
@@ -116,12 +115,12 @@ class WorkResult:
     The result of a work item.
 
     Attributes:
-        picture: The saved file, with the function's pickled return value.
+        saved: The saved file, with the function's pickled return value.
         failure: The function's error, such as "LookupError: no foxes"; None if it returned.
         traceback: Of the function's error.
     """
 
-    picture: SavedFile
+    saved: SavedFile
     failure: str | None = None
     traceback: str = ""
 
@@ -179,15 +178,15 @@ async def execute(item: WorkItem, *, http: HttpOptions | None = None) -> WorkRes
     """
     downloads = Downloads(http or HttpOptions(), networks=item.networks)
     try:
-        picture = await fetch_file(item, downloads)
+        saved = await fetch_file(item, downloads)
     finally:
         await downloads.aclose()
     loop = asyncio.get_running_loop()
 
     def read() -> bytes:
-        return asyncio.run_coroutine_threadsafe(read_content(item, picture), loop).result()
+        return asyncio.run_coroutine_threadsafe(read_content(item, saved), loop).result()
 
-    return await asyncio.to_thread(call_function, item, picture, read)
+    return await asyncio.to_thread(call_function, item, saved, read)
 
 
 async def fetch_file(item: WorkItem, downloads: Downloads, temp_dir: Path | None = None) -> SavedFile:
@@ -197,35 +196,35 @@ async def fetch_file(item: WorkItem, downloads: Downloads, temp_dir: Path | None
     Args:
         temp_dir: Folder of this machine for a file on its way to a storage; None is the system's.
     """
-    if item.image is None:
-        if item.picture is None:
+    if item.file is None:
+        if item.saved is None:
             raise AssertionError("the file is saved, or it is to be downloaded")
-        return item.picture
-    return await downloads.save_file(item.image, item.destination, item.names, temp_dir=temp_dir)
+        return item.saved
+    return await downloads.save_file(item.file, item.destination, item.names, temp_dir=temp_dir)
 
 
-async def read_content(item: WorkItem, picture: SavedFile) -> bytes:
+async def read_content(item: WorkItem, saved: SavedFile) -> bytes:
     """
     Read a file from the storage where it is saved.
 
     Raises:
         FetchError: It cannot be read.
     """
-    return await storage_of(item.destination, picture.place).read(picture.place)
+    return await storage_of(item.destination, saved.place).read(saved.place)
 
 
-def call_function(item: WorkItem, picture: SavedFile, read: Callable[[], bytes]) -> WorkResult:
+def call_function(item: WorkItem, saved: SavedFile, read: Callable[[], bytes]) -> WorkResult:
     """
     Call an item's function, if it has one, with the file's path, or with what *read* returns.
     """
     if item.function is None:
-        return WorkResult(picture)
+        return WorkResult(saved)
     try:
-        source = picture.path or read()
+        source = saved.path or read()
     except FetchError as error:
-        return WorkResult(picture, str(error))
+        return WorkResult(saved, str(error))
     try:
-        pickled = pickled_result(item.function, source, item.facts(picture))
+        pickled = pickled_result(item.function, source, item.info(saved))
     except Exception as error:  # noqa: BLE001 (the program's function can raise anything)
-        return WorkResult(picture, describe_error(error), traceback.format_exc()[-MAX_TRACEBACK:])
-    return WorkResult(attrs.evolve(picture, pickled=pickled))
+        return WorkResult(saved, describe_error(error), traceback.format_exc()[-MAX_TRACEBACK:])
+    return WorkResult(attrs.evolve(saved, pickled=pickled))

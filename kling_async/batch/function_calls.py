@@ -13,10 +13,9 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from kling_async.media.saved_files import SavedFile
-from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.redaction import shorten
 
-__all__ = ["PictureFacts", "Process", "call_pickled", "describe_error", "pickled_result", "unpickle_value"]
+__all__ = ["FileInfo", "Process", "call_pickled", "describe_error", "pickled_result", "unpickle_value"]
 
 MAX_VALUE: Final = 2**26
 """
@@ -29,30 +28,30 @@ Characters of a function's error that are kept: the error of a row goes into out
 
 
 @attrs.frozen
-class PictureFacts:
+class FileInfo:
     """
     What a function gets besides the file.
 
     Attributes:
         key: The row's key in the batch.
-        request: What was asked for, without input files.
-        picture: The saved file: where it is, its index, size and digest.
+        request: The request, such as an `ImageRequest`, without its input files.
+        file: The saved file: where it is, its kind, index, size and digest.
     """
 
     key: str
     task_id: str
-    request: ImageRequest
-    picture: SavedFile
+    request: Any
+    file: SavedFile
 
 
-Process: TypeAlias = Callable[[Path | bytes, PictureFacts], Any]
+Process: TypeAlias = Callable[[Path | bytes, FileInfo], Any]
 """
 A function that can be pickled, such as one at the top of a module. It gets the path of a saved file, or the file's
 content if it was saved in a storage. Its return value is pickled, too.
 """
 
 
-def call_pickled(function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
+def call_pickled(function: Process, source: Path | bytes, info: FileInfo) -> bytes:
     """
     Call *function* and return its value pickled. The value is never unpickled on its way to the journal, and a value
     that cannot be pickled is an error of the function.
@@ -62,19 +61,19 @@ def call_pickled(function: Process, source: Path | bytes, facts: PictureFacts) -
             something else to the caller.
     """
     try:
-        return pickled_result(function, source, facts)
+        return pickled_result(function, source, info)
     except Exception as error:
         if _can_be_pickled(error):
             raise
         raise RuntimeError(describe_error(error)) from error
 
 
-def pickled_result(function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
+def pickled_result(function: Process, source: Path | bytes, info: FileInfo) -> bytes:
     """
     Do what `call_pickled` does, for a caller in the same process: errors need not be picklable.
     """
     try:
-        pickled = pickle.dumps(function(source, facts))
+        pickled = pickle.dumps(function(source, info))
     except SystemExit as error:
         raise RuntimeError(f"it called sys.exit({error.code!r})") from None  # it would end the caller
     except _MISLEADING as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from kling_async.batch.function_calls import PictureFacts, Process, call_pickled, describe_error
+from kling_async.batch.function_calls import FileInfo, Process, call_pickled, describe_error
 from kling_async.media.destinations import Destination
 from kling_async.media.semaphore import Gate
 from kling_async.media.shielding import shielded
@@ -96,7 +96,7 @@ class LocalExecutor:
         if problem is not None:
             raise ValueError(f"{_AT_THE_TOP}: {problem}")
 
-    async def call(self, function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
+    async def call(self, function: Process, source: Path | bytes, info: FileInfo) -> bytes:
         """
         Return what *function* returns, pickled, or raise what it raises.
 
@@ -108,14 +108,14 @@ class LocalExecutor:
             for _ in range(ATTEMPTS):
                 pool = self._open()
                 try:
-                    return await _call_in(pool, function, source, facts)
+                    return await _call_in(pool, function, source, info)
                 except concurrent.futures.BrokenExecutor:  # caused by this call or by another
                     if self._pool is pool:
                         self._pool = None
             for _ in range(ATTEMPTS - 1):
                 with contextlib.suppress(concurrent.futures.BrokenExecutor):
-                    return await _call_alone(function, source, facts)
-            return await _call_alone(function, source, facts)
+                    return await _call_alone(function, source, info)
+            return await _call_alone(function, source, info)
 
     def _open(self) -> "concurrent.futures.ProcessPoolExecutor":  # in quotes: its module is loaded at first use
         if self._is_closed:
@@ -143,16 +143,16 @@ def _load_problem(pickled: bytes) -> str | None:
     return None
 
 
-async def _call_alone(function: Process, source: Path | bytes, facts: PictureFacts) -> bytes:
+async def _call_alone(function: Process, source: Path | bytes, info: FileInfo) -> bytes:
     # In a process of its own, a crash affects no other call.
     pool = _new_pool(1)
     try:
-        return await _call_in(pool, function, source, facts)
+        return await _call_in(pool, function, source, info)
     finally:
         await shielded(asyncio.to_thread(pool.shutdown, cancel_futures=True))
 
 
 async def _call_in(
-    pool: "concurrent.futures.ProcessPoolExecutor", function: Process, source: Path | bytes, facts: PictureFacts
+    pool: "concurrent.futures.ProcessPoolExecutor", function: Process, source: Path | bytes, info: FileInfo
 ) -> bytes:
-    return await asyncio.get_running_loop().run_in_executor(pool, call_pickled, function, source, facts)
+    return await asyncio.get_running_loop().run_in_executor(pool, call_pickled, function, source, info)

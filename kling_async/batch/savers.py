@@ -12,7 +12,7 @@ from typing import Final, Self, TypeVar
 import attrs
 
 from kling_async.batch.executors import Executor, RemoteExecutor, WorkItem, WorkResult
-from kling_async.batch.function_calls import PictureFacts, Process, describe_error
+from kling_async.batch.function_calls import FileInfo, Process, describe_error
 from kling_async.batch.records import Row
 from kling_async.client.client import KlingClient
 from kling_async.errors import ExecutorLost, ProcessFailed
@@ -25,10 +25,11 @@ from kling_async.media.destinations import (
 )
 from kling_async.media.fetch_errors import FetchError
 from kling_async.media.naming import Names
-from kling_async.media.saved_files import SavedFile
+from kling_async.media.saved_files import FileKey, SavedFile, key_of
 from kling_async.media.saving import SaveOutcome
 from kling_async.media.storage import Storage
-from kling_async.wire.tasks import Image, TaskResult
+from kling_async.wire.endpoints.registry import without_files
+from kling_async.wire.tasks import File, TaskResult
 
 __all__ = ["CollidingKeys", "LocalSaver", "RemoteSaver", "Saver", "all_of", "check_saving"]
 
@@ -128,7 +129,7 @@ class Saver:
         """
         raise NotImplementedError
 
-    async def value(self, row: Row, task_id: str, picture: SavedFile) -> bytes:
+    async def value(self, row: Row, task_id: str, saved: SavedFile) -> bytes:
         """
         Return what the function returns for a saved file, pickled.
 
@@ -143,20 +144,20 @@ class Saver:
         """
         Names(self.name, "0", "0").check(range(count))
 
-    async def is_there(self, picture: SavedFile) -> bool:
+    async def is_there(self, saved: SavedFile) -> bool:
         """
         Return whether a file is still where it was saved.
 
         Raises:
             OSError: The storage does not report it.
         """
-        return await self._size(picture) == picture.size_in_bytes
+        return await self._size(saved) == saved.size_in_bytes
 
-    async def _size(self, picture: SavedFile) -> int | None:
-        if picture.path is not None:
-            return await asyncio.to_thread(_size_of, picture.path)
+    async def _size(self, saved: SavedFile) -> int | None:
+        if saved.path is not None:
+            return await asyncio.to_thread(_size_of, saved.path)
         try:
-            return await storage_of(self.destination, picture.place).size(picture.place)
+            return await storage_of(self.destination, saved.place).size(saved.place)
         except FetchError as error:
             raise OSError(str(error)) from None
 
@@ -179,20 +180,20 @@ class LocalSaver(Saver):
 
     async def save(self, row: Row, result: TaskResult) -> SaveOutcome:
         names = await self._names(row, result.task_id)
-        return await self.client.save_each(result, self.destination, names, skip=_saved_indices(row))
+        return await self.client.save_each(result, self.destination, names, skip={file.key for file in row.pictures})
 
-    async def value(self, row: Row, task_id: str, picture: SavedFile) -> bytes:
+    async def value(self, row: Row, task_id: str, saved: SavedFile) -> bytes:
         if self.function is None:
             raise AssertionError("there is no function")
-        facts = PictureFacts(row.key, task_id, attrs.evolve(row.request, image=None), picture)
+        info = FileInfo(row.key, task_id, without_files(row.request), saved)
         try:
-            source = picture.path or await storage_of(self.destination, picture.place).read(picture.place)
+            source = saved.path or await storage_of(self.destination, saved.place).read(saved.place)
         except FetchError as error:
-            raise _process_failed(str(error), task_id, picture) from None
+            raise _process_failed(str(error), task_id, saved) from None
         try:
-            return await self.executor.call(self.function, source, facts)
+            return await self.executor.call(self.function, source, info)
         except Exception as error:
-            raise _process_failed(describe_error(error), task_id, picture) from error
+            raise _process_failed(describe_error(error), task_id, saved) from error
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -202,7 +203,7 @@ class RemoteSaver(Saver):
     """
 
     executor: RemoteExecutor
-    _failed: dict[tuple[str, int], WorkResult] = attrs.field(factory=dict, init=False)  # files whose function failed
+    _failed: dict[tuple[str, FileKey], WorkResult] = attrs.field(factory=dict, init=False)  # function failed
     _is_visible: bool = attrs.field(default=False, init=False)
 
     @property
@@ -220,42 +221,42 @@ class RemoteSaver(Saver):
         await self._remove_staging_dir()
 
     async def save(self, row: Row, result: TaskResult) -> SaveOutcome:
-        async def save(image: Image) -> SavedFile | FetchError:
+        async def save(file: File) -> SavedFile | FetchError:
             try:
-                done = await self._execute(row, result.task_id, image=image)
+                done = await self._execute(row, result.task_id, file=file)
             except FetchError as error:
                 return error
             if done.failure is not None:
-                self._failed[result.task_id, image.index] = done
-            return done.picture
+                self._failed[result.task_id, key_of(file)] = done
+            return done.saved
 
-        async def fetch(images: Sequence[Image]) -> Sequence[SavedFile | FetchError]:
-            return await all_of(map(save, images))
+        async def fetch(files: Sequence[File]) -> Sequence[SavedFile | FetchError]:
+            return await all_of(map(save, files))
 
         names = await self._names(row, result.task_id)
-        return await self.client.save_remotely(result, names, fetch, skip=_saved_indices(row))
+        return await self.client.save_remotely(result, names, fetch, skip={file.key for file in row.pictures})
 
-    async def value(self, row: Row, task_id: str, picture: SavedFile) -> bytes:
-        done = self._failed.pop((task_id, picture.index), None)
+    async def value(self, row: Row, task_id: str, saved: SavedFile) -> bytes:
+        done = self._failed.pop((task_id, saved.key), None)
         try:
-            done = done or await self._execute(row, task_id, picture=picture)
+            done = done or await self._execute(row, task_id, saved=saved)
         except FetchError as error:
-            raise _process_failed(str(error), task_id, picture) from None
-        if done.picture.pickled is None:
-            failed = _process_failed(str(done.failure), task_id, picture)
+            raise _process_failed(str(error), task_id, saved) from None
+        if done.saved.pickled is None:
+            failed = _process_failed(str(done.failure), task_id, saved)
             failed.add_note(done.traceback)
             raise failed
-        return done.picture.pickled
+        return done.saved.pickled
 
     async def _execute(
-        self, row: Row, task_id: str, *, image: Image | None = None, picture: SavedFile | None = None
+        self, row: Row, task_id: str, *, file: File | None = None, saved: SavedFile | None = None
     ) -> WorkResult:
         item = WorkItem(
             key=row.key,
             task_id=task_id,
-            request=attrs.evolve(row.request, image=None),
-            image=image,
-            picture=picture,
+            request=without_files(row.request),
+            file=file,
+            saved=saved,
             names=attrs.evolve(await self._names(row, task_id), staging_dir=self._staging_dir),
             destination=self.destination,
             function=self.function,
@@ -263,14 +264,14 @@ class RemoteSaver(Saver):
         )
         done = await self.executor.execute(item)
         if not self._is_visible:
-            await self._check_visible(done.picture, task_id)
+            await self._check_visible(done.saved, task_id)
         return done
 
-    async def _check_visible(self, picture: SavedFile, task_id: str) -> None:
+    async def _check_visible(self, saved: SavedFile, task_id: str) -> None:
         # It may take some time until a file that one machine has written is visible to another.
         for delay in (*(FIRST_DELAY * 2**number for number in range(VISIBILITY_CHECKS - 1)), None):
             try:
-                if await self._size(picture) is not None:  # of any size: a function may have changed it
+                if await self._size(saved) is not None:  # of any size: a function may have changed it
                     self._is_visible = True
                     return
             except OSError as error:
@@ -278,7 +279,7 @@ class RemoteSaver(Saver):
                 return  # the storage does not report it: it may report the next file
             if delay is not None:
                 await asyncio.sleep(delay)
-        what = f"{picture.place} was saved by the executor, but this process does not see it"
+        what = f"{saved.place} was saved by the executor, but this process does not see it"
         raise ExecutorLost(f"{what}: save to a folder that all machines share, or to a storage", task_id)
 
     @property
@@ -301,12 +302,8 @@ async def all_of(works: Iterable[Awaitable[T]]) -> list[T]:
     return [aio_task.result() for aio_task in aio_tasks]
 
 
-def _saved_indices(row: Row) -> set[int]:
-    return {picture.index for picture in row.pictures}
-
-
-def _process_failed(reason: str, task_id: str, picture: SavedFile) -> ProcessFailed:
-    return ProcessFailed(f"process failed on {picture.place}: {reason}", task_id, index=picture.index)
+def _process_failed(reason: str, task_id: str, saved: SavedFile) -> ProcessFailed:
+    return ProcessFailed(f"process failed on {saved.place}: {reason}", task_id, index=saved.index)
 
 
 def _size_of(path: Path) -> int | None:

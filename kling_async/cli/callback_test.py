@@ -1,5 +1,5 @@
 """
-`kling-async callback-test`: does a receiver of callbacks hear what is sent to its address?
+`kling-async callback-test`: send a sample callback and report whether the receiver accepts it.
 """
 
 import json
@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -14,17 +15,18 @@ import aiohttp
 import attrs
 import typer
 
+from kling_async.cli.command_runner import run
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.options import AsJson, parse_seconds
-from kling_async.cli.screen import write_line
-from kling_async.cli.task_runner import run
+from kling_async.cli.terminal import write_line
+from kling_async.policy.arguments import url_rule
 from kling_async.wire.codec import write_task
 from kling_async.wire.json_text import dumps
 from kling_async.wire.redaction import hide_query, one_line
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 from kling_async.wire.webhooks import check_secret, sign
 
-__all__ = ["CallbackTestResult", "callback_test", "hide_token", "judge"]
+__all__ = ["CallbackTestResult", "callback_test", "hide_token", "judge_response"]
 
 EXAMPLES: Final = """\
 Examples:
@@ -40,22 +42,22 @@ _SAMPLE: Final = TaskSnapshot(
 
 def callback_test(
     *,
-    url: Annotated[str, typer.Argument(metavar="URL", help="An address that the receiver has made.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="A callback URL that the receiver made.")],
     secret: Annotated[
-        str | None, typer.Option(metavar="SECRET", help="Signs it; else KLING_CALLBACK_SECRET, else unsigned.")
+        str | None, typer.Option(metavar="SECRET", help="Signs the callback (default KLING_CALLBACK_SECRET)")
     ] = None,
     as_json: AsJson = False,
     timeout: Annotated[
-        float, typer.Option(metavar="S", parser=parse_seconds, help="Seconds to wait for an answer.")
+        float, typer.Option(metavar="S", parser=parse_seconds, help="Seconds to wait for the response.")
     ] = 10.0,
 ) -> None:
     """
-    Post a sample callback to URL, and say what came back.
+    Send a sample callback to URL and show the response.
 
-    It reports a task "callback-test" as submitted, which changes nothing. An address is a secret: its end is not shown.
+    It reports a task "callback-test" as submitted, which has no effect. The end of URL is secret and not shown.
     """
-    if not _is_absolute(url):
-        raise typer.BadParameter("it must be an absolute http(s) URL", param_hint="URL")
+    if (rule := url_rule(url)) is not None:
+        raise typer.BadParameter(f"it {rule}", param_hint="URL")
     secret = secret or os.environ.get("KLING_CALLBACK_SECRET") or None
     if secret is not None:
         try:
@@ -68,7 +70,7 @@ def callback_test(
 @attrs.frozen
 class CallbackTestResult:
     """
-    What came back, in words; `advice` says what to do about it, and `status` is None where nobody answered.
+    The result in words. `advice` says what to do about it; `status` is None without a response.
     """
 
     code: ExitCode
@@ -81,13 +83,13 @@ async def _test(url: str, secret: str | None, timeout: float, *, as_json: bool) 
     how = "unsigned" if secret is None else "signed"
     if not as_json:
         write_line(sys.stdout, one_line(f"POST {hide_token(url)} ({how})"))
-    verdict = await _post(url, secret, timeout)
+    result = await _post(url, secret, timeout)
     if as_json:
-        write_line(sys.stdout, json.dumps(verdict_facts(verdict, url, is_signed=secret is not None)))
-        return verdict.code
-    for line in filter(None, (verdict.fact, verdict.advice)):
-        write_line(sys.stdout if verdict.code is ExitCode.WELL else sys.stderr, one_line(line))
-    return verdict.code
+        write_line(sys.stdout, json.dumps(result_facts(result, url, is_signed=secret is not None)))
+        return result.code
+    for line in filter(None, (result.fact, result.advice)):
+        write_line(sys.stdout if result.code is ExitCode.SUCCESS else sys.stderr, one_line(line))
+    return result.code
 
 
 async def _post(url: str, secret: str | None, timeout: float) -> CallbackTestResult:
@@ -102,108 +104,129 @@ async def _post(url: str, secret: str | None, timeout: float) -> CallbackTestRes
         ):
             location = answer.headers.get("Location", "")
             has_page = answer.headers.get("Content-Length") != "0"
-            verdict = judge(answer.status, is_signed=secret is not None, location=location, has_page=has_page)
-            return attrs.evolve(verdict, status=answer.status)
-    except (aiohttp.ClientError, OSError, ValueError) as error:  # OSError: also a timeout; ValueError: an odd host
-        return _judge_silence(error, timeout)
+            result = judge_response(answer.status, is_signed=secret is not None, location=location, has_page=has_page)
+            return attrs.evolve(result, status=answer.status)
+    except (
+        aiohttp.ClientError,
+        OSError,
+        ValueError,
+    ) as error:  # OSError includes timeouts; ValueError: an invalid host
+        return _judge_failure(error, timeout)
 
 
-def verdict_facts(verdict: CallbackTestResult, url: str, *, is_signed: bool) -> dict[str, Any]:
+def result_facts(result: CallbackTestResult, url: str, *, is_signed: bool) -> dict[str, Any]:
     """
-    Return what came back as programs read it.
+    Return the result for JSON.
     """
     return {
         "url": hide_token(url),
         "is_signed": is_signed,
-        "is_accepted": verdict.code is ExitCode.WELL,
-        "http_status": verdict.status,
-        "message": verdict.fact,
-        "advice": verdict.advice or None,
+        "is_accepted": result.code is ExitCode.SUCCESS,
+        "http_status": result.status,
+        "message": result.fact,
+        "advice": result.advice or None,
     }
 
 
-def judge(status: int, *, is_signed: bool, location: str = "", has_page: bool = False) -> CallbackTestResult:
+_REPLIES: Final[Mapping[str, tuple[ExitCode, str, str]]] = {
+    "no receiver": (
+        ExitCode.USAGE,
+        "a web server responds, but there is no receiver at this path.",
+        "Compare the path with the receiver's public_url and with the configuration of your proxy.",
+    ),
+    "unknown token": (
+        ExitCode.USAGE,
+        "a receiver responds, but it did not make the token in this URL.",
+        (
+            'To get a valid URL, print receiver.address_of("test") in the program that has the receiver. '
+            "If the receiver has a token_key, its URLs stay valid in later runs."
+        ),
+    ),
+    "wrong signature": (
+        ExitCode.KEY,
+        "the URL is valid, the signature is wrong.",
+        "Check that the secret is the receiver's, and that both clocks are right (within 5 minutes).",
+    ),
+    "refused": (
+        ExitCode.KEY,
+        "refused. Callbacks of the service have no login and no cookies, only a signature.",
+        "Use --secret if the receiver expects a signature; otherwise allow its path without a login.",
+    ),
+    "no POST": (ExitCode.USAGE, "POST is not allowed at this path.", "Check the path."),
+    "server error": (
+        ExitCode.SERVICE,
+        "the receiver, or the proxy in front of it, fails.",
+        "Check that the receiver is running, and read its log.",
+    ),
+    "other": (
+        ExitCode.SERVICE,
+        "the server does not accept the sample as a callback.",
+        "Check that the URL belongs to a receiver of Kling callbacks.",
+    ),
+}
+"""
+Responses that are not accepted: exit code, fact and advice.
+"""
+
+
+def judge_response(status: int, *, is_signed: bool, location: str = "", has_page: bool = False) -> CallbackTestResult:
     """
-    Put a HTTP status into words.
+    Explain a response.
 
     Args:
-        location: Where a redirect leads.
-        has_page: Whether the answer has a body; those of a `CallbackReceiver` have none.
+        location: The target of a redirect.
+        has_page: Whether the response has a body; those of a `CallbackReceiver` have none.
     """
-    match status:
-        case 404 if has_page:
-            return CallbackTestResult(
-                ExitCode.USAGE,
-                "404: a web server is there, but no receiver at this path.",
-                "Compare the path with the receiver's public_url, and with what stands in front of it.",
-            )
-        case 404:
-            return CallbackTestResult(
-                ExitCode.USAGE,
-                "404: a good receiver is there, but this address has a token that it did not make.",
-                'For one that it made, let its own program print receiver.address_of("test"); '
-                "with a token_key of its own the receiver knows it in later runs too.",
-            )
-        case 401 if is_signed and not has_page:
-            return CallbackTestResult(
-                ExitCode.KEY,
-                "401: the address is good, the signature is wrong.",
-                "Check that the secret is the receiver's, and that both clocks are right (to 5 minutes).",
-            )
-        case 401 | 403:
-            return CallbackTestResult(
-                ExitCode.KEY,
-                f"{status}: refused. The service has neither a login nor cookies, only a signature.",
-                "Give --secret if the receiver asks for a signature; else let its path through without a login.",
-            )
-        case 405:
-            return CallbackTestResult(ExitCode.USAGE, "405: no POST is taken here.", "Check the path.")
     if 200 <= status < 300:
-        advice = "" if is_signed else "It was unsigned: give --secret to test the signature too."
-        return CallbackTestResult(ExitCode.WELL, f"{status}: accepted.", advice)
+        advice = "" if is_signed else "It was unsigned; use --secret to test the signature too."
+        return CallbackTestResult(ExitCode.SUCCESS, f"{status}: accepted.", advice)
     if 300 <= status < 400:
         return CallbackTestResult(
             ExitCode.USAGE,
-            f"{status}: a redirect to {hide_token(location) or 'nowhere'}; callbacks do not follow it.",
-            "Make the address that it leads to the receiver's public_url.",
+            f"{status}: a redirect to {hide_token(location) or 'nowhere'}; callbacks do not follow redirects.",
+            "Use the target of the redirect as the receiver's public_url.",
         )
-    if status >= 500:
-        return CallbackTestResult(
-            ExitCode.SERVICE,
-            f"{status}: the receiver, or what stands in front of it, fails.",
-            "Is the receiver running? Its log tells more.",
-        )
-    return CallbackTestResult(
-        ExitCode.SERVICE,
-        f"{status}: what is there does not take the sample for a callback.",
-        "Is it a receiver of Kling's callbacks?",
-    )
+    code, fact, advice = _REPLIES[_kind_of(status, is_signed=is_signed, has_page=has_page)]
+    return CallbackTestResult(code, f"{status}: {fact}", advice)
 
 
-def _judge_silence(error: Exception, timeout: float) -> CallbackTestResult:
-    # Exceptions are put into our own words: theirs can hold the whole address.
+def _kind_of(status: int, *, is_signed: bool, has_page: bool) -> str:
+    match status:
+        case 404:
+            return "no receiver" if has_page else "unknown token"
+        case 401 if is_signed and not has_page:
+            return "wrong signature"
+        case 401 | 403:
+            return "refused"
+        case 405:
+            return "no POST"
+    return "server error" if status >= 500 else "other"
+
+
+def _judge_failure(error: Exception, timeout: float) -> CallbackTestResult:
+    # The messages of exceptions are not used: they can contain the whole URL.
     match error:
         case TimeoutError():
-            fact = f"No answer within {timeout:g} s."
-            advice = "A firewall may swallow what is sent, or the receiver is stuck."
+            fact = f"No response within {timeout:g} s."
+            advice = "A firewall may drop the request, or the receiver is stuck."
         case aiohttp.ClientConnectorDNSError() | ValueError():
-            fact, advice = "The host's name is not known.", "Check the address."
+            fact, advice = "The host cannot be resolved.", "Check the address."
         case aiohttp.ClientSSLError() | aiohttp.ClientConnectorCertificateError():
-            fact = "No secure connection: the certificate is not trusted, or https is not spoken there."
-            advice = "The service would not come through either: check the certificate, its chain and the port."
+            fact = "No secure connection: the certificate is not trusted, or the port does not use TLS."
+            advice = "The service could not connect either: check the certificate, its chain and the port."
         case aiohttp.ClientConnectorError():
-            reason = os.strerror(error.os_error.errno) if error.os_error.errno else "not reachable"
+            reason = os.strerror(error.os_error.errno) if error.os_error.errno else "unreachable"
             fact = f"No connection: {reason}."
-            advice = "Is the receiver running, and is its port open from here?"
+            advice = "Check that the receiver is running and that its port is reachable from here."
         case _:
-            fact = "The connection was made, but there came no answer in HTTP."
-            advice = "Check the port, and http or https."
+            fact = "The connection was made, but the response is not HTTP."
+            advice = "Check the port, and whether it uses http or https."
     return CallbackTestResult(ExitCode.SERVICE, fact, advice)
 
 
 def hide_token(url: str) -> str:
     """
-    Return *url* without what may be a secret in it: its user and query, and all but the beginning of its last segment.
+    Return *url* without its secrets: the user, the query, and all but the beginning of the last path segment.
     """
     try:
         parts = urlsplit(url)
@@ -212,11 +235,3 @@ def hide_token(url: str) -> str:
     head, slash, last = parts.path.rpartition("/")
     shown = last[: min(4, len(last) // 2)] + "…" if last else ""
     return hide_query(urlunsplit(parts._replace(path=head + slash + shown)))
-
-
-def _is_absolute(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
-    except ValueError:
-        return False

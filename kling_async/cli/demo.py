@@ -1,5 +1,5 @@
 """
-`kling-async demo`: a service inside, a client at work, pictures in a folder and on a page. No account, no cost.
+`kling-async demo`: generate pictures with a built-in emulator. It needs no account and costs nothing.
 """
 
 import asyncio
@@ -12,30 +12,30 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from kling_async.cli.command_runner import run
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.gallery import entries_of, not_written, require_gallery
 from kling_async.cli.options import (
     AsJson,
     DialectName,
+    EmulatedDialect,
     Latency,
     Out,
-    Played,
     Seed,
-    parse_latency,
-    read_lines,
+    read_prompts,
     require_pillow,
 )
 from kling_async.cli.request_checks import check_requests, make_folder
-from kling_async.cli.screen import Screen, open_screen_beside
+from kling_async.cli.screen import TaskScreen, open_screen_beside
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.task_board import TaskBoard, TaskRow
-from kling_async.cli.task_runner import TaskRunner, run
+from kling_async.cli.task_runner import TaskRunner
 from kling_async.wire.endpoints.image_generation import ImageRequest
 
 if TYPE_CHECKING:
     from kling_async.emulator import Ledger
 
-__all__ = ["demo", "file_name", "make_requests", "requests_made"]
+__all__ = ["demo", "file_name", "make_requests", "request_counts"]
 
 EXAMPLES: Final = """\
 Examples:
@@ -44,62 +44,55 @@ Examples:
   kling-async demo --prompts my-prompts.txt --dialect official
 """
 
-PAGE: Final = "demo.html"
-"""
-Not "gallery.html": the folder is that of other commands too, and the page of its other pictures stays.
-"""
-
 _RATIOS: Final = ("16:9", "1:1", "3:2", "9:16", "4:3", "2:3", "16:9", "3:4")
 _PICTURES: Final = (1, 1, 2)
-"""
-How the demo's requests vary from one to the next.
-"""
 
 
 def demo(
     *,
     count: Annotated[
-        int | None, typer.Option("--count", "-c", metavar="N", min=1, help="How many of the prompts, over and over.")
+        int | None, typer.Option("--count", "-c", metavar="N", min=1, help="Number of prompts; repeats them if needed.")
     ] = None,
-    prompts: Annotated[Path | None, typer.Option(metavar="FILE", help="Your own, one per line.")] = None,
+    prompts: Annotated[Path | None, typer.Option(metavar="FILE", help="Your own prompts, one per line.")] = None,
     out: Out = Path("pictures"),
     as_json: AsJson = False,
     seed: Seed = 0,
-    dialect: Played = DialectName.GATEWAY,
+    dialect: EmulatedDialect = DialectName.GATEWAY,
     latency: Latency = "1:3",
 ) -> None:
     """
-    See it work: a service emulated inside, no account, no cost.
+    See it work with a built-in emulator: no account, no cost.
     """
     require_pillow()
     require_gallery()
-    access = ServiceOptions(base_url=None, dialect=dialect, is_emulated=True, latency=parse_latency(latency), seed=seed)
+    service = ServiceOptions(dialect=dialect, is_emulated=True, latency=latency, seed=seed)
     requests = make_requests(_read_prompts(prompts), count)
     make_folder(out)
-    run(_show(requests, access, out, as_json=as_json))
+    run(_demo(requests, service, out, as_json=as_json))
 
 
-async def _show(requests: Sequence[ImageRequest], access: ServiceOptions, out: Path, *, as_json: bool) -> ExitCode:
+async def _demo(requests: Sequence[ImageRequest], service: ServiceOptions, out: Path, *, as_json: bool) -> ExitCode:
     board = TaskBoard.of(requests)
     screen = open_screen_beside(board, as_json=as_json)
-    async with access.make_emulator() as server:
-        client, slots = access.make_client(server), server.settings.slots
+    async with service.make_emulator() as server:
+        client, slots = service.make_client(server), server.settings.slots
         await check_requests(client, requests)
-        screen.say(f"{len(requests)} prompts for a {server.dialect.name} service of {slots} slots, emulated")
-        work = TaskRunner(client, board, screen, access, out, name=file_name, as_json=as_json)
-        await work.run()
-    page = await _write_page(board, out / PAGE, server.dialect.default_model, screen)
-    code = work.sum_up({**requests_made(server.ledger), **page})
-    screen.say('Now yours: kling-async generate --emulator "a paper boat on a puddle"')
+        screen.say(f"{len(requests)} prompts for an emulated {server.dialect.name} service with {slots} slots")
+        runner = TaskRunner(client, board, screen, service, out, name=file_name, as_json=as_json)
+        await runner.run()
+    # not gallery.html, which may be the page of other commands' pictures
+    page = await _write_page(board, out / "demo.html", server.dialect.default_model, screen)
+    code = runner.sum_up({**request_counts(server.ledger), **page})
+    screen.say('Now try your own: kling-async generate --emulator "a paper boat on a puddle"')
     return code
 
 
-async def _write_page(board: TaskBoard, path: Path, default_model: str, screen: Screen) -> dict[str, str]:
+async def _write_page(board: TaskBoard, path: Path, default_model: str, screen: TaskScreen) -> dict[str, str]:
     from kling_async.gallery import write_gallery  # noqa: PLC0415 (needs an extra of its own)
 
     entries = entries_of(board.rows, board.clock(), default_model)
     try:
-        await asyncio.to_thread(write_gallery, entries, path, title="A demo of kling_async")
+        await asyncio.to_thread(write_gallery, entries, path, title="kling_async demo")
     except OSError as error:
         screen.say(not_written(path, error))
         return {}
@@ -108,7 +101,7 @@ async def _write_page(board: TaskBoard, path: Path, default_model: str, screen: 
 
 def make_requests(prompts: Sequence[str], count: int | None) -> list[ImageRequest]:
     """
-    Return *count* requests of different kinds, beginning anew where the prompts are used up; None takes each once.
+    Return *count* requests of different kinds, repeating the prompts if needed; None uses each prompt once.
     """
     kinds = zip(itertools.cycle(prompts), itertools.cycle(_RATIOS), itertools.cycle(_PICTURES), strict=False)
     return [
@@ -119,7 +112,7 @@ def make_requests(prompts: Sequence[str], count: int | None) -> list[ImageReques
 
 def file_name(row: TaskRow) -> str:
     """
-    Return a template of names that can be read, such as "03-a-lighthouse-at-dusk{ext}".
+    Return a template of readable file names, such as "03-a-lighthouse-at-dusk{ext}".
     """
     words = re.findall(r"\w+", row.title.lower())[:5]
     name = "-".join([f"{row.number:02}", *words])[:40]
@@ -127,14 +120,14 @@ def file_name(row: TaskRow) -> str:
     return name + ("-{index}" if several else "") + "{ext}"
 
 
-def requests_made(ledger: "Ledger") -> dict[str, str]:
+def request_counts(ledger: "Ledger") -> dict[str, str]:
     """
-    Return what an emulated service has been asked, ready to be shown.
+    Return the requests and connections that an emulator has counted, for a summary.
     """
-    looks = ledger.reads + ledger.list_reads
-    total = ledger.creates_received + looks + ledger.downloads
+    polls = ledger.reads + ledger.list_reads
+    total = ledger.creates_received + polls + ledger.downloads
     return {
-        "requests": f"{total} ({ledger.creates_received} submits, {looks} looks, {ledger.downloads} downloads)",
+        "requests": f"{total} ({ledger.creates_received} submits, {polls} polls, {ledger.downloads} downloads)",
         "connections": str(ledger.connections),
     }
 
@@ -142,9 +135,9 @@ def requests_made(ledger: "Ledger") -> dict[str, str]:
 def _read_prompts(path: Path | None) -> list[str]:
     if path is None:
         with resources.files(__package__).joinpath("prompts.txt").open("rb") as ours:
-            return read_lines(ours, "prompts.txt")
+            return read_prompts(ours, "prompts.txt")
     try:
         with path.open("rb") as file:
-            return read_lines(file, str(path))
+            return read_prompts(file, str(path))
     except OSError as error:
         raise typer.BadParameter(f"{path}: {error.strerror}", param_hint="--prompts") from None

@@ -1,5 +1,5 @@
 """
-`kling-async emulator`: a service of your own at an address, until Ctrl-C.
+`kling-async emulator`: run the emulator as a server, until Ctrl-C.
 """
 
 import asyncio
@@ -11,16 +11,27 @@ import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
+import attrs
 import typer
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from kling_async.cli.demo import requests_made
+from kling_async.cli.command_runner import run
+from kling_async.cli.demo import request_counts
 from kling_async.cli.exit_codes import ExitCode
-from kling_async.cli.options import DIALECTS, AsJson, DialectName, Latency, Played, Seed, parse_latency, require_pillow
-from kling_async.cli.screen import is_interactive, print_error, write_line
-from kling_async.cli.task_runner import run
+from kling_async.cli.option_groups import with_option_groups
+from kling_async.cli.options import (
+    DIALECTS,
+    AsJson,
+    DialectName,
+    EmulatedDialect,
+    Latency,
+    Seed,
+    parse_latency,
+    require_pillow,
+)
+from kling_async.cli.terminal import is_interactive, print_error, write_line
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 
 if TYPE_CHECKING:
@@ -40,54 +51,67 @@ _PROMPT: Final = (
     "A girl with pink hair and blue hair, shiny/glossy style, stone forest yellow, light blue and light black, "
     "fairy tale core, cyan, Ron, soft shadows, anime style"
 )
-_LOOK_AGAIN: Final = 0.5  # seconds
 
 
-def emulator(  # noqa: PLR0913 (each is an option)
-    *,
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
+@attrs.frozen(kw_only=True)
+class EmulatorOptions:
+    """
+    The settings of the emulator.
+    """
+
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1"
     host_name: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A name to be called by, beside this machine's; repeatable."),
-    ] = None,
-    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 takes a free one.")] = 8765,
-    api_key: Annotated[str | None, typer.Option(metavar="KEY", help="What opens it; else made up.")] = None,
-    callback_secret: Annotated[str | None, typer.Option(metavar="SECRET", help="Signs its callbacks.")] = None,
-    dialect: Played = DialectName.GATEWAY,
-    latency: Latency = "2:6",
-    slots: Annotated[int, typer.Option(metavar="N", min=0, help="Pictures at one time; 0: any.")] = 9,
-    units: Annotated[float | None, typer.Option(metavar="N", min=0, help="Money; else it never runs out.")] = None,
-    seed: Seed = 0,
-    fault: Annotated[list[str] | None, typer.Option(metavar="RULE", help="What goes wrong; repeatable.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """
-    Run a service of your own: real HTTP, real pictures, no cost.
+        typer.Option(metavar="NAME", help="Another host name that requests may use; repeatable."),
+    ] = None
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 chooses a free port.")] = 8765
+    api_key: Annotated[str | None, typer.Option(metavar="KEY", help="Its key (default random)")] = None
+    callback_secret: Annotated[str | None, typer.Option(metavar="SECRET", help="Signs its callbacks.")] = None
+    dialect: EmulatedDialect = DialectName.GATEWAY
+    latency: Latency = "2:6"
+    slots: Annotated[int, typer.Option(metavar="N", min=0, help="Pictures at a time; 0: no limit.")] = 9
+    units: Annotated[float | None, typer.Option(metavar="N", min=0, help="Balance (default unlimited)")] = None
+    seed: Seed = 0
+    fault: Annotated[list[str] | None, typer.Option(metavar="RULE", help="A fault to simulate; repeatable.")] = None
 
-    A RULE is WHERE:KIND:NAME=VALUE:..., such as create:failing_task:rate=0.1; a wrong KIND lists them all.
+    def make_emulator(self) -> "Emulator":
+        """
+        Make the emulator.
+
+        Raises:
+            typer.BadParameter: A setting is invalid.
+        """
+        from kling_async.emulator import Emulator, parse_fault  # noqa: PLC0415 (needs an extra of its own)
+
+        settings: SettingsByName = {
+            "host": self.host,
+            "host_names": self.host_name or (),
+            "port": self.port,
+            "callback_secret": self.callback_secret,
+            "dialect": DIALECTS[self.dialect],
+            "latency": parse_latency(self.latency),
+            "slots": self.slots or None,
+            "units": self.units,
+            "seed": self.seed,
+        }
+        if self.api_key is not None:
+            settings["api_key"] = self.api_key
+        try:
+            settings["faults"] = [parse_fault(text) for text in self.fault or ()]
+            return Emulator(**settings)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+
+@with_option_groups
+def emulator(*, options: EmulatorOptions, as_json: AsJson = False) -> None:
+    """
+    Run the emulator as a server: real HTTP, real pictures, no cost.
+
+    RULE is WHERE:KIND:NAME=VALUE:..., such as create:failing_task:rate=0.1. For a list of all kinds, give a wrong one.
     """
     require_pillow()
-    from kling_async.emulator import Emulator, parse_fault  # noqa: PLC0415 (needs an extra of its own)
-
-    settings: SettingsByName = {
-        "host": host,
-        "host_names": host_name or (),
-        "port": port,
-        "callback_secret": callback_secret,
-        "dialect": DIALECTS[dialect],
-        "latency": parse_latency(latency),
-        "slots": slots or None,
-        "units": units,
-        "seed": seed,
-    }
-    if api_key is not None:
-        settings["api_key"] = api_key
-    try:
-        settings["faults"] = [parse_fault(text) for text in fault or ()]
-        server = Emulator(**settings)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    run(_serve(server, as_json=as_json))
+    run(_serve(options.make_emulator(), as_json=as_json))
 
 
 async def _serve(server: "Emulator", *, as_json: bool) -> ExitCode:
@@ -96,32 +120,32 @@ async def _serve(server: "Emulator", *, as_json: bool) -> ExitCode:
         async with server:
             for line in [json.dumps(address_facts(server))] if as_json else greeting(server):
                 write_line(sys.stdout, line)
-            with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C is how this command ends well
+            with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C is the normal end of this command
                 await _show_until_stopped(server, people)
             for name, value in _summary(server.ledger).items():
                 write_line(people, f"{name:<11}  {value}")
     except OSError as error:
         where = f"{server.settings.host}:{server.settings.port}"
-        number = error.errno or 0  # below 0 where a name cannot be looked up: strerror does not know those
+        number = error.errno or 0  # below 0 if a name cannot be resolved: strerror does not know those
         reason = os.strerror(number) if number > 0 else error.strerror or str(error)
-        print_error(f"Nothing can listen at {where}: {reason}. --port 0 finds a free port.")
+        print_error(f"Cannot listen on {where}: {reason}. With --port 0 it chooses a free port.")
         return ExitCode.USAGE
-    return ExitCode.WELL
+    return ExitCode.SUCCESS
 
 
 def greeting(server: "Emulator") -> list[str]:
     """
-    Return what a newcomer needs to talk to *server*: its address and key, ready to be copied.
+    Return what a user needs to use *server*: its URL and key, ready to copy.
     """
     url = _from_here(server)
     path = url + IMAGE_GENERATION.path
     body = json.dumps({"prompt": _PROMPT, "model_name": "kling-v1", "n": 1})
-    dialect = "" if server.settings.is_gateway else f" --dialect {server.dialect.name}"  # by its host it is a gateway
+    dialect = "" if server.settings.is_gateway else f" --dialect {server.dialect.name}"  # its host means a gateway
     return [
-        f"A {server.dialect.name} service, emulated, at {url} (Ctrl-C stops it)",
+        f"Emulated {server.dialect.name} service at {url} (press Ctrl-C to stop)",
         "",
         f"  key     {server.api_key}",
-        f"  ledger  {_ledger_of(server)} (opened with the key, as below)",
+        f"  ledger  {_ledger_of(server)} (requires the key)",
         "",
         "In another terminal:",
         "",
@@ -138,7 +162,7 @@ def greeting(server: "Emulator") -> list[str]:
 
 def address_facts(server: "Emulator") -> dict[str, str]:
     """
-    Return what a program needs to talk to *server*.
+    Return what a program needs to use *server*.
     """
     return {
         "base_url": _from_here(server),
@@ -153,7 +177,7 @@ def _ledger_of(server: "Emulator") -> str:
 
 
 def _from_here(server: "Emulator") -> str:
-    # An address that means "all of them" is none to call, and a client takes plain http on loopback alone.
+    # The wildcard address cannot be called, and a client allows plain http on loopback only.
     match server.settings.host:
         case "0.0.0.0":  # noqa: S104
             return server.url.replace("0.0.0.0", "127.0.0.1", 1)  # noqa: S104
@@ -165,11 +189,11 @@ def _from_here(server: "Emulator") -> str:
 
 async def _show_until_stopped(server: "Emulator", file: TextIO) -> None:
     if not is_interactive(file):
-        await asyncio.Event().wait()
+        await asyncio.Event().wait()  # until cancelled
     with Live(console=Console(file=file), auto_refresh=False, transient=True) as live:
         while True:
             live.update(Text(_state(server), "dim"), refresh=True)
-            await asyncio.sleep(_LOOK_AGAIN)
+            await asyncio.sleep(0.5)
 
 
 def _state(server: "Emulator") -> str:
@@ -182,9 +206,9 @@ def _state(server: "Emulator") -> str:
 def _summary(ledger: "Ledger") -> dict[str, str]:
     facts = {
         "tasks": str(len(ledger.tasks)),
-        "pictures": str(ledger.pictures_ordered),
+        "pictures": str(ledger.files_ordered),
         "units": str(ledger.units_billed),
-        **requests_made(ledger),
+        **request_counts(ledger),
     }
     if ledger.refusals:
         facts["refusals"] = ", ".join(f"{count} of {code}" for code, count in sorted(ledger.refusals.items()))

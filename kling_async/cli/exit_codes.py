@@ -1,5 +1,5 @@
 """
-What the shell is told: an exit code for each decision of the caller, and a word on what to do next.
+The exit code and the advice for each error.
 """
 
 import enum
@@ -32,15 +32,15 @@ from kling_async.errors import (
     WaitTimeout,
 )
 
-__all__ = ["ADVICE_OF_SYSTEM", "EXIT_CODES", "ExitCode", "advice_for", "code_of", "exit_code"]
+__all__ = ["EXIT_CODES", "OS_ERROR_ADVICE", "ExitCode", "advice_for", "code_of", "exit_code"]
 
 
 class ExitCode(enum.IntEnum):
     """
-    Why the command ended.
+    The exit codes of all commands.
     """
 
-    WELL = 0
+    SUCCESS = 0
     TASK_FAILED = 1
     USAGE = 2
     KEY = 3
@@ -52,17 +52,17 @@ class ExitCode(enum.IntEnum):
 
 
 EXIT_CODES: Final = (
-    "Exit codes: 0 well, 1 a task failed, 2 usage or request, 3 key, 4 account or money, 5 service, "
+    "Exit codes: 0 success, 1 failed task, 2 usage or request, 3 key, 4 account or money, 5 service, "
     "6 uncertain submission, 7 disk or journal, 130 interrupted."
 )
 
-ADVICE_OF_SYSTEM: Final = "check that the file or folder is there, that you may write to it, and that its disk has room"
+OS_ERROR_ADVICE: Final = "check that the file or folder exists, that you may write to it, and that its disk has room"
 """
-What to do where the operating system refuses something that the library has no error for.
+The advice for errors of the operating system.
 """
 
-_GRAVEST_FIRST: Final = (
-    ExitCode.UNCERTAIN,  # money may be lost by a mere repetition
+_MOST_SERIOUS_FIRST: Final = (
+    ExitCode.UNCERTAIN,  # repeating the command may pay twice
     ExitCode.STORAGE,
     ExitCode.KEY,
     ExitCode.ACCOUNT,
@@ -73,64 +73,67 @@ _GRAVEST_FIRST: Final = (
 
 _TABLE: Final[Mapping[type[KlingError], tuple[ExitCode, str]]] = {
     KlingError: (ExitCode.TASK_FAILED, ""),
-    InvalidRequest: (ExitCode.USAGE, "change the request; nothing was made"),
+    InvalidRequest: (ExitCode.USAGE, "fix the request; no task was created"),
     NotAuthenticated: (
         ExitCode.KEY,
-        "check the key; without an account there are kling-async demo and --emulator",
+        "check the key; to try it without an account, use kling-async demo or --emulator",
     ),
-    NotAllowed: (ExitCode.ACCOUNT, "ask for the right to this model or API, or name another with --model-name"),
-    AccountProblem: (ExitCode.ACCOUNT, "top up or unlock the account; waiting does not help"),
-    ContentRefused: (ExitCode.TASK_FAILED, "change the prompt or the picture"),
-    TaskNotFound: (ExitCode.TASK_FAILED, "check the task's id, the account and --base-url"),
-    RateLimited: (ExitCode.SERVICE, "try again later: other programs may use the account's slots"),
+    NotAllowed: (ExitCode.ACCOUNT, "request access to this model or API, or choose another with --model-name"),
+    AccountProblem: (ExitCode.ACCOUNT, "top up or unlock the account; retrying does not help"),
+    ContentRefused: (ExitCode.TASK_FAILED, "change the prompt or the image"),
+    TaskNotFound: (ExitCode.TASK_FAILED, "check the task id, the account and --base-url"),
+    RateLimited: (ExitCode.SERVICE, "try again later; other programs may be using the account's slots"),
     ServiceFailure: (ExitCode.SERVICE, "try again later"),
-    UnexpectedAnswer: (ExitCode.SERVICE, "check --base-url: is this the address of a Kling API?"),
+    UnexpectedAnswer: (ExitCode.SERVICE, "check that --base-url is the address of a Kling API"),
     NotSent: (ExitCode.SERVICE, "check the network and --base-url; nothing was sent"),
     Unreachable: (ExitCode.SERVICE, "check the network and --base-url"),
     SubmissionUncertain: (
         ExitCode.UNCERTAIN,
-        "a task may have been made and paid for: look into the vendor's console before you send this again",
+        "a task may have been created and paid for: check the vendor's console before you send this again",
     ),
-    TaskFailed: (ExitCode.TASK_FAILED, "change the prompt, or try again; failed tasks are not billed by the vendor"),
-    WaitTimeout: (ExitCode.TASK_FAILED, "the task goes on and is paid for: wait for it again by its id"),
-    DownloadFailed: (ExitCode.TASK_FAILED, "the pictures are still there: fetch them again by the task's id"),
-    ProcessFailed: (ExitCode.TASK_FAILED, "mend the function that was given for the pictures, then run it again"),
-    ExecutorLost: (ExitCode.SERVICE, "see that the cluster and its workers run, then run the same command again"),
-    ClientClosed: (ExitCode.TASK_FAILED, "pick the task up by its id"),
-    JournalLocked: (ExitCode.USAGE, "wait for the other process, or stop it"),
+    TaskFailed: (ExitCode.TASK_FAILED, "change the prompt, or try again; the vendor does not bill failed tasks"),
+    WaitTimeout: (ExitCode.TASK_FAILED, "the task is still running and is paid for: wait for it again by its id"),
+    DownloadFailed: (ExitCode.TASK_FAILED, "the pictures are still at the service: save them again by the task id"),
+    ProcessFailed: (ExitCode.TASK_FAILED, "fix the function that processes the pictures, then run it again"),
+    ExecutorLost: (
+        ExitCode.SERVICE,
+        "check that the cluster and its workers are running, then run the same command again",
+    ),
+    ClientClosed: (ExitCode.TASK_FAILED, "wait for the task again by its id"),
+    JournalLocked: (ExitCode.USAGE, "wait for the other process to end, or stop it"),
     JournalMismatch: (
         ExitCode.USAGE,
-        "use the key and the address that it had, or another journal; --new-key goes on with those that replaced them",
+        "use the key and base URL of the journal, or another journal; to continue it with the new ones, use --new-key",
     ),
-    JournalCorrupt: (ExitCode.STORAGE, "bring the missing part back, or restore the journal from a copy"),
-    StorageFull: (ExitCode.STORAGE, "make room on the disk, then fetch the pictures by the task's id"),
+    JournalCorrupt: (ExitCode.STORAGE, "restore the missing part, or the whole journal, from a backup"),
+    StorageFull: (ExitCode.STORAGE, "free some disk space, then save the pictures by the task id"),
 }
 
 
 def code_of(error: KlingError) -> ExitCode:
     """
-    Return the exit code of a command that ends in *error*.
+    Return the exit code of a command that ends with *error*.
     """
     return _row_of(error)[0]
 
 
 def advice_for(error: KlingError) -> str:
     """
-    Say what to do about *error*, in a few words; empty for what nobody foresaw.
+    Return what to do about *error*; empty if there is no advice for its class.
     """
     if isinstance(error, WaitTimeout) and error.snapshot is None:
-        return "the service has not shown such a task: check its id, the account and --base-url"
+        return "the service does not know this task: check its id, the account and --base-url"
     if isinstance(error, StorageFull) and error.task_id is None:  # of a journal, or before anything was sent
-        return "make room on the disk, then run the same command again"
+        return "free some disk space, then run the same command again"
     return _row_of(error)[1]
 
 
 def exit_code(errors: Iterable[KlingError]) -> ExitCode:
     """
-    Return the exit code of a command in which all these *errors* came up: the gravest one's.
+    Return the exit code of a command in which all these *errors* occurred: that of the most serious one.
     """
     codes = {code_of(error) for error in errors}
-    return next((code for code in _GRAVEST_FIRST if code in codes), ExitCode.WELL)
+    return next((code for code in _MOST_SERIOUS_FIRST if code in codes), ExitCode.SUCCESS)
 
 
 def _row_of(error: KlingError) -> tuple[ExitCode, str]:

@@ -1,5 +1,5 @@
 """
-`kling-async gallery`: a page of a folder's pictures, or of a batch's.
+`kling-async gallery`: write a page of the pictures in a folder or of a batch.
 """
 
 import importlib.util
@@ -17,11 +17,11 @@ import attrs
 import typer
 
 from kling_async.batch.journal import Reader
+from kling_async.cli.command_runner import end
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.options import AsJson
-from kling_async.cli.screen import print_error, write_line
 from kling_async.cli.task_board import TaskRow, TaskStage
-from kling_async.cli.task_runner import end
+from kling_async.cli.terminal import print_error, write_line
 
 if TYPE_CHECKING:
     from kling_async.gallery import GalleryEntry
@@ -36,13 +36,10 @@ Examples:
 """
 
 
-_MANY: Final = 1000  # pictures; half a minute
-
-
 @attrs.frozen
-class _Show:
+class _Content:
     """
-    What is to be shown, and how the page is called where nobody says otherwise.
+    The content of a page, and its default path and title.
     """
 
     entries: "Iterable[GalleryEntry]"
@@ -55,20 +52,20 @@ def gallery(
     *,
     source: Annotated[
         Path,
-        typer.Argument(metavar="DIR|JOURNAL", exists=True, help="PNG, JPEG and WebP files, or a batch of any state."),
+        typer.Argument(metavar="DIR|JOURNAL", exists=True, help="Folder of PNG, JPEG or WebP files, or journal."),
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Else gallery.html in DIR, or JOURNAL's name with .html."),
+        typer.Option("--output", "-o", metavar="FILE", help="Default: DIR/gallery.html, or JOURNAL with suffix .html."),
     ] = None,
-    title: Annotated[str | None, typer.Option(metavar="TEXT", help="Its heading; else the source's name.")] = None,
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="Heading (default: the name of the source)")] = None,
     as_json: AsJson = False,
-    is_opened: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    is_opened: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """
-    Write a page of pictures, to look through and to search.
+    Write a page of pictures that can be browsed and searched.
 
-    A JOURNAL is that of a batch, which may be at work meanwhile.
+    JOURNAL is the journal of a batch, which may be running.
     """
     require_gallery()
     end(lambda: _write(source, output, title, as_json=as_json, is_opened=is_opened))
@@ -79,61 +76,61 @@ def _write(source: Path, output: Path | None, title: str | None, *, as_json: boo
 
     from kling_async.gallery import write_gallery  # noqa: PLC0415
 
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the page says which pictures are too large
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the page reports pictures that are too large
     page = output
     count: Counter[bool] = Counter()
     try:
-        show = _folder(source) if source.is_dir() else _journal(source)
-        page = output or show.page
-        write_gallery(_counted(show.entries, count), page, title=title or show.title, note=show.note)
+        content = _folder(source) if source.is_dir() else _journal(source)
+        page = output or content.page
+        write_gallery(_counted(content.entries, count), page, title=title or content.title, note=content.note)
     except OSError as error:
         raise typer.BadParameter(not_written(page or source, error)) from None
     facts = {"path": str(page), "pictures": count[True]}
     write_line(sys.stdout, json.dumps(facts) if as_json else str(page))
     if is_opened and not webbrowser.open(page.absolute().as_uri()):
-        print_error("No browser was found here: open the page yourself.")
-    return ExitCode.WELL
+        print_error("No browser was found: open the page yourself.")
+    return ExitCode.SUCCESS
 
 
 def _counted(entries: "Iterable[GalleryEntry]", count: Counter[bool]) -> "Iterator[GalleryEntry]":
-    # How many have a picture, and how many have none.
+    # Counts entries with a picture and entries without.
     for entry in entries:
         count[entry.path is not None] += 1
         yield entry
 
 
-def _folder(folder: Path) -> _Show:
+def _folder(folder: Path) -> _Content:
     from kling_async.gallery import read_folder  # noqa: PLC0415
 
     entries = read_folder(folder)
     if not entries:
-        raise typer.BadParameter(f"there is no PNG, JPEG or WebP file in {str(folder)!r}", param_hint="DIR")
-    return _Show(entries, folder / "gallery.html", Path(os.path.realpath(folder)).name)
+        raise typer.BadParameter(f"no PNG, JPEG or WebP file in {str(folder)!r}", param_hint="DIR")
+    return _Content(entries, folder / "gallery.html", Path(os.path.realpath(folder)).name)
 
 
-def _journal(path: Path) -> _Show:
+def _journal(path: Path) -> _Content:
     from kling_async.gallery import read_journal  # noqa: PLC0415
 
     with Reader(path) as reader:
         summary = reader.summary()
     if summary.queued == summary.rows:
-        raise typer.BadParameter(f"no row of {str(path)!r} has begun", param_hint="JOURNAL")
-    if summary.pictures > _MANY:
-        print_error(f"{summary.pictures:,} pictures to be made small: this takes a while.")
-    note = f"{summary.queued:,} of {summary.rows:,} rows not begun" if summary.queued else ""
-    return _Show(read_journal(path), path.with_suffix(".html"), path.stem, note)
+        raise typer.BadParameter(f"no row of {str(path)!r} has been sent", param_hint="JOURNAL")
+    if summary.pictures > 1000:
+        print_error(f"Making {summary.pictures:,} thumbnails; this takes a while.")
+    note = f"{summary.queued:,} of {summary.rows:,} rows not sent yet" if summary.queued else ""
+    return _Content(read_journal(path), path.with_suffix(".html"), path.stem, note)
 
 
 def not_written(page: Path, error: OSError) -> str:
     """
-    Return why there is no page, without the name of the file that it was first written to.
+    Return the message for a page that could not be written, without the name of its temporary file.
     """
     return f"the page {str(page)!r} was not written: {error.strerror or error}"
 
 
 def require_gallery() -> None:
     """
-    End the command kindly where no page can be made.
+    End the command if a package that the gallery needs is not installed.
     """
     for module, name in (("jinja2", "Jinja"), ("PIL", "Pillow")):
         if importlib.util.find_spec(module) is None:
@@ -143,11 +140,11 @@ def require_gallery() -> None:
 
 def entries_of(rows: Sequence[TaskRow], now: float, default_model: str) -> "Iterator[GalleryEntry]":
     """
-    Yield what became of *rows*: an entry for each picture on the disk, and one for each task that has none.
+    Yield an entry for each saved picture of *rows*, and one for each row without pictures.
 
     Args:
         now: By the board's clock.
-        default_model: What made the pictures where a request names no model.
+        default_model: The model of requests that name none.
     """
     from kling_async.gallery import GalleryEntry, entry_of  # noqa: PLC0415 (needs an extra of its own)
 
@@ -163,7 +160,7 @@ def entries_of(rows: Sequence[TaskRow], now: float, default_model: str) -> "Iter
             error=f"{type(row.error).__name__}: {row.error}" if row.error is not None else None,
         )
         for index, path in enumerate(row.paths):
-            is_whole = row.error is None  # a failed download leaves gaps
+            is_whole = row.error is None  # after a failed download the indexes are unknown
             yield attrs.evolve(about, path=Path(path), index=index if is_whole else None)
         if not row.paths:
             yield about

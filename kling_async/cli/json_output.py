@@ -1,5 +1,5 @@
 """
-What programs read of what a command did: JSON in ASCII, which passes through any pipe.
+The JSON that commands print, in ASCII so that it passes through any pipe.
 """
 
 import datetime as dt
@@ -41,14 +41,14 @@ __all__ = [
 
 def number_of(units: Decimal | None) -> int | float | None:
     """
-    Return *units* as JSON has numbers, whole where they are.
+    Return *units* as a number for JSON, an integer if it is whole.
     """
     return None if units is None else float(units) if units % 1 else int(units)
 
 
 def status_of(snapshot: TaskSnapshot | None) -> str | None:
     """
-    Return a task's status in one and the same word, in whichever way it was asked for.
+    Return a task's status as one word, the same for all ways of reading it.
     """
     if snapshot is None:
         return None
@@ -58,14 +58,14 @@ def status_of(snapshot: TaskSnapshot | None) -> str | None:
 
 def pictures_without_task(error: KlingError) -> tuple[str, ...]:
     """
-    Return the addresses of pictures that only *error* tells of; they may be paid for.
+    Return the URLs of pictures that are known from *error* alone and may be paid for.
     """
     return error.urls if isinstance(error, UnexpectedAnswer | SubmissionUncertain) else ()
 
 
 def error_facts(error: KlingError | None) -> dict[str, Any] | None:
     """
-    Return an error's class and text, and the addresses of pictures that no task tells of.
+    Return an error's class and message, and the URLs of pictures that have no task id.
     """
     if error is None:
         return None
@@ -76,7 +76,7 @@ def error_facts(error: KlingError | None) -> dict[str, Any] | None:
 
 def seconds_of(snapshot: TaskSnapshot | None) -> float | None:
     """
-    Return how long a task has taken by the service's own clock, up to when it last told a change.
+    Return the seconds from a task's creation to its last update, by the service's clock.
     """
     if snapshot is None or snapshot.created_at is None or snapshot.updated_at is None:
         return None
@@ -92,17 +92,17 @@ def task_facts(
     error: KlingError | None = None,
 ) -> dict[str, Any]:
     """
-    Return what is known of a task, under the names that every command uses.
+    Return the facts about a task, with the names that all commands use.
 
     Args:
-        snapshot: None where it was never seen; then also a picture's URL is not known.
-        files: Where pictures are kept, by their index: paths or URLs.
-        external_task_id: What was sent; else the service's own word counts.
+        snapshot: None if the task was never read; the URLs of its files are then unknown.
+        files: Where files are saved, by index: paths or URLs.
+        external_task_id: The id that was sent; without it, the one that the service reports.
     """
-    told = {image.index: image.url for image in snapshot.task_result.images} if snapshot is not None else {}
+    urls = {image.index: image.url for image in snapshot.task_result.images} if snapshot is not None else {}
     images = [
-        {"index": index, "url": told.get(index), "path": str(files[index]) if index in files else None}
-        for index in sorted({**told, **files})
+        {"index": index, "url": urls.get(index), "path": str(files[index]) if index in files else None}
+        for index in sorted({**urls, **files})
     ]
     created, updated = (snapshot.created_at, snapshot.updated_at) if snapshot is not None else (None, None)
     return {
@@ -116,18 +116,18 @@ def task_facts(
         "images": images,
         "units": None if snapshot is None else number_of(snapshot.final_unit_deduction),
         "error": error_facts(error),
-        **_doubt_of(snapshot),
+        **_confirmation_of(snapshot),
     }
 
 
-def _doubt_of(snapshot: TaskSnapshot | None) -> dict[str, bool]:
-    # Only where nothing has confirmed what a callback told.
+def _confirmation_of(snapshot: TaskSnapshot | None) -> dict[str, bool]:
+    # Only if the snapshot comes from a callback that no read has confirmed.
     return {} if snapshot is None or snapshot.is_confirmed else {"is_confirmed": False}
 
 
 def row_line(row: TaskRow) -> str:
     """
-    Return how a request or a task of a board has ended, as one line.
+    Return a row of a board that has ended as one line of JSON.
     """
     snapshot = row.handle.snapshot if row.handle is not None else None
     facts = task_facts(row.task_id, snapshot, files=row.files, external_task_id=row.external_task_id, error=row.error)
@@ -137,7 +137,7 @@ def row_line(row: TaskRow) -> str:
 
 def outcome_line(outcome: Done | Failed) -> str:
     """
-    Return how a request of a batch has ended, as one line.
+    Return an outcome of a batch as one line of JSON.
     """
     snapshot: TaskSnapshot | None = None
     files: dict[int, Path | str] = {}
@@ -158,7 +158,7 @@ def outcome_line(outcome: Done | Failed) -> str:
 
 def summary_facts(summary: Summary) -> dict[str, Any]:
     """
-    Return a batch in numbers.
+    Return the numbers of a batch.
     """
     states = ("queued", "sending", "accepted", "finished", "saved", "failed", "uncertain")
     return {
@@ -175,7 +175,7 @@ def summary_facts(summary: Summary) -> dict[str, Any]:
 
 def row_facts(row: Row, picture: SavedFile | None = None) -> dict[str, Any]:
     """
-    Return what a journal knows of one row, and of one of its pictures.
+    Return the facts about a row of a journal, and about one of its pictures.
     """
     request = write_request(attrs.evolve(row.request, image=None))
     if row.request.image is not None:
@@ -192,7 +192,7 @@ def row_facts(row: Row, picture: SavedFile | None = None) -> dict[str, Any]:
         **{moment: moment_of(getattr(row, moment)) for moment in moments},
         "units": None if row.snapshot is None else number_of(row.snapshot.final_unit_deduction),
         "error": error_facts(row.error),
-        **_doubt_of(row.snapshot),
+        **_confirmation_of(row.snapshot),
     }
     if picture is not None:
         facts |= {"path": picture.place, "bytes": picture.size_in_bytes, "sha256": picture.sha256}
@@ -201,7 +201,7 @@ def row_facts(row: Row, picture: SavedFile | None = None) -> dict[str, Any]:
 
 def moment_of(seconds: float | None) -> str | None:
     """
-    Return Unix time as people of here write it.
+    Return Unix time in ISO format, in the local time zone.
     """
     return None if seconds is None else dt.datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
 

@@ -1,5 +1,5 @@
 """
-What the library logs while a command works: its warnings, and that it tries something again.
+Shows what the library logs during a command: warnings and retries.
 """
 
 import contextlib
@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 
-from kling_async.cli.screen import print_error
+from kling_async.cli.terminal import print_error
 from kling_async.errors import KlingError
 from kling_async.wire.redaction import one_line
 
@@ -17,33 +17,33 @@ __all__ = ["forwarding_logs", "logging_to_stderr"]
 @contextlib.contextmanager
 def forwarding_logs(say: Callable[[str], object], trouble: Callable[[str], object]) -> Iterator[None]:
     """
-    Pass on warnings to *say*, and what is about to be tried again to *trouble*.
+    Pass warnings to *say*, and the errors that are being retried to *trouble*.
     """
     logger = logging.getLogger("kling_async")
-    ear = _LogForwarder(say, trouble)
+    forwarder = _LogForwarder(say, trouble)
     level = logger.level
-    logger.addHandler(ear)
+    logger.addHandler(forwarder)
     logger.setLevel(logging.INFO)
     try:
         yield
     finally:
-        logger.removeHandler(ear)
+        logger.removeHandler(forwarder)
         logger.setLevel(level)
 
 
 @contextlib.contextmanager
 def logging_to_stderr() -> Iterator[None]:
     """
-    Print warnings, and what is about to be tried again, to stderr; the same trouble once.
+    Print warnings and retried errors to stderr; print equal errors once.
     """
-    told: set[str] = set()
+    printed: set[str] = set()
 
-    def tell(text: str) -> None:
-        if text not in told:
-            told.add(text)
-            print_error(one_line(f"trying again: {text}"))
+    def print_once(text: str) -> None:
+        if text not in printed:
+            printed.add(text)
+            print_error(one_line(f"retrying: {text}"))
 
-    with forwarding_logs(lambda text: print_error(one_line(text)), tell):
+    with forwarding_logs(lambda text: print_error(one_line(text)), print_once):
         yield
 
 
@@ -57,6 +57,6 @@ class _LogForwarder(logging.Handler):
         if record.levelno >= logging.WARNING:
             self._say(record.getMessage())
         elif record.name == "kling_async.client.transport":
-            error = sys.exception()  # what is about to be tried again is being handled just now
+            error = sys.exception()  # the transport logs a retry while it handles the error
             if isinstance(error, KlingError):
                 self._trouble(str(error))

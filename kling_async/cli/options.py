@@ -1,5 +1,5 @@
 """
-What several commands ask for in the same words.
+Options that several commands share, and the parsers of their values.
 """
 
 import enum
@@ -14,7 +14,7 @@ from typing import IO, Annotated, Any, Final, TypeAlias
 import typer
 
 from kling_async.cli.exit_codes import ExitCode
-from kling_async.cli.screen import print_error
+from kling_async.cli.terminal import print_error
 from kling_async.cli.text_input import TextKind, UnreadableText, read_list
 from kling_async.errors import InvalidRequest
 from kling_async.media.destinations import destination_at
@@ -30,34 +30,31 @@ __all__ = [
     "AsJson",
     "BaseUrl",
     "DialectName",
-    "Emulated",
-    "HiddenLatency",
-    "HiddenPatience",
-    "HiddenSeed",
+    "DialectOption",
+    "EmulatedDialect",
+    "GiveUpAfter",
     "Latency",
     "Out",
-    "Patience",
-    "Played",
+    "OutOrStorage",
     "Seed",
-    "Service",
-    "Shelf",
-    "SlotLimit",
     "TaskIds",
+    "check_latency",
     "check_names",
     "image_source",
-    "name_of",
+    "name_option",
     "parse_latency",
+    "parse_out",
     "parse_seconds",
     "read_ids",
-    "read_lines",
+    "read_prompts",
     "require_pillow",
-    "timeout_of",
+    "timeout_option",
 ]
 
 
 class DialectName(enum.StrEnum):
     """
-    The services there are.
+    The dialects that can be chosen by name.
     """
 
     GATEWAY = GATEWAY.name
@@ -67,15 +64,9 @@ class DialectName(enum.StrEnum):
 DIALECTS: Final[Mapping[DialectName, Dialect]] = {DialectName.GATEWAY: GATEWAY, DialectName.OFFICIAL: OFFICIAL}
 
 
-SHORTEST: Final = 0.1
-"""
-Seconds that an option which bounds a time can ask for at least.
-"""
-
-
 def parse_latency(text: str) -> tuple[float, float]:
     """
-    Read "2:6", or "2" for always the same.
+    Read a range of seconds such as "2:6"; "2" means "2:2".
 
     Raises:
         typer.BadParameter: It is neither.
@@ -86,39 +77,47 @@ def parse_latency(text: str) -> tuple[float, float]:
     except ValueError:
         latency = (1.0, 0.0)
     if not 0 <= latency[0] <= latency[1] < float("inf"):
-        raise typer.BadParameter(f"{text!r} should be SHORTEST:LONGEST in seconds, such as 2:6")
+        raise typer.BadParameter(f"{text!r} must be MIN:MAX in seconds, such as 2:6")
     return latency
+
+
+def check_latency(text: str) -> str:
+    """
+    Refuse what `parse_latency` cannot read, as a callback of typer.
+    """
+    parse_latency(text)
+    return text
 
 
 def parse_seconds(text: str | float) -> float:
     """
-    Read a time of at least 0.1 seconds; "nan" and "inf" are numbers to Python, and no time to wait.
+    Read a number of seconds, at least 0.1. Python also reads "nan" and "inf" as numbers; they are refused.
 
     Raises:
-        typer.BadParameter: It is none.
+        typer.BadParameter: It is not such a number.
     """
     try:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not SHORTEST <= seconds <= MOST_SECONDS:
-        raise typer.BadParameter(f"{str(text)[:20]!r} is no number of seconds from {SHORTEST} to {MOST_SECONDS:.0e}")
+    if not 0.1 <= seconds <= MOST_SECONDS:
+        raise typer.BadParameter(f"{str(text)[:20]!r} must be a number of seconds from 0.1 to {MOST_SECONDS:.0e}")
     return seconds
 
 
-def read_lines(file: IO[bytes], name: str) -> list[str]:
+def read_prompts(file: IO[bytes], name: str) -> list[str]:
     """
-    Read one prompt per line; blank lines are skipped.
+    Read one prompt per line; skip blank lines.
 
     Raises:
-        typer.BadParameter: There is none, or what comes is no list of prompts.
+        typer.BadParameter: There is no prompt, or *file* is not a list of prompts.
     """
     try:
         lines = read_list(file, name, "prompt")
     except UnreadableText as error:
         raise typer.BadParameter(f"{error}; kling-async batch reads JSON Lines and tables") from None
     if not lines:
-        raise typer.BadParameter(f"{name} has no prompt in it")
+        raise typer.BadParameter(f"{name} contains no prompt")
     return lines
 
 
@@ -126,22 +125,22 @@ def read_ids(words: Sequence[str]) -> list[str]:
     """
     Read task ids, each once: *words*, and for "-" the lines of stdin, which may also be what `--json` prints.
 
-    Ends the command well where stdin has none: whoever makes the list may find nothing to do.
+    If there is none, ends the command with exit code 0: the program that writes the list may have nothing to do.
 
     Raises:
-        typer.BadParameter: No task can have such an id, or what comes is no list of ids.
+        typer.BadParameter: An id is invalid, or stdin is not a list of ids.
     """
     ids: list[str] = []
     for word in words:
         ids += map(_id_in, _read_id_lines()) if word == "-" else [word]
     if not ids:
-        print_error("There is no task id on stdin.")
-        raise typer.Exit(ExitCode.WELL)
+        print_error("stdin contains no task id.")
+        raise typer.Exit(ExitCode.SUCCESS)
     for task_id in ids:
         try:
             IMAGE_GENERATION.one(task_id)
         except InvalidRequest:
-            raise typer.BadParameter(f"no task can have the id {shorten(task_id)!r}", param_hint="TASK_ID") from None
+            raise typer.BadParameter(f"invalid task id {shorten(task_id)!r}", param_hint="TASK_ID") from None
     return list(dict.fromkeys(ids))
 
 
@@ -160,19 +159,19 @@ def _id_in(line: str) -> str:
     except (ValueError, RecursionError):  # of a thousand levels
         task_id = None
     if not isinstance(task_id, str):
-        raise typer.BadParameter(f"there is no task_id in {line[:50]!r}", param_hint="TASK_ID")
+        raise typer.BadParameter(f"no task_id in {line[:50]!r}", param_hint="TASK_ID")
     return task_id
 
 
 def check_names(names: Names, most: int) -> None:
     """
-    Refuse a template by which pictures could not be saved, before any work: it would stop in the middle.
+    Refuse a template of file names with which saving would fail.
 
     Args:
-        most: Pictures that a task has at most.
+        most: The largest number of pictures that a task has.
 
     Raises:
-        typer.BadParameter: It cannot be read, leads out of the folder, or gives two pictures one name.
+        typer.BadParameter: It cannot be read, leads out of the folder, or gives two pictures the same name.
     """
     try:
         names.check(range(most))
@@ -182,14 +181,14 @@ def check_names(names: Names, most: int) -> None:
 
 def image_source(text: str) -> str | Path:
     """
-    Read what names a reference image: a URL, else a path.
+    Return a reference image: a URL as it is, anything else as a path.
     """
     return text if text[:8].lower().startswith(("http://", "https://", "data:")) else Path(text)
 
 
-def parse_shelf(text: str) -> Path | Storage:
+def parse_out(text: str) -> Path | Storage:
     """
-    Read where pictures go: a folder, or a URL such as s3://bucket/pictures.
+    Return where to save pictures: a folder, or a storage for a URL such as s3://bucket/pictures.
     """
     try:
         return destination_at(text)
@@ -197,61 +196,59 @@ def parse_shelf(text: str) -> Path | Storage:
         raise typer.BadParameter(str(error)) from None
 
 
-_OUT: Final = typer.Option("--out", "-o", metavar="DIR", help="For the pictures; else pictures/.", show_default=False)
-_SHELF: Final = typer.Option(
-    "--out", "-o", metavar="PLACE", parser=parse_shelf, help="A folder or URL; else pictures/.", show_default=False
-)
-
-AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Nothing but JSON on stdout.")]
-BaseUrl: TypeAlias = Annotated[str | None, typer.Option(metavar="URL", help="Of the API; else KLING_BASE_URL.")]
-Emulated: TypeAlias = Annotated[bool, typer.Option("--emulator", help="Ask an emulated service: no cost.")]
-HiddenLatency: TypeAlias = Annotated[str, typer.Option(hidden=True)]
-HiddenPatience: TypeAlias = Annotated[float, typer.Option("--give-up-after", parser=parse_seconds, hidden=True)]
-HiddenSeed: TypeAlias = Annotated[int, typer.Option(hidden=True)]
-Latency: TypeAlias = Annotated[str, typer.Option(metavar="S:S", help="Seconds that tasks take, as in 2:6.")]
-Out: TypeAlias = Annotated[Path, _OUT]
-Shelf: TypeAlias = Annotated[Any, _SHELF]  # a Path or a Storage; typer knows no unions
-Patience: TypeAlias = Annotated[
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print only JSON to stdout.")]
+BaseUrl: TypeAlias = Annotated[str | None, typer.Option(metavar="URL", help="API address (default KLING_BASE_URL)")]
+DialectOption: TypeAlias = Annotated[
+    DialectName | None, typer.Option(metavar="NAME", help="gateway or official (default by host)")
+]
+EmulatedDialect: TypeAlias = Annotated[
+    DialectName, typer.Option(metavar="NAME", help="gateway (default) or official.", show_default=False)
+]
+GiveUpAfter: TypeAlias = Annotated[
     float,
     typer.Option(
-        "--give-up-after",
         metavar="S",
         parser=parse_seconds,
         show_default=False,
-        help="Patience with a dead service; else 120.",
+        help="Seconds to keep trying an unreachable service (default 120)",
     ),
 ]
-Played: TypeAlias = Annotated[
-    DialectName, typer.Option(metavar="NAME", help="What to play: gateway or official.", show_default=False)
+Latency: TypeAlias = Annotated[
+    str, typer.Option(metavar="MIN:MAX", callback=check_latency, help="Seconds that a task takes.")
 ]
-Seed: TypeAlias = Annotated[int, typer.Option(metavar="N", help="Equal seeds give equal luck.")]
-Service: TypeAlias = Annotated[
-    DialectName | None, typer.Option(metavar="NAME", help="gateway or official; else by host.")
+Out: TypeAlias = Annotated[
+    Path, typer.Option("--out", "-o", metavar="DIR", help="Folder (default pictures/)", show_default=False)
 ]
-SlotLimit: TypeAlias = Annotated[int | None, typer.Option(metavar="N", min=1, help="Pictures at one time; else 9.")]
-TaskIds: TypeAlias = Annotated[list[str], typer.Argument(metavar="TASK_ID", help="One or more; - reads stdin.")]
+OutOrStorage: TypeAlias = Annotated[  # a Path or a Storage: typer does not take unions
+    Any,
+    typer.Option(
+        "--out", "-o", metavar="PLACE", parser=parse_out, help="Folder or URL (default pictures/)", show_default=False
+    ),
+]
+Seed: TypeAlias = Annotated[int, typer.Option(metavar="N", help="Equal seeds give equal pictures and faults.")]
+TaskIds: TypeAlias = Annotated[list[str], typer.Argument(metavar="TASK_ID", help="One or more ids; - reads stdin.")]
 
 
-def name_of(fields: str) -> Any:
+def name_option(fields: str) -> Any:
     """
-    Return the option for a template of names that may have *fields*.
+    Return the option for a template of file names that may have *fields*.
     """
-    return typer.Option(metavar="NAME", help=f"With {fields}.", show_default=False)
+    return typer.Option(metavar="NAME", help=f"From {fields}.", show_default=False)
 
 
-def timeout_of(seconds: int) -> Any:
+def timeout_option(seconds: int) -> Any:
     """
-    Return the option for a time to wait that is *seconds* by default.
+    Return the option for the seconds to wait for each task, *seconds* by default.
     """
     return typer.Option(
-        metavar="S", parser=parse_seconds, help=f"Seconds to wait per task; else {seconds}.", show_default=False
+        metavar="S", parser=parse_seconds, help=f"Seconds per task (default {seconds})", show_default=False
     )
 
 
 def require_pillow() -> None:
     """
-    End the command kindly where the emulator cannot draw.
+    End the command where Pillow, with which the emulator draws, is not installed.
     """
     if importlib.util.find_spec("PIL") is None:
-        print_error('The emulator draws with Pillow, which is not installed: pip install "kling-async[cli,emulator]"')
+        print_error('The emulator needs Pillow, which is not installed: pip install "kling-async[cli,emulator]"')
         raise typer.Exit(ExitCode.USAGE)

@@ -1,5 +1,5 @@
 """
-Requests judged before anything is sent, all of them and by all rules, in the words of the command line.
+Checks before anything is sent: all rules of all requests, and whether pictures can be saved.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import attrs
 import typer
 
 from kling_async.cli.exit_codes import ExitCode
-from kling_async.cli.screen import print_error
+from kling_async.cli.terminal import print_error
 from kling_async.client.client import KlingClient
 from kling_async.client.limits.limiter import Slots
 from kling_async.errors import BrokenRule, InvalidRequest
@@ -21,7 +21,7 @@ from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.redaction import one_line
 
-__all__ = ["RequestChecks", "check_requests", "in_words", "make_folder", "make_ready", "refusal"]
+__all__ = ["RequestChecks", "check_requests", "in_words", "make_folder", "make_ready", "usage_error"]
 
 _FACTS_KEPT: Final = 1000  # of pictures; a few words each
 
@@ -29,7 +29,7 @@ _FACTS_KEPT: Final = 1000  # of pictures; a few words each
 @attrs.define(eq=False)
 class RequestChecks:
     """
-    The rules that requests are judged by. A picture that many of them share is read once.
+    The rules that requests must keep. A reference image that many requests share is read once.
     """
 
     dialect: Dialect
@@ -55,7 +55,7 @@ class RequestChecks:
 
 async def check_requests(client: KlingClient, requests: Sequence[ImageRequest]) -> None:
     """
-    End the command where requests break rules, having named each rule once.
+    Print each rule that *requests* break, once; end the command if there is one.
     """
     checks = RequestChecks(client.dialect, client.slots)
     lines: dict[str, None] = {}  # a set that keeps its order
@@ -63,15 +63,15 @@ async def check_requests(client: KlingClient, requests: Sequence[ImageRequest]) 
         for rule in await checks.broken(request):
             lines[_in_words(rule, number)] = None
     if lines:
-        print_error("Nothing was sent, for there are broken rules:", *(f"  {line}" for line in lines))
+        print_error("Nothing was sent, because of broken rules:", *(f"  {line}" for line in lines))
         raise typer.Exit(ExitCode.USAGE)
 
 
 def in_words(broken: BrokenRule, name: str) -> str:
     """
-    Tell a broken rule on one line; *name* is what the command line calls the field.
+    Return a broken rule on one line, with *name* for the field.
     """
-    rule = broken.rule.partition("; another one passes with attrs")[0]  # a way that is open to programs alone
+    rule = broken.rule.partition("; another one passes with attrs")[0]  # this part is for programs
     return one_line(f"{name} {broken.value}: {rule}")
 
 
@@ -81,11 +81,11 @@ def _in_words(broken: BrokenRule, number: int) -> str:
 
 async def make_ready(destination: Path | Storage, *, writes: bool = True) -> None:
     """
-    Make sure that pictures can be saved, as far as can be told before any is paid for. Without *writes* a storage is
-    only opened, since others will write to it.
+    Check that pictures can be saved, before any is paid for. With *writes* False a storage is opened but not written
+    to: the workers of a cluster will do that.
 
     Raises:
-        typer.BadParameter: They cannot.
+        typer.BadParameter: They cannot be saved.
     """
     if isinstance(destination, Storage):
         try:
@@ -93,18 +93,18 @@ async def make_ready(destination: Path | Storage, *, writes: bool = True) -> Non
         except (ValueError, ImportError) as error:
             raise typer.BadParameter(str(error), param_hint="--out") from None
         except OSError as error:
-            raise refusal(str(error), error, "--out") from None
+            raise usage_error(str(error), error, "--out") from None
     else:
         make_folder(destination)
 
 
 def make_folder(folder: Path) -> None:
     """
-    Make sure that pictures can be saved, before any is paid for.
+    Check that pictures can be saved in *folder*, before any is paid for.
 
     Raises:
-        typer.Exit: The disk has no room left, or no inodes.
-        typer.BadParameter: They cannot for another reason.
+        typer.Exit: The disk is full, or has no inodes left.
+        typer.BadParameter: They cannot be saved for another reason.
     """
     trial = folder / ".kling-async"
     try:
@@ -112,16 +112,16 @@ def make_folder(folder: Path) -> None:
         trial.touch()
         trial.unlink()
     except OSError as error:
-        what = f"nothing can be saved in {str(folder)!r}: {error.strerror or error}"
-        raise refusal(what, error, "--out") from None
+        what = f"cannot save to {str(folder)!r}: {error.strerror or error}"
+        raise usage_error(what, error, "--out") from None
 
 
-def refusal(what: str, error: OSError, option: str) -> Exception:
+def usage_error(what: str, error: OSError, option: str) -> Exception:
     """
-    Return what ends the command because of *error*, which came before anything was sent: a wrong value of *option*, or
-    a disk without room.
+    Return the exception that ends the command because of *error*, before anything was sent: either the value of
+    *option* is wrong, or the disk is full.
     """
     if error.errno not in OUT_OF_SPACE:
         return typer.BadParameter(what, param_hint=option)
-    print_error(f"{option}: {what}", "Nothing was sent. Make room on the disk, then run the same command again.")
+    print_error(f"{option}: {what}", "Nothing was sent. Free some disk space, then run the same command again.")
     return typer.Exit(ExitCode.STORAGE)

@@ -1,5 +1,5 @@
 """
-Tasks of earlier runs, brought to their end: what `wait` and `save` have in common.
+Continue with tasks of earlier runs: what `wait` and `save` share.
 """
 
 from collections.abc import Sequence
@@ -18,31 +18,31 @@ __all__ = ["resume_tasks"]
 
 async def resume_tasks(
     task_ids: Sequence[str],
-    access: ServiceOptions,
+    service: ServiceOptions,
     folder: Path | Storage | None,
     *,
     as_json: bool,
     name: str = "{task_id}-{index}{ext}",
     timeout: float | None = None,
-    looks_once: bool = False,
+    polls_once: bool = False,
 ) -> ExitCode:
     """
-    Bring tasks to their end as `Work` does, and return how it went.
+    Wait for tasks and save their pictures as `TaskRunner` does, and return the exit code.
     """
-    client = access.make_client(None)
+    client = service.make_client(None)
     board = TaskBoard.of_tasks([client.handle(task_id) for task_id in task_ids])
     if folder is not None:
         await make_ready(folder)
-    work = TaskRunner(
+    runner = TaskRunner(
         client,
         board,
         open_screen_beside(board, as_json=as_json),
-        access,
+        service,
         folder,
         timeout=timeout,
-        looks_once=looks_once,
+        polls_once=polls_once,
         name=lambda _: name,
         as_json=as_json,
     )
-    await work.run()
-    return work.sum_up({})
+    await runner.run()
+    return runner.sum_up({})

@@ -1,5 +1,5 @@
 """
-The command that goes on where another has ended: ready to be copied, and asking the same service.
+The command that continues where another one stopped, ready to copy.
 """
 
 import shlex
@@ -14,13 +14,14 @@ __all__ = ["resume_command"]
 
 SHOWN: Final = 20
 """
-Ids that a command line holds and can still be read.
+More ids than these would make the command line unreadable.
 """
 
 
-def resume_command(verb: str, task_ids: Sequence[str], access: ServiceOptions, folder: Path | Storage | None) -> str:
+def resume_command(verb: str, task_ids: Sequence[str], service: ServiceOptions, folder: Path | Storage | None) -> str:
     """
-    Return the command that does *verb* ("wait" or "save") with *task_ids*, saving to *folder* unless that is None.
+    Return the command that runs *verb* ("wait" or "save") on *task_ids* at the same service, and saves to *folder*
+    unless that is None.
     """
     given = task_ids if len(task_ids) <= SHOWN else ["-"]
     looks_like_options = given is task_ids and any(task_id.startswith("-") for task_id in given)
@@ -28,11 +29,11 @@ def resume_command(verb: str, task_ids: Sequence[str], access: ServiceOptions, f
     if folder is not None:
         words += ["--save"] if verb == "wait" else []
         words += ["--out", str(folder)]
-    if access.base_url is not None:
-        words += ["--base-url", access.base_url]
-    if access.dialect is not None:
-        words += ["--dialect", access.dialect.value]
+    if service.base_url is not None:
+        words += ["--base-url", service.base_url]
+    if service.dialect is not None:
+        words += ["--dialect", service.dialect.value]
     if looks_like_options:
         words += ["--", *given]
-    hint = "" if len(task_ids) <= SHOWN else f"   (give it these {len(task_ids)} ids, one per line)"
+    hint = "" if len(task_ids) <= SHOWN else f"   (pass these {len(task_ids)} ids on stdin, one per line)"
     return shlex.join(words) + hint

@@ -1,12 +1,23 @@
 """
-Which service a command asks, and how patiently: the account's own, or one that is emulated inside.
+Which service a command uses, how long it keeps trying, and how many slots there are: the options, and the client that
+they make.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import attrs
+import typer
 
-from kling_async.cli.options import DIALECTS, DialectName
+from kling_async.cli.options import (
+    DIALECTS,
+    BaseUrl,
+    DialectName,
+    DialectOption,
+    GiveUpAfter,
+    check_latency,
+    parse_latency,
+    parse_seconds,
+)
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.client import KlingClient
 from kling_async.policy.policies import RetryPolicy
@@ -14,39 +25,41 @@ from kling_async.policy.policies import RetryPolicy
 if TYPE_CHECKING:
     from kling_async.emulator import Emulator
 
-__all__ = ["ServiceOptions"]
+__all__ = ["BatchServiceOptions", "EmulatedServiceOptions", "ServiceOptions"]
 
 
 @attrs.frozen(kw_only=True)
 class ServiceOptions:
     """
-    What was asked for in the command's words; what was not is None.
+    The options of commands that use an account's tasks. The fields after `give_up_after` are options of subclasses.
 
     Attributes:
-        give_up_after: Seconds of patience with a service that is not there.
-        latency: Of the emulated service, as its `seed`.
+        is_emulated: Whether the service is an emulator that runs inside the command and ends with it.
+        latency: Seconds that emulated tasks take, as "2:6".
+        seed: Of the emulator's random choices.
     """
 
-    base_url: str | None
-    dialect: DialectName | None
-    give_up_after: float = 120.0
+    base_url: BaseUrl = None
+    dialect: DialectOption = None
+    give_up_after: GiveUpAfter = 120.0
     slots: int | None = None
     is_emulated: bool = False
-    latency: tuple[float, float] = (1.0, 3.0)
+    latency: str = "1:3"
     seed: int = 0
 
     def make_emulator(self, port: int = 0) -> "Emulator":
         """
-        Make the service that lives inside the command.
+        Make the emulator that the command is to use.
         """
         from kling_async.emulator import Emulator  # noqa: PLC0415 (needs an extra of its own)
 
         dialect = DIALECTS[self.dialect or DialectName.GATEWAY]
-        return Emulator(dialect=dialect, latency=self.latency, slots=self.slots or 9, seed=self.seed, port=port)
+        latency = parse_latency(self.latency)
+        return Emulator(dialect=dialect, latency=latency, slots=self.slots or 9, seed=self.seed, port=port)
 
     def make_client(self, server: "Emulator | None", callbacks: CallbackReceiver | None = None) -> KlingClient:
         """
-        Make a client of *server*, or where that is None of the account that the environment names.
+        Make a client of *server*; where that is None, of the account that the environment names.
         """
         dialect = DIALECTS[self.dialect] if self.dialect is not None else None
         return KlingClient(
@@ -57,3 +70,24 @@ class ServiceOptions:
             retry=RetryPolicy(give_up_after=self.give_up_after),
             callbacks=callbacks,
         )
+
+
+@attrs.frozen(kw_only=True)
+class EmulatedServiceOptions(ServiceOptions):
+    """
+    The options of commands that create tasks, at the account's service or at an emulator.
+    """
+
+    is_emulated: Annotated[bool, typer.Option("--emulator", help="Use a built-in emulator (free).")] = False
+    slots: Annotated[int | None, typer.Option(metavar="N", min=1, help="Pictures at a time (default 9)")] = None
+    latency: Annotated[str, typer.Option(hidden=True, callback=check_latency)] = "1:3"
+    seed: Annotated[int, typer.Option(hidden=True)] = 0
+
+
+@attrs.frozen(kw_only=True)
+class BatchServiceOptions(EmulatedServiceOptions):
+    """
+    The same for `batch`, whose help would not fit a screen with one option more.
+    """
+
+    give_up_after: Annotated[float, typer.Option(parser=parse_seconds, hidden=True)] = 120.0

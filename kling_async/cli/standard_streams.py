@@ -1,5 +1,5 @@
 """
-Standard streams for commands: a terminal, file or pipe that fails never stops the work.
+Standard streams whose failure does not stop a command: a closed terminal, a full disk, a broken pipe.
 """
 
 import contextlib
@@ -11,17 +11,17 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-__all__ = ["Outlet", "is_lost", "lasting_streams"]
+__all__ = ["Outlet", "failsafe_streams", "is_lost"]
 
 
 class Outlet(io.RawIOBase):
     """
-    Writes to a stream until that fails, and discards what comes later.
+    Writes to a stream until that fails, then discards everything.
 
-    A line that was cut off is never continued, so that a reader of JSON lines meets at most one broken line, the last.
+    A truncated line is never continued: a reader of JSON lines finds at most one broken line, the last.
 
     Attributes:
-        error: Why it could not be written; None while all goes well.
+        error: Why writing failed; None if it has not.
     """
 
     def __init__(self, raw: Any) -> None:
@@ -31,7 +31,7 @@ class Outlet(io.RawIOBase):
     @property
     def is_lost(self) -> bool:
         """
-        Whether output was lost. A reader that closes its pipe early, as `head` does, has read what it wants.
+        Whether output was lost. A reader that closes its pipe early, as `head` does, does not count.
         """
         return self.error is not None and self.error.errno != errno.EPIPE
 
@@ -57,12 +57,12 @@ class Outlet(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def lasting_streams() -> Iterator[Outlet]:
+def failsafe_streams() -> Iterator[Outlet]:
     """
-    Replace `sys.stdout` and `sys.stderr` by streams that never raise `OSError`, and yield the outlet of stdout.
+    Replace `sys.stdout` and `sys.stderr` with streams that never raise `OSError`, and yield the outlet of stdout.
 
-    A stream that was closed before the start becomes the null device: without it the next file that is opened, such as
-    a journal, would get its number.
+    A stream that is closed at the start becomes the null device: otherwise the next file that is opened, such as a
+    journal, would get its file descriptor.
     """
     before = sys.stdin, sys.stdout, sys.stderr
     sys.stdin = before[0] or open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 (it lives as long as the program)
@@ -78,7 +78,7 @@ def lasting_streams() -> Iterator[Outlet]:
 
 def is_lost(stream: TextIO) -> bool:
     """
-    Tell whether something that was written to *stream* did not arrive. Only streams of `lasting_streams` know.
+    Return whether writing to *stream* has failed. It is only known for streams of `failsafe_streams`.
     """
     outlet = getattr(getattr(stream, "buffer", None), "raw", None)
     return isinstance(outlet, Outlet) and outlet.error is not None
@@ -93,6 +93,6 @@ def _outlet_of(stream: TextIO | None) -> Outlet:
 
 
 def _text_to(outlet: Outlet, like: TextIO | None) -> io.TextIOWrapper:
-    # A prompt may hold characters that the terminal's encoding does not have.
+    # A prompt may contain characters that the terminal's encoding lacks.
     encoding = like.encoding if like is not None else "utf-8"
     return io.TextIOWrapper(io.BufferedWriter(outlet), encoding, "backslashreplace", line_buffering=True)

@@ -1,5 +1,6 @@
 """
-What a display shows: a row for each request and the counts over all, without a terminal and without a clock of its own.
+The state of a command's tasks: a row for each request or task, and totals. It knows no terminal; the clock is an
+argument.
 """
 
 import enum
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import attrs
 
+from kling_async.cli.formatting import format_units
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import KlingError, SubmissionUncertain, WaitTimeout
 from kling_async.wire.endpoints.image_generation import ImageRequest
@@ -20,7 +22,7 @@ __all__ = ["TaskBoard", "TaskRow", "TaskStage"]
 
 class TaskStage(enum.Enum):
     """
-    How far a request has come.
+    The stages of a row.
     """
 
     WAITING = "waiting"
@@ -33,14 +35,14 @@ class TaskStage(enum.Enum):
 @attrs.define(eq=False)
 class TaskRow:
     """
-    One request on its way from the prompt to the files, or one task that was picked up by its id.
+    A request, or a task of an earlier run.
 
     Attributes:
         number: Counts from 1.
-        request: None for a task that was picked up.
-        handle: From acceptance on; the row tells what it has last seen.
-        files: Pictures on the disk by their index, also those of a task whose other pictures could not be fetched.
-        accepted_at: Seconds of the board's clock; so is `ended_at`.
+        request: None for a task of an earlier run.
+        handle: None until the service has accepted the request.
+        files: Saved files by index, also if other files of the task could not be saved.
+        accepted_at: Seconds of the board's clock, as `ended_at`.
     """
 
     number: int
@@ -63,14 +65,14 @@ class TaskRow:
     @property
     def title(self) -> str:
         """
-        What the row is called: its prompt, else its task's id.
+        The prompt if there is one, else the task id.
         """
         return self.request.prompt if self.request is not None else self.task_id or ""
 
     @property
     def paths(self) -> tuple[Path | str, ...]:
         """
-        The files in the pictures' order.
+        The saved files in order.
         """
         return tuple(self.files[index] for index in sorted(self.files))
 
@@ -83,7 +85,7 @@ class TaskRow:
     @property
     def external_task_id(self) -> str | None:
         """
-        The id of ours that was sent, also with a submit of which nobody knows whether it arrived.
+        The external id that was sent, also if it is unknown whether the service received it.
         """
         if self.handle is not None and self.handle.request is not None:
             return self.handle.request.external_task_id
@@ -93,7 +95,7 @@ class TaskRow:
     @property
     def word(self) -> str:
         """
-        The service's own word for the task's status; empty while there is no task.
+        The service's word for the status; empty until there is a snapshot.
         """
         snapshot = self.handle.snapshot if self.handle is not None else None
         return snapshot.status_word if snapshot is not None else ""
@@ -105,7 +107,7 @@ class TaskRow:
 
     def seconds(self, now: float) -> float:
         """
-        Return how long it took from acceptance to the last file, or has taken up to *now*; 0 before acceptance.
+        Return the seconds from acceptance to the last file, or to *now* if it has not ended; 0 before acceptance.
         """
         return 0.0 if self.accepted_at is None else (now if self.ended_at is None else self.ended_at) - self.accepted_at
 
@@ -113,10 +115,10 @@ class TaskRow:
 @attrs.define(eq=False)
 class TaskBoard:
     """
-    All requests of one command, or all tasks.
+    All requests or tasks of one command.
 
     Attributes:
-        trouble: Why nothing seems to happen; None while all goes well.
+        trouble: The error that is being retried; None if there is none.
     """
 
     rows: tuple[TaskRow, ...]
@@ -137,7 +139,7 @@ class TaskBoard:
     @classmethod
     def of_tasks(cls, handles: Sequence[TaskHandle], clock: Callable[[], float] = time.monotonic) -> "TaskBoard":
         """
-        Return a board with a row for each of *handles*, whose tasks were accepted before.
+        Return a board with a row for each of *handles*, which are tasks of earlier runs.
         """
         rows = (TaskRow(number, None, handle, accepted_at=clock()) for number, handle in enumerate(handles, 1))
         return cls(tuple(rows), clock)
@@ -151,7 +153,7 @@ class TaskBoard:
 
     def finish(self, row: TaskRow, files: Mapping[int, Path | str], error: KlingError | None = None) -> None:
         """
-        Note that a row has ended with *files* on the disk, and with *error* where that is not all.
+        Record that a row has ended with *files* saved, and with *error* if something is missing.
         """
         row.files, row.error, row.ended_at = files, error, self.clock()
 
@@ -160,7 +162,7 @@ class TaskBoard:
 
     def at(self, *stages: TaskStage) -> list[TaskRow]:
         """
-        Return the rows that have come to one of *stages*, in their order.
+        Return the rows that are in one of *stages*, in order.
         """
         return [row for row in self.rows if row.stage in stages]
 
@@ -179,10 +181,10 @@ class TaskBoard:
     @property
     def units(self) -> Decimal | None:
         """
-        What the service said it took; None where it said nothing at all.
+        The units that the service reports as billed; None if it reports none.
         """
-        told = [row.units for row in self.rows if row.units is not None]
-        return sum(told, Decimal(0)) if told else None
+        reported = [row.units for row in self.rows if row.units is not None]
+        return sum(reported, Decimal(0)) if reported else None
 
     @property
     def errors(self) -> list[KlingError]:
@@ -191,22 +193,22 @@ class TaskBoard:
     @property
     def seconds(self) -> float:
         """
-        How long the command has been at work.
+        Seconds since the start of the command.
         """
         return self.clock() - self._started_at
 
     def facts(self) -> dict[str, str]:
         """
-        Return what a summary tells, ready to be shown.
+        Return the lines of the summary, by name.
         """
         left = sum(isinstance(error, WaitTimeout) for error in self.errors)
         failed = len(self.errors) - left
         counts = f"{len(self.at(TaskStage.DONE))} done"
         counts += f", {failed} failed" if failed else ""
-        counts += f", {left} not ended" if left else ""
+        counts += f", {left} unfinished" if left else ""
         return {
             "tasks": counts,
             "pictures": str(self.pictures),
-            "units": "not told" if self.units is None else f"{self.units.normalize():f}",
+            "units": format_units(self.units),
             "seconds": f"{self.seconds:.1f}",
         }

@@ -1,10 +1,9 @@
 """
-Tasks one after the other: JSON or plain lines for programs, and a table on a terminal.
+Prints tasks: as a table on a terminal, else as JSON or plain lines.
 """
 
 import json
 import sys
-from decimal import Decimal
 from types import TracebackType
 from typing import Self
 
@@ -13,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kling_async.cli.formatting import format_units
 from kling_async.cli.json_output import seconds_of, status_of, task_facts
-from kling_async.cli.screen import STYLES, is_interactive, write_line
+from kling_async.cli.terminal import STATUS_STYLES, is_interactive, write_line
 from kling_async.client.handle import failure_of
 from kling_async.errors import KlingError
 from kling_async.wire.redaction import one_line
@@ -26,11 +26,11 @@ __all__ = ["ListedTask", "TaskListing"]
 @attrs.frozen
 class ListedTask:
     """
-    What there is to say of a task.
+    A task as it is listed.
 
     Attributes:
-        snapshot: None where it was not seen.
-        error: Why it was not seen, or that it has failed.
+        snapshot: None if it could not be read.
+        error: Why it could not be read, or why it failed.
     """
 
     task_id: str
@@ -40,14 +40,14 @@ class ListedTask:
     @classmethod
     def of(cls, seen: TaskSnapshot) -> Self:
         """
-        Return what a sighting tells.
+        Return the task that *seen* shows.
         """
         return cls(seen.task_id, seen, failure_of(seen) if seen.task_status is TaskStatus.FAILED else None)
 
     @property
     def cells(self) -> tuple[str, str, str, str, str]:
         """
-        Its status, seconds, pictures, units and message; "-" is what nobody knows.
+        Its status, seconds, pictures, units and message, with "-" for what is unknown.
         """
         seconds = seconds_of(self.snapshot)
         units = self.snapshot.final_unit_deduction if self.snapshot is not None else None
@@ -55,7 +55,7 @@ class ListedTask:
             one_line(status_of(self.snapshot) or "-"),
             "-" if seconds is None else f"{seconds:.1f}",
             "-" if self.snapshot is None else str(len(self.snapshot.task_result.images)),
-            "-" if units is None else _plain(units),
+            format_units(units, unknown="-"),
             one_line(self._message),
         )
 
@@ -68,7 +68,7 @@ class ListedTask:
 
 class TaskListing:
     """
-    Prints tasks as they are told, or as a table at the end of the block where stdout is a terminal.
+    Prints each task as it is added; on a terminal, a table at the end of the block.
     """
 
     def __init__(self, *, as_json: bool) -> None:
@@ -84,21 +84,21 @@ class TaskListing:
         if self._table is not None and self._table.row_count:
             Console(file=sys.stdout).print(self._table)
 
-    def add(self, told: ListedTask) -> None:
+    def add(self, task: ListedTask) -> None:
         if self._as_json:
-            write_line(sys.stdout, json.dumps(task_facts(told.task_id, told.snapshot, error=told.error)))
+            write_line(sys.stdout, json.dumps(task_facts(task.task_id, task.snapshot, error=task.error)))
         elif self._table is None:
-            write_line(sys.stdout, _line(told))
+            write_line(sys.stdout, _line(task))
         else:
-            status, *numbers, message = told.cells
-            style = STYLES.get(status, "")
-            self._table.add_row(one_line(told.task_id), Text(status, style), *numbers, Text(message))
+            status, *numbers, message = task.cells
+            style = STATUS_STYLES.get(status, "")
+            self._table.add_row(one_line(task.task_id), Text(status, style), *numbers, Text(message))
 
 
-def _line(told: ListedTask) -> str:
-    status, seconds, pictures, units, message = told.cells
+def _line(task: ListedTask) -> str:
+    status, seconds, pictures, units, message = task.cells
     numbers = (f"{seconds:>6} s", f"{pictures:>2} pictures", f"{units:>3} units")
-    return "  ".join((one_line(told.task_id), f"{status:<10}", *numbers, message)).rstrip()
+    return "  ".join((one_line(task.task_id), f"{status:<10}", *numbers, message)).rstrip()
 
 
 def _table() -> Table:
@@ -109,7 +109,3 @@ def _table() -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("Message", ratio=1, overflow="fold")
     return table
-
-
-def _plain(units: Decimal) -> str:
-    return f"{units.normalize():f}"

@@ -1,28 +1,26 @@
 """
-Requests to files through a client: shown while it goes on, and with every task's id on the screen if it is cut short.
+Runs the tasks of a board, shows them on a screen, and prints the id of every task if it is interrupted.
 """
 
 import asyncio
 import contextlib
-import functools
 import itertools
-import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final
 
 import attrs
-import typer
 
-from kling_async.cli.exit_codes import ADVICE_OF_SYSTEM, ExitCode, advice_for, exit_code
+from kling_async.cli.exit_codes import ExitCode, advice_for, exit_code
 from kling_async.cli.json_output import pictures_without_task, row_line
 from kling_async.cli.log_forwarding import forwarding_logs
 from kling_async.cli.resume_hint import resume_command
-from kling_async.cli.screen import Screen, print_error, write_line
+from kling_async.cli.screen import TaskScreen
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.standard_streams import is_lost
 from kling_async.cli.task_board import TaskBoard, TaskRow, TaskStage
+from kling_async.cli.terminal import print_error, write_line
 from kling_async.client.client import KlingClient
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import DownloadFailed, KlingError, StorageFull, TaskNotFound, WaitTimeout
@@ -32,127 +30,62 @@ from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.redaction import one_line, shorten
 from kling_async.wire.tasks import TaskResult
 
-__all__ = ["NOTE", "TaskRunner", "end", "exit_code_of", "run"]
+__all__ = ["NOTE", "TaskRunner"]
 
 NOTE: Final = "unfinished.txt"
 """
-The file beside the pictures that gets the ids of tasks where they could not be printed, one per line:
+The file beside the pictures to which task ids are written if they could not be printed, one per line:
 `kling-async wait --save - < unfinished.txt` reads it.
 """
-
-
-LONGEST_ADDRESS: Final = 4000
-"""
-Characters of a picture's address that is shown; a longer one is the picture itself, in Base64.
-"""
-
-
-def run(story: Coroutine[Any, Any, ExitCode]) -> NoReturn:
-    """
-    Run *story* and end the command with its exit code; Ctrl-C, SIGTERM and a closed terminal cancel it.
-    """
-    end(lambda: asyncio.run(_cancelled_by_signals(story)))
-
-
-def end(work: Callable[[], ExitCode]) -> NoReturn:
-    """
-    Do *work* and end the command with its exit code, or with that of the error in which it ended.
-    """
-    raise typer.Exit(exit_code_of(work))
-
-
-def exit_code_of(work: Callable[[], ExitCode]) -> ExitCode:
-    """
-    Do *work* and return its exit code, or that of the error in which it ended, having told it.
-    """
-    try:
-        return work()
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        return ExitCode.INTERRUPTED
-    except KlingError as error:
-        print_error(f"{type(error).__name__}: {error}", *([advice] if (advice := advice_for(error)) else []))
-        return exit_code([error])
-    except OSError as error:
-        print_error(f"{type(error).__name__}: {error}", ADVICE_OF_SYSTEM)
-        return ExitCode.STORAGE
-
-
-async def _cancelled_by_signals(story: Coroutine[Any, Any, ExitCode]) -> ExitCode:
-    # Without this a terminated command would take the ids of paid tasks with it.
-    loop, aio_task = asyncio.get_running_loop(), asyncio.current_task()
-    loop.set_exception_handler(_ignore_ours)
-    if aio_task is not None:
-        for number, cancel in (("SIGTERM", aio_task.cancel), ("SIGHUP", functools.partial(_hang_up, aio_task))):
-            _listen_to(getattr(signal, number, None), cancel)
-    return await story
-
-
-def _listen_to(number: signal.Signals | None, cancel: Callable[[], object]) -> None:
-    # What is ignored from the start stays ignored: that is how `nohup` works.
-    if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-        with contextlib.suppress(NotImplementedError):  # on Windows
-            asyncio.get_running_loop().add_signal_handler(number, cancel)
-
-
-def _hang_up(aio_task: asyncio.Task[Any]) -> None:
-    # A closed terminal is told by the kernel and again by the shell, and systemd sends this after SIGTERM: the second
-    # one must not cut short what the first one began.
-    if not aio_task.cancelling():
-        aio_task.cancel()
-
-
-def _ignore_ours(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    # A second Ctrl-C ends submits at once; the library's log has told of them, and asyncio would show traces.
-    if not isinstance(context.get("exception"), KlingError):
-        loop.default_exception_handler(context)
 
 
 @attrs.define(eq=False)
 class TaskRunner:
     """
-    The requests or tasks of a board, side by side.
+    Runs all requests or tasks of a board at the same time.
 
     Attributes:
-        access: An emulated service ends with this command, and its tasks with it.
-        folder: None leaves the pictures where they are.
-        timeout: Seconds to wait for each task, from acceptance; None is for ever.
-        looks_once: Whether a task that has not ended is left alone, rather than waited for.
-        name: The template of a row's file names, asked for when its pictures are there.
-        as_json: Whether each row is a line on stdout at its end, in addition to the screen.
+        service: An emulator ends with this command, and its tasks with it.
+        folder: Where to save the pictures; None does not save them.
+        timeout: Seconds to wait for each task, from acceptance; None waits forever.
+        polls_once: Whether to read each task once rather than wait until it ends.
+        name: Returns the template of a row's file names, once its pictures are known.
+        as_json: Whether to print each row that has ended as JSON to stdout, in addition to the screen.
     """
 
     client: KlingClient
     board: TaskBoard
-    screen: Screen
-    access: ServiceOptions
+    screen: TaskScreen
+    service: ServiceOptions
     folder: Path | Storage | None
     timeout: float | None = 600.0
-    looks_once: bool = False
+    polls_once: bool = False
     name: Callable[[TaskRow], str] = lambda _: "{task_id}-{index}{ext}"
     as_json: bool = False
 
     async def run(self) -> None:
         """
-        Make and save all pictures, and close the client. What fails is on the board; what is cut short is told.
+        Generate and save all pictures, then close the client. Failures are recorded on the board; if it is interrupted,
+        the ids of unfinished tasks are printed.
         """
         with forwarding_logs(
-            self.screen.say, self._tell_trouble
-        ):  # to the end: closing may still learn the id of a task
-            told: set[str] = set()
+            self.screen.say, self.report_trouble
+        ):  # until the client is closed: that may still log task ids
+            printed: set[str] = set()
             try:
                 async with self.client:
                     try:
                         await self._serve_all()
                     except BaseException:
-                        told = self._tell_unfinished()
+                        printed = self._print_unfinished()
                         raise
             except BaseException:
-                self._tell_late(told)
+                self._print_late(printed)
                 raise
 
     def sum_up(self, facts: Mapping[str, str]) -> ExitCode:
         """
-        Show what came of it all, *facts* included, and what to do about what went wrong.
+        Print the results, *facts* included, and advice about the errors; return the exit code.
         """
         unsaved = f"{self.board.pictures_made}, not saved"
         where = {"pictures": unsaved} if self.folder is None else {"folder": str(self.folder)}
@@ -160,9 +93,9 @@ class TaskRunner:
         for kind, advice in {type(error).__name__: advice_for(error) for error in self.board.errors}.items():
             self.screen.say(f"{kind}: {advice}")
         for url in itertools.chain.from_iterable(map(pictures_without_task, self.board.errors)):
-            shown = url if len(url) <= LONGEST_ADDRESS else "in the answer itself, see --json"
-            self.screen.say(f"A picture that may be paid for, though no task tells of it: {shown}")
-        for line in (*self._ways_on("wait", self._left()), *self._ways_on("save", self._unsaved())):
+            shown = url if len(url) <= 4000 else "in the answer itself, see --json"  # a longer URL holds it in Base64
+            self.screen.say(f"A picture without a task id, possibly paid for: {shown}")
+        for line in (*self._resume_lines("wait", self._unfinished()), *self._resume_lines("save", self._unsaved())):
             self.screen.say(line)
         return exit_code(self.board.errors)
 
@@ -173,7 +106,7 @@ class TaskRunner:
 
     async def _serve(self, row: TaskRow) -> None:
         try:
-            handle = await self._submit(row.request, row) if row.request is not None else await self._pick_up(row)
+            handle = await self._submit(row.request, row) if row.request is not None else await self._resume(row)
             result = await handle.wait(self.timeout)
             self.board.succeed(row, result)
             self.board.finish(row, *await self._save(row, result))
@@ -189,17 +122,17 @@ class TaskRunner:
         self.screen.accepted(row)
         return handle
 
-    async def _pick_up(self, row: TaskRow) -> TaskHandle:
-        # A look of its own first: a dead service and a wrong id are told at once, where waiting would be patient.
+    async def _resume(self, row: TaskRow) -> TaskHandle:
+        # Read the task first: an unreachable service or a wrong id is then reported immediately.
         handle = self.client.handle(row.task_id or "")
         try:
             seen = await self.client.get(handle.task_id)
         except TaskNotFound as error:
-            if self.looks_once:
+            if self.polls_once:
                 raise
-            self._tell_trouble(str(error))  # a service may need a while to know a new task
+            self.report_trouble(str(error))  # a service may not know a new task immediately
             return handle
-        if self.looks_once and not handle.done:
+        if self.polls_once and not handle.done:
             what = f"the task has not ended: {seen.status_word}"
             raise WaitTimeout(what, handle.task_id, seen.request_id, snapshot=seen)
         return handle
@@ -210,50 +143,52 @@ class TaskRunner:
         outcome = await self.client.save_each(result, self.folder, Names(self.name(row), result.task_id))
         return {file.index: file.path or file.place for file in outcome.files}, outcome.error
 
-    def _tell_trouble(self, text: str) -> None:
+    def report_trouble(self, text: str) -> None:
         self.board.trouble = text
         self.screen.trouble(text)
 
-    def _tell_unfinished(self) -> set[str]:
-        running = {handle.task_id: handle for handle in self.client.unfinished if not self.looks_once}
+    def _print_unfinished(self) -> set[str]:
+        running = {handle.task_id: handle for handle in self.client.unfinished if not self.polls_once}
         unsaved = [row for row in self.board.at(TaskStage.RUNNING, TaskStage.SAVING) if row.task_id not in running]
         if running:
-            print_error("", "Stopped. These tasks go on at the service:")
+            print_error("", "Stopped. These tasks are still running at the service:")
         for handle in running.values():
             print_error(f"  {handle.task_id}  {_about(handle)}")
         if unsaved:
-            ended = "may have ended" if self.looks_once else "have ended"
-            print_error("", f"Stopped. These tasks {ended}, and their pictures are not saved:")
+            ended = "may have ended" if self.polls_once else "have ended"
+            print_error("", f"Stopped. These tasks {ended}; their pictures are not saved:")
         for row in unsaved:
             print_error(f"  {row.task_id}  {_about(row.handle)}")
         verb = "wait" if running else "save"
-        told = [*running, *(row.task_id for row in unsaved if row.task_id is not None)]
-        for line in self._ways_on(verb, told):
+        task_ids = [*running, *(row.task_id for row in unsaved if row.task_id is not None)]
+        for line in self._resume_lines(verb, task_ids):
             print_error(line)
         if self.board.at(TaskStage.WAITING):
-            print_error("", "What waits is not sent; submits on their way get 10 s to learn their task's id.")
-        return set(told)
-
-    def _tell_late(self, told: set[str]) -> None:
-        late = {handle.task_id: handle for handle in self.client.unfinished if handle.task_id not in told}
-        if late and not self.looks_once:
             print_error(
-                "", "Accepted meanwhile:", *(f"  {task_id}  {_about(handle)}" for task_id, handle in late.items())
+                "", "Waiting requests are not sent. Submits in flight have up to 10 s to return their task ids."
             )
-            for line in self._ways_on("wait", list(late)):
+        return set(task_ids)
+
+    def _print_late(self, printed: set[str]) -> None:
+        late = {handle.task_id: handle for handle in self.client.unfinished if handle.task_id not in printed}
+        if late and not self.polls_once:
+            print_error(
+                "", "Accepted in the meantime:", *(f"  {task_id}  {_about(handle)}" for task_id, handle in late.items())
+            )
+            for line in self._resume_lines("wait", list(late)):
                 print_error(line)
-        ids = [*told, *late]
-        if ids and is_lost(sys.stderr) and not self.access.is_emulated:
+        ids = [*printed, *late]
+        if ids and is_lost(sys.stderr) and not self.service.is_emulated:
             self._leave_note(ids)
 
     def _leave_note(self, task_ids: Sequence[str]) -> None:
-        # Nobody has seen the ids: the terminal has gone, or the disk is full.
+        # The ids could not be printed: the terminal was closed, or the disk is full.
         folder = self.folder if isinstance(self.folder, Path) else Path()
         with contextlib.suppress(OSError), (folder / NOTE).open("a", encoding="utf-8") as note:
             note.writelines(f"{task_id}\n" for task_id in task_ids)
 
-    def _left(self) -> list[str | None]:
-        # A task that was never seen may have been none.
+    def _unfinished(self) -> list[str | None]:
+        # Without a snapshot it is unknown whether there is such a task.
         errors = (error for error in self.board.errors if isinstance(error, WaitTimeout))
         return [error.task_id for error in errors if error.snapshot is not None]
 
@@ -261,19 +196,19 @@ class TaskRunner:
         broken = [error.task_id for error in self.board.errors if isinstance(error, DownloadFailed | StorageFull)]
         return broken + [row.task_id for row in self.board.at(TaskStage.DONE) if self.folder is None]
 
-    def _ways_on(self, verb: str, task_ids: Sequence[str | None]) -> list[str]:
+    def _resume_lines(self, verb: str, task_ids: Sequence[str | None]) -> list[str]:
         known = [task_id for task_id in task_ids if task_id is not None]
         if not known:
             return []
-        if self.access.is_emulated:
-            return ["", "The emulator is inside this command: they end with it, and cost nothing."]
+        if self.service.is_emulated:
+            return ["", "The emulator runs inside this command: its tasks end with it and cost nothing."]
         is_about_waiting = verb == "wait" and self.folder is None
-        what = "To wait for them again:" if is_about_waiting else "They are paid for. To get their pictures:"
-        return ["", what, f"  {resume_command(verb, known, self.access, self.folder)}"]
+        what = "To wait for them again:" if is_about_waiting else "They are paid for. To save their pictures:"
+        return ["", what, f"  {resume_command(verb, known, self.service, self.folder)}"]
 
 
 def _about(handle: TaskHandle | None) -> str:
     if handle is not None and handle.request is not None:
         return shorten(one_line(handle.request.prompt), 50)
     seen = handle.snapshot if handle is not None else None
-    return one_line(seen.status_word) if seen is not None else "not seen yet"
+    return one_line(seen.status_word) if seen is not None else "no status yet"

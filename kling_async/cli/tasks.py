@@ -1,5 +1,5 @@
 """
-`kling-async tasks`: the account's tasks, where the service lists them.
+`kling-async tasks`: the account's tasks, if the service lists them.
 """
 
 import enum
@@ -8,14 +8,15 @@ from typing import Annotated, Final
 
 import typer
 
+from kling_async.cli.command_runner import run
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.json_output import status_of
 from kling_async.cli.log_forwarding import logging_to_stderr
-from kling_async.cli.options import AsJson, BaseUrl, Patience, Service
-from kling_async.cli.screen import print_error
+from kling_async.cli.option_groups import with_option_groups
+from kling_async.cli.options import AsJson
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.task_listing import ListedTask, TaskListing
-from kling_async.cli.task_runner import run
+from kling_async.cli.terminal import print_error
 from kling_async.wire.tasks import TaskStatus
 
 __all__ = ["EXAMPLES", "tasks"]
@@ -32,7 +33,7 @@ _PAGE_MAX: Final = 500  # the vendor's
 
 class StatusWord(enum.StrEnum):
     """
-    What tasks can be chosen by.
+    The values of `--status`.
     """
 
     SUBMITTED = TaskStatus.SUBMITTED.value
@@ -41,38 +42,38 @@ class StatusWord(enum.StrEnum):
     FAILED = TaskStatus.FAILED.value
 
 
+@with_option_groups
 def tasks(
     *,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Tasks at most; else 30.", show_default=False)] = 30,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Show at most N tasks (default 30)", show_default=False)
+    ] = 30,
     words: Annotated[
         list[StatusWord] | None,
-        typer.Option("--status", metavar="WORD", help="Only such; repeatable."),
+        typer.Option("--status", metavar="WORD", help="Only tasks with this status; repeatable."),
     ] = None,
     as_json: AsJson = False,
-    base_url: BaseUrl = None,
-    dialect: Service = None,
-    give_up_after: Patience = 120.0,
+    service: ServiceOptions,
 ) -> None:
     """
-    List the account's tasks, where the service does.
+    List the account's tasks, if the service can.
 
-    The order is its own. A WORD is submitted, processing, succeed or failed.
+    The service decides the order. WORD is submitted, processing, succeed or failed.
     """
-    access = ServiceOptions(base_url=base_url, dialect=dialect, give_up_after=give_up_after)
-    run(_tasks(access, limit, words or (), as_json=as_json))
+    run(_tasks(service, limit, words or (), as_json=as_json))
 
 
-async def _tasks(access: ServiceOptions, limit: int, words: Collection[str], *, as_json: bool) -> ExitCode:
-    client = access.make_client(None)
+async def _tasks(service: ServiceOptions, limit: int, words: Collection[str], *, as_json: bool) -> ExitCode:
+    client = service.make_client(None)
     if not client.dialect.lists:
         print_error(
-            f"A {client.dialect.name} service does not list tasks: ask for them by their ids.",
-            "generate prints them, and a batch's journal has them all.",
-            "A service that lists tasks as the vendor does is asked with --dialect official.",
+            f"A {client.dialect.name} service does not list tasks. Use kling-async status with task ids instead.",
+            "generate prints the ids, and the journal of a batch contains them.",
+            "If this service lists tasks as the vendor does, use --dialect official.",
         )
         return ExitCode.USAGE
     count = 0
-    # what is left out takes room on a page as well
+    # with --status, tasks that are not shown take room on a page too
     page_size = 100 if words else min(limit, _PAGE_MAX)
     with logging_to_stderr(), TaskListing(as_json=as_json) as listing:
         async with client:
@@ -84,7 +85,7 @@ async def _tasks(access: ServiceOptions, limit: int, words: Collection[str], *, 
                 if count == limit:
                     break
     if count == limit:
-        print_error("There may be more: --limit N.")
+        print_error("There may be more tasks; use --limit to show them.")
     elif not count:
-        print_error("There are no such tasks." if words else "There are no tasks.")
-    return ExitCode.WELL
+        print_error("No tasks have this status." if words else "The account has no tasks.")
+    return ExitCode.SUCCESS

@@ -1,5 +1,5 @@
 """
-Reads text from files and pipes: tells its kind by its beginning, decodes its lines, and says why it cannot be read.
+Reads text from files and pipes: detects its kind from its first bytes, and decodes its lines.
 """
 
 import codecs
@@ -25,17 +25,17 @@ __all__ = [
 
 START: Final = 65536
 """
-Number of bytes by which the kind of an input is recognized.
+The bytes at the start of an input that are read to detect its kind.
 """
 
 LIST_MAX: Final = 2**26
 """
-Bytes of a list of prompts or of ids, which is held in memory; longer ones are for `batch`.
+The largest list of prompts or ids in bytes: it is held in memory. `batch` reads larger inputs.
 """
 
 LINE_MAX: Final = 2**25
 """
-Default maximum length of a line in characters: room for a picture of 10 MiB in Base64, and the other fields.
+The default maximum length of a line in characters: enough for an image of 10 MiB in Base64 and the other fields.
 """
 
 _MARKS: Final = (
@@ -47,18 +47,18 @@ _MARKS: Final = (
 )
 
 _NO_TEXT: Final = (
-    (b"PK\x03\x04", "is a zip archive, as workbooks of Excel are; save the table as CSV in UTF-8"),
-    (b"\x1f\x8b", "is compressed; unpack it first"),
-    (b"%PDF", "is a PDF"),
-    (b"SQLite format 3\0", "is a database, as journals are; name the input"),
+    (b"PK\x03\x04", "is a zip archive (an Excel workbook?); save the table as CSV in UTF-8"),
+    (b"\x1f\x8b", "is compressed; decompress it first"),
+    (b"%PDF", "is a PDF file; use a text file"),
+    (b"SQLite format 3\0", "is a database (a journal?); give the input file instead"),
 )
-_NUL: Final = "holds NUL bytes, so it is no text, or UTF-16 without a byte order mark; save it as UTF-8"
-UNDECODED: Final = "holds bytes that are no UTF-8; save the file in that encoding"
+_NUL: Final = "contains NUL bytes: it is not text, or it is UTF-16 without a byte order mark; save it as UTF-8"
+UNDECODED: Final = "contains bytes that are not valid UTF-8; save the file as UTF-8"
 """
-The rule that a line with half of a surrogate pair breaks.
+The rule that a line with an undecodable byte breaks.
 """
 
-_BOM: Final = "\ufeff"  # files that were joined have one within
+_BOM: Final = "\ufeff"  # concatenated files have one in the middle
 _ARRAY: Final = re.compile(r'\[\s*[\[{"\]]')  # but not "[soft light] a fox"
 _PAGE: Final = re.compile(r"<(!--|!doctype|\?xml|html|head|body|svg|rss|feed)(?!\w)", re.IGNORECASE)
 _WORD: Final = re.compile(r"\w+")
@@ -68,7 +68,7 @@ _LINE_END: Final = re.compile(r"[\r\n]")
 
 class UnreadableText(ValueError):
     """
-    An input, or the rest of it, cannot be read; its text is the rule, and `line` counts from 1.
+    An input cannot be read, or not past `line`, which counts from 1. The message is the rule that it breaks.
     """
 
     def __init__(self, rule: str, line: int = 1) -> None:
@@ -78,7 +78,7 @@ class UnreadableText(ValueError):
 
 class TextKind(enum.StrEnum):
     """
-    What a text is by its beginning.
+    The kinds of text that are detected.
     """
 
     PLAIN = "plain lines"
@@ -90,7 +90,7 @@ class TextKind(enum.StrEnum):
 
 
 def _mark(error: UnicodeError) -> tuple[str, int]:
-    # Like "surrogateescape", but for every encoding. A line with such a character is refused.
+    # Works like "surrogateescape", but for every encoding. A line with such a character is refused.
     if not isinstance(error, UnicodeDecodeError):
         raise error
     return "\udc80", error.end
@@ -104,7 +104,7 @@ def check_start(start: bytes) -> str:
     Return the text at the *start* of an input, without its byte order mark.
 
     Raises:
-        Unreadable: It is no text.
+        UnreadableText: It is not text.
     """
     text = start.decode(_encoding_of(start), "kling_async.mark").removeprefix(_BOM)
     if "\0" in text:
@@ -114,7 +114,7 @@ def check_start(start: bytes) -> str:
 
 def detect_kind(text: str, column: str) -> TextKind:
     """
-    Tell what *text* is by its beginning; a table is known by its *column*, "prompt" or "task_id".
+    Return the kind of *text*, detected from its beginning; a table must have *column* ("prompt" or "task_id").
     """
     text = text.lstrip(_BOM + " \t\r\n")
     if text.startswith("{"):
@@ -135,14 +135,12 @@ def detect_kind(text: str, column: str) -> TextKind:
 
 def read_text_lines(file: IO[bytes], line_max: int = LINE_MAX) -> Iterator[str]:
     """
-    Read *file* lazily from where it is, a line at a time, in the encoding that its first bytes tell: UTF-8, or UTF-16
-    and UTF-32 with a byte order mark.
+    Read *file* lazily from its position, a line at a time: UTF-8, or UTF-16 or UTF-32 with a byte order mark.
 
-    Lines end at `\\n`, `\\r\\n` or `\\r` alone, and keep these. What cannot be decoded is there as half of a surrogate
-    pair.
+    Lines end at `\\n`, `\\r\\n` or `\\r` , and keep it. A byte that cannot be decoded becomes half of a surrogate pair.
 
     Raises:
-        Unreadable: It is no text, or has a line of more than *line_max* characters.
+        UnreadableText: It is not text, or has a line of more than *line_max* characters.
     """
     began = file.tell()
     start = file.read(START)
@@ -154,7 +152,7 @@ def read_text_lines(file: IO[bytes], line_max: int = LINE_MAX) -> Iterator[str]:
         while line := text.readline(line_max):
             number += 1
             if len(line) >= line_max:
-                raise UnreadableText(f"is longer than {line_max:,} characters; nothing from here on is read", number)
+                raise UnreadableText(f"is longer than {line_max:,} characters; the rest is not read", number)
             yield line.removeprefix(_BOM)
     finally:
         with contextlib.suppress(ValueError):  # the file was closed meanwhile
@@ -163,15 +161,15 @@ def read_text_lines(file: IO[bytes], line_max: int = LINE_MAX) -> Iterator[str]:
 
 def read_list(file: IO[bytes], name: str, column: str, taken: Collection[TextKind] = (TextKind.PLAIN,)) -> list[str]:
     """
-    Read all lines of a list, stripped; blank ones are skipped.
+    Read all lines of a list, stripped; skip blank ones.
 
     Args:
-        name: What the list is called in errors.
-        column: What a table of such things would call them.
-        taken: What it may look like.
+        name: The name of the list in errors.
+        column: The column that a table of such items has.
+        taken: The kinds of text that are accepted.
 
     Raises:
-        Unreadable: It looks otherwise, has more than 64 MiB, or cannot be decoded; all these are told by *name*.
+        UnreadableText: It is of another kind, larger than 64 MiB, or cannot be decoded. The message begins with *name*.
     """
     data = file.read(LIST_MAX + 1)
     try:
@@ -187,10 +185,10 @@ def read_list(file: IO[bytes], name: str, column: str, taken: Collection[TextKin
 
 def _check_list(data: bytes, column: str, taken: Collection[TextKind]) -> None:
     if len(data) > LIST_MAX:
-        raise UnreadableText(f"has more than {LIST_MAX:,} bytes")
-    look = detect_kind(check_start(data[:START]), column)
-    if look not in taken:
-        raise UnreadableText(f"looks like {look}; give one {column.replace('_', ' ')} per line")
+        raise UnreadableText(f"is larger than {LIST_MAX:,} bytes")
+    kind = detect_kind(check_start(data[:START]), column)
+    if kind not in taken:
+        raise UnreadableText(f"looks like {kind}; it must have one {column.replace('_', ' ')} per line")
 
 
 def _encoding_of(start: bytes) -> str:

@@ -1,5 +1,5 @@
 """
-`kling-async wait`: tasks of earlier runs, until they end.
+`kling-async wait`: wait for tasks of earlier runs.
 """
 
 from pathlib import Path
@@ -7,10 +7,11 @@ from typing import Annotated, Final
 
 import typer
 
-from kling_async.cli.options import AsJson, BaseUrl, Patience, Service, Shelf, TaskIds, read_ids, timeout_of
+from kling_async.cli.command_runner import run
+from kling_async.cli.option_groups import with_option_groups
+from kling_async.cli.options import AsJson, OutOrStorage, TaskIds, read_ids, timeout_option
 from kling_async.cli.resume import resume_tasks
 from kling_async.cli.service_options import ServiceOptions
-from kling_async.cli.task_runner import run
 
 __all__ = ["EXAMPLES", "wait"]
 
@@ -22,23 +23,21 @@ Examples:
 """
 
 
+@with_option_groups
 def wait(
     *,
     task_ids: TaskIds,
-    is_saved: Annotated[bool, typer.Option("--save", help="Save the pictures, as --out does.")] = False,
-    out: Shelf = None,
+    is_saved: Annotated[bool, typer.Option("--save", help="Save the pictures; --out implies it.")] = False,
+    out: OutOrStorage = None,
     as_json: AsJson = False,
-    base_url: BaseUrl = None,
-    dialect: Service = None,
-    timeout: Annotated[float, timeout_of(600)] = 600.0,
-    give_up_after: Patience = 120.0,
+    service: ServiceOptions,
+    timeout: Annotated[float, timeout_option(600)] = 600.0,
 ) -> None:
     """
-    Wait for tasks until they have ended.
+    Wait until tasks end.
 
-    It costs nothing, and stopping it stops no task.
+    Waiting is free. Ctrl-C stops the waiting, not the tasks.
     """
     ids = read_ids(task_ids)
-    access = ServiceOptions(base_url=base_url, dialect=dialect, give_up_after=give_up_after)
     folder = Path("pictures") if is_saved and out is None else out
-    run(resume_tasks(ids, access, folder, as_json=as_json, timeout=timeout))
+    run(resume_tasks(ids, service, folder, as_json=as_json, timeout=timeout))

@@ -59,6 +59,7 @@ from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot
 if TYPE_CHECKING:
     from kling_async.media.destinations import Destination
     from kling_async.media.downloads import Downloads
+    from kling_async.media.saved_files import FileKey
     from kling_async.media.saving import FetchFiles, SaveOutcome
     from kling_async.policy.hosts import Network
 
@@ -412,10 +413,10 @@ class KlingClient:
         return [file.path for file in outcome.files if file.path is not None]
 
     async def save_each(
-        self, result: TaskResult, destination: "Destination", names: Names, *, skip: Collection[int] = ()
+        self, result: TaskResult, destination: "Destination", names: Names, *, skip: "Collection[FileKey]" = ()
     ) -> "SaveOutcome":
         """
-        Save as `save` does, in a folder or a storage, but not the files with the indices to *skip*. Files that could
+        Save as `save` does, in a folder or a storage, but not the files to *skip*, by kind and index. Files that could
         not be saved are reported in the outcome.
         """
         self._open()
@@ -425,7 +426,7 @@ class KlingClient:
         return outcome
 
     async def save_remotely(
-        self, result: TaskResult, names: Names, fetch: "FetchFiles", *, skip: Collection[int] = ()
+        self, result: TaskResult, names: Names, fetch: "FetchFiles", *, skip: "Collection[FileKey]" = ()
     ) -> "SaveOutcome":
         """
         Do what `save_each` does, with files that *fetch* saves elsewhere.

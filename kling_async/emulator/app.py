@@ -1,63 +1,51 @@
 """
-The service's face to the network: routes, and the troubles that only a socket can make.
+Serves an account over HTTP, with the faults that need a socket.
 """
 
 import asyncio
-import functools
 import socket
 import struct
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
-from typing import Any, Final
+from typing import Final
 
-import attrs
 from aiohttp import web
 
-from kling_async.emulator import error_messages, response_bodies
-from kling_async.emulator.account import WATERMARK, Account, ApiError
+from kling_async.emulator.account import Account
 from kling_async.emulator.api import (
     ApiRequest,
     ApiResponse,
     EmulatedApi,
-    PictureOrder,
+    FileToRender,
     outcome_of,
     prompt_of,
     read_body,
 )
+from kling_async.emulator.api_errors import MESSAGES, ApiError
 from kling_async.emulator.authentication import check_key
 from kling_async.emulator.fault_plan import FaultPlan
+from kling_async.emulator.fault_responses import refuse, reshape, spoil
 from kling_async.emulator.fault_rule import AFTER_SERVICE, BEFORE_SERVICE, RESHAPING, Fault
+from kling_async.emulator.file_response import file_response
 from kling_async.emulator.host_check import host_check
-from kling_async.emulator.ledger import Route
 from kling_async.emulator.renderer import Renderer
-from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
+from kling_async.emulator.result_files import CONTENT_TYPES
+from kling_async.emulator.routing import Target, target_of
 
-LARGEST_BODY: Final = 32 * 1024 * 1024
+MAX_BODY: Final = 32 * 1024 * 1024
 """
-Bytes: room for a picture of 10 MiB in Base64, and for larger ones that are to be refused in the service's words.
-"""
-
-PICTURE: Final = f"/pictures/{{any_id}}/{{place:[0-9]{{1,3}}}}{{mark:({WATERMARK})?}}.png"
-"""
-The path of a picture, and of its copy with a watermark.
+Bytes: enough for a picture of 10 MiB in Base64, and for larger ones that the service refuses in its own words.
 """
 
-_CUT: Final = 0  # in the ledger, the status of an answer that never came
-_LINGER: Final = "hh" if sys.platform == "win32" else "ii"  # how the C structure of that name is laid out
-_LOOK_AGAIN: Final = 0.05  # seconds between two looks whether a stalled client has left
-
-_HTML: Final = b"<!DOCTYPE html><html><head><title>Oops</title></head><body><h1>Something is wrong</h1></body></html>"
-
-_CODES: Final = {400: 1200, 401: 1002, 403: 1103, 404: 1203, 429: 1302, 503: 5001, 504: 5002}
-"""
-The vendor's code for a status that a fault asks for; 5000 for any other.
-"""
+_NO_ANSWER: Final = 0  # the status in the ledger of an answer that was not sent
+_LINGER: Final = "hh" if sys.platform == "win32" else "ii"  # the layout of the C structure `linger`
+_CHECK_INTERVAL: Final = 0.05  # seconds between two checks whether a stalled client has left
 
 
 class EmulatorApp:
     """
-    Serves one account over HTTP. *on_create* is called after each create, also of one that was refused.
+    Serves one account over HTTP. *on_create* is called after each create, refused ones included.
     """
 
     def __init__(
@@ -69,110 +57,82 @@ class EmulatorApp:
     ) -> None:
         self.closing: Final = asyncio.Event()
         self._account = account
-        self._service = EmulatedApi(account)
+        self._api = EmulatedApi(account)
         self._plan = plan
         self._clock = clock
         self._on_create = on_create
-        self._renderer = Renderer(account.settings.picture_scale)
+        self._renderer = Renderer(account.settings)
 
     def application(self) -> web.Application:
         """
-        Return the app; it can be served wherever aiohttp apps are.
+        Return the aiohttp application.
         """
-        prefix = self._account.settings.prefix
-        path = prefix + IMAGE_GENERATION.path
-        check_host = host_check(self._account.settings)
-        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[check_host])
-        app.add_routes(
-            [
-                web.post(path, self._handler("create")),
-                web.get(path + "/{any_id}", self._handler("query"), allow_head=False),
-                web.get(path, self._handler("list"), allow_head=False),
-                web.get(prefix + "/tasks", self._handler("tasks"), allow_head=False),
-                web.get(PICTURE, self._handler("download"), allow_head=False),
-                web.get("/__ledger__", self._show_ledger),
-                web.route("*", "/{rest:.*}", self._handler(None)),
-            ]
-        )
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[host_check(self._account.settings)])
+        app.add_routes([web.get("/__ledger__", self._show_ledger), web.route("*", "/{rest:.*}", self._serve)])
         return app
 
-    async def retire(self) -> None:
+    async def shut_down(self) -> None:
         """
-        End all waiting and drawing, so that closing the server cuts nobody off in the middle of a picture.
+        End all waiting, and finish the files that are being rendered.
         """
         self.closing.set()
         await self._renderer.aclose()
 
-    def _handler(self, route: Route | None) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        return functools.partial(self._serve, route)
-
-    async def _serve(self, route: Route | None, request: web.Request) -> web.StreamResponse:
-        ledger, label = self._account.ledger, route or "other"
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        target = target_of(request.method, request.rel_url.raw_path, self._account.settings.prefix)
+        ledger, label = self._account.ledger, target.route or "other"
         ledger.arrivals[label] += 1
-        reply: ApiResponse | None = None
+        response: ApiResponse | None = None
         late: Fault | None = None
         try:
-            call = await self._hear(route, request)
-            faults = self._plan.next_faults(route, prompt_of(call.body)) if route else []
+            call = await _read(request, target)
+            faults = self._plan.next_faults(target.route, prompt_of(call.body)) if target.route else []
             late = next((fault for fault in faults if fault.kind in AFTER_SERVICE), None)
-            reply = await self._reply(call, faults)
+            response = await self._respond(call, faults)
         except web.HTTPRequestEntityTooLarge:
-            reply = self._service.refuse(ApiError(413, 1200, error_messages.MESSAGES[1200]))
+            response = self._api.refuse(ApiError(413, 1200, MESSAGES[1200]))
         except (ConnectionError, web.RequestPayloadError):
-            pass  # the sender left in the middle of the body
-        if reply is None or (late and late.kind == "reset_after"):
-            ledger.answers[label, _CUT] += 1
-            return _cut(request)
-        reply = _spoil(self._service, reply, late) if late else reply
-        ledger.answers[label, reply.status] += 1
+            pass  # the client left in the middle of the body
+        if response is None or (late and late.kind == "reset_after"):
+            ledger.answers[label, _NO_ANSWER] += 1
+            return _reset(request)
+        response = spoil(self._api, response, late) if late else response
+        ledger.answers[label, response.status] += 1
         try:
-            return await self._send(request, reply, late)
-        except ConnectionError:  # who asked has left
-            return _cut(request)
+            return await self._send(request, response, late)
+        except ConnectionError:  # the client has left
+            return _reset(request)
 
-    async def _hear(self, route: Route | None, request: web.Request) -> ApiRequest:
-        place = request.match_info.get("place", "0")
-        return ApiRequest(
-            route=route,
-            method=request.method,
-            path=request.path,
-            query=request.query,
-            authorization=request.headers.get("Authorization"),
-            body=read_body(await request.read()) if route == "create" else None,
-            any_id=request.match_info.get("any_id", ""),
-            place=int(place),
-            has_watermark=bool(request.match_info.get("mark")),
-        )
-
-    async def _reply(self, call: ApiRequest, faults: Sequence[Fault]) -> ApiResponse | None:
-        # None where the connection is to be cut in place of an answer.
+    async def _respond(self, call: ApiRequest, faults: Sequence[Fault]) -> ApiResponse | None:
+        # None: reset the connection instead of answering.
         if not await self._pause(faults, "delay_before"):
             return None
         early = next((fault for fault in faults if fault.kind in BEFORE_SERVICE), None)
         if early:
-            return None if early.kind == "reset_before" else _refusal_of(self._service, early)
-        reply = await self._answer(call, faults)
-        return reply if await self._pause(faults, "delay_after") else None
+            return None if early.kind == "reset_before" else refuse(self._api, early)
+        response = await self._answer(call, faults)
+        return response if await self._pause(faults, "delay_after") else None
 
     async def _answer(self, call: ApiRequest, faults: Sequence[Fault]) -> ApiResponse:
         now = self._clock()
-        if any(fault.kind == "expired_url" for fault in faults) and (record := self._account.find_task(call.any_id)):
-            self._account.expire_urls(record, now)
-        reply = self._service.answer(call, now, outcome_of(faults))
+        if any(fault.kind == "expired_url" for fault in faults):
+            record = self._account.find_task(call.target.any_id)
+            if record is not None:
+                self._account.urls.expire(record, now)
+        response = self._api.answer(call, now, outcome_of(faults))
         if call.route == "create":
             self._on_create()
-        if isinstance(reply, PictureOrder):
-            order, studio = reply, self._renderer
-            picture = await studio.picture(order.record, order.index, has_watermark=order.has_watermark)
-            return ApiResponse(body=picture, content_type="image/png")
+        if isinstance(response, FileToRender):
+            content = await self._renderer.render(response.record, response.file)
+            return file_response(content, CONTENT_TYPES[response.file.kind], call.headers)
         for fault in faults:
             if fault.kind in RESHAPING:
-                reply = _reshape(reply, fault, call)
-        return reply
+                response = reshape(response, fault, call)
+        return response
 
     async def _pause(self, faults: Sequence[Fault], kind: str) -> bool:
-        # False where the server was closed meanwhile. A sender that leaves meanwhile changes nothing: what it has sent
-        # is on its way to the service all the same.
+        # False if the server was closed meanwhile. A client that leaves meanwhile changes nothing: its request reaches
+        # the service nevertheless.
         seconds = sum(fault.seconds for fault in faults if fault.kind == kind)
         return seconds <= 0 or not await self._closes_within(seconds)
 
@@ -183,42 +143,42 @@ class EmulatorApp:
         except TimeoutError:
             return False
 
-    async def _send(self, request: web.Request, reply: ApiResponse, late: Fault | None) -> web.StreamResponse:
-        headers = {"Date": formatdate(int(self._clock()), usegmt=True), **reply.headers}
-        body = reply.content()
+    async def _send(self, request: web.Request, response: ApiResponse, late: Fault | None) -> web.StreamResponse:
+        headers = {"Date": formatdate(int(self._clock()), usegmt=True), **response.headers}
+        body, content_type = response.content(), response.content_type
         if late is None or late.kind not in ("truncated", "stall"):
-            return web.Response(status=reply.status, body=body, content_type=reply.content_type, headers=headers)
-        response = web.StreamResponse(status=reply.status, headers=headers)
-        response.content_type = reply.content_type
-        response.content_length = max(len(body), 2)
-        response.force_close()
-        await response.prepare(request)
+            return web.Response(status=response.status, body=body, content_type=content_type, headers=headers)
+        broken = web.StreamResponse(status=response.status, headers=headers)
+        broken.content_type = content_type
+        broken.content_length = max(len(body), 2)
+        broken.force_close()
+        await broken.prepare(request)
         if late.kind == "truncated":
-            await response.write(body[: len(body) // 2])
+            await broken.write(body[: len(body) // 2])
         else:
             await self._wait_until_left(request)
-        return response
+        return broken
 
     async def _wait_until_left(self, request: web.Request) -> None:
         while request.transport is not None:
-            if await self._closes_within(_LOOK_AGAIN):
-                _cut(request)
+            if await self._closes_within(_CHECK_INTERVAL):
+                _reset(request)
                 return
 
     async def _show_ledger(self, request: web.Request) -> web.Response:
-        # It has prompts and task ids, so it is as private as the account.
+        # It has prompts and task ids, so it needs the account's key.
         now = self._clock()
         try:
             check_key(self._account.settings, request.headers.get("Authorization"), now)
-        except ApiError as refusal:
-            reply = self._service.refuse(refusal)
-            return web.Response(status=reply.status, body=reply.content(), content_type=reply.content_type)
+        except ApiError as error:
+            refused = self._api.refuse(error)
+            return web.Response(status=refused.status, body=refused.content(), content_type=refused.content_type)
         self._account.settle(now)
         return web.json_response(self._account.ledger.as_json())
 
 
-def _cut(request: web.Request) -> web.Response:
-    # Lingering for no time makes the kernel reset the connection rather than end it in good order.
+def _reset(request: web.Request) -> web.Response:
+    # With a linger time of 0 the kernel resets the connection instead of closing it regularly.
     if request.transport is not None:
         connection = request.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, 0))
@@ -226,48 +186,12 @@ def _cut(request: web.Request) -> web.Response:
     return web.Response()
 
 
-def _refusal_of(service: EmulatedApi, fault: Fault) -> ApiResponse:
-    headers = {"Retry-After": fault.retry_after} if fault.retry_after is not None else {}
-    match fault.kind:
-        case "bare_429":
-            return ApiResponse(status=429, headers=headers)
-        case "html" | "html_after":
-            return ApiResponse(status=fault.status, body=_HTML, content_type="text/html")
-        case "rate_limited":
-            refusal = ApiError(429, 1302, error_messages.MESSAGES[1302])
-        case _:
-            code = _CODES.get(fault.status, 5000)
-            refusal = ApiError(fault.status, code, error_messages.MESSAGES[code])
-    return attrs.evolve(service.refuse(refusal), headers=headers)
-
-
-def _spoil(service: EmulatedApi, reply: ApiResponse, late: Fault) -> ApiResponse:
-    match late.kind:
-        case "status_after" | "html_after":
-            return _refusal_of(service, late)
-        case "garbled":
-            whole = reply.content()
-            return attrs.evolve(reply, payload=None, body=whole[: len(whole) // 2] + b"\xff}")
-        case _:
-            return reply
-
-
-def _reshape(reply: ApiResponse, fault: Fault, call: ApiRequest) -> ApiResponse:
-    payload: Any = reply.payload
-    if not isinstance(payload, dict):
-        return reply
-    if reply.status != 200:
-        is_vendors = fault.kind == "new_api_shape" and isinstance(payload.get("code"), int)
-        return (
-            attrs.evolve(reply, payload=response_bodies.as_relayed_error(payload, reply.status))
-            if is_vendors
-            else reply
-        )
-    if fault.kind == "seconds_for_times":
-        return attrs.evolve(reply, payload=response_bodies.in_seconds(payload))
-    if call.route == "create":
-        return attrs.evolve(reply, payload=response_bodies.as_video_object(payload, call.body.get("model_name", "")))
-    if call.route == "query":
-        reshape = response_bodies.as_crazy_task if fault.kind == "crazy_shape" else response_bodies.as_new_api_task
-        return attrs.evolve(reply, payload=reshape(payload))
-    return reply
+async def _read(request: web.Request, target: Target) -> ApiRequest:
+    return ApiRequest(
+        target=target,
+        method=request.method,
+        path=request.path,
+        query=request.query,
+        headers=request.headers,
+        body=read_body(await request.read()) if target.route == "create" else None,
+    )

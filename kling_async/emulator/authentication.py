@@ -7,8 +7,8 @@ from typing import Any
 
 import jwt
 
-from kling_async.emulator import error_messages
-from kling_async.emulator.account import ApiError
+from kling_async.emulator import api_errors
+from kling_async.emulator.api_errors import ApiError
 from kling_async.emulator.settings import Settings
 from kling_async.wire.auth import AccessKey, signing_key
 
@@ -32,17 +32,17 @@ def check_key(settings: Settings, authorization: str | None, now: float, *, sign
     if key == settings.api_key:
         return
     if key.count(".") != 2:
-        raise _refusal(1002, error_messages.parts_of_token(_parts(key)))
+        raise _refusal(1002, api_errors.parts_of_token(_parts(key)))
     if settings.is_gateway or settings.access_key is None:
         raise _refusal(1002)
     claims = _claims_of(key, settings.access_key)
     if not signed_tokens:
-        raise _refusal(1002, error_messages.NO_ACCESS_KEYS)
+        raise _refusal(1002, api_errors.NO_ACCESS_KEYS)
     _check_times(claims, now)
 
 
 def _refusal(code: int, message: str | None = None) -> ApiError:
-    return ApiError(401, code, message or error_messages.MESSAGES[code])
+    return ApiError(401, code, message or api_errors.MESSAGES[code])
 
 
 def _parts(key: str) -> int:

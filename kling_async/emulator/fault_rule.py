@@ -100,7 +100,7 @@ class Fault:
         times: How often it applies in all; None sets no limit.
         after: How many of these requests pass first.
         prompt: Only creates whose prompt contains this text, and callbacks of such tasks.
-        seconds: How long the fault lasts, for kinds that last.
+        seconds: Seconds that the fault lasts, for kinds that last.
         status: The HTTP status, for kinds that have one.
         retry_after: The value of a `Retry-After` header, seconds or a date; None sends no header.
         message: The reason why a task fails; the word for an unknown status.

@@ -1,5 +1,5 @@
 """
-What an emulated service remembers for its visitor: what was created, billed and asked.
+What an emulated service records: created tasks, bills and requests.
 """
 
 from collections import Counter
@@ -10,31 +10,34 @@ import attrs
 
 Route = Literal["create", "query", "list", "tasks", "download"]
 """
-What a request wants: `list` is a page of tasks, `tasks` are several by their ids.
+The operations of the service: `list` is a page of tasks, `tasks` are several by their ids.
 """
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class CreatedTask:
     """
-    One task that was accepted, and so is paid for unless it fails.
+    A task that was accepted. It is paid for unless it fails.
 
     Attributes:
-        external_task_id: Of the request; None where none went along.
-        n: Pictures that were ordered.
-        model_name: The model that runs, where the request named none the dialect's default.
+        endpoint: The endpoint's name.
+        external_task_id: Of the request; None if it had none.
+        n: How many files were ordered.
+        model_name: The model that runs: the one in the request, or the dialect's default.
         created_at: Epoch seconds by the account's clock.
-        units: What it costs if it succeeds.
-        create_number: Which create it was, of all that the account received; counts from 1, refused ones included.
+        units: What it costs; 0 if it will fail.
+        create_number: The number of its create among all that the account received; counts from 1, refused ones
+            included.
     """
 
     task_id: str
+    endpoint: str
     external_task_id: str | None
     prompt: str
     n: int
     model_name: str
     created_at: float
-    units: int
+    units: Decimal | int
     create_number: int
 
 
@@ -44,24 +47,24 @@ class Ledger:
     Counters that only grow.
 
     Attributes:
-        tasks: Every accepted task, in order of acceptance.
-        duplicates_refused: Creates refused because their external id had a task already.
-        refusals: Of creates, by the service's code (1303, 1102, ...).
-        units_billed: For the tasks that have succeeded so far; the others cost nothing.
-        cash_billed: Dollars likewise, where the account pays in cash; then no units are billed.
-        arrivals: Requests by what they want, counted as they come in, whatever becomes of them.
-        answers: Requests by what they want and by HTTP status; 0 where the connection was cut in place of an answer.
-        callbacks: Callbacks that were sent, by the word for the task's status; those of a forger as "forged".
-        callback_answers: Answers to them by HTTP status; 0 where none came.
-        connections: TCP connections that were opened.
-        downloads_with_key: Requests for a picture that showed an Authorization they should have kept to themselves.
-        peak_slots: Most slots in use at one time, by model.
+        tasks: All accepted tasks, in order of acceptance.
+        duplicates_refused: Creates refused because a task with their external id existed.
+        refusals: Refused creates, by the service's code (1303, 1102, ...).
+        units_billed: For tasks that have succeeded; failed ones cost nothing.
+        cash_billed: Dollars, if the account pays in cash; no units are billed then.
+        arrivals: Requests by operation, counted when they arrive.
+        answers: Answers by operation and HTTP status; 0 if the connection was closed instead.
+        callbacks: Callbacks that were sent, by the word for the task's status; forged ones as "forged".
+        callback_answers: Answers to callbacks by HTTP status; 0 if there was none.
+        connections: TCP connections that were accepted.
+        downloads_with_key: Downloads with an Authorization header, which must not be sent to file servers.
+        peak_slots: Most slots in use at a time, by bucket.
     """
 
     tasks: list[CreatedTask] = attrs.field(factory=list)
     duplicates_refused: int = 0
     refusals: Counter[int] = attrs.field(factory=Counter)
-    units_billed: int = 0
+    units_billed: Decimal | int = 0
     cash_billed: Decimal = Decimal(0)
     arrivals: Counter[str] = attrs.field(factory=Counter)
     answers: Counter[tuple[str, int]] = attrs.field(factory=Counter)
@@ -74,54 +77,54 @@ class Ledger:
     @property
     def creates_received(self) -> int:
         """
-        Requests to make a task, whatever became of them.
+        Requests to create a task, refused ones included.
         """
         return self.arrivals["create"]
 
     @property
     def reads(self) -> int:
         """
-        Questions about one task.
+        Requests for one task.
         """
         return self.arrivals["query"]
 
     @property
     def list_reads(self) -> int:
         """
-        Questions about many tasks, by page or by ids.
+        Requests for many tasks, by page or by ids.
         """
         return self.arrivals["list"] + self.arrivals["tasks"]
 
     @property
     def downloads(self) -> int:
         """
-        Requests for a picture, broken ones included.
+        Requests for files, failed ones included.
         """
         return self.arrivals["download"]
 
     @property
-    def pictures_ordered(self) -> int:
+    def files_ordered(self) -> int:
         """
-        The `n` of all accepted tasks.
+        The files of all accepted tasks.
         """
         return sum(task.n for task in self.tasks)
 
-    def note_peak(self, model_name: str, slots_used: int) -> None:
+    def note_peak(self, bucket: str, slots_used: int) -> None:
         """
-        Remember that so many slots were in use at one time, if it is the most so far.
+        Record how many slots of a bucket are in use, if it is the most so far.
         """
-        self.peak_slots[model_name] = max(slots_used, self.peak_slots.get(model_name, 0))
+        self.peak_slots[bucket] = max(slots_used, self.peak_slots.get(bucket, 0))
 
     def as_json(self) -> dict[str, Any]:
         """
         Return what the page `/__ledger__` shows.
         """
         return {
-            "tasks": [attrs.asdict(task) for task in self.tasks],
-            "pictures_ordered": self.pictures_ordered,
+            "tasks": [{**attrs.asdict(task), "units": _as_number(task.units)} for task in self.tasks],
+            "files_ordered": self.files_ordered,
             "duplicates_refused": self.duplicates_refused,
             "refusals": {str(code): count for code, count in sorted(self.refusals.items())},
-            "units_billed": self.units_billed,
+            "units_billed": _as_number(self.units_billed),
             "cash_billed": f"{self.cash_billed:f}",
             "creates_received": self.creates_received,
             "reads": self.reads,
@@ -135,3 +138,7 @@ class Ledger:
             "callbacks": dict(self.callbacks),
             "callback_answers": {str(status): count for status, count in sorted(self.callback_answers.items())},
         }
+
+
+def _as_number(units: Decimal | int) -> int | float:
+    return int(units) if units == int(units) else float(units)

@@ -1,15 +1,15 @@
 """
-How the service words its answers: the vendor's two standards, and those of the gateways that re-shape them.
+The JSON bodies of answers: in the vendor's two standards, and in the shapes of gateways.
 """
 
 import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kling_async.emulator.account import ApiError
-from kling_async.wire.codec import write_task
+from kling_async.emulator.api_errors import ApiError
+from kling_async.wire.codec import CODEC, write_task
 from kling_async.wire.json_text import dumps
-from kling_async.wire.tasks import Image, TaskSnapshot, TaskStatus
+from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
 Payload = dict[str, Any]
 
@@ -23,25 +23,25 @@ _NEW_API_WORDS: Final = {
 _PROGRESS: Final = {"submitted": "10%", "processing": "30%", "succeed": "100%", "failed": "100%"}
 
 
-def granted(data: object, request_id: str) -> Payload:
+def success_body(data: object, request_id: str) -> Payload:
     """
-    Wrap *data* in the vendor's envelope of a yes.
+    Wrap *data* in the vendor's envelope of a success.
     """
     return {"code": 0, "message": "SUCCEED", "request_id": request_id, "data": data}
 
 
-def refused(refusal: ApiError, request_id: str) -> Payload:
+def error_body(error: ApiError, request_id: str) -> Payload:
     """
-    Word a no as the vendor does: without `data`.
+    Write an error in the vendor's envelope, without `data`.
     """
-    return {"code": refusal.code, "message": refusal.message, "request_id": request_id}
+    return {"code": error.code, "message": error.message, "request_id": request_id}
 
 
 def created(snapshot: TaskSnapshot, *, names_external_id: bool) -> Payload:
     """
-    Word what a create answers; the seed's page knows no `task_info`.
+    Write the answer to a create. The seed's page has no `task_info`.
 
-    The task is "submitted", also where it takes no time at all.
+    The task is "submitted", even if it takes no time at all.
     """
     task = {**write_task(snapshot), "task_status": TaskStatus.SUBMITTED.value}
     fields = ["task_id", "task_status", *(["task_info"] if names_external_id else []), "created_at", "updated_at"]
@@ -50,7 +50,7 @@ def created(snapshot: TaskSnapshot, *, names_external_id: bool) -> Payload:
 
 def new_standard(snapshot: TaskSnapshot) -> Payload:
     """
-    Word a task as the vendor's new standard does.
+    Write a task in the vendor's new standard.
     """
     task = write_task(snapshot)
     return {
@@ -60,14 +60,18 @@ def new_standard(snapshot: TaskSnapshot) -> Payload:
         "create_time": task["created_at"],
         "update_time": task["updated_at"],
         "external_id": snapshot.task_info.external_task_id or "",
-        "outputs": [_output(image) for image in snapshot.task_result.images],
+        "outputs": _outputs(snapshot),
         "billing": _bill(snapshot),
     }
 
 
-def _output(image: Image) -> Payload:
-    output = {"type": "image", "url": image.url}
-    return {**output, "watermark_url": image.watermark_url} if image.watermark_url else output
+def _outputs(snapshot: TaskSnapshot) -> list[Payload]:
+    made = CODEC.unstructure(snapshot.task_result)
+    return [
+        {"type": kind.removesuffix("s"), **{name: value for name, value in item.items() if name != "index"}}
+        for kind in ("images", "videos", "audios")
+        for item in made.get(kind, [])
+    ]
 
 
 def _bill(snapshot: TaskSnapshot) -> list[Payload]:
@@ -75,12 +79,13 @@ def _bill(snapshot: TaskSnapshot) -> list[Payload]:
     if cash is not None and cash.quota:
         money = {"amount": f"{cash.quota:f}", "currency": "USD", "list_price": f"{cash.list_price or cash.quota:f}"}
         return [{"charge_type": "cash", "cash_type": "balance", **money}]
-    return [{"charge_type": "unit", "amount": f"{units:f}", "package_type": "image"}] if units else []
+    package = next((file.kind for file in snapshot.task_result.files), "image")
+    return [{"charge_type": "unit", "amount": f"{units:f}", "package_type": package}] if units else []
 
 
 def no_such_path(path: str, now: float) -> Payload:
     """
-    Word that a path does not exist: the vendor's web framework says so, not the vendor.
+    Write that a path does not exist, in the words of the vendor's web framework.
     """
     at = dt.datetime.fromtimestamp(now, dt.UTC).isoformat(timespec="milliseconds")
     return {"timestamp": at, "status": 404, "error": "Not Found", "message": "No message available", "path": path}
@@ -88,7 +93,7 @@ def no_such_path(path: str, now: float) -> Payload:
 
 def gateway_error(message: str, kind: str = "new_api_error") -> Payload:
     """
-    Word a no as gateways of the new-api family do, where they refuse by themselves.
+    Write an error of a gateway of the new-api family itself.
     """
     return {"error": {"message": message, "type": kind, "param": "", "code": ""}}
 
@@ -99,14 +104,14 @@ def gateway_bad_key(request_id: str) -> Payload:
 
 def gateway_task_error(code: str, message: str) -> Payload:
     """
-    Word a no as the task relay of the new-api family does: the code is a word.
+    Write an error of the task relay of the new-api family, whose codes are words.
     """
     return {"code": code, "message": message, "data": None}
 
 
 def in_seconds(payload: Payload) -> Payload:
     """
-    Turn the times of a vendor's answer into seconds.
+    Convert the times of a vendor's answer to seconds.
     """
     data = payload.get("data")
     if isinstance(data, list):
@@ -121,7 +126,7 @@ def _with_seconds(task: Mapping[str, Any]) -> Payload:
 
 def as_video_object(payload: Payload, model_name: str) -> Payload:
     """
-    Word the answer to a create as gateways do that know tasks from videos alone.
+    Write the answer to a create as gateways do that model every task as a video.
     """
     task = payload["data"]
     return {
@@ -137,28 +142,32 @@ def as_video_object(payload: Payload, model_name: str) -> Payload:
 
 def as_crazy_task(payload: Payload) -> Payload:
     """
-    Word a sighting as crazyrouter does: one URL, however many pictures there are.
+    Write a task as crazyrouter does: one URL, however many files there are.
     """
     task = payload["data"]
-    images = task["task_result"].get("images", [])
+    url = _first_url(task)
     failure = task["task_status_msg"]
     data = {
         "task_id": task["task_id"],
         "status": _NEW_WORDS.get(task["task_status"], task["task_status"]),
-        "url": images[0]["url"] if images else "",
-        "format": "png" if images else "",
+        "url": url,
+        "format": url.partition("?")[0].rpartition(".")[2],
         "error": {"code": 0, "message": failure} if failure else None,
         "metadata": None,
     }
     return {"code": "success", "message": "", "data": data}
 
 
+def _first_url(task: Mapping[str, Any]) -> str:
+    return next((str(file["url"]) for files in task["task_result"].values() for file in files), "")
+
+
 def as_new_api_task(payload: Payload) -> Payload:
     """
-    Word a sighting as recent new-api gateways do: a task of their own, the vendor's answer inside.
+    Write a task as recent new-api gateways do: their own task, which contains the vendor's answer.
     """
     task = payload["data"]
-    images = task["task_result"].get("images", [])
+    url = _first_url(task)
     word = task["task_status"]
     is_final = word in ("succeed", "failed")
     data = {
@@ -168,7 +177,7 @@ def as_new_api_task(payload: Payload) -> Payload:
         "action": "generate",
         "status": _NEW_API_WORDS.get(word, "UNKNOWN"),
         "fail_reason": task["task_status_msg"],
-        "result_url": images[0]["url"] if images else "",
+        "result_url": url,
         "submit_time": task["created_at"] // 1000,
         "start_time": task["created_at"] // 1000,
         "finish_time": task["updated_at"] // 1000 if is_final else 0,
@@ -180,12 +189,12 @@ def as_new_api_task(payload: Payload) -> Payload:
 
 SATURATED: Final = "当前分组上游负载已饱和\uff0c请稍后再试"
 """
-What new-api says in place of the upstream's words under every 429: the group's upstream is saturated, try again later.
+What new-api says under every 429 in place of the vendor's words: the group's upstream is saturated, try again later.
 """
 
 
 def as_relayed_error(payload: Payload, status: int) -> Payload:
     """
-    Word the vendor's no as new-api does: its whole JSON as text, but for a 429, whose reason it keeps to itself.
+    Write the vendor's error as new-api does: its whole JSON as text, except under 429, whose reason is not passed on.
     """
     return gateway_task_error("fail_to_fetch_task", SATURATED if status == 429 else dumps(payload).decode())

@@ -122,7 +122,7 @@ class Emulator:
             await self._runner.cleanup()
             raise
         self._port = self._listener.sockets[0].getsockname()[1]
-        self.account.origin = self._origin()
+        self.account.urls.origin = self._origin()
         return self
 
     async def __aexit__(
@@ -139,7 +139,7 @@ class Emulator:
         listener, self._listener = self._listener, None
         await _take_no_more(listener)
         listener.close()
-        await self._app.retire()
+        await self._app.shut_down()
         await self._runner.cleanup()
 
     def _accept(self) -> asyncio.Protocol:

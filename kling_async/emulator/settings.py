@@ -1,5 +1,5 @@
 """
-What an emulated service is like: its dialect, pace, slots, money, keys and troubles.
+The settings of an emulated service: dialect, latency, slots, money, keys and faults.
 """
 
 import hashlib
@@ -46,28 +46,29 @@ def _a_secret(_: object, __: object, secret: str | None) -> None:
 @attrs.frozen(kw_only=True)
 class Settings:
     """
-    All that shapes one emulated account.
+    The settings of one emulated account.
 
     Attributes:
-        dialect: Which service is played. GATEWAY lives under `/kling`, anything else at the root.
-        latency: Shortest and longest time in seconds that a task takes; each task draws its own.
-        slots: Pictures in the making at one time, per model; None sets no limit.
-        units: The account's money in the vendor's units, of which a picture costs 1 to 16; None never runs out.
-        paid_in: What tasks take: "units" of a package, or "cash" from the balance, by the list price of a unit.
-        seed: Whatever is drawn by lot follows from it: equal seeds and requests give equal runs.
+        dialect: The service to emulate. The paths of GATEWAY begin with `/kling`.
+        latency: Shortest and longest time in seconds that a task takes; each task gets a random one.
+        slots: Slots per bucket, for images one for each picture and model; None sets no limit.
+        units: The account's money in the vendor's units, of which a picture costs 1 to 16; None sets no limit.
+        paid_in: How tasks are paid: in "units" of a package, or in "cash" at the list price of a unit.
+        seed: Of all random choices: equal seeds and requests give equal runs.
         faults: What goes wrong, see `kling_async.emulator.faults`.
-        api_key: The Bearer key that opens the account; made up from the seed where none is given.
-        access_key: A pair of keys whose signed tokens open the account too (OFFICIAL alone).
-        callback_secret: What callbacks are signed with, `whsec_` and Base64; None sends them unsigned.
-        refused_words: Prompts that hold one of them, whatever its case, are refused by the content policy.
-        refused_as: Whether that happens at create (1301), or later as a failed task: the service does both.
-        host: Address to listen at.
+        api_key: The Bearer key of the account; derived from the seed by default.
+        access_key: A pair of keys whose signed tokens are accepted too (only with OFFICIAL).
+        callback_secret: Signs callbacks: `whsec_` and Base64; None sends them unsigned.
+        refused_words: The content policy refuses prompts that contain one of them, in any case.
+        refused_as: Whether it refuses the create (1301), or the task fails later. The vendor does both.
+        host: The address to listen at.
         host_names:
-            Names, beside those of this machine, by which it may be called. A request under any other name is refused,
-            since a web page could have sent it.
-        port: 0 takes a free one.
-        url_lifetime: Seconds that a picture's URL is good for.
-        picture_scale: Shrinks the pictures that are drawn, where their true size would only cost time.
+            Names that clients may use for it, besides those of this machine. A request with any other name in its
+            `Host` header is refused, because a web page could have sent it.
+        port: 0 chooses a free one.
+        url_lifetime: Seconds until the URL of a file expires.
+        picture_scale: Multiplies the sides of pictures and videos; small ones are rendered faster.
+        media_seconds: Length of videos and sounds whose request has no `duration`.
     """
 
     dialect: Dialect = GATEWAY
@@ -87,6 +88,7 @@ class Settings:
     port: int = 0
     url_lifetime: float = 30 * DAY
     picture_scale: float = 1.0
+    media_seconds: float = attrs.field(default=2.0, validator=attrs.validators.gt(0))
 
     @api_key.default
     def _made_up_key(self) -> str:
@@ -95,21 +97,21 @@ class Settings:
     @property
     def is_gateway(self) -> bool:
         """
-        Whether errors and paths are those of the gateway family rather than the vendor's.
+        Whether errors and paths are those of gateways rather than the vendor's.
         """
         return self.dialect.name == GATEWAY.name
 
     @property
     def prefix(self) -> str:
         """
-        What stands before `/v1/...` in every path.
+        What comes before the paths of endpoints.
         """
         return "/kling" if self.is_gateway else ""
 
 
 class SettingsByName(TypedDict, total=False):
     """
-    The fields of `Settings`, as keyword arguments; the defaults are there.
+    The fields of `Settings` as keyword arguments; see there for the defaults.
     """
 
     dialect: Dialect
@@ -129,3 +131,4 @@ class SettingsByName(TypedDict, total=False):
     port: int
     url_lifetime: float
     picture_scale: float
+    media_seconds: float

@@ -12,9 +12,11 @@ from urllib.parse import urlsplit, urlunsplit
 import attrs
 
 from kling_async.emulator import response_bodies
-from kling_async.emulator.account import Account, TaskRecord
+from kling_async.emulator.account import Account
 from kling_async.emulator.fault_plan import FaultPlan
+from kling_async.emulator.task_record import TaskRecord
 from kling_async.wire.codec import write_task
+from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.json_text import dumps
 from kling_async.wire.tasks import TaskOutput, TaskSnapshot, TaskStatus
 from kling_async.wire.webhooks import sign
@@ -86,7 +88,7 @@ class WebhookQueue:
             yield from self._write(heapq.heappop(self._due), now)
 
     def _judge(self, record: TaskRecord, changed_at: float) -> _ScheduledWebhook:
-        faults = self._plan.next_faults("callback", record.request.prompt)
+        faults = self._plan.next_faults("callback", caption_of(record.request))
         kinds = frozenset(fault.kind for fault in faults)
         changes = record.changes
         at, rank = changed_at, changes.index(changed_at)
@@ -128,7 +130,11 @@ class WebhookQueue:
         if "callback_new_standard" in kinds:
             return response_bodies.new_standard(snapshot)
         task = write_task(snapshot)
-        return response_bodies.granted(task, self._account.next_request_id()) if "callback_enveloped" in kinds else task
+        return (
+            response_bodies.success_body(task, self._account.next_request_id())
+            if "callback_enveloped" in kinds
+            else task
+        )
 
 
 def _lie(snapshot: TaskSnapshot) -> TaskSnapshot:

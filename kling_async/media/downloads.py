@@ -22,12 +22,11 @@ from yarl import URL
 from kling_async.errors import DownloadFailed
 from kling_async.media.destinations import Destination, writer_for
 from kling_async.media.fetch_errors import FetchError, FetchRefused, LinkExpired, TransferBroken
-from kling_async.media.files import MediaKind
 from kling_async.media.naming import Names
 from kling_async.media.network import AllowedHosts, CheckedResolver, host_of, parse_url, private_host_message
 from kling_async.media.rates import TransferRate
 from kling_async.media.responses import MAX_PAUSE, ResponseSource, check_status, within
-from kling_async.media.saved_files import SavedFile
+from kling_async.media.saved_files import FileKey, SavedFile, key_of
 from kling_async.media.saving import LinkRefresher, SaveOutcome, summarize
 from kling_async.media.semaphore import Gate
 from kling_async.media.streams import BytesSource, FileStream, read_all
@@ -36,7 +35,7 @@ from kling_async.policy.hosts import Network
 from kling_async.policy.http import MAX_HEADER, MAX_HEADERS, HttpOptions
 from kling_async.policy.policies import DownloadPolicy
 from kling_async.wire.redaction import hide_query
-from kling_async.wire.tasks import Image, TaskResult
+from kling_async.wire.tasks import File, TaskResult
 
 __all__ = ["Downloads"]
 
@@ -103,7 +102,7 @@ class Downloads:
         names: Names,
         *,
         refresh: Callable[[], Awaitable[TaskResult]],
-        skip: Collection[int] = (),
+        skip: Collection[FileKey] = (),
     ) -> SaveOutcome:
         """
         Save the files of *result*, several at a time. The outcome says which were saved, and why others were not.
@@ -113,22 +112,22 @@ class Downloads:
 
         Args:
             refresh: Reads the task again, at most once, if a URL has expired.
-            skip: Indices of files that are not saved.
+            skip: Files that are not saved, by kind and index.
 
         Raises:
             ValueError: The names have unknown fields, lead out of the destination, or are equal.
         """
-        names.check([file.index for file in result.images])
+        names.check_files([key_of(file) for file in result.files])
         refresher, write = LinkRefresher(refresh), writer_for(destination)
-        files = [file for file in result.images if file.index not in skip]
+        files = [file for file in result.files if key_of(file) not in skip]
 
-        async def save(file: Image) -> SavedFile:
-            return await self._fetch(file, lambda stream: write(names, file.index, stream), refresher)
+        async def save(file: File) -> SavedFile:
+            return await self._fetch(file, lambda stream: write(names, file, stream), refresher)
 
         return summarize(result.task_id, files, await asyncio.gather(*map(save, files), return_exceptions=True))
 
     async def save_file(
-        self, file: Image, destination: Destination, names: Names, *, temp_dir: Path | None = None
+        self, file: File, destination: Destination, names: Names, *, temp_dir: Path | None = None
     ) -> SavedFile:
         """
         Save one file.
@@ -140,9 +139,9 @@ class Downloads:
             FetchError: It was not saved; `LinkExpired` if a fresh URL may help, `DiskFull` if there is no space.
         """
         write = writer_for(destination, temp_dir)
-        return await self._fetch(file, lambda stream: write(names, file.index, stream))
+        return await self._fetch(file, lambda stream: write(names, file, stream))
 
-    async def read(self, file: Image) -> bytes:
+    async def read(self, file: File) -> bytes:
         """
         Return the content of a file, checked as `save` does.
 
@@ -153,7 +152,7 @@ class Downloads:
             return await self._fetch(file, read_all)
         except FetchError as error:
             reason = str(error)
-        raise DownloadFailed(f"picture {file.index} could not be fetched: {reason}", index=file.index)
+        raise DownloadFailed(f"{file.kind} {file.index} could not be fetched: {reason}", index=file.index)
 
     async def aclose(self) -> None:
         """
@@ -166,13 +165,13 @@ class Downloads:
             await session.close()
             await resolver.close()
 
-    async def _fetch(self, file: Image, consume: _Consume[T], refresher: LinkRefresher | None = None) -> T:
+    async def _fetch(self, file: File, consume: _Consume[T], refresher: LinkRefresher | None = None) -> T:
         url = absolute(file.url, self._base_url)
         delays = iter([self._first_delay * 2**number for number in range(self._attempts - 1)])
         while True:
             try:
                 async with self._limits.slot(host_of(url)):
-                    return await self._transfer(url, "image", consume)
+                    return await self._transfer(url, file.kind, consume)
             except LinkExpired as expired:
                 if refresher is None:
                     raise
@@ -186,7 +185,7 @@ class Downloads:
                 _log.debug("transfer_broken", extra={"url": hide_query(url), "reason": str(broken), "delay": delay})
                 await asyncio.sleep(delay)
 
-    async def _transfer(self, url: str, kind: MediaKind, consume: _Consume[T]) -> T:
+    async def _transfer(self, url: str, kind: str, consume: _Consume[T]) -> T:
         content = await self._content_in(url)
         if content is not None:
             return await self._unpack(content, kind, consume)
@@ -206,7 +205,7 @@ class Downloads:
         except ValueError as error:
             raise FetchRefused(f"the file in its URL cannot be decoded: {error}") from None
 
-    async def _unpack(self, content: bytes, kind: MediaKind, consume: _Consume[T]) -> T:
+    async def _unpack(self, content: bytes, kind: str, consume: _Consume[T]) -> T:
         try:
             return await consume(await FileStream.begin(BytesSource(content), kind, self._max_bytes))
         except TransferBroken as broken:
@@ -216,7 +215,7 @@ class Downloads:
     def _window(self) -> float:
         return max(self._policy.window, self._http.read_timeout)
 
-    async def _request(self, text: str, kind: MediaKind) -> aiohttp.ClientResponse:
+    async def _request(self, text: str, kind: str) -> aiohttp.ClientResponse:
         url = parse_url(text)
         for _ in range(MAX_REDIRECTS + 1):
             response = await self._get(self._checked(url), kind)
@@ -240,7 +239,7 @@ class Downloads:
     def _reaches_proxies(self, host: str) -> bool:
         return bool(self._networks) or self._allowed.has_name(host)
 
-    async def _get(self, url: URL, kind: MediaKind) -> aiohttp.ClientResponse:
+    async def _get(self, url: URL, kind: str) -> aiohttp.ClientResponse:
         # some systems ask the network which proxy to use
         proxy = await asyncio.to_thread(self._http.proxy_for, str(url)) if self._http.trust_env else self._http.proxy
         if self._closed:

@@ -5,24 +5,19 @@ Neither a length nor a closed connection proves that a file is complete: a proxy
 file and serves it under a length that matches. So a file is followed from part to part up to its own end. What comes
 after the end is ignored, because cameras and editors append data of their own.
 
-A format is a row of `FORMATS`: the kind of file that it is for, how it is recognised, and its first step.
+A format is a row of `FORMATS`: the kind of file that it is for, how it is recognised, and its first step. No two kinds
+have an extension in common, so that an image and a video of one task that have the same index have different names.
 """
 
 import re
 from collections.abc import Callable
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Protocol
 
 import attrs
 
 from kling_async.wire.image_headers import kind_of
 
-__all__ = ["HEAD", "FileEnd", "MediaKind", "find_ext", "is_known"]
-
-MediaKind: TypeAlias = Literal["image", "video", "audio"]
-"""
-The kinds of file that tasks make. No two kinds have an extension in common, so that files of one task that have the
-same index never have the same name.
-"""
+__all__ = ["HEAD", "FileEnd", "find_ext", "is_known"]
 
 HEAD: Final = 12
 """
@@ -78,15 +73,15 @@ class FileEnd:
 
 @attrs.frozen
 class _Format:
-    kind: MediaKind
+    kind: str
     matches: Callable[[bytes], bool]
     begin: Callable[[], _Step]
 
 
-def find_ext(head: bytes, kind: MediaKind) -> str | None:
+def find_ext(head: bytes, kind: str) -> str | None:
     """
-    Return the extension of the file of this kind that begins with *head*, `HEAD` bytes or more; None if its format is
-    unknown, or one of another kind.
+    Return the extension of the file that begins with *head*, `HEAD` bytes or more; None if its format is unknown,
+    or not one of this *kind*: "image", "video" or "audio".
     """
     return next((ext for ext, each in FORMATS.items() if each.kind == kind and each.matches(head)), None)
 
@@ -223,6 +218,12 @@ def _riff(data: bytes, at: int) -> tuple[int, _Step | None]:
 # A length of 1 says that the true one follows in 64 bits; of 0, that the box is the last and ends with the file.
 
 _BOX_TYPE: Final = re.compile(rb"[ -~\xa9]{4}")
+_TOP_BOXES: Final = frozenset(
+    b"emsg free ftyp mdat meta mfra moof moov pdin prft sidx skip ssix styp udta uuid wide".split()
+)
+"""
+Boxes that may follow when all required ones have come; anything else is data that an editor has appended.
+"""
 
 
 @attrs.define(eq=False)
@@ -235,8 +236,10 @@ class _Boxes(_OpenEnded):
             return at, self
         header = 16 if size == 1 else 8
         size = int.from_bytes(data[at + 8 : at + 16]) if size == 1 else size
+        if self._is_complete and kind not in _TOP_BOXES:
+            return at, _end
         if not _BOX_TYPE.fullmatch(kind) or 0 < size < header:
-            return at, _end if self._is_complete else _damaged  # data that an editor has appended
+            return at, _damaged
         self._seen.add(kind)
         if not size:
             return at + header, _Unbounded() if self._is_complete else _damaged

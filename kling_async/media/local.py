@@ -19,6 +19,7 @@ from kling_async.media.naming import Names
 from kling_async.media.saved_files import SavedFile
 from kling_async.media.shielding import shielded
 from kling_async.media.streams import FileStream
+from kling_async.wire.tasks import File
 
 __all__ = ["OUT_OF_SPACE", "StagedFile", "write_to_folder"]
 
@@ -30,7 +31,7 @@ _ON_WINDOWS: Final = os.name == "nt"
 _SHARING_DELAYS: Final = (0.01, 0.05, 0.25, 1.0)
 
 
-async def write_to_folder(folder: Path, names: Names, index: int, stream: FileStream) -> SavedFile:
+async def write_to_folder(folder: Path, names: Names, file: File, stream: FileStream) -> SavedFile:
     """
     Write a file into *folder*. An older file of that name is replaced by the complete new one. Cancelling waits for a
     rename that has begun, and leaves no partial file.
@@ -39,7 +40,7 @@ async def write_to_folder(folder: Path, names: Names, index: int, stream: FileSt
         DiskFull: There is no space left.
         FetchRefused: It cannot be written.
     """
-    path = folder / names.path(index, stream.ext)
+    path = folder / names.path(file.index, stream.ext)
     digest = hashlib.sha256()
     try:
         with StagedFile(path, folder, names) as staged:
@@ -50,7 +51,7 @@ async def write_to_folder(folder: Path, names: Names, index: int, stream: FileSt
     except OSError as error:  # those of the network are FetchError by now, so this is the disk
         kind = DiskFull if error.errno in OUT_OF_SPACE else FetchRefused
         raise kind(f"{path} could not be written: {error.strerror or error}") from None
-    return SavedFile(index, path, stream.length, digest.hexdigest())
+    return SavedFile(file.index, path, stream.length, digest.hexdigest(), kind=file.kind)
 
 
 @attrs.define(eq=False)

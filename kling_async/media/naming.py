@@ -6,7 +6,7 @@ import hashlib
 import re
 import string
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path, PureWindowsPath
 from typing import Final
 from urllib.parse import urlsplit
@@ -47,11 +47,20 @@ class Names:
     mark: str | None = None
     staging_dir: str | None = None
 
-    def check(self, indices: Sequence[int]) -> None:
+    def check(self, indices: Iterable[int]) -> None:
         """
         Refuse a template before anything is downloaded.
+
+        Raises:
+            ValueError: It has unknown fields, leads out of the folder, or gives two files of one kind the same name.
         """
-        paths = [self.path(index, ".png") for index in indices or (0,)]
+        self.check_files([("image", index) for index in indices])
+
+    def check_files(self, files: Collection[tuple[str, int]]) -> None:
+        """
+        Do what `check` does for files given by their kinds and indices.
+        """
+        paths = [self.path(index, f".{kind}") for kind, index in files or [("image", 0)]]
         if len(set(paths)) < len(paths):
             raise ValueError(f"The name {self._shown} gives two files one name; put {{index}} into it.")
 

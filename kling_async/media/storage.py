@@ -24,6 +24,7 @@ from kling_async.media.saved_files import SavedFile
 from kling_async.media.streams import FileStream
 from kling_async.media.uploads import TempFile, put_file
 from kling_async.wire.redaction import hide_secrets
+from kling_async.wire.tasks import File
 
 __all__ = ["Storage"]
 
@@ -152,7 +153,7 @@ class Storage:
         """
         return self._chain.url_of("/".join(names.parts(index, ext)))
 
-    async def write(self, names: Names, index: int, stream: FileStream, *, temp_dir: Path | None = None) -> SavedFile:
+    async def write(self, names: Names, file: File, stream: FileStream, *, temp_dir: Path | None = None) -> SavedFile:
         """
         Store a file under its name, replacing what is there, and verify it.
 
@@ -162,13 +163,13 @@ class Storage:
         Args:
             temp_dir: Folder of this machine for the temporary file; None is the system's.
         """
-        url = self.url_of(names, index, stream.ext)
-        with TempFile.begin(stream.ext, temp_dir) as file:
+        url = self.url_of(names, file.index, stream.ext)
+        with TempFile.begin(stream.ext, temp_dir) as temp:
             while piece := await stream.read():
-                file.write(piece)
-            file.end()
-            await self._attempt("written", url, lambda opened, key: put_file(opened, file, key, names))
-            return SavedFile(index, None, file.length, file.sha256, url)
+                temp.write(piece)
+            temp.end()
+            await self._attempt("written", url, lambda opened, key: put_file(opened, temp, key, names))
+            return SavedFile(file.index, None, temp.length, temp.sha256, url, kind=file.kind)
 
     async def size(self, url: str) -> int | None:
         """

@@ -8,9 +8,10 @@ from typing import Final, Protocol, Self, TypeAlias
 import attrs
 
 from kling_async.media.fetch_errors import FetchRefused, TransferBroken
-from kling_async.media.files import HEAD, FileEnd, MediaKind, find_ext
+from kling_async.media.files import HEAD, FileEnd, find_ext
 from kling_async.media.naming import Names
 from kling_async.media.saved_files import SavedFile
+from kling_async.wire.tasks import File
 
 __all__ = ["ByteSource", "BytesSource", "FileStream", "WriteFile", "read_all"]
 
@@ -73,7 +74,7 @@ class FileStream:
     length: int = attrs.field(default=0, init=False)
 
     @classmethod
-    async def begin(cls, source: ByteSource, kind: MediaKind, max_bytes: int) -> Self:
+    async def begin(cls, source: ByteSource, kind: str, max_bytes: int) -> Self:
         """
         Read as much as is needed to recognise the format.
 
@@ -106,9 +107,9 @@ class FileStream:
         return piece
 
 
-WriteFile: TypeAlias = Callable[[Names, int, FileStream], Awaitable[SavedFile]]
+WriteFile: TypeAlias = Callable[[Names, File, FileStream], Awaitable[SavedFile]]
 """
-Writes the file with this index under these names.
+Writes a file of a task under these names.
 """
 
 

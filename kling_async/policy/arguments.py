@@ -1,5 +1,5 @@
 """
-Checks of arguments, before anything is sent. Errors name the argument, its value and the rule.
+Checks arguments before anything is sent. Errors name the argument, its value and the rule.
 """
 
 import ipaddress
@@ -37,7 +37,7 @@ __all__ = [
 
 MOST_SECONDS: Final = 1e9
 """
-The longest time in seconds that can be asked for (31 years). Its sums and doubles stay finite.
+The longest time in seconds that is accepted (31 years). Sums and multiples of it stay finite.
 """
 
 _Attribute: TypeAlias = "attrs.Attribute[Any]"
@@ -45,12 +45,12 @@ _Attribute: TypeAlias = "attrs.Attribute[Any]"
 _PLACEHOLDER: Final = re.compile(r"\$\{|\$\(|^\$\w+$|^%\w+%$|\{\{|^<.*>$")
 LONGEST_SHOWN: Final = 12
 """
-Maximum length of a text that is shown in place of a number. A longer one may be a key.
+Maximum length of text that errors show where a number is expected. Longer text may be a key.
 """
 
 _QUOTES: Final = frozenset("\"'`\u201c\u201d\u2018\u2019")
 _LABEL: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
-_NAMES: Final = "between its dots 1 to 63 letters, digits, hyphens and underscores, in all at most 253 characters"
+_NAMES: Final = "labels of 1 to 63 letters, digits, hyphens and underscores, at most 253 characters in all"
 
 
 def refuse(name: str, value: str, rule: str) -> NoReturn:
@@ -58,7 +58,7 @@ def refuse(name: str, value: str, rule: str) -> NoReturn:
     Raise InvalidRequest for an argument that breaks a rule.
 
     Args:
-        value: What may be shown of it; see `BrokenRule`.
+        value: The value as it may be shown; see `BrokenRule`.
     """
     broken = BrokenRule(name, value, rule)
     raise InvalidRequest(str(broken), broken=(broken,))
@@ -95,14 +95,14 @@ def check_whole(name: str, value: object, *, least: int = 1, most: int | None = 
 
 def valid_seconds(_: object, attribute: _Attribute, value: object) -> None:
     """
-    Do what `check_seconds` does, as a validator of attrs.
+    Validate an attrs field with `check_seconds`.
     """
     check_seconds(attribute.name, value)
 
 
 def valid_whole(_: object, attribute: _Attribute, value: object) -> None:
     """
-    Check for a whole number of at least 1, as a validator of attrs.
+    Validate an attrs field with `check_whole`.
     """
     check_whole(attribute.name, value)
 
@@ -111,11 +111,11 @@ def valid_between(
     least: float, most: float, rule: str, *, is_open: bool = False
 ) -> Callable[[object, _Attribute, object], None]:
     """
-    Return a validator of attrs that checks for a number within bounds.
+    Return an attrs validator that checks for a number within bounds.
 
     Args:
         rule: The text of the error.
-        is_open: Whether *least* itself is refused.
+        is_open: Whether *least* itself is rejected.
     """
 
     def check(_: object, attribute: _Attribute, value: object) -> None:
@@ -134,7 +134,7 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 def check_flag(name: str, value: object) -> None:
     """
-    Raise InvalidRequest unless *value* is True or False: Python takes the text "no" for true.
+    Raise InvalidRequest unless *value* is True or False: the text "no" would count as true.
     """
     if not isinstance(value, bool):
         refuse(name, _shown(value), "must be True or False")
@@ -142,7 +142,7 @@ def check_flag(name: str, value: object) -> None:
 
 def valid_flag(_: object, attribute: _Attribute, value: object) -> None:
     """
-    Do what `check_flag` does, as a validator of attrs.
+    Validate an attrs field with `check_flag`.
     """
     check_flag(attribute.name, value)
 
@@ -157,22 +157,22 @@ def check_kind(name: str, value: object, kind: type | tuple[type, ...], rule: st
 
 def check_many(verb: str, requests: object) -> None:
     """
-    Raise TypeError unless *requests* is an iterable of requests. A text or a mapping is refused: its letters or names
-    are no prompts.
+    Raise TypeError unless *requests* is an iterable of requests. Text and mappings are rejected: iterating over them
+    yields characters or keys, not prompts.
     """
     if isinstance(requests, str | bytes | bytearray):
-        raise TypeError(f"{verb} takes many requests: put the one into a list")
+        raise TypeError(f"{verb} takes an iterable of requests; put a single request into a list")
     if isinstance(requests, Mapping) or not (hasattr(requests, "__iter__") or hasattr(requests, "__aiter__")):
         kind = type(requests).__name__
-        raise TypeError(f"{verb} takes many requests, such as a list of prompts, and this is one {kind}")
+        raise TypeError(f"{verb} takes an iterable of requests, such as a list of prompts, not {kind}")
 
 
 def _shown(value: object) -> str:
     if isinstance(value, str | bytes) and len(value) > LONGEST_SHOWN:
-        return f"<{type(value).__name__}>"  # in place of a number it may be anything, even a key
+        return f"<{type(value).__name__}>"  # it may be a key
     try:
         return shorten(hide_secrets(repr(value)))
-    except Exception:  # noqa: BLE001 (a `__repr__` of the caller's; and Python writes no number of over 4300 digits)
+    except Exception:  # noqa: BLE001 (the caller's `__repr__`, or a number of more than 4300 digits)
         return f"<{type(value).__name__}>"
 
 
@@ -181,36 +181,36 @@ def _shown(value: object) -> str:
 
 def is_quoted(text: str) -> bool:
     """
-    Tell whether *text* begins or ends with a quotation mark, which some readers of env files leave in the value.
+    Return whether *text* begins or ends with a quotation mark, which some parsers of env files leave in the value.
     """
     return text[:1] in _QUOTES or text[-1:] in _QUOTES
 
 
 def is_placeholder(text: str) -> bool:
     """
-    Tell whether *text* contains a variable that was not replaced, such as `${KLING_API_KEY}`.
+    Return whether *text* contains a variable that was not substituted, such as `${KLING_API_KEY}`.
     """
     return _PLACEHOLDER.search(text) is not None
 
 
 def url_rule(url: object) -> str | None:
     """
-    Return the rule that *url* breaks as the address of a service or a proxy; None where it may be one.
+    Return the rule that *url* breaks as the URL of a service or a proxy; None if it breaks none.
 
-    Whatever passes can be given to aiohttp, which raises errors of many kinds for what does not.
+    aiohttp accepts every URL that passes; for others it raises many kinds of errors.
     """
     if not isinstance(url, str):
         return "must be an absolute http(s) URL, as text"
     if is_placeholder(url):
-        return "holds a variable that nothing has replaced; write the URL itself"
+        return "contains a variable that was not substituted; write the URL itself"
     if is_quoted(url):
         return "must be an absolute http(s) URL, without the quotation marks around it"
     if not url.isprintable() or any(character.isspace() for character in url):
-        return "must be an absolute http(s) URL, without blanks, line breaks and control characters"
+        return "must be an absolute http(s) URL without whitespace and control characters"
     try:
         parts = urlsplit(url)
         is_absolute = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # also for a port that is none
+    except ValueError:  # also for an invalid port
         is_absolute = False
     if not is_absolute:
         return "must be an absolute http(s) URL with a host"
@@ -218,7 +218,7 @@ def url_rule(url: object) -> str | None:
 
 
 def _host_rule(url: str) -> str | None:
-    rule = f"must have a host that can be looked up: {_NAMES}"
+    rule = f"must have a valid host name: {_NAMES}"
     try:
         host = URL(url).raw_host or ""
     except ValueError:  # also a UnicodeError
@@ -239,7 +239,7 @@ def _is_ip6(host: str) -> bool:
 
 def shown_url(url: object) -> str:
     """
-    Return what may be shown of a value that was given as a URL: no user, password, query or key.
+    Return a value that was given as a URL without user, password, query and keys, to be shown.
     """
     if not isinstance(url, str):
         return f"<{type(url).__name__}>"
@@ -247,6 +247,6 @@ def shown_url(url: object) -> str:
         is_plain = url.count("@") == urlsplit(url).netloc.count("@") < 2
     except ValueError:
         is_plain = "@" not in url
-    if not is_plain or not re.search(r"[/.:]", url):  # a password that holds "/" or "@", or a key in the wrong place
+    if not is_plain or not re.search(r"[/.:]", url):  # a password with "/" or "@", or a key in the wrong place
         return repr("…")
     return repr(shorten(hide_secrets(hide_query(url))))

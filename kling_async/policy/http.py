@@ -1,5 +1,5 @@
 """
-How connections are made: what a user may set, and the proxy for each URL.
+How connections are made: the options that users set, and the proxy for each URL.
 """
 
 import os
@@ -29,14 +29,14 @@ USER_AGENT: Final = f"kling-async/{__version__}"
 
 MAX_HEADER: Final = 64 * 1024
 """
-Bytes of the longest header of an answer that is read. By aiohttp's own limit, 8190, good answers were lost behind
-relays that add cookies, traces and policies.
+Maximum bytes of a response header. aiohttp's default, 8190, rejects valid responses of relays that add cookies, traces
+and policies.
 """
 
 
 MAX_HEADERS: Final = 500
 """
-Headers of an answer that are read; aiohttp's own limit is 128, lines around them included.
+Maximum number of response headers; aiohttp's default is 128, including the lines around them.
 """
 
 
@@ -53,34 +53,34 @@ class HttpOptions:
     """
     How connections are made.
 
-    `NO_PROXY` may name hosts (`example.org`, `.example.org` and `*.example.org` all mean that host and those below
-    it), addresses and networks (`10.0.0.1`, `10.0.0.0/8`, `[::1]`, `fd00::/8`; for URLs whose host is a number), each
-    with a port where need be (`example.org:8443`, `[::1]:8080`), patterns such as `192.168.*`, or `*` for all; between
-    them are commas or blanks.
+    `NO_PROXY` is a list separated by commas or spaces. It may contain hosts (`example.org`, `.example.org` and
+    `*.example.org` all mean that host and its subdomains), addresses and networks (`10.0.0.1`, `10.0.0.0/8`, `[::1]`,
+    `fd00::/8`; for URLs whose host is an address), each with an optional port (`example.org:8443`, `[::1]:8080`),
+    patterns such as `192.168.*`, or `*` for all.
 
     Attributes:
         trust_env:
-            Whether to use the proxies that `HTTPS_PROXY` and `HTTP_PROXY` name, or `ALL_PROXY` in place of either,
-            except for what `NO_PROXY` lists. Loopback is always asked directly. `~/.netrc` is never read.
-        proxy: URL of an HTTP proxy, used for every request; without a scheme it is taken for "http://".
-        ssl: True checks certificates against the system's; a context brings its own rules; False checks nothing.
-        connect_timeout: Seconds to make a connection, TLS included.
-        read_timeout: Seconds without a byte from the service.
+            Whether to use the proxies in `HTTPS_PROXY`, `HTTP_PROXY` and, for those that are not set, `ALL_PROXY`,
+            except for hosts in `NO_PROXY`. Loopback never uses a proxy. `~/.netrc` is never read.
+        proxy: URL of an HTTP proxy for all requests; the scheme defaults to "http://".
+        ssl: True verifies certificates with the system's; a context sets its own rules; False verifies nothing.
+        connect_timeout: Seconds to connect, including TLS.
+        read_timeout: Maximum seconds without a byte from the service.
         reuse_within:
-            Seconds for which a connection may have been idle and still carry a submit that nobody could look up, at a
-            service that takes no id of ours; and that only where the service says that it keeps idle connections two
-            seconds longer than this (`Keep-Alive: timeout=`), and no answer to a submit was lost yet. Otherwise each
-            such submit makes a connection. A borrowed session decides for itself: give it a connector with
-            `force_close=True`.
-        max_connections: Requests to the service at one time; more wait, with no clock running.
-        user_agent: What the service is told of us: printable ASCII.
+            Maximum seconds for which a connection may have been idle to be used for a submit, if the service accepts no
+            external id, so that a lost submit could not be looked up. It is used only if the service keeps idle
+            connections two seconds longer than this (`Keep-Alive: timeout=`), and if no response to a submit was lost
+            yet. Otherwise each such submit opens a connection. This does not apply to your own session: give that a
+            connector with `force_close=True`.
+        max_connections: Maximum concurrent requests to the service. Waiting for one does not count towards timeouts.
+        user_agent: The User-Agent header, in printable ASCII.
         allow_downloads_from:
-            Host names, addresses and networks from which pictures may come though they are not public, such as
-            "198.18.0.0/15" where a proxy answers for all names with addresses of its own. The kind of network that the
-            service itself is in need not be named. Link-local addresses are never allowed.
+            Host names, addresses and networks from which files may be downloaded although they are not public, such as
+            "198.18.0.0/15" if a proxy resolves all names to its own addresses. The kind of network that the service is
+            in is always allowed. Link-local addresses are never allowed.
 
     Raises:
-        InvalidRequest: One of these cannot be what it should.
+        InvalidRequest: An option is invalid.
     """
 
     trust_env: bool = attrs.field(default=False, validator=valid_flag)
@@ -112,7 +112,7 @@ class HttpOptions:
 
     @user_agent.validator
     def _check_user_agent(self, _: object, text: str) -> None:
-        rule = "must be text of printable ASCII characters, not all blank and without line breaks"
+        rule = "must be text of printable ASCII characters, not all spaces and without line breaks"
         check_kind("user_agent", text, str, rule)
         if not text.strip() or not text.isascii() or not text.isprintable():
             refuse("user_agent", repr(shorten(text)), rule)
@@ -122,7 +122,7 @@ class HttpOptions:
         Return the proxy to use for *url*, or None.
 
         Raises:
-            InvalidRequest: A variable of the environment that counts here cannot be used.
+            InvalidRequest: An environment variable that applies here is invalid.
         """
         if self.proxy is not None or not self.trust_env:
             return self.proxy
@@ -131,7 +131,7 @@ class HttpOptions:
 
     def proxy_hosts(self) -> frozenset[str]:
         """
-        Return the hosts of all proxies that may be used, as they are looked up.
+        Return the hosts of all proxies that may be used, as they are resolved.
 
         Raises:
             InvalidRequest: As `proxy_for`.
@@ -144,21 +144,21 @@ class HttpOptions:
 
     def check_route(self, base_url: str) -> None:
         """
-        See that requests to *base_url* can be made, before there are any.
+        Check that requests to *base_url* can be made.
 
         Raises:
-            InvalidRequest: A variable of the environment cannot be used; or plain http, which is for loopback only,
-                would go to a proxy elsewhere, with the key in the open.
+            InvalidRequest: An environment variable is invalid; or plain http, which is for loopback only, would go to
+                a proxy on another machine and send the key unencrypted.
         """
         self.proxy_hosts()
         proxy = self.proxy_for(base_url)
         if urlsplit(base_url).scheme == "http" and proxy is not None and not is_surely_local(URL(proxy).raw_host or ""):
-            rule = "must be on loopback, as base_url is plain http: the key would travel in the open"
+            rule = "must be on loopback because base_url is plain http: the key would be sent unencrypted"
             refuse("proxy", shown_url(proxy), rule)
 
 
 def _system_proxies() -> dict[str, str]:
-    # What macOS and Windows keep in their settings; elsewhere there is nothing but the environment.
+    # macOS and Windows have proxies in their settings; other systems only in the environment.
     set_ones = {scheme: proxy.strip() for scheme, proxy in getproxies().items() if scheme in SCHEMES}
     found = {scheme: with_scheme(proxy) for scheme, proxy in set_ones.items() if proxy}
     for scheme, proxy in found.items():

@@ -1,5 +1,5 @@
 """
-How long to wait, and how many tasks to run at a time: values that users set, with no clock and no sleeping.
+How long to wait and how many tasks to run at a time: values that users set, without clock and I/O.
 """
 
 import random
@@ -18,7 +18,7 @@ __all__ = ["DownloadPolicy", "PollPolicy", "RetryPolicy", "SlotPolicy"]
 
 MISS_GROWTH: Final = 1.2
 """
-By what each further pause after broken looks is longer than the one before.
+Factor by which the delay grows with each failed poll in a row.
 """
 
 _SHARE: Final = valid_between(0, 1, "must be a number above 0 and up to 1", is_open=True)
@@ -29,25 +29,23 @@ _RATE: Final = valid_between(1e-9, 1e9, "must be a finite number of requests per
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """
-    How patiently a request is sent again; whether it may be is decided by `next_step`.
+    How long a request is retried. Whether it may be sent again is decided by `kling_async.client.retries.next_step`.
 
     Attributes:
         first_delay:
-            Seconds before the second attempt; each further delay is twice as long, up to `max_delay`. Every delay is
-            scattered between half and the whole of it.
-        max_delay: Seconds of the longest delay, but for a `Retry-After` that asks for more.
-        give_up_after: Seconds after which a read, and the search for an ambiguous submit, ends in its last error.
+            Seconds before the second attempt. Each further delay is twice as long, up to `max_delay`. The actual delay
+            is random, between half of that and all of it.
+        max_delay: Maximum delay in seconds, unless `Retry-After` asks for more.
+        give_up_after: Seconds after which a read, or the look-up of an uncertain submit, fails with its last error.
         refused_for:
-            Seconds for which a submit is sent again while the service refuses it (1302, 1303, 429) and nothing of this
-            client is under way; while something is, it waits for as long as that takes.
+            Seconds for which a submit is retried while the service refuses it (1302, 1303, 429) and no task of this
+            client is running. While one is, it is retried without limit.
         look_for:
-            Seconds for which "no such task" is taken for a service that has not caught up, where a submit may have
-            arrived; only then is it sent again, under the same id.
+            Seconds for which a submit that may have arrived is looked up although the service says "no such task",
+            which may not be up to date. Only then is it sent again, with the same id.
         hear_for:
-            Seconds that a submit whose answer was lost waits for a callback to tell of its task, where nothing else
-            can.
-        max_retry_after:
-            Seconds of `Retry-After` that are slept; above it the error goes to the caller, with the number.
+            Seconds for which a submit whose response was lost waits for a callback, if it cannot be looked up.
+        max_retry_after: Maximum `Retry-After` in seconds that is waited for. A longer one raises the error.
     """
 
     first_delay: float = attrs.field(default=1.0, validator=valid_seconds)
@@ -60,20 +58,20 @@ class RetryPolicy:
 
     def delays(self) -> Generator[float, KlingError | None, None]:
         """
-        Yield the seconds before each further attempt, for the error that is sent in, honouring its `Retry-After`.
+        Yield the delay in seconds before each further attempt; send in the error, whose `Retry-After` is respected.
 
-        The first step only starts it, as with every generator that is sent to (and as `backoff` expects).
+        The first step only starts the generator, as `backoff` expects.
         """
         delay = self.first_delay
         error = yield 0.0
         while True:
             hint = getattr(error, "retry_after", None) or 0.0
-            error = yield max(hint, delay * random.uniform(0.5, 1.0))  # noqa: S311 (scatter, no secret)
+            error = yield max(hint, delay * random.uniform(0.5, 1.0))  # noqa: S311 (not a secret)
             delay = min(2 * delay, self.max_delay)
 
     def is_too_long(self, error: KlingError) -> bool:
         """
-        Tell whether *error* asks for a longer pause than this policy sleeps.
+        Return whether *error* asks for a longer delay than this policy allows.
         """
         return (getattr(error, "retry_after", None) or 0.0) > self.max_retry_after
 
@@ -81,23 +79,23 @@ class RetryPolicy:
 @attrs.frozen(kw_only=True)
 class PollPolicy:
     """
-    How often a task is looked at.
+    How often tasks are polled.
 
     Attributes:
-        early: When to look first, as a share of the time that such tasks (model, number of pictures) have lately taken.
-        dense: How long to wait from look to look then, as a share of that time or of the task's age.
-        min_delay: Seconds between two such looks at least.
-        first_delay: Seconds from acceptance to the first look, and from look to look, while that time is not known.
-        growth: By what a task's age grows from look to look meanwhile, once that is more than `first_delay`.
-        max_delay: Seconds between two looks at most, as far as `max_rate` allows.
-        max_rate: Requests per second at most, all tasks together.
-        miss_delay: Seconds after a look that broke; longer after each further one in a row, up to `max_delay`.
-        width: How many looks may be under way at once.
-        answer_timeout: Seconds that one look may take; a service that stalls longer is asked again.
-        not_found_grace: Seconds for which "no such task" is taken for a service that has not caught up.
-        pictures_grace: Seconds for which a task that succeeded may lack its pictures.
-        callback_grace: Seconds that a callback may take, while it is not known how long such tasks take.
-        max_rest: Seconds for which all looking pauses at most, where the service asks for a rest (`Retry-After`).
+        early: Time of the first poll, as a share of the time that similar tasks (same `duration_key`) recently took.
+        dense: Time between further polls, as a share of that time or of the task's age.
+        min_delay: Minimum seconds between two such polls.
+        first_delay: Seconds from acceptance to the first poll, and between polls, while that time is unknown.
+        growth: Factor by which a task's age grows between polls meanwhile, once that is more than `first_delay`.
+        max_delay: Maximum seconds between two polls, as far as `max_rate` allows.
+        max_rate: Maximum requests per second, for all tasks together.
+        miss_delay: Seconds after a failed poll; more after each further failure in a row, up to `max_delay`.
+        width: Maximum number of concurrent polls.
+        answer_timeout: Seconds after which a poll without a response is repeated.
+        not_found_grace: Seconds for which "no such task" is ignored, because the service may not be up to date.
+        pictures_grace: Seconds for which a successful task may lack its files.
+        callback_grace: Seconds to wait for a callback while it is unknown how long similar tasks take.
+        max_rest: Maximum seconds for which polling pauses if the service asks for it (`Retry-After`).
     """
 
     early: float = attrs.field(default=0.7, validator=_SHARE)
@@ -117,7 +115,7 @@ class PollPolicy:
 
     def after_misses(self, misses: int) -> float:
         """
-        Return the seconds to wait after so many looks in a row that broke.
+        Return the delay in seconds after *misses* failed polls in a row.
         """
         try:
             return min(self.miss_delay * MISS_GROWTH ** (misses - 1), self.max_delay)
@@ -128,14 +126,14 @@ class PollPolicy:
 @attrs.frozen(kw_only=True)
 class SlotPolicy:
     """
-    How the account's slots are found out, where their number is not given, and how long those of an uncertain submit
-    count.
+    How the number of the account's slots is discovered if it is not given, and how long an uncertain submit holds
+    slots.
 
     Attributes:
-        start: Slots of each model to begin with; the vendor's usual image packs have nine.
-        first_rest: Seconds before as many as were refused are tried again; four times as long after each refusal more.
-        max_rest: Seconds that such a rest lasts at most.
-        uncertain_for: Seconds for which a submit of unknown fate holds its slots: a task of it may be running.
+        start: Initial number of slots per model; the vendor's usual image packages have nine.
+        first_rest: Seconds before a refused number of slots is tried again; four times as long after each refusal.
+        max_rest: Maximum of these seconds.
+        uncertain_for: Seconds for which an uncertain submit holds its slots, because its task may be running.
     """
 
     start: int = attrs.field(default=9, validator=valid_whole)
@@ -152,17 +150,16 @@ class DownloadPolicy:
     """
     How slow a download may be.
 
-    A picture has a few MiB. The defaults allow for slow lines: a mobile line of 64 kbit/s carries 8 KiB/s, and one of
-    256 kbit/s that eight downloads share still carries 4 KiB/s for each. A server that sends a byte now and then would
-    otherwise occupy a place for days.
+    The defaults allow for slow connections: a mobile connection of 64 kbit/s carries 8 KiB/s, and one of 256 kbit/s
+    that eight downloads share carries 4 KiB/s for each. Without a limit, a server that sends a byte now and then would
+    occupy a connection for days.
 
     Attributes:
-        least_rate: Bytes per second in each `window`. A download that falls below is given up.
+        least_rate: Minimum bytes per second in each `window`. A slower download is aborted.
         window: Seconds over which that is measured: long enough for a handover between two cells, or for a server that
-            fetches the picture from elsewhere first. A longer `HttpOptions.read_timeout` lengthens it.
-        mean_rate: Bytes per second from the beginning on, once `grace` is over: with it, the time for all of a picture
-            grows with its size.
-        grace: Seconds that each picture may take besides.
+            fetches the file from elsewhere first. A longer `HttpOptions.read_timeout` extends it.
+        mean_rate: Minimum bytes per second from the beginning, after `grace`, so the time limit grows with the size.
+        grace: Seconds that each file may take in addition.
     """
 
     least_rate: float = 1.0 * KIB

@@ -1,5 +1,5 @@
 """
-Chooses the proxy for a URL from the variables of the environment.
+Chooses the proxy for a URL from environment variables.
 """
 
 import re
@@ -18,7 +18,7 @@ __all__ = ["Proxies", "check_proxy", "read_proxies", "with_scheme"]
 
 SCHEMES: Final = ("http", "https")
 """
-Of the addresses that we ask.
+The URL schemes of requests.
 """
 
 _PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
@@ -26,7 +26,7 @@ _PATTERN: Final = re.compile(r"[a-z0-9_*](?:[a-z0-9_.*-]*[a-z0-9_*])?")
 _OTHER_KIND: Final = re.compile(r"(?!https?://)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _BRACKETS: Final = re.compile(r"\[([^][]+)\](/\d+)?")
 _NO_PROXY_RULE: Final = (
-    "has an entry that cannot be read; write hosts (example.org, .example.org, *.example.org), addresses or networks"
+    "has an invalid entry; write hosts (example.org, .example.org, *.example.org), addresses or networks"
     " (10.0.0.0/8, [fd00::]/8), each with a :port if need be, or *"
 )
 
@@ -34,11 +34,11 @@ _NO_PROXY_RULE: Final = (
 @attrs.frozen
 class Exemption:
     """
-    One entry of `NO_PROXY`: hosts that are asked directly.
+    One entry of `NO_PROXY`: hosts that are reached without a proxy.
 
     Attributes:
-        pattern: A name that stands for itself and all below it, or a pattern with `*`; empty where `network` is set.
-        port: The only one for which it holds; None is any.
+        pattern: A name, which includes its subdomains, or a pattern with `*`; empty if `network` is set.
+        port: The only port that it covers; None covers all.
     """
 
     pattern: str
@@ -47,7 +47,7 @@ class Exemption:
 
     def covers(self, host: str, port: int | None) -> bool:
         """
-        Tell whether it holds for *host*, a name in lower case or a number, and *port*.
+        Return whether it covers *host*, a name in lower case or an address, and *port*.
         """
         if self.port not in (None, port):
             return False
@@ -62,15 +62,15 @@ class Exemption:
 @attrs.frozen
 class Proxies:
     """
-    The environment's proxies, for URLs by their scheme.
+    The environment's proxies, by URL scheme.
     """
 
-    by_scheme: Mapping[str, str] = attrs.field(repr=False)  # a proxy's URL may hold a password
+    by_scheme: Mapping[str, str] = attrs.field(repr=False)  # a proxy's URL may contain a password
     exemptions: tuple[Exemption, ...] = ()
 
     def find(self, url: str) -> str | None:
         """
-        Return the proxy for *url*, None for a direct connection. Loopback never goes through a proxy.
+        Return the proxy for *url*; None for a direct connection. Loopback never uses a proxy.
         """
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
@@ -82,11 +82,11 @@ class Proxies:
 
 def read_proxies(environ: Mapping[str, str]) -> Proxies | None:
     """
-    Read the variables `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` for those of the two that are not set, and `NO_PROXY`.
-    A name in small letters counts before one in capitals. None where no variable names a proxy.
+    Read `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` in place of those that are not set, and `NO_PROXY`. Lower-case names
+    take precedence. Return None if no variable sets a proxy.
 
     Raises:
-        InvalidRequest: One of them cannot be used; the error names it.
+        InvalidRequest: One of them is invalid; the error names it.
     """
     by_scheme = {}
     for scheme in SCHEMES:
@@ -101,7 +101,7 @@ def read_proxies(environ: Mapping[str, str]) -> Proxies | None:
 
 def check_proxy(name: str, proxy: object) -> None:
     """
-    Raise InvalidRequest unless *proxy*, the value of *name*, can be used. Its user and password are not shown.
+    Raise InvalidRequest unless *proxy*, the value of *name*, is valid. Its user and password are not shown.
     """
     rule = url_rule(proxy) or _login_rule(str(proxy))
     if rule is not None:
@@ -111,7 +111,7 @@ def check_proxy(name: str, proxy: object) -> None:
 
 def with_scheme(proxy: str) -> str:
     """
-    Return *proxy* with "http://" before it where it has no scheme, as curl reads `HTTPS_PROXY=proxy:3128`.
+    Return *proxy* with "http://" added if it has no scheme, as curl reads `HTTPS_PROXY=proxy:3128`.
     """
     return proxy if "://" in proxy else f"http://{proxy}"
 
@@ -119,13 +119,13 @@ def with_scheme(proxy: str) -> str:
 def _login_rule(proxy: str) -> str | None:
     user, password = URL(proxy).user or "", URL(proxy).password or ""
     if ":" in user:
-        return "must have a user without a colon"
+        return "must have a user name without a colon"
     is_latin = all(ord(character) < 256 for character in user + password)
-    return None if is_latin else "must have no characters in user and password but those of Latin-1"
+    return None if is_latin else "must have only Latin-1 characters in user and password"
 
 
 def _first(environ: Mapping[str, str], name: str) -> tuple[str | None, str]:
-    # In a CGI program `HTTP_PROXY` is the value of a request's header "Proxy".
+    # In a CGI program, `HTTP_PROXY` is the "Proxy" header of a request.
     names = (name,) if name == "http_proxy" and "REQUEST_METHOD" in environ else (name, name.upper())
     found = next((each for each in names if each in environ), None)
     return found, environ[found].strip() if found is not None else ""
@@ -161,7 +161,7 @@ def _read_entry(entry: str) -> Exemption | None:
 
 
 def _pattern(host: str) -> str | None:
-    name = host.removeprefix("*.").strip(".")  # "*.example.org" and ".example.org" are example.org and all below it
+    name = host.removeprefix("*.").strip(".")  # "*.example.org" and ".example.org" mean example.org and its subdomains
     if not name.isascii():
         try:
             name = URL.build(scheme="http", host=name).raw_host or ""

@@ -21,7 +21,7 @@ Seconds a signed token lives (the vendor's own example value).
 
 MARGIN = 300.0
 """
-Seconds before its end at which a token is signed anew, so that none runs out on its way.
+Seconds before its end at which a token is renewed, so that none expires on its way.
 """
 
 NOT_BEFORE = 5.0
@@ -71,7 +71,7 @@ Credentials = ApiKey | AccessKey
 @attrs.frozen
 class Token:
     """
-    What goes behind "Bearer ", and the Unix time in seconds from which it should be made anew.
+    What goes behind "Bearer ", and the Unix time in seconds from which it should be renewed.
     """
 
     text: str = attrs.field(repr=False)
@@ -84,7 +84,7 @@ def make_token(credentials: Credentials, now: float) -> Token:
     """
     if isinstance(credentials, ApiKey):
         return Token(credentials.key, math.inf)
-    import jwt  # noqa: PLC0415 (with all that it loads, for those alone whose tokens are signed)
+    import jwt  # noqa: PLC0415 (slow to load, and only signed tokens need it)
 
     claims = {"iss": credentials.access_key, "exp": int(now + LIFETIME), "nbf": int(now - NOT_BEFORE)}
     return Token(jwt.encode(claims, signing_key(credentials.secret_key), algorithm="HS256"), now + LIFETIME - MARGIN)
@@ -96,7 +96,7 @@ def signing_key(secret: str) -> bytes:
 
     A short one is filled up with zeros, as HMAC itself does, so that the signature is the same. The vendor says nothing
     of the length of its secrets: whether one is too short is not ours to decide, and PyJWT's warning, which would be an
-    error under `-W error`, helps nobody who cannot choose another one.
+    error under `-W error`, does not help a caller who cannot choose another one.
     """
     return secret.encode().ljust(SIGNING_KEY_MIN, b"\0")
 
@@ -111,7 +111,7 @@ def fingerprint(credentials: Credentials, salt: str) -> str:
 
 def clock_offset(headers: Mapping[str, str], now: float) -> float:
     """
-    Return by how many seconds the service's clock is ahead of *now*, after its `Date` header; 0 where it has none.
+    Return by how many seconds the service's clock is ahead of *now*, after its `Date` header; 0 if it has none.
     """
     at = clock_of(headers)
     return at.timestamp() - now if at else 0.0

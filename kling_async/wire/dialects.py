@@ -23,22 +23,22 @@ class Dialect:
     Attributes:
         name: "gateway" or "official": what a batch remembers of its service, and the emulator plays.
         prompt_max: Characters, as `len` counts them.
-        negative_prompt_max: Characters, too.
+        negative_prompt_max: Characters.
         models: Those that the service offers.
         aspect_ratios: As they are written on the wire, "16:9".
-        resolutions: Likewise, "1k"; empty where the service takes none.
+        resolutions: As they are written on the wire, "1k"; empty if the service takes none.
         default_model: What the service runs when no model is named; its slots are what an unset model takes.
-        names_default_model: Whether to name it anyway, where the service's own documents disagree about the default.
+        names_default_model: Whether to name it in each request, because the service's own documents disagree about it.
         unknown_models: "refuse" a model that is not in `models`, or "pass" it on.
         models_needing_image_reference: Models that take an image only together with `image_reference`.
         negative_prompt_with_image: Whether both may be sent in one request.
         n_max: Most pictures for one request.
         image_max_bytes: Of the picture itself, before Base64. The pages say "10 MB"; we read it as 10 MiB.
         image_min_side: Pixels.
-        image_max_ratio: Long side to short side; None where the service sets no limit.
+        image_max_ratio: Long side to short side; None if the service sets no limit.
         external_ids: Whether an id of ours can be sent, and tasks be found by it.
         lists: Whether tasks can be listed.
-        ids_per_read: How many tasks one request can ask for by their ids; 1 where that is not offered.
+        ids_per_read: How many tasks one request can ask for by their ids; 1 if that is not offered.
     """
 
     name: str
@@ -72,8 +72,8 @@ GATEWAY: Final = Dialect(
     aspect_ratios=_SEED_RATIOS,
 )
 """
-The page "Image Generation" of the gateway api.gpt.ge, which others repeat. It tells of no external ids, no lists and no
-resolutions; what a gateway of yours has beyond that, `attrs.evolve` adds.
+The page "Image Generation" of the gateway api.gpt.ge, which others repeat. It has no external ids, no lists and no
+resolutions; if your gateway has more, add it by `attrs.evolve`.
 """
 
 OFFICIAL: Final = Dialect(

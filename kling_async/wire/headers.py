@@ -18,7 +18,7 @@ _NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]*)?")
 
 def find_header(headers: Mapping[str, str], name: str) -> str:
     """
-    Return the value of the header called *name* in any case; empty text where there is none.
+    Return the value of the header called *name* in any case; empty text if there is none.
     """
     wanted = name.casefold()
     return next((value.strip() for key, value in headers.items() if key.casefold() == wanted), "")
@@ -26,7 +26,7 @@ def find_header(headers: Mapping[str, str], name: str) -> str:
 
 def clock_of(headers: Mapping[str, str]) -> dt.datetime | None:
     """
-    Return the time by the service's clock, after its `Date` header; None where it cannot be read.
+    Return the time by the service's clock, after its `Date` header; None if it cannot be read.
     """
     return _read_date(find_header(headers, "Date"))
 
@@ -49,7 +49,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def kept_for(keep_alive: str) -> float | None:
     """
     Return the seconds for which a service says that it keeps an idle connection, after its `Keep-Alive` header, such as
-    "timeout=5, max=100"; None where it does not say.
+    "timeout=5, max=100"; None if it does not say.
     """
     found = _TIMEOUT.search(keep_alive)
     return float(found[1]) if found else None

@@ -30,7 +30,7 @@ What the outline of a body has where a number follows that may not fit in 64 bit
 def loads(body: bytes) -> Any:
     """
     Read JSON, with or without a byte order mark. A byte that is not UTF-8 or half a surrogate pair costs that character
-    alone, and NaN is null. Raises ValueError for anything that is not JSON, and for what no service means in earnest: a
+    alone, and NaN is null. Raises ValueError for anything that is not JSON, and for what no service sends on purpose: a
     thousand levels, a number of thousands of digits.
     """
     if orjson is not None and _LONG_NUMBER not in (b"-" + body).translate(_OUTLINE):

@@ -47,7 +47,7 @@ class NoRoute:
 
     def fits(self, payload: Mapping[str, Any]) -> bool:
         """
-        Tell whether *payload* has this shape.
+        Return whether *payload* has this shape.
         """
         if not self.needs <= payload.keys() or (self.is_all and payload.keys() - self.needs - self.words.keys()):
             return False
@@ -146,7 +146,7 @@ def name_of_no_route(status: int, payload: Mapping[str, Any]) -> str | None:
 
 def is_page(headers: Mapping[str, str], body: bytes) -> bool:
     """
-    Tell whether an answer that is not JSON is a web page, or XML as storages send it. The content type alone proves
+    Return whether an answer that is not JSON is a web page, or XML as storages send it. The content type alone proves
     nothing, since some relays send JSON as "text/html", and it may be cut off.
     """
     start = body[:LONGEST].lstrip(b"\xef\xbb\xbf \t\r\n")[:1]

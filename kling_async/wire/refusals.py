@@ -24,7 +24,7 @@ from kling_async.wire.endpoints.base import ID_LENGTH
 from kling_async.wire.headers import retry_after
 from kling_async.wire.other_apis import name_of_no_route, name_of_text
 from kling_async.wire.redaction import hide_secrets, one_line
-from kling_async.wire.relays import refusal_of
+from kling_async.wire.relay_refusals import refusal_of
 from kling_async.wire.scalars import read_id, read_nested, read_request_id, read_whole
 from kling_async.wire.task_shapes import addresses_in, is_task
 
@@ -67,7 +67,7 @@ ERROR_OF_CODE: Final[dict[int | str, type[KlingError]]] = {
     "pre_consume_token_quota_failed": AccountProblem,
     "task_not_exist": TaskNotFound,
     "invalid_request": InvalidRequest,  # at one gateway under HTTP 500
-    # These may come under HTTP 400 too, and yet the vendor may have heard the relay.
+    # These may come under HTTP 400 too, and yet the vendor may have received the request.
     "bad_response_body": ServiceFailure,
     "channel:response_time_exceeded": ServiceFailure,
     "do_request_failed": ServiceFailure,
@@ -82,7 +82,7 @@ _OF_STATUS: Final[dict[int, type[KlingError]]] = {
     401: NotAuthenticated,
     402: AccountProblem,
     403: NotAllowed,
-    408: ServiceFailure,  # somebody on the way gave up waiting: it may have arrived
+    408: ServiceFailure,  # a server on the way gave up waiting: it may have arrived
     413: InvalidRequest,
     422: InvalidRequest,
     429: RateLimited,
@@ -100,7 +100,7 @@ _TASK_ID: Final = re.compile(rb'"task_id"\s*:\s*(?:"([^"\\]{1,%d})"|(\d{1,%d})\s
 
 def torn_id(body: bytes) -> str | None:
     """
-    Return the task id in an answer that was cut short behind it; None where there is none.
+    Return the task id in an answer that was cut short behind it; None if there is none.
     """
     found = _TASK_ID.search(body)
     return one_line((found[1] or found[2]).decode(errors="replace")) if found else None
@@ -131,7 +131,7 @@ def data_of(payload: Mapping[str, Any]) -> Any:
 
 def items_of(payload: Mapping[str, Any]) -> list[Any] | None:
     """
-    Return the list that the envelope of an answer holds, None where it holds none.
+    Return the list that the envelope of an answer holds, None if it holds none.
     """
     data = read_nested(payload.get("data"))
     items = data.get("result", []) if isinstance(data, dict) else data

@@ -62,7 +62,7 @@ would take ten seconds.
 
 class Presence(enum.Enum):
     """
-    What an answer tells of the address that was asked.
+    What an answer says about the address that was asked.
     """
 
     HERE = enum.auto()  # a Kling API, or a relay of one
@@ -89,7 +89,7 @@ def read_created(answer: Answer) -> TaskSnapshot:
 
 def read_sighting(answer: Answer, task_id: str | None = None) -> TaskSnapshot:
     """
-    Read the answer to a question about one task, known by *task_id* where it was asked for by that.
+    Read the answer to a question about one task, known by *task_id* if it was asked for by that.
 
     A relay may answer with the vendor's id for a task that the caller knows by the relay's: the id asked for is kept.
 
@@ -148,14 +148,14 @@ def read_news(answer: Answer, held: Mapping[str, TaskSnapshot | None]) -> tuple[
 
 def is_duplicate_id(error: KlingError) -> bool:
     """
-    Tell whether a create was refused because its `external_task_id` exists already (1201, "already exists").
+    Return whether a create was refused because its `external_task_id` exists already (1201, "already exists").
     """
     return isinstance(error, InvalidRequest) and error.code == 1201 and "already exist" in error.message.casefold()
 
 
 def presence_of(error: KlingError | None) -> Presence:
     """
-    Tell what the answer to a read says of the address: *error* is what `read_sighting` raised, None where it did not.
+    Return what the answer to a read says about the address: *error* is what `read_sighting` raised, None if nothing.
 
     Ask for a task that cannot exist: a Kling API says in its own words that there is none, and anything else does not
     know the path.
@@ -173,7 +173,7 @@ def presence_of(error: KlingError | None) -> Presence:
 
 def is_whole(body: bytes) -> bool:
     """
-    Tell whether *body*, which came before its connection broke, is all of an answer: JSON shows by itself where it
+    Return whether *body*, which came before its connection broke, is all of an answer: JSON shows by itself where it
     ends.
     """
     try:
@@ -224,7 +224,7 @@ def _read_task_of(payload: Mapping[str, Any], answer: Answer, *, known_id: str |
         raise unexpected("the answer holds no task", answer, payload)
     seen = read_task(task, request_id=read_request_id(payload.get("request_id")))
     if known_id is None and not stands_in_path(seen.task_id):
-        raise unexpected("the answer names its task by what nobody could ask for", answer, payload)
+        raise unexpected("the answer gives its task an id that cannot stand in a path", answer, payload)
     return seen
 
 

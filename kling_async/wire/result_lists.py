@@ -25,7 +25,7 @@ would become half a million downloads. `TaskSnapshot.raw` has them all.
 
 def address_of(item: Mapping[str, Any]) -> str | None:
     """
-    Return the URL of an item of a list, None where it has none.
+    Return the URL of an item of a list, None if it has none.
     """
     addresses = (item.get(name) for name in ("url", "image_url"))
     return next((address for address in addresses if isinstance(address, str) and address), None)

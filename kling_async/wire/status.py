@@ -1,5 +1,5 @@
 """
-Which words mean what, which of them are final, and which of two sightings is the later truth.
+What the words of a status mean, which are final, and which of two snapshots is newer.
 """
 
 from typing import Final
@@ -27,16 +27,16 @@ _STEP: Final = {TaskStatus.SUBMITTED: 0, TaskStatus.PROCESSING: 1}
 
 def read_word(word: str) -> TaskStatus:
     """
-    Return what the service's *word* means, whatever its case.
+    Return what the service's *word* means, in any case.
     """
     return _WORDS.get(word.casefold(), TaskStatus.UNKNOWN)
 
 
 def is_final(status: TaskStatus) -> bool:
     """
-    Tell whether a task with this *status* will never change again.
+    Return whether a task with this *status* will never change again.
     """
-    return status is TaskStatus.SUCCEEDED or status is TaskStatus.FAILED  # to hash an enum is dear
+    return status is TaskStatus.SUCCEEDED or status is TaskStatus.FAILED  # hashing an enum is slow
 
 
 def is_settled(snapshot: TaskSnapshot) -> bool:
@@ -65,10 +65,10 @@ def reason_of(failed: TaskSnapshot) -> str:
 
 def merge(held: TaskSnapshot | None, seen: TaskSnapshot) -> TaskSnapshot:
     """
-    Return the later truth of two sightings of one task.
+    Return the newer of two snapshots of one task.
 
-    Final is final: a late, repeated or out-of-order sighting changes nothing. The one thing a final sighting may still
-    gain is its pictures, where the service said "succeed" before it listed them.
+    A final one stays: a late, repeated or out-of-order snapshot changes nothing. It may still gain its files, because
+    some services say "succeed" before they list them.
     """
     if held is None:
         return seen

@@ -39,7 +39,7 @@ _MARKS_OF_A_TASK: Final = ("task_status", "status", "object")
 
 def is_task(value: object) -> TypeGuard[Mapping[str, Any]]:
     """
-    Tell whether *value* looks like a task of any known shape: it has an id, and it is no envelope around one.
+    Return whether *value* looks like a task of any known shape: it has an id, and it is no envelope around one.
     """
     if not isinstance(value, dict):
         return False
@@ -50,7 +50,7 @@ def is_task(value: object) -> TypeGuard[Mapping[str, Any]]:
 
 def canonical(task: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return *task* in the vendor's legacy words, whatever its shape. Nulls are dropped, so that defaults apply.
+    Return *task* in the vendor's legacy words, in any shape. Nulls are dropped, so that defaults apply.
     """
     fields = {name: value for name, value in task.items() if value is not None}
     if read_id(fields.get("task_id")) is None:
@@ -140,12 +140,12 @@ def _find_pictures(answer: Mapping[str, Any]) -> list[Any]:
 
 
 def _pictures_in(value: Any, names: Iterable[str]) -> list[Any]:
-    if isinstance(value, list):  # of whatever: text in it is a picture only if it looks like an address
+    if isinstance(value, list):  # of anything: text in it is a picture only if it looks like an address
         return [item for item in value if _is_picture(item) and (isinstance(item, dict) or _is_address(item))]
     for name in names if isinstance(value, dict) else ():
-        told = value.get(name)
-        is_list = isinstance(told, list) and name in _PICTURE_LISTS
-        if found := [item for item in (told if is_list else [told]) if _is_picture(item)]:
+        listed = value.get(name)
+        is_list = isinstance(listed, list) and name in _PICTURE_LISTS
+        if found := [item for item in (listed if is_list else [listed]) if _is_picture(item)]:
             return found
     return []
 

@@ -53,8 +53,8 @@ class Image:
         index: Which of the task's images; counts from 0.
         url: Signed, and good for a while only (30 days at the vendor, less at some gateways): save it soon. `save` asks
             for a fresh one when it has expired. A repr hides its query.
-        watermark_url: The same picture with the vendor's watermark; None where the service has none.
-        id: By which a next request can name it; None where the service gives none.
+        watermark_url: The same picture with the vendor's watermark; None if the service has none.
+        id: By which a next request can name it; None if the service gives none.
     """
 
     kind: ClassVar[str] = "image"
@@ -73,9 +73,9 @@ class Video:
     Attributes:
         index: Which of the task's videos; counts from 0.
         url: As for an `Image`.
-        watermark_url: The same video with the vendor's watermark; None where the service has none.
-        id: By which a next request can name it; None where the service gives none.
-        duration: Seconds; None where the service does not say.
+        watermark_url: The same video with the vendor's watermark; None if the service has none.
+        id: By which a next request can name it; None if the service gives none.
+        duration: Seconds; None if the service does not say.
     """
 
     kind: ClassVar[str] = "video"
@@ -95,9 +95,9 @@ class Audio:
     Attributes:
         index: Which of the task's sounds; counts from 0.
         url: As for an `Image`; of the MP3 where there is one.
-        wav_url: The same sound as WAV; None where the service has none.
-        id: By which a next request can name it; None where the service gives none.
-        duration: Seconds; None where the service does not say.
+        wav_url: The same sound as WAV; None if the service has none.
+        id: By which a next request can name it; None if the service gives none.
+        duration: Seconds; None if the service does not say.
     """
 
     kind: ClassVar[str] = "audio"
@@ -121,7 +121,7 @@ class TaskInfo:
     What the service repeats of the request.
 
     Attributes:
-        external_task_id: The id of yours or ours under which it was sent; None where none went along.
+        external_task_id: The id of yours or ours that was sent with it; None if none was.
     """
 
     external_task_id: str | None = None
@@ -133,7 +133,9 @@ class TaskOutput:
     What a task has made so far.
 
     Attributes:
-        images: Empty while it runs, and where it failed or makes other files. The same holds for the other lists.
+        images: Empty while it runs, and if it failed or makes other files.
+        videos: As `images`.
+        audios: As `images`.
     """
 
     images: tuple[Image, ...] = ()
@@ -155,8 +157,8 @@ class BalanceDeduction:
 
     Attributes:
         quota: What was taken, in `currency`.
-        list_price: What it would cost without a discount; None where the service does not say.
-        currency: "USD" or "CNY"; None where the service does not say, as in the vendor's legacy standard.
+        list_price: What it would cost without a discount; None if the service does not say.
+        currency: "USD" or "CNY"; None if the service does not say, as in the vendor's legacy standard.
     """
 
     quota: Decimal
@@ -167,7 +169,7 @@ class BalanceDeduction:
 @attrs.frozen(kw_only=True)
 class TaskSnapshot:
     """
-    One sighting of a task.
+    A task at one moment, as the service showed it.
 
     Attributes:
         task_status: What its word means; `UNKNOWN` for a word that this version has not learnt.
@@ -175,15 +177,16 @@ class TaskSnapshot:
         task_status_msg: The reason, where the task failed, fit to be shown; often empty.
         task_result: The pictures, once it has succeeded.
         task_info: What the service repeats of the request.
-        created_at: Aware time (UTC), or None where the service does not say. Some relays tell seconds for milliseconds;
-            either is read.
-        updated_at: Aware time (UTC) of the last change, None likewise.
-        final_unit_deduction: Units taken, known once the task is final; None where the service does not say.
-        final_balance_deduction: Money taken, likewise; it comes in place of units, or beside them.
+        created_at: Aware time (UTC), or None if the service does not say. Some relays send seconds for milliseconds;
+            both are read.
+        updated_at: Aware time (UTC) of the last change, or None.
+        final_unit_deduction: Units taken, known once the task is final; None if the service does not say.
+        final_balance_deduction: Money taken; it comes in place of units, or beside them.
         request_id: Of the answer this was read from, for the vendor's support.
         raw: The task as it came, with the fields this version does not know.
-        is_confirmed: False where a callback alone told of it and could not be confirmed, because the service says that
-            there is no such task. The callback came to an address that nobody else was given, see `CallbackReceiver`.
+        is_confirmed: False if it comes from a callback that could not be confirmed, because the service says that
+        there is
+            no such task. The callback came to an address that only the service was given, see `CallbackReceiver`.
     """
 
     task_id: str
@@ -258,8 +261,10 @@ class TaskResult:
     The files of a task that succeeded.
 
     Attributes:
-        images: In their order; the service may have made fewer than `n`. Empty where the task makes other files.
-        snapshot: The sighting that told of them, with times, units and what the service says beside.
+        images: In their order; the service may have made fewer than `n`. Empty if the task makes other files.
+        snapshot: The answer that listed them, with times, units and what else the service says.
+        videos: In their order.
+        audios: In their order.
     """
 
     task_id: str
@@ -289,7 +294,7 @@ class TaskResult:
 
 def last_seen(error: KlingError) -> TaskSnapshot | None:
     """
-    Return the task of *error* as it was last seen; None where the error has none, or nobody has seen it.
+    Return the task of *error* as it was last seen; None if the error has none, or it was never seen.
     """
     snapshot = getattr(error, "snapshot", None)
     return snapshot if isinstance(snapshot, TaskSnapshot) else None

@@ -2,7 +2,7 @@
 What a callback says and who sent it: its body, its signature, and the token in the address that it came to.
 
 Signatures follow Standard Webhooks, as the vendor's do. The library `standardwebhooks` makes them; its own `verify`
-asks the wall clock for the time, so a timestamp is judged here, by the time that is passed in.
+asks the wall clock for the time, so the timestamp is checked here, by the time that is passed in.
 """
 
 import base64
@@ -59,7 +59,7 @@ class Signature(enum.Enum):
 
 def make_token(key: bytes, submit_key: str) -> str:
     """
-    Make the last segment of the address to which the callbacks of one submit go; nobody without *key* can make it.
+    Make the last segment of the address to which the callbacks of one submit go; it cannot be made without *key*.
 
     Raises:
         ValueError: *submit_key* is not 1 to 64 letters, digits, `-` and `_`.
@@ -121,7 +121,7 @@ def sign(secret: str, message_id: str, at: float, body: bytes) -> dict[str, str]
 
 def verify(secrets: Collection[str], headers: Mapping[str, str], body: bytes, now: float) -> Signature:
     """
-    Judge the signature of *body* as it came, byte by byte, at *now* (Unix time in seconds).
+    Check the signature of *body* as it came, byte by byte, at *now* (Unix time in seconds).
 
     Any of *secrets* will do, and any of several signatures: during a rotation the vendor signs with the old secret and
     the new. Without secrets everything is unsigned. Some of the three headers without the others are wrong, and so is

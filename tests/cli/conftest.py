@@ -153,7 +153,7 @@ def know(server: Emulator, *task_ids: str, n: int = 1, ends_in: float = -60.0) -
     Let *server* know tasks of an earlier run, which are said to end in so many seconds.
     """
     for task_id in task_ids:
-        server.account.recall(task_id, ImageRequest("a fox", n=n), time.time() + ends_in)
+        server.account.restore(task_id, ImageRequest("a fox", n=n), time.time() + ends_in)
 
 
 @attrs.frozen

@@ -32,7 +32,7 @@ def test_what_is_no_time_is_wrong_usage(words: tuple[str, ...], seconds: str, he
 
     told = " ".join(ended.err.replace("│", " ").split())
     assert 2 == ended.code
-    assert "is no number of seconds from 0.1 to 1e+09" in told
+    assert "must be a number of seconds from 0.1 to 1e+09" in told
     assert f"'{words[-1]}'" in told
     assert "" == ended.out
 

@@ -14,7 +14,7 @@ import attrs
 import pytest
 from aiohttp import web
 
-from kling_async.cli.callback_test import hide_token, judge
+from kling_async.cli.callback_test import hide_token, judge_response
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from tests.cli.conftest import Command, Ended, Here
@@ -126,7 +126,7 @@ async def test_wrong_secret(command: Command) -> None:
         ended = await command("callback-test", target.address, "--secret", OTHER_SECRET)
 
     assert 3 == ended.code
-    assert "the address is good, the signature is wrong" in ended.err
+    assert "the URL is valid, the signature is wrong" in ended.err
     assert "secret" in ended.err
     assert "clocks" in ended.err
     assert 1 == target.receiver.counts.forged
@@ -142,7 +142,7 @@ async def test_token_of_another_run(command: Command) -> None:
         ended = await command("callback-test", target.address.replace(target.token, elsewhere), "--secret", SECRET)
 
     assert 2 == ended.code
-    assert "a token that it did not make" in ended.err
+    assert "did not make the token" in ended.err
     assert 'receiver.address_of("test")' in ended.err
     assert "token_key" in ended.err
     assert 1 == target.receiver.counts.forged
@@ -201,7 +201,7 @@ async def test_silence(command: Command) -> None:
         ended = await command("callback-test", url, "--timeout", "0.3")
 
     assert 5 == ended.code
-    assert "No answer within 0.3 s." in ended.err
+    assert "No response within 0.3 s." in ended.err
 
 
 async def test_no_https_there(command: Command) -> None:
@@ -228,17 +228,17 @@ async def test_no_http_there(command: Command) -> None:
         ended = await command("callback-test", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x")
 
     assert 5 == ended.code
-    assert "no answer in HTTP" in ended.err
+    assert "response is not HTTP" in ended.err
 
 
 async def test_host_that_cannot_be(command: Command) -> None:
     """
-    A host that has no address is told as such.
+    A host that has no address is wrong usage.
     """
     ended = await command("callback-test", "http://a..b/x")
 
-    assert 5 == ended.code
-    assert "name is not known" in ended.err
+    assert 2 == ended.code
+    assert "must have a host that can be" in ended.err
 
 
 @pytest.mark.parametrize(
@@ -264,8 +264,8 @@ def test_wrong_usage(here: Here, words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("status", "code"),
     [
-        (200, ExitCode.WELL),
-        (204, ExitCode.WELL),
+        (200, ExitCode.SUCCESS),
+        (204, ExitCode.SUCCESS),
         (301, ExitCode.USAGE),
         (400, ExitCode.SERVICE),
         (401, ExitCode.KEY),
@@ -281,18 +281,18 @@ def test_every_status_has_its_words(status: int, code: ExitCode) -> None:
     Whatever comes back is told by its number, and what is not well with an advice.
     """
     for is_signed in (True, False):
-        verdict = judge(status, is_signed=is_signed)
+        verdict = judge_response(status, is_signed=is_signed)
 
         assert code is verdict.code
         assert verdict.fact.startswith(f"{status}: ")
-        assert verdict.advice or code is ExitCode.WELL
+        assert verdict.advice or code is ExitCode.SUCCESS
 
 
 def test_login_page_is_no_receivers_refusal() -> None:
     """
     A 401 with a page comes from what stands in front of the receiver, and says nothing of the signature.
     """
-    assert "login" in judge(401, is_signed=True, has_page=True).fact
+    assert "login" in judge_response(401, is_signed=True, has_page=True).fact
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ async def test_demo(command: Command) -> None:
     assert len(paths) > 12
     assert "15 done" == facts["tasks"]
     assert [str(len(paths))] * 2 == [facts["pictures"], facts["units"]]
-    assert re.fullmatch(r"\d+ \(15 submits, \d+ looks, 20 downloads\)", facts["requests"])
+    assert re.fullmatch(r"\d+ \(15 submits, \d+ polls, 20 downloads\)", facts["requests"])
     assert ("made", "made/demo.html") == (facts["folder"], facts["gallery"])
     assert float(facts["seconds"]) > 0
     shown = read_data((command.folder / "made" / "demo.html").read_text(encoding="utf-8"))

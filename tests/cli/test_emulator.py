@@ -118,7 +118,7 @@ async def test_callbacks(command: Command) -> None:
         (["--latency", "nan"], "SHORTEST:LONGEST"),
         (["--callback-secret", "hunter2!"], "signing secret"),
         (["--host", "203.0.113.1"], "Nothing can listen"),
-        (["--host", "999.1.1.1"], "Nothing can listen at 999.1.1.1:0"),
+        (["--host", "999.1.1.1"], "Cannot listen on 999.1.1.1:0"),
     ],
 )
 def test_wrong_usage(here: Here, words: list[str], told: str) -> None:

@@ -20,7 +20,7 @@ import pytest
 import typer
 
 from kling_async import OFFICIAL
-from kling_async.cli import app
+from kling_async.cli.commands import app
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Emulator
 from tests.cli.conftest import Command, Ended, know, service
@@ -155,7 +155,7 @@ def test_example(ended: Mapping[str, Ended], line: str) -> None:
 
 def test_every_command_has_examples() -> None:
     """
-    No command is left out.
+    No command is skipped.
     """
     names = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 

@@ -56,12 +56,12 @@ def test_gravest_wins() -> None:
     Of several errors the one decides that costs most to overlook.
     """
     assert ExitCode.UNCERTAIN == exit_code([TaskFailed("no"), SubmissionUncertain("no"), NotAuthenticated("no")])
-    assert ExitCode.WELL == exit_code([])
+    assert ExitCode.SUCCESS == exit_code([])
 
 
 def test_full_disk() -> None:
     """
     Without a task there are no pictures to fetch: a journal that has no room is opened again by the same command.
     """
-    assert "make room on the disk, then run the same command again" == advice_for(StorageFull("no room"))
-    assert "fetch the pictures by the task's id" in advice_for(StorageFull("no room", "t-1"))
+    assert "free some disk space, then run the same command again" == advice_for(StorageFull("no room"))
+    assert "save the pictures by the task id" in advice_for(StorageFull("no room", "t-1"))

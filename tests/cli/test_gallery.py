@@ -139,7 +139,7 @@ async def test_journal_becomes_a_page(here: Here, pictures: Path, tmp_path: Path
     page = (tmp_path / "foxes.html").read_text(encoding="utf-8")
     assert (0, "foxes.html\n", "") == (ended.code, ended.out, ended.err)
     assert "<title>foxes</title>" in page
-    assert "1 of 2 rows not begun" in page
+    assert "1 of 2 rows not sent yet" in page
     assert [("fox 0", "saved")] == [(data["name"], data["state"]) for data in read_data(page)]
 
 
@@ -169,7 +169,7 @@ async def test_batch_that_has_not_begun(here: Here, tmp_path: Path) -> None:
     ended = here("gallery", "run.kling")
 
     assert (2, "") == (ended.code, ended.out)
-    assert "no row of 'run.kling' has begun" in ended.err
+    assert "no row of 'run.kling' has been sent" in ended.err
     assert not (tmp_path / "run.html").exists()
 
 

@@ -181,7 +181,7 @@ async def test_dead_service(command: Command) -> None:
     ended = await command.with_env(**env)("generate", "a fox", "--give-up-after", "0.1")
 
     assert 5 == ended.code
-    assert "trying again: no connection" in ended.out
+    assert "retrying: no connection" in ended.out
     assert "NotSent" in ended.out
 
 
@@ -195,7 +195,7 @@ async def test_uncertain(command: Command) -> None:
     (line,) = lines_of(ended.out)
     assert 6 == ended.code
     assert ("SubmissionUncertain", None) == (line["error"]["class"], line["task_id"])
-    assert "look into the vendor's console" in ended.err
+    assert "check the vendor's console" in ended.err
     assert 1 == server.ledger.creates_received
 
 

@@ -127,7 +127,7 @@ async def test_hung_up_while_it_ends(command: Command, first: signal.Signals) ->
 
     (task,) = server.ledger.tasks
     assert 130 == ended.code
-    assert f"Accepted meanwhile:\n  {task.task_id}  a fox\n" in ended.err
+    assert f"Accepted in the meantime:\n  {task.task_id}  a fox\n" in ended.err
     assert f"  kling-async wait {task.task_id} --save --out pictures\n" in ended.err
     assert not (command.folder / "pictures" / NOTE).exists()
 

@@ -7,7 +7,7 @@ import pytest
 import typer
 
 import kling_async
-from kling_async.cli import app
+from kling_async.cli.commands import app
 from tests.cli.conftest import SOURCE, Command, Here
 
 

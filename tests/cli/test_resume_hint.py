@@ -38,6 +38,6 @@ def test_many() -> None:
     """
     ids = [f"t-{number}" for number in range(SHOWN + 1)]
 
-    assert f"kling-async save -   (give it these {SHOWN + 1} ids, one per line)" == resume_command(
+    assert f"kling-async save -   (pass these {SHOWN + 1} ids on stdin, one per line)" == resume_command(
         "save", ids, ServiceOptions(base_url=None, dialect=None), None
     )

@@ -106,7 +106,7 @@ def test_full_disk(served: ServedBy, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = kling("save", "done-1")
 
     assert 7 == ended.code
-    assert "StorageFull: make room on the disk, then fetch the pictures by the task's id" in ended.out
+    assert "StorageFull: free some disk space, then fetch the pictures by the task's id" in ended.out
     assert "  kling-async save done-1 --out pictures --base-url" in ended.out
 
 

@@ -7,8 +7,9 @@ from rich.console import Console, RenderableType
 from rich.spinner import Spinner
 
 from kling_async import Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
-from kling_async.cli.screen import PlainScreen, finished, is_interactive, open_screen, progress
+from kling_async.cli.screen import PlainTaskScreen, draw_ended, draw_progress, open_screen
 from kling_async.cli.task_board import TaskBoard
+from kling_async.cli.terminal import is_interactive
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import TaskFailed, WaitTimeout
 from tests.fakes.terminal import Terminal
@@ -31,7 +32,7 @@ def test_pipe_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setenv("FORCE_COLOR", "1")
 
-    assert isinstance(open_screen(io.StringIO(), board_of()), PlainScreen)
+    assert isinstance(open_screen(io.StringIO(), board_of()), PlainTaskScreen)
 
 
 @pytest.mark.parametrize(("term", "expected"), [("xterm", True), ("dumb", False)])
@@ -49,7 +50,7 @@ def test_plain_lines() -> None:
     Each event is one line with the task's id, and what came from outside can neither break it nor colour it.
     """
     board = board_of("a fox\n\x1b[31mred")
-    screen = PlainScreen(file := io.StringIO(), board)
+    screen = PlainTaskScreen(file := io.StringIO(), board)
     board.accept(board.rows[0], TaskHandle("t-1", board.rows[0].request, lambda _: None))
     screen.accepted(board.rows[0])
     board.fail(board.rows[0], TaskFailed("the task failed: \x07no", "t-1"))
@@ -66,7 +67,7 @@ def test_plain_lines_of_picked_up_tasks() -> None:
     A task without a prompt is called by its id; where nothing is saved its pictures are counted.
     """
     board = TaskBoard.of_tasks([TaskHandle(task_id, None, lambda _: None) for task_id in ("t-1", "t-2")], lambda: 0.0)
-    screen = PlainScreen(file := io.StringIO(), board)
+    screen = PlainTaskScreen(file := io.StringIO(), board)
     snapshot = TaskSnapshot(task_id="t-1", task_status=TaskStatus.SUCCEEDED)
     board.succeed(board.rows[0], TaskResult("t-1", (Image(0, "http://x/0.png"),), snapshot))
     board.finish(board.rows[0], {})
@@ -76,20 +77,20 @@ def test_plain_lines_of_picked_up_tasks() -> None:
 
     assert [
         "[   0.0 s] 1/2 done: t-1: 1 picture",
-        "[   0.0 s] 2/2 not ended: t-2: WaitTimeout: later (task t-2)",
+        "[   0.0 s] 2/2 unfinished: t-2: WaitTimeout: later (task t-2)",
     ] == file.getvalue().splitlines()
-    assert "1 picture" in drawn(finished(board.rows[0], 1.0))
+    assert "1 picture" in drawn(draw_ended(board.rows[0], 1.0))
 
 
 def test_plain_trouble_once() -> None:
     """
     What is tried again and again is told once.
     """
-    screen = PlainScreen(file := io.StringIO(), board_of())
+    screen = PlainTaskScreen(file := io.StringIO(), board_of())
     screen.trouble("no connection")
     screen.trouble("no connection")
 
-    assert "trying again: no connection\n" == file.getvalue()
+    assert "retrying: no connection\n" == file.getvalue()
 
 
 def test_markup_is_text() -> None:
@@ -99,7 +100,7 @@ def test_markup_is_text() -> None:
     board = board_of("a [red]fox[/] and [/nothing]")
     board.finish(board.rows[0], {0: Path("0.png"), 1: Path("1.png")})
 
-    line = drawn(finished(board.rows[0], 1.25))
+    line = drawn(draw_ended(board.rows[0], 1.25))
 
     assert "a [red]fox[/] and [/nothing]" in line
     assert "0.png +1" in line
@@ -112,7 +113,7 @@ def test_failure_is_told_in_full() -> None:
     board = board_of("a storm")
     board.fail(board.rows[0], TaskFailed("the task failed: Failure to pass the risk control system", "t-1"))
 
-    words = drawn(finished(board.rows[0], 1.0), width=40).split()
+    words = drawn(draw_ended(board.rows[0], 1.0), width=40).split()
 
     assert "TaskFailed: the task failed: Failure to pass the risk control system (task t-1)" in " ".join(words)
 
@@ -127,7 +128,7 @@ def test_progress_fits_the_terminal(height: int) -> None:
         board.accept(row, TaskHandle(f"t-{row.number}", row.request, lambda _: None))
     board.trouble = "the service rests"
 
-    lines = drawn(progress(board, Spinner("dots"), height)).splitlines()
+    lines = drawn(draw_progress(board, Spinner("dots"), height)).splitlines()
 
     assert len(lines) <= height
     assert any("5 waiting to be accepted" in line for line in lines)

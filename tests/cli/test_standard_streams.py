@@ -101,7 +101,7 @@ def test_full_disk_behind_stdout(command: Command, folder: Path, emulated: tuple
     ended = run(command, *emulated, redirected="> /dev/full")
 
     assert 7 == ended.code
-    assert "stdout could not be written, and lacks lines: [Errno 28] No space left on device" in ended.err
+    assert "the output is incomplete: writing to stdout failed: [Errno 28] No space left on device" in ended.err
     assert "Traceback" not in ended.err
     assert 2 == saved(folder / "j.kling")
 
@@ -129,7 +129,7 @@ def test_stdin_that_is_closed(command: Command) -> None:
     ended = run(command, "generate", "--emulator", "-", redirected="<&-")
 
     assert 2 == ended.code
-    assert "stdin has no prompt in it" in ended.err
+    assert "stdin contains no prompt" in ended.err
 
 
 def test_outlet_to_a_terminal_that_has_gone() -> None:
@@ -194,7 +194,7 @@ def test_no_inodes(command: Command, folder: Path, disk: Path, option: str) -> N
 
     assert 7 == ended.code
     assert "nothing was sent" in ended.err.lower()
-    assert "make room on the disk, then run the same command again" in ended.err.lower()
+    assert "free some disk space, then run the same command again" in ended.err.lower()
 
 
 @pytest.mark.parametrize("words", [("batch", "prompts.txt", "--emulator"), ("batch", "--status", "loop.kling")])

@@ -44,7 +44,7 @@ def test_unknown_hides_nothing(served: ServedBy) -> None:
     assert 1 == ended.code
     assert ("succeed", None, "succeed") == (first["status"], wrong["status"], second["status"])
     assert "TaskNotFound" == wrong["error"]["class"]
-    assert "TaskNotFound: check the task's id" in ended.err
+    assert "TaskNotFound: check the task id" in ended.err
 
 
 def test_failed_task(served: ServedBy) -> None:
@@ -74,19 +74,19 @@ def test_ids_from_stdin(served: ServedBy) -> None:
     nothing = kling("status", "-", stdin="\n")
 
     assert ["done-1", "done-2", "done-3"] == [line.split()[0] for line in ended.out.splitlines()]
-    assert (0, "", "There is no task id on stdin.\n") == (nothing.code, nothing.out, nothing.err)
+    assert (0, "", "stdin contains no task id.\n") == (nothing.code, nothing.out, nothing.err)
 
 
 @pytest.mark.parametrize(
     ("task_id", "stdin", "told"),
     [
-        ("..", "", "no task can have the id '..'"),
-        ("-", '{"task_id": null}\n', "there is no task_id in"),
-        ("-", "{nonsense\n", "there is no task_id in"),
-        ("-", '{"a":' * 100_000 + "\n", "there is no task_id in"),
+        ("..", "", "invalid task id '..'"),
+        ("-", '{"task_id": null}\n', "no task_id in"),
+        ("-", "{nonsense\n", "no task_id in"),
+        ("-", '{"a":' * 100_000 + "\n", "no task_id in"),
         ("-", "{\x1b\n", r"'{\x1b'"),
-        ("-", f"{'x' * 100_000}\n", "no task can have the id"),
-        ("x" * 100_000, "", "no task can have the id"),
+        ("-", f"{'x' * 100_000}\n", "invalid task id"),
+        ("x" * 100_000, "", "invalid task id"),
     ],
 )
 def test_no_id(served: ServedBy, task_id: str, stdin: str, told: str) -> None:
@@ -114,4 +114,4 @@ def test_dead_service(served: ServedBy) -> None:
     assert 5 == ended.code
     assert 2 == len(ended.out.splitlines())
     assert "NotSent: check the network" in ended.err
-    assert "trying again: no connection" in ended.err
+    assert "retrying: no connection" in ended.err

@@ -102,14 +102,14 @@ def test_picked_up(clock: Clock) -> None:
 
     assert [TaskStage.RUNNING, TaskStage.RUNNING] == stages
     assert ("t-1", None) == (board.rows[0].title, board.rows[0].external_task_id)
-    assert ("1 done, 1 not ended", "0", 2) == (board.facts()["tasks"], board.facts()["pictures"], board.pictures_made)
+    assert ("1 done, 1 unfinished", "0", 2) == (board.facts()["tasks"], board.facts()["pictures"], board.pictures_made)
 
 
 def test_units_not_told(board: TaskBoard) -> None:
     """
     A service that does not say what it takes is not said to take nothing.
     """
-    assert "not told" == board.facts()["units"]
+    assert "unknown" == board.facts()["units"]
 
 
 def test_task_of_an_error() -> None:

@@ -13,7 +13,7 @@ def test_limit(served: ServedBy) -> None:
 
     ended = kling("tasks", "--limit", "2")
 
-    assert (0, "There may be more: --limit N.\n") == (ended.code, ended.err)
+    assert (0, "There may be more tasks; use --limit to show them.\n") == (ended.code, ended.err)
     assert ["done-4", "done-3"] == [line.split()[0] for line in ended.out.splitlines()]
     assert 1 == kling.server.ledger.list_reads
 
@@ -49,7 +49,7 @@ def test_statuses(served: ServedBy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"), [([], "There are no tasks.\n"), (["--status", "failed"], "There are no such tasks.\n")]
+    ("words", "told"), [([], "The account has no tasks.\n"), (["--status", "failed"], "No tasks have this status.\n")]
 )
 def test_none(served: ServedBy, words: list[str], told: str) -> None:
     """

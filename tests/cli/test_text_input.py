@@ -53,7 +53,7 @@ def test_no_prompts(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     ):
         ended = run(*words)
         assert 2 == ended.code, words
-        assert any(word in ended.err for word in ("looks like", "holds", "is a zip archive")), ended.err
+        assert any(word in ended.err for word in ("looks like", "contains", "is a zip archive")), ended.err
         assert not list(tmp_path.glob("*.kling"))
 
 
@@ -83,7 +83,7 @@ def test_control_characters(here: Here, monkeypatch: pytest.MonkeyPatch, charact
 
     assert 2 == ended.code
     if character == "\x00":
-        assert "stdin holds NUL bytes" in ended.err
+        assert "stdin contains NUL bytes" in ended.err
     else:
         assert f"it has U+{ord(character):04X} at character 6" in ended.err
         assert "it has 600" in ended.err
@@ -97,11 +97,11 @@ IDS = ["C-1", "C-2"]
 @pytest.mark.parametrize(
     ("raw", "told"),
     [
-        (b'[{"task_id": "C-1"}]', "looks like a JSON array; give one task id per line"),
-        (b"task_id,status\nC-1,succeed\n", "looks like a table with a header; give one task id per line"),
+        (b'[{"task_id": "C-1"}]', "looks like a JSON array; it must have one task id per line"),
+        (b"task_id,status\nC-1,succeed\n", "looks like a table with a header; it must have one task id per line"),
         (b"<html>\n", "looks like a web page or XML"),
-        ("C-1\n".encode("utf-16-le"), "holds NUL bytes"),
-        (b"\xff\n", "line 1, holds bytes that are no UTF-8"),
+        ("C-1\n".encode("utf-16-le"), "contains NUL bytes"),
+        (b"\xff\n", "line 1, contains bytes that are not valid UTF-8"),
     ],
 )
 def test_no_ids(here: Here, monkeypatch: pytest.MonkeyPatch, command: str, raw: bytes, told: str) -> None:
@@ -162,5 +162,5 @@ def test_list_that_is_too_long() -> None:
     """
     A list is held in memory, and so has a bound.
     """
-    with pytest.raises(UnreadableText, match="stdin has more than 67,108,864 bytes"):
+    with pytest.raises(UnreadableText, match="stdin is larger than 67,108,864 bytes"):
         read_list(io.BytesIO(b"a fox\n" * 12_000_000), "stdin", "prompt")

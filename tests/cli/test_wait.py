@@ -72,7 +72,7 @@ def test_failed_and_wrong(served: ServedBy) -> None:
 
     assert 1 == ended.code
     assert f"failed: {task_id}: TaskFailed" in ended.out
-    assert "trying again: Task not found" in ended.out
+    assert "retrying: Task not found" in ended.out
     assert "not ended: wrong: WaitTimeout" in ended.out
     assert "kling-async wait" not in ended.out
 
@@ -84,7 +84,7 @@ def test_dead_service(served: ServedBy) -> None:
     ended = served().here("wait", "a", "--base-url", "http://127.0.0.1:9", "--give-up-after", "0.1")
 
     assert 5 == ended.code
-    assert "trying again: no connection" in ended.out
+    assert "retrying: no connection" in ended.out
 
 
 async def test_interrupted(command: Command) -> None:
@@ -99,6 +99,6 @@ async def test_interrupted(command: Command) -> None:
             ended = await running.ended()
 
     assert 130 == ended.code
-    assert "These tasks go on at the service:" in ended.err
+    assert "These tasks are still running at the service:" in ended.err
     assert "\n  kling-async wait busy-1 busy-2 wrong\n" in ended.err
     assert "Traceback" not in ended.err

@@ -19,40 +19,40 @@ from typing import Any
 
 from PIL import Image
 
-from kling_async.batch.executors import PictureFacts
+from kling_async.batch.executors import FileInfo
 
 
-def measure(source: Path | bytes, facts: PictureFacts) -> tuple[str, int, int, int]:
+def measure(source: Path | bytes, info: FileInfo) -> tuple[str, int, int, int]:
     """
     Tell a picture's key, its sides, and in which process.
     """
     with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
-        return facts.key, *image.size, os.getpid()
+        return info.key, *image.size, os.getpid()
 
 
-def check(source: Path | bytes, facts: PictureFacts) -> bool:
+def check(source: Path | bytes, info: FileInfo) -> bool:
     """
-    Tell whether a picture is what the facts say.
+    Tell whether a picture is what the info say.
     """
     content = source.read_bytes() if isinstance(source, Path) else source
-    return hashlib.sha256(content).hexdigest() == facts.picture.sha256
+    return hashlib.sha256(content).hexdigest() == info.file.sha256
 
 
-def nothing(source: Path | bytes, facts: PictureFacts) -> None:
+def nothing(source: Path | bytes, info: FileInfo) -> None:
     """
     Be done, with nothing to tell.
     """
 
 
-def fail(source: Path | bytes, facts: PictureFacts) -> None:
+def fail(source: Path | bytes, info: FileInfo) -> None:
     """
     Fail on foxes.
     """
-    if "fox" in facts.request.prompt:
+    if "fox" in info.request.prompt:
         raise LookupError("no foxes")
 
 
-def unpicklable(source: Path | bytes, facts: PictureFacts) -> Any:
+def unpicklable(source: Path | bytes, info: FileInfo) -> Any:
     """
     Return what cannot be brought back.
     """
@@ -78,11 +78,11 @@ class Mute(Exception):
         raise LookupError("no words")
 
 
-def fail_oddly(source: Path | bytes, facts: PictureFacts) -> None:
+def fail_oddly(source: Path | bytes, info: FileInfo) -> None:
     """
     Raise what a prompt names.
     """
-    match facts.request.prompt:
+    match info.request.prompt:
         case "odd":
             raise Odd("no foxes", 4)
         case "mute":
@@ -119,14 +119,14 @@ What it raises for which prompts, and what is told of it.
 """
 
 
-def leave(source: Path | bytes, facts: PictureFacts) -> None:
+def leave(source: Path | bytes, info: FileInfo) -> None:
     """
     End the program.
     """
     sys.exit("enough")
 
 
-def die_once(source: Path | bytes, facts: PictureFacts) -> str:
+def die_once(source: Path | bytes, info: FileInfo) -> str:
     """
     Kill the process, the first time.
     """
@@ -138,16 +138,16 @@ def die_once(source: Path | bytes, facts: PictureFacts) -> str:
     return "alive"
 
 
-def die_of_foxes(source: Path | bytes, facts: PictureFacts) -> str:
+def die_of_foxes(source: Path | bytes, info: FileInfo) -> str:
     """
     Kill the process, always, when it sees a fox.
     """
-    if "fox" in facts.request.prompt:
+    if "fox" in info.request.prompt:
         os.kill(os.getpid(), signal.SIGKILL)
     return "alive"
 
 
-def interrupt(source: Path | bytes, facts: PictureFacts) -> str:
+def interrupt(source: Path | bytes, info: FileInfo) -> str:
     """
     Be at it while somebody presses Ctrl-C.
     """
@@ -155,7 +155,7 @@ def interrupt(source: Path | bytes, facts: PictureFacts) -> str:
     return "done"
 
 
-def change(source: Path | bytes, facts: PictureFacts) -> int:
+def change(source: Path | bytes, info: FileInfo) -> int:
     """
     Make a picture smaller, where it lies.
     """
@@ -163,13 +163,13 @@ def change(source: Path | bytes, facts: PictureFacts) -> int:
     return source.write_bytes(source.read_bytes()[:-1])
 
 
-async def later(source: Path | bytes, facts: PictureFacts) -> None:
+async def later(source: Path | bytes, info: FileInfo) -> None:
     """
     Promise to look.
     """
 
 
-def dawdle(source: Path | bytes, facts: PictureFacts) -> str:
+def dawdle(source: Path | bytes, info: FileInfo) -> str:
     """
     Take a while.
     """
@@ -177,7 +177,7 @@ def dawdle(source: Path | bytes, facts: PictureFacts) -> str:
     return "done"
 
 
-def fingerprint(source: Path | bytes, facts: PictureFacts) -> tuple[bytes, int]:
+def fingerprint(source: Path | bytes, info: FileInfo) -> tuple[bytes, int]:
     """
     Return a picture's thumbnail, as PNG, and its perceptual hash: which of its low frequencies are strong. This is
     heavy, and pure.

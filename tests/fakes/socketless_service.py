@@ -7,7 +7,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 import aiohttp
 import attrs
@@ -17,9 +17,9 @@ from kling_async import OFFICIAL, ImageRequest, KlingClient
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Account, Fault, FaultPlan, Ledger, Settings
 from kling_async.emulator.api import ApiRequest, ApiResponse, EmulatedApi, outcome_of, prompt_of, read_body
+from kling_async.emulator.routing import target_of
 from kling_async.emulator.webhook_queue import Webhook, WebhookQueue
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from tests.fakes.mocked_http import take_body
 from tests.fakes.simulated_loop import EPOCH, epoch_now
 
@@ -163,16 +163,15 @@ class SocketlessService:
         return answer
 
     def _read(self, method: str, url: URL, data: bytes, headers: Mapping[str, str]) -> ApiRequest:
-        path = url.raw_path.removeprefix(self.account.settings.prefix)
-        query = dict(parse_qsl(url.raw_query_string))
-        common: dict[str, Any] = {"method": method, "path": url.path, "authorization": headers["Authorization"]}
-        if method == "POST":
-            return ApiRequest(route="create", body=read_body(data), **common)
-        if path == "/tasks":
-            return ApiRequest(route="tasks", query=query, **common)
-        if path == IMAGE_GENERATION.path:
-            return ApiRequest(route="list", query=query, **common)
-        return ApiRequest(route="query", any_id=unquote(path.rpartition("/")[2]), **common)
+        target = target_of(method, url.raw_path, self.account.settings.prefix)
+        return ApiRequest(
+            target=target,
+            method=method,
+            path=url.path,
+            query=dict(parse_qsl(url.raw_query_string)),
+            headers=headers,
+            body=read_body(data) if target.route == "create" else None,
+        )
 
     def _post_what_is_due(self) -> None:
         if not self.posts_itself:

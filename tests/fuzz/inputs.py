@@ -20,7 +20,7 @@ import typer
 
 from kling_async.cli.batch.input_parser import Format
 from kling_async.cli.batch.input_source import open_input
-from kling_async.cli.options import read_ids, read_lines
+from kling_async.cli.options import read_ids, read_prompts
 from kling_async.wire.dialects import GATEWAY, OFFICIAL
 from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.endpoints.registry import broken_rules
@@ -155,7 +155,7 @@ def _prompts(rng: Random, *, is_large: bool = False) -> Case:
     data = _large(rng) if is_large else _content(rng)
 
     async def run() -> None:
-        prompts = read_lines(io.BytesIO(data), "stdin")
+        prompts = read_prompts(io.BytesIO(data), "stdin")
         if len(prompts) > _how_many_lines(data):
             raise AssertionError(f"{len(prompts)} prompts of {_how_many_lines(data)} lines: {prompts}")
         for prompt in prompts:

@@ -234,7 +234,7 @@ async def test_each_command_runs(
             async with width:
                 ended = await run("bash", "-c", command.removeprefix("$ "), folder=folder, env=env)
             missing = [line for line in lines if not is_among(line, (ended.out + ended.err).splitlines())]
-            if missing or ended.code != ENDS_WITH.get(command, ExitCode.WELL):
+            if missing or ended.code != ENDS_WITH.get(command, ExitCode.SUCCESS):
                 wrong.append(f"{block}: {command}: {missing} are not in {ended}")
 
     await asyncio.gather(*(walk(page) for page in PAGES))

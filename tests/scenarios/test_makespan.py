@@ -17,7 +17,7 @@ import attrs
 import pytest
 
 from kling_async.emulator import faults
-from kling_async.emulator.account import TaskRecord
+from kling_async.emulator.task_record import TaskRecord
 from kling_async.errors import KlingError, NoFreeSlot, RateLimited
 from tests.fakes.simulated_loop import EPOCH, now, simulate
 from tests.fakes.socketless_service import SocketlessService
@@ -114,10 +114,10 @@ SEEDS: Final = (0, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_with_a_number_given_width_is_full(seed: int) -> None:
     """
-    300 requests of 1 to 9 pictures against nine slots take hardly longer than by the yardstick; nothing is refused, and
+    100 requests of 1 to 9 pictures against nine slots take hardly longer than by the yardstick; nothing is refused, and
     a request for nine waits at the head of the queue for no longer than the tasks before it take.
     """
-    outcome = run(mixed(9, 300, seed), 9, 9, seed)
+    outcome = run(mixed(9, 100, seed), 9, 9, seed)
 
     assert outcome.makespan <= 1.1 * outcome.fifo + outcome.lag
     assert 0.0 == outcome.refused
@@ -128,7 +128,7 @@ def test_with_a_number_given_width_is_full(seed: int) -> None:
 @pytest.mark.parametrize("truth", [5, 9, 20])
 def test_with_a_number_to_be_found_width_is_full_too(truth: int, seed: int) -> None:
     """
-    It takes as long, finding included, and under 3 % of the creates are refused; one that was waits for one more task.
+    300 take as long, finding included, and under 3 % of the creates are refused; one that was waits for one more task.
     """
     outcome = run(mixed(min(truth, 9), 300, seed), truth, None, seed)
 
@@ -140,21 +140,21 @@ def test_with_a_number_to_be_found_width_is_full_too(truth: int, seed: int) -> N
 @pytest.mark.parametrize("slots", [None, 9])
 def test_what_is_too_large_for_the_account_is_found_out_once(slots: int | None) -> None:
     """
-    Nine pictures at a time on an account with five slots: the first request is patient for 300 s, and the other 199
+    Nine pictures at a time on an account with five slots: the first request is patient for 300 s, and the other 49
     know after one refusal each.
     """
     service = SocketlessService(slots=5, travel=TRAVEL)
 
     async def story() -> None:
         async with service.client(slots=slots) as client:
-            jobs = (client.submit(f"fleet {number}", n=9) for number in range(200))
+            jobs = (client.submit(f"fleet {number}", n=9) for number in range(50))
             outcomes = await asyncio.gather(*jobs, return_exceptions=True)
 
         assert all(isinstance(outcome, NoFreeSlot) for outcome in outcomes)
-        assert 300 < now() < 300 + 30 + 200 * 0.3
+        assert 300 < now() < 300 + 30 + 50 * 0.3
 
     simulate(story())
-    assert service.ledger.arrivals["create"] < 200 + 30
+    assert service.ledger.arrivals["create"] < 50 + 30
 
 
 def test_what_is_too_large_does_not_stop_the_rest() -> None:

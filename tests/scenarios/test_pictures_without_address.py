@@ -162,8 +162,8 @@ async def test_worker_asks_only_where_it_may(tmp_path: Path, allowed: tuple[str,
             key="k",
             task_id=result.task_id,
             request=ImageRequest("a lighthouse"),
-            image=result.images[0],
-            picture=None,
+            file=result.images[0],
+            saved=None,
             names=Names("{index}{ext}", result.task_id),
             destination=tmp_path,
             function=None,
@@ -171,14 +171,14 @@ async def test_worker_asks_only_where_it_may(tmp_path: Path, allowed: tuple[str,
         )
         http = HttpOptions(allow_downloads_from=allowed)
         if allowed:
-            assert (await execute(order, http=http)).picture.path == tmp_path / "0.png"
+            assert (await execute(order, http=http)).saved.path == tmp_path / "0.png"
         else:
             with pytest.raises(FetchError, match="allow_downloads_from"):
                 await execute(order, http=http)
         carried = await execute(pickle.loads(pickle.dumps(attrs.evolve(order, networks=networks))))  # noqa: S301
 
     assert networks == {Network.LOOPBACK}
-    assert carried.picture.path == tmp_path / "0.png"
+    assert carried.saved.path == tmp_path / "0.png"
 
 
 async def test_saved_by_a_dask_worker(client: KlingClient, tmp_path: Path) -> None:

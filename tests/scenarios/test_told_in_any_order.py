@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from kling_async import GATEWAY, OFFICIAL, KlingClient, TaskHandle, TaskSnapshot, TaskStatus
 from kling_async.emulator import faults
-from kling_async.emulator.account import TaskRecord
+from kling_async.emulator.task_record import TaskRecord
 from kling_async.emulator.webhook_queue import Webhook
 from kling_async.errors import SubmissionUncertain, TaskFailed
 from kling_async.wire.codec import write_task

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from kling_async.cli.doctor import findings
+from kling_async.cli.doctor import setup_checks
 from kling_async.media import naming
 from kling_async.wire.other_apis import NO_ROUTE, NO_ROUTE_IN_ERROR
 from kling_async.wire.redaction import hide_secrets
-from kling_async.wire.relays import RELAY_REFUSALS
+from kling_async.wire.relay_refusals import RELAY_REFUSALS
 
 if TYPE_CHECKING:
     import re
@@ -88,7 +88,7 @@ How each pattern of the package is used, and what its worst inputs are made of.
 """
 
 
-IN_TABLES: Final = frozenset({"wire.other_apis", "wire.relays"})
+IN_TABLES: Final = frozenset({"wire.other_apis", "wire.relay_refusals"})
 """
 Modules that have patterns in tables, too.
 """
@@ -174,7 +174,7 @@ def test_cleaning_is_linear(unit: str) -> None:
     """
     Names of files and pasted addresses are cleaned by patterns of their own.
     """
-    for clean in (naming._safe_value, naming._safe_part, findings._without_pasted):
+    for clean in (naming._safe_value, naming._safe_part, setup_checks.without_endpoint):
         check_cpu(clean, unit)
 
 

@@ -1,5 +1,5 @@
 """
-What a batch would send and cost, counted without sending.
+Counts what a batch would send, and estimates its cost.
 """
 
 from collections import Counter
@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 
 from kling_async.cli.batch.input_parser import InputLine
-from kling_async.cli.batch.progress import plural
+from kling_async.cli.formatting import plural
 from kling_async.wire.dialects import GATEWAY, Dialect
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
 from kling_async.wire.redaction import one_line, shorten
@@ -18,14 +18,14 @@ __all__ = ["CostEstimate", "RequestKind"]
 
 SHOWN: Final = 5
 """
-First lines that are shown.
+The number of lines of the input that are shown.
 """
 
 
 @attrs.frozen
 class RequestKind:
     """
-    Requests that cost the same.
+    A kind of requests, which all cost the same.
     """
 
     model_name: str
@@ -36,7 +36,7 @@ class RequestKind:
 @attrs.define(eq=False)
 class CostEstimate:
     """
-    Counts over the requests of an input, for one service.
+    Counts of the requests of an input, for one service.
     """
 
     dialect: Dialect
@@ -47,7 +47,7 @@ class CostEstimate:
     def add(self, line: InputLine) -> None:
         request = line.request
         if request is None:
-            raise ValueError(f"line {line.number} is no request")
+            raise ValueError(f"line {line.number} is not a request")
         kind = RequestKind(request.model_name or self.dialect.default_model, request.n, request.image is not None)
         self.kinds[kind] += 1
         self.units += int(IMAGE_GENERATION.units(request, self.dialect) or 0)
@@ -66,11 +66,13 @@ class CostEstimate:
     def dollars(self) -> Decimal:
         return self.units * (IMAGE_GENERATION.unit_price or Decimal(0))
 
-    def told(self) -> list[str]:
+    def lines(self) -> list[str]:
         """
-        Return it as lines.
+        Return the estimate as lines of text.
         """
-        prices = "the vendor's prices" + ("; a gateway may take others" if self.dialect.name == GATEWAY.name else "")
+        prices = "the vendor's prices" + (
+            "; a gateway may charge other prices" if self.dialect.name == GATEWAY.name else ""
+        )
         what = f"{plural(self.requests, 'request')} to a {self.dialect.name} service"
         dollars = f"{self.dollars:,.2f}" if self.dollars >= 1 else f"{self.dollars.normalize():f}"
         cost = f"about {plural(self.units, 'unit')}, ${dollars} by {prices}"
@@ -82,7 +84,7 @@ class CostEstimate:
         for kind, count in self.kinds.most_common():
             image = ", from a reference image" if kind.has_image else ""
             lines.append(f"{count:>10,}  {kind.model_name:<14} {kind.n}{image}")
-        lines += ["", "the first lines:"]
+        lines += ["", "first lines:"]
         lines += [f"{line.number:>10,}  {_summed_up(line.request)}" for line in self.first if line.request is not None]
         return lines
 

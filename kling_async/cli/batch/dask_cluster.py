@@ -1,5 +1,5 @@
 """
-The Dask cluster that a batch is given by the address of its scheduler.
+The Dask cluster of `--dask`.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ __all__ = ["cluster_at"]
 @contextlib.asynccontextmanager
 async def cluster_at(address: str | None, out: Path | Storage) -> AsyncIterator[RemoteExecutor | None]:
     """
-    Live with the cluster at *address*, whose workers can save to *out*; None without one.
+    Yield an executor on the cluster whose scheduler is at *address*, or None without *address*.
 
     Raises:
-        typer.BadParameter: There is none, or its workers cannot.
+        typer.BadParameter: There is no scheduler, or its workers cannot save to *out*.
     """
     if address is None:
         yield None
@@ -30,7 +30,7 @@ async def cluster_at(address: str | None, out: Path | Storage) -> AsyncIterator[
 
         from kling_async.integrations.dask import DaskExecutor  # noqa: PLC0415
     except ImportError:
-        what = 'it needs Dask, which is not installed: pip install "kling-async[dask]"'
+        what = 'Dask is not installed: pip install "kling-async[dask]"'
         raise typer.BadParameter(what, param_hint="--dask") from None
     async with contextlib.AsyncExitStack() as stack:
         try:
@@ -40,5 +40,7 @@ async def cluster_at(address: str | None, out: Path | Storage) -> AsyncIterator[
             executor = await stack.enter_async_context(DaskExecutor(dask_client))
             await executor.check(None, out)
         except (OSError, ValueError) as error:
-            raise typer.BadParameter(str(error) or "no scheduler answers there", param_hint="--dask") from None
+            raise typer.BadParameter(
+                str(error) or "no scheduler answers at this address", param_hint="--dask"
+            ) from None
         yield executor

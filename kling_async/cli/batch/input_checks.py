@@ -1,5 +1,5 @@
 """
-Every line of an input judged before anything is sent.
+Checks every line of an input before anything is sent.
 """
 
 import asyncio
@@ -11,34 +11,29 @@ import typer
 
 from kling_async.cli.batch.input_parser import InputLine
 from kling_async.cli.batch.input_source import InputSource
-from kling_async.cli.batch.progress import plural
 from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.formatting import plural
 from kling_async.cli.request_checks import RequestChecks, in_words
-from kling_async.cli.screen import print_error
+from kling_async.cli.terminal import print_error
 from kling_async.errors import BrokenRule
 from kling_async.wire.redaction import one_line, shorten
 
-__all__ = ["CheckResult", "KeyFilter", "check_input", "good_lines", "line_numbers_of", "told"]
+__all__ = ["CheckResult", "KeyFilter", "check_input", "good_lines", "line_error", "line_numbers_of"]
 
-BREATH: Final = 1000
+REPORT_EVERY: Final = 100_000
 """
-Lines after which others have their turn in the loop.
-"""
-
-TELL_EVERY: Final = 100_000
-"""
-Lines after which it is told how far the reading has come.
+The number of lines after which the progress of reading is printed.
 """
 
 
 @attrs.define
 class CheckResult:
     """
-    What a look at all lines has found.
+    The result of checking all lines.
 
     Attributes:
-        most: Pictures of the request that asks for the most.
-        repeated: Lines with a key that an earlier one has given to another request.
+        most: The largest number of pictures of one request.
+        repeated: Numbers of lines with a key that an earlier line has for another request.
     """
 
     good: int = 0
@@ -49,16 +44,16 @@ class CheckResult:
 
 class KeyFilter:
     """
-    Remembers keys in constant memory: it knows each again, and takes a few for known that are not.
+    Recognizes repeated keys in constant memory: it reports every repeated key, and a few that are new.
     """
 
     def __init__(self, size: int = 2**24) -> None:
         self._size = size
         self._places = bytearray()
 
-    def knows(self, key: str) -> bool:
+    def add(self, key: str) -> bool:
         """
-        Tell whether *key* may have come before, and remember it.
+        Return whether *key* may have been added before, and add it.
         """
         self._places = self._places or bytearray(self._size)
         place = hash(key) % self._size
@@ -68,63 +63,63 @@ class KeyFilter:
 
 async def check_input(source: InputSource, checks: RequestChecks, *, skips_invalid: bool) -> CheckResult:
     """
-    Judge every line, and name each broken rule. Ends the command where there is one, unless *skips_invalid*, and where
-    nothing is left.
+    Check every line and print each broken rule. End the command if there is one, unless *skips_invalid*, and if no
+    line is left.
     """
     found = await _check(source, checks)
     lines = plural(found.good + found.bad, "line")
     if found.bad and not skips_invalid:
         print_error(
             f"Nothing was sent: {found.bad:,} of {lines} cannot be sent.",
-            "Mend them, or leave them out by --skip-invalid.",
+            "Fix them, or skip them with --skip-invalid.",
         )
         raise typer.Exit(ExitCode.USAGE)
     if not found.good:
-        print_error(f"Nothing was sent: {source.name} has no {'good line' if found.bad else 'prompt'} in it.")
+        print_error(f"Nothing was sent: {source.name} contains no {'valid line' if found.bad else 'prompt'}.")
         raise typer.Exit(ExitCode.USAGE)
     if found.bad:
-        print_error(f"{found.bad:,} of {lines} left out.")
+        print_error(f"{found.bad:,} of {lines} skipped.")
     return found
 
 
 async def _check(source: InputSource, checks: RequestChecks) -> CheckResult:
     found = CheckResult()
-    memory, suspects = KeyFilter(), set[str]()
-    async for line in _breathing(_lines(source, checks)):
+    keys, suspects = KeyFilter(), set[str]()
+    async for line in _yielding(_lines(source, checks)):
         broken = await _broken(line, checks)
         for rule in broken:
-            print_error(told(line.number, rule))
+            print_error(line_error(line.number, rule))
         if broken or line.request is None:
             found.bad += 1
             continue
         found.good += 1
         found.most = max(found.most, line.request.n)
-        if line.key is not None and memory.knows(line.key):
+        if line.key is not None and keys.add(line.key):
             suspects.add(line.key)
-        if found.good % TELL_EVERY == 0:
-            print_error(f"{found.good:,} lines of {source.name} are good so far")
+        if found.good % REPORT_EVERY == 0:
+            print_error(f"{found.good:,} lines of {source.name} checked")
     if suspects:
         await _find_repeats(source, checks, suspects, found)
     return found
 
 
 def _lines(source: InputSource, checks: RequestChecks) -> Iterator[InputLine]:
-    # How long a line may be depends on the pictures that the service takes.
+    # The largest line depends on the images that the service accepts.
     return source.lines(checks.dialect.image_max_bytes)
 
 
 async def good_lines(source: InputSource, checks: RequestChecks, found: CheckResult) -> AsyncIterator[InputLine]:
     """
-    Yield the lines that may be sent.
+    Yield the valid lines.
     """
-    async for line in _breathing(_lines(source, checks)):
+    async for line in _yielding(_lines(source, checks)):
         if not found.bad or (line.number not in found.repeated and not await _broken(line, checks)):
             yield line
 
 
 def line_numbers_of(source: InputSource, checks: RequestChecks, broken: BrokenRule) -> list[int]:
     """
-    Return the numbers of the lines of which a journal has said that they break a rule: it knows them by their content.
+    Return the numbers of the lines to which a rule of the journal applies: it reports the value, not the line.
     """
     return [
         line.number
@@ -134,9 +129,9 @@ def line_numbers_of(source: InputSource, checks: RequestChecks, broken: BrokenRu
     ]
 
 
-def told(number: int, broken: BrokenRule) -> str:
+def line_error(number: int, broken: BrokenRule) -> str:
     """
-    Tell a broken rule on one line.
+    Return a broken rule of a line of the input as one line of text.
     """
     if broken.field == "line":
         return one_line(f"line {number}: {broken.value} {broken.rule}".replace("  ", " "))
@@ -148,21 +143,21 @@ async def _broken(line: InputLine, checks: RequestChecks) -> tuple[BrokenRule, .
 
 
 async def _find_repeats(source: InputSource, checks: RequestChecks, suspects: set[str], found: CheckResult) -> None:
-    first: dict[str, tuple[int, int]] = {}  # the line and what tells its request from others
-    async for line in _breathing(_lines(source, checks)):
+    first: dict[str, tuple[int, int]] = {}  # the line, and the hash of its request
+    async for line in _yielding(_lines(source, checks)):
         if line.key not in suspects or line.key is None or await _broken(line, checks):
             continue
         number, request = first.setdefault(line.key, (line.number, hash(line.request)))
         if request != hash(line.request):
-            rule = f"is that of line {number} already, for another request"
-            print_error(told(line.number, BrokenRule("key", repr(shorten(line.key)), rule)))
+            rule = f"is already the key of line {number}, for another request"
+            print_error(line_error(line.number, BrokenRule("key", repr(shorten(line.key)), rule)))
             found.repeated.add(line.number)
             found.good -= 1
             found.bad += 1
 
 
-async def _breathing(lines: Iterable[InputLine]) -> AsyncIterator[InputLine]:
+async def _yielding(lines: Iterable[InputLine]) -> AsyncIterator[InputLine]:
     for count, line in enumerate(lines, 1):
-        if count % BREATH == 0:
-            await asyncio.sleep(0)
+        if count % 1000 == 0:
+            await asyncio.sleep(0)  # lets other tasks run
         yield line

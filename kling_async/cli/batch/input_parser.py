@@ -1,5 +1,5 @@
 """
-What an input asks for: lines become requests, or the rules that they break by their form. No file and no clock.
+Parses the lines of an input into requests, or into the rules of the format that they break.
 """
 
 import csv
@@ -27,7 +27,7 @@ __all__ = ["Format", "InputLine", "format_of", "parse"]
 
 class Format(enum.StrEnum):
     """
-    How an input is written: an object per line, a table with a header, or a prompt per line.
+    The formats of an input: an object per line, a table with a header, a prompt per line.
     """
 
     JSONL = "jsonl"
@@ -45,18 +45,18 @@ _BY_SUFFIX: Final[Mapping[str, Format]] = {
 }
 
 _FIELDS: Final = tuple(attrs.fields_dict(ImageRequest))
-_WHOLE: Final = ("n",)
-_FRACTIONS: Final = ("image_fidelity", "human_fidelity")
+_INTEGERS: Final = ("n",)
+_FLOATS: Final = ("image_fidelity", "human_fidelity")
 
 _DELIMITERS: Final = (",", ";", "\t")
-_REST_MAX: Final = 2**20  # characters of a line without its picture
-_PATH_MAX: Final = 4096  # no path is longer, and no picture is that short
-_UNKNOWN: Final = f"is no field; there are key, {', '.join(_FIELDS)}"
+_REST_MAX: Final = 2**20  # characters of a line without its image
+_PATH_MAX: Final = 4096  # no path is longer, and no image in Base64 is shorter
+_UNKNOWN: Final = f"is not a field; the fields are key, {', '.join(_FIELDS)}"
 
 
 def format_of(name: str) -> Format | None:
     """
-    Return the format that the end of a file's name tells, None where it tells none.
+    Return the format that the suffix of a file's name means, or None.
     """
     return _BY_SUFFIX.get(Path(name).suffix.lower())
 
@@ -67,9 +67,9 @@ class InputLine:
     One request of an input.
 
     Attributes:
-        number: Of its line, or of the first where it has several; counts from 1.
-        request: As far as it could be read; None for what is no request at all.
-        broken: The rules of the format that it breaks. Whether the request itself may be sent is not asked here.
+        number: Of its (first) line in the file, from 1.
+        request: The fields that could be read; None if it is not a request at all.
+        broken: The rules of the format that it breaks. The rules of requests are checked elsewhere.
     """
 
     number: int
@@ -80,13 +80,13 @@ class InputLine:
     @property
     def item(self) -> ImageRequest | Keyed:
         """
-        What a batch takes.
+        The item to add to a batch.
 
         Raises:
-            ValueError: It is no request.
+            ValueError: It is not a request.
         """
         if self.request is None:
-            raise ValueError(f"line {self.number} is no request")
+            raise ValueError(f"line {self.number} is not a request")
         return self.request if self.key is None else Keyed(self.request, self.key)
 
 
@@ -94,14 +94,14 @@ def parse(
     file: IO[bytes], form: Format, folder: Path, *, image_max_bytes: int = OFFICIAL.image_max_bytes
 ) -> Iterator[InputLine]:
     """
-    Read *file* lazily; blank lines are skipped. Paths of reference images are taken from *folder*.
+    Parse *file* lazily; skip blank lines. Paths of reference images are relative to *folder*.
 
-    A table whose header cannot be used is one broken line, and nothing after it; so is what is no text. Nothing is read
-    after an error in the form of a table, or after a line that is longer than any good one: what follows may be a part
-    of something else.
+    A table with an unusable header gives one broken line and nothing else; so does a file that is not text. Parsing
+    stops after an error in the syntax of a table and after an overlong line, since what follows may be the middle of
+    a cell.
 
     Args:
-        image_max_bytes: Of a reference image, before Base64; by it cells and lines are bounded.
+        image_max_bytes: The largest reference image before Base64; it limits the length of cells and lines.
     """
     cell_max = 4 * -(-image_max_bytes // 3) + _PATH_MAX
     texts = read_text_lines(file, cell_max + _REST_MAX)
@@ -132,12 +132,12 @@ def _parse_json(texts: Iterator[str], folder: Path) -> Iterator[InputLine]:
         elif text.strip():
             try:
                 fields = json.loads(text, object_pairs_hook=_once_each)
-            except _Twice as error:
+            except _DuplicateField as error:
                 yield _no_request(number, text, f"has the field {shorten(str(error))!r} more than once")
             except json.JSONDecodeError as error:
-                yield _no_request(number, text, f"is no JSON: {error.msg} at column {error.colno}")
+                yield _no_request(number, text, f"is not valid JSON: {error.msg} at column {error.colno}")
             except (ValueError, RecursionError):  # a number of thousands of digits, a thousand levels
-                yield _no_request(number, text, "is no JSON that can be read")
+                yield _no_request(number, text, "is JSON that cannot be read: too deep, or a number too long")
             else:
                 if isinstance(fields, dict):
                     yield _line(number, fields, folder)
@@ -145,9 +145,9 @@ def _parse_json(texts: Iterator[str], folder: Path) -> Iterator[InputLine]:
                     yield _no_request(number, text, 'must be an object, such as {"prompt": "a lighthouse"}')
 
 
-class _Twice(Exception):
+class _DuplicateField(Exception):
     """
-    An object has a name twice; the text is the name.
+    An object has a field twice; the message is its name.
     """
 
 
@@ -155,7 +155,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
-        raise _Twice(next(name for name in names if names.count(name) > 1))
+        raise _DuplicateField(next(name for name in names if names.count(name) > 1))
     return fields
 
 
@@ -176,7 +176,7 @@ def _parse_table(texts: Iterator[str], folder: Path, cell_max: int) -> Iterator[
 
 
 def _rows(texts: Iterator[str], cell_max: int) -> Iterator[tuple[int, list[str], str]]:
-    # Each row's first line, its cells, and what is wrong with it, if anything.
+    # Yields the number of each row's first line, its cells, and the rule that it breaks, if any.
     head = list(_up_to_text(texts))
     reader = csv.reader(itertools.chain(head, texts), delimiter=_delimiter_of(head[-1] if head else ""), strict=True)
     while True:
@@ -185,8 +185,8 @@ def _rows(texts: Iterator[str], cell_max: int) -> Iterator[tuple[int, list[str],
             cells = _next_row(reader, cell_max)
         except StopIteration:
             return
-        except csv.Error as error:  # it may have come in the middle of a cell, whose rest is no row
-            yield number, [], f"is no CSV: {error}; nothing from here on is read"
+        except csv.Error as error:  # the rest of the file may be the rest of a cell
+            yield number, [], f"is not valid CSV: {error}; the rest is not read"
             return
         if HALF_A_PAIR.search("".join(cells)):
             yield number, [], UNDECODED
@@ -202,7 +202,7 @@ def _up_to_text(texts: Iterator[str]) -> Iterator[str]:
 
 
 def _next_row(reader: "Iterator[list[str]]", cell_max: int) -> list[str]:
-    before = csv.field_size_limit(cell_max)  # of all readers of the process
+    before = csv.field_size_limit(cell_max)  # the limit is global to the process
     try:
         return [cell.strip() for cell in next(reader)]
     finally:
@@ -210,7 +210,7 @@ def _next_row(reader: "Iterator[list[str]]", cell_max: int) -> list[str]:
 
 
 def _delimiter_of(header: str) -> str:
-    # Where a comma is for decimals, spreadsheets put semicolons between cells.
+    # Where the comma is the decimal separator, spreadsheets separate cells with semicolons.
     known = {"key", *_FIELDS}
     return max(
         _DELIMITERS, key=lambda delimiter: len(known & {cell.strip(' "\r\n') for cell in header.split(delimiter)})
@@ -222,23 +222,23 @@ def _broken_header(names: list[str]) -> Iterator[BrokenRule]:
         if name not in ("key", *_FIELDS):
             yield BrokenRule("column", repr(shorten(name)), _UNKNOWN)
         elif names.count(name) > 1:
-            yield BrokenRule("column", repr(name), "must be there once")
+            yield BrokenRule("column", repr(name), "must occur once")
     if "prompt" not in names:
         yield BrokenRule("column", "'prompt'", "is missing; the first line must name the columns")
 
 
 def _row(number: int, names: list[str], cells: list[str], folder: Path) -> InputLine:
     if len(cells) != len(names):
-        rule = f"must have {len(names)} cells, as the header has; it has {len(cells)} (quote what holds a comma)"
+        rule = f"must have {len(names)} cells, as the header has, not {len(cells)}; quote cells that contain a comma"
         return _no_request(number, cells[0], rule)
     return _line(number, {name: _read_cell(name, cell) for name, cell in zip(names, cells, strict=True)}, folder)
 
 
 def _read_cell(name: str, cell: str) -> str | float:
-    # What is no number stays as it is, so that the rule for its field names it.
-    if name in _WHOLE and cell.isdecimal() and len(cell) < 10:
+    # What is not a number stays text, so that the rule of the field reports it.
+    if name in _INTEGERS and cell.isdecimal() and len(cell) < 10:
         return int(cell)
-    if name in _FRACTIONS:
+    if name in _FLOATS:
         try:
             return float(cell)
         except ValueError:
@@ -266,14 +266,14 @@ def _line(number: int, fields: Mapping[str, Any], folder: Path) -> InputLine:
 
 
 def _read_key(value: object) -> tuple[str | None, str]:
-    # The key, and what is wrong with it, if anything.
+    # Returns the key, and the rule that it breaks, if any.
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if value in (None, ""):
         return None, ""
     if isinstance(value, str) and value.strip() and len(value) <= KEY_MAX and not HALF_A_PAIR.search(value):
         return value, ""
-    return None, f"must be text of 1 to {KEY_MAX} whole characters, not all blank"
+    return None, f"must be text of 1 to {KEY_MAX} characters, not blank"
 
 
 def _no_request(number: int, text: str, rule: str) -> InputLine:

@@ -1,5 +1,5 @@
 """
-Where an input comes from: a file, or stdin and other pipes by way of a temporary file, so that it can be read twice.
+Opens an input: a file, or stdin or another pipe, which is copied to a temporary file so that it can be read twice.
 """
 
 import contextlib
@@ -27,12 +27,11 @@ STDIN = "-"
 @attrs.frozen
 class InputSource:
     """
-    An input that is open for reading.
+    An open input.
 
     Attributes:
-        name: As it is told.
-        form: How it is written.
-        folder: Where relative paths of reference images begin.
+        name: As it is shown.
+        folder: What paths of reference images are relative to.
     """
 
     name: str
@@ -42,10 +41,10 @@ class InputSource:
 
     def lines(self, image_max_bytes: int = OFFICIAL.image_max_bytes) -> Iterator[InputLine]:
         """
-        Read all of it, lazily. One reader at a time.
+        Parse the whole input lazily. Only one iterator may be in use.
 
         Args:
-            image_max_bytes: Of a reference image, before Base64.
+            image_max_bytes: The largest reference image, before Base64.
         """
         self._file.seek(0)
         return parse(self._file, self.form, self.folder, image_max_bytes=image_max_bytes)
@@ -59,16 +58,16 @@ class InputSource:
 
 def open_input(name: str, form: Format | None) -> InputSource:
     """
-    Open the file *name*, or stdin for "-". Without *form* it follows from the name's end, and is text for stdin.
+    Open the file *name*, or stdin for "-". Without *form* the suffix decides, and stdin is text.
 
     Raises:
-        typer.BadParameter: It cannot be read, nothing tells how it is written, or its beginning tells otherwise: each
-            line of what is no list of prompts would be paid for as a prompt.
+        typer.BadParameter: It cannot be read, its format is unknown, or its beginning contradicts the format: each line
+            of a file that is not a list of prompts would be paid for as a prompt.
     """
     expected = form or (Format.TEXT if name == STDIN else format_of(name))
     if expected is None:
-        raise typer.BadParameter(f"the end of {name!r} does not tell how it is written; give --format")
-    told = "stdin" if name == STDIN else repr(name)
+        raise typer.BadParameter(f"the format of {name!r} is unknown; use --format")
+    shown = "stdin" if name == STDIN else repr(name)
     try:
         with contextlib.ExitStack() as stack:
             file, folder = _open(name)
@@ -76,35 +75,35 @@ def open_input(name: str, form: Format | None) -> InputSource:
             _check_start(file, expected, is_sure=form is not None)
             stack.pop_all()
     except OSError as error:
-        raise typer.BadParameter(f"{told} cannot be read: {error.strerror or error}", param_hint="INPUT") from None
+        raise typer.BadParameter(f"{shown} cannot be read: {error.strerror or error}", param_hint="INPUT") from None
     except UnreadableText as error:
-        raise typer.BadParameter(f"{told} {error}", param_hint="INPUT") from None
+        raise typer.BadParameter(f"{shown} {error}", param_hint="INPUT") from None
     return InputSource("stdin" if name == STDIN else name, expected, folder, file)
 
 
 def _open(name: str) -> tuple[IO[bytes], Path]:
-    # The input, and the folder from which it names its pictures: for pipes that is where the command runs.
+    # Returns the file, and the folder that image paths are relative to: for pipes, the working directory.
     if name == STDIN:
-        return _spooled(sys.stdin.buffer), Path()
+        return _copy_to_temp(sys.stdin.buffer), Path()
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(Path(name).open("rb"))
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return _spooled(file), Path()
+            return _copy_to_temp(file), Path()
         stack.pop_all()
     return file, Path(name).parent
 
 
 def _check_start(file: IO[bytes], form: Format, *, is_sure: bool) -> None:
     file.seek(0)
-    look = detect_kind(check_start(file.read(START)), "prompt")
-    if look is TextKind.ARRAY and (form is Format.JSONL or not is_sure):
-        raise UnreadableText(f"looks like {look}; write one object per line, as jq -c '.[]' does")
-    if form is Format.TEXT and not is_sure and look is not TextKind.PLAIN:
-        better = {TextKind.OBJECTS: "--format jsonl, or ", TextKind.TABLE: "--format csv, or "}.get(look, "")
-        raise UnreadableText(f"looks like {look}; say {better}--format text if each line is a prompt")
+    kind = detect_kind(check_start(file.read(START)), "prompt")
+    if kind is TextKind.ARRAY and (form is Format.JSONL or not is_sure):
+        raise UnreadableText(f"looks like {kind}; write one object per line, as jq -c '.[]' does")
+    if form is Format.TEXT and not is_sure and kind is not TextKind.PLAIN:
+        better = {TextKind.OBJECTS: "--format jsonl, or ", TextKind.TABLE: "--format csv, or "}.get(kind, "")
+        raise UnreadableText(f"looks like {kind}; use {better}--format text if each line is a prompt")
 
 
-def _spooled(file: IO[bytes]) -> IO[bytes]:
-    spool = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the source)
-    shutil.copyfileobj(file, spool)
-    return spool
+def _copy_to_temp(file: IO[bytes]) -> IO[bytes]:
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the source)
+    shutil.copyfileobj(file, copy)
+    return copy

@@ -1,5 +1,5 @@
 """
-What a journal tells without being worked on: how far a batch has come, and whence a picture is.
+Reports from a journal, without running it: the progress of its batch, and where a picture came from.
 """
 
 import hashlib
@@ -14,11 +14,11 @@ import typer
 
 from kling_async.batch.journal import Reader
 from kling_async.batch.records import Row, State
-from kling_async.cli.batch.progress import size, units
 from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.formatting import format_size, format_units
 from kling_async.cli.json_output import row_facts, summary_facts
 from kling_async.cli.options import DIALECTS, DialectName
-from kling_async.cli.screen import listed, print_error, write_line
+from kling_async.cli.terminal import aligned, print_error, write_line
 from kling_async.errors import KlingError
 from kling_async.media.saved_files import SavedFile
 from kling_async.wire.redaction import one_line, shorten
@@ -27,67 +27,70 @@ __all__ = ["show_status", "trace_picture"]
 
 SHOWN: Final = 20
 """
-Failed rows that are listed; the rest is counted.
+The number of failed rows that are listed; the rest is counted.
 """
 
 
 def show_status(journal: Path, *, as_json: bool) -> ExitCode:
     """
-    Print how far the batch of *journal* has come.
+    Print the progress of the batch of *journal*.
 
     Raises:
         KlingError: It cannot be read.
-        typer.BadParameter: There is none.
+        typer.BadParameter: It does not exist.
     """
     with _reading(journal) as reader:
         summary, (base_url, dialect) = reader.summary(), reader.account
         uncertain = list(reader.rows(State.UNCERTAIN))
-        failed, reasons = _sift(reader.rows(State.FAILED))
+        failed, reasons = _summarize(reader.rows(State.FAILED))
     if as_json:
         facts = {"journal": str(journal), "base_url": base_url, "dialect": dialect, **summary_facts(summary)}
         facts |= {"reasons": reasons, "uncertain_rows": [row_facts(row) for row in uncertain]}
         write_line(sys.stdout, json.dumps(facts))
-        return ExitCode.WELL
+        return ExitCode.SUCCESS
     shown = {"journal": str(journal), "service": f"{base_url} ({dialect})", "rows": f"{summary.rows:,}"}
     for state in State:
         if count := getattr(summary, state.value):
             shown[f"  {state.value}"] = f"{count:,}"
     if summary.failed:
-        told = ", ".join(f"{count:,} {name}" for name, count in reasons.most_common())
-        again = f"; {summary.may_retry:,} will be tried again" if summary.may_retry else ""
-        shown["  failed"] += f" ({told}{again})"
+        kinds = ", ".join(f"{count:,} {name}" for name, count in reasons.most_common())
+        again = f"; {summary.may_retry:,} will be retried" if summary.may_retry else ""
+        shown["  failed"] += f" ({kinds}{again})"
     if summary.kept:
-        shown["  of these, kept"] = f"{summary.kept:,} (sent with another key; --new-key with that key goes on)"
-    shown |= {"pictures": f"{summary.pictures:,} ({size(summary.bytes)})", "units": units(summary)}
-    lines = listed(shown)
+        shown["  of these, kept"] = f"{summary.kept:,} (sent with another key; to continue, use that key and --new-key)"
+    shown |= {
+        "pictures": f"{summary.pictures:,} ({format_size(summary.bytes)})",
+        "units": format_units(summary.units_billed or None),
+    }
+    lines = aligned(shown)
     if failed:
         lines += ["", "Failed:", *(f"  {_named(row)}: {row.error}" for row in failed)]
     if summary.failed > len(failed):
         lines += [f"  and {summary.failed - len(failed):,} more"]
     if uncertain:
-        lines += ["", "Uncertain (may have been made and paid for: look into the vendor's console; what is not there"]
-        lines += ["is sent again with --resend-uncertain):", *(f"  {_named(row)}" for row in uncertain)]
+        lines += ["", "Uncertain (possibly created and paid for: check the vendor's console; to send those that are"]
+        lines += ["not there again, use --resend-uncertain):", *(f"  {_named(row)}" for row in uncertain)]
     _print(lines)
-    return ExitCode.WELL
+    return ExitCode.SUCCESS
 
 
 def trace_picture(picture: Path, journal: Path | None, *, as_json: bool) -> ExitCode:
     """
-    Print whence *picture* is. Without *journal* those beside it and in the folders above are asked.
+    Print where *picture* came from. Without *journal*, search the journals in its folder and the folders above.
 
     Raises:
         KlingError: The journal cannot be read.
-        typer.BadParameter: There is none.
+        typer.BadParameter: It does not exist.
     """
     if journal is not None:
         with _reading(journal) as reader:
-            row, dialect, asked = reader.trace(picture), reader.account[1], [str(journal)]
+            row, dialect, searched = reader.trace(picture), reader.account[1], [str(journal)]
     else:
-        row, dialect, asked = _search(picture)
+        row, dialect, searched = _search(picture)
     if row is None:
-        print_error(f"No journal knows {str(picture)!r}.", *(f"  asked: {name}" for name in asked))
+        print_error(f"{str(picture)!r} is in no journal.", *(f"  searched: {name}" for name in searched))
         if journal is None:
-            print_error("Name the journal with --journal.")
+            print_error("To search another journal, use --journal.")
         return ExitCode.USAGE
     path = picture.absolute()
     found = next((one for one in row.pictures if one.path == path), row.pictures[0])
@@ -96,12 +99,12 @@ def trace_picture(picture: Path, journal: Path | None, *, as_json: bool) -> Exit
         facts |= {"model_name": _model_of(row, dialect), "is_unchanged": _is_unchanged(picture, found)}
         write_line(sys.stdout, json.dumps(facts))
     else:
-        _print(listed(dict(_told(row, found, dialect, picture))))
-    return ExitCode.WELL
+        _print(aligned(dict(_facts(row, found, dialect, picture))))
+    return ExitCode.SUCCESS
 
 
-def _sift(rows: Iterator[Row]) -> tuple[list[Row], Counter[str]]:
-    # The first of them, and why all of them failed.
+def _summarize(rows: Iterator[Row]) -> tuple[list[Row], Counter[str]]:
+    # Returns the first rows, and the number of all rows for each class of error.
     first: list[Row] = []
     reasons: Counter[str] = Counter()
     for row in rows:
@@ -123,22 +126,22 @@ def _reading(journal: Path) -> Reader:
 
 
 def _search(picture: Path) -> tuple[Row | None, str, list[str]]:
-    asked = []
+    searched = []
     for folder in picture.absolute().parents:
         for path in sorted(folder.glob("*.kling")):
             try:
                 with Reader(path) as reader:
                     if (row := reader.trace(picture)) is not None:
                         return row, reader.account[1], []
-                    asked.append(str(path))
+                    searched.append(str(path))
             except (KlingError, OSError) as error:
-                asked.append(f"{path} ({error})")
-    return None, "", asked
+                searched.append(f"{path} ({error})")
+    return None, "", searched
 
 
-def _told(row: Row, picture: SavedFile, dialect: str, path: Path) -> Iterator[tuple[str, str]]:
+def _facts(row: Row, picture: SavedFile, dialect: str, path: Path) -> Iterator[tuple[str, str]]:
     facts: dict[str, Any] = row_facts(row, picture)
-    state = {None: "the file is gone", True: "as it is on the disk", False: "the file has changed since"}
+    state = {None: "file missing", True: "unchanged", False: "the file has changed since"}
     yield "picture", str(path)
     yield "prompt", row.request.prompt
     for name, value in facts["request"].items():
@@ -153,7 +156,7 @@ def _told(row: Row, picture: SavedFile, dialect: str, path: Path) -> Iterator[tu
         if (at := facts[f"{moment}_at"]) is not None:
             yield moment, at
     yield "attempts", str(row.attempts)
-    yield "units", "not told" if facts["units"] is None else f"{facts['units']}"
+    yield "units", format_units(facts["units"])
     yield "bytes", f"{picture.size_in_bytes:,}"
     yield "sha256", f"{picture.sha256} ({state[_is_unchanged(path, picture)]})"
 
@@ -164,7 +167,7 @@ def _model_of(row: Row, dialect: str) -> str:
 
 
 def _is_unchanged(path: Path, picture: SavedFile) -> bool | None:
-    # None where it is gone.
+    # None if the file is missing.
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == picture.sha256

@@ -1,33 +1,41 @@
 """
-What was asked for on the command line, apart from the requests themselves.
+The options of `kling-async batch`.
 """
 
 import enum
+import os
 from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import attrs
+import typer
 
-from kling_async.cli.service_options import ServiceOptions
+from kling_async.cli.batch.input_parser import Format
+from kling_async.cli.options import AsJson, OutOrStorage, name_option, timeout_option
 from kling_async.client.callbacks.receiver import CallbackReceiver
+from kling_async.errors import InvalidRequest
 from kling_async.media.storage import Storage
 
 __all__ = ["BatchOptions", "CallbackServer", "MissingRows"]
 
+_LISTEN: Final = "127.0.0.1:8080"
+
 
 class MissingRows(enum.Enum):
     """
-    What becomes of rows of the journal that are still to be sent, and are not in the input any more.
+    What to do with unsent rows of the journal that are no longer in the input.
     """
 
-    REPORTED = "nothing is sent before somebody decides"
-    KEPT = "they are sent as well"
-    DROPPED = "they are forgotten"
+    REPORTED = "report them and send nothing"
+    KEPT = "send them too"
+    DROPPED = "remove them from the journal"
 
 
 @attrs.frozen
 class CallbackServer:
     """
-    A receiver of callbacks, and where it listens.
+    A receiver of callbacks, and the address on which it listens.
     """
 
     receiver: CallbackReceiver
@@ -35,28 +43,90 @@ class CallbackServer:
     port: int
 
 
+def _report(metavar: str, help: str) -> Any:  # noqa: A002 (typer's own word)
+    return typer.Option(metavar=metavar, help=help, rich_help_panel="Instead of a run")
+
+
 @attrs.frozen(kw_only=True)
 class BatchOptions:
     """
-    How a batch is to be run.
+    All options but those of the service, in the order of the help.
 
     Attributes:
-        name: The template of the pictures' names.
-        timeout: Seconds to wait for each task, from acceptance.
-        rebinds: Whether to go on though the journal was run with another key, base URL or dialect.
-        scheduler: Address of the Dask cluster that is to fetch the pictures; None for this process.
+        form: None: it follows from the suffix of the input's name.
+        new_key: Whether to continue although the journal was started with another key, base URL or dialect.
+        dask: Address of the Dask scheduler whose workers save the pictures; None saves them in this process.
     """
 
-    access: ServiceOptions
-    journal: Path
-    out: Path | Storage
-    name: str
-    max_attempts: int
-    timeout: float
-    resends_uncertain: bool
-    rebinds: bool
-    skips_invalid: bool
-    missing: MissingRows
-    hook: CallbackServer | None
-    scheduler: str | None
-    as_json: bool
+    form: Annotated[
+        Format | None, typer.Option("--format", metavar="KIND", help="jsonl, csv or text (default by name)")
+    ] = None
+    journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: INPUT with suffix .kling.")] = None
+    out: OutOrStorage = Path("pictures")
+    name: Annotated[str, name_option("{task_id} {key} {index} {ext}")] = "{task_id}-{index}{ext}"
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would send and cost.")] = False
+    skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Skip lines that break rules.")] = False
+    keep_missing: Annotated[bool, typer.Option("--keep-missing", help="Also send rows no longer in INPUT.")] = False
+    drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Forget rows no longer in INPUT.")] = False
+    max_attempts: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Attempts per row (default 1)", show_default=False)
+    ] = 1
+    resend_uncertain: Annotated[bool, typer.Option("--resend-uncertain", help="Resend; some may be paid twice.")] = (
+        False
+    )
+    new_key: Annotated[bool, typer.Option("--new-key", help="Accept another key or base URL.")] = False
+    as_json: AsJson = False
+    timeout: Annotated[float, timeout_option(3600)] = 3600.0
+    callbacks: Annotated[str | None, typer.Option(metavar="URL", help="Public URL of --listen.")] = None
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help=f"Default {_LISTEN}.", show_default=False)] = _LISTEN
+    dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Scheduler whose workers save.")] = None
+    status: Annotated[Path | None, _report("FILE", "Show the progress of a journal.")] = None
+    trace: Annotated[Path | None, _report("PATH", "Show where a picture came from.")] = None
+
+    @property
+    def missing(self) -> MissingRows:
+        if self.keep_missing:
+            return MissingRows.KEPT
+        return MissingRows.DROPPED if self.drop_missing else MissingRows.REPORTED
+
+    @property
+    def destination(self) -> Path | Storage:
+        """
+        `out` with its type, which typer cannot express.
+        """
+        destination: Path | Storage = self.out
+        return destination
+
+    def check(self) -> None:
+        """
+        Refuse options that contradict each other.
+
+        Raises:
+            typer.BadParameter: They do.
+        """
+        if self.keep_missing and self.drop_missing:
+            raise typer.BadParameter("it contradicts --drop-missing", param_hint="--keep-missing")
+        if "{task_id}" not in self.name and "{key}" not in self.name:
+            raise typer.BadParameter("it must contain {task_id} or {key}", param_hint="--name")
+
+    def make_callback_server(self) -> CallbackServer | None:
+        """
+        Return the receiver at `callbacks`, or None without it.
+
+        Raises:
+            typer.BadParameter: `listen` or `callbacks` is not an address.
+        """
+        if self.callbacks is None:
+            return None
+        try:
+            parts = urlsplit(f"//{self.listen}")
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host = port = None
+        if not host or port is None:
+            raise typer.BadParameter("it must be HOST:PORT, such as 0.0.0.0:8080", param_hint="--listen")
+        try:
+            receiver = CallbackReceiver(self.callbacks, secret=os.environ.get("KLING_CALLBACK_SECRET") or None)
+        except InvalidRequest as error:
+            raise typer.BadParameter(str(error), param_hint="--callbacks") from None
+        return CallbackServer(receiver, host, port)

@@ -1,5 +1,5 @@
 """
-A service inside the command that seems to outlive it: tasks of an earlier run are known to it from the journal.
+An emulator inside the command that continues where that of an earlier run ended: the journal has its tasks.
 """
 
 import contextlib
@@ -19,26 +19,26 @@ from kling_async.errors import JournalCorrupt
 if TYPE_CHECKING:
     from kling_async.emulator import Emulator
 
-__all__ = ["emulated"]
+__all__ = ["resumable_emulator"]
 
 
 @contextlib.asynccontextmanager
-async def emulated(access: ServiceOptions, journal: Path) -> AsyncIterator["Emulator"]:
+async def resumable_emulator(service: ServiceOptions, journal: Path) -> AsyncIterator["Emulator"]:
     """
-    Serve what takes up where the service of *journal* has ended: at its port, with its tasks.
+    Start an emulator with the port and the tasks of the one with which *journal* was started.
 
     Raises:
-        typer.BadParameter: The port is taken.
+        typer.BadParameter: The port is in use.
     """
     port, rows = _earlier(journal)
-    server = access.make_emulator(port)
+    server = service.make_emulator(port)
     for row in rows:
         request = attrs.evolve(row.request, image=None, external_task_id=row.external_task_id)
-        server.account.recall(row.task_id or "", request, row.accepted_at or 0.0)
+        server.account.restore(row.task_id or "", request, row.accepted_at or 0.0)
     try:
         await server.__aenter__()
     except OSError:
-        what = f"its service was emulated at port {port}, which is taken: does an earlier run still go on?"
+        what = f"its emulator used port {port}, which is in use: is an earlier run still running?"
         raise typer.BadParameter(what, param_hint="--journal") from None
     try:
         yield server
@@ -47,7 +47,7 @@ async def emulated(access: ServiceOptions, journal: Path) -> AsyncIterator["Emul
 
 
 def _earlier(journal: Path) -> tuple[int, list[Row]]:
-    # That it is the journal of another service, or none at all, is told when it is opened for work.
+    # Whether it is the journal of another service, or not a journal, is reported when the batch opens it.
     try:
         with Reader(journal) as reader:
             parts = urlsplit(reader.account[0])

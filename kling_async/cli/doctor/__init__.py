@@ -1,5 +1,5 @@
 """
-`kling-async doctor`: does this computer reach an account's service, and does that take the key?
+`kling-async doctor`: check the key, the address, the connection and the service.
 """
 
 from kling_async.cli.doctor.command import EXAMPLES, doctor

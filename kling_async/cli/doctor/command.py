@@ -1,25 +1,25 @@
 """
-The command itself: findings shown as they come, and an exit code that tells of the first problem.
+The command: prints the findings as they come; the exit code is that of the first problem.
 """
 
 import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Final
 
-import typer
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from kling_async.cli.command_runner import run
 from kling_async.cli.doctor.findings import Finding, FindingState
 from kling_async.cli.doctor.probes import DoctorOptions, examine
 from kling_async.cli.exit_codes import ExitCode
-from kling_async.cli.options import DIALECTS, AsJson, BaseUrl, Service, parse_seconds
-from kling_async.cli.screen import is_interactive, write_line
-from kling_async.cli.task_runner import run
+from kling_async.cli.option_groups import with_option_groups
+from kling_async.cli.options import DIALECTS, AsJson
+from kling_async.cli.terminal import is_interactive, write_line
 from kling_async.wire.redaction import one_line
 
 __all__ = ["EXAMPLES", "doctor"]
@@ -40,37 +40,22 @@ _MARKS: Final = {
 _WIDTH: Final = len("connection")
 
 
-def doctor(
-    *,
-    base_url: BaseUrl = None,
-    dialect: Service = None,
-    all_regions: Annotated[
-        bool, typer.Option("--all-regions", help="Show a key that is refused to the vendor's other hosts too.")
-    ] = False,
-    timeout: Annotated[
-        float, typer.Option(metavar="S", parser=parse_seconds, help="Seconds that each question may take.")
-    ] = 10.0,
-    as_json: AsJson = False,
-) -> None:
+@with_option_groups
+def doctor(*, options: DoctorOptions, as_json: AsJson = False) -> None:
     """
-    Say what ails key, address, clock or service, at no cost.
+    Check key, address, clock and service, free of charge.
 
-    Only questions are asked: no picture is made, and none is paid for.
+    It only reads: no task is created and nothing is billed.
     """
-    asked = DoctorOptions(
-        base_url=base_url,
-        dialect=DIALECTS[dialect] if dialect is not None else None,
-        tries_regions=all_regions,
-        timeout=timeout,
-    )
-    run(_show(asked, as_json=as_json))
+    run(_show(options, as_json=as_json))
 
 
-async def _show(asked: DoctorOptions, *, as_json: bool) -> ExitCode:
+async def _show(options: DoctorOptions, *, as_json: bool) -> ExitCode:
     findings = []
+    dialect = DIALECTS[options.dialect] if options.dialect is not None else None
     has_marks = is_interactive(sys.stdout) and not os.environ.get("NO_COLOR")
     console = Console(file=sys.stdout) if has_marks else None
-    async for finding in examine(asked):
+    async for finding in examine(options, dialect):
         findings.append(finding)
         if as_json:
             write_line(sys.stdout, _as_json(finding))
@@ -80,7 +65,7 @@ async def _show(asked: DoctorOptions, *, as_json: bool) -> ExitCode:
             _write(finding)
     if not as_json:
         write_line(sys.stdout, f"\n{_summary(findings)}")
-    return next((finding.code for finding in findings if finding.state is FindingState.PROBLEM), ExitCode.WELL)
+    return next((finding.code for finding in findings if finding.state is FindingState.PROBLEM), ExitCode.SUCCESS)
 
 
 def _as_json(finding: Finding) -> str:
@@ -115,4 +100,4 @@ def _summary(findings: Sequence[Finding]) -> str:
         for state in (FindingState.PROBLEM, FindingState.WARNING)
         if counts[state]
     ]
-    return ", ".join(parts) if parts else "All is well."
+    return ", ".join(parts) if parts else "No problems found."

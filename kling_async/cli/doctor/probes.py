@@ -1,5 +1,5 @@
 """
-The doctor at work: looks at one thing after the other, and asks the service only what costs nothing.
+Runs the checks one after another; the service gets only requests that are free.
 """
 
 import asyncio
@@ -9,10 +9,11 @@ import platform
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Final, Self
+from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
 import attrs
+import typer
 
 from kling_async import __version__
 from kling_async.cli.doctor.findings import (
@@ -22,19 +23,19 @@ from kling_async.cli.doctor.findings import (
     Finding,
     FindingState,
     ProbeResult,
-    judge_access,
-    judge_address,
-    judge_clock,
-    judge_connection,
-    judge_key,
-    judge_lists,
-    judge_pace,
-    judge_service,
-    judge_software,
-    nearby,
-    other_regions,
     skipped,
 )
+from kling_async.cli.doctor.service_checks import (
+    judge_access,
+    judge_clock,
+    judge_latency,
+    judge_lists,
+    judge_service,
+    nearby,
+    other_regions,
+)
+from kling_async.cli.doctor.setup_checks import judge_address, judge_connection, judge_key, judge_software
+from kling_async.cli.options import BaseUrl, DialectOption, parse_seconds
 from kling_async.client.credentials import find_base_url, find_credentials
 from kling_async.client.transport import Transport
 from kling_async.errors import InvalidRequest, KlingError, NotAuthenticated
@@ -50,92 +51,94 @@ from kling_async.wire.responses import read_page, read_sighting
 
 __all__ = ["DoctorOptions", "examine"]
 
-_ASK: Final = ("connection", "service", "access", "clock", "lists", "pace")
+_NETWORK_CHECKS: Final = ("connection", "service", "access", "clock", "lists", "latency")
 """
-The checks for which somebody is asked, in their order.
+The checks that use the network, in order.
 """
 
-_TIMES: Final = 3  # questions by which the pace is judged
 _EXTRAS: Final = {"Pillow": "pillow", "Jinja2": "jinja2", "rich": "rich"}
 
 
 @attrs.frozen(kw_only=True)
 class DoctorOptions:
     """
-    What was asked for in the command's words; what was not is None.
+    The options of the command.
 
     Attributes:
-        tries_regions: Whether a key that the vendor refuses at one host may be shown to the vendor's others.
-        timeout: Seconds that each question may take.
+        all_regions: Whether to send a key that one of the vendor's hosts refuses to the other hosts.
     """
 
-    base_url: str | None = None
-    dialect: Dialect | None = None
-    tries_regions: bool = False
-    timeout: float = 10.0
+    base_url: BaseUrl = None
+    dialect: DialectOption = None
+    all_regions: Annotated[
+        bool, typer.Option("--all-regions", help="Also try a refused key at the vendor's other hosts.")
+    ] = False
+    timeout: Annotated[
+        float, typer.Option(metavar="S", parser=parse_seconds, help="Seconds to wait for each response.")
+    ] = 10.0
 
 
-async def examine(asked: DoctorOptions) -> AsyncIterator[Finding]:
+async def examine(options: DoctorOptions, given: Dialect | None = None) -> AsyncIterator[Finding]:
     """
-    Yield a finding for each check, in the order in which one builds on the other.
+    Yield a finding for each check; each check builds on the earlier ones. Without *given* the host decides the dialect.
     """
     yield judge_software(_versions())
     key = judge_key(os.environ)
     yield key
     credentials = None if key.state is FindingState.PROBLEM else find_credentials(None)
-    base_url, source = _find_address(asked, credentials)
-    dialect = asked.dialect or (dialect_of(base_url) if isinstance(base_url, str) else dialect_of(""))
-    address = judge_address(base_url, source, dialect, is_dialect_given=asked.dialect is not None)
+    base_url, source = _find_address(options, credentials)
+    dialect = given or dialect_of(base_url if isinstance(base_url, str) else "")
+    address = judge_address(base_url, source, dialect, is_dialect_given=given is not None)
     yield address
     if isinstance(base_url, InvalidRequest) or address.state is FindingState.PROBLEM:
-        for finding in _skip("connection", "needs a good address"):
+        for finding in _skip("connection", "needs a valid address"):
             yield finding
         return
-    reach = await _reach(base_url, asked.timeout)
+    reach = await _reach(base_url, options.timeout)
     connection = judge_connection(reach, base_url, has_proxy=_has_proxy(base_url))
     yield connection
     if credentials is None or connection.state is FindingState.PROBLEM:
-        for finding in _skip("service", "needs a good key" if credentials is None else "needs a connection"):
+        for finding in _skip("service", "needs a valid key" if credentials is None else "needs a connection"):
             yield finding
         return
-    async with _Questions(base_url, credentials, asked.timeout) as questions:
-        async for finding in _examine_service(questions, dialect, asked):
+    async with _Probe(base_url, credentials, options.timeout) as probe:
+        async for finding in _examine_service(probe, dialect, options):
             yield finding
 
 
 def _has_proxy(base_url: str) -> bool:
     try:
         return HttpOptions(trust_env=True).proxy_for(base_url) is not None
-    except InvalidRequest:  # one is named, though it cannot be used; nor is it
+    except InvalidRequest:  # there is one, although it is invalid
         return True
 
 
 def _skip(first: str, why: str) -> list[Finding]:
-    return [skipped(check, why) for check in _ASK[_ASK.index(first) :]]
+    return [skipped(check, why) for check in _NETWORK_CHECKS[_NETWORK_CHECKS.index(first) :]]
 
 
-async def _examine_service(questions: "_Questions", dialect: Dialect, asked: DoctorOptions) -> AsyncIterator[Finding]:
-    base_url, credentials = questions.base_url, questions.credentials
-    heard = await questions.about_a_task()
-    service = judge_service(heard, base_url)
-    if service.state is not FindingState.OK and (better := await _find_better(questions)) is not None:
-        service = judge_service(heard, base_url, better)
+async def _examine_service(probe: "_Probe", dialect: Dialect, options: DoctorOptions) -> AsyncIterator[Finding]:
+    base_url, credentials = probe.base_url, probe.credentials
+    result = await probe.read_unknown_task()
+    service = judge_service(result, base_url)
+    if service.state is not FindingState.OK and (better := await _find_better(probe)) is not None:
+        service = judge_service(result, base_url, better)
     yield service
     if service.state is FindingState.PROBLEM:
-        for finding in _skip("access", "needs a service that speaks this API"):
+        for finding in _skip("access", "needs a service with this API"):
             yield finding
         return
     regions = None
-    if asked.tries_regions and isinstance(heard.error, NotAuthenticated):
-        regions = {url: await _is_taken(url, questions) for url in other_regions(base_url)}
-    access = judge_access(heard, credentials, base_url, regions)
+    if options.all_regions and isinstance(result.error, NotAuthenticated):
+        regions = {url: await _is_key_accepted(url, probe) for url in other_regions(base_url)}
+    access = judge_access(result, credentials, base_url, regions)
     yield access
-    yield judge_clock(heard.offset, credentials)
+    yield judge_clock(result.offset, credentials)
     if access.state is FindingState.PROBLEM:
-        yield skipped("lists", "needs a key that is accepted")
+        yield skipped("lists", "needs a key that the service accepts")
     else:
-        yield judge_lists(dialect, *await questions.about_lists(dialect), credentials)
-    yield judge_pace([await questions.about_a_task() for _ in range(_TIMES)])
+        yield judge_lists(dialect, *await probe.read_lists(dialect), credentials)
+    yield judge_latency([await probe.read_unknown_task() for _ in range(3)])
     yield SLOTS
 
 
@@ -153,21 +156,21 @@ def _versions() -> dict[str, str | None]:
     return ours
 
 
-def _find_address(asked: DoctorOptions, credentials: Credentials | None) -> tuple[str | InvalidRequest, str]:
-    if asked.base_url:
+def _find_address(options: DoctorOptions, credentials: Credentials | None) -> tuple[str | InvalidRequest, str]:
+    if options.base_url:
         source = "--base-url"
     elif os.environ.get("KLING_BASE_URL"):
         source = "KLING_BASE_URL"
     else:
         source = "the default for access keys" if isinstance(credentials, AccessKey) else "the default"
     try:
-        return find_base_url(asked.base_url, credentials or ApiKey("")), source
+        return find_base_url(options.base_url, credentials or ApiKey("")), source
     except InvalidRequest as error:
         return error, source
 
 
 async def _reach(base_url: str, timeout: float) -> ConnectionResult:
-    # Step by step, so that each can be told from the other; the client itself does it in one.
+    # In separate steps, to find out which one fails; the client does them in one.
     parts = urlsplit(base_url)
     host, is_secure = parts.hostname or "", parts.scheme == "https"
     port = parts.port or (443 if is_secure else 80)
@@ -175,7 +178,7 @@ async def _reach(base_url: str, timeout: float) -> ConnectionResult:
         async with asyncio.timeout(timeout):
             await asyncio.get_running_loop().getaddrinfo(host, port)
     except TimeoutError:
-        return ConnectionResult("name", "the name server does not answer")
+        return ConnectionResult("name", "the name server does not respond")
     except (OSError, UnicodeError) as error:
         return ConnectionResult("name", str(error))
     try:
@@ -184,7 +187,7 @@ async def _reach(base_url: str, timeout: float) -> ConnectionResult:
             _, writer = await asyncio.open_connection(host, port, ssl=context)
             writer.transport.abort()
     except TimeoutError:
-        return ConnectionResult("time", f"nothing within {timeout:g} s")
+        return ConnectionResult("time", f"no response within {timeout:g} s")
     except ssl.SSLCertVerificationError as error:
         return ConnectionResult("certificate", error.verify_message)
     except (ssl.SSLError, ConnectionResetError, ConnectionAbortedError, BrokenPipeError) as error:
@@ -195,9 +198,9 @@ async def _reach(base_url: str, timeout: float) -> ConnectionResult:
 
 
 @attrs.define(eq=False)
-class _Questions:
+class _Probe:
     """
-    Questions that cost nothing, sent as a client sends them and judged as it judges.
+    Sends free requests as a client does, and interprets the answers as it does.
     """
 
     base_url: str
@@ -215,17 +218,17 @@ class _Questions:
     async def __aexit__(self, *_: object) -> None:
         await self._transport.aclose()
 
-    async def about_a_task(self) -> ProbeResult:
+    async def read_unknown_task(self) -> ProbeResult:
         """
-        Ask for a task that is nobody's.
+        Read a task that does not exist.
         """
         return await self._ask(
             IMAGE_GENERATION.one(UNKNOWN_TASK_ID), lambda answer: read_sighting(answer, UNKNOWN_TASK_ID)
         )
 
-    async def about_lists(self, dialect: Dialect) -> tuple[ProbeResult | None, ProbeResult | None]:
+    async def read_lists(self, dialect: Dialect) -> tuple[ProbeResult | None, ProbeResult | None]:
         """
-        Ask for a page of one task, and for several by their ids, as far as *dialect* has these questions.
+        Read a page of one task, and several tasks by their ids; None for what *dialect* does not offer.
         """
         page = await self._ask(IMAGE_GENERATION.page(1, 1), read_page) if dialect.lists else None
         ids = (UNKNOWN_TASK_ID, f"{UNKNOWN_TASK_ID}-2")
@@ -244,21 +247,21 @@ class _Questions:
             judge(answer)
         except KlingError as raised:
             error = raised
-            error.task_id = None  # it is nobody's, so it tells nobody anything
+            error.task_id = None  # the made-up id would only confuse the user
         return ProbeResult(answer, error, now() - began, offset)
 
 
-async def _find_better(questions: _Questions) -> str | None:
-    # At the same host alone: the key goes to nobody who has not got it already.
-    for url in nearby(questions.base_url):
-        async with _Questions(url, questions.credentials, questions.timeout) as others:
-            if judge_service(await others.about_a_task(), url).state is FindingState.OK:
+async def _find_better(probe: _Probe) -> str | None:
+    # Only at the same host: the key is sent to no other.
+    for url in nearby(probe.base_url):
+        async with _Probe(url, probe.credentials, probe.timeout) as others:
+            if judge_service(await others.read_unknown_task(), url).state is FindingState.OK:
                 return url
     return None
 
 
-async def _is_taken(base_url: str, questions: _Questions) -> bool:
-    async with _Questions(base_url, questions.credentials, questions.timeout) as others:
-        heard = await others.about_a_task()
-        is_service = judge_service(heard, base_url).state is FindingState.OK
-        return is_service and judge_access(heard, others.credentials, base_url, None).state is FindingState.OK
+async def _is_key_accepted(base_url: str, probe: _Probe) -> bool:
+    async with _Probe(base_url, probe.credentials, probe.timeout) as others:
+        result = await others.read_unknown_task()
+        is_service = judge_service(result, base_url).state is FindingState.OK
+        return is_service and judge_access(result, others.credentials, base_url, None).state is FindingState.OK

@@ -1,13 +1,14 @@
 """
-The emulator's pictures: real PNG files, painted from the prompt's words and determined by the arguments alone.
+Draws a picture from the words of a prompt. The same arguments give the same picture.
 
-A picture is built from back to front: scene, motifs, reference, caption; `painting` has a room for each.
+A picture is drawn from back to front: the scene, motifs, the reference image, the caption.
 """
 
 import hashlib
 import io
 import math
 import random
+from typing import Final
 
 from PIL import Image, PngImagePlugin
 
@@ -19,9 +20,11 @@ from kling_async.emulator.drawing.prompt_keywords import SCENE_PALETTES, choose_
 from kling_async.emulator.drawing.reference_blend import open_reference, shape
 from kling_async.emulator.drawing.scenes import SCENES
 from kling_async.emulator.drawing.watermark import write_watermark
-from kling_async.wire.endpoints.image_generation import AspectRatio, Resolution
 
-__all__ = ["draw", "size_in_pixels"]
+__all__ = ["draw", "draw_image", "size_in_pixels"]
+
+_RATIOS: Final = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9")
+_MULTIPLES: Final = {"1k": 1, "2k": 2}
 
 
 def size_in_pixels(aspect_ratio: str, resolution: str) -> tuple[int, int]:
@@ -31,13 +34,11 @@ def size_in_pixels(aspect_ratio: str, resolution: str) -> tuple[int, int]:
     Raises:
         ValueError: The ratio or the resolution is not known.
     """
-    try:
-        across, down = map(int, AspectRatio(aspect_ratio).split(":"))
-        enlarged = int(Resolution(resolution).removesuffix("k"))
-    except ValueError as error:
-        raise ValueError(f"no picture of {aspect_ratio!r} at {resolution!r}: {error}") from None
-    width = 1024 * math.sqrt(across / down)
-    return round(width / 8) * 8 * enlarged, round(width * down / across / 8) * 8 * enlarged
+    if aspect_ratio not in _RATIOS or resolution not in _MULTIPLES:
+        raise ValueError(f"cannot draw a picture of {aspect_ratio!r} at {resolution!r}")
+    across, down = map(int, aspect_ratio.split(":"))
+    width, multiple = 1024 * math.sqrt(across / down), _MULTIPLES[resolution]
+    return round(width / 8) * 8 * multiple, round(width * down / across / 8) * 8 * multiple
 
 
 def draw(
@@ -48,37 +49,72 @@ def draw(
     model_name: str,
     aspect_ratio: str = "16:9",
     resolution: str = "1k",
+    scale: float = 1.0,
     reference: bytes | None = None,
     fidelity: float = 0.5,
-    scale: float = 1.0,
     has_watermark: bool = False,
 ) -> bytes:
     """
-    Paint a picture and return it as a PNG file; the same arguments give the same bytes.
-
-    Some words of the prompt, English or Chinese, choose the scene, the light and a motif; what they leave open, the
-    prompt's hash chooses.
+    Return a picture as a PNG file. See `draw_image`.
 
     Args:
-        index: Which of a task's pictures; neighbours differ in composition and light.
-        reference: A jpg or png file that shapes the picture.
-        fidelity: How much it does: 1 nearly repeats it, 0 takes its colours only.
-        scale: Multiplies the sides, none of which becomes less than 16 pixels.
-        has_watermark: Whether to mark it: the same picture otherwise.
+        scale: Multiplies the sides; no side becomes less than 16 pixels.
 
     Raises:
-        ValueError: The reference cannot be read, or there is no such ratio or resolution.
+        ValueError: The reference cannot be read, or the ratio or the resolution is unknown.
     """
     width, height = (max(16, round(side * scale)) for side in size_in_pixels(aspect_ratio, resolution))
-    given = None if reference is None else open_reference(reference, (width, height))
-    image = _paint(prompt, index, seed, model_name, (width, height))
+    image = draw_image(
+        prompt,
+        index=index,
+        seed=seed,
+        model_name=model_name,
+        size=(width, height),
+        reference=reference,
+        fidelity=fidelity,
+        has_watermark=has_watermark,
+    )
+    return _encode(image, prompt, _facts(model_name, index, seed))
+
+
+def draw_image(
+    prompt: str,
+    *,
+    index: int,
+    seed: int,
+    model_name: str,
+    size: tuple[int, int],
+    reference: bytes | None = None,
+    fidelity: float = 0.5,
+    has_watermark: bool = False,
+) -> Image.Image:
+    """
+    Return a picture of this size.
+
+    Some English and Chinese words of the prompt choose the scene, the light and motifs. The prompt's hash chooses the
+    rest.
+
+    Args:
+        index: The place among the task's pictures; neighbours differ in composition and light.
+        reference: A jpg or png file that shapes the picture.
+        fidelity: How strongly it does: 1 nearly repeats it, 0 takes only its colours.
+        has_watermark: Whether to add the watermark; the picture is the same otherwise.
+
+    Raises:
+        ValueError: The reference cannot be read.
+    """
+    given = None if reference is None else open_reference(reference, size)
+    image = _paint(prompt, index, seed, model_name, size)
     if given is not None:
         image = shape(image, given, min(1.0, max(0.0, fidelity)))
-    facts = f"{model_name}  ·  picture {index}  ·  seed {seed}"
-    write_caption(image, prompt, facts, is_frosted=given is not None)
+    write_caption(image, prompt, _facts(model_name, index, seed), is_frosted=given is not None)
     if has_watermark:
         write_watermark(image)
-    return _encode(image, prompt, facts)
+    return image
+
+
+def _facts(model_name: str, index: int, seed: int) -> str:
+    return f"{model_name}  ·  picture {index}  ·  seed {seed}"
 
 
 def _paint(prompt: str, index: int, seed: int, model_name: str, size: tuple[int, int]) -> Image.Image:

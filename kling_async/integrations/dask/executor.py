@@ -265,7 +265,7 @@ class DaskExecutor:
         async with self._quarantine:
             result = await self._send_one(item)
             if result is None and item.function is not None:  # the function may be the cause: save the file without it
-                saved = WorkResult(item.picture) if item.picture else await self._send_one(_without_function(item))
+                saved = WorkResult(item.saved) if item.saved else await self._send_one(_without_function(item))
                 result = attrs.evolve(saved, failure=DIED) if isinstance(saved, WorkResult) else saved
             return result or FetchRefused(DIED)
 

@@ -79,10 +79,10 @@ def _result_of(
     item: WorkItem, fetched: "concurrent.futures.Future[SavedFile]", downloader: "_Downloader"
 ) -> WorkResult | FetchError:
     try:
-        picture = fetched.result()
+        saved = fetched.result()
     except FetchError as error:
         return error
-    return call_function(item, picture, lambda: downloader.submit(read_content(item, picture)).result())
+    return call_function(item, saved, lambda: downloader.submit(read_content(item, saved)).result())
 
 
 @attrs.define(eq=False)

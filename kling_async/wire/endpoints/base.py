@@ -23,9 +23,16 @@ class TaskRequest(attrs.AttrsInstance, Protocol):
     """
 
     @property
-    def callback_url(self) -> str | None: ...
+    def callback_url(self) -> str | None:
+        """
+        Where the service reports changes.
+        """
+
     @property
-    def external_task_id(self) -> str | None: ...
+    def external_task_id(self) -> str | None:
+        """
+        The id of yours or ours under which it is sent.
+        """
 
 
 R = TypeVar("R", bound=TaskRequest)
@@ -78,14 +85,14 @@ class Endpoint(Generic[R]):
         slots: Returns how many slots a request takes, from acceptance until its task is final.
         bucket: Returns the name of the slots that it takes: requests with the same name share them.
         duration_key: Returns a key that is equal for requests whose tasks take about the same time.
-        units: Returns what a request costs if it succeeds, in the vendor's units; None where that is unknown.
-        unit_price: Of one unit in US dollars, by the vendor's price page; None where that is unknown.
+        units: Returns what a request costs if it succeeds, in the vendor's units; None if that is unknown.
+        unit_price: Of one unit in US dollars, by the vendor's price page; None if that is unknown.
         complete: Returns the request with those defaults named that the service should not choose itself.
         caption: Returns the text that shows people which request it is.
-        external_ids: Whether an id of ours can be sent and found, at services where that is possible.
-        lists: Whether its tasks can be listed, likewise.
-        several_ids: Whether one request can ask for several of its tasks, likewise.
-        timeout: Seconds that `generate` waits for a task, unless it is told otherwise.
+        external_ids: Whether an id of ours can be sent and found, if the service can.
+        lists: Whether its tasks can be listed, if the service can.
+        several_ids: Whether one request can ask for several of its tasks, if the service can.
+        timeout: Seconds that `generate` waits for a task, by default.
     """
 
     name: str
@@ -109,7 +116,7 @@ class Endpoint(Generic[R]):
 
     def one(self, any_id: str) -> str:
         """
-        Return the path of one task, by its task id or, where the service knows those, its external id.
+        Return the path of one task, by its task id or, if the service knows those, its external id.
 
         Raises:
             InvalidRequest: No task can have such an id.

@@ -43,7 +43,7 @@ __all__ = [
 
 class Model(enum.StrEnum):
     """
-    The models that generate images; which of them a service offers is told by its dialect.
+    The models that generate images; its dialect says which of them a service offers.
     """
 
     V1 = "kling-v1"
@@ -113,8 +113,8 @@ class ImageRequest:
         model_name: None is the dialect's default.
         image_reference: "subject" or "face", only with `image`.
         human_fidelity: How strongly the subject is kept, 0 to 1.
-        resolution: "1k" or "2k", where the service offers it.
-        external_task_id: An id of your own, unique on the account for ever; minted by `submit` where it is None.
+        resolution: "1k" or "2k", if the service offers it.
+        external_task_id: An id of your own, unique on the account for ever; `submit` makes one if it is None.
     """
 
     prompt: str = attrs.field(repr=shown_text)

@@ -101,10 +101,10 @@ class FileFacts:
     What is known of a file before it is sent.
 
     Attributes:
-        size_in_bytes: Of the file itself, before Base64.
+        size_in_bytes: Bytes of the file itself, before Base64.
         kind: By its content, not its name: "png" or "jpg"; None for anything else.
-        width: Pixels; None where the header does not say.
-        height: Pixels; None where the header does not say.
+        width: Pixels; None if the header does not say.
+        height: Pixels; None if the header does not say.
         flaw: Why the file is truncated or damaged, worded as a broken rule; None if it is complete or was not checked.
     """
 
@@ -122,7 +122,7 @@ class FileInput:
 
     Attributes:
         field: Its name; it holds a `FileSource` or None.
-        max_bytes: Returns the largest size at a service, before Base64. A larger file is not read to its end.
+        max_bytes: Returns the largest size in bytes at a service, before Base64. A larger file is not read to its end.
     """
 
     field: str

@@ -10,7 +10,7 @@ import attrs
 
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint, TaskRequest, with_fields
+from kling_async.wire.endpoints.base import Endpoint, R, TaskRequest, with_fields
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from kling_async.wire.endpoints.inputs import FileFacts
 
@@ -24,6 +24,7 @@ __all__ = [
     "register",
     "registered",
     "request_of",
+    "without_files",
 ]
 
 DEFAULT_ENDPOINT: Final = IMAGE_GENERATION
@@ -125,7 +126,7 @@ def request_of(request: object, /, fields: Mapping[str, Any] | None = None) -> A
 
 def caption_of(request: TaskRequest | None) -> str:
     """
-    Return the text that shows people which request it is, mostly its prompt; empty where there is none.
+    Return the text that shows people which request it is, mostly its prompt; empty if there is none.
     """
     return "" if request is None else endpoint_of(type(request)).caption(request)
 
@@ -143,3 +144,10 @@ def broken_rules(
 
 
 register(IMAGE_GENERATION)
+
+
+def without_files(request: R) -> R:
+    """
+    Return *request* without its input files, which may be large, or paths on another machine.
+    """
+    return with_fields(request, **{each.field: None for each in endpoint_of(type(request)).inputs})

@@ -108,7 +108,7 @@ def test_json(in_process: InProcess) -> None:
     assert ("failed", "TaskFailed", []) == (storm["status"], storm["error"]["class"], storm["images"])
     assert "in/rows.kling" in ended.err
     assert "1 saved, 1 failed" in again.err
-    assert "See them: kling-async gallery in/rows.kling" == again.err.splitlines()[-1]
+    assert "To see the pictures: kling-async gallery in/rows.kling" == again.err.splitlines()[-1]
 
 
 async def test_stopped_in_good_order(command: Command) -> None:
@@ -120,7 +120,7 @@ async def test_stopped_in_good_order(command: Command) -> None:
         async with command.to(server).running("batch", "prompts.txt", "--slots", "2") as running:
             await eventually(lambda: counts_in(command)[State.ACCEPTED] == 2)
             running.interrupt()
-            await running.until("will be finished")
+            await running.until("Stopping: ")
             server.account.settings = attrs.evolve(server.account.settings, latency=(0.1, 0.1))
             finish_all(server)
             ended = await running.ended()
@@ -128,7 +128,7 @@ async def test_stopped_in_good_order(command: Command) -> None:
         again = await command.to(server)("batch", "prompts.txt")
 
     assert (130, 2) == (ended.code, made)
-    assert "2 tasks under way will be finished" in ended.out
+    assert "Stopping: nothing more is sent; waiting for 2 running tasks." in ended.out
     assert "Ctrl-C again leaves at once" in ended.out
     assert "2 queued, 2 saved" in ended.out
     assert (0, once_each(4), 4) == (again.code, prompts_made(server), pictures_in(command.folder / "pictures"))
@@ -198,7 +198,7 @@ def finish_all(server: Emulator) -> None:
         record = account.find_task(task_id)
         assert record is not None
         account._by_task_id[task_id] = attrs.evolve(record, done_at=record.created_at)
-    account._slots_used.clear()
+    account.usage.slots.clear()
 
 
 async def test_emulated_service_seems_to_go_on(command: Command) -> None:
@@ -238,7 +238,7 @@ def test_input_was_edited(in_process: InProcess) -> None:
 
     assert (4, 2, 4, 0) == (poor.code, told.code, dropped.code, kept.code)
     assert "Stopped: AccountProblem" in poor.out
-    assert "3 rows still to be sent: the same command goes on" in poor.out
+    assert "3 unsent rows: run the same command again to continue" in poor.out
     assert "1 row of prompts.kling, still to be sent, not in prompts.txt any more" in told.err
     assert "--keep-missing" in told.err
     assert "--drop-missing" in told.err
@@ -258,7 +258,7 @@ def test_uncertain(in_process: InProcess) -> None:
 
     assert (6, 6, {"a lost fox": 1, "a fox": 1}) == (first.code, second.code, before)
     for ended in (first, second):
-        assert "1 SubmissionUncertain: may have been made and paid for: look into the vendor's console" in ended.out
+        assert "1 SubmissionUncertain: possibly created and paid for: check the vendor's console" in ended.out
         assert "  mine  a lost fox\n" in ended.out
         assert "--resend-uncertain" in ended.out
     assert (0, {"a lost fox": 2, "a fox": 1}) == (resent.code, prompts_made(batch.server))

@@ -42,7 +42,7 @@ def test_told() -> None:
     The first lines are shown with their fields, and a gateway's prices are not promised.
     """
     requests = [ImageRequest("a [red] fox", n=3, aspect_ratio="1:1", image=b"x"), *[ImageRequest("b")] * SHOWN]
-    lines = counted(GATEWAY, *requests).told()
+    lines = counted(GATEWAY, *requests).lines()
 
     assert (
         "6 requests to a gateway service: 8 pictures, about 8 units, $0.028 by the vendor's prices; a gateway"
@@ -50,4 +50,4 @@ def test_told() -> None:
     )
     assert "         1  kling-v1       3, from a reference image" in lines
     assert "         1  a [red] fox  n=3 aspect_ratio=1:1 image" in lines
-    assert SHOWN == len(lines) - lines.index("the first lines:") - 1
+    assert SHOWN == len(lines) - lines.index("first lines:") - 1

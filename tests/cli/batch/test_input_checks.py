@@ -34,7 +34,7 @@ def test_memory_forgets_no_key(keys: list[str], size: int) -> None:
     A key that came before is always known; one that is new may be taken for known only where two share a place.
     """
     memory = KeyFilter(size)
-    known = [memory.knows(key) for key in keys]
+    known = [memory.add(key) for key in keys]
 
     assert all(known[index] for index, key in enumerate(keys) if key in keys[:index])
     assert not known or not known[0]
@@ -52,7 +52,7 @@ async def test_repeated_keys(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
     assert [1, 2, 4] == await good_numbers(source)
-    assert "line 3: key 'k': is that of line 1 already, for another request\n" in capsys.readouterr().err
+    assert "line 3: key 'k': is already the key of line 1, for another request\n" in capsys.readouterr().err
 
 
 async def test_all_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,15 +65,15 @@ async def test_all_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert [3] == await good_numbers(source)
     assert [
-        "line 1: seed 1: is no field;",
+        "line 1: seed 1: is not a field;",
         "line 1: prompt '': must be text",
         "line 1: n 12: must be a whole",
-        "line 2: 'no' is no JSON: Expect",
+        "line 2: 'no' is not valid JSON:",
         "line 4: image Path('c'): must be a",
-        "3 of 4 lines left out.",
+        "3 of 4 lines skipped.",
     ] == [
         line[:length]
-        for line, length in zip(capsys.readouterr().err.splitlines(), [28, 31, 29, 31, 34, 99], strict=True)
+        for line, length in zip(capsys.readouterr().err.splitlines(), [31, 31, 29, 31, 34, 99], strict=True)
     ]
 
 

@@ -145,18 +145,21 @@ def is_sendable(prompt: str) -> bool:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("{", "is no JSON: Expecting property name"),
+        ("{", "is not valid JSON: Expecting property name"),
         ("[1]", "must be an object"),
         ('"a fox"', "must be an object"),
-        ('{"prompt": "a fox", "aspect-ratio": "1:1"}', "aspect-ratio '1:1': is no field; there are key, prompt"),
+        (
+            '{"prompt": "a fox", "aspect-ratio": "1:1"}',
+            "aspect-ratio '1:1': is not a field; the fields are key, prompt",
+        ),
         ('{"prompt": "a fox", "key": " "}', "key ' ': must be text of 1 to 200"),
         (f'{{"prompt": "a fox", "key": "{"k" * 201}"}}', "must be text of 1 to 200"),
-        ('{"prompt": "a fox", "key": "\\ud83d"}', "must be text of 1 to 200 whole characters"),
+        ('{"prompt": "a fox", "key": "\\ud83d"}', "must be text of 1 to 200 characters"),
         ('{"prompt": "a fox", "image": {}}', "image {}: must be a URL, a path or Base64"),
         ('{"prompt": "a fox", "n": 1, "n": 2}', "has the field 'n' more than once"),
         (f'{{"{"k" * 200}": 1, "{"k" * 200}": 1}}', "more than once"),
-        ("[" * 100_000, "is no JSON that can be read"),
-        (f'{{"n": {"9" * 5000}}}', "is no JSON that can be read"),
+        ("[" * 100_000, "is JSON that cannot be read"),
+        (f'{{"n": {"9" * 5000}}}', "is JSON that cannot be read"),
     ],
 )
 def test_broken_object(line: str, told: str) -> None:
@@ -178,7 +181,7 @@ def test_no_utf8(form: Format) -> None:
 
     *_, last = read("\n".join(lines[form]).encode("latin-1"), form)
 
-    assert ["line : holds bytes that are no UTF-8; save the file in that encoding"] == rules_of(last)
+    assert ["line : contains bytes that are not valid UTF-8; save the file as UTF-8"] == rules_of(last)
 
 
 @pytest.mark.parametrize("form", Format)
@@ -196,13 +199,13 @@ def test_byte_order_mark(form: Format) -> None:
 @pytest.mark.parametrize(
     ("table", "told"),
     [
-        ("prompts,n\na,1", ["1 column 'prompts': is no field", "1 column 'prompt': is missing"]),
-        ("prompt,n,n\na,1,2", ["1 column 'n': must be there once"]),
-        ("prompt,n\na,b,1\n\nc,2", ["2 line 'a': must have 2 cells, as the header has; it has 3", "4 good"]),
-        ('prompt,n\n"a\nb",2\n"c" d,1\ne,1', ["2 good", "4 line : is no CSV"]),
-        ('prompt,n\na,2\n"b,1\nc,1\nd,1', ["2 good", "3 line : is no CSV"]),
+        ("prompts,n\na,1", ["1 column 'prompts': is not a field", "1 column 'prompt': is missing"]),
+        ("prompt,n,n\na,1,2", ["1 column 'n': must occur once"]),
+        ("prompt,n\na,b,1\n\nc,2", ["2 line 'a': must have 2 cells, as the header has, not 3", "4 good"]),
+        ('prompt,n\n"a\nb",2\n"c" d,1\ne,1', ["2 good", "4 line : is not valid CSV"]),
+        ('prompt,n\na,2\n"b,1\nc,1\nd,1', ["2 good", "3 line : is not valid CSV"]),
         ("\n \nprompt;n\na;2", ["4 good"]),
-        ('"prompt', ["1 line : is no CSV"]),
+        ('"prompt', ["1 line : is not valid CSV"]),
     ],
 )
 def test_broken_table(table: str, told: list[str]) -> None:
@@ -331,9 +334,9 @@ def test_separators_stay_in_a_prompt(form: Format, separator: str) -> None:
 @pytest.mark.parametrize(
     ("raw", "told"),
     [
-        ("a fox\n".encode("utf-16-le"), "holds NUL bytes"),
-        ('{"prompt": "a fox"}\n'.encode("utf-16-be"), "holds NUL bytes"),
-        (b"a fox\n" * 100 + b"\0", "holds NUL bytes"),
+        ("a fox\n".encode("utf-16-le"), "contains NUL bytes"),
+        ('{"prompt": "a fox"}\n'.encode("utf-16-be"), "contains NUL bytes"),
+        (b"a fox\n" * 100 + b"\0", "contains NUL bytes"),
         (b"PK\x03\x04rest\na fox\n", "is a zip archive"),
         (b"\x1f\x8brest\na fox\n", "is compressed"),
         (b"SQLite format 3\0rest\na fox\n", "is a database"),
@@ -357,7 +360,7 @@ def test_damaged_utf_16() -> None:
 
     first, broken, last = read(raw, Format.TEXT)
 
-    assert ["line : holds bytes that are no UTF-8; save the file in that encoding"] == rules_of(broken)
+    assert ["line : contains bytes that are not valid UTF-8; save the file as UTF-8"] == rules_of(broken)
     assert [ImageRequest("a fox"), ImageRequest("a bear")] == [first.request, last.request]
 
 
@@ -402,4 +405,4 @@ def test_broken_quotes_swallow_no_rows() -> None:
     first, broken = parse(io.BytesIO(raw), Format.CSV, FOLDER, image_max_bytes=60_000)
 
     assert ImageRequest("a fox") == first.request
-    assert "nothing from here on is read" in rules_of(broken)[0]
+    assert "the rest is not read" in rules_of(broken)[0]

@@ -44,7 +44,7 @@ def test_pipe_is_read_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("none.txt", "No such file"), (".", "Is a directory"), ("a.json", "give --format")]
+    ("name", "told"), [("none.txt", "No such file"), (".", "Is a directory"), ("a.json", "use --format")]
 )
 def test_what_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, told: str) -> None:
     """

@@ -94,7 +94,7 @@ async def test_trace(tmp_path: Path, shown: Shown) -> None:
     told, facts = facts_of(lines), json.loads(line)
     digest = hashlib.sha256(picture.read_bytes()).hexdigest()
     assert ("a fox", "2", "1:1", "kling-v2-1") == (told["prompt"], told["n"], told["aspect_ratio"], told["model"])
-    assert ("fox", "1", "8", f"{digest} (as it is on the disk)") == (
+    assert ("fox", "1", "8", f"{digest} (unchanged)") == (
         told["key"],
         told["attempts"],
         told["units"],
@@ -174,9 +174,9 @@ async def test_status(tmp_path: Path, shown: Shown) -> None:
     ("words", "told"),
     [
         (["--status", "none.kling"], "there is no such journal"),
-        (["--status", "x.kling", "prompts.txt"], "INPUT cannot go with it"),
-        (["--status", "x.kling", "--out", "here", "--slots", "3"], "--out, --slots cannot go with it"),
-        (["--trace", "x.png", "--dry-run"], "--dry-run cannot go with it"),
+        (["--status", "x.kling", "prompts.txt"], "it cannot be combined with INPUT"),
+        (["--status", "x.kling", "--out", "here", "--slots", "3"], "it cannot be combined with --out, --slots"),
+        (["--trace", "x.png", "--dry-run"], "it cannot be combined with --dry-run"),
         (["--trace", "x.png", "--journal", "none.kling"], "there is no such journal"),
     ],
 )

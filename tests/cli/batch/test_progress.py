@@ -1,5 +1,5 @@
 """
-Counts, pace and time left.
+Counts, rate and time left.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kling_async import Done, Failed, Image, ImageRequest, Summary, TaskResult, TaskSnapshot, TaskStatus
-from kling_async.cli.batch.progress import WINDOW, BatchProgress, duration, size, states, units
+from kling_async.cli.batch.progress import SAMPLES, BatchProgress, state_counts
+from kling_async.cli.formatting import format_duration, format_size, format_units
 from kling_async.errors import TaskFailed
 from kling_async.media.saved_files import SavedFile
 
@@ -59,33 +60,33 @@ def test_position(clock: Clock) -> None:
     assert ((6, 19), (8, 19)) == (before, progress.position)
 
 
-def test_pace_and_time_left(clock: Clock) -> None:
+def test_rate_and_time_left(clock: Clock) -> None:
     """
     Both follow from what ended since the run began: 20 rows of two pictures in 10 s leave 80 rows for 40 s.
     """
     progress = begun(clock, Summary(queued=100))
-    early = (progress.pace, progress.seconds_left)
+    early = (progress.rate, progress.seconds_left)
     for _ in range(20):
         clock.now += 0.5
         progress.note(done(pictures=2))
 
     assert (None, None) == early
-    assert (240.0, 40.0) == (progress.pace, progress.seconds_left)
+    assert (240.0, 40.0) == (progress.rate, progress.seconds_left)
     assert ["240 pictures/min", "40 s left"] == progress.outlook()
 
 
-def test_pace_of_late(clock: Clock) -> None:
+def test_recent_rate(clock: Clock) -> None:
     """
     A burst at the beginning is forgotten after a while.
     """
     progress = begun(clock, Summary(queued=10_000))
     for _ in range(1000):
         progress.note(done())
-    for _ in range(WINDOW + 10):
+    for _ in range(SAMPLES + 10):
         clock.now += 10
         progress.note(done())
 
-    assert progress.pace == pytest.approx(6.0, rel=0.02)
+    assert progress.rate == pytest.approx(6.0, rel=0.02)
 
 
 def test_nothing_comes(clock: Clock) -> None:
@@ -95,7 +96,7 @@ def test_nothing_comes(clock: Clock) -> None:
     progress = begun(clock, Summary(queued=100))
     clock.now += 3600
 
-    assert (0.0, None, []) == (progress.pace, progress.seconds_left, progress.outlook())
+    assert (0.0, None, []) == (progress.rate, progress.seconds_left, progress.outlook())
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.integers(0, 9)), max_size=400))
@@ -109,13 +110,13 @@ def test_size_is_fixed(steps: list[tuple[float, int]]) -> None:
         clock.now += seconds
         progress.note(done(pictures))
 
-    assert len(progress._marks) <= WINDOW
-    assert (progress.pace or 0.0) >= 0
+    assert len(progress._samples) <= SAMPLES
+    assert (progress.rate or 0.0) >= 0
     assert (progress.seconds_left or 0.0) >= 0
     assert progress.position[0] <= progress.position[1]
 
 
-def test_told(clock: Clock) -> None:
+def test_line(clock: Clock) -> None:
     """
     One line says it all, and leaves out what there is none of.
     """
@@ -125,8 +126,8 @@ def test_told(clock: Clock) -> None:
     clock.now += 10
     progress.note(done())
 
-    counts = "992/2,000 ended, 1,000 queued, 9 under way, 991 saved, 1,200 pictures, 1,200 units"
-    assert f"{counts}, 6.0 pictures/min, 2 h 48 min left" == progress.told()
+    counts = "992/2,000 ended, 1,000 queued, 9 running, 991 saved, 1,200 pictures, 1,200 units"
+    assert f"{counts}, 6.0 pictures/min, 2 h 48 min left" == progress.line()
 
 
 def test_states() -> None:
@@ -135,8 +136,8 @@ def test_states() -> None:
     """
     summary = Summary(queued=1, sending=2, accepted=3, finished=4, saved=5, failed=6, uncertain=7)
 
-    assert ["1 queued", "5 under way", "4 to be saved", "5 saved", "6 failed", "7 uncertain"] == states(summary)
-    assert [] == states(Summary())
+    assert ["1 queued", "5 running", "4 to be saved", "5 saved", "6 failed", "7 uncertain"] == state_counts(summary)
+    assert [] == state_counts(Summary())
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ def test_duration(seconds: float, expected: str) -> None:
     """
     Times are told in units that can be taken in.
     """
-    assert expected == duration(seconds)
+    assert expected == format_duration(seconds)
 
 
 @pytest.mark.parametrize(("count", "expected"), [(0, "0 bytes"), (999, "999 bytes"), (2_100_000_000, "2.1 GB")])
@@ -163,13 +164,12 @@ def test_size(count: int, expected: str) -> None:
     """
     So are sizes.
     """
-    assert expected == size(count)
+    assert expected == format_size(count)
 
 
-def test_units_that_nobody_told() -> None:
+def test_unknown_units() -> None:
     """
-    A service that does not say what it takes is not said to take nothing.
+    Units that a service does not report are unknown, which is not zero.
     """
-    assert ("not told", "1,000", "0.5") == tuple(
-        units(Summary(units_billed=Decimal(told))) for told in ("0", "1000", "0.5")
-    )
+    assert ["unknown", "-"] == [format_units(None), format_units(None, unknown="-")]
+    assert ["1,000", "0.5", "0.5", "2"] == [format_units(units) for units in (Decimal(1000), Decimal("0.50"), 0.5, 2)]

@@ -14,7 +14,7 @@ from rich.spinner import Spinner
 
 from kling_async import Done, Failed, Image, ImageRequest, Summary, TaskResult, TaskSnapshot, TaskStatus
 from kling_async.cli.batch.progress import BatchProgress
-from kling_async.cli.batch.screen import FAILURES, LAST, LiveScreen, PlainScreen, View, draw, open_screen
+from kling_async.cli.batch.screen import FAILURES, LAST, BatchView, LiveBatchScreen, PlainBatchScreen, draw, open_screen
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import JournalCorrupt, SubmissionUncertain, TaskFailed
 from kling_async.media.saved_files import SavedFile
@@ -52,8 +52,8 @@ class Batch:
         return self.summed_up
 
     @property
-    def view(self) -> View:
-        return View(self.progress, self.summary, lambda: self.handles)
+    def view(self) -> BatchView:
+        return BatchView(self.progress, self.summary, lambda: self.handles)
 
 
 def handles_of(count: int) -> list[TaskHandle]:
@@ -92,7 +92,7 @@ def test_display_fits_the_terminal(height: int, under_way: int) -> None:
     assert len(lines) <= height
     assert any("0/1,00" in line for line in lines)
     assert any("1,000,000 queued" in line for line in lines)
-    assert any("more under way" in line for line in lines) is (under_way > max(0, height - LAST - 8))
+    assert any("more running" in line for line in lines) is (under_way > max(0, height - LAST - 8))
 
 
 def test_markup_is_text() -> None:
@@ -109,7 +109,7 @@ async def test_live(monkeypatch: pytest.MonkeyPatch) -> None:
     Failures stay on the terminal, many of them counted; what was saved is shown while it is news.
     """
     batch = Batch()
-    async with LiveScreen(console := terminal(monkeypatch), batch.view) as screen:
+    async with LiveBatchScreen(console := terminal(monkeypatch), batch.view) as screen:
         for number in range(FAILURES + 5):
             screen.ended(failed(number))
         for number in range(1000):
@@ -130,7 +130,7 @@ async def test_colours_are_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     outs = []
     for env in ({}, {"NO_COLOR": "1"}):
-        async with LiveScreen(console := terminal(monkeypatch, **env), Batch().view) as screen:
+        async with LiveBatchScreen(console := terminal(monkeypatch, **env), Batch().view) as screen:
             screen.ended(failed())
             screen.show()
         outs.append(output(console))
@@ -151,8 +151,7 @@ async def test_journal_is_asked_sparingly() -> None:
 
     quick, slow = Batch(), Slow()
     for batch in (quick, slow):
-        screen = PlainScreen(io.StringIO(), batch.view)
-        screen._pause = 0.2
+        screen = PlainBatchScreen(io.StringIO(), batch.view, interval=0.2)
         async with screen:
             await asyncio.sleep(101)
 
@@ -170,8 +169,7 @@ async def test_journal_that_cannot_be_counted() -> None:
             raise JournalCorrupt("moved")
 
     batch = Moved()
-    screen = PlainScreen(io.StringIO(), batch.view)
-    screen._pause = 0.0
+    screen = PlainBatchScreen(io.StringIO(), batch.view, interval=0.0)
     async with screen, asyncio.timeout(5):
         while batch.looks < 2:
             await asyncio.sleep(0)
@@ -184,7 +182,7 @@ def test_plain() -> None:
     One line per outcome, in which nothing can break the line; what is tried again and again is told once.
     """
     batch = Batch()
-    screen = PlainScreen(file := io.StringIO(), batch.view)
+    screen = PlainBatchScreen(file := io.StringIO(), batch.view)
     for outcome in (done(prompt="a\nfox"), failed(), Failed(2, "k", ImageRequest("c"), SubmissionUncertain("lost"))):
         batch.progress.note(outcome)
         screen.ended(outcome)
@@ -196,7 +194,7 @@ def test_plain() -> None:
         "[   0.0 s]  1/10 done: a fox: pictures/0.png",
         "[   0.0 s]  2/10 failed: a storm: TaskFailed: no (task t-1)",
         "[   0.0 s]  3/10 uncertain: c: SubmissionUncertain: lost",
-        "trying again: no connection",
+        "retrying: no connection",
         "[   0.0 s] 3/10 ended, 10 queued, 0 pictures",
     ] == file.getvalue().splitlines()
 
@@ -209,6 +207,6 @@ def test_pipe_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     tty = io.StringIO()
     monkeypatch.setattr(tty, "isatty", lambda: True)
 
-    assert isinstance(open_screen(io.StringIO(), Batch().view), PlainScreen)
-    assert isinstance(open_screen(tty, Batch().view, is_plain=True), PlainScreen)
-    assert isinstance(open_screen(tty, Batch().view), LiveScreen)
+    assert isinstance(open_screen(io.StringIO(), Batch().view), PlainBatchScreen)
+    assert isinstance(open_screen(tty, Batch().view, is_plain=True), PlainBatchScreen)
+    assert isinstance(open_screen(tty, Batch().view), LiveBatchScreen)

@@ -27,8 +27,8 @@ def test_plain_words_off_a_terminal(
     ended = here("doctor", "--base-url", server.url)
 
     assert (0, "") == (ended.code, ended.err)
-    assert f"ok       address     {server.url} (--base-url), dialect gateway (by its host)" in ended.out
-    assert "All is well." == ended.out.splitlines()[-1]
+    assert f"ok       address     {server.url} (--base-url), dialect gateway (by host)" in ended.out
+    assert "No problems found." == ended.out.splitlines()[-1]
     assert ended.out.isascii()
 
 
@@ -52,7 +52,7 @@ def test_marks_and_words(here: Here, monkeypatch: pytest.MonkeyPatch, no_color: 
     """
     On a terminal there are marks, and words for those who want no colour.
     """
-    monkeypatch.setattr(doctors, "is_lively", lambda _: True)
+    monkeypatch.setattr(doctors, "is_interactive", lambda _: True)
     monkeypatch.setenv("NO_COLOR", no_color)
 
     ended = here("doctor")

@@ -7,19 +7,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from kling_async.cli.doctor.findings import (
-    REGIONS,
-    ConnectionResult,
-    FindingState,
-    ProbeResult,
-    judge_access,
-    judge_address,
-    judge_clock,
-    judge_connection,
-    judge_key,
-    judge_software,
-    other_regions,
-)
+from kling_async.cli.doctor.findings import ConnectionResult, FindingState, ProbeResult
+from kling_async.cli.doctor.service_checks import REGIONS, judge_access, judge_clock, other_regions
+from kling_async.cli.doctor.setup_checks import judge_address, judge_connection, judge_key, judge_software
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.client.credentials import GATEWAY_URL, VENDOR_URL, find_credentials
 from kling_async.errors import AccountProblem, KlingError, NotAllowed, NotAuthenticated
@@ -34,11 +24,11 @@ PAIR = {"KLING_ACCESS_KEY": "ak-1", "KLING_SECRET_KEY": "as-2"}
     [
         ({"KLING_API_KEY": "sk-1"}, FindingState.OK, "KLING_API_KEY: a static key"),
         (PAIR, FindingState.OK, "KLING_ACCESS_KEY and KLING_SECRET_KEY: access keys"),
-        ({"KLING_API_KEY": "sk-1", **PAIR}, FindingState.WARNING, "set as well, and not used"),
-        ({"KLING_API_KEY": " sk-1\n"}, FindingState.WARNING, "white space around"),
-        ({"KLING_API_KEY": "eyJhbGciOi.eyJpc3Mi.c2ln"}, FindingState.WARNING, "lasts for half an hour"),
-        ({}, FindingState.PROBLEM, "there is none"),
-        ({"KLING_API_KEY": "  "}, FindingState.PROBLEM, "there is none"),
+        ({"KLING_API_KEY": "sk-1", **PAIR}, FindingState.WARNING, "set too, but not used"),
+        ({"KLING_API_KEY": " sk-1\n"}, FindingState.WARNING, "surrounded by white space"),
+        ({"KLING_API_KEY": "eyJhbGciOi.eyJpc3Mi.c2ln"}, FindingState.WARNING, "expires after half an hour"),
+        ({}, FindingState.PROBLEM, "no key is set"),
+        ({"KLING_API_KEY": "  "}, FindingState.PROBLEM, "no key is set"),
         ({"KLING_ACCESS_KEY": "ak-1"}, FindingState.PROBLEM, "KLING_SECRET_KEY is not"),
         ({"KLING_SECRET_KEY": "as-2"}, FindingState.PROBLEM, "KLING_ACCESS_KEY is not"),
         ({"KLING_API_KEY": "Bearer sk-1"}, FindingState.PROBLEM, 'begins with "Bearer"'),
@@ -61,7 +51,7 @@ def test_key(environ: Mapping[str, str], state: FindingState, words: str, monkey
     finding = judge_key(environ)
 
     assert (state, True) == (finding.state, words in finding.found)
-    assert (ExitCode.KEY if state is FindingState.PROBLEM else ExitCode.WELL) is finding.code
+    assert (ExitCode.KEY if state is FindingState.PROBLEM else ExitCode.SUCCESS) is finding.code
     assert not any(key.strip() in finding.found for key in environ.values() if key.strip())
     if state is not FindingState.PROBLEM:
         assert isinstance(find_credentials(None), ApiKey | AccessKey)
@@ -116,10 +106,10 @@ def refused(error: KlingError) -> ProbeResult:
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
-        (AccountProblem("no money", code=1102), ExitCode.ACCOUNT, "The key is good. Top up"),
-        (NotAllowed("not from there", code=1304), ExitCode.ACCOUNT, "list of allowed ones"),
-        (NotAllowed("not this model", code=1103), ExitCode.ACCOUNT, "lacks the right"),
-        (NotAuthenticated("expired", code=1004), ExitCode.KEY, "A token was given for a key"),
+        (AccountProblem("no money", code=1102), ExitCode.ACCOUNT, "The key is valid. Top up"),
+        (NotAllowed("not from there", code=1304), ExitCode.ACCOUNT, "the account's allow list"),
+        (NotAllowed("not this model", code=1103), ExitCode.ACCOUNT, "request access where the key was created"),
+        (NotAuthenticated("expired", code=1004), ExitCode.KEY, "It is an expired token"),
         (NotAuthenticated("wrong", code=1002), ExitCode.KEY, "Copy the key again"),
     ],
 )
@@ -136,8 +126,8 @@ def test_refusal(error: KlingError, code: ExitCode, words: str) -> None:
 @pytest.mark.parametrize(
     ("credentials", "base_url", "words"),
     [
-        (ApiKey("sk-1"), VENDOR_URL, "as keys of gateways do"),
-        (AccessKey("a", "s"), GATEWAY_URL, "Gateways take a key of their own"),
+        (ApiKey("sk-1"), VENDOR_URL, "as the keys of gateways do"),
+        (AccessKey("a", "s"), GATEWAY_URL, "Gateways need their own key"),
         (ApiKey("key"), VENDOR_URL, "--all-regions tries https://api-beijing.klingai.com and https://api.klingai.com"),
     ],
 )
@@ -162,8 +152,8 @@ def test_regions() -> None:
 @pytest.mark.parametrize(
     ("offset", "words"),
     [
-        (0.4, "as the service's, to 1 s"),
-        (-60.0, "as the service's, to 60 s"),
+        (0.4, "within 1 s of the service's"),
+        (-60.0, "within 60 s of the service's"),
         (61.0, "61 seconds behind"),
         (-7200.0, "2.0 hours ahead of"),
         (3 * 86_400.0, "3.0 days behind"),

@@ -15,8 +15,8 @@ import pytest
 from aiohttp import web
 
 from kling_async import OFFICIAL
-from kling_async.cli.doctor import findings
-from kling_async.cli.doctor.findings import Finding, FindingState
+from kling_async.cli.doctor import service_checks
+from kling_async.cli.doctor.findings import UNKNOWN_TASK_ID, Finding, FindingState
 from kling_async.cli.doctor.probes import DoctorOptions, examine
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.emulator import Emulator, Fault, faults
@@ -26,7 +26,7 @@ from tests.fakes.simulated_loop import simulated
 
 HOUR: Final = 3600.0
 PAIR: Final = AccessKey("an-access-key-of-the-tests", "a-secret-key-of-the-tests-of-32-bytes")
-CHECKS: Final = ["software", "key", "address", "connection", "service", "access", "clock", "lists", "pace", "slots"]
+CHECKS: Final = ["software", "key", "address", "connection", "service", "access", "clock", "lists", "latency", "slots"]
 
 
 @attrs.frozen
@@ -48,9 +48,9 @@ class Patient:
         Return all findings about a static key at *base_url*.
         """
         self.set(KLING_API_KEY="sk-of-somebody", KLING_BASE_URL=base_url)
-        return [finding async for finding in examine(DoctorOptions(dialect=dialect, **asked))]
+        return [finding async for finding in examine(DoctorOptions(**asked), dialect)]
 
-    async def at(self, server: Emulator, **asked: Any) -> list[Finding]:
+    async def at(self, server: Emulator, dialect: Dialect | None = None, **asked: Any) -> list[Finding]:
         """
         Return all findings about the account of *server*, with the key or the pair of keys that it takes.
         """
@@ -59,13 +59,13 @@ class Patient:
             self.set(KLING_ACCESS_KEY=pair.access_key, KLING_SECRET_KEY=pair.secret_key, KLING_BASE_URL=server.url)
         else:
             self.set(KLING_API_KEY=server.api_key, KLING_BASE_URL=server.url)
-        return await self.again(server, **asked)
+        return await self.again(server, dialect, **asked)
 
-    async def again(self, server: Emulator, **asked: Any) -> list[Finding]:
+    async def again(self, server: Emulator, dialect: Dialect | None = None, **asked: Any) -> list[Finding]:
         """
         Return all findings as the environment is, and see that *server* has made nothing.
         """
-        found = [finding async for finding in examine(DoctorOptions(**{"dialect": server.dialect, **asked}))]
+        found = [finding async for finding in examine(DoctorOptions(**asked), dialect or server.dialect)]
         ledger = server.ledger
         assert (0, [], 0) == (ledger.creates_received, ledger.tasks, ledger.units_billed)
         return found
@@ -169,7 +169,7 @@ async def test_wrong_key(patient: Patient, settings: Mapping[str, Any]) -> None:
     assert ExitCode.KEY is told(found, "access").code
     assert "Copy the key again" in told(found, "access").advice
     assert not any(secret in str(found) for secret in ("somebody-else", PAIR.access_key, "x" * 40))
-    assert findings.UNKNOWN_TASK_ID not in told(found, "access").found
+    assert UNKNOWN_TASK_ID not in told(found, "access").found
 
 
 @pytest.mark.parametrize("pair", [None, PAIR], ids=["static key", "access keys"])
@@ -189,14 +189,14 @@ async def test_clock_that_is_off_by_an_hour(patient: Patient, pair: AccessKey | 
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (page(200, "<!DOCTYPE html><html></html>"), "answers with an HTML page (HTTP 200)"),
-        (page(404, "<html></html>"), "answers with an HTML page (HTTP 404)"),
-        (page(401, "who are you"), "something that is no JSON (HTTP 401)"),
+        (page(200, "<!DOCTYPE html><html></html>"), "responds with an HTML page (HTTP 200)"),
+        (page(404, "<html></html>"), "responds with an HTML page (HTTP 404)"),
+        (page(401, "who are you"), "something other than JSON (HTTP 401)"),
         (page(200, '{"hello": "world"}', "application/json"), "holds no task"),
-        (page(404, '{"detail": "Not Found"}', "application/json"), "does not know the path of this API"),
+        (page(404, '{"detail": "Not Found"}', "application/json"), "does not have the path of this API"),
         (page(301, Location="https://elsewhere.example/kling/v1/images/generations/x?y"),
          "redirects to https://elsewhere.example/kling (HTTP 301)"),
-        (page(503, "<html></html>"), "answers with an HTML page (HTTP 503)"),
+        (page(503, "<html></html>"), "responds with an HTML page (HTTP 503)"),
     ],
 )  # fmt: skip
 async def test_host_that_is_no_kling_api(patient: Patient, answer: web.Response, words: str) -> None:
@@ -234,14 +234,14 @@ async def test_path_that_is_not_the_services(patient: Patient, dialect: Dialect,
         found = await patient.again(server)
 
         assert {"service": "problem"} == ailing(found)
-        assert f"{server.url} does: set the base URL to that." == told(found, "service").advice
+        assert f"{server.url} is a Kling API: set the base URL to that." == told(found, "service").advice
 
 
 @pytest.mark.parametrize(
     ("url", "check", "words"),
     [
-        ("http://127.0.0.1:9", "connection", "takes no connection: Connection refused"),
-        ("https://nowhere.invalid", "connection", "nobody knows a host 'nowhere.invalid'"),
+        ("http://127.0.0.1:9", "connection", "refuses connections: Connection refused"),
+        ("https://nowhere.invalid", "connection", "host 'nowhere.invalid' cannot be resolved"),
         ("http://api.gpt.ge/kling", "address", "must be https"),
         ("127.0.0.1:8765", "address", "must be an absolute http(s) URL"),
     ],
@@ -265,7 +265,7 @@ async def test_tls_where_none_is_spoken(patient: Patient) -> None:
         found = await patient.examined(server.url.replace("http:", "https:"))
 
     assert {"connection": "problem"} == ailing(found)
-    assert "does not speak TLS" in told(found, "connection").found
+    assert "does not use TLS" in told(found, "connection").found
 
 
 def bad_certificate() -> ssl.SSLCertVerificationError:
@@ -277,11 +277,11 @@ def bad_certificate() -> ssl.SSLCertVerificationError:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (bad_certificate(), "the certificate of relay.example:443 is not good: self-signed certificate"),
-        (ssl.SSLError(1, "wrong version number"), "relay.example:443 does not speak TLS: wrong version number"),
-        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "relay.example:443 does not speak TLS: Broken pipe"),
-        (TimeoutError(), "relay.example:443 does not answer: nothing within 10 s"),
-        (OSError(errno.EHOSTUNREACH, "no"), "relay.example:443 takes no connection: No route to host"),
+        (bad_certificate(), "the certificate of relay.example:443 is not valid: self-signed certificate"),
+        (ssl.SSLError(1, "wrong version number"), "relay.example:443 does not use TLS: wrong version number"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "relay.example:443 does not use TLS: Broken pipe"),
+        (TimeoutError(), "relay.example:443 does not respond: no response within 10 s"),
+        (OSError(errno.EHOSTUNREACH, "no"), "relay.example:443 refuses connections: No route to host"),
     ],
 )
 async def test_connection_that_is_not_made(
@@ -305,21 +305,21 @@ async def test_connection_that_is_not_made(
     assert words == told(found, "connection").found
 
 
-@pytest.mark.parametrize("tries_regions", [False, True])
-async def test_wrong_region(patient: Patient, monkeypatch: pytest.MonkeyPatch, tries_regions: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize("all_regions", [False, True])
+async def test_wrong_region(patient: Patient, monkeypatch: pytest.MonkeyPatch, all_regions: bool) -> None:  # noqa: FBT001
     """
     The vendor's other hosts are named; they are asked only where that was allowed, and the right one is found.
     """
     async with Emulator(dialect=OFFICIAL) as here, Emulator(dialect=OFFICIAL, seed=1) as there:
-        monkeypatch.setattr(findings, "REGIONS", (here.url, there.url))
+        monkeypatch.setattr(service_checks, "REGIONS", (here.url, there.url))
         patient.set(KLING_API_KEY=there.api_key, KLING_BASE_URL=here.url)
-        monkeypatch.setattr(findings, "_is_vendors", lambda url: url in findings.REGIONS)
-        found = await patient.again(here, tries_regions=tries_regions)
+        monkeypatch.setattr(service_checks, "is_vendors", lambda url: url in service_checks.REGIONS)
+        found = await patient.again(here, all_regions=all_regions)
 
         assert {"access": "problem"} == ailing(found)
-        expected = f"It is good at {there.url}: set KLING_BASE_URL to that." if tries_regions else "--all-regions tries"
+        expected = f"{there.url} accepts it: set KLING_BASE_URL to that." if all_regions else "--all-regions tries"
         assert expected in told(found, "access").advice
-        assert tries_regions is bool(there.ledger.arrivals)
+        assert all_regions is bool(there.ledger.arrivals)
 
 
 async def test_gateway_without_lists(patient: Patient) -> None:
@@ -342,8 +342,8 @@ async def test_slow_network(patient: Patient) -> None:
     async with Emulator(faults=[faults.delay_before("query", seconds=2.5)]) as server:
         found = await patient.at(server)
 
-    assert {"pace": "warning"} == ailing(found)
-    assert "take 2.5 s" in told(found, "pace").found
+    assert {"latency": "warning"} == ailing(found)
+    assert "takes 2.5 s" in told(found, "latency").found
 
 
 async def test_network_that_breaks(patient: Patient) -> None:
@@ -353,8 +353,8 @@ async def test_network_that_breaks(patient: Patient) -> None:
     async with Emulator(faults=[faults.reset_before("query", after=1)]) as server:
         found = await patient.at(server)
 
-    assert {"pace": "warning"} == ailing(found)
-    assert "got no answer" in told(found, "pace").found
+    assert {"latency": "warning"} == ailing(found)
+    assert "got no response" in told(found, "latency").found
 
 
 @simulated

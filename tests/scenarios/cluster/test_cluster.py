@@ -19,7 +19,7 @@ import pytest
 from distributed import LocalCluster
 
 from kling_async import OFFICIAL, Batch, Done, ImageRequest, KlingClient
-from kling_async.batch.executors import PictureFacts
+from kling_async.batch.executors import FileInfo
 from kling_async.emulator import Emulator
 from kling_async.media.storage import Storage
 from tests.fakes import sample_functions
@@ -172,7 +172,7 @@ async def judge(server: Emulator, place: Place, journal: Path) -> None:
     assert [outcome.pictures[0].sha256 for outcome in done] == [digest_of(files, outcome) for outcome in done]
     assert drawn == [files[f"{outcome.key}.png"] for outcome in done[::10]]
     for outcome in done[::10]:
-        facts = PictureFacts(str(outcome.key), outcome.result.task_id, ImageRequest("?"), outcome.pictures[0])
+        facts = FileInfo(str(outcome.key), outcome.result.task_id, ImageRequest("?"), outcome.pictures[0])
         assert (sample_functions.fingerprint(files[f"{outcome.key}.png"], facts),) == outcome.value
 
 

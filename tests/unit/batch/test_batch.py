@@ -966,7 +966,7 @@ async def test_other_host_is_not_asked_for_tasks_of_the_first(tmp_path: Path) ->
             await leave_rows(batch)
         for task in server.ledger.tasks:
             request = ImageRequest(task.prompt, external_task_id=task.external_task_id)
-            other.account.recall(task.task_id, request, 0.0)
+            other.account.restore(task.task_id, request, 0.0)
         async with client_of(other) as client, Batch(path, client, rebind=True) as batch:
             outcomes = await outcomes_of(batch)
 

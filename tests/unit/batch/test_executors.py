@@ -14,8 +14,8 @@ import pytest
 from kling_async import Batch, Done, Failed, ImageRequest, KlingClient
 from kling_async.batch import function_calls, journal
 from kling_async.batch.executors import (
+    FileInfo,
     LocalExecutor,
-    PictureFacts,
     Process,
     WorkItem,
     WorkResult,
@@ -30,7 +30,7 @@ from kling_async.media.storage import Storage
 from tests.fakes import sample_functions
 from tests.fakes.storages import client, memory, server  # noqa: F401
 
-FACTS = PictureFacts("k", "t", ImageRequest("a lighthouse"), SavedFile(0, Path("0.png"), 4, "00"))
+FACTS = FileInfo("k", "t", ImageRequest("a lighthouse"), SavedFile(0, Path("0.png"), 4, "00"))
 
 
 async def run(client: KlingClient, folder: Path, *prompts: str, **options: Any) -> list[Done | Failed]:
@@ -376,7 +376,7 @@ async def test_a_value_that_cannot_be_loaded_here(client: KlingClient, tmp_path:
         async def execute(self, order: WorkItem) -> WorkResult:
             carried = await super().execute(order)
             if "fox" in order.request.prompt:
-                carried = attrs.evolve(carried, picture=attrs.evolve(carried.picture, pickled=b"conly_there\nThing\n."))
+                carried = attrs.evolve(carried, saved=attrs.evolve(carried.saved, pickled=b"conly_there\nThing\n."))
             return carried
 
     outcomes = await run(client, tmp_path, "a fox", "a boat", process=sample_functions.nothing, executor=Far())

@@ -2406,4 +2406,6 @@ class JournalMachine(RuleBasedStateMachine):
 
 
 TestJournalMachine = JournalMachine.TestCase
-TestJournalMachine.settings = settings(max_examples=settings.default.max_examples // 2, stateful_step_count=40, deadline=None)
+TestJournalMachine.settings = settings(
+    max_examples=settings.default.max_examples // 2, stateful_step_count=40, deadline=None
+)

@@ -599,14 +599,14 @@ class TestSave:
         """
         result = await client.generate("a lighthouse", n=3)
         names = Names("{key}-{index}{ext}", result.task_id, "order-17")
-        outcome = await client.save_each(result, tmp_path, names, skip={1})
+        outcome = await client.save_each(result, tmp_path, names, skip={("image", 1)})
 
         assert outcome.error is None
         assert ["order-17-0.png", "order-17-2.png"] == [Path(picture.place).name for picture in outcome.files]
         assert all(picture.size_in_bytes == Path(picture.place).stat().st_size for picture in outcome.files)
 
         (tmp_path / "order-17-1.png").mkdir()
-        outcome = await client.save_each(result, tmp_path, names, skip={0, 2})
+        outcome = await client.save_each(result, tmp_path, names, skip={("image", 0), ("image", 2)})
 
         assert isinstance(outcome.error, DownloadFailed)
         assert ((), 1) == (outcome.files, outcome.error.index)

@@ -242,7 +242,7 @@ def test_a_url_of_the_environment_is_refused_by_its_name(monkeypatch: pytest.Mon
     """
     monkeypatch.setenv("KLING_BASE_URL", "https://a..b/kling")
 
-    with pytest.raises(InvalidRequest, match=r"^KLING_BASE_URL='https://a\.\.b/kling': must have a host that can be"):
+    with pytest.raises(InvalidRequest, match=r"^KLING_BASE_URL='https://a\.\.b/kling': must have a valid host name"):
         KlingClient("sk-1")
 
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kling_async.emulator import Account, ApiError, Settings, TaskOutcome, TaskRecord
+from kling_async.emulator.result_files import ResultFile
 from kling_async.wire.dialects import GATEWAY, OFFICIAL
 from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.tasks import TaskStatus
@@ -219,7 +220,7 @@ def test_pictures_may_come_late_or_too_few() -> None:
     A success may list no pictures for a while, and fewer than were asked for.
     """
     account = official()
-    record = account.create(attrs.evolve(LIGHTHOUSE, n=3), NOON, TaskOutcome(pictures_after=2, missing=1))
+    record = account.create(attrs.evolve(LIGHTHOUSE, n=3), NOON, TaskOutcome(files_after=2, missing=1))
     early, late = (account.snapshot_of(record, NOON + seconds) for seconds in (10, 12))
 
     assert "succeed" == early.status_word == late.status_word
@@ -248,13 +249,13 @@ def test_url_is_good_until_it_expires() -> None:
     expires, signature = signed(account, record, NOON + 20)
 
     assert str(int(NOON + 70)) == expires
-    assert account.may_fetch(record, "0", expires, signature, NOON + 69)
-    assert not account.may_fetch(record, "0", expires, signature, NOON + 70)
-    assert not account.may_fetch(record, "1", expires, signature, NOON + 20)
-    assert not account.may_fetch(record, "0", str(int(expires) + 1), signature, NOON + 20)
-    assert not account.may_fetch(record, "0", "soon", signature, NOON + 20)
-    assert not account.may_fetch(record, "0", "9" * 5000, signature, NOON + 20)
-    assert not account.may_fetch(record, "0", expires, "é", NOON + 20)
+    assert account.urls.accepts(record, ResultFile("images", 0), expires, signature, NOON + 69)
+    assert not account.urls.accepts(record, ResultFile("images", 0), expires, signature, NOON + 70)
+    assert not account.urls.accepts(record, ResultFile("images", 1), expires, signature, NOON + 20)
+    assert not account.urls.accepts(record, ResultFile("images", 0), str(int(expires) + 1), signature, NOON + 20)
+    assert not account.urls.accepts(record, ResultFile("images", 0), "soon", signature, NOON + 20)
+    assert not account.urls.accepts(record, ResultFile("images", 0), "9" * 5000, signature, NOON + 20)
+    assert not account.urls.accepts(record, ResultFile("images", 0), expires, "é", NOON + 20)
 
 
 def test_late_reader_gets_a_good_url() -> None:
@@ -264,7 +265,7 @@ def test_late_reader_gets_a_good_url() -> None:
     account = official(url_lifetime=60.0)
     record = account.create(LIGHTHOUSE, NOON)
 
-    assert account.may_fetch(record, "0", *signed(account, record, NOON + 1000), NOON + 1030)
+    assert account.urls.accepts(record, ResultFile("images", 0), *signed(account, record, NOON + 1000), NOON + 1030)
 
 
 def test_expired_urls_are_healed_by_reading_again() -> None:
@@ -274,10 +275,10 @@ def test_expired_urls_are_healed_by_reading_again() -> None:
     account = official()
     record = account.create(LIGHTHOUSE, NOON)
     old = signed(account, record, NOON + 11)
-    account.expire_urls(record, NOON + 12)
+    account.urls.expire(record, NOON + 12)
 
-    assert not account.may_fetch(record, "0", *old, NOON + 12)
-    assert account.may_fetch(record, "0", *signed(account, record, NOON + 13), NOON + 13)
+    assert not account.urls.accepts(record, ResultFile("images", 0), *old, NOON + 12)
+    assert account.urls.accepts(record, ResultFile("images", 0), *signed(account, record, NOON + 13), NOON + 13)
 
 
 def test_one_reference_is_kept_once() -> None:
@@ -368,7 +369,7 @@ def test_recalled_task() -> None:
     """
     account = official(slots=1, units=8)
     request = attrs.evolve(LIGHTHOUSE, n=2, external_task_id="mine")
-    record = account.recall("t-1", request, NOON)
+    record = account.restore("t-1", request, NOON)
     seen = [account.snapshot_of(record, NOON + seconds) for seconds in (5, 10)]
     account.create(LIGHTHOUSE, NOON + 10)
     account.settle(NOON + 20)

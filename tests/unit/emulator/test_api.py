@@ -12,19 +12,27 @@ import attrs
 import pytest
 from PIL import Image
 
-from kling_async.emulator import Account, Settings, TaskOutcome, error_messages, faults
+from kling_async.emulator import Account, Settings, TaskOutcome, api_errors, faults
 from kling_async.emulator.api import (
     ApiRequest,
     ApiResponse,
     EmulatedApi,
-    PictureOrder,
+    FileToRender,
     outcome_of,
     prompt_of,
     read_body,
 )
+from kling_async.emulator.ledger import Route
+from kling_async.emulator.result_files import ResultFile
+from kling_async.emulator.routing import Target
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 
 NOON = 1_780_000_000.0
+
+
+def target(route: Route, any_id: str = "", file_name: str = "") -> Target:
+    return Target(route, None if route in ("tasks", "download") else IMAGE_GENERATION, any_id, file_name)
 
 
 def service(dialect: Dialect = OFFICIAL, **fields: Any) -> EmulatedApi:
@@ -33,14 +41,14 @@ def service(dialect: Dialect = OFFICIAL, **fields: Any) -> EmulatedApi:
 
 def ask(service: EmulatedApi, now: float = NOON, **call: Any) -> tuple[int, Any]:
     key = f"Bearer {service.account.settings.api_key}"
-    defaults = {"method": "GET", "path": "/somewhere", "authorization": key}
+    defaults = {"method": "GET", "path": "/somewhere", "headers": {"Authorization": key}}
     reply = service.answer(ApiRequest(**{**defaults, **call}), now)
     assert isinstance(reply, ApiResponse)
     return reply.status, json.loads(reply.content()) if reply.content_type == "application/json" else reply.content()
 
 
 def create(service: EmulatedApi, now: float = NOON, **body: Any) -> tuple[int, Any]:
-    return ask(service, now, route="create", body=body)
+    return ask(service, now, target=target("create"), body=body)
 
 
 def base64_picture(width: int, height: int, kind: str = "PNG") -> str:
@@ -80,7 +88,7 @@ def test_faults_become_a_fate() -> None:
         faults.reset_after(),
     ]
 
-    assert TaskOutcome(failure="no", is_stuck=True, word="painting", pictures_after=3, missing=2) == outcome_of(rules)
+    assert TaskOutcome(failure="no", is_stuck=True, word="painting", files_after=3, missing=2) == outcome_of(rules)
 
 
 def test_create_on_the_gateway_is_the_seeds_answer() -> None:
@@ -102,7 +110,7 @@ def test_create_always_says_submitted() -> None:
     """
     instant = service(latency=(0, 0))
     created = create(instant, prompt="x")[1]["data"]
-    seen = ask(instant, route="query", any_id=created["task_id"])[1]["data"]
+    seen = ask(instant, target=target("query", created["task_id"]))[1]["data"]
 
     assert ("submitted", "succeed") == (created["task_status"], seen["task_status"])
 
@@ -122,7 +130,7 @@ def test_body_must_be_an_object(body: Any) -> None:
     """
     Anything but a JSON object gets 1200.
     """
-    status, answer = ask(service(), route="create", body=body)
+    status, answer = ask(service(), target=target("create"), body=body)
 
     assert (400, 1200) == (status, answer["code"])
     assert {"code", "message", "request_id"} == set(answer)
@@ -161,8 +169,8 @@ def test_body_must_be_an_object(body: Any) -> None:
         (OFFICIAL, {"prompt": "x", "image": "data:image/png;base64,AAAA"}, "File is not in a valid base64 format"),
         (OFFICIAL, {"prompt": "x", "image": "AAAA"}, "Image pixel is invalid"),
         (OFFICIAL, {"prompt": "x", "image": base64_picture(400, 400, "GIF")}, "Image pixel is invalid"),
-        (OFFICIAL, {"prompt": "x", "image": base64_picture(200, 400)}, error_messages.BAD_SIDES),
-        (OFFICIAL, {"prompt": "x", "image": base64_picture(300, 900)}, error_messages.BAD_SIDES),
+        (OFFICIAL, {"prompt": "x", "image": base64_picture(200, 400)}, api_errors.BAD_SIDES),
+        (OFFICIAL, {"prompt": "x", "image": base64_picture(300, 900)}, api_errors.BAD_SIDES),
         (
             OFFICIAL,
             {"prompt": "x", "negative_prompt": "y", "image": base64_picture(300, 300)},
@@ -188,7 +196,7 @@ def test_file_that_is_too_large_is_told_so() -> None:
     small = attrs.evolve(OFFICIAL, image_max_bytes=10)
     _, answer = create(service(small), prompt="x", image=base64_picture(300, 300))
 
-    assert error_messages.LARGE_PICTURE == answer["message"]
+    assert api_errors.LARGE_PICTURE == answer["message"]
 
 
 def test_unknown_and_empty_fields_do_not_matter() -> None:
@@ -227,8 +235,8 @@ def test_task_is_read_by_either_id() -> None:
     """
     vendor = service()
     task_id = create(vendor, prompt="x", external_task_id="order-17")[1]["data"]["task_id"]
-    one = ask(vendor, NOON + 10, route="query", any_id=task_id)[1]["data"]
-    other = ask(vendor, NOON + 10, route="query", any_id="order-17")[1]["data"]
+    one = ask(vendor, NOON + 10, target=target("query", task_id))[1]["data"]
+    other = ask(vendor, NOON + 10, target=target("query", "order-17"))[1]["data"]
 
     assert one == other
     assert ("succeed", "8", "") == (one["task_status"], one["final_unit_deduction"], one["task_status_msg"])
@@ -241,7 +249,7 @@ def test_running_task_has_an_empty_result() -> None:
     """
     vendor = service()
     task_id = create(vendor, prompt="x")[1]["data"]["task_id"]
-    task = ask(vendor, NOON + 5, route="query", any_id=task_id)[1]["data"]
+    task = ask(vendor, NOON + 5, target=target("query", task_id))[1]["data"]
 
     assert ("processing", {}) == (task["task_status"], task["task_result"])
     assert "final_unit_deduction" not in task
@@ -253,7 +261,7 @@ def test_failed_task_is_a_good_answer() -> None:
     """
     vendor = service(refused_words=("x",), refused_as="failed task")
     task_id = create(vendor, prompt="x")[1]["data"]["task_id"]
-    status, answer = ask(vendor, NOON + 10, route="query", any_id=task_id)
+    status, answer = ask(vendor, NOON + 10, target=target("query", task_id))
 
     assert (200, 0, "SUCCEED") == (status, answer["code"], answer["message"])
     assert "Failure to pass the risk control system" == answer["data"]["task_status_msg"]
@@ -263,12 +271,12 @@ def test_unknown_task() -> None:
     """
     The vendor says 1201, a gateway task_not_exist, both with HTTP 400.
     """
-    status, answer = ask(service(), route="query", any_id="nope")
+    status, answer = ask(service(), target=target("query", "nope"))
 
     assert (400, 1201) == (status, answer["code"])
     assert "Task not found by id/external id: nope" == answer["message"]
     assert (400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}) == ask(
-        service(GATEWAY), route="query", any_id="nope"
+        service(GATEWAY), target=target("query", "nope")
     )
 
 
@@ -280,7 +288,7 @@ def test_gateway_knows_no_external_ids() -> None:
     create(gateway, prompt="x", external_task_id="order-17")
 
     assert 200 == create(gateway, prompt="x", external_task_id="order-17")[0]
-    assert 400 == ask(gateway, route="query", any_id="order-17")[0]
+    assert 400 == ask(gateway, target=target("query", "order-17"))[0]
     assert [None, None] == [task.external_task_id for task in gateway.account.ledger.tasks]
 
 
@@ -290,12 +298,12 @@ def test_pages() -> None:
     """
     vendor = service()
     ids = [create(vendor, prompt="x")[1]["data"]["task_id"] for _ in range(32)]
-    first = ask(vendor, route="list")[1]["data"]
-    second = ask(vendor, route="list", query={"pageNum": "2"})[1]["data"]
+    first = ask(vendor, target=target("list"))[1]["data"]
+    second = ask(vendor, target=target("list"), query={"pageNum": "2"})[1]["data"]
 
     assert ids[::-1] == [task["task_id"] for task in first + second]
     assert (30, 2) == (len(first), len(second))
-    assert ask(vendor, route="query", any_id=ids[0])[1]["data"] == second[-1]
+    assert ask(vendor, target=target("query", ids[0]))[1]["data"] == second[-1]
 
 
 @pytest.mark.parametrize(
@@ -313,7 +321,7 @@ def test_pages_have_limits(query: dict[str, str]) -> None:
     """
     A page's number and size outside the vendor's limits get 1201.
     """
-    status, answer = ask(service(), route="list", query=query)
+    status, answer = ask(service(), target=target("list"), query=query)
 
     assert (400, 1201) == (status, answer["code"])
     assert next(iter(query)) in answer["message"]
@@ -325,14 +333,14 @@ def test_several_tasks_by_their_ids() -> None:
     """
     vendor = service()
     a, b = (create(vendor, prompt="x", external_task_id=text)[1]["data"]["task_id"] for text in ("a", "b"))
-    by_id = ask(vendor, NOON + 10, route="tasks", query={"task_ids": f"{a},nope,{b}"})[1]["data"]
-    by_external = ask(vendor, NOON + 10, route="tasks", query={"external_task_ids": "a,nope,b"})[1]["data"]
+    by_id = ask(vendor, NOON + 10, target=target("tasks"), query={"task_ids": f"{a},nope,{b}"})[1]["data"]
+    by_external = ask(vendor, NOON + 10, target=target("tasks"), query={"external_task_ids": "a,nope,b"})[1]["data"]
 
     assert [a, b] == [task["id"] for task in by_id]
     assert by_id == by_external
-    assert [] == ask(vendor, route="tasks", query={"task_ids": "a"})[1]["data"]
+    assert [] == ask(vendor, target=target("tasks"), query={"task_ids": "a"})[1]["data"]
     assert (200, 400) == tuple(
-        ask(vendor, route="tasks", query={"task_ids": ",".join(["x"] * count)})[0] for count in (20, 21)
+        ask(vendor, target=target("tasks"), query={"task_ids": ",".join(["x"] * count)})[0] for count in (20, 21)
     )
 
 
@@ -341,7 +349,7 @@ def test_one_kind_of_ids_at_a_time(query: dict[str, str]) -> None:
     """
     Both kinds of ids exclude each other, and one is needed.
     """
-    assert 1201 == ask(service(), route="tasks", query=query)[1]["code"]
+    assert 1201 == ask(service(), target=target("tasks"), query=query)[1]["code"]
 
 
 @pytest.mark.parametrize("route", ["list", "tasks", None])
@@ -349,7 +357,12 @@ def test_gateway_has_no_lists(route: Any) -> None:
     """
     What a gateway does not offer is an invalid URL, whoever asks.
     """
-    status, answer = ask(service(GATEWAY), route=route, path="/kling/tasks", authorization=None)
+    status, answer = ask(
+        service(GATEWAY),
+        target=target(route) if route else Target(None),
+        path="/kling/tasks",
+        headers={"Authorization": None},
+    )
 
     assert (404, "Invalid URL (GET /kling/tasks)") == (status, answer["error"]["message"])
     assert "invalid_request_error" == answer["error"]["type"]
@@ -359,7 +372,7 @@ def test_gateway_that_lists() -> None:
     """
     A dialect made to list does so, under the gateway's prefix.
     """
-    status, answer = ask(service(attrs.evolve(GATEWAY, lists=True)), route="list")
+    status, answer = ask(service(attrs.evolve(GATEWAY, lists=True)), target=target("list"))
 
     assert (200, []) == (status, answer["data"])
 
@@ -369,7 +382,7 @@ def test_unknown_method_at_the_vendor(path: str) -> None:
     """
     A method that a path does not have is 404 with 1202.
     """
-    status, answer = ask(service(), route=None, method="DELETE", path=path)
+    status, answer = ask(service(), target=Target(None), method="DELETE", path=path)
 
     assert (404, 1202, "The requested method is invalid") == (status, answer["code"], answer["message"])
 
@@ -381,7 +394,7 @@ def test_unknown_path_at_the_vendor(path: str) -> None:
     """
     A path that does not exist is answered by the vendor's web framework, without a code, as was recorded.
     """
-    status, answer = ask(service(), route=None, method="POST", path=path)
+    status, answer = ask(service(), target=Target(None), method="POST", path=path)
 
     assert 404 == status
     assert ["timestamp", "status", "error", "message", "path"] == list(answer)
@@ -402,10 +415,10 @@ def test_watermark_is_made_where_it_is_wanted() -> None:
     bodies: list[dict[str, Any]] = [{"watermark_info": {"enabled": True}}, {"watermark_info": {"enabled": False}}, {}]
     wanted, unwanted, silent = (create(vendor, prompt="x", n=2, **body)[1]["data"]["task_id"] for body in bodies)
     seen = {
-        task_id: ask(vendor, NOON + 10, route="query", any_id=task_id)[1]["data"]
+        task_id: ask(vendor, NOON + 10, target=target("query", task_id))[1]["data"]
         for task_id in (wanted, unwanted, silent)
     }
-    (new,) = ask(vendor, NOON + 10, route="tasks", query={"task_ids": wanted})[1]["data"]
+    (new,) = ask(vendor, NOON + 10, target=target("tasks"), query={"task_ids": wanted})[1]["data"]
     plain = [image["url"] for image in seen[wanted]["task_result"]["images"]]
     marked = [image["watermark_url"] for image in seen[wanted]["task_result"]["images"]]
 
@@ -422,7 +435,7 @@ def test_watermark_is_unknown_to_the_gateway() -> None:
     """
     gateway = service(GATEWAY)
     status, answer = create(gateway, prompt="x", watermark_info="whatever")
-    task = ask(gateway, NOON + 10, route="query", any_id=answer["data"]["task_id"])[1]["data"]
+    task = ask(gateway, NOON + 10, target=target("query", answer["data"]["task_id"]))[1]["data"]
 
     assert (200, None) == (status, task.get("watermark_info"))
     assert "watermark_url" not in task["task_result"]["images"][0]
@@ -435,17 +448,16 @@ def test_marked_copy_needs_a_signature_of_its_own() -> None:
     vendor = service()
     task_id = create(vendor, prompt="x", watermark_info={"enabled": True})[1]["data"]["task_id"]
     other_id = create(vendor, prompt="x")[1]["data"]["task_id"]
-    (image,) = ask(vendor, NOON + 10, route="query", any_id=task_id)[1]["data"]["task_result"]["images"]
+    (image,) = ask(vendor, NOON + 10, target=target("query", task_id))[1]["data"]["task_result"]["images"]
     plain, marked = (
         dict(part.split("=") for part in image[name].partition("?")[2].split("&")) for name in ("url", "watermark_url")
     )
 
     def answers(query: dict[str, str], any_id: str = task_id, *, has_watermark: bool) -> int:
-        call = ApiRequest(
-            route="download", method="GET", path="/", query=query, any_id=any_id, has_watermark=has_watermark
-        )
+        name = "0-watermark.png" if has_watermark else "0.png"
+        call = ApiRequest(target=target("download", any_id, name), method="GET", path="/", query=query)
         answer = vendor.answer(call, NOON + 10)
-        return 200 if isinstance(answer, PictureOrder) else answer.status
+        return 200 if isinstance(answer, FileToRender) else answer.status
 
     assert [200, 200] == [answers(plain, has_watermark=False), answers(marked, has_watermark=True)]
     assert [403, 403] == [answers(plain, has_watermark=True), answers(marked, has_watermark=False)]
@@ -458,8 +470,8 @@ def test_cash_is_taken_in_place_of_units() -> None:
     """
     vendor = service(paid_in="cash", units=16)
     task_id = create(vendor, prompt="x")[1]["data"]["task_id"]
-    task = ask(vendor, NOON + 10, route="query", any_id=task_id)[1]["data"]
-    (new,) = ask(vendor, NOON + 10, route="tasks", query={"task_ids": task_id})[1]["data"]
+    task = ask(vendor, NOON + 10, target=target("query", task_id))[1]["data"]
+    (new,) = ask(vendor, NOON + 10, target=target("tasks"), query={"task_ids": task_id})[1]["data"]
 
     vendor.account.settle(NOON + 10)
 
@@ -477,7 +489,7 @@ def test_failed_task_takes_no_cash() -> None:
     """
     vendor = service(paid_in="cash", refused_words=("x",), refused_as="failed task")
     task_id = create(vendor, prompt="x")[1]["data"]["task_id"]
-    task = ask(vendor, NOON + 10, route="query", any_id=task_id)[1]["data"]
+    task = ask(vendor, NOON + 10, target=target("query", task_id))[1]["data"]
 
     assert not Decimal(task["final_balance_deduction"]["quota"])
 
@@ -488,7 +500,7 @@ def test_nothing_given_is_an_empty_info() -> None:
     """
     vendor = service()
     created = create(vendor, prompt="x")[1]["data"]
-    seen = ask(vendor, NOON + 10, route="query", any_id=created["task_id"])[1]["data"]
+    seen = ask(vendor, NOON + 10, target=target("query", created["task_id"]))[1]["data"]
 
     assert [{}, {}] == [created["task_info"], seen["task_info"]]
 
@@ -497,8 +509,8 @@ def test_bad_keys() -> None:
     """
     The vendor answers 401 in its envelope, a gateway in an error object.
     """
-    vendor = ask(service(), route="query", authorization="Bearer wrong")
-    gateway = ask(service(GATEWAY), route="query", authorization="Bearer wrong")
+    vendor = ask(service(), target=target("query"), headers={"Authorization": "Bearer wrong"})
+    gateway = ask(service(GATEWAY), target=target("query"), headers={"Authorization": "Bearer wrong"})
 
     assert (401, 1002) == (vendor[0], vendor[1]["code"])
     assert 401 == gateway[0]
@@ -514,15 +526,15 @@ def test_picture_needs_its_signature() -> None:
     record = vendor.account.create(read("a cat"), NOON)
     url = vendor.account.snapshot_of(record, NOON + 10).task_result.images[0].url
     query = dict(part.split("=") for part in url.partition("?")[2].split("&"))
-    call = ApiRequest(route="download", method="GET", path="/", query=query, any_id=record.task_id)
+    call = ApiRequest(target=target("download", record.task_id, "0.png"), method="GET", path="/", query=query)
 
-    assert PictureOrder(record=record, index=0) == vendor.answer(call, NOON + 11)
-    assert 403 == ask(vendor, NOON + 11, route="download", any_id=record.task_id)[0]
-    assert 404 == ask(vendor, NOON + 11, route="download", any_id=record.task_id, place=1, query=query)[0]
-    assert 404 == ask(vendor, NOON + 5, route="download", any_id=record.task_id, query=query)[0]
-    assert 404 == ask(vendor, NOON + 5, route="download", any_id="nope")[0]
+    assert FileToRender(record, ResultFile("images", 0)) == vendor.answer(call, NOON + 11)
+    assert 403 == ask(vendor, NOON + 11, target=target("download", record.task_id, "0.png"))[0]
+    assert 404 == ask(vendor, NOON + 11, target=target("download", record.task_id, "1.png"), query=query)[0]
+    assert 404 == ask(vendor, NOON + 5, target=target("download", record.task_id, "0.png"), query=query)[0]
+    assert 404 == ask(vendor, NOON + 5, target=target("download", "nope", "0.png"))[0]
     assert 4 == vendor.account.ledger.downloads_with_key
 
 
 def read(prompt: str) -> Any:
-    return EmulatedApi(Account())._read({"prompt": prompt})
+    return EmulatedApi(Account())._read(IMAGE_GENERATION, {"prompt": prompt})

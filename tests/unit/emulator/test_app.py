@@ -536,7 +536,7 @@ async def test_expired_url_of_no_task() -> None:
     The rule may also meet a picture that never was.
     """
     async with visit(faults.expired_url(), faults.crazy_shape()) as visitor:
-        async with visitor.session.get(visitor.server.url + "/pictures/nope/0.png") as answer:
+        async with visitor.session.get(visitor.server.url + "/files/nope/0.png") as answer:
             status, body = answer.status, await answer.read()
 
         assert (404, b"<Error>") == (status, body[:7])

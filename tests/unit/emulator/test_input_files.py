@@ -11,7 +11,7 @@ from PIL import Image
 
 from kling_async.emulator import ApiError
 from kling_async.emulator.drawing.reference_blend import open_reference
-from kling_async.emulator.input_files import bytes_of, facts_of
+from kling_async.emulator.input_files import facts_of, picture_of
 from kling_async.wire.endpoints.inputs import FileFacts
 
 
@@ -31,7 +31,7 @@ def test_picture_is_measured(kind: str, name: str) -> None:
 
     assert facts is not None
     assert (len(data), name, 320, 300) == (facts.size_in_bytes, facts.kind, facts.width, facts.height)
-    assert data == bytes_of(base64.b64encode(data).decode())
+    assert data == picture_of(base64.b64encode(data).decode())
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", picture("GIF"), picture("PNG")[:2000], picture("JPEG")[:2000]])
@@ -89,6 +89,6 @@ def test_url_is_taken_on_trust() -> None:
 
     assert facts_of(first) is None
     assert facts_of(second) is None
-    assert bytes_of(first) == bytes_of(first) != bytes_of(second)
-    with Image.open(io.BytesIO(bytes_of(first))) as drawn:
+    assert picture_of(first) == picture_of(first) != picture_of(second)
+    with Image.open(io.BytesIO(picture_of(first) or b"")) as drawn:
         assert "PNG" == drawn.format

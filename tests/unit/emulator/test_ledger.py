@@ -3,15 +3,29 @@ What an emulated service remembers.
 """
 
 import json
+from decimal import Decimal
+from typing import Any
 
 from kling_async.emulator import CreatedTask, Ledger
+
+TASK: dict[str, Any] = {
+    "task_id": "t1",
+    "endpoint": "image-generation",
+    "external_task_id": None,
+    "prompt": "a cat",
+    "n": 2,
+    "model_name": "kling-v1",
+    "created_at": 1.0,
+    "units": Decimal(2),
+    "create_number": 1,
+}
 
 
 def test_ledger_tells_all_as_json() -> None:
     """
     Every count of the ledger stands on its page.
     """
-    ledger = Ledger(tasks=[CreatedTask("t1", None, "a cat", 2, "kling-v1", 1.0, 2, 1)], units_billed=2)
+    ledger = Ledger(tasks=[CreatedTask(**TASK)], units_billed=2)
     ledger.arrivals.update(create=2, query=3, list=4, tasks=5, download=6)
     ledger.answers["create", 429] += 1
     ledger.refusals[1303] += 1
@@ -27,4 +41,4 @@ def test_ledger_tells_all_as_json() -> None:
     assert {"1303": 1} == page["refusals"]
     assert ({"succeed": 1}, {"0": 1}) == (page["callbacks"], page["callback_answers"])
     assert {"kling-v1": 2} == page["peak_slots"]
-    assert (2, 2) == (page["pictures_ordered"], page["units_billed"])
+    assert (2, 2) == (page["files_ordered"], page["units_billed"])

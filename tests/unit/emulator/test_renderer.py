@@ -13,13 +13,16 @@ from PIL import Image
 
 from kling_async.emulator import Account, Settings, TaskRecord, renderer
 from kling_async.emulator.renderer import Renderer, require_pillow
+from kling_async.emulator.result_files import ResultFile
 from kling_async.wire.dialects import OFFICIAL
 from kling_async.wire.endpoints.image_generation import ImageRequest
+
+FIRST = ResultFile("images", 0)
 
 
 @pytest.fixture
 async def small() -> AsyncIterator[Renderer]:
-    made = Renderer(scale=0.05)
+    made = Renderer(Settings(picture_scale=0.05))
     yield made
     await made.aclose()
 
@@ -30,8 +33,8 @@ def record_of(request: ImageRequest) -> TaskRecord:
 
 async def drawn(request: ImageRequest) -> bytes:
     # Each from a studio of its own: equal worlds give equal ids, and a studio knows pictures by these.
-    room = Renderer(scale=0.05)
-    picture = await room.picture(record_of(request), 0)
+    room = Renderer(Settings(picture_scale=0.05))
+    picture = await room.render(record_of(request), FIRST)
     await room.aclose()
     return picture
 
@@ -46,10 +49,10 @@ async def test_pictures_of_a_task_differ(small: Renderer) -> None:
     Each index has a picture of its own, always the same.
     """
     record = record_of(ImageRequest("a cat", n=2))
-    first, second = await small.picture(record, 0), await small.picture(record, 1)
+    first, second = await small.render(record, FIRST), await small.render(record, ResultFile("images", 1))
 
     assert first != second
-    assert first is await small.picture(record, 0)
+    assert first is await small.render(record, FIRST)
     assert first == await drawn(record.request)
 
 
@@ -89,12 +92,12 @@ async def test_few_pictures_are_kept(small: Renderer, monkeypatch: pytest.Monkey
     """
     The oldest pictures are forgotten, and drawn again when they are asked for.
     """
-    monkeypatch.setattr(renderer, "KEPT", 2)
+    monkeypatch.setattr(renderer, "CACHE_SIZE", 2)
     record = record_of(ImageRequest("a cat", n=3))
-    first = await small.picture(record, 0)
+    first = await small.render(record, FIRST)
     for index in (1, 2):
-        await small.picture(record, index)
-    again = await small.picture(record, 0)
+        await small.render(record, ResultFile("images", index))
+    again = await small.render(record, FIRST)
 
     assert first is not again
     assert first == again
@@ -114,8 +117,8 @@ async def test_closing_waits_for_what_is_being_drawn() -> None:
     """
     A picture that is begun is finished; closing twice is no error.
     """
-    room = Renderer(scale=0.05)
-    drawing = asyncio.ensure_future(room.picture(record_of(ImageRequest("a cat")), 0))
+    room = Renderer(Settings(picture_scale=0.05))
+    drawing = asyncio.ensure_future(room.render(record_of(ImageRequest("a cat")), FIRST))
     await asyncio.sleep(0)
     await room.aclose()
     await room.aclose()

@@ -15,14 +15,14 @@ NOON = 1_780_000_000.0
 def sighting(seconds: float, outcome: TaskOutcome | None = None, n: int = 1) -> response_bodies.Payload:
     account = Account(Settings(dialect=OFFICIAL, latency=(10, 10)))
     record = account.create(ImageRequest("x", n=n, external_task_id="order-17"), NOON, outcome or TaskOutcome())
-    return response_bodies.granted(write_task(account.snapshot_of(record, NOON + seconds)), "r1")
+    return response_bodies.success_body(write_task(account.snapshot_of(record, NOON + seconds)), "r1")
 
 
 def test_refusal_has_no_data() -> None:
     """
     The vendor's no is code, message and request id.
     """
-    assert {"code": 1303, "message": "full", "request_id": "r1"} == response_bodies.refused(
+    assert {"code": 1303, "message": "full", "request_id": "r1"} == response_bodies.error_body(
         ApiError(429, 1303, "full"), "r1"
     )
 

@@ -111,7 +111,7 @@ def test_it_does_not_matter_when_one_looks(looks: list[float], creates: list[flo
         (TaskOutcome(failure="no"), ["submitted", "processing", "failed"]),
         (TaskOutcome(is_stuck=True), ["submitted", "processing"]),
         (TaskOutcome(word="painting"), ["submitted", "painting", "succeed"]),
-        (TaskOutcome(pictures_after=5), ["submitted", "processing", "succeed"]),
+        (TaskOutcome(files_after=5), ["submitted", "processing", "succeed"]),
     ],
 )
 def test_fates_are_told(outcome: TaskOutcome, told: list[str]) -> None:

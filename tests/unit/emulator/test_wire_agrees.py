@@ -13,9 +13,18 @@ from kling_async.emulator import Emulator, Fault, faults
 from kling_async.emulator.api import ApiRequest, ApiResponse
 from kling_async.emulator.app import EmulatorApp
 from kling_async.emulator.fault_plan import FaultPlan
+from kling_async.emulator.routing import Target
 from kling_async.wire.answers import Answer
 from kling_async.wire.dialects import GATEWAY, OFFICIAL
-from kling_async.wire.responses import Presence, is_duplicate_id, presence_of, read_created, read_page, read_sighting
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
+from kling_async.wire.responses import (
+    Presence,
+    is_duplicate_id,
+    presence_of,
+    read_created,
+    read_page,
+    read_sighting,
+)
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
 NOON = 1_780_000_000.0
@@ -33,14 +42,14 @@ class Line:
     async def ask(self, **call: Any) -> Answer:
         plan = FaultPlan(self.server.settings.faults, 0)
         face = EmulatorApp(self.server.account, plan, lambda: self.now)
-        defaults = {"method": "GET", "path": "/x", "authorization": f"Bearer {self.server.api_key}"}
+        defaults = {"method": "GET", "path": "/x", "headers": {"Authorization": f"Bearer {self.server.api_key}"}}
         whole = ApiRequest(**{**defaults, **call})
-        reply = await face._reply(whole, plan.next_faults(whole.route) if whole.route else [])
+        reply = await face._respond(whole, plan.next_faults(whole.route) if whole.route else [])
         assert isinstance(reply, ApiResponse)
         return Answer(reply.status, reply.headers, reply.content())
 
     async def create(self, **body: Any) -> Answer:
-        return await self.ask(route="create", body={"prompt": "x", **body})
+        return await self.ask(target=Target("create", IMAGE_GENERATION), body={"prompt": "x", **body})
 
 
 def line(*rules: Fault, **settings: Any) -> Line:
@@ -52,7 +61,9 @@ async def story(line: Line) -> list[TaskSnapshot]:
     seen = [created]
     for _ in range(2):
         line.now += 5
-        seen.append(read_sighting(await line.ask(route="query", any_id=created.task_id), created.task_id))
+        seen.append(
+            read_sighting(await line.ask(target=Target("query", IMAGE_GENERATION, created.task_id)), created.task_id)
+        )
     return seen
 
 
@@ -100,9 +111,9 @@ async def test_details_of_the_vendors_answers() -> None:
     created = read_created(await line_.create(n=2, external_task_id="order-17"))
     line_.now += 10
     answers = [
-        [read_sighting(await line_.ask(route="query", any_id="order-17"))],
-        read_page(await line_.ask(route="list")),
-        read_page(await line_.ask(route="tasks", query={"external_task_ids": "order-17,nope"})),
+        [read_sighting(await line_.ask(target=Target("query", IMAGE_GENERATION, "order-17")))],
+        read_page(await line_.ask(target=Target("list", IMAGE_GENERATION))),
+        read_page(await line_.ask(target=Target("tasks"), query={"external_task_ids": "order-17,nope"})),
     ]
 
     for seen in [answer[0] for answer in answers]:
@@ -152,8 +163,8 @@ async def test_cash_is_read_as_it_was_taken(shape: Fault | None) -> None:
     line_ = line(*([shape] if shape else []), paid_in="cash")
     created = read_created(await line_.create(n=2))
     line_.now += 10
-    seen = read_sighting(await line_.ask(route="query", any_id=created.task_id), created.task_id)
-    (new,) = read_page(await line_.ask(route="tasks", query={"task_ids": created.task_id}))
+    seen = read_sighting(await line_.ask(target=Target("query", IMAGE_GENERATION, created.task_id)), created.task_id)
+    (new,) = read_page(await line_.ask(target=Target("tasks"), query={"task_ids": created.task_id}))
 
     for snapshot in (seen, new):
         assert snapshot.final_unit_deduction is None
@@ -172,9 +183,9 @@ async def test_wrong_address_is_recognised(dialect: Any, path: str) -> None:
     """
     line_ = line(dialect=dialect)
     with pytest.raises(errors.UnexpectedAnswer, match="check base_url") as caught:
-        read_sighting(await line_.ask(route=None, path=path), "x")
+        read_sighting(await line_.ask(target=Target(None), path=path), "x")
     with pytest.raises(errors.TaskNotFound) as missing:
-        read_sighting(await line_.ask(route="query", any_id="x"), "x")
+        read_sighting(await line_.ask(target=Target("query", IMAGE_GENERATION, "x")), "x")
 
     assert [Presence.ABSENT, Presence.HERE] == [presence_of(caught.value), presence_of(missing.value)]
 
@@ -198,6 +209,11 @@ async def test_unknown_task_and_bad_key_are_recognised(dialect: Any) -> None:
     """
     line_ = line(dialect=dialect)
     with pytest.raises(errors.TaskNotFound):
-        read_sighting(await line_.ask(route="query", any_id="nope"), "nope")
+        read_sighting(await line_.ask(target=Target("query", IMAGE_GENERATION, "nope")), "nope")
     with pytest.raises(errors.NotAuthenticated):
-        read_sighting(await line_.ask(route="query", any_id="nope", authorization="Bearer wrong"), "nope")
+        read_sighting(
+            await line_.ask(
+                target=Target("query", IMAGE_GENERATION, "nope"), headers={"Authorization": "Bearer wrong"}
+            ),
+            "nope",
+        )

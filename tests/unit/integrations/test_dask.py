@@ -24,7 +24,7 @@ from hypothesis import given, strategies as st
 from yarl import URL
 
 from kling_async import Batch, Done, Failed, HttpOptions, ImageRequest, KlingClient
-from kling_async.batch.executors import PictureFacts, WorkResult
+from kling_async.batch.executors import FileInfo, WorkResult
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import DownloadFailed, ExecutorLost, ProcessFailed, StorageFull
 from kling_async.integrations.dask import (
@@ -294,7 +294,7 @@ class TestABatch:
 SHOWN: list[str] = []
 
 
-def look_around(source: object, facts: PictureFacts) -> None:
+def look_around(source: object, facts: FileInfo) -> None:
     """
     Note what the scheduler shows of its tasks.
     """

@@ -19,7 +19,7 @@ from distributed import Client
 from distributed.core import Status
 
 from kling_async import Failed, KlingClient
-from kling_async.batch.executors import PictureFacts, WorkItem, WorkResult
+from kling_async.batch.executors import FileInfo, WorkItem, WorkResult
 from kling_async.emulator import Emulator
 from kling_async.errors import ExecutorLost, ProcessFailed
 from kling_async.integrations.dask import (
@@ -49,7 +49,7 @@ async def impatient(workers: int = 1, **options: Any) -> AsyncIterator[tuple[Cli
         yield dask_client, executor
 
 
-def kill(source: object, facts: PictureFacts) -> None:
+def kill(source: object, facts: FileInfo) -> None:
     """
     Kill the worker.
     """
@@ -145,7 +145,7 @@ def slow(tmp_path: Path) -> Iterator[WorkItem]:
     RELEASED.set()
 
 
-def linger(source: object, facts: PictureFacts) -> None:
+def linger(source: object, facts: FileInfo) -> None:
     RELEASED.wait(60)
 
 
@@ -180,7 +180,7 @@ async def test_without_a_limit_it_is_only_told(tmp_path: Path, caplog: pytest.Lo
         assert isinstance(await executing, WorkResult)
 
 
-def note_and_die(source: object, facts: PictureFacts) -> None:
+def note_and_die(source: object, facts: FileInfo) -> None:
     """
     Note that it was called, and kill the worker on foxes.
     """

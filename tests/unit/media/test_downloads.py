@@ -41,8 +41,9 @@ from kling_async.media.storage import Storage
 from kling_async.media.streams import FileStream
 from kling_async.policy.hosts import Network
 from kling_async.policy.http import HttpOptions
-from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot, TaskStatus
+from kling_async.wire.tasks import Audio, File, Image, TaskResult, TaskSnapshot, TaskStatus, Video
 from tests.fakes.simulated_loop import simulated
+from tests.unit.media.sounds import mp3, mp4, wav
 
 
 def drawn(kind: str = "png", size: tuple[int, int] = (200, 100)) -> bytes:
@@ -297,7 +298,8 @@ class TestSaving:
         """
         urls = [server.lay(f"/{index}", picture()) for index in range(3)]
 
-        outcome = await downloads.save(done(*urls), tmp_path, Names(NAME, "t1"), refresh=never, skip={0, 2})
+        skip = {("image", 0), ("image", 2)}
+        outcome = await downloads.save(done(*urls), tmp_path, Names(NAME, "t1"), refresh=never, skip=skip)
 
         assert ["/1"] == server.paths
         assert [1] == [picture.index for picture in outcome.files]
@@ -312,7 +314,9 @@ class TestSaving:
         urls = [server.lay(f"/{index}", picture()) for index in range(2)]
 
         with pytest.raises(ValueError, match="gives two files one name"):
-            await downloads.save(done(*urls), tmp_path, Names("{task_id}{ext}", "t1"), refresh=never, skip={0})
+            await downloads.save(
+                done(*urls), tmp_path, Names("{task_id}{ext}", "t1"), refresh=never, skip={("image", 0)}
+            )
 
         assert [] == server.paths
 
@@ -374,7 +378,7 @@ class TestSaving:
             server.lay("/3", picture()),
         )
 
-        with pytest.raises(DownloadFailed, match=r"picture 1 .* not an image \(text/html\); 2 of 4 arrived") as caught:
+        with pytest.raises(DownloadFailed, match=r"image 1 .* not an image \(text/html\); 2 of 4 arrived") as caught:
             await save_all(downloads, done(*urls), tmp_path)
 
         assert caught.value.index == 1
@@ -410,6 +414,80 @@ class TestSaving:
         A result without pictures saves none.
         """
         assert await save_all(downloads, done(), tmp_path) == []
+
+
+def mixed(server: FileServer) -> TaskResult:
+    """
+    A task that has made an image, a video and two sounds.
+    """
+    return TaskResult(
+        "t1",
+        (Image(0, server.lay("/image", picture())),),
+        TaskSnapshot(task_id="t1", task_status=TaskStatus.SUCCEEDED),
+        videos=(Video(0, server.lay("/video", picture(mp4()))),),
+        audios=(Audio(0, server.lay("/a", picture(mp3()))), Audio(1, server.lay("/b", picture(wav())))),
+    )
+
+
+class TestKindsOfFile:
+    async def test_all_are_saved(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        Images, videos and sounds get the extensions of their content; those of one index do not collide.
+        """
+        outcome = await downloads.save(mixed(server), tmp_path, Names(NAME, "t1"), refresh=never)
+
+        assert outcome.error is None
+        assert {"t1-0.png": PNG, "t1-0.mp4": mp4(), "t1-0.mp3": mp3(), "t1-1.wav": wav()} == files(tmp_path)
+        assert [("image", 0), ("video", 0), ("audio", 0), ("audio", 1)] == [file.key for file in outcome.files]
+        asked = {request.path: request.headers["Accept"] for request in server.asked}
+        assert {"/image": "image/*", "/video": "video/*", "/a": "audio/*", "/b": "audio/*"} == asked
+
+    async def test_names_without_the_extension(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        Without the extension, an image and a video of one index would have one name: that is refused.
+        """
+        with pytest.raises(ValueError, match="gives two files one name"):
+            await downloads.save(mixed(server), tmp_path, Names("{task_id}-{index}", "t1"), refresh=never)
+
+        assert [] == server.asked
+
+    async def test_skipped_by_kind(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        What is skipped is one file of one kind.
+        """
+        skip = {("image", 0), ("audio", 1)}
+
+        outcome = await downloads.save(mixed(server), tmp_path, Names(NAME, "t1"), refresh=never, skip=skip)
+
+        assert [("video", 0), ("audio", 0)] == [file.key for file in outcome.files]
+
+    async def test_fresh_urls_by_kind(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
+        """
+        A file gets the fresh URL of its own kind.
+        """
+        old = mixed(server)
+        server.lay("/old", status(403))
+        expired = attrs.evolve(old, videos=(Video(0, server.base + "/old"),))
+
+        outcome = await downloads.save(expired, tmp_path, Names(NAME, "t1"), refresh=Refresh(old))
+
+        assert outcome.error is None
+        assert files(tmp_path)["t1-0.mp4"] == mp4()
+
+    @pytest.mark.parametrize("content", [PNG, mp3(), b"<html>" * 20])
+    async def test_not_a_video(self, server: FileServer, downloads: Downloads, tmp_path: Path, content: bytes) -> None:
+        """
+        A file of another kind is not saved.
+        """
+        with pytest.raises(DownloadFailed, match=r"video 0 could not be fetched: the answer is not a video"):
+            await downloads.read(Video(0, server.lay("/a", picture(content))))
+
+    async def test_cut_video(self, server: FileServer, downloads: Downloads) -> None:
+        """
+        A video that was cut on its way to the server is found by its structure.
+        """
+        with pytest.raises(DownloadFailed, match=r"video 0 could not be fetched: the file was truncated"):
+            await downloads.read(Video(0, server.lay("/a", picture(mp4()[:-100]))))
 
 
 class TestReading:
@@ -831,11 +909,11 @@ class TestSlowness:
 
         class SlowStorage(Storage):
             async def write(
-                self, names: Names, index: int, stream: FileStream, *, temp_dir: Path | None = None
+                self, names: Names, file: File, stream: FileStream, *, temp_dir: Path | None = None
             ) -> SavedFile:
                 while await stream.read():
                     await asyncio.sleep(100)
-                return SavedFile(index, None, stream.length, "", "memory://a")
+                return SavedFile(file.index, None, stream.length, "", "memory://a")
 
         content = PNG + bytes(3 << 20)
         downloads = quick()
@@ -1077,7 +1155,7 @@ class TestPicturesWithoutAnAddress:
         fresh = Refresh(done("x", "x", "fresh"))
         names = Names(NAME, "t1")
 
-        async def fetch(images: Sequence[Image]) -> Sequence[SavedFile | FetchError]:
+        async def fetch(images: Sequence[File]) -> Sequence[SavedFile | FetchError]:
             found: list[SavedFile | FetchError] = []
             for image in pickle.loads(pickle.dumps(images)):  # noqa: S301 (our own)
                 try:

@@ -29,6 +29,7 @@ from kling_async.media.fetch_errors import FetchRefused
 from kling_async.media.filesystems import ATTEMPTS, ATTEMPTS_AROUND_RETRIES
 from kling_async.media.naming import Names
 from kling_async.media.storage import Storage
+from kling_async.wire.tasks import Image
 from tests.fakes.storages import (  # noqa: F401
     KEYS,
     Bucket,
@@ -60,7 +61,7 @@ def as_storage(place: Place) -> Storage:
 
 
 @attrs.define(eq=False)
-class Picture:
+class Stream:
     """
     A picture that has come from the service.
     """
@@ -76,7 +77,7 @@ class Picture:
 
 async def keep(storage: Storage, name: str = "0.png") -> str:
     names = Names(name, "t")
-    kept = await storage.write(names, 0, Picture())  # type: ignore[arg-type]
+    kept = await storage.write(names, Image(0, ""), Stream())  # type: ignore[arg-type]
     assert kept.url is not None
     return kept.url
 

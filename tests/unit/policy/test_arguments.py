@@ -161,11 +161,11 @@ class TestHttpOptions:
     @pytest.mark.parametrize(
         ("proxy", "rule"),
         [
-            ("http://a..b:3128", "host that can be looked up"),
-            (f"http://{'a' * 64}.example", "host that can be looked up"),
-            ("http://p\u200dr.example", "without blanks, line breaks"),
+            ("http://a..b:3128", "valid host name"),
+            (f"http://{'a' * 64}.example", "valid host name"),
+            ("http://p\u200dr.example", "without whitespace"),
             ("http://[1::2::3]:1", "absolute http"),
-            ("http://p.example:1\r\nX: y", "without blanks, line breaks"),
+            ("http://p.example:1\r\nX: y", "without whitespace"),
             ("http://p.example:99999", "absolute http"),
             ("socks5://p.example:1080", "SOCKS and other kinds are not supported"),
             ("SOCKS5h://p.example:1080", "SOCKS and other kinds are not supported"),
@@ -173,7 +173,7 @@ class TestHttpOptions:
             ("http://%E6%97%A5:secret@p.example:1", "Latin-1"),
             ("http://user:sec/ret@p.example:1", "must be"),
             ("http://user:secret@@p.example:port", "must be"),
-            ("${PROXY}", "nothing has replaced"),
+            ("${PROXY}", "was not substituted"),
             ('"http://p.example:1"', "quotation marks"),
         ],
     )
@@ -197,7 +197,9 @@ class TestHttpOptions:
         """
         Plain http is for loopback, so what is on it does not go to a proxy elsewhere.
         """
-        with pytest.raises(InvalidRequest, match=r"^proxy='http://p.example:1': must be on loopback, as base_url is"):
+        with pytest.raises(
+            InvalidRequest, match=r"^proxy='http://p.example:1': must be on loopback because base_url is"
+        ):
             KlingClient(KEY, base_url="http://127.0.0.1:8080", http=HttpOptions(proxy="http://u:p@p.example:1"))
 
         KlingClient(KEY, base_url="http://127.0.0.1:8080", http=HttpOptions(proxy="http://localhost:8888"))
@@ -288,7 +290,7 @@ class TestVerbs:
             ("name", 5),
             ("save_to", 5),
             ("save_to", ["pictures"]),
-            ("engine", "dask"),
+            ("executor", "dask"),
         ],
     )
     async def test_what_a_run_is_told_is_judged(
@@ -309,9 +311,9 @@ class TestVerbs:
         """
         async with Batch(tmp_path / "run.kling", client) as batch:
             for one in ({"prompt": "a fox"}, "a fox", b"a fox", bytearray(b"a fox"), None, 5):
-                with pytest.raises(TypeError, match="stream takes many requests"):
+                with pytest.raises(TypeError, match="stream takes an iterable of requests"):
                     client.stream(one)  # type: ignore[arg-type]
-                with pytest.raises(TypeError, match="add takes many requests"):
+                with pytest.raises(TypeError, match="add takes an iterable of requests"):
                     await batch.add(one)  # type: ignore[arg-type]
             assert 0 == (await batch.summary()).rows
 
@@ -403,19 +405,19 @@ def test_nothing_that_is_no_time_reaches_the_loop(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("url", "rule"),
     [
-        ("https://a..b", "looked up"),
-        ("https://.", "looked up"),
-        (f"https://{'a' * 64}.example/x", "looked up"),
-        (f"https://{'.'.join(['a' * 60] * 5)}", "looked up"),
-        ("https://a%20b.example", "looked up"),
-        ("https://*.example", "looked up"),
-        ("https://ex\u00adample.org", "without blanks"),
+        ("https://a..b", "valid host name"),
+        ("https://.", "valid host name"),
+        (f"https://{'a' * 64}.example/x", "valid host name"),
+        (f"https://{'.'.join(['a' * 60] * 5)}", "valid host name"),
+        ("https://a%20b.example", "valid host name"),
+        ("https://*.example", "valid host name"),
+        ("https://ex\u00adample.org", "without whitespace"),
         ("https://[v1.a]:1", "absolute|brackets"),
-        ("https://host/a b", "without blanks"),
-        ("https://host/a\nb", "without blanks"),
-        ("https://ho\tst", "without blanks"),
-        ("https://${HOST}/kling", "nothing has replaced"),
-        ("%BASE_URL%", "nothing has replaced"),
+        ("https://host/a b", "without whitespace"),
+        ("https://host/a\nb", "without whitespace"),
+        ("https://ho\tst", "without whitespace"),
+        ("https://${HOST}/kling", "was not substituted"),
+        ("%BASE_URL%", "was not substituted"),
         ("'https://host'", "quotation marks"),
         ("https:///path", "absolute"),
         ("https://host:0", "absolute"),

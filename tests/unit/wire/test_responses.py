@@ -239,7 +239,7 @@ def test_id_that_nobody_could_ask_for_is_none(task_id: str) -> None:
     """
     taken = answer({"code": 0, "data": {"task_id": task_id, "task_status": "submitted"}})
     for read in (read_created, read_sighting):
-        with pytest.raises(UnexpectedAnswer, match="what nobody could ask for"):
+        with pytest.raises(UnexpectedAnswer, match="an id that cannot stand in a path"):
             read(taken)
 
     assert "t-1" == read_sighting(taken, "t-1").task_id

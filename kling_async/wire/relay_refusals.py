@@ -40,7 +40,7 @@ class RelayRefusal:
 
     def fits(self, status: int, code: str, message: str) -> bool:
         """
-        Tell whether an answer is this refusal.
+        Return whether an answer is this refusal.
         """
         is_said = self.words is None or self.words.match(message) is not None
         return status in self.statuses and code == self.code and is_said

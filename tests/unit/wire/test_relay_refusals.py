@@ -10,7 +10,7 @@ import pytest
 from kling_async.client.retries import Step, may_exist, next_step
 from kling_async.errors import KlingError, ServiceFailure
 from kling_async.wire.answers import Answer
-from kling_async.wire.relays import RELAY_REFUSALS, RelayRefusal, refusal_of
+from kling_async.wire.relay_refusals import RELAY_REFUSALS, RelayRefusal, refusal_of
 from kling_async.wire.responses import read_created, read_sighting
 
 NO_CHANNEL = "当前分组 default 下对于模型 kling-v2 无可用渠道"

@@ -1,5 +1,5 @@
 """
-Many tasks in one request, where the service offers that; and one by one where it turns out not to.
+Many tasks in one request, if the service offers that; and one by one if it turns out not to; in simulated time.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import pytest
 
 from kling_async import GATEWAY, OFFICIAL, AccessKey, Dialect, KlingClient, PollPolicy, TaskResult
 from kling_async.emulator import Emulator, Fault, faults
+from tests.fakes.simulated_loop import epoch_now, simulated
 
 STEADY = PollPolicy(first_delay=0.1, max_delay=0.2, answer_timeout=1.0)
 
@@ -24,24 +25,26 @@ async def wait_for_many(
         return await asyncio.gather(*(client.generate(f"lighthouse {number}") for number in range(count)))
 
 
+@simulated
 async def test_twenty_tasks_share_a_request() -> None:
     """
-    Sixty tasks cost a twentieth of the looks, and hardly any is asked for alone.
+    Sixty tasks take fewer requests than tasks, and hardly any is queried alone.
     """
-    async with Emulator(dialect=OFFICIAL, latency=(0.4, 0.6), slots=None) as server:
+    async with Emulator(dialect=OFFICIAL, latency=(0.4, 0.6), slots=None, clock=epoch_now) as server:
         results = await wait_for_many(server)
 
-    looks = server.ledger.arrivals["tasks"] + server.ledger.arrivals["query"]
+    reads = server.ledger.arrivals["tasks"] + server.ledger.arrivals["query"]
     assert 60 == len({result.task_id for result in results})
-    assert looks < 60
+    assert reads < 60
     assert server.ledger.arrivals["query"] < 10
 
 
+@simulated
 async def test_results_are_the_same_as_one_by_one() -> None:
     """
-    The new standard's words lead to the same pictures and units.
+    Answers in the new standard lead to the same pictures and units.
     """
-    async with Emulator(dialect=OFFICIAL, latency=(0.2, 0.2), slots=None) as server:
+    async with Emulator(dialect=OFFICIAL, latency=(0.2, 0.2), slots=None, clock=epoch_now) as server:
         results = await wait_for_many(server, 5)
         async with KlingClient(server.api_key, base_url=server.url, dialect=OFFICIAL) as client:
             singly = [await client.handle(result.task_id).wait() for result in results]
@@ -60,39 +63,42 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
-async def test_a_way_that_is_refused_is_not_tried_again(refusal: Fault) -> None:
+@simulated
+async def test_mode_that_is_refused_is_not_used_again(refusal: Fault) -> None:
     """
-    The tasks are asked for one by one from then on, and nobody notices.
+    From then on the tasks are queried one by one, and all results arrive.
     """
-    async with Emulator(dialect=OFFICIAL, latency=(0.4, 0.6), slots=None, faults=[refusal]) as server:
+    async with Emulator(dialect=OFFICIAL, latency=(0.4, 0.6), slots=None, clock=epoch_now, faults=[refusal]) as server:
         results = await wait_for_many(server, 30)
 
     assert 30 == len(results)
     assert server.ledger.arrivals["tasks"] <= STEADY.width
 
 
+@simulated
 async def test_signed_tokens_are_not_taken_on_the_new_paths() -> None:
     """
     The vendor refuses them with 401 and 1002, which is not taken for a wrong key.
     """
     key = AccessKey("access-1", "secret-of-a-proper-length-for-hs256-0123")
-    async with Emulator(dialect=OFFICIAL, latency=(0.3, 0.4), slots=None, access_key=key) as server:
+    async with Emulator(dialect=OFFICIAL, latency=(0.3, 0.4), slots=None, clock=epoch_now, access_key=key) as server:
         results = await wait_for_many(server, 30, key)
 
     assert 30 == len(results)
     assert server.ledger.arrivals["tasks"] <= STEADY.width
 
 
+@simulated
 async def test_a_passing_failure_is_no_refusal() -> None:
     """
-    After 5xx, 429 and cut connections tasks are asked for together again.
+    After 5xx, 429 and cut connections, tasks are queried together again.
     """
     rules = [
         faults.status("tasks", 503, times=1),
         faults.bare_429("tasks", times=1),
         faults.reset_after("tasks", times=1),
     ]
-    async with Emulator(dialect=OFFICIAL, latency=(0.8, 1.0), slots=None, faults=rules) as server:
+    async with Emulator(dialect=OFFICIAL, latency=(0.8, 1.0), slots=None, clock=epoch_now, faults=rules) as server:
         await wait_for_many(server)
 
     assert server.ledger.answers["tasks", 200] > 3
@@ -100,22 +106,24 @@ async def test_a_passing_failure_is_no_refusal() -> None:
 
 
 @pytest.mark.parametrize("trouble", [faults.html_after("tasks"), faults.status("tasks", 503), faults.garbled("tasks")])
-async def test_what_never_works_keeps_nobody_waiting(trouble: Fault) -> None:
+@simulated
+async def test_mode_that_never_works_is_given_up(trouble: Fault) -> None:
     """
-    A proxy's pages, or a path that is out of order for days, lead to asking one by one.
+    After a proxy's pages, or many failures of the path, tasks are queried one by one.
     """
-    async with Emulator(dialect=OFFICIAL, latency=(0.2, 0.3), slots=None, faults=[trouble]) as server:
+    async with Emulator(dialect=OFFICIAL, latency=(0.2, 0.3), slots=None, clock=epoch_now, faults=[trouble]) as server:
         results = await wait_for_many(server, 30)
 
     assert 30 == len(results)
 
 
-async def test_a_service_without_it_is_asked_one_by_one() -> None:
+@simulated
+async def test_mode_that_the_dialect_lacks_is_not_used() -> None:
     """
-    A gateway is never asked for what its dialect does not offer.
+    A gateway gets no request for several tasks.
     """
     async with (
-        Emulator(dialect=GATEWAY, latency=(0.1, 0.2), slots=None) as server,
+        Emulator(dialect=GATEWAY, latency=(0.1, 0.2), slots=None, clock=epoch_now) as server,
         KlingClient(server.api_key, base_url=server.url, slots=30, polling=STEADY) as client,
     ):
         await asyncio.gather(*(client.generate(f"lighthouse {number}") for number in range(30)))
@@ -123,12 +131,13 @@ async def test_a_service_without_it_is_asked_one_by_one() -> None:
     assert 0 == server.ledger.arrivals["tasks"]
 
 
-async def test_a_task_that_is_left_out_is_asked_for_alone() -> None:
+@simulated
+async def test_task_that_is_left_out_is_queried_alone() -> None:
     """
-    A dialect that overstates what the service shows in company costs a request more, and no result.
+    A task that is missing from the answer about several costs one more request, and no result.
     """
     async with (
-        Emulator(dialect=OFFICIAL, latency=(0.2, 0.3), slots=None) as server,
+        Emulator(dialect=OFFICIAL, latency=(0.2, 0.3), slots=None, clock=epoch_now) as server,
         KlingClient(server.api_key, base_url=server.url, dialect=BY_IDS, slots=5, polling=STEADY) as client,
     ):
         stranger = client.handle("900000000000000099")
@@ -141,11 +150,12 @@ async def test_a_task_that_is_left_out_is_asked_for_alone() -> None:
     assert server.ledger.arrivals["query"] > 0
 
 
-async def test_a_page_tells_of_all() -> None:
+@simulated
+async def test_page_shows_all_tasks() -> None:
     """
-    Sixty tasks cost a page a turn, and hardly any is asked for by its id.
+    Sixty tasks cost one page at a time, and hardly any is queried by its id.
     """
-    async with Emulator(dialect=OFFICIAL, latency=(0.4, 0.6), slots=None) as server:
+    async with Emulator(dialect=OFFICIAL, latency=(0.4, 0.6), slots=None, clock=epoch_now) as server:
         results = await wait_for_many(server, dialect=BY_PAGES)
 
     assert 60 == len({result.task_id for result in results})
@@ -162,11 +172,12 @@ PAGE_REFUSALS = {
 
 @pytest.mark.parametrize("dialect", [OFFICIAL, BY_PAGES], ids=["with ids", "alone"])
 @pytest.mark.parametrize("refusal", PAGE_REFUSALS.values(), ids=PAGE_REFUSALS)
-async def test_pages_that_are_refused_are_not_tried_again(refusal: Fault, dialect: Dialect) -> None:
+@simulated
+async def test_pages_that_are_refused_are_not_read_again(refusal: Fault, dialect: Dialect) -> None:
     """
-    A refusal of lists is remembered; the tasks are asked for by their ids in the same turn.
+    A refusal of lists is remembered; the tasks are queried by their ids at once.
     """
-    async with Emulator(dialect=OFFICIAL, latency=(0.4, 0.6), slots=None, faults=[refusal]) as server:
+    async with Emulator(dialect=OFFICIAL, latency=(0.4, 0.6), slots=None, clock=epoch_now, faults=[refusal]) as server:
         results = await wait_for_many(server, 30, dialect=dialect)
 
     assert 30 == len(results)
@@ -176,21 +187,23 @@ async def test_pages_that_are_refused_are_not_tried_again(refusal: Fault, dialec
 @pytest.mark.parametrize(
     "trouble", [faults.html_after("list"), faults.status("list", 503), faults.garbled("list"), faults.stall("list")]
 )
-async def test_pages_that_never_work_keep_nobody_waiting(trouble: Fault) -> None:
+@simulated
+async def test_pages_that_never_work_are_given_up(trouble: Fault) -> None:
     """
-    Where lists are out of order for long the tasks are asked for by their ids.
+    If lists fail for long, the tasks are queried by their ids.
     """
-    async with Emulator(dialect=OFFICIAL, latency=(0.2, 0.3), slots=None, faults=[trouble]) as server:
+    async with Emulator(dialect=OFFICIAL, latency=(0.2, 0.3), slots=None, clock=epoch_now, faults=[trouble]) as server:
         results = await wait_for_many(server, 30, dialect=BY_PAGES)
 
     assert 30 == len(results)
 
 
-async def test_tasks_that_are_not_on_the_page_are_asked_for_by_their_ids() -> None:
+@simulated
+async def test_tasks_that_are_not_on_the_page_are_queried_by_their_ids() -> None:
     """
-    Another program on the account fills the pages with its own tasks, and nobody waits for ever.
+    Another program on the account fills the pages with its own tasks; all results arrive.
     """
-    async with Emulator(dialect=OFFICIAL, latency=(1.0, 1.2), slots=None) as server:
+    async with Emulator(dialect=OFFICIAL, latency=(1.0, 1.2), slots=None, clock=epoch_now) as server:
         ours = asyncio.ensure_future(wait_for_many(server, 12, dialect=BY_PAGES))
         async with KlingClient(server.api_key, base_url=server.url, dialect=OFFICIAL, slots=500) as others:
             await asyncio.sleep(0.3)

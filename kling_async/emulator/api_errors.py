@@ -1,18 +1,36 @@
 """
-The texts of the service's refusals, in the vendor's own words.
+The errors that the service answers with: codes, and texts in the vendor's own words.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+import attrs
 from cattrs import ClassValidationError
 
 from kling_async.errors import BrokenRule
-from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.inputs import FileFacts
 from kling_async.wire.redaction import shorten
+
+
+@attrs.define(slots=False)
+class ApiError(Exception):
+    """
+    The service refuses a request.
+
+    Attributes:
+        http_status: The status that the vendor's table of errors has for the code.
+        code: The vendor's, such as 1303.
+        message: The vendor's words.
+    """
+
+    http_status: int
+    code: int
+    message: str
+
 
 MESSAGES: Final[Mapping[int, str]] = MappingProxyType(
     {
@@ -35,7 +53,7 @@ MESSAGES: Final[Mapping[int, str]] = MappingProxyType(
     }
 )
 """
-Texts by code, for refusals that always have the same text.
+Texts by code, for errors that always have the same text.
 """
 
 NO_ACCESS_KEYS: Final = "AK/SK authentication is not supported for this API"
@@ -47,7 +65,7 @@ LARGE_PICTURE: Final = "Image size is too large"
 
 def parts_of_token(parts: int) -> str:
     """
-    Say that a token has the wrong form. The vendor answers a wrong key like this, too.
+    Say that a token has the wrong format. The vendor also answers a wrong key like this.
     """
     return f"access token should have 3 parts, but has {parts}"
 
@@ -76,7 +94,7 @@ def too_long(field: str, most: int) -> str:
 
 def of_wrong_type(error: ValueError, body: Mapping[str, Any]) -> str:
     """
-    Say why *body* cannot be read: a field has the wrong type, or is missing.
+    Say why *body* cannot be read: a field is missing or has the wrong type.
     """
     cause = error.__cause__
     fields = [note.name for _, note in cause.group_exceptions()[0]] if isinstance(cause, ClassValidationError) else []
@@ -85,25 +103,23 @@ def of_wrong_type(error: ValueError, body: Mapping[str, Any]) -> str:
     return _of_value(fields[0], body.get(fields[0]))
 
 
-def of_broken_rule(broken: BrokenRule, body: Mapping[str, Any], dialect: Dialect, facts: FileFacts | None) -> str:
+def of_broken_rule(broken: BrokenRule, body: Mapping[str, Any], files: Mapping[str, FileFacts]) -> str:
     """
-    Say that *body* breaks a rule of *dialect*. *facts* describe its picture.
+    Say that *body* breaks a rule. *files* is what is known of its files, by field.
     """
     field, value = broken.field, body.get(broken.field)
-    limits = {"prompt": dialect.prompt_max, "negative_prompt": dialect.negative_prompt_max}
-    match field:
-        case "model_name":
-            return "model is not supported"
-        case "image" if facts is not None:
-            return _of_picture(facts, dialect)
-        case "image_reference" if not body.get("image"):
-            return empty("image")
-        case "prompt" | "negative_prompt" if isinstance(value, str) and len(value) > limits[field]:
-            return too_long(field, limits[field])
-        case "negative_prompt" if value and body.get("image") and not dialect.negative_prompt_with_image:
-            return "negative_prompt is not supported with image"
-        case _:
-            return _of_value(field, value)
+    if field == "model_name":
+        return "model is not supported"
+    if field in files:
+        return _of_picture(files[field], broken)
+    if needed := re.fullmatch(r"needs an? (\w+)", broken.rule):
+        return empty(needed[1])
+    if other := re.fullmatch(r"cannot be combined with an? (\w+)", broken.rule):
+        return f"{field} is not supported with {other[1]}"
+    limit = re.search(r"(\d+) characters", broken.rule)
+    if limit and isinstance(value, str) and len(value) > int(limit[1]):
+        return too_long(field, int(limit[1]))
+    return _of_value(field, value)
 
 
 def _of_value(field: str, value: object) -> str:
@@ -111,7 +127,7 @@ def _of_value(field: str, value: object) -> str:
     return empty(field) if is_empty else invalid(field, value)
 
 
-def _of_picture(facts: FileFacts, dialect: Dialect) -> str:
+def _of_picture(facts: FileFacts, broken: BrokenRule) -> str:
     if facts.kind is None:
         return BAD_PICTURE
-    return LARGE_PICTURE if facts.size_in_bytes > dialect.image_max_bytes else BAD_SIDES
+    return LARGE_PICTURE if " bytes " in broken.rule else BAD_SIDES

@@ -1,0 +1,41 @@
+"""
+Answers downloads like a storage service: with an `ETag`, and with parts of files (RFC 9110, section 14).
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from kling_async.emulator.api import ApiResponse
+
+__all__ = ["file_response"]
+
+_RANGE: Final = re.compile(r"bytes=(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})")
+
+
+def file_response(content: bytes, content_type: str, headers: Mapping[str, str]) -> ApiResponse:
+    """
+    Return the answer to a download of *content*; *headers* are those of the request.
+    """
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    known = {"ETag": tag, "Accept-Ranges": "bytes"}
+    if headers.get("If-None-Match") == tag:
+        return ApiResponse(status=304, content_type=content_type, headers=known)
+    whole = ApiResponse(body=content, content_type=content_type, headers=known)
+    wanted = _RANGE.fullmatch(headers.get("Range", ""))
+    if wanted is None or wanted[0] == "bytes=-" or headers.get("If-Range", tag) != tag:
+        return whole  # several ranges at a time and other units may be ignored
+    size = len(content)
+    if wanted["first"]:
+        first, last = int(wanted["first"]), int(wanted["last"] or size)
+        if last < first and wanted["last"]:
+            return whole  # not a valid range
+        last = min(last, size - 1)
+    else:
+        first, last = max(0, size - int(wanted["last"])), size - 1
+    if first > last:
+        unsatisfied = {**known, "Content-Range": f"bytes */{size}"}
+        return ApiResponse(status=416, content_type="application/xml", headers=unsatisfied)
+    part = {**known, "Content-Range": f"bytes {first}-{last}/{size}"}
+    return ApiResponse(status=206, body=content[first : last + 1], content_type=content_type, headers=part)

@@ -1,0 +1,60 @@
+"""
+Which of the service's operations a method and a path mean. All registered endpoints are served.
+"""
+
+from typing import Any
+from urllib.parse import unquote
+
+import attrs
+
+from kling_async.emulator.ledger import Route
+from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.registry import endpoints
+
+__all__ = ["Target", "is_path_of_an_endpoint", "target_of"]
+
+
+@attrs.frozen
+class Target:
+    """
+    What a request is about.
+
+    Attributes:
+        route: The operation; None if there is none.
+        endpoint: For operations of an endpoint.
+        any_id: The part of the path that names a task.
+        file_name: The part of the path that names a file of the task.
+    """
+
+    route: Route | None
+    endpoint: Endpoint[Any] | None = None
+    any_id: str = ""
+    file_name: str = ""
+
+
+def target_of(method: str, raw_path: str, prefix: str = "") -> Target:
+    """
+    Return the target of a request; *raw_path* is the path as it was sent, *prefix* comes before the paths of endpoints.
+    """
+    match method, raw_path.split("/"):
+        case "GET", ["", "files", any_id, file_name]:
+            return Target("download", None, unquote(any_id), unquote(file_name))
+    path = raw_path.removeprefix(prefix)
+    if not raw_path.startswith(prefix) or method not in ("GET", "POST"):
+        return Target(None)
+    if (method, path) == ("GET", "/tasks"):
+        return Target("tasks")
+    for endpoint in endpoints():
+        if path == endpoint.path:
+            return Target("create" if method == "POST" else "list", endpoint)
+        start, _, any_id = path.rpartition("/")
+        if start == endpoint.path and any_id and method == "GET":
+            return Target("query", endpoint, unquote(any_id))
+    return Target(None)
+
+
+def is_path_of_an_endpoint(path: str) -> bool:
+    """
+    Return whether *path* is the path of an endpoint, or below it.
+    """
+    return any(path == endpoint.path or path.startswith(f"{endpoint.path}/") for endpoint in endpoints())

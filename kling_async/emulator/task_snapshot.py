@@ -1,0 +1,91 @@
+"""
+What the emulated service says about a task at a moment.
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterator
+from decimal import Decimal
+
+from kling_async.emulator.result_files import FileUrls, ResultFile
+from kling_async.emulator.settings import Settings
+from kling_async.emulator.task_record import TaskRecord
+from kling_async.wire.endpoints.base import ResultList
+from kling_async.wire.tasks import (
+    Audio,
+    BalanceDeduction,
+    Image,
+    TaskInfo,
+    TaskOutput,
+    TaskSnapshot,
+    TaskStatus,
+    Video,
+)
+
+__all__ = ["seconds_of", "snapshot_of"]
+
+
+def snapshot_of(record: TaskRecord, urls: FileUrls, settings: Settings, now: float) -> TaskSnapshot:
+    """
+    Return the task of *record* as it is at *now*.
+    """
+    status = record.status_at(now)
+    is_final = now >= record.done_at
+    is_paid_in_cash = settings.paid_in == "cash"
+    return TaskSnapshot(
+        task_id=record.task_id,
+        task_status=status,
+        status_word=record.outcome.word if status is TaskStatus.PROCESSING else status.value,
+        task_status_msg=(record.outcome.failure or "") if is_final else "",
+        task_result=_output(record, urls, settings, now) if is_final else TaskOutput(),
+        task_info=TaskInfo(record.request.external_task_id),
+        created_at=_as_datetime(record.created_at),
+        updated_at=_as_datetime(record.updated_at(now)),
+        final_unit_deduction=record.units if is_final and not is_paid_in_cash else None,
+        final_balance_deduction=_cash_of(record) if is_final and is_paid_in_cash else None,
+    )
+
+
+def seconds_of(record: TaskRecord, settings: Settings) -> float:
+    """
+    Return the length of a task's videos and sounds: the request's `duration`, or the setting.
+    """
+    try:
+        return max(0.1, float(getattr(record.request, "duration", None) or settings.media_seconds))
+    except (TypeError, ValueError):
+        return settings.media_seconds
+
+
+def _output(record: TaskRecord, urls: FileUrls, settings: Settings, now: float) -> TaskOutput:
+    def files_of(kind: ResultList) -> Iterator[tuple[int, str, str | None]]:
+        if kind in record.endpoint.results:
+            for index in range(record.files_at(now)):
+                marked = urls.url_of(record, ResultFile(kind, index, has_watermark=True), now)
+                yield index, urls.url_of(record, ResultFile(kind, index), now), marked if record.watermark else None
+
+    seconds = seconds_of(record, settings)
+    return TaskOutput(
+        images=tuple(Image(index, url, marked) for index, url, marked in files_of("images")),
+        videos=tuple(
+            Video(index, url, marked, _file_id(record, "videos", index), seconds)
+            for index, url, marked in files_of("videos")
+        ),
+        audios=tuple(
+            Audio(index, url, None, _file_id(record, "audios", index), seconds) for index, url, _ in files_of("audios")
+        ),
+    )
+
+
+def _file_id(record: TaskRecord, kind: ResultList, index: int) -> str:
+    # 18 digits, like the vendor's; not the task's id.
+    digest = hashlib.sha256(f"{record.task_id} {kind} {index}".encode()).digest()
+    return str(10**17 + int.from_bytes(digest) % (9 * 10**17))
+
+
+def _cash_of(record: TaskRecord) -> BalanceDeduction:
+    dollars = (record.units * (record.endpoint.unit_price or Decimal(0))).normalize()
+    return BalanceDeduction(dollars, dollars)
+
+
+def _as_datetime(seconds: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC)

@@ -1,0 +1,51 @@
+"""
+Slots and money of the emulated account.
+"""
+
+from collections import Counter
+from decimal import Decimal
+
+from kling_async.emulator.api_errors import MESSAGES, ApiError
+from kling_async.emulator.settings import Settings
+from kling_async.emulator.task_record import TaskRecord
+
+__all__ = ["Usage"]
+
+
+class Usage:
+    """
+    What running tasks use, and what ended ones have cost.
+
+    Attributes:
+        slots: In use, by bucket.
+    """
+
+    def __init__(self) -> None:
+        self.slots: Counter[str] = Counter()
+        self._units_reserved = self._units_spent = Decimal(0)
+
+    def check(self, record: TaskRecord, settings: Settings) -> None:
+        """
+        Raises:
+            ApiError: There is not enough money (1102), or not enough slots (1303), for a task.
+        """
+        units = self._units_spent + self._units_reserved + record.price
+        if settings.units is not None and units > settings.units:
+            raise ApiError(429, 1102, MESSAGES[1102])
+        if settings.slots is not None and self.slots[record.bucket] + record.slots > settings.slots:
+            raise ApiError(429, 1303, MESSAGES[1303])
+
+    def reserve(self, record: TaskRecord) -> None:
+        """
+        Take the slots and the money of a new task.
+        """
+        self.slots[record.bucket] += record.slots
+        self._units_reserved += record.price
+
+    def settle(self, record: TaskRecord) -> None:
+        """
+        Release the slots of a task that has ended, and charge it.
+        """
+        self.slots[record.bucket] -= record.slots
+        self._units_reserved -= record.price
+        self._units_spent += record.units

@@ -1,0 +1,219 @@
+"""
+Tasks of two endpoints in one client: each endpoint is polled at its own path and in its own batches.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import attrs
+import pytest
+
+from kling_async.client.handle import TaskHandle
+from kling_async.client.limits.limiter import Slots
+from kling_async.client.polling.poller import Poller
+from kling_async.client.polling.queries import HttpStatusQueries
+from kling_async.client.polling.strategy import QueryStrategy, strategy_for
+from kling_async.errors import UnexpectedAnswer
+from kling_async.policy.policies import PollPolicy
+from kling_async.wire.dialects import OFFICIAL, Dialect
+from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
+from kling_async.wire.endpoints.registry import registered
+from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus, Video
+from tests.fakes.simulated_loop import simulated
+
+Known = Mapping[str, TaskSnapshot | None]
+
+SUBMITTED: Final = TaskSnapshot(task_id="", task_status=TaskStatus.SUBMITTED, status_word="submitted")
+OUTPUTS: Final = {
+    "image-generation": TaskOutput(images=(Image(0, "https://files.example/0.png"),)),
+    "clips": TaskOutput(videos=(Video(0, "https://files.example/0.mp4"),)),
+}
+
+
+@attrs.frozen
+class ClipRequest:
+    prompt: str
+    seconds: int = 5
+    model_name: str | None = None
+    callback_url: str | None = None
+    external_task_id: str | None = None
+
+
+def clip_bucket(request: ClipRequest, _: Dialect) -> str:
+    return f"clips of {request.seconds} s"
+
+
+CLIPS: Final = Endpoint(
+    name="clips",
+    title="clips",
+    path="/v1/clips",
+    request_class=ClipRequest,
+    results=("videos",),
+    rules=lambda *_: (),
+    bucket=clip_bucket,
+    slots=lambda request: request.seconds // 5,
+    duration_key=lambda request: request.seconds,
+    several_ids=False,
+    lists=False,
+)
+
+
+@pytest.fixture(autouse=True)
+def _clips() -> Iterator[None]:
+    with registered(CLIPS):
+        yield
+
+
+class FakeQueries:
+    """
+    Tasks that succeed 20 s after the start; records each query.
+    """
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, str, tuple[str, ...]]] = []
+        self.refused: set[tuple[str, str]] = set()
+
+    async def one(self, endpoint: Endpoint[Any], task_id: str) -> TaskSnapshot:
+        return self._answer(endpoint, "one", (task_id,))[task_id]
+
+    async def several(self, endpoint: Endpoint[Any], known: Known) -> dict[str, TaskSnapshot]:
+        return self._answer(endpoint, "several", tuple(known))
+
+    async def page(
+        self, endpoint: Endpoint[Any], number: int, size: int, known: Known
+    ) -> tuple[dict[str, TaskSnapshot], bool]:
+        return self._answer(endpoint, "page", tuple(known)), True
+
+    def _answer(self, endpoint: Endpoint[Any], mode: str, task_ids: tuple[str, ...]) -> dict[str, TaskSnapshot]:
+        self.made.append((endpoint.name, mode, task_ids))
+        if (endpoint.name, mode) in self.refused:
+            raise UnexpectedAnswer("no such path", http_status=404, is_confirmed=True)
+        seen = SUBMITTED
+        if asyncio.get_running_loop().time() >= 20.0:
+            output = OUTPUTS[endpoint.name]
+            seen = attrs.evolve(seen, task_status=TaskStatus.SUCCEEDED, status_word="succeed", task_result=output)
+        return {task_id: attrs.evolve(seen, task_id=task_id) for task_id in task_ids}
+
+    def modes(self, endpoint: Endpoint[Any]) -> set[str]:
+        """
+        Return the modes in which the tasks of *endpoint* were queried.
+        """
+        return {mode for name, mode, _ in self.made if name == endpoint.name}
+
+
+def start(poller: Poller, request: Any, task_id: str) -> "asyncio.Future[Any]":
+    """
+    Watch a task of *request* as after its submit.
+    """
+    handle = TaskHandle(task_id, request, poller.watch)
+    handle.apply(attrs.evolve(SUBMITTED, task_id=task_id))
+    return asyncio.ensure_future(handle.wait())
+
+
+def start_many(poller: Poller, count: int = 15) -> list["asyncio.Future[Any]"]:
+    images = [start(poller, ImageRequest("a lighthouse"), f"image-{number}") for number in range(count)]
+    clips = [start(poller, ClipRequest("a harbour"), f"clip-{number}") for number in range(count)]
+    return images + clips
+
+
+@simulated
+async def test_each_endpoint_is_polled_by_what_it_offers() -> None:
+    """
+    At one service, images can be queried together and clips cannot; no query mixes their tasks.
+    """
+    queries = FakeQueries()
+    poller = Poller(PollPolicy(), queries, lambda endpoint: strategy_for(OFFICIAL, endpoint))
+    await asyncio.gather(*start_many(poller))
+    await poller.aclose()
+
+    assert {"one"} == queries.modes(CLIPS)
+    assert {"page", "several"} & queries.modes(IMAGE_GENERATION)
+    kinds = {(name, task_id.partition("-")[0]) for name, _, task_ids in queries.made for task_id in task_ids}
+    assert {("image-generation", "image"), ("clips", "clip")} == kinds
+
+
+@simulated
+async def test_what_one_endpoint_refuses_another_may_offer() -> None:
+    """
+    A mode that is refused for images stays in use for clips.
+    """
+    queries = FakeQueries()
+    queries.refused = {("image-generation", "several")}
+    poller = Poller(PollPolicy(), queries, lambda _: QueryStrategy(20))
+    await asyncio.gather(*start_many(poller))
+    await poller.aclose()
+
+    refused = [made for made in queries.made if made[:2] == ("image-generation", "several")]
+    assert 1 == len(refused)
+    assert "one" in queries.modes(IMAGE_GENERATION)
+    assert {"several"} == queries.modes(CLIPS)
+
+
+@simulated
+async def test_neither_endpoint_waits_for_the_other() -> None:
+    """
+    With one poll at a time and every poll slow, tasks of both endpoints are polled in turn.
+    """
+    queries = FakeQueries()
+    one = queries.one
+
+    async def slow(endpoint: Endpoint[Any], task_id: str) -> TaskSnapshot:
+        await asyncio.sleep(0.5)
+        return await one(endpoint, task_id)
+
+    queries.one = slow  # type: ignore[method-assign]
+    poller = Poller(PollPolicy(width=1), queries, lambda _: QueryStrategy())
+    waits = start_many(poller)
+    await asyncio.sleep(15.0)
+    names = [name for name, _, _ in queries.made]
+
+    assert abs(names.count("clips") - names.count("image-generation")) <= 1
+    await asyncio.gather(*waits)
+    await poller.aclose()
+
+
+@simulated
+async def test_each_endpoint_is_polled_at_its_own_path() -> None:
+    """
+    Single tasks and pages are below the endpoint's path; several ids have one path for all endpoints.
+    """
+    paths: list[str] = []
+
+    class FakeTransport:
+        async def send(self, _: str, path: str, **__: object) -> Any:
+            paths.append(path)
+            raise UnexpectedAnswer("none")
+
+    queries = HttpStatusQueries(FakeTransport(), 10.0)  # type: ignore[arg-type]
+    for endpoint in (IMAGE_GENERATION, CLIPS):
+        for query in (queries.one(endpoint, "t-1"), queries.page(endpoint, 2, 30, {})):
+            with pytest.raises(UnexpectedAnswer):
+                await query
+    with pytest.raises(UnexpectedAnswer):
+        await queries.several(CLIPS, {"t-1": None, "t-2": None})
+
+    assert [
+        "/v1/images/generations/t-1",
+        "/v1/images/generations?pageNum=2&pageSize=30",
+        "/v1/clips/t-1",
+        "/v1/clips?pageNum=2&pageSize=30",
+        "/tasks?task_ids=t-1,t-2",
+    ] == paths
+
+
+@simulated
+async def test_slots_are_counted_by_the_endpoint_s_bucket() -> None:
+    """
+    A bucket that is full holds up no other, and the endpoint says how many slots a request takes.
+    """
+    slots = Slots(2)
+    requests = [ClipRequest("a harbour"), ClipRequest("a harbour", seconds=10)]
+    buckets = [CLIPS.bucket(request, OFFICIAL) for request in requests]
+    for request, bucket in zip(requests, buckets, strict=True):
+        await slots.acquire(bucket, CLIPS.slots(request))
+
+    assert ["clips of 5 s", "clips of 10 s"] == list(slots)
+    assert [1, 2] == [usage.used for usage in slots.values()]
+    assert [True, False] == [slots.has_room(bucket, 1) for bucket in buckets]
