@@ -25,7 +25,9 @@ from benchmarks import apart, downloads
 from benchmarks.figures import Figure, ratio
 from kling_async import OFFICIAL, Batch, Done, Image, ImageRequest, KlingClient, TaskSnapshot, TaskStatus
 from kling_async.batch.executors import FileInfo, LocalExecutor, Process
-from kling_async.batch.journal import Account, Entry, Journal
+from kling_async.batch.journal import Journal
+from kling_async.batch.opening import Account
+from kling_async.batch.records import NewRow
 from kling_async.integrations.dask import DaskExecutor
 from kling_async.wire.tasks import TaskOutput
 
@@ -179,10 +181,10 @@ async def write_journal(path: Path, client: KlingClient, url: str, count: int) -
     """
     Write a journal of so many tasks that have ended.
     """
-    journal = Journal.open(path, Account(client.base_url, client.dialect.name, client.fingerprint))
+    journal = Journal.open(path, Account(client.base_url, client.dialect.name, client.core.fingerprint))
     generation = await journal.begin_input()
     requests = [ImageRequest(f"a lighthouse at dusk, painted for the {number}th time") for number in range(count)]
-    await journal.add([Entry(request=request) for request in requests], generation, time.time())
+    await journal.add([NewRow(request=request) for request in requests], generation, time.time())
     for position in range(count):
         task_id = f"task-{path.stem}-{position:08}"
         image = Image(0, f"{url}/{position}.png?Expires=1767225600&Signature={'x' * 40}")

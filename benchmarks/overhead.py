@@ -20,6 +20,7 @@ import attrs
 from benchmarks import apart
 from benchmarks.figures import Figure, ratio
 from kling_async import OFFICIAL, HttpOptions, KlingClient, RetryPolicy
+from kling_async.client.exchange import RequestBody
 from kling_async.client.transport import Transport
 from kling_async.wire.auth import ApiKey
 from kling_async.wire.json_text import dumps
@@ -173,7 +174,7 @@ async def floors_of_ours(url: str, *, reads: bool) -> Cost:
         body = dumps({"prompt": "a lighthouse", "n": 1, "external_task_id": "x" * 36})
 
         async def job() -> str:
-            answer = await transport.send("POST", PATH, body)
+            answer = await transport.send("POST", PATH, RequestBody(body))
             task_id = read_created(answer).task_id if reads else json.loads(answer.body)["data"]["task_id"]
             answer = await transport.send("GET", f"{PATH}/{task_id}")
             if reads:

@@ -1,5 +1,5 @@
 """
-How the pages are built: `nox -s docs`.
+The configuration of Sphinx: `nox -s docs` builds the pages.
 """
 
 import sys
@@ -22,7 +22,7 @@ version = release = kling_async.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "commands", "names"]
 exclude_patterns = ["_build", "_ext"]
-nitpicky = True  # what a page or docstring names must be there; `names` says what is excepted
+nitpicky = True  # every name in a page or docstring must exist; `names` has the exceptions
 
 myst_enable_extensions = ["attrs_inline"]
 myst_heading_anchors = 3
@@ -31,7 +31,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
-napoleon_use_ivar = True  # a list below the class; as members of their own, attributes would stand there twice
+napoleon_use_ivar = True  # a list below the class; as members, attributes would appear twice
 napoleon_use_rtype = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80

@@ -1,5 +1,5 @@
 """
-Make the example notebook anew: `nox -s notebook`.
+Runs the example notebook and stores its outputs: `nox -s notebook`.
 """
 
 import re
@@ -18,7 +18,7 @@ _REQUEST_ID: Final = re.compile(r"\brequest ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9
 
 def read() -> nbformat.NotebookNode:
     """
-    Return the notebook as it is kept.
+    Return the stored notebook.
     """
     notebook: nbformat.NotebookNode = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     return notebook
@@ -26,7 +26,7 @@ def read() -> nbformat.NotebookNode:
 
 def run(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
     """
-    Run *notebook* in *folder*, where it saves its pictures, and return it with its outputs.
+    Run *notebook* in *folder*, where it saves its images, and return it with its outputs.
 
     Raises:
         nbclient.exceptions.CellExecutionError: A cell failed.
@@ -40,7 +40,7 @@ def run(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
 
 def settle(notebook: nbformat.NotebookNode) -> str:
     """
-    Return *notebook* as text that is the same after each run: ids, which tell the time, become ids that do not.
+    Return *notebook* as text that is the same after each run: ids are replaced by fixed ones.
     """
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}

@@ -1,5 +1,5 @@
 """
-Put what was measured into the pages that tell it: their tables, and the drawings in `docs/images/`.
+Writes the benchmark figures into the pages: their tables, and the charts in `docs/images/`.
 
     python docs/make_speed.py
 """
@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 DOCS: Final = Path(__file__).parent
-sys.path.insert(0, str(DOCS.parent))  # a program of the checkout, which is no package
+sys.path.insert(0, str(DOCS.parent))  # benchmarks are not installed
 
 from benchmarks import figures  # noqa: E402
 from benchmarks.figures import Run, number  # noqa: E402
@@ -27,7 +27,7 @@ OTHERS: Final = ("#aab2bd", "#d08a2e", "#8a6fc0")
 
 def axes(width: float, height: float) -> Axes:
     """
-    Return an empty drawing that is legible on light and on dark pages.
+    Return an empty chart that is legible on light and dark pages.
     """
     plt.rcParams.update(
         {
@@ -52,7 +52,7 @@ def keep(name: str) -> None:
 
 def draw_waiting(run: Run) -> None:
     """
-    CPU for each of a thousand tasks, for all who waited for them.
+    Draw the CPU for each of a thousand tasks, by library.
     """
     end = ", 1000/CPU per task"
     costs = {
@@ -73,7 +73,7 @@ def draw_waiting(run: Run) -> None:
 
 def draw_scale(run: Run) -> None:
     """
-    CPU for each task, by how many are under way.
+    Draw the CPU for each task, by the number of running tasks.
     """
     drawing = axes(7.4, 3.2)
     of_way: dict[str, dict[int, float]] = {}
@@ -87,7 +87,7 @@ def draw_scale(run: Run) -> None:
     drawing.set_xscale("log")
     drawing.xaxis.set_major_formatter(lambda value, _: number(value))
     drawing.set_ylim(bottom=0)
-    drawing.set_xlabel("tasks under way at once")
+    drawing.set_xlabel("running tasks")
     drawing.set_ylabel("µs of CPU per task")
     drawing.legend(frameon=False)
     keep("speed-scale.svg")

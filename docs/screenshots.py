@@ -1,10 +1,10 @@
 """
-Make the pictures that these pages show anew: the demo and the doctor in a terminal, and the gallery of the demo.
+Makes the screenshots of these pages: the demo and the doctor in a terminal, and the gallery of the demo.
 
     python docs/screenshots.py
 
-Each command runs in a pseudo terminal, whose screen is read by pyte and drawn by the system's Chromium, as the gallery
-is. Equal seeds paint equal pictures; only the seconds that a run took vary.
+Each command runs in a pseudo terminal. pyte reads its screen, and the system's Chromium draws it and the gallery. The
+same seed gives the same images; only the times of a run vary.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ IMAGES: Final = Path(__file__).parent / "images"
 COLUMNS: Final = 100
 LARGEST: Final = 300_000
 """
-Bytes of a picture, at most.
+Maximum bytes of a screenshot.
 """
 
 DEMO: Final = ("demo", "--count", "24", "--seed", "7", "--latency", "1:4")
@@ -47,7 +47,7 @@ PHONE: Final = {"width": 390, "height": 780}
 @attrs.frozen
 class Screen:
     """
-    What a terminal shows: lines of pieces, each a text and its style as CSS.
+    The content of a terminal: lines of pieces, each a text and its style as CSS.
     """
 
     lines: tuple[tuple[tuple[str, str], ...], ...]
@@ -59,11 +59,11 @@ class Screen:
 
 class _Screen(pyte.Screen):
     """
-    Knows what is dim, as pyte's own does not: it is grey here.
+    Supports dim text, which pyte does not: it is grey here.
     """
 
     def select_graphic_rendition(self, *codes: int, **private: bool) -> None:
-        if not {38, 48} & set(codes):  # of a colour they would be a part
+        if not {38, 48} & set(codes):  # they would be part of a colour
             codes = tuple(90 if code == 2 else code for code in codes)
         super().select_graphic_rendition(*codes, **private)
 
@@ -72,8 +72,8 @@ def run_in_terminal(
     words: tuple[str, ...], folder: Path, rows: int, environment: Mapping[str, str], code: int = 0
 ) -> Iterator[Screen]:
     """
-    Run `kling-async` in a terminal with so many *rows*, and yield its screen after each change. It is to end with
-    the exit *code*.
+    Run `kling-async` in a terminal with *rows* lines, and yield its screen after each change. It must end with the exit
+    *code*.
     """
     screen = _Screen(COLUMNS, rows)
     stream = pyte.ByteStream(screen)
@@ -89,7 +89,7 @@ def run_in_terminal(
         env={**ours_alone, **environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
     ) as process:
         os.close(theirs)
-        with contextlib.suppress(OSError):  # which is how a terminal ends
+        with contextlib.suppress(OSError):  # the end of a terminal
             while data := os.read(ours, 65_536):
                 stream.feed(data)
                 yield _read(screen)
@@ -120,7 +120,7 @@ def _style(cell: pyte.screens.Char) -> str:
 
 def draw(browser: Browser, command: str, screen: Screen, name: str) -> None:
     """
-    Draw *screen* as a window, below the *command* that was typed.
+    Draw *screen* as a window, with the *command* above it.
     """
     typed = f'<span style="color:#7ee787">$</span> {html.escape(command)}'
     lines = ["".join(f'<span style="{style}">{html.escape(text)}</span>' for text, style in _joined(line))
@@ -158,7 +158,7 @@ pre { margin: 0; padding: 14px 20px 20px; color: #d8d5cf; font: 14px/1.36 "DejaV
 
 def keep(png: bytes, name: str, forms: Callable[[Image.Image], Iterator[Image.Image]]) -> None:
     """
-    Keep a picture in the first of its *forms* that is small enough.
+    Save a screenshot in the first of its *forms* that is small enough.
     """
     path = IMAGES / f"{name}.png"
     with Image.open(io.BytesIO(png)) as picture:
@@ -183,7 +183,7 @@ def of_pictures(picture: Image.Image) -> Iterator[Image.Image]:
 
 def shoot_gallery(browser: Browser, page_path: Path) -> None:
     """
-    Take the pictures of a gallery page.
+    Take the screenshots of a gallery page.
     """
     with opened(browser, page_path, DESK, "light") as page:
         keep(page.screenshot(), "gallery-light", of_pictures)
@@ -212,7 +212,7 @@ def opened(
         color_scheme=scheme,  # type: ignore[arg-type]
         is_mobile=is_phone,
         has_touch=is_phone,
-        bypass_csp=True,  # it lets nobody in, and we wait inside
+        bypass_csp=True,  # the page's policy blocks the script that waits for images
     )
     page = context.new_page()
     page.goto(path.as_uri())
@@ -224,7 +224,7 @@ def opened(
 @contextlib.contextmanager
 def emulated() -> Iterator[str]:
     """
-    Run the emulator at its usual port, as the vendor's own service.
+    Run the emulator at its default port, with the vendor's dialect.
     """
     words = (sys.executable, "-m", "kling_async", "emulator", "--dialect", "official")
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 (our own command)
@@ -236,7 +236,7 @@ def emulated() -> Iterator[str]:
 
 def first(screens: Iterator[Screen], is_it: Callable[[Screen], bool]) -> tuple[Screen, Screen]:
     """
-    Return the first screen that *is_it*, and the last of all.
+    Return the first screen for which *is_it* is true, and the last one.
     """
     found = None
     last = Screen(())
@@ -250,7 +250,7 @@ def first(screens: Iterator[Screen], is_it: Callable[[Screen], bool]) -> tuple[S
 def main() -> None:
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
-        sys.exit("there is no Chromium on this system")
+        sys.exit("no Chromium found; install it with the system's package manager")
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

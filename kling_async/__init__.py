@@ -20,10 +20,12 @@ from kling_async.policy.policies import PollPolicy, RetryPolicy, SlotPolicy
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
+from kling_async.wire.html import load_drawings_with
 from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot, TaskStatus
 
 if TYPE_CHECKING:
-    from kling_async.batch.batch import Added, Batch, Keyed
+    from kling_async.batch.batch import Added, Batch
+    from kling_async.batch.inputs import Keyed
     from kling_async.batch.records import Summary
 
 __all__ = [
@@ -60,6 +62,13 @@ __all__ = [
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def _load_drawings() -> None:
+    from kling_async.integrations import value_cards  # noqa: F401, PLC0415 (only notebooks need them)
+
+
+load_drawings_with(_load_drawings)
 
 if not TYPE_CHECKING:  # type checkers know the names from above, and that there are no others
 

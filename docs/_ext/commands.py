@@ -1,5 +1,5 @@
 """
-The directive `commands`: what the command line says of itself, asked when the pages are built.
+The directive `commands`: the help of the command line, as it is when the pages are built.
 """
 
 import os
@@ -34,7 +34,7 @@ def help_of(*words: str) -> str:
 
 class Commands(SphinxDirective):
     """
-    A section for the whole, and one for each command, with its help as it is printed.
+    The help of `kling-async`, and a section with the help of each command.
     """
 
     def run(self) -> list[nodes.Node]:

@@ -1,7 +1,7 @@
 """
-Names in docstrings: `submit` in single backticks is a link where it is a name of ours, and plain code where it is not.
+Links names in docstrings: `submit` in single backticks is a link if the package has it, and plain code otherwise.
 
-Docstrings and signatures name classes by the rooms they live in; readers know them by where they are exported.
+Docstrings and signatures name classes by the module that defines them; readers know them by where they are exported.
 """
 
 import ast
@@ -46,7 +46,7 @@ SHORT: Final = {
     "receiver": "kling_async.CallbackReceiver",
 }
 """
-What docstrings call an object of a class.
+Names that docstrings use for an object of a class.
 """
 
 PLAIN: Final = {
@@ -58,7 +58,7 @@ PLAIN: Final = {
     "kling_async.wire.endpoints.base.R",
 }
 """
-Words of the type checker, and of rooms that are not public, of which a reader needs no page.
+Names for type checkers and of private modules, which need no page.
 """
 
 OTHERS: Final = re.compile(
@@ -66,7 +66,7 @@ OTHERS: Final = re.compile(
     r"|types)\..*"
 )
 """
-Libraries whose own pages are not asked: a build needs no network.
+Libraries whose documentation is not linked: a build needs no network.
 """
 
 
@@ -90,7 +90,7 @@ PLACES: Final = exported()
 
 class NameRole(XRefRole):
     """
-    A reference to a Python object that need not be one.
+    A reference to a Python object, or to nothing.
     """
 
     def process_link(self, env: "BuildEnvironment", refnode: Any, *rest: Any) -> tuple[str, str]:
@@ -103,7 +103,7 @@ def find(
     app: "Sphinx", env: "BuildEnvironment", node: "pending_xref", contnode: nodes.TextElement
 ) -> nodes.Node | None:
     """
-    Find what a reference means where Sphinx itself does not: by where it is exported.
+    Resolve a reference that Sphinx cannot resolve, by where its target is exported.
     """
     if node.get("refdomain") != "py":
         return None
@@ -121,20 +121,20 @@ def find(
 
 def mark_examples(app: object, kind: str, name: str, thing: object, options: object, lines: list[str]) -> None:
     """
-    Mark what is indented below a paragraph as an example: docstrings do without marks, to be read in an editor.
-    Constants get the words below the line that makes them; Sphinx would give those of their class.
+    Mark indented text below a paragraph as an example: docstrings have no markup for that. Constants get the text below
+    their assignment; Sphinx would show the docstring of their class.
     """
     marked: list[str] = []
     for line in below(name.rpartition(".")[2]) if kind == "data" else lines:
         begins = line.startswith("    ") and len(marked) > 1 and not marked[-1] and marked[-2][:1].strip()
         marked += ["::", "", line] if begins else [line]
-    # Napoleon takes what stands before a colon in the first line of one of these for its type: let that be a comment.
+    # Napoleon takes text before a colon in the first line of one of these for its type: make that line a comment.
     lines[:] = ["..", "", *marked] if kind in ("attribute", "data", "property") else marked
 
 
 def below(constant: str) -> list[str]:
     """
-    Return the text below the line that makes a constant, in whichever module of ours that is.
+    Return the text below the assignment of a constant, in any module of the package.
     """
     for place, module in sorted(sys.modules.items()):
         body = ast.parse(inspect.getsource(module)).body if place.partition(".")[0] == "kling_async" else []
@@ -146,7 +146,7 @@ def below(constant: str) -> list[str]:
 
 
 class _Words:
-    # A default value in the words that a reader would write.
+    # A default value as a reader would write it.
     def __init__(self, words: str) -> None:
         self.words = words
 
@@ -156,7 +156,7 @@ class _Words:
 
 def default_of(parameter: inspect.Parameter, field: "attrs.Attribute[Any] | None") -> object:
     """
-    Return what stands for a parameter's default in a signature.
+    Return the default of a parameter to show in a signature.
     """
     default: Any = parameter.default if field is None else field.default
     if parameter.default is parameter.empty:
@@ -173,7 +173,7 @@ def default_of(parameter: inspect.Parameter, field: "attrs.Attribute[Any] | None
 
 def type_of(parameter: inspect.Parameter, field: "attrs.Attribute[Any] | None") -> object:
     """
-    Return what stands for a parameter's type: as it was declared, and a long choice by the name it has in the code.
+    Return the type of a parameter to show: as declared, or the name of a long choice.
     """
     declared = parameter.annotation if field is None else field.type
     choices = typing.get_args(declared) if typing.get_origin(declared) is typing.Literal else ()
@@ -186,10 +186,10 @@ def sign(
     app: object, kind: str, name: str, thing: Any, options: object, signature: str | None, returns: str | None
 ) -> tuple[str, str | None] | None:
     """
-    Write the signature of a class of values or a function as a reader would.
+    Write the signature of an attrs class or a function as a reader would.
     """
     if signature is not None and (kind == "exception" or (kind == "class" and issubclass(thing, enum.Enum))):
-        return "", None  # nobody makes one
+        return "", None  # not created by users
     if signature in (None, "()") or not (inspect.isfunction(thing) or (kind == "class" and attrs.has(thing))):
         return None
     of_class = attrs.fields(cast("type[attrs.AttrsInstance]", thing)) if kind == "class" else ()

@@ -1,5 +1,5 @@
 """
-One process at a time: a lock that ends with its process, and a reserve of room on the disk for the worst moment.
+A lock file: one process at a time works on a journal. Its size is a reserve of room for a disk that becomes full.
 """
 
 import contextlib
@@ -16,23 +16,23 @@ __all__ = ["LockFile"]
 
 RESERVE: Final = 2**21
 """
-Bytes kept free for others: enough to write down some hundred task ids after the disk is full.
+Bytes of room for the journal on a full disk: enough for the ids of some hundred tasks.
 """
 
 _ON_WINDOWS: Final = os.name == "nt"
 
-_NONE: Final = -1  # no descriptor: the system may have given its number to another file
+_CLOSED: Final = -1  # in place of a descriptor whose number the system may have given to another file
 
 
 @attrs.define(eq=False)
 class LockFile:
     """
-    A file whose lock tells that somebody is at work, and whose size is a reserve.
+    A locked file, whose size is a reserve.
 
-    The system gives the lock up when the process ends, however it ends; the file then stays behind and does no harm.
+    The system releases the lock when the process ends, however it ends. The file then stays behind and does no harm.
 
     Attributes:
-        was_left: Whether the file was there before: who had it did not end well.
+        was_left: Whether the file was there before, because the process that held it crashed.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class LockFile:
     @classmethod
     def take(cls, path: Path) -> "LockFile | None":
         """
-        Take the lock at *path*; None where another process, or another part of this one, has it.
+        Take the lock at *path*; return None where another process, or another part of this one, has it.
 
         Raises:
             OSError: The file cannot be made.
@@ -54,7 +54,7 @@ class LockFile:
                 _open_files.add(lock)
             try:
                 lock.acquire()
-                if lock.is_held():  # else who had it has just taken it away, and the lock is worth nothing
+                if lock.is_held():  # else its holder has just deleted the file, and this lock excludes no one
                     return lock
             except BlockingIOError:
                 lock.close()
@@ -82,53 +82,52 @@ class LockFile:
 
     def close_in_child(self) -> None:
         """
-        Close the file where no other thread runs. A child that was forked shares the lock: to close its descriptor
-        leaves the lock with the parent, to unlock it would not.
+        Close the file where no other thread runs. A child that was forked shares the lock: closing its descriptor
+        leaves the lock with the parent, unlocking it would not.
         """
-        descriptor, self._descriptor = self._descriptor, _NONE
-        if descriptor != _NONE:
+        descriptor, self._descriptor = self._descriptor, _CLOSED
+        if descriptor != _CLOSED:
             os.close(descriptor)
 
     def reserve(self) -> bool:
         """
-        Make sure that the reserve is there, and tell whether it is.
+        Fill the reserve where it is not full, and return whether it is.
         """
         try:
             if os.fstat(self._descriptor).st_size >= RESERVE:
                 return True
             os.lseek(self._descriptor, 0, os.SEEK_SET)
-            left = os.urandom(RESERVE)  # what could be compressed is no reserve on some disks
+            left = os.urandom(RESERVE)  # random bytes: a compressing file system would defeat the reserve
             while left:
                 left = left[os.write(self._descriptor, left) :]
             os.fsync(self._descriptor)
         except OSError:
-            self.spend()
+            self.free_reserve()
             return False
         return True
 
-    def spend(self) -> None:
+    def free_reserve(self) -> None:
         """
-        Give the reserve away, to whoever writes next.
+        Free the room of the reserve for the next write.
         """
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, 0)
 
     def is_held(self) -> bool:
         """
-        Tell whether the file is still the one that was taken: who takes it away lets others in.
+        Return whether the file is still there: if somebody deletes it, another process can take a new one.
         """
         return _is_at(self.path, self._descriptor)
 
     def release(self, *, keep: bool = False) -> None:
         """
-        Give up the lock and take the file away. With *keep* it stays, as if the process had been killed. Safe to call
-        twice.
+        Release the lock and delete the file; with *keep* it stays, as if the process were killed. Safe to call twice.
         """
-        if self._descriptor == _NONE:
+        if self._descriptor == _CLOSED:
             return
-        self.spend()
+        self.free_reserve()
         is_ours = not keep and self.is_held()
-        if _ON_WINDOWS:  # an open file cannot be taken away there
+        if _ON_WINDOWS:  # an open file cannot be deleted there
             self.close()
         if is_ours:
             with contextlib.suppress(OSError):
@@ -139,7 +138,7 @@ class LockFile:
 _open_files: Final["weakref.WeakSet[LockFile]"] = weakref.WeakSet()
 _no_fork: Final = threading.Lock()
 """
-Held while a descriptor is opened or closed, so that a child process never inherits one that `_open_files` lacks.
+Held while a descriptor is opened or closed, so that a forked child never inherits one that `_open_files` lacks.
 """
 
 

@@ -25,15 +25,17 @@ from kling_async.errors import (
     Unreachable,
 )
 from kling_async.media.saved_files import SavedFile
-from kling_async.wire import cards
-from kling_async.wire.cards import Tone
-from kling_async.wire.codec import read_task, write_request, write_task
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.codec import CODEC, read_task, write_request, write_task
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest, with_fields
+from kling_async.wire.endpoints.registry import endpoint_of, without_files
+from kling_async.wire.html import html_of
 from kling_async.wire.json_text import dumps, loads
 from kling_async.wire.tasks import TaskSnapshot, last_seen
 
 __all__ = [
     "KEY_MAX",
+    "InputFile",
+    "NewRow",
     "Row",
     "State",
     "Summary",
@@ -97,6 +99,22 @@ def may_follow(state: State) -> list[State]:
     return sorted(_BEFORE[state])
 
 
+@attrs.frozen
+class InputFile:
+    """
+    A file of a request.
+
+    Attributes:
+        sha256: Of its content, in hexadecimal digits.
+        is_kept: Whether the journal holds its content; else it is a file at a path.
+        base64: The content, where it is to be written into the journal.
+    """
+
+    sha256: str
+    is_kept: bool = False
+    base64: str | None = attrs.field(default=None, repr=False)
+
+
 @attrs.frozen(kw_only=True)
 class Row:
     """
@@ -104,9 +122,8 @@ class Row:
 
     Attributes:
         position: Counts from 0 in the order in which rows were added.
-        request: What is asked for. A picture whose bytes the journal keeps is not in it, see `image_sha256`.
-        image_sha256: Of the reference image, None for a URL and where there is none.
-        is_image_kept: Whether the journal holds that image; else it is a file, or there is none.
+        request: A file whose content the journal holds is not in it.
+        inputs: The files of the request, by field; URLs are not among them.
         attempts: How often it was sent, whatever came of it.
         external_task_id: The id of ours under which it was sent last.
         submit_key: By which callbacks of its last submit are known.
@@ -119,9 +136,8 @@ class Row:
     position: int
     key: str
     state: State
-    request: ImageRequest
-    image_sha256: str | None = None
-    is_image_kept: bool = False
+    request: TaskRequest
+    inputs: Mapping[str, InputFile] = attrs.field(factory=dict, hash=False)
     attempts: int = 0
     external_task_id: str | None = None
     submit_key: str | None = None
@@ -129,13 +145,36 @@ class Row:
     snapshot: TaskSnapshot | None = None
     error: KlingError | None = None
     may_retry: bool = False
-    pictures: tuple[SavedFile, ...] = ()
+    files: tuple[SavedFile, ...] = ()
     queued_at: float | None = None
     sent_at: float | None = None
     accepted_at: float | None = None
     ended_at: float | None = None
     saved_at: float | None = None
     kept_for: str | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """
+        The name of the endpoint that makes its task.
+        """
+        return endpoint_of(type(self.request)).name
+
+
+@attrs.frozen(kw_only=True)
+class NewRow:
+    """
+    A request that is to be added to a journal.
+
+    Attributes:
+        request: Its files are URLs or paths; those that the journal is to hold are None.
+        key: The caller's own; None for one that is made from the request and its occurrence.
+        inputs: Its files, by field; URLs are not among them.
+    """
+
+    request: TaskRequest
+    key: str | None = None
+    inputs: Mapping[str, InputFile] = attrs.field(factory=dict, hash=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -155,8 +194,8 @@ class Summary:
         kept: Of the sending, accepted and uncertain ones, those that were sent with another key, base URL or dialect
             than the journal has now.
         units_billed: As the service told, over all attempts.
-        pictures: Saved ones.
-        bytes: Bytes of all saved pictures.
+        files: Saved ones.
+        bytes: Bytes of all saved files.
     """
 
     queued: int = 0
@@ -169,7 +208,7 @@ class Summary:
     may_retry: int = 0
     kept: int = 0
     units_billed: Decimal = Decimal(0)
-    pictures: int = 0
+    files: int = 0
     bytes: int = 0
 
     @property
@@ -187,39 +226,28 @@ class Summary:
         return not (self.queued or self.sending or self.accepted or self.may_retry)
 
     def _repr_html_(self) -> str:
-        counts = {state: int(getattr(self, state.value)) for state in State}
-        numbers: dict[str, object] = {
-            "rows": f"{self.rows:,}",
-            **{state.value: f"{count:,}" for state, count in counts.items() if count},
-            **({"of the failed, may be retried": f"{self.may_retry:,}"} if self.may_retry else {}),
-            **({"sent with another key": f"{self.kept:,}"} if self.kept else {}),
-            "pictures": f"{self.pictures:,}",
-            "megabytes": f"{self.bytes / 1e6:,.1f}",
-            "units billed": f"{self.units_billed.normalize():,f}" if self.units_billed else "not told",
-        }
-        progress = cards.bar([(counts[state], tone) for state, tone in _TONES.items()], self.rows)
-        return cards.card(body=progress + cards.table(numbers))
+        return html_of(self)
 
 
-_TONES: Final[Mapping[State, Tone]] = {
-    State.SAVED: Tone.WELL,
-    State.FINISHED: Tone.WELL,
-    State.FAILED: Tone.BADLY,
-    State.UNCERTAIN: Tone.BADLY,
-    State.ACCEPTED: Tone.WORKING,
-    State.SENDING: Tone.WORKING,
-}
-"""
-In the order in which a bar shows them; what is queued is its empty rest.
-"""
-
-
-def digest_of(request: ImageRequest, image: str | None) -> bytes:
+def digest_of(request: TaskRequest, files: Mapping[str, str]) -> bytes:
     """
-    Return what tells *request* from others. *image* stands for its picture: a URL, a path, or the bytes' own digest.
+    Return a digest by which *request* is recognized when it is added again.
+
+    Args:
+        files: What stands for each of its files, by field: the URL, the path, or the digest of the content.
     """
-    body = {**write_request(attrs.evolve(request, image=None)), "image": image}
+    endpoint = endpoint_of(type(request))
+    no_files = dict.fromkeys(each.field for each in endpoint.inputs)
+    body = {**write_request(without_files(request)), **no_files, **files}
+    if endpoint.name != _FIRST_ENDPOINT:
+        body["/endpoint"] = endpoint.name  # no field has such a name
     return hashlib.sha256(dumps(dict(sorted(body.items())))).digest()
+
+
+_FIRST_ENDPOINT: Final = "image-generation"
+"""
+The endpoint of rows of earlier versions, whose digests had to name none.
+"""
 
 
 def external_id_of(journal_id: str, position: int, key: str, attempt: int) -> str:
@@ -257,19 +285,26 @@ def _was_billed(snapshot: TaskSnapshot | None) -> bool:
     return snapshot is not None and bool(snapshot.final_unit_deduction or (cash is not None and cash.quota))
 
 
-def write_stored_request(request: ImageRequest) -> str:
+def write_stored_request(request: TaskRequest) -> str:
     """
-    Write *request* without its picture, unless that is a URL.
+    Write *request* for the journal, with those of its files that are URLs.
     """
-    return dumps(write_request(request)).decode()
+    sources = {each.field: getattr(request, each.field) for each in endpoint_of(type(request)).inputs}
+    other = [field for field, source in sources.items() if source is not None and not isinstance(source, str)]
+    body = write_request(with_fields(request, **dict.fromkeys(other)) if other else request)
+    return dumps({field: value for field, value in body.items() if field not in other}).decode()
 
 
-def read_stored_request(text: str, path: str | None) -> ImageRequest:
+def read_stored_request(text: str, endpoint: Endpoint[Any], paths: Mapping[str, Path | None]) -> TaskRequest:
     """
-    Read what `write_stored_request` wrote, with the *path* of its picture where there is one.
+    Read what `write_stored_request` wrote.
+
+    Args:
+        paths: Of the files of the request, by field; None for a file that the journal holds.
     """
-    fields: dict[str, Any] = loads(text.encode())  # as they were written here, so that nothing is to be judged
-    return ImageRequest(**fields if path is None else {**fields, "image": Path(path)})
+    fields: dict[str, Any] = loads(text.encode())
+    request: TaskRequest = CODEC.structure({**fields, **dict.fromkeys(paths, "")}, endpoint.request_class)
+    return with_fields(request, **paths) if paths else request
 
 
 def write_snapshot(snapshot: TaskSnapshot) -> str:
@@ -300,7 +335,7 @@ def write_error(error: KlingError) -> str:
     return dumps({"class": type(error).__name__, **fields}).decode()
 
 
-def read_error(text: str | None, request: ImageRequest, snapshot: TaskSnapshot | None) -> KlingError | None:
+def read_error(text: str | None, request: TaskRequest, snapshot: TaskSnapshot | None) -> KlingError | None:
     """
     Read what `write_error` wrote, None for nothing; *request* and *snapshot* are its row's.
     """

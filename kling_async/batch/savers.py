@@ -180,7 +180,7 @@ class LocalSaver(Saver):
 
     async def save(self, row: Row, result: TaskResult) -> SaveOutcome:
         names = await self._names(row, result.task_id)
-        return await self.client.save_each(result, self.destination, names, skip={file.key for file in row.pictures})
+        return await self.client.core.save(result, self.destination, names, skip={file.key for file in row.files})
 
     async def value(self, row: Row, task_id: str, saved: SavedFile) -> bytes:
         if self.function is None:
@@ -234,7 +234,7 @@ class RemoteSaver(Saver):
             return await all_of(map(save, files))
 
         names = await self._names(row, result.task_id)
-        return await self.client.save_remotely(result, names, fetch, skip={file.key for file in row.pictures})
+        return await self.client.core.save_remotely(result, names, fetch, skip={file.key for file in row.files})
 
     async def value(self, row: Row, task_id: str, saved: SavedFile) -> bytes:
         done = self._failed.pop((task_id, saved.key), None)
@@ -260,7 +260,7 @@ class RemoteSaver(Saver):
             names=attrs.evolve(await self._names(row, task_id), staging_dir=self._staging_dir),
             destination=self.destination,
             function=self.function,
-            networks=await self.client.networks(),
+            networks=await self.client.core.networks(),
         )
         done = await self.executor.execute(item)
         if not self._is_visible:

@@ -1,5 +1,5 @@
 """
-Writes from many sides in few commits: while one commit is under way, what comes next gathers for the one after it.
+Group commits: changes that come while a commit runs are written together by the next one.
 """
 
 import asyncio
@@ -8,25 +8,26 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, ParamSpec, TypeVar
 
 import attrs
 
 from kling_async.errors import KlingError
 
-__all__ = ["Commits"]
+__all__ = ["Writer"]
 
 C = TypeVar("C")
+P = ParamSpec("P")
 T = TypeVar("T")
 
-_MAY_PASS: Final = (KlingError, OSError)
+_OF_THE_PLACE: Final = (KlingError, OSError)
 """
-Errors of the place that is written to, which all changes meet; any other is of a change itself.
+Errors of the place that is written to, which all changes meet and which may pass; any other error is of one change.
 """
 
-GATHERING: Final = 0.003
+COMMIT_DELAY: Final = 0.003
 """
-Seconds for which a commit waits for company: many that come at one time are many times cheaper than one by one.
+Seconds that a commit waits for further changes: one commit of many is far cheaper than a commit for each.
 """
 
 _log = logging.getLogger(__name__)
@@ -35,18 +36,17 @@ _log = logging.getLogger(__name__)
 @attrs.frozen(eq=False)
 class _Write(Generic[C]):
     changes: Sequence[C]
-    durable: bool
-    written: "asyncio.Future[None]"
+    is_durable: bool
+    done: "asyncio.Future[None]"
 
 
-class Commits(Generic[C]):
+class Writer(Generic[C]):
     """
-    Carries changes, in their order, to something slow that lives in a thread of its own.
-
-    The thread ends what it has begun, whatever becomes of the loop and of those who wait.
+    Writes changes in their order, in a thread of its own. The thread finishes what it has begun, even if the loop ends
+    or a caller is cancelled.
 
     Args:
-        apply: Writes several changes at once, all or none; called in that thread.
+        apply: Writes several changes, all or none; called in that thread.
 
     Raises:
         RuntimeError: The system gives no thread.
@@ -55,24 +55,25 @@ class Commits(Generic[C]):
     def __init__(self, apply: Callable[[Sequence[C]], object]) -> None:
         self._apply = apply
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "kling_async journal")
-        self._thread.submit(int)  # starts it: where there is none to be had, nothing was promised yet
+        self._thread.submit(int)  # starts it now: if that fails, no change was taken yet
         self._guard = threading.Lock()
-        self._waiting: list[_Write[C]] = []
+        self._pending: list[_Write[C]] = []
         self._is_due = False
-        self._hindrance: Exception | None = None
-        self._ending: concurrent.futures.Future[None] | None = None
+        self._error: Exception | None = None  # why durable changes still wait
+        self._closing: concurrent.futures.Future[None] | None = None
 
     @property
     def is_closed(self) -> bool:
-        return self._ending is not None
+        return self._closing is not None
 
     def add(self, *changes: C, durable: bool = False) -> "asyncio.Future[None]":
         """
-        Return what is done when *changes* are on the disk, all or none. It need not be awaited, and cancelling it
-        changes nothing.
+        Return a future that is done when *changes* are on the disk, all or none. It need not be awaited, and cancelling
+        it changes nothing.
 
-        With *must_last* they stay, whatever hinders the writing, and are tried again with all that comes later. Others
-        are dropped, and their future tells why.
+        Args:
+            durable: Where writing fails, keep the changes and write them together with later ones. Others are dropped,
+                and their future holds the error.
 
         Raises:
             RuntimeError: This is closed.
@@ -80,15 +81,15 @@ class Commits(Generic[C]):
         self._check_open()
         loop = asyncio.get_running_loop()
         write = _Write(changes, durable, loop.create_future())
-        write.written.add_done_callback(_look_at)
+        write.done.add_done_callback(_retrieve_error)
         with self._guard:
-            self._waiting.append(write)
+            self._pending.append(write)
             was_due, self._is_due = self._is_due, True
         if not was_due:
-            loop.call_later(GATHERING, self._call)
-        return write.written
+            loop.call_later(COMMIT_DELAY, self._schedule_commit)
+        return write.done
 
-    async def run(self, job: Callable[..., T], *args: Any) -> T:
+    async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
         Run *job* in the thread, after all changes that were added before. Cancelling this does not stop a job that has
         begun.
@@ -97,104 +98,104 @@ class Commits(Generic[C]):
             RuntimeError: This is closed.
         """
         self._check_open()
-        if self._waiting:
-            self._call()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, job, *args)
+        if self._pending:
+            self._schedule_commit()
+        return await asyncio.wrap_future(self._thread.submit(job, *args, **kwargs))
 
     async def aclose(self, last: Callable[[], object]) -> None:
         """
-        Write what waits, then run *last* in the thread, and end it. Safe to call twice; cancelling this stops only the
+        Write what waits, run *last* in the thread, and end it. Safe to call twice; cancelling this stops only the
         waiting.
 
         Raises:
-            KlingError, OSError: Why changes that must last could not be written; they are in the log.
+            KlingError, OSError: Why durable changes could not be written; they are in the log.
         """
-        if self._ending is None:
-            self._ending = self._thread.submit(self._finish, last)
+        if self._closing is None:
+            self._closing = self._thread.submit(self._finish, last)
             self._thread.shutdown(wait=False)
-        await asyncio.shield(asyncio.wrap_future(self._ending))
+        await asyncio.shield(asyncio.wrap_future(self._closing))
 
     def abandon(self) -> None:
         """
-        Close this without writing anything: for a child that was forked, in which the thread does not exist.
+        Close this and write nothing: for a child that was forked, in which the thread does not exist.
         """
-        self._ending = concurrent.futures.Future()
-        self._ending.set_result(None)
+        self._closing = concurrent.futures.Future()
+        self._closing.set_result(None)
 
     def _check_open(self) -> None:
         if self.is_closed:
             raise RuntimeError("this is closed: nothing more is written or read")
 
-    def _call(self) -> None:
+    def _schedule_commit(self) -> None:
         if not self.is_closed:
             self._thread.submit(self._commit)
 
-    # From here on in the thread.
+    # The methods below run in the thread.
 
     def _finish(self, last: Callable[[], object]) -> None:
         self._commit()
         last()
-        if self._hindrance is not None:
-            for write in self._waiting:
+        if self._error is not None:
+            for write in self._pending:
                 _log.error("could not be written: %s", write.changes)
-            _tell(self._waiting, self._hindrance)
-            raise self._hindrance
+            _report(self._pending, self._error)
+            raise self._error
 
     def _commit(self) -> None:
         with self._guard:
-            writes, self._waiting = self._waiting, []
+            writes, self._pending = self._pending, []
             self._is_due = False
         if not writes:
             return
-        had_trouble, self._hindrance = self._hindrance is not None, None
-        left = self._write(writes)
-        if left:
+        had_failed, self._error = self._error is not None, None
+        unwritten = self._write(writes)
+        if unwritten:
             with self._guard:
-                self._waiting[:0] = left
-            if not had_trouble:
-                _log.warning("what must be written waits for better times: %s", self._hindrance)
+                self._pending[:0] = unwritten
+            if not had_failed:
+                _log.warning("changes that must be written wait for the next commit: %s", self._error)
 
     def _write(self, writes: list[_Write[C]]) -> list[_Write[C]]:
-        # What is left is what must last and could not be written.
+        # Return the durable changes that could not be written.
         try:
             self._apply([change for write in writes for change in write.changes])
-        except _MAY_PASS as error:
-            _tell([write for write in writes if not write.durable], error)
-            lasting = [write for write in writes if write.durable]
-            if lasting and len(lasting) < len(writes):  # there may be room for these alone
-                return self._write(lasting)
-            if lasting:
-                self._hindrance = error
-            return lasting
-        except Exception as error:  # noqa: BLE001 (it is told to those whose changes were not written)
-            if len(writes) > 1:  # one of them is at fault, and the others shall not suffer for it
-                return [left for write in writes for left in self._write([write])]
-            if writes[0].durable:
+        except _OF_THE_PLACE as error:
+            _report([write for write in writes if not write.is_durable], error)
+            durable = [write for write in writes if write.is_durable]
+            if durable and len(durable) < len(writes):  # there may be room for these alone
+                return self._write(durable)
+            if durable:
+                self._error = error
+            return durable
+        except Exception as error:  # noqa: BLE001 (the futures of these changes raise it)
+            if len(writes) > 1:  # one of them is at fault: write each alone
+                return [unwritten for write in writes for unwritten in self._write([write])]
+            if writes[0].is_durable:
                 _log.exception("refused: %s", writes[0].changes)
-            _tell(writes, error)
+            _report(writes, error)
             return []
-        _tell(writes, None)
+        _report(writes, None)
         return []
 
 
-def _tell(writes: Sequence[_Write[Any]], error: Exception | None) -> None:
-    for loop in {write.written.get_loop() for write in writes}:
-        told = [write.written for write in writes if write.written.get_loop() is loop]
-        with contextlib.suppress(RuntimeError):  # a loop that is closed has nobody who waits
-            loop.call_soon_threadsafe(_settle, told, error)
+def _report(writes: Sequence[_Write[C]], error: Exception | None) -> None:
+    for loop in {write.done.get_loop() for write in writes}:
+        futures = [write.done for write in writes if write.done.get_loop() is loop]
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits
+            loop.call_soon_threadsafe(_resolve, futures, error)
 
 
-def _settle(told: Sequence["asyncio.Future[None]"], error: Exception | None) -> None:
-    for written in told:
-        if written.done():
+def _resolve(futures: Sequence["asyncio.Future[None]"], error: Exception | None) -> None:
+    for done in futures:
+        if done.done():
             continue
         if error is None:
-            written.set_result(None)
+            done.set_result(None)
         else:
-            written.set_exception(error)
+            done.set_exception(error)
 
 
-def _look_at(written: "asyncio.Future[None]") -> None:
-    # Else asyncio would complain of an exception that nobody retrieved: not everybody waits.
-    if not written.cancelled() and (error := written.exception()) is not None:
+def _retrieve_error(done: "asyncio.Future[None]") -> None:
+    # Else asyncio would log that the exception was never retrieved: not every caller waits.
+    if not done.cancelled() and (error := done.exception()) is not None:
         _log.debug("a change was not written: %s", error)

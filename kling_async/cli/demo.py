@@ -116,7 +116,7 @@ def file_name(row: TaskRow) -> str:
     """
     words = re.findall(r"\w+", row.title.lower())[:5]
     name = "-".join([f"{row.number:02}", *words])[:40]
-    several = row.result is not None and len(row.result.images) > 1
+    several = row.result is not None and len(row.result.files) > 1
     return name + ("-{index}" if several else "") + "{ext}"
 
 

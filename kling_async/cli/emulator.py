@@ -32,7 +32,7 @@ from kling_async.cli.options import (
     require_pillow,
 )
 from kling_async.cli.terminal import is_interactive, print_error, write_line
-from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 
 if TYPE_CHECKING:
     from kling_async.emulator import Emulator, Ledger
@@ -138,7 +138,7 @@ def greeting(server: "Emulator") -> list[str]:
     Return what a user needs to use *server*: its URL and key, ready to copy.
     """
     url = _from_here(server)
-    path = url + IMAGE_GENERATION.path
+    path = url + DEFAULT_ENDPOINT.path
     body = json.dumps({"prompt": _PROMPT, "model_name": "kling-v1", "n": 1})
     dialect = "" if server.settings.is_gateway else f" --dialect {server.dialect.name}"  # its host means a gateway
     return [

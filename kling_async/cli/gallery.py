@@ -11,7 +11,7 @@ import webbrowser
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import attrs
 import typer
@@ -115,8 +115,8 @@ def _journal(path: Path) -> _Content:
         summary = reader.summary()
     if summary.queued == summary.rows:
         raise typer.BadParameter(f"no row of {str(path)!r} has been sent", param_hint="JOURNAL")
-    if summary.pictures > 1000:
-        print_error(f"Making {summary.pictures:,} thumbnails; this takes a while.")
+    if summary.files > 1000:
+        print_error(f"Making {summary.files:,} thumbnails; this takes a while.")
     note = f"{summary.queued:,} of {summary.rows:,} rows not sent yet" if summary.queued else ""
     return _Content(read_journal(path), path.with_suffix(".html"), path.stem, note)
 
@@ -149,7 +149,7 @@ def entries_of(rows: Sequence[TaskRow], now: float, default_model: str) -> "Iter
     from kling_async.gallery import GalleryEntry, entry_of  # noqa: PLC0415 (needs an extra of its own)
 
     for row in rows:
-        asked = entry_of(row.request) if row.request is not None else GalleryEntry()
+        asked = entry_of(cast("Any", row.request)) if row.request is not None else GalleryEntry()
         about = attrs.evolve(
             asked,
             model_name=asked.model_name or default_model,

@@ -4,16 +4,14 @@ The JSON that commands print, in ASCII so that it passes through any pipe.
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import attrs
-
 from kling_async.batch.records import Row, Summary
-from kling_async.cli.task_board import TaskRow
+from kling_async.cli.task_board import FileKey, TaskRow, file_order
 from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import (
     DownloadFailed,
@@ -23,9 +21,12 @@ from kling_async.errors import (
 )
 from kling_async.media.saved_files import SavedFile
 from kling_async.wire.codec import write_request
+from kling_async.wire.endpoints.base import TaskRequest
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, endpoint_of, without_files
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus, last_seen
 
 __all__ = [
+    "endpoint_name",
     "error_facts",
     "number_of",
     "outcome_line",
@@ -87,7 +88,8 @@ def task_facts(
     task_id: str | None,
     snapshot: TaskSnapshot | None,
     *,
-    files: Mapping[int, Path | str] = MappingProxyType({}),
+    request: TaskRequest | None = None,
+    files: Mapping[FileKey, Path | str] = MappingProxyType({}),
     external_task_id: str | None = None,
     error: KlingError | None = None,
 ) -> dict[str, Any]:
@@ -96,16 +98,19 @@ def task_facts(
 
     Args:
         snapshot: None if the task was never read; the URLs of its files are then unknown.
-        files: Where files are saved, by index: paths or URLs.
+        request: None if the task is known by its id alone.
+        files: Where files are saved: paths or URLs.
         external_task_id: The id that was sent; without it, the one that the service reports.
     """
-    urls = {image.index: image.url for image in snapshot.task_result.images} if snapshot is not None else {}
-    images = [
-        {"index": index, "url": urls.get(index), "path": str(files[index]) if index in files else None}
-        for index in sorted({**urls, **files})
+    seen = snapshot.task_result.files if snapshot is not None else ()
+    urls = {(file.kind, file.index): file.url for file in seen}
+    places = [
+        {"kind": key[0], "index": key[1], "url": urls.get(key), "path": str(files[key]) if key in files else None}
+        for key in sorted({**urls, **files}, key=file_order)
     ]
     created, updated = (snapshot.created_at, snapshot.updated_at) if snapshot is not None else (None, None)
     return {
+        "endpoint": endpoint_name(request),
         "task_id": task_id,
         "external_task_id": external_task_id or (snapshot.task_info.external_task_id if snapshot is not None else None),
         "status": status_of(snapshot),
@@ -113,11 +118,24 @@ def task_facts(
         "created_at": None if created is None else moment_of(created.timestamp()),
         "updated_at": None if updated is None else moment_of(updated.timestamp()),
         "seconds": seconds_of(snapshot),
-        "images": images,
+        **_file_facts(places),
         "units": None if snapshot is None else number_of(snapshot.final_unit_deduction),
         "error": error_facts(error),
         **_confirmation_of(snapshot),
     }
+
+
+def endpoint_name(request: TaskRequest | None) -> str:
+    """
+    Return the name of the endpoint of *request*; without one, of a task that is known by its id alone.
+    """
+    return DEFAULT_ENDPOINT.name if request is None else endpoint_of(type(request)).name
+
+
+def _file_facts(files: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    # "images" are the files of that kind, for programs that know no other.
+    images = [{name: file[name] for name in ("index", "url", "path")} for file in files if file["kind"] == "image"]
+    return {"images": images, "files": [dict(file) for file in files]}
 
 
 def _confirmation_of(snapshot: TaskSnapshot | None) -> dict[str, bool]:
@@ -130,8 +148,15 @@ def row_line(row: TaskRow) -> str:
     Return a row of a board that has ended as one line of JSON.
     """
     snapshot = row.handle.snapshot if row.handle is not None else None
-    facts = task_facts(row.task_id, snapshot, files=row.files, external_task_id=row.external_task_id, error=row.error)
-    prompt = None if row.request is None else row.request.prompt
+    facts = task_facts(
+        row.task_id,
+        snapshot,
+        request=row.request,
+        files=row.files,
+        external_task_id=row.external_task_id,
+        error=row.error,
+    )
+    prompt = None if row.request is None else caption_of(row.request)
     return json.dumps({"number": row.number, "prompt": prompt, **facts})
 
 
@@ -140,18 +165,27 @@ def outcome_line(outcome: Done | Failed) -> str:
     Return an outcome of a batch as one line of JSON.
     """
     snapshot: TaskSnapshot | None = None
-    files: dict[int, Path | str] = {}
+    files: dict[FileKey, Path | str] = {}
     error: KlingError | None = None
     if isinstance(outcome, Done):
         task_id: str | None = outcome.result.task_id
         snapshot = outcome.result.snapshot
-        files = {picture.index: picture.place for picture in outcome.pictures}
+        files = {(file.kind, file.index): file.place for file in outcome.pictures}
     else:
         error, task_id = outcome.error, outcome.error.task_id
         snapshot = last_seen(error)
-    facts = task_facts(task_id, snapshot, files=files, external_task_id=_external_id(outcome), error=error)
-    if isinstance(error, DownloadFailed):
-        facts["images"] = [{"index": None, "url": None, "path": str(path)} for path in (*error.paths, *error.urls)]
+    facts = task_facts(
+        task_id,
+        snapshot,
+        request=outcome.request,
+        files=files,
+        external_task_id=_external_id(outcome),
+        error=error,
+    )
+    if isinstance(error, DownloadFailed):  # it knows what was saved, but not which file of the task each is
+        kind = "image" if not facts["files"] else facts["files"][0]["kind"]
+        saved = (*error.paths, *error.urls)
+        facts |= _file_facts([{"kind": kind, "index": None, "url": None, "path": str(path)} for path in saved])
     prompt = None if outcome.request is None else outcome.caption
     return json.dumps({"index": outcome.index, "key": outcome.key, "prompt": prompt, **facts})
 
@@ -166,7 +200,7 @@ def summary_facts(summary: Summary) -> dict[str, Any]:
         **{state: getattr(summary, state) for state in states},
         "may_retry": summary.may_retry,
         "kept": summary.kept,
-        "pictures": summary.pictures,
+        "pictures": summary.files,
         "bytes": summary.bytes,
         "units": number_of(summary.units_billed),
         "is_complete": summary.is_complete,
@@ -177,13 +211,14 @@ def row_facts(row: Row, picture: SavedFile | None = None) -> dict[str, Any]:
     """
     Return the facts about a row of a journal, and about one of its pictures.
     """
-    request = write_request(attrs.evolve(row.request, image=None))
-    if row.request.image is not None:
-        request["image"] = str(row.request.image)
+    request = write_request(without_files(row.request))
+    sources = {each.field: getattr(row.request, each.field) for each in endpoint_of(type(row.request)).inputs}
+    request |= {field: str(source) for field, source in sources.items() if source is not None}
     moments = ("queued_at", "sent_at", "accepted_at", "ended_at", "saved_at")
     facts: dict[str, Any] = {
         "key": row.key,
-        "prompt": row.request.prompt,
+        "endpoint": endpoint_name(row.request),
+        "prompt": caption_of(row.request),
         "request": request,
         "state": row.state.value,
         "task_id": row.task_id,

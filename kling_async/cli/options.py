@@ -16,13 +16,12 @@ import typer
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.terminal import print_error
 from kling_async.cli.text_input import TextKind, UnreadableText, read_list
-from kling_async.errors import InvalidRequest
 from kling_async.media.destinations import destination_at
 from kling_async.media.naming import Names
 from kling_async.media.storage import Storage
 from kling_async.policy.arguments import MOST_SECONDS
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
-from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
+from kling_async.wire.endpoints.base import stands_in_path
 from kling_async.wire.redaction import shorten
 
 __all__ = [
@@ -137,10 +136,8 @@ def read_ids(words: Sequence[str]) -> list[str]:
         print_error("stdin contains no task id.")
         raise typer.Exit(ExitCode.SUCCESS)
     for task_id in ids:
-        try:
-            IMAGE_GENERATION.one(task_id)
-        except InvalidRequest:
-            raise typer.BadParameter(f"invalid task id {shorten(task_id)!r}", param_hint="TASK_ID") from None
+        if not stands_in_path(task_id):
+            raise typer.BadParameter(f"invalid task id {shorten(task_id)!r}", param_hint="TASK_ID")
     return list(dict.fromkeys(ids))
 
 

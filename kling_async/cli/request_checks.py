@@ -18,7 +18,8 @@ from kling_async.media.local import OUT_OF_SPACE
 from kling_async.media.references import ReferenceCache, read_inputs
 from kling_async.media.storage import Storage
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.base import TaskRequest
+from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.redaction import one_line
 
 __all__ = ["RequestChecks", "check_requests", "in_words", "make_folder", "make_ready", "usage_error"]
@@ -36,24 +37,21 @@ class RequestChecks:
     slots: Slots
     _files: ReferenceCache = attrs.field(factory=lambda: ReferenceCache(_FACTS_KEPT, keeps_text=False), init=False)
 
-    async def broken(self, request: ImageRequest) -> tuple[BrokenRule, ...]:
+    async def broken(self, request: TaskRequest) -> tuple[BrokenRule, ...]:
         """
         Return every rule that *request* breaks.
         """
         _, broken = await read_inputs(request, self.dialect, self._files)
-        return (*broken, *self._broken_slots(request))
-
-    def _broken_slots(self, request: ImageRequest) -> Sequence[BrokenRule]:
-        n: object = request.n
-        if isinstance(n, int) and 1 <= n <= self.dialect.n_max:
+        slots: object = endpoint_of(type(request)).slots(request)
+        if isinstance(slots, int) and not any(rule.value == repr(slots) for rule in broken):  # not if n itself is wrong
             try:
-                self.slots.check(n)
+                self.slots.check(slots)
             except InvalidRequest as error:
-                return error.broken
-        return ()
+                return (*broken, *error.broken)
+        return tuple(broken)
 
 
-async def check_requests(client: KlingClient, requests: Sequence[ImageRequest]) -> None:
+async def check_requests(client: KlingClient, requests: Sequence[TaskRequest]) -> None:
     """
     Print each rule that *requests* break, once; end the command if there is one.
     """

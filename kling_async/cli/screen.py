@@ -181,7 +181,8 @@ def draw_ended(row: TaskRow, seconds: float) -> RenderableType:
 
 
 def _count_files(row: TaskRow) -> str:
-    return plural(len(row.result.images) if row.result is not None else 0, "picture")
+    files = row.result.files if row.result is not None else ()
+    return plural(len(files), "picture" if all(file.kind == "image" for file in files) else "file")
 
 
 def draw_progress(board: TaskBoard, spinner: Spinner, height: int) -> RenderableType:

@@ -8,16 +8,31 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeAlias
 
 import attrs
 
 from kling_async.cli.formatting import format_units
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import KlingError, SubmissionUncertain, WaitTimeout
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.base import TaskRequest
+from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.tasks import TaskResult
 
-__all__ = ["TaskBoard", "TaskRow", "TaskStage"]
+__all__ = ["FileKey", "TaskBoard", "TaskRow", "TaskStage", "file_order"]
+
+
+FileKey: TypeAlias = tuple[str, int]
+"""
+Names a file of a task: its kind ("image", "video" or "audio") and its index among the files of that kind.
+"""
+
+
+def file_order(key: FileKey) -> tuple[int, int]:
+    """
+    Return a sort key: images, then videos, then audios, each by index.
+    """
+    return ("image", "video", "audio").index(key[0]), key[1]
 
 
 class TaskStage(enum.Enum):
@@ -41,15 +56,15 @@ class TaskRow:
         number: Counts from 1.
         request: None for a task of an earlier run.
         handle: None until the service has accepted the request.
-        files: Saved files by index, also if other files of the task could not be saved.
+        files: Paths or URLs of saved files, also if other files of the task could not be saved.
         accepted_at: Seconds of the board's clock, as `ended_at`.
     """
 
     number: int
-    request: ImageRequest | None
+    request: TaskRequest | None
     handle: TaskHandle | None = None
     result: TaskResult | None = None
-    files: Mapping[int, Path | str] = attrs.field(factory=dict)
+    files: Mapping[FileKey, Path | str] = attrs.field(factory=dict)
     error: KlingError | None = None
     accepted_at: float | None = None
     ended_at: float | None = None
@@ -65,16 +80,16 @@ class TaskRow:
     @property
     def title(self) -> str:
         """
-        The prompt if there is one, else the task id.
+        The caption of the request if there is one, else the task id.
         """
-        return self.request.prompt if self.request is not None else self.task_id or ""
+        return caption_of(self.request) if self.request is not None else self.task_id or ""
 
     @property
     def paths(self) -> tuple[Path | str, ...]:
         """
         The saved files in order.
         """
-        return tuple(self.files[index] for index in sorted(self.files))
+        return tuple(self.files[key] for key in sorted(self.files, key=file_order))
 
     @property
     def task_id(self) -> str | None:
@@ -130,7 +145,7 @@ class TaskBoard:
         self._started_at = self.clock()
 
     @classmethod
-    def of(cls, requests: Sequence[ImageRequest], clock: Callable[[], float] = time.monotonic) -> "TaskBoard":
+    def of(cls, requests: Sequence[TaskRequest], clock: Callable[[], float] = time.monotonic) -> "TaskBoard":
         """
         Return a board with a row for each of *requests*.
         """
@@ -151,7 +166,7 @@ class TaskBoard:
     def succeed(self, row: TaskRow, result: TaskResult) -> None:
         row.result = result
 
-    def finish(self, row: TaskRow, files: Mapping[int, Path | str], error: KlingError | None = None) -> None:
+    def finish(self, row: TaskRow, files: Mapping[FileKey, Path | str], error: KlingError | None = None) -> None:
         """
         Record that a row has ended with *files* saved, and with *error* if something is missing.
         """
@@ -176,7 +191,7 @@ class TaskBoard:
 
     @property
     def pictures_made(self) -> int:
-        return sum(len(row.result.images) for row in self.rows if row.result is not None)
+        return sum(len(row.result.files) for row in self.rows if row.result is not None)
 
     @property
     def units(self) -> Decimal | None:

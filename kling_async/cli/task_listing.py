@@ -54,7 +54,7 @@ class ListedTask:
         return (
             one_line(status_of(self.snapshot) or "-"),
             "-" if seconds is None else f"{seconds:.1f}",
-            "-" if self.snapshot is None else str(len(self.snapshot.task_result.images)),
+            "-" if self.snapshot is None else str(len(self.snapshot.task_result.files)),
             format_units(units, unknown="-"),
             one_line(self._message),
         )

@@ -8,7 +8,7 @@ import itertools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 import attrs
 
@@ -19,14 +19,15 @@ from kling_async.cli.resume_hint import resume_command
 from kling_async.cli.screen import TaskScreen
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.standard_streams import is_lost
-from kling_async.cli.task_board import TaskBoard, TaskRow, TaskStage
+from kling_async.cli.task_board import FileKey, TaskBoard, TaskRow, TaskStage
 from kling_async.cli.terminal import print_error, write_line
 from kling_async.client.client import KlingClient
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import DownloadFailed, KlingError, StorageFull, TaskNotFound, WaitTimeout
 from kling_async.media.naming import Names
 from kling_async.media.storage import Storage
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.base import TaskRequest
+from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.redaction import one_line, shorten
 from kling_async.wire.tasks import TaskResult
 
@@ -116,8 +117,8 @@ class TaskRunner:
         if self.as_json:
             write_line(sys.stdout, row_line(row))
 
-    async def _submit(self, request: ImageRequest, row: TaskRow) -> TaskHandle:
-        handle = await self.client.submit(request)
+    async def _submit(self, request: TaskRequest, row: TaskRow) -> TaskHandle:
+        handle = await self.client.submit(cast("Any", request))
         self.board.accept(row, handle)
         self.screen.accepted(row)
         return handle
@@ -137,11 +138,11 @@ class TaskRunner:
             raise WaitTimeout(what, handle.task_id, seen.request_id, snapshot=seen)
         return handle
 
-    async def _save(self, row: TaskRow, result: TaskResult) -> tuple[dict[int, Path | str], KlingError | None]:
+    async def _save(self, row: TaskRow, result: TaskResult) -> tuple[dict[FileKey, Path | str], KlingError | None]:
         if self.folder is None:
             return {}, None
-        outcome = await self.client.save_each(result, self.folder, Names(self.name(row), result.task_id))
-        return {file.index: file.path or file.place for file in outcome.files}, outcome.error
+        outcome = await self.client.core.save(result, self.folder, Names(self.name(row), result.task_id))
+        return {(file.kind, file.index): file.path or file.place for file in outcome.files}, outcome.error
 
     def report_trouble(self, text: str) -> None:
         self.board.trouble = text
@@ -209,6 +210,6 @@ class TaskRunner:
 
 def _about(handle: TaskHandle | None) -> str:
     if handle is not None and handle.request is not None:
-        return shorten(one_line(handle.request.prompt), 50)
+        return shorten(one_line(caption_of(handle.request)), 50)
     seen = handle.snapshot if handle is not None else None
     return one_line(seen.status_word) if seen is not None else "no status yet"

@@ -3,75 +3,50 @@ The client: prompts in, pictures out; one account at one host, for as long as yo
 """
 
 import asyncio
-import enum
-import functools
 import logging
 import os
-import sys
-import uuid
-import warnings
-import weakref
-from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, Unpack
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack, overload
 
 import aiohttp
 import attrs
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
-from kling_async.client.callbacks.router import CallbackRouter
+from kling_async.client.core import ClientCore
 from kling_async.client.credentials import find_base_url, find_credentials
-from kling_async.client.events import EventKind
-from kling_async.client.handle import TaskHandle
-from kling_async.client.limits.limiter import SlotLease, Slots
+from kling_async.client.delivery import SubmitObserver
+from kling_async.client.events import OnEvent
+from kling_async.client.handle import TaskHandle, Timeout
+from kling_async.client.limits.limiter import Slots
 from kling_async.client.outcomes import Done, Failed
-from kling_async.client.polling.poller import Poller
-from kling_async.client.polling.queries import HttpStatusQueries
-from kling_async.client.polling.strategy import strategy_for
 from kling_async.client.stream import fan_out
-from kling_async.client.submission import may_be_task_of
-from kling_async.client.submitter import SubmitObserver, Submitter
-from kling_async.client.telling import EventPublisher, OnEvent, TaskEvents
-from kling_async.client.transport import Transport
-from kling_async.errors import (
-    BrokenRule,
-    ClientClosed,
-    InvalidRequest,
-    KlingError,
-    TaskNotFound,
-)
-from kling_async.media.naming import Names
-from kling_async.media.references import Reference, read_inputs
+from kling_async.errors import InvalidRequest, KlingError
+from kling_async.media.naming import Names, is_url
 from kling_async.policy.arguments import check_kind, check_many, check_timeout, check_whole
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
-from kling_async.wire import cards
 from kling_async.wire.auth import AccessKey
-from kling_async.wire.cards import Tone
 from kling_async.wire.dialects import Dialect, dialect_of
 from kling_async.wire.endpoints.base import TaskRequest
-from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest, RequestByName
-from kling_async.wire.responses import read_page, read_sighting
+from kling_async.wire.endpoints.registry import (
+    DEFAULT_ENDPOINT,
+    DefaultFields,
+    DefaultRequest,
+    endpoint_named,
+    request_of,
+)
+from kling_async.wire.html import html_of
+from kling_async.wire.responses import read_page
 from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot
 
 if TYPE_CHECKING:
-    from kling_async.media.destinations import Destination
-    from kling_async.media.downloads import Downloads
-    from kling_async.media.saved_files import FileKey
-    from kling_async.media.saving import FetchFiles, SaveOutcome
-    from kling_async.policy.hosts import Network
+    from kling_async.media.storage import Storage
 
 __all__ = ["KlingClient"]
 
 _log = logging.getLogger(__name__)
-
-
-class _State(enum.Enum):
-    NEW = "new"
-    OPEN = "open"
-    CLOSED = "closed"
 
 
 class KlingClient:
@@ -100,14 +75,15 @@ class KlingClient:
             Called in the event loop with each step of each task, for progress, logs and metrics; it should be quick.
             What it raises is logged, and harms nothing.
 
+    Attributes:
+        core: What a `Batch` needs of it, with no promise that it stays as it is.
+
     Raises:
         NotAuthenticated: There is no key, or it cannot be one; the error says why, and does not show it.
         InvalidRequest: One of the other arguments cannot be what it should, or would send the key over plain http. The
             same holds for `KLING_BASE_URL`, and with `HttpOptions.trust_env` for the variables that name proxies.
         TypeError: `on_event` is no plain function.
     """
-
-    _state = _State.NEW  # of the class: __del__ reads it even where the arguments do not fit __init__
 
     def __init__(
         self,
@@ -124,59 +100,40 @@ class KlingClient:
         on_event: OnEvent | None = None,
     ) -> None:
         credentials = find_credentials(api_key)
-        self.base_url: Final = find_base_url(base_url, credentials)
+        base_url = find_base_url(base_url, credentials)
         _check_kinds(dialect=dialect, session=session, http=http, retry=retry, polling=polling, callbacks=callbacks)
-        http.check_route(self.base_url)
-        self.dialect: Final = dialect or dialect_of(self.base_url)
-        self.slots: Final = slots if isinstance(slots, Slots) else Slots(slots)
-        keepalive = 2 * polling.max_delay + 5  # longer than the longest pause between two looks
-        self._transport = Transport(self.base_url, http, retry, keepalive, credentials, session)
-        looks = HttpStatusQueries(self._transport, polling.answer_timeout)
-        self._poller = Poller(polling, looks, functools.partial(strategy_for, self.dialect))
+        http.check_route(base_url)
+        self.core: Final = ClientCore(
+            credentials,
+            base_url,
+            dialect or dialect_of(base_url),
+            slots if isinstance(slots, Slots) else Slots(slots),
+            http,
+            retry,
+            polling,
+            session=session,
+            callbacks=callbacks,
+            on_event=on_event,
+        )
+        self.base_url: Final = self.core.base_url
+        self.dialect: Final = self.core.dialect
+        self.slots: Final = self.core.slots
         self.callbacks: Final = callbacks
-        self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
-        self._publisher = EventPublisher(on_event)
-        self._http = http
-        self._downloads: Downloads | None = None  # loaded and made when the first picture is fetched
-        self._opening = asyncio.Lock()
-        self._networks: frozenset[Network] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._known: weakref.WeakValueDictionary[str, TaskHandle] = weakref.WeakValueDictionary()
-        self._submitter = Submitter(self._transport, self._poller, self._router, self.slots.policy.uncertain_for)
 
     def __repr__(self) -> str:
-        host = urlsplit(self.base_url).netloc
-        counts = f"{len(self._submitter)} submitting, {len(self.unfinished)} unfinished"
-        return f"<KlingClient {host} ({self.dialect.name}), {self._state.value}, {counts}>"
+        return repr(self.core)
 
     def _repr_html_(self) -> str:
-        slots = {
-            model: f"{usage.used} of {usage.limit} slots taken"
-            + (f", {usage.waiting} waiting" if usage.waiting else "")
-            for model, usage in self.slots.items()
-        }
-        return cards.card(
-            urlsplit(self.base_url).netloc,
-            mark=self._state.value,
-            tone=Tone.WELL if self._state is _State.OPEN else Tone.IDLE,
-            facts=(self.dialect.name, f"{len(self._submitter)} submitting", f"{len(self.unfinished)} unfinished"),
-            body=cards.table(slots) if slots else "",
-        )
+        return html_of(self)
 
     async def __aenter__(self) -> Self:
-        self._open()
+        self.core.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-    def __del__(self) -> None:
-        if self._state is _State.OPEN:
-            warnings.warn(
-                f"{self!r} was dropped while open; close it with `aclose()`", ResourceWarning, stacklevel=2, source=self
-            )
 
     async def aclose(self) -> None:
         """
@@ -185,26 +142,7 @@ class KlingClient:
         Submits whose task nobody would know of otherwise get up to 10 s to learn its id. Whoever waits gets
         `ClientClosed` with the task ids. Tasks go on at the service; `unfinished` still tells which.
         """
-        if self._state is _State.CLOSED:
-            return
-        self._state = _State.CLOSED
-        try:
-            self.slots.fail_waiters(self, _closed)
-            await self._submitter.aclose()
-        finally:
-            if self._router is not None:
-                self._router.detach()
-            await self._poller.aclose()
-            self._submitter.release()
-            if self._downloads is not None:
-                await self._downloads.aclose()
-            await self._transport.aclose()
-
-    def fingerprint(self, salt: str) -> str:
-        """
-        Return what tells this client's key from others, where the same *salt* is used; of no use to who finds it.
-        """
-        return self._transport.fingerprint(salt)
+        await self.core.aclose()
 
     @property
     def unfinished(self) -> tuple[TaskHandle, ...]:
@@ -212,95 +150,67 @@ class KlingClient:
         The handles of tasks that are not known to have ended, or of which the pictures are not told yet; also of those
         whose wait or submit was cancelled, and of uncertain submits of which a callback told later.
         """
-        return tuple(handle for handle in self._known.values() if not handle.is_settled)
+        return self.core.unfinished
 
-    async def submit(self, request: ImageRequest | str, /, **fields: Unpack[RequestByName]) -> TaskHandle:
+    @overload
+    async def submit(self, request: DefaultRequest | str, /, **fields: Unpack[DefaultFields]) -> TaskHandle: ...
+    @overload
+    async def submit(self, request: TaskRequest, /, **fields: Any) -> TaskHandle: ...
+    async def submit(self, request: TaskRequest | str, /, **fields: Any) -> TaskHandle:
         """
-        Have the service accept a task, and return a handle on it; waits for free slots first, for as long as it takes.
+        Have the service accept a task, and return its handle. Waits for free slots first, for as long as it takes.
 
-        Cancelling this before anything was sent sends nothing. Once the request is on its way it is finished all the
-        same: its task then shows in `unfinished`, and its id in the log as a warning.
+        Cancelling this before anything was sent sends nothing. A request that is already on its way is finished: its
+        task then shows in `unfinished`, and its id in the log as a warning.
 
         Args:
-            request: A prompt, or a whole request.
-            fields: Fields of `ImageRequest` that override the request's.
+            request: A prompt, or a request of any endpoint.
+            fields: Fields that override the request's.
 
         Raises:
-            InvalidRequest: It breaks rules of the dialect, all of which are listed; or the service said so.
-            SubmissionUncertain: A task may have been made, and there is no way to find out. Where `callbacks` are taken
-                in, none has told of it for a minute; one that does later puts the task into `unfinished`.
-            RateLimited: Refusals have lasted 300 s while nothing of this client was under way.
+            InvalidRequest: It breaks rules of the service, all of which are listed; or the service said so.
+            SubmissionUncertain: A task may exist, and it could not be found out. With `callbacks`, none has shown it
+                for a minute; one that comes later puts the task into `unfinished`.
+            RateLimited: The service has refused it for 300 s while nothing of this client was running.
             NotSent: No connection could be made for 120 s.
-            KlingError: The service refused: key, right, money, content. Nothing was made.
+            KlingError: The service refused: key, permission, money, content. Nothing was created.
         """
-        return await self.submit_observed(_make_request(request, fields), SubmitObserver())
+        return await self.core.submit_observed(request_of(request, fields), SubmitObserver())
 
-    async def submit_observed(self, request: ImageRequest, observer: SubmitObserver) -> TaskHandle:
-        """
-        Submit as `submit` does, and tell *witness* of each step; for whoever keeps a record, as a `Batch` does.
-
-        Where the witness is in doubt, slots are taken without queueing, since a task of it may take them already; then
-        it is looked for before it is sent again, and is uncertain where it cannot be looked for.
-        """
-        self._open()
-        story = self._publisher.begin(request)
-        try:
-            hold, references, refusal = await self._prepare(request, observer, story)
-        except BaseException as error:
-            story.tell(EventKind.NO_TASK, error=error)
-            raise
-        if self.dialect.external_ids and request.external_task_id is None:
-            observer.owns_id = True  # it is made here
-        request = self._complete(request)
-        story.learn(request=request)
-        return await self._submitter.deliver(request, references, hold, observer, story, self.handle, refusal)
-
-    def resume(self, task_id: str, request: ImageRequest, observer: SubmitObserver) -> TaskHandle:
-        """
-        Take over a task that an earlier run had accepted: its slots count at once, and it is watched until its end.
-
-        Raises:
-            InvalidRequest: No task can have this id.
-        """
-        self._open()
-        handle = self.handle(task_id)
-        hold = self.slots.acquire_running(*self._place_of(request), owner=self)
-        self._submitter.resume(handle, request, hold, observer, self._publisher.begin(request))
-        return handle
-
-    async def look_up(self, external_task_id: str) -> TaskSnapshot:
-        """
-        Ask the service for the task that was sent under an id of ours.
-
-        Raises:
-            TaskNotFound: This account knows no task of this id.
-            KlingError: Passing failures are repeated for `retry.give_up_after` seconds; then the last is raised.
-        """
-        self._open()
-        seen = await self._transport.read(IMAGE_GENERATION.one(external_task_id), read_sighting)
-        if not may_be_task_of(seen, external_task_id, sent_ago=None, made_ago=None):
-            what = f"the service answered with another task than that of external_task_id {external_task_id!r}"
-            raise TaskNotFound(what, seen.task_id, seen.request_id)
-        return seen
-
+    @overload
     async def generate(
-        self, request: ImageRequest | str, /, *, timeout: float | None = 600.0, **fields: Unpack[RequestByName]
+        self,
+        request: DefaultRequest | str,
+        /,
+        *,
+        timeout: float | Timeout | None = ...,
+        **fields: Unpack[DefaultFields],
+    ) -> TaskResult: ...
+    @overload
+    async def generate(
+        self, request: TaskRequest, /, *, timeout: float | Timeout | None = ..., **fields: Any
+    ) -> TaskResult: ...
+    async def generate(
+        self, request: TaskRequest | str, /, *, timeout: float | Timeout | None = Timeout.OF_ENDPOINT, **fields: Any
     ) -> TaskResult:
         """
-        Make pictures: submit, then wait.
+        Submit, then wait for the result.
 
         Cancelling this never loses a paid task: it shows in `unfinished`, and its id in the log as a warning.
 
         Args:
-            request: A prompt, or a whole request.
-            timeout: Seconds from acceptance, 0 or more; queueing for slots is not counted. None waits for ever.
-            fields: Fields of `ImageRequest` that override the request's.
+            request: A prompt, or a request of any endpoint.
+            timeout:
+                Seconds from acceptance, 0 or more; waiting for slots is not counted. None waits for ever. The default
+                is the `timeout` of the endpoint, 600 for images.
+            fields: Fields that override the request's.
 
         Raises:
             KlingError: What `submit` and `TaskHandle.wait` raise.
         """
-        check_timeout("timeout", timeout)  # before anything is paid for
-        handle = await self.submit(request, **fields)
+        if timeout is not Timeout.OF_ENDPOINT:
+            check_timeout("timeout", timeout)  # before anything is paid for
+        handle = await self.core.submit_observed(request_of(request, fields), SubmitObserver())
         del request, fields  # the wait may be long
         try:
             return await handle.wait(timeout)
@@ -310,7 +220,7 @@ class KlingClient:
 
     def stream(
         self,
-        requests: Iterable[ImageRequest | str] | AsyncIterable[ImageRequest | str],
+        requests: Iterable[TaskRequest | str] | AsyncIterable[TaskRequest | str],
         *,
         concurrency: int | None = None,
     ) -> AsyncGenerator[Done | Failed, None]:
@@ -327,54 +237,58 @@ class KlingClient:
         width = concurrency if concurrency is not None else 2 * (self.slots.limit or self.slots.policy.start)
         return fan_out(requests, self._outcome, width)
 
-    def handle(self, task_id: str) -> TaskHandle:
+    def handle(self, task_id: str, endpoint: str = DEFAULT_ENDPOINT.name) -> TaskHandle:
         """
-        Pick up a task of an earlier run, or the handle that this client has on it already. Nothing is asked until
-        somebody waits; it takes no slots.
+        Pick up a task of an earlier run, or return the handle that this client has on it already. Nothing is sent until
+        it is waited for, and it takes no slots.
+
+        Args:
+            endpoint: The name of its endpoint.
 
         Raises:
-            InvalidRequest: No task can have this id.
+            InvalidRequest: No task can have this id, or there is no such endpoint.
         """
         check_kind("task_id", task_id, str, "must be the id of a task, as text")
-        handle = self._known.get(task_id)
-        if handle is None:
-            IMAGE_GENERATION.one(task_id)  # refuses what is no id
-            handle = self._known[task_id] = TaskHandle(task_id, None, self._watch, self._publisher.pick_up(task_id))
-        return handle
+        return self.core.handle(task_id, endpoint_named(endpoint))
 
-    async def get(self, task_id: str) -> TaskSnapshot:
+    async def get(self, task_id: str, endpoint: str = DEFAULT_ENDPOINT.name) -> TaskSnapshot:
         """
-        Ask the service how a task is now.
+        Ask the service for the present state of a task.
+
+        Args:
+            endpoint: The name of its endpoint.
 
         Raises:
-            TaskNotFound: This account knows no such task.
-            KlingError: Passing failures are repeated for `retry.give_up_after` seconds; then the last is raised.
+            TaskNotFound: This account has no such task.
+            KlingError: Passing failures are retried for `retry.give_up_after` seconds; then the last is raised.
         """
-        handle = self.handle(task_id)
-        self._open()
-        seen = await self._transport.read(IMAGE_GENERATION.one(task_id), lambda answer: read_sighting(answer, task_id))
-        handle.apply(seen)
-        return seen
+        check_kind("task_id", task_id, str, "must be the id of a task, as text")
+        return await self.core.get(task_id, endpoint_named(endpoint))
 
-    async def tasks(self, *, page_size: int = 100) -> AsyncGenerator[TaskSnapshot, None]:
+    async def tasks(
+        self, endpoint: str = DEFAULT_ENDPOINT.name, *, page_size: int = 100
+    ) -> AsyncGenerator[TaskSnapshot, None]:
         """
-        Yield the account's image tasks in the service's order, which the vendor does not promise.
+        Yield the account's tasks of one endpoint in the service's order, which the vendor does not promise.
 
         A task that a growing list shows twice is yielded once.
 
         Args:
+            endpoint: Its name.
             page_size: Tasks asked for at a time, 1 to 500.
 
         Raises:
-            InvalidRequest: The dialect does not list tasks.
+            InvalidRequest: The service does not list tasks.
         """
         check_whole("page_size", page_size, most=500)
-        if not self.dialect.lists:
-            raise InvalidRequest(f"{self.dialect.name} services do not list tasks; keep the task ids yourself")
-        self._open()
+        listed = endpoint_named(endpoint)
+        if not (self.dialect.lists and listed.lists):
+            what = f"{self.dialect.name} services do not list {listed.title} tasks; keep the task ids yourself"
+            raise InvalidRequest(what)
+        self.core.open()
         seen: set[str] = set()
         for number in range(1, 1001):  # the vendor's last page
-            page = await self._transport.read(IMAGE_GENERATION.page(number, page_size), read_page)
+            page = await self.core.transport.read(listed.page(number, page_size), read_page)
             for snapshot in page:
                 if snapshot.task_id not in seen:
                     seen.add(snapshot.task_id)
@@ -382,79 +296,62 @@ class KlingClient:
             if len(page) < page_size:
                 return
 
+    @overload
+    async def save(self, result: TaskResult, destination: str | os.PathLike[str], *, name: str = ...) -> list[Path]: ...
+    @overload
+    async def save(self, result: TaskResult, destination: "Storage", *, name: str = ...) -> list[str]: ...
     async def save(
-        self, result: TaskResult, directory: str | Path, *, name: str = "{task_id}-{index}{ext}"
-    ) -> list[Path]:
+        self,
+        result: TaskResult,
+        destination: "str | os.PathLike[str] | Storage",
+        *,
+        name: str = "{task_id}-{index}{ext}",
+    ) -> list[Path] | list[str]:
         """
-        Save the pictures of *result* and return their paths, in the pictures' order.
+        Save the files of *result*, and return their paths in the order of the result; in a `Storage`, their URLs.
 
-        A file appears under its name only when it is whole and on the disk; one that is there already is replaced.
-        Cancelling leaves no half file. URLs that have run out are renewed by reading the task again.
+        A file appears under its name only when it is complete and verified, and replaces one that is there. Cancelling
+        leaves no partial file. URLs that have expired are renewed by reading the task again.
 
         Args:
             result: What `generate` returned.
-            directory: Made where it is missing.
-            name: Template of the names, with `{task_id}`, `{index}` and `{ext}`, the last by the picture's content.
+            destination: A folder, which is created if it does not exist, or a `Storage`.
+            name: Template of the names, with `{task_id}`, `{index}` and `{ext}`, the last by the file's content. It may
+                name sub-folders.
 
         Raises:
-            ValueError: The template leaves the directory, gives equal names, or has other fields.
-            DownloadFailed: A picture could not be fetched; the others were, and their paths are in it.
+            ValueError: The template leaves the folder, gives equal names, or has other fields.
+            DownloadFailed: A file could not be fetched or stored. The others were saved, and their paths are in it.
+            StorageFull: There was no room. The others were saved.
+            ImportError: A library for the storage is missing.
+            OSError: The storage cannot be opened.
         """
         check_kind("result", result, TaskResult, "must be a TaskResult, as generate and wait return it")
-        check_kind("directory", directory, (str, os.PathLike), "must be the path of a folder")
         check_kind("name", name, str, "must be a template for names, as text")
-        self._open()
-        downloads = await self._open_downloads()
+        if isinstance(destination, str) and is_url(destination):
+            raise InvalidRequest(f"to save to a storage, pass Storage({destination!r}) as the destination")
         names = Names(name, result.task_id)
-        outcome = await downloads.save(result, Path(directory), names, refresh=lambda: self._renew(result))
-        self._tell_saved(result, outcome)
+        if isinstance(destination, str | os.PathLike):
+            return await self._save_to_folder(result, Path(destination), names)
+
+        from kling_async.media.destinations import destination_at  # noqa: PLC0415 (most programs have no storage)
+        from kling_async.media.storage import Storage  # noqa: PLC0415
+
+        check_kind("destination", destination, Storage, "must be the path of a folder, or a Storage")
+        place = destination_at(destination)
+        if isinstance(place, Path):  # a storage of this machine's files
+            return [path.absolute().as_uri() for path in await self._save_to_folder(result, place, names)]
+        await place.check(writes=False)  # storing the first file tests the rest
+        outcome = await self.core.save(result, place, names)
+        if outcome.error is not None:
+            raise outcome.error
+        return [file.url for file in outcome.files if file.url is not None]
+
+    async def _save_to_folder(self, result: TaskResult, folder: Path, names: Names) -> list[Path]:
+        outcome = await self.core.save(result, folder, names)
         if outcome.error is not None:
             raise outcome.error
         return [file.path for file in outcome.files if file.path is not None]
-
-    async def save_each(
-        self, result: TaskResult, destination: "Destination", names: Names, *, skip: "Collection[FileKey]" = ()
-    ) -> "SaveOutcome":
-        """
-        Save as `save` does, in a folder or a storage, but not the files to *skip*, by kind and index. Files that could
-        not be saved are reported in the outcome.
-        """
-        self._open()
-        downloads = await self._open_downloads()
-        outcome = await downloads.save(result, destination, names, refresh=lambda: self._renew(result), skip=skip)
-        self._tell_saved(result, outcome)
-        return outcome
-
-    async def save_remotely(
-        self, result: TaskResult, names: Names, fetch: "FetchFiles", *, skip: "Collection[FileKey]" = ()
-    ) -> "SaveOutcome":
-        """
-        Do what `save_each` does, with files that *fetch* saves elsewhere.
-        """
-        from kling_async.media.saving import save_remotely  # noqa: PLC0415
-
-        self._open()
-        outcome = await save_remotely(
-            result, names, fetch, refresh=lambda: self._renew(result), skip=skip, base_url=self.base_url
-        )
-        self._tell_saved(result, outcome)
-        return outcome
-
-    async def networks(self) -> "frozenset[Network]":
-        """
-        Return the kinds of private network that pictures may come from: those where the service itself is.
-        """
-        from kling_async.media.network import networks_of  # noqa: PLC0415
-
-        async with self._opening:  # hundreds may ask at once, and one look-up is enough
-            if self._networks is None:
-                self._networks = await networks_of(urlsplit(self.base_url).hostname or "")
-        return self._networks
-
-    def _tell_saved(self, result: TaskResult, outcome: "SaveOutcome") -> None:
-        paths = [file.path for file in outcome.files if file.path is not None]
-        urls = [file.url for file in outcome.files if file.url is not None]
-        self._story_of(result).tell(EventKind.SAVED, paths=paths, urls=urls, error=outcome.error)
 
     async def read(self, image: Image) -> bytes:
         """
@@ -464,104 +361,13 @@ class KlingClient:
             DownloadFailed: It could not be fetched; its URL may have run out, so read the task again.
         """
         check_kind("image", image, Image, "must be an Image of a TaskResult")
-        self._open()
-        return await (await self._open_downloads()).read(image)
+        self.core.open()
+        return await (await self.core.downloads()).read(image)
 
-    def _open(self) -> None:
-        if self._state is _State.CLOSED:
-            raise _closed()
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            _refuse_while_loading()
-            self._loop, self._state = loop, _State.OPEN
-            if self._router is not None:
-                self._router.attach()
-        elif self._loop is not loop:
-            raise RuntimeError("this client belongs to another event loop; make one for each `asyncio.run`")
-
-    async def _open_downloads(self) -> "Downloads":
-        from kling_async.media.downloads import Downloads  # noqa: PLC0415 (many programs fetch no picture)
-
-        networks = await self.networks()
-        if self._downloads is None:
-            self._open()  # it may have been closed meanwhile
-            self._downloads = Downloads(self._http, networks=networks, base_url=self.base_url)
-        return self._downloads
-
-    async def _check(self, request: TaskRequest) -> dict[str, Reference]:
-        references, broken = await read_inputs(request, self.dialect)
-        if broken:
-            raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
-        return references
-
-    async def _prepare(
-        self, request: ImageRequest, observer: SubmitObserver, story: TaskEvents
-    ) -> tuple[SlotLease, dict[str, Reference], InvalidRequest | None]:
-        # Judge the request and get slots for it. The refusal is one that a task which was made before need not heed.
-        references: dict[str, Reference] = {}
-        model, n = self._place_of(request)
-        is_judged = False
-        if observer.is_in_doubt:
-            hold = self.slots.acquire_running(model, n, owner=self)
-        else:
-            references = await self._admit(request, observer)
-            has_room = self.slots.has_room(model, n)
-            is_judged = has_room or not references
-            if not has_room:
-                references = {}  # it is read again later: thousands may queue here, each with megabytes of Base64
-                story.tell(EventKind.WAITING)
-            hold = await self.slots.acquire(model, n, owner=self)
-        try:
-            if not is_judged:
-                references = await self._admit(request, observer)
-            self._open()
-        except InvalidRequest as error:
-            if not observer.is_in_doubt:
-                hold.release()
-                raise
-            return hold, {}, error
-        except BaseException:
-            hold.release()
-            raise
-        return hold, references, None
-
-    async def _admit(self, request: ImageRequest, observer: SubmitObserver) -> dict[str, Reference]:
-        # Raise whatever keeps it from being sent, but for want of slots.
-        references = await self._check(request)
-        observer.judge(references)
-        self.slots.check(IMAGE_GENERATION.slots(request))
-        return references
-
-    def _place_of(self, request: ImageRequest) -> tuple[str, int]:
-        # Whose slots it takes, and how many.
-        return request.model_name or self.dialect.default_model, IMAGE_GENERATION.slots(request)
-
-    def _complete(self, request: ImageRequest) -> ImageRequest:
-        # An id of ours is minted here, once per submit and outside any loop of retries.
-        added: RequestByName = {}
-        if self.dialect.external_ids and request.external_task_id is None:
-            added["external_task_id"] = str(uuid.uuid4())
-        if self.dialect.names_default_model and request.model_name is None:
-            added["model_name"] = self.dialect.default_model
-        return attrs.evolve(request, **added) if added else request
-
-    def _watch(self, handle: TaskHandle) -> None:
-        if self._state is not _State.CLOSED:
-            self._open()
-        self._poller.watch(handle)
-
-    def _story_of(self, result: TaskResult) -> TaskEvents:
-        handle = self._known.get(result.task_id)
-        return handle.story if handle is not None else self._publisher.pick_up(result.task_id)
-
-    async def _renew(self, result: TaskResult) -> TaskResult:
-        seen = await self.get(result.task_id)
-        return TaskResult(result.task_id, seen.task_result.images, seen)
-
-    async def _outcome(self, index: int, item: ImageRequest | str) -> Done | Failed:
+    async def _outcome(self, index: int, item: TaskRequest | str) -> Done | Failed:
         request = None
         try:
-            request = _make_request(item, {})
+            request = request_of(item)
             return Done(index, None, request, await self.generate(request))
         except KlingError as error:
             return Failed(index, None, request, attrs.evolve(error))  # a copy: a traceback would keep pictures alive
@@ -586,30 +392,3 @@ _KINDS: Final[Mapping[str, tuple[type, bool]]] = {
 """
 Of which class the arguments of a client must be, and whether each may be None.
 """
-
-
-def _make_request(request: object, fields: RequestByName) -> ImageRequest:
-    if unknown := fields and fields.keys() - attrs.fields_dict(ImageRequest).keys():
-        broken = tuple(BrokenRule(field, "…", "is no field of an ImageRequest") for field in sorted(unknown))
-        raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
-    match request:
-        case str():
-            asked = ImageRequest(request)
-        case ImageRequest():
-            asked = request
-        case _:
-            broken = (BrokenRule("request", f"<{type(request).__name__}>", "must be a prompt or an ImageRequest"),)
-            raise InvalidRequest(str(broken[0]), broken=broken)
-    return attrs.evolve(asked, **fields) if fields else asked
-
-
-def _refuse_while_loading() -> None:
-    # A process of a pool loads the program's main module first, and would do, and pay for, all that is in it once more.
-    processes = sys.modules.get("multiprocessing.process")
-    if processes is not None and getattr(processes.current_process(), "_inheriting", False):
-        what = "a process that this program has begun loads the program, and must not run it again"
-        raise RuntimeError(f'{what}: begin it under `if __name__ == "__main__":`')
-
-
-def _closed() -> ClientClosed:
-    return ClientClosed("the client is closed; make a new one")

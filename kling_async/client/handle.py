@@ -1,56 +1,70 @@
 """
-A handle on one task: what was last seen of it, and those who wait for its end.
+A handle on one task: its last known state, and the callers that wait for its end.
 """
 
 import asyncio
+import enum
 import math
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Final
 
 import attrs
 
-from kling_async.client.events import EventKind
+from kling_async.client.events import NULL_EVENTS, EventKind, TaskEvents
 from kling_async.client.limits.limiter import SlotLease
-from kling_async.client.telling import NULL_EVENTS, TaskEvents
 from kling_async.errors import KlingError, TaskFailed, WaitTimeout
 from kling_async.policy.arguments import check_timeout
-from kling_async.wire import cards
-from kling_async.wire.endpoints.image_generation import ImageRequest
-from kling_async.wire.endpoints.registry import caption_of
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
+from kling_async.wire.html import html_of
 from kling_async.wire.status import is_final, is_settled, is_settled_well, merge, reason_of
-from kling_async.wire.tasks import TaskResult, TaskSnapshot, TaskStatus, draw_state
+from kling_async.wire.tasks import TaskResult, TaskSnapshot, TaskStatus
 
-__all__ = ["TaskHandle", "failure_of"]
+__all__ = ["TaskHandle", "Timeout", "failure_of"]
+
+
+class Timeout(enum.Enum):
+    """
+    How long to wait, if no seconds are given.
+    """
+
+    OF_ENDPOINT = "the endpoint's"
+
 
 FEW: Final = 8
 """
-Waiters of one task that may be searched for the one that leaves: about as quick as not to search.
+Waiters of one task that are searched for the one that leaves, which takes about as long as a look-up.
 """
 
 
 @attrs.define(eq=False, repr=False)
 class TaskHandle:
     """
-    One task of the service. Made by `client.submit` and `client.handle`; lives as long as you keep it, and in
+    One task of the service. Returned by `client.submit` and `client.handle`; lives as long as you keep it, and in
     `client.unfinished` until the task is final.
 
-    Any number of callers may wait at once. Cancelling a wait stops only that waiting: the task goes on at the service.
+    Any number of callers may wait at once. Cancelling a wait stops only that wait: the task goes on at the service.
 
     Attributes:
-        request: What was sent, None for a task that was picked up by its id.
+        endpoint: The endpoint that it belongs to; `endpoint.name` is "image-generation", for example.
+        request: What was sent; None for a task picked up by its id.
+        events: Publishes what happens to the task.
+        unconfirmed: What callbacks without a valid signature have said; None if none came.
+        unconfirmed_at: When the last of them came, in seconds of the loop's clock.
     """
 
     task_id: str
-    request: ImageRequest | None
+    request: TaskRequest | None
     _watch: Callable[["TaskHandle"], None]
-    story: TaskEvents = NULL_EVENTS  # for the client
+    events: TaskEvents = NULL_EVENTS
+    endpoint: Endpoint[Any] = DEFAULT_ENDPOINT
     _snapshot: TaskSnapshot | None = attrs.field(default=None, init=False)
-    _told: TaskSnapshot | None = attrs.field(default=None, init=False)
-    _told_at: float = attrs.field(default=-math.inf, init=False)
-    _hold: SlotLease | None = attrs.field(default=None, init=False)
+    unconfirmed: TaskSnapshot | None = attrs.field(default=None, init=False)
+    unconfirmed_at: float = attrs.field(default=-math.inf, init=False)
+    watched_since: float | None = attrs.field(default=None, init=False)
+    _lease: SlotLease | None = attrs.field(default=None, init=False)
     _on_final: Callable[["TaskHandle"], object] | None = attrs.field(default=None, init=False)
-    _on_pictures_told: Callable[[TaskSnapshot], object] | None = attrs.field(default=None, init=False)
-    watched_since: float | None = attrs.field(default=None, init=False)  # for the watcher
+    _on_unconfirmed: Callable[[TaskSnapshot], object] | None = attrs.field(default=None, init=False)
     # A list while they are few, since it is the smallest; a dictionary, which is not searched, when they are many.
     _waiters: "list[asyncio.Future[None]] | dict[asyncio.Future[None], None]" = attrs.field(factory=list, init=False)
     _listeners: dict["asyncio.Queue[TaskSnapshot | KlingError]", None] | None = attrs.field(default=None, init=False)
@@ -60,56 +74,55 @@ class TaskHandle:
         return f"<TaskHandle {self.task_id!r}: {word}>"
 
     def _repr_html_(self) -> str:
-        prompt = caption_of(self.request)
-        if self._snapshot is None:
-            return cards.card(prompt, mark="not seen yet", facts=[f"task {self.task_id}"])
-        return draw_state(self._snapshot, prompt)
+        return html_of(self)
 
     @property
     def snapshot(self) -> TaskSnapshot | None:
         """
-        The last sighting; None until a task that was picked up has first been seen.
+        The last known state; None until a task that was picked up has first been polled.
         """
         return self._snapshot
 
     @property
     def status(self) -> TaskStatus:
         """
-        The last known status; `UNKNOWN` until a task that was picked up has first been seen.
+        The last known status; `UNKNOWN` until a task that was picked up has first been polled.
         """
         return self._snapshot.task_status if self._snapshot else TaskStatus.UNKNOWN
 
     @property
     def done(self) -> bool:
         """
-        Whether the task has ended, well or badly.
+        Whether the task has succeeded or failed.
         """
         return is_final(self.status)
 
     def __await__(self) -> Generator[Any, None, TaskResult]:
         return self.wait().__await__()
 
-    async def wait(self, timeout: float | None = 600.0) -> TaskResult:
+    async def wait(self, timeout: "float | Timeout | None" = Timeout.OF_ENDPOINT) -> TaskResult:
         """
-        Wait until the task is final and return its pictures.
+        Wait until the task is final and return its result.
 
-        Cancelling this stops only the waiting.
+        Cancelling this stops only the wait.
 
         Args:
             timeout:
-                Seconds from now; 0 does not wait, and None waits for ever. The default is ten times the slowest picture
-                we heard of.
+                Seconds from now; 0 does not wait, and None waits for ever. The default is the `timeout` of the
+                endpoint: 600 for images, which is ten times the slowest known image.
 
         Raises:
-            InvalidRequest: *timeout* is no number of seconds.
+            InvalidRequest: *timeout* is not a number of seconds.
             TaskFailed: The service gave up on the task; its reason is the message.
             WaitTimeout: Not final in time. The task may still finish, and this handle stays good.
-            TaskNotFound: The service has said for a while that there is no such task, and no callback told its
-                pictures. Where one did, they are the result, and its snapshot says `is_confirmed=False`.
-            NotAuthenticated: The key is not accepted any more.
-            UnexpectedAnswer: The task succeeded, and its pictures were not told for 30 s.
+            TaskNotFound: The service has said for a while that there is no such task, and no callback brought its
+                files. If one did, they are the result, and its snapshot says `is_confirmed=False`.
+            NotAuthenticated: The key is no longer accepted.
+            UnexpectedAnswer: The task succeeded, and its files were not shown for 30 s.
             ClientClosed: The client was closed meanwhile.
         """
+        if isinstance(timeout, Timeout):
+            timeout = self.endpoint.timeout
         check_timeout("timeout", timeout)
         if not self.is_settled:
             loop = asyncio.get_running_loop()
@@ -123,17 +136,17 @@ class TaskHandle:
                 self._leave(waiter)
                 if timer is not None:
                     timer.cancel()
-                del waiter, timer  # else an error's traceback holds them and they hold the error, all until some gc
+                del waiter, timer  # otherwise an error's traceback holds them and they hold the error, until a gc
         return self._result(timeout)
 
     async def updates(self) -> AsyncGenerator[TaskSnapshot, None]:
         """
-        Yield the last sighting, then each change of status, message or pictures, until the task is final.
+        Yield the last known state, then each change of status, message or files, until the task is final.
 
-        A failed task is yielded like any other, not raised. Leaving the loop early stops only the watching.
+        A failed task is yielded like any other, not raised. Leaving the loop early stops only this iterator.
 
         Raises:
-            KlingError: As `wait`, but for TaskFailed and WaitTimeout.
+            KlingError: As `wait`, except TaskFailed and WaitTimeout.
         """
         news: asyncio.Queue[TaskSnapshot | KlingError] = asyncio.Queue()
         if self._snapshot is not None:
@@ -149,7 +162,7 @@ class TaskHandle:
                     try:
                         raise item
                     finally:
-                        del item  # else its traceback holds it
+                        del item  # otherwise its traceback holds it
                 yield item
                 if is_settled(item):
                     return
@@ -174,55 +187,56 @@ class TaskHandle:
         seen = self._snapshot
         if seen is None or not is_settled(seen):
             if seen is None:
-                what = f"no look has found this task within {timeout:g} s; check its id, or wait again"
+                what = f"the service has not shown this task within {timeout:g} s; check its id, or wait again"
             else:
                 word = f"last seen as {seen.status_word!r}"
                 what = f"the task was not final after {timeout:g} s, {word}; it goes on, so wait for it again"
             raise WaitTimeout(what, self.task_id, seen.request_id if seen else None, snapshot=seen)
         if seen.task_status is TaskStatus.SUCCEEDED:
-            return TaskResult(self.task_id, seen.task_result.images, seen)
+            made = seen.task_result
+            return TaskResult(self.task_id, made.images, seen, made.videos, made.audios)
         raise failure_of(seen)
 
-    # The following is for the watcher and the client.
+    # The following is for the client and its poller.
 
     @property
     def is_settled(self) -> bool:
         """
-        Whether the task has ended, and all is known that comes of it.
+        Whether the task has ended, and its files are known.
         """
         return self._snapshot is not None and is_settled(self._snapshot)
 
     @property
     def is_wanted(self) -> bool:
         """
-        Whether somebody waits, or slots are held until the task's end is seen.
+        Whether a caller waits, or slots are held until the task's end is seen.
         """
-        return bool(self._waiters or self._listeners) or (self._hold is not None and not self._hold.is_released)
+        return bool(self._waiters or self._listeners) or (self._lease is not None and not self._lease.is_released)
 
     def accept(
         self,
-        request: ImageRequest,
-        hold: SlotLease,
+        request: TaskRequest,
+        lease: SlotLease,
         *,
         on_final: Callable[["TaskHandle"], object],
-        on_pictures_told: Callable[[TaskSnapshot], object] | None = None,
-        story: TaskEvents = NULL_EVENTS,
+        on_unconfirmed: Callable[[TaskSnapshot], object] | None = None,
+        events: TaskEvents = NULL_EVENTS,
     ) -> None:
         """
-        Take over the slots of a submit that became this task, and its story; the slots are given back at its end.
+        Take over the slots and the events of the submit that became this task. The slots are given back at its end.
         """
         self.release()
         self.request = request
-        self._hold = hold
+        self._lease = lease
         self._on_final = on_final
-        self._on_pictures_told = on_pictures_told
-        self.story = story
-        self._end()  # perhaps somebody saw its end before the submit was answered
-        self._tell(None)
+        self._on_unconfirmed = on_unconfirmed
+        self.events = events
+        self._end()  # its end may have been seen before the submit was answered
+        self._publish(None)
 
     def apply(self, seen: TaskSnapshot) -> None:
         """
-        Take in a sighting, from wherever it came; a late or repeated one changes nothing.
+        Apply a new state of the task, from a poll or a callback; a late or repeated one changes nothing.
         """
         held = self._snapshot
         self._snapshot = later = merge(held, seen)
@@ -235,72 +249,57 @@ class TaskHandle:
         if is_settled(later):
             for waiter in self._waiters:
                 _wake(waiter)
-        self._tell(held)
+        self._publish(held)
 
-    def note_unconfirmed(self, told: TaskSnapshot, now: float) -> None:
+    def note_unconfirmed(self, snapshot: TaskSnapshot, now: float) -> None:
         """
-        Keep what a callback told at *now* and may not be believed as it is. Pictures that were told stay.
+        Keep what a callback without a valid signature said at *now*. Files that it named stay.
         """
-        self._told_at = now
-        if self._told is not None and is_settled_well(self._told):
+        self.unconfirmed_at = now
+        if self.unconfirmed is not None and is_settled_well(self.unconfirmed):
             return
-        has_pictures = is_settled_well(told)
-        self._told = told if has_pictures else merge(self._told, told)
-        if has_pictures and not self.done and self._on_pictures_told is not None:
-            self._on_pictures_told(told)
-
-    @property
-    def unconfirmed(self) -> TaskSnapshot | None:
-        """
-        What callbacks told that may not be believed as it is; None where none did.
-        """
-        return self._told
-
-    @property
-    def unconfirmed_at(self) -> float:
-        """
-        When the last of these came, by the clock of the loop; minus infinity where none did.
-        """
-        return self._told_at
+        has_files = is_settled_well(snapshot)
+        self.unconfirmed = snapshot if has_files else merge(self.unconfirmed, snapshot)
+        if has_files and not self.done and self._on_unconfirmed is not None:
+            self._on_unconfirmed(snapshot)
 
     def fail(self, error: KlingError) -> None:
         """
-        End every wait that is under way with *error*; the handle stays good. A task that has ended cannot fail later:
-        its end is known already, and was told.
+        End every current wait with *error*; the handle can still be used. A task that has ended cannot fail later.
         """
         if self.is_settled:
             return
         for waiter in self._waiters:
             if not waiter.done():
-                waiter.set_exception(attrs.evolve(error))  # one each: a traceback belongs to one raising
+                waiter.set_exception(attrs.evolve(error))  # a copy for each: a traceback belongs to one `raise`
         for news in self._listeners or ():
             news.put_nowait(attrs.evolve(error))
-        self.story.tell(EventKind.TROUBLE, snapshot=self._snapshot, error=error)
+        self.events.publish(EventKind.TROUBLE, snapshot=self._snapshot, error=error)
 
     def release(self) -> bool:
         """
-        Give the task's slots back, and tell whether it still held some.
+        Give the task's slots back, and return whether it still held some.
         """
-        hold, self._hold = self._hold, None
-        if hold is None or hold.is_released:
+        lease, self._lease = self._lease, None
+        if lease is None or lease.is_released:
             return False
-        hold.release()
+        lease.release()
         return True
 
-    def _tell(self, before: TaskSnapshot | None) -> None:
+    def _publish(self, before: TaskSnapshot | None) -> None:
         # What is new since *before*: each step once, however often it is seen.
         seen = self._snapshot
         if seen is None:
             return
         if is_settled(seen):
-            self.story.tell(EventKind.FINAL, snapshot=seen)
+            self.events.publish(EventKind.FINAL, snapshot=seen)
         elif seen.task_status is TaskStatus.PROCESSING and (
             before is None or before.task_status is not seen.task_status
         ):
-            self.story.tell(EventKind.PROCESSING, snapshot=seen)
+            self.events.publish(EventKind.PROCESSING, snapshot=seen)
 
     def _end(self) -> None:
-        # Its slots are free as soon as it is final; it is unfinished until its pictures are told.
+        # Its slots are free as soon as it is final; it is unfinished until its files are known.
         if self.done:
             self.release()
         if self.is_settled and self._on_final is not None:
@@ -315,7 +314,7 @@ def _wake(waiter: "asyncio.Future[None]") -> None:
 
 def failure_of(snapshot: TaskSnapshot) -> TaskFailed:
     """
-    Return the error in which waiting for a failed task ends.
+    Return the error that waiting for a failed task raises.
     """
     return TaskFailed(
         f"the task failed: {reason_of(snapshot)}", snapshot.task_id, snapshot.request_id, snapshot=snapshot

@@ -2,9 +2,6 @@
 What comes of one request of many: of a stream's, or of a batch's.
 """
 
-import inspect
-import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +9,10 @@ import attrs
 
 from kling_async.errors import KlingError
 from kling_async.media.saved_files import SavedFile
-from kling_async.wire import cards
-from kling_async.wire.cards import Figure, Tone
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import caption_of
-from kling_async.wire.tasks import TaskResult, _how_many, _shown_cash, _shown_units
+from kling_async.wire.html import html_of
+from kling_async.wire.tasks import TaskResult
 
 __all__ = ["Done", "Failed"]
 
@@ -52,20 +48,7 @@ class Done:
         return caption_of(self.request)
 
     def _repr_html_(self) -> str:
-        # By their URLs: for as long as those live they show everywhere, while VS Code finds no file of an output.
-        captions = itertools.chain((path.name for path in self.paths), itertools.repeat(""))
-        images, prompt = self.result.images, self.caption
-        return cards.card(
-            prompt,
-            facts=(
-                *_facts_of(self),
-                _how_many(images),
-                _shown_units(self.result.snapshot.final_unit_deduction),
-                _shown_cash(self.result.snapshot.final_balance_deduction),
-                f"task {self.result.task_id}",
-            ),
-            figures=[Figure(image.url, prompt, caption) for image, caption in zip(images, captions, strict=False)],
-        )
+        return html_of(self)
 
 
 @attrs.frozen
@@ -93,18 +76,4 @@ class Failed:
         return caption_of(self.request)
 
     def _repr_html_(self) -> str:
-        kind = type(self.error)
-        return cards.card(
-            self.caption,
-            mark=kind.__name__,
-            tone=Tone.BADLY,
-            text=str(self.error),
-            facts=_facts_of(self),
-            note=" ".join(inspect.cleandoc(kind.__doc__ or "").split()),  # it says what that means for the caller
-        )
-
-
-def _facts_of(outcome: Done | Failed) -> Iterator[str]:
-    yield f"#{outcome.index}"
-    for field in ("model_name", "aspect_ratio"):
-        yield str(getattr(outcome.request, field, None) or "")
+        return html_of(self)

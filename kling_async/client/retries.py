@@ -1,9 +1,14 @@
 """
-Whether a request that failed may be sent again: the only place that decides about paying twice. No clock, no sleeping.
+Whether a failed request may be sent again, and the loop that sends it. Only `next_step` decides about paying twice.
 """
 
 import enum
+import logging
+from collections.abc import Awaitable, Callable, Generator
 from http import HTTPStatus
+from typing import Any, TypeVar
+
+import backoff
 
 from kling_async.errors import (
     KlingError,
@@ -13,8 +18,13 @@ from kling_async.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
+from kling_async.policy.policies import RetryPolicy
 
-__all__ = ["Step", "is_no_api", "next_step"]
+__all__ = ["Step", "is_no_api", "may_exist", "may_repeat", "next_step", "retry"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 class Step(enum.Enum):
@@ -29,10 +39,10 @@ class Step(enum.Enum):
 
 def next_step(error: KlingError, *, can_look_up: bool) -> Step:
     """
-    Decide what follows a submit that ended in *error*: the only place that decides about paying again.
+    Return what follows a submit that ended in *error*.
 
-    RESEND: surely nothing was created, and it may work now. LOOK_UP: a task may exist, and an id of ours was sent by
-    which to find it. GIVE_UP: the caller must change something, or a task may exist that cannot be looked for.
+    RESEND: certainly nothing was created, and it may work now. LOOK_UP: a task may exist, and can be found by the id of
+    ours that was sent. GIVE_UP: the caller must change something, or a task may exist that cannot be found.
     """
     match error:
         case NotSent() | RateLimited():
@@ -45,10 +55,10 @@ def next_step(error: KlingError, *, can_look_up: bool) -> Step:
 
 def may_exist(error: KlingError) -> bool:
     """
-    Tell whether a submit that ended in *error* may have made a task all the same.
+    Return whether a submit that ended in *error* may have created a task.
 
-    The vendor's codes 1000 to 1304 and all other 4xx say that nothing was made. A broken connection, a failing service
-    and a good answer that cannot be read (2xx, or one cut off before its status) say nothing.
+    The vendor's codes 1000 to 1304 and all other 4xx say that nothing was created. A broken connection, a failing
+    service and a good answer that cannot be read (2xx, or one cut off before its status) say nothing.
     """
     match error:
         case ServiceFailure(http_status=HTTPStatus.NOT_IMPLEMENTED):
@@ -65,17 +75,17 @@ def may_exist(error: KlingError) -> bool:
 
 def is_no_api(error: KlingError) -> bool:
     """
-    Tell whether *error* shows that there is no Kling API at the address, so that nothing sent there makes a task.
+    Return whether *error* shows that there is no Kling API at the address, so that nothing sent there creates a task.
     """
     return isinstance(error, UnexpectedAnswer) and error.is_other_api and not may_exist(error)
 
 
 def may_repeat(error: KlingError) -> bool:
     """
-    Tell whether a read that ended in *error* may go well the next time.
+    Return whether a read that ended in *error* may succeed the next time.
     """
     match error:
-        case ServiceFailure(http_status=HTTPStatus.NOT_IMPLEMENTED):  # this way of asking is not offered
+        case ServiceFailure(http_status=HTTPStatus.NOT_IMPLEMENTED):  # this kind of query is not offered
             return False
         case NotSent() | Unreachable() | RateLimited() | ServiceFailure():
             return True
@@ -83,3 +93,50 @@ def may_repeat(error: KlingError) -> bool:
             return status is None or status < 300
         case _:
             return False
+
+
+async def retry(
+    first: Callable[[], Awaitable[T]],
+    again: Callable[[], Awaitable[T]],
+    policy: RetryPolicy,
+    is_over: Callable[[Any], bool],
+    on_retry: Callable[[KlingError, float], object] | None = None,
+) -> T:
+    """
+    Return what *first* returns, or after a KlingError what *again* returns, as often as it takes.
+
+    Args:
+        policy: How long to wait before each further attempt.
+        is_over: Returns whether an error is final, and raised.
+        on_retry: Called with an error that is not, and the seconds until the next attempt.
+    """
+    try:
+        return await first()  # nearly all succeed, and preparing `backoff` for each costs more than sending it
+    except KlingError as error:
+        failed = [error]
+
+    async def attempt() -> T:
+        if failed:
+            raise failed.pop()
+        return await again()
+
+    def on_backoff(details: Any) -> None:
+        if on_retry is not None:
+            on_retry(details["exception"], details["wait"])
+
+    def delays() -> Generator[float, Any, None]:
+        return policy.delays()
+
+    # `is_over` alone decides, and backoff carries it out. Its own limits are unused: they read the wall clock.
+    repeating = backoff.on_exception(
+        delays,
+        KlingError,
+        giveup=is_over,
+        on_backoff=on_backoff,
+        jitter=None,
+        logger=_log,
+        backoff_log_level=logging.INFO,
+        giveup_log_level=logging.DEBUG,  # it is raised, so the caller reports it
+    )
+    result: T = await repeating(attempt)()
+    return result

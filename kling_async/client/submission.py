@@ -1,188 +1,196 @@
 """
-One submit on its way: what is sent, what is known of its fate, and what may follow. No I/O.
+What is known of one submit's fate, and what may follow. No I/O and no clock: `now` is passed in.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Self
 
 import attrs
 
-from kling_async.client.retries import Step, may_exist, next_step
-from kling_async.errors import KlingError, RateLimited, SubmissionUncertain, UnexpectedAnswer, Unreachable
+from kling_async.client.retries import Step, may_exist, may_repeat, next_step
+from kling_async.errors import (
+    KlingError,
+    RateLimited,
+    SubmissionUncertain,
+    TaskNotFound,
+    UnexpectedAnswer,
+    Unreachable,
+)
+from kling_async.policy.policies import RetryPolicy
 from kling_async.wire.responses import is_duplicate_id
 from kling_async.wire.tasks import TaskSnapshot
 
-__all__ = ["Submission", "may_be_task_of", "uncertain"]
+__all__ = ["Submission", "may_be_task_of"]
 
 CLOCK_SLACK: Final = 5.0
 """
-Seconds by which a task may seem to be made before its request was sent: the service tells its time in whole seconds.
+Seconds by which a task may seem to be created before its request was sent: the service tells its time in whole seconds.
 """
-
-
-async def _at_once() -> None:
-    pass
-
-
-def _in_silence() -> None:
-    pass
-
-
-def _ignore(_: KlingError, __: float) -> None:
-    pass
 
 
 @attrs.define(eq=False)
 class Submission:
     """
-    One submit on its way: what is sent, and what is known of its fate so far.
+    What is known of one submit's fate. Times are seconds of the loop's clock.
 
     Attributes:
-        external_id: The id of ours it carries, None where the service takes none.
-        refused: Takes in a refusal, and tells whether it may be sent again after `regain` alone, with no pause before.
-        refused_for: Returns the seconds for which it has been refused while nothing of ours was under way.
-        regain: Waits until it may be sent again.
-        intend: Awaited before it is sent, and again where it is sent anew after `withdraw`; what it raises goes up.
-        withdraw: Called where nothing came of what was intended, for sure.
-        retrying: Called with an error after which it goes on, and the seconds until then.
-        owns_id:
-            Whether nobody else could have used `external_id`, so that "already exists" is a task of this request: an
-            earlier run sent it, or something on the way sent it twice.
-        doubt: The first error after which a task may exist; None while surely none does.
-        missing_since:
-            Since when a look-up has not found it, after it was last sent with an unknown outcome; in seconds of the
-            loop's clock. None while none has told so.
-        refusal: What the service said when it was sent again after a doubt. It proves nothing of the first attempt.
-        is_intended: Whether `intend` stands.
-        is_kept_back: Whether `intend` has refused it, so that it is not sent; the refusal is the caller's own.
-        has_left: Whether bytes of a request are at the connection, and no answer has told what became of them.
-        is_called_off: Whether its bytes are kept from leaving, since nobody wants it any more.
-        is_looking: Whether the last attempt was a look-up that found out nothing.
-        is_abandoned: Whether nobody wants it any more: its fate is found out, and it is not sent again.
-        troubled_since: When it first went wrong, in seconds of the loop's clock.
+        external_id: The id of ours that it carries; None if the service takes none.
+        owns_id: Whether nobody else can have used `external_id`, so that a task under it is this submit's: an earlier
+            run sent it, or a relay sent it twice.
+        sent_at: When it was first sent, or is about to be; None if an earlier run sent it at an unknown time.
+        ambiguous_error: The first error after which a task may exist; None while certainly none does.
+        missing_since: Since when look-ups have not found it, after it was last sent; None if none has said so.
+        rejection: What the service said when it was sent again after `ambiguous_error`. It proves nothing about the
+            first attempt.
+        failing_since: When it first failed.
+        is_looking: Whether the last attempt was a look-up that did not end in a task.
+        is_abandoned: Whether its caller was cancelled: it is looked up, and not sent again.
+        is_closing: Whether the client is closed: it is looked up, and not sent again.
     """
 
-    path: str
-    body: bytes = attrs.field(repr=False)
     external_id: str | None
-    refused: Callable[[RateLimited], bool]
-    refused_for: Callable[[], float]
-    regain: Callable[[], Awaitable[None]]
-    intend: Callable[[], Awaitable[None]] = _at_once
-    withdraw: Callable[[], object] = _in_silence
-    retrying: Callable[[KlingError, float], object] = _ignore
     owns_id: bool = False
-    doubt: KlingError | None = None
+    sent_at: float | None = None
+    ambiguous_error: KlingError | None = None
     missing_since: float | None = None
-    refusal: KlingError | None = None
-    is_intended: bool = False
-    is_kept_back: bool = False
-    has_left: bool = False
-    is_called_off: bool = False
+    rejection: KlingError | None = None
+    failing_since: float | None = None
     is_looking: bool = False
     is_abandoned: bool = False
-    troubled_since: float | None = None
+    is_closing: bool = False
+
+    @classmethod
+    def of_earlier_run(cls, external_id: str | None, sent_at: float | None, wall_now: float, now: float) -> Self:
+        """
+        Return the submission that an earlier run has sent without learning the outcome.
+
+        Args:
+            sent_at: When it was sent, in Unix time; None if unknown.
+            wall_now: The present Unix time.
+        """
+        submission = cls(external_id)
+        what = "an earlier run has sent it, and did not learn what came of it"
+        submission.mark_uncertain(Unreachable(what), now)
+        if sent_at is not None:  # the service has had since then to show it
+            submission.sent_at = submission.missing_since = now - max(0.0, wall_now - sent_at)
+        return submission
 
     @property
-    def is_exposed(self) -> bool:
+    def is_last_try(self) -> bool:
         """
-        Whether the service may have a task of this that nobody knows of yet.
+        Whether it is not sent again.
         """
-        return self.has_left or self.doubt is not None
-
-    def call_off(self) -> bool:
-        """
-        Keep it from being sent where no byte has left yet, and tell whether that is so: then it may be cancelled. Where
-        this returns False its fate is to be found out.
-        """
-        self.is_called_off = self.is_called_off or not self.is_exposed
-        return self.is_called_off
-
-    def trouble(self, now: float) -> None:
-        """
-        Remember when the trouble began.
-        """
-        self.troubled_since = now if self.troubled_since is None else self.troubled_since
+        return self.is_abandoned or self.is_closing
 
     def mark_uncertain(self, error: KlingError, now: float) -> None:
         """
-        Remember that it was sent, or may have been, and that *error* does not tell what became of it.
+        Record that it was sent, or may have been, and that *error* does not say what became of it.
         """
-        # A copy: the error's own traceback holds the submission with its body, and it would hold the error.
-        self.doubt = self.doubt or attrs.evolve(error)
+        # A copy: the error's own traceback holds the submission, which would hold the error.
+        self.ambiguous_error = self.ambiguous_error or attrs.evolve(error)
         self.missing_since = None
-        self.trouble(now)
+        self._mark_failing(now)
 
-    def miss(self, now: float) -> None:
+    def mark_missing(self, now: float) -> None:
         """
-        Remember since when a look-up has not found it.
+        Record that a look-up has not found it.
         """
         self.missing_since = now if self.missing_since is None else self.missing_since
 
-    def learn_from(self, error: KlingError, now: float) -> None:
+    def record_failure(self, error: KlingError, now: float) -> None:
         """
-        Take in that a POST of it ended in *error*.
+        Record that a POST of it ended in *error*.
         """
-        self.has_left = False
         is_duplicate = is_duplicate_id(error)
-        if is_duplicate and self.owns_id and self.doubt is None:
-            what = f"the service has a task of its external_task_id already, which nobody else uses: {error.message}"
+        if is_duplicate and self.owns_id and self.ambiguous_error is None:
+            what = f"the service already has a task with its external_task_id, which nobody else uses: {error.message}"
             self.mark_uncertain(Unreachable(what), now)
         elif may_exist(error):
             self.mark_uncertain(error, now)
-        elif self.doubt is not None and next_step(error, can_look_up=False) is Step.GIVE_UP:
+        elif self.ambiguous_error is not None and next_step(error, can_look_up=False) is Step.GIVE_UP:
             self.missing_since = None  # the service had a reason, which may be the task of an earlier attempt
-            self.refusal = self.refusal if is_duplicate else attrs.evolve(error)
+            self.rejection = self.rejection if is_duplicate else attrs.evolve(error)
 
-    def may_be_sent_again(self, look_for: float, now: float) -> bool:
+    def may_be_sent_again(self, policy: RetryPolicy, now: float) -> bool:
         """
-        Tell whether it may be sent again although an earlier attempt may have arrived: only where the service has not
-        shown the task for *look_for* seconds, and has not refused it since.
+        Return whether it may be sent again although an earlier attempt may have arrived: only if the service has not
+        shown the task for `look_for` seconds, and has not rejected it since.
         """
-        return self.refusal is None and not self.is_abandoned and self.has_been_missing(look_for, now)
+        return self.rejection is None and not self.is_last_try and self._has_been_missing(policy, now)
 
-    def has_been_missing(self, seconds: float, now: float) -> bool:
+    def is_over(self, error: KlingError, policy: RetryPolicy, now: float, *, refused_for: float) -> bool:
         """
-        Tell whether it has not been found for so many seconds. A service that could not be asked has shown nothing.
+        Return whether *error*, in which the last attempt ended, is final.
+
+        Args:
+            refused_for: Seconds for which the service has refused it while nothing else of ours was running.
         """
-        return self.missing_since is not None and now - self.missing_since >= seconds
+        if policy.is_too_long(error) or (self.is_last_try and self.ambiguous_error is None):
+            return True
+        if self.is_looking:
+            return self._is_look_up_over(error, policy, now)
+        is_looked_up = self.ambiguous_error is not None and self.external_id is not None
+        if not is_looked_up and next_step(error, can_look_up=self.external_id is not None) is Step.GIVE_UP:
+            return True
+        if isinstance(error, RateLimited):
+            if self.ambiguous_error is None:
+                self.failing_since = None  # the service is there
+            return refused_for > policy.refused_for
+        self._mark_failing(now)
+        return self._has_failed_long(policy, now)
+
+    def uncertain(self, ambiguous_error: KlingError) -> SubmissionUncertain:
+        """
+        Return the error for a submit that may have created a task.
+        """
+        if self.external_id is None:
+            what = "this service takes no id of ours by which to find it"
+        else:
+            what = f"it was not found by its external_task_id {self.external_id!r} in time"
+        again = "it is not sent again"
+        if self.rejection is not None:
+            again = f"sent again, it was refused: {self.rejection.message}"
+        return SubmissionUncertain(
+            f"the task may have been accepted, and {what}; {again}. The first error was: {ambiguous_error.message}",
+            ambiguous_error.task_id,
+            ambiguous_error.request_id,
+            ambiguous_error.code,
+            ambiguous_error.http_status,
+            urls=ambiguous_error.urls if isinstance(ambiguous_error, UnexpectedAnswer) else (),
+        )
+
+    def _is_look_up_over(self, error: KlingError, policy: RetryPolicy, now: float) -> bool:
+        if not isinstance(error, TaskNotFound):
+            is_final = not may_repeat(error)
+        else:  # it may not be shown yet, or may be sent again by now
+            is_final = self._has_been_missing(policy, now) and not self.may_be_sent_again(policy, now)
+        return is_final or self._has_failed_long(policy, now)
+
+    def _has_been_missing(self, policy: RetryPolicy, now: float) -> bool:
+        # A service that could not be asked has shown nothing.
+        return self.missing_since is not None and now - self.missing_since >= policy.look_for
+
+    def _has_failed_long(self, policy: RetryPolicy, now: float) -> bool:
+        return self.failing_since is not None and now - self.failing_since > policy.give_up_after
+
+    def _mark_failing(self, now: float) -> None:
+        self.failing_since = now if self.failing_since is None else self.failing_since
 
 
 def may_be_task_of(
     found: TaskSnapshot, external_id: str, *, sent_ago: float | None, made_ago: float | None
 ) -> bool | None:
     """
-    Tell whether *found* is the task that was submitted under *external_id*; None where nothing tells.
+    Return whether *found* is the task that was submitted under *external_id*; None if that cannot be known.
 
-    A service that repeats our id is believed. Where it does not, the task must have been made after it was submitted.
+    A service that repeats our id is believed. Where it does not, the task must have been created after the submit.
 
     Args:
-        sent_ago: Seconds since it was first submitted; None where that is not known.
-        made_ago: Seconds since *found* was made, by the service's own clock; None where it does not say.
+        sent_ago: Seconds since it was first submitted; None if unknown.
+        made_ago: Seconds since *found* was created, by the service's own clock; None if it does not say.
     """
-    told = found.task_info.external_task_id
-    if told is not None:
-        return told == external_id
+    shown = found.task_info.external_task_id
+    if shown is not None:
+        return shown == external_id
     if sent_ago is None or made_ago is None:
         return None
     return made_ago <= sent_ago + CLOCK_SLACK
-
-
-def uncertain(submission: Submission, doubt: KlingError) -> SubmissionUncertain:
-    """
-    Return the error in which a submit ends that may have made a task.
-    """
-    if submission.external_id is None:
-        what = "this service takes no id of ours by which to find it"
-    else:
-        what = f"it was not found by its external_task_id {submission.external_id!r} in time"
-    refusal = submission.refusal
-    again = f"sent again, it was refused: {refusal.message}" if refusal is not None else "it is not sent again"
-    return SubmissionUncertain(
-        f"the task may have been accepted, and {what}; {again}. The first error was: {doubt.message}",
-        doubt.task_id,
-        doubt.request_id,
-        doubt.code,
-        doubt.http_status,
-        urls=doubt.urls if isinstance(doubt, UnexpectedAnswer) else (),
-    )

@@ -68,7 +68,7 @@ class Settings:
         port: 0 chooses a free one.
         url_lifetime: Seconds until the URL of a file expires.
         picture_scale: Multiplies the sides of pictures and videos; small ones are rendered faster.
-        media_seconds: Length of videos and sounds whose request has no `duration`.
+        media_seconds: Seconds of videos and sounds whose request has no `duration`.
     """
 
     dialect: Dialect = GATEWAY

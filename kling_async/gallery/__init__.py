@@ -1,5 +1,5 @@
 """
-Pictures as a page: one HTML file that opens anywhere, beside the pictures it shows. Needs the extra "gallery".
+Writes pictures, videos and sounds as one HTML page beside their files. Needs the extra "gallery".
 
     write_gallery(read_folder("pictures"), "pictures/gallery.html", title="Lighthouses")
     write_gallery(read_journal("run.kling"), "run.html", title="A batch")

@@ -1,15 +1,16 @@
 """
-What a gallery knows of a picture, wherever it knows it from.
+One entry of a gallery.
 """
 
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.base import TaskRequest
+from kling_async.wire.endpoints.registry import caption_of, endpoint_of
 
 __all__ = ["GalleryEntry", "entry_of"]
 
@@ -17,19 +18,19 @@ __all__ = ["GalleryEntry", "entry_of"]
 @attrs.frozen(kw_only=True, hash=False)
 class GalleryEntry:
     """
-    One picture, or a task that made none. What is not known is None, and not shown.
+    One picture, video or sound, or a task that made none. Unknown facts are None, and not shown.
 
     Attributes:
-        path: The picture's file; None where there is none.
-        prompt: Empty where it is not known; the file's name stands in for it.
-        negative_prompt: What it should not show.
-        model_name: The model that was asked for.
-        settings: What else was asked for, in the order in which it is shown; names are the wire's.
-        index: Which of its task's pictures; counts from 0.
-        seconds: Seconds that the whole task took, from acceptance to its end, or to the last file where that is known.
-        units: What the service took for the whole task.
-        state: One word to filter by.
-        error: Why there is no picture, or not all of them.
+        path: The file; None if there is none.
+        prompt: Empty if it is unknown; the file's name is shown instead.
+        negative_prompt: What the file should not show.
+        model_name: The requested model.
+        settings: The other fields of the request, in the order in which they are shown; names are the wire's.
+        index: The file's place among those of its task; counts from 0.
+        seconds: How long the whole task took, from acceptance to its end, or to the last file if that is known.
+        units: The cost of the whole task.
+        state: A word to filter by.
+        error: Why there is no file, or why some are missing.
     """
 
     path: Path | None = None
@@ -47,24 +48,32 @@ class GalleryEntry:
     @property
     def name(self) -> str:
         """
-        What the picture is called: its prompt, else its file's name, else its task's id.
+        What to call it: the prompt, or the file's name, or the task's id.
         """
         return self.prompt or (self.path.name if self.path is not None else self.task_id or "")
 
 
-_SETTINGS: Final = ("aspect_ratio", "resolution", "n", "image_reference", "image_fidelity", "human_fidelity")
+_SHOWN_ELSEWHERE: Final = {"prompt", "negative_prompt", "model_name", "callback_url", "external_task_id"}
 
 
-def entry_of(request: ImageRequest) -> GalleryEntry:
+def entry_of(request: TaskRequest) -> GalleryEntry:
     """
-    Return what *request* tells of its pictures; `attrs.evolve` adds what became of it.
+    Return an entry with what *request* says; add the results with `attrs.evolve`.
     """
-    settings = {name: value for name in _SETTINGS if (value := getattr(request, name)) is not None}
-    if request.image is not None:
-        settings["image"] = request.image.name if isinstance(request.image, Path) else "given"
+    fields: dict[str, Any] = attrs.asdict(request, recurse=False)
+    inputs = {each.field for each in endpoint_of(type(request)).inputs}
     return GalleryEntry(
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
-        model_name=request.model_name,
-        settings=settings,
+        prompt=caption_of(request),
+        negative_prompt=fields.get("negative_prompt"),
+        model_name=fields.get("model_name"),
+        settings={
+            name: _describe_file(value) if name in inputs else value
+            for name, value in fields.items()
+            if value is not None and name not in _SHOWN_ELSEWHERE
+        },
     )
+
+
+def _describe_file(source: object) -> str:
+    # Without its content, which may be large, and without URLs, which may be signed.
+    return source.name if isinstance(source, Path) else "given"

@@ -1,5 +1,5 @@
 """
-A batch's journal, and what became of its rows.
+Reads the journal of a batch as gallery entries.
 """
 
 from collections.abc import Iterator
@@ -21,15 +21,15 @@ _DEFAULT_MODELS: Final = {dialect.name: dialect.default_model for dialect in (GA
 
 def read_journal(path: str | Path) -> Iterator[GalleryEntry]:
     """
-    Yield an entry for each picture of the batch whose journal is at *path*, and one for each row without; in the order
-    of the input. Rows that are still queued are left out.
+    Yield an entry for each saved file of the batch whose journal is at *path*, and one for each row without files, in
+    the order of the input. Queued rows are left out.
 
-    The journal is read bit by bit, without hindering a process that works on it.
+    The journal is read in small parts. A process that works on it is not blocked.
 
     Raises:
         FileNotFoundError: There is no such file.
-        JournalCorrupt: It is no journal, or damaged.
-        JournalMismatch: It was made by another version.
+        JournalCorrupt: The file is not a journal, or is damaged.
+        JournalMismatch: Another version made it.
     """
     with Reader(path) as reader:
         _, dialect = reader.account
@@ -39,25 +39,26 @@ def read_journal(path: str | Path) -> Iterator[GalleryEntry]:
 
 def entries_of_row(row: Row, default_model: str | None) -> Iterator[GalleryEntry]:
     """
-    Yield what a journal knows of *row*: an entry for each picture that it has saved, or one where there is none.
+    Yield an entry for each saved file of *row*, or one entry if there is none.
 
     Args:
-        default_model: What made the pictures where the request names no model.
+        default_model: The model if the request names none.
     """
     about = attrs.evolve(
         entry_of(row.request),
-        model_name=row.request.model_name or default_model,
+        model_name=getattr(row.request, "model_name", None) or default_model,
         task_id=row.task_id,
         seconds=_seconds(row),
         units=row.snapshot.final_unit_deduction if row.snapshot is not None else None,
         state=row.state.value,
         error=_error(row),
     )
-    if row.is_image_kept:
-        about = attrs.evolve(about, settings={**about.settings, "image": "given"})
-    for picture in row.pictures:
+    given = {field: "given" for field, file in row.inputs.items() if file.is_kept}
+    if given:
+        about = attrs.evolve(about, settings={**about.settings, **given})
+    for picture in row.files:
         yield attrs.evolve(about, path=picture.path, index=picture.index)
-    if not row.pictures:
+    if not row.files:
         yield about
 
 
@@ -68,7 +69,7 @@ def _seconds(row: Row) -> float | None:
 def _error(row: Row) -> str | None:
     if row.error is not None:
         return f"{type(row.error).__name__}: {row.error}"
-    made = len(row.snapshot.task_result.images) if row.snapshot is not None else 0
-    if row.state is State.FINISHED and (missing := made - len(row.pictures)) > 0:
-        return f"{missing} of {made} pictures not saved yet: the batch's next run fetches them"
+    made = len(row.snapshot.task_result.files) if row.snapshot is not None else 0
+    if row.state is State.FINISHED and (missing := made - len(row.files)) > 0:
+        return f"{missing} of {made} files not saved yet: the next run of the batch fetches them"
     return None

@@ -1,5 +1,5 @@
 """
-Small pictures of pictures, as text that a page can hold.
+Makes thumbnails as `data:` URLs.
 """
 
 import base64
@@ -23,14 +23,14 @@ _SIDE: Final = 480  # pixels
 _MAX_BYTES: Final = 16_000
 _TRIALS: Final = ((_SIDE, 72), (_SIDE, 45), (320, 40), (160, 30))
 """
-The longer side and WebP's quality, one after the other until the bytes suffice; only noise comes to the last.
+The longer side and the quality of WebP to try, until the file is small enough. Only noise needs the last.
 """
 
 
 @attrs.frozen
 class Thumbnail:
     """
-    A small picture, and the size in pixels of the one it was made of.
+    A thumbnail, and the size in pixels of the original.
     """
 
     data_url: str
@@ -54,7 +54,7 @@ def open_picture(path: Path) -> Iterator[Image.Image]:
     except FileNotFoundError as error:
         raise ValueError("The file is not where it was: moved, or deleted") from error
     except UnidentifiedImageError as error:
-        raise ValueError("The file cannot be shown: it is no PNG, JPEG, WebP or GIF picture, or is damaged") from error
+        raise ValueError("The file cannot be shown: it is damaged, or not a PNG, JPEG, WebP or GIF picture") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError("The file cannot be shown: it has too many pixels to unpack") from error
     except OSError as error:
@@ -74,14 +74,14 @@ def make_thumbnail(path: Path) -> Thumbnail:
     Make a thumbnail of the picture at *path*, as a viewer displays it.
 
     Raises:
-        ValueError: The file is missing or cannot be decoded, for whatever reason.
+        ValueError: The file is missing or cannot be decoded.
     """
     with open_picture(path) as image:
         width, height = image.size
         image.thumbnail((_SIDE, _SIDE), reducing_gap=2.0)
         stored = image.size
         small = as_seen(image)
-        if small.size != stored:  # a camera was held upright
+        if small.size != stored:  # rotated by its EXIF orientation
             width, height = height, width
         small = small.convert("RGBA" if small.has_transparency_data else "RGB")
         data = _encode(small)

@@ -15,9 +15,9 @@ import attrs
 
 from kling_async.client.events import TaskEvent
 from kling_async.client.outcomes import Done, Failed
+from kling_async.integrations import cards
+from kling_async.integrations.cards import Figure, Tone
 from kling_async.integrations.progress import Stage, Tally
-from kling_async.wire import cards
-from kling_async.wire.cards import Figure, Tone
 from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.redaction import shorten
 from kling_async.wire.tasks import Image, TaskResult
@@ -135,7 +135,7 @@ def show(*what: Done | Failed | TaskResult | Path | str) -> None:
 
 def _draw_kept(what: Done | Failed | TaskResult | Path | str) -> str:
     match what:
-        case Done(result=result, paths=paths) if paths:
+        case Done(result=result, paths=paths) if paths and result.images:
             images = tuple(Image(index, _embed(path)) for index, path in enumerate(paths))
             return attrs.evolve(what, result=attrs.evolve(result, images=images))._repr_html_()
         case Done() | Failed() | TaskResult():

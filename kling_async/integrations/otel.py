@@ -11,7 +11,8 @@ import attrs
 from kling_async import __version__
 from kling_async.client.events import EventKind, TaskEvent
 from kling_async.errors import ClientClosed, KlingError
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.base import TaskRequest
+from kling_async.wire.endpoints.registry import caption_of, endpoint_of
 from kling_async.wire.status import reason_of
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
@@ -65,7 +66,7 @@ class TaskSpans:
         span = begun.span
         span.set_attributes(_facts(event))
         if event.request is not None and self.with_prompts:
-            span.set_attribute("kling.prompt", event.request.prompt)
+            span.set_attribute("kling.prompt", caption_of(event.request))
         if (status := _status_at_the_end(event)) is None:
             begun.take(event)
         else:
@@ -126,13 +127,14 @@ def _nanoseconds(seconds: float) -> int:
     return int(seconds * 1e9)
 
 
-def _asked(request: ImageRequest) -> _Attributes:
+def _asked(request: TaskRequest) -> _Attributes:
+    endpoint = endpoint_of(type(request))
     asked = {
-        "gen_ai.request.model": request.model_name,
-        "gen_ai.request.choice.count": request.n,
-        "kling.aspect_ratio": request.aspect_ratio,
-        "kling.resolution": request.resolution,
-        "kling.has_image": request.image is not None,
+        "gen_ai.request.model": getattr(request, "model_name", None),
+        "gen_ai.request.choice.count": getattr(request, "n", None),
+        "kling.aspect_ratio": getattr(request, "aspect_ratio", None),
+        "kling.resolution": getattr(request, "resolution", None),
+        "kling.has_image": any(getattr(request, each.field) is not None for each in endpoint.inputs),
         "kling.external_task_id": request.external_task_id,
     }
     return {name: value if isinstance(value, int) else str(value) for name, value in asked.items() if value is not None}
@@ -149,7 +151,7 @@ def _facts(event: TaskEvent) -> _Attributes:
 
 
 def _outcome(snapshot: TaskSnapshot) -> _Attributes:
-    outcome: _Attributes = {"kling.status": snapshot.status_word, "kling.pictures": len(snapshot.task_result.images)}
+    outcome: _Attributes = {"kling.status": snapshot.status_word, "kling.pictures": len(snapshot.task_result.files)}
     if snapshot.final_unit_deduction is not None:
         outcome["kling.units"] = float(snapshot.final_unit_deduction)
     if snapshot.task_status is TaskStatus.FAILED:

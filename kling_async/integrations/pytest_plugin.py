@@ -143,14 +143,15 @@ class _Mortal(KlingClient):
     # Closes when the loop ends in which it was used. Fixtures are torn down too late for that, or in no loop at all;
     # but loops close the asynchronous generators that were begun in them.
 
-    _life: AsyncGenerator[None, None] | None = None
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._life: AsyncGenerator[None, None] | None = None
+        self.core.on_open = self._begin
 
-    def _open(self) -> None:
-        super()._open()
-        if self._life is None:
-            self._life = self._live()
-            with contextlib.suppress(StopIteration):
-                self._life.__anext__().send(None)  # up to its yield, where it waits for its end
+    def _begin(self) -> None:
+        self._life = self._live()
+        with contextlib.suppress(StopIteration):
+            self._life.__anext__().send(None)  # up to its yield, where it waits for its end
 
     async def _live(self) -> AsyncGenerator[None, None]:
         try:
@@ -162,7 +163,7 @@ class _Mortal(KlingClient):
         """
         Close it, where its loop goes on after the test.
         """
-        life, loop = self._life, self._loop
+        life, loop = self._life, self.core.loop
         if life is None or loop is None or loop.is_closed():
             return
         if loop.is_running():  # in another thread

@@ -67,11 +67,13 @@ def _read_video(item: Any, place: int) -> Video | None:
 def _read_audio(item: Any, place: int) -> Audio | None:
     if not isinstance(item, dict):
         return None
-    wav_url = text_or_none(item.get("url_wav"))
-    url = address_of(item) or text_or_none(item.get("url_mp3")) or wav_url
+    # The second of two names is the vendor's new standard's.
+    wav_url = text_or_none(item.get("url_wav")) or text_or_none(item.get("wav_url"))
+    url = address_of(item) or text_or_none(item.get("url_mp3")) or text_or_none(item.get("mp3_url")) or wav_url
     if url is None:
         return None
-    durations = (_read_seconds(item.get(name)) for name in ("duration", "duration_mp3", "duration_wav"))
+    names = ("duration", "duration_mp3", "duration_wav", "mp3_duration", "wav_duration")
+    durations = (_read_seconds(item.get(name)) for name in names)
     duration = next((seconds for seconds in durations if seconds is not None), None)
     return Audio(_read_index(item, place), url, wav_url, read_id(item.get("id")), duration)
 

@@ -57,8 +57,10 @@ def canonical(task: Mapping[str, Any]) -> dict[str, Any]:
         fields.pop("task_id", None)
     if "task_id" not in fields or "task_status" not in fields:
         _translate(fields)
-    if not _has_files(fields.get("task_result")) and (pictures := _find_pictures(fields)):
-        fields["task_result"] = {"images": pictures}
+    if not _has_files(fields.get("task_result")):
+        found = {"images": _find_pictures(fields), **_typed_outputs(fields.get("outputs"))}
+        if any(found.values()):
+            fields["task_result"] = found
     fields["status_word"] = fields.setdefault("task_status", "")
     return fields
 
@@ -68,6 +70,12 @@ def _has_files(result: Any) -> bool:
     if _pictures_in(result, ("images",)):
         return True
     return isinstance(result, dict) and any(result.get(name) for name in ("videos", "audios"))
+
+
+def _typed_outputs(outputs: Any) -> dict[str, list[Any]]:
+    # The vendor's new standard has one list for files of all kinds.
+    items = [item for item in outputs if isinstance(item, dict)] if isinstance(outputs, list) else []
+    return {f"{kind}s": [item for item in items if item.get("type") == kind] for kind in ("video", "audio")}
 
 
 def _translate(fields: dict[str, Any]) -> None:

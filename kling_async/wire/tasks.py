@@ -6,15 +6,14 @@ Fields carry the vendor's words. The codec reads and writes them.
 
 import datetime as dt
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import attrs
 
 from kling_async.errors import KlingError
-from kling_async.wire import cards
-from kling_async.wire.cards import Figure, Tone
+from kling_async.wire.html import html_of
 from kling_async.wire.redaction import shown_url
 
 __all__ = [
@@ -204,55 +203,7 @@ class TaskSnapshot:
     is_confirmed: bool = True
 
     def _repr_html_(self) -> str:
-        return draw_state(self)
-
-
-_TONES: Final = {
-    TaskStatus.SUBMITTED: Tone.IDLE,
-    TaskStatus.PROCESSING: Tone.WORKING,
-    TaskStatus.SUCCEEDED: Tone.WELL,
-    TaskStatus.FAILED: Tone.BADLY,
-    TaskStatus.UNKNOWN: Tone.IDLE,
-}
-
-
-def draw_state(snapshot: TaskSnapshot, title: str = "") -> str:
-    """
-    Draw how a task is, as HTML.
-    """
-    return cards.card(
-        title,
-        mark=snapshot.status_word or snapshot.task_status.value,
-        tone=_TONES[snapshot.task_status],
-        text=snapshot.task_status_msg,
-        facts=(
-            _how_many(snapshot.task_result.images) if snapshot.task_result.images else "",
-            _shown_units(snapshot.final_unit_deduction),
-            _shown_cash(snapshot.final_balance_deduction),
-            _shown_duration(snapshot),
-            "" if snapshot.is_confirmed else "not confirmed",
-            f"task {snapshot.task_id}",
-        ),
-    )
-
-
-def _shown_duration(snapshot: TaskSnapshot) -> str:
-    is_over = snapshot.task_status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED)
-    if not is_over or snapshot.created_at is None or snapshot.updated_at is None:
-        return ""
-    return f"after {(snapshot.updated_at - snapshot.created_at).total_seconds():.1f} s"
-
-
-def _shown_units(units: Decimal | None) -> str:
-    return "" if units is None else f"{units.normalize():f} unit{'' if units == 1 else 's'}"
-
-
-def _shown_cash(taken: BalanceDeduction | None) -> str:
-    return "" if taken is None or not taken.quota else f"{taken.quota.normalize():f} {taken.currency or 'in cash'}"
-
-
-def _how_many(images: Sequence[Image]) -> str:
-    return f"{len(images)} picture{'' if len(images) == 1 else 's'}"
+        return html_of(self)
 
 
 @attrs.frozen
@@ -281,15 +232,7 @@ class TaskResult:
         return (*self.images, *self.videos, *self.audios)
 
     def _repr_html_(self) -> str:
-        return cards.card(
-            facts=(
-                _how_many(self.images),
-                _shown_units(self.snapshot.final_unit_deduction),
-                _shown_cash(self.snapshot.final_balance_deduction),
-                f"task {self.task_id}",
-            ),
-            figures=[Figure(image.url, f"picture {image.index} of task {self.task_id}") for image in self.images],
-        )
+        return html_of(self)
 
 
 def last_seen(error: KlingError) -> TaskSnapshot | None:

@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from kling_async import ImageRequest, TaskSnapshot, TaskStatus
-from kling_async.batch.journal import Account, Entry, Journal
+from kling_async.batch.journal import Journal
+from kling_async.batch.opening import Account
+from kling_async.batch.records import NewRow
 from kling_async.cli.gallery import entries_of
 from kling_async.cli.task_board import TaskBoard
 from kling_async.client.handle import TaskHandle
@@ -145,7 +147,7 @@ async def test_journal_becomes_a_page(here: Here, pictures: Path, tmp_path: Path
 
 async def begin(path: Path, rows: int) -> Journal:
     journal = Journal.open(path, Account("https://api.example", "gateway", lambda salt: salt))
-    entries = [Entry(request=ImageRequest(f"fox {number}")) for number in range(rows)]
+    entries = [NewRow(request=ImageRequest(f"fox {number}")) for number in range(rows)]
     await journal.add(entries, await journal.begin_input(), 1.0)
     return journal
 
@@ -198,9 +200,9 @@ def test_rows_become_entries() -> None:
     board = TaskBoard.of(requests, lambda: next(times))
     fox, owl, bear = board.rows
     board.accept(fox, handle("f", Decimal(2)))
-    board.finish(fox, {0: Path("f-0.png"), 1: Path("f-1.png")})
+    board.finish(fox, {("image", 0): Path("f-0.png"), ("image", 1): Path("f-1.png")})
     board.accept(owl, handle("o", None))
-    board.finish(owl, {1: Path("o-1.png")}, DownloadFailed("gone", "o"))
+    board.finish(owl, {("image", 1): Path("o-1.png")}, DownloadFailed("gone", "o"))
     board.fail(bear, NotSent("no way there"))
 
     first, second, saved, lost = entries_of(board.rows, 9.0, "kling-v1")

@@ -20,7 +20,7 @@ from kling_async.errors import (
     WaitTimeout,
 )
 from kling_async.media.saved_files import SavedFile
-from kling_async.wire.tasks import TaskInfo, TaskOutput
+from kling_async.wire.tasks import Audio, TaskInfo, TaskOutput, Video
 
 NOON: Final = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
 FOX: Final = ImageRequest("a fox in München")
@@ -37,6 +37,7 @@ SEEN: Final = TaskSnapshot(
 )
 RESULT: Final = TaskResult("t-1", SEEN.task_result.images, SEEN)
 FACTS: Final[dict[str, Any]] = {
+    "endpoint": "image-generation",
     "task_id": "t-1",
     "external_task_id": "mine-1",
     "status": "succeed",
@@ -48,6 +49,10 @@ FACTS: Final[dict[str, Any]] = {
         {"index": 0, "url": "http://x/0.png", "path": None},
         {"index": 1, "url": "http://x/1.png", "path": "1.png"},
     ],
+    "files": [
+        {"kind": "image", "index": 0, "url": "http://x/0.png", "path": None},
+        {"kind": "image", "index": 1, "url": "http://x/1.png", "path": "1.png"},
+    ],
     "units": 2.5,
     "error": None,
 }
@@ -57,7 +62,21 @@ def test_task() -> None:
     """
     A task is told in one and the same way, whatever was done with it.
     """
-    assert FACTS == task_facts("t-1", SEEN, files={1: Path("1.png")})
+    assert FACTS == task_facts("t-1", SEEN, files={("image", 1): Path("1.png")})
+
+
+def test_files_of_other_kinds() -> None:
+    """
+    Videos and sounds are files too, and "images" has none of them.
+    """
+    output = TaskOutput(videos=(Video(0, "http://x/0.mp4"),), audios=(Audio(0, "http://x/0.mp3"),))
+    facts = task_facts("t-1", attrs.evolve(SEEN, task_result=output), files={("video", 0): Path("0.mp4")})
+
+    assert [] == facts["images"]
+    assert [
+        {"kind": "video", "index": 0, "url": "http://x/0.mp4", "path": "0.mp4"},
+        {"kind": "audio", "index": 0, "url": "http://x/0.mp3", "path": None},
+    ] == facts["files"]
 
 
 def test_unseen_task() -> None:
@@ -68,7 +87,9 @@ def test_unseen_task() -> None:
 
     assert FACTS.keys() == facts.keys()
     assert {"class": "KlingError", "message": "no (task t-1)"} == facts["error"]
-    assert {"task_id", "images", "error"} == {name for name, value in facts.items() if value is not None}
+    assert {"endpoint", "task_id", "images", "files", "error"} == {
+        name for name, value in facts.items() if value is not None
+    }
 
 
 def test_row() -> None:
@@ -80,7 +101,7 @@ def test_row() -> None:
     handle = TaskHandle("t-1", None, lambda _: None)
     handle.apply(SEEN)
     board.accept(row, handle)
-    board.finish(row, {1: Path("1.png")})
+    board.finish(row, {("image", 1): Path("1.png")})
 
     line = row_line(row)
 
@@ -94,11 +115,14 @@ def test_outcome() -> None:
     """
     paths = (Path("0.png"), Path("1.png"))
     images = [{**image, "path": str(path)} for image, path in zip(FACTS["images"], paths, strict=True)]
+    files = [{"kind": "image", **image} for image in images]
 
     pictures = tuple(SavedFile(index, path, 100, "00") for index, path in enumerate(paths))
     line = outcome_line(Done(4, "fox", FOX, RESULT, paths, pictures=pictures))
 
-    assert {"index": 4, "key": "fox", "prompt": FOX.prompt, **FACTS, "images": images} == json.loads(line)
+    assert {"index": 4, "key": "fox", "prompt": FOX.prompt, **FACTS, "images": images, "files": files} == json.loads(
+        line
+    )
 
 
 @pytest.mark.parametrize(

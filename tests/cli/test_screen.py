@@ -51,7 +51,7 @@ def test_plain_lines() -> None:
     """
     board = board_of("a fox\n\x1b[31mred")
     screen = PlainTaskScreen(file := io.StringIO(), board)
-    board.accept(board.rows[0], TaskHandle("t-1", board.rows[0].request, lambda _: None))
+    board.accept(board.rows[0], TaskHandle("t-1", ImageRequest("a fox"), lambda _: None))
     screen.accepted(board.rows[0])
     board.fail(board.rows[0], TaskFailed("the task failed: \x07no", "t-1"))
     screen.ended(board.rows[0])
@@ -98,7 +98,7 @@ def test_markup_is_text() -> None:
     Brackets in a prompt are shown, not read as colours.
     """
     board = board_of("a [red]fox[/] and [/nothing]")
-    board.finish(board.rows[0], {0: Path("0.png"), 1: Path("1.png")})
+    board.finish(board.rows[0], {("image", 0): Path("0.png"), ("image", 1): Path("1.png")})
 
     line = drawn(draw_ended(board.rows[0], 1.25))
 
@@ -125,7 +125,7 @@ def test_progress_fits_the_terminal(height: int) -> None:
     """
     board = board_of(*(f"prompt {number}" for number in range(30)))
     for row in board.rows[:25]:
-        board.accept(row, TaskHandle(f"t-{row.number}", row.request, lambda _: None))
+        board.accept(row, TaskHandle(f"t-{row.number}", ImageRequest("a fox"), lambda _: None))
     board.trouble = "the service rests"
 
     lines = drawn(draw_progress(board, Spinner("dots"), height)).splitlines()

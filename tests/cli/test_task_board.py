@@ -1,5 +1,6 @@
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -28,7 +29,7 @@ def board(clock: Clock) -> TaskBoard:
     return TaskBoard.of([ImageRequest("a fox"), ImageRequest("an owl", n=2)], clock)
 
 
-def handle_of(request: ImageRequest | None, status: TaskStatus, units: int | None = None) -> TaskHandle:
+def handle_of(request: Any, status: TaskStatus, units: int | None = None) -> TaskHandle:
     handle = TaskHandle("t-1", request, lambda _: None)
     deduction = None if units is None else Decimal(units)
     handle.apply(
@@ -51,7 +52,7 @@ def test_stages(board: TaskBoard, clock: Clock) -> None:
     board.succeed(row, TaskResult("t-1", (Image(0, "http://x/0.png"),), handle.snapshot))
     stages.append(row.stage)
     clock.now = 105.0
-    board.finish(row, {0: Path("0.png")})
+    board.finish(row, {("image", 0): Path("0.png")})
     stages.append(row.stage)
     clock.now = 109.0
 
@@ -78,8 +79,8 @@ def test_facts(board: TaskBoard, clock: Clock) -> None:
     The summary counts what is on the disk and what the service billed, also where a task failed.
     """
     board.accept(board.rows[0], handle_of(board.rows[0].request, TaskStatus.SUCCEEDED, units=4))
-    board.finish(board.rows[0], {0: Path("0.png")})
-    board.finish(board.rows[1], {1: Path("1.png")}, DownloadFailed("gone", "t-2"))
+    board.finish(board.rows[0], {("image", 0): Path("0.png")})
+    board.finish(board.rows[1], {("image", 1): Path("1.png")}, DownloadFailed("gone", "t-2"))
     clock.now = 107.25
 
     assert {"tasks": "1 done, 1 failed", "pictures": "2", "units": "4", "seconds": "7.2"} == board.facts()

@@ -105,7 +105,7 @@ def test_vendor_keys(kling_emulator: Emulator, run: Run) -> None:
     url, listed = ended.stdout.splitlines()
 
     assert (0, "") == (ended.returncode, ended.stderr)
-    assert url.startswith(f"{kling_emulator.url}/pictures/{task.task_id}/0.png?")
+    assert url.startswith(f"{kling_emulator.url}/files/{task.task_id}/0.png?")
     assert [task.task_id, "succeed", str(task.units), "units"] == listed.split()[2:]
 
 

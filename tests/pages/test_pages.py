@@ -27,19 +27,28 @@ from kling_async.wire.endpoints.image_generation import FROM_IMAGE, FROM_TEXT
 from tests.fakes.asgi_server import served_by_uvicorn
 from tests.fakes.subprocesses import Ended, run
 from tests.unit.test_exports import PUBLIC
-from tests.unit.test_imports import MAY_IMPORT
+from tests.unit.test_imports import MAY_IMPORT, PACKAGE
 
 ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "docs"
 README: Final = ROOT / "README.md"
-PAGES: Final = [README, *sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)]
+CONTRIBUTING: Final = ROOT / "CONTRIBUTING.md"
+PAGES: Final = [README, CONTRIBUTING, *sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)]
 
 INSTALLS: Final = "it fetches packages from the network; .ci/run runs the README's"
+TESTS_IN_THE_CHECKOUT: Final = (
+    "$ .venv/bin/pytest -n0 tests/unit/wire/test_status.py    # one file, in this process",
+    "$ .venv/bin/pytest                                       # everything, about 3 minutes on 2 cores",
+    "$ .venv/bin/nox                                          # style, types and all tests; `nox -l` lists more",
+)
 LEFT_OUT: Final = {
     "$ python3 -m venv .venv && .venv/bin/pip install --quiet "
     '".[cli,emulator]" && .venv/bin/kling-async demo': INSTALLS,
     "$ python3 -m venv .venv && .venv/bin/pip install --quiet --upgrade pip && .venv/bin/pip install --quiet "
     '".[cli,emulator]" --group tests && .venv/bin/pytest': INSTALLS,
+    "$ python3 -m venv .venv && .venv/bin/pip install --upgrade pip && .venv/bin/pip install -e "
+    '".[cli,emulator]" --group tests nox': INSTALLS,
+    **dict.fromkeys(TESTS_IN_THE_CHECKOUT, "it runs these tests"),
     "$ source .venv/bin/activate": "it is about the reader's own shell",
     "$ dask scheduler --port 8786": "it serves until it is stopped",
     "$ dask worker tcp://host:8786 --nworkers 4 --nthreads 1": "it serves until it is stopped",
@@ -464,3 +473,59 @@ def test_pictures_stay_small(picture: Path) -> None:
         image.verify()
 
     assert picture.stat().st_size < 300_000
+
+
+# The page on architecture.
+
+ARCHITECTURE: Final = DOCS / "architecture.md"
+
+
+def test_the_tree_has_every_folder() -> None:
+    """
+    With the folders within folders, and nothing else.
+    """
+    tree = re.findall(r"^( +)([\w.]+)(/?) ", blocks_of(ARCHITECTURE)[0].text, re.MULTILINE)
+    path: list[str] = []
+    shown: set[str] = set()
+    for indent, name, slash in tree:
+        path = [*path[: len(indent) // 2 - 1], name]
+        shown |= {"/".join(path)} if slash else set()
+    folders = {init.parent.relative_to(PACKAGE).as_posix() for init in PACKAGE.rglob("__init__.py")}
+
+    assert folders - {"."} == shown
+
+
+def blocks_of(page: Path) -> list[Block]:
+    return [block for block in blocks() if block.page == page]
+
+
+def test_the_table_of_imports_is_the_one_that_is_checked() -> None:
+    """
+    Entry by entry, in the same order.
+    """
+    told = {
+        row[0]: frozenset(re.findall(r"\w+", row[1])) - {"nothing"} for row in rows_of(ARCHITECTURE) if len(row) == 2
+    }
+
+    assert list(MAY_IMPORT.items()) == [(entry, told.get(entry)) for entry in told if entry in MAY_IMPORT]
+
+
+def test_modules_that_the_page_names_are_there() -> None:
+    """
+    Those that it names by their paths.
+    """
+    named = set(re.findall(r"`((?:[\w]+/)+[\w]+\.py)`", ARCHITECTURE.read_text()))
+
+    assert named
+    assert [] == [name for name in sorted(named) if not (ROOT / name).exists() and not (PACKAGE / name).exists()]
+
+
+def test_what_is_public_is_listed() -> None:
+    """
+    Each module whose names are promised.
+    """
+    (sentence,) = re.findall(
+        r"^What `__all__` names in (.*?) is public", ARCHITECTURE.read_text(), re.MULTILINE | re.DOTALL
+    )
+
+    assert PUBLIC == re.findall(r"`([\w.]+)`", sentence)

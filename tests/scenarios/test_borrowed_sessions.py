@@ -63,9 +63,9 @@ async def test_create_whose_body_a_middleware_replaced_is_not_sent_again(middlew
     steps = Steps()
     async with serving(lose_the_answer) as server, borrowing(server.url, middleware) as client:
         with pytest.raises(SubmissionUncertain):
-            await client.submit_observed(LIGHTHOUSE, steps)
+            await client.core.submit_observed(LIGHTHOUSE, steps)
 
-    assert (1, ["intend"]) == (len(server.served), steps.taken)
+    assert (1, ["sending"]) == (len(server.served), steps.taken)
 
 
 @simulated
@@ -75,9 +75,9 @@ async def test_accepted_create_whose_body_was_replaced_is_not_withdrawn() -> Non
     """
     steps = Steps()
     async with serving(lambda _: CREATED) as server, borrowing(server.url, replace_body) as client:
-        handle = await client.submit_observed(LIGHTHOUSE, steps)
+        handle = await client.core.submit_observed(LIGHTHOUSE, steps)
 
-    assert ("t-1", ["intend"]) == (handle.task_id, steps.taken)
+    assert ("t-1", ["sending"]) == (handle.task_id, steps.taken)
 
 
 @pytest.mark.parametrize("middleware", [leave_alone, replace_body])
@@ -91,9 +91,9 @@ async def test_create_that_finds_no_connection_was_not_sent(middleware: Any) -> 
         url = server.url
     async with borrowing(url, middleware) as client:
         with pytest.raises(NotSent):
-            await client.submit_observed(LIGHTHOUSE, steps)
+            await client.core.submit_observed(LIGHTHOUSE, steps)
 
-    assert "withdraw" == steps.taken[-1]
+    assert "withdrawn" == steps.taken[-1]
 
 
 @simulated
@@ -115,7 +115,7 @@ async def test_create_on_its_way_with_a_replaced_body_is_finished_when_its_calle
         with pytest.raises(asyncio.CancelledError):
             await submit
         go_on.set()
-        while client._submitter._posts:
+        while client.core._submitter._deliveries:
             await asyncio.sleep(0)
         assert ["t-1"] == [handle.task_id for handle in client.unfinished]
 
@@ -158,6 +158,6 @@ async def test_create_that_is_refused_by_its_head_is_refused() -> None:
     steps = Steps()
     async with listening(refuse) as url, borrowing(url, headers={"Expect": "100-continue"}) as client:
         with pytest.raises(AccountProblem):
-            await client.submit_observed(LIGHTHOUSE, steps)
+            await client.core.submit_observed(LIGHTHOUSE, steps)
 
-    assert (1, ["intend", "withdraw"]) == (len(heads), steps.taken)
+    assert (1, ["sending", "withdrawn"]) == (len(heads), steps.taken)

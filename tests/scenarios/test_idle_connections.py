@@ -7,12 +7,10 @@ import contextlib
 import json
 import random
 from collections.abc import AsyncIterator
-from typing import NoReturn
 
 import attrs
 import pytest
 
-from kling_async.client.submission import Submission
 from kling_async.client.transport import Transport
 from kling_async.errors import SubmissionUncertain
 from kling_async.policy.http import HttpOptions
@@ -20,6 +18,7 @@ from kling_async.policy.policies import RetryPolicy
 from kling_async.wire.auth import ApiKey
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from kling_async.wire.responses import read_sighting
+from tests.fakes.deliveries import Recorder, delivery, submit
 from tests.fakes.scripted_server import listening
 from tests.fakes.simulated_loop import simulate
 
@@ -102,18 +101,6 @@ class FarService:
             await asyncio.sleep(0.1)
 
 
-async def no_wait() -> None:
-    pass
-
-
-async def no_look_up() -> NoReturn:
-    raise AssertionError("nothing is to be looked up")
-
-
-def create(external_id: str | None = None) -> Submission:
-    return Submission("/v1/images/generations", b"{}", external_id, lambda _: False, lambda: 0.0, no_wait)
-
-
 async def lost_of(service: FarService, count: int, *, mean: float, looks: bool = False) -> int:
     """
     Send *count* creates after random gaps of so many seconds on average, and count those of unknown fate. With *looks*
@@ -128,7 +115,7 @@ async def lost_of(service: FarService, count: int, *, mean: float, looks: bool =
             if looks:
                 await transport.read(IMAGE_GENERATION.one("t-1"), read_sighting)
             try:
-                await transport.submit(create(), no_look_up)
+                await submit(transport, delivery())
             except SubmissionUncertain:
                 lost += 1
     return lost
@@ -215,9 +202,9 @@ def test_what_a_server_says_on_an_idle_connection_is_no_answer_to_a_create(
         retry = RetryPolicy(first_delay=0.1)
         async with listening(talk) as url, Transport(url, HttpOptions(), retry, 25.0, ApiKey("sk-x")) as transport:
             for _ in range(4):
-                submission = create(external_id)
-                accepted = await transport.submit(submission, no_look_up)
-                assert (made[-1], True) == (accepted.task_id, submission.is_intended)
+                observer = Recorder()
+                accepted = await submit(transport, delivery(external_id, observer=observer))
+                assert (made[-1], "sending") == (accepted.task_id, observer.steps[-1])
                 await asyncio.sleep(0.3)
 
     simulate(story())
@@ -235,7 +222,7 @@ def test_creates_that_can_be_looked_up_share_connections() -> None:
         retry = RetryPolicy(first_delay=0.1)
         async with service.serving(), Transport(service.url, HttpOptions(), retry, 25.0, ApiKey("sk-x")) as transport:
             for number in range(10):
-                await transport.submit(create(f"ours-{number}"), no_look_up)
+                await submit(transport, delivery(f"ours-{number}"))
 
     simulate(story())
 

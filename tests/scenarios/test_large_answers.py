@@ -24,8 +24,9 @@ from kling_async.wire.codec import write_task
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from kling_async.wire.responses import read_created, read_news, read_page, read_sighting
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
+from tests.fakes.deliveries import delivery, submit
 from tests.fakes.scripted_server import saying, serving
-from tests.unit.client.test_transport import PATH, speaking, submission, submit
+from tests.unit.client.test_transport import PATH, speaking
 
 READERS: dict[str, Callable[[Answer], Any]] = {
     "create": read_created,
@@ -199,7 +200,7 @@ class TestOffTheLoop:
 
         monkeypatch.setattr(module, "read_created", note)
         async with serving(lambda _: saying({"code": 0, "data": task})) as server, speaking(server.url) as transport:
-            accepted = await submit(transport, submission())
+            accepted = await submit(transport, delivery())
 
         assert "t-1" == accepted.task_id
         assert [threading.get_ident()] != threads

@@ -12,8 +12,8 @@ import attrs
 import pytest
 
 from kling_async import OFFICIAL, ImageRequest, KlingClient, RetryPolicy
+from kling_async.client.delivery import SubmitObserver
 from kling_async.client.submission import may_be_task_of
-from kling_async.client.submitter import SubmitObserver
 from kling_async.errors import InvalidRequest, SubmissionUncertain
 from kling_async.wire.codec import read_task
 from kling_async.wire.tasks import TaskInfo, TaskSnapshot, TaskStatus
@@ -71,9 +71,19 @@ def client_to(url: str, **policy: Any) -> KlingClient:
     return KlingClient("sk-0123456789", base_url=url, dialect=OFFICIAL, retry=RetryPolicy(**policy))
 
 
-async def submit_to(service: Lagging, observer: SubmitObserver | None = None, **policy: Any) -> str:
+async def submit_to(service: Lagging, **policy: Any) -> str:
     async with serving(service.answer) as server, client_to(server.url, **policy) as client:
-        return (await client.submit_observed(LIGHTHOUSE, observer or SubmitObserver())).task_id
+        return (await client.submit(LIGHTHOUSE)).task_id
+
+
+async def recover_at(service: Lagging) -> str:
+    """
+    Recover what an earlier run sent an hour ago.
+    """
+    async with serving(service.answer) as server, client_to(server.url) as client:
+        sent_at = time.time() - 3600
+        handle = await client.core.recover(LIGHTHOUSE, SubmitObserver(), sent_at=sent_at, submit_key=None)
+        return handle.task_id
 
 
 @simulated
@@ -142,12 +152,10 @@ async def test_look_up_of_what_was_sent_long_ago_is_patient() -> None:
     """
     A failing look-up is repeated for `give_up_after`, counted from this run on.
     """
-    observer = SubmitObserver()
-    observer.is_in_doubt, observer.sent_at = True, time.time() - 3600
     service = Lagging(down_for=60.0, shown_after=60.0)
     service.made_at.append(0.0)
 
-    assert "t-1" == await submit_to(service, observer)
+    assert "t-1" == await recover_at(service)
     assert 1 == len(service.made_at)
 
 
@@ -267,11 +275,9 @@ async def test_what_an_earlier_run_sent_long_ago_needs_no_further_grace() -> Non
     """
     The grace counts from when it was sent, if that is known.
     """
-    observer = SubmitObserver()
-    observer.is_in_doubt, observer.sent_at = True, time.time() - 3600
     service = Lagging(shown_after=1e9, lost=0)
 
-    assert "t-1" == await submit_to(service, observer)
+    assert "t-1" == await recover_at(service)
     assert (1, 1) == (service.looks, len(service.made_at))
     assert asyncio.get_running_loop().time() < 5
 

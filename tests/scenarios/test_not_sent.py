@@ -10,15 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, NoReturn
 
 import aiohttp
-import attrs
 import pytest
 import uvloop
 
 from kling_async import GATEWAY, HttpOptions, ImageRequest, KlingClient, PollPolicy, RetryPolicy
-from kling_async.client.submission import Submission
-from kling_async.client.submitter import SubmitObserver
+from kling_async.client.delivery import SubmitObserver
 from kling_async.emulator import Emulator
 from kling_async.errors import ClientClosed, InvalidRequest, KlingError, NotSent, SubmissionUncertain
+from tests.fakes.deliveries import delivery
 from tests.fakes.scripted_server import Talk, listening
 from tests.fakes.simulated_loop import quiet_loop, simulated
 
@@ -30,17 +29,17 @@ KEY = "sk-0123456789abcdef"
 
 class Steps(SubmitObserver):
     """
-    Writes down when a submit is intended and withdrawn.
+    Writes down when a submit is announced and withdrawn.
     """
 
     def __init__(self) -> None:
         self.taken: list[str] = []
 
-    async def intend(self) -> None:
-        self.taken.append("intend")
+    async def sending(self, submit_key: str | None) -> None:
+        self.taken.append("sending")
 
-    def withdraw(self) -> None:
-        self.taken.append("withdraw")
+    def withdrawn(self) -> None:
+        self.taken.append("withdrawn")
 
 
 async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -96,11 +95,11 @@ def test_proxy_that_fails_has_carried_nothing(talk: Talk) -> None:
             async with client_to(FAR, http=HttpOptions(proxy=proxy, connect_timeout=3.0)) as client:
                 since = asyncio.get_running_loop().time()
                 with pytest.raises(NotSent):
-                    await client.submit_observed(LIGHTHOUSE, steps)
+                    await client.core.submit_observed(LIGHTHOUSE, steps)
                 seconds = asyncio.get_running_loop().time() - since
 
-            assert ["intend", "withdraw"] == steps.taken[:2]
-            assert "withdraw" == steps.taken[-1]
+            assert ["sending", "withdrawn"] == steps.taken[:2]
+            assert "withdrawn" == steps.taken[-1]
             assert seconds < 15
 
     story()
@@ -144,9 +143,9 @@ def test_name_that_is_not_resolved_has_sent_nothing(
         steps = Steps()
         async with client_to(FAR, http=HttpOptions(connect_timeout=3.0)) as client:
             with pytest.raises(kind):
-                await client.submit_observed(LIGHTHOUSE, steps)
+                await client.core.submit_observed(LIGHTHOUSE, steps)
 
-        assert "withdraw" == steps.taken[-1]
+        assert "withdrawn" == steps.taken[-1]
         assert asyncio.get_running_loop().time() < 15
 
     story()
@@ -176,14 +175,14 @@ async def test_submit_that_is_cancelled_while_a_name_is_resolved_is_withdrawn() 
     resolving_to(asyncio.get_running_loop(), never)
     steps = Steps()
     async with client_to(FAR) as client:
-        submit = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, steps))
+        submit = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, steps))
         await asyncio.sleep(1)
         submit.cancel()
         with pytest.raises(asyncio.CancelledError):
             await submit
         await asyncio.sleep(0.1)
 
-        assert ["intend", "withdraw"] == steps.taken
+        assert ["sending", "withdrawn"] == steps.taken
 
 
 # Sessions of others
@@ -258,16 +257,16 @@ async def test_submit_that_waits_for_a_connection_of_a_closed_session_was_not_se
     async with listening(hold_up) as url, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
         async with client_to(url, session=session) as client:
             sent, waiting = Steps(), Steps()
-            first = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, sent))
+            first = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, sent))
             await arrived.wait()
-            second = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, waiting))
-            while "intend" not in waiting.taken:
+            second = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, waiting))
+            while "sending" not in waiting.taken:
                 await asyncio.sleep(0)
             await session.close()
             ended = await asyncio.gather(first, second, return_exceptions=True)
 
     assert [SubmissionUncertain, ClientClosed] == [type(error) for error in ended]
-    assert (["intend"], ["intend", "withdraw"]) == (sent.taken, waiting.taken)
+    assert (["sending"], ["sending", "withdrawn"]) == (sent.taken, waiting.taken)
 
 
 # Loops that are blocked
@@ -286,7 +285,7 @@ def test_answer_that_is_there_counts_though_the_loop_was_blocked(
     async def story() -> None:
         async with KlingClient(server.api_key, base_url=server.url, dialect=GATEWAY, http=http) as client:
             submit = asyncio.ensure_future(client.submit("a lighthouse"))
-            while not any(submission.has_left for submission in client._submitter._posts.values()):
+            while not any(delivery.is_exposed for delivery in client.core._submitter._deliveries.values()):
                 await asyncio.sleep(0)
             while not server.ledger.tasks:
                 time.sleep(0.01)  # noqa: ASYNC251 (the loop is to be blocked)
@@ -299,13 +298,11 @@ def test_answer_that_is_there_counts_though_the_loop_was_blocked(
 
 def test_only_what_has_not_left_is_called_off() -> None:
     """
-    A submission that has left is exposed, and cannot be called off.
+    A delivery that has left is exposed, and cannot be called off.
     """
+    waiting, sent = delivery(), delivery()
+    assert sent.body is not None
+    sent.body.has_left = True
 
-    async def nothing() -> None:
-        pass
-
-    submission = Submission("/", b"", None, lambda _: False, lambda: 0.0, nothing)
-
-    assert attrs.evolve(submission).call_off()
-    assert not attrs.evolve(submission, has_left=True).call_off()
+    assert waiting.call_off()
+    assert not sent.call_off()

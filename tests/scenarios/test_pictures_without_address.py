@@ -18,7 +18,6 @@ from yarl import URL
 
 from kling_async import Batch, Done, HttpOptions, ImageRequest, KlingClient
 from kling_async.batch.executors import Process, WorkItem, WorkResult, execute
-from kling_async.client.saving import save
 from kling_async.emulator import Emulator
 from kling_async.media.fetch_errors import FetchError
 from kling_async.media.naming import Names
@@ -115,7 +114,7 @@ async def test_saved_in_a_storage(client: KlingClient, memory: Memory) -> None: 
     result = await client.generate("a lighthouse", n=2)
 
     destination = Storage(str(memory.storage))
-    urls = await save(client, result, destination)
+    urls = await client.save(result, destination)
 
     assert [len(await client.read(image)) for image in result.images] == [await destination.size(url) for url in urls]
 
@@ -157,7 +156,7 @@ async def test_worker_asks_only_where_it_may(tmp_path: Path, allowed: tuple[str,
     async with Emulator(latency=(0, 0), picture_scale=0.05) as server:
         async with KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, polling=EAGER) as client:
             result = await client.generate("a lighthouse")
-            networks = await client.networks()
+            networks = await client.core.networks()
         order = WorkItem(
             key="k",
             task_id=result.task_id,

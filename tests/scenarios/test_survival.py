@@ -16,7 +16,7 @@ import attrs
 import pytest
 
 from kling_async import GATEWAY, OFFICIAL, Batch, Dialect, Done, ImageRequest, Keyed
-from kling_async.batch import journal as journal_module
+from kling_async.batch import database as database_module
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import (
     InvalidRequest,
@@ -213,7 +213,7 @@ async def test_disk_that_turns_read_only_in_the_middle(tmp_path: Path) -> None:
 
 async def set_read_only(batch: Batch, *, is_so: bool) -> None:
     journal = journal_of(batch)
-    await journal._commits.run(journal._tables._run, f"PRAGMA query_only = {is_so:d}")
+    await journal._writer.run(journal._database.execute, f"PRAGMA query_only = {is_so:d}")
 
 
 # Journals
@@ -343,7 +343,7 @@ async def test_journal_of_a_later_version_is_refused(tmp_path: Path) -> None:
     async with emulator() as server:
         async with opened(server, path) as batch:
             await batch.add(PROMPTS)
-        for version in (99, len(journal_module._MIGRATIONS)):
+        for version in (99, len(database_module.MIGRATIONS)):
             with contextlib.closing(sqlite3.connect(path)) as connection:
                 connection.execute(f"PRAGMA user_version = {version}")
             if version == 99:

@@ -117,9 +117,9 @@ async def test_signed_callbacks_are_all_it_takes(dialect: Any) -> None:
     async with receiving() as receiver, service(dialect=dialect) as server:
         async with client_of(server, receiver) as client:
             handle = await one_end(client)
-            assert client._router is not None
-            assert {} == client._router._subscriptions
-            assert 0 == len(client._poller)
+            assert client.core._router is not None
+            assert {} == client.core._router._subscriptions
+            assert 0 == len(client.core._poller)
             assert () == client.unfinished
 
         assert 0 == server.ledger.reads + server.ledger.list_reads
@@ -275,8 +275,8 @@ async def test_wrong_secret_is_as_good_as_no_callback() -> None:
         async with client_of(server, receiver, polling=EAGER) as client:
             await one_end(client)
             await until_told(server)
-            assert client._router is not None
-            assert not client._router.is_reliable
+            assert client.core._router is not None
+            assert not client.core._router.is_reliable
 
         assert {401: 3} == server.ledger.callback_answers
         assert server.ledger.reads
@@ -307,8 +307,8 @@ async def test_address_is_shown_to_nobody() -> None:
 
         assert handle.request is not None
         assert handle.request.callback_url is None
-        assert client._router is not None
-        assert receiver.public_url not in repr(client._router)
+        assert client.core._router is not None
+        assert receiver.public_url not in repr(client.core._router)
 
 
 async def test_two_clients_share_a_receiver() -> None:
@@ -416,7 +416,7 @@ async def test_lost_answer_is_made_up_for_later(caplog: pytest.LogCaptureFixture
             assert (task_id, TaskStatus.PROCESSING) == (handle.task_id, handle.status)
             given_up, found = warned(caplog)
             assert given_up.startswith("a submit was given up, and its fate is unknown (prompt 'a lighthouse'")
-            assert f"a submit of unknown fate made task {task_id}, as its callback tells" == found
+            assert f"a submit of unknown fate created task {task_id}, according to its callback" == found
             assert [3] == [usage.used for usage in client.slots.values()]
             await tell(server, task_id)
             async with asyncio.timeout(5):
@@ -484,8 +484,8 @@ async def test_closing_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -
 
         assert caught.value.request is not None
         assert {} == receiver._listeners
-        assert client._router is not None
-        assert {} == client._router._subscriptions
+        assert client.core._router is not None
+        assert {} == client.core._router._subscriptions
 
 
 @pytest.mark.parametrize(("prompt", "error"), [("a war", ContentRefused), ("x" * 501, InvalidRequest)])
@@ -498,8 +498,8 @@ async def test_refused_submits_leave_no_line(prompt: str, error: type[Exception]
             with pytest.raises(error):
                 await client.submit(prompt)
 
-            assert client._router is not None
-            assert {} == client._router._subscriptions
+            assert client.core._router is not None
+            assert {} == client.core._router._subscriptions
 
 
 async def test_dropped_client_is_not_kept_alive() -> None:

@@ -24,7 +24,7 @@ from kling_async import (
     TaskHandle,
 )
 from kling_async.client.polling.watched import CALLBACK_LIFETIME
-from kling_async.client.submitter import LISTEN_FOR
+from kling_async.client.submitter import LATE_CALLBACKS
 from kling_async.emulator import Fault, faults
 from kling_async.emulator.webhook_queue import Webhook
 from kling_async.errors import ClientClosed, SubmissionUncertain, TaskNotFound
@@ -87,7 +87,7 @@ async def test_task_that_is_found_late_keeps_its_slots() -> None:
         assert 0 == used(client)
 
 
-@pytest.mark.parametrize("after", [UNCERTAIN_FOR + 1.0, LISTEN_FOR - 1.0])
+@pytest.mark.parametrize("after", [UNCERTAIN_FOR + 1.0, LATE_CALLBACKS - 1.0])
 def test_task_that_is_found_very_late_is_found_all_the_same(after: float) -> None:
     """
     Its slots have been given to others by then; it can be waited for like any other.
@@ -125,13 +125,13 @@ async def test_submit_of_which_nothing_is_ever_heard_is_forgotten() -> None:
             await client.submit(request, n=3)
         gone = weakref.ref(request)
         del request
-        await asyncio.sleep(LISTEN_FOR + 1.0)
+        await asyncio.sleep(LATE_CALLBACKS + 1.0)
         gc.collect()
 
         assert gone() is None
-        assert client._router is not None
-        assert {} == client._router._subscriptions
-        assert (0, {}) == (used(client), client._submitter._uncertain)
+        assert client.core._router is not None
+        assert {} == client.core._router._subscriptions
+        assert (0, {}) == (used(client), client.core._submitter._uncertain)
 
 
 @simulated
@@ -213,8 +213,8 @@ def test_pictures_of_a_task_that_the_service_does_not_know_are_used(n: int, capl
             assert GRACE < now() < 25.0 + GRACE + PollPolicy().max_delay
             assert (n, False) == (len(result.images), result.snapshot.is_confirmed)
             assert (0, ()) == (used(client), client.unfinished)
-            assert client._router is not None
-            assert {} == client._router._subscriptions
+            assert client.core._router is not None
+            assert {} == client.core._router._subscriptions
 
     story()
 
@@ -387,8 +387,8 @@ async def cut(
     await asyncio.gather(*closing)
     await client.aclose()
 
-    assert client._router is not None
-    assert ({}, {}, 0) == (client._router._subscriptions, receiver._listeners, used(client)), step
+    assert client.core._router is not None
+    assert ({}, {}, 0) == (client.core._router._subscriptions, receiver._listeners, used(client)), step
     assert {asyncio.current_task()} == asyncio.all_tasks(), step
     assert end is None or isinstance(end, asyncio.CancelledError | ClientClosed | SubmissionUncertain), step
     if was_running:

@@ -90,7 +90,7 @@ def cost_of(
             service.listening()
         async with service.client(slots=slots) as client:
             costs = [await run(client, service, count) for _ in range(waves)]
-            assert 0 == len(client._poller)
+            assert 0 == len(client.core._poller)
             return costs
 
     return simulate(story())

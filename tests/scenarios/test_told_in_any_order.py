@@ -189,9 +189,9 @@ async def settle(client: KlingClient, service: SocketlessService) -> None:
     assert reads == service.reads
     assert 1 == len(service.ledger.tasks)
     assert () == client.unfinished
-    assert client._router is not None
-    assert {} == client._router._subscriptions
-    assert 0 == len(client._poller)
+    assert client.core._router is not None
+    assert {} == client.core._router._subscriptions
+    assert 0 == len(client.core._poller)
     assert [0] == [usage.used for usage in client.slots.values()]
 
 

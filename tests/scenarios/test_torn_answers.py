@@ -71,9 +71,9 @@ def test_answer_that_is_there_counts_though_it_does_not_end(head: str, *, hangs_
     async def story() -> None:
         steps = Steps()
         async with listening(saying(head, BODY, hangs_up=hangs_up)) as url, client_to(url) as client:
-            handle = await client.submit_observed(LIGHTHOUSE, steps)
+            handle = await client.core.submit_observed(LIGHTHOUSE, steps)
 
-        assert ("t-7", ["intend"]) == (handle.task_id, steps.taken)
+        assert ("t-7", ["sending"]) == (handle.task_id, steps.taken)
 
     story()
 

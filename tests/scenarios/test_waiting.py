@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kling_async import GATEWAY, OFFICIAL, AccessKey, Dialect, KlingClient
-from kling_async.client.submission import Submission
+from kling_async.client.exchange import RequestBody
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import ClientClosed
 from tests.fakes.simulated_loop import epoch_now, simulate, simulated
@@ -89,8 +89,8 @@ async def test_waiting_keeps_no_copy_of_what_was_sent() -> None:
     async with account(latency=(20.0, 20.0)) as (_, client):
         handle = await client.submit("a lighthouse, once only")
         gc.collect()
-        sent = [thing for thing in gc.get_objects() if isinstance(thing, Submission)]
-        kept = [submission for submission in sent if b"once only" in submission.body]
+        sent = [thing for thing in gc.get_objects() if isinstance(thing, RequestBody)]
+        kept = [body for body in sent if "once only" in body.decode()]
         await handle
 
         assert [] == kept
@@ -108,7 +108,7 @@ def test_closing_in_the_middle(dialect: Dialect) -> None:
         async with account(slots=30, dialect=dialect, latency=(20.0, 20.0), faults=rules) as (server, client):
             handles = await asyncio.gather(*(client.submit(f"lighthouse {number}") for number in range(30)))
             waits = [asyncio.ensure_future(handle.wait()) for handle in handles]
-            while not client._poller._running:
+            while not client.core._poller._running:
                 await asyncio.sleep(0.1)
             await client.aclose()
             errors = await asyncio.gather(*waits, return_exceptions=True)

@@ -71,12 +71,12 @@ async def generating(client: KlingClient, request: ImageRequest) -> None:
     assert_type(await client.save(result, "pictures", name="{index}{ext}"), list[Path])
     assert_type(await client.read(result.images[0]), bytes)
     client.generate("a lighthouse").images  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
-    await client.generate(["a lighthouse"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    await client.generate("a lighthouse", n="2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    await client.generate("a lighthouse", size="1k")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    await client.generate("a lighthouse", timeout="9")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    await client.generate(request="a lighthouse")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    await client.save(result.images, "pictures")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await client.generate(["a lighthouse"])  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    await client.generate("a lighthouse", n="2")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    await client.generate("a lighthouse", size="1k")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    await client.generate("a lighthouse", timeout="9")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    await client.generate(request="a lighthouse")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await client.save(result.images, "pictures")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 async def holding(client: KlingClient) -> None:
@@ -86,7 +86,7 @@ async def holding(client: KlingClient) -> None:
     assert_type(client.unfinished, tuple[TaskHandle, ...])
     assert_type(await handle, TaskResult)
     assert_type(await handle.wait(timeout=None), TaskResult)
-    assert_type(handle.request, ImageRequest | None)
+    assert_type(handle.request, TaskRequest | None)
     assert_type(handle.status, TaskStatus)
     assert_type(handle.done, bool)
     async with aclosing(handle.updates()) as updates:

@@ -31,13 +31,13 @@ What each entry of the package may import besides itself. The package's own `__i
 import what needs no extra.
 """
 
-SHOWN_BY_THE_PACKAGE: Final = frozenset({"errors", "wire", "policy", "media", "client", "batch"})
+SHOWN_BY_THE_PACKAGE: Final = frozenset({"errors", "wire", "policy", "media", "client", "batch", "integrations"})
 
 PURE: Final = frozenset({"errors", "wire", "policy"})
 IMPURE: Final = {"aiohttp", "asyncio", "socket", "sqlite3", "subprocess", "threading", "time"}
 CLOCKS: Final = {"now", "today", "utcnow"}
 
-ONLY_BACKOFF: Final = "kling_async.client.transport"
+ONLY_BACKOFF: Final = "kling_async.client.retries"
 
 
 def read_package() -> dict[str, str]:
@@ -197,7 +197,8 @@ GOOD: Final = {
     "kling_async.wire.tasks": "from kling_async.errors import KlingError\nimport datetime as dt",
     "kling_async.wire.codec": "from . import tasks\nfrom .tasks import Image\nfrom kling_async.wire import tasks",
     "kling_async.policy": "import math\nfrom kling_async.wire.redaction import shorten",
-    "kling_async.client.transport": "import backoff, asyncio\nfrom kling_async import __version__",
+    "kling_async.client.retries": "import backoff, asyncio\nfrom kling_async import __version__",
+    "kling_async.client.transport": "from kling_async.client.retries import retry",
     "kling_async.client.client": "from kling_async.client.transport import Transport\nfrom .handle import TaskHandle",
     "kling_async.client.handle": "import asyncio",
     "kling_async.client.polling.poller": "from ..handle import TaskHandle\nimport kling_async.client.handle",

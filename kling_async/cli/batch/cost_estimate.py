@@ -9,9 +9,11 @@ from typing import Any, Final
 import attrs
 
 from kling_async.cli.batch.input_parser import InputLine
-from kling_async.cli.formatting import plural
+from kling_async.cli.formatting import format_units, plural
+from kling_async.cli.json_output import number_of
 from kling_async.wire.dialects import GATEWAY, Dialect
-from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
+from kling_async.wire.endpoints.base import TaskRequest
+from kling_async.wire.endpoints.registry import caption_of, endpoint_named, endpoint_of
 from kling_async.wire.redaction import one_line, shorten
 
 __all__ = ["CostEstimate", "RequestKind"]
@@ -25,9 +27,15 @@ The number of lines of the input that are shown.
 @attrs.frozen
 class RequestKind:
     """
-    A kind of requests, which all cost the same.
+    Requests that cost the same.
+
+    Attributes:
+        endpoint: The endpoint's name.
+        n: Files that each request makes.
+        has_image: Whether it has a reference image or another file.
     """
 
+    endpoint: str
     model_name: str
     n: int
     has_image: bool
@@ -37,20 +45,33 @@ class RequestKind:
 class CostEstimate:
     """
     Counts of the requests of an input, for one service.
+
+    Attributes:
+        units: The sum of the units that are known.
+        unpriced: Requests whose units are unknown.
     """
 
     dialect: Dialect
     kinds: Counter[RequestKind] = attrs.field(factory=Counter, init=False)
     first: list[InputLine] = attrs.field(factory=list, init=False)
-    units: int = attrs.field(default=0, init=False)
+    units: Decimal = attrs.field(default=Decimal(0), init=False)
+    dollars: Decimal = attrs.field(default=Decimal(0), init=False)
+    unpriced: int = attrs.field(default=0, init=False)
 
     def add(self, line: InputLine) -> None:
         request = line.request
         if request is None:
             raise ValueError(f"line {line.number} is not a request")
-        kind = RequestKind(request.model_name or self.dialect.default_model, request.n, request.image is not None)
-        self.kinds[kind] += 1
-        self.units += int(IMAGE_GENERATION.units(request, self.dialect) or 0)
+        endpoint = endpoint_of(type(request))
+        model_name = getattr(request, "model_name", None) or endpoint.bucket(request, self.dialect)
+        has_image = any(getattr(request, field.field) is not None for field in endpoint.inputs)
+        self.kinds[RequestKind(endpoint.name, model_name, getattr(request, "n", 1), has_image)] += 1
+        units = endpoint.units(request, self.dialect)
+        if units is None:
+            self.unpriced += 1
+        else:
+            self.units += units
+            self.dollars += units * (endpoint.unit_price or 0)
         if len(self.first) < SHOWN:
             self.first.append(line)
 
@@ -60,50 +81,59 @@ class CostEstimate:
 
     @property
     def pictures(self) -> int:
+        """
+        The number of files, of any kind.
+        """
         return sum(kind.n * count for kind, count in self.kinds.items())
-
-    @property
-    def dollars(self) -> Decimal:
-        return self.units * (IMAGE_GENERATION.unit_price or Decimal(0))
 
     def lines(self) -> list[str]:
         """
         Return the estimate as lines of text.
         """
-        prices = "the vendor's prices" + (
-            "; a gateway may charge other prices" if self.dialect.name == GATEWAY.name else ""
-        )
+        file = "picture" if all(endpoint_named(kind.endpoint).results == ("images",) for kind in self.kinds) else "file"
         what = f"{plural(self.requests, 'request')} to a {self.dialect.name} service"
-        dollars = f"{self.dollars:,.2f}" if self.dollars >= 1 else f"{self.dollars.normalize():f}"
-        cost = f"about {plural(self.units, 'unit')}, ${dollars} by {prices}"
         lines = [
-            f"{what}: {plural(self.pictures, 'picture')}, {cost}",
+            f"{what}: {plural(self.pictures, file)}, {self._cost()}",
             "",
-            f"{'requests':>10}  {'model':<14} pictures each",
+            f"{'requests':>10}  {'model':<14} {file}s each",
         ]
         for kind, count in self.kinds.most_common():
             image = ", from a reference image" if kind.has_image else ""
             lines.append(f"{count:>10,}  {kind.model_name:<14} {kind.n}{image}")
         lines += ["", "first lines:"]
-        lines += [f"{line.number:>10,}  {_summed_up(line.request)}" for line in self.first if line.request is not None]
+        lines += [f"{line.number:>10,}  {_summary(line.request)}" for line in self.first if line.request is not None]
         return lines
+
+    def _cost(self) -> str:
+        prices = "the vendor's prices"
+        if self.dialect.name == GATEWAY.name:
+            prices += "; a gateway may charge other prices"
+        if self.unpriced == self.requests:
+            return "units unknown"
+        unit = "unit" if self.units == 1 else "units"
+        dollars = f"{self.dollars:,.2f}" if self.dollars >= 1 else f"{self.dollars.normalize():f}"
+        known = f"about {format_units(self.units)} {unit}, ${dollars} by {prices}"
+        return known + (f"; units unknown for {plural(self.unpriced, 'request')}" if self.unpriced else "")
 
     def as_json(self) -> dict[str, Any]:
         kinds = [{**attrs.asdict(kind), "requests": count} for kind, count in self.kinds.most_common()]
         return {
             "requests": self.requests,
             "pictures": self.pictures,
-            "units": self.units,
-            "dollars": float(self.dollars),
+            "units": None if self.unpriced == self.requests else number_of(self.units),
+            "dollars": None if self.unpriced == self.requests else float(self.dollars),
+            "requests_without_price": self.unpriced,
             "kinds": kinds,
         }
 
 
-def _summed_up(request: ImageRequest) -> str:
-    fields = attrs.asdict(request, recurse=False, filter=lambda _, value: value is not None)
-    del fields["prompt"]
-    others = " ".join(
-        f"{name}={value}" for name, value in fields.items() if name != "image" and (name, value) != ("n", 1)
-    )
-    image = " image" if request.image is not None else ""
-    return one_line(f"{shorten(request.prompt, 60)}  {others}{image}".rstrip())
+def _summary(request: TaskRequest) -> str:
+    inputs = [field.field for field in endpoint_of(type(request)).inputs]
+    fields = {
+        field.name: getattr(request, field.name)
+        for field in attrs.fields(type(request))
+        if field.name != "prompt" and getattr(request, field.name) not in (None, field.default)
+    }
+    shown = [f"{name}={value}" for name, value in fields.items() if name not in inputs]
+    shown += [name for name in inputs if name in fields]
+    return one_line(f"{shorten(caption_of(request), 60)}  {' '.join(shown)}".rstrip())

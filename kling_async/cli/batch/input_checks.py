@@ -32,7 +32,7 @@ class CheckResult:
     The result of checking all lines.
 
     Attributes:
-        most: The largest number of pictures of one request.
+        most: The largest `n`, the number of pictures, of one request.
         repeated: Numbers of lines with a key that an earlier line has for another request.
     """
 
@@ -93,7 +93,7 @@ async def _check(source: InputSource, checks: RequestChecks) -> CheckResult:
             found.bad += 1
             continue
         found.good += 1
-        found.most = max(found.most, line.request.n)
+        found.most = max(found.most, getattr(line.request, "n", 1))
         if line.key is not None and keys.add(line.key):
             suspects.add(line.key)
         if found.good % REPORT_EVERY == 0:

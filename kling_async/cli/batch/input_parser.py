@@ -6,19 +6,20 @@ import csv
 import enum
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast, get_args
 
 import attrs
 
-from kling_async.batch.batch import Keyed
+from kling_async.batch.inputs import Keyed
 from kling_async.batch.records import KEY_MAX
 from kling_async.cli.options import image_source
 from kling_async.cli.text_input import UNDECODED, UnreadableText, read_text_lines
-from kling_async.errors import BrokenRule
+from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.dialects import OFFICIAL
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_named, endpoints
 from kling_async.wire.endpoints.rules import HALF_A_PAIR
 from kling_async.wire.redaction import shorten
 
@@ -44,14 +45,10 @@ _BY_SUFFIX: Final[Mapping[str, Format]] = {
     "": Format.TEXT,
 }
 
-_FIELDS: Final = tuple(attrs.fields_dict(ImageRequest))
-_INTEGERS: Final = ("n",)
-_FLOATS: Final = ("image_fidelity", "human_fidelity")
-
+_OWN: Final = ("key", "kind")  # fields of a line that are not fields of its request
 _DELIMITERS: Final = (",", ";", "\t")
 _REST_MAX: Final = 2**20  # characters of a line without its image
 _PATH_MAX: Final = 4096  # no path is longer, and no image in Base64 is shorter
-_UNKNOWN: Final = f"is not a field; the fields are key, {', '.join(_FIELDS)}"
 
 
 def format_of(name: str) -> Format | None:
@@ -73,12 +70,12 @@ class InputLine:
     """
 
     number: int
-    request: ImageRequest | None
+    request: TaskRequest | None
     key: str | None = None
     broken: tuple[BrokenRule, ...] = ()
 
     @property
-    def item(self) -> ImageRequest | Keyed:
+    def item(self) -> TaskRequest | Keyed:
         """
         The item to add to a batch.
 
@@ -87,7 +84,7 @@ class InputLine:
         """
         if self.request is None:
             raise ValueError(f"line {self.number} is not a request")
-        return self.request if self.key is None else Keyed(self.request, self.key)
+        return self.request if self.key is None else Keyed(cast("Any", self.request), self.key)
 
 
 def parse(
@@ -122,7 +119,7 @@ def _parse_text(texts: Iterator[str]) -> Iterator[InputLine]:
         if HALF_A_PAIR.search(text):
             yield _no_request(number, "", UNDECODED)
         elif prompt := text.strip():
-            yield InputLine(number, ImageRequest(prompt))
+            yield InputLine(number, DEFAULT_ENDPOINT.request_class(prompt))
 
 
 def _parse_json(texts: Iterator[str], folder: Path) -> Iterator[InputLine]:
@@ -211,19 +208,30 @@ def _next_row(reader: "Iterator[list[str]]", cell_max: int) -> list[str]:
 
 def _delimiter_of(header: str) -> str:
     # Where the comma is the decimal separator, spreadsheets separate cells with semicolons.
-    known = {"key", *_FIELDS}
+    known = {*_OWN, *itertools.chain.from_iterable(map(_fields_of, endpoints()))}
     return max(
         _DELIMITERS, key=lambda delimiter: len(known & {cell.strip(' "\r\n') for cell in header.split(delimiter)})
     )
 
 
+def _fields_of(endpoint: Endpoint[Any]) -> list[str]:
+    return list(attrs.fields_dict(endpoint.request_class))
+
+
+def _unknown_field(endpoint: Endpoint[Any], name: str) -> str:
+    fields = ", ".join((*_OWN, *_fields_of(endpoint)))
+    return f"{endpoint.request_class.__name__} has no field {shorten(name)!r}; the fields are {fields}"
+
+
 def _broken_header(names: list[str]) -> Iterator[BrokenRule]:
+    # With a column "kind" the fields depend on the row.
+    known = None if "kind" in names else {*_OWN, *_fields_of(DEFAULT_ENDPOINT)}
     for name in dict.fromkeys(names):
-        if name not in ("key", *_FIELDS):
-            yield BrokenRule("column", repr(shorten(name)), _UNKNOWN)
+        if known is not None and name not in known:
+            yield BrokenRule("column", repr(shorten(name)), _unknown_field(DEFAULT_ENDPOINT, name))
         elif names.count(name) > 1:
             yield BrokenRule("column", repr(name), "must occur once")
-    if "prompt" not in names:
+    if known is not None and "prompt" not in names:
         yield BrokenRule("column", "'prompt'", "is missing; the first line must name the columns")
 
 
@@ -231,14 +239,18 @@ def _row(number: int, names: list[str], cells: list[str], folder: Path) -> Input
     if len(cells) != len(names):
         rule = f"must have {len(names)} cells, as the header has, not {len(cells)}; quote cells that contain a comma"
         return _no_request(number, cells[0], rule)
-    return _line(number, {name: _read_cell(name, cell) for name, cell in zip(names, cells, strict=True)}, folder)
+    fields = {name: cell for name, cell in zip(names, cells, strict=True) if cell}
+    return _line(number, fields, folder, read=_read_cell)
 
 
-def _read_cell(name: str, cell: str) -> str | float:
+def _read_cell(field: "attrs.Attribute[Any]", cell: Any) -> Any:
     # What is not a number stays text, so that the rule of the field reports it.
-    if name in _INTEGERS and cell.isdecimal() and len(cell) < 10:
+    types = get_args(field.type) or (field.type,)
+    if bool in types and cell.lower() in ("true", "false"):
+        return cell.lower() == "true"
+    if int in types and cell.isdecimal() and len(cell) < 10:
         return int(cell)
-    if name in _FLOATS:
+    if float in types:
         try:
             return float(cell)
         except ValueError:
@@ -246,23 +258,45 @@ def _read_cell(name: str, cell: str) -> str | float:
     return cell
 
 
-def _line(number: int, fields: Mapping[str, Any], folder: Path) -> InputLine:
+def _as_it_is(_: "attrs.Attribute[Any]", value: Any) -> Any:
+    return value
+
+
+def _line(
+    number: int,
+    fields: Mapping[str, Any],
+    folder: Path,
+    read: Callable[["attrs.Attribute[Any]", Any], Any] = _as_it_is,
+) -> InputLine:
+    try:
+        endpoint = endpoint_named(str(fields.get("kind") or DEFAULT_ENDPOINT.name))
+    except InvalidRequest:
+        known = ", ".join(endpoint.name for endpoint in endpoints())
+        rule = f"is not an endpoint; the endpoints are {known}"
+        return InputLine(number, None, None, (BrokenRule("kind", _shown(fields["kind"]), rule),))
+    known_fields = attrs.fields_dict(endpoint.request_class)
     broken = [
-        BrokenRule(shorten(name), _shown(value), _UNKNOWN)
+        BrokenRule(shorten(name), _shown(value), _unknown_field(endpoint, name))
         for name, value in fields.items()
-        if name not in ("key", *_FIELDS)
+        if name not in _OWN and name not in known_fields
     ]
-    given = {name: value for name in _FIELDS if (value := fields.get(name)) not in (None, "")}
-    image = given.get("image")
-    if image is not None and not isinstance(image, str):
-        broken.append(BrokenRule("image", _shown(given.pop("image")), "must be a URL, a path or Base64, as text"))
-    elif image is not None and len(image) <= _PATH_MAX:
-        source = image_source(image)
-        given["image"] = folder / source if isinstance(source, Path) else source
+    given = {
+        name: read(field, value)
+        for name, field in known_fields.items()
+        if (value := fields.get(name)) not in (None, "")
+    }
+    for name in [field.field for field in endpoint.inputs if field.field in given]:
+        file = given[name]
+        if not isinstance(file, str):
+            broken.append(BrokenRule(name, _shown(given.pop(name)), "must be a URL, a path or Base64, as text"))
+        elif len(file) <= _PATH_MAX:
+            source = image_source(file)
+            given[name] = folder / source if isinstance(source, Path) else source
     key, rule = _read_key(fields.get("key"))
     if rule:
         broken.append(BrokenRule("key", _shown(fields["key"]), rule))
-    return InputLine(number, ImageRequest(**{"prompt": "", **given}), key, tuple(broken))
+    missing = {name: "" for name, field in known_fields.items() if field.default is attrs.NOTHING}
+    return InputLine(number, endpoint.request_class(**{**missing, **given}), key, tuple(broken))
 
 
 def _read_key(value: object) -> tuple[str | None, str]:

@@ -21,6 +21,7 @@ from kling_async.cli.options import DIALECTS, DialectName
 from kling_async.cli.terminal import aligned, print_error, write_line
 from kling_async.errors import KlingError
 from kling_async.media.saved_files import SavedFile
+from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.redaction import one_line, shorten
 
 __all__ = ["show_status", "trace_picture"]
@@ -59,7 +60,7 @@ def show_status(journal: Path, *, as_json: bool) -> ExitCode:
     if summary.kept:
         shown["  of these, kept"] = f"{summary.kept:,} (sent with another key; to continue, use that key and --new-key)"
     shown |= {
-        "pictures": f"{summary.pictures:,} ({format_size(summary.bytes)})",
+        "pictures": f"{summary.files:,} ({format_size(summary.bytes)})",
         "units": format_units(summary.units_billed or None),
     }
     lines = aligned(shown)
@@ -93,7 +94,7 @@ def trace_picture(picture: Path, journal: Path | None, *, as_json: bool) -> Exit
             print_error("To search another journal, use --journal.")
         return ExitCode.USAGE
     path = picture.absolute()
-    found = next((one for one in row.pictures if one.path == path), row.pictures[0])
+    found = next((one for one in row.files if one.path == path), row.files[0])
     if as_json:
         facts = row_facts(row, found)
         facts |= {"model_name": _model_of(row, dialect), "is_unchanged": _is_unchanged(picture, found)}
@@ -115,7 +116,7 @@ def _summarize(rows: Iterator[Row]) -> tuple[list[Row], Counter[str]]:
 
 
 def _named(row: Row) -> str:
-    return f"{row.key}  {shorten(row.request.prompt, 50)}"
+    return f"{row.key}  {shorten(caption_of(row.request), 50)}"
 
 
 def _reading(journal: Path) -> Reader:
@@ -143,7 +144,7 @@ def _facts(row: Row, picture: SavedFile, dialect: str, path: Path) -> Iterator[t
     facts: dict[str, Any] = row_facts(row, picture)
     state = {None: "file missing", True: "unchanged", False: "the file has changed since"}
     yield "picture", str(path)
-    yield "prompt", row.request.prompt
+    yield "prompt", caption_of(row.request)
     for name, value in facts["request"].items():
         if name != "prompt":
             yield f"  {name}", str(value)
@@ -163,7 +164,7 @@ def _facts(row: Row, picture: SavedFile, dialect: str, path: Path) -> Iterator[t
 
 def _model_of(row: Row, dialect: str) -> str:
     default = DIALECTS[DialectName(dialect)].default_model if dialect in DIALECTS else ""
-    return row.request.model_name or default
+    return getattr(row.request, "model_name", None) or default
 
 
 def _is_unchanged(path: Path, picture: SavedFile) -> bool | None:

@@ -121,7 +121,7 @@ class BatchProgress:
         Return the progress on one line.
         """
         ended, rows = self.position
-        parts = [f"{ended:,}/{rows:,} ended", *state_counts(self.summary), f"{self.summary.pictures:,} pictures"]
+        parts = [f"{ended:,}/{rows:,} ended", *state_counts(self.summary), f"{self.summary.files:,} pictures"]
         if self.summary.units_billed:
             parts.append(f"{format_units(self.summary.units_billed)} units")
         return ", ".join([*parts, *self.outlook()])

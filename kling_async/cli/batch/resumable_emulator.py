@@ -5,16 +5,17 @@ An emulator inside the command that continues where that of an earlier run ended
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-import attrs
 import typer
 
 from kling_async.batch.journal import Reader
 from kling_async.batch.records import Row, State
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.errors import JournalCorrupt
+from kling_async.wire.endpoints.base import with_fields
+from kling_async.wire.endpoints.registry import without_files
 
 if TYPE_CHECKING:
     from kling_async.emulator import Emulator
@@ -33,8 +34,8 @@ async def resumable_emulator(service: ServiceOptions, journal: Path) -> AsyncIte
     port, rows = _earlier(journal)
     server = service.make_emulator(port)
     for row in rows:
-        request = attrs.evolve(row.request, image=None, external_task_id=row.external_task_id)
-        server.account.restore(row.task_id or "", request, row.accepted_at or 0.0)
+        request = with_fields(without_files(row.request), external_task_id=row.external_task_id)
+        server.account.restore(row.task_id or "", cast("Any", request), row.accepted_at or 0.0)
     try:
         await server.__aenter__()
     except OSError:

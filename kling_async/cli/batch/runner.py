@@ -10,13 +10,14 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 import typer
 
-from kling_async.batch.batch import Batch, Keyed
+from kling_async.batch.batch import Batch
 from kling_async.batch.executors import RemoteExecutor
+from kling_async.batch.inputs import Keyed
 from kling_async.batch.records import Summary
 from kling_async.cli.batch.dask_cluster import cluster_at
 from kling_async.cli.batch.input_checks import (
@@ -46,7 +47,7 @@ from kling_async.client.client import KlingClient
 from kling_async.client.outcomes import Failed
 from kling_async.errors import DownloadFailed, InvalidRequest, KlingError, StorageFull, SubmissionUncertain, WaitTimeout
 from kling_async.media.naming import Names
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.redaction import shorten
 
 __all__ = ["BatchRunner", "run_batch"]
@@ -185,7 +186,7 @@ class BatchRunner:
         """
         journal = str(self.journal)
         try:
-            added = await self.batch.add(self._counted(good_lines(source, checks, checked)))
+            added = await self.batch.add(cast("Any", self._counted(good_lines(source, checks, checked))))
         except InvalidRequest as error:
             for broken in error.broken:
                 lines = line_numbers_of(source, checks, broken)
@@ -232,7 +233,7 @@ class BatchRunner:
         summary = self.progress.summary
         shown = {
             "rows": ", ".join(state_counts(summary)),
-            "pictures": f"{summary.pictures:,} ({format_size(summary.bytes)})",
+            "pictures": f"{summary.files:,} ({format_size(summary.bytes)})",
             "units": format_units(summary.units_billed or None),
             "seconds": f"{self.progress.seconds:.1f}",
         }
@@ -241,7 +242,7 @@ class BatchRunner:
             self.screen.say(line)
         return self._code(summary)
 
-    async def _counted(self, lines: AsyncIterator[InputLine]) -> AsyncIterator[ImageRequest | Keyed]:
+    async def _counted(self, lines: AsyncIterator[InputLine]) -> AsyncIterator[TaskRequest | Keyed]:
         count = 0
         async for line in lines:
             yield line.item
@@ -316,7 +317,7 @@ class BatchRunner:
             )
         if summary.queued:
             yield f"{plural(summary.queued, 'unsent row')}: run the same command again to continue"
-        if summary.pictures:
+        if summary.files:
             yield f"To see the pictures: kling-async gallery {shlex.quote(str(self.journal))}"
 
     def _list_uncertain(self, count: int) -> Iterator[str]:

@@ -23,6 +23,7 @@ from kling_async.cli.terminal import LiveOutput, PlainOutput, is_interactive, pr
 from kling_async.client.handle import TaskHandle
 from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import KlingError, SubmissionUncertain
+from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.redaction import one_line
 
 __all__ = ["BatchScreen", "BatchView", "LiveBatchScreen", "PlainBatchScreen", "draw", "open_screen", "outcome_text"]
@@ -185,7 +186,7 @@ def draw(
         grid.add_row(Text("✓", "bold green"), Text("saved", "green"), prompt, Text(one_line(names + more)))
     for handle in running[:room]:
         word = handle.snapshot.status_word if handle.snapshot is not None else "accepted"
-        prompt = Text(one_line(handle.request.prompt if handle.request is not None else handle.task_id))
+        prompt = Text(one_line(caption_of(handle.request) or handle.task_id))
         grid.add_row(spinner, Text(one_line(word), "cyan"), prompt, Text())
     parts: list[RenderableType] = [Text(), grid]
     if len(running) > room:
@@ -197,7 +198,7 @@ def draw(
 
 def _draw_totals(progress: BatchProgress) -> list[RenderableType]:
     ended, rows = progress.position
-    facts = [f"{progress.summary.pictures:,} pictures"]
+    facts = [f"{progress.summary.files:,} pictures"]
     if progress.summary.units_billed:
         facts.append(f"{format_units(progress.summary.units_billed)} units")
     facts += progress.outlook()

@@ -45,7 +45,7 @@ from kling_async.wire.answers import Answer
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials, clock_offset
 from kling_async.wire.dialects import Dialect, dialect_of
 from kling_async.wire.endpoints.base import several
-from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 from kling_async.wire.headers import clock_of
 from kling_async.wire.responses import read_page, read_sighting
 
@@ -223,14 +223,14 @@ class _Probe:
         Read a task that does not exist.
         """
         return await self._ask(
-            IMAGE_GENERATION.one(UNKNOWN_TASK_ID), lambda answer: read_sighting(answer, UNKNOWN_TASK_ID)
+            DEFAULT_ENDPOINT.one(UNKNOWN_TASK_ID), lambda answer: read_sighting(answer, UNKNOWN_TASK_ID)
         )
 
     async def read_lists(self, dialect: Dialect) -> tuple[ProbeResult | None, ProbeResult | None]:
         """
         Read a page of one task, and several tasks by their ids; None for what *dialect* does not offer.
         """
-        page = await self._ask(IMAGE_GENERATION.page(1, 1), read_page) if dialect.lists else None
+        page = await self._ask(DEFAULT_ENDPOINT.page(1, 1), read_page) if dialect.lists else None
         ids = (UNKNOWN_TASK_ID, f"{UNKNOWN_TASK_ID}-2")
         return page, await self._ask(several(ids), read_page) if dialect.ids_per_read > 1 else None
 

@@ -42,6 +42,9 @@ class Bucket:
 
     Args:
         limit: Number of slots; None finds it out.
+
+    Attributes:
+        numbers: Of its requests, in the order of arrival.
     """
 
     _limit: int | None
@@ -51,27 +54,22 @@ class Bucket:
     _accepted: int = attrs.field(default=0, init=False)  # those of them whose create was answered
     _queue: RequestQueue = attrs.field(factory=RequestQueue, init=False)
     _backing_off: list[int] = attrs.field(factory=list, init=False)  # sizes of the requests in this state
-    _numbers: Iterator[int] = attrs.field(factory=itertools.count, init=False)
+    _below: float = attrs.field(default=math.inf, init=False)  # the smallest: larger ones would be refused too
+    numbers: Iterator[int] = attrs.field(factory=itertools.count, init=False)
 
     @property
     def usage(self) -> Usage:
         """
         How many slots there are, are used and are waited for.
         """
-        return Usage(self._limit or self._adaptive.limit, self._used, len(self._queue) + len(self._backing_off))
-
-    def make_request(self, n: int, owner: object) -> SlotRequest:
-        """
-        Make a request for *n* slots; it is not queued yet.
-        """
-        return SlotRequest(n, owner, next(self._numbers))
+        return Usage(self._limit or self._adaptive.limit, self._used, self._queue.count + len(self._backing_off))
 
     def has_room(self, n: int) -> bool:
         """
         Return whether *n* slots are available without waiting.
         """
-        below = self._smallest_backing_off()
-        return n < below and self._queue.first(below) is None and self._fits(n)
+        has_turn = not self._queue.count or self._queue.first(self._below) is None
+        return has_turn and n < self._below and self._fits(n)
 
     async def acquire(self, request: SlotRequest) -> None:
         """
@@ -100,7 +98,7 @@ class Bucket:
         if request.is_accepted:
             request.is_accepted = False
             self._accepted -= request.n
-            if self._queue:
+            if self._queue.count:
                 self._adaptive.note_ended(asyncio.get_running_loop().time())
         self._admit()
 
@@ -161,12 +159,13 @@ class Bucket:
         return False
 
     def _accept(self, request: SlotRequest) -> None:
-        self._move(request, RequestState.HOLDING)
+        if request.state is not RequestState.HOLDING:
+            self._move(request, RequestState.HOLDING)
         request.is_accepted = True
         self._accepted += request.n
 
     def _admit(self) -> None:
-        while (request := self._queue.first(self._smallest_backing_off())) is not None and self._fits(request.n):
+        while self._queue.count and (request := self._queue.first(self._below)) and self._fits(request.n):
             self._move(request, RequestState.HOLDING)
 
     def _move(self, request: SlotRequest, state: RequestState) -> None:
@@ -177,22 +176,21 @@ class Bucket:
                 self._used -= request.n
             case RequestState.BACKING_OFF:
                 self._backing_off.remove(request.n)
+                self._below = min(self._backing_off, default=math.inf)
         request.state = state
         match state:
             case RequestState.QUEUED:
                 self._queue.add(request)
             case RequestState.HOLDING:
                 self._used += request.n
-                request.resolve(None)
+                if request.granted is not None:
+                    request.resolve(None)
             case RequestState.BACKING_OFF:
                 self._backing_off.append(request.n)
+                self._below = min(self._below, request.n)
             case RequestState.IDLE:
                 if request.granted is not None:
                     request.granted.cancel()  # its wait ends with it
-
-    def _smallest_backing_off(self) -> float:
-        # Requests of this size or larger would be refused as well; smaller ones need not wait.
-        return min(self._backing_off, default=math.inf)
 
     def _fits(self, n: int) -> bool:
         if self._limit is not None:

@@ -190,7 +190,7 @@ class Slots(Mapping[str, Usage]):
         elif self._loop is not loop:
             raise RuntimeError("these Slots belong to another event loop; make new ones for each loop")
         found = self._bucket(bucket)
-        return SlotLease(found.make_request(n, owner), found)
+        return SlotLease(SlotRequest(n, owner, next(found.numbers)), found)
 
     def _bucket(self, name: str) -> Bucket:
         bucket = self._buckets.get(name)

@@ -80,12 +80,13 @@ class _SizeQueue:
 class RequestQueue:
     """
     All waiting requests of a bucket. A request that was refused and is queued again keeps its place.
+
+    Attributes:
+        count: Their number.
     """
 
-    _by_size: dict[int, _SizeQueue] = attrs.field(factory=dict)  # there are few sizes
-
-    def __len__(self) -> int:
-        return sum(len(queue.requests) for queue in self._by_size.values())
+    count: int = attrs.field(default=0, init=False)
+    _by_size: dict[int, _SizeQueue] = attrs.field(factory=dict, init=False)  # there are few sizes
 
     def __iter__(self) -> Iterator[SlotRequest]:
         requests = itertools.chain.from_iterable(queue.requests.values() for queue in self._by_size.values())
@@ -95,12 +96,14 @@ class RequestQueue:
         """
         Add a request at the place of its number.
         """
+        self.count += 1
         self._by_size.setdefault(request.n, _SizeQueue()).add(request)
 
     def remove(self, request: SlotRequest) -> None:
         """
         Remove a request, wherever it stands.
         """
+        self.count -= 1
         self._by_size[request.n].remove(request)
 
     def first(self, below: float) -> SlotRequest | None:

@@ -3,6 +3,7 @@ Estimates how long tasks of one kind take, from those that ended lately.
 """
 
 import collections
+import functools
 from collections.abc import Hashable
 from typing import TypeAlias
 
@@ -24,18 +25,15 @@ class DurationEstimate:
     Attributes:
         typical: Their median.
         shortest: Their minimum.
+        is_known: Whether a task of the kind has ended yet.
     """
 
-    _seconds: collections.deque[float] = attrs.field(factory=lambda: collections.deque(maxlen=16), init=False)
+    _seconds: collections.deque[float] = attrs.field(
+        factory=functools.partial(collections.deque, maxlen=16), init=False
+    )
     typical: float = attrs.field(default=0.0, init=False)
     shortest: float = attrs.field(default=0.0, init=False)
-
-    @property
-    def is_known(self) -> bool:
-        """
-        Whether a task of the kind has ended yet.
-        """
-        return bool(self._seconds)
+    is_known: bool = attrs.field(default=False, init=False)
 
     def add(self, seconds: float) -> None:
         """
@@ -46,3 +44,4 @@ class DurationEstimate:
         middle = len(ordered) // 2
         self.typical = (ordered[middle] + ordered[~middle]) / 2
         self.shortest = ordered[0]
+        self.is_known = True

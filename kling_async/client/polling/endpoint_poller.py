@@ -14,7 +14,7 @@ from kling_async.client.polling.health import ServiceHealth
 from kling_async.client.polling.queries import StatusQueries
 from kling_async.client.polling.schedule import PollSchedule
 from kling_async.client.polling.strategy import QueryMode, QueryPlan, QueryStrategy
-from kling_async.client.polling.watched import WatchedTask
+from kling_async.client.polling.watched import STUCK_AFTER, WatchedTask
 from kling_async.client.retries import may_repeat
 from kling_async.errors import KlingError, RateLimited
 from kling_async.policy.policies import PollPolicy
@@ -61,12 +61,9 @@ class EndpointPoller:
     _queries: StatusQueries
     _strategy: QueryStrategy
     _health: ServiceHealth
+    schedule: PollSchedule
     watched: dict[str, WatchedTask] = attrs.field(factory=dict, init=False)
-    schedule: PollSchedule = attrs.field(init=False)
     _count: int = attrs.field(default=0, init=False)  # of all tasks that were ever watched
-
-    def __attrs_post_init__(self) -> None:
-        self.schedule = PollSchedule(self.policy, self._health, self._strategy.per_request)
 
     def watch(self, handle: TaskHandle, now: float, *, expects_callbacks: bool) -> None:
         """
@@ -90,10 +87,12 @@ class EndpointPoller:
         Return the polls to run now, *limit* at most; tasks that they do not cover stay due.
         """
         per_request = self.schedule.per_request = self._strategy.per_request
-        due = map(self.watched.__getitem__, self.schedule.due(now, limit * per_request))
-        tasks = [task for task in due if not self.forget_if_over(task, now)]
-        if not tasks:
+        due = self.schedule.due(now, limit * per_request)
+        if not due:
             return []
+        tasks = [task for task in map(self.watched.__getitem__, due) if not self.forget_if_over(task, now)]
+        if len(tasks) <= 1:
+            return [self._run(None, tasks)] if tasks else []
         polls = self._plan(tasks)
         for _, batch in polls[limit:]:
             for task in batch:
@@ -105,7 +104,8 @@ class EndpointPoller:
         Stop watching a task whose end is known or that nothing waits for; return whether that is so.
         """
         handle = task.handle
-        task.release_if_stuck(now)
+        if now - task.since >= STUCK_AFTER:
+            task.release_stuck(now)
         is_settled = handle.is_settled
         if not is_settled and handle.is_wanted:
             return False
@@ -132,38 +132,46 @@ class EndpointPoller:
 
     async def _run(self, plan: QueryPlan | None, tasks: Sequence[WatchedTask]) -> None:
         try:
-            if plan is None:
-                await self._poll_ids(tasks)
-            else:
+            if plan is not None:
                 await self._poll_pages(plan, tasks)
+            else:
+                await (self._poll_one(tasks[0]) if len(tasks) == 1 else self._poll_several(tasks))
         finally:
             now = asyncio.get_running_loop().time()
             for task in tasks:
                 if not self.forget_if_over(task, now):
                     self.schedule.note_polled(task.handle.task_id, now)  # no effect if it failed
 
-    async def _poll_ids(self, tasks: Sequence[WatchedTask]) -> None:
+    async def _poll_one(self, task: WatchedTask) -> None:
         now = asyncio.get_running_loop().time
-        mode = QueryMode.SEVERAL if len(tasks) > 1 else QueryMode.ONE
         self._health.note_request(now())
         try:
-            if mode is QueryMode.ONE:
-                task_id = tasks[0].handle.task_id
-                seen = {task_id: await self._queries.one(self.endpoint, task_id)}
-                tasks[0].is_polled_singly = False
-            else:
-                known = {task.handle.task_id: task.handle.snapshot for task in tasks}
-                seen = await self._queries.several(self.endpoint, known)
+            seen = await self._queries.one(self.endpoint, task.handle.task_id)
         except KlingError as error:
             self._health.apply_backpressure(error, now())
-            if mode is QueryMode.SEVERAL and self._should_change_mode(mode, error):
+            self._note_failure((task,), error, now())
+            return
+        self._health.note_answer()
+        task.is_polled_singly = False
+        if task.record(seen, now(), self.policy):
+            self._health.has_missed_callbacks = True
+
+    async def _poll_several(self, tasks: Sequence[WatchedTask]) -> None:
+        now = asyncio.get_running_loop().time
+        self._health.note_request(now())
+        try:
+            known = {task.handle.task_id: task.handle.snapshot for task in tasks}
+            seen = await self._queries.several(self.endpoint, known)
+        except KlingError as error:
+            self._health.apply_backpressure(error, now())
+            if self._should_change_mode(QueryMode.SEVERAL, error):
                 # Querying each task alone will show whether the mode was refused or one of the tasks.
                 self._poll_singly(tasks, now())
             else:
                 self._note_failure(tasks, error, now())
             return
         self._health.note_answer()
-        self._strategy.note_answer(mode)
+        self._strategy.note_answer(QueryMode.SEVERAL)
         for task in tasks:
             if (snapshot := seen.get(task.handle.task_id)) is not None:
                 self._record(task, snapshot, now())
@@ -193,7 +201,7 @@ class EndpointPoller:
             self._strategy.note_answer(QueryMode.PAGES)
             self._strategy.note_pages(len(expected), sum(task.handle.task_id in missing for task in expected))
         for batch in self._batches([task for task in missing.values() if not self.forget_if_over(task, now())]):
-            await self._poll_ids(batch)
+            await (self._poll_one(batch[0]) if len(batch) == 1 else self._poll_several(batch))
 
     def _record_from_page(self, task_id: str, snapshot: TaskSnapshot, now: float, *, is_due: bool) -> None:
         task = self.watched.get(task_id)

@@ -17,11 +17,11 @@ from kling_async.client.handle import TaskHandle
 from kling_async.client.polling.endpoint_poller import EndpointPoller
 from kling_async.client.polling.health import ServiceHealth
 from kling_async.client.polling.queries import StatusQueries
+from kling_async.client.polling.schedule import PollSchedule
 from kling_async.client.polling.strategy import QueryStrategy
 from kling_async.client.polling.watched import closed_error
 from kling_async.policy.policies import PollPolicy
 from kling_async.wire.endpoints.base import Endpoint
-from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_of
 
 __all__ = ["Poller"]
 
@@ -112,11 +112,12 @@ class Poller:
         await asyncio.gather(*polls, return_exceptions=True)
 
     def _poller_of(self, handle: TaskHandle) -> EndpointPoller:
-        endpoint = DEFAULT_ENDPOINT if handle.request is None else endpoint_of(type(handle.request))  # SEAM
+        endpoint = handle.endpoint
         poller = self._endpoints.get(endpoint.name)
         if poller is None:
             strategy = self._strategy_for(endpoint)
-            poller = EndpointPoller(endpoint, self.policy, self._queries, strategy, self.health)
+            schedule = PollSchedule(self.policy, self.health, strategy.per_request)
+            poller = EndpointPoller(endpoint, self.policy, self._queries, strategy, self.health, schedule)
             self._endpoints[endpoint.name] = poller
         return poller
 
@@ -125,18 +126,21 @@ class Poller:
         if self._is_closed:
             return
         loop = asyncio.get_running_loop()
-        now = loop.time()
+        now, until = loop.time(), math.inf
+        if self._timer is not None and self._timer.when() <= now:
+            self._timer.cancel()
+            self._timer = None
         for name, poller in tuple(self._endpoints.items()):
             limit = self.policy.width - len(self._running)
-            if limit <= 0 or not (polls := poller.due_polls(now, limit)):
-                continue
+            polls = poller.due_polls(now, limit) if limit > 0 else ()
             for poll in polls:
                 aio_task = loop.create_task(poll, name="kling_async poll")
                 self._running.add(aio_task)
                 aio_task.add_done_callback(self._note_end)
-            self._endpoints[name] = self._endpoints.pop(name)  # next time it comes last
-        is_full = len(self._running) >= self.policy.width
-        self._wake_at(math.inf if is_full else min(each.schedule.next_poll_at() for each in self._endpoints.values()))
+            if polls:
+                self._endpoints[name] = self._endpoints.pop(name)  # next time it comes last
+            until = min(until, poller.schedule.next_poll_at())
+        self._wake_at(until if len(self._running) < self.policy.width else math.inf)
 
     def _wake_at(self, until: float) -> None:
         # A timer that is early enough stays: a new one for each task would cost more than waking up for nothing.
@@ -146,11 +150,7 @@ class Poller:
             self._timer.cancel()
             self._timer = None
         if until < math.inf:
-            self._timer = asyncio.get_running_loop().call_at(until, self._wake)
-
-    def _wake(self) -> None:
-        self._timer = None
-        self._poll_due()
+            self._timer = asyncio.get_running_loop().call_at(until, self._poll_due)
 
     def _note_end(self, aio_task: "asyncio.Task[None]") -> None:
         self._running.discard(aio_task)

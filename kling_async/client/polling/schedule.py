@@ -7,10 +7,12 @@ one ends.
 """
 
 import collections
+import functools
 import heapq
 import itertools
 import math
 from collections.abc import Iterator
+from typing import Final
 
 import attrs
 
@@ -19,6 +21,11 @@ from kling_async.client.polling.health import ServiceHealth
 from kling_async.policy.policies import PollPolicy
 
 __all__ = ["PollSchedule"]
+
+SAMPLE_SIZE: Final = 5
+"""
+Number of tasks of a sample group that are polled at a time, unless one request can query more.
+"""
 
 
 @attrs.define(eq=False)
@@ -52,7 +59,7 @@ class _DueQueue:
     # A heap by time, in which an item whose time changes keeps its old place until that comes up.
 
     _heap: list[tuple[float, int, _Entry | SampleGroup]] = attrs.field(factory=list)
-    _tickets: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))  # ties keep their order
+    _tickets: Iterator[int] = attrs.field(factory=functools.partial(itertools.count, 1))  # ties keep their order
 
     def book(self, item: _Entry | SampleGroup, at: float) -> None:
         if item.ticket and at >= item.at:
@@ -72,7 +79,9 @@ class _DueQueue:
                 return at
         return math.inf
 
-    def pop(self) -> _Entry | SampleGroup:
+    def pop_due(self, until: float) -> _Entry | SampleGroup | None:
+        if self.first_at() > until:
+            return None
         item = heapq.heappop(self._heap)[2]
         item.ticket = 0
         return item
@@ -118,7 +127,8 @@ class PollSchedule:
             is_due: Poll it now, because its age is unknown.
             expects_callbacks: Poll it only when a callback is overdue.
         """
-        self.remove(task_id)
+        if task_id in self._entries:
+            self.remove(task_id)
         if kind not in self._groups:
             self._groups[kind] = SampleGroup(kind)
         entry = self._entries[task_id] = _Entry(task_id, self._groups[kind], now if since is None else since)
@@ -137,7 +147,8 @@ class PollSchedule:
         entry = self._entries.pop(task_id, None)
         if entry is not None:
             entry.ticket = 0
-            self._leave_group(entry)
+            if task_id in entry.group.entries:
+                self._leave_group(entry)
 
     def due(self, now: float, limit: float = math.inf) -> list[str]:
         """
@@ -149,10 +160,9 @@ class PollSchedule:
         if self.health.ready_at > now:
             return due
         ahead = 0.0
-        while len(due) < limit and self._queue.first_at() <= now + ahead:
-            item = self._queue.pop()
+        while len(due) < limit and (item := self._queue.pop_due(now + ahead)) is not None:
             if isinstance(item, SampleGroup):
-                due += self._sample(item, now, limit - len(due))
+                self._sample(item, now, limit, due)
                 continue
             item.is_expedited = False
             item.group.last_polled_at = now
@@ -184,7 +194,7 @@ class PollSchedule:
         entry.failures = 0
         if entry.is_expedited:
             self._queue.book(entry, now)
-        elif now < (overdue_at := self._overdue_at(entry)):
+        elif entry.callback_at > -math.inf and now < (overdue_at := self._overdue_at(entry)):
             self._queue.book(entry, overdue_at)
         elif entry.group.duration.is_known or entry.group.kind is None:
             self._queue.book(entry, now + self._interval(entry, now))
@@ -241,8 +251,13 @@ class PollSchedule:
         if entry is None or entry.group.kind is None:
             return
         group = entry.group
-        is_first = not group.duration.is_known
-        waiting = [other for other in self._entries.values() if self._awaits_callback(other, group)] if is_first else ()
+        waiting: list[_Entry] = []
+        if not group.duration.is_known:  # those that wait for a callback were scheduled without an estimate
+            waiting = [
+                other
+                for other in self._entries.values()
+                if other.group is group and other.ticket and other.at == self._overdue_at(other)
+            ]
         group.duration.add(seconds)
         group.ticket = 0
         while group.entries:
@@ -256,16 +271,13 @@ class PollSchedule:
         entry = self._entries.get(task_id)
         return None if entry is None or entry.ticket or task_id in entry.group.entries else entry
 
-    def _sample(self, group: SampleGroup, now: float, limit: float) -> list[str]:
-        # The tasks that were not seen for longest; while they are polled they are not in the group.
+    def _sample(self, group: SampleGroup, now: float, limit: float, due: list[str]) -> None:
+        # Add the tasks that were not seen for longest; while they are polled they are not in the group.
         group.last_polled_at = now
-        count = int(min(self._sample_size(group), limit))
-        sample = [group.entries.popitem(last=False)[0] for _ in range(count)]
+        end = min(len(due) + max(SAMPLE_SIZE, self.per_request), limit)
+        while group.entries and len(due) < end:
+            due.append(group.entries.popitem(last=False)[0])
         self._book_group(group, now)
-        return sample
-
-    def _sample_size(self, group: SampleGroup) -> int:
-        return min(max(5, self.per_request), len(group.entries))
 
     def _book_first(self, entry: _Entry, now: float) -> None:
         group = entry.group
@@ -293,16 +305,14 @@ class PollSchedule:
             oldest = next(iter(group.entries.values()))
             first = oldest.since + self.policy.first_delay
             # However large the group is, each task is polled at least every `max_delay`.
-            latest = self.policy.max_delay * self._sample_size(group) / len(group.entries)
+            size = min(max(SAMPLE_SIZE, self.per_request), len(group.entries))
+            latest = self.policy.max_delay * size / len(group.entries)
             self._queue.book(group, max(now, first, group.last_polled_at + min(self._interval(oldest, now), latest)))
 
     def _overdue_at(self, entry: _Entry) -> float:
         # A callback is overdue 1.5 times the usual duration after the last one.
         duration = entry.group.duration
         return entry.callback_at + 1.5 * (duration.typical if duration.is_known else self.policy.callback_grace)
-
-    def _awaits_callback(self, entry: _Entry, group: SampleGroup) -> bool:
-        return entry.group is group and entry.ticket > 0 and entry.at == self._overdue_at(entry)
 
     def _interval(self, entry: _Entry, now: float) -> float:
         policy, duration, age = self.policy, entry.group.duration, now - entry.since

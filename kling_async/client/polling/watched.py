@@ -64,8 +64,9 @@ class WatchedTask:
         self.missing_since = self.refused_since = None
         was_done = handle.done
         handle.apply(seen)
-        if not handle.is_settled:
-            self._check_files(now, policy.pictures_grace)
+        # What is known counts, rather than *seen*: it may contradict an earlier success.
+        if handle.status is TaskStatus.SUCCEEDED and not handle.is_settled:
+            self._note_incomplete(now, policy.pictures_grace)
         if self.expects_callbacks and handle.done and not was_done:
             self.is_end_seen_late = True
             return True
@@ -85,11 +86,11 @@ class WatchedTask:
                 self._note_refused(error, now, policy.not_found_grace)
         _log.debug("polling task %s failed: %s", self.handle.task_id, error)
 
-    def release_if_stuck(self, now: float) -> None:
+    def release_stuck(self, now: float) -> None:
         """
-        Give the slots back if the task should have ended long ago.
+        Give the slots back, if it still has some: the task should have ended long ago.
         """
-        if now - self.since >= STUCK_AFTER and self.handle.release():
+        if self.handle.release():
             what = "task %s has not ended after %.0f s; its slots are given to other tasks"
             _log.warning(what, self.handle.task_id, now - self.since)
 
@@ -107,14 +108,12 @@ class WatchedTask:
                 return by_service
         return None if self.is_end_seen_late else seconds
 
-    def _check_files(self, now: float, grace: float) -> None:
-        seen = self.handle.snapshot  # rather than what this poll returned: it may contradict an earlier success
-        if seen is None or seen.task_status is not TaskStatus.SUCCEEDED:
-            return
+    def _note_incomplete(self, now: float, grace: float) -> None:
         self.incomplete_since = now if self.incomplete_since is None else self.incomplete_since
         if now - self.incomplete_since >= grace:
             what = f"the task succeeded, but the service has listed no files of it for {grace:g} s"
-            self.handle.fail(UnexpectedAnswer(what, self.handle.task_id, seen.request_id))
+            snapshot = self.handle.snapshot
+            self.handle.fail(UnexpectedAnswer(what, self.handle.task_id, snapshot.request_id if snapshot else None))
 
     def _note_refused(self, error: KlingError, now: float, grace: float) -> None:
         # The service does not return the task, and polling again is unlikely to help.

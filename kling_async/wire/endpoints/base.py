@@ -82,6 +82,7 @@ class Endpoint(Generic[R]):
             Yields the rules of a service that a request breaks, all of them. The mapping has what is known of the files
             of `inputs`, by field; fields that hold a URL or nothing are not in it.
         inputs: The fields that hold files.
+        files: Returns how many files a request asks for at most.
         slots: Returns how many slots a request takes, from acceptance until its task is final.
         bucket: Returns the name of the slots that it takes: requests with the same name share them.
         duration_key: Returns a key that is equal for requests whose tasks take about the same time.
@@ -103,6 +104,7 @@ class Endpoint(Generic[R]):
     rules: Callable[[R, Dialect, Mapping[str, FileFacts]], Iterable[BrokenRule]]
     bucket: Callable[[R, Dialect], str]
     inputs: tuple[FileInput, ...] = ()
+    files: Callable[[R], int] = lambda _: 1
     slots: Callable[[R], int] = lambda _: 1
     duration_key: Callable[[R], Hashable] = _everything
     units: Callable[[R, Dialect], Decimal | None] = lambda _request, _dialect: None

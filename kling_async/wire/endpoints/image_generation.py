@@ -267,6 +267,7 @@ IMAGE_GENERATION: Final = Endpoint(
     results=("images",),
     inputs=(FileInput("image", lambda dialect: dialect.image_max_bytes),),
     rules=_rules,
+    files=lambda request: request.n,
     slots=lambda request: request.n,
     bucket=_model_of,
     duration_key=_duration_key,

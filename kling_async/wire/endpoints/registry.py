@@ -4,18 +4,20 @@ Which endpoint a request is for: its class decides. Programs may register endpoi
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint, R, TaskRequest, with_fields
-from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest, RequestByName
 from kling_async.wire.endpoints.inputs import FileFacts
 
 __all__ = [
     "DEFAULT_ENDPOINT",
+    "DefaultFields",
+    "DefaultRequest",
     "broken_rules",
     "caption_of",
     "endpoint_named",
@@ -30,6 +32,16 @@ __all__ = [
 DEFAULT_ENDPOINT: Final = IMAGE_GENERATION
 """
 The endpoint of a prompt that is given as text, and of a task that is known by its id alone.
+"""
+
+DefaultRequest: TypeAlias = ImageRequest
+"""
+Its class of requests, which type checkers check with all fields.
+"""
+
+DefaultFields: TypeAlias = RequestByName
+"""
+The fields of such a request, by name.
 """
 
 _BY_CLASS: Final[dict[type, Endpoint[Any]]] = {}

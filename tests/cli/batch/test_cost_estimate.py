@@ -29,11 +29,11 @@ def test_costs_by_kind() -> None:
     )
 
     assert {
-        RequestKind("kling-v3", 2, has_image=False): 2,
-        RequestKind("kling-v2-1", 1, has_image=False): 1,
-        RequestKind("kling-v2-1", 1, has_image=True): 1,
+        RequestKind("image-generation", "kling-v3", 2, has_image=False): 2,
+        RequestKind("image-generation", "kling-v2-1", 1, has_image=False): 1,
+        RequestKind("image-generation", "kling-v2-1", 1, has_image=True): 1,
     } == forecast.kinds
-    assert (4, 6, 2 * 16 + 4 + 8) == (forecast.requests, forecast.pictures, forecast.units)
+    assert (4, 6, 2 * 16 + 4 + 8) == (forecast.requests, forecast.pictures, int(forecast.units))
     assert "0.1540" == str(forecast.dollars)
 
 

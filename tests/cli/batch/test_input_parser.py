@@ -47,7 +47,7 @@ def read(text: str | bytes, form: Format) -> list[InputLine]:
     return list(parse(io.BytesIO(raw), form, FOLDER))
 
 
-def fields_of(request: ImageRequest, key: str | None) -> dict[str, Any]:
+def fields_of(request: Any, key: str | None) -> dict[str, Any]:
     fields = attrs.asdict(request, filter=lambda _, value: value is not None)
     return fields if key is None else {"key": key, **fields}
 
@@ -150,7 +150,7 @@ def is_sendable(prompt: str) -> bool:
         ('"a fox"', "must be an object"),
         (
             '{"prompt": "a fox", "aspect-ratio": "1:1"}',
-            "aspect-ratio '1:1': is not a field; the fields are key, prompt",
+            "aspect-ratio '1:1': ImageRequest has no field 'aspect-ratio'; the fields are key, kind, prompt",
         ),
         ('{"prompt": "a fox", "key": " "}', "key ' ': must be text of 1 to 200"),
         (f'{{"prompt": "a fox", "key": "{"k" * 201}"}}', "must be text of 1 to 200"),
@@ -199,7 +199,10 @@ def test_byte_order_mark(form: Format) -> None:
 @pytest.mark.parametrize(
     ("table", "told"),
     [
-        ("prompts,n\na,1", ["1 column 'prompts': is not a field", "1 column 'prompt': is missing"]),
+        (
+            "prompts,n\na,1",
+            ["1 column 'prompts': ImageRequest has no field 'prompts'", "1 column 'prompt': is missing"],
+        ),
         ("prompt,n,n\na,1,2", ["1 column 'n': must occur once"]),
         ("prompt,n\na,b,1\n\nc,2", ["2 line 'a': must have 2 cells, as the header has, not 3", "4 good"]),
         ('prompt,n\n"a\nb",2\n"c" d,1\ne,1', ["2 good", "4 line : is not valid CSV"]),
@@ -253,7 +256,7 @@ def test_images(image: str, expected: str | Path) -> None:
     """
     (line,) = read(json.dumps({"prompt": "a", "image": image}), Format.JSONL)
 
-    assert line.request is not None
+    assert isinstance(line.request, ImageRequest)
     assert expected == line.request.image
 
 

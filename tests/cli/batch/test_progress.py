@@ -121,7 +121,7 @@ def test_line(clock: Clock) -> None:
     One line says it all, and leaves out what there is none of.
     """
     progress = begun(
-        clock, Summary(queued=1000, sending=1, accepted=8, saved=991, pictures=1200, units_billed=Decimal(1200))
+        clock, Summary(queued=1000, sending=1, accepted=8, saved=991, files=1200, units_billed=Decimal(1200))
     )
     clock.now += 10
     progress.note(done())

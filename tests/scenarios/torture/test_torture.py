@@ -23,6 +23,7 @@ from kling_async import GATEWAY, OFFICIAL, Dialect, KlingClient, TaskResult
 from kling_async.batch.journal import Reader
 from kling_async.batch.records import State
 from kling_async.emulator import Emulator, faults
+from kling_async.wire.endpoints.registry import caption_of
 from tests.fakes.subprocesses import program
 from tests.scenarios.torture.victim import POINTS, requests
 
@@ -157,8 +158,8 @@ async def wrong_pictures(rack: Rack) -> list[str]:
             for row in journal.rows(State.SAVED):
                 result: TaskResult = await client.handle(row.task_id or "")
                 drawn = [hashlib.sha256(await client.read(image)).hexdigest() for image in result.images]
-                kept = [hashlib.sha256(Path(picture.place).read_bytes()).hexdigest() for picture in row.pictures]
-                if not drawn == kept == [picture.sha256 for picture in row.pictures]:
+                kept = [hashlib.sha256(Path(picture.place).read_bytes()).hexdigest() for picture in row.files]
+                if not drawn == kept == [picture.sha256 for picture in row.files]:
                     found.append(row.key)
     return [*found, *(str(path) for path in (rack.folder / "pictures").rglob("*.part"))]
 
@@ -168,7 +169,7 @@ def states(rack: Rack) -> dict[str, State]:
     Return the state of every prompt.
     """
     with Reader(rack.folder / "run.kling") as journal:
-        return {row.request.prompt: row.state for row in journal.rows()}
+        return {caption_of(row.request): row.state for row in journal.rows()}
 
 
 async def test_killed_batches_lose_nothing_and_pay_nothing_twice(tmp_path: Path, pytestconfig: pytest.Config) -> None:

@@ -32,7 +32,8 @@ from kling_async import (
     SlotPolicy,
     Slots,
 )
-from kling_async.batch.journal import Journal, _Tables
+from kling_async.batch import queries
+from kling_async.batch.journal import Journal
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.media.local import StagedFile
 
@@ -51,7 +52,7 @@ def requests(count: int) -> list[ImageRequest]:
 Passing = Callable[[], None]
 
 
-def before(owner: type, name: str, passing: Passing) -> None:
+def before(owner: Any, name: str, passing: Passing) -> None:
     original: Callable[..., Any] = getattr(owner, name)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -61,7 +62,7 @@ def before(owner: type, name: str, passing: Passing) -> None:
     setattr(owner, name, wrapped)
 
 
-def after(owner: type, name: str, passing: Passing) -> None:
+def after(owner: Any, name: str, passing: Passing) -> None:
     original: Callable[..., Any] = getattr(owner, name)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -72,7 +73,7 @@ def after(owner: type, name: str, passing: Passing) -> None:
     setattr(owner, name, wrapped)
 
 
-def after_await(owner: type, name: str, passing: Passing) -> None:
+def after_await(owner: Any, name: str, passing: Passing) -> None:
     original: Callable[..., Any] = getattr(owner, name)
 
     async def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -83,7 +84,7 @@ def after_await(owner: type, name: str, passing: Passing) -> None:
     setattr(owner, name, wrapped)
 
 
-def inside(owner: type, name: str, passing: Passing) -> None:
+def inside(owner: Any, name: str, passing: Passing) -> None:
     """
     Behind the last statement of a transaction, before it is committed.
     """
@@ -93,19 +94,19 @@ def inside(owner: type, name: str, passing: Passing) -> None:
         yield from changes
         passing()
 
-    def wrapped(self: Any, changes: Iterable[Any]) -> Any:
-        return original(self, changes_and_then(changes))
+    def wrapped(database: Any, changes: Iterable[Any]) -> Any:
+        return original(database, changes_and_then(changes))
 
     setattr(owner, name, wrapped)
 
 
-POINTS: Final[Mapping[str, tuple[Callable[[type, str, Passing], None], type, str]]] = {
+POINTS: Final[Mapping[str, tuple[Callable[[Any, str, Passing], None], Any, str]]] = {
     "after an intent": (after_await, Journal, "intend"),
     "before a record": (before, Journal, "accept"),
     "in a download": (after, StagedFile, "write"),
-    "before a commit": (before, _Tables, "_apply"),
-    "in a commit": (inside, _Tables, "_apply"),
-    "after a commit": (after, _Tables, "_apply"),
+    "before a commit": (before, queries, "commit"),
+    "in a commit": (inside, queries, "commit"),
+    "after a commit": (after, queries, "commit"),
 }
 """
 Where a victim may be ordered to die.

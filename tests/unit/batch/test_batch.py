@@ -31,14 +31,17 @@ from kling_async import (
     KlingClient,
     PollPolicy,
     RetryPolicy,
-    batch as batch_module,
 )
-from kling_async.batch.batch import CHUNK, MAX_CONSECUTIVE_FAILURES, RESUMED
+from kling_async.batch import attempts, observer as observing
+from kling_async.batch.control import CONSECUTIVE_FAILURES
+from kling_async.batch.inputs import CHUNK_ROWS
 from kling_async.batch.journal import Journal, Reader
 from kling_async.batch.records import State, external_id_of
+from kling_async.batch.runner import RESUMED
 from kling_async.batch.savers import LocalSaver
 from kling_async.cli.json_output import outcome_line, row_facts
 from kling_async.client.callbacks.receiver import CallbackReceiver
+from kling_async.client.core import ClientCore
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import (
     AccountProblem,
@@ -53,6 +56,7 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
+from kling_async.media import references
 from kling_async.media.references import Reference, read_reference
 from tests.fakes.batches import (
     BRISK,
@@ -94,14 +98,14 @@ async def test_input_is_read_a_chunk_at_a_time(batch: Batch) -> None:
     ahead: list[int] = []
 
     async def prompts() -> AsyncIterator[str]:
-        for number in range(3 * CHUNK):
+        for number in range(3 * CHUNK_ROWS):
             ahead.append(number - (await batch.summary()).rows if number % 50 == 49 else 0)
             yield f"lighthouse {number}"
 
     added = await batch.add(prompts())
 
-    assert (3 * CHUNK, 0, 0) == attrs.astuple(added)
-    assert CHUNK - 1 == max(ahead)
+    assert (3 * CHUNK_ROWS, 0, 0) == attrs.astuple(added)
+    assert CHUNK_ROWS - 1 == max(ahead)
 
 
 async def test_what_is_known_is_not_added_again(batch: Batch) -> None:
@@ -152,7 +156,7 @@ async def test_all_broken_rules_of_a_request_are_told_at_once(tmp_path: Path) ->
             with pytest.raises(InvalidRequest, match=r"request 1 \(from 0\) cannot be added") as caught:
                 await batch.add(["a lighthouse", bad])
 
-            assert {"key", "prompt", "n", "aspect_ratio", "image"} == {rule.field for rule in caught.value.broken}
+            assert {"key", "prompt", "slots", "aspect_ratio", "image"} == {rule.field for rule in caught.value.broken}
             assert 0 == (await batch.summary()).rows  # its chunk was not full yet
 
 
@@ -181,7 +185,7 @@ async def test_prompt_alone_is_no_input(batch: Batch) -> None:
     """
     A text in place of a list would be as many requests as it has letters, each paid for.
     """
-    with pytest.raises(TypeError, match="put the one into a list"):
+    with pytest.raises(TypeError, match="put a single request into a list"):
         await batch.add("a lighthouse")
 
     assert 0 == (await batch.summary()).rows
@@ -193,15 +197,15 @@ async def test_error_of_the_input_is_raised_and_full_chunks_stay(batch: Batch) -
     """
 
     def prompts(*, breaks: bool) -> Iterator[str]:
-        for number in range(CHUNK + 7):
-            if breaks and number == CHUNK + 5:
+        for number in range(CHUNK_ROWS + 7):
+            if breaks and number == CHUNK_ROWS + 5:
                 raise OSError("the line is dead")
             yield f"lighthouse {number}"
 
     with pytest.raises(OSError, match="the line is dead"):
         await batch.add(prompts(breaks=True))
 
-    assert (7, CHUNK, 0) == attrs.astuple(await batch.add(prompts(breaks=False)))
+    assert (7, CHUNK_ROWS, 0) == attrs.astuple(await batch.add(prompts(breaks=False)))
 
 
 async def test_missing_rows_are_forgotten_by_choice(batch: Batch) -> None:
@@ -255,11 +259,11 @@ async def test_reference_that_many_share_is_read_once(
     """
     read: list[object] = []
 
-    async def count(image: Path, *, max_bytes: int) -> Reference:
+    async def count(image: Path, *, field: str, max_bytes: int) -> Reference:
         read.append(image)
-        return await read_reference(image, field="image", max_bytes=max_bytes)
+        return await read_reference(image, field=field, max_bytes=max_bytes)
 
-    monkeypatch.setattr(batch_module, "read_reference", count)
+    monkeypatch.setattr(references, "read_reference", count)
     files = [draw(tmp_path / f"{number}.png", "red") for number in range(10)]
     await batch.add([ImageRequest(prompt, image=file) for file in files for prompt in PROMPTS])
 
@@ -272,20 +276,20 @@ async def test_few_references_are_in_memory_however_many_rows_are_under_way(
     """
     Rows that wait for one of two slots, and those whose pictures are saved by an engine with room for many.
     """
-    monkeypatch.setattr(batch_module, "IMAGES", 3)
+    monkeypatch.setattr(attempts, "ROWS_WITH_FILES", 3)
     kept = draw(tmp_path / "kept.png", "blue").read_bytes()
-    held, most, submit = 0, [], KlingClient.submit_observed
+    held, most, submit = 0, [], ClientCore.submit_observed
 
-    async def watched(client: KlingClient, request: ImageRequest, observer: Any) -> Any:
+    async def watched(core: ClientCore, request: ImageRequest, observer: Any, **facts: Any) -> Any:
         nonlocal held
         held += request.image is not None
         most.append(held)
         try:
-            return await submit(client, request, observer)
+            return await submit(core, request, observer, **facts)
         finally:
             held -= request.image is not None
 
-    monkeypatch.setattr(KlingClient, "submit_observed", watched)
+    monkeypatch.setattr(ClientCore, "submit_observed", watched)
     monkeypatch.setattr(LocalSaver, "width", 100)
     requests = [ImageRequest(f"lighthouse {number}", image=kept) for number in range(20)]
     async with emulator() as server, client_of(server, slots=2) as client:
@@ -339,7 +343,7 @@ async def test_every_row_comes_to_its_end(tmp_path: Path) -> None:
         assert 12 == len(files_in(tmp_path / "pictures"))
         assert {"saved": 6} == counts_of(summary)
         assert server.ledger.units_billed == summary.units_billed
-        assert 12 == summary.pictures
+        assert 12 == summary.files
         assert summary.bytes == sum(path.stat().st_size for path in (tmp_path / "pictures").iterdir())
         assert 0 == sum(usage.used for usage in client.slots.values())
 
@@ -553,7 +557,10 @@ async def left_behind(
         while server.ledger.creates_received < count:
             await asyncio.sleep(0.005)
         left = copied(path, "left")
-        for aio_task in (running, *batch._client._submitter._posts):  # whose bytes are on their way all the same
+        for aio_task in (
+            running,
+            *batch._client.core._submitter._deliveries,
+        ):  # whose bytes are on their way all the same
             aio_task.cancel()
         await asyncio.wait({running})
         return left
@@ -564,7 +571,7 @@ async def intend_all(batch: Batch) -> None:
     Write of all rows that they are about to be sent, and send nothing: as a kill in this very moment does.
     """
     journal = journal_of(batch)
-    for row in await journal.page((State.QUEUED,), -1, 99):
+    for row in await journal.read_page((State.QUEUED,), -1, 99):
         external_id = external_id_of(journal.id, row.position, row.key, 1)
         await journal.intend(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
 
@@ -611,7 +618,7 @@ async def test_many_accepted_rows_are_taken_over_a_few_at_a_time(tmp_path: Path)
             most = known = 0
             while known < count:
                 await asyncio.sleep(0)
-                taken = len(batch._client._submitter.accepted)
+                taken = len(batch._client.core._submitter.accepted)
                 most, known = max(most, taken - known), taken
 
                 assert 0 == server.ledger.creates_received
@@ -650,7 +657,7 @@ async def test_rows_that_never_left_are_sent_once_under_the_same_id(tmp_path: Pa
         ids = {task.external_task_id for task in server.ledger.tasks}
 
         assert PROMPTS == sorted(prompt for _, prompt, word in map(told, outcomes) if word == "done")
-        rows = await journal_of(batch).page((), -1, 99)
+        rows = await journal_of(batch).read_page((), -1, 99)
         assert {external_id_of(journal_of(batch).id, row.position, row.key, 1) for row in rows} == ids
         assert 6 == len(server.ledger.tasks)
         assert 6 <= server.ledger.answers["query", 400]
@@ -853,8 +860,9 @@ async def submit_row(batch: Batch, position: int) -> str:
     """
     Send a row as a run does, without writing down more than that it is being sent, and return its task's id.
     """
-    [row] = await journal_of(batch).page((), position - 1, 1)
+    [row] = await journal_of(batch).read_page((), position - 1, 1)
     external_id = row.external_task_id if batch._client.dialect.external_ids else None
+    assert isinstance(row.request, ImageRequest)
     handle = await batch._client.submit(attrs.evolve(row.request, external_task_id=external_id))
     return handle.task_id
 
@@ -866,12 +874,12 @@ async def leave_rows(batch: Batch, prompts: Sequence[str] = PROMPTS[:5]) -> None
     """
     await batch.add(prompts)
     journal = journal_of(batch)
-    for row in await journal.page((State.QUEUED,), -1, 4):
+    for row in await journal.read_page((State.QUEUED,), -1, 4):
         external_id = external_id_of(journal.id, row.position, row.key, 1)
         await journal.intend(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
     tasks = {position: await submit_row(batch, position) for position in (0, 1, 3)}
     journal.accept(0, tasks[0], 0)
-    await journal.doubt(3, SubmissionUncertain("the answer was lost"))
+    await journal.mark_uncertain(3, SubmissionUncertain("the answer was lost"))
 
 
 async def rotate_key(server: Emulator, api_key: str) -> None:
@@ -999,7 +1007,7 @@ async def test_mistake_of_the_first_run_does_not_bind_the_journal(
                 await outcomes_of(batch)
 
             assert {"queued": 6} == counts_of(await batch.summary())
-            assert any(row.attempts for row in await journal_of(batch).page((), -1, 9))
+            assert any(row.attempts for row in await journal_of(batch).read_page((), -1, 9))
 
         async with opened(server, path) as batch:
             outcomes = await outcomes_of(batch)
@@ -1019,12 +1027,12 @@ async def test_look_up_that_fails_changes_nothing_of_what_is_kept(tmp_path: Path
             await leave_rows(batch)
         await rotate_key(server, "sk-rotated")
         async with client_of(server, api_key="sk-rotated") as client, Batch(path, client, rebind=True) as batch:
-            before = [(row.state, str(row.error)) for row in await journal_of(batch).page((), -1, 4)]
+            before = [(row.state, str(row.error)) for row in await journal_of(batch).read_page((), -1, 4)]
             with contextlib.suppress(NotAuthenticated):
                 await outcomes_of(batch, timeout=0.1)
 
             assert 4 == (await batch.summary()).kept
-            assert before == [(row.state, str(row.error)) for row in await journal_of(batch).page((), -1, 4)]
+            assert before == [(row.state, str(row.error)) for row in await journal_of(batch).read_page((), -1, 4)]
             assert dict.fromkeys(tasks_per_prompt(server), 1) == tasks_per_prompt(server)
 
 
@@ -1038,7 +1046,7 @@ async def test_uncertain_row_is_looked_up_before_anything_is_sent(tmp_path: Path
         async with opened(server, tmp_path / "run.kling") as batch:
             await leave_rows(batch)
             for position in range(1, 3):
-                await journal_of(batch).doubt(position, SubmissionUncertain("the second submit was refused"))
+                await journal_of(batch).mark_uncertain(position, SubmissionUncertain("the second submit was refused"))
             sent = server.ledger.creates_received
             outcomes = sorted(map(told, await outcomes_of(batch, resend_uncertain=resends)))
 
@@ -1109,7 +1117,7 @@ async def test_journal_that_takes_no_token_key_is_closed_again(tmp_path: Path, m
 
     async with emulator() as server:
         with monkeypatch.context() as patch, pytest.raises(StorageFull):
-            patch.setattr(Journal, "keep_token_key", refuse)
+            patch.setattr(Journal, "save_token_key", refuse)
             async with opened(server, tmp_path / "run.kling", callbacks=receiver_at(1)):
                 pass
         async with opened(server, tmp_path / "run.kling", callbacks=receiver_at(1)) as batch:
@@ -1310,7 +1318,7 @@ async def test_saved_pictures_are_looked_after(tmp_path: Path) -> None:
         assert whole == saved[1][1].read_bytes()
         summary = await batch.summary()
 
-        assert ({"saved": 3}, 6) == (counts_of(summary), summary.pictures)
+        assert ({"saved": 3}, 6) == (counts_of(summary), summary.files)
         assert 3 == len(server.ledger.tasks)
 
 
@@ -1385,10 +1393,10 @@ async def test_leaving_the_loop_early_loses_nothing(tmp_path: Path) -> None:
         await batch.add(PROMPTS)
         async with contextlib.aclosing(batch.run()) as outcomes:
             await anext(outcomes)
-            run = batch._run
+            runner = batch._runner
 
-        assert run is not None
-        assert not run._serving
+        assert runner is not None
+        assert not runner._control.serving
 
         summary = await batch.summary()
 
@@ -1409,7 +1417,7 @@ async def test_what_an_earlier_run_still_waits_for_is_left_alone(
     """
     A row whose answer is out since a run that was left is not sent again by the next, not even by choice.
     """
-    monkeypatch.setattr(batch_module, "CLOSE_TIMEOUT", 0.05)
+    monkeypatch.setattr(observing, "CLOSE_TIMEOUT", 0.05)
     async with emulator(dialect, faults.delay_before("create", 0.5)) as server:
         async with opened(server, tmp_path / "run.kling") as batch:
             await batch.add(["a lighthouse"])
@@ -1459,11 +1467,11 @@ async def test_closing_in_the_middle_ends_the_run(tmp_path: Path) -> None:
                 running = asyncio.ensure_future(outcomes_of(batch))
                 while len(server.ledger.tasks) < 6:
                     await asyncio.sleep(0.005)
-                run = batch._run
+                runner = batch._runner
                 await asyncio.gather(batch.aclose(), batch.aclose())
 
-                assert run is not None
-                assert not run._serving
+                assert runner is not None
+                assert not runner._control.serving
 
                 with pytest.raises(RuntimeError, match="the batch was closed while it was running"):
                     await running
@@ -1477,7 +1485,7 @@ async def test_what_is_learnt_after_closing_is_in_the_log(
     """
     An id that comes when the patience with it was over is a warning that names its row; a refusal is nothing.
     """
-    monkeypatch.setattr(batch_module, "CLOSE_TIMEOUT", 0.05)
+    monkeypatch.setattr(observing, "CLOSE_TIMEOUT", 0.05)
     rules = (
         faults.delay_before("create", 0.4),
         faults.status("create", 501, prompt="harbour"),
@@ -1490,7 +1498,7 @@ async def test_what_is_learnt_after_closing_is_in_the_log(
                 await asyncio.sleep(0.005)
         with pytest.raises(RuntimeError, match="was closed while it was running"):
             await running
-        while len(client._submitter):
+        while len(client.core._submitter):
             await asyncio.sleep(0.01)
         [task] = server.ledger.tasks
 
@@ -1802,7 +1810,7 @@ async def test_twenty_failures_in_a_row_are_taken_to_last(tmp_path: Path) -> Non
                     told_of += [outcome]
             summary = await batch.summary()
 
-            assert MAX_CONSECUTIVE_FAILURES <= len(told_of) <= server.ledger.creates_received < 60
+            assert CONSECUTIVE_FAILURES <= len(told_of) <= server.ledger.creates_received < 60
             assert len(told_of) == summary.failed == summary.may_retry == 60 - summary.queued
 
 
@@ -1820,7 +1828,7 @@ async def test_twenty_uncertain_submits_in_a_row_are_taken_to_last(tmp_path: Pat
                 told_of += [told(outcome)[2]]
         counts = counts_of(await batch.summary())
 
-        assert MAX_CONSECUTIVE_FAILURES <= len(told_of) < 100
+        assert CONSECUTIVE_FAILURES <= len(told_of) < 100
         assert {"SubmissionUncertain"} == set(told_of)
         assert {"uncertain": len(told_of), "queued": 100 - len(told_of)} == counts
 
@@ -1835,7 +1843,7 @@ async def test_uncertain_submits_that_others_survive_are_not_taken_to_last(tmp_p
             await outcomes_of(batch)
             summary = await batch.summary()
 
-            assert summary.uncertain > MAX_CONSECUTIVE_FAILURES
+            assert summary.uncertain > CONSECUTIVE_FAILURES
             assert {"finished": 60 - summary.uncertain, "uncertain": summary.uncertain} == counts_of(summary)
 
 
@@ -1850,7 +1858,7 @@ async def test_mixed_failures_in_a_row_are_taken_to_last(tmp_path: Path) -> None
             await outcomes_of(batch)
         summary = await batch.summary()
 
-        assert MAX_CONSECUTIVE_FAILURES > summary.uncertain > 0
+        assert CONSECUTIVE_FAILURES > summary.uncertain > 0
         assert summary.queued > 0
 
 
@@ -1865,7 +1873,7 @@ async def test_rows_that_an_earlier_run_left_uncertain_stop_nobody(tmp_path: Pat
         for position in range(30):
             await journal.intend(position, attempt=1, external_task_id=None, submit_key=None, now=0)
             if state is State.UNCERTAIN:
-                await journal.doubt(position, SubmissionUncertain("the answer was lost"))
+                await journal.mark_uncertain(position, SubmissionUncertain("the answer was lost"))
         await batch.add(PROMPTS)
         await outcomes_of(batch)
 
@@ -1936,7 +1944,7 @@ async def test_failures_that_others_survive_are_not_taken_to_last(tmp_path: Path
             await outcomes_of(batch)
             summary = await batch.summary()
 
-            assert summary.failed > MAX_CONSECUTIVE_FAILURES
+            assert summary.failed > CONSECUTIVE_FAILURES
             assert {"finished": 60 - summary.failed, "failed": summary.failed} == counts_of(summary)
 
 

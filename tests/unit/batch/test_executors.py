@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from kling_async import Batch, Done, Failed, ImageRequest, KlingClient
-from kling_async.batch import function_calls, journal
+from kling_async.batch import database, function_calls
 from kling_async.batch.executors import (
     FileInfo,
     LocalExecutor,
@@ -112,10 +112,10 @@ async def test_journals_of_before_have_room_for_values(client: KlingClient, tmp_
     """
     path = tmp_path / "run.kling"
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.executescript(journal._MIGRATIONS[0])
-        connection.execute(f"PRAGMA application_id = {journal.APPLICATION_ID}")
+        connection.executescript(database.MIGRATIONS[0])
+        connection.execute(f"PRAGMA application_id = {database.APPLICATION_ID}")
         connection.execute("PRAGMA user_version = 1")
-        facts = ("abc", client.base_url, client.dialect.name, client.fingerprint("abc"))
+        facts = ("abc", client.base_url, client.dialect.name, client.core.fingerprint("abc"))
         connection.execute("INSERT INTO journal (id, base_url, dialect, fingerprint) VALUES (?, ?, ?, ?)", facts)
         connection.commit()
     async with Batch(path, client) as batch:
@@ -202,9 +202,9 @@ async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path
     ("process", "options", "told"),
     [
         (lambda source, facts: None, {}, "at the top of a module"),
-        (sample_functions.nothing, {"save_to": None}, "say where to"),
-        (None, {"engine": LocalExecutor(1)}, "nothing to do"),
-        (sample_functions.later, {}, "none that is `async`"),
+        (sample_functions.nothing, {"save_to": None}, "say where with"),
+        (None, {"executor": LocalExecutor(1)}, "only calls functions"),
+        (sample_functions.later, {}, "not an `async` one"),
         ("sample_functions.nothing", {}, "must be a function"),
     ],
 )
@@ -224,7 +224,7 @@ async def test_a_carrier_of_ones_own(
     """
     It fetches, keeps and calls, while the program's own client fetches nothing; failures of both kinds are told.
     """
-    options = {"engine": Own(), **({} if save_to is None else {"save_to": save_to})}
+    options = {"executor": Own(), **({} if save_to is None else {"save_to": save_to})}
 
     done, failed = await run(client, tmp_path, "a boat", "a fox", process=sample_functions.fail, **options)
     checked = await run(client, tmp_path, process=sample_functions.check, **options)
@@ -235,7 +235,7 @@ async def test_a_carrier_of_ones_own(
     assert "LookupError: no foxes" in str(failed.error)
     assert [(True,)] == [each.value for each in checked if isinstance(each, Done)]
     assert [None] == [each.value for each in only_saved if isinstance(each, Done)]
-    assert (3, None) == (server.ledger.downloads, client._downloads)
+    assert (3, None) == (server.ledger.downloads, client.core._downloads)
 
 
 async def test_machines_that_have_another_folder(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
@@ -403,7 +403,7 @@ async def test_a_value_has_a_limit(client: KlingClient, tmp_path: Path, monkeypa
     [failed] = await run(client, tmp_path, "a boat", process=sample_functions.dawdle, executor=Own())
 
     assert isinstance(failed, Failed)
-    assert "3 are the most: write it to a file" in str(failed.error)
+    assert "of at most 3: write the value to a file" in str(failed.error)
 
 
 PROGRAM = """
@@ -443,7 +443,7 @@ async def test_a_program_that_is_not_guarded(server: Emulator, tmp_path: Path) -
     assert ["a cover"] == [task.prompt for task in server.ledger.tasks]
 
 
-class TestLocalEngine:
+class TestLocalExecutor:
     async def test_ctrl_c_is_for_the_program(self, tmp_path: Path) -> None:
         """
         Which may end in good order.
@@ -488,4 +488,4 @@ class TestLocalEngine:
         with pytest.raises(ValueError, match="workers=0"):
             LocalExecutor(0)
 
-        assert "<LocalEngine open, workers 3>" == repr(LocalExecutor(3))
+        assert "<LocalExecutor open, workers 3>" == repr(LocalExecutor(3))

@@ -26,10 +26,12 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kling_async.batch import journal as journal_module
-from kling_async.batch.journal import Account, Entry, Journal, Reader
+from kling_async.batch import database as database_module, queries
+from kling_async.batch.database import Database
+from kling_async.batch.journal import Journal, Reader
 from kling_async.batch.lock import RESERVE
-from kling_async.batch.records import Row, State, Summary, digest_of, external_id_of
+from kling_async.batch.opening import Account
+from kling_async.batch.records import InputFile, NewRow, Row, State, Summary, digest_of, external_id_of
 from kling_async.errors import (
     InvalidRequest,
     JournalCorrupt,
@@ -43,6 +45,7 @@ from kling_async.errors import (
 )
 from kling_async.media.saved_files import SavedFile
 from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
 from tests.fakes.lock_holders import Family
 
@@ -93,8 +96,8 @@ async def opened(path: Path, account: Account = ACCOUNT, *, rebind: bool = False
         await journal.aclose()
 
 
-def entries(requests: Iterable[ImageRequest]) -> list[Entry]:
-    return [Entry(request=request) for request in requests]
+def entries(requests: Iterable[ImageRequest]) -> list[NewRow]:
+    return [NewRow(request=request) for request in requests]
 
 
 async def fill(journal: Journal, *requests: ImageRequest) -> int:
@@ -107,7 +110,7 @@ async def fill(journal: Journal, *requests: ImageRequest) -> int:
 
 
 async def rows(journal: Journal) -> list[Row]:
-    return await journal.page([], -1, 1000)
+    return await journal.read_page([], -1, 1000)
 
 
 async def states(journal: Journal) -> list[State]:
@@ -118,7 +121,7 @@ async def bring_earlier(journal: Journal, count: int, units: float) -> None:
     """
     Put so many earlier attempts on record, as tries again do, in one statement.
     """
-    journal._tables._connection.execute(
+    journal._database._connection.execute(
         "WITH RECURSIVE attempt (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM attempt WHERE number < ?) "
         "INSERT INTO earlier (position, attempt, units) SELECT 0, number, ? FROM attempt",
         (count, units),
@@ -165,7 +168,7 @@ async def bring(journal: Journal, position: int, state: State) -> None:
         return
     await intend(journal, position)
     if state is State.UNCERTAIN:
-        await journal.doubt(position, SubmissionUncertain("lost"))
+        await journal.mark_uncertain(position, SubmissionUncertain("lost"))
     if state in {State.ACCEPTED, State.FINISHED, State.SAVED}:
         journal.accept(position, f"t-{position}", 3.0)
     if state in {State.FINISHED, State.SAVED}:
@@ -214,7 +217,7 @@ class TestAdding:
         assert (0, 1) == await journal.add(entries(REQUESTS[:1]), generation, 9.0)
         assert (0, 3) == await journal.add(entries(REQUESTS[1:]), generation, 9.0)
         assert {1.0} == {row.queued_at for row in await rows(journal)}
-        assert 0 == await journal.missing(generation)
+        assert 0 == await journal.count_missing(generation)
 
     async def test_each_occurrence_is_a_row(self, journal: Journal) -> None:
         """
@@ -235,7 +238,7 @@ class TestAdding:
         """
         A caller's own key is the row's, and a key that comes again, in this input or a later one, adds nothing.
         """
-        keyed = [Entry(request=REQUESTS[0], key=key) for key in ("a", "b", "a")]
+        keyed = [NewRow(request=REQUESTS[0], key=key) for key in ("a", "b", "a")]
         added = [await journal.add(keyed, await journal.begin_input(), 1.0) for _ in range(2)]
 
         assert [(2, 1), (0, 3)] == added
@@ -245,8 +248,8 @@ class TestAdding:
         """
         A key that belongs to another request is refused by name, and nothing of that part of the input is added.
         """
-        await journal.add([Entry(request=REQUESTS[0], key="a")], await journal.begin_input(), 1.0)
-        part = [Entry(request=REQUESTS[2], key="c"), Entry(request=REQUESTS[1], key="a")]
+        await journal.add([NewRow(request=REQUESTS[0], key="a")], await journal.begin_input(), 1.0)
+        part = [NewRow(request=REQUESTS[2], key="c"), NewRow(request=REQUESTS[1], key="a")]
         with pytest.raises(InvalidRequest, match=r"key='a': is the key of another request") as caught:
             await journal.add(part, await journal.begin_input(), 1.0)
 
@@ -261,9 +264,9 @@ class TestAdding:
         edited = [attrs.evolve(REQUESTS[0], n=2), *REQUESTS[1:]]
         generation = await fill(journal, *edited)
 
-        assert 1 == await journal.missing(generation)
+        assert 1 == await journal.count_missing(generation)
         assert 1 == await journal.drop_missing(generation)
-        assert 0 == await journal.missing(generation)
+        assert 0 == await journal.count_missing(generation)
         assert [*REQUESTS[1:], edited[0]] == [row.request for row in await rows(journal)]
 
     async def test_what_was_sent_is_not_missing(self, journal: Journal) -> None:
@@ -276,10 +279,10 @@ class TestAdding:
         await fail(journal, 7, may_retry=False)
         generation = await journal.begin_input()
 
-        assert 2 == await journal.missing(generation)
+        assert 2 == await journal.count_missing(generation)
         assert 2 == await journal.drop_missing(generation)
 
-        kept = [row.request.prompt for row in await rows(journal)]
+        kept = [caption_of(row.request) for row in await rows(journal)]
         assert [*(set_ for set_ in State if set_ not in {State.QUEUED, State.FAILED}), "failed for good"] == kept
 
     async def test_units_outlast_their_row(self, journal: Journal) -> None:
@@ -313,17 +316,16 @@ class TestImages:
         """
         An image whose bytes the journal keeps is there once, by its hash, however many rows use it.
         """
-        image = {"image_sha256": "ab" * 32, "image_base64": "aGVsbG8="}
+        inputs = {"image": InputFile("ab" * 32, True, "aGVsbG8=")}
         generation = await journal.begin_input()
-        same = [Entry(request=request, **image) for request in REQUESTS[:2]]
+        same = [NewRow(request=request, inputs=inputs) for request in REQUESTS[:2]]
         await journal.add(same, generation, 1.0)
         found = await rows(journal)
 
-        assert [(True, "ab" * 32, None)] * 2 == [
-            (row.is_image_kept, row.image_sha256, row.request.image) for row in found
-        ]
-        assert "aGVsbG8=" == await journal.image("ab" * 32)
-        assert [(1,)] == journal._tables._connection.execute("SELECT count(*) FROM image").fetchall()
+        assert [{"image": InputFile("ab" * 32, True)}] * 2 == [row.inputs for row in found]
+        assert REQUESTS[:2] == [row.request for row in found]
+        assert "aGVsbG8=" == await journal.read_input("ab" * 32)
+        assert [(1,)] == journal._database._connection.execute("SELECT count(*) FROM reference").fetchall()
 
     async def test_other_bytes_are_another_request(self, journal: Journal) -> None:
         """
@@ -331,7 +333,7 @@ class TestImages:
         """
         generation = await journal.begin_input()
         for digit in ("a", "b"):
-            one = Entry(request=REQUESTS[0], image_sha256=digit * 64, image_base64="aGVsbG8=")
+            one = NewRow(request=REQUESTS[0], inputs={"image": InputFile(digit * 64, True, "aGVsbG8=")})
             await journal.add([one], generation, 1.0)
 
         assert 2 == len(await rows(journal))
@@ -341,7 +343,7 @@ class TestImages:
         An image that the journal never had is no silent nothing.
         """
         with pytest.raises(JournalCorrupt, match="something is missing"):
-            await journal.image("00" * 32)
+            await journal.read_input("00" * 32)
 
     async def test_url_is_part_of_the_request(self, journal: Journal) -> None:
         """
@@ -351,21 +353,24 @@ class TestImages:
         await fill(journal, request)
         [row] = await rows(journal)
 
-        assert (request, None, False) == (row.request, row.image_sha256, row.is_image_kept)
+        assert (request, {}) == (row.request, row.inputs)
 
     async def test_changed_file_is_refused(self, journal: Journal) -> None:
         """
         A file that has changed since it was added is reported, and nothing of that part of the input is added.
         """
         request = attrs.evolve(REQUESTS[0], image=Path("cat.png"))
-        await journal.add([Entry(request=request, image_sha256="aa" * 32)], await journal.begin_input(), 1.0)
-        part = [Entry(request=REQUESTS[1]), Entry(request=request, image_sha256="bb" * 32)]
+        await journal.add(
+            [NewRow(request=request, inputs={"image": InputFile("aa" * 32)})], await journal.begin_input(), 1.0
+        )
+        part = [NewRow(request=REQUESTS[1]), NewRow(request=request, inputs={"image": InputFile("bb" * 32)})]
         with pytest.raises(InvalidRequest, match=r"image='cat.png': has changed since") as caught:
             await journal.add(part, await journal.begin_input(), 1.0)
         [row] = await rows(journal)
 
         assert ["image"] == [broken.field for broken in caught.value.broken]
-        assert (Path("cat.png").absolute(), "aa" * 32) == (row.request.image, row.image_sha256)
+        assert attrs.evolve(request, image=Path("cat.png").absolute()) == row.request
+        assert {"image": InputFile("aa" * 32)} == row.inputs
 
     async def test_file_is_found_from_anywhere(
         self, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -375,11 +380,13 @@ class TestImages:
         """
         monkeypatch.chdir(tmp_path)
         request = attrs.evolve(REQUESTS[0], image=Path("cat.png"))
-        await journal.add([Entry(request=request, image_sha256="aa" * 32)], await journal.begin_input(), 1.0)
+        await journal.add(
+            [NewRow(request=request, inputs={"image": InputFile("aa" * 32)})], await journal.begin_input(), 1.0
+        )
         monkeypatch.chdir("run")
         [row] = await rows(journal)
 
-        assert tmp_path / "cat.png" == row.request.image
+        assert attrs.evolve(request, image=tmp_path / "cat.png") == row.request
 
     async def test_name_that_is_no_unicode(self, journal: Journal) -> None:
         """
@@ -387,7 +394,7 @@ class TestImages:
         """
         name = os.fsdecode(b"caf\xe9.png")
         request = attrs.evolve(REQUESTS[0], image=journal.path.parent / name)
-        entry = Entry(request=request, image_sha256="aa" * 32)
+        entry = NewRow(request=request, inputs={"image": InputFile("aa" * 32)})
         first = await journal.add([entry], await journal.begin_input(), 1.0)
         second = await journal.add([entry], await journal.begin_input(), 1.0)
         saved = picture(journal.path.with_name(name))
@@ -396,7 +403,7 @@ class TestImages:
         [row] = await rows(journal)
 
         assert ((1, 0), (0, 1)) == (first, second)
-        assert (request, (saved,)) == (row.request, row.pictures)
+        assert (request, (saved,)) == (row.request, row.files)
         assert row == Reader(journal.path).trace(saved.place)
 
 
@@ -419,7 +426,7 @@ CHANGES: dict[str, tuple[Callable[[Journal, int], Any], dict[State, State]]] = {
         {State.QUEUED: State.FAILED, State.SENDING: State.FAILED, State.ACCEPTED: State.FAILED},
     ),
     "doubt": (
-        lambda journal, row: journal.doubt(row, SubmissionUncertain("again")),
+        lambda journal, row: journal.mark_uncertain(row, SubmissionUncertain("again")),
         {State.SENDING: State.UNCERTAIN, State.UNCERTAIN: State.UNCERTAIN},
     ),
     "requeue": (
@@ -434,7 +441,7 @@ CHANGES: dict[str, tuple[Callable[[Journal, int], Any], dict[State, State]]] = {
         lambda journal, row: journal.save(row, [picture(Path("x.png"), 7)], 9.0, is_all=False),
         {State.FINISHED: State.FINISHED, State.SAVED: State.SAVED},
     ),
-    "unsave": (lambda journal, row: journal.unsave(row), {State.SAVED: State.FINISHED}),
+    "unsave": (lambda journal, row: journal.mark_unsaved(row), {State.SAVED: State.FINISHED}),
 }
 """
 What changes a row, and from where to where.
@@ -456,10 +463,10 @@ class TestStates:
         await journal.save(0, [one], 6.0, is_all=True)
         [row] = await rows(journal)
 
-        assert (State.FINISHED, (two,), None) == (partly.state, partly.pictures, partly.saved_at)
+        assert (State.FINISHED, (two,), None) == (partly.state, partly.files, partly.saved_at)
         assert row == Row(
             position=0,
-            key=f"{digest_of(REQUESTS[0], None).hex()[:24]}-0",
+            key=f"{digest_of(REQUESTS[0], {}).hex()[:24]}-0",
             state=State.SAVED,
             request=REQUESTS[0],
             attempts=1,
@@ -467,7 +474,7 @@ class TestStates:
             submit_key="token",
             task_id="t-1",
             snapshot=success(),
-            pictures=(one, two),
+            files=(one, two),
             queued_at=1.0,
             sent_at=2.0,
             accepted_at=3.0,
@@ -498,7 +505,7 @@ class TestStates:
         """
         await fill(journal, REQUESTS[0])
         await intend(journal, 0)
-        await journal.doubt(0, SubmissionUncertain("the connection broke"))
+        await journal.mark_uncertain(0, SubmissionUncertain("the connection broke"))
         [doubtful] = await rows(journal)
         journal.accept(0, "t-1", 3.0)
         [accepted] = await rows(journal)
@@ -534,7 +541,7 @@ class TestStates:
             await journal.requeue(0)
         await fail(journal, 0)  # before it was sent
         await journal.requeue(0)
-        kept = journal._tables._connection.execute("SELECT attempt, task_id, units FROM earlier").fetchall()
+        kept = journal._database._connection.execute("SELECT attempt, task_id, units FROM earlier").fetchall()
 
         assert [(1, "t-1", 1.0), (2, "t-2", 2.0)] == kept
         assert Decimal(3) == (await journal.summary()).units_billed
@@ -557,11 +564,11 @@ class TestStates:
         """
         await fill(journal, REQUESTS[0])
         await bring(journal, 0, State.SAVED)
-        await journal.unsave(0)
+        await journal.mark_unsaved(0)
         [row] = await rows(journal)
 
-        assert (State.FINISHED, (), None) == (row.state, row.pictures, row.saved_at)
-        assert 0 == (await journal.summary()).pictures
+        assert (State.FINISHED, (), None) == (row.state, row.files, row.saved_at)
+        assert 0 == (await journal.summary()).files
 
     async def test_picture_that_is_saved_again(self, journal: Journal) -> None:
         """
@@ -574,7 +581,7 @@ class TestStates:
         await journal.save(0, [], 7.0, is_all=False)
         [row] = await rows(journal)
 
-        assert ((again,), 6.0) == (row.pictures, row.saved_at)
+        assert ((again,), 6.0) == (row.files, row.saved_at)
 
     @pytest.mark.parametrize("change", CHANGES)
     async def test_what_comes_late_changes_nothing(self, journal: Journal, change: str) -> None:
@@ -645,13 +652,13 @@ class TestStates:
         A hundred intents of one moment are one commit.
         """
         await fill(journal, *(ImageRequest(str(number)) for number in range(100)))
-        before = journal._tables._connection.total_changes
+        before = journal._database._connection.total_changes
         commits: list[str] = []
-        journal._tables._connection.set_trace_callback(commits.append)
+        journal._database._connection.set_trace_callback(commits.append)
         await asyncio.gather(*(intend(journal, position) for position in range(100)))
-        journal._tables._connection.set_trace_callback(None)
+        journal._database._connection.set_trace_callback(None)
 
-        assert 100 == journal._tables._connection.total_changes - before
+        assert 100 == journal._database._connection.total_changes - before
         assert 1 == commits.count("COMMIT")
 
 
@@ -667,7 +674,7 @@ class TestReading:
             await bring(journal, position, State.FAILED)
 
         async def page(*args: Any) -> list[int]:
-            return [row.position for row in await journal.page(*args)]
+            return [row.position for row in await journal.read_page(*args)]
 
         assert [0, 1, 2] == await page([], -1, 3)
         assert [3, 4] == await page([], 2, 2)
@@ -683,7 +690,7 @@ class TestReading:
         No page sorts, or looks through, the rows that are not on it: neither of one state nor of several.
         """
         plans: list[str] = []
-        connection = journal._tables._connection
+        connection = journal._database._connection
 
         def explain(statement: str) -> None:
             if statement.startswith("SELECT position, key"):
@@ -691,7 +698,7 @@ class TestReading:
 
         connection.set_trace_callback(explain)
         for wanted in ([], [State.QUEUED], [State.FINISHED, State.SAVED]):
-            await journal.page(wanted, 5, 10)
+            await journal.read_page(wanted, 5, 10)
         connection.set_trace_callback(None)
         steps = [row[3] for plan in plans for row in connection.execute(f"EXPLAIN QUERY PLAN {plan}")]
 
@@ -719,7 +726,7 @@ class TestReading:
             uncertain=1,
             may_retry=1,
             units_billed=Decimal("16.5"),
-            pictures=1,
+            files=1,
             bytes=100,
         )
         assert summary == Reader(path).summary()
@@ -801,7 +808,7 @@ class TestTracing:
         row = Reader(home / "run.kling").trace(home / "pictures" / "0.png")
 
         assert row is not None
-        assert (home / "pictures" / "0.png",) == tuple(picture.path for picture in row.pictures)
+        assert (home / "pictures" / "0.png",) == tuple(picture.path for picture in row.files)
         assert REQUESTS[0] == row.request
 
     async def test_relative_journal(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -815,7 +822,7 @@ class TestTracing:
             await journal.save(0, [picture(Path("0.png"))], 5.0, is_all=True)
             [row] = await rows(journal)
 
-        assert (path.parent / "0.png",) == tuple(picture.path for picture in row.pictures)
+        assert (path.parent / "0.png",) == tuple(picture.path for picture in row.files)
         assert row == Reader(path).trace(path.parent / "0.png")
 
 
@@ -827,7 +834,7 @@ class TestOpening:
         async with opened(path) as journal:
             await fill(journal)
             await bring(journal, 0, State.SAVED)
-            await journal.keep_token_key(b"0123456789abcdef")
+            await journal.save_token_key(b"0123456789abcdef")
             first = (journal.id, journal.token_key, await rows(journal), await journal.summary())
         async with opened(path) as journal:
             second = (journal.id, journal.token_key, await rows(journal), await journal.summary())
@@ -939,12 +946,12 @@ class TestOpening:
         async with opened(path) as journal:
             await fill(journal)
         migration = "ALTER TABLE row ADD COLUMN note TEXT NOT NULL DEFAULT 'none'; CREATE TABLE more (x);"
-        monkeypatch.setattr(journal_module, "_MIGRATIONS", (*journal_module._MIGRATIONS, migration))
+        monkeypatch.setattr(database_module, "MIGRATIONS", (*database_module.MIGRATIONS, migration))
         with pytest.raises(JournalMismatch, match="made by an earlier version; its next run"):
             Reader(path)
         for _ in range(2):
             async with opened(path) as journal:
-                notes = journal._tables._connection.execute("SELECT note FROM row").fetchall()
+                notes = journal._database._connection.execute("SELECT note FROM row").fetchall()
 
                 assert REQUESTS == [row.request for row in await rows(journal)]
                 assert [("none",)] * 4 == notes
@@ -963,7 +970,7 @@ class TestOpening:
             await fill(journal)
         migration = "ALTER TABLE row ADD COLUMN note TEXT; CREATE TABLE row (x)"
         with monkeypatch.context() as patch:
-            patch.setattr(journal_module, "_MIGRATIONS", (*journal_module._MIGRATIONS, migration))
+            patch.setattr(database_module, "MIGRATIONS", (*database_module.MIGRATIONS, migration))
             with pytest.raises(JournalCorrupt, match="already exists"):
                 Journal.open(path, ACCOUNT)
 
@@ -1056,8 +1063,8 @@ class TestOpening:
         """
         A kind of disk on which SQLite cannot keep its log beside the file is refused.
         """
-        connect = journal_module._connect
-        monkeypatch.setattr(journal_module, "_connect", lambda path, mode: connect(path, f"{mode}&vfs=unix-none"))
+        connect = database_module._connect
+        monkeypatch.setattr(database_module, "_connect", lambda path, mode: connect(path, f"{mode}&vfs=unix-none"))
         with pytest.raises(OSError, match="cannot be kept on this kind of disk") as caught:
             Journal.open(path, ACCOUNT)
 
@@ -1067,7 +1074,7 @@ class TestOpening:
         """
         SQLite is told to wait for the disk with each commit, on macOS also for what is in the disk's own memory.
         """
-        connection = journal._tables._connection
+        connection = journal._database._connection
         found = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in PRAGMAS}
 
         assert found == PRAGMAS
@@ -1357,7 +1364,7 @@ class TestAnotherAccount:
                 Journal.open(path, ACCOUNT)
             async with opened(path, ACCOUNT, rebind=True) as journal:
                 assert [None, None, None, None, new] == await kept(journal)
-                [accounts] = journal._tables._connection.execute("SELECT count(*) FROM account").fetchone()
+                [accounts] = journal._database._connection.execute("SELECT count(*) FROM account").fetchone()
                 assert 2 == accounts
         async with opened(path, other, rebind=True) as journal:
             await journal.claim(1)
@@ -1372,8 +1379,8 @@ async def test_journal_of_the_second_version(path: Path) -> None:
     A journal that was begun before it knew of several accounts goes on, and may go over to another.
     """
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.executescript("".join(journal_module._MIGRATIONS[:2]))
-        connection.execute(f"PRAGMA application_id = {journal_module.APPLICATION_ID}")
+        connection.executescript("".join(database_module.MIGRATIONS[:2]))
+        connection.execute(f"PRAGMA application_id = {database_module.APPLICATION_ID}")
         connection.execute("PRAGMA user_version = 2")
         facts = ("abc", ACCOUNT.base_url, ACCOUNT.dialect, ACCOUNT.fingerprint("abc"))
         connection.execute(
@@ -1410,7 +1417,7 @@ class TestBesideAReader:
         """
         While another program reads the file, it cannot be marked as in use: it is not opened, and stays as it was.
         """
-        monkeypatch.setattr(journal_module, "CONNECT_PATIENCE", 0.05)
+        monkeypatch.setattr(database_module, "CONNECT_TIMEOUT", 0.05)
         async with opened(path) as journal:
             await fill(journal)
         for _ in range(2):
@@ -1425,7 +1432,7 @@ class TestBesideAReader:
         """
         The same holds for a journal that a crash left behind; what was sent is still known afterwards.
         """
-        monkeypatch.setattr(journal_module, "CONNECT_PATIENCE", 0.05)
+        monkeypatch.setattr(database_module, "CONNECT_TIMEOUT", 0.05)
         await fill(journal)
         await intend(journal, 0)
         copy = crash(path, tmp_path / "copy")
@@ -1441,7 +1448,7 @@ class TestBesideAReader:
         While another program reads the file, it is closed without waiting for that program's end. Its log stays, which
         is in the log messages, and the file alone is refused, as it lacks what was sent.
         """
-        monkeypatch.setattr(journal_module, "CONNECT_PATIENCE", 3600.0)
+        monkeypatch.setattr(database_module, "CONNECT_TIMEOUT", 3600.0)
         journal = Journal.open(path, ACCOUNT)
         await fill(journal)
         with read_by_another(path):
@@ -1477,7 +1484,7 @@ class TestBesideAReader:
         async with opened(path) as journal:
             await fill(journal)
             await intend(journal, 0)
-            journal._tables._connection.set_trace_callback(look)
+            journal._database._connection.set_trace_callback(look)
 
         assert [["sending", "queued", "queued", "queued"]] == found
 
@@ -1567,9 +1574,11 @@ class Worker:
         program = """
             import asyncio, sys
             from kling_async.errors import NotSent
-            from kling_async.batch.journal import Account, Entry, Journal
+            from kling_async.batch.journal import Journal
+            from kling_async.batch.opening import Account
+            from kling_async.batch.records import NewRow
+            from kling_async.media.saved_files import SavedFile
             from kling_async.wire.endpoints.image_generation import ImageRequest
-            from kling_async.client.outcomes import Picture
 
             def key(salt):
                 import hashlib
@@ -1583,7 +1592,7 @@ class Worker:
             async def main():
                 journal = Journal.open(sys.argv[1], Account("https://api.example.com", "OFFICIAL", key))
                 generation = await journal.begin_input()
-                requests = [Entry(request=ImageRequest(str(number))) for number in range(400)]
+                requests = [NewRow(request=ImageRequest(str(number))) for number in range(400)]
                 await journal.add(requests, generation, 1.0)
                 stop = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
                 for first in range(0, 400, 5):
@@ -1737,10 +1746,10 @@ class TestPlace:
         """
         await fill(journal)
         await intend(journal, 0)
-        await journal._commits.run(journal._tables._connection.execute, "PRAGMA busy_timeout = 20")
+        await journal._writer.run(journal._database._connection.execute, "PRAGMA busy_timeout = 20")
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            with pytest.raises(JournalLocked, match="another program holds on to"):
+            with pytest.raises(JournalLocked, match="another program has locked"):
                 await intend(journal, 1)
             journal.accept(0, "t-1", 3.0)
 
@@ -1756,14 +1765,14 @@ class TestPlace:
         """
         async with opened(path):
             pass
-        connect = journal_module._connect
+        connect = database_module._connect
         with (
             contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection,
             pytest.MonkeyPatch.context() as patch,
         ):
-            patch.setattr(journal_module, "_connect", lambda path, mode: schedule_now(connect(path, mode)))
+            patch.setattr(database_module, "_connect", lambda path, mode: schedule_now(connect(path, mode)))
             connection.execute("BEGIN IMMEDIATE")
-            with pytest.raises(JournalLocked, match="another program holds on to"):
+            with pytest.raises(JournalLocked, match="another program has locked"):
                 Journal.open(path, ACCOUNT)
         async with opened(path):
             pass
@@ -1789,7 +1798,7 @@ class TestReader:
             everything = list(reader.rows())
             some = list(reader.rows(State.SENDING, State.FAILED))
 
-        assert await journal.page([], -1, 2000) == everything
+        assert await journal.read_page([], -1, 2000) == everything
         assert [3, 600, 1100] == [row.position for row in some]
 
     async def test_account(self, path: Path, journal: Journal) -> None:
@@ -1844,17 +1853,17 @@ class TestReader:
         reader = Reader(path)
         journals: list[Journal] = []
 
-        def count(tables: Any) -> int:
+        def count(database: Database) -> int:
             if not journals:
                 journals.append(Journal.open(path, ACCOUNT))
                 return -1
-            return int(tables.summary().rows)
+            return queries.summarize(database).rows
 
-        def stumble(tables: Any) -> int:
+        def stumble(database: Database) -> int:
             if len(journals) == 1:
                 journals.append(Journal.open(path, ACCOUNT))
                 raise JournalCorrupt("of two moments")
-            return int(tables.summary().rows)
+            return queries.summarize(database).rows
 
         assert 0 == reader._ask(count)
 
@@ -2166,7 +2175,7 @@ class JournalMachine(RuleBasedStateMachine):
             if own is None:
                 occurrence = seen.get(request, 0)
                 seen[request] = occurrence + 1
-                key = f"{digest_of(request, None).hex()[:24]}-{occurrence}"
+                key = f"{digest_of(request, {}).hex()[:24]}-{occurrence}"
             known = next((row for row in rows.values() if row.key == key), None)
             if known is None:
                 assert key is not None
@@ -2178,7 +2187,7 @@ class JournalMachine(RuleBasedStateMachine):
                 is_refused = True
             else:
                 generations[known.position] = self.generation
-        given = [Entry(request=request, key=key) for request, key in wanted]
+        given = [NewRow(request=request, key=key) for request, key in wanted]
         if is_refused:
             with pytest.raises(InvalidRequest):
                 self.do(self.journal.add(given, self.generation, now))
@@ -2195,7 +2204,7 @@ class JournalMachine(RuleBasedStateMachine):
             if row.state is State.QUEUED or (row.state is State.FAILED and row.may_retry)
             if self.generations[row.position] != self.generation
         ]
-        assert len(missing) == self.do(self.journal.missing(self.generation))
+        assert len(missing) == self.do(self.journal.count_missing(self.generation))
         assert len(missing) == self.do(self.journal.drop_missing(self.generation))
         for row in missing:
             self._keep_attempt(row)
@@ -2271,10 +2280,10 @@ class JournalMachine(RuleBasedStateMachine):
         row = self.rows.get(position)
         if row is None or row.state not in {State.FINISHED, State.SAVED}:
             return
-        held = {held.index: held for held in row.pictures} | {new.index: new for new in pictures}
+        held = {held.index: held for held in row.files} | {new.index: new for new in pictures}
         self.rows[position] = attrs.evolve(
             row,
-            pictures=tuple(held[place] for place in sorted(held)),
+            files=tuple(held[place] for place in sorted(held)),
             state=State.SAVED if is_all else row.state,
             saved_at=now if is_all else row.saved_at,
         )
@@ -2294,15 +2303,15 @@ class JournalMachine(RuleBasedStateMachine):
                 case State.ACCEPTED:
                     self.finish(pick, Decimal(8))
                 case State.FINISHED:
-                    self.save(pick, {0}, 7, is_all=row is not None and len(row.pictures) > 0)
+                    self.save(pick, {0}, 7, is_all=row is not None and len(row.files) > 0)
                 case State.FAILED | State.UNCERTAIN:
                     self.requeue(pick)
 
     @rule(pick=picks)
     def unsave(self, pick: int) -> None:
         position = self.at(pick)
-        self.do(self.journal.unsave(position))
-        self._move(position, [State.SAVED], state=State.FINISHED, pictures=(), saved_at=None)
+        self.do(self.journal.mark_unsaved(position))
+        self._move(position, [State.SAVED], state=State.FINISHED, files=(), saved_at=None)
 
     @rule(pick=picks, steps=st.integers(0, 2), units=units, may_retry=st.booleans())
     def fail(self, pick: int, steps: int, units: Decimal | None, *, may_retry: bool) -> None:
@@ -2326,7 +2335,7 @@ class JournalMachine(RuleBasedStateMachine):
     def doubt(self, pick: int) -> None:
         position = self.at(pick)
         error = SubmissionUncertain("lost", request_id=str(self.tick()))
-        self.do(self.journal.doubt(position, error))
+        self.do(self.journal.mark_uncertain(position, error))
         self._move(position, [State.SENDING, State.UNCERTAIN], state=State.UNCERTAIN, error=error)
 
     @rule(pick=picks)
@@ -2367,7 +2376,7 @@ class JournalMachine(RuleBasedStateMachine):
             self._go_on_elsewhere(with_lock=True)
 
         self.do(accept())
-        [row] = self.do(self.journal.page([], position - 1, 1)) or [None]
+        [row] = self.do(self.journal.read_page([], position - 1, 1)) or [None]
         if row is not None and row.position == position and row.accepted_at == now:
             self._accept(position, now)
 
@@ -2378,8 +2387,8 @@ class JournalMachine(RuleBasedStateMachine):
         self.path = crash(self.path, home, with_lock=with_lock)
         self.journal = Journal.open(self.path, ACCOUNT)
         for position, row in self.rows.items():
-            pictures = tuple(attrs.evolve(old, path=home / Path(old.place).relative_to(here)) for old in row.pictures)
-            self.rows[position] = attrs.evolve(row, pictures=pictures)
+            pictures = tuple(attrs.evolve(old, path=home / Path(old.place).relative_to(here)) for old in row.files)
+            self.rows[position] = attrs.evolve(row, files=pictures)
 
     @precondition(lambda self: hasattr(self, "journal"))
     @invariant()
@@ -2390,17 +2399,17 @@ class JournalMachine(RuleBasedStateMachine):
         assert self._summary(rows) == summary
 
     async def _found(self) -> tuple[list[Row], Summary]:
-        return await asyncio.gather(self.journal.page([], -1, 1000), self.journal.summary())
+        return await asyncio.gather(self.journal.read_page([], -1, 1000), self.journal.summary())
 
     def _summary(self, rows: list[Row]) -> Summary:
         counts: dict[str, Any] = {state.value: sum(row.state is state for row in rows) for state in State}
         bills = [row.snapshot.final_unit_deduction for row in rows if row.snapshot is not None]
-        pictures = [held for row in rows for held in row.pictures]
+        pictures = [held for row in rows for held in row.files]
         return Summary(
             **counts,
             may_retry=sum(row.state is State.FAILED and row.may_retry for row in rows),
             units_billed=sum((bill for bill in (*bills, *self.earlier.values()) if bill is not None), Decimal(0)),
-            pictures=len(pictures),
+            files=len(pictures),
             bytes=sum(held.size_in_bytes for held in pictures),
         )
 

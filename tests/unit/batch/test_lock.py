@@ -292,7 +292,7 @@ class TestReserve:
         What is spent is the disk's again, and can be reserved anew.
         """
         lock.reserve()
-        lock.spend()
+        lock.free_reserve()
 
         assert 0 == path.stat().st_size
         assert lock.reserve()
@@ -326,7 +326,7 @@ class TestReserve:
 
         assert LockFile.take(path) is None
 
-        lock.spend()
+        lock.free_reserve()
 
         assert LockFile.take(path) is None
 
@@ -361,7 +361,7 @@ FORKING = """
         os.write(1, told.encode())  # at once: two processes write
 
     if os.fork() == 0:
-        lock.spend()
+        lock.free_reserve()
         tell()
         sys.stdin.read()
         lock.release()

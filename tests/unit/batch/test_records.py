@@ -27,7 +27,7 @@ from kling_async.batch.records import (
 )
 from kling_async.errors import KlingError, SubmissionUncertain, TaskFailed, UnexpectedAnswer
 from kling_async.wire.codec import read_task
-from kling_async.wire.endpoints.image_generation import AspectRatio, ImageRequest
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, AspectRatio, ImageRequest
 from kling_async.wire.tasks import BalanceDeduction, TaskSnapshot, TaskStatus
 from tests.fakes.html_reader import Reader
 
@@ -101,7 +101,7 @@ class TestDigest:
         """
         again = ImageRequest(**attrs.asdict(request_))
 
-        assert digest_of(request_, "a.png") == digest_of(again, "a.png")
+        assert digest_of(request_, {"image": "a.png"}) == digest_of(again, {"image": "a.png"})
 
     @pytest.mark.parametrize(
         "change",
@@ -124,7 +124,7 @@ class TestDigest:
         """
         A change of any field is another request.
         """
-        assert digest_of(REQUEST, None) != digest_of(attrs.evolve(REQUEST, **change), None)
+        assert digest_of(REQUEST, {}) != digest_of(attrs.evolve(REQUEST, **change), {})
 
     def test_fields_are_all_tried(self) -> None:
         """
@@ -141,8 +141,8 @@ class TestDigest:
         """
         with_image = attrs.evolve(REQUEST, image=b"bytes")
 
-        assert digest_of(REQUEST, "a.png") == digest_of(with_image, "a.png")
-        assert 3 == len({digest_of(REQUEST, image) for image in (None, "a.png", "b.png")})
+        assert digest_of(REQUEST, {"image": "a.png"}) == digest_of(with_image, {"image": "a.png"})
+        assert 3 == len({digest_of(REQUEST, files) for files in ({}, {"image": "a.png"}, {"image": "b.png"})})
 
 
 def test_ids_of_ours_are_told_apart() -> None:
@@ -309,13 +309,15 @@ class TestRequests:
         """
         A stored request reads the same.
         """
-        assert request_ == read_stored_request(write_stored_request(request_), None)
+        assert request_ == read_stored_request(write_stored_request(request_), IMAGE_GENERATION, {})
 
     def test_path_comes_back(self) -> None:
         """
         The path of a picture is stored beside the request, and belongs to it again.
         """
-        request = read_stored_request(write_stored_request(REQUEST), "pictures/cat.png")
+        request = read_stored_request(
+            write_stored_request(REQUEST), IMAGE_GENERATION, {"image": Path("pictures/cat.png")}
+        )
 
         assert attrs.evolve(REQUEST, image=Path("pictures/cat.png")) == request
 
@@ -463,11 +465,11 @@ def test_summary_shows_its_numbers() -> None:
     """
     In a notebook: a bar of what has ended, and a table without the states in which there is nothing.
     """
-    summary = Summary(saved=1_200, failed=3, may_retry=2, queued=5, pictures=2_400, bytes=7_250_000)
+    summary = Summary(saved=1_200, failed=3, may_retry=2, queued=5, files=2_400, bytes=7_250_000)
     page = Reader(summary._repr_html_())
 
     assert (
-        "rows1,208queued5saved1,200failed3of the failed, may be retried2pictures2,400megabytes7.2units billednot told"
+        "rows1,208queued5saved1,200failed3of the failed, may be retried2files2,400megabytes7.2units billedunknown"
         == (page.text)
     )
     assert 2 == len(page.all("span"))
@@ -477,4 +479,4 @@ def test_summary_of_nothing_is_shown_too() -> None:
     """
     A journal to which nothing was added yet.
     """
-    assert Reader(Summary()._repr_html_()).text.startswith("rows0pictures0")
+    assert Reader(Summary()._repr_html_()).text.startswith("rows0files0")

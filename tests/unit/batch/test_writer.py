@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import attrs
 import pytest
 
-from kling_async.batch.writer import Commits
+from kling_async.batch.writer import Writer
 from kling_async.errors import JournalLocked, StorageFull
 from tests.fakes.simulated_loop import quiet_loop
 
@@ -43,7 +43,7 @@ class Disk:
             raise error
         self.groups.append(list(changes))
 
-    async def stop(self, commits: Commits[str]) -> None:
+    async def stop(self, commits: Writer[str]) -> None:
         """
         Have a commit under way that does not end.
         """
@@ -63,9 +63,9 @@ def disk() -> Disk:
 
 
 @pytest.fixture
-async def commits(disk: Disk) -> AsyncIterator[Commits[str]]:
+async def commits(disk: Disk) -> AsyncIterator[Writer[str]]:
     with quiet_loop():
-        commits = Commits(disk.write)
+        commits = Writer(disk.write)
         yield commits
         disk.is_open.set()
         with contextlib.suppress(StorageFull, OSError):
@@ -91,7 +91,7 @@ def fault_of(wrong: str) -> Callable[[Sequence[str]], Exception | None]:
 
 
 class TestGroups:
-    async def test_what_comes_together_shares_a_commit(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_what_comes_together_shares_a_commit(self, disk: Disk, commits: Writer[str]) -> None:
         """
         Changes that are added in one step of the loop are one commit, in their order.
         """
@@ -99,7 +99,7 @@ class TestGroups:
 
         assert [list("abcdef")] == disk.groups
 
-    async def test_nothing_is_begun_within_a_step(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_nothing_is_begun_within_a_step(self, disk: Disk, commits: Writer[str]) -> None:
         """
         However long a step of the loop takes, no commit begins before its end, and all that it adds shares one.
         """
@@ -112,7 +112,7 @@ class TestGroups:
 
         assert [["a", "b"]] == disk.groups
 
-    async def test_what_comes_meanwhile_shares_the_next(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_what_comes_meanwhile_shares_the_next(self, disk: Disk, commits: Writer[str]) -> None:
         """
         While a commit is under way, what comes in many steps gathers for the one after it.
         """
@@ -129,7 +129,7 @@ class TestGroups:
 
         assert [["slow"], list("abcdef")] == disk.groups
 
-    async def test_changes_of_one_write_stay_together(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_changes_of_one_write_stay_together(self, disk: Disk, commits: Writer[str]) -> None:
         """
         Several changes are written with one another or not at all.
         """
@@ -140,7 +140,7 @@ class TestGroups:
 
         assert [["a", "b"]] == disk.groups
 
-    async def test_written_means_written(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_written_means_written(self, disk: Disk, commits: Writer[str]) -> None:
         """
         Nobody is told that a change is written before it is.
         """
@@ -158,7 +158,7 @@ class TestGroups:
 
 
 class TestRefusals:
-    async def test_all_are_told(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_all_are_told(self, disk: Disk, commits: Writer[str]) -> None:
         """
         Whoever's change was in a commit that failed is told why; it is not tried again.
         """
@@ -171,7 +171,7 @@ class TestRefusals:
         assert ["d"] == disk.written
         assert 2 == disk.tries
 
-    async def test_nobody_need_listen(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_nobody_need_listen(self, disk: Disk, commits: Writer[str]) -> None:
         """
         A refusal that nobody waits for is no complaint of asyncio's.
         """
@@ -184,7 +184,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "hindrance", [StorageFull("full"), JournalLocked("a backup holds it"), PermissionError(13, "read-only")]
     )
-    async def test_what_must_last_waits(self, disk: Disk, commits: Commits[str], hindrance: Exception) -> None:
+    async def test_what_durable_waits(self, disk: Disk, commits: Writer[str], hindrance: Exception) -> None:
         """
         What must last stays, whatever the hindrance, and is written before what comes after it.
         """
@@ -201,7 +201,7 @@ class TestRefusals:
         assert ["id", "b"] == disk.written
         assert task_id.done()
 
-    async def test_what_comes_later_stays_behind_it(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_what_comes_later_stays_behind_it(self, disk: Disk, commits: Writer[str]) -> None:
         """
         What was added while something was refused that must last is written after it.
         """
@@ -217,7 +217,7 @@ class TestRefusals:
 
         assert ["id", "a", "b"] == disk.written
 
-    async def test_what_must_last_is_written_alone(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_what_durable_is_written_alone(self, disk: Disk, commits: Writer[str]) -> None:
         """
         Where there is room for what must last alone, the others' refusal is all that happens.
         """
@@ -232,7 +232,7 @@ class TestRefusals:
         assert [type(None), StorageFull, type(None)] == [type(error) for error in told]
         assert [["id", "back"]] == disk.groups
 
-    async def test_reading_tries_again(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_reading_tries_again(self, disk: Disk, commits: Writer[str]) -> None:
         """
         A job in the thread has what waits tried first.
         """
@@ -244,7 +244,7 @@ class TestRefusals:
         assert ["id"] == await commits.run(lambda: disk.written)
 
     async def test_trouble_is_told_once(
-        self, disk: Disk, commits: Commits[str], caplog: pytest.LogCaptureFixture
+        self, disk: Disk, commits: Writer[str], caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         However often it is tried in vain, the log has one warning for each time of trouble.
@@ -262,7 +262,7 @@ class TestRefusals:
         warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
         assert 2 == len(warnings)
 
-    async def test_fault_is_told_to_its_own(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_fault_is_told_to_its_own(self, disk: Disk, commits: Writer[str]) -> None:
         """
         A change that cannot be written at all takes no other with it.
         """
@@ -273,7 +273,7 @@ class TestRefusals:
         assert list("abcd") == disk.written
 
     async def test_fault_does_not_stay(
-        self, disk: Disk, commits: Commits[str], caplog: pytest.LogCaptureFixture
+        self, disk: Disk, commits: Writer[str], caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         Not even what must last is tried again where the fault is its own; then the log has it.
@@ -287,7 +287,7 @@ class TestRefusals:
         assert "refused: ('x',)" in caplog.text
 
     async def test_fault_beside_a_full_disk(
-        self, disk: Disk, commits: Commits[str], caplog: pytest.LogCaptureFixture
+        self, disk: Disk, commits: Writer[str], caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         What must last stays, too, where another's fault had each change tried alone.
@@ -301,7 +301,7 @@ class TestRefusals:
 
         await commits.run(lambda: None)
 
-        assert ["what must be written waits for better times: full"] == caplog.messages
+        assert ["changes that must be written wait for the next commit: full"] == caplog.messages
 
         disk.refusal = lambda _: None
         await commits.run(lambda: None)
@@ -311,7 +311,7 @@ class TestRefusals:
 
 
 class TestJobs:
-    async def test_job_comes_after_what_was_added(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_job_comes_after_what_was_added(self, disk: Disk, commits: Writer[str]) -> None:
         """
         A job sees all that was added before it, also in this very step.
         """
@@ -320,7 +320,7 @@ class TestJobs:
 
         assert ["a", "b"] == await commits.run(lambda: list(disk.written))
 
-    async def test_job_waits_for_the_commit_under_way(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_job_waits_for_the_commit_under_way(self, disk: Disk, commits: Writer[str]) -> None:
         """
         Also what is being written, and what waits behind it, is there before the job runs.
         """
@@ -332,7 +332,7 @@ class TestJobs:
 
         assert ["slow", "a"] == await job
 
-    async def test_job_has_arguments_a_result_and_errors(self, commits: Commits[str]) -> None:
+    async def test_job_has_arguments_a_result_and_errors(self, commits: Writer[str]) -> None:
         """
         A job is called as asked; what it returns or raises is the caller's.
         """
@@ -343,7 +343,7 @@ class TestJobs:
 
 
 class TestCancelling:
-    async def test_waiting_for_a_write(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_waiting_for_a_write(self, disk: Disk, commits: Writer[str]) -> None:
         """
         Cancelling who waits for a change changes nothing, before and while it is written.
         """
@@ -365,7 +365,7 @@ class TestCancelling:
 
         assert ["slow", "a", "b", "c"] == disk.written
 
-    async def test_waiting_for_a_refusal(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_waiting_for_a_refusal(self, disk: Disk, commits: Writer[str]) -> None:
         """
         Who was cancelled is not told of a refusal, and the others are.
         """
@@ -379,7 +379,7 @@ class TestCancelling:
 
         assert first.cancelled()
 
-    async def test_job_that_has_not_begun(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_job_that_has_not_begun(self, disk: Disk, commits: Writer[str]) -> None:
         """
         A job whose caller leaves while it waits for its turn is not run.
         """
@@ -395,7 +395,7 @@ class TestCancelling:
         assert job.cancelled()
         assert [] == ran
 
-    async def test_job_that_has_begun(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_job_that_has_begun(self, disk: Disk, commits: Writer[str]) -> None:
         """
         A job whose caller leaves while it runs is run to its end, and what is added meanwhile comes after it.
         """
@@ -410,7 +410,7 @@ class TestCancelling:
 
         assert ["job", "a"] == disk.written
 
-    async def test_everything_at_once(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_everything_at_once(self, disk: Disk, commits: Writer[str]) -> None:
         """
         Cancelling every aio_task of the loop takes nothing from what was added.
         """
@@ -431,8 +431,8 @@ class TestCancelling:
         What was added in a loop that has ended is written all the same, and can be closed from another.
         """
 
-        async def begin() -> Commits[str]:
-            commits = Commits(disk.write)
+        async def begin() -> Writer[str]:
+            commits = Writer(disk.write)
             await disk.stop(commits)
             commits.add("a", durable=True)
             return commits
@@ -448,7 +448,7 @@ class TestCancelling:
 
 
 class TestClosing:
-    async def test_what_waits_is_written_first(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_what_waits_is_written_first(self, disk: Disk, commits: Writer[str]) -> None:
         """
         Closing writes what was added, also in this very step, then runs what is last; the thread ends.
         """
@@ -469,7 +469,7 @@ class TestClosing:
         assert ["slow", "a", "b", "last"] == disk.written
         assert not thread.is_alive()
 
-    async def test_twice(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_twice(self, disk: Disk, commits: Writer[str]) -> None:
         """
         Whoever closes again, also meanwhile, waits for the same end.
         """
@@ -479,7 +479,7 @@ class TestClosing:
 
         assert ["a", "last"] == disk.written
 
-    async def test_cancelled(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_cancelled(self, disk: Disk, commits: Writer[str]) -> None:
         """
         Cancelling it stops the waiting alone, and closing again waits for the end.
         """
@@ -498,7 +498,7 @@ class TestClosing:
         assert ["slow", "a", "last"] == disk.written
 
     async def test_what_is_stuck_is_told(
-        self, disk: Disk, commits: Commits[str], caplog: pytest.LogCaptureFixture
+        self, disk: Disk, commits: Writer[str], caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         What must last and cannot be written is in the log in the end; who waits is told, and what is last is run.
@@ -515,7 +515,7 @@ class TestClosing:
         assert ["last"] == disk.written
         assert "could not be written: ('task t-1',)" in caplog.text
 
-    async def test_what_was_stuck_is_written(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_what_was_stuck_is_written(self, disk: Disk, commits: Writer[str]) -> None:
         """
         Closing is the last try.
         """
@@ -531,13 +531,13 @@ class TestClosing:
         """
         What the last job raises is the caller's.
         """
-        commits = Commits(disk.write)
+        commits = Writer(disk.write)
         with pytest.raises(ZeroDivisionError):
             await commits.aclose(lambda: 1 // 0)
         with pytest.raises(ZeroDivisionError):
             await commits.aclose(lambda: None)
 
-    async def test_nothing_comes_after(self, disk: Disk, commits: Commits[str]) -> None:
+    async def test_nothing_comes_after(self, disk: Disk, commits: Writer[str]) -> None:
         """
         What is closed takes nothing more.
         """
@@ -560,4 +560,4 @@ def test_system_without_threads(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with pytest.raises(RuntimeError, match="can't start new thread"):
-        Commits(disk.write)
+        Writer(disk.write)

@@ -113,7 +113,7 @@ class TestGenerate:
         handle = await client.submit(request, n=1, prompt="a harbour")
 
         assert ("a harbour", 1) == (server.ledger.tasks[0].prompt, server.ledger.tasks[0].n)
-        assert handle.request is not None
+        assert isinstance(handle.request, ImageRequest)
         assert ("a harbour", 1) == (handle.request.prompt, handle.request.n)
         assert 3 == request.n
 
@@ -375,7 +375,7 @@ class TestStream:
         """
         A text in place of a list would be as many requests as it has letters, each paid for.
         """
-        with pytest.raises(TypeError, match="put the one into a list"):
+        with pytest.raises(TypeError, match="put a single request into a list"):
             client.stream("a lighthouse")
 
         assert 0 == server.ledger.creates_received
@@ -415,7 +415,7 @@ class TestRefusals:
         A slip of the pen is no TypeError in the middle of a fan-out.
         """
         with pytest.raises(InvalidRequest, match="aspect_ration"):
-            await client.submit("a lighthouse", aspect_ration="16:9")  # type: ignore[call-arg]
+            await client.submit("a lighthouse", aspect_ration="16:9")  # type: ignore[call-overload]
 
     async def test_models_pass_where_the_dialect_says_so(self, official: Emulator) -> None:
         """
@@ -599,14 +599,14 @@ class TestSave:
         """
         result = await client.generate("a lighthouse", n=3)
         names = Names("{key}-{index}{ext}", result.task_id, "order-17")
-        outcome = await client.save_each(result, tmp_path, names, skip={("image", 1)})
+        outcome = await client.core.save(result, tmp_path, names, skip={("image", 1)})
 
         assert outcome.error is None
         assert ["order-17-0.png", "order-17-2.png"] == [Path(picture.place).name for picture in outcome.files]
         assert all(picture.size_in_bytes == Path(picture.place).stat().st_size for picture in outcome.files)
 
         (tmp_path / "order-17-1.png").mkdir()
-        outcome = await client.save_each(result, tmp_path, names, skip={("image", 0), ("image", 2)})
+        outcome = await client.core.save(result, tmp_path, names, skip={("image", 0), ("image", 2)})
 
         assert isinstance(outcome.error, DownloadFailed)
         assert ((), 1) == (outcome.files, outcome.error.index)
@@ -700,7 +700,7 @@ class TestLife:
         """
         client = client_of(server)
         await client.generate("a lighthouse")
-        transport = client._transport
+        transport = client.core.transport
         await asyncio.sleep(0)  # the look that brought the news ends after those who waited for it are told
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -735,9 +735,9 @@ class TestLife:
             AccessKey("sk-0123456789", "a" * 16),
             AccessKey("sk-0123456789", "b" * 16),
         ]
-        prints = [KlingClient(key, base_url=url).fingerprint(salt) for key in keys for salt in ("a", "b")]
+        prints = [KlingClient(key, base_url=url).core.fingerprint(salt) for key in keys for salt in ("a", "b")]
 
-        assert prints == [KlingClient(key, base_url=url).fingerprint(salt) for key in keys for salt in ("a", "b")]
+        assert prints == [KlingClient(key, base_url=url).core.fingerprint(salt) for key in keys for salt in ("a", "b")]
         assert 10 == len({*prints})
         assert all("0123" not in fingerprint for fingerprint in prints)
 
@@ -855,7 +855,7 @@ class TestLosses:
             submitting = asyncio.ensure_future(client.submit("a lighthouse"))
             while not server.ledger.answers:
                 await asyncio.sleep(0.01)
-            while any(submission.is_exposed for submission in client._submitter._posts.values()):
+            while any(delivery.is_exposed for delivery in client.core._submitter._deliveries.values()):
                 await asyncio.sleep(0)
             await client.aclose()
             with pytest.raises(ClientClosed):

@@ -26,8 +26,8 @@ from kling_async import (
     Slots,
     TaskEvent,
 )
-from kling_async.client.submitter import SubmitObserver
-from kling_async.client.telling import NULL_EVENTS, EventPublisher, TaskEvents
+from kling_async.client.delivery import SubmitObserver
+from kling_async.client.events import NULL_EVENTS, EventPublisher, TaskEvents
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.errors import (
     ClientClosed,
@@ -303,7 +303,7 @@ async def test_a_task_that_was_picked_up() -> None:
         async with client_of(server, diary.append) as client:
             picked, resumed = [(await client.submit(LIGHTHOUSE)).task_id for _ in range(2)]
         async with client_of(server, later.append) as client:
-            handle = client.resume(resumed, LIGHTHOUSE, SubmitObserver())
+            handle = client.core.resume(resumed, LIGHTHOUSE, SubmitObserver())
             await asyncio.gather(client.handle(picked).wait(), handle.wait())
 
     assert {picked} == {event.task_id for event in later.of(None)}
@@ -353,7 +353,7 @@ async def test_what_a_listener_raises_harms_nothing(caplog: pytest.LogCaptureFix
         assert () == client.unfinished
         assert {0} == {usage.used for usage in client.slots.values()}
 
-    said = [record for record in caplog.records if record.name == "kling_async.client.telling"]
+    said = [record for record in caplog.records if record.name == "kling_async.client.events"]
 
     assert 3 == len(server.ledger.tasks) == len(list(tmp_path.iterdir()))
     assert {"waiting", "sending", "retry", "submitted", "final", "saved"} <= {record.args[0] for record in said}  # type: ignore[index]
@@ -378,7 +378,7 @@ def test_without_a_listener_there_is_one_story_for_all() -> None:
     """
     teller = EventPublisher(None)
     story = teller.begin(LIGHTHOUSE)
-    story.learn(request=LIGHTHOUSE, task_id="t-1")
+    story.update(request=LIGHTHOUSE, task_id="t-1")
 
     assert NULL_EVENTS is story is teller.pick_up("t-1")
     assert (None, None, None) == (NULL_EVENTS.number, NULL_EVENTS.request, NULL_EVENTS.task_id)
@@ -393,7 +393,7 @@ def test_interrupts_go_through() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        TaskEvents(interrupt).tell(EventKind.SENDING)
+        TaskEvents(interrupt).publish(EventKind.SENDING)
 
 
 # Whatever happens

@@ -14,11 +14,10 @@ from typing import Any
 import attrs
 import pytest
 
-from kling_async.client.events import EventKind, TaskEvent
+from kling_async.client.events import EventKind, EventPublisher, TaskEvent, TaskEvents
 from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.bucket import Usage
 from kling_async.client.limits.limiter import Slots
-from kling_async.client.telling import EventPublisher, TaskEvents
 from kling_async.errors import ClientClosed, KlingError, NotAuthenticated, TaskFailed, WaitTimeout
 from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.tasks import Image, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
@@ -226,7 +225,7 @@ async def test_wait_for_a_task_never_seen() -> None:
     """
     The timeout says that there was no sighting at all.
     """
-    with pytest.raises(WaitTimeout, match="no look has found this task within 1 s; check its id") as caught:
+    with pytest.raises(WaitTimeout, match="the service has not shown this task within 1 s; check its id") as caught:
         await picked_up().wait(1)
 
     assert caught.value.snapshot is None
@@ -404,7 +403,7 @@ async def test_task_that_has_ended_cannot_fail() -> None:
     """
     told: list[EventKind] = []
     handle = picked_up(SUBMITTED)
-    handle.story = TaskEvents(lambda event: told.append(event.kind))
+    handle.events = TaskEvents(lambda event: told.append(event.kind))
     handle.apply(DONE)
 
     handle.fail(ClientClosed("closed"))
@@ -504,7 +503,7 @@ async def test_end_seen_before_the_submit_was_answered_is_told_as_its_own() -> N
     handle.apply(PROCESSING)
     handle.apply(DONE)
     hold = await Slots(1).acquire("m", 1)
-    handle.accept(ImageRequest("a lighthouse"), hold, on_final=lambda _: None, story=teller.begin(ImageRequest("x")))
+    handle.accept(ImageRequest("a lighthouse"), hold, on_final=lambda _: None, events=teller.begin(ImageRequest("x")))
 
     assert [("processing", None), ("final", None), ("final", 1)] == [(event.kind.value, event.number) for event in told]
 
@@ -533,8 +532,8 @@ async def test_slots_are_released_once() -> None:
     assert [True, False] == [handle.release(), handle.release()]
 
     handle, _ = await submitted(slots)
-    assert handle._hold is not None
-    handle._hold.release()
+    assert handle._lease is not None
+    handle._lease.release()
     assert not handle.is_wanted
     assert not handle.release()
 

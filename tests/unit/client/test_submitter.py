@@ -4,8 +4,8 @@ Submits that have begun: what a witness is told of each and when, and what cance
 
 import asyncio
 import gc
-import io
-from collections.abc import AsyncIterator, Mapping
+import hashlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from kling_async import (
     Slots,
 )
 from kling_async.client.callbacks.receiver import CallbackReceiver
-from kling_async.client.submitter import SubmitObserver
+from kling_async.client.delivery import SubmitObserver
+from kling_async.client.handle import TaskHandle
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.errors import (
     ClientClosed,
@@ -35,7 +36,6 @@ from kling_async.errors import (
     SubmissionUncertain,
     TaskNotFound,
 )
-from kling_async.media.references import Reference
 from kling_async.media.semaphore import Gate
 from tests.fakes.clients import BRISK, EAGER, LIGHTHOUSE, client_of, emulator
 from tests.fakes.simulated_loop import quiet_loop
@@ -48,39 +48,43 @@ class Scribe(SubmitObserver):
     Writes down each step, and how many creates the service had received by then.
     """
 
-    def __init__(self, server: Emulator, **facts: Any) -> None:
+    def __init__(self, server: Emulator) -> None:
         self.steps: list[str] = []
         self.received: list[int] = []
+        self.submit_key: str | None = None
         self._server = server
-        for name, value in facts.items():
-            setattr(self, name, value)
 
     def _write(self, step: str) -> None:
         self.steps.append(step)
         self.received.append(self._server.ledger.creates_received)
 
-    def judge(self, references: Mapping[str, Reference]) -> None:
-        self._write("judge")
-
-    async def intend(self) -> None:
+    async def sending(self, submit_key: str | None) -> None:
         await asyncio.sleep(0)
-        self._write("intend")
+        self.submit_key = submit_key
+        self._write("sending")
 
-    def withdraw(self) -> None:
-        self._write("withdraw")
+    def withdrawn(self) -> None:
+        self._write("withdrawn")
 
-    def accept(self, task_id: str) -> None:
-        self._write(f"accept {task_id}")
+    def accepted(self, task_id: str) -> None:
+        self._write(f"accepted {task_id}")
 
-    def end(self) -> None:
-        self._write("end")
+    def ended(self) -> None:
+        self._write("ended")
 
     @property
-    def story(self) -> str:
+    def summary(self) -> str:
         """
-        The steps in a line, without those that judge and without ids.
+        The steps in a line, without ids.
         """
-        return " ".join(step.split()[0] for step in self.steps if step != "judge")
+        return " ".join(step.split()[0] for step in self.steps)
+
+
+async def recover(client: KlingClient, request: ImageRequest, scribe: Scribe, **facts: Any) -> TaskHandle:
+    """
+    Recover a submit of an earlier run, which was sent at an unknown time.
+    """
+    return await client.core.recover(request, scribe, **{"sent_at": None, "submit_key": None, **facts})
 
 
 def used(client: KlingClient) -> int:
@@ -103,11 +107,11 @@ async def test_intent_is_known_before_the_bytes_leave(dialect: Dialect) -> None:
     """
     async with emulator(dialect) as server, client_of(server) as client:
         scribe = Scribe(server)
-        handle = await client.submit_observed(LIGHTHOUSE, scribe)
+        handle = await client.core.submit_observed(LIGHTHOUSE, scribe)
 
-        assert ["judge", "intend", f"accept {handle.task_id}", "end"] == list(dict.fromkeys(scribe.steps))
-        assert 0 == scribe.received[scribe.steps.index("intend")]
-        assert 1 == scribe.steps.count("intend") == scribe.steps.count("end") == server.ledger.creates_received
+        assert ["sending", f"accepted {handle.task_id}", "ended"] == list(dict.fromkeys(scribe.steps))
+        assert 0 == scribe.received[scribe.steps.index("sending")]
+        assert 1 == scribe.steps.count("sending") == scribe.steps.count("ended") == server.ledger.creates_received
 
 
 @pytest.mark.parametrize("error", [StorageFull("no room"), OSError("no disk")], ids=["ours", "another"])
@@ -117,50 +121,44 @@ async def test_what_intending_raises_keeps_it_from_being_sent(error: Exception) 
     """
 
     class Full(Scribe):
-        async def intend(self) -> None:
+        async def sending(self, submit_key: str | None) -> None:
             raise error
 
     async with emulator(OFFICIAL) as server, client_of(server) as client:
         scribe = Full(server)
         with pytest.raises(type(error), match=str(error)):
-            await client.submit_observed(LIGHTHOUSE, scribe)
+            await client.core.submit_observed(LIGHTHOUSE, scribe)
 
-        assert "withdraw end" == scribe.story
+        assert "withdrawn ended" == scribe.summary
         assert (0, 0) == (server.ledger.creates_received, used(client))
 
 
-async def test_what_judging_raises_keeps_it_from_being_sent() -> None:
+async def test_file_that_has_changed_keeps_it_from_being_sent(tmp_path: Path) -> None:
     """
-    A picture that is refused by the witness is refused before it waits for slots, and again after that.
+    A file without the digest that it had is refused before it waits for slots, and again after that.
     """
 
-    class Strict(Scribe):
-        calls = 0
-
-        def judge(self, references: Mapping[str, Reference]) -> None:
-            self.calls += 1
-            if self.calls == self.refused_call:
-                raise InvalidRequest("the picture has changed")
-
-        refused_call = 1
-
+    path = tmp_path / "reference.png"
+    request = attrs.evolve(LIGHTHOUSE, image=path)
     async with emulator(OFFICIAL, latency=(60, 60)) as server, client_of(server, slots=1) as client:
+        scribe = Scribe(server)
+        PIL.Image.new("RGB", (320, 300), "teal").save(path)
         with pytest.raises(InvalidRequest, match="has changed"):
-            await client.submit_observed(LIGHTHOUSE, Strict(server))
+            await client.core.submit_observed(request, scribe, digests={"image": "0" * 64})
+        with pytest.raises(InvalidRequest, match="has changed"):
+            await client.core.submit_observed(LIGHTHOUSE, scribe, digests={"image": "0" * 64})
 
         running = await client.submit(LIGHTHOUSE)
-        scribe = Strict(server, refused_call=2)
-        picture = io.BytesIO()
-        PIL.Image.new("RGB", (320, 300), "teal").save(picture, "PNG")
-        request = attrs.evolve(LIGHTHOUSE, image=picture.getvalue())
-        waiting = asyncio.ensure_future(client.submit_observed(request, scribe))
-        while not scribe.calls:
+        digests = {"image": hashlib.sha256(path.read_bytes()).hexdigest()}
+        waiting = asyncio.ensure_future(client.core.submit_observed(request, scribe, digests=digests))
+        while not client.slots["kling-v3"].waiting:
             await asyncio.sleep(0)
+        PIL.Image.new("RGB", (320, 300), "navy").save(path)
         running.release()  # its slots come back, as at its end
         with pytest.raises(InvalidRequest, match="has changed"):
             await waiting
 
-        assert ("", 1, 0) == (scribe.story, server.ledger.creates_received, used(client))
+        assert ("", 1, 0) == (scribe.summary, server.ledger.creates_received, used(client))
 
 
 async def test_refused_submit_is_withdrawn() -> None:
@@ -170,9 +168,9 @@ async def test_refused_submit_is_withdrawn() -> None:
     async with emulator(OFFICIAL, refused_words=["lighthouse"]) as server, client_of(server) as client:
         scribe = Scribe(server)
         with pytest.raises(ContentRefused):
-            await client.submit_observed(LIGHTHOUSE, scribe)
+            await client.core.submit_observed(LIGHTHOUSE, scribe)
 
-        assert "intend withdraw end" == scribe.story
+        assert "sending withdrawn ended" == scribe.summary
 
 
 REFUSALS = {
@@ -188,9 +186,9 @@ async def test_what_is_sent_again_is_intended_again(rules: tuple[Fault, ...]) ->
     """
     async with emulator(OFFICIAL, *rules) as server, client_of(server) as client:
         scribe = Scribe(server)
-        await client.submit_observed(LIGHTHOUSE, scribe)
+        await client.core.submit_observed(LIGHTHOUSE, scribe)
 
-        assert "intend withdraw intend withdraw intend accept end" == scribe.story
+        assert "sending withdrawn sending withdrawn sending accepted ended" == scribe.summary
 
 
 async def test_what_waits_for_slots_of_others_is_not_intended_meanwhile() -> None:
@@ -199,10 +197,10 @@ async def test_what_waits_for_slots_of_others_is_not_intended_meanwhile() -> Non
     """
     async with emulator(OFFICIAL, slots=1) as server, client_of(server) as client:
         first, second = Scribe(server), Scribe(server)
-        await client.submit_observed(LIGHTHOUSE, first)
-        await client.submit_observed(LIGHTHOUSE, second)
+        await client.core.submit_observed(LIGHTHOUSE, first)
+        await client.core.submit_observed(LIGHTHOUSE, second)
 
-        assert "intend withdraw intend accept end" == second.story
+        assert "sending withdrawn sending accepted ended" == second.summary
         assert 1 == server.ledger.refusals[1303]
 
 
@@ -220,17 +218,17 @@ async def test_lost_answer_withdraws_nothing(rule: Fault) -> None:
     """
     async with emulator(OFFICIAL, rule) as server, client_of(server) as client:
         scribe = Scribe(server)
-        await client.submit_observed(LIGHTHOUSE, scribe)
+        await client.core.submit_observed(LIGHTHOUSE, scribe)
 
-        assert "intend accept end" == scribe.story
+        assert "sending accepted ended" == scribe.summary
         assert 1 == len(server.ledger.tasks)
 
     async with emulator(GATEWAY, attrs.evolve(rule)) as server, client_of(server) as client:
         scribe = Scribe(server)
         with pytest.raises(SubmissionUncertain):
-            await client.submit_observed(LIGHTHOUSE, scribe)
+            await client.core.submit_observed(LIGHTHOUSE, scribe)
 
-        assert "intend end" == scribe.story
+        assert "sending ended" == scribe.summary
         assert 1 == server.ledger.creates_received
 
 
@@ -243,10 +241,10 @@ async def test_service_that_is_gone_withdraws_each_attempt() -> None:
     async with client:
         scribe = Scribe(server)
         with pytest.raises(NotSent):
-            await client.submit_observed(LIGHTHOUSE, scribe)
+            await client.core.submit_observed(LIGHTHOUSE, scribe)
 
-        assert scribe.story.startswith("intend withdraw intend withdraw")
-        assert scribe.story.endswith("withdraw end")
+        assert scribe.summary.startswith("sending withdrawn sending withdrawn")
+        assert scribe.summary.endswith("withdrawn ended")
 
 
 # Cancelling
@@ -259,13 +257,13 @@ async def test_cancelled_while_it_queues_for_slots() -> None:
     async with emulator(OFFICIAL) as server, client_of(server, slots=1) as client:
         first = await client.submit(LIGHTHOUSE)
         scribe = Scribe(server)
-        submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
+        submitting = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, scribe))
         while not client.slots["kling-v3"].waiting:
             await asyncio.sleep(0)
         await cancel(submitting)
         await first
 
-        assert "" == scribe.story
+        assert "" == scribe.summary
         assert (1, 0) == (server.ledger.creates_received, used(client))
 
 
@@ -282,19 +280,19 @@ async def test_cancelled_while_it_is_intended() -> None:
     begun, goes_on = asyncio.Event(), asyncio.Event()
 
     class Slow(Scribe):
-        async def intend(self) -> None:
+        async def sending(self, submit_key: str | None) -> None:
             begun.set()
             await goes_on.wait()
 
     async with emulator(OFFICIAL) as server, client_of(server) as client:
         scribe = Slow(server)
-        submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
+        submitting = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, scribe))
         await begun.wait()
         await cancel(submitting)
         goes_on.set()
         await gone(client)
 
-        assert "withdraw end" == scribe.story
+        assert "withdrawn ended" == scribe.summary
         assert (0, 0) == (server.ledger.creates_received, used(client))
 
 
@@ -302,7 +300,7 @@ async def gone(client: KlingClient) -> None:
     """
     Wait until no submit is under way.
     """
-    while len(client._submitter):
+    while len(client.core._submitter):
         await asyncio.sleep(0)
 
 
@@ -311,18 +309,18 @@ async def test_cancelled_while_it_waits_for_a_connection() -> None:
     As long as its turn among the connections has not come it is withdrawn, and never sent.
     """
     async with emulator(OFFICIAL, faults.delay_after("create", 0.2)) as server, client_of(server) as client:
-        client._transport._gate = Gate(1)
+        client.core.transport._gate = Gate(1)
         first = asyncio.ensure_future(client.submit(LIGHTHOUSE))
         while not server.ledger.tasks:
             await asyncio.sleep(0.005)
         scribe = Scribe(server)
-        submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
-        while "intend" not in scribe.steps:
+        submitting = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, scribe))
+        while "sending" not in scribe.steps:
             await asyncio.sleep(0)
         await cancel(submitting)
         await (await first)
 
-        assert "intend withdraw end" == scribe.story
+        assert "sending withdrawn ended" == scribe.summary
         assert (1, 0) == (server.ledger.creates_received, used(client))
 
 
@@ -333,14 +331,14 @@ async def test_cancelled_while_it_backs_off() -> None:
     async with emulator(OFFICIAL) as server, client_of(server, retry=PATIENT) as client:
         await server.aclose()
         scribe = Scribe(server)
-        submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
-        while "withdraw" not in scribe.steps:
+        submitting = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, scribe))
+        while "withdrawn" not in scribe.steps:
             await asyncio.sleep(0.005)
         async with server:
             await cancel(submitting)
             await gone(client)
 
-            assert "intend withdraw end" == scribe.story
+            assert "sending withdrawn ended" == scribe.summary
             assert (0, 0) == (server.ledger.creates_received, used(client))
 
 
@@ -351,14 +349,14 @@ async def test_cancelled_while_it_waits_to_regain_slots() -> None:
     async with emulator(OFFICIAL, slots=1) as server, client_of(server) as client:
         first = await client.submit(LIGHTHOUSE)
         scribe = Scribe(server)
-        submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
-        while "withdraw" not in scribe.steps:
+        submitting = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, scribe))
+        while "withdrawn" not in scribe.steps:
             await asyncio.sleep(0)
         await cancel(submitting)
         await first
         await gone(client)
 
-        assert "intend withdraw end" == scribe.story
+        assert "sending withdrawn ended" == scribe.summary
         assert (2, 0) == (server.ledger.creates_received, used(client))
         assert 1 == len(server.ledger.tasks)
 
@@ -371,7 +369,7 @@ async def test_cancelled_while_its_answer_is_out(dialect: Dialect, caplog: pytes
     async with emulator(dialect, faults.delay_after("create", 0.1), latency=(5, 5)) as server:
         async with client_of(server) as client:
             scribe = Scribe(server)
-            submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
+            submitting = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, scribe))
             while not server.ledger.tasks:
                 await asyncio.sleep(0.005)
             await cancel(submitting)
@@ -379,7 +377,7 @@ async def test_cancelled_while_its_answer_is_out(dialect: Dialect, caplog: pytes
             await asyncio.sleep(0)
             task_id = server.ledger.tasks[0].task_id
 
-            assert ["intend", f"accept {task_id}", "end"] == [step for step in scribe.steps if step != "judge"]
+            assert ["sending", f"accepted {task_id}", "ended"] == scribe.steps
             assert [task_id] == [handle.task_id for handle in client.unfinished]
             assert task_id in caplog.text
             assert 1 == used(client)
@@ -392,13 +390,13 @@ async def test_cancelled_while_it_is_looked_up() -> None:
     rules = (faults.reset_after("create"), faults.delay_before("query", 0.1))
     async with emulator(OFFICIAL, *rules, latency=(5, 5)) as server, client_of(server) as client:
         scribe = Scribe(server)
-        submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
+        submitting = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, scribe))
         while not server.ledger.reads:
             await asyncio.sleep(0.005)
         await cancel(submitting)
         await gone(client)
 
-        assert "intend accept end" == scribe.story
+        assert "sending accepted ended" == scribe.summary
         assert 1 == len(server.ledger.tasks)
 
 
@@ -410,13 +408,13 @@ async def test_cancelled_while_its_answer_is_out_and_that_is_not_now(rule: Fault
     rules = (faults.delay_before("create", 0.1, times=1), rule)
     async with emulator(OFFICIAL, *rules) as server, client_of(server) as client:
         scribe = Scribe(server)
-        submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
+        submitting = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, scribe))
         while not server.ledger.creates_received:
             await asyncio.sleep(0.005)
         await cancel(submitting)
         await gone(client)
 
-        assert "intend withdraw end" == scribe.story
+        assert "sending withdrawn ended" == scribe.summary
         assert (1, 0, 0) == (server.ledger.creates_received, len(server.ledger.tasks), used(client))
 
 
@@ -445,14 +443,14 @@ async def test_cancelled_while_its_answer_is_out_and_there_is_no_slot() -> None:
     async with emulator(OFFICIAL, *rules, slots=1, latency=(1, 1)) as server, client_of(server) as client:
         first = await client.submit("a harbour")
         scribe = Scribe(server)
-        submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
+        submitting = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, scribe))
         while server.ledger.creates_received < 2:
             await asyncio.sleep(0.005)
         await cancel(submitting)
         await first
         await gone(client)
 
-        assert "intend withdraw end" == scribe.story
+        assert "sending withdrawn ended" == scribe.summary
         assert (1, 0) == (len(server.ledger.tasks), used(client))
 
 
@@ -463,14 +461,14 @@ async def test_cancelled_while_it_is_looked_up_in_vain(caplog: pytest.LogCapture
     rules = (faults.reset_before("create"), faults.delay_before("query", 0.1))
     async with emulator(OFFICIAL, *rules) as server, client_of(server) as client:
         scribe = Scribe(server)
-        submitting = asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, scribe))
+        submitting = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, scribe))
         while not server.ledger.reads:
             await asyncio.sleep(0.005)
         await cancel(submitting)
         await gone(client)
         await asyncio.sleep(0)
 
-        assert "intend end" == scribe.story
+        assert "sending ended" == scribe.summary
         assert 1 == server.ledger.creates_received
         assert "its fate is unknown (prompt 'a lighthouse', key None, external_task_id " in caplog.text
 
@@ -503,17 +501,17 @@ async def test_closing_ends_what_has_not_arrived_and_waits_for_the_rest() -> Non
         client = client_of(server, retry=PATIENT)
         backing, sending = Scribe(server), Scribe(server)
         submits = [
-            asyncio.ensure_future(client.submit_observed(ImageRequest("a harbour"), backing)),
-            asyncio.ensure_future(client.submit_observed(LIGHTHOUSE, sending)),
+            asyncio.ensure_future(client.core.submit_observed(ImageRequest("a harbour"), backing)),
+            asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, sending)),
         ]
-        while not server.ledger.tasks or "withdraw" not in backing.steps:
+        while not server.ledger.tasks or "withdrawn" not in backing.steps:
             await asyncio.sleep(0.005)
         await client.aclose()
         refused, accepted = await asyncio.gather(*submits, return_exceptions=True)
 
         assert isinstance(refused, ClientClosed)
-        assert "intend withdraw end" == backing.story
-        assert "intend accept end" == sending.story
+        assert "sending withdrawn ended" == backing.summary
+        assert "sending accepted ended" == sending.summary
         assert server.ledger.tasks[0].task_id == getattr(accepted, "task_id", None)
         assert 0 == used(client)
 
@@ -525,14 +523,15 @@ async def test_closed_client_submits_nothing() -> None:
     async with emulator(OFFICIAL) as server:
         client = client_of(server)
         await client.aclose()
-        for facts in ({}, {"is_in_doubt": True}):
-            scribe = Scribe(server, **facts)
-            with pytest.raises(ClientClosed):
-                await client.submit_observed(LIGHTHOUSE, scribe)
-
-            assert [] == scribe.steps
+        scribe = Scribe(server)
         with pytest.raises(ClientClosed):
-            client.resume("17", LIGHTHOUSE, Scribe(server))
+            await client.core.submit_observed(LIGHTHOUSE, scribe)
+        with pytest.raises(ClientClosed):
+            await recover(client, LIGHTHOUSE, scribe)
+
+        assert [] == scribe.steps
+        with pytest.raises(ClientClosed):
+            client.core.resume("17", LIGHTHOUSE, Scribe(server))
 
 
 # What an earlier run has sent
@@ -548,11 +547,11 @@ async def test_submit_in_doubt_is_looked_up_before_anything() -> None:
     async with emulator(OFFICIAL) as server, client_of(server) as client:
         made = await client.submit(KNOWN)
         await made
-        scribe = Scribe(server, is_in_doubt=True)
-        handle = await client.submit_observed(KNOWN, scribe)
+        scribe = Scribe(server)
+        handle = await recover(client, KNOWN, scribe)
 
         assert made.task_id == handle.task_id
-        assert "accept end" == scribe.story
+        assert "accepted ended" == scribe.summary
         assert 1 == server.ledger.creates_received
 
 
@@ -561,10 +560,10 @@ async def test_submit_in_doubt_that_is_not_found_is_sent_under_its_id() -> None:
     What the service does not know is intended anew, and sent.
     """
     async with emulator(OFFICIAL) as server, client_of(server) as client:
-        scribe = Scribe(server, is_in_doubt=True)
-        await client.submit_observed(KNOWN, scribe)
+        scribe = Scribe(server)
+        await recover(client, KNOWN, scribe)
 
-        assert "intend accept end" == scribe.story
+        assert "sending accepted ended" == scribe.summary
         assert ["order-17"] == [task.external_task_id for task in server.ledger.tasks]
 
 
@@ -575,11 +574,11 @@ async def test_submit_in_doubt_takes_slots_at_once() -> None:
     async with emulator(OFFICIAL, refused_words=["harbour"], latency=(5, 5)) as server:
         async with client_of(server, slots=Slots(1, policy=SlotPolicy(uncertain_for=0.05))) as client:
             await client.submit(LIGHTHOUSE)
-            scribe = Scribe(server, is_in_doubt=True)
+            scribe = Scribe(server)
             with pytest.raises(SubmissionUncertain, match="content security policy"):
-                await client.submit_observed(ImageRequest("a harbour", external_task_id="order-18"), scribe)
+                await recover(client, ImageRequest("a harbour", external_task_id="order-18"), scribe)
 
-            assert "intend end" == scribe.story  # after a doubt it stays intended: it may yet arrive
+            assert "sending ended" == scribe.summary  # after a doubt it stays intended: it may yet arrive
             assert 2 == used(client)
             while used(client) > 1:
                 await asyncio.sleep(0.01)
@@ -590,12 +589,12 @@ async def test_submit_in_doubt_at_a_gateway_is_uncertain() -> None:
     Where nothing can be looked up it is not sent; its slots count for a while.
     """
     async with emulator(GATEWAY) as server, client_of(server) as client:
-        scribe = Scribe(server, is_in_doubt=True)
+        scribe = Scribe(server)
         with pytest.raises(SubmissionUncertain, match="an earlier run has sent it") as caught:
-            await client.submit_observed(LIGHTHOUSE, scribe)
+            await recover(client, LIGHTHOUSE, scribe)
 
         assert LIGHTHOUSE == caught.value.request
-        assert ("end", 0, 1) == (scribe.story, server.ledger.creates_received, used(client))
+        assert ("ended", 0, 1) == (scribe.summary, server.ledger.creates_received, used(client))
 
         while used(client):
             await asyncio.sleep(0.01)
@@ -608,13 +607,13 @@ async def test_submit_in_doubt_is_found_though_it_could_not_be_sent(tmp_path: Pa
     unfit = attrs.evolve(KNOWN, image=tmp_path / "gone.png")
     async with emulator(OFFICIAL) as server, client_of(server) as client:
         with pytest.raises(InvalidRequest, match=r"gone\.png"):
-            await client.submit_observed(unfit, Scribe(server, is_in_doubt=True))
+            await recover(client, unfit, Scribe(server))
 
         assert (0, 0) == (server.ledger.creates_received, used(client))
 
         made = await client.submit(KNOWN)
 
-        assert made is await client.submit_observed(unfit, Scribe(server, is_in_doubt=True))
+        assert made is await recover(client, unfit, Scribe(server))
 
 
 async def test_id_that_only_we_can_have_used_is_found() -> None:
@@ -624,10 +623,10 @@ async def test_id_that_only_we_can_have_used_is_found() -> None:
     async with emulator(OFFICIAL) as server, client_of(server) as client:
         made = await client.submit(KNOWN)
 
-        assert made is await client.submit_observed(KNOWN, Scribe(server, owns_id=True))
+        assert made is await client.core.submit_observed(KNOWN, Scribe(server), owns_id=True)
 
         with pytest.raises(InvalidRequest, match="already exists"):
-            await client.submit_observed(KNOWN, Scribe(server))
+            await client.core.submit_observed(KNOWN, Scribe(server))
 
         assert 1 == len(server.ledger.tasks)
 
@@ -640,10 +639,10 @@ async def test_resumed_task_takes_slots_and_is_watched() -> None:
         async with client_of(server) as client:
             task_id = (await client.submit(ImageRequest("a lighthouse", n=3))).task_id
         async with client_of(server, slots=2) as client:
-            handle = client.resume(task_id, ImageRequest("a lighthouse", n=3), SubmitObserver())
+            handle = client.core.resume(task_id, ImageRequest("a lighthouse", n=3), SubmitObserver())
 
             assert 3 == used(client)
-            assert handle is client.resume(task_id, ImageRequest("a lighthouse", n=3), SubmitObserver())
+            assert handle is client.core.resume(task_id, ImageRequest("a lighthouse", n=3), SubmitObserver())
             assert (3, (handle,)) == (used(client), client.unfinished)
             assert 3 == client.slots._buckets["kling-v3"]._accepted  # by which a vague 429 is judged
 
@@ -665,7 +664,7 @@ async def test_resumed_task_that_nobody_holds_is_watched_to_its_end() -> None:
         async with client_of(server) as client:
             task_id = (await client.submit(LIGHTHOUSE)).task_id
         async with client_of(server) as client:
-            client.resume(task_id, LIGHTHOUSE, SubmitObserver())
+            client.core.resume(task_id, LIGHTHOUSE, SubmitObserver())
             gc.collect()
             while used(client):
                 await asyncio.sleep(0.01)
@@ -681,7 +680,7 @@ async def test_resumed_task_that_is_known_to_have_ended_holds_no_slots() -> None
         handle = await client.submit(LIGHTHOUSE)
         result = await handle
 
-        assert handle is client.resume(handle.task_id, LIGHTHOUSE, SubmitObserver())
+        assert handle is client.core.resume(handle.task_id, LIGHTHOUSE, SubmitObserver())
         assert result == await handle
         assert 0 == used(client)
 
@@ -692,14 +691,14 @@ async def test_resumed_task_that_is_not_there() -> None:
     """
     polling = attrs.evolve(EAGER, not_found_grace=0.1)
     async with emulator(OFFICIAL) as server, client_of(server, polling=polling) as client:
-        handle = client.resume("17", LIGHTHOUSE, SubmitObserver())
+        handle = client.core.resume("17", LIGHTHOUSE, SubmitObserver())
         with pytest.raises(TaskNotFound):
             await handle.wait()
 
         assert 0 == used(client)
 
         with pytest.raises(InvalidRequest):
-            client.resume("..", LIGHTHOUSE, SubmitObserver())
+            client.core.resume("..", LIGHTHOUSE, SubmitObserver())
 
         assert 0 == used(client)
 
@@ -725,10 +724,10 @@ async def test_callback_tells_of_a_submit_whose_answer_was_lost(receiver: Callba
     async with emulator(GATEWAY, faults.reset_after("create")) as server:
         async with client_of(server, callbacks=receiver, retry=attrs.evolve(BRISK, hear_for=10.0)) as client:
             scribe = Scribe(server)
-            handle = await client.submit_observed(LIGHTHOUSE, scribe)
+            handle = await client.core.submit_observed(LIGHTHOUSE, scribe)
             await handle
 
-            assert "intend accept end" == scribe.story
+            assert "sending accepted ended" == scribe.summary
             assert server.ledger.tasks[0].task_id == handle.task_id
 
 
@@ -740,9 +739,9 @@ async def test_callback_tells_where_look_ups_fail(receiver: CallbackReceiver) ->
     async with emulator(OFFICIAL, *rules, latency=(0.1, 0.1)) as server:
         async with client_of(server, callbacks=receiver) as client:
             scribe = Scribe(server)
-            handle = await client.submit_observed(LIGHTHOUSE, scribe)
+            handle = await client.core.submit_observed(LIGHTHOUSE, scribe)
 
-            assert "intend accept end" == scribe.story
+            assert "sending accepted ended" == scribe.summary
             assert server.ledger.tasks[0].task_id == handle.task_id
 
 
@@ -756,14 +755,14 @@ async def test_late_callback_tells_of_a_submit_that_was_given_up(
         async with client_of(server, callbacks=receiver) as client:
             scribe = Scribe(server)
             with pytest.raises(SubmissionUncertain):
-                await client.submit_observed(LIGHTHOUSE, scribe)
+                await client.core.submit_observed(LIGHTHOUSE, scribe)
             task_id = server.ledger.tasks[0].task_id
-            while f"accept {task_id}" not in scribe.steps:
+            while f"accepted {task_id}" not in scribe.steps:
                 await asyncio.sleep(0.01)
 
-            assert "intend end accept" == scribe.story
+            assert "sending ended accepted" == scribe.summary
             assert [task_id] == [handle.task_id for handle in client.unfinished]
-            assert f"a submit of unknown fate made task {task_id}" in caplog.text
+            assert f"a submit of unknown fate created task {task_id}" in caplog.text
 
             await client.handle(task_id)
 
@@ -777,16 +776,16 @@ async def test_submit_of_an_earlier_run_is_heard_at_its_own_address(receiver: Ca
     async with emulator(GATEWAY, latency=(0.3, 0.3)) as server:
         first = Scribe(server)
         async with client_of(server, callbacks=receiver) as client:
-            made = await client.submit_observed(LIGHTHOUSE, first)
+            made = await client.core.submit_observed(LIGHTHOUSE, first)
 
             assert first.submit_key is not None
         patient = attrs.evolve(BRISK, hear_for=10.0)
         async with client_of(server, callbacks=receiver, retry=patient) as client:
-            second = Scribe(server, is_in_doubt=True, submit_key=first.submit_key)
-            handle = await client.submit_observed(LIGHTHOUSE, second)
+            second = Scribe(server)
+            handle = await recover(client, LIGHTHOUSE, second, submit_key=first.submit_key)
 
             assert made.task_id == handle.task_id
-            assert first.submit_key == second.submit_key
+            assert second.submit_key is None  # nothing was sent
             assert 1 == server.ledger.creates_received
 
 
@@ -797,9 +796,9 @@ async def test_address_of_the_caller_s_own_is_left_alone(receiver: CallbackRecei
     request = attrs.evolve(LIGHTHOUSE, callback_url="http://127.0.0.1:1/mine")
     async with emulator(GATEWAY) as server, client_of(server, callbacks=receiver) as client:
         scribe = Scribe(server)
-        handle = await client.submit_observed(request, scribe)
+        handle = await client.core.submit_observed(request, scribe)
         await handle
-        client.resume(handle.task_id, request, scribe)
+        client.core.resume(handle.task_id, request, scribe)
 
         assert scribe.submit_key is None
         assert 0 == receiver.counts.received

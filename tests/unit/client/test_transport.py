@@ -3,7 +3,6 @@ The transport: what is sent how often, against aioresponses in simulated time; a
 """
 
 import asyncio
-import contextlib
 import datetime as dt
 import email.utils
 import json
@@ -28,7 +27,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from kling_async.client import transport as module
-from kling_async.client.submission import Submission
+from kling_async.client.exchange import RequestBody
 from kling_async.client.transport import Transport
 from kling_async.errors import (
     AccountProblem,
@@ -36,15 +35,12 @@ from kling_async.errors import (
     ContentRefused,
     InvalidRequest,
     KlingError,
-    NoFreeSlot,
     NotAllowed,
     NotAuthenticated,
     NotSent,
     RateLimited,
     ServiceFailure,
-    StorageFull,
     SubmissionUncertain,
-    TaskNotFound,
     UnexpectedAnswer,
     Unreachable,
 )
@@ -53,7 +49,7 @@ from kling_async.policy.policies import RetryPolicy
 from kling_async.wire.answers import Answer
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials
 from kling_async.wire.responses import read_sighting
-from kling_async.wire.tasks import TaskSnapshot
+from tests.fakes.deliveries import delivery, submit
 from tests.fakes.mocked_http import BridgedResponse
 from tests.fakes.scripted_server import Served, Server, saying, serving
 from tests.fakes.simulated_loop import simulated
@@ -64,7 +60,11 @@ KEY = ApiKey("not-a-real-key-0123456789")
 PAIR = AccessKey("access-key-0123456789", "secret-key-0123456789-0123456789")
 BROKEN = ApiKey("two\r\nlines")
 TASK = {"code": 0, "data": {"task_id": "t-1", "task_status": "submitted"}, "request_id": "r-1"}
-FOUND = {"code": 0, "data": {"task_id": "t-9", "task_status": "processing"}, "request_id": "r-9"}
+FOUND = {
+    "code": 0,
+    "data": {"task_id": "t-9", "task_status": "processing", "task_info": {"external_task_id": "ours"}},
+    "request_id": "r-9",
+}
 EVERY_TEN = RetryPolicy(first_delay=10.0, max_delay=10.0)
 MISSING = {"code": 1203, "message": "task not found", "request_id": "r-8"}
 DUPLICATE = {"code": 1201, "message": "external_task_id already exists", "request_id": "r-7"}
@@ -81,56 +81,6 @@ def speaking(
     return Transport(
         base_url, HttpOptions(**http), RetryPolicy() if retry is None else retry, 25.0, credentials, session
     )
-
-
-@attrs.define
-class Lonely:
-    """
-    A submit while nothing else of ours is under way, or only until *busy_until*.
-    """
-
-    busy_until: float = 0.0
-    since: float | None = None
-
-    def refused(self, _: RateLimited) -> bool:
-        now = asyncio.get_running_loop().time()
-        self.since = now if self.since is None or now < self.busy_until else self.since
-        return False
-
-    def refused_for(self) -> float:
-        return 0.0 if self.since is None else asyncio.get_running_loop().time() - self.since
-
-    async def regain(self) -> None:
-        pass
-
-
-def submission(external_id: str | None = None, *, busy_until: float = 0.0, **facts: Any) -> Submission:
-    slots = Lonely(busy_until)
-    body = b'{"prompt":"a lighthouse"}'
-    return Submission(PATH, body, external_id, slots.refused, slots.refused_for, slots.regain, **facts)
-
-
-async def submit(transport: Transport, sent: Submission) -> TaskSnapshot:
-    """
-    Submit as the client does, looking up by the external id.
-    """
-
-    async def look_up() -> TaskSnapshot:
-        return read_sighting(await transport.send("GET", f"{PATH}/{sent.external_id}"))
-
-    return await transport.submit(sent, look_up)
-
-
-def witnessed(steps: list[str], external_id: str | None = None, **facts: Any) -> Submission:
-    """
-    Make a submission that writes down when it is intended and withdrawn.
-    """
-
-    async def intend() -> None:
-        await asyncio.sleep(0)
-        steps.append("intend")
-
-    return submission(external_id, intend=intend, withdraw=lambda: steps.append("withdraw"), **facts)
 
 
 def count(service: aioresponses, method: str, path: str = PATH) -> int:
@@ -328,7 +278,7 @@ class TestErrors:
         async def story() -> None:
             async with speaking() as transport:
                 try:
-                    await transport.send("POST", f"{PATH}?token=signed", b"{}")
+                    await transport.send("POST", f"{PATH}?token=signed", RequestBody(b"{}"))
                 except KlingError as error:
                     caught.append(error)
 
@@ -383,13 +333,13 @@ class TestErrors:
                             method(url, exception=trouble, callback=None if trouble else echo, repeat=True)
                     for deed in (
                         transport.read(f"{PATH}?signature=signed", read_sighting),
-                        submit(transport, submission()),
+                        submit(transport, delivery()),
                     ):
                         with pytest.raises(KlingError) as caught:
                             await deed
                         for error in (caught.value, caught.value.__cause__):
                             texts.extend([str(error), repr(error), *traceback.format_exception(error)])
-                texts.extend([repr(transport), repr(submission()), repr(transport.http)])
+                texts.extend([repr(transport), repr(delivery()), repr(transport.http)])
 
         story()
 
@@ -529,557 +479,6 @@ class TestRead:
         assert asyncio.get_running_loop().time() == 0.0
 
 
-AMBIGUOUS = [
-    *({"exception": error} for error in (MAY_HAVE_ARRIVED[5], MAY_HAVE_ARRIVED[11], aiohttp.ClientPayloadError("cut"))),
-    {"status": 500, "payload": {"code": 5000, "message": "broken"}},
-    {"status": 503, "body": "<html>"},
-    {"status": 408, "body": ""},
-    {"status": 200, "body": "<html>"},
-    {"status": 200, "body": ""},
-    {"status": 200, "payload": {"code": 0}},
-    {"status": 500, "payload": {"code": "get_channel_failed", "message": "no channel for a further attempt"}},
-    {"status": 400, "payload": {"code": "get_channel_failed", "message": "no channel for a further attempt"}},
-    {"status": 503, "payload": {"code": "fail_to_fetch_task", "message": '{"error": {"code": "model_not_found"}}'}},
-]
-
-UNDONE = [
-    {"exception": NEVER_SENT[0]},
-    {"exception": NEVER_SENT[8]},
-    {"status": 429, "payload": {"code": 1302, "message": "slow down"}},
-    {"status": 429, "payload": {"code": 1303, "message": "no slot"}},
-    {"status": 429, "body": ""},
-]
-
-ids_at_all = pytest.mark.parametrize("external_id", [None, "ours"], ids=["gateway", "official"])
-
-
-STEPS = [
-    ([{"payload": TASK}], None, "intend"),
-    ([{"status": 429}, {"status": 429}, {"payload": TASK}], None, "intend withdraw intend withdraw intend"),
-    ([{"exception": NEVER_SENT[0]}, {"payload": TASK}], None, "intend withdraw intend"),
-    ([{"status": 400, "payload": {"code": 1301, "message": "no"}}], ContentRefused, "intend withdraw"),
-    ([{"status": 429, "payload": {"code": 1102, "message": "no"}}], AccountProblem, "intend withdraw"),
-    ([{"status": 503}], SubmissionUncertain, "intend"),
-    ([{"exception": MAY_HAVE_ARRIVED[0]}], SubmissionUncertain, "intend"),
-    ([{"status": 429}, {"status": 503}], SubmissionUncertain, "intend withdraw intend"),
-]
-"""
-What the service answers, what comes of it, and what is intended and withdrawn on the way.
-"""
-
-
-class TestSubmit:
-    @simulated
-    async def test_accepted_at_once(self, service: aioresponses) -> None:
-        """
-        One POST with the key, JSON as its type and our name; its answer is the snapshot.
-        """
-        service.post(BASE + PATH, payload=TASK)
-        sent = submission()
-        async with speaking() as transport:
-            assert (await submit(transport, sent)).task_id == "t-1"
-
-        [call] = service.requests["POST", URL(BASE + PATH)]
-        assert '{"prompt":"a lighthouse"}' == call.kwargs["data"].decode()
-        assert {
-            "Authorization": f"Bearer {KEY.key}",
-            "User-Agent": USER_AGENT,
-        } == call.kwargs["headers"]
-        assert "application/json" == call.kwargs["data"].content_type
-        assert call.kwargs["allow_redirects"] is False
-        assert not sent.is_exposed
-
-    @ids_at_all
-    @pytest.mark.parametrize("trouble", UNDONE, ids=words)
-    def test_what_was_surely_not_done_is_sent_again(
-        self, trouble: dict[str, Any], external_id: str | None, service: aioresponses
-    ) -> None:
-        """
-        Refused for now, or never sent: the same POST again, and no look-up.
-        """
-        service.post(BASE + PATH, **trouble, repeat=2)
-        service.post(BASE + PATH, payload=TASK)
-        sent = submission(external_id)
-
-        @simulated
-        async def story() -> None:
-            async with speaking() as transport:
-                assert (await submit(transport, sent)).task_id == "t-1"
-
-        story()
-        assert count(service, "POST") == 3
-        assert count(service, "GET", f"{PATH}/ours") == 0
-        assert sent.doubt is None
-
-    @ids_at_all
-    @pytest.mark.parametrize(("refusal", "kind"), [*LASTING, *REFUSED_BY_RELAYS], ids=words)
-    def test_refusal_is_raised(
-        self, refusal: dict[str, Any], kind: type[KlingError], external_id: str | None, service: aioresponses
-    ) -> None:
-        """
-        What the service refuses for good is sent once, and surely made nothing.
-        """
-        service.post(BASE + PATH, **refusal, repeat=True)
-        sent = submission(external_id)
-
-        @simulated
-        async def story() -> None:
-            async with speaking() as transport:
-                with pytest.raises(kind):
-                    await submit(transport, sent)
-
-        story()
-        assert count(service, "POST") == 1
-        assert not sent.is_exposed
-
-    @pytest.mark.parametrize("trouble", AMBIGUOUS, ids=words)
-    def test_doubt_without_an_id_is_uncertain(self, trouble: dict[str, Any], service: aioresponses) -> None:
-        """
-        Where no id of ours can be sent, nothing is sent twice: the caller decides.
-        """
-        service.post(BASE + PATH, **trouble, repeat=True)
-
-        @simulated
-        async def story() -> None:
-            async with speaking() as transport:
-                with pytest.raises(SubmissionUncertain, match="takes no id of ours") as caught:
-                    await submit(transport, submission())
-
-            assert isinstance(caught.value.__cause__, KlingError)
-            assert asyncio.get_running_loop().time() == 0.0
-
-        story()
-        assert count(service, "POST") == 1
-
-    @pytest.mark.parametrize("trouble", AMBIGUOUS, ids=words)
-    def test_doubt_is_looked_up(self, trouble: dict[str, Any], service: aioresponses) -> None:
-        """
-        With an id of ours the task is found, and nothing is sent twice.
-        """
-        service.post(BASE + PATH, **trouble)
-        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
-
-        @simulated
-        async def story() -> None:
-            async with speaking() as transport:
-                assert (await submit(transport, submission("ours"))).task_id == "t-9"
-
-        story()
-        assert (1, 1) == (count(service, "POST"), count(service, "GET", f"{PATH}/ours"))
-
-    @pytest.mark.parametrize("trouble", AMBIGUOUS, ids=words)
-    def test_what_is_not_found_is_sent_again(self, trouble: dict[str, Any], service: aioresponses) -> None:
-        """
-        If the service has known no task of that id for `look_for` seconds, the submit is sent again under the same id.
-        """
-        sent_at: list[float] = []
-
-        def note(*_: Any, **__: Any) -> None:
-            sent_at.append(asyncio.get_running_loop().time())
-
-        service.post(BASE + PATH, **trouble, callback=note, repeat=2)
-        service.post(BASE + PATH, payload=TASK, callback=note)
-        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
-
-        @simulated
-        async def story() -> None:
-            async with speaking(retry=RetryPolicy(give_up_after=200.0, look_for=40.0)) as transport:
-                assert (await submit(transport, submission("ours"))).task_id == "t-1"
-
-        story()
-        assert 3 == count(service, "POST")
-        if "exception" not in trouble:  # else aioresponses asks no callback
-            first, second, third = sent_at
-            assert 40 <= second - first
-            assert 40 <= third - second
-        assert 1 == len({call.kwargs["data"].decode() for call in service.requests["POST", URL(BASE + PATH)]})
-
-    @pytest.mark.parametrize("fact", [{}, {"is_abandoned": True}, {"refusal": AccountProblem("no money")}], ids=str)
-    @simulated
-    async def test_grace_that_ends_behind_a_look_up_permits_the_next_create(self, fact: dict[str, Any]) -> None:
-        """
-        A look-up may end just within the grace, and be judged just behind it: then it is sent again, if it may be.
-        """
-        doubt = Unreachable("the connection broke")
-        sent = submission("ours", doubt=doubt, missing_since=-30.0, is_looking=True, troubled_since=-30.0, **fact)
-        async with speaking() as transport:
-            assert bool(fact) is transport._is_given_up(sent, TaskNotFound("no such task"))
-
-    @simulated
-    async def test_duplicate_after_doubt_is_our_own(self, service: aioresponses) -> None:
-        """
-        "Already exists" after a doubt means that it had arrived, and was not to be seen yet: it is looked up again.
-        """
-        service.post(BASE + PATH, status=503)
-        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=6)
-        service.post(BASE + PATH, status=400, payload=DUPLICATE)
-        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
-        async with speaking(retry=EVERY_TEN) as transport:
-            assert (await submit(transport, submission("ours"))).task_id == "t-9"
-
-        assert 2 == count(service, "POST")
-
-    @simulated
-    async def test_duplicate_under_an_id_that_is_ours_alone_is_looked_up(self, service: aioresponses) -> None:
-        """
-        Where nobody else can have used the id, "already exists" is a task of an earlier run, also at the first attempt.
-        """
-        service.post(BASE + PATH, status=400, payload=DUPLICATE)
-        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
-        async with speaking() as transport:
-            assert (await submit(transport, submission("ours", owns_id=True))).task_id == "t-9"
-
-        assert (1, 1) == (count(service, "POST"), count(service, "GET", f"{PATH}/ours"))
-
-    @simulated
-    async def test_duplicate_that_is_never_found_is_uncertain(self, service: aioresponses) -> None:
-        """
-        A service that refuses the id, and yet shows no task of it, leaves the fate unknown; the end is an error.
-        """
-        service.post(BASE + PATH, status=400, payload=DUPLICATE, repeat=True)
-        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
-        async with speaking() as transport:
-            with pytest.raises(SubmissionUncertain):
-                await submit(transport, submission("ours", owns_id=True))
-
-    @simulated
-    async def test_doubt_of_an_earlier_run_is_looked_up_first(self, service: aioresponses) -> None:
-        """
-        A submission that begins in doubt is looked for before anything is sent, and intended only to be sent.
-        """
-        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
-        steps: list[str] = []
-        async with speaking() as transport:
-            sent = witnessed(steps, "ours", doubt=Unreachable("an earlier run has sent it"))
-
-            assert (await submit(transport, sent)).task_id == "t-9"
-
-        assert ([], 0) == (steps, count(service, "POST"))
-
-        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING)
-        service.post(BASE + PATH, payload=TASK)
-        async with speaking() as transport:
-            long_ago = asyncio.get_running_loop().time() - 3600
-            sent = witnessed(steps, "ours", doubt=Unreachable("an earlier run has sent it"), missing_since=long_ago)
-
-            assert (await submit(transport, sent)).task_id == "t-1"
-
-        assert (["intend"], 1) == (steps, count(service, "POST"))
-
-    @pytest.mark.parametrize(("answers", "kind", "steps"), STEPS, ids=words)
-    def test_only_what_surely_came_to_nothing_is_withdrawn(
-        self, answers: list[dict[str, Any]], kind: type[KlingError] | None, steps: str, service: aioresponses
-    ) -> None:
-        """
-        Each POST is intended before it leaves; a doubt is never withdrawn.
-        """
-        for answer in answers:
-            service.post(BASE + PATH, **answer)
-        taken: list[str] = []
-
-        @simulated
-        async def story() -> None:
-            async with speaking() as transport:
-                with pytest.raises(kind) if kind else contextlib.nullcontext():
-                    await submit(transport, witnessed(taken))
-
-        story()
-        assert steps == " ".join(taken)
-
-    @simulated
-    async def test_doubt_stays_intended_whatever_follows(self, service: aioresponses) -> None:
-        """
-        After one attempt in doubt a later refusal withdraws nothing: the first may yet arrive.
-        """
-        service.post(BASE + PATH, status=503)
-        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
-        service.post(BASE + PATH, status=400, payload={"code": 1301, "message": "no"})
-        steps: list[str] = []
-        async with speaking() as transport:
-            with pytest.raises(SubmissionUncertain):
-                await submit(transport, witnessed(steps, "ours"))
-
-        assert ["intend"] == steps
-
-    @pytest.mark.parametrize("error", [StorageFull("no room"), OSError("no disk"), asyncio.CancelledError()], ids=repr)
-    def test_what_intending_raises_goes_up(self, error: BaseException, service: aioresponses) -> None:
-        """
-        Nothing is sent that could not be intended, and it is not tried again.
-        """
-        service.post(BASE + PATH, payload=TASK, repeat=True)
-        steps: list[str] = []
-
-        async def intend() -> None:
-            raise error
-
-        @simulated
-        async def story() -> None:
-            async with speaking() as transport:
-                with pytest.raises(type(error)):
-                    await submit(transport, attrs.evolve(witnessed(steps), intend=intend))
-
-        story()
-        assert (["withdraw"], 0) == (steps, count(service, "POST"))
-
-    @simulated
-    async def test_duplicate_without_doubt_is_the_caller_s(self, service: aioresponses) -> None:
-        """
-        An id that existed before the first attempt was used twice by the caller.
-        """
-        service.post(BASE + PATH, status=400, payload=DUPLICATE)
-        async with speaking() as transport:
-            with pytest.raises(InvalidRequest, match="already exists"):
-                await submit(transport, submission("ours"))
-
-        assert count(service, "GET", f"{PATH}/ours") == 0
-
-    @pytest.mark.parametrize("trouble", PASSING, ids=words)
-    def test_search_goes_on(self, trouble: dict[str, Any], service: aioresponses) -> None:
-        """
-        Passing trouble of a look-up does not send the submit again.
-        """
-        service.post(BASE + PATH, status=503)
-        service.get(f"{BASE}{PATH}/ours", **trouble, repeat=4)
-        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
-
-        @simulated
-        async def story() -> None:
-            async with speaking() as transport:
-                assert (await submit(transport, submission("ours"))).task_id == "t-9"
-
-        story()
-        assert (1, 5) == (count(service, "POST"), count(service, "GET", f"{PATH}/ours"))
-
-    @simulated
-    async def test_search_has_an_end(self, service: aioresponses) -> None:
-        """
-        What cannot be found out in `give_up_after` seconds is uncertain, and the error tells of the first doubt.
-        """
-        refused = {"code": 5001, "message": "first of all", "request_id": "r-5"}
-        service.post(BASE + PATH, status=503, payload=refused)
-        service.get(f"{BASE}{PATH}/ours", status=502, repeat=True)
-        async with speaking() as transport:
-            with pytest.raises(SubmissionUncertain, match="not found by its external_task_id 'ours' in time") as caught:
-                await submit(transport, submission("ours"))
-
-        assert 120 < asyncio.get_running_loop().time() <= 150
-        assert ("r-5", 5001, 503) == (caught.value.request_id, caught.value.code, caught.value.http_status)
-        assert "first of all" in str(caught.value)
-        assert count(service, "POST") == 1
-
-    @simulated
-    async def test_search_that_is_refused_is_uncertain(self, service: aioresponses) -> None:
-        """
-        A key that dies between submit and look-up leaves a doubt.
-        """
-        service.post(BASE + PATH, status=503)
-        service.get(f"{BASE}{PATH}/ours", status=401, payload={"code": 1002, "message": "bad key"})
-        async with speaking() as transport:
-            with pytest.raises(SubmissionUncertain) as caught:
-                await submit(transport, submission("ours"))
-
-        assert isinstance(caught.value.__cause__, NotAuthenticated)
-
-    @pytest.mark.parametrize(("refusal", "kind"), LASTING, ids=words)
-    def test_refusal_after_doubt_proves_nothing(
-        self, refusal: dict[str, Any], kind: type[KlingError], service: aioresponses
-    ) -> None:
-        """
-        Not found, and refused for good when sent again: it is sent no third time, but looked for once more; then it is
-        uncertain, and the error tells of the refusal.
-        """
-        service.post(BASE + PATH, status=503)
-        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
-        service.post(BASE + PATH, **refusal)
-
-        @simulated
-        async def story() -> None:
-            async with speaking() as transport:
-                with pytest.raises(SubmissionUncertain, match="sent again, it was refused") as caught:
-                    await submit(transport, sent)
-
-            assert isinstance(caught.value.__cause__, TaskNotFound)
-            assert 60 <= asyncio.get_running_loop().time() <= 150
-
-        sent = submission("ours")
-        story()
-        assert 2 == count(service, "POST")
-        assert kind is type(sent.refusal)
-
-    @pytest.mark.parametrize(("refusal", "kind"), LASTING, ids=words)
-    def test_task_that_is_shown_after_the_refusal_is_found(
-        self, refusal: dict[str, Any], kind: type[KlingError], service: aioresponses
-    ) -> None:
-        """
-        A look-up that lags, and a second POST that is refused because of the first: the task is found all the same.
-        """
-        service.post(BASE + PATH, status=503)
-        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=6)
-        service.post(BASE + PATH, **refusal)
-        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
-
-        @simulated
-        async def story() -> None:
-            async with speaking(retry=EVERY_TEN) as transport:
-                assert (await submit(transport, submission("ours"))).task_id == "t-9"
-
-        story()
-        assert 2 == count(service, "POST")
-
-    @simulated
-    async def test_refusals_after_doubt_leave_it(self, service: aioresponses) -> None:
-        """
-        Not found, and refused for now until patience ends: the doubt stays.
-        """
-        service.post(BASE + PATH, status=503)
-        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
-        service.post(BASE + PATH, status=429, repeat=True)
-        async with speaking() as transport:
-            with pytest.raises(SubmissionUncertain) as caught:
-                await submit(transport, submission("ours"))
-
-        assert isinstance(caught.value.__cause__, RateLimited)
-        assert asyncio.get_running_loop().time() > 300
-
-    @simulated
-    async def test_doubts_in_a_row_have_an_end(self, service: aioresponses) -> None:
-        """
-        A service that never answers a submit, and never knows of it, is given up.
-        """
-        service.post(BASE + PATH, status=503, repeat=True)
-        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
-        async with speaking() as transport:
-            with pytest.raises(SubmissionUncertain):
-                await submit(transport, submission("ours"))
-
-        assert 120 < asyncio.get_running_loop().time() <= 150
-
-    @simulated
-    async def test_refusals_have_an_end(self, service: aioresponses) -> None:
-        """
-        A refusal reaches the caller after `refused_for` seconds in which nothing of ours was under way.
-        """
-        service.post(BASE + PATH, status=429, payload={"code": 1303, "message": "no slot"}, repeat=True)
-        async with speaking() as transport:
-            with pytest.raises(NoFreeSlot):
-                await submit(transport, submission())
-
-        assert 300 < asyncio.get_running_loop().time() <= 330
-
-    @simulated
-    async def test_refusals_pass_while_others_are_under_way(self, service: aioresponses) -> None:
-        """
-        While tasks of ours take slots, the refusals will end: the clock starts with the last of them.
-        """
-        service.post(BASE + PATH, status=429, repeat=True)
-        loop = asyncio.get_running_loop()
-        async with speaking() as transport:
-            with pytest.raises(RateLimited):
-                await submit(transport, submission(busy_until=1000))
-
-        assert 1270 < loop.time() <= 1330
-
-    @simulated
-    async def test_no_connection_has_an_end(self, service: aioresponses) -> None:
-        """
-        A service that cannot be reached is told after `give_up_after` seconds.
-        """
-        service.post(BASE + PATH, exception=NEVER_SENT[0], repeat=True)
-        async with speaking() as transport:
-            with pytest.raises(NotSent):
-                await submit(transport, submission("ours"))
-
-        assert 120 < asyncio.get_running_loop().time() <= 150
-
-    @simulated
-    async def test_refusal_ends_the_trouble(self, service: aioresponses) -> None:
-        """
-        A connection lost again, long after the service had been there, is given its whole time again.
-        """
-        service.post(BASE + PATH, exception=NEVER_SENT[0])
-        service.post(BASE + PATH, status=429, headers={"Retry-After": "119"}, repeat=2)
-        service.post(BASE + PATH, exception=NEVER_SENT[0], repeat=3)
-        service.post(BASE + PATH, payload=TASK)
-        async with speaking() as transport:
-            assert (await submit(transport, submission())).task_id == "t-1"
-
-    @simulated
-    async def test_rest_above_the_cap_is_told(self, service: aioresponses) -> None:
-        """
-        So with a submit: nothing was made, and the error carries the number.
-        """
-        service.post(BASE + PATH, status=429, headers={"Retry-After": "600"})
-        async with speaking() as transport:
-            with pytest.raises(RateLimited) as caught:
-                await submit(transport, submission("ours"))
-
-        assert caught.value.retry_after == 600.0
-        assert count(service, "POST") == 1
-
-    @pytest.mark.parametrize("trouble", UNDONE, ids=words)
-    def test_retired_transport_sends_nothing_again(self, trouble: dict[str, Any], service: aioresponses) -> None:
-        """
-        On the way out, what surely made nothing is left at that; the client's closing is why, and the rest its cause.
-        """
-        service.post(BASE + PATH, **trouble)
-
-        @simulated
-        async def story() -> None:
-            async with speaking() as transport:
-                transport.retire()
-                with pytest.raises(ClientClosed) as caught:
-                    await submit(transport, submission("ours"))
-                assert isinstance(caught.value.__cause__, NotSent | RateLimited)
-
-        story()
-        assert count(service, "POST") == 1
-
-    @simulated
-    async def test_retired_transport_finds_out(self, service: aioresponses) -> None:
-        """
-        On the way out a doubt is still looked up.
-        """
-        service.post(BASE + PATH, status=503)
-        service.get(f"{BASE}{PATH}/ours", status=502, repeat=2)
-        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
-        async with speaking() as transport:
-            transport.retire()
-            assert (await submit(transport, submission("ours"))).task_id == "t-9"
-
-    @simulated
-    async def test_retired_transport_does_not_pay_again(self, service: aioresponses) -> None:
-        """
-        What is not found on the way out is uncertain, and not sent again.
-        """
-        service.post(BASE + PATH, status=503)
-        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
-        async with speaking() as transport:
-            transport.retire()
-            with pytest.raises(SubmissionUncertain) as caught:
-                await submit(transport, submission("ours"))
-
-        assert isinstance(caught.value.__cause__, TaskNotFound)
-        assert count(service, "POST") == 1
-
-    @simulated
-    async def test_pauses_are_logged_without_prompts(
-        self, service: aioresponses, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """
-        A repeat is a line at INFO; giving up is none above DEBUG, as it is raised.
-        """
-        caplog.set_level(logging.DEBUG)
-        service.post(BASE + PATH, status=429)
-        service.post(BASE + PATH, status=401)
-        async with speaking() as transport:
-            with pytest.raises(NotAuthenticated):
-                await submit(transport, submission())
-
-        ours = [record for record in caplog.records if record.name == "kling_async.client.transport"]
-        assert ["INFO", "DEBUG"] == [record.levelname for record in ours]
-        assert "lighthouse" not in caplog.text
-
-
 # What follows has real sockets, on loopback.
 
 
@@ -1105,7 +504,7 @@ class TestConnections:
         async with serving(lambda _: saying(TASK)) as server, speaking(server.url) as transport:
             for _ in range(3):
                 assert (await transport.send("GET", PATH)).status == 200
-            await transport.send("POST", PATH, b"{}")
+            await transport.send("POST", PATH, RequestBody(b"{}"))
 
         assert {1} == {served.connection for served in server.served}
 
@@ -1115,7 +514,7 @@ class TestConnections:
         """
         async with serving(lambda _: saying(TASK)) as server, speaking(f"{server.url}/kling") as transport:
             await transport.send("GET", f"{PATH}/a%2Fb?pageNum=1")
-            await transport.send("POST", PATH, b'{"n":1}')
+            await transport.send("POST", PATH, RequestBody(b'{"n":1}'))
 
         get, post = server.served
         assert get.line == f"GET /kling{PATH}/a%2Fb?pageNum=1 HTTP/1.1"
@@ -1138,7 +537,7 @@ class TestConnections:
         async with serving(slow) as server, speaking(server.url, max_connections=2) as transport:
             now = asyncio.get_running_loop().time
             start = now()
-            await asyncio.gather(*(transport.send("POST", PATH, b"{}", limit=0.3) for _ in range(40)))
+            await asyncio.gather(*(transport.send("POST", PATH, RequestBody(b"{}"), limit=0.3) for _ in range(40)))
             took = now() - start
 
         assert took > 0.3
@@ -1153,7 +552,7 @@ class TestConnections:
         """
         slow, arrived, go_on = held_up()
         async with serving(slow) as server, speaking(server.url, max_connections=1) as transport:
-            submits = [asyncio.ensure_future(submit(transport, submission())) for _ in range(6)]
+            submits = [asyncio.ensure_future(submit(transport, delivery())) for _ in range(6)]
             await arrived.wait()  # so that each other has come to the gate
             read = asyncio.ensure_future(transport.send("GET", PATH))
             await asyncio.sleep(0)
@@ -1168,7 +567,7 @@ class TestConnections:
         """
         slow, arrived, go_on = held_up()
         async with serving(slow) as server, speaking(server.url, max_connections=1) as transport:
-            sent, waits = submission(), submission()
+            sent, waits = delivery(), delivery()
             sending, waiting = (asyncio.ensure_future(submit(transport, each)) for each in (sent, waits))
             await arrived.wait()
             assert (True, False) == (sent.is_exposed, waits.is_exposed)
@@ -1194,7 +593,7 @@ class TestConnections:
             return saying(TASK)
 
         async with serving(say) as server, speaking(server.url, max_connections=1) as transport:
-            sent = submission()
+            sent = delivery()
             sending = asyncio.ensure_future(submit(transport, sent))
             await arrived.wait()
             sending.cancel()
@@ -1253,11 +652,10 @@ class TestConnections:
         The limit in all grows with what is to be sent; one that is given stands.
         """
         transport = speaking(connect_timeout=3.0, read_timeout=7.0)
-        large = module._Outgoing(bytes(10 * 2**20))
+        large = RequestBody(bytes(10 * 2**20))
 
-        assert transport._limit_of(None, None) == 10
-        assert transport._limit_of(large, None) == 50
-        assert transport._limit_of(large, 2.0) == 2
+        assert transport._limit_of(None) == 10
+        assert transport._limit_of(large) == 50
 
 
 class TestBrokenConnections:
@@ -1269,7 +667,7 @@ class TestBrokenConnections:
             pass
         async with speaking(server.url) as transport:
             with pytest.raises(NotSent):
-                await transport.send("POST", PATH, b"{}")
+                await transport.send("POST", PATH, RequestBody(b"{}"))
 
     async def test_handshake_without_end(self) -> None:
         """
@@ -1280,7 +678,7 @@ class TestBrokenConnections:
             speaking(server.url.replace("http", "https"), connect_timeout=0.1) as transport,
         ):
             with pytest.raises(NotSent):
-                await transport.send("POST", PATH, b"{}")
+                await transport.send("POST", PATH, RequestBody(b"{}"))
 
     async def test_reset_before_the_request_was_read(self) -> None:
         """
@@ -1294,7 +692,7 @@ class TestBrokenConnections:
         host, port = listening.sockets[0].getsockname()
         async with listening, speaking(f"http://{host}:{port}") as transport:
             with pytest.raises(Unreachable):
-                await transport.send("POST", PATH, b"{}")
+                await transport.send("POST", PATH, RequestBody(b"{}"))
 
     async def test_reset_after_the_request_was_read(self) -> None:
         """
@@ -1302,7 +700,7 @@ class TestBrokenConnections:
         """
         async with serving(lambda _: None) as server, speaking(server.url) as transport:
             with pytest.raises(Unreachable):
-                await transport.send("POST", PATH, b"{}")
+                await transport.send("POST", PATH, RequestBody(b"{}"))
 
         assert len(server.served) == 1
 
@@ -1323,7 +721,7 @@ class TestBrokenConnections:
         """
         async with serving(lambda _: torn) as server, speaking(server.url) as transport:
             with pytest.raises(Unreachable):
-                await transport.send("POST", PATH, b"{}")
+                await transport.send("POST", PATH, RequestBody(b"{}"))
 
         assert len(server.served) == 1
 
@@ -1338,7 +736,7 @@ class TestBrokenConnections:
 
         async with serving(never) as server, speaking(server.url, read_timeout=0.1) as transport:
             with pytest.raises(Unreachable, match="no answer in time"):
-                await transport.send("POST", PATH, b"{}")
+                await transport.send("POST", PATH, RequestBody(b"{}"))
 
     async def test_answer_without_end(self) -> None:
         """
@@ -1373,9 +771,9 @@ class TestBrokenConnections:
         async with serving(lambda _: saying(TASK)) as elsewhere:
             say = saying(b"", "307 Temporary Redirect", Location=f"{elsewhere.url}/stolen")
             async with serving(lambda _: say) as server, speaking(server.url) as transport:
-                answer = await transport.send("POST", PATH, b"{}")
+                answer = await transport.send("POST", PATH, RequestBody(b"{}"))
                 with pytest.raises(UnexpectedAnswer, match="redirects elsewhere"):
-                    await submit(transport, submission("ours"))
+                    await submit(transport, delivery("ours"))
 
         assert answer.status == 307
         assert [] == elsewhere.served
@@ -1425,7 +823,7 @@ class TestTokens:
             )
 
         async with serving(say) as server, speaking(server.url, credentials=PAIR) as transport:
-            assert (await submit(transport, submission("ours"))).task_id == "t-1"
+            assert (await submit(transport, delivery("ours"))).task_id == "t-1"
             assert len(server.served) == 2
             await transport.send("GET", PATH)
             clock.shift += 1600
@@ -1440,7 +838,7 @@ class TestTokens:
         say = saying({"code": 1004, "message": "token expired"}, "401 Unauthorized")
         async with serving(lambda _: say) as server, speaking(server.url, credentials=PAIR) as transport:
             with pytest.raises(NotAuthenticated):
-                await submit(transport, submission("ours"))
+                await submit(transport, delivery("ours"))
 
         assert len(server.served) == 2
 
@@ -1502,7 +900,7 @@ class TestProxies:
             url = proxy.url.replace("http://", "http://user:password-of-proxy@")
             async with speaking(BASE, proxy=url) as transport:
                 with pytest.raises(NotSent) as caught:
-                    await transport.send("POST", PATH, b"{}")
+                    await transport.send("POST", PATH, RequestBody(b"{}"))
 
         [served] = proxy.served
         assert served.line.startswith("CONNECT kling.example:443")
@@ -1542,7 +940,7 @@ class TestTls:
         """
         async with speaking(server.url) as transport:
             with pytest.raises(NotSent, match=r"(?i)certificate"):
-                await transport.send("POST", PATH, b"{}")
+                await transport.send("POST", PATH, RequestBody(b"{}"))
 
         assert [] == server.served
 
@@ -1566,12 +964,12 @@ async def test_doubt_leaves_no_cycle() -> None:
     A submit's body goes with it, though its first error is remembered.
     """
     async with serving(lambda _: None) as server, speaking(server.url) as transport:
-        sent = submission()
+        sent = delivery()
         with pytest.raises(SubmissionUncertain):
             await submit(transport, sent)
 
-        assert sent.doubt is not None
-        assert sent.doubt.__traceback__ is None
+        assert sent.submission.ambiguous_error is not None
+        assert sent.submission.ambiguous_error.__traceback__ is None
 
 
 def test_answers_are_values() -> None:

@@ -15,13 +15,14 @@ import attrs
 import pytest
 from PIL import Image
 
-from kling_async.emulator import Account, Emulator, Fault, Settings, faults
+from kling_async.emulator import Account, ApiError, Emulator, Fault, Settings, faults, response_bodies
 from kling_async.emulator.fault_plan import FaultPlan
 from kling_async.emulator.webhook_queue import WebhookQueue
 from kling_async.errors import BrokenRule
 from kling_async.wire.codec import read_task
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput
 from kling_async.wire.endpoints.registry import registered
 from kling_async.wire.endpoints.rules import address_rules, text_rule
@@ -271,6 +272,18 @@ def test_callbacks_of_any_endpoint() -> None:
     assert [0, 0, 1] == [len(snapshot.task_result.videos) for snapshot in seen]
 
 
+def test_new_standard_shows_files_of_every_kind() -> None:
+    """
+    A client reads the same files from the vendor's new standard as from the legacy one.
+    """
+    account = Account(Settings(dialect=OFFICIAL, latency=(10.0, 10.0)))
+    for request in (FilmRequest("x"), SongRequest("x"), ImageRequest("x", n=2)):
+        snapshot = account.snapshot_of(account.create(request, NOON), NOON + 10)
+
+        assert len(snapshot.task_result.files) > 0
+        assert snapshot.task_result == read_task(response_bodies.new_standard(snapshot)).task_result
+
+
 def test_money_is_counted_in_the_endpoints_units() -> None:
     """
     Two films are all that the account can pay; in cash they cost what the endpoint's units do.
@@ -281,5 +294,5 @@ def test_money_is_counted_in_the_endpoints_units() -> None:
     account.settle(NOON + 10)
 
     assert Decimal("0.70") == account.ledger.cash_billed
-    with pytest.raises(Exception, match="balance not enough"):
+    with pytest.raises(ApiError, match="balance not enough"):
         account.create(FilmRequest("x"), NOON + 10)

@@ -13,7 +13,9 @@ from typing import Any, Final, TypeAlias
 import pytest
 from PIL import Image
 
-from kling_async.batch.journal import Account, Entry, Journal
+from kling_async.batch.journal import Journal
+from kling_async.batch.opening import Account
+from kling_async.batch.records import NewRow
 from kling_async.errors import SubmissionUncertain, TaskFailed
 from kling_async.gallery import GalleryEntry, write_gallery
 from kling_async.media.saved_files import SavedFile
@@ -70,7 +72,7 @@ async def begin_batch(folder: Path, paint: Paint) -> Journal:
         ImageRequest(prompt, n=2, model_name="kling-v2" if "owl" in prompt else None)
         for prompt in ("a fox", "an owl", "a bear", "a newt", "a mole", "a hare")
     ]
-    await journal.add([Entry(request=request) for request in requests], await journal.begin_input(), 1.0)
+    await journal.add([NewRow(request=request) for request in requests], await journal.begin_input(), 1.0)
     for position in range(5):
         await journal.intend(position, attempt=1, external_task_id=None, submit_key=None, now=2.0)
     for position in (0, 1, 2, 4):
@@ -81,7 +83,7 @@ async def begin_batch(folder: Path, paint: Paint) -> Journal:
     pictures = [SavedFile(index, path, 100, "00") for index, path in enumerate(paths)]
     await journal.save(0, pictures, 18.0, is_all=True)
     await journal.fail(2, TaskFailed("no bears", "task-2"), None, 12.0, may_retry=False)
-    await journal.doubt(3, SubmissionUncertain("nobody knows"))
+    await journal.mark_uncertain(3, SubmissionUncertain("nobody knows"))
     return journal
 
 

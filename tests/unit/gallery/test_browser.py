@@ -14,8 +14,11 @@ from typing import Any, Final
 import attrs
 import pytest
 import pytest_asyncio
+from PIL import Image
 from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
+from kling_async.emulator.mp4 import write_mp4
+from kling_async.emulator.wav import write_wav
 from kling_async.gallery import GalleryEntry, read_journal, write_gallery
 from tests.unit.gallery.conftest import Paint, begin_batch, painter
 
@@ -372,4 +375,63 @@ async def test_a_picture_that_has_gone_shows_its_thumbnail(browser: Browser, pai
     await expect(page.locator("#note")).to_contain_text("this is its thumbnail")
     thumbnail = await page.locator(".tile img").get_attribute("src")
     await expect(page.locator("#picture")).to_have_attribute("src", str(thumbnail))
+    await page.close()
+
+
+async def test_videos_and_sounds_play(browser: Browser, paint: Paint, tmp_path: Path) -> None:
+    """
+    The emulator's files play in the page: a video has its first frame for a still, a name for those who do not see it,
+    and stops as soon as another entry is shown; keys pressed in a player are the player's.
+    """
+    frames = [Image.new("RGB", (64, 36), colour) for colour in ("teal", "orange")]
+    (tmp_path / "fox.mp4").write_bytes(write_mp4(frames, 2.0))
+    (tmp_path / "rain.wav").write_bytes(write_wav(1.5, seed=1))
+    write_gallery(
+        [
+            GalleryEntry(path=tmp_path / "fox.mp4", prompt="a running fox"),
+            GalleryEntry(path=tmp_path / "rain.wav", prompt="rain"),
+            GalleryEntry(path=paint("owl.png"), prompt="an owl"),
+        ],
+        tmp_path / "page.html",
+    )
+    page = await browser.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    await page.goto((tmp_path / "page.html").as_uri())
+    await expect(page.locator("#count")).to_have_text("3 entries")
+    await expect(page.locator(".tile video")).to_have_js_property("videoWidth", 64)
+
+    await page.get_by_role("link", name="Video: a running fox").click()
+    await expect(page.locator("#video")).to_have_js_property("duration", 2)
+    await expect(page.locator("#video")).to_have_attribute("aria-label", "a running fox")
+    assert {"Size": "64 \N{MULTIPLICATION SIGN} 36", "Length": "2.0 s"}.items() <= (await facts(page)).items()
+    await page.locator("#video").evaluate("video => video.play()")
+    await page.locator("#video").focus()
+    await page.keyboard.press("End")
+    await expect(page.locator("#position")).to_have_text("1 of 3")
+
+    await page.get_by_role("button", name="Next").click()
+    await expect(page.locator("#video")).to_be_hidden()
+    assert await page.locator("#video").evaluate("video => video.paused")
+    await expect(page.locator("#audio")).to_have_js_property("duration", 1.5)
+    await page.keyboard.press("ArrowRight")
+    await expect(page.locator("#picture")).to_have_js_property("naturalWidth", 64)
+    await expect(page.locator("#audio")).to_be_hidden()
+    assert [] == complaints
+    await page.close()
+
+
+async def test_a_video_that_has_gone_is_reported(browser: Browser, tmp_path: Path) -> None:
+    """
+    The page alone says that the file is missing.
+    """
+    (tmp_path / "fox.mp4").write_bytes(write_mp4([Image.new("RGB", (64, 36))], 1.0))
+    write_gallery([GalleryEntry(path=tmp_path / "fox.mp4")], tmp_path / "page.html")
+    (tmp_path / "fox.mp4").unlink()
+    page = await browser.new_page()
+    await page.goto((tmp_path / "page.html").as_uri())
+    await expect(page.locator("#count")).to_have_text("1 video")
+    await page.locator(".tile").click()
+
+    await expect(page.locator("#note")).to_contain_text("this browser cannot play it")
     await page.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kling_async.batch.journal import Journal
-from kling_async.batch.records import Row, State
+from kling_async.batch.records import InputFile, Row, State
 from kling_async.errors import JournalCorrupt
 from kling_async.gallery import GalleryEntry, read_journal, write_gallery
 from kling_async.gallery.journal_entries import entries_of_row
@@ -50,7 +50,7 @@ async def test_a_batch_at_work(journal: Journal, tmp_path: Path) -> None:
     )
     assert (tmp_path / "pictures" / "fox-1.png", 1) == (second.path, second.index)
     assert ("kling-v2", "finished") == (owl.model_name, owl.state)
-    assert "2 of 2 pictures not saved yet: the batch's next run fetches them" == owl.error
+    assert "2 of 2 files not saved yet: the next run of the batch fetches them" == owl.error
     assert ("failed", "TaskFailed: no bears (task task-2)", 2.0) == (bear.state, bear.error, bear.seconds)
     assert ("uncertain", "SubmissionUncertain: nobody knows", None) == (newt.state, newt.error, newt.task_id)
     assert ("accepted", "task-4", None, None) == (mole.state, mole.task_id, mole.seconds, mole.error)
@@ -81,14 +81,14 @@ def test_pictures_that_are_still_missing() -> None:
         state=State.FINISHED,
         request=ImageRequest("a fox", n=3),
         snapshot=success(3),
-        is_image_kept=True,
-        pictures=(SavedFile(2, Path("fox-2.png"), 100, "00"),),
+        inputs={"image": InputFile("00", is_kept=True)},
+        files=(SavedFile(2, Path("fox-2.png"), 100, "00"),),
     )
 
     [entry] = entries_of_row(row, None)
 
     assert (Path("fox-2.png"), 2, None) == (entry.path, entry.index, entry.model_name)
-    assert "2 of 3 pictures not saved yet: the batch's next run fetches them" == entry.error
+    assert "2 of 3 files not saved yet: the next run of the batch fetches them" == entry.error
     assert {"n": 3, "image": "given"} == entry.settings
 
 

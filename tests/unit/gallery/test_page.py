@@ -115,7 +115,7 @@ def test_failed_task_and_damaged_file_have_a_place(tmp_path: Path) -> None:
 
     assert [
         "TaskFailed: no foxes",
-        "The file cannot be shown: it is no PNG, JPEG, WebP or GIF picture, or is damaged",
+        "The file cannot be shown: it is damaged, or not a PNG, JPEG, WebP or GIF picture",
     ] == [data["trouble"] for data in read_data(page)]
     assert 2 == page.count('<button class="tile card"')
 

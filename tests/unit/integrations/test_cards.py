@@ -5,7 +5,7 @@ Pieces of HTML: whatever is put in, it stays text.
 import pytest
 from hypothesis import given, strategies as st
 
-from kling_async.wire.cards import Figure, Tone, bar, card, row_of, table
+from kling_async.integrations.cards import Figure, Tone, bar, card, row_of, table
 from tests.fakes.html_reader import HOSTILE, Reader
 
 
@@ -75,7 +75,7 @@ def test_only_harmless_addresses_become_pictures(url: str) -> None:
     page = Reader(card(figures=[Figure(url, "a fox")]))
 
     assert [] == page.all("img") + page.all("a")
-    assert "a picture whose address is no http(s) URL" in page.text
+    assert "a file whose address is not an http(s) URL" in page.text
     assert "secret" not in page.text
 
 

@@ -93,7 +93,7 @@ class TestABatch:
             kept = [outcome async for outcome in batch.outcomes()]
 
         assert [(True, True, True), (True,)] == seen(outcomes) == seen(kept)
-        assert (4, None) == (server.ledger.downloads, client._downloads)
+        assert (4, None) == (server.ledger.downloads, client.core._downloads)
         assert all(path.is_file() for outcome in kept if isinstance(outcome, Done) for path in outcome.paths)
         assert 4 == len(files_in(tmp_path)) - 1
 
@@ -223,7 +223,7 @@ class TestABatch:
             "save_to": place.storage,
             "name": "{key}{ext}",
             "process": sample_functions.check,
-            "engine": executor,
+            "executor": executor,
         }
 
         first = await run(client, tmp_path, "a fox", "a boat", "a storm", **options)
@@ -589,7 +589,7 @@ class TestExecutor:
 
         assert [("alive",), ProcessFailed, ("alive",)] == seen(outcomes)
         assert isinstance(outcomes[1], Failed)
-        assert "died under it" in str(outcomes[1].error)
+        assert "died during it" in str(outcomes[1].error)
         assert 3 == len(files_in(tmp_path / "pictures"))
 
     async def test_a_connection_that_is_lost_while_a_result_comes(
@@ -665,7 +665,7 @@ class TestBeforeAnythingIsSent:
         [
             ("0.0.1", {}, "while this program has 0.0.1: both need the same"),
             (None, {"save_to": Storage("nowhere://x")}, "nowhere"),
-            (None, {"save_to": None}, "say where to"),
+            (None, {"save_to": None}, "say where with"),
         ],
     )
     async def test_what_cannot_be_is_told(
@@ -695,12 +695,12 @@ class TestBeforeAnythingIsSent:
         Its module is not there.
         """
         async with cluster(1, processes=True) as dask_client, DaskExecutor(dask_client) as executor:
-            (tmp_path / "only_here.py").write_text("def see(source, facts): pass\n")
+            (tmp_path / "only_here.py").write_text("def process(source, info): pass\n")
             monkeypatch.syspath_prepend(str(tmp_path))
             only_here = importlib.import_module("only_here")
 
             with pytest.raises(ValueError, match=r"A Dask worker cannot load .* No module named 'only_here'"):
-                await run(client, tmp_path, "a fox", process=only_here.apply, executor=executor)
+                await run(client, tmp_path, "a fox", process=only_here.process, executor=executor)
 
         assert 0 == server.ledger.creates_received
 
@@ -735,7 +735,7 @@ class TestBeforeAnythingIsSent:
                 await asyncio.sleep(0.01)
             await executor.aclose()
 
-            with pytest.raises(ExecutorLost, match="engine is closed"):
+            with pytest.raises(ExecutorLost, match="executor is closed"):
                 await asking
 
         assert [] == files_in(tmp_path)
@@ -759,7 +759,7 @@ class TestBeforeAnythingIsSent:
         [done] = await run(client, tmp_path, executor=executor)
 
         assert isinstance(failed, Failed)
-        assert "cannot load what it is to do: ModuleNotFoundError: No module named 'only_here'" in str(failed.error)
+        assert "cannot load its work: ModuleNotFoundError: No module named 'only_here'" in str(failed.error)
         assert isinstance(done, Done)
 
     async def test_functions_that_hold_much(self, executor: DaskExecutor, tmp_path: Path) -> None:
@@ -798,7 +798,7 @@ async def test_pictures_that_only_workers_have(client: KlingClient, server: Emul
     """
     async with cluster(1, processes=True) as dask_client, DaskExecutor(dask_client) as executor:
         with pytest.raises(
-            ExecutorLost, match="is not there for this process: save to a folder that all machines share"
+            ExecutorLost, match="this process does not see it: save to a folder that all machines share"
         ):
             await run(client, tmp_path, "a fox", save_to="memory://pictures", executor=executor)
         outcomes = await run(client, tmp_path, executor=executor)

@@ -28,6 +28,7 @@ from kling_async.integrations.dask import (
     executor as dask_executor,
     worker as dask_worker,
 )
+from kling_async.wire.endpoints.registry import caption_of
 from tests.fakes import sample_functions
 from tests.fakes.dask_cluster import cluster, item_in, made_of, run, seen
 from tests.fakes.storages import client, server  # noqa: F401
@@ -80,7 +81,7 @@ async def test_a_cluster_that_loses_its_last_worker(
             with pytest.raises(ExecutorLost, match=r"has no worker, for 0\.5 s \(no_worker_timeout\)"):
                 await run(client, tmp_path, "a fox", process=kill, executor=executor)
 
-    assert "the Dask cluster has has no worker" in caplog.text
+    assert "the Dask cluster has no worker" in caplog.text
     async with cluster() as dask_client, DaskExecutor(dask_client) as executor:
         [done] = await run(client, tmp_path, process=sample_functions.nothing, executor=executor)
     assert [(None,)] == seen([done])
@@ -187,7 +188,7 @@ def note_and_die(source: object, facts: FileInfo) -> None:
     assert isinstance(source, Path)
     with source.with_suffix(f".{facts.key}.calls").open("a") as calls:
         calls.write("x")
-    if "fox" in facts.request.prompt:
+    if "fox" in caption_of(facts.request):
         os.kill(os.getpid(), signal.SIGKILL)
 
 

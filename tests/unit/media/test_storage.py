@@ -16,7 +16,6 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.implementations.sftp import SFTPFileSystem
 
 from kling_async import Batch, Done, Failed, KlingClient, TaskResult
-from kling_async.client.saving import save
 from kling_async.emulator import Emulator
 from kling_async.errors import DownloadFailed, StorageFull
 from kling_async.media import filesystems
@@ -69,7 +68,7 @@ class TestSave:
     async def test_pictures_are_stored_in_their_order(self, client: KlingClient, place: Place) -> None:
         result = await client.generate("a lighthouse", n=3)
 
-        urls = await save(client, result, place.storage, name="{task_id}/{index}{ext}")
+        urls = await client.save(result, place.storage, name="{task_id}/{index}{ext}")
 
         names = [f"{result.task_id}/{index}.png" for index in range(3)]
         assert [place.url_of(name) for name in names] == urls
@@ -78,8 +77,8 @@ class TestSave:
     async def test_what_is_there_is_replaced(self, client: KlingClient, place: Place) -> None:
         first, second = await client.generate("a lighthouse"), await client.generate("a fox")
 
-        await save(client, first, place.storage, name="{index}{ext}")
-        await save(client, second, place.storage, name="{index}{ext}")
+        await client.save(first, place.storage, name="{index}{ext}")
+        await client.save(second, place.storage, name="{index}{ext}")
 
         assert {"0.png": (await drawn(client, second))[0]} == await asyncio.to_thread(place.files)
 
@@ -87,7 +86,7 @@ class TestSave:
         result = await client.generate("a lighthouse")
         storage = far.storage if isinstance(far.storage, Storage) else Storage(far.storage)
 
-        [url] = await save(client, result, storage, name="am #1, [100%] für {index}{ext}")
+        [url] = await client.save(result, storage, name="am #1, [100%] für {index}{ext}")
 
         assert ["am #1, [100%] für 0.png"] == list(await asyncio.to_thread(far.files))
         assert await drawn(client, result) == [await storage.read(url)]
@@ -101,7 +100,7 @@ class TestSave:
         far.troubles += [trouble] * 2
         fetched = server.ledger.downloads
 
-        await save(client, result, far.storage, name="{index}{ext}")
+        await client.save(result, far.storage, name="{index}{ext}")
 
         assert fetched + 1 == server.ledger.downloads
         assert {"0.png": (await drawn(client, result))[0]} == await asyncio.to_thread(far.files)
@@ -114,7 +113,7 @@ class TestSave:
         memory.last = trouble
 
         with pytest.raises(DownloadFailed, match=r"memory://pictures/run/0\.png could not be written") as caught:
-            await save(client, result, memory.storage, name="{index}{ext}")
+            await client.save(result, memory.storage, name="{index}{ext}")
 
         assert (0, ()) == (caught.value.index, caught.value.urls)
         assert {} == memory.files()
@@ -125,7 +124,7 @@ class TestSave:
         memory.troubles += ["full"]
 
         with pytest.raises(StorageFull, match="No space left on device; make room") as caught:
-            await save(client, result, memory.storage, name="{index}{ext}")
+            await client.save(result, memory.storage, name="{index}{ext}")
 
         assert sorted(memory.files()) == [Path(url).name for url in caught.value.urls]
         assert 1 == len(caught.value.urls)
@@ -134,12 +133,12 @@ class TestSave:
         result = await client.generate("a lighthouse")
         bucket.digests = False
 
-        await save(client, result, bucket.storage, name="{index}{ext}")
+        await client.save(result, bucket.storage, name="{index}{ext}")
 
         assert "GET /shelf/run/0.png" in bucket.asked
 
     async def test_a_digest_that_is_told_spares_reading_back(self, client: KlingClient, bucket: Bucket) -> None:
-        await save(client, await client.generate("a lighthouse"), bucket.storage, name="{index}{ext}")
+        await client.save(await client.generate("a lighthouse"), bucket.storage, name="{index}{ext}")
 
         assert ["PUT", "HEAD"] == [asked.split()[0] for asked in bucket.asked]
 
@@ -147,7 +146,7 @@ class TestSave:
         bucket.last = "garbled"
 
         with pytest.raises(DownloadFailed, match="another digest"):
-            await save(client, await client.generate("a lighthouse"), bucket.storage, name="{index}{ext}")
+            await client.save(await client.generate("a lighthouse"), bucket.storage, name="{index}{ext}")
 
         assert {} == await asyncio.to_thread(bucket.files)
 
@@ -170,7 +169,7 @@ class TestSave:
         first, second = await client.generate("a lighthouse"), await client.generate("a fox")
 
         for result in (first, second, second):
-            await save(client, result, memory.storage, name="{index}{ext}")
+            await client.save(result, memory.storage, name="{index}{ext}")
 
             assert {"0.png": (await drawn(client, result))[0]} == memory.files()
 
@@ -182,7 +181,7 @@ class TestSave:
         Whether it was done or not; what was there before stays until then.
         """
         first, second = await client.generate("a lighthouse"), await client.generate("a fox")
-        await save(client, first, memory.storage, name="{task_id}{ext}")
+        await client.save(first, memory.storage, name="{task_id}{ext}")
         rename, calls = MemoryFileSystem.mv, []
 
         def mv(files: MemoryFileSystem, *names: str, **options: Any) -> None:
@@ -193,7 +192,7 @@ class TestSave:
                 raise ConnectionResetError(errno.ECONNRESET, "cut")
 
         monkeypatch.setattr(MemoryFileSystem, "mv", mv)
-        await save(client, second, memory.storage, name="{task_id}{ext}")
+        await client.save(second, memory.storage, name="{task_id}{ext}")
 
         assert calls_needed == len(calls)
         assert {f"{each.task_id}.png": (await drawn(client, each))[0] for each in (first, second)} == memory.files()
@@ -204,7 +203,7 @@ class TestSave:
     ) -> None:
         result = await client.generate("a lighthouse")
         far.last = "slow"
-        aio_task = asyncio.ensure_future(save(client, result, far.storage, name="{index}{ext}"))
+        aio_task = asyncio.ensure_future(client.save(result, far.storage, name="{index}{ext}"))
         for _ in range(turns):
             await asyncio.sleep(0.0005)
 
@@ -225,7 +224,7 @@ class TestSave:
         result = await client.generate("a lighthouse", n=3)
         sftp.troubles += [trouble] * 2
         for _ in range(2):
-            await save(client, result, sftp.storage, name="{index}{ext}")
+            await client.save(result, sftp.storage, name="{index}{ext}")
             sftp.cut()
 
         pictures = await drawn(client, result)
@@ -313,13 +312,13 @@ class TestStorage:
         monkeypatch.setattr(filesystems, "SFTP_TIMEOUT", 0.3)
         sftp.is_silent = True
 
-        await save(client, await client.generate("a lighthouse"), sftp.storage, name="{index}{ext}")
+        await client.save(await client.generate("a lighthouse"), sftp.storage, name="{index}{ext}")
 
         assert ["0.png"] == list(sftp.files())
 
     async def test_connections_that_nobody_has_are_closed(self, client: KlingClient, sftp: Sftp) -> None:
         sftp.troubles += ["refused"] * 3
-        await save(client, await client.generate("a lighthouse", n=3), sftp.storage)
+        await client.save(await client.generate("a lighthouse", n=3), sftp.storage)
         before = len(sftp.connections)
         SFTPFileSystem.clear_instance_cache()
         async with asyncio.timeout(10):
@@ -359,7 +358,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     async def test_slashes_at_the_end(self, client: KlingClient, memory: Memory, url: str) -> None:
         result = await client.generate("a lighthouse")
 
-        [place] = await save(client, result, url, name="0{ext}")
+        [place] = await client.save(result, Storage(url), name="0{ext}")
 
         assert ["run/0.png" if "run" in url else "0.png"] == [key.strip("/") for key in MemoryFileSystem.store]
         assert is_url(place)

@@ -21,7 +21,6 @@ from fsspec.implementations.memory import MemoryFileSystem
 from s3fs import S3FileSystem
 
 from kling_async import Batch, Done, KlingClient
-from kling_async.client.saving import save
 from kling_async.emulator import Emulator
 from kling_async.errors import DownloadFailed
 from kling_async.media import filesystems, storage as storage_module
@@ -201,7 +200,7 @@ class TestCheck:
 
         assert (None, 32768) == (await storage.size(url + "x"), await storage.size(url))
         assert {".part"} == set(copied)  # what `put_file` does
-        assert ["0.png"] == [path.name for path in (tmp_path / "shelf").iterdir()]
+        assert ["0.png"] == [path.name for path in (tmp_path / "destination").iterdir()]
 
 
 def _renamed(source: str, target: str) -> None:
@@ -236,7 +235,7 @@ class TestChains:
         pictures = [await client.read(image) for image in result.images]
 
         await storage.check()
-        urls = await save(client, result, storage, name=ODD_NAME)
+        urls = await client.save(result, storage, name=ODD_NAME)
 
         opened = [await asyncio.to_thread(_content_at, url) for url in urls]
         assert pictures == opened
@@ -324,7 +323,7 @@ class TestTries:
         bucket.last = trouble
 
         with pytest.raises(DownloadFailed):
-            await save(client, await client.generate("a lighthouse"), patient)
+            await client.save(await client.generate("a lighthouse"), patient)
 
         assert {"PUT": times * ATTEMPTS} == _methods(bucket)
 
@@ -333,7 +332,7 @@ class TestTries:
     ) -> None:
         bucket.troubles += ["slow down"] * (ATTEMPTS - 1)
 
-        await save(client, await client.generate("a lighthouse"), patient)
+        await client.save(await client.generate("a lighthouse"), patient)
 
         assert {"PUT": ATTEMPTS, "HEAD": 1} == _methods(bucket)
 

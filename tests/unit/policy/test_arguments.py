@@ -333,9 +333,9 @@ class TestVerbs:
         """
         result = await client.generate("a lighthouse")
         wrong: list[tuple[str, Awaitable[Any]]] = [
-            ("result", client.save(client.handle("t-1"), tmp_path)),  # type: ignore[arg-type]
-            ("directory", client.save(result, 5)),  # type: ignore[arg-type]
-            ("name", client.save(result, tmp_path, name=None)),  # type: ignore[arg-type]
+            ("result", client.save(client.handle("t-1"), tmp_path)),  # type: ignore[call-overload]
+            ("destination", client.save(result, 5)),  # type: ignore[call-overload]
+            ("name", client.save(result, tmp_path, name=None)),  # type: ignore[call-overload]
             ("image", client.read(result.images[0].url)),  # type: ignore[arg-type]
         ]
         for name, verb in wrong:

@@ -2,7 +2,6 @@
 The values that travel.
 """
 
-import datetime as dt
 import io
 import pickle
 from decimal import Decimal
@@ -14,12 +13,11 @@ import pytest
 from PIL import Image as Pillow
 
 from kling_async.client.outcomes import Done, Failed
-from kling_async.errors import InvalidRequest, SubmissionUncertain, TaskFailed
+from kling_async.errors import InvalidRequest, TaskFailed
 from kling_async.wire import tasks
 from kling_async.wire.endpoints.image_generation import ImageRequest, Model, RequestByName
 from kling_async.wire.endpoints.inputs import describe_source
 from kling_async.wire.tasks import Image, TaskInfo, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
-from tests.fakes.html_reader import HOSTILE, Reader
 
 SIGNED = "https://cdn.klingai.com/0.png?Signature=c2VjcmV0"
 REQUEST = ImageRequest("a lighthouse", image=SIGNED, callback_url="https://hooks.example/kling?token=abc", n=2)
@@ -195,96 +193,6 @@ def test_keyword_arguments_are_the_fields() -> None:
     What is taken by name beside a request is what a request holds; of pictures also what becomes bytes.
     """
     assert {**get_type_hints(ImageRequest), "image": Any} == get_type_hints(RequestByName)
-
-
-def test_result_shows_its_pictures() -> None:
-    """
-    In a notebook, by their URLs, of which nothing is text.
-    """
-    page = Reader(RESULT._repr_html_())
-
-    assert [SIGNED] == [image["src"] for image in page.all("img")]
-    assert "1 picture · 8 units · task t-1" == page.text
-
-
-def test_result_without_pictures_is_shown_too() -> None:
-    """
-    One that was made by hand, or that a service left empty.
-    """
-    page = Reader(attrs.evolve(RESULT, images=())._repr_html_())
-
-    assert [] == page.all("img")
-    assert page.text.startswith("0 pictures")
-
-
-def test_many_pictures_are_all_shown() -> None:
-    """
-    Each is fetched when it comes into sight.
-    """
-    images = tuple(Image(index, f"https://cdn/{index}.png") for index in range(200))
-    page = Reader(attrs.evolve(RESULT, images=images)._repr_html_())
-
-    assert [image.url for image in images] == [image["src"] for image in page.all("img")]
-
-
-def test_outcome_shows_its_prompt_and_files() -> None:
-    """
-    The prompt is what each picture is of; a file is named without its folders, which are this machine's affair.
-    """
-    done = Done(3, "k", ImageRequest(HOSTILE, aspect_ratio="16:9"), RESULT, (Path("/home/me/pictures/t-1-0.png"),))
-    page = Reader(done._repr_html_())
-
-    assert [(SIGNED, HOSTILE)] == [(image["src"], image["alt"]) for image in page.all("img")]
-    assert f"{HOSTILE}#3 · 16:9 · 1 picture · 8 units · task t-1t-1-0.png" == page.text
-
-
-def test_failure_shows_what_it_means() -> None:
-    """
-    The request, the error's class and words, and what the class says of it; no pictures.
-    """
-    error = SubmissionUncertain("no answer", request_id="r-1")
-    page = Reader(Failed(3, None, ImageRequest("a fox"), error)._repr_html_())
-
-    assert [] == page.all("img")
-    assert "a fox● SubmissionUncertainno answer (request r-1)#3A submit that may have been accepted" in page.text
-    assert "Nothing sends it again by itself." in page.text
-
-
-@pytest.mark.parametrize(("request_", "title"), [(None, ""), (ImageRequest(5), "5")])  # type: ignore[arg-type]
-def test_failure_of_no_request_is_shown_too(request_: ImageRequest | None, title: str) -> None:
-    """
-    What was asked for may have been no request at all, or one with a prompt that is none.
-    """
-    page = Reader(Failed(0, None, request_, InvalidRequest(HOSTILE))._repr_html_())
-
-    assert page.text.startswith(f"{title}● InvalidRequest{HOSTILE}")
-
-
-@pytest.mark.parametrize(
-    ("changes", "text"),
-    [
-        ({"task_status": TaskStatus.SUBMITTED, "status_word": "submitted"}, "● submittedtask t-1"),
-        ({"task_status": TaskStatus.UNKNOWN, "status_word": "painting"}, "● paintingtask t-1"),
-        ({"task_status": TaskStatus.PROCESSING}, "● processingtask t-1"),
-        (
-            {"task_status": TaskStatus.FAILED, "status_word": "failed", "task_status_msg": "no <foxes>"},
-            "● failedno <foxes>after 12.5 stask t-1".replace("stask", "s · task"),
-        ),
-    ],
-)
-def test_sighting_shows_the_state(changes: dict[str, Any], text: str) -> None:
-    """
-    The service's word, its reason, and how long the task took once that is over.
-    """
-    start = dt.datetime(2025, 1, 2, tzinfo=dt.UTC)
-    bare = TaskSnapshot(
-        task_id="t-1",
-        task_status=TaskStatus.SUBMITTED,
-        created_at=start,
-        updated_at=start + dt.timedelta(seconds=12.5),
-    )
-
-    assert text == Reader(attrs.evolve(bare, **changes)._repr_html_()).text
 
 
 def test_surface() -> None:

@@ -923,7 +923,7 @@ class SlotsMachine(RuleBasedStateMachine):
     def settle(self) -> None:
         for _ in range(3 * len(self.known) + 3):
             self.turn()
-        following = self.bucket._queue.first(self.bucket._smallest_backing_off())
+        following = self.bucket._queue.first(self.bucket._below)
         assert following is None or not self.bucket._fits(following.n)
 
     @invariant()
@@ -954,7 +954,7 @@ class SlotsMachine(RuleBasedStateMachine):
         assert all(wait.done() for wait in waits)
         assert {type(wait.exception()) for wait in waits if not wait.cancelled()} <= {type(None), errors.ClientClosed}
         assert (0, 0, []) == (self.bucket._used, self.bucket._accepted, self.bucket._backing_off)
-        assert not self.bucket._queue
+        assert not self.bucket._queue.count
         self.loop.close()
 
 

@@ -1,8 +1,8 @@
 """
-What notebooks show of values: small pieces of HTML, made of text alone.
+Cards for notebooks: small pieces of HTML, made from text.
 
-They carry their style with them and no colour of their own for text or ground, so that they suit light and dark pages.
-All that comes from outside is escaped, and only addresses that can do no harm become pictures.
+They include their style and set no colour of text or background, so that they suit light and dark pages. All text is
+escaped, and only harmless addresses become pictures.
 """
 
 import enum
@@ -18,7 +18,7 @@ from kling_async.wire.redaction import shorten
 __all__ = ["Figure", "Tone", "bar", "card", "row_of", "table"]
 
 _TEXT: Final = 300  # characters
-_WIDTH: Final = 240  # of a picture, in pixels
+_WIDTH: Final = 240  # of a file, in pixels
 _BAR: Final = 400
 _EMBEDDED: Final = re.compile(r"data:image/(?:webp|png|jpeg);base64,[A-Za-z0-9+/]+={0,2}")
 
@@ -37,7 +37,7 @@ _NUMBERS: Final = "font-variant-numeric:tabular-nums"
 
 class Tone(enum.StrEnum):
     """
-    Colours of marks and bars, told apart on light and on dark grounds; what they mean is always said in words too.
+    Colours of marks and bars, visible on light and dark backgrounds; a text always says the same.
     """
 
     WELL = "#2f9e5f"
@@ -49,17 +49,19 @@ class Tone(enum.StrEnum):
 @attrs.frozen
 class Figure:
     """
-    A picture to show. Of its address nothing is shown as text.
+    A file to show. No part of its address is shown as text.
 
     Attributes:
         src: An http(s) URL, or a picture itself as a `data:` URL.
         alt: What it shows.
         caption: Below it; empty for none.
+        kind: "image", "video" or "audio".
     """
 
     src: str
     alt: str
     caption: str = ""
+    kind: str = "image"
 
 
 def card(
@@ -74,14 +76,14 @@ def card(
     body: str = "",
 ) -> str:
     """
-    Draw what is known of one thing.
+    Draw one value.
 
     Args:
-        mark: The state in a word, behind a dot in the colour *tone*.
+        mark: The state in a word, after a dot in the colour *tone*.
         text: Below the title.
-        facts: Small, in one line.
+        facts: Small, in one line; empty ones are left out.
         note: Small, at the end.
-        body: HTML, as these functions make it.
+        body: HTML from these functions.
     """
     columns = min(len(figures), 4) or 2
     parts = [f'<div style="font-weight:600">{_text(title)}</div>'] if title else []
@@ -101,7 +103,7 @@ def card(
 
 def row_of(cards: Iterable[str]) -> str:
     """
-    Put *cards* side by side, as far as there is room.
+    Put *cards* side by side if there is room.
     """
     return f"<div>{''.join(cards)}</div>"
 
@@ -121,7 +123,7 @@ def table(rows: Mapping[str, object]) -> str:
 
 def bar(parts: Iterable[tuple[int, Tone]], total: int) -> str:
     """
-    Draw how much of *total* each part is, each in its colour; *parts* may be less than *total*, and the rest is empty.
+    Draw a progress bar: each part of *total* in its colour; the rest is empty.
     """
     pieces = (
         f'<span style="display:inline-block;height:8px;vertical-align:top;width:{100 * count / max(total, 1):.2f}%;'
@@ -137,7 +139,7 @@ def _text(text: str, limit: int = _TEXT) -> str:
 
 
 def _escaped(text: str) -> str:
-    import html  # noqa: PLC0415 (it loads a table of 2,200 names, for those alone who draw)
+    import html  # noqa: PLC0415 (it loads a table of 2,200 names, which only drawing needs)
 
     return html.escape(text)
 
@@ -145,14 +147,15 @@ def _escaped(text: str) -> str:
 def _figure(figure: Figure) -> str:
     alt = _text(figure.alt)
     src = _escaped(figure.src)
-    image = (
-        f'<img src="{src}" alt="{alt}" title="{alt}" loading="lazy" referrerpolicy="no-referrer" '
-        f'style="display:block;max-width:100%;max-height:{_WIDTH}px;margin:6px 0 0;border-radius:4px">'
-    )
+    style = f"display:block;max-width:100%;max-height:{_WIDTH}px;margin:6px 0 0;border-radius:4px"
+    image = f'<img src="{src}" alt="{alt}" title="{alt}" loading="lazy" referrerpolicy="no-referrer" style="{style}">'
     if _is_linkable(figure.src):
-        image = f'<a href="{src}" target="_blank" rel="noopener noreferrer">{image}</a>'
+        if figure.kind != "image":
+            image = f'<{figure.kind} src="{src}" title="{alt}" controls preload="none" style="{style}"></{figure.kind}>'
+        else:
+            image = f'<a href="{src}" target="_blank" rel="noopener noreferrer">{image}</a>'
     elif _EMBEDDED.fullmatch(figure.src) is None:
-        image = f'<div style="{_QUIET}">a picture whose address is no http(s) URL</div>'
+        image = f'<div style="{_QUIET}">a file whose address is not an http(s) URL</div>'
     caption = f'<div style="{_QUIET}">{_text(figure.caption)}</div>' if figure.caption else ""
     return f'<div style="max-width:{_WIDTH}px">{image}{caption}</div>'
 

@@ -1,0 +1,93 @@
+"""
+Stops a run: by choice, or because of errors that the next row would meet too.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Any, Final, Protocol
+
+import attrs
+
+from kling_async.errors import KlingError
+
+__all__ = ["CONSECUTIVE_FAILURES", "RunControl"]
+
+CONSECUTIVE_FAILURES: Final = 20
+"""
+A run stops after this number of submits in a row that failed for a passing cause or are uncertain, with none accepted.
+"""
+
+_log = logging.getLogger(__name__)
+
+
+class _Submit(Protocol):
+    is_intended: bool
+
+
+@attrs.define(eq=False)
+class RunControl:
+    """
+    Knows which rows a run serves, and whether it submits more.
+
+    Attributes:
+        is_stopping: Whether nothing more is submitted.
+        reason: Why; None where the run was stopped by choice.
+        failures_in_a_row: Submits that failed for a passing cause or are uncertain, since one was accepted.
+        serving: The asyncio task of each row that is served, and the observer of its submit while that runs.
+    """
+
+    is_stopping: bool = attrs.field(default=False, init=False)
+    reason: Exception | None = attrs.field(default=None, init=False)
+    failures_in_a_row: int = attrs.field(default=0, init=False)
+    serving: "dict[asyncio.Task[Any], _Submit | None]" = attrs.field(factory=dict, init=False)
+
+    def stop(self) -> None:
+        """
+        Submit nothing more. Rows that have certainly not reached the service are not sent; the others are served.
+        """
+        self.is_stopping = True
+        for aio_task, submit in self.serving.items():
+            if submit is not None and not submit.is_intended:
+                aio_task.cancel()
+
+    def halt(self, error: Exception) -> None:
+        """
+        Stop because of *error*, which the run raises at its end.
+        """
+        if self.reason is None:
+            self.reason = error
+            _log.warning("nothing more is submitted: %s", error)
+        self.stop()
+
+    def count_failure(self, error: KlingError) -> None:
+        """
+        Count a submit that ended in *error*, and stop where too many did in a row.
+        """
+        self.failures_in_a_row += 1
+        if self.failures_in_a_row >= CONSECUTIVE_FAILURES:
+            what = f"{self.failures_in_a_row} submits in a row made no task that is known, so nothing more is sent"
+            self.halt(attrs.evolve(error, message=f"{what}; the last one: {error.message}"))
+
+    @contextlib.contextmanager
+    def submitting(self, submit: _Submit) -> Iterator[None]:
+        """
+        Let `stop` cancel the present asyncio task for as long as *submit* has not been sent.
+        """
+        aio_task = this_task()
+        self.serving[aio_task] = submit
+        try:
+            yield
+        finally:
+            self.serving[aio_task] = None
+
+
+def this_task() -> "asyncio.Task[Any]":
+    """
+    Return the asyncio task that runs this.
+    """
+    aio_task = asyncio.current_task()
+    if aio_task is None:
+        raise AssertionError("every coroutine runs in an asyncio task")
+    return aio_task

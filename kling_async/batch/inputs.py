@@ -1,0 +1,124 @@
+"""
+Reads the input of a batch: validates each request, reads its files, and makes a new row of it.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from kling_async.batch.records import KEY_MAX, InputFile, NewRow
+from kling_async.client.client import KlingClient
+from kling_async.errors import BrokenRule, InvalidRequest
+from kling_async.media.references import Reference, ReferenceCache, read_inputs
+from kling_async.wire.endpoints.base import TaskRequest, with_fields
+from kling_async.wire.endpoints.registry import endpoint_of, request_of
+from kling_async.wire.endpoints.rules import HALF_A_PAIR, WHOLE_CHARACTERS
+
+__all__ = ["Keyed", "read_input"]
+
+CHUNK_ROWS: Final = 500
+CHUNK_CHARACTERS: Final = 2**24
+"""
+A chunk ends when it has this number of rows, or files of this number of characters of Base64.
+"""
+
+CACHED_FILES: Final = 8
+"""
+Files that are kept in memory: thousands of requests may share one, which is then read once.
+"""
+
+
+@attrs.frozen
+class Keyed:
+    """
+    A request with a key of your own: one key is one request, however often it is added to a journal.
+
+    Attributes:
+        key: At most 200 characters; files can be named by it.
+    """
+
+    request: TaskRequest | str
+    key: str
+
+
+async def read_input(
+    requests: Iterable[object] | AsyncIterable[object], client: KlingClient
+) -> AsyncIterator[list[NewRow]]:
+    """
+    Yield the rows of *requests* in chunks. The input is read lazily.
+
+    Raises:
+        InvalidRequest: A request breaks rules, all of which are listed. The rows of unfinished chunks are dropped.
+    """
+    cache = ReferenceCache(CACHED_FILES)
+    chunk: list[NewRow] = []
+    index = size = 0
+    async for item in _iterate(requests):
+        new_row = await _make_row(item, index, client, cache)
+        index += 1
+        size += sum(len(file.base64 or "") for file in new_row.inputs.values())
+        chunk.append(new_row)
+        if len(chunk) >= CHUNK_ROWS or size >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+async def _iterate(requests: Iterable[object] | AsyncIterable[object]) -> AsyncIterator[object]:
+    if isinstance(requests, AsyncIterable):
+        async for item in requests:
+            yield item
+    else:
+        for item in requests:
+            yield item
+
+
+async def _make_row(item: object, index: int, client: KlingClient, cache: ReferenceCache) -> NewRow:
+    key = None
+    if isinstance(item, Keyed):
+        key, item = item.key, item.request
+    broken = list(_broken_key(key))
+    try:
+        request: TaskRequest = request_of(item)
+    except InvalidRequest:
+        what = "must be a prompt, a request such as an ImageRequest, or a Keyed one"
+        raise _refusal(index, [*broken, BrokenRule("request", f"<{type(item).__name__}>", what)]) from None
+    references, broken_rules = await read_inputs(request, client.dialect, cache)
+    broken += broken_rules
+    try:
+        client.slots.check(endpoint_of(type(request)).slots(request))
+    except InvalidRequest as error:
+        broken += error.broken
+    except Exception:
+        if not broken:  # the slots of a request with broken rules may be undefined
+            raise
+    if broken:
+        raise _refusal(index, broken)
+    return _row_of(request, key, references)
+
+
+def _refusal(index: int, broken: Sequence[BrokenRule]) -> InvalidRequest:
+    reasons = "; ".join(map(str, broken))
+    return InvalidRequest(f"request {index} (from 0) cannot be added: {reasons}", broken=tuple(broken))
+
+
+def _row_of(request: TaskRequest, key: str | None, references: Mapping[str, Reference]) -> NewRow:
+    inputs: dict[str, InputFile] = {}
+    for field, reference in references.items():
+        if reference.sha256 is not None:  # else it is a URL
+            is_kept = not isinstance(getattr(request, field), Path)
+            inputs[field] = InputFile(reference.sha256, is_kept, reference.text if is_kept else None)
+    kept = [field for field, file in inputs.items() if file.is_kept]
+    return NewRow(request=with_fields(request, **dict.fromkeys(kept)) if kept else request, key=key, inputs=inputs)
+
+
+def _broken_key(key: object) -> Iterator[BrokenRule]:
+    if key is None:
+        return
+    if not isinstance(key, str) or not key.strip() or len(key) > KEY_MAX:
+        yield BrokenRule("key", repr(key)[:50], f"must be text of 1 to {KEY_MAX} characters, not all blank")
+    elif HALF_A_PAIR.search(key):
+        yield BrokenRule("key", repr(key)[:50], WHOLE_CHARACTERS)

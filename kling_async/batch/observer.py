@@ -1,0 +1,127 @@
+"""
+Writes the steps of a submit into the journal.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from kling_async.batch.control import RunControl
+from kling_async.batch.failures import RunStopped
+from kling_async.batch.journal import Journal
+from kling_async.batch.records import Row, State, external_id_of
+from kling_async.client.delivery import SubmitObserver
+from kling_async.client.submitter import CLOSE_TIMEOUT
+from kling_async.wire.tasks import TaskSnapshot
+
+__all__ = ["JournalObserver", "UnsettledSubmits"]
+
+_log = logging.getLogger(__name__)
+
+
+class UnsettledSubmits:
+    """
+    The submits of one batch whose outcome is not known yet, also those of earlier runs.
+    """
+
+    def __init__(self) -> None:
+        self._over: dict[int, asyncio.Future[None]] = {}  # by the position of the row
+
+    def __contains__(self, position: int) -> bool:
+        return position in self._over
+
+    def add(self, position: int) -> None:
+        """
+        Add the submit of the row at *position*.
+        """
+        self._over.setdefault(position, asyncio.get_running_loop().create_future())
+
+    def discard(self, position: int) -> None:
+        """
+        Remove a submit that is over, whatever came of it.
+        """
+        over = self._over.pop(position, None)
+        if over is not None:
+            over.set_result(None)
+
+    async def wait(self) -> None:
+        """
+        Wait up to 10 s until the present ones are over.
+        """
+        if self._over:
+            await asyncio.wait(self._over.values(), timeout=CLOSE_TIMEOUT)
+
+
+class JournalObserver(SubmitObserver):
+    """
+    Writes down one attempt of a row.
+
+    Attributes:
+        attempt: Counts the submits of the row from 1.
+        is_recovery: Whether an earlier run has sent it without learning the outcome.
+        external_task_id: The id of ours under which the row is sent; None where the service accepts none.
+        task_id: Of its task, once it is known.
+        is_intended: Whether the service may have the request.
+        is_sent: Whether this run has sent it.
+    """
+
+    def __init__(
+        self,
+        row: Row,
+        attempt: int,
+        *,
+        journal: Journal,
+        control: RunControl,
+        unsettled: UnsettledSubmits,
+        clock: Callable[[], float],
+        has_external_ids: bool,
+    ) -> None:
+        self.is_recovery = row.state in (State.SENDING, State.UNCERTAIN)
+        self.key = row.key
+        self.task_id = row.task_id
+        self.attempt = attempt
+        self.position = row.position
+        self.is_intended = self.is_recovery
+        self.is_sent = False
+        self.owns_id = row.request.external_task_id is None
+        self.external_task_id = row.external_task_id or row.request.external_task_id
+        if self.external_task_id is None and has_external_ids:
+            self.external_task_id = external_id_of(journal.id, row.position, row.key, attempt)
+        self._row = row
+        self._journal = journal
+        self._control = control
+        self._unsettled = unsettled
+        self._clock = clock
+
+    async def sending(self, submit_key: str | None) -> None:
+        if self._control.is_stopping:
+            raise RunStopped("the run was stopped before this was sent")
+        self.is_intended = self.is_sent = True
+        self._unsettled.add(self.position)
+        await self._journal.intend(
+            self.position,
+            attempt=self.attempt,
+            external_task_id=self.external_task_id,
+            submit_key=submit_key,
+            now=self._clock(),
+        )
+
+    def withdrawn(self) -> None:
+        self.is_intended = False
+        if not self._journal.is_closed:
+            self._journal.withdraw(self.position)
+
+    def accepted(self, task_id: str) -> None:
+        self.task_id = task_id
+        self._control.failures_in_a_row = 0
+        if self._journal.is_closed:
+            _log.warning("task %s of row %r was accepted after the journal was closed", task_id, self._row.key)
+        else:
+            self._journal.accept(self.position, task_id, self._clock())
+
+    def unconfirmed(self, snapshot: TaskSnapshot) -> None:
+        if not self._journal.is_closed:
+            self._journal.record_callback(self.position, snapshot)
+
+    def ended(self) -> None:
+        self._unsettled.discard(self.position)

@@ -1,0 +1,413 @@
+"""
+The SQL of a journal's rows: the changes of their states, adding them, and reading them.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from kling_async.batch.database import Database, absolute, storable
+from kling_async.batch.lock import LockFile
+from kling_async.batch.records import (
+    InputFile,
+    NewRow,
+    Row,
+    State,
+    Summary,
+    digest_of,
+    may_follow,
+    read_error,
+    read_snapshot,
+    read_stored_request,
+    write_stored_request,
+)
+from kling_async.errors import BrokenRule, InvalidRequest, JournalLocked, JournalMismatch, StorageFull
+from kling_async.media.naming import folded
+from kling_async.media.saved_files import SavedFile
+from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.registry import endpoint_named, endpoint_of
+
+Change: TypeAlias = tuple[str, Sequence[object]]
+"""
+A statement with its values.
+"""
+
+
+def _guard(state: State, *, also: str = "") -> str:
+    # Only a row from which *state* may follow changes; a late change has no effect.
+    states = ", ".join(f"'{before.value}'" for before in may_follow(state))
+    return f"WHERE position = ?{also} AND state IN ({states})"
+
+
+_PRESENT_ACCOUNT: Final = "account = (SELECT account FROM journal)"
+INTEND: Final = (
+    "UPDATE row SET state = 'sending', attempts = ?, external_task_id = ?, submit_key = ?, sent_at = ?, error = NULL, "
+    f"{_PRESENT_ACCOUNT} {_guard(State.SENDING)}"
+)
+WITHDRAW: Final = "UPDATE row SET state = 'queued' " + _guard(State.QUEUED)
+ACCEPT: Final = (
+    f"UPDATE row SET state = 'accepted', task_id = ?, accepted_at = ?, error = NULL, {_PRESENT_ACCOUNT} "
+    + _guard(State.ACCEPTED)
+)
+CLAIM: Final = f"UPDATE row SET {_PRESENT_ACCOUNT} WHERE position = ? AND state = 'accepted'"
+RECORD_CALLBACK: Final = "UPDATE row SET snapshot = ? WHERE position = ? AND state = 'accepted'"
+FINISH: Final = "UPDATE row SET state = 'finished', snapshot = ?, units = ?, ended_at = ?, error = NULL " + _guard(
+    State.FINISHED
+)
+SAVE: Final = "UPDATE row SET state = 'saved', saved_at = ? " + _guard(State.SAVED)
+SAVE_FILE: Final = "INSERT OR REPLACE INTO file SELECT position, ?, ?, ?, ?, ?, ? FROM row " + _guard(State.SAVED)
+SAVE_VALUE: Final = "UPDATE file SET value = ? WHERE position = ? AND kind = ? AND number = ?"
+UNSAVE: Final = "UPDATE row SET state = 'finished', saved_at = NULL WHERE position = ? AND state = 'saved'"
+DROP_FILES: Final = (
+    "DELETE FROM file WHERE position = (SELECT position FROM row WHERE position = ? AND state = 'saved')"
+)
+FAIL: Final = (
+    "UPDATE row SET state = 'failed', error = ?, may_retry = ?, snapshot = ?, units = ?, ended_at = ? "
+    + _guard(State.FAILED)
+)
+MARK_UNCERTAIN: Final = "UPDATE row SET state = 'uncertain', error = ? " + _guard(State.UNCERTAIN)
+_RECORD_ATTEMPTS: Final = (
+    "INSERT OR IGNORE INTO earlier SELECT position, attempts, external_task_id, task_id, error, units, sent_at, "
+    "ended_at FROM row"
+)
+_TO_REQUEUE: Final = "WHERE position = ? AND state IN ('failed', 'uncertain')"
+RECORD_ATTEMPT: Final = f"{_RECORD_ATTEMPTS} {_TO_REQUEUE} AND attempts > 0"
+REQUEUE: Final = (
+    "UPDATE row SET state = 'queued', external_task_id = NULL, submit_key = NULL, task_id = NULL, snapshot = NULL, "
+    f"error = NULL, may_retry = 0, units = NULL, sent_at = NULL, accepted_at = NULL, ended_at = NULL {_TO_REQUEUE}"
+)
+SET_TOKEN_KEY: Final = "UPDATE journal SET token_key = ?"  # noqa: S105 (SQL, no token)
+
+_PAID_FOR: Final = frozenset({WITHDRAW, ACCEPT})
+"""
+Changes that are written even to a file that was moved: nothing else holds these facts.
+"""
+
+_MISSING: Final = "WHERE (state = 'queued' OR (state = 'failed' AND may_retry)) AND generation <> ?"
+
+_IS_KEPT: Final = "state IN ('sending', 'accepted', 'uncertain') AND account <> (SELECT account FROM journal)"
+
+_FIELDS: Final = (
+    *("position", "key", "state", "endpoint", "request", "attempts"),
+    *("external_task_id", "submit_key", "task_id", "snapshot", "error", "may_retry"),
+    *("queued_at", "sent_at", "accepted_at", "ended_at", "saved_at"),
+    *("inputs", "kept_for"),
+)
+_COLUMNS: Final = (
+    ", ".join(_FIELDS[:-2])
+    + ", EXISTS (SELECT 1 FROM input WHERE input.position = row.position) AS inputs"
+    + f", CASE WHEN {_IS_KEPT} THEN (SELECT base_url FROM account WHERE number = row.account) END AS kept_for"
+)
+
+_BILLED: Final = (
+    "SELECT coalesce(sum(whole), 0), coalesce(sum(CAST(round((units - whole) * 1000000) AS INTEGER)), 0) FROM "
+    "(SELECT units, CAST(units AS INTEGER) AS whole FROM (SELECT units FROM row UNION ALL SELECT units FROM earlier))"
+)
+"""
+Sums whole units and millionths as integers: a sum of floats drifts, and a single sum of millionths may exceed 64 bits.
+"""
+
+_COLLIDING_KEYS: Final = (
+    "SELECT position FROM (SELECT position, row_number() OVER (PARTITION BY folded(key) ORDER BY position) AS number "
+    "FROM row WHERE occurrence IS NULL AND position <= ?) WHERE number > 1"
+)
+"""
+Compares only the caller's own keys: generated keys never differ by case alone.
+"""
+
+
+def write(database: Database, changes: Sequence[Change]) -> None:
+    """
+    Write several changes, all or none.
+
+    Raises:
+        JournalLocked, StorageFull: A row may not be sent now.
+        RuntimeError: A row that is to be sent is in no state for that.
+    """
+    statements = {statement for statement, _ in changes}
+    is_sending = INTEND in statements
+    if not statements <= _PAID_FOR:
+        database.check_place()
+    if is_sending and database.lock is not None:
+        _check_may_send(database, database.lock)
+    try:
+        commit(database, changes)
+    except StorageFull:
+        if is_sending or database.lock is None:
+            raise
+        database.lock.free_reserve()  # for what was paid for
+        commit(database, changes)
+
+
+def commit(database: Database, changes: Sequence[Change]) -> None:
+    """
+    Write several changes in one transaction.
+    """
+    with database.transaction():
+        for statement, values in changes:
+            changed = database.execute(statement, *values).rowcount
+            if statement is INTEND and not changed:
+                raise RuntimeError(f"row {values[-1]} does not wait to be sent")
+
+
+def _check_may_send(database: Database, lock: LockFile) -> None:
+    if not lock.is_held():
+        raise JournalLocked(f"{str(lock.path)!r} was deleted: another process may work on this journal by now")
+    if not lock.reserve():
+        what = f"there is no room left beside {str(database.path)!r}: nothing more is sent"
+        raise StorageFull(f"{what}; make room, then run again")
+
+
+def begin_input(database: Database) -> int:
+    """
+    Return a number for the next input.
+    """
+    database.check_place()
+    with database.transaction():
+        database.execute("UPDATE journal SET generation = generation + 1")
+        [generation] = database.fetch_one("SELECT generation FROM journal")
+    return int(generation)
+
+
+def add(database: Database, new_rows: Sequence[NewRow], generation: int, now: float) -> tuple[int, int]:
+    """
+    Add the rows that are not in the journal; return how many were new, and how many were known.
+    """
+    database.check_place()
+    with database.transaction():
+        [position] = database.fetch_one("SELECT positions FROM journal")  # none is used twice: our ids follow from it
+        count = 0
+        for new_row in new_rows:
+            count += _add_one(database, new_row, position + count, generation, now)
+        database.execute("UPDATE journal SET positions = ?", position + count)
+    return count, len(new_rows) - count
+
+
+def _add_one(database: Database, new_row: NewRow, position: int, generation: int, now: float) -> bool:
+    endpoint = endpoint_of(type(new_row.request))
+    digest = digest_of(new_row.request, dict(_identify_files(new_row, endpoint)))
+    occurrence, key = None, new_row.key
+    if key is None:
+        [last] = database.fetch_one(
+            "SELECT max(occurrence) FROM row WHERE digest = ? AND generation = ?", digest, generation
+        )
+        occurrence = 0 if last is None else last + 1
+        key = f"{digest.hex()[:24]}-{occurrence}"
+    known = database.execute("SELECT digest, position FROM row WHERE key = ?", key).fetchone()
+    if known is not None:
+        _check_same(database, new_row, key, digest, known)
+        database.execute("UPDATE row SET generation = ?, occurrence = ? WHERE key = ?", generation, occurrence, key)
+        return False
+    database.execute(
+        "INSERT INTO row (position, key, digest, generation, occurrence, endpoint, request, queued_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        *(position, key, digest, generation, occurrence, endpoint.name, write_stored_request(new_row.request), now),
+    )
+    for field, file in new_row.inputs.items():
+        source = getattr(new_row.request, field)
+        path = storable(str(absolute(source))) if isinstance(source, Path) else None
+        database.execute("INSERT INTO input VALUES (?, ?, ?, ?, ?)", position, field, path, file.sha256, file.is_kept)
+        if file.is_kept:
+            database.execute("INSERT OR IGNORE INTO reference VALUES (?, ?)", file.sha256, file.base64)
+    return True
+
+
+def _identify_files(new_row: NewRow, endpoint: Endpoint[Any]) -> Iterator[tuple[str, str]]:
+    for each in endpoint.inputs:
+        source = getattr(new_row.request, each.field)
+        if isinstance(source, str | Path):  # a URL, or a path as it was given
+            yield each.field, str(source).encode(errors="backslashreplace").decode()
+        elif each.field in new_row.inputs:
+            yield each.field, new_row.inputs[each.field].sha256
+
+
+def _check_same(database: Database, new_row: NewRow, key: str, digest: bytes, known: tuple[bytes, int]) -> None:
+    known_digest, position = known
+    broken: list[BrokenRule] = []
+    if digest != known_digest:
+        rule = "is the key of another request in this journal; give the changed request a key of its own"
+        broken = [BrokenRule("key", repr(key), rule)]
+    elif new_row.inputs:
+        inputs = dict(database.execute("SELECT field, sha256 FROM input WHERE position = ?", position).fetchall())
+        rule = "has changed since it was added to the journal; put the old file back, or begin a new journal"
+        broken = [
+            BrokenRule(field, repr(str(getattr(new_row.request, field))), rule)
+            for field, file in new_row.inputs.items()
+            if file.sha256 != inputs.get(field)
+        ]
+    if broken:
+        raise InvalidRequest("; ".join(map(str, broken)), broken=tuple(broken))
+
+
+def check_endpoints(database: Database) -> None:
+    """
+    Raise JournalMismatch where rows are of an endpoint that is not registered.
+    """
+    with database.translating():
+        for [name] in database.execute("SELECT DISTINCT endpoint FROM row").fetchall():
+            _find_endpoint(database, name)
+
+
+def _find_endpoint(database: Database, name: str) -> Endpoint[Any]:
+    try:
+        return endpoint_named(name)
+    except InvalidRequest as error:
+        what = f"{str(database.path)!r} has rows of endpoint {name!r}, which is not registered"
+        advice = "import the module that registers it, or upgrade kling_async; the journal is unchanged"
+        raise JournalMismatch(f"{what}: {advice}") from error
+
+
+def count_missing(database: Database, generation: int) -> int:
+    """
+    Return how many rows are still to be sent, and are not in input *generation*.
+    """
+    with database.translating():
+        [count] = database.fetch_one(f"SELECT count(*) FROM row {_MISSING}", generation)
+    return int(count)
+
+
+def drop_missing(database: Database, generation: int) -> int:
+    """
+    Delete those rows, and return how many they were. What was billed for them stays on record.
+    """
+    database.check_place()
+    with database.transaction():
+        database.execute(f"{_RECORD_ATTEMPTS} {_MISSING} AND state = 'failed'", generation)
+        return database.execute(f"DELETE FROM row {_MISSING}", generation).rowcount
+
+
+def read_account(database: Database) -> tuple[str, str]:
+    """
+    Return the base URL and the dialect's name.
+    """
+    with database.translating():
+        base_url, dialect = database.fetch_one("SELECT base_url, dialect FROM journal")
+    return base_url, dialect
+
+
+def read_identity(database: Database) -> tuple[str, bytes | None]:
+    """
+    Return the journal's id and its token key.
+    """
+    with database.translating():
+        journal_id, token_key = database.fetch_one("SELECT id, token_key FROM journal")
+    return journal_id, token_key
+
+
+def read_input(database: Database, sha256: str) -> str:
+    """
+    Return the file of a request that the journal holds, in Base64.
+    """
+    with database.translating():
+        [base64] = database.fetch_one("SELECT base64 FROM reference WHERE sha256 = ?", sha256)
+    return str(base64)
+
+
+def read_page(database: Database, states: Sequence[State], after: int, size: int) -> list[Row]:
+    """
+    Return up to *size* rows in *states* (none for all) behind position *after*, in the order of the input.
+    """
+    # The index has each state in order, and SQLite merges these few; with an IN it would sort all rows first.
+    wanted = set(states)
+    where = ["WHERE state = ? AND position > ?"] * len(wanted) or ["WHERE position > ?"]
+    parts = " UNION ALL ".join(f"SELECT {_COLUMNS} FROM row {part}" for part in where)
+    values = [value for state in wanted for value in (state, after)] or [after]
+    with database.translating():
+        found = database.execute(f"{parts} ORDER BY position LIMIT ?", *values, size).fetchall()
+        return [_read_row(database, columns) for columns in found]
+
+
+def trace(database: Database, path: str | Path) -> Row | None:
+    """
+    Return the row that made the file at *path*, None where none did.
+    """
+    statement = f"SELECT {_COLUMNS} FROM row WHERE position = (SELECT position FROM file WHERE path = ?)"
+    with database.translating():
+        columns = database.execute(statement, stored_path(database, Path(path))).fetchone()
+        return None if columns is None else _read_row(database, columns)
+
+
+def stored_path(database: Database, path: Path) -> str | bytes:
+    """
+    Return a file's path as it is stored: relative to the journal's folder where it is in there, so that both can be
+    moved together.
+    """
+    full, home = absolute(path), database.home
+    return storable(full.relative_to(home).as_posix() if full.is_relative_to(home) else str(full))
+
+
+def find_colliding_keys(database: Database) -> tuple[frozenset[int], int]:
+    """
+    Return the positions of rows whose key equals that of an earlier row on some file systems, and the last position
+    that was compared.
+    """
+    database.define("folded", folded)
+    with database.translating():
+        [last] = database.fetch_one("SELECT coalesce(max(position), -1) FROM row")
+        found = database.execute(_COLLIDING_KEYS, last).fetchall()
+    return frozenset(position for [position] in found), int(last)
+
+
+def summarize(database: Database) -> Summary:
+    """
+    Return the batch in numbers.
+    """
+    with database.translating():
+        counts = dict(database.execute("SELECT state, count(*) FROM row GROUP BY state").fetchall())
+        [may_retry] = database.fetch_one("SELECT count(*) FROM row WHERE state = 'failed' AND may_retry")
+        whole, millionths = database.fetch_one(_BILLED)
+        files, size = database.fetch_one("SELECT count(*), coalesce(sum(bytes), 0) FROM file")
+        [kept] = database.fetch_one(f"SELECT count(*) FROM row WHERE {_IS_KEPT}")
+    billed = Decimal(whole * 1_000_000 + millionths).scaleb(-6)
+    return Summary(
+        **counts,
+        kept=kept,
+        may_retry=may_retry,
+        units_billed=Decimal(f"{billed:f}".rstrip("0").rstrip(".")),
+        files=files,
+        bytes=size,
+    )
+
+
+def _read_row(database: Database, columns: Sequence[Any]) -> Row:
+    fields: dict[str, Any] = dict(zip(_FIELDS, columns, strict=True))
+    position, endpoint = fields["position"], _find_endpoint(database, fields.pop("endpoint"))
+    inputs, paths = _read_inputs(database, position) if fields["inputs"] else ({}, {})
+    request = read_stored_request(fields["request"], endpoint, paths)
+    state, snapshot = State(fields["state"]), read_snapshot(fields["snapshot"])
+    has_files = state in (State.FINISHED, State.SAVED)
+    read: dict[str, Any] = {
+        **fields,
+        "state": state,
+        "request": request,
+        "inputs": inputs,
+        "may_retry": bool(fields["may_retry"]),
+        "snapshot": snapshot,
+        "error": read_error(fields["error"], request, snapshot),
+        "files": tuple(_read_files(database, position)) if has_files else (),
+    }
+    return Row(**read)
+
+
+def _read_inputs(database: Database, position: int) -> tuple[dict[str, InputFile], dict[str, Path | None]]:
+    inputs: dict[str, InputFile] = {}
+    paths: dict[str, Path | None] = {}
+    statement = "SELECT field, path, sha256, is_kept FROM input WHERE position = ?"
+    for field, path, sha256, is_kept in database.execute(statement, position):
+        inputs[field] = InputFile(sha256, bool(is_kept))
+        paths[field] = None if path is None else Path(os.fsdecode(path))
+    return inputs, paths
+
+
+def _read_files(database: Database, position: int) -> Iterable[SavedFile]:
+    statement = (
+        "SELECT kind, number, path, bytes, sha256, value FROM file WHERE position = ? "
+        "ORDER BY kind = 'audio', kind = 'video', number"  # as `TaskResult.files`
+    )
+    for kind, number, place, size, sha256, value in database.execute(statement, position):
+        if isinstance(place, str) and "://" in place:  # none of our paths has two slashes in a row
+            yield SavedFile(number, None, size, sha256, place, value, kind)
+        else:
+            yield SavedFile(number, database.home / os.fsdecode(place), size, sha256, None, value, kind)

@@ -1,0 +1,272 @@
+"""
+One submit, from its slots to its task: the request is sent, and what became of it is found out.
+"""
+
+import asyncio
+import datetime as dt
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import attrs
+
+from kling_async.client.callbacks.router import CallbackSubscription
+from kling_async.client.events import EventKind, TaskEvents
+from kling_async.client.exchange import RequestBody
+from kling_async.client.limits.limiter import SlotLease
+from kling_async.client.retries import Step, may_exist, next_step, retry
+from kling_async.client.submission import Submission, may_be_task_of
+from kling_async.client.transport import Transport, decode
+from kling_async.errors import (
+    ClientClosed,
+    KlingError,
+    RateLimited,
+    SubmissionUncertain,
+    TaskNotFound,
+    UnexpectedAnswer,
+)
+from kling_async.wire.answers import Answer
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest
+from kling_async.wire.headers import clock_of
+from kling_async.wire.responses import read_created, read_sighting
+from kling_async.wire.tasks import TaskSnapshot
+
+__all__ = ["Delivery", "SubmitObserver"]
+
+T = TypeVar("T")
+
+
+class SubmitObserver:
+    """
+    Writes down each step of one submit, for a caller that keeps a record. This one keeps none.
+
+    Attributes:
+        key: What the caller calls the request, for the log; None without.
+    """
+
+    key: str | None = None
+
+    async def sending(self, submit_key: str | None) -> None:
+        """
+        It is about to be sent, and is sent once this returns. If this raises, it is not sent, and the error goes to the
+        caller.
+
+        Args:
+            submit_key: The key under which the receiver accepts its callbacks; None without callbacks.
+        """
+
+    def withdrawn(self) -> None:
+        """
+        Certainly no task was created. It may be sent again, after another `sending`.
+        """
+
+    def accepted(self, task_id: str) -> None:
+        """
+        It is a task now; also long after it ended in SubmissionUncertain.
+        """
+
+    def unconfirmed(self, snapshot: TaskSnapshot) -> None:
+        """
+        A callback brought its result, and the service has not confirmed it yet.
+        """
+
+    def ended(self) -> None:
+        """
+        It is over, whatever the outcome.
+        """
+
+
+class _ObserverFailed(Exception):
+    """
+    Carries an observer's KlingError past the handling of the service's errors.
+    """
+
+    def __init__(self, error: KlingError) -> None:
+        super().__init__()
+        self.error = error
+
+
+@attrs.define(eq=False, kw_only=True)
+class Delivery:
+    """
+    Brings one request to the service, as exactly once as the service makes that possible.
+
+    Attributes:
+        lease: The slots that it holds.
+        submission: What is known of its fate; decides whether it is sent again.
+        body: What is sent; None until it is known that an earlier run's submit must be sent again.
+    """
+
+    request: TaskRequest
+    endpoint: Endpoint[Any]
+    lease: SlotLease
+    subscription: CallbackSubscription | None
+    observer: SubmitObserver
+    events: TaskEvents
+    submission: Submission
+    body: RequestBody | None = attrs.field(default=None, repr=False)
+    _transport: Transport
+    _is_announced: bool = attrs.field(default=False, init=False)  # to the observer, and not withdrawn
+
+    @property
+    def is_exposed(self) -> bool:
+        """
+        Whether the service may have a task of it that is not known yet.
+        """
+        return self.submission.ambiguous_error is not None or (self.body is not None and self.body.has_left)
+
+    def call_off(self) -> bool:
+        """
+        Keep it from being sent if no byte has left yet, and return whether that is so: then it may be cancelled. If
+        this returns False, its fate must be found out.
+        """
+        if not self.is_exposed and self.body is not None:
+            self.body.is_called_off = True
+        return not self.is_exposed
+
+    async def send(self) -> TaskSnapshot:
+        """
+        Send the request until it is a task.
+
+        After an ambiguous attempt the task is looked up by its external id. It is sent again, under the same id, only
+        if the service has said for `retry.look_for` seconds that there is none. If that attempt is rejected, it is only
+        looked up from then on, since the reason may be the task that the first attempt created.
+
+        Raises:
+            SubmissionUncertain: A task may exist, and it could not be found out.
+            KlingError: Certainly no task was created.
+        """
+        return await self._retrying(self._post, self._look_up_or_post)
+
+    async def find(self) -> TaskSnapshot | None:
+        """
+        Look up the task of a submit that an earlier run has sent. Return None if it may be sent again: the service has
+        said for `retry.look_for` seconds that there is none.
+
+        Raises:
+            SubmissionUncertain: A task may exist, and it could not be found out.
+        """
+        if self.submission.external_id is None:
+            what = "an earlier run has sent it, and this service takes no id of ours to find it by"
+            raise SubmissionUncertain(what)
+        return await self._retrying(self._look_up, self._look_up)
+
+    async def wait_for_callback(self) -> TaskSnapshot | None:
+        """
+        Return the task that a callback shows within `retry.hear_for` seconds; None without callbacks, or if none comes.
+        """
+        if self.subscription is None:
+            return None
+        return await self.subscription.wait(self._transport.retry.hear_for)
+
+    async def _retrying(self, first: Callable[[], Awaitable[T]], again: Callable[[], Awaitable[T]]) -> T:
+        submission = self.submission
+        try:
+            return await retry(first, again, self._transport.retry, self._is_over, self._on_retry)
+        except _ObserverFailed as failed:
+            raise failed.error from None
+        except KlingError as error:
+            if submission.ambiguous_error is not None:
+                raise submission.uncertain(submission.ambiguous_error) from error
+            if submission.is_closing and next_step(error, can_look_up=False) is Step.RESEND:
+                raise ClientClosed("the client is closed; make a new one") from error
+            raise
+
+    def _is_over(self, error: KlingError) -> bool:
+        now = asyncio.get_running_loop().time()
+        return self.submission.is_over(error, self._transport.retry, now, refused_for=self.lease.refused_seconds())
+
+    def _on_retry(self, error: KlingError, delay: float) -> None:
+        self.events.publish(EventKind.RETRY, error=error, delay=delay)
+
+    async def _look_up_or_post(self) -> TaskSnapshot:
+        found = await self._look_up() if self.submission.ambiguous_error is not None else None
+        return found or await self._post()
+
+    async def _post(self) -> TaskSnapshot:
+        while True:
+            await self.lease.reacquire()
+            try:
+                return await self._post_once()
+            except RateLimited as error:
+                if self.submission.is_last_try or not self.lease.note_refused(error):
+                    raise
+                self.events.publish(EventKind.WAITING, error=error)
+
+    async def _post_once(self) -> TaskSnapshot:
+        body, submission = self.body, self.submission
+        if body is None:
+            raise AssertionError("there is nothing to send")
+        submission.is_looking = False
+        try:
+            await self._announce()
+            answer = await self._transport.send("POST", self.endpoint.path, body)
+            accepted = await decode(answer, read_created)
+        except KlingError as error:
+            confirmed = await self._confirm(error)
+            submission.record_failure(confirmed, asyncio.get_running_loop().time())
+            body.has_left = False
+            try:
+                raise confirmed from None
+            finally:
+                del confirmed  # otherwise its traceback holds it
+        finally:
+            if not self.is_exposed:  # it still is if a good answer has just been read
+                self._is_announced = False
+                self.observer.withdrawn()
+        body.has_left = False
+        self._transport.is_kling_api = True
+        return accepted
+
+    async def _announce(self) -> None:
+        if self._is_announced:
+            return
+        self._is_announced = True
+        try:
+            await self.observer.sending(self.subscription.key if self.subscription is not None else None)
+        except KlingError as error:
+            raise _ObserverFailed(error) from None
+        self.events.publish(EventKind.SENDING)
+
+    async def _confirm(self, error: KlingError) -> KlingError:
+        # A good answer that no Kling API gives: if there is no Kling API here, certainly no task was created.
+        if isinstance(error, UnexpectedAnswer) and error.is_other_api and may_exist(error):
+            return attrs.evolve(error, is_confirmed=await self._transport.is_no_api(self.endpoint.path))
+        return error
+
+    async def _look_up(self) -> TaskSnapshot | None:
+        # None if there is no such task, and the request may be sent again.
+        submission, external_id = self.submission, self.submission.external_id or ""
+        submission.is_looking = True
+        try:
+            answer = await self._transport.send("GET", self.endpoint.one(external_id))
+            found = await decode(answer, read_sighting)
+            self._check_found(found, external_id, answer)
+        except KlingError as error:
+            shown = self.subscription.task if self.subscription is not None else None
+            if shown is not None:
+                return shown  # its callback has come, so it exists
+            if not isinstance(error, TaskNotFound):
+                raise
+            now = asyncio.get_running_loop().time()
+            submission.mark_missing(now)
+            if not submission.may_be_sent_again(self._transport.retry, now):
+                raise
+            return None
+        return found
+
+    def _check_found(self, found: TaskSnapshot, external_id: str, answer: Answer) -> None:
+        # Some services answer with whatever task they have.
+        sent_at = self.submission.sent_at
+        sent_ago = made_ago = None
+        if sent_at is not None:
+            sent_ago = asyncio.get_running_loop().time() - sent_at
+        if found.created_at is not None:
+            now = clock_of(answer.headers) or dt.datetime.now(dt.UTC)
+            made_ago = (now - found.created_at).total_seconds()
+        is_ours = may_be_task_of(found, external_id, sent_ago=sent_ago, made_ago=made_ago)
+        if is_ours is None:
+            what = f"the service answered with task {found.task_id}, and does not say whether it is this one"
+            raise UnexpectedAnswer(what, None, found.request_id, http_status=answer.status)
+        if not is_ours:
+            what = f"the service answered with another task, {found.task_id}"
+            raise TaskNotFound(what, None, found.request_id, http_status=answer.status)

@@ -1,0 +1,216 @@
+"""
+The parts of one HTTP exchange: the request's body, the time limit, and what has arrived of the answer.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Final, Self
+
+import aiohttp
+import attrs
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.hdrs import EXPECT
+
+from kling_async.wire.responses import is_whole
+
+__all__ = ["NEVER_SENT", "Deadline", "PartialAnswer", "RequestBody", "is_cancelled"]
+
+NEVER_SENT: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ServerFingerprintMismatch,
+    aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+)
+"""
+Errors of aiohttp which show that no connection was made.
+"""
+
+PIECE: Final = 2**16
+"""
+Bytes of a request's body that are written to a connection at a time; aiohttp warns above one MiB.
+"""
+
+EXTRA_TURNS: Final = 3
+"""
+Iterations of the event loop between the end of the time and the cancelling. After the loop was blocked, its timers may
+run before its sockets are read (uvloop's always do), and an answer that has arrived needs up to two iterations to reach
+its task.
+"""
+
+TURN: Final = 0.001
+"""
+Seconds of such an iteration. Only a timer works: the loop reads its sockets before it runs one that was set in the
+iteration before.
+"""
+
+
+@attrs.define(eq=False)
+class Deadline:
+    """
+    Cancels the code in its `with` block when the time is over, and turns that into a TimeoutError. It expires only
+    after the event loop has read what has already arrived.
+
+    Attributes:
+        seconds: How long the block may take in all.
+    """
+
+    seconds: float
+    _aio_task: "asyncio.Task[object]" = attrs.field(init=False)
+    _timer: asyncio.TimerHandle = attrs.field(init=False)
+    _end: float = attrs.field(init=False)
+    _cancelling: int = attrs.field(init=False)  # how often others had cancelled the task before
+    _has_expired: bool = attrs.field(default=False, init=False)
+
+    def __enter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        aio_task = asyncio.current_task()
+        if aio_task is None:
+            raise RuntimeError("a deadline needs a running asyncio task")
+        self._aio_task, self._cancelling = aio_task, aio_task.cancelling()
+        self._end = loop.time() + self.seconds
+        self._timer = loop.call_at(self._end, self._wait, EXTRA_TURNS)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        if self._has_expired and self._aio_task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from None
+
+    def expect_within(self, seconds: float) -> None:
+        """
+        End the block in *seconds* from now, or when its whole time is over, whichever comes first. Outside the block,
+        and once the time is over, this does nothing.
+        """
+        if self._timer.cancelled() or self._has_expired:
+            return
+        loop = asyncio.get_running_loop()
+        self._timer.cancel()
+        self._timer = loop.call_at(min(self._end, loop.time() + seconds), self._wait, EXTRA_TURNS)
+
+    def _wait(self, turns: int) -> None:
+        if turns > 0:
+            self._timer = asyncio.get_running_loop().call_later(TURN, self._wait, turns - 1)
+        else:
+            self._has_expired = True
+            self._aio_task.cancel()
+
+
+def is_cancelled() -> bool:
+    """
+    Return whether the running task was cancelled. Some libraries raise `CancelledError` although nothing was, such as
+    aiohttp when a session is closed by its owner.
+    """
+    aio_task = asyncio.current_task()
+    return aio_task is None or aio_task.cancelling() > 0
+
+
+class RequestBody(aiohttp.Payload):
+    """
+    The JSON body of a POST, and whether bytes of the request have left.
+
+    aiohttp sends the headers together with the first piece of the body, and asks for that only when there is a
+    connection: behind proxies too, and in borrowed sessions. It may be sent several times, one after the other.
+
+    Attributes:
+        is_traceable: Whether its fate can be looked up if the answer is lost.
+        has_left: Whether bytes of it have left, and no answer has shown what became of them.
+        is_called_off: Whether it may no longer leave. Set before the request is cancelled, since it is written by a
+            task of aiohttp's own.
+    """
+
+    _autoclose = True  # there is nothing to close; otherwise aiohttp warns when a middleware replaces it
+
+    def __init__(self, content: bytes, *, is_traceable: bool = True) -> None:
+        super().__init__(content, content_type="application/json")
+        self._size = len(content)
+        self.is_traceable = is_traceable
+        self.has_left = False
+        self.is_called_off = False
+        self._deadline: Deadline | None = None
+        self._read_timeout = 0.0
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    def begin(self, deadline: Deadline, read_timeout: float) -> None:
+        """
+        Prepare for one exchange: when all of the body is written, the answer is expected within *read_timeout*.
+        """
+        self._deadline, self._read_timeout = deadline, read_timeout
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return bytes(self._value).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        transport = getattr(writer, "transport", None)
+        if transport is None or transport.is_closing():
+            raise aiohttp.ClientConnectionResetError("the connection was closed before it was used")
+        if getattr(getattr(writer, "protocol", None), "should_close", False):
+            raise aiohttp.ClientConnectionResetError("the connection holds bytes that are no answer to this request")
+        self._leave()
+        for start in range(0, len(self._value), PIECE):
+            await writer.write(self._value[start : start + PIECE])
+        if self._deadline is not None:
+            self._deadline.expect_within(self._read_timeout)
+
+    async def watch(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        """
+        A middleware that runs last. It rejects an answer that was there before the request left: some servers send the
+        reason why they close an idle connection, and aiohttp takes that for the answer to the next request.
+
+        If another middleware has replaced the body, nothing shows when that leaves: the request counts as sent from
+        here on, unless no connection was made for it.
+        """
+        if request.body is not self:
+            return await self._watch_replaced(request, handler)
+        response = await handler(request)
+        if not self.has_left and EXPECT not in request.headers:  # with which the headers leave before the body
+            response.close()
+            raise aiohttp.ClientConnectionError("the connection held an answer before the request was sent")
+        return response
+
+    async def _watch_replaced(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        had_left = self.has_left
+        self._leave()
+        try:
+            return await handler(request)
+        except NEVER_SENT:
+            self.has_left = had_left
+            raise
+
+    def _leave(self) -> None:
+        if self.is_called_off:
+            raise aiohttp.ClientConnectionError("the submit was cancelled before it was sent")
+        self.has_left = True
+
+
+@attrs.define(eq=False)
+class PartialAnswer:
+    """
+    What has arrived of an answer so far.
+    """
+
+    status: int = 0
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    pieces: list[bytes] = attrs.field(factory=list)
+
+    @property
+    def body(self) -> bytes:
+        """
+        The bytes of its body.
+        """
+        return b"".join(self.pieces)
+
+    @property
+    def is_whole(self) -> bool:
+        """
+        Whether all of the body is there, even if the connection broke before the answer ended.
+        """
+        return is_whole(self.body)

@@ -1,0 +1,193 @@
+"""
+How notebooks show this library's values: registers a drawing for each with `kling_async.wire.html`.
+"""
+
+import inspect
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+from urllib.parse import urlsplit
+
+from kling_async.batch.records import State, Summary
+from kling_async.client.client import KlingClient
+from kling_async.client.handle import TaskHandle
+from kling_async.client.outcomes import Done, Failed
+from kling_async.integrations.cards import Figure, Tone, bar, card, table
+from kling_async.wire.endpoints.registry import caption_of
+from kling_async.wire.html import draw
+from kling_async.wire.tasks import BalanceDeduction, File, TaskResult, TaskSnapshot, TaskStatus
+
+__all__: list[str] = []
+
+_STATUS_TONES: Final = {
+    TaskStatus.PROCESSING: Tone.WORKING,
+    TaskStatus.SUCCEEDED: Tone.WELL,
+    TaskStatus.FAILED: Tone.BADLY,
+}
+
+_ROW_TONES: Final[Mapping[State, Tone]] = {
+    State.SAVED: Tone.WELL,
+    State.FINISHED: Tone.WELL,
+    State.FAILED: Tone.BADLY,
+    State.UNCERTAIN: Tone.BADLY,
+    State.ACCEPTED: Tone.WORKING,
+    State.SENDING: Tone.WORKING,
+}
+"""
+In the order in which a bar shows them; queued rows are its empty rest.
+"""
+
+_PLURALS: Final = {"image": ("picture", "pictures"), "video": ("video", "videos"), "audio": ("sound", "sounds")}
+
+
+@draw.register
+def draw_client(client: KlingClient) -> str:
+    """
+    Draw a client: its state, and the slots of each bucket.
+    """
+    slots = {
+        bucket: f"{usage.used} of {usage.limit} slots taken" + (f", {usage.waiting} waiting" if usage.waiting else "")
+        for bucket, usage in client.slots.items()
+    }
+    state, submitting = client.core.state.value, client.core.submitting
+    return card(
+        urlsplit(client.base_url).netloc,
+        mark=state,
+        tone=Tone.WELL if state == "open" else Tone.IDLE,
+        facts=(client.dialect.name, f"{submitting} submitting", f"{len(client.unfinished)} unfinished"),
+        body=table(slots) if slots else "",
+    )
+
+
+@draw.register
+def draw_handle(handle: TaskHandle) -> str:
+    """
+    Draw a task by its handle: what was asked for, and the last known state.
+    """
+    caption = caption_of(handle.request)
+    if handle.snapshot is None:
+        return card(caption, mark="not seen yet", facts=[f"task {handle.task_id}"])
+    return draw_snapshot(handle.snapshot, caption)
+
+
+@draw.register
+def draw_snapshot(snapshot: TaskSnapshot, title: str = "") -> str:
+    """
+    Draw the state of a task.
+    """
+    return card(
+        title,
+        mark=snapshot.status_word or snapshot.task_status.value,
+        tone=_STATUS_TONES.get(snapshot.task_status, Tone.IDLE),
+        text=snapshot.task_status_msg,
+        facts=(
+            *_counts(snapshot.task_result.files),
+            *_costs(snapshot),
+            _duration(snapshot),
+            "" if snapshot.is_confirmed else "not confirmed",
+            f"task {snapshot.task_id}",
+        ),
+    )
+
+
+@draw.register
+def draw_result(result: TaskResult) -> str:
+    """
+    Draw the files of a task.
+    """
+    files = result.files
+    return card(
+        facts=(*(_counts(files) or ["0 pictures"]), *_costs(result.snapshot), f"task {result.task_id}"),
+        figures=[
+            Figure(file.url, f"{_PLURALS[file.kind][0]} {file.index} of task {result.task_id}", kind=file.kind)
+            for file in files
+        ],
+    )
+
+
+@draw.register
+def draw_done(done: Done) -> str:
+    """
+    Draw a request that ended well, with its files. They are shown by their URLs: those work everywhere while they
+    last, and VS Code finds no local files of an output.
+    """
+    names = itertools.chain((path.name for path in done.paths), itertools.repeat(""))
+    files, caption = done.result.files, done.caption
+    return card(
+        caption,
+        facts=(
+            *_request_facts(done),
+            *_counts(files),
+            *_costs(done.result.snapshot),
+            f"task {done.result.task_id}",
+        ),
+        figures=[Figure(file.url, caption, name, kind=file.kind) for file, name in zip(files, names, strict=False)],
+    )
+
+
+@draw.register
+def draw_failed(failed: Failed) -> str:
+    """
+    Draw a request that failed, with what the class of its error says about that.
+    """
+    kind = type(failed.error)
+    return card(
+        failed.caption,
+        mark=kind.__name__,
+        tone=Tone.BADLY,
+        text=str(failed.error),
+        facts=_request_facts(failed),
+        note=" ".join(inspect.cleandoc(kind.__doc__ or "").partition("Attributes:")[0].split()),
+    )
+
+
+@draw.register
+def draw_summary(summary: Summary) -> str:
+    """
+    Draw the progress of a batch, and its numbers.
+    """
+    counts = {state: int(getattr(summary, state.value)) for state in State}
+    numbers: dict[str, object] = {
+        "rows": f"{summary.rows:,}",
+        **{state.value: f"{count:,}" for state, count in counts.items() if count},
+        **({"of the failed, may be retried": f"{summary.may_retry:,}"} if summary.may_retry else {}),
+        **({"sent with another key": f"{summary.kept:,}"} if summary.kept else {}),
+        "files": f"{summary.files:,}",
+        "megabytes": f"{summary.bytes / 1e6:,.1f}",
+        "units billed": f"{summary.units_billed.normalize():,f}" if summary.units_billed else "unknown",
+    }
+    return card(body=bar([(counts[state], tone) for state, tone in _ROW_TONES.items()], summary.rows) + table(numbers))
+
+
+def _request_facts(outcome: Done | Failed) -> Iterator[str]:
+    yield f"#{outcome.index}"
+    for field in ("model_name", "aspect_ratio"):
+        yield str(getattr(outcome.request, field, None) or "")
+
+
+def _counts(files: Sequence[File]) -> list[str]:
+    found = []
+    for kind, (one, many) in _PLURALS.items():
+        if count := sum(file.kind == kind for file in files):
+            found.append(f"{count} {one if count == 1 else many}")
+    return found
+
+
+def _costs(snapshot: TaskSnapshot) -> Iterator[str]:
+    if (units := snapshot.final_unit_deduction) is not None:
+        yield f"{_plain(units)} unit{'' if units == 1 else 's'}"
+    cash: BalanceDeduction | None = snapshot.final_balance_deduction
+    if cash is not None and cash.quota:
+        yield f"{_plain(cash.quota)} {cash.currency or 'in cash'}"
+
+
+def _plain(number: Decimal) -> str:
+    return f"{number.normalize():f}"
+
+
+def _duration(snapshot: TaskSnapshot) -> str:
+    is_over = snapshot.task_status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED)
+    if not is_over or snapshot.created_at is None or snapshot.updated_at is None:
+        return ""
+    return f"after {(snapshot.updated_at - snapshot.created_at).total_seconds():.1f} s"

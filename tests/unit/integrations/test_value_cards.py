@@ -1,0 +1,171 @@
+"""
+How notebooks show the library's values.
+"""
+
+import datetime as dt
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from kling_async.client.outcomes import Done, Failed
+from kling_async.errors import InvalidRequest, SubmissionUncertain
+from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.html import html_of
+from kling_async.wire.tasks import (
+    Audio,
+    Image,
+    TaskOutput,
+    TaskResult,
+    TaskSnapshot,
+    TaskStatus,
+    Video,
+)
+from tests.fakes.html_reader import HOSTILE, Reader
+
+SIGNED = "https://cdn.klingai.com/0.png?Signature=c2VjcmV0"
+SNAPSHOT = TaskSnapshot(
+    task_id="t-1",
+    task_status=TaskStatus.SUCCEEDED,
+    status_word="succeed",
+    task_result=TaskOutput((Image(0, SIGNED, SIGNED),)),
+    final_unit_deduction=Decimal(8),
+)
+RESULT = TaskResult("t-1", SNAPSHOT.task_result.images, SNAPSHOT)
+
+
+def test_result_shows_its_pictures() -> None:
+    """
+    In a notebook, by their URLs, of which nothing is text.
+    """
+    page = Reader(RESULT._repr_html_())
+
+    assert [SIGNED] == [image["src"] for image in page.all("img")]
+    assert "1 picture · 8 units · task t-1" == page.text
+
+
+def test_result_without_pictures_is_shown_too() -> None:
+    """
+    One that was made by hand, or that a service left empty.
+    """
+    page = Reader(attrs.evolve(RESULT, images=())._repr_html_())
+
+    assert [] == page.all("img")
+    assert page.text.startswith("0 pictures")
+
+
+def test_many_pictures_are_all_shown() -> None:
+    """
+    Each is fetched when it comes into sight.
+    """
+    images = tuple(Image(index, f"https://cdn/{index}.png") for index in range(200))
+    page = Reader(attrs.evolve(RESULT, images=images)._repr_html_())
+
+    assert [image.url for image in images] == [image["src"] for image in page.all("img")]
+
+
+def test_outcome_shows_its_prompt_and_files() -> None:
+    """
+    The prompt is what each picture is of; a file is named without its folders, which are this machine's affair.
+    """
+    done = Done(3, "k", ImageRequest(HOSTILE, aspect_ratio="16:9"), RESULT, (Path("/home/me/pictures/t-1-0.png"),))
+    page = Reader(done._repr_html_())
+
+    assert [(SIGNED, HOSTILE)] == [(image["src"], image["alt"]) for image in page.all("img")]
+    assert f"{HOSTILE}#3 · 16:9 · 1 picture · 8 units · task t-1t-1-0.png" == page.text
+
+
+def test_failure_shows_what_it_means() -> None:
+    """
+    The request, the error's class and words, and what the class says of it; no pictures.
+    """
+    error = SubmissionUncertain("no answer", request_id="r-1")
+    page = Reader(Failed(3, None, ImageRequest("a fox"), error)._repr_html_())
+
+    assert [] == page.all("img")
+    assert "a fox● SubmissionUncertainno answer (request r-1)#3A submit may have been accepted" in page.text
+    assert page.text.endswith(
+        "It is never sent again automatically. Look for the task in the vendor's console, or "
+        "submit the request again and accept that it may be paid for twice."
+    )
+
+
+@pytest.mark.parametrize(("request_", "title"), [(None, ""), (ImageRequest(5), "5")])  # type: ignore[arg-type]
+def test_failure_of_no_request_is_shown_too(request_: ImageRequest | None, title: str) -> None:
+    """
+    What was asked for may have been no request at all, or one with a prompt that is none.
+    """
+    page = Reader(Failed(0, None, request_, InvalidRequest(HOSTILE))._repr_html_())
+
+    assert page.text.startswith(f"{title}● InvalidRequest{HOSTILE}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"task_status": TaskStatus.SUBMITTED, "status_word": "submitted"}, "● submittedtask t-1"),
+        ({"task_status": TaskStatus.UNKNOWN, "status_word": "painting"}, "● paintingtask t-1"),
+        ({"task_status": TaskStatus.PROCESSING}, "● processingtask t-1"),
+        (
+            {"task_status": TaskStatus.FAILED, "status_word": "failed", "task_status_msg": "no <foxes>"},
+            "● failedno <foxes>after 12.5 stask t-1".replace("stask", "s · task"),
+        ),
+    ],
+)
+def test_sighting_shows_the_state(changes: dict[str, Any], text: str) -> None:
+    """
+    The service's word, its reason, and how long the task took once that is over.
+    """
+    start = dt.datetime(2025, 1, 2, tzinfo=dt.UTC)
+    bare = TaskSnapshot(
+        task_id="t-1",
+        task_status=TaskStatus.SUBMITTED,
+        created_at=start,
+        updated_at=start + dt.timedelta(seconds=12.5),
+    )
+
+    assert text == Reader(attrs.evolve(bare, **changes)._repr_html_()).text
+
+
+def test_other_files_are_shown_too() -> None:
+    """
+    Videos and sounds are played from their URLs, and are loaded only then.
+    """
+    result = attrs.evolve(
+        RESULT, images=(), videos=(Video(0, "https://cdn/0.mp4"),), audios=(Audio(0, "https://cdn/0.mp3"),)
+    )
+    page = Reader(result._repr_html_())
+
+    assert [("https://cdn/0.mp4", "none")] == [(each["src"], each["preload"]) for each in page.all("video")]
+    assert [("https://cdn/0.mp3", "none")] == [(each["src"], each["preload"]) for each in page.all("audio")]
+    assert page.text.startswith("1 video · 1 sound")
+
+
+def test_value_without_a_drawing_is_its_repr() -> None:
+    """
+    Escaped, as all text is.
+    """
+    page = Reader(html_of(HOSTILE))
+
+    assert repr(HOSTILE) == page.text
+    assert [] == page.all("script")
+
+
+def test_drawings_are_loaded_with_the_first_value_that_is_shown() -> None:
+    """
+    Programs without notebooks load neither the drawings nor what they need; nothing here needs IPython.
+    """
+    program = """
+import sys, kling_async
+drawings = "kling_async.integrations.value_cards"
+before = drawings in sys.modules
+handle = kling_async.TaskHandle("t-1", None, None)
+print(before, drawings in sys.modules, "not seen yet" in handle._repr_html_(), "IPython" in sys.modules)
+"""
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert "False False True False" == shown.stdout.strip()
