@@ -2416,5 +2416,5 @@ class JournalMachine(RuleBasedStateMachine):
 
 TestJournalMachine = JournalMachine.TestCase
 TestJournalMachine.settings = settings(
-    max_examples=settings.default.max_examples // 2, stateful_step_count=40, deadline=None
+    max_examples=settings().max_examples // 2, stateful_step_count=40, deadline=None
 )

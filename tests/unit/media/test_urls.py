@@ -91,7 +91,7 @@ def test_anything_else(text: str) -> None:
         "data:," + "%41" * (MIB // 3),
         "data:;base64," + "%41" * (MIB // 3),
         "data:;base64," + "A" * MIB,
-        "data:;base64," + "A\n" * MIB // 2,
+        "data:;base64," + "A\n" * (MIB // 2),
         "data:;base64," + "=" * MIB,
         "iVBORw0KGgoAAAAN" + "A" * MIB + "!",
         "iVBORw0KGgoAAAAN" + "%" * MIB,
