@@ -298,8 +298,8 @@ def test_what_cannot_be_is_said_in_a_line(pytester: pytest.Pytester) -> None:
         [
             "pytest.mark.kling knows no slot; it takes access_key, *, slots, *",
             "pytest.mark.kling takes keyword arguments alone, got ([[][]],)",
-            "there is no such emulator: slots must be at least 1, or None for no limit, got 0",
-            'there is no such emulator: *pip install "kling-async[[]emulator]"',
+            "the emulator cannot be started: slots must be at least 1, or None for no limit, got 0",
+            'the emulator cannot be started: *pip install "kling-async[[]emulator]"',
         ],
         consecutive=False,
     )

@@ -1058,7 +1058,7 @@ async def test_who_says_nothing_keeps_nobody_out(
     """
     When all connections are taken, the one that has been silent for the longest is closed for a new one.
     """
-    monkeypatch.setattr(serving, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(serving, "MAX_CONNECTIONS", 3)
     receiver = CallbackReceiver(URL)
     async with receiver.serve() as server, contextlib.AsyncExitStack() as stack:
         silent = [await stack.enter_async_context(connect_to(server)) for _ in range(3)]
@@ -1084,7 +1084,7 @@ async def test_connection_that_is_closed_as_it_begins_is_no_error(
     """
     Its request has arrived in the same turn of the loop in which it had to make room, and nobody reads its body.
     """
-    monkeypatch.setattr(serving, "MOST_CONNECTIONS", 5)
+    monkeypatch.setattr(serving, "MAX_CONNECTIONS", 5)
     receiver = CallbackReceiver(URL)
     async with receiver.serve() as server:
         head = head_of_post(Face(receiver, server.url), "Content-Length: 1000")
@@ -1109,7 +1109,7 @@ async def test_connection_at_work_is_not_closed_for_another(monkeypatch: pytest.
     """
     Where all are in the middle of a callback, the new one is closed.
     """
-    monkeypatch.setattr(serving, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(serving, "MAX_CONNECTIONS", 2)
     receiver = CallbackReceiver(URL)
     async with receiver.serve() as server, contextlib.AsyncExitStack() as stack:
         face = Face(receiver, server.url)
@@ -1131,7 +1131,7 @@ async def test_closed_connections_leave_their_places(
     """
     Whoever hangs up, in whatever state, is not counted any longer.
     """
-    monkeypatch.setattr(serving, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(serving, "MAX_CONNECTIONS", 2)
     receiver = CallbackReceiver(URL)
     async with receiver.serve() as server:
         face = Face(receiver, server.url)
@@ -1170,7 +1170,7 @@ def test_headers_have_a_deadline(before: bytes, text: bytes) -> None:
                 await asyncio.sleep(1.0)
             assert b"" == await end
 
-            assert serving.PATIENCE == pytest.approx(asyncio.get_running_loop().time(), abs=2.0)
+            assert serving.HEADER_TIMEOUT == pytest.approx(asyncio.get_running_loop().time(), abs=2.0)
 
     story()
 
