@@ -215,7 +215,7 @@ class KlingClient:
         try:
             return await handle.wait(timeout)
         except asyncio.CancelledError:
-            _log.warning("waiting was cancelled; task %s goes on", handle.task_id)
+            _log.warning("waiting was cancelled; task %s is still running", handle.task_id)
             raise
 
     def stream(

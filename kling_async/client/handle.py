@@ -190,7 +190,7 @@ class TaskHandle:
                 what = f"the service has not shown this task within {timeout:g} s; check its id, or wait again"
             else:
                 word = f"last seen as {seen.status_word!r}"
-                what = f"the task was not final after {timeout:g} s, {word}; it goes on, so wait for it again"
+                what = f"the task was not final after {timeout:g} s, {word}; it is still running, so wait for it again"
             raise WaitTimeout(what, self.task_id, seen.request_id if seen else None, snapshot=seen)
         if seen.task_status is TaskStatus.SUCCEEDED:
             made = seen.task_result

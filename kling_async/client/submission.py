@@ -68,7 +68,7 @@ class Submission:
             wall_now: The present Unix time.
         """
         submission = cls(external_id)
-        what = "an earlier run has sent it, and did not learn what came of it"
+        what = "an earlier run sent it, and its outcome is unknown"
         submission.mark_uncertain(Unreachable(what), now)
         if sent_at is not None:  # the service has had since then to show it
             submission.sent_at = submission.missing_since = now - max(0.0, wall_now - sent_at)
@@ -102,7 +102,7 @@ class Submission:
         """
         is_duplicate = is_duplicate_id(error)
         if is_duplicate and self.owns_id and self.ambiguous_error is None:
-            what = f"the service already has a task with its external_task_id, which nobody else uses: {error.message}"
+            what = f"the service already has a task with its external_task_id, which is unique: {error.message}"
             self.mark_uncertain(Unreachable(what), now)
         elif may_exist(error):
             self.mark_uncertain(error, now)

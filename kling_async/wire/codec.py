@@ -52,7 +52,7 @@ def read_task(task: Mapping[str, Any], *, request_id: str | None = None) -> Task
     """
     fields = canonical(task)
     if read_id(fields.get("task_id")) is None:
-        raise ValueError("this is no task: it has no id that can be read")
+        raise ValueError("this is not a task: it has no readable id")
     fields["raw"] = task
     if request_id:
         fields["request_id"] = request_id

@@ -232,7 +232,7 @@ async def test_lasting_trouble_is_told_once_and_its_end_too(caplog: pytest.LogCa
         await accepted(poller)
 
     assert [
-        "5 polls in a row have failed; polling goes on: the connection broke",
+        "5 polls in a row have failed; polling continues: the connection broke",
         "polls are answered again",
     ] == [record.getMessage() for record in caplog.records]
 
