@@ -11,7 +11,7 @@ import webbrowser
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+from typing import TYPE_CHECKING, Annotated, Final
 
 import attrs
 import typer
@@ -149,7 +149,7 @@ def entries_of(rows: Sequence[TaskRow], now: float, default_model: str) -> "Iter
     from kling_async.gallery import GalleryEntry, entry_of  # noqa: PLC0415 (needs an extra of its own)
 
     for row in rows:
-        asked = entry_of(cast("Any", row.request)) if row.request is not None else GalleryEntry()
+        asked = entry_of(row.request) if row.request is not None else GalleryEntry()
         about = attrs.evolve(
             asked,
             model_name=asked.model_name or default_model,
