@@ -52,7 +52,7 @@ def gallery(
     *,
     source: Annotated[
         Path,
-        typer.Argument(metavar="DIR|JOURNAL", exists=True, help="Folder of PNG, JPEG or WebP files, or journal."),
+        typer.Argument(metavar="DIR|JOURNAL", exists=True, help="Folder of pictures, videos and sounds, or journal."),
     ],
     output: Annotated[
         Path | None,
@@ -104,7 +104,7 @@ def _folder(folder: Path) -> _Content:
 
     entries = read_folder(folder)
     if not entries:
-        raise typer.BadParameter(f"no PNG, JPEG or WebP file in {str(folder)!r}", param_hint="DIR")
+        raise typer.BadParameter(f"no picture, video or sound in {str(folder)!r}", param_hint="DIR")
     return _Content(entries, folder / "gallery.html", Path(os.path.realpath(folder)).name)
 
 
