@@ -135,7 +135,7 @@ class TestSave:
 
         await client.save(result, bucket.storage, name="{index}{ext}")
 
-        assert "GET /shelf/run/0.png" in bucket.asked
+        assert "GET /bucket/run/0.png" in bucket.asked
 
     async def test_a_digest_that_is_told_spares_reading_back(self, client: KlingClient, bucket: Bucket) -> None:
         await client.save(await client.generate("a lighthouse"), bucket.storage, name="{index}{ext}")
@@ -211,8 +211,8 @@ class TestSave:
         await asyncio.wait([aio_task])
         await asyncio.sleep(0.4)  # for what a server has begun
 
-        kept = dict((await asyncio.to_thread(far.files)).items())
-        assert kept in ({}, {"0.png": (await drawn(client, result))[0]})
+        stored = dict((await asyncio.to_thread(far.files)).items())
+        assert stored in ({}, {"0.png": (await drawn(client, result))[0]})
 
     @pytest.mark.parametrize("trouble", ["refused", "cut"])
     async def test_one_connection_that_is_lost_is_made_anew(
@@ -262,9 +262,9 @@ class TestStorage:
             "import sys, kling_async, kling_async.batch, kling_async.media.storage; print('fsspec' in sys.modules)"
         )
 
-        told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        recorded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-        assert "False\n" == told.stdout
+        assert "False\n" == recorded.stdout
 
     def test_folders_of_this_machine_are_written_directly(self, tmp_path: Path) -> None:
         """
@@ -291,7 +291,7 @@ class TestStorage:
         """
         A picture that an earlier run has stored in another place.
         """
-        storage = Storage(destination, {"key": "of the shelf"})
+        storage = Storage(destination, {"key": "of the storage"})
 
         assert (storage if is_own else Storage(url)) == storage_of(storage, url)
 
@@ -328,7 +328,7 @@ class TestStorage:
 
         assert before > 0
 
-    async def test_drafts_are_swept_from_folders_with_odd_names(self, sftp: Sftp) -> None:
+    async def test_staging_folders_are_removed_from_folders_with_odd_names(self, sftp: Sftp) -> None:
         destination = attrs.evolve(cast("Storage", sftp.storage), url="sftp://me@127.0.0.1/run [1-2]*")
         left = sftp.folder / "run [1-2]*" / ".kling-m" / "0.part"
         left.parent.mkdir(parents=True)
@@ -366,16 +366,16 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
     async def test_no_old_list_is_believed(self, bucket: Bucket) -> None:
         """
-        That the program has asked for: fsspec keeps it, and one file system for both.
+        fsspec caches the list that the program has requested, in the file system that both use.
         """
         storage = bucket.storage
         assert isinstance(storage, Storage)
         files, _ = await asyncio.to_thread(url_to_fs, storage.url, **copy.deepcopy(dict(storage.options)))
         other = bucket._files()
-        await asyncio.to_thread(other.pipe_file, "shelf/run/0.png", b"old")
-        await asyncio.to_thread(files.ls, "shelf/run")
-        await asyncio.to_thread(other.pipe_file, "shelf/run/1.png", b"new")
-        await asyncio.to_thread(other.rm_file, "shelf/run/0.png")
+        await asyncio.to_thread(other.pipe_file, "bucket/run/0.png", b"old")
+        await asyncio.to_thread(files.ls, "bucket/run")
+        await asyncio.to_thread(other.pipe_file, "bucket/run/1.png", b"new")
+        await asyncio.to_thread(other.rm_file, "bucket/run/0.png")
 
         assert files is (await storage._opened(storage.url)).files
         assert (None, 3) == (await storage.size(bucket.url_of("0.png")), await storage.size(bucket.url_of("1.png")))
@@ -385,7 +385,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         self, memory: Memory, monkeypatch: pytest.MonkeyPatch, times: int
     ) -> None:
         """
-        Six times in all; then it is told, with nothing that may sign an address.
+        Six times in all; then the error shows nothing that may be a signature.
         """
         storage = Storage("memory://pictures/run")
         MemoryFileSystem().pipe_file("/pictures/run/0.png", b"whole")
@@ -422,12 +422,12 @@ class TestBatch:
         async with Batch(tmp_path / "run.kling", client) as batch:
             await batch.add(["a lighthouse", "a fox", "a boat"])
             outcomes = await outcomes_of(batch, save_to=place.storage, name="{key}/{index}{ext}")
-            told = [outcome async for outcome in batch.outcomes()]
+            recorded = [outcome async for outcome in batch.outcomes()]
 
         assert 3 == len(outcomes) == len(server.ledger.tasks)
         files = await asyncio.to_thread(place.files)
         assert 3 == len(files)
-        for outcome in told:
+        for outcome in recorded:
             assert isinstance(outcome, Done)
             [picture] = outcome.pictures
             assert files[f"{outcome.key}/0.png"] == (await drawn(client, outcome.result))[0]
