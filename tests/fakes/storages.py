@@ -60,6 +60,10 @@ class Place(Protocol):
     def remove(self, name: str) -> None: ...
 
 
+def as_storage(place: Place) -> Storage:
+    return place.storage if isinstance(place.storage, Storage) else Storage(place.storage)
+
+
 def next_trouble(place: Place) -> str | None:
     return place.troubles.pop(0) if place.troubles else place.last
 
@@ -438,5 +442,6 @@ def brisk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     folder_of_temp_files.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder_of_temp_files))
     yield
-    gc.collect()
+    if temp_dir():
+        gc.collect()  # it is dear: the servers have many objects
     assert [] == temp_dir()

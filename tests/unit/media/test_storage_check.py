@@ -35,6 +35,7 @@ from tests.fakes.storages import (  # noqa: F401
     Memory,
     Place,
     Sftp,
+    as_storage,
     brisk,
     bucket,
     client,
@@ -53,10 +54,6 @@ ODD_NAME = "am #1, [100%] für/{index}{ext}"
 def place(request: pytest.FixtureRequest) -> Place:
     found: Place = request.getfixturevalue(request.param)
     return found
-
-
-def as_storage(place: Place) -> Storage:
-    return place.storage if isinstance(place.storage, Storage) else Storage(place.storage)
 
 
 @attrs.define(eq=False)
