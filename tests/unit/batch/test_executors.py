@@ -45,7 +45,7 @@ async def run(client: KlingClient, folder: Path, *prompts: str, **options: Any) 
 
 class Own:
     """
-    A carrier as a program writes one: orders go through a queue of its own to where `execute` is called.
+    A remote executor as a program writes one: items go through its queue to where `execute` is called.
     """
 
     width = 3
@@ -53,23 +53,23 @@ class Own:
     async def check(self, function: Process | None, destination: Path | Storage) -> None:
         pass
 
-    async def execute(self, order: WorkItem) -> WorkResult:
-        return await execute(pickle.loads(pickle.dumps(order)))  # noqa: S301 (as on their way)
+    async def execute(self, item: WorkItem) -> WorkResult:
+        return await execute(pickle.loads(pickle.dumps(item)))  # noqa: S301 (as between machines)
 
 
 async def test_each_picture_is_seen_elsewhere(client: KlingClient, tmp_path: Path) -> None:
     """
-    By a process that is not this one; values come in the order of the pictures, and are in the journal.
+    In another process; values come in the order of the files, and are in the journal.
     """
     request = [ImageRequest("a lighthouse", n=3)]
     async with Batch(tmp_path / "run.kling", client) as batch:
         await batch.add(request)
         [done] = [each async for each in batch.run(tmp_path, process=sample_functions.measure)]
-        [kept] = [each async for each in batch.outcomes()]
+        [recorded] = [each async for each in batch.outcomes()]
 
     assert isinstance(done, Done)
-    assert isinstance(kept, Done)
-    assert done.value == kept.value
+    assert isinstance(recorded, Done)
+    assert done.value == recorded.value
     assert [done.key] * 3 == [key for key, *_ in done.value]
     assert all(width > 0 and process != os.getpid() for _, width, _, process in done.value)
 
@@ -91,18 +91,18 @@ async def test_a_picture_comes_as_it_was_saved(
 
 async def test_the_next_run_sees_what_was_not_seen(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
     """
-    A function given later sees what is there, with nothing fetched; what it has seen is not seen again.
+    A function given later gets the saved files, without another download, and each file once.
     """
     await run(client, tmp_path, "a lighthouse", "a fox")
     fetched = server.ledger.downloads
 
     failed = await run(client, tmp_path, process=sample_functions.fail)
-    mended = await run(client, tmp_path, process=sample_functions.nothing)
+    repeated = await run(client, tmp_path, process=sample_functions.nothing)
     none = await run(client, tmp_path, process=sample_functions.nothing)
 
     assert (fetched, 2) == (server.ledger.downloads, len(server.ledger.tasks))
     assert [(0, Done), (1, Failed)] == [(each.index, type(each)) for each in failed]
-    assert [(1, (None,))] == [(each.index, each.value) for each in mended if isinstance(each, Done)]
+    assert [(1, (None,))] == [(each.index, each.value) for each in repeated if isinstance(each, Done)]
     assert [] == none
 
 
@@ -153,15 +153,15 @@ async def test_a_function_that_ends_the_program_has_failed(client: KlingClient, 
 @pytest.mark.parametrize("executor", [None, Own()])
 async def test_odd_errors_of_a_function(client: KlingClient, tmp_path: Path, executor: Any) -> None:
     """
-    None breaks an engine or a run, and none fills a log.
+    No error breaks an executor or a run, or fills a log.
     """
     outcomes = await run(
         client, tmp_path, *sample_functions.ODD, "a boat", process=sample_functions.fail_oddly, executor=executor
     )
 
-    told = [str(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)]
-    assert all(words in text for words, text in zip(sample_functions.ODD.values(), told, strict=True))
-    assert max(map(len, told)) < 1500
+    texts = [str(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)]
+    assert all(words in text for words, text in zip(sample_functions.ODD.values(), texts, strict=True))
+    assert max(map(len, texts)) < 1500
     assert isinstance(outcomes[-1], Done)
 
 
@@ -199,7 +199,7 @@ async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("process", "options", "told"),
+    ("process", "options", "message"),
     [
         (lambda source, facts: None, {}, "at the top of a module"),
         (sample_functions.nothing, {"save_to": None}, "say where with"),
@@ -209,9 +209,14 @@ async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path
     ],
 )
 async def test_what_cannot_be_is_told_before_anything_is_sent(
-    client: KlingClient, server: Emulator, tmp_path: Path, process: Process | None, options: dict[str, Any], told: str
+    client: KlingClient,
+    server: Emulator,
+    tmp_path: Path,
+    process: Process | None,
+    options: dict[str, Any],
+    message: str,
 ) -> None:
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         await run(client, tmp_path, "a fox", process=process, **options)
 
     assert 0 == len(server.ledger.tasks)
@@ -222,7 +227,8 @@ async def test_a_carrier_of_ones_own(
     client: KlingClient, server: Emulator, tmp_path: Path, memory: object, save_to: str | None
 ) -> None:
     """
-    It fetches, keeps and calls, while the program's own client fetches nothing; failures of both kinds are told.
+    It downloads, saves and calls, while the program's own client downloads nothing; failures of both kinds
+    are reported.
     """
     options = {"executor": Own(), **({} if save_to is None else {"save_to": save_to})}
 
@@ -240,24 +246,24 @@ async def test_a_carrier_of_ones_own(
 
 async def test_machines_that_have_another_folder(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
     """
-    One that comes later than the check may not share it: its rows fail, the others go on, and the next run mends them.
+    A machine that comes later than the check may not share the folder: its rows fail, and the next run saves them.
     """
 
     class Apart(Own):
-        async def execute(self, order: WorkItem) -> WorkResult:
-            if "fox" in order.request.prompt:
+        async def execute(self, item: WorkItem) -> WorkResult:
+            if "fox" in item.request.prompt:
                 apart = tmp_path / "apart"
-                order = attrs.evolve(order, destination=apart)
-            return await super().execute(order)
+                item = attrs.evolve(item, destination=apart)
+            return await super().execute(item)
 
     done, failed = await run(client, tmp_path, "a boat", "a fox", executor=Apart())
-    [mended] = await run(client, tmp_path, executor=Own())
+    [repeated] = await run(client, tmp_path, executor=Own())
 
     assert isinstance(done, Done)
     assert isinstance(failed, Failed)
     assert "apart is not the folder of this run on this machine" in str(failed.error)
     assert not (tmp_path / "apart").exists()
-    assert isinstance(mended, Done)
+    assert isinstance(repeated, Done)
     assert 2 == len(server.ledger.tasks)
 
 
@@ -266,7 +272,7 @@ async def test_what_one_machine_has_written_is_seen_later(
     client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[OSError | None]
 ) -> None:
     """
-    By another, that may not be told about it for a while.
+    Another machine may see a new file only after a while.
     """
     monkeypatch.setattr("kling_async.batch.savers.FIRST_DELAY", 0.001)
     left, size = list(answers), Saver._size
@@ -296,7 +302,7 @@ async def test_what_a_carrier_cannot_fetch_is_told(tmp_path: Path) -> None:
 
 async def test_a_run_that_begins_while_another_asks_its_engine(client: KlingClient, tmp_path: Path) -> None:
     """
-    An engine may take its time; then one batch has one run all the same.
+    While an executor is checked, no second run of the batch can begin.
     """
     may_go_on = asyncio.Event()
 
@@ -320,7 +326,7 @@ async def test_a_run_that_is_ended_while_it_asks_its_engine(
     client: KlingClient, server: Emulator, tmp_path: Path, end: str
 ) -> None:
     """
-    It ends at once; nothing is sent, and the engine is not asked on.
+    It ends at once; nothing is sent, and the executor is not asked again.
     """
     is_asked, was_cancelled = asyncio.Event(), []
 
@@ -369,21 +375,21 @@ async def test_a_function_may_change_its_picture(client: KlingClient, tmp_path: 
 
 async def test_a_value_that_cannot_be_loaded_here(client: KlingClient, tmp_path: Path) -> None:
     """
-    Its row is told, each time, and no other is harmed; the value stays in the journal.
+    Its row fails, each time, and no other does; the value stays in the journal.
     """
 
     class Far(Own):
-        async def execute(self, order: WorkItem) -> WorkResult:
-            carried = await super().execute(order)
-            if "fox" in order.request.prompt:
-                carried = attrs.evolve(carried, saved=attrs.evolve(carried.saved, pickled=b"conly_there\nThing\n."))
-            return carried
+        async def execute(self, item: WorkItem) -> WorkResult:
+            result = await super().execute(item)
+            if "fox" in item.request.prompt:
+                result = attrs.evolve(result, saved=attrs.evolve(result.saved, pickled=b"conly_there\nThing\n."))
+            return result
 
     outcomes = await run(client, tmp_path, "a fox", "a boat", process=sample_functions.nothing, executor=Far())
     async with Batch(tmp_path / "run.kling", client) as batch:
-        kept = [outcome async for outcome in batch.outcomes()]
+        recorded = [outcome async for outcome in batch.outcomes()]
 
-    for failed, done in (outcomes, kept):
+    for failed, done in (outcomes, recorded):
         assert isinstance(failed, Failed)
         assert "cannot be loaded here: ModuleNotFoundError: No module named 'only_there'" in str(failed.error)
         assert isinstance(done, Done)
@@ -425,7 +431,7 @@ asyncio.run(main())
 
 async def test_a_program_that_is_not_guarded(server: Emulator, tmp_path: Path) -> None:
     """
-    A process that loads it does not run it again; the program is told how it must begin, and pays for no row.
+    A process that loads it does not run it again; the error says how the program must begin, and no row is paid for.
     """
     script = tmp_path / "script.py"
     script.write_text(PROGRAM)
@@ -434,19 +440,19 @@ async def test_a_program_that_is_not_guarded(server: Emulator, tmp_path: Path) -
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
         stderr=asyncio.subprocess.PIPE,
     )
-    _, told = await process.communicate()
+    _, texts = await process.communicate()
 
     assert 1 == process.returncode
-    assert b"loads the program, and must not run it again" in told
-    assert b"ValueError: `process=` must be" in told
-    assert told.strip().endswith(b'must begin under `if __name__ == "__main__":`')
+    assert b"loads the program, and must not run it again" in texts
+    assert b"ValueError: `process=` must be" in texts
+    assert texts.strip().endswith(b'must begin under `if __name__ == "__main__":`')
     assert ["a cover"] == [task.prompt for task in server.ledger.tasks]
 
 
 class TestLocalExecutor:
     async def test_ctrl_c_is_for_the_program(self, tmp_path: Path) -> None:
         """
-        Which may end in good order.
+        The program can then shut down cleanly.
         """
         async with LocalExecutor(1) as executor:
             assert "done" == unpickle_value(await executor.call(sample_functions.interrupt, tmp_path, FACTS))

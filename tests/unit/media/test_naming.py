@@ -90,7 +90,7 @@ def test_dots_and_blanks_at_the_ends(task_id: str, name: str) -> None:
 
 def test_overlong_extension() -> None:
     """
-    What follows the last dot is kept only where it can be an extension.
+    What follows the last dot is preserved only if it can be an extension.
     """
     name = Names("a." + "b" * 300, "t1").path(0, ".png").name
 
