@@ -154,7 +154,7 @@ def commit(database: Database, changes: Sequence[Change]) -> None:
 
 def _check_may_send(database: Database, lock: LockFile) -> None:
     if not lock.is_held():
-        raise JournalLocked(f"{str(lock.path)!r} was deleted: another process may work on this journal by now")
+        raise JournalLocked(f"{str(lock.path)!r} was deleted: another process may be working on this journal")
     if not lock.reserve():
         what = f"there is no room left beside {str(database.path)!r}: nothing more is sent"
         raise StorageFull(f"{what}; make room, then run again")
