@@ -378,8 +378,7 @@ def _read_row(database: Database, columns: Sequence[Any]) -> Row:
     request = read_stored_request(fields["request"], endpoint, paths)
     state, snapshot = State(fields["state"]), read_snapshot(fields["snapshot"])
     has_files = state in (State.FINISHED, State.SAVED)
-    read: dict[str, Any] = {
-        **fields,
+    fields |= {
         "state": state,
         "request": request,
         "inputs": inputs,
@@ -388,7 +387,7 @@ def _read_row(database: Database, columns: Sequence[Any]) -> Row:
         "error": read_error(fields["error"], request, snapshot),
         "files": tuple(_read_files(database, position)) if has_files else (),
     }
-    return Row(**read)
+    return Row(**fields)
 
 
 def _read_inputs(database: Database, position: int) -> tuple[dict[str, InputFile], dict[str, Path | None]]:

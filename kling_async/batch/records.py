@@ -304,7 +304,9 @@ def read_stored_request(text: str, endpoint: Endpoint[Any], paths: Mapping[str, 
         paths: Of the files of the request, by field; None for a file that the journal holds.
     """
     fields: dict[str, Any] = loads(text.encode())
-    request: TaskRequest = CODEC.structure({**fields, **dict.fromkeys(paths, "")}, endpoint.request_class)
+    if paths:
+        fields |= dict.fromkeys(paths, "")
+    request: TaskRequest = CODEC.structure(fields, endpoint.request_class)
     return with_fields(request, **paths) if paths else request
 
 
