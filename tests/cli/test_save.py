@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kling_async.emulator import faults
-from kling_async.media import local
+from kling_async.media import local, storage
 from tests.cli.conftest import Command, Here, ServedBy, know, lines_of, service
 from tests.fakes.eventually import eventually
 
@@ -76,10 +76,11 @@ def test_storage(served: ServedBy) -> None:
 
 
 @pytest.mark.parametrize("place", ["nonsense://x", "sftp://me:word@host/x", "http://127.0.0.1/pictures"])
-def test_no_storage(served: ServedBy, place: str) -> None:
+def test_no_storage(served: ServedBy, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A place that cannot be is a mistake in the command, and its password is not repeated.
     """
+    monkeypatch.setattr(storage, "FIRST_DELAY", 0.01)
     kling = served()
     kling.has("done-1")
 

@@ -119,7 +119,7 @@ def test_nine_at_a_time(dialect: Dialect) -> None:
 
 def test_tasks_of_very_different_lengths_are_not_noticed_late() -> None:
     """
-    Where the quickest took a tenth of the usual time, that is when the looks begin.
+    Where the quickest took a tenth of the usual time, that is when the polls begin.
     """
     cost = cost_of(BY_IDS, slots=20, latency=(4.0, 60.0))
 

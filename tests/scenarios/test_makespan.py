@@ -203,7 +203,7 @@ def test_a_full_account_is_waited_for() -> None:
     simulate(story())
 
 
-def test_refusals_without_end_are_told() -> None:
+def test_refusals_without_end_are_reported() -> None:
     """
     Where a gateway refuses whatever is sent, submits that pause side by side do not take each other for tasks that run.
     """

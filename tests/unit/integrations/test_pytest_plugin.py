@@ -265,7 +265,7 @@ def test_loop_that_nobody_asks_for_will_do(pytester: pytest.Pytester) -> None:
     ended.assert_outcomes(passed=1)
 
 
-def test_what_cannot_be_is_said_in_a_line(pytester: pytest.Pytester) -> None:
+def test_invalid_settings_are_reported_in_a_line(pytester: pytest.Pytester) -> None:
     """
     Arguments that no emulator has, arguments without a name, values that it does not take, and no Pillow.
     """

@@ -127,7 +127,7 @@ def test_settings_are_checked(fields: dict[str, Any], field: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_all_broken_rules_are_told_at_once() -> None:
+def test_all_broken_rules_are_reported_at_once() -> None:
     """
     One error names everything that is wrong.
     """
@@ -222,7 +222,7 @@ async def test_signed_callback_is_trusted(secret: str | Iterable[str]) -> None:
     assert CallbackCounts(received=1, signed=1) == receiver.counts
 
 
-async def test_confirm_always_trusts_nobody() -> None:
+async def test_confirm_always_trusts_no_callback() -> None:
     """
     With confirm="always" a signature is checked, and still nothing is taken at its word.
     """
@@ -252,7 +252,7 @@ async def test_signature_without_a_secret_proves_nothing() -> None:
     assert [(SUBMIT_KEY, "t-1", False)] == heard
 
 
-async def test_forged_callbacks_reach_nobody() -> None:
+async def test_forged_callbacks_reach_no_listener() -> None:
     """
     A wrong signature is 401, a wrong address 404, also with a good signature.
     """
@@ -451,7 +451,7 @@ def test_without_listeners_callbacks_are_answered() -> None:
 # Listeners
 
 
-async def test_every_listener_is_told() -> None:
+async def test_every_listener_is_called() -> None:
     """
     Several clients may share a receiver; each is told of everything once, in the order of arrival.
     """
@@ -465,7 +465,7 @@ async def test_every_listener_is_told() -> None:
     assert [(f"key-{number}", "t-1", False) for number in range(3)] == first == second
 
 
-async def test_listener_attached_twice_is_told_once() -> None:
+async def test_listener_attached_twice_is_called_once() -> None:
     """
     Methods of one object are one listener.
     """
@@ -492,7 +492,7 @@ async def test_listener_attached_twice_is_told_once() -> None:
     assert 1 == client.heard
 
 
-async def test_detached_listener_is_told_no_more() -> None:
+async def test_detached_listener_is_not_called() -> None:
     """
     Not even of what has arrived already: a closed client wants none of it.
     """
@@ -510,7 +510,7 @@ async def test_detached_listener_is_told_no_more() -> None:
     assert [] == heard
 
 
-async def test_failing_listener_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
+async def test_failing_listener_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
     """
     An exception of a listener is logged; the answer and the other listeners know nothing of it.
     """
@@ -533,7 +533,7 @@ async def test_failing_listener_stops_nobody(caplog: pytest.LogCaptureFixture) -
     assert "a fault of its own" in caplog.text
 
 
-async def test_listener_is_told_in_its_own_loop() -> None:
+async def test_listener_is_called_in_its_own_loop() -> None:
     """
     A callback that arrives in another thread's loop is told in the loop where the listener was attached, and wakes it.
     """
@@ -571,7 +571,7 @@ def test_listener_of_a_closed_loop_is_forgotten() -> None:
     assert {} == receiver._listeners
 
 
-def test_listener_without_a_loop_is_told_where_the_callback_arrives() -> None:
+def test_listener_without_a_loop_is_called_where_the_callback_arrives() -> None:
     """
     A listener may be attached before any loop runs.
     """
@@ -991,7 +991,7 @@ async def test_answer_does_not_wait_for_listeners(face: Face) -> None:
 # Its own server
 
 
-async def test_own_server_tells_its_port() -> None:
+async def test_own_server_reports_its_port() -> None:
     """
     With port 0 the server finds one, and says which.
     """
@@ -1052,7 +1052,7 @@ async def is_closed(reader: asyncio.StreamReader) -> bool:
             return True
 
 
-async def test_who_says_nothing_keeps_nobody_out(
+async def test_silent_connections_keep_no_caller_out(
     session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
@@ -1129,7 +1129,7 @@ async def test_closed_connections_leave_their_places(
     session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Whoever hangs up, in whatever state, is not counted any longer.
+    The caller that hangs up, in whatever state, is not counted any longer.
     """
     monkeypatch.setattr(serving, "MAX_CONNECTIONS", 2)
     receiver = CallbackReceiver(URL)
