@@ -150,7 +150,12 @@ class Submitter:
 
     async def _fate(self, delivery: Delivery, work: Callable[[], Awaitable[TaskSnapshot]]) -> TaskSnapshot:
         try:
-            return await _accepted(delivery, work)
+            try:
+                return await work()
+            except SubmissionUncertain:  # its callbacks come to an address of its own, and show the task
+                if (found := await delivery.wait_for_callback()) is None:
+                    raise
+                return found
         except asyncio.CancelledError:  # by `aclose` after its timeout, or by the end of the loop
             self._give_up(delivery)
             if not delivery.is_exposed:
@@ -226,15 +231,6 @@ class Submitter:
     def _release_uncertain(self, lease: SlotLease) -> None:
         self._uncertain.pop(lease).cancel()
         lease.release()
-
-
-async def _accepted(delivery: Delivery, work: Callable[[], Awaitable[TaskSnapshot]]) -> TaskSnapshot:
-    try:
-        return await work()
-    except SubmissionUncertain:  # its callbacks come to an address of its own, and show the task
-        if (found := await delivery.wait_for_callback()) is None:
-            raise
-        return found
 
 
 def _log_unknown(delivery: Delivery, error: SubmissionUncertain, what: str) -> None:
