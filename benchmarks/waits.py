@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from benchmarks.figures import Figure, ratio
 from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.limiter import Slots
-from kling_async.media.semaphore import Gate
+from kling_async.media.semaphore import Semaphore
 
 ROUNDS: Final = 5
 FEW: Final = 1_000
@@ -33,7 +33,7 @@ def _of_updates(count: int) -> Waits:
 
 
 def _at_a_gate(count: int) -> Waits:
-    gate = Gate(1)
+    gate = Semaphore(1)
     return [asyncio.ensure_future(gate.acquire()) for _ in range(count + 1)][1:]
 
 

@@ -29,7 +29,7 @@ from kling_async.errors import (
     SubmissionUncertain,
     TaskNotFound,
 )
-from kling_async.media.semaphore import Gate
+from kling_async.media.semaphore import Semaphore
 from kling_async.wire.endpoints.base import with_fields
 from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.tasks import TaskSnapshot, last_seen
@@ -73,8 +73,8 @@ class Attempts:
     resends_uncertain: bool
     _resumed: dict[int, tuple[TaskHandle, JournalObserver]] = attrs.field(factory=dict, init=False)
     # By bucket: rows of one must not wait behind those of another, which may have no free slots.
-    _gates: "collections.defaultdict[str, Gate]" = attrs.field(
-        factory=lambda: collections.defaultdict(lambda: Gate(ROWS_WITH_FILES)), init=False
+    _gates: "collections.defaultdict[str, Semaphore]" = attrs.field(
+        factory=lambda: collections.defaultdict(lambda: Semaphore(ROWS_WITH_FILES)), init=False
     )
 
     def resume(self, row: Row) -> None:

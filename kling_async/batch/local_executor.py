@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from kling_async.batch.function_calls import FileInfo, Process, call_pickled, describe_error
 from kling_async.media.destinations import Destination
-from kling_async.media.semaphore import Gate
+from kling_async.media.semaphore import Semaphore
 from kling_async.media.shielding import shielded
 from kling_async.policy.arguments import check_whole
 
@@ -45,7 +45,7 @@ class LocalExecutor:
         if workers is not None:
             check_whole("workers", workers)
         self._workers = workers or os.cpu_count() or 1
-        self._slots = Gate(2 * self._workers)  # a file may be given as bytes: few are held in memory
+        self._slots = Semaphore(2 * self._workers)  # a file may be given as bytes: few are held in memory
         self._pool: concurrent.futures.ProcessPoolExecutor | None = None
         self._is_closed = False
 

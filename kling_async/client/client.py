@@ -39,7 +39,7 @@ from kling_async.wire.endpoints.registry import (
 )
 from kling_async.wire.html import html_of
 from kling_async.wire.responses import read_page
-from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot
+from kling_async.wire.tasks import Audio, File, Image, TaskResult, TaskSnapshot, Video
 
 if TYPE_CHECKING:
     from kling_async.media.storage import Storage
@@ -353,16 +353,16 @@ class KlingClient:
             raise outcome.error
         return [file.path for file in outcome.files if file.path is not None]
 
-    async def read(self, image: Image) -> bytes:
+    async def read(self, file: File) -> bytes:
         """
-        Fetch one picture into memory.
+        Fetch one file of a task into memory.
 
         Raises:
-            DownloadFailed: It could not be fetched; its URL may have run out, so read the task again.
+            DownloadFailed: It could not be fetched; its URL may have expired, so read the task again.
         """
-        check_kind("image", image, Image, "must be an Image of a TaskResult")
+        check_kind("file", file, (Image, Video, Audio), "must be a file of a TaskResult: an Image, Video or Audio")
         self.core.open()
-        return await (await self.core.downloads()).read(image)
+        return await (await self.core.downloads()).read(file)
 
     async def _outcome(self, index: int, item: TaskRequest | str) -> Done | Failed:
         request = None

@@ -21,7 +21,7 @@ from kling_async.client.exchange import NEVER_SENT, Deadline, PartialAnswer, Req
 from kling_async.client.retries import may_repeat, retry
 from kling_async.errors import ClientClosed, InvalidRequest, KlingError, NotSent, UnexpectedAnswer, Unreachable
 from kling_async.media.responses import describe_http_error
-from kling_async.media.semaphore import Gate
+from kling_async.media.semaphore import Semaphore
 from kling_async.policy.http import MAX_HEADER, MAX_HEADERS, HttpOptions
 from kling_async.policy.policies import RetryPolicy
 from kling_async.wire.answers import Answer
@@ -88,16 +88,16 @@ class Transport:
     _sessions: dict[float, aiohttp.ClientSession] = attrs.field(factory=dict, init=False, repr=False)
     _kept_for: float | None = attrs.field(default=None, init=False)  # seconds, as the service said last
     _is_kept: bool = attrs.field(default=True, init=False)  # no create was lost, which could disprove that
-    _gate: Gate = attrs.field(init=False, repr=False)
-    _creates: Gate = attrs.field(init=False, repr=False)  # those at the gate
+    _gate: Semaphore = attrs.field(init=False, repr=False)
+    _creates: Semaphore = attrs.field(init=False, repr=False)  # those at the gate
     _secrets: tuple[str, ...] = attrs.field(init=False, repr=False)
     _token: Token | None = attrs.field(default=None, init=False, repr=False)
     _clock_offset: float = attrs.field(default=0.0, init=False, repr=False)
     _is_closed: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._gate = Gate(self.http.max_connections)
-        self._creates = Gate(self.http.max_connections)
+        self._gate = Semaphore(self.http.max_connections)
+        self._creates = Semaphore(self.http.max_connections)
         self._secrets = tuple(secret for secret in attrs.astuple(self._credentials) if len(secret) >= SECRET_LENGTH)
 
     async def __aenter__(self) -> Self:

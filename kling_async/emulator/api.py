@@ -286,7 +286,7 @@ def _has_file(record: TaskRecord, file: ResultFile, now: float) -> bool:
 
 
 def _storage_error(status: int, code: str, message: str) -> ApiResponse:
-    # Files are on a storage service, which has errors of its own.
+    # Files are on a storage service, which has other errors.
     body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
     return ApiResponse(status=status, body=body, content_type="application/xml")
 

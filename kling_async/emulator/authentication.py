@@ -1,5 +1,5 @@
 """
-Who may come in: the static key, or a token signed with the access key, judged as the vendor judges them.
+Checks the static key, or a token signed with the access key, like the vendor.
 """
 
 import functools
@@ -15,10 +15,10 @@ from kling_async.wire.auth import AccessKey, signing_key
 
 def check_key(settings: Settings, authorization: str | None, now: float, *, signed_tokens: bool = True) -> None:
     """
-    Let the header *authorization* in, or refuse it.
+    Accept or refuse the header *authorization*.
 
     Args:
-        signed_tokens: False where the vendor takes static keys alone, as its new standard does.
+        signed_tokens: False if only static keys are accepted, as in the new standard.
 
     Raises:
         ApiError: 1001 without a header, 1000 for another scheme, 1002 for a wrong key, 1003 before and 1004 after the
@@ -26,33 +26,33 @@ def check_key(settings: Settings, authorization: str | None, now: float, *, sign
     """
     scheme, _, key = (authorization or "").strip().partition(" ")
     if not scheme or (not key.strip() and scheme.casefold() == "bearer"):
-        raise _refusal(1001)
+        raise _error(1001)
     if scheme != "Bearer" or key != key.strip():
-        raise _refusal(1000)
+        raise _error(1000)
     if key == settings.api_key:
         return
     if key.count(".") != 2:
-        raise _refusal(1002, api_errors.parts_of_token(_parts(key)))
+        raise _error(1002, api_errors.parts_of_token(_parts(key)))
     if settings.is_gateway or settings.access_key is None:
-        raise _refusal(1002)
+        raise _error(1002)
     claims = _claims_of(key, settings.access_key)
     if not signed_tokens:
-        raise _refusal(1002, api_errors.NO_ACCESS_KEYS)
+        raise _error(1002, api_errors.NO_ACCESS_KEYS)
     _check_times(claims, now)
 
 
-def _refusal(code: int, message: str | None = None) -> ApiError:
+def _error(code: int, message: str | None = None) -> ApiError:
     return ApiError(401, code, message or api_errors.MESSAGES[code])
 
 
 def _parts(key: str) -> int:
-    # A text without a dot has none: so the vendor counts, and so its users quote it.
+    # A text without a dot has no parts: the vendor counts like this, by what its users quote.
     return key.count(".") + 1 if "." in key else 0
 
 
 @functools.lru_cache(maxsize=64)
 def _claims_of(token: str, access_key: AccessKey) -> dict[str, Any]:
-    # Times are judged apart, by the account's clock; what is left never changes, so each token is verified once.
+    # Times are checked separately, by the account's clock. The rest never changes, so each token is verified once.
     try:
         claims: dict[str, Any] = jwt.decode(
             token,
@@ -63,11 +63,11 @@ def _claims_of(token: str, access_key: AccessKey) -> dict[str, Any]:
         )
         return {"exp": float(claims["exp"]), "nbf": float(claims["nbf"])}
     except (jwt.InvalidTokenError, TypeError, ValueError) as error:
-        raise _refusal(1002) from error
+        raise _error(1002) from error
 
 
 def _check_times(claims: dict[str, Any], now: float) -> None:
     if now < claims["nbf"]:
-        raise _refusal(1003)
+        raise _error(1003)
     if now >= claims["exp"]:
-        raise _refusal(1004)
+        raise _error(1004)

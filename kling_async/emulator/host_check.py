@@ -21,7 +21,7 @@ _HOST: Final = re.compile(r"(?:\[(?P<address>[^\]]*)\]|(?P<name>[^:]*))(?::[0-9]
 
 def host_check(settings: Settings) -> Middleware:
     """
-    Make the middleware that refuses requests under a name that is not the emulator's, before anything is read or done.
+    Return a middleware that refuses requests whose `Host` is not a name of the emulator, before their body is read.
     """
     own = {name.casefold() for name in (settings.host, socket.gethostname(), *settings.host_names)}
 
@@ -33,7 +33,7 @@ def host_check(settings: Settings) -> Middleware:
         if is_own_name(host, own):
             return await handler(request)
         what = (
-            "This emulator has another name: call it by its address, or add the name with host_names= or --host-name.\n"
+            "This is not a name of this emulator: use its address, or add the name with host_names= or --host-name.\n"
         )
         return web.Response(status=HTTPStatus.MISDIRECTED_REQUEST, text=what)
 
@@ -42,9 +42,8 @@ def host_check(settings: Settings) -> Middleware:
 
 def is_own_name(host: str, own: set[str]) -> bool:
     """
-    Tell whether *host*, the header of that name, may be the emulator's: one of *own*, "localhost" and what ends in it,
-    or any address. Only names can be made to lead here; a browser sends one in any case, other programs may leave it
-    out.
+    Return whether *host*, the header of that name, may be the emulator's: one of *own*, "localhost" and its subdomains,
+    or any IP address. Only a name can be made to resolve to this machine. Browsers always send the header.
     """
     parts = _HOST.fullmatch(host.strip())
     if parts is None:

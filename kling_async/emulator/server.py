@@ -1,5 +1,5 @@
 """
-The emulator as a server: opened and closed with `async with`.
+The emulator as an HTTP server.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ from kling_async.emulator.webhook_sender import WebhookSender
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import Dialect
 
-_PATIENCE = 0.05  # seconds that an answer under way has when the server closes; waits inside it end at once
+_SHUTDOWN_TIMEOUT: Final = 0.05  # seconds to finish running answers; waits inside them end at once
 
 
 class Emulator:
     """
-    A Kling service of your own, on a real socket, with real pictures.
+    An emulated Kling service on a real socket, with real files.
 
         async with Emulator(slots=5, latency=(0.1, 0.5)) as server:
             ...  # server.url, server.api_key
@@ -71,7 +71,7 @@ class Emulator:
     @property
     def url(self) -> str:
         """
-        What a client takes as its `base_url`.
+        The `base_url` for clients.
         """
         if self._listener is None:
             raise RuntimeError("this emulator is not open: use `async with`")
@@ -80,40 +80,40 @@ class Emulator:
     @property
     def api_key(self) -> str:
         """
-        The Bearer key that opens it.
+        The Bearer key of the account.
         """
         return self.settings.api_key
 
     @property
     def access_key(self) -> AccessKey | None:
         """
-        The pair of keys whose tokens open it too; None where none was set.
+        The pair of keys whose tokens are accepted too; None if none was set.
         """
         return self.settings.access_key
 
     @property
     def dialect(self) -> Dialect:
         """
-        What it plays; a client of it needs the same one, since the host does not tell.
+        The emulated service. A client needs the same dialect, because the host does not imply it.
         """
         return self.settings.dialect
 
     @property
     def ledger(self) -> Ledger:
         """
-        What was created, billed and asked up to now.
+        What was created, billed and requested up to now.
         """
         self.account.settle(self._clock())
         return self.account.ledger
 
     async def __aenter__(self) -> Self:
         if self._listener is not None:
-            raise RuntimeError("this emulator is open already")
+            raise RuntimeError("this emulator is already open")
         webhook_sender = self._webhook_sender = WebhookSender(self._webhook_queue, self.account.ledger, self._clock)
         self._app = EmulatorApp(self.account, self._plan, self._clock, webhook_sender.wake)
         application = self._app.application()
-        application.cleanup_ctx.append(webhook_sender.at_work)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_PATIENCE)
+        application.cleanup_ctx.append(webhook_sender.run)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT)
         await self._runner.setup()
         try:
             loop = asyncio.get_running_loop()
@@ -132,12 +132,12 @@ class Emulator:
 
     async def aclose(self) -> None:
         """
-        Stop listening and cut what is still connected; a second call does nothing.
+        Stop listening, and close all connections. A second call does nothing.
         """
         if self._listener is None or self._runner is None or self._app is None:
             return
         listener, self._listener = self._listener, None
-        await _take_no_more(listener)
+        await _stop_accepting(listener)
         listener.close()
         await self._app.shut_down()
         await self._runner.cleanup()
@@ -146,7 +146,7 @@ class Emulator:
         # Called by the loop once for each connection.
         self.account.ledger.connections += 1
         if self._runner is None or self._runner.server is None:
-            raise AssertionError("a connection without a server")
+            raise AssertionError("a connection without a running server")
         return self._runner.server()
 
     def _origin(self) -> str:
@@ -154,11 +154,11 @@ class Emulator:
         return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
 
 
-async def _take_no_more(listener: asyncio.Server) -> None:
-    # A connection that the loop is taking while its server is closed would stay open, known to nobody.
+async def _stop_accepting(listener: asyncio.Server) -> None:
+    # A connection that the loop accepts while its server closes would never be closed.
     loop = asyncio.get_running_loop()
     with contextlib.suppress(NotImplementedError):  # on Windows
         for listening in listener.sockets:
             loop.remove_reader(listening)
-    for _ in range(3):  # the loop's steps from a connection to the runner, which will cut it
+    for _ in range(3):  # the steps of the loop until the runner has the connection, and can close it
         await asyncio.sleep(0)

@@ -23,7 +23,7 @@ from kling_async.wire.webhooks import sign
 
 FORGED: Final = "forged"
 
-_FORGERS_SECRET: Final = "whsec_Zm9yZ2VkIGZvcmdlZCBmb3JnZWQ="  # noqa: S105 (nobody's)
+_WRONG_SECRET: Final = "whsec_Zm9yZ2VkIGZvcmdlZCBmb3JnZWQ="  # noqa: S105 (not a secret)
 _JSON: Final = {"Content-Type": "application/json; charset=utf-8"}
 
 
@@ -33,8 +33,8 @@ class Webhook:
     One callback, ready to be sent.
 
     Attributes:
-        task_id: The account's id of the task; the posts of one task go one after another.
-        word: What the ledger calls it: the word for the task's status, or "forged".
+        task_id: The account's id of the task. Webhooks of one task are sent one after another.
+        word: Its name in the ledger: the word for the task's status, or "forged".
     """
 
     task_id: str
@@ -47,7 +47,7 @@ class Webhook:
 @attrs.frozen(order=True)
 class _ScheduledWebhook:
     """
-    A change that is to be told of at a moment; what falls on one moment is told by task, and then by rank.
+    A change to report at a time. Changes at the same time are sorted by task, and then by rank.
     """
 
     at: float
@@ -60,7 +60,7 @@ class _ScheduledWebhook:
 
 class WebhookQueue:
     """
-    Tells of each change of the tasks that have a `callback_url`: as the vendor does, but for the faults of *plan*.
+    Reports each change of the tasks that have a `callback_url` like the vendor does, with the faults of *plan*.
     """
 
     def __init__(self, account: Account, plan: FaultPlan) -> None:
@@ -73,21 +73,21 @@ class WebhookQueue:
     @property
     def next_at(self) -> float:
         """
-        When `take` has something to do next, in epoch seconds; infinite where it never will as things are.
+        When `take` has something to do next, in epoch seconds; infinite if nothing is scheduled.
         """
         change = self._account.next_change
         return min(change, self._due[0].at) if self._due else change
 
     def take(self, now: float) -> Iterator[Webhook]:
         """
-        Yield, once each, the posts that are to be sent by *now*, signed at *now*.
+        Yield, once each, the webhooks that are due at *now*, signed at *now*.
         """
         for record, changed_at in self._account.take_changes(now):
-            heapq.heappush(self._due, self._judge(record, changed_at))
+            heapq.heappush(self._due, self._schedule(record, changed_at))
         while self._due and self._due[0].at <= now:
             yield from self._write(heapq.heappop(self._due), now)
 
-    def _judge(self, record: TaskRecord, changed_at: float) -> _ScheduledWebhook:
+    def _schedule(self, record: TaskRecord, changed_at: float) -> _ScheduledWebhook:
         faults = self._plan.next_faults("callback", caption_of(record.request))
         kinds = frozenset(fault.kind for fault in faults)
         changes = record.changes
@@ -101,17 +101,17 @@ class WebhookQueue:
         snapshot = self._account.snapshot_of(due.record, due.changed_at)
         url = due.record.request.callback_url or ""
         if "callback_forged" in due.kinds:
-            for address in (url, _astray(url)):
-                yield self._post(_lie(snapshot), address, FORGED, _FORGERS_SECRET, now)
+            for address in (url, _misdirected(url)):
+                yield self._webhook(_forged(snapshot), address, FORGED, _WRONG_SECRET, now)
         if "callback_lost" in due.kinds:
             return
         secret = None if "callback_unsigned" in due.kinds else self._secret
-        post = self._post(snapshot, url, snapshot.status_word, secret, now, due.kinds)
-        yield post
+        webhook = self._webhook(snapshot, url, snapshot.status_word, secret, now, due.kinds)
+        yield webhook
         if "callback_doubled" in due.kinds:
-            yield post
+            yield webhook
 
-    def _post(
+    def _webhook(
         self,
         snapshot: TaskSnapshot,
         url: str,
@@ -137,7 +137,7 @@ class WebhookQueue:
         )
 
 
-def _lie(snapshot: TaskSnapshot) -> TaskSnapshot:
+def _forged(snapshot: TaskSnapshot) -> TaskSnapshot:
     return attrs.evolve(
         snapshot,
         task_status=TaskStatus.FAILED,
@@ -147,8 +147,8 @@ def _lie(snapshot: TaskSnapshot) -> TaskSnapshot:
     )
 
 
-def _astray(url: str) -> str:
-    # The last character is that of a token, where there is one: all but good.
+def _misdirected(url: str) -> str:
+    # The last character of the path belongs to the token, if there is one: nearly right.
     parts = urlsplit(url)
     kept = parts.path[:-1] or "/"
     return urlunsplit(parts._replace(path=kept + ("B" if parts.path.endswith("A") else "A")))

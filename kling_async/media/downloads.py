@@ -28,7 +28,7 @@ from kling_async.media.rates import TransferRate
 from kling_async.media.responses import MAX_PAUSE, ResponseSource, check_status, within
 from kling_async.media.saved_files import FileKey, SavedFile, key_of
 from kling_async.media.saving import LinkRefresher, SaveOutcome, summarize
-from kling_async.media.semaphore import Gate
+from kling_async.media.semaphore import Semaphore
 from kling_async.media.streams import BytesSource, FileStream, read_all
 from kling_async.media.urls import absolute, content_in
 from kling_async.policy.hosts import Network
@@ -88,7 +88,7 @@ class Downloads:
     _closed: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._limits = _HostLimits(self._width, Gate(self._width + max(1, self._width // 2)))
+        self._limits = _HostLimits(self._width, Semaphore(self._width + max(1, self._width // 2)))
         self._allowed = AllowedHosts(self._networks, tuple(self._http.allow_downloads_from))
         self._proxy_hosts = self._http.proxy_hosts()
 
@@ -272,8 +272,8 @@ class _HostLimits:
     """
 
     _per_host: int
-    _all: Gate
-    _hosts: "weakref.WeakValueDictionary[str, Gate]" = attrs.field(
+    _all: Semaphore
+    _hosts: "weakref.WeakValueDictionary[str, Semaphore]" = attrs.field(
         factory=weakref.WeakValueDictionary, init=False
     )  # each is kept alive by the transfers that hold it or wait for it
 
@@ -284,6 +284,6 @@ class _HostLimits:
         """
         own = self._hosts.get(host)
         if own is None:
-            own = self._hosts[host] = Gate(self._per_host)
+            own = self._hosts[host] = Semaphore(self._per_host)
         async with own, self._all:
             yield

@@ -2,7 +2,7 @@
 A semaphore whose waiters can be cancelled in constant time.
 
 `asyncio.Semaphore` searches all its waiters for each one that is cancelled. If 20,000 of them are cancelled, the last
-one first, that blocks the event loop for seconds.
+one first, this blocks the event loop for seconds.
 """
 
 import asyncio
@@ -13,19 +13,19 @@ import attrs
 
 from kling_async.policy.arguments import valid_whole
 
-__all__ = ["Gate"]
+__all__ = ["Semaphore"]
 
 
 @attrs.define(eq=False)
-class Gate:
+class Semaphore:
     """
-    Lets *width* coroutines in at one time, first come, first served: `async with gate: ...`.
+    Admits *width* coroutines at a time, first come, first served: `async with semaphore: ...`.
 
     A released place goes directly to the first waiter, so that no later one can take it. A cancelled waiter takes no
-    place. Bound to the event loop in which it is first waited for, as asyncio's own semaphore is.
+    place. Like asyncio's own semaphore, it is bound to the event loop in which it is first waited for.
 
     Raises:
-        InvalidRequest: *width* is no whole number of at least 1.
+        InvalidRequest: *width* is not a whole number of at least 1.
     """
 
     width: int = attrs.field(validator=valid_whole)
@@ -37,7 +37,7 @@ class Gate:
 
     def locked(self) -> bool:
         """
-        Tell whether `acquire` would have to wait.
+        Return whether `acquire` would have to wait.
         """
         return not self._free
 
@@ -64,7 +64,7 @@ class Gate:
         """
         while self._waiting:
             place, _ = self._waiting.popitem(last=False)
-            if not place.done():  # a cancelled one has not left yet
+            if not place.done():  # a cancelled waiter may still be in the queue
                 place.set_result(None)
                 return
         self._free += 1

@@ -1,6 +1,7 @@
 """
-The painter's rooms.
+Draws pictures and the frames of videos.
 
-Each stands on those before it: `palettes`, `outlines`, `canvas`; what several scenes show, `sky`, `water` and `life`;
-the `scenes`; the `motifs`. `words`, `likeness` and `caption` stand aside.
+`picture` is the entry. It uses, each building on the ones before: `palettes`, `outlines` and `canvas`; `sky`, `water`
+and `trees_and_birds`, which several scenes share; the `scenes`; the `motifs`. `prompt_keywords`, `reference_blend`,
+`caption` and `watermark` are independent of these.
 """

@@ -1,5 +1,5 @@
 """
-Where a picture is made. What is soft is painted small and enlarged, for that is quick and compresses well.
+The canvas, and painting with masks. Soft shapes are painted small and enlarged: this is fast, and compresses well.
 """
 
 import functools
@@ -13,17 +13,17 @@ from PIL import Image, ImageChops, ImageDraw
 from kling_async.emulator.drawing.outlines import Outline, Point
 from kling_async.emulator.drawing.palettes import Colour, Palette
 
-SOFT: Final = 4  # soft things are painted this many times smaller
+SOFT: Final = 4  # soft shapes are painted this many times smaller
 
 
 class Canvas:
     """
-    A picture in the making.
+    A picture that is being painted.
 
     Attributes:
-        unit: Pixels of one part in a thousand of the picture's geometric mean side; widths of thin things are in it.
-        span: Heights of far things are shares of it.
-        sun: Where the light is, once the sky is painted.
+        unit: Pixels in a thousandth of the geometric mean of the sides; the unit for the width of thin shapes.
+        span: Pixels; the unit for the height of distant shapes.
+        sun: The place of the light, known once the sky is painted.
     """
 
     def __init__(self, size: tuple[int, int], palette: Palette, dice: random.Random) -> None:
@@ -38,7 +38,7 @@ class Canvas:
 
     def fill(self, shapes: Sequence[Outline], colours: Sequence[Colour], opacity: float = 1.0) -> None:
         """
-        Fill *shapes*, smooth-edged, with *colours* from the top of them all to the bottom.
+        Fill *shapes* with a vertical gradient of *colours* over all of them, with smooth edges.
         """
         if not shapes:
             return
@@ -55,7 +55,7 @@ class Canvas:
 
     def ground(self, crest: Outline, colours: Sequence[Colour], grown: Sequence[Outline] = ()) -> None:
         """
-        Fill all below *crest*, with what has *grown* on it.
+        Fill everything below *crest*, and the shapes that have *grown* on it.
         """
         shapes = [[*crest, (self.width + 2, self.height), (-2, self.height)], *grown]
         top = min(self.height - 1, max(0, math.floor(min(y for shape in shapes for _, y in shape))))
@@ -64,7 +64,7 @@ class Canvas:
 
     def shine(self, source: Point, reach: float, rays: Iterable[Outline], strength: float) -> None:
         """
-        Lay *rays* over the picture that fade with the distance from their source.
+        Add *rays* that fade with the distance from their source.
         """
         size = max(2, self.width // SOFT), max(2, self.height // SOFT)
         mask = stencil([[(x / SOFT, y / SOFT) for x, y in ray] for ray in rays], (0, 0, *size))
@@ -87,7 +87,7 @@ def stencil(shapes: Iterable[Outline], box: tuple[int, int, int, int]) -> Image.
 def gradient(size: tuple[int, int], colours: Sequence[Colour]) -> Image.Image:
     column = Image.new("RGB", (1, len(colours)))
     column.putdata(colours)
-    # Half a stop at either end would be flat: it is cut off.
+    # Half a stop at either end would have one colour, so it is cut off.
     column = column.resize((1, size[1]), Image.Resampling.BICUBIC, box=(0, 0.4, 1, len(colours) - 0.4))
     return column.resize(size, Image.Resampling.NEAREST)
 

@@ -1,5 +1,5 @@
 """
-What is written below a picture: its prompt, in two lines at most, and the facts.
+Writes the caption at the bottom of a picture: the prompt in at most two lines, and the facts.
 """
 
 import functools
@@ -13,14 +13,14 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 def write_caption(image: Image.Image, prompt: str, facts: str, *, is_frosted: bool) -> None:
     """
-    Write *prompt* and *facts* at the bottom, if there is room for letters.
+    Write *prompt* and *facts*, unless the picture is too small for letters.
 
     Args:
-        is_frosted: Blur what is below, which may have a caption of its own.
+        is_frosted: Whether to blur the background, which may have its own caption.
     """
     large = round(math.sqrt(image.width * image.height) / 46)
     if large < 7:
-        return  # nobody could read it
+        return  # too small to read
     small, margin = max(6, round(large * 0.62)), round(large * 1.1)
     lines = wrapped(prompt, _font(large), image.width - 2 * margin)
     strip = round(margin * 2.2 + small * 1.5 + large * 1.25 * len(lines))
@@ -55,14 +55,14 @@ def _can_write(character: str) -> bool:
 
 
 def _writable(text: str) -> str:
-    # What the font lacks becomes an ellipsis, and many of them one.
+    # Characters that the font lacks become an ellipsis, several in a row only one.
     shown = "".join(character if _can_write(character) else "…" for character in " ".join(text.split()))
     return re.sub("…[… ]*…", "…", shown)
 
 
 def wrapped(prompt: str, font: Font, room: float) -> list[str]:
     """
-    Return at most two lines that fit into *room* pixels; none if there are no letters.
+    Return at most two lines that fit into *room* pixels; none if the prompt has no letters.
     """
     shown = _writable(prompt[:300])
     words = shown.split() if any(map(str.isalnum, shown)) else []

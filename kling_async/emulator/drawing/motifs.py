@@ -1,5 +1,5 @@
 """
-What the motifs look like, and where they belong: in the air, on the water, or on a knoll in front.
+Draws motifs and places them in the air, on the water, or on a hill in front.
 """
 
 import functools
@@ -85,7 +85,7 @@ person
     warm  soft  -7,84 7,84 9,78 26,72 24,68 2,75 -8,78
 """
 
-# Of what stands on a knoll, in shares of the span.
+# Heights of motifs on a hill, as shares of the span.
 _TALL: Final = {
     "cabin": 0.15,
     "castle": 0.36,
@@ -99,7 +99,7 @@ _TALL: Final = {
 
 def place_motif(canvas: Canvas, motif: str) -> None:
     width, height, span = canvas.width, canvas.height, canvas.span
-    side = (0.68 if canvas.sun[0] < width / 2 else 0.32) + canvas.dice.uniform(-0.07, 0.07)  # not before the sun
+    side = (0.68 if canvas.sun[0] < width / 2 else 0.32) + canvas.dice.uniform(-0.07, 0.07)  # not in front of the sun
     match motif:
         case "birds":
             paint_birds(canvas, 13)
@@ -117,7 +117,7 @@ def place_motif(canvas: Canvas, motif: str) -> None:
 
 
 def _knoll(canvas: Canvas, x: float) -> Point:
-    # A dark rise at the bottom, highest at x; what stands on it stands a little in it.
+    # A dark hill at the bottom, highest at x; the motif is sunk into it a little.
     dice = canvas.dice
     foot, top = canvas.height * 0.97, canvas.height * dice.uniform(0.78, 0.84)
     wide = canvas.width * dice.uniform(0.24, 0.34)
@@ -161,12 +161,12 @@ def _read(motif: str) -> list[tuple[str, list[Outline]]]:
 
 def _outlines(tone: str, form: str, numbers: Sequence[tuple[float, ...]]) -> list[Outline]:
     if form == "crown":
-        lift = 2.4 if tone == "rim" else 0.0  # the rim is what the ink does not cover
+        lift = 2.4 if tone == "rim" else 0.0  # the rim is the part that the ink does not cover
         return [oval(x + lift / 2, y + lift, radius, radius * 0.82) for x, y, radius in numbers]
     points = [(x, y) for x, y in numbers]
     if form in {"box", "oval"}:
         return [(box if form == "box" else oval)(*points[0], *points[1])]
-    if form in {"twin", "bulb"}:  # half of it is given
+    if form in {"twin", "bulb"}:  # only one half is given
         points += [(-x, y) for x, y in points[::-1]]
     return [rounded(points) if form in {"bulb", "soft"} else points]
 

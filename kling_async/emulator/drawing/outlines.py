@@ -1,5 +1,5 @@
 """
-Outlines: polygons in pixels of the picture, y down, and the lines that land follows.
+Polygons in pixels of the picture (y points down), and the skylines of land.
 """
 
 import itertools
@@ -28,7 +28,7 @@ def oval(x: float, y: float, across: float, down: float, tilt: float = 0.0) -> l
 
 
 def lens(x: float, y: float, half: float, thick: float) -> list[Point]:
-    # A flat glint, as light makes on water.
+    # A flat glint, like light on water.
     return [(x - half, y), (x - half * 0.4, y - thick), (x + half * 0.4, y - thick), (x + half, y), (x, y + thick)]
 
 

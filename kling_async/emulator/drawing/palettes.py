@@ -1,5 +1,5 @@
 """
-Colours, and the light of a scene.
+Colour palettes of scenes.
 """
 
 import random
@@ -17,7 +17,7 @@ def mix(one: Colour, other: Colour, share: float) -> Colour:
 
 class Palette(NamedTuple):
     """
-    The light of a scene: the sky from its top to the horizon, the sun or moon, and the darkest ground.
+    The colours of the sky from top to horizon, of the sun or moon, and of the darkest ground.
     """
 
     sky: tuple[Colour, ...]
@@ -28,13 +28,13 @@ class Palette(NamedTuple):
     @property
     def haze(self) -> Colour:
         """
-        What far things fade into.
+        The colour of distant shapes.
         """
         return mix(self.sky[-2], self.sky[-1], 0.45)
 
     def at(self, nearness: float) -> Colour:
         """
-        Return the ground's colour from the far end, 0, to the near one, 1.
+        Return the colour of the ground, from distant (0) to near (1).
         """
         return mix(self.haze, self.ground, nearness)
 

@@ -32,7 +32,7 @@ def size_in_pixels(aspect_ratio: str, resolution: str) -> tuple[int, int]:
     Return width and height: about a megapixel for "1k" and four for "2k", the sides in multiples of 8.
 
     Raises:
-        ValueError: The ratio or the resolution is not known.
+        ValueError: The ratio or the resolution is unknown.
     """
     if aspect_ratio not in _RATIOS or resolution not in _MULTIPLES:
         raise ValueError(f"cannot draw a picture of {aspect_ratio!r} at {resolution!r}")

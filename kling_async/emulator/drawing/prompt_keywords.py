@@ -1,5 +1,5 @@
 """
-Which words of a prompt choose what: the scene, its motifs and its palettes.
+The words of a prompt that choose the scene, its motifs and its palettes.
 """
 
 import random
@@ -34,7 +34,7 @@ MOTIFS: Final = {
         "mountains sea aurora meadow",
     ),
     "birds": ("bird birds gull crane swallow 鸟", "sea mountains"),
-}  # the words, and the scenes in which it may be
+}  # the words, and the scenes that can show it
 _PALETTE_WORDS: Final = {
     "midnight indigo polar": "night midnight moon moonlit star starry dark 夜 月 星",
     "ember lavender canyon": "sunset dusk evening twilight 日落 黄昏 傍晚",
@@ -61,7 +61,7 @@ SCENE_PALETTES: Final = {
 
 class Hints(NamedTuple):
     """
-    What the prompt's words ask for; None and empty where they leave it open.
+    What the words of a prompt choose; None or empty if they choose nothing.
     """
 
     scene: str | None
@@ -71,7 +71,7 @@ class Hints(NamedTuple):
 
 def read_hints(prompt: str) -> Hints:
     """
-    Look for whole English words, in any case and number, and for Chinese ones wherever they stand.
+    Find whole English words, in any case, singular or plural, and Chinese words anywhere.
     """
     text = prompt[:400].casefold()
     words = {form for word in re.findall(r"[a-z]+", text) for form in (word, word.removesuffix("s"))}
@@ -89,11 +89,11 @@ def read_hints(prompt: str) -> Hints:
 
 def choose_scene(hints: Hints, theme: random.Random) -> str:
     """
-    Return the scene that was asked for, if the first motif can be in it, else one that suits.
+    Return the chosen scene if it can show the first motif, or one that can.
     """
     if not hints.motifs:
         return hints.scene or theme.choice(sorted(SCENE_WORDS))
     fitting = MOTIFS[hints.motifs[0]][1].split()
     if "boat" in hints.motifs and hints.scene not in fitting:
-        return "sea"  # the other scenes may be dry
+        return "sea"  # the other scenes may have no water
     return hints.scene if hints.scene and hints.scene != "paper" else theme.choice(fitting)

@@ -1,5 +1,5 @@
 """
-How a reference shapes a picture: by its colours, and by itself.
+Blends a reference image into a picture: its colours, and the image itself.
 """
 
 import io
@@ -11,7 +11,7 @@ from kling_async.emulator.drawing.canvas import radiance
 
 def open_reference(content: bytes, size: tuple[int, int]) -> Image.Image:
     """
-    Read a jpg or png file, upright and cut to *size*.
+    Read a jpg or png file, rotated by its EXIF orientation and cropped to *size*.
 
     Raises:
         ValueError: It cannot be read.
@@ -21,11 +21,11 @@ def open_reference(content: bytes, size: tuple[int, int]) -> Image.Image:
             file.draft("RGB", (size[0] * 2, size[1] * 2))
             return ImageOps.fit(_in_rgb(ImageOps.exif_transpose(file)), size, Image.Resampling.BICUBIC)
     except Exception as error:  # each decoder raises its own errors, and warnings may be errors
-        raise ValueError(f"the reference is no jpg or png that can be read: {error}") from error
+        raise ValueError(f"the reference is not a readable jpg or png: {error}") from error
 
 
 def _in_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits, of which the upper 8 are wanted
+    if image.mode.startswith("I"):  # 16 bits; the upper 8 are kept
         return image.convert("I").point(lambda level: level / 256).convert("L").convert("RGB")
     if image.has_transparency_data:
         paper = Image.new("RGBA", image.size, "white")
@@ -35,9 +35,9 @@ def _in_rgb(image: Image.Image) -> Image.Image:
 
 def shape(image: Image.Image, reference: Image.Image, fidelity: float) -> Image.Image:
     """
-    Return *image* in the colours of *reference*, and overlaid by it as *fidelity* says, from 0 to 1.
+    Return *image* in the colours of *reference*, blended with it by *fidelity*, from 0 to 1.
     """
-    # The reference is clearest in the middle, so that a half-true picture is a scene with its subject in it.
+    # The reference is clearest in the middle, so that a picture of medium fidelity shows its subject in a scene.
     bend = (1 - fidelity) * fidelity
     middle = radiance(image.size, 255, 0.8)
     mask = middle.point(lambda level: 255 * (fidelity + bend * (level / 128 - 0.9)))
@@ -45,7 +45,7 @@ def shape(image: Image.Image, reference: Image.Image, fidelity: float) -> Image.
 
 
 def _tinted(image: Image.Image, reference: Image.Image) -> Image.Image:
-    # Reinhard's colour transfer, by one table for each channel of YCbCr: lightness partly, hue wholly.
+    # Reinhard's colour transfer, with one table per channel of YCbCr: half of the lightness, all of the hue.
     scene = image.convert("YCbCr")
     here, there = ImageStat.Stat(scene.reduce(8)), ImageStat.Stat(reference.reduce(8).convert("YCbCr"))
     tables: list[float] = []

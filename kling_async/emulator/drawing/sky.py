@@ -1,5 +1,5 @@
 """
-The sky: its light, its clouds, its sun or moon and, at night, its stars.
+Paints the sky: its light, clouds, sun or moon and, at night, stars.
 """
 
 import math
@@ -17,8 +17,8 @@ def paint_sky(canvas: Canvas, horizon: float, *, cloudy: float, radius: float, s
     Paint the sky down to *horizon* with its light, clouds and, at night, stars.
 
     Args:
-        sun: Shares of the width and of the way down to the horizon; None chooses.
-        radius: Of the sun or moon, in shares of the span; 0 paints none.
+        sun: Its place, as shares of the width and of the height above the horizon; None chooses one.
+        radius: Of the sun or moon, as a share of the span; 0 paints none.
     """
     dice, palette = canvas.dice, canvas.palette
     lowest, highest = (0.25, 0.6) if palette.is_night else (0.5, 0.9)
@@ -54,7 +54,7 @@ def _cover_with_clouds(small: Image.Image, low: int, palette: Palette, dice: ran
 
 
 def _clouds(dice: random.Random, size: tuple[int, int], density: float) -> Image.Image:
-    # Three octaves of noise, and of their sum what lies above a threshold.
+    # Three octaves of noise, cut off below a threshold.
     mass = noise(dice, size, (3, 7))
     for octave, share in ((2, 0.36), (5, 0.2)):
         mass = Image.blend(mass, noise(dice, size, (3 * octave, 7 * octave)), share)

@@ -1,5 +1,5 @@
 """
-What lives in several scenes: conifers, and the ways they stand, and birds.
+Paints conifers and birds, which several scenes share.
 """
 
 import random
@@ -22,13 +22,13 @@ def _pine(dice: random.Random, x: float, foot: float, height: float) -> Outline:
 
 def scattered_pines(canvas: Canvas, crest: Outline, height: float, count: int) -> list[Outline]:
     dice = canvas.dice
-    # All lazily: one tree after the other throws the dice.
+    # Lazy generators: the random numbers are drawn tree by tree.
     feet = ((x + dice.uniform(-6, 6) * canvas.unit, y) for x, y in (dice.choice(crest) for _ in range(count)))
     return [_pine(dice, x, y + height * 0.15, height * dice.uniform(0.5, 1.25)) for x, y in feet]
 
 
 def pines_in_a_row(canvas: Canvas, crest: Outline, height: float, count: int, *, clear: float) -> list[Outline]:
-    # With a clearing where the light comes from, by shares of the width.
+    # With a clearing in front of the light, as a share of the width.
     dice, width = canvas.dice, canvas.width
     xs = (width * (place + dice.random()) / count for place in range(count))
     free = (x for x in xs if abs(x - canvas.sun[0]) > width * clear)
@@ -36,7 +36,7 @@ def pines_in_a_row(canvas: Canvas, crest: Outline, height: float, count: int, *,
 
 
 def frame_with_pines(canvas: Canvas) -> None:
-    # Large and dark at one side, nearer than all else.
+    # Large and dark trees at one side, in front of everything else.
     dice, trees = canvas.dice, []
     is_left = dice.random() < 0.5
     for place in range(6):

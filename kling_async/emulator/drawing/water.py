@@ -1,5 +1,5 @@
 """
-Water: a mirror of what stands above it, ripples, and the light's path.
+Paints water: reflections, ripples, and the path of the light.
 """
 
 from PIL import Image
@@ -11,10 +11,10 @@ from kling_async.emulator.drawing.palettes import mix
 
 def paint_water(canvas: Canvas, shore: float, *, calm: float) -> None:
     """
-    Paint water from *shore* to the bottom: what stands above it, mirrored, and the light's path on it.
+    Paint water from *shore* to the bottom, with the reflection of the picture above and the path of the light.
 
     Args:
-        calm: From 0, the plain colour of the depth, to 1, a clear mirror.
+        calm: From 0, the plain colour of deep water, to 1, a clear mirror.
     """
     top = round(shore)
     depth = canvas.height - top

@@ -1,5 +1,5 @@
 """
-The mark on the second copy of a picture, where a request asks for one.
+Writes the watermark on the second copy of a picture, if the request wants one.
 """
 
 import math
@@ -11,7 +11,7 @@ TEXT = "EMULATED"
 
 def write_watermark(image: Image.Image) -> None:
     """
-    Write the mark into the upper right corner.
+    Write the watermark into the upper right corner.
     """
     size = max(6, round(math.sqrt(image.width * image.height) / 24))
     font, margin = ImageFont.load_default(size), size // 2

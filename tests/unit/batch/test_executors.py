@@ -202,7 +202,7 @@ async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path
     ("process", "options", "told"),
     [
         (lambda source, facts: None, {}, "at the top of a module"),
-        (sample_functions.nothing, {"save_to": None}, "say where to"),
+        (sample_functions.nothing, {"save_to": None}, "say where with"),
         (None, {"executor": LocalExecutor(1)}, "only calls functions"),
         (sample_functions.later, {}, "not an `async` one"),
         ("sample_functions.nothing", {}, "must be a function"),

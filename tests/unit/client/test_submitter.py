@@ -36,7 +36,7 @@ from kling_async.errors import (
     SubmissionUncertain,
     TaskNotFound,
 )
-from kling_async.media.semaphore import Gate
+from kling_async.media.semaphore import Semaphore
 from tests.fakes.clients import BRISK, EAGER, LIGHTHOUSE, client_of, emulator
 from tests.fakes.simulated_loop import quiet_loop
 
@@ -309,7 +309,7 @@ async def test_cancelled_while_it_waits_for_a_connection() -> None:
     As long as its turn among the connections has not come it is withdrawn, and never sent.
     """
     async with emulator(OFFICIAL, faults.delay_after("create", 0.2)) as server, client_of(server) as client:
-        client.core.transport._gate = Gate(1)
+        client.core.transport._gate = Semaphore(1)
         first = asyncio.ensure_future(client.submit(LIGHTHOUSE))
         while not server.ledger.tasks:
             await asyncio.sleep(0.005)

@@ -60,7 +60,7 @@ async def test_url_needs_an_open_server() -> None:
     with pytest.raises(RuntimeError, match="not open"):
         server.url  # noqa: B018
     async with server:
-        with pytest.raises(RuntimeError, match="open already"):
+        with pytest.raises(RuntimeError, match="already open"):
             await server.__aenter__()
     with pytest.raises(RuntimeError, match="not open"):
         server.url  # noqa: B018

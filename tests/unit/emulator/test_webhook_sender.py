@@ -173,7 +173,7 @@ async def test_silent_receiver_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
     """
     Who does not answer in time counts as no answer, and hears of the next change all the same.
     """
-    monkeypatch.setattr(webhook_sender, "PATIENCE", 0.05)
+    monkeypatch.setattr(webhook_sender, "TIMEOUT", 0.05)
     async with listening(never) as (url, ear), service() as server:
         await create(server, url)
         await until_answered(server, 3)

@@ -665,7 +665,7 @@ class TestBeforeAnythingIsSent:
         [
             ("0.0.1", {}, "while this program has 0.0.1: both need the same"),
             (None, {"save_to": Storage("nowhere://x")}, "nowhere"),
-            (None, {"save_to": None}, "say where to"),
+            (None, {"save_to": None}, "say where with"),
         ],
     )
     async def test_what_cannot_be_is_told(

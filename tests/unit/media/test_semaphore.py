@@ -1,5 +1,5 @@
 """
-The gate under any order of coming, leaving and cancelling, beside a simple model; and queues in which many leave.
+The semaphore under any order of coming, leaving and cancelling, beside a simple model; and queues in which many leave.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from kling_async.client.limits import bucket
 from kling_async.client.limits.limiter import Slots
 from kling_async.client.limits.queue import SlotRequest
 from kling_async.errors import InvalidRequest, NoFreeSlot
-from kling_async.media.semaphore import Gate
+from kling_async.media.semaphore import Semaphore
 from tests.fakes.simulated_loop import SimulatedLoop, simulated
 
 MANY = 2_000
@@ -27,30 +27,30 @@ MANY = 2_000
 @pytest.mark.parametrize("width", [0, -1])
 def test_a_gate_lets_somebody_in(width: int) -> None:
     with pytest.raises(InvalidRequest, match="must be a whole number of at least 1"):
-        Gate(width)
+        Semaphore(width)
 
 
 @simulated
 async def test_it_tells_whether_one_would_wait() -> None:
-    gate = Gate(2)
-    told = [gate.locked()]
-    async with gate:
-        told.append(gate.locked())
-        async with gate:
-            told.append(gate.locked())
-    told.append(gate.locked())
+    semaphore = Semaphore(2)
+    told = [semaphore.locked()]
+    async with semaphore:
+        told.append(semaphore.locked())
+        async with semaphore:
+            told.append(semaphore.locked())
+    told.append(semaphore.locked())
 
     assert [False, False, True, False] == told
 
 
 @simulated
 async def test_an_error_inside_gives_the_place_back() -> None:
-    gate = Gate(1)
+    semaphore = Semaphore(1)
     with pytest.raises(KeyError):
-        async with gate:
+        async with semaphore:
             raise KeyError
 
-    assert not gate.locked()
+    assert not semaphore.locked()
 
 
 @simulated
@@ -58,29 +58,29 @@ async def test_nobody_overtakes_one_that_was_called() -> None:
     """
     It has the place from the moment in which it is given back, and not only when it wakes up.
     """
-    gate = Gate(1)
-    await gate.acquire()
-    first = asyncio.ensure_future(gate.acquire())
+    semaphore = Semaphore(1)
+    await semaphore.acquire()
+    first = asyncio.ensure_future(semaphore.acquire())
     await asyncio.sleep(0)
-    gate.release()
+    semaphore.release()
 
-    assert gate.locked()
+    assert semaphore.locked()
     await first
 
 
 @simulated
 async def test_a_place_that_comes_in_the_moment_of_cancelling_goes_on() -> None:
-    gate = Gate(1)
-    await gate.acquire()
-    first, second = asyncio.ensure_future(gate.acquire()), asyncio.ensure_future(gate.acquire())
+    semaphore = Semaphore(1)
+    await semaphore.acquire()
+    first, second = asyncio.ensure_future(semaphore.acquire()), asyncio.ensure_future(semaphore.acquire())
     await asyncio.sleep(0)
-    gate.release()
+    semaphore.release()
     first.cancel()
     await second
 
     assert first.cancelled()
-    gate.release()
-    assert not gate.locked()
+    semaphore.release()
+    assert not semaphore.locked()
 
 
 @simulated
@@ -88,24 +88,24 @@ async def test_a_waiter_that_is_closed_takes_nothing() -> None:
     """
     As where a program drops a coroutine: it does not give back what it never had.
     """
-    gate = Gate(1)
-    await gate.acquire()
-    waiting = gate.acquire()
+    semaphore = Semaphore(1)
+    await semaphore.acquire()
+    waiting = semaphore.acquire()
     waiting.send(None)
     waiting.close()
 
-    assert gate.locked()
-    gate.release()
-    assert not gate.locked()
+    assert semaphore.locked()
+    semaphore.release()
+    assert not semaphore.locked()
 
 
 @attrs.define(eq=False)
 class Visitor:
     """
-    Comes to the gate, and stays inside until it is sent away or cancelled.
+    Comes to the semaphore, and stays inside until it is sent away or cancelled.
     """
 
-    gate: Gate
+    semaphore: Semaphore
     inside: "list[Visitor]"
     came: "list[Visitor]"
     leaving: asyncio.Event = attrs.field(factory=asyncio.Event)
@@ -117,7 +117,7 @@ class Visitor:
         self.aio_task = asyncio.ensure_future(self._visit())
 
     async def _visit(self) -> None:
-        async with self.gate:
+        async with self.semaphore:
             self._enter()
             try:
                 await self.leaving.wait()
@@ -128,7 +128,7 @@ class Visitor:
         # Who came earlier and is outside has a place by now, and enters as soon as the loop gets to it.
         self.inside.append(self)
         self.is_wanted = False
-        places_on_the_way = self.gate.width - self.gate._free - len(self.inside)
+        places_on_the_way = self.semaphore.width - self.semaphore._free - len(self.inside)
         earlier = self.came[: self.came.index(self)]
         self.has_overtaken = sum(visitor.is_wanted for visitor in earlier) > places_on_the_way
 
@@ -154,14 +154,14 @@ class GateMachine(RuleBasedStateMachine):
         self.complaints: list[dict[str, Any]] = []
         self.loop = SimulatedLoop()
         self.loop.set_exception_handler(lambda _, complaint: self.complaints.append(complaint))
-        self.width, self.gate = width, Gate(width)
+        self.width, self.semaphore = width, Semaphore(width)
         self.inside: list[Visitor] = []
         self.came: list[Visitor] = []
         self.wanted: list[Visitor] = []  # the model: those who are inside or wait, in the order of coming
 
     @rule(target=visitors)
     def come(self) -> Visitor:
-        visitor = Visitor(self.gate, self.inside, self.came)
+        visitor = Visitor(self.semaphore, self.inside, self.came)
         self.came.append(visitor)
         self.wanted.append(visitor)
         self.loop.call_soon(visitor.come)
@@ -196,7 +196,7 @@ class GateMachine(RuleBasedStateMachine):
         for _ in range(3 * len(self.came) + 3):
             self.turn()
         assert self.wanted[: self.width] == sorted(self.inside, key=self.came.index)
-        assert self.gate.locked() is (len(self.wanted) >= self.width)
+        assert self.semaphore.locked() is (len(self.wanted) >= self.width)
 
     @invariant()
     def never_too_many(self) -> None:
@@ -215,8 +215,8 @@ class GateMachine(RuleBasedStateMachine):
         self.settle()
 
         assert all(visitor.aio_task is not None and visitor.aio_task.done() for visitor in self.came)
-        assert self.width == self.gate._free
-        assert not self.gate._waiting
+        assert self.width == self.semaphore._free
+        assert not self.semaphore._waiting
         self.loop.close()
 
 
@@ -268,9 +268,9 @@ async def cancel_last_first(begin: Waits) -> None:
     assert all(wait.cancelled() for wait in waits)
 
 
-def at_a_gate() -> "list[asyncio.Task[Any]]":
-    gate = Gate(1)
-    return [asyncio.ensure_future(gate.acquire()) for _ in range(MANY + 1)][1:]
+def at_a_semaphore() -> "list[asyncio.Task[Any]]":
+    semaphore = Semaphore(1)
+    return [asyncio.ensure_future(semaphore.acquire()) for _ in range(MANY + 1)][1:]
 
 
 def at_a_handle() -> "list[asyncio.Task[Any]]":
@@ -284,7 +284,7 @@ def for_slots() -> "list[asyncio.Task[Any]]":
     return [asyncio.ensure_future(slots.acquire("m", 1)) for _ in range(MANY)]
 
 
-@pytest.mark.parametrize("begin", [at_a_gate, at_a_handle, for_slots])
+@pytest.mark.parametrize("begin", [at_a_semaphore, at_a_handle, for_slots])
 def test_many_that_leave_search_for_none(begin: Waits, monkeypatch: pytest.MonkeyPatch) -> None:
     @simulated
     async def story() -> None:

@@ -336,7 +336,7 @@ class TestVerbs:
             ("result", client.save(client.handle("t-1"), tmp_path)),  # type: ignore[call-overload]
             ("destination", client.save(result, 5)),  # type: ignore[call-overload]
             ("name", client.save(result, tmp_path, name=None)),  # type: ignore[call-overload]
-            ("image", client.read(result.images[0].url)),  # type: ignore[arg-type]
+            ("file", client.read(result.images[0].url)),  # type: ignore[arg-type]
         ]
         for name, verb in wrong:
             with pytest.raises(InvalidRequest, match=f"^{name}=<.*>: must be "):

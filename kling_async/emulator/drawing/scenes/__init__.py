@@ -1,5 +1,5 @@
 """
-The scenes by their names. Each paints the whole picture but for the motif, from back to front.
+The scenes by name. Each function paints the whole picture without motifs, from back to front.
 """
 
 from collections.abc import Callable, Mapping

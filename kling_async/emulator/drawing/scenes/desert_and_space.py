@@ -1,5 +1,5 @@
 """
-Bare ground under a large light: the desert, and the ridges of a strange planet.
+Scenes of bare ground under a large light: a desert, and a strange planet.
 """
 
 import math
@@ -53,12 +53,12 @@ def _paint_dune(canvas: Canvas, level: float, rise: float, near: float) -> None:
 
 
 def _dune_height(x: float, top: float, high: float, half: float) -> float:
-    # Hollow flanks that meet in an edge, as the wind makes them.
+    # Concave flanks that meet in an edge, like those of real dunes.
     return high * math.exp(-abs(x - top) / half) * (1.0 if x < top else 0.96)
 
 
 def _shade_lee(canvas: Canvas, crest: Outline, top: tuple[float, float, float], shade: Colour) -> None:
-    # The side away from the sun: sharp along the crest and along an edge that winds down towards us, fading elsewhere.
+    # The shaded side: sharp along the crest and along a winding edge towards the viewer, fading elsewhere.
     x, high, half = top
     y = height_at(crest, x)
     side = 1 if canvas.sun[0] < x else -1
@@ -102,7 +102,7 @@ def _paint_planet(canvas: Canvas, centre: Point, radius: float, *, has_ring: boo
 
 
 def _globe(canvas: Canvas, side: int, *, is_lit_from_left: bool) -> Image.Image:
-    # Two colours in bands, and the night of the side away from the light.
+    # Two colours in bands, and the dark side.
     palette = canvas.palette
     globe = Image.new("RGB", (side, side), mix(palette.sky[-2], palette.sky[1], 0.25))
     globe.paste(mix(palette.sky[-1], palette.light, 0.4), (0, 0), noise(canvas.dice, (side, side), (2, 9)))

@@ -1,5 +1,5 @@
 """
-A forest with shafts of light, and a meadow with flowers from far to near.
+Scenes: a forest with shafts of light, and a meadow with flowers.
 """
 
 import math

@@ -1,5 +1,5 @@
 """
-Mountains in the haze, and snowy peaks that are lit from one side; both may stand at a lake.
+Scenes: mountains in haze, and snowy peaks lit from one side. Both may have a lake.
 """
 
 import random

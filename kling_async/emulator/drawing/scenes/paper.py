@@ -1,5 +1,5 @@
 """
-Sheets of coloured paper with a hole each, through which hills are seen.
+A scene of coloured paper sheets with holes, through which hills are seen.
 """
 
 import math
@@ -38,7 +38,7 @@ def _opening(canvas: Canvas, reach: float) -> list[Point]:
 
 
 def _lay_sheet(canvas: Canvas, opening: Outline, colour: Colour) -> None:
-    # A sheet of paper with a hole, and its soft shadow on what lies below.
+    # A sheet of paper with a hole, and its soft shadow on the sheet below.
     width, height = size = canvas.image.size
     sheet = ImageChops.invert(stencil([opening], (0, 0, width, height)))
     small = sheet.resize((max(2, width // 8), max(2, height // 8)), Image.Resampling.BOX)

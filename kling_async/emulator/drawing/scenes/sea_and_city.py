@@ -1,5 +1,5 @@
 """
-What is mirrored in the water: islands, a city, northern lights.
+Scenes with reflections in water: islands, a city, northern lights.
 """
 
 import random
@@ -107,7 +107,7 @@ def paint_aurora(canvas: Canvas) -> None:
 
 
 def _paint_curtain(canvas: Canvas, shore: float, lower: Colour, upper: Colour) -> None:
-    # The same hem drawn higher and fainter many times, blurred, and streaked by noise.
+    # The same hem, drawn higher and fainter many times, blurred, with streaks of noise.
     dice = canvas.dice
     size = width, height = max(4, canvas.width // SOFT), max(4, round(shore) // SOFT)
     level, rise, waves = height * dice.uniform(0.5, 0.72), height * dice.uniform(0.07, 0.12), dice.uniform(0.8, 1.6)

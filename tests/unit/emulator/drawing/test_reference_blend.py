@@ -127,7 +127,7 @@ def test_broken_reference_is_refused(content: bytes) -> None:
     """
     What is no whole jpg or png is a ValueError, not a picture.
     """
-    with pytest.raises(ValueError, match="the reference is no jpg or png"):
+    with pytest.raises(ValueError, match="the reference is not a readable jpg or png"):
         open_reference(content, SIZE)
 
 
@@ -137,5 +137,5 @@ def test_huge_reference_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
 
-    with pytest.raises(ValueError, match="the reference is no jpg or png"):
+    with pytest.raises(ValueError, match="the reference is not a readable jpg or png"):
         open_reference(in_format(harlequin(), "PNG"), SIZE)
