@@ -149,7 +149,7 @@ class Attempts:
             if row.task_id is not None:
                 return await self.client.get(row.task_id)
             if row.external_task_id is not None and self.client.dialect.external_ids:
-                return await self.client.core.look_up(row.external_task_id)
+                return await self.client.core.tasks.look_up(row.external_task_id)
         raise TaskNotFound("it cannot be looked up here", row.task_id)
 
     def _has_callbacks(self, row: Row) -> bool:

@@ -126,7 +126,8 @@ class TaskHandle:
         """
         if isinstance(timeout, Timeout):
             timeout = self.endpoint.timeout
-        check_timeout("timeout", timeout)
+        else:
+            check_timeout("timeout", timeout)
         if not self.is_settled:
             loop = asyncio.get_running_loop()
             waiter: asyncio.Future[None] = loop.create_future()
@@ -140,7 +141,7 @@ class TaskHandle:
                 if timer is not None:
                     timer.cancel()
                 del waiter, timer  # otherwise an error's traceback holds them and they hold the error, until a gc
-        return self._result(timeout)
+        return _result_of(self, timeout)
 
     async def updates(self) -> AsyncGenerator[TaskSnapshot, None]:
         """
@@ -185,20 +186,6 @@ class TaskHandle:
             self._waiters.remove(waiter)
         else:
             del self._waiters[waiter]
-
-    def _result(self, timeout: float | None) -> TaskResult:
-        seen = self._snapshot
-        if seen is None or not self.is_settled:
-            if seen is None:
-                what = f"the service has not shown this task within {timeout:g} s; check its id, or wait again"
-            else:
-                word = f"last seen as {seen.status_word!r}"
-                what = f"the task was not final after {timeout:g} s, {word}; it goes on, so wait for it again"
-            raise WaitTimeout(what, self.task_id, seen.request_id if seen else None, snapshot=seen)
-        if seen.task_status is TaskStatus.SUCCEEDED:
-            made = seen.task_result
-            return TaskResult(self.task_id, made.images, seen, made.videos, made.audios)
-        raise failure_of(seen)
 
     # The following is for the client and its poller.
 
@@ -248,7 +235,8 @@ class TaskHandle:
                 news.put_nowait(later)
         if self.is_settled:
             for waiter in self._waiters:
-                _wake(waiter)
+                if not waiter.done():
+                    waiter.set_result(None)
         self._publish(later, held)
 
     def note_unconfirmed(self, snapshot: TaskSnapshot, now: float) -> None:
@@ -302,6 +290,21 @@ class TaskHandle:
         if self.is_settled and self._on_final is not None:
             on_final, self._on_final = self._on_final, None
             on_final(self)
+
+
+def _result_of(handle: TaskHandle, timeout: float | None) -> TaskResult:
+    seen = handle.snapshot
+    if seen is None:
+        what = f"the service has not shown this task within {timeout:g} s; check its id, or wait again"
+        raise WaitTimeout(what, handle.task_id)
+    if not handle.is_settled:
+        word = f"last seen as {seen.status_word!r}"
+        what = f"the task was not final after {timeout:g} s, {word}; it goes on, so wait for it again"
+        raise WaitTimeout(what, handle.task_id, seen.request_id, snapshot=seen)
+    if seen.task_status is TaskStatus.SUCCEEDED:
+        made = seen.task_result
+        return TaskResult(handle.task_id, made.images, seen, made.videos, made.audios)
+    raise failure_of(seen)
 
 
 def _wake(waiter: "asyncio.Future[None]") -> None:

@@ -205,7 +205,7 @@ class Transport:
                 del failure  # otherwise its traceback holds it
         keep_alive = arrived.headers.get("Keep-Alive")
         self._kept_for = kept_for(keep_alive) if keep_alive else None
-        said = arrived.body
+        said = b"".join(arrived.pieces)
         for secret in self._secrets:  # some services repeat the key that they reject
             said = said.replace(secret.encode(), "…".encode())
         return Answer(arrived.status, arrived.headers, said)
@@ -233,7 +233,7 @@ class Transport:
             max_field_size=MAX_HEADER,
             max_headers=MAX_HEADERS,
             timeout=_connecting_within(self.http.connect_timeout),
-            proxy=self.http.proxy_for(self.base_url),
+            proxy=self.http.proxy_for(self.base_url) if self.http.trust_env else self.http.proxy,
             ssl=self.http.ssl,
             middlewares=None if body is None else _middlewares(session, body),
         ) as response:

@@ -69,9 +69,14 @@ def canonical(task: Mapping[str, Any]) -> dict[str, Any]:
 
 def _has_files(result: Any) -> bool:
     # In the vendor's own lists.
-    if _pictures_in(result, ("images",)):
+    if not isinstance(result, dict):
+        return bool(_pictures_in(result, ("images",)))
+    images = result.get("images")
+    if isinstance(images, list) and images and isinstance(images[0], dict) and _is_picture(images[0]):
         return True
-    return isinstance(result, dict) and any(result.get(name) for name in ("videos", "audios"))
+    if any(result.get(name) for name in ("videos", "audios")):
+        return True
+    return bool(_pictures_in(result, ("images",)))
 
 
 def _typed_outputs(outputs: Any) -> dict[str, list[Any]]:
