@@ -70,6 +70,15 @@ def fork(session: nox.Session) -> None:
 
 
 @nox.session
+def thorough(session: nox.Session) -> None:
+    """
+    Run all tests with every seed and size and four times the examples, as before a release; some ten minutes.
+    """
+    session.install(*group("tests"), EVERYTHING)
+    session.run("pytest", "--thorough", *session.posargs)
+
+
+@nox.session
 def torture(session: nox.Session) -> None:
     """
     Kill batches 200 times each, and see that nothing is lost and nothing paid twice; some ten minutes.

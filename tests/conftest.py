@@ -2,26 +2,45 @@
 Options and fixtures of all tests.
 """
 
+import asyncio
 import contextlib
 import gc
 import os
 from collections.abc import Callable, Iterator
 
 import aioresponses
+import hypothesis
 import pytest
 
 from kling_async.emulator import Emulator
 from kling_async.integrations.pytest_plugin import serve
 from tests.fakes.mocked_http import mocked_http
+from tests.fakes.zygote import install, serving
 
 pytest_plugins = ["pytester"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """
-    How long the torture test tortures; `nox -s torture` asks for more.
+    Everyday runs take a few seeds and examples of what `nox -s thorough` and `nox -s torture` run in full.
     """
-    parser.addoption("--kills", type=int, default=20, help="how often the torture test kills a batch")
+    parser.addoption("--thorough", action="store_true", help="run every seed, every size and four times the examples")
+    parser.addoption("--kills", type=int, default=8, help="how often the torture test kills a batch")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "thorough: run with --thorough only")
+    hypothesis.settings.register_profile("everyday", max_examples=25)
+    if not config.getoption("--thorough"):
+        hypothesis.settings.load_profile("everyday")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--thorough"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("thorough")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not item.get_closest_marker("thorough")]
 
 
 def pytest_collection_finish() -> None:
@@ -55,3 +74,18 @@ def emulator_in_thread() -> Iterator[Callable[..., Emulator]]:
     """
     with contextlib.ExitStack() as stack:
         yield lambda **settings: stack.enter_context(serve(settings))
+
+
+@pytest.fixture(scope="session")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """
+    Return the environment in which `python` and `kling-async` start at once.
+    """
+    folder = tmp_path_factory.mktemp("zygote")
+    path = folder / "socket"
+
+    with asyncio.Runner() as runner:
+        served = serving(path)
+        runner.run(served.__aenter__())
+        yield {"ZYGOTE": str(path), "PATH": f"{install(folder / 'bin')}{os.pathsep}{os.environ['PATH']}"}
+        runner.run(served.__aexit__(None, None, None))

@@ -7,7 +7,7 @@ import collections
 import contextlib
 import itertools
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Final
 
 import attrs
 
@@ -30,7 +30,7 @@ from kling_async.errors import (
     TaskNotFound,
 )
 from kling_async.media.semaphore import Semaphore
-from kling_async.wire.endpoints.base import with_fields
+from kling_async.wire.endpoints.base import TaskRequest, with_fields
 from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.tasks import TaskSnapshot, last_seen
 
@@ -82,7 +82,7 @@ class Attempts:
         Take over the task of an accepted row: it takes slots from now on, whether the row is served or not.
         """
         observer = self._observe(row, row.attempts)
-        handle = self.client.core.resume(row.task_id or "", cast("Any", row.request), observer, row.submit_key)
+        handle = self.client.core.resume(row.task_id or "", row.request, observer, row.submit_key)
         if row.snapshot is not None:  # from a callback, and not confirmed yet
             handle.note_unconfirmed(row.snapshot, asyncio.get_running_loop().time())
         self._resumed[row.position] = (handle, observer)
@@ -122,7 +122,7 @@ class Attempts:
         """
         Return the outcome of a row; None where it has none in this run.
         """
-        if row.state in (State.SENDING, State.UNCERTAIN) and not self.client.dialect.external_ids:
+        if row.state in (State.SENDING, State.UNCERTAIN) and not self._has_external_ids(row):
             if self.resends_uncertain:
                 error = row.error or SubmissionUncertain("an earlier run has sent it")
                 await self.journal.mark_uncertain(row.position, error)
@@ -146,11 +146,15 @@ class Attempts:
     async def _find(self, row: Row) -> TaskSnapshot:
         # At another base URL the same id may belong to another account's task.
         if row.kept_for == self.client.base_url:
+            endpoint = endpoint_of(type(row.request))
             if row.task_id is not None:
-                return await self.client.get(row.task_id)
-            if row.external_task_id is not None and self.client.dialect.external_ids:
-                return await self.client.core.tasks.look_up(row.external_task_id)
+                return await self.client.core.tasks.get(row.task_id, endpoint)
+            if row.external_task_id is not None and self._has_external_ids(row):
+                return await self.client.core.tasks.look_up(row.external_task_id, endpoint)
         raise TaskNotFound("it cannot be looked up here", row.task_id)
+
+    def _has_external_ids(self, row: Row) -> bool:
+        return self.client.dialect.external_ids and endpoint_of(type(row.request)).external_ids
 
     def _has_callbacks(self, row: Row) -> bool:
         return self.client.callbacks is not None and row.submit_key is not None
@@ -198,9 +202,9 @@ class Attempts:
                 request = await read_request(row, self.journal)
                 if observer.external_task_id is not None:
                     request = with_fields(request, external_task_id=observer.external_task_id)
-                return await self._send(row, cast("Any", request), observer)
+                return await self._send(row, request, observer)
 
-    async def _send(self, row: Row, request: Any, observer: JournalObserver) -> TaskHandle:
+    async def _send(self, row: Row, request: TaskRequest, observer: JournalObserver) -> TaskHandle:
         digests = {field: file.sha256 for field, file in row.inputs.items()}
         if not observer.is_recovery:
             return await self.client.core.submit_observed(request, observer, owns_id=observer.owns_id, digests=digests)
@@ -255,7 +259,7 @@ class Attempts:
             control=self.control,
             unsettled=self.unsettled,
             clock=self.clock,
-            has_external_ids=self.client.dialect.external_ids,
+            has_external_ids=self._has_external_ids(row),
         )
 
 

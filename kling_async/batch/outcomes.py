@@ -14,6 +14,7 @@ from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import KlingError, ProcessFailed, StorageFull
 from kling_async.media.saved_files import SavedFile
 from kling_async.wire.endpoints.base import TaskRequest, with_fields
+from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.tasks import TaskResult, TaskSnapshot
 
 __all__ = ["Outcomes", "make_done", "read_request"]
@@ -41,7 +42,9 @@ class Outcomes:
             return make_done(row, await read_request(row, self.journal), snapshot, ())
         if row.state is not State.SAVED:  # else the function has not seen all files
             result = _result_of(snapshot)
+            handle = saver.client.core.tasks.handle(snapshot.task_id, endpoint_of(type(row.request)))
             saved = await saver.save(row, result)
+            del handle  # until now it told the client the endpoint, with which URLs are renewed
             order = {(file.kind, file.index): number for number, file in enumerate(result.files)}
             files = sorted([*files, *saved.files], key=lambda file: order.get(file.key, len(order)))
             await self.journal.save(row.position, saved.files, self.clock(), is_all=saved.error is None)

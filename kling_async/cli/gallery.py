@@ -11,7 +11,7 @@ import webbrowser
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+from typing import TYPE_CHECKING, Annotated, Final
 
 import attrs
 import typer
@@ -52,7 +52,7 @@ def gallery(
     *,
     source: Annotated[
         Path,
-        typer.Argument(metavar="DIR|JOURNAL", exists=True, help="Folder of PNG, JPEG or WebP files, or journal."),
+        typer.Argument(metavar="DIR|JOURNAL", exists=True, help="Folder of pictures, videos and sounds, or journal."),
     ],
     output: Annotated[
         Path | None,
@@ -104,7 +104,7 @@ def _folder(folder: Path) -> _Content:
 
     entries = read_folder(folder)
     if not entries:
-        raise typer.BadParameter(f"no PNG, JPEG or WebP file in {str(folder)!r}", param_hint="DIR")
+        raise typer.BadParameter(f"no picture, video or sound in {str(folder)!r}", param_hint="DIR")
     return _Content(entries, folder / "gallery.html", Path(os.path.realpath(folder)).name)
 
 
@@ -149,7 +149,7 @@ def entries_of(rows: Sequence[TaskRow], now: float, default_model: str) -> "Iter
     from kling_async.gallery import GalleryEntry, entry_of  # noqa: PLC0415 (needs an extra of its own)
 
     for row in rows:
-        asked = entry_of(cast("Any", row.request)) if row.request is not None else GalleryEntry()
+        asked = entry_of(row.request) if row.request is not None else GalleryEntry()
         about = attrs.evolve(
             asked,
             model_name=asked.model_name or default_model,

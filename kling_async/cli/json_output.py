@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kling_async.batch.records import Row, Summary
-from kling_async.cli.task_board import FileKey, TaskRow, file_order
+from kling_async.cli.task_board import TaskRow, file_order
 from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import (
     DownloadFailed,
@@ -19,7 +19,7 @@ from kling_async.errors import (
     SubmissionUncertain,
     UnexpectedAnswer,
 )
-from kling_async.media.saved_files import SavedFile
+from kling_async.media.saved_files import FileKey, SavedFile, key_of
 from kling_async.wire.codec import write_request
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, endpoint_of, without_files
@@ -103,7 +103,7 @@ def task_facts(
         external_task_id: The id that was sent; without it, the one that the service reports.
     """
     seen = snapshot.task_result.files if snapshot is not None else ()
-    urls = {(file.kind, file.index): file.url for file in seen}
+    urls = {key_of(file): file.url for file in seen}
     places = [
         {"kind": key[0], "index": key[1], "url": urls.get(key), "path": str(files[key]) if key in files else None}
         for key in sorted({**urls, **files}, key=file_order)
@@ -170,7 +170,7 @@ def outcome_line(outcome: Done | Failed) -> str:
     if isinstance(outcome, Done):
         task_id: str | None = outcome.result.task_id
         snapshot = outcome.result.snapshot
-        files = {(file.kind, file.index): file.place for file in outcome.pictures}
+        files = {file.key: file.place for file in outcome.pictures}
     else:
         error, task_id = outcome.error, outcome.error.task_id
         snapshot = last_seen(error)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from kling_async.cli.terminal import print_error
+from kling_async.client import retries
 from kling_async.errors import KlingError
 from kling_async.wire.redaction import one_line
 
@@ -56,7 +57,7 @@ class _LogForwarder(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.WARNING:
             self._say(record.getMessage())
-        elif record.name == "kling_async.client.transport":
-            error = sys.exception()  # the transport logs a retry while it handles the error
+        elif record.name == retries.__name__:
+            error = sys.exception()  # a retry is logged while its error is handled
             if isinstance(error, KlingError):
                 self._trouble(str(error))

@@ -4,10 +4,9 @@ Shows the tasks of a command: redrawn on a terminal, plain lines elsewhere.
 
 import contextlib
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import Self, TextIO, TypeAlias
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -38,59 +37,6 @@ __all__ = [
     "open_screen",
     "open_screen_beside",
 ]
-
-
-class TaskScreen(Protocol):
-    """
-    What a command shows while it works; an async context manager.
-    """
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def accepted(self, row: TaskRow) -> None:
-        """
-        Show that the service has accepted a request.
-        """
-
-    def ended(self, row: TaskRow) -> None:
-        """
-        Show that a row has ended.
-        """
-
-    def trouble(self, text: str) -> None:
-        """
-        Show an error that is being retried.
-        """
-
-    def say(self, text: str) -> None:
-        """
-        Print a line that stays.
-        """
-
-    def summary(self, facts: Mapping[str, str]) -> None:
-        """
-        Print the results at the end.
-        """
-
-
-def open_screen(file: TextIO, board: TaskBoard) -> TaskScreen:
-    """
-    Return the screen that suits *file*.
-    """
-    return LiveTaskScreen(Console(file=file), board) if is_interactive(file) else PlainTaskScreen(file, board)
-
-
-def open_screen_beside(board: TaskBoard, *, as_json: bool) -> TaskScreen:
-    """
-    Return the screen of a command: with JSON on stdout it uses stderr.
-    """
-    if as_json and sys.stdout.isatty():  # on the same terminal, redrawing would overwrite the JSON lines
-        return PlainTaskScreen(sys.stderr, board)
-    return open_screen(sys.stderr if as_json else sys.stdout, board)
 
 
 class PlainTaskScreen(PlainOutput):
@@ -157,6 +103,25 @@ class LiveTaskScreen(LiveOutput):
     def _refresh(self) -> None:
         if self._live.is_started:
             self._live.update(draw_progress(self._board, self._spinner, self._console.height), refresh=True)
+
+
+TaskScreen: TypeAlias = LiveTaskScreen | PlainTaskScreen
+
+
+def open_screen(file: TextIO, board: TaskBoard) -> TaskScreen:
+    """
+    Return the screen that suits *file*.
+    """
+    return LiveTaskScreen(Console(file=file), board) if is_interactive(file) else PlainTaskScreen(file, board)
+
+
+def open_screen_beside(board: TaskBoard, *, as_json: bool) -> TaskScreen:
+    """
+    Return the screen of a command: with JSON on stdout it uses stderr.
+    """
+    if as_json and sys.stdout.isatty():  # on the same terminal, redrawing would overwrite the JSON lines
+        return PlainTaskScreen(sys.stderr, board)
+    return open_screen(sys.stderr if as_json else sys.stdout, board)
 
 
 def draw_ended(row: TaskRow, seconds: float) -> RenderableType:

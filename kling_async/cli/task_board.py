@@ -8,24 +8,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeAlias
 
 import attrs
 
 from kling_async.cli.formatting import format_units
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import KlingError, SubmissionUncertain, WaitTimeout
+from kling_async.media.saved_files import FileKey
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.tasks import TaskResult
 
-__all__ = ["FileKey", "TaskBoard", "TaskRow", "TaskStage", "file_order"]
-
-
-FileKey: TypeAlias = tuple[str, int]
-"""
-Names a file of a task: its kind ("image", "video" or "audio") and its index among the files of that kind.
-"""
+__all__ = ["TaskBoard", "TaskRow", "TaskStage", "file_order"]
 
 
 def file_order(key: FileKey) -> tuple[int, int]:

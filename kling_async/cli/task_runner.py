@@ -8,7 +8,7 @@ import itertools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
 import attrs
 
@@ -19,12 +19,13 @@ from kling_async.cli.resume_hint import resume_command
 from kling_async.cli.screen import TaskScreen
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.standard_streams import is_lost
-from kling_async.cli.task_board import FileKey, TaskBoard, TaskRow, TaskStage
+from kling_async.cli.task_board import TaskBoard, TaskRow, TaskStage
 from kling_async.cli.terminal import print_error, write_line
 from kling_async.client.client import KlingClient
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import DownloadFailed, KlingError, StorageFull, TaskNotFound, WaitTimeout
 from kling_async.media.naming import Names
+from kling_async.media.saved_files import FileKey
 from kling_async.media.storage import Storage
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import caption_of
@@ -118,7 +119,7 @@ class TaskRunner:
             write_line(sys.stdout, row_line(row))
 
     async def _submit(self, request: TaskRequest, row: TaskRow) -> TaskHandle:
-        handle = await self.client.submit(cast("Any", request))
+        handle = await self.client.submit(request)
         self.board.accept(row, handle)
         self.screen.accepted(row)
         return handle
@@ -142,7 +143,7 @@ class TaskRunner:
         if self.folder is None:
             return {}, None
         outcome = await self.client.core.files.save(result, self.folder, Names(self.name(row), result.task_id))
-        return {(file.kind, file.index): file.path or file.place for file in outcome.files}, outcome.error
+        return {file.key: file.path or file.place for file in outcome.files}, outcome.error
 
     def report_trouble(self, text: str) -> None:
         self.board.trouble = text

@@ -1,5 +1,5 @@
 """
-For notebooks: progress in place, and pictures that stay in the notebook's file. Needs IPython, which notebooks have.
+For notebooks: a progress bar, and pictures that are stored in the notebook. Needs IPython, which notebooks have.
 
     client = KlingClient(on_event=Progress())
 """
@@ -26,12 +26,12 @@ __all__ = ["Progress", "show"]
 
 _APART: Final = 0.25
 """
-Seconds between two updates while anything is under way.
+Seconds between two updates while submits wait or run.
 """
 
 _TONES: Final = {Stage.DONE: Tone.WELL, Stage.FAILED: Tone.BADLY, Stage.LEFT: Tone.BADLY, Stage.RUNNING: Tone.WORKING}
 """
-In the order in which the bar shows them; what waits is its empty rest.
+In the order in which the bar shows them; waiting submits are its empty rest.
 """
 
 
@@ -43,15 +43,15 @@ class Progress:
             async for outcome in client.stream(prompts):
                 ...
 
-    A client may live on over many cells: each cell that begins anew, with nothing under way from before, gets a bar of
-    its own. In a batch what is sent again counts again, and rows of earlier runs do not.
+    A client may be used in many cells: a cell that starts submits while none of earlier cells run gets its own bar. In
+    a batch, rows that are sent again count again, and rows of earlier runs do not count.
 
     Args:
-        total: How many submits there will be, where that is known; None counts those that have begun.
+        total: The number of submits, if it is known; None counts those that have begun.
 
     Raises:
-        ImportError: There is no IPython.
-        RuntimeError: This is no notebook.
+        ImportError: IPython is not installed.
+        RuntimeError: The program does not run in a notebook.
     """
 
     def __init__(self, total: int | None = None) -> None:
@@ -66,14 +66,14 @@ class Progress:
 
     def __call__(self, event: TaskEvent) -> None:
         """
-        Take in an event, on the event loop of its client.
+        Count an event, on the event loop of its client.
         """
         loop = asyncio.get_running_loop()
         if self._begins_anew(event):
             self._tally, self._display, self._shown = Tally(), None, ""
             self._cell = self._shell.execution_count
         self._tally.take(event)
-        if self._loop is not loop:  # another one's timer would never come
+        if self._loop is not loop:  # a timer of another loop would never fire
             self._loop, self._timer = loop, None
         if self._display is None or not self._tally.counts[Stage.WAITING]:  # the cell may end here: no timer is awaited
             self._draw()
@@ -116,17 +116,17 @@ class Progress:
 
 def show(*what: Done | Failed | TaskResult | Path | str) -> None:
     """
-    Show outcomes and pictures below the cell, so that they stay: files become part of the notebook, as small pictures.
+    Show outcomes and pictures below the cell and store small copies in the notebook, so that they stay visible.
 
-    What has no files is shown by its URLs, as it would be without this, and is gone when those have run out.
+    Outcomes without files are shown by their URLs, as without this function, and disappear when those expire.
 
     Args:
-        what: Outcomes with their `paths`, such as those of a batch that saves, or paths of pictures themselves.
+        what: Outcomes with their `paths`, such as those of a batch that saves, or paths of pictures.
 
     Raises:
-        ValueError: A file is not there, or is no picture.
-        ImportError: There is no IPython, or no Pillow: the extra "gallery" has it.
-        RuntimeError: This is no notebook.
+        ValueError: A file does not exist, or is not a picture.
+        ImportError: IPython or Pillow is not installed; Pillow is in the extra "gallery".
+        RuntimeError: The program does not run in a notebook.
     """
     _find_shell()
     drawn = [_draw_kept(each) for each in what]
@@ -190,11 +190,11 @@ def _find_shell() -> Any:
         from IPython import get_ipython  # noqa: PLC0415 (of notebooks alone)
     except ModuleNotFoundError as error:
         raise ImportError(
-            "this is for notebooks, and there is no IPython; give on_event a function", name=error.name
+            "this is for notebooks, and IPython is not installed; give on_event a function", name=error.name
         ) from None
     shell = get_ipython()
     if shell is None:
-        raise RuntimeError("this is for notebooks, and none is running; give on_event a function of your own")
+        raise RuntimeError("this is for notebooks, and none is running; give on_event another function")
     return shell
 
 

@@ -1,5 +1,5 @@
 """
-OpenTelemetry spans of what a client does. Needs the extra "otel".
+OpenTelemetry spans of submits and their tasks. Needs the extra "otel".
 """
 
 import collections
@@ -12,7 +12,7 @@ from kling_async import __version__
 from kling_async.client.events import EventKind, TaskEvent
 from kling_async.errors import ClientClosed, KlingError
 from kling_async.wire.endpoints.base import TaskRequest
-from kling_async.wire.endpoints.registry import caption_of, endpoint_of
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, endpoint_of
 from kling_async.wire.status import reason_of
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
@@ -31,22 +31,23 @@ _Attributes: TypeAlias = dict[str, AttributeValue]
 @attrs.define(eq=False)
 class TaskSpans:
     """
-    Makes one span of each submit and its task: `KlingClient(on_event=TaskSpans())`. Make one for each client.
+    Makes one span for each submit and its task: `KlingClient(on_event=TaskSpans())`. Make one for each client.
 
-    A span begins when the submit does, under the span that is current there, and ends when the task has, or the submit
-    without one. Waiting for slots, sending, retries, acceptance and first work are its events. A task that failed, a
-    submit without a task and a closed client are errors of it. Looks make no spans: for those of single requests, give
-    the client a `session` that an instrumentation of aiohttp watches. Saving comes after the end, and is not told.
+    A span starts with the submit, as a child of the current span, and ends with the task, or with a submit that makes
+    no task. Waiting for slots, sending, retries, acceptance and the start of processing are its events. A failed task,
+    a submit that makes no task and a closed client set its status to an error. Polls make no spans: for spans of single
+    requests, give the client a `session` with aiohttp's instrumentation. Saving comes after the end and is not
+    recorded.
 
     OpenTelemetry keeps 128 events per span and drops the oldest, so only the first eight of each kind are recorded as
     events. Attributes such as "kling.retry.count" hold the total counts, and "kling.last_error" the most recent error.
 
-    Names are those of the conventions for generative AI where these have one, and "kling.…" elsewhere.
+    Names follow the semantic conventions for generative AI if these have one, and are "kling.…" otherwise.
 
     Attributes:
-        provider: Makes the spans; None is the program's own.
-        with_prompts: Whether spans hold prompts; they may be private, so by default they do not.
-        attributes: What every span says besides.
+        provider: Makes the spans; None uses the program's global one.
+        with_prompts: Whether spans contain prompts. They may be private, so the default is False.
+        attributes: Further attributes of every span.
     """
 
     provider: TracerProvider | None = None
@@ -56,7 +57,7 @@ class TaskSpans:
 
     def __call__(self, event: TaskEvent) -> None:
         """
-        Take in one event.
+        Record one event.
         """
         if event.kind is EventKind.SAVED:
             return
@@ -74,18 +75,25 @@ class TaskSpans:
             _end(span, event, status)
 
     def _begin(self, event: TaskEvent) -> Span:
+        endpoint = DEFAULT_ENDPOINT if event.request is None else endpoint_of(type(event.request))
+        output = _OUTPUTS[endpoint.results[0]]
+        operation = f"generate_{output}"
         attributes = {
-            "gen_ai.operation.name": _OPERATION,
+            "gen_ai.operation.name": operation,
             "gen_ai.provider.name": "kling",
-            "gen_ai.output.type": "image",
+            "gen_ai.output.type": output,
+            "kling.endpoint": endpoint.name,
             **self.attributes,
         }
         tracer = get_tracer("kling_async", __version__, self.provider)
         start_time = _nanoseconds(event.at)
-        return tracer.start_span(_OPERATION, kind=SpanKind.CLIENT, attributes=attributes, start_time=start_time)
+        return tracer.start_span(operation, kind=SpanKind.CLIENT, attributes=attributes, start_time=start_time)
 
 
-_OPERATION: Final = "generate_image"
+_OUTPUTS: Final = {"images": "image", "videos": "video", "audios": "speech"}
+"""
+The conventions' output types by result list; they have none for other sounds.
+"""
 
 _EVENTS_OF_A_KIND: Final = 8
 """
@@ -127,22 +135,25 @@ def _nanoseconds(seconds: float) -> int:
     return int(seconds * 1e9)
 
 
-def _asked(request: TaskRequest) -> _Attributes:
-    endpoint = endpoint_of(type(request))
-    asked = {
-        "gen_ai.request.model": getattr(request, "model_name", None),
-        "gen_ai.request.choice.count": getattr(request, "n", None),
-        "kling.aspect_ratio": getattr(request, "aspect_ratio", None),
-        "kling.resolution": getattr(request, "resolution", None),
-        "kling.has_image": any(getattr(request, each.field) is not None for each in endpoint.inputs),
-        "kling.external_task_id": request.external_task_id,
+def _request_attributes(request: TaskRequest) -> _Attributes:
+    # Not all fields: texts may be private.
+    names = {
+        "gen_ai.request.model": "model_name",
+        "gen_ai.request.choice.count": "n",
+        "kling.aspect_ratio": "aspect_ratio",
+        "kling.resolution": "resolution",
+        "kling.external_task_id": "external_task_id",
     }
-    return {name: value if isinstance(value, int) else str(value) for name, value in asked.items() if value is not None}
+    values = {name: getattr(request, field, None) for name, field in names.items()}
+    for file in endpoint_of(type(request)).inputs:
+        values[f"kling.has_{file.field}"] = getattr(request, file.field) is not None
+    return {
+        name: value if isinstance(value, int) else str(value) for name, value in values.items() if value is not None
+    }
 
 
 def _facts(event: TaskEvent) -> _Attributes:
-    # What is known of the whole by now.
-    facts: _Attributes = {} if event.request is None else _asked(event.request)
+    facts: _Attributes = {} if event.request is None else _request_attributes(event.request)
     if event.task_id is not None:
         facts["kling.task_id"] = event.task_id
     if event.kind is EventKind.FINAL and event.snapshot is not None:
@@ -151,7 +162,7 @@ def _facts(event: TaskEvent) -> _Attributes:
 
 
 def _outcome(snapshot: TaskSnapshot) -> _Attributes:
-    outcome: _Attributes = {"kling.status": snapshot.status_word, "kling.pictures": len(snapshot.task_result.files)}
+    outcome: _Attributes = {"kling.status": snapshot.status_word, "kling.files": len(snapshot.task_result.files)}
     if snapshot.final_unit_deduction is not None:
         outcome["kling.units"] = float(snapshot.final_unit_deduction)
     if snapshot.task_status is TaskStatus.FAILED:

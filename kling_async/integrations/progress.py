@@ -1,5 +1,5 @@
 """
-Counting what a client tells: how many submits wait, run and have ended, as its events come.
+Counts the events of a client: how many submits wait, run and have ended.
 """
 
 import collections
@@ -19,12 +19,12 @@ __all__ = ["Stage", "Tally"]
 
 class Stage(enum.Enum):
     """
-    How far a submit has come.
+    The progress of a submit.
     """
 
     WAITING = "waiting"
     """
-    For slots, or for the service's yes.
+    For slots, or to be accepted.
     """
 
     RUNNING = "running"
@@ -32,12 +32,12 @@ class Stage(enum.Enum):
     FAILED = "failed"
     LEFT = "left"
     """
-    Nobody watches it any more, though it may go on.
+    Not watched any more; the task may still run.
     """
 
     CANCELLED = "cancelled"
     """
-    Before there was a task.
+    Before it had a task.
     """
 
 
@@ -57,13 +57,13 @@ _STAGES: Final[Mapping[EventKind, Stage]] = {
 @attrs.define(eq=False)
 class Tally:
     """
-    The events of one client, counted.
+    Counters of the events of one client.
 
     Attributes:
-        counts: Submits by stage.
-        pictures: How many were saved.
-        failure: Why the last of what failed did so.
-        hindrance: Why something is tried again; None once anything was accepted after it.
+        counts: Number of submits by stage.
+        pictures: Number of saved files.
+        failure: The last failure.
+        hindrance: The last error after which a submit is retried; None once a submit was accepted after it.
     """
 
     counts: collections.Counter[Stage] = attrs.field(factory=collections.Counter, init=False)
@@ -77,7 +77,7 @@ class Tally:
     @property
     def is_busy(self) -> bool:
         """
-        Whether anything is still to come.
+        Whether a submit waits or runs.
         """
         return any(self.counts[stage] for stage in BUSY)
 
@@ -87,7 +87,7 @@ class Tally:
 
     def seconds(self, now: float) -> float:
         """
-        Return for how long there has been something under way; *now* is Unix time.
+        Return the seconds from the first event to *now*, or to the last event if nothing runs; *now* is Unix time.
         """
         if self._began_at is None:
             return 0.0
@@ -95,7 +95,7 @@ class Tally:
 
     def is_new(self, event: TaskEvent) -> bool:
         """
-        Tell whether *event* begins what was not counted yet.
+        Return whether *event* is the first of its submit.
         """
         return event.kind is not EventKind.SAVED and event.key not in self._stages
 
@@ -105,7 +105,7 @@ class Tally:
         """
         if self._began_at is None:
             self._began_at = self._moved_at = event.at
-        if event.kind is EventKind.SAVED:  # of a result that was kept, maybe when its task was forgotten
+        if event.kind is EventKind.SAVED:  # the result may be an old one, whose task is not counted
             self.pictures += len(event.paths) + len(event.urls)
         else:
             self._move(event.key, _stage_of(event))

@@ -1,7 +1,7 @@
 """
-What stands behind the fixtures `kling_emulator` and `kling_client`; pytest knows them by `pytest_kling_async`.
+Implements the fixtures `kling_emulator` and `kling_client`, which `pytest_kling_async` registers with pytest.
 
-The emulator lives in a loop and a thread of its own, so that tests may use any loop, several, or none.
+The emulator runs in its own event loop and thread, so that tests may use any event loop, several, or none.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ __all__ = ["lead_to", "make_client", "read_settings", "serve"]
 
 QUICK: Final[dict[str, Any]] = {"latency": (0.0, 0.02), "picture_scale": 0.1}
 """
-The settings of a test that names no others: its tasks take no time worth waiting for, its pictures are small.
+The default settings: tasks take almost no time, and pictures are small.
 """
 
 POLLING: Final = PollPolicy(first_delay=0.01)
@@ -31,9 +31,9 @@ RETRY: Final = RetryPolicy(first_delay=0.02)
 
 def read_settings(node: pytest.Item) -> dict[str, Any]:
     """
-    Return the settings that a test's markers ask for; of two markers the one closer to the test decides.
+    Return the settings that a test's markers ask for; if two set the same, the one closer to the test has priority.
 
-    Fails the test where a marker is none: with arguments that no emulator has.
+    Fails the test if a marker has arguments that the emulator does not have.
     """
     settings = dict(QUICK)
     known = attrs.fields_dict(Settings).keys()
@@ -50,19 +50,19 @@ def read_settings(node: pytest.Item) -> dict[str, Any]:
 @contextlib.contextmanager
 def serve(settings: dict[str, Any]) -> Iterator[Emulator]:
     """
-    Have an emulator open in a thread of its own. Fails the test where there can be none of these *settings*.
+    Run an emulator in its own thread. Fails the test if these *settings* are invalid.
     """
     try:
         server = _Housed(**settings)
-    except (ImportError, TypeError, ValueError) as error:  # no Pillow, or a setting that cannot be
-        raise pytest.fail.Exception(f"there is no such emulator: {error}", pytrace=False) from None
+    except (ImportError, TypeError, ValueError) as error:  # no Pillow, or an invalid setting
+        raise pytest.fail.Exception(f"the emulator cannot be started: {error}", pytrace=False) from None
     opened: Future[Callable[[], object]] = Future()
     with ThreadPoolExecutor(1, "kling-emulator") as threads:
         life = threads.submit(asyncio.run, server.live(opened))
         either: list[Future[Any]] = [life, opened]
         concurrent.futures.wait(either, return_when=concurrent.futures.FIRST_COMPLETED)
         if life.done():
-            life.result()  # raises what kept it from opening
+            life.result()  # raises the error that kept it from opening
         try:
             yield server
         finally:
@@ -72,10 +72,10 @@ def serve(settings: dict[str, Any]) -> Iterator[Emulator]:
 
 def lead_to(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Make every client that is given nothing else one of *server*: by the environment, as a program's would be, and by
-    defaults, for its dialect follows from no host here, and patience would cost seconds.
+    Make *server* the default of every client: by environment variables, as programs do, and by the defaults of
+    arguments, because the dialect does not follow from the host here, and the usual delays would cost seconds.
 
-    Real keys are hidden. An access key, where the service has one, is shown in place of the Bearer key.
+    Real keys are hidden. If the service has an access key, it replaces the API key.
     """
     pair = server.access_key
     shown = {
@@ -97,7 +97,7 @@ def lead_to(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
 @contextlib.contextmanager
 def make_client(server: Emulator) -> Iterator[KlingClient]:
     """
-    Make a client of *server* that needs no closing.
+    Make a client of *server* that is closed automatically.
     """
     client = _Mortal(
         server.access_key or server.api_key,
@@ -114,7 +114,7 @@ def make_client(server: Emulator) -> Iterator[KlingClient]:
 
 
 class _Housed(Emulator):
-    # Its world is touched in its own loop alone.
+    # Its state is accessed only in its own event loop.
 
     _home: asyncio.AbstractEventLoop | None = None
 
@@ -129,7 +129,7 @@ class _Housed(Emulator):
 
     async def live(self, opened: Future[Callable[[], object]]) -> None:
         """
-        Be open until that is called which *opened* is given.
+        Run until the function that *opened* is set to is called.
         """
         loop, closing = asyncio.get_running_loop(), asyncio.Event()
         async with self:
@@ -140,8 +140,8 @@ class _Housed(Emulator):
 
 
 class _Mortal(KlingClient):
-    # Closes when the loop ends in which it was used. Fixtures are torn down too late for that, or in no loop at all;
-    # but loops close the asynchronous generators that were begun in them.
+    # Closes when the event loop ends in which it was used. Fixtures are torn down too late for that, or without a loop;
+    # but event loops close the asynchronous generators that were started in them.
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -161,7 +161,7 @@ class _Mortal(KlingClient):
 
     def end(self) -> None:
         """
-        Close it, where its loop goes on after the test.
+        Close it if its event loop outlives the test.
         """
         life, loop = self._life, self.core.loop
         if life is None or loop is None or loop.is_closed():

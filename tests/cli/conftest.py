@@ -85,10 +85,14 @@ class Running:
 class Command:
     """
     `kling-async`, run in *folder* with *env* and no key but what that names.
+
+    What is called runs to its end, as a fork of the *zygote*; what is `running` is a process begun anew, which takes
+    signals.
     """
 
     folder: Path
     env: Mapping[str, str]
+    zygote: Mapping[str, str]
 
     def environ(self) -> dict[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("KLING_", "COLUMNS"))}
@@ -103,13 +107,15 @@ class Command:
     def with_env(self, **env: str) -> "Command":
         return attrs.evolve(self, env={**self.env, **env})
 
+    def running(self, *words: str) -> contextlib.AbstractAsyncContextManager[Running]:
+        return self._begin(sys.executable, "-m", "kling_async", *words, env=self.environ())
+
     @contextlib.asynccontextmanager
-    async def running(self, *words: str) -> AsyncIterator[Running]:
+    async def _begin(self, *words: str, env: Mapping[str, str]) -> AsyncIterator[Running]:
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "kling_async", *words,
-            stdin=pipe, stdout=pipe, stderr=pipe, cwd=self.folder, env=self.environ(),
-        )  # fmt: skip
+            *words, stdin=pipe, stdout=pipe, stderr=pipe, cwd=self.folder, env=env
+        )
         try:
             yield Running(process)
         finally:
@@ -118,7 +124,8 @@ class Command:
             await process.wait()
 
     async def __call__(self, *words: str, stdin: bytes = b"") -> Ended:
-        async with self.running(*words) as running:
+        env = {**self.environ(), **self.zygote}
+        async with self._begin(f"{env['PATH'].partition(os.pathsep)[0]}/kling-async", *words, env=env) as running:
             return await running.ended(stdin)
 
 
@@ -144,8 +151,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Command:
-    return Command(tmp_path, {})
+def command(tmp_path: Path, zygote: Mapping[str, str]) -> Command:
+    return Command(tmp_path, {}, zygote)
 
 
 def know(server: Emulator, *task_ids: str, n: int = 1, ends_in: float = -60.0) -> None:

@@ -42,7 +42,7 @@ def test_what_is_no_time_is_wrong_usage(words: tuple[str, ...], seconds: str, he
     [
         ({"KLING_API_KEY": '"sk-x"'}, 3, "KLING_API_KEY has quotes around it"),
         ({"KLING_API_KEY": "${KEY}"}, 3, "KLING_API_KEY is the name of a variable"),
-        ({"KLING_BASE_URL": "https://a..b"}, 2, "KLING_BASE_URL='https://a..b': must have a host"),
+        ({"KLING_BASE_URL": "https://a..b"}, 2, "KLING_BASE_URL='https://a..b': must have a valid host"),
     ],
 )
 @pytest.mark.parametrize("words", [("generate", "a fox"), ("wait", "t-1"), ("tasks",)], ids=" ".join)

@@ -114,10 +114,10 @@ async def test_callbacks(command: Command) -> None:
     ("words", "told"),
     [
         (["--fault", "create:nonsense"], "reset_after"),
-        (["--latency", "6:2"], "SHORTEST:LONGEST"),
-        (["--latency", "nan"], "SHORTEST:LONGEST"),
+        (["--latency", "6:2"], "MIN:MAX"),
+        (["--latency", "nan"], "MIN:MAX"),
         (["--callback-secret", "hunter2!"], "signing secret"),
-        (["--host", "203.0.113.1"], "Nothing can listen"),
+        (["--host", "203.0.113.1"], "Cannot listen"),
         (["--host", "999.1.1.1"], "Cannot listen on 999.1.1.1:0"),
     ],
 )

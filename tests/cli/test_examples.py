@@ -78,7 +78,7 @@ async def run(line: str, folder: Path, server: Emulator, more: Mapping[str, str]
     furnish(folder)
     if "gallery run.kling" in line:  # other examples begin a journal of this name
         await (await begin_batch(folder, painter(folder))).aclose()
-    env = Command(folder, {**more, "BROWSER": "true"}).to(server).environ()
+    env = Command(folder, {**more, "BROWSER": "true"}, {}).to(server).environ()
     pipe = asyncio.subprocess.PIPE
     shell = await asyncio.create_subprocess_exec(
         "bash", "-o", "pipefail", "-c", line,

@@ -87,7 +87,7 @@ def test_no_browser(here: Here, pictures: Path, monkeypatch: pytest.MonkeyPatch)
     ("words", "complaint"),
     [
         (["nowhere"], "does not exist"),
-        (["empty"], "there is no PNG, JPEG or WebP file"),
+        (["empty"], "no picture, video or sound in"),
         (
             ["foxes", "--output", "nowhere/page.html"],
             "the page 'nowhere/page.html' was not written: No such file or directory",

@@ -126,7 +126,7 @@ async def test_broken_rules(command: Command) -> None:
     ("words", "told"),
     [
         (["a", "b", "--external-task-id", "x"], "--external-task-id"),
-        (["a", "-n", "9", "--slots", "4"], "--n 9"),
+        (["a", "-n", "9", "--slots", "4"], "--slots 4"),
         (["a", "--base-url", "ftp://host"], "base_url"),
         (["a", "--out", "/dev/null/here"], "/dev/null/here"),
         ([], "PROMPT"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kling_async.emulator import faults
-from kling_async.media import local
+from kling_async.media import local, storage
 from tests.cli.conftest import Command, Here, ServedBy, know, lines_of, service
 from tests.fakes.eventually import eventually
 
@@ -22,8 +22,8 @@ def test_finished_tasks(served: ServedBy) -> None:
 
     assert 1 == ended.code
     assert ["done-1-0.png", "done-1-1.png"] == sorted(path.name for path in Path("made").iterdir())
-    assert "not ended: busy-1: WaitTimeout: the task has not ended: submitted" in ended.out
-    assert "1 done, 1 not ended" in ended.out
+    assert "unfinished: busy-1: WaitTimeout: the task has not ended: submitted" in ended.out
+    assert "1 done, 1 unfinished" in ended.out
     assert "  kling-async wait busy-1 --save --out made --base-url" in ended.out
     assert 2 == kling.server.ledger.reads
 
@@ -76,10 +76,11 @@ def test_storage(served: ServedBy) -> None:
 
 
 @pytest.mark.parametrize("place", ["nonsense://x", "sftp://me:word@host/x", "http://127.0.0.1/pictures"])
-def test_no_storage(served: ServedBy, place: str) -> None:
+def test_no_storage(served: ServedBy, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A place that cannot be is a mistake in the command, and its password is not repeated.
     """
+    monkeypatch.setattr(storage, "FIRST_DELAY", 0.01)
     kling = served()
     kling.has("done-1")
 
@@ -106,17 +107,17 @@ def test_full_disk(served: ServedBy, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = kling("save", "done-1")
 
     assert 7 == ended.code
-    assert "StorageFull: free some disk space, then fetch the pictures by the task's id" in ended.out
+    assert "StorageFull: free some disk space, then save the pictures by the task id" in ended.out
     assert "  kling-async save done-1 --out pictures --base-url" in ended.out
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["a", "b", "--name", "{index}{ext}"], "it needs {task_id}"),
+        (["a", "b", "--name", "{index}{ext}"], "it must contain {task_id}"),
         (["a", "--name", "fox{ext}"], "put {index} into it"),
         (["a", "--name", "{key}{ext}"], "no other fields than {task_id}"),
-        (["a", "--out", "/dev/null/here"], "nothing can be saved in"),
+        (["a", "--out", "/dev/null/here"], "cannot save to"),
     ],
 )
 def test_wrong_usage(here: Here, words: list[str], told: str) -> None:

@@ -231,7 +231,7 @@ def test_path_that_is_no_file(here: Here, folder: Path, words: tuple[str, ...]) 
 
     assert ended.code in (2, 7)
     told = " ".join(ended.err.replace("│", "").split())
-    assert any(words in told for words in ("must be a regular file", "is no file", "there is no such journal"))
+    assert any(words in told for words in ("must be a regular file", "is not a file", "there is no such journal"))
     assert {path.name for path in folder.rglob("*")} <= {"prompts.txt", "pictures"}
 
 

@@ -56,8 +56,8 @@ def test_deadline(served: ServedBy) -> None:
     ended = kling("wait", "busy-1", "--timeout", "0.1", "--out", "my own")
 
     assert 1 == ended.code
-    assert "1/1 not ended: busy-1: WaitTimeout" in ended.out
-    assert "0 done, 1 not ended" in ended.out
+    assert "1/1 unfinished: busy-1: WaitTimeout" in ended.out
+    assert "0 done, 1 unfinished" in ended.out
     assert "  kling-async wait busy-1 --save --out 'my own' --base-url" in ended.out
 
 
@@ -73,7 +73,7 @@ def test_failed_and_wrong(served: ServedBy) -> None:
     assert 1 == ended.code
     assert f"failed: {task_id}: TaskFailed" in ended.out
     assert "retrying: Task not found" in ended.out
-    assert "not ended: wrong: WaitTimeout" in ended.out
+    assert "unfinished: wrong: WaitTimeout" in ended.out
     assert "kling-async wait" not in ended.out
 
 
@@ -94,7 +94,7 @@ async def test_interrupted(command: Command) -> None:
     async with service() as server:
         know(server, "busy-1", "busy-2", ends_in=60)
         async with command.to(server).running("wait", "busy-1", "busy-2", "wrong") as running:
-            await running.until("trying again")
+            await running.until("retrying")
             running.interrupt()
             ended = await running.ended()
 

@@ -438,5 +438,6 @@ def brisk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     spooled.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(spooled))
     yield
-    gc.collect()
+    if temp_dir():
+        gc.collect()  # it is dear: the servers have many objects
     assert [] == temp_dir()

@@ -64,7 +64,7 @@ async def serving(path: Path, *options: str) -> AsyncIterator[None]:
     """
     Run the process at the socket *path*.
     """
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     process = await asyncio.create_subprocess_exec(sys.executable, __file__, str(path), *options, env=env)
     try:
         while not path.exists():

@@ -200,7 +200,6 @@ def run_part(name: str, opened: Open, folder: Path, *, seed: int, cases: range) 
             figures.failures.append(failure)
             yield failure
         runner.run(exits.aclose())
-        gc.unfreeze()
     figures.seconds = time.monotonic() - began
     yield figures
 

@@ -50,9 +50,9 @@ def test_a_few_of_each(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """
     monkeypatch.setattr(running, "SECONDS_PER_MIB", float("inf"))
 
-    figures = run(PARTS[name], tmp_path, 40, name)
+    figures = run(PARTS[name], tmp_path, 15, name)
 
-    assert figures.cases == 40
+    assert figures.cases == 15
     assert figures.failures == []
 
 

@@ -23,6 +23,9 @@ BY_IDS: Final = attrs.evolve(OFFICIAL, lists=False)
 BY_LIST: Final = attrs.evolve(OFFICIAL, ids_per_read=1)
 
 
+SEEDS: Final = (1, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in (2, 3)))
+
+
 @attrs.frozen
 class Cost:
     """
@@ -77,7 +80,7 @@ def cost_of(
     return simulate(story())
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("dialect", [BY_IDS, BY_LIST, OFFICIAL], ids=["by ids", "by list", "by both"])
 def test_hundred_tasks_cost_few_requests_and_little_time(dialect: Dialect, seed: int) -> None:
     """
@@ -91,7 +94,7 @@ def test_hundred_tasks_cost_few_requests_and_little_time(dialect: Dialect, seed:
     assert cost.connections <= 16
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_one_by_one_costs_less_than_a_loop_per_task(seed: int) -> None:
     """
     Where tasks can only be asked for one by one, loops would make twice the requests for the same lag.
@@ -116,7 +119,7 @@ def test_nine_at_a_time(dialect: Dialect) -> None:
 
 def test_tasks_of_very_different_lengths_are_not_noticed_late() -> None:
     """
-    Where the quickest took a tenth of the usual time, that is when the looks begin.
+    Where the quickest took a tenth of the usual time, that is when the polls begin.
     """
     cost = cost_of(BY_IDS, slots=20, latency=(4.0, 60.0))
 

@@ -134,7 +134,7 @@ def test_memory_for_each_does_not_grow() -> None:
     assert bytes_per_task(1_500) <= 1.2 * bytes_per_task(150)
 
 
-def test_turns_are_not_given_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_tasks_are_due_than_are_queried(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Where pages could tell of hundreds but do not reach these tasks, no more have their turn than are asked for by ids.
     """

@@ -195,7 +195,7 @@ async def settle(client: KlingClient, service: SocketlessService) -> None:
     assert [0] == [usage.used for usage in client.slots.values()]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=3 * settings().max_examples // 2, deadline=None)
 @given(stories)
 def test_one_end_in_any_order(story: TaskEvents) -> None:
     """

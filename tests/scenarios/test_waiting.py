@@ -1,5 +1,5 @@
 """
-Waiting at an emulator, leaving off in the middle, and a wall clock that jumps; all in simulated time.
+Waiting, cancelling in the middle, and a wall clock that jumps; all in simulated time.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ async def account(
 
 async def reads_within(server: Emulator, seconds: float) -> int:
     """
-    Count the questions about tasks in the next *seconds*.
+    Count the queries in the next *seconds*.
     """
     before = server.ledger.reads + server.ledger.list_reads
     await asyncio.sleep(seconds)
@@ -40,9 +40,9 @@ async def reads_within(server: Emulator, seconds: float) -> int:
 
 
 @simulated
-async def test_task_that_nobody_waits_for_is_watched_while_it_holds_slots() -> None:
+async def test_task_without_waiters_is_polled_while_it_holds_slots() -> None:
     """
-    Whoever waited has left: its end is seen all the same, lets the next task in, and is the end of all questions.
+    The caller has left: the end is seen all the same, frees the slot for the next task, and ends all polls.
     """
     async with account(slots=1, latency=(20.0, 20.0)) as (server, client):
         handle = await client.submit("a lighthouse")
@@ -62,9 +62,9 @@ async def test_task_that_nobody_waits_for_is_watched_while_it_holds_slots() -> N
 
 
 @simulated
-async def test_task_without_slots_is_not_watched_for_nobody() -> None:
+async def test_task_without_slots_and_waiters_is_not_polled() -> None:
     """
-    A task that was picked up takes no slots: when the last one leaves nobody asks any more, until somebody is back.
+    A task that was picked up takes no slots: when its last waiter leaves, it is polled no more until another comes.
     """
     async with account(latency=(20.0, 20.0)) as (server, client):
         made = await client.submit("a lighthouse")
@@ -99,7 +99,7 @@ async def test_waiting_keeps_no_copy_of_what_was_sent() -> None:
 @pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
 def test_closing_in_the_middle(dialect: Dialect) -> None:
     """
-    Thirty waits, some of whose looks are under way, end with the ids of their tasks; nothing is left behind.
+    Thirty waits, some of whose polls are running, end with the ids of their tasks; nothing is left behind.
     """
 
     @simulated
@@ -150,7 +150,7 @@ async def ends_after_jump(jump: float, key: AccessKey | None, monkeypatch: pytes
 @pytest.mark.parametrize("key", [None, KEY], ids=["static key", "signed tokens"])
 def test_wall_clock_that_jumps_changes_nothing(key: AccessKey | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    An hour either way: nothing is noticed later, and tokens that the service does not take any more are renewed.
+    By an hour, forward or back: no end is seen later, and expired tokens are renewed.
     """
     steady, ahead, back = (simulate(ends_after_jump(jump, key, monkeypatch)) for jump in (0.0, 3600.0, -3600.0))
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PACKAGE: Final = Path(__file__).parents[2] / "kling_async"
 
-SIZES: Final = (10_000, 100_000, 1_000_000)
+SIZES: Final = (10_000, 100_000)
 """
 Characters, ascending, so that a pattern that is not linear fails at a size that still ends soon.
 """
@@ -151,7 +151,7 @@ def test_every_pattern_is_listed() -> None:
 @pytest.mark.parametrize("name", PATTERNS)
 def test_pattern_is_linear(name: str) -> None:
     """
-    A megabyte of the worst input takes a second or so, not minutes.
+    A hundred kilobytes of the worst input take half a second at most, not minutes.
     """
     room, _, own_name = name.rpartition(".")
     pattern = getattr(importlib.import_module(f"kling_async.{room}"), own_name)

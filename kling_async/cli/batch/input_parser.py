@@ -8,7 +8,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Final, cast, get_args
+from typing import IO, Any, Final, get_args
 
 import attrs
 
@@ -84,7 +84,7 @@ class InputLine:
         """
         if self.request is None:
             raise ValueError(f"line {self.number} is not a request")
-        return self.request if self.key is None else Keyed(cast("Any", self.request), self.key)
+        return self.request if self.key is None else Keyed(self.request, self.key)
 
 
 def parse(

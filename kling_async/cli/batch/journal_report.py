@@ -13,7 +13,7 @@ from typing import Any, Final
 import typer
 
 from kling_async.batch.journal import Reader
-from kling_async.batch.records import Row, State
+from kling_async.batch.records import Row, State, Summary
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.formatting import format_size, format_units
 from kling_async.cli.json_output import row_facts, summary_facts
@@ -49,20 +49,7 @@ def show_status(journal: Path, *, as_json: bool) -> ExitCode:
         facts |= {"reasons": reasons, "uncertain_rows": [row_facts(row) for row in uncertain]}
         write_line(sys.stdout, json.dumps(facts))
         return ExitCode.SUCCESS
-    shown = {"journal": str(journal), "service": f"{base_url} ({dialect})", "rows": f"{summary.rows:,}"}
-    for state in State:
-        if count := getattr(summary, state.value):
-            shown[f"  {state.value}"] = f"{count:,}"
-    if summary.failed:
-        kinds = ", ".join(f"{count:,} {name}" for name, count in reasons.most_common())
-        again = f"; {summary.may_retry:,} will be retried" if summary.may_retry else ""
-        shown["  failed"] += f" ({kinds}{again})"
-    if summary.kept:
-        shown["  of these, kept"] = f"{summary.kept:,} (sent with another key; to continue, use that key and --new-key)"
-    shown |= {
-        "pictures": f"{summary.files:,} ({format_size(summary.bytes)})",
-        "units": format_units(summary.units_billed or None),
-    }
+    shown = {"journal": str(journal), "service": f"{base_url} ({dialect})", **_counts(summary, reasons)}
     lines = aligned(shown)
     if failed:
         lines += ["", "Failed:", *(f"  {_named(row)}: {row.error}" for row in failed)]
@@ -73,6 +60,21 @@ def show_status(journal: Path, *, as_json: bool) -> ExitCode:
         lines += ["not there again, use --resend-uncertain):", *(f"  {_named(row)}" for row in uncertain)]
     _print(lines)
     return ExitCode.SUCCESS
+
+
+def _counts(summary: Summary, reasons: Counter[str]) -> dict[str, str]:
+    shown = {"rows": f"{summary.rows:,}"}
+    for state in State:
+        if count := getattr(summary, state.value):
+            shown[f"  {state.value}"] = f"{count:,}"
+    if summary.failed:
+        kinds = ", ".join(f"{count:,} {name}" for name, count in reasons.most_common())
+        again = f"; {summary.may_retry:,} will be retried" if summary.may_retry else ""
+        shown["  failed"] += f" ({kinds}{again})"
+    if summary.kept:
+        shown["  of these, kept"] = f"{summary.kept:,} (sent with another key; to continue, use that key and --new-key)"
+    pictures = f"{summary.files:,} ({format_size(summary.bytes)})"
+    return {**shown, "pictures": pictures, "units": format_units(summary.units_billed or None)}
 
 
 def trace_picture(picture: Path, journal: Path | None, *, as_json: bool) -> ExitCode:

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import attrs
 import typer
@@ -186,7 +186,7 @@ class BatchRunner:
         """
         journal = str(self.journal)
         try:
-            added = await self.batch.add(cast("Any", self._counted(good_lines(source, checks, checked))))
+            added = await self.batch.add(self._counted(good_lines(source, checks, checked)))
         except InvalidRequest as error:
             for broken in error.broken:
                 lines = line_numbers_of(source, checks, broken)

@@ -1,5 +1,5 @@
 """
-Bodies of callbacks, read within bounds of size, time and memory, whatever kind of server they come through.
+Reads the bodies of callbacks within limits of size, time and memory, for any kind of server.
 """
 
 import asyncio
@@ -41,13 +41,13 @@ Handles a POST, given its path, its headers and what reads its body, and returns
 
 class TooLarge(Exception):
     """
-    The body has more bytes than are read.
+    The body is larger than allowed.
     """
 
 
 class NoRoom(Exception):
     """
-    Other bodies that are being read take all the memory that is allowed.
+    Other bodies that are being read use all the memory that is allowed.
     """
 
 
@@ -57,33 +57,33 @@ class Bodies:
     Reads the bodies of one receiver.
 
     Args:
-        largest: Bytes that a body may have.
+        largest: Maximum size of a body in bytes.
 
     Attributes:
-        held: Bytes of those that are being read now.
+        held: Total size in bytes of the bodies that are being read.
     """
 
     _largest: int
     held: int = attrs.field(default=0, init=False)
 
-    async def read(self, read_part: ReadPart, declared: int | None, patience: float) -> bytes:
+    async def read(self, read_part: ReadPart, declared: int | None, timeout: float) -> bytes:
         """
-        Read a body to its end. Cancelling this gives its room to others.
+        Read a body to its end. Cancelling this frees its memory.
 
         Args:
-            read_part: What it raises is passed on.
-            declared: Bytes that the sender has announced, None where it has not.
-            patience: Seconds in which the body has to arrive.
+            read_part: Its exceptions are passed on.
+            declared: The announced number of bytes; None if there is none.
+            timeout: Seconds in which the body has to arrive.
 
         Raises:
-            TooLarge: It has too many bytes. The rest was read and discarded, so that the sender will see an answer; but
-                not where more than 16 MiB are announced or come, nor for longer than *patience*.
-            NoRoom: Other bodies of 16 MiB in all are being read.
+            TooLarge: It has too many bytes. The rest was read and discarded, so that the sender will see an answer;
+                but no more than 16 MiB of it, for no longer than *timeout*, and nothing if more is announced.
+            NoRoom: Other bodies that are being read have 16 MiB together.
             TimeoutError: It did not arrive in time.
         """
         body = bytearray()
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 while len(body) <= self._largest and (declared is None or declared <= self._largest):
                     part = await read_part()
                     if not part:
@@ -92,7 +92,7 @@ class Bodies:
         finally:
             self.held -= len(body)
             body.clear()
-        await _discard(read_part, declared, patience)
+        await _discard(read_part, declared, timeout)
         raise TooLarge
 
     def _keep(self, body: bytearray, part: bytes) -> None:
@@ -103,10 +103,10 @@ class Bodies:
         body += kept
 
 
-async def _discard(read_part: ReadPart, declared: int | None, patience: float) -> None:
+async def _discard(read_part: ReadPart, declared: int | None, timeout: float) -> None:
     left = 0 if declared is not None and declared > MAX_DISCARDED else MAX_DISCARDED
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(timeout):
             while left > 0 and (part := await read_part()):
                 left -= len(part)
 

@@ -1,5 +1,5 @@
 """
-A small HTTP server for addresses that strangers can reach. It bounds connections, and the time and bytes of headers.
+A small HTTP server for addresses that strangers can reach. It limits connections, and the time and size of headers.
 """
 
 import contextlib
@@ -11,37 +11,37 @@ from aiohttp import web
 
 __all__ = ["serve"]
 
-MOST_CONNECTIONS: Final = 256
+MAX_CONNECTIONS: Final = 256
 """
 Maximum number of open connections. Few accounts have so many tasks that could end at once, and it is well below the
 usual limit of 1,024 open files. Each may hold a quarter of a megabyte of incomplete headers.
 """
 
-AT_ONCE: Final = 32
+BACKLOG: Final = 32
 """
 Maximum number of connections that are accepted in one iteration of the event loop. Requests are read in between, while
 further connections wait in the system's backlog.
 """
 
-PATIENCE: Final = 30.0
+HEADER_TIMEOUT: Final = 30.0
 """
 Seconds that the headers of a request may take, from the opening of the connection or from the last answer. So this is
 also how long an idle connection is kept.
 """
 
-MOST_HEADERS: Final = 64
+MAX_HEADERS: Final = 64
 
-MAX_HEADER: Final = 4096
+MAX_HEADER_SIZE: Final = 4096
 """
 Bytes of one header; callbacks and what proxies add have a few hundred.
 """
 
-LINGERING: Final = 2.0
+LINGER_TIMEOUT: Final = 2.0
 """
 Seconds for which the rest of a body is read and thrown away after the answer, so that the sender can read the answer.
 """
 
-SHUTDOWN: Final = 1.0
+SHUTDOWN_TIMEOUT: Final = 1.0
 """
 Seconds that running requests get when the server stops.
 """
@@ -61,10 +61,10 @@ async def serve(answer: Handler, host: str, port: int) -> AsyncIterator[int]:
     Raises:
         OSError: The port is taken.
     """
-    runner = web.ServerRunner(_Server(answer), shutdown_timeout=SHUTDOWN)
+    runner = web.ServerRunner(_Server(answer), shutdown_timeout=SHUTDOWN_TIMEOUT)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, backlog=AT_ONCE).start()
+        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
@@ -86,16 +86,16 @@ class _Server(web.Server):
             loop=self._loop,
             access_log=None,  # type: ignore[arg-type]  # None is documented for runners; a log would show tokens
             auto_decompress=False,
-            keepalive_timeout=PATIENCE,
-            lingering_time=LINGERING,
-            max_headers=MOST_HEADERS,
-            max_field_size=MAX_HEADER,
-            max_line_size=MAX_HEADER,
+            keepalive_timeout=HEADER_TIMEOUT,
+            lingering_time=LINGER_TIMEOUT,
+            max_headers=MAX_HEADERS,
+            max_field_size=MAX_HEADER_SIZE,
+            max_line_size=MAX_HEADER_SIZE,
         )
 
     def connection_made(self, handler: web.RequestHandler, transport: Any) -> None:
         super().connection_made(handler, transport)
-        if len(self._idle) + len(self._busy) >= MOST_CONNECTIONS:
+        if len(self._idle) + len(self._busy) >= MAX_CONNECTIONS:
             oldest = next(iter(self._idle), handler)
             self._forget(oldest)
             self._loop.call_soon(oldest.force_close)  # later, since aiohttp has not yet begun with the new one

@@ -129,7 +129,7 @@ async def test_stopped_in_good_order(command: Command) -> None:
 
     assert (130, 2) == (ended.code, made)
     assert "Stopping: nothing more is sent; waiting for 2 running tasks." in ended.out
-    assert "Ctrl-C again leaves at once" in ended.out
+    assert "Press Ctrl-C again to quit immediately" in ended.out
     assert "2 queued, 2 saved" in ended.out
     assert (0, once_each(4), 4) == (again.code, prompts_made(server), pictures_in(command.folder / "pictures"))
 
@@ -173,7 +173,7 @@ async def test_left_at_once(command: Command, number: signal.Signals) -> None:
         ended = await running.ended()
 
     assert 130 == ended.code
-    assert "the same command goes on" in ended.err
+    assert "Run the same command again to continue" in ended.err
     assert "Traceback" not in ended.err
     assert {State.ACCEPTED: 2, State.QUEUED: 1} == counts_in(command)
 
@@ -239,7 +239,7 @@ def test_input_was_edited(in_process: InProcess) -> None:
     assert (4, 2, 4, 0) == (poor.code, told.code, dropped.code, kept.code)
     assert "Stopped: AccountProblem" in poor.out
     assert "3 unsent rows: run the same command again to continue" in poor.out
-    assert "1 row of prompts.kling, still to be sent, not in prompts.txt any more" in told.err
+    assert "1 unsent row of prompts.kling no longer in prompts.txt" in told.err
     assert "--keep-missing" in told.err
     assert "--drop-missing" in told.err
     assert refused == 3
@@ -273,7 +273,7 @@ def test_failure_that_may_pass(in_process: InProcess) -> None:
     first, second = batch("prompts.txt"), batch("prompts.txt", "--max-attempts", "2")
 
     assert (1, 0, 3) == (first.code, second.code, len(batch.server.ledger.tasks))
-    assert "1 failed row may go well another time: the same command tries again" in first.out
+    assert "1 failed row may succeed later: run the same command again to retry" in first.out
 
 
 def test_another_account_and_another_request(in_process: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +295,7 @@ def test_another_account_and_another_request(in_process: InProcess, monkeypatch:
     assert (0, 0) == (new_key.code, again.code)
     assert (2, 2, 1) == (another_account.code, another_request.code, batch.server.ledger.creates_received)
     assert "JournalMismatch: 'rows.kling' belongs to another account" in another_account.err
-    assert "--new-key goes on with those that replaced them" in another_account.err
+    assert "to continue it with the new ones, use --new-key" in another_account.err
     assert "line 3: key 'k': is the key of another request in this journal" in another_request.err
 
 

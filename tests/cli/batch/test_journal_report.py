@@ -77,7 +77,7 @@ async def test_status_of_another_key(tmp_path: Path, shown: Shown) -> None:
     lines = shown(show_status, journal)
     (line,) = shown(show_status, journal, as_json=True)
 
-    assert "2 (sent with another key; --new-key with that key goes on)" == facts_of(lines)["of these, kept"]
+    assert "2 (sent with another key; to continue, use that key and --new-key)" == facts_of(lines)["of these, kept"]
     assert (2, 2) == (json.loads(line)["uncertain"], json.loads(line)["kept"])
 
 
@@ -121,7 +121,7 @@ async def test_changed_picture(tmp_path: Path, shown: Shown) -> None:
     picture.unlink()
     gone = facts_of(shown(trace_picture, picture, journal))
 
-    assert ("changed since)", "gone)") == (changed["sha256"][-14:], gone["sha256"][-5:])
+    assert ("changed since)", "missing)") == (changed["sha256"][-14:], gone["sha256"][-8:])
 
 
 async def test_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,8 +136,8 @@ async def test_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
     assert (0, 2) == (code, unknown)
     err = capsys.readouterr().err
-    assert f"  asked: {tmp_path}/run.kling\n" in err
-    assert f"  asked: {tmp_path}/a.kling (" in err
+    assert f"  searched: {tmp_path}/run.kling\n" in err
+    assert f"  searched: {tmp_path}/a.kling (" in err
     assert "--journal" in err
 
 

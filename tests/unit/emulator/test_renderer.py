@@ -32,10 +32,10 @@ def record_of(request: ImageRequest) -> TaskRecord:
 
 
 async def drawn(request: ImageRequest) -> bytes:
-    # Each from a studio of its own: equal worlds give equal ids, and a studio knows pictures by these.
-    room = Renderer(Settings(picture_scale=0.05))
-    picture = await room.render(record_of(request), FIRST)
-    await room.aclose()
+    # A new renderer each time: equal accounts give equal ids, and a renderer caches files by them.
+    renderer_ = Renderer(Settings(picture_scale=0.05))
+    picture = await renderer_.render(record_of(request), FIRST)
+    await renderer_.aclose()
     return picture
 
 
@@ -58,7 +58,7 @@ async def test_pictures_of_a_task_differ(small: Renderer) -> None:
 
 async def test_size_follows_the_request() -> None:
     """
-    Ratio and resolution shape the picture; a size unknown to the painter becomes the usual one.
+    Ratio and resolution shape the picture; a size that cannot be drawn becomes the usual one.
     """
     wide = size(await drawn(ImageRequest("x", aspect_ratio="16:9")))
     tall = size(await drawn(ImageRequest("x", aspect_ratio="9:16", resolution="2k")))
@@ -117,10 +117,10 @@ async def test_closing_waits_for_what_is_being_drawn() -> None:
     """
     A picture that is begun is finished; closing twice is no error.
     """
-    room = Renderer(Settings(picture_scale=0.05))
-    drawing = asyncio.ensure_future(room.render(record_of(ImageRequest("a cat")), FIRST))
+    renderer_ = Renderer(Settings(picture_scale=0.05))
+    drawing = asyncio.ensure_future(renderer_.render(record_of(ImageRequest("a cat")), FIRST))
     await asyncio.sleep(0)
-    await room.aclose()
-    await room.aclose()
+    await renderer_.aclose()
+    await renderer_.aclose()
 
     assert size(await drawing)

@@ -260,7 +260,7 @@ def test_elsewhere_it_says_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(RuntimeError, match="for notebooks, and none is running"):
         show()
     monkeypatch.setitem(sys.modules, "IPython", None)
-    with pytest.raises(ImportError, match="for notebooks, and there is no IPython"):
+    with pytest.raises(ImportError, match="for notebooks, and IPython is not installed"):
         Progress()
 
 

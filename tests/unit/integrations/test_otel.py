@@ -81,6 +81,7 @@ async def test_a_task_is_one_span(exported: Exported, tmp_path: Path) -> None:
         "gen_ai.operation.name": "generate_image",
         "gen_ai.provider.name": "kling",
         "gen_ai.output.type": "image",
+        "kling.endpoint": "image-generation",
         "gen_ai.request.model": OFFICIAL.default_model,
         "gen_ai.request.choice.count": 2,
         "kling.aspect_ratio": "16:9",
@@ -89,7 +90,7 @@ async def test_a_task_is_one_span(exported: Exported, tmp_path: Path) -> None:
         "kling.task_id": result.task_id,
         "kling.sending.count": 1,
         "kling.status": "succeed",
-        "kling.pictures": 2,
+        "kling.files": 2,
         "kling.units": float(result.snapshot.final_unit_deduction or 0),
     } == told(span)
     assert "secret" not in span.to_json()

@@ -265,7 +265,7 @@ def test_loop_that_nobody_asks_for_will_do(pytester: pytest.Pytester) -> None:
     ended.assert_outcomes(passed=1)
 
 
-def test_what_cannot_be_is_said_in_a_line(pytester: pytest.Pytester) -> None:
+def test_invalid_settings_are_reported_in_a_line(pytester: pytest.Pytester) -> None:
     """
     Arguments that no emulator has, arguments without a name, values that it does not take, and no Pillow.
     """
@@ -298,8 +298,8 @@ def test_what_cannot_be_is_said_in_a_line(pytester: pytest.Pytester) -> None:
         [
             "pytest.mark.kling knows no slot; it takes access_key, *, slots, *",
             "pytest.mark.kling takes keyword arguments alone, got ([[][]],)",
-            "there is no such emulator: slots must be at least 1, or None for no limit, got 0",
-            'there is no such emulator: *pip install "kling-async[[]emulator]"',
+            "the emulator cannot be started: slots must be at least 1, or None for no limit, got 0",
+            'the emulator cannot be started: *pip install "kling-async[[]emulator]"',
         ],
         consecutive=False,
     )

@@ -137,7 +137,7 @@ class TestContent:
             broken.rule for broken in broken_rules(GATEWAY, ImageRequest("a cat", image=content), {"image": facts})
         ] == ["has a damaged header: its sides cannot be read"]
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=settings().max_examples // 2, deadline=None)
     @given(st.binary(max_size=300), st.sampled_from([b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b""]))
     def test_no_content_breaks_the_reader(self, content: bytes, signature: bytes) -> None:
         """

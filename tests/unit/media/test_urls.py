@@ -88,14 +88,14 @@ def test_anything_else(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "data:," + "%41" * (4 * MIB // 3),
-        "data:;base64," + "%41" * (4 * MIB // 3),
-        "data:;base64," + "A" * 4 * MIB,
-        "data:;base64," + "A\n" * 2 * MIB,
-        "data:;base64," + "=" * 4 * MIB,
-        "iVBORw0KGgoAAAAN" + "A" * 4 * MIB + "!",
-        "iVBORw0KGgoAAAAN" + "%" * 4 * MIB,
-        "\n" * 4 * MIB,
+        "data:," + "%41" * (MIB // 3),
+        "data:;base64," + "%41" * (MIB // 3),
+        "data:;base64," + "A" * MIB,
+        "data:;base64," + "A\n" * (MIB // 2),
+        "data:;base64," + "=" * MIB,
+        "iVBORw0KGgoAAAAN" + "A" * MIB + "!",
+        "iVBORw0KGgoAAAAN" + "%" * MIB,
+        "\n" * MIB,
     ],
     ids=range(8),
 )
@@ -105,11 +105,11 @@ def test_megabytes(text: str) -> None:
     """
     began = time.process_time()
     outcome(text, 100 * MIB)
-    assert time.process_time() - began < 4.0
+    assert time.process_time() - began < 1.0
 
     tracemalloc.start()
     try:
         outcome(text, 100 * MIB)
-        assert tracemalloc.get_traced_memory()[1] < 50 * MIB
+        assert tracemalloc.get_traced_memory()[1] < 12.5 * MIB
     finally:
         tracemalloc.stop()

@@ -113,7 +113,7 @@ def test_other_content_is_not_judged(content: bytes) -> None:
     assert find_flaw(content) is None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from([b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\xff\0\0\0WEBP"]))
 def test_every_content_is_judged(content: bytes, signature: bytes) -> None:
     """

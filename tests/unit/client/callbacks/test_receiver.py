@@ -127,7 +127,7 @@ def test_settings_are_checked(fields: dict[str, Any], field: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_all_broken_rules_are_told_at_once() -> None:
+def test_all_broken_rules_are_reported_at_once() -> None:
     """
     One error names everything that is wrong.
     """
@@ -222,7 +222,7 @@ async def test_signed_callback_is_trusted(secret: str | Iterable[str]) -> None:
     assert CallbackCounts(received=1, signed=1) == receiver.counts
 
 
-async def test_confirm_always_trusts_nobody() -> None:
+async def test_confirm_always_trusts_no_callback() -> None:
     """
     With confirm="always" a signature is checked, and still nothing is taken at its word.
     """
@@ -252,7 +252,7 @@ async def test_signature_without_a_secret_proves_nothing() -> None:
     assert [(SUBMIT_KEY, "t-1", False)] == heard
 
 
-async def test_forged_callbacks_reach_nobody() -> None:
+async def test_forged_callbacks_reach_no_listener() -> None:
     """
     A wrong signature is 401, a wrong address 404, also with a good signature.
     """
@@ -451,7 +451,7 @@ def test_without_listeners_callbacks_are_answered() -> None:
 # Listeners
 
 
-async def test_every_listener_is_told() -> None:
+async def test_every_listener_is_called() -> None:
     """
     Several clients may share a receiver; each is told of everything once, in the order of arrival.
     """
@@ -465,7 +465,7 @@ async def test_every_listener_is_told() -> None:
     assert [(f"key-{number}", "t-1", False) for number in range(3)] == first == second
 
 
-async def test_listener_attached_twice_is_told_once() -> None:
+async def test_listener_attached_twice_is_called_once() -> None:
     """
     Methods of one object are one listener.
     """
@@ -492,7 +492,7 @@ async def test_listener_attached_twice_is_told_once() -> None:
     assert 1 == client.heard
 
 
-async def test_detached_listener_is_told_no_more() -> None:
+async def test_detached_listener_is_not_called() -> None:
     """
     Not even of what has arrived already: a closed client wants none of it.
     """
@@ -510,7 +510,7 @@ async def test_detached_listener_is_told_no_more() -> None:
     assert [] == heard
 
 
-async def test_failing_listener_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
+async def test_failing_listener_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
     """
     An exception of a listener is logged; the answer and the other listeners know nothing of it.
     """
@@ -533,7 +533,7 @@ async def test_failing_listener_stops_nobody(caplog: pytest.LogCaptureFixture) -
     assert "a fault of its own" in caplog.text
 
 
-async def test_listener_is_told_in_its_own_loop() -> None:
+async def test_listener_is_called_in_its_own_loop() -> None:
     """
     A callback that arrives in another thread's loop is told in the loop where the listener was attached, and wakes it.
     """
@@ -571,7 +571,7 @@ def test_listener_of_a_closed_loop_is_forgotten() -> None:
     assert {} == receiver._listeners
 
 
-def test_listener_without_a_loop_is_told_where_the_callback_arrives() -> None:
+def test_listener_without_a_loop_is_called_where_the_callback_arrives() -> None:
     """
     A listener may be attached before any loop runs.
     """
@@ -991,7 +991,7 @@ async def test_answer_does_not_wait_for_listeners(face: Face) -> None:
 # Its own server
 
 
-async def test_own_server_tells_its_port() -> None:
+async def test_own_server_reports_its_port() -> None:
     """
     With port 0 the server finds one, and says which.
     """
@@ -1052,13 +1052,13 @@ async def is_closed(reader: asyncio.StreamReader) -> bool:
             return True
 
 
-async def test_who_says_nothing_keeps_nobody_out(
+async def test_silent_connections_keep_no_caller_out(
     session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
     When all connections are taken, the one that has been silent for the longest is closed for a new one.
     """
-    monkeypatch.setattr(serving, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(serving, "MAX_CONNECTIONS", 3)
     receiver = CallbackReceiver(URL)
     async with receiver.serve() as server, contextlib.AsyncExitStack() as stack:
         silent = [await stack.enter_async_context(connect_to(server)) for _ in range(3)]
@@ -1084,7 +1084,7 @@ async def test_connection_that_is_closed_as_it_begins_is_no_error(
     """
     Its request has arrived in the same turn of the loop in which it had to make room, and nobody reads its body.
     """
-    monkeypatch.setattr(serving, "MOST_CONNECTIONS", 5)
+    monkeypatch.setattr(serving, "MAX_CONNECTIONS", 5)
     receiver = CallbackReceiver(URL)
     async with receiver.serve() as server:
         head = head_of_post(Face(receiver, server.url), "Content-Length: 1000")
@@ -1109,7 +1109,7 @@ async def test_connection_at_work_is_not_closed_for_another(monkeypatch: pytest.
     """
     Where all are in the middle of a callback, the new one is closed.
     """
-    monkeypatch.setattr(serving, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(serving, "MAX_CONNECTIONS", 2)
     receiver = CallbackReceiver(URL)
     async with receiver.serve() as server, contextlib.AsyncExitStack() as stack:
         face = Face(receiver, server.url)
@@ -1129,9 +1129,9 @@ async def test_closed_connections_leave_their_places(
     session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Whoever hangs up, in whatever state, is not counted any longer.
+    The caller that hangs up, in whatever state, is not counted any longer.
     """
-    monkeypatch.setattr(serving, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(serving, "MAX_CONNECTIONS", 2)
     receiver = CallbackReceiver(URL)
     async with receiver.serve() as server:
         face = Face(receiver, server.url)
@@ -1170,7 +1170,7 @@ def test_headers_have_a_deadline(before: bytes, text: bytes) -> None:
                 await asyncio.sleep(1.0)
             assert b"" == await end
 
-            assert serving.PATIENCE == pytest.approx(asyncio.get_running_loop().time(), abs=2.0)
+            assert serving.HEADER_TIMEOUT == pytest.approx(asyncio.get_running_loop().time(), abs=2.0)
 
     story()
 

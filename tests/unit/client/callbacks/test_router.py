@@ -1,5 +1,5 @@
 """
-What is heard and whom it concerns, in simulated time: a receiver, a watcher and a scripted service; no sockets.
+Routing callbacks, in simulated time: a receiver, a poller and a scripted service; no sockets.
 """
 
 import asyncio
@@ -145,7 +145,7 @@ async def occupy(scene: Scene) -> "asyncio.Task[TaskResult]":
 
 
 @simulated
-async def test_callback_settles_its_task_in_the_turn_in_which_it_is_told() -> None:
+async def test_callback_settles_its_task_at_once() -> None:
     """
     When the listener has returned, the waiter's future is done, and nothing is watched or listened for any longer.
     """
@@ -165,7 +165,7 @@ async def test_callback_settles_its_task_in_the_turn_in_which_it_is_told() -> No
 
 
 @simulated
-async def test_each_submit_has_a_line_of_its_own() -> None:
+async def test_each_submit_has_its_own_subscription() -> None:
     """
     The address tells whose callback it is, not the id that the body names.
     """
@@ -205,7 +205,7 @@ async def test_forged_callbacks_reach_no_subscription() -> None:
 
 
 @simulated
-async def test_clients_that_share_a_receiver_hear_their_own() -> None:
+async def test_clients_that_share_a_receiver_get_their_own_callbacks() -> None:
     """
     Each hears of its own submits, and the one goes on when the other has closed.
     """
@@ -227,7 +227,7 @@ async def test_clients_that_share_a_receiver_hear_their_own() -> None:
 
 
 @simulated
-async def test_what_is_on_its_way_when_a_client_closes_is_not_told() -> None:
+async def test_callback_during_closing_is_dropped() -> None:
     """
     Closing closes every line, and with it what waits for a callback to a submit that was given up.
     """
@@ -247,7 +247,7 @@ async def test_what_is_on_its_way_when_a_client_closes_is_not_told() -> None:
 
 
 @simulated
-async def test_who_never_listened_can_close() -> None:
+async def test_router_that_was_never_attached_can_close() -> None:
     """
     As a client does that was never used.
     """
@@ -259,7 +259,7 @@ async def test_who_never_listened_can_close() -> None:
 
 
 @simulated
-async def test_nobody_is_kept_alive_by_a_receiver() -> None:
+async def test_receiver_keeps_no_client_alive() -> None:
     """
     A client that was dropped is gone, and the receiver forgets it when the next callback comes.
     """
@@ -277,7 +277,7 @@ async def test_nobody_is_kept_alive_by_a_receiver() -> None:
 
 
 @simulated
-async def test_line_of_an_earlier_run() -> None:
+async def test_subscription_of_an_earlier_run() -> None:
     """
     With the same token key, and the key of the submit, the address is the one that the service was given then.
     """
@@ -333,7 +333,7 @@ EARLY_HINTS: Final = {
 @pytest.mark.parametrize("said", EARLY_HINTS.values(), ids=EARLY_HINTS)
 def test_early_hint_is_followed_at_once(said: list[tuple[TaskSnapshot, str | None]]) -> None:
     """
-    What cannot be believed is asked for as soon as the task is known and there is a place for a look, and not when its
+    What cannot be believed is asked for as soon as the task is known and there is a place for a poll, and not when its
     callback is overdue.
     """
 
@@ -362,7 +362,7 @@ def test_early_hint_is_followed_at_once(said: list[tuple[TaskSnapshot, str | Non
 
 
 @simulated
-async def test_one_look_settles_what_is_not_signed() -> None:
+async def test_one_poll_confirms_an_unsigned_callback() -> None:
     """
     Only what matters is asked for: unsigned news on the way are neither believed nor asked about.
     """
@@ -383,7 +383,7 @@ async def test_one_look_settles_what_is_not_signed() -> None:
 
 
 @simulated
-async def test_lie_costs_a_look() -> None:
+async def test_false_callback_costs_one_poll() -> None:
     """
     Who knows the address and not the secret can make us ask, and no more; the true end is seen all the same.
     """
@@ -443,7 +443,7 @@ async def test_grace_begins_anew_when_the_service_has_known_the_task() -> None:
 
 
 @simulated
-async def test_truth_after_a_lie_ends_the_watching() -> None:
+async def test_true_callback_after_a_false_one_ends_the_polling() -> None:
     """
     A signed end settles a task at once, whatever was said before.
     """
@@ -460,7 +460,7 @@ async def test_truth_after_a_lie_ends_the_watching() -> None:
 @simulated
 async def test_task_is_left_alone_while_callbacks_come() -> None:
     """
-    Each callback that brings news puts the next look off until another is overdue; then it is watched as usual, at
+    Each callback that brings news puts the next poll off until another is overdue; then it is watched as usual, at
     intervals that grow by a twentieth of its age.
     """
     async with Scene() as scene:
@@ -526,7 +526,7 @@ async def test_hint_is_not_put_off_by_what_comes_out_of_order() -> None:
 @pytest.mark.parametrize("secret", [SECRET, None])
 def test_pictures_that_a_callback_left_out_are_asked_for(secret: str | None) -> None:
     """
-    A task that succeeded, without its pictures, is looked at now and again soon.
+    A task that succeeded without its pictures is polled now, and again soon.
     """
 
     @simulated
@@ -576,7 +576,7 @@ async def run_task(scene: Scene, number: int, *, told: bool, pictures_after: flo
 
 
 @simulated
-async def test_callbacks_that_do_not_tell_of_ends_are_not_relied_on() -> None:
+async def test_callbacks_that_report_no_ends_are_not_relied_on() -> None:
     """
     When one was missing, tasks are watched as ever, even where other callbacks come; when one tells of an end again,
     they are left alone again.
@@ -613,7 +613,7 @@ async def test_missing_end_counts_once() -> None:
 @pytest.mark.parametrize("pictures_after", [0.0, 20.5])
 def test_end_that_was_seen_late_teaches_nothing(pictures_after: float) -> None:
     """
-    Nobody knows how long such a task took, unless the service says; so the next one is not looked at late for it.
+    The duration of such a task is unknown, unless the service says it; so the next one is not polled late.
     """
 
     @simulated
@@ -626,9 +626,9 @@ def test_end_that_was_seen_late_teaches_nothing(pictures_after: float) -> None:
 
 
 @simulated
-async def test_ends_that_were_told_are_not_missed() -> None:
+async def test_ends_that_were_reported_are_not_missed() -> None:
     """
-    An end that a look found because a callback hinted at it was told of.
+    An end that a poll found because of an unsigned callback was reported.
     """
     async with Scene() as scene:
         subscription = scene.router.subscribe()
@@ -747,7 +747,7 @@ async def test_given_up_submit_is_forgotten_in_the_end() -> None:
 
 
 @simulated
-async def test_closed_line_takes_in_nothing() -> None:
+async def test_closed_subscription_receives_nothing() -> None:
     """
     Nor does it tell whether callbacks work; closing twice is no error.
     """
@@ -802,7 +802,7 @@ async def bring(receiver: CallbackReceiver, submit_key: str, snapshot: TaskSnaps
     await asyncio.sleep(0)
 
 
-async def test_callback_that_comes_before_its_line_is_kept_for_it(receiver: CallbackReceiver) -> None:
+async def test_callback_that_comes_before_its_subscription_is_kept(receiver: CallbackReceiver) -> None:
     """
     A line that is opened for an earlier submit has heard what came since the client began to listen.
     """
@@ -831,7 +831,7 @@ async def test_only_so_many_callbacks_are_kept(receiver: CallbackReceiver) -> No
     ]
 
 
-async def test_line_that_ends_leaves_its_successor_alone(receiver: CallbackReceiver) -> None:
+async def test_closing_a_replaced_subscription_changes_nothing(receiver: CallbackReceiver) -> None:
     """
     Where a submit has a newer line, the end of the older one changes nothing.
     """

@@ -63,7 +63,7 @@ def test_more_than_the_limit_is_refused() -> None:
     assert ["slots"] == [broken.field for broken in caught.value.broken]
 
 
-def test_slots_can_be_told_apart() -> None:
+def test_slots_are_compared_by_identity() -> None:
     """
     A mapping by its methods, Slots are compared by identity and can be kept in sets.
     """
@@ -260,7 +260,7 @@ def test_waiting_that_is_dropped_leaks_nothing() -> None:
     sizes=st.lists(st.integers(1, 5), max_size=20),
     steps=st.lists(st.tuples(st.sampled_from(["release", "cancel", "turn"]), st.integers(0, 19)), max_size=60),
 )
-def test_everyone_gets_slots_in_turn(limit: int, sizes: list[int], steps: list[tuple[str, int]]) -> None:
+def test_all_requests_get_slots_in_order(limit: int, sizes: list[int], steps: list[tuple[str, int]]) -> None:
     """
     Whatever is released or cancelled and when: never above the limit, first come first served, and nobody starves.
     """
@@ -621,7 +621,7 @@ async def test_dismissed_while_it_waits_for_lost_slots() -> None:
 @pytest.mark.parametrize("release_at", range(5))
 @pytest.mark.parametrize("cancel_at", range(5))
 @simulated
-async def test_cancelling_at_any_turn_of_regaining_leaks_nothing(cancel_at: int, release_at: int) -> None:
+async def test_cancelling_at_any_step_of_reacquiring_leaks_nothing(cancel_at: int, release_at: int) -> None:
     """
     Before it waits, while it waits, as the slots come, and after: they are given up, and the next in the queue gets on.
     """
@@ -669,7 +669,7 @@ async def test_growing_lets_the_next_one_go() -> None:
 
 
 @simulated
-async def test_ends_that_nobody_waited_for_earn_no_trial() -> None:
+async def test_ends_without_waiting_requests_allow_no_probe() -> None:
     """
     More slots are looked for once more are wanted, not before.
     """
@@ -745,7 +745,7 @@ async def test_what_may_run_is_counted_though_it_was_refused() -> None:
 
 
 @simulated
-async def test_what_turns_out_to_run_need_not_be_waited_for() -> None:
+async def test_submit_that_turns_out_to_run_holds_up_nothing() -> None:
     """
     Others as large, which waited for it to be sent again, go on.
     """
@@ -762,7 +762,7 @@ async def test_what_turns_out_to_run_need_not_be_waited_for() -> None:
 
 
 @simulated
-async def test_a_refusal_tells_that_what_was_counted_does_not_run() -> None:
+async def test_refused_submit_is_not_counted_as_running() -> None:
     """
     A submit of an earlier run that is looked for, not found, and refused when it is sent again was no task; so its
     refusals count like any other's.

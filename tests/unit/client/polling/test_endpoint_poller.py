@@ -19,7 +19,7 @@ from kling_async.policy.policies import PollPolicy
 from kling_async.wire.dialects import OFFICIAL, Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
-from kling_async.wire.endpoints.registry import registered
+from kling_async.wire.endpoints.registry import endpoint_of, registered
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus, Video
 from tests.fakes.simulated_loop import simulated
 
@@ -107,7 +107,7 @@ def start(poller: Poller, request: Any, task_id: str) -> "asyncio.Future[Any]":
     """
     Watch a task of *request* as after its submit.
     """
-    handle = TaskHandle(task_id, request, poller.watch)
+    handle = TaskHandle(task_id, request, poller.watch, endpoint=endpoint_of(type(request)))
     handle.apply(attrs.evolve(SUBMITTED, task_id=task_id))
     return asyncio.ensure_future(handle.wait())
 

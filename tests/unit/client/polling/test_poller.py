@@ -1,5 +1,5 @@
 """
-The watcher against a scripted service, in simulated time.
+The poller against a scripted service, in simulated time.
 """
 
 import asyncio
@@ -52,8 +52,8 @@ CALM = PollPolicy(first_delay=1.0, growth=1.0, max_delay=1.0, miss_delay=1.0)
 
 class FakeService:
     """
-    Answers each look at a task with the next of its replies, the last one for ever; without any, it is processing.
-    Looks at several tasks are answered with the next of `of_several`, or an answer for each.
+    Answers each poll of a task with the next of its replies, and repeats the last; without any, it is processing.
+    Polls of several tasks are answered with the next error of `of_several`, or a reply for each task.
     """
 
     def __init__(self, *replies: Reply, takes: float = 0.0) -> None:
@@ -129,7 +129,7 @@ def now() -> float:
 @simulated
 async def test_result_is_seen() -> None:
     """
-    The first look comes after the first delay, the last sees the result, and then the task is forgotten.
+    The first poll comes after the first delay, the last sees the result, and then the task is forgotten.
     """
     service = FakeService(SUBMITTED, PROCESSING, DONE)
     async with polling(service) as poller:
@@ -145,7 +145,7 @@ async def test_result_is_seen() -> None:
 @simulated
 async def test_delays_grow() -> None:
     """
-    A task that takes long is looked at ever less often, down to once per longest delay.
+    A task that takes long is polled less and less often, down to once per longest delay.
     """
     service = FakeService(takes=0.5)
     async with polling(service, PollPolicy(first_delay=1.0, growth=2.0, max_delay=4.0)) as poller:
@@ -156,7 +156,7 @@ async def test_delays_grow() -> None:
 
 
 @simulated
-async def test_picked_up_task_is_looked_at_at_once() -> None:
+async def test_picked_up_task_is_polled_at_once() -> None:
     """
     A task of unknown age has no first delay, and none is kept waiting who comes back to it.
     """
@@ -168,7 +168,7 @@ async def test_picked_up_task_is_looked_at_at_once() -> None:
 
 
 @simulated
-async def test_failed_task_is_told() -> None:
+async def test_failed_task_ends_the_wait() -> None:
     """
     The service's own verdict ends the wait.
     """
@@ -192,7 +192,7 @@ TROUBLES = [
 @pytest.mark.parametrize("trouble", TROUBLES, ids=repr)
 def test_poll_errors_never_end_a_wait(trouble: KlingError) -> None:
     """
-    However a look fails, and however often, the task goes on and its result is seen.
+    However a poll fails, and however often, the task goes on and its result is seen.
     """
 
     @simulated
@@ -207,9 +207,9 @@ def test_poll_errors_never_end_a_wait(trouble: KlingError) -> None:
 
 
 @simulated
-async def test_failed_looks_are_logged_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
+async def test_failed_poll_is_logged_at_debug(caplog: pytest.LogCaptureFixture) -> None:
     """
-    A failed look is worth a line at DEBUG.
+    A failed poll is one record at DEBUG.
     """
     caplog.set_level(logging.DEBUG)
     async with polling(FakeService(Unreachable("broken"), DONE)) as poller:
@@ -221,9 +221,9 @@ async def test_failed_looks_are_logged_and_no_more(caplog: pytest.LogCaptureFixt
 
 
 @simulated
-async def test_lasting_trouble_is_told_once_and_its_end_too(caplog: pytest.LogCaptureFixture) -> None:
+async def test_lasting_failures_are_logged_once_and_their_end_too(caplog: pytest.LogCaptureFixture) -> None:
     """
-    A warning after five failed looks in a row, whatever task they were for; refusals are no trouble.
+    A warning after five failed polls in a row, whatever task they were for; refusals are no trouble.
     """
     caplog.set_level(logging.INFO, "kling_async.client.polling")
     broken, busy = Unreachable("the connection broke"), RateLimited("slow down")
@@ -238,9 +238,9 @@ async def test_lasting_trouble_is_told_once_and_its_end_too(caplog: pytest.LogCa
 
 
 @simulated
-async def test_unforeseen_error_is_logged_and_looked_past(caplog: pytest.LogCaptureFixture) -> None:
+async def test_unforeseen_error_is_logged_and_polling_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     """
-    A fault of our own in a look does not end the watching, and is told to the log with its traceback.
+    A bug in a poll does not end the polling, and is logged with its traceback.
     """
     async with polling(FakeService(ZeroDivisionError("ours"), DONE)) as poller:
         await accepted(poller)
@@ -360,7 +360,7 @@ def test_pictures_that_never_come_are_an_unexpected_answer(later: TaskSnapshot) 
 
 
 @simulated
-async def test_slots_are_free_before_the_pictures_are_told() -> None:
+async def test_slots_are_free_before_the_files_are_listed() -> None:
     """
     Success without pictures ends the task for the account.
     """
@@ -385,9 +385,9 @@ async def test_unknown_words_are_waited_out() -> None:
 
 
 @simulated
-async def test_many_waiters_cost_one_look() -> None:
+async def test_many_waiters_share_one_poll() -> None:
     """
-    However many wait for one task, it is looked at once at a time.
+    However many wait for one task, it is polled once at a time.
     """
     service = FakeService(PROCESSING, DONE)
     async with polling(service) as poller:
@@ -413,7 +413,7 @@ async def test_cancelling_one_waiter_leaves_the_others() -> None:
 
 
 @simulated
-async def test_nobody_waits_nobody_asks() -> None:
+async def test_task_without_waiters_is_not_polled() -> None:
     """
     A task without slots that nobody waits for is forgotten at its next turn.
     """
@@ -432,7 +432,7 @@ async def test_nobody_waits_nobody_asks() -> None:
 @pytest.mark.parametrize("moment", [2.0, 2.25, 2.5, 3.0, 3.25])
 def test_waiter_that_comes_as_the_last_one_leaves(takes: float, moment: float) -> None:
     """
-    Whether between looks, during one, or in the moment of one: who joins as the last one leaves is served.
+    Between polls, during one, or at the moment of one: a waiter that joins as the last one leaves gets the result.
     """
 
     @simulated
@@ -494,7 +494,7 @@ async def test_stuck_task_gives_its_slots_back(caplog: pytest.LogCaptureFixture)
 @simulated
 async def test_width_is_bounded() -> None:
     """
-    Of many tasks due at once only so many are looked at together, and each has its turn.
+    Of many tasks due at once only so many are polled together, and each has its turn.
     """
     service = FakeService(DONE, takes=1.0)
     async with polling(service, PollPolicy(first_delay=1.0, width=3, max_rate=1e6)) as poller:
@@ -507,9 +507,9 @@ async def test_width_is_bounded() -> None:
 
 
 @simulated
-async def test_broken_looks_do_not_take_places() -> None:
+async def test_failed_polls_take_no_places() -> None:
     """
-    Places come free however a look ends.
+    Each poll frees its place, however it ends.
     """
     service = FakeService(Unreachable("broken"), ZeroDivisionError("ours"), DONE, takes=0.25)
     async with polling(service, PollPolicy(first_delay=1.0, width=2)) as poller:
@@ -541,7 +541,7 @@ def test_rest_that_the_service_asks_for_is_taken_by_all(error: KlingError) -> No
 
 
 @simulated
-async def test_refusal_slows_all_looking() -> None:
+async def test_refusal_slows_all_polls() -> None:
     """
     After a 429 without a hint nothing is asked for a little, then less often than before; that wears off.
     """
@@ -582,7 +582,7 @@ async def test_refusal_of_a_question_about_many_slows_as_much() -> None:
 @simulated
 async def test_rest_is_taken_whatever_was_asked() -> None:
     """
-    Also where so many looks at several tasks broke that they are now asked for one by one.
+    Also when polls of several tasks have failed so often that tasks are now polled one by one.
     """
     service = FakeService(DONE, takes=0.25)
     service.of_several = [*[ServiceFailure("busy")] * 3, ServiceFailure("busy", retry_after=20.0)]
@@ -599,7 +599,7 @@ QUESTIONABLE = [InvalidRequest("task not found", code=1201), TaskNotFound("no su
 @pytest.mark.parametrize("refusal", QUESTIONABLE, ids=repr)
 def test_question_that_is_refused_is_not_taken_for_the_way(refusal: KlingError) -> None:
     """
-    One id that the service does not know may spoil the answer about all: they are asked for alone, then together.
+    One id that the service does not know may spoil the answer about all: they are queried alone, then together.
     """
 
     @simulated
@@ -622,7 +622,7 @@ def test_question_that_is_refused_is_not_taken_for_the_way(refusal: KlingError) 
 @simulated
 async def test_questions_that_are_always_refused_are_the_way() -> None:
     """
-    After four in a row nothing is asked for together any more.
+    After four in a row nothing is queried together any more.
     """
     service = FakeService(*[PROCESSING] * 20, DONE)
     service.of_several = [InvalidRequest("task not found", code=1201)] * 100
@@ -647,7 +647,7 @@ async def test_rest_has_a_limit() -> None:
 @simulated
 async def test_sighting_from_elsewhere_ends_the_wait() -> None:
     """
-    A callback settles the task at once; a look under way, and what it says late, changes nothing.
+    A callback settles the task at once; a running poll, and what it says late, changes nothing.
     """
     service = FakeService(PROCESSING, takes=0.5)
     async with polling(service) as poller:
@@ -665,7 +665,7 @@ async def test_sighting_from_elsewhere_ends_the_wait() -> None:
 
 
 @simulated
-async def test_settled_between_looks_is_not_looked_at_again() -> None:
+async def test_settled_between_polls_is_not_polled_again() -> None:
     """
     The turn of a task that was settled meanwhile passes.
     """
@@ -683,7 +683,7 @@ async def test_settled_between_looks_is_not_looked_at_again() -> None:
 
 
 @simulated
-async def test_sightings_out_of_order() -> None:
+async def test_states_out_of_order() -> None:
     """
     What a lagging reader says does not take a task back.
     """
@@ -694,7 +694,7 @@ async def test_sightings_out_of_order() -> None:
 
 
 @simulated
-async def test_updates_end_with_the_watching() -> None:
+async def test_updates_raise_what_a_wait_would_raise() -> None:
     """
     Updates raise what a wait would raise.
     """
@@ -709,7 +709,7 @@ async def test_updates_end_with_the_watching() -> None:
 @simulated
 async def test_closing_ends_every_wait() -> None:
     """
-    Whoever waits gets ClientClosed with the task's id, slots are given back, and looks under way are cancelled.
+    Callers get ClientClosed with the task's id, slots are given back, and running polls are cancelled.
     """
     service = FakeService(takes=5.0)
     slots = Slots(3)
@@ -736,7 +736,7 @@ async def test_closing_ends_every_wait() -> None:
 
 
 @simulated
-async def test_closing_between_looks() -> None:
+async def test_closing_between_polls() -> None:
     """
     A closed watcher has no timer left.
     """
@@ -755,9 +755,9 @@ async def test_closing_between_looks() -> None:
 
 
 @simulated
-async def test_closing_an_idle_watcher() -> None:
+async def test_closing_an_idle_poller() -> None:
     """
-    A watcher that never watched anything closes as well.
+    A poller without tasks can be closed.
     """
     async with polling(FakeService()) as poller:
         pass
@@ -780,9 +780,9 @@ async def test_wait_without_patience() -> None:
 
 
 @simulated
-async def test_thousand_tasks_share_one_watcher() -> None:
+async def test_thousand_tasks_share_one_poller() -> None:
     """
-    All of a thousand tasks are seen to end, eight looks at a time, and nothing is left.
+    The ends of a thousand tasks are seen, with eight polls at a time, and nothing is left.
     """
     service = FakeService(PROCESSING, PROCESSING, DONE, takes=0.01)
     async with polling(service, PollPolicy()) as poller:

@@ -1,5 +1,5 @@
 """
-The plan of looks: pure, so that its time is a number in the test's hand.
+The schedule of polls; it is pure, so each test sets the time.
 """
 
 import math
@@ -33,9 +33,9 @@ def test_nothing_is_planned_at_first(schedule: PollSchedule) -> None:
     assert len(schedule) == 0
 
 
-def test_delays_grow_from_look_to_look(schedule: PollSchedule) -> None:
+def test_delays_grow_from_poll_to_poll(schedule: PollSchedule) -> None:
     """
-    The first look comes after the first delay, each further one later, up to the longest delay.
+    The first poll comes after the first delay, each further one later, up to the longest delay.
     """
     schedule.add("a", now=0.0)
     turns = []
@@ -47,7 +47,7 @@ def test_delays_grow_from_look_to_look(schedule: PollSchedule) -> None:
     assert [2.0, 4.0, 6.0, 9.0, 13.0] == turns
 
 
-def test_task_of_unknown_age_is_looked_at_at_once(schedule: PollSchedule) -> None:
+def test_task_of_unknown_age_is_due_at_once(schedule: PollSchedule) -> None:
     """
     A task that was picked up has its turn now, and the usual delays from then on.
     """
@@ -59,9 +59,9 @@ def test_task_of_unknown_age_is_looked_at_at_once(schedule: PollSchedule) -> Non
     assert schedule.next_poll_at() == 9.5
 
 
-def test_task_being_looked_at_has_no_turn(schedule: PollSchedule) -> None:
+def test_task_being_polled_is_not_due(schedule: PollSchedule) -> None:
     """
-    A look that takes long is not followed by another before it ends.
+    A poll that takes long is not followed by another before it ends.
     """
     schedule.add("a", now=0.0)
     schedule.due(now=2.0)
@@ -70,9 +70,9 @@ def test_task_being_looked_at_has_no_turn(schedule: PollSchedule) -> None:
     assert math.inf == schedule.next_poll_at()
 
 
-def test_broken_look_is_repeated_soon(schedule: PollSchedule) -> None:
+def test_failed_poll_is_repeated_soon(schedule: PollSchedule) -> None:
     """
-    After a look that broke the next comes soon, after each further one later; an answer ends the row.
+    After a poll that failed the next comes soon, after each further one later; an answer ends the row.
     """
     schedule.add("a", now=0.0)
     now, pauses = 2.0, []
@@ -94,7 +94,7 @@ def test_broken_look_is_repeated_soon(schedule: PollSchedule) -> None:
     assert schedule.next_poll_at() == now + 0.5
 
 
-def test_look_is_booked_once(schedule: PollSchedule) -> None:
+def test_poll_is_scheduled_once(schedule: PollSchedule) -> None:
     """
     What is booked stays as it is, whatever a late look reports.
     """
@@ -107,9 +107,9 @@ def test_look_is_booked_once(schedule: PollSchedule) -> None:
     assert math.inf == schedule.next_poll_at()
 
 
-def test_dropped_task_has_no_turn(schedule: PollSchedule) -> None:
+def test_removed_task_is_not_due(schedule: PollSchedule) -> None:
     """
-    Dropping forgets the turn, also that of a task being looked at; dropping a stranger is no error.
+    Removing cancels the next poll, also of a task being polled; removing an unknown task is no error.
     """
     schedule.add("a", now=0.0)
     schedule.add("b", now=0.0)
@@ -176,7 +176,7 @@ def test_pause_holds_for_all(schedule: PollSchedule) -> None:
     assert schedule.next_poll_at() == 12.0
 
 
-def test_first_look_comes_when_such_tasks_used_to_end() -> None:
+def test_first_poll_comes_when_similar_tasks_ended() -> None:
     """
     At 70 % of the time that they typically took, or when the quickest of them ended; then densely.
     """
@@ -193,9 +193,9 @@ def test_first_look_comes_when_such_tasks_used_to_end() -> None:
     assert schedule.next_poll_at() == 105.0
 
 
-def test_looks_grow_apart_with_age() -> None:
+def test_polls_grow_apart_with_age() -> None:
     """
-    A task that takes much longer than others of its kind is looked at less and less, down to once per longest delay.
+    A task that takes much longer than others of its kind is polled less and less, down to once per longest delay.
     """
     schedule = learned(20.0)
     schedule.add("a", now=0.0, kind="k")
@@ -220,9 +220,9 @@ def test_other_kinds_teach_nothing() -> None:
     assert schedule.next_poll_at() == 1.0
 
 
-def test_crowd_takes_turns() -> None:
+def test_sample_group_is_polled_in_rotation() -> None:
     """
-    While nobody knows how long they take, five of the tasks are looked at in a turn, the longest unseen first.
+    While their duration is unknown, five of the tasks are polled at a time, those unseen longest first.
     """
     schedule = schedule_of(PollPolicy())
     for number in range(20):
@@ -237,7 +237,7 @@ def test_crowd_takes_turns() -> None:
         assert [f"{number}" for number in range(first, first + 5)] == due
 
 
-def test_crowd_that_fits_in_a_request_is_looked_at_whole() -> None:
+def test_sample_group_that_fits_in_a_request_is_polled_whole() -> None:
     """
     There is nothing to be saved by leaving some out.
     """
@@ -248,9 +248,9 @@ def test_crowd_that_fits_in_a_request_is_looked_at_whole() -> None:
     assert 20 == len(schedule.due(now=1.0))
 
 
-def test_large_crowd_is_seen_in_time() -> None:
+def test_large_sample_group_is_polled_in_time() -> None:
     """
-    Its turns come more often, so that each task is looked at once in the longest delay.
+    It is polled more often, so that each task is polled once per longest delay.
     """
     schedule = schedule_of(PollPolicy())
     for number in range(200):
@@ -266,9 +266,9 @@ def test_large_crowd_is_seen_in_time() -> None:
     assert now <= 1.0 + PollPolicy().max_delay
 
 
-def test_crowd_without_a_place_comes_back() -> None:
+def test_sample_that_does_not_fit_stays_due() -> None:
     """
-    Where there are fewer places than that, the others of the crowd are first in the next turn.
+    If the limit is lower, the other tasks of the group are the first of the next sample.
     """
     schedule = schedule_of(PollPolicy())
     for number in range(9):
@@ -278,7 +278,7 @@ def test_crowd_without_a_place_comes_back() -> None:
     assert ["2", "3", "4", "5", "6"] == schedule.due(now=2.0)
 
 
-def test_crowd_disperses_when_the_first_has_ended() -> None:
+def test_sample_group_is_dissolved_when_the_first_task_ends() -> None:
     """
     Each task has its own time from then on; those whose time has come are due at once.
     """
@@ -306,9 +306,9 @@ def test_those_due_soon_come_along() -> None:
         assert expected == schedule.due(now=14.0)
 
 
-def test_glimpse_puts_the_next_look_off() -> None:
+def test_task_that_was_seen_is_polled_later() -> None:
     """
-    A task that was seen beside others needs no look of its own for a while; one seen long before its time keeps it.
+    Its next poll is postponed, unless that is later anyway.
     """
     schedule = learned(20.0)
     schedule.add("a", now=0.0, kind="k")
@@ -321,7 +321,7 @@ def test_glimpse_puts_the_next_look_off() -> None:
     assert schedule.next_poll_at() == 114.0
 
 
-def test_turns_that_are_put_off_do_not_pile_up() -> None:
+def test_postponed_polls_do_not_pile_up() -> None:
     """
     A page tells of a waiting task again and again, and each time its turn comes later; the first is still the one.
     """
@@ -337,9 +337,9 @@ def test_turns_that_are_put_off_do_not_pile_up() -> None:
     assert schedule.next_poll_at() == pytest.approx(14.72, abs=0.01)
 
 
-def test_glimpse_of_one_in_a_crowd() -> None:
+def test_task_of_a_sample_group_that_was_seen() -> None:
     """
-    It goes to the end of the crowd.
+    It is polled last in the rotation.
     """
     schedule = schedule_of(PollPolicy())
     for number in range(6):
@@ -368,9 +368,9 @@ def test_many_tasks_are_not_asked_for_too_often() -> None:
     assert now == pytest.approx(14.0 + 96 / 40)
 
 
-def test_task_that_is_told_of_is_left_alone() -> None:
+def test_task_with_callbacks_is_not_polled() -> None:
     """
-    Where callbacks tell, the first look comes when one is overdue, and normal looks follow.
+    The first poll comes when a callback is overdue, and normal polls follow.
     """
     schedule = learned(20.0)
     schedule.add("a", now=0.0, kind="k", expects_callbacks=True)
@@ -386,9 +386,9 @@ def test_task_that_is_told_of_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("is_looked_at", [False, True])
-def test_news_end_the_looking(*, is_looked_at: bool) -> None:
+def test_callback_ends_the_polling(*, is_looked_at: bool) -> None:
     """
-    A task of a crowd that is told of leaves it, also when it is being looked at in that moment.
+    A task of a sample group leaves it when a callback comes, also while it is being polled.
     """
     schedule = schedule_of(PollPolicy())
     schedule.add("a", now=0.0, kind="k")
@@ -400,9 +400,9 @@ def test_news_end_the_looking(*, is_looked_at: bool) -> None:
     assert schedule.next_poll_at() == 31.0
 
 
-def test_look_at_an_overdue_task_is_not_repeated_at_once() -> None:
+def test_poll_of_an_overdue_task_is_not_repeated_at_once() -> None:
     """
-    Of a kind whose pace is not known, it joins the crowd of its kind for the next turn of that.
+    If the duration of its kind is unknown, it joins the sample group for the next sample.
     """
     schedule = schedule_of(PollPolicy())
     schedule.add("a", now=0.0, kind="k", expects_callbacks=True)
@@ -430,9 +430,9 @@ def test_rest_ends_by_what_is_learned_meanwhile(seconds: float, overdue_at: floa
     assert {overdue_at: ["a", "c"], 30.0: ["stranger"]} == turns
 
 
-def test_what_is_learned_during_a_look_books_no_other() -> None:
+def test_duration_learned_during_a_poll_schedules_no_other() -> None:
     """
-    An overdue task that is being looked at gets its next turn after that look.
+    The next poll of an overdue task comes after the poll that is running.
     """
     schedule = schedule_of(PollPolicy())
     schedule.add("a", now=0.0, kind="k", expects_callbacks=True)
@@ -445,7 +445,7 @@ def test_what_is_learned_during_a_look_books_no_other() -> None:
 
 
 @pytest.mark.parametrize("kind", ["k", "a crowd"])
-def test_hint_that_comes_during_a_look_is_not_lost(kind: str) -> None:
+def test_expediting_during_a_poll_is_not_lost(kind: str) -> None:
     """
     The look may have been too early to see what the hint is about, so another follows at once, and one only.
     """
@@ -462,7 +462,7 @@ def test_hint_that_comes_during_a_look_is_not_lost(kind: str) -> None:
 
 def test_hint_breaks_the_rest() -> None:
     """
-    A task that was left to its callbacks is looked at now, and as usual afterwards.
+    A task that waits for callbacks is polled now, and as usual afterwards.
     """
     schedule = learned(20.0)
     schedule.add("a", now=0.0, kind="k", expects_callbacks=True)
@@ -476,7 +476,7 @@ def test_hint_breaks_the_rest() -> None:
 
 def test_refusals_slow_everything_down() -> None:
     """
-    A rest, then longer pauses; refusals of looks that were under way together count once.
+    A pause, then longer intervals; refusals of polls that were running together count once.
     """
     schedule = learned(20.0)
     schedule.add("a", now=0.0, kind="k")
@@ -496,7 +496,7 @@ PATIENT = PollPolicy(max_delay=1000.0)
 
 def test_many_refusals_slow_it_down_much() -> None:
     """
-    Where most looks are refused, looking becomes eight times as slow and no slower; time alone wears that off.
+    If most polls are refused, polling becomes eight times as slow and no slower; time alone ends that.
     """
     schedule = learned(20.0, policy=PATIENT)
     schedule.add("a", now=0.0, kind="k")
@@ -532,9 +532,9 @@ def test_refusals_now_and_then_cost_little() -> None:
     assert schedule.next_poll_at() - now < 1.1 * PATIENT.dense * now
 
 
-def test_no_refusal_makes_a_look_later_than_the_longest_delay() -> None:
+def test_no_refusal_delays_a_poll_beyond_the_longest_delay() -> None:
     """
-    The pauses after refusals keep the service from being asked too often; a task is still looked at in time.
+    The pauses after refusals keep the service from being asked too often; a task is still polled in time.
     """
     schedule = learned(20.0)
     schedule.add("a", now=0.0, kind="k")
@@ -591,7 +591,7 @@ def test_everything_comes_in_time(ages: list[float], policy: PollPolicy, limit: 
 
 class PlanMachine(RuleBasedStateMachine):
     """
-    Compares the plan with a dictionary of turns, whatever is added, dropped, looked at, missed and paused.
+    Compares the schedule with a dictionary of times: tasks are added, removed, polled, fail and pause in any order.
     """
 
     names = st.sampled_from("abcd")

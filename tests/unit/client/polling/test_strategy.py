@@ -87,7 +87,7 @@ def test_where_pages_lose_few_are_asked_for_at_a_time() -> None:
 
 def test_pages_that_were_not_expected_to_show_anything_teach_nothing() -> None:
     """
-    A look for tasks that all lie deeper says nothing of pages.
+    A poll for tasks that all lie deeper says nothing of pages.
     """
     strategy = QueryStrategy(20, has_pages=True)
     strategy.note_pages(expected=0, missing=0)

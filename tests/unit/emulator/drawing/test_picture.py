@@ -164,7 +164,7 @@ def test_night_is_darker_than_noon() -> None:
     assert night < noon - 60
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=settings().max_examples // 4, deadline=None)
 @given(
     prompt=st.text(max_size=60)
     | st.text(alphabet="海边的灯塔 🐈🌙\ud800\x00\u202e\u0301", max_size=40)
