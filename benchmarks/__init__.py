@@ -1,3 +1,3 @@
 """
-What things cost, measured: `python -m benchmarks --help`.
+Benchmarks: `python -m benchmarks --help`.
 """

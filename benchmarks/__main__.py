@@ -1,12 +1,12 @@
 """
-Measure, keep what was measured, and judge it.
+Runs the benchmarks, stores their figures, and compares them with limits.
 
     python -m benchmarks                         # every part
     python -m benchmarks overhead downloads      # only these
-    python -m benchmarks --check                 # and fail where a figure is worse than its limit
+    python -m benchmarks --check                 # and fail if a figure is worse than its limit
 
-Each part runs in a process of its own. What it measures replaces its figures in `benchmarks/figures.json`; the tables
-and drawings of the page on speed are made from that file: `python docs/make_speed.py`.
+Each part runs in a separate process and replaces its figures in `benchmarks/figures.json`. `python docs/make_speed.py`
+writes the tables and charts of the docs from that file.
 """
 
 import argparse
@@ -29,7 +29,7 @@ PEERS: Final = ("fal-client", "replicate", "runwayml", "openai")
 
 def machine() -> dict[str, str]:
     """
-    Tell what the figures depend on, and nothing that names this very machine.
+    Return what the figures depend on, without names that identify this machine.
     """
     found = {
         "cores": str(os.cpu_count()),
@@ -45,10 +45,10 @@ def machine() -> dict[str, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser("benchmarks", description="Measure, keep what was measured, and judge it.")
+    parser = argparse.ArgumentParser("benchmarks", description="Run benchmarks, store and check their figures.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
-    parser.add_argument("--rounds", type=int, help="how often each pair runs")
-    parser.add_argument("--check", action="store_true", help="fail where a figure is worse than its limit")
+    parser.add_argument("--rounds", type=int, help="number of rounds of each pair")
+    parser.add_argument("--check", action="store_true", help="fail if a figure is worse than its limit")
     given = parser.parse_args(arguments)
     if unknown := set(given.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")

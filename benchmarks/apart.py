@@ -1,5 +1,5 @@
 """
-Client and service apart: each on a core of its own, where the system can.
+Runs client and service in separate processes, each on its own core if the system supports that.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ def _run(
 
 def fresh(function: "Callable[..., T]", *given: object) -> "T":
     """
-    Return what *function* returns in a process of its own, in which nothing was loaded or learned before.
+    Call *function* in a new process, in which nothing was imported or cached before, and return its result.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         return process.submit(function, *given).result()
@@ -47,7 +47,7 @@ def service(
     serve: "Callable[..., Coroutine[Any, Any, None]]", *given: object, is_pinned: bool = True
 ) -> "Iterator[Pipe]":
     """
-    Run *serve* with the other end of the pipe, and with *given*, in a process of its own; told None, it is to return.
+    Run *serve* with the other end of the pipe and *given* in a new process; it must return when it receives None.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()

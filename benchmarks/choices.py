@@ -1,8 +1,8 @@
 """
-What a program may choose: orjson for reading (the extra `fast`), uvloop for the loop, or both; each beside neither.
+The effect of optional libraries: orjson for parsing (the extra `fast`), uvloop, or both, compared with neither.
 
-A process of its own for each, so that orjson is there or not from the start. Measured are a submit and one look, as in
-the part "overhead", and what the client does with a page of 500 tasks of which it awaits some.
+Each runs in a new process, so that orjson is present or absent from the start. Measured are a submit and one poll, as
+in the part "overhead", and the processing of a page of 500 tasks of which some are awaited.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ OTHERS: Final = (
 @attrs.frozen
 class Cost:
     """
-    µs of CPU: of a submit and one look, and of a page of tasks.
+    µs of CPU: of a submit and one poll, and of a page of tasks.
     """
 
     submit: float
@@ -53,7 +53,7 @@ class Cost:
 
 def page() -> bytes:
     """
-    Return the vendor's answer to the question for many tasks.
+    Return the vendor's response to a query of many tasks.
     """
     tasks = [
         {
@@ -87,11 +87,11 @@ def cost_of_page() -> float:
 
 def cost_of(choice: QueryPlan, url: str) -> Cost:
     """
-    Return what *choice* costs; for a process in which nothing of the package is loaded yet.
+    Return the cost of *choice*; call it in a process that has imported nothing of the package.
     """
     apart.pin(0)
     if not choice.has_orjson:
-        sys.modules["orjson"] = None  # type: ignore[assignment] # which is how Python is told that there is none
+        sys.modules["orjson"] = None  # type: ignore[assignment] # makes its import fail
     from benchmarks import overhead  # noqa: PLC0415 (it loads the package)
 
     loop_factory = None
@@ -119,7 +119,7 @@ def measure(rounds: int | None) -> list[Figure]:
     pages = {
         choice: Figure(f"choices/{choice.name}/CPU of a page", "µs", tuple(cost.page for cost in found))
         for choice, found in costs.items()
-        if not choice.has_uvloop  # a page is read without a loop
+        if not choice.has_uvloop  # a page is parsed without an event loop
     }
     return [
         *submits.values(),

@@ -1,9 +1,9 @@
 """
-What saving and looking at pictures costs by this process alone, and by one and two workers of a Dask cluster.
+The cost of saving and processing images with this process alone, and with one and two workers of a Dask cluster.
 
-The journal's tasks have ended, so that only their pictures are left to be fetched, kept and shown to a function. The
-scheduler has a process of its own, as it has where machines are many. On two cores everything shares them, service
-included: here the second worker cannot show what it is worth.
+The journal's tasks have ended, so only their images have to be downloaded, stored and processed by a function. The
+scheduler runs in its own process, as in a real cluster. With two cores, everything shares them, including the service,
+so the second worker cannot show its full effect.
 """
 
 import asyncio
@@ -38,18 +38,18 @@ ROUNDS: Final = 3
 COUNT: Final = 400
 WARM: Final = 24
 """
-Pictures that are saved before, so that all processes run and have loaded what they need.
+Images that are saved first, so that all processes have started and imported what they need.
 """
 WORKERS: Final[Mapping[str, int]] = {"this process": 0, "1 worker": 1, "2 workers": 2}
 """
-The first calls functions in processes of its own, one for each core.
+The first one calls functions in one process per core.
 """
 MB: Final = 10**6
 
 
-def light(source: Path | bytes, facts: FileInfo) -> tuple[int, int]:  # noqa: ARG001 (it is what a function is given)
+def light(source: Path | bytes, facts: FileInfo) -> tuple[int, int]:  # noqa: ARG001 (the signature of a `process=` function)
     """
-    Look at a picture's header.
+    Read an image's header.
     """
     assert isinstance(source, Path)
     with PIL.Image.open(source) as image:
@@ -91,7 +91,7 @@ async def serve(pipe: "Pipe", workers: int) -> None:
 @contextlib.contextmanager
 def cluster(workers: int) -> Iterator[str | None]:
     """
-    The address of a scheduler in another process, whose workers are processes, too; None for no cluster.
+    Yield the address of a scheduler in another process, with worker processes; None for no cluster.
     """
     if not workers:
         yield None
@@ -106,15 +106,15 @@ def cluster(workers: int) -> Iterator[str | None]:
 @attrs.frozen
 class Cost:
     """
-    Of one run.
+    The cost of one run.
 
     Attributes:
-        driver: CPU seconds of the process that has the journal.
-        others: CPU seconds of all processes that work for it: a scheduler and workers, or those that call functions.
+        driver: CPU seconds of the process with the journal.
+        others: CPU seconds of all its helpers: a scheduler and workers, or the processes that call functions.
         scheduler: Of these, the scheduler's.
-        driver_peak: Bytes of memory at the peak.
-        worker_peak: Of the worker that took most; 0 where there is none.
-        row_bytes: Of the journal, for each row with its one picture.
+        driver_peak: Peak memory in bytes.
+        worker_peak: Peak memory of the largest worker in bytes; 0 without workers.
+        row_bytes: Bytes of the journal for each row, with one image.
     """
 
     seconds: float
@@ -134,7 +134,7 @@ def cpu_of(pid: int) -> float:
 @attrs.define
 class Helpers:
     """
-    The processes that work for the driver, by their numbers.
+    The process ids of the driver's helpers.
     """
 
     workers: list[int]
@@ -151,7 +151,7 @@ class Helpers:
 @attrs.define
 class Crew:
     """
-    An engine, and the client of the cluster if there is one.
+    Yield an executor, and the client of the cluster if there is one.
     """
 
     executor: DaskExecutor | LocalExecutor
@@ -179,7 +179,7 @@ async def crew_at(address: str | None) -> AsyncIterator[Crew]:
 
 async def write_journal(path: Path, client: KlingClient, url: str, count: int) -> None:
     """
-    Write a journal of so many tasks that have ended.
+    Write a journal of *count* tasks that have ended.
     """
     journal = Journal.open(path, Account(client.base_url, client.dialect.name, client.core.fingerprint))
     generation = await journal.begin_input()
@@ -197,7 +197,7 @@ async def write_journal(path: Path, client: KlingClient, url: str, count: int) -
 
 async def save(path: Path, client: KlingClient, crew: Crew, process: Process | None) -> int:
     """
-    Save the pictures of a journal's tasks, and return how many there were.
+    Save the images of a journal's tasks, and return their number.
     """
     executor = None if process is None and crew.dask_client is None else crew.executor
     count = 0

@@ -1,5 +1,5 @@
 """
-One contender's run: so many tasks submitted at once and waited for, in a fresh process that has a core for itself.
+Runs one contender: submits many tasks at once and waits for them, in a new process on its own core.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WARM_UP: Final = 4
 """
-Tasks that end at once, to load what is loaded late; by a client of their own, so that nothing is learned from them.
+Tasks that end at once, to trigger lazy imports; with a separate client, so that durations are not learned from them.
 """
 
 
@@ -29,8 +29,8 @@ Tasks that end at once, to load what is loaded late; by a client of their own, s
 class Contender:
     """
     Attributes:
-        module: Of `benchmarks.contenders`.
-        options: For its `contend`.
+        module: A module of `benchmarks.contenders`.
+        options: Arguments for its `contend`.
     """
 
     module: str
@@ -40,12 +40,12 @@ class Contender:
 @attrs.frozen
 class Waits:
     """
-    What a contender did.
+    The result of a contender.
 
     Attributes:
-        noticed_at: When a task's waiter knew of its end, by the task's id, on the monotonic clock of the machine.
-        failures: How often a job ended in which error.
-        load: From the first submit to the last end.
+        noticed_at: When a task's waiter noticed its end, by the task's id, on the machine's monotonic clock.
+        failures: The number of jobs that ended in each error.
+        load: CPU from the first submit to the last end.
     """
 
     noticed_at: dict[str, float]
@@ -56,7 +56,7 @@ class Waits:
 @attrs.frozen
 class Result:
     """
-    What a contender did, beside what the service saw.
+    The result of a contender, and what the service saw.
     """
 
     waits: Waits
@@ -73,7 +73,7 @@ class Result:
 
 async def wait_for_all(contender: Contender, url: str, count: int) -> Waits:
     """
-    Submit all at once, and wait until each has ended, well or not.
+    Submit all at once, and wait until each has ended, successfully or not.
     """
     noticed_at: dict[str, float] = {}
     failures: collections.Counter[str] = collections.Counter()
@@ -83,7 +83,7 @@ async def wait_for_all(contender: Contender, url: str, count: int) -> Waits:
         async def wait_for_one() -> None:
             try:
                 task_id = await job()
-            except Exception as error:  # noqa: BLE001 (each library has its own, and what it is gets told)
+            except Exception as error:  # noqa: BLE001 (each library has its own errors; they are reported)
                 failures[type(error).__name__] += 1
             else:
                 noticed_at[task_id] = time.monotonic()
@@ -95,7 +95,7 @@ async def wait_for_all(contender: Contender, url: str, count: int) -> Waits:
 
 def run(service: "Pipe", contender: Contender, url: str, count: int, terms: Terms) -> Result:
     """
-    Run *contender* in a process of its own, against the stand-in at the other end of *service*.
+    Run *contender* in a new process, against the stand-in at the other end of *service*.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()

@@ -1,9 +1,9 @@
 """
-Saving pictures, beside `curl --parallel` and a bare aiohttp loop: rate, CPU, memory, and how long the loop is blocked.
+Saving images, compared with `curl --parallel` and a bare aiohttp loop: rate, CPU, memory, and blocking of the loop.
 
-On the disk every file is synced, as the client does: curl cannot, so what it wrote is synced after it. In memory there
-is nothing to sync, and nothing that depends on the disk. Every run has a fresh process, on a core apart from the
-server's; as long as that core is not full the server is not what is measured.
+On disk, every file is synced, as the client does; curl cannot, so its files are synced afterwards. In memory, there is
+nothing to sync, and the disk has no influence. Every run is a new process on another core than the server; as long as
+the server's core is not fully used, the server is not the bottleneck.
 """
 
 import asyncio
@@ -36,17 +36,17 @@ FILES: Final = 200
 ROUNDS: Final = 5
 AT_ONCE: Final = 16
 """
-Transfers of curl and of the bare loop; the client has a width of its own.
+Concurrent transfers of curl and of the bare loop; the client has its own limit.
 """
 
-PLACES: Final[Mapping[str, str | None]] = {"synced": None, "in memory": "/dev/shm"}  # noqa: S108 (a folder of our own)
+PLACES: Final[Mapping[str, str | None]] = {"synced": None, "in memory": "/dev/shm"}  # noqa: S108 (a new folder in it)
 """
-Where the files go; None is the system's own folder for what is temporary, which should be on a disk.
+The folder for files; None is the system's temporary folder, which should be on a disk.
 """
 
 SIDE: Final = 816
 """
-Pixels of a picture's side: a little less than 2 MB.
+Side length in pixels: a little less than 2 MB.
 """
 
 TICK: Final = 0.005
@@ -72,7 +72,7 @@ def picture(side: int = SIDE) -> bytes:
 
 async def serve(pipe: "Pipe", content: bytes) -> None:
     """
-    Answer every question with *content*, which the kernel itself copies; tell the CPU seconds so far when asked.
+    Respond to every request with *content*, which the kernel copies; send the CPU seconds so far when asked.
     """
     head = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" % len(content)
     loop = asyncio.get_running_loop()
@@ -93,18 +93,18 @@ async def serve(pipe: "Pipe", content: bytes) -> None:
                 pipe.send(time.process_time())
 
 
-# What is measured
+# Measurement
 
 
 @attrs.frozen
 class Cost:
     """
-    Of one run.
+    The cost of one run.
 
     Attributes:
-        cpu: Seconds, child processes included.
-        peak: Bytes of memory above what the process held before.
-        lag: Seconds for which the loop was blocked at worst; 0 where there is none.
+        cpu: CPU seconds, including child processes.
+        peak: Peak memory in bytes, above the use before the run.
+        lag: Longest time in seconds for which the loop was blocked; 0 without a loop.
         served: CPU seconds of the server.
     """
 
@@ -132,7 +132,7 @@ def _cpu() -> float:
 
 
 def held(which: str, pid: int | str = "self") -> int:
-    # VmRSS is what is held now, VmHWM the most that was; `ru_maxrss` would tell of the parent's as well.
+    # VmRSS is the current use, VmHWM the peak; `ru_maxrss` would include the parent's.
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(which))
 
@@ -140,7 +140,7 @@ def held(which: str, pid: int | str = "self") -> int:
 @attrs.define
 class Watch:
     """
-    Measures what happens between its making and `cost`.
+    Measures from its creation to the call of `cost`.
     """
 
     _began: float = attrs.field(factory=time.monotonic)
@@ -159,7 +159,7 @@ async def of_loop(work: Awaitable[object]) -> Cost:
     watch = Watch()
     await work
     cost = watch.cost()
-    await asyncio.sleep(TICK)  # the last tick is late as well
+    await asyncio.sleep(TICK)  # the last tick may be late, too
     ticker.cancel()
     return attrs.evolve(cost, lag=lag.worst)
 
@@ -177,7 +177,7 @@ def results(url: str, count: int) -> Iterator[TaskResult]:
 
 async def ours(url: str, folder: Path, count: int) -> Cost:
     """
-    As users of the client save.
+    Save as users of the client do.
     """
     async with KlingClient("sk-x", base_url=url, dialect=OFFICIAL) as client:
         return await of_loop(asyncio.gather(*(client.save(result, folder) for result in results(url, count))))
@@ -185,7 +185,7 @@ async def ours(url: str, folder: Path, count: int) -> Cost:
 
 async def with_digests(url: str, folder: Path, count: int) -> Cost:
     """
-    As a batch saves: its journal keeps a digest of each file.
+    Save as a batch does, which records a digest of each file.
     """
 
     def names(result: TaskResult) -> Names:
@@ -198,7 +198,7 @@ async def with_digests(url: str, folder: Path, count: int) -> Cost:
 
 async def bare(url: str, folder: Path, count: int) -> Cost:
     """
-    As one writes it with aiohttp alone: nothing is checked, and a half file has its final name.
+    Save with plain aiohttp: nothing is checked, and a partial file has its final name.
     """
     turn = asyncio.Semaphore(AT_ONCE)
 
@@ -259,7 +259,7 @@ WAYS: Final[Mapping[str, QueryMode]] = {
 @attrs.frozen
 class Server:
     """
-    The server, in another process.
+    Run the server in another process.
     """
 
     url: str
@@ -284,9 +284,9 @@ def run(way: QueryMode, url: str, folder: Path, count: int) -> Cost:
 
 def cost_of(way: QueryMode, place: str | None, server: Server, count: int) -> Cost:
     """
-    Run *way* in a process of its own, and tell what it took, the server's CPU included.
+    Run *way* in a new process, and return its cost, including the server's CPU.
     """
-    os.sync()  # what was written before is not written now
+    os.sync()  # flush earlier writes
     with tempfile.TemporaryDirectory(dir=place) as folder:
         before = server.cpu()
         cost = apart.fresh(run, way, server.url, Path(folder), count)

@@ -1,5 +1,5 @@
 """
-What was measured, and the file that keeps it.
+The figures, and the file that stores them.
 """
 
 import json
@@ -17,9 +17,9 @@ FILE: Final = Path(__file__).with_name("figures.json")
 class Figure:
     """
     Attributes:
-        name: The part, then who, then what: "tasks/fal-client/requests per task".
-        unit: Of the values; "times" for a ratio.
-        values: One for each round, in their order. A ratio's are those of the pairs, each within one round.
+        name: The part, the contender and the quantity: "tasks/fal-client/requests per task".
+        unit: The unit of the values; "times" for a ratio.
+        values: One per round, in order. Those of a ratio are each taken within one round.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Figure:
     @property
     def quartiles(self) -> tuple[float, float]:
         """
-        How far the rounds spread; both are the value where there was one round only.
+        The range of the middle half of the rounds; both are the value if there was only one round.
         """
         if len(self.values) == 1:
             return self.values[0], self.values[0]
@@ -49,8 +49,8 @@ class Figure:
 class Run:
     """
     Attributes:
-        machine: On what it was measured, in general terms: "cores", "system", "Python", and the libraries' versions.
-        figures: By name.
+        machine: The machine in general terms: "cores", "system", "Python", and the libraries' versions.
+        figures: The figures by name.
     """
 
     machine: Mapping[str, str]
@@ -66,7 +66,7 @@ class Run:
 
 def number(value: float) -> str:
     """
-    Write three digits, as a person would: 1,230, 12.3, 0.123.
+    Format with three digits: 1,230, 12.3, 0.123.
     """
     if value and abs(value) < 100:
         return f"{value:.3g}"
@@ -75,7 +75,7 @@ def number(value: float) -> str:
 
 def ratio(name: str, ours: Figure, others: Figure) -> Figure:
     """
-    Return how many times *others* is *ours*, round by round.
+    Return the ratio of *others* to *ours*, round by round.
     """
     pairs = zip(ours.values, others.values, strict=True)
     return Figure(name, "times", tuple(our / other for our, other in pairs))

@@ -1,7 +1,7 @@
 """
-What the journal of a batch costs: the same requests through the same quick service, with a journal and without.
+The cost of a batch's journal: the same requests through the same fast service, with and without a journal.
 
-The service is in a process of its own. Rounds alternate (with, without).
+The service runs in its own process. Rounds alternate (with, without).
 """
 
 import asyncio
@@ -32,7 +32,7 @@ EAGER: Final = PollPolicy(first_delay=0.01, min_delay=0.01, max_rate=400.0)
 @attrs.frozen
 class Cost:
     """
-    Of one run: seconds on the clock, seconds of CPU, and MiB of memory after a tenth of the rows and at the end.
+    The cost of one run: elapsed seconds, CPU seconds, and MiB of memory after a tenth of the rows and at the end.
     """
 
     seconds: float
@@ -50,7 +50,7 @@ async def serve(pipe: "Pipe") -> None:
 @contextlib.contextmanager
 def service() -> Iterator[tuple[str, str]]:
     """
-    A service of its own for each run: its memory of tasks makes none slower than the one before.
+    Run a new service for each run, so that the tasks it remembers do not slow down later runs.
     """
     with apart.service(serve) as pipe:
         yield pipe.recv()
@@ -62,7 +62,7 @@ def prompts(count: int) -> Iterator[str]:
 
 def memory_mib() -> float:
     """
-    Return what this process holds in memory now.
+    Return the current memory use of this process.
     """
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20

@@ -1,5 +1,5 @@
 """
-What a figure may be, and when it is worse by more than its rounds spread.
+Limits of the figures, and whether one is worse by more than the spread of its rounds.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,8 +14,8 @@ from benchmarks.figures import Figure
 class Limit:
     """
     Attributes:
-        asked: What is wanted of the figure.
-        held: What it must not fall behind, where what is wanted has not been reached; None: what is wanted.
+        asked: The target for the figure.
+        held: The limit for the check if the target has not been reached; None is the target.
     """
 
     asked: float
@@ -58,7 +58,7 @@ class Verdict:
     """
     Attributes:
         is_broken: Whether even the better quartile of the rounds is worse than the limit.
-        is_reached: Whether the median is what was asked for.
+        is_reached: Whether the median meets the target.
     """
 
     figure: Figure

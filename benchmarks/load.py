@@ -1,5 +1,5 @@
 """
-How busy a process keeps its core.
+Measures how much of a core a process uses.
 """
 
 import asyncio
@@ -12,14 +12,14 @@ import attrs
 
 WINDOW: Final = 0.25
 """
-Seconds over which the busiest moment is averaged; more where the loop itself comes late.
+Seconds over which the peak is averaged; more if the event loop is late.
 """
 
 
 @attrs.frozen
 class Mark:
     """
-    CPU seconds of this process, all its threads together, and seconds on the clock.
+    CPU seconds of this process with all its threads, and elapsed seconds.
     """
 
     cpu: float = attrs.field(factory=time.process_time)
@@ -27,7 +27,7 @@ class Mark:
 
     def share_since(self, earlier: "Mark") -> float:
         """
-        Return which share of a core this process has taken since *earlier*.
+        Return the share of a core that this process used since *earlier*.
         """
         return (self.cpu - earlier.cpu) / (self.at - earlier.at)
 
@@ -38,7 +38,7 @@ class Load:
     Attributes:
         began: When measuring began.
         ended: The latest mark.
-        peak: The share of a core in the busiest moment.
+        peak: The largest share of a core in a window.
     """
 
     began: Mark = attrs.field(factory=Mark, init=False)
@@ -62,7 +62,7 @@ class Load:
 
     def mark(self) -> None:
         """
-        Take in what has passed since the last mark.
+        Update with the time since the last mark.
         """
         last, self.ended = self.ended, Mark()
         if self.ended.at - last.at >= WINDOW / 2:
@@ -72,7 +72,7 @@ class Load:
 @contextlib.asynccontextmanager
 async def metered() -> AsyncIterator[Load]:
     """
-    Measure this process for as long as the context lasts.
+    Measure this process within the context.
     """
     load = Load()
 

@@ -1,5 +1,5 @@
 """
-What loading the package costs, beside loading what it stands on: CPU of processes that only import.
+The cost of importing the package, compared with importing its dependencies: CPU of processes that only import.
 """
 
 import os
@@ -20,10 +20,10 @@ PACKAGE: Final = "import kling_async"
 
 def cpu_of(program: str, bytecode: str) -> float:
     """
-    Return the CPU seconds of a process that runs *program* and keeps bytecode in the folder *bytecode*.
+    Return the CPU seconds of a process that runs *program* and caches bytecode in the folder *bytecode*.
     """
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": bytecode}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else every process would compile what it loads of a checkout
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # otherwise every process would compile the checkout
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)  # noqa: S603 (our own)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

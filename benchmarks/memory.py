@@ -1,8 +1,8 @@
 """
-What a waiting task takes of a client's memory: bytes, as tracemalloc counts them, of all that is held for it.
+The memory that a client uses for a waiting task: bytes, counted by tracemalloc.
 
-Its coroutine, aio_task, request, handle and last sighting, its places in slots, watcher and plan, and its deadline. The
-emulator has a process of its own. Tracing takes time itself, so that nothing else is measured here.
+They include its coroutine, aio_task, request, handle, last snapshot, slot lease, place in the schedule, and timeout.
+The emulator runs in its own process. Tracing takes time, so nothing else is measured here.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ ROUNDS: Final = 3
 TASKS: Final = 2_000
 SETTLING: Final = 1.0
 """
-Seconds after the last submit, in which looks come and go.
+Seconds after the last submit, in which polls happen.
 """
 
 QueryMode: TypeAlias = Callable[[KlingClient, int], Awaitable[list["asyncio.Task[Any]"]]]
@@ -55,7 +55,7 @@ async def held_for_one(way: QueryMode, dialect: Dialect, tasks: int = TASKS) -> 
             gc.collect()
             held, _ = tracemalloc.get_traced_memory()
             tracemalloc.stop()
-            for wait in waits:  # one by one, at 40 looks a second, their ends would take a minute
+            for wait in waits:  # one by one, at 40 polls per second, their ends would take a minute
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
             return (held - before) / tasks

@@ -1,8 +1,8 @@
 """
-What the client adds to aiohttp: CPU of a submit and one look, beside a bare loop that sends the same two requests.
+The client's overhead over aiohttp: CPU of a submit and one poll, compared with a loop that sends the same requests.
 
-Both run 16 at a time in this process, one after the other, A B A B. The service answers with what it always answers, in
-a process of its own: its CPU is told too, and as long as that is well below the client's it is not what is measured.
+Both run 16 at a time in this process, alternating (A B A B). The service gives constant responses from its own process.
+Its CPU is reported, too; as long as that is well below the client's, the service is not the bottleneck.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ ENVELOPE: Final = {"code": 0, "message": "SUCCEED", "request_id": "8f1e3a52-2c1f
 
 class Answers(asyncio.Protocol):
     """
-    Answers a POST with a new task, and a GET with one that has succeeded.
+    Responds to a POST with a new task, and to a GET with one that has succeeded.
     """
 
     numbers = itertools.count(10**17)
@@ -84,7 +84,7 @@ async def serve(pipe: "Pipe") -> None:
 
 class Service:
     """
-    The answering process; `url` is its address.
+    The process of the service; `url` is its address.
     """
 
     def __init__(self, pipe: "Pipe") -> None:
@@ -93,7 +93,7 @@ class Service:
 
     def cpu(self) -> float:
         """
-        Return the CPU seconds that the service has taken so far.
+        Return the CPU seconds that the service has used so far.
         """
         self._pipe.send("CPU")
         seconds: float = self._pipe.recv()
@@ -109,7 +109,7 @@ def service() -> Iterator[Service]:
 @attrs.frozen
 class Cost:
     """
-    Of one job: seconds of CPU, and of the clock while others were under way.
+    The cost of one job: CPU seconds, and elapsed seconds while others were running.
     """
 
     cpu: float
@@ -118,7 +118,7 @@ class Cost:
 
 async def cost_of(job: Callable[[], Awaitable[object]], count: int | None = None) -> Cost:
     """
-    Return what *job* costs, when it was done so often.
+    Return the cost of *job*, averaged over many runs.
     """
 
     async def work(turns: Iterator[int]) -> None:
@@ -135,7 +135,7 @@ async def cost_of(job: Callable[[], Awaitable[object]], count: int | None = None
 
 async def bare(url: str, *, looks: bool = True) -> Cost:
     """
-    As one writes it with aiohttp alone.
+    The same with plain aiohttp.
     """
     headers = {"Authorization": "Bearer sk-x"}
     body = {"prompt": "a lighthouse", "n": 1, "model_name": OFFICIAL.default_model, "external_task_id": "x" * 36}
@@ -167,8 +167,8 @@ async def ours(url: str, *, looks: bool = True) -> Cost:
 
 async def floors_of_ours(url: str, *, reads: bool) -> Cost:
     """
-    The lower floors of `ours` alone: one request each through our transport; answers judged and read by the codec where
-    *reads* says so, else by `json`. Neither slots nor handles, nothing watched, nothing kept from being paid twice.
+    Only the transport of `ours`, one request each. Responses are parsed by the package if *reads*, otherwise by `json`.
+    No slots, no handles, no polling, no protection against paying twice.
     """
     async with Transport(url, HttpOptions(), RetryPolicy(), keepalive=30.0, credentials=ApiKey("sk-x")) as transport:
         body = dumps({"prompt": "a lighthouse", "n": 1, "external_task_id": "x" * 36})

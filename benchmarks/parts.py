@@ -1,5 +1,5 @@
 """
-The parts of what is measured, each in a process of its own.
+The parts of the benchmarks, each run in its own process.
 """
 
 import importlib
@@ -22,7 +22,7 @@ PARTS: Final = (
     "cluster",
 )
 """
-Each a module with `measure(rounds: int | None) -> list[Figure]`; None are as many rounds as it wants itself.
+Modules with `measure(rounds: int | None) -> list[Figure]`; None uses the module's default number of rounds.
 """
 
 

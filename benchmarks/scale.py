@@ -1,9 +1,8 @@
 """
-What waiting costs a client, for few tasks and for many: CPU and requests.
+The cost of waiting, for few and many tasks: CPU and requests.
 
-All tasks wait at the same time, and then end at the same moment. The emulator has as many slots, and a process of its
-own, so that the CPU that is told is the client's alone. One task has ended before, so that looks are as dense as they
-get.
+All tasks wait at the same time, and then end at once. The emulator has a slot for each and its own process, so only the
+client's CPU is measured. One task has ended before, so polls are as frequent as possible.
 """
 
 import asyncio
@@ -32,7 +31,7 @@ DIALECTS: Final = {
 }
 UNCOLLECTED: Final = "list reads, no collector"
 """
-The way in which the garbage collector of Python rests: what the others cost more is its passes over what is kept.
+Without Python's garbage collector: the difference to the others is the cost of its scans.
 """
 SIZES: Final = {
     "list reads": (100, 1_000, 10_000, 50_000),
@@ -41,14 +40,14 @@ SIZES: Final = {
     "one by one": (100, 1_000),
 }
 """
-One by one, at 40 looks a second, it would take twenty minutes to see 50,000 ends.
+One by one, at 40 polls per second, it would take twenty minutes to see 50,000 ends.
 """
 ROUNDS: Final = 1
 
 HOUR: Final = 3600.0
 WATCHED: Final = 20.0
 """
-Seconds for which nothing happens but waiting.
+Seconds of waiting only.
 """
 
 
@@ -59,7 +58,7 @@ class Costs:
         submitting: CPU seconds until all tasks were accepted and waited for.
         waiting: CPU seconds of `WATCHED` seconds of waiting.
         ending: CPU seconds from the end of the tasks until all waits had ended.
-        reads: Questions about tasks, as the emulator counts them.
+        reads: Queries of tasks, as counted by the emulator.
     """
 
     submitting: float
@@ -80,7 +79,7 @@ class Service:
 
     def end_tasks(self) -> None:
         """
-        Let an hour pass there, in which every task ends.
+        Advance its clock by an hour, in which every task ends.
         """
         self._pipe.send("end tasks")
 
@@ -92,7 +91,7 @@ class Service:
 
 async def serve(pipe: "Pipe", dialect: Dialect, slots: int) -> None:
     """
-    Be the emulator, until told to close.
+    Run the emulator until told to close.
     """
     passed = 0.0
     async with Emulator(
@@ -116,7 +115,7 @@ def service(dialect: Dialect, slots: int) -> Iterator[Service]:
 @asynccontextmanager
 async def warm_client(server: Service, dialect: Dialect, slots: int) -> AsyncIterator[KlingClient]:
     """
-    A client that has seen a task end.
+    Yield a client that has seen a task end.
     """
     async with KlingClient(server.api_key, base_url=server.url, dialect=dialect, slots=slots) as client:
         first = await client.submit("a lighthouse")

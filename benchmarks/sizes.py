@@ -1,5 +1,5 @@
 """
-What was measured, worked out for so many pictures a day.
+Extrapolates the figures to numbers of images per day.
 """
 
 import math
@@ -15,17 +15,17 @@ A_DAY: Final = (10_000, 1_000_000, 100_000_000)
 DAY: Final = 86_400
 SECONDS: Final = 20
 """
-Which a picture takes at the service, its slot with it.
+Seconds that an image takes at the service, and its slot with it.
 """
 PICTURE: Final = 2_000_000
 """
-Bytes of a picture, as those of the measurement have.
+Bytes of an image, as in the measurement.
 """
 
 
 def sizes(run: Run) -> Iterator[list[str]]:
     """
-    Yield lines: what, and its size for each of `A_DAY`; each machine does what was measured on one of two cores.
+    Yield lines: a quantity, and its size for each of `A_DAY`; each core does what was measured on one of two.
     """
 
     def measured(name: str) -> float:
@@ -61,7 +61,7 @@ def sizes(run: Run) -> Iterator[list[str]]:
 
 def amount(size: float) -> str:
     """
-    Write bytes as a person would.
+    Format a number of bytes.
     """
     for power, name in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
         if size >= 1000**power:
@@ -71,6 +71,6 @@ def amount(size: float) -> str:
 
 def cores(share: float) -> str:
     """
-    Write a share of one core, or how many it takes.
+    Format a share of one core, or a number of cores.
     """
     return f"{number(100 * share)} % of one" if share < 1 else number(share)

@@ -1,9 +1,9 @@
 """
-One service that speaks the wires of all contenders, so that none of them waits for another machine than the others.
+A service that implements the protocols of all contenders, so that all of them use the same service.
 
-A bare protocol: a task's answers are made ready when the task is, and what is asked for is looked up. How long a task
-takes depends on its number alone, so that the same tasks meet each contender. It counts what it is asked, and tells
-when each task ended and how busy its own core was.
+Responses are prepared when a task is created, and looked up when requested. The duration of a task depends only on its
+number, so every contender gets the same tasks. It counts requests, and records when each task ended and how busy its
+own core was.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SECRET: Final = base64.b64encode(b"what signs the callbacks").decode()
 """
-With which callbacks are signed, as in the vendor's console.
+The secret with which callbacks are signed.
 """
 
 SEED: Final = 6
@@ -46,7 +46,7 @@ Tasks on the vendor's largest page.
 
 PROCESSING_AFTER: Final = 0.1
 """
-Seconds after which a callback tells that a task is being worked on.
+Seconds after which a callback reports that a task is running.
 """
 
 _ENVELOPE: Final = '{"code":0,"message":"SUCCEED","request_id":"8f1e3a52-2c1f-4b8e-9f0e-7a1d2c3b4e5f","data":'
@@ -61,8 +61,8 @@ _SINCE: Final = "2026-11-22T12:00:00.000Z"
 class Terms:
     """
     Attributes:
-        shortest: Seconds that a task takes at least.
-        longest: At most.
+        shortest: Minimum duration of a task in seconds.
+        longest: Maximum duration in seconds.
     """
 
     shortest: float
@@ -75,11 +75,11 @@ class Tally:
     What happened since the terms were set.
 
     Attributes:
-        requests: All that came.
-        connections: All that were opened.
-        ended_at: Of each task, by its id, on the monotonic clock of the machine.
-        callbacks: All that were sent and answered with 200.
-        load: Of the service.
+        requests: The number of requests.
+        connections: The number of connections opened.
+        ended_at: When each task ended, by its id, on the machine's monotonic clock.
+        callbacks: The number of callbacks sent that got a 200.
+        load: The load of the service.
     """
 
     requests: int
@@ -92,7 +92,7 @@ class Tally:
 @attrs.frozen
 class _Task:
     """
-    Whole answers, but for the pieces, of which answers about several tasks are put together.
+    Complete responses, and the pieces from which responses about several tasks are assembled.
     """
 
     task_id: str
@@ -205,7 +205,7 @@ def _openai(task_id: str, ends_at: float) -> _Task:
 @attrs.define(eq=False)
 class _Outbox:
     """
-    Callbacks that are to be sent, each signed when its turn comes, and the connections for them.
+    The callbacks to send, each signed when it is sent, and the connections for them.
     """
 
     delivered: int = attrs.field(default=0, init=False)
@@ -283,7 +283,7 @@ class _Line(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if b"\r\n\r\n" in self._received:  # their answers have no bodies
+        if b"\r\n\r\n" in self._received:  # their responses have no body
             self._outbox.delivered += self._received.startswith(b"HTTP/1.1 200")
             self._received = b""
             self._outbox.freed(self)
@@ -292,7 +292,7 @@ class _Line(asyncio.Protocol):
 @attrs.define(eq=False)
 class StandIn:
     """
-    The tasks, and what was asked about them. It forgets both when new terms are set.
+    The tasks and the requests for them. Setting new terms clears both.
     """
 
     requests: int = attrs.field(default=0, init=False)
@@ -310,10 +310,10 @@ class StandIn:
 
     def set(self, terms: Terms) -> None:
         """
-        Begin anew.
+        Restart.
         """
         self.requests = self.connections = 0
-        self._terms, self._random = terms, random.Random(SEED)  # noqa: S311 (so that all meet the same)
+        self._terms, self._random = terms, random.Random(SEED)  # noqa: S311 (the same for all contenders)
         self._tasks, self._in_order = {}, []
         self.outbox.close()
         self.outbox = _Outbox()
@@ -324,7 +324,7 @@ class StandIn:
 
     def answer(self, method: bytes, target: bytes, host: str, body: bytes) -> bytes:
         """
-        Return the whole answer to one request.
+        Return the complete response to one request.
         """
         self.requests += 1
         if method == b"POST":
@@ -419,7 +419,7 @@ class _Face(asyncio.Protocol):
 @contextlib.asynccontextmanager
 async def listen(service: StandIn) -> AsyncIterator[str]:
     """
-    Have *service* answer in this loop, and yield its address.
+    Run *service* in this event loop, and yield its address.
     """
     server = await asyncio.get_running_loop().create_server(lambda: _Face(service), "127.0.0.1", 0, backlog=4096)
     try:
@@ -435,7 +435,7 @@ async def listen(service: StandIn) -> AsyncIterator[str]:
 
 async def serve(pipe: "Pipe") -> None:
     """
-    Tell the address; then begin anew with each `Terms` that comes, and tell the tally since, when asked with "tell".
+    Send the address; then restart with each `Terms` received, and send the tally when "tell" is received.
     """
     service = StandIn()
     async with listen(service) as url:

@@ -1,5 +1,5 @@
 """
-How many submits a client can send from one core, beside a bare aiohttp loop; see `overhead`.
+How many submits a client can send from one core, compared with a bare aiohttp loop; see `overhead`.
 """
 
 import asyncio

@@ -1,10 +1,9 @@
 """
-Tables of what was measured, for the page on speed.
+Tables of the figures, for the docs.
 
-The page says in comments which it wants: `<!-- table PART: WHAT | WHAT -->` up to `<!-- end -->` has a row for each of
-whom that part has such figures; `<!-- table PART of END: ... -->` only for those whose name ends so. `<!-- limits -->`
-is what was asked for, and what was reached; `<!-- machine -->` on what it was measured; `<!-- sizes -->` what it comes
-to for so many pictures a day.
+Comments in a page request them: `<!-- table PART: WHAT | WHAT -->` up to `<!-- end -->` becomes a table with a row for
+each contender of that part; `<!-- table PART of END: ... -->` only for those whose name ends in END. `<!-- limits -->`
+becomes the targets and results, `<!-- machine -->` the machine, `<!-- sizes -->` the extrapolation to images per day.
 """
 
 import re
@@ -24,7 +23,7 @@ WANTED: Final = re.compile(
 
 def cell(figure: Figure | None) -> str:
     """
-    Write the median, and from where to where the middle half of the rounds lies.
+    Format the median, and the range of the middle half of the rounds.
     """
     if figure is None:
         return ""
@@ -58,7 +57,7 @@ def table_of_limits(run: Run) -> str:
                 lines.append(
                     [name.replace("/", ": ", 1).replace("/", ", "), f"{word} {limit.asked:g}", cell(figure), reached]
                 )
-    return rows(["", "asked", "measured", "reached"], lines)
+    return rows(["", "target", "measured", "met"], lines)
 
 
 def machine(run: Run) -> str:
@@ -80,7 +79,7 @@ KINDS: Final[Mapping[str, Callable[[Run], str]]] = {
 
 def written(page: str, run: Run) -> str:
     """
-    Return the page with all that it wants put in anew.
+    Return the page with all requested tables updated.
     """
 
     def put_in(found: re.Match[str]) -> str:

@@ -1,10 +1,9 @@
 """
-What waiting for tasks costs, beside loops for each task and the clients of other services.
+The cost of waiting for tasks, compared with a loop for each task and with the clients of other services.
 
-So many tasks of 2 to 4 s are submitted at once and waited for, creates included. Each run is a fresh process with a
-core for itself; the service has the other, and tells how busy that was: what is measured is the client as long as the
-service's peak is well below 100 %. Rounds alternate. Who would take minutes runs once, and with an interval of ours
-only with a hundred tasks, where nobody's core is full for long.
+Tasks of 2 to 4 s are submitted at once and waited for; creates are included. Each run is a new process on its own core.
+The service has the other core and reports its load: the client is measured as long as the service's peak is well below
+100 %. Rounds alternate. Contenders that take minutes run once, and with a changed interval only with a hundred tasks.
 """
 
 import statistics
@@ -24,7 +23,7 @@ TERMS: Final = Terms(shortest=2.0, longest=4.0)
 
 EAGER: Final = PollPolicy(first_delay=0.3)
 """
-Looks as often before the first task of a kind has ended, and told how long they take, as the defaults do afterwards.
+Polls as often before the first task of a kind has ended as the defaults do afterwards.
 """
 
 LISTS: Final = "kling_async by list"
@@ -35,7 +34,7 @@ TOLD: Final = "kling_async by callbacks"
 LOOP: Final = "aiohttp loop, 1 s"
 PEERS: Final = ("fal-client", "replicate", "runwayml", "openai")
 """
-Whose names begin so are clients of other services.
+Prefixes of the names of other services' clients.
 """
 
 CONTENDERS: Final = {
@@ -59,7 +58,7 @@ CONTENDERS: Final = {
 @attrs.frozen
 class Entry:
     """
-    A contender with so many tasks, in as many rounds at most.
+    A contender with a number of tasks and a maximum number of rounds.
     """
 
     name: str
@@ -81,7 +80,7 @@ ENTRIES: Final = (
 
 def measure(rounds: int | None = None) -> list[Figure]:
     """
-    Measure all, in as many *rounds* as are given, or in as many as each entry wants.
+    Measure all, in *rounds* rounds, or in the default number of each entry.
     """
     results: dict[Entry, list[Result]] = {entry: [] for entry in ENTRIES}
     with apart.service(stand_in.serve) as pipe:
@@ -98,7 +97,7 @@ def measure(rounds: int | None = None) -> list[Figure]:
 
 def figures_of(entry: Entry, results: Sequence[Result]) -> Iterator[Figure]:
     """
-    Yield what is told of one entry; whatever is told for each task is told for each that was seen to end.
+    Yield the figures of one entry; figures per task count the tasks that were seen to end.
     """
 
     def figure(what: str, unit: str, value: Callable[[Result], float]) -> Figure:
@@ -123,14 +122,14 @@ def figures_of(entry: Entry, results: Sequence[Result]) -> Iterator[Figure]:
 
 def answers(result: Result) -> int:
     """
-    Return what the service has answered or sent.
+    Return the requests that the service answered or sent.
     """
     return result.tally.requests + result.tally.callbacks
 
 
 def ratios(figures: dict[str, Figure]) -> Iterator[Figure]:
     """
-    Yield what the comparisons come to, round by round.
+    Yield the comparisons, round by round.
     """
 
     def cpu(name: str, count: int = 1_000) -> Figure:

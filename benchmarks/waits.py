@@ -1,8 +1,8 @@
 """
-What it costs to leave a queue: many wait for one task, or for one place, and are cancelled, the last one first.
+The cost of leaving a queue: many wait for one task, or for one slot, and are cancelled, the last one first.
 
-It is the worst order for a queue that is searched from its front. The figure that counts is what leaving costs among
-many, to what it costs among few: 1 where nothing is searched.
+That is the worst order for a queue that is searched from its front. The figure is the ratio of the cost among many to
+the cost among few: 1 if nothing is searched.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ WHO: Final[dict[str, Callable[[int], Waits]]] = {
 
 async def leaving(begin: Callable[[int], Waits], count: int) -> float:
     """
-    Return the microseconds of CPU that each takes to leave.
+    Return the microseconds of CPU that each one takes to leave.
     """
     waits = begin(count)
     await asyncio.sleep(0)
@@ -69,7 +69,7 @@ def measure(rounds: int | None) -> list[Figure]:
     for who, begin in WHO.items():
         few, many = [], []
         for _ in range(rounds or ROUNDS):
-            few.append(min(asyncio.run(leaving(begin, FEW)) for _ in range(5)))  # one alone is too short to measure
+            few.append(min(asyncio.run(leaving(begin, FEW)) for _ in range(5)))  # a single one is too short to measure
             many.append(asyncio.run(leaving(begin, MANY)))
         of_few = Figure(f"waits/{who}, {FEW}/CPU to leave", "µs", tuple(few))
         of_many = Figure(f"waits/{who}, {MANY}/CPU to leave", "µs", tuple(many))

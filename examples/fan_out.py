@@ -1,5 +1,5 @@
 """
-A picture of each line of a file, all at once; each is saved as it comes, and what failed is told at the end.
+Generate an image for each line of a file, all at once. Each is saved when it is ready; failures are printed.
 
     export KLING_API_KEY=sk-...
     python fan_out.py prompts.txt pictures/
@@ -19,18 +19,18 @@ async def make(client: KlingClient, prompt: str, folder: Path) -> list[Path]:
 
 
 async def main(prompts: list[str], folder: Path) -> int:
-    async with KlingClient() as client:  # the prompts queue in it for the account's slots, so start them all
+    async with KlingClient() as client:  # it queues the prompts for the account's slots, so start them all
         jobs = [make(client, prompt, folder) for prompt in prompts]
-        outcomes = await asyncio.gather(*jobs, return_exceptions=True)  # else the first error would end the others
+        outcomes = await asyncio.gather(*jobs, return_exceptions=True)  # otherwise the first error ends all
 
     saved = failed = 0
     for prompt, outcome in zip(prompts, outcomes, strict=True):
         match outcome:
-            case KlingError():  # it names the task, where there is one, and says what to do
+            case KlingError():  # its message names the task, if there is one
                 failed += 1
                 print(f"{prompt}: {type(outcome).__name__}: {outcome}", file=sys.stderr)
             case BaseException():
-                raise outcome  # a mistake of this program, not of Kling
+                raise outcome  # a bug in this program
             case paths:
                 saved += len(paths)
     print(f"{saved} pictures of {len(prompts) - failed} prompts in {folder}; failed: {failed}")

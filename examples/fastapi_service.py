@@ -1,8 +1,9 @@
 """
-A service that makes pictures: it takes orders, tells of them as server-sent events, is called back, survives restarts.
+A service that generates images: it accepts orders, reports them as server-sent events, gets callbacks, and survives
+restarts.
 
     export KLING_API_KEY=sk-... PUBLIC_URL=https://pictures.example.org  # where Kling reaches this service
-    uvicorn fastapi_service:app --no-access-log --timeout-graceful-shutdown 5  # the log would show secret addresses
+    uvicorn fastapi_service:app --no-access-log --timeout-graceful-shutdown 5  # the log would show secret URLs
     curl localhost:8000/pictures --json '{"prompt": "a lighthouse at dusk"}'
     curl -N localhost:8000/pictures/TASK_ID/events
 """
@@ -39,16 +40,16 @@ app = FastAPI(lifespan=lifespan)
 app.mount("/kling", receiver.asgi_app)
 
 
-class WorkItem(BaseModel):
-    prompt: str  # what is allowed is the client's affair: it knows the service's rules
+class Order(BaseModel):
+    prompt: str  # the client validates it: it knows the service's rules
     n: int = 1
     aspect_ratio: str | None = None
 
 
 @app.post("/pictures", status_code=202)
-async def take_order(order: WorkItem, client: Kling) -> dict[str, str]:
-    handle = await client.submit(ImageRequest(**order.model_dump()))  # waits while all slots are taken
-    return {"task_id": handle.task_id}  # it is all that has to be kept
+async def take_order(order: Order, client: Kling) -> dict[str, str]:
+    handle = await client.submit(ImageRequest(**order.model_dump()))  # waits for free slots
+    return {"task_id": handle.task_id}  # all that has to be stored
 
 
 @app.get("/pictures/{task_id}")
@@ -58,13 +59,13 @@ async def show(task_id: str, client: Kling) -> dict[str, Any]:
 
 @app.get("/pictures/{task_id}/events")
 async def follow(task_id: str, client: Kling) -> StreamingResponse:
-    handle = client.handle(task_id)  # also of a task from before a restart
+    handle = client.handle(task_id)  # also for a task from before a restart
     if handle.snapshot is None:
-        await client.get(task_id)  # is there such a task? Later there is no status to say no with
-    return StreamingResponse(_tell(handle), media_type="text/event-stream")
+        await client.get(task_id)  # raises TaskNotFound before the response starts
+    return StreamingResponse(_events(handle), media_type="text/event-stream")
 
 
-async def _tell(handle: TaskHandle) -> AsyncIterator[str]:
+async def _events(handle: TaskHandle) -> AsyncIterator[str]:
     try:
         async with aclosing(handle.updates()) as updates:
             async for snapshot in updates:
@@ -81,7 +82,7 @@ def _describe(snapshot: TaskSnapshot) -> dict[str, Any]:
     }
 
 
-STATUS = {  # whose affair is it? The caller's, or this service's own; what is not here is Kling's: 502
+STATUS = {  # the caller's fault, or this service's; everything else is Kling's: 502
     errors.InvalidRequest: 422,
     errors.ContentRefused: 422,
     errors.TaskNotFound: 404,
@@ -93,7 +94,7 @@ STATUS = {  # whose affair is it? The caller's, or this service's own; what is n
 
 
 @app.exception_handler(errors.KlingError)
-async def say_no(_: Request, error: errors.KlingError) -> JSONResponse:
+async def refuse(_: Request, error: errors.KlingError) -> JSONResponse:
     status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 502)
     broken = error.broken if isinstance(error, errors.InvalidRequest) else ()
     return JSONResponse({"detail": str(error), "broken": [attrs.asdict(rule) for rule in broken]}, status)

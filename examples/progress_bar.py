@@ -1,5 +1,5 @@
 """
-One line that tells how far many prompts are, from the events of the client.
+Show the progress of many prompts in one line, from the events of the client.
 
     export KLING_API_KEY=sk-...
     python progress_bar.py 12 "a lighthouse at dusk"
@@ -14,7 +14,7 @@ from kling_async import Done, EventKind, KlingClient, TaskEvent
 
 class Progress:
     """
-    Called with every event, in the client's loop; so it only counts, and writes a line.
+    Called with every event, in the client's event loop, so it only counts and prints.
     """
 
     def __init__(self, total: int) -> None:

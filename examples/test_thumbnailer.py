@@ -1,7 +1,7 @@
 """
-Tests of a function of your own, without an account: the fixtures come with `pip install kling-async[emulator]`.
+Tests of your own function without an account: `pip install kling-async[emulator]` installs the fixtures.
 
-`kling_emulator` is a real service on this machine that any `KlingClient()` finds. With pytest-asyncio or anyio these
+`kling_emulator` is a service on this machine that every `KlingClient()` finds. With pytest-asyncio or anyio, these
 tests could be `async`; they need neither.
 """
 
@@ -22,7 +22,7 @@ def test_thumbnail_is_small(kling_emulator: Emulator, tmp_path: Path) -> None:
 
     with Image.open(path) as thumbnail:
         assert max(thumbnail.size) == 64
-    (task,) = kling_emulator.ledger.tasks  # what the service was asked for, and what it would cost
+    (task,) = kling_emulator.ledger.tasks  # what was requested, and what it would cost
     assert task.prompt == "a lighthouse"
 
 

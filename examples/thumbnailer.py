@@ -1,5 +1,5 @@
 """
-A function of your own that makes pictures; `test_thumbnailer.py` shows how it is tested.
+A function that generates images; `test_thumbnailer.py` shows how to test it.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from kling_async import KlingClient
 
 async def make_thumbnail(prompt: str, folder: Path, side: int = 64) -> Path:
     """
-    Make a picture and save it with a thumbnail beside it, whose longer side has *side* pixels; return its path.
+    Generate and save an image and a thumbnail whose longer side has *side* pixels; return the thumbnail's path.
     """
     async with KlingClient() as client:
         result = await client.generate(prompt, aspect_ratio="16:9")

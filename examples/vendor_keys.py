@@ -1,5 +1,5 @@
 """
-The vendor's own API, with an access key: make a picture if a prompt is given, then list the account's tasks.
+The vendor's own API, with an access key: generate an image if a prompt is given, then list the account's tasks.
 
     export KLING_ACCESS_KEY=... KLING_SECRET_KEY=...
     python vendor_keys.py "a lighthouse at dusk"
@@ -14,9 +14,9 @@ from kling_async import OFFICIAL, AccessKey, KlingClient, Model, Resolution
 
 
 async def main(prompt: str | None) -> None:
-    # Found in the environment without being given, too. Tokens are made of the pair and renewed in time, and go to
-    # api-singapore.klingai.com unless KLING_BASE_URL names another host; the dialect follows from the vendor's hosts
-    # alone, so name it where yours is another.
+    # KlingClient() finds these in the environment by itself. Tokens are signed with the pair, renewed in time, and sent
+    # to api-singapore.klingai.com, unless KLING_BASE_URL is set. The dialect is OFFICIAL by default only for the
+    # vendor's hosts, so set it for others.
     key = AccessKey(os.environ["KLING_ACCESS_KEY"], os.environ["KLING_SECRET_KEY"])
     async with KlingClient(key, dialect=OFFICIAL) as client:
         if prompt is not None:

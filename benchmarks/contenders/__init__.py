@@ -1,8 +1,8 @@
 """
-Who waits for tasks, and how. Each module has `contend(url, count, **options)`, a context that yields a `Job`: submit
-one task, wait for it, and return its id.
+The libraries that are compared. Each module has `contend(url, count, **options)`, a context manager that yields a
+`Job`, which submits one task, waits for it, and returns its id.
 
-A module imports what it measures, so that none is loaded beside another.
+Each module imports only the library that it measures.
 """
 
 from collections.abc import Awaitable, Callable

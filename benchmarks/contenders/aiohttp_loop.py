@@ -1,5 +1,5 @@
 """
-A loop for each task as one writes it with aiohttp: one session, its defaults (100 connections), a look every second.
+A polling loop for each task with aiohttp: one session with its defaults (100 connections), a poll every second.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """
-fal-client: `AsyncClient.submit`, then `AsyncRequestHandle.get`, which asks every 0.1 s where no interval is given, and
-once more for the result. One client for all tasks.
+fal-client: `AsyncClient.submit`, then `AsyncRequestHandle.get`, which by default polls every 0.1 s, and requests
+the result separately. One client for all tasks.
 
-The address of its queue is https and fixed but for the host, so the module's constant is replaced.
+The URL of its queue is always https, so the module's constant is replaced.
 """
 
 import contextlib
@@ -29,4 +29,4 @@ async def contend(url: str, count: int, interval: float | None = None) -> AsyncI
     try:
         yield job
     finally:
-        await (await client._client).aclose()  # noqa: SLF001 (it has no way of being closed)
+        await (await client._client).aclose()  # noqa: SLF001 (it cannot be closed)

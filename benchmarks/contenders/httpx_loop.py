@@ -1,8 +1,8 @@
 """
-A loop for each task as one writes it with httpx: one client, a look every second.
+A polling loop for each task with httpx: one client, a poll every second.
 
-Its timeouts are off: with its default of 5 s, which counts while a request waits for one of the 100 connections, most
-tasks of a thousand end in `PoolTimeout`.
+Timeouts are disabled: with the default of 5 s, which includes waiting for one of the 100 connections, most of a
+thousand tasks end in `PoolTimeout`.
 """
 
 import asyncio

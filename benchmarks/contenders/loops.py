@@ -1,5 +1,5 @@
 """
-What a loop for each task sends, whatever the library.
+What a polling loop sends, with every library.
 """
 
 from typing import Any, Final
@@ -9,7 +9,7 @@ HEADERS: Final = {"Authorization": "Bearer sk-x"}
 BODY: Final[dict[str, Any]] = {"prompt": "a lighthouse", "n": 1, "model_name": "kling-v3", "external_task_id": "x" * 36}
 INTERVAL: Final = 1.0
 """
-Seconds from look to look.
+Seconds between polls.
 """
 
 

@@ -1,6 +1,6 @@
 """
-openai: `videos.create_and_poll`, its only call that makes a task and waits for it; it asks at once, then every second
-where the service does not say otherwise. (Its pictures come in the answer to the one request that asks for them.)
+openai: `videos.create_and_poll`, its only call that creates a task and waits for it. It polls at once, then every
+second unless the service says otherwise. (Its images come in the response to the request that asks for them.)
 """
 
 import contextlib

@@ -1,5 +1,5 @@
 """
-kling_async, in each way of waiting.
+kling_async, with each way of waiting.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ async def contend(
     is_told: bool = False,
 ) -> AsyncIterator[Job]:
     """
-    A client with as many slots as tasks, and the defaults in all else.
+    A client with as many slots as tasks, and defaults otherwise.
 
     Args:
-        is_told: By signed callbacks, to a receiver that serves itself.
+        is_told: Whether to use signed callbacks, with the receiver's own server.
     """
     async with contextlib.AsyncExitStack() as stack:
         receiver = None

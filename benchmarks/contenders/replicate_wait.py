@@ -1,6 +1,6 @@
 """
-replicate: `predictions.async_create`, then `Prediction.async_wait`, which asks every 0.5 s where the client is not told
-otherwise. (`async_run` holds a request for each task, and where more than 100 wait, the others end in `PoolTimeout`.)
+replicate: `predictions.async_create`, then `Prediction.async_wait`, which by default polls every 0.5 s. (`async_run`
+keeps a request open for each task; if more than 100 wait, the others end in `PoolTimeout`.)
 """
 
 import contextlib
@@ -28,4 +28,4 @@ async def contend(url: str, count: int, interval: float | None = None) -> AsyncI
     try:
         yield job
     finally:
-        await client._async_client.aclose()  # noqa: SLF001 (it has no way of being closed)
+        await client._async_client.aclose()  # noqa: SLF001 (it cannot be closed)

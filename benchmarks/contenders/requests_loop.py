@@ -1,6 +1,6 @@
 """
-A loop for each task as one writes it with requests: a thread for each task, so that all are submitted at once, one
-session with a pool as large, and a look every second.
+A polling loop for each task with requests: a thread per task, so that all are submitted at once, one session with a
+pool of the same size, and a poll every second.
 """
 
 import asyncio

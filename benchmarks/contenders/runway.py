@@ -1,6 +1,6 @@
 """
-runwayml: `text_to_image.create`, then `wait_for_task_output`, which asks every 4.5 to 7.5 s and takes no other
-interval.
+runwayml: `text_to_image.create`, then `wait_for_task_output`, which polls every 4.5 to 7.5 s; the
+interval cannot be set.
 """
 
 import contextlib

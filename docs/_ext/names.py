@@ -51,7 +51,11 @@ Names that docstrings use for an object of a class.
 
 PLAIN: Final = {
     "kling_async.policy.hosts.Network",
-    "kling_async.client.callbacks.receiver._AsgiFace",
+    "kling_async.client.callbacks.asgi.AsgiApp",
+    "kling_async.client.events.TaskEvents",
+    "kling_async.client.handle.Timeout",
+    "kling_async.client.limits.limiter.SlotLease",
+    "kling_async.wire.endpoints.image_generation.RequestByName",
     "kling_async.emulator.fault_rule.WhichRequests",
     "kling_async.emulator.settings.SettingsByName",
     "kling_async.media.naming.Names",
@@ -63,7 +67,7 @@ Names for type checkers and of private modules, which need no page.
 
 OTHERS: Final = re.compile(
     r"(~|\.)?(aiohttp|asyncio|attrs|collections|concurrent|contextlib|datetime|decimal|distributed|dt|enum|os|pathlib|opentelemetry|ssl|typing"
-    r"|types)\..*"
+    r"|types|web)\..*"
 )
 """
 Libraries whose documentation is not linked: a build needs no network.

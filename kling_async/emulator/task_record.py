@@ -43,6 +43,7 @@ class TaskRecord:
     An accepted task. Its state at any moment follows from the record and the time.
 
     Attributes:
+        endpoint: The endpoint that created it.
         request: Of the class that the endpoint takes.
         model_name: The model that runs: the one in the request, or the dialect's default.
         bucket: The name of the slots that it takes.

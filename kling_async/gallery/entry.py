@@ -27,7 +27,7 @@ class GalleryEntry:
         model_name: The requested model.
         settings: The other fields of the request, in the order in which they are shown; names are the wire's.
         index: The file's place among those of its task; counts from 0.
-        seconds: How long the whole task took, from acceptance to its end, or to the last file if that is known.
+        seconds: Seconds from the task's acceptance to its end, or to the last file if that is known.
         units: The cost of the whole task.
         state: A word to filter by.
         error: Why there is no file, or why some are missing.

@@ -24,7 +24,7 @@ from kling_async.batch.executors import FileInfo
 
 def measure(source: Path | bytes, info: FileInfo) -> tuple[str, int, int, int]:
     """
-    Tell a picture's key, its sides, and in which process.
+    Return a picture's key, its sides, and the process id.
     """
     with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
         return info.key, *image.size, os.getpid()
@@ -32,7 +32,7 @@ def measure(source: Path | bytes, info: FileInfo) -> tuple[str, int, int, int]:
 
 def check(source: Path | bytes, info: FileInfo) -> bool:
     """
-    Tell whether a picture is what the info say.
+    Return whether a file has the digest that the info states.
     """
     content = source.read_bytes() if isinstance(source, Path) else source
     return hashlib.sha256(content).hexdigest() == info.file.sha256
@@ -40,7 +40,7 @@ def check(source: Path | bytes, info: FileInfo) -> bool:
 
 def nothing(source: Path | bytes, info: FileInfo) -> None:
     """
-    Be done, with nothing to tell.
+    Return nothing.
     """
 
 
@@ -54,14 +54,14 @@ def fail(source: Path | bytes, info: FileInfo) -> None:
 
 def unpicklable(source: Path | bytes, info: FileInfo) -> Any:
     """
-    Return what cannot be brought back.
+    Return a value that cannot be pickled.
     """
     return lambda: None
 
 
 class Odd(Exception):
     """
-    An error that takes more than it shows: it can be pickled, and not unpickled.
+    An error with more arguments than `args`: it can be pickled, and not unpickled.
     """
 
     def __init__(self, what: str, code: int) -> None:
@@ -80,7 +80,7 @@ class Mute(Exception):
 
 def fail_oddly(source: Path | bytes, info: FileInfo) -> None:
     """
-    Raise what a prompt names.
+    Raise the error that a prompt names.
     """
     match info.request.prompt:
         case "odd":
@@ -115,7 +115,7 @@ ODD = {
     "broken": "it raised BrokenProcessPool: its own",
 }
 """
-What it raises for which prompts, and what is told of it.
+The prompts, and what is reported of each error.
 """
 
 
@@ -140,7 +140,7 @@ def die_once(source: Path | bytes, info: FileInfo) -> str:
 
 def die_of_foxes(source: Path | bytes, info: FileInfo) -> str:
     """
-    Kill the process, always, when it sees a fox.
+    Kill the process, each time, for a fox.
     """
     if "fox" in info.request.prompt:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -149,7 +149,7 @@ def die_of_foxes(source: Path | bytes, info: FileInfo) -> str:
 
 def interrupt(source: Path | bytes, info: FileInfo) -> str:
     """
-    Be at it while somebody presses Ctrl-C.
+    Run while the user presses Ctrl-C.
     """
     signal.raise_signal(signal.SIGINT)
     return "done"
@@ -157,7 +157,7 @@ def interrupt(source: Path | bytes, info: FileInfo) -> str:
 
 def change(source: Path | bytes, info: FileInfo) -> int:
     """
-    Make a picture smaller, where it lies.
+    Shorten a file in place.
     """
     assert isinstance(source, Path)
     return source.write_bytes(source.read_bytes()[:-1])
@@ -165,7 +165,7 @@ def change(source: Path | bytes, info: FileInfo) -> int:
 
 async def later(source: Path | bytes, info: FileInfo) -> None:
     """
-    Promise to look.
+    Return a coroutine.
     """
 
 

@@ -1,6 +1,6 @@
 """
-Storages for tests, and a service whose pictures go there: each storage is real, has faults of its own, and is shown as
-who looks into it would see it.
+Storages for tests, and a service whose pictures go there: each storage is real, has its own faults, and shows its
+content as other programs see it.
 """
 
 import asyncio
@@ -38,9 +38,9 @@ class Place(Protocol):
     A storage under test.
 
     Attributes:
-        troubles: What befalls the next uploads of pictures, the first of them first: "refused", "slow down", "cut",
+        troubles: What happens to the next uploads of files, in their order: "refused", "slow down", "cut",
             "lost answer" or "slow".
-        last: What befalls those after them; None is nothing.
+        last: What happens to all later ones; None is nothing.
     """
 
     troubles: list[str]
@@ -58,6 +58,10 @@ class Place(Protocol):
     def url_of(self, name: str) -> str: ...
 
     def remove(self, name: str) -> None: ...
+
+
+def as_storage(place: Place) -> Storage:
+    return place.storage if isinstance(place.storage, Storage) else Storage(place.storage)
 
 
 def next_trouble(place: Place) -> str | None:
@@ -147,8 +151,8 @@ class Bucket:
     A bucket of a server that speaks S3, behind a proxy that has the faults.
 
     Attributes:
-        digests: Whether it tells digests, as the service does for objects with no key of its own.
-        troubled: The methods that troubles befall.
+        digests: Whether it states digests, as the service does for objects without a customer key.
+        troubled: The methods that troubles apply to.
         asked: Method and path of each request.
     """
 
@@ -166,13 +170,13 @@ class Bucket:
     def files(self) -> dict[str, bytes]:
         files = self._files()
         files.invalidate_cache()
-        return {key.removeprefix("shelf/run/"): files.cat_file(key) for key in files.find("shelf")}
+        return {key.removeprefix("bucket/run/"): files.cat_file(key) for key in files.find("bucket")}
 
     def url_of(self, name: str) -> str:
-        return f"s3://shelf/run/{name}"
+        return f"s3://bucket/run/{name}"
 
     def remove(self, name: str) -> None:
-        self._files().rm_file(f"shelf/run/{name}")
+        self._files().rm_file(f"bucket/run/{name}")
 
     async def pass_on(self, request: web.Request) -> web.StreamResponse:
         """
@@ -200,7 +204,7 @@ class Bucket:
             body = body.replace(b"IEND", b"IEMD")
         dropped = {"transfer-encoding"} if self.digests else {"transfer-encoding", "if-match"}
         headers = {name: value for name, value in request.headers.items() if name.lower() not in dropped}
-        if trouble == "garbled":  # by who can change it on its way and not be found out
+        if trouble == "garbled":  # changed in transit, without its checksum
             headers = {name: value for name, value in headers.items() if "checksum" not in name.lower()}
         async with (
             aiohttp.ClientSession(auto_decompress=False) as session,
@@ -209,14 +213,14 @@ class Bucket:
             content = await answer.read()
             if trouble == "lost answer":
                 request.transport.abort()
-            told = CIMultiDict(
+            passed_on = CIMultiDict(
                 (name, value) for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP
             )
-            if not self.digests and "ETag" in told:
-                told["ETag"] = '"0123456789abcdef0123456789abcdef"'
+            if not self.digests and "ETag" in passed_on:
+                passed_on["ETag"] = '"0123456789abcdef0123456789abcdef"'
             if request.method == "HEAD":
-                told["Content-Length"] = answer.headers.get("Content-Length", "0")
-            return web.Response(status=answer.status, body=content or None, headers=told)
+                passed_on["Content-Length"] = answer.headers.get("Content-Length", "0")
+            return web.Response(status=answer.status, body=content or None, headers=passed_on)
 
 
 HOP_BY_HOP: Final = frozenset({"connection", "transfer-encoding", "content-length", "server", "date"})
@@ -237,7 +241,7 @@ async def bucket_at(direct: str) -> AsyncIterator[Bucket]:
     A new bucket.
     """
     async with aiohttp.ClientSession() as session:
-        async with session.post(direct + "/moto-api/reset"), session.put(direct + "/shelf"):
+        async with session.post(direct + "/moto-api/reset"), session.put(direct + "/bucket"):
             pass
     bucket = Bucket(direct)
     runner = web.AppRunner(_app(bucket.pass_on), shutdown_timeout=1)
@@ -245,7 +249,7 @@ async def bucket_at(direct: str) -> AsyncIterator[Bucket]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
     impatient = {"retries": {"max_attempts": 0}}  # each library below has tries of its own, with long pauses
-    bucket.storage = Storage("s3://shelf/run", {**KEYS, "endpoint_url": endpoint, "config_kwargs": impatient})
+    bucket.storage = Storage("s3://bucket/run", {**KEYS, "endpoint_url": endpoint, "config_kwargs": impatient})
     yield bucket
     await runner.cleanup()
 
@@ -324,7 +328,7 @@ class Door(asyncssh.SSHServer):
 
 class Files(asyncssh.SFTPServer):
     """
-    The folder, and what befalls who writes into it.
+    The folder, and what happens to writes into it.
     """
 
     def __init__(self, channel: "asyncssh.SSHServerChannel[bytes]", place: Sftp) -> None:
@@ -406,24 +410,24 @@ class Folder:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
-    place, settle = Folder(tmp_path / "shelf"), StagedFile.commit
+    place, commit = Folder(tmp_path / "folder"), StagedFile.commit
 
-    def befallen(part: StagedFile) -> None:
+    def commit_with_trouble(part: StagedFile) -> None:
         match next_trouble(place):
             case None | "slow" | "lost answer":
-                settle(part)
+                commit(part)
             case "full":
                 raise OSError(errno.ENOSPC, "No space left on device")
             case _:
                 raise OSError(errno.EIO, "the disk has a bad day")
 
-    monkeypatch.setattr(StagedFile, "commit", befallen)
+    monkeypatch.setattr(StagedFile, "commit", commit_with_trouble)
     return place
 
 
 def temp_dir() -> list[Path]:
     """
-    Return the temporary files that are left of pictures on their way.
+    Return the temporary files that are left of uploads.
     """
     return sorted(Path(tempfile.gettempdir()).glob("kling-*"))
 
@@ -431,12 +435,12 @@ def temp_dir() -> list[Path]:
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """
-    Tries follow each other at once, and nothing is left of them.
+    Retries follow at once, and no temporary file is left.
     """
     monkeypatch.setattr("kling_async.media.storage.FIRST_DELAY", 0.001)
-    spooled = tmp_path / "spooled"
-    spooled.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(spooled))
+    folder_of_temp_files = tmp_path / "temporary"
+    folder_of_temp_files.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder_of_temp_files))
     yield
     if temp_dir():
         gc.collect()  # it is dear: the servers have many objects

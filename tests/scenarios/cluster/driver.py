@@ -1,7 +1,7 @@
 """
-A program with a journal whose pictures a cluster fetches, keeps and looks at; it is there to be killed.
+A program with a journal whose files a cluster downloads, saves and processes; tests kill it.
 
-It reads its orders as JSON from its one argument, and writes a line for each outcome.
+It reads its jobs as JSON from its one argument, and writes a line for each outcome.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from kling_async.media.storage import Storage
 from tests.fakes import sample_functions
 
 
-async def main(orders: dict[str, Any]) -> None:
+async def main(jobs: dict[str, Any]) -> None:
     polling = PollPolicy(first_delay=0.05, max_delay=0.2)
-    save_to = orders["save_to"] if orders["options"] is None else Storage(orders["save_to"], orders["options"])
-    requests = [Keyed(ImageRequest(f"boat {number}"), f"boat-{number:03}") for number in range(orders["count"])]
+    save_to = jobs["save_to"] if jobs["options"] is None else Storage(jobs["save_to"], jobs["options"])
+    requests = [Keyed(ImageRequest(f"boat {number}"), f"boat-{number:03}") for number in range(jobs["count"])]
     async with (
-        KlingClient(orders["key"], base_url=orders["url"], dialect=OFFICIAL, polling=polling) as client,
-        Client(orders["scheduler"], asynchronous=True) as dask_client,  # type: ignore[no-untyped-call]
+        KlingClient(jobs["key"], base_url=jobs["url"], dialect=OFFICIAL, polling=polling) as client,
+        Client(jobs["scheduler"], asynchronous=True) as dask_client,  # type: ignore[no-untyped-call]
         DaskExecutor(dask_client) as executor,
-        Batch(orders["journal"], client) as batch,
+        Batch(jobs["journal"], client) as batch,
     ):
         await batch.add(requests)
         outcomes = batch.run(

@@ -32,9 +32,9 @@ PATIENCE = 500.0  # seconds; beside a load of ten it takes 120, and only what ha
 
 
 @attrs.define
-class CallbackSubscription:
+class CuttableConnection:
     """
-    What lies between a driver and its scheduler, and can be cut.
+    The connection between a driver and its scheduler, which can be cut.
     """
 
     port: int
@@ -42,7 +42,7 @@ class CallbackSubscription:
     _writers: list[asyncio.StreamWriter] = attrs.field(factory=list)
 
     @contextlib.asynccontextmanager
-    async def laid(self) -> AsyncIterator["CallbackSubscription"]:
+    async def opened(self) -> AsyncIterator["CuttableConnection"]:
         async with await asyncio.start_server(self._pass_on, "127.0.0.1", 0) as server:
             self.address = "tcp://{}:{}".format(*server.sockets[0].getsockname())
             yield self
@@ -71,8 +71,8 @@ async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-def driver(orders: dict[str, Any]) -> contextlib.AbstractAsyncContextManager[asyncio.subprocess.Process]:
-    return program("tests.scenarios.cluster.driver", json.dumps(orders))
+def driver(jobs: dict[str, Any]) -> contextlib.AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    return program("tests.scenarios.cluster.driver", json.dumps(jobs))
 
 
 async def outcomes_of(process: asyncio.subprocess.Process, count: int) -> Counter[bytes]:
@@ -107,9 +107,9 @@ async def test_each_part_may_die(tmp_path: Path, place: Place) -> None:
         LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL, asynchronous=True
         ) as cluster,
-        CallbackSubscription(int(cluster.scheduler_address.rpartition(":")[2])).laid() as line,
+        CuttableConnection(int(cluster.scheduler_address.rpartition(":")[2])).opened() as line,
     ):
-        orders = {
+        jobs = {
             "key": server.api_key,
             "url": server.url,
             "count": COUNT,
@@ -118,7 +118,7 @@ async def test_each_part_may_die(tmp_path: Path, place: Place) -> None:
             "save_to": str(place.storage),
             "options": None if options is None else dict(options),
         }
-        async with driver(orders) as process:
+        async with driver(jobs) as process:
             before = await outcomes_of(process, STAGE)
             os.kill(cluster.workers[0].process.pid, signal.SIGKILL)
             between = await outcomes_of(process, STAGE)
@@ -129,27 +129,27 @@ async def test_each_part_may_die(tmp_path: Path, place: Place) -> None:
 
             assert cut
             assert [STAGE] * 3 == [seen.total() for seen in (before, between, after)], complaint.decode()
-            told = before + between + after
+            printed = before + between + after
         saved_before = len(await asyncio.to_thread(place.files))
-        rest = await run_to_its_end(orders)
-        told += rest
+        rest = await run_to_its_end(jobs)
+        printed += rest
         while rest.keys() - {b"done"}:  # the storage had a bad day
-            told += (rest := await run_to_its_end(orders))
+            printed += (rest := await run_to_its_end(jobs))
 
         await judge(server, place, tmp_path / "run.kling")
-        assert [] == [line for line in told if line != b"done" and b"s3://" not in line]
+        assert [] == [line for line in printed if line != b"done" and b"s3://" not in line]
         assert 3 * STAGE <= saved_before < COUNT
 
 
-async def run_to_its_end(orders: dict[str, Any]) -> Counter[bytes]:
+async def run_to_its_end(jobs: dict[str, Any]) -> Counter[bytes]:
     """
-    Return what a driver tells that nobody kills.
+    Return the output of a driver that is not killed.
     """
-    async with driver(orders) as process:
-        told = await outcomes_of(process, COUNT)
+    async with driver(jobs) as process:
+        printed = await outcomes_of(process, COUNT)
         _, complaint = await process.communicate()
         assert 0 == process.returncode, complaint.decode()
-    return told
+    return printed
 
 
 async def judge(server: Emulator, place: Place, journal: Path) -> None:

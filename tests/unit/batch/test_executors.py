@@ -4,7 +4,6 @@ import os
 import pickle
 import sqlite3
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import pytest
 from kling_async import Batch, Done, Failed, ImageRequest, KlingClient
 from kling_async.batch import database, function_calls
 from kling_async.batch.executors import (
-    FileInfo,
     LocalExecutor,
     Process,
     WorkItem,
@@ -30,8 +28,6 @@ from kling_async.media.storage import Storage
 from tests.fakes import sample_functions
 from tests.fakes.storages import client, memory, server  # noqa: F401
 
-FACTS = FileInfo("k", "t", ImageRequest("a lighthouse"), SavedFile(0, Path("0.png"), 4, "00"))
-
 
 async def run(client: KlingClient, folder: Path, *prompts: str, **options: Any) -> list[Done | Failed]:
     """
@@ -45,7 +41,7 @@ async def run(client: KlingClient, folder: Path, *prompts: str, **options: Any) 
 
 class Own:
     """
-    A carrier as a program writes one: orders go through a queue of its own to where `execute` is called.
+    A remote executor as a program writes one: items go through its queue to where `execute` is called.
     """
 
     width = 3
@@ -53,29 +49,29 @@ class Own:
     async def check(self, function: Process | None, destination: Path | Storage) -> None:
         pass
 
-    async def execute(self, order: WorkItem) -> WorkResult:
-        return await execute(pickle.loads(pickle.dumps(order)))  # noqa: S301 (as on their way)
+    async def execute(self, item: WorkItem) -> WorkResult:
+        return await execute(pickle.loads(pickle.dumps(item)))  # noqa: S301 (as between machines)
 
 
-async def test_each_picture_is_seen_elsewhere(client: KlingClient, tmp_path: Path) -> None:
+async def test_function_is_called_in_another_process(client: KlingClient, tmp_path: Path) -> None:
     """
-    By a process that is not this one; values come in the order of the pictures, and are in the journal.
+    In another process; values come in the order of the files, and are in the journal.
     """
     request = [ImageRequest("a lighthouse", n=3)]
     async with Batch(tmp_path / "run.kling", client) as batch:
         await batch.add(request)
         [done] = [each async for each in batch.run(tmp_path, process=sample_functions.measure)]
-        [kept] = [each async for each in batch.outcomes()]
+        [recorded] = [each async for each in batch.outcomes()]
 
     assert isinstance(done, Done)
-    assert isinstance(kept, Done)
-    assert done.value == kept.value
+    assert isinstance(recorded, Done)
+    assert done.value == recorded.value
     assert [done.key] * 3 == [key for key, *_ in done.value]
     assert all(width > 0 and process != os.getpid() for _, width, _, process in done.value)
 
 
 @pytest.mark.parametrize("save_to", ["memory://pictures/run", None])
-async def test_a_picture_comes_as_it_was_saved(
+async def test_function_gets_the_path_or_the_content(
     client: KlingClient, tmp_path: Path, memory: object, save_to: str | None
 ) -> None:
     """
@@ -89,20 +85,20 @@ async def test_a_picture_comes_as_it_was_saved(
     assert (True,) == done.value
 
 
-async def test_the_next_run_sees_what_was_not_seen(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
+async def test_next_run_calls_the_function_for_the_rest(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
     """
-    A function given later sees what is there, with nothing fetched; what it has seen is not seen again.
+    A function given later gets the saved files, without another download, and each file once.
     """
     await run(client, tmp_path, "a lighthouse", "a fox")
     fetched = server.ledger.downloads
 
     failed = await run(client, tmp_path, process=sample_functions.fail)
-    mended = await run(client, tmp_path, process=sample_functions.nothing)
+    repeated = await run(client, tmp_path, process=sample_functions.nothing)
     none = await run(client, tmp_path, process=sample_functions.nothing)
 
     assert (fetched, 2) == (server.ledger.downloads, len(server.ledger.tasks))
     assert [(0, Done), (1, Failed)] == [(each.index, type(each)) for each in failed]
-    assert [(1, (None,))] == [(each.index, each.value) for each in mended if isinstance(each, Done)]
+    assert [(1, (None,))] == [(each.index, each.value) for each in repeated if isinstance(each, Done)]
     assert [] == none
 
 
@@ -127,7 +123,7 @@ async def test_journals_of_before_have_room_for_values(client: KlingClient, tmp_
     assert (True,) == done.value
 
 
-async def test_a_failure_is_told_with_its_cause(client: KlingClient, tmp_path: Path) -> None:
+async def test_failure_has_its_cause(client: KlingClient, tmp_path: Path) -> None:
     """
     The picture is there all the same.
     """
@@ -153,19 +149,19 @@ async def test_a_function_that_ends_the_program_has_failed(client: KlingClient, 
 @pytest.mark.parametrize("executor", [None, Own()])
 async def test_odd_errors_of_a_function(client: KlingClient, tmp_path: Path, executor: Any) -> None:
     """
-    None breaks an engine or a run, and none fills a log.
+    No error breaks an executor or a run, or fills a log.
     """
     outcomes = await run(
         client, tmp_path, *sample_functions.ODD, "a boat", process=sample_functions.fail_oddly, executor=executor
     )
 
-    told = [str(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)]
-    assert all(words in text for words, text in zip(sample_functions.ODD.values(), told, strict=True))
-    assert max(map(len, told)) < 1500
+    texts = [str(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)]
+    assert all(words in text for words, text in zip(sample_functions.ODD.values(), texts, strict=True))
+    assert max(map(len, texts)) < 1500
     assert isinstance(outcomes[-1], Done)
 
 
-async def test_what_cannot_come_back_is_a_failure(client: KlingClient, tmp_path: Path) -> None:
+async def test_value_that_cannot_be_pickled_is_a_failure(client: KlingClient, tmp_path: Path) -> None:
     """
     Of the function, and of no other row.
     """
@@ -175,7 +171,7 @@ async def test_what_cannot_come_back_is_a_failure(client: KlingClient, tmp_path:
     assert isinstance(failed.error, ProcessFailed)
 
 
-async def test_a_process_that_dies_is_replaced(client: KlingClient, tmp_path: Path) -> None:
+async def test_process_that_dies_is_replaced(client: KlingClient, tmp_path: Path) -> None:
     """
     What it was about to do is done by another.
     """
@@ -187,7 +183,7 @@ async def test_a_process_that_dies_is_replaced(client: KlingClient, tmp_path: Pa
     assert [("alive",)] * 3 == [each.value for each in done if isinstance(each, Done)]
 
 
-async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path) -> None:
+async def test_call_that_kills_its_process_fails_alone(client: KlingClient, tmp_path: Path) -> None:
     """
     A picture on which every process dies fails alone.
     """
@@ -199,7 +195,7 @@ async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("process", "options", "told"),
+    ("process", "options", "message"),
     [
         (lambda source, facts: None, {}, "at the top of a module"),
         (sample_functions.nothing, {"save_to": None}, "say where with"),
@@ -208,21 +204,27 @@ async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path
         ("sample_functions.nothing", {}, "must be a function"),
     ],
 )
-async def test_what_cannot_be_is_told_before_anything_is_sent(
-    client: KlingClient, server: Emulator, tmp_path: Path, process: Process | None, options: dict[str, Any], told: str
+async def test_refused_before_anything_is_sent(
+    client: KlingClient,
+    server: Emulator,
+    tmp_path: Path,
+    process: Process | None,
+    options: dict[str, Any],
+    message: str,
 ) -> None:
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         await run(client, tmp_path, "a fox", process=process, **options)
 
     assert 0 == len(server.ledger.tasks)
 
 
 @pytest.mark.parametrize("save_to", ["memory://pictures/run", None])
-async def test_a_carrier_of_ones_own(
+async def test_remote_executor_of_a_program(
     client: KlingClient, server: Emulator, tmp_path: Path, memory: object, save_to: str | None
 ) -> None:
     """
-    It fetches, keeps and calls, while the program's own client fetches nothing; failures of both kinds are told.
+    It downloads, saves and calls, while the program's own client downloads nothing; failures of both kinds
+    are reported.
     """
     options = {"executor": Own(), **({} if save_to is None else {"save_to": save_to})}
 
@@ -240,24 +242,24 @@ async def test_a_carrier_of_ones_own(
 
 async def test_machines_that_have_another_folder(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
     """
-    One that comes later than the check may not share it: its rows fail, the others go on, and the next run mends them.
+    A machine that comes later than the check may not share the folder: its rows fail, and the next run saves them.
     """
 
     class Apart(Own):
-        async def execute(self, order: WorkItem) -> WorkResult:
-            if "fox" in order.request.prompt:
+        async def execute(self, item: WorkItem) -> WorkResult:
+            if "fox" in item.request.prompt:
                 apart = tmp_path / "apart"
-                order = attrs.evolve(order, destination=apart)
-            return await super().execute(order)
+                item = attrs.evolve(item, destination=apart)
+            return await super().execute(item)
 
     done, failed = await run(client, tmp_path, "a boat", "a fox", executor=Apart())
-    [mended] = await run(client, tmp_path, executor=Own())
+    [repeated] = await run(client, tmp_path, executor=Own())
 
     assert isinstance(done, Done)
     assert isinstance(failed, Failed)
     assert "apart is not the folder of this run on this machine" in str(failed.error)
     assert not (tmp_path / "apart").exists()
-    assert isinstance(mended, Done)
+    assert isinstance(repeated, Done)
     assert 2 == len(server.ledger.tasks)
 
 
@@ -266,7 +268,7 @@ async def test_what_one_machine_has_written_is_seen_later(
     client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[OSError | None]
 ) -> None:
     """
-    By another, that may not be told about it for a while.
+    Another machine may see a new file only after a while.
     """
     monkeypatch.setattr("kling_async.batch.savers.FIRST_DELAY", 0.001)
     left, size = list(answers), Saver._size
@@ -285,7 +287,7 @@ async def test_what_one_machine_has_written_is_seen_later(
     assert [] == left
 
 
-async def test_what_a_carrier_cannot_fetch_is_told(tmp_path: Path) -> None:
+async def test_remote_executor_that_cannot_fetch(tmp_path: Path) -> None:
     async with Emulator(latency=(0.02, 0.05), faults=[faults.status("download", 404)]) as server:
         async with KlingClient(server.api_key, base_url=server.url) as client:
             [failed] = await run(client, tmp_path, "a fox", executor=Own())
@@ -294,9 +296,9 @@ async def test_what_a_carrier_cannot_fetch_is_told(tmp_path: Path) -> None:
     assert isinstance(failed.error, DownloadFailed)
 
 
-async def test_a_run_that_begins_while_another_asks_its_engine(client: KlingClient, tmp_path: Path) -> None:
+async def test_run_that_begins_while_another_checks_its_executor(client: KlingClient, tmp_path: Path) -> None:
     """
-    An engine may take its time; then one batch has one run all the same.
+    While an executor is checked, no second run of the batch can begin.
     """
     may_go_on = asyncio.Event()
 
@@ -316,11 +318,11 @@ async def test_a_run_that_begins_while_another_asks_its_engine(client: KlingClie
 
 
 @pytest.mark.parametrize("end", ["stop", "close", "cancel"])
-async def test_a_run_that_is_ended_while_it_asks_its_engine(
+async def test_run_that_is_ended_while_it_checks_its_executor(
     client: KlingClient, server: Emulator, tmp_path: Path, end: str
 ) -> None:
     """
-    It ends at once; nothing is sent, and the engine is not asked on.
+    It ends at once; nothing is sent, and the executor is not asked again.
     """
     is_asked, was_cancelled = asyncio.Event(), []
 
@@ -357,7 +359,7 @@ async def test_a_run_that_is_ended_while_it_asks_its_engine(
     assert 0 == server.ledger.creates_received
 
 
-async def test_a_function_may_change_its_picture(client: KlingClient, tmp_path: Path) -> None:
+async def test_function_may_change_its_file(client: KlingClient, tmp_path: Path) -> None:
     """
     It is there all the same.
     """
@@ -369,21 +371,21 @@ async def test_a_function_may_change_its_picture(client: KlingClient, tmp_path: 
 
 async def test_a_value_that_cannot_be_loaded_here(client: KlingClient, tmp_path: Path) -> None:
     """
-    Its row is told, each time, and no other is harmed; the value stays in the journal.
+    Its row fails, each time, and no other does; the value stays in the journal.
     """
 
     class Far(Own):
-        async def execute(self, order: WorkItem) -> WorkResult:
-            carried = await super().execute(order)
-            if "fox" in order.request.prompt:
-                carried = attrs.evolve(carried, saved=attrs.evolve(carried.saved, pickled=b"conly_there\nThing\n."))
-            return carried
+        async def execute(self, item: WorkItem) -> WorkResult:
+            result = await super().execute(item)
+            if "fox" in item.request.prompt:
+                result = attrs.evolve(result, saved=attrs.evolve(result.saved, pickled=b"conly_there\nThing\n."))
+            return result
 
     outcomes = await run(client, tmp_path, "a fox", "a boat", process=sample_functions.nothing, executor=Far())
     async with Batch(tmp_path / "run.kling", client) as batch:
-        kept = [outcome async for outcome in batch.outcomes()]
+        recorded = [outcome async for outcome in batch.outcomes()]
 
-    for failed, done in (outcomes, kept):
+    for failed, done in (outcomes, recorded):
         assert isinstance(failed, Failed)
         assert "cannot be loaded here: ModuleNotFoundError: No module named 'only_there'" in str(failed.error)
         assert isinstance(done, Done)
@@ -425,7 +427,7 @@ asyncio.run(main())
 
 async def test_a_program_that_is_not_guarded(server: Emulator, tmp_path: Path) -> None:
     """
-    A process that loads it does not run it again; the program is told how it must begin, and pays for no row.
+    A process that loads it does not run it again; the error says how the program must begin, and no row is paid for.
     """
     script = tmp_path / "script.py"
     script.write_text(PROGRAM)
@@ -434,58 +436,10 @@ async def test_a_program_that_is_not_guarded(server: Emulator, tmp_path: Path) -
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
         stderr=asyncio.subprocess.PIPE,
     )
-    _, told = await process.communicate()
+    _, texts = await process.communicate()
 
     assert 1 == process.returncode
-    assert b"loads the program, and must not run it again" in told
-    assert b"ValueError: `process=` must be" in told
-    assert told.strip().endswith(b'must begin under `if __name__ == "__main__":`')
+    assert b"loads the program, and must not run it again" in texts
+    assert b"ValueError: `process=` must be" in texts
+    assert texts.strip().endswith(b'must begin under `if __name__ == "__main__":`')
     assert ["a cover"] == [task.prompt for task in server.ledger.tasks]
-
-
-class TestLocalExecutor:
-    async def test_ctrl_c_is_for_the_program(self, tmp_path: Path) -> None:
-        """
-        Which may end in good order.
-        """
-        async with LocalExecutor(1) as executor:
-            assert "done" == unpickle_value(await executor.call(sample_functions.interrupt, tmp_path, FACTS))
-
-    async def test_functions_that_other_processes_cannot_load(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def look(source: object, facts: object) -> None:
-            pass
-
-        look.__module__, look.__qualname__ = "only_here", "look"
-        only_here = types.ModuleType("only_here")
-        only_here.__dict__["look"] = look
-        monkeypatch.setitem(sys.modules, "only_here", only_here)
-        async with LocalExecutor(1) as executor:
-            with pytest.raises(ValueError, match="No module named 'only_here'"):
-                await executor.check(look, tmp_path)
-
-    async def test_cancelling_drops_the_result(self, tmp_path: Path) -> None:
-        async with LocalExecutor(1) as executor:
-            call = asyncio.ensure_future(executor.call(sample_functions.dawdle, tmp_path, FACTS))
-            await asyncio.sleep(0.05)
-            call.cancel()
-            await asyncio.wait([call])
-
-            assert call.cancelled()
-            assert pickle.dumps("done") == await executor.call(sample_functions.dawdle, tmp_path, FACTS)
-
-    async def test_closed_twice(self, tmp_path: Path) -> None:
-        executor = LocalExecutor(1)
-        await executor.call(sample_functions.nothing, tmp_path, FACTS)
-        await executor.aclose()
-        await executor.aclose()
-
-        with pytest.raises(RuntimeError, match="closed"):
-            await executor.call(sample_functions.nothing, tmp_path, FACTS)
-
-    def test_it_has_workers(self) -> None:
-        with pytest.raises(ValueError, match="workers=0"):
-            LocalExecutor(0)
-
-        assert "<LocalExecutor open, workers 3>" == repr(LocalExecutor(3))

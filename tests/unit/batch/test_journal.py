@@ -2415,6 +2415,4 @@ class JournalMachine(RuleBasedStateMachine):
 
 
 TestJournalMachine = JournalMachine.TestCase
-TestJournalMachine.settings = settings(
-    max_examples=settings().max_examples // 2, stateful_step_count=40, deadline=None
-)
+TestJournalMachine.settings = settings(max_examples=settings().max_examples // 2, stateful_step_count=40, deadline=None)

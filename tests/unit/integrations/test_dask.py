@@ -90,11 +90,11 @@ class TestABatch:
 
         outcomes = await run(client, tmp_path, *requests, process=sample_functions.check, executor=executor)
         async with Batch(tmp_path / "run.kling", client) as batch:
-            kept = [outcome async for outcome in batch.outcomes()]
+            recorded = [outcome async for outcome in batch.outcomes()]
 
-        assert [(True, True, True), (True,)] == seen(outcomes) == seen(kept)
+        assert [(True, True, True), (True,)] == seen(outcomes) == seen(recorded)
         assert (4, None) == (server.ledger.downloads, client.core._downloads)
-        assert all(path.is_file() for outcome in kept if isinstance(outcome, Done) for path in outcome.paths)
+        assert all(path.is_file() for outcome in recorded if isinstance(outcome, Done) for path in outcome.paths)
         assert 4 == len(files_in(tmp_path)) - 1
 
     async def test_pictures_are_only_fetched(self, client: KlingClient, executor: DaskExecutor, tmp_path: Path) -> None:
@@ -133,10 +133,10 @@ class TestABatch:
         await run(client, tmp_path, "a lighthouse", "a fox")
 
         failed = await run(client, tmp_path, process=sample_functions.fail, executor=executor)
-        mended = await run(client, tmp_path, process=sample_functions.nothing, executor=executor)
+        repeated = await run(client, tmp_path, process=sample_functions.nothing, executor=executor)
         none = await run(client, tmp_path, process=sample_functions.nothing, executor=executor)
 
-        assert [[(None,), ProcessFailed], [(None,)], []] == [seen(failed), seen(mended), seen(none)]
+        assert [[(None,), ProcessFailed], [(None,)], []] == [seen(failed), seen(repeated), seen(none)]
         assert 2 == server.ledger.downloads
 
     async def test_a_failure_is_told_with_where_it_was(
@@ -183,13 +183,13 @@ class TestABatch:
         """
         async with served(faults.status("download", 404, times=2)) as client:
             [failed] = await run(client, tmp_path, "a fox", executor=executor)
-            mended = await run(client, tmp_path, executor=executor)
+            repeated = await run(client, tmp_path, executor=executor)
 
         assert isinstance(failed, Failed)
         assert isinstance(failed.error, DownloadFailed)
         assert "HTTP 404" in str(failed.error)
         assert not re.search(r"\?\w", str(failed.error))
-        assert [None] == seen(mended)
+        assert [None] == seen(repeated)
 
     async def test_what_a_killed_worker_has_left_is_removed(
         self, client: KlingClient, executor: DaskExecutor, tmp_path: Path
@@ -216,7 +216,7 @@ class TestABatch:
         trouble: str,
     ) -> None:
         """
-        What was not stored is told, and stored by the next run; nothing half-written is seen.
+        What was not stored is reported, and stored by the next run; no partial file is visible.
         """
         place.troubles += [trouble] * 3
         options = {
@@ -275,7 +275,7 @@ class TestABatch:
         self, client: KlingClient, executor: DaskExecutor, dask_client: Client, tmp_path: Path
     ) -> None:
         """
-        Nothing waits any more, and a run that comes later goes on with the same engine.
+        Nothing waits any more, and a later run goes on with the same executor.
         """
         async with Batch(tmp_path / "run.kling", client) as batch:
             await batch.add(PROMPTS)
@@ -333,14 +333,14 @@ class TestWhatTravels:
                 await run(client, tmp_path, "a boat", executor=executor)
 
         assert isinstance(done, Done)
-        told = "\n".join([*SHOWN, caplog.text, str(await dask_client.get_events("all"))])
+        texts = "\n".join([*SHOWN, caplog.text, str(await dask_client.get_events("all"))])
         query = URL(done.result.images[0].url).query_string
         assert query
-        assert done.result.task_id in told
+        assert done.result.task_id in texts
         assert query.encode() in sent[1].content
-        assert query not in told
+        assert query not in texts
         assert server.api_key.encode() not in pickle.dumps(sent)
-        assert not re.search(r"\?\w+=", told)
+        assert not re.search(r"\?\w+=", texts)
 
     async def test_the_drivers_options_stay_with_it(self, dask_client: Client) -> None:
         with pytest.raises(ValueError, match="cannot be sent"):
@@ -428,7 +428,7 @@ class TestExecutor:
 
     async def test_a_chunk_has_one_function(self, executor: DaskExecutor, tmp_path: Path) -> None:
         """
-        Of two batches, so that one whose function cannot travel harms the other not; who came first is served first.
+        Of two batches, so that a function that cannot be pickled affects only its own batch; first come, first served.
         """
         functions = [
             sample_functions.nothing,
@@ -558,7 +558,7 @@ class TestExecutor:
     @pytest.mark.parametrize("turns", [1, 2, 3, 50])
     async def test_closed_twice(self, dask_client: Client, tmp_path: Path, turns: int) -> None:
         """
-        What was in flight is told, be it begun or not, and the client is left open.
+        Callers of what was in flight get an error, whether it has begun or not, and the client is left open.
         """
         executor = DaskExecutor(dask_client)
         item = attrs.evolve(item_in(tmp_path), function=sample_functions.dawdle)
@@ -577,7 +577,7 @@ class TestExecutor:
 
     async def test_a_worker_that_is_killed_by_one_picture(self, client: KlingClient, tmp_path: Path) -> None:
         """
-        The picture is kept, and told as that on which the function fails; the others are seen.
+        The file is saved, and its row reports that the function failed; the others are processed.
         """
         prompts = ("a boat", "a fox", "a storm")
         patient = {"distributed.deploy.lost-worker-timeout": "1 hour"}  # a busy machine begins one in more than 15 s
@@ -661,7 +661,7 @@ class TestExecutor:
 
 class TestBeforeAnythingIsSent:
     @pytest.mark.parametrize(
-        ("version", "options", "told"),
+        ("version", "options", "message"),
         [
             ("0.0.1", {}, "while this program has 0.0.1: both need the same"),
             (None, {"save_to": Storage("nowhere://x")}, "nowhere"),
@@ -677,13 +677,13 @@ class TestBeforeAnythingIsSent:
         monkeypatch: pytest.MonkeyPatch,
         version: str | None,
         options: dict[str, Any],
-        told: str,
+        message: str,
     ) -> None:
         if version is not None:
             probe = dask_chunks.Probe
             monkeypatch.setattr(dask_executor, "Probe", lambda _, *rest: probe(version, *rest))
 
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=message):
             await run(client, tmp_path, "a fox", executor=executor, **options)
 
         assert 0 == server.ledger.creates_received
@@ -713,7 +713,7 @@ class TestBeforeAnythingIsSent:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """
-        It is told; no trace of the question is left.
+        The run is refused; no file of the check is left.
         """
         exists = Path.exists
         monkeypatch.setattr(Path, "exists", lambda path: not path.name.endswith(".check") and exists(path))
@@ -726,7 +726,7 @@ class TestBeforeAnythingIsSent:
 
     async def test_closing_ends_the_question(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        With nobody there to answer it.
+        There is no worker to answer it.
         """
         async with cluster(0) as dask_client:
             executor = DaskExecutor(dask_client)

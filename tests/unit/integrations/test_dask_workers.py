@@ -44,7 +44,7 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextlib.asynccontextmanager
 async def impatient(workers: int = 1, **options: Any) -> AsyncIterator[tuple[Client, DaskExecutor]]:
     """
-    A cluster, and an engine that soon gives up one without workers.
+    A cluster, and an executor that soon gives up if it has no worker.
     """
     async with cluster(workers, **options) as dask_client, DaskExecutor(dask_client, no_worker_timeout=0.5) as executor:
         yield dask_client, executor
@@ -110,11 +110,11 @@ async def pause(dask_client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "told"),
+    ("trouble", "message"),
     [(lose_all, "has no worker"), (pause, "has no worker"), (stop, "scheduler does not answer")],
 )
 async def test_what_waits_in_vain_is_told(
-    slow: WorkItem, caplog: pytest.LogCaptureFixture, trouble: Callable[[Client], Any], told: str
+    slow: WorkItem, caplog: pytest.LogCaptureFixture, trouble: Callable[[Client], Any], message: str
 ) -> None:
     """
     What is in flight, and what waits for its turn; the log says so before.
@@ -128,8 +128,8 @@ async def test_what_waits_in_vain_is_told(
         RELEASED.set()
 
         assert [ExecutorLost] * 9 == [type(each) for each in outcomes]
-        assert all(told in str(each) for each in outcomes)
-        assert any(told in record.message for record in caplog.records if record.levelno == logging.WARNING)
+        assert all(message in str(each) for each in outcomes)
+        assert any(message in record.message for record in caplog.records if record.levelno == logging.WARNING)
         assert (0, 0) == (len(executor._in_flight), len(executor._queue))
 
 
@@ -195,7 +195,7 @@ def note_and_die(source: object, facts: FileInfo) -> None:
 @pytest.mark.parametrize("allowed", [0, 1])
 async def test_how_often_a_killer_is_called(client: KlingClient, tmp_path: Path, allowed: int) -> None:
     """
-    Twice for each worker that Dask has die under a task, as the page tells: with others, then alone.
+    Twice for each worker that Dask has die under a task, as the page says: with others, then alone.
     """
     patient = {"distributed.deploy.lost-worker-timeout": "1 hour"}  # a busy machine begins one in more than 15 s
     with settings.set({"distributed.scheduler.allowed-failures": allowed, **patient}):

@@ -65,7 +65,7 @@ Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 @attrs.define(eq=False)
 class FileServer:
     """
-    A server that answers each path with what was laid there, one answer after the other and the last for ever.
+    A server that has a list of answers for each path: it gives one after the other, and the last one for ever.
     """
 
     base: str = ""
@@ -73,7 +73,7 @@ class FileServer:
     answers: dict[str, list[Answer]] = attrs.field(factory=dict)
     closing: asyncio.Event = attrs.field(factory=asyncio.Event)
 
-    def lay(self, path: str, *answers: Answer) -> str:
+    def serve(self, path: str, *answers: Answer) -> str:
         self.answers[path] = list(answers)
         return self.base + path
 
@@ -265,7 +265,7 @@ class TestSaving:
         """
         All pictures are saved under the template's names, with the extension of their content; the folder is made.
         """
-        urls = [server.lay(f"/{ext[1:]}", picture(content)) for ext, content in BY_EXT.items()]
+        urls = [server.serve(f"/{ext[1:]}", picture(content)) for ext, content in BY_EXT.items()]
 
         paths = await save_all(downloads, done(*urls), tmp_path / "a" / "b")
 
@@ -277,7 +277,7 @@ class TestSaving:
         """
         Of each picture that is saved its index, path, size and SHA-256 are known; of the others the reason.
         """
-        urls = server.lay("/0", picture(OTHER_PNG)), server.lay("/1", page), server.lay("/2", picture())
+        urls = server.serve("/0", picture(OTHER_PNG)), server.serve("/1", page), server.serve("/2", picture())
         names = Names("{key}-{index}{ext}", "t1", "order-17")
 
         outcome = await downloads.save(done(*urls), tmp_path, names, refresh=never)
@@ -294,9 +294,9 @@ class TestSaving:
 
     async def test_what_is_there_is_not_fetched(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
         """
-        Pictures with the indices that are left out are neither asked for nor told.
+        Skipped files are neither requested nor reported.
         """
-        urls = [server.lay(f"/{index}", picture()) for index in range(3)]
+        urls = [server.serve(f"/{index}", picture()) for index in range(3)]
 
         skip = {("image", 0), ("image", 2)}
         outcome = await downloads.save(done(*urls), tmp_path, Names(NAME, "t1"), refresh=never, skip=skip)
@@ -311,7 +311,7 @@ class TestSaving:
         """
         Equal names are refused, those of pictures that are there already included.
         """
-        urls = [server.lay(f"/{index}", picture()) for index in range(2)]
+        urls = [server.serve(f"/{index}", picture()) for index in range(2)]
 
         with pytest.raises(ValueError, match="gives two files one name"):
             await downloads.save(
@@ -326,7 +326,7 @@ class TestSaving:
         """
         (tmp_path / "plain").touch()
 
-        (path,) = await save_all(downloads, done(server.lay("/a", picture())), tmp_path)
+        (path,) = await save_all(downloads, done(server.serve("/a", picture())), tmp_path)
 
         assert (tmp_path / "plain").stat().st_mode == path.stat().st_mode
 
@@ -334,7 +334,7 @@ class TestSaving:
         self, server: FileServer, downloads: Downloads, tmp_path: Path
     ) -> None:
         """
-        What lies under the name is replaced in one step, when the new picture is whole.
+        An older file is replaced in one step, when the new one is complete.
         """
         target = tmp_path / "t1-0.png"
         target.write_bytes(OTHER_PNG)
@@ -350,7 +350,7 @@ class TestSaving:
             await response.write(PNG[5000:])
             return response
 
-        saving = asyncio.ensure_future(save_all(downloads, done(server.lay("/a", slowly)), tmp_path))
+        saving = asyncio.ensure_future(save_all(downloads, done(server.serve("/a", slowly)), tmp_path))
         await half_sent.wait()
         while len(files(tmp_path)) < 2:
             await asyncio.sleep(0.001)
@@ -372,10 +372,10 @@ class TestSaving:
         The error names the first picture that failed, and holds the paths of those that arrived.
         """
         urls = (
-            server.lay("/0", picture()),
-            server.lay("/1", page),
-            server.lay("/2", cut()),
-            server.lay("/3", picture()),
+            server.serve("/0", picture()),
+            server.serve("/1", page),
+            server.serve("/2", cut()),
+            server.serve("/3", picture()),
         )
 
         with pytest.raises(DownloadFailed, match=r"image 1 .* not an image \(text/html\); 2 of 4 arrived") as caught:
@@ -401,7 +401,7 @@ class TestSaving:
             return await picture()(request)
 
         downloads = quick(width=2)
-        url = server.lay("/a", counted)
+        url = server.serve("/a", counted)
 
         await asyncio.gather(*(save_all(downloads, done(url, url, url, task_id=task_id), tmp_path) for task_id in "ab"))
         await downloads.aclose()
@@ -422,10 +422,10 @@ def mixed(server: FileServer) -> TaskResult:
     """
     return TaskResult(
         "t1",
-        (Image(0, server.lay("/image", picture())),),
+        (Image(0, server.serve("/image", picture())),),
         TaskSnapshot(task_id="t1", task_status=TaskStatus.SUCCEEDED),
-        videos=(Video(0, server.lay("/video", picture(mp4()))),),
-        audios=(Audio(0, server.lay("/a", picture(mp3()))), Audio(1, server.lay("/b", picture(wav())))),
+        videos=(Video(0, server.serve("/video", picture(mp4()))),),
+        audios=(Audio(0, server.serve("/a", picture(mp3()))), Audio(1, server.serve("/b", picture(wav())))),
     )
 
 
@@ -466,7 +466,7 @@ class TestKindsOfFile:
         A file gets the fresh URL of its own kind.
         """
         old = mixed(server)
-        server.lay("/old", status(403))
+        server.serve("/old", status(403))
         expired = attrs.evolve(old, videos=(Video(0, server.base + "/old"),))
 
         outcome = await downloads.save(expired, tmp_path, Names(NAME, "t1"), refresh=Refresh(old))
@@ -480,14 +480,14 @@ class TestKindsOfFile:
         A file of another kind is not saved.
         """
         with pytest.raises(DownloadFailed, match=r"video 0 could not be fetched: the answer is not a video"):
-            await downloads.read(Video(0, server.lay("/a", picture(content))))
+            await downloads.read(Video(0, server.serve("/a", picture(content))))
 
     async def test_cut_video(self, server: FileServer, downloads: Downloads) -> None:
         """
         A video that was cut on its way to the server is found by its structure.
         """
         with pytest.raises(DownloadFailed, match=r"video 0 could not be fetched: the file was truncated"):
-            await downloads.read(Video(0, server.lay("/a", picture(mp4()[:-100]))))
+            await downloads.read(Video(0, server.serve("/a", picture(mp4()[:-100]))))
 
 
 class TestReading:
@@ -495,7 +495,7 @@ class TestReading:
         """
         A picture can be read into memory.
         """
-        assert await downloads.read(Image(0, server.lay("/a", picture()))) == PNG
+        assert await downloads.read(Image(0, server.serve("/a", picture()))) == PNG
 
     async def test_sends_neither_key_nor_cookie(
         self, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -506,8 +506,8 @@ class TestReading:
         (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
         monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
         downloads = quick(HttpOptions(trust_env=True, user_agent="us/1"))
-        url = server.lay("/a", status(302, Location="/b", set_cookie="who=me"))
-        server.lay("/b", picture(set_cookie="who=me"))
+        url = server.serve("/a", status(302, Location="/b", set_cookie="who=me"))
+        server.serve("/b", picture(set_cookie="who=me"))
 
         await downloads.read(Image(0, url.replace("http://", "http://user:secret@")))
         await downloads.read(Image(0, url))
@@ -524,8 +524,8 @@ class TestReading:
         A signature may cover every character of an address, so it is sent as it came.
         """
         signed = "/a%2Fb~%7e?sig=x%2By%7E+z%3d&q=%20"
-        server.lay("/a/b~~", picture())
-        url = server.base + signed if way == "first" else server.lay("/moved", moved(signed))
+        server.serve("/a/b~~", picture())
+        url = server.base + signed if way == "first" else server.serve("/moved", moved(signed))
 
         assert await downloads.read(Image(0, url)) == PNG
         assert signed == server.asked[-1].raw_path
@@ -534,14 +534,14 @@ class TestReading:
         """
         What cannot stand in a request is quoted.
         """
-        assert await downloads.read(Image(0, server.lay("/a b ü", picture()))) == PNG
+        assert await downloads.read(Image(0, server.serve("/a b ü", picture()))) == PNG
 
     async def test_compressed(self, server: FileServer, downloads: Downloads) -> None:
         """
         A service that compresses unasked is understood; its length is that of what is sent.
         """
-        url = server.lay("/a", picture(gzip.compress(PNG), content_encoding="gzip"))
-        broken = server.lay("/b", picture(PNG, content_encoding="gzip"))
+        url = server.serve("/a", picture(gzip.compress(PNG), content_encoding="gzip"))
+        broken = server.serve("/b", picture(PNG, content_encoding="gzip"))
 
         assert await downloads.read(Image(0, url)) == PNG
         assert "ClientPayloadError" in await failure(downloads, broken)
@@ -559,7 +559,7 @@ class TestReading:
                 await response.write(bytes([byte]))
             return response
 
-        assert small == await downloads.read(Image(0, server.lay("/a", dribble)))
+        assert small == await downloads.read(Image(0, server.serve("/a", dribble)))
 
 
 class TestBrokenTransfers:
@@ -583,7 +583,7 @@ class TestBrokenTransfers:
         """
         Whatever breaks on the way is begun again, and only a whole picture is saved.
         """
-        url = server.lay("/a", first, first, first, picture())
+        url = server.serve("/a", first, first, first, picture())
 
         (path,) = await save_all(downloads, done(url), tmp_path)
 
@@ -597,7 +597,7 @@ class TestBrokenTransfers:
         After the last attempt the picture has failed, and nothing of it is left.
         """
         with pytest.raises(DownloadFailed) as caught:
-            await save_all(downloads, done(server.lay("/a", answer) + "?sig=secret"), tmp_path, refresh=never)
+            await save_all(downloads, done(server.serve("/a", answer) + "?sig=secret"), tmp_path, refresh=never)
 
         assert len(server.asked) == 4
         assert files(tmp_path) == {}
@@ -620,9 +620,9 @@ class TestBrokenTransfers:
             "gzip": picture(gzip.compress(half), content_encoding="gzip"),
             "half of the gzip": picture(gzip.compress(content)[: -len(content) // 3], content_encoding="gzip"),
         }[way]
-        mended, cut_for_good = server.lay("/a", answer, picture(content)), server.lay("/b", answer)
+        working, cut_for_good = server.serve("/a", answer, picture(content)), server.serve("/b", answer)
 
-        (path,) = await save_all(downloads, done(mended), tmp_path)
+        (path,) = await save_all(downloads, done(working), tmp_path)
 
         assert path.read_bytes() == content
         assert "the file was truncated after" in await failure(downloads, cut_for_good)
@@ -631,9 +631,9 @@ class TestBrokenTransfers:
 
     async def test_gzip_without_its_checksum(self, server: FileServer, downloads: Downloads) -> None:
         """
-        Where the picture is all there, the missing end of its wrapping does no harm.
+        If the picture is complete, a missing end of its encoding does not matter.
         """
-        url = server.lay("/a", picture(gzip.compress(PNG)[:-8], content_encoding="gzip"))
+        url = server.serve("/a", picture(gzip.compress(PNG)[:-8], content_encoding="gzip"))
 
         assert await downloads.read(Image(0, url)) == PNG
 
@@ -644,7 +644,7 @@ class TestBrokenTransfers:
         """
         appended = content + bytes(100_000)
 
-        assert await downloads.read(Image(0, server.lay("/a", picture(appended)))) == appended
+        assert await downloads.read(Image(0, server.serve("/a", picture(appended)))) == appended
 
     @pytest.mark.parametrize(
         "answer",
@@ -662,11 +662,11 @@ class TestBrokenTransfers:
         """
 
         async def with_body(request: web.BaseRequest) -> web.StreamResponse:
-            told = await answer(request)
-            headers = {name: told.headers[name] for name in told.headers if name == "Content-Range"}
-            return web.Response(status=told.status, body=PNG, headers=headers)
+            original = await answer(request)
+            headers = {name: original.headers[name] for name in original.headers if name == "Content-Range"}
+            return web.Response(status=original.status, body=PNG, headers=headers)
 
-        assert await downloads.read(Image(0, server.lay("/a", with_body))) == PNG
+        assert await downloads.read(Image(0, server.serve("/a", with_body))) == PNG
         assert len(server.asked) == 1
 
     @pytest.mark.parametrize(
@@ -682,8 +682,8 @@ class TestBrokenTransfers:
         async def part(_: web.BaseRequest) -> web.StreamResponse:
             return web.Response(status=206, body=PNG, headers={"Content-Range": content_range})
 
-        assert await downloads.read(Image(0, server.lay("/a", part, picture()))) == PNG
-        assert "HTTP 206" in await failure(downloads, server.lay("/b", part))
+        assert await downloads.read(Image(0, server.serve("/a", part, picture()))) == PNG
+        assert "HTTP 206" in await failure(downloads, server.serve("/b", part))
 
     @pytest.mark.parametrize("content", BY_EXT.values(), ids=BY_EXT)
     async def test_without_length_the_picture_tells_its_end(self, downloads: Downloads, content: bytes) -> None:
@@ -698,7 +698,7 @@ class TestBrokenTransfers:
 
     async def test_refused_connection(self, downloads: Downloads) -> None:
         """
-        Where nobody listens, the error says so.
+        If no server listens, the error says so.
         """
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
@@ -717,7 +717,7 @@ class TestBrokenTransfers:
 
         downloads = quick(HttpOptions(read_timeout=0.02), attempts=2)
 
-        assert "SocketTimeoutError" in await failure(downloads, server.lay("/a", silent))
+        assert "SocketTimeoutError" in await failure(downloads, server.serve("/a", silent))
         assert len(server.asked) == 2
         await downloads.aclose()
 
@@ -867,7 +867,7 @@ class TestSlowness:
     @simulated
     async def test_bytes_that_make_nothing(self) -> None:
         """
-        Bytes of a compressed answer that hold nothing keep no transfer alive.
+        Compressed bytes that decode to nothing do not keep a transfer alive.
         """
         squeeze = zlib.compressobj(wbits=31)
         start = squeeze.compress(PNG[:5000]) + squeeze.flush(zlib.Z_SYNC_FLUSH)
@@ -904,7 +904,7 @@ class TestSlowness:
     @simulated
     async def test_slow_disk_is_not_the_servers_fault(self) -> None:
         """
-        Seconds in which whoever keeps the picture is busy do not count.
+        Seconds in which the writer is busy do not count.
         """
 
         class SlowStorage(Storage):
@@ -918,10 +918,10 @@ class TestSlowness:
         content = PNG + bytes(3 << 20)
         downloads = quick()
         async with serving(sent(content, by=1 << 16)) as (url, asked):
-            kept = await downloads.save_file(Image(0, url), SlowStorage("memory://a"), Names(NAME, "t1"))
+            saved = await downloads.save_file(Image(0, url), SlowStorage("memory://a"), Names(NAME, "t1"))
         await downloads.aclose()
 
-        assert kept.size_in_bytes == len(content)
+        assert saved.size_in_bytes == len(content)
         assert len(asked) == 1
 
     @simulated
@@ -969,7 +969,7 @@ class TestPauses:
         """
         An hour is not waited: the picture can be fetched later, and the error says when.
         """
-        url = server.lay("/a", status(number, retry_after="3600"))
+        url = server.serve("/a", status(number, retry_after="3600"))
 
         assert f"HTTP {number} from {url}, which asks to wait 3600 s" in await failure(downloads, url)
         assert len(server.asked) == 1
@@ -985,10 +985,10 @@ class TestHeaders:
         async def answer(_: web.BaseRequest) -> web.StreamResponse:
             return web.Response(body=PNG, headers=headers)
 
-        assert await downloads.read(Image(0, server.lay("/a", answer))) == PNG
+        assert await downloads.read(Image(0, server.serve("/a", answer))) == PNG
 
     @pytest.mark.parametrize(
-        ("headers", "told"),
+        ("headers", "message"),
         [
             ({"Set-Cookie": "secret" * 20_000}, "the head of the answer cannot be read (Got more than 65536 bytes)"),
             (
@@ -998,7 +998,7 @@ class TestHeaders:
         ],
     )
     async def test_too_many_or_too_long(
-        self, server: FileServer, downloads: Downloads, headers: dict[str, str], told: str
+        self, server: FileServer, downloads: Downloads, headers: dict[str, str], message: str
     ) -> None:
         """
         What is too much is named, and shown is nothing of it.
@@ -1007,9 +1007,9 @@ class TestHeaders:
         async def answer(_: web.BaseRequest) -> web.StreamResponse:
             return web.Response(body=PNG, headers=headers)
 
-        reason = await failure(downloads, server.lay("/a", answer))
+        reason = await failure(downloads, server.serve("/a", answer))
 
-        assert told in reason
+        assert message in reason
         assert "secret" not in reason
 
 
@@ -1098,7 +1098,7 @@ class TestPicturesWithoutAnAddress:
             assert f"larger than {size} bytes" in await failure(tight, written.format(in_base64(PNG)))
 
     @pytest.mark.parametrize(
-        ("told", "asked"),
+        ("url", "asked"),
         [
             ("/files/a.png?sig=1", "/files/a.png?sig=1"),
             ("files/a.png", "/kling/files/a.png"),
@@ -1106,16 +1106,16 @@ class TestPicturesWithoutAnAddress:
             ("?id=7", "/kling/?id=7"),
         ],
     )
-    async def test_relative_to_the_service(self, server: FileServer, tmp_path: Path, told: str, asked: str) -> None:
+    async def test_relative_to_the_service(self, server: FileServer, tmp_path: Path, url: str, asked: str) -> None:
         """
         An address without a host is one of the service's own, also where it is renewed.
         """
         downloads = quick(base_url=f"{server.base}/kling")
-        server.lay(asked.partition("?")[0], picture())
-        server.lay("/old", status(403))
+        server.serve(asked.partition("?")[0], picture())
+        server.serve("/old", status(403))
 
-        assert await downloads.read(Image(0, told)) == PNG
-        (path,) = await save_all(downloads, done("/old"), tmp_path, refresh=Refresh(done(told)))
+        assert await downloads.read(Image(0, url)) == PNG
+        (path,) = await save_all(downloads, done("/old"), tmp_path, refresh=Refresh(done(url)))
 
         assert path.read_bytes() == PNG
         assert [asked, asked] == [server.asked[0].raw_path, server.asked[-1].raw_path]
@@ -1126,7 +1126,7 @@ class TestPicturesWithoutAnAddress:
         `//host/...` has the service's scheme, and its host is judged like any other.
         """
         downloads = quick(base_url=f"{server.base}/kling")
-        url = server.lay("/a", picture()).removeprefix("http:")
+        url = server.serve("/a", picture()).removeprefix("http:")
 
         assert await downloads.read(Image(0, url)) == PNG
         assert "its address is private: http://10.0.0.1/a" in await failure(downloads, "//10.0.0.1/a?sig=1")
@@ -1152,9 +1152,9 @@ class TestPicturesWithoutAnAddress:
         Remote workers get absolute URLs, or the file in the URL; fresh URLs are made absolute as well.
         """
         workers = quick()
-        server.lay("/old", status(403))
-        server.lay("/kling/fresh", picture())
-        urls = server.lay("/a", picture()).removeprefix("http:"), in_base64(PNG), "/old"
+        server.serve("/old", status(403))
+        server.serve("/kling/fresh", picture())
+        urls = server.serve("/a", picture()).removeprefix("http:"), in_base64(PNG), "/old"
         fresh = Refresh(done("x", "x", "fresh"))
         names = Names(NAME, "t1")
 
@@ -1186,8 +1186,8 @@ class TestPicturesWithoutAnAddress:
             await failure(downloads, f"ftp://a{sign}ERROR all is lost"),
             await failure(downloads, f"http://[1{sign}ERROR all is lost"),
             await failure(downloads, f"a{sign}ERROR all is lost"),
-            await failure(downloads, server.lay("/a", forged)),
-            await failure(downloads, server.lay("/b", moved(f"ftp://a{quote(sign)}"))),
+            await failure(downloads, server.serve("/a", forged)),
+            await failure(downloads, server.serve("/b", moved(f"ftp://a{quote(sign)}"))),
         ]
 
         assert all(reason.isprintable() for reason in reasons)
@@ -1199,8 +1199,10 @@ class TestFreshAddresses:
         """
         Three addresses that have run out are renewed by one reading of the task, each by that of its own index.
         """
-        old = [server.lay(f"/old{index}", status(403)) for index in range(3)]
-        fresh = [server.lay(f"/fresh{index}", picture(content)) for index, content in enumerate([PNG, OTHER_PNG, PNG])]
+        old = [server.serve(f"/old{index}", status(403)) for index in range(3)]
+        fresh = [
+            server.serve(f"/fresh{index}", picture(content)) for index, content in enumerate([PNG, OTHER_PNG, PNG])
+        ]
         refresh = Refresh(done(*fresh))
 
         paths = await save_all(downloads, done(*old), tmp_path, refresh=refresh)
@@ -1213,10 +1215,10 @@ class TestFreshAddresses:
         """
         If the fresh address is no better, the picture has failed: neither asks a third time.
         """
-        refresh = Refresh(done(server.lay("/fresh", status(number))))
+        refresh = Refresh(done(server.serve("/fresh", status(number))))
 
         with pytest.raises(DownloadFailed, match=f"HTTP {number} from http://127.0.0.1:[0-9]+/fresh"):
-            await save_all(downloads, done(server.lay("/old", status(number))), tmp_path, refresh=refresh)
+            await save_all(downloads, done(server.serve("/old", status(number))), tmp_path, refresh=refresh)
 
         assert server.paths == ["/old", "/fresh"]
         assert refresh.count == 1
@@ -1225,8 +1227,8 @@ class TestFreshAddresses:
         """
         A transfer that breaks after a renewal is begun again, at the fresh address.
         """
-        refresh = Refresh(done(server.lay("/fresh", cut(), picture())))
-        old = server.lay("/old", cut(), status(404))
+        refresh = Refresh(done(server.serve("/fresh", cut(), picture())))
+        old = server.serve("/old", cut(), status(404))
 
         await save_all(downloads, done(old), tmp_path, refresh=refresh)
 
@@ -1244,7 +1246,7 @@ class TestFreshAddresses:
         If the task cannot be read again, the error says both, and the task is asked for once.
         """
         refresh = Refresh(TaskNotFound("no such task", "t1"))
-        urls = server.base + "/a", server.base + "/b", server.lay("/c", picture())
+        urls = server.base + "/a", server.base + "/b", server.serve("/c", picture())
 
         with pytest.raises(
             DownloadFailed, match=r"HTTP 404 .*fresh address failed: no such task \(task t1\)"
@@ -1267,17 +1269,17 @@ class TestFreshAddresses:
         """
         `read` has no task to ask, so that an address that has run out is its end.
         """
-        assert "HTTP 403" in await failure(downloads, server.lay("/a", status(403)))
+        assert "HTTP 403" in await failure(downloads, server.serve("/a", status(403)))
         assert server.paths == ["/a"]
 
 
 class TestBounds:
-    @pytest.mark.parametrize("answer", [picture(), chunked()], ids=["told", "untold"])
+    @pytest.mark.parametrize("answer", [picture(), chunked()], ids=["with length", "without length"])
     async def test_size_cap(self, server: FileServer, tmp_path: Path, answer: Answer) -> None:
         """
         A picture above the cap is refused, by its length or as it comes; it is not tried again.
         """
-        url = server.lay("/a", answer)
+        url = server.serve("/a", answer)
         tight, enough = quick(max_bytes=len(PNG) - 1), quick(max_bytes=len(PNG))
 
         with pytest.raises(DownloadFailed, match=f"larger than {len(PNG) - 1} bytes"):
@@ -1293,8 +1295,8 @@ class TestBounds:
         Five redirects are followed, a sixth is not.
         """
         for hop in range(6):
-            server.lay(f"/{hop}", moved(f"/{hop + 1}", bytes(10**6)))
-        server.lay("/6", picture())
+            server.serve(f"/{hop}", moved(f"/{hop + 1}", bytes(10**6)))
+        server.serve("/6", picture())
 
         assert await downloads.read(Image(0, server.base + "/1")) == PNG
         assert "redirected more than 5 times" in await failure(downloads, server.base + "/0")
@@ -1309,14 +1311,14 @@ class TestBounds:
         """
         assert "its address is no" in await failure(downloads, target)
         if not "http://".endswith(target):  # a redirect to these is one to where it came from
-            assert "its address is no" in await failure(downloads, server.lay("/a", moved(target)))
+            assert "its address is no" in await failure(downloads, server.serve("/a", moved(target)))
             assert len(server.asked) == 1
 
     async def test_redirect_to_nowhere(self, server: FileServer, downloads: Downloads) -> None:
         """
         A redirect that names no address is a broken transfer.
         """
-        assert "HTTP 302" in await failure(downloads, server.lay("/a", status(302)))
+        assert "HTTP 302" in await failure(downloads, server.serve("/a", status(302)))
 
     async def test_wrong_certificate_is_not_tried_again(self, server: FileServer, downloads: Downloads) -> None:
         """
@@ -1329,7 +1331,7 @@ class TestBounds:
         """
         A name that cannot even be asked for fails like any other.
         """
-        assert "picture 3" in await failure(downloads, "http://" + "a" * 70 + ".example/?sig=1")
+        assert "image 3" in await failure(downloads, "http://" + "a" * 70 + ".example/?sig=1")
 
 
 class TestPrivateAddresses:
@@ -1339,7 +1341,7 @@ class TestPrivateAddresses:
         A private address is not connected to, given as a number or found by its name; it is not tried again either.
         """
         downloads = quick(networks=frozenset())
-        url = server.lay("/a", picture()).replace("127.0.0.1", host)
+        url = server.serve("/a", picture()).replace("127.0.0.1", host)
 
         assert "its address is private" in await failure(downloads, url + "?sig=1")
         assert server.asked == []
@@ -1380,10 +1382,10 @@ class TestPrivateAddresses:
         A public address that redirects to a private one is refused. (A proxy stands for the public network here.)
         """
         downloads = quick(HttpOptions(proxy=server.base.replace("127.0.0.1", "localhost")), networks=frozenset())
-        server.lay("/a", moved(server.base + "/inside"))
-        server.lay("/b", moved("http://localhost/inside"))
-        server.lay("/c", moved("/d"))
-        server.lay("/d", picture())
+        server.serve("/a", moved(server.base + "/inside"))
+        server.serve("/b", moved("http://localhost/inside"))
+        server.serve("/c", moved("/d"))
+        server.serve("/d", picture())
 
         assert "its address is private: http://127.0.0.1" in await failure(downloads, "http://pictures.example/a")
         assert "its address is private: http://localhost/inside" in await failure(downloads, "http://8.8.8.8/b")
@@ -1399,7 +1401,7 @@ class TestPrivateAddresses:
         monkeypatch.setenv("http_proxy", server.base)
         monkeypatch.setenv("https_proxy", "http://[::1]:1")
         monkeypatch.setenv("no_proxy", "localhost")
-        server.lay("/a", picture())
+        server.serve("/a", picture())
         trusting = quick(HttpOptions(trust_env=True), networks=frozenset())
 
         assert await trusting.read(Image(0, "http://pictures.example/a")) == PNG
@@ -1414,7 +1416,7 @@ class TestAllowedAddresses:
         """
         for host in ("10.0.0.1", "[fd00::1]", "198.18.0.1", "169.254.169.254", "2852039166"):
             assert "its address is private" in await failure(downloads, f"http://{host}/latest/meta-data?sig=1")
-        moving = server.lay("/a", moved("http://169.254.169.254/latest/meta-data"))
+        moving = server.serve("/a", moved("http://169.254.169.254/latest/meta-data"))
         assert "its address is private: http://169.254.169.254/latest" in await failure(downloads, moving)
         assert server.paths == ["/a"]
 
@@ -1424,7 +1426,7 @@ class TestAllowedAddresses:
         """
         A network or an address that the user allows is asked; it is the one that the error had named.
         """
-        url = server.lay("/a", picture()).replace("127.0.0.1", host)
+        url = server.serve("/a", picture()).replace("127.0.0.1", host)
         closed = quick(networks=frozenset())
         entries = ["127.0.0.0/8", "localhost"] if " " in entry else entry
         opened = quick(HttpOptions(allow_downloads_from=entries), networks=frozenset())
@@ -1488,7 +1490,7 @@ class TestAllowedAddresses:
 
     def test_option_is_judged(self) -> None:
         """
-        A mistake in the option is told where it is made.
+        A mistake in the option is reported where it is made.
         """
         with pytest.raises(ValueError, match=r"allow_downloads_from: 'http://x' is neither a host name"):
             HttpOptions(allow_downloads_from=["http://x"])
@@ -1516,9 +1518,9 @@ class TestNames:
             "./",
         ],
     )
-    async def test_leaving_the_directory(self, downloads: Downloads, tmp_path: Path, name: str) -> None:
+    async def test_leaving_the_folder(self, downloads: Downloads, tmp_path: Path, name: str) -> None:
         """
-        A template that leads out of the directory is a mistake, told before anything is fetched.
+        A template that leads out of the folder is refused before anything is fetched.
         """
         with pytest.raises(ValueError, match="inside the folder"):
             await save_all(downloads, done("http://127.0.0.1:1/"), tmp_path, name=name)
@@ -1551,7 +1553,7 @@ class TestNames:
         """
         Two pictures under one name would overwrite each other, so nothing is fetched at all.
         """
-        url = server.lay("/a", picture())
+        url = server.serve("/a", picture())
 
         with pytest.raises(ValueError, match=r"put \{index\} into it"):
             await save_all(downloads, done(url, url), tmp_path, name=name)
@@ -1563,7 +1565,7 @@ class TestNames:
         For a single picture a fixed name is good.
         """
         (path,) = await save_all(
-            downloads, done(server.lay("/a", picture())), tmp_path, name="same{ext}", refresh=never
+            downloads, done(server.serve("/a", picture())), tmp_path, name="same{ext}", refresh=never
         )
 
         assert tmp_path / "same.png" == path
@@ -1576,9 +1578,9 @@ class TestNames:
         self, server: FileServer, downloads: Downloads, tmp_path: Path, task_id: str
     ) -> None:
         """
-        Whatever a service calls its task, the picture lies in the directory, alone, under a name that can be written.
+        Whatever the task id is, the file is in the folder, under a name that is valid on every system.
         """
-        url = server.lay("/a", picture())
+        url = server.serve("/a", picture())
 
         (path,) = await save_all(
             downloads,
@@ -1602,7 +1604,7 @@ class TestDisk:
         (tmp_path / "file").touch()
 
         with pytest.raises(DownloadFailed, match=r"file/t1-0.png could not be written: File exists; 0 of 1 arrived"):
-            await save_all(downloads, done(server.lay("/a", picture())), tmp_path / "file", refresh=never)
+            await save_all(downloads, done(server.serve("/a", picture())), tmp_path / "file", refresh=never)
 
         assert len(server.asked) == 1
 
@@ -1613,7 +1615,7 @@ class TestDisk:
         (tmp_path / "t1-0.png").mkdir()
 
         with pytest.raises(DownloadFailed, match="Is a directory"):
-            await save_all(downloads, done(server.lay("/a", picture())), tmp_path)
+            await save_all(downloads, done(server.serve("/a", picture())), tmp_path)
 
         assert files(tmp_path) == {}
 
@@ -1626,7 +1628,7 @@ class TestDisk:
         left = tmp_path / ".t1-0.png.mark.part"
         left.write_bytes(b"unfinished")
         names = Names(NAME, "t1", mark="mark")
-        outcome = await downloads.save(done(server.lay("/a", picture())), tmp_path, names, refresh=never)
+        outcome = await downloads.save(done(server.serve("/a", picture())), tmp_path, names, refresh=never)
 
         assert [tmp_path / "t1-0.png"] == [saved.path for saved in outcome.files] == list(tmp_path.iterdir())
 
@@ -1634,24 +1636,24 @@ class TestDisk:
         """
         With a staging folder, each is written under a unique name until it is complete.
         """
-        names = Names(NAME, "t1", mark="mark", staging_dir=".drafts")
-        (tmp_path / ".drafts").mkdir()
-        image = done(server.lay("/a", picture())).images[0]
+        names = Names(NAME, "t1", mark="mark", staging_dir=".staging")
+        (tmp_path / ".staging").mkdir()
+        image = done(server.serve("/a", picture())).images[0]
 
         saved = await asyncio.gather(*(downloads.save_file(image, tmp_path, names) for _ in range(5)))
 
         assert {tmp_path / "t1-0.png"} == {each.path for each in saved}
         assert {"t1-0.png": PNG} == files(tmp_path)
-        assert [] == list((tmp_path / ".drafts").iterdir())
+        assert [] == list((tmp_path / ".staging").iterdir())
 
     async def test_another_folder_of_that_name(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
         """
         If the run has made no staging folder here, nothing is written: it would be in another folder.
         """
-        names = Names("{index}/{task_id}{ext}", "t1", staging_dir=".drafts")
+        names = Names("{index}/{task_id}{ext}", "t1", staging_dir=".staging")
 
         with pytest.raises(FetchRefused, match="here is not the folder of this run on this machine"):
-            await downloads.save_file(done(server.lay("/a", picture())).images[0], tmp_path / "here", names)
+            await downloads.save_file(done(server.serve("/a", picture())).images[0], tmp_path / "here", names)
 
         assert [] == list(tmp_path.iterdir())
 
@@ -1669,7 +1671,7 @@ class TestDisk:
         monkeypatch.setattr(local.StagedFile, step, full)
 
         with pytest.raises(StorageFull, match="No space left"):
-            await save_all(downloads, done(server.lay("/a", picture())), tmp_path)
+            await save_all(downloads, done(server.serve("/a", picture())), tmp_path)
 
         assert files(tmp_path) == {}
         assert len(server.asked) == 1
@@ -1688,7 +1690,7 @@ class TestDisk:
             settle(part)
 
         monkeypatch.setattr(local.StagedFile, "commit", no_room_for_the_third)
-        urls = server.lay("/0", page), server.lay("/1", picture()), server.lay("/2", picture())
+        urls = server.serve("/0", page), server.serve("/1", picture()), server.serve("/2", picture())
 
         with pytest.raises(StorageFull, match=r"quota exceeded; make room, then save again") as caught:
             await save_all(downloads, done(*urls), tmp_path)
@@ -1700,7 +1702,7 @@ class TestDisk:
         self, server: FileServer, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        Where even closing and removing fail, the first reason is the one that is told.
+        If closing and removing fail too, the first reason is reported.
         """
 
         def fail(*_: object, **__: object) -> None:
@@ -1713,7 +1715,7 @@ class TestDisk:
         monkeypatch.setattr(Path, "unlink", fail)
 
         with pytest.raises(StorageFull, match="No space left"):
-            await save_all(downloads, done(server.lay("/a", picture())), tmp_path)
+            await save_all(downloads, done(server.serve("/a", picture())), tmp_path)
 
     async def test_folder_that_cannot_be_synced(
         self, server: FileServer, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -1733,7 +1735,7 @@ class TestDisk:
 
         monkeypatch.setattr(os, "fsync", only_files)
 
-        await save_all(downloads, done(server.lay("/a", picture())), tmp_path)
+        await save_all(downloads, done(server.serve("/a", picture())), tmp_path)
 
         assert synced == [False, True]
         assert files(tmp_path) == {"t1-0.png": PNG}
@@ -1743,7 +1745,7 @@ class TestDisk:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int, outcome: type[Exception] | None
     ) -> None:
         """
-        On Windows a target that somebody holds open is waited for, a little, and folders are not synced.
+        On Windows a target that another program has open is waited for briefly, and folders are not synced.
         """
         delays: list[float] = []
         left = times
@@ -1783,9 +1785,9 @@ class TestCancelling:
         """
         downloads = quick(width=2)
         urls = [
-            server.lay("/a", picture()),
-            server.lay("/b", cut(), picture()),
-            server.lay("/c", status(403), picture()),
+            server.serve("/a", picture()),
+            server.serve("/b", cut(), picture()),
+            server.serve("/c", status(403), picture()),
         ]
         fates = set()
         for turns in range(2000):
@@ -1832,7 +1834,7 @@ class TestCancelling:
             fsync(descriptor)
 
         monkeypatch.setattr(os, "fsync", hang)
-        saving = asyncio.ensure_future(save_all(downloads, done(server.lay("/a", picture())), folder))
+        saving = asyncio.ensure_future(save_all(downloads, done(server.serve("/a", picture())), folder))
         await hangs.wait()
         return saving, go_on
 
@@ -1871,7 +1873,7 @@ class TestCancelling:
 
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
-                await downloads.read(Image(0, server.lay("/a", silent)))
+                await downloads.read(Image(0, server.serve("/a", silent)))
 
 
 class TestOwner:
@@ -1879,7 +1881,7 @@ class TestOwner:
         """
         Closing twice is fine, also where nothing was ever fetched; a closed owner fetches nothing more.
         """
-        await downloads.read(Image(0, server.lay("/a", picture())))
+        await downloads.read(Image(0, server.serve("/a", picture())))
 
         await downloads.aclose()
         await downloads.aclose()
@@ -1889,7 +1891,7 @@ class TestOwner:
 
     async def test_closing_ends_transfers(self, server: FileServer, downloads: Downloads) -> None:
         """
-        What is under way when the owner is closed fails; it does not open a new session.
+        A running transfer fails when the owner is closed; it does not open a new session.
         """
         begun = asyncio.Event()
 
@@ -1898,7 +1900,7 @@ class TestOwner:
             await server.closing.wait()
             return web.Response()
 
-        reading = asyncio.ensure_future(failure(downloads, server.lay("/a", silent)))
+        reading = asyncio.ensure_future(failure(downloads, server.serve("/a", silent)))
         await begun.wait()
         await downloads.aclose()
 

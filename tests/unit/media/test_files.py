@@ -67,7 +67,7 @@ def is_whole(content: bytes, *, kind: str = "image", by: int = 4096) -> bool:
 @pytest.mark.parametrize("content", WHOLE.values(), ids=WHOLE)
 def test_whole(content: bytes, by: int) -> None:
     """
-    Every kind is followed to its end, in pieces of any size, and what was appended to it does no harm.
+    Every format is followed to its end, in pieces of any size, and appended data does not matter.
     """
     assert is_whole(content, by=by)
     assert is_whole(content + b"\0" * 3000 + b"what a camera appends", by=by)
@@ -95,7 +95,7 @@ def test_header_before_zeros(content: bytes) -> None:
     """
     The right length is no proof: what a broken disk or a sparse file holds behind the header is no picture.
     """
-    if not content.startswith(b"RIFF"):  # whose length is all that it tells
+    if not content.startswith(b"RIFF"):  # whose only structure is its length
         assert not is_whole(content[:200] + bytes(len(content) - 200))
 
 
@@ -206,7 +206,7 @@ def test_box_that_ends_with_the_file() -> None:
 )
 def test_data_after_the_end(content: bytes, kind: str) -> None:
     """
-    Tags behind the end do no harm, and neither does a length that could not be known.
+    Tags after the end do not matter, and neither does a length that the encoder could not know.
     """
     assert is_whole(content, kind=kind)
 

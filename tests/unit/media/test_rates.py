@@ -62,7 +62,7 @@ def test_just_above_the_least_rate() -> None:
 
 def test_size_that_nobody_told() -> None:
     """
-    Where the size is not announced, what has come tells how long it may take.
+    If the size is not announced, the time limit follows from the bytes received.
     """
     progress = TransferRate(DownloadPolicy(), 0, 30.0)
     while not progress.problem():

@@ -25,22 +25,22 @@ MANY = 2_000
 
 
 @pytest.mark.parametrize("width", [0, -1])
-def test_a_gate_lets_somebody_in(width: int) -> None:
+def test_width_is_at_least_one(width: int) -> None:
     with pytest.raises(InvalidRequest, match="must be a whole number of at least 1"):
         Semaphore(width)
 
 
 @simulated
-async def test_it_tells_whether_one_would_wait() -> None:
+async def test_locked() -> None:
     semaphore = Semaphore(2)
-    told = [semaphore.locked()]
+    states = [semaphore.locked()]
     async with semaphore:
-        told.append(semaphore.locked())
+        states.append(semaphore.locked())
         async with semaphore:
-            told.append(semaphore.locked())
-    told.append(semaphore.locked())
+            states.append(semaphore.locked())
+    states.append(semaphore.locked())
 
-    assert [False, False, True, False] == told
+    assert [False, False, True, False] == states
 
 
 @simulated
@@ -143,7 +143,7 @@ class Visitor:
 
 class GateMachine(RuleBasedStateMachine):
     """
-    Any order, any number of events per turn of the loop: never more inside than may be, nobody overtaken, and once all
+    Any order, any number of events per turn of the loop: never more inside than allowed, none overtaken, and once all
     has settled as many are inside as the model says: the first of those that neither left nor were cancelled.
     """
 
@@ -223,7 +223,7 @@ class GateMachine(RuleBasedStateMachine):
 TestGateMachine = GateMachine.TestCase
 
 
-# Leaving in constant time, whoever leaves first
+# Cancelled in constant time, in any order
 
 
 class Counting:

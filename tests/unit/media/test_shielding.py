@@ -34,7 +34,7 @@ async def test_cancelling_goes_on_after_the_end() -> None:
 @simulated
 async def test_what_the_work_raises_is_raised() -> None:
     """
-    To whoever was not cancelled.
+    To a caller that was not cancelled.
     """
 
     async def work() -> None:

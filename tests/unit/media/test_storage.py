@@ -30,6 +30,7 @@ from tests.fakes.storages import (  # noqa: F401
     Memory,
     Place,
     Sftp,
+    as_storage,
     brisk,
     bucket,
     client,
@@ -68,7 +69,7 @@ class TestSave:
     async def test_pictures_are_stored_in_their_order(self, client: KlingClient, place: Place) -> None:
         result = await client.generate("a lighthouse", n=3)
 
-        urls = await client.save(result, place.storage, name="{task_id}/{index}{ext}")
+        urls = await client.save(result, as_storage(place), name="{task_id}/{index}{ext}")
 
         names = [f"{result.task_id}/{index}.png" for index in range(3)]
         assert [place.url_of(name) for name in names] == urls
@@ -77,14 +78,14 @@ class TestSave:
     async def test_what_is_there_is_replaced(self, client: KlingClient, place: Place) -> None:
         first, second = await client.generate("a lighthouse"), await client.generate("a fox")
 
-        await client.save(first, place.storage, name="{index}{ext}")
-        await client.save(second, place.storage, name="{index}{ext}")
+        await client.save(first, as_storage(place), name="{index}{ext}")
+        await client.save(second, as_storage(place), name="{index}{ext}")
 
         assert {"0.png": (await drawn(client, second))[0]} == await asyncio.to_thread(place.files)
 
     async def test_odd_names_are_found_again(self, client: KlingClient, far: Memory | Bucket) -> None:
         result = await client.generate("a lighthouse")
-        storage = far.storage if isinstance(far.storage, Storage) else Storage(far.storage)
+        storage = as_storage(far)
 
         [url] = await client.save(result, storage, name="am #1, [100%] für {index}{ext}")
 
@@ -100,7 +101,7 @@ class TestSave:
         far.troubles += [trouble] * 2
         fetched = server.ledger.downloads
 
-        await client.save(result, far.storage, name="{index}{ext}")
+        await client.save(result, as_storage(far), name="{index}{ext}")
 
         assert fetched + 1 == server.ledger.downloads
         assert {"0.png": (await drawn(client, result))[0]} == await asyncio.to_thread(far.files)
@@ -113,7 +114,7 @@ class TestSave:
         memory.last = trouble
 
         with pytest.raises(DownloadFailed, match=r"memory://pictures/run/0\.png could not be written") as caught:
-            await client.save(result, memory.storage, name="{index}{ext}")
+            await client.save(result, as_storage(memory), name="{index}{ext}")
 
         assert (0, ()) == (caught.value.index, caught.value.urls)
         assert {} == memory.files()
@@ -124,7 +125,7 @@ class TestSave:
         memory.troubles += ["full"]
 
         with pytest.raises(StorageFull, match="No space left on device; make room") as caught:
-            await client.save(result, memory.storage, name="{index}{ext}")
+            await client.save(result, as_storage(memory), name="{index}{ext}")
 
         assert sorted(memory.files()) == [Path(url).name for url in caught.value.urls]
         assert 1 == len(caught.value.urls)
@@ -133,12 +134,12 @@ class TestSave:
         result = await client.generate("a lighthouse")
         bucket.digests = False
 
-        await client.save(result, bucket.storage, name="{index}{ext}")
+        await client.save(result, as_storage(bucket), name="{index}{ext}")
 
-        assert "GET /shelf/run/0.png" in bucket.asked
+        assert "GET /bucket/run/0.png" in bucket.asked
 
     async def test_a_digest_that_is_told_spares_reading_back(self, client: KlingClient, bucket: Bucket) -> None:
-        await client.save(await client.generate("a lighthouse"), bucket.storage, name="{index}{ext}")
+        await client.save(await client.generate("a lighthouse"), as_storage(bucket), name="{index}{ext}")
 
         assert ["PUT", "HEAD"] == [asked.split()[0] for asked in bucket.asked]
 
@@ -146,7 +147,7 @@ class TestSave:
         bucket.last = "garbled"
 
         with pytest.raises(DownloadFailed, match="another digest"):
-            await client.save(await client.generate("a lighthouse"), bucket.storage, name="{index}{ext}")
+            await client.save(await client.generate("a lighthouse"), as_storage(bucket), name="{index}{ext}")
 
         assert {} == await asyncio.to_thread(bucket.files)
 
@@ -169,7 +170,7 @@ class TestSave:
         first, second = await client.generate("a lighthouse"), await client.generate("a fox")
 
         for result in (first, second, second):
-            await client.save(result, memory.storage, name="{index}{ext}")
+            await client.save(result, as_storage(memory), name="{index}{ext}")
 
             assert {"0.png": (await drawn(client, result))[0]} == memory.files()
 
@@ -181,7 +182,7 @@ class TestSave:
         Whether it was done or not; what was there before stays until then.
         """
         first, second = await client.generate("a lighthouse"), await client.generate("a fox")
-        await client.save(first, memory.storage, name="{task_id}{ext}")
+        await client.save(first, as_storage(memory), name="{task_id}{ext}")
         rename, calls = MemoryFileSystem.mv, []
 
         def mv(files: MemoryFileSystem, *names: str, **options: Any) -> None:
@@ -192,7 +193,7 @@ class TestSave:
                 raise ConnectionResetError(errno.ECONNRESET, "cut")
 
         monkeypatch.setattr(MemoryFileSystem, "mv", mv)
-        await client.save(second, memory.storage, name="{task_id}{ext}")
+        await client.save(second, as_storage(memory), name="{task_id}{ext}")
 
         assert calls_needed == len(calls)
         assert {f"{each.task_id}.png": (await drawn(client, each))[0] for each in (first, second)} == memory.files()
@@ -203,7 +204,7 @@ class TestSave:
     ) -> None:
         result = await client.generate("a lighthouse")
         far.last = "slow"
-        aio_task = asyncio.ensure_future(client.save(result, far.storage, name="{index}{ext}"))
+        aio_task = asyncio.ensure_future(client.save(result, as_storage(far), name="{index}{ext}"))
         for _ in range(turns):
             await asyncio.sleep(0.0005)
 
@@ -211,8 +212,8 @@ class TestSave:
         await asyncio.wait([aio_task])
         await asyncio.sleep(0.4)  # for what a server has begun
 
-        kept = dict((await asyncio.to_thread(far.files)).items())
-        assert kept in ({}, {"0.png": (await drawn(client, result))[0]})
+        stored = dict((await asyncio.to_thread(far.files)).items())
+        assert stored in ({}, {"0.png": (await drawn(client, result))[0]})
 
     @pytest.mark.parametrize("trouble", ["refused", "cut"])
     async def test_one_connection_that_is_lost_is_made_anew(
@@ -224,7 +225,7 @@ class TestSave:
         result = await client.generate("a lighthouse", n=3)
         sftp.troubles += [trouble] * 2
         for _ in range(2):
-            await client.save(result, sftp.storage, name="{index}{ext}")
+            await client.save(result, as_storage(sftp), name="{index}{ext}")
             sftp.cut()
 
         pictures = await drawn(client, result)
@@ -262,9 +263,9 @@ class TestStorage:
             "import sys, kling_async, kling_async.batch, kling_async.media.storage; print('fsspec' in sys.modules)"
         )
 
-        told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        recorded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-        assert "False\n" == told.stdout
+        assert "False\n" == recorded.stdout
 
     def test_folders_of_this_machine_are_written_directly(self, tmp_path: Path) -> None:
         """
@@ -291,7 +292,7 @@ class TestStorage:
         """
         A picture that an earlier run has stored in another place.
         """
-        storage = Storage(destination, {"key": "of the shelf"})
+        storage = Storage(destination, {"key": "of the storage"})
 
         assert (storage if is_own else Storage(url)) == storage_of(storage, url)
 
@@ -312,13 +313,13 @@ class TestStorage:
         monkeypatch.setattr(filesystems, "SFTP_TIMEOUT", 0.3)
         sftp.is_silent = True
 
-        await client.save(await client.generate("a lighthouse"), sftp.storage, name="{index}{ext}")
+        await client.save(await client.generate("a lighthouse"), as_storage(sftp), name="{index}{ext}")
 
         assert ["0.png"] == list(sftp.files())
 
     async def test_connections_that_nobody_has_are_closed(self, client: KlingClient, sftp: Sftp) -> None:
         sftp.troubles += ["refused"] * 3
-        await client.save(await client.generate("a lighthouse", n=3), sftp.storage)
+        await client.save(await client.generate("a lighthouse", n=3), as_storage(sftp))
         before = len(sftp.connections)
         SFTPFileSystem.clear_instance_cache()
         async with asyncio.timeout(10):
@@ -328,7 +329,7 @@ class TestStorage:
 
         assert before > 0
 
-    async def test_drafts_are_swept_from_folders_with_odd_names(self, sftp: Sftp) -> None:
+    async def test_staging_folders_are_removed_from_folders_with_odd_names(self, sftp: Sftp) -> None:
         destination = attrs.evolve(cast("Storage", sftp.storage), url="sftp://me@127.0.0.1/run [1-2]*")
         left = sftp.folder / "run [1-2]*" / ".kling-m" / "0.part"
         left.parent.mkdir(parents=True)
@@ -366,16 +367,16 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
     async def test_no_old_list_is_believed(self, bucket: Bucket) -> None:
         """
-        That the program has asked for: fsspec keeps it, and one file system for both.
+        fsspec caches the list that the program has requested, in the file system that both use.
         """
         storage = bucket.storage
         assert isinstance(storage, Storage)
         files, _ = await asyncio.to_thread(url_to_fs, storage.url, **copy.deepcopy(dict(storage.options)))
         other = bucket._files()
-        await asyncio.to_thread(other.pipe_file, "shelf/run/0.png", b"old")
-        await asyncio.to_thread(files.ls, "shelf/run")
-        await asyncio.to_thread(other.pipe_file, "shelf/run/1.png", b"new")
-        await asyncio.to_thread(other.rm_file, "shelf/run/0.png")
+        await asyncio.to_thread(other.pipe_file, "bucket/run/0.png", b"old")
+        await asyncio.to_thread(files.ls, "bucket/run")
+        await asyncio.to_thread(other.pipe_file, "bucket/run/1.png", b"new")
+        await asyncio.to_thread(other.rm_file, "bucket/run/0.png")
 
         assert files is (await storage._opened(storage.url)).files
         assert (None, 3) == (await storage.size(bucket.url_of("0.png")), await storage.size(bucket.url_of("1.png")))
@@ -385,7 +386,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         self, memory: Memory, monkeypatch: pytest.MonkeyPatch, times: int
     ) -> None:
         """
-        Six times in all; then it is told, with nothing that may sign an address.
+        Six times in all; then the error shows nothing that may be a signature.
         """
         storage = Storage("memory://pictures/run")
         MemoryFileSystem().pipe_file("/pictures/run/0.png", b"whole")
@@ -422,12 +423,12 @@ class TestBatch:
         async with Batch(tmp_path / "run.kling", client) as batch:
             await batch.add(["a lighthouse", "a fox", "a boat"])
             outcomes = await outcomes_of(batch, save_to=place.storage, name="{key}/{index}{ext}")
-            told = [outcome async for outcome in batch.outcomes()]
+            recorded = [outcome async for outcome in batch.outcomes()]
 
         assert 3 == len(outcomes) == len(server.ledger.tasks)
         files = await asyncio.to_thread(place.files)
         assert 3 == len(files)
-        for outcome in told:
+        for outcome in recorded:
             assert isinstance(outcome, Done)
             [picture] = outcome.pictures
             assert files[f"{outcome.key}/0.png"] == (await drawn(client, outcome.result))[0]

@@ -35,6 +35,7 @@ from tests.fakes.storages import (  # noqa: F401
     Memory,
     Place,
     Sftp,
+    as_storage,
     brisk,
     bucket,
     client,
@@ -55,10 +56,6 @@ def place(request: pytest.FixtureRequest) -> Place:
     return found
 
 
-def as_storage(place: Place) -> Storage:
-    return place.storage if isinstance(place.storage, Storage) else Storage(place.storage)
-
-
 @attrs.define(eq=False)
 class Stream:
     """
@@ -74,26 +71,26 @@ class Stream:
         return content
 
 
-async def keep(storage: Storage, name: str = "0.png") -> str:
+async def store(storage: Storage, name: str = "0.png") -> str:
     names = Names(name, "t")
-    kept = await storage.write(names, Image(0, ""), Stream())  # type: ignore[arg-type]
-    assert kept.url is not None
-    return kept.url
+    stored = await storage.write(names, Image(0, ""), Stream())  # type: ignore[arg-type]
+    assert stored.url is not None
+    return stored.url
 
 
 @pytest.fixture
 async def web_server() -> AsyncIterator[str]:
     """
-    A server that keeps what is posted to it, and can do nothing else with a file.
+    A server that stores what is posted to it, and can do nothing else with a file.
     """
-    kept: dict[str, bytes] = {}
+    stored: dict[str, bytes] = {}
 
     async def answer(request: web.Request) -> web.Response:
         if request.method == "POST":
-            kept[request.path] = await request.read()
-        if request.path not in kept:
+            stored[request.path] = await request.read()
+        if request.path not in stored:
             raise web.HTTPNotFound
-        return web.Response(body=kept[request.path])
+        return web.Response(body=stored[request.path])
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
@@ -140,7 +137,7 @@ class TestCheck:
         self, memory: Memory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A storage that keeps everything is no reason to refuse it.
+        A storage that forbids removing is not refused.
         """
 
         def rm_file(_: MemoryFileSystem, path: str) -> None:
@@ -196,7 +193,7 @@ class TestCheck:
         storage = Storage(f"asyncwrapper::{(tmp_path / 'destination').as_uri()}")
 
         await storage.check()
-        url = await keep(storage)
+        url = await store(storage)
 
         assert (None, 32768) == (await storage.size(url + "x"), await storage.size(url))
         assert {".part"} == set(copied)  # what `put_file` does
@@ -230,7 +227,7 @@ class TestChains:
         """
         For fsspec itself, for the storage, and for one that knows nothing but the URL.
         """
-        storage = Storage(chain.format(folder=tmp_path / "shelf"))
+        storage = Storage(chain.format(folder=tmp_path / "folder"))
         result = await client.generate("a lighthouse", n=2)
         pictures = [await client.read(image) for image in result.images]
 
@@ -242,7 +239,9 @@ class TestChains:
         assert pictures == [await storage.read(url) for url in urls] == [await Storage(url).read(url) for url in urls]
         assert all(storage.has(url) for url in urls)
 
-    @pytest.mark.parametrize("chain", ["simplecache::s3://shelf/run", "dir://run::s3://shelf", "filecache::s3://shelf"])
+    @pytest.mark.parametrize(
+        "chain", ["simplecache::s3://bucket/run", "dir://run::s3://bucket", "filecache::s3://bucket"]
+    )
     async def test_a_bucket_behind_a_cache(
         self, client: KlingClient, server: Emulator, bucket: Bucket, tmp_path: Path, chain: str
     ) -> None:
@@ -258,10 +257,10 @@ class TestChains:
                 assert expected == len(done) == sum(isinstance(each, Done) for each in done)
 
         async with Batch(tmp_path / "run.kling", client) as batch:
-            kept = [picture async for each in batch.outcomes() if isinstance(each, Done) for picture in each.pictures]
-        urls = [picture.url for picture in kept if picture.url is not None]
+            stored = [picture async for each in batch.outcomes() if isinstance(each, Done) for picture in each.pictures]
+        urls = [picture.url for picture in stored if picture.url is not None]
         sizes = [len(await asyncio.to_thread(_content_at, url, **options)) for url in urls]
-        assert [picture.size_in_bytes for picture in kept] == sizes
+        assert [picture.size_in_bytes for picture in stored] == sizes
         assert 2 == len(sizes) == server.ledger.downloads
         assert not any(".part" in asked or "COPY" in asked for asked in bucket.asked)
 
@@ -270,7 +269,7 @@ class TestChains:
         A picture that was replaced is read as it is now.
         """
         storage = Storage("simplecache::memory://pictures/run")
-        url = await keep(storage)
+        url = await store(storage)
         await asyncio.to_thread(_content_at, url)  # by a program, through the cache
         MemoryFileSystem().pipe_file("/pictures/run/0.png", b"another")
 
@@ -311,7 +310,7 @@ class TestTries:
         """
         A bucket with the options that a program would give.
         """
-        return Storage("s3://shelf/run", {**KEYS, "endpoint_url": as_storage(bucket).options["endpoint_url"]})
+        return Storage("s3://bucket/run", {**KEYS, "endpoint_url": as_storage(bucket).options["endpoint_url"]})
 
     @pytest.mark.parametrize(("trouble", "times"), [("slow down", 1), ("refused", 1), ("cut", 2)])
     async def test_one_picture_is_sent_a_known_number_of_times(
@@ -340,7 +339,7 @@ class TestTries:
     async def test_questions_are_bounded_too(
         self, bucket: Bucket, patient: Storage, method: str, asks: Callable[[Storage, str], Any]
     ) -> None:
-        url = await keep(patient)
+        url = await store(patient)
         bucket.asked.clear()
         bucket.troubled, bucket.last = frozenset({method}), "slow down"
 
@@ -351,10 +350,10 @@ class TestTries:
 
     async def test_a_bucket_of_a_chain(self, bucket: Bucket, patient: Storage) -> None:
         bucket.last = "slow down"
-        chained = Storage("simplecache::s3://shelf/run", {"s3": dict(patient.options)})
+        chained = Storage("simplecache::s3://bucket/run", {"s3": dict(patient.options)})
 
         with pytest.raises(FetchRefused):
-            await keep(chained)
+            await store(chained)
 
         assert {"PUT": ATTEMPTS} == _methods(bucket)
 
@@ -367,7 +366,7 @@ class TestTries:
         chosen = attrs.evolve(patient, options={**patient.options, "config_kwargs": {"retries": {"max_attempts": 1}}})
 
         with pytest.raises(FetchRefused):
-            await keep(chosen)
+            await store(chosen)
 
         assert 2 * ATTEMPTS == _methods(bucket)["PUT"] - 1
         assert S3FileSystem.retries == S3FileSystem(**patient.options).retries > 1

@@ -24,7 +24,7 @@ def outcome(text: str, max_bytes: int) -> bytes | str:
 
 
 @pytest.mark.parametrize(
-    ("told", "asked"),
+    ("url", "asked"),
     [
         ("https://cdn.example/a?b#c", "https://cdn.example/a?b#c"),
         ("HTTP://cdn.example/a", "HTTP://cdn.example/a"),
@@ -39,12 +39,12 @@ def outcome(text: str, max_bytes: int) -> bytes | str:
         (base64.b64encode(PNG).decode(), base64.b64encode(PNG).decode()),
     ],
 )
-def test_absolute(told: str, asked: str) -> None:
+def test_absolute(url: str, asked: str) -> None:
     """
     An address without a scheme or a host is meant relative to the service, and nothing else is changed.
     """
-    assert asked == absolute(told, "https://relay.example:8443/kling")
-    assert told == absolute(told, None)
+    assert asked == absolute(url, "https://relay.example:8443/kling")
+    assert url == absolute(url, None)
 
 
 @pytest.mark.parametrize("blanks", [" ", "\n", "\r\n\t "])
