@@ -148,9 +148,9 @@ class Attempts:
         if row.kept_for == self.client.base_url:
             endpoint = endpoint_of(type(row.request))
             if row.task_id is not None:
-                return await self.client.core.get(row.task_id, endpoint)
+                return await self.client.core.tasks.get(row.task_id, endpoint)
             if row.external_task_id is not None and self._has_external_ids(row):
-                return await self.client.core.look_up(row.external_task_id, endpoint)
+                return await self.client.core.tasks.look_up(row.external_task_id, endpoint)
         raise TaskNotFound("it cannot be looked up here", row.task_id)
 
     def _has_external_ids(self, row: Row) -> bool:
