@@ -51,38 +51,38 @@ _log = logging.getLogger(__name__)
 
 class KlingClient:
     """
-    Makes pictures of prompts through one account.
+    A client for one account at one host.
 
     Use it as an async context manager, or just use it (it opens itself) and `await client.aclose()` at the end. It
     belongs to the event loop in which it is first used.
 
     Args:
         api_key:
-            A Bearer key, or an `AccessKey`. None reads `KLING_API_KEY`, else `KLING_ACCESS_KEY` and `KLING_SECRET_KEY`.
+            A Bearer key, or an `AccessKey`. None reads `KLING_API_KEY`, or `KLING_ACCESS_KEY` and `KLING_SECRET_KEY`.
         base_url:
-            None reads `KLING_BASE_URL`; else it is the gateway for a Bearer key and the vendor for an `AccessKey`.
-            "/v1/images/generations" follows it; where it ends so already, that is cut off. Plain http is for loopback.
+            The URL before "/v1/images/generations". None reads `KLING_BASE_URL`, and without it uses the gateway for a
+            Bearer key and the vendor for an `AccessKey`. Plain http is allowed for loopback only.
         dialect: Limits and abilities of the service. None is OFFICIAL for the vendor's hosts and GATEWAY for others.
         session: An `aiohttp.ClientSession` to use and never to close; None makes one.
-        slots: Slots per model, or a `Slots` shared with other clients of the account; None finds them out.
+        slots: Slots per model, or a `Slots` shared with other clients of the account; None discovers their number.
         http: How connections are made.
-        retry: How patiently requests are sent again.
-        polling: How often tasks are looked at.
+        retry: How long requests are retried.
+        polling: How often tasks are polled.
         callbacks:
-            A receiver, which you serve, and which several clients may share: each submit gets an address of its own
-            there, but for one with a `callback_url` of yours. While callbacks come, tasks are hardly looked at.
+            A receiver, which you serve, and which several clients may share. Each submit gets its own callback URL
+            there, unless its request has a `callback_url`. While callbacks arrive, tasks are hardly polled.
         on_event:
-            Called in the event loop with each step of each task, for progress, logs and metrics; it should be quick.
-            What it raises is logged, and harms nothing.
+            Called in the event loop with each step of each task, for progress, logs and metrics; it must return
+            quickly. Its exceptions are logged and ignored.
 
     Attributes:
-        core: What a `Batch` needs of it, with no promise that it stays as it is.
+        core: The interface for `Batch`. It is not public and may change.
 
     Raises:
-        NotAuthenticated: There is no key, or it cannot be one; the error says why, and does not show it.
-        InvalidRequest: One of the other arguments cannot be what it should, or would send the key over plain http. The
-            same holds for `KLING_BASE_URL`, and with `HttpOptions.trust_env` for the variables that name proxies.
-        TypeError: `on_event` is no plain function.
+        NotAuthenticated: There is no key, or it is malformed; the error says why, and does not show it.
+        InvalidRequest: Another argument is invalid, or would send the key over plain http; or `KLING_BASE_URL` is, or,
+            with `HttpOptions.trust_env`, a variable that names a proxy.
+        TypeError: `on_event` is not a plain function.
     """
 
     def __init__(
@@ -139,16 +139,16 @@ class KlingClient:
         """
         Close the client. Safe to call twice.
 
-        Submits whose task nobody would know of otherwise get up to 10 s to learn its id. Whoever waits gets
-        `ClientClosed` with the task ids. Tasks go on at the service; `unfinished` still tells which.
+        Pending submits get up to 10 s to learn their task's id. Pending waits raise `ClientClosed` with the task ids.
+        Tasks keep running at the service; `unfinished` still lists them.
         """
         await self.core.aclose()
 
     @property
     def unfinished(self) -> tuple[TaskHandle, ...]:
         """
-        The handles of tasks that are not known to have ended, or of which the pictures are not told yet; also of those
-        whose wait or submit was cancelled, and of uncertain submits of which a callback told later.
+        The handles of tasks that are not known to have ended, or whose files are not known yet. They include tasks
+        whose wait or submit was cancelled, and those of uncertain submits that a callback reported later.
         """
         return self.core.unfinished
 
@@ -215,7 +215,7 @@ class KlingClient:
         try:
             return await handle.wait(timeout)
         except asyncio.CancelledError:
-            _log.warning("waiting was cancelled; task %s goes on", handle.task_id)
+            _log.warning("waiting was cancelled; task %s is still running", handle.task_id)
             raise
 
     def stream(

@@ -43,7 +43,7 @@ class TaskHandle:
     One task of the service. Returned by `client.submit` and `client.handle`; lives as long as you keep it, and in
     `client.unfinished` until the task is final.
 
-    Any number of callers may wait at once. Cancelling a wait stops only that wait: the task goes on at the service.
+    Any number of callers may wait at once. Cancelling a wait stops only that wait: the task keeps running.
 
     Attributes:
         endpoint: The endpoint that it belongs to; `endpoint.name` is "image-generation", for example.
@@ -190,7 +190,7 @@ class TaskHandle:
                 what = f"the service has not shown this task within {timeout:g} s; check its id, or wait again"
             else:
                 word = f"last seen as {seen.status_word!r}"
-                what = f"the task was not final after {timeout:g} s, {word}; it goes on, so wait for it again"
+                what = f"the task was not final after {timeout:g} s, {word}; it is still running: wait again"
             raise WaitTimeout(what, self.task_id, seen.request_id if seen else None, snapshot=seen)
         if seen.task_status is TaskStatus.SUCCEEDED:
             made = seen.task_result

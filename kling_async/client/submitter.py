@@ -258,6 +258,6 @@ def _log_abandoned(aio_task: "asyncio.Task[TaskHandle]") -> None:
     if (error := aio_task.exception()) is None:
         handle = aio_task.result()
         caption = shorten(caption_of(handle.request))
-        _log.warning("a submit was cancelled, but its task %s was accepted and goes on: %r", handle.task_id, caption)
+        _log.warning("a submit was cancelled, but its task %s was accepted and is running: %r", handle.task_id, caption)
     elif not isinstance(error, SubmissionUncertain):  # which was logged when it came up
         _log.debug("a submit was cancelled, and ended with %r", error)

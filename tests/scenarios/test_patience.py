@@ -40,7 +40,7 @@ async def run(seed: int, rules: list[Fault]) -> float:
         return epoch_now() - start
 
 
-@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 20), marks=pytest.mark.thorough)], ids=str)
+@pytest.mark.parametrize("seeds", [range(6), pytest.param(range(6, 20), marks=pytest.mark.thorough)], ids=str)
 @simulated
 async def test_bad_weather_at_most_doubles_the_time(seeds: range) -> None:
     """

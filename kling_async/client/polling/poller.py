@@ -6,6 +6,7 @@ An idle poller uses no CPU.
 """
 
 import asyncio
+import functools
 import logging
 import math
 from collections.abc import Callable
@@ -121,14 +122,13 @@ class Poller:
             self._endpoints[endpoint.name] = poller
         return poller
 
-    def _poll_due(self) -> None:
+    def _poll_due(self, *, timer_fired: bool = False) -> None:
         # Start the polls that are due, then sleep until the next; while none may start, the end of a poll comes here.
         if self._is_closed:
             return
         loop = asyncio.get_running_loop()
         now, until = loop.time(), math.inf
-        if self._timer is not None and self._timer.when() <= now:
-            self._timer.cancel()
+        if timer_fired:  # its time may still be ahead: loops run timers early, by the resolution of their clock
             self._timer = None
         for name, poller in tuple(self._endpoints.items()):
             limit = self.policy.width - len(self._running)
@@ -150,7 +150,7 @@ class Poller:
             self._timer.cancel()
             self._timer = None
         if until < math.inf:
-            self._timer = asyncio.get_running_loop().call_at(until, self._poll_due)
+            self._timer = asyncio.get_running_loop().call_at(until, functools.partial(self._poll_due, timer_fired=True))
 
     def _note_end(self, aio_task: "asyncio.Task[None]") -> None:
         self._running.discard(aio_task)

@@ -143,7 +143,7 @@ def closed_error(handle: TaskHandle) -> ClientClosed:
     """
     Return the error that ends the waits for a task when its client is closed.
     """
-    what = "the client was closed; the task goes on, and another client's handle(task_id) picks it up"
+    what = "the client was closed; the task is still running: resume it with another client's handle(task_id)"
     return ClientClosed(what, handle.task_id, task_ids=(handle.task_id,))
 
 

@@ -156,6 +156,22 @@ async def test_delays_grow() -> None:
 
 
 @simulated
+async def test_timer_that_fires_early_is_set_again() -> None:
+    """
+    Loops run a timer that is due within the resolution of their clock; such a poll comes later, and is not lost.
+    """
+    loop = asyncio.get_running_loop()
+    loop._clock_resolution = 0.01  # type: ignore[attr-defined]  # asyncio's own; there is no public setting
+    service = FakeService(PROCESSING, DONE)
+    async with polling(service) as poller:
+        loop.call_at(0.995, lambda: None)
+        loop.call_at(1.995, lambda: None)
+        await accepted(poller).wait(10)
+
+    assert [1.0, 2.0] == pytest.approx(service.times, abs=0.01)
+
+
+@simulated
 async def test_picked_up_task_is_polled_at_once() -> None:
     """
     A task of unknown age has no first delay, and none is kept waiting who comes back to it.
