@@ -1,6 +1,6 @@
 """
-Looking for the task of a submit whose answer was lost: at services that lag, that answer with other tasks, and that do
-not refuse an id which they know.
+Looking up the task of a submit whose answer was lost, at services that lag, that answer with other tasks, and that
+accept an id twice.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 """
-Answers to creates that do not end as they should: what has come of them is not thrown away.
+Answers to creates that break off or never end: what they hold is used.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import pytest
 from kling_async.errors import SubmissionUncertain
 from tests.fakes.scripted_server import listening
 from tests.fakes.simulated_loop import simulated
-from tests.scenarios.test_not_sent import LIGHTHOUSE, Steps, client_to
+from tests.scenarios.test_connection_failures import LIGHTHOUSE, Steps, client_to
 
 BODY = json.dumps({"code": 0, "data": {"task_id": "t-7", "task_status": "submitted"}}).encode()
 TORN = b'{"code":0,"data":{"task_id":"t-7","task_st'

@@ -1,5 +1,5 @@
 """
-Addresses at which there is no Kling API: one free read tells, nothing is uncertain, and no slots are held.
+Addresses without a Kling API: one free read shows it, nothing is uncertain, and no slots are held.
 """
 
 from typing import Any

@@ -1,5 +1,5 @@
 """
-Sessions of others with middlewares: what has left is known, whatever a middleware does with the request.
+Sessions of the program with middlewares: what was sent is known, whatever a middleware does with the request.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from kling_async import GATEWAY, ImageRequest, KlingClient, RetryPolicy
 from kling_async.errors import AccountProblem, ClientClosed, NotSent, SubmissionUncertain
 from tests.fakes.scripted_server import Served, listening, saying, serving
 from tests.fakes.simulated_loop import simulated
-from tests.scenarios.test_not_sent import KEY, Steps
+from tests.scenarios.test_connection_failures import KEY, Steps
 
 LIGHTHOUSE = ImageRequest("a lighthouse")
 CREATED = saying({"code": 0, "data": {"task_id": "t-1", "task_status": "submitted"}})

@@ -1,5 +1,5 @@
 """
-Where nothing can have left, nothing is uncertain: proxies, name servers, pools and sessions that fail before that.
+Proxies, name servers, pools and sessions that fail before a request is sent: nothing is uncertain.
 """
 
 import asyncio
