@@ -1331,7 +1331,7 @@ class TestBounds:
         """
         A name that cannot even be asked for fails like any other.
         """
-        assert "picture 3" in await failure(downloads, "http://" + "a" * 70 + ".example/?sig=1")
+        assert "image 3" in await failure(downloads, "http://" + "a" * 70 + ".example/?sig=1")
 
 
 class TestPrivateAddresses:
