@@ -7,7 +7,7 @@ A *client* lives as long as your program, a *handle* as long as one task, a *bat
 import logging
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"  # first: the rooms below read it
+__version__ = "0.1.0"  # first: the modules below read it
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.client import KlingClient

@@ -56,7 +56,7 @@ class Added:
 
 class Batch:
     """
-    Many requests and their journal: after a crash the same program goes on where it stopped.
+    Many requests and their journal: after a crash, the same program continues.
 
         async with KlingClient() as client, Batch("run.kling", client) as batch:
             await batch.add(prompts)
@@ -69,10 +69,10 @@ class Batch:
 
     Args:
         path: The journal, an SQLite file. A missing one is made, readable by its owner alone.
-        rebind: Go on with another key, base URL or dialect than the journal's; it belongs to the new one then. Rows
-            that were sent before are kept: they are never sent again automatically, and go on where the same base URL
-            finds their task with the new key, or in a run with the old key and `rebind=True`. A journal from which
-            nothing was sent needs no `rebind`.
+        rebind: Continue with another key, base URL or dialect than the journal's, which then belongs to the new one.
+            Rows that were sent before are kept: they are never sent again automatically, and continue where the same
+            base URL finds their task with the new key, or in a run with the old key and `rebind=True`. A journal from
+            which nothing was sent needs no `rebind`.
         clock: Returns Unix time in seconds, for the record; nothing depends on it.
     """
 
@@ -107,7 +107,7 @@ class Batch:
             JournalLocked: Another process works on it.
             JournalMismatch: Something was sent from it with another key, base URL or dialect, and `rebind` is not set;
                 or a later version made it.
-            JournalCorrupt: It is no journal, is damaged, or incomplete.
+            JournalCorrupt: It is not a journal, damaged, or incomplete.
             StorageFull: There is no room for it.
             OSError: It cannot be opened or written.
         """
@@ -198,7 +198,7 @@ class Batch:
         is not possible it is uncertain: its outcome is `Failed` with SubmissionUncertain, and it is never sent again
         automatically. The next run tries again what could not be saved, and rows that failed for a passing cause.
 
-        Leaving the loop early stops the run in good order; close it with `contextlib.aclosing`.
+        Leaving the loop early stops the run properly; close it with `contextlib.aclosing`.
 
         Args:
             save_to: A folder, or with the extra `storage` a place in any storage that fsspec reaches: its URL, or a
@@ -209,8 +209,8 @@ class Batch:
             timeout: Seconds to wait for each task, from acceptance; a row whose task takes longer stays accepted. None
                 waits without limit.
             resend_uncertain: Send uncertain rows again, though each may then be paid for twice.
-            process: A function that is called with each saved picture (its `Path`, or bytes from a storage) and its
-                `PictureFacts`. Its value is pickled into the journal, and is in `Done.value`. Where it fails, the
+            process: A function that is called with each saved file (its `Path`, or bytes from a storage) and its
+                `FileInfo`. Its value is pickled into the journal, and is in `Done.value`. Where it fails, the
                 outcome is `Failed` with ProcessFailed; the next run with a function calls it for what has no value.
             executor: Calls the function; it is not closed. None makes an `executors.LocalExecutor()` for this run. A
                 `RemoteExecutor`, such as `kling_async.integrations.dask.DaskExecutor`, fetches and saves the pictures
@@ -307,7 +307,7 @@ class Batch:
 
 
 async def _open_journal(path: Path, client: KlingClient, *, rebind: bool) -> Journal:
-    account = Account(client.base_url, client.dialect.name, client.core.fingerprint)
+    account = Account(client.base_url, client.dialect.name, client.core.transport.fingerprint)
     opening = asyncio.ensure_future(asyncio.to_thread(Journal.open, path, account, rebind=rebind))
     try:
         journal = await asyncio.shield(opening)

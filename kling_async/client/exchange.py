@@ -134,9 +134,6 @@ class RequestBody(aiohttp.Payload):
         self._deadline: Deadline | None = None
         self._read_timeout = 0.0
 
-    def __len__(self) -> int:
-        return len(self._value)
-
     def begin(self, deadline: Deadline, read_timeout: float) -> None:
         """
         Prepare for one exchange: when all of the body is written, the answer is expected within *read_timeout*.

@@ -20,16 +20,16 @@ __all__ = ["Done", "Failed"]
 @attrs.frozen
 class Done:
     """
-    One request of many that ended well.
+    A request of a stream or batch whose task succeeded.
 
     Attributes:
         index: Counts the requests from 0 in the order of the input.
-        key: By which a batch knows it; None in a stream.
-        result: Its pictures at the service.
-        paths: Its pictures on the disk, in their order; empty where none were to be saved, or in a storage.
-        value: What a batch's `process=` has made of its pictures, a tuple in their order; else None, and room for what
-            a program of yours adds by `attrs.evolve`.
-        pictures: What is known of those that a batch has saved, on the disk or in a storage; empty in a stream.
+        key: Its key in a batch; None in a stream.
+        result: Its files at the service.
+        paths: The paths of its files on disk, in order; empty if none were saved, or if they are in remote storage.
+        value: The return values of a batch's `process=` for its files, a tuple in order; otherwise None. Your program
+            may set it with `attrs.evolve`.
+        pictures: The files that a batch has saved, on disk or in remote storage; empty in a stream.
     """
 
     index: int
@@ -54,7 +54,7 @@ class Done:
 @attrs.frozen
 class Failed:
     """
-    One request of many that did not end well.
+    A request of a stream or batch that failed.
 
     Attributes:
         index: Counts the requests from 0 in the order of the input.

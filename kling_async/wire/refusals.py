@@ -111,6 +111,8 @@ def is_refusal(payload: Mapping[str, Any]) -> bool:
     Return whether an answer with a status of success refuses all the same. A known code wins over everything, and a
     task over an unknown code: gateways have words of their own.
     """
+    if payload.get("code") == 0 and "error" not in payload and "success" not in payload:
+        return False  # the vendor's own answer
     code = _read_code(payload.get("code"))
     if code in ERROR_OF_CODE:
         return True

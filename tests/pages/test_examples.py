@@ -89,9 +89,8 @@ def test_reference_image_that_cannot_be(kling_emulator: Emulator, run: Run) -> N
     ended = run("reference_image.py", "cat.png", "x" * 501, "pictures")
 
     assert (1, "") == (ended.returncode, ended.stdout)
-    assert ["prompt must be ", "image must have", "refused, nothin"] == [
-        line[:15] for line in ended.stderr.splitlines()
-    ]
+    lines = [line[:15] for line in ended.stderr.splitlines()]
+    assert ["prompt must be ", "image must have", "refused, nothin"] == lines
     assert 0 == kling_emulator.ledger.connections
 
 

@@ -102,4 +102,4 @@ async def test_accepted_though_its_caller_has_gone(caplog: pytest.LogCaptureFixt
             await asyncio.wait({submitting})
 
     (task,) = server.ledger.tasks
-    assert f"its task {task.task_id} was accepted and goes on: 'a fox'" in caplog.text
+    assert f"its task {task.task_id} was accepted and is running: 'a fox'" in caplog.text

@@ -65,7 +65,7 @@ class WatchedTask:
         was_done = handle.done
         handle.apply(seen)
         # What is known counts, rather than *seen*: it may contradict an earlier success.
-        if handle.status is TaskStatus.SUCCEEDED and not handle.is_settled:
+        if handle.done and not handle.is_settled:  # a failed one is settled
             self._note_incomplete(now, policy.pictures_grace)
         if self.expects_callbacks and handle.done and not was_done:
             self.is_end_seen_late = True
@@ -143,7 +143,7 @@ def closed_error(handle: TaskHandle) -> ClientClosed:
     """
     Return the error that ends the waits for a task when its client is closed.
     """
-    what = "the client was closed; the task goes on, and another client's handle(task_id) picks it up"
+    what = "the client was closed; the task is still running: resume it with another client's handle(task_id)"
     return ClientClosed(what, handle.task_id, task_ids=(handle.task_id,))
 
 

@@ -111,7 +111,7 @@ async def test_journals_of_before_have_room_for_values(client: KlingClient, tmp_
         connection.executescript(database.MIGRATIONS[0])
         connection.execute(f"PRAGMA application_id = {database.APPLICATION_ID}")
         connection.execute("PRAGMA user_version = 1")
-        facts = ("abc", client.base_url, client.dialect.name, client.core.fingerprint("abc"))
+        facts = ("abc", client.base_url, client.dialect.name, client.core.transport.fingerprint("abc"))
         connection.execute("INSERT INTO journal (id, base_url, dialect, fingerprint) VALUES (?, ?, ?, ?)", facts)
         connection.commit()
     async with Batch(path, client) as batch:
@@ -237,7 +237,7 @@ async def test_remote_executor_of_a_program(
     assert "LookupError: no foxes" in str(failed.error)
     assert [(True,)] == [each.value for each in checked if isinstance(each, Done)]
     assert [None] == [each.value for each in only_saved if isinstance(each, Done)]
-    assert (3, None) == (server.ledger.downloads, client.core._downloads)
+    assert (3, None) == (server.ledger.downloads, client.core.files._downloads)
 
 
 async def test_machines_that_have_another_folder(client: KlingClient, server: Emulator, tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def test_wait_ends_in_time(timeout: float) -> None:
         loop = asyncio.get_running_loop()
         handle = picked_up(PROCESSING)
         start = loop.time()
-        with pytest.raises(WaitTimeout, match="last seen as 'processing'; it goes on, so wait for it again") as caught:
+        with pytest.raises(WaitTimeout, match="last seen as 'processing'; it is still running: wait again") as caught:
             await handle.wait(timeout)
 
         assert timeout == pytest.approx(loop.time() - start)
