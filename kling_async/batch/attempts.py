@@ -79,7 +79,7 @@ class Attempts:
 
     def resume(self, row: Row) -> None:
         """
-        Take over the task of an accepted row: it takes slots from now on, whether the row is served or not.
+        Take over the task of an accepted row: it holds slots from now on, even before the row is served.
         """
         observer = self._observe(row, row.attempts)
         handle = self.client.core.resume(row.task_id or "", row.request, observer, row.submit_key)

@@ -76,7 +76,7 @@ def blemish_of(key: str) -> tuple[str, str] | None:
     Return what is wrong with *key* and how to fix it; None if it may be a key. Neither text shows it.
     """
     if is_placeholder(key):
-        return "is the name of a variable that nothing has replaced", "Set it to the key itself."
+        return "is the name of a variable that was not substituted", "Set it to the key itself."
     if is_quoted(key):
         return "has quotes around it", "Leave them out: they became part of the key."
     if key.casefold().startswith("bearer "):

@@ -66,9 +66,7 @@ class _RunningWork(Generic[O]):
 
     def __init__(self) -> None:
         self.left: set[asyncio.Future[O]] = set()
-        self.done: collections.deque[asyncio.Future[O]] = (
-            collections.deque()
-        )  # in the order of `take`
+        self.done: collections.deque[asyncio.Future[O]] = collections.deque()  # in the order of `take`
         self._changed = asyncio.Event()
 
     def start(self, work: Awaitable[O]) -> None:
