@@ -181,7 +181,7 @@ async def write_journal(path: Path, client: KlingClient, url: str, count: int) -
     """
     Write a journal of *count* tasks that have ended.
     """
-    journal = Journal.open(path, Account(client.base_url, client.dialect.name, client.core.fingerprint))
+    journal = Journal.open(path, Account(client.base_url, client.dialect.name, client.core.transport.fingerprint))
     generation = await journal.begin_input()
     requests = [ImageRequest(f"a lighthouse at dusk, painted for the {number}th time") for number in range(count)]
     await journal.add([NewRow(request=request) for request in requests], generation, time.time())

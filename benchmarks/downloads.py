@@ -192,7 +192,7 @@ async def with_digests(url: str, folder: Path, count: int) -> Cost:
         return Names("{task_id}-{index}{ext}", result.task_id)
 
     async with KlingClient("sk-x", base_url=url, dialect=OFFICIAL) as client:
-        saves = (client.core.save(result, folder, names(result)) for result in results(url, count))
+        saves = (client.core.files.save(result, folder, names(result)) for result in results(url, count))
         return await of_loop(asyncio.gather(*saves))
 
 

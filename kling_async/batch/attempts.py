@@ -79,7 +79,7 @@ class Attempts:
 
     def resume(self, row: Row) -> None:
         """
-        Take over the task of an accepted row: it takes slots from now on, whether the row is served or not.
+        Take over the task of an accepted row: it holds slots from now on, even before the row is served.
         """
         observer = self._observe(row, row.attempts)
         handle = self.client.core.resume(row.task_id or "", row.request, observer, row.submit_key)
@@ -148,9 +148,9 @@ class Attempts:
         if row.kept_for == self.client.base_url:
             endpoint = endpoint_of(type(row.request))
             if row.task_id is not None:
-                return await self.client.core.get(row.task_id, endpoint)
+                return await self.client.core.tasks.get(row.task_id, endpoint)
             if row.external_task_id is not None and self._has_external_ids(row):
-                return await self.client.core.look_up(row.external_task_id, endpoint)
+                return await self.client.core.tasks.look_up(row.external_task_id, endpoint)
         raise TaskNotFound("it cannot be looked up here", row.task_id)
 
     def _has_external_ids(self, row: Row) -> bool:

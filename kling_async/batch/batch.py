@@ -307,7 +307,7 @@ class Batch:
 
 
 async def _open_journal(path: Path, client: KlingClient, *, rebind: bool) -> Journal:
-    account = Account(client.base_url, client.dialect.name, client.core.fingerprint)
+    account = Account(client.base_url, client.dialect.name, client.core.transport.fingerprint)
     opening = asyncio.ensure_future(asyncio.to_thread(Journal.open, path, account, rebind=rebind))
     try:
         journal = await asyncio.shield(opening)

@@ -67,7 +67,7 @@ class RunControl:
         """
         self.failures_in_a_row += 1
         if self.failures_in_a_row >= CONSECUTIVE_FAILURES:
-            what = f"{self.failures_in_a_row} submits in a row made no task that is known, so nothing more is sent"
+            what = f"{self.failures_in_a_row} submits in a row failed or are uncertain, so nothing more is sent"
             self.halt(attrs.evolve(error, message=f"{what}; the last one: {error.message}"))
 
     @contextlib.contextmanager

@@ -38,7 +38,7 @@ class UnsettledSubmits:
 
     def discard(self, position: int) -> None:
         """
-        Remove a submit that is over, whatever came of it.
+        Remove a submit that is over, whatever its outcome.
         """
         over = self._over.pop(position, None)
         if over is not None:

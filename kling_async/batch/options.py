@@ -1,5 +1,5 @@
 """
-What `Batch.run` is asked to save, and where: the checks, and the saver that follows from it.
+The options of `Batch.run` that concern saving: checks them, and makes the saver.
 """
 
 import inspect

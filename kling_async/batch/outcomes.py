@@ -42,9 +42,9 @@ class Outcomes:
             return make_done(row, await read_request(row, self.journal), snapshot, ())
         if row.state is not State.SAVED:  # else the function has not seen all files
             result = _result_of(snapshot)
-            handle = saver.client.core.handle(snapshot.task_id, endpoint_of(type(row.request)))
+            handle = saver.client.core.tasks.handle(snapshot.task_id, endpoint_of(type(row.request)))
             saved = await saver.save(row, result)
-            del handle  # until now it told the client the endpoint, with which URLs are renewed
+            del handle  # the client renewed URLs at the endpoint of this handle
             order = {(file.kind, file.index): number for number, file in enumerate(result.files)}
             files = sorted([*files, *saved.files], key=lambda file: order.get(file.key, len(order)))
             await self.journal.save(row.position, saved.files, self.clock(), is_all=saved.error is None)

@@ -154,7 +154,7 @@ def commit(database: Database, changes: Sequence[Change]) -> None:
 
 def _check_may_send(database: Database, lock: LockFile) -> None:
     if not lock.is_held():
-        raise JournalLocked(f"{str(lock.path)!r} was deleted: another process may work on this journal by now")
+        raise JournalLocked(f"{str(lock.path)!r} was deleted: another process may be working on this journal")
     if not lock.reserve():
         what = f"there is no room left beside {str(database.path)!r}: nothing more is sent"
         raise StorageFull(f"{what}; make room, then run again")
@@ -378,8 +378,7 @@ def _read_row(database: Database, columns: Sequence[Any]) -> Row:
     request = read_stored_request(fields["request"], endpoint, paths)
     state, snapshot = State(fields["state"]), read_snapshot(fields["snapshot"])
     has_files = state in (State.FINISHED, State.SAVED)
-    read: dict[str, Any] = {
-        **fields,
+    fields |= {
         "state": state,
         "request": request,
         "inputs": inputs,
@@ -388,7 +387,7 @@ def _read_row(database: Database, columns: Sequence[Any]) -> Row:
         "error": read_error(fields["error"], request, snapshot),
         "files": tuple(_read_files(database, position)) if has_files else (),
     }
-    return Row(**read)
+    return Row(**fields)
 
 
 def _read_inputs(database: Database, position: int) -> tuple[dict[str, InputFile], dict[str, Path | None]]:

@@ -1,5 +1,5 @@
 """
-The rows of a batch: what is known of each request, and what may follow. Values and rules, with no file and no clock.
+The rows of a batch: their states, how they are stored, and when they may be retried. No I/O and no clock.
 """
 
 import enum
@@ -53,22 +53,22 @@ __all__ = [
 
 KEY_MAX: Final = 200
 """
-Characters of the longest key of a caller's own.
+Characters of the longest key that a caller may give.
 """
 
 _LASTING: Final = re.compile(
-    r"risk control|polic|sensitive|moderat|prohibit|violat|nsfw|风控|违规|敏感"  # the content, as vendor and relays say
-    r"|invalid|not in a valid|unsupported|pixel|aspect ratio",  # the picture that was sent
+    r"risk control|polic|sensitive|moderat|prohibit|violat|nsfw|风控|违规|敏感"  # the content: vendor and relays
+    r"|invalid|not in a valid|unsupported|pixel|aspect ratio",  # the file that was sent
     re.IGNORECASE,
 )
 """
-Reasons of failed tasks that a second try would meet again; they come as text alone, and any other is taken to pass.
+Reasons of failed tasks that a retry would meet again. They come as text alone; any other reason is taken to pass.
 """
 
 
 class State(enum.StrEnum):
     """
-    How far a row has come. What is queued is surely not at the service, and what is sending may be.
+    The state of a row. A queued row is certainly not at the service; a sending one may be.
     """
 
     QUEUED = "queued"
@@ -93,8 +93,8 @@ _BEFORE: Final[Mapping[State, frozenset[State]]] = {
 
 def may_follow(state: State) -> list[State]:
     """
-    Return from where a row comes to *state* by itself. What is put back by choice is not among it: a row that is tried
-    again, and one whose pictures were lost.
+    Return the states that *state* may follow. Deliberate resets are not among them: of a row that is retried, and of
+    one whose files were lost.
     """
     return sorted(_BEFORE[state])
 
@@ -124,13 +124,14 @@ class Row:
         position: Counts from 0 in the order in which rows were added.
         request: A file whose content the journal holds is not in it.
         inputs: The files of the request, by field; URLs are not among them.
-        attempts: How often it was sent, whatever came of it.
-        external_task_id: The id of ours under which it was sent last.
-        submit_key: By which callbacks of its last submit are known.
+        attempts: How often it was sent, whatever the outcome.
+        external_task_id: Our id under which it was sent last.
+        submit_key: Identifies callbacks of its last submit.
         may_retry: Whether a failed row may be sent again.
+        files: Saved files of its task.
+        queued_at: Unix time in seconds, as the others; None for an event that has not happened.
         kept_for: For a row that is sending, accepted or uncertain, and was sent with another key, base URL or dialect
-            than the journal has now: the base URL of then. Else None.
-        queued_at: Unix time in seconds, as the others; None for what has not come to pass.
+            than the journal's present one: the base URL at that time. Else None.
     """
 
     position: int
@@ -180,22 +181,22 @@ class NewRow:
 @attrs.frozen(kw_only=True)
 class Summary:
     """
-    A batch in numbers: rows by state, and what they have made.
+    A batch in numbers: rows by state, and their files.
 
     Attributes:
-        queued: Nothing was sent, or nothing came of it that could be paid for.
-        sending: On its way, or cut short there.
-        accepted: The service has a task, which goes on.
-        finished: Done, and not all pictures are saved.
-        saved: Done, with all its pictures where they should be.
-        failed: Of these `may_retry` are sent again by the next run.
+        queued: Not sent, or sent without creating a task.
+        sending: Being sent, or interrupted then.
+        accepted: The service has a task, which is running.
+        finished: The task has succeeded; not all of its files are saved.
+        saved: The task has succeeded, and all of its files are saved.
+        failed: Of these, the next run retries `may_retry`.
         uncertain: A task may exist, and there is no way to find out.
         may_retry: Of the failed ones, those whose cause may pass.
         kept: Of the sending, accepted and uncertain ones, those that were sent with another key, base URL or dialect
-            than the journal has now.
-        units_billed: As the service told, over all attempts.
-        files: Saved ones.
-        bytes: Bytes of all saved files.
+            than the journal's present one.
+        units_billed: As the service reported, over all attempts.
+        files: Saved files.
+        bytes: Size of all saved files, in bytes.
     """
 
     queued: int = 0
@@ -214,14 +215,14 @@ class Summary:
     @property
     def rows(self) -> int:
         """
-        Return how many there are in all states.
+        Return the number of rows in all states.
         """
         return sum(getattr(self, state.value) for state in State)
 
     @property
     def is_complete(self) -> bool:
         """
-        Whether another run has nothing to do, saving aside.
+        Return whether another run has nothing to do, apart from saving.
         """
         return not (self.queued or self.sending or self.accepted or self.may_retry)
 
@@ -246,16 +247,16 @@ def digest_of(request: TaskRequest, files: Mapping[str, str]) -> bytes:
 
 _FIRST_ENDPOINT: Final = "image-generation"
 """
-The endpoint of rows of earlier versions, whose digests had to name none.
+The endpoint of all rows of earlier versions, whose digests name none.
 """
 
 
 def external_id_of(journal_id: str, position: int, key: str, attempt: int) -> str:
     """
-    Return the id of ours under which a row is sent.
+    Return our id under which a row is sent.
 
-    It follows from the row, so that even an old copy of a journal cannot have the service make a task twice; and from
-    its key, so that a copy to which other rows were added does not take their tasks for its own.
+    It is computed from the row, so that even an old copy of a journal cannot create a task twice; and from its key, so
+    that a copy to which other rows were added does not mistake their tasks for its own.
     """
     mark = hashlib.sha256(key.encode()).hexdigest()[:8]
     return f"{journal_id}-{position}-{mark}-{attempt}"
@@ -263,19 +264,19 @@ def external_id_of(journal_id: str, position: int, key: str, attempt: int) -> st
 
 def may_try_again(error: KlingError) -> bool:
     """
-    Tell whether a row that ended in *error* may be sent again without paying twice, and with some hope.
+    Return whether a row that ended in *error* may be sent again: it is not paid for twice, and may succeed.
 
-    No where a task may exist or was billed, and where the same request would meet the same refusal.
+    It may not where a task may exist or was billed, and where the same request would be rejected again.
     """
     match error:
         case SubmissionUncertain():
             return False
         case TaskFailed():
             return not _was_billed(last_seen(error)) and _LASTING.search(error.message) is None
-        case UnexpectedAnswer(urls=urls) if urls:  # pictures were made, though no task tells of them
+        case UnexpectedAnswer(urls=urls) if urls:  # it has created files without a task
             return False
         case RateLimited() | ServiceFailure() | UnexpectedAnswer() | NotSent() | Unreachable():
-            return error.task_id is None  # else there is a task, and what could not be had is its end
+            return error.task_id is None  # else there is a task, whose result could not be read
         case _:
             return False
 
@@ -303,13 +304,15 @@ def read_stored_request(text: str, endpoint: Endpoint[Any], paths: Mapping[str, 
         paths: Of the files of the request, by field; None for a file that the journal holds.
     """
     fields: dict[str, Any] = loads(text.encode())
-    request: TaskRequest = CODEC.structure({**fields, **dict.fromkeys(paths, "")}, endpoint.request_class)
+    if paths:
+        fields |= dict.fromkeys(paths, "")
+    request: TaskRequest = CODEC.structure(fields, endpoint.request_class)
     return with_fields(request, **paths) if paths else request
 
 
 def write_snapshot(snapshot: TaskSnapshot) -> str:
     """
-    Write *snapshot*; what it was read from is not kept.
+    Write *snapshot* without the answer from which it was read.
     """
     ours = {"request_id": snapshot.request_id, **({} if snapshot.is_confirmed else {"is_confirmed": False})}
     return dumps({**write_task(snapshot), **ours}).decode()
@@ -322,13 +325,13 @@ def read_snapshot(text: str | None) -> TaskSnapshot | None:
     if text is None:
         return None
     task: Mapping[str, Any] = loads(text.encode())
-    told = read_task(task, request_id=task.get("request_id"))
-    return attrs.evolve(told, raw={}, is_confirmed=task.get("is_confirmed", True))
+    snapshot = read_task(task, request_id=task.get("request_id"))
+    return attrs.evolve(snapshot, raw={}, is_confirmed=task.get("is_confirmed", True))
 
 
 def write_error(error: KlingError) -> str:
     """
-    Write what every error of ours has, and the addresses of pictures that no task tells of.
+    Write the fields that all errors have, and the URLs of files without a task.
     """
     kept = _COMMON | _OF_PICTURES if isinstance(error, UnexpectedAnswer | SubmissionUncertain) else _COMMON
     fields = attrs.asdict(error, filter=lambda field, _: field.name in kept, recurse=False)

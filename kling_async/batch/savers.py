@@ -28,7 +28,7 @@ from kling_async.media.naming import Names
 from kling_async.media.saved_files import FileKey, SavedFile, key_of
 from kling_async.media.saving import SaveOutcome
 from kling_async.media.storage import Storage
-from kling_async.wire.endpoints.registry import without_files
+from kling_async.wire.endpoints.registry import endpoint_of, without_files
 from kling_async.wire.tasks import File, TaskResult
 
 __all__ = ["CollidingKeys", "LocalSaver", "RemoteSaver", "Saver", "all_of", "check_saving"]
@@ -180,7 +180,13 @@ class LocalSaver(Saver):
 
     async def save(self, row: Row, result: TaskResult) -> SaveOutcome:
         names = await self._names(row, result.task_id)
-        return await self.client.core.save(result, self.destination, names, skip={file.key for file in row.files})
+        return await self.client.core.files.save(
+            result,
+            self.destination,
+            names,
+            endpoint=endpoint_of(type(row.request)),
+            skip={file.key for file in row.files},
+        )
 
     async def value(self, row: Row, task_id: str, saved: SavedFile) -> bytes:
         if self.function is None:
@@ -234,7 +240,9 @@ class RemoteSaver(Saver):
             return await all_of(map(save, files))
 
         names = await self._names(row, result.task_id)
-        return await self.client.core.save_remotely(result, names, fetch, skip={file.key for file in row.files})
+        return await self.client.core.files.save_remotely(
+            result, names, fetch, endpoint=endpoint_of(type(row.request)), skip={file.key for file in row.files}
+        )
 
     async def value(self, row: Row, task_id: str, saved: SavedFile) -> bytes:
         done = self._failed.pop((task_id, saved.key), None)
@@ -260,7 +268,7 @@ class RemoteSaver(Saver):
             names=attrs.evolve(await self._names(row, task_id), staging_dir=self._staging_dir),
             destination=self.destination,
             function=self.function,
-            networks=await self.client.core.networks(),
+            networks=await self.client.core.files.networks(),
         )
         done = await self.executor.execute(item)
         if not self._is_visible:

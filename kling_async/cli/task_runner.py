@@ -142,7 +142,7 @@ class TaskRunner:
     async def _save(self, row: TaskRow, result: TaskResult) -> tuple[dict[FileKey, Path | str], KlingError | None]:
         if self.folder is None:
             return {}, None
-        outcome = await self.client.core.save(result, self.folder, Names(self.name(row), result.task_id))
+        outcome = await self.client.core.files.save(result, self.folder, Names(self.name(row), result.task_id))
         return {file.key: file.path or file.place for file in outcome.files}, outcome.error
 
     def report_trouble(self, text: str) -> None:

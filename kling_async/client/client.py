@@ -1,8 +1,9 @@
 """
-The client: prompts in, pictures out; one account at one host, for as long as your program lives.
+The client: the verbs for programs, for one account at one host.
 """
 
 import asyncio
+import functools
 import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
@@ -38,10 +39,10 @@ from kling_async.wire.endpoints.registry import (
     request_of,
 )
 from kling_async.wire.html import html_of
-from kling_async.wire.responses import read_page
 from kling_async.wire.tasks import Audio, File, Image, TaskResult, TaskSnapshot, Video
 
 if TYPE_CHECKING:
+    from kling_async.media.destinations import Destination
     from kling_async.media.storage import Storage
 
 __all__ = ["KlingClient"]
@@ -150,7 +151,7 @@ class KlingClient:
         The handles of tasks that are not known to have ended, or whose files are not known yet. They include tasks
         whose wait or submit was cancelled, and those of uncertain submits that a callback reported later.
         """
-        return self.core.unfinished
+        return self.core.tasks.unfinished
 
     @overload
     async def submit(self, request: DefaultRequest | str, /, **fields: Unpack[DefaultFields]) -> TaskHandle: ...
@@ -235,7 +236,7 @@ class KlingClient:
         if concurrency is not None:
             check_whole("concurrency", concurrency)
         width = concurrency if concurrency is not None else 2 * (self.slots.limit or self.slots.policy.start)
-        return fan_out(requests, self._outcome, width)
+        return fan_out(requests, functools.partial(_outcome, self), width)
 
     def handle(self, task_id: str, endpoint: str = DEFAULT_ENDPOINT.name) -> TaskHandle:
         """
@@ -249,7 +250,7 @@ class KlingClient:
             InvalidRequest: No task can have this id, or there is no such endpoint.
         """
         check_kind("task_id", task_id, str, "must be the id of a task, as text")
-        return self.core.handle(task_id, endpoint_named(endpoint))
+        return self.core.tasks.handle(task_id, endpoint_named(endpoint))
 
     async def get(self, task_id: str, endpoint: str = DEFAULT_ENDPOINT.name) -> TaskSnapshot:
         """
@@ -263,7 +264,7 @@ class KlingClient:
             KlingError: Passing failures are retried for `retry.give_up_after` seconds; then the last is raised.
         """
         check_kind("task_id", task_id, str, "must be the id of a task, as text")
-        return await self.core.get(task_id, endpoint_named(endpoint))
+        return await self.core.tasks.get(task_id, endpoint_named(endpoint))
 
     async def tasks(
         self, endpoint: str = DEFAULT_ENDPOINT.name, *, page_size: int = 100
@@ -285,16 +286,8 @@ class KlingClient:
         if not (self.dialect.lists and listed.lists):
             what = f"{self.dialect.name} services do not list {listed.title} tasks; keep the task ids yourself"
             raise InvalidRequest(what)
-        self.core.open()
-        seen: set[str] = set()
-        for number in range(1, 1001):  # the vendor's last page
-            page = await self.core.transport.read(listed.page(number, page_size), read_page)
-            for snapshot in page:
-                if snapshot.task_id not in seen:
-                    seen.add(snapshot.task_id)
-                    yield snapshot
-            if len(page) < page_size:
-                return
+        async for snapshot in self.core.tasks.listed(listed, page_size):
+            yield snapshot
 
     @overload
     async def save(self, result: TaskResult, destination: str | os.PathLike[str], *, name: str = ...) -> list[Path]: ...
@@ -330,28 +323,22 @@ class KlingClient:
         check_kind("name", name, str, "must be a template for names, as text")
         if isinstance(destination, str) and is_url(destination):
             raise InvalidRequest(f"to save to a storage, pass Storage({destination!r}) as the destination")
-        names = Names(name, result.task_id)
         if isinstance(destination, str | os.PathLike):
-            return await self._save_to_folder(result, Path(destination), names)
+            place: Destination = Path(destination)
+        else:
+            from kling_async.media.destinations import destination_at  # noqa: PLC0415 (most programs have no storage)
+            from kling_async.media.storage import Storage  # noqa: PLC0415
 
-        from kling_async.media.destinations import destination_at  # noqa: PLC0415 (most programs have no storage)
-        from kling_async.media.storage import Storage  # noqa: PLC0415
-
-        check_kind("destination", destination, Storage, "must be the path of a folder, or a Storage")
-        place = destination_at(destination)
-        if isinstance(place, Path):  # a storage of this machine's files
-            return [path.absolute().as_uri() for path in await self._save_to_folder(result, place, names)]
-        await place.check(writes=False)  # storing the first file tests the rest
-        outcome = await self.core.save(result, place, names)
+            check_kind("destination", destination, Storage, "must be the path of a folder, or a Storage")
+            place = destination_at(destination)
+            if not isinstance(place, Path):
+                await place.check(writes=False)  # storing the first file tests the rest
+        outcome = await self.core.files.save(result, place, Names(name, result.task_id))
         if outcome.error is not None:
             raise outcome.error
-        return [file.url for file in outcome.files if file.url is not None]
-
-    async def _save_to_folder(self, result: TaskResult, folder: Path, names: Names) -> list[Path]:
-        outcome = await self.core.save(result, folder, names)
-        if outcome.error is not None:
-            raise outcome.error
-        return [file.path for file in outcome.files if file.path is not None]
+        if isinstance(destination, str | os.PathLike):
+            return [file.path for file in outcome.files if file.path is not None]
+        return [file.path.absolute().as_uri() if file.path is not None else file.url or "" for file in outcome.files]
 
     async def read(self, file: File) -> bytes:
         """
@@ -362,15 +349,16 @@ class KlingClient:
         """
         check_kind("file", file, (Image, Video, Audio), "must be a file of a TaskResult: an Image, Video or Audio")
         self.core.open()
-        return await (await self.core.downloads()).read(file)
+        return await (await self.core.files.downloads()).read(file)
 
-    async def _outcome(self, index: int, item: TaskRequest | str) -> Done | Failed:
-        request = None
-        try:
-            request = request_of(item)
-            return Done(index, None, request, await self.generate(request))
-        except KlingError as error:
-            return Failed(index, None, request, attrs.evolve(error))  # a copy: a traceback would keep pictures alive
+
+async def _outcome(client: KlingClient, index: int, item: TaskRequest | str) -> Done | Failed:
+    request = None
+    try:
+        request = request_of(item)
+        return Done(index, None, request, await client.generate(request))
+    except KlingError as error:
+        return Failed(index, None, request, attrs.evolve(error))  # a copy: a traceback would keep files alive
 
 
 def _check_kinds(**given: object) -> None:

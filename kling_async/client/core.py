@@ -9,9 +9,8 @@ import sys
 import time
 import uuid
 import warnings
-import weakref
-from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -22,14 +21,16 @@ from kling_async.client.delivery import Delivery, SubmitObserver
 from kling_async.client.events import EventKind, EventPublisher, OnEvent, TaskEvents
 from kling_async.client.exchange import RequestBody
 from kling_async.client.handle import TaskHandle
+from kling_async.client.known_tasks import KnownTasks
 from kling_async.client.limits.limiter import SlotLease, Slots
 from kling_async.client.polling.poller import Poller
 from kling_async.client.polling.queries import HttpStatusQueries
 from kling_async.client.polling.strategy import strategy_for
-from kling_async.client.submission import Submission, may_be_task_of
+from kling_async.client.result_files import ResultFiles
+from kling_async.client.submission import Submission
 from kling_async.client.submitter import Submitter
 from kling_async.client.transport import Transport
-from kling_async.errors import BrokenRule, ClientClosed, InvalidRequest, TaskNotFound
+from kling_async.errors import BrokenRule, ClientClosed, InvalidRequest
 from kling_async.media.references import Reference, read_inputs, with_texts
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
@@ -37,18 +38,9 @@ from kling_async.wire.auth import Credentials
 from kling_async.wire.codec import write_request
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest, with_fields
-from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_of
+from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.json_text import dumps
-from kling_async.wire.responses import read_sighting
-from kling_async.wire.tasks import TaskResult, TaskSnapshot
-
-if TYPE_CHECKING:
-    from kling_async.media.destinations import Destination
-    from kling_async.media.downloads import Downloads
-    from kling_async.media.naming import Names
-    from kling_async.media.saved_files import FileKey
-    from kling_async.media.saving import FetchFiles, SaveOutcome
-    from kling_async.policy.hosts import Network
+from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["ClientCore", "State"]
 
@@ -72,6 +64,8 @@ class ClientCore:
     Attributes:
         base_url, dialect, slots, callbacks: As `KlingClient` was given them, or found them out.
         transport: Sends its requests.
+        tasks: The tasks that it knows.
+        files: Saves and reads the files of its tasks.
         state: Changed by `open` and `aclose`.
         loop: The event loop that it belongs to; None until it is opened.
         on_open: Called once, when it is opened.
@@ -103,17 +97,15 @@ class ClientCore:
         queries = HttpStatusQueries(self.transport, polling.answer_timeout)
         self._poller = Poller(polling, queries, functools.partial(strategy_for, dialect))
         self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
-        self._submitter = Submitter(self._poller, self._router, self.handle, slots.policy.uncertain_for)
-        self._handles: weakref.WeakValueDictionary[str, TaskHandle] = weakref.WeakValueDictionary()
-        self._downloads: Downloads | None = None  # loaded and made when the first file is fetched
-        self._opening_downloads = asyncio.Lock()
-        self._networks: frozenset[Network] | None = None
+        self.tasks: Final = KnownTasks(self.transport, self._publisher, self.open, self._watch)
+        self._submitter = Submitter(self._poller, self._router, self.tasks.handle, slots.policy.uncertain_for)
+        self.files: Final = ResultFiles(base_url, http, self.open, self.tasks.get, self.tasks.events_of)
         self.loop: asyncio.AbstractEventLoop | None = None
         self.on_open: Callable[[], object] = bool  # does nothing
 
     def __repr__(self) -> str:
         host = urlsplit(self.base_url).netloc
-        counts = f"{self.submitting} submitting, {len(self.unfinished)} unfinished"
+        counts = f"{self.submitting} submitting, {len(self.tasks.unfinished)} unfinished"
         return f"<KlingClient {host} ({self.dialect.name}), {self.state.value}, {counts}>"
 
     def __del__(self) -> None:
@@ -157,8 +149,7 @@ class ClientCore:
                 self._router.detach()
             await self._poller.aclose()
             self._submitter.release()
-            if self._downloads is not None:
-                await self._downloads.aclose()
+            await self.files.aclose()
             await self.transport.aclose()
 
     @property
@@ -167,13 +158,6 @@ class ClientCore:
         How many submits have their slots, and no answer yet.
         """
         return len(self._submitter)
-
-    @property
-    def unfinished(self) -> tuple[TaskHandle, ...]:
-        """
-        As `KlingClient.unfinished`.
-        """
-        return tuple(handle for handle in self._handles.values() if not handle.is_settled)
 
     async def submit_observed(
         self,
@@ -187,21 +171,21 @@ class ClientCore:
         Submit as `KlingClient.submit` does, and have *observer* write down each step.
 
         Args:
-            owns_id: Whether nobody else can have used the request's `external_task_id`.
+            owns_id: Whether no other program can have used the request's `external_task_id`.
             digests: SHA-256 that the files of *request* must have, by field.
         """
         self.open()
         endpoint = endpoint_of(type(request))
         events = self._publisher.begin(request)
         try:
-            lease, files = await self._admit(request, digests, events)
+            lease, files = await self._admit(endpoint, request, digests, events)
         except BaseException as error:
             events.publish(EventKind.NO_TASK, error=error)
             raise
-        submission = Submission(request.external_task_id, owns_id=owns_id, sent_at=_now())
+        submission = Submission(request.external_task_id, owns_id=owns_id, sent_at=asyncio.get_running_loop().time())
         if request.external_task_id is None and self.dialect.external_ids and endpoint.external_ids:
             submission.external_id, submission.owns_id = str(uuid.uuid4()), True
-        delivery = self._make_delivery(request, submission, lease, observer, events, None)
+        delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, None)
         delivery.body = _body_of(delivery, files)
         return await self._submitter.run(delivery, delivery.send)
 
@@ -232,16 +216,18 @@ class ClientCore:
             KlingError: As `submit_observed`; no task was created.
         """
         self.open()
-        submission = Submission.of_earlier_run(request.external_task_id, sent_at, time.time(), _now())
+        endpoint, now = endpoint_of(type(request)), asyncio.get_running_loop().time()
+        submission = Submission.of_earlier_run(request.external_task_id, sent_at, time.time(), now)
         submission.owns_id = owns_id
-        lease = self.slots.acquire_running(*self._place_of(request), owner=self)
-        delivery = self._make_delivery(request, submission, lease, observer, self._publisher.begin(request), submit_key)
+        lease = self._acquire_running(endpoint, request)
+        events = self._publisher.begin(request)
+        delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
 
         async def find_or_send() -> TaskSnapshot:
             found = await delivery.find()
             if found is not None:
                 return found
-            delivery.body = _body_of(delivery, await self._validate(request, digests))
+            delivery.body = _body_of(delivery, await _validate(endpoint, request, digests, self.dialect, self.slots))
             return await delivery.send()
 
         return await self._submitter.run(delivery, find_or_send)
@@ -262,152 +248,38 @@ class ClientCore:
         endpoint = endpoint_of(type(request))
         endpoint.one(task_id)  # rejects text that cannot be an id
         submission = Submission(request.external_task_id)
-        lease = self.slots.acquire_running(*self._place_of(request), owner=self)
+        lease = self._acquire_running(endpoint, request)
         events = self._publisher.begin(request)
-        delivery = self._make_delivery(request, submission, lease, observer, events, submit_key)
+        delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
         return self._submitter.resume(delivery, task_id)
 
-    async def look_up(self, external_task_id: str, endpoint: Endpoint[Any] = DEFAULT_ENDPOINT) -> TaskSnapshot:
-        """
-        Ask the service for the task that was sent under an id of ours.
-
-        Raises:
-            TaskNotFound: This account has no task with this id.
-            KlingError: Passing failures are retried for `retry.give_up_after` seconds; then the last is raised.
-        """
-        self.open()
-        found = await self.transport.read(endpoint.one(external_task_id), read_sighting)
-        if not may_be_task_of(found, external_task_id, sent_ago=None, made_ago=None):
-            what = f"the service answered with another task than that of external_task_id {external_task_id!r}"
-            raise TaskNotFound(what, found.task_id, found.request_id)
-        return found
-
-    def handle(self, task_id: str, endpoint: Endpoint[Any] = DEFAULT_ENDPOINT) -> TaskHandle:
-        """
-        As `KlingClient.handle`.
-        """
-        handle = self._handles.get(task_id)
-        if handle is None:
-            endpoint.one(task_id)  # rejects text that cannot be an id
-            events = self._publisher.pick_up(task_id, endpoint)
-            handle = self._handles[task_id] = TaskHandle(task_id, None, self._watch, events, endpoint)
-        return handle
-
-    async def get(self, task_id: str, endpoint: Endpoint[Any] = DEFAULT_ENDPOINT) -> TaskSnapshot:
-        """
-        As `KlingClient.get`.
-        """
-        handle = self.handle(task_id, endpoint)
-        self.open()
-        path = handle.endpoint.one(task_id)
-        snapshot = await self.transport.read(path, lambda answer: read_sighting(answer, task_id))
-        handle.apply(snapshot)
-        return snapshot
-
-    async def save(
-        self, result: TaskResult, destination: "Destination", names: "Names", *, skip: "Collection[FileKey]" = ()
-    ) -> "SaveOutcome":
-        """
-        Save the files of *result* in a folder or a storage, except those to *skip*, by kind and index. Files that could
-        not be saved are reported in the outcome, not raised.
-        """
-        self.open()
-        downloads = await self.downloads()
-        outcome = await downloads.save(result, destination, names, refresh=lambda: self._renew(result), skip=skip)
-        return self._publish_saved(result, outcome)
-
-    async def save_remotely(
-        self, result: TaskResult, names: "Names", fetch: "FetchFiles", *, skip: "Collection[FileKey]" = ()
-    ) -> "SaveOutcome":
-        """
-        Save as `save` does, with *fetch*, which fetches and saves files elsewhere.
-        """
-        from kling_async.media.saving import save_remotely  # noqa: PLC0415 (most programs have no executor)
-
-        self.open()
-        outcome = await save_remotely(
-            result, names, fetch, refresh=lambda: self._renew(result), skip=skip, base_url=self.base_url
-        )
-        return self._publish_saved(result, outcome)
-
-    async def downloads(self) -> "Downloads":
-        """
-        Return what fetches files, which is loaded when the first is fetched.
-        """
-        from kling_async.media.downloads import Downloads  # noqa: PLC0415 (many programs fetch no file)
-
-        networks = await self.networks()
-        if self._downloads is None:
-            self.open()  # it may have been closed meanwhile
-            self._downloads = Downloads(self.transport.http, networks=networks, base_url=self.base_url)
-        return self._downloads
-
-    async def networks(self) -> "frozenset[Network]":
-        """
-        Return the kinds of private network that files may come from: those in which the service itself is.
-        """
-        from kling_async.media.network import networks_of  # noqa: PLC0415
-
-        async with self._opening_downloads:  # hundreds may ask at once, and one look-up is enough
-            if self._networks is None:
-                self._networks = await networks_of(urlsplit(self.base_url).hostname or "")
-        return self._networks
-
-    def fingerprint(self, salt: str) -> str:
-        """
-        Return a digest that distinguishes keys under the same *salt*, and from which the key cannot be computed.
-        """
-        return self.transport.fingerprint(salt)
-
-    def _publish_saved(self, result: TaskResult, outcome: "SaveOutcome") -> "SaveOutcome":
-        handle = self._handles.get(result.task_id)
-        events = handle.events if handle is not None else self._publisher.pick_up(result.task_id)
-        paths = [file.path for file in outcome.files if file.path is not None]
-        urls = [file.url for file in outcome.files if file.url is not None]
-        events.publish(EventKind.SAVED, paths=paths, urls=urls, error=outcome.error)
-        return outcome
-
     async def _admit(
-        self, request: TaskRequest, digests: Mapping[str, str], events: TaskEvents
+        self, endpoint: Endpoint[Any], request: TaskRequest, digests: Mapping[str, str], events: TaskEvents
     ) -> tuple[SlotLease, Mapping[str, Reference]]:
         # Validate, then acquire slots.
-        files = await self._validate(request, digests)
-        bucket, n = self._place_of(request)
-        is_stale = False
-        if not self.slots.has_room(bucket, n):
-            events.publish(EventKind.WAITING)
-            is_stale, files = bool(files), {}  # thousands may wait here, each with megabytes of Base64
+        files = await _validate(endpoint, request, digests, self.dialect, self.slots)
+        self.open()  # it may have been closed meanwhile
+        bucket, n = endpoint.bucket(request, self.dialect), endpoint.slots(request)
+        if (lease := self.slots.acquire_now(bucket, n, owner=self)) is not None:
+            return lease, files
+        events.publish(EventKind.WAITING)
+        has_files, files = bool(files), {}  # thousands may wait here, each with megabytes of Base64
         lease = await self.slots.acquire(bucket, n, owner=self)
         try:
-            if is_stale:
-                files = await self._validate(request, digests)
-            self.open()  # it may have been closed meanwhile
+            if has_files:
+                files = await _validate(endpoint, request, digests, self.dialect, self.slots)
+            self.open()
         except BaseException:
             lease.release()
             raise
         return lease, files
 
-    async def _validate(self, request: TaskRequest, digests: Mapping[str, str]) -> Mapping[str, Reference]:
-        # Raise all that keeps the request from being sent, except a lack of slots; return its files, by field.
-        files, broken = await read_inputs(request, self.dialect)
-        if not broken:
-            broken = tuple(
-                BrokenRule(field, "…", "has changed since it was added; put the old file back, or begin a new journal")
-                for field, digest in digests.items()
-                if field not in files or files[field].sha256 != digest
-            )
-        if broken:
-            raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
-        self.slots.check(endpoint_of(type(request)).slots(request))
-        return files
-
-    def _place_of(self, request: TaskRequest) -> tuple[str, int]:
-        # Whose slots it takes, and how many.
-        endpoint = endpoint_of(type(request))
-        return endpoint.bucket(request, self.dialect), endpoint.slots(request)
+    def _acquire_running(self, endpoint: Endpoint[Any], request: TaskRequest) -> SlotLease:
+        return self.slots.acquire_running(endpoint.bucket(request, self.dialect), endpoint.slots(request), owner=self)
 
     def _make_delivery(
         self,
+        endpoint: Endpoint[Any],
         request: TaskRequest,
         submission: Submission,
         lease: SlotLease,
@@ -415,7 +287,6 @@ class ClientCore:
         events: TaskEvents,
         submit_key: str | None,
     ) -> Delivery:
-        endpoint = endpoint_of(type(request))
         request = endpoint.complete(request, self.dialect)
         if submission.external_id is not None:
             request = with_fields(request, external_task_id=submission.external_id)
@@ -436,21 +307,29 @@ class ClientCore:
             self.open()
         self._poller.watch(handle)
 
-    async def _renew(self, result: TaskResult) -> TaskResult:
-        snapshot = await self.get(result.task_id)
-        made = snapshot.task_result
-        return TaskResult(result.task_id, made.images, snapshot, made.videos, made.audios)
+
+async def _validate(
+    endpoint: Endpoint[Any], request: TaskRequest, digests: Mapping[str, str], dialect: Dialect, slots: Slots
+) -> Mapping[str, Reference]:
+    # Raise all that keeps the request from being sent, except a lack of slots; return its files, by field.
+    files, broken = await read_inputs(request, dialect)
+    if not broken:
+        broken = tuple(
+            BrokenRule(field, "…", "has changed since it was added; put the old file back, or begin a new journal")
+            for field, digest in digests.items()
+            if field not in files or files[field].sha256 != digest
+        )
+    if broken:
+        raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
+    slots.check(endpoint.slots(request))
+    return files
 
 
 def _body_of(delivery: Delivery, files: Mapping[str, Reference]) -> RequestBody:
-    fields = write_request(with_texts(delivery.request, files))
+    fields = write_request(with_texts(delivery.request, files) if files else delivery.request)
     if delivery.subscription is not None:
         fields["callback_url"] = delivery.subscription.address  # a secret, so not in the caller's request
     return RequestBody(dumps(fields), is_traceable=delivery.submission.external_id is not None)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _refuse_while_loading() -> None:

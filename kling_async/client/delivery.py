@@ -198,7 +198,8 @@ class Delivery:
             raise AssertionError("there is nothing to send")
         submission.is_looking = False
         try:
-            await self._announce()
+            if not self._is_announced:
+                await self._announce()
             answer = await self._transport.send("POST", self.endpoint.path, body)
             accepted = await decode(answer, read_created)
         except KlingError as error:
@@ -218,8 +219,6 @@ class Delivery:
         return accepted
 
     async def _announce(self) -> None:
-        if self._is_announced:
-            return
         self._is_announced = True
         try:
             await self.observer.sending(self.subscription.key if self.subscription is not None else None)

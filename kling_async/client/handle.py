@@ -48,6 +48,7 @@ class TaskHandle:
     Attributes:
         endpoint: The endpoint that it belongs to; `endpoint.name` is "image-generation", for example.
         request: What was sent; None for a task picked up by its id.
+        is_settled: Whether it has ended, and its files are known.
         events: Publishes what happens to the task.
         unconfirmed: What callbacks without a valid signature have said; None if none came.
         unconfirmed_at: When the last of them came, in seconds of the loop's clock.
@@ -59,6 +60,8 @@ class TaskHandle:
     events: TaskEvents = NULL_EVENTS
     endpoint: Endpoint[Any] = DEFAULT_ENDPOINT
     _snapshot: TaskSnapshot | None = attrs.field(default=None, init=False)
+    _is_final: bool = attrs.field(default=False, init=False)
+    is_settled: bool = attrs.field(default=False, init=False)
     unconfirmed: TaskSnapshot | None = attrs.field(default=None, init=False)
     unconfirmed_at: float = attrs.field(default=-math.inf, init=False)
     watched_since: float | None = attrs.field(default=None, init=False)
@@ -95,7 +98,7 @@ class TaskHandle:
         """
         Whether the task has succeeded or failed.
         """
-        return is_final(self.status)
+        return self._is_final
 
     def __await__(self) -> Generator[Any, None, TaskResult]:
         return self.wait().__await__()
@@ -123,7 +126,8 @@ class TaskHandle:
         """
         if isinstance(timeout, Timeout):
             timeout = self.endpoint.timeout
-        check_timeout("timeout", timeout)
+        else:
+            check_timeout("timeout", timeout)
         if not self.is_settled:
             loop = asyncio.get_running_loop()
             waiter: asyncio.Future[None] = loop.create_future()
@@ -137,7 +141,7 @@ class TaskHandle:
                 if timer is not None:
                     timer.cancel()
                 del waiter, timer  # otherwise an error's traceback holds them and they hold the error, until a gc
-        return self._result(timeout)
+        return _result_of(self, timeout)
 
     async def updates(self) -> AsyncGenerator[TaskSnapshot, None]:
         """
@@ -183,29 +187,6 @@ class TaskHandle:
         else:
             del self._waiters[waiter]
 
-    def _result(self, timeout: float | None) -> TaskResult:
-        seen = self._snapshot
-        if seen is None or not is_settled(seen):
-            if seen is None:
-                what = f"the service has not shown this task within {timeout:g} s; check its id, or wait again"
-            else:
-                word = f"last seen as {seen.status_word!r}"
-                what = f"the task was not final after {timeout:g} s, {word}; it is still running: wait again"
-            raise WaitTimeout(what, self.task_id, seen.request_id if seen else None, snapshot=seen)
-        if seen.task_status is TaskStatus.SUCCEEDED:
-            made = seen.task_result
-            return TaskResult(self.task_id, made.images, seen, made.videos, made.audios)
-        raise failure_of(seen)
-
-    # The following is for the client and its poller.
-
-    @property
-    def is_settled(self) -> bool:
-        """
-        Whether the task has ended, and its files are known.
-        """
-        return self._snapshot is not None and is_settled(self._snapshot)
-
     @property
     def is_wanted(self) -> bool:
         """
@@ -225,14 +206,16 @@ class TaskHandle:
         """
         Take over the slots and the events of the submit that became this task. The slots are given back at its end.
         """
-        self.release()
+        if self._lease is not None:
+            self.release()
         self.request = request
         self._lease = lease
         self._on_final = on_final
         self._on_unconfirmed = on_unconfirmed
         self.events = events
-        self._end()  # its end may have been seen before the submit was answered
-        self._publish(None)
+        if self._snapshot is not None:  # its end may have been seen before the submit was answered
+            self._end()
+            self._publish(self._snapshot, None)
 
     def apply(self, seen: TaskSnapshot) -> None:
         """
@@ -242,14 +225,17 @@ class TaskHandle:
         self._snapshot = later = merge(held, seen)
         if later is held:
             return
-        self._end()
-        if held is None or _visible_fields(held) != _visible_fields(later):
-            for news in self._listeners or ():
+        self._is_final, self.is_settled = is_final(later.task_status), is_settled(later)
+        if self._is_final:
+            self._end()
+        if self._listeners and (held is None or _visible_fields(held) != _visible_fields(later)):
+            for news in self._listeners:
                 news.put_nowait(later)
-        if is_settled(later):
+        if self.is_settled:
             for waiter in self._waiters:
-                _wake(waiter)
-        self._publish(held)
+                if not waiter.done():
+                    waiter.set_result(None)
+        self._publish(later, held)
 
     def note_unconfirmed(self, snapshot: TaskSnapshot, now: float) -> None:
         """
@@ -286,12 +272,9 @@ class TaskHandle:
         lease.release()
         return True
 
-    def _publish(self, before: TaskSnapshot | None) -> None:
+    def _publish(self, seen: TaskSnapshot, before: TaskSnapshot | None) -> None:
         # What is new since *before*: each step once, however often it is seen.
-        seen = self._snapshot
-        if seen is None:
-            return
-        if is_settled(seen):
+        if self.is_settled:
             self.events.publish(EventKind.FINAL, snapshot=seen)
         elif seen.task_status is TaskStatus.PROCESSING and (
             before is None or before.task_status is not seen.task_status
@@ -300,11 +283,26 @@ class TaskHandle:
 
     def _end(self) -> None:
         # Its slots are free as soon as it is final; it is unfinished until its files are known.
-        if self.done:
+        if self._is_final:
             self.release()
         if self.is_settled and self._on_final is not None:
             on_final, self._on_final = self._on_final, None
             on_final(self)
+
+
+def _result_of(handle: TaskHandle, timeout: float | None) -> TaskResult:
+    seen = handle.snapshot
+    if seen is None:
+        what = f"the service has not shown this task within {timeout:g} s; check its id, or wait again"
+        raise WaitTimeout(what, handle.task_id)
+    if not handle.is_settled:
+        word = f"last seen as {seen.status_word!r}"
+        what = f"the task was not final after {timeout:g} s, {word}; it is still running: wait again"
+        raise WaitTimeout(what, handle.task_id, seen.request_id, snapshot=seen)
+    if seen.task_status is TaskStatus.SUCCEEDED:
+        made = seen.task_result
+        return TaskResult(handle.task_id, made.images, seen, made.videos, made.audios)
+    raise failure_of(seen)
 
 
 def _wake(waiter: "asyncio.Future[None]") -> None:

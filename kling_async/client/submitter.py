@@ -14,7 +14,7 @@ import attrs
 
 from kling_async.client.callbacks.router import CallbackRouter, CallbackSubscription
 from kling_async.client.delivery import Delivery
-from kling_async.client.events import EventKind
+from kling_async.client.events import EventKind, TaskEvents
 from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.limiter import SlotLease
 from kling_async.client.polling.poller import Poller
@@ -51,7 +51,7 @@ class Submitter:
 
     _poller: Poller
     _router: CallbackRouter | None
-    _handle_of: Callable[[str, Endpoint[Any]], TaskHandle]
+    _handle_of: Callable[[str, Endpoint[Any], TaskEvents], TaskHandle]
     uncertain_for: float
     accepted: set[TaskHandle] = attrs.field(factory=set, init=False)
     _forget: Callable[[TaskHandle], object] = attrs.field(init=False)  # one bound method for all handles
@@ -93,7 +93,7 @@ class Submitter:
             await asyncio.wait({aio_task})
         except asyncio.CancelledError:
             delivery.submission.is_abandoned = True
-            if aio_task.done():  # logged at once: a loop that ends runs no more callbacks
+            if aio_task.done():  # logged at once: a loop that ends runs no callbacks
                 _log_abandoned(aio_task)
                 raise
             aio_task.add_done_callback(_log_abandoned)
@@ -106,7 +106,7 @@ class Submitter:
         """
         Take over a task that an earlier run had submitted, as if it had been accepted just now.
         """
-        handle = self._handle_of(task_id, delivery.endpoint)
+        handle = self._handle_of(task_id, delivery.endpoint, delivery.events)
         delivery.events.update(task_id=task_id)
         delivery.events.publish(EventKind.RESUMED, snapshot=handle.snapshot)
         self._watch(handle, delivery, None)
@@ -150,7 +150,12 @@ class Submitter:
 
     async def _fate(self, delivery: Delivery, work: Callable[[], Awaitable[TaskSnapshot]]) -> TaskSnapshot:
         try:
-            return await _accepted(delivery, work)
+            try:
+                return await work()
+            except SubmissionUncertain:  # its callbacks come to an address of its own, and show the task
+                if (found := await delivery.wait_for_callback()) is None:
+                    raise
+                return found
         except asyncio.CancelledError:  # by `aclose` after its timeout, or by the end of the loop
             self._give_up(delivery)
             if not delivery.is_exposed:
@@ -187,7 +192,7 @@ class Submitter:
         delivery.lease.note_accepted()
         delivery.events.update(task_id=accepted.task_id)
         delivery.events.publish(EventKind.SUBMITTED, snapshot=accepted)
-        handle = self._handle_of(accepted.task_id, delivery.endpoint)
+        handle = self._handle_of(accepted.task_id, delivery.endpoint, delivery.events)
         self._watch(handle, delivery, accepted)
         return handle
 
@@ -226,15 +231,6 @@ class Submitter:
     def _release_uncertain(self, lease: SlotLease) -> None:
         self._uncertain.pop(lease).cancel()
         lease.release()
-
-
-async def _accepted(delivery: Delivery, work: Callable[[], Awaitable[TaskSnapshot]]) -> TaskSnapshot:
-    try:
-        return await work()
-    except SubmissionUncertain:  # its callbacks come to an address of its own, and show the task
-        if (found := await delivery.wait_for_callback()) is None:
-            raise
-        return found
 
 
 def _log_unknown(delivery: Delivery, error: SubmissionUncertain, what: str) -> None:

@@ -3,6 +3,7 @@ Requests to the service: sessions, signing, and a bound on requests at a time. I
 """
 
 import asyncio
+import contextlib
 import functools
 import math
 import time
@@ -55,6 +56,8 @@ REUSE_MARGIN: Final = 2.0
 Seconds for which a service must keep connections longer than we reuse them for requests that cannot be looked up: its
 time counts from its last byte, and ours must arrive before that time is over.
 """
+
+_OPEN_GATE: Final = contextlib.nullcontext()
 
 SECRET_LENGTH: Final = 8
 """
@@ -154,12 +157,16 @@ class Transport:
             UnexpectedAnswer: The answer is larger than any sensible one.
             ClientClosed: The session was closed.
         """
-        if body is None:
-            async with self._gate:
-                return await self._send_in_step(method, path, body, limit)
         # No more creates queue at the gate than can pass it, so that a read never waits behind many of them.
-        async with self._creates, self._gate:
-            return await self._send_in_step(method, path, body, limit)
+        async with self._creates if body is not None else _OPEN_GATE, self._gate:
+            answer = await self._send_once(method, path, body, limit)
+            if isinstance(self._credentials, AccessKey) and _is_clock_trouble(answer):
+                if body is not None:
+                    body.has_left = False
+                self._clock_offset = clock_offset(answer.headers, time.time())
+                self._token = None
+                answer = await self._send_once(method, path, body, limit)
+            return answer
 
     async def is_no_api(self, path: str) -> bool:
         """
@@ -174,16 +181,6 @@ class Transport:
             self.is_kling_api = presence is Presence.HERE
             return presence is Presence.ABSENT
         return False
-
-    async def _send_in_step(self, method: str, path: str, body: RequestBody | None, limit: float | None) -> Answer:
-        answer = await self._send_once(method, path, body, limit)
-        if isinstance(self._credentials, AccessKey) and _is_clock_trouble(answer):
-            if body is not None:
-                body.has_left = False
-            self._clock_offset = clock_offset(answer.headers, time.time())
-            self._token = None
-            answer = await self._send_once(method, path, body, limit)
-        return answer
 
     async def _send_once(self, method: str, path: str, body: RequestBody | None, limit: float | None) -> Answer:
         session = self._session_for(body)
@@ -206,8 +203,9 @@ class Transport:
                 raise self._translate(failure, f"{method} {self.base_url}{path.partition('?')[0]}", body, arrived)
             finally:
                 del failure  # otherwise its traceback holds it
-        self._kept_for = kept_for(arrived.headers.get("Keep-Alive", ""))
-        said = arrived.body
+        keep_alive = arrived.headers.get("Keep-Alive")
+        self._kept_for = kept_for(keep_alive) if keep_alive else None
+        said = b"".join(arrived.pieces)
         for secret in self._secrets:  # some services repeat the key that they reject
             said = said.replace(secret.encode(), "…".encode())
         return Answer(arrived.status, arrived.headers, said)
@@ -235,7 +233,7 @@ class Transport:
             max_field_size=MAX_HEADER,
             max_headers=MAX_HEADERS,
             timeout=_connecting_within(self.http.connect_timeout),
-            proxy=self.http.proxy_for(self.base_url),
+            proxy=self.http.proxy_for(self.base_url) if self.http.trust_env else self.http.proxy,
             ssl=self.http.ssl,
             middlewares=None if body is None else _middlewares(session, body),
         ) as response:
@@ -280,7 +278,7 @@ class Transport:
         return self._token.text
 
     def _limit_of(self, body: RequestBody | None) -> float:
-        more = 0 if body is None else math.ceil(SECONDS_PER_MIB * len(body) / 2**20)
+        more = 0 if body is None else math.ceil(SECONDS_PER_MIB * (body.size or 0) / 2**20)
         return self.http.connect_timeout + self.http.read_timeout + more
 
     def _translate(self, error: Exception, where: str, body: RequestBody | None, arrived: PartialAnswer) -> KlingError:
@@ -323,7 +321,7 @@ async def decode(answer: Answer, judge: Callable[[Answer], T]) -> T:
     Return `judge(answer)`. For a large answer, *judge* runs in a thread: it must not read anything that the event loop
     changes. Cancelling this returns at once; the thread finishes and its result is dropped.
     """
-    if is_small(answer):
+    if len(answer.body) <= DECODE_INLINE_MAX:
         return judge(answer)
     try:
         return await asyncio.to_thread(judge, answer)

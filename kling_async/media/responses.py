@@ -33,6 +33,8 @@ def describe_http_error(error: Exception) -> str:
     Return the text of an error of aiohttp's. Of a response that cannot be parsed it leaves out what was read, which may
     be a cookie, and the status 400, which is the parser's own.
     """
+    if isinstance(error, aiohttp.ClientHttpProxyError):  # of the proxy, whose URL may hold a password
+        return f"the proxy answered {error.status} {error.message}".rstrip()
     if isinstance(error, aiohttp.ClientResponseError) and error.status == HTTPStatus.BAD_REQUEST:
         what = error.message.partition("when reading")[0].strip()
         return f"the head of the answer cannot be read ({what})" if what else str(error)

@@ -70,9 +70,15 @@ class Semaphore:
         self._free += 1
 
     async def __aenter__(self) -> None:
-        await self.acquire()
+        if self._free:
+            self._free -= 1
+        else:
+            await self.acquire()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.release()
+        if self._waiting:
+            self.release()
+        else:
+            self._free += 1

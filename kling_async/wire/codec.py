@@ -7,7 +7,6 @@ for. Unknown fields are ignored and kept in `TaskSnapshot.raw`. Written in the v
 endpoints speak; gateways' re-shaped answers and the vendor's new standard are read as well.
 """
 
-import datetime as dt
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, TypeVar
@@ -30,13 +29,12 @@ from kling_async.wire.scalars import (
     read_reason,
     read_request_id,
     read_status_word,
-    read_text,
     read_time,
     write_time,
 )
 from kling_async.wire.status import read_word
 from kling_async.wire.task_shapes import canonical
-from kling_async.wire.tasks import BalanceDeduction, TaskInfo, TaskOutput, TaskSnapshot, TaskStatus
+from kling_async.wire.tasks import BalanceDeduction, TaskInfo, TaskSnapshot, TaskStatus
 
 __all__ = ["read_request", "read_task", "write_request", "write_task"]
 
@@ -51,12 +49,19 @@ def read_task(task: Mapping[str, Any], *, request_id: str | None = None) -> Task
         ValueError: It has no id that could be read.
     """
     fields = canonical(task)
-    if read_id(fields.get("task_id")) is None:
-        raise ValueError("this is no task: it has no id that can be read")
-    fields["raw"] = task
-    if request_id:
-        fields["request_id"] = request_id
-    return CODEC.structure(fields, TaskSnapshot)
+    task_id = read_id(fields.get("task_id"))
+    if task_id is None:
+        raise ValueError("this is not a task: it has no readable id")
+    word = fields["status_word"]
+    known: dict[str, Any] = {name: read(fields[name], None) for name, read in _READERS.items() if name in fields}
+    return TaskSnapshot(
+        task_id=task_id,
+        task_status=read_word(word) if isinstance(word, str) else TaskStatus.UNKNOWN,
+        status_word=read_status_word(word, None),
+        request_id=request_id or read_request_id(fields.get("request_id")),
+        raw=task,
+        **known,
+    )
 
 
 def write_task(snapshot: TaskSnapshot) -> dict[str, Any]:
@@ -104,6 +109,20 @@ def _read_cash(value: Any, _: object) -> BalanceDeduction | None:
     currency = value.get("currency")
     is_told = isinstance(currency, str) and bool(currency)
     return BalanceDeduction(quota, read_decimal(value.get("list_price"), Decimal), currency if is_told else None)
+
+
+_READERS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    "task_status_msg": read_reason,
+    "task_result": read_output,
+    "task_info": _read_info,
+    "created_at": read_time,
+    "updated_at": read_time,
+    "final_unit_deduction": read_decimal,
+    "final_balance_deduction": _read_cash,
+}
+"""
+How the fields of a task are read, except its id and its status. Those that it does not have keep their defaults.
+"""
 
 
 def _write_cash(taken: BalanceDeduction) -> dict[str, str]:
@@ -164,27 +183,8 @@ def make_codec() -> Converter:
     codec.register_structure_hook(str, exact_text)
     codec.register_structure_hook(int, exact_int)
     codec.register_structure_hook(float, exact_float)
-    codec.register_structure_hook(TaskStatus, lambda word, _: read_word(read_text(word, str)))
-    codec.register_structure_hook(TaskOutput, read_output)
-    codec.register_structure_hook(TaskInfo, _read_info)
-    codec.register_structure_hook_func(lambda kind: kind == dt.datetime | None, read_time)
-    codec.register_structure_hook_func(lambda kind: kind == Decimal | None, read_decimal)
-    codec.register_structure_hook_func(lambda kind: kind == BalanceDeduction | None, _read_cash)
-    codec.register_structure_hook_func(lambda kind: kind == Mapping[str, Any], lambda value, _: value)
     codec.register_structure_hook_func(lambda kind: kind == FileSource | None, exact_text)
     codec.register_structure_hook_factory(attrs.has, lambda kind: _request_reader(kind, codec))
-    codec.register_structure_hook(
-        TaskSnapshot,
-        make_dict_structure_fn(
-            TaskSnapshot,
-            codec,
-            task_id=override(struct_hook=lambda value, _: read_id(value)),
-            status_word=override(struct_hook=read_status_word),
-            task_status_msg=override(struct_hook=read_reason),
-            request_id=override(struct_hook=lambda value, _: read_request_id(value)),
-            is_confirmed=override(omit=True),  # no service tells us whom to believe
-        ),
-    )
     codec.register_unstructure_hook(TaskSnapshot, _write_snapshot)
     codec.register_unstructure_hook_func(lambda kind: kind == FileSource | None, _write_source)
     codec.register_unstructure_hook_factory(attrs.has, lambda kind: _request_writer(kind, codec))

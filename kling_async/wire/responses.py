@@ -232,7 +232,9 @@ def _find_task(payload: Mapping[str, Any], known_id: str | None) -> Mapping[str,
     # The outermost object that has an id; an answer about a known task may leave the id out, but not its status.
     if is_task(payload):
         return payload
-    data = data_of(payload)
+    data = payload.get("data")
+    if not isinstance(data, dict):
+        data = data_of(payload)
     if not isinstance(data, dict):
         return None
     if is_task(data):

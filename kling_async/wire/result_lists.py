@@ -3,6 +3,7 @@ The files of a task's result, as services list them.
 """
 
 import itertools
+import operator
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, TypeVar
@@ -53,7 +54,7 @@ def _read_files(items: Any, read: Callable[[Any, int], F | None]) -> tuple[F, ..
     files = list(itertools.islice(found, FILES_MAX))
     if len({file.index for file in files}) < len(files):  # some gateways number every picture 0
         files = [attrs.evolve(file, index=place) for place, file in enumerate(files)]
-    return tuple(sorted(files, key=lambda file: file.index))
+    return tuple(sorted(files, key=operator.attrgetter("index")))
 
 
 def _read_video(item: Any, place: int) -> Video | None:
@@ -79,7 +80,9 @@ def _read_audio(item: Any, place: int) -> Audio | None:
 
 
 def _read_index(item: Mapping[str, Any], place: int) -> int:
-    index = read_whole(item.get("index"))
+    index = item.get("index")
+    if not isinstance(index, int) or isinstance(index, bool):
+        index = read_whole(index)
     return place if index is None or index < 0 else index
 
 

@@ -32,6 +32,11 @@ _SECONDS_BELOW: Final = 10**11
 A time smaller than this is in seconds (so do some gateways), a larger one in milliseconds: 10^11 ms is March 1973.
 """
 
+WORD_LENGTH: Final = 60
+"""
+Characters of a status word that are shown.
+"""
+
 DIGITS_MAX: Final = 12
 """
 Digits of the largest number that is taken for an index, a price or a code; at 4300 Python itself refuses to read it.
@@ -51,7 +56,11 @@ def read_request_id(value: object) -> str | None:
     """
     Return the id of an answer as text, fit to be shown; None for what cannot be one. It is never sent back.
     """
-    shown = read_id(shorten(one_line(value), ID_LENGTH) if isinstance(value, str) else value)
+    if value is None:
+        return None
+    if isinstance(value, str) and not (value.isprintable() and len(value) <= ID_LENGTH):
+        value = shorten(one_line(value), ID_LENGTH)
+    shown = read_id(value)
     return shown if shown is None else shown.strip()
 
 
@@ -125,7 +134,8 @@ def read_status_word(value: Any, _: object) -> str:
     """
     Return the service's word for a status, fit to be shown; its own is in `TaskSnapshot.raw`.
     """
-    return shorten(one_line(read_text(value, str)))
+    word = value if isinstance(value, str) else ""
+    return word if word.isprintable() and len(word) <= WORD_LENGTH else shorten(one_line(word), WORD_LENGTH)
 
 
 def read_reason(value: Any, _: object) -> str:

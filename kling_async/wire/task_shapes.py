@@ -29,6 +29,8 @@ The names under which pictures stand there, and the ones that mean a result righ
 do not: right in the task they may be the reference image that was sent.
 """
 
+_PLACES: Final = frozenset((*_RESULTS, *_OF_THE_TASK))
+
 _ADDRESSES: Final = ("http://", "https://", "data:image/", "/")
 """
 How text begins that is a picture's address by itself.
@@ -43,9 +45,9 @@ def is_task(value: object) -> TypeGuard[Mapping[str, Any]]:
     """
     if not isinstance(value, dict):
         return False
-    return bool(read_id(value.get("task_id"))) or (
-        bool(read_id(value.get("id"))) and not value.keys().isdisjoint(_MARKS_OF_A_TASK)
-    )
+    if "task_id" in value and read_id(value["task_id"]) is not None:
+        return True
+    return "id" in value and not value.keys().isdisjoint(_MARKS_OF_A_TASK) and read_id(value["id"]) is not None
 
 
 def canonical(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def canonical(task: Mapping[str, Any]) -> dict[str, Any]:
         fields.pop("task_id", None)
     if "task_id" not in fields or "task_status" not in fields:
         _translate(fields)
-    if not _has_files(fields.get("task_result")):
+    if not fields.keys().isdisjoint(_PLACES) and not _has_files(fields.get("task_result")):
         found = {"images": _find_pictures(fields), **_typed_outputs(fields.get("outputs"))}
         if any(found.values()):
             fields["task_result"] = found
@@ -67,9 +69,14 @@ def canonical(task: Mapping[str, Any]) -> dict[str, Any]:
 
 def _has_files(result: Any) -> bool:
     # In the vendor's own lists.
-    if _pictures_in(result, ("images",)):
+    if not isinstance(result, dict):
+        return bool(_pictures_in(result, ("images",)))
+    images = result.get("images")
+    if isinstance(images, list) and images and isinstance(images[0], dict) and _is_picture(images[0]):
         return True
-    return isinstance(result, dict) and any(result.get(name) for name in ("videos", "audios"))
+    if any(result.get(name) for name in ("videos", "audios")):
+        return True
+    return bool(_pictures_in(result, ("images",)))
 
 
 def _typed_outputs(outputs: Any) -> dict[str, list[Any]]:

@@ -71,12 +71,21 @@ class Bucket:
         has_turn = not self._queue.count or self._queue.first(self._below) is None
         return has_turn and n < self._below and self._fits(n)
 
+    def take_now(self, request: SlotRequest) -> bool:
+        """
+        Give *request* its slots if no other has to go first, and return whether it has them.
+        """
+        has_turn = not self._queue.count or self._queue.first(self._below) is None
+        if not has_turn or request.n >= self._below or not self._fits(request.n):
+            return False
+        self._move(request, RequestState.HOLDING)
+        return True
+
     async def acquire(self, request: SlotRequest) -> None:
         """
         Wait until *request* has its slots. Cancelling this takes none and holds up no other request.
         """
-        if self.has_room(request.n):
-            self._move(request, RequestState.HOLDING)
+        if self.take_now(request):
             return
         request.granted = asyncio.get_running_loop().create_future()
         self._move(request, RequestState.QUEUED)

@@ -43,6 +43,12 @@ class SlotLease:
         """
         return self._bucket is None
 
+    def take_now(self) -> bool:
+        """
+        Take the slots if they are free, and return whether they were.
+        """
+        return self._bucket is not None and self._bucket.take_now(self._request)
+
     def release(self) -> None:
         """
         Give the slots back to those that wait.
@@ -158,6 +164,13 @@ class Slots(Mapping[str, Usage]):
         Return whether *n* slots of *bucket* are available without waiting.
         """
         return self._bucket(bucket).has_room(n)
+
+    def acquire_now(self, bucket: str, n: int, *, owner: object = None) -> SlotLease | None:
+        """
+        Take *n* slots of *bucket* if that is possible without waiting; else return None.
+        """
+        lease = self._lease(bucket, n, owner)
+        return lease if lease.take_now() else None
 
     async def acquire(self, bucket: str, n: int, *, owner: object = None) -> SlotLease:
         """

@@ -65,7 +65,7 @@ class WatchedTask:
         was_done = handle.done
         handle.apply(seen)
         # What is known counts, rather than *seen*: it may contradict an earlier success.
-        if handle.status is TaskStatus.SUCCEEDED and not handle.is_settled:
+        if handle.done and not handle.is_settled:  # a failed one is settled
             self._note_incomplete(now, policy.pictures_grace)
         if self.expects_callbacks and handle.done and not was_done:
             self.is_end_seen_late = True

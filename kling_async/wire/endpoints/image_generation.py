@@ -180,22 +180,25 @@ def _rules(request: ImageRequest, dialect: Dialect, files: Mapping[str, FileFact
     yield from text_rule("negative_prompt", request.negative_prompt, dialect.negative_prompt_max)
     yield from unicode_rules(request, ("prompt", "negative_prompt", "model_name", "callback_url"))
     yield from whole_rule("n", request.n, 1, dialect.n_max)
-    yield from number_rule("image_fidelity", request.image_fidelity, 0, 1)
-    yield from number_rule("human_fidelity", request.human_fidelity, 0, 1)
+    for field in ("image_fidelity", "human_fidelity"):
+        if (fidelity := getattr(request, field)) is not None:
+            yield from number_rule(field, fidelity, 0, 1)
     if request.aspect_ratio is not None and request.aspect_ratio not in dialect.aspect_ratios:
         yield broken("aspect_ratio", request.aspect_ratio, one_of(dialect.aspect_ratios))
-    yield from choice_rule("resolution", request.resolution, dialect.resolutions, dialect)
-    yield from _model_rules(request, dialect)
-    yield from _reference_rules(request, dialect)
+    if request.resolution is not None:
+        yield from choice_rule("resolution", request.resolution, dialect.resolutions, dialect)
+    if request.model_name is not None:
+        yield from _model_rules(request, dialect)
+    if request.image is not None or request.image_reference is not None:
+        yield from _reference_rules(request, dialect)
     if "image" in files:
         yield from _file_rules(request, dialect, files["image"])
-    yield from address_rules(dialect, request)
+    if request.callback_url is not None or request.external_task_id is not None:
+        yield from address_rules(dialect, request)
 
 
 def _model_rules(request: ImageRequest, dialect: Dialect) -> Iterator[BrokenRule]:
     model: Any = request.model_name
-    if model is None:
-        return
     if not isinstance(model, str) or not model:
         yield broken("model_name", model, "must be a model's name")
     elif model not in dialect.models and dialect.unknown_models == "refuse":

@@ -4,7 +4,6 @@ import os
 import pickle
 import sqlite3
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import pytest
 from kling_async import Batch, Done, Failed, ImageRequest, KlingClient
 from kling_async.batch import database, function_calls
 from kling_async.batch.executors import (
-    FileInfo,
     LocalExecutor,
     Process,
     WorkItem,
@@ -29,8 +27,6 @@ from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage import Storage
 from tests.fakes import sample_functions
 from tests.fakes.storages import client, memory, server  # noqa: F401
-
-FACTS = FileInfo("k", "t", ImageRequest("a lighthouse"), SavedFile(0, Path("0.png"), 4, "00"))
 
 
 async def run(client: KlingClient, folder: Path, *prompts: str, **options: Any) -> list[Done | Failed]:
@@ -57,7 +53,7 @@ class Own:
         return await execute(pickle.loads(pickle.dumps(item)))  # noqa: S301 (as between machines)
 
 
-async def test_each_picture_is_seen_elsewhere(client: KlingClient, tmp_path: Path) -> None:
+async def test_function_is_called_in_another_process(client: KlingClient, tmp_path: Path) -> None:
     """
     In another process; values come in the order of the files, and are in the journal.
     """
@@ -75,7 +71,7 @@ async def test_each_picture_is_seen_elsewhere(client: KlingClient, tmp_path: Pat
 
 
 @pytest.mark.parametrize("save_to", ["memory://pictures/run", None])
-async def test_a_picture_comes_as_it_was_saved(
+async def test_function_gets_the_path_or_the_content(
     client: KlingClient, tmp_path: Path, memory: object, save_to: str | None
 ) -> None:
     """
@@ -89,7 +85,7 @@ async def test_a_picture_comes_as_it_was_saved(
     assert (True,) == done.value
 
 
-async def test_the_next_run_sees_what_was_not_seen(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
+async def test_next_run_calls_the_function_for_the_rest(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
     """
     A function given later gets the saved files, without another download, and each file once.
     """
@@ -115,7 +111,7 @@ async def test_journals_of_before_have_room_for_values(client: KlingClient, tmp_
         connection.executescript(database.MIGRATIONS[0])
         connection.execute(f"PRAGMA application_id = {database.APPLICATION_ID}")
         connection.execute("PRAGMA user_version = 1")
-        facts = ("abc", client.base_url, client.dialect.name, client.core.fingerprint("abc"))
+        facts = ("abc", client.base_url, client.dialect.name, client.core.transport.fingerprint("abc"))
         connection.execute("INSERT INTO journal (id, base_url, dialect, fingerprint) VALUES (?, ?, ?, ?)", facts)
         connection.commit()
     async with Batch(path, client) as batch:
@@ -127,7 +123,7 @@ async def test_journals_of_before_have_room_for_values(client: KlingClient, tmp_
     assert (True,) == done.value
 
 
-async def test_a_failure_is_told_with_its_cause(client: KlingClient, tmp_path: Path) -> None:
+async def test_failure_has_its_cause(client: KlingClient, tmp_path: Path) -> None:
     """
     The picture is there all the same.
     """
@@ -165,7 +161,7 @@ async def test_odd_errors_of_a_function(client: KlingClient, tmp_path: Path, exe
     assert isinstance(outcomes[-1], Done)
 
 
-async def test_what_cannot_come_back_is_a_failure(client: KlingClient, tmp_path: Path) -> None:
+async def test_value_that_cannot_be_pickled_is_a_failure(client: KlingClient, tmp_path: Path) -> None:
     """
     Of the function, and of no other row.
     """
@@ -175,7 +171,7 @@ async def test_what_cannot_come_back_is_a_failure(client: KlingClient, tmp_path:
     assert isinstance(failed.error, ProcessFailed)
 
 
-async def test_a_process_that_dies_is_replaced(client: KlingClient, tmp_path: Path) -> None:
+async def test_process_that_dies_is_replaced(client: KlingClient, tmp_path: Path) -> None:
     """
     What it was about to do is done by another.
     """
@@ -187,7 +183,7 @@ async def test_a_process_that_dies_is_replaced(client: KlingClient, tmp_path: Pa
     assert [("alive",)] * 3 == [each.value for each in done if isinstance(each, Done)]
 
 
-async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path) -> None:
+async def test_call_that_kills_its_process_fails_alone(client: KlingClient, tmp_path: Path) -> None:
     """
     A picture on which every process dies fails alone.
     """
@@ -208,7 +204,7 @@ async def test_one_that_kills_harms_no_other(client: KlingClient, tmp_path: Path
         ("sample_functions.nothing", {}, "must be a function"),
     ],
 )
-async def test_what_cannot_be_is_told_before_anything_is_sent(
+async def test_refused_before_anything_is_sent(
     client: KlingClient,
     server: Emulator,
     tmp_path: Path,
@@ -223,7 +219,7 @@ async def test_what_cannot_be_is_told_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("save_to", ["memory://pictures/run", None])
-async def test_a_carrier_of_ones_own(
+async def test_remote_executor_of_a_program(
     client: KlingClient, server: Emulator, tmp_path: Path, memory: object, save_to: str | None
 ) -> None:
     """
@@ -241,7 +237,7 @@ async def test_a_carrier_of_ones_own(
     assert "LookupError: no foxes" in str(failed.error)
     assert [(True,)] == [each.value for each in checked if isinstance(each, Done)]
     assert [None] == [each.value for each in only_saved if isinstance(each, Done)]
-    assert (3, None) == (server.ledger.downloads, client.core._downloads)
+    assert (3, None) == (server.ledger.downloads, client.core.files._downloads)
 
 
 async def test_machines_that_have_another_folder(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
@@ -291,7 +287,7 @@ async def test_what_one_machine_has_written_is_seen_later(
     assert [] == left
 
 
-async def test_what_a_carrier_cannot_fetch_is_told(tmp_path: Path) -> None:
+async def test_remote_executor_that_cannot_fetch(tmp_path: Path) -> None:
     async with Emulator(latency=(0.02, 0.05), faults=[faults.status("download", 404)]) as server:
         async with KlingClient(server.api_key, base_url=server.url) as client:
             [failed] = await run(client, tmp_path, "a fox", executor=Own())
@@ -300,7 +296,7 @@ async def test_what_a_carrier_cannot_fetch_is_told(tmp_path: Path) -> None:
     assert isinstance(failed.error, DownloadFailed)
 
 
-async def test_a_run_that_begins_while_another_asks_its_engine(client: KlingClient, tmp_path: Path) -> None:
+async def test_run_that_begins_while_another_checks_its_executor(client: KlingClient, tmp_path: Path) -> None:
     """
     While an executor is checked, no second run of the batch can begin.
     """
@@ -322,7 +318,7 @@ async def test_a_run_that_begins_while_another_asks_its_engine(client: KlingClie
 
 
 @pytest.mark.parametrize("end", ["stop", "close", "cancel"])
-async def test_a_run_that_is_ended_while_it_asks_its_engine(
+async def test_run_that_is_ended_while_it_checks_its_executor(
     client: KlingClient, server: Emulator, tmp_path: Path, end: str
 ) -> None:
     """
@@ -363,7 +359,7 @@ async def test_a_run_that_is_ended_while_it_asks_its_engine(
     assert 0 == server.ledger.creates_received
 
 
-async def test_a_function_may_change_its_picture(client: KlingClient, tmp_path: Path) -> None:
+async def test_function_may_change_its_file(client: KlingClient, tmp_path: Path) -> None:
     """
     It is there all the same.
     """
@@ -447,51 +443,3 @@ async def test_a_program_that_is_not_guarded(server: Emulator, tmp_path: Path) -
     assert b"ValueError: `process=` must be" in texts
     assert texts.strip().endswith(b'must begin under `if __name__ == "__main__":`')
     assert ["a cover"] == [task.prompt for task in server.ledger.tasks]
-
-
-class TestLocalExecutor:
-    async def test_ctrl_c_is_for_the_program(self, tmp_path: Path) -> None:
-        """
-        The program can then shut down cleanly.
-        """
-        async with LocalExecutor(1) as executor:
-            assert "done" == unpickle_value(await executor.call(sample_functions.interrupt, tmp_path, FACTS))
-
-    async def test_functions_that_other_processes_cannot_load(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def look(source: object, facts: object) -> None:
-            pass
-
-        look.__module__, look.__qualname__ = "only_here", "look"
-        only_here = types.ModuleType("only_here")
-        only_here.__dict__["look"] = look
-        monkeypatch.setitem(sys.modules, "only_here", only_here)
-        async with LocalExecutor(1) as executor:
-            with pytest.raises(ValueError, match="No module named 'only_here'"):
-                await executor.check(look, tmp_path)
-
-    async def test_cancelling_drops_the_result(self, tmp_path: Path) -> None:
-        async with LocalExecutor(1) as executor:
-            call = asyncio.ensure_future(executor.call(sample_functions.dawdle, tmp_path, FACTS))
-            await asyncio.sleep(0.05)
-            call.cancel()
-            await asyncio.wait([call])
-
-            assert call.cancelled()
-            assert pickle.dumps("done") == await executor.call(sample_functions.dawdle, tmp_path, FACTS)
-
-    async def test_closed_twice(self, tmp_path: Path) -> None:
-        executor = LocalExecutor(1)
-        await executor.call(sample_functions.nothing, tmp_path, FACTS)
-        await executor.aclose()
-        await executor.aclose()
-
-        with pytest.raises(RuntimeError, match="closed"):
-            await executor.call(sample_functions.nothing, tmp_path, FACTS)
-
-    def test_it_has_workers(self) -> None:
-        with pytest.raises(ValueError, match="workers=0"):
-            LocalExecutor(0)
-
-        assert "<LocalExecutor open, workers 3>" == repr(LocalExecutor(3))

@@ -65,7 +65,7 @@ def path(tmp_path: Path) -> Path:
 
 def account() -> Account:
     client = SocketlessService().client()
-    return Account(client.base_url, client.dialect.name, client.core.fingerprint)
+    return Account(client.base_url, client.dialect.name, client.core.transport.fingerprint)
 
 
 @contextlib.contextmanager

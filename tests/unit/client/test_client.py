@@ -599,14 +599,14 @@ class TestSave:
         """
         result = await client.generate("a lighthouse", n=3)
         names = Names("{key}-{index}{ext}", result.task_id, "order-17")
-        outcome = await client.core.save(result, tmp_path, names, skip={("image", 1)})
+        outcome = await client.core.files.save(result, tmp_path, names, skip={("image", 1)})
 
         assert outcome.error is None
         assert ["order-17-0.png", "order-17-2.png"] == [Path(picture.place).name for picture in outcome.files]
         assert all(picture.size_in_bytes == Path(picture.place).stat().st_size for picture in outcome.files)
 
         (tmp_path / "order-17-1.png").mkdir()
-        outcome = await client.core.save(result, tmp_path, names, skip={("image", 0), ("image", 2)})
+        outcome = await client.core.files.save(result, tmp_path, names, skip={("image", 0), ("image", 2)})
 
         assert isinstance(outcome.error, DownloadFailed)
         assert ((), 1) == (outcome.files, outcome.error.index)
@@ -735,9 +735,13 @@ class TestLife:
             AccessKey("sk-0123456789", "a" * 16),
             AccessKey("sk-0123456789", "b" * 16),
         ]
-        prints = [KlingClient(key, base_url=url).core.fingerprint(salt) for key in keys for salt in ("a", "b")]
+        prints = [
+            KlingClient(key, base_url=url).core.transport.fingerprint(salt) for key in keys for salt in ("a", "b")
+        ]
 
-        assert prints == [KlingClient(key, base_url=url).core.fingerprint(salt) for key in keys for salt in ("a", "b")]
+        assert prints == [
+            KlingClient(key, base_url=url).core.transport.fingerprint(salt) for key in keys for salt in ("a", "b")
+        ]
         assert 10 == len({*prints})
         assert all("0123" not in fingerprint for fingerprint in prints)
 

@@ -93,7 +93,7 @@ class TestABatch:
             recorded = [outcome async for outcome in batch.outcomes()]
 
         assert [(True, True, True), (True,)] == seen(outcomes) == seen(recorded)
-        assert (4, None) == (server.ledger.downloads, client.core._downloads)
+        assert (4, None) == (server.ledger.downloads, client.core.files._downloads)
         assert all(path.is_file() for outcome in recorded if isinstance(outcome, Done) for path in outcome.paths)
         assert 4 == len(files_in(tmp_path)) - 1
 

@@ -442,6 +442,16 @@ class TestKindsOfFile:
         asked = {request.path: request.headers["Accept"] for request in server.asked}
         assert {"/image": "image/*", "/video": "video/*", "/a": "audio/*", "/b": "audio/*"} == asked
 
+    async def test_kind_in_a_storage(self, server: FileServer, downloads: Downloads) -> None:
+        """
+        What is known of a file in a storage names its kind, too.
+        """
+        outcome = await downloads.save(mixed(server), Storage("memory://kinds"), Names(NAME, "t1"), refresh=never)
+
+        assert outcome.error is None
+        assert [("image", 0), ("video", 0), ("audio", 0), ("audio", 1)] == [file.key for file in outcome.files]
+        assert "memory://kinds/t1-0.mp4" == outcome.files[1].url
+
     async def test_names_without_the_extension(self, server: FileServer, downloads: Downloads, tmp_path: Path) -> None:
         """
         Without the extension, an image and a video of one index would have one name: that is refused.
@@ -1136,7 +1146,7 @@ class TestPicturesWithoutAnAddress:
         """
         Where no service is known, there is nothing to ask.
         """
-        assert "its address is no http(s) URL: /a" in await failure(downloads, "/a?sig=1")
+        assert "its address is not an http(s) URL: /a" in await failure(downloads, "/a?sig=1")
 
     async def test_address_of_megabytes(self, downloads: Downloads) -> None:
         """
@@ -1331,7 +1341,7 @@ class TestBounds:
         """
         A name that cannot even be asked for fails like any other.
         """
-        assert "picture 3" in await failure(downloads, "http://" + "a" * 70 + ".example/?sig=1")
+        assert "image 3" in await failure(downloads, "http://" + "a" * 70 + ".example/?sig=1")
 
 
 class TestPrivateAddresses:

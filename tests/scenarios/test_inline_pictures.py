@@ -1,5 +1,5 @@
 """
-Relays that put something else than an address into a picture's `url`: every way of saving takes it.
+Relays that put the content of a picture into its `url`: every way of saving takes it.
 """
 
 import base64
@@ -156,7 +156,7 @@ async def test_worker_asks_only_where_it_may(tmp_path: Path, allowed: tuple[str,
     async with Emulator(latency=(0, 0), picture_scale=0.05) as server:
         async with KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, polling=EAGER) as client:
             result = await client.generate("a lighthouse")
-            networks = await client.core.networks()
+            networks = await client.core.files.networks()
         order = WorkItem(
             key="k",
             task_id=result.task_id,

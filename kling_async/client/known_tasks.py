@@ -1,0 +1,117 @@
+"""
+The tasks that a client knows, by their ids, and reads of tasks that are asked for by name.
+"""
+
+import weakref
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+import attrs
+
+from kling_async.client.events import EventPublisher, TaskEvents
+from kling_async.client.handle import TaskHandle
+from kling_async.client.submission import may_be_task_of
+from kling_async.client.transport import Transport
+from kling_async.errors import TaskNotFound
+from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
+from kling_async.wire.responses import read_page, read_sighting
+from kling_async.wire.tasks import TaskSnapshot
+
+__all__ = ["KnownTasks"]
+
+LAST_PAGE = 1000
+"""
+The vendor's last page of tasks.
+"""
+
+
+@attrs.define(eq=False)
+class KnownTasks:
+    """
+    One handle for each task, for as long as a program or the client itself keeps it.
+
+    Args:
+        open: Opens the client, or raises what keeps it from being used.
+        watch: Has a handle's task polled.
+    """
+
+    _transport: Transport
+    _publisher: EventPublisher
+    _open: Callable[[], None]
+    _watch: Callable[[TaskHandle], None]
+    _handles: "weakref.WeakValueDictionary[str, TaskHandle]" = attrs.field(
+        factory=weakref.WeakValueDictionary, init=False
+    )
+
+    @property
+    def unfinished(self) -> tuple[TaskHandle, ...]:
+        """
+        As `KlingClient.unfinished`.
+        """
+        return tuple(handle for handle in self._handles.values() if not handle.is_settled)
+
+    def handle(
+        self, task_id: str, endpoint: Endpoint[Any] = DEFAULT_ENDPOINT, events: TaskEvents | None = None
+    ) -> TaskHandle:
+        """
+        Return the handle of a task; *endpoint* and *events* are those of a new one.
+
+        Raises:
+            InvalidRequest: No task can have this id.
+        """
+        handle = self._handles.get(task_id)
+        if handle is None:
+            endpoint.one(task_id)  # rejects text that cannot be an id
+            if events is None:
+                events = self._publisher.pick_up(task_id, endpoint)
+            handle = self._handles[task_id] = TaskHandle(task_id, None, self._watch, events, endpoint)
+        return handle
+
+    def events_of(self, task_id: str) -> TaskEvents:
+        """
+        Return the events of a task.
+        """
+        handle = self._handles.get(task_id)
+        return handle.events if handle is not None else self._publisher.pick_up(task_id)
+
+    async def get(self, task_id: str, endpoint: Endpoint[Any] = DEFAULT_ENDPOINT) -> TaskSnapshot:
+        """
+        As `KlingClient.get`.
+        """
+        handle = self.handle(task_id, endpoint)
+        self._open()
+        path = handle.endpoint.one(task_id)
+        snapshot = await self._transport.read(path, lambda answer: read_sighting(answer, task_id))
+        handle.apply(snapshot)
+        return snapshot
+
+    async def look_up(self, external_task_id: str, endpoint: Endpoint[Any] = DEFAULT_ENDPOINT) -> TaskSnapshot:
+        """
+        Ask the service for the task that was sent under an id of ours.
+
+        Raises:
+            TaskNotFound: This account has no task with this id.
+            KlingError: Passing failures are retried for `retry.give_up_after` seconds; then the last is raised.
+        """
+        self._open()
+        found = await self._transport.read(endpoint.one(external_task_id), read_sighting)
+        if not may_be_task_of(found, external_task_id, sent_ago=None, made_ago=None):
+            what = f"the service answered with another task than that of external_task_id {external_task_id!r}"
+            raise TaskNotFound(what, found.task_id, found.request_id)
+        return found
+
+    async def listed(self, endpoint: Endpoint[Any], page_size: int) -> AsyncGenerator[TaskSnapshot, None]:
+        """
+        Yield the account's tasks of *endpoint*, each once although a list may grow while it is read.
+        """
+        self._open()
+        seen: set[str] = set()
+        for number in range(1, LAST_PAGE + 1):
+            page = await self._transport.read(endpoint.page(number, page_size), read_page)
+            for snapshot in page:
+                if snapshot.task_id not in seen:
+                    seen.add(snapshot.task_id)
+                    yield snapshot
+            if len(page) < page_size:
+                return
