@@ -111,7 +111,7 @@ def kept_for_another_account(row: Row, missing: TaskNotFound) -> KlingError:
     Return the error of a *row* that was sent with another account and is *missing* with the present one.
     """
     what = f"it was sent to {row.kept_for} with another key, and is not found with the present one ({missing.message})"
-    advice = "it is kept: a run with that key and rebind=True (--new-key) goes on with it"
+    advice = "it is kept: to continue it, run with that key and rebind=True (--new-key)"
     if row.state is State.ACCEPTED:
         return TaskNotFound(f"{what}; {advice}", row.task_id, missing.request_id, missing.code, missing.http_status)
     return SubmissionUncertain(f"the task may have been accepted: {what}; {advice}", request=row.request)

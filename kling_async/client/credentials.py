@@ -73,10 +73,10 @@ def _check_text(name: str, key: object) -> None:
 
 def blemish_of(key: str) -> tuple[str, str] | None:
     """
-    Return what is wrong with *key*, and what to do about it; None where it may be a key. Neither text shows it.
+    Return what is wrong with *key* and how to fix it; None if it may be a key. Neither text shows it.
     """
     if is_placeholder(key):
-        return "is the name of a variable that nothing has replaced", "Set it to the key itself."
+        return "is the name of a variable that was not substituted", "Set it to the key itself."
     if is_quoted(key):
         return "has quotes around it", "Leave them out: they became part of the key."
     if key.casefold().startswith("bearer "):

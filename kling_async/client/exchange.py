@@ -148,7 +148,7 @@ class RequestBody(aiohttp.Payload):
         if transport is None or transport.is_closing():
             raise aiohttp.ClientConnectionResetError("the connection was closed before it was used")
         if getattr(getattr(writer, "protocol", None), "should_close", False):
-            raise aiohttp.ClientConnectionResetError("the connection holds bytes that are no answer to this request")
+            raise aiohttp.ClientConnectionResetError("the connection contains bytes of another answer")
         self._leave()
         for start in range(0, len(self._value), PIECE):
             await writer.write(self._value[start : start + PIECE])

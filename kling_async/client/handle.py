@@ -187,8 +187,6 @@ class TaskHandle:
         else:
             del self._waiters[waiter]
 
-    # The following is for the client and its poller.
-
     @property
     def is_wanted(self) -> bool:
         """

@@ -228,7 +228,7 @@ class Downloads:
 
     def _checked(self, url: URL) -> URL:
         if url.scheme not in ("http", "https") or not url.host:
-            raise FetchRefused(f"its address is no http(s) URL: {hide_query(str(url))}")
+            raise FetchRefused(f"its address is not an http(s) URL: {hide_query(str(url))}")
         blocked = self._allowed.blocked(url.host)
         if blocked is None and url.raw_host in self._proxy_hosts and not self._reaches_proxies(url.host):
             blocked = Network.LAN  # the resolver does not check the proxies' names

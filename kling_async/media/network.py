@@ -137,7 +137,7 @@ def parse_url(text: str) -> URL:
         url = URL(text, encoded=is_encoded)
         _ = url.host  # host and port are parsed only here
     except ValueError:
-        raise FetchRefused(f"its address is no URL: {hide_query(text)}") from None
+        raise FetchRefused(f"its address is not a URL: {hide_query(text)}") from None
     return url
 
 

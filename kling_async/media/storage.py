@@ -57,7 +57,7 @@ class Storage:
 
     def __attrs_post_init__(self) -> None:
         if not is_url(self.url):
-            raise ValueError(f"{self.url!r} is no URL of a storage; it should look like s3://bucket/pictures")
+            raise ValueError(f"{self.url!r} is not the URL of a storage, such as s3://bucket/pictures")
         if any(urlsplit(link).password is not None for link in self.url.split(LINKS)):
             raise ValueError("The storage's URL holds a password; give it in the options, or as its library's own way.")
 

@@ -51,7 +51,7 @@ def read_task(task: Mapping[str, Any], *, request_id: str | None = None) -> Task
     fields = canonical(task)
     task_id = read_id(fields.get("task_id"))
     if task_id is None:
-        raise ValueError("this is no task: it has no id that can be read")
+        raise ValueError("this is not a task: it has no readable id")
     word = fields["status_word"]
     known: dict[str, Any] = {name: read(fields[name], None) for name, read in _READERS.items() if name in fields}
     return TaskSnapshot(

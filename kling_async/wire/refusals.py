@@ -153,7 +153,7 @@ def refusal(payload: Mapping[str, Any], answer: Answer, *, is_create: bool = Fal
     framework = None if kind else name_of_no_route(answer.status, payload)
     said = message or _did_not_say(answer)
     if framework is not None:
-        said = f"there is no such API at this address, says {framework}: {said}; check base_url"
+        said = f"this API does not exist at this address, according to {framework}: {said}; check base_url"
         return make_error(UnexpectedAnswer, said, answer, _named(payload), code, request_id, is_other_api=True)
     return make_error(kind or _kind_of_status(status, message), said, answer, _named(payload), code, request_id)
 

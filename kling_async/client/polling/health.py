@@ -65,7 +65,7 @@ class ServiceHealth:
         if may_repeat(error) and not isinstance(error, RateLimited):
             self._failures += 1
             if self._failures == WARN_AFTER:
-                _log.warning("%d polls in a row have failed; polling goes on: %s", self._failures, error)
+                _log.warning("%d polls in a row have failed; polling continues: %s", self._failures, error)
         match error:
             case RateLimited(retry_after=float(rest)) | ServiceFailure(retry_after=float(rest)):
                 self.pause(now + min(rest, self.policy.max_rest))

@@ -33,7 +33,7 @@ PAIR = {"KLING_ACCESS_KEY": "ak-1", "KLING_SECRET_KEY": "as-2"}
         ({"KLING_SECRET_KEY": "as-2"}, FindingState.PROBLEM, "KLING_ACCESS_KEY is not"),
         ({"KLING_API_KEY": "Bearer sk-1"}, FindingState.PROBLEM, 'begins with "Bearer"'),
         ({"KLING_API_KEY": "'sk-1'"}, FindingState.PROBLEM, "quotes around it"),
-        ({"KLING_API_KEY": "${KEY}"}, FindingState.PROBLEM, "is the name of a variable that nothing has replaced"),
+        ({"KLING_API_KEY": "${KEY}"}, FindingState.PROBLEM, "is the name of a variable that was not substituted"),
         ({"KLING_API_KEY": "sk-1 sk-2"}, FindingState.PROBLEM, "no key has"),
         ({"KLING_API_KEY": "ak-1", **PAIR}, FindingState.PROBLEM, "is the same as one of"),
         ({"KLING_ACCESS_KEY": "ak-1", "KLING_SECRET_KEY": "ak-1"}, FindingState.PROBLEM, "are the same"),

@@ -1146,7 +1146,7 @@ class TestPicturesWithoutAnAddress:
         """
         Where no service is known, there is nothing to ask.
         """
-        assert "its address is no http(s) URL: /a" in await failure(downloads, "/a?sig=1")
+        assert "its address is not an http(s) URL: /a" in await failure(downloads, "/a?sig=1")
 
     async def test_address_of_megabytes(self, downloads: Downloads) -> None:
         """

@@ -235,7 +235,7 @@ class TestSave:
 class TestStorage:
     @pytest.mark.parametrize("url", ["pictures", "C:/pictures", "", "://x"])
     def test_a_path_is_none(self, url: str) -> None:
-        with pytest.raises(ValueError, match="is no URL of a storage"):
+        with pytest.raises(ValueError, match="is not the URL of a storage"):
             Storage(url)
 
     def test_passwords_are_refused_and_not_shown(self) -> None:

@@ -248,7 +248,7 @@ async def test_lasting_failures_are_logged_once_and_their_end_too(caplog: pytest
         await accepted(poller)
 
     assert [
-        "5 polls in a row have failed; polling goes on: the connection broke",
+        "5 polls in a row have failed; polling continues: the connection broke",
         "polls are answered again",
     ] == [record.getMessage() for record in caplog.records]
 
