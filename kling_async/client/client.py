@@ -1,5 +1,5 @@
 """
-The client: prompts in, pictures out; one account at one host, for as long as your program lives.
+The client: the verbs for programs, for one account at one host.
 """
 
 import asyncio

@@ -171,7 +171,7 @@ class ClientCore:
         Submit as `KlingClient.submit` does, and have *observer* write down each step.
 
         Args:
-            owns_id: Whether nobody else can have used the request's `external_task_id`.
+            owns_id: Whether no other program can have used the request's `external_task_id`.
             digests: SHA-256 that the files of *request* must have, by field.
         """
         self.open()

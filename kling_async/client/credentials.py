@@ -73,7 +73,7 @@ def _check_text(name: str, key: object) -> None:
 
 def blemish_of(key: str) -> tuple[str, str] | None:
     """
-    Return what is wrong with *key*, and what to do about it; None where it may be a key. Neither text shows it.
+    Return what is wrong with *key* and how to fix it; None if it may be a key. Neither text shows it.
     """
     if is_placeholder(key):
         return "is the name of a variable that was not substituted", "Set it to the key itself."

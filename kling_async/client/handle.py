@@ -160,8 +160,6 @@ class TaskHandle:
         finally:
             del listeners[news]
 
-    # The following is for the client and its poller.
-
     @property
     def is_wanted(self) -> bool:
         """

@@ -59,8 +59,8 @@ class Failed:
     Attributes:
         index: Counts the requests from 0 in the order of the input.
         key: By which a batch knows it; None in a stream.
-        request: What was asked, None where it could not be read.
-        error: Why; `error.task_id` where there is a task.
+        request: What was asked for; None if it could not be read.
+        error: The reason; `error.task_id` if there is a task.
     """
 
     index: int
@@ -71,7 +71,7 @@ class Failed:
     @property
     def caption(self) -> str:
         """
-        Return the text that shows people which request it was; empty where it could not be read.
+        Return the text that shows people which request it was; empty if it could not be read.
         """
         return caption_of(self.request)
 

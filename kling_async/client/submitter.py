@@ -93,7 +93,7 @@ class Submitter:
             await asyncio.wait({aio_task})
         except asyncio.CancelledError:
             delivery.submission.is_abandoned = True
-            if aio_task.done():  # logged at once: a loop that ends runs no more callbacks
+            if aio_task.done():  # logged at once: a loop that ends runs no callbacks
                 _log_abandoned(aio_task)
                 raise
             aio_task.add_done_callback(_log_abandoned)

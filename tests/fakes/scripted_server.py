@@ -6,16 +6,16 @@ import asyncio
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
 
-Say = Callable[["Served"], Awaitable[bytes | None] | bytes | None]
+Answering = Callable[["ReceivedRequest"], Awaitable[bytes | None] | bytes | None]
 
 
 @attrs.frozen
-class Served:
+class ReceivedRequest:
     """
     One request as it came: its first line, headers in lower case, body, and the number of its connection.
     """
@@ -32,9 +32,9 @@ class Server:
     Answers each request with the bytes that `say` returns; None resets the connection.
     """
 
-    say: Say
+    say: Answering
     url: str = ""
-    served: list[Served] = attrs.field(factory=list)
+    served: list[ReceivedRequest] = attrs.field(factory=list)
     connections: int = 0
     under_way: int = 0
     most_under_way: int = 0
@@ -55,21 +55,11 @@ class Server:
         except (ConnectionError, asyncio.IncompleteReadError):
             writer.transport.abort()
 
-    async def hang_up(self) -> None:
-        for aio_task, writer in self.talks.items():
-            writer.transport.abort()
-            if aio_task is not None:
-                aio_task.cancel()
-        await asyncio.gather(*filter(None, self.talks), return_exceptions=True)
-        for writer in self.talks.values():
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-
     async def _answer(self, reader: asyncio.StreamReader, connection: int) -> bytes | None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
-        self.served.append(served := Served(head[0], headers, body, connection))
+        self.served.append(served := ReceivedRequest(head[0], headers, body, connection))
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
@@ -79,32 +69,38 @@ class Server:
             self.under_way -= 1
 
 
-def saying(payload: Any, status: str = "200 OK", **headers: str) -> bytes:
+def http_response(payload: Any, status: str = "200 OK", **headers: str) -> bytes:
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     lines = [f"HTTP/1.1 {status}", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
 
 @contextlib.asynccontextmanager
-async def serving(say: Say, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+async def scripted_server(say: Answering, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     server = Server(say)
-    listening = await asyncio.start_server(server.talk, "127.0.0.1", 0, ssl=tls)
-    host, port = listening.sockets[0].getsockname()[:2]
+    listener = await asyncio.start_server(server.talk, "127.0.0.1", 0, ssl=tls)
+    host, port = listener.sockets[0].getsockname()[:2]
     server.url = f"http{'s' if tls else ''}://{host}:{port}"
     try:
         yield server
     finally:
-        listening.close()
-        await server.hang_up()
-        await listening.wait_closed()
+        listener.close()
+        await end(server.talks)
+        await listener.wait_closed()
 
 
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def listening(talk: Talk) -> AsyncIterator[str]:
+async def raw_server(talk: Conversation) -> AsyncIterator[str]:
+    """
+    Serve each connection by *talk*, and close it then; what still talks at the end is cancelled.
+    """
+    talks: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
+
     async def talk_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks[asyncio.current_task()] = writer
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await talk(reader, writer)
         writer.close()
@@ -114,4 +110,18 @@ async def listening(talk: Talk) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
-        await asyncio.sleep(0.1)
+        await end(talks)
+
+
+async def end(talks: Mapping[asyncio.Task[None] | None, asyncio.StreamWriter]) -> None:
+    """
+    Abort connections, and wait until nothing is left of them.
+    """
+    for aio_task, writer in talks.items():
+        writer.transport.abort()
+        if aio_task is not None:
+            aio_task.cancel()
+    await asyncio.gather(*filter(None, talks), return_exceptions=True)
+    for writer in talks.values():
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()

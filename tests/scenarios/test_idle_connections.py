@@ -19,7 +19,7 @@ from kling_async.wire.auth import ApiKey
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from kling_async.wire.responses import read_sighting
 from tests.fakes.deliveries import Recorder, delivery, submit
-from tests.fakes.scripted_server import listening
+from tests.fakes.scripted_server import raw_server
 from tests.fakes.simulated_loop import simulate
 
 TASK = json.dumps({"code": 0, "data": {"task_id": "t-1", "task_status": "submitted"}}).encode()
@@ -200,7 +200,7 @@ def test_what_a_server_says_on_an_idle_connection_is_no_answer_to_a_create(
 
     async def story() -> None:
         retry = RetryPolicy(first_delay=0.1)
-        async with listening(talk) as url, Transport(url, HttpOptions(), retry, 25.0, ApiKey("sk-x")) as transport:
+        async with raw_server(talk) as url, Transport(url, HttpOptions(), retry, 25.0, ApiKey("sk-x")) as transport:
             for _ in range(4):
                 observer = Recorder()
                 accepted = await submit(transport, delivery(external_id, observer=observer))

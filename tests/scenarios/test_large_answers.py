@@ -25,8 +25,8 @@ from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from kling_async.wire.responses import read_created, read_news, read_page, read_sighting
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
 from tests.fakes.deliveries import delivery, submit
-from tests.fakes.scripted_server import saying, serving
-from tests.unit.client.test_transport import PATH, speaking
+from tests.fakes.scripted_server import http_response, scripted_server
+from tests.fakes.transports import PATH, transport_to
 
 READERS: dict[str, Callable[[Answer], Any]] = {
     "create": read_created,
@@ -51,8 +51,8 @@ class TestSize:
         """
         What is too large is dropped as it is; it is sent as a few KiB, so that the server needs no memory of its own.
         """
-        packed = saying(gzip.compress(bytes(module.MAX_ANSWER + 2**19)), Content_Encoding="gzip")
-        async with serving(lambda _: packed) as server, speaking(server.url) as transport:
+        packed = http_response(gzip.compress(bytes(module.MAX_ANSWER + 2**19)), Content_Encoding="gzip")
+        async with scripted_server(lambda _: packed) as server, transport_to(server.url) as transport:
             tracemalloc.start()
             try:
                 with pytest.raises(UnexpectedAnswer, match="ask for smaller pages, or check base_url"):
@@ -68,7 +68,7 @@ class TestSize:
         Of 500 tasks with nine pictures each, with watermarks and long signatures.
         """
         body = page(500, 9)
-        async with serving(lambda _: saying(body)) as server, speaking(server.url) as transport:
+        async with scripted_server(lambda _: http_response(body)) as server, transport_to(server.url) as transport:
             tasks = await transport.read(PATH, read_page)
 
         assert 2**21 < len(body) < module.MAX_ANSWER
@@ -153,7 +153,10 @@ class TestOffTheLoop:
             judging.append(threading.get_ident())
             return len(answer.body)
 
-        async with serving(lambda _: saying(bytes(size))) as server, speaking(server.url) as transport:
+        async with (
+            scripted_server(lambda _: http_response(bytes(size))) as server,
+            transport_to(server.url) as transport,
+        ):
             assert size == await transport.read(PATH, judge)
 
         assert is_at_once == (judging == [threading.get_ident()])
@@ -175,7 +178,10 @@ class TestOffTheLoop:
             began.set()
             go_on.wait()
 
-        async with serving(lambda _: saying(bytes(2**19))) as server, speaking(server.url) as transport:
+        async with (
+            scripted_server(lambda _: http_response(bytes(2**19))) as server,
+            transport_to(server.url) as transport,
+        ):
             reading = asyncio.create_task(transport.read(PATH, judge))
             try:
                 await asyncio.to_thread(began.wait)
@@ -199,7 +205,10 @@ class TestOffTheLoop:
             return read(answer)
 
         monkeypatch.setattr(module, "read_created", note)
-        async with serving(lambda _: saying({"code": 0, "data": task})) as server, speaking(server.url) as transport:
+        async with (
+            scripted_server(lambda _: http_response({"code": 0, "data": task})) as server,
+            transport_to(server.url) as transport,
+        ):
             accepted = await submit(transport, delivery())
 
         assert "t-1" == accepted.task_id
@@ -213,7 +222,10 @@ class TestOffTheLoop:
         executor.shutdown()
         asyncio.get_running_loop().set_default_executor(executor)
 
-        async with serving(lambda _: saying(bytes(2**19))) as server, speaking(server.url) as transport:
+        async with (
+            scripted_server(lambda _: http_response(bytes(2**19))) as server,
+            transport_to(server.url) as transport,
+        ):
             assert 2**19 == await transport.read(PATH, lambda answer: len(answer.body))
 
     @pytest.mark.parametrize("mode", ["several", "page"])
@@ -223,7 +235,7 @@ class TestOffTheLoop:
         """
         watched = Watched()
         body = page(300, 9)
-        async with serving(lambda _: saying(body)) as server, speaking(server.url) as transport:
+        async with scripted_server(lambda _: http_response(body)) as server, transport_to(server.url) as transport:
             queries = HttpStatusQueries(transport, 60.0)
             if mode == "several":
                 seen = await queries.several(IMAGE_GENERATION, watched)

@@ -1,5 +1,5 @@
 """
-What full width is worth: a whole client with many requests of mixed sizes, in simulated time.
+How long many requests of mixed sizes take in all, in simulated time.
 
 The yardstick is a service that starts each request in their order as soon as there is room, with nobody between:
 strict FIFO without any lag, for tasks that take exactly as long.

@@ -573,7 +573,7 @@ async def intend_all(batch: Batch) -> None:
     journal = journal_of(batch)
     for row in await journal.read_page((State.QUEUED,), -1, 99):
         external_id = external_id_of(journal.id, row.position, row.key, 1)
-        await journal.intend(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
+        await journal.mark_sending(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
 
 
 async def test_accepted_rows_count_at_once_and_are_not_sent_again(tmp_path: Path) -> None:
@@ -876,7 +876,7 @@ async def leave_rows(batch: Batch, prompts: Sequence[str] = PROMPTS[:5]) -> None
     journal = journal_of(batch)
     for row in await journal.read_page((State.QUEUED,), -1, 4):
         external_id = external_id_of(journal.id, row.position, row.key, 1)
-        await journal.intend(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
+        await journal.mark_sending(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
     tasks = {position: await submit_row(batch, position) for position in (0, 1, 3)}
     journal.accept(0, tasks[0], 0)
     await journal.mark_uncertain(3, SubmissionUncertain("the answer was lost"))
@@ -1385,6 +1385,24 @@ async def test_stopped_run_sends_nothing_that_it_was_about_to(tmp_path: Path) ->
         assert {"sending": 1, "queued": 1} == counts_of(await batch.summary())
 
 
+async def test_stopped_run_does_not_wait_to_send_again(tmp_path: Path) -> None:
+    """
+    A row whose submit is refused after the stop waits no pause out that only another submit would follow.
+    """
+    rules = (faults.rate_limited("create", times=99), faults.delay_before("create", 0.2))
+    patient = RetryPolicy(first_delay=30.0)
+    async with emulator(OFFICIAL, *rules) as server, opened(server, tmp_path / "run.kling", retry=patient) as batch:
+        await batch.add(["a lighthouse"])
+        running = asyncio.ensure_future(outcomes_of(batch))
+        while not server.ledger.creates_received:
+            await asyncio.sleep(0.005)
+        batch.stop()
+        async with asyncio.timeout(15):
+            assert [] == await running
+
+        assert {"queued": 1} == counts_of(await batch.summary())
+
+
 async def test_leaving_the_loop_early_loses_nothing(tmp_path: Path) -> None:
     """
     Who leaves after the first outcome finds the others accepted or queued, and another run brings them to their ends.
@@ -1871,7 +1889,7 @@ async def test_rows_that_an_earlier_run_left_uncertain_stop_nobody(tmp_path: Pat
         await batch.add([f"earlier {number}" for number in range(30)])
         journal = journal_of(batch)
         for position in range(30):
-            await journal.intend(position, attempt=1, external_task_id=None, submit_key=None, now=0)
+            await journal.mark_sending(position, attempt=1, external_task_id=None, submit_key=None, now=0)
             if state is State.UNCERTAIN:
                 await journal.mark_uncertain(position, SubmissionUncertain("the answer was lost"))
         await batch.add(PROMPTS)

@@ -32,22 +32,18 @@ from kling_async.policy.http import USER_AGENT
 from kling_async.policy.policies import RetryPolicy
 from tests.fakes.deliveries import Recorder, delivery, submit
 from tests.fakes.simulated_loop import simulated
+from tests.fakes.transports import BASE, KEY, PATH, TASK, transport_to
 from tests.unit.client.test_transport import (
-    BASE,
     DUPLICATE,
     EVERY_TEN,
     FOUND,
-    KEY,
     LASTING,
     MAY_HAVE_ARRIVED,
     MISSING,
     NEVER_SENT,
     PASSING,
-    PATH,
     REFUSED_BY_RELAYS,
-    TASK,
     count,
-    speaking,
     words,
 )
 
@@ -98,7 +94,7 @@ class TestSubmit:
         """
         service.post(BASE + PATH, payload=TASK)
         sent = delivery()
-        async with speaking() as transport:
+        async with transport_to() as transport:
             assert (await submit(transport, sent)).task_id == "t-1"
 
         [call] = service.requests["POST", URL(BASE + PATH)]
@@ -125,7 +121,7 @@ class TestSubmit:
 
         @simulated
         async def story() -> None:
-            async with speaking() as transport:
+            async with transport_to() as transport:
                 assert (await submit(transport, sent)).task_id == "t-1"
 
         story()
@@ -146,7 +142,7 @@ class TestSubmit:
 
         @simulated
         async def story() -> None:
-            async with speaking() as transport:
+            async with transport_to() as transport:
                 with pytest.raises(kind):
                     await submit(transport, sent)
 
@@ -163,7 +159,7 @@ class TestSubmit:
 
         @simulated
         async def story() -> None:
-            async with speaking() as transport:
+            async with transport_to() as transport:
                 with pytest.raises(SubmissionUncertain, match="takes no id of ours") as caught:
                     await submit(transport, delivery())
 
@@ -183,7 +179,7 @@ class TestSubmit:
 
         @simulated
         async def story() -> None:
-            async with speaking() as transport:
+            async with transport_to() as transport:
                 assert (await submit(transport, delivery("ours"))).task_id == "t-9"
 
         story()
@@ -205,7 +201,7 @@ class TestSubmit:
 
         @simulated
         async def story() -> None:
-            async with speaking(retry=RetryPolicy(give_up_after=200.0, look_for=40.0)) as transport:
+            async with transport_to(retry=RetryPolicy(give_up_after=200.0, look_for=40.0)) as transport:
                 assert (await submit(transport, delivery("ours"))).task_id == "t-1"
 
         story()
@@ -236,7 +232,7 @@ class TestSubmit:
         service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=6)
         service.post(BASE + PATH, status=400, payload=DUPLICATE)
         service.get(f"{BASE}{PATH}/ours", payload=FOUND)
-        async with speaking(retry=EVERY_TEN) as transport:
+        async with transport_to(retry=EVERY_TEN) as transport:
             assert (await submit(transport, delivery("ours"))).task_id == "t-9"
 
         assert 2 == count(service, "POST")
@@ -248,7 +244,7 @@ class TestSubmit:
         """
         service.post(BASE + PATH, status=400, payload=DUPLICATE)
         service.get(f"{BASE}{PATH}/ours", payload=FOUND)
-        async with speaking() as transport:
+        async with transport_to() as transport:
             assert (await submit(transport, delivery("ours", owns_id=True))).task_id == "t-9"
 
         assert (1, 1) == (count(service, "POST"), count(service, "GET", f"{PATH}/ours"))
@@ -260,7 +256,7 @@ class TestSubmit:
         """
         service.post(BASE + PATH, status=400, payload=DUPLICATE, repeat=True)
         service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
-        async with speaking() as transport:
+        async with transport_to() as transport:
             with pytest.raises(SubmissionUncertain):
                 await submit(transport, delivery("ours", owns_id=True))
 
@@ -271,7 +267,7 @@ class TestSubmit:
         """
         service.get(f"{BASE}{PATH}/ours", payload=FOUND)
         observer = Recorder()
-        async with speaking() as transport:
+        async with transport_to() as transport:
             sent = delivery("ours", observer=observer, ambiguous_error=Unreachable("an earlier run has sent it"))
 
             assert (await submit(transport, sent)).task_id == "t-9"
@@ -280,7 +276,7 @@ class TestSubmit:
 
         service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING)
         service.post(BASE + PATH, payload=TASK)
-        async with speaking() as transport:
+        async with transport_to() as transport:
             long_ago = asyncio.get_running_loop().time() - 3600
             error = Unreachable("an earlier run has sent it")
             sent = delivery("ours", observer=observer, ambiguous_error=error, missing_since=long_ago)
@@ -302,7 +298,7 @@ class TestSubmit:
 
         @simulated
         async def story() -> None:
-            async with speaking() as transport:
+            async with transport_to() as transport:
                 with pytest.raises(kind) if kind else contextlib.nullcontext():
                     await submit(transport, delivery(observer=observer))
 
@@ -318,7 +314,7 @@ class TestSubmit:
         service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
         service.post(BASE + PATH, status=400, payload={"code": 1301, "message": "no"})
         observer = Recorder()
-        async with speaking() as transport:
+        async with transport_to() as transport:
             with pytest.raises(SubmissionUncertain):
                 await submit(transport, delivery("ours", observer=observer))
 
@@ -334,7 +330,7 @@ class TestSubmit:
 
         @simulated
         async def story() -> None:
-            async with speaking() as transport:
+            async with transport_to() as transport:
                 with pytest.raises(type(error)):
                     await submit(transport, delivery(observer=observer))
 
@@ -347,7 +343,7 @@ class TestSubmit:
         An id that existed before the first attempt was used twice by the caller.
         """
         service.post(BASE + PATH, status=400, payload=DUPLICATE)
-        async with speaking() as transport:
+        async with transport_to() as transport:
             with pytest.raises(InvalidRequest, match="already exists"):
                 await submit(transport, delivery("ours"))
 
@@ -364,7 +360,7 @@ class TestSubmit:
 
         @simulated
         async def story() -> None:
-            async with speaking() as transport:
+            async with transport_to() as transport:
                 assert (await submit(transport, delivery("ours"))).task_id == "t-9"
 
         story()
@@ -378,7 +374,7 @@ class TestSubmit:
         refused = {"code": 5001, "message": "first of all", "request_id": "r-5"}
         service.post(BASE + PATH, status=503, payload=refused)
         service.get(f"{BASE}{PATH}/ours", status=502, repeat=True)
-        async with speaking() as transport:
+        async with transport_to() as transport:
             with pytest.raises(SubmissionUncertain, match="not found by its external_task_id 'ours' in time") as caught:
                 await submit(transport, delivery("ours"))
 
@@ -394,7 +390,7 @@ class TestSubmit:
         """
         service.post(BASE + PATH, status=503)
         service.get(f"{BASE}{PATH}/ours", status=401, payload={"code": 1002, "message": "bad key"})
-        async with speaking() as transport:
+        async with transport_to() as transport:
             with pytest.raises(SubmissionUncertain) as caught:
                 await submit(transport, delivery("ours"))
 
@@ -414,7 +410,7 @@ class TestSubmit:
 
         @simulated
         async def story() -> None:
-            async with speaking() as transport:
+            async with transport_to() as transport:
                 with pytest.raises(SubmissionUncertain, match="sent again, it was refused") as caught:
                     await submit(transport, sent)
 
@@ -440,7 +436,7 @@ class TestSubmit:
 
         @simulated
         async def story() -> None:
-            async with speaking(retry=EVERY_TEN) as transport:
+            async with transport_to(retry=EVERY_TEN) as transport:
                 assert (await submit(transport, delivery("ours"))).task_id == "t-9"
 
         story()
@@ -454,7 +450,7 @@ class TestSubmit:
         service.post(BASE + PATH, status=503)
         service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
         service.post(BASE + PATH, status=429, repeat=True)
-        async with speaking() as transport:
+        async with transport_to() as transport:
             with pytest.raises(SubmissionUncertain) as caught:
                 await submit(transport, delivery("ours"))
 
@@ -468,7 +464,7 @@ class TestSubmit:
         """
         service.post(BASE + PATH, status=503, repeat=True)
         service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
-        async with speaking() as transport:
+        async with transport_to() as transport:
             with pytest.raises(SubmissionUncertain):
                 await submit(transport, delivery("ours"))
 
@@ -480,7 +476,7 @@ class TestSubmit:
         A refusal reaches the caller after `refused_for` seconds in which nothing of ours was under way.
         """
         service.post(BASE + PATH, status=429, payload={"code": 1303, "message": "no slot"}, repeat=True)
-        async with speaking() as transport:
+        async with transport_to() as transport:
             with pytest.raises(NoFreeSlot):
                 await submit(transport, delivery())
 
@@ -493,7 +489,7 @@ class TestSubmit:
         """
         service.post(BASE + PATH, status=429, repeat=True)
         loop = asyncio.get_running_loop()
-        async with speaking() as transport:
+        async with transport_to() as transport:
             with pytest.raises(RateLimited):
                 await submit(transport, delivery(busy_until=1000))
 
@@ -505,7 +501,7 @@ class TestSubmit:
         A service that cannot be reached is told after `give_up_after` seconds.
         """
         service.post(BASE + PATH, exception=NEVER_SENT[0], repeat=True)
-        async with speaking() as transport:
+        async with transport_to() as transport:
             with pytest.raises(NotSent):
                 await submit(transport, delivery("ours"))
 
@@ -520,7 +516,7 @@ class TestSubmit:
         service.post(BASE + PATH, status=429, headers={"Retry-After": "119"}, repeat=2)
         service.post(BASE + PATH, exception=NEVER_SENT[0], repeat=3)
         service.post(BASE + PATH, payload=TASK)
-        async with speaking() as transport:
+        async with transport_to() as transport:
             assert (await submit(transport, delivery())).task_id == "t-1"
 
     @simulated
@@ -529,7 +525,7 @@ class TestSubmit:
         So with a submit: nothing was made, and the error carries the number.
         """
         service.post(BASE + PATH, status=429, headers={"Retry-After": "600"})
-        async with speaking() as transport:
+        async with transport_to() as transport:
             with pytest.raises(RateLimited) as caught:
                 await submit(transport, delivery("ours"))
 
@@ -545,7 +541,7 @@ class TestSubmit:
 
         @simulated
         async def story() -> None:
-            async with speaking() as transport:
+            async with transport_to() as transport:
                 with pytest.raises(ClientClosed) as caught:
                     await submit(transport, delivery("ours", is_closing=True))
                 assert isinstance(caught.value.__cause__, NotSent | RateLimited)
@@ -561,7 +557,7 @@ class TestSubmit:
         service.post(BASE + PATH, status=503)
         service.get(f"{BASE}{PATH}/ours", status=502, repeat=2)
         service.get(f"{BASE}{PATH}/ours", payload=FOUND)
-        async with speaking() as transport:
+        async with transport_to() as transport:
             assert (await submit(transport, delivery("ours", is_closing=True))).task_id == "t-9"
 
     @simulated
@@ -571,7 +567,7 @@ class TestSubmit:
         """
         service.post(BASE + PATH, status=503)
         service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=True)
-        async with speaking() as transport:
+        async with transport_to() as transport:
             with pytest.raises(SubmissionUncertain) as caught:
                 await submit(transport, delivery("ours", is_closing=True))
 
@@ -588,7 +584,7 @@ class TestSubmit:
         caplog.set_level(logging.DEBUG)
         service.post(BASE + PATH, status=429)
         service.post(BASE + PATH, status=401)
-        async with speaking() as transport:
+        async with transport_to() as transport:
             with pytest.raises(NotAuthenticated):
                 await submit(transport, delivery())
 

@@ -28,7 +28,6 @@ from yarl import URL
 
 from kling_async.client import transport as module
 from kling_async.client.exchange import RequestBody
-from kling_async.client.transport import Transport
 from kling_async.errors import (
     AccountProblem,
     ClientClosed,
@@ -51,15 +50,12 @@ from kling_async.wire.auth import AccessKey, ApiKey, Credentials
 from kling_async.wire.responses import read_sighting
 from tests.fakes.deliveries import delivery, submit
 from tests.fakes.mocked_http import BridgedResponse
-from tests.fakes.scripted_server import Served, Server, saying, serving
+from tests.fakes.scripted_server import ReceivedRequest, Server, http_response, scripted_server
 from tests.fakes.simulated_loop import simulated
+from tests.fakes.transports import BASE, KEY, PATH, TASK, transport_to
 
-BASE = "https://kling.example/kling"
-PATH = "/v1/images/generations"
-KEY = ApiKey("not-a-real-key-0123456789")
 PAIR = AccessKey("access-key-0123456789", "secret-key-0123456789-0123456789")
 BROKEN = ApiKey("two\r\nlines")
-TASK = {"code": 0, "data": {"task_id": "t-1", "task_status": "submitted"}, "request_id": "r-1"}
 FOUND = {
     "code": 0,
     "data": {"task_id": "t-9", "task_status": "processing", "task_info": {"external_task_id": "ours"}},
@@ -68,19 +64,6 @@ FOUND = {
 EVERY_TEN = RetryPolicy(first_delay=10.0, max_delay=10.0)
 MISSING = {"code": 1203, "message": "task not found", "request_id": "r-8"}
 DUPLICATE = {"code": 1201, "message": "external_task_id already exists", "request_id": "r-7"}
-
-
-def speaking(
-    base_url: str = BASE,
-    *,
-    credentials: Credentials = KEY,
-    session: aiohttp.ClientSession | None = None,
-    retry: RetryPolicy | None = None,
-    **http: Any,
-) -> Transport:
-    return Transport(
-        base_url, HttpOptions(**http), RetryPolicy() if retry is None else retry, 25.0, credentials, session
-    )
 
 
 def count(service: aioresponses, method: str, path: str = PATH) -> int:
@@ -276,7 +259,7 @@ class TestErrors:
 
         @simulated
         async def story() -> None:
-            async with speaking() as transport:
+            async with transport_to() as transport:
                 try:
                     await transport.send("POST", f"{PATH}?token=signed", RequestBody(b"{}"))
                 except KlingError as error:
@@ -301,7 +284,7 @@ class TestErrors:
         """
         A fault of ours is not taken for one of the network.
         """
-        async with serving(lambda _: None) as server, speaking(server.url, credentials=BROKEN) as transport:
+        async with scripted_server(lambda _: None) as server, transport_to(server.url, credentials=BROKEN) as transport:
             with pytest.raises(ValueError, match="detected in headers"):
                 await transport.send("GET", PATH)
 
@@ -325,7 +308,7 @@ class TestErrors:
 
         @simulated
         async def story() -> None:
-            async with speaking(credentials=credentials, retry=RetryPolicy(give_up_after=1)) as transport:
+            async with transport_to(credentials=credentials, retry=RetryPolicy(give_up_after=1)) as transport:
                 for trouble in (None, *NEVER_SENT, *MAY_HAVE_ARRIVED, aiohttp.ClientOSError(1, secrets), None):
                     service.clear()
                     for url in (f"{BASE}{PATH}?signature=signed", BASE + PATH):
@@ -355,7 +338,7 @@ class TestErrors:
         A key as short as a word is left where it stands.
         """
         service.get(BASE + PATH, payload=TASK)
-        async with speaking(credentials=ApiKey("task")) as transport:
+        async with transport_to(credentials=ApiKey("task")) as transport:
             assert json.dumps(TASK).encode() == (await transport.send("GET", PATH)).body
 
 
@@ -407,7 +390,7 @@ class TestRead:
 
         @simulated
         async def story() -> None:
-            async with speaking() as transport:
+            async with transport_to() as transport:
                 assert (await transport.read(PATH, read_sighting)).task_id == "t-9"
 
         story()
@@ -424,7 +407,7 @@ class TestRead:
 
         @simulated
         async def story() -> None:
-            async with speaking() as transport:
+            async with transport_to() as transport:
                 with pytest.raises(kind):
                     await transport.read(PATH, read_sighting)
 
@@ -437,7 +420,7 @@ class TestRead:
         After `give_up_after` seconds the last error is raised; the pauses grow to `max_delay` and no further.
         """
         service.get(BASE + PATH, status=503, repeat=True)
-        async with speaking(retry=RetryPolicy(first_delay=1.0, max_delay=8.0, give_up_after=60.0)) as transport:
+        async with transport_to(retry=RetryPolicy(first_delay=1.0, max_delay=8.0, give_up_after=60.0)) as transport:
             with pytest.raises(ServiceFailure):
                 await transport.read(PATH, read_sighting)
 
@@ -458,7 +441,7 @@ class TestRead:
 
         @simulated
         async def story() -> None:
-            async with speaking() as transport:
+            async with transport_to() as transport:
                 await transport.read(PATH, read_sighting)
 
             assert asyncio.get_running_loop().time() == 45.0
@@ -471,7 +454,7 @@ class TestRead:
         Nobody sleeps for an hour unasked: the error carries the number.
         """
         service.get(BASE + PATH, status=429, headers={"Retry-After": "3600"})
-        async with speaking() as transport:
+        async with transport_to() as transport:
             with pytest.raises(RateLimited) as caught:
                 await transport.read(PATH, read_sighting)
 
@@ -482,16 +465,16 @@ class TestRead:
 # What follows has real sockets, on loopback.
 
 
-def held_up() -> tuple[Callable[[Served], Awaitable[bytes]], asyncio.Event, asyncio.Event]:
+def held_up() -> tuple[Callable[[ReceivedRequest], Awaitable[bytes]], asyncio.Event, asyncio.Event]:
     """
     A service that answers once it is told to go on, an event that tells of the first request, and one to tell it.
     """
     arrived, go_on = asyncio.Event(), asyncio.Event()
 
-    async def answer(_: Served) -> bytes:
+    async def answer(_: ReceivedRequest) -> bytes:
         arrived.set()
         await go_on.wait()
-        return saying(TASK)
+        return http_response(TASK)
 
     return answer, arrived, go_on
 
@@ -501,7 +484,7 @@ class TestConnections:
         """
         Requests one after the other share a connection.
         """
-        async with serving(lambda _: saying(TASK)) as server, speaking(server.url) as transport:
+        async with scripted_server(lambda _: http_response(TASK)) as server, transport_to(server.url) as transport:
             for _ in range(3):
                 assert (await transport.send("GET", PATH)).status == 200
             await transport.send("POST", PATH, RequestBody(b"{}"))
@@ -512,7 +495,10 @@ class TestConnections:
         """
         A GET carries key and name, a POST a body and its type, and the path stands as it was given.
         """
-        async with serving(lambda _: saying(TASK)) as server, speaking(f"{server.url}/kling") as transport:
+        async with (
+            scripted_server(lambda _: http_response(TASK)) as server,
+            transport_to(f"{server.url}/kling") as transport,
+        ):
             await transport.send("GET", f"{PATH}/a%2Fb?pageNum=1")
             await transport.send("POST", PATH, RequestBody(b'{"n":1}'))
 
@@ -530,11 +516,11 @@ class TestConnections:
         Forty requests over two connections, with a limit shorter than the whole: none times out at the gate.
         """
 
-        async def slow(_: Served) -> bytes:
+        async def slow(_: ReceivedRequest) -> bytes:
             await asyncio.sleep(0.02)
-            return saying(TASK)
+            return http_response(TASK)
 
-        async with serving(slow) as server, speaking(server.url, max_connections=2) as transport:
+        async with scripted_server(slow) as server, transport_to(server.url, max_connections=2) as transport:
             now = asyncio.get_running_loop().time
             start = now()
             await asyncio.gather(*(transport.send("POST", PATH, RequestBody(b"{}"), limit=0.3) for _ in range(40)))
@@ -551,7 +537,7 @@ class TestConnections:
         its own tasks until the last of them is sent.
         """
         slow, arrived, go_on = held_up()
-        async with serving(slow) as server, speaking(server.url, max_connections=1) as transport:
+        async with scripted_server(slow) as server, transport_to(server.url, max_connections=1) as transport:
             submits = [asyncio.ensure_future(submit(transport, delivery())) for _ in range(6)]
             await arrived.wait()  # so that each other has come to the gate
             read = asyncio.ensure_future(transport.send("GET", PATH))
@@ -566,7 +552,7 @@ class TestConnections:
         What waits for its turn has not been sent: only the POST under way may have made a task.
         """
         slow, arrived, go_on = held_up()
-        async with serving(slow) as server, speaking(server.url, max_connections=1) as transport:
+        async with scripted_server(slow) as server, transport_to(server.url, max_connections=1) as transport:
             sent, waits = delivery(), delivery()
             sending, waiting = (asyncio.ensure_future(submit(transport, each)) for each in (sent, waits))
             await arrived.wait()
@@ -587,12 +573,12 @@ class TestConnections:
 
         arrived = asyncio.Event()
 
-        async def say(served: Served) -> bytes:
+        async def say(served: ReceivedRequest) -> bytes:
             arrived.set()
             await asyncio.sleep(0 if served.line.startswith("GET") else 60)
-            return saying(TASK)
+            return http_response(TASK)
 
-        async with serving(say) as server, speaking(server.url, max_connections=1) as transport:
+        async with scripted_server(say) as server, transport_to(server.url, max_connections=1) as transport:
             sent = delivery()
             sending = asyncio.ensure_future(submit(transport, sent))
             await arrived.wait()
@@ -606,9 +592,9 @@ class TestConnections:
         """
         A session of the caller's is used as it is, judged by our rules, and never closed.
         """
-        say = saying(MISSING, "404 Not Found")
-        async with serving(lambda _: say) as server, aiohttp.ClientSession(raise_for_status=True) as session:
-            async with speaking(server.url, session=session) as transport:
+        say = http_response(MISSING, "404 Not Found")
+        async with scripted_server(lambda _: say) as server, aiohttp.ClientSession(raise_for_status=True) as session:
+            async with transport_to(server.url, session=session) as transport:
                 assert (await transport.send("GET", PATH)).status == 404
             await transport.aclose()
 
@@ -621,7 +607,7 @@ class TestConnections:
         A session closed by its owner is told as such.
         """
         async with aiohttp.ClientSession() as session:
-            transport = speaking(session=session)
+            transport = transport_to(session=session)
         with pytest.raises(ClientClosed):
             await transport.send("GET", PATH)
 
@@ -629,7 +615,7 @@ class TestConnections:
         """
         An own session keeps no cookies, and is closed with the transport, which may be closed twice.
         """
-        async with serving(lambda _: saying(TASK)) as server, speaking(server.url) as transport:
+        async with scripted_server(lambda _: http_response(TASK)) as server, transport_to(server.url) as transport:
             await transport.send("GET", PATH)
             [session] = transport._sessions.values()
             await transport.aclose()
@@ -644,14 +630,14 @@ class TestConnections:
         """
         A transport that sent nothing has no session to close.
         """
-        async with speaking() as transport:
+        async with transport_to() as transport:
             assert not transport._sessions
 
     def test_larger_bodies_have_longer(self) -> None:
         """
         The limit in all grows with what is to be sent; one that is given stands.
         """
-        transport = speaking(connect_timeout=3.0, read_timeout=7.0)
+        transport = transport_to(connect_timeout=3.0, read_timeout=7.0)
         large = RequestBody(bytes(10 * 2**20))
 
         assert transport._limit_of(None) == 10
@@ -663,9 +649,9 @@ class TestBrokenConnections:
         """
         A refused connection was never made.
         """
-        async with serving(lambda _: None) as server:
+        async with scripted_server(lambda _: None) as server:
             pass
-        async with speaking(server.url) as transport:
+        async with transport_to(server.url) as transport:
             with pytest.raises(NotSent):
                 await transport.send("POST", PATH, RequestBody(b"{}"))
 
@@ -674,8 +660,8 @@ class TestBrokenConnections:
         The limit of connecting covers TLS: nothing was sent yet.
         """
         async with (
-            serving(lambda _: None) as server,
-            speaking(server.url.replace("http", "https"), connect_timeout=0.1) as transport,
+            scripted_server(lambda _: None) as server,
+            transport_to(server.url.replace("http", "https"), connect_timeout=0.1) as transport,
         ):
             with pytest.raises(NotSent):
                 await transport.send("POST", PATH, RequestBody(b"{}"))
@@ -690,7 +676,7 @@ class TestBrokenConnections:
 
         listening = await asyncio.start_server(reset, "127.0.0.1", 0)
         host, port = listening.sockets[0].getsockname()
-        async with listening, speaking(f"http://{host}:{port}") as transport:
+        async with listening, transport_to(f"http://{host}:{port}") as transport:
             with pytest.raises(Unreachable):
                 await transport.send("POST", PATH, RequestBody(b"{}"))
 
@@ -698,7 +684,7 @@ class TestBrokenConnections:
         """
         So one that broke before the answer.
         """
-        async with serving(lambda _: None) as server, speaking(server.url) as transport:
+        async with scripted_server(lambda _: None) as server, transport_to(server.url) as transport:
             with pytest.raises(Unreachable):
                 await transport.send("POST", PATH, RequestBody(b"{}"))
 
@@ -719,7 +705,7 @@ class TestBrokenConnections:
         """
         An answer that breaks off, or cannot be unpacked, says nothing about the request.
         """
-        async with serving(lambda _: torn) as server, speaking(server.url) as transport:
+        async with scripted_server(lambda _: torn) as server, transport_to(server.url) as transport:
             with pytest.raises(Unreachable):
                 await transport.send("POST", PATH, RequestBody(b"{}"))
 
@@ -730,11 +716,11 @@ class TestBrokenConnections:
         No byte for `read_timeout` seconds ends the request.
         """
 
-        async def never(_: Served) -> bytes:
+        async def never(_: ReceivedRequest) -> bytes:
             await asyncio.sleep(60)
             return b""
 
-        async with serving(never) as server, speaking(server.url, read_timeout=0.1) as transport:
+        async with scripted_server(never) as server, transport_to(server.url, read_timeout=0.1) as transport:
             with pytest.raises(Unreachable, match="no answer in time"):
                 await transport.send("POST", PATH, RequestBody(b"{}"))
 
@@ -744,7 +730,7 @@ class TestBrokenConnections:
         """
 
         torn = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"
-        async with serving(lambda _: torn) as server, speaking(server.url) as transport:
+        async with scripted_server(lambda _: torn) as server, transport_to(server.url) as transport:
             with pytest.raises(Unreachable, match="no answer in time"):
                 await transport.send("GET", PATH, limit=0.1)
 
@@ -754,10 +740,10 @@ class TestBrokenConnections:
         """
         monkeypatch.setattr(module, "MAX_ANSWER", 100_000)
 
-        def say(served: Served) -> bytes:
-            return saying(bytes(100_000 + ("more" in served.line)))
+        def say(served: ReceivedRequest) -> bytes:
+            return http_response(bytes(100_000 + ("more" in served.line)))
 
-        async with serving(say) as server, speaking(server.url) as transport:
+        async with scripted_server(say) as server, transport_to(server.url) as transport:
             assert len((await transport.send("GET", PATH)).body) == 100_000
             with pytest.raises(UnexpectedAnswer, match="larger than 100000 bytes") as caught:
                 await transport.send("GET", "/more")
@@ -768,9 +754,9 @@ class TestBrokenConnections:
         """
         A redirect is an answer like any other, and the key goes nowhere else.
         """
-        async with serving(lambda _: saying(TASK)) as elsewhere:
-            say = saying(b"", "307 Temporary Redirect", Location=f"{elsewhere.url}/stolen")
-            async with serving(lambda _: say) as server, speaking(server.url) as transport:
+        async with scripted_server(lambda _: http_response(TASK)) as elsewhere:
+            say = http_response(b"", "307 Temporary Redirect", Location=f"{elsewhere.url}/stolen")
+            async with scripted_server(lambda _: say) as server, transport_to(server.url) as transport:
                 answer = await transport.send("POST", PATH, RequestBody(b"{}"))
                 with pytest.raises(UnexpectedAnswer, match="redirects elsewhere"):
                     await submit(transport, delivery("ours"))
@@ -780,7 +766,7 @@ class TestBrokenConnections:
         assert len(server.served) == 2
 
 
-def claims(served: Served) -> dict[str, Any]:
+def claims(served: ReceivedRequest) -> dict[str, Any]:
     token = served.headers["authorization"].removeprefix("Bearer ")
     options = {"verify_exp": False, "verify_nbf": False}
     read: dict[str, Any] = jwt.decode(token, PAIR.secret_key, algorithms=["HS256"], options=options)  # type: ignore[arg-type]
@@ -792,7 +778,10 @@ class TestTokens:
         """
         Requests share a token until its margin; then a new one is signed.
         """
-        async with serving(lambda _: saying(TASK)) as server, speaking(server.url, credentials=PAIR) as transport:
+        async with (
+            scripted_server(lambda _: http_response(TASK)) as server,
+            transport_to(server.url, credentials=PAIR) as transport,
+        ):
             await transport.send("GET", PATH)
             clock.shift += 1400
             await transport.send("GET", PATH)
@@ -812,17 +801,17 @@ class TestTokens:
         "Not valid yet" and "run out" are answered with a token by the service's clock, and that clock is remembered.
         """
 
-        def say(served: Served) -> bytes:
+        def say(served: ReceivedRequest) -> bytes:
             now = clock.time() + ahead
             token = claims(served)
             date = email.utils.formatdate(now, usegmt=True)
             if token["nbf"] <= now < token["exp"]:
-                return saying(TASK, Date=date)
-            return saying(
+                return http_response(TASK, Date=date)
+            return http_response(
                 {"code": code, "message": "authorization token is out of step"}, "401 Unauthorized", Date=date
             )
 
-        async with serving(say) as server, speaking(server.url, credentials=PAIR) as transport:
+        async with scripted_server(say) as server, transport_to(server.url, credentials=PAIR) as transport:
             assert (await submit(transport, delivery("ours"))).task_id == "t-1"
             assert len(server.served) == 2
             await transport.send("GET", PATH)
@@ -835,8 +824,8 @@ class TestTokens:
         """
         A second "run out" is the caller's to know.
         """
-        say = saying({"code": 1004, "message": "token expired"}, "401 Unauthorized")
-        async with serving(lambda _: say) as server, speaking(server.url, credentials=PAIR) as transport:
+        say = http_response({"code": 1004, "message": "token expired"}, "401 Unauthorized")
+        async with scripted_server(lambda _: say) as server, transport_to(server.url, credentials=PAIR) as transport:
             with pytest.raises(NotAuthenticated):
                 await submit(transport, delivery("ours"))
 
@@ -856,8 +845,11 @@ class TestTokens:
         """
         Only a token out of step is signed anew.
         """
-        say = saying(body, status)
-        async with serving(lambda _: say) as server, speaking(server.url, credentials=credentials) as transport:
+        say = http_response(body, status)
+        async with (
+            scripted_server(lambda _: say) as server,
+            transport_to(server.url, credentials=credentials) as transport,
+        ):
             await transport.send("GET", PATH)
 
         assert len(server.served) == 1
@@ -869,8 +861,8 @@ class TestProxies:
         All requests go through the proxy that was named.
         """
         async with (
-            serving(lambda _: saying(TASK)) as proxy,
-            speaking("http://kling.example/kling", proxy=proxy.url) as transport,
+            scripted_server(lambda _: http_response(TASK)) as proxy,
+            transport_to("http://kling.example/kling", proxy=proxy.url) as transport,
         ):
             assert (await transport.send("GET", PATH)).status == 200
 
@@ -880,13 +872,16 @@ class TestProxies:
         """
         The environment's proxy is used with `trust_env`, but for the hosts it excepts.
         """
-        async with serving(lambda _: saying(TASK)) as proxy, serving(lambda _: saying(FOUND)) as server:
+        async with (
+            scripted_server(lambda _: http_response(TASK)) as proxy,
+            scripted_server(lambda _: http_response(FOUND)) as server,
+        ):
             monkeypatch.setenv("http_proxy", proxy.url.removeprefix("http://"))
             monkeypatch.setenv("no_proxy", "127.0.0.1")
             for base_url in ("http://kling.example", server.url):
-                async with speaking(base_url, trust_env=True) as transport:
+                async with transport_to(base_url, trust_env=True) as transport:
                     await transport.send("GET", PATH)
-            async with speaking(server.url) as transport:
+            async with transport_to(server.url) as transport:
                 await transport.send("GET", PATH)
 
         assert (1, 2) == (len(proxy.served), len(server.served))
@@ -895,10 +890,10 @@ class TestProxies:
         """
         A tunnel that was not opened carried nothing, and the proxy's password is not told.
         """
-        say = saying(b"", "407 Proxy Authentication Required", Connection="close")
-        async with serving(lambda _: say) as proxy:
+        say = http_response(b"", "407 Proxy Authentication Required", Connection="close")
+        async with scripted_server(lambda _: say) as proxy:
             url = proxy.url.replace("http://", "http://user:password-of-proxy@")
-            async with speaking(BASE, proxy=url) as transport:
+            async with transport_to(BASE, proxy=url) as transport:
                 with pytest.raises(NotSent) as caught:
                     await transport.send("POST", PATH, RequestBody(b"{}"))
 
@@ -931,14 +926,14 @@ class TestTls:
     async def server(self, certificate: Path) -> AsyncIterator[Server]:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(certificate)
-        async with serving(lambda _: saying(TASK, Connection="close"), tls) as server:
+        async with scripted_server(lambda _: http_response(TASK, Connection="close"), tls) as server:
             yield server
 
     async def test_unknown_certificate_is_refused(self, server: Server) -> None:
         """
         Certificates are checked, and nothing is sent to whom they do not prove.
         """
-        async with speaking(server.url) as transport:
+        async with transport_to(server.url) as transport:
             with pytest.raises(NotSent, match=r"(?i)certificate"):
                 await transport.send("POST", PATH, RequestBody(b"{}"))
 
@@ -948,14 +943,14 @@ class TestTls:
         """
         A context that knows the certificate is content.
         """
-        async with speaking(server.url, ssl=ssl.create_default_context(cafile=certificate)) as transport:
+        async with transport_to(server.url, ssl=ssl.create_default_context(cafile=certificate)) as transport:
             assert (await transport.send("GET", PATH)).status == 200
 
     async def test_nothing_is_checked(self, server: Server) -> None:
         """
         False takes any certificate.
         """
-        async with speaking(server.url, ssl=False) as transport:
+        async with transport_to(server.url, ssl=False) as transport:
             assert (await transport.send("GET", PATH)).status == 200
 
 
@@ -963,7 +958,7 @@ async def test_doubt_leaves_no_cycle() -> None:
     """
     A submit's body goes with it, though its first error is remembered.
     """
-    async with serving(lambda _: None) as server, speaking(server.url) as transport:
+    async with scripted_server(lambda _: None) as server, transport_to(server.url) as transport:
         sent = delivery()
         with pytest.raises(SubmissionUncertain):
             await submit(transport, sent)

@@ -1,5 +1,5 @@
 """
-What watching costs and how late it notices: requests as the emulator's ledger counts them, lags in simulated time.
+What polling costs and how late it notices: requests as the emulator's ledger counts them, lags in simulated time.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 """
-Sessions of others with middlewares: what has left is known, whatever a middleware does with the request.
+Sessions of the program with middlewares: what was sent is known, whatever a middleware does with the request.
 """
 
 import asyncio
@@ -13,12 +13,13 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from kling_async import GATEWAY, ImageRequest, KlingClient, RetryPolicy
 from kling_async.errors import AccountProblem, ClientClosed, NotSent, SubmissionUncertain
-from tests.fakes.scripted_server import Served, listening, saying, serving
+from tests.fakes.observers import Steps
+from tests.fakes.scripted_server import ReceivedRequest, http_response, raw_server, scripted_server
 from tests.fakes.simulated_loop import simulated
-from tests.scenarios.test_not_sent import KEY, Steps
+from tests.scenarios.test_connection_failures import KEY
 
 LIGHTHOUSE = ImageRequest("a lighthouse")
-CREATED = saying({"code": 0, "data": {"task_id": "t-1", "task_status": "submitted"}})
+CREATED = http_response({"code": 0, "data": {"task_id": "t-1", "task_status": "submitted"}})
 BRISK = RetryPolicy(first_delay=1.0, max_delay=1.0, give_up_after=3.0)
 
 
@@ -50,7 +51,7 @@ async def borrowing(url: str, *middlewares: Any, **of_session: Any) -> AsyncIter
             yield client
 
 
-def lose_the_answer(_: Served) -> None:
+def lose_the_answer(_: ReceivedRequest) -> None:
     return None
 
 
@@ -61,7 +62,7 @@ async def test_create_whose_body_a_middleware_replaced_is_not_sent_again(middlew
     Its answer is lost: a task may exist, whoever made the bytes that left.
     """
     steps = Steps()
-    async with serving(lose_the_answer) as server, borrowing(server.url, middleware) as client:
+    async with scripted_server(lose_the_answer) as server, borrowing(server.url, middleware) as client:
         with pytest.raises(SubmissionUncertain):
             await client.core.submit_observed(LIGHTHOUSE, steps)
 
@@ -74,7 +75,7 @@ async def test_accepted_create_whose_body_was_replaced_is_not_withdrawn() -> Non
     A journal never says of it that nothing came of it.
     """
     steps = Steps()
-    async with serving(lambda _: CREATED) as server, borrowing(server.url, replace_body) as client:
+    async with scripted_server(lambda _: CREATED) as server, borrowing(server.url, replace_body) as client:
         handle = await client.core.submit_observed(LIGHTHOUSE, steps)
 
     assert ("t-1", ["sending"]) == (handle.task_id, steps.taken)
@@ -87,7 +88,7 @@ async def test_create_that_finds_no_connection_was_not_sent(middleware: Any) -> 
     Replacing a body makes nothing uncertain by itself.
     """
     steps = Steps()
-    async with serving(lose_the_answer) as server:
+    async with scripted_server(lose_the_answer) as server:
         url = server.url
     async with borrowing(url, middleware) as client:
         with pytest.raises(NotSent):
@@ -103,12 +104,12 @@ async def test_create_on_its_way_with_a_replaced_body_is_finished_when_its_calle
     """
     arrived, go_on = asyncio.Event(), asyncio.Event()
 
-    async def answer_late(served: Served) -> bytes:
+    async def answer_late(served: ReceivedRequest) -> bytes:
         arrived.set()
         await go_on.wait()
         return CREATED
 
-    async with serving(answer_late) as server, borrowing(server.url, replace_body) as client:
+    async with scripted_server(answer_late) as server, borrowing(server.url, replace_body) as client:
         submit = asyncio.ensure_future(client.submit(LIGHTHOUSE))
         await arrived.wait()
         submit.cancel()
@@ -133,7 +134,7 @@ async def test_create_that_was_called_off_before_a_middleware_let_it_go_is_not_s
             await go_on.wait()
         return await replace_body(request, handler)
 
-    async with serving(lambda _: CREATED) as server, borrowing(server.url, wait) as client:
+    async with scripted_server(lambda _: CREATED) as server, borrowing(server.url, wait) as client:
         submit = asyncio.ensure_future(client.submit(LIGHTHOUSE))
         await waits.wait()
         await client.aclose()
@@ -152,11 +153,11 @@ async def test_create_that_is_refused_by_its_head_is_refused() -> None:
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heads.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(saying({"code": 1102, "message": "Account balance not enough"}, "429 Too Many Requests"))
+        writer.write(http_response({"code": 1102, "message": "Account balance not enough"}, "429 Too Many Requests"))
         await writer.drain()
 
     steps = Steps()
-    async with listening(refuse) as url, borrowing(url, headers={"Expect": "100-continue"}) as client:
+    async with raw_server(refuse) as url, borrowing(url, headers={"Expect": "100-continue"}) as client:
         with pytest.raises(AccountProblem):
             await client.core.submit_observed(LIGHTHOUSE, steps)
 

@@ -1,5 +1,5 @@
 """
-One task, one end: whatever the order in which looks and callbacks come, and whatever is wrong with the callbacks.
+One task, one end: in whatever order polls and callbacks come, and whatever is wrong with the callbacks.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 """
-Addresses at which there is no Kling API: one free read tells, nothing is uncertain, and no slots are held.
+Addresses without a Kling API: one free read shows it, nothing is uncertain, and no slots are held.
 """
 
 from typing import Any
@@ -10,15 +10,15 @@ from kling_async import GATEWAY, OFFICIAL, Dialect, Failed, HttpOptions, KlingCl
 from kling_async.client.retries import is_no_api
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import SubmissionUncertain, UnexpectedAnswer
-from tests.fakes.scripted_server import Served, saying, serving
-from tests.unit.client.test_transport import TASK
+from tests.fakes.scripted_server import ReceivedRequest, http_response, scripted_server
+from tests.fakes.transports import TASK
 
-PAGE = saying(b"<!doctype html><html><body>New API</body></html>", Content_Type="text/html; charset=utf-8")
+PAGE = http_response(b"<!doctype html><html><body>New API</body></html>", Content_Type="text/html; charset=utf-8")
 PICTURE = "https://cdn.example/lighthouse.png?signature=abc"
-OF_OPENAI = saying({"created": 1, "data": [{"url": PICTURE}]})
+OF_OPENAI = http_response({"created": 1, "data": [{"url": PICTURE}]})
 INVALID_URL = {"error": {"message": "Invalid URL (GET /v1/images)", "type": "invalid_request_error"}}
-NO_ROUTE = saying(INVALID_URL, "404 Not Found")
-FASTAPI = saying({"detail": "Not Found"}, "404 Not Found")
+NO_ROUTE = http_response(INVALID_URL, "404 Not Found")
+FASTAPI = http_response({"detail": "Not Found"}, "404 Not Found")
 
 BRISK = RetryPolicy(first_delay=0.01, max_delay=0.02, give_up_after=1.0, look_for=0.1, hear_for=0.1)
 
@@ -46,7 +46,7 @@ async def test_address_without_a_kling_api_is_told_and_holds_nothing(
     """
     The error says what to check, the create was sent once, no task is in doubt and no slot is taken.
     """
-    async with serving(answering(create, read)) as server, client_to(server.url, dialect) as client:
+    async with scripted_server(answering(create, read)) as server, client_to(server.url, dialect) as client:
         with pytest.raises(UnexpectedAnswer, match="base_url") as caught:
             await client.submit("a lighthouse")
 
@@ -61,12 +61,12 @@ async def test_page_after_a_task_was_accepted_leaves_the_fate_open() -> None:
     A service that has made a task is a Kling API, though all that is asked of it now is answered by a page: of a
     firewall, say, that let the create through. It is not sent again, and nothing tells the caller to.
     """
-    answers = [saying(TASK)]
+    answers = [http_response(TASK)]
 
-    def answer(_: Served) -> bytes:
+    def answer(_: ReceivedRequest) -> bytes:
         return answers.pop() if answers else PAGE
 
-    async with serving(answer) as server, client_to(server.url, GATEWAY) as client:
+    async with scripted_server(answer) as server, client_to(server.url, GATEWAY) as client:
         await client.submit("a lighthouse")
         with pytest.raises(SubmissionUncertain):
             await client.submit("a harbour")
@@ -79,7 +79,7 @@ async def test_pictures_of_another_api_are_kept(dialect: Dialect) -> None:
     """
     What was paid for at the wrong address can be saved from the error.
     """
-    async with serving(answering(OF_OPENAI, NO_ROUTE)) as server, client_to(server.url, dialect) as client:
+    async with scripted_server(answering(OF_OPENAI, NO_ROUTE)) as server, client_to(server.url, dialect) as client:
         with pytest.raises(UnexpectedAnswer) as caught:
             await client.submit("a lighthouse")
 
@@ -91,7 +91,7 @@ async def test_stream_does_not_stall_at_an_address_without_an_api() -> None:
     """
     Forty prompts end in forty errors, though there are nine slots.
     """
-    async with serving(answering(PAGE, PAGE)) as server, client_to(server.url, GATEWAY, slots=9) as client:
+    async with scripted_server(answering(PAGE, PAGE)) as server, client_to(server.url, GATEWAY, slots=9) as client:
         outcomes = [outcome async for outcome in client.stream(f"lighthouse {number}" for number in range(40))]
 
     assert 40 == len(outcomes)
@@ -119,7 +119,7 @@ async def test_service_that_does_not_answer_the_read_leaves_a_doubt() -> None:
     """
     A read that fails tells nothing.
     """
-    unavailable = saying(b"", "503 Service Unavailable")
-    async with serving(answering(PAGE, unavailable)) as server, client_to(server.url, GATEWAY) as client:
+    unavailable = http_response(b"", "503 Service Unavailable")
+    async with scripted_server(answering(PAGE, unavailable)) as server, client_to(server.url, GATEWAY) as client:
         with pytest.raises(SubmissionUncertain):
             await client.submit("a lighthouse")

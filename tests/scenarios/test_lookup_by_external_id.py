@@ -1,6 +1,6 @@
 """
-Looking for the task of a submit whose answer was lost: at services that lag, that answer with other tasks, and that do
-not refuse an id which they know.
+Looking up the task of a submit whose answer was lost, at services that lag, that answer with other tasks, and that
+accept an id twice.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from kling_async.client.submission import may_be_task_of
 from kling_async.errors import InvalidRequest, SubmissionUncertain
 from kling_async.wire.codec import read_task
 from kling_async.wire.tasks import TaskInfo, TaskSnapshot, TaskStatus
-from tests.fakes.scripted_server import Served, saying, serving
+from tests.fakes.scripted_server import ReceivedRequest, http_response, scripted_server
 from tests.fakes.simulated_loop import simulated
 
 OURS = "order-17"
 LIGHTHOUSE = ImageRequest("a lighthouse", external_task_id=OURS)
-NOT_FOUND = saying({"code": 1203, "message": "task not found", "request_id": "r-1"}, "404 Not Found")
+NOT_FOUND = http_response({"code": 1203, "message": "task not found", "request_id": "r-1"}, "404 Not Found")
 
 
 @attrs.define
@@ -47,20 +47,20 @@ class Lagging:
     refused: int = 0
     looks: int = 0
 
-    async def answer(self, request: Served) -> bytes | None:
+    async def answer(self, request: ReceivedRequest) -> bytes | None:
         now = asyncio.get_running_loop().time()
         if request.line.startswith("POST"):
             if self.made_at and self.refusal is not None:
                 self.refused += 1
-                return saying(self.refusal, "400 Bad Request")
+                return http_response(self.refusal, "400 Bad Request")
             self.made_at.append(now)
-            return None if len(self.made_at) <= self.lost else saying(task_of(f"t-{len(self.made_at)}"))
+            return None if len(self.made_at) <= self.lost else http_response(task_of(f"t-{len(self.made_at)}"))
         self.looks += 1
         if self.made_at and now - self.made_at[0] < self.down_for:
-            return saying(b"", "503 Service Unavailable")
+            return http_response(b"", "503 Service Unavailable")
         if self.made_at and now - self.made_at[0] >= self.shown_after:
-            return saying(task_of("t-1", task_info={"external_task_id": OURS}))
-        return NOT_FOUND if self.foreign is None else saying(task_of("t-0", **self.foreign))
+            return http_response(task_of("t-1", task_info={"external_task_id": OURS}))
+        return NOT_FOUND if self.foreign is None else http_response(task_of("t-0", **self.foreign))
 
 
 def task_of(task_id: str, **fields: Any) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def client_to(url: str, **policy: Any) -> KlingClient:
 
 
 async def submit_to(service: Lagging, **policy: Any) -> str:
-    async with serving(service.answer) as server, client_to(server.url, **policy) as client:
+    async with scripted_server(service.answer) as server, client_to(server.url, **policy) as client:
         return (await client.submit(LIGHTHOUSE)).task_id
 
 
@@ -80,7 +80,7 @@ async def recover_at(service: Lagging) -> str:
     """
     Recover what an earlier run sent an hour ago.
     """
-    async with serving(service.answer) as server, client_to(server.url) as client:
+    async with scripted_server(service.answer) as server, client_to(server.url) as client:
         sent_at = time.time() - 3600
         handle = await client.core.recover(LIGHTHOUSE, SubmitObserver(), sent_at=sent_at, submit_key=None)
         return handle.task_id
@@ -107,16 +107,16 @@ def test_create_that_was_sent_twice_on_its_way_is_found(shown_after: float) -> N
     async def story() -> None:
         now, refused_at = asyncio.get_running_loop().time, []
 
-        async def answer(request: Served) -> bytes | None:
+        async def answer(request: ReceivedRequest) -> bytes | None:
             if request.line.startswith("POST"):
                 refused_at.append(now())
-                return saying(REFUSALS["already exists"], "400 Bad Request")
+                return http_response(REFUSALS["already exists"], "400 Bad Request")
             if now() - refused_at[0] < shown_after:
                 return NOT_FOUND
             asked_for = request.line.split()[1].rpartition("/")[2]
-            return saying(task_of("t-1", task_info={"external_task_id": asked_for}))
+            return http_response(task_of("t-1", task_info={"external_task_id": asked_for}))
 
-        async with serving(answer) as server, client_to(server.url) as client:
+        async with scripted_server(answer) as server, client_to(server.url) as client:
             assert "t-1" == (await client.submit("a lighthouse")).task_id
         assert 1 == len(refused_at)
 
@@ -128,8 +128,8 @@ async def test_id_of_the_caller_may_be_that_of_another_task() -> None:
     """
     "Already exists" is believed where the caller chose the id: a task of it may be of anything.
     """
-    refusal = saying(REFUSALS["already exists"], "400 Bad Request")
-    async with serving(lambda _: refusal) as server, client_to(server.url) as client:
+    refusal = http_response(REFUSALS["already exists"], "400 Bad Request")
+    async with scripted_server(lambda _: refusal) as server, client_to(server.url) as client:
         with pytest.raises(InvalidRequest, match="already exists"):
             await client.submit("a lighthouse", external_task_id=OURS)
 
@@ -261,11 +261,11 @@ async def test_list_of_one_old_task_is_not_ours() -> None:
     old = {"task_id": "t-0", "task_status": "succeed", "created_at": 1_600_000_000_000}
     service = Lagging(shown_after=20.0, foreign={})
 
-    async def answer(request: Served) -> bytes | None:
+    async def answer(request: ReceivedRequest) -> bytes | None:
         said = await service.answer(request)
-        return saying({"code": 0, "data": [old]}) if said is not None and b'"t-0"' in said else said
+        return http_response({"code": 0, "data": [old]}) if said is not None and b'"t-0"' in said else said
 
-    async with serving(answer) as server, client_to(server.url) as client:
+    async with scripted_server(answer) as server, client_to(server.url) as client:
         assert "t-1" == (await client.submit(LIGHTHOUSE)).task_id
     assert 1 == len(service.made_at)
 

@@ -1,5 +1,5 @@
 """
-Answers to creates that do not end as they should: what has come of them is not thrown away.
+Answers to creates that break off or never end: what they hold is used.
 """
 
 import asyncio
@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from kling_async.errors import SubmissionUncertain
-from tests.fakes.scripted_server import listening
+from tests.fakes.observers import Steps
+from tests.fakes.scripted_server import raw_server
 from tests.fakes.simulated_loop import simulated
-from tests.scenarios.test_not_sent import LIGHTHOUSE, Steps, client_to
+from tests.scenarios.test_connection_failures import LIGHTHOUSE, client_to
 
 BODY = json.dumps({"code": 0, "data": {"task_id": "t-7", "task_status": "submitted"}}).encode()
 TORN = b'{"code":0,"data":{"task_id":"t-7","task_st'
@@ -51,7 +52,7 @@ def test_id_in_a_torn_answer_is_told(head: str, *, hangs_up: bool) -> None:
 
     @simulated
     async def story() -> None:
-        async with listening(saying(head, TORN, hangs_up=hangs_up)) as url, client_to(url) as client:
+        async with raw_server(saying(head, TORN, hangs_up=hangs_up)) as url, client_to(url) as client:
             with pytest.raises(SubmissionUncertain) as caught:
                 await client.submit(LIGHTHOUSE)
 
@@ -70,7 +71,7 @@ def test_answer_that_is_there_counts_though_it_does_not_end(head: str, *, hangs_
     @simulated
     async def story() -> None:
         steps = Steps()
-        async with listening(saying(head, BODY, hangs_up=hangs_up)) as url, client_to(url) as client:
+        async with raw_server(saying(head, BODY, hangs_up=hangs_up)) as url, client_to(url) as client:
             handle = await client.core.submit_observed(LIGHTHOUSE, steps)
 
         assert ("t-7", ["sending"]) == (handle.task_id, steps.taken)
@@ -84,7 +85,7 @@ async def test_half_an_id_is_no_id() -> None:
     An id that is cut is not told: it would be that of nothing, or of somebody else's task.
     """
     async with (
-        listening(saying("Content-Length: 5000\r\n\r\n", ANOTHER, hangs_up=True)) as url,
+        raw_server(saying("Content-Length: 5000\r\n\r\n", ANOTHER, hangs_up=True)) as url,
         client_to(url) as client,
     ):
         with pytest.raises(SubmissionUncertain) as caught:
@@ -100,7 +101,7 @@ async def test_torn_id_forges_no_line_of_a_log() -> None:
     """
     forged = b'{"data":{"task_id":"t-7\nERROR paid","task_st'
     async with (
-        listening(saying("Content-Length: 5000\r\n\r\n", forged, hangs_up=True)) as url,
+        raw_server(saying("Content-Length: 5000\r\n\r\n", forged, hangs_up=True)) as url,
         client_to(url) as client,
     ):
         with pytest.raises(SubmissionUncertain) as caught:

@@ -1,5 +1,5 @@
 """
-Relays that put something else than an address into a picture's `url`: every way of saving takes it.
+Relays that put the content of a picture into its `url`: every way of saving takes it.
 """
 
 import base64

@@ -1,5 +1,5 @@
 """
-Waiting through bad weather: a third of all looks go wrong, and everything still ends well and in time.
+A third of all polls fail, and every wait ends well and in time.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 """
-Where nothing can have left, nothing is uncertain: proxies, name servers, pools and sessions that fail before that.
+Proxies, name servers, pools and sessions that fail before a request is sent: nothing is uncertain.
 """
 
 import asyncio
@@ -14,32 +14,17 @@ import pytest
 import uvloop
 
 from kling_async import GATEWAY, HttpOptions, ImageRequest, KlingClient, PollPolicy, RetryPolicy
-from kling_async.client.delivery import SubmitObserver
 from kling_async.emulator import Emulator
 from kling_async.errors import ClientClosed, InvalidRequest, KlingError, NotSent, SubmissionUncertain
 from tests.fakes.deliveries import delivery
-from tests.fakes.scripted_server import Talk, listening
+from tests.fakes.observers import Steps
+from tests.fakes.scripted_server import Conversation, raw_server
 from tests.fakes.simulated_loop import quiet_loop, simulated
 
 FAR = "https://kling.example/kling"
 BRISK = RetryPolicy(first_delay=1.0, max_delay=1.0, give_up_after=2.0)
 LIGHTHOUSE = ImageRequest("a lighthouse")
 KEY = "sk-0123456789abcdef"
-
-
-class Steps(SubmitObserver):
-    """
-    Writes down when a submit is announced and withdrawn.
-    """
-
-    def __init__(self) -> None:
-        self.taken: list[str] = []
-
-    async def sending(self, submit_key: str | None) -> None:
-        self.taken.append("sending")
-
-    def withdrawn(self) -> None:
-        self.taken.append("withdrawn")
 
 
 async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -68,7 +53,7 @@ async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     await reader.read()
 
 
-PROXIES: dict[str, Talk] = {
+PROXIES: dict[str, Conversation] = {
     "hangs up": hang_up,
     "talks nonsense": talk_nonsense,
     "asks for a login": ask_for_a_login,
@@ -83,7 +68,7 @@ def client_to(base_url: str, **options: Any) -> KlingClient:
 
 
 @pytest.mark.parametrize("talk", PROXIES.values(), ids=PROXIES)
-def test_proxy_that_fails_has_carried_nothing(talk: Talk) -> None:
+def test_proxy_that_fails_has_carried_nothing(talk: Conversation) -> None:
     """
     Whatever a proxy does before there is a connection, the submit is `NotSent`, and withdrawn, in the time to connect.
     """
@@ -91,7 +76,7 @@ def test_proxy_that_fails_has_carried_nothing(talk: Talk) -> None:
     @simulated
     async def story() -> None:
         steps = Steps()
-        async with listening(talk) as proxy:
+        async with raw_server(talk) as proxy:
             async with client_to(FAR, http=HttpOptions(proxy=proxy, connect_timeout=3.0)) as client:
                 since = asyncio.get_running_loop().time()
                 with pytest.raises(NotSent):
@@ -234,7 +219,7 @@ async def test_read_under_way_is_told_that_its_session_was_closed() -> None:
         arrived.set()
         await reader.read()
 
-    async with listening(hold_up) as url, aiohttp.ClientSession() as session:
+    async with raw_server(hold_up) as url, aiohttp.ClientSession() as session:
         async with client_to(url, session=session) as client:
             get = asyncio.ensure_future(client.get("17"))
             await arrived.wait()
@@ -254,7 +239,7 @@ async def test_submit_that_waits_for_a_connection_of_a_closed_session_was_not_se
         arrived.set()
         await reader.read()
 
-    async with listening(hold_up) as url, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+    async with raw_server(hold_up) as url, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
         async with client_to(url, session=session) as client:
             sent, waiting = Steps(), Steps()
             first = asyncio.ensure_future(client.core.submit_observed(LIGHTHOUSE, sent))

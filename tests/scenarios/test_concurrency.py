@@ -1,5 +1,5 @@
 """
-A plain gather at the account's width, whether the number of slots is given or found.
+A plain `gather` uses all slots of the account, whether their number is given or found.
 """
 
 import asyncio

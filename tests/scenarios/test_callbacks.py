@@ -1,5 +1,5 @@
 """
-The client told by callbacks: the emulator posts them to a receiver that serves itself, all over real sockets.
+A client with callbacks: the emulator posts them to a receiver with a server of its own, all over real sockets.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 """
-What a batch survives: disks, journals, clocks, inputs and programs that fail it. Each ends in words, and loses nothing.
+Disks, journals, clocks, inputs and programs that fail a batch: each ends in a clear error, and nothing is lost.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 """
-What the log says of submits that end before anybody knows whether the service accepted them.
+What is logged of submits that end before it is known whether the service accepted them.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 """
-Lost answers, cancelling and closing while callbacks are waited for, in simulated time.
+Lost answers, cancelling and closing while callbacks are expected, in simulated time.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 """
-Thousands of waiting tasks cost each what hundreds do; counted, not timed.
+The work for each of thousands of waiting tasks is that for each of hundreds; counted, not timed.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 """
-What aiohttp sends a second time by itself: reads, and never a POST. A create that is sent twice may be paid twice.
+A create is never sent a second time, though aiohttp repeats reads by itself.
 """
 
 import asyncio
