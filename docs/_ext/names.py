@@ -59,6 +59,7 @@ PLAIN: Final = {
     "kling_async.emulator.fault_rule.WhichRequests",
     "kling_async.emulator.settings.SettingsByName",
     "kling_async.media.naming.Names",
+    "kling_async.wire.codec.R",
     "kling_async.wire.endpoints.base.R",
 }
 """

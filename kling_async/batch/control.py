@@ -52,6 +52,14 @@ class RunControl:
             if submit is not None and not submit.is_intended:
                 aio_task.cancel()
 
+    def cancel_if_stopping(self, submit: _Submit) -> None:
+        """
+        Cancel the serving of a row that would now wait to be sent again, if nothing more is submitted.
+        """
+        if self.is_stopping:
+            for aio_task in [aio_task for aio_task, each in self.serving.items() if each is submit]:
+                aio_task.cancel()
+
     def halt(self, error: Exception) -> None:
         """
         Stop because of *error*, which the run raises at its end.

@@ -110,6 +110,7 @@ class JournalObserver(SubmitObserver):
         self.is_intended = False
         if not self._journal.is_closed:
             self._journal.withdraw(self.position)
+        self._control.cancel_if_stopping(self)
 
     def accepted(self, task_id: str) -> None:
         self.task_id = task_id

@@ -1385,6 +1385,24 @@ async def test_stopped_run_sends_nothing_that_it_was_about_to(tmp_path: Path) ->
         assert {"sending": 1, "queued": 1} == counts_of(await batch.summary())
 
 
+async def test_stopped_run_does_not_wait_to_send_again(tmp_path: Path) -> None:
+    """
+    A row whose submit is refused after the stop waits no pause out that only another submit would follow.
+    """
+    rules = (faults.rate_limited("create", times=99), faults.delay_before("create", 0.2))
+    patient = RetryPolicy(first_delay=30.0)
+    async with emulator(OFFICIAL, *rules) as server, opened(server, tmp_path / "run.kling", retry=patient) as batch:
+        await batch.add(["a lighthouse"])
+        running = asyncio.ensure_future(outcomes_of(batch))
+        while not server.ledger.creates_received:
+            await asyncio.sleep(0.005)
+        batch.stop()
+        async with asyncio.timeout(15):
+            assert [] == await running
+
+        assert {"queued": 1} == counts_of(await batch.summary())
+
+
 async def test_leaving_the_loop_early_loses_nothing(tmp_path: Path) -> None:
     """
     Who leaves after the first outcome finds the others accepted or queued, and another run brings them to their ends.
