@@ -573,7 +573,7 @@ async def intend_all(batch: Batch) -> None:
     journal = journal_of(batch)
     for row in await journal.read_page((State.QUEUED,), -1, 99):
         external_id = external_id_of(journal.id, row.position, row.key, 1)
-        await journal.intend(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
+        await journal.mark_sending(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
 
 
 async def test_accepted_rows_count_at_once_and_are_not_sent_again(tmp_path: Path) -> None:
@@ -876,7 +876,7 @@ async def leave_rows(batch: Batch, prompts: Sequence[str] = PROMPTS[:5]) -> None
     journal = journal_of(batch)
     for row in await journal.read_page((State.QUEUED,), -1, 4):
         external_id = external_id_of(journal.id, row.position, row.key, 1)
-        await journal.intend(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
+        await journal.mark_sending(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
     tasks = {position: await submit_row(batch, position) for position in (0, 1, 3)}
     journal.accept(0, tasks[0], 0)
     await journal.mark_uncertain(3, SubmissionUncertain("the answer was lost"))
@@ -1889,7 +1889,7 @@ async def test_rows_that_an_earlier_run_left_uncertain_stop_nobody(tmp_path: Pat
         await batch.add([f"earlier {number}" for number in range(30)])
         journal = journal_of(batch)
         for position in range(30):
-            await journal.intend(position, attempt=1, external_task_id=None, submit_key=None, now=0)
+            await journal.mark_sending(position, attempt=1, external_task_id=None, submit_key=None, now=0)
             if state is State.UNCERTAIN:
                 await journal.mark_uncertain(position, SubmissionUncertain("the answer was lost"))
         await batch.add(PROMPTS)
