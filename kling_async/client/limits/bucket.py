@@ -109,7 +109,8 @@ class Bucket:
             self._accepted -= request.n
             if self._queue.count:
                 self._adaptive.note_ended(asyncio.get_running_loop().time())
-        self._admit()
+        if self._queue.count:
+            self._admit()
 
     def fail_waiters(self, owner: object, make_error: Callable[[], Exception]) -> None:
         """
@@ -136,7 +137,8 @@ class Bucket:
             self._accept(request)
             self._rejections.note_accepted(request.n)
             self._adaptive.note_accepted(self._accepted, asyncio.get_running_loop().time())
-            self._admit()
+            if self._queue.count:
+                self._admit()
 
     def note_refused(self, request: SlotRequest, error: RateLimited) -> bool:
         """
