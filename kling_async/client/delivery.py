@@ -24,9 +24,9 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
-from kling_async.wire.answers import Answer
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.headers import clock_of
+from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import read_created, read_sighting
 from kling_async.wire.tasks import TaskSnapshot
 
