@@ -50,7 +50,7 @@ Names that docstrings use for an object of a class.
 """
 
 PLAIN: Final = {
-    "kling_async.policy.hosts.Network",
+    "kling_async.policy.host_networks.Network",
     "kling_async.client.callbacks.asgi.AsgiApp",
     "kling_async.client.events.TaskEvents",
     "kling_async.client.handle.Timeout",

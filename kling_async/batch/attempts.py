@@ -11,11 +11,11 @@ from typing import Final
 
 import attrs
 
+from kling_async.batch.completion import Outcomes, read_request
 from kling_async.batch.control import RunControl
 from kling_async.batch.failures import RunStopped, judge, kept_for_another_account
 from kling_async.batch.journal import Journal
-from kling_async.batch.observer import JournalObserver, UnsettledSubmits
-from kling_async.batch.outcomes import Outcomes, read_request
+from kling_async.batch.journal_observer import JournalObserver, UnsettledSubmits
 from kling_async.batch.records import Row, State
 from kling_async.client.client import KlingClient
 from kling_async.client.handle import TaskHandle

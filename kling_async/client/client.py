@@ -38,7 +38,7 @@ from kling_async.wire.endpoints.registry import (
     endpoint_named,
     request_of,
 )
-from kling_async.wire.html import html_of
+from kling_async.wire.notebook_html import html_of
 from kling_async.wire.tasks import Audio, File, Image, TaskResult, TaskSnapshot, Video
 
 if TYPE_CHECKING:

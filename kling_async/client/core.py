@@ -31,7 +31,7 @@ from kling_async.client.submission import Submission
 from kling_async.client.submitter import Submitter
 from kling_async.client.transport import Transport
 from kling_async.errors import BrokenRule, ClientClosed, InvalidRequest
-from kling_async.media.references import Reference, read_inputs, with_texts
+from kling_async.media.input_files import Reference, read_inputs, with_texts
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.wire.auth import Credentials
@@ -321,7 +321,8 @@ async def _validate(
         )
     if broken:
         raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
-    slots.check(endpoint.slots(request))
+    if slots.limit is not None:
+        slots.check(endpoint.slots(request))
     return files
 
 

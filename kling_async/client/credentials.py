@@ -12,7 +12,7 @@ from yarl import URL
 
 from kling_async.errors import NotAuthenticated
 from kling_async.policy.arguments import is_placeholder, is_quoted, refuse, shown_url, url_rule
-from kling_async.policy.hosts import is_surely_local
+from kling_async.policy.host_networks import is_surely_local
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials, make_token
 
 __all__ = ["blemish_of", "find_base_url", "find_credentials"]

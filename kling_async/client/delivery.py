@@ -24,9 +24,9 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
-from kling_async.wire.answers import Answer
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.headers import clock_of
+from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import read_created, read_sighting
 from kling_async.wire.tasks import TaskSnapshot
 
@@ -180,17 +180,20 @@ class Delivery:
 
     async def _look_up_or_post(self) -> TaskSnapshot:
         found = await self._look_up() if self.submission.ambiguous_error is not None else None
-        return found or await self._post()
+        if found is not None:
+            return found
+        await self.lease.reacquire()  # a refusal may have taken the slots away
+        return await self._post()
 
     async def _post(self) -> TaskSnapshot:
         while True:
-            await self.lease.reacquire()
             try:
                 return await self._post_once()
             except RateLimited as error:
                 if self.submission.is_last_try or not self.lease.note_refused(error):
                     raise
                 self.events.publish(EventKind.WAITING, error=error)
+            await self.lease.reacquire()
 
     async def _post_once(self) -> TaskSnapshot:
         body, submission = self.body, self.submission

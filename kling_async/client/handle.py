@@ -16,7 +16,7 @@ from kling_async.errors import KlingError, TaskFailed, WaitTimeout
 from kling_async.policy.arguments import check_timeout
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
-from kling_async.wire.html import html_of
+from kling_async.wire.notebook_html import html_of
 from kling_async.wire.status import is_final, is_settled, is_settled_well, merge, reason_of
 from kling_async.wire.tasks import TaskResult, TaskSnapshot, TaskStatus
 

@@ -11,7 +11,7 @@ from kling_async.errors import KlingError
 from kling_async.media.saved_files import SavedFile
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import caption_of
-from kling_async.wire.html import html_of
+from kling_async.wire.notebook_html import html_of
 from kling_async.wire.tasks import TaskResult
 
 __all__ = ["Done", "Failed"]

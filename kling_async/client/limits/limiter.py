@@ -47,17 +47,19 @@ class SlotLease(SlotRequest):
             bucket.accepted -= self.n
             if bucket.queue.count:
                 bucket.adaptive.note_ended(asyncio.get_running_loop().time())
-        bucket.admit()
+        if bucket.queue.count:
+            bucket.admit()
 
     def note_running(self) -> None:
         """
         Take the slots even above the limit: a task that uses them is running, or may be.
         """
         if not self.is_released and not self.is_accepted:
-            self.is_accepted = True
-            self.bucket.accepted += self.n
-            self.bucket.move(self, RequestState.HOLDING)
-            self.bucket.admit()
+            bucket, self.is_accepted = self.bucket, True
+            bucket.accepted += self.n
+            bucket.move(self, RequestState.HOLDING)
+            if bucket.queue.count:
+                bucket.admit()
 
     def note_accepted(self) -> None:
         """

@@ -25,7 +25,7 @@ from kling_async.wire.endpoints.rules import (
     unicode_rules,
     whole_rule,
 )
-from kling_async.wire.fields import ALWAYS_SENT
+from kling_async.wire.field_metadata import ALWAYS_SENT
 from kling_async.wire.redaction import shown_text, shown_url
 
 __all__ = [

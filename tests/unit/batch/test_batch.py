@@ -32,7 +32,7 @@ from kling_async import (
     PollPolicy,
     RetryPolicy,
 )
-from kling_async.batch import attempts, observer as observing
+from kling_async.batch import attempts, journal_observer as observing
 from kling_async.batch.control import CONSECUTIVE_FAILURES
 from kling_async.batch.inputs import CHUNK_ROWS
 from kling_async.batch.journal import Journal, Reader
@@ -56,8 +56,8 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
-from kling_async.media import references
-from kling_async.media.references import Reference, read_reference
+from kling_async.media import input_files
+from kling_async.media.input_files import Reference, read_reference
 from tests.fakes.batches import (
     BRISK,
     EAGER,
@@ -263,7 +263,7 @@ async def test_reference_that_many_share_is_read_once(
         read.append(image)
         return await read_reference(image, field=field, max_bytes=max_bytes)
 
-    monkeypatch.setattr(references, "read_reference", count)
+    monkeypatch.setattr(input_files, "read_reference", count)
     files = [draw(tmp_path / f"{number}.png", "red") for number in range(10)]
     await batch.add([ImageRequest(prompt, image=file) for file in files for prompt in PROMPTS])
 

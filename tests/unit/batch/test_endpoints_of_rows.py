@@ -11,9 +11,9 @@ import attrs
 import pytest
 
 from kling_async import ImageRequest
+from kling_async.batch.completion import read_request
 from kling_async.batch.journal import Journal, Reader
 from kling_async.batch.opening import Account
-from kling_async.batch.outcomes import read_request
 from kling_async.batch.records import InputFile, NewRow, Row, State
 from kling_async.errors import InvalidRequest, JournalMismatch
 from kling_async.media.saved_files import SavedFile
