@@ -43,6 +43,7 @@ class TaskHandle:
         endpoint: The endpoint that it belongs to; `endpoint.name` is "image-generation", for example.
         request: What was sent; None for a task picked up by its id.
         snapshot: The last known state; None until a task that was picked up has first been polled.
+        is_final: Whether it has succeeded or failed; `done` is the same.
         is_settled: Whether it has ended, and its files are known.
         events: Publishes what happens to the task.
         unconfirmed: What callbacks without a valid signature have said; None if none came.
@@ -55,7 +56,7 @@ class TaskHandle:
     events: TaskEvents = NULL_EVENTS
     endpoint: Endpoint[Any] = DEFAULT_ENDPOINT
     snapshot: TaskSnapshot | None = attrs.field(default=None, init=False)
-    _is_final: bool = attrs.field(default=False, init=False)
+    is_final: bool = attrs.field(default=False, init=False)
     is_settled: bool = attrs.field(default=False, init=False)
     unconfirmed: TaskSnapshot | None = attrs.field(default=None, init=False)
     unconfirmed_at: float = attrs.field(default=-math.inf, init=False)
@@ -85,7 +86,7 @@ class TaskHandle:
         """
         Whether the task has succeeded or failed.
         """
-        return self._is_final
+        return self.is_final
 
     def __await__(self) -> Generator[Any, None, TaskResult]:
         return self.wait().__await__()
@@ -197,7 +198,7 @@ class TaskHandle:
         self.snapshot = later = merge(held, seen)
         if later is held:
             return
-        self._is_final, self.is_settled = is_final(later.task_status), is_settled(later)
+        self.is_final, self.is_settled = is_final(later.task_status), is_settled(later)
         if self._listeners and (held is None or _visible_fields(held) != _visible_fields(later)):
             for news in self._listeners:
                 news.put_nowait(later)
@@ -216,7 +217,7 @@ class TaskHandle:
             return
         has_files = is_settled_well(snapshot)
         self.unconfirmed = snapshot if has_files else merge(self.unconfirmed, snapshot)
-        if has_files and not self._is_final and self._on_unconfirmed is not None:
+        if has_files and not self.is_final and self._on_unconfirmed is not None:
             self._on_unconfirmed(snapshot)
 
     def fail(self, error: KlingError) -> None:
@@ -244,7 +245,7 @@ class TaskHandle:
 
     def _report(self, seen: TaskSnapshot, before: TaskSnapshot | None) -> None:
         # Report what is new since *before* to the client and to its events: each step once, however often it is seen.
-        if self._is_final:  # its slots are free now; the client keeps it until its files are known
+        if self.is_final:  # its slots are free now; the client keeps it until its files are known
             self.release()
         if self.is_settled:
             on_final, self._on_final = self._on_final, None

@@ -86,8 +86,7 @@ class EndpointPoller:
         """
         Return the polls to run now, *limit* at most; tasks that they do not cover stay due.
         """
-        per_request = self.schedule.per_request = self._strategy.per_request
-        due = self.schedule.due(now, limit * per_request)
+        due = self.schedule.due(now, limit * self.schedule.per_request)
         if not due:
             return []
         tasks = [task for task in map(self.watched.__getitem__, due) if not self.forget_if_over(task, now)]
@@ -121,6 +120,7 @@ class EndpointPoller:
         single = [task for task in tasks if task.is_polled_singly]
         others = [task for task in tasks if not task.is_polled_singly] if single else tasks
         plan = self._strategy.plan([self._depth(task) for task in others])
+        self.schedule.per_request = self._strategy.per_request
         batches = [(task,) for task in single]
         if plan.mode is QueryMode.PAGES:
             return [(plan, others), *((None, batch) for batch in batches)]
@@ -216,6 +216,7 @@ class EndpointPoller:
             return True
         _log.info("this service is not asked for several tasks in this way again (%s): %s", mode.name, error)
         self._strategy.note_refused(mode)
+        self.schedule.per_request = self._strategy.per_request
         return True
 
     def _poll_singly(self, tasks: Sequence[WatchedTask], now: float) -> None:

@@ -44,9 +44,13 @@ class _Entry:
 class SampleGroup:
     """
     The tasks of one kind whose duration is unknown; it is dissolved once the duration is known.
+
+    Attributes:
+        first_delay: Seconds from the acceptance of a task to its first poll.
     """
 
     kind: Kind
+    first_delay: float
     duration: DurationEstimate = attrs.field(factory=DurationEstimate)
     entries: collections.OrderedDict[str, _Entry] = attrs.field(factory=collections.OrderedDict)  # not being polled
     ticket: int = 0
@@ -69,6 +73,7 @@ class PollSchedule:
     health: ServiceHealth
     per_request: int = 1
     _entries: dict[str, _Entry] = attrs.field(factory=dict, init=False)
+    _being_polled: dict[str, _Entry] = attrs.field(factory=dict, init=False)  # were due, and have no next poll yet
     _groups: dict[Kind, SampleGroup] = attrs.field(factory=dict, init=False)
     # By time; an item whose time changes keeps its old place until that comes up. Tickets keep ties in order.
     _heap: list[tuple[float, int, _Entry | SampleGroup]] = attrs.field(factory=list, init=False)
@@ -99,15 +104,17 @@ class PollSchedule:
         if task_id in self._entries:
             self.remove(task_id)
         if kind not in self._groups:
-            self._groups[kind] = SampleGroup(kind)
+            self._groups[kind] = SampleGroup(kind, self.policy.first_delay)
         entry = self._entries[task_id] = _Entry(task_id, self._groups[kind], now if since is None else since)
         if is_due:
             self._book(entry, now)
         elif expects_callbacks:
             entry.callback_at = now
             self._book(entry, self._overdue_at(entry))
+        elif kind is None or entry.group.duration.is_known:
+            self._book(entry, max(now, entry.since + entry.group.first_delay))
         else:
-            self._book_first(entry, now)
+            self._join_group(entry, now)
 
     def remove(self, task_id: str) -> None:
         """
@@ -116,6 +123,7 @@ class PollSchedule:
         entry = self._entries.pop(task_id, None)
         if entry is not None:
             entry.ticket = 0
+            self._being_polled.pop(task_id, None)
             if task_id in entry.group.entries:
                 self._leave_group(entry)
 
@@ -125,7 +133,7 @@ class PollSchedule:
 
         If several tasks share a request, tasks that are due soon are included, so that they stay together.
         """
-        due: list[str] = []
+        due: list[_Entry] = []
         ahead = 0.0
         while len(due) < limit and self.next_poll_at() <= now + ahead:
             item = heapq.heappop(self._heap)[2]
@@ -135,10 +143,11 @@ class PollSchedule:
                 continue
             item.is_expedited = False
             item.group.last_polled_at = now
-            due.append(item.task_id)
+            due.append(item)
             if self.per_request > 1:
                 ahead = max(ahead, self._interval(item, now) / 2)
-        return due
+        self._being_polled.update((entry.task_id, entry) for entry in due)
+        return [entry.task_id for entry in due]
 
     def next_poll_at(self) -> float:
         """
@@ -158,14 +167,14 @@ class PollSchedule:
         """
         Schedule a task that was due for now; no effect if its next poll is scheduled already.
         """
-        if (entry := self._unscheduled(task_id)) is not None:
+        if (entry := self._being_polled.pop(task_id, None)) is not None:
             self._book(entry, now)
 
     def note_polled(self, task_id: str, now: float) -> None:
         """
         A poll of a task was answered: schedule the next one; no effect if it is scheduled already.
         """
-        entry = self._unscheduled(task_id)
+        entry = self._being_polled.pop(task_id, None)
         if entry is None:
             return
         entry.failures = 0
@@ -182,7 +191,7 @@ class PollSchedule:
         """
         A poll of a task failed: schedule the next one soon, but later after each failure in a row.
         """
-        if (entry := self._unscheduled(task_id)) is not None:
+        if (entry := self._being_polled.pop(task_id, None)) is not None:
             entry.failures += 1
             self._book(entry, now + self.policy.after_misses(entry.failures))
 
@@ -205,7 +214,8 @@ class PollSchedule:
         entry = self._entries.get(task_id)
         if entry is not None:
             entry.callback_at = now
-            if self._leave_group(entry) or entry.ticket:
+            if task_id not in self._being_polled:
+                self._leave_group(entry)
                 self._book(entry, self._overdue_at(entry))
 
     def expedite(self, task_id: str, now: float) -> None:
@@ -215,10 +225,11 @@ class PollSchedule:
         entry = self._entries.get(task_id)
         if entry is not None:
             entry.callback_at = -math.inf
-            if self._leave_group(entry) or entry.ticket:
-                self._book(entry, now)
-            else:
+            if task_id in self._being_polled:
                 entry.is_expedited = True
+            else:
+                self._leave_group(entry)
+                self._book(entry, now)
 
     def add_duration(self, task_id: str, seconds: float, now: float) -> None:
         """
@@ -236,10 +247,11 @@ class PollSchedule:
                 if other.group is group and other.ticket and other.at == self._overdue_at(other)
             ]
         group.duration.add(seconds)
+        group.first_delay = min(self.policy.early * group.duration.typical, group.duration.shortest)
         group.ticket = 0
         while group.entries:
             _, sampled = group.entries.popitem(last=False)
-            self._book_first(sampled, now)
+            self._book(sampled, max(now, sampled.since + group.first_delay))
         for other in waiting:
             self._book(other, max(now, self._overdue_at(other)))
 
@@ -250,44 +262,28 @@ class PollSchedule:
         item.ticket, item.at = next(self._tickets), at
         heapq.heappush(self._heap, (at, item.ticket, item))
 
-    def _unscheduled(self, task_id: str) -> _Entry | None:
-        # The entry of a task that was due and has no next poll yet.
-        entry = self._entries.get(task_id)
-        return None if entry is None or entry.ticket or task_id in entry.group.entries else entry
-
-    def _sample(self, group: SampleGroup, now: float, limit: float, due: list[str]) -> None:
+    def _sample(self, group: SampleGroup, now: float, limit: float, due: list[_Entry]) -> None:
         # Add the tasks that were not seen for longest; while they are polled they are not in the group.
         group.last_polled_at = now
         end = min(len(due) + max(SAMPLE_SIZE, self.per_request), limit)
         while group.entries and len(due) < end:
-            due.append(group.entries.popitem(last=False)[0])
+            due.append(group.entries.popitem(last=False)[1])
         self._book_group(group, now)
-
-    def _book_first(self, entry: _Entry, now: float) -> None:
-        group = entry.group
-        if group.duration.is_known:
-            early = min(self.policy.early * group.duration.typical, group.duration.shortest)
-            self._book(entry, max(now, entry.since + early))
-        elif group.kind is None:
-            self._book(entry, max(now, entry.since + self.policy.first_delay))
-        else:
-            self._join_group(entry, now)
 
     def _join_group(self, entry: _Entry, now: float) -> None:
         entry.group.entries[entry.task_id] = entry
         if not entry.group.ticket:
             self._book_group(entry.group, now)
 
-    def _leave_group(self, entry: _Entry) -> bool:
-        was_there = entry.group.entries.pop(entry.task_id, None) is not None
+    def _leave_group(self, entry: _Entry) -> None:
+        entry.group.entries.pop(entry.task_id, None)
         if not entry.group.entries:
             entry.group.ticket = 0
-        return was_there
 
     def _book_group(self, group: SampleGroup, now: float) -> None:
         if group.entries:
             oldest = next(iter(group.entries.values()))
-            first = oldest.since + self.policy.first_delay
+            first = oldest.since + group.first_delay
             # However large the group is, each task is polled at least every `max_delay`.
             size = min(max(SAMPLE_SIZE, self.per_request), len(group.entries))
             latest = self.policy.max_delay * size / len(group.entries)
