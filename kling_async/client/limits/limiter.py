@@ -6,6 +6,7 @@ endpoint.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 import attrs
@@ -13,7 +14,7 @@ import attrs
 from kling_async.client.limits.adaptive import AdaptiveLimit
 from kling_async.client.limits.bucket import Bucket, Usage
 from kling_async.client.limits.queue import RequestState, SlotRequest
-from kling_async.errors import BrokenRule, InvalidRequest, RateLimited
+from kling_async.errors import BrokenRule, InvalidRequest, NoFreeSlot, RateLimited
 from kling_async.policy.arguments import check_kind, check_whole
 from kling_async.policy.policies import SlotPolicy
 
@@ -21,55 +22,54 @@ __all__ = ["SlotLease", "Slots"]
 
 
 @attrs.define(eq=False)
-class SlotLease:
+class SlotLease(SlotRequest):
     """
-    The slots of one task. `release` gives them back; calling it again has no effect.
+    The slots of one task, or the request for them. `release` gives them back; calling it again has no effect.
+
+    Attributes:
+        is_released: Whether the slots have been given back; nothing else has an effect from then on.
     """
 
-    _request: SlotRequest = attrs.field(repr=False)
-    _bucket: Bucket | None = attrs.field(repr=False)
-
-    @property
-    def n(self) -> int:
-        """
-        The number of slots.
-        """
-        return self._request.n
-
-    @property
-    def is_released(self) -> bool:
-        """
-        Whether the slots have been given back.
-        """
-        return self._bucket is None
-
-    def take_now(self) -> bool:
-        """
-        Take the slots if they are free, and return whether they were.
-        """
-        return self._bucket is not None and self._bucket.take_now(self._request)
+    bucket: Bucket = attrs.field(repr=False)
+    is_released: bool = attrs.field(default=False, init=False)
 
     def release(self) -> None:
         """
         Give the slots back to those that wait.
         """
-        bucket, self._bucket = self._bucket, None
-        if bucket is not None:
-            bucket.release(self._request)
+        if self.is_released:
+            return
+        self.is_released = True
+        bucket = self.bucket
+        bucket.move(self, RequestState.IDLE)
+        if self.is_accepted:
+            self.is_accepted = False
+            bucket.accepted -= self.n
+            if bucket.queue.count:
+                bucket.adaptive.note_ended(asyncio.get_running_loop().time())
+        if bucket.queue.count:
+            bucket.admit()
 
     def note_running(self) -> None:
         """
         Take the slots even above the limit: a task that uses them is running, or may be.
         """
-        if self._bucket is not None:
-            self._bucket.note_running(self._request)
+        if not self.is_released and not self.is_accepted:
+            bucket, self.is_accepted = self.bucket, True
+            bucket.accepted += self.n
+            bucket.move(self, RequestState.HOLDING)
+            if bucket.queue.count:
+                bucket.admit()
 
     def note_accepted(self) -> None:
         """
         The service has accepted the task that uses these slots.
         """
-        if self._bucket is not None:
-            self._bucket.note_accepted(self._request)
+        if not self.is_released and not self.is_accepted:
+            bucket = self.bucket
+            bucket.rejections.note_accepted(self.n)
+            bucket.adaptive.note_accepted(bucket.accepted + self.n, asyncio.get_running_loop().time())
+            self.note_running()
 
     def note_refused(self, error: RateLimited) -> bool:
         """
@@ -80,7 +80,31 @@ class SlotLease:
         for the pause, and smaller requests go on meanwhile. A 429 of a gateway without a reason may mean too many
         requests or too many slots: it shrinks the limit if that many slots were never in use before.
         """
-        return self._bucket is not None and self._bucket.note_refused(self._request, error)
+        if self.is_released:
+            return False
+        bucket, now = self.bucket, asyncio.get_running_loop().time()
+        if self.is_accepted:  # it was counted as running, and does not run
+            self.is_accepted = False
+            bucket.accepted -= self.n
+        is_vague = not isinstance(error, NoFreeSlot) and not isinstance(error.code, int)
+        if bucket.accepted:
+            self.refused_since = math.inf
+        else:
+            is_about_slots = is_vague or isinstance(error, NoFreeSlot)
+            since = bucket.rejections.note_refused(self.n, now) if is_about_slots else now
+            self.refused_since = min(since, self.refused_since)
+        match error:
+            case NoFreeSlot() if bucket.used == self.n:
+                bucket.move(self, RequestState.BACKING_OFF)
+                bucket.admit()
+            case NoFreeSlot() if bucket.limit is None:
+                bucket.adaptive.note_refused(bucket.used, now)
+                if error.retry_after is None:
+                    bucket.move(self, RequestState.IDLE)
+                    return True
+            case _ if is_vague and bucket.accepted and bucket.adaptive.is_unproven(bucket.accepted + self.n):
+                bucket.adaptive.note_refused(bucket.accepted + self.n, now)
+        return False
 
     def refused_seconds(self) -> float:
         """
@@ -90,19 +114,32 @@ class SlotLease:
         A request for more slots than were ever granted counts from the first refusal of any such request, so that only
         one of them waits until it is given up.
         """
-        return max(0.0, asyncio.get_running_loop().time() - self._request.refused_since)
+        return max(0.0, asyncio.get_running_loop().time() - self.refused_since)
 
     async def reacquire(self) -> None:
         """
-        Wait for the slots that a refusal took away; returns at once if none did. Cancelling this gives them up.
+        Wait for the slots, at first or after a refusal took them away; returns at once if it has them. Cancelling this
+        gives them up and holds up no other request.
         """
-        if self._bucket is None or self._request.state is RequestState.HOLDING:
+        if self.is_released or self.state is RequestState.HOLDING:
             return
+        bucket = self.bucket
+        if bucket.has_room(self.n):
+            bucket.move(self, RequestState.HOLDING)
+            return
+        self.granted = asyncio.get_running_loop().create_future()
+        bucket.move(self, RequestState.QUEUED)
+        bucket.admit()
         try:
-            await self._bucket.acquire(self._request)
+            make_error = await self.granted
         except BaseException:
-            self._bucket = None
+            self.is_released = True
+            bucket.move(self, RequestState.IDLE)  # the slots may have been granted just before the cancellation
+            bucket.admit()
             raise
+        if make_error is not None:
+            self.is_released = True
+            raise make_error()
 
 
 @attrs.define(eq=False, repr=False)
@@ -163,14 +200,17 @@ class Slots(Mapping[str, Usage]):
         """
         Return whether *n* slots of *bucket* are available without waiting.
         """
-        return self._bucket(bucket).has_room(n)
+        return (self._buckets.get(bucket) or self._add(bucket)).has_room(n)
 
     def acquire_now(self, bucket: str, n: int, *, owner: object = None) -> SlotLease | None:
         """
         Take *n* slots of *bucket* if that is possible without waiting; else return None.
         """
         lease = self._lease(bucket, n, owner)
-        return lease if lease.take_now() else None
+        if not lease.bucket.has_room(n):
+            return None
+        lease.bucket.move(lease, RequestState.HOLDING)
+        return lease
 
     async def acquire(self, bucket: str, n: int, *, owner: object = None) -> SlotLease:
         """
@@ -202,11 +242,9 @@ class Slots(Mapping[str, Usage]):
             self._loop = loop
         elif self._loop is not loop:
             raise RuntimeError("these Slots belong to another event loop; make new ones for each loop")
-        found = self._bucket(bucket)
-        return SlotLease(SlotRequest(n, owner, next(found.numbers)), found)
+        found = self._buckets.get(bucket) or self._add(bucket)
+        return SlotLease(n, owner, next(found.numbers), found)
 
-    def _bucket(self, name: str) -> Bucket:
-        bucket = self._buckets.get(name)
-        if bucket is None:
-            bucket = self._buckets[name] = Bucket(self.limit, AdaptiveLimit(self.policy))
-        return bucket
+    def _add(self, bucket: str) -> Bucket:
+        added = self._buckets[bucket] = Bucket(self.limit, AdaptiveLimit(self.policy))
+        return added

@@ -38,12 +38,12 @@ class SlotRequest:
     """
 
     n: int
-    owner: object
+    owner: object = attrs.field(repr=False)
     number: int
-    state: RequestState = RequestState.IDLE
-    granted: asyncio.Future[Callable[[], Exception] | None] | None = None
-    is_accepted: bool = False
-    refused_since: float = math.inf
+    state: RequestState = attrs.field(default=RequestState.IDLE, init=False)
+    granted: asyncio.Future[Callable[[], Exception] | None] | None = attrs.field(default=None, init=False, repr=False)
+    is_accepted: bool = attrs.field(default=False, init=False)
+    refused_since: float = attrs.field(default=math.inf, init=False)
 
     def resolve(self, make_error: Callable[[], Exception] | None) -> None:
         """

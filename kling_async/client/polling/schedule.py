@@ -54,39 +54,6 @@ class SampleGroup:
     last_polled_at: float = -math.inf
 
 
-@attrs.define
-class _DueQueue:
-    # A heap by time, in which an item whose time changes keeps its old place until that comes up.
-
-    _heap: list[tuple[float, int, _Entry | SampleGroup]] = attrs.field(factory=list)
-    _tickets: Iterator[int] = attrs.field(factory=functools.partial(itertools.count, 1))  # ties keep their order
-
-    def book(self, item: _Entry | SampleGroup, at: float) -> None:
-        if item.ticket and at >= item.at:
-            item.at = at  # a second place would be one more to drop later: there may be very many
-            return
-        item.ticket, item.at = next(self._tickets), at
-        heapq.heappush(self._heap, (at, item.ticket, item))
-
-    def first_at(self) -> float:
-        while self._heap:
-            at, ticket, item = self._heap[0]
-            if item.ticket != ticket:
-                heapq.heappop(self._heap)
-            elif at < item.at:
-                heapq.heapreplace(self._heap, (item.at, ticket, item))
-            else:
-                return at
-        return math.inf
-
-    def pop_due(self, until: float) -> _Entry | SampleGroup | None:
-        if self.first_at() > until:
-            return None
-        item = heapq.heappop(self._heap)[2]
-        item.ticket = 0
-        return item
-
-
 @attrs.define(eq=False)
 class PollSchedule:
     """
@@ -103,7 +70,9 @@ class PollSchedule:
     per_request: int = 1
     _entries: dict[str, _Entry] = attrs.field(factory=dict, init=False)
     _groups: dict[Kind, SampleGroup] = attrs.field(factory=dict, init=False)
-    _queue: _DueQueue = attrs.field(factory=_DueQueue, init=False)
+    # By time; an item whose time changes keeps its old place until that comes up. Tickets keep ties in order.
+    _heap: list[tuple[float, int, _Entry | SampleGroup]] = attrs.field(factory=list, init=False)
+    _tickets: Iterator[int] = attrs.field(factory=functools.partial(itertools.count, 1), init=False)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -133,10 +102,10 @@ class PollSchedule:
             self._groups[kind] = SampleGroup(kind)
         entry = self._entries[task_id] = _Entry(task_id, self._groups[kind], now if since is None else since)
         if is_due:
-            self._queue.book(entry, now)
+            self._book(entry, now)
         elif expects_callbacks:
             entry.callback_at = now
-            self._queue.book(entry, self._overdue_at(entry))
+            self._book(entry, self._overdue_at(entry))
         else:
             self._book_first(entry, now)
 
@@ -157,10 +126,10 @@ class PollSchedule:
         If several tasks share a request, tasks that are due soon are included, so that they stay together.
         """
         due: list[str] = []
-        if self.health.ready_at > now:
-            return due
         ahead = 0.0
-        while len(due) < limit and (item := self._queue.pop_due(now + ahead)) is not None:
+        while len(due) < limit and self.next_poll_at() <= now + ahead:
+            item = heapq.heappop(self._heap)[2]
+            item.ticket = 0
             if isinstance(item, SampleGroup):
                 self._sample(item, now, limit, due)
                 continue
@@ -175,14 +144,22 @@ class PollSchedule:
         """
         Return when to call `due` again, or infinity.
         """
-        return max(self._queue.first_at(), self.health.ready_at)
+        while self._heap:
+            at, ticket, item = self._heap[0]
+            if item.ticket != ticket:
+                heapq.heappop(self._heap)
+            elif at < item.at:
+                heapq.heapreplace(self._heap, (item.at, ticket, item))
+            else:
+                return max(at, self.health.ready_at)
+        return math.inf
 
     def schedule_now(self, task_id: str, now: float) -> None:
         """
         Schedule a task that was due for now; no effect if its next poll is scheduled already.
         """
         if (entry := self._unscheduled(task_id)) is not None:
-            self._queue.book(entry, now)
+            self._book(entry, now)
 
     def note_polled(self, task_id: str, now: float) -> None:
         """
@@ -193,11 +170,11 @@ class PollSchedule:
             return
         entry.failures = 0
         if entry.is_expedited:
-            self._queue.book(entry, now)
+            self._book(entry, now)
         elif entry.callback_at > -math.inf and now < (overdue_at := self._overdue_at(entry)):
-            self._queue.book(entry, overdue_at)
+            self._book(entry, overdue_at)
         elif entry.group.duration.is_known or entry.group.kind is None:
-            self._queue.book(entry, now + self._interval(entry, now))
+            self._book(entry, now + self._interval(entry, now))
         else:
             self._join_group(entry, now)
 
@@ -207,7 +184,7 @@ class PollSchedule:
         """
         if (entry := self._unscheduled(task_id)) is not None:
             entry.failures += 1
-            self._queue.book(entry, now + self.policy.after_misses(entry.failures))
+            self._book(entry, now + self.policy.after_misses(entry.failures))
 
     def mark_seen(self, task_id: str, now: float) -> None:
         """
@@ -219,7 +196,7 @@ class PollSchedule:
         if task_id in entry.group.entries:
             entry.group.entries.move_to_end(task_id)
         elif entry.ticket and (later := now + self._interval(entry, now)) > entry.at:
-            self._queue.book(entry, later)
+            self._book(entry, later)
 
     def note_callback(self, task_id: str, now: float) -> None:
         """
@@ -229,7 +206,7 @@ class PollSchedule:
         if entry is not None:
             entry.callback_at = now
             if self._leave_group(entry) or entry.ticket:
-                self._queue.book(entry, self._overdue_at(entry))
+                self._book(entry, self._overdue_at(entry))
 
     def expedite(self, task_id: str, now: float) -> None:
         """
@@ -239,7 +216,7 @@ class PollSchedule:
         if entry is not None:
             entry.callback_at = -math.inf
             if self._leave_group(entry) or entry.ticket:
-                self._queue.book(entry, now)
+                self._book(entry, now)
             else:
                 entry.is_expedited = True
 
@@ -264,7 +241,14 @@ class PollSchedule:
             _, sampled = group.entries.popitem(last=False)
             self._book_first(sampled, now)
         for other in waiting:
-            self._queue.book(other, max(now, self._overdue_at(other)))
+            self._book(other, max(now, self._overdue_at(other)))
+
+    def _book(self, item: _Entry | SampleGroup, at: float) -> None:
+        if item.ticket and at >= item.at:
+            item.at = at  # a second place would be one more to drop later: there may be very many
+            return
+        item.ticket, item.at = next(self._tickets), at
+        heapq.heappush(self._heap, (at, item.ticket, item))
 
     def _unscheduled(self, task_id: str) -> _Entry | None:
         # The entry of a task that was due and has no next poll yet.
@@ -283,9 +267,9 @@ class PollSchedule:
         group = entry.group
         if group.duration.is_known:
             early = min(self.policy.early * group.duration.typical, group.duration.shortest)
-            self._queue.book(entry, max(now, entry.since + early))
+            self._book(entry, max(now, entry.since + early))
         elif group.kind is None:
-            self._queue.book(entry, max(now, entry.since + self.policy.first_delay))
+            self._book(entry, max(now, entry.since + self.policy.first_delay))
         else:
             self._join_group(entry, now)
 
@@ -307,7 +291,7 @@ class PollSchedule:
             # However large the group is, each task is polled at least every `max_delay`.
             size = min(max(SAMPLE_SIZE, self.per_request), len(group.entries))
             latest = self.policy.max_delay * size / len(group.entries)
-            self._queue.book(group, max(now, first, group.last_polled_at + min(self._interval(oldest, now), latest)))
+            self._book(group, max(now, first, group.last_polled_at + min(self._interval(oldest, now), latest)))
 
     def _overdue_at(self, entry: _Entry) -> float:
         # A callback is overdue 1.5 times the usual duration after the last one.
