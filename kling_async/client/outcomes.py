@@ -29,7 +29,7 @@ class Done:
         paths: The paths of its files on disk, in order; empty if none were saved, or if they are in remote storage.
         value: The return values of a batch's `process=` for its files, a tuple in order; otherwise None. Your program
             may set it with `attrs.evolve`.
-        pictures: The files that a batch has saved, on disk or in remote storage; empty in a stream.
+        files: The files that a batch has saved, on disk or in remote storage; empty in a stream.
     """
 
     index: int
@@ -38,7 +38,7 @@ class Done:
     result: TaskResult
     paths: tuple[Path, ...] = ()
     value: Any = None
-    pictures: tuple[SavedFile, ...] = ()
+    files: tuple[SavedFile, ...] = ()
 
     @property
     def caption(self) -> str:
