@@ -19,6 +19,9 @@ from tests.fakes.zygote import install, serving
 
 pytest_plugins = ["pytester"]
 
+# Workers of Dask clusters are forks of one process that has imported Dask; each would import it for 2 s.
+os.environ.setdefault("DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", "forkserver")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """

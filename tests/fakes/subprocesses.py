@@ -62,7 +62,7 @@ async def program(module: str, *words: str) -> AsyncIterator[asyncio.subprocess.
     """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *words),
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
