@@ -33,9 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "thorough: run with --thorough only")
-    hypothesis.settings.register_profile("everyday", max_examples=25)
-    if not config.getoption("--thorough"):
-        hypothesis.settings.load_profile("everyday")
+    # What is slow is the machine that runs other tests too.
+    patient = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+    hypothesis.settings.register_profile("thorough", patient)
+    hypothesis.settings.register_profile("everyday", patient, max_examples=25)
+    hypothesis.settings.load_profile("thorough" if config.getoption("--thorough") else "everyday")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

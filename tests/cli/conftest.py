@@ -86,8 +86,7 @@ class Command:
     """
     `kling-async`, run in *folder* with *env* and no key but what that names.
 
-    What is called runs to its end, as a fork of the *zygote*; what is `running` is a process begun anew, which takes
-    signals.
+    It is a fork of the *zygote*, to which its stub forwards signals.
     """
 
     folder: Path
@@ -108,7 +107,14 @@ class Command:
         return attrs.evolve(self, env={**self.env, **env})
 
     def running(self, *words: str) -> contextlib.AbstractAsyncContextManager[Running]:
-        return self._begin(sys.executable, "-m", "kling_async", *words, env=self.environ())
+        return self._begin(*self.program, *words, env={**self.environ(), **self.zygote})
+
+    @property
+    def program(self) -> tuple[str, ...]:
+        """
+        The program that stands for `kling-async`; it needs `ZYGOTE` in its environment.
+        """
+        return (f"{self.zygote['PATH'].partition(os.pathsep)[0]}/kling-async",)
 
     @contextlib.asynccontextmanager
     async def _begin(self, *words: str, env: Mapping[str, str]) -> AsyncIterator[Running]:
@@ -124,8 +130,7 @@ class Command:
             await process.wait()
 
     async def __call__(self, *words: str, stdin: bytes = b"") -> Ended:
-        env = {**self.environ(), **self.zygote}
-        async with self._begin(f"{env['PATH'].partition(os.pathsep)[0]}/kling-async", *words, env=env) as running:
+        async with self.running(*words) as running:
             return await running.ended(stdin)
 
 

@@ -38,12 +38,14 @@ def emulated(folder: Path) -> tuple[str, ...]:
 
 def run(command: Command, *words: str, redirected: str) -> Ended:
     """
-    Run *words* with the redirections that *redirected* names; what they leave is captured.
+    Run *words* with the redirections that *redirected* names; what they leave is captured. A Python that starts without
+    a stream is no fork of one that has all.
     """
+    program = (sys.executable, "-m", "kling_async") if "&-" in redirected else command.program
     ended = subprocess.run(
-        ["/bin/sh", "-c", f'"$@" {redirected}', "sh", sys.executable, "-m", "kling_async", *words],
+        ["/bin/sh", "-c", f'"$@" {redirected}', "sh", *program, *words],
         cwd=command.folder,
-        env=command.environ(),
+        env={**command.environ(), **command.zygote},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -79,11 +81,11 @@ def test_reader_that_leaves(command: Command, folder: Path, words: tuple[str, ..
     """
     reading, writing = os.pipe()
     os.close(reading)
-    program = [sys.executable, "-m", "kling_async", *words]
+    program = command.program if words not in [(), ("--help",)] else (sys.executable, "-m", "kling_async")
     ended = subprocess.run(
-        program,
+        [*program, *words],
         cwd=folder,
-        env=command.environ(),
+        env={**command.environ(), **command.zygote},
         stdout=writing,
         stderr=subprocess.PIPE,
         timeout=PATIENCE,

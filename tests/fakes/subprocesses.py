@@ -56,13 +56,17 @@ async def kill(process: asyncio.subprocess.Process) -> None:
 
 
 @contextlib.asynccontextmanager
-async def program(module: str, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def program(
+    module: str, *words: str, zygote: Mapping[str, str] | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """
-    Run a module of the checkout; it does not outlive the context.
+    Run a module of the checkout, as a fork of *zygote* if there is one; it does not outlive the context.
     """
+    python = f"{zygote['PATH'].partition(os.pathsep)[0]}/python" if zygote else sys.executable
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, *words),
+        *(python, "-m", module, *words),
         cwd=Path(__file__).parents[2],
+        env={**os.environ, **(zygote or {})},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

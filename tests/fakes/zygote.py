@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import sys
@@ -23,6 +24,11 @@ __all__ = ["CLIENT", "install", "serving"]
 
 CLIENT: Final = """\
 import json, os, signal, socket, sys
+def forward(number, _):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
 connection = socket.socket(socket.AF_UNIX)
 connection.connect(os.environ["ZYGOTE"])
 asked = json.dumps([*PROGRAM, sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
@@ -30,8 +36,15 @@ socket.send_fds(connection, [len(asked).to_bytes(4, "big")], [0, 1, 2])
 connection.sendall(asked)
 answers = connection.makefile()
 pid = int(answers.readline())
-signal.signal(signal.SIGINT, lambda *_: os.kill(pid, signal.SIGINT))
-sys.exit(int(answers.readline()))
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) != signal.SIG_IGN:
+        signal.signal(number, forward)
+code = int(answers.readline())
+if code < 0:
+    if -code != signal.SIGKILL:
+        signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+sys.exit(code)
 """
 
 IMPORTS: Final = (
@@ -89,7 +102,7 @@ def serve(path: str, *options: str) -> None:
             connection, _ = listener.accept()
             if os.fork() == 0:
                 listener.close()
-                run(connection)
+                supervise(connection)
             connection.close()
 
 
@@ -109,6 +122,25 @@ def be_the_vendor() -> None:
     client.dialect_of = lambda _: OFFICIAL  # type: ignore[assignment,attr-defined]
 
 
+def supervise(connection: socket.socket) -> None:
+    """
+    Begin the program that *connection* asks for, report how it ended, and kill it if the one who asked is gone.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if pid == 0:
+        run(connection)
+    poll = select.poll()
+    poll.register(os.pidfd_open(pid), select.POLLIN)
+    poll.register(connection, 0)  # that it is closed
+    if all(event & select.POLLHUP for _, event in poll.poll()):
+        os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    with contextlib.suppress(OSError):
+        connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    os._exit(0)
+
+
 def run(connection: socket.socket) -> None:
     """
     Be the program that *connection* asks for, with its files, folder and environment.
@@ -123,19 +155,10 @@ def run(connection: socket.socket) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(env)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     connection.sendall(f"{os.getpid()}\n".encode())
-    code: int | str | None = 1
-    try:
-        code = run_command(words) if name == "kling-async" else run_python(*words)
-    except SystemExit as end:
-        code = end.code
-        if isinstance(code, str):
-            sys.stderr.write(f"{code}\n")
-    finally:  # a trace is printed where it ends
-        connection.sendall(f"{1 if isinstance(code, str) else code or 0}\n".encode())
-    sys.exit()
+    connection.close()
+    sys.exit(run_command(words) if name == "kling-async" else run_python(*words))
 
 
 def run_command(words: list[str]) -> int:

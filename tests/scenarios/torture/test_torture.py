@@ -12,7 +12,7 @@ import json
 import random
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,13 +73,14 @@ class Rack:
     torture: Torture
     port: int
     lot: random.Random
+    zygote: Mapping[str, str]
     deaths: collections.Counter[str] = attrs.field(factory=collections.Counter)
 
     @contextlib.asynccontextmanager
     async def victim(self, *more: str) -> AsyncIterator[asyncio.subprocess.Process]:
         words = [str(self.folder), str(self.torture.count), self.torture.dialect.name, self.server.url]
         words += [self.server.api_key, "--port", str(self.port), *more]
-        async with program("tests.scenarios.torture.victim", *words) as process:
+        async with program("tests.scenarios.torture.victim", *words, zygote=self.zygote) as process:
             yield process
 
     async def kill_once(self) -> bool:
@@ -114,7 +115,7 @@ class Rack:
         return summary
 
 
-async def tortured(torture: Torture, folder: Path) -> Rack:
+async def tortured(torture: Torture, folder: Path, zygote: Mapping[str, str]) -> Rack:
     """
     Kill a batch as often as is ordered.
     """
@@ -127,7 +128,7 @@ async def tortured(torture: Torture, folder: Path) -> Rack:
         faults=BAD_WEATHER,
     )
     await server.__aenter__()
-    rack = Rack(server, folder, torture, free_port() if torture.hears else 0, random.Random(torture.seed))
+    rack = Rack(server, folder, torture, free_port() if torture.hears else 0, random.Random(torture.seed), zygote)
     try:
         while rack.deaths.total() < torture.kills and await rack.kill_once():
             pass
@@ -172,7 +173,9 @@ def states(rack: Rack) -> dict[str, State]:
         return {caption_of(row.request): row.state for row in journal.rows()}
 
 
-async def test_killed_batches_lose_nothing_and_pay_nothing_twice(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+async def test_killed_batches_lose_nothing_and_pay_nothing_twice(
+    tmp_path: Path, pytestconfig: pytest.Config, zygote: Mapping[str, str]
+) -> None:
     """
     Three batches, killed side by side: at the vendor, at a gateway, and at a gateway that calls back.
     """
@@ -187,7 +190,7 @@ async def test_killed_batches_lose_nothing_and_pay_nothing_twice(tmp_path: Path,
     if kills >= 200:  # the long form kills each so often
         tortures = [attrs.evolve(torture, kills=kills) for torture in tortures]
     folders = [tmp_path / name for name in ("official", "gateway", "hearing")]
-    racks = await asyncio.gather(*(tortured(*each) for each in zip(tortures, folders, strict=True)))
+    racks = await asyncio.gather(*(tortured(*each, zygote) for each in zip(tortures, folders, strict=True)))
     try:
         await asyncio.gather(judge_official(racks[0]), judge_gateway(racks[1]), judge_gateway(racks[2]))
         # At a gateway each kill leaves rows in doubt behind, so that there may soon be none left to kill for.

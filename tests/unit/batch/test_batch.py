@@ -1618,7 +1618,7 @@ async def test_client_that_is_closed_before_the_run_sends_nothing(tmp_path: Path
 
 @pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
 def test_cancelling_at_any_turn_of_the_loop_loses_nothing(
-    dialect: Dialect, tmp_path: Path, emulator_in_thread: Callable[..., Emulator]
+    dialect: Dialect, tmp_path: Path, emulator_in_thread: Callable[..., Emulator], pytestconfig: pytest.Config
 ) -> None:
     """
     Whatever the turn: no aio_task pends and no slot is held, no file is half, and another run brings each row to its
@@ -1658,7 +1658,7 @@ def test_cancelling_at_any_turn_of_the_loop_loses_nothing(
 
     steps = 0
     with quiet_loop(), asyncio.Runner(loop_factory=SteppingLoop) as runner:
-        for steps in itertools.count(1 if dialect is OFFICIAL else 4, 6):
+        for steps in itertools.count(1 if dialect is OFFICIAL else 4, 3 if pytestconfig.getoption("thorough") else 13):
             if not runner.run(cut(steps)):
                 break
 
@@ -1666,7 +1666,7 @@ def test_cancelling_at_any_turn_of_the_loop_loses_nothing(
 
 
 def test_cancelling_at_any_turn_under_a_new_key_loses_nothing(
-    tmp_path: Path, emulator_in_thread: Callable[..., Emulator]
+    tmp_path: Path, emulator_in_thread: Callable[..., Emulator], pytestconfig: pytest.Config
 ) -> None:
     """
     Whatever the turn at which a run under a new key is cut: the next run brings each row to its one task.
@@ -1697,7 +1697,7 @@ def test_cancelling_at_any_turn_under_a_new_key_loses_nothing(
 
     steps = 0
     with quiet_loop(), asyncio.Runner(loop_factory=SteppingLoop) as runner:
-        for steps in itertools.count(1, 7):
+        for steps in itertools.count(1, 3 if pytestconfig.getoption("thorough") else 13):
             if not runner.run(cut(steps)):
                 break
 
