@@ -27,8 +27,11 @@ class UnsettledSubmits:
     def __init__(self) -> None:
         self._over: dict[int, asyncio.Future[None]] = {}  # by the position of the row
 
-    def __contains__(self, position: int) -> bool:
-        return position in self._over
+    def positions(self) -> frozenset[int]:
+        """
+        Return the positions of their rows.
+        """
+        return frozenset(self._over)
 
     def add(self, position: int) -> None:
         """

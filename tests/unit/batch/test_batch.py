@@ -36,7 +36,7 @@ from kling_async.batch import attempts, observer as observing
 from kling_async.batch.control import CONSECUTIVE_FAILURES
 from kling_async.batch.inputs import CHUNK_ROWS
 from kling_async.batch.journal import Journal, Reader
-from kling_async.batch.records import State, external_id_of
+from kling_async.batch.records import Row, State, external_id_of
 from kling_async.batch.runner import RESUMED
 from kling_async.batch.savers import LocalSaver
 from kling_async.cli.json_output import outcome_line, row_facts
@@ -1432,6 +1432,37 @@ async def test_what_an_earlier_run_still_waits_for_is_left_alone(
             await until(batch, accepted=1)
 
             assert [(0, "a lighthouse", "done")] == list(map(told, await outcomes_of(batch, resend_uncertain=True)))
+            assert 1 == server.ledger.creates_received
+
+
+async def test_answer_that_comes_while_a_run_reads_its_rows_leaves_the_row_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The page with the row is of a moment when the answer was still out: what it says is not believed afterwards.
+    """
+    monkeypatch.setattr(observing, "CLOSE_TIMEOUT", 0.05)
+    async with emulator(GATEWAY, faults.delay_before("create", 0.5)) as server:
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add(["a lighthouse"])
+            running = asyncio.ensure_future(outcomes_of(batch))
+            while not server.ledger.creates_received:
+                await asyncio.sleep(0.005)
+            running.cancel()
+            await asyncio.wait({running})
+            journal = journal_of(batch)
+            read_page = journal.read_page
+
+            async def read_slowly(states: Sequence[State], after: int, size: int) -> list[Row]:
+                page = await read_page(states, after, size)
+                while page and State.SENDING in states and batch._unsettled.positions():
+                    await asyncio.sleep(0.005)
+                return page
+
+            monkeypatch.setattr(journal, "read_page", read_slowly)
+
+            assert [] == await outcomes_of(batch, resend_uncertain=True)
+            assert {"accepted": 1} == counts_of(await batch.summary())
             assert 1 == server.ledger.creates_received
 
 
