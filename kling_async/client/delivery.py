@@ -183,12 +183,15 @@ class Delivery:
         return found or await self._post()
 
     async def _post(self) -> TaskSnapshot:
+        submission = self.submission
         while True:
             await self.lease.reacquire()
+            if submission.is_last_try and submission.ambiguous_error is not None:  # since it was last looked up
+                raise submission.uncertain(submission.ambiguous_error)
             try:
                 return await self._post_once()
             except RateLimited as error:
-                if self.submission.is_last_try or not self.lease.note_refused(error):
+                if submission.is_last_try or not self.lease.note_refused(error):
                     raise
                 self.events.publish(EventKind.WAITING, error=error)
 
