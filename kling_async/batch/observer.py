@@ -101,6 +101,8 @@ class JournalObserver(SubmitObserver):
             raise RunStopped("the run was stopped before this was sent")
         self.is_intended = self.is_sent = True
         self._unsettled.add(self.position)
+        if self.is_recovery:  # callbacks of what an earlier run has sent may come to a later one, if not to this
+            submit_key = submit_key or self._row.submit_key
         await self._journal.intend(
             self.position,
             attempt=self.attempt,

@@ -576,6 +576,22 @@ async def intend_all(batch: Batch) -> None:
         await journal.intend(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
 
 
+async def test_run_without_callbacks_keeps_the_address_of_an_earlier_one(tmp_path: Path) -> None:
+    """
+    What is sent again may end in doubt once more; then the callback of the first submit still shows its task.
+    """
+    async with emulator(OFFICIAL, faults.reset_after("create"), faults.status("query", 503, after=1)) as server:
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add(["a lighthouse"])
+            await journal_of(batch).intend(0, attempt=1, external_task_id="ours", submit_key="address", now=0)
+
+            assert [(0, "a lighthouse", "SubmissionUncertain")] == list(map(told, await outcomes_of(batch)))
+
+            [row] = await journal_of(batch).read_page((), -1, 1)
+
+            assert (1, "address") == (server.ledger.creates_received, row.submit_key)
+
+
 async def test_accepted_rows_count_at_once_and_are_not_sent_again(tmp_path: Path) -> None:
     """
     After a kill the tasks that were accepted take their slots before anything else is sent, and come to their ends.
