@@ -74,7 +74,7 @@ def page() -> bytes:
 
 
 def cost_of_page() -> float:
-    from kling_async.wire.answers import Answer  # noqa: PLC0415 (the choice comes first)
+    from kling_async.wire.http_answer import Answer  # noqa: PLC0415 (the choice comes first)
     from kling_async.wire.responses import read_news  # noqa: PLC0415 (the choice comes first)
 
     answer = Answer(200, {}, page())

@@ -189,7 +189,7 @@ async def write_journal(path: Path, client: KlingClient, url: str, count: int) -
         task_id = f"task-{path.stem}-{position:08}"
         image = Image(0, f"{url}/{position}.png?Expires=1767225600&Signature={'x' * 40}")
         snapshot = TaskSnapshot(task_id=task_id, task_status=TaskStatus.SUCCEEDED, task_result=TaskOutput((image,)))
-        await journal.intend(position, attempt=1, external_task_id=None, submit_key=None, now=time.time())
+        await journal.mark_sending(position, attempt=1, external_task_id=None, submit_key=None, now=time.time())
         journal.accept(position, task_id, time.time())
         await journal.finish(position, snapshot, time.time())
     await journal.aclose()

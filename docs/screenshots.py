@@ -188,7 +188,7 @@ def shoot_gallery(browser: Browser, page_path: Path) -> None:
     with opened(browser, page_path, DESK, "light") as page:
         keep(page.screenshot(), "gallery-light", of_pictures)
         page.locator(".tile").nth(2).click()
-        page.wait_for_function("document.getElementById('large').naturalWidth > 0")
+        page.wait_for_function('document.querySelector("#viewer img")?.naturalWidth > 0')
         keep(page.screenshot(), "gallery-open", of_pictures)
     with opened(browser, page_path, DESK, "dark") as page:
         keep(page.screenshot(), "gallery-dark", of_pictures)

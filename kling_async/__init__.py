@@ -20,7 +20,7 @@ from kling_async.policy.policies import PollPolicy, RetryPolicy, SlotPolicy
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
-from kling_async.wire.html import load_drawings_with
+from kling_async.wire.notebook_html import load_drawings_with
 from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot, TaskStatus
 
 if TYPE_CHECKING:

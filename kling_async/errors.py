@@ -36,10 +36,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 if TYPE_CHECKING:
-    import datetime as dt
     import enum
-    from collections.abc import Mapping, Sequence
-    from decimal import Decimal
+    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = [
@@ -60,8 +58,6 @@ __all__ = [
     "NotSent",
     "ProcessFailed",
     "RateLimited",
-    "SeenFile",
-    "SeenFiles",
     "SeenTask",
     "SentRequest",
     "ServiceFailure",
@@ -73,36 +69,6 @@ __all__ = [
     "Unreachable",
     "WaitTimeout",
 ]
-
-
-class SeenFile(Protocol):
-    """
-    A file of a task, such as a `kling_async.Image`.
-    """
-
-    @property
-    def index(self) -> int:
-        """
-        Which file of its list, from 0.
-        """
-
-    @property
-    def url(self) -> str:
-        """
-        Where it can be fetched.
-        """
-
-
-class SeenFiles(Protocol):
-    """
-    The files that a task has made so far.
-    """
-
-    @property
-    def images(self) -> Sequence[SeenFile]:
-        """
-        Its pictures.
-        """
 
 
 class SeenTask(Protocol):
@@ -136,27 +102,9 @@ class SeenTask(Protocol):
         """
 
     @property
-    def task_result(self) -> SeenFiles:
+    def task_result(self) -> Any:
         """
-        What it has made.
-        """
-
-    @property
-    def created_at(self) -> dt.datetime | None:
-        """
-        When it was made; None where the service does not say.
-        """
-
-    @property
-    def updated_at(self) -> dt.datetime | None:
-        """
-        When it changed last, likewise.
-        """
-
-    @property
-    def final_unit_deduction(self) -> Decimal | None:
-        """
-        Units taken; None until it is final.
+        What it has made: a `kling_async.wire.tasks.TaskOutput`.
         """
 
     @property

@@ -50,15 +50,16 @@ Names that docstrings use for an object of a class.
 """
 
 PLAIN: Final = {
-    "kling_async.policy.hosts.Network",
+    "kling_async.policy.host_networks.Network",
     "kling_async.client.callbacks.asgi.AsgiApp",
     "kling_async.client.events.TaskEvents",
     "kling_async.client.handle.Timeout",
-    "kling_async.client.limits.limiter.SlotLease",
+    "kling_async.client.limits.bucket.SlotLease",
     "kling_async.wire.endpoints.image_generation.RequestByName",
     "kling_async.emulator.fault_rule.WhichRequests",
     "kling_async.emulator.settings.SettingsByName",
     "kling_async.media.naming.Names",
+    "kling_async.wire.codec.R",
     "kling_async.wire.endpoints.base.R",
 }
 """

@@ -11,11 +11,11 @@ from typing import Final
 
 import attrs
 
+from kling_async.batch.completion import Outcomes, read_request
 from kling_async.batch.control import RunControl
 from kling_async.batch.failures import RunStopped, judge, kept_for_another_account
 from kling_async.batch.journal import Journal
-from kling_async.batch.observer import JournalObserver, UnsettledSubmits
-from kling_async.batch.outcomes import Outcomes, read_request
+from kling_async.batch.journal_observer import JournalObserver, UnsettledSubmits
 from kling_async.batch.records import Row, State
 from kling_async.client.client import KlingClient
 from kling_async.client.handle import TaskHandle
@@ -245,7 +245,7 @@ class Attempts:
 
     async def _mark_uncertain_if_sent(self, row: Row, observer: JournalObserver, error: Exception) -> None:
         # *error* says nothing about the task: a request that was sent and not withdrawn may have created one.
-        if not observer.is_sent or not observer.is_intended or observer.task_id is not None:
+        if not observer.is_sent or not observer.may_have_arrived or observer.task_id is not None:
             return
         what = f"the task may have been accepted: {type(error).__name__} ended its submit after it was sent"
         with contextlib.suppress(KlingError, OSError, RuntimeError):  # it may be the journal that fails

@@ -13,14 +13,14 @@ from typing import Any, Final, Self, TypeVar
 
 import attrs
 
+from kling_async.batch.completion import make_done, read_request
 from kling_async.batch.executors import Executor, LocalExecutor, Process, RemoteExecutor
 from kling_async.batch.failures import RunStopped
 from kling_async.batch.inputs import Keyed, read_input
 from kling_async.batch.journal import Journal
-from kling_async.batch.observer import UnsettledSubmits
+from kling_async.batch.journal_observer import UnsettledSubmits
 from kling_async.batch.opening import Account
 from kling_async.batch.options import SaveOptions
-from kling_async.batch.outcomes import make_done, read_request
 from kling_async.batch.pending import read_rows
 from kling_async.batch.records import Row, State, Summary
 from kling_async.batch.runner import Runner

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Submit(Protocol):
-    is_intended: bool
+    may_have_arrived: bool
 
 
 @attrs.define(eq=False)
@@ -49,7 +49,15 @@ class RunControl:
         """
         self.is_stopping = True
         for aio_task, submit in self.serving.items():
-            if submit is not None and not submit.is_intended:
+            if submit is not None and not submit.may_have_arrived:
+                aio_task.cancel()
+
+    def cancel_if_stopping(self, submit: _Submit) -> None:
+        """
+        Cancel the serving of a row that would now wait to be sent again, if nothing more is submitted.
+        """
+        if self.is_stopping:
+            for aio_task in [aio_task for aio_task, each in self.serving.items() if each is submit]:
                 aio_task.cancel()
 
     def halt(self, error: Exception) -> None:

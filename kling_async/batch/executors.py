@@ -20,7 +20,7 @@ from kling_async.media.downloads import Downloads
 from kling_async.media.fetch_errors import DiskFull, FetchError, FetchRefused, LinkExpired
 from kling_async.media.naming import Names
 from kling_async.media.saved_files import SavedFile
-from kling_async.policy.hosts import Network
+from kling_async.policy.host_networks import Network
 from kling_async.policy.http import HttpOptions
 from kling_async.wire.tasks import File
 

@@ -11,7 +11,7 @@ import attrs
 from kling_async.batch.records import KEY_MAX, InputFile, NewRow
 from kling_async.client.client import KlingClient
 from kling_async.errors import BrokenRule, InvalidRequest
-from kling_async.media.references import Reference, ReferenceCache, read_inputs
+from kling_async.media.input_files import Reference, ReferenceCache, read_inputs
 from kling_async.wire.endpoints.base import TaskRequest, with_fields
 from kling_async.wire.endpoints.registry import endpoint_of, request_of
 from kling_async.wire.endpoints.rules import HALF_A_PAIR, WHOLE_CHARACTERS

@@ -214,7 +214,7 @@ class Journal:
         """
         return await self._run(queries.summarize)
 
-    async def intend(
+    async def mark_sending(
         self, position: int, *, attempt: int, external_task_id: str | None, submit_key: str | None, now: float
     ) -> None:
         """
@@ -226,7 +226,7 @@ class Journal:
             JournalLocked: Another program has locked it, or its lock file was deleted: do not send.
             RuntimeError: The row does not wait to be sent.
         """
-        await self._writer.add((queries.INTEND, (attempt, external_task_id, submit_key, now, position)))
+        await self._writer.add((queries.MARK_SENDING, (attempt, external_task_id, submit_key, now, position)))
 
     def withdraw(self, position: int) -> None:
         """

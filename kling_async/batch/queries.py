@@ -42,7 +42,7 @@ def _guard(state: State, *, also: str = "") -> str:
 
 
 _PRESENT_ACCOUNT: Final = "account = (SELECT account FROM journal)"
-INTEND: Final = (
+MARK_SENDING: Final = (
     "UPDATE row SET state = 'sending', attempts = ?, external_task_id = ?, submit_key = ?, sent_at = ?, error = NULL, "
     f"{_PRESENT_ACCOUNT} {_guard(State.SENDING)}"
 )
@@ -127,7 +127,7 @@ def write(database: Database, changes: Sequence[Change]) -> None:
         RuntimeError: A row that is to be sent is in no state for that.
     """
     statements = {statement for statement, _ in changes}
-    is_sending = INTEND in statements
+    is_sending = MARK_SENDING in statements
     if not statements <= _PAID_FOR:
         database.check_place()
     if is_sending and database.lock is not None:
@@ -148,7 +148,7 @@ def commit(database: Database, changes: Sequence[Change]) -> None:
     with database.transaction():
         for statement, values in changes:
             changed = database.execute(statement, *values).rowcount
-            if statement is INTEND and not changed:
+            if statement is MARK_SENDING and not changed:
                 raise RuntimeError(f"row {values[-1]} does not wait to be sent")
 
 

@@ -28,8 +28,8 @@ from kling_async.media.saved_files import SavedFile
 from kling_async.wire.codec import CODEC, read_task, write_request, write_task
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest, with_fields
 from kling_async.wire.endpoints.registry import endpoint_of, without_files
-from kling_async.wire.html import html_of
 from kling_async.wire.json_text import dumps, loads
+from kling_async.wire.notebook_html import html_of
 from kling_async.wire.tasks import TaskSnapshot, last_seen
 
 __all__ = [

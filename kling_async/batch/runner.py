@@ -10,10 +10,10 @@ from typing import Final, Self
 import attrs
 
 from kling_async.batch.attempts import Attempts
+from kling_async.batch.completion import Outcomes
 from kling_async.batch.control import RunControl, this_task
 from kling_async.batch.journal import Journal
-from kling_async.batch.observer import UnsettledSubmits
-from kling_async.batch.outcomes import Outcomes
+from kling_async.batch.journal_observer import UnsettledSubmits
 from kling_async.batch.pending import PendingRows
 from kling_async.batch.records import Row, State
 from kling_async.batch.savers import Saver

@@ -170,7 +170,7 @@ def outcome_line(outcome: Done | Failed) -> str:
     if isinstance(outcome, Done):
         task_id: str | None = outcome.result.task_id
         snapshot = outcome.result.snapshot
-        files = {file.key: file.place for file in outcome.pictures}
+        files = {file.key: file.place for file in outcome.files}
     else:
         error, task_id = outcome.error, outcome.error.task_id
         snapshot = last_seen(error)

@@ -14,8 +14,8 @@ from kling_async.cli.terminal import print_error
 from kling_async.client.client import KlingClient
 from kling_async.client.limits.limiter import Slots
 from kling_async.errors import BrokenRule, InvalidRequest
+from kling_async.media.input_files import ReferenceCache, read_inputs
 from kling_async.media.local import OUT_OF_SPACE
-from kling_async.media.references import ReferenceCache, read_inputs
 from kling_async.media.storage import Storage
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import TaskRequest

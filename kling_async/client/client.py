@@ -1,5 +1,5 @@
 """
-The client: prompts in, pictures out; one account at one host, for as long as your program lives.
+The client: the verbs for programs, for one account at one host.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ from kling_async.wire.endpoints.registry import (
     endpoint_named,
     request_of,
 )
-from kling_async.wire.html import html_of
+from kling_async.wire.notebook_html import html_of
 from kling_async.wire.tasks import Audio, File, Image, TaskResult, TaskSnapshot, Video
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from kling_async.client.events import EventKind, EventPublisher, OnEvent, TaskEv
 from kling_async.client.exchange import RequestBody
 from kling_async.client.handle import TaskHandle
 from kling_async.client.known_tasks import KnownTasks
-from kling_async.client.limits.limiter import SlotLease, Slots
+from kling_async.client.limits.bucket import SlotLease
+from kling_async.client.limits.limiter import Slots
 from kling_async.client.polling.poller import Poller
 from kling_async.client.polling.queries import HttpStatusQueries
 from kling_async.client.polling.strategy import strategy_for
@@ -31,7 +32,7 @@ from kling_async.client.submission import Submission
 from kling_async.client.submitter import Submitter
 from kling_async.client.transport import Transport
 from kling_async.errors import BrokenRule, ClientClosed, InvalidRequest
-from kling_async.media.references import Reference, read_inputs, with_texts
+from kling_async.media.input_files import Reference, read_inputs, with_texts
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.wire.auth import Credentials
@@ -171,7 +172,7 @@ class ClientCore:
         Submit as `KlingClient.submit` does, and have *observer* write down each step.
 
         Args:
-            owns_id: Whether nobody else can have used the request's `external_task_id`.
+            owns_id: Whether no other program can have used the request's `external_task_id`.
             digests: SHA-256 that the files of *request* must have, by field.
         """
         self.open()
@@ -321,7 +322,8 @@ async def _validate(
         )
     if broken:
         raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
-    slots.check(endpoint.slots(request))
+    if slots.limit is not None:
+        slots.check(endpoint.slots(request))
     return files
 
 

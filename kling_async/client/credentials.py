@@ -12,7 +12,7 @@ from yarl import URL
 
 from kling_async.errors import NotAuthenticated
 from kling_async.policy.arguments import is_placeholder, is_quoted, refuse, shown_url, url_rule
-from kling_async.policy.hosts import is_surely_local
+from kling_async.policy.host_networks import is_surely_local
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials, make_token
 
 __all__ = ["blemish_of", "find_base_url", "find_credentials"]
@@ -73,7 +73,7 @@ def _check_text(name: str, key: object) -> None:
 
 def blemish_of(key: str) -> tuple[str, str] | None:
     """
-    Return what is wrong with *key*, and what to do about it; None where it may be a key. Neither text shows it.
+    Return what is wrong with *key* and how to fix it; None if it may be a key. Neither text shows it.
     """
     if is_placeholder(key):
         return "is the name of a variable that was not substituted", "Set it to the key itself."

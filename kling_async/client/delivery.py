@@ -12,7 +12,7 @@ import attrs
 from kling_async.client.callbacks.router import CallbackSubscription
 from kling_async.client.events import EventKind, TaskEvents
 from kling_async.client.exchange import RequestBody
-from kling_async.client.limits.limiter import SlotLease
+from kling_async.client.limits.bucket import SlotLease
 from kling_async.client.retries import Step, may_exist, next_step, retry
 from kling_async.client.submission import Submission, may_be_task_of
 from kling_async.client.transport import Transport, decode
@@ -24,9 +24,9 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
-from kling_async.wire.answers import Answer
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.headers import clock_of
+from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import read_created, read_sighting
 from kling_async.wire.tasks import TaskSnapshot
 
@@ -180,13 +180,15 @@ class Delivery:
 
     async def _look_up_or_post(self) -> TaskSnapshot:
         found = await self._look_up() if self.submission.ambiguous_error is not None else None
-        return found or await self._post()
+        if found is not None:
+            return found
+        await self.lease.reacquire()  # a refusal may have taken the slots away
+        return await self._post()
 
     async def _post(self) -> TaskSnapshot:
         submission = self.submission
         while True:
-            await self.lease.reacquire()
-            if submission.is_last_try and submission.ambiguous_error is not None:  # since it was last looked up
+            if submission.ambiguous_error is not None and submission.is_last_try:  # since it was last looked up
                 raise submission.uncertain(submission.ambiguous_error)
             try:
                 return await self._post_once()
@@ -194,6 +196,7 @@ class Delivery:
                 if submission.is_last_try or not self.lease.note_refused(error):
                     raise
                 self.events.publish(EventKind.WAITING, error=error)
+            await self.lease.reacquire()
 
     async def _post_once(self) -> TaskSnapshot:
         body, submission = self.body, self.submission

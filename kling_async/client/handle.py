@@ -6,17 +6,17 @@ import asyncio
 import enum
 import math
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any, Final
+from typing import Any
 
 import attrs
 
 from kling_async.client.events import NULL_EVENTS, EventKind, TaskEvents
-from kling_async.client.limits.limiter import SlotLease
+from kling_async.client.limits.bucket import SlotLease
 from kling_async.errors import KlingError, TaskFailed, WaitTimeout
 from kling_async.policy.arguments import check_timeout
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
-from kling_async.wire.html import html_of
+from kling_async.wire.notebook_html import html_of
 from kling_async.wire.status import is_final, is_settled, is_settled_well, merge, reason_of
 from kling_async.wire.tasks import TaskResult, TaskSnapshot, TaskStatus
 
@@ -31,12 +31,6 @@ class Timeout(enum.Enum):
     OF_ENDPOINT = "the endpoint's"
 
 
-FEW: Final = 8
-"""
-Waiters of one task that are searched for the one that leaves, which takes about as long as a look-up.
-"""
-
-
 @attrs.define(eq=False, repr=False)
 class TaskHandle:
     """
@@ -48,6 +42,8 @@ class TaskHandle:
     Attributes:
         endpoint: The endpoint that it belongs to; `endpoint.name` is "image-generation", for example.
         request: What was sent; None for a task picked up by its id.
+        snapshot: The last known state; None until a task that was picked up has first been polled.
+        is_final: Whether it has succeeded or failed; `done` is the same.
         is_settled: Whether it has ended, and its files are known.
         events: Publishes what happens to the task.
         unconfirmed: What callbacks without a valid signature have said; None if none came.
@@ -59,8 +55,8 @@ class TaskHandle:
     _watch: Callable[["TaskHandle"], None]
     events: TaskEvents = NULL_EVENTS
     endpoint: Endpoint[Any] = DEFAULT_ENDPOINT
-    _snapshot: TaskSnapshot | None = attrs.field(default=None, init=False)
-    _is_final: bool = attrs.field(default=False, init=False)
+    snapshot: TaskSnapshot | None = attrs.field(default=None, init=False)
+    is_final: bool = attrs.field(default=False, init=False)
     is_settled: bool = attrs.field(default=False, init=False)
     unconfirmed: TaskSnapshot | None = attrs.field(default=None, init=False)
     unconfirmed_at: float = attrs.field(default=-math.inf, init=False)
@@ -68,37 +64,29 @@ class TaskHandle:
     _lease: SlotLease | None = attrs.field(default=None, init=False)
     _on_final: Callable[["TaskHandle"], object] | None = attrs.field(default=None, init=False)
     _on_unconfirmed: Callable[[TaskSnapshot], object] | None = attrs.field(default=None, init=False)
-    # A list while they are few, since it is the smallest; a dictionary, which is not searched, when they are many.
-    _waiters: "list[asyncio.Future[None]] | dict[asyncio.Future[None], None]" = attrs.field(factory=list, init=False)
+    _waiters: dict["asyncio.Future[None]", None] = attrs.field(factory=dict, init=False)  # a set that keeps their order
     _listeners: dict["asyncio.Queue[TaskSnapshot | KlingError]", None] | None = attrs.field(default=None, init=False)
 
     def __repr__(self) -> str:
-        word = self._snapshot.status_word if self._snapshot else "not seen yet"
+        word = self.snapshot.status_word if self.snapshot else "not seen yet"
         return f"<TaskHandle {self.task_id!r}: {word}>"
 
     def _repr_html_(self) -> str:
         return html_of(self)
 
     @property
-    def snapshot(self) -> TaskSnapshot | None:
-        """
-        The last known state; None until a task that was picked up has first been polled.
-        """
-        return self._snapshot
-
-    @property
     def status(self) -> TaskStatus:
         """
         The last known status; `UNKNOWN` until a task that was picked up has first been polled.
         """
-        return self._snapshot.task_status if self._snapshot else TaskStatus.UNKNOWN
+        return self.snapshot.task_status if self.snapshot else TaskStatus.UNKNOWN
 
     @property
     def done(self) -> bool:
         """
         Whether the task has succeeded or failed.
         """
-        return self._is_final
+        return self.is_final
 
     def __await__(self) -> Generator[Any, None, TaskResult]:
         return self.wait().__await__()
@@ -132,12 +120,12 @@ class TaskHandle:
             loop = asyncio.get_running_loop()
             waiter: asyncio.Future[None] = loop.create_future()
             timer = loop.call_later(timeout, _wake, waiter) if timeout is not None else None
-            self._join(waiter)
+            self._waiters[waiter] = None
             try:
                 self._watch(self)
                 await waiter
             finally:
-                self._leave(waiter)
+                del self._waiters[waiter]
                 if timer is not None:
                     timer.cancel()
                 del waiter, timer  # otherwise an error's traceback holds them and they hold the error, until a gc
@@ -153,8 +141,8 @@ class TaskHandle:
             KlingError: As `wait`, except TaskFailed and WaitTimeout.
         """
         news: asyncio.Queue[TaskSnapshot | KlingError] = asyncio.Queue()
-        if self._snapshot is not None:
-            news.put_nowait(self._snapshot)
+        if self.snapshot is not None:
+            news.put_nowait(self.snapshot)
         listeners = self._listeners = self._listeners or {}
         listeners[news] = None
         try:
@@ -172,22 +160,6 @@ class TaskHandle:
                     return
         finally:
             del listeners[news]
-
-    def _join(self, waiter: "asyncio.Future[None]") -> None:
-        if isinstance(self._waiters, list):
-            if len(self._waiters) < FEW:
-                self._waiters.append(waiter)
-                return
-            self._waiters = dict.fromkeys(self._waiters)
-        self._waiters[waiter] = None
-
-    def _leave(self, waiter: "asyncio.Future[None]") -> None:
-        if isinstance(self._waiters, list):
-            self._waiters.remove(waiter)
-        else:
-            del self._waiters[waiter]
-
-    # The following is for the client and its poller.
 
     @property
     def is_wanted(self) -> bool:
@@ -215,21 +187,18 @@ class TaskHandle:
         self._on_final = on_final
         self._on_unconfirmed = on_unconfirmed
         self.events = events
-        if self._snapshot is not None:  # its end may have been seen before the submit was answered
-            self._end()
-            self._publish(self._snapshot, None)
+        if self.snapshot is not None:  # its end may have been seen before the submit was answered
+            self._report(self.snapshot, None)
 
     def apply(self, seen: TaskSnapshot) -> None:
         """
         Apply a new state of the task, from a poll or a callback; a late or repeated one changes nothing.
         """
-        held = self._snapshot
-        self._snapshot = later = merge(held, seen)
+        held = self.snapshot
+        self.snapshot = later = merge(held, seen)
         if later is held:
             return
-        self._is_final, self.is_settled = is_final(later.task_status), is_settled(later)
-        if self._is_final:
-            self._end()
+        self.is_final, self.is_settled = is_final(later.task_status), is_settled(later)
         if self._listeners and (held is None or _visible_fields(held) != _visible_fields(later)):
             for news in self._listeners:
                 news.put_nowait(later)
@@ -237,7 +206,7 @@ class TaskHandle:
             for waiter in self._waiters:
                 if not waiter.done():
                     waiter.set_result(None)
-        self._publish(later, held)
+        self._report(later, held)
 
     def note_unconfirmed(self, snapshot: TaskSnapshot, now: float) -> None:
         """
@@ -248,7 +217,7 @@ class TaskHandle:
             return
         has_files = is_settled_well(snapshot)
         self.unconfirmed = snapshot if has_files else merge(self.unconfirmed, snapshot)
-        if has_files and not self.done and self._on_unconfirmed is not None:
+        if has_files and not self.is_final and self._on_unconfirmed is not None:
             self._on_unconfirmed(snapshot)
 
     def fail(self, error: KlingError) -> None:
@@ -262,7 +231,7 @@ class TaskHandle:
                 waiter.set_exception(attrs.evolve(error))  # a copy for each: a traceback belongs to one `raise`
         for news in self._listeners or ():
             news.put_nowait(attrs.evolve(error))
-        self.events.publish(EventKind.TROUBLE, snapshot=self._snapshot, error=error)
+        self.events.publish(EventKind.TROUBLE, snapshot=self.snapshot, error=error)
 
     def release(self) -> bool:
         """
@@ -274,22 +243,19 @@ class TaskHandle:
         lease.release()
         return True
 
-    def _publish(self, seen: TaskSnapshot, before: TaskSnapshot | None) -> None:
-        # What is new since *before*: each step once, however often it is seen.
+    def _report(self, seen: TaskSnapshot, before: TaskSnapshot | None) -> None:
+        # Report what is new since *before* to the client and to its events: each step once, however often it is seen.
+        if self.is_final:  # its slots are free now; the client keeps it until its files are known
+            self.release()
         if self.is_settled:
+            on_final, self._on_final = self._on_final, None
+            if on_final is not None:
+                on_final(self)
             self.events.publish(EventKind.FINAL, snapshot=seen)
         elif seen.task_status is TaskStatus.PROCESSING and (
             before is None or before.task_status is not seen.task_status
         ):
             self.events.publish(EventKind.PROCESSING, snapshot=seen)
-
-    def _end(self) -> None:
-        # Its slots are free as soon as it is final; it is unfinished until its files are known.
-        if self._is_final:
-            self.release()
-        if self.is_settled and self._on_final is not None:
-            on_final, self._on_final = self._on_final, None
-            on_final(self)
 
 
 def _result_of(handle: TaskHandle, timeout: float | None) -> TaskResult:

@@ -11,7 +11,7 @@ from kling_async.errors import KlingError
 from kling_async.media.saved_files import SavedFile
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import caption_of
-from kling_async.wire.html import html_of
+from kling_async.wire.notebook_html import html_of
 from kling_async.wire.tasks import TaskResult
 
 __all__ = ["Done", "Failed"]
@@ -29,7 +29,7 @@ class Done:
         paths: The paths of its files on disk, in order; empty if none were saved, or if they are in remote storage.
         value: The return values of a batch's `process=` for its files, a tuple in order; otherwise None. Your program
             may set it with `attrs.evolve`.
-        pictures: The files that a batch has saved, on disk or in remote storage; empty in a stream.
+        files: The files that a batch has saved, on disk or in remote storage; empty in a stream.
     """
 
     index: int
@@ -38,7 +38,7 @@ class Done:
     result: TaskResult
     paths: tuple[Path, ...] = ()
     value: Any = None
-    pictures: tuple[SavedFile, ...] = ()
+    files: tuple[SavedFile, ...] = ()
 
     @property
     def caption(self) -> str:
@@ -59,8 +59,8 @@ class Failed:
     Attributes:
         index: Counts the requests from 0 in the order of the input.
         key: By which a batch knows it; None in a stream.
-        request: What was asked, None where it could not be read.
-        error: Why; `error.task_id` where there is a task.
+        request: What was asked for; None if it could not be read.
+        error: The reason; `error.task_id` if there is a task.
     """
 
     index: int
@@ -71,7 +71,7 @@ class Failed:
     @property
     def caption(self) -> str:
         """
-        Return the text that shows people which request it was; empty where it could not be read.
+        Return the text that shows people which request it was; empty if it could not be read.
         """
         return caption_of(self.request)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kling_async.media.naming import Names
     from kling_async.media.saved_files import FileKey
     from kling_async.media.saving import FetchFiles, SaveOutcome
-    from kling_async.policy.hosts import Network
+    from kling_async.policy.host_networks import Network
 
 __all__ = ["ResultFiles"]
 

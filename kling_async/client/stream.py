@@ -1,5 +1,5 @@
 """
-Many requests from one input: read lazily, worked on side by side, the outcomes in the order in which they come.
+Many requests from one input: read lazily and served concurrently; outcomes in order of completion.
 """
 
 import asyncio
@@ -19,35 +19,35 @@ async def fan_out(
     items: Iterable[I] | AsyncIterable[I], work: Callable[[int, I], Awaitable[O]], width: int | Callable[[], int]
 ) -> AsyncGenerator[O, None]:
     """
-    Yield `work(index, item)` for each of *items* as they are done, at most *width* under way at once; a function is
-    asked for it anew each time.
+    Yield `work(index, item)` for each of *items* in order of completion, with at most *width* running at a time. A
+    function is called for the present width each time.
 
-    An exception of *items* ends the reading and is raised after the work under way was yielded. An exception of *work*
-    itself is raised at once and cancels the rest, as does closing this iterator.
+    An exception of *items* ends the reading, and is raised after all running work was yielded. An exception of *work*
+    is raised at once and cancels the rest, as closing this iterator does.
     """
     if not callable(width):
         check_whole("concurrency", width)
     source = _numbered(items)
-    feeding: asyncio.Task[tuple[int, I] | None] | None = None
-    works = _Works[O]()
+    reading: asyncio.Task[tuple[int, I] | None] | None = None
+    running = _RunningWork[O]()
     failure: BaseException | None = None
     is_read = False
     try:
-        while works.left or not is_read:
-            if feeding is None and not is_read and len(works.left) < (width if isinstance(width, int) else width()):
-                feeding = asyncio.ensure_future(_next(source))
-                feeding.add_done_callback(works.wake)
-            await works.news()
-            if feeding is not None and feeding.done():
-                if (failure := feeding.exception()) is None and (item := feeding.result()) is not None:
-                    works.begin(work(*item))
+        while running.left or not is_read:
+            if reading is None and not is_read and len(running.left) < (width if isinstance(width, int) else width()):
+                reading = asyncio.ensure_future(_next(source))
+                reading.add_done_callback(running.wake)
+            await running.wait()
+            if reading is not None and reading.done():
+                if (failure := reading.exception()) is None and (item := reading.result()) is not None:
+                    running.start(work(*item))
                 else:
                     is_read = True
-                feeding = None
-            if works.done:
-                yield works.take()
+                reading = None
+            if running.done:
+                yield running.take()
     finally:
-        left: list[asyncio.Future[Any]] = [*works.left, *([feeding] if feeding is not None else [])]
+        left: list[asyncio.Future[Any]] = [*running.left, *([reading] if reading is not None else [])]
         for one in left:
             one.cancel()
         await asyncio.gather(*left, return_exceptions=True)
@@ -56,28 +56,28 @@ async def fan_out(
         try:
             raise failure
         finally:
-            del failure  # else its traceback holds it
+            del failure  # otherwise its traceback holds it
 
 
-class _Works(Generic[O]):
+class _RunningWork(Generic[O]):
     """
-    Work under way. One bell rings for all of it: to wait for a hundred anew each time would cost more than they do.
+    Running work. One event is set by all of it: waiting for a hundred futures each time would cost more than they do.
     """
 
     def __init__(self) -> None:
         self.left: set[asyncio.Future[O]] = set()
-        self.done: collections.deque[asyncio.Future[O]] = collections.deque()  # those of `left` that wait to be taken
-        self._bell = asyncio.Event()
+        self.done: collections.deque[asyncio.Future[O]] = collections.deque()  # in the order of `take`
+        self._changed = asyncio.Event()
 
-    def begin(self, work: Awaitable[O]) -> None:
+    def start(self, work: Awaitable[O]) -> None:
         one = asyncio.ensure_future(work)
         one.add_done_callback(self._end)
         self.left.add(one)
 
-    async def news(self) -> None:
+    async def wait(self) -> None:
         if not self.done:
-            await self._bell.wait()
-        self._bell.clear()
+            await self._changed.wait()
+        self._changed.clear()
 
     def take(self) -> O:
         one = self.done.popleft()
@@ -85,11 +85,11 @@ class _Works(Generic[O]):
         return one.result()
 
     def wake(self, _: object) -> None:
-        self._bell.set()
+        self._changed.set()
 
     def _end(self, one: "asyncio.Future[O]") -> None:
         self.done.append(one)
-        self._bell.set()
+        self._changed.set()
 
 
 async def _next(source: AsyncIterator[tuple[int, I]]) -> tuple[int, I] | None:

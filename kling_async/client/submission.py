@@ -23,7 +23,7 @@ __all__ = ["Submission", "may_be_task_of"]
 
 CLOCK_SLACK: Final = 5.0
 """
-Seconds by which a task may seem to be created before its request was sent: the service tells its time in whole seconds.
+Seconds by which a task may seem older than its request: the service reports its time in whole seconds.
 """
 
 
@@ -34,8 +34,8 @@ class Submission:
 
     Attributes:
         external_id: The id of ours that it carries; None if the service takes none.
-        owns_id: Whether nobody else can have used `external_id`, so that a task under it is this submit's: an earlier
-            run sent it, or a relay sent it twice.
+        owns_id: Whether no other program can have used `external_id`, so that a task with it is this submit's: an
+            earlier run sent it, or a relay sent it twice.
         sent_at: When it was first sent, or is about to be; None if an earlier run sent it at an unknown time.
         ambiguous_error: The first error after which a task may exist; None while certainly none does.
         missing_since: Since when look-ups have not found it, after it was last sent; None if none has said so.
@@ -68,7 +68,7 @@ class Submission:
             wall_now: The present Unix time.
         """
         submission = cls(external_id)
-        what = "an earlier run sent it, and its outcome is unknown"
+        what = "an earlier run has sent it, and did not learn what came of it"
         submission.mark_uncertain(Unreachable(what), now)
         if sent_at is not None:  # the service has had since then to show it
             submission.sent_at = submission.missing_since = now - max(0.0, wall_now - sent_at)
@@ -102,7 +102,7 @@ class Submission:
         """
         is_duplicate = is_duplicate_id(error)
         if is_duplicate and self.owns_id and self.ambiguous_error is None:
-            what = f"the service already has a task with its external_task_id, which is unique: {error.message}"
+            what = f"the service already has a task with this external_task_id, which only we use: {error.message}"
             self.mark_uncertain(Unreachable(what), now)
         elif may_exist(error):
             self.mark_uncertain(error, now)

@@ -16,7 +16,7 @@ from kling_async.client.callbacks.router import CallbackRouter, CallbackSubscrip
 from kling_async.client.delivery import Delivery
 from kling_async.client.events import EventKind, TaskEvents
 from kling_async.client.handle import TaskHandle
-from kling_async.client.limits.limiter import SlotLease
+from kling_async.client.limits.bucket import SlotLease
 from kling_async.client.polling.poller import Poller
 from kling_async.errors import ClientClosed, SubmissionUncertain
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
@@ -93,7 +93,7 @@ class Submitter:
             await asyncio.wait({aio_task})
         except asyncio.CancelledError:
             delivery.submission.is_abandoned = True
-            if aio_task.done():  # logged at once: a loop that ends runs no more callbacks
+            if aio_task.done():  # logged at once: a loop that ends runs no callbacks
                 _log_abandoned(aio_task)
                 raise
             aio_task.add_done_callback(_log_abandoned)

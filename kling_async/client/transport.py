@@ -24,11 +24,11 @@ from kling_async.media.responses import describe_http_error
 from kling_async.media.semaphore import Semaphore
 from kling_async.policy.http import MAX_HEADER, MAX_HEADERS, HttpOptions
 from kling_async.policy.policies import RetryPolicy
-from kling_async.wire.answers import Answer
 from kling_async.wire.auth import AccessKey, Credentials, Token, clock_offset, fingerprint, make_token
+from kling_async.wire.error_answers import torn_id
 from kling_async.wire.headers import kept_for
+from kling_async.wire.http_answer import Answer
 from kling_async.wire.redaction import hide_secrets
-from kling_async.wire.refusals import torn_id
 from kling_async.wire.responses import Presence, presence_of, read_created, read_sighting
 
 __all__ = ["Transport", "decode", "is_small"]

@@ -1,5 +1,5 @@
 """
-How notebooks show this library's values: registers a drawing for each with `kling_async.wire.html`.
+How notebooks show this library's values: registers a drawing for each with `kling_async.wire.notebook_html`.
 """
 
 import inspect
@@ -15,7 +15,7 @@ from kling_async.client.handle import TaskHandle
 from kling_async.client.outcomes import Done, Failed
 from kling_async.integrations.cards import Figure, Tone, bar, card, table
 from kling_async.wire.endpoints.registry import caption_of
-from kling_async.wire.html import draw
+from kling_async.wire.notebook_html import draw
 from kling_async.wire.tasks import BalanceDeduction, File, TaskResult, TaskSnapshot, TaskStatus
 
 __all__: list[str] = []

@@ -24,14 +24,14 @@ from kling_async.media.destinations import Destination, writer_for
 from kling_async.media.fetch_errors import FetchError, FetchRefused, LinkExpired, TransferBroken
 from kling_async.media.naming import Names
 from kling_async.media.network import AllowedHosts, CheckedResolver, host_of, parse_url, private_host_message
-from kling_async.media.rates import TransferRate
 from kling_async.media.responses import MAX_PAUSE, ResponseSource, check_status, within
 from kling_async.media.saved_files import FileKey, SavedFile, key_of
 from kling_async.media.saving import LinkRefresher, SaveOutcome, summarize
 from kling_async.media.semaphore import Semaphore
 from kling_async.media.streams import BytesSource, FileStream, read_all
+from kling_async.media.transfer_rate import TransferRate
 from kling_async.media.urls import absolute, content_in
-from kling_async.policy.hosts import Network
+from kling_async.policy.host_networks import Network
 from kling_async.policy.http import MAX_HEADER, MAX_HEADERS, HttpOptions
 from kling_async.policy.policies import DownloadPolicy
 from kling_async.wire.redaction import hide_query

@@ -11,7 +11,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from kling_async.media.fetch_errors import FetchRefused
-from kling_async.policy.hosts import Network, network_of, parse_range, stated_addresses
+from kling_async.policy.host_networks import Network, network_of, parse_range, stated_addresses
 from kling_async.wire.redaction import hide_query
 
 __all__ = ["AllowedHosts", "CheckedResolver", "host_of", "networks_of", "parse_url", "private_host_message"]

@@ -13,7 +13,7 @@ import aiohttp
 import attrs
 
 from kling_async.media.fetch_errors import FetchRefused, LinkExpired, TransferBroken
-from kling_async.media.rates import TransferRate
+from kling_async.media.transfer_rate import TransferRate
 from kling_async.wire.headers import retry_after
 from kling_async.wire.redaction import hide_query, hide_secrets
 

@@ -21,8 +21,8 @@ from kling_async.media.filesystems import LINKS, PERMANENT, OpenedFileSystem, Ur
 from kling_async.media.local import OUT_OF_SPACE
 from kling_async.media.naming import Names, is_url
 from kling_async.media.saved_files import SavedFile
+from kling_async.media.storage_uploads import TempFile, put_file
 from kling_async.media.streams import FileStream
-from kling_async.media.uploads import TempFile, put_file
 from kling_async.wire.redaction import hide_secrets
 from kling_async.wire.tasks import File
 

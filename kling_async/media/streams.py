@@ -8,7 +8,7 @@ from typing import Final, Protocol, Self, TypeAlias
 import attrs
 
 from kling_async.media.fetch_errors import FetchRefused, TransferBroken
-from kling_async.media.files import HEAD, FileEnd, find_ext
+from kling_async.media.file_formats import HEAD, FileEnd, find_ext
 from kling_async.media.naming import Names
 from kling_async.media.saved_files import SavedFile
 from kling_async.wire.tasks import File

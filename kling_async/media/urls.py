@@ -9,7 +9,7 @@ import re
 from typing import Final
 from urllib.parse import unquote_to_bytes, urljoin
 
-from kling_async.media.files import HEAD, is_known
+from kling_async.media.file_formats import HEAD, is_known
 
 __all__ = ["absolute", "content_in"]
 

@@ -17,7 +17,7 @@ from kling_async.errors import (
     InvalidRequest,
 )
 from kling_async.policy.arguments import check_kind, refuse, shown_url, valid_flag, valid_seconds, valid_whole
-from kling_async.policy.hosts import check_entry, is_loopback, is_surely_local
+from kling_async.policy.host_networks import check_entry, is_loopback, is_surely_local
 from kling_async.policy.proxies import SCHEMES, check_proxy, read_proxies, with_scheme
 from kling_async.wire.redaction import shorten
 

@@ -12,7 +12,7 @@ import attrs
 from yarl import URL
 
 from kling_async.policy.arguments import refuse, shown_url, url_rule
-from kling_async.policy.hosts import Range, is_loopback, parse_address, parse_range
+from kling_async.policy.host_networks import Range, is_loopback, parse_address, parse_range
 
 __all__ = ["Proxies", "check_proxy", "read_proxies", "with_scheme"]
 

@@ -5,7 +5,6 @@ For those who bring their own HTTP, or check a request before they queue it: `br
 way out, `read_created` and `read_sighting` on the way in. The values themselves are in `kling_async`.
 """
 
-from kling_async.wire.answers import Answer
 from kling_async.wire.codec import read_request, read_task, write_request, write_task
 from kling_async.wire.dialects import dialect_of
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
@@ -18,6 +17,7 @@ from kling_async.wire.endpoints.registry import (
     register,
     registered,
 )
+from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import read_created, read_page, read_sighting
 from kling_async.wire.status import is_final, merge
 

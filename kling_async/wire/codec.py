@@ -17,7 +17,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.inputs import FileSource
-from kling_async.wire.fields import is_always_sent
+from kling_async.wire.field_metadata import is_always_sent
 from kling_async.wire.result_lists import read_output, write_output
 from kling_async.wire.scalars import (
     exact_float,

@@ -17,11 +17,9 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
-from kling_async.wire.answers import Answer
 from kling_async.wire.codec import read_task
 from kling_async.wire.endpoints.base import stands_in_path
-from kling_async.wire.json_text import loads
-from kling_async.wire.refusals import (
+from kling_async.wire.error_answers import (
     ERROR_OF_CODE,
     data_of,
     is_refusal,
@@ -31,6 +29,8 @@ from kling_async.wire.refusals import (
     unexpected,
     without_json,
 )
+from kling_async.wire.http_answer import Answer
+from kling_async.wire.json_text import loads
 from kling_async.wire.scalars import read_id, read_request_id
 from kling_async.wire.status import is_final
 from kling_async.wire.task_shapes import is_task

@@ -77,11 +77,7 @@ def merge(held: TaskSnapshot | None, seen: TaskSnapshot) -> TaskSnapshot:
         return seen if gains else held
     if is_final(seen.task_status):
         return seen
-    return held if _is_earlier(seen, held) else seen
-
-
-def _is_earlier(seen: TaskSnapshot, held: TaskSnapshot) -> bool:
     if seen.updated_at and held.updated_at and seen.updated_at != held.updated_at:
-        return seen.updated_at < held.updated_at
+        return held if seen.updated_at < held.updated_at else seen
     # Without two clocks the order of the words decides; an unknown word has no place in it and counts as news.
-    return _STEP.get(seen.task_status, 1) < _STEP.get(held.task_status, 0)
+    return held if _STEP.get(seen.task_status, 1) < _STEP.get(held.task_status, 0) else seen

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeAlias
 import attrs
 
 from kling_async.errors import KlingError
-from kling_async.wire.html import html_of
+from kling_async.wire.notebook_html import html_of
 from kling_async.wire.redaction import shown_url
 
 __all__ = [

@@ -130,7 +130,7 @@ async def test_journal_becomes_a_page(here: Here, pictures: Path, tmp_path: Path
     Beside it and with its name, and how much has not begun.
     """
     journal = await begin(tmp_path / "foxes.kling", 2)
-    await journal.intend(0, attempt=1, external_task_id=None, submit_key=None, now=2.0)
+    await journal.mark_sending(0, attempt=1, external_task_id=None, submit_key=None, now=2.0)
     journal.accept(0, "t", 3.0)
     await journal.finish(0, TaskSnapshot(task_id="t", task_status=TaskStatus.SUCCEEDED), 4.0)
     await journal.save(0, [SavedFile(0, pictures / "fox.png", 100, "00")], 5.0, is_all=True)

@@ -118,7 +118,7 @@ def test_outcome() -> None:
     files = [{"kind": "image", **image} for image in images]
 
     pictures = tuple(SavedFile(index, path, 100, "00") for index, path in enumerate(paths))
-    line = outcome_line(Done(4, "fox", FOX, RESULT, paths, pictures=pictures))
+    line = outcome_line(Done(4, "fox", FOX, RESULT, paths, files=pictures))
 
     assert {"index": 4, "key": "fox", "prompt": FOX.prompt, **FACTS, "images": images, "files": files} == json.loads(
         line

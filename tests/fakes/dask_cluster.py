@@ -15,7 +15,7 @@ from kling_async.batch.executors import WorkItem
 from kling_async.emulator import Emulator, Fault
 from kling_async.media.naming import Names
 from kling_async.media.saved_files import SavedFile
-from kling_async.policy.hosts import Network
+from kling_async.policy.host_networks import Network
 from tests.fakes import sample_functions
 from tests.fakes.storages import EAGER
 

@@ -17,8 +17,8 @@ import attrs
 from kling_async import GATEWAY, OFFICIAL, KlingClient
 from kling_async.errors import KlingError
 from kling_async.wire import json_text
-from kling_async.wire.answers import Answer
 from kling_async.wire.codec import read_task, write_task
+from kling_async.wire.http_answer import Answer
 from kling_async.wire.json_text import dumps, loads
 from kling_async.wire.responses import is_duplicate_id, presence_of, read_created, read_news, read_page, read_sighting
 from kling_async.wire.task_shapes import addresses_in

@@ -16,7 +16,7 @@ import attrs
 from kling_async import OFFICIAL, KlingClient, RetryPolicy
 from kling_async.media.naming import Names
 from kling_async.media.network import AllowedHosts
-from kling_async.policy.hosts import Network, network_of
+from kling_async.policy.host_networks import Network, network_of
 from kling_async.wire.endpoints.base import stands_in_path
 from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot, TaskStatus
 from tests.fuzz.odd import HOSTS, MIB, big_text, damaged, text, url

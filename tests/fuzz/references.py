@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from PIL import Image, ImageCms
 
-from kling_async.media.references import Reference, read_reference
+from kling_async.media.input_files import Reference, read_reference
 from kling_async.wire.dialects import GATEWAY, OFFICIAL
 from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.endpoints.registry import broken_rules

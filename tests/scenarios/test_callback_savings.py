@@ -24,6 +24,8 @@ Seconds that a task takes at most; the shortest takes 16.
 
 DIALECTS: Final = pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
 
+SEEDS: Final = (1, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in (2, 3)))
+
 
 @attrs.frozen
 class Cost:
@@ -97,7 +99,7 @@ def cost_of(
 
 
 @DIALECTS
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_hundred_signed_tasks_cost_hardly_a_read(seed: int, dialect: Dialect) -> None:
     """
     Each end is known the moment that its callback arrives.
@@ -109,7 +111,7 @@ def test_hundred_signed_tasks_cost_hardly_a_read(seed: int, dialect: Dialect) ->
 
 
 @DIALECTS
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_hundred_unsigned_tasks_cost_a_read_each(seed: int, dialect: Dialect) -> None:
     """
     One confirming read for each, on top of those that signed ones cost, with no wait but for its answer.

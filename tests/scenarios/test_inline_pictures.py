@@ -22,7 +22,7 @@ from kling_async.emulator import Emulator
 from kling_async.media.fetch_errors import FetchError
 from kling_async.media.naming import Names
 from kling_async.media.storage import Storage
-from kling_async.policy.hosts import Network
+from kling_async.policy.host_networks import Network
 from tests.fakes.storages import EAGER, Memory, memory  # noqa: F401 (a fixture)
 
 URL_FIELDS: Final = ("url", "watermark_url")

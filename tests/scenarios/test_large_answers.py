@@ -19,9 +19,9 @@ from kling_async.client.polling.queries import HttpStatusQueries
 from kling_async.client.transport import decode
 from kling_async.errors import UnexpectedAnswer
 from kling_async.wire import json_text
-from kling_async.wire.answers import Answer
 from kling_async.wire.codec import write_task
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
+from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import read_created, read_news, read_page, read_sighting
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
 from tests.fakes.deliveries import delivery, submit

@@ -62,7 +62,7 @@ async def test_each_row_has_a_file_of_its_own(tmp_path: Path) -> None:
     assert len(KEYS) == len({folded(name) for name in names})
     for outcome in outcomes:
         assert isinstance(outcome, Done)
-        [picture] = outcome.pictures
+        [picture] = outcome.files
         assert picture.path is not None
         assert picture.sha256 == hashlib.sha256(picture.path.read_bytes()).hexdigest()
 

@@ -77,7 +77,7 @@ class BatchProgress:
         self.trouble = None
         self.ended += 1
         if isinstance(outcome, Done):
-            self.pictures += len(outcome.pictures)
+            self.pictures += len(outcome.files)
         if self.clock() >= self._samples[-1].at + SAMPLE_INTERVAL:
             self._samples.append(_Sample(self.clock(), self.ended, self.pictures))
 

@@ -163,7 +163,7 @@ def outcome_text(outcome: Done | Failed) -> str:
     if isinstance(outcome, Failed):
         word = "uncertain" if isinstance(outcome.error, SubmissionUncertain) else "failed"
         return f"{word}: {prompt}: {type(outcome.error).__name__}: {outcome.error}"
-    return f"done: {prompt}: {', '.join(picture.place for picture in outcome.pictures)}"
+    return f"done: {prompt}: {', '.join(picture.place for picture in outcome.files)}"
 
 
 def draw(
@@ -180,8 +180,8 @@ def draw(
     grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     grid.add_column(no_wrap=True, overflow="ellipsis", max_width=36, style="green")
     for outcome in done:
-        names = outcome.pictures[0].place.rpartition("/")[2] if outcome.pictures else ""
-        more = f" +{len(outcome.pictures) - 1}" if len(outcome.pictures) > 1 else ""
+        names = outcome.files[0].place.rpartition("/")[2] if outcome.files else ""
+        more = f" +{len(outcome.files) - 1}" if len(outcome.files) > 1 else ""
         prompt = Text(one_line(outcome.caption), "dim")
         grid.add_row(Text("✓", "bold green"), Text("saved", "green"), prompt, Text(one_line(names + more)))
     for handle in running[:room]:

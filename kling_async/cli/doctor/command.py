@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kling_async.cli.command_runner import run
+from kling_async.cli.doctor.check_runner import DoctorOptions, examine
 from kling_async.cli.doctor.findings import Finding, FindingState
-from kling_async.cli.doctor.probes import DoctorOptions, examine
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import DIALECTS, AsJson

@@ -11,7 +11,7 @@ from kling_async.cli.exit_codes import ExitCode
 from kling_async.errors import (
     KlingError,
 )
-from kling_async.wire.answers import Answer
+from kling_async.wire.http_answer import Answer
 
 __all__ = ["SLOTS", "UNKNOWN_TASK_ID", "ConnectionResult", "Finding", "FindingState", "ProbeResult", "skipped"]
 

@@ -22,10 +22,10 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
-from kling_async.wire.answers import Answer
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.headers import find_header
+from kling_async.wire.http_answer import Answer
 from kling_async.wire.json_text import loads
 from kling_async.wire.redaction import hide_query
 

@@ -6,6 +6,8 @@ after a refusal.
 """
 
 import asyncio
+import enum
+import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -13,10 +15,9 @@ from collections.abc import Callable, Iterator
 import attrs
 
 from kling_async.client.limits.adaptive import AdaptiveLimit, RejectionTracker
-from kling_async.client.limits.queue import RequestQueue, RequestState, SlotRequest
 from kling_async.errors import NoFreeSlot, RateLimited
 
-__all__ = ["Bucket", "Usage"]
+__all__ = ["Bucket", "LeaseState", "SlotLease", "Usage"]
 
 
 @attrs.frozen
@@ -35,174 +36,300 @@ class Usage:
     waiting: int
 
 
+class LeaseState(enum.Enum):
+    """
+    What a lease has at the moment.
+    """
+
+    IDLE = enum.auto()
+    QUEUED = enum.auto()
+    HOLDING = enum.auto()  # its slots
+    BACKING_OFF = enum.auto()  # refused although no other slot was taken: it pauses before it is sent again
+
+
+@attrs.define(eq=False)
+class SlotLease:
+    """
+    The *n* slots of one task, or the request for them. `release` gives them back; calling it again has no effect.
+
+    Attributes:
+        number: Its place in the order of arrival.
+        granted: While it is queued: set to None when it gets its slots, else to what makes the error to raise.
+        is_accepted: Whether the service has accepted its task, or may have.
+        refused_since: Since when the service has refused it while no other task of this client was running.
+        is_released: Whether the slots have been given back; nothing else has an effect from then on.
+    """
+
+    n: int
+    owner: object = attrs.field(repr=False)
+    number: int
+    bucket: "Bucket" = attrs.field(repr=False)
+    state: LeaseState = attrs.field(default=LeaseState.IDLE, init=False)
+    granted: asyncio.Future[Callable[[], Exception] | None] | None = attrs.field(default=None, init=False, repr=False)
+    is_accepted: bool = attrs.field(default=False, init=False)
+    refused_since: float = attrs.field(default=math.inf, init=False)
+    is_released: bool = attrs.field(default=False, init=False)
+
+    def release(self) -> None:
+        """
+        Give the slots back to those that wait.
+        """
+        if self.is_released:
+            return
+        self.is_released = True
+        bucket = self.bucket
+        bucket.move(self, LeaseState.IDLE)
+        if self.is_accepted:
+            self.is_accepted = False
+            bucket.accepted -= self.n
+            if bucket.queue.count:
+                bucket.adaptive.note_ended(asyncio.get_running_loop().time())
+        if bucket.queue.count:
+            bucket.admit()
+
+    def note_running(self) -> None:
+        """
+        Take the slots even above the limit: a task that uses them is running, or may be.
+        """
+        if not self.is_released and not self.is_accepted:
+            bucket, self.is_accepted = self.bucket, True
+            bucket.accepted += self.n
+            bucket.move(self, LeaseState.HOLDING)
+            if bucket.queue.count:
+                bucket.admit()
+
+    def note_accepted(self) -> None:
+        """
+        The service has accepted the task that uses these slots.
+        """
+        if not self.is_released and not self.is_accepted:
+            bucket = self.bucket
+            bucket.rejections.note_accepted(self.n)
+            bucket.adaptive.note_accepted(bucket.accepted + self.n, asyncio.get_running_loop().time())
+            self.note_running()
+
+    def note_refused(self, error: RateLimited) -> bool:
+        """
+        The service has refused the submit; return whether to `reacquire` the slots at once rather than after a pause.
+
+        At once if there were too few slots (1303), other tasks of this client run and the limit is being found: the
+        limit shrinks, and the slots are lost until one of those tasks ends. If no other task runs, the slots are lost
+        for the pause, and smaller requests go on meanwhile. A 429 of a gateway without a reason may mean too many
+        requests or too many slots: it shrinks the limit if that many slots were never in use before.
+        """
+        if self.is_released:
+            return False
+        bucket, now = self.bucket, asyncio.get_running_loop().time()
+        if self.is_accepted:  # it was counted as running, and does not run
+            self.is_accepted = False
+            bucket.accepted -= self.n
+        is_vague = not isinstance(error, NoFreeSlot) and not isinstance(error.code, int)
+        if bucket.accepted:
+            self.refused_since = math.inf
+        else:
+            is_about_slots = is_vague or isinstance(error, NoFreeSlot)
+            since = bucket.rejections.note_refused(self.n, now) if is_about_slots else now
+            self.refused_since = min(since, self.refused_since)
+        match error:
+            case NoFreeSlot() if bucket.used == self.n:
+                bucket.move(self, LeaseState.BACKING_OFF)
+                bucket.admit()
+            case NoFreeSlot() if bucket.limit is None:
+                bucket.adaptive.note_refused(bucket.used, now)
+                if error.retry_after is None:
+                    bucket.move(self, LeaseState.IDLE)
+                    return True
+            case _ if is_vague and bucket.accepted and bucket.adaptive.is_unproven(bucket.accepted + self.n):
+                bucket.adaptive.note_refused(bucket.accepted + self.n, now)
+        return False
+
+    def refused_seconds(self) -> float:
+        """
+        Return for how many seconds the service has refused this, as of the last refusal, while no other task of this
+        client was running; 0.0 if one was running, since its end may free enough slots.
+
+        A request for more slots than were ever granted counts from the first refusal of any such request, so that only
+        one of them waits until it is given up.
+        """
+        return max(0.0, asyncio.get_running_loop().time() - self.refused_since)
+
+    async def reacquire(self) -> None:
+        """
+        Wait for the slots, at first or after a refusal took them away; returns at once if it has them. Cancelling this
+        gives them up and holds up no other request.
+        """
+        if self.is_released or self.state is LeaseState.HOLDING:
+            return
+        bucket = self.bucket
+        if bucket.has_room(self.n):
+            bucket.move(self, LeaseState.HOLDING)
+            return
+        self.granted = asyncio.get_running_loop().create_future()
+        bucket.move(self, LeaseState.QUEUED)
+        bucket.admit()
+        try:
+            make_error = await self.granted
+        except BaseException:
+            self.is_released = True
+            bucket.move(self, LeaseState.IDLE)  # the slots may have been granted just before the cancellation
+            bucket.admit()
+            raise
+        if make_error is not None:
+            self.is_released = True
+            raise make_error()
+
+    def resolve(self, make_error: Callable[[], Exception] | None) -> None:
+        """
+        End its wait, with an error where *make_error* is given; no effect when it does not wait.
+        """
+        if self.granted is not None and not self.granted.done():
+            self.granted.set_result(make_error)
+
+
+@attrs.define
+class _SizeQueue:
+    # Requests of one size in order of arrival; each can leave in constant time.
+
+    requests: dict[int, SlotLease] = attrs.field(factory=dict)  # by number
+    _numbers: list[int] = attrs.field(factory=list)  # a heap; numbers of requests that left are removed lazily
+
+    def add(self, request: SlotLease) -> None:
+        self.requests[request.number] = request
+        heapq.heappush(self._numbers, request.number)
+
+    def remove(self, request: SlotLease) -> None:
+        del self.requests[request.number]
+        if len(self._numbers) > 2 * len(self.requests):
+            # Copying the dictionary frees the memory of its deleted entries.
+            self.requests, self._numbers = dict(self.requests), sorted(self.requests)
+
+    def first(self) -> SlotLease | None:
+        while self._numbers and self._numbers[0] not in self.requests:
+            heapq.heappop(self._numbers)
+        return self.requests[self._numbers[0]] if self._numbers else None
+
+
+@attrs.define(eq=False)
+class RequestQueue:
+    """
+    All waiting requests of a bucket. A request that was refused and is queued again keeps its place.
+
+    Attributes:
+        count: Their number.
+    """
+
+    count: int = attrs.field(default=0, init=False)
+    _by_size: dict[int, _SizeQueue] = attrs.field(factory=dict, init=False)  # there are few sizes
+
+    def __iter__(self) -> Iterator[SlotLease]:
+        requests = itertools.chain.from_iterable(queue.requests.values() for queue in self._by_size.values())
+        return iter(sorted(requests, key=lambda request: request.number))
+
+    def add(self, request: SlotLease) -> None:
+        """
+        Add a request at the place of its number.
+        """
+        self.count += 1
+        self._by_size.setdefault(request.n, _SizeQueue()).add(request)
+
+    def remove(self, request: SlotLease) -> None:
+        """
+        Remove a request, wherever it stands.
+        """
+        self.count -= 1
+        self._by_size[request.n].remove(request)
+
+    def first(self, below: float) -> SlotLease | None:
+        """
+        Return the oldest request for fewer than *below* slots.
+        """
+        firsts = (queue.first() for n, queue in self._by_size.items() if n < below)
+        return min((request for request in firsts if request), key=lambda request: request.number, default=None)
+
+
 @attrs.define(eq=False)
 class Bucket:
     """
     The state of one bucket: which slots are used, and which requests wait.
 
-    Args:
-        limit: Number of slots; None finds it out.
-
     Attributes:
+        limit: Number of slots; None finds it out.
+        used: Slots of requests that hold theirs.
+        accepted: Those of them whose create was answered.
+        queue: The requests that wait.
+        below: Requests for that many slots and more would be refused, as the smallest that backs off was.
         numbers: Of its requests, in the order of arrival.
     """
 
-    _limit: int | None
-    _adaptive: AdaptiveLimit
-    _rejections: RejectionTracker = attrs.field(factory=RejectionTracker, init=False)
-    _used: int = attrs.field(default=0, init=False)
-    _accepted: int = attrs.field(default=0, init=False)  # those of them whose create was answered
-    _queue: RequestQueue = attrs.field(factory=RequestQueue, init=False)
-    _backing_off: list[int] = attrs.field(factory=list, init=False)  # sizes of the requests in this state
-    _below: float = attrs.field(default=math.inf, init=False)  # the smallest: larger ones would be refused too
+    limit: int | None
+    adaptive: AdaptiveLimit
+    rejections: RejectionTracker = attrs.field(factory=RejectionTracker, init=False)
+    used: int = attrs.field(default=0, init=False)
+    accepted: int = attrs.field(default=0, init=False)
+    queue: RequestQueue = attrs.field(factory=RequestQueue, init=False)
+    below: float = attrs.field(default=math.inf, init=False)
     numbers: Iterator[int] = attrs.field(factory=itertools.count, init=False)
+    _backing_off: list[int] = attrs.field(factory=list, init=False)  # sizes of the requests in this state
 
     @property
     def usage(self) -> Usage:
         """
         How many slots there are, are used and are waited for.
         """
-        return Usage(self._limit or self._adaptive.limit, self._used, self._queue.count + len(self._backing_off))
+        return Usage(self.limit or self.adaptive.limit, self.used, self.queue.count + len(self._backing_off))
 
     def has_room(self, n: int) -> bool:
         """
         Return whether *n* slots are available without waiting.
         """
-        has_turn = not self._queue.count or self._queue.first(self._below) is None
-        return has_turn and n < self._below and self._fits(n)
+        has_turn = not self.queue.count or self.queue.first(self.below) is None
+        return has_turn and n < self.below and self._fits(n)
 
-    def take_now(self, request: SlotRequest) -> bool:
+    def admit(self) -> None:
         """
-        Give *request* its slots if no other has to go first, and return whether it has them.
+        Give free slots to the requests that wait for them.
         """
-        has_turn = not self._queue.count or self._queue.first(self._below) is None
-        if not has_turn or request.n >= self._below or not self._fits(request.n):
-            return False
-        self._move(request, RequestState.HOLDING)
-        return True
-
-    async def acquire(self, request: SlotRequest) -> None:
-        """
-        Wait until *request* has its slots. Cancelling this takes none and holds up no other request.
-        """
-        if self.take_now(request):
-            return
-        request.granted = asyncio.get_running_loop().create_future()
-        self._move(request, RequestState.QUEUED)
-        self._admit()
-        try:
-            make_error = await request.granted
-        except BaseException:
-            self._move(request, RequestState.IDLE)  # the slots may have been granted just before the cancellation
-            self._admit()
-            raise
-        if make_error is not None:
-            raise make_error()
-
-    def release(self, request: SlotRequest) -> None:
-        """
-        Take the slots of *request* back and give them to those that wait.
-        """
-        self._move(request, RequestState.IDLE)
-        if request.is_accepted:
-            request.is_accepted = False
-            self._accepted -= request.n
-            if self._queue.count:
-                self._adaptive.note_ended(asyncio.get_running_loop().time())
-        self._admit()
+        while self.queue.count and (request := self.queue.first(self.below)) and self._fits(request.n):
+            self.move(request, LeaseState.HOLDING)
 
     def fail_waiters(self, owner: object, make_error: Callable[[], Exception]) -> None:
         """
         End the waits of the requests of *owner* with an error.
         """
-        for request in [request for request in self._queue if request.owner is owner]:
+        for request in [request for request in self.queue if request.owner is owner]:
             request.resolve(make_error)
-            self._move(request, RequestState.IDLE)
-        self._admit()
+            self.move(request, LeaseState.IDLE)
+        self.admit()
 
-    def note_running(self, request: SlotRequest) -> None:
+    def move(self, request: SlotLease, state: LeaseState) -> None:
         """
-        The task of *request* runs, or may run: count its slots, even above the limit.
+        Change the state of *request*, and count its slots by that.
         """
-        if not request.is_accepted:
-            self._accept(request)
-            self._admit()
-
-    def note_accepted(self, request: SlotRequest) -> None:
-        """
-        The service has accepted the task of *request*.
-        """
-        if not request.is_accepted:
-            self._accept(request)
-            self._rejections.note_accepted(request.n)
-            self._adaptive.note_accepted(self._accepted, asyncio.get_running_loop().time())
-            self._admit()
-
-    def note_refused(self, request: SlotRequest, error: RateLimited) -> bool:
-        """
-        The service has refused the submit; return whether it is to wait for slots now, without a pause. See
-        `SlotLease.note_refused`.
-        """
-        if request.is_accepted:  # it was counted as running, and does not run
-            request.is_accepted = False
-            self._accepted -= request.n
-        now = asyncio.get_running_loop().time()
-        is_vague = not isinstance(error, NoFreeSlot) and not isinstance(error.code, int)
-        if self._accepted:
-            request.refused_since = math.inf
-        else:
-            is_about_slots = is_vague or isinstance(error, NoFreeSlot)
-            since = self._rejections.note_refused(request.n, now) if is_about_slots else now
-            request.refused_since = min(since, request.refused_since)
-        match error:
-            case NoFreeSlot() if self._used == request.n:
-                self._move(request, RequestState.BACKING_OFF)
-                self._admit()
-            case NoFreeSlot() if self._limit is None:
-                self._adaptive.note_refused(self._used, now)
-                if error.retry_after is None:
-                    self._move(request, RequestState.IDLE)
-                    return True
-            case _ if is_vague and self._accepted and self._adaptive.is_unproven(self._accepted + request.n):
-                self._adaptive.note_refused(self._accepted + request.n, now)
-        return False
-
-    def _accept(self, request: SlotRequest) -> None:
-        if request.state is not RequestState.HOLDING:
-            self._move(request, RequestState.HOLDING)
-        request.is_accepted = True
-        self._accepted += request.n
-
-    def _admit(self) -> None:
-        while self._queue.count and (request := self._queue.first(self._below)) and self._fits(request.n):
-            self._move(request, RequestState.HOLDING)
-
-    def _move(self, request: SlotRequest, state: RequestState) -> None:
         match request.state:
-            case RequestState.QUEUED:
-                self._queue.remove(request)
-            case RequestState.HOLDING:
-                self._used -= request.n
-            case RequestState.BACKING_OFF:
+            case LeaseState.QUEUED:
+                self.queue.remove(request)
+            case LeaseState.HOLDING:
+                self.used -= request.n
+            case LeaseState.BACKING_OFF:
                 self._backing_off.remove(request.n)
-                self._below = min(self._backing_off, default=math.inf)
+                self.below = min(self._backing_off, default=math.inf)
         request.state = state
         match state:
-            case RequestState.QUEUED:
-                self._queue.add(request)
-            case RequestState.HOLDING:
-                self._used += request.n
+            case LeaseState.QUEUED:
+                self.queue.add(request)
+            case LeaseState.HOLDING:
+                self.used += request.n
                 if request.granted is not None:
                     request.resolve(None)
-            case RequestState.BACKING_OFF:
+            case LeaseState.BACKING_OFF:
                 self._backing_off.append(request.n)
-                self._below = min(self._below, request.n)
-            case RequestState.IDLE:
+                self.below = min(self.below, request.n)
+            case LeaseState.IDLE:
                 if request.granted is not None:
                     request.granted.cancel()  # its wait ends with it
 
     def _fits(self, n: int) -> bool:
-        if self._limit is not None:
-            return self._used + n <= self._limit
+        if self.limit is not None:
+            return self.used + n <= self.limit
         # A request larger than the limit found so far is sent alone: only the service knows whether it is too large.
-        return not self._used or self._adaptive.allows(self._used, n, is_answered=self._used == self._accepted)
+        return not self.used or self.adaptive.allows(self.used, n, is_answered=self.used == self.accepted)

@@ -11,98 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 import attrs
 
 from kling_async.client.limits.adaptive import AdaptiveLimit
-from kling_async.client.limits.bucket import Bucket, Usage
-from kling_async.client.limits.queue import RequestState, SlotRequest
-from kling_async.errors import BrokenRule, InvalidRequest, RateLimited
+from kling_async.client.limits.bucket import Bucket, LeaseState, SlotLease, Usage
+from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.policy.arguments import check_kind, check_whole
 from kling_async.policy.policies import SlotPolicy
 
-__all__ = ["SlotLease", "Slots"]
-
-
-@attrs.define(eq=False)
-class SlotLease:
-    """
-    The slots of one task. `release` gives them back; calling it again has no effect.
-    """
-
-    _request: SlotRequest = attrs.field(repr=False)
-    _bucket: Bucket | None = attrs.field(repr=False)
-
-    @property
-    def n(self) -> int:
-        """
-        The number of slots.
-        """
-        return self._request.n
-
-    @property
-    def is_released(self) -> bool:
-        """
-        Whether the slots have been given back.
-        """
-        return self._bucket is None
-
-    def take_now(self) -> bool:
-        """
-        Take the slots if they are free, and return whether they were.
-        """
-        return self._bucket is not None and self._bucket.take_now(self._request)
-
-    def release(self) -> None:
-        """
-        Give the slots back to those that wait.
-        """
-        bucket, self._bucket = self._bucket, None
-        if bucket is not None:
-            bucket.release(self._request)
-
-    def note_running(self) -> None:
-        """
-        Take the slots even above the limit: a task that uses them is running, or may be.
-        """
-        if self._bucket is not None:
-            self._bucket.note_running(self._request)
-
-    def note_accepted(self) -> None:
-        """
-        The service has accepted the task that uses these slots.
-        """
-        if self._bucket is not None:
-            self._bucket.note_accepted(self._request)
-
-    def note_refused(self, error: RateLimited) -> bool:
-        """
-        The service has refused the submit; return whether to `reacquire` the slots at once rather than after a pause.
-
-        At once if there were too few slots (1303), other tasks of this client run and the limit is being found: the
-        limit shrinks, and the slots are lost until one of those tasks ends. If no other task runs, the slots are lost
-        for the pause, and smaller requests go on meanwhile. A 429 of a gateway without a reason may mean too many
-        requests or too many slots: it shrinks the limit if that many slots were never in use before.
-        """
-        return self._bucket is not None and self._bucket.note_refused(self._request, error)
-
-    def refused_seconds(self) -> float:
-        """
-        Return for how many seconds the service has refused this, as of the last refusal, while no other task of this
-        client was running; 0.0 if one was running, since its end may free enough slots.
-
-        A request for more slots than were ever granted counts from the first refusal of any such request, so that only
-        one of them waits until it is given up.
-        """
-        return max(0.0, asyncio.get_running_loop().time() - self._request.refused_since)
-
-    async def reacquire(self) -> None:
-        """
-        Wait for the slots that a refusal took away; returns at once if none did. Cancelling this gives them up.
-        """
-        if self._bucket is None or self._request.state is RequestState.HOLDING:
-            return
-        try:
-            await self._bucket.acquire(self._request)
-        except BaseException:
-            self._bucket = None
-            raise
+__all__ = ["Slots"]
 
 
 @attrs.define(eq=False, repr=False)
@@ -163,14 +77,17 @@ class Slots(Mapping[str, Usage]):
         """
         Return whether *n* slots of *bucket* are available without waiting.
         """
-        return self._bucket(bucket).has_room(n)
+        return (self._buckets.get(bucket) or self._add(bucket)).has_room(n)
 
     def acquire_now(self, bucket: str, n: int, *, owner: object = None) -> SlotLease | None:
         """
         Take *n* slots of *bucket* if that is possible without waiting; else return None.
         """
         lease = self._lease(bucket, n, owner)
-        return lease if lease.take_now() else None
+        if not lease.bucket.has_room(n):
+            return None
+        lease.bucket.move(lease, LeaseState.HOLDING)
+        return lease
 
     async def acquire(self, bucket: str, n: int, *, owner: object = None) -> SlotLease:
         """
@@ -202,11 +119,9 @@ class Slots(Mapping[str, Usage]):
             self._loop = loop
         elif self._loop is not loop:
             raise RuntimeError("these Slots belong to another event loop; make new ones for each loop")
-        found = self._bucket(bucket)
-        return SlotLease(SlotRequest(n, owner, next(found.numbers)), found)
+        found = self._buckets.get(bucket) or self._add(bucket)
+        return SlotLease(n, owner, next(found.numbers), found)
 
-    def _bucket(self, name: str) -> Bucket:
-        bucket = self._buckets.get(name)
-        if bucket is None:
-            bucket = self._buckets[name] = Bucket(self.limit, AdaptiveLimit(self.policy))
-        return bucket
+    def _add(self, bucket: str) -> Bucket:
+        added = self._buckets[bucket] = Bucket(self.limit, AdaptiveLimit(self.policy))
+        return added

@@ -86,8 +86,7 @@ class EndpointPoller:
         """
         Return the polls to run now, *limit* at most; tasks that they do not cover stay due.
         """
-        per_request = self.schedule.per_request = self._strategy.per_request
-        due = self.schedule.due(now, limit * per_request)
+        due = self.schedule.due(now, limit * self.schedule.per_request)
         if not due:
             return []
         tasks = [task for task in map(self.watched.__getitem__, due) if not self.forget_if_over(task, now)]
@@ -121,6 +120,7 @@ class EndpointPoller:
         single = [task for task in tasks if task.is_polled_singly]
         others = [task for task in tasks if not task.is_polled_singly] if single else tasks
         plan = self._strategy.plan([self._depth(task) for task in others])
+        self.schedule.per_request = self._strategy.per_request
         batches = [(task,) for task in single]
         if plan.mode is QueryMode.PAGES:
             return [(plan, others), *((None, batch) for batch in batches)]
@@ -135,48 +135,42 @@ class EndpointPoller:
             if plan is not None:
                 await self._poll_pages(plan, tasks)
             else:
-                await (self._poll_one(tasks[0]) if len(tasks) == 1 else self._poll_several(tasks))
+                await self._poll_by_ids(tasks)
         finally:
             now = asyncio.get_running_loop().time()
             for task in tasks:
                 if not self.forget_if_over(task, now):
                     self.schedule.note_polled(task.handle.task_id, now)  # no effect if it failed
 
-    async def _poll_one(self, task: WatchedTask) -> None:
+    async def _poll_by_ids(self, tasks: Sequence[WatchedTask]) -> None:
         now = asyncio.get_running_loop().time
+        known = {task.handle.task_id: task.handle.snapshot for task in tasks}
+        is_single = len(tasks) == 1
         self._health.note_request(now())
         try:
-            seen = await self._queries.one(self.endpoint, task.handle.task_id)
+            if is_single:
+                [task_id] = known
+                seen = {task_id: await self._queries.one(self.endpoint, task_id)}
+            else:
+                seen = await self._queries.several(self.endpoint, known)
         except KlingError as error:
             self._health.apply_backpressure(error, now())
-            self._note_failure((task,), error, now())
-            return
-        self._health.note_answer()
-        task.is_polled_singly = False
-        if task.record(seen, now(), self.policy):
-            self._health.has_missed_callbacks = True
-
-    async def _poll_several(self, tasks: Sequence[WatchedTask]) -> None:
-        now = asyncio.get_running_loop().time
-        self._health.note_request(now())
-        try:
-            known = {task.handle.task_id: task.handle.snapshot for task in tasks}
-            seen = await self._queries.several(self.endpoint, known)
-        except KlingError as error:
-            self._health.apply_backpressure(error, now())
-            if self._should_change_mode(QueryMode.SEVERAL, error):
+            if not is_single and self._should_change_mode(QueryMode.SEVERAL, error):
                 # Querying each task alone will show whether the mode was refused or one of the tasks.
                 self._poll_singly(tasks, now())
             else:
                 self._note_failure(tasks, error, now())
             return
         self._health.note_answer()
-        self._strategy.note_answer(QueryMode.SEVERAL)
+        if not is_single:
+            self._strategy.note_answer(QueryMode.SEVERAL)
         for task in tasks:
-            if (snapshot := seen.get(task.handle.task_id)) is not None:
-                self._record(task, snapshot, now())
-        # A task that is not in the answer is unknown, or shown only when it is queried alone.
-        self._poll_singly([task for task in tasks if task.handle.task_id not in seen], now())
+            if (snapshot := seen.get(task.handle.task_id)) is None:
+                self._poll_singly((task,), now())  # it is unknown, or shown only when it is queried alone
+                continue
+            task.is_polled_singly = False
+            if task.record(snapshot, now(), self.policy):
+                self._health.has_missed_callbacks = True
 
     async def _poll_pages(self, plan: QueryPlan, tasks: Sequence[WatchedTask]) -> None:
         # Pages show all tasks of the account, so tasks that are not due yet are seen as well.
@@ -201,19 +195,16 @@ class EndpointPoller:
             self._strategy.note_answer(QueryMode.PAGES)
             self._strategy.note_pages(len(expected), sum(task.handle.task_id in missing for task in expected))
         for batch in self._batches([task for task in missing.values() if not self.forget_if_over(task, now())]):
-            await (self._poll_one(batch[0]) if len(batch) == 1 else self._poll_several(batch))
+            await self._poll_by_ids(batch)
 
     def _record_from_page(self, task_id: str, snapshot: TaskSnapshot, now: float, *, is_due: bool) -> None:
         task = self.watched.get(task_id)
         if task is not None:
-            self._record(task, snapshot, now)
+            if task.record(snapshot, now, self.policy):
+                self._health.has_missed_callbacks = True
             if not is_due:
                 self.schedule.mark_seen(task_id, now)
                 self.forget_if_over(task, now)
-
-    def _record(self, task: WatchedTask, snapshot: TaskSnapshot, now: float) -> None:
-        if task.record(snapshot, now, self.policy):
-            self._health.has_missed_callbacks = True
 
     def _depth(self, task: WatchedTask) -> int:
         return self._count - task.number
@@ -225,6 +216,7 @@ class EndpointPoller:
             return True
         _log.info("this service is not asked for several tasks in this way again (%s): %s", mode.name, error)
         self._strategy.note_refused(mode)
+        self.schedule.per_request = self._strategy.per_request
         return True
 
     def _poll_singly(self, tasks: Sequence[WatchedTask], now: float) -> None:

@@ -6,7 +6,6 @@ An idle poller uses no CPU.
 """
 
 import asyncio
-import functools
 import logging
 import math
 from collections.abc import Callable
@@ -67,7 +66,7 @@ class Poller:
         """
         if self._is_closed:
             raise closed_error(handle)
-        poller = self._poller_of(handle)
+        poller = self._endpoints.get(handle.endpoint.name) or self._add(handle.endpoint)
         if handle.task_id in poller.watched:
             return
         poller.watch(handle, asyncio.get_running_loop().time(), expects_callbacks=expects_callbacks)
@@ -77,8 +76,8 @@ class Poller:
         """
         A callback of *handle*'s task came: poll it only when the next one is overdue.
         """
-        poller = self._poller_of(handle)
-        if (task := poller.watched.get(handle.task_id)) is not None:
+        poller = self._endpoints.get(handle.endpoint.name)
+        if poller is not None and (task := poller.watched.get(handle.task_id)) is not None:
             now = asyncio.get_running_loop().time()
             task.expects_callbacks = True
             if not poller.forget_if_over(task, now):
@@ -89,8 +88,8 @@ class Poller:
         """
         Poll *handle*'s task now: it has probably ended.
         """
-        poller = self._poller_of(handle)
-        if (task := poller.watched.get(handle.task_id)) is not None:
+        poller = self._endpoints.get(handle.endpoint.name)
+        if poller is not None and (task := poller.watched.get(handle.task_id)) is not None:
             task.expects_callbacks = False  # the end that the poll will find was reported
             poller.schedule.expedite(handle.task_id, asyncio.get_running_loop().time())
             self._wake_at(poller.schedule.next_poll_at())
@@ -112,31 +111,32 @@ class Poller:
             poll.cancel()
         await asyncio.gather(*polls, return_exceptions=True)
 
-    def _poller_of(self, handle: TaskHandle) -> EndpointPoller:
-        endpoint = handle.endpoint
-        poller = self._endpoints.get(endpoint.name)
-        if poller is None:
-            strategy = self._strategy_for(endpoint)
-            schedule = PollSchedule(self.policy, self.health, strategy.per_request)
-            poller = EndpointPoller(endpoint, self.policy, self._queries, strategy, self.health, schedule)
-            self._endpoints[endpoint.name] = poller
-        return poller
+    def _add(self, endpoint: Endpoint[Any]) -> EndpointPoller:
+        strategy = self._strategy_for(endpoint)
+        schedule = PollSchedule(self.policy, self.health, strategy.per_request)
+        added = EndpointPoller(endpoint, self.policy, self._queries, strategy, self.health, schedule)
+        self._endpoints[endpoint.name] = added
+        return added
 
-    def _poll_due(self, *, timer_fired: bool = False) -> None:
-        # Start the polls that are due, then sleep until the next; while none may start, the end of a poll comes here.
+    def _poll_due(self, ended: "asyncio.Task[None] | None" = None) -> None:
+        # Start the polls that are due, then sleep until the next. The timer calls this, and each poll that has ended.
+        if ended is None:
+            self._timer = None
+        else:
+            self._running.discard(ended)
+            if not ended.cancelled() and (error := ended.exception()) is not None:
+                _log.error("polling failed for an unforeseen reason", exc_info=error)
         if self._is_closed:
             return
         loop = asyncio.get_running_loop()
         now, until = loop.time(), math.inf
-        if timer_fired:  # its time may still be ahead: loops run timers early, by the resolution of their clock
-            self._timer = None
         for name, poller in tuple(self._endpoints.items()):
             limit = self.policy.width - len(self._running)
             polls = poller.due_polls(now, limit) if limit > 0 else ()
             for poll in polls:
                 aio_task = loop.create_task(poll, name="kling_async poll")
                 self._running.add(aio_task)
-                aio_task.add_done_callback(self._note_end)
+                aio_task.add_done_callback(self._poll_due)
             if polls:
                 self._endpoints[name] = self._endpoints.pop(name)  # next time it comes last
             until = min(until, poller.schedule.next_poll_at())
@@ -150,10 +150,4 @@ class Poller:
             self._timer.cancel()
             self._timer = None
         if until < math.inf:
-            self._timer = asyncio.get_running_loop().call_at(until, functools.partial(self._poll_due, timer_fired=True))
-
-    def _note_end(self, aio_task: "asyncio.Task[None]") -> None:
-        self._running.discard(aio_task)
-        if not aio_task.cancelled() and (error := aio_task.exception()) is not None:
-            _log.error("polling failed for an unforeseen reason", exc_info=error)
-        self._poll_due()
+            self._timer = asyncio.get_running_loop().call_at(until, self._poll_due)

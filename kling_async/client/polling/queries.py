@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import attrs
 
 from kling_async.client.transport import Transport, decode, is_small
-from kling_async.wire.answers import Answer
 from kling_async.wire.endpoints.base import Endpoint, several
+from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import read_news, read_sighting
 from kling_async.wire.tasks import TaskSnapshot
 

@@ -44,47 +44,18 @@ class _Entry:
 class SampleGroup:
     """
     The tasks of one kind whose duration is unknown; it is dissolved once the duration is known.
+
+    Attributes:
+        first_delay: Seconds from the acceptance of a task to its first poll.
     """
 
     kind: Kind
+    first_delay: float
     duration: DurationEstimate = attrs.field(factory=DurationEstimate)
     entries: collections.OrderedDict[str, _Entry] = attrs.field(factory=collections.OrderedDict)  # not being polled
     ticket: int = 0
     at: float = math.inf
     last_polled_at: float = -math.inf
-
-
-@attrs.define
-class _DueQueue:
-    # A heap by time, in which an item whose time changes keeps its old place until that comes up.
-
-    _heap: list[tuple[float, int, _Entry | SampleGroup]] = attrs.field(factory=list)
-    _tickets: Iterator[int] = attrs.field(factory=functools.partial(itertools.count, 1))  # ties keep their order
-
-    def book(self, item: _Entry | SampleGroup, at: float) -> None:
-        if item.ticket and at >= item.at:
-            item.at = at  # a second place would be one more to drop later: there may be very many
-            return
-        item.ticket, item.at = next(self._tickets), at
-        heapq.heappush(self._heap, (at, item.ticket, item))
-
-    def first_at(self) -> float:
-        while self._heap:
-            at, ticket, item = self._heap[0]
-            if item.ticket != ticket:
-                heapq.heappop(self._heap)
-            elif at < item.at:
-                heapq.heapreplace(self._heap, (item.at, ticket, item))
-            else:
-                return at
-        return math.inf
-
-    def pop_due(self, until: float) -> _Entry | SampleGroup | None:
-        if self.first_at() > until:
-            return None
-        item = heapq.heappop(self._heap)[2]
-        item.ticket = 0
-        return item
 
 
 @attrs.define(eq=False)
@@ -102,8 +73,11 @@ class PollSchedule:
     health: ServiceHealth
     per_request: int = 1
     _entries: dict[str, _Entry] = attrs.field(factory=dict, init=False)
+    _being_polled: dict[str, _Entry] = attrs.field(factory=dict, init=False)  # were due, and have no next poll yet
     _groups: dict[Kind, SampleGroup] = attrs.field(factory=dict, init=False)
-    _queue: _DueQueue = attrs.field(factory=_DueQueue, init=False)
+    # By time; an item whose time changes keeps its old place until that comes up. Tickets keep ties in order.
+    _heap: list[tuple[float, int, _Entry | SampleGroup]] = attrs.field(factory=list, init=False)
+    _tickets: Iterator[int] = attrs.field(factory=functools.partial(itertools.count, 1), init=False)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -130,15 +104,17 @@ class PollSchedule:
         if task_id in self._entries:
             self.remove(task_id)
         if kind not in self._groups:
-            self._groups[kind] = SampleGroup(kind)
+            self._groups[kind] = SampleGroup(kind, self.policy.first_delay)
         entry = self._entries[task_id] = _Entry(task_id, self._groups[kind], now if since is None else since)
         if is_due:
-            self._queue.book(entry, now)
+            self._book(entry, now)
         elif expects_callbacks:
             entry.callback_at = now
-            self._queue.book(entry, self._overdue_at(entry))
+            self._book(entry, self._overdue_at(entry))
+        elif kind is None or entry.group.duration.is_known:
+            self._book(entry, max(now, entry.since + entry.group.first_delay))
         else:
-            self._book_first(entry, now)
+            self._join_group(entry, now)
 
     def remove(self, task_id: str) -> None:
         """
@@ -147,6 +123,7 @@ class PollSchedule:
         entry = self._entries.pop(task_id, None)
         if entry is not None:
             entry.ticket = 0
+            self._being_polled.pop(task_id, None)
             if task_id in entry.group.entries:
                 self._leave_group(entry)
 
@@ -156,48 +133,57 @@ class PollSchedule:
 
         If several tasks share a request, tasks that are due soon are included, so that they stay together.
         """
-        due: list[str] = []
-        if self.health.ready_at > now:
-            return due
+        due: list[_Entry] = []
         ahead = 0.0
-        while len(due) < limit and (item := self._queue.pop_due(now + ahead)) is not None:
+        while len(due) < limit and self.next_poll_at() <= now + ahead:
+            item = heapq.heappop(self._heap)[2]
+            item.ticket = 0
             if isinstance(item, SampleGroup):
                 self._sample(item, now, limit, due)
                 continue
             item.is_expedited = False
             item.group.last_polled_at = now
-            due.append(item.task_id)
+            due.append(item)
             if self.per_request > 1:
                 ahead = max(ahead, self._interval(item, now) / 2)
-        return due
+        self._being_polled.update((entry.task_id, entry) for entry in due)
+        return [entry.task_id for entry in due]
 
     def next_poll_at(self) -> float:
         """
         Return when to call `due` again, or infinity.
         """
-        return max(self._queue.first_at(), self.health.ready_at)
+        while self._heap:
+            at, ticket, item = self._heap[0]
+            if item.ticket != ticket:
+                heapq.heappop(self._heap)
+            elif at < item.at:
+                heapq.heapreplace(self._heap, (item.at, ticket, item))
+            else:
+                return max(at, self.health.ready_at)
+        return math.inf
 
     def schedule_now(self, task_id: str, now: float) -> None:
         """
         Schedule a task that was due for now; no effect if its next poll is scheduled already.
         """
-        if (entry := self._unscheduled(task_id)) is not None:
-            self._queue.book(entry, now)
+        if (entry := self._being_polled.pop(task_id, None)) is not None:
+            self._book(entry, now)
 
     def note_polled(self, task_id: str, now: float) -> None:
         """
         A poll of a task was answered: schedule the next one; no effect if it is scheduled already.
         """
-        entry = self._unscheduled(task_id)
+        entry = self._being_polled.pop(task_id, None)
         if entry is None:
             return
         entry.failures = 0
         if entry.is_expedited:
-            self._queue.book(entry, now)
+            self._book(entry, now)
         elif entry.callback_at > -math.inf and now < (overdue_at := self._overdue_at(entry)):
-            self._queue.book(entry, overdue_at)
+            self._book(entry, overdue_at)
         elif entry.group.duration.is_known or entry.group.kind is None:
-            self._queue.book(entry, now + self._interval(entry, now))
+            self._book(entry, now + self._interval(entry, now))
         else:
             self._join_group(entry, now)
 
@@ -205,9 +191,9 @@ class PollSchedule:
         """
         A poll of a task failed: schedule the next one soon, but later after each failure in a row.
         """
-        if (entry := self._unscheduled(task_id)) is not None:
+        if (entry := self._being_polled.pop(task_id, None)) is not None:
             entry.failures += 1
-            self._queue.book(entry, now + self.policy.after_misses(entry.failures))
+            self._book(entry, now + self.policy.after_misses(entry.failures))
 
     def mark_seen(self, task_id: str, now: float) -> None:
         """
@@ -219,7 +205,7 @@ class PollSchedule:
         if task_id in entry.group.entries:
             entry.group.entries.move_to_end(task_id)
         elif entry.ticket and (later := now + self._interval(entry, now)) > entry.at:
-            self._queue.book(entry, later)
+            self._book(entry, later)
 
     def note_callback(self, task_id: str, now: float) -> None:
         """
@@ -228,8 +214,9 @@ class PollSchedule:
         entry = self._entries.get(task_id)
         if entry is not None:
             entry.callback_at = now
-            if self._leave_group(entry) or entry.ticket:
-                self._queue.book(entry, self._overdue_at(entry))
+            if task_id not in self._being_polled:
+                self._leave_group(entry)
+                self._book(entry, self._overdue_at(entry))
 
     def expedite(self, task_id: str, now: float) -> None:
         """
@@ -238,10 +225,11 @@ class PollSchedule:
         entry = self._entries.get(task_id)
         if entry is not None:
             entry.callback_at = -math.inf
-            if self._leave_group(entry) or entry.ticket:
-                self._queue.book(entry, now)
-            else:
+            if task_id in self._being_polled:
                 entry.is_expedited = True
+            else:
+                self._leave_group(entry)
+                self._book(entry, now)
 
     def add_duration(self, task_id: str, seconds: float, now: float) -> None:
         """
@@ -259,55 +247,47 @@ class PollSchedule:
                 if other.group is group and other.ticket and other.at == self._overdue_at(other)
             ]
         group.duration.add(seconds)
+        group.first_delay = min(self.policy.early * group.duration.typical, group.duration.shortest)
         group.ticket = 0
         while group.entries:
             _, sampled = group.entries.popitem(last=False)
-            self._book_first(sampled, now)
+            self._book(sampled, max(now, sampled.since + group.first_delay))
         for other in waiting:
-            self._queue.book(other, max(now, self._overdue_at(other)))
+            self._book(other, max(now, self._overdue_at(other)))
 
-    def _unscheduled(self, task_id: str) -> _Entry | None:
-        # The entry of a task that was due and has no next poll yet.
-        entry = self._entries.get(task_id)
-        return None if entry is None or entry.ticket or task_id in entry.group.entries else entry
+    def _book(self, item: _Entry | SampleGroup, at: float) -> None:
+        if item.ticket and at >= item.at:
+            item.at = at  # a second place would be one more to drop later: there may be very many
+            return
+        item.ticket, item.at = next(self._tickets), at
+        heapq.heappush(self._heap, (at, item.ticket, item))
 
-    def _sample(self, group: SampleGroup, now: float, limit: float, due: list[str]) -> None:
+    def _sample(self, group: SampleGroup, now: float, limit: float, due: list[_Entry]) -> None:
         # Add the tasks that were not seen for longest; while they are polled they are not in the group.
         group.last_polled_at = now
         end = min(len(due) + max(SAMPLE_SIZE, self.per_request), limit)
         while group.entries and len(due) < end:
-            due.append(group.entries.popitem(last=False)[0])
+            due.append(group.entries.popitem(last=False)[1])
         self._book_group(group, now)
-
-    def _book_first(self, entry: _Entry, now: float) -> None:
-        group = entry.group
-        if group.duration.is_known:
-            early = min(self.policy.early * group.duration.typical, group.duration.shortest)
-            self._queue.book(entry, max(now, entry.since + early))
-        elif group.kind is None:
-            self._queue.book(entry, max(now, entry.since + self.policy.first_delay))
-        else:
-            self._join_group(entry, now)
 
     def _join_group(self, entry: _Entry, now: float) -> None:
         entry.group.entries[entry.task_id] = entry
         if not entry.group.ticket:
             self._book_group(entry.group, now)
 
-    def _leave_group(self, entry: _Entry) -> bool:
-        was_there = entry.group.entries.pop(entry.task_id, None) is not None
+    def _leave_group(self, entry: _Entry) -> None:
+        entry.group.entries.pop(entry.task_id, None)
         if not entry.group.entries:
             entry.group.ticket = 0
-        return was_there
 
     def _book_group(self, group: SampleGroup, now: float) -> None:
         if group.entries:
             oldest = next(iter(group.entries.values()))
-            first = oldest.since + self.policy.first_delay
+            first = oldest.since + group.first_delay
             # However large the group is, each task is polled at least every `max_delay`.
             size = min(max(SAMPLE_SIZE, self.per_request), len(group.entries))
             latest = self.policy.max_delay * size / len(group.entries)
-            self._queue.book(group, max(now, first, group.last_polled_at + min(self._interval(oldest, now), latest)))
+            self._book(group, max(now, first, group.last_polled_at + min(self._interval(oldest, now), latest)))
 
     def _overdue_at(self, entry: _Entry) -> float:
         # A callback is overdue 1.5 times the usual duration after the last one.

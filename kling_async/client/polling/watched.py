@@ -62,12 +62,12 @@ class WatchedTask:
         """
         handle = self.handle
         self.missing_since = self.refused_since = None
-        was_done = handle.done
+        was_done = handle.is_final
         handle.apply(seen)
         # What is known counts, rather than *seen*: it may contradict an earlier success.
-        if handle.done and not handle.is_settled:  # a failed one is settled
+        if handle.is_final and not handle.is_settled:  # a failed one is settled
             self._note_incomplete(now, policy.pictures_grace)
-        if self.expects_callbacks and handle.done and not was_done:
+        if self.expects_callbacks and handle.is_final and not was_done:
             self.is_end_seen_late = True
             return True
         return False

@@ -21,7 +21,7 @@ from kling_async.media.downloads import Downloads
 from kling_async.media.fetch_errors import FetchError, FetchRefused
 from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage import Storage
-from kling_async.policy.hosts import Network
+from kling_async.policy.host_networks import Network
 from kling_async.policy.http import HttpOptions
 from kling_async.wire.redaction import hide_secrets
 

@@ -25,7 +25,7 @@ from kling_async.wire.endpoints.rules import (
     unicode_rules,
     whole_rule,
 )
-from kling_async.wire.fields import ALWAYS_SENT
+from kling_async.wire.field_metadata import ALWAYS_SENT
 from kling_async.wire.redaction import shown_text, shown_url
 
 __all__ = [
@@ -119,7 +119,9 @@ class ImageRequest:
 
     prompt: str = attrs.field(repr=shown_text)
     negative_prompt: str | None = attrs.field(default=None, kw_only=True, repr=shown_text)
-    image: FileSource | None = attrs.field(default=None, kw_only=True, converter=_take_in, repr=describe_source)
+    image: FileSource | None = attrs.field(
+        default=None, kw_only=True, converter=attrs.converters.optional(_take_in), repr=describe_source
+    )
     image_fidelity: float | None = attrs.field(default=None, kw_only=True)
     n: int = attrs.field(default=1, kw_only=True, metadata=ALWAYS_SENT)
     aspect_ratio: str | None = attrs.field(default=None, kw_only=True)

@@ -23,7 +23,7 @@ def done(pictures: int = 1) -> Done:
     snapshot = TaskSnapshot(task_id="t", task_status=TaskStatus.SUCCEEDED)
     result = TaskResult("t", (Image(0, "https://a.example/0.png"),), snapshot)
     kept = tuple(SavedFile(index, Path(f"{index}.png"), 100, "00") for index in range(pictures))
-    return Done(0, "k", REQUEST, result, pictures=kept)
+    return Done(0, "k", REQUEST, result, files=kept)
 
 
 FAILED = Failed(0, "k", REQUEST, TaskFailed("no"))

@@ -26,7 +26,7 @@ SNAPSHOT = TaskSnapshot(task_id="t-1", task_status=TaskStatus.SUCCEEDED)
 def done(number: int = 0, prompt: str = "a fox") -> Done:
     result = TaskResult("t-1", (Image(0, "https://a.example/0.png"),), SNAPSHOT)
     picture = SavedFile(0, Path(f"pictures/{number}.png"), 100, "00")
-    return Done(number, "k", ImageRequest(prompt), result, pictures=(picture,))
+    return Done(number, "k", ImageRequest(prompt), result, files=(picture,))
 
 
 def failed(number: int = 0, prompt: str = "a storm") -> Failed:

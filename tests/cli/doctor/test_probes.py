@@ -16,8 +16,8 @@ from aiohttp import web
 
 from kling_async import OFFICIAL
 from kling_async.cli.doctor import service_checks
+from kling_async.cli.doctor.check_runner import DoctorOptions, examine
 from kling_async.cli.doctor.findings import UNKNOWN_TASK_ID, Finding, FindingState
-from kling_async.cli.doctor.probes import DoctorOptions, examine
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.wire.auth import AccessKey

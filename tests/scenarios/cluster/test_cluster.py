@@ -169,10 +169,10 @@ async def judge(server: Emulator, place: Place, journal: Path) -> None:
         task.prompt for task in server.ledger.tasks
     )
     assert [f"boat-{number:03}.png" for number in range(COUNT)] == sorted(files)
-    assert [outcome.pictures[0].sha256 for outcome in done] == [digest_of(files, outcome) for outcome in done]
+    assert [outcome.files[0].sha256 for outcome in done] == [digest_of(files, outcome) for outcome in done]
     assert drawn == [files[f"{outcome.key}.png"] for outcome in done[::10]]
     for outcome in done[::10]:
-        facts = FileInfo(str(outcome.key), outcome.result.task_id, ImageRequest("?"), outcome.pictures[0])
+        facts = FileInfo(str(outcome.key), outcome.result.task_id, ImageRequest("?"), outcome.files[0])
         assert (sample_functions.fingerprint(files[f"{outcome.key}.png"], facts),) == outcome.value
 
 

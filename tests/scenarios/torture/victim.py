@@ -101,7 +101,7 @@ def inside(owner: Any, name: str, passing: Passing) -> None:
 
 
 POINTS: Final[Mapping[str, tuple[Callable[[Any, str, Passing], None], Any, str]]] = {
-    "after an intent": (after_await, Journal, "intend"),
+    "after an intent": (after_await, Journal, "mark_sending"),
     "before a record": (before, Journal, "accept"),
     "in a download": (after, StagedFile, "write"),
     "before a commit": (before, queries, "commit"),

@@ -32,7 +32,7 @@ from kling_async import (
     PollPolicy,
     RetryPolicy,
 )
-from kling_async.batch import attempts, observer as observing
+from kling_async.batch import attempts, journal_observer as observing
 from kling_async.batch.control import CONSECUTIVE_FAILURES
 from kling_async.batch.inputs import CHUNK_ROWS
 from kling_async.batch.journal import Journal, Reader
@@ -56,8 +56,8 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
-from kling_async.media import references
-from kling_async.media.references import Reference, read_reference
+from kling_async.media import input_files
+from kling_async.media.input_files import Reference, read_reference
 from tests.fakes.batches import (
     BRISK,
     EAGER,
@@ -263,7 +263,7 @@ async def test_reference_that_many_share_is_read_once(
         read.append(image)
         return await read_reference(image, field=field, max_bytes=max_bytes)
 
-    monkeypatch.setattr(references, "read_reference", count)
+    monkeypatch.setattr(input_files, "read_reference", count)
     files = [draw(tmp_path / f"{number}.png", "red") for number in range(10)]
     await batch.add([ImageRequest(prompt, image=file) for file in files for prompt in PROMPTS])
 
@@ -573,7 +573,7 @@ async def intend_all(batch: Batch) -> None:
     journal = journal_of(batch)
     for row in await journal.read_page((State.QUEUED,), -1, 99):
         external_id = external_id_of(journal.id, row.position, row.key, 1)
-        await journal.intend(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
+        await journal.mark_sending(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
 
 
 async def test_run_without_callbacks_keeps_the_address_of_an_earlier_one(tmp_path: Path) -> None:
@@ -583,7 +583,7 @@ async def test_run_without_callbacks_keeps_the_address_of_an_earlier_one(tmp_pat
     async with emulator(OFFICIAL, faults.reset_after("create"), faults.status("query", 503, after=1)) as server:
         async with opened(server, tmp_path / "run.kling") as batch:
             await batch.add(["a lighthouse"])
-            await journal_of(batch).intend(0, attempt=1, external_task_id="ours", submit_key="address", now=0)
+            await journal_of(batch).mark_sending(0, attempt=1, external_task_id="ours", submit_key="address", now=0)
 
             assert [(0, "a lighthouse", "SubmissionUncertain")] == list(map(told, await outcomes_of(batch)))
 
@@ -892,7 +892,7 @@ async def leave_rows(batch: Batch, prompts: Sequence[str] = PROMPTS[:5]) -> None
     journal = journal_of(batch)
     for row in await journal.read_page((State.QUEUED,), -1, 4):
         external_id = external_id_of(journal.id, row.position, row.key, 1)
-        await journal.intend(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
+        await journal.mark_sending(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
     tasks = {position: await submit_row(batch, position) for position in (0, 1, 3)}
     journal.accept(0, tasks[0], 0)
     await journal.mark_uncertain(3, SubmissionUncertain("the answer was lost"))
@@ -1399,6 +1399,24 @@ async def test_stopped_run_sends_nothing_that_it_was_about_to(tmp_path: Path) ->
 
         assert sent == server.ledger.creates_received
         assert {"sending": 1, "queued": 1} == counts_of(await batch.summary())
+
+
+async def test_stopped_run_does_not_wait_to_send_again(tmp_path: Path) -> None:
+    """
+    A row whose submit is refused after the stop waits no pause out that only another submit would follow.
+    """
+    rules = (faults.rate_limited("create", times=99), faults.delay_before("create", 0.2))
+    patient = RetryPolicy(first_delay=30.0)
+    async with emulator(OFFICIAL, *rules) as server, opened(server, tmp_path / "run.kling", retry=patient) as batch:
+        await batch.add(["a lighthouse"])
+        running = asyncio.ensure_future(outcomes_of(batch))
+        while not server.ledger.creates_received:
+            await asyncio.sleep(0.005)
+        batch.stop()
+        async with asyncio.timeout(15):
+            assert [] == await running
+
+        assert {"queued": 1} == counts_of(await batch.summary())
 
 
 async def test_leaving_the_loop_early_loses_nothing(tmp_path: Path) -> None:
@@ -1918,7 +1936,7 @@ async def test_rows_that_an_earlier_run_left_uncertain_stop_nobody(tmp_path: Pat
         await batch.add([f"earlier {number}" for number in range(30)])
         journal = journal_of(batch)
         for position in range(30):
-            await journal.intend(position, attempt=1, external_task_id=None, submit_key=None, now=0)
+            await journal.mark_sending(position, attempt=1, external_task_id=None, submit_key=None, now=0)
             if state is State.UNCERTAIN:
                 await journal.mark_uncertain(position, SubmissionUncertain("the answer was lost"))
         await batch.add(PROMPTS)

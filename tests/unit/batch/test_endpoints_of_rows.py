@@ -11,9 +11,9 @@ import attrs
 import pytest
 
 from kling_async import ImageRequest
+from kling_async.batch.completion import read_request
 from kling_async.batch.journal import Journal, Reader
 from kling_async.batch.opening import Account
-from kling_async.batch.outcomes import read_request
 from kling_async.batch.records import InputFile, NewRow, Row, State
 from kling_async.errors import InvalidRequest, JournalMismatch
 from kling_async.media.saved_files import SavedFile
@@ -196,7 +196,7 @@ async def test_files_of_all_kinds_are_saved(path: Path) -> None:
     saved = [SavedFile(file.index, path.with_name(file.url), 1, "00" * 32, kind=file.kind) for file in output.files]
     journal = Journal.open(path, ACCOUNT)
     await add(journal, row_of())
-    await journal.intend(0, attempt=1, external_task_id=None, submit_key=None, now=2.0)
+    await journal.mark_sending(0, attempt=1, external_task_id=None, submit_key=None, now=2.0)
     journal.accept(0, "t-1", 3.0)
     await journal.finish(0, snapshot, 4.0)
     await journal.save(0, reversed(saved), 5.0, is_all=True)

@@ -366,7 +366,7 @@ async def test_function_may_change_its_file(client: KlingClient, tmp_path: Path)
     [done] = await run(client, tmp_path, "a boat", process=sample_functions.change, executor=Own())
 
     assert isinstance(done, Done)
-    assert done.value == (done.pictures[0].size_in_bytes - 1,)
+    assert done.value == (done.files[0].size_in_bytes - 1,)
 
 
 async def test_a_value_that_cannot_be_loaded_here(client: KlingClient, tmp_path: Path) -> None:

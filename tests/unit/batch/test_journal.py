@@ -128,9 +128,9 @@ async def bring_earlier(journal: Journal, count: int, units: float) -> None:
     )
 
 
-async def intend(journal: Journal, position: int, attempt: int = 1) -> None:
+async def mark_sending(journal: Journal, position: int, attempt: int = 1) -> None:
     external_id = external_id_of(journal.id, position, "key", attempt)
-    await journal.intend(position, attempt=attempt, external_task_id=external_id, submit_key="token", now=2.0)
+    await journal.mark_sending(position, attempt=attempt, external_task_id=external_id, submit_key="token", now=2.0)
 
 
 def success(units: Any = Decimal(8)) -> TaskSnapshot:
@@ -166,7 +166,7 @@ async def bring(journal: Journal, position: int, state: State) -> None:
     if state is State.FAILED:
         await fail(journal, position)
         return
-    await intend(journal, position)
+    await mark_sending(journal, position)
     if state is State.UNCERTAIN:
         await journal.mark_uncertain(position, SubmissionUncertain("lost"))
     if state in {State.ACCEPTED, State.FINISHED, State.SAVED}:
@@ -290,7 +290,7 @@ class TestAdding:
         What was billed for a row that is dropped still counts.
         """
         await fill(journal)
-        await intend(journal, 0)
+        await mark_sending(journal, 0)
         journal.accept(0, "t-1", 3.0)
         await fail(journal, 0, units=Decimal("0.5"))
         await journal.drop_missing(await journal.begin_input())
@@ -454,7 +454,7 @@ class TestStates:
         A row tells all that happened to it, and when.
         """
         await fill(journal, REQUESTS[0])
-        await journal.intend(0, attempt=1, external_task_id="ours-0-1", submit_key="token", now=2.0)
+        await journal.mark_sending(0, attempt=1, external_task_id="ours-0-1", submit_key="token", now=2.0)
         journal.accept(0, "t-1", 3.0)
         await journal.finish(0, success(), 4.0)
         one, two = picture(path.with_name("0.png")), picture(path.with_name("1.png"), 1, 50)
@@ -487,7 +487,7 @@ class TestStates:
         A failed row tells why, and whether it may be sent again.
         """
         await fill(journal)
-        await intend(journal, 0)
+        await mark_sending(journal, 0)
         journal.accept(0, "t-1", 3.0)
         await fail(journal, 0, units=Decimal(8), may_retry=False)
         await journal.fail(1, InvalidRequest("no such model"), None, 6.0, may_retry=True)
@@ -504,7 +504,7 @@ class TestStates:
         A row in doubt tells why; its doubt ends with the task's id.
         """
         await fill(journal, REQUESTS[0])
-        await intend(journal, 0)
+        await mark_sending(journal, 0)
         await journal.mark_uncertain(0, SubmissionUncertain("the connection broke"))
         [doubtful] = await rows(journal)
         journal.accept(0, "t-1", 3.0)
@@ -534,7 +534,7 @@ class TestStates:
         """
         await fill(journal, REQUESTS[0])
         for attempt in (1, 2):
-            await intend(journal, 0, attempt)
+            await mark_sending(journal, 0, attempt)
             journal.accept(0, f"t-{attempt}", 3.0)
             await fail(journal, 0, units=Decimal(attempt))
             await journal.requeue(0)
@@ -551,7 +551,7 @@ class TestStates:
         A row of which nothing came waits again; what it was sent under last is still known.
         """
         await fill(journal, REQUESTS[0])
-        await intend(journal, 0)
+        await mark_sending(journal, 0)
         journal.withdraw(0)
         [row] = await rows(journal)
 
@@ -615,7 +615,7 @@ class TestStates:
         await fill(journal, *REQUESTS[:3])
         await bring(journal, 1, state)
         before = await rows(journal)
-        told = await asyncio.gather(*(intend(journal, row, 9) for row in range(3)), return_exceptions=True)
+        told = await asyncio.gather(*(mark_sending(journal, row, 9) for row in range(3)), return_exceptions=True)
 
         assert [type(None), RuntimeError, type(None)] == [type(error) for error in told]
         assert "row 1 does not wait to be sent" == str(told[1])
@@ -629,7 +629,7 @@ class TestStates:
         """
         await fill(journal, REQUESTS[0])
         await bring(journal, 0, state)
-        await journal.intend(0, attempt=2, external_task_id="second", submit_key=None, now=8.0)
+        await journal.mark_sending(0, attempt=2, external_task_id="second", submit_key=None, now=8.0)
         [row] = await rows(journal)
 
         assert (State.SENDING, 2, "second", None, 8.0) == (
@@ -645,7 +645,7 @@ class TestStates:
         What is not in the journal is not sent.
         """
         with pytest.raises(RuntimeError, match="row 5 does not wait"):
-            await intend(journal, 5)
+            await mark_sending(journal, 5)
 
     async def test_many_at_once_share_commits(self, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
         """
@@ -655,7 +655,7 @@ class TestStates:
         before = journal._database._connection.total_changes
         commits: list[str] = []
         journal._database._connection.set_trace_callback(commits.append)
-        await asyncio.gather(*(intend(journal, position) for position in range(100)))
+        await asyncio.gather(*(mark_sending(journal, position) for position in range(100)))
         journal._database._connection.set_trace_callback(None)
 
         assert 100 == journal._database._connection.total_changes - before
@@ -915,7 +915,7 @@ class TestOpening:
         """
         async with opened(path) as journal:
             await fill(journal)
-            await intend(journal, 0)
+            await mark_sending(journal, 0)
         before = path.read_bytes()
         with pytest.raises(JournalMismatch, match=told):
             Journal.open(path, account)
@@ -1186,7 +1186,7 @@ class TestCrash:
         After a crash all that was confirmed is there, with the lock file left behind or without it.
         """
         await fill(journal)
-        await asyncio.gather(*(intend(journal, position) for position in range(3)))
+        await asyncio.gather(*(mark_sending(journal, position) for position in range(3)))
         for number, with_lock in enumerate((True, False)):
             copy = crash(path, tmp_path / str(number), with_lock=with_lock)
             async with opened(copy) as again:
@@ -1199,7 +1199,7 @@ class TestCrash:
         A copy without the log that was made during a run lacks what was sent last, and is refused each time.
         """
         await fill(journal)
-        await intend(journal, 0)
+        await mark_sending(journal, 0)
         copy = tmp_path / "copy.kling"
         shutil.copy(path, copy)
         for _ in range(2):
@@ -1226,7 +1226,7 @@ class TestCrash:
         Whoever comes with the wrong key after a crash spoils nothing for the right one.
         """
         await fill(journal)
-        await intend(journal, 0)
+        await mark_sending(journal, 0)
         other = attrs.evolve(ACCOUNT, dialect="GATEWAY")
         for number, with_lock in enumerate((True, False)):
             copy = crash(path, tmp_path / str(number), with_lock=with_lock)
@@ -1241,7 +1241,7 @@ class TestCrash:
         also after somebody came with the wrong key.
         """
         await fill(journal)
-        await intend(journal, 0)
+        await mark_sending(journal, 0)
         copy = crash(path, tmp_path / "copy")
         with contextlib.closing(sqlite3.connect(copy)) as connection:
             connection.execute("SELECT count(*) FROM row").fetchall()
@@ -1298,7 +1298,7 @@ class TestAnotherAccount:
         async with opened(path) as journal:
             await fill(journal)
             for position in range(3):
-                await intend(journal, position)
+                await mark_sending(journal, position)
             journal.withdraw(0)
             await journal.fail(1, NotSent("no"), None, 1.0, may_retry=True)
             await journal.fail(2, InvalidRequest("no"), None, 1.0, may_retry=False)
@@ -1310,7 +1310,7 @@ class TestAnotherAccount:
             assert (0, None, None) == (first.attempts, first.external_task_id, first.submit_key)
             assert {None} == {row.kept_for for row in (first, second, third, fourth)}
 
-            await intend(journal, 0)
+            await mark_sending(journal, 0)
 
             assert [None] * 4 == await kept(journal)
 
@@ -1434,7 +1434,7 @@ class TestBesideAReader:
         """
         monkeypatch.setattr(database_module, "CONNECT_TIMEOUT", 0.05)
         await fill(journal)
-        await intend(journal, 0)
+        await mark_sending(journal, 0)
         copy = crash(path, tmp_path / "copy")
         with read_by_another(copy), pytest.raises(JournalLocked, match="nothing was sent"):
             Journal.open(copy, ACCOUNT)
@@ -1452,7 +1452,7 @@ class TestBesideAReader:
         journal = Journal.open(path, ACCOUNT)
         await fill(journal)
         with read_by_another(path):
-            await intend(journal, 0)
+            await mark_sending(journal, 0)
             await journal.aclose()
             shutil.copy(path, tmp_path / "alone.kling")
 
@@ -1483,7 +1483,7 @@ class TestBesideAReader:
 
         async with opened(path) as journal:
             await fill(journal)
-            await intend(journal, 0)
+            await mark_sending(journal, 0)
             journal._database._connection.set_trace_callback(look)
 
         assert [["sending", "queued", "queued", "queued"]] == found
@@ -1503,12 +1503,12 @@ FORKING = """
     async def begin():
         journal = Journal.open(sys.argv[1], ACCOUNT)
         await fill(journal)
-        await intend(journal, 0)
+        await mark_sending(journal, 0)
         return journal
 
     async def use(journal):
         refused = set()
-        for attempt in (intend(journal, 1), journal.summary()):
+        for attempt in (mark_sending(journal, 1), journal.summary()):
             try:
                 await attempt
             except RuntimeError as error:
@@ -1524,7 +1524,7 @@ FORKING = """
         del journal
         gc.collect()
     else:
-        loop.run_until_complete(intend(journal, 1))
+        loop.run_until_complete(mark_sending(journal, 1))
         tell()
         os.wait()
 """
@@ -1557,9 +1557,9 @@ class TestForking:
         with Family(FORKING, str(path)) as family:
             family.kill_parent()
             async with opened(path) as journal:
-                await intend(journal, 2)
+                await mark_sending(journal, 2)
                 family.end()
-                await intend(journal, 3)
+                await mark_sending(journal, 3)
 
         async with opened(path) as journal:
             assert [State.SENDING] * 4 == await states(journal)
@@ -1585,7 +1585,7 @@ class Worker:
                 return hashlib.sha256((salt + sys.argv[2]).encode()).hexdigest()
 
             async def work(journal, position):
-                await journal.intend(position, attempt=1, external_task_id="x", submit_key=None, now=1.0)
+                await journal.mark_sending(position, attempt=1, external_task_id="x", submit_key=None, now=1.0)
                 print(position, flush=True)
                 journal.accept(position, f"t-{position}", 2.0)
 
@@ -1642,10 +1642,10 @@ class TestPlace:
         """
         journal = Journal.open(path, ACCOUNT)
         await fill(journal)
-        await intend(journal, 0)
+        await mark_sending(journal, 0)
         path.rename(tmp_path / "moved.kling")
         for write in (
-            lambda: intend(journal, 1),
+            lambda: mark_sending(journal, 1),
             lambda: journal.finish(0, success(), 4.0),
             journal.begin_input,
             lambda: journal.add(entries(REQUESTS), 1, 1.0),
@@ -1668,9 +1668,9 @@ class TestPlace:
         await fill(journal)
         path.rename(tmp_path / "moved.kling")
         with pytest.raises(JournalCorrupt):
-            await intend(journal, 0)
+            await mark_sending(journal, 0)
         (tmp_path / "moved.kling").rename(path)
-        await intend(journal, 0)
+        await mark_sending(journal, 0)
 
         assert State.SENDING == (await states(journal))[0]
 
@@ -1682,7 +1682,7 @@ class TestPlace:
         await fill(journal)
         path.parent.rename(tmp_path / "elsewhere")
         with pytest.raises(JournalCorrupt):
-            await intend(journal, 0)
+            await mark_sending(journal, 0)
         await journal.aclose()
         async with opened(tmp_path / "elsewhere" / "run.kling") as journal:
             assert [State.QUEUED] * 4 == await states(journal)
@@ -1697,7 +1697,7 @@ class TestPlace:
         await fill(journal)
         (tmp_path / "other.kling").replace(path)
         with pytest.raises(JournalCorrupt):
-            await intend(journal, 0)
+            await mark_sending(journal, 0)
         await journal.aclose()
 
         assert 0 == Reader(path).summary().rows
@@ -1709,10 +1709,10 @@ class TestPlace:
         """
         journal = Journal.open(path, ACCOUNT)
         await fill(journal)
-        await intend(journal, 0)
+        await mark_sending(journal, 0)
         path.with_name("run.kling-wal").unlink()
         with pytest.raises(JournalCorrupt, match=r"run.kling-wal' was moved or deleted"):
-            await intend(journal, 1)
+            await mark_sending(journal, 1)
         journal.accept(0, "t-1", 3.0)
         await journal.aclose()
         async with opened(path) as journal:
@@ -1724,33 +1724,33 @@ class TestPlace:
         """
         first = Journal.open(path, ACCOUNT)
         await fill(first)
-        await intend(first, 0)
+        await mark_sending(first, 0)
         path.with_name("run.kling.lock").unlink()
         with pytest.raises(JournalLocked, match=r"run.kling.lock' was deleted"):
-            await intend(first, 1)
+            await mark_sending(first, 1)
         async with opened(path) as second:
-            await intend(second, 1)
+            await mark_sending(second, 1)
             with pytest.raises(JournalLocked):
-                await intend(first, 2)
+                await mark_sending(first, 2)
             first.accept(0, "t-1", 3.0)
             await first.aclose()
             with pytest.raises(JournalLocked):
                 Journal.open(path, ACCOUNT)
 
             assert [State.ACCEPTED, State.SENDING] + [State.QUEUED] * 2 == await states(second)
-            await intend(second, 2)
+            await mark_sending(second, 2)
 
     async def test_another_program_writes(self, path: Path, journal: Journal) -> None:
         """
         While another program holds the file, nothing is sent; what must last waits for its end.
         """
         await fill(journal)
-        await intend(journal, 0)
+        await mark_sending(journal, 0)
         await journal._writer.run(journal._database._connection.execute, "PRAGMA busy_timeout = 20")
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             with pytest.raises(JournalLocked, match="another program has locked"):
-                await intend(journal, 1)
+                await mark_sending(journal, 1)
             journal.accept(0, "t-1", 3.0)
 
             assert [State.SENDING, State.QUEUED] == (await states(journal))[:2]
@@ -1970,7 +1970,7 @@ async def intend_until_full(journal: Journal, first: int) -> int:
     position = first
     with pytest.raises(StorageFull):
         while True:
-            await intend(journal, position)
+            await mark_sending(journal, position)
             position += 1
     return position
 
@@ -1983,7 +1983,7 @@ class TestFullDisk:
         path = small_disk / "run.kling"
         async with opened(path) as journal:
             await fill(journal, *(ImageRequest(str(number)) for number in range(60)))
-            await asyncio.gather(*(intend(journal, position) for position in range(3)))
+            await asyncio.gather(*(mark_sending(journal, position) for position in range(3)))
 
             assert RESERVE == path.with_name("run.kling.lock").stat().st_size
 
@@ -1997,12 +1997,12 @@ class TestFullDisk:
 
             fill_up(small_disk, "more")
             with pytest.raises(StorageFull, match="there is no room left beside"):
-                await intend(journal, refused)
+                await mark_sending(journal, refused)
             with pytest.raises(StorageFull):
                 await journal.add(entries([ImageRequest("x" * 9999)] * 100), 1, 1.0)
             for filler in ("filler", "more"):
                 (small_disk / filler).unlink()
-            await intend(journal, refused)
+            await mark_sending(journal, refused)
 
             assert RESERVE == path.with_name("run.kling.lock").stat().st_size
             assert State.SENDING == (await states(journal))[refused]
@@ -2017,7 +2017,7 @@ class TestFullDisk:
         path = small_disk / "run.kling"
         async with opened(path) as journal:
             await fill(journal, *(ImageRequest(str(number)) for number in range(60)))
-            await asyncio.gather(*(intend(journal, position) for position in range(40)))
+            await asyncio.gather(*(mark_sending(journal, position) for position in range(40)))
             accepted = await self._use_up(journal, small_disk)
             with pytest.raises(StorageFull):
                 await journal.finish(0, success(), 4.0)
@@ -2036,7 +2036,7 @@ class TestFullDisk:
         path = small_disk / "run.kling"
         async with opened(path) as journal:
             await fill(journal, *(ImageRequest(str(number) * 100) for number in range(60)))
-            await intend(journal, 0)
+            await mark_sending(journal, 0)
             fill_up(small_disk)
 
         assert ["filler", "run.kling"] == listing(small_disk)
@@ -2050,7 +2050,7 @@ class TestFullDisk:
         path = small_disk / "run.kling"
         journal = Journal.open(path, ACCOUNT)
         await fill(journal, *(ImageRequest(str(number)) for number in range(60)))
-        await asyncio.gather(*(intend(journal, position) for position in range(40)))
+        await asyncio.gather(*(mark_sending(journal, position) for position in range(40)))
         accepted = await self._use_up(journal, small_disk)
         with pytest.raises(StorageFull, match="make room"):
             await journal.aclose()
@@ -2075,7 +2075,7 @@ class TestFullDisk:
             async with opened(path) as journal:
                 await fill(journal)
                 if path is left:
-                    await intend(journal, 0)
+                    await mark_sending(journal, 0)
                     copies = crash(path, tmp_path / "copy")
         for copy in copies.parent.iterdir():
             shutil.copy(copy, small_disk)
@@ -2215,12 +2215,12 @@ class JournalMachine(RuleBasedStateMachine):
             self.earlier.setdefault((row.position, row.attempts), row.snapshot.final_unit_deduction)
 
     @rule(pick=picks, submit_key=st.sampled_from([None, "token"]))
-    def intend(self, pick: int, submit_key: str | None) -> None:
+    def mark_sending(self, pick: int, submit_key: str | None) -> None:
         position = self.at(pick)
         row = self.rows.get(position)
         attempt = row.attempts + 1 if row else 1
         now, external_id = self.tick(), external_id_of(self.id, position, "key", attempt)
-        intent = self.journal.intend(
+        intent = self.journal.mark_sending(
             position, attempt=attempt, external_task_id=external_id, submit_key=submit_key, now=now
         )
         changes = {
@@ -2297,7 +2297,7 @@ class JournalMachine(RuleBasedStateMachine):
             row = self.rows.get(self.at(pick))
             match row.state if row is not None else None:
                 case State.QUEUED:
-                    self.intend(pick, "token")
+                    self.mark_sending(pick, "token")
                 case State.SENDING:
                     self.accept(pick)
                 case State.ACCEPTED:

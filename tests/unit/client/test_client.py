@@ -54,7 +54,7 @@ from kling_async.errors import (
     WaitTimeout,
 )
 from kling_async.media.naming import Names
-from kling_async.policy.hosts import Network
+from kling_async.policy.host_networks import Network
 from tests.fakes.html_reader import Reader
 
 EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)

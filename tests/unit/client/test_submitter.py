@@ -37,7 +37,7 @@ from kling_async.errors import (
     SubmissionUncertain,
     TaskNotFound,
 )
-from kling_async.media.references import read_inputs
+from kling_async.media.input_files import read_inputs
 from kling_async.media.semaphore import Semaphore
 from tests.fakes.clients import BRISK, EAGER, LIGHTHOUSE, client_of, emulator
 from tests.fakes.simulated_loop import quiet_loop
@@ -682,7 +682,7 @@ async def test_resumed_task_takes_slots_and_is_watched() -> None:
             assert 3 == used(client)
             assert handle is client.core.resume(task_id, ImageRequest("a lighthouse", n=3), SubmitObserver())
             assert (3, (handle,)) == (used(client), client.unfinished)
-            assert 3 == client.slots._buckets["kling-v3"]._accepted  # by which a vague 429 is judged
+            assert 3 == client.slots._buckets["kling-v3"].accepted  # by which a vague 429 is judged
 
             queued = asyncio.ensure_future(client.submit(LIGHTHOUSE))
             result = await handle.wait()

@@ -45,8 +45,8 @@ from kling_async.errors import (
 )
 from kling_async.policy.http import USER_AGENT, HttpOptions
 from kling_async.policy.policies import RetryPolicy
-from kling_async.wire.answers import Answer
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials
+from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import read_sighting
 from tests.fakes.deliveries import delivery, submit
 from tests.fakes.mocked_http import BridgedResponse

@@ -14,9 +14,9 @@ from kling_async.emulator.api import ApiRequest, ApiResponse
 from kling_async.emulator.app import EmulatorApp
 from kling_async.emulator.fault_plan import FaultPlan
 from kling_async.emulator.routing import Target
-from kling_async.wire.answers import Answer
 from kling_async.wire.dialects import GATEWAY, OFFICIAL
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
+from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import (
     Presence,
     is_duplicate_id,

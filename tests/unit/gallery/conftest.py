@@ -74,7 +74,7 @@ async def begin_batch(folder: Path, paint: Paint) -> Journal:
     ]
     await journal.add([NewRow(request=request) for request in requests], await journal.begin_input(), 1.0)
     for position in range(5):
-        await journal.intend(position, attempt=1, external_task_id=None, submit_key=None, now=2.0)
+        await journal.mark_sending(position, attempt=1, external_task_id=None, submit_key=None, now=2.0)
     for position in (0, 1, 2, 4):
         journal.accept(position, f"task-{position}", 10.0)
     for position in (0, 1):

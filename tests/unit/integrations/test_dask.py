@@ -34,7 +34,7 @@ from kling_async.integrations.dask import (
     executor as dask_executor,
     worker as dask_worker,
 )
-from kling_async.media import uploads
+from kling_async.media import storage_uploads
 from kling_async.media.fetch_errors import FetchError, FetchRefused
 from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage import Storage
@@ -531,13 +531,13 @@ class TestExecutor:
         When a worker is killed.
         """
         begun: list[Path | None] = []
-        begin = uploads.TempFile.begin
+        begin = storage_uploads.TempFile.begin
 
-        def spy(ext: str, folder: Path | None) -> uploads.TempFile:
+        def spy(ext: str, folder: Path | None) -> storage_uploads.TempFile:
             begun.append(folder)
             return begin(ext, folder)
 
-        monkeypatch.setattr(uploads.TempFile, "begin", spy)
+        monkeypatch.setattr(storage_uploads.TempFile, "begin", spy)
         async with cluster() as dask_client, DaskExecutor(dask_client) as executor:
             await run(client, tmp_path, "a fox", save_to=memory.storage, executor=executor)
             [worker] = made_of(dask_client).workers.values()

@@ -15,7 +15,7 @@ import pytest
 from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import InvalidRequest, SubmissionUncertain
 from kling_async.wire.endpoints.image_generation import ImageRequest
-from kling_async.wire.html import html_of
+from kling_async.wire.notebook_html import html_of
 from kling_async.wire.tasks import (
     Audio,
     Image,

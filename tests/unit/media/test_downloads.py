@@ -39,7 +39,7 @@ from kling_async.media.saved_files import SavedFile
 from kling_async.media.saving import save_remotely
 from kling_async.media.storage import Storage
 from kling_async.media.streams import FileStream
-from kling_async.policy.hosts import Network
+from kling_async.policy.host_networks import Network
 from kling_async.policy.http import HttpOptions
 from kling_async.wire.tasks import Audio, File, Image, TaskResult, TaskSnapshot, TaskStatus, Video
 from tests.fakes.simulated_loop import simulated

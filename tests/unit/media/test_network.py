@@ -7,8 +7,8 @@ import pickle
 import pytest
 
 from kling_async.media.network import AllowedHosts, private_host_message
-from kling_async.policy.hosts import Network
-from tests.unit.policy.test_hosts import BENCHMARK, KINDS, LAN, LOOPBACK, NEVER, PUBLIC, RESERVED, SHARED
+from kling_async.policy.host_networks import Network
+from tests.unit.policy.test_host_networks import BENCHMARK, KINDS, LAN, LOOPBACK, NEVER, PUBLIC, RESERVED, SHARED
 
 
 @pytest.mark.parametrize(("host", "kind"), KINDS.items(), ids=KINDS)

@@ -430,7 +430,7 @@ class TestBatch:
         assert 3 == len(files)
         for outcome in recorded:
             assert isinstance(outcome, Done)
-            [picture] = outcome.pictures
+            [picture] = outcome.files
             assert files[f"{outcome.key}/0.png"] == (await drawn(client, outcome.result))[0]
             assert picture.place in (place.url_of(f"{outcome.key}/0.png"), str(picture.path))
 

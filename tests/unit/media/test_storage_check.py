@@ -257,7 +257,7 @@ class TestChains:
                 assert expected == len(done) == sum(isinstance(each, Done) for each in done)
 
         async with Batch(tmp_path / "run.kling", client) as batch:
-            stored = [picture async for each in batch.outcomes() if isinstance(each, Done) for picture in each.pictures]
+            stored = [picture async for each in batch.outcomes() if isinstance(each, Done) for picture in each.files]
         urls = [picture.url for picture in stored if picture.url is not None]
         sizes = [len(await asyncio.to_thread(_content_at, url, **options)) for url in urls]
         assert [picture.size_in_bytes for picture in stored] == sizes

@@ -218,7 +218,7 @@ def test_without_an_id_is_no_task() -> None:
     """
     Money hangs on the id: without one there is no snapshot.
     """
-    with pytest.raises(ValueError, match="no id"):
+    with pytest.raises(ValueError, match="no readable id"):
         read_task({"task_status": "submitted", "task_id": None})
 
 

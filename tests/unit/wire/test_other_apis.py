@@ -18,7 +18,7 @@ from kling_async.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
-from kling_async.wire.answers import Answer
+from kling_async.wire.http_answer import Answer
 from kling_async.wire.other_apis import is_page, name_of_no_route, name_of_text
 from kling_async.wire.responses import Presence, presence_of, read_created, read_sighting
 

@@ -9,7 +9,7 @@ import pytest
 
 from kling_async.client.retries import Step, may_exist, next_step
 from kling_async.errors import KlingError, ServiceFailure
-from kling_async.wire.answers import Answer
+from kling_async.wire.http_answer import Answer
 from kling_async.wire.relay_refusals import RELAY_REFUSALS, RelayRefusal, refusal_of
 from kling_async.wire.responses import read_created, read_sighting
 

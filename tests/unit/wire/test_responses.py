@@ -22,8 +22,8 @@ from kling_async.errors import (
     UnexpectedAnswer,
 )
 from kling_async.wire import responses
-from kling_async.wire.answers import Answer
 from kling_async.wire.codec import read_task
+from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import (
     PAGE_MAX,
     Presence,

@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from kling_async.errors import KlingError
-from kling_async.wire.answers import Answer
+from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import read_created, read_page, read_sighting
 from kling_async.wire.tasks import TaskSnapshot
 

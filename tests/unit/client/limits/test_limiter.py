@@ -12,9 +12,8 @@ from hypothesis import given, strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from kling_async import errors
-from kling_async.client.limits.bucket import Usage
-from kling_async.client.limits.limiter import SlotLease, Slots
-from kling_async.client.limits.queue import RequestState, SlotRequest
+from kling_async.client.limits.bucket import LeaseState, SlotLease, Usage
+from kling_async.client.limits.limiter import Slots
 from kling_async.policy.policies import SlotPolicy
 from tests.fakes.simulated_loop import SimulatedLoop, simulated
 
@@ -778,7 +777,7 @@ async def test_refused_submit_is_not_counted_as_running() -> None:
     lease.note_accepted()
     lease.release()
 
-    assert (0, 0) == (slots["m"].used, slots._buckets["m"]._accepted)
+    assert (0, 0) == (slots["m"].used, slots._buckets["m"].accepted)
 
 
 def test_counting_is_bound_to_the_loop_too() -> None:
@@ -814,17 +813,12 @@ class Customer:
     lease: SlotLease | None = None
     aio_task: asyncio.Future[None] | None = None
 
-    @property
-    def request(self) -> SlotRequest:
-        assert self.lease is not None
-        return self.lease._request
-
-    def is_idle_in(self, state: RequestState) -> bool:
+    def is_idle_in(self, state: LeaseState) -> bool:
         """
         Return whether it waits for nothing, and its request is in *state*.
         """
         is_idle = self.aio_task is None or self.aio_task.done()
-        return is_idle and self.lease is not None and self.request.state is state
+        return is_idle and self.lease is not None and self.lease.state is state
 
     def come(self) -> None:
         self.lease = self.slots._lease("m", self.n, self.owner)
@@ -835,11 +829,11 @@ class Customer:
         self.lease = self.slots.acquire_running("m", self.n, owner=self.owner)
 
     def be_accepted(self) -> None:
-        if self.lease is not None and self.is_idle_in(RequestState.HOLDING):
+        if self.lease is not None and self.is_idle_in(LeaseState.HOLDING):
             self.lease.note_accepted()  # perhaps not for the first time
 
     def be_refused(self, error: errors.RateLimited) -> None:
-        if self.is_idle_in(RequestState.HOLDING) and not self.request.is_accepted:
+        if self.lease is not None and self.is_idle_in(LeaseState.HOLDING) and not self.lease.is_accepted:
             self.aio_task = asyncio.ensure_future(self._be_refused(error))
 
     async def _be_refused(self, error: errors.RateLimited) -> None:
@@ -847,7 +841,7 @@ class Customer:
             await self.lease.reacquire()
 
     def come_back(self) -> None:
-        if self.lease is not None and self.is_idle_in(RequestState.BACKING_OFF):
+        if self.lease is not None and self.is_idle_in(LeaseState.BACKING_OFF):
             self.aio_task = asyncio.ensure_future(self.lease.reacquire())
 
     def cancel(self) -> None:
@@ -875,7 +869,7 @@ class SlotsMachine(RuleBasedStateMachine):
         self.loop = SimulatedLoop()
         self.loop.set_exception_handler(lambda _, complaint: self.complaints.append(complaint))
         self.slots = Slots(limit, SlotPolicy(start=3))
-        self.bucket = self.slots._bucket("m")
+        self.bucket = self.slots._add("m")
         self.known: list[Customer] = []
 
     @rule(target=customers, n=st.integers(1, 4), owner=owners, is_resumed=st.integers(0, 5).map(lambda lot: not lot))
@@ -923,25 +917,25 @@ class SlotsMachine(RuleBasedStateMachine):
     def settle(self) -> None:
         for _ in range(3 * len(self.known) + 3):
             self.turn()
-        following = self.bucket._queue.first(self.bucket._below)
+        following = self.bucket.queue.first(self.bucket.below)
         assert following is None or not self.bucket._fits(following.n)
 
     @invariant()
     def sums_are_right(self) -> None:
-        requests = [customer.request for customer in self.known if customer.lease is not None]
-        by_state = {state: [request for request in requests if request.state is state] for state in RequestState}
-        in_order = sorted(by_state[RequestState.QUEUED], key=lambda request: request.number)
+        requests = [customer.lease for customer in self.known if customer.lease is not None]
+        by_state = {state: [request for request in requests if request.state is state] for state in LeaseState}
+        in_order = sorted(by_state[LeaseState.QUEUED], key=lambda request: request.number)
 
-        assert sum(request.n for request in by_state[RequestState.HOLDING]) == self.bucket._used
-        assert sum(request.n for request in requests if request.is_accepted) == self.bucket._accepted
-        assert in_order == list(self.bucket._queue)
-        assert sorted(request.n for request in by_state[RequestState.BACKING_OFF]) == sorted(self.bucket._backing_off)
+        assert sum(request.n for request in by_state[LeaseState.HOLDING]) == self.bucket.used
+        assert sum(request.n for request in requests if request.is_accepted) == self.bucket.accepted
+        assert in_order == list(self.bucket.queue)
+        assert sorted(request.n for request in by_state[LeaseState.BACKING_OFF]) == sorted(self.bucket._backing_off)
         assert [] == self.complaints
 
     @invariant()
     def never_above_the_limit(self) -> None:
         taken = [customer.n for customer in self.known if customer.lease is not None and not customer.is_resumed
-                 and customer.request.state is RequestState.HOLDING]  # fmt: skip
+                 and customer.lease.state is LeaseState.HOLDING]  # fmt: skip
         assert self.slots.limit is None or sum(taken) <= self.slots.limit
 
     def teardown(self) -> None:
@@ -953,8 +947,8 @@ class SlotsMachine(RuleBasedStateMachine):
         waits = [customer.aio_task for customer in self.known if customer.aio_task is not None]
         assert all(wait.done() for wait in waits)
         assert {type(wait.exception()) for wait in waits if not wait.cancelled()} <= {type(None), errors.ClientClosed}
-        assert (0, 0, []) == (self.bucket._used, self.bucket._accepted, self.bucket._backing_off)
-        assert not self.bucket._queue.count
+        assert (0, 0, []) == (self.bucket.used, self.bucket.accepted, self.bucket._backing_off)
+        assert not self.bucket.queue.count
         self.loop.close()
 
 

@@ -328,11 +328,11 @@ def test_postponed_polls_do_not_pile_up() -> None:
     schedule = learned(20.0)
     schedule.add("a", now=0.0, kind="k")
     schedule.add("b", now=0.0, kind="k")
-    turns = len(schedule._queue._heap)
+    turns = len(schedule._heap)
     for step in range(100):
         schedule.mark_seen("a", now=13.9 + step / 1000)
 
-    assert turns == len(schedule._queue._heap)
+    assert turns == len(schedule._heap)
     assert ["b"] == schedule.due(now=14.0)
     assert schedule.next_poll_at() == pytest.approx(14.72, abs=0.01)
 

@@ -64,7 +64,7 @@ class JournalObserver(SubmitObserver):
         is_recovery: Whether an earlier run has sent it without learning the outcome.
         external_task_id: The id of ours under which the row is sent; None where the service accepts none.
         task_id: Of its task, once it is known.
-        is_intended: Whether the service may have the request.
+        may_have_arrived: Whether the service may have the request.
         is_sent: Whether this run has sent it.
     """
 
@@ -84,7 +84,7 @@ class JournalObserver(SubmitObserver):
         self.task_id = row.task_id
         self.attempt = attempt
         self.position = row.position
-        self.is_intended = self.is_recovery
+        self.may_have_arrived = self.is_recovery
         self.is_sent = False
         self.owns_id = row.request.external_task_id is None
         self.external_task_id = row.external_task_id or row.request.external_task_id
@@ -99,11 +99,11 @@ class JournalObserver(SubmitObserver):
     async def sending(self, submit_key: str | None) -> None:
         if self._control.is_stopping:
             raise RunStopped("the run was stopped before this was sent")
-        self.is_intended = self.is_sent = True
+        self.may_have_arrived = self.is_sent = True
         self._unsettled.add(self.position)
         if self.is_recovery:  # callbacks of what an earlier run has sent may come to a later one, if not to this
             submit_key = submit_key or self._row.submit_key
-        await self._journal.intend(
+        await self._journal.mark_sending(
             self.position,
             attempt=self.attempt,
             external_task_id=self.external_task_id,
@@ -112,9 +112,10 @@ class JournalObserver(SubmitObserver):
         )
 
     def withdrawn(self) -> None:
-        self.is_intended = False
+        self.may_have_arrived = False
         if not self._journal.is_closed:
             self._journal.withdraw(self.position)
+        self._control.cancel_if_stopping(self)
 
     def accepted(self, task_id: str) -> None:
         self.task_id = task_id

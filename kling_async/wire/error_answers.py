@@ -19,9 +19,9 @@ from kling_async.errors import (
     TaskNotFound,
     UnexpectedAnswer,
 )
-from kling_async.wire.answers import Answer
 from kling_async.wire.endpoints.base import ID_LENGTH
 from kling_async.wire.headers import retry_after
+from kling_async.wire.http_answer import Answer
 from kling_async.wire.other_apis import name_of_no_route, name_of_text
 from kling_async.wire.redaction import hide_secrets, one_line
 from kling_async.wire.relay_refusals import refusal_of

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from kling_async.errors import InvalidRequest
-from kling_async.media import references
-from kling_async.media.references import Reference, read_reference
+from kling_async.media import input_files
+from kling_async.media.input_files import Reference, read_reference
 from kling_async.wire.dialects import GATEWAY
 from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.endpoints.inputs import FileFacts, FileSource
@@ -67,7 +67,7 @@ class TestContent:
         """
         A picture of many pieces is encoded and decoded as if it were one.
         """
-        content = PNG + os.urandom(3 * references._PIECE + 1)
+        content = PNG + os.urandom(3 * input_files._PIECE + 1)
 
         reference = await read_reference(content, field="image", max_bytes=MAX)
 
@@ -143,7 +143,7 @@ class TestContent:
         """
         Whatever follows a signature, facts come out.
         """
-        facts = references._facts_of(signature + content, 1, MAX)
+        facts = input_files._facts_of(signature + content, 1, MAX)
 
         assert facts.width is None or facts.width > 0
 
@@ -379,8 +379,8 @@ class TestText:
         """
         Also where one of the pieces ends in which Base64 is read.
         """
-        size = references._PIECE * 4 // 3
-        first = base64.b64encode(PNG + bytes(references._PIECE - len(PNG) - 1)).decode()
+        size = input_files._PIECE * 4 // 3
+        first = base64.b64encode(PNG + bytes(input_files._PIECE - len(PNG) - 1)).decode()
 
         assert size == len(first)
         assert first.endswith("=")
@@ -456,7 +456,7 @@ async def test_the_loop_goes_on_meanwhile(way: str, tmp_path: Path, monkeypatch:
         seen.append(loop_went_on.wait(5))
         return kind_of(head)
 
-    monkeypatch.setattr(references, "kind_of", waiting)
+    monkeypatch.setattr(input_files, "kind_of", waiting)
     reading = asyncio.ensure_future(read_reference(source, field="image", max_bytes=MAX))
     await asyncio.sleep(0)
     loop_went_on.set()
@@ -472,7 +472,7 @@ async def test_cancelled_reading_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "cat.png"
     path.write_bytes(PNG)
     go_on, ended = threading.Event(), threading.Event()
-    read = references._read
+    read = input_files._read
 
     def slow(*args: Any) -> Any:
         go_on.wait(5)
@@ -481,7 +481,7 @@ async def test_cancelled_reading_leaves_nothing(tmp_path: Path, monkeypatch: pyt
         finally:
             ended.set()
 
-    monkeypatch.setattr(references, "_read", slow)
+    monkeypatch.setattr(input_files, "_read", slow)
     reading = asyncio.ensure_future(read_reference(path, field="image", max_bytes=MAX))
     await asyncio.sleep(0)
     reading.cancel()

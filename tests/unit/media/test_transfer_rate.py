@@ -4,7 +4,7 @@ How slow a download may be.
 
 import pytest
 
-from kling_async.media.rates import TransferRate
+from kling_async.media.transfer_rate import TransferRate
 from kling_async.policy.policies import DownloadPolicy
 
 KIB, MIB = 1024, 1024**2

@@ -4,7 +4,7 @@ The kinds of network of hosts, in every spelling and wrapping.
 
 import pytest
 
-from kling_async.policy.hosts import Network, check_entry, is_loopback, network_of
+from kling_async.policy.host_networks import Network, check_entry, is_loopback, network_of
 
 LOOPBACK, LAN, SHARED, BENCHMARK, RESERVED, NEVER, PUBLIC = (
     Network.LOOPBACK,

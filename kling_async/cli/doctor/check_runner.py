@@ -41,12 +41,12 @@ from kling_async.client.transport import Transport
 from kling_async.errors import InvalidRequest, KlingError, NotAuthenticated
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import RetryPolicy
-from kling_async.wire.answers import Answer
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials, clock_offset
 from kling_async.wire.dialects import Dialect, dialect_of
 from kling_async.wire.endpoints.base import several
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 from kling_async.wire.headers import clock_of
+from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import read_page, read_sighting
 
 __all__ = ["DoctorOptions", "examine"]

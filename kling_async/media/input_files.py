@@ -22,7 +22,7 @@ from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import TaskRequest, with_fields
 from kling_async.wire.endpoints.inputs import FileFacts, FileSource, describe_source
-from kling_async.wire.endpoints.registry import broken_rules, endpoint_of
+from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.image_headers import find_flaw, kind_of
 from kling_async.wire.redaction import hide_query
 
@@ -110,7 +110,8 @@ async def read_inputs(
     """
     found: dict[str, Reference] = {}
     unreadable: tuple[BrokenRule, ...] = ()
-    for each in endpoint_of(type(request)).inputs:
+    endpoint = endpoint_of(type(request))
+    for each in endpoint.inputs:
         source = getattr(request, each.field)
         if source is None:
             continue
@@ -122,7 +123,7 @@ async def read_inputs(
         except InvalidRequest as error:
             unreadable += error.broken
     facts = {field: reference.facts for field, reference in found.items() if reference.facts is not None}
-    return found, (*broken_rules(dialect, request, facts), *unreadable)
+    return found, (*endpoint.rules(request, dialect, facts), *unreadable)
 
 
 def with_texts(request: R, references: Mapping[str, Reference]) -> R:

@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kling_async.media.files import FileEnd, find_ext, is_known
+from kling_async.media.file_formats import FileEnd, find_ext, is_known
 from tests.unit.media.sounds import box, mov, mp3, mp4, wav, wav_of_a_pipe
 
 
