@@ -27,8 +27,11 @@ class UnsettledSubmits:
     def __init__(self) -> None:
         self._over: dict[int, asyncio.Future[None]] = {}  # by the position of the row
 
-    def __contains__(self, position: int) -> bool:
-        return position in self._over
+    def positions(self) -> frozenset[int]:
+        """
+        Return the positions of their rows.
+        """
+        return frozenset(self._over)
 
     def add(self, position: int) -> None:
         """
@@ -98,6 +101,8 @@ class JournalObserver(SubmitObserver):
             raise RunStopped("the run was stopped before this was sent")
         self.may_have_arrived = self.is_sent = True
         self._unsettled.add(self.position)
+        if self.is_recovery:  # callbacks of what an earlier run has sent may come to a later one, if not to this
+            submit_key = submit_key or self._row.submit_key
         await self._journal.mark_sending(
             self.position,
             attempt=self.attempt,
