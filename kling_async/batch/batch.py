@@ -111,7 +111,7 @@ class Batch:
             OSError: It cannot be opened or written.
         """
         if self._journal is not None or self._is_closed:
-            raise RuntimeError("this batch was opened before; make a new one")
+            raise RuntimeError("this batch was opened before; create a new one")
         self._journal = await _open_journal(self.path, self._client, rebind=self._rebind)
         return self
 

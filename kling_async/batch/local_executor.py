@@ -116,7 +116,7 @@ class LocalExecutor:
 
     def _open(self) -> "concurrent.futures.ProcessPoolExecutor":  # in quotes: its module is loaded at first use
         if self._is_closed:
-            raise RuntimeError("this executor is closed; make a new one")
+            raise RuntimeError("this executor is closed; create a new one")
         if self._pool is None:
             self._pool = _new_pool(self._workers)
         return self._pool

@@ -1,5 +1,5 @@
 """
-A handle on one task: its last known state, and the callers that wait for its end.
+A handle of one task: its last known state, and the callers that wait for its end.
 """
 
 import asyncio
@@ -105,7 +105,7 @@ class TaskHandle:
         Raises:
             InvalidRequest: *timeout* is not a number of seconds.
             TaskFailed: The service gave up on the task; its reason is the message.
-            WaitTimeout: Not final in time. The task may still finish, and this handle stays good.
+            WaitTimeout: Not final in time. The task may still finish, and this handle stays usable.
             TaskNotFound: The service has said for a while that there is no such task, and no callback brought its
                 files. If one did, they are the result, and its snapshot says `is_confirmed=False`.
             NotAuthenticated: The key is no longer accepted.

@@ -1,5 +1,5 @@
 """
-Requests to the service: sessions, signing, and a bound on requests at a time. It sends and reads, and decides nothing.
+Requests to the service: sessions, signing, and a bound on requests at a time. It only sends and reads; callers decide.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from kling_async.wire.error_answers import torn_id
 from kling_async.wire.headers import kept_for
 from kling_async.wire.http_answer import Answer
 from kling_async.wire.redaction import hide_secrets
-from kling_async.wire.responses import Presence, presence_of, read_created, read_sighting
+from kling_async.wire.responses import Presence, presence_of, read_created, read_task_answer
 
 __all__ = ["Transport", "decode", "is_small"]
 
@@ -52,8 +52,8 @@ Seconds that each MiB of a request's body adds to its time limit.
 
 REUSE_MARGIN: Final = 2.0
 """
-Seconds for which a service must keep connections longer than we reuse them for requests that cannot be looked up: its
-time counts from its last byte, and ours must arrive before that time is over.
+Seconds for which a service must keep connections longer than we reuse them for requests that cannot be looked up: the
+service counts from its last byte, and our request must arrive before the time is over.
 """
 
 _OPEN_GATE: Final = contextlib.nullcontext()
@@ -88,7 +88,7 @@ class Transport:
     _kept_for: float | None = attrs.field(default=None, init=False)  # seconds, as the service said last
     _is_kept: bool = attrs.field(default=True, init=False)  # no create was lost, which could disprove that
     _gate: Semaphore = attrs.field(init=False, repr=False)
-    _creates: Semaphore = attrs.field(init=False, repr=False)  # those at the gate
+    _creates: Semaphore = attrs.field(init=False, repr=False)  # creates that wait at the gate
     _secrets: tuple[str, ...] = attrs.field(init=False, repr=False)
     _token: Token | None = attrs.field(default=None, init=False, repr=False)
     _clock_offset: float = attrs.field(default=0.0, init=False, repr=False)
@@ -142,14 +142,14 @@ class Transport:
         self, method: str, path: str, body: RequestBody | None = None, *, limit: float | None = None
     ) -> Answer:
         """
-        Send one request, once, and return its answer whatever the status. If the service rejects a token because our
-        clock is wrong, the token is renewed and the request sent once more: the service has not looked at it.
+        Send one request, once, and return its answer, with any status. If the service rejects a token because our
+        clock is wrong, the token is renewed and the request sent once more: the service did not process it.
 
         *limit* is in seconds for the whole request; None is the sum of the limits for connecting and reading, and more
         for a large body.
 
         Raises:
-            NotSent: The connection was never made.
+            NotSent: No connection was established.
             Unreachable: It broke or timed out, and the request may have arrived.
             UnexpectedAnswer: The answer is larger than any sensible one.
             ClientClosed: The session was closed.
@@ -172,7 +172,7 @@ class Transport:
         if self.is_kling_api:
             return False
         try:
-            read_sighting(await self.send("GET", f"{path}/{uuid.uuid4()}"))
+            read_task_answer(await self.send("GET", f"{path}/{uuid.uuid4()}"))
         except KlingError as error:
             presence = presence_of(error)
             self.is_kling_api = presence is Presence.HERE
@@ -226,7 +226,7 @@ class Transport:
             headers=headers,
             allow_redirects=False,  # a redirect would carry the key elsewhere, and turn a POST into a GET
             raise_for_status=False,
-            max_line_size=MAX_HEADER,  # here, since borrowed sessions have limits of their own
+            max_line_size=MAX_HEADER,  # here, since borrowed sessions have their own limits
             max_field_size=MAX_HEADER,
             max_headers=MAX_HEADERS,
             timeout=_connecting_within(self.http.connect_timeout),
@@ -249,7 +249,7 @@ class Transport:
     def _session_for(self, body: RequestBody | None) -> aiohttp.ClientSession:
         # The borrowed session, or an own one for each number of seconds that it keeps idle connections.
         if self._is_closed or (self._borrowed is not None and self._borrowed.closed):
-            raise ClientClosed("the client is closed; make a new one")
+            raise ClientClosed("the client is closed; create a new one")
         if self._borrowed is not None:
             return self._borrowed
         keepalive = self.keepalive
@@ -288,7 +288,7 @@ class Transport:
         may_have_left = is_of_network and not isinstance(error, NEVER_SENT) if body is None else body.has_left
         if not may_have_left:
             if self._is_closed or (self._borrowed is not None and self._borrowed.closed):
-                return ClientClosed(f"the session was closed before {where} was sent; make a new client")
+                return ClientClosed(f"the session was closed before {where} was sent; create a new client")
             if isinstance(error, ValueError | TypeError) and not is_of_network:
                 return InvalidRequest(f"{where} cannot be sent: {reason}; check base_url, proxy and headers")
             return NotSent(f"no connection for {where}: {reason}")
@@ -309,7 +309,7 @@ def _middlewares(session: aiohttp.ClientSession, body: RequestBody) -> tuple[aio
 
 @functools.lru_cache(maxsize=64)
 def _connecting_within(seconds: float) -> aiohttp.ClientTimeout:
-    # Name look-up, each address, proxy and TLS together; the rest of the time is kept by our own deadline.
+    # Name lookup, each address, proxy and TLS together; the rest of the time is kept by our own deadline.
     return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=seconds, sock_read=None)
 
 

@@ -1,5 +1,5 @@
 """
-What the headers of an answer say; aiohttp's mapping ignores the case of names, and a plain one may have any.
+Reads the headers of an answer. aiohttp's mapping ignores the case of names; the names in a plain one may have any.
 """
 
 import datetime as dt
@@ -33,10 +33,10 @@ def clock_of(headers: Mapping[str, str]) -> dt.datetime | None:
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """
-    Return the seconds that a `Retry-After` header asks for: a number (the standard knows whole ones alone, some servers
-    write "3.2"), or a date counted from the answer's own `Date`.
+    Return the seconds that a `Retry-After` header asks for: a number (the standard allows only whole ones, some servers
+    send "3.2"), or a date counted from the answer's own `Date`.
 
-    None without the header, or where it cannot be read.
+    None without the header, or if it cannot be read.
     """
     value = find_header(headers, "Retry-After")
     if _NUMBER.fullmatch(value):

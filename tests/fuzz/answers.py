@@ -20,7 +20,14 @@ from kling_async.wire import json_text
 from kling_async.wire.codec import read_task, write_task
 from kling_async.wire.http_answer import Answer
 from kling_async.wire.json_text import dumps, loads
-from kling_async.wire.responses import is_duplicate_id, presence_of, read_created, read_news, read_page, read_sighting
+from kling_async.wire.responses import (
+    is_duplicate_id,
+    presence_of,
+    read_created,
+    read_news,
+    read_page,
+    read_task_answer,
+)
 from kling_async.wire.task_shapes import addresses_in
 from kling_async.wire.tasks import TaskSnapshot
 from tests.fuzz.odd import MIB, big_text, damaged, json_bytes, mutated, nested, text, url, value, wrapped
@@ -187,8 +194,8 @@ def _reading(rng: Random, *, is_large: bool = False) -> Case:
     held: dict[str, TaskSnapshot | None] = {"t-1": None, "850913": None}
     readers: Sequence[Reader] = (
         read_created,
-        read_sighting,
-        lambda answer: read_sighting(answer, "t-1"),
+        read_task_answer,
+        lambda answer: read_task_answer(answer, "t-1"),
         read_page,
         lambda answer: read_news(answer, held),
     )

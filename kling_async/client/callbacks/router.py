@@ -83,14 +83,14 @@ class CallbackSubscription:
 
     def expect_late(self, on_late_task: Callable[[TaskSnapshot], object], seconds: float) -> None:
         """
-        Call *on_late_task* with `task` when a callback comes for a submit that was given up; close after *seconds*.
+        Call *on_late_task* with `task` when a callback arrives for a submit that was given up; close after *seconds*.
         """
         self._on_late_task = on_late_task
         self._timer = asyncio.get_running_loop().call_later(seconds, self.close)
 
     def connect(self, handle: TaskHandle) -> None:
         """
-        Pass callbacks on to *handle*, also those that came already.
+        Pass callbacks on to *handle*, including earlier ones.
         """
         self._stop_timer()
         self._handle = handle
@@ -99,7 +99,7 @@ class CallbackSubscription:
 
     def close(self) -> None:
         """
-        Receive no more callbacks. Safe to call twice.
+        Stop receiving callbacks. Safe to call twice.
         """
         self._stop_timer()
         self._router.remove(self)
@@ -136,7 +136,7 @@ class CallbackRouter:
     _subscriptions: dict[str, CallbackSubscription] = attrs.field(factory=dict, init=False)
     _listener: Listener | None = attrs.field(default=None, init=False)
     _has_received: bool = attrs.field(default=False, init=False)
-    # As `CallbackSubscription._early`, by the key of the submit.
+    # Like `CallbackSubscription._early`, by the key of the submit.
     _unclaimed: "OrderedDict[str, dict[bool, TaskSnapshot]]" = attrs.field(factory=OrderedDict, init=False)
 
     @property
@@ -164,7 +164,7 @@ class CallbackRouter:
 
     def detach(self) -> None:
         """
-        Receive no more callbacks. Safe to call twice.
+        Stop receiving callbacks. Safe to call twice.
         """
         if self._listener is not None:
             self._receiver.detach(self._listener)
@@ -173,7 +173,7 @@ class CallbackRouter:
 
     def subscribe(self, submit_key: str | None = None) -> CallbackSubscription:
         """
-        Make an address for the callbacks of one submit. With the key of an earlier submit, callbacks that came already
+        Make an address for the callbacks of one submit. With the key of an earlier submit, earlier callbacks
         are passed on.
         """
         key = submit_key or uuid.uuid4().hex

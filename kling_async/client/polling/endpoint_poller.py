@@ -1,5 +1,5 @@
 """
-Polls the tasks of one endpoint: which of them to query now, by which requests, and what the answers change.
+Polls the tasks of one endpoint: which of them to query now, with which requests, and what the answers change.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 @attrs.frozen
 class _Known(Mapping[str, TaskSnapshot | None]):
-    # What is known of each watched task, looked up only when asked for: there may be very many.
+    # A view, not a copy, of the last snapshot of each watched task: there may be very many.
     _watched: dict[str, WatchedTask]
 
     def __getitem__(self, task_id: str) -> TaskSnapshot | None:
@@ -156,7 +156,7 @@ class EndpointPoller:
         except KlingError as error:
             self._health.apply_backpressure(error, now())
             if not is_single and self._should_change_mode(QueryMode.SEVERAL, error):
-                # Querying each task alone will show whether the mode was refused or one of the tasks.
+                # Querying each task singly will show whether the mode was refused or one of the tasks.
                 self._poll_singly(tasks, now())
             else:
                 self._note_failure(tasks, error, now())
@@ -166,7 +166,7 @@ class EndpointPoller:
             self._strategy.note_answer(QueryMode.SEVERAL)
         for task in tasks:
             if (snapshot := seen.get(task.handle.task_id)) is None:
-                self._poll_singly((task,), now())  # it is unknown, or shown only when it is queried alone
+                self._poll_singly((task,), now())  # it is unknown, or shown only when it is queried singly
                 continue
             task.is_polled_singly = False
             if task.record(snapshot, now(), self.policy):

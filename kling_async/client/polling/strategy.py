@@ -63,7 +63,7 @@ class QueryPlan:
 
     def covers(self, depth: int) -> bool:
         """
-        Return whether the pages should show a task after which *depth* others were made.
+        Return whether the pages should show a task after which *depth* others were created.
         """
         return _size_for(depth) <= self.pages * self.page_size
 
@@ -94,7 +94,8 @@ class QueryStrategy:
 
     def plan(self, depths: Sequence[int]) -> QueryPlan:
         """
-        Return the mode that takes the fewest requests; *depths* has for each task due how many were made after it.
+        Return the mode that takes the fewest requests; *depths* has for each due task the number of tasks that were
+        created after it.
         """
         due = len(depths)
         if due <= 1:
@@ -149,7 +150,7 @@ class QueryStrategy:
 
 
 def _size_for(depth: int) -> int:
-    # Other users of the account make tasks as well.
+    # Other users of the account create tasks as well.
     return max(PAGE_MIN, depth + depth // 4 + 10)
 
 

@@ -39,7 +39,7 @@ class WatchedTask:
         number: Its number in the order in which the tasks of its endpoint were watched.
         since: When it was accepted, as far as is known.
         expects_callbacks: Whether a callback should report its end.
-        is_polled_singly: Whether its next poll must query it alone.
+        is_polled_singly: Whether its next poll must query only this task.
         is_end_seen_late: Whether its end was not seen when it happened, so that its duration is unknown.
         missing_since: Since when the service says that there is no such task.
         refused_since: Since when the service refuses to return it, for this or another reason.

@@ -203,7 +203,7 @@ class DaskExecutor:
 
     def _raise_if_closed(self) -> None:
         if self._is_closed:
-            raise ExecutorLost("this executor is closed; make a new one")
+            raise ExecutorLost("this executor is closed; create a new one")
 
     @property
     def _max_chunks(self) -> int:
