@@ -2,7 +2,7 @@
 The protocol as values: no waiting, no sockets, no files, no clock.
 
 For programs that use their own HTTP client, or check a request before they queue it: `broken_rules` and
-`write_request` on the way out, `read_created` and `read_task_answer` on the way in. The values themselves are in
+`write_request` on the way out, `read_created` and `read_snapshot` on the way in. The values themselves are in
 `kling_async`.
 """
 
@@ -19,7 +19,7 @@ from kling_async.wire.endpoints.registry import (
     registered,
 )
 from kling_async.wire.http_answer import Answer
-from kling_async.wire.responses import read_created, read_page, read_task_answer
+from kling_async.wire.responses import read_created, read_page, read_snapshot
 from kling_async.wire.status import is_final, merge
 
 __all__ = [
@@ -39,8 +39,8 @@ __all__ = [
     "read_created",
     "read_page",
     "read_request",
+    "read_snapshot",
     "read_task",
-    "read_task_answer",
     "register",
     "registered",
     "write_request",

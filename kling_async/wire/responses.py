@@ -45,7 +45,7 @@ __all__ = [
     "read_created",
     "read_news",
     "read_page",
-    "read_task_answer",
+    "read_snapshot",
 ]
 
 _MARKS: Final = ("task_status", "status", "task_status_msg", "updated_at", "update_time")
@@ -87,7 +87,7 @@ def read_created(answer: Answer) -> TaskSnapshot:
         raise InvalidRequest(*facts) from error
 
 
-def read_task_answer(answer: Answer, task_id: str | None = None) -> TaskSnapshot:
+def read_snapshot(answer: Answer, task_id: str | None = None) -> TaskSnapshot:
     """
     Read the answer to a query of one task; *task_id* is its id if that was queried.
 
@@ -155,7 +155,7 @@ def is_duplicate_id(error: KlingError) -> bool:
 
 def presence_of(error: KlingError | None) -> Presence:
     """
-    Return what the answer to a read shows about the address: *error* is what `read_task_answer` raised, None if
+    Return what the answer to a read shows about the address: *error* is what `read_snapshot` raised, None if
     nothing.
 
     Read a task that cannot exist for this: a Kling API reports in its own words that there is none, and any other API

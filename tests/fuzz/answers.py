@@ -26,7 +26,7 @@ from kling_async.wire.responses import (
     read_created,
     read_news,
     read_page,
-    read_task_answer,
+    read_snapshot,
 )
 from kling_async.wire.task_shapes import addresses_in
 from kling_async.wire.tasks import TaskSnapshot
@@ -194,8 +194,8 @@ def _reading(rng: Random, *, is_large: bool = False) -> Case:
     held: dict[str, TaskSnapshot | None] = {"t-1": None, "850913": None}
     readers: Sequence[Reader] = (
         read_created,
-        read_task_answer,
-        lambda answer: read_task_answer(answer, "t-1"),
+        read_snapshot,
+        lambda answer: read_snapshot(answer, "t-1"),
         read_page,
         lambda answer: read_news(answer, held),
     )
