@@ -27,7 +27,7 @@ from kling_async.errors import (
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.headers import clock_of
 from kling_async.wire.http_answer import Answer
-from kling_async.wire.responses import read_created, read_sighting
+from kling_async.wire.responses import read_created, read_snapshot
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["Delivery", "SubmitObserver"]
@@ -241,7 +241,7 @@ class Delivery:
         submission.is_looking = True
         try:
             answer = await self._transport.send("GET", self.endpoint.one(external_id))
-            found = await decode(answer, read_sighting)
+            found = await decode(answer, read_snapshot)
             self._check_found(found, external_id, answer)
         except KlingError as error:
             shown = self.subscription.task if self.subscription is not None else None

@@ -17,7 +17,7 @@ from kling_async.policy.arguments import check_timeout
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 from kling_async.wire.notebook_html import html_of
-from kling_async.wire.status import is_final, is_settled, is_settled_well, merge, reason_of
+from kling_async.wire.status import has_succeeded, is_final, is_settled, merge, reason_of
 from kling_async.wire.tasks import TaskResult, TaskSnapshot, TaskStatus
 
 __all__ = ["TaskHandle", "Timeout", "failure_of"]
@@ -213,9 +213,9 @@ class TaskHandle:
         Keep what a callback without a valid signature said at *now*. Files that it named stay.
         """
         self.unconfirmed_at = now
-        if self.unconfirmed is not None and is_settled_well(self.unconfirmed):
+        if self.unconfirmed is not None and has_succeeded(self.unconfirmed):
             return
-        has_files = is_settled_well(snapshot)
+        has_files = has_succeeded(snapshot)
         self.unconfirmed = snapshot if has_files else merge(self.unconfirmed, snapshot)
         if has_files and not self.is_final and self._on_unconfirmed is not None:
             self._on_unconfirmed(snapshot)
@@ -268,8 +268,7 @@ def _result_of(handle: TaskHandle, timeout: float | None) -> TaskResult:
         what = f"the task was not final after {timeout:g} s, {word}; it is still running: wait again"
         raise WaitTimeout(what, handle.task_id, seen.request_id, snapshot=seen)
     if seen.task_status is TaskStatus.SUCCEEDED:
-        made = seen.task_result
-        return TaskResult(handle.task_id, made.images, seen, made.videos, made.audios)
+        return TaskResult.of(seen, handle.task_id)
     raise failure_of(seen)
 
 

@@ -126,6 +126,4 @@ class ResultFiles:
         return outcome
 
     async def _renew(self, result: TaskResult, endpoint: Endpoint[Any]) -> TaskResult:
-        snapshot = await self._get(result.task_id, endpoint)
-        made = snapshot.task_result
-        return TaskResult(result.task_id, made.images, snapshot, made.videos, made.audios)
+        return TaskResult.of(await self._get(result.task_id, endpoint), result.task_id)

@@ -29,7 +29,7 @@ from kling_async.wire.error_answers import torn_id
 from kling_async.wire.headers import kept_for
 from kling_async.wire.http_answer import Answer
 from kling_async.wire.redaction import hide_secrets
-from kling_async.wire.responses import Presence, presence_of, read_created, read_sighting
+from kling_async.wire.responses import Presence, presence_of, read_created, read_snapshot
 
 __all__ = ["Transport", "decode", "is_small"]
 
@@ -175,7 +175,7 @@ class Transport:
         if self.is_kling_api:
             return False
         try:
-            read_sighting(await self.send("GET", f"{path}/{uuid.uuid4()}"))
+            read_snapshot(await self.send("GET", f"{path}/{uuid.uuid4()}"))
         except KlingError as error:
             presence = presence_of(error)
             self.is_kling_api = presence is Presence.HERE

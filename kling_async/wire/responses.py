@@ -45,7 +45,7 @@ __all__ = [
     "read_created",
     "read_news",
     "read_page",
-    "read_sighting",
+    "read_snapshot",
 ]
 
 _MARKS: Final = ("task_status", "status", "task_status_msg", "updated_at", "update_time")
@@ -87,7 +87,7 @@ def read_created(answer: Answer) -> TaskSnapshot:
         raise InvalidRequest(*facts) from error
 
 
-def read_sighting(answer: Answer, task_id: str | None = None) -> TaskSnapshot:
+def read_snapshot(answer: Answer, task_id: str | None = None) -> TaskSnapshot:
     """
     Read the answer to a question about one task, known by *task_id* if it was asked for by that.
 
@@ -155,7 +155,7 @@ def is_duplicate_id(error: KlingError) -> bool:
 
 def presence_of(error: KlingError | None) -> Presence:
     """
-    Return what the answer to a read says about the address: *error* is what `read_sighting` raised, None if nothing.
+    Return what the answer to a read says about the address: *error* is what `read_snapshot` raised, None if nothing.
 
     Ask for a task that cannot exist: a Kling API says in its own words that there is none, and anything else does not
     know the path.
@@ -195,7 +195,7 @@ def _id_of(task: Mapping[str, Any]) -> str:
 
 
 def _shows_the_same(task: Mapping[str, Any], held: TaskSnapshot) -> bool:
-    # A final sighting may still gain its pictures, with no word about it. Lists show what is empty, and others do not.
+    # A final snapshot may still gain its pictures, with no word about it. Lists show what is empty, and others do not.
     marks = ((task.get(mark) or None, held.raw.get(mark) or None) for mark in _MARKS)
     return not is_final(held.task_status) and all(shown == known for shown, known in marks)
 

@@ -184,8 +184,8 @@ class TaskSnapshot:
         request_id: Of the answer this was read from, for the vendor's support.
         raw: The task as it came, with the fields this version does not know.
         is_confirmed: False if it comes from a callback that could not be confirmed, because the service says that
-        there is
-            no such task. The callback came to an address that only the service was given, see `CallbackReceiver`.
+            there is no such task. The callback came to an address that only the service was given, see
+            `CallbackReceiver`.
     """
 
     task_id: str
@@ -230,6 +230,17 @@ class TaskResult:
         All files: images, then videos, then audios; there is one at least.
         """
         return (*self.images, *self.videos, *self.audios)
+
+    @classmethod
+    def of(cls, snapshot: TaskSnapshot, task_id: str | None = None) -> "TaskResult":
+        """
+        Return the result that *snapshot* lists.
+
+        Args:
+            task_id: Of the task, if the service may show another id of it.
+        """
+        made = snapshot.task_result
+        return cls(task_id or snapshot.task_id, made.images, snapshot, made.videos, made.audios)
 
     def _repr_html_(self) -> str:
         return html_of(self)

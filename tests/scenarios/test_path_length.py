@@ -123,7 +123,7 @@ async def profile() -> Profile:
         result, profile = await generate_profiled(client)
 
     assert 1 == len(result.images)
-    assert 2 == profile.functions["wire/responses", "read_sighting"]
+    assert 2 == profile.functions["wire/responses", "read_snapshot"]
     return profile
 
 

@@ -47,7 +47,7 @@ from kling_async.wire.endpoints.base import several
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 from kling_async.wire.headers import clock_of
 from kling_async.wire.http_answer import Answer
-from kling_async.wire.responses import read_page, read_sighting
+from kling_async.wire.responses import read_page, read_snapshot
 
 __all__ = ["DoctorOptions", "examine"]
 
@@ -223,7 +223,7 @@ class _Probe:
         Read a task that does not exist.
         """
         return await self._ask(
-            DEFAULT_ENDPOINT.one(UNKNOWN_TASK_ID), lambda answer: read_sighting(answer, UNKNOWN_TASK_ID)
+            DEFAULT_ENDPOINT.one(UNKNOWN_TASK_ID), lambda answer: read_snapshot(answer, UNKNOWN_TASK_ID)
         )
 
     async def read_lists(self, dialect: Dialect) -> tuple[ProbeResult | None, ProbeResult | None]:

@@ -11,7 +11,7 @@ import pytest
 
 from kling_async.errors import KlingError
 from kling_async.wire.http_answer import Answer
-from kling_async.wire.responses import read_created, read_page, read_sighting
+from kling_async.wire.responses import read_created, read_page, read_snapshot
 from kling_async.wire.tasks import TaskSnapshot
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -41,7 +41,7 @@ class Sample:
             case "create":
                 return read_created(self.answer)
             case "read":
-                return read_sighting(self.answer, self.task_id)
+                return read_snapshot(self.answer, self.task_id)
             case "page":
                 return read_page(self.answer)
             case _:
