@@ -54,7 +54,7 @@ PLAIN: Final = {
     "kling_async.client.callbacks.asgi.AsgiApp",
     "kling_async.client.events.TaskEvents",
     "kling_async.client.handle.Timeout",
-    "kling_async.client.limits.limiter.SlotLease",
+    "kling_async.client.limits.bucket.SlotLease",
     "kling_async.wire.endpoints.image_generation.RequestByName",
     "kling_async.emulator.fault_rule.WhichRequests",
     "kling_async.emulator.settings.SettingsByName",

@@ -22,7 +22,8 @@ from kling_async.client.events import EventKind, EventPublisher, OnEvent, TaskEv
 from kling_async.client.exchange import RequestBody
 from kling_async.client.handle import TaskHandle
 from kling_async.client.known_tasks import KnownTasks
-from kling_async.client.limits.limiter import SlotLease, Slots
+from kling_async.client.limits.bucket import SlotLease
+from kling_async.client.limits.limiter import Slots
 from kling_async.client.polling.poller import Poller
 from kling_async.client.polling.queries import HttpStatusQueries
 from kling_async.client.polling.strategy import strategy_for

@@ -12,7 +12,7 @@ import attrs
 from kling_async.client.callbacks.router import CallbackSubscription
 from kling_async.client.events import EventKind, TaskEvents
 from kling_async.client.exchange import RequestBody
-from kling_async.client.limits.limiter import SlotLease
+from kling_async.client.limits.bucket import SlotLease
 from kling_async.client.retries import Step, may_exist, next_step, retry
 from kling_async.client.submission import Submission, may_be_task_of
 from kling_async.client.transport import Transport, decode

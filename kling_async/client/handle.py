@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from kling_async.client.events import NULL_EVENTS, EventKind, TaskEvents
-from kling_async.client.limits.limiter import SlotLease
+from kling_async.client.limits.bucket import SlotLease
 from kling_async.errors import KlingError, TaskFailed, WaitTimeout
 from kling_async.policy.arguments import check_timeout
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest

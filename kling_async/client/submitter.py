@@ -16,7 +16,7 @@ from kling_async.client.callbacks.router import CallbackRouter, CallbackSubscrip
 from kling_async.client.delivery import Delivery
 from kling_async.client.events import EventKind, TaskEvents
 from kling_async.client.handle import TaskHandle
-from kling_async.client.limits.limiter import SlotLease
+from kling_async.client.limits.bucket import SlotLease
 from kling_async.client.polling.poller import Poller
 from kling_async.errors import ClientClosed, SubmissionUncertain
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest

@@ -5,6 +5,9 @@ First come, first served: small requests do not overtake a large one at the head
 after a refusal.
 """
 
+import asyncio
+import enum
+import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -12,9 +15,9 @@ from collections.abc import Callable, Iterator
 import attrs
 
 from kling_async.client.limits.adaptive import AdaptiveLimit, RejectionTracker
-from kling_async.client.limits.queue import RequestQueue, RequestState, SlotRequest
+from kling_async.errors import NoFreeSlot, RateLimited
 
-__all__ = ["Bucket", "Usage"]
+__all__ = ["Bucket", "LeaseState", "SlotLease", "Usage"]
 
 
 @attrs.frozen
@@ -31,6 +34,217 @@ class Usage:
     limit: int
     used: int
     waiting: int
+
+
+class LeaseState(enum.Enum):
+    """
+    What a lease has at the moment.
+    """
+
+    IDLE = enum.auto()
+    QUEUED = enum.auto()
+    HOLDING = enum.auto()  # its slots
+    BACKING_OFF = enum.auto()  # refused although no other slot was taken: it pauses before it is sent again
+
+
+@attrs.define(eq=False)
+class SlotLease:
+    """
+    The *n* slots of one task, or the request for them. `release` gives them back; calling it again has no effect.
+
+    Attributes:
+        number: Its place in the order of arrival.
+        granted: While it is queued: set to None when it gets its slots, else to what makes the error to raise.
+        is_accepted: Whether the service has accepted its task, or may have.
+        refused_since: Since when the service has refused it while no other task of this client was running.
+        is_released: Whether the slots have been given back; nothing else has an effect from then on.
+    """
+
+    n: int
+    owner: object = attrs.field(repr=False)
+    number: int
+    bucket: "Bucket" = attrs.field(repr=False)
+    state: LeaseState = attrs.field(default=LeaseState.IDLE, init=False)
+    granted: asyncio.Future[Callable[[], Exception] | None] | None = attrs.field(default=None, init=False, repr=False)
+    is_accepted: bool = attrs.field(default=False, init=False)
+    refused_since: float = attrs.field(default=math.inf, init=False)
+    is_released: bool = attrs.field(default=False, init=False)
+
+    def release(self) -> None:
+        """
+        Give the slots back to those that wait.
+        """
+        if self.is_released:
+            return
+        self.is_released = True
+        bucket = self.bucket
+        bucket.move(self, LeaseState.IDLE)
+        if self.is_accepted:
+            self.is_accepted = False
+            bucket.accepted -= self.n
+            if bucket.queue.count:
+                bucket.adaptive.note_ended(asyncio.get_running_loop().time())
+        if bucket.queue.count:
+            bucket.admit()
+
+    def note_running(self) -> None:
+        """
+        Take the slots even above the limit: a task that uses them is running, or may be.
+        """
+        if not self.is_released and not self.is_accepted:
+            bucket, self.is_accepted = self.bucket, True
+            bucket.accepted += self.n
+            bucket.move(self, LeaseState.HOLDING)
+            if bucket.queue.count:
+                bucket.admit()
+
+    def note_accepted(self) -> None:
+        """
+        The service has accepted the task that uses these slots.
+        """
+        if not self.is_released and not self.is_accepted:
+            bucket = self.bucket
+            bucket.rejections.note_accepted(self.n)
+            bucket.adaptive.note_accepted(bucket.accepted + self.n, asyncio.get_running_loop().time())
+            self.note_running()
+
+    def note_refused(self, error: RateLimited) -> bool:
+        """
+        The service has refused the submit; return whether to `reacquire` the slots at once rather than after a pause.
+
+        At once if there were too few slots (1303), other tasks of this client run and the limit is being found: the
+        limit shrinks, and the slots are lost until one of those tasks ends. If no other task runs, the slots are lost
+        for the pause, and smaller requests go on meanwhile. A 429 of a gateway without a reason may mean too many
+        requests or too many slots: it shrinks the limit if that many slots were never in use before.
+        """
+        if self.is_released:
+            return False
+        bucket, now = self.bucket, asyncio.get_running_loop().time()
+        if self.is_accepted:  # it was counted as running, and does not run
+            self.is_accepted = False
+            bucket.accepted -= self.n
+        is_vague = not isinstance(error, NoFreeSlot) and not isinstance(error.code, int)
+        if bucket.accepted:
+            self.refused_since = math.inf
+        else:
+            is_about_slots = is_vague or isinstance(error, NoFreeSlot)
+            since = bucket.rejections.note_refused(self.n, now) if is_about_slots else now
+            self.refused_since = min(since, self.refused_since)
+        match error:
+            case NoFreeSlot() if bucket.used == self.n:
+                bucket.move(self, LeaseState.BACKING_OFF)
+                bucket.admit()
+            case NoFreeSlot() if bucket.limit is None:
+                bucket.adaptive.note_refused(bucket.used, now)
+                if error.retry_after is None:
+                    bucket.move(self, LeaseState.IDLE)
+                    return True
+            case _ if is_vague and bucket.accepted and bucket.adaptive.is_unproven(bucket.accepted + self.n):
+                bucket.adaptive.note_refused(bucket.accepted + self.n, now)
+        return False
+
+    def refused_seconds(self) -> float:
+        """
+        Return for how many seconds the service has refused this, as of the last refusal, while no other task of this
+        client was running; 0.0 if one was running, since its end may free enough slots.
+
+        A request for more slots than were ever granted counts from the first refusal of any such request, so that only
+        one of them waits until it is given up.
+        """
+        return max(0.0, asyncio.get_running_loop().time() - self.refused_since)
+
+    async def reacquire(self) -> None:
+        """
+        Wait for the slots, at first or after a refusal took them away; returns at once if it has them. Cancelling this
+        gives them up and holds up no other request.
+        """
+        if self.is_released or self.state is LeaseState.HOLDING:
+            return
+        bucket = self.bucket
+        if bucket.has_room(self.n):
+            bucket.move(self, LeaseState.HOLDING)
+            return
+        self.granted = asyncio.get_running_loop().create_future()
+        bucket.move(self, LeaseState.QUEUED)
+        bucket.admit()
+        try:
+            make_error = await self.granted
+        except BaseException:
+            self.is_released = True
+            bucket.move(self, LeaseState.IDLE)  # the slots may have been granted just before the cancellation
+            bucket.admit()
+            raise
+        if make_error is not None:
+            self.is_released = True
+            raise make_error()
+
+    def resolve(self, make_error: Callable[[], Exception] | None) -> None:
+        """
+        End its wait, with an error where *make_error* is given; no effect when it does not wait.
+        """
+        if self.granted is not None and not self.granted.done():
+            self.granted.set_result(make_error)
+
+
+@attrs.define
+class _SizeQueue:
+    # Requests of one size in order of arrival; each can leave in constant time.
+
+    requests: dict[int, SlotLease] = attrs.field(factory=dict)  # by number
+    _numbers: list[int] = attrs.field(factory=list)  # a heap; numbers of requests that left are removed lazily
+
+    def add(self, request: SlotLease) -> None:
+        self.requests[request.number] = request
+        heapq.heappush(self._numbers, request.number)
+
+    def remove(self, request: SlotLease) -> None:
+        del self.requests[request.number]
+        if len(self._numbers) > 2 * len(self.requests):
+            # Copying the dictionary frees the memory of its deleted entries.
+            self.requests, self._numbers = dict(self.requests), sorted(self.requests)
+
+    def first(self) -> SlotLease | None:
+        while self._numbers and self._numbers[0] not in self.requests:
+            heapq.heappop(self._numbers)
+        return self.requests[self._numbers[0]] if self._numbers else None
+
+
+@attrs.define(eq=False)
+class RequestQueue:
+    """
+    All waiting requests of a bucket. A request that was refused and is queued again keeps its place.
+
+    Attributes:
+        count: Their number.
+    """
+
+    count: int = attrs.field(default=0, init=False)
+    _by_size: dict[int, _SizeQueue] = attrs.field(factory=dict, init=False)  # there are few sizes
+
+    def __iter__(self) -> Iterator[SlotLease]:
+        requests = itertools.chain.from_iterable(queue.requests.values() for queue in self._by_size.values())
+        return iter(sorted(requests, key=lambda request: request.number))
+
+    def add(self, request: SlotLease) -> None:
+        """
+        Add a request at the place of its number.
+        """
+        self.count += 1
+        self._by_size.setdefault(request.n, _SizeQueue()).add(request)
+
+    def remove(self, request: SlotLease) -> None:
+        """
+        Remove a request, wherever it stands.
+        """
+        self.count -= 1
+        self._by_size[request.n].remove(request)
+
+    def first(self, below: float) -> SlotLease | None:
+        """
+        Return the oldest request for fewer than *below* slots.
+        """
+        firsts = (queue.first() for n, queue in self._by_size.items() if n < below)
+        return min((request for request in firsts if request), key=lambda request: request.number, default=None)
 
 
 @attrs.define(eq=False)
@@ -76,7 +290,7 @@ class Bucket:
         Give free slots to the requests that wait for them.
         """
         while self.queue.count and (request := self.queue.first(self.below)) and self._fits(request.n):
-            self.move(request, RequestState.HOLDING)
+            self.move(request, LeaseState.HOLDING)
 
     def fail_waiters(self, owner: object, make_error: Callable[[], Exception]) -> None:
         """
@@ -84,33 +298,33 @@ class Bucket:
         """
         for request in [request for request in self.queue if request.owner is owner]:
             request.resolve(make_error)
-            self.move(request, RequestState.IDLE)
+            self.move(request, LeaseState.IDLE)
         self.admit()
 
-    def move(self, request: SlotRequest, state: RequestState) -> None:
+    def move(self, request: SlotLease, state: LeaseState) -> None:
         """
         Change the state of *request*, and count its slots by that.
         """
         match request.state:
-            case RequestState.QUEUED:
+            case LeaseState.QUEUED:
                 self.queue.remove(request)
-            case RequestState.HOLDING:
+            case LeaseState.HOLDING:
                 self.used -= request.n
-            case RequestState.BACKING_OFF:
+            case LeaseState.BACKING_OFF:
                 self._backing_off.remove(request.n)
                 self.below = min(self._backing_off, default=math.inf)
         request.state = state
         match state:
-            case RequestState.QUEUED:
+            case LeaseState.QUEUED:
                 self.queue.add(request)
-            case RequestState.HOLDING:
+            case LeaseState.HOLDING:
                 self.used += request.n
                 if request.granted is not None:
                     request.resolve(None)
-            case RequestState.BACKING_OFF:
+            case LeaseState.BACKING_OFF:
                 self._backing_off.append(request.n)
                 self.below = min(self.below, request.n)
-            case RequestState.IDLE:
+            case LeaseState.IDLE:
                 if request.granted is not None:
                     request.granted.cancel()  # its wait ends with it
 

@@ -6,140 +6,17 @@ endpoint.
 """
 
 import asyncio
-import math
 from collections.abc import Callable, Iterator, Mapping
 
 import attrs
 
 from kling_async.client.limits.adaptive import AdaptiveLimit
-from kling_async.client.limits.bucket import Bucket, Usage
-from kling_async.client.limits.queue import RequestState, SlotRequest
-from kling_async.errors import BrokenRule, InvalidRequest, NoFreeSlot, RateLimited
+from kling_async.client.limits.bucket import Bucket, LeaseState, SlotLease, Usage
+from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.policy.arguments import check_kind, check_whole
 from kling_async.policy.policies import SlotPolicy
 
-__all__ = ["SlotLease", "Slots"]
-
-
-@attrs.define(eq=False)
-class SlotLease(SlotRequest):
-    """
-    The slots of one task, or the request for them. `release` gives them back; calling it again has no effect.
-
-    Attributes:
-        is_released: Whether the slots have been given back; nothing else has an effect from then on.
-    """
-
-    bucket: Bucket = attrs.field(repr=False)
-    is_released: bool = attrs.field(default=False, init=False)
-
-    def release(self) -> None:
-        """
-        Give the slots back to those that wait.
-        """
-        if self.is_released:
-            return
-        self.is_released = True
-        bucket = self.bucket
-        bucket.move(self, RequestState.IDLE)
-        if self.is_accepted:
-            self.is_accepted = False
-            bucket.accepted -= self.n
-            if bucket.queue.count:
-                bucket.adaptive.note_ended(asyncio.get_running_loop().time())
-        if bucket.queue.count:
-            bucket.admit()
-
-    def note_running(self) -> None:
-        """
-        Take the slots even above the limit: a task that uses them is running, or may be.
-        """
-        if not self.is_released and not self.is_accepted:
-            bucket, self.is_accepted = self.bucket, True
-            bucket.accepted += self.n
-            bucket.move(self, RequestState.HOLDING)
-            if bucket.queue.count:
-                bucket.admit()
-
-    def note_accepted(self) -> None:
-        """
-        The service has accepted the task that uses these slots.
-        """
-        if not self.is_released and not self.is_accepted:
-            bucket = self.bucket
-            bucket.rejections.note_accepted(self.n)
-            bucket.adaptive.note_accepted(bucket.accepted + self.n, asyncio.get_running_loop().time())
-            self.note_running()
-
-    def note_refused(self, error: RateLimited) -> bool:
-        """
-        The service has refused the submit; return whether to `reacquire` the slots at once rather than after a pause.
-
-        At once if there were too few slots (1303), other tasks of this client run and the limit is being found: the
-        limit shrinks, and the slots are lost until one of those tasks ends. If no other task runs, the slots are lost
-        for the pause, and smaller requests go on meanwhile. A 429 of a gateway without a reason may mean too many
-        requests or too many slots: it shrinks the limit if that many slots were never in use before.
-        """
-        if self.is_released:
-            return False
-        bucket, now = self.bucket, asyncio.get_running_loop().time()
-        if self.is_accepted:  # it was counted as running, and does not run
-            self.is_accepted = False
-            bucket.accepted -= self.n
-        is_vague = not isinstance(error, NoFreeSlot) and not isinstance(error.code, int)
-        if bucket.accepted:
-            self.refused_since = math.inf
-        else:
-            is_about_slots = is_vague or isinstance(error, NoFreeSlot)
-            since = bucket.rejections.note_refused(self.n, now) if is_about_slots else now
-            self.refused_since = min(since, self.refused_since)
-        match error:
-            case NoFreeSlot() if bucket.used == self.n:
-                bucket.move(self, RequestState.BACKING_OFF)
-                bucket.admit()
-            case NoFreeSlot() if bucket.limit is None:
-                bucket.adaptive.note_refused(bucket.used, now)
-                if error.retry_after is None:
-                    bucket.move(self, RequestState.IDLE)
-                    return True
-            case _ if is_vague and bucket.accepted and bucket.adaptive.is_unproven(bucket.accepted + self.n):
-                bucket.adaptive.note_refused(bucket.accepted + self.n, now)
-        return False
-
-    def refused_seconds(self) -> float:
-        """
-        Return for how many seconds the service has refused this, as of the last refusal, while no other task of this
-        client was running; 0.0 if one was running, since its end may free enough slots.
-
-        A request for more slots than were ever granted counts from the first refusal of any such request, so that only
-        one of them waits until it is given up.
-        """
-        return max(0.0, asyncio.get_running_loop().time() - self.refused_since)
-
-    async def reacquire(self) -> None:
-        """
-        Wait for the slots, at first or after a refusal took them away; returns at once if it has them. Cancelling this
-        gives them up and holds up no other request.
-        """
-        if self.is_released or self.state is RequestState.HOLDING:
-            return
-        bucket = self.bucket
-        if bucket.has_room(self.n):
-            bucket.move(self, RequestState.HOLDING)
-            return
-        self.granted = asyncio.get_running_loop().create_future()
-        bucket.move(self, RequestState.QUEUED)
-        bucket.admit()
-        try:
-            make_error = await self.granted
-        except BaseException:
-            self.is_released = True
-            bucket.move(self, RequestState.IDLE)  # the slots may have been granted just before the cancellation
-            bucket.admit()
-            raise
-        if make_error is not None:
-            self.is_released = True
-            raise make_error()
+__all__ = ["Slots"]
 
 
 @attrs.define(eq=False, repr=False)
@@ -209,7 +86,7 @@ class Slots(Mapping[str, Usage]):
         lease = self._lease(bucket, n, owner)
         if not lease.bucket.has_room(n):
             return None
-        lease.bucket.move(lease, RequestState.HOLDING)
+        lease.bucket.move(lease, LeaseState.HOLDING)
         return lease
 
     async def acquire(self, bucket: str, n: int, *, owner: object = None) -> SlotLease:

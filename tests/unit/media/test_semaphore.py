@@ -15,7 +15,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from kling_async.client.handle import TaskHandle
 from kling_async.client.limits import limiter
-from kling_async.client.limits.limiter import SlotLease, Slots
+from kling_async.client.limits.bucket import SlotLease
+from kling_async.client.limits.limiter import Slots
 from kling_async.errors import InvalidRequest, NoFreeSlot
 from kling_async.media.semaphore import Semaphore
 from tests.fakes.simulated_loop import SimulatedLoop, simulated

@@ -12,9 +12,8 @@ from hypothesis import given, strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from kling_async import errors
-from kling_async.client.limits.bucket import Usage
-from kling_async.client.limits.limiter import SlotLease, Slots
-from kling_async.client.limits.queue import RequestState
+from kling_async.client.limits.bucket import LeaseState, SlotLease, Usage
+from kling_async.client.limits.limiter import Slots
 from kling_async.policy.policies import SlotPolicy
 from tests.fakes.simulated_loop import SimulatedLoop, simulated
 
@@ -814,7 +813,7 @@ class Customer:
     lease: SlotLease | None = None
     aio_task: asyncio.Future[None] | None = None
 
-    def is_idle_in(self, state: RequestState) -> bool:
+    def is_idle_in(self, state: LeaseState) -> bool:
         """
         Return whether it waits for nothing, and its request is in *state*.
         """
@@ -830,11 +829,11 @@ class Customer:
         self.lease = self.slots.acquire_running("m", self.n, owner=self.owner)
 
     def be_accepted(self) -> None:
-        if self.lease is not None and self.is_idle_in(RequestState.HOLDING):
+        if self.lease is not None and self.is_idle_in(LeaseState.HOLDING):
             self.lease.note_accepted()  # perhaps not for the first time
 
     def be_refused(self, error: errors.RateLimited) -> None:
-        if self.lease is not None and self.is_idle_in(RequestState.HOLDING) and not self.lease.is_accepted:
+        if self.lease is not None and self.is_idle_in(LeaseState.HOLDING) and not self.lease.is_accepted:
             self.aio_task = asyncio.ensure_future(self._be_refused(error))
 
     async def _be_refused(self, error: errors.RateLimited) -> None:
@@ -842,7 +841,7 @@ class Customer:
             await self.lease.reacquire()
 
     def come_back(self) -> None:
-        if self.lease is not None and self.is_idle_in(RequestState.BACKING_OFF):
+        if self.lease is not None and self.is_idle_in(LeaseState.BACKING_OFF):
             self.aio_task = asyncio.ensure_future(self.lease.reacquire())
 
     def cancel(self) -> None:
@@ -924,19 +923,19 @@ class SlotsMachine(RuleBasedStateMachine):
     @invariant()
     def sums_are_right(self) -> None:
         requests = [customer.lease for customer in self.known if customer.lease is not None]
-        by_state = {state: [request for request in requests if request.state is state] for state in RequestState}
-        in_order = sorted(by_state[RequestState.QUEUED], key=lambda request: request.number)
+        by_state = {state: [request for request in requests if request.state is state] for state in LeaseState}
+        in_order = sorted(by_state[LeaseState.QUEUED], key=lambda request: request.number)
 
-        assert sum(request.n for request in by_state[RequestState.HOLDING]) == self.bucket.used
+        assert sum(request.n for request in by_state[LeaseState.HOLDING]) == self.bucket.used
         assert sum(request.n for request in requests if request.is_accepted) == self.bucket.accepted
         assert in_order == list(self.bucket.queue)
-        assert sorted(request.n for request in by_state[RequestState.BACKING_OFF]) == sorted(self.bucket._backing_off)
+        assert sorted(request.n for request in by_state[LeaseState.BACKING_OFF]) == sorted(self.bucket._backing_off)
         assert [] == self.complaints
 
     @invariant()
     def never_above_the_limit(self) -> None:
         taken = [customer.n for customer in self.known if customer.lease is not None and not customer.is_resumed
-                 and customer.lease.state is RequestState.HOLDING]  # fmt: skip
+                 and customer.lease.state is LeaseState.HOLDING]  # fmt: skip
         assert self.slots.limit is None or sum(taken) <= self.slots.limit
 
     def teardown(self) -> None:
