@@ -129,7 +129,9 @@ class TaskHandle:
                 if timer is not None:
                     timer.cancel()
                 del waiter, timer  # otherwise an error's traceback holds them and they hold the error, until a gc
-        return _result_of(self, timeout)
+        if self.is_settled and (seen := self.snapshot) and seen.task_status is TaskStatus.SUCCEEDED:
+            return TaskResult.of(seen, self.task_id)
+        raise _error_of(self, timeout)
 
     async def updates(self) -> AsyncGenerator[TaskSnapshot, None]:
         """
@@ -258,18 +260,16 @@ class TaskHandle:
             self.events.publish(EventKind.PROCESSING, snapshot=seen)
 
 
-def _result_of(handle: TaskHandle, timeout: float | None) -> TaskResult:
+def _error_of(handle: TaskHandle, timeout: float | None) -> TaskFailed | WaitTimeout:
     seen = handle.snapshot
     if seen is None:
         what = f"the service has not shown this task within {timeout:g} s; check its id, or wait again"
-        raise WaitTimeout(what, handle.task_id)
-    if not handle.is_settled:
-        word = f"last seen as {seen.status_word!r}"
-        what = f"the task was not final after {timeout:g} s, {word}; it is still running: wait again"
-        raise WaitTimeout(what, handle.task_id, seen.request_id, snapshot=seen)
-    if seen.task_status is TaskStatus.SUCCEEDED:
-        return TaskResult.of(seen, handle.task_id)
-    raise failure_of(seen)
+        return WaitTimeout(what, handle.task_id)
+    if handle.is_settled:
+        return failure_of(seen)
+    word = f"last seen as {seen.status_word!r}"
+    what = f"the task was not final after {timeout:g} s, {word}; it is still running: wait again"
+    return WaitTimeout(what, handle.task_id, seen.request_id, snapshot=seen)
 
 
 def _wake(waiter: "asyncio.Future[None]") -> None:
