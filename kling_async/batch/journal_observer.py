@@ -27,8 +27,11 @@ class UnsettledSubmits:
     def __init__(self) -> None:
         self._over: dict[int, asyncio.Future[None]] = {}  # by the position of the row
 
-    def __contains__(self, position: int) -> bool:
-        return position in self._over
+    def positions(self) -> frozenset[int]:
+        """
+        Return the positions of their rows.
+        """
+        return frozenset(self._over)
 
     def add(self, position: int) -> None:
         """
@@ -76,14 +79,14 @@ class JournalObserver(SubmitObserver):
         clock: Callable[[], float],
         has_external_ids: bool,
     ) -> None:
-        self.is_recovery = row.state in (State.SENDING, State.UNCERTAIN)
-        self.key = row.key
+        self.is_recovery: bool = row.state in (State.SENDING, State.UNCERTAIN)
+        self.key: str | None = row.key
         self.task_id = row.task_id
         self.attempt = attempt
-        self.position = row.position
-        self.may_have_arrived = self.is_recovery
-        self.is_sent = False
-        self.owns_id = row.request.external_task_id is None
+        self.position: int = row.position
+        self.may_have_arrived: bool = self.is_recovery
+        self.is_sent: bool = False
+        self.owns_id: bool = row.request.external_task_id is None
         self.external_task_id = row.external_task_id or row.request.external_task_id
         if self.external_task_id is None and has_external_ids:
             self.external_task_id = external_id_of(journal.id, row.position, row.key, attempt)
@@ -98,6 +101,8 @@ class JournalObserver(SubmitObserver):
             raise RunStopped("the run was stopped before this was sent")
         self.may_have_arrived = self.is_sent = True
         self._unsettled.add(self.position)
+        if self.is_recovery:  # callbacks of what an earlier run has sent may come to a later one, if not to this
+            submit_key = submit_key or self._row.submit_key
         await self._journal.mark_sending(
             self.position,
             attempt=self.attempt,

@@ -115,7 +115,9 @@ class Runner:
         pending = self._pending
         begun = [row async for row in pending.read(State.ACCEPTED)]
         await self._resume_all(row for row in begun if row.kept_for is None)
-        unsettled = self._attempts.unsettled  # submits of an earlier run, which may still succeed
+        # Submits of an earlier run, which may still succeed. Asked before the rows are read: a page does not show
+        # the new state of one that ends meanwhile.
+        unsettled = self._attempts.unsettled.positions()
         begun += [row async for row in pending.read(State.SENDING) if row.position not in unsettled]
         uncertain = {row.position async for row in pending.read(State.UNCERTAIN)}
         taken = uncertain.union(row.position for row in begun)

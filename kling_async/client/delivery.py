@@ -186,11 +186,14 @@ class Delivery:
         return await self._post()
 
     async def _post(self) -> TaskSnapshot:
+        submission = self.submission
         while True:
+            if submission.ambiguous_error is not None and submission.is_last_try:  # since it was last looked up
+                raise submission.uncertain(submission.ambiguous_error)
             try:
                 return await self._post_once()
             except RateLimited as error:
-                if self.submission.is_last_try or not self.lease.note_refused(error):
+                if submission.is_last_try or not self.lease.note_refused(error):
                     raise
                 self.events.publish(EventKind.WAITING, error=error)
             await self.lease.reacquire()

@@ -23,6 +23,7 @@ from kling_async import (
     SlotPolicy,
     Slots,
 )
+from kling_async.client import core
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.delivery import SubmitObserver
 from kling_async.client.handle import TaskHandle
@@ -36,6 +37,7 @@ from kling_async.errors import (
     SubmissionUncertain,
     TaskNotFound,
 )
+from kling_async.media.input_files import read_inputs
 from kling_async.media.semaphore import Semaphore
 from tests.fakes.clients import BRISK, EAGER, LIGHTHOUSE, client_of, emulator
 from tests.fakes.simulated_loop import quiet_loop
@@ -614,6 +616,42 @@ async def test_submit_in_doubt_is_found_though_it_could_not_be_sent(tmp_path: Pa
         made = await client.submit(KNOWN)
 
         assert made is await recover(client, unfit, Scribe(server))
+
+
+@pytest.mark.parametrize("is_closed", [False, True], ids=["cancelled", "closed"])
+async def test_submit_in_doubt_that_is_unwanted_while_its_file_is_read_is_not_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_closed: bool
+) -> None:
+    """
+    Between the look-up that found nothing and the sending a file is read; who leaves meanwhile pays for nothing more.
+    """
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def read_slowly(*given: Any) -> Any:
+        begun.set()
+        await goes_on.wait()
+        return await read_inputs(*given)
+
+    monkeypatch.setattr(core, "read_inputs", read_slowly)
+    PIL.Image.new("RGB", (320, 300), "teal").save(tmp_path / "reference.png")
+    request = attrs.evolve(KNOWN, image=tmp_path / "reference.png")
+    async with emulator(OFFICIAL) as server, client_of(server) as client:
+        scribe = Scribe(server)
+        recovering = asyncio.ensure_future(recover(client, request, scribe))
+        await begun.wait()
+        if is_closed:
+            closing = asyncio.ensure_future(client.aclose())
+            await asyncio.sleep(0)
+            goes_on.set()
+            with pytest.raises(SubmissionUncertain, match="it is not sent again"):
+                await recovering
+            await closing
+        else:
+            await cancel(recovering)
+            goes_on.set()
+            await gone(client)
+
+        assert ("ended", 0) == (scribe.summary, server.ledger.creates_received)
 
 
 async def test_id_that_only_we_can_have_used_is_found() -> None:
