@@ -69,9 +69,8 @@ class WarningThrottle:
         Count an event, and return how many events to log now; 0 for none.
         """
         self._count += 1
-        if (
-            self._logged_at is not None and 0 <= now - self._logged_at < WARNING_INTERVAL
-        ):  # below 0: the clock was set back
+        # Less than 0 s have passed if the clock was set back.
+        if self._logged_at is not None and 0 <= now - self._logged_at < WARNING_INTERVAL:
             return 0
         self._logged_at = now
         count, self._count = self._count, 0
