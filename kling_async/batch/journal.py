@@ -119,6 +119,8 @@ class Journal:
 
     def __init__(self, database: Database) -> None:
         self.path: Final = database.path
+        self.id: str
+        self.token_key: bytes
         self.id, self.token_key = queries.read_identity(database)
         self._database = database
         self._writer: Writer[queries.Change] = Writer(lambda changes: queries.write(database, changes))

@@ -80,15 +80,15 @@ class JournalObserver(SubmitObserver):
         clock: Callable[[], float],
         has_external_ids: bool,
     ) -> None:
-        self.is_recovery = row.state in (State.SENDING, State.UNCERTAIN)
-        self.key = row.key
+        self.is_recovery: bool = row.state in (State.SENDING, State.UNCERTAIN)
+        self.key: str | None = row.key
         self.task_id = row.task_id
         self.attempt = attempt
-        self.position = row.position
-        self.may_have_arrived = self.is_recovery
-        self.is_sent = False
-        self.is_over = False
-        self.owns_id = row.request.external_task_id is None
+        self.position: int = row.position
+        self.may_have_arrived: bool = self.is_recovery
+        self.is_sent: bool = False
+        self.is_over: bool = False
+        self.owns_id: bool = row.request.external_task_id is None
         self.external_task_id = row.external_task_id or row.request.external_task_id
         if self.external_task_id is None and has_external_ids:
             self.external_task_id = external_id_of(journal.id, row.position, row.key, attempt)

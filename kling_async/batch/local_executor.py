@@ -10,7 +10,6 @@ import pickle
 import signal
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from kling_async.batch.function_calls import FileInfo, Process, call_pickled, describe_error
@@ -55,9 +54,7 @@ class LocalExecutor:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

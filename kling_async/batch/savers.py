@@ -221,9 +221,7 @@ class RemoteSaver(Saver):
         await make_staging_dir(self.destination, self._staging_dir)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self._remove_staging_dir()
 
     async def save(self, row: Row, result: TaskResult) -> SaveOutcome:

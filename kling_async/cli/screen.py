@@ -5,7 +5,6 @@ Shows the tasks of a command: redrawn on a terminal, plain lines elsewhere.
 import contextlib
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TextIO, TypeAlias
 
 from rich.console import Console, Group, RenderableType
@@ -81,10 +80,8 @@ class LiveTaskScreen(LiveOutput):
         await self._stack.enter_async_context(repeating(self._redraw, 0.1))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await super().__aexit__(kind, error, trace)
+    async def __aexit__(self, *exc_info: object) -> None:
+        await super().__aexit__(*exc_info)
         await self._stack.aclose()
 
     def accepted(self, row: TaskRow) -> None:  # noqa: ARG002 (the board shows it)

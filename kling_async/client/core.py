@@ -72,7 +72,7 @@ class ClientCore:
         on_open: Called once, when it is opened.
     """
 
-    state = State.NEW  # of the class: `__del__` reads it even if `__init__` failed
+    state: State = State.NEW  # of the class: `__del__` reads it even if `__init__` failed
 
     def __init__(
         self,

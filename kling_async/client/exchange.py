@@ -129,7 +129,7 @@ class RequestBody(aiohttp.Payload):
         super().__init__(content, content_type="application/json")
         self._size = len(content)
         self.is_traceable = is_traceable
-        self.has_left = False
+        self.has_left: bool = False
         self.is_called_off = False
         self._deadline: Deadline | None = None
         self._read_timeout = 0.0

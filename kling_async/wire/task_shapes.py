@@ -72,11 +72,10 @@ def _has_files(result: Any) -> bool:
     if not isinstance(result, dict):
         return bool(_pictures_in(result, ("images",)))
     images = result.get("images")
-    if isinstance(images, list) and images and isinstance(images[0], dict) and _is_picture(images[0]):
+    first = images[0] if isinstance(images, list) and images else None
+    if isinstance(first, dict) and "type" not in first and address_of(first) is not None:
         return True
-    if any(result.get(name) for name in ("videos", "audios")):
-        return True
-    return bool(_pictures_in(result, ("images",)))
+    return any(result.get(name) for name in ("videos", "audios")) or bool(_pictures_in(result, ("images",)))
 
 
 def _typed_outputs(outputs: Any) -> dict[str, list[Any]]:

@@ -238,7 +238,7 @@ async def test_host_that_cannot_be(command: Command) -> None:
     ended = await command("callback-test", "http://a..b/x")
 
     assert 2 == ended.code
-    assert "must have a host that can be" in ended.err
+    assert "must have a valid host name" in ended.err
 
 
 @pytest.mark.parametrize(

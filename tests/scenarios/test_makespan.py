@@ -114,8 +114,8 @@ SEEDS: Final = (0, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_with_a_number_given_width_is_full(seed: int) -> None:
     """
-    100 or 300 requests of 1 to 9 pictures against nine slots take hardly longer than by the yardstick; nothing is refused, and
-    a request for nine waits at the head of the queue for no longer than the tasks before it take.
+    100 or 300 requests of 1 to 9 pictures against nine slots take hardly longer than by the yardstick; nothing is
+    refused, and a request for nine waits at the head of the queue for no longer than the tasks before it take.
     """
     outcome = run(mixed(9, 300 if seed else 100, seed), 9, 9, seed)
 

@@ -4,7 +4,7 @@ Whether a callback is genuine: its address by a token, its content by a signatur
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from kling_async.errors import BrokenRule
@@ -25,7 +25,7 @@ class Authenticator:
     """
 
     def __init__(self, secrets_: tuple[str, ...], token_key: bytes | None) -> None:
-        self.clock = time.time
+        self.clock: Callable[[], float] = time.time
         self._secrets = secrets_
         self._token_keys = [token_key or secrets.token_bytes(32)]
 

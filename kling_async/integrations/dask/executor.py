@@ -17,7 +17,6 @@ import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from ssl import SSLContext
-from types import TracebackType
 from typing import Any, Final, Self
 
 import attrs
@@ -122,9 +121,7 @@ class DaskExecutor:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

@@ -1495,7 +1495,7 @@ FORKING = """
     import os
     import sys
     from kling_async.batch.journal import Journal
-    from tests.unit.batch.test_journal import ACCOUNT, fill, intend
+    from tests.unit.batch.test_journal import ACCOUNT, fill, mark_sending
 
     def tell(*words):
         os.write(1, " ".join([str(os.getpid()), *words, "\\n"]).encode())  # at once: two processes write
