@@ -41,7 +41,7 @@ class Outcomes:
         if saver is None:
             return make_done(row, await read_request(row, self.journal), snapshot, ())
         if row.state is not State.SAVED:  # else the function has not seen all files
-            result = _result_of(snapshot)
+            result = TaskResult.of(snapshot)
             handle = saver.client.core.tasks.handle(snapshot.task_id, endpoint_of(type(row.request)))
             saved = await saver.save(row, result)
             del handle  # the client renewed URLs at the endpoint of this handle
@@ -98,9 +98,4 @@ def make_done(row: Row, request: TaskRequest, snapshot: TaskSnapshot, files: Ite
         return Failed(
             row.position, row.key, request, ProcessFailed(f"{what}: {describe_error(error)}", snapshot.task_id)
         )
-    return Done(row.position, row.key, request, _result_of(snapshot), paths, value, saved)
-
-
-def _result_of(snapshot: TaskSnapshot) -> TaskResult:
-    output = snapshot.task_result
-    return TaskResult(snapshot.task_id, output.images, snapshot, output.videos, output.audios)
+    return Done(row.position, row.key, request, TaskResult.of(snapshot), paths, value, saved)

@@ -18,7 +18,7 @@ from kling_async.batch.local_executor import LocalExecutor
 from kling_async.media.destinations import Destination, storage_of
 from kling_async.media.downloads import Downloads
 from kling_async.media.fetch_errors import DiskFull, FetchError, FetchRefused, LinkExpired
-from kling_async.media.naming import Names
+from kling_async.media.naming import NameTemplate
 from kling_async.media.saved_files import SavedFile
 from kling_async.policy.host_networks import Network
 from kling_async.policy.http import HttpOptions
@@ -97,7 +97,7 @@ class WorkItem:
     request: Any
     file: File | None
     saved: SavedFile | None
-    names: Names
+    names: NameTemplate
     destination: Destination
     function: Process | None
     networks: frozenset[Network]

@@ -24,7 +24,7 @@ from kling_async.media.destinations import (
     storage_of,
 )
 from kling_async.media.fetch_errors import FetchError
-from kling_async.media.naming import Names
+from kling_async.media.naming import ROW_FIELDS, NameTemplate
 from kling_async.media.saved_files import FileKey, SavedFile, key_of
 from kling_async.media.saving import SaveOutcome
 from kling_async.media.storage import Storage
@@ -142,7 +142,7 @@ class Saver:
         """
         Refuse names that would be equal for two of a row's *count* files.
         """
-        Names(self.name, "0", "0").check(range(count))
+        NameTemplate.trial(self.name, ROW_FIELDS).check(range(count))
 
     async def is_there(self, saved: SavedFile) -> bool:
         """
@@ -161,9 +161,9 @@ class Saver:
         except FetchError as error:
             raise OSError(str(error)) from None
 
-    async def _names(self, row: Row, task_id: str) -> Names:
+    async def _names(self, row: Row, task_id: str) -> NameTemplate:
         has_colliding_key = "{key" in self.name and await self.colliding_keys.include(row.position)
-        return Names(self.name, task_id, row.key, has_colliding_key=has_colliding_key, mark=self.mark)
+        return NameTemplate(self.name, task_id, row.key, has_colliding_key=has_colliding_key, mark=self.mark)
 
 
 @attrs.define(eq=False, kw_only=True)

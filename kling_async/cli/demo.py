@@ -114,7 +114,7 @@ def file_name(row: TaskRow) -> str:
     """
     Return a template of readable file names, such as "03-a-lighthouse-at-dusk{ext}".
     """
-    words = re.findall(r"\w+", row.title.lower())[:5]
+    words = re.findall(r"\w+", row.caption.lower())[:5]
     name = "-".join([f"{row.number:02}", *words])[:40]
     several = row.result is not None and len(row.result.files) > 1
     return name + ("-{index}" if several else "") + "{ext}"

@@ -91,7 +91,7 @@ class TaskListing:
             write_line(sys.stdout, _line(task))
         else:
             status, *numbers, message = task.cells
-            style = STATUS_STYLES.get(status, "")
+            style = STATUS_STYLES[task.snapshot.task_status] if task.snapshot is not None else ""
             self._table.add_row(one_line(task.task_id), Text(status, style), *numbers, Text(message))
 
 

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kling_async.wire.redaction import one_line
+from kling_async.wire.tasks import TaskStatus
 
 __all__ = [
     "STATUS_STYLES",
@@ -34,14 +35,14 @@ __all__ = [
 ]
 
 STATUS_STYLES: Final = {
-    "submitted": "yellow",
-    "processing": "cyan",
-    "saving": "magenta",
-    "succeed": "green",
-    "failed": "red",
+    TaskStatus.SUBMITTED: "yellow",
+    TaskStatus.PROCESSING: "cyan",
+    TaskStatus.SUCCEEDED: "green",
+    TaskStatus.FAILED: "red",
+    TaskStatus.UNKNOWN: "",
 }
 """
-The colours of status words.
+The colours of status words, by what the words mean.
 """
 
 

@@ -23,7 +23,7 @@ from kling_async.client.limits.limiter import Slots
 from kling_async.client.outcomes import Done, Failed
 from kling_async.client.stream import fan_out
 from kling_async.errors import InvalidRequest, KlingError
-from kling_async.media.naming import Names, is_url
+from kling_async.media.naming import NameTemplate, is_url
 from kling_async.policy.arguments import check_kind, check_many, check_timeout, check_whole
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
@@ -331,7 +331,7 @@ class KlingClient:
             place = destination_at(destination)
             if not isinstance(place, Path):
                 await place.check(writes=False)  # storing the first file tests the rest
-        outcome = await self.core.files.save(result, place, Names(name, result.task_id))
+        outcome = await self.core.files.save(result, place, NameTemplate(name, result.task_id))
         if outcome.error is not None:
             raise outcome.error
         if isinstance(destination, str | os.PathLike):

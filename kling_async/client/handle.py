@@ -17,7 +17,7 @@ from kling_async.policy.arguments import check_timeout
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 from kling_async.wire.notebook_html import html_of
-from kling_async.wire.status import is_final, is_settled, is_settled_well, merge, reason_of
+from kling_async.wire.status import has_succeeded, is_final, is_settled, merge, reason_of
 from kling_async.wire.tasks import TaskResult, TaskSnapshot, TaskStatus
 
 __all__ = ["TaskHandle", "Timeout", "failure_of"]
@@ -129,7 +129,9 @@ class TaskHandle:
                 if timer is not None:
                     timer.cancel()
                 del waiter, timer  # otherwise an error's traceback holds them and they hold the error, until a gc
-        return _result_of(self, timeout)
+        if self.is_settled and (seen := self.snapshot) and seen.task_status is TaskStatus.SUCCEEDED:
+            return TaskResult.of(seen, self.task_id)
+        raise _error_of(self, timeout)
 
     async def updates(self) -> AsyncGenerator[TaskSnapshot, None]:
         """
@@ -213,9 +215,9 @@ class TaskHandle:
         Keep what a callback without a valid signature said at *now*. Files that it named stay.
         """
         self.unconfirmed_at = now
-        if self.unconfirmed is not None and is_settled_well(self.unconfirmed):
+        if self.unconfirmed is not None and has_succeeded(self.unconfirmed):
             return
-        has_files = is_settled_well(snapshot)
+        has_files = has_succeeded(snapshot)
         self.unconfirmed = snapshot if has_files else merge(self.unconfirmed, snapshot)
         if has_files and not self.is_final and self._on_unconfirmed is not None:
             self._on_unconfirmed(snapshot)
@@ -258,19 +260,16 @@ class TaskHandle:
             self.events.publish(EventKind.PROCESSING, snapshot=seen)
 
 
-def _result_of(handle: TaskHandle, timeout: float | None) -> TaskResult:
+def _error_of(handle: TaskHandle, timeout: float | None) -> TaskFailed | WaitTimeout:
     seen = handle.snapshot
     if seen is None:
         what = f"the service has not shown this task within {timeout:g} s; check its id, or wait again"
-        raise WaitTimeout(what, handle.task_id)
-    if not handle.is_settled:
-        word = f"last seen as {seen.status_word!r}"
-        what = f"the task was not final after {timeout:g} s, {word}; it is still running: wait again"
-        raise WaitTimeout(what, handle.task_id, seen.request_id, snapshot=seen)
-    if seen.task_status is TaskStatus.SUCCEEDED:
-        made = seen.task_result
-        return TaskResult(handle.task_id, made.images, seen, made.videos, made.audios)
-    raise failure_of(seen)
+        return WaitTimeout(what, handle.task_id)
+    if handle.is_settled:
+        return failure_of(seen)
+    word = f"last seen as {seen.status_word!r}"
+    what = f"the task was not final after {timeout:g} s, {word}; it is still running: wait again"
+    return WaitTimeout(what, handle.task_id, seen.request_id, snapshot=seen)
 
 
 def _wake(waiter: "asyncio.Future[None]") -> None:

@@ -202,7 +202,7 @@ class EmulatedApi:
         data = response_bodies.created(
             self.account.snapshot_of(record, now), names_external_id=self._dialect.external_ids
         )
-        # The seed's page shows one value for both ids.
+        # The gateway's page shows one value for both ids.
         request_id = record.task_id if self._settings.is_gateway else self.account.next_request_id()
         return ApiResponse(payload=response_bodies.success_body(data, request_id))
 
@@ -224,7 +224,7 @@ class EmulatedApi:
 
     def _wants_watermark(self, body: Mapping[str, Any]) -> bool | None:
         info = body.get("watermark_info")
-        if info is None or self._settings.is_gateway:  # the seed's page does not know the field
+        if info is None or self._settings.is_gateway:  # the gateway's page does not know the field
             return None
         is_wanted = info.get("enabled", False) if isinstance(info, Mapping) else None
         if not isinstance(is_wanted, bool):

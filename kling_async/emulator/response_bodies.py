@@ -39,7 +39,7 @@ def error_body(error: ApiError, request_id: str) -> Payload:
 
 def created(snapshot: TaskSnapshot, *, names_external_id: bool) -> Payload:
     """
-    Write the answer to a create. The seed's page has no `task_info`.
+    Write the answer to a create. The gateway's page has no `task_info`.
 
     The task is "submitted", even if it takes no time at all.
     """

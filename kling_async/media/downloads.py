@@ -22,7 +22,7 @@ from yarl import URL
 from kling_async.errors import DownloadFailed
 from kling_async.media.destinations import Destination, writer_for
 from kling_async.media.fetch_errors import FetchError, FetchRefused, LinkExpired, TransferBroken
-from kling_async.media.naming import Names
+from kling_async.media.naming import NameTemplate
 from kling_async.media.network import AllowedHosts, CheckedResolver, host_of, parse_url, private_host_message
 from kling_async.media.responses import MAX_PAUSE, ResponseSource, check_status, within
 from kling_async.media.saved_files import FileKey, SavedFile, key_of
@@ -99,7 +99,7 @@ class Downloads:
         self,
         result: TaskResult,
         destination: Destination,
-        names: Names,
+        names: NameTemplate,
         *,
         refresh: Callable[[], Awaitable[TaskResult]],
         skip: Collection[FileKey] = (),
@@ -127,7 +127,7 @@ class Downloads:
         return summarize(result.task_id, files, await asyncio.gather(*map(save, files), return_exceptions=True))
 
     async def save_file(
-        self, file: File, destination: Destination, names: Names, *, temp_dir: Path | None = None
+        self, file: File, destination: Destination, names: NameTemplate, *, temp_dir: Path | None = None
     ) -> SavedFile:
         """
         Save one file.

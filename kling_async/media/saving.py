@@ -10,7 +10,7 @@ import attrs
 
 from kling_async.errors import DownloadFailed, KlingError, StorageFull
 from kling_async.media.fetch_errors import DiskFull, FetchError, FetchRefused, LinkExpired
-from kling_async.media.naming import Names
+from kling_async.media.naming import NameTemplate
 from kling_async.media.saved_files import FileKey, SavedFile, key_of
 from kling_async.media.urls import absolute
 from kling_async.wire.tasks import File, TaskResult
@@ -68,7 +68,7 @@ class LinkRefresher:
 
 async def save_remotely(
     result: TaskResult,
-    names: Names,
+    names: NameTemplate,
     fetch: FetchFiles,
     *,
     refresh: Callable[[], Awaitable[TaskResult]],

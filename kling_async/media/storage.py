@@ -19,7 +19,7 @@ import attrs
 from kling_async.media.fetch_errors import DiskFull, FetchError, FetchRefused
 from kling_async.media.filesystems import LINKS, PERMANENT, OpenedFileSystem, UrlChain, attempts_at
 from kling_async.media.local import OUT_OF_SPACE
-from kling_async.media.naming import Names, is_url
+from kling_async.media.naming import NameTemplate, is_url
 from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage_uploads import TempFile, put_file
 from kling_async.media.streams import FileStream
@@ -107,7 +107,7 @@ class Storage:
             raise OSError(f"{self.url} cannot be opened: {_describe(error)}") from None
 
     async def _try_out(self, opened: OpenedFileSystem, file: TempFile) -> None:
-        names = Names(f".kling-{secrets.token_hex(8)}.check", "")
+        names = NameTemplate(f".kling-{secrets.token_hex(8)}.check", "")
         url = self.url_of(names, 0, "")
         file.write(TRIAL)
         file.end()
@@ -118,7 +118,7 @@ class Storage:
         finally:
             await self._remove_trial(url)
 
-    async def _put_trial(self, url: str, file: TempFile, names: Names) -> None:
+    async def _put_trial(self, url: str, file: TempFile, names: NameTemplate) -> None:
         try:
             await self._retried(url, lambda opened, key: put_file(opened, file, key, names))
         except NotImplementedError as error:
@@ -147,13 +147,15 @@ class Storage:
         except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
             _log.warning("%s could not be removed after it was written as a trial: %s", url, _describe(error))
 
-    def url_of(self, names: Names, index: int, ext: str) -> str:
+    def url_of(self, names: NameTemplate, index: int, ext: str) -> str:
         """
         Return the URL of the file with this index.
         """
         return self._chain.url_of("/".join(names.parts(index, ext)))
 
-    async def write(self, names: Names, file: File, stream: FileStream, *, temp_dir: Path | None = None) -> SavedFile:
+    async def write(
+        self, names: NameTemplate, file: File, stream: FileStream, *, temp_dir: Path | None = None
+    ) -> SavedFile:
         """
         Store a file under its name, replacing what is there, and verify it.
 
@@ -202,7 +204,7 @@ class Storage:
 
     async def remove_staging_dir(self, name: str) -> None:
         """
-        Remove the folder of `Names.staging_dir`.
+        Remove the folder of `NameTemplate.staging_dir`.
         """
         opened = await self._opened(self.url)
         if not opened.has_atomic_uploads:

@@ -9,7 +9,7 @@ import attrs
 
 from kling_async.media.fetch_errors import FetchRefused, TransferBroken
 from kling_async.media.file_formats import HEAD, FileEnd, find_ext
-from kling_async.media.naming import Names
+from kling_async.media.naming import NameTemplate
 from kling_async.media.saved_files import SavedFile
 from kling_async.wire.tasks import File
 
@@ -107,7 +107,7 @@ class FileStream:
         return piece
 
 
-WriteFile: TypeAlias = Callable[[Names, File, FileStream], Awaitable[SavedFile]]
+WriteFile: TypeAlias = Callable[[NameTemplate, File, FileStream], Awaitable[SavedFile]]
 """
 Writes a file of a task under these names.
 """

@@ -1,5 +1,5 @@
 """
-What a service accepts and offers: GATEWAY follows a gateway's page, OFFICIAL the vendor's own API.
+What a service accepts and offers: GATEWAY is what gateways document, OFFICIAL the vendor's own API.
 
 A service that allows more is one `attrs.evolve` away: `attrs.evolve(GATEWAY, prompt_max=2500)`.
 """
@@ -61,7 +61,7 @@ class Dialect:
     ids_per_read: int = 1
 
 
-_SEED_RATIOS: Final = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3")
+_GATEWAY_RATIOS: Final = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3")
 
 GATEWAY: Final = Dialect(
     name="gateway",
@@ -69,7 +69,7 @@ GATEWAY: Final = Dialect(
     negative_prompt_max=200,
     models=("kling-v1", "kling-v1-5", "kling-v2"),
     default_model="kling-v1",
-    aspect_ratios=_SEED_RATIOS,
+    aspect_ratios=_GATEWAY_RATIOS,
 )
 """
 The page "Image Generation" of the gateway api.gpt.ge, which others repeat. It has no external ids, no lists and no
@@ -83,7 +83,7 @@ OFFICIAL: Final = Dialect(
     models=("kling-v1", "kling-v1-5", "kling-v2", "kling-v2-new", "kling-v2-1", "kling-v3"),
     default_model="kling-v3",
     names_default_model=True,
-    aspect_ratios=(*_SEED_RATIOS, "21:9"),
+    aspect_ratios=(*_GATEWAY_RATIOS, "21:9"),
     resolutions=("1k", "2k"),
     negative_prompt_with_image=False,
     image_max_ratio=2.5,

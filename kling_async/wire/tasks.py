@@ -232,6 +232,17 @@ class TaskResult:
         """
         return (*self.images, *self.videos, *self.audios)
 
+    @classmethod
+    def of(cls, snapshot: TaskSnapshot, task_id: str | None = None) -> "TaskResult":
+        """
+        Return the result that *snapshot* lists.
+
+        Args:
+            task_id: Of the task, if the service may show another id of it.
+        """
+        made = snapshot.task_result
+        return cls(task_id or snapshot.task_id, made.images, snapshot, made.videos, made.audios)
+
     def _repr_html_(self) -> str:
         return html_of(self)
 

@@ -30,7 +30,7 @@ from tests.fakes.transports import PATH, transport_to
 
 READERS: dict[str, Callable[[Answer], Any]] = {
     "create": read_created,
-    "sighting": lambda answer: read_snapshot(answer, "t-1"),
+    "snapshot": lambda answer: read_snapshot(answer, "t-1"),
     "page": read_page,
     "news": lambda answer: read_news(answer, {"t-1": None}),
 }

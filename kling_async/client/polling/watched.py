@@ -11,7 +11,7 @@ from kling_async.client.handle import TaskHandle
 from kling_async.client.retries import may_repeat
 from kling_async.errors import ClientClosed, KlingError, NotAuthenticated, TaskNotFound, UnexpectedAnswer
 from kling_async.policy.policies import PollPolicy
-from kling_async.wire.status import is_final, is_settled_well
+from kling_async.wire.status import has_succeeded, is_final
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
 __all__ = ["WatchedTask", "closed_error"]
@@ -119,7 +119,7 @@ class WatchedTask:
         # The service does not return the task, and polling again is unlikely to help.
         handle, unconfirmed = self.handle, self.handle.unconfirmed
         self.refused_since = now if self.refused_since is None else self.refused_since
-        if unconfirmed is not None and is_settled_well(unconfirmed):
+        if unconfirmed is not None and has_succeeded(unconfirmed):
             if now - self.refused_since >= grace:
                 self._accept_unconfirmed(unconfirmed, error)
         elif _says_unknown(error):

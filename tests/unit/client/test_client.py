@@ -53,7 +53,7 @@ from kling_async.errors import (
     UnexpectedAnswer,
     WaitTimeout,
 )
-from kling_async.media.naming import Names
+from kling_async.media.naming import NameTemplate
 from kling_async.policy.host_networks import Network
 from tests.fakes.html_reader import Reader
 
@@ -598,7 +598,7 @@ class TestSave:
         Under names that may hold a key, all but those that are there; what fails is told rather than raised.
         """
         result = await client.generate("a lighthouse", n=3)
-        names = Names("{key}-{index}{ext}", result.task_id, "order-17")
+        names = NameTemplate("{key}-{index}{ext}", result.task_id, "order-17")
         outcome = await client.core.files.save(result, tmp_path, names, skip={("image", 1)})
 
         assert outcome.error is None

@@ -431,7 +431,7 @@ def test_watermark_is_made_where_it_is_wanted() -> None:
 
 def test_watermark_is_unknown_to_the_gateway() -> None:
     """
-    The seed's page does not have the field, so nobody looks at it.
+    The gateway's page does not have the field, so nobody looks at it.
     """
     gateway = service(GATEWAY)
     status, answer = create(gateway, prompt="x", watermark_info="whatever")

@@ -88,7 +88,7 @@ def test_good_request(dialect: Dialect, request_: ImageRequest) -> None:
 )
 def test_gateway(fields: dict[str, Any], broken: list[str]) -> None:
     """
-    The limits of the seed's page.
+    The limits of the gateway's page.
     """
     assert broken == broken_fields(GATEWAY, asking(**fields))
 
@@ -202,7 +202,7 @@ def test_pictures(dialect: Dialect, picture: FileFacts, rules: list[str]) -> Non
 )
 def test_only_the_vendor_limits_the_ratio(width: int, height: int, *, is_good: bool) -> None:
     """
-    1:2.5 to 2.5:1 is the vendor's rule; the seed's page has none.
+    1:2.5 to 2.5:1 is the vendor's rule; the gateway's page has none.
     """
     picture = FileFacts(5, "png", width, height)
 

@@ -512,7 +512,7 @@ def test_endless_page() -> None:
 
 def test_repeated_task_is_read_once() -> None:
     """
-    Of a task that stands in a list many times, the last sighting alone is read.
+    Of a task that stands in a list many times, the last snapshot alone is read.
     """
     shown = [{"task_id": "t-1", "task_status": word} for word in ("submitted", "processing", "failed")]
 
