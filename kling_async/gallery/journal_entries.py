@@ -29,7 +29,7 @@ def read_journal(path: str | Path) -> Iterator[GalleryEntry]:
     Raises:
         FileNotFoundError: There is no such file.
         JournalCorrupt: The file is not a journal, or is damaged.
-        JournalMismatch: Another version made it.
+        JournalMismatch: Another version created it.
     """
     with Reader(path) as reader:
         _, dialect = reader.account

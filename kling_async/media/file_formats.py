@@ -3,7 +3,7 @@ File formats by content: the extension of a file, and where it ends by its own s
 
 Neither a length nor a closed connection proves that a file is complete: a proxy that lost its upstream stores half a
 file and serves it under a length that matches. So a file is followed from part to part up to its own end. What comes
-after the end is ignored, because cameras and editors append data of their own.
+after the end is ignored, because cameras and editors append their own data.
 
 A format is a row of `FORMATS`: the kind of file that it is for, how it is recognised, and its first step. No two kinds
 have an extension in common, so that an image and a video of one task that have the same index have different names.
@@ -27,7 +27,7 @@ Bytes that are enough to recognise every format.
 
 class _Step(Protocol):
     """
-    Looks at the part of a file that begins at *at*. Returns where the next part begins (perhaps beyond *data*) and the
+    Reads the part of a file that begins at *at*. Returns where the next part begins (perhaps beyond *data*) and the
     step for it: None at the end of the file; *at* and itself if the part is not complete yet.
     """
 

@@ -24,7 +24,7 @@ Maximum length of a URL in characters; servers accept far less.
 OPENED_BY_THE_SERVICE: Final = frozenset({Network.LOOPBACK, Network.LAN, Network.SHARED, Network.BENCHMARK})
 """
 The kinds of network that files may come from if the service itself is in one. Behind a proxy that resolves all names to
-addresses of its own (mostly in 198.18.0.0/15), the service appears to be there as well.
+its own addresses (mostly in 198.18.0.0/15), the service appears to be there as well.
 """
 
 
@@ -54,7 +54,7 @@ class AllowedHosts:
 
     def has_name(self, host: str) -> bool:
         """
-        Return whether the user allows the host by this name, wherever it is.
+        Return whether the user allows the host by this name, in any network.
         """
         return host.rstrip(".").lower() in {entry.rstrip(".").lower() for entry in self.entries}
 
@@ -72,7 +72,7 @@ class AllowedHosts:
 
 def private_host_message(kind: Network, where: str) -> str:
     """
-    Say that no file may come from *where*, which is in a network of this kind, and what to do about it.
+    Return the error text for *where*, which is in a blocked network of this kind, with the remedy.
     """
     if kind is Network.NEVER:
         return f"its address is private: {where}; files never come from addresses that are {kind.value}"
@@ -125,7 +125,7 @@ async def networks_of(host: str) -> frozenset[Network]:
 
 def parse_url(text: str) -> URL:
     """
-    Return the URL that *text* is, character by character where possible: a signature may cover all of them.
+    Parse *text* as a URL, and keep each character if possible: a signature may cover all of them.
 
     Raises:
         FetchRefused: It is none, or too long.

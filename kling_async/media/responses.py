@@ -1,5 +1,5 @@
 """
-Responses to downloads: judged by their status, read within time limits, and their errors put into words.
+Responses to downloads: checked by their status, and read within time limits; errors are described in words.
 """
 
 import asyncio

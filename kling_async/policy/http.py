@@ -1,5 +1,5 @@
 """
-How connections are made: the options that users set, and the proxy for each URL.
+Options for connections: those that users set, and the proxy for each URL.
 """
 
 import os
@@ -51,7 +51,7 @@ def _entries(entries: Collection[str]) -> tuple[str, ...]:
 @attrs.frozen(kw_only=True)
 class HttpOptions:
     """
-    How connections are made.
+    Options for connections.
 
     `NO_PROXY` is a list separated by commas or spaces. It may contain hosts (`example.org`, `.example.org` and
     `*.example.org` all mean that host and its subdomains), addresses and networks (`10.0.0.1`, `10.0.0.0/8`, `[::1]`,
@@ -144,7 +144,7 @@ class HttpOptions:
 
     def check_route(self, base_url: str) -> None:
         """
-        Check that requests to *base_url* can be made.
+        Check that requests to *base_url* can be sent.
 
         Raises:
             InvalidRequest: An environment variable is invalid; or plain http, which is for loopback only, would go to

@@ -184,9 +184,8 @@ class TaskSnapshot:
         final_balance_deduction: Money taken; it comes in place of units, or beside them.
         request_id: Of the answer from which this was read, for the vendor's support.
         raw: The task as it was received, with the fields that this version does not know.
-        is_confirmed: False if it comes from a callback that could not be confirmed, because the service says that
-        there is no
-            such task. The callback came to an address that only the service was given, see `CallbackReceiver`.
+        is_confirmed: False if it comes from a callback that could not be confirmed, because the service does not return
+            the task. The callback came to an address that only the service was given, see `CallbackReceiver`.
     """
 
     task_id: str
