@@ -42,7 +42,7 @@ _SAMPLE: Final = TaskSnapshot(
 
 def callback_test(
     *,
-    url: Annotated[str, typer.Argument(metavar="URL", help="A callback URL that the receiver made.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="A callback URL of the receiver.")],
     secret: Annotated[
         str | None, typer.Option(metavar="SECRET", help="Signs the callback (default KLING_CALLBACK_SECRET)")
     ] = None,
@@ -136,7 +136,7 @@ _REPLIES: Final[Mapping[str, tuple[ExitCode, str, str]]] = {
     ),
     "unknown token": (
         ExitCode.USAGE,
-        "a receiver responds, but it did not make the token in this URL.",
+        "a receiver responds, but it did not create the token in this URL.",
         (
             'To get a valid URL, print receiver.address_of("test") in the program that has the receiver. '
             "If the receiver has a token_key, its URLs stay valid in later runs."
@@ -219,7 +219,7 @@ def _judge_failure(error: Exception, timeout: float) -> CallbackTestResult:
             fact = f"No connection: {reason}."
             advice = "Check that the receiver is running and that its port is reachable from here."
         case _:
-            fact = "The connection was made, but the response is not HTTP."
+            fact = "The connection was established, but the response is not HTTP."
             advice = "Check the port, and whether it uses http or https."
     return CallbackTestResult(ExitCode.SERVICE, fact, advice)
 

@@ -1,5 +1,5 @@
 """
-Prints tasks: as a table on a terminal, else as JSON or plain lines.
+Prints tasks: as a table on a terminal, otherwise as JSON or plain lines.
 """
 
 import json

@@ -148,7 +148,7 @@ class EmulatedApi:
 
     def answer(self, request: ApiRequest, now: float, outcome: TaskOutcome = SUCCESS) -> ApiResponse | FileToRender:
         """
-        Do what *request* asks for. A task that it creates will have this *outcome*.
+        Execute *request*. A task that it creates will have this *outcome*.
         """
         try:
             return self._answer(request, now, outcome)

@@ -1,5 +1,5 @@
 """
-The callbacks of an account as values: what is sent where and when, and which faults apply. No waiting, no aiohttp.
+The callbacks of an account as values: content, address and time of each, with faults applied. No waiting, no aiohttp.
 """
 
 import hashlib

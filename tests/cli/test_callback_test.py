@@ -142,7 +142,7 @@ async def test_token_of_another_run(command: Command) -> None:
         ended = await command("callback-test", target.address.replace(target.token, elsewhere), "--secret", SECRET)
 
     assert 2 == ended.code
-    assert "did not make the token" in ended.err
+    assert "did not create the token" in ended.err
     assert 'receiver.address_of("test")' in ended.err
     assert "token_key" in ended.err
     assert 1 == target.receiver.counts.forged

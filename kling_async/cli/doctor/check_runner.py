@@ -109,7 +109,7 @@ async def examine(options: DoctorOptions, given: Dialect | None = None) -> Async
 def _has_proxy(base_url: str) -> bool:
     try:
         return HttpOptions(trust_env=True).proxy_for(base_url) is not None
-    except InvalidRequest:  # there is one, although it is invalid
+    except InvalidRequest:  # there is a key, although it is invalid
         return True
 
 
@@ -200,7 +200,7 @@ async def _reach(base_url: str, timeout: float) -> ConnectionResult:
 @attrs.define(eq=False)
 class _Probe:
     """
-    Sends free requests as a client does, and interprets the answers as it does.
+    Sends free requests, and interprets the answers, as a client does.
     """
 
     base_url: str
@@ -247,7 +247,7 @@ class _Probe:
             judge(answer)
         except KlingError as raised:
             error = raised
-            error.task_id = None  # the made-up id would only confuse the user
+            error.task_id = None  # the invented id would only confuse the user
         return ProbeResult(answer, error, now() - began, offset)
 
 

@@ -58,7 +58,7 @@ _NO_SUCH_PATH: Final = 1202
 
 def judge_service(result: ProbeResult, base_url: str, better: str | None = None) -> Finding:
     """
-    Report whether the service has this API, whatever its answer is.
+    Report whether the service has this API, for any kind of answer.
 
     Args:
         result: Of reading a task that does not exist.
@@ -213,7 +213,7 @@ def other_regions(base_url: str) -> tuple[str, ...]:
 
 def judge_clock(offset: float | None, credentials: Credentials) -> Finding:
     """
-    Report the seconds by which the service's clock is ahead of this computer's; None if unknown.
+    Report the seconds that the service's clock is ahead of this computer's; None if unknown.
     """
     if offset is None:
         return skipped("clock", "the service does not send its time")
