@@ -289,7 +289,7 @@ class UnexpectedAnswer(KlingError):
             Whether the response is one that no Kling API gives: a web page, a redirect, a web framework's 404, or
             OpenAI's response with images. Then `base_url` is most likely wrong.
         is_confirmed:
-            Whether reading a made-up task, which is free, confirmed that. Then the submit created no task.
+            Whether reading a task that does not exist, which is free, confirmed that. Then the submit created no task.
         urls:
             URLs of images in a response that names no task, with their signatures. They may be paid for, so save them:
             no task leads to them. They are never part of the message.

@@ -13,7 +13,7 @@ import attrs
 
 from kling_async.batch.completion import Outcomes, read_request
 from kling_async.batch.control import RunControl
-from kling_async.batch.failures import RunStopped, judge, kept_for_another_account
+from kling_async.batch.failures import RunStopped, kept_for_another_account, verdict_of
 from kling_async.batch.journal import Journal
 from kling_async.batch.journal_observer import JournalObserver, UnsettledSubmits
 from kling_async.batch.records import Row, State
@@ -95,7 +95,7 @@ class Attempts:
         unchanged: "not found" proves nothing about the account that sent it.
         """
         try:
-            found = await self._find(row)
+            snapshot = await self._find(row)
         except TaskNotFound as missing:
             error = kept_for_another_account(row, missing)
             if row.state is State.SENDING:
@@ -113,8 +113,8 @@ class Attempts:
         if row.state is State.ACCEPTED:
             await self.journal.claim(row.position)
         else:
-            self.journal.accept(row.position, found.task_id, self.clock())
-        row = attrs.evolve(row, state=State.ACCEPTED, task_id=row.task_id or found.task_id, kept_for=None)
+            self.journal.accept(row.position, snapshot.task_id, self.clock())
+        row = attrs.evolve(row, state=State.ACCEPTED, task_id=row.task_id or snapshot.task_id, kept_for=None)
         self.resume(row)
         return await self.try_until_done(row)
 
@@ -220,7 +220,7 @@ class Attempts:
     async def _record_failure(self, row: Row, observer: JournalObserver, error: KlingError) -> _AttemptEnded:
         # Record what *error* means for the row, and stop the run if it must stop.
         task_id, has_own_id = observer.task_id, row.request.external_task_id is not None
-        verdict = judge(error, task_id=task_id, is_sent=observer.is_sent, has_own_id=has_own_id)
+        verdict = verdict_of(error, task_id=task_id, is_sent=observer.is_sent, has_own_id=has_own_id)
         if verdict.is_raised:
             raise error
         if verdict.stops_run:

@@ -156,10 +156,10 @@ class Database:
         Raises:
             JournalCorrupt: There is no such row.
         """
-        found: tuple[Any, ...] | None = self.execute(statement, *values).fetchone()
-        if found is None:
+        row: tuple[Any, ...] | None = self.execute(statement, *values).fetchone()
+        if row is None:
             raise JournalCorrupt(f"{str(self.path)!r} is damaged: something is missing in it")
-        return found
+        return row
 
     def define(self, name: str, function: Any) -> None:
         """

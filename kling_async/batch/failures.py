@@ -23,7 +23,7 @@ from kling_async.errors import (
     UnexpectedAnswer,
 )
 
-__all__ = ["RunStopped", "Verdict", "judge", "kept_for_another_account"]
+__all__ = ["RunStopped", "Verdict", "kept_for_another_account", "verdict_of"]
 
 
 class RunStopped(KlingError):
@@ -56,7 +56,7 @@ class Verdict:
     is_consecutive: bool = False
 
 
-def judge(error: KlingError, *, task_id: str | None, is_sent: bool, has_own_id: bool) -> Verdict:
+def verdict_of(error: KlingError, *, task_id: str | None, is_sent: bool, has_own_id: bool) -> Verdict:
     """
     Return what *error* means.
 

@@ -111,8 +111,12 @@ def _row_of(request: TaskRequest, key: str | None, references: Mapping[str, Refe
         if reference.sha256 is not None:  # otherwise it is a URL
             is_kept = not isinstance(getattr(request, field), Path)
             inputs[field] = InputFile(reference.sha256, is_kept, reference.text if is_kept else None)
-    kept = [field for field, file in inputs.items() if file.is_kept]
-    return NewRow(request=with_fields(request, **dict.fromkeys(kept)) if kept else request, key=key, inputs=inputs)
+    stored_fields = [field for field, file in inputs.items() if file.is_kept]
+    return NewRow(
+        request=with_fields(request, **dict.fromkeys(stored_fields)) if stored_fields else request,
+        key=key,
+        inputs=inputs,
+    )
 
 
 def _broken_key(key: object) -> Iterator[BrokenRule]:

@@ -294,9 +294,9 @@ class Journal:
         """
         Write that a row failed, for good or until a run tries it again.
         """
-        seen = None if snapshot is None else write_snapshot(snapshot)
+        stored_snapshot = None if snapshot is None else write_snapshot(snapshot)
         units = None if snapshot is None else _units(snapshot)
-        await self._writer.add((queries.FAIL, (write_error(error), may_retry, seen, units, now, position)))
+        await self._writer.add((queries.FAIL, (write_error(error), may_retry, stored_snapshot, units, now, position)))
 
     async def mark_uncertain(self, position: int, error: KlingError) -> None:
         """

@@ -66,7 +66,7 @@ class JournalObserver(SubmitObserver):
         task_id: Of its task, once it is known.
         may_have_arrived: Whether the service may have the request.
         is_sent: Whether this run has sent it.
-        is_over: Whether it has ended, whatever the outcome.
+        is_over: Whether it has ended, with any outcome.
     """
 
     def __init__(

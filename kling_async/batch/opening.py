@@ -43,10 +43,10 @@ def find_file(path: str | Path) -> Path:
     Return *path* with symbolic links resolved: the log and the lock lie beside the file itself.
     """
     path = Path(path)
-    found = Path(os.path.realpath(path)) if path.is_symlink() else path
-    if found.is_symlink():  # a loop of links, for which only some versions of `Path.resolve` raise an error
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if target.is_symlink():  # a loop of links, for which only some versions of `Path.resolve` raise an error
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-    return found
+    return target
 
 
 def open_database(path: Path, account: Account, *, rebind: bool) -> Database:

@@ -312,13 +312,13 @@ def read_page(database: Database, states: Sequence[State], after: int, size: int
     Return up to *size* rows in *states* (none for all) after position *after*, in the order of the input.
     """
     # The index has each state in order, and SQLite merges these few; with an IN it would sort all rows first.
-    wanted = set(states)
-    where = ["WHERE state = ? AND position > ?"] * len(wanted) or ["WHERE position > ?"]
+    chosen_states = set(states)
+    where = ["WHERE state = ? AND position > ?"] * len(chosen_states) or ["WHERE position > ?"]
     parts = " UNION ALL ".join(f"SELECT {_COLUMNS} FROM row {part}" for part in where)
-    values = [value for state in wanted for value in (state, after)] or [after]
+    values = [value for state in chosen_states for value in (state, after)] or [after]
     with database.translating():
-        found = database.execute(f"{parts} ORDER BY position LIMIT ?", *values, size).fetchall()
-        return [_read_row(database, columns) for columns in found]
+        rows = database.execute(f"{parts} ORDER BY position LIMIT ?", *values, size).fetchall()
+        return [_read_row(database, columns) for columns in rows]
 
 
 def trace(database: Database, path: str | Path) -> Row | None:

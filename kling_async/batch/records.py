@@ -333,8 +333,8 @@ def write_error(error: KlingError) -> str:
     """
     Write the fields that all errors have, and the URLs of files without a task.
     """
-    kept = _COMMON | _OF_PICTURES if isinstance(error, UnexpectedAnswer | SubmissionUncertain) else _COMMON
-    fields = attrs.asdict(error, filter=lambda field, _: field.name in kept, recurse=False)
+    field_names = _COMMON | _OF_PICTURES if isinstance(error, UnexpectedAnswer | SubmissionUncertain) else _COMMON
+    fields = attrs.asdict(error, filter=lambda field, _: field.name in field_names, recurse=False)
     return dumps({"class": type(error).__name__, **fields}).decode()
 
 

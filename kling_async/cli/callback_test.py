@@ -26,7 +26,7 @@ from kling_async.wire.redaction import hide_query, one_line
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 from kling_async.wire.webhooks import check_secret, sign
 
-__all__ = ["CallbackTestResult", "callback_test", "hide_token", "judge_response"]
+__all__ = ["CallbackTestResult", "callback_test", "check_response", "hide_token"]
 
 EXAMPLES: Final = """\
 Examples:
@@ -104,7 +104,7 @@ async def _post(url: str, secret: str | None, timeout: float) -> CallbackTestRes
         ):
             location = answer.headers.get("Location", "")
             has_page = answer.headers.get("Content-Length") != "0"
-            result = judge_response(answer.status, is_signed=secret is not None, location=location, has_page=has_page)
+            result = check_response(answer.status, is_signed=secret is not None, location=location, has_page=has_page)
             return attrs.evolve(result, status=answer.status)
     except (
         aiohttp.ClientError,
@@ -169,7 +169,7 @@ Responses that are not accepted: exit code, fact and advice.
 """
 
 
-def judge_response(status: int, *, is_signed: bool, location: str = "", has_page: bool = False) -> CallbackTestResult:
+def check_response(status: int, *, is_signed: bool, location: str = "", has_page: bool = False) -> CallbackTestResult:
     """
     Explain a response.
 

@@ -102,8 +102,8 @@ def task_facts(
         files: Where files are saved: paths or URLs.
         external_task_id: The id that was sent; without it, the one that the service reports.
     """
-    seen = snapshot.task_result.files if snapshot is not None else ()
-    urls = {key_of(file): file.url for file in seen}
+    result_files = snapshot.task_result.files if snapshot is not None else ()
+    urls = {key_of(file): file.url for file in result_files}
     places = [
         {"kind": key[0], "index": key[1], "url": urls.get(key), "path": str(files[key]) if key in files else None}
         for key in sorted({**urls, **files}, key=file_order)

@@ -205,7 +205,7 @@ class ClientCore:
         has none, send it again.
 
         Its slots are taken at once, even above the limit, since its task may be running. It is looked up by the
-        request's external id; where that is not possible, only callbacks can show its task.
+        request's external id; if that is not possible, only callbacks can show its task.
 
         Args:
             sent_at: When it was sent, in Unix time; None if unknown.
@@ -225,9 +225,9 @@ class ClientCore:
         delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
 
         async def find_or_send() -> TaskSnapshot:
-            found = await delivery.find()
-            if found is not None:
-                return found
+            snapshot = await delivery.find()
+            if snapshot is not None:
+                return snapshot
             delivery.body = _body_of(delivery, await _validate(endpoint, request, digests, self.dialect, self.slots))
             return await delivery.send()
 

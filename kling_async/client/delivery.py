@@ -71,7 +71,7 @@ class SubmitObserver:
 
     def ended(self) -> None:
         """
-        It is over, whatever the outcome.
+        It has ended, with any outcome.
         """
 
 
@@ -179,9 +179,9 @@ class Delivery:
         self.events.publish(EventKind.RETRY, error=error, delay=delay)
 
     async def _look_up_or_post(self) -> TaskSnapshot:
-        found = await self._look_up() if self.submission.ambiguous_error is not None else None
-        if found is not None:
-            return found
+        snapshot = await self._look_up() if self.submission.ambiguous_error is not None else None
+        if snapshot is not None:
+            return snapshot
         await self.lease.reacquire()  # a refusal may have taken the slots away
         return await self._post()
 
@@ -244,8 +244,8 @@ class Delivery:
         submission.is_looking = True
         try:
             answer = await self._transport.send("GET", self.endpoint.one(external_id))
-            found = await decode(answer, read_snapshot)
-            self._check_found(found, external_id, answer)
+            snapshot = await decode(answer, read_snapshot)
+            self._check_found(snapshot, external_id, answer)
         except KlingError as error:
             shown = self.subscription.task if self.subscription is not None else None
             if shown is not None:
@@ -257,21 +257,21 @@ class Delivery:
             if not submission.may_be_sent_again(self._transport.retry, now):
                 raise
             return None
-        return found
+        return snapshot
 
-    def _check_found(self, found: TaskSnapshot, external_id: str, answer: Answer) -> None:
+    def _check_found(self, snapshot: TaskSnapshot, external_id: str, answer: Answer) -> None:
         # Some services answer with any task that they have.
         sent_at = self.submission.sent_at
         sent_ago = made_ago = None
         if sent_at is not None:
             sent_ago = asyncio.get_running_loop().time() - sent_at
-        if found.created_at is not None:
+        if snapshot.created_at is not None:
             now = clock_of(answer.headers) or dt.datetime.now(dt.UTC)
-            made_ago = (now - found.created_at).total_seconds()
-        is_ours = may_be_task_of(found, external_id, sent_ago=sent_ago, made_ago=made_ago)
+            made_ago = (now - snapshot.created_at).total_seconds()
+        is_ours = may_be_task_of(snapshot, external_id, sent_ago=sent_ago, made_ago=made_ago)
         if is_ours is None:
-            what = f"the service answered with task {found.task_id}, and does not say whether it is this one"
-            raise UnexpectedAnswer(what, None, found.request_id, http_status=answer.status)
+            what = f"the service answered with task {snapshot.task_id}, and does not say whether it is this one"
+            raise UnexpectedAnswer(what, None, snapshot.request_id, http_status=answer.status)
         if not is_ours:
-            what = f"the service answered with another task, {found.task_id}"
-            raise TaskNotFound(what, None, found.request_id, http_status=answer.status)
+            what = f"the service answered with another task, {snapshot.task_id}"
+            raise TaskNotFound(what, None, snapshot.request_id, http_status=answer.status)

@@ -177,18 +177,18 @@ class Submission:
 
 
 def may_be_task_of(
-    found: TaskSnapshot, external_id: str, *, sent_ago: float | None, made_ago: float | None
+    snapshot: TaskSnapshot, external_id: str, *, sent_ago: float | None, made_ago: float | None
 ) -> bool | None:
     """
-    Return whether *found* is the task that was submitted under *external_id*; None if that cannot be known.
+    Return whether *snapshot* is the task that was submitted under *external_id*; None if that cannot be known.
 
     A service that repeats our id is believed. Where it does not, the task must have been created after the submit.
 
     Args:
         sent_ago: Seconds since it was first submitted; None if unknown.
-        made_ago: Seconds since *found* was created, by the service's own clock; None if it does not say.
+        made_ago: Seconds since *snapshot* was created, by the service's own clock; None if it does not say.
     """
-    shown = found.task_info.external_task_id
+    shown = snapshot.task_info.external_task_id
     if shown is not None:
         return shown == external_id
     if sent_ago is None or made_ago is None:

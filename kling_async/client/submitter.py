@@ -153,9 +153,9 @@ class Submitter:
             try:
                 return await work()
             except SubmissionUncertain:  # callbacks to its own address may still show the task
-                if (found := await delivery.wait_for_callback()) is None:
+                if (snapshot := await delivery.wait_for_callback()) is None:
                     raise
-                return found
+                return snapshot
         except asyncio.CancelledError:  # by `aclose` after its timeout, or by the end of the loop
             self._give_up(delivery)
             if not delivery.is_exposed:
@@ -196,11 +196,11 @@ class Submitter:
         self._watch(handle, delivery, accepted)
         return handle
 
-    def _adopt_late(self, delivery: Delivery, found: TaskSnapshot) -> None:
+    def _adopt_late(self, delivery: Delivery, snapshot: TaskSnapshot) -> None:
         timer = self._uncertain.pop(delivery.lease, None)
         if timer is not None:
             timer.cancel()
-        handle = self._adopt(delivery, found)
+        handle = self._adopt(delivery, snapshot)
         _log.warning("a submit of unknown fate created task %s, according to its callback", handle.task_id)
 
     def _watch(self, handle: TaskHandle, delivery: Delivery, accepted: TaskSnapshot | None) -> None:

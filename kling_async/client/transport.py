@@ -120,18 +120,18 @@ class Transport:
         """
         return fingerprint(self._credentials, salt)
 
-    async def read(self, path: str, judge: Callable[[Answer], T]) -> T:
+    async def read(self, path: str, parse: Callable[[Answer], T]) -> T:
         """
-        Ask for *path* and return what *judge* returns for the answer; passing errors are retried for `give_up_after`.
+        Ask for *path* and return what *parse* returns for the answer; passing errors are retried for `give_up_after`.
 
         Raises:
-            KlingError: From *judge* or the connection; the last of several.
+            KlingError: From *parse* or the connection; the last of several.
         """
         now = asyncio.get_running_loop().time
         until = now() + self.retry.give_up_after
 
         async def attempt() -> T:
-            return await decode(await self.send("GET", path), judge)
+            return await decode(await self.send("GET", path), parse)
 
         def is_over(error: KlingError) -> bool:
             return not may_repeat(error) or self.retry.is_too_long(error) or now() > until
@@ -202,10 +202,10 @@ class Transport:
                 del failure  # otherwise its traceback holds it
         keep_alive = arrived.headers.get("Keep-Alive")
         self._kept_for = kept_for(keep_alive) if keep_alive else None
-        said = b"".join(arrived.pieces)
+        text = b"".join(arrived.pieces)
         for secret in self._secrets:  # some services repeat the key that they reject
-            said = said.replace(secret.encode(), "…".encode())
-        return Answer(arrived.status, arrived.headers, said)
+            text = text.replace(secret.encode(), "…".encode())
+        return Answer(arrived.status, arrived.headers, text)
 
     async def _exchange(
         self,
@@ -257,8 +257,8 @@ class Transport:
             # A server closes an idle connection when it likes, and a request that meets that on the way is lost. What
             # could not be looked up then goes out on a connection that is new, or certainly open for some time to come.
             # Once a create was lost all the same, the service may not keep connections as long as it says.
-            reuse, said = self.http.reuse_within, self._kept_for or 0.0
-            keepalive = reuse if self._is_kept and said >= reuse + REUSE_MARGIN else 0.0
+            reuse, announced = self.http.reuse_within, self._kept_for or 0.0
+            keepalive = reuse if self._is_kept and announced >= reuse + REUSE_MARGIN else 0.0
         session = self._sessions.get(keepalive)
         if session is None:
             # Our gate is the bound: waiting in aiohttp's pool would count against the time limit of a request.
@@ -280,10 +280,10 @@ class Transport:
 
     def _translate(self, error: Exception, where: str, body: RequestBody | None, arrived: PartialAnswer) -> KlingError:
         # No exception of aiohttp's gets further than here: its repr may hold the request's headers.
-        said = describe_http_error(error)
+        reason = describe_http_error(error)
         for secret in self._secrets:
-            said = said.replace(secret, "…")
-        reason = hide_secrets(said) or type(error).__name__
+            reason = reason.replace(secret, "…")
+        reason = hide_secrets(reason) or type(error).__name__
         is_of_network = isinstance(error, aiohttp.ClientError | OSError)  # TimeoutError is an OSError
         may_have_left = is_of_network and not isinstance(error, NEVER_SENT) if body is None else body.has_left
         if not may_have_left:
@@ -313,17 +313,17 @@ def _connecting_within(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=seconds, sock_read=None)
 
 
-async def decode(answer: Answer, judge: Callable[[Answer], T]) -> T:
+async def decode(answer: Answer, parse: Callable[[Answer], T]) -> T:
     """
-    Return `judge(answer)`. For a large answer, *judge* runs in a thread: it must not read anything that the event loop
+    Return `parse(answer)`. For a large answer, *parse* runs in a thread: it must not read anything that the event loop
     changes. Cancelling this returns at once; the thread finishes and its result is dropped.
     """
     if len(answer.body) <= DECODE_INLINE_MAX:
-        return judge(answer)
+        return parse(answer)
     try:
-        return await asyncio.to_thread(judge, answer)
+        return await asyncio.to_thread(parse, answer)
     except RuntimeError:  # no thread could be started
-        return judge(answer)
+        return parse(answer)
 
 
 def is_small(answer: Answer) -> bool:

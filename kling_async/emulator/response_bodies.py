@@ -66,11 +66,11 @@ def new_standard(snapshot: TaskSnapshot) -> Payload:
 
 
 def _outputs(snapshot: TaskSnapshot) -> list[Payload]:
-    made = CODEC.unstructure(snapshot.task_result)
+    result = CODEC.unstructure(snapshot.task_result)
     return [
         {"type": kind.removesuffix("s"), **{name: value for name, value in item.items() if name != "index"}}
         for kind in ("images", "videos", "audios")
-        for item in made.get(kind, [])
+        for item in result.get(kind, [])
     ]
 
 

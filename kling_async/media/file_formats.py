@@ -149,13 +149,13 @@ _MARKER_MAX: Final = 4
 
 
 def _jpeg(data: bytes, at: int) -> tuple[int, _Step | None]:
-    found = _MARKER.search(data, at)
-    if found is None:
+    marker = _MARKER.search(data, at)
+    if marker is None:
         return max(at, len(data) - _MARKER_MAX + 1), _jpeg
-    if found[1] is not None:
-        return found.end(), None
-    length = found[2]
-    return found.end() + (max(0, int.from_bytes(length) - 2) if length is not None else 0), _jpeg
+    if marker[1] is not None:
+        return marker.end(), None
+    length = marker[2]
+    return marker.end() + (max(0, int.from_bytes(length) - 2) if length is not None else 0), _jpeg
 
 
 # GIF: a header, and blocks of sub-blocks, each of which begins with its length; an empty one ends the block, ";" all.

@@ -90,10 +90,10 @@ class ReferenceCache:
                 self._found[key] = error.with_traceback(None)
             if len(self._found) > self.most:
                 self._found.popitem(last=False)
-        found = self._found.get(key)
-        if isinstance(found, InvalidRequest):
-            raise attrs.evolve(found)
-        return found if found is not None else await read_reference(source, field=field, max_bytes=max_bytes)
+        cached = self._found.get(key)
+        if isinstance(cached, InvalidRequest):
+            raise attrs.evolve(cached)
+        return cached if cached is not None else await read_reference(source, field=field, max_bytes=max_bytes)
 
 
 async def read_inputs(

@@ -97,11 +97,11 @@ class CheckedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
+        addresses = await self._resolver.resolve(host, port, family)
         if host in self._trusted:
-            return found
-        blocked = [self._allowed.blocked_behind(host, entry["host"]) for entry in found]
-        allowed = [entry for entry, kind in zip(found, blocked, strict=True) if kind is None]
+            return addresses
+        blocked = [self._allowed.blocked_behind(host, entry["host"]) for entry in addresses]
+        allowed = [entry for entry, kind in zip(addresses, blocked, strict=True) if kind is None]
         if not allowed:
             kind = blocked[0] or Network.LAN if blocked else Network.LAN
             raise FetchRefused(private_host_message(kind, hide_query(host)))
@@ -117,10 +117,10 @@ async def networks_of(host: str) -> frozenset[Network]:
     none if its name cannot be resolved.
     """
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None)
+        addresses = await asyncio.get_running_loop().getaddrinfo(host, None)
     except (OSError, UnicodeError):
         return frozenset()
-    return OPENED_BY_THE_SERVICE & {network_of(str(address[0])) for *_, address in found}
+    return OPENED_BY_THE_SERVICE & {network_of(str(address[0])) for *_, address in addresses}
 
 
 def parse_url(text: str) -> URL:

@@ -160,10 +160,10 @@ class HttpOptions:
 def _system_proxies() -> dict[str, str]:
     # macOS and Windows have proxies in their settings; other systems only in the environment.
     set_ones = {scheme: proxy.strip() for scheme, proxy in getproxies().items() if scheme in SCHEMES}
-    found = {scheme: with_scheme(proxy) for scheme, proxy in set_ones.items() if proxy}
-    for scheme, proxy in found.items():
+    proxies = {scheme: with_scheme(proxy) for scheme, proxy in set_ones.items() if proxy}
+    for scheme, proxy in proxies.items():
         check_proxy(f"the system's proxy for {scheme}", proxy)
-    return found
+    return proxies
 
 
 def _system_proxy_for(url: str) -> str | None:

@@ -80,9 +80,9 @@ def read_request(body: Mapping[str, Any], request_class: type[R]) -> R:
         ValueError: A field has the wrong type.
     """
     needed = {field.name for field in attrs.fields(request_class) if field.default is attrs.NOTHING}
-    given = {name: value for name, value in body.items() if value not in (None, "") or name in needed}
+    fields = {name: value for name, value in body.items() if value not in (None, "") or name in needed}
     try:
-        return CODEC.structure(given, request_class)
+        return CODEC.structure(fields, request_class)
     except BaseValidationError as error:
         raise ValueError("; ".join(transform_error(error))) from error
 
@@ -161,8 +161,8 @@ def _write_info(info: TaskInfo) -> dict[str, str]:
 
 
 def _written_word(snapshot: TaskSnapshot) -> str:
-    meant = "" if snapshot.task_status is TaskStatus.UNKNOWN else str(snapshot.task_status.value)
-    return snapshot.status_word or meant
+    status = "" if snapshot.task_status is TaskStatus.UNKNOWN else str(snapshot.task_status.value)
+    return snapshot.status_word or status
 
 
 def _request_reader(kind: type, codec: Converter) -> Callable[[Mapping[str, Any], Any], Any]:

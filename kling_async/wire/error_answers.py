@@ -102,8 +102,8 @@ def torn_id(body: bytes) -> str | None:
     """
     Return the task id in an answer that was cut off after it; None if there is none.
     """
-    found = _TASK_ID.search(body)
-    return one_line((found[1] or found[2]).decode(errors="replace")) if found else None
+    match = _TASK_ID.search(body)
+    return one_line((match[1] or match[2]).decode(errors="replace")) if match else None
 
 
 def is_refusal(payload: Mapping[str, Any]) -> bool:
@@ -151,11 +151,11 @@ def refusal(payload: Mapping[str, Any], answer: Answer, *, is_create: bool = Fal
     refusal = refusal_of(answer.status, payload) if is_create else None
     kind = (ERROR_OF_CODE.get(code) if code else None) or (refusal.kind if refusal else None)
     framework = None if kind else name_of_no_route(answer.status, payload)
-    said = message or _did_not_say(answer)
+    reason = message or _did_not_say(answer)
     if framework is not None:
-        said = f"this API does not exist at this address, according to {framework}: {said}; check base_url"
-        return make_error(UnexpectedAnswer, said, answer, _named(payload), code, request_id, is_other_api=True)
-    return make_error(kind or _kind_of_status(status, message), said, answer, _named(payload), code, request_id)
+        reason = f"this API does not exist at this address, according to {framework}: {reason}; check base_url"
+        return make_error(UnexpectedAnswer, reason, answer, _named(payload), code, request_id, is_other_api=True)
+    return make_error(kind or _kind_of_status(status, message), reason, answer, _named(payload), code, request_id)
 
 
 def _did_not_say(answer: Answer) -> str:
@@ -173,16 +173,16 @@ def _read_error(payload: Mapping[str, Any]) -> tuple[int | str | None, str, str 
     for _ in range(_LAYERS):
         error = layer.get("error")
         source = error if isinstance(error, dict) else layer
-        said = error if isinstance(error, str) and error else source.get("message") or source.get("msg")
+        text = error if isinstance(error, str) and error else source.get("message") or source.get("msg")
         if code not in ERROR_OF_CODE:
             code = _read_code(source.get("code")) or _read_code(layer.get("code")) or code
-        message = said if isinstance(said, str) else message
+        message = text if isinstance(text, str) else message
         request_id = read_request_id(source.get("request_id")) or read_request_id(layer.get("request_id")) or request_id
-        if isinstance(said, str):
-            said = None if code in ERROR_OF_CODE else _json_within(said)
-        if not isinstance(said, dict):
+        if isinstance(text, str):
+            text = None if code in ERROR_OF_CODE else _json_within(text)
+        if not isinstance(text, dict):
             break
-        layer = said
+        layer = text
     return code, message, request_id
 
 
@@ -210,15 +210,15 @@ def without_json(answer: Answer) -> KlingError:
     """
     kind = UnexpectedAnswer if answer.status == 404 else _kind_of_status(answer.status, "")
     is_redirect = 300 <= answer.status < 400
-    found = name_of_text(answer.status, answer.headers, answer.body)
+    description = name_of_text(answer.status, answer.headers, answer.body)
     if is_redirect:
         what = "the service redirects elsewhere, which is not followed with a key; check base_url"
     elif not answer.body.strip():
         what = f"the service answered {answer.status} with an empty body"
     else:
-        body = f"{found}, which is not JSON" if found else "something that is not JSON"
+        body = f"{description}, which is not JSON" if description else "something that is not JSON"
         what = f"the service answered {answer.status} with {body}; check base_url"
-    is_other_api = kind is UnexpectedAnswer and (is_redirect or found is not None)
+    is_other_api = kind is UnexpectedAnswer and (is_redirect or description is not None)
     return make_error(kind, what, answer, torn_id(answer.body), None, None, is_other_api=is_other_api)
 
 

@@ -51,8 +51,8 @@ def kept_for(keep_alive: str) -> float | None:
     Return the seconds for which a service says that it keeps an idle connection, after its `Keep-Alive` header, such as
     "timeout=5, max=100"; None if it does not say.
     """
-    found = _TIMEOUT.search(keep_alive)
-    return float(found[1]) if found else None
+    match = _TIMEOUT.search(keep_alive)
+    return float(match[1]) if match else None
 
 
 def _read_date(text: str) -> dt.datetime | None:

@@ -95,8 +95,8 @@ def _flaw_of_jpeg(content: bytes) -> str | None:
         at += max(2, int.from_bytes(content[at : at + 2]))
         if kind == _START_OF_SCAN:
             has_pixels = True
-            found = _MARKER.search(content, at)
-            at = found.start() if found else len(content)
+            match = _MARKER.search(content, at)
+            at = match.start() if match else len(content)
     is_cut = at >= len(content) or _FILL.fullmatch(content, at)
     return _CUT_SHORT if is_cut else "is damaged: a segment is not where it should be"
 

@@ -53,7 +53,7 @@ class NoRoute:
             return False
         return all(
             (name in self.may and payload.get(name) is None)
-            or (isinstance(said := payload.get(name), str) and words.fullmatch(said[:LONGEST]) is not None)
+            or (isinstance(text := payload.get(name), str) and words.fullmatch(text[:LONGEST]) is not None)
             for name, words in self.words.items()
         )
 

@@ -78,7 +78,7 @@ def read_created(answer: Answer) -> TaskSnapshot:
         UnexpectedAnswer: A 2xx that cannot be read: the task may exist. With `is_other_api` it usually comes
             from another API; read a task that cannot exist, and `presence_of` the answer shows it.
         KlingError: Its class follows from the code, or without a known code from the status. A relay's own refusal,
-            before it sends anything, never raises an error after which a task may exist, whatever its status.
+            before it sends anything, never raises an error after which a task may exist, with any status.
     """
     try:
         return _read_task_of(_read_payload(answer, is_create=True), answer)
@@ -99,14 +99,14 @@ def read_snapshot(answer: Answer, task_id: str | None = None) -> TaskSnapshot:
         KlingError: As for a create.
     """
     try:
-        seen = _read_task_of(_read_payload(answer), answer, known_id=task_id)
+        snapshot = _read_task_of(_read_payload(answer), answer, known_id=task_id)
     except KlingError as error:
         error.task_id = task_id or error.task_id
         if isinstance(error, InvalidRequest) and _says_not_found(error):
             facts = (error.message, error.task_id, error.request_id, error.code, error.http_status)
             raise TaskNotFound(*facts) from error
         raise
-    return seen if task_id in (None, seen.task_id) else attrs.evolve(seen, task_id=task_id)
+    return snapshot if task_id in (None, snapshot.task_id) else attrs.evolve(snapshot, task_id=task_id)
 
 
 def read_page(answer: Answer) -> list[TaskSnapshot]:
@@ -222,10 +222,10 @@ def _read_task_of(payload: Mapping[str, Any], answer: Answer, *, known_id: str |
     task = _find_task(payload, known_id)
     if task is None:
         raise unexpected("the answer holds no task", answer, payload)
-    seen = read_task(task, request_id=read_request_id(payload.get("request_id")))
-    if known_id is None and not stands_in_path(seen.task_id):
+    snapshot = read_task(task, request_id=read_request_id(payload.get("request_id")))
+    if known_id is None and not stands_in_path(snapshot.task_id):
         raise unexpected("the answer gives its task an id that cannot stand in a path", answer, payload)
-    return seen
+    return snapshot
 
 
 def _find_task(payload: Mapping[str, Any], known_id: str | None) -> Mapping[str, Any] | None:

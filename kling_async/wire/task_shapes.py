@@ -60,9 +60,9 @@ def canonical(task: Mapping[str, Any]) -> dict[str, Any]:
     if "task_id" not in fields or "task_status" not in fields:
         _translate(fields)
     if not fields.keys().isdisjoint(_PLACES) and not _has_files(fields.get("task_result")):
-        found = {"images": _find_pictures(fields), **_typed_outputs(fields.get("outputs"))}
-        if any(found.values()):
-            fields["task_result"] = found
+        results = {"images": _find_pictures(fields), **_typed_outputs(fields.get("outputs"))}
+        if any(results.values()):
+            fields["task_result"] = results
     fields["status_word"] = fields.setdefault("task_status", "")
     return fields
 
@@ -113,9 +113,9 @@ def _settle(fields: dict[str, Any], name: str, *others: Any) -> None:
     # The field itself, or the first of the others that is not empty.
     if fields.get(name) in _NOTHING:
         fields.pop(name, None)
-        for found in others:
-            if found not in _NOTHING:
-                fields[name] = found
+        for value in others:
+            if value not in _NOTHING:
+                fields[name] = value
                 return
 
 
@@ -133,8 +133,8 @@ def addresses_in(answer: Mapping[str, Any]) -> tuple[str, ...]:
     `data:` address.
     """
     pictures = _find_pictures(answer) or _pictures_in(answer, ("images",)) or _encoded_in(answer.get("data"))
-    found = (read_image(picture, place) for place, picture in enumerate(pictures[:FILES_MAX]))
-    return tuple(image.url for image in found if image is not None)
+    images = (read_image(picture, place) for place, picture in enumerate(pictures[:FILES_MAX]))
+    return tuple(image.url for image in images if image is not None)
 
 
 def _encoded_in(data: Any) -> list[str]:

@@ -130,7 +130,7 @@ class TaskInfo:
 @attrs.frozen
 class TaskOutput:
     """
-    What a task has made so far.
+    The files that a task has made so far.
 
     Attributes:
         images: Empty while it runs, and if it failed or makes other files.
@@ -239,8 +239,8 @@ class TaskResult:
         Args:
             task_id: Of the task, if the service may show another id of it.
         """
-        made = snapshot.task_result
-        return cls(task_id or snapshot.task_id, made.images, snapshot, made.videos, made.audios)
+        output = snapshot.task_result
+        return cls(task_id or snapshot.task_id, output.images, snapshot, output.videos, output.audios)
 
     def _repr_html_(self) -> str:
         return html_of(self)

@@ -130,11 +130,11 @@ def verify(secrets: Collection[str], headers: Mapping[str, str], body: bytes, no
     Raises:
         ValueError: One of *secrets* cannot be one.
     """
-    message_id, timestamp, signatures = given = [find_header(headers, name) for name in (_ID, _TIMESTAMP, _SIGNATURE)]
-    if not secrets or not any(given):
+    message_id, timestamp, signatures = fields = [find_header(headers, name) for name in (_ID, _TIMESTAMP, _SIGNATURE)]
+    if not secrets or not any(fields):
         return Signature.UNSIGNED
     is_timely = _SECONDS.fullmatch(timestamp) is not None and abs(now - int(timestamp)) <= TOLERANCE
-    if not all(given) or not is_timely:
+    if not all(fields) or not is_timely:
         return Signature.WRONG
     try:
         expected = [sign(secret, message_id, int(timestamp), body)[_SIGNATURE].encode() for secret in secrets]

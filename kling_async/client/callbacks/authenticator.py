@@ -52,8 +52,8 @@ class Authenticator:
         """
         Return the key of the submit to which *token* belongs; None if it is not genuine.
         """
-        found = (read_token(key, token) for key in self._token_keys)
-        return next((submit_key for submit_key in found if submit_key is not None), None)
+        submit_keys = (read_token(key, token) for key in self._token_keys)
+        return next((submit_key for submit_key in submit_keys if submit_key is not None), None)
 
     def check_signature(self, headers: Mapping[str, str], body: bytes) -> Signature:
         """

@@ -181,7 +181,7 @@ class SlotLease:
 
     def resolve(self, make_error: Callable[[], Exception] | None) -> None:
         """
-        End its wait, with an error where *make_error* is given; no effect when it does not wait.
+        End its wait, with an error if *make_error* is given; no effect if it does not wait.
         """
         if self.granted is not None and not self.granted.done():
             self.granted.set_result(make_error)

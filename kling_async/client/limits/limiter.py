@@ -119,8 +119,8 @@ class Slots(Mapping[str, Usage]):
             self._loop = loop
         elif self._loop is not loop:
             raise RuntimeError("these Slots belong to another event loop; create new ones for each loop")
-        found = self._buckets.get(bucket) or self._add(bucket)
-        return SlotLease(n, owner, next(found.numbers), found)
+        bucket_slots = self._buckets.get(bucket) or self._add(bucket)
+        return SlotLease(n, owner, next(bucket_slots.numbers), bucket_slots)
 
     def _add(self, bucket: str) -> Bucket:
         added = self._buckets[bucket] = Bucket(self.limit, AdaptiveLimit(self.policy))

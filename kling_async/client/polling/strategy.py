@@ -140,13 +140,13 @@ class QueryStrategy:
 
     def _page_plans(self, depths: Sequence[int]) -> list[tuple[int, QueryPlan]]:
         # Each number of pages, with the requests that it takes: tasks that are not on them are queried by their ids.
-        found = []
+        plans = []
         for pages in range(1, min(math.ceil(_size_for(depths[-1]) / PAGE_MAX), PAGES_MAX) + 1):
             covered = bisect.bisect_right(depths, pages * PAGE_MAX, key=_size_for)
             size = min(_size_for(depths[covered - 1]), PAGE_MAX) if covered else PAGE_MIN
             missing = len(depths) - covered + self._missing_share * covered
-            found.append((pages + math.ceil(missing / self.ids_per_read), QueryPlan(QueryMode.PAGES, pages, size)))
-        return found
+            plans.append((pages + math.ceil(missing / self.ids_per_read), QueryPlan(QueryMode.PAGES, pages, size)))
+        return plans
 
 
 def _size_for(depth: int) -> int:
