@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 
 class _Submit(Protocol):
     may_have_arrived: bool
+    is_over: bool
 
 
 @attrs.define(eq=False)
@@ -49,14 +50,14 @@ class RunControl:
         """
         self.is_stopping = True
         for aio_task, submit in self.serving.items():
-            if submit is not None and not submit.may_have_arrived:
+            if submit is not None and not (submit.may_have_arrived or submit.is_over):
                 aio_task.cancel()
 
     def cancel_if_stopping(self, submit: _Submit) -> None:
         """
         Cancel the serving of a row that would now wait to be sent again, if nothing more is submitted.
         """
-        if self.is_stopping:
+        if self.is_stopping and not submit.is_over:
             for aio_task in [aio_task for aio_task, each in self.serving.items() if each is submit]:
                 aio_task.cancel()
 

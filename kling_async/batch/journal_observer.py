@@ -66,6 +66,7 @@ class JournalObserver(SubmitObserver):
         task_id: Of its task, once it is known.
         may_have_arrived: Whether the service may have the request.
         is_sent: Whether this run has sent it.
+        is_over: Whether it has ended, whatever the outcome.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class JournalObserver(SubmitObserver):
         self.position: int = row.position
         self.may_have_arrived: bool = self.is_recovery
         self.is_sent: bool = False
+        self.is_over: bool = False
         self.owns_id: bool = row.request.external_task_id is None
         self.external_task_id = row.external_task_id or row.request.external_task_id
         if self.external_task_id is None and has_external_ids:
@@ -115,7 +117,8 @@ class JournalObserver(SubmitObserver):
         self.may_have_arrived = False
         if not self._journal.is_closed:
             self._journal.withdraw(self.position)
-        self._control.cancel_if_stopping(self)
+        # Later: if this ends the submit, its error is the row's outcome.
+        asyncio.get_running_loop().call_soon(self._control.cancel_if_stopping, self)
 
     def accepted(self, task_id: str) -> None:
         self.task_id = task_id
@@ -130,4 +133,5 @@ class JournalObserver(SubmitObserver):
             self._journal.record_callback(self.position, snapshot)
 
     def ended(self) -> None:
+        self.is_over = True
         self._unsettled.discard(self.position)

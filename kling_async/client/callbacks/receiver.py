@@ -21,7 +21,6 @@ import attrs
 from kling_async.client.callbacks.asgi import AsgiApp
 from kling_async.client.callbacks.authenticator import Authenticator, secret_rules, secrets_of
 from kling_async.client.callbacks.bodies import Bodies, NoRoom, ReadPart, TooLarge, unpack
-from kling_async.client.callbacks.throttle import WarningThrottle
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.policy.arguments import check_kind, check_whole, shown_url, url_rule
 from kling_async.wire.headers import find_header
@@ -43,12 +42,39 @@ BODY_TIMEOUT: Final = 30.0
 Seconds in which a body has to arrive.
 """
 
+WARNING_INTERVAL: Final = 60.0
+"""
+Seconds between two warnings of the same kind. With a wrong clock, for example, each callback would cause one.
+"""
+
 Listener: TypeAlias = Callable[[str, TaskSnapshot, bool], object]
 """
 Called with each callback: the key of the submit, what the callback says, and whether that is trusted without a poll.
 """
 
 _log = logging.getLogger(__name__)
+
+
+@attrs.define
+class WarningThrottle:
+    """
+    Limits warnings of one kind: the first event is logged at once, later ones once a minute, with their number.
+    """
+
+    _count: int = attrs.field(default=0, init=False)
+    _logged_at: float | None = attrs.field(default=None, init=False)
+
+    def add(self, now: float) -> int:
+        """
+        Count an event, and return how many events to log now; 0 for none.
+        """
+        self._count += 1
+        # Less than 0 s have passed if the clock was set back.
+        if self._logged_at is not None and 0 <= now - self._logged_at < WARNING_INTERVAL:
+            return 0
+        self._logged_at = now
+        count, self._count = self._count, 0
+        return count
 
 
 @attrs.define

@@ -33,7 +33,7 @@ from kling_async import (
     RetryPolicy,
 )
 from kling_async.batch import attempts, journal_observer as observing
-from kling_async.batch.control import CONSECUTIVE_FAILURES
+from kling_async.batch.control import CONSECUTIVE_FAILURES, RunControl
 from kling_async.batch.inputs import CHUNK_ROWS
 from kling_async.batch.journal import Journal, Reader
 from kling_async.batch.records import Row, State, external_id_of
@@ -1399,6 +1399,48 @@ async def test_stopped_run_sends_nothing_that_it_was_about_to(tmp_path: Path) ->
 
         assert sent == server.ledger.creates_received
         assert {"sending": 1, "queued": 1} == counts_of(await batch.summary())
+
+
+async def test_what_is_refused_for_good_after_the_stop_is_an_outcome(tmp_path: Path) -> None:
+    """
+    A refusal whose answer was out when the run was stopped is told, so that the row is not sent again for it.
+    """
+    rules = faults.delay_after("create", 0.2)
+    async with emulator(GATEWAY, rules, refused_words=["lighthouse"]) as server:
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add(["a lighthouse"])
+            running = asyncio.ensure_future(outcomes_of(batch))
+            while not server.ledger.creates_received:
+                await asyncio.sleep(0.005)
+            batch.stop()
+
+            assert [(0, "a lighthouse", "ContentRefused")] == list(map(told, await running))
+            assert {"failed": 1} == counts_of(await batch.summary())
+
+
+@attrs.define
+class Stage:
+    """
+    How far the submit of a row is.
+    """
+
+    may_have_arrived: bool
+    is_over: bool
+
+
+@pytest.mark.parametrize(
+    ("stage", "is_cancelled"), [(Stage(False, False), True), (Stage(True, False), False), (Stage(False, True), False)]
+)
+async def test_stop_cancels_only_what_could_still_be_sent(stage: Stage, *, is_cancelled: bool) -> None:
+    """
+    A submit that may be at the service is waited for; one that has just ended has an outcome.
+    """
+    control, submitting = RunControl(), asyncio.ensure_future(asyncio.sleep(0.01))
+    control.serving[submitting] = stage
+    control.stop()
+    await asyncio.wait({submitting})
+
+    assert is_cancelled is submitting.cancelled()
 
 
 async def test_stopped_run_does_not_wait_to_send_again(tmp_path: Path) -> None:
