@@ -39,6 +39,7 @@ from kling_async.wire.auth import Credentials
 from kling_async.wire.codec import write_request
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest, with_fields
+from kling_async.wire.endpoints.inputs import describe_source
 from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.json_text import dumps
 from kling_async.wire.tasks import TaskSnapshot
@@ -46,6 +47,8 @@ from kling_async.wire.tasks import TaskSnapshot
 __all__ = ["ClientCore", "State"]
 
 NO_DIGESTS: Final[Mapping[str, str]] = {}
+
+HAS_CHANGED: Final = "has changed since it was added; put the old file back, or begin a new journal"
 
 
 class State(enum.Enum):
@@ -316,7 +319,7 @@ async def _validate(
     files, broken = await read_inputs(request, dialect)
     if not broken:
         broken = tuple(
-            BrokenRule(field, "…", "has changed since it was added; put the old file back, or begin a new journal")
+            BrokenRule(field, describe_source(getattr(request, field)), HAS_CHANGED)
             for field, digest in digests.items()
             if field not in files or files[field].sha256 != digest
         )

@@ -127,6 +127,8 @@ def outcome_of(faults: Sequence[Fault]) -> TaskOutcome:
                 outcome = attrs.evolve(outcome, is_stuck=True)
             case "unknown_status":
                 outcome = attrs.evolve(outcome, word=fault.message)
+            case "success_word":
+                outcome = attrs.evolve(outcome, success_word=fault.message)
             case "late_files":
                 outcome = attrs.evolve(outcome, files_after=fault.seconds)
             case "fewer_files":

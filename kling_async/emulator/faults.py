@@ -45,6 +45,7 @@ __all__ = [
     "status",
     "status_after",
     "stuck_task",
+    "success_word",
     "truncated",
     "unknown_status",
 ]
@@ -162,6 +163,13 @@ def unknown_status(word: str = "painting", **which: Unpack[WhichRequests]) -> Fa
     While the task is processed, its status is a *word* that is not documented.
     """
     return Fault("unknown_status", "create", message=word, **which)
+
+
+def success_word(word: str = "completed", **which: Unpack[WhichRequests]) -> Fault:
+    """
+    Once the task has succeeded, its status is *word* instead of "succeed".
+    """
+    return Fault("success_word", "create", message=word, **which)
 
 
 def late_files(seconds: float = 1.0, **which: Unpack[WhichRequests]) -> Fault:

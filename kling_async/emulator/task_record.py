@@ -23,6 +23,7 @@ class TaskOutcome:
         failure: Why it will fail; None lets it succeed.
         is_stuck: Whether it never ends, and keeps its slots.
         word: The word for its status in place of "processing".
+        success_word: The word for its status in place of "succeed".
         files_after: Seconds after its success until it lists its files.
         missing: How many of the ordered files it does not make.
     """
@@ -30,6 +31,7 @@ class TaskOutcome:
     failure: str | None = None
     is_stuck: bool = False
     word: str = TaskStatus.PROCESSING.value
+    success_word: str = TaskStatus.SUCCEEDED.value
     files_after: float = 0.0
     missing: int = 0
 

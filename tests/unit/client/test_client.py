@@ -191,6 +191,16 @@ class TestGenerate:
         assert "painting" in [snapshot.status_word for snapshot in seen]
         assert TaskStatus.SUCCEEDED is seen[-1].task_status
 
+    async def test_another_word_for_success_ends_the_wait(self) -> None:
+        """
+        A success word of another standard is as good as "succeed", in a poll.
+        """
+        async with Emulator(latency=(0, 0), faults=[faults.success_word("completed")]) as server:
+            async with client_of(server) as client:
+                result = await client.generate("a lighthouse")
+
+        assert (1, "completed") == (len(result.images), result.snapshot.status_word)
+
     async def test_pictures_that_come_later_than_the_word_are_waited_for(self) -> None:
         """
         "succeed" without pictures is read again.

@@ -83,15 +83,19 @@ def test_faults_become_a_fate() -> None:
         faults.failing_task("no"),
         faults.stuck_task(),
         faults.unknown_status("painting"),
+        faults.success_word("finished"),
         faults.late_files(3),
         faults.fewer_files(2),
         faults.reset_after(),
     ]
 
-    assert TaskOutcome(failure="no", is_stuck=True, word="painting", files_after=3, missing=2) == outcome_of(rules)
+    outcome = TaskOutcome(
+        failure="no", is_stuck=True, word="painting", success_word="finished", files_after=3, missing=2
+    )
+    assert outcome == outcome_of(rules)
 
 
-def test_create_on_the_gateway_is_the_seeds_answer() -> None:
+def test_create_on_the_gateway_is_the_answer_of_its_page() -> None:
     """
     Code 0, SUCCEED, one value for both ids, submitted, and two times in ms.
     """

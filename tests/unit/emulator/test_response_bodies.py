@@ -27,7 +27,7 @@ def test_refusal_has_no_data() -> None:
     )
 
 
-def test_created_task_is_the_seeds_example() -> None:
+def test_created_task_is_the_example_of_the_gateway() -> None:
     """
     A gateway's create shows four fields; the vendor's repeats the external id beside them.
     """
