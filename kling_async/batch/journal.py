@@ -17,7 +17,7 @@ from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 from kling_async.batch import queries
 from kling_async.batch.database import Database, beside
 from kling_async.batch.opening import Account, find_file, open_database
-from kling_async.batch.records import NewRow, Row, State, Summary, write_error, write_snapshot
+from kling_async.batch.records import NewRow, Row, State, Summary, write_error, write_stored_snapshot
 from kling_async.batch.writer import Writer
 from kling_async.errors import JournalMismatch, KlingError
 from kling_async.media.saved_files import SavedFile
@@ -254,13 +254,13 @@ class Journal:
         """
         Write the snapshot of an accepted row that a callback brought, for a later run to confirm.
         """
-        self._writer.add((queries.RECORD_CALLBACK, (write_snapshot(snapshot), position)))
+        self._writer.add((queries.RECORD_CALLBACK, (write_stored_snapshot(snapshot), position)))
 
     async def finish(self, position: int, snapshot: TaskSnapshot, now: float) -> None:
         """
         Write that a row's task has succeeded.
         """
-        await self._writer.add((queries.FINISH, (write_snapshot(snapshot), _units(snapshot), now, position)))
+        await self._writer.add((queries.FINISH, (write_stored_snapshot(snapshot), _units(snapshot), now, position)))
 
     async def save(self, position: int, files: Iterable[SavedFile], now: float, *, is_all: bool) -> None:
         """
@@ -294,7 +294,7 @@ class Journal:
         """
         Write that a row failed, for good or until a run tries it again.
         """
-        stored_snapshot = None if snapshot is None else write_snapshot(snapshot)
+        stored_snapshot = None if snapshot is None else write_stored_snapshot(snapshot)
         units = None if snapshot is None else _units(snapshot)
         await self._writer.add((queries.FAIL, (write_error(error), may_retry, stored_snapshot, units, now, position)))
 

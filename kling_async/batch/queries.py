@@ -19,8 +19,8 @@ from kling_async.batch.records import (
     digest_of,
     may_follow,
     read_error,
-    read_snapshot,
     read_stored_request,
+    read_stored_snapshot,
     write_stored_request,
 )
 from kling_async.errors import BrokenRule, InvalidRequest, JournalLocked, JournalMismatch, StorageFull
@@ -378,7 +378,7 @@ def _read_row(database: Database, columns: Sequence[Any]) -> Row:
     position, endpoint = fields["position"], _find_endpoint(database, fields.pop("endpoint"))
     inputs, paths = _read_inputs(database, position) if fields["inputs"] else ({}, {})
     request = read_stored_request(fields["request"], endpoint, paths)
-    state, snapshot = State(fields["state"]), read_snapshot(fields["snapshot"])
+    state, snapshot = State(fields["state"]), read_stored_snapshot(fields["snapshot"])
     has_files = state in (State.FINISHED, State.SAVED)
     fields |= {
         "state": state,

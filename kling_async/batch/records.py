@@ -44,11 +44,11 @@ __all__ = [
     "may_follow",
     "may_try_again",
     "read_error",
-    "read_snapshot",
     "read_stored_request",
+    "read_stored_snapshot",
     "write_error",
-    "write_snapshot",
     "write_stored_request",
+    "write_stored_snapshot",
 ]
 
 KEY_MAX: Final = 200
@@ -310,7 +310,7 @@ def read_stored_request(text: str, endpoint: Endpoint[Any], paths: Mapping[str, 
     return with_fields(request, **paths) if paths else request
 
 
-def write_snapshot(snapshot: TaskSnapshot) -> str:
+def write_stored_snapshot(snapshot: TaskSnapshot) -> str:
     """
     Write *snapshot* without the answer from which it was read.
     """
@@ -318,9 +318,9 @@ def write_snapshot(snapshot: TaskSnapshot) -> str:
     return dumps({**write_task(snapshot), **ours}).decode()
 
 
-def read_snapshot(text: str | None) -> TaskSnapshot | None:
+def read_stored_snapshot(text: str | None) -> TaskSnapshot | None:
     """
-    Read what `write_snapshot` wrote, None for nothing.
+    Read what `write_stored_snapshot` wrote, None for nothing.
     """
     if text is None:
         return None

@@ -183,14 +183,15 @@ class ClientCore:
         events = self._publisher.begin(request)
         try:
             lease, files = await self._admit(endpoint, request, digests, events)
+            submission = Submission(
+                request.external_task_id, owns_id=owns_id, sent_at=asyncio.get_running_loop().time()
+            )
+            if request.external_task_id is None and self.dialect.external_ids and endpoint.external_ids:
+                submission.external_id, submission.owns_id = str(uuid.uuid4()), True
+            delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, None, files)
         except BaseException as error:
             events.publish(EventKind.NO_TASK, error=error)
             raise
-        submission = Submission(request.external_task_id, owns_id=owns_id, sent_at=asyncio.get_running_loop().time())
-        if request.external_task_id is None and self.dialect.external_ids and endpoint.external_ids:
-            submission.external_id, submission.owns_id = str(uuid.uuid4()), True
-        delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, None)
-        delivery.body = _body_of(delivery, files)
         return await self._submitter.run(delivery, delivery.send)
 
     async def recover(
@@ -290,21 +291,30 @@ class ClientCore:
         observer: SubmitObserver,
         events: TaskEvents,
         submit_key: str | None,
+        files: Mapping[str, Reference] | None = None,
     ) -> Delivery:
-        request = endpoint.complete(request, self.dialect)
-        if submission.external_id is not None:
-            request = with_fields(request, external_task_id=submission.external_id)
-        events.update(request=request)
-        return Delivery(
-            request=request,
-            endpoint=endpoint,
-            lease=lease,
-            subscription=self._submitter.subscribe(request, submit_key),
-            observer=observer,
-            events=events,
-            submission=submission,
-            transport=self.transport,
-        )
+        # With *files*, its body is made too.
+        try:
+            request = endpoint.complete(request, self.dialect)
+            if submission.external_id is not None:
+                request = with_fields(request, external_task_id=submission.external_id)
+            events.update(request=request)
+            delivery = Delivery(
+                request=request,
+                endpoint=endpoint,
+                lease=lease,
+                subscription=self._submitter.subscribe(request, submit_key),
+                observer=observer,
+                events=events,
+                submission=submission,
+                transport=self.transport,
+            )
+            if files is not None:
+                delivery.body = _body_of(delivery, files)
+        except BaseException:  # such as of an endpoint that a program has registered
+            lease.release()
+            raise
+        return delivery
 
     def _watch(self, handle: TaskHandle) -> None:
         if self.state is not State.CLOSED:

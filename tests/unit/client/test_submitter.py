@@ -17,6 +17,7 @@ from kling_async import (
     GATEWAY,
     OFFICIAL,
     Dialect,
+    EventKind,
     ImageRequest,
     KlingClient,
     RetryPolicy,
@@ -161,6 +162,31 @@ async def test_file_that_has_changed_keeps_it_from_being_sent(tmp_path: Path) ->
             await waiting
 
         assert ("", 1, 0) == (scribe.summary, server.ledger.creates_received, used(client))
+
+
+async def test_endpoint_that_fails_keeps_no_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A request that cannot be written, as of an endpoint with a fault, leaves its slots to others and says that it ended.
+    """
+    kinds: list[EventKind] = []
+    async with emulator(OFFICIAL) as server:
+        async with client_of(server, slots=1, on_event=lambda event: kinds.append(event.kind)) as client:
+            with monkeypatch.context() as patched:
+                patched.setattr(core, "write_request", dict)
+                for verb in (client.submit(LIGHTHOUSE), recover(client, KNOWN, Scribe(server))):
+                    with pytest.raises(TypeError):
+                        await verb
+
+            assert (0, 0) == (server.ledger.creates_received, used(client))
+            assert 2 == kinds.count(EventKind.NO_TASK)
+
+            with pytest.raises(ValueError, match="letters"):
+                callbacks = CallbackReceiver("http://127.0.0.1")
+                async with client_of(server, slots=1, callbacks=callbacks) as listening:
+                    try:
+                        listening.core.resume("17", LIGHTHOUSE, Scribe(server), "no key")
+                    finally:
+                        assert 0 == used(listening)
 
 
 async def test_refused_submit_is_withdrawn() -> None:
