@@ -27,7 +27,7 @@ import attrs
 from benchmarks import apart
 from benchmarks.figures import Figure, ratio
 from kling_async import OFFICIAL, Image, KlingClient, TaskResult, TaskSnapshot, TaskStatus
-from kling_async.media.naming import Names
+from kling_async.media.naming import NameTemplate
 
 if TYPE_CHECKING:
     from benchmarks.apart import Pipe
@@ -188,8 +188,8 @@ async def with_digests(url: str, folder: Path, count: int) -> Cost:
     Save as a batch does, which records a digest of each file.
     """
 
-    def names(result: TaskResult) -> Names:
-        return Names("{task_id}-{index}{ext}", result.task_id)
+    def names(result: TaskResult) -> NameTemplate:
+        return NameTemplate("{task_id}-{index}{ext}", result.task_id)
 
     async with KlingClient("sk-x", base_url=url, dialect=OFFICIAL) as client:
         saves = (client.core.files.save(result, folder, names(result)) for result in results(url, count))

@@ -24,7 +24,7 @@ from kling_async.client.exchange import RequestBody
 from kling_async.client.transport import Transport
 from kling_async.wire.auth import ApiKey
 from kling_async.wire.json_text import dumps
-from kling_async.wire.responses import read_created, read_sighting
+from kling_async.wire.responses import read_created, read_snapshot
 
 if TYPE_CHECKING:
     from benchmarks.apart import Pipe
@@ -178,7 +178,7 @@ async def floors_of_ours(url: str, *, reads: bool) -> Cost:
             task_id = read_created(answer).task_id if reads else json.loads(answer.body)["data"]["task_id"]
             answer = await transport.send("GET", f"{PATH}/{task_id}")
             if reads:
-                return read_sighting(answer, task_id).task_result.images[0].url
+                return read_snapshot(answer, task_id).task_result.images[0].url
             address: str = json.loads(answer.body)["data"]["task_result"]["images"][0]["url"]
             return address
 

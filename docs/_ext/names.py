@@ -58,7 +58,7 @@ PLAIN: Final = {
     "kling_async.wire.endpoints.image_generation.RequestByName",
     "kling_async.emulator.fault_rule.WhichRequests",
     "kling_async.emulator.settings.SettingsByName",
-    "kling_async.media.naming.Names",
+    "kling_async.media.naming.NameTemplate",
     "kling_async.wire.codec.R",
     "kling_async.wire.endpoints.base.R",
 }

@@ -24,16 +24,17 @@ _log = logging.getLogger(__name__)
 
 class _Submit(Protocol):
     may_have_arrived: bool
+    is_over: bool
 
 
 @attrs.define(eq=False)
 class RunControl:
     """
-    Knows which rows a run serves, and whether it submits more.
+    Records which rows a run serves, and whether it still submits.
 
     Attributes:
         is_stopping: Whether nothing more is submitted.
-        reason: Why; None where the run was stopped by choice.
+        reason: Why; None if the run was stopped by choice.
         failures_in_a_row: Submits that failed for a passing cause or are uncertain, since one was accepted.
         serving: The asyncio task of each row that is served, and the observer of its submit while that runs.
     """
@@ -45,18 +46,18 @@ class RunControl:
 
     def stop(self) -> None:
         """
-        Submit nothing more. Rows that have certainly not reached the service are not sent; the others are served.
+        Stop submitting. Rows that have certainly not reached the service are not sent; the others are served.
         """
         self.is_stopping = True
         for aio_task, submit in self.serving.items():
-            if submit is not None and not submit.may_have_arrived:
+            if submit is not None and not (submit.may_have_arrived or submit.is_over):
                 aio_task.cancel()
 
     def cancel_if_stopping(self, submit: _Submit) -> None:
         """
         Cancel the serving of a row that would now wait to be sent again, if nothing more is submitted.
         """
-        if self.is_stopping:
+        if self.is_stopping and not submit.is_over:
             for aio_task in [aio_task for aio_task, each in self.serving.items() if each is submit]:
                 aio_task.cancel()
 
@@ -71,7 +72,7 @@ class RunControl:
 
     def count_failure(self, error: KlingError) -> None:
         """
-        Count a submit that ended in *error*, and stop where too many did in a row.
+        Count a submit that ended in *error*, and stop after too many in a row.
         """
         self.failures_in_a_row += 1
         if self.failures_in_a_row >= CONSECUTIVE_FAILURES:

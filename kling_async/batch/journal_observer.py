@@ -27,8 +27,11 @@ class UnsettledSubmits:
     def __init__(self) -> None:
         self._over: dict[int, asyncio.Future[None]] = {}  # by the position of the row
 
-    def __contains__(self, position: int) -> bool:
-        return position in self._over
+    def positions(self) -> frozenset[int]:
+        """
+        Return the positions of their rows.
+        """
+        return frozenset(self._over)
 
     def add(self, position: int) -> None:
         """
@@ -38,7 +41,7 @@ class UnsettledSubmits:
 
     def discard(self, position: int) -> None:
         """
-        Remove a submit that is over, whatever its outcome.
+        Remove a submit that has ended, with any outcome.
         """
         over = self._over.pop(position, None)
         if over is not None:
@@ -54,15 +57,16 @@ class UnsettledSubmits:
 
 class JournalObserver(SubmitObserver):
     """
-    Writes down one attempt of a row.
+    Records one attempt of a row.
 
     Attributes:
         attempt: Counts the submits of the row from 1.
         is_recovery: Whether an earlier run has sent it without learning the outcome.
-        external_task_id: The id of ours under which the row is sent; None where the service accepts none.
+        external_task_id: The id of ours under which the row is sent; None if the service accepts none.
         task_id: Of its task, once it is known.
         may_have_arrived: Whether the service may have the request.
         is_sent: Whether this run has sent it.
+        is_over: Whether it has ended, with any outcome.
     """
 
     def __init__(
@@ -76,14 +80,15 @@ class JournalObserver(SubmitObserver):
         clock: Callable[[], float],
         has_external_ids: bool,
     ) -> None:
-        self.is_recovery = row.state in (State.SENDING, State.UNCERTAIN)
-        self.key = row.key
+        self.is_recovery: bool = row.state in (State.SENDING, State.UNCERTAIN)
+        self.key: str | None = row.key
         self.task_id = row.task_id
         self.attempt = attempt
-        self.position = row.position
-        self.may_have_arrived = self.is_recovery
-        self.is_sent = False
-        self.owns_id = row.request.external_task_id is None
+        self.position: int = row.position
+        self.may_have_arrived: bool = self.is_recovery
+        self.is_sent: bool = False
+        self.is_over: bool = False
+        self.owns_id: bool = row.request.external_task_id is None
         self.external_task_id = row.external_task_id or row.request.external_task_id
         if self.external_task_id is None and has_external_ids:
             self.external_task_id = external_id_of(journal.id, row.position, row.key, attempt)
@@ -98,6 +103,8 @@ class JournalObserver(SubmitObserver):
             raise RunStopped("the run was stopped before this was sent")
         self.may_have_arrived = self.is_sent = True
         self._unsettled.add(self.position)
+        if self.is_recovery:  # callbacks of what an earlier run has sent may come to a later one, if not to this
+            submit_key = submit_key or self._row.submit_key
         await self._journal.mark_sending(
             self.position,
             attempt=self.attempt,
@@ -110,7 +117,8 @@ class JournalObserver(SubmitObserver):
         self.may_have_arrived = False
         if not self._journal.is_closed:
             self._journal.withdraw(self.position)
-        self._control.cancel_if_stopping(self)
+        # Later: if this ends the submit, its error is the row's outcome.
+        asyncio.get_running_loop().call_soon(self._control.cancel_if_stopping, self)
 
     def accepted(self, task_id: str) -> None:
         self.task_id = task_id
@@ -125,4 +133,5 @@ class JournalObserver(SubmitObserver):
             self._journal.record_callback(self.position, snapshot)
 
     def ended(self) -> None:
+        self.is_over = True
         self._unsettled.discard(self.position)

@@ -88,7 +88,7 @@ async def _demo(requests: Sequence[ImageRequest], service: ServiceOptions, out: 
 
 
 async def _write_page(board: TaskBoard, path: Path, default_model: str, screen: TaskScreen) -> dict[str, str]:
-    from kling_async.gallery import write_gallery  # noqa: PLC0415 (needs an extra of its own)
+    from kling_async.gallery import write_gallery  # noqa: PLC0415 (needs its own extra)
 
     entries = entries_of(board.rows, board.clock(), default_model)
     try:
@@ -114,7 +114,7 @@ def file_name(row: TaskRow) -> str:
     """
     Return a template of readable file names, such as "03-a-lighthouse-at-dusk{ext}".
     """
-    words = re.findall(r"\w+", row.title.lower())[:5]
+    words = re.findall(r"\w+", row.caption.lower())[:5]
     name = "-".join([f"{row.number:02}", *words])[:40]
     several = row.result is not None and len(row.result.files) > 1
     return name + ("-{index}" if several else "") + "{ext}"

@@ -7,7 +7,7 @@ import importlib.util
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Annotated, Any, Final, TypeAlias
 
@@ -17,7 +17,7 @@ from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.terminal import print_error
 from kling_async.cli.text_input import TextKind, UnreadableText, read_list
 from kling_async.media.destinations import destination_at
-from kling_async.media.naming import Names
+from kling_async.media.naming import NameTemplate
 from kling_async.media.storage import Storage
 from kling_async.policy.arguments import MOST_SECONDS
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
@@ -82,7 +82,7 @@ def parse_latency(text: str) -> tuple[float, float]:
 
 def check_latency(text: str) -> str:
     """
-    Refuse what `parse_latency` cannot read, as a callback of typer.
+    Refuse a value that `parse_latency` cannot read, as a callback of typer.
     """
     parse_latency(text)
     return text
@@ -160,7 +160,7 @@ def _id_in(line: str) -> str:
     return task_id
 
 
-def check_names(names: Names, most: int) -> None:
+def check_names(names: NameTemplate, most: int) -> None:
     """
     Refuse a template of file names with which saving would fail.
 
@@ -226,11 +226,13 @@ Seed: TypeAlias = Annotated[int, typer.Option(metavar="N", help="Equal seeds giv
 TaskIds: TypeAlias = Annotated[list[str], typer.Argument(metavar="TASK_ID", help="One or more ids; - reads stdin.")]
 
 
-def name_option(fields: str) -> Any:
+def name_option(fields: Iterable[str]) -> Any:
     """
     Return the option for a template of file names that may have *fields*.
     """
-    return typer.Option(metavar="NAME", help=f"From {fields}.", show_default=False)
+    return typer.Option(
+        metavar="NAME", help=f"From {' '.join(f'{{{field}}}' for field in fields)}.", show_default=False
+    )
 
 
 def timeout_option(seconds: int) -> Any:
@@ -244,7 +246,7 @@ def timeout_option(seconds: int) -> Any:
 
 def require_pillow() -> None:
     """
-    End the command where Pillow, with which the emulator draws, is not installed.
+    End the command if Pillow, with which the emulator draws, is not installed.
     """
     if importlib.util.find_spec("PIL") is None:
         print_error('The emulator needs Pillow, which is not installed: pip install "kling-async[cli,emulator]"')

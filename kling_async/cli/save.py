@@ -12,7 +12,7 @@ from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import AsJson, OutOrStorage, TaskIds, check_names, name_option, read_ids
 from kling_async.cli.resume import resume_tasks
 from kling_async.cli.service_options import ServiceOptions
-from kling_async.media.naming import Names
+from kling_async.media.naming import TASK_FIELDS, NameTemplate
 
 __all__ = ["EXAMPLES", "save"]
 
@@ -29,7 +29,7 @@ def save(
     *,
     task_ids: TaskIds,
     out: OutOrStorage = Path("pictures"),
-    name: Annotated[str, name_option("{task_id} {index} {ext}")] = "{task_id}-{index}{ext}",
+    name: Annotated[str, name_option(TASK_FIELDS)] = "{task_id}-{index}{ext}",
     as_json: AsJson = False,
     service: ServiceOptions,
 ) -> None:
@@ -39,7 +39,7 @@ def save(
     If a task is still running, the exit code is 1; to wait for it, use wait --save.
     """
     ids = read_ids(task_ids)
-    check_names(Names(name, "0"), 9)  # a task has at most 9 pictures
+    check_names(NameTemplate.trial(name, TASK_FIELDS), 9)  # a task has at most 9 pictures
     if len(ids) > 1 and "{task_id}" not in name:
         raise typer.BadParameter("with several tasks it must contain {task_id}", param_hint="--name")
     run(resume_tasks(ids, service, out, as_json=as_json, name=name, polls_once=True))

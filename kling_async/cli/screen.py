@@ -5,7 +5,6 @@ Shows the tasks of a command: redrawn on a terminal, plain lines elsewhere.
 import contextlib
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TextIO, TypeAlias
 
 from rich.console import Console, Group, RenderableType
@@ -49,15 +48,15 @@ class PlainTaskScreen(PlainOutput):
         self._board = board
 
     def accepted(self, row: TaskRow) -> None:
-        self._event(row, f"accepted as {row.task_id}: {one_line(row.title)}")
+        self._event(row, f"accepted as {row.task_id}: {one_line(row.caption)}")
 
     def ended(self, row: TaskRow) -> None:
         paths = ", ".join(map(str, row.paths))
         if row.error is not None:
             word = "unfinished" if isinstance(row.error, WaitTimeout) else "failed"
-            self._event(row, f"{word}: {one_line(row.title)}: {type(row.error).__name__}: {row.error}")
+            self._event(row, f"{word}: {one_line(row.caption)}: {type(row.error).__name__}: {row.error}")
         elif row.request is None:  # a task of an earlier run: its duration is unknown
-            self._event(row, f"done: {row.title}: {paths or _count_files(row)}")
+            self._event(row, f"done: {row.caption}: {paths or _count_files(row)}")
         else:
             self._event(row, f"done after {row.seconds(self._board.clock()):.1f} s: {paths}")
 
@@ -81,10 +80,8 @@ class LiveTaskScreen(LiveOutput):
         await self._stack.enter_async_context(repeating(self._redraw, 0.1))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await super().__aexit__(kind, error, trace)
+    async def __aexit__(self, *exc_info: object) -> None:
+        await super().__aexit__(*exc_info)
         await self._stack.aclose()
 
     def accepted(self, row: TaskRow) -> None:  # noqa: ARG002 (the board shows it)
@@ -138,7 +135,7 @@ def draw_ended(row: TaskRow, seconds: float) -> RenderableType:
     line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     line.add_column(no_wrap=True, overflow="ellipsis", max_width=40, style="green")
     mark = Text("✓", "bold green") if is_done else Text("✗", "bold red")
-    line.add_row(mark, f"{seconds:.1f} s", Text(one_line(row.title)), Text(one_line(names)))
+    line.add_row(mark, f"{seconds:.1f} s", Text(one_line(row.caption)), Text(one_line(names)))
     if row.error is None:
         return line
     reason = Text(one_line(f"{type(row.error).__name__}: {row.error}"), "red")
@@ -177,7 +174,8 @@ def _draw_rows(rows: list[TaskRow], now: float, spinner: Spinner) -> Table:
     grid.add_column(width=10, no_wrap=True, overflow="ellipsis")
     grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     for row in rows:
-        word = "saving" if row.stage is TaskStage.SAVING else row.word
-        shown = Text(one_line(word), STATUS_STYLES.get(word, ""))
-        grid.add_row(spinner, f"{row.seconds(now):.1f} s", shown, Text(one_line(row.title)))
+        shown = Text(one_line(row.word), STATUS_STYLES[row.status])
+        if row.stage is TaskStage.SAVING:
+            shown = Text("saving", "magenta")
+        grid.add_row(spinner, f"{row.seconds(now):.1f} s", shown, Text(one_line(row.caption)))
     return grid

@@ -1,6 +1,6 @@
 """
-The state of a command's tasks: a row for each request or task, and totals. It knows no terminal; the clock is an
-argument.
+The state of a command's tasks: a row for each request or task, and totals. It is independent of the terminal; the
+clock is an argument.
 """
 
 import enum
@@ -17,7 +17,7 @@ from kling_async.errors import KlingError, SubmissionUncertain, WaitTimeout
 from kling_async.media.saved_files import FileKey
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import caption_of
-from kling_async.wire.tasks import TaskResult
+from kling_async.wire.tasks import TaskResult, TaskStatus
 
 __all__ = ["TaskBoard", "TaskRow", "TaskStage", "file_order"]
 
@@ -72,9 +72,9 @@ class TaskRow:
         return TaskStage.RUNNING if self.result is None else TaskStage.SAVING
 
     @property
-    def title(self) -> str:
+    def caption(self) -> str:
         """
-        The caption of the request if there is one, else the task id.
+        The caption of the request if there is one, otherwise the task id.
         """
         return caption_of(self.request) if self.request is not None else self.task_id or ""
 
@@ -100,6 +100,10 @@ class TaskRow:
             return self.handle.request.external_task_id
         sent = (self.error.request if isinstance(self.error, SubmissionUncertain) else None) or self.request
         return sent.external_task_id if sent is not None else None
+
+    @property
+    def status(self) -> TaskStatus:
+        return self.handle.status if self.handle is not None else TaskStatus.UNKNOWN
 
     @property
     def word(self) -> str:

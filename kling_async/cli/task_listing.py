@@ -1,5 +1,5 @@
 """
-Prints tasks: as a table on a terminal, else as JSON or plain lines.
+Prints tasks: as a table on a terminal, otherwise as JSON or plain lines.
 """
 
 import json
@@ -38,11 +38,13 @@ class ListedTask:
     error: KlingError | None
 
     @classmethod
-    def of(cls, seen: TaskSnapshot) -> Self:
+    def of(cls, snapshot: TaskSnapshot) -> Self:
         """
-        Return the task that *seen* shows.
+        Return the task that *snapshot* shows.
         """
-        return cls(seen.task_id, seen, failure_of(seen) if seen.task_status is TaskStatus.FAILED else None)
+        return cls(
+            snapshot.task_id, snapshot, failure_of(snapshot) if snapshot.task_status is TaskStatus.FAILED else None
+        )
 
     @property
     def cells(self) -> tuple[str, str, str, str, str]:
@@ -91,7 +93,7 @@ class TaskListing:
             write_line(sys.stdout, _line(task))
         else:
             status, *numbers, message = task.cells
-            style = STATUS_STYLES.get(status, "")
+            style = STATUS_STYLES[task.snapshot.task_status] if task.snapshot is not None else ""
             self._table.add_row(one_line(task.task_id), Text(status, style), *numbers, Text(message))
 
 

@@ -24,7 +24,7 @@ from kling_async.cli.terminal import print_error, write_line
 from kling_async.client.client import KlingClient
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import DownloadFailed, KlingError, StorageFull, TaskNotFound, WaitTimeout
-from kling_async.media.naming import Names
+from kling_async.media.naming import NameTemplate
 from kling_async.media.saved_files import FileKey
 from kling_async.media.storage import Storage
 from kling_async.wire.endpoints.base import TaskRequest
@@ -128,21 +128,21 @@ class TaskRunner:
         # Read the task first: an unreachable service or a wrong id is then reported immediately.
         handle = self.client.handle(row.task_id or "")
         try:
-            seen = await self.client.get(handle.task_id)
+            snapshot = await self.client.get(handle.task_id)
         except TaskNotFound as error:
             if self.polls_once:
                 raise
             self.report_trouble(str(error))  # a service may not know a new task immediately
             return handle
         if self.polls_once and not handle.done:
-            what = f"the task has not ended: {seen.status_word}"
-            raise WaitTimeout(what, handle.task_id, seen.request_id, snapshot=seen)
+            what = f"the task has not ended: {snapshot.status_word}"
+            raise WaitTimeout(what, handle.task_id, snapshot.request_id, snapshot=snapshot)
         return handle
 
     async def _save(self, row: TaskRow, result: TaskResult) -> tuple[dict[FileKey, Path | str], KlingError | None]:
         if self.folder is None:
             return {}, None
-        outcome = await self.client.core.files.save(result, self.folder, Names(self.name(row), result.task_id))
+        outcome = await self.client.core.files.save(result, self.folder, NameTemplate(self.name(row), result.task_id))
         return {file.key: file.path or file.place for file in outcome.files}, outcome.error
 
     def report_trouble(self, text: str) -> None:
@@ -212,5 +212,5 @@ class TaskRunner:
 def _about(handle: TaskHandle | None) -> str:
     if handle is not None and handle.request is not None:
         return shorten(one_line(caption_of(handle.request)), 50)
-    seen = handle.snapshot if handle is not None else None
-    return one_line(seen.status_word) if seen is not None else "no status yet"
+    snapshot = handle.snapshot if handle is not None else None
+    return one_line(snapshot.status_word) if snapshot is not None else "no status yet"

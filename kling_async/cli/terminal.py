@@ -7,7 +7,6 @@ import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from types import TracebackType
 from typing import Final, Self, TextIO
 
 from rich import box
@@ -19,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kling_async.wire.redaction import one_line
+from kling_async.wire.tasks import TaskStatus
 
 __all__ = [
     "STATUS_STYLES",
@@ -35,14 +35,14 @@ __all__ = [
 ]
 
 STATUS_STYLES: Final = {
-    "submitted": "yellow",
-    "processing": "cyan",
-    "saving": "magenta",
-    "succeed": "green",
-    "failed": "red",
+    TaskStatus.SUBMITTED: "yellow",
+    TaskStatus.PROCESSING: "cyan",
+    TaskStatus.SUCCEEDED: "green",
+    TaskStatus.FAILED: "red",
+    TaskStatus.UNKNOWN: "",
 }
 """
-The colours of status words.
+The colours of status words, by their meaning.
 """
 
 
@@ -81,9 +81,7 @@ class PlainOutput:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         pass
 
     def say(self, text: str) -> None:
@@ -123,9 +121,7 @@ class LiveOutput:
         self._live.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         self._live.stop()
 
     def say(self, text: str) -> None:

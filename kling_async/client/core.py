@@ -39,6 +39,7 @@ from kling_async.wire.auth import Credentials
 from kling_async.wire.codec import write_request
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest, with_fields
+from kling_async.wire.endpoints.inputs import describe_source
 from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.json_text import dumps
 from kling_async.wire.tasks import TaskSnapshot
@@ -46,6 +47,8 @@ from kling_async.wire.tasks import TaskSnapshot
 __all__ = ["ClientCore", "State"]
 
 NO_DIGESTS: Final[Mapping[str, str]] = {}
+
+HAS_CHANGED: Final = "has changed since it was added; put the old file back, or begin a new journal"
 
 
 class State(enum.Enum):
@@ -63,7 +66,7 @@ class ClientCore:
     One account at one host, bound to the event loop in which it is first used.
 
     Attributes:
-        base_url, dialect, slots, callbacks: As `KlingClient` was given them, or found them out.
+        base_url, dialect, slots, callbacks: The arguments of `KlingClient`, or the values that it found.
         transport: Sends its requests.
         tasks: The tasks that it knows.
         files: Saves and reads the files of its tasks.
@@ -72,7 +75,7 @@ class ClientCore:
         on_open: Called once, when it is opened.
     """
 
-    state = State.NEW  # of the class: `__del__` reads it even if `__init__` failed
+    state: State = State.NEW  # of the class: `__del__` reads it even if `__init__` failed
 
     def __init__(
         self,
@@ -156,7 +159,7 @@ class ClientCore:
     @property
     def submitting(self) -> int:
         """
-        How many submits have their slots, and no answer yet.
+        The number of submits that have slots and no answer yet.
         """
         return len(self._submitter)
 
@@ -169,7 +172,7 @@ class ClientCore:
         digests: Mapping[str, str] = NO_DIGESTS,
     ) -> TaskHandle:
         """
-        Submit as `KlingClient.submit` does, and have *observer* write down each step.
+        Submit as `KlingClient.submit` does, and let *observer* record each step.
 
         Args:
             owns_id: Whether no other program can have used the request's `external_task_id`.
@@ -180,14 +183,15 @@ class ClientCore:
         events = self._publisher.begin(request)
         try:
             lease, files = await self._admit(endpoint, request, digests, events)
+            submission = Submission(
+                request.external_task_id, owns_id=owns_id, sent_at=asyncio.get_running_loop().time()
+            )
+            if request.external_task_id is None and self.dialect.external_ids and endpoint.external_ids:
+                submission.external_id, submission.owns_id = str(uuid.uuid4()), True
+            delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, None, files)
         except BaseException as error:
             events.publish(EventKind.NO_TASK, error=error)
             raise
-        submission = Submission(request.external_task_id, owns_id=owns_id, sent_at=asyncio.get_running_loop().time())
-        if request.external_task_id is None and self.dialect.external_ids and endpoint.external_ids:
-            submission.external_id, submission.owns_id = str(uuid.uuid4()), True
-        delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, None)
-        delivery.body = _body_of(delivery, files)
         return await self._submitter.run(delivery, delivery.send)
 
     async def recover(
@@ -205,7 +209,7 @@ class ClientCore:
         has none, send it again.
 
         Its slots are taken at once, even above the limit, since its task may be running. It is looked up by the
-        request's external id; where that is not possible, only callbacks can show its task.
+        request's external id; if that is not possible, only callbacks can show its task.
 
         Args:
             sent_at: When it was sent, in Unix time; None if unknown.
@@ -213,7 +217,7 @@ class ClientCore:
             owns_id, digests: As for `submit_observed`.
 
         Raises:
-            SubmissionUncertain: A task may exist, and it could not be found out.
+            SubmissionUncertain: A task may exist, and its fate could not be determined.
             KlingError: As `submit_observed`; no task was created.
         """
         self.open()
@@ -225,9 +229,9 @@ class ClientCore:
         delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
 
         async def find_or_send() -> TaskSnapshot:
-            found = await delivery.find()
-            if found is not None:
-                return found
+            snapshot = await delivery.find()
+            if snapshot is not None:
+                return snapshot
             delivery.body = _body_of(delivery, await _validate(endpoint, request, digests, self.dialect, self.slots))
             return await delivery.send()
 
@@ -287,21 +291,30 @@ class ClientCore:
         observer: SubmitObserver,
         events: TaskEvents,
         submit_key: str | None,
+        files: Mapping[str, Reference] | None = None,
     ) -> Delivery:
-        request = endpoint.complete(request, self.dialect)
-        if submission.external_id is not None:
-            request = with_fields(request, external_task_id=submission.external_id)
-        events.update(request=request)
-        return Delivery(
-            request=request,
-            endpoint=endpoint,
-            lease=lease,
-            subscription=self._submitter.subscribe(request, submit_key),
-            observer=observer,
-            events=events,
-            submission=submission,
-            transport=self.transport,
-        )
+        # With *files*, its body is made too.
+        try:
+            request = endpoint.complete(request, self.dialect)
+            if submission.external_id is not None:
+                request = with_fields(request, external_task_id=submission.external_id)
+            events.update(request=request)
+            delivery = Delivery(
+                request=request,
+                endpoint=endpoint,
+                lease=lease,
+                subscription=self._submitter.subscribe(request, submit_key),
+                observer=observer,
+                events=events,
+                submission=submission,
+                transport=self.transport,
+            )
+            if files is not None:
+                delivery.body = _body_of(delivery, files)
+        except BaseException:  # such as of an endpoint that a program has registered
+            lease.release()
+            raise
+        return delivery
 
     def _watch(self, handle: TaskHandle) -> None:
         if self.state is not State.CLOSED:
@@ -316,7 +329,7 @@ async def _validate(
     files, broken = await read_inputs(request, dialect)
     if not broken:
         broken = tuple(
-            BrokenRule(field, "…", "has changed since it was added; put the old file back, or begin a new journal")
+            BrokenRule(field, describe_source(getattr(request, field)), HAS_CHANGED)
             for field, digest in digests.items()
             if field not in files or files[field].sha256 != digest
         )
@@ -335,12 +348,13 @@ def _body_of(delivery: Delivery, files: Mapping[str, Reference]) -> RequestBody:
 
 
 def _refuse_while_loading() -> None:
-    # A process of a pool first loads the program's main module: without this it would do, and pay for, all of it again.
+    # A process of a pool first loads the program's main module: without this check it would run and pay for it all
+    # again.
     processes = sys.modules.get("multiprocessing.process")
     if processes is not None and getattr(processes.current_process(), "_inheriting", False):
-        what = "a process that this program has begun loads the program, and must not run it again"
+        what = "a process that this program started loads the program, and must not run it again"
         raise RuntimeError(f'{what}: begin it under `if __name__ == "__main__":`')
 
 
 def _closed() -> ClientClosed:
-    return ClientClosed("the client is closed; make a new one")
+    return ClientClosed("the client is closed; create a new one")

@@ -1,5 +1,5 @@
 """
-The tasks that a client knows, by their ids, and reads of tasks that are asked for by name.
+The tasks that a client knows, by their ids, and reads of tasks by their ids.
 """
 
 import weakref
@@ -15,7 +15,7 @@ from kling_async.client.transport import Transport
 from kling_async.errors import TaskNotFound
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
-from kling_async.wire.responses import read_page, read_sighting
+from kling_async.wire.responses import read_page, read_snapshot
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["KnownTasks"]
@@ -82,7 +82,7 @@ class KnownTasks:
         handle = self.handle(task_id, endpoint)
         self._open()
         path = handle.endpoint.one(task_id)
-        snapshot = await self._transport.read(path, lambda answer: read_sighting(answer, task_id))
+        snapshot = await self._transport.read(path, lambda answer: read_snapshot(answer, task_id))
         handle.apply(snapshot)
         return snapshot
 
@@ -95,23 +95,23 @@ class KnownTasks:
             KlingError: Passing failures are retried for `retry.give_up_after` seconds; then the last is raised.
         """
         self._open()
-        found = await self._transport.read(endpoint.one(external_task_id), read_sighting)
-        if not may_be_task_of(found, external_task_id, sent_ago=None, made_ago=None):
+        snapshot = await self._transport.read(endpoint.one(external_task_id), read_snapshot)
+        if not may_be_task_of(snapshot, external_task_id, sent_ago=None, made_ago=None):
             what = f"the service answered with another task than that of external_task_id {external_task_id!r}"
-            raise TaskNotFound(what, found.task_id, found.request_id)
-        return found
+            raise TaskNotFound(what, snapshot.task_id, snapshot.request_id)
+        return snapshot
 
     async def listed(self, endpoint: Endpoint[Any], page_size: int) -> AsyncGenerator[TaskSnapshot, None]:
         """
         Yield the account's tasks of *endpoint*, each once although a list may grow while it is read.
         """
         self._open()
-        seen: set[str] = set()
+        yielded_ids: set[str] = set()
         for number in range(1, LAST_PAGE + 1):
             page = await self._transport.read(endpoint.page(number, page_size), read_page)
             for snapshot in page:
-                if snapshot.task_id not in seen:
-                    seen.add(snapshot.task_id)
+                if snapshot.task_id not in yielded_ids:
+                    yielded_ids.add(snapshot.task_id)
                     yield snapshot
             if len(page) < page_size:
                 return

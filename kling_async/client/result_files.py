@@ -18,7 +18,7 @@ from kling_async.wire.tasks import TaskResult, TaskSnapshot
 if TYPE_CHECKING:
     from kling_async.media.destinations import Destination
     from kling_async.media.downloads import Downloads
-    from kling_async.media.naming import Names
+    from kling_async.media.naming import NameTemplate
     from kling_async.media.saved_files import FileKey
     from kling_async.media.saving import FetchFiles, SaveOutcome
     from kling_async.policy.host_networks import Network
@@ -29,7 +29,7 @@ __all__ = ["ResultFiles"]
 @attrs.define(eq=False)
 class ResultFiles:
     """
-    The files of one client's tasks. What fetches them is loaded with the first: many programs fetch none.
+    The files of one client's tasks. The downloader is loaded with the first: many programs fetch none.
 
     Args:
         open: Opens the client, or raises what keeps it from being used.
@@ -50,7 +50,7 @@ class ResultFiles:
         self,
         result: TaskResult,
         destination: "Destination",
-        names: "Names",
+        names: "NameTemplate",
         *,
         skip: "Collection[FileKey]" = (),
         endpoint: Endpoint[Any] = DEFAULT_ENDPOINT,
@@ -72,7 +72,7 @@ class ResultFiles:
     async def save_remotely(
         self,
         result: TaskResult,
-        names: "Names",
+        names: "NameTemplate",
         fetch: "FetchFiles",
         *,
         skip: "Collection[FileKey]" = (),
@@ -107,7 +107,7 @@ class ResultFiles:
         """
         from kling_async.media.network import networks_of  # noqa: PLC0415
 
-        async with self._opening:  # hundreds may ask at once, and one look-up is enough
+        async with self._opening:  # hundreds may ask at once, and one lookup is enough
             if self._networks is None:
                 self._networks = await networks_of(urlsplit(self._base_url).hostname or "")
         return self._networks
@@ -126,6 +126,4 @@ class ResultFiles:
         return outcome
 
     async def _renew(self, result: TaskResult, endpoint: Endpoint[Any]) -> TaskResult:
-        snapshot = await self._get(result.task_id, endpoint)
-        made = snapshot.task_result
-        return TaskResult(result.task_id, made.images, snapshot, made.videos, made.audios)
+        return TaskResult.of(await self._get(result.task_id, endpoint), result.task_id)

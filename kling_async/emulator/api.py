@@ -127,6 +127,8 @@ def outcome_of(faults: Sequence[Fault]) -> TaskOutcome:
                 outcome = attrs.evolve(outcome, is_stuck=True)
             case "unknown_status":
                 outcome = attrs.evolve(outcome, word=fault.message)
+            case "success_word":
+                outcome = attrs.evolve(outcome, success_word=fault.message)
             case "late_files":
                 outcome = attrs.evolve(outcome, files_after=fault.seconds)
             case "fewer_files":
@@ -148,7 +150,7 @@ class EmulatedApi:
 
     def answer(self, request: ApiRequest, now: float, outcome: TaskOutcome = SUCCESS) -> ApiResponse | FileToRender:
         """
-        Do what *request* asks for. A task that it creates will have this *outcome*.
+        Execute *request*. A task that it creates will have this *outcome*.
         """
         try:
             return self._answer(request, now, outcome)
@@ -202,7 +204,7 @@ class EmulatedApi:
         data = response_bodies.created(
             self.account.snapshot_of(record, now), names_external_id=self._dialect.external_ids
         )
-        # The seed's page shows one value for both ids.
+        # The gateway's page shows one value for both ids.
         request_id = record.task_id if self._settings.is_gateway else self.account.next_request_id()
         return ApiResponse(payload=response_bodies.success_body(data, request_id))
 
@@ -216,15 +218,15 @@ class EmulatedApi:
         except ValueError as error:
             raise ApiError(400, 1201, api_errors.of_wrong_type(error, body)) from error
         texts = {each.field: getattr(request, each.field) for each in endpoint.inputs}
-        found = {field: facts_of(text) for field, text in texts.items() if isinstance(text, str)}
-        files = {field: facts for field, facts in found.items() if facts is not None}
+        file_facts = {field: facts_of(text) for field, text in texts.items() if isinstance(text, str)}
+        files = {field: facts for field, facts in file_facts.items() if facts is not None}
         if broken := broken_rules(self._dialect, request, files):
             raise ApiError(400, 1201, api_errors.of_broken_rule(broken[0], body, files))
         return request
 
     def _wants_watermark(self, body: Mapping[str, Any]) -> bool | None:
         info = body.get("watermark_info")
-        if info is None or self._settings.is_gateway:  # the seed's page does not know the field
+        if info is None or self._settings.is_gateway:  # the gateway's page does not know the field
             return None
         is_wanted = info.get("enabled", False) if isinstance(info, Mapping) else None
         if not isinstance(is_wanted, bool):

@@ -40,6 +40,7 @@ Kind = Literal[
     "status",
     "status_after",
     "stuck_task",
+    "success_word",
     "truncated",
     "unknown_status",
 ]
@@ -66,7 +67,8 @@ CALLBACK_KINDS: Final = frozenset(kind for kind in get_args(Kind) if kind.starts
 Kinds for the callbacks that the service sends.
 """
 
-_OF_TASKS: Final = ("failing_task", "stuck_task", "unknown_status", "late_files", "fewer_files")  # created by a request
+# created by a request
+_OF_TASKS: Final = ("failing_task", "stuck_task", "unknown_status", "success_word", "late_files", "fewer_files")
 
 _ONLY_WHERE: Final[dict[str, Where]] = {
     **dict.fromkeys(_OF_TASKS, "create"),
@@ -91,19 +93,19 @@ _ROUTES: Final[dict[Where, frozenset[str]]] = {
 @attrs.frozen
 class Fault:
     """
-    One rule. The functions of `kling_async.emulator.faults` make them, with the defaults that suit each kind.
+    One rule. The functions of `kling_async.emulator.faults` create them, with the defaults that suit each kind.
 
     Attributes:
         where: The requests it applies to: "list" is any request for many tasks, "tasks" only those by ids. "any" does
             not include "callback", since the service sends those.
         rate: The share of these requests that it applies to, chosen at random.
-        times: How often it applies in all; None sets no limit.
+        times: How often it applies in total; None sets no limit.
         after: How many of these requests pass first.
         prompt: Only creates whose prompt contains this text, and callbacks of such tasks.
         seconds: Seconds that the fault lasts, for kinds that last.
         status: The HTTP status, for kinds that have one.
         retry_after: The value of a `Retry-After` header, seconds or a date; None sends no header.
-        message: The reason why a task fails; the word for an unknown status.
+        message: The reason why a task fails; the word for a status.
         count: How many files are missing.
     """
 

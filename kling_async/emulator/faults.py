@@ -1,5 +1,5 @@
 """
-Makes fault rules, by function and from text.
+Creates fault rules, by function and from text.
 
     Emulator(faults=[reset_after("create", rate=0.3), failing_task(prompt="storm"), bare_429("query", times=2)])
 
@@ -45,6 +45,7 @@ __all__ = [
     "status",
     "status_after",
     "stuck_task",
+    "success_word",
     "truncated",
     "unknown_status",
 ]
@@ -164,6 +165,13 @@ def unknown_status(word: str = "painting", **which: Unpack[WhichRequests]) -> Fa
     return Fault("unknown_status", "create", message=word, **which)
 
 
+def success_word(word: str = "completed", **which: Unpack[WhichRequests]) -> Fault:
+    """
+    Once the task has succeeded, its status is *word* instead of "succeed".
+    """
+    return Fault("success_word", "create", message=word, **which)
+
+
 def late_files(seconds: float = 1.0, **which: Unpack[WhichRequests]) -> Fault:
     """
     The task has succeeded, but lists no files for *seconds*.
@@ -173,7 +181,7 @@ def late_files(seconds: float = 1.0, **which: Unpack[WhichRequests]) -> Fault:
 
 def fewer_files(count: int = 1, **which: Unpack[WhichRequests]) -> Fault:
     """
-    The task makes *count* files less than were ordered.
+    The task makes *count* fewer files than were ordered.
     """
     return Fault("fewer_files", "create", count=count, **which)
 
@@ -272,7 +280,7 @@ def callback_new_standard(**which: Unpack[WhichRequests]) -> Fault:
 
 _DEFAULTS: Final[dict[str, Fault]] = {kind: globals()[kind]() for kind in get_args(Kind)}
 """
-A rule of each kind, as the function of that name makes it without arguments.
+A rule of each kind, as the function of that name returns it without arguments.
 """
 
 _OPTIONS: Final[dict[str, Callable[[str], Any]]] = {

@@ -1,5 +1,5 @@
 """
-What the emulated service says about a task at a moment.
+Snapshots of a task, as the emulated service shows it at a moment.
 """
 
 import datetime as dt
@@ -27,16 +27,17 @@ __all__ = ["seconds_of", "snapshot_of"]
 
 def snapshot_of(record: TaskRecord, urls: FileUrls, settings: Settings, now: float) -> TaskSnapshot:
     """
-    Return the task of *record* as it is at *now*.
+    Return the snapshot of *record*'s task at *now*.
     """
-    status = record.status_at(now)
+    status, outcome = record.status_at(now), record.outcome
+    words = {TaskStatus.PROCESSING: outcome.word, TaskStatus.SUCCEEDED: outcome.success_word}
     is_final = now >= record.done_at
     is_paid_in_cash = settings.paid_in == "cash"
     return TaskSnapshot(
         task_id=record.task_id,
         task_status=status,
-        status_word=record.outcome.word if status is TaskStatus.PROCESSING else status.value,
-        task_status_msg=(record.outcome.failure or "") if is_final else "",
+        status_word=words.get(status, status.value),
+        task_status_msg=(outcome.failure or "") if is_final else "",
         task_result=_output(record, urls, settings, now) if is_final else TaskOutput(),
         task_info=TaskInfo(record.request.external_task_id),
         created_at=_as_datetime(record.created_at),

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final, Self
 import attrs
 
 from kling_async.media.fetch_errors import DiskFull, FetchRefused
-from kling_async.media.naming import Names
+from kling_async.media.naming import NameTemplate
 from kling_async.media.saved_files import SavedFile
 from kling_async.media.shielding import shielded
 from kling_async.media.streams import FileStream
@@ -31,7 +31,7 @@ _ON_WINDOWS: Final = os.name == "nt"
 _SHARING_DELAYS: Final = (0.01, 0.05, 0.25, 1.0)
 
 
-async def write_to_folder(folder: Path, names: Names, file: File, stream: FileStream) -> SavedFile:
+async def write_to_folder(folder: Path, names: NameTemplate, file: File, stream: FileStream) -> SavedFile:
     """
     Write a file into *folder*. An older file of that name is replaced by the complete new one. Cancelling waits for a
     rename that has begun, and leaves no partial file.
@@ -62,7 +62,7 @@ class StagedFile:
 
     _target: Path
     _folder: Path
-    _names: Names
+    _names: NameTemplate
     _path: Path = attrs.field(init=False)
     _file: BinaryIO = attrs.field(init=False)
 

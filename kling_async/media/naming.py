@@ -16,7 +16,17 @@ import attrs
 
 from kling_async.wire.redaction import shorten
 
-__all__ = ["Names", "folded", "is_url", "local_folder"]
+__all__ = ["ROW_FIELDS", "TASK_FIELDS", "NameTemplate", "folded", "is_url", "local_folder"]
+
+TASK_FIELDS: Final = ("task_id", "index", "ext")
+"""
+The fields that a template may have. Their values are in `NameTemplate`.
+"""
+
+ROW_FIELDS: Final = ("task_id", "key", "index", "ext")
+"""
+The fields where the task belongs to a row of a batch.
+"""
 
 _NAME_MAX: Final = 200  # bytes; file systems allow 255, and a temporary file adds to the name
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")  # of two letters at least: a drive has one
@@ -25,13 +35,13 @@ _RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9Â
 
 
 @attrs.frozen
-class Names:
+class NameTemplate:
     """
-    Names of the files of one task, relative to where they are saved. A row of a batch also has a key, which the
-    template may use.
+    A template with its values: the names of the files of one task, relative to where they are saved. A row of a batch
+    also has a key.
 
     Attributes:
-        template: With `{task_id}`, `{index}` and `{ext}`; it may name folders.
+        template: With `TASK_FIELDS`, or `ROW_FIELDS` if there is a key; it may name folders.
         has_colliding_key: Whether some file systems confuse the key with that of an earlier row; adds a digest.
         mark: Part of the names of partial files, if only one process writes them: the next one that it begins replaces
             one that a crash has left. None gives each a unique name.
@@ -46,6 +56,16 @@ class Names:
     has_colliding_key: bool = False
     mark: str | None = None
     staging_dir: str | None = None
+
+    @classmethod
+    def trial(cls, template: str, fields: Collection[str], value: str = "0") -> "NameTemplate":
+        """
+        Return *template* with *value* for its texts, to check it before there is a task.
+
+        Args:
+            fields: `TASK_FIELDS` or `ROW_FIELDS`.
+        """
+        return cls(template, value, value if "key" in fields else None)
 
     def check(self, indices: Iterable[int]) -> None:
         """
@@ -82,14 +102,15 @@ class Names:
         if self.key is not None:
             safe = _safe_value(self.key)
             values["key"] = f"{safe}~{_digest(self.key)}" if self.has_colliding_key and safe == self.key else safe
+        allowed = TASK_FIELDS if self.key is None else ROW_FIELDS
         try:
             fields = [part[1:3] for part in string.Formatter().parse(self.template) if part[1] is not None]
-            if all(name in values and not _WIDE.search(spec or "") for name, spec in fields):
+            if all(name in allowed and not _WIDE.search(spec or "") for name, spec in fields):
                 return self.template.format(**values)
         except (ValueError, LookupError):  # a broken template, or a field inside a field
             pass
-        allowed = ", ".join(f"{{{field}}}" for field in values)
-        rule = f"must be a format string with no other fields than {allowed}, each of fewer than 1,000 characters"
+        listed = ", ".join(f"{{{field}}}" for field in allowed)
+        rule = f"must be a format string with no other fields than {listed}, each of fewer than 1,000 characters"
         raise ValueError(f"The name {self._shown} {rule}.")
 
     @property

@@ -10,7 +10,7 @@ import attrs
 
 from kling_async.errors import DownloadFailed, KlingError, StorageFull
 from kling_async.media.fetch_errors import DiskFull, FetchError, FetchRefused, LinkExpired
-from kling_async.media.naming import Names
+from kling_async.media.naming import NameTemplate
 from kling_async.media.saved_files import FileKey, SavedFile, key_of
 from kling_async.media.urls import absolute
 from kling_async.wire.tasks import File, TaskResult
@@ -36,7 +36,7 @@ class SaveOutcome:
 @attrs.define(eq=False)
 class LinkRefresher:
     """
-    Reads the task again for fresh URLs: once at most, for all files of one call.
+    Reads the task again for fresh URLs: at most once for all files of one call.
     """
 
     _refresh: Callable[[], Awaitable[TaskResult]]
@@ -68,7 +68,7 @@ class LinkRefresher:
 
 async def save_remotely(
     result: TaskResult,
-    names: Names,
+    names: NameTemplate,
     fetch: FetchFiles,
     *,
     refresh: Callable[[], Awaitable[TaskResult]],
@@ -101,7 +101,7 @@ def _with_absolute_url(file: File, base_url: str | None) -> File:
 
 def summarize(task_id: str, files: Sequence[File], outcomes: Sequence[SavedFile | BaseException]) -> SaveOutcome:
     """
-    Return one outcome for all *files*; an exception that is no `FetchError` is raised.
+    Return one outcome for all *files*; an exception that is not a `FetchError` is raised.
     """
     saved: list[SavedFile] = []
     failed: list[tuple[File, FetchError]] = []

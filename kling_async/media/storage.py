@@ -1,5 +1,5 @@
 """
-Storages that fsspec reaches, such as `s3://bucket/pictures`: files are saved there with the same promises as in a
+Storages that fsspec reaches, such as `s3://bucket/pictures`: files are saved there with the same guarantees as in a
 folder.
 """
 
@@ -19,7 +19,7 @@ import attrs
 from kling_async.media.fetch_errors import DiskFull, FetchError, FetchRefused
 from kling_async.media.filesystems import LINKS, PERMANENT, OpenedFileSystem, UrlChain, attempts_at
 from kling_async.media.local import OUT_OF_SPACE
-from kling_async.media.naming import Names, is_url
+from kling_async.media.naming import NameTemplate, is_url
 from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage_uploads import TempFile, put_file
 from kling_async.media.streams import FileStream
@@ -49,7 +49,7 @@ class Storage:
             better kept where the file system's library finds them by itself.
 
     Raises:
-        ValueError: It is no URL, or holds a password.
+        ValueError: It is not a URL, or holds a password.
     """
 
     url: str = attrs.field()
@@ -103,11 +103,11 @@ class Storage:
             return await self._opened(self.url)
         except (ImportError, ValueError):
             raise
-        except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
+        except Exception as error:  # noqa: BLE001 (each storage has its own errors)
             raise OSError(f"{self.url} cannot be opened: {_describe(error)}") from None
 
     async def _try_out(self, opened: OpenedFileSystem, file: TempFile) -> None:
-        names = Names(f".kling-{secrets.token_hex(8)}.check", "")
+        names = NameTemplate(f".kling-{secrets.token_hex(8)}.check", "")
         url = self.url_of(names, 0, "")
         file.write(TRIAL)
         file.end()
@@ -118,13 +118,13 @@ class Storage:
         finally:
             await self._remove_trial(url)
 
-    async def _put_trial(self, url: str, file: TempFile, names: Names) -> None:
+    async def _put_trial(self, url: str, file: TempFile, names: NameTemplate) -> None:
         try:
             await self._retried(url, lambda opened, key: put_file(opened, file, key, names))
         except NotImplementedError as error:
             what = "files can neither be put whole nor renamed there"
             raise ValueError(f"{self.url!r}: {what} ({_describe(error)}); use another storage") from None
-        except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
+        except Exception as error:  # noqa: BLE001 (each storage has its own errors)
             raise OSError(f"{self.url}: a small file could not be stored there: {_describe(error)}") from None
 
     async def _follow(self, url: str) -> None:
@@ -144,21 +144,23 @@ class Storage:
             await opened.remove(key)
         except FileNotFoundError:
             pass
-        except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
+        except Exception as error:  # noqa: BLE001 (each storage has its own errors)
             _log.warning("%s could not be removed after it was written as a trial: %s", url, _describe(error))
 
-    def url_of(self, names: Names, index: int, ext: str) -> str:
+    def url_of(self, names: NameTemplate, index: int, ext: str) -> str:
         """
         Return the URL of the file with this index.
         """
         return self._chain.url_of("/".join(names.parts(index, ext)))
 
-    async def write(self, names: Names, file: File, stream: FileStream, *, temp_dir: Path | None = None) -> SavedFile:
+    async def write(
+        self, names: NameTemplate, file: File, stream: FileStream, *, temp_dir: Path | None = None
+    ) -> SavedFile:
         """
         Store a file under its name, replacing what is there, and verify it.
 
-        Cancelling leaves no partial file: it waits for the running call to the storage, and makes no other call but to
-        remove what is incomplete.
+        Cancelling leaves no partial file: it waits for the running call to the storage, and then only
+        removes an incomplete file.
 
         Args:
             temp_dir: Folder of this machine for the temporary file; None is the system's.
@@ -202,7 +204,7 @@ class Storage:
 
     async def remove_staging_dir(self, name: str) -> None:
         """
-        Remove the folder of `Names.staging_dir`.
+        Remove the folder of `NameTemplate.staging_dir`.
         """
         opened = await self._opened(self.url)
         if not opened.has_atomic_uploads:
@@ -213,7 +215,7 @@ class Storage:
     async def _attempt(self, what: str, url: str, work: Callable[[OpenedFileSystem, str], Awaitable[T]]) -> T:
         try:
             return await self._retried(url, work)
-        except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
+        except Exception as error:  # noqa: BLE001 (each storage has its own errors)
             kind = DiskFull if _is_full(error) else FetchRefused
             raise kind(f"{url} could not be {what}: {_describe(error)}") from None
 

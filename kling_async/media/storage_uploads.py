@@ -1,9 +1,9 @@
 """
 Uploads: a file is stored under its final name only if it is complete, and is verified by size and digest.
 
-It comes to a temporary file of this machine first, where it is checked and its digests are made. So a storage only
-gets complete files, an upload may be tried again without another download, and no file is held in memory. If uploads
-are atomic, it is uploaded to its name at once; otherwise to a hidden name beside it, which is then renamed.
+It is first written to a temporary file of this machine, where it is checked and its digests are computed. So a storage
+only gets complete files, an upload may be tried again without another download, and no file is held in memory. If
+uploads are atomic, it is uploaded to its name at once; otherwise to a hidden name beside it, which is then renamed.
 """
 
 import base64
@@ -24,7 +24,7 @@ import attrs
 from kling_async.media.fetch_errors import DiskFull, FetchRefused
 from kling_async.media.filesystems import OpenedFileSystem
 from kling_async.media.local import OUT_OF_SPACE
-from kling_async.media.naming import Names
+from kling_async.media.naming import NameTemplate
 
 __all__ = ["TempFile", "put_file"]
 
@@ -89,7 +89,7 @@ def _disk_errors(folder: Path | None) -> Iterator[None]:
         raise kind(f"{what}: {error.strerror or error}") from None
 
 
-async def put_file(opened: OpenedFileSystem, file: TempFile, key: str, names: Names) -> None:
+async def put_file(opened: OpenedFileSystem, file: TempFile, key: str, names: NameTemplate) -> None:
     """
     Store *file* at *key*, replacing what is there.
 
@@ -114,7 +114,7 @@ async def put_file(opened: OpenedFileSystem, file: TempFile, key: str, names: Na
         raise
 
 
-def _staging_key(opened: OpenedFileSystem, key: str, names: Names) -> str:
+def _staging_key(opened: OpenedFileSystem, key: str, names: NameTemplate) -> str:
     if opened.has_atomic_uploads:
         return key
     token = secrets.token_hex(8)

@@ -1,8 +1,9 @@
 """
 The protocol as values: no waiting, no sockets, no files, no clock.
 
-For those who bring their own HTTP, or check a request before they queue it: `broken_rules` and `write_request` on the
-way out, `read_created` and `read_sighting` on the way in. The values themselves are in `kling_async`.
+For programs that use their own HTTP client, or check a request before they queue it: `broken_rules` and
+`write_request` on the way out, `read_created` and `read_snapshot` on the way in. The values themselves are in
+`kling_async`.
 """
 
 from kling_async.wire.codec import read_request, read_task, write_request, write_task
@@ -18,7 +19,7 @@ from kling_async.wire.endpoints.registry import (
     registered,
 )
 from kling_async.wire.http_answer import Answer
-from kling_async.wire.responses import read_created, read_page, read_sighting
+from kling_async.wire.responses import read_created, read_page, read_snapshot
 from kling_async.wire.status import is_final, merge
 
 __all__ = [
@@ -38,7 +39,7 @@ __all__ = [
     "read_created",
     "read_page",
     "read_request",
-    "read_sighting",
+    "read_snapshot",
     "read_task",
     "register",
     "registered",

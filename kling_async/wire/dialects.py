@@ -1,5 +1,5 @@
 """
-What a service accepts and offers: GATEWAY is the seed's page, OFFICIAL the vendor's own API.
+What a service accepts and offers: GATEWAY is what gateways document, OFFICIAL the vendor's own API.
 
 A service that allows more is one `attrs.evolve` away: `attrs.evolve(GATEWAY, prompt_max=2500)`.
 """
@@ -21,13 +21,13 @@ class Dialect:
     The limits, models and abilities of one kind of service.
 
     Attributes:
-        name: "gateway" or "official": what a batch remembers of its service, and the emulator plays.
+        name: "gateway" or "official": a batch's journal stores it, and the emulator takes it as its mode.
         prompt_max: Characters, as `len` counts them.
         negative_prompt_max: Characters.
-        models: Those that the service offers.
+        models: The models that the service offers.
         aspect_ratios: As they are written on the wire, "16:9".
         resolutions: As they are written on the wire, "1k"; empty if the service takes none.
-        default_model: What the service runs when no model is named; its slots are what an unset model takes.
+        default_model: The model that the service runs if none is named; such requests take its slots.
         names_default_model: Whether to name it in each request, because the service's own documents disagree about it.
         unknown_models: "refuse" a model that is not in `models`, or "pass" it on.
         models_needing_image_reference: Models that take an image only together with `image_reference`.
@@ -61,7 +61,7 @@ class Dialect:
     ids_per_read: int = 1
 
 
-_SEED_RATIOS: Final = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3")
+_GATEWAY_RATIOS: Final = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3")
 
 GATEWAY: Final = Dialect(
     name="gateway",
@@ -69,7 +69,7 @@ GATEWAY: Final = Dialect(
     negative_prompt_max=200,
     models=("kling-v1", "kling-v1-5", "kling-v2"),
     default_model="kling-v1",
-    aspect_ratios=_SEED_RATIOS,
+    aspect_ratios=_GATEWAY_RATIOS,
 )
 """
 The page "Image Generation" of the gateway api.gpt.ge, which others repeat. It has no external ids, no lists and no
@@ -83,7 +83,7 @@ OFFICIAL: Final = Dialect(
     models=("kling-v1", "kling-v1-5", "kling-v2", "kling-v2-new", "kling-v2-1", "kling-v3"),
     default_model="kling-v3",
     names_default_model=True,
-    aspect_ratios=(*_SEED_RATIOS, "21:9"),
+    aspect_ratios=(*_GATEWAY_RATIOS, "21:9"),
     resolutions=("1k", "2k"),
     negative_prompt_with_image=False,
     image_max_ratio=2.5,

@@ -2,7 +2,6 @@
 The files of a task's result, as services list them.
 """
 
-import itertools
 import operator
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -19,7 +18,7 @@ F = TypeVar("F", Image, Video, Audio)
 
 FILES_MAX: Final = 100
 """
-Files of each list of an answer that are read; a task makes nine pictures at most. Without a bound, 4 MiB of addresses
+Files of each list of an answer that are read; a task makes nine pictures at most. Without a limit, 4 MiB of URLs
 would become half a million downloads. `TaskSnapshot.raw` has them all.
 """
 
@@ -48,12 +47,21 @@ def read_output(value: Any, _: object) -> TaskOutput:
 
 
 def _read_files(items: Any, read: Callable[[Any, int], F | None]) -> tuple[F, ...]:
+    # Each item may give its index; otherwise its place in the list counts, for all items if two have the same index:
+    # some gateways number every picture 0.
     if not isinstance(items, list):
         return ()
-    found = (file for place, item in enumerate(items) if (file := read(item, place)) is not None)
-    files = list(itertools.islice(found, FILES_MAX))
-    if len({file.index for file in files}) < len(files):  # some gateways number every picture 0
-        files = [attrs.evolve(file, index=place) for place, file in enumerate(files)]
+    found: list[tuple[int, F]] = []
+    for place, item in enumerate(items):
+        if (file := read(item, place)) is not None:
+            index = item.get("index") if isinstance(item, dict) else None
+            index = index if type(index) is int else read_whole(index)
+            found.append((place if index is None or index < 0 else index, file))
+        if len(found) == FILES_MAX:
+            break
+    if len({index for index, _ in found}) < len(found):
+        found = [(place, file) for place, (_, file) in enumerate(found)]
+    files = (file if file.index == index else attrs.evolve(file, index=index) for index, file in found)
     return tuple(sorted(files, key=operator.attrgetter("index")))
 
 
@@ -62,7 +70,7 @@ def _read_video(item: Any, place: int) -> Video | None:
     if url is None:
         return None
     watermark_url, duration = text_or_none(item.get("watermark_url")), _read_seconds(item.get("duration"))
-    return Video(_read_index(item, place), url, watermark_url, read_id(item.get("id")), duration)
+    return Video(place, url, watermark_url, read_id(item.get("id")), duration)
 
 
 def _read_audio(item: Any, place: int) -> Audio | None:
@@ -76,14 +84,7 @@ def _read_audio(item: Any, place: int) -> Audio | None:
     names = ("duration", "duration_mp3", "duration_wav", "mp3_duration", "wav_duration")
     durations = (_read_seconds(item.get(name)) for name in names)
     duration = next((seconds for seconds in durations if seconds is not None), None)
-    return Audio(_read_index(item, place), url, wav_url, read_id(item.get("id")), duration)
-
-
-def _read_index(item: Mapping[str, Any], place: int) -> int:
-    index = item.get("index")
-    if not isinstance(index, int) or isinstance(index, bool):
-        index = read_whole(index)
-    return place if index is None or index < 0 else index
+    return Audio(place, url, wav_url, read_id(item.get("id")), duration)
 
 
 def _read_seconds(value: Any) -> float | None:
@@ -93,14 +94,14 @@ def _read_seconds(value: Any) -> float | None:
 
 def read_image(item: Any, place: int) -> Image | None:
     """
-    Read an item of the list of images, which may be its URL alone; *place* is its index where it names none.
+    Read an item of the list of images, which may be only its URL; *place* is its index if it names none.
     """
     if isinstance(item, str):
         item = {"url": item}
     url = address_of(item) if isinstance(item, dict) else None
     if url is None:
         return None
-    return Image(_read_index(item, place), url, text_or_none(item.get("watermark_url")), read_id(item.get("id")))
+    return Image(place, url, text_or_none(item.get("watermark_url")), read_id(item.get("id")))
 
 
 def write_output(output: TaskOutput) -> dict[str, Any]:

@@ -21,6 +21,9 @@ _WORDS: Final = {
     "queued": TaskStatus.SUBMITTED,
     "in_progress": TaskStatus.PROCESSING,
 }
+"""
+What each word of a status means. Only this table decides: polls, lists and callbacks all come here.
+"""
 
 _STEP: Final = {TaskStatus.SUBMITTED: 0, TaskStatus.PROCESSING: 1}
 
@@ -49,7 +52,7 @@ def is_settled(snapshot: TaskSnapshot) -> bool:
     return is_final(snapshot.task_status)
 
 
-def is_settled_well(snapshot: TaskSnapshot) -> bool:
+def has_succeeded(snapshot: TaskSnapshot) -> bool:
     """
     Return whether it succeeded and its files are known.
     """

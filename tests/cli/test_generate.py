@@ -1,13 +1,16 @@
 import asyncio
 import signal
 
+import attrs
 import PIL.Image
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from kling_async import OFFICIAL
+from kling_async.cli.generate import RequestFields
 from kling_async.emulator import faults
+from kling_async.wire.endpoints.image_generation import ImageRequest
 from tests.cli.conftest import Command, Here, lines_of, service
 from tests.fakes.eventually import eventually
 
@@ -336,3 +339,12 @@ async def test_download_failed(command: Command) -> None:
         f"pictures/{line['task_id']}-{index}.png" for index in range(3) if paths[index]
     ]
     assert f"  kling-async save {line['task_id']} --out pictures\n" in ended.err
+
+
+def test_options_cover_the_request() -> None:
+    """
+    Every field of an `ImageRequest` has an option, except the prompt, which is an argument.
+    """
+    fields = {field.name for field in attrs.fields(ImageRequest)}
+
+    assert fields - {"prompt"} == {field.name for field in attrs.fields(RequestFields)}

@@ -102,7 +102,7 @@ def test_picked_up(clock: Clock) -> None:
     board.fail(board.rows[1], WaitTimeout("later", "t-1"))
 
     assert [TaskStage.RUNNING, TaskStage.RUNNING] == stages
-    assert ("t-1", None) == (board.rows[0].title, board.rows[0].external_task_id)
+    assert ("t-1", None) == (board.rows[0].caption, board.rows[0].external_task_id)
     assert ("1 done, 1 unfinished", "0", 2) == (board.facts()["tasks"], board.facts()["pictures"], board.pictures_made)
 
 

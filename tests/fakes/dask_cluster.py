@@ -13,7 +13,7 @@ from distributed import Client, LocalCluster
 from kling_async import Batch, Done, Failed, ImageRequest, KlingClient
 from kling_async.batch.executors import WorkItem
 from kling_async.emulator import Emulator, Fault
-from kling_async.media.naming import Names
+from kling_async.media.naming import NameTemplate
 from kling_async.media.saved_files import SavedFile
 from kling_async.policy.host_networks import Network
 from tests.fakes import sample_functions
@@ -69,7 +69,7 @@ def seen(outcomes: list[Done | Failed]) -> list[Any]:
 
 
 def item_in(folder: Path) -> WorkItem:
-    names = Names("{task_id}{ext}", "t-1")
+    names = NameTemplate("{task_id}{ext}", "t-1")
     picture = SavedFile(0, folder / "t-1.png", 4, "00")
     return WorkItem(
         "k-1",

@@ -20,7 +20,7 @@ from kling_async.wire import json_text
 from kling_async.wire.codec import read_task, write_task
 from kling_async.wire.http_answer import Answer
 from kling_async.wire.json_text import dumps, loads
-from kling_async.wire.responses import is_duplicate_id, presence_of, read_created, read_news, read_page, read_sighting
+from kling_async.wire.responses import is_duplicate_id, presence_of, read_created, read_news, read_page, read_snapshot
 from kling_async.wire.task_shapes import addresses_in
 from kling_async.wire.tasks import TaskSnapshot
 from tests.fuzz.odd import MIB, big_text, damaged, json_bytes, mutated, nested, text, url, value, wrapped
@@ -81,7 +81,7 @@ def samples() -> Sequence[Sample]:
     Return all recorded answers.
     """
     found = []
-    for folder in sorted(SAMPLES.iterdir()):
+    for folder in sorted(path.parent for path in SAMPLES.glob("*/answer.json")):
         about = json.loads((folder / "answer.json").read_text())
         body = next(folder.glob("body*")).read_bytes()
         try:
@@ -187,8 +187,8 @@ def _reading(rng: Random, *, is_large: bool = False) -> Case:
     held: dict[str, TaskSnapshot | None] = {"t-1": None, "850913": None}
     readers: Sequence[Reader] = (
         read_created,
-        read_sighting,
-        lambda answer: read_sighting(answer, "t-1"),
+        read_snapshot,
+        lambda answer: read_snapshot(answer, "t-1"),
         read_page,
         lambda answer: read_news(answer, held),
     )
@@ -211,7 +211,7 @@ def _reading(rng: Random, *, is_large: bool = False) -> Case:
 
 
 def _use(snapshot: TaskSnapshot) -> None:
-    # What a journal, a notebook and a log do with a sighting.
+    # What a journal, a notebook and a log do with a snapshot.
     if not snapshot.task_id:
         raise AssertionError("a task without an id")
     again = read_task(loads(dumps(write_task(snapshot))))

@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from kling_async import OFFICIAL, KlingClient, RetryPolicy
-from kling_async.media.naming import Names
+from kling_async.media.naming import NameTemplate
 from kling_async.media.network import AllowedHosts
 from kling_async.policy.host_networks import Network, network_of
 from kling_async.wire.endpoints.base import stands_in_path
@@ -188,7 +188,7 @@ def _naming(rng: Random) -> Case:
     if rng.random() < 0.02:
         template = big_text(rng, 200_000)
     task_id, key = _name(rng), _name(rng) if rng.random() < 0.7 else None
-    names = Names(template, task_id, key)
+    names = NameTemplate(template, task_id, key)
     again = attrs.evolve(names, task_id=task_id + "x")
 
     async def run() -> None:

@@ -17,7 +17,7 @@ from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import RetryPolicy
 from kling_async.wire.auth import ApiKey
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
-from kling_async.wire.responses import read_sighting
+from kling_async.wire.responses import read_snapshot
 from tests.fakes.deliveries import Recorder, delivery, submit
 from tests.fakes.scripted_server import raw_server
 from tests.fakes.simulated_loop import simulate
@@ -113,7 +113,7 @@ async def lost_of(service: FarService, count: int, *, mean: float, looks: bool =
         for _ in range(count):
             await asyncio.sleep(lot.expovariate(1 / mean))
             if looks:
-                await transport.read(IMAGE_GENERATION.one("t-1"), read_sighting)
+                await transport.read(IMAGE_GENERATION.one("t-1"), read_snapshot)
             try:
                 await submit(transport, delivery())
             except SubmissionUncertain:

@@ -20,7 +20,7 @@ from kling_async import Batch, Done, HttpOptions, ImageRequest, KlingClient
 from kling_async.batch.executors import Process, WorkItem, WorkResult, execute
 from kling_async.emulator import Emulator
 from kling_async.media.fetch_errors import FetchError
-from kling_async.media.naming import Names
+from kling_async.media.naming import NameTemplate
 from kling_async.media.storage import Storage
 from kling_async.policy.host_networks import Network
 from tests.fakes.storages import EAGER, Memory, memory  # noqa: F401 (a fixture)
@@ -163,7 +163,7 @@ async def test_worker_asks_only_where_it_may(tmp_path: Path, allowed: tuple[str,
             request=ImageRequest("a lighthouse"),
             file=result.images[0],
             saved=None,
-            names=Names("{index}{ext}", result.task_id),
+            names=NameTemplate("{index}{ext}", result.task_id),
             destination=tmp_path,
             function=None,
             networks=frozenset(),

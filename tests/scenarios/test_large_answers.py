@@ -22,7 +22,7 @@ from kling_async.wire import json_text
 from kling_async.wire.codec import write_task
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from kling_async.wire.http_answer import Answer
-from kling_async.wire.responses import read_created, read_news, read_page, read_sighting
+from kling_async.wire.responses import read_created, read_news, read_page, read_snapshot
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
 from tests.fakes.deliveries import delivery, submit
 from tests.fakes.scripted_server import http_response, scripted_server
@@ -30,7 +30,7 @@ from tests.fakes.transports import PATH, transport_to
 
 READERS: dict[str, Callable[[Answer], Any]] = {
     "create": read_created,
-    "sighting": lambda answer: read_sighting(answer, "t-1"),
+    "snapshot": lambda answer: read_snapshot(answer, "t-1"),
     "page": read_page,
     "news": lambda answer: read_news(answer, {"t-1": None}),
 }

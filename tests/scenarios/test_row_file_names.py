@@ -15,7 +15,7 @@ from kling_async import Done
 from kling_async.batch.batch import Batch
 from kling_async.batch.inputs import Keyed
 from kling_async.batch.savers import CollidingKeys
-from kling_async.media.naming import Names, folded
+from kling_async.media.naming import NameTemplate, folded
 from tests.fakes.batches import client_of, emulator, files_in, outcomes_of
 
 BY_KEY = "{key}-{index}{ext}"
@@ -183,7 +183,7 @@ def test_digest_is_in_folders_and_files(template: str) -> None:
     Wherever the key stands.
     """
     plain, colliding = (
-        Names(template, "t", key, has_colliding_key=is_second).path(0, ".png").as_posix()
+        NameTemplate(template, "t", key, has_colliding_key=is_second).path(0, ".png").as_posix()
         for key, is_second in (("Cat", False), ("cat", True))
     )
 

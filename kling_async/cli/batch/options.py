@@ -15,6 +15,7 @@ from kling_async.cli.batch.input_parser import Format
 from kling_async.cli.options import AsJson, OutOrStorage, name_option, timeout_option
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.errors import InvalidRequest
+from kling_async.media.naming import ROW_FIELDS
 from kling_async.media.storage import Storage
 
 __all__ = ["BatchOptions", "CallbackServer", "MissingRows"]
@@ -63,7 +64,7 @@ class BatchOptions:
     ] = None
     journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: INPUT with suffix .kling.")] = None
     out: OutOrStorage = Path("pictures")
-    name: Annotated[str, name_option("{task_id} {key} {index} {ext}")] = "{task_id}-{index}{ext}"
+    name: Annotated[str, name_option(ROW_FIELDS)] = "{task_id}-{index}{ext}"
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would send and cost.")] = False
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Skip lines that break rules.")] = False
     keep_missing: Annotated[bool, typer.Option("--keep-missing", help="Also send rows no longer in INPUT.")] = False

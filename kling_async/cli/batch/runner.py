@@ -46,7 +46,7 @@ from kling_async.cli.terminal import print_error, write_line
 from kling_async.client.client import KlingClient
 from kling_async.client.outcomes import Failed
 from kling_async.errors import DownloadFailed, InvalidRequest, KlingError, StorageFull, SubmissionUncertain, WaitTimeout
-from kling_async.media.naming import Names
+from kling_async.media.naming import ROW_FIELDS, NameTemplate
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.redaction import shorten
 
@@ -109,7 +109,7 @@ async def run_batch(
 async def _check_all(source: InputSource, checks: RequestChecks, options: BatchOptions) -> CheckResult:
     # Everything that can be checked before anything is sent.
     checked = await check_input(source, checks, skips_invalid=options.skip_invalid)
-    check_names(Names(options.name, "0", "0"), checked.most)
+    check_names(NameTemplate.trial(options.name, ROW_FIELDS), checked.most)
     await make_ready(options.destination, writes=options.dask is None)
     return checked
 
@@ -164,7 +164,7 @@ class BatchRunner:
 
     async def open(self, stack: contextlib.AsyncExitStack) -> None:
         """
-        Open all that a run needs, in *stack*.
+        Open all resources of a run in *stack*.
         """
         # first, since closing the client and the batch may log too
         stack.enter_context(forwarding_logs(self.screen.say, self.report_trouble))

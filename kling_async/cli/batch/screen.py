@@ -7,7 +7,6 @@ import asyncio
 import collections
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from types import TracebackType
 from typing import Final, Self, TextIO, TypeAlias
 
 import attrs
@@ -42,7 +41,7 @@ The failures that are shown at each redraw; the rest is counted.
 @attrs.frozen
 class BatchView:
     """
-    What a screen shows.
+    The data that a screen shows.
     """
 
     progress: BatchProgress
@@ -83,9 +82,7 @@ class PlainBatchScreen(PlainOutput):
         await self._stack.enter_async_context(self._view.refreshing(self.show, self._interval))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self._stack.aclose()
 
     def ended(self, outcome: Done | Failed) -> None:
@@ -115,12 +112,10 @@ class LiveBatchScreen(LiveOutput):
         await self._stack.enter_async_context(self._view.refreshing(self.show, 0.2))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self._stack.aclose()
         self._print_failures()
-        await super().__aexit__(kind, error, trace)
+        await super().__aexit__(*exc_info)
 
     def ended(self, outcome: Done | Failed) -> None:
         if isinstance(outcome, Done):

@@ -2,8 +2,8 @@
 Receives callbacks: the service reports each change of a task by a POST to an address of ours, so that fewer polls are
 needed.
 
-One core checks each callback and knows no HTTP server; callbacks reach it through a server of its own, an aiohttp
-application or an ASGI application. Each submit has its own address, whose last segment is a token that nobody else can
+One core checks each callback and knows no HTTP server; callbacks reach it through its own server, an aiohttp
+application or an ASGI application. Each submit has its own address, whose last segment is a token that no one else can
 make. So the address, not the body, identifies the task; and it is checked first, so that nothing that is sent to
 another address is read.
 """
@@ -21,7 +21,6 @@ import attrs
 from kling_async.client.callbacks.asgi import AsgiApp
 from kling_async.client.callbacks.authenticator import Authenticator, secret_rules, secrets_of
 from kling_async.client.callbacks.bodies import Bodies, NoRoom, ReadPart, TooLarge, unpack
-from kling_async.client.callbacks.throttle import WarningThrottle
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.policy.arguments import check_kind, check_whole, shown_url, url_rule
 from kling_async.wire.headers import find_header
@@ -43,12 +42,39 @@ BODY_TIMEOUT: Final = 30.0
 Seconds in which a body has to arrive.
 """
 
+WARNING_INTERVAL: Final = 60.0
+"""
+Seconds between two warnings of the same kind. With a wrong clock, for example, each callback would cause one.
+"""
+
 Listener: TypeAlias = Callable[[str, TaskSnapshot, bool], object]
 """
 Called with each callback: the key of the submit, what the callback says, and whether that is trusted without a poll.
 """
 
 _log = logging.getLogger(__name__)
+
+
+@attrs.define
+class WarningThrottle:
+    """
+    Limits warnings of one kind: the first event is logged at once, later ones once a minute, with their number.
+    """
+
+    _count: int = attrs.field(default=0, init=False)
+    _logged_at: float | None = attrs.field(default=None, init=False)
+
+    def add(self, now: float) -> int:
+        """
+        Count an event, and return how many events to log now; 0 for none.
+        """
+        self._count += 1
+        # Less than 0 s have passed if the clock was set back.
+        if self._logged_at is not None and 0 <= now - self._logged_at < WARNING_INTERVAL:
+            return 0
+        self._logged_at = now
+        count, self._count = self._count, 0
+        return count
 
 
 @attrs.define
@@ -97,15 +123,15 @@ class CallbackReceiver:
     Several clients may share one. A proxy in front of it may change the path, except for its last segment. That segment
     is a secret: switch off access logs that show it.
 
-    A request to an address that the receiver has not made is answered with 404, and its body is not read. A body has
+    A request to an address that the receiver did not create is answered with 404, and its body is not read. A body has
     30 s to arrive. The bodies that are being read may have 16 MiB together; further ones are answered with 503.
 
     Args:
         public_url: Where the service reaches this receiver from outside, for example "https://example.org/kling".
         secret: The signing secret from the vendor's console, or several during a rotation.
         token_key:
-            At least 16 bytes that the addresses are made from. None uses random bytes, so that callbacks of tasks of an
-            earlier run are not recognized; give a key to recognize them.
+            At least 16 bytes that the addresses are derived from. None uses random bytes, so that callbacks of tasks
+            of an earlier run are not recognized; give a key to recognize them.
         confirm:
             Which callbacks are confirmed by a poll before they count: "unsigned" ones, or "always" all.
 
@@ -154,14 +180,14 @@ class CallbackReceiver:
     @property
     def token_key(self) -> bytes:
         """
-        The key that addresses are made from. It is a secret; keep it to recognize callbacks of these tasks in a later
-        run.
+        The key that addresses are derived from. It is a secret; keep it to recognize callbacks of these tasks in a
+        later run.
         """
         return self._authenticator.token_key
 
     def use_token_key(self, key: bytes) -> None:
         """
-        Make addresses from *key* from now on; addresses that were made before stay valid.
+        Derive addresses from *key* from now on; existing addresses stay valid.
         """
         self._authenticator.use_token_key(key)
 
@@ -194,7 +220,7 @@ class CallbackReceiver:
         """
         submit_key = self._authenticator.submit_key_of(token)
         if submit_key is None:
-            return self._refuse(404, "its address was not made here")
+            return self._refuse(404, "its address was not created here")
         if len(body) > MAX_BODY:
             return self._refuse(413, "it is too large")
         try:
@@ -243,7 +269,7 @@ class CallbackReceiver:
         """
         Return an aiohttp application, for `add_subapp` or to be run by itself.
         """
-        from kling_async.client.callbacks import aiohttp_app  # noqa: PLC0415 (likewise)
+        from kling_async.client.callbacks import aiohttp_app  # noqa: PLC0415 (aiohttp's server loads slowly)
 
         return aiohttp_app.make_app(self._take)
 
@@ -258,7 +284,7 @@ class CallbackReceiver:
         # Handles a POST of any server; exceptions of `read_part` are passed on.
         token = path.rpartition("/")[2]
         if self._authenticator.submit_key_of(token) is None:
-            return self._refuse(404, "its address was not made here")
+            return self._refuse(404, "its address was not created here")
         try:
             body = await self._bodies.read(read_part, _declared_length(headers), BODY_TIMEOUT)
         except TooLarge:
@@ -267,7 +293,7 @@ class CallbackReceiver:
             if count := self._overloads.add(self._authenticator.clock()):
                 _log.warning("%d callbacks were answered with 503: too many were arriving at a time", count)
             return 503
-        except TimeoutError:  # likewise
+        except TimeoutError:  # it was not read either
             return 400
         return self.receive(token, headers, body)
 

@@ -11,7 +11,7 @@ import attrs
 from kling_async.client.transport import Transport, decode, is_small
 from kling_async.wire.endpoints.base import Endpoint, several
 from kling_async.wire.http_answer import Answer
-from kling_async.wire.responses import read_news, read_sighting
+from kling_async.wire.responses import read_news, read_snapshot
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["HttpStatusQueries", "StatusQueries"]
@@ -58,7 +58,7 @@ class HttpStatusQueries:
 
     async def one(self, endpoint: Endpoint[Any], task_id: str) -> TaskSnapshot:
         answer = await self._transport.send("GET", endpoint.one(task_id), limit=self.timeout)
-        return await decode(answer, functools.partial(read_sighting, task_id=task_id))
+        return await decode(answer, functools.partial(read_snapshot, task_id=task_id))
 
     async def several(
         self,
@@ -72,8 +72,8 @@ class HttpStatusQueries:
         self, endpoint: Endpoint[Any], number: int, size: int, known: Mapping[str, TaskSnapshot | None]
     ) -> tuple[dict[str, TaskSnapshot], bool]:
         answer = await self._transport.send("GET", endpoint.page(number, size), limit=self.timeout)
-        seen, count = await _read_known(answer, known)
-        return seen, count < size
+        snapshots, count = await _read_known(answer, known)
+        return snapshots, count < size
 
 
 async def _read_known(answer: Answer, known: Mapping[str, TaskSnapshot | None]) -> tuple[dict[str, TaskSnapshot], int]:

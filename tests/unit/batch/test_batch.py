@@ -33,10 +33,10 @@ from kling_async import (
     RetryPolicy,
 )
 from kling_async.batch import attempts, journal_observer as observing
-from kling_async.batch.control import CONSECUTIVE_FAILURES
+from kling_async.batch.control import CONSECUTIVE_FAILURES, RunControl
 from kling_async.batch.inputs import CHUNK_ROWS
 from kling_async.batch.journal import Journal, Reader
-from kling_async.batch.records import State, external_id_of
+from kling_async.batch.records import Row, State, external_id_of
 from kling_async.batch.runner import RESUMED
 from kling_async.batch.savers import LocalSaver
 from kling_async.cli.json_output import outcome_line, row_facts
@@ -574,6 +574,22 @@ async def intend_all(batch: Batch) -> None:
     for row in await journal.read_page((State.QUEUED,), -1, 99):
         external_id = external_id_of(journal.id, row.position, row.key, 1)
         await journal.mark_sending(row.position, attempt=1, external_task_id=external_id, submit_key=None, now=0)
+
+
+async def test_run_without_callbacks_keeps_the_address_of_an_earlier_one(tmp_path: Path) -> None:
+    """
+    What is sent again may end in doubt once more; then the callback of the first submit still shows its task.
+    """
+    async with emulator(OFFICIAL, faults.reset_after("create"), faults.status("query", 503, after=1)) as server:
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add(["a lighthouse"])
+            await journal_of(batch).mark_sending(0, attempt=1, external_task_id="ours", submit_key="address", now=0)
+
+            assert [(0, "a lighthouse", "SubmissionUncertain")] == list(map(told, await outcomes_of(batch)))
+
+            [row] = await journal_of(batch).read_page((), -1, 1)
+
+            assert (1, "address") == (server.ledger.creates_received, row.submit_key)
 
 
 async def test_accepted_rows_count_at_once_and_are_not_sent_again(tmp_path: Path) -> None:
@@ -1385,6 +1401,48 @@ async def test_stopped_run_sends_nothing_that_it_was_about_to(tmp_path: Path) ->
         assert {"sending": 1, "queued": 1} == counts_of(await batch.summary())
 
 
+async def test_what_is_refused_for_good_after_the_stop_is_an_outcome(tmp_path: Path) -> None:
+    """
+    A refusal whose answer was out when the run was stopped is told, so that the row is not sent again for it.
+    """
+    rules = faults.delay_after("create", 0.2)
+    async with emulator(GATEWAY, rules, refused_words=["lighthouse"]) as server:
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add(["a lighthouse"])
+            running = asyncio.ensure_future(outcomes_of(batch))
+            while not server.ledger.creates_received:
+                await asyncio.sleep(0.005)
+            batch.stop()
+
+            assert [(0, "a lighthouse", "ContentRefused")] == list(map(told, await running))
+            assert {"failed": 1} == counts_of(await batch.summary())
+
+
+@attrs.define
+class Stage:
+    """
+    How far the submit of a row is.
+    """
+
+    may_have_arrived: bool
+    is_over: bool
+
+
+@pytest.mark.parametrize(
+    ("stage", "is_cancelled"), [(Stage(False, False), True), (Stage(True, False), False), (Stage(False, True), False)]
+)
+async def test_stop_cancels_only_what_could_still_be_sent(stage: Stage, *, is_cancelled: bool) -> None:
+    """
+    A submit that may be at the service is waited for; one that has just ended has an outcome.
+    """
+    control, submitting = RunControl(), asyncio.ensure_future(asyncio.sleep(0.01))
+    control.serving[submitting] = stage
+    control.stop()
+    await asyncio.wait({submitting})
+
+    assert is_cancelled is submitting.cancelled()
+
+
 async def test_stopped_run_does_not_wait_to_send_again(tmp_path: Path) -> None:
     """
     A row whose submit is refused after the stop waits no pause out that only another submit would follow.
@@ -1450,6 +1508,37 @@ async def test_what_an_earlier_run_still_waits_for_is_left_alone(
             await until(batch, accepted=1)
 
             assert [(0, "a lighthouse", "done")] == list(map(told, await outcomes_of(batch, resend_uncertain=True)))
+            assert 1 == server.ledger.creates_received
+
+
+async def test_answer_that_comes_while_a_run_reads_its_rows_leaves_the_row_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The page with the row is of a moment when the answer was still out: what it says is not believed afterwards.
+    """
+    monkeypatch.setattr(observing, "CLOSE_TIMEOUT", 0.05)
+    async with emulator(GATEWAY, faults.delay_before("create", 0.5)) as server:
+        async with opened(server, tmp_path / "run.kling") as batch:
+            await batch.add(["a lighthouse"])
+            running = asyncio.ensure_future(outcomes_of(batch))
+            while not server.ledger.creates_received:
+                await asyncio.sleep(0.005)
+            running.cancel()
+            await asyncio.wait({running})
+            journal = journal_of(batch)
+            read_page = journal.read_page
+
+            async def read_slowly(states: Sequence[State], after: int, size: int) -> list[Row]:
+                page = await read_page(states, after, size)
+                while page and State.SENDING in states and batch._unsettled.positions():
+                    await asyncio.sleep(0.005)
+                return page
+
+            monkeypatch.setattr(journal, "read_page", read_slowly)
+
+            assert [] == await outcomes_of(batch, resend_uncertain=True)
+            assert {"accepted": 1} == counts_of(await batch.summary())
             assert 1 == server.ledger.creates_received
 
 

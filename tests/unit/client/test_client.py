@@ -53,7 +53,7 @@ from kling_async.errors import (
     UnexpectedAnswer,
     WaitTimeout,
 )
-from kling_async.media.naming import Names
+from kling_async.media.naming import NameTemplate
 from kling_async.policy.host_networks import Network
 from tests.fakes.html_reader import Reader
 
@@ -190,6 +190,16 @@ class TestGenerate:
 
         assert "painting" in [snapshot.status_word for snapshot in seen]
         assert TaskStatus.SUCCEEDED is seen[-1].task_status
+
+    async def test_another_word_for_success_ends_the_wait(self) -> None:
+        """
+        A success word of another standard is as good as "succeed", in a poll.
+        """
+        async with Emulator(latency=(0, 0), faults=[faults.success_word("completed")]) as server:
+            async with client_of(server) as client:
+                result = await client.generate("a lighthouse")
+
+        assert (1, "completed") == (len(result.images), result.snapshot.status_word)
 
     async def test_pictures_that_come_later_than_the_word_are_waited_for(self) -> None:
         """
@@ -598,7 +608,7 @@ class TestSave:
         Under names that may hold a key, all but those that are there; what fails is told rather than raised.
         """
         result = await client.generate("a lighthouse", n=3)
-        names = Names("{key}-{index}{ext}", result.task_id, "order-17")
+        names = NameTemplate("{key}-{index}{ext}", result.task_id, "order-17")
         outcome = await client.core.files.save(result, tmp_path, names, skip={("image", 1)})
 
         assert outcome.error is None

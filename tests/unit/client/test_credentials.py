@@ -45,7 +45,7 @@ def test_a_key_that_is_given_counts_before_the_environment(monkeypatch: pytest.M
 
 def test_a_bearer_key_goes_to_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    The seed's page is what such a key is for.
+    The gateway's page is what such a key is for.
     """
     monkeypatch.setenv("KLING_API_KEY", "sk-1")
     client = KlingClient()

@@ -46,9 +46,9 @@ class FakeWatch:
             raise self.refusal
 
 
-def picked_up(*sightings: TaskSnapshot, watch: FakeWatch | None = None) -> TaskHandle:
+def picked_up(*snapshots: TaskSnapshot, watch: FakeWatch | None = None) -> TaskHandle:
     handle = TaskHandle("t-1", None, watch or FakeWatch())
-    for seen in sightings:
+    for seen in snapshots:
         handle.apply(seen)
     return handle
 
@@ -81,7 +81,7 @@ def test_unseen_task() -> None:
 
 def test_seen_task() -> None:
     """
-    The last sighting tells status and repr.
+    The last snapshot tells status and repr.
     """
     handle = picked_up(SUBMITTED, PROCESSING)
 
@@ -91,7 +91,7 @@ def test_seen_task() -> None:
     assert repr(handle) == "<TaskHandle 't-1': processing>"
 
 
-def test_late_sightings_change_nothing() -> None:
+def test_late_snapshots_change_nothing() -> None:
     """
     Final is final, and what is older by the service's clock is no news.
     """
@@ -142,7 +142,7 @@ async def test_failure_without_a_reason_says_so() -> None:
 @simulated
 async def test_all_waiters_get_the_result() -> None:
     """
-    One sighting ends every wait.
+    One snapshot ends every wait.
     """
     handle = picked_up(SUBMITTED)
     waits = [asyncio.ensure_future(handle.wait()) for _ in range(5)]
@@ -223,7 +223,7 @@ def test_wait_ends_in_time(timeout: float) -> None:
 @simulated
 async def test_wait_for_a_task_never_seen() -> None:
     """
-    The timeout says that there was no sighting at all.
+    The timeout says that there was no snapshot at all.
     """
     with pytest.raises(WaitTimeout, match="the service has not shown this task within 1 s; check its id") as caught:
         await picked_up().wait(1)
@@ -365,7 +365,7 @@ def test_failed_wait_leaves_no_cycle(wait: Callable[[TaskHandle], Coroutine[Any,
 @simulated
 async def test_updates_tell_each_change() -> None:
     """
-    Updates begin with the last sighting, tell each change of word, message or pictures once, and end after the end.
+    Updates begin with the last snapshot, tell each change of word, message or pictures once, and end after the end.
     """
     handle = picked_up(SUBMITTED)
     updates = asyncio.ensure_future(follow(handle))

@@ -17,12 +17,14 @@ from kling_async import (
     GATEWAY,
     OFFICIAL,
     Dialect,
+    EventKind,
     ImageRequest,
     KlingClient,
     RetryPolicy,
     SlotPolicy,
     Slots,
 )
+from kling_async.client import core
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.delivery import SubmitObserver
 from kling_async.client.handle import TaskHandle
@@ -36,6 +38,7 @@ from kling_async.errors import (
     SubmissionUncertain,
     TaskNotFound,
 )
+from kling_async.media.input_files import read_inputs
 from kling_async.media.semaphore import Semaphore
 from tests.fakes.clients import BRISK, EAGER, LIGHTHOUSE, client_of, emulator
 from tests.fakes.simulated_loop import quiet_loop
@@ -143,7 +146,7 @@ async def test_file_that_has_changed_keeps_it_from_being_sent(tmp_path: Path) ->
     async with emulator(OFFICIAL, latency=(60, 60)) as server, client_of(server, slots=1) as client:
         scribe = Scribe(server)
         PIL.Image.new("RGB", (320, 300), "teal").save(path)
-        with pytest.raises(InvalidRequest, match="has changed"):
+        with pytest.raises(InvalidRequest, match=r"reference\.png.*has changed"):
             await client.core.submit_observed(request, scribe, digests={"image": "0" * 64})
         with pytest.raises(InvalidRequest, match="has changed"):
             await client.core.submit_observed(LIGHTHOUSE, scribe, digests={"image": "0" * 64})
@@ -159,6 +162,31 @@ async def test_file_that_has_changed_keeps_it_from_being_sent(tmp_path: Path) ->
             await waiting
 
         assert ("", 1, 0) == (scribe.summary, server.ledger.creates_received, used(client))
+
+
+async def test_endpoint_that_fails_keeps_no_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A request that cannot be written, as of an endpoint with a fault, leaves its slots to others and says that it ended.
+    """
+    kinds: list[EventKind] = []
+    async with emulator(OFFICIAL) as server:
+        async with client_of(server, slots=1, on_event=lambda event: kinds.append(event.kind)) as client:
+            with monkeypatch.context() as patched:
+                patched.setattr(core, "write_request", dict)
+                for verb in (client.submit(LIGHTHOUSE), recover(client, KNOWN, Scribe(server))):
+                    with pytest.raises(TypeError):
+                        await verb
+
+            assert (0, 0) == (server.ledger.creates_received, used(client))
+            assert 2 == kinds.count(EventKind.NO_TASK)
+
+            with pytest.raises(ValueError, match="letters"):
+                callbacks = CallbackReceiver("http://127.0.0.1")
+                async with client_of(server, slots=1, callbacks=callbacks) as listening:
+                    try:
+                        listening.core.resume("17", LIGHTHOUSE, Scribe(server), "no key")
+                    finally:
+                        assert 0 == used(listening)
 
 
 async def test_refused_submit_is_withdrawn() -> None:
@@ -614,6 +642,42 @@ async def test_submit_in_doubt_is_found_though_it_could_not_be_sent(tmp_path: Pa
         made = await client.submit(KNOWN)
 
         assert made is await recover(client, unfit, Scribe(server))
+
+
+@pytest.mark.parametrize("is_closed", [False, True], ids=["cancelled", "closed"])
+async def test_submit_in_doubt_that_is_unwanted_while_its_file_is_read_is_not_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_closed: bool
+) -> None:
+    """
+    Between the look-up that found nothing and the sending a file is read; who leaves meanwhile pays for nothing more.
+    """
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def read_slowly(*given: Any) -> Any:
+        begun.set()
+        await goes_on.wait()
+        return await read_inputs(*given)
+
+    monkeypatch.setattr(core, "read_inputs", read_slowly)
+    PIL.Image.new("RGB", (320, 300), "teal").save(tmp_path / "reference.png")
+    request = attrs.evolve(KNOWN, image=tmp_path / "reference.png")
+    async with emulator(OFFICIAL) as server, client_of(server) as client:
+        scribe = Scribe(server)
+        recovering = asyncio.ensure_future(recover(client, request, scribe))
+        await begun.wait()
+        if is_closed:
+            closing = asyncio.ensure_future(client.aclose())
+            await asyncio.sleep(0)
+            goes_on.set()
+            with pytest.raises(SubmissionUncertain, match="it is not sent again"):
+                await recovering
+            await closing
+        else:
+            await cancel(recovering)
+            goes_on.set()
+            await gone(client)
+
+        assert ("ended", 0) == (scribe.summary, server.ledger.creates_received)
 
 
 async def test_id_that_only_we_can_have_used_is_found() -> None:

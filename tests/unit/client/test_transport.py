@@ -47,7 +47,7 @@ from kling_async.policy.http import USER_AGENT, HttpOptions
 from kling_async.policy.policies import RetryPolicy
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials
 from kling_async.wire.http_answer import Answer
-from kling_async.wire.responses import read_sighting
+from kling_async.wire.responses import read_snapshot
 from tests.fakes.deliveries import delivery, submit
 from tests.fakes.mocked_http import BridgedResponse
 from tests.fakes.scripted_server import ReceivedRequest, Server, http_response, scripted_server
@@ -315,7 +315,7 @@ class TestErrors:
                         for method in (service.get, service.post):
                             method(url, exception=trouble, callback=None if trouble else echo, repeat=True)
                     for deed in (
-                        transport.read(f"{PATH}?signature=signed", read_sighting),
+                        transport.read(f"{PATH}?signature=signed", read_snapshot),
                         submit(transport, delivery()),
                     ):
                         with pytest.raises(KlingError) as caught:
@@ -391,7 +391,7 @@ class TestRead:
         @simulated
         async def story() -> None:
             async with transport_to() as transport:
-                assert (await transport.read(PATH, read_sighting)).task_id == "t-9"
+                assert (await transport.read(PATH, read_snapshot)).task_id == "t-9"
 
         story()
         assert count(service, "GET") == 4
@@ -409,7 +409,7 @@ class TestRead:
         async def story() -> None:
             async with transport_to() as transport:
                 with pytest.raises(kind):
-                    await transport.read(PATH, read_sighting)
+                    await transport.read(PATH, read_snapshot)
 
         story()
         assert count(service, "GET") == 1
@@ -422,7 +422,7 @@ class TestRead:
         service.get(BASE + PATH, status=503, repeat=True)
         async with transport_to(retry=RetryPolicy(first_delay=1.0, max_delay=8.0, give_up_after=60.0)) as transport:
             with pytest.raises(ServiceFailure):
-                await transport.read(PATH, read_sighting)
+                await transport.read(PATH, read_snapshot)
 
         assert 60 < asyncio.get_running_loop().time() <= 68
         assert 9 <= count(service, "GET") <= 18
@@ -442,7 +442,7 @@ class TestRead:
         @simulated
         async def story() -> None:
             async with transport_to() as transport:
-                await transport.read(PATH, read_sighting)
+                await transport.read(PATH, read_snapshot)
 
             assert asyncio.get_running_loop().time() == 45.0
 
@@ -456,7 +456,7 @@ class TestRead:
         service.get(BASE + PATH, status=429, headers={"Retry-After": "3600"})
         async with transport_to() as transport:
             with pytest.raises(RateLimited) as caught:
-                await transport.read(PATH, read_sighting)
+                await transport.read(PATH, read_snapshot)
 
         assert caught.value.retry_after == 3600.0
         assert asyncio.get_running_loop().time() == 0.0
@@ -624,7 +624,7 @@ class TestConnections:
             assert session.closed
             assert isinstance(session.cookie_jar, aiohttp.DummyCookieJar)
             with pytest.raises(ClientClosed):
-                await transport.read(PATH, read_sighting)
+                await transport.read(PATH, read_snapshot)
 
     async def test_unused_transport_opens_nothing(self) -> None:
         """

@@ -83,15 +83,19 @@ def test_faults_become_a_fate() -> None:
         faults.failing_task("no"),
         faults.stuck_task(),
         faults.unknown_status("painting"),
+        faults.success_word("finished"),
         faults.late_files(3),
         faults.fewer_files(2),
         faults.reset_after(),
     ]
 
-    assert TaskOutcome(failure="no", is_stuck=True, word="painting", files_after=3, missing=2) == outcome_of(rules)
+    outcome = TaskOutcome(
+        failure="no", is_stuck=True, word="painting", success_word="finished", files_after=3, missing=2
+    )
+    assert outcome == outcome_of(rules)
 
 
-def test_create_on_the_gateway_is_the_seeds_answer() -> None:
+def test_create_on_the_gateway_is_the_answer_of_its_page() -> None:
     """
     Code 0, SUCCEED, one value for both ids, submitted, and two times in ms.
     """
@@ -431,7 +435,7 @@ def test_watermark_is_made_where_it_is_wanted() -> None:
 
 def test_watermark_is_unknown_to_the_gateway() -> None:
     """
-    The seed's page does not have the field, so nobody looks at it.
+    The gateway's page does not have the field, so nobody looks at it.
     """
     gateway = service(GATEWAY)
     status, answer = create(gateway, prompt="x", watermark_info="whatever")

@@ -28,7 +28,7 @@ from tests.fakes.eventually import eventually
 
 PATH = "/v1/images/generations"
 
-SEED_BODY = {
+GATEWAY_BODY = {
     "prompt": "A girl with pink hair and blue hair, shiny/glossy style, stone forest yellow, light blue and light "
     "black, fairy tale core, cyan, Ron, soft shadows, anime style",
     "model_name": "kling-v1",
@@ -92,7 +92,7 @@ async def visit(*rules: Fault, dialect: Dialect = OFFICIAL, **settings: Any) -> 
             yield Visitor(server, session, clock)
 
 
-def check_seed_answer(answer: Any) -> None:
+def check_gateway_answer(answer: Any) -> None:
     assert (0, "SUCCEED") == (answer["code"], answer["message"])
     assert isinstance(answer["request_id"], str)
     assert {"task_id", "task_status", "created_at", "updated_at"} == set(answer["data"])
@@ -111,13 +111,13 @@ async def test_seeds_curl_gets_its_answer() -> None:
             *("-sS", "-X", "POST", f"{server.url}/v1/images/generations"),
             *("-H", "Content-Type: application/json"),
             *("-H", f"Authorization: Bearer {server.api_key}"),
-            *("-d", json.dumps(SEED_BODY, indent=4)),
+            *("-d", json.dumps(GATEWAY_BODY, indent=4)),
             stdout=asyncio.subprocess.PIPE,
         )
         output, _ = await curl.communicate()
 
         assert server.url.endswith("/kling")
-        check_seed_answer(json.loads(output))
+        check_gateway_answer(json.loads(output))
 
 
 async def test_seeds_snippet_gets_its_answer() -> None:
@@ -128,15 +128,15 @@ async def test_seeds_snippet_gets_its_answer() -> None:
     def post(url: str, key: str) -> Any:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
         request = urllib.request.Request(  # noqa: S310 (our own http address)
-            f"{url}/v1/images/generations", json.dumps(SEED_BODY).encode(), headers, method="POST"
+            f"{url}/v1/images/generations", json.dumps(GATEWAY_BODY).encode(), headers, method="POST"
         )
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
             return json.load(answer)
 
     async with Emulator(dialect=GATEWAY) as server:
-        check_seed_answer(await asyncio.to_thread(post, server.url, server.api_key))
+        check_gateway_answer(await asyncio.to_thread(post, server.url, server.api_key))
 
-        assert SEED_BODY["prompt"] == server.ledger.tasks[0].prompt
+        assert GATEWAY_BODY["prompt"] == server.ledger.tasks[0].prompt
 
 
 async def test_task_from_create_to_picture() -> None:

@@ -149,6 +149,7 @@ def test_each_kind_has_its_function(kind: str) -> None:
         ("create:delay_before:seconds=2.5", faults.delay_before("create", 2.5)),
         ("failing_task:prompt=storm:message=too wet", faults.failing_task("too wet", prompt="storm")),
         ("unknown_status:message=dreaming", faults.unknown_status("dreaming")),
+        ("success_word:message=finished", faults.success_word("finished")),
         ("fewer_files:count=2", faults.fewer_files(2)),
         ("download:expired_url:times=1", faults.expired_url(times=1)),
         ("callback:callback_delayed:seconds=2.5", faults.callback_delayed(2.5)),

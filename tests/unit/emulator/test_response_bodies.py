@@ -12,7 +12,7 @@ from kling_async.wire.endpoints.image_generation import ImageRequest
 NOON = 1_780_000_000.0
 
 
-def sighting(seconds: float, outcome: TaskOutcome | None = None, n: int = 1) -> response_bodies.Payload:
+def snapshot_at(seconds: float, outcome: TaskOutcome | None = None, n: int = 1) -> response_bodies.Payload:
     account = Account(Settings(dialect=OFFICIAL, latency=(10, 10)))
     record = account.create(ImageRequest("x", n=n, external_task_id="order-17"), NOON, outcome or TaskOutcome())
     return response_bodies.success_body(write_task(account.snapshot_of(record, NOON + seconds)), "r1")
@@ -27,7 +27,7 @@ def test_refusal_has_no_data() -> None:
     )
 
 
-def test_created_task_is_the_seeds_example() -> None:
+def test_created_task_is_the_example_of_the_gateway() -> None:
     """
     A gateway's create shows four fields; the vendor's repeats the external id beside them.
     """
@@ -59,10 +59,10 @@ def test_new_standard_has_words_of_its_own() -> None:
 
 def test_crazy_task_shows_one_picture() -> None:
     """
-    Crazyrouter's sighting has a word for a code, and one URL; a failure is an error object.
+    Crazyrouter's snapshot has a word for a code, and one URL; a failure is an error object.
     """
-    done = response_bodies.as_crazy_task(sighting(10, n=2))
-    failed = response_bodies.as_crazy_task(sighting(10, TaskOutcome(failure="no")))["data"]
+    done = response_bodies.as_crazy_task(snapshot_at(10, n=2))
+    failed = response_bodies.as_crazy_task(snapshot_at(10, TaskOutcome(failure="no")))["data"]
 
     assert ("success", "succeeded", "png") == (done["code"], done["data"]["status"], done["data"]["format"])
     assert done["data"]["url"].startswith("http://")
@@ -71,11 +71,14 @@ def test_crazy_task_shows_one_picture() -> None:
 
 def test_new_api_task_keeps_the_vendors_answer() -> None:
     """
-    New-api's sighting has states and seconds of its own, and the vendor's answer inside.
+    New-api's snapshot has states and seconds of its own, and the vendor's answer inside.
     """
-    raw = sighting(10)
-    done, running = response_bodies.as_new_api_task(raw)["data"], response_bodies.as_new_api_task(sighting(5))["data"]
-    strange = response_bodies.as_new_api_task(sighting(5, TaskOutcome(word="painting")))["data"]
+    raw = snapshot_at(10)
+    done, running = (
+        response_bodies.as_new_api_task(raw)["data"],
+        response_bodies.as_new_api_task(snapshot_at(5))["data"],
+    )
+    strange = response_bodies.as_new_api_task(snapshot_at(5, TaskOutcome(word="painting")))["data"]
 
     assert raw == done["data"]
     assert ("SUCCESS", "100%", int(NOON + 10)) == (done["status"], done["progress"], done["finish_time"])
@@ -87,7 +90,7 @@ def test_times_in_seconds() -> None:
     """
     Times shrink to seconds in one task and in a list of them; what has no times stays.
     """
-    one = sighting(10)
+    one = snapshot_at(10)
     many = {**one, "data": [one["data"]]}
 
     assert int(NOON) == response_bodies.in_seconds(one)["data"]["created_at"]
@@ -120,5 +123,5 @@ def test_units_are_text() -> None:
     """
     The vendor says prices as text.
     """
-    assert "8" == sighting(10)["data"]["final_unit_deduction"]
-    assert Decimal(0) == Decimal(sighting(10, TaskOutcome(failure="no"))["data"]["final_unit_deduction"])
+    assert "8" == snapshot_at(10)["data"]["final_unit_deduction"]
+    assert Decimal(0) == Decimal(snapshot_at(10, TaskOutcome(failure="no"))["data"]["final_unit_deduction"])

@@ -23,7 +23,7 @@ from kling_async.wire.responses import (
     presence_of,
     read_created,
     read_page,
-    read_sighting,
+    read_snapshot,
 )
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
@@ -62,7 +62,7 @@ async def story(line: Line) -> list[TaskSnapshot]:
     for _ in range(2):
         line.now += 5
         seen.append(
-            read_sighting(await line.ask(target=Target("query", IMAGE_GENERATION, created.task_id)), created.task_id)
+            read_snapshot(await line.ask(target=Target("query", IMAGE_GENERATION, created.task_id)), created.task_id)
         )
     return seen
 
@@ -111,7 +111,7 @@ async def test_details_of_the_vendors_answers() -> None:
     created = read_created(await line_.create(n=2, external_task_id="order-17"))
     line_.now += 10
     answers = [
-        [read_sighting(await line_.ask(target=Target("query", IMAGE_GENERATION, "order-17")))],
+        [read_snapshot(await line_.ask(target=Target("query", IMAGE_GENERATION, "order-17")))],
         read_page(await line_.ask(target=Target("list", IMAGE_GENERATION))),
         read_page(await line_.ask(target=Target("tasks"), query={"external_task_ids": "order-17,nope"})),
     ]
@@ -163,7 +163,7 @@ async def test_cash_is_read_as_it_was_taken(shape: Fault | None) -> None:
     line_ = line(*([shape] if shape else []), paid_in="cash")
     created = read_created(await line_.create(n=2))
     line_.now += 10
-    seen = read_sighting(await line_.ask(target=Target("query", IMAGE_GENERATION, created.task_id)), created.task_id)
+    seen = read_snapshot(await line_.ask(target=Target("query", IMAGE_GENERATION, created.task_id)), created.task_id)
     (new,) = read_page(await line_.ask(target=Target("tasks"), query={"task_ids": created.task_id}))
 
     for snapshot in (seen, new):
@@ -183,9 +183,9 @@ async def test_wrong_address_is_recognised(dialect: Any, path: str) -> None:
     """
     line_ = line(dialect=dialect)
     with pytest.raises(errors.UnexpectedAnswer, match="check base_url") as caught:
-        read_sighting(await line_.ask(target=Target(None), path=path), "x")
+        read_snapshot(await line_.ask(target=Target(None), path=path), "x")
     with pytest.raises(errors.TaskNotFound) as missing:
-        read_sighting(await line_.ask(target=Target("query", IMAGE_GENERATION, "x")), "x")
+        read_snapshot(await line_.ask(target=Target("query", IMAGE_GENERATION, "x")), "x")
 
     assert [Presence.ABSENT, Presence.HERE] == [presence_of(caught.value), presence_of(missing.value)]
 
@@ -209,9 +209,9 @@ async def test_unknown_task_and_bad_key_are_recognised(dialect: Any) -> None:
     """
     line_ = line(dialect=dialect)
     with pytest.raises(errors.TaskNotFound):
-        read_sighting(await line_.ask(target=Target("query", IMAGE_GENERATION, "nope")), "nope")
+        read_snapshot(await line_.ask(target=Target("query", IMAGE_GENERATION, "nope")), "nope")
     with pytest.raises(errors.NotAuthenticated):
-        read_sighting(
+        read_snapshot(
             await line_.ask(
                 target=Target("query", IMAGE_GENERATION, "nope"), headers={"Authorization": "Bearer wrong"}
             ),

@@ -116,7 +116,7 @@ def test_failure_of_no_request_is_shown_too(request_: ImageRequest | None, title
         ),
     ],
 )
-def test_sighting_shows_the_state(changes: dict[str, Any], text: str) -> None:
+def test_snapshot_shows_the_state(changes: dict[str, Any], text: str) -> None:
     """
     The service's word, its reason, and how long the task took once that is over.
     """

@@ -33,7 +33,7 @@ from kling_async.errors import DownloadFailed, StorageFull, TaskNotFound
 from kling_async.media import local
 from kling_async.media.downloads import Downloads
 from kling_async.media.fetch_errors import FetchError, FetchRefused
-from kling_async.media.naming import Names
+from kling_async.media.naming import NameTemplate
 from kling_async.media.network import AllowedHosts, CheckedResolver, networks_of
 from kling_async.media.saved_files import SavedFile
 from kling_async.media.saving import save_remotely
@@ -236,7 +236,7 @@ async def save_all(
     """
     Save in a folder and return the paths; raise the outcome's error.
     """
-    outcome = await downloads.save(result, folder, Names(name, result.task_id), refresh=refresh)
+    outcome = await downloads.save(result, folder, NameTemplate(name, result.task_id), refresh=refresh)
     if outcome.error is not None:
         raise outcome.error
     return [file.path for file in outcome.files if file.path is not None]
@@ -278,7 +278,7 @@ class TestSaving:
         Of each picture that is saved its index, path, size and SHA-256 are known; of the others the reason.
         """
         urls = server.serve("/0", picture(OTHER_PNG)), server.serve("/1", page), server.serve("/2", picture())
-        names = Names("{key}-{index}{ext}", "t1", "order-17")
+        names = NameTemplate("{key}-{index}{ext}", "t1", "order-17")
 
         outcome = await downloads.save(done(*urls), tmp_path, names, refresh=never)
 
@@ -299,7 +299,7 @@ class TestSaving:
         urls = [server.serve(f"/{index}", picture()) for index in range(3)]
 
         skip = {("image", 0), ("image", 2)}
-        outcome = await downloads.save(done(*urls), tmp_path, Names(NAME, "t1"), refresh=never, skip=skip)
+        outcome = await downloads.save(done(*urls), tmp_path, NameTemplate(NAME, "t1"), refresh=never, skip=skip)
 
         assert ["/1"] == server.paths
         assert [1] == [picture.index for picture in outcome.files]
@@ -315,7 +315,7 @@ class TestSaving:
 
         with pytest.raises(ValueError, match="gives two files one name"):
             await downloads.save(
-                done(*urls), tmp_path, Names("{task_id}{ext}", "t1"), refresh=never, skip={("image", 0)}
+                done(*urls), tmp_path, NameTemplate("{task_id}{ext}", "t1"), refresh=never, skip={("image", 0)}
             )
 
         assert [] == server.paths
@@ -434,7 +434,7 @@ class TestKindsOfFile:
         """
         Images, videos and sounds get the extensions of their content; those of one index do not collide.
         """
-        outcome = await downloads.save(mixed(server), tmp_path, Names(NAME, "t1"), refresh=never)
+        outcome = await downloads.save(mixed(server), tmp_path, NameTemplate(NAME, "t1"), refresh=never)
 
         assert outcome.error is None
         assert {"t1-0.png": PNG, "t1-0.mp4": mp4(), "t1-0.mp3": mp3(), "t1-1.wav": wav()} == files(tmp_path)
@@ -446,7 +446,9 @@ class TestKindsOfFile:
         """
         What is known of a file in a storage names its kind, too.
         """
-        outcome = await downloads.save(mixed(server), Storage("memory://kinds"), Names(NAME, "t1"), refresh=never)
+        outcome = await downloads.save(
+            mixed(server), Storage("memory://kinds"), NameTemplate(NAME, "t1"), refresh=never
+        )
 
         assert outcome.error is None
         assert [("image", 0), ("video", 0), ("audio", 0), ("audio", 1)] == [file.key for file in outcome.files]
@@ -457,7 +459,7 @@ class TestKindsOfFile:
         Without the extension, an image and a video of one index would have one name: that is refused.
         """
         with pytest.raises(ValueError, match="gives two files one name"):
-            await downloads.save(mixed(server), tmp_path, Names("{task_id}-{index}", "t1"), refresh=never)
+            await downloads.save(mixed(server), tmp_path, NameTemplate("{task_id}-{index}", "t1"), refresh=never)
 
         assert [] == server.asked
 
@@ -467,7 +469,7 @@ class TestKindsOfFile:
         """
         skip = {("image", 0), ("audio", 1)}
 
-        outcome = await downloads.save(mixed(server), tmp_path, Names(NAME, "t1"), refresh=never, skip=skip)
+        outcome = await downloads.save(mixed(server), tmp_path, NameTemplate(NAME, "t1"), refresh=never, skip=skip)
 
         assert [("video", 0), ("audio", 0)] == [file.key for file in outcome.files]
 
@@ -479,7 +481,7 @@ class TestKindsOfFile:
         server.serve("/old", status(403))
         expired = attrs.evolve(old, videos=(Video(0, server.base + "/old"),))
 
-        outcome = await downloads.save(expired, tmp_path, Names(NAME, "t1"), refresh=Refresh(old))
+        outcome = await downloads.save(expired, tmp_path, NameTemplate(NAME, "t1"), refresh=Refresh(old))
 
         assert outcome.error is None
         assert files(tmp_path)["t1-0.mp4"] == mp4()
@@ -919,7 +921,7 @@ class TestSlowness:
 
         class SlowStorage(Storage):
             async def write(
-                self, names: Names, file: File, stream: FileStream, *, temp_dir: Path | None = None
+                self, names: NameTemplate, file: File, stream: FileStream, *, temp_dir: Path | None = None
             ) -> SavedFile:
                 while await stream.read():
                     await asyncio.sleep(100)
@@ -928,7 +930,7 @@ class TestSlowness:
         content = PNG + bytes(3 << 20)
         downloads = quick()
         async with serving(sent(content, by=1 << 16)) as (url, asked):
-            saved = await downloads.save_file(Image(0, url), SlowStorage("memory://a"), Names(NAME, "t1"))
+            saved = await downloads.save_file(Image(0, url), SlowStorage("memory://a"), NameTemplate(NAME, "t1"))
         await downloads.aclose()
 
         assert saved.size_in_bytes == len(content)
@@ -1166,7 +1168,7 @@ class TestPicturesWithoutAnAddress:
         server.serve("/kling/fresh", picture())
         urls = server.serve("/a", picture()).removeprefix("http:"), in_base64(PNG), "/old"
         fresh = Refresh(done("x", "x", "fresh"))
-        names = Names(NAME, "t1")
+        names = NameTemplate(NAME, "t1")
 
         async def fetch(images: Sequence[File]) -> Sequence[SavedFile | FetchError]:
             found: list[SavedFile | FetchError] = []
@@ -1511,7 +1513,7 @@ class TestAllowedAddresses:
         assert len({HttpOptions(allow_downloads_from=["cdn"])}) == 1
 
 
-class TestNames:
+class TestNameTemplate:
     @pytest.mark.parametrize(
         "name",
         [
@@ -1637,7 +1639,7 @@ class TestDisk:
         """
         left = tmp_path / ".t1-0.png.mark.part"
         left.write_bytes(b"unfinished")
-        names = Names(NAME, "t1", mark="mark")
+        names = NameTemplate(NAME, "t1", mark="mark")
         outcome = await downloads.save(done(server.serve("/a", picture())), tmp_path, names, refresh=never)
 
         assert [tmp_path / "t1-0.png"] == [saved.path for saved in outcome.files] == list(tmp_path.iterdir())
@@ -1646,7 +1648,7 @@ class TestDisk:
         """
         With a staging folder, each is written under a unique name until it is complete.
         """
-        names = Names(NAME, "t1", mark="mark", staging_dir=".staging")
+        names = NameTemplate(NAME, "t1", mark="mark", staging_dir=".staging")
         (tmp_path / ".staging").mkdir()
         image = done(server.serve("/a", picture())).images[0]
 
@@ -1660,7 +1662,7 @@ class TestDisk:
         """
         If the run has made no staging folder here, nothing is written: it would be in another folder.
         """
-        names = Names("{index}/{task_id}{ext}", "t1", staging_dir=".staging")
+        names = NameTemplate("{index}/{task_id}{ext}", "t1", staging_dir=".staging")
 
         with pytest.raises(FetchRefused, match="here is not the folder of this run on this machine"):
             await downloads.save_file(done(server.serve("/a", picture())).images[0], tmp_path / "here", names)

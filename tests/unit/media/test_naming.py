@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kling_async.media.naming import Names
+from kling_async.media.naming import ROW_FIELDS, TASK_FIELDS, NameTemplate
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_template(name: str, expected: str) -> None:
     """
     A template may have folders and format specs; what some system forbids in a name is replaced.
     """
-    assert Path(expected) == Names(name, "t1").path(0, ".png")
+    assert Path(expected) == NameTemplate(name, "t1").path(0, ".png")
 
 
 def test_ids_stay_apart() -> None:
@@ -40,7 +40,7 @@ def test_ids_stay_apart() -> None:
     Ids and names that differ only in what was replaced or cut off still give different files.
     """
     ids = ["a_b", "a/b", "a:b", "x" * 1000, "x" * 999, "ü" * 400, "", "_"]
-    paths = {Names("{task_id}-{index}{ext}", task_id).path(index, ".png") for task_id in ids for index in (0, 1)}
+    paths = {NameTemplate("{task_id}-{index}{ext}", task_id).path(index, ".png") for task_id in ids for index in (0, 1)}
 
     assert len(paths) == 16
     assert all(len(path.name.encode()) <= 200 for path in paths)
@@ -66,9 +66,9 @@ def test_cleaning_takes_time_in_proportion(text: str) -> None:
     """
     began = time.process_time()
     names = [
-        Names("{task_id}{ext}", text).parts(0, ".png"),
-        Names("{key}{ext}", "t1", text).parts(0, ".png"),
-        Names(f"x{text}{{ext}}", "t1").parts(0, ".png"),
+        NameTemplate("{task_id}{ext}", text).parts(0, ".png"),
+        NameTemplate("{key}{ext}", "t1", text).parts(0, ".png"),
+        NameTemplate(f"x{text}{{ext}}", "t1").parts(0, ".png"),
     ]
 
     assert time.process_time() - began < 3.0
@@ -83,7 +83,7 @@ def test_dots_and_blanks_at_the_ends(task_id: str, name: str) -> None:
     """
     However many there are at an end, they become one character; those within stay.
     """
-    (part,) = Names("{task_id}", task_id).parts(0, ".png")
+    (part,) = NameTemplate("{task_id}", task_id).parts(0, ".png")
 
     assert name == part.partition("~")[0]
 
@@ -92,7 +92,7 @@ def test_overlong_extension() -> None:
     """
     What follows the last dot is preserved only if it can be an extension.
     """
-    name = Names("a." + "b" * 300, "t1").path(0, ".png").name
+    name = NameTemplate("a." + "b" * 300, "t1").path(0, ".png").name
 
     assert len(name) == 200
     assert name[-9] == "~"
@@ -102,16 +102,26 @@ def test_key_has_a_name_of_its_own() -> None:
     """
     A row's key may be named, and is made safe; without one it is no field.
     """
-    assert Path("order-17/t1-0.png") == Names("{key}/{task_id}-{index}{ext}", "t1", "order-17").path(0, ".png")
+    assert Path("order-17/t1-0.png") == NameTemplate("{key}/{task_id}-{index}{ext}", "t1", "order-17").path(0, ".png")
 
     keys = ["a_b", "a/b", "../a", "..", "", "con", "_con", "x" * 300, "ü" * 300]
-    paths = {Names("{key}/{index}{ext}", "t1", key).path(0, ".png") for key in keys}
+    paths = {NameTemplate("{key}/{index}{ext}", "t1", key).path(0, ".png") for key in keys}
 
     assert len(keys) == len(paths)
     assert {2} == {len(path.parts) for path in paths}
 
     with pytest.raises(ValueError, match=r"no other fields than \{task_id\}, \{index\}, \{ext\},"):
-        Names("{key}{ext}", "t1").path(0, ".png")
+        NameTemplate("{key}{ext}", "t1").path(0, ".png")
+
+
+@pytest.mark.parametrize(("fields", "expected"), [(TASK_FIELDS, "x,0,.png"), (ROW_FIELDS, "x,x,0,.png")])
+def test_listed_fields_can_be_used(fields: tuple[str, ...], expected: str) -> None:
+    """
+    The fields that help texts list are those that a template takes.
+    """
+    template = ",".join(f"{{{field}}}" for field in fields)
+
+    assert expected == NameTemplate.trial(template, fields, "x").path(0, ".png").name
 
 
 @pytest.mark.parametrize(
@@ -122,7 +132,7 @@ def test_fields_are_not_wide(name: str) -> None:
     A field that would take as much memory as its format asks for is refused.
     """
     with pytest.raises(ValueError, match="must be a format string .* of fewer than 1,000 characters"):
-        Names(name, "t1").check([0])
+        NameTemplate(name, "t1").check([0])
 
 
 @pytest.mark.parametrize("name", ["{" * 100_000, "../" * 100_000, "a" * 100_000])
@@ -131,6 +141,6 @@ def test_long_templates_are_shown_in_part(name: str) -> None:
     An error shows the start of a long template.
     """
     with pytest.raises(ValueError, match="The name ") as caught:
-        Names(name, "t1").check([0, 1])
+        NameTemplate(name, "t1").check([0, 1])
 
     assert len(str(caught.value)) < 400

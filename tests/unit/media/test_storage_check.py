@@ -26,7 +26,7 @@ from kling_async.errors import DownloadFailed
 from kling_async.media import filesystems, storage as storage_module
 from kling_async.media.fetch_errors import FetchRefused
 from kling_async.media.filesystems import ATTEMPTS, ATTEMPTS_AROUND_RETRIES
-from kling_async.media.naming import Names
+from kling_async.media.naming import NameTemplate
 from kling_async.media.storage import Storage
 from kling_async.wire.tasks import Image
 from tests.fakes.storages import (  # noqa: F401
@@ -72,7 +72,7 @@ class Stream:
 
 
 async def store(storage: Storage, name: str = "0.png") -> str:
-    names = Names(name, "t")
+    names = NameTemplate(name, "t")
     stored = await storage.write(names, Image(0, ""), Stream())  # type: ignore[arg-type]
     assert stored.url is not None
     return stored.url

@@ -20,7 +20,7 @@ from kling_async.errors import (
 )
 from kling_async.wire.http_answer import Answer
 from kling_async.wire.other_apis import is_page, name_of_no_route, name_of_text
-from kling_async.wire.responses import Presence, presence_of, read_created, read_sighting
+from kling_async.wire.responses import Presence, presence_of, read_created, read_snapshot
 
 URL = "https://cdn.example/0.png?Signature=secret"
 MADE_UP = "no-such-task"
@@ -39,7 +39,7 @@ def probe(taken: Answer) -> KlingError | None:
     Read *taken* as the answer about a task that cannot exist.
     """
     try:
-        read_sighting(taken, MADE_UP)
+        read_snapshot(taken, MADE_UP)
     except KlingError as error:
         return error
     return None

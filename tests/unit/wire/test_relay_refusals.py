@@ -11,7 +11,7 @@ from kling_async.client.retries import Step, may_exist, next_step
 from kling_async.errors import KlingError, ServiceFailure
 from kling_async.wire.http_answer import Answer
 from kling_async.wire.relay_refusals import RELAY_REFUSALS, RelayRefusal, refusal_of
-from kling_async.wire.responses import read_created, read_sighting
+from kling_async.wire.responses import read_created, read_snapshot
 
 NO_CHANNEL = "当前分组 default 下对于模型 kling-v2 无可用渠道"
 CODED = [refusal for refusal in RELAY_REFUSALS if refusal.code and max(refusal.statuses) >= 500]
@@ -112,7 +112,7 @@ def test_read_is_not_judged_by_it(refusal: RelayRefusal) -> None:
     Such a refusal of a read says nothing about the task, so that it is asked for again.
     """
     with pytest.raises(ServiceFailure):
-        read_sighting(answer(max(refusal.statuses), said_by(refusal)), "t-1")
+        read_snapshot(answer(max(refusal.statuses), said_by(refusal)), "t-1")
 
 
 @pytest.mark.parametrize("payload", [{}, {"error": "text"}, {"code": 5}, {"error": {"message": None}}])

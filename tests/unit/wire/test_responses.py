@@ -32,7 +32,7 @@ from kling_async.wire.responses import (
     read_created,
     read_news,
     read_page,
-    read_sighting,
+    read_snapshot,
 )
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
@@ -109,11 +109,11 @@ def test_every_answer_has_a_meaning(status: int, headers: dict[str, str], body: 
         for error in (
             error_of(lambda: read_created(taken)),
             error_of(lambda: read_page(taken)),
-            error_of(lambda: read_sighting(taken)),
-            error_of(lambda: read_sighting(taken, "task-1")),
+            error_of(lambda: read_snapshot(taken)),
+            error_of(lambda: read_snapshot(taken, "task-1")),
         )
     )
-    assert presence_of(error_of(lambda: read_sighting(taken, "task-1"))) in Presence
+    assert presence_of(error_of(lambda: read_snapshot(taken, "task-1"))) in Presence
 
 
 @given(st.sampled_from([1000, 1102, 1201, 1303, 5000, "1303", 1303.0]), TREES, st.text("abc", min_size=1))
@@ -224,7 +224,7 @@ def test_nothing_from_outside_begins_a_line() -> None:
         "task_status_msg": FORGED * 1000,
         "request_id": FORGED * 1000,
     }
-    seen = read_sighting(answer({"code": 0, "data": failed, "request_id": FORGED}))
+    seen = read_snapshot(answer({"code": 0, "data": failed, "request_id": FORGED}))
     texts += [seen.task_status_msg, str(seen.request_id), seen.status_word]
 
     assert all(text.isprintable() for text in texts), texts
@@ -238,11 +238,11 @@ def test_id_that_nobody_could_ask_for_is_none(task_id: str) -> None:
     A task whose id stands in no path could never be read: the answer is unexpected, and the task may exist.
     """
     taken = answer({"code": 0, "data": {"task_id": task_id, "task_status": "submitted"}})
-    for read in (read_created, read_sighting):
+    for read in (read_created, read_snapshot):
         with pytest.raises(UnexpectedAnswer, match="an id that cannot stand in a path"):
             read(taken)
 
-    assert "t-1" == read_sighting(taken, "t-1").task_id
+    assert "t-1" == read_snapshot(taken, "t-1").task_id
 
 
 @pytest.mark.parametrize(
@@ -414,7 +414,7 @@ def test_task_not_found(status: int, payload: object) -> None:
     The ways to say that there is no such task; the error names the task that was asked for.
     """
     with pytest.raises(TaskNotFound) as caught:
-        read_sighting(answer(payload, status), "t-1")
+        read_snapshot(answer(payload, status), "t-1")
 
     assert "t-1" == caught.value.task_id
 
@@ -427,7 +427,7 @@ def test_every_error_of_a_read_names_the_task(status: int, payload: object) -> N
     Whatever goes wrong, the error says which task was asked for.
     """
     with pytest.raises(KlingError) as caught:
-        read_sighting(answer(payload, status), "t-1")
+        read_snapshot(answer(payload, status), "t-1")
 
     assert not isinstance(caught.value, TaskNotFound)
     assert "t-1" == caught.value.task_id
@@ -439,8 +439,8 @@ def test_id_asked_for_is_kept() -> None:
     """
     taken = answer({"code": 0, "data": {"task_id": "vendors", "task_status": "submitted"}})
 
-    assert "relays" == read_sighting(taken, "relays").task_id
-    assert "vendors" == read_sighting(taken).task_id
+    assert "relays" == read_snapshot(taken, "relays").task_id
+    assert "vendors" == read_snapshot(taken).task_id
 
 
 @pytest.mark.parametrize("data", [{}, {"mood": "good"}, "text", 5, None, [], [{"task_id": "a"}, {"task_id": "b"}]])
@@ -449,7 +449,7 @@ def test_answer_without_the_task(data: object) -> None:
     A good envelope that holds no task is refused, even for a known task: an empty one tells nothing of it.
     """
     with pytest.raises(UnexpectedAnswer, match="holds no task"):
-        read_sighting(answer({"code": 0, "message": "SUCCEED", "data": data}), "t-1")
+        read_snapshot(answer({"code": 0, "message": "SUCCEED", "data": data}), "t-1")
 
 
 def test_known_task_may_leave_out_its_id() -> None:
@@ -458,7 +458,7 @@ def test_known_task_may_leave_out_its_id() -> None:
     """
     taken = answer({"code": 0, "data": {"task_id": None, "status": "succeeded"}})
 
-    assert TaskSnapshot(task_id="t-1", task_status=TaskStatus.SUCCEEDED, status_word="succeeded") == read_sighting(
+    assert TaskSnapshot(task_id="t-1", task_status=TaskStatus.SUCCEEDED, status_word="succeeded") == read_snapshot(
         taken, "t-1"
     )
 
@@ -512,7 +512,7 @@ def test_endless_page() -> None:
 
 def test_repeated_task_is_read_once() -> None:
     """
-    Of a task that stands in a list many times, the last sighting alone is read.
+    Of a task that stands in a list many times, the last snapshot alone is read.
     """
     shown = [{"task_id": "t-1", "task_status": word} for word in ("submitted", "processing", "failed")]
 

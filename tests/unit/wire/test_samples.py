@@ -1,5 +1,5 @@
 """
-Recorded answers, read as the client would: each folder of `tests/samples` holds `answer.json` and the body as it came.
+Recorded answers, read as the client would: `tests/samples/README.md` describes them.
 """
 
 import json
@@ -11,7 +11,7 @@ import pytest
 
 from kling_async.errors import KlingError
 from kling_async.wire.http_answer import Answer
-from kling_async.wire.responses import read_created, read_page, read_sighting
+from kling_async.wire.responses import read_created, read_page, read_snapshot
 from kling_async.wire.tasks import TaskSnapshot
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -41,7 +41,7 @@ class Sample:
             case "create":
                 return read_created(self.answer)
             case "read":
-                return read_sighting(self.answer, self.task_id)
+                return read_snapshot(self.answer, self.task_id)
             case "page":
                 return read_page(self.answer)
             case _:
@@ -99,7 +99,8 @@ def names(*, refused: bool) -> list[str]:
     """
     Return the names of the samples that say yes, or of those that say no.
     """
-    return sorted(path.name for path in SAMPLES.iterdir() if ("error" in load(path.name).expect) is refused)
+    samples = sorted(path.parent.name for path in SAMPLES.glob("*/answer.json"))
+    return [name for name in samples if ("error" in load(name).expect) is refused]
 
 
 @pytest.mark.parametrize("name", names(refused=False))

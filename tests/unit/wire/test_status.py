@@ -1,5 +1,5 @@
 """
-Which words are final, and which of two sightings is the later truth.
+Which words are final, and which of two snapshots is the later truth.
 """
 
 import datetime as dt
@@ -9,7 +9,7 @@ import itertools
 import pytest
 from hypothesis import given, strategies as st
 
-from kling_async.wire.status import is_final, is_settled, is_settled_well, merge, read_word
+from kling_async.wire.status import has_succeeded, is_final, is_settled, merge, read_word
 from kling_async.wire.tasks import Image, TaskOutput, TaskSnapshot, TaskStatus
 
 AT = dt.datetime(2026, 5, 28, tzinfo=dt.UTC)
@@ -18,22 +18,22 @@ PICTURES = TaskOutput((Image(0, "https://x/0.png"),))
 
 def seen(status: TaskStatus, second: int | None = None, output: TaskOutput | None = None) -> TaskSnapshot:
     """
-    Make a sighting; *second* is by the service's clock, None where it tells no time.
+    Make a snapshot; *second* is by the service's clock, None where it tells no time.
     """
     at = None if second is None else AT + dt.timedelta(seconds=second)
     return TaskSnapshot(task_id="t-1", task_status=status, updated_at=at, task_result=output or TaskOutput())
 
 
-SIGHTINGS = st.builds(
+SNAPSHOTS = st.builds(
     seen, st.sampled_from(TaskStatus), st.none() | st.integers(0, 5), st.sampled_from([TaskOutput(), PICTURES])
 )
 
 
-def fold(sightings: list[TaskSnapshot]) -> TaskSnapshot:
+def fold(snapshots: list[TaskSnapshot]) -> TaskSnapshot:
     """
     See one after the other.
     """
-    held = functools.reduce(merge, sightings, None)
+    held = functools.reduce(merge, snapshots, None)
     assert held is not None
     return held
 
@@ -86,7 +86,7 @@ def test_settled(snapshot: TaskSnapshot, *, settled: bool) -> None:
     A task that succeeded is settled once its pictures are known.
     """
     assert settled is is_settled(snapshot)
-    assert (settled and snapshot.task_status is TaskStatus.SUCCEEDED) is is_settled_well(snapshot)
+    assert (settled and snapshot.task_status is TaskStatus.SUCCEEDED) is has_succeeded(snapshot)
 
 
 def test_late_callback_changes_nothing() -> None:
@@ -148,15 +148,15 @@ def test_out_of_order(held: TaskSnapshot, late: TaskSnapshot) -> None:
 )
 def test_news(held: TaskSnapshot | None, news: TaskSnapshot) -> None:
     """
-    A first sighting, a step ahead, a word that is not known, and the end are news.
+    A first snapshot, a step ahead, a word that is not known, and the end are news.
     """
     assert news is merge(held, news)
 
 
-@given(SIGHTINGS, st.lists(SIGHTINGS, max_size=6))
+@given(SNAPSHOTS, st.lists(SNAPSHOTS, max_size=6))
 def test_final_state_is_never_left(first: TaskSnapshot, others: list[TaskSnapshot]) -> None:
     """
-    Once a final state is held, no sequence of sightings leaves it, nor loses its pictures.
+    Once a final state is held, no sequence of snapshots leaves it, nor loses its pictures.
     """
     held = first
     for other in others:
@@ -168,12 +168,12 @@ def test_final_state_is_never_left(first: TaskSnapshot, others: list[TaskSnapsho
         held = later
 
 
-@given(st.lists(SIGHTINGS, min_size=1, max_size=6))
-def test_seeing_again_changes_nothing(sightings: list[TaskSnapshot]) -> None:
+@given(st.lists(SNAPSHOTS, min_size=1, max_size=6))
+def test_seeing_again_changes_nothing(snapshots: list[TaskSnapshot]) -> None:
     """
-    A repeated sighting of what is held is no change.
+    A repeated snapshot of what is held is no change.
     """
-    held = fold(sightings)
+    held = fold(snapshots)
 
     assert held == merge(held, held)
 

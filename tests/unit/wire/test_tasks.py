@@ -87,7 +87,7 @@ def test_no_repr_shows_a_signature(value: object) -> None:
 
 def test_raw_is_out_of_equality() -> None:
     """
-    Two sightings are equal by what they mean, whatever unknown fields came along.
+    Two snapshots are equal by what they mean, whatever unknown fields came along.
     """
     other = attrs.evolve(SNAPSHOT, raw={})
 

@@ -337,7 +337,7 @@ def test_route_that_is_missing_is_given_up_as_a_task_is(http_status: int, is_giv
 
 
 @simulated
-async def test_grace_begins_anew_after_a_sighting() -> None:
+async def test_grace_begins_anew_after_a_snapshot() -> None:
     """
     A task that flickers is not missing.
     """
@@ -358,7 +358,7 @@ async def test_pictures_may_come_a_little_later() -> None:
 @pytest.mark.parametrize("later", [BARE, PROCESSING])
 def test_pictures_that_never_come_are_an_unexpected_answer(later: TaskSnapshot) -> None:
     """
-    After 30 s without pictures the wait ends, also where later sightings contradict the success.
+    After 30 s without pictures the wait ends, also where later snapshots contradict the success.
     """
 
     @simulated
@@ -661,7 +661,7 @@ async def test_rest_has_a_limit() -> None:
 
 
 @simulated
-async def test_sighting_from_elsewhere_ends_the_wait() -> None:
+async def test_snapshot_from_elsewhere_ends_the_wait() -> None:
     """
     A callback settles the task at once; a running poll, and what it says late, changes nothing.
     """
