@@ -213,9 +213,9 @@ def on_terminal(command: Command, *words: str, type_at: str | None = None) -> tu
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
     environ = {name: value for name, value in command.environ().items() if name != "COLUMNS"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "kling_async", *words],
+        [*command.program, *words],
         cwd=command.folder,
-        env=environ,
+        env={**environ, **command.zygote},
         preexec_fn=lambda: os.login_tty(theirs),  # noqa: PLW1509 (Ctrl-C needs a controlling terminal)
     )
     os.close(theirs)
