@@ -5,7 +5,6 @@ Options and fixtures of all tests.
 import asyncio
 import contextlib
 import gc
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 
@@ -21,7 +20,6 @@ from tests.fakes.zygote import install, serving
 pytest_plugins = ["pytester"]
 
 # Workers of Dask clusters are forks of one process that has imported Dask; each would import it for 2 s.
-multiprocessing.set_forkserver_preload(["distributed", "kling_async.batch.batch", "kling_async.integrations.dask"])
 os.environ.setdefault("DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", "forkserver")
 
 

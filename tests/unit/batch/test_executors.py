@@ -1,6 +1,5 @@
 import asyncio
 import contextlib
-import multiprocessing
 import os
 import pickle
 import sqlite3
@@ -30,23 +29,6 @@ from tests.fakes import sample_functions
 from tests.fakes.storages import client, memory, server  # noqa: F401
 
 
-@pytest.fixture
-def spawned() -> None:
-    """
-    Processes of pools start as they do in programs.
-    """
-
-
-@pytest.fixture(autouse=True)
-def forked(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """
-    Processes of pools are forks of one that has imported the package, unless the test asks for *spawned* ones.
-    """
-    if "spawned" not in request.fixturenames:
-        context = multiprocessing.get_context("forkserver")
-        monkeypatch.setattr(multiprocessing, "get_context", lambda method=None: context)
-
-
 async def run(client: KlingClient, folder: Path, *prompts: str, **options: Any) -> list[Done | Failed]:
     """
     Run a batch in *folder*, and return its outcomes in the order of the input.
@@ -71,7 +53,6 @@ class Own:
         return await execute(pickle.loads(pickle.dumps(item)))  # noqa: S301 (as between machines)
 
 
-@pytest.mark.usefixtures("spawned")
 async def test_function_is_called_in_another_process(client: KlingClient, tmp_path: Path) -> None:
     """
     In another process; values come in the order of the files, and are in the journal.
@@ -202,7 +183,6 @@ async def test_process_that_dies_is_replaced(client: KlingClient, tmp_path: Path
     assert [("alive",)] * 3 == [each.value for each in done if isinstance(each, Done)]
 
 
-@pytest.mark.usefixtures("spawned")
 async def test_call_that_kills_its_process_fails_alone(client: KlingClient, tmp_path: Path) -> None:
     """
     A picture on which every process dies fails alone.
