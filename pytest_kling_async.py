@@ -1,8 +1,8 @@
 """
-What pytest loads: two fixtures and a marker. What they do is in `kling_async.integrations.pytest_plugin`.
+The module that pytest loads: two fixtures and a marker, implemented in `kling_async.integrations.pytest_plugin`.
 
-It lies beside the package, since whatever lies inside imports all of it, and pytest loads this in every run of every
-project that has the package installed.
+It lies beside the package, because a module inside it imports all of it, and pytest loads this module in every run of
+every project that has the package installed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kling_async import KlingClient
     from kling_async.emulator import Emulator
 
-MARKER = "kling(**settings): what the service behind `kling_emulator` and `kling_client` is like; the arguments are the fields of `kling_async.emulator.Settings`"  # noqa: E501 (pytest shows it as one line)
+MARKER = "kling(**settings): the settings of the service behind `kling_emulator` and `kling_client`; the arguments are the fields of `kling_async.emulator.Settings`"  # noqa: E501 (pytest shows it as one line)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,9 +27,9 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def kling_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """
-    A Kling service for this test alone, open in a thread of its own. `KLING_API_KEY` and `KLING_BASE_URL` lead there,
-    and so does any `KlingClient()`, which looks at its tasks more often than it would elsewhere. `@pytest.mark.kling`
-    sets what the service is like; its `ledger` tells what happened.
+    A Kling service for this test only, in its own thread. `KLING_API_KEY` and `KLING_BASE_URL` are set to it, so any
+    `KlingClient()` uses it, and polls its tasks more often than usual. `@pytest.mark.kling` changes the service's
+    settings; its `ledger` records what happened.
     """
     from kling_async.integrations import pytest_plugin  # noqa: PLC0415 (nothing of ours before it is asked for)
 
@@ -41,7 +41,7 @@ def kling_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def kling_client(kling_emulator: Emulator) -> Iterator[KlingClient]:
     """
-    A `KlingClient` of `kling_emulator`, for whichever event loop uses it first; it is closed after the test.
+    A `KlingClient` of `kling_emulator`, for the event loop that uses it first; it is closed after the test.
     """
     from kling_async.integrations import pytest_plugin  # noqa: PLC0415
 

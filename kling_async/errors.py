@@ -12,7 +12,7 @@ The exceptions of this package: one class for each decision of the caller.
         NoFreeSlot                       wait until tasks of this account end
       ServiceFailure                     the service is broken; try later
       UnexpectedAnswer                   the response is not a Kling API's; check base_url
-      NotSent                            the connection was never made
+      NotSent                            no connection was established
       Unreachable                        the connection broke; try later
       SubmissionUncertain                check before you pay again
       TaskFailed                         the service could not complete the task
@@ -104,19 +104,19 @@ class SeenTask(Protocol):
     @property
     def task_result(self) -> Any:
         """
-        What it has made: a `kling_async.wire.tasks.TaskOutput`.
+        Its files so far: a `kling_async.wire.tasks.TaskOutput`.
         """
 
     @property
     def request_id(self) -> str | None:
         """
-        Of the answer that showed it.
+        The request id of the answer that showed it.
         """
 
     @property
     def raw(self) -> Mapping[str, Any]:
         """
-        The task as it came.
+        The task as it was received.
         """
 
 
@@ -289,7 +289,7 @@ class UnexpectedAnswer(KlingError):
             Whether the response is one that no Kling API gives: a web page, a redirect, a web framework's 404, or
             OpenAI's response with images. Then `base_url` is most likely wrong.
         is_confirmed:
-            Whether reading a made-up task, which is free, confirmed that. Then the submit created no task.
+            Whether reading a task that does not exist, which is free, confirmed that. Then the submit created no task.
         urls:
             URLs of images in a response that names no task, with their signatures. They may be paid for, so save them:
             no task leads to them. They are never part of the message.
@@ -302,7 +302,7 @@ class UnexpectedAnswer(KlingError):
 
 class NotSent(KlingError):
     """
-    No connection was made, so nothing reached the service.
+    No connection was established, so nothing reached the service.
     """
 
 

@@ -1,5 +1,5 @@
 """
-The attempts of a row: submit it, or take over what an earlier run has sent; wait for its task; write down failures.
+The attempts of a row: submit it, or take over what an earlier run has sent; wait for its task; record failures.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import attrs
 
 from kling_async.batch.completion import Outcomes, read_request
 from kling_async.batch.control import RunControl
-from kling_async.batch.failures import RunStopped, judge, kept_for_another_account
+from kling_async.batch.failures import RunStopped, kept_for_another_account, verdict_of
 from kling_async.batch.journal import Journal
 from kling_async.batch.journal_observer import JournalObserver, UnsettledSubmits
 from kling_async.batch.records import Row, State
@@ -46,7 +46,7 @@ _OPEN: Final = contextlib.nullcontext()
 
 class _AttemptEnded(Exception):
     """
-    An attempt ended without a result. *error* is the row's outcome; None where it has none in this run.
+    An attempt ended without a result. *error* is the row's outcome; None if it has none in this run.
     """
 
     def __init__(self, row: Row, error: KlingError | None, *, may_retry: bool = False) -> None:
@@ -91,11 +91,11 @@ class Attempts:
         """
         Return the outcome of a row that was sent with another account.
 
-        It goes on if the present key finds its task, because both keys then belong to one account. Otherwise it stays
-        as it is: "not found" proves nothing about the account that sent it.
+        If the present key finds its task, both keys belong to one account, and the row continues. Otherwise it is
+        unchanged: "not found" proves nothing about the account that sent it.
         """
         try:
-            found = await self._find(row)
+            snapshot = await self._find(row)
         except TaskNotFound as missing:
             error = kept_for_another_account(row, missing)
             if row.state is State.SENDING:
@@ -113,14 +113,14 @@ class Attempts:
         if row.state is State.ACCEPTED:
             await self.journal.claim(row.position)
         else:
-            self.journal.accept(row.position, found.task_id, self.clock())
-        row = attrs.evolve(row, state=State.ACCEPTED, task_id=row.task_id or found.task_id, kept_for=None)
+            self.journal.accept(row.position, snapshot.task_id, self.clock())
+        row = attrs.evolve(row, state=State.ACCEPTED, task_id=row.task_id or snapshot.task_id, kept_for=None)
         self.resume(row)
         return await self.try_until_done(row)
 
     async def try_until_done(self, row: Row) -> Done | Failed | None:
         """
-        Return the outcome of a row; None where it has none in this run.
+        Return the outcome of a row; None if it has none in this run.
         """
         if row.state in (State.SENDING, State.UNCERTAIN) and not self._has_external_ids(row):
             if self.resends_uncertain:
@@ -218,9 +218,9 @@ class Attempts:
         )
 
     async def _record_failure(self, row: Row, observer: JournalObserver, error: KlingError) -> _AttemptEnded:
-        # Write what *error* means for the row, and stop the run where it has to stop.
+        # Record what *error* means for the row, and stop the run if it must stop.
         task_id, has_own_id = observer.task_id, row.request.external_task_id is not None
-        verdict = judge(error, task_id=task_id, is_sent=observer.is_sent, has_own_id=has_own_id)
+        verdict = verdict_of(error, task_id=task_id, is_sent=observer.is_sent, has_own_id=has_own_id)
         if verdict.is_raised:
             raise error
         if verdict.stops_run:
@@ -248,7 +248,7 @@ class Attempts:
         if not observer.is_sent or not observer.may_have_arrived or observer.task_id is not None:
             return
         what = f"the task may have been accepted: {type(error).__name__} ended its submit after it was sent"
-        with contextlib.suppress(KlingError, OSError, RuntimeError):  # it may be the journal that fails
+        with contextlib.suppress(KlingError, OSError, RuntimeError):  # the journal itself may have failed
             await self.journal.mark_uncertain(row.position, SubmissionUncertain(what, request=row.request))
 
     def _observe(self, row: Row, attempt: int) -> JournalObserver:

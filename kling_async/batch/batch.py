@@ -40,11 +40,11 @@ _T = TypeVar("_T")
 @attrs.frozen
 class Added:
     """
-    What adding an input did.
+    The effect of adding an input.
 
     Attributes:
-        new: Rows that the journal lacked.
-        known: Rows that were in it.
+        new: Rows that were not in the journal.
+        known: Rows that were in it already.
         missing: Rows of the journal that are still to be sent and are not in this input; see `Batch.drop_missing`.
     """
 
@@ -63,13 +63,13 @@ class Batch:
                 ...
 
     The batch does not close the client. One process at a time works on a journal. The journal belongs to the account,
-    host and dialect with which it was begun. With callbacks, their addresses are made from a key in the journal, so
+    host and dialect with which it was begun. With callbacks, their addresses are derived from a key in the journal, so
     that callbacks for tasks of an earlier run are recognized.
 
     Args:
-        path: The journal, an SQLite file. A missing one is made, readable by its owner alone.
+        path: The journal, an SQLite file. It is created if it does not exist, readable only by its owner.
         rebind: Continue with another key, base URL or dialect than the journal's, which then belongs to the new one.
-            Rows that were sent before are kept: they are never sent again automatically, and continue where the same
+            Rows that were sent before are kept: they are never sent again automatically, and continue if the same
             base URL finds their task with the new key, or in a run with the old key and `rebind=True`. A journal from
             which nothing was sent needs no `rebind`.
         clock: Returns Unix time in seconds, for the record; nothing depends on it.
@@ -105,13 +105,13 @@ class Batch:
         Raises:
             JournalLocked: Another process works on it.
             JournalMismatch: Something was sent from it with another key, base URL or dialect, and `rebind` is not set;
-                or a later version made it.
+                or a later version created it.
             JournalCorrupt: It is not a journal, damaged, or incomplete.
             StorageFull: There is no room for it.
             OSError: It cannot be opened or written.
         """
         if self._journal is not None or self._is_closed:
-            raise RuntimeError("this batch was opened before; make a new one")
+            raise RuntimeError("this batch was opened before; create a new one")
         self._journal = await _open_journal(self.path, self._client, rebind=self._rebind)
         return self
 
@@ -191,7 +191,7 @@ class Batch:
         """
         Serve every row, and yield the outcomes of this run as they come. One failure never stops the others.
 
-        Tasks that an earlier run submitted are waited for. A row that may have been sent is looked up first; where that
+        Tasks that an earlier run submitted are waited for. A row that may have been sent is looked up first; if that
         is not possible it is uncertain: its outcome is `Failed` with SubmissionUncertain, and it is never sent again
         automatically. The next run tries again what could not be saved, and rows that failed for a passing cause.
 
@@ -207,17 +207,17 @@ class Batch:
                 waits without limit.
             resend_uncertain: Send uncertain rows again, though each may then be paid for twice.
             process: A function that is called with each saved file (its `Path`, or bytes from a storage) and its
-                `FileInfo`. Its value is pickled into the journal, and is in `Done.value`. Where it fails, the
-                outcome is `Failed` with ProcessFailed; the next run with a function calls it for what has no value.
+                `FileInfo`. Its value is pickled into the journal, and is in `Done.value`. If it fails, the
+                outcome is `Failed` with ProcessFailed; the next run with a function calls it for files without a value.
             executor: Calls the function; it is not closed. None makes an `executors.LocalExecutor()` for this run. A
                 `RemoteExecutor`, such as `kling_async.integrations.dask.DaskExecutor`, fetches and saves the pictures
                 as well.
 
         Raises:
             AccountProblem: Submitting was stopped for this reason; running tasks were finished and their outcomes
-                yielded before. Rows that were not sent are still to be sent. So it is with the following errors.
+                yielded before. Rows that were not sent are still to be sent. The same holds for the following errors.
             NotAuthenticated: The key is not accepted any more.
-            NotSent: No connection could be made for as long as `RetryPolicy` allows.
+            NotSent: No connection could be established for as long as `RetryPolicy` allows.
             StorageFull: There is no room for pictures, or for the journal.
             OSError: The journal, or with a remote executor the folder, cannot be written any more; or a storage cannot
                 be opened, or fails to say whether pictures of an earlier run are there.
@@ -225,9 +225,10 @@ class Batch:
             ClientClosed: The client was closed.
             ExecutorLost: The executor is gone, or cannot do its work.
             SubmissionUncertain: 20 submits in a row failed for a passing cause or had no answer, this one last.
-            KlingError: The same, where the last one failed for a passing cause.
-            InvalidRequest: An argument is of a wrong kind or out of bounds.
-            ValueError: `name` is no template, or gives two pictures one file; or `save_to` is no storage; or `process`
+            KlingError: As SubmissionUncertain, if the last one failed for a passing cause.
+            InvalidRequest: An argument has a wrong type or is out of range.
+            ValueError: `name` is not a template, or gives two pictures one file; or `save_to` is not a storage; or
+            `process`
                 cannot be pickled, or comes without `save_to`.
             ImportError: A library for the storage is missing.
         """
@@ -236,7 +237,7 @@ class Batch:
         check_timeout("timeout", timeout)
         check_flag("resend_uncertain", resend_uncertain)
         options = SaveOptions(save_to, name, process, executor)
-        async with LocalExecutor() as local:  # starts no process where there is no function
+        async with LocalExecutor() as local:  # starts no process if there is no function
             try:
                 saver = await _unless_stopped(options.make_saver(self._client, self._open(), local), self._preparing)
             except RunStopped:
@@ -265,7 +266,7 @@ class Batch:
 
     def stop(self) -> None:
         """
-        Submit nothing more; `run` ends when all running tasks have ended. Without a run this does nothing.
+        Stop submitting; `run` ends when all running tasks have ended. Without a run this does nothing.
         """
         if self._runner is not None:
             self._runner.stop()

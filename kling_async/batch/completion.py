@@ -1,5 +1,5 @@
 """
-The outcomes of rows: saves what a task made, calls the function on it, and makes `Done` or `Failed` of it.
+The outcomes of rows: saves the files of a task, calls the function on each, and returns `Done` or `Failed`.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ __all__ = ["Outcomes", "make_done", "read_request"]
 @attrs.frozen(eq=False)
 class Outcomes:
     """
-    Makes the outcomes of one run.
+    Creates the outcomes of one run.
     """
 
     journal: Journal
@@ -32,7 +32,7 @@ class Outcomes:
 
     async def save(self, row: Row, snapshot: TaskSnapshot) -> Done | Failed:
         """
-        Save what the task of *row* made, and return the outcome.
+        Save the files of the task of *row*, and return the outcome.
 
         Raises:
             StorageFull: There is no room.
@@ -40,7 +40,7 @@ class Outcomes:
         saver, files = self.saver, list(row.files)
         if saver is None:
             return make_done(row, await read_request(row, self.journal), snapshot, ())
-        if row.state is not State.SAVED:  # else the function has not seen all files
+        if row.state is not State.SAVED:  # otherwise the function has not been called for all files
             result = TaskResult.of(snapshot)
             handle = saver.client.core.tasks.handle(snapshot.task_id, endpoint_of(type(row.request)))
             saved = await saver.save(row, result)
@@ -76,7 +76,7 @@ class Outcomes:
 
 async def read_request(row: Row, journal: Journal) -> TaskRequest:
     """
-    Return the request of *row* with those of its files that the journal holds.
+    Return the request of *row*, including the files that the journal holds.
     """
     kept = {field: file.sha256 for field, file in row.inputs.items() if file.is_kept}
     if not kept:
@@ -86,7 +86,7 @@ async def read_request(row: Row, journal: Journal) -> TaskRequest:
 
 def make_done(row: Row, request: TaskRequest, snapshot: TaskSnapshot, files: Iterable[SavedFile]) -> Done | Failed:
     """
-    Make the outcome of a row whose task has succeeded; `Failed` where the values of its files cannot be loaded.
+    Make the outcome of a row whose task has succeeded; `Failed` if the values of its files cannot be loaded.
     """
     saved = tuple(files)
     paths = tuple(file.path for file in saved if file.path is not None)

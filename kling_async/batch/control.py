@@ -30,11 +30,11 @@ class _Submit(Protocol):
 @attrs.define(eq=False)
 class RunControl:
     """
-    Knows which rows a run serves, and whether it submits more.
+    Records which rows a run serves, and whether it still submits.
 
     Attributes:
         is_stopping: Whether nothing more is submitted.
-        reason: Why; None where the run was stopped by choice.
+        reason: Why; None if the run was stopped by choice.
         failures_in_a_row: Submits that failed for a passing cause or are uncertain, since one was accepted.
         serving: The asyncio task of each row that is served, and the observer of its submit while that runs.
     """
@@ -46,7 +46,7 @@ class RunControl:
 
     def stop(self) -> None:
         """
-        Submit nothing more. Rows that have certainly not reached the service are not sent; the others are served.
+        Stop submitting. Rows that have certainly not reached the service are not sent; the others are served.
         """
         self.is_stopping = True
         for aio_task, submit in self.serving.items():
@@ -72,7 +72,7 @@ class RunControl:
 
     def count_failure(self, error: KlingError) -> None:
         """
-        Count a submit that ended in *error*, and stop where too many did in a row.
+        Count a submit that ended in *error*, and stop after too many in a row.
         """
         self.failures_in_a_row += 1
         if self.failures_in_a_row >= CONSECUTIVE_FAILURES:

@@ -1,5 +1,5 @@
 """
-The SQLite file of a journal: its schema, its transactions, and SQLite's errors in the words of this package.
+The SQLite file of a journal: its schema, its transactions, and the translation of SQLite's errors.
 """
 
 import contextlib
@@ -125,7 +125,7 @@ class Database:
 
     Attributes:
         home: The folder of the file; paths of pictures in it are stored relative to it.
-        lock: Held while this is open for work; None where it is open for reading.
+        lock: Held while this is open for work; None if it is open for reading.
     """
 
     def __init__(self, path: Path, mode: str, lock: LockFile | None = None) -> None:
@@ -138,7 +138,7 @@ class Database:
     @classmethod
     def open_readonly(cls, path: Path) -> Self:
         """
-        Open the file for reading. If no program uses it, not even a helper file is made beside it.
+        Open the file for reading. If no program uses it, not even a helper file is created beside it.
         """
         is_in_use = beside(path, "-wal").exists()
         return cls(path, "mode=ro" if is_in_use else "immutable=1")
@@ -156,10 +156,10 @@ class Database:
         Raises:
             JournalCorrupt: There is no such row.
         """
-        found: tuple[Any, ...] | None = self.execute(statement, *values).fetchone()
-        if found is None:
+        row: tuple[Any, ...] | None = self.execute(statement, *values).fetchone()
+        if row is None:
             raise JournalCorrupt(f"{str(self.path)!r} is damaged: something is missing in it")
-        return found
+        return row
 
     def define(self, name: str, function: Any) -> None:
         """
@@ -197,8 +197,8 @@ class Database:
         Return the version of the schema.
 
         Raises:
-            JournalCorrupt: The file is no journal.
-            JournalMismatch: A later version of this package made it.
+            JournalCorrupt: The file is not a journal.
+            JournalMismatch: A later version of this package created it.
         """
         with self.translating():
             [version] = self.fetch_one("PRAGMA user_version")
@@ -206,7 +206,7 @@ class Database:
         if not version or kind != APPLICATION_ID:
             raise _no_journal(self.path)
         if version > len(MIGRATIONS):
-            what = f"{str(self.path)!r} was made by a later version of kling_async; upgrade to work on it"
+            what = f"{str(self.path)!r} was created by a later version of kling_async; upgrade to work on it"
             raise JournalMismatch(what)
         return int(version)
 
@@ -231,14 +231,14 @@ class Database:
 
     def make_durable(self) -> None:
         """
-        Have each commit on the disk before it returns.
+        Set SQLite up to have each commit on the disk before it returns.
         """
         with self.translating():
             [mode] = self.fetch_one("PRAGMA journal_mode = WAL")
             if mode != "wal":
                 raise OSError(errno.ENOTSUP, "a journal cannot be kept on this kind of disk", str(self.path))
             self.execute("PRAGMA synchronous = FULL")
-            self.execute("PRAGMA fullfsync = ON")  # without it macOS leaves what is written in the disk's own memory
+            self.execute("PRAGMA fullfsync = ON")  # without it macOS leaves written data in the disk's own cache
 
     def mark_in_use(self) -> None:
         """
@@ -259,28 +259,28 @@ class Database:
 
     def check_place(self) -> None:
         """
-        Raise JournalCorrupt where the file was moved: SQLite would write on into a file that has no name.
+        Raise JournalCorrupt if the file was moved: SQLite would continue to write into a file without a name.
         """
         for path, found in self._files.items():
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(path.stat(), found):
                     continue
-            raise JournalCorrupt(f"{str(path)!r} was moved or deleted while it was in use; put back what was there")
+            raise JournalCorrupt(f"{str(path)!r} was moved or deleted while it was in use; put it back")
 
     def close_cleanly(self) -> bool:
         """
-        Close the file, wherever it is by now, and return whether that was possible in good order. Where another program
-        is reading the file, the log has to stay beside it.
+        Close the file, even if it was moved, and return whether it is complete by itself. If another program is reading
+        it, the log has to stay beside it.
         """
         try:
             with self.translating():
                 self.execute(f"PRAGMA busy_timeout = {round(CLOSE_TIMEOUT * 1000)}")
-                # Closing does no checkpoint where others read the file, or where it was moved.
+                # Closing does no checkpoint if others read the file, or if it was moved.
                 is_whole = self._checkpoint()
                 self.execute("UPDATE journal SET in_use = 0")  # only now: a file that says so is complete
                 is_whole = is_whole and self._checkpoint()
         except (KlingError, OSError) as error:
-            _log.warning("the journal was not closed in good order: %s", error)
+            _log.warning("the journal was not closed properly: %s", error)
             return False
         else:
             if not is_whole:
@@ -308,12 +308,12 @@ class Database:
         SQLite allows neither the use nor the closing of a connection after a fork: the child would take itself for the
         last user of the journal, and delete the log that its parent or a later run uses.
         """
-        import ctypes  # noqa: PLC0415 (forked children alone need it)
+        import ctypes  # noqa: PLC0415 (only forked children need it)
 
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
 
     def _checkpoint(self) -> bool:
-        # Write the log into the file; return whether all of it is there, since SQLite raises no error where it is not.
+        # Write the log into the file; return whether all of it is there, since SQLite raises no error if it is not.
         is_busy, *_ = self.fetch_one("PRAGMA wal_checkpoint(TRUNCATE)")
         return not is_busy
 

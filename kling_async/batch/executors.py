@@ -61,14 +61,14 @@ class Executor(Protocol):
             destination: The folder or the storage where they are saved.
 
         Raises:
-            ValueError: It cannot; the text says why.
+            ValueError: It cannot be called there; the text says why.
         """
         ...
 
     async def call(self, function: Process, source: Path | bytes, info: FileInfo) -> bytes:
         """
         Return what *function* returns, as `call_pickled` does, or raise what it raises. It may wait for a free worker.
-        A call may be made twice, so calling the function again should do no harm. Cancelling drops the return value.
+        A call may run twice, so calling the function again should do no harm. Cancelling drops the return value.
         """
         ...
 
@@ -128,7 +128,7 @@ class WorkResult:
 @runtime_checkable
 class RemoteExecutor(Protocol):
     """
-    Downloads, saves and processes files on machines of its own, so that their content never passes through this one.
+    Downloads, saves and processes files on its own machines, so that their content never passes through this one.
 
     Any object with these three methods is one, by `isinstance`. `Executor.call` is then never used.
     """
@@ -136,7 +136,7 @@ class RemoteExecutor(Protocol):
     @property
     def width(self) -> int:
         """
-        How many work items it needs at a time to be busy; it may change.
+        The number of work items at a time that keeps it busy; it may change.
         """
         ...
 
@@ -156,8 +156,8 @@ class RemoteExecutor(Protocol):
         result, while the file may still be saved.
 
         Raises:
-            FetchError: The file could not be downloaded or saved. Raise the very class that the function `execute`
-                raises: after `LinkExpired` the task is read for a fresh URL and the item is executed again; `DiskFull`
+            FetchError: The file could not be downloaded or saved. Raise the same class as the function `execute`
+                does: after `LinkExpired` the task is read for a fresh URL and the item is executed again; `DiskFull`
                 ends the run.
             ExecutorLost: The executor has failed.
         """
@@ -166,9 +166,9 @@ class RemoteExecutor(Protocol):
 
 async def execute(item: WorkItem, *, http: HttpOptions | None = None) -> WorkResult:
     """
-    Execute a work item in this process: for executors of your own, which run it on their machines. The function is
-    called in a thread. Each item opens a connection, and closes it. Cancelling leaves no partial file; a function that
-    has begun runs on to its end.
+    Execute a work item in this process: for your own executors, which run it on their machines. The function is
+    called in a thread. Each item opens a connection, and closes it. Cancelling leaves no partial file; a running
+    function continues to its end.
 
     Args:
         http: How to connect; None is `HttpOptions()`.

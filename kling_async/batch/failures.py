@@ -1,5 +1,5 @@
 """
-What an error of one attempt means for its row and for the run. Decisions only.
+Decides what an error of one attempt means for its row and for the run.
 """
 
 import attrs
@@ -23,7 +23,7 @@ from kling_async.errors import (
     UnexpectedAnswer,
 )
 
-__all__ = ["RunStopped", "Verdict", "judge", "kept_for_another_account"]
+__all__ = ["RunStopped", "Verdict", "kept_for_another_account", "verdict_of"]
 
 
 class RunStopped(KlingError):
@@ -38,7 +38,7 @@ class Verdict:
     What an error means.
 
     Attributes:
-        state: What the row becomes, `FAILED` or `UNCERTAIN`; None where it stays as it is.
+        state: What the row becomes, `FAILED` or `UNCERTAIN`; None if it does not change.
         may_retry: Whether this run may send the row again.
         may_retry_later: Whether a later run may send a failed row again.
         is_reported: Whether the error is the row's outcome in this run.
@@ -56,12 +56,12 @@ class Verdict:
     is_consecutive: bool = False
 
 
-def judge(error: KlingError, *, task_id: str | None, is_sent: bool, has_own_id: bool) -> Verdict:
+def verdict_of(error: KlingError, *, task_id: str | None, is_sent: bool, has_own_id: bool) -> Verdict:
     """
     Return what *error* means.
 
     Args:
-        task_id: Of the row's task; None where none is known.
+        task_id: The id of the row's task; None if it is unknown.
         is_sent: Whether this run sent the row.
         has_own_id: Whether its `external_task_id` is the caller's, which the service accepts once.
     """

@@ -19,7 +19,8 @@ __all__ = ["FileInfo", "Process", "call_pickled", "describe_error", "pickled_res
 
 MAX_VALUE: Final = 2**26
 """
-Bytes of a pickled return value: it passes through a scheduler, is held in memory, and goes into a journal.
+Maximum size in bytes of a pickled return value: it passes through a scheduler, is held in memory, and goes into a
+journal.
 """
 MAX_ERROR_TEXT: Final = 1000
 """
@@ -30,7 +31,7 @@ Characters of a function's error that are kept: the error of a row goes into out
 @attrs.frozen
 class FileInfo:
     """
-    What a function gets besides the file.
+    What a function gets in addition to the file.
 
     Attributes:
         key: The row's key in the batch.

@@ -1,5 +1,5 @@
 """
-Reads the input of a batch: validates each request, reads its files, and makes a new row of it.
+Reads the input of a batch: validates each request, reads its files, and creates a new row for it.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ Files that are kept in memory: thousands of requests may share one, which is the
 @attrs.frozen
 class Keyed:
     """
-    A request with a key of your own: one key is one request, however often it is added to a journal.
+    A request with your own key: one key is one request, however often it is added to a journal.
 
     Attributes:
         key: At most 200 characters; files can be named by it.
@@ -108,11 +108,15 @@ def _refusal(index: int, broken: Sequence[BrokenRule]) -> InvalidRequest:
 def _row_of(request: TaskRequest, key: str | None, references: Mapping[str, Reference]) -> NewRow:
     inputs: dict[str, InputFile] = {}
     for field, reference in references.items():
-        if reference.sha256 is not None:  # else it is a URL
+        if reference.sha256 is not None:  # otherwise it is a URL
             is_kept = not isinstance(getattr(request, field), Path)
             inputs[field] = InputFile(reference.sha256, is_kept, reference.text if is_kept else None)
-    kept = [field for field, file in inputs.items() if file.is_kept]
-    return NewRow(request=with_fields(request, **dict.fromkeys(kept)) if kept else request, key=key, inputs=inputs)
+    stored_fields = [field for field, file in inputs.items() if file.is_kept]
+    return NewRow(
+        request=with_fields(request, **dict.fromkeys(stored_fields)) if stored_fields else request,
+        key=key,
+        inputs=inputs,
+    )
 
 
 def _broken_key(key: object) -> Iterator[BrokenRule]:

@@ -1,7 +1,7 @@
 """
-The journal of a batch: one SQLite file that holds how far each request has come, also after `kill -9`.
+The journal of a batch: one SQLite file with the state of each request, which survives `kill -9`.
 
-A row that is about to be sent is on the disk before its bytes leave. All other facts can be found out again.
+A row that is about to be sent is on the disk before its bytes leave. All other facts can be recovered from the service.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 from kling_async.batch import queries
 from kling_async.batch.database import Database, beside
 from kling_async.batch.opening import Account, find_file, open_database
-from kling_async.batch.records import NewRow, Row, State, Summary, write_error, write_snapshot
+from kling_async.batch.records import NewRow, Row, State, Summary, write_error, write_stored_snapshot
 from kling_async.batch.writer import Writer
 from kling_async.errors import JournalMismatch, KlingError
 from kling_async.media.saved_files import SavedFile
@@ -34,12 +34,12 @@ T = TypeVar("T")
 
 class Reader:
     """
-    Reads a journal, also one that another process works on, and changes nothing. Its methods block.
+    Reads a journal, even while another process works on it, and changes nothing. Its methods block.
 
     Raises:
         FileNotFoundError: There is no such file.
-        JournalCorrupt: It is no journal, or damaged.
-        JournalMismatch: It was made by a later version.
+        JournalCorrupt: It is not a journal, or is damaged.
+        JournalMismatch: It was created by a later version.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -50,7 +50,7 @@ class Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass  # nothing stays open between two queries
+        pass  # no connection stays open between two queries
 
     def summary(self) -> Summary:
         """
@@ -69,7 +69,7 @@ class Reader:
 
     def trace(self, path: str | Path) -> Row | None:
         """
-        Return the row that made the file at *path*, None where none did.
+        Return the row whose task created the file at *path*; None if there is none.
         """
         return self._ask(queries.trace, path)
 
@@ -86,7 +86,9 @@ class Reader:
             try:
                 with contextlib.closing(Database.open_readonly(self.path)) as database:
                     if not database.is_current():
-                        what = f"{str(self.path)!r} was made by an earlier version; its next run brings it up to date"
+                        what = (
+                            f"{str(self.path)!r} was created by an earlier version; its next run brings it up to date"
+                        )
                         raise JournalMismatch(what)
                     answer = query(database, *args, **kwargs)
             except (KlingError, OSError):
@@ -107,14 +109,14 @@ class Reader:
 
 class Journal:
     """
-    A journal that is open for work, by one process at a time. `open` makes one.
+    A journal that is open for work, by one process at a time. `open` returns one.
 
     Changes that arrive together share a commit. A method that returns nothing writes as soon as it can; its facts can
-    be found out again, except for a task's id, which is kept until there is room for it.
+    be recovered, except for a task's id, which is kept until there is room for it.
 
     Attributes:
-        id: Differs from that of every other journal.
-        token_key: The addresses of callbacks are made from it; None until `save_token_key`.
+        id: Unique to this journal.
+        token_key: The addresses of callbacks are derived from it; None until `save_token_key`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -132,15 +134,15 @@ class Journal:
     @classmethod
     def open(cls, path: str | Path, account: Account, *, rebind: bool = False) -> Self:
         """
-        Open the journal at *path*, or make it. This blocks: call it in a thread.
+        Open the journal at *path*, or create it. This blocks: call it in a thread.
 
-        A journal of another account goes over to *account* where nothing that was sent has become a task, or may have,
-        or where *rebind* says so. Rows that were sent with the other account are kept for it.
+        A journal of another account is assigned to *account* if nothing that was sent has become a task, or may have,
+        or if *rebind* is set. Rows that were sent with the other account are kept for it.
 
         Raises:
             JournalLocked: Another process has it open, or another program has been reading it.
             JournalMismatch: It is of another account, host or dialect, or of a later version.
-            JournalCorrupt: It is no journal, is damaged, or lacks a part.
+            JournalCorrupt: It is not a journal, is damaged, or is incomplete.
             StorageFull: There is no room.
             OSError: It cannot be opened or written.
         """
@@ -244,7 +246,7 @@ class Journal:
 
     async def claim(self, position: int) -> None:
         """
-        Write that the present account too finds the task of an accepted row that another account sent.
+        Write that the present account also finds the task of an accepted row that another account sent.
         """
         await self._writer.add((queries.CLAIM, (position,)))
 
@@ -252,13 +254,13 @@ class Journal:
         """
         Write the snapshot of an accepted row that a callback brought, for a later run to confirm.
         """
-        self._writer.add((queries.RECORD_CALLBACK, (write_snapshot(snapshot), position)))
+        self._writer.add((queries.RECORD_CALLBACK, (write_stored_snapshot(snapshot), position)))
 
     async def finish(self, position: int, snapshot: TaskSnapshot, now: float) -> None:
         """
         Write that a row's task has succeeded.
         """
-        await self._writer.add((queries.FINISH, (write_snapshot(snapshot), _units(snapshot), now, position)))
+        await self._writer.add((queries.FINISH, (write_stored_snapshot(snapshot), _units(snapshot), now, position)))
 
     async def save(self, position: int, files: Iterable[SavedFile], now: float, *, is_all: bool) -> None:
         """
@@ -292,9 +294,9 @@ class Journal:
         """
         Write that a row failed, for good or until a run tries it again.
         """
-        seen = None if snapshot is None else write_snapshot(snapshot)
+        stored_snapshot = None if snapshot is None else write_stored_snapshot(snapshot)
         units = None if snapshot is None else _units(snapshot)
-        await self._writer.add((queries.FAIL, (write_error(error), may_retry, seen, units, now, position)))
+        await self._writer.add((queries.FAIL, (write_error(error), may_retry, stored_snapshot, units, now, position)))
 
     async def mark_uncertain(self, position: int, error: KlingError) -> None:
         """
@@ -310,8 +312,8 @@ class Journal:
 
     async def aclose(self) -> None:
         """
-        Write what waits, and close the file. Safe to call twice. Cancelling this takes effect when that is done, so
-        that the file is free for the next one who opens it.
+        Write the waiting changes, and close the file. Safe to call twice. Cancelling this takes effect when that is
+        done, so that the file is free to be opened again.
 
         Raises:
             KlingError, OSError: Why ids of tasks could not be written, such as StorageFull; they are in the log.
@@ -321,7 +323,7 @@ class Journal:
             await shielded(closing)
         except asyncio.CancelledError:
             if (error := closing.exception()) is not None:
-                _log.warning("the journal was not closed in good order: %s", error)
+                _log.warning("the journal was not closed properly: %s", error)
             raise
 
     def abandon(self) -> None:
@@ -339,7 +341,7 @@ def _close_file(database: Database) -> None:
     if database.lock is None:
         raise AssertionError("a journal that is open for work is locked")
     is_good = False
-    database.lock.free_reserve()  # to close takes room
+    database.lock.free_reserve()  # closing needs disk space
     try:
         is_good = database.close_cleanly()
     finally:

@@ -41,7 +41,7 @@ class UnsettledSubmits:
 
     def discard(self, position: int) -> None:
         """
-        Remove a submit that is over, whatever its outcome.
+        Remove a submit that has ended, with any outcome.
         """
         over = self._over.pop(position, None)
         if over is not None:
@@ -57,16 +57,16 @@ class UnsettledSubmits:
 
 class JournalObserver(SubmitObserver):
     """
-    Writes down one attempt of a row.
+    Records one attempt of a row.
 
     Attributes:
         attempt: Counts the submits of the row from 1.
         is_recovery: Whether an earlier run has sent it without learning the outcome.
-        external_task_id: The id of ours under which the row is sent; None where the service accepts none.
+        external_task_id: The id of ours under which the row is sent; None if the service accepts none.
         task_id: Of its task, once it is known.
         may_have_arrived: Whether the service may have the request.
         is_sent: Whether this run has sent it.
-        is_over: Whether it has ended, whatever the outcome.
+        is_over: Whether it has ended, with any outcome.
     """
 
     def __init__(

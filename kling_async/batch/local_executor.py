@@ -22,8 +22,8 @@ __all__ = ["LocalExecutor"]
 
 ATTEMPTS: Final = 2
 """
-How often a call is made if its process dies: so often among other calls, one of which may be the cause, and so often
-alone.
+How often a call runs if its process dies: the number of runs beside other calls, one of which may be the cause, and the
+number of runs in its own process.
 """
 _AT_THE_TOP: Final = "`process=` must be a function at the top of a module, so that it can be called elsewhere"
 
@@ -33,11 +33,11 @@ class LocalExecutor:
     Processes on this machine, started when they are needed; use it in `async with`.
 
     Each is a new Python that loads the program's main module as well as the function's module. So the program must
-    begin under `if __name__ == "__main__":`, wherever the function is. A process that dies is replaced, and its calls
-    are made again, the last time each in a process of its own.
+    begin under `if __name__ == "__main__":`, even if the function is elsewhere. A process that dies is replaced, and
+    its calls run again, the last time each in its own process.
 
     Args:
-        workers: How many processes; None is one per core.
+        workers: Number of processes; None is one per core.
     """
 
     def __init__(self, workers: int | None = None) -> None:
@@ -68,11 +68,11 @@ class LocalExecutor:
 
     async def check(self, function: Process | None, destination: Destination) -> None:  # noqa: ARG002 (any will do)
         """
-        Check that another process can load *function*: one is started for it, and kept.
+        Check that another process can load *function*. The process that is started for this is kept.
 
         Raises:
             RuntimeError: The executor is closed.
-            ValueError: It cannot, or there is no function: this executor does not save files.
+            ValueError: It cannot be loaded, or there is no function: this executor does not save files.
         """
         if function is None:
             raise ValueError("LocalExecutor only calls functions: pass `process=`")
@@ -99,7 +99,7 @@ class LocalExecutor:
 
         Raises:
             RuntimeError: The executor is closed.
-            BrokenExecutor: The process died during this call each time, the last time in a process of its own.
+            BrokenExecutor: The process died during this call each time, the last time in its own process.
         """
         async with self._slots:
             for _ in range(ATTEMPTS):
@@ -116,7 +116,7 @@ class LocalExecutor:
 
     def _open(self) -> "concurrent.futures.ProcessPoolExecutor":  # in quotes: its module is loaded at first use
         if self._is_closed:
-            raise RuntimeError("this executor is closed; make a new one")
+            raise RuntimeError("this executor is closed; create a new one")
         if self._pool is None:
             self._pool = _new_pool(self._workers)
         return self._pool
@@ -141,7 +141,7 @@ def _load_problem(pickled: bytes) -> str | None:
 
 
 async def _call_alone(function: Process, source: Path | bytes, info: FileInfo) -> bytes:
-    # In a process of its own, a crash affects no other call.
+    # In its own process, a crash affects no other call.
     pool = _new_pool(1)
     try:
         return await _call_in(pool, function, source, info)

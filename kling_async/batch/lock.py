@@ -42,10 +42,10 @@ class LockFile:
     @classmethod
     def take(cls, path: Path) -> "LockFile | None":
         """
-        Take the lock at *path*; return None where another process, or another part of this one, has it.
+        Take the lock at *path*; return None if another process, or another part of this one, has it.
 
         Raises:
-            OSError: The file cannot be made.
+            OSError: The file cannot be created.
         """
         while True:
             with _no_fork:
@@ -54,7 +54,9 @@ class LockFile:
                 _open_files.add(lock)
             try:
                 lock.acquire()
-                if lock.is_held():  # else its holder has just deleted the file, and this lock excludes no one
+                if (
+                    lock.is_held()
+                ):  # otherwise its holder has just deleted the file, and this lock excludes no other process
                     return lock
             except BlockingIOError:
                 lock.close()
@@ -82,7 +84,7 @@ class LockFile:
 
     def close_in_child(self) -> None:
         """
-        Close the file where no other thread runs. A child that was forked shares the lock: closing its descriptor
+        Close the file if no other thread runs. A child that was forked shares the lock: closing its descriptor
         leaves the lock with the parent, unlocking it would not.
         """
         descriptor, self._descriptor = self._descriptor, _CLOSED
@@ -91,7 +93,7 @@ class LockFile:
 
     def reserve(self) -> bool:
         """
-        Fill the reserve where it is not full, and return whether it is.
+        Fill the reserve if it is not full, and return whether it is full then.
         """
         try:
             if os.fstat(self._descriptor).st_size >= RESERVE:
@@ -115,7 +117,7 @@ class LockFile:
 
     def is_held(self) -> bool:
         """
-        Return whether the file is still there: if somebody deletes it, another process can take a new one.
+        Return whether the file is still there: if it was deleted, another process can take a new one.
         """
         return _is_at(self.path, self._descriptor)
 
@@ -143,7 +145,7 @@ Held while a descriptor is opened or closed, so that a forked child never inheri
 
 
 def _close_in_child() -> None:
-    # Else the child would keep the lock after its parent's end.
+    # Otherwise the child would keep the lock after its parent's end.
     for lock in list(_open_files):
         lock.close_in_child()
     _no_fork.release()
@@ -163,7 +165,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 if _ON_WINDOWS:
 
     def _lock(descriptor: int) -> None:
-        import msvcrt  # noqa: PLC0415 (there alone)
+        import msvcrt  # noqa: PLC0415 (only Windows has it)
 
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]

@@ -1,5 +1,5 @@
 """
-Opens a journal's file for work: makes a new one, refuses a damaged or foreign one, and notes which account uses it.
+Opens a journal's file for work: creates a new one, refuses a damaged or foreign one, and records which account uses it.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ class Account:
 
     Attributes:
         dialect: Its name.
-        fingerprint: Hashes the account's key with a salt: it distinguishes keys, and reveals none.
+        fingerprint: Hashes the account's key with a salt: it distinguishes keys and does not reveal them.
     """
 
     base_url: str
@@ -43,15 +43,15 @@ def find_file(path: str | Path) -> Path:
     Return *path* with symbolic links resolved: the log and the lock lie beside the file itself.
     """
     path = Path(path)
-    found = Path(os.path.realpath(path)) if path.is_symlink() else path
-    if found.is_symlink():  # a loop of links, for which only some versions of `Path.resolve` raise an error
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if target.is_symlink():  # a loop of links, for which only some versions of `Path.resolve` raise an error
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-    return found
+    return target
 
 
 def open_database(path: Path, account: Account, *, rebind: bool) -> Database:
     """
-    Open the journal at *path* for work, or make it; see `Journal.open`.
+    Open the journal at *path* for work, or create it; see `Journal.open`.
     """
     if path.exists() and not path.is_file():  # also a path without a name, such as "." or an empty one
         raise OSError(errno.EISDIR if path.is_dir() else errno.EINVAL, "must be a regular file", str(path))
@@ -94,7 +94,7 @@ def _open_locked(path: Path, account: Account, lock: LockFile, *, was_left: bool
 
 
 def _is_new(path: Path) -> bool:
-    # A journal that lost its content must not pass for a new one: all would be sent, and paid for, again.
+    # A journal that lost its content must not count as a new one: all would be sent, and paid for, again.
     log = beside(path, "-wal")
     has_content = path.exists() and path.stat().st_size > 0
     if not has_content and log.exists() and log.stat().st_size:
@@ -105,11 +105,13 @@ def _is_new(path: Path) -> bool:
 
 
 def _make(path: Path, account: Account) -> None:
-    # Make a journal as a whole or not at all.
+    # Create a complete journal or none.
     draft = beside(path, ".new")
     draft.unlink(missing_ok=True)
     try:
-        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT, 0o600))  # its token key makes the addresses of callbacks
+        os.close(
+            os.open(draft, os.O_WRONLY | os.O_CREAT, 0o600)
+        )  # addresses of callbacks are derived from its token key
         with contextlib.closing(Database(draft, "mode=rw")) as database:
             _fill(database, account)
         draft.replace(path)
@@ -130,7 +132,7 @@ def _fill(database: Database, account: Account) -> None:
 
 
 def _check(database: Database, account: Account, *, may_lack_log: bool, rebind: bool) -> None:
-    # Refuse a file that is no journal, is damaged or lacks a part, and without *rebind* one from which another account
+    # Refuse a file that is not a journal, is damaged or incomplete, and without *rebind* one from which another account
     # has sent something.
     path, is_current = database.path, database.is_current()
     with database.translating():
@@ -140,7 +142,7 @@ def _check(database: Database, account: Account, *, may_lack_log: bool, rebind: 
             raise JournalCorrupt(f"{str(path)!r} is damaged ({verdict}); restore it from a copy")
         if (differs := _difference(database, account)) and not rebind and _may_have_tasks(database):
             raise JournalMismatch(
-                f"{str(path)!r} belongs to another account or service: {differs}. Go on with the old "
+                f"{str(path)!r} belongs to another account or service: {differs}. Continue with the old "
                 "one; or, if it was replaced, with rebind=True (--new-key), which keeps apart what was sent before"
             )
     if is_current:
@@ -153,7 +155,7 @@ def _check(database: Database, account: Account, *, may_lack_log: bool, rebind: 
 
 
 def _difference(database: Database, account: Account) -> str:
-    # Say how *account* differs from the journal's; empty where it does not.
+    # Return how *account* differs from the journal's; empty if it does not.
     facts = database.fetch_one("SELECT id, base_url, dialect, fingerprint FROM journal")
     journal_id, base_url, dialect, fingerprint = facts
     if account.base_url != base_url:
@@ -164,7 +166,7 @@ def _difference(database: Database, account: Account) -> str:
 
 
 def _may_have_tasks(database: Database) -> bool:
-    # Whether the service has accepted anything, or may have: what it refused belongs to no account.
+    # Return whether the service has accepted anything, or may have: refused requests belong to no account.
     [may_have] = database.fetch_one(
         "SELECT EXISTS (SELECT 1 FROM row WHERE state NOT IN ('queued', 'failed') OR task_id IS NOT NULL) "
         "OR EXISTS (SELECT 1 FROM earlier WHERE task_id IS NOT NULL OR error IS NULL "
@@ -184,7 +186,7 @@ def _switch_account(database: Database, account: Account) -> None:
     )
     [number] = database.fetch_one(f"SELECT number {known}", *facts)
     database.execute("UPDATE journal SET base_url = ?, dialect = ?, fingerprint = ?, account = ?", *facts, number)
-    # A submit that was withdrawn counts as never made: another dialect may accept no id of ours.
+    # A submit that was withdrawn does not count: another dialect may accept no id of ours.
     database.execute(
         "UPDATE row SET attempts = attempts - 1, external_task_id = NULL, submit_key = NULL "
         "WHERE state = 'queued' AND external_task_id IS NOT NULL"

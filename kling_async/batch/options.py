@@ -1,5 +1,5 @@
 """
-The options of `Batch.run` that concern saving: checks them, and makes the saver.
+The options of `Batch.run` that concern saving: checks them, and creates the saver.
 """
 
 import inspect
@@ -52,10 +52,10 @@ class SaveOptions:
         self, client: KlingClient, journal: Journal, executor: Executor
     ) -> LocalSaver | RemoteSaver | None:
         """
-        Make the saver, once it is certain that it can do its work; None where nothing is saved.
+        Create the saver after checking that it can do its work; None if nothing is saved.
 
         Args:
-            executor: Calls functions, where the options have no executor.
+            executor: Calls functions if the options have no executor.
         """
         if self.save_to is None:
             return None

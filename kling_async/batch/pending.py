@@ -58,7 +58,7 @@ class PendingRows:
 
     async def to_save(self, taken: Container[int]) -> AsyncIterator[Row]:
         """
-        Yield the rows whose files are not all saved and seen by the function, except those in *taken*.
+        Yield the rows of which some files are not saved or not processed by the function, except those in *taken*.
         """
         if self.saver is None:
             return
@@ -69,7 +69,7 @@ class PendingRows:
                     yield unsaved
 
     async def _without_missing(self, saver: Saver, row: Row) -> Row | None:
-        # Return the row with those of its files that are still there; None where nothing is left to do.
+        # Return the row with those of its files that are still there; None if nothing is left to do.
         present = tuple([file for file in row.files if await saver.is_there(file)])
         expected = len(row.snapshot.task_result.files) if row.snapshot is not None else 0
         if row.state is State.SAVED and len(present) == len(row.files) >= expected:

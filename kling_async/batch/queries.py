@@ -19,8 +19,8 @@ from kling_async.batch.records import (
     digest_of,
     may_follow,
     read_error,
-    read_snapshot,
     read_stored_request,
+    read_stored_snapshot,
     write_stored_request,
 )
 from kling_async.errors import BrokenRule, InvalidRequest, JournalLocked, JournalMismatch, StorageFull
@@ -114,7 +114,7 @@ _COLLIDING_KEYS: Final = (
     "FROM row WHERE occurrence IS NULL AND position <= ?) WHERE number > 1"
 )
 """
-Compares only the caller's own keys: generated keys never differ by case alone.
+Compares only the caller's own keys: generated keys never differ only by case.
 """
 
 
@@ -124,7 +124,7 @@ def write(database: Database, changes: Sequence[Change]) -> None:
 
     Raises:
         JournalLocked, StorageFull: A row may not be sent now.
-        RuntimeError: A row that is to be sent is in no state for that.
+        RuntimeError: A row that is to be sent is in the wrong state.
     """
     statements = {statement for statement, _ in changes}
     is_sending = MARK_SENDING in statements
@@ -177,7 +177,9 @@ def add(database: Database, new_rows: Sequence[NewRow], generation: int, now: fl
     """
     database.check_place()
     with database.transaction():
-        [position] = database.fetch_one("SELECT positions FROM journal")  # none is used twice: our ids follow from it
+        [position] = database.fetch_one(
+            "SELECT positions FROM journal"
+        )  # no position is used twice: our ids are derived from it
         count = 0
         for new_row in new_rows:
             count += _add_one(database, new_row, position + count, generation, now)
@@ -227,7 +229,7 @@ def _check_same(database: Database, new_row: NewRow, key: str, digest: bytes, kn
     known_digest, position = known
     broken: list[BrokenRule] = []
     if digest != known_digest:
-        rule = "is the key of another request in this journal; give the changed request a key of its own"
+        rule = "is the key of another request in this journal; give the changed request its own key"
         broken = [BrokenRule("key", repr(key), rule)]
     elif new_row.inputs:
         inputs = dict(database.execute("SELECT field, sha256 FROM input WHERE position = ?", position).fetchall())
@@ -243,7 +245,7 @@ def _check_same(database: Database, new_row: NewRow, key: str, digest: bytes, kn
 
 def check_endpoints(database: Database) -> None:
     """
-    Raise JournalMismatch where rows are of an endpoint that is not registered.
+    Raise JournalMismatch if rows are of an endpoint that is not registered.
     """
     with database.translating():
         for [name] in database.execute("SELECT DISTINCT endpoint FROM row").fetchall():
@@ -307,21 +309,21 @@ def read_input(database: Database, sha256: str) -> str:
 
 def read_page(database: Database, states: Sequence[State], after: int, size: int) -> list[Row]:
     """
-    Return up to *size* rows in *states* (none for all) behind position *after*, in the order of the input.
+    Return up to *size* rows in *states* (none for all) after position *after*, in the order of the input.
     """
     # The index has each state in order, and SQLite merges these few; with an IN it would sort all rows first.
-    wanted = set(states)
-    where = ["WHERE state = ? AND position > ?"] * len(wanted) or ["WHERE position > ?"]
+    chosen_states = set(states)
+    where = ["WHERE state = ? AND position > ?"] * len(chosen_states) or ["WHERE position > ?"]
     parts = " UNION ALL ".join(f"SELECT {_COLUMNS} FROM row {part}" for part in where)
-    values = [value for state in wanted for value in (state, after)] or [after]
+    values = [value for state in chosen_states for value in (state, after)] or [after]
     with database.translating():
-        found = database.execute(f"{parts} ORDER BY position LIMIT ?", *values, size).fetchall()
-        return [_read_row(database, columns) for columns in found]
+        rows = database.execute(f"{parts} ORDER BY position LIMIT ?", *values, size).fetchall()
+        return [_read_row(database, columns) for columns in rows]
 
 
 def trace(database: Database, path: str | Path) -> Row | None:
     """
-    Return the row that made the file at *path*, None where none did.
+    Return the row whose task created the file at *path*; None if there is none.
     """
     statement = f"SELECT {_COLUMNS} FROM row WHERE position = (SELECT position FROM file WHERE path = ?)"
     with database.translating():
@@ -331,7 +333,7 @@ def trace(database: Database, path: str | Path) -> Row | None:
 
 def stored_path(database: Database, path: Path) -> str | bytes:
     """
-    Return a file's path as it is stored: relative to the journal's folder where it is in there, so that both can be
+    Return a file's path as it is stored: relative to the journal's folder if it is in there, so that both can be
     moved together.
     """
     full, home = absolute(path), database.home
@@ -376,7 +378,7 @@ def _read_row(database: Database, columns: Sequence[Any]) -> Row:
     position, endpoint = fields["position"], _find_endpoint(database, fields.pop("endpoint"))
     inputs, paths = _read_inputs(database, position) if fields["inputs"] else ({}, {})
     request = read_stored_request(fields["request"], endpoint, paths)
-    state, snapshot = State(fields["state"]), read_snapshot(fields["snapshot"])
+    state, snapshot = State(fields["state"]), read_stored_snapshot(fields["snapshot"])
     has_files = state in (State.FINISHED, State.SAVED)
     fields |= {
         "state": state,

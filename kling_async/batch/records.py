@@ -44,16 +44,16 @@ __all__ = [
     "may_follow",
     "may_try_again",
     "read_error",
-    "read_snapshot",
     "read_stored_request",
+    "read_stored_snapshot",
     "write_error",
-    "write_snapshot",
     "write_stored_request",
+    "write_stored_snapshot",
 ]
 
 KEY_MAX: Final = 200
 """
-Characters of the longest key that a caller may give.
+Maximum number of characters of a caller's key.
 """
 
 _LASTING: Final = re.compile(
@@ -62,7 +62,7 @@ _LASTING: Final = re.compile(
     re.IGNORECASE,
 )
 """
-Reasons of failed tasks that a retry would meet again. They come as text alone; any other reason is taken to pass.
+Reasons of failed tasks that a retry would meet again. They have no codes, only text; any other reason may pass.
 """
 
 
@@ -106,8 +106,8 @@ class InputFile:
 
     Attributes:
         sha256: Of its content, in hexadecimal digits.
-        is_kept: Whether the journal holds its content; else it is a file at a path.
-        base64: The content, where it is to be written into the journal.
+        is_kept: Whether the journal holds its content; otherwise it is a file at a path.
+        base64: The content, if it is to be written into the journal.
     """
 
     sha256: str
@@ -118,20 +118,20 @@ class InputFile:
 @attrs.frozen(kw_only=True)
 class Row:
     """
-    What a journal knows of one request.
+    A journal's record of one request.
 
     Attributes:
         position: Counts from 0 in the order in which rows were added.
         request: A file whose content the journal holds is not in it.
         inputs: The files of the request, by field; URLs are not among them.
-        attempts: How often it was sent, whatever the outcome.
+        attempts: How often it was sent, with any outcome.
         external_task_id: Our id under which it was sent last.
         submit_key: Identifies callbacks of its last submit.
         may_retry: Whether a failed row may be sent again.
         files: Saved files of its task.
         queued_at: Unix time in seconds, as the others; None for an event that has not happened.
         kept_for: For a row that is sending, accepted or uncertain, and was sent with another key, base URL or dialect
-            than the journal's present one: the base URL at that time. Else None.
+            than the journal's present one: the base URL at that time. Otherwise None.
     """
 
     position: int
@@ -157,7 +157,7 @@ class Row:
     @property
     def endpoint(self) -> str:
         """
-        The name of the endpoint that makes its task.
+        The name of the endpoint of its task.
         """
         return endpoint_of(type(self.request)).name
 
@@ -169,7 +169,7 @@ class NewRow:
 
     Attributes:
         request: Its files are URLs or paths; those that the journal is to hold are None.
-        key: The caller's own; None for one that is made from the request and its occurrence.
+        key: The caller's own; None for one that is derived from the request and its occurrence.
         inputs: Its files, by field; URLs are not among them.
     """
 
@@ -232,10 +232,10 @@ class Summary:
 
 def digest_of(request: TaskRequest, files: Mapping[str, str]) -> bytes:
     """
-    Return a digest by which *request* is recognized when it is added again.
+    Return a digest that identifies *request* when it is added again.
 
     Args:
-        files: What stands for each of its files, by field: the URL, the path, or the digest of the content.
+        files: The identity of each of its files, by field: the URL, the path, or the digest of the content.
     """
     endpoint = endpoint_of(type(request))
     no_files = dict.fromkeys(each.field for each in endpoint.inputs)
@@ -266,7 +266,7 @@ def may_try_again(error: KlingError) -> bool:
     """
     Return whether a row that ended in *error* may be sent again: it is not paid for twice, and may succeed.
 
-    It may not where a task may exist or was billed, and where the same request would be rejected again.
+    It may not if a task may exist or was billed, or if the same request would be rejected again.
     """
     match error:
         case SubmissionUncertain():
@@ -276,7 +276,7 @@ def may_try_again(error: KlingError) -> bool:
         case UnexpectedAnswer(urls=urls) if urls:  # it has created files without a task
             return False
         case RateLimited() | ServiceFailure() | UnexpectedAnswer() | NotSent() | Unreachable():
-            return error.task_id is None  # else there is a task, whose result could not be read
+            return error.task_id is None  # otherwise there is a task, whose result could not be read
         case _:
             return False
 
@@ -310,7 +310,7 @@ def read_stored_request(text: str, endpoint: Endpoint[Any], paths: Mapping[str, 
     return with_fields(request, **paths) if paths else request
 
 
-def write_snapshot(snapshot: TaskSnapshot) -> str:
+def write_stored_snapshot(snapshot: TaskSnapshot) -> str:
     """
     Write *snapshot* without the answer from which it was read.
     """
@@ -318,9 +318,9 @@ def write_snapshot(snapshot: TaskSnapshot) -> str:
     return dumps({**write_task(snapshot), **ours}).decode()
 
 
-def read_snapshot(text: str | None) -> TaskSnapshot | None:
+def read_stored_snapshot(text: str | None) -> TaskSnapshot | None:
     """
-    Read what `write_snapshot` wrote, None for nothing.
+    Read what `write_stored_snapshot` wrote, None for nothing.
     """
     if text is None:
         return None
@@ -333,8 +333,8 @@ def write_error(error: KlingError) -> str:
     """
     Write the fields that all errors have, and the URLs of files without a task.
     """
-    kept = _COMMON | _OF_PICTURES if isinstance(error, UnexpectedAnswer | SubmissionUncertain) else _COMMON
-    fields = attrs.asdict(error, filter=lambda field, _: field.name in kept, recurse=False)
+    field_names = _COMMON | _OF_PICTURES if isinstance(error, UnexpectedAnswer | SubmissionUncertain) else _COMMON
+    fields = attrs.asdict(error, filter=lambda field, _: field.name in field_names, recurse=False)
     return dumps({"class": type(error).__name__, **fields}).decode()
 
 

@@ -55,7 +55,7 @@ class Runner:
         resends_uncertain: bool,
     ) -> Self:
         """
-        Make the runner of one run of a batch, whose earlier runs may have *unsettled* submits.
+        Create the runner of one run of a batch, whose earlier runs may have *unsettled* submits.
         """
         control = RunControl()
         attempts = Attempts(
@@ -87,7 +87,7 @@ class Runner:
 
     def stop(self) -> None:
         """
-        Submit nothing more. Rows that have certainly not reached the service are not sent; the others are served.
+        Stop submitting. Rows that have certainly not reached the service are not sent; the others are served.
         """
         self._control.stop()
 
@@ -144,7 +144,7 @@ class Runner:
                 await asyncio.sleep(0)
 
     async def _serve(self, _: int, row: Row) -> Done | Failed | None:
-        # Return the row's outcome; None where it has none in this run.
+        # Return the row's outcome; None if it has none in this run.
         control, aio_task = self._control, this_task()
         control.serving[aio_task] = None
         try:
@@ -154,7 +154,7 @@ class Runner:
                 return await self._attempts.claim(row)
             return await self._attempts.try_until_done(row)
         except asyncio.CancelledError:
-            if not control.is_stopping:  # else `stop` has cancelled it
+            if not control.is_stopping:  # otherwise `stop` has cancelled it
                 raise
         except Exception as error:  # noqa: BLE001 (`outcomes` raises it when all rows that were begun are served)
             control.halt(error)

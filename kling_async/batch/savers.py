@@ -36,7 +36,7 @@ __all__ = ["CollidingKeys", "LocalSaver", "RemoteSaver", "Saver", "all_of", "che
 VISIBILITY_CHECKS: Final = 6
 FIRST_DELAY: Final = 0.1
 """
-How often this process looks for the first file that a remote executor has saved, and the seconds between the first two
+How often this process checks for the first file that a remote executor has saved, and the seconds between the first two
 times; each further delay is twice as long.
 """
 
@@ -48,11 +48,11 @@ async def check_saving(
     save_to: str | Path | Storage, process: Process | None, executor: Executor | RemoteExecutor | None
 ) -> Destination:
     """
-    Return where files are saved, once it is clear that they can be saved there, and the function be called.
+    Return where files are saved, after checking that they can be saved there and the function can be called.
 
     Raises:
         ImportError: A library for the storage is missing.
-        ValueError: It is no place for files, or the executor cannot do its work.
+        ValueError: It is not a place for files, or the executor cannot do its work.
         OSError: The storage refuses a file.
     """
     destination = destination_at(save_to)
@@ -92,13 +92,13 @@ class CollidingKeys:
 @attrs.define(eq=False, kw_only=True)
 class Saver:
     """
-    What both savers share; used in `async with` for one run.
+    The common part of both savers; used in `async with` for one run.
 
     Attributes:
         name: The template of file names.
-        mark: The journal's id: partial files of another one are left alone.
+        mark: The journal's id: partial files of another journal are not touched.
         function: Gets each file once it is saved; None if there is none.
-        colliding_keys: Rows whose key alone is not a safe file name.
+        colliding_keys: Rows whose key by itself is not a safe file name.
     """
 
     client: KlingClient
@@ -205,7 +205,7 @@ class LocalSaver(Saver):
 @attrs.define(eq=False, kw_only=True)
 class RemoteSaver(Saver):
     """
-    Has files downloaded, saved and given to the function by a remote executor.
+    Lets a remote executor download and save files and call the function.
     """
 
     executor: RemoteExecutor
@@ -217,7 +217,7 @@ class RemoteSaver(Saver):
         return self.executor.width
 
     async def __aenter__(self) -> Self:
-        await self._remove_staging_dir()  # of an earlier run that was killed: its workers report to nobody
+        await self._remove_staging_dir()  # of an earlier run that was killed: the results of its workers are lost
         await make_staging_dir(self.destination, self._staging_dir)
         return self
 
@@ -295,7 +295,7 @@ class RemoteSaver(Saver):
     async def _remove_staging_dir(self) -> None:
         try:
             await remove_staging_dir(self.destination, self._staging_dir)
-        except Exception as error:  # noqa: BLE001 (leftovers are harmless, and each storage has errors of its own)
+        except Exception as error:  # noqa: BLE001 (leftovers are harmless, and each storage has its own errors)
             _log.debug("staging_dir_not_removed", extra={"reason": type(error).__name__})
 
 

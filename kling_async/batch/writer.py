@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 _OF_THE_PLACE: Final = (KlingError, OSError)
 """
-Errors of the place that is written to, which all changes meet and which may pass; any other error is of one change.
+Errors of the disk, which all changes meet and which may pass; any other error concerns one change.
 """
 
 COMMIT_DELAY: Final = 0.003
@@ -42,7 +42,7 @@ class _Write(Generic[C]):
 
 class Writer(Generic[C]):
     """
-    Writes changes in their order, in a thread of its own. The thread finishes what it has begun, even if the loop ends
+    Writes changes in their order, in its own thread. The thread finishes what it has begun, even if the loop ends
     or a caller is cancelled.
 
     Args:
@@ -72,7 +72,7 @@ class Writer(Generic[C]):
         it changes nothing.
 
         Args:
-            durable: Where writing fails, keep the changes and write them together with later ones. Others are dropped,
+            durable: If writing fails, keep the changes and write them together with later ones. Others are dropped,
                 and their future holds the error.
 
         Raises:
@@ -104,8 +104,8 @@ class Writer(Generic[C]):
 
     async def aclose(self, last: Callable[[], object]) -> None:
         """
-        Write what waits, run *last* in the thread, and end it. Safe to call twice; cancelling this stops only the
-        waiting.
+        Write the waiting changes, run *last* in the thread, and end it. Safe to call twice; cancelling this stops only
+        the waiting.
 
         Raises:
             KlingError, OSError: Why durable changes could not be written; they are in the log.
@@ -124,7 +124,7 @@ class Writer(Generic[C]):
 
     def _check_open(self) -> None:
         if self.is_closed:
-            raise RuntimeError("this is closed: nothing more is written or read")
+            raise RuntimeError("this is closed: it neither writes nor reads")
 
     def _schedule_commit(self) -> None:
         if not self.is_closed:
@@ -162,13 +162,13 @@ class Writer(Generic[C]):
         except _OF_THE_PLACE as error:
             _report([write for write in writes if not write.is_durable], error)
             durable = [write for write in writes if write.is_durable]
-            if durable and len(durable) < len(writes):  # there may be room for these alone
+            if durable and len(durable) < len(writes):  # there may be room for only these
                 return self._write(durable)
             if durable:
                 self._error = error
             return durable
         except Exception as error:  # noqa: BLE001 (the futures of these changes raise it)
-            if len(writes) > 1:  # one of them is at fault: write each alone
+            if len(writes) > 1:  # one of them is at fault: write each separately
                 return [unwritten for write in writes for unwritten in self._write([write])]
             if writes[0].is_durable:
                 _log.exception("refused: %s", writes[0].changes)
@@ -196,6 +196,6 @@ def _resolve(futures: Sequence["asyncio.Future[None]"], error: Exception | None)
 
 
 def _retrieve_error(done: "asyncio.Future[None]") -> None:
-    # Else asyncio would log that the exception was never retrieved: not every caller waits.
+    # Otherwise asyncio would log that the exception was never retrieved: not every caller waits.
     if not done.cancelled() and (error := done.exception()) is not None:
         _log.debug("a change was not written: %s", error)

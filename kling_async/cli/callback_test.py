@@ -26,7 +26,7 @@ from kling_async.wire.redaction import hide_query, one_line
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 from kling_async.wire.webhooks import check_secret, sign
 
-__all__ = ["CallbackTestResult", "callback_test", "hide_token", "judge_response"]
+__all__ = ["CallbackTestResult", "callback_test", "check_response", "hide_token"]
 
 EXAMPLES: Final = """\
 Examples:
@@ -42,7 +42,7 @@ _SAMPLE: Final = TaskSnapshot(
 
 def callback_test(
     *,
-    url: Annotated[str, typer.Argument(metavar="URL", help="A callback URL that the receiver made.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="A callback URL of the receiver.")],
     secret: Annotated[
         str | None, typer.Option(metavar="SECRET", help="Signs the callback (default KLING_CALLBACK_SECRET)")
     ] = None,
@@ -104,7 +104,7 @@ async def _post(url: str, secret: str | None, timeout: float) -> CallbackTestRes
         ):
             location = answer.headers.get("Location", "")
             has_page = answer.headers.get("Content-Length") != "0"
-            result = judge_response(answer.status, is_signed=secret is not None, location=location, has_page=has_page)
+            result = check_response(answer.status, is_signed=secret is not None, location=location, has_page=has_page)
             return attrs.evolve(result, status=answer.status)
     except (
         aiohttp.ClientError,
@@ -136,7 +136,7 @@ _REPLIES: Final[Mapping[str, tuple[ExitCode, str, str]]] = {
     ),
     "unknown token": (
         ExitCode.USAGE,
-        "a receiver responds, but it did not make the token in this URL.",
+        "a receiver responds, but it did not create the token in this URL.",
         (
             'To get a valid URL, print receiver.address_of("test") in the program that has the receiver. '
             "If the receiver has a token_key, its URLs stay valid in later runs."
@@ -169,7 +169,7 @@ Responses that are not accepted: exit code, fact and advice.
 """
 
 
-def judge_response(status: int, *, is_signed: bool, location: str = "", has_page: bool = False) -> CallbackTestResult:
+def check_response(status: int, *, is_signed: bool, location: str = "", has_page: bool = False) -> CallbackTestResult:
     """
     Explain a response.
 
@@ -219,7 +219,7 @@ def _judge_failure(error: Exception, timeout: float) -> CallbackTestResult:
             fact = f"No connection: {reason}."
             advice = "Check that the receiver is running and that its port is reachable from here."
         case _:
-            fact = "The connection was made, but the response is not HTTP."
+            fact = "The connection was established, but the response is not HTTP."
             advice = "Check the port, and whether it uses http or https."
     return CallbackTestResult(ExitCode.SERVICE, fact, advice)
 

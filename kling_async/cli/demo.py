@@ -88,7 +88,7 @@ async def _demo(requests: Sequence[ImageRequest], service: ServiceOptions, out: 
 
 
 async def _write_page(board: TaskBoard, path: Path, default_model: str, screen: TaskScreen) -> dict[str, str]:
-    from kling_async.gallery import write_gallery  # noqa: PLC0415 (needs an extra of its own)
+    from kling_async.gallery import write_gallery  # noqa: PLC0415 (needs its own extra)
 
     entries = entries_of(board.rows, board.clock(), default_model)
     try:

@@ -76,12 +76,12 @@ class EmulatorOptions:
 
     def make_emulator(self) -> "Emulator":
         """
-        Make the emulator.
+        Create the emulator.
 
         Raises:
             typer.BadParameter: A setting is invalid.
         """
-        from kling_async.emulator import Emulator, parse_fault  # noqa: PLC0415 (needs an extra of its own)
+        from kling_async.emulator import Emulator, parse_fault  # noqa: PLC0415 (needs its own extra)
 
         settings: SettingsByName = {
             "host": self.host,

@@ -72,7 +72,7 @@ def gallery(
 
 
 def _write(source: Path, output: Path | None, title: str | None, *, as_json: bool, is_opened: bool) -> ExitCode:
-    from PIL import Image  # noqa: PLC0415 (needs an extra of its own)
+    from PIL import Image  # noqa: PLC0415 (needs its own extra)
 
     from kling_async.gallery import write_gallery  # noqa: PLC0415
 
@@ -146,7 +146,7 @@ def entries_of(rows: Sequence[TaskRow], now: float, default_model: str) -> "Iter
         now: By the board's clock.
         default_model: The model of requests that name none.
     """
-    from kling_async.gallery import GalleryEntry, entry_of  # noqa: PLC0415 (needs an extra of its own)
+    from kling_async.gallery import GalleryEntry, entry_of  # noqa: PLC0415 (needs its own extra)
 
     for row in rows:
         asked = entry_of(row.request) if row.request is not None else GalleryEntry()

@@ -59,7 +59,7 @@ def status_of(snapshot: TaskSnapshot | None) -> str | None:
 
 def pictures_without_task(error: KlingError) -> tuple[str, ...]:
     """
-    Return the URLs of pictures that are known from *error* alone and may be paid for.
+    Return the URLs of pictures that only *error* contains and that may be paid for.
     """
     return error.urls if isinstance(error, UnexpectedAnswer | SubmissionUncertain) else ()
 
@@ -98,12 +98,12 @@ def task_facts(
 
     Args:
         snapshot: None if the task was never read; the URLs of its files are then unknown.
-        request: None if the task is known by its id alone.
+        request: None if only the task's id is known.
         files: Where files are saved: paths or URLs.
         external_task_id: The id that was sent; without it, the one that the service reports.
     """
-    seen = snapshot.task_result.files if snapshot is not None else ()
-    urls = {key_of(file): file.url for file in seen}
+    result_files = snapshot.task_result.files if snapshot is not None else ()
+    urls = {key_of(file): file.url for file in result_files}
     places = [
         {"kind": key[0], "index": key[1], "url": urls.get(key), "path": str(files[key]) if key in files else None}
         for key in sorted({**urls, **files}, key=file_order)
@@ -127,7 +127,7 @@ def task_facts(
 
 def endpoint_name(request: TaskRequest | None) -> str:
     """
-    Return the name of the endpoint of *request*; without one, of a task that is known by its id alone.
+    Return the name of the endpoint of *request*; without one, of a task of which only the id is known.
     """
     return DEFAULT_ENDPOINT.name if request is None else endpoint_of(type(request)).name
 
@@ -182,7 +182,7 @@ def outcome_line(outcome: Done | Failed) -> str:
         external_task_id=_external_id(outcome),
         error=error,
     )
-    if isinstance(error, DownloadFailed):  # it knows what was saved, but not which file of the task each is
+    if isinstance(error, DownloadFailed):  # it lists the saved files, but not the index of each in the task
         kind = "image" if not facts["files"] else facts["files"][0]["kind"]
         saved = (*error.paths, *error.urls)
         facts |= _file_facts([{"kind": kind, "index": None, "url": None, "path": str(path)} for path in saved])

@@ -1,5 +1,5 @@
 """
-Shows what the library logs during a command: warnings and retries.
+Shows the library's log during a command: warnings and retries.
 """
 
 import contextlib

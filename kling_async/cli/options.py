@@ -82,7 +82,7 @@ def parse_latency(text: str) -> tuple[float, float]:
 
 def check_latency(text: str) -> str:
     """
-    Refuse what `parse_latency` cannot read, as a callback of typer.
+    Refuse a value that `parse_latency` cannot read, as a callback of typer.
     """
     parse_latency(text)
     return text
@@ -246,7 +246,7 @@ def timeout_option(seconds: int) -> Any:
 
 def require_pillow() -> None:
     """
-    End the command where Pillow, with which the emulator draws, is not installed.
+    End the command if Pillow, with which the emulator draws, is not installed.
     """
     if importlib.util.find_spec("PIL") is None:
         print_error('The emulator needs Pillow, which is not installed: pip install "kling-async[cli,emulator]"')

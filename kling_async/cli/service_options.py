@@ -1,6 +1,6 @@
 """
 Which service a command uses, how long it keeps trying, and how many slots there are: the options, and the client that
-they make.
+they create.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -49,9 +49,9 @@ class ServiceOptions:
 
     def make_emulator(self, port: int = 0) -> "Emulator":
         """
-        Make the emulator that the command is to use.
+        Create the emulator that the command uses.
         """
-        from kling_async.emulator import Emulator  # noqa: PLC0415 (needs an extra of its own)
+        from kling_async.emulator import Emulator  # noqa: PLC0415 (needs its own extra)
 
         dialect = DIALECTS[self.dialect or DialectName.GATEWAY]
         latency = parse_latency(self.latency)
@@ -59,7 +59,7 @@ class ServiceOptions:
 
     def make_client(self, server: "Emulator | None", callbacks: CallbackReceiver | None = None) -> KlingClient:
         """
-        Make a client of *server*; where that is None, of the account that the environment names.
+        Create a client of *server*, or without one, of the account that the environment names.
         """
         dialect = DIALECTS[self.dialect] if self.dialect is not None else None
         return KlingClient(

@@ -1,5 +1,5 @@
 """
-`kling-async status`: the current status of tasks, asked for once.
+`kling-async status`: the current status of tasks, read once.
 """
 
 import asyncio

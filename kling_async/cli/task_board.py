@@ -1,6 +1,6 @@
 """
-The state of a command's tasks: a row for each request or task, and totals. It knows no terminal; the clock is an
-argument.
+The state of a command's tasks: a row for each request or task, and totals. It is independent of the terminal; the
+clock is an argument.
 """
 
 import enum
@@ -74,7 +74,7 @@ class TaskRow:
     @property
     def caption(self) -> str:
         """
-        The caption of the request if there is one, else the task id.
+        The caption of the request if there is one, otherwise the task id.
         """
         return caption_of(self.request) if self.request is not None else self.task_id or ""
 

@@ -1,5 +1,5 @@
 """
-Prints tasks: as a table on a terminal, else as JSON or plain lines.
+Prints tasks: as a table on a terminal, otherwise as JSON or plain lines.
 """
 
 import json
@@ -38,11 +38,13 @@ class ListedTask:
     error: KlingError | None
 
     @classmethod
-    def of(cls, seen: TaskSnapshot) -> Self:
+    def of(cls, snapshot: TaskSnapshot) -> Self:
         """
-        Return the task that *seen* shows.
+        Return the task that *snapshot* shows.
         """
-        return cls(seen.task_id, seen, failure_of(seen) if seen.task_status is TaskStatus.FAILED else None)
+        return cls(
+            snapshot.task_id, snapshot, failure_of(snapshot) if snapshot.task_status is TaskStatus.FAILED else None
+        )
 
     @property
     def cells(self) -> tuple[str, str, str, str, str]:

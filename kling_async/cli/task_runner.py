@@ -128,15 +128,15 @@ class TaskRunner:
         # Read the task first: an unreachable service or a wrong id is then reported immediately.
         handle = self.client.handle(row.task_id or "")
         try:
-            seen = await self.client.get(handle.task_id)
+            snapshot = await self.client.get(handle.task_id)
         except TaskNotFound as error:
             if self.polls_once:
                 raise
             self.report_trouble(str(error))  # a service may not know a new task immediately
             return handle
         if self.polls_once and not handle.done:
-            what = f"the task has not ended: {seen.status_word}"
-            raise WaitTimeout(what, handle.task_id, seen.request_id, snapshot=seen)
+            what = f"the task has not ended: {snapshot.status_word}"
+            raise WaitTimeout(what, handle.task_id, snapshot.request_id, snapshot=snapshot)
         return handle
 
     async def _save(self, row: TaskRow, result: TaskResult) -> tuple[dict[FileKey, Path | str], KlingError | None]:
@@ -212,5 +212,5 @@ class TaskRunner:
 def _about(handle: TaskHandle | None) -> str:
     if handle is not None and handle.request is not None:
         return shorten(one_line(caption_of(handle.request)), 50)
-    seen = handle.snapshot if handle is not None else None
-    return one_line(seen.status_word) if seen is not None else "no status yet"
+    snapshot = handle.snapshot if handle is not None else None
+    return one_line(snapshot.status_word) if snapshot is not None else "no status yet"

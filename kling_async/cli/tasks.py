@@ -77,10 +77,10 @@ async def _tasks(service: ServiceOptions, limit: int, words: Collection[str], *,
     page_size = 100 if words else min(limit, _PAGE_MAX)
     with logging_to_stderr(), TaskListing(as_json=as_json) as listing:
         async with client:
-            async for seen in client.tasks(page_size=page_size):
-                if words and status_of(seen) not in words:
+            async for snapshot in client.tasks(page_size=page_size):
+                if words and status_of(snapshot) not in words:
                     continue
-                listing.add(ListedTask.of(seen))
+                listing.add(ListedTask.of(snapshot))
                 count += 1
                 if count == limit:
                     break

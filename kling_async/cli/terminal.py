@@ -42,7 +42,7 @@ STATUS_STYLES: Final = {
     TaskStatus.UNKNOWN: "",
 }
 """
-The colours of status words, by what the words mean.
+The colours of status words, by their meaning.
 """
 
 

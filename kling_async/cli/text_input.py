@@ -156,7 +156,7 @@ def read_text_lines(file: IO[bytes], line_max: int = LINE_MAX) -> Iterator[str]:
             yield line.removeprefix(_BOM)
     finally:
         with contextlib.suppress(ValueError):  # the file was closed meanwhile
-            text.detach()  # else it closes the file
+            text.detach()  # otherwise it closes the file
 
 
 def read_list(file: IO[bytes], name: str, column: str, taken: Collection[TextKind] = (TextKind.PLAIN,)) -> list[str]:

@@ -63,9 +63,9 @@ class KlingClient:
             The URL before "/v1/images/generations". None reads `KLING_BASE_URL`, and without it uses the gateway for a
             Bearer key and the vendor for an `AccessKey`. Plain http is allowed for loopback only.
         dialect: Limits and abilities of the service. None is OFFICIAL for the vendor's hosts and GATEWAY for others.
-        session: An `aiohttp.ClientSession` to use and never to close; None makes one.
+        session: An `aiohttp.ClientSession` to use and never to close; None creates one.
         slots: Slots per model, or a `Slots` shared with other clients of the account; None discovers their number.
-        http: How connections are made.
+        http: Options of connections.
         retry: How long requests are retried.
         polling: How often tasks are polled.
         callbacks:
@@ -167,10 +167,11 @@ class KlingClient:
 
         Raises:
             InvalidRequest: It breaks rules of the service, all of which are listed; or the service said so.
-            SubmissionUncertain: A task may exist, and it could not be found out. With `callbacks`, none has shown it
+            SubmissionUncertain: A task may exist, and its fate could not be determined. With `callbacks`, none has
+            shown it
                 for a minute; one that comes later puts the task into `unfinished`.
             RateLimited: The service has refused it for 300 s while nothing of this client was running.
-            NotSent: No connection could be made for 120 s.
+            NotSent: No connection could be established for 120 s.
             KlingError: The service refused: key, permission, money, content. Nothing was created.
         """
         return await self.core.submit_observed(request_of(request, fields), SubmitObserver())
@@ -375,5 +376,5 @@ _KINDS: Final[Mapping[str, tuple[type, bool]]] = {
     "callbacks": (CallbackReceiver, True),
 }
 """
-Of which class the arguments of a client must be, and whether each may be None.
+The classes of a client's arguments, and whether each may be None.
 """

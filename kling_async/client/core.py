@@ -66,7 +66,7 @@ class ClientCore:
     One account at one host, bound to the event loop in which it is first used.
 
     Attributes:
-        base_url, dialect, slots, callbacks: As `KlingClient` was given them, or found them out.
+        base_url, dialect, slots, callbacks: The arguments of `KlingClient`, or the values that it found.
         transport: Sends its requests.
         tasks: The tasks that it knows.
         files: Saves and reads the files of its tasks.
@@ -159,7 +159,7 @@ class ClientCore:
     @property
     def submitting(self) -> int:
         """
-        How many submits have their slots, and no answer yet.
+        The number of submits that have slots and no answer yet.
         """
         return len(self._submitter)
 
@@ -172,7 +172,7 @@ class ClientCore:
         digests: Mapping[str, str] = NO_DIGESTS,
     ) -> TaskHandle:
         """
-        Submit as `KlingClient.submit` does, and have *observer* write down each step.
+        Submit as `KlingClient.submit` does, and let *observer* record each step.
 
         Args:
             owns_id: Whether no other program can have used the request's `external_task_id`.
@@ -209,7 +209,7 @@ class ClientCore:
         has none, send it again.
 
         Its slots are taken at once, even above the limit, since its task may be running. It is looked up by the
-        request's external id; where that is not possible, only callbacks can show its task.
+        request's external id; if that is not possible, only callbacks can show its task.
 
         Args:
             sent_at: When it was sent, in Unix time; None if unknown.
@@ -217,7 +217,7 @@ class ClientCore:
             owns_id, digests: As for `submit_observed`.
 
         Raises:
-            SubmissionUncertain: A task may exist, and it could not be found out.
+            SubmissionUncertain: A task may exist, and its fate could not be determined.
             KlingError: As `submit_observed`; no task was created.
         """
         self.open()
@@ -229,9 +229,9 @@ class ClientCore:
         delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
 
         async def find_or_send() -> TaskSnapshot:
-            found = await delivery.find()
-            if found is not None:
-                return found
+            snapshot = await delivery.find()
+            if snapshot is not None:
+                return snapshot
             delivery.body = _body_of(delivery, await _validate(endpoint, request, digests, self.dialect, self.slots))
             return await delivery.send()
 
@@ -348,12 +348,13 @@ def _body_of(delivery: Delivery, files: Mapping[str, Reference]) -> RequestBody:
 
 
 def _refuse_while_loading() -> None:
-    # A process of a pool first loads the program's main module: without this it would do, and pay for, all of it again.
+    # A process of a pool first loads the program's main module: without this check it would run and pay for it all
+    # again.
     processes = sys.modules.get("multiprocessing.process")
     if processes is not None and getattr(processes.current_process(), "_inheriting", False):
-        what = "a process that this program has begun loads the program, and must not run it again"
+        what = "a process that this program started loads the program, and must not run it again"
         raise RuntimeError(f'{what}: begin it under `if __name__ == "__main__":`')
 
 
 def _closed() -> ClientClosed:
-    return ClientClosed("the client is closed; make a new one")
+    return ClientClosed("the client is closed; create a new one")

@@ -1,5 +1,5 @@
 """
-Which account at which host: the key and the base URL, given or found in the environment.
+Finds the key and the base URL: the ones that are given, or those of the environment.
 """
 
 import os
@@ -25,10 +25,10 @@ _ENDPOINT: Final = re.compile(r"/v1(/images(/generations)?)?\Z")
 
 def find_credentials(api_key: str | AccessKey | None) -> Credentials:
     """
-    Return the key that was given, else the one that the environment names.
+    Return the key that was given, or the one that the environment names.
 
     Raises:
-        NotAuthenticated: There is none, or it cannot be one; the error says why, and never shows it.
+        NotAuthenticated: There is no key, or it is malformed; the error says why, and never shows it.
     """
     if isinstance(api_key, AccessKey):
         return _checked(api_key, "access_key", "secret_key")
@@ -54,7 +54,7 @@ def _checked(pair: AccessKey, *names: str) -> AccessKey:
     for name, key in zip(names, attrs.astuple(pair), strict=True):
         _check_text(name, key)
     try:
-        make_token(pair, 0.0)  # whatever signing can raise is raised here, and not in the middle of a submit
+        make_token(pair, 0.0)  # any error of signing is raised here, and not in the middle of a submit
     except Exception as error:  # noqa: BLE001 (its text may show the key, so only its class is shown)
         what = f"{names[1]} cannot sign a token ({type(error).__name__}); copy it again"
         raise NotAuthenticated(what) from None
@@ -88,7 +88,7 @@ def blemish_of(key: str) -> tuple[str, str] | None:
 
 def find_base_url(base_url: str | None, credentials: Credentials) -> str:
     """
-    Return the URL that was given, else the environment's, else the one that suits the kind of key.
+    Return the URL that was given, or the environment's, or the default for the kind of key.
 
     A last "/v1", or the whole endpoint "/v1/images/generations", is cut off, since it is added to every request. (A
     service that has it twice in its paths is given with one "/v1" more.)

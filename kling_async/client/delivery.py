@@ -1,5 +1,5 @@
 """
-One submit, from its slots to its task: the request is sent, and what became of it is found out.
+One submit, from its slots to its task: sends the request and determines its fate.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 class SubmitObserver:
     """
-    Writes down each step of one submit, for a caller that keeps a record. This one keeps none.
+    Records each step of one submit, for a caller that keeps a record. This class keeps none.
 
     Attributes:
         key: What the caller calls the request, for the log; None without.
@@ -61,7 +61,7 @@ class SubmitObserver:
 
     def accepted(self, task_id: str) -> None:
         """
-        It is a task now; also long after it ended in SubmissionUncertain.
+        It has become a task; this may be long after it ended in SubmissionUncertain.
         """
 
     def unconfirmed(self, snapshot: TaskSnapshot) -> None:
@@ -71,7 +71,7 @@ class SubmitObserver:
 
     def ended(self) -> None:
         """
-        It is over, whatever the outcome.
+        It has ended, with any outcome.
         """
 
 
@@ -110,14 +110,14 @@ class Delivery:
     @property
     def is_exposed(self) -> bool:
         """
-        Whether the service may have a task of it that is not known yet.
+        Whether the service may have created a task for it that is not known yet.
         """
         return self.submission.ambiguous_error is not None or (self.body is not None and self.body.has_left)
 
     def call_off(self) -> bool:
         """
-        Keep it from being sent if no byte has left yet, and return whether that is so: then it may be cancelled. If
-        this returns False, its fate must be found out.
+        Keep it from being sent if no byte has left yet, and return whether that worked: then it may be cancelled. If
+        this returns False, its fate must be determined.
         """
         if not self.is_exposed and self.body is not None:
             self.body.is_called_off = True
@@ -132,7 +132,7 @@ class Delivery:
         looked up from then on, since the reason may be the task that the first attempt created.
 
         Raises:
-            SubmissionUncertain: A task may exist, and it could not be found out.
+            SubmissionUncertain: A task may exist, and its fate could not be determined.
             KlingError: Certainly no task was created.
         """
         return await self._retrying(self._post, self._look_up_or_post)
@@ -143,7 +143,7 @@ class Delivery:
         said for `retry.look_for` seconds that there is none.
 
         Raises:
-            SubmissionUncertain: A task may exist, and it could not be found out.
+            SubmissionUncertain: A task may exist, and its fate could not be determined.
         """
         if self.submission.external_id is None:
             what = "an earlier run has sent it, and this service takes no id of ours to find it by"
@@ -168,7 +168,7 @@ class Delivery:
             if submission.ambiguous_error is not None:
                 raise submission.uncertain(submission.ambiguous_error) from error
             if submission.is_closing and next_step(error, can_look_up=False) is Step.RESEND:
-                raise ClientClosed("the client is closed; make a new one") from error
+                raise ClientClosed("the client is closed; create a new one") from error
             raise
 
     def _is_over(self, error: KlingError) -> bool:
@@ -179,9 +179,9 @@ class Delivery:
         self.events.publish(EventKind.RETRY, error=error, delay=delay)
 
     async def _look_up_or_post(self) -> TaskSnapshot:
-        found = await self._look_up() if self.submission.ambiguous_error is not None else None
-        if found is not None:
-            return found
+        snapshot = await self._look_up() if self.submission.ambiguous_error is not None else None
+        if snapshot is not None:
+            return snapshot
         await self.lease.reacquire()  # a refusal may have taken the slots away
         return await self._post()
 
@@ -233,7 +233,7 @@ class Delivery:
         self.events.publish(EventKind.SENDING)
 
     async def _confirm(self, error: KlingError) -> KlingError:
-        # A good answer that no Kling API gives: if there is no Kling API here, certainly no task was created.
+        # A 2xx answer that no Kling API gives: if there is no Kling API here, certainly no task was created.
         if isinstance(error, UnexpectedAnswer) and error.is_other_api and may_exist(error):
             return attrs.evolve(error, is_confirmed=await self._transport.is_no_api(self.endpoint.path))
         return error
@@ -244,8 +244,8 @@ class Delivery:
         submission.is_looking = True
         try:
             answer = await self._transport.send("GET", self.endpoint.one(external_id))
-            found = await decode(answer, read_snapshot)
-            self._check_found(found, external_id, answer)
+            snapshot = await decode(answer, read_snapshot)
+            self._check_found(snapshot, external_id, answer)
         except KlingError as error:
             shown = self.subscription.task if self.subscription is not None else None
             if shown is not None:
@@ -257,21 +257,21 @@ class Delivery:
             if not submission.may_be_sent_again(self._transport.retry, now):
                 raise
             return None
-        return found
+        return snapshot
 
-    def _check_found(self, found: TaskSnapshot, external_id: str, answer: Answer) -> None:
-        # Some services answer with whatever task they have.
+    def _check_found(self, snapshot: TaskSnapshot, external_id: str, answer: Answer) -> None:
+        # Some services answer with any task that they have.
         sent_at = self.submission.sent_at
         sent_ago = made_ago = None
         if sent_at is not None:
             sent_ago = asyncio.get_running_loop().time() - sent_at
-        if found.created_at is not None:
+        if snapshot.created_at is not None:
             now = clock_of(answer.headers) or dt.datetime.now(dt.UTC)
-            made_ago = (now - found.created_at).total_seconds()
-        is_ours = may_be_task_of(found, external_id, sent_ago=sent_ago, made_ago=made_ago)
+            made_ago = (now - snapshot.created_at).total_seconds()
+        is_ours = may_be_task_of(snapshot, external_id, sent_ago=sent_ago, made_ago=made_ago)
         if is_ours is None:
-            what = f"the service answered with task {found.task_id}, and does not say whether it is this one"
-            raise UnexpectedAnswer(what, None, found.request_id, http_status=answer.status)
+            what = f"the service answered with task {snapshot.task_id}, and does not say whether it is this one"
+            raise UnexpectedAnswer(what, None, snapshot.request_id, http_status=answer.status)
         if not is_ours:
-            what = f"the service answered with another task, {found.task_id}"
-            raise TaskNotFound(what, None, found.request_id, http_status=answer.status)
+            what = f"the service answered with another task, {snapshot.task_id}"
+            raise TaskNotFound(what, None, snapshot.request_id, http_status=answer.status)

@@ -45,7 +45,7 @@ class EventKind(enum.Enum):
 
     RETRY = "retry"
     """
-    It failed with `error` and is tried again in `delay` seconds: sent again, or looked up where it may have arrived.
+    It failed with `error` and is tried again in `delay` seconds: sent again, or looked up if it may have arrived.
     """
 
     SUBMITTED = "submitted"
@@ -76,7 +76,8 @@ class EventKind(enum.Enum):
 
     TROUBLE = "trouble"
     """
-    Every wait for it ended with `error`, such as a closed client or a rejected key. The task itself may go on.
+    Every wait for it ended with `error`, such as a closed client or a rejected key. The task itself may still be
+    running.
     """
 
     SAVED = "saved"

@@ -25,7 +25,7 @@ NEVER_SENT: Final = (
     aiohttp.NonHttpUrlClientError,
 )
 """
-Errors of aiohttp which show that no connection was made.
+Errors of aiohttp which show that no connection was established.
 """
 
 PIECE: Final = 2**16
@@ -54,7 +54,7 @@ class Deadline:
     after the event loop has read what has already arrived.
 
     Attributes:
-        seconds: How long the block may take in all.
+        seconds: How long the block may take in total.
     """
 
     seconds: float
@@ -118,7 +118,7 @@ class RequestBody(aiohttp.Payload):
 
     Attributes:
         is_traceable: Whether its fate can be looked up if the answer is lost.
-        has_left: Whether bytes of it have left, and no answer has shown what became of them.
+        has_left: Whether bytes of it have left, and no answer has shown their effect.
         is_called_off: Whether it may no longer leave. Set before the request is cancelled, since it is written by a
             task of aiohttp's own.
     """
@@ -161,7 +161,7 @@ class RequestBody(aiohttp.Payload):
         reason why they close an idle connection, and aiohttp takes that for the answer to the next request.
 
         If another middleware has replaced the body, nothing shows when that leaves: the request counts as sent from
-        here on, unless no connection was made for it.
+        here on, unless no connection was established for it.
         """
         if request.body is not self:
             return await self._watch_replaced(request, handler)

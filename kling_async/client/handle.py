@@ -1,5 +1,5 @@
 """
-A handle on one task: its last known state, and the callers that wait for its end.
+A handle of one task: its last known state, and the callers that wait for its end.
 """
 
 import asyncio
@@ -105,7 +105,7 @@ class TaskHandle:
         Raises:
             InvalidRequest: *timeout* is not a number of seconds.
             TaskFailed: The service gave up on the task; its reason is the message.
-            WaitTimeout: Not final in time. The task may still finish, and this handle stays good.
+            WaitTimeout: Not final in time. The task may still finish, and this handle stays usable.
             TaskNotFound: The service has said for a while that there is no such task, and no callback brought its
                 files. If one did, they are the result, and its snapshot says `is_confirmed=False`.
             NotAuthenticated: The key is no longer accepted.
@@ -129,8 +129,8 @@ class TaskHandle:
                 if timer is not None:
                     timer.cancel()
                 del waiter, timer  # otherwise an error's traceback holds them and they hold the error, until a gc
-        if self.is_settled and (seen := self.snapshot) and seen.task_status is TaskStatus.SUCCEEDED:
-            return TaskResult.of(seen, self.task_id)
+        if self.is_settled and (snapshot := self.snapshot) and snapshot.task_status is TaskStatus.SUCCEEDED:
+            return TaskResult.of(snapshot, self.task_id)
         raise _error_of(self, timeout)
 
     async def updates(self) -> AsyncGenerator[TaskSnapshot, None]:
@@ -192,12 +192,12 @@ class TaskHandle:
         if self.snapshot is not None:  # its end may have been seen before the submit was answered
             self._report(self.snapshot, None)
 
-    def apply(self, seen: TaskSnapshot) -> None:
+    def apply(self, snapshot: TaskSnapshot) -> None:
         """
         Apply a new state of the task, from a poll or a callback; a late or repeated one changes nothing.
         """
         held = self.snapshot
-        self.snapshot = later = merge(held, seen)
+        self.snapshot = later = merge(held, snapshot)
         if later is held:
             return
         self.is_final, self.is_settled = is_final(later.task_status), is_settled(later)
@@ -245,7 +245,7 @@ class TaskHandle:
         lease.release()
         return True
 
-    def _report(self, seen: TaskSnapshot, before: TaskSnapshot | None) -> None:
+    def _report(self, snapshot: TaskSnapshot, before: TaskSnapshot | None) -> None:
         # Report what is new since *before* to the client and to its events: each step once, however often it is seen.
         if self.is_final:  # its slots are free now; the client keeps it until its files are known
             self.release()
@@ -253,23 +253,23 @@ class TaskHandle:
             on_final, self._on_final = self._on_final, None
             if on_final is not None:
                 on_final(self)
-            self.events.publish(EventKind.FINAL, snapshot=seen)
-        elif seen.task_status is TaskStatus.PROCESSING and (
-            before is None or before.task_status is not seen.task_status
+            self.events.publish(EventKind.FINAL, snapshot=snapshot)
+        elif snapshot.task_status is TaskStatus.PROCESSING and (
+            before is None or before.task_status is not snapshot.task_status
         ):
-            self.events.publish(EventKind.PROCESSING, snapshot=seen)
+            self.events.publish(EventKind.PROCESSING, snapshot=snapshot)
 
 
 def _error_of(handle: TaskHandle, timeout: float | None) -> TaskFailed | WaitTimeout:
-    seen = handle.snapshot
-    if seen is None:
+    snapshot = handle.snapshot
+    if snapshot is None:
         what = f"the service has not shown this task within {timeout:g} s; check its id, or wait again"
         return WaitTimeout(what, handle.task_id)
     if handle.is_settled:
-        return failure_of(seen)
-    word = f"last seen as {seen.status_word!r}"
+        return failure_of(snapshot)
+    word = f"last seen as {snapshot.status_word!r}"
     what = f"the task was not final after {timeout:g} s, {word}; it is still running: wait again"
-    return WaitTimeout(what, handle.task_id, seen.request_id, snapshot=seen)
+    return WaitTimeout(what, handle.task_id, snapshot.request_id, snapshot=snapshot)
 
 
 def _wake(waiter: "asyncio.Future[None]") -> None:

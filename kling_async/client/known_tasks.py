@@ -1,5 +1,5 @@
 """
-The tasks that a client knows, by their ids, and reads of tasks that are asked for by name.
+The tasks that a client knows, by their ids, and reads of tasks by their ids.
 """
 
 import weakref
@@ -95,23 +95,23 @@ class KnownTasks:
             KlingError: Passing failures are retried for `retry.give_up_after` seconds; then the last is raised.
         """
         self._open()
-        found = await self._transport.read(endpoint.one(external_task_id), read_snapshot)
-        if not may_be_task_of(found, external_task_id, sent_ago=None, made_ago=None):
+        snapshot = await self._transport.read(endpoint.one(external_task_id), read_snapshot)
+        if not may_be_task_of(snapshot, external_task_id, sent_ago=None, made_ago=None):
             what = f"the service answered with another task than that of external_task_id {external_task_id!r}"
-            raise TaskNotFound(what, found.task_id, found.request_id)
-        return found
+            raise TaskNotFound(what, snapshot.task_id, snapshot.request_id)
+        return snapshot
 
     async def listed(self, endpoint: Endpoint[Any], page_size: int) -> AsyncGenerator[TaskSnapshot, None]:
         """
         Yield the account's tasks of *endpoint*, each once although a list may grow while it is read.
         """
         self._open()
-        seen: set[str] = set()
+        yielded_ids: set[str] = set()
         for number in range(1, LAST_PAGE + 1):
             page = await self._transport.read(endpoint.page(number, page_size), read_page)
             for snapshot in page:
-                if snapshot.task_id not in seen:
-                    seen.add(snapshot.task_id)
+                if snapshot.task_id not in yielded_ids:
+                    yielded_ids.add(snapshot.task_id)
                     yield snapshot
             if len(page) < page_size:
                 return

@@ -1,5 +1,5 @@
 """
-What comes of one request of many: of a stream's, or of a batch's.
+The outcome of one request of a stream or batch.
 """
 
 from pathlib import Path
@@ -43,7 +43,7 @@ class Done:
     @property
     def caption(self) -> str:
         """
-        Return the text that shows people which request it was, mostly its prompt.
+        Return a text that identifies the request for people, usually its prompt.
         """
         return caption_of(self.request)
 
@@ -58,7 +58,7 @@ class Failed:
 
     Attributes:
         index: Counts the requests from 0 in the order of the input.
-        key: By which a batch knows it; None in a stream.
+        key: Its key in a batch; None in a stream.
         request: What was asked for; None if it could not be read.
         error: The reason; `error.task_id` if there is a task.
     """
@@ -71,7 +71,7 @@ class Failed:
     @property
     def caption(self) -> str:
         """
-        Return the text that shows people which request it was; empty if it could not be read.
+        Return a text that identifies the request for people; empty if it could not be read.
         """
         return caption_of(self.request)
 

@@ -29,7 +29,7 @@ __all__ = ["ResultFiles"]
 @attrs.define(eq=False)
 class ResultFiles:
     """
-    The files of one client's tasks. What fetches them is loaded with the first: many programs fetch none.
+    The files of one client's tasks. The downloader is loaded with the first: many programs fetch none.
 
     Args:
         open: Opens the client, or raises what keeps it from being used.
@@ -107,7 +107,7 @@ class ResultFiles:
         """
         from kling_async.media.network import networks_of  # noqa: PLC0415
 
-        async with self._opening:  # hundreds may ask at once, and one look-up is enough
+        async with self._opening:  # hundreds may ask at once, and one lookup is enough
             if self._networks is None:
                 self._networks = await networks_of(urlsplit(self._base_url).hostname or "")
         return self._networks

@@ -58,7 +58,7 @@ def may_exist(error: KlingError) -> bool:
     Return whether a submit that ended in *error* may have created a task.
 
     The vendor's codes 1000 to 1304 and all other 4xx say that nothing was created. A broken connection, a failing
-    service and a good answer that cannot be read (2xx, or one cut off before its status) say nothing.
+    service and a good answer that cannot be read (2xx, or one cut off before its status) do not say.
     """
     match error:
         case ServiceFailure(http_status=HTTPStatus.NOT_IMPLEMENTED):
@@ -127,7 +127,7 @@ async def retry(
     def delays() -> Generator[float, Any, None]:
         return policy.delays()
 
-    # `is_over` alone decides, and backoff carries it out. Its own limits are unused: they read the wall clock.
+    # Only `is_over` decides; backoff carries it out. Its own limits are unused: they read the wall clock.
     repeating = backoff.on_exception(
         delays,
         KlingError,

@@ -1,5 +1,5 @@
 """
-What is known of one submit's fate, and what may follow. No I/O and no clock: `now` is passed in.
+The known facts about one submit's fate, and what may follow. No I/O and no clock: `now` is passed in.
 """
 
 from typing import Final, Self
@@ -23,26 +23,26 @@ __all__ = ["Submission", "may_be_task_of"]
 
 CLOCK_SLACK: Final = 5.0
 """
-Seconds by which a task may seem older than its request: the service reports its time in whole seconds.
+Seconds that a task may seem older than its request: the service reports its time in whole seconds.
 """
 
 
 @attrs.define(eq=False)
 class Submission:
     """
-    What is known of one submit's fate. Times are seconds of the loop's clock.
+    The known facts about one submit's fate. Times are seconds of the loop's clock.
 
     Attributes:
         external_id: The id of ours that it carries; None if the service takes none.
         owns_id: Whether no other program can have used `external_id`, so that a task with it is this submit's: an
             earlier run sent it, or a relay sent it twice.
         sent_at: When it was first sent, or is about to be; None if an earlier run sent it at an unknown time.
-        ambiguous_error: The first error after which a task may exist; None while certainly none does.
-        missing_since: Since when look-ups have not found it, after it was last sent; None if none has said so.
+        ambiguous_error: The first error after which a task may exist; None while certainly no task exists.
+        missing_since: Since when lookups have not found it, after it was last sent; None if none has reported that.
         rejection: What the service said when it was sent again after `ambiguous_error`. It proves nothing about the
             first attempt.
         failing_since: When it first failed.
-        is_looking: Whether the last attempt was a look-up that did not end in a task.
+        is_looking: Whether the last attempt was a lookup that did not end in a task.
         is_abandoned: Whether its caller was cancelled: it is looked up, and not sent again.
         is_closing: Whether the client is closed: it is looked up, and not sent again.
     """
@@ -68,7 +68,7 @@ class Submission:
             wall_now: The present Unix time.
         """
         submission = cls(external_id)
-        what = "an earlier run has sent it, and did not learn what came of it"
+        what = "an earlier run has sent it, and did not learn the outcome"
         submission.mark_uncertain(Unreachable(what), now)
         if sent_at is not None:  # the service has had since then to show it
             submission.sent_at = submission.missing_since = now - max(0.0, wall_now - sent_at)
@@ -83,7 +83,7 @@ class Submission:
 
     def mark_uncertain(self, error: KlingError, now: float) -> None:
         """
-        Record that it was sent, or may have been, and that *error* does not say what became of it.
+        Record that it was sent, or may have been, and that *error* does not show the outcome.
         """
         # A copy: the error's own traceback holds the submission, which would hold the error.
         self.ambiguous_error = self.ambiguous_error or attrs.evolve(error)
@@ -92,7 +92,7 @@ class Submission:
 
     def mark_missing(self, now: float) -> None:
         """
-        Record that a look-up has not found it.
+        Record that a lookup has not found it.
         """
         self.missing_since = now if self.missing_since is None else self.missing_since
 
@@ -143,7 +143,7 @@ class Submission:
         Return the error for a submit that may have created a task.
         """
         if self.external_id is None:
-            what = "this service takes no id of ours by which to find it"
+            what = "this service takes no id of ours to find it by"
         else:
             what = f"it was not found by its external_task_id {self.external_id!r} in time"
         again = "it is not sent again"
@@ -177,18 +177,18 @@ class Submission:
 
 
 def may_be_task_of(
-    found: TaskSnapshot, external_id: str, *, sent_ago: float | None, made_ago: float | None
+    snapshot: TaskSnapshot, external_id: str, *, sent_ago: float | None, made_ago: float | None
 ) -> bool | None:
     """
-    Return whether *found* is the task that was submitted under *external_id*; None if that cannot be known.
+    Return whether *snapshot* is the task that was submitted under *external_id*; None if that cannot be known.
 
     A service that repeats our id is believed. Where it does not, the task must have been created after the submit.
 
     Args:
         sent_ago: Seconds since it was first submitted; None if unknown.
-        made_ago: Seconds since *found* was created, by the service's own clock; None if it does not say.
+        made_ago: Seconds since *snapshot* was created, by the service's own clock; None if it does not say.
     """
-    shown = found.task_info.external_task_id
+    shown = snapshot.task_info.external_task_id
     if shown is not None:
         return shown == external_id
     if sent_ago is None or made_ago is None:

@@ -79,11 +79,11 @@ class Submitter:
         Await *work*, which brings *delivery* to the service, and return the handle of its task, which is polled from
         now on. The slots are given back in any case, in time.
 
-        Cancelling this aborts the request if it has certainly not arrived. Otherwise its fate is found out, and its
+        Cancelling this aborts the request if it has certainly not arrived. Otherwise its fate is determined, and its
         task's id logged.
 
         Raises:
-            SubmissionUncertain: A task may exist, and it could not be found out.
+            SubmissionUncertain: A task may exist, and its fate could not be determined.
             KlingError: No task was created.
         """
         aio_task = asyncio.get_running_loop().create_task(self._finish(delivery, work), name="kling_async submit")
@@ -152,14 +152,14 @@ class Submitter:
         try:
             try:
                 return await work()
-            except SubmissionUncertain:  # its callbacks come to an address of its own, and show the task
-                if (found := await delivery.wait_for_callback()) is None:
+            except SubmissionUncertain:  # callbacks to its own address may still show the task
+                if (snapshot := await delivery.wait_for_callback()) is None:
                     raise
-                return found
+                return snapshot
         except asyncio.CancelledError:  # by `aclose` after its timeout, or by the end of the loop
             self._give_up(delivery)
             if not delivery.is_exposed:
-                raise ClientClosed("the client is closed; make a new one") from None
+                raise ClientClosed("the client is closed; create a new one") from None
             what = "the client was closed before the service said whether it accepted the task"
             uncertain = SubmissionUncertain(what)
             if (ambiguous_error := delivery.submission.ambiguous_error) is not None:  # which may have URLs or an id
@@ -187,7 +187,7 @@ class Submitter:
     def _adopt(self, delivery: Delivery, accepted: TaskSnapshot) -> TaskHandle:
         _log.info(
             "%s task %s was accepted", delivery.endpoint.title, accepted.task_id
-        )  # whatever happens later, a paid task can be found
+        )  # so that a paid task can be found later in any case
         delivery.observer.accepted(accepted.task_id)
         delivery.lease.note_accepted()
         delivery.events.update(task_id=accepted.task_id)
@@ -196,11 +196,11 @@ class Submitter:
         self._watch(handle, delivery, accepted)
         return handle
 
-    def _adopt_late(self, delivery: Delivery, found: TaskSnapshot) -> None:
+    def _adopt_late(self, delivery: Delivery, snapshot: TaskSnapshot) -> None:
         timer = self._uncertain.pop(delivery.lease, None)
         if timer is not None:
             timer.cancel()
-        handle = self._adopt(delivery, found)
+        handle = self._adopt(delivery, snapshot)
         _log.warning("a submit of unknown fate created task %s, according to its callback", handle.task_id)
 
     def _watch(self, handle: TaskHandle, delivery: Delivery, accepted: TaskSnapshot | None) -> None:
@@ -217,7 +217,7 @@ class Submitter:
         if not self._is_closed:
             self._poller.watch(handle, expects_callbacks=subscription is not None and subscription.is_reliable)
         if subscription is not None:
-            subscription.connect(handle)  # last: what it has received already may be worth a look
+            subscription.connect(handle)  # last: earlier callbacks may cause a poll at once
 
     def _forget_with(self, subscription: CallbackSubscription, handle: TaskHandle) -> None:
         self._forget(handle)

@@ -1,5 +1,5 @@
 """
-Requests to the service: sessions, signing, and a bound on requests at a time. It sends and reads, and decides nothing.
+Requests to the service: sessions, signing, and a bound on requests at a time. It only sends and reads; callers decide.
 """
 
 import asyncio
@@ -52,8 +52,8 @@ Seconds that each MiB of a request's body adds to its time limit.
 
 REUSE_MARGIN: Final = 2.0
 """
-Seconds for which a service must keep connections longer than we reuse them for requests that cannot be looked up: its
-time counts from its last byte, and ours must arrive before that time is over.
+Seconds for which a service must keep connections longer than we reuse them for requests that cannot be looked up: the
+service counts from its last byte, and our request must arrive before the time is over.
 """
 
 _OPEN_GATE: Final = contextlib.nullcontext()
@@ -88,7 +88,7 @@ class Transport:
     _kept_for: float | None = attrs.field(default=None, init=False)  # seconds, as the service said last
     _is_kept: bool = attrs.field(default=True, init=False)  # no create was lost, which could disprove that
     _gate: Semaphore = attrs.field(init=False, repr=False)
-    _creates: Semaphore = attrs.field(init=False, repr=False)  # those at the gate
+    _creates: Semaphore = attrs.field(init=False, repr=False)  # creates that wait at the gate
     _secrets: tuple[str, ...] = attrs.field(init=False, repr=False)
     _token: Token | None = attrs.field(default=None, init=False, repr=False)
     _clock_offset: float = attrs.field(default=0.0, init=False, repr=False)
@@ -120,18 +120,18 @@ class Transport:
         """
         return fingerprint(self._credentials, salt)
 
-    async def read(self, path: str, judge: Callable[[Answer], T]) -> T:
+    async def read(self, path: str, parse: Callable[[Answer], T]) -> T:
         """
-        Ask for *path* and return what *judge* returns for the answer; passing errors are retried for `give_up_after`.
+        Ask for *path* and return what *parse* returns for the answer; passing errors are retried for `give_up_after`.
 
         Raises:
-            KlingError: From *judge* or the connection; the last of several.
+            KlingError: From *parse* or the connection; the last of several.
         """
         now = asyncio.get_running_loop().time
         until = now() + self.retry.give_up_after
 
         async def attempt() -> T:
-            return await decode(await self.send("GET", path), judge)
+            return await decode(await self.send("GET", path), parse)
 
         def is_over(error: KlingError) -> bool:
             return not may_repeat(error) or self.retry.is_too_long(error) or now() > until
@@ -142,14 +142,14 @@ class Transport:
         self, method: str, path: str, body: RequestBody | None = None, *, limit: float | None = None
     ) -> Answer:
         """
-        Send one request, once, and return its answer whatever the status. If the service rejects a token because our
-        clock is wrong, the token is renewed and the request sent once more: the service has not looked at it.
+        Send one request, once, and return its answer, with any status. If the service rejects a token because our
+        clock is wrong, the token is renewed and the request sent once more: the service did not process it.
 
         *limit* is in seconds for the whole request; None is the sum of the limits for connecting and reading, and more
         for a large body.
 
         Raises:
-            NotSent: The connection was never made.
+            NotSent: No connection was established.
             Unreachable: It broke or timed out, and the request may have arrived.
             UnexpectedAnswer: The answer is larger than any sensible one.
             ClientClosed: The session was closed.
@@ -202,10 +202,10 @@ class Transport:
                 del failure  # otherwise its traceback holds it
         keep_alive = arrived.headers.get("Keep-Alive")
         self._kept_for = kept_for(keep_alive) if keep_alive else None
-        said = b"".join(arrived.pieces)
+        text = b"".join(arrived.pieces)
         for secret in self._secrets:  # some services repeat the key that they reject
-            said = said.replace(secret.encode(), "…".encode())
-        return Answer(arrived.status, arrived.headers, said)
+            text = text.replace(secret.encode(), "…".encode())
+        return Answer(arrived.status, arrived.headers, text)
 
     async def _exchange(
         self,
@@ -226,7 +226,7 @@ class Transport:
             headers=headers,
             allow_redirects=False,  # a redirect would carry the key elsewhere, and turn a POST into a GET
             raise_for_status=False,
-            max_line_size=MAX_HEADER,  # here, since borrowed sessions have limits of their own
+            max_line_size=MAX_HEADER,  # here, since borrowed sessions have their own limits
             max_field_size=MAX_HEADER,
             max_headers=MAX_HEADERS,
             timeout=_connecting_within(self.http.connect_timeout),
@@ -249,7 +249,7 @@ class Transport:
     def _session_for(self, body: RequestBody | None) -> aiohttp.ClientSession:
         # The borrowed session, or an own one for each number of seconds that it keeps idle connections.
         if self._is_closed or (self._borrowed is not None and self._borrowed.closed):
-            raise ClientClosed("the client is closed; make a new one")
+            raise ClientClosed("the client is closed; create a new one")
         if self._borrowed is not None:
             return self._borrowed
         keepalive = self.keepalive
@@ -257,8 +257,8 @@ class Transport:
             # A server closes an idle connection when it likes, and a request that meets that on the way is lost. What
             # could not be looked up then goes out on a connection that is new, or certainly open for some time to come.
             # Once a create was lost all the same, the service may not keep connections as long as it says.
-            reuse, said = self.http.reuse_within, self._kept_for or 0.0
-            keepalive = reuse if self._is_kept and said >= reuse + REUSE_MARGIN else 0.0
+            reuse, announced = self.http.reuse_within, self._kept_for or 0.0
+            keepalive = reuse if self._is_kept and announced >= reuse + REUSE_MARGIN else 0.0
         session = self._sessions.get(keepalive)
         if session is None:
             # Our gate is the bound: waiting in aiohttp's pool would count against the time limit of a request.
@@ -280,15 +280,15 @@ class Transport:
 
     def _translate(self, error: Exception, where: str, body: RequestBody | None, arrived: PartialAnswer) -> KlingError:
         # No exception of aiohttp's gets further than here: its repr may hold the request's headers.
-        said = describe_http_error(error)
+        reason = describe_http_error(error)
         for secret in self._secrets:
-            said = said.replace(secret, "…")
-        reason = hide_secrets(said) or type(error).__name__
+            reason = reason.replace(secret, "…")
+        reason = hide_secrets(reason) or type(error).__name__
         is_of_network = isinstance(error, aiohttp.ClientError | OSError)  # TimeoutError is an OSError
         may_have_left = is_of_network and not isinstance(error, NEVER_SENT) if body is None else body.has_left
         if not may_have_left:
             if self._is_closed or (self._borrowed is not None and self._borrowed.closed):
-                return ClientClosed(f"the session was closed before {where} was sent; make a new client")
+                return ClientClosed(f"the session was closed before {where} was sent; create a new client")
             if isinstance(error, ValueError | TypeError) and not is_of_network:
                 return InvalidRequest(f"{where} cannot be sent: {reason}; check base_url, proxy and headers")
             return NotSent(f"no connection for {where}: {reason}")
@@ -309,21 +309,21 @@ def _middlewares(session: aiohttp.ClientSession, body: RequestBody) -> tuple[aio
 
 @functools.lru_cache(maxsize=64)
 def _connecting_within(seconds: float) -> aiohttp.ClientTimeout:
-    # Name look-up, each address, proxy and TLS together; the rest of the time is kept by our own deadline.
+    # Name lookup, each address, proxy and TLS together; the rest of the time is kept by our own deadline.
     return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=seconds, sock_read=None)
 
 
-async def decode(answer: Answer, judge: Callable[[Answer], T]) -> T:
+async def decode(answer: Answer, parse: Callable[[Answer], T]) -> T:
     """
-    Return `judge(answer)`. For a large answer, *judge* runs in a thread: it must not read anything that the event loop
+    Return `parse(answer)`. For a large answer, *parse* runs in a thread: it must not read anything that the event loop
     changes. Cancelling this returns at once; the thread finishes and its result is dropped.
     """
     if len(answer.body) <= DECODE_INLINE_MAX:
-        return judge(answer)
+        return parse(answer)
     try:
-        return await asyncio.to_thread(judge, answer)
+        return await asyncio.to_thread(parse, answer)
     except RuntimeError:  # no thread could be started
-        return judge(answer)
+        return parse(answer)
 
 
 def is_small(answer: Answer) -> bool:

@@ -1,5 +1,5 @@
 """
-The emulated account: its tasks, their ids, and what they cost, as values. The caller says what time it is.
+The emulated account: its tasks, their ids, and their cost, as values. The caller passes the time.
 """
 
 import base64
@@ -128,7 +128,7 @@ class Account:
 
     def snapshot_of(self, record: TaskRecord, now: float) -> TaskSnapshot:
         """
-        Return what the service says about a task.
+        Return the service's snapshot of a task.
         """
         return snapshot_of(record, self.urls, self.settings, now)
 

@@ -150,7 +150,7 @@ class EmulatedApi:
 
     def answer(self, request: ApiRequest, now: float, outcome: TaskOutcome = SUCCESS) -> ApiResponse | FileToRender:
         """
-        Do what *request* asks for. A task that it creates will have this *outcome*.
+        Execute *request*. A task that it creates will have this *outcome*.
         """
         try:
             return self._answer(request, now, outcome)
@@ -218,8 +218,8 @@ class EmulatedApi:
         except ValueError as error:
             raise ApiError(400, 1201, api_errors.of_wrong_type(error, body)) from error
         texts = {each.field: getattr(request, each.field) for each in endpoint.inputs}
-        found = {field: facts_of(text) for field, text in texts.items() if isinstance(text, str)}
-        files = {field: facts for field, facts in found.items() if facts is not None}
+        file_facts = {field: facts_of(text) for field, text in texts.items() if isinstance(text, str)}
+        files = {field: facts for field, facts in file_facts.items() if facts is not None}
         if broken := broken_rules(self._dialect, request, files):
             raise ApiError(400, 1201, api_errors.of_broken_rule(broken[0], body, files))
         return request

@@ -65,14 +65,14 @@ LARGE_PICTURE: Final = "Image size is too large"
 
 def parts_of_token(parts: int) -> str:
     """
-    Say that a token has the wrong format. The vendor also answers a wrong key like this.
+    Report that a token has the wrong format. The vendor also answers a wrong key like this.
     """
     return f"access token should have 3 parts, but has {parts}"
 
 
 def invalid(field: str, value: object) -> str:
     """
-    Say that *value*, as it came in JSON, is not allowed for *field*.
+    Report that *value*, as it came in JSON, is not allowed for *field*.
     """
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return f"{field} value '{shorten(text)}' is invalid"
@@ -80,21 +80,21 @@ def invalid(field: str, value: object) -> str:
 
 def empty(field: str) -> str:
     """
-    Say that *field* is missing.
+    Report that *field* is missing.
     """
     return f"{field} cannot be empty"
 
 
 def too_long(field: str, most: int) -> str:
     """
-    Say that *field* has more than *most* characters.
+    Report that *field* has more than *most* characters.
     """
     return f"{field} cannot be longer than {most} characters"
 
 
 def of_wrong_type(error: ValueError, body: Mapping[str, Any]) -> str:
     """
-    Say why *body* cannot be read: a field is missing or has the wrong type.
+    Report why *body* cannot be read: a field is missing or has the wrong type.
     """
     cause = error.__cause__
     fields = [note.name for _, note in cause.group_exceptions()[0]] if isinstance(cause, ClassValidationError) else []
@@ -105,7 +105,7 @@ def of_wrong_type(error: ValueError, body: Mapping[str, Any]) -> str:
 
 def of_broken_rule(broken: BrokenRule, body: Mapping[str, Any], files: Mapping[str, FileFacts]) -> str:
     """
-    Say that *body* breaks a rule. *files* is what is known of its files, by field.
+    Report that *body* breaks a rule. *files* has the facts about its files, by field.
     """
     field, value = broken.field, body.get(broken.field)
     if field == "model_name":

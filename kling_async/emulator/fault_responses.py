@@ -1,5 +1,5 @@
 """
-What faults make of answers.
+Changes answers as faults require.
 """
 
 from typing import Any, Final

@@ -93,13 +93,13 @@ _ROUTES: Final[dict[Where, frozenset[str]]] = {
 @attrs.frozen
 class Fault:
     """
-    One rule. The functions of `kling_async.emulator.faults` make them, with the defaults that suit each kind.
+    One rule. The functions of `kling_async.emulator.faults` create them, with the defaults that suit each kind.
 
     Attributes:
         where: The requests it applies to: "list" is any request for many tasks, "tasks" only those by ids. "any" does
             not include "callback", since the service sends those.
         rate: The share of these requests that it applies to, chosen at random.
-        times: How often it applies in all; None sets no limit.
+        times: How often it applies in total; None sets no limit.
         after: How many of these requests pass first.
         prompt: Only creates whose prompt contains this text, and callbacks of such tasks.
         seconds: Seconds that the fault lasts, for kinds that last.

@@ -1,5 +1,5 @@
 """
-Makes fault rules, by function and from text.
+Creates fault rules, by function and from text.
 
     Emulator(faults=[reset_after("create", rate=0.3), failing_task(prompt="storm"), bare_429("query", times=2)])
 
@@ -181,7 +181,7 @@ def late_files(seconds: float = 1.0, **which: Unpack[WhichRequests]) -> Fault:
 
 def fewer_files(count: int = 1, **which: Unpack[WhichRequests]) -> Fault:
     """
-    The task makes *count* files less than were ordered.
+    The task makes *count* fewer files than were ordered.
     """
     return Fault("fewer_files", "create", count=count, **which)
 
@@ -280,7 +280,7 @@ def callback_new_standard(**which: Unpack[WhichRequests]) -> Fault:
 
 _DEFAULTS: Final[dict[str, Fault]] = {kind: globals()[kind]() for kind in get_args(Kind)}
 """
-A rule of each kind, as the function of that name makes it without arguments.
+A rule of each kind, as the function of that name returns it without arguments.
 """
 
 _OPTIONS: Final[dict[str, Callable[[str], Any]]] = {

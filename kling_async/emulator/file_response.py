@@ -23,17 +23,17 @@ def file_response(content: bytes, content_type: str, headers: Mapping[str, str])
     if headers.get("If-None-Match") == tag:
         return ApiResponse(status=304, content_type=content_type, headers=known)
     whole = ApiResponse(body=content, content_type=content_type, headers=known)
-    wanted = _RANGE.fullmatch(headers.get("Range", ""))
-    if wanted is None or wanted[0] == "bytes=-" or headers.get("If-Range", tag) != tag:
+    match = _RANGE.fullmatch(headers.get("Range", ""))
+    if match is None or match[0] == "bytes=-" or headers.get("If-Range", tag) != tag:
         return whole  # several ranges at a time and other units may be ignored
     size = len(content)
-    if wanted["first"]:
-        first, last = int(wanted["first"]), int(wanted["last"] or size)
-        if last < first and wanted["last"]:
+    if match["first"]:
+        first, last = int(match["first"]), int(match["last"] or size)
+        if last < first and match["last"]:
             return whole  # not a valid range
         last = min(last, size - 1)
     else:
-        first, last = max(0, size - int(wanted["last"])), size - 1
+        first, last = max(0, size - int(match["last"])), size - 1
     if first > last:
         unsatisfied = {**known, "Content-Range": f"bytes */{size}"}
         return ApiResponse(status=416, content_type="application/xml", headers=unsatisfied)

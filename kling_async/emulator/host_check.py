@@ -43,7 +43,7 @@ def host_check(settings: Settings) -> Middleware:
 def is_own_name(host: str, own: set[str]) -> bool:
     """
     Return whether *host*, the header of that name, may be the emulator's: one of *own*, "localhost" and its subdomains,
-    or any IP address. Only a name can be made to resolve to this machine. Browsers always send the header.
+    or any IP address. Only a name can be set up to resolve to this machine. Browsers always send the header.
     """
     parts = _HOST.fullmatch(host.strip())
     if parts is None:

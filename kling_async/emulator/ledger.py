@@ -1,5 +1,5 @@
 """
-What an emulated service records: created tasks, bills and requests.
+The records of an emulated service: created tasks, bills and requests.
 """
 
 from collections import Counter

@@ -18,7 +18,7 @@ from kling_async.emulator.task_snapshot import seconds_of
 CACHE_SIZE: Final = 64  # files; the largest take some megabytes each
 
 _VIDEO_SIDE: Final = 480  # pixels of the longer side of a video, whose frames are not compressed
-_FRAMES: Final = 8  # of a video, whatever its length
+_FRAMES: Final = 8  # of a video of any length
 
 
 def require_pillow() -> None:
@@ -61,7 +61,7 @@ class Renderer:
 
     async def aclose(self) -> None:
         """
-        Finish what is being rendered, and start nothing more. Safe to call twice.
+        Finish the files that are being rendered, and start no others. Safe to call twice.
         """
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._running:
@@ -100,7 +100,7 @@ def _render_video(record: TaskRecord, file: ResultFile, scale: float, seconds: f
 
 
 def _size_of(record: TaskRecord) -> tuple[str, str]:
-    # Other endpoints, and dialects made with `attrs.evolve`, may allow sizes that cannot be drawn.
+    # Other endpoints, and dialects derived with `attrs.evolve`, may allow sizes that cannot be drawn.
     from kling_async.emulator.drawing.picture import size_in_pixels  # noqa: PLC0415
 
     aspect_ratio = getattr(record.request, "aspect_ratio", None) or "16:9"

@@ -66,11 +66,11 @@ def new_standard(snapshot: TaskSnapshot) -> Payload:
 
 
 def _outputs(snapshot: TaskSnapshot) -> list[Payload]:
-    made = CODEC.unstructure(snapshot.task_result)
+    result = CODEC.unstructure(snapshot.task_result)
     return [
         {"type": kind.removesuffix("s"), **{name: value for name, value in item.items() if name != "index"}}
         for kind in ("images", "videos", "audios")
-        for item in made.get(kind, [])
+        for item in result.get(kind, [])
     ]
 
 
@@ -189,7 +189,7 @@ def as_new_api_task(payload: Payload) -> Payload:
 
 SATURATED: Final = "当前分组上游负载已饱和\uff0c请稍后再试"
 """
-What new-api says under every 429 in place of the vendor's words: the group's upstream is saturated, try again later.
+New-api's message for every 429, in place of the vendor's: the group's upstream is saturated, try again later.
 """
 
 

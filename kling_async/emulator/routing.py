@@ -1,5 +1,5 @@
 """
-Which of the service's operations a method and a path mean. All registered endpoints are served.
+Maps a method and a path to an operation of the service. All registered endpoints are served.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ __all__ = ["Target", "is_path_of_an_endpoint", "target_of"]
 @attrs.frozen
 class Target:
     """
-    What a request is about.
+    The target of a request.
 
     Attributes:
         route: The operation; None if there is none.

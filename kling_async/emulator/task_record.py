@@ -25,7 +25,7 @@ class TaskOutcome:
         word: The word for its status in place of "processing".
         success_word: The word for its status in place of "succeed".
         files_after: Seconds after its success until it lists its files.
-        missing: How many files less than ordered it makes.
+        missing: How many of the ordered files it does not make.
     """
 
     failure: str | None = None
@@ -111,7 +111,7 @@ class TaskRecord:
 
     def updated_at(self, now: float) -> float:
         """
-        Return when what the service says about it changed last.
+        Return the time of its last change that the service shows.
         """
         steps = (self.started_at, self.done_at, self.done_at + self.outcome.files_after)
         return max((step for step in steps if step <= now), default=self.created_at)

@@ -1,5 +1,5 @@
 """
-What the emulated service says about a task at a moment.
+Snapshots of a task, as the emulated service shows it at a moment.
 """
 
 import datetime as dt
@@ -27,7 +27,7 @@ __all__ = ["seconds_of", "snapshot_of"]
 
 def snapshot_of(record: TaskRecord, urls: FileUrls, settings: Settings, now: float) -> TaskSnapshot:
     """
-    Return the task of *record* as it is at *now*.
+    Return the snapshot of *record*'s task at *now*.
     """
     status, outcome = record.status_at(now), record.outcome
     words = {TaskStatus.PROCESSING: outcome.word, TaskStatus.SUCCEEDED: outcome.success_word}

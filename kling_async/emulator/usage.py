@@ -14,7 +14,7 @@ __all__ = ["Usage"]
 
 class Usage:
     """
-    What running tasks use, and what ended ones have cost.
+    The slots and money in use by running tasks, and the cost of ended ones.
 
     Attributes:
         slots: In use, by bucket.

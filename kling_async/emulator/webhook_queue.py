@@ -1,5 +1,5 @@
 """
-The callbacks of an account as values: what is sent where and when, and which faults apply. No waiting, no aiohttp.
+The callbacks of an account as values: content, address and time of each, with faults applied. No waiting, no aiohttp.
 """
 
 import hashlib
@@ -150,8 +150,8 @@ def _forged(snapshot: TaskSnapshot) -> TaskSnapshot:
 def _misdirected(url: str) -> str:
     # The last character of the path belongs to the token, if there is one: nearly right.
     parts = urlsplit(url)
-    kept = parts.path[:-1] or "/"
-    return urlunsplit(parts._replace(path=kept + ("B" if parts.path.endswith("A") else "A")))
+    path = parts.path[:-1] or "/"
+    return urlunsplit(parts._replace(path=path + ("B" if parts.path.endswith("A") else "A")))
 
 
 def _other_id(task_id: str) -> str:

@@ -18,7 +18,7 @@ __all__ = ["GalleryEntry", "entry_of"]
 @attrs.frozen(kw_only=True, hash=False)
 class GalleryEntry:
     """
-    One picture, video or sound, or a task that made none. Unknown facts are None, and not shown.
+    One picture, video or sound, or a task without files. Unknown facts are None, and not shown.
 
     Attributes:
         path: The file; None if there is none.

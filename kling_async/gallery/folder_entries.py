@@ -31,9 +31,9 @@ def read_folder(directory: str | Path) -> list[GalleryEntry]:
 
 
 def _files(directory: Path) -> list[Path]:
-    found = [entry for entry in directory.iterdir() if not entry.name.startswith(".")]
-    here = sorted(path for path in found if path.suffix.lower() in _SUFFIXES and path.is_file())
-    below = sorted(path for path in found if path.is_dir() and not path.is_symlink())
+    entries = [entry for entry in directory.iterdir() if not entry.name.startswith(".")]
+    here = sorted(path for path in entries if path.suffix.lower() in _SUFFIXES and path.is_file())
+    below = sorted(path for path in entries if path.is_dir() and not path.is_symlink())
     return here + [path for folder in below if os.access(folder, os.R_OK | os.X_OK) for path in _files(folder)]
 
 

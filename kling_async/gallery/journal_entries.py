@@ -29,7 +29,7 @@ def read_journal(path: str | Path) -> Iterator[GalleryEntry]:
     Raises:
         FileNotFoundError: There is no such file.
         JournalCorrupt: The file is not a journal, or is damaged.
-        JournalMismatch: Another version made it.
+        JournalMismatch: Another version created it.
     """
     with Reader(path) as reader:
         _, dialect = reader.account
@@ -69,7 +69,7 @@ def _seconds(row: Row) -> float | None:
 def _error(row: Row) -> str | None:
     if row.error is not None:
         return f"{type(row.error).__name__}: {row.error}"
-    made = len(row.snapshot.task_result.files) if row.snapshot is not None else 0
-    if row.state is State.FINISHED and (missing := made - len(row.files)) > 0:
-        return f"{missing} of {made} files not saved yet: the next run of the batch fetches them"
+    count = len(row.snapshot.task_result.files) if row.snapshot is not None else 0
+    if row.state is State.FINISHED and (missing := count - len(row.files)) > 0:
+        return f"{missing} of {count} files not saved yet: the next run of the batch fetches them"
     return None

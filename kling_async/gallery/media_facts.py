@@ -1,5 +1,5 @@
 """
-Tells videos and sounds from pictures by their content, and reads their size and length.
+Distinguishes videos and sounds from pictures by their content, and reads their size and length.
 """
 
 import struct
@@ -23,7 +23,7 @@ _INDEX_MAX: Final = 16 * 1024 * 1024  # bytes of the index of an MP4 file that a
 @attrs.frozen
 class MediaFacts:
     """
-    What the header of a video or a sound says. `seconds` is None if it does not say, `size` (width and height in
+    The facts in the header of a video or a sound. `seconds` is None if it has no length, `size` (width and height in
     pixels) also for sounds.
     """
 

@@ -1,5 +1,5 @@
 """
-Writes the gallery page: one HTML file that needs nothing else but the files that it shows.
+Writes the gallery page: one HTML file that needs only the files that it shows.
 """
 
 import base64
@@ -92,7 +92,7 @@ class _Tile:
     @property
     def data(self) -> dict[str, object]:
         """
-        What the script reads.
+        The data for the page's script.
         """
         return {
             "name": self.entry.name,

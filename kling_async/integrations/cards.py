@@ -1,5 +1,5 @@
 """
-Cards for notebooks: small pieces of HTML, made from text.
+Cards for notebooks: small pieces of HTML, built from text.
 
 They include their style and set no colour of text or background, so that they suit light and dark pages. All text is
 escaped, and only harmless addresses become pictures.

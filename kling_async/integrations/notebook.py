@@ -187,7 +187,7 @@ def _trouble(tally: Tally) -> str:
 
 def _find_shell() -> Any:
     try:
-        from IPython import get_ipython  # noqa: PLC0415 (of notebooks alone)
+        from IPython import get_ipython  # noqa: PLC0415 (only notebooks have it)
     except ModuleNotFoundError as error:
         raise ImportError(
             "this is for notebooks, and IPython is not installed; give on_event a function", name=error.name

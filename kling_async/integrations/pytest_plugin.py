@@ -39,7 +39,7 @@ def read_settings(node: pytest.Item) -> dict[str, Any]:
     known = attrs.fields_dict(Settings).keys()
     for marker in reversed(list(node.iter_markers("kling"))):
         if marker.args:
-            pytest.fail(f"pytest.mark.kling takes keyword arguments alone, got {marker.args!r}", pytrace=False)
+            pytest.fail(f"pytest.mark.kling takes only keyword arguments, got {marker.args!r}", pytrace=False)
         if unknown := sorted(marker.kwargs.keys() - known):
             what = f"pytest.mark.kling knows no {', '.join(unknown)}; it takes {', '.join(sorted(known))}"
             pytest.fail(what, pytrace=False)

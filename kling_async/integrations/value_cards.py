@@ -167,11 +167,11 @@ def _request_facts(outcome: Done | Failed) -> Iterator[str]:
 
 
 def _counts(files: Sequence[File]) -> list[str]:
-    found = []
+    counts = []
     for kind, (one, many) in _PLURALS.items():
         if count := sum(file.kind == kind for file in files):
-            found.append(f"{count} {one if count == 1 else many}")
-    return found
+            counts.append(f"{count} {one if count == 1 else many}")
+    return counts
 
 
 def _costs(snapshot: TaskSnapshot) -> Iterator[str]:

@@ -60,7 +60,7 @@ def writer_for(destination: Destination, temp_dir: Path | None = None) -> WriteF
 
 async def make_staging_dir(destination: Destination, name: str) -> None:
     """
-    Make the folder for `NameTemplate.staging_dir`. In a storage it is made when it is needed.
+    Create the folder for `NameTemplate.staging_dir`. In a storage it is created when it is needed.
     """
     if isinstance(destination, Path):
         await asyncio.to_thread((destination / name).mkdir, parents=True, exist_ok=True)

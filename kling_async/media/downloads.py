@@ -1,9 +1,8 @@
 """
 Downloads the files of tasks: streamed, checked, and never partial under a final name.
 
-A file's URL is named by the service, so nothing is taken on trust: no key and no cookie is sent there, it must not lead
-into a private network, and what arrives must be a complete file of the right kind, of bounded size and at a bearable
-rate.
+A file's URL comes from the service and is not trusted: no key and no cookie is sent there, it must not lead into a
+private network, and the content must be a complete file of the right kind, of limited size and at an acceptable rate.
 """
 
 import asyncio
@@ -56,18 +55,18 @@ Length of a URL in characters from which a file in it is decoded in a thread.
 @attrs.define(eq=False, repr=False)
 class Downloads:
     """
-    Fetches files. Lives as long as its client, with an HTTP session of its own that has no key and keeps no cookie.
+    Fetches files. Lives as long as its client, with its own HTTP session, which has no key and keeps no cookie.
 
-    The session is made at first use, in the running event loop. A proxy resolves names by itself, so that only URLs
+    The session is created at first use, in the running event loop. A proxy resolves names by itself, so that only URLs
     whose host is an address can be checked here if one is used.
 
     Args:
         networks: Kinds of private network that files may come from: those of the service itself.
-        base_url: Of the service, for URLs that are relative to it. None if all are absolute.
+        base_url: The service's, for URLs that are relative to it. None if all are absolute.
         policy: How slow a transfer may be before it is started again.
         width: Transfers at a time from one host, over all calls. From all hosts together it is half as many more, so
             that one slow host does not stop the others.
-        max_bytes: Of one file.
+        max_bytes: Maximum size of one file.
         attempts: How often the transfer of one file is started.
         first_delay: Seconds before it is started again; each further delay is twice as long.
     """
@@ -209,7 +208,9 @@ class Downloads:
         try:
             return await consume(await FileStream.begin(BytesSource(content), kind, self._max_bytes))
         except TransferBroken as broken:
-            raise FetchRefused(f"its URL holds no complete file: {broken}") from None  # nor would it the next time
+            raise FetchRefused(
+                f"its URL holds no complete file: {broken}"
+            ) from None  # another attempt would not change that
 
     @property
     def _window(self) -> float:

@@ -3,7 +3,7 @@ File formats by content: the extension of a file, and where it ends by its own s
 
 Neither a length nor a closed connection proves that a file is complete: a proxy that lost its upstream stores half a
 file and serves it under a length that matches. So a file is followed from part to part up to its own end. What comes
-after the end is ignored, because cameras and editors append data of their own.
+after the end is ignored, because cameras and editors append their own data.
 
 A format is a row of `FORMATS`: the kind of file that it is for, how it is recognised, and its first step. No two kinds
 have an extension in common, so that an image and a video of one task that have the same index have different names.
@@ -27,7 +27,7 @@ Bytes that are enough to recognise every format.
 
 class _Step(Protocol):
     """
-    Looks at the part of a file that begins at *at*. Returns where the next part begins (perhaps beyond *data*) and the
+    Reads the part of a file that begins at *at*. Returns where the next part begins (perhaps beyond *data*) and the
     step for it: None at the end of the file; *at* and itself if the part is not complete yet.
     """
 
@@ -149,13 +149,13 @@ _MARKER_MAX: Final = 4
 
 
 def _jpeg(data: bytes, at: int) -> tuple[int, _Step | None]:
-    found = _MARKER.search(data, at)
-    if found is None:
+    marker = _MARKER.search(data, at)
+    if marker is None:
         return max(at, len(data) - _MARKER_MAX + 1), _jpeg
-    if found[1] is not None:
-        return found.end(), None
-    length = found[2]
-    return found.end() + (max(0, int.from_bytes(length) - 2) if length is not None else 0), _jpeg
+    if marker[1] is not None:
+        return marker.end(), None
+    length = marker[2]
+    return marker.end() + (max(0, int.from_bytes(length) - 2) if length is not None else 0), _jpeg
 
 
 # GIF: a header, and blocks of sub-blocks, each of which begins with its length; an empty one ends the block, ";" all.

@@ -35,7 +35,7 @@ PERMANENT: Final = (
     ValueError,
 )
 """
-Errors that another try would raise again.
+Errors that another attempt would raise again.
 """
 ATTEMPTS: Final = 6
 """
@@ -88,7 +88,7 @@ class UrlChain:
 
     def name_of(self, url: str) -> str | None:
         """
-        Return the name of the file for which `url_of` returned *url*, None for a URL outside of this one.
+        Return the name of the file for which `url_of` returned *url*, None for a URL outside this one.
         """
         start = f"{self.before}{self.link}/"
         is_inside = url.startswith(start) and url.endswith(self.after) and len(url) > len(start) + len(self.after)
@@ -180,7 +180,7 @@ class OpenedFileSystem:
 
     async def call(self, name: str, *args: object) -> Any:
         """
-        Call a method of the file system: in fsspec's own event loop if it is asynchronous, else in a thread.
+        Call a method of the file system: in fsspec's own event loop if it is asynchronous, otherwise in a thread.
         """
         if self.files.async_impl and hasattr(self.files, f"_{name}"):
             work = getattr(self.files, f"_{name}")(*args)

@@ -1,5 +1,5 @@
 """
-Reads the files of requests, off the event loop: what is sent of each, and what is known of it.
+Reads the files of requests, off the event loop: the text to send for each, and the facts about it.
 
 The rules (size, sides, ratio) are the endpoint's: `broken_rules` checks the facts that are found here.
 """
@@ -47,13 +47,13 @@ def _shown(text: str) -> str:
 @attrs.frozen
 class Reference:
     """
-    A reference image, ready to be judged and sent.
+    A reference image, ready to be checked and sent.
 
     Attributes:
-        text: The URL as it was, or Base64 without a prefix. Empty where the picture is above *max_bytes* and was
-            therefore not read to its end; the facts tell its true size.
+        text: The URL unchanged, or Base64 without a prefix. Empty if the picture is above *max_bytes* and was
+            therefore not read to its end; the facts have its true size.
         facts: None for a URL: the service fetches it, not we.
-        sha256: Of the picture's bytes, in hexadecimal digits; None for a URL, and where not all of it was read.
+        sha256: Of the picture's bytes, in hexadecimal digits; None for a URL, or if not all of it was read.
     """
 
     text: str = attrs.field(repr=_shown)
@@ -68,7 +68,7 @@ class ReferenceCache:
 
     Args:
         most: Files to keep.
-        keeps_text: Whether their text is kept, for sending; else only what is known of them.
+        keeps_text: Whether their text is kept, for sending; otherwise only the facts about them.
     """
 
     most: int
@@ -77,9 +77,9 @@ class ReferenceCache:
 
     async def read(self, source: FileSource, field: str, max_bytes: int) -> Reference:
         """
-        Do as `read_reference` does, unless it has the file.
+        Return the file if it is kept; otherwise read it as `read_reference` does.
         """
-        if not isinstance(source, str | Path | bytes):  # no file at all, and perhaps not hashable
+        if not isinstance(source, str | Path | bytes):  # not a file, and perhaps not hashable
             return await read_reference(source, field=field, max_bytes=max_bytes)
         key = (source, field)
         if key not in self._found:
@@ -90,10 +90,10 @@ class ReferenceCache:
                 self._found[key] = error.with_traceback(None)
             if len(self._found) > self.most:
                 self._found.popitem(last=False)
-        found = self._found.get(key)
-        if isinstance(found, InvalidRequest):
-            raise attrs.evolve(found)
-        return found if found is not None else await read_reference(source, field=field, max_bytes=max_bytes)
+        cached = self._found.get(key)
+        if isinstance(cached, InvalidRequest):
+            raise attrs.evolve(cached)
+        return cached if cached is not None else await read_reference(source, field=field, max_bytes=max_bytes)
 
 
 async def read_inputs(
@@ -103,7 +103,7 @@ async def read_inputs(
     Read all files of *request*, and check all rules of the service.
 
     Returns:
-        What is sent of each file, by field, without fields that are not set; and every broken rule.
+        The text to send for each file, by field, without fields that are not set; and every broken rule.
 
     Raises:
         InvalidRequest: No endpoint takes such a request.
@@ -128,7 +128,7 @@ async def read_inputs(
 
 def with_texts(request: R, references: Mapping[str, Reference]) -> R:
     """
-    Return *request* as it is sent: with the text of each file in its place, and without those that were not read.
+    Return *request* as it is sent: with the text of each file, and without files that were not read.
     """
     fields = [each.field for each in endpoint_of(type(request)).inputs if getattr(request, each.field) is not None]
     texts = {field: references[field].text if field in references else None for field in fields}
@@ -137,7 +137,7 @@ def with_texts(request: R, references: Mapping[str, Reference]) -> R:
 
 async def read_reference(source: FileSource, *, field: str, max_bytes: int) -> Reference:
     """
-    Read the file that *field* holds, in a thread, and find out what it is by its content.
+    Read the file that *field* holds, in a thread, and determine its format by its content.
 
     Base64 may be wrapped in lines, of the URL-safe alphabet or without its padding: what is sent is the standard form.
     A space inside it is refused, because form and URL decoders turn "+" into a space.
@@ -147,7 +147,7 @@ async def read_reference(source: FileSource, *, field: str, max_bytes: int) -> R
         max_bytes: The picture's limit before Base64. Of a larger file only so much is read.
 
     Raises:
-        InvalidRequest: It cannot be read at all. Whether a picture that could be read is allowed is not asked here.
+        InvalidRequest: It cannot be read at all. Whether the service allows it is not checked here.
     """
     match source:
         case str() if _is_url(source):
@@ -191,7 +191,7 @@ def _read(path: Path, max_bytes: int) -> tuple[bytes, int]:
         raise OSError(errno.EINVAL, "Not a regular file")
     with path.open("rb") as file:
         content = file.read(max_bytes + 1)
-    if len(content) <= max_bytes:  # all of it: the file may have changed since it was asked for its size
+    if len(content) <= max_bytes:  # all of it: the file may have changed since its size was read
         return content, len(content)
     return content, max(len(content), facts.st_size)
 
@@ -266,7 +266,7 @@ def _facts_of(content: bytes, size: int, max_bytes: int) -> FileFacts:
         return FileFacts(size, None)
     import imagesize  # type: ignore[import-untyped]  # noqa: PLC0415 (it loads a parser of XML)
 
-    width, height = imagesize.get(io.BytesIO(content), exif_rotation=False)  # never raises: -1 is "cannot tell"
+    width, height = imagesize.get(io.BytesIO(content), exif_rotation=False)  # never raises: -1 means unknown
     flaw = find_flaw(content) if size <= max_bytes else None  # a file above the limit was not read to its end
     return FileFacts(size, kind, width if width > 0 else None, height if height > 0 else None, flaw)
 

@@ -24,7 +24,7 @@ Maximum length of a URL in characters; servers accept far less.
 OPENED_BY_THE_SERVICE: Final = frozenset({Network.LOOPBACK, Network.LAN, Network.SHARED, Network.BENCHMARK})
 """
 The kinds of network that files may come from if the service itself is in one. Behind a proxy that resolves all names to
-addresses of its own (mostly in 198.18.0.0/15), the service appears to be there as well.
+its own addresses (mostly in 198.18.0.0/15), the service appears to be there as well.
 """
 
 
@@ -54,7 +54,7 @@ class AllowedHosts:
 
     def has_name(self, host: str) -> bool:
         """
-        Return whether the user allows the host by this name, wherever it is.
+        Return whether the user allows the host by this name, in any network.
         """
         return host.rstrip(".").lower() in {entry.rstrip(".").lower() for entry in self.entries}
 
@@ -72,7 +72,7 @@ class AllowedHosts:
 
 def private_host_message(kind: Network, where: str) -> str:
     """
-    Say that no file may come from *where*, which is in a network of this kind, and what to do about it.
+    Return the error text for *where*, which is in a blocked network of this kind, with the remedy.
     """
     if kind is Network.NEVER:
         return f"its address is private: {where}; files never come from addresses that are {kind.value}"
@@ -97,11 +97,11 @@ class CheckedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
+        addresses = await self._resolver.resolve(host, port, family)
         if host in self._trusted:
-            return found
-        blocked = [self._allowed.blocked_behind(host, entry["host"]) for entry in found]
-        allowed = [entry for entry, kind in zip(found, blocked, strict=True) if kind is None]
+            return addresses
+        blocked = [self._allowed.blocked_behind(host, entry["host"]) for entry in addresses]
+        allowed = [entry for entry, kind in zip(addresses, blocked, strict=True) if kind is None]
         if not allowed:
             kind = blocked[0] or Network.LAN if blocked else Network.LAN
             raise FetchRefused(private_host_message(kind, hide_query(host)))
@@ -117,15 +117,15 @@ async def networks_of(host: str) -> frozenset[Network]:
     none if its name cannot be resolved.
     """
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None)
+        addresses = await asyncio.get_running_loop().getaddrinfo(host, None)
     except (OSError, UnicodeError):
         return frozenset()
-    return OPENED_BY_THE_SERVICE & {network_of(str(address[0])) for *_, address in found}
+    return OPENED_BY_THE_SERVICE & {network_of(str(address[0])) for *_, address in addresses}
 
 
 def parse_url(text: str) -> URL:
     """
-    Return the URL that *text* is, character by character where possible: a signature may cover all of them.
+    Parse *text* as a URL, and keep each character if possible: a signature may cover all of them.
 
     Raises:
         FetchRefused: It is none, or too long.

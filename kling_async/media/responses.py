@@ -1,5 +1,5 @@
 """
-Responses to downloads: judged by their status, read within time limits, and their errors put into words.
+Responses to downloads: checked by their status, and read within time limits; errors are described in words.
 """
 
 import asyncio
@@ -86,8 +86,8 @@ def check_status(response: aiohttp.ClientResponse) -> None:
 
 def _is_all(content_range: str | None) -> bool:
     # No range was requested, so all of it should arrive. If no total length is given, the file's own end decides.
-    found = _CONTENT_RANGE.fullmatch((content_range or "bytes 0-0/*").strip())
-    return found is not None and (found[2] is None or int(found[1]) + 1 == int(found[2]))
+    match = _CONTENT_RANGE.fullmatch((content_range or "bytes 0-0/*").strip())
+    return match is not None and (match[2] is None or int(match[1]) + 1 == int(match[2]))
 
 
 @attrs.define

@@ -36,7 +36,7 @@ class SaveOutcome:
 @attrs.define(eq=False)
 class LinkRefresher:
     """
-    Reads the task again for fresh URLs: once at most, for all files of one call.
+    Reads the task again for fresh URLs: at most once for all files of one call.
     """
 
     _refresh: Callable[[], Awaitable[TaskResult]]
@@ -101,7 +101,7 @@ def _with_absolute_url(file: File, base_url: str | None) -> File:
 
 def summarize(task_id: str, files: Sequence[File], outcomes: Sequence[SavedFile | BaseException]) -> SaveOutcome:
     """
-    Return one outcome for all *files*; an exception that is no `FetchError` is raised.
+    Return one outcome for all *files*; an exception that is not a `FetchError` is raised.
     """
     saved: list[SavedFile] = []
     failed: list[tuple[File, FetchError]] = []

@@ -1,5 +1,5 @@
 """
-Storages that fsspec reaches, such as `s3://bucket/pictures`: files are saved there with the same promises as in a
+Storages that fsspec reaches, such as `s3://bucket/pictures`: files are saved there with the same guarantees as in a
 folder.
 """
 
@@ -49,7 +49,7 @@ class Storage:
             better kept where the file system's library finds them by itself.
 
     Raises:
-        ValueError: It is no URL, or holds a password.
+        ValueError: It is not a URL, or holds a password.
     """
 
     url: str = attrs.field()
@@ -103,7 +103,7 @@ class Storage:
             return await self._opened(self.url)
         except (ImportError, ValueError):
             raise
-        except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
+        except Exception as error:  # noqa: BLE001 (each storage has its own errors)
             raise OSError(f"{self.url} cannot be opened: {_describe(error)}") from None
 
     async def _try_out(self, opened: OpenedFileSystem, file: TempFile) -> None:
@@ -124,7 +124,7 @@ class Storage:
         except NotImplementedError as error:
             what = "files can neither be put whole nor renamed there"
             raise ValueError(f"{self.url!r}: {what} ({_describe(error)}); use another storage") from None
-        except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
+        except Exception as error:  # noqa: BLE001 (each storage has its own errors)
             raise OSError(f"{self.url}: a small file could not be stored there: {_describe(error)}") from None
 
     async def _follow(self, url: str) -> None:
@@ -144,7 +144,7 @@ class Storage:
             await opened.remove(key)
         except FileNotFoundError:
             pass
-        except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
+        except Exception as error:  # noqa: BLE001 (each storage has its own errors)
             _log.warning("%s could not be removed after it was written as a trial: %s", url, _describe(error))
 
     def url_of(self, names: NameTemplate, index: int, ext: str) -> str:
@@ -159,8 +159,8 @@ class Storage:
         """
         Store a file under its name, replacing what is there, and verify it.
 
-        Cancelling leaves no partial file: it waits for the running call to the storage, and makes no other call but to
-        remove what is incomplete.
+        Cancelling leaves no partial file: it waits for the running call to the storage, and then only
+        removes an incomplete file.
 
         Args:
             temp_dir: Folder of this machine for the temporary file; None is the system's.
@@ -215,7 +215,7 @@ class Storage:
     async def _attempt(self, what: str, url: str, work: Callable[[OpenedFileSystem, str], Awaitable[T]]) -> T:
         try:
             return await self._retried(url, work)
-        except Exception as error:  # noqa: BLE001 (each storage has errors of its own)
+        except Exception as error:  # noqa: BLE001 (each storage has its own errors)
             kind = DiskFull if _is_full(error) else FetchRefused
             raise kind(f"{url} could not be {what}: {_describe(error)}") from None
 

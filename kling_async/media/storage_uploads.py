@@ -1,9 +1,9 @@
 """
 Uploads: a file is stored under its final name only if it is complete, and is verified by size and digest.
 
-It comes to a temporary file of this machine first, where it is checked and its digests are made. So a storage only
-gets complete files, an upload may be tried again without another download, and no file is held in memory. If uploads
-are atomic, it is uploaded to its name at once; otherwise to a hidden name beside it, which is then renamed.
+It is first written to a temporary file of this machine, where it is checked and its digests are computed. So a storage
+only gets complete files, an upload may be tried again without another download, and no file is held in memory. If
+uploads are atomic, it is uploaded to its name at once; otherwise to a hidden name beside it, which is then renamed.
 """
 
 import base64

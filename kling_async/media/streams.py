@@ -23,7 +23,7 @@ class ByteSource(Protocol):
     What a file is read from, piece by piece.
 
     Attributes:
-        size: Bytes in all; 0 if unknown.
+        size: Total number of bytes; 0 if unknown.
         content_type: What the sender calls it.
     """
 
@@ -79,7 +79,7 @@ class FileStream:
         Read as much as is needed to recognise the format.
 
         Raises:
-            TransferBroken: It is no file of this kind.
+            TransferBroken: It is not a file of this kind.
             FetchRefused: It is larger than *max_bytes*.
         """
         _check_size(source.size, max_bytes)
@@ -94,8 +94,8 @@ class FileStream:
 
     async def read(self) -> bytes:
         """
-        Return the next piece; nothing at the end of a file that is complete by its own structure, whatever length its
-        sender stated.
+        Return the next piece; nothing at the end of a file that is complete by its own structure, regardless of the
+        length that its sender stated.
         """
         piece, self._head = self._head, b""
         piece = piece or await self._source.read()

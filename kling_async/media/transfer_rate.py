@@ -16,8 +16,8 @@ class TransferRate:
     something else does not count.
 
     Args:
-        size: Bytes in all, as announced; 0 if unknown.
-        window: Seconds over which the least rate is measured.
+        size: Total number of bytes, as announced; 0 if unknown.
+        window: Seconds over which the minimum rate is measured.
     """
 
     _policy: DownloadPolicy

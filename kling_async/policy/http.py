@@ -1,5 +1,5 @@
 """
-How connections are made: the options that users set, and the proxy for each URL.
+Options for connections: those that users set, and the proxy for each URL.
 """
 
 import os
@@ -51,7 +51,7 @@ def _entries(entries: Collection[str]) -> tuple[str, ...]:
 @attrs.frozen(kw_only=True)
 class HttpOptions:
     """
-    How connections are made.
+    Options for connections.
 
     `NO_PROXY` is a list separated by commas or spaces. It may contain hosts (`example.org`, `.example.org` and
     `*.example.org` all mean that host and its subdomains), addresses and networks (`10.0.0.1`, `10.0.0.0/8`, `[::1]`,
@@ -144,7 +144,7 @@ class HttpOptions:
 
     def check_route(self, base_url: str) -> None:
         """
-        Check that requests to *base_url* can be made.
+        Check that requests to *base_url* can be sent.
 
         Raises:
             InvalidRequest: An environment variable is invalid; or plain http, which is for loopback only, would go to
@@ -160,10 +160,10 @@ class HttpOptions:
 def _system_proxies() -> dict[str, str]:
     # macOS and Windows have proxies in their settings; other systems only in the environment.
     set_ones = {scheme: proxy.strip() for scheme, proxy in getproxies().items() if scheme in SCHEMES}
-    found = {scheme: with_scheme(proxy) for scheme, proxy in set_ones.items() if proxy}
-    for scheme, proxy in found.items():
+    proxies = {scheme: with_scheme(proxy) for scheme, proxy in set_ones.items() if proxy}
+    for scheme, proxy in proxies.items():
         check_proxy(f"the system's proxy for {scheme}", proxy)
-    return found
+    return proxies
 
 
 def _system_proxy_for(url: str) -> str | None:

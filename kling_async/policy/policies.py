@@ -18,7 +18,7 @@ __all__ = ["DownloadPolicy", "PollPolicy", "RetryPolicy", "SlotPolicy"]
 
 MISS_GROWTH: Final = 1.2
 """
-Factor by which the delay grows with each failed poll in a row.
+Growth factor of the delay with each failed poll in a row.
 """
 
 _SHARE: Final = valid_between(0, 1, "must be a number above 0 and up to 1", is_open=True)
@@ -36,7 +36,7 @@ class RetryPolicy:
             Seconds before the second attempt. Each further delay is twice as long, up to `max_delay`. The actual delay
             is random, between half of that and all of it.
         max_delay: Maximum delay in seconds, unless `Retry-After` asks for more.
-        give_up_after: Seconds after which a read, or the look-up of an uncertain submit, fails with its last error.
+        give_up_after: Seconds after which a read, or the lookup of an uncertain submit, fails with its last error.
         refused_for:
             Seconds for which a submit is retried while the service refuses it (1302, 1303, 429) and no task of this
             client is running. While one is, it is retried without limit.
@@ -86,7 +86,7 @@ class PollPolicy:
         dense: Time between further polls, as a share of that time or of the task's age.
         min_delay: Minimum seconds between two such polls.
         first_delay: Seconds from acceptance to the first poll, and between polls, while that time is unknown.
-        growth: Factor by which a task's age grows between polls meanwhile, once that is more than `first_delay`.
+        growth: Growth factor of a task's age between polls meanwhile, once that is more than `first_delay`.
         max_delay: Maximum seconds between two polls, as far as `max_rate` allows.
         max_rate: Maximum requests per second, for all tasks together.
         miss_delay: Seconds after a failed poll; more after each further failure in a row, up to `max_delay`.

@@ -133,14 +133,14 @@ def _first(environ: Mapping[str, str], name: str) -> tuple[str | None, str]:
 
 def _exemptions(environ: Mapping[str, str]) -> list[Exemption]:
     name, value = _first(environ, "no_proxy")
-    found = []
+    exemptions = []
     for entry in re.split(r"[\s,;]+", value):
         if entry:
             exemption = _read_entry(entry.casefold())
             if exemption is None:
                 refuse(name or "NO_PROXY", repr(entry[:60]), _NO_PROXY_RULE)
-            found.append(exemption)
-    return found
+            exemptions.append(exemption)
+    return exemptions
 
 
 def _read_entry(entry: str) -> Exemption | None:

@@ -1,8 +1,9 @@
 """
 The protocol as values: no waiting, no sockets, no files, no clock.
 
-For those who bring their own HTTP, or check a request before they queue it: `broken_rules` and `write_request` on the
-way out, `read_created` and `read_snapshot` on the way in. The values themselves are in `kling_async`.
+For programs that use their own HTTP client, or check a request before they queue it: `broken_rules` and
+`write_request` on the way out, `read_created` and `read_snapshot` on the way in. The values themselves are in
+`kling_async`.
 """
 
 from kling_async.wire.codec import read_request, read_task, write_request, write_task

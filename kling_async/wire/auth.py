@@ -1,5 +1,5 @@
 """
-Who is asking: a static Bearer key, or a short-lived token signed with an access key.
+Authentication: a static Bearer key, or a short-lived token signed with an access key.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ Seconds a signed token lives (the vendor's own example value).
 
 MARGIN = 300.0
 """
-Seconds before its end at which a token is renewed, so that none expires on its way.
+Seconds before its end at which a token is renewed, so that none expires in transit.
 """
 
 NOT_BEFORE = 5.0
@@ -32,12 +32,12 @@ Seconds that a token's start is dated back (the vendor's own example value).
 
 SIGNING_KEY_MIN: Final = 32
 """
-Bytes from which on PyJWT does not warn of a short key for HS256.
+The least number of bytes for which PyJWT does not warn of a short key for HS256.
 """
 
 
 def _stripped(key: str) -> str:
-    return key.strip() if isinstance(key, str) else key  # what is no text is refused in words when a client is made
+    return key.strip() if isinstance(key, str) else key  # anything else is reported when a client is created
 
 
 @attrs.frozen
@@ -57,8 +57,8 @@ class AccessKey:
     White space around them is dropped. Neither is in a repr.
 
     Attributes:
-        access_key: Names the account; it goes into each token.
-        secret_key: Signs the tokens, and never travels.
+        access_key: Identifies the account; each token contains it.
+        secret_key: Signs the tokens; it is never sent.
     """
 
     access_key: str = attrs.field(converter=_stripped, repr=False)
@@ -71,7 +71,7 @@ Credentials = ApiKey | AccessKey
 @attrs.frozen
 class Token:
     """
-    What goes behind "Bearer ", and the Unix time in seconds from which it should be renewed.
+    The token that follows "Bearer ", and the Unix time in seconds from which it should be renewed.
     """
 
     text: str = attrs.field(repr=False)
@@ -80,7 +80,7 @@ class Token:
 
 def make_token(credentials: Credentials, now: float) -> Token:
     """
-    Make a token for *credentials*; *now* is Unix time in seconds, by the service's clock as far as it is known.
+    Make a token for *credentials*; *now* is Unix time in seconds, by the service's clock if that is known.
     """
     if isinstance(credentials, ApiKey):
         return Token(credentials.key, math.inf)
@@ -94,16 +94,16 @@ def signing_key(secret: str) -> bytes:
     """
     Return *secret* as a key for HS256.
 
-    A short one is filled up with zeros, as HMAC itself does, so that the signature is the same. The vendor says nothing
-    of the length of its secrets: whether one is too short is not ours to decide, and PyJWT's warning, which would be an
-    error under `-W error`, does not help a caller who cannot choose another one.
+    A short one is padded with zeros, as HMAC itself does, so that the signature is the same. The vendor does not
+    document the length of its secrets, and a caller cannot choose another one. So PyJWT's warning, an error under
+    `-W error`, would not help.
     """
     return secret.encode().ljust(SIGNING_KEY_MIN, b"\0")
 
 
 def fingerprint(credentials: Credentials, salt: str) -> str:
     """
-    Return what tells *credentials* from others, where the same *salt* is used; of no use to who finds it.
+    Return a digest that distinguishes *credentials* under the same *salt*; they cannot be computed from it.
     """
     key = "\n".join(attrs.astuple(credentials)).encode()
     return hmac.new(salt.encode(), key, hashlib.sha256).hexdigest()[:32]
@@ -111,7 +111,7 @@ def fingerprint(credentials: Credentials, salt: str) -> str:
 
 def clock_offset(headers: Mapping[str, str], now: float) -> float:
     """
-    Return by how many seconds the service's clock is ahead of *now*, after its `Date` header; 0 if it has none.
+    Return by how many seconds the service's clock is ahead of *now*, by its `Date` header; 0 if there is none.
     """
     at = clock_of(headers)
     return at.timestamp() - now if at else 0.0

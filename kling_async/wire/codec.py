@@ -1,7 +1,7 @@
 """
-How values become JSON and back: the one cattrs converter.
+Converts values to JSON and back with the package's only cattrs converter.
 
-Reading is strict where money hangs on it (a task must have an id) and forgiving elsewhere: a word, a time, a price or
+Reading is strict where money depends on it (a task must have an id) and forgiving elsewhere: a word, a time, a price or
 a picture that cannot be read is absent, since an odd field at some gateway must not cost the caller a task that is paid
 for. Unknown fields are ignored and kept in `TaskSnapshot.raw`. Written in the vendor's legacy standard, which all image
 endpoints speak; gateways' re-shaped answers and the vendor's new standard are read as well.
@@ -46,7 +46,7 @@ def read_task(task: Mapping[str, Any], *, request_id: str | None = None) -> Task
     Read one task of any known shape.
 
     Raises:
-        ValueError: It has no id that could be read.
+        ValueError: It has no readable id.
     """
     fields = canonical(task)
     task_id = read_id(fields.get("task_id"))
@@ -80,9 +80,9 @@ def read_request(body: Mapping[str, Any], request_class: type[R]) -> R:
         ValueError: A field has the wrong type.
     """
     needed = {field.name for field in attrs.fields(request_class) if field.default is attrs.NOTHING}
-    given = {name: value for name, value in body.items() if value not in (None, "") or name in needed}
+    fields = {name: value for name, value in body.items() if value not in (None, "") or name in needed}
     try:
-        return CODEC.structure(given, request_class)
+        return CODEC.structure(fields, request_class)
     except BaseValidationError as error:
         raise ValueError("; ".join(transform_error(error))) from error
 
@@ -121,7 +121,7 @@ _READERS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "final_balance_deduction": _read_cash,
 }
 """
-How the fields of a task are read, except its id and its status. Those that it does not have keep their defaults.
+How the fields of a task are read, except its id and its status. Fields that are absent keep their defaults.
 """
 
 
@@ -161,8 +161,8 @@ def _write_info(info: TaskInfo) -> dict[str, str]:
 
 
 def _written_word(snapshot: TaskSnapshot) -> str:
-    meant = "" if snapshot.task_status is TaskStatus.UNKNOWN else str(snapshot.task_status.value)
-    return snapshot.status_word or meant
+    status = "" if snapshot.task_status is TaskStatus.UNKNOWN else str(snapshot.task_status.value)
+    return snapshot.status_word or status
 
 
 def _request_reader(kind: type, codec: Converter) -> Callable[[Mapping[str, Any], Any], Any]:

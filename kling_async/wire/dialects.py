@@ -21,13 +21,13 @@ class Dialect:
     The limits, models and abilities of one kind of service.
 
     Attributes:
-        name: "gateway" or "official": what a batch remembers of its service, and the emulator plays.
+        name: "gateway" or "official": a batch's journal stores it, and the emulator takes it as its mode.
         prompt_max: Characters, as `len` counts them.
         negative_prompt_max: Characters.
-        models: Those that the service offers.
+        models: The models that the service offers.
         aspect_ratios: As they are written on the wire, "16:9".
         resolutions: As they are written on the wire, "1k"; empty if the service takes none.
-        default_model: What the service runs when no model is named; its slots are what an unset model takes.
+        default_model: The model that the service runs if none is named; such requests take its slots.
         names_default_model: Whether to name it in each request, because the service's own documents disagree about it.
         unknown_models: "refuse" a model that is not in `models`, or "pass" it on.
         models_needing_image_reference: Models that take an image only together with `image_reference`.

@@ -1,5 +1,5 @@
 """
-Which error an answer stands for: a refusal, a failing service, or something that is no answer of this API.
+Maps an answer to an error: a refusal, a failing service, or an answer that is not from this API.
 """
 
 import re
@@ -82,7 +82,7 @@ _OF_STATUS: Final[dict[int, type[KlingError]]] = {
     401: NotAuthenticated,
     402: AccountProblem,
     403: NotAllowed,
-    408: ServiceFailure,  # a server on the way gave up waiting: it may have arrived
+    408: ServiceFailure,  # a proxy timed out: the request may have arrived
     413: InvalidRequest,
     422: InvalidRequest,
     429: RateLimited,
@@ -100,16 +100,16 @@ _TASK_ID: Final = re.compile(rb'"task_id"\s*:\s*(?:"([^"\\]{1,%d})"|(\d{1,%d})\s
 
 def torn_id(body: bytes) -> str | None:
     """
-    Return the task id in an answer that was cut short behind it; None if there is none.
+    Return the task id in an answer that was cut off after it; None if there is none.
     """
-    found = _TASK_ID.search(body)
-    return one_line((found[1] or found[2]).decode(errors="replace")) if found else None
+    match = _TASK_ID.search(body)
+    return one_line((match[1] or match[2]).decode(errors="replace")) if match else None
 
 
 def is_refusal(payload: Mapping[str, Any]) -> bool:
     """
-    Return whether an answer with a status of success refuses all the same. A known code wins over everything, and a
-    task over an unknown code: gateways have words of their own.
+    Return whether an answer with a 2xx status is a refusal. A known code wins over everything, and a
+    task over an unknown code: gateways have their own words.
     """
     if payload.get("code") == 0 and "error" not in payload and "success" not in payload:
         return False  # the vendor's own answer
@@ -142,20 +142,20 @@ def items_of(payload: Mapping[str, Any]) -> list[Any] | None:
 
 def refusal(payload: Mapping[str, Any], answer: Answer, *, is_create: bool = False) -> KlingError:
     """
-    Return the error that a refusal stands for.
+    Return the error for a refusal.
     """
     code, message, request_id = _read_error(payload)
     status = answer.status
     if status < 300 and isinstance(code, int) and 400 <= code < 600:
-        status = code  # some gateways say 200 to everything, and put the status that they mean into the code
+        status = code  # some gateways always send 200, and put the real status into the code
     refusal = refusal_of(answer.status, payload) if is_create else None
     kind = (ERROR_OF_CODE.get(code) if code else None) or (refusal.kind if refusal else None)
     framework = None if kind else name_of_no_route(answer.status, payload)
-    said = message or _did_not_say(answer)
+    reason = message or _did_not_say(answer)
     if framework is not None:
-        said = f"this API does not exist at this address, according to {framework}: {said}; check base_url"
-        return make_error(UnexpectedAnswer, said, answer, _named(payload), code, request_id, is_other_api=True)
-    return make_error(kind or _kind_of_status(status, message), said, answer, _named(payload), code, request_id)
+        reason = f"this API does not exist at this address, according to {framework}: {reason}; check base_url"
+        return make_error(UnexpectedAnswer, reason, answer, _named(payload), code, request_id, is_other_api=True)
+    return make_error(kind or _kind_of_status(status, message), reason, answer, _named(payload), code, request_id)
 
 
 def _did_not_say(answer: Answer) -> str:
@@ -173,16 +173,16 @@ def _read_error(payload: Mapping[str, Any]) -> tuple[int | str | None, str, str 
     for _ in range(_LAYERS):
         error = layer.get("error")
         source = error if isinstance(error, dict) else layer
-        said = error if isinstance(error, str) and error else source.get("message") or source.get("msg")
+        text = error if isinstance(error, str) and error else source.get("message") or source.get("msg")
         if code not in ERROR_OF_CODE:
             code = _read_code(source.get("code")) or _read_code(layer.get("code")) or code
-        message = said if isinstance(said, str) else message
+        message = text if isinstance(text, str) else message
         request_id = read_request_id(source.get("request_id")) or read_request_id(layer.get("request_id")) or request_id
-        if isinstance(said, str):
-            said = None if code in ERROR_OF_CODE else _json_within(said)
-        if not isinstance(said, dict):
+        if isinstance(text, str):
+            text = None if code in ERROR_OF_CODE else _json_within(text)
+        if not isinstance(text, dict):
             break
-        layer = said
+        layer = text
     return code, message, request_id
 
 
@@ -192,7 +192,7 @@ def _read_code(code: object) -> int | str | None:
 
 
 def _json_within(message: str) -> Any:
-    # A relay puts the vendor's answer into its message, sometimes behind words of its own.
+    # A relay puts the vendor's answer into its message, sometimes after its own words.
     return read_nested(message[message.find("{") : message.rfind("}") + 1])
 
 
@@ -206,25 +206,25 @@ def _kind_of_status(status: int, message: str) -> type[KlingError]:
 
 def without_json(answer: Answer) -> KlingError:
     """
-    Return the error that an answer without JSON stands for.
+    Return the error for an answer without JSON.
     """
     kind = UnexpectedAnswer if answer.status == 404 else _kind_of_status(answer.status, "")
     is_redirect = 300 <= answer.status < 400
-    found = name_of_text(answer.status, answer.headers, answer.body)
+    description = name_of_text(answer.status, answer.headers, answer.body)
     if is_redirect:
         what = "the service redirects elsewhere, which is not followed with a key; check base_url"
     elif not answer.body.strip():
         what = f"the service answered {answer.status} with an empty body"
     else:
-        body = f"{found}, which is not JSON" if found else "something that is not JSON"
+        body = f"{description}, which is not JSON" if description else "something that is not JSON"
         what = f"the service answered {answer.status} with {body}; check base_url"
-    is_other_api = kind is UnexpectedAnswer and (is_redirect or found is not None)
+    is_other_api = kind is UnexpectedAnswer and (is_redirect or description is not None)
     return make_error(kind, what, answer, torn_id(answer.body), None, None, is_other_api=is_other_api)
 
 
 def unexpected(what: str, answer: Answer, payload: Mapping[str, Any]) -> KlingError:
     """
-    Return the error that an answer stands for whose shape makes no sense.
+    Return the error for an answer whose shape is unknown.
     """
     code, message, request_id = _read_error(payload)
     urls = addresses_in(payload)
@@ -254,7 +254,7 @@ def make_error(
     **of_kind: Any,
 ) -> KlingError:
     """
-    Return an error with the facts of its answer, fit to be shown.
+    Return an error with the facts of its answer, without secrets.
     """
     shown_code = hide_secrets(code, limit=60) if isinstance(code, str) else code
     shown_id = one_line(task_id) if task_id is not None else None

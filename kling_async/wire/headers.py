@@ -1,5 +1,5 @@
 """
-What the headers of an answer say; aiohttp's mapping ignores the case of names, and a plain one may have any.
+Reads the headers of an answer. aiohttp's mapping ignores the case of names; the names in a plain one may have any.
 """
 
 import datetime as dt
@@ -33,10 +33,10 @@ def clock_of(headers: Mapping[str, str]) -> dt.datetime | None:
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """
-    Return the seconds that a `Retry-After` header asks for: a number (the standard knows whole ones alone, some servers
-    write "3.2"), or a date counted from the answer's own `Date`.
+    Return the seconds that a `Retry-After` header asks for: a number (the standard allows only whole ones, some servers
+    send "3.2"), or a date counted from the answer's own `Date`.
 
-    None without the header, or where it cannot be read.
+    None without the header, or if it cannot be read.
     """
     value = find_header(headers, "Retry-After")
     if _NUMBER.fullmatch(value):
@@ -51,8 +51,8 @@ def kept_for(keep_alive: str) -> float | None:
     Return the seconds for which a service says that it keeps an idle connection, after its `Keep-Alive` header, such as
     "timeout=5, max=100"; None if it does not say.
     """
-    found = _TIMEOUT.search(keep_alive)
-    return float(found[1]) if found else None
+    match = _TIMEOUT.search(keep_alive)
+    return float(match[1]) if match else None
 
 
 def _read_date(text: str) -> dt.datetime | None:

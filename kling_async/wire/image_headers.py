@@ -1,6 +1,6 @@
 """
-Tells the kind of a picture by its first bytes, and checks that PNG, JPEG and WebP bytes are complete. Walks the file's
-structure to its end marker; decodes no pixels.
+Recognizes the kind of a picture by its first bytes, and checks that PNG, JPEG and WebP bytes are complete. Walks the
+file's structure to its end marker; decodes no pixels.
 """
 
 import re
@@ -48,8 +48,8 @@ def find_flaw(content: bytes) -> str | None:
     file and for content of any other format. Data after the end marker is ignored, because cameras append some.
 
     Takes linear time and does not copy the content. Verifies every checksum of a PNG. Cannot detect damage within the
-    pixel data of a JPEG or WebP file, which have no checksums. Stricter than `formats.Ending`: a picture that is sent
-    must please the service, while one that was paid for is only refused if its end is missing.
+    pixel data of a JPEG or WebP file, which have no checksums. Stricter than `formats.Ending`: the service
+    must accept a picture that is sent, while one that was paid for is only refused if its end is missing.
     """
     match kind_of(content):
         case "png":
@@ -95,8 +95,8 @@ def _flaw_of_jpeg(content: bytes) -> str | None:
         at += max(2, int.from_bytes(content[at : at + 2]))
         if kind == _START_OF_SCAN:
             has_pixels = True
-            found = _MARKER.search(content, at)
-            at = found.start() if found else len(content)
+            match = _MARKER.search(content, at)
+            at = match.start() if match else len(content)
     is_cut = at >= len(content) or _FILL.fullmatch(content, at)
     return _CUT_SHORT if is_cut else "is damaged: a segment is not where it should be"
 

@@ -23,15 +23,15 @@ _OUTLINE: Final = bytes.maketrans(b"123456789,:[ \t\n\r", b"000000000-------")
 
 _LONG_NUMBER: Final = b"-" + 19 * b"0"
 """
-What the outline of a body has where a number follows that may not fit in 64 bits: orjson would round it.
+The pattern before a number that may not fit in 64 bits: orjson would round it.
 """
 
 
 def loads(body: bytes) -> Any:
     """
-    Read JSON, with or without a byte order mark. A byte that is not UTF-8 or half a surrogate pair costs that character
-    alone, and NaN is null. Raises ValueError for anything that is not JSON, and for what no service sends on purpose: a
-    thousand levels, a number of thousands of digits.
+    Read JSON, with or without a byte order mark. A byte that is not UTF-8 or half a surrogate pair costs only
+    that character, and NaN is null. Raises ValueError for anything that is not JSON, and for what no service sends on
+    purpose: a thousand levels, a number of thousands of digits.
     """
     if orjson is not None and _LONG_NUMBER not in (b"-" + body).translate(_OUTLINE):
         try:
@@ -43,7 +43,7 @@ def loads(body: bytes) -> Any:
 
 def read_patiently(body: bytes) -> Any:
     """
-    Read as `loads` does, with the standard library alone.
+    Read as `loads` does, with the standard library only.
     """
     text = body.decode("utf-8", "replace").removeprefix("\ufeff")
     try:

@@ -1,5 +1,5 @@
 """
-What notebooks show of values: a value's `_repr_html_` asks here, and the drawings themselves are registered from above.
+HTML of values in notebooks: `_repr_html_` methods call this, and `integrations` registers the functions that draw.
 """
 
 import functools
@@ -31,6 +31,6 @@ def draw(value: object) -> str:
 
 def load_drawings_with(load: Callable[[], object]) -> None:
     """
-    Have *load* called before the first value is drawn, so that programs without notebooks never load the drawings.
+    Call *load* before the first value is drawn, so that programs without notebooks never load the drawing code.
     """
     _loaders.append(load)

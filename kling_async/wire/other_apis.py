@@ -53,7 +53,7 @@ class NoRoute:
             return False
         return all(
             (name in self.may and payload.get(name) is None)
-            or (isinstance(said := payload.get(name), str) and words.fullmatch(said[:LONGEST]) is not None)
+            or (isinstance(text := payload.get(name), str) and words.fullmatch(text[:LONGEST]) is not None)
             for name, words in self.words.items()
         )
 
@@ -119,7 +119,7 @@ NO_ROUTE_IN_ERROR: Final = (
     NoRoute(framework="one-hub", words=_words(message=r"Not Found", type="one_hub_error")),
 )
 """
-The same, where the fields are those of an object called `error`.
+The same for the fields of an object called `error`.
 """
 
 _NO_ROUTE_IN_TEXT: Final = re.compile(
@@ -146,8 +146,8 @@ def name_of_no_route(status: int, payload: Mapping[str, Any]) -> str | None:
 
 def is_page(headers: Mapping[str, str], body: bytes) -> bool:
     """
-    Return whether an answer that is not JSON is a web page, or XML as storages send it. The content type alone proves
-    nothing, since some relays send JSON as "text/html", and it may be cut off.
+    Return whether an answer that is not JSON is a web page, or XML as storages send it. The content type by itself
+    proves nothing, since some relays send JSON as "text/html", and it may be cut off.
     """
     start = body[:LONGEST].lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     return start == b"<" or (start not in (b"", b"{", b"[") and "html" in find_header(headers, "Content-Type"))
@@ -155,10 +155,10 @@ def is_page(headers: Mapping[str, str], body: bytes) -> bool:
 
 def name_of_text(status: int, headers: Mapping[str, str], body: bytes) -> str | None:
     """
-    Return what an answer that is not JSON is, in words; None for one that may be a good answer, cut off or garbled.
+    Describe an answer that is not JSON; return None for one that may be a good answer, cut off or garbled.
     """
     if is_page(headers, body):
         return "a web page"
     text = body[:500].decode(errors="replace").strip()
     is_no_route = status in NO_ROUTE_STATUSES and _NO_ROUTE_IN_TEXT.fullmatch(text) is not None
-    return "a web server's word for a path that it does not have" if is_no_route else None
+    return "a web server's message for an unknown path" if is_no_route else None

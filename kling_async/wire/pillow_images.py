@@ -48,13 +48,13 @@ def as_seen(image: Image.Image) -> Image.Image:
         ValueError, Exception: As `png_of` does.
     """
     image.load()
-    seen = _in_srgb(_in_a_plain_mode(_in_8_bits(_upright(image))))
-    if seen.mode in _FOR_PRINT:
-        seen = seen.convert("RGB")
-    if seen.mode not in _OF_PNG:
-        raise ValueError(f"its mode {seen.mode!r} cannot be displayed; convert it to RGB first")
-    seen.info = {name: value for name, value in seen.info.items() if name == "transparency"}
-    return seen
+    converted = _in_srgb(_in_a_plain_mode(_in_8_bits(_upright(image))))
+    if converted.mode in _FOR_PRINT:
+        converted = converted.convert("RGB")
+    if converted.mode not in _OF_PNG:
+        raise ValueError(f"its mode {converted.mode!r} cannot be displayed; convert it to RGB first")
+    converted.info = {name: value for name, value in converted.info.items() if name == "transparency"}
+    return converted
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -1,5 +1,5 @@
 """
-What may be shown of a text that came from outside: no key, no token, no query of a URL, no picture's bytes.
+Redacts text that came from outside: removes keys, tokens, queries of URLs and the bytes of pictures.
 
 Strangers can send such a text, so each pattern takes time in proportion to its length: a pattern that fails somewhere
 in a run of characters is not tried again at each later character of that run.
@@ -26,7 +26,7 @@ _URL_LENGTH_READ = 8000
 
 def hide_query(url: str) -> str:
     """
-    Return *url* fit for an error or a log: without what may sign it (user, password, query and fragment) and without a
+    Return *url* for an error or a log: without what may sign it (user, password, query and fragment) and without a
     picture's bytes, on one line, and at most `URL_LENGTH` characters.
     """
     if url[:5].lower() == "data:":  # the picture itself
@@ -44,7 +44,7 @@ def hide_query(url: str) -> str:
 
 def hide_secrets(text: str, *, limit: int = 500) -> str:
     """
-    Return *text* fit for an error or a log: on one line, secrets replaced by `…`, at most *limit* characters.
+    Return *text* for an error or a log: on one line, secrets replaced by `…`, at most *limit* characters.
     """
     text = _BASE64.sub("…", one_line(text[: 20 * limit]))
     text = _URL.sub(lambda url: hide_query(url.group()), text)
@@ -67,7 +67,7 @@ def one_line(text: str) -> str:
 
 def shorten(text: str, limit: int = 60) -> str:
     """
-    Return *text* cut to *limit* characters, the cut shown by `…`.
+    Return *text* cut to *limit* characters; `…` marks the cut.
     """
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

@@ -1,9 +1,9 @@
 """
-Recognizes creates that a relay itself refused before it sent anything to the vendor, so that no task was made.
+Recognizes creates that a relay itself refused before it sent anything to the vendor, so that no task was created.
 
-Relays answer many of these with a 5xx, which by itself does not tell whether a task was made. Only the relay that we
-asked counts. The same words quoted from another relay prove nothing: that relay may have sent the request to several
-upstreams, and one of them may have made the task.
+Relays answer many of these with a 5xx, which by itself does not show whether a task was created. Only the relay that
+received our request counts. The same words quoted from another relay prove nothing: that relay may have sent the
+request to several upstreams, and one of them may have created the task.
 """
 
 import re
@@ -26,7 +26,7 @@ class RelayRefusal:
         relay: The software.
         statuses: The HTTP statuses of such an answer.
         code: Its code, in the answer or in its `error`; empty if it sends none, so that `words` decide.
-        words: How its message begins, if the code alone is not enough.
+        words: How its message begins, if the code is not enough.
         kind: The error to raise.
         source: Repository, file and function that answer so, and why nothing can have been sent before.
     """

@@ -1,5 +1,5 @@
 """
-What an answer means: status, headers and body in, a value out or an error raised. No answer is left without one.
+Interprets answers: from status, headers and body to a value or an error. Every answer gives one of the two.
 
 The vendor's codes are its table "Error codes"; the shapes of errors are the vendor's envelope and those of the gateway
 families (an `error` object, a task error with a word for a code, and the vendor's own JSON inside a message).
@@ -50,19 +50,19 @@ __all__ = [
 
 _MARKS: Final = ("task_status", "status", "task_status_msg", "updated_at", "update_time")
 """
-The fields of either of the vendor's standards of which one changes whenever a task does.
+Fields of the vendor's two standards. Whenever a task changes, one of them does.
 """
 
 PAGE_MAX: Final = 2000
 """
-Tasks of a page that are read: four times the most that is ever asked for. 4 MiB of tasks that have nothing but an id
-would take ten seconds.
+Maximum number of tasks of a page that are read: four times the largest page that is ever requested. Reading 4 MiB of
+tasks that have only an id would take ten seconds.
 """
 
 
 class Presence(enum.Enum):
     """
-    What an answer says about the address that was asked.
+    What an answer shows about the address of the request.
     """
 
     HERE = enum.auto()  # a Kling API, or a relay of one
@@ -75,23 +75,23 @@ def read_created(answer: Answer) -> TaskSnapshot:
     Read the answer to a create.
 
     Raises:
-        UnexpectedAnswer: A 2xx that cannot be read: the task may exist. With `is_other_api` it comes from something
-            else than a Kling API, mostly; ask for a task that cannot exist, and `presence_of` tells.
-        KlingError: The class that its code, else its status, stands for. A relay's own refusal, which it makes before
-            it sends anything, is none that leaves it open whether a task was made, whatever its status.
+        UnexpectedAnswer: A 2xx that cannot be read: the task may exist. With `is_other_api` it usually comes
+            from another API; read a task that cannot exist, and `presence_of` the answer shows it.
+        KlingError: Its class follows from the code, or without a known code from the status. A relay's own refusal,
+            before it sends anything, never raises an error after which a task may exist, with any status.
     """
     try:
         return _read_task_of(_read_payload(answer, is_create=True), answer)
-    except TaskNotFound as error:  # a create asks for no task: what is missing is the path or the model
+    except TaskNotFound as error:  # a create names no task: the path or the model is missing
         facts = (error.message, error.task_id, error.request_id, error.code, error.http_status)
         raise InvalidRequest(*facts) from error
 
 
 def read_snapshot(answer: Answer, task_id: str | None = None) -> TaskSnapshot:
     """
-    Read the answer to a question about one task, known by *task_id* if it was asked for by that.
+    Read the answer to a query of one task; *task_id* is its id if that was queried.
 
-    A relay may answer with the vendor's id for a task that the caller knows by the relay's: the id asked for is kept.
+    A relay may answer with the vendor's id for a task that the caller knows by the relay's: the queried id is kept.
 
     Raises:
         TaskNotFound: 404 or 1203, 1201 "not found", a gateway's "task_not_exist".
@@ -99,22 +99,22 @@ def read_snapshot(answer: Answer, task_id: str | None = None) -> TaskSnapshot:
         KlingError: As for a create.
     """
     try:
-        seen = _read_task_of(_read_payload(answer), answer, known_id=task_id)
+        snapshot = _read_task_of(_read_payload(answer), answer, known_id=task_id)
     except KlingError as error:
         error.task_id = task_id or error.task_id
         if isinstance(error, InvalidRequest) and _says_not_found(error):
             facts = (error.message, error.task_id, error.request_id, error.code, error.http_status)
             raise TaskNotFound(*facts) from error
         raise
-    return seen if task_id in (None, seen.task_id) else attrs.evolve(seen, task_id=task_id)
+    return snapshot if task_id in (None, snapshot.task_id) else attrs.evolve(snapshot, task_id=task_id)
 
 
 def read_page(answer: Answer) -> list[TaskSnapshot]:
     """
-    Read a page of tasks, or of several tasks asked for by their ids; what is no task in it is left out.
+    Read a page of tasks, or several tasks that were queried by their ids; items that are not tasks are left out.
 
     Raises:
-        UnexpectedAnswer: Also for a page of more tasks than any that is asked for.
+        UnexpectedAnswer: Also for a page with more tasks than any page that is requested.
         KlingError: As for a create.
     """
     tasks, request_id = _read_tasks(answer)
@@ -126,10 +126,10 @@ def read_page(answer: Answer) -> list[TaskSnapshot]:
 
 def read_news(answer: Answer, held: Mapping[str, TaskSnapshot | None]) -> tuple[dict[str, TaskSnapshot], int]:
     """
-    Read of a page only what is news of the tasks in *held*; also tell how many tasks it has.
+    Read only the tasks of a page that are in *held*; also return how many tasks the page has.
 
-    A task that looks as it did is given as it is held: the service's lists are long, and most of it does not change
-    from look to look.
+    For an unchanged task the snapshot in *held* is returned: lists are long, and most tasks do not change between two
+    polls.
 
     Raises:
         KlingError: As for a create.
@@ -155,10 +155,11 @@ def is_duplicate_id(error: KlingError) -> bool:
 
 def presence_of(error: KlingError | None) -> Presence:
     """
-    Return what the answer to a read says about the address: *error* is what `read_snapshot` raised, None if nothing.
+    Return what the answer to a read shows about the address: *error* is what `read_snapshot` raised, None if
+    nothing.
 
-    Ask for a task that cannot exist: a Kling API says in its own words that there is none, and anything else does not
-    know the path.
+    Read a task that cannot exist for this: a Kling API reports in its own words that there is none, and any other API
+    does not know the path.
     """
     match error:
         case None:
@@ -173,8 +174,7 @@ def presence_of(error: KlingError | None) -> Presence:
 
 def is_whole(body: bytes) -> bool:
     """
-    Return whether *body*, which came before its connection broke, is all of an answer: JSON shows by itself where it
-    ends.
+    Return whether *body*, received before its connection broke, is a complete answer: JSON shows where it ends.
     """
     try:
         return isinstance(loads(body), dict)
@@ -195,7 +195,7 @@ def _id_of(task: Mapping[str, Any]) -> str:
 
 
 def _shows_the_same(task: Mapping[str, Any], held: TaskSnapshot) -> bool:
-    # A final snapshot may still gain its pictures, with no word about it. Lists show what is empty, and others do not.
+    # A final snapshot may still gain its pictures while all other fields stay. Lists show empty fields, others do not.
     marks = ((task.get(mark) or None, held.raw.get(mark) or None) for mark in _MARKS)
     return not is_final(held.task_status) and all(shown == known for shown, known in marks)
 
@@ -205,14 +205,14 @@ def _says_not_found(error: InvalidRequest) -> bool:
 
 
 def _read_payload(answer: Answer, *, is_create: bool = False) -> Mapping[str, Any]:
-    # The envelope of an answer that says yes; anything else is raised.
+    # Returns the envelope of a successful answer; raises for anything else.
     is_good = 200 <= answer.status < 300
     try:
         payload = loads(answer.body)
     except ValueError:
         raise without_json(answer) from None
     if not isinstance(payload, dict):
-        raise unexpected("the answer is JSON, but no object", answer, {}) if is_good else refusal({}, answer)
+        raise unexpected("the answer is JSON, but not an object", answer, {}) if is_good else refusal({}, answer)
     if is_good and not is_refusal(payload):
         return payload
     raise refusal(payload, answer, is_create=is_create)
@@ -222,10 +222,10 @@ def _read_task_of(payload: Mapping[str, Any], answer: Answer, *, known_id: str |
     task = _find_task(payload, known_id)
     if task is None:
         raise unexpected("the answer holds no task", answer, payload)
-    seen = read_task(task, request_id=read_request_id(payload.get("request_id")))
-    if known_id is None and not stands_in_path(seen.task_id):
+    snapshot = read_task(task, request_id=read_request_id(payload.get("request_id")))
+    if known_id is None and not stands_in_path(snapshot.task_id):
         raise unexpected("the answer gives its task an id that cannot stand in a path", answer, payload)
-    return seen
+    return snapshot
 
 
 def _find_task(payload: Mapping[str, Any], known_id: str | None) -> Mapping[str, Any] | None:

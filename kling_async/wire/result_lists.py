@@ -18,7 +18,7 @@ F = TypeVar("F", Image, Video, Audio)
 
 FILES_MAX: Final = 100
 """
-Files of each list of an answer that are read; a task makes nine pictures at most. Without a bound, 4 MiB of addresses
+Files of each list of an answer that are read; a task makes nine pictures at most. Without a limit, 4 MiB of URLs
 would become half a million downloads. `TaskSnapshot.raw` has them all.
 """
 
@@ -47,7 +47,7 @@ def read_output(value: Any, _: object) -> TaskOutput:
 
 
 def _read_files(items: Any, read: Callable[[Any, int], F | None]) -> tuple[F, ...]:
-    # Each item may say its index; else it is its place in the list, and so it is for all if some have the same index:
+    # Each item may give its index; otherwise its place in the list counts, for all items if two have the same index:
     # some gateways number every picture 0.
     if not isinstance(items, list):
         return ()
@@ -94,7 +94,7 @@ def _read_seconds(value: Any) -> float | None:
 
 def read_image(item: Any, place: int) -> Image | None:
     """
-    Read an item of the list of images, which may be its URL alone; *place* is its index where it names none.
+    Read an item of the list of images, which may be only its URL; *place* is its index if it names none.
     """
     if isinstance(item, str):
         item = {"url": item}

@@ -29,7 +29,7 @@ __all__ = [
 
 _SECONDS_BELOW: Final = 10**11
 """
-A time smaller than this is in seconds (so do some gateways), a larger one in milliseconds: 10^11 ms is March 1973.
+A time smaller than this is in seconds (as some gateways send it), a larger one in milliseconds: 10^11 ms is March 1973.
 """
 
 WORD_LENGTH: Final = 60
@@ -39,13 +39,13 @@ Characters of a status word that are shown.
 
 DIGITS_MAX: Final = 12
 """
-Digits of the largest number that is taken for an index, a price or a code; at 4300 Python itself refuses to read it.
+Maximum number of digits of an index, a price or a code; at 4300 Python itself refuses to read it.
 """
 
 
 def read_id(value: object) -> str | None:
     """
-    Return an id as text, None for what cannot be one. Some gateways send numbers; JSON integers are exact in Python.
+    Return an id as text, None if it cannot be one. Some gateways send numbers; JSON integers are exact in Python.
     """
     if isinstance(value, str):
         return value if value.strip() and len(value) <= ID_LENGTH else None
@@ -54,7 +54,7 @@ def read_id(value: object) -> str | None:
 
 def read_request_id(value: object) -> str | None:
     """
-    Return the id of an answer as text, fit to be shown; None for what cannot be one. It is never sent back.
+    Return the id of an answer as text, ready to be shown; None if it cannot be one. It is never sent back.
     """
     if value is None:
         return None
@@ -76,7 +76,7 @@ def read_whole(value: object) -> int | None:
 
 def read_nested(value: object) -> object:
     """
-    Return *value*, or where it is text that holds a JSON object or list, what that holds.
+    Return *value*; if it is text that holds a JSON object or list, return that object or list.
     """
     if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
         return value
@@ -132,7 +132,7 @@ def read_text(value: Any, _: object) -> str:
 
 def read_status_word(value: Any, _: object) -> str:
     """
-    Return the service's word for a status, fit to be shown; its own is in `TaskSnapshot.raw`.
+    Return the service's word for a status, ready to be shown; the original is in `TaskSnapshot.raw`.
     """
     word = value if isinstance(value, str) else ""
     return word if word.isprintable() and len(word) <= WORD_LENGTH else shorten(one_line(word), WORD_LENGTH)
@@ -140,7 +140,7 @@ def read_status_word(value: Any, _: object) -> str:
 
 def read_reason(value: Any, _: object) -> str:
     """
-    Return why a task failed, fit to be shown; as it came it is in `TaskSnapshot.raw`.
+    Return why a task failed, ready to be shown; the original is in `TaskSnapshot.raw`.
     """
     text = value.get("message") if isinstance(value, dict) else value
     return hide_secrets(text) if isinstance(text, str) else ""
@@ -148,7 +148,7 @@ def read_reason(value: Any, _: object) -> str:
 
 def read_time(value: Any, _: object) -> dt.datetime | None:
     """
-    Return a time in milliseconds or seconds since 1970, also as text; None for what cannot be one.
+    Return a time in milliseconds or seconds since 1970, also as text; None if it cannot be one.
     """
     try:
         number = 0.0 if isinstance(value, bool) else float(value)
@@ -169,7 +169,7 @@ def write_time(at: dt.datetime) -> int:
 
 def read_decimal(value: Any, _: object) -> Decimal | None:
     """
-    Return a number exactly, also from text; None for what cannot be one.
+    Return a number exactly, also from text; None if it cannot be one.
     """
     try:
         number = Decimal(str(value) if isinstance(value, str | int | float) else "")
@@ -180,6 +180,6 @@ def read_decimal(value: Any, _: object) -> Decimal | None:
 
 def text_or_none(value: Any) -> str | None:
     """
-    Return text that says something, else None.
+    Return text that is not blank, or None.
     """
     return value if isinstance(value, str) and value else None

@@ -1,5 +1,5 @@
 """
-The shapes in which services show a task, and what they have in common: the vendor's legacy standard.
+Converts the shapes in which services show a task to the vendor's legacy standard.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,8 +15,8 @@ _NOTHING: Final[tuple[object, ...]] = (None, "", {}, [], 0)  # 0 is how some gat
 
 _RESULTS: Final = ("task_result", "outputs", "output", "result", "data", "metadata")
 """
-Where services keep the pictures of a task: `outputs` is the vendor's new standard, the others but for the first are
-relays'. Nothing that repeats what was asked for is among them, such as `input`.
+Where services keep the pictures of a task: `outputs` is the vendor's new standard, the others except the first are
+relays'. Fields that repeat the request, such as `input`, are not among them.
 """
 
 _PICTURE_LISTS: Final = ("images", "image_urls", "result_urls", "urls")
@@ -25,8 +25,8 @@ _ONE_PICTURE: Final = ("url", "result_url", "image_url")
 
 _OF_THE_TASK: Final = ("image_urls", "result_urls", "url", "result_url")
 """
-The names under which pictures stand there, and the ones that mean a result right in the task. `image_url` and `images`
-do not: right in the task they may be the reference image that was sent.
+The names of pictures there, and the names that mean a result directly in the task. `image_url` and `images`
+do not: directly in the task they may be the reference image that was sent.
 """
 
 _PLACES: Final = frozenset((*_RESULTS, *_OF_THE_TASK))
@@ -41,7 +41,7 @@ _MARKS_OF_A_TASK: Final = ("task_status", "status", "object")
 
 def is_task(value: object) -> TypeGuard[Mapping[str, Any]]:
     """
-    Return whether *value* looks like a task of any known shape: it has an id, and it is no envelope around one.
+    Return whether *value* has a known shape of a task: it has an id, and is not an envelope around a task.
     """
     if not isinstance(value, dict):
         return False
@@ -60,9 +60,9 @@ def canonical(task: Mapping[str, Any]) -> dict[str, Any]:
     if "task_id" not in fields or "task_status" not in fields:
         _translate(fields)
     if not fields.keys().isdisjoint(_PLACES) and not _has_files(fields.get("task_result")):
-        found = {"images": _find_pictures(fields), **_typed_outputs(fields.get("outputs"))}
-        if any(found.values()):
-            fields["task_result"] = found
+        results = {"images": _find_pictures(fields), **_typed_outputs(fields.get("outputs"))}
+        if any(results.values()):
+            fields["task_result"] = results
     fields["status_word"] = fields.setdefault("task_status", "")
     return fields
 
@@ -87,7 +87,7 @@ def _typed_outputs(outputs: Any) -> dict[str, list[Any]]:
 def _translate(fields: dict[str, Any]) -> None:
     error = fields.get("error")
     inner = _inner_task(read_nested(fields.get("data")))
-    said = fields.get("message") if "code" not in fields else None  # else it is the envelope's "SUCCEED"
+    said = fields.get("message") if "code" not in fields else None  # otherwise it is the envelope's "SUCCEED"
     _settle(fields, "task_id", fields.get("id"), inner.get("task_id"))
     _settle(fields, "task_status", fields.get("status"), inner.get("task_status"))
     _settle(
@@ -110,17 +110,17 @@ def _translate(fields: dict[str, Any]) -> None:
 
 
 def _settle(fields: dict[str, Any], name: str, *others: Any) -> None:
-    # The field itself, else the first of the others that says something.
+    # The field itself, or the first of the others that is not empty.
     if fields.get(name) in _NOTHING:
         fields.pop(name, None)
-        for found in others:
-            if found not in _NOTHING:
-                fields[name] = found
+        for value in others:
+            if value not in _NOTHING:
+                fields[name] = value
                 return
 
 
 def _inner_task(data: Any) -> Mapping[str, Any]:
-    # new-api keeps the vendor's raw answer, or the task of it, in `data` of its own task.
+    # new-api keeps the vendor's raw answer, or the task of it, in the `data` of its own task.
     for candidate in (data, read_nested(data.get("data")) if isinstance(data, dict) else None):
         if isinstance(candidate, dict) and "task_status" in candidate:
             return candidate
@@ -133,8 +133,8 @@ def addresses_in(answer: Mapping[str, Any]) -> tuple[str, ...]:
     `data:` address.
     """
     pictures = _find_pictures(answer) or _pictures_in(answer, ("images",)) or _encoded_in(answer.get("data"))
-    found = (read_image(picture, place) for place, picture in enumerate(pictures[:FILES_MAX]))
-    return tuple(image.url for image in found if image is not None)
+    images = (read_image(picture, place) for place, picture in enumerate(pictures[:FILES_MAX]))
+    return tuple(image.url for image in images if image is not None)
 
 
 def _encoded_in(data: Any) -> list[str]:
@@ -144,7 +144,7 @@ def _encoded_in(data: Any) -> list[str]:
 
 
 def _find_pictures(answer: Mapping[str, Any]) -> list[Any]:
-    # As they stand there, from the first place that has any.
+    # From the first place that has any, unchanged.
     for name in _RESULTS:
         value = read_nested(answer.get(name))
         is_one = name in ("output", "result") and _is_address(value)
@@ -154,7 +154,7 @@ def _find_pictures(answer: Mapping[str, Any]) -> list[Any]:
 
 
 def _pictures_in(value: Any, names: Iterable[str]) -> list[Any]:
-    if isinstance(value, list):  # of anything: text in it is a picture only if it looks like an address
+    if isinstance(value, list):  # its items may be anything: text is a picture only if it is a URL
         return [item for item in value if _is_picture(item) and (isinstance(item, dict) or _is_address(item))]
     for name in names if isinstance(value, dict) else ():
         listed = value.get(name)

@@ -33,7 +33,8 @@ __all__ = [
 
 class TaskStatus(enum.Enum):
     """
-    Where a task is. `UNKNOWN` is any word this version has not learnt: kept in `TaskSnapshot.status_word`, never final.
+    Where a task is. `UNKNOWN` is any word that this version does not know: kept in `TaskSnapshot.status_word`, never
+    final.
     """
 
     SUBMITTED = "submitted"
@@ -53,7 +54,7 @@ class Image:
         url: Signed, and good for a while only (30 days at the vendor, less at some gateways): save it soon. `save` asks
             for a fresh one when it has expired. A repr hides its query.
         watermark_url: The same picture with the vendor's watermark; None if the service has none.
-        id: By which a next request can name it; None if the service gives none.
+        id: A later request can refer to it by this; None if the service gives none.
     """
 
     kind: ClassVar[str] = "image"
@@ -73,7 +74,7 @@ class Video:
         index: Which of the task's videos; counts from 0.
         url: As for an `Image`.
         watermark_url: The same video with the vendor's watermark; None if the service has none.
-        id: By which a next request can name it; None if the service gives none.
+        id: A later request can refer to it by this; None if the service gives none.
         duration: Seconds; None if the service does not say.
     """
 
@@ -93,9 +94,9 @@ class Audio:
 
     Attributes:
         index: Which of the task's sounds; counts from 0.
-        url: As for an `Image`; of the MP3 where there is one.
+        url: As for an `Image`; of the MP3 if there is one.
         wav_url: The same sound as WAV; None if the service has none.
-        id: By which a next request can name it; None if the service gives none.
+        id: A later request can refer to it by this; None if the service gives none.
         duration: Seconds; None if the service does not say.
     """
 
@@ -129,7 +130,7 @@ class TaskInfo:
 @attrs.frozen
 class TaskOutput:
     """
-    What a task has made so far.
+    The files that a task has made so far.
 
     Attributes:
         images: Empty while it runs, and if it failed or makes other files.
@@ -152,10 +153,10 @@ class TaskOutput:
 @attrs.frozen
 class BalanceDeduction:
     """
-    Money that a task took from the account's balance, where it was paid in cash rather than in units.
+    Money that a task took from the account's balance, if it was paid in cash rather than in units.
 
     Attributes:
-        quota: What was taken, in `currency`.
+        quota: The amount, in `currency`.
         list_price: What it would cost without a discount; None if the service does not say.
         currency: "USD" or "CNY"; None if the service does not say, as in the vendor's legacy standard.
     """
@@ -171,9 +172,9 @@ class TaskSnapshot:
     A task at one moment, as the service showed it.
 
     Attributes:
-        task_status: What its word means; `UNKNOWN` for a word that this version has not learnt.
+        task_status: What its word means; `UNKNOWN` for a word that this version does not know.
         status_word: The service's own word for `task_status`.
-        task_status_msg: The reason, where the task failed, fit to be shown; often empty.
+        task_status_msg: The reason if the task failed, ready to be shown; often empty.
         task_result: The pictures, once it has succeeded.
         task_info: What the service repeats of the request.
         created_at: Aware time (UTC), or None if the service does not say. Some relays send seconds for milliseconds;
@@ -181,11 +182,10 @@ class TaskSnapshot:
         updated_at: Aware time (UTC) of the last change, or None.
         final_unit_deduction: Units taken, known once the task is final; None if the service does not say.
         final_balance_deduction: Money taken; it comes in place of units, or beside them.
-        request_id: Of the answer this was read from, for the vendor's support.
-        raw: The task as it came, with the fields this version does not know.
-        is_confirmed: False if it comes from a callback that could not be confirmed, because the service says that
-            there is no such task. The callback came to an address that only the service was given, see
-            `CallbackReceiver`.
+        request_id: Of the answer from which this was read, for the vendor's support.
+        raw: The task as it was received, with the fields that this version does not know.
+        is_confirmed: False if it comes from a callback that could not be confirmed, because the service does not return
+            the task. The callback came to an address that only the service was given, see `CallbackReceiver`.
     """
 
     task_id: str
@@ -213,7 +213,7 @@ class TaskResult:
 
     Attributes:
         images: In their order; the service may have made fewer than `n`. Empty if the task makes other files.
-        snapshot: The answer that listed them, with times, units and what else the service says.
+        snapshot: The answer that listed them, with times, units and all else that the service reports.
         videos: In their order.
         audios: In their order.
     """
@@ -227,7 +227,7 @@ class TaskResult:
     @property
     def files(self) -> tuple[File, ...]:
         """
-        All files: images, then videos, then audios; there is one at least.
+        All files: images, then videos, then audios; at least one.
         """
         return (*self.images, *self.videos, *self.audios)
 
@@ -239,8 +239,8 @@ class TaskResult:
         Args:
             task_id: Of the task, if the service may show another id of it.
         """
-        made = snapshot.task_result
-        return cls(task_id or snapshot.task_id, made.images, snapshot, made.videos, made.audios)
+        output = snapshot.task_result
+        return cls(task_id or snapshot.task_id, output.images, snapshot, output.videos, output.audios)
 
     def _repr_html_(self) -> str:
         return html_of(self)
@@ -248,7 +248,7 @@ class TaskResult:
 
 def last_seen(error: KlingError) -> TaskSnapshot | None:
     """
-    Return the task of *error* as it was last seen; None if the error has none, or it was never seen.
+    Return the last known snapshot of the task of *error*; None if there is none.
     """
     snapshot = getattr(error, "snapshot", None)
     return snapshot if isinstance(snapshot, TaskSnapshot) else None

@@ -1,5 +1,5 @@
 """
-What a callback says and who sent it: its body, its signature, and the token in the address that it came to.
+Reads and verifies callbacks: the body, the signature, and the token in the address.
 
 Signatures follow Standard Webhooks, as the vendor's do. The library `standardwebhooks` makes them; its own `verify`
 asks the wall clock for the time, so the timestamp is checked here, by the time that is passed in.
@@ -27,7 +27,7 @@ __all__ = ["Signature", "check_secret", "make_token", "read_callback", "read_tok
 
 TOLERANCE: Final = 300.0
 """
-Seconds by which a signature's time may differ from ours, either way (the vendor's own value).
+Maximum difference in seconds between a signature's time and ours (the vendor's own value).
 """
 
 _ID: Final = "webhook-id"
@@ -35,10 +35,10 @@ _TIMESTAMP: Final = "webhook-timestamp"
 _SIGNATURE: Final = "webhook-signature"
 
 _SECRET: Final = re.compile(r"(whsec_)?[A-Za-z0-9+/]{2,}={0,2}")
-_SECONDS: Final = re.compile(r"[1-9][0-9]{0,10}")  # no sign, no leading zero: it is signed as it is written
+_SECONDS: Final = re.compile(r"[1-9][0-9]{0,10}")  # no sign, no leading zero: the signature covers it as it is written
 _SUBMIT_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-_PURPOSE: Final = b"kling_async callback address: "  # a key that signs other things too makes none of our tokens
+_PURPOSE: Final = b"kling_async callback address: "  # so that a key with other uses makes no valid tokens elsewhere
 _MARK_LENGTH: Final = 43  # of 32 bytes in Base64 without padding
 
 _LAYERS: Final = 3
@@ -53,7 +53,7 @@ class Signature(enum.Enum):
     """
 
     SIGNED = "signed"
-    UNSIGNED = "unsigned"  # nothing: there is none, or no secret to tell by
+    UNSIGNED = "unsigned"  # nothing: there is no signature, or no secret to check it with
     WRONG = "wrong"
 
 
@@ -84,7 +84,7 @@ def read_callback(body: bytes) -> TaskSnapshot:
     """
     Read the body of a callback: a bare task of either standard of the vendor's, or one in an envelope.
 
-    Through a gateway its id may be another than the one that the submit was answered with: its address identifies it.
+    A gateway may send another id than in its answer to the submit: the callback's address identifies the task.
 
     Raises:
         ValueError: It is not JSON, or holds no task.
@@ -99,7 +99,7 @@ def read_callback(body: bytes) -> TaskSnapshot:
 
 def check_secret(secret: str) -> None:
     """
-    Refuse a signing secret that cannot be one.
+    Check that a signing secret has the right form.
 
     Raises:
         ValueError: It is not Base64, with or without "whsec_" before it.
@@ -130,11 +130,11 @@ def verify(secrets: Collection[str], headers: Mapping[str, str], body: bytes, no
     Raises:
         ValueError: One of *secrets* cannot be one.
     """
-    message_id, timestamp, signatures = given = [find_header(headers, name) for name in (_ID, _TIMESTAMP, _SIGNATURE)]
-    if not secrets or not any(given):
+    message_id, timestamp, signatures = fields = [find_header(headers, name) for name in (_ID, _TIMESTAMP, _SIGNATURE)]
+    if not secrets or not any(fields):
         return Signature.UNSIGNED
     is_timely = _SECONDS.fullmatch(timestamp) is not None and abs(now - int(timestamp)) <= TOLERANCE
-    if not all(given) or not is_timely:
+    if not all(fields) or not is_timely:
         return Signature.WRONG
     try:
         expected = [sign(secret, message_id, int(timestamp), body)[_SIGNATURE].encode() for secret in secrets]
@@ -146,7 +146,7 @@ def verify(secrets: Collection[str], headers: Mapping[str, str], body: bytes, no
 
 
 def _layers(value: Any) -> Iterator[Mapping[str, Any]]:
-    # The objects from the outermost inwards; a list of one is what it holds.
+    # Yields the objects from the outermost inwards; a list with one item counts as that item.
     for _ in range(_LAYERS):
         value = read_nested(value)
         if isinstance(value, list) and len(value) == 1:

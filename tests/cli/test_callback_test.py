@@ -14,7 +14,7 @@ import attrs
 import pytest
 from aiohttp import web
 
-from kling_async.cli.callback_test import hide_token, judge_response
+from kling_async.cli.callback_test import check_response, hide_token
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from tests.cli.conftest import Command, Ended, Here
@@ -142,7 +142,7 @@ async def test_token_of_another_run(command: Command) -> None:
         ended = await command("callback-test", target.address.replace(target.token, elsewhere), "--secret", SECRET)
 
     assert 2 == ended.code
-    assert "did not make the token" in ended.err
+    assert "did not create the token" in ended.err
     assert 'receiver.address_of("test")' in ended.err
     assert "token_key" in ended.err
     assert 1 == target.receiver.counts.forged
@@ -281,7 +281,7 @@ def test_every_status_has_its_words(status: int, code: ExitCode) -> None:
     Whatever comes back is told by its number, and what is not well with an advice.
     """
     for is_signed in (True, False):
-        verdict = judge_response(status, is_signed=is_signed)
+        verdict = check_response(status, is_signed=is_signed)
 
         assert code is verdict.code
         assert verdict.fact.startswith(f"{status}: ")
@@ -292,7 +292,7 @@ def test_login_page_is_no_receivers_refusal() -> None:
     """
     A 401 with a page comes from what stands in front of the receiver, and says nothing of the signature.
     """
-    assert "login" in judge_response(401, is_signed=True, has_page=True).fact
+    assert "login" in check_response(401, is_signed=True, has_page=True).fact
 
 
 @pytest.mark.parametrize(

@@ -454,11 +454,12 @@ def test_the_first_two_commands_are_one_line_each() -> None:
     assert second[0].endswith("pytest")
 
 
-def test_links_of_the_readme_lead_somewhere() -> None:
+@pytest.mark.parametrize("page", [README, CONTRIBUTING], ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
     """
     Those that lead into the project; Sphinx looks at those of the pages.
     """
-    links = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", README.read_text())
+    links = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page.read_text())
 
     assert links
     assert [] == [link for link in links if not (ROOT / link).exists()]

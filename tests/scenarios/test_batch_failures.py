@@ -347,7 +347,7 @@ async def test_journal_of_a_later_version_is_refused(tmp_path: Path) -> None:
             with contextlib.closing(sqlite3.connect(path)) as connection:
                 connection.execute(f"PRAGMA user_version = {version}")
             if version == 99:
-                with pytest.raises(JournalMismatch, match="was made by a later version"):
+                with pytest.raises(JournalMismatch, match="was created by a later version"):
                     async with opened(server, path):
                         pass
         await bring_to_its_end(server, path)

@@ -33,9 +33,9 @@ async def dry_run(
     """
     dialect = _dialect_of(service)
     checks = RequestChecks(dialect, Slots(service.slots))
-    found = await check_input(source, checks, skips_invalid=options.skip_invalid)
+    checks_result = await check_input(source, checks, skips_invalid=options.skip_invalid)
     estimate = CostEstimate(dialect)
-    async for line in good_lines(source, checks, found):
+    async for line in good_lines(source, checks, checks_result):
         estimate.add(line)
     if options.as_json:
         write_line(sys.stdout, json.dumps(estimate.as_json()))

@@ -66,41 +66,41 @@ async def check_input(source: InputSource, checks: RequestChecks, *, skips_inval
     Check every line and print each broken rule. End the command if there is one, unless *skips_invalid*, and if no
     line is left.
     """
-    found = await _check(source, checks)
-    lines = plural(found.good + found.bad, "line")
-    if found.bad and not skips_invalid:
+    result = await _check(source, checks)
+    lines = plural(result.good + result.bad, "line")
+    if result.bad and not skips_invalid:
         print_error(
-            f"Nothing was sent: {found.bad:,} of {lines} cannot be sent.",
+            f"Nothing was sent: {result.bad:,} of {lines} cannot be sent.",
             "Fix them, or skip them with --skip-invalid.",
         )
         raise typer.Exit(ExitCode.USAGE)
-    if not found.good:
-        print_error(f"Nothing was sent: {source.name} contains no {'valid line' if found.bad else 'prompt'}.")
+    if not result.good:
+        print_error(f"Nothing was sent: {source.name} contains no {'valid line' if result.bad else 'prompt'}.")
         raise typer.Exit(ExitCode.USAGE)
-    if found.bad:
-        print_error(f"{found.bad:,} of {lines} skipped.")
-    return found
+    if result.bad:
+        print_error(f"{result.bad:,} of {lines} skipped.")
+    return result
 
 
 async def _check(source: InputSource, checks: RequestChecks) -> CheckResult:
-    found = CheckResult()
+    result = CheckResult()
     keys, suspects = KeyFilter(), set[str]()
     async for line in _yielding(_lines(source, checks)):
         broken = await _broken(line, checks)
         for rule in broken:
             print_error(line_error(line.number, rule))
         if broken or line.request is None:
-            found.bad += 1
+            result.bad += 1
             continue
-        found.good += 1
-        found.most = max(found.most, getattr(line.request, "n", 1))
+        result.good += 1
+        result.most = max(result.most, getattr(line.request, "n", 1))
         if line.key is not None and keys.add(line.key):
             suspects.add(line.key)
-        if found.good % REPORT_EVERY == 0:
-            print_error(f"{found.good:,} lines of {source.name} checked")
+        if result.good % REPORT_EVERY == 0:
+            print_error(f"{result.good:,} lines of {source.name} checked")
     if suspects:
-        await _find_repeats(source, checks, suspects, found)
-    return found
+        await _find_repeats(source, checks, suspects, result)
+    return result
 
 
 def _lines(source: InputSource, checks: RequestChecks) -> Iterator[InputLine]:

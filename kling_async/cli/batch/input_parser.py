@@ -53,7 +53,7 @@ _PATH_MAX: Final = 4096  # no path is longer, and no image in Base64 is shorter
 
 def format_of(name: str) -> Format | None:
     """
-    Return the format that the suffix of a file's name means, or None.
+    Return the format for the suffix of a file's name, or None.
     """
     return _BY_SUFFIX.get(Path(name).suffix.lower())
 
@@ -94,7 +94,7 @@ def parse(
     Parse *file* lazily; skip blank lines. Paths of reference images are relative to *folder*.
 
     A table with an unusable header gives one broken line and nothing else; so does a file that is not text. Parsing
-    stops after an error in the syntax of a table and after an overlong line, since what follows may be the middle of
+    stops after an error in the syntax of a table and after an overlong line, since the rest may begin in the middle of
     a cell.
 
     Args:
@@ -244,7 +244,7 @@ def _row(number: int, names: list[str], cells: list[str], folder: Path) -> Input
 
 
 def _read_cell(field: "attrs.Attribute[Any]", cell: Any) -> Any:
-    # What is not a number stays text, so that the rule of the field reports it.
+    # A value that is not a number stays text, so that the rule of the field reports it.
     types = get_args(field.type) or (field.type,)
     if bool in types and cell.lower() in ("true", "false"):
         return cell.lower() == "true"

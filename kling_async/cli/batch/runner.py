@@ -164,7 +164,7 @@ class BatchRunner:
 
     async def open(self, stack: contextlib.AsyncExitStack) -> None:
         """
-        Open all that a run needs, in *stack*.
+        Open all resources of a run in *stack*.
         """
         # first, since closing the client and the batch may log too
         stack.enter_context(forwarding_logs(self.screen.say, self.report_trouble))

@@ -41,7 +41,7 @@ The failures that are shown at each redraw; the rest is counted.
 @attrs.frozen
 class BatchView:
     """
-    What a screen shows.
+    The data that a screen shows.
     """
 
     progress: BatchProgress

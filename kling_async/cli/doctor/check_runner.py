@@ -26,15 +26,15 @@ from kling_async.cli.doctor.findings import (
     skipped,
 )
 from kling_async.cli.doctor.service_checks import (
-    judge_access,
-    judge_clock,
-    judge_latency,
-    judge_lists,
-    judge_service,
+    check_access,
+    check_clock,
+    check_latency,
+    check_lists,
+    check_service,
     nearby,
     other_regions,
 )
-from kling_async.cli.doctor.setup_checks import judge_address, judge_connection, judge_key, judge_software
+from kling_async.cli.doctor.setup_checks import check_address, check_connection, check_key, check_software
 from kling_async.cli.options import BaseUrl, DialectOption, parse_seconds
 from kling_async.client.credentials import find_base_url, find_credentials
 from kling_async.client.transport import Transport
@@ -82,20 +82,20 @@ async def examine(options: DoctorOptions, given: Dialect | None = None) -> Async
     """
     Yield a finding for each check; each check builds on the earlier ones. Without *given* the host decides the dialect.
     """
-    yield judge_software(_versions())
-    key = judge_key(os.environ)
+    yield check_software(_versions())
+    key = check_key(os.environ)
     yield key
     credentials = None if key.state is FindingState.PROBLEM else find_credentials(None)
     base_url, source = _find_address(options, credentials)
     dialect = given or dialect_of(base_url if isinstance(base_url, str) else "")
-    address = judge_address(base_url, source, dialect, is_dialect_given=given is not None)
+    address = check_address(base_url, source, dialect, is_dialect_given=given is not None)
     yield address
     if isinstance(base_url, InvalidRequest) or address.state is FindingState.PROBLEM:
         for finding in _skip("connection", "needs a valid address"):
             yield finding
         return
     reach = await _reach(base_url, options.timeout)
-    connection = judge_connection(reach, base_url, has_proxy=_has_proxy(base_url))
+    connection = check_connection(reach, base_url, has_proxy=_has_proxy(base_url))
     yield connection
     if credentials is None or connection.state is FindingState.PROBLEM:
         for finding in _skip("service", "needs a valid key" if credentials is None else "needs a connection"):
@@ -109,7 +109,7 @@ async def examine(options: DoctorOptions, given: Dialect | None = None) -> Async
 def _has_proxy(base_url: str) -> bool:
     try:
         return HttpOptions(trust_env=True).proxy_for(base_url) is not None
-    except InvalidRequest:  # there is one, although it is invalid
+    except InvalidRequest:  # there is a key, although it is invalid
         return True
 
 
@@ -120,9 +120,9 @@ def _skip(first: str, why: str) -> list[Finding]:
 async def _examine_service(probe: "_Probe", dialect: Dialect, options: DoctorOptions) -> AsyncIterator[Finding]:
     base_url, credentials = probe.base_url, probe.credentials
     result = await probe.read_unknown_task()
-    service = judge_service(result, base_url)
+    service = check_service(result, base_url)
     if service.state is not FindingState.OK and (better := await _find_better(probe)) is not None:
-        service = judge_service(result, base_url, better)
+        service = check_service(result, base_url, better)
     yield service
     if service.state is FindingState.PROBLEM:
         for finding in _skip("access", "needs a service with this API"):
@@ -131,14 +131,14 @@ async def _examine_service(probe: "_Probe", dialect: Dialect, options: DoctorOpt
     regions = None
     if options.all_regions and isinstance(result.error, NotAuthenticated):
         regions = {url: await _is_key_accepted(url, probe) for url in other_regions(base_url)}
-    access = judge_access(result, credentials, base_url, regions)
+    access = check_access(result, credentials, base_url, regions)
     yield access
-    yield judge_clock(result.offset, credentials)
+    yield check_clock(result.offset, credentials)
     if access.state is FindingState.PROBLEM:
         yield skipped("lists", "needs a key that the service accepts")
     else:
-        yield judge_lists(dialect, *await probe.read_lists(dialect), credentials)
-    yield judge_latency([await probe.read_unknown_task() for _ in range(3)])
+        yield check_lists(dialect, *await probe.read_lists(dialect), credentials)
+    yield check_latency([await probe.read_unknown_task() for _ in range(3)])
     yield SLOTS
 
 
@@ -200,7 +200,7 @@ async def _reach(base_url: str, timeout: float) -> ConnectionResult:
 @attrs.define(eq=False)
 class _Probe:
     """
-    Sends free requests as a client does, and interprets the answers as it does.
+    Sends free requests, and interprets the answers, as a client does.
     """
 
     base_url: str
@@ -234,7 +234,7 @@ class _Probe:
         ids = (UNKNOWN_TASK_ID, f"{UNKNOWN_TASK_ID}-2")
         return page, await self._ask(several(ids), read_page) if dialect.ids_per_read > 1 else None
 
-    async def _ask(self, path: str, judge: Callable[[Answer], object]) -> ProbeResult:
+    async def _ask(self, path: str, parse: Callable[[Answer], object]) -> ProbeResult:
         now = asyncio.get_running_loop().time
         began = now()
         answer: Answer | None = None
@@ -244,10 +244,10 @@ class _Probe:
             answer = await self._transport.send("GET", path, limit=self.timeout)
             if clock_of(answer.headers) is not None:
                 offset = clock_offset(answer.headers, time.time())
-            judge(answer)
+            parse(answer)
         except KlingError as raised:
             error = raised
-            error.task_id = None  # the made-up id would only confuse the user
+            error.task_id = None  # the invented id would only confuse the user
         return ProbeResult(answer, error, now() - began, offset)
 
 
@@ -255,7 +255,7 @@ async def _find_better(probe: _Probe) -> str | None:
     # Only at the same host: the key is sent to no other.
     for url in nearby(probe.base_url):
         async with _Probe(url, probe.credentials, probe.timeout) as others:
-            if judge_service(await others.read_unknown_task(), url).state is FindingState.OK:
+            if check_service(await others.read_unknown_task(), url).state is FindingState.OK:
                 return url
     return None
 
@@ -263,5 +263,5 @@ async def _find_better(probe: _Probe) -> str | None:
 async def _is_key_accepted(base_url: str, probe: _Probe) -> bool:
     async with _Probe(base_url, probe.credentials, probe.timeout) as others:
         result = await others.read_unknown_task()
-        is_service = judge_service(result, base_url).state is FindingState.OK
-        return is_service and judge_access(result, others.credentials, base_url, None).state is FindingState.OK
+        is_service = check_service(result, base_url).state is FindingState.OK
+        return is_service and check_access(result, others.credentials, base_url, None).state is FindingState.OK

@@ -1,5 +1,5 @@
 """
-What the checks of `doctor` return: findings, and the results of probes from which they are made.
+The results of `doctor`: findings, and the results of the probes on which they are based.
 """
 
 import enum
@@ -50,7 +50,7 @@ class Finding:
 @attrs.frozen
 class ConnectionResult:
     """
-    The step at which a connection failed, None if it was made; `reason` is the system's message.
+    The step at which a connection failed, None if it was established; `reason` is the system's message.
     """
 
     trouble: Literal["name", "time", "refusal", "certificate", "tls"] | None = None
@@ -66,7 +66,7 @@ class ProbeResult:
         answer: None if there was none.
         error: The error that a client raises for it, if any.
         seconds: Until the answer was read.
-        offset: Seconds by which the service's clock is ahead of this computer's; None if unknown.
+        offset: Seconds that the service's clock is ahead of this computer's; None if unknown.
     """
 
     answer: Answer | None

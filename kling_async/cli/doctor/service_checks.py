@@ -31,11 +31,11 @@ from kling_async.wire.redaction import hide_query
 
 __all__ = [
     "REGIONS",
-    "judge_access",
-    "judge_clock",
-    "judge_latency",
-    "judge_lists",
-    "judge_service",
+    "check_access",
+    "check_clock",
+    "check_latency",
+    "check_lists",
+    "check_service",
     "nearby",
     "other_regions",
 ]
@@ -56,36 +56,36 @@ Seconds. Tokens are dated back by 5 s and callback signatures are accepted for 3
 _NO_SUCH_PATH: Final = 1202
 
 
-def judge_service(result: ProbeResult, base_url: str, better: str | None = None) -> Finding:
+def check_service(result: ProbeResult, base_url: str, better: str | None = None) -> Finding:
     """
-    Report whether the service has this API, whatever its answer is.
+    Report whether the service has this API, for any kind of answer.
 
     Args:
         result: Of reading a task that does not exist.
         better: A URL at the same host that has this API.
     """
-    found = _unlike_kling(result)
-    if found is None:
+    fact = _unlike_kling(result)
+    if fact is None:
         return Finding("service", FindingState.OK, f"responds like a Kling API (HTTP {_status(result)})")
     failure, fault = result.error, ExitCode.SERVICE
     if better is not None:
         return Finding(
-            "service", FindingState.PROBLEM, found, f"{better} is a Kling API: set the base URL to that.", fault
+            "service", FindingState.PROBLEM, fact, f"{better} is a Kling API: set the base URL to that.", fault
         )
     if result.answer is None:
         return Finding(
-            "service", FindingState.PROBLEM, found, "Try again; if it persists, ask the operator of the service.", fault
+            "service", FindingState.PROBLEM, fact, "Try again; if it persists, ask the operator of the service.", fault
         )
     if target := _target(result.answer):
-        return Finding("service", FindingState.PROBLEM, found, f"Set the base URL to {target}, if you trust it.", fault)
+        return Finding("service", FindingState.PROBLEM, fact, f"Set the base URL to {target}, if you trust it.", fault)
     if isinstance(failure, ServiceFailure):
-        return Finding("service", FindingState.PROBLEM, found, "Try again later, and check the host.", fault)
+        return Finding("service", FindingState.PROBLEM, fact, "Try again later, and check the host.", fault)
     if isinstance(failure, TaskNotFound):
         advice = "Check the base URL: for many gateways it ends in /kling."
-        return Finding("service", FindingState.WARNING, found, advice)
+        return Finding("service", FindingState.WARNING, fact, advice)
     hint = "the vendor's have no path" if is_vendors(base_url) else "for many gateways it ends in /kling"
     return Finding(
-        "service", FindingState.PROBLEM, found, f"Check the base URL with the operator of the service: {hint}.", fault
+        "service", FindingState.PROBLEM, fact, f"Check the base URL with the operator of the service: {hint}.", fault
     )
 
 
@@ -145,7 +145,7 @@ def nearby(base_url: str) -> tuple[str, ...]:
     return tuple(urlunsplit((parts.scheme, parts.netloc, path, "", "")) for path in paths)
 
 
-def judge_access(
+def check_access(
     result: ProbeResult, credentials: Credentials, base_url: str, regions: Mapping[str, bool] | None
 ) -> Finding:
     """
@@ -211,20 +211,20 @@ def other_regions(base_url: str) -> tuple[str, ...]:
     return tuple(url for url in REGIONS if url != base_url) if base_url in REGIONS or is_vendors(base_url) else ()
 
 
-def judge_clock(offset: float | None, credentials: Credentials) -> Finding:
+def check_clock(offset: float | None, credentials: Credentials) -> Finding:
     """
-    Report the seconds by which the service's clock is ahead of this computer's; None if unknown.
+    Report the seconds that the service's clock is ahead of this computer's; None if unknown.
     """
     if offset is None:
         return skipped("clock", "the service does not send its time")
     if abs(offset) <= CLOCK_TOLERANCE:
         return Finding("clock", FindingState.OK, f"within {max(1, round(abs(offset)))} s of the service's")
-    found = f"this computer's clock is {_in_words(abs(offset))} {'behind' if offset > 0 else 'ahead of'} the service's"
+    fact = f"this computer's clock is {_in_words(abs(offset))} {'behind' if offset > 0 else 'ahead of'} the service's"
     if isinstance(credentials, AccessKey):
         effect = "The service refuses tokens at first (1003, 1004); the library then signs by the service's clock."
     else:
         effect = "A static key works; signed callbacks are refused if it is off by more than 5 minutes."
-    return Finding("clock", FindingState.WARNING, found, f"Set the clock by NTP. {effect}")
+    return Finding("clock", FindingState.WARNING, fact, f"Set the clock by NTP. {effect}")
 
 
 def _in_words(seconds: float) -> str:
@@ -234,7 +234,7 @@ def _in_words(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
-def judge_lists(
+def check_lists(
     dialect: Dialect, page: ProbeResult | None, several: ProbeResult | None, credentials: Credentials
 ) -> Finding:
     """
@@ -270,20 +270,20 @@ def judge_lists(
     return Finding("lists", FindingState.OK, f"returns {' and '.join(asked)}")
 
 
-def judge_latency(results: Sequence[ProbeResult]) -> Finding:
+def check_latency(results: Sequence[ProbeResult]) -> Finding:
     """
     Report how fast and how reliably the service responds.
     """
     times = [each.seconds for each in results if each.answer is not None]
     lost = len(results) - len(times)
     if lost:
-        found = f"{lost} of {len(results)} requests got no response"
+        fact = f"{lost} of {len(results)} requests got no response"
         advice = "The network is unreliable: submits may end as uncertain. Try another network or a cable."
-        return Finding("latency", FindingState.WARNING, found, advice)
+        return Finding("latency", FindingState.WARNING, fact, advice)
     median = statistics.median(times)
     shown = f"{median:.1f} s" if median >= 1 else f"{max(1, round(median * 1000))} ms"
-    found = f"a request takes {shown}"
+    fact = f"a request takes {shown}"
     if median <= 1:
-        return Finding("latency", FindingState.OK, found)
+        return Finding("latency", FindingState.OK, fact)
     advice = "Each picture arrives that much later; nothing is lost. A closer host or a faster network helps."
-    return Finding("latency", FindingState.WARNING, found, advice)
+    return Finding("latency", FindingState.WARNING, fact, advice)

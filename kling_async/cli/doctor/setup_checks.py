@@ -15,7 +15,7 @@ from kling_async.errors import (
 )
 from kling_async.wire.dialects import OFFICIAL, Dialect, dialect_of
 
-__all__ = ["judge_address", "judge_connection", "judge_key", "judge_software"]
+__all__ = ["check_address", "check_connection", "check_key", "check_software"]
 
 
 _VARIABLES: Final = ("KLING_API_KEY", "KLING_ACCESS_KEY", "KLING_SECRET_KEY")
@@ -27,7 +27,7 @@ _WEBSITES: Final = ("kling.ai", "klingai.com")
 _PASTED: Final = re.compile(r"/v1(/images(/generations(/.*)?)?)?$")  # of a path without slashes at its end
 
 
-def judge_software(versions: Mapping[str, str | None]) -> Finding:
+def check_software(versions: Mapping[str, str | None]) -> Finding:
     """
     Report the installed versions; None means not installed.
     """
@@ -35,13 +35,13 @@ def judge_software(versions: Mapping[str, str | None]) -> Finding:
     missing = [name for name, version in versions.items() if version is None]
     if not missing:
         return Finding("software", FindingState.OK, installed)
-    found = f"{installed}; not installed: {', '.join(missing)}"
+    fact = f"{installed}; not installed: {', '.join(missing)}"
     return Finding(
-        "software", FindingState.OK, found, 'To use demo, emulator and gallery: pip install "kling-async[cli]"'
+        "software", FindingState.OK, fact, 'To use demo, emulator and gallery: pip install "kling-async[cli]"'
     )
 
 
-def judge_key(environ: Mapping[str, str]) -> Finding:
+def check_key(environ: Mapping[str, str]) -> Finding:
     """
     Check the key that a client would find in *environ*, without the network. No key is ever shown.
     """
@@ -95,7 +95,7 @@ def _good_key(given: Mapping[str, str], used: Sequence[str]) -> Finding:
     return Finding("key", FindingState.OK, found)
 
 
-def judge_address(base_url: str | InvalidRequest, source: str, dialect: Dialect, *, is_dialect_given: bool) -> Finding:
+def check_address(base_url: str | InvalidRequest, source: str, dialect: Dialect, *, is_dialect_given: bool) -> Finding:
     """
     Check the base URL and the dialect that a client would use, without the network.
 
@@ -105,10 +105,10 @@ def judge_address(base_url: str | InvalidRequest, source: str, dialect: Dialect,
     """
     if isinstance(base_url, InvalidRequest):
         return _bad_address(str(base_url), f"Set {source} to something like {GATEWAY_URL} or {VENDOR_URL}.")
-    found = f"{base_url} ({source}), dialect {dialect.name} ({'by --dialect' if is_dialect_given else 'by host'})"
+    fact = f"{base_url} ({source}), dialect {dialect.name} ({'by --dialect' if is_dialect_given else 'by host'})"
     if meant := _meant(base_url):
-        return _bad_address(found, f"Set {source} to {meant}: the library adds /v1/images/generations itself.")
-    return Finding("address", FindingState.OK, found)
+        return _bad_address(fact, f"Set {source} to {meant}: the library adds /v1/images/generations itself.")
+    return Finding("address", FindingState.OK, fact)
 
 
 def _bad_address(found: str, advice: str) -> Finding:
@@ -129,7 +129,7 @@ def _meant(base_url: str) -> str | None:
     return None if path == parts.path else urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
 
-def judge_connection(reach: ConnectionResult, base_url: str, *, has_proxy: bool) -> Finding:
+def check_connection(reach: ConnectionResult, base_url: str, *, has_proxy: bool) -> Finding:
     """
     Report whether the host can be reached. *has_proxy*: whether the environment names a proxy for it.
     """
@@ -142,28 +142,28 @@ def judge_connection(reach: ConnectionResult, base_url: str, *, has_proxy: bool)
         return Finding("connection", FindingState.OK, f"{where} is reachable {how}{aside}")
     match reach.trouble:
         case "name":
-            found, advice = f"host {host!r} cannot be resolved", "Check the address and the network."
+            fact, advice = f"host {host!r} cannot be resolved", "Check the address and the network."
         case "time":
-            found, advice = (
+            fact, advice = (
                 f"{where} does not respond: {reach.reason}",
                 "Check the network; a firewall may block it.",
             )
         case "refusal":
-            found, advice = (
+            fact, advice = (
                 f"{where} refuses connections: {reach.reason}",
                 "Check host and port, and that the service is running.",
             )
         case "certificate":
-            found = f"the certificate of {where} is not valid: {reach.reason}"
+            fact = f"the certificate of {where} is not valid: {reach.reason}"
             advice = (
                 "Check the host name and this computer's clock. If a firewall inspects TLS, install its CA certificate."
             )
         case _:
-            found = f"{where} does not use TLS: {reach.reason}"
+            fact = f"{where} does not use TLS: {reach.reason}"
             advice = "Check the port; a service on this computer may use http://."
     if has_proxy:
         advice += " The proxy in the environment is only used with KlingClient(http=HttpOptions(trust_env=True))."
-    return Finding("connection", FindingState.PROBLEM, found, advice, ExitCode.SERVICE)
+    return Finding("connection", FindingState.PROBLEM, fact, advice, ExitCode.SERVICE)
 
 
 def without_endpoint(path: str) -> str:

@@ -1,5 +1,5 @@
 """
-Whether a callback is genuine: its address by a token, its content by a signature.
+Checks whether a callback is genuine: its address by a token, its content by a signature.
 """
 
 import secrets
@@ -20,8 +20,8 @@ class Authenticator:
     Makes the tokens of addresses, and checks tokens and signatures.
 
     Args:
-        secrets_: The signing secrets; a signature by any of them is good.
-        token_key: Tokens are made from it; None makes a random key.
+        secrets_: The signing secrets; a signature by any of them is valid.
+        token_key: Tokens are derived from it; None generates a random key.
     """
 
     def __init__(self, secrets_: tuple[str, ...], token_key: bytes | None) -> None:
@@ -32,13 +32,13 @@ class Authenticator:
     @property
     def token_key(self) -> bytes:
         """
-        The key that new tokens are made from.
+        The key that new tokens are derived from.
         """
         return self._token_keys[0]
 
     def use_token_key(self, key: bytes) -> None:
         """
-        Make tokens from *key* from now on; earlier ones stay valid.
+        Derive tokens from *key* from now on; earlier ones stay valid.
         """
         self._token_keys = [key, *(other for other in self._token_keys if other != key)]
 
@@ -50,10 +50,10 @@ class Authenticator:
 
     def submit_key_of(self, token: str) -> str | None:
         """
-        Return the key of the submit that *token* was made for; None if it is not genuine.
+        Return the key of the submit to which *token* belongs; None if it is not genuine.
         """
-        found = (read_token(key, token) for key in self._token_keys)
-        return next((submit_key for submit_key in found if submit_key is not None), None)
+        submit_keys = (read_token(key, token) for key in self._token_keys)
+        return next((submit_key for submit_key in submit_keys if submit_key is not None), None)
 
     def check_signature(self, headers: Mapping[str, str], body: bytes) -> Signature:
         """

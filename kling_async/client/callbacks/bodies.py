@@ -77,7 +77,7 @@ class Bodies:
 
         Raises:
             TooLarge: It has too many bytes. The rest was read and discarded, so that the sender will see an answer;
-                but no more than 16 MiB of it, for no longer than *timeout*, and nothing if more is announced.
+                at most 16 MiB of it, for at most *timeout* seconds, and nothing if more is announced.
             NoRoom: Other bodies that are being read have 16 MiB together.
             TimeoutError: It did not arrive in time.
         """

@@ -2,8 +2,8 @@
 Receives callbacks: the service reports each change of a task by a POST to an address of ours, so that fewer polls are
 needed.
 
-One core checks each callback and knows no HTTP server; callbacks reach it through a server of its own, an aiohttp
-application or an ASGI application. Each submit has its own address, whose last segment is a token that nobody else can
+One core checks each callback and knows no HTTP server; callbacks reach it through its own server, an aiohttp
+application or an ASGI application. Each submit has its own address, whose last segment is a token that no one else can
 make. So the address, not the body, identifies the task; and it is checked first, so that nothing that is sent to
 another address is read.
 """
@@ -123,15 +123,15 @@ class CallbackReceiver:
     Several clients may share one. A proxy in front of it may change the path, except for its last segment. That segment
     is a secret: switch off access logs that show it.
 
-    A request to an address that the receiver has not made is answered with 404, and its body is not read. A body has
+    A request to an address that the receiver did not create is answered with 404, and its body is not read. A body has
     30 s to arrive. The bodies that are being read may have 16 MiB together; further ones are answered with 503.
 
     Args:
         public_url: Where the service reaches this receiver from outside, for example "https://example.org/kling".
         secret: The signing secret from the vendor's console, or several during a rotation.
         token_key:
-            At least 16 bytes that the addresses are made from. None uses random bytes, so that callbacks of tasks of an
-            earlier run are not recognized; give a key to recognize them.
+            At least 16 bytes that the addresses are derived from. None uses random bytes, so that callbacks of tasks
+            of an earlier run are not recognized; give a key to recognize them.
         confirm:
             Which callbacks are confirmed by a poll before they count: "unsigned" ones, or "always" all.
 
@@ -180,14 +180,14 @@ class CallbackReceiver:
     @property
     def token_key(self) -> bytes:
         """
-        The key that addresses are made from. It is a secret; keep it to recognize callbacks of these tasks in a later
-        run.
+        The key that addresses are derived from. It is a secret; keep it to recognize callbacks of these tasks in a
+        later run.
         """
         return self._authenticator.token_key
 
     def use_token_key(self, key: bytes) -> None:
         """
-        Make addresses from *key* from now on; addresses that were made before stay valid.
+        Derive addresses from *key* from now on; existing addresses stay valid.
         """
         self._authenticator.use_token_key(key)
 
@@ -220,7 +220,7 @@ class CallbackReceiver:
         """
         submit_key = self._authenticator.submit_key_of(token)
         if submit_key is None:
-            return self._refuse(404, "its address was not made here")
+            return self._refuse(404, "its address was not created here")
         if len(body) > MAX_BODY:
             return self._refuse(413, "it is too large")
         try:
@@ -269,7 +269,7 @@ class CallbackReceiver:
         """
         Return an aiohttp application, for `add_subapp` or to be run by itself.
         """
-        from kling_async.client.callbacks import aiohttp_app  # noqa: PLC0415 (likewise)
+        from kling_async.client.callbacks import aiohttp_app  # noqa: PLC0415 (aiohttp's server loads slowly)
 
         return aiohttp_app.make_app(self._take)
 
@@ -284,7 +284,7 @@ class CallbackReceiver:
         # Handles a POST of any server; exceptions of `read_part` are passed on.
         token = path.rpartition("/")[2]
         if self._authenticator.submit_key_of(token) is None:
-            return self._refuse(404, "its address was not made here")
+            return self._refuse(404, "its address was not created here")
         try:
             body = await self._bodies.read(read_part, _declared_length(headers), BODY_TIMEOUT)
         except TooLarge:
@@ -293,7 +293,7 @@ class CallbackReceiver:
             if count := self._overloads.add(self._authenticator.clock()):
                 _log.warning("%d callbacks were answered with 503: too many were arriving at a time", count)
             return 503
-        except TimeoutError:  # likewise
+        except TimeoutError:  # it was not read either
             return 400
         return self.receive(token, headers, body)
 

@@ -83,14 +83,14 @@ class CallbackSubscription:
 
     def expect_late(self, on_late_task: Callable[[TaskSnapshot], object], seconds: float) -> None:
         """
-        Call *on_late_task* with `task` when a callback comes for a submit that was given up; close after *seconds*.
+        Call *on_late_task* with `task` when a callback arrives for a submit that was given up; close after *seconds*.
         """
         self._on_late_task = on_late_task
         self._timer = asyncio.get_running_loop().call_later(seconds, self.close)
 
     def connect(self, handle: TaskHandle) -> None:
         """
-        Pass callbacks on to *handle*, also those that came already.
+        Pass callbacks on to *handle*, including earlier ones.
         """
         self._stop_timer()
         self._handle = handle
@@ -99,21 +99,21 @@ class CallbackSubscription:
 
     def close(self) -> None:
         """
-        Receive no more callbacks. Safe to call twice.
+        Stop receiving callbacks. Safe to call twice.
         """
         self._stop_timer()
         self._router.remove(self)
 
-    def note_callback(self, seen: TaskSnapshot, *, trusted: bool) -> None:
+    def note_callback(self, snapshot: TaskSnapshot, *, trusted: bool) -> None:
         """
         A callback came.
         """
-        last, self._last = self._last, merge(self._last, seen)
+        last, self._last = self._last, merge(self._last, snapshot)
         if self._handle is not None:
-            is_change = self._last is seen and (last is None or last.status_word != seen.status_word)
-            self._router.apply(self._handle, seen, trusted=trusted, is_change=is_change)
+            is_change = self._last is snapshot and (last is None or last.status_word != snapshot.status_word)
+            self._router.apply(self._handle, snapshot, trusted=trusted, is_change=is_change)
             return
-        self._early[trusted] = merge(self._early.get(trusted), seen)
+        self._early[trusted] = merge(self._early.get(trusted), snapshot)
         task = self.task
         if task is not None and self._first is not None and not self._first.done():
             self._first.set_result(None)
@@ -136,7 +136,7 @@ class CallbackRouter:
     _subscriptions: dict[str, CallbackSubscription] = attrs.field(factory=dict, init=False)
     _listener: Listener | None = attrs.field(default=None, init=False)
     _has_received: bool = attrs.field(default=False, init=False)
-    # As `CallbackSubscription._early`, by the key of the submit.
+    # Like `CallbackSubscription._early`, by the key of the submit.
     _unclaimed: "OrderedDict[str, dict[bool, TaskSnapshot]]" = attrs.field(factory=OrderedDict, init=False)
 
     @property
@@ -153,9 +153,9 @@ class CallbackRouter:
         method = weakref.WeakMethod(self._route)
         receiver = self._receiver
 
-        def listen(submit_key: str, seen: TaskSnapshot, trusted: bool) -> None:  # noqa: FBT001 (as listeners)
+        def listen(submit_key: str, snapshot: TaskSnapshot, trusted: bool) -> None:  # noqa: FBT001 (as listeners)
             if (route := method()) is not None:
-                route(submit_key, seen, trusted)
+                route(submit_key, snapshot, trusted)
             else:
                 receiver.detach(listen)
 
@@ -164,7 +164,7 @@ class CallbackRouter:
 
     def detach(self) -> None:
         """
-        Receive no more callbacks. Safe to call twice.
+        Stop receiving callbacks. Safe to call twice.
         """
         if self._listener is not None:
             self._receiver.detach(self._listener)
@@ -173,13 +173,13 @@ class CallbackRouter:
 
     def subscribe(self, submit_key: str | None = None) -> CallbackSubscription:
         """
-        Make an address for the callbacks of one submit. With the key of an earlier submit, callbacks that came already
+        Make an address for the callbacks of one submit. With the key of an earlier submit, earlier callbacks
         are passed on.
         """
         key = submit_key or uuid.uuid4().hex
         subscription = self._subscriptions[key] = CallbackSubscription(self._receiver.address_of(key), self, key)
-        for trusted, seen in self._unclaimed.pop(key, {}).items():
-            subscription.note_callback(seen, trusted=trusted)
+        for trusted, snapshot in self._unclaimed.pop(key, {}).items():
+            subscription.note_callback(snapshot, trusted=trusted)
         return subscription
 
     def remove(self, subscription: CallbackSubscription) -> None:
@@ -189,35 +189,36 @@ class CallbackRouter:
         if self._subscriptions.get(subscription.key) is subscription:
             del self._subscriptions[subscription.key]
 
-    def apply(self, handle: TaskHandle, seen: TaskSnapshot, *, trusted: bool, is_change: bool) -> None:
+    def apply(self, handle: TaskHandle, snapshot: TaskSnapshot, *, trusted: bool, is_change: bool) -> None:
         """
         Apply what a callback said to *handle*; if it is not trusted and matters, poll the task now.
 
-        *is_change* says that no other callback has said the same before.
+        *is_change* says that no earlier callback has reported the same.
         """
-        seen = attrs.evolve(seen, task_id=handle.task_id)  # a gateway may use another id; the address identifies it
+        # A gateway may use another id: the address identifies the task.
+        snapshot = attrs.evolve(snapshot, task_id=handle.task_id)
         if trusted:
-            handle.apply(seen)
+            handle.apply(snapshot)
         else:
-            handle.note_unconfirmed(attrs.evolve(seen, is_confirmed=False), asyncio.get_running_loop().time())
-        if is_final(seen.task_status) and not handle.is_settled:  # not trusted, or without its result files
+            handle.note_unconfirmed(attrs.evolve(snapshot, is_confirmed=False), asyncio.get_running_loop().time())
+        if is_final(snapshot.task_status) and not handle.is_settled:  # not trusted, or without its result files
             self._poller.expedite(handle)
         elif handle.is_settled or (is_change and self.is_reliable):
             self._poller.note_callback(handle)
 
-    def _route(self, submit_key: str, seen: TaskSnapshot, trusted: bool) -> None:  # noqa: FBT001 (as listeners)
+    def _route(self, submit_key: str, snapshot: TaskSnapshot, trusted: bool) -> None:  # noqa: FBT001 (as listeners)
         subscription = self._subscriptions.get(submit_key)
         if subscription is None:  # of another client, of a task that has ended, or of a run that is not resumed yet
-            self._keep(submit_key, seen, trusted=trusted)
+            self._keep(submit_key, snapshot, trusted=trusted)
             return
         self._has_received = True
-        if is_final(seen.task_status):
+        if is_final(snapshot.task_status):
             self._poller.health.has_missed_callbacks = False
-        subscription.note_callback(seen, trusted=trusted)
+        subscription.note_callback(snapshot, trusted=trusted)
 
-    def _keep(self, submit_key: str, seen: TaskSnapshot, *, trusted: bool) -> None:
-        kept = self._unclaimed.setdefault(submit_key, {})
-        kept[trusted] = merge(kept.get(trusted), seen)
+    def _keep(self, submit_key: str, snapshot: TaskSnapshot, *, trusted: bool) -> None:
+        latest = self._unclaimed.setdefault(submit_key, {})
+        latest[trusted] = merge(latest.get(trusted), snapshot)
         self._unclaimed.move_to_end(submit_key)
         if len(self._unclaimed) > MAX_UNCLAIMED:
             self._unclaimed.popitem(last=False)

@@ -13,7 +13,7 @@ __all__ = ["serve"]
 
 MAX_CONNECTIONS: Final = 256
 """
-Maximum number of open connections. Few accounts have so many tasks that could end at once, and it is well below the
+Maximum number of open connections. Few accounts have this many tasks that could end at once, and it is well below the
 usual limit of 1,024 open files. Each may hold a quarter of a megabyte of incomplete headers.
 """
 
@@ -109,13 +109,13 @@ class _Server(web.Server):
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
-        if connection in self._idle:  # else it was closed just now, to make room
+        if connection in self._idle:  # otherwise it was closed just now, to make room
             del self._idle[connection]
             self._busy.add(connection)
         try:
             return await self._answer(request)
         finally:
-            if connection in self._busy:  # else it was lost meanwhile
+            if connection in self._busy:  # otherwise it was lost meanwhile
                 self._busy.remove(connection)
                 self._idle[connection] = None
 

@@ -18,7 +18,7 @@ class AdaptiveLimit:
     """
     The limit of one bucket, as far as it is known. A *level* is a number of slots that are in use at a time.
 
-    The vendor publishes no number: it refuses a create above the limit (1303), which makes no task and costs nothing.
+    The vendor publishes no number: it refuses a create above the limit (1303), which creates no task and costs nothing.
     So one request at a time probes above the limit, and the next one only after a task has been seen to end. If no end
     is seen, for example while polls fail, the limit must not grow: more tasks would seem to fit than really do.
 

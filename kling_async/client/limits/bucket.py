@@ -54,7 +54,8 @@ class SlotLease:
 
     Attributes:
         number: Its place in the order of arrival.
-        granted: While it is queued: set to None when it gets its slots, else to what makes the error to raise.
+        granted: While it is queued: set to None when it gets its slots, otherwise to a function that returns the error
+        to raise.
         is_accepted: Whether the service has accepted its task, or may have.
         refused_since: Since when the service has refused it while no other task of this client was running.
         is_released: Whether the slots have been given back; nothing else has an effect from then on.
@@ -114,7 +115,7 @@ class SlotLease:
 
         At once if there were too few slots (1303), other tasks of this client run and the limit is being found: the
         limit shrinks, and the slots are lost until one of those tasks ends. If no other task runs, the slots are lost
-        for the pause, and smaller requests go on meanwhile. A 429 of a gateway without a reason may mean too many
+        for the pause, and smaller requests continue meanwhile. A 429 of a gateway without a reason may mean too many
         requests or too many slots: it shrinks the limit if that many slots were never in use before.
         """
         if self.is_released:
@@ -180,7 +181,7 @@ class SlotLease:
 
     def resolve(self, make_error: Callable[[], Exception] | None) -> None:
         """
-        End its wait, with an error where *make_error* is given; no effect when it does not wait.
+        End its wait, with an error if *make_error* is given; no effect if it does not wait.
         """
         if self.granted is not None and not self.granted.done():
             self.granted.set_result(make_error)
@@ -234,7 +235,7 @@ class RequestQueue:
 
     def remove(self, request: SlotLease) -> None:
         """
-        Remove a request, wherever it stands.
+        Remove a request from any place in the queue.
         """
         self.count -= 1
         self._by_size[request.n].remove(request)
@@ -331,5 +332,6 @@ class Bucket:
     def _fits(self, n: int) -> bool:
         if self.limit is not None:
             return self.used + n <= self.limit
-        # A request larger than the limit found so far is sent alone: only the service knows whether it is too large.
+        # A request larger than the limit found so far is sent by itself: only the service knows whether it is too
+        # large.
         return not self.used or self.adaptive.allows(self.used, n, is_answered=self.used == self.accepted)

@@ -1,8 +1,8 @@
 """
 The slots of an account: how many tasks of each bucket run at a time.
 
-A bucket is a text by which the service counts together, such as a model; how many slots a task takes is up to its
-endpoint.
+The service counts the tasks of one bucket together; its name is a text such as a model. A task's endpoint says how
+many slots it takes.
 """
 
 import asyncio
@@ -81,7 +81,7 @@ class Slots(Mapping[str, Usage]):
 
     def acquire_now(self, bucket: str, n: int, *, owner: object = None) -> SlotLease | None:
         """
-        Take *n* slots of *bucket* if that is possible without waiting; else return None.
+        Take *n* slots of *bucket* if that is possible without waiting; otherwise return None.
         """
         lease = self._lease(bucket, n, owner)
         if not lease.bucket.has_room(n):
@@ -118,9 +118,9 @@ class Slots(Mapping[str, Usage]):
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
-            raise RuntimeError("these Slots belong to another event loop; make new ones for each loop")
-        found = self._buckets.get(bucket) or self._add(bucket)
-        return SlotLease(n, owner, next(found.numbers), found)
+            raise RuntimeError("these Slots belong to another event loop; create new ones for each loop")
+        bucket_slots = self._buckets.get(bucket) or self._add(bucket)
+        return SlotLease(n, owner, next(bucket_slots.numbers), bucket_slots)
 
     def _add(self, bucket: str) -> Bucket:
         added = self._buckets[bucket] = Bucket(self.limit, AdaptiveLimit(self.policy))

@@ -1,3 +1,3 @@
 """
-Polling: which tasks to query, when, and by which requests.
+Polling: which tasks to query, when, and with which requests.
 """

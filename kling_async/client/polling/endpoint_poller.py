@@ -1,5 +1,5 @@
 """
-Polls the tasks of one endpoint: which of them to query now, by which requests, and what the answers change.
+Polls the tasks of one endpoint: which of them to query now, with which requests, and what the answers change.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 @attrs.frozen
 class _Known(Mapping[str, TaskSnapshot | None]):
-    # What is known of each watched task, looked up only when asked for: there may be very many.
+    # A view, not a copy, of the last snapshot of each watched task: there may be very many.
     _watched: dict[str, WatchedTask]
 
     def __getitem__(self, task_id: str) -> TaskSnapshot | None:
@@ -150,13 +150,13 @@ class EndpointPoller:
         try:
             if is_single:
                 [task_id] = known
-                seen = {task_id: await self._queries.one(self.endpoint, task_id)}
+                snapshots = {task_id: await self._queries.one(self.endpoint, task_id)}
             else:
-                seen = await self._queries.several(self.endpoint, known)
+                snapshots = await self._queries.several(self.endpoint, known)
         except KlingError as error:
             self._health.apply_backpressure(error, now())
             if not is_single and self._should_change_mode(QueryMode.SEVERAL, error):
-                # Querying each task alone will show whether the mode was refused or one of the tasks.
+                # Querying each task singly will show whether the mode was refused or one of the tasks.
                 self._poll_singly(tasks, now())
             else:
                 self._note_failure(tasks, error, now())
@@ -165,8 +165,8 @@ class EndpointPoller:
         if not is_single:
             self._strategy.note_answer(QueryMode.SEVERAL)
         for task in tasks:
-            if (snapshot := seen.get(task.handle.task_id)) is None:
-                self._poll_singly((task,), now())  # it is unknown, or shown only when it is queried alone
+            if (snapshot := snapshots.get(task.handle.task_id)) is None:
+                self._poll_singly((task,), now())  # it is unknown, or shown only when it is queried singly
                 continue
             task.is_polled_singly = False
             if task.record(snapshot, now(), self.policy):
@@ -180,9 +180,11 @@ class EndpointPoller:
         try:
             for number in range(1, plan.pages + 1):
                 self._health.note_request(now())
-                seen, is_last = await self._queries.page(self.endpoint, number, plan.page_size, _Known(self.watched))
+                snapshots, is_last = await self._queries.page(
+                    self.endpoint, number, plan.page_size, _Known(self.watched)
+                )
                 self._health.note_answer()
-                for task_id, snapshot in seen.items():
+                for task_id, snapshot in snapshots.items():
                     self._record_from_page(task_id, snapshot, now(), is_due=missing.pop(task_id, None) is not None)
                 if is_last or not missing:
                     break

@@ -60,7 +60,7 @@ class ServiceHealth:
 
     def apply_backpressure(self, error: KlingError, now: float) -> None:
         """
-        A poll failed: what the service says of too many requests applies to the polls of all tasks.
+        A poll failed: a report of too many requests applies to the polls of all tasks.
         """
         if may_repeat(error) and not isinstance(error, RateLimited):
             self._failures += 1
@@ -94,7 +94,7 @@ class ServiceHealth:
 
     def slowdown(self, now: float) -> float:
         """
-        Return the factor by which intervals between polls are longer than usual; it halves every 30 s.
+        Return the factor for the intervals between polls: 1 or more, halved every 30 s after a refusal.
         """
         if self._slowdown == 1.0:
             return 1.0

@@ -72,8 +72,8 @@ class HttpStatusQueries:
         self, endpoint: Endpoint[Any], number: int, size: int, known: Mapping[str, TaskSnapshot | None]
     ) -> tuple[dict[str, TaskSnapshot], bool]:
         answer = await self._transport.send("GET", endpoint.page(number, size), limit=self.timeout)
-        seen, count = await _read_known(answer, known)
-        return seen, count < size
+        snapshots, count = await _read_known(answer, known)
+        return snapshots, count < size
 
 
 async def _read_known(answer: Answer, known: Mapping[str, TaskSnapshot | None]) -> tuple[dict[str, TaskSnapshot], int]:

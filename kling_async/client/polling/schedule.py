@@ -297,7 +297,7 @@ class PollSchedule:
     def _interval(self, entry: _Entry, now: float) -> float:
         policy, duration, age = self.policy, entry.group.duration, now - entry.since
         if duration.is_known:
-            wanted = max(policy.min_delay, policy.dense * max(age, duration.typical))
+            interval = max(policy.min_delay, policy.dense * max(age, duration.typical))
         else:
-            wanted = max(policy.first_delay, (policy.growth - 1) * age)
-        return min(wanted * self.health.slowdown(now), policy.max_delay)
+            interval = max(policy.first_delay, (policy.growth - 1) * age)
+        return min(interval * self.health.slowdown(now), policy.max_delay)

@@ -63,7 +63,7 @@ class QueryPlan:
 
     def covers(self, depth: int) -> bool:
         """
-        Return whether the pages should show a task after which *depth* others were made.
+        Return whether the pages should show a task after which *depth* others were created.
         """
         return _size_for(depth) <= self.pages * self.page_size
 
@@ -94,7 +94,8 @@ class QueryStrategy:
 
     def plan(self, depths: Sequence[int]) -> QueryPlan:
         """
-        Return the mode that takes the fewest requests; *depths* has for each task due how many were made after it.
+        Return the mode that takes the fewest requests; *depths* has for each due task the number of tasks that were
+        created after it.
         """
         due = len(depths)
         if due <= 1:
@@ -139,17 +140,17 @@ class QueryStrategy:
 
     def _page_plans(self, depths: Sequence[int]) -> list[tuple[int, QueryPlan]]:
         # Each number of pages, with the requests that it takes: tasks that are not on them are queried by their ids.
-        found = []
+        plans = []
         for pages in range(1, min(math.ceil(_size_for(depths[-1]) / PAGE_MAX), PAGES_MAX) + 1):
             covered = bisect.bisect_right(depths, pages * PAGE_MAX, key=_size_for)
             size = min(_size_for(depths[covered - 1]), PAGE_MAX) if covered else PAGE_MIN
             missing = len(depths) - covered + self._missing_share * covered
-            found.append((pages + math.ceil(missing / self.ids_per_read), QueryPlan(QueryMode.PAGES, pages, size)))
-        return found
+            plans.append((pages + math.ceil(missing / self.ids_per_read), QueryPlan(QueryMode.PAGES, pages, size)))
+        return plans
 
 
 def _size_for(depth: int) -> int:
-    # Other users of the account make tasks as well.
+    # Other users of the account create tasks as well.
     return max(PAGE_MIN, depth + depth // 4 + 10)
 
 

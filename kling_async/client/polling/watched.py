@@ -39,7 +39,7 @@ class WatchedTask:
         number: Its number in the order in which the tasks of its endpoint were watched.
         since: When it was accepted, as far as is known.
         expects_callbacks: Whether a callback should report its end.
-        is_polled_singly: Whether its next poll must query it alone.
+        is_polled_singly: Whether its next poll must query only this task.
         is_end_seen_late: Whether its end was not seen when it happened, so that its duration is unknown.
         missing_since: Since when the service says that there is no such task.
         refused_since: Since when the service refuses to return it, for this or another reason.
@@ -56,15 +56,15 @@ class WatchedTask:
     refused_since: float | None = None
     incomplete_since: float | None = None
 
-    def record(self, seen: TaskSnapshot, now: float, policy: PollPolicy) -> bool:
+    def record(self, snapshot: TaskSnapshot, now: float, policy: PollPolicy) -> bool:
         """
         Apply what a poll returned; return whether it found an end that a callback should have reported.
         """
         handle = self.handle
         self.missing_since = self.refused_since = None
         was_done = handle.is_final
-        handle.apply(seen)
-        # What is known counts, rather than *seen*: it may contradict an earlier success.
+        handle.apply(snapshot)
+        # What is known counts, rather than *snapshot*: it may contradict an earlier success.
         if handle.is_final and not handle.is_settled:  # a failed one is settled
             self._note_incomplete(now, policy.pictures_grace)
         if self.expects_callbacks and handle.is_final and not was_done:
@@ -99,11 +99,11 @@ class WatchedTask:
         Return how many seconds the task took, by the service's clock or until now; None if that is unknown. Failures
         can come at any time and say nothing about the duration.
         """
-        seen, seconds = self.handle.snapshot, now - self.since
-        if seen is None or seen.task_status is not TaskStatus.SUCCEEDED:
+        snapshot, seconds = self.handle.snapshot, now - self.since
+        if snapshot is None or snapshot.task_status is not TaskStatus.SUCCEEDED:
             return None
-        if seen.created_at is not None and seen.updated_at is not None:
-            by_service = (seen.updated_at - seen.created_at).total_seconds()
+        if snapshot.created_at is not None and snapshot.updated_at is not None:
+            by_service = (snapshot.updated_at - snapshot.created_at).total_seconds()
             if 0 < by_service < seconds:
                 return by_service
         return None if self.is_end_seen_late else seconds

@@ -65,15 +65,15 @@ class DaskExecutor:
 
     Files go in chunks of about a second's work, two in flight for each thread of a worker; more wait here, and their
     rows wait with them. A chunk whose worker dies is executed by another worker. A file that kills each worker that
-    processes it fails alone. When the connection to the scheduler is lost, what was in flight is sent again once it is
-    restored.
+    processes it is the only one that fails. When the connection to the scheduler is lost, what was in flight is sent
+    again once it is restored.
 
     Workers and scheduler need this package in the same version, with the extras `dask` and, for a storage, `storage`.
-    The keys of Dask's tasks are made from task ids, so that a dashboard shows no URL. Options of a `Storage` go to the
+    The keys of Dask's tasks contain task ids, so that a dashboard shows no URL. Options of a `Storage` go to the
     workers, including credentials; there need be none if the storage's library finds them by itself.
 
     Args:
-        dask_client: A client that was made with `asynchronous=True`, borrowed.
+        dask_client: A client that was created with `asynchronous=True`; it is not closed.
         http: How workers connect for downloads; the options of `KlingClient` are only for the driver.
         no_worker_timeout: Seconds to wait while no worker runs, or the scheduler does not answer. The log says so
             meanwhile; then all work items fail with ExecutorLost. None waits for ever, for workers that queue for
@@ -142,7 +142,7 @@ class DaskExecutor:
     @property
     def width(self) -> int:
         """
-        How many files it needs at a time to be busy; it follows the number of workers.
+        The number of files at a time that keeps it busy; it follows the number of workers.
         """
         return self._max_chunks * self._chunk_size
 
@@ -153,7 +153,7 @@ class DaskExecutor:
         worker is asked, since more may come later; what another cannot do fails in its rows.
 
         Raises:
-            ValueError: It cannot; the text says why.
+            ValueError: It cannot do the work; the text says why.
             ExecutorLost: The executor was closed, the scheduler does not answer, or there was no worker in time.
             OSError: The folder cannot be written.
         """
@@ -188,7 +188,7 @@ class DaskExecutor:
 
     async def execute(self, item: WorkItem) -> WorkResult:
         """
-        Have a file downloaded, saved, and given to the function.
+        Let a worker download and save a file, and call the function.
 
         Raises:
             FetchError: The file could not be downloaded or saved.
@@ -203,7 +203,7 @@ class DaskExecutor:
 
     def _raise_if_closed(self) -> None:
         if self._is_closed:
-            raise ExecutorLost("this executor is closed; make a new one")
+            raise ExecutorLost("this executor is closed; create a new one")
 
     @property
     def _max_chunks(self) -> int:
@@ -239,7 +239,7 @@ class DaskExecutor:
     async def _run_chunk(self, chunk: "Sequence[_PendingItem]") -> None:
         try:
             results = await self._results_of([pending.item for pending in chunk])
-        except Exception as error:  # noqa: BLE001 (it must reach the callers, whatever it is)
+        except Exception as error:  # noqa: BLE001 (any error must reach the callers)
             loss = error if isinstance(error, ExecutorLost) else describe_failure(error)
             for pending in chunk:
                 pending.fail(attrs.evolve(loss))

@@ -130,7 +130,7 @@ _lock: Final = threading.Lock()
 
 
 def _downloader() -> _Downloader:
-    with _lock:  # `cache` alone may call it twice
+    with _lock:  # without the lock, `cache` may call it twice
         return _make_downloader()
 
 

@@ -1,5 +1,5 @@
 """
-What an endpoint declares: all that differs between endpoints. The rest of the package knows requests only by this.
+An endpoint declares all that differs between endpoints. The rest of the package knows requests only through it.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -19,7 +19,7 @@ __all__ = ["ID_LENGTH", "Endpoint", "ResultList", "TaskRequest", "several", "sta
 
 class TaskRequest(attrs.AttrsInstance, Protocol):
     """
-    A request that makes a task: a frozen attrs class with the wire's field names. An `Endpoint` says all else of it.
+    A request that creates a task: a frozen attrs class with the wire's field names. Its `Endpoint` declares the rest.
     """
 
     @property
@@ -41,7 +41,7 @@ ResultList: TypeAlias = Literal["images", "videos", "audios"]
 
 ID_LENGTH: Final = 256
 """
-Characters of the longest id that is taken for one. The vendor documents no limit; its ids have 18 or 19 digits, or 36
+Maximum number of characters of an id. The vendor documents no limit; its ids have 18 or 19 digits, or 36
 characters where they are UUIDs. The relay new-api keeps ids in a column of 191 characters (`TaskID` in its
 `model/task.go`). Even quoted, an id of this length fits into the 8190 bytes of a request line that servers take.
 """
@@ -70,26 +70,26 @@ def _unchanged(request: R, _: Dialect) -> R:
 @attrs.frozen(kw_only=True)
 class Endpoint(Generic[R]):
     """
-    One endpoint that makes tasks. To add one, write a module like `image_generation` and register it.
+    An endpoint that creates tasks. To add one, write a module like `image_generation` and register it.
 
     Attributes:
-        name: Names it in journals, handles, events and JSON: "image-generation". It never changes.
-        title: Names it in messages: "image generation".
+        name: Its name in journals, handles, events and JSON: "image-generation". It never changes.
+        title: Its name in messages: "image generation".
         path: Follows a client's `base_url`, for POST; tasks are read below it.
-        request_class: What it is asked with.
+        request_class: The class of its requests.
         results: The lists of a result that its tasks fill, the most important first.
         rules:
-            Yields the rules of a service that a request breaks, all of them. The mapping has what is known of the files
-            of `inputs`, by field; fields that hold a URL or nothing are not in it.
+            Yields the rules of a service that a request breaks, all of them. The mapping has the facts about the
+            files of `inputs`, by field; fields that hold a URL or nothing are not in it.
         inputs: The fields that hold files.
         files: Returns how many files a request asks for at most.
         slots: Returns how many slots a request takes, from acceptance until its task is final.
         bucket: Returns the name of the slots that it takes: requests with the same name share them.
         duration_key: Returns a key that is equal for requests whose tasks take about the same time.
         units: Returns what a request costs if it succeeds, in the vendor's units; None if that is unknown.
-        unit_price: Of one unit in US dollars, by the vendor's price page; None if that is unknown.
-        complete: Returns the request with those defaults named that the service should not choose itself.
-        caption: Returns the text that shows people which request it is.
+        unit_price: Price of one unit in US dollars, by the vendor's price page; None if that is unknown.
+        complete: Returns the request with explicit values for the defaults that the service should not choose.
+        caption: Returns a text that identifies the request for people.
         external_ids: Whether an id of ours can be sent and found, if the service can.
         lists: Whether its tasks can be listed, if the service can.
         several_ids: Whether one request can ask for several of its tasks, if the service can.
@@ -121,7 +121,7 @@ class Endpoint(Generic[R]):
         Return the path of one task, by its task id or, if the service knows those, its external id.
 
         Raises:
-            InvalidRequest: No task can have such an id.
+            InvalidRequest: No task can have this id.
         """
         if not stands_in_path(any_id):
             rule = f"must be an id that can stand in a path, of at most {ID_LENGTH} characters"

@@ -1,5 +1,5 @@
 """
-Fields of requests that hold files: what they take, and what is known of a file before it is sent.
+Fields of requests that hold files: what they accept, and the facts about a file before it is sent.
 """
 
 import sys
@@ -23,14 +23,14 @@ class _Readable(Protocol):
 
 FileSource: TypeAlias = str | Path | bytes
 """
-What a request holds of a file: an http(s) URL, a `data:` URL or Base64 as text, a path, or bytes.
+A file in a request: an http(s) URL, a `data:` URL or Base64 as text, a path, or bytes.
 """
 
 
 def take_in(source: Any, field: str) -> Any:
     """
     Return *source* as a request holds it: a file object and a Pillow image can be read once and cannot be pickled, so
-    they become bytes. Anything that is no file is kept, so that validation can report it with all other broken rules.
+    they become bytes. Any other value is kept, so that validation can report it with all other broken rules.
 
     Raises:
         InvalidRequest: It cannot be read.
@@ -76,7 +76,7 @@ def _unreadable(field: str, source: object, kind: str, error: Exception) -> Inva
 
 def describe_source(source: object) -> str:
     """
-    Return in a few words what *source* is, without its content.
+    Describe *source* in a few words, without its content.
     """
     match source:
         case None:
@@ -87,7 +87,7 @@ def describe_source(source: object) -> str:
             return f"Path({str(source)!r})"
         case str() if source[:8].lower().startswith(("http://", "https://")):
             return repr(hide_query(source))
-        case str() if len(source) <= 40:  # no file is that small: this shows what was mistaken for one
+        case str() if len(source) <= 40:  # no file is that small: show the value that was passed by mistake
             return repr(source)
         case str():
             return f"<text of {len(source)} characters>"
@@ -98,7 +98,7 @@ def describe_source(source: object) -> str:
 @attrs.frozen
 class FileFacts:
     """
-    What is known of a file before it is sent.
+    The facts about a file before it is sent.
 
     Attributes:
         size_in_bytes: Bytes of the file itself, before Base64.

@@ -1,5 +1,5 @@
 """
-Which endpoint a request is for: its class decides. Programs may register endpoints of their own.
+Finds the endpoint of a request by its class. Programs may register their own endpoints.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ __all__ = [
 
 DEFAULT_ENDPOINT: Final = IMAGE_GENERATION
 """
-The endpoint of a prompt that is given as text, and of a task that is known by its id alone.
+The endpoint of a prompt that is given as text, and of a task of which only the id is known.
 """
 
 DefaultRequest: TypeAlias = ImageRequest
@@ -50,7 +50,7 @@ _BY_NAME: Final[dict[str, Endpoint[Any]]] = {}
 
 def register(endpoint: Endpoint[Any]) -> None:
     """
-    Make *endpoint* known, so that its requests can be submitted everywhere. To register it twice changes nothing.
+    Make *endpoint* known, so that its requests can be submitted everywhere. Registering it twice has no effect.
 
     Raises:
         ValueError: Another endpoint has its name, its path or its request class.
@@ -59,7 +59,7 @@ def register(endpoint: Endpoint[Any]) -> None:
         if other is endpoint:
             return
         if endpoint.name == other.name or endpoint.path == other.path or endpoint.request_class is other.request_class:
-            what = "each needs a name, a path and a request class of its own"
+            what = "each needs its own name, path and request class"
             raise ValueError(f"endpoint {endpoint.name!r} cannot be registered beside {other.name!r}: {what}")
     _BY_CLASS[endpoint.request_class] = _BY_NAME[endpoint.name] = endpoint
 
@@ -67,7 +67,7 @@ def register(endpoint: Endpoint[Any]) -> None:
 @contextmanager
 def registered(endpoint: Endpoint[Any]) -> Iterator[Endpoint[Any]]:
     """
-    Make *endpoint* known for the time of a `with` block, as tests do.
+    Register *endpoint* for the duration of a `with` block, as tests do.
     """
     register(endpoint)
     try:
@@ -118,7 +118,7 @@ def endpoint_named(name: str) -> Endpoint[Any]:
 
 def request_of(request: object, /, fields: Mapping[str, Any] | None = None) -> Any:
     """
-    Return the request that a program means: text is the prompt of the default endpoint, and *fields* override.
+    Return *request* as a request of an endpoint: text is the prompt of the default endpoint, and *fields* override.
 
     Raises:
         InvalidRequest: No endpoint takes it, or it has no such field.
@@ -138,7 +138,7 @@ def request_of(request: object, /, fields: Mapping[str, Any] | None = None) -> A
 
 def caption_of(request: TaskRequest | None) -> str:
     """
-    Return the text that shows people which request it is, mostly its prompt; empty if there is none.
+    Return a text that identifies the request for people, usually its prompt; empty if there is none.
     """
     return "" if request is None else endpoint_of(type(request)).caption(request)
 
@@ -147,7 +147,7 @@ def broken_rules(
     dialect: Dialect, request: TaskRequest, files: Mapping[str, FileFacts] | None = None
 ) -> tuple[BrokenRule, ...]:
     """
-    Return every rule of *dialect* that *request* breaks; *files* is what is known of its files, by field.
+    Return every rule of *dialect* that *request* breaks; *files* has the facts about its files, by field.
 
     Raises:
         InvalidRequest: No endpoint takes such a request.

@@ -27,8 +27,8 @@ __all__ = [
 
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """
-Control characters that no prompt is written with: they come from text in another encoding, or from binary data. Tabs
-and line breaks are typed by people, in cells of tables and in forms of web pages.
+Control characters that no prompt contains on purpose: they come from text in another encoding, or from binary data.
+Tabs and line breaks are typed by people, in cells of tables and in forms of web pages.
 """
 
 HALF_A_PAIR: Final = re.compile("[\ud800-\udfff]")

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import pytest
 
 from kling_async.cli.doctor.findings import ConnectionResult, FindingState, ProbeResult
-from kling_async.cli.doctor.service_checks import REGIONS, judge_access, judge_clock, other_regions
-from kling_async.cli.doctor.setup_checks import judge_address, judge_connection, judge_key, judge_software
+from kling_async.cli.doctor.service_checks import REGIONS, check_access, check_clock, other_regions
+from kling_async.cli.doctor.setup_checks import check_address, check_connection, check_key, check_software
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.client.credentials import GATEWAY_URL, VENDOR_URL, find_credentials
 from kling_async.errors import AccountProblem, KlingError, NotAllowed, NotAuthenticated
@@ -48,7 +48,7 @@ def test_key(environ: Mapping[str, str], state: FindingState, words: str, monkey
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
 
-    finding = judge_key(environ)
+    finding = check_key(environ)
 
     assert (state, True) == (finding.state, words in finding.found)
     assert (ExitCode.KEY if state is FindingState.PROBLEM else ExitCode.SUCCESS) is finding.code
@@ -79,7 +79,7 @@ def test_address(base_url: str, meant: str | None) -> None:
     """
     What was pasted along, and addresses of pages for people, are told with what was meant; others are let be.
     """
-    finding = judge_address(base_url, "KLING_BASE_URL", dialect_of(base_url), is_dialect_given=False)
+    finding = check_address(base_url, "KLING_BASE_URL", dialect_of(base_url), is_dialect_given=False)
 
     assert (FindingState.OK if meant is None else FindingState.PROBLEM) is finding.state
     assert meant is None or f"to {meant}:" in finding.advice
@@ -92,11 +92,11 @@ def test_proxy_is_named_where_it_may_help(trouble: str) -> None:
     """
     reach = ConnectionResult(trouble, "no way")  # type: ignore[arg-type]
 
-    alone, beside = (judge_connection(reach, GATEWAY_URL, has_proxy=has_proxy) for has_proxy in (False, True))
+    alone, beside = (check_connection(reach, GATEWAY_URL, has_proxy=has_proxy) for has_proxy in (False, True))
 
     assert "trust_env=True" not in alone.advice
     assert "trust_env=True" in beside.advice
-    assert "proxy is not used" in judge_connection(ConnectionResult(), GATEWAY_URL, has_proxy=True).found
+    assert "proxy is not used" in check_connection(ConnectionResult(), GATEWAY_URL, has_proxy=True).found
 
 
 def refused(error: KlingError) -> ProbeResult:
@@ -117,7 +117,7 @@ def test_refusal(error: KlingError, code: ExitCode, words: str) -> None:
     """
     Each kind of no has its own advice and exit code.
     """
-    finding = judge_access(refused(error), ApiKey("key"), "https://relay.example", None)
+    finding = check_access(refused(error), ApiKey("key"), "https://relay.example", None)
 
     assert (FindingState.PROBLEM, code) == (finding.state, finding.code)
     assert words in finding.advice
@@ -135,7 +135,7 @@ def test_key_of_the_other_kind(credentials: ApiKey | AccessKey, base_url: str, w
     """
     A gateway's key at the vendor, the vendor's at a gateway, and a key of another region may be why.
     """
-    finding = judge_access(refused(NotAuthenticated("wrong", code=1002)), credentials, base_url, None)
+    finding = check_access(refused(NotAuthenticated("wrong", code=1002)), credentials, base_url, None)
 
     assert words in finding.advice
 
@@ -163,22 +163,22 @@ def test_clock(offset: float, words: str) -> None:
     """
     A minute is let be; more is told in words that one sees at once.
     """
-    assert words in judge_clock(offset, ApiKey("key")).found
-    assert (FindingState.OK if abs(offset) <= 60 else FindingState.WARNING) is judge_clock(offset, ApiKey("key")).state
+    assert words in check_clock(offset, ApiKey("key")).found
+    assert (FindingState.OK if abs(offset) <= 60 else FindingState.WARNING) is check_clock(offset, ApiKey("key")).state
 
 
 def test_clock_that_is_not_told() -> None:
     """
     Without a `Date` there is nothing to compare with.
     """
-    assert FindingState.SKIPPED is judge_clock(None, ApiKey("key")).state
+    assert FindingState.SKIPPED is check_clock(None, ApiKey("key")).state
 
 
 def test_missing_extras() -> None:
     """
     What is not there is named with the way to get it, and is no fault.
     """
-    finding = judge_software({"Python": "3.11.0", "Pillow": None})
+    finding = check_software({"Python": "3.11.0", "Pillow": None})
 
     assert (FindingState.OK, "Python 3.11.0; not installed: Pillow") == (finding.state, finding.found)
     assert "pip install" in finding.advice
@@ -191,8 +191,8 @@ def test_findings_are_short() -> None:
     trouble = NotAuthenticated("wrong", code=1002)
     keys: tuple[Credentials, ...] = (ApiKey("sk-1"), AccessKey("a", "s"))
     pairs = itertools.product(keys, (VENDOR_URL, GATEWAY_URL))
-    found = [judge_access(refused(trouble), key, url, None) for key, url in pairs]
-    found += [judge_key({}), judge_key({"KLING_API_KEY": "ak-1", **PAIR}), judge_clock(9999.0, AccessKey("a", "s"))]
-    found += [judge_address("https://api.gpt.ge", "KLING_BASE_URL", GATEWAY, is_dialect_given=False)]
+    found = [check_access(refused(trouble), key, url, None) for key, url in pairs]
+    found += [check_key({}), check_key({"KLING_API_KEY": "ak-1", **PAIR}), check_clock(9999.0, AccessKey("a", "s"))]
+    found += [check_address("https://api.gpt.ge", "KLING_BASE_URL", GATEWAY, is_dialect_given=False)]
 
     assert [] == [finding for finding in found if len(finding.found) > 134 or len(finding.advice) > 260]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kling_async.batch.failures import RunStopped, Verdict, judge
+from kling_async.batch.failures import RunStopped, Verdict, verdict_of
 from kling_async.batch.records import State
 from kling_async.errors import (
     AccountProblem,
@@ -31,7 +31,7 @@ FAILED = State.FAILED
 
 
 def verdict(error: KlingError, **facts: Any) -> Verdict:
-    return judge(error, **{"task_id": None, "is_sent": True, "has_own_id": False, **facts})
+    return verdict_of(error, **{"task_id": None, "is_sent": True, "has_own_id": False, **facts})
 
 
 @pytest.mark.parametrize(

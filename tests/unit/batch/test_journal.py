@@ -947,7 +947,7 @@ class TestOpening:
             await fill(journal)
         migration = "ALTER TABLE row ADD COLUMN note TEXT NOT NULL DEFAULT 'none'; CREATE TABLE more (x);"
         monkeypatch.setattr(database_module, "MIGRATIONS", (*database_module.MIGRATIONS, migration))
-        with pytest.raises(JournalMismatch, match="made by an earlier version; its next run"):
+        with pytest.raises(JournalMismatch, match="created by an earlier version; its next run"):
             Reader(path)
         for _ in range(2):
             async with opened(path) as journal:
@@ -1538,7 +1538,7 @@ class TestForking:
         child ends, even in good order, it touches no file of it.
         """
         with Family(FORKING, str(path)) as family:
-            assert {True: "", False: "this is closed: nothing more is written or read"} == family.told
+            assert {True: "", False: "this is closed: it neither writes nor reads"} == family.told
 
             with pytest.raises(JournalLocked):
                 Journal.open(path, ACCOUNT)

@@ -19,11 +19,11 @@ from kling_async.batch.records import (
     may_follow,
     may_try_again,
     read_error,
-    read_snapshot,
     read_stored_request,
+    read_stored_snapshot,
     write_error,
-    write_snapshot,
     write_stored_request,
+    write_stored_snapshot,
 )
 from kling_async.errors import KlingError, SubmissionUncertain, TaskFailed, UnexpectedAnswer
 from kling_async.wire.codec import read_task
@@ -333,13 +333,13 @@ class TestSnapshots:
         """
         Whatever was read from a service reads the same after being stored, but for what it was read from.
         """
-        assert seen == read_snapshot(write_snapshot(seen))
+        assert seen == read_stored_snapshot(write_stored_snapshot(seen))
 
     def test_raw_is_not_kept(self) -> None:
         """
         What a snapshot was read from would be stored twice.
         """
-        seen = read_snapshot(write_snapshot(attrs.evolve(snapshot(), raw={"task_id": "t-1", "more": 1})))
+        seen = read_stored_snapshot(write_stored_snapshot(attrs.evolve(snapshot(), raw={"task_id": "t-1", "more": 1})))
 
         assert seen is not None
         assert {} == seen.raw
@@ -348,7 +348,7 @@ class TestSnapshots:
         """
         How a result came is kept with it; a service cannot claim it.
         """
-        seen = read_snapshot(write_snapshot(attrs.evolve(snapshot(), is_confirmed=False)))
+        seen = read_stored_snapshot(write_stored_snapshot(attrs.evolve(snapshot(), is_confirmed=False)))
 
         assert seen is not None
         assert not seen.is_confirmed
@@ -358,7 +358,7 @@ class TestSnapshots:
         """
         Where nothing was stored, there is no snapshot.
         """
-        assert read_snapshot(None) is None
+        assert read_stored_snapshot(None) is None
 
 
 class TestErrors:

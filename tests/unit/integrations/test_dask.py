@@ -570,9 +570,9 @@ class TestExecutor:
 
         assert [ExecutorLost] * 9 == [type(each) for each in await asyncio.gather(*executing, return_exceptions=True)]
         assert "running" == dask_client.status
-        with pytest.raises(ExecutorLost, match="make a new one"):
+        with pytest.raises(ExecutorLost, match="create a new one"):
             await executor.execute(item_in(tmp_path))
-        with pytest.raises(ExecutorLost, match="make a new one"):
+        with pytest.raises(ExecutorLost, match="create a new one"):
             await executor.check(sample_functions.nothing, tmp_path)
 
     async def test_a_worker_that_is_killed_by_one_picture(self, client: KlingClient, tmp_path: Path) -> None:

@@ -297,7 +297,7 @@ def test_invalid_settings_are_reported_in_a_line(pytester: pytest.Pytester) -> N
     ended.stdout.fnmatch_lines(
         [
             "pytest.mark.kling knows no slot; it takes access_key, *, slots, *",
-            "pytest.mark.kling takes keyword arguments alone, got ([[][]],)",
+            "pytest.mark.kling takes only keyword arguments, got ([[][]],)",
             "the emulator cannot be started: slots must be at least 1, or None for no limit, got 0",
             'the emulator cannot be started: *pip install "kling-async[[]emulator]"',
         ],
