@@ -131,7 +131,7 @@ async def test_submit_of_which_nothing_is_ever_heard_is_forgotten() -> None:
         assert gone() is None
         assert client.core._router is not None
         assert {} == client.core._router._subscriptions
-        assert (0, {}) == (used(client), client.core._submitter._uncertain)
+        assert (0, {}) == (used(client), client.core.submitter._uncertain)
 
 
 @simulated

@@ -162,7 +162,7 @@ async def test_a_submit_that_the_loop_cuts_off_is_uncertain() -> None:
         submitting = asyncio.ensure_future(client.submit("a lighthouse"))
         while not server.ledger.tasks:
             await asyncio.sleep(0.01)
-        for post in tuple(client.core._submitter._deliveries):
+        for post in tuple(client.core.submitter._deliveries):
             post.cancel()  # as asyncio.run does in the end
         with pytest.raises(SubmissionUncertain) as caught:
             await submitting

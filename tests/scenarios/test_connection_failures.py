@@ -270,7 +270,7 @@ def test_answer_that_is_there_counts_though_the_loop_was_blocked(
     async def story() -> None:
         async with KlingClient(server.api_key, base_url=server.url, dialect=GATEWAY, http=http) as client:
             submit = asyncio.ensure_future(client.submit("a lighthouse"))
-            while not any(delivery.is_exposed for delivery in client.core._submitter._deliveries.values()):
+            while not any(delivery.is_exposed for delivery in client.core.submitter._deliveries.values()):
                 await asyncio.sleep(0)
             while not server.ledger.tasks:
                 time.sleep(0.01)  # noqa: ASYNC251 (the loop is to be blocked)

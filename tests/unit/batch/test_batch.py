@@ -559,7 +559,7 @@ async def left_behind(
         left = copied(path, "left")
         for aio_task in (
             running,
-            *batch._client.core._submitter._deliveries,
+            *batch._client.core.submitter._deliveries,
         ):  # whose bytes are on their way all the same
             aio_task.cancel()
         await asyncio.wait({running})
@@ -634,7 +634,7 @@ async def test_many_accepted_rows_are_taken_over_a_few_at_a_time(tmp_path: Path)
             most = known = 0
             while known < count:
                 await asyncio.sleep(0)
-                taken = len(batch._client.core._submitter.accepted)
+                taken = len(batch._client.core.submitter.accepted)
                 most, known = max(most, taken - known), taken
 
                 assert 0 == server.ledger.creates_received
@@ -1605,7 +1605,7 @@ async def test_what_is_learnt_after_closing_is_in_the_log(
                 await asyncio.sleep(0.005)
         with pytest.raises(RuntimeError, match="was closed while it was running"):
             await running
-        while len(client.core._submitter):
+        while len(client.core.submitter):
             await asyncio.sleep(0.01)
         [task] = server.ledger.tasks
 

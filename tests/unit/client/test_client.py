@@ -891,7 +891,7 @@ class TestLosses:
             submitting = asyncio.ensure_future(client.submit("a lighthouse"))
             while not server.ledger.answers:
                 await asyncio.sleep(0.01)
-            while any(delivery.is_exposed for delivery in client.core._submitter._deliveries.values()):
+            while any(delivery.is_exposed for delivery in client.core.submitter._deliveries.values()):
                 await asyncio.sleep(0)
             await client.aclose()
             with pytest.raises(ClientClosed):

@@ -328,7 +328,7 @@ async def gone(client: KlingClient) -> None:
     """
     Wait until no submit is under way.
     """
-    while len(client.core._submitter):
+    while len(client.core.submitter):
         await asyncio.sleep(0)
 
 
