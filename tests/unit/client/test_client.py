@@ -37,7 +37,7 @@ from kling_async import (
     Slots,
     TaskStatus,
 )
-from kling_async.client import submitter
+from kling_async.client import delivery, submitter
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import (
     ClientClosed,
@@ -857,6 +857,28 @@ class TestLosses:
             with pytest.raises(SubmissionUncertain) as caught:
                 await submitting
 
+        assert isinstance(caught.value.request, ImageRequest)
+
+    async def test_closing_while_it_is_looked_up_keeps_what_is_known(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        URLs of an answer that named no task are in the error, as when the client is not closed.
+        """
+
+        def read_pictures_alone(_: object) -> None:
+            raise UnexpectedAnswer("pictures, and no task", http_status=200, urls=("http://127.0.0.1/1.png",))
+
+        monkeypatch.setattr(submitter, "CLOSE_TIMEOUT", 0.05)
+        monkeypatch.setattr(delivery, "read_created", read_pictures_alone)
+        async with Emulator(dialect=OFFICIAL, faults=[faults.delay_after("query", 60)]) as server:
+            client = client_of(server)
+            submitting = asyncio.ensure_future(client.submit("a lighthouse"))
+            while not server.ledger.reads:
+                await asyncio.sleep(0)
+            await client.aclose()
+            with pytest.raises(SubmissionUncertain, match="client was closed") as caught:
+                await submitting
+
+        assert ("http://127.0.0.1/1.png",) == caught.value.urls
         assert isinstance(caught.value.request, ImageRequest)
         assert "a lighthouse" == caught.value.request.prompt
 
