@@ -293,7 +293,7 @@ class ClientCore:
         submit_key: str | None,
         files: Mapping[str, Reference] | None = None,
     ) -> Delivery:
-        # With *files*, its body is made too.
+        # With *files*, its body is written too.
         try:
             request = endpoint.complete(request, self.dialect)
             if submission.external_id is not None:
