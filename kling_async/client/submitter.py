@@ -234,7 +234,7 @@ class Submitter:
 
 
 def _add_known(error: SubmissionUncertain, delivery: Delivery) -> None:
-    # What is known of the task: it may be paid for, and nothing else tells where its files are.
+    # The last snapshot of the task: it may be paid for, and nothing else has the URLs of its files.
     error.request = delivery.request
     shown = delivery.subscription.received if delivery.subscription is not None else None
     if shown is not None:
