@@ -68,6 +68,7 @@ class ClientCore:
     Attributes:
         base_url, dialect, slots, callbacks: The arguments of `KlingClient`, or the values that it found.
         transport: Sends its requests.
+        submitter: Its submits that have slots and no answer yet.
         tasks: The tasks that it knows.
         files: Saves and reads the files of its tasks.
         state: Changed by `open` and `aclose`.
@@ -102,21 +103,20 @@ class ClientCore:
         self._poller = Poller(polling, queries, functools.partial(strategy_for, dialect))
         self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
         self.tasks: Final = KnownTasks(self.transport, self._publisher, self.open, self._watch)
-        self._submitter = Submitter(self._poller, self._router, self.tasks.handle, slots.policy.uncertain_for)
+        self.submitter: Final = Submitter(self._poller, self._router, self.tasks.handle, slots.policy.uncertain_for)
         self.files: Final = ResultFiles(base_url, http, self.open, self.tasks.get, self.tasks.events_of)
         self.loop: asyncio.AbstractEventLoop | None = None
         self.on_open: Callable[[], object] = bool  # does nothing
 
     def __repr__(self) -> str:
         host = urlsplit(self.base_url).netloc
-        counts = f"{self.submitting} submitting, {len(self.tasks.unfinished)} unfinished"
+        counts = f"{len(self.submitter)} submitting, {len(self.tasks.unfinished)} unfinished"
         return f"<KlingClient {host} ({self.dialect.name}), {self.state.value}, {counts}>"
 
     def __del__(self) -> None:
         if self.state is State.OPEN:
-            warnings.warn(
-                f"{self!r} was dropped while open; close it with `aclose()`", ResourceWarning, stacklevel=2, source=self
-            )
+            what = f"{self!r} was dropped while open; close it with `aclose()`"
+            warnings.warn(what, ResourceWarning, stacklevel=2, source=self)
 
     def open(self) -> None:
         """
@@ -147,21 +147,14 @@ class ClientCore:
         self.state = State.CLOSED
         try:
             self.slots.fail_waiters(self, _closed)
-            await self._submitter.aclose()
+            await self.submitter.aclose()
         finally:
             if self._router is not None:
                 self._router.detach()
             await self._poller.aclose()
-            self._submitter.release()
+            self.submitter.release()
             await self.files.aclose()
             await self.transport.aclose()
-
-    @property
-    def submitting(self) -> int:
-        """
-        The number of submits that have slots and no answer yet.
-        """
-        return len(self._submitter)
 
     async def submit_observed(
         self,
@@ -183,16 +176,15 @@ class ClientCore:
         events = self._publisher.begin(request)
         try:
             lease, files = await self._admit(endpoint, request, digests, events)
-            submission = Submission(
-                request.external_task_id, owns_id=owns_id, sent_at=asyncio.get_running_loop().time()
-            )
+            now = asyncio.get_running_loop().time()
+            submission = Submission(request.external_task_id, owns_id=owns_id, sent_at=now)
             if request.external_task_id is None and self.dialect.external_ids and endpoint.external_ids:
                 submission.external_id, submission.owns_id = str(uuid.uuid4()), True
             delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, None, files)
         except BaseException as error:
             events.publish(EventKind.NO_TASK, error=error)
             raise
-        return await self._submitter.run(delivery, delivery.send)
+        return await self.submitter.run(delivery, delivery.send)
 
     async def recover(
         self,
@@ -235,7 +227,7 @@ class ClientCore:
             delivery.body = _body_of(delivery, await _validate(endpoint, request, digests, self.dialect, self.slots))
             return await delivery.send()
 
-        return await self._submitter.run(delivery, find_or_send)
+        return await self.submitter.run(delivery, find_or_send)
 
     def resume(
         self, task_id: str, request: TaskRequest, observer: SubmitObserver, submit_key: str | None = None
@@ -256,7 +248,7 @@ class ClientCore:
         lease = self._acquire_running(endpoint, request)
         events = self._publisher.begin(request)
         delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
-        return self._submitter.resume(delivery, task_id)
+        return self.submitter.resume(delivery, task_id)
 
     async def _admit(
         self, endpoint: Endpoint[Any], request: TaskRequest, digests: Mapping[str, str], events: TaskEvents
@@ -293,24 +285,20 @@ class ClientCore:
         submit_key: str | None,
         files: Mapping[str, Reference] | None = None,
     ) -> Delivery:
-        # With *files*, its body is made too.
         try:
-            request = endpoint.complete(request, self.dialect)
-            if submission.external_id is not None:
-                request = with_fields(request, external_task_id=submission.external_id)
+            request = _completed(endpoint, request, submission.external_id, self.dialect)
             events.update(request=request)
             delivery = Delivery(
                 request=request,
                 endpoint=endpoint,
                 lease=lease,
-                subscription=self._submitter.subscribe(request, submit_key),
+                subscription=self.submitter.subscribe(request, submit_key),
                 observer=observer,
                 events=events,
                 submission=submission,
                 transport=self.transport,
             )
-            if files is not None:
-                delivery.body = _body_of(delivery, files)
+            delivery.body = None if files is None else _body_of(delivery, files)
         except BaseException:  # such as of an endpoint that a program has registered
             lease.release()
             raise
@@ -320,6 +308,12 @@ class ClientCore:
         if self.state is not State.CLOSED:
             self.open()
         self._poller.watch(handle)
+
+
+def _completed(endpoint: Endpoint[Any], request: TaskRequest, external_id: str | None, dialect: Dialect) -> TaskRequest:
+    # As it is sent, except its files and its callback address.
+    request = endpoint.complete(request, dialect)
+    return request if external_id is None else with_fields(request, external_task_id=external_id)
 
 
 async def _validate(

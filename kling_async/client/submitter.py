@@ -161,18 +161,18 @@ class Submitter:
             if not delivery.is_exposed:
                 raise ClientClosed("the client is closed; create a new one") from None
             what = "the client was closed before the service said whether it accepted the task"
-            uncertain = SubmissionUncertain(what, request=delivery.request)
+            uncertain = SubmissionUncertain(what)
+            if (ambiguous_error := delivery.submission.ambiguous_error) is not None:  # which may have URLs or an id
+                uncertain = attrs.evolve(delivery.submission.uncertain(ambiguous_error), message=what)
+            _add_known(uncertain, delivery)
             _log_unknown(delivery, uncertain, "cancelled")
             raise uncertain from None
         except SubmissionUncertain as error:
             self._hold_for_a_while(delivery.lease)
-            error.request = delivery.request
             delivery.body = None  # megabytes, which a late callback does not need
-            if (subscription := delivery.subscription) is not None:
-                subscription.expect_late(functools.partial(self._adopt_late, delivery), LATE_CALLBACKS)
-                if (shown := subscription.received) is not None:
-                    error.snapshot = shown
-                    error.urls = error.urls or tuple(file.url for file in shown.task_result.files)
+            if delivery.subscription is not None:
+                delivery.subscription.expect_late(functools.partial(self._adopt_late, delivery), LATE_CALLBACKS)
+            _add_known(error, delivery)
             _log_unknown(delivery, error, "cancelled" if delivery.submission.is_abandoned else "given up")
             raise
         except BaseException:
@@ -231,6 +231,15 @@ class Submitter:
     def _release_uncertain(self, lease: SlotLease) -> None:
         self._uncertain.pop(lease).cancel()
         lease.release()
+
+
+def _add_known(error: SubmissionUncertain, delivery: Delivery) -> None:
+    # The last snapshot of the task: it may be paid for, and nothing else has the URLs of its files.
+    error.request = delivery.request
+    shown = delivery.subscription.received if delivery.subscription is not None else None
+    if shown is not None:
+        error.snapshot = shown
+        error.urls = error.urls or tuple(file.url for file in shown.task_result.files)
 
 
 def _log_unknown(delivery: Delivery, error: SubmissionUncertain, what: str) -> None:

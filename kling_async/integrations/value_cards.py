@@ -50,7 +50,7 @@ def draw_client(client: KlingClient) -> str:
         bucket: f"{usage.used} of {usage.limit} slots taken" + (f", {usage.waiting} waiting" if usage.waiting else "")
         for bucket, usage in client.slots.items()
     }
-    state, submitting = client.core.state.value, client.core.submitting
+    state, submitting = client.core.state.value, len(client.core.submitter)
     return card(
         urlsplit(client.base_url).netloc,
         mark=state,

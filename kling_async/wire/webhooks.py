@@ -59,7 +59,7 @@ class Signature(enum.Enum):
 
 def make_token(key: bytes, submit_key: str) -> str:
     """
-    Make the last segment of the address to which the callbacks of one submit go; it cannot be made without *key*.
+    Make the last segment of the address to which the callbacks of one submit go; it cannot be forged without *key*.
 
     Raises:
         ValueError: *submit_key* is not 1 to 64 letters, digits, `-` and `_`.
@@ -72,7 +72,7 @@ def make_token(key: bytes, submit_key: str) -> str:
 
 def read_token(key: bytes, token: str) -> str | None:
     """
-    Return the key of the submit that *token* was made for; None for anything that `make_token` did not make with *key*.
+    Return the key of the submit to which *token* belongs; None for anything that `make_token` did not return for *key*.
     """
     submit_key = token[: -_MARK_LENGTH - 1]
     if not token.isascii() or not _SUBMIT_KEY.fullmatch(submit_key):

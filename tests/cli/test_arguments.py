@@ -24,9 +24,9 @@ NO_TIMES = ["nan", "inf", "-inf", "-1", "0", "0.05", "1e400", "1e10", "sixty", "
     ],
     ids=" ".join,
 )
-def test_what_is_no_time_is_wrong_usage(words: tuple[str, ...], seconds: str, here: Here) -> None:
+def test_invalid_durations_are_usage_errors(words: tuple[str, ...], seconds: str, here: Here) -> None:
     """
-    "nan" is a number to Python, and above every bound.
+    "nan" is a number to Python, and not below any limit.
     """
     ended = here(*words, seconds)
 
@@ -46,7 +46,7 @@ def test_what_is_no_time_is_wrong_usage(words: tuple[str, ...], seconds: str, he
     ],
 )
 @pytest.mark.parametrize("words", [("generate", "a fox"), ("wait", "t-1"), ("tasks",)], ids=" ".join)
-def test_what_the_environment_leaves_is_told(
+def test_invalid_environment_values_are_reported(
     words: tuple[str, ...],
     variables: dict[str, str],
     code: int,
@@ -55,7 +55,7 @@ def test_what_the_environment_leaves_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
-    In words and by its exit code, with no trace of Python's.
+    In words and by the exit code, without a traceback.
     """
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

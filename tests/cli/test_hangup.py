@@ -109,10 +109,10 @@ async def test_generate_on_a_terminal_that_closes(command: Command) -> None:
 
 
 @pytest.mark.parametrize("first", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
-async def test_hung_up_while_it_ends(command: Command, first: signal.Signals) -> None:
+async def test_hangup_during_the_end(command: Command, first: signal.Signals) -> None:
     """
-    SIGHUP ends a command in good order. One that comes later does not cut that short: the kernel and the shell both
-    send it, and systemd does after SIGTERM.
+    SIGHUP ends a command properly. A later one does not interrupt that: the kernel and the shell both send it, and
+    systemd sends it after SIGTERM.
     """
     async with (
         service(latency=(60, 60), faults=[SLOW]) as server,

@@ -75,9 +75,9 @@ def saved(journal: Path) -> int:
     ],
     ids=" ".join,
 )
-def test_reader_that_leaves(command: Command, folder: Path, words: tuple[str, ...]) -> None:
+def test_reader_that_closes_its_pipe(command: Command, folder: Path, words: tuple[str, ...]) -> None:
     """
-    A reader that has seen enough, as `head -1` has, is no failure of any command.
+    A reader that closes its pipe early, as `head -1` does, is not a failure of the command.
     """
     reading, writing = os.pipe()
     os.close(reading)
@@ -225,9 +225,9 @@ def test_journal_that_is_a_loop_of_links(here: Here, folder: Path, words: tuple[
         ("batch", "", "--emulator"),
     ],
 )
-def test_path_that_is_no_file(here: Here, folder: Path, words: tuple[str, ...]) -> None:
+def test_path_that_is_not_a_file(here: Here, folder: Path, words: tuple[str, ...]) -> None:
     """
-    Folders, devices and paths without a name are refused in words, before anything is made.
+    Folders, devices and paths without a name are refused in words, before anything is created.
     """
     ended = here(*(word.format(folder=folder) for word in words))
 

@@ -122,9 +122,9 @@ async def test_full_disk_of_the_journal_sends_nothing(tmp_path: Path, small_disk
         await bring_to_its_end(server, small_disk / "run.kling")
 
 
-async def test_disk_that_is_filled_in_the_middle_keeps_the_ids(tmp_path: Path, small_disk: Path) -> None:
+async def test_disk_that_fills_up_during_a_run_keeps_the_ids(tmp_path: Path, small_disk: Path) -> None:
     """
-    There is a reserve for what is paid for: the ids of tasks that are on their way when the disk is full are written.
+    A reserve keeps room for the ids of tasks whose submits are running when the disk becomes full.
     """
     async with emulator(GATEWAY, faults.delay_after("create", 0.3), slots=3, latency=(0.5, 0.5)) as server:
         async with opened(server, small_disk / "run.kling", slots=3) as batch:
@@ -191,9 +191,9 @@ async def test_read_only_folder_of_the_journal(tmp_path: Path) -> None:
             await bring_to_its_end(server, disk / "run.kling")
 
 
-async def test_disk_that_turns_read_only_in_the_middle(tmp_path: Path) -> None:
+async def test_disk_that_turns_read_only_during_a_run(tmp_path: Path) -> None:
     """
-    A journal that takes no more writing stops the submitting; the run says so when what is under way has ended.
+    A journal that cannot be written stops the submitting; the run raises that after the running tasks have ended.
     """
     async with emulator(GATEWAY, slots=3, latency=(0.3, 0.3)) as server:
         async with opened(server, tmp_path / "run.kling", slots=3) as batch:
@@ -270,9 +270,9 @@ async def test_journal_that_is_deleted_in_the_middle(tmp_path: Path) -> None:
         await bring_to_its_end(server, copy)
 
 
-async def test_copy_of_a_journal_in_use_that_lacks_its_log_is_refused(tmp_path: Path) -> None:
+async def test_copy_of_a_journal_in_use_without_its_log_is_refused(tmp_path: Path) -> None:
     """
-    Such a copy does not know what was sent last, and says what else to bring along; with that it goes on.
+    Such a copy lacks the last submits. The error names the missing file; with that file the journal opens.
     """
     path = tmp_path / "run.kling"
     async with emulator(GATEWAY, slots=3, latency=(0.3, 0.3)) as server:
@@ -490,9 +490,9 @@ async def test_paid_rows_are_never_missing(tmp_path: Path) -> None:
         ({"dialect": attrs.evolve(OFFICIAL, name="other")}, "its dialect is official, not other"),
     ],
 )
-async def test_another_account_s_client_is_refused(tmp_path: Path, options: dict[str, Any], words: str) -> None:
+async def test_client_of_another_account_is_refused(tmp_path: Path, options: dict[str, Any], words: str) -> None:
     """
-    Without `rebind` a journal of which something was sent goes on with its own key and dialect, or not at all.
+    Without `rebind`, a journal from which something was sent continues only with its own key and dialect.
     """
     async with emulator() as server:
         async with opened(server, tmp_path / "run.kling") as batch:
@@ -522,9 +522,9 @@ async def test_another_host_is_refused(tmp_path: Path) -> None:
         assert not other.ledger.arrivals
 
 
-async def test_reference_that_has_gone(tmp_path: Path) -> None:
+async def test_missing_reference_image(tmp_path: Path) -> None:
     """
-    A row whose picture is no more is told with the file's name; the others are sent, and it is when the file is back.
+    The error of a row whose image is missing names the file. The others are sent, and this row when the file is back.
     """
     file = draw(tmp_path / "file.png", "red")
     async with emulator() as server, opened(server, tmp_path / "run.kling") as batch:

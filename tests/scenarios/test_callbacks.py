@@ -380,11 +380,11 @@ async def test_callback_knows_better_than_a_look_up_that_fails() -> None:
 
 
 @pytest.mark.parametrize("status", [404, 403, 501], ids=str)
-async def test_pictures_are_used_where_the_service_does_not_tell_of_tasks(
+async def test_pictures_of_callbacks_are_used_if_the_service_hides_tasks(
     status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """
-    Also where the submit was answered: from a relay that has no reads, unsigned callbacks are all that can be had.
+    Also if the submit was answered: a relay without reads offers only unsigned callbacks.
     """
     polling = attrs.evolve(PATIENT, not_found_grace=0.1, min_delay=0.05, first_delay=0.05, max_delay=0.1)
     async with receiving() as receiver, service(faults.status("query", status), callback_secret=None) as server:

@@ -131,7 +131,7 @@ async def test_submit_of_which_nothing_is_ever_heard_is_forgotten() -> None:
         assert gone() is None
         assert client.core._router is not None
         assert {} == client.core._router._subscriptions
-        assert (0, {}) == (used(client), client.core._submitter._uncertain)
+        assert (0, {}) == (used(client), client.core.submitter._uncertain)
 
 
 @simulated
@@ -197,10 +197,10 @@ def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize("n", [1, 2])
-def test_pictures_of_a_task_that_the_service_does_not_know_are_used(n: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_pictures_of_a_task_unknown_to_the_service_are_used(n: int, caplog: pytest.LogCaptureFixture) -> None:
     """
-    They were told at an address that only the service was given, so they are the result once the grace is over. The
-    snapshot and the log say that nothing has confirmed them.
+    They came to an address that only the service was given, so they are the result once the grace is over. The snapshot
+    and the log say that they are not confirmed.
     """
 
     @simulated
@@ -222,9 +222,9 @@ def test_pictures_of_a_task_that_the_service_does_not_know_are_used(n: int, capl
 
 
 @simulated
-async def test_task_of_which_callbacks_tell_is_waited_for() -> None:
+async def test_task_reported_by_callbacks_is_waited_for() -> None:
     """
-    That the service does not know it ends nothing while callbacks tell that it goes on.
+    "No such task" ends no wait while callbacks report that the task is running.
     """
     service = silent(LOST)
     async with service.client() as client:
@@ -264,7 +264,7 @@ async def test_task_of_which_callbacks_told_long_ago_is_not_found() -> None:
 
 
 @simulated
-async def test_failure_that_nothing_confirms_is_told_and_not_believed() -> None:
+async def test_unconfirmed_failure_is_reported_and_not_believed() -> None:
     """
     As a failed task it could be sent again, and perhaps be paid twice.
     """
@@ -295,9 +295,9 @@ def test_pictures_outweigh_a_failure_that_was_told(said: tuple[dict[str, Any], .
 
 
 @simulated
-async def test_what_is_told_under_no_usable_id_is_in_the_error() -> None:
+async def test_callback_without_a_usable_id_is_in_the_error() -> None:
     """
-    Nobody can ask for such a task, but its pictures are not lost.
+    Such a task cannot be queried, but its pictures are not lost.
     """
     service = silent(LOST)
     async with service.client() as client:

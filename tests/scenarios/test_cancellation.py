@@ -44,7 +44,7 @@ async def stream(client: KlingClient, folder: Path) -> None:
 
 @pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
 @pytest.mark.parametrize("job", [submit, wait, generate, generate_two_at_once, save, stream])
-def test_cancelling_at_any_turn_of_the_loop_leaks_nothing(
+def test_cancelling_at_any_iteration_of_the_loop_leaks_nothing(
     job: Job,
     dialect: Dialect,
     tmp_path: Path,
@@ -52,7 +52,7 @@ def test_cancelling_at_any_turn_of_the_loop_leaks_nothing(
     emulator_in_thread: Callable[..., Emulator],
 ) -> None:
     """
-    Whatever the turn: no aio_task pends, no connection is open, no half file is there, and each task is known.
+    At each iteration: no aio_task is pending, no connection is open, no partial file is left, and each task is known.
     """
     caplog.set_level(logging.INFO, "kling_async")
     server = emulator_in_thread(dialect=dialect, latency=(0.0, 0.01), slots=None, picture_scale=0.05)
@@ -162,7 +162,7 @@ async def test_a_submit_that_the_loop_cuts_off_is_uncertain() -> None:
         submitting = asyncio.ensure_future(client.submit("a lighthouse"))
         while not server.ledger.tasks:
             await asyncio.sleep(0.01)
-        for post in tuple(client.core._submitter._deliveries):
+        for post in tuple(client.core.submitter._deliveries):
             post.cancel()  # as asyncio.run does in the end
         with pytest.raises(SubmissionUncertain) as caught:
             await submitting

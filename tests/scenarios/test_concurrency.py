@@ -65,7 +65,7 @@ async def test_a_refusal_waits_for_slots_rather_than_for_time() -> None:
     assert [3, 3, 3, 1, 1] == [task.n for task in server.ledger.tasks]
 
 
-async def test_what_others_take_is_met_by_adapting() -> None:
+async def test_limit_adapts_to_slots_used_by_others() -> None:
     """
     Two programs on one account share its slots without knowing of each other.
     """

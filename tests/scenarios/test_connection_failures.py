@@ -258,11 +258,11 @@ async def test_submit_that_waits_for_a_connection_of_a_closed_session_was_not_se
 
 
 @pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def test_answer_that_is_there_counts_though_the_loop_was_blocked(
+def test_complete_answer_counts_after_the_loop_was_blocked(
     loop_factory: Callable[[], asyncio.AbstractEventLoop], emulator_in_thread: Callable[..., Emulator]
 ) -> None:
     """
-    A callback of the program blocks the loop for longer than the service may be silent, while the answer comes in.
+    A callback of the program blocks the loop for longer than the read timeout, while the answer arrives.
     """
     server = emulator_in_thread(dialect=GATEWAY)
     http = HttpOptions(connect_timeout=0.1, read_timeout=0.1)
@@ -270,7 +270,7 @@ def test_answer_that_is_there_counts_though_the_loop_was_blocked(
     async def story() -> None:
         async with KlingClient(server.api_key, base_url=server.url, dialect=GATEWAY, http=http) as client:
             submit = asyncio.ensure_future(client.submit("a lighthouse"))
-            while not any(delivery.is_exposed for delivery in client.core._submitter._deliveries.values()):
+            while not any(delivery.is_exposed for delivery in client.core.submitter._deliveries.values()):
                 await asyncio.sleep(0)
             while not server.ledger.tasks:
                 time.sleep(0.01)  # noqa: ASYNC251 (the loop is to be blocked)

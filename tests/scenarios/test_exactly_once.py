@@ -57,9 +57,9 @@ LOST_ANSWERS = {
 
 
 @pytest.mark.parametrize("trouble", LOST_ANSWERS.values(), ids=LOST_ANSWERS)
-async def test_every_lost_answer_is_found_again_by_its_external_id(trouble: Fault) -> None:
+async def test_every_task_with_a_lost_answer_is_found_by_its_external_id(trouble: Fault) -> None:
     """
-    On OFFICIAL each request has one task, and each caller holds its result, though no create was ever answered.
+    On OFFICIAL each request has one task, and each caller gets its result, although no create was answered.
     """
     async with emulator(OFFICIAL, trouble) as server, client_of(server) as client:
         results = await generate_all(client)
@@ -110,9 +110,9 @@ async def test_resets_before_acceptance_leave_nothing_behind_at_a_gateway() -> N
         assert not server.ledger.tasks
 
 
-async def test_a_service_that_is_not_there_is_tried_again_and_nothing_is_uncertain() -> None:
+async def test_unreachable_service_is_retried_and_nothing_is_uncertain() -> None:
     """
-    Where no connection was ever made, the error says that nothing was sent.
+    If no connection was ever established, the error says that nothing was sent.
     """
     retry = RetryPolicy(first_delay=0.01, max_delay=0.02, give_up_after=0.1)
     async with emulator(GATEWAY) as server:
@@ -124,10 +124,10 @@ async def test_a_service_that_is_not_there_is_tried_again_and_nothing_is_uncerta
     assert 0 == server.ledger.creates_received
 
 
-async def test_a_refusal_after_doubt_is_uncertain_and_told() -> None:
+async def test_refusal_after_an_ambiguous_attempt_is_uncertain_and_reported() -> None:
     """
-    When the account runs dry between two attempts, the first may have been paid: it is looked for, and the caller
-    hears of both.
+    If the account's money runs out between two attempts, the first may be paid for: it is looked up, and the error has
+    both.
     """
     async with (
         Emulator(dialect=OFFICIAL, units=0, faults=[faults.reset_before("create", times=1)]) as server,
@@ -152,9 +152,9 @@ async def test_an_id_that_the_caller_reuses_is_refused_and_not_taken_for_found()
         assert 1 == len(server.ledger.tasks)
 
 
-async def test_an_uncertain_submit_can_be_told_apart_after_the_service_is_back() -> None:
+async def test_an_uncertain_submit_can_be_identified_after_the_service_is_back() -> None:
     """
-    While no look-up is answered the submit is uncertain, and its request holds the id by which to look later.
+    While no lookup is answered the submit is uncertain; its request has the id with which to look it up later.
     """
     rules = (faults.reset_after("create"), faults.status("query", 503, times=8))
     retry = RetryPolicy(first_delay=0.01, max_delay=0.02, give_up_after=0.05)

@@ -157,10 +157,10 @@ def test_connections_are_used_again_where_the_service_keeps_them(*, says: bool, 
 
 
 @pytest.mark.parametrize("looks", [False, True], ids=["creates", "reads between"])
-def test_service_that_does_not_keep_its_word_loses_one_create(*, looks: bool) -> None:
+def test_service_that_closes_connections_early_loses_one_create(*, looks: bool) -> None:
     """
-    It closes connections after half a second, and says that it keeps them for a minute. After the first loss each
-    create makes a connection of its own, whatever is said.
+    It closes connections after half a second, and announces that it keeps them for a minute. After the first loss each
+    create opens its own connection, regardless of the announcement.
     """
     service = FarService(0.5, 0.1, says=True, claims=60.0)
 
@@ -178,11 +178,9 @@ STRAYS = {
 
 @pytest.mark.parametrize("stray", STRAYS.values(), ids=STRAYS)
 @pytest.mark.parametrize("external_id", [None, "ours"])
-def test_what_a_server_says_on_an_idle_connection_is_no_answer_to_a_create(
-    stray: bytes, external_id: str | None
-) -> None:
+def test_bytes_on_an_idle_connection_are_not_the_answer_to_a_create(stray: bytes, external_id: str | None) -> None:
     """
-    Some servers say why they close a connection that was idle. The create that would use it next is sent on another.
+    Some servers send the reason why they close an idle connection. The next create is sent on another connection.
     """
     made: list[str] = []
 

@@ -47,9 +47,10 @@ def page(tasks: int, pictures: int) -> bytes:
 
 
 class TestSize:
-    async def test_refusing_makes_no_copy(self) -> None:
+    async def test_refusing_a_large_answer_copies_nothing(self) -> None:
         """
-        What is too large is dropped as it is; it is sent as a few KiB, so that the server needs no memory of its own.
+        A too large answer is dropped without a copy; it is sent compressed, as a few KiB, so that the server needs no
+        memory.
         """
         packed = http_response(gzip.compress(bytes(module.MAX_ANSWER + 2**19)), Content_Encoding="gzip")
         async with scripted_server(lambda _: packed) as server, transport_to(server.url) as transport:

@@ -41,9 +41,9 @@ async def answering(count: int, length: int) -> AsyncIterator[str]:
         await server.wait_closed()
 
 
-async def test_a_borrowed_session_reads_it_as_well() -> None:
+async def test_borrowed_session_reads_long_headers() -> None:
     """
-    Its own limits are aiohttp's.
+    The session's own limits are aiohttp's defaults.
     """
     async with (
         answering(200, 9000) as url,
@@ -54,9 +54,9 @@ async def test_a_borrowed_session_reads_it_as_well() -> None:
 
 
 @pytest.mark.parametrize(("count", "length"), [(101, 20), (400, 100), (1, 8300), (3, 60_000)])
-async def test_a_good_answer_is_a_task(count: int, length: int) -> None:
+async def test_long_headers_of_a_good_answer_are_read(count: int, length: int) -> None:
     """
-    Whatever relays and proxies have added to it.
+    Relays and proxies add headers.
     """
     async with answering(count, length) as url, KlingClient("sk-1", base_url=url, dialect=GATEWAY) as client:
         handle = await client.submit("a lighthouse")
@@ -67,7 +67,7 @@ async def test_a_good_answer_is_a_task(count: int, length: int) -> None:
 @pytest.mark.parametrize(
     ("count", "length", "told"), [(MAX_HEADERS + 1, 20, "Too many headers"), (1, 2 * MAX_HEADER, f"{MAX_HEADER} bytes")]
 )
-async def test_beyond_that_it_is_told_what_it_was(count: int, length: int, told: str) -> None:
+async def test_longer_headers_are_reported(count: int, length: int, told: str) -> None:
     """
     The text names the limit, and does not quote the header: it may be a cookie.
     """

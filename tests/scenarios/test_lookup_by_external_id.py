@@ -242,9 +242,9 @@ def test_other_task_counts_as_not_found(foreign: dict[str, Any]) -> None:
 
 
 @simulated
-async def test_task_of_which_nothing_tells_whose_it_is_is_neither_taken_nor_made_again() -> None:
+async def test_task_that_cannot_be_identified_is_neither_taken_nor_created_again() -> None:
     """
-    Without id and time it may be ours or not: what cannot be told is uncertain.
+    Without id and time it may be ours or not: the submit is uncertain.
     """
     service = Lagging(shown_after=1e9, foreign={})
 

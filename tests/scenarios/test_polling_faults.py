@@ -42,9 +42,9 @@ async def run(seed: int, rules: list[Fault]) -> float:
 
 @pytest.mark.parametrize("seeds", [range(6), pytest.param(range(6, 20), marks=pytest.mark.thorough)], ids=str)
 @simulated
-async def test_bad_weather_at_most_doubles_the_time(seeds: range) -> None:
+async def test_frequent_faults_at_most_double_the_time(seeds: range) -> None:
     """
-    For each seed of 100 tasks all waits end well, within twice the time of the same seed without faults.
+    For each seed all waits of 100 tasks succeed, within twice the time of the same seed without faults.
     """
     fair = await asyncio.gather(*(run(seed, []) for seed in seeds))
     foul = await asyncio.gather(*(run(seed, BAD_WEATHER) for seed in seeds))

@@ -49,9 +49,9 @@ def expected(keys: list[str]) -> list[str]:
     return sorted(f"{NAMES[key]}-0.png" for key in keys)
 
 
-async def test_each_row_has_a_file_of_its_own(tmp_path: Path) -> None:
+async def test_each_row_has_its_own_file(tmp_path: Path) -> None:
     """
-    The first keeps the plain name. Where names are folded, no two are equal; each file holds its own row's picture.
+    The first keeps the plain name. If names are folded, no two are equal; each file holds its own row's picture.
     """
     async with emulator() as server, client_of(server) as client, Batch(tmp_path / "run.kling", client) as batch:
         await batch.add(keyed(KEYS))
@@ -68,9 +68,9 @@ async def test_each_row_has_a_file_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("first", [1, 3, 6])
-async def test_every_run_comes_to_the_same_names(tmp_path: Path, first: int) -> None:
+async def test_every_run_chooses_the_same_names(tmp_path: Path, first: int) -> None:
     """
-    Whichever rows one run has ended, and whichever are added before the next: also rows of an input that grew.
+    Regardless of which rows one run has ended, and which are added before the next: also for an input that grew.
     """
     async with emulator() as server, client_of(server) as client:
         for keys in (KEYS[:first], KEYS):

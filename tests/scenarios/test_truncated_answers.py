@@ -45,7 +45,7 @@ How the head of an answer can promise more than comes.
 
 @pytest.mark.parametrize("hangs_up", [True, False], ids=["hangs up", "stays silent"])
 @NEVER_ENDING
-def test_id_in_a_torn_answer_is_told(head: str, *, hangs_up: bool) -> None:
+def test_id_in_a_truncated_answer_is_reported(head: str, *, hangs_up: bool) -> None:
     """
     The create is uncertain, and the error names the task, which is paid for.
     """
@@ -63,9 +63,9 @@ def test_id_in_a_torn_answer_is_told(head: str, *, hangs_up: bool) -> None:
 
 @pytest.mark.parametrize("hangs_up", [True, False], ids=["hangs up", "stays silent"])
 @NEVER_ENDING
-def test_answer_that_is_there_counts_though_it_does_not_end(head: str, *, hangs_up: bool) -> None:
+def test_complete_body_counts_without_its_end(head: str, *, hangs_up: bool) -> None:
     """
-    JSON shows by itself where it ends, so that nothing is missing of it.
+    JSON shows where it ends, so the body is known to be complete.
     """
 
     @simulated

@@ -116,7 +116,7 @@ async def test_create_on_its_way_with_a_replaced_body_is_finished_when_its_calle
         with pytest.raises(asyncio.CancelledError):
             await submit
         go_on.set()
-        while client.core._submitter._deliveries:
+        while client.core.submitter._deliveries:
             await asyncio.sleep(0)
         assert ["t-1"] == [handle.task_id for handle in client.unfinished]
 

@@ -345,9 +345,9 @@ def test_separators_stay_in_a_prompt(form: Format, separator: str) -> None:
         (b"SQLite format 3\0rest\na fox\n", "is a database"),
     ],
 )
-def test_no_text(form: Format, raw: bytes, told: str) -> None:
+def test_input_that_is_not_text(form: Format, raw: bytes, told: str) -> None:
     """
-    What is no text is told once, and none of its lines is believed.
+    Input that is not text is reported once, and none of its lines is used.
     """
     (line,) = read(raw, form)
 

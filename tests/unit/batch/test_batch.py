@@ -348,9 +348,9 @@ async def test_every_row_comes_to_its_end(tmp_path: Path) -> None:
         assert 0 == sum(usage.used for usage in client.slots.values())
 
 
-async def test_pictures_that_are_never_told_are_asked_for_again(tmp_path: Path) -> None:
+async def test_pictures_that_are_never_listed_are_requested_again(tmp_path: Path) -> None:
     """
-    A task that succeeded without pictures is an error that names it; the row stays accepted, and the next run asks.
+    A task that succeeded without pictures is an error that names it; the row stays accepted, and the next run polls it.
     """
     polling = attrs.evolve(EAGER, pictures_grace=0.1)
     async with emulator(OFFICIAL, faults.late_files(0.5)) as server:
@@ -401,9 +401,9 @@ async def test_outcomes_of_all_runs_are_told_in_the_order_of_the_input(tmp_path:
             }
 
 
-async def test_failed_rows_are_told_apart(tmp_path: Path) -> None:
+async def test_failed_rows_are_distinguished(tmp_path: Path) -> None:
     """
-    One failure never stops the others. The next run tries again what may pass, and nothing else.
+    One failure never stops the others. The next run retries only rows whose cause may pass.
     """
     rules = [
         faults.failing_task(prompt="lighthouse 1"),  # by the content policy
@@ -427,9 +427,9 @@ async def test_failed_rows_are_told_apart(tmp_path: Path) -> None:
             assert {2, 3} == {outcome.index for outcome in await outcomes_of(batch)}
 
 
-async def test_row_is_sent_as_often_as_is_allowed(tmp_path: Path) -> None:
+async def test_row_is_sent_up_to_max_attempts(tmp_path: Path) -> None:
     """
-    With `max_attempts` a passing failure is met by another task at once, under an id of its own; none is billed twice.
+    With `max_attempts`, a passing failure leads to another task at once, under its own id; none is billed twice.
     """
     rules = [faults.failing_task("the model is busy", times=2)]
     async with emulator(OFFICIAL, *rules) as server, client_of(server) as client:
@@ -559,7 +559,7 @@ async def left_behind(
         left = copied(path, "left")
         for aio_task in (
             running,
-            *batch._client.core._submitter._deliveries,
+            *batch._client.core.submitter._deliveries,
         ):  # whose bytes are on their way all the same
             aio_task.cancel()
         await asyncio.wait({running})
@@ -634,7 +634,7 @@ async def test_many_accepted_rows_are_taken_over_a_few_at_a_time(tmp_path: Path)
             most = known = 0
             while known < count:
                 await asyncio.sleep(0)
-                taken = len(batch._client.core._submitter.accepted)
+                taken = len(batch._client.core.submitter.accepted)
                 most, known = max(most, taken - known), taken
 
                 assert 0 == server.ledger.creates_received
@@ -646,9 +646,9 @@ async def test_many_accepted_rows_are_taken_over_a_few_at_a_time(tmp_path: Path)
         assert most <= RESUMED
 
 
-async def test_rows_on_their_way_are_looked_up_and_found(tmp_path: Path) -> None:
+async def test_sending_rows_are_looked_up_and_found(tmp_path: Path) -> None:
     """
-    What was sent before the kill, and not answered, is found by its external id; nothing is sent twice.
+    Requests that were sent before the kill, and not answered, are found by their external ids; nothing is sent twice.
     """
     async with emulator(OFFICIAL, faults.delay_after("create", 0.3)) as server:
         path = await left_behind(server, tmp_path / "run.kling", PROMPTS[:3], State.SENDING, 3)
@@ -662,9 +662,9 @@ async def test_rows_on_their_way_are_looked_up_and_found(tmp_path: Path) -> None
         assert sent == server.ledger.creates_received
 
 
-async def test_rows_that_never_left_are_sent_once_under_the_same_id(tmp_path: Path) -> None:
+async def test_unsent_rows_are_sent_once_under_the_same_id(tmp_path: Path) -> None:
     """
-    What was about to be sent when the kill came is looked up in vain, and sent.
+    Rows that were about to be sent at the kill are looked up, not found, and sent.
     """
     async with emulator() as server, opened(server, tmp_path / "run.kling") as batch:
         await batch.add(PROMPTS)
@@ -679,9 +679,9 @@ async def test_rows_that_never_left_are_sent_once_under_the_same_id(tmp_path: Pa
         assert 6 <= server.ledger.answers["query", 400]
 
 
-async def test_what_arrives_late_is_not_made_again(tmp_path: Path) -> None:
+async def test_late_task_is_not_created_again(tmp_path: Path) -> None:
     """
-    A submit of the killed program that arrives after it was looked up in vain, and sent again, makes no second task.
+    A submit of the killed program that arrives after it was looked up and sent again creates no second task.
     """
     async with emulator(OFFICIAL, faults.delay_before("create", 0.4, times=2)) as server:
         path = await left_behind(server, tmp_path / "run.kling", PROMPTS[:2], State.SENDING, 2)
@@ -712,9 +712,9 @@ async def test_rows_that_go_on_and_fail_are_tried_under_the_next_id(tmp_path: Pa
         assert ["1", "2"] == [str(task.external_task_id).rpartition("-")[2] for task in server.ledger.tasks]
 
 
-async def test_what_may_be_at_the_service_is_looked_up_whatever_became_of_its_picture(tmp_path: Path) -> None:
+async def test_submits_that_may_have_arrived_are_looked_up_without_their_image(tmp_path: Path) -> None:
     """
-    A row on its way is found though its reference has gone, and though its client has too few slots for it by now.
+    A sending row is found although its image is missing, and although its client has too few slots for it now.
     """
     file = draw(tmp_path / "file.png", "red")
     requests = [ImageRequest("a lighthouse", image=file), ImageRequest("a harbour", n=3)]
@@ -728,9 +728,9 @@ async def test_what_may_be_at_the_service_is_looked_up_whatever_became_of_its_pi
         assert 2 == server.ledger.creates_received
 
 
-async def test_what_never_left_fails_like_any_other_where_its_picture_has_gone(tmp_path: Path) -> None:
+async def test_unsent_request_fails_if_its_image_is_missing(tmp_path: Path) -> None:
     """
-    A row on its way of which the service knows nothing is not sent without its reference, and is when that is back.
+    A sending row without a task is not sent without its image, and is sent when the image is back.
     """
     file = draw(tmp_path / "file.png", "red")
     async with emulator() as server, opened(server, tmp_path / "run.kling") as batch:
@@ -761,9 +761,9 @@ OLD_COPIES = {
 
 
 @pytest.mark.parametrize("story", OLD_COPIES)
-async def test_old_copy_of_a_journal_makes_no_second_task(tmp_path: Path, story: str) -> None:
+async def test_old_copy_of_a_journal_creates_no_second_task(tmp_path: Path, story: str) -> None:
     """
-    Who runs a copy that was made before the run comes to the same ids, so that the tasks of the first run are found.
+    A copy from before the run computes the same ids, so that the tasks of the first run are found.
     """
     async with emulator(OFFICIAL, *OLD_COPIES[story]) as server:
         async with opened(server, tmp_path / "run.kling") as batch:
@@ -787,9 +787,9 @@ async def test_old_copy_of_a_journal_makes_no_second_task(tmp_path: Path, story:
         assert 1 + ("a task fails" in story) == len(server.ledger.tasks)
 
 
-async def test_gateway_s_rows_on_their_way_are_uncertain_and_never_sent_again(tmp_path: Path) -> None:
+async def test_sending_rows_at_a_gateway_are_uncertain_and_never_sent_again(tmp_path: Path) -> None:
     """
-    Where nothing can be looked up each run tells of the row, and sends it by choice alone; then it ends well.
+    If nothing can be looked up, each run reports the row, and sends it only with `resend_uncertain`; then it succeeds.
     """
     async with emulator(GATEWAY, faults.delay_after("create", 0.3, times=2)) as server:
         path = await left_behind(server, tmp_path / "run.kling", PROMPTS[:2], State.SENDING, 2)
@@ -833,9 +833,9 @@ async def test_lost_answer_of_a_gateway_is_uncertain_and_told(tmp_path: Path) ->
             ]
 
 
-async def test_resending_by_choice_sends_nothing_again_where_ids_are_taken(tmp_path: Path) -> None:
+async def test_resend_uncertain_sends_nothing_twice_if_ids_are_accepted(tmp_path: Path) -> None:
     """
-    With `resend_uncertain` a service that takes ids is asked all the same, and what it knows is not sent again.
+    With `resend_uncertain`, a service that takes our ids is queried first, and tasks that it has are not sent again.
     """
     rules = (faults.reset_after("create"), faults.status("query", 503, times=25))
     async with emulator(OFFICIAL, *rules) as server, opened(server, tmp_path / "run.kling") as batch:
@@ -849,10 +849,10 @@ async def test_resending_by_choice_sends_nothing_again_where_ids_are_taken(tmp_p
         assert 1 == len(server.ledger.tasks)
 
 
-async def test_uncertain_row_of_which_the_service_knows_nothing_is_sent(tmp_path: Path) -> None:
+async def test_uncertain_row_unknown_to_the_service_is_sent(tmp_path: Path) -> None:
     """
-    When look-ups are answered again, a row that was uncertain and has no task is sent. Where it is refused then, it
-    stays uncertain, as the refusal may be due to the first attempt.
+    When lookups are answered again, an uncertain row without a task is sent. If it is refused then, it stays uncertain,
+    because the first attempt may be the reason.
     """
     rules = (faults.reset_before("create", times=2), faults.status("query", 503, times=40))
     async with emulator(OFFICIAL, *rules, refused_words=["harbour"]) as server:
@@ -980,9 +980,9 @@ async def test_key_of_another_account_leaves_the_first_what_is_its_own(tmp_path:
             assert {PROMPTS[4]: 1} == tasks_per_prompt(other)
 
 
-async def test_other_host_is_not_asked_for_tasks_of_the_first(tmp_path: Path) -> None:
+async def test_other_host_is_not_queried_for_tasks_of_the_first(tmp_path: Path) -> None:
     """
-    A task's id may be somebody else's at another host, so that only rows that were not sent go on there.
+    At another host a task's id may be another account's, so only rows that were not sent continue there.
     """
     path = tmp_path / "run.kling"
     async with emulator() as server, emulator() as other:
@@ -1033,9 +1033,9 @@ async def test_mistake_of_the_first_run_does_not_bind_the_journal(
 
 
 @pytest.mark.parametrize("status", [401, 403, 503])
-async def test_look_up_that_fails_changes_nothing_of_what_is_kept(tmp_path: Path, status: int) -> None:
+async def test_failed_lookup_changes_no_kept_row(tmp_path: Path, status: int) -> None:
     """
-    Where the service does not say whether it knows a row's task under the new key, the row stays as it is.
+    If the service does not say whether it has a row's task under the new key, the row does not change.
     """
     path = tmp_path / "run.kling"
     async with emulator(OFFICIAL, faults.status("query", status)) as server:
@@ -1105,9 +1105,9 @@ async def test_callback_after_the_restart_tells_of_a_gateway_s_task(tmp_path: Pa
         assert dict.fromkeys(PROMPTS[:3], 1) == tasks_per_prompt(server)
 
 
-async def test_callback_that_comes_before_the_run_is_not_lost(tmp_path: Path) -> None:
+async def test_callback_that_arrives_before_the_run_is_not_lost(tmp_path: Path) -> None:
     """
-    What is heard between the opening of the journal and the run is kept for the row that it is about.
+    Callbacks between the opening of the journal and the run are kept for their rows.
     """
     port = free_port()
     async with emulator(GATEWAY, faults.delay_after("create", 5), latency=(0.3, 0.3)) as server:
@@ -1158,9 +1158,9 @@ async def test_callbacks_of_accepted_tasks_are_known_after_the_restart(tmp_path:
         assert receiver.counts.received == receiver.counts.unsigned > 0
 
 
-async def test_callback_tells_of_a_submit_that_was_given_up(tmp_path: Path) -> None:
+async def test_callback_reports_a_submit_that_was_given_up(tmp_path: Path) -> None:
     """
-    A row that was told as uncertain is accepted after all when its callback comes, and ends in the next run.
+    A row that was reported as uncertain becomes accepted when its callback comes, and ends in the next run.
     """
     port = free_port()
     async with emulator(GATEWAY, faults.reset_after("create"), latency=(0.8, 0.8)) as server:
@@ -1177,10 +1177,10 @@ async def test_callback_tells_of_a_submit_that_was_given_up(tmp_path: Path) -> N
         assert 1 == len(server.ledger.tasks)
 
 
-async def test_row_says_that_nothing_confirmed_its_pictures(tmp_path: Path) -> None:
+async def test_row_reports_that_its_pictures_are_unconfirmed(tmp_path: Path) -> None:
     """
-    Where the answer was lost and the service does not know the id that an unsigned callback tells, the pictures that it
-    told are saved, and the journal keeps how they came.
+    If the answer was lost and the service does not know the id in an unsigned callback, the callback's pictures are
+    saved, and the journal records their origin.
     """
     port = free_port()
     rules = [faults.reset_after("create"), faults.callback_other_id()]
@@ -1202,9 +1202,9 @@ async def test_row_says_that_nothing_confirmed_its_pictures(tmp_path: Path) -> N
         assert (1, 1) == (summary.saved, len(server.ledger.tasks))
 
 
-async def test_pictures_that_were_told_outlive_a_kill(tmp_path: Path) -> None:
+async def test_listed_pictures_survive_a_kill(tmp_path: Path) -> None:
     """
-    What nothing has confirmed yet is in the journal, so that the next run has it though no callback comes again.
+    An unconfirmed snapshot is in the journal, so that the next run has it without another callback.
     """
     port = free_port()
     rules = [faults.reset_after("create"), faults.callback_other_id()]
@@ -1291,9 +1291,9 @@ async def test_pictures_of_finished_rows_are_saved_by_the_next_run(tmp_path: Pat
         assert ({"saved": 3}, 3) == (counts_of(await batch.summary()), len(server.ledger.tasks))
 
 
-async def test_picture_that_cannot_be_had_leaves_its_row_finished(tmp_path: Path) -> None:
+async def test_picture_that_cannot_be_downloaded_leaves_its_row_finished(tmp_path: Path) -> None:
     """
-    The others are saved, the row is told as failed, and the next run fetches what is missing alone.
+    The others are saved, the row is reported as failed, and the next run downloads only the missing one.
     """
     async with emulator(OFFICIAL, faults.status("download", 404, times=4)) as server:
         async with opened(server, tmp_path / "run.kling") as batch:
@@ -1309,9 +1309,9 @@ async def test_picture_that_cannot_be_had_leaves_its_row_finished(tmp_path: Path
             assert 1 == server.ledger.downloads - downloads
 
 
-async def test_saved_pictures_are_looked_after(tmp_path: Path) -> None:
+async def test_missing_pictures_are_saved_again(tmp_path: Path) -> None:
     """
-    Those that are gone or cut short are fetched again, and no others.
+    Missing and truncated pictures are downloaded again, and no others.
     """
     async with emulator() as server, opened(server, tmp_path / "run.kling") as batch:
         await batch.add([ImageRequest(prompt, n=2) for prompt in PROMPTS[:3]])
@@ -1338,9 +1338,9 @@ async def test_saved_pictures_are_looked_after(tmp_path: Path) -> None:
         assert 3 == len(server.ledger.tasks)
 
 
-async def test_url_that_expired_is_renewed(tmp_path: Path) -> None:
+async def test_expired_url_is_renewed(tmp_path: Path) -> None:
     """
-    Pictures that are fetched long after they were made are found by reading their task again.
+    Pictures that are downloaded long after their task ended are found by reading the task again.
     """
     async with emulator(OFFICIAL, faults.expired_url(times=1)) as server:
         async with opened(server, tmp_path / "run.kling") as batch:
@@ -1353,9 +1353,9 @@ async def test_url_that_expired_is_renewed(tmp_path: Path) -> None:
 # Stopping, leaving, closing
 
 
-async def test_stopped_run_ends_what_is_under_way(tmp_path: Path) -> None:
+async def test_stopped_run_finishes_running_tasks(tmp_path: Path) -> None:
     """
-    After `stop` nothing more is sent: rows that wait stay queued, those at the service end, and the next run goes on.
+    After `stop` nothing more is sent: waiting rows stay queued, running tasks end, and the next run continues.
     """
     async with emulator(OFFICIAL, faults.delay_after("create", 0.2, times=1), latency=(0.3, 0.4)) as server:
         async with opened(server, tmp_path / "run.kling", slots=2) as batch:
@@ -1378,9 +1378,9 @@ async def test_stopped_run_ends_what_is_under_way(tmp_path: Path) -> None:
             assert dict.fromkeys(PROMPTS, 1) == tasks_per_prompt(server)
 
 
-async def test_stopped_run_sends_nothing_that_it_was_about_to(tmp_path: Path) -> None:
+async def test_stopped_run_sends_no_waiting_rows(tmp_path: Path) -> None:
     """
-    Neither is a row sent that waits to be sent again, nor one that was looked up in vain.
+    Neither a row that waits to be sent again is sent, nor one that was looked up and not found.
     """
     rules = (faults.rate_limited("create", times=99), faults.delay_before("query", 0.1, times=1))
     patient = RetryPolicy(first_delay=30.0)
@@ -1563,9 +1563,9 @@ async def test_closing_after_leaving_early_is_in_good_order(tmp_path: Path) -> N
             assert 7 == len(server.ledger.tasks)
 
 
-async def test_closing_in_the_middle_ends_the_run(tmp_path: Path) -> None:
+async def test_closing_the_batch_ends_the_run(tmp_path: Path) -> None:
     """
-    A run whose batch is closed beside it ends at once and says so; ids that were on their way are in the journal.
+    A run whose batch is closed ends at once and says so; ids of running submits are in the journal.
     """
     with quiet_loop():
         async with emulator(GATEWAY, faults.delay_after("create", 0.2), latency=(5, 5)) as server:
@@ -1605,7 +1605,7 @@ async def test_what_is_learnt_after_closing_is_in_the_log(
                 await asyncio.sleep(0.005)
         with pytest.raises(RuntimeError, match="was closed while it was running"):
             await running
-        while len(client.core._submitter):
+        while len(client.core.submitter):
             await asyncio.sleep(0.01)
         [task] = server.ledger.tasks
 
@@ -1669,9 +1669,9 @@ async def test_rows_that_are_added_beside_a_run_are_served_by_it_or_by_the_next(
         assert {"a lighthouse": 1, "a harbour": 1} == tasks_per_prompt(server)
 
 
-async def test_client_that_is_closed_in_the_middle_ends_the_run(tmp_path: Path) -> None:
+async def test_closing_the_client_ends_the_run(tmp_path: Path) -> None:
     """
-    The run says that the client was closed; what was accepted is in the journal, and another client goes on.
+    The run raises ClientClosed; accepted tasks are in the journal, and another client continues.
     """
     async with emulator(slots=3, latency=(0.2, 0.2)) as server:
         async with client_of(server) as client, Batch(tmp_path / "run.kling", client) as batch:
@@ -1706,12 +1706,12 @@ async def test_client_that_is_closed_before_the_run_sends_nothing(tmp_path: Path
 
 
 @pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
-def test_cancelling_at_any_turn_of_the_loop_loses_nothing(
+def test_cancelling_at_any_iteration_of_the_loop_loses_nothing(
     dialect: Dialect, tmp_path: Path, emulator_in_thread: Callable[..., Emulator], pytestconfig: pytest.Config
 ) -> None:
     """
-    Whatever the turn: no aio_task pends and no slot is held, no file is half, and another run brings each row to its
-    one task; at a gateway a row may be uncertain instead. Half of the runs go on with the same client.
+    At each iteration: no aio_task is pending, no slot is held, no file is partial, and another run brings each row to
+    its one task; at a gateway a row may be uncertain instead. Half of the runs continue with the same client.
     """
     server = emulator_in_thread(dialect=dialect, latency=(0.0, 0.01), slots=None, picture_scale=0.05)
 
@@ -1754,11 +1754,11 @@ def test_cancelling_at_any_turn_of_the_loop_loses_nothing(
     assert steps > 60
 
 
-def test_cancelling_at_any_turn_under_a_new_key_loses_nothing(
+def test_cancelling_at_any_iteration_with_a_new_key_loses_nothing(
     tmp_path: Path, emulator_in_thread: Callable[..., Emulator], pytestconfig: pytest.Config
 ) -> None:
     """
-    Whatever the turn at which a run under a new key is cut: the next run brings each row to its one task.
+    A run with a new key is cancelled at each iteration: the next run brings each row to its one task.
     """
     pair = AccessKey("access", "a-secret-of-thirty-two-characters")
     server = emulator_in_thread(dialect=OFFICIAL, latency=(0.0, 0.01), slots=None, picture_scale=0.05, access_key=pair)
@@ -1797,9 +1797,9 @@ def test_cancelling_at_any_turn_under_a_new_key_loses_nothing(
 
 
 @pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
-async def test_money_that_runs_out_stops_the_submitting_until_there_is_more(tmp_path: Path, dialect: Dialect) -> None:
+async def test_account_without_money_stops_the_submitting(tmp_path: Path, dialect: Dialect) -> None:
     """
-    What was accepted comes to its end and is told, the rest stays queued, and the next run goes on after a refill.
+    Accepted tasks end and are reported, the other rows stay queued, and the next run continues after a refill.
     """
     async with emulator(dialect, units=14, latency=(0.1, 0.2)) as server:
         async with opened(server, tmp_path / "run.kling") as batch:
@@ -1855,9 +1855,10 @@ async def test_key_that_is_refused_in_the_middle_loses_no_task(tmp_path: Path) -
             assert dict.fromkeys(PROMPTS, 1) == tasks_per_prompt(server)
 
 
-async def test_service_that_is_gone_leaves_all_rows_queued(tmp_path: Path) -> None:
+async def test_unreachable_service_leaves_all_rows_queued(tmp_path: Path) -> None:
     """
-    Where no connection can be made nothing is uncertain: the run ends in NotSent, and goes on when the service is back.
+    If no connection can be established, nothing is uncertain: the run ends in NotSent, and continues when the service
+    is back.
     """
     async with emulator(GATEWAY) as server, opened(server, tmp_path / "run.kling") as batch:
         await batch.add(PROMPTS)
@@ -1873,9 +1874,9 @@ async def test_service_that_is_gone_leaves_all_rows_queued(tmp_path: Path) -> No
         assert dict.fromkeys(PROMPTS, 1) == tasks_per_prompt(server)
 
 
-async def test_service_that_goes_in_the_middle_is_waited_for(tmp_path: Path) -> None:
+async def test_service_that_disappears_during_a_run_is_retried(tmp_path: Path) -> None:
     """
-    The rows that could not be sent stay queued; tasks that were accepted are seen to their ends when it is back.
+    Rows that could not be sent stay queued; accepted tasks are polled to their ends when the service is back.
     """
     async with emulator(GATEWAY, latency=(0.3, 0.3), slots=3) as server:
         async with opened(server, tmp_path / "run.kling", slots=3) as batch:
@@ -1940,9 +1941,9 @@ async def test_twenty_uncertain_submits_in_a_row_are_taken_to_last(tmp_path: Pat
         assert {"uncertain": len(told_of), "queued": 100 - len(told_of)} == counts
 
 
-async def test_uncertain_submits_that_others_survive_are_not_taken_to_last(tmp_path: Path) -> None:
+async def test_uncertain_submits_among_successes_do_not_stop_the_run(tmp_path: Path) -> None:
     """
-    As long as submits are accepted in between, uncertain ones stop nobody.
+    As long as submits are accepted in between, uncertain ones do not stop the run.
     """
     async with emulator(GATEWAY, faults.reset_before("create", rate=0.5)) as server:
         async with opened(server, tmp_path / "run.kling") as batch:
@@ -1970,9 +1971,9 @@ async def test_mixed_failures_in_a_row_are_taken_to_last(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("state", [State.SENDING, State.UNCERTAIN])
-async def test_rows_that_an_earlier_run_left_uncertain_stop_nobody(tmp_path: Path, state: State) -> None:
+async def test_uncertain_rows_of_an_earlier_run_do_not_stop_a_run(tmp_path: Path, state: State) -> None:
     """
-    Many rows of unknown fate are told of, and are no reason not to send others.
+    Many uncertain rows are reported, and do not keep others from being sent.
     """
     async with emulator(GATEWAY) as server, opened(server, tmp_path / "run.kling") as batch:
         await batch.add([f"earlier {number}" for number in range(30)])
@@ -2012,10 +2013,10 @@ async def session_that_breaks(moment: str, number: int) -> AsyncIterator[aiohttp
     "moment", ["on_request_start", "on_connection_create_start", "on_request_headers_sent", "on_request_end"]
 )
 @pytest.mark.parametrize("dialect", [OFFICIAL, GATEWAY], ids=lambda dialect: dialect.name)
-async def test_unforeseen_error_of_a_submit_loses_nothing(tmp_path: Path, dialect: Dialect, moment: str) -> None:
+async def test_unexpected_exception_of_a_submit_loses_nothing(tmp_path: Path, dialect: Dialect, moment: str) -> None:
     """
-    Whatever a submit raises, at whatever moment: the run raises it when all others have ended, no row is left as being
-    sent, and the next run makes what is missing without paying twice.
+    For any exception of a submit at any moment: the run raises it when all others have ended, no row is left as
+    sending, and the next run creates what is missing without paying twice.
     """
     number = 1 if moment == "on_connection_create_start" else 3
     async with emulator(dialect) as server, session_that_breaks(moment, number) as session:
@@ -2041,9 +2042,9 @@ async def test_unforeseen_error_of_a_submit_loses_nothing(tmp_path: Path, dialec
             assert dialect is GATEWAY or {"finished": 6} == counts
 
 
-async def test_failures_that_others_survive_are_not_taken_to_last(tmp_path: Path) -> None:
+async def test_failures_among_successes_do_not_stop_the_run(tmp_path: Path) -> None:
     """
-    As long as submits are accepted in between, failures stop nobody.
+    As long as submits are accepted in between, failures do not stop the run.
     """
     async with emulator(OFFICIAL, faults.status("create", 501, rate=0.5)) as server:
         async with opened(server, tmp_path / "run.kling") as batch:
@@ -2055,9 +2056,9 @@ async def test_failures_that_others_survive_are_not_taken_to_last(tmp_path: Path
             assert {"finished": 60 - summary.failed, "failed": summary.failed} == counts_of(summary)
 
 
-async def test_right_that_is_lacking_may_be_granted(tmp_path: Path) -> None:
+async def test_missing_permission_may_be_granted_later(tmp_path: Path) -> None:
     """
-    What the key had no right to is not tried again by the same run, and is by the next.
+    A request for which the key lacks permission is retried by the next run, not by the same one.
     """
     async with emulator(OFFICIAL, faults.status("create", 403, times=2)) as server:
         async with opened(server, tmp_path / "run.kling") as batch:
@@ -2069,9 +2070,9 @@ async def test_right_that_is_lacking_may_be_granted(tmp_path: Path) -> None:
             assert ["done"] * 2 == [word for _, _, word in map(told, second)]
 
 
-async def test_task_that_the_service_has_forgotten_fails_for_good(tmp_path: Path) -> None:
+async def test_task_unknown_to_the_service_fails_for_good(tmp_path: Path) -> None:
     """
-    An accepted task that is not found for longer than the grace is told as such, and not paid for again.
+    An accepted task that is not found for longer than the grace is reported as such, and not paid for again.
     """
     async with emulator(GATEWAY, latency=(5, 5)) as server:
         path = await left_behind(server, tmp_path / "run.kling", ["a lighthouse"], State.ACCEPTED, 1)

@@ -1290,10 +1290,10 @@ async def kept(journal: Journal) -> list[str | None]:
 
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
 class TestAnotherAccount:
-    async def test_nothing_was_made(self, path: Path, other: Account) -> None:
+    async def test_journal_without_tasks_moves_to_another_account(self, path: Path, other: Account) -> None:
         """
-        A journal of which the service has made nothing goes over to another account, and then belongs to it: rows that
-        were refused, or withdrawn, are sent as if for the first time.
+        A journal without tasks moves to another account, and then belongs to it: rows that were refused, or withdrawn,
+        are sent as if for the first time.
         """
         async with opened(path) as journal:
             await fill(journal)
@@ -1321,9 +1321,11 @@ class TestAnotherAccount:
     @pytest.mark.parametrize(
         "state", [State.SENDING, State.ACCEPTED, State.FINISHED, State.SAVED, State.UNCERTAIN, "failed task", "earlier"]
     )
-    async def test_something_may_have_been_made(self, path: Path, other: Account, state: State | str) -> None:
+    async def test_journal_with_possible_tasks_belongs_to_its_account(
+        self, path: Path, other: Account, state: State | str
+    ) -> None:
         """
-        A journal of which the service has made something, or may have, belongs to its account.
+        A journal from which the service has created a task, or may have, belongs to its account.
         """
         async with opened(path) as journal:
             await fill(journal)
@@ -1341,9 +1343,10 @@ class TestAnotherAccount:
 
         assert before == path.read_bytes()
 
-    async def test_by_choice(self, path: Path, other: Account) -> None:
+    async def test_rebind_assigns_the_journal_to_another_account(self, path: Path, other: Account) -> None:
         """
-        By choice it goes over all the same, and back: what may have a task is kept for the account that has sent it.
+        `rebind` assigns it to another account and back: rows that may have a task are kept for the account that sent
+        them.
         """
         old, new = ACCOUNT.base_url, other.base_url
         async with opened(path) as journal:

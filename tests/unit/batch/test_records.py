@@ -271,9 +271,9 @@ class TestMayTryAgain:
         """
         assert not may_try_again(TaskFailed("internal error", "t-1", snapshot=snapshot(units=units)))
 
-    def test_failures_billed_in_cash_are_not(self) -> None:
+    def test_failures_billed_in_cash_are_not_retried(self) -> None:
         """
-        Money from the balance is a bill as units are; none of it is none.
+        Money from the balance is a bill, like units; an amount of zero is not.
         """
         paid, free = (
             attrs.evolve(snapshot(units=Decimal(0)), final_balance_deduction=BalanceDeduction(Decimal(quota)))

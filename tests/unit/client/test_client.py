@@ -37,7 +37,7 @@ from kling_async import (
     Slots,
     TaskStatus,
 )
-from kling_async.client import submitter
+from kling_async.client import delivery, submitter
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import (
     ClientClosed,
@@ -279,9 +279,9 @@ class TestFanOut:
         assert 5 == server.ledger.creates_received
         assert 1 == len(server.ledger.tasks)
 
-    async def test_slots_that_others_take_are_refused_for_a_while_only(self) -> None:
+    async def test_slots_used_by_others_are_refused_only_for_a_while(self) -> None:
         """
-        When nothing of ours is under way and the refusals last, the caller hears that all slots are taken.
+        If no task of this client runs and the refusals last, the caller gets NoFreeSlot.
         """
         retry = RetryPolicy(first_delay=0.01, max_delay=0.02, refused_for=0.1)
         async with Emulator(latency=(30, 30), slots=1) as server:
@@ -292,9 +292,9 @@ class TestFanOut:
 
         assert 1 == len(server.ledger.tasks)
 
-    async def test_a_rest_longer_than_we_sleep_goes_to_the_caller(self) -> None:
+    async def test_retry_after_above_the_limit_goes_to_the_caller(self) -> None:
         """
-        The error carries the seconds that the service asked for.
+        The error has the seconds that the service asked for.
         """
         rule = faults.rate_limited("create", retry_after="3600")
         async with Emulator(faults=[rule]) as server, client_of(server) as client:
@@ -334,9 +334,9 @@ class TestFanOut:
 
         assert 0 == server.ledger.creates_received
 
-    async def test_polls_that_fail_never_end_a_wait(self) -> None:
+    async def test_failed_polls_never_end_a_wait(self) -> None:
         """
-        Whatever a third of the looks meets, each task ends well.
+        A third of the polls fails in any way; each task succeeds.
         """
         rules = [
             faults.status("query", 500, rate=0.1),
@@ -440,7 +440,7 @@ class TestRefusals:
 
         assert 1201 == caught.value.code  # by the service, which was asked this time
 
-    async def test_a_wrong_key_is_told_and_not_shown(self, server: Emulator) -> None:
+    async def test_a_wrong_key_is_reported_and_not_shown(self, server: Emulator) -> None:
         """
         The error says what to do; the key is in neither its text nor its repr.
         """
@@ -450,9 +450,9 @@ class TestRefusals:
 
         assert "sk-wrong" not in f"{caught.value} {caught.value!r} {client!r}"
 
-    async def test_refused_content_is_told(self) -> None:
+    async def test_refused_content_is_reported(self) -> None:
         """
-        The content policy has a class of its own.
+        The content policy has its own class of error.
         """
         async with Emulator(refused_words=["storm"]) as server, client_of(server) as client:
             with pytest.raises(ContentRefused):
@@ -858,6 +858,28 @@ class TestLosses:
                 await submitting
 
         assert isinstance(caught.value.request, ImageRequest)
+
+    async def test_closing_while_it_is_looked_up_keeps_what_is_known(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        URLs of an answer that named no task are in the error, as when the client is not closed.
+        """
+
+        def read_pictures_alone(_: object) -> None:
+            raise UnexpectedAnswer("pictures, and no task", http_status=200, urls=("http://127.0.0.1/1.png",))
+
+        monkeypatch.setattr(submitter, "CLOSE_TIMEOUT", 0.05)
+        monkeypatch.setattr(delivery, "read_created", read_pictures_alone)
+        async with Emulator(dialect=OFFICIAL, faults=[faults.delay_after("query", 60)]) as server:
+            client = client_of(server)
+            submitting = asyncio.ensure_future(client.submit("a lighthouse"))
+            while not server.ledger.reads:
+                await asyncio.sleep(0)
+            await client.aclose()
+            with pytest.raises(SubmissionUncertain, match="client was closed") as caught:
+                await submitting
+
+        assert ("http://127.0.0.1/1.png",) == caught.value.urls
+        assert isinstance(caught.value.request, ImageRequest)
         assert "a lighthouse" == caught.value.request.prompt
 
     async def test_closing_calls_off_what_is_refused_again_and_again(self) -> None:
@@ -869,7 +891,7 @@ class TestLosses:
             submitting = asyncio.ensure_future(client.submit("a lighthouse"))
             while not server.ledger.answers:
                 await asyncio.sleep(0.01)
-            while any(delivery.is_exposed for delivery in client.core._submitter._deliveries.values()):
+            while any(delivery.is_exposed for delivery in client.core.submitter._deliveries.values()):
                 await asyncio.sleep(0)
             await client.aclose()
             with pytest.raises(ClientClosed):

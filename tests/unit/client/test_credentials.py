@@ -136,9 +136,11 @@ def test_a_key_that_cannot_be_one_is_refused(key: str | AccessKey) -> None:
         ("sk-híidden", "characters that no key has"),
     ],
 )
-def test_what_env_files_leave_is_told_and_no_key_is_shown(key: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes_of_env_files_are_reported_and_no_key_is_shown(
+    key: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    Of every key, with the name under which it was found.
+    For each key, with the name of its variable.
     """
 
     def refused(api_key: str | AccessKey | None) -> str:

@@ -151,9 +151,9 @@ class TestSubmit:
         assert not sent.is_exposed
 
     @pytest.mark.parametrize("trouble", AMBIGUOUS, ids=words)
-    def test_doubt_without_an_id_is_uncertain(self, trouble: dict[str, Any], service: aioresponses) -> None:
+    def test_ambiguous_submit_without_an_id_is_uncertain(self, trouble: dict[str, Any], service: aioresponses) -> None:
         """
-        Where no id of ours can be sent, nothing is sent twice: the caller decides.
+        If no id of ours can be sent, nothing is sent twice: the caller decides.
         """
         service.post(BASE + PATH, **trouble, repeat=True)
 
@@ -186,7 +186,7 @@ class TestSubmit:
         assert (1, 1) == (count(service, "POST"), count(service, "GET", f"{PATH}/ours"))
 
     @pytest.mark.parametrize("trouble", AMBIGUOUS, ids=words)
-    def test_what_is_not_found_is_sent_again(self, trouble: dict[str, Any], service: aioresponses) -> None:
+    def test_missing_task_is_sent_again(self, trouble: dict[str, Any], service: aioresponses) -> None:
         """
         If the service has known no task of that id for `look_for` seconds, the submit is sent again under the same id.
         """
@@ -224,9 +224,10 @@ class TestSubmit:
         assert bool(fact) is submission.is_over(TaskNotFound("no such task"), RetryPolicy(), 0.0, refused_for=0.0)
 
     @simulated
-    async def test_duplicate_after_doubt_is_our_own(self, service: aioresponses) -> None:
+    async def test_duplicate_id_after_an_ambiguous_attempt_is_our_own(self, service: aioresponses) -> None:
         """
-        "Already exists" after a doubt means that it had arrived, and was not to be seen yet: it is looked up again.
+        "Already exists" after an ambiguous attempt means that it arrived and was not visible yet: it is looked up
+        again.
         """
         service.post(BASE + PATH, status=503)
         service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=6)
@@ -471,9 +472,9 @@ class TestSubmit:
         assert 120 < asyncio.get_running_loop().time() <= 150
 
     @simulated
-    async def test_refusals_have_an_end(self, service: aioresponses) -> None:
+    async def test_refusals_are_retried_for_a_limited_time(self, service: aioresponses) -> None:
         """
-        A refusal reaches the caller after `refused_for` seconds in which nothing of ours was under way.
+        A refusal reaches the caller after `refused_for` seconds in which no task of ours was running.
         """
         service.post(BASE + PATH, status=429, payload={"code": 1303, "message": "no slot"}, repeat=True)
         async with transport_to() as transport:

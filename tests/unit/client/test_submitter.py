@@ -328,7 +328,7 @@ async def gone(client: KlingClient) -> None:
     """
     Wait until no submit is under way.
     """
-    while len(client.core._submitter):
+    while len(client.core.submitter):
         await asyncio.sleep(0)
 
 
@@ -520,9 +520,9 @@ async def test_cancelled_submit_that_fails_is_told_in_the_log(caplog: pytest.Log
 # Closing
 
 
-async def test_closing_ends_what_has_not_arrived_and_waits_for_the_rest() -> None:
+async def test_closing_aborts_unsent_requests_and_waits_for_the_rest() -> None:
     """
-    A submit that backs off is withdrawn with ClientClosed; one whose answer is out is accepted.
+    A submit that backs off is withdrawn with ClientClosed; one that waits for its answer is accepted.
     """
     rules = (faults.rate_limited("create", prompt="harbour"), faults.delay_after("create", 0.2, prompt="lighthouse"))
     async with emulator(OFFICIAL, *rules) as server:
@@ -781,9 +781,9 @@ async def receiver() -> AsyncIterator[CallbackReceiver]:
         yield receiver
 
 
-async def test_callback_tells_of_a_submit_whose_answer_was_lost(receiver: CallbackReceiver) -> None:
+async def test_callback_reports_a_submit_whose_answer_was_lost(receiver: CallbackReceiver) -> None:
     """
-    Where nothing can be looked up, a callback to the submit's own address tells which task it made.
+    If nothing can be looked up, a callback to the submit's own address shows which task was created.
     """
     async with emulator(GATEWAY, faults.reset_after("create")) as server:
         async with client_of(server, callbacks=receiver, retry=attrs.evolve(BRISK, hear_for=10.0)) as client:
@@ -809,11 +809,11 @@ async def test_callback_tells_where_look_ups_fail(receiver: CallbackReceiver) ->
             assert server.ledger.tasks[0].task_id == handle.task_id
 
 
-async def test_late_callback_tells_of_a_submit_that_was_given_up(
+async def test_late_callback_reports_a_submit_that_was_given_up(
     receiver: CallbackReceiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     """
-    A task that shows up after its submit was told as uncertain is taken over: watched, counted, told to the witness.
+    A task that is reported after its submit ended as uncertain is taken over: polled, counted, passed to the observer.
     """
     async with emulator(GATEWAY, faults.reset_after("create"), faults.callback_delayed(0.4), latency=(1, 1)) as server:
         async with client_of(server, callbacks=receiver) as client:

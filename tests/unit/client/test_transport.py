@@ -796,9 +796,9 @@ class TestTokens:
 
     @pytest.mark.parametrize("code", [1003, 1004])
     @pytest.mark.parametrize("ahead", [7200, -7200])
-    async def test_clock_out_of_step_is_met_once(self, code: int, ahead: int, clock: types.SimpleNamespace) -> None:
+    async def test_wrong_clock_is_corrected_once(self, code: int, ahead: int, clock: types.SimpleNamespace) -> None:
         """
-        "Not valid yet" and "run out" are answered with a token by the service's clock, and that clock is remembered.
+        "Not valid yet" and "expired" are answered with a token by the service's clock, and the offset is kept.
         """
 
         def say(served: ReceivedRequest) -> bytes:

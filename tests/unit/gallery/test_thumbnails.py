@@ -149,9 +149,10 @@ def test_sixteen_bits_are_scaled(tmp_path: Path, value: int, grey: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["eps", "tiff", "bmp", "ppm", "pcx", "ico"])
-def test_other_decoders_are_not_asked(tmp_path: Path, kind: str) -> None:
+def test_other_decoders_are_not_used(tmp_path: Path, kind: str) -> None:
     """
-    Whatever a file calls itself: what Pillow could read besides is no picture here. One of them starts a program.
+    For any name of the file, formats that only Pillow's other decoders read are not pictures here. One of them starts a
+    program.
     """
     Image.new("RGB", (30, 30)).save(tmp_path / "x.png", kind)
 
@@ -188,9 +189,9 @@ def test_pipe_is_not_waited_for(tmp_path: Path) -> None:
         make_thumbnail(tmp_path / "x.png")
 
 
-def test_one_odd_file_never_ends_the_page(paint: Paint, tmp_path: Path) -> None:
+def test_one_invalid_file_never_stops_the_page(paint: Paint, tmp_path: Path) -> None:
     """
-    Of many that are odd each is shown as such, and the good ones beside them.
+    Each invalid file is shown as such, beside the valid ones.
     """
     good = paint("good.png")
     content = good.read_bytes()

@@ -113,11 +113,11 @@ async def pause(dask_client: Client) -> None:
     ("trouble", "message"),
     [(lose_all, "has no worker"), (pause, "has no worker"), (stop, "scheduler does not answer")],
 )
-async def test_what_waits_in_vain_is_told(
+async def test_waiting_for_workers_has_a_limit_and_is_reported(
     slow: WorkItem, caplog: pytest.LogCaptureFixture, trouble: Callable[[Client], Any], message: str
 ) -> None:
     """
-    What is in flight, and what waits for its turn; the log says so before.
+    For work in flight and for waiting work; the log reports it before.
     """
     async with impatient() as (dask_client, executor):
         await executor._measure()
@@ -193,9 +193,11 @@ def note_and_die(source: object, facts: FileInfo) -> None:
 
 
 @pytest.mark.parametrize("allowed", [0, 1])
-async def test_how_often_a_killer_is_called(client: KlingClient, tmp_path: Path, allowed: int) -> None:
+async def test_call_that_kills_workers_is_repeated_a_limited_number_of_times(
+    client: KlingClient, tmp_path: Path, allowed: int
+) -> None:
     """
-    Twice for each worker that Dask has die under a task, as the page says: with others, then alone.
+    Twice for each death of a worker that Dask allows, as the page says: with other calls, then by itself.
     """
     patient = {"distributed.deploy.lost-worker-timeout": "1 hour"}  # a busy machine begins one in more than 15 s
     with settings.set({"distributed.scheduler.allowed-failures": allowed, **patient}):

@@ -591,9 +591,11 @@ class TestBrokenTransfers:
             picture(PNG[:7]),
         ],
     )
-    async def test_begun_again(self, server: FileServer, downloads: Downloads, tmp_path: Path, first: Answer) -> None:
+    async def test_broken_transfer_is_restarted(
+        self, server: FileServer, downloads: Downloads, tmp_path: Path, first: Answer
+    ) -> None:
         """
-        Whatever breaks on the way is begun again, and only a whole picture is saved.
+        Any broken transfer is restarted, and only a complete picture is saved.
         """
         url = server.serve("/a", first, first, first, picture())
 
@@ -604,9 +606,11 @@ class TestBrokenTransfers:
         assert server.paths == ["/a"] * 4
 
     @pytest.mark.parametrize("answer", [cut(), cut(reset=True), chunked(at=4096), status(503), page])
-    async def test_given_up(self, server: FileServer, downloads: Downloads, tmp_path: Path, answer: Answer) -> None:
+    async def test_transfer_is_given_up(
+        self, server: FileServer, downloads: Downloads, tmp_path: Path, answer: Answer
+    ) -> None:
         """
-        After the last attempt the picture has failed, and nothing of it is left.
+        After the last attempt the download has failed, and no part of the file is left.
         """
         with pytest.raises(DownloadFailed) as caught:
             await save_all(downloads, done(server.serve("/a", answer) + "?sig=secret"), tmp_path, refresh=never)
@@ -619,11 +623,11 @@ class TestBrokenTransfers:
 
     @pytest.mark.parametrize("content", BY_EXT.values(), ids=BY_EXT)
     @pytest.mark.parametrize("way", ["length", "chunks", "gzip", "half of the gzip"])
-    async def test_cut_behind_the_transfer(
+    async def test_truncated_file_with_a_matching_length(
         self, server: FileServer, downloads: Downloads, tmp_path: Path, content: bytes, way: str
     ) -> None:
         """
-        Half a picture under a length that matches, in chunks that end well or in gzip is fetched again, then reported.
+        A truncated picture with a matching length, in complete chunks or in gzip is downloaded again, then reported.
         """
         half = content[: len(content) // 2]
         answer = {
@@ -810,9 +814,9 @@ DRIP: Final = sent(PNG, by=1, every=0.4)
 
 class TestSlowness:
     @simulated
-    async def test_drip_is_begun_again(self) -> None:
+    async def test_slow_transfer_is_restarted(self) -> None:
         """
-        Who sends a byte every 0.4 s is given up after half a minute, and the picture begun again.
+        A server that sends a byte every 0.4 s is given up after half a minute, and the transfer restarted.
         """
         downloads = quick()
         async with serving(one_after_the_other(DRIP, sent(PNG))) as (url, asked):
@@ -823,9 +827,9 @@ class TestSlowness:
         assert 29.0 < asked[1] - asked[0] < 61.0
 
     @simulated
-    async def test_drip_is_reported(self) -> None:
+    async def test_slow_transfer_is_reported(self) -> None:
         """
-        Who always drips has had four tries of half a minute; the reason says how slow it was.
+        A server that is always slow gets four attempts of half a minute; the reason has the rate.
         """
         downloads = quick()
         async with serving(DRIP) as (url, asked):
@@ -859,9 +863,9 @@ class TestSlowness:
         assert not downloads._limits._hosts
 
     @simulated
-    async def test_headers_that_drip(self) -> None:
+    async def test_slow_headers_are_reported(self) -> None:
         """
-        Nor does a server that never ends its headers hold a place, nor one that never begins them.
+        A server that never ends its headers, or never begins them, keeps no slot either.
         """
 
         async def endless(writer: asyncio.StreamWriter) -> None:
@@ -960,9 +964,9 @@ class TestSlowness:
 
 class TestPauses:
     @simulated
-    async def test_server_that_asks_for_a_pause(self) -> None:
+    async def test_retry_after_is_respected(self) -> None:
         """
-        A `Retry-After`, also one with decimals, is waited.
+        A `Retry-After`, also one with decimals, is awaited.
         """
         busy = "HTTP/1.1 503 Busy\r\nRetry-After: 3.2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -977,9 +981,11 @@ class TestPauses:
         assert 3.2 <= asked[1] - asked[0] < 4.5
 
     @pytest.mark.parametrize("number", [429, 503])
-    async def test_pause_of_an_hour(self, server: FileServer, downloads: Downloads, number: int) -> None:
+    async def test_retry_after_of_an_hour_is_not_awaited(
+        self, server: FileServer, downloads: Downloads, number: int
+    ) -> None:
         """
-        An hour is not waited: the picture can be fetched later, and the error says when.
+        The picture can be downloaded later, and the error says when.
         """
         url = server.serve("/a", status(number, retry_after="3600"))
 
@@ -1090,9 +1096,9 @@ class TestPicturesWithoutAnAddress:
         ],
         ids=range(8),
     )
-    async def test_what_cannot_be_read(self, downloads: Downloads, url: str, why: str) -> None:
+    async def test_file_in_a_url_that_cannot_be_decoded(self, downloads: Downloads, url: str, why: str) -> None:
         """
-        What is broken stays so: it is reported at once, in a short text without the picture's bytes.
+        Another attempt would not help: it is reported at once, in a short text without the picture's bytes.
         """
         with pytest.raises(DownloadFailed, match=why) as caught:
             await downloads.read(Image(3, url))
@@ -1348,9 +1354,9 @@ class TestBounds:
 
 class TestPrivateAddresses:
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.1"])
-    async def test_not_asked(self, server: FileServer, host: str) -> None:
+    async def test_private_address_is_not_contacted(self, server: FileServer, host: str) -> None:
         """
-        A private address is not connected to, given as a number or found by its name; it is not tried again either.
+        No connection to a private address, given as a number or resolved from a name; it is not retried either.
         """
         downloads = quick(networks=frozenset())
         url = server.serve("/a", picture()).replace("127.0.0.1", host)
@@ -1422,9 +1428,9 @@ class TestPrivateAddresses:
 
 
 class TestAllowedAddresses:
-    async def test_service_on_loopback_opens_loopback_alone(self, server: FileServer, downloads: Downloads) -> None:
+    async def test_service_on_loopback_allows_only_loopback(self, server: FileServer, downloads: Downloads) -> None:
         """
-        Where the service is on this machine, neither the LAN nor a cloud's metadata is open, also behind a redirect.
+        If the service is on this machine, neither the LAN nor a cloud's metadata is allowed, not even by a redirect.
         """
         for host in ("10.0.0.1", "[fd00::1]", "198.18.0.1", "169.254.169.254", "2852039166"):
             assert "its address is private" in await failure(downloads, f"http://{host}/latest/meta-data?sig=1")

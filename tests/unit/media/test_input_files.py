@@ -330,9 +330,9 @@ class TestText:
         assert "for a file pass a pathlib.Path" in await refusal(text)
 
     @pytest.mark.parametrize("form", [str, "data:image/png;base64,{}".format], ids=["text", "data URL"])
-    async def test_plus_that_became_a_blank_is_refused(self, form: Callable[[str], str]) -> None:
+    async def test_plus_replaced_by_a_space_is_refused(self, form: Callable[[str], str]) -> None:
         """
-        As a form or a URL makes it: the picture would be sent with other bytes. Also at the end of a wrapped line.
+        As by a form or URL decoder: the picture would be sent with other bytes. Also at the end of a wrapped line.
         """
         text = base64.b64encode(PNG + b"\xfb\xef\xbe" * 76).decode()
         wrapped = "\n".join(text[start : start + 76] for start in range(0, len(text), 76))
@@ -366,9 +366,9 @@ class TestText:
         ],
         ids=["cut", "padded once more", "padded too little", "twice", "of no length"],
     )
-    async def test_length_of_base64_is_judged(self, spoil: Callable[[str], str]) -> None:
+    async def test_length_of_base64_is_checked(self, spoil: Callable[[str], str]) -> None:
         """
-        Padding is whole, or not there at all; and there is one picture.
+        Padding is complete or absent; and there is one picture.
         """
         text = base64.b64encode(PNG + b"\0" * (1 + -len(PNG) % 3)).decode()
 

@@ -336,7 +336,7 @@ class TestTries:
         assert {"PUT": ATTEMPTS, "HEAD": 1} == _methods(bucket)
 
     @pytest.mark.parametrize(("method", "asks"), [("HEAD", Storage.size), ("GET", Storage.read)])
-    async def test_questions_are_bounded_too(
+    async def test_queries_are_retried_a_limited_number_of_times(
         self, bucket: Bucket, patient: Storage, method: str, asks: Callable[[Storage, str], Any]
     ) -> None:
         url = await store(patient)

@@ -48,9 +48,9 @@ def test_absolute(url: str, asked: str) -> None:
 
 
 @pytest.mark.parametrize("blanks", [" ", "\n", "\r\n\t "])
-def test_blanks_around_an_address(blanks: str) -> None:
+def test_spaces_around_a_url(blanks: str) -> None:
     """
-    They are dropped, as browsers drop them, so that the service is not asked for a name that ends in one.
+    They are dropped, as browsers drop them, so that the request does not contain them.
     """
     for base_url in (None, "https://relay.example/kling"):
         assert absolute(f"{blanks}https://cdn.example/a.png?b{blanks}", base_url) == "https://cdn.example/a.png?b"

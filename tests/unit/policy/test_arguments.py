@@ -70,7 +70,7 @@ class TestConstructor:
             ("base_url", ""),
         ],
     )
-    def test_what_is_of_another_kind_is_refused_by_name(self, name: str, value: Any) -> None:
+    def test_arguments_of_wrong_type_are_refused_by_name(self, name: str, value: Any) -> None:
         """
         In the constructor, not in the middle of a submit.
         """
@@ -151,9 +151,9 @@ class TestHttpOptions:
             ("reuse_within", math.nan),
         ],
     )
-    def test_what_aiohttp_would_fail_at_is_refused(self, name: str, value: Any) -> None:
+    def test_values_that_aiohttp_rejects_are_refused(self, name: str, value: Any) -> None:
         """
-        Or would take for something else: the text "no" is true.
+        Also values that it would misread: the text "no" is true.
         """
         with pytest.raises(InvalidRequest, match=f"^{name}[=:]"):
             HttpOptions(**{name: value})
@@ -177,9 +177,9 @@ class TestHttpOptions:
             ('"http://p.example:1"', "quotation marks"),
         ],
     )
-    def test_proxy_that_cannot_be_spoken_to(self, proxy: str, rule: str) -> None:
+    def test_unsupported_proxy_is_refused(self, proxy: str, rule: str) -> None:
         """
-        It is refused in words that show no password.
+        The error shows no password.
         """
         with pytest.raises(InvalidRequest, match=rule) as caught:
             HttpOptions(proxy=proxy)
@@ -193,9 +193,9 @@ class TestHttpOptions:
         """
         assert HttpOptions(proxy=proxy).proxy_for("https://kling.example") is not None
 
-    def test_key_does_not_travel_in_the_open(self) -> None:
+    def test_key_is_not_sent_unencrypted(self) -> None:
         """
-        Plain http is for loopback, so what is on it does not go to a proxy elsewhere.
+        Plain http is for loopback, so such requests do not go to a proxy elsewhere.
         """
         with pytest.raises(
             InvalidRequest, match=r"^proxy='http://p.example:1': must be on loopback because base_url is"
@@ -235,11 +235,11 @@ class TestPolicies:
 
 class TestVerbs:
     @pytest.mark.parametrize("timeout", NO_TIMES)
-    async def test_timeout_is_judged_before_anything_is_paid_for(
+    async def test_timeout_is_checked_before_anything_is_paid_for(
         self, timeout: Any, server: Emulator, client: KlingClient, tmp_path: Path
     ) -> None:
         """
-        In every verb that has one, and also where there is nothing to wait for.
+        In every verb that has one, and also if there is nothing to wait for.
         """
         ended = client.handle((await client.submit("a fox")).task_id)
         await ended.wait()
@@ -266,11 +266,11 @@ class TestVerbs:
         assert (await client.generate("a lighthouse", timeout=timeout)).images
 
     @pytest.mark.parametrize("count", NO_COUNTS)
-    async def test_counts_are_judged_before_anything_is_paid_for(
+    async def test_counts_are_checked_before_anything_is_paid_for(
         self, count: Any, server: Emulator, client: KlingClient, tmp_path: Path
     ) -> None:
         """
-        How many at a time, how often, and how many tasks on a page.
+        The number at a time, the number of attempts, and the tasks on a page.
         """
         async with Batch(tmp_path / "run.kling", client) as batch:
             await batch.add(["a lighthouse"])
@@ -293,11 +293,11 @@ class TestVerbs:
             ("executor", "dask"),
         ],
     )
-    async def test_what_a_run_is_told_is_judged(
+    async def test_arguments_of_run_are_checked(
         self, name: str, value: Any, server: Emulator, client: KlingClient, tmp_path: Path
     ) -> None:
         """
-        The text "no" would have uncertain rows sent again, and paid for twice.
+        The text "no" would resend uncertain rows, which may be paid for twice.
         """
         async with Batch(tmp_path / "run.kling", client) as batch:
             await batch.add(["a lighthouse"])

@@ -94,9 +94,9 @@ def test_exceptions_that_do_not(no_proxy: str, url: str) -> None:
 @pytest.mark.parametrize(
     "host", ["127.0.0.1:8080", "localhost", "LOCALHOST.", "[::1]:8080", "127.9.9.9", "[::ffff:127.0.0.1]"]
 )
-def test_loopback_is_asked_directly(host: str) -> None:
+def test_loopback_uses_no_proxy(host: str) -> None:
     """
-    Whatever the variables say: the key would go to the proxy in the open.
+    For any variables: the key would go to the proxy unencrypted.
     """
     environ = {"HTTP_PROXY": PROXY, "HTTPS_PROXY": PROXY, "ALL_PROXY": PROXY, "NO_PROXY": "elsewhere.example"}
 

@@ -717,9 +717,9 @@ def test_snapshot_is_written_without_what_is_unknown() -> None:
         {"outputs": [{"url": f"https://x/{number}.png"} for number in range(1000)]},
     ],
 )
-def test_endless_pictures(shown: dict[str, Any]) -> None:
+def test_too_many_pictures(shown: dict[str, Any]) -> None:
     """
-    Of more pictures than any task makes the first hundred are read, with a task and without one.
+    Of more pictures than any task makes, the first hundred are read, with a task and without one.
     """
     expected = [f"https://x/{number}.png" for number in range(FILES_MAX)]
     task = {"task_id": "a", "task_status": "succeed", **shown}

@@ -183,9 +183,9 @@ def test_torn_answer_names_the_task(body: bytes, task_id: str | None) -> None:
 
 
 @pytest.mark.parametrize("task_id", ["x" * 257, "x" * 10**6])
-def test_overlong_id_is_none(task_id: str) -> None:
+def test_overlong_id_is_rejected(task_id: str) -> None:
     """
-    What is longer than any id known is no id: the answer is unexpected, and no error or page shows it.
+    A text longer than any known id is not an id: the answer is unexpected, and no error or page shows it.
     """
     data = {"task_id": task_id, "task_status": "submitted"}
     for body in (json.dumps({"code": 0, "data": data}).encode(), b'{"task_id":"' + task_id.encode()):
@@ -199,9 +199,9 @@ def test_overlong_id_is_none(task_id: str) -> None:
 FORGED: Final = "x\nERROR all is lost\r\x1b[2J\u202e\u2028\0"
 
 
-def test_nothing_from_outside_begins_a_line() -> None:
+def test_external_text_never_starts_a_log_line() -> None:
     """
-    Message, code, ids and reasons of a service stay on one line and within bounds, however they come.
+    Message, code, ids and reasons of a service stay on one line and within a length limit.
     """
     texts = []
     for status in (200, 400, 404, 429, 500):

@@ -322,9 +322,9 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_wrong_signatures_are_warned_of_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_wrong_signatures_are_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     """
-    Where a clock is wrong every callback is refused: the first is logged at once, the others as a number.
+    With a wrong clock every callback is refused: the first is logged at once, the others as a number.
     """
     receiver, clock = CallbackReceiver(URL, secret=SECRET), WallClock()
     receiver._authenticator.clock = clock
@@ -425,9 +425,9 @@ def test_packing_is_judged(encoding: str, body: bytes, status: int) -> None:
     assert status == receiver.receive(token_of(receiver), {"content-encoding": encoding}, body)
 
 
-def test_bomb_is_not_unpacked() -> None:
+def test_decompression_bomb_is_not_decompressed() -> None:
     """
-    Of a body that would fill the memory no more is unpacked than is allowed.
+    Decompression stops at the size limit.
     """
     receiver = CallbackReceiver(URL)
     headers, bomb = packed(bytes(100 * MAX_BODY))
@@ -818,9 +818,9 @@ async def test_refusal_of_a_large_body_arrives(face: Face) -> None:
     assert 0 == face.receiver._bodies.held
 
 
-async def test_stranger_is_answered_unread(face: Face) -> None:
+async def test_unknown_address_is_answered_without_reading(face: Face) -> None:
     """
-    At an address that is none of ours nobody waits for the body, and nothing of it is kept.
+    For an unknown address the body is neither awaited nor kept.
     """
     async with connect(face) as (reader, writer):
         head = head_of_post(face, f"Content-Length: {MAX_BODY}")
@@ -877,12 +877,12 @@ async def test_path_means_the_same_everywhere(face: Face, change: Callable[[str]
         assert status == await read_status(reader)
 
 
-async def test_bodies_together_are_bounded(
+async def test_size_of_all_bodies_is_limited(
     face: Face, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """
-    While many bodies are on their way another finds no room, and is told to come later; a body that is whole, or whose
-    sender hangs up, gives its room back.
+    While many bodies are arriving, another one is answered with 503; a body that is complete, or whose sender
+    disconnects, frees its memory.
     """
     monkeypatch.setattr(bodies, "MAX_HELD", 300)
     async with connect(face) as (reader, writer), connect(face) as (_, other):
@@ -1052,11 +1052,11 @@ async def is_closed(reader: asyncio.StreamReader) -> bool:
             return True
 
 
-async def test_silent_connections_keep_no_caller_out(
+async def test_idle_connections_block_no_caller(
     session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    When all connections are taken, the one that has been silent for the longest is closed for a new one.
+    When all connections are in use, the one that has been idle longest is closed for a new one.
     """
     monkeypatch.setattr(serving, "MAX_CONNECTIONS", 3)
     receiver = CallbackReceiver(URL)
@@ -1149,9 +1149,9 @@ async def test_closed_connections_leave_their_places(
 
 @pytest.mark.parametrize("before", [b"", get()], ids=["first request", "second request"])
 @pytest.mark.parametrize("text", [b"", b"POST /x HTTP/1.1\r\nHost: x\r\n"], ids=["nothing", "half"])
-def test_headers_have_a_deadline(before: bytes, text: bytes) -> None:
+def test_headers_have_a_time_limit(before: bytes, text: bytes) -> None:
     """
-    However slowly they drip, they are complete within 30 s or never.
+    Slow headers are complete within 30 s, or the connection is closed.
     """
 
     @simulated
@@ -1180,9 +1180,9 @@ def test_headers_have_a_deadline(before: bytes, text: bytes) -> None:
     [b"\0\r\n\r\n", get("X Y: z\r\n"), get("X: y\r\n" * 70), get(f"X: {'y' * 5000}\r\n"), b"\x16\x03\x01\x02\r\n\r\n"],
     ids=["no HTTP", "bad header", "many headers", "long header", "TLS"],
 )
-async def test_bad_http_is_no_error_of_ours(text: bytes, caplog: pytest.LogCaptureFixture) -> None:
+async def test_bad_http_is_not_logged_as_our_error(text: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """
-    Strangers who speak anything else are refused, and fill no log with tracebacks.
+    Requests that are not HTTP are refused, and cause no tracebacks in the log.
     """
     async with CallbackReceiver(URL).serve() as server, connect_to(server) as (reader, writer):
         writer.write(text)

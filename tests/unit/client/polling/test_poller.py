@@ -314,10 +314,10 @@ async def test_missing_task_is_given_up_after_a_grace() -> None:
 
 
 @pytest.mark.parametrize(("http_status", "is_given_up"), [(404, True), (200, False)])
-def test_route_that_is_missing_is_given_up_as_a_task_is(http_status: int, is_given_up: bool) -> None:  # noqa: FBT001
+def test_missing_route_is_given_up_like_a_missing_task(http_status: int, is_given_up: bool) -> None:  # noqa: FBT001
     """
-    Where a service does not route reads at all, waiting ends after 30 s too; a page for a while, as under maintenance,
-    ends nothing.
+    If a service does not route reads at all, waiting ends after 30 s too; a temporary page, as during maintenance, ends
+    no wait.
     """
 
     @simulated
