@@ -9,7 +9,7 @@ import pty
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +28,14 @@ SLOW: Final = faults.delay_after("create", 3.0)
 """
 Leaves time to close a terminal between the acceptance of a task and the answer.
 """
+
+
+@pytest.fixture(autouse=True)
+def _hangups_arrive() -> Iterator[None]:
+    # pytest itself may run under nohup, and programs inherit what is ignored.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @attrs.frozen

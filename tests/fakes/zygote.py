@@ -156,6 +156,7 @@ def run(connection: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(env)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # pytest itself may run under nohup
     connection.sendall(f"{os.getpid()}\n".encode())
     connection.close()
     sys.exit(run_command(words) if name == "kling-async" else run_python(*words))
