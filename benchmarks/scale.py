@@ -91,7 +91,7 @@ class Service:
 
 async def serve(pipe: "Pipe", dialect: Dialect, slots: int) -> None:
     """
-    Run the emulator until told to close.
+    Run the emulator until it is asked to close.
     """
     passed = 0.0
     async with Emulator(

@@ -30,15 +30,15 @@ def test_invalid_durations_are_usage_errors(words: tuple[str, ...], seconds: str
     """
     ended = here(*words, seconds)
 
-    told = " ".join(ended.err.replace("│", " ").split())
+    message = " ".join(ended.err.replace("│", " ").split())
     assert 2 == ended.code
-    assert "must be a number of seconds from 0.1 to 1e+09" in told
-    assert f"'{words[-1]}'" in told
+    assert "must be a number of seconds from 0.1 to 1e+09" in message
+    assert f"'{words[-1]}'" in message
     assert "" == ended.out
 
 
 @pytest.mark.parametrize(
-    ("variables", "code", "told"),
+    ("variables", "code", "message"),
     [
         ({"KLING_API_KEY": '"sk-x"'}, 3, "KLING_API_KEY has quotes around it"),
         ({"KLING_API_KEY": "${KEY}"}, 3, "KLING_API_KEY is the name of a variable"),
@@ -50,7 +50,7 @@ def test_invalid_environment_values_are_reported(
     words: tuple[str, ...],
     variables: dict[str, str],
     code: int,
-    told: str,
+    message: str,
     here: Here,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -63,5 +63,5 @@ def test_invalid_environment_values_are_reported(
     ended = here(*words)
 
     assert code == ended.code
-    assert told in " ".join(ended.err.split())
+    assert message in " ".join(ended.err.split())
     assert "Traceback" not in ended.err

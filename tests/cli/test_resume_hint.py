@@ -34,7 +34,7 @@ def test_id_that_looks_like_an_option() -> None:
 
 def test_many() -> None:
     """
-    A line that nobody could read takes the ids from stdin.
+    If the line would be too long to read, the ids are passed on stdin.
     """
     ids = [f"t-{number}" for number in range(SHOWN + 1)]
 

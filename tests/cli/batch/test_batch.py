@@ -229,26 +229,26 @@ def test_input_was_edited(in_process: InProcess) -> None:
     batch.write(3)
     poor = batch("prompts.txt")
     batch.write(2)
-    told = batch("prompts.txt")
+    unclear = batch("prompts.txt")
     refused = batch.server.ledger.refusals.total()
     dropped = batch("prompts.txt", "--drop-missing")
     batch.write(1)
     batch.change(units=None)
     kept = batch("prompts.txt", "--keep-missing")
 
-    assert (4, 2, 4, 0) == (poor.code, told.code, dropped.code, kept.code)
+    assert (4, 2, 4, 0) == (poor.code, unclear.code, dropped.code, kept.code)
     assert "Stopped: AccountProblem" in poor.out
     assert "3 unsent rows: run the same command again to continue" in poor.out
-    assert "1 unsent row of prompts.kling no longer in prompts.txt" in told.err
-    assert "--keep-missing" in told.err
-    assert "--drop-missing" in told.err
+    assert "1 unsent row of prompts.kling no longer in prompts.txt" in unclear.err
+    assert "--keep-missing" in unclear.err
+    assert "--drop-missing" in unclear.err
     assert refused == 3
     assert once_each(2) == prompts_made(batch.server)
 
 
 def test_uncertain(in_process: InProcess) -> None:
     """
-    A row of unknown fate is told with its key, prompt and what to do; it is sent again by choice alone.
+    A row of unknown fate is reported with its key, prompt and what to do; it is sent again only on request.
     """
     batch = in_process(faults=[faults.reset_after(prompt="lost", times=1)])
     (batch.folder / "rows.jsonl").write_text('{"prompt": "a lost fox", "key": "mine"}\n{"prompt": "a fox"}\n')
@@ -266,7 +266,7 @@ def test_uncertain(in_process: InProcess) -> None:
 
 def test_failure_that_may_pass(in_process: InProcess) -> None:
     """
-    It is told that another run tries again, and another run does; with more attempts the same run would.
+    The command reports that another run tries again, and another run does; with more attempts the same run would.
     """
     batch = in_process(faults=[faults.failing_task("the paint ran out", times=2)])
     batch.write(1)
@@ -279,7 +279,7 @@ def test_failure_that_may_pass(in_process: InProcess) -> None:
 def test_another_account_and_another_request(in_process: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A journal is of the account with which it was begun, until --new-key; and a key that it knows for another request is
-    told with its line, and nothing is sent.
+    reported with its line, and nothing is sent.
     """
     batch = in_process()
     (batch.folder / "rows.csv").write_text("key,prompt\nk,a fox\n")
@@ -301,7 +301,7 @@ def test_another_account_and_another_request(in_process: InProcess, monkeypatch:
 
 async def test_one_process_at_a_time(command: Command) -> None:
     """
-    A second process is told of the first; and a journal that is taken away stops all, and is told.
+    A second process reports the first; and a journal that is taken away stops all, and is reported.
     """
     write_prompts(command.folder, 3)
     async with (
@@ -355,7 +355,7 @@ def test_dry_run(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ([], "INPUT"),
         (["-"], "--journal"),
@@ -373,9 +373,9 @@ def test_dry_run(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (["prompts.txt", "--max-attempts", "0"], "--max-attempts"),
     ],
 )
-def test_wrong_usage(here: Here, tmp_path: Path, words: list[str], told: str) -> None:
+def test_wrong_usage(here: Here, tmp_path: Path, words: list[str], message: str) -> None:
     """
-    What cannot be meant is told by its name, with exit code 2, and no journal is begun.
+    Wrong usage is reported by its name, with exit code 2, and no journal is created.
     """
     (tmp_path / "prompts.txt").write_text("a fox\n")
     (tmp_path / "rows.csv").write_text("prompt,n\na fox,2\n")
@@ -383,6 +383,6 @@ def test_wrong_usage(here: Here, tmp_path: Path, words: list[str], told: str) ->
     ended = here("batch", *words, "--give-up-after", "0.1")
 
     assert 2 == ended.code
-    assert told in " ".join(ended.err.replace("│", "").split())
+    assert message in " ".join(ended.err.replace("│", "").split())
     assert "Traceback" not in ended.err
     assert not list(tmp_path.glob("*.kling"))

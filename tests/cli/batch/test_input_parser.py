@@ -1,5 +1,5 @@
 """
-Lines become requests, or are told to be none; nothing is lost or made up in between.
+Lines become requests, or are reported as invalid; nothing is lost or invented in between.
 """
 
 import codecs
@@ -106,7 +106,7 @@ def test_table(given: list[tuple[ImageRequest, str | None]], delimiter: str, end
 @given(st.binary() | st.text().map(str.encode), st.sampled_from(Format))
 def test_anything(raw: bytes, form: Format) -> None:
     """
-    Whatever the bytes are, each line is told once and in order: as a request, or with the rules that it breaks.
+    Whatever the bytes are, each line is reported once and in order: as a request, or with the rules that it breaks.
     """
     found = read(raw, form)
 
@@ -143,7 +143,7 @@ def is_sendable(prompt: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("{", "is not valid JSON: Expecting property name"),
         ("[1]", "must be an object"),
@@ -162,20 +162,20 @@ def is_sendable(prompt: str) -> bool:
         (f'{{"n": {"9" * 5000}}}', "is JSON that cannot be read"),
     ],
 )
-def test_broken_object(line: str, told: str) -> None:
+def test_broken_object(line: str, message: str) -> None:
     """
-    What is no request is told with its rule, and the lines around it are read all the same.
+    What is no request is reported with its rule, and the lines around it are read all the same.
     """
     before, broken, after = read(f'{{"prompt": "a"}}\n{line}\n{{"prompt": "b"}}', Format.JSONL)
 
-    assert [told] == [told for rule in rules_of(broken) if told in rule]
+    assert [message] == [message for rule in rules_of(broken) if message in rule]
     assert ((), ()) == (before.broken, after.broken)
 
 
 @pytest.mark.parametrize("form", Format)
 def test_no_utf8(form: Format) -> None:
     """
-    A line in another encoding is told, rather than sent as something that nobody wrote.
+    A line in another encoding is reported, rather than sent as something that nobody wrote.
     """
     lines = {Format.TEXT: ["a", "f\xfcr"], Format.JSONL: ['{"prompt": "f\xfcr"}'], Format.CSV: ["prompt", "f\xfcr"]}
 
@@ -197,7 +197,7 @@ def test_byte_order_mark(form: Format) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "told"),
+    ("table", "messages"),
     [
         (
             "prompts,n\na,1",
@@ -211,14 +211,14 @@ def test_byte_order_mark(form: Format) -> None:
         ('"prompt', ["1 line : is not valid CSV"]),
     ],
 )
-def test_broken_table(table: str, told: list[str]) -> None:
+def test_broken_table(table: str, messages: list[str]) -> None:
     """
-    A header that cannot be used is all that is told. A row with too many cells is told at its first line, and the rest
-    is read; after an error of the form itself nothing is.
+    A header that cannot be used is all that is reported. A row with too many cells is reported at its first line, and
+    the rest is read; after an error of the form itself nothing is.
     """
     found = [f"{line.number} {rule}" for line in read(table, Format.CSV) for rule in rules_of(line) or ["good"]]
 
-    assert told == [rule[: len(part)] for rule, part in zip(found, told, strict=True)]
+    assert messages == [rule[: len(part)] for rule, part in zip(found, messages, strict=True)]
 
 
 def test_cells_that_are_no_numbers() -> None:
@@ -329,13 +329,13 @@ def test_separators_stay_in_a_prompt(form: Format, separator: str) -> None:
 
     assert ImageRequest(prompt) == line.request
     is_control = separator not in "\u2028\u2029"
-    told = [f"it has U+{ord(separator):04X} at character 6"] if is_control else []
-    assert told == [rule.rule.rpartition("; ")[2] for rule in broken_rules(OFFICIAL, line.request)]
+    message = [f"it has U+{ord(separator):04X} at character 6"] if is_control else []
+    assert message == [rule.rule.rpartition("; ")[2] for rule in broken_rules(OFFICIAL, line.request)]
 
 
 @pytest.mark.parametrize("form", Format)
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "message"),
     [
         ("a fox\n".encode("utf-16-le"), "contains NUL bytes"),
         ('{"prompt": "a fox"}\n'.encode("utf-16-be"), "contains NUL bytes"),
@@ -345,19 +345,19 @@ def test_separators_stay_in_a_prompt(form: Format, separator: str) -> None:
         (b"SQLite format 3\0rest\na fox\n", "is a database"),
     ],
 )
-def test_input_that_is_not_text(form: Format, raw: bytes, told: str) -> None:
+def test_input_that_is_not_text(form: Format, raw: bytes, message: str) -> None:
     """
     Input that is not text is reported once, and none of its lines is used.
     """
     (line,) = read(raw, form)
 
     assert line.request is None
-    assert told in rules_of(line)[0]
+    assert message in rules_of(line)[0]
 
 
 def test_damaged_utf_16() -> None:
     """
-    A line with half of a character is told, and those around it are read.
+    A line with half of a character is reported, and those around it are read.
     """
     raw = "a fox\nan \ud800owl\na bear\n".encode("utf-16", "surrogatepass")
 

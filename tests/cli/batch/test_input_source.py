@@ -44,14 +44,14 @@ def test_pipe_is_read_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("none.txt", "No such file"), (".", "Is a directory"), ("a.json", "use --format")]
+    ("name", "message"), [("none.txt", "No such file"), (".", "Is a directory"), ("a.json", "use --format")]
 )
-def test_what_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, told: str) -> None:
+def test_what_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
     """
-    It is told by its name.
+    It is reported by its name.
     """
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(typer.BadParameter, match=told) as caught:
+    with pytest.raises(typer.BadParameter, match=message) as caught:
         open_input(name, None)
 
     assert repr(name) in str(caught.value)

@@ -87,7 +87,7 @@ def ailing(found: list[Finding]) -> dict[str, str]:
     }
 
 
-def told(found: list[Finding], check: str) -> Finding:
+def finding_for(found: list[Finding], check: str) -> Finding:
     [finding] = [each for each in found if each.check == check]
     return finding
 
@@ -131,8 +131,8 @@ async def test_all_is_well(patient: Patient, settings: Mapping[str, Any]) -> Non
 
     assert CHECKS == [finding.check for finding in found]
     assert {} == ailing(found)
-    assert "KLING_BASE_URL" in told(found, "address").found
-    assert settings["dialect"].name in told(found, "address").found
+    assert "KLING_BASE_URL" in finding_for(found, "address").found
+    assert settings["dialect"].name in finding_for(found, "address").found
 
 
 async def test_no_key(patient: Patient) -> None:
@@ -144,8 +144,8 @@ async def test_no_key(patient: Patient) -> None:
         found = await patient.again(server)
 
     assert {"key": "problem"} == ailing(found)
-    assert ExitCode.KEY is told(found, "key").code
-    assert "KLING_API_KEY" in told(found, "key").found
+    assert ExitCode.KEY is finding_for(found, "key").code
+    assert "KLING_API_KEY" in finding_for(found, "key").found
     assert 0 == sum(server.ledger.arrivals.values())
 
 
@@ -166,24 +166,24 @@ async def test_wrong_key(patient: Patient, settings: Mapping[str, Any]) -> None:
         found = await patient.again(server)
 
     assert {"access": "problem"} == ailing(found)
-    assert ExitCode.KEY is told(found, "access").code
-    assert "Copy the key again" in told(found, "access").advice
+    assert ExitCode.KEY is finding_for(found, "access").code
+    assert "Copy the key again" in finding_for(found, "access").advice
     assert not any(secret in str(found) for secret in ("somebody-else", PAIR.access_key, "x" * 40))
-    assert UNKNOWN_TASK_ID not in told(found, "access").found
+    assert UNKNOWN_TASK_ID not in finding_for(found, "access").found
 
 
 @pytest.mark.parametrize("pair", [None, PAIR], ids=["static key", "access keys"])
 @pytest.mark.parametrize(("ahead", "word"), [(HOUR, "behind"), (-HOUR, "ahead of")])
 async def test_clock_that_is_off_by_an_hour(patient: Patient, pair: AccessKey | None, ahead: float, word: str) -> None:
     """
-    By how much and in which direction is told, and how little it matters.
+    By how much and in which direction is reported, and how little it matters.
     """
     async with Emulator(dialect=OFFICIAL, access_key=pair, clock=lambda: time.time() + ahead) as server:
         found = await patient.at(server)
 
     assert {"clock": "warning"} == ailing(found)
-    assert f"this computer's clock is 60.0 minutes {word} the service's" == told(found, "clock").found
-    assert ("signs by the service's clock" in told(found, "clock").advice) is (pair is not None)
+    assert f"this computer's clock is 60.0 minutes {word} the service's" == finding_for(found, "clock").found
+    assert ("signs by the service's clock" in finding_for(found, "clock").advice) is (pair is not None)
 
 
 @pytest.mark.parametrize(
@@ -201,26 +201,26 @@ async def test_clock_that_is_off_by_an_hour(patient: Patient, pair: AccessKey | 
 )  # fmt: skip
 async def test_host_that_is_no_kling_api(patient: Patient, answer: web.Response, words: str) -> None:
     """
-    What it does instead is told, and nothing is said about the key.
+    What it does instead is reported, and nothing is said about the key.
     """
     async with host(answer) as url:
         found = await patient.examined(url)
 
     assert {"service": "problem"} == ailing(found)
-    assert words in told(found, "service").found
-    assert ExitCode.SERVICE is told(found, "service").code
-    assert FindingState.SKIPPED is told(found, "access").state
+    assert words in finding_for(found, "service").found
+    assert ExitCode.SERVICE is finding_for(found, "service").code
+    assert FindingState.SKIPPED is finding_for(found, "access").state
 
 
 async def test_host_of_another_api(patient: Patient) -> None:
     """
-    A 404 that does not say what is missing is told as what it is: no proof.
+    A 404 that does not say what is missing is reported as what it is: no proof.
     """
     async with host(page(404, '{"reason": "gone"}', "application/json")) as url:
         found = await patient.examined(url)
 
     assert {"service": "warning"} == ailing(found)
-    assert "as any web server may" in told(found, "service").found
+    assert "as any web server may" in finding_for(found, "service").found
 
 
 @pytest.mark.parametrize(("dialect", "wrong"), [(GATEWAY, ""), (OFFICIAL, "/kling")])
@@ -234,7 +234,7 @@ async def test_path_that_is_not_the_services(patient: Patient, dialect: Dialect,
         found = await patient.again(server)
 
         assert {"service": "problem"} == ailing(found)
-        assert f"{server.url} is a Kling API: set the base URL to that." == told(found, "service").advice
+        assert f"{server.url} is a Kling API: set the base URL to that." == finding_for(found, "service").advice
 
 
 @pytest.mark.parametrize(
@@ -253,19 +253,19 @@ async def test_host_that_is_not_to_be_reached(patient: Patient, url: str, check:
     found = await patient.examined(url)
 
     assert {check: "problem"} == ailing(found)
-    assert words in told(found, check).found
+    assert words in finding_for(found, check).found
     assert all(finding.state is FindingState.SKIPPED for finding in found[CHECKS.index(check) + 1 :])
 
 
 async def test_tls_where_none_is_spoken(patient: Patient) -> None:
     """
-    https:// in place of http:// is told from a host that is not there.
+    https:// in place of http:// is reported from a host that is not there.
     """
     async with Emulator() as server:
         found = await patient.examined(server.url.replace("http:", "https:"))
 
     assert {"connection": "problem"} == ailing(found)
-    assert "does not use TLS" in told(found, "connection").found
+    assert "does not use TLS" in finding_for(found, "connection").found
 
 
 def bad_certificate() -> ssl.SSLCertVerificationError:
@@ -288,7 +288,7 @@ async def test_connection_that_is_not_made(
     patient: Patient, monkeypatch: pytest.MonkeyPatch, error: OSError, words: str
 ) -> None:
     """
-    Each way to fail is told from the others, in the system's own words.
+    Each way to fail is reported from the others, in the system's own words.
     """
 
     async def find(*_: object) -> list[object]:
@@ -302,7 +302,7 @@ async def test_connection_that_is_not_made(
 
     found = await patient.examined("https://relay.example/kling")
 
-    assert words == told(found, "connection").found
+    assert words == finding_for(found, "connection").found
 
 
 @pytest.mark.parametrize("all_regions", [False, True])
@@ -318,32 +318,32 @@ async def test_wrong_region(patient: Patient, monkeypatch: pytest.MonkeyPatch, a
 
         assert {"access": "problem"} == ailing(found)
         expected = f"{there.url} accepts it: set KLING_BASE_URL to that." if all_regions else "--all-regions tries"
-        assert expected in told(found, "access").advice
+        assert expected in finding_for(found, "access").advice
         assert all_regions is bool(there.ledger.arrivals)
 
 
 async def test_gateway_without_lists(patient: Patient) -> None:
     """
-    A dialect that says more than its service does is told from one that says so, and how to say so is named.
+    A dialect that says more than its service does is reported from one that says so, and how to say so is named.
     """
     bold = attrs.evolve(GATEWAY, lists=True, ids_per_read=20)
     async with Emulator(dialect=GATEWAY) as server:
         found = await patient.at(server, dialect=bold)
 
     assert {"lists": "warning"} == ailing(found)
-    assert "attrs.evolve(GATEWAY, lists=False, ids_per_read=1)" in told(found, "lists").advice
+    assert "attrs.evolve(GATEWAY, lists=False, ids_per_read=1)" in finding_for(found, "lists").advice
 
 
 @simulated
 async def test_slow_network(patient: Patient) -> None:
     """
-    It is told how long an answer takes, and that nothing is lost by it.
+    It is reported how long an answer takes, and that nothing is lost by it.
     """
     async with Emulator(faults=[faults.delay_before("query", seconds=2.5)]) as server:
         found = await patient.at(server)
 
     assert {"latency": "warning"} == ailing(found)
-    assert "takes 2.5 s" in told(found, "latency").found
+    assert "takes 2.5 s" in finding_for(found, "latency").found
 
 
 async def test_network_that_breaks(patient: Patient) -> None:
@@ -354,7 +354,7 @@ async def test_network_that_breaks(patient: Patient) -> None:
         found = await patient.at(server)
 
     assert {"latency": "warning"} == ailing(found)
-    assert "got no response" in told(found, "latency").found
+    assert "got no response" in finding_for(found, "latency").found
 
 
 @simulated
@@ -366,7 +366,7 @@ async def test_service_that_is_silent(patient: Patient) -> None:
         found = await patient.at(server, timeout=5.0)
 
     assert {"service": "problem"} == ailing(found)
-    assert "no answer in time" in told(found, "service").found
+    assert "no answer in time" in finding_for(found, "service").found
 
 
 @pytest.mark.parametrize(
