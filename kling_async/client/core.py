@@ -286,7 +286,9 @@ class ClientCore:
         files: Mapping[str, Reference] | None = None,
     ) -> Delivery:
         try:
-            request = _completed(endpoint, request, submission.external_id, self.dialect)
+            request = endpoint.complete(request, self.dialect)
+            if submission.external_id is not None:
+                request = with_fields(request, external_task_id=submission.external_id)
             events.update(request=request)
             delivery = Delivery(
                 request=request,
@@ -308,12 +310,6 @@ class ClientCore:
         if self.state is not State.CLOSED:
             self.open()
         self._poller.watch(handle)
-
-
-def _completed(endpoint: Endpoint[Any], request: TaskRequest, external_id: str | None, dialect: Dialect) -> TaskRequest:
-    # As it is sent, except its files and its callback address.
-    request = endpoint.complete(request, dialect)
-    return request if external_id is None else with_fields(request, external_task_id=external_id)
 
 
 async def _validate(

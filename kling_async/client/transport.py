@@ -318,7 +318,7 @@ async def decode(answer: Answer, parse: Callable[[Answer], T]) -> T:
     Return `parse(answer)`. For a large answer, *parse* runs in a thread: it must not read anything that the event loop
     changes. Cancelling this returns at once; the thread finishes and its result is dropped.
     """
-    if len(answer.body) <= DECODE_INLINE_MAX:
+    if is_small(answer):
         return parse(answer)
     try:
         return await asyncio.to_thread(parse, answer)
