@@ -214,7 +214,7 @@ class EmulatedApi:
         if not self._dialect.external_ids:  # an unknown field there, which is ignored
             body = {name: value for name, value in body.items() if name != "external_task_id"}
         try:
-            fields = endpoint.from_body(body)
+            fields = body if endpoint.from_body is None else endpoint.from_body(body)
             request: TaskRequest = read_request(fields, endpoint.request_class)
         except ValueError as error:
             raise ApiError(400, 1201, api_errors.of_wrong_type(error, body)) from error

@@ -194,7 +194,8 @@ def _rules(request: ImageRequest, dialect: Dialect, files: Mapping[str, FileFact
         yield from _model_rules(request, dialect)
     if request.image is not None or request.image_reference is not None:
         yield from _reference_rules(request, dialect)
-    yield from image_rules("image", request.image, files.get("image"), dialect)
+    if "image" in files:
+        yield from image_rules("image", request.image, files["image"], dialect)
     if request.callback_url is not None or request.external_task_id is not None:
         yield from address_rules(dialect, request)
 
