@@ -38,7 +38,7 @@ from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.wire.auth import Credentials
 from kling_async.wire.codec import write_request
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint, TaskRequest, with_fields
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of, with_fields
 from kling_async.wire.endpoints.inputs import describe_source
 from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.json_text import dumps
@@ -318,11 +318,12 @@ async def _validate(
 ) -> Mapping[str, Reference]:
     # Raise all that keeps the request from being sent, except a lack of slots; return its files, by field.
     files, broken = await read_inputs(request, dialect)
-    if not broken:
+    if digests and not broken:
+        sources = sources_of(endpoint, request)
         broken = tuple(
-            BrokenRule(field, describe_source(getattr(request, field)), HAS_CHANGED)
-            for field, digest in digests.items()
-            if field not in files or files[field].sha256 != digest
+            BrokenRule(place, describe_source(sources.get(place)), HAS_CHANGED)
+            for place, digest in digests.items()
+            if place not in files or files[place].sha256 != digest
         )
     if broken:
         raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
