@@ -103,7 +103,7 @@ class ClientCore:
         self._poller = Poller(polling, queries, functools.partial(strategy_for, dialect))
         self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
         self.tasks: Final = KnownTasks(self.transport, self._publisher, self.open, self._watch)
-        self.submitter: Final = Submitter(self._poller, self._router, self.tasks.handle, slots.policy.uncertain_for)
+        self.submitter: Final = Submitter(self._poller, self.tasks.handle, slots.policy.uncertain_for)
         self.files: Final = ResultFiles(base_url, http, self.open, self.tasks.get, self.tasks.events_of)
         self.loop: asyncio.AbstractEventLoop | None = None
         self.on_open: Callable[[], object] = bool  # does nothing
@@ -173,7 +173,7 @@ class ClientCore:
         """
         self.open()
         endpoint = endpoint_of(type(request))
-        events = self._publisher.begin(request)
+        events = self._publisher.begin(endpoint, request)
         try:
             lease, files = await self._admit(endpoint, request, digests, events)
             now = asyncio.get_running_loop().time()
@@ -217,7 +217,7 @@ class ClientCore:
         submission = Submission.of_earlier_run(request.external_task_id, sent_at, time.time(), now)
         submission.owns_id = owns_id
         lease = self._acquire_running(endpoint, request)
-        events = self._publisher.begin(request)
+        events = self._publisher.begin(endpoint, request)
         delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
 
         async def find_or_send() -> TaskSnapshot:
@@ -246,7 +246,7 @@ class ClientCore:
         endpoint.one(task_id)  # rejects text that cannot be an id
         submission = Submission(request.external_task_id)
         lease = self._acquire_running(endpoint, request)
-        events = self._publisher.begin(request)
+        events = self._publisher.begin(endpoint, request)
         delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
         return self.submitter.resume(delivery, task_id)
 
@@ -289,12 +289,13 @@ class ClientCore:
             request = endpoint.complete(request, self.dialect)
             if submission.external_id is not None:
                 request = with_fields(request, external_task_id=submission.external_id)
-            events.update(request=request)
+            events.request = request
+            router = self._router if request.callback_url is None else None  # else callbacks go to the caller's address
             delivery = Delivery(
                 request=request,
                 endpoint=endpoint,
                 lease=lease,
-                subscription=self.submitter.subscribe(request, submit_key),
+                subscription=None if router is None else router.subscribe(submit_key),
                 observer=observer,
                 events=events,
                 submission=submission,

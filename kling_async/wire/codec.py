@@ -29,7 +29,6 @@ from kling_async.wire.scalars import (
     read_nested,
     read_reason,
     read_request_id,
-    read_status_word,
     read_time,
     write_time,
 )
@@ -53,12 +52,12 @@ def read_task(task: Mapping[str, Any], *, request_id: str | None = None) -> Task
     task_id = read_id(fields.get("task_id"))
     if task_id is None:
         raise ValueError("this is not a task: it has no readable id")
-    word = fields["status_word"]
+    status, word = read_word(fields.get("task_status"))
     known: dict[str, Any] = {name: read(fields[name], None) for name, read in _READERS.items() if name in fields}
     return TaskSnapshot(
         task_id=task_id,
-        task_status=read_word(word) if isinstance(word, str) else TaskStatus.UNKNOWN,
-        status_word=read_status_word(word, None),
+        task_status=status,
+        status_word=word,
         request_id=request_id or read_request_id(fields.get("request_id")),
         raw=task,
         **known,
