@@ -12,7 +12,7 @@ import pytest
 from kling_async.errors import KlingError
 from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import read_created, read_page, read_snapshot
-from kling_async.wire.tasks import TaskSnapshot
+from kling_async.wire.tasks import Audio, TaskSnapshot, Video
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -69,6 +69,8 @@ def facts(snapshot: TaskSnapshot) -> dict[str, Any]:
             [image.index, image.url, *([image.watermark_url] if image.watermark_url else [])]
             for image in snapshot.task_result.images
         ],
+        "videos": [known_of(video) for video in snapshot.task_result.videos],
+        "audios": [known_of(audio) for audio in snapshot.task_result.audios],
         "units": None if snapshot.final_unit_deduction is None else str(snapshot.final_unit_deduction),
         "cash": snapshot.final_balance_deduction
         and [str(told) for told in attrs.astuple(snapshot.final_balance_deduction) if told is not None],
@@ -78,6 +80,13 @@ def facts(snapshot: TaskSnapshot) -> dict[str, Any]:
     }
     always = {"task_id": snapshot.task_id, "status": snapshot.task_status.name, "word": snapshot.status_word}
     return always | {name: value for name, value in known.items() if value}
+
+
+def known_of(file: Video | Audio) -> dict[str, Any]:
+    """
+    Return what is known of a video or a sound.
+    """
+    return {name: value for name, value in attrs.asdict(file).items() if value is not None}
 
 
 def error_facts(error: KlingError) -> dict[str, Any]:
