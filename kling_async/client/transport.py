@@ -217,8 +217,10 @@ class Transport:
         deadline: Deadline,
         arrived: PartialAnswer,
     ) -> None:
+        read_timeout = self.http.read_timeout
         if body is not None:
-            body.begin(deadline, self.http.read_timeout)
+            read_timeout = max(read_timeout, body.patience)
+            body.begin(deadline, read_timeout)
         async with session.request(
             method,
             URL(self.base_url + path, encoded=True),
@@ -237,7 +239,7 @@ class Transport:
             arrived.status, arrived.headers = response.status, response.headers
             is_over, size = False, 0
             while not is_over:
-                deadline.expect_within(self.http.read_timeout)
+                deadline.expect_within(read_timeout)
                 piece = await response.content.readany()
                 arrived.pieces.append(piece)
                 size += len(piece)
@@ -275,8 +277,10 @@ class Transport:
         return self._token.text
 
     def _limit_of(self, body: RequestBody | None) -> float:
-        more = 0 if body is None else math.ceil(SECONDS_PER_MIB * (body.size or 0) / 2**20)
-        return self.http.connect_timeout + self.http.read_timeout + more
+        if body is None:
+            return self.http.connect_timeout + self.http.read_timeout
+        more = math.ceil(SECONDS_PER_MIB * (body.size or 0) / 2**20)
+        return self.http.connect_timeout + max(self.http.read_timeout, body.patience) + more
 
     def _translate(self, error: Exception, where: str, body: RequestBody | None, arrived: PartialAnswer) -> KlingError:
         # No exception of aiohttp's gets further than here: its repr may hold the request's headers.
