@@ -20,7 +20,8 @@ from kling_async.wire.endpoints.rules import broken, is_absolute, unicode_rules
 from kling_async.wire.error_answers import unexpected
 from kling_async.wire.http_answer import Answer
 from kling_async.wire.redaction import shown_url
-from kling_async.wire.scalars import read_decimal, read_id, read_whole, text_or_none
+from kling_async.wire.result_lists import text_of
+from kling_async.wire.scalars import read_decimal, read_id, read_whole
 from kling_async.wire.tasks import Video
 
 __all__ = ["FACES_MAX", "FACE_IDENTIFICATION", "Face", "FaceRequest", "FaceSession", "video_fields", "video_rules"]
@@ -136,7 +137,7 @@ def _read_face(item: Any) -> Face | None:
     if face_id is None:
         return None
     start, end = read_whole(item.get("start_time")), read_whole(item.get("end_time"))
-    return Face(face_id, text_or_none(item.get("face_image")), start, end)
+    return Face(face_id, text_of(item, ["face_image"]), start, end)
 
 
 FACE_IDENTIFICATION: Final = Call(

@@ -103,7 +103,12 @@ def test_session_is_read() -> None:
     """
     With its faces and what it cost; times are milliseconds.
     """
-    face = {"face_id": "0", "face_image": "https://files.example/f.png?Signature=x", "start_time": 0, "end_time": 5041}
+    face: dict[str, Any] = {
+        "face_id": "0",
+        "face_image": "https://files.example/f.png?Signature=x",
+        "start_time": 0,
+        "end_time": 5041,
+    }
 
     session = read({"session_id": "s-1", "final_unit_deduction": "0.05", "face_data": [face]})
 
