@@ -339,6 +339,8 @@ def _body_of(delivery: Delivery, files: Mapping[str, Reference]) -> RequestBody:
     fields = write_request(with_texts(delivery.request, files) if files else delivery.request)
     if delivery.subscription is not None:
         fields["callback_url"] = delivery.subscription.address  # a secret, so not in the caller's request
+    if delivery.endpoint.to_body is not None:
+        fields = delivery.endpoint.to_body(fields)
     return RequestBody(dumps(fields), is_traceable=delivery.submission.external_id is not None)
 
 

@@ -223,14 +223,15 @@ class EmulatedApi:
         if not self._dialect.external_ids:  # an unknown field there, which is ignored
             body = {name: value for name, value in body.items() if name != "external_task_id"}
         try:
-            request: TaskRequest = read_request(body, endpoint.request_class)
+            fields = body if endpoint.from_body is None else endpoint.from_body(body)
+            request: TaskRequest = read_request(fields, endpoint.request_class)
         except ValueError as error:
             raise ApiError(400, 1201, api_errors.of_wrong_type(error, body)) from error
         texts = sources_of(endpoint, request)
         file_facts = {place: facts_of(text) for place, text in texts.items() if isinstance(text, str)}
         files = {field: facts for field, facts in file_facts.items() if facts is not None}
         if broken := broken_rules(self._dialect, request, files):
-            raise ApiError(400, 1201, api_errors.of_broken_rule(broken[0], body, files))
+            raise ApiError(400, 1201, api_errors.of_broken_rule(broken[0], fields, files))
         return request
 
     def _wants_watermark(self, body: Mapping[str, Any]) -> bool | None:

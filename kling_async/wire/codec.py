@@ -16,9 +16,10 @@ from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from kling_async.wire.endpoints.inputs import FileSource
-from kling_async.wire.field_metadata import form_of, is_always_sent
+from kling_async.wire.field_metadata import WireForm, form_of, is_always_sent
 from kling_async.wire.result_lists import read_output, write_output
 from kling_async.wire.scalars import (
+    exact_bool,
     exact_float,
     exact_int,
     exact_text,
@@ -164,12 +165,15 @@ def _written_word(snapshot: TaskSnapshot) -> str:
 
 
 def _request_reader(kind: type, codec: Converter) -> Callable[[Mapping[str, Any], Any], Any]:
+    forms = {field.name: form_of(field.metadata) for field in attrs.fields(kind)}
     overrides: Any = {
-        field.name: override(struct_hook=lambda value, _, form=form: form.read(value))
-        for field in attrs.fields(kind)
-        if (form := form_of(field.metadata)) is not None
+        name: override(struct_hook=_form_reader(form)) for name, form in forms.items() if form is not None
     }
     return make_dict_structure_fn(kind, codec, _cattrs_detailed_validation=True, **overrides)
+
+
+def _form_reader(form: WireForm) -> Callable[[Any, Any], Any]:
+    return lambda value, _: form.read(value)
 
 
 def _request_writer(kind: type, codec: Converter) -> Callable[[Any], dict[str, Any]]:
@@ -193,6 +197,7 @@ def make_codec() -> Converter:
     """
     codec = Converter(detailed_validation=False)
     codec.register_structure_hook(str, exact_text)
+    codec.register_structure_hook(bool, exact_bool)
     codec.register_structure_hook(int, exact_int)
     codec.register_structure_hook(float, exact_float)
     codec.register_structure_hook_func(_is_source, exact_text)

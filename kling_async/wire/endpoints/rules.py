@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import ID_LENGTH, TaskRequest, stands_in_path
+from kling_async.wire.endpoints.inputs import FileFacts, describe_source
 from kling_async.wire.redaction import hide_query, shorten
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "address_rules",
     "broken",
     "choice_rule",
+    "image_rules",
     "is_absolute",
     "number_rule",
     "one_of",
@@ -108,6 +110,38 @@ def address_rules(dialect: Dialect, request: TaskRequest, *, takes_external_id: 
     elif not isinstance(external_id, str) or not stands_in_path(external_id):
         rule = f"must be text of at most {ID_LENGTH} characters that can stand in a path"
         yield broken("external_task_id", external_id, rule)
+
+
+def image_rules(
+    place: str, source: object, image: FileFacts | None, dialect: Dialect, *, has_ratio: bool = True
+) -> Iterator[BrokenRule]:
+    """
+    Check a picture that is sent; None is one that the service fetches from a URL.
+
+    Args:
+        has_ratio: Whether the ratio of its sides is limited, if the service limits it.
+    """
+    if image is None:
+        return
+    shown = describe_source(source)
+    if image.size_in_bytes > dialect.image_max_bytes:
+        limit = f"{dialect.image_max_bytes} bytes"
+        yield BrokenRule(place, shown, f"must be at most {limit} before Base64; it has {image.size_in_bytes}")
+    if image.kind not in ("jpg", "png"):
+        yield BrokenRule(place, shown, "must be a jpg or png picture, by its content")
+        return
+    if not image.width or not image.height:
+        yield BrokenRule(place, shown, "has a damaged header: its sides cannot be read")
+        return
+    if image.flaw is not None:
+        yield BrokenRule(place, shown, image.flaw)
+    sides = f"it has {image.width}x{image.height}"
+    if min(image.width, image.height) < dialect.image_min_side:
+        yield BrokenRule(place, shown, f"must have sides of at least {dialect.image_min_side} pixels; {sides}")
+    ratio = max(image.width, image.height) / min(image.width, image.height)
+    if has_ratio and dialect.image_max_ratio is not None and ratio > dialect.image_max_ratio:
+        limit = f"1:{dialect.image_max_ratio:g} to {dialect.image_max_ratio:g}:1"
+        yield BrokenRule(place, shown, f"must have a ratio of {limit}; {sides}")
 
 
 def broken(field: str, value: object, rule: str) -> BrokenRule:
