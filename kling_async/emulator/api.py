@@ -12,12 +12,14 @@ from kling_async.emulator import api_errors, response_bodies
 from kling_async.emulator.account import Account
 from kling_async.emulator.api_errors import ApiError
 from kling_async.emulator.authentication import check_key
+from kling_async.emulator.call_answers import answer_call
 from kling_async.emulator.fault_rule import Fault
 from kling_async.emulator.input_files import facts_of
 from kling_async.emulator.ledger import Route
 from kling_async.emulator.result_files import ResultFile
 from kling_async.emulator.routing import Target, is_path_of_an_endpoint
 from kling_async.emulator.task_record import SUCCESS, TaskOutcome, TaskRecord
+from kling_async.wire.calls.call import Call
 from kling_async.wire.codec import read_request, write_task
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of
 from kling_async.wire.endpoints.registry import broken_rules
@@ -89,7 +91,8 @@ class FileToRender:
 
 def read_body(body: bytes) -> Any:
     """
-    Read the body of a create. A body that is not JSON becomes None, and is refused like anything that is not an object.
+    Read the body of a create or a call. A body that is not JSON becomes None, and is refused like anything that is not
+    an object.
 
     This is stricter than a client is with answers: what a real service might not accept should fail here first.
     """
@@ -173,6 +176,8 @@ class EmulatedApi:
         if not self._offers(target):
             return self._no_such_path(request, now)
         check_key(self._settings, request.authorization, now, signed_tokens=target.route != "tasks")
+        if target.call is not None:
+            return self._call(target.call, request.body, now)
         if target.endpoint is None:
             return self._tasks(request.query, now)
         match target.route:
@@ -207,6 +212,10 @@ class EmulatedApi:
         # The gateway's page shows one value for both ids.
         request_id = record.task_id if self._settings.is_gateway else self.account.next_request_id()
         return ApiResponse(payload=response_bodies.success_body(data, request_id))
+
+    def _call(self, call: Call[Any, Any], body: Any, now: float) -> ApiResponse:
+        data = answer_call(call, body, self.account, now)
+        return self._respond(data)
 
     def _read(self, endpoint: Endpoint[Any], body: Any) -> TaskRequest:
         if not isinstance(body, dict):

@@ -15,7 +15,6 @@ import attrs
 from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.inputs import FileSource
 from kling_async.wire.field_metadata import WireForm, form_of, is_always_sent
 from kling_async.wire.result_lists import read_output, write_output
@@ -38,7 +37,7 @@ from kling_async.wire.tasks import BalanceDeduction, TaskInfo, TaskSnapshot, Tas
 
 __all__ = ["read_request", "read_task", "write_request", "write_task"]
 
-R = TypeVar("R", bound=TaskRequest)
+R = TypeVar("R", bound=attrs.AttrsInstance)
 
 
 def read_task(task: Mapping[str, Any], *, request_id: str | None = None) -> TaskSnapshot:
@@ -87,7 +86,7 @@ def read_request(body: Mapping[str, Any], request_class: type[R]) -> R:
         raise ValueError("; ".join(transform_error(error))) from error
 
 
-def write_request(request: TaskRequest) -> dict[str, Any]:
+def write_request(request: attrs.AttrsInstance) -> dict[str, Any]:
     """
     Write the body of a create. Fields that have their default are left out, unless they are `ALWAYS_SENT`; files must
     be text by now.

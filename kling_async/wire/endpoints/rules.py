@@ -20,6 +20,7 @@ __all__ = [
     "broken",
     "choice_rule",
     "image_rules",
+    "is_absolute",
     "number_rule",
     "one_of",
     "text_rule",
@@ -53,7 +54,7 @@ def text_rule(field: str, value: Any, longest: int, *, is_required: bool = False
         yield broken(field, value, f"must be text of {rule}{length}")
 
 
-def unicode_rules(request: TaskRequest, fields: Iterable[str]) -> Iterator[BrokenRule]:
+def unicode_rules(request: object, fields: Iterable[str]) -> Iterator[BrokenRule]:
     """
     Check that the text in *fields* can be sent and was meant to be.
     """
@@ -99,7 +100,7 @@ def address_rules(dialect: Dialect, request: TaskRequest, *, takes_external_id: 
     """
     Check `callback_url` and `external_task_id`, which every request has.
     """
-    if request.callback_url is not None and not _is_absolute(request.callback_url):
+    if request.callback_url is not None and not is_absolute(request.callback_url):
         yield broken("callback_url", request.callback_url, "must be an absolute http(s) URL")
     external_id: Any = request.external_task_id
     if external_id is None:
@@ -162,7 +163,10 @@ def one_of(words: Iterable[str]) -> str:
     return "must be one of " + ", ".join(words)
 
 
-def _is_absolute(url: object) -> bool:
+def is_absolute(url: object) -> bool:
+    """
+    Return whether *url* is an http(s) URL with a host, and without blanks.
+    """
     if not isinstance(url, str) or any(character.isspace() for character in url):
         return False
     try:
