@@ -1112,7 +1112,7 @@ class TestPicturesWithoutAnAddress:
         The bound on a picture holds here too, and what is far above it is not decoded.
         """
         for size in (len(PNG) - 1, 100):
-            tight = quick(max_bytes=size)
+            tight = quick(HttpOptions(max_download_bytes=size))
             assert f"larger than {size} bytes" in await failure(tight, written.format(in_base64(PNG)))
 
     @pytest.mark.parametrize(
@@ -1298,7 +1298,7 @@ class TestBounds:
         A picture above the cap is refused, by its length or as it comes; it is not tried again.
         """
         url = server.serve("/a", answer)
-        tight, enough = quick(max_bytes=len(PNG) - 1), quick(max_bytes=len(PNG))
+        tight, enough = (quick(HttpOptions(max_download_bytes=len(PNG) - less)) for less in (1, 0))
 
         with pytest.raises(DownloadFailed, match=f"larger than {len(PNG) - 1} bytes"):
             await save_all(tight, done(url), tmp_path)
