@@ -14,7 +14,17 @@ from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput
 from kling_async.wire.redaction import shorten
 
-__all__ = ["ID_LENGTH", "Endpoint", "ResultList", "TaskRequest", "several", "stands_in_path", "with_fields"]
+__all__ = [
+    "ID_LENGTH",
+    "Endpoint",
+    "ResultList",
+    "TaskRequest",
+    "several",
+    "sources_of",
+    "stands_in_path",
+    "with_fields",
+    "with_sources",
+]
 
 
 class TaskRequest(attrs.AttrsInstance, Protocol):
@@ -80,7 +90,7 @@ class Endpoint(Generic[R]):
         results: The lists of a result that its tasks fill, the most important first.
         rules:
             Yields the rules of a service that a request breaks, all of them. The mapping has the facts about the
-            files of `inputs`, by field; fields that hold a URL or nothing are not in it.
+            files of `inputs`, by place (see `FileInput`); files that are URLs are not in it.
         inputs: The fields that hold files.
         files: Returns how many files a request asks for at most.
         slots: Returns how many slots a request takes, from acceptance until its task is final.
@@ -88,6 +98,8 @@ class Endpoint(Generic[R]):
         duration_key: Returns a key that is equal for requests whose tasks take about the same time.
         units: Returns what a request costs if it succeeds, in the vendor's units; None if that is unknown.
         unit_price: Price of one unit in US dollars, by the vendor's price page; None if that is unknown.
+        to_body: Returns the body to send, for the fields of a request as the codec writes them; None if these are it.
+        from_body: Returns those fields of such a body, for the emulator. Raises ValueError for one that has none.
         complete: Returns the request with explicit values for the defaults that the service should not choose.
         caption: Returns a text that identifies the request for people.
         external_ids: Whether an id of ours can be sent and found, if the service can.
@@ -109,6 +121,8 @@ class Endpoint(Generic[R]):
     duration_key: Callable[[R], Hashable] = _everything
     units: Callable[[R, Dialect], Decimal | None] = lambda _request, _dialect: None
     unit_price: Decimal | None = None
+    to_body: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    from_body: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     complete: Callable[[R, Dialect], R] = _unchanged
     caption: Callable[[R], str] = _prompt
     external_ids: bool = True
@@ -134,6 +148,25 @@ class Endpoint(Generic[R]):
         Return the path of a page of the account's tasks; *number* counts from 1, *size* is at most 500.
         """
         return f"{self.path}?pageNum={number}&pageSize={size}"
+
+
+def sources_of(endpoint: Endpoint[Any], request: TaskRequest) -> dict[str, Any]:
+    """
+    Return the files of *request*, by place (see `FileInput`).
+    """
+    return {place: source for each in endpoint.inputs for place, source in each.sources(request)}
+
+
+def with_sources(endpoint: Endpoint[Any], request: R, sources: Mapping[str, Any]) -> R:
+    """
+    Return *request* with other files, by place (see `FileInput`).
+    """
+    changed = {}
+    for each in endpoint.inputs:
+        value = getattr(request, each.field)
+        if (other := each.with_sources(value, sources)) is not value:
+            changed[each.field] = other
+    return with_fields(request, **changed) if changed else request
 
 
 def with_fields(request: R, **fields: Any) -> R:
