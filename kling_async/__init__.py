@@ -18,6 +18,8 @@ from kling_async.client.outcomes import Done, Failed
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy, SlotPolicy
 from kling_async.wire.auth import AccessKey
+from kling_async.wire.calls.faces import Face, FaceSession
+from kling_async.wire.calls.speech import Speech
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
 from kling_async.wire.notebook_html import load_drawings_with
@@ -39,6 +41,8 @@ __all__ = [
     "Dialect",
     "Done",
     "EventKind",
+    "Face",
+    "FaceSession",
     "Failed",
     "HttpOptions",
     "Image",
@@ -52,6 +56,7 @@ __all__ = [
     "RetryPolicy",
     "SlotPolicy",
     "Slots",
+    "Speech",
     "Summary",
     "TaskEvent",
     "TaskHandle",

@@ -193,5 +193,5 @@ async def _read(request: web.Request, target: Target) -> ApiRequest:
         path=request.path,
         query=request.query,
         headers=request.headers,
-        body=read_body(await request.read()) if target.route == "create" else None,
+        body=read_body(await request.read()) if target.route in ("create", "call") else None,
     )

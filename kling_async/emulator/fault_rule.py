@@ -45,7 +45,7 @@ Kind = Literal[
     "unknown_status",
 ]
 
-Where = Literal["create", "query", "list", "tasks", "download", "any", "callback"]
+Where = Literal["create", "query", "list", "tasks", "call", "download", "any", "callback"]
 
 BEFORE_SERVICE: Final = frozenset({"reset_before", "status", "bare_429", "rate_limited", "html"})
 """
@@ -84,6 +84,7 @@ _ROUTES: Final[dict[Where, frozenset[str]]] = {
     "query": frozenset({"query"}),
     "list": frozenset({"list", "tasks"}),
     "tasks": frozenset({"tasks"}),
+    "call": frozenset({"call"}),
     "download": frozenset({"download"}),
     "any": frozenset(get_args(Route)),
     "callback": frozenset({"callback"}),
@@ -96,8 +97,8 @@ class Fault:
     One rule. The functions of `kling_async.emulator.faults` create them, with the defaults that suit each kind.
 
     Attributes:
-        where: The requests it applies to: "list" is any request for many tasks, "tasks" only those by ids. "any" does
-            not include "callback", since the service sends those.
+        where: The requests it applies to: "list" is any request for many tasks, "tasks" only those by ids, "call" what
+            is answered at once. "any" does not include "callback", since the service sends those.
         rate: The share of these requests that it applies to, chosen at random.
         times: How often it applies in total; None sets no limit.
         after: How many of these requests pass first.
