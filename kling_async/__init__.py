@@ -22,8 +22,12 @@ from kling_async.wire.calls.faces import Face, FaceSession
 from kling_async.wire.calls.speech import Speech
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
+from kling_async.wire.endpoints.image_to_video import DynamicMask, ImageToVideo
+from kling_async.wire.endpoints.text_to_video import TextToVideo
+from kling_async.wire.endpoints.video_models import VideoModel
+from kling_async.wire.endpoints.video_rules import Shot
 from kling_async.wire.notebook_html import load_drawings_with
-from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot, TaskStatus
+from kling_async.wire.tasks import Audio, Image, TaskResult, TaskSnapshot, TaskStatus, Video
 
 if TYPE_CHECKING:
     from kling_async.batch.batch import Added, Batch
@@ -36,10 +40,12 @@ __all__ = [
     "AccessKey",
     "Added",
     "AspectRatio",
+    "Audio",
     "Batch",
     "CallbackReceiver",
     "Dialect",
     "Done",
+    "DynamicMask",
     "EventKind",
     "Face",
     "FaceSession",
@@ -48,12 +54,14 @@ __all__ = [
     "Image",
     "ImageReference",
     "ImageRequest",
+    "ImageToVideo",
     "Keyed",
     "KlingClient",
     "Model",
     "PollPolicy",
     "Resolution",
     "RetryPolicy",
+    "Shot",
     "SlotPolicy",
     "Slots",
     "Speech",
@@ -63,6 +71,9 @@ __all__ = [
     "TaskResult",
     "TaskSnapshot",
     "TaskStatus",
+    "TextToVideo",
+    "Video",
+    "VideoModel",
     "__version__",
 ]
 
