@@ -17,6 +17,7 @@ import aiohttp
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.callbacks.router import CallbackRouter
+from kling_async.client.calls.one_shot import OneShotCalls
 from kling_async.client.delivery import Delivery, SubmitObserver
 from kling_async.client.events import EventKind, EventPublisher, OnEvent, TaskEvents
 from kling_async.client.exchange import RequestBody
@@ -69,6 +70,7 @@ class ClientCore:
         base_url, dialect, slots, callbacks: The arguments of `KlingClient`, or the values that it found.
         transport: Sends its requests.
         submitter: Its submits that have slots and no answer yet.
+        calls: Its paid calls that create no task, and have no answer yet.
         tasks: The tasks that it knows.
         files: Saves and reads the files of its tasks.
         state: Changed by `open` and `aclose`.
@@ -103,7 +105,8 @@ class ClientCore:
         self._poller = Poller(polling, queries, functools.partial(strategy_for, dialect))
         self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
         self.tasks: Final = KnownTasks(self.transport, self._publisher, self.open, self._watch)
-        self.submitter: Final = Submitter(self._poller, self._router, self.tasks.handle, slots.policy.uncertain_for)
+        self.submitter: Final = Submitter(self._poller, self.tasks.handle, slots.policy.uncertain_for)
+        self.calls: Final = OneShotCalls(self.transport, dialect, self.open)
         self.files: Final = ResultFiles(base_url, http, self.open, self.tasks.get, self.tasks.events_of)
         self.loop: asyncio.AbstractEventLoop | None = None
         self.on_open: Callable[[], object] = bool  # does nothing
@@ -147,7 +150,7 @@ class ClientCore:
         self.state = State.CLOSED
         try:
             self.slots.fail_waiters(self, _closed)
-            await self.submitter.aclose()
+            await asyncio.gather(self.submitter.aclose(), self.calls.aclose())
         finally:
             if self._router is not None:
                 self._router.detach()
@@ -173,7 +176,7 @@ class ClientCore:
         """
         self.open()
         endpoint = endpoint_of(type(request))
-        events = self._publisher.begin(request)
+        events = self._publisher.begin(endpoint, request)
         try:
             lease, files = await self._admit(endpoint, request, digests, events)
             now = asyncio.get_running_loop().time()
@@ -217,7 +220,7 @@ class ClientCore:
         submission = Submission.of_earlier_run(request.external_task_id, sent_at, time.time(), now)
         submission.owns_id = owns_id
         lease = self._acquire_running(endpoint, request)
-        events = self._publisher.begin(request)
+        events = self._publisher.begin(endpoint, request)
         delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
 
         async def find_or_send() -> TaskSnapshot:
@@ -246,7 +249,7 @@ class ClientCore:
         endpoint.one(task_id)  # rejects text that cannot be an id
         submission = Submission(request.external_task_id)
         lease = self._acquire_running(endpoint, request)
-        events = self._publisher.begin(request)
+        events = self._publisher.begin(endpoint, request)
         delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
         return self.submitter.resume(delivery, task_id)
 
@@ -289,12 +292,13 @@ class ClientCore:
             request = endpoint.complete(request, self.dialect)
             if submission.external_id is not None:
                 request = with_fields(request, external_task_id=submission.external_id)
-            events.update(request=request)
+            events.request = request
+            router = self._router if request.callback_url is None else None  # else callbacks go to the caller's address
             delivery = Delivery(
                 request=request,
                 endpoint=endpoint,
                 lease=lease,
-                subscription=self.submitter.subscribe(request, submit_key),
+                subscription=None if router is None else router.subscribe(submit_key),
                 observer=observer,
                 events=events,
                 submission=submission,
@@ -335,6 +339,8 @@ def _body_of(delivery: Delivery, files: Mapping[str, Reference]) -> RequestBody:
     fields = write_request(with_texts(delivery.request, files) if files else delivery.request)
     if delivery.subscription is not None:
         fields["callback_url"] = delivery.subscription.address  # a secret, so not in the caller's request
+    if delivery.endpoint.to_body is not None:
+        fields = delivery.endpoint.to_body(fields)
     return RequestBody(dumps(fields), is_traceable=delivery.submission.external_id is not None)
 
 
