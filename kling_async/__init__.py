@@ -23,8 +23,12 @@ from kling_async.wire.calls.faces import Face, FaceSession
 from kling_async.wire.calls.speech import Speech
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
+from kling_async.wire.endpoints.image_to_video import DynamicMask, ImageToVideo
+from kling_async.wire.endpoints.text_to_video import TextToVideo
+from kling_async.wire.endpoints.video_models import VideoModel
+from kling_async.wire.endpoints.video_rules import Shot
 from kling_async.wire.notebook_html import load_drawings_with
-from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot, TaskStatus
+from kling_async.wire.tasks import Audio, Image, TaskResult, TaskSnapshot, TaskStatus, Video
 
 if TYPE_CHECKING:
     from kling_async.batch.batch import Added, Batch
@@ -37,11 +41,13 @@ __all__ = [
     "AccessKey",
     "Added",
     "AspectRatio",
+    "Audio",
     "Batch",
     "CallbackReceiver",
     "Deduction",
     "Dialect",
     "Done",
+    "DynamicMask",
     "EventKind",
     "Face",
     "FaceSession",
@@ -50,6 +56,7 @@ __all__ = [
     "Image",
     "ImageReference",
     "ImageRequest",
+    "ImageToVideo",
     "Keyed",
     "KlingClient",
     "Model",
@@ -57,6 +64,7 @@ __all__ = [
     "Resolution",
     "ResourcePack",
     "RetryPolicy",
+    "Shot",
     "SlotPolicy",
     "Slots",
     "Speech",
@@ -66,6 +74,9 @@ __all__ = [
     "TaskResult",
     "TaskSnapshot",
     "TaskStatus",
+    "TextToVideo",
+    "Video",
+    "VideoModel",
     "__version__",
 ]
 

@@ -336,16 +336,20 @@ class KlingClient:
             return [file.path for file in outcome.files if file.path is not None]
         return [file.path.absolute().as_uri() if file.path is not None else file.url or "" for file in outcome.files]
 
-    async def read(self, file: File) -> bytes:
+    async def read(self, file: File, *, max_bytes: int = 100 * 1024 * 1024) -> bytes:
         """
         Fetch one file of a task into memory.
 
+        Args:
+            max_bytes: Maximum bytes of the file. `save` holds no file in memory, whatever its size.
+
         Raises:
-            DownloadFailed: It could not be fetched; its URL may have expired, so read the task again.
+            DownloadFailed: It could not be fetched, or is larger. Its URL may have expired, so read the task again.
         """
         check_kind("file", file, (Image, Video, Audio), "must be a file of a TaskResult: an Image, Video or Audio")
+        check_whole("max_bytes", max_bytes)
         self.core.open()
-        return await (await self.core.files.downloads()).read(file)
+        return await (await self.core.files.downloads()).read(file, max_bytes)
 
 
 async def _place_of(destination: "str | os.PathLike[str] | Storage") -> "Destination":

@@ -228,31 +228,25 @@ def read_payload(answer: Answer, *, is_create: bool = False) -> Mapping[str, Any
 
 
 def _read_task_of(payload: Mapping[str, Any], answer: Answer, *, known_id: str | None = None) -> TaskSnapshot:
-    task = _find_task(payload, known_id)
+    # The task is the outermost object that has an id; if that is known, it may be left out, but not the status.
+    task: Mapping[str, Any] | None = None
+    data = payload.get("data")
+    if not isinstance(data, dict):
+        data = data_of(payload)
+    if is_task(payload):
+        task = payload
+    elif is_task(data):
+        task = data
+    elif isinstance(data, dict):
+        if is_task(inner := data_of(data)):
+            task = inner
+        elif read_id(data.get("id")):
+            task = data
+        elif read_id(known_id) and (data.get("task_status") or data.get("status")):
+            task = {**data, "task_id": known_id}
     if task is None:
         raise unexpected("the answer holds no task", answer, payload)
     snapshot = read_task(task, request_id=read_request_id(payload.get("request_id")))
     if known_id is None and not stands_in_path(snapshot.task_id):
         raise unexpected("the answer gives its task an id that cannot stand in a path", answer, payload)
     return snapshot
-
-
-def _find_task(payload: Mapping[str, Any], known_id: str | None) -> Mapping[str, Any] | None:
-    # The outermost object that has an id; an answer about a known task may leave the id out, but not its status.
-    if is_task(payload):
-        return payload
-    data = payload.get("data")
-    if not isinstance(data, dict):
-        data = data_of(payload)
-    if not isinstance(data, dict):
-        return None
-    if is_task(data):
-        return data
-    inner = data_of(data)
-    if is_task(inner):
-        return inner
-    if read_id(data.get("id")):
-        return data
-    if read_id(known_id) and (data.get("task_status") or data.get("status")):
-        return {**data, "task_id": known_id}
-    return None

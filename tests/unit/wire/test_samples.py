@@ -15,7 +15,7 @@ from kling_async.errors import KlingError
 from kling_async.wire.calls.registry import CALLS
 from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import read_created, read_page, read_snapshot
-from kling_async.wire.tasks import TaskSnapshot
+from kling_async.wire.tasks import Audio, TaskSnapshot, Video
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -97,6 +97,8 @@ def task_facts(snapshot: TaskSnapshot) -> dict[str, Any]:
             [image.index, image.url, *([image.watermark_url] if image.watermark_url else [])]
             for image in snapshot.task_result.images
         ],
+        "videos": [known_of(video) for video in snapshot.task_result.videos],
+        "audios": [known_of(audio) for audio in snapshot.task_result.audios],
         "units": None if snapshot.final_unit_deduction is None else str(snapshot.final_unit_deduction),
         "cash": snapshot.final_balance_deduction
         and [str(told) for told in attrs.astuple(snapshot.final_balance_deduction) if told is not None],
@@ -106,6 +108,13 @@ def task_facts(snapshot: TaskSnapshot) -> dict[str, Any]:
     }
     always = {"task_id": snapshot.task_id, "status": snapshot.task_status.name, "word": snapshot.status_word}
     return always | {name: value for name, value in known.items() if value}
+
+
+def known_of(file: Video | Audio) -> dict[str, Any]:
+    """
+    Return what is known of a video or a sound.
+    """
+    return {name: value for name, value in attrs.asdict(file).items() if value is not None}
 
 
 def error_facts(error: KlingError) -> dict[str, Any]:
