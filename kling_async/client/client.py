@@ -310,8 +310,9 @@ class KlingClient:
         """
         Save the files of *result*, and return their paths in the order of the result; in a `Storage`, their URLs.
 
-        A file appears under its name only when it is complete and verified, and replaces one that is there. Cancelling
-        leaves no partial file. URLs that have expired are renewed by reading the task again.
+        A file appears under its name only when it is complete and verified, and replaces one that is there. A transfer
+        that breaks continues where it stopped. Cancelling leaves no partial file. URLs that have expired are renewed by
+        reading the task again.
 
         Args:
             result: What `generate` returned.
