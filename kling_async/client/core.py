@@ -38,7 +38,7 @@ from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.wire.auth import Credentials
 from kling_async.wire.codec import write_request
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint, TaskRequest, with_fields
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of, with_fields
 from kling_async.wire.endpoints.inputs import describe_source
 from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.json_text import dumps
@@ -103,7 +103,7 @@ class ClientCore:
         self._poller = Poller(polling, queries, functools.partial(strategy_for, dialect))
         self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
         self.tasks: Final = KnownTasks(self.transport, self._publisher, self.open, self._watch)
-        self.submitter: Final = Submitter(self._poller, self._router, self.tasks.handle, slots.policy.uncertain_for)
+        self.submitter: Final = Submitter(self._poller, self.tasks.handle, slots.policy.uncertain_for)
         self.files: Final = ResultFiles(base_url, http, self.open, self.tasks.get, self.tasks.events_of)
         self.loop: asyncio.AbstractEventLoop | None = None
         self.on_open: Callable[[], object] = bool  # does nothing
@@ -173,7 +173,7 @@ class ClientCore:
         """
         self.open()
         endpoint = endpoint_of(type(request))
-        events = self._publisher.begin(request)
+        events = self._publisher.begin(endpoint, request)
         try:
             lease, files = await self._admit(endpoint, request, digests, events)
             now = asyncio.get_running_loop().time()
@@ -217,7 +217,7 @@ class ClientCore:
         submission = Submission.of_earlier_run(request.external_task_id, sent_at, time.time(), now)
         submission.owns_id = owns_id
         lease = self._acquire_running(endpoint, request)
-        events = self._publisher.begin(request)
+        events = self._publisher.begin(endpoint, request)
         delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
 
         async def find_or_send() -> TaskSnapshot:
@@ -246,7 +246,7 @@ class ClientCore:
         endpoint.one(task_id)  # rejects text that cannot be an id
         submission = Submission(request.external_task_id)
         lease = self._acquire_running(endpoint, request)
-        events = self._publisher.begin(request)
+        events = self._publisher.begin(endpoint, request)
         delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
         return self.submitter.resume(delivery, task_id)
 
@@ -289,12 +289,13 @@ class ClientCore:
             request = endpoint.complete(request, self.dialect)
             if submission.external_id is not None:
                 request = with_fields(request, external_task_id=submission.external_id)
-            events.update(request=request)
+            events.request = request
+            router = self._router if request.callback_url is None else None  # else callbacks go to the caller's address
             delivery = Delivery(
                 request=request,
                 endpoint=endpoint,
                 lease=lease,
-                subscription=self.submitter.subscribe(request, submit_key),
+                subscription=None if router is None else router.subscribe(submit_key),
                 observer=observer,
                 events=events,
                 submission=submission,
@@ -317,11 +318,12 @@ async def _validate(
 ) -> Mapping[str, Reference]:
     # Raise all that keeps the request from being sent, except a lack of slots; return its files, by field.
     files, broken = await read_inputs(request, dialect)
-    if not broken:
+    if digests and not broken:
+        sources = sources_of(endpoint, request)
         broken = tuple(
-            BrokenRule(field, describe_source(getattr(request, field)), HAS_CHANGED)
-            for field, digest in digests.items()
-            if field not in files or files[field].sha256 != digest
+            BrokenRule(place, describe_source(sources.get(place)), HAS_CHANGED)
+            for place, digest in digests.items()
+            if place not in files or files[place].sha256 != digest
         )
     if broken:
         raise InvalidRequest("; ".join(map(str, broken)), broken=broken)

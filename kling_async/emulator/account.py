@@ -22,7 +22,7 @@ from kling_async.emulator.settings import Settings
 from kling_async.emulator.task_record import SUCCESS, TaskOutcome, TaskRecord
 from kling_async.emulator.task_snapshot import snapshot_of
 from kling_async.emulator.usage import Usage
-from kling_async.wire.endpoints.base import Endpoint, TaskRequest
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of, with_sources
 from kling_async.wire.endpoints.registry import caption_of, endpoint_of
 from kling_async.wire.tasks import TaskSnapshot
 
@@ -223,9 +223,9 @@ class Account:
 
     def _with_shared_files(self, request: Any, endpoint: Endpoint[Any]) -> Any:
         # Thousands of requests with the same file of ten megabytes must not keep thousands of copies.
-        texts = {each.field: getattr(request, each.field) for each in endpoint.inputs}
-        shared = {field: self._texts.setdefault(text, text) for field, text in texts.items() if isinstance(text, str)}
-        return attrs.evolve(request, **shared) if shared else request
+        texts = sources_of(endpoint, request)
+        shared = {place: self._texts.setdefault(text, text) for place, text in texts.items() if isinstance(text, str)}
+        return with_sources(endpoint, request, shared)
 
     def _accept(self, record: TaskRecord) -> None:
         self._add(record)

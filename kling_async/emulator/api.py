@@ -19,7 +19,7 @@ from kling_async.emulator.result_files import ResultFile
 from kling_async.emulator.routing import Target, is_path_of_an_endpoint
 from kling_async.emulator.task_record import SUCCESS, TaskOutcome, TaskRecord
 from kling_async.wire.codec import read_request, write_task
-from kling_async.wire.endpoints.base import Endpoint, TaskRequest
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of
 from kling_async.wire.endpoints.registry import broken_rules
 from kling_async.wire.json_text import dumps
 
@@ -217,8 +217,8 @@ class EmulatedApi:
             request: TaskRequest = read_request(body, endpoint.request_class)
         except ValueError as error:
             raise ApiError(400, 1201, api_errors.of_wrong_type(error, body)) from error
-        texts = {each.field: getattr(request, each.field) for each in endpoint.inputs}
-        file_facts = {field: facts_of(text) for field, text in texts.items() if isinstance(text, str)}
+        texts = sources_of(endpoint, request)
+        file_facts = {place: facts_of(text) for place, text in texts.items() if isinstance(text, str)}
         files = {field: facts for field, facts in file_facts.items() if facts is not None}
         if broken := broken_rules(self._dialect, request, files):
             raise ApiError(400, 1201, api_errors.of_broken_rule(broken[0], body, files))

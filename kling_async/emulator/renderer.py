@@ -14,6 +14,7 @@ from kling_async.emulator.result_files import ResultFile
 from kling_async.emulator.settings import Settings
 from kling_async.emulator.task_record import TaskRecord
 from kling_async.emulator.task_snapshot import seconds_of
+from kling_async.wire.endpoints.base import sources_of
 
 CACHE_SIZE: Final = 64  # files; the largest take some megabytes each
 
@@ -113,7 +114,7 @@ def _size_of(record: TaskRecord) -> tuple[str, str]:
 
 
 def _drawing_of(record: TaskRecord, file: ResultFile) -> dict[str, Any]:
-    texts = (getattr(record.request, each.field) for each in record.endpoint.inputs)
+    texts = sources_of(record.endpoint, record.request).values()
     pictures = (picture_of(text) for text in texts if isinstance(text, str))
     fidelity = getattr(record.request, "image_fidelity", None)
     return {

@@ -19,22 +19,15 @@ __all__ = [
     "read_nested",
     "read_reason",
     "read_request_id",
-    "read_status_word",
     "read_text",
     "read_time",
     "read_whole",
-    "text_or_none",
     "write_time",
 ]
 
 _SECONDS_BELOW: Final = 10**11
 """
 A time smaller than this is in seconds (as some gateways send it), a larger one in milliseconds: 10^11 ms is March 1973.
-"""
-
-WORD_LENGTH: Final = 60
-"""
-Characters of a status word that are shown.
 """
 
 DIGITS_MAX: Final = 12
@@ -130,14 +123,6 @@ def read_text(value: Any, _: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def read_status_word(value: Any, _: object) -> str:
-    """
-    Return the service's word for a status, ready to be shown; the original is in `TaskSnapshot.raw`.
-    """
-    word = value if isinstance(value, str) else ""
-    return word if word.isprintable() and len(word) <= WORD_LENGTH else shorten(one_line(word), WORD_LENGTH)
-
-
 def read_reason(value: Any, _: object) -> str:
     """
     Return why a task failed, ready to be shown; the original is in `TaskSnapshot.raw`.
@@ -176,10 +161,3 @@ def read_decimal(value: Any, _: object) -> Decimal | None:
     except InvalidOperation:
         return None
     return number if number.is_finite() and abs(number.adjusted()) < DIGITS_MAX else None
-
-
-def text_or_none(value: Any) -> str | None:
-    """
-    Return text that is not blank, or None.
-    """
-    return value if isinstance(value, str) and value else None

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from kling_async.client.transport import Transport, decode, is_small
+from kling_async.client.transport import DECODE_INLINE_MAX, Transport, decode
 from kling_async.wire.endpoints.base import Endpoint, several
 from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import read_news, read_snapshot
@@ -78,5 +78,5 @@ class HttpStatusQueries:
 
 async def _read_known(answer: Answer, known: Mapping[str, TaskSnapshot | None]) -> tuple[dict[str, TaskSnapshot], int]:
     # A thread may not read *known* itself: the event loop changes it meanwhile.
-    held = known if is_small(answer) else dict(known)
+    held = known if len(answer.body) <= DECODE_INLINE_MAX else dict(known)
     return await decode(answer, functools.partial(read_news, held=held))

@@ -14,7 +14,17 @@ from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput
 from kling_async.wire.redaction import shorten
 
-__all__ = ["ID_LENGTH", "Endpoint", "ResultList", "TaskRequest", "several", "stands_in_path", "with_fields"]
+__all__ = [
+    "ID_LENGTH",
+    "Endpoint",
+    "ResultList",
+    "TaskRequest",
+    "several",
+    "sources_of",
+    "stands_in_path",
+    "with_fields",
+    "with_sources",
+]
 
 
 class TaskRequest(attrs.AttrsInstance, Protocol):
@@ -80,7 +90,7 @@ class Endpoint(Generic[R]):
         results: The lists of a result that its tasks fill, the most important first.
         rules:
             Yields the rules of a service that a request breaks, all of them. The mapping has the facts about the
-            files of `inputs`, by field; fields that hold a URL or nothing are not in it.
+            files of `inputs`, by place (see `FileInput`); files that are URLs are not in it.
         inputs: The fields that hold files.
         files: Returns how many files a request asks for at most.
         slots: Returns how many slots a request takes, from acceptance until its task is final.
@@ -134,6 +144,25 @@ class Endpoint(Generic[R]):
         Return the path of a page of the account's tasks; *number* counts from 1, *size* is at most 500.
         """
         return f"{self.path}?pageNum={number}&pageSize={size}"
+
+
+def sources_of(endpoint: Endpoint[Any], request: TaskRequest) -> dict[str, Any]:
+    """
+    Return the files of *request*, by place (see `FileInput`).
+    """
+    return {place: source for each in endpoint.inputs for place, source in each.sources(request)}
+
+
+def with_sources(endpoint: Endpoint[R], request: R, sources: Mapping[str, Any]) -> R:
+    """
+    Return *request* with other files, by place (see `FileInput`).
+    """
+    changed = {}
+    for each in endpoint.inputs:
+        value = getattr(request, each.field)
+        if (other := each.with_sources(value, sources)) is not value:
+            changed[each.field] = other
+    return with_fields(request, **changed) if changed else request
 
 
 def with_fields(request: R, **fields: Any) -> R:

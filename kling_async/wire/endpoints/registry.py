@@ -155,11 +155,12 @@ def broken_rules(
     return tuple(endpoint_of(type(request)).rules(request, dialect, files or {}))
 
 
-register(IMAGE_GENERATION)
-
-
 def without_files(request: R) -> R:
     """
     Return *request* without its input files, which may be large, or paths on another machine.
     """
-    return with_fields(request, **{each.field: None for each in endpoint_of(type(request)).inputs})
+    inputs = endpoint_of(type(request)).inputs
+    return with_fields(request, **{each.field: each.without_sources(getattr(request, each.field)) for each in inputs})
+
+
+register(IMAGE_GENERATION)

@@ -918,7 +918,7 @@ class SlotsMachine(RuleBasedStateMachine):
         for _ in range(3 * len(self.known) + 3):
             self.turn()
         following = self.bucket.queue.first(self.bucket.below)
-        assert following is None or not self.bucket._fits(following.n)
+        assert following is None or not self.bucket.has_room(following.n, is_first=True)
 
     @invariant()
     def sums_are_right(self) -> None:
