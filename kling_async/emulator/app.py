@@ -30,7 +30,6 @@ from kling_async.emulator.fault_rule import AFTER_SERVICE, BEFORE_SERVICE, RESHA
 from kling_async.emulator.file_response import file_response
 from kling_async.emulator.host_check import host_check
 from kling_async.emulator.renderer import Renderer
-from kling_async.emulator.result_files import CONTENT_TYPES
 from kling_async.emulator.routing import Target, target_of
 
 MAX_BODY: Final = 32 * 1024 * 1024
@@ -61,7 +60,7 @@ class EmulatorApp:
         self._plan = plan
         self._clock = clock
         self._on_create = on_create
-        self._renderer = Renderer(account.settings)
+        self._renderer = Renderer(account)
 
     def application(self) -> web.Application:
         """
@@ -124,7 +123,7 @@ class EmulatorApp:
             self._on_create()
         if isinstance(response, FileToRender):
             content = await self._renderer.render(response.record, response.file)
-            return file_response(content, CONTENT_TYPES[response.file.kind], call.headers)
+            return file_response(content, response.file.content_type, call.headers)
         for fault in faults:
             if fault.kind in RESHAPING:
                 response = reshape(response, fault, call)

@@ -1,5 +1,5 @@
 """
-Describes the video that a request asks for: its size and length, its sound, and the pictures that it begins and ends with.
+Describes the video that a request asks for: its size, length and sound, and the pictures that it begins and ends with.
 """
 
 from collections.abc import Iterable, Mapping
@@ -100,20 +100,20 @@ def asks_for_sound(request: object) -> bool:
     return sound in (True, "on") or any(getattr(request, name, None) not in (None, "no") for name in _SOUND_SOURCES)
 
 
-def first_and_last(request: object, pictures: Iterable[tuple[str, str]]) -> tuple[str | None, str | None]:
+def first_and_last(request: object, places: Iterable[str]) -> tuple[str | None, str | None]:
     """
-    Return which of *pictures* a video begins and ends with.
+    Return the places of the pictures that a video begins and ends with; None where it has none.
 
     Args:
-        pictures: The field and the source of each picture of the request, such as "image" or "image_list[0].image_url".
+        places: Of all pictures of the request, such as "image" or "image_list[0].image_url".
     """
     first: str | None = None
     last: str | None = None
-    for place, source in pictures:
+    for place in places:
         if _is_last(request, place):
-            last = last or source
+            last = last or place
         else:
-            first = first or source
+            first = first or place
     return first, last
 
 

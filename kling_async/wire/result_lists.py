@@ -132,8 +132,9 @@ def _write_video(video: Video) -> dict[str, Any]:
 
 
 def _write_audio(audio: Audio) -> dict[str, Any]:
-    item = {"id": audio.id, "url": audio.url, "url_wav": audio.wav_url}
-    return _without_none({**item, "duration": _write_seconds(audio.duration)})
+    seconds = _write_seconds(audio.duration)
+    item = {"id": audio.id, "url_mp3": audio.url, "url_wav": audio.wav_url, "duration_mp3": seconds}
+    return _without_none({**item, "duration_wav": seconds if audio.wav_url else None})
 
 
 def _write_seconds(seconds: float | None) -> str | None:

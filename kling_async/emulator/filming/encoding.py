@@ -2,9 +2,7 @@
 Encodes frames and samples: H.264 and AAC in MP4, and MP3.
 """
 
-import array
 import io
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final
 
@@ -15,7 +13,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from kling_async.emulator.filming.film import frames
 from kling_async.emulator.filming.planes import PIXELS
-from kling_async.emulator.filming.sounds import RATE, melody
+from kling_async.emulator.filming.sounds import RATE, Samples, melody
 from kling_async.emulator.video_spec import VideoSpec
 
 __all__ = ["encode_mp3", "encode_video"]
@@ -36,7 +34,11 @@ def encode_video(spec: VideoSpec) -> bytes:
     with av.open(file, "w", format="mp4", options={"moov_size": str(_index_size(spec))}) as container:
         container.metadata.update(title=spec.prompt[:500], comment=_SOFTWARE)
         video = _add_video(container, spec)
-        audio = container.add_stream("aac", rate=RATE, options={"aac_coder": "fast"}, layout="mono") if spec.has_sound else None
+        audio = (
+            container.add_stream("aac", rate=RATE, options={"aac_coder": "fast"}, layout="mono")
+            if spec.has_sound
+            else None
+        )
         samples = melody(spec.frames / spec.fps if spec.has_sound else 0.0, spec.seed + spec.index)
         for number, frame in enumerate(frames(spec)):
             container.mux(video.encode(frame))
@@ -76,12 +78,16 @@ def _add_video(container: OutputContainer, spec: VideoSpec) -> VideoStream:
     return video
 
 
+def _add_audio(container: OutputContainer) -> AudioStream:
+    return container.add_stream("aac", rate=RATE, options={"aac_coder": "fast"}, layout="mono")
+
+
 def _span(frame: int, fps: int) -> range:
     # The samples that sound while a frame is shown.
     return range(round(frame * RATE / fps), round((frame + 1) * RATE / fps))
 
 
-def _encode_sound(container: OutputContainer, audio: AudioStream, samples: "array.array[int]", span: range) -> None:
+def _encode_sound(container: OutputContainer, audio: AudioStream, samples: Samples, span: range) -> None:
     part = samples[span.start : span.stop]
     if not part:
         return

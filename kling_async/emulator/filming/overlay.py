@@ -41,9 +41,10 @@ class Overlay(NamedTuple):
 
 def measure(size: tuple[int, int], paint: Callable[[Image.Image], object]) -> Overlay | None:
     """
-    Return what *paint* does to pictures of this even size, measured on a black and a white one; None if it does nothing.
+    Return what *paint* does to any picture of this even size, or None if it does nothing.
 
-    It must add light or shade of a neutral colour, and must not depend on the picture.
+    It is measured on a black and on a white picture. *paint* must add light or shade of a neutral colour, and must not
+    depend on the picture.
     """
     dark, bright = Image.new("RGB", size), Image.new("RGB", size, "white")
     paint(dark)
@@ -60,7 +61,8 @@ def measure(size: tuple[int, int], paint: Callable[[Image.Image], object]) -> Ov
     light = ImageChops.add(added.point(lambda level: round(level * spread)), shade.point(_share_of(BLACK)))
     small = kept.reduce(2)
     neutral = ImageChops.invert(small).point(_share_of(NEUTRAL))
-    return Overlay((_Layer(top, kept, light), *(_Layer(top // 2, small, neutral) for _ in range(2))))
+    colour = _Layer(top // 2, small, neutral)
+    return Overlay((_Layer(top, kept, light), colour, colour))
 
 
 def _share_of(value: int) -> Callable[[float], int]:

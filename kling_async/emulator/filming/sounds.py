@@ -10,22 +10,27 @@ import math
 import random
 import sys
 import wave
-from typing import Final
+from typing import Final, TypeAlias
 
-__all__ = ["RATE", "melody", "write_wav"]
+__all__ = ["RATE", "Samples", "melody", "write_wav"]
 
 RATE: Final = 16_000
 """
 Samples per second.
 """
 
+Samples: TypeAlias = "array.array[int]"
+"""
+Of 16 bits, mono.
+"""
+
 _NOTE: Final = 0.25  # seconds
 _SCALE: Final = (262, 294, 330, 392, 440, 523)  # hertz: a pentatonic scale, in which all notes go together
 
 
-def melody(seconds: float, seed: int) -> "array.array[int]":
+def melody(seconds: float, seed: int) -> Samples:
     """
-    Return the samples of a melody, of 16 bits; the same arguments give the same sound.
+    Return a melody; the same arguments give the same one.
     """
     dice = random.Random(seed)  # noqa: S311 (repeatable on purpose)
     notes = itertools.chain.from_iterable(_note(dice.choice(_SCALE)) for _ in range(math.ceil(seconds / _NOTE)))

@@ -111,7 +111,8 @@ class Flock:
         """
         for number, bird in enumerate(self.birds):
             beat = seconds * (2.1 + 0.13 * (number % 5)) + number * 0.37
-            lift = math.sin(beat * math.tau) * (0.5 + 0.5 * math.sin(seconds * 0.9 + number))  # between beats they glide
+            # Between beats they glide.
+            lift = math.sin(beat * math.tau) * (0.5 + 0.5 * math.sin(seconds * 0.9 + number))
             mask = _wings(max(2, round(bird.wing)), round((0.5 + 0.5 * lift) * _LEVELS))
             x = bird.at[0] + seconds * self.pace * (1 + 0.06 * (number % 3))
             y = bird.at[1] + bird.wing * (0.5 * math.sin(seconds * 1.3 + number) - 0.12 * lift - 0.15 * seconds)

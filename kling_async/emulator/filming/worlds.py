@@ -8,7 +8,6 @@ from typing import Final
 import attrs
 from av import VideoFrame
 from av.video.reformatter import VideoReformatter
-from PIL import Image
 
 from kling_async.emulator.drawing.moving_parts import MovingParts
 from kling_async.emulator.drawing.picture import paint
@@ -74,10 +73,8 @@ def painted_world(spec: VideoSpec) -> World:
         ValueError: The picture that tints it cannot be read.
     """
     size, moving = _size_of(spec), MovingParts()
-    canvas = paint(
-        spec.prompt, index=spec.index, seed=spec.seed, model_name=spec.model_name, size=size, moving=moving
-    )
-    image: Image.Image = canvas.image
+    canvas = paint(spec.prompt, index=spec.index, seed=spec.seed, model_name=spec.model_name, size=size, moving=moving)
+    image = canvas.image
     if spec.tint is not None:
         image = shape(image, open_reference(spec.tint, size), _TINT)
     swarms = swarms_of(moving, canvas.image, spec.seed + spec.index)

@@ -17,9 +17,9 @@ import pytest_asyncio
 from PIL import Image
 from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
-from kling_async.emulator.mp4 import write_mp4
-from kling_async.emulator.wav import write_wav
+from kling_async.emulator.filming.sounds import write_wav
 from kling_async.gallery import GalleryEntry, read_journal, write_gallery
+from tests.fakes.videos import write_mp4
 from tests.unit.gallery.conftest import Paint, begin_batch, painter
 
 CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

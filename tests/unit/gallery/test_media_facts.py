@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from kling_async.emulator.mp4 import write_mp4
-from kling_async.emulator.wav import write_wav
+from kling_async.emulator.filming.sounds import write_wav
 from kling_async.gallery.media_facts import MediaFacts, read_media
+from tests.fakes.videos import write_mp4
 
 VIDEO = write_mp4([Image.new("RGB", (64, 36), "teal")] * 2, 1.5)
 
