@@ -14,6 +14,8 @@ import aiohttp
 import attrs
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
+from kling_async.client.calls.faces import FacesApi
+from kling_async.client.calls.speech import SpeechApi
 from kling_async.client.core import ClientCore
 from kling_async.client.credentials import find_base_url, find_credentials
 from kling_async.client.delivery import SubmitObserver
@@ -76,6 +78,8 @@ class KlingClient:
             quickly. Its exceptions are logged and ignored.
 
     Attributes:
+        speech: Has text read aloud.
+        faces: Finds faces in videos.
         core: The interface for `Batch`. It is not public and may change.
 
     Raises:
@@ -119,6 +123,8 @@ class KlingClient:
         self.dialect: Final = self.core.dialect
         self.slots: Final = self.core.slots
         self.callbacks: Final = callbacks
+        self.speech: Final = SpeechApi(self.core.calls)
+        self.faces: Final = FacesApi(self.core.calls)
 
     def __repr__(self) -> str:
         return repr(self.core)
@@ -319,18 +325,7 @@ class KlingClient:
         """
         check_kind("result", result, TaskResult, "must be a TaskResult, as generate and wait return it")
         check_kind("name", name, str, "must be a template for names, as text")
-        if isinstance(destination, str) and is_url(destination):
-            raise InvalidRequest(f"to save to a storage, pass Storage({destination!r}) as the destination")
-        if isinstance(destination, str | os.PathLike):
-            place: Destination = Path(destination)
-        else:
-            from kling_async.media.destinations import destination_at  # noqa: PLC0415 (most programs have no storage)
-            from kling_async.media.storage import Storage  # noqa: PLC0415
-
-            check_kind("destination", destination, Storage, "must be the path of a folder, or a Storage")
-            place = destination_at(destination)
-            if not isinstance(place, Path):
-                await place.check(writes=False)  # storing the first file tests the rest
+        place = await _place_of(destination)
         outcome = await self.core.files.save(result, place, NameTemplate(name, result.task_id))
         if outcome.error is not None:
             raise outcome.error
@@ -338,16 +333,35 @@ class KlingClient:
             return [file.path for file in outcome.files if file.path is not None]
         return [file.path.absolute().as_uri() if file.path is not None else file.url or "" for file in outcome.files]
 
-    async def read(self, file: File) -> bytes:
+    async def read(self, file: File, *, max_bytes: int = 100 * 1024 * 1024) -> bytes:
         """
         Fetch one file of a task into memory.
 
+        Args:
+            max_bytes: Maximum bytes of the file. `save` holds no file in memory, whatever its size.
+
         Raises:
-            DownloadFailed: It could not be fetched; its URL may have expired, so read the task again.
+            DownloadFailed: It could not be fetched, or is larger. Its URL may have expired, so read the task again.
         """
         check_kind("file", file, (Image, Video, Audio), "must be a file of a TaskResult: an Image, Video or Audio")
+        check_whole("max_bytes", max_bytes)
         self.core.open()
-        return await (await self.core.files.downloads()).read(file)
+        return await (await self.core.files.downloads()).read(file, max_bytes)
+
+
+async def _place_of(destination: "str | os.PathLike[str] | Storage") -> "Destination":
+    if isinstance(destination, str) and is_url(destination):
+        raise InvalidRequest(f"to save to a storage, pass Storage({destination!r}) as the destination")
+    if isinstance(destination, str | os.PathLike):
+        return Path(destination)
+    from kling_async.media.destinations import destination_at  # noqa: PLC0415 (most programs have no storage)
+    from kling_async.media.storage import Storage  # noqa: PLC0415
+
+    check_kind("destination", destination, Storage, "must be the path of a folder, or a Storage")
+    place = destination_at(destination)
+    if not isinstance(place, Path):
+        await place.check(writes=False)  # storing the first file tests the rest
+    return place
 
 
 async def _outcome(client: KlingClient, index: int, item: TaskRequest | str) -> Done | Failed:

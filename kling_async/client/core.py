@@ -17,6 +17,7 @@ import aiohttp
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.callbacks.router import CallbackRouter
+from kling_async.client.calls.one_shot import OneShotCalls
 from kling_async.client.delivery import Delivery, SubmitObserver
 from kling_async.client.events import EventKind, EventPublisher, OnEvent, TaskEvents
 from kling_async.client.exchange import RequestBody
@@ -69,6 +70,7 @@ class ClientCore:
         base_url, dialect, slots, callbacks: The arguments of `KlingClient`, or the values that it found.
         transport: Sends its requests.
         submitter: Its submits that have slots and no answer yet.
+        calls: Its paid calls that create no task, and have no answer yet.
         tasks: The tasks that it knows.
         files: Saves and reads the files of its tasks.
         state: Changed by `open` and `aclose`.
@@ -104,6 +106,7 @@ class ClientCore:
         self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
         self.tasks: Final = KnownTasks(self.transport, self._publisher, self.open, self._watch)
         self.submitter: Final = Submitter(self._poller, self.tasks.handle, slots.policy.uncertain_for)
+        self.calls: Final = OneShotCalls(self.transport, dialect, self.open)
         self.files: Final = ResultFiles(base_url, http, self.open, self.tasks.get, self.tasks.events_of)
         self.loop: asyncio.AbstractEventLoop | None = None
         self.on_open: Callable[[], object] = bool  # does nothing
@@ -147,7 +150,7 @@ class ClientCore:
         self.state = State.CLOSED
         try:
             self.slots.fail_waiters(self, _closed)
-            await self.submitter.aclose()
+            await asyncio.gather(self.submitter.aclose(), self.calls.aclose())
         finally:
             if self._router is not None:
                 self._router.detach()
@@ -336,6 +339,8 @@ def _body_of(delivery: Delivery, files: Mapping[str, Reference]) -> RequestBody:
     fields = write_request(with_texts(delivery.request, files) if files else delivery.request)
     if delivery.subscription is not None:
         fields["callback_url"] = delivery.subscription.address  # a secret, so not in the caller's request
+    if delivery.endpoint.to_body is not None:
+        fields = delivery.endpoint.to_body(fields)
     return RequestBody(dumps(fields), is_traceable=delivery.submission.external_id is not None)
 
 

@@ -128,6 +128,7 @@ class RequestBody(aiohttp.Payload):
         deadline: Of the exchange that sends it: the answer is expected when all of the body is written.
         extra_seconds: What its size adds to the time limit of an exchange.
         is_traceable: Whether its fate can be looked up if the answer is lost.
+        patience: Seconds without a byte from the service that are waited for its answer, if the client's are fewer.
         has_left: Whether bytes of it have left, and no answer has shown their effect.
         is_called_off: Whether it may no longer leave. Set before the request is cancelled, since it is written by a
             task of aiohttp's own.
@@ -135,12 +136,13 @@ class RequestBody(aiohttp.Payload):
 
     _autoclose = True  # there is nothing to close; otherwise aiohttp warns when a middleware replaces it
 
-    def __init__(self, content: bytes, *, is_traceable: bool = True) -> None:
+    def __init__(self, content: bytes, *, is_traceable: bool = True, patience: float = 0.0) -> None:
         super().__init__(content, content_type="application/json")
         self._size = len(content)
         self.deadline: Deadline | None = None
         self.extra_seconds: int = math.ceil(SECONDS_PER_MIB * len(content) / 2**20)
         self.is_traceable = is_traceable
+        self.patience = patience
         self.has_left: bool = False
         self.is_called_off = False
 

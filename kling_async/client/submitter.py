@@ -179,7 +179,7 @@ class Submitter:
             "%s task %s was accepted", delivery.endpoint.title, accepted.task_id
         )  # so that a paid task can be found later in any case
         delivery.observer.accepted(accepted.task_id)
-        delivery.lease.note_accepted()
+        delivery.lease.note_running(was_accepted_now=True)
         delivery.events.task_id = accepted.task_id
         delivery.events.publish(EventKind.SUBMITTED, snapshot=accepted)
         handle = self._handle_of(accepted.task_id, delivery.endpoint, delivery.events)

@@ -177,11 +177,12 @@ class Transport:
         now = time.time() + self._clock_offset
         if self._token is None or now >= self._token.renew_at:
             self._token = make_token(self._credentials, now)
-        seconds = self.http.connect_timeout + self.http.read_timeout + (0 if body is None else body.extra_seconds)
+        silence = self.http.read_timeout if body is None else max(self.http.read_timeout, body.patience)
+        seconds = self.http.connect_timeout + silence + (0 if body is None else body.extra_seconds)
         arrived = PartialAnswer()
         failure: Exception | None = None
         try:
-            with Deadline(limit or seconds, self.http.read_timeout) as deadline:
+            with Deadline(limit or seconds, silence) as deadline:
                 await self._exchange(method, path, body, self._token, deadline, arrived)
         except KlingError:
             raise

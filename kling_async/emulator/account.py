@@ -20,9 +20,9 @@ from kling_async.emulator.ledger import CreatedTask, Ledger
 from kling_async.emulator.result_files import FileUrls
 from kling_async.emulator.settings import Settings
 from kling_async.emulator.task_record import SUCCESS, TaskOutcome, TaskRecord
-from kling_async.emulator.task_snapshot import snapshot_of
+from kling_async.emulator.task_snapshot import file_id, snapshot_of
 from kling_async.emulator.usage import Usage
-from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of, with_sources
+from kling_async.wire.endpoints.base import Endpoint, ResultList, TaskRequest, sources_of, with_sources
 from kling_async.wire.endpoints.registry import caption_of, endpoint_of
 from kling_async.wire.tasks import TaskSnapshot
 
@@ -80,7 +80,8 @@ class Account:
         self._creates += 1
         if self.settings.refused_as == "failed task" and self._is_refused(request):
             outcome = attrs.evolve(outcome, failure=_RISK_CONTROL)
-        record = attrs.evolve(self._make_record(request, now, outcome), watermark=watermark)
+        endpoint = endpoint_of(type(request))
+        record = attrs.evolve(self._make_record(endpoint, request, now, outcome), watermark=watermark)
         try:
             self._check_duplicate(request.external_task_id)
             self._check_content(request)
@@ -96,9 +97,40 @@ class Account:
         Add a task that an earlier emulator accepted at that time, in epoch seconds. It takes no slots, costs nothing,
         and is not in the ledger.
         """
-        record = attrs.evolve(self._make_record(request, accepted_at, SUCCESS), task_id=task_id)
+        endpoint = endpoint_of(type(request))
+        record = attrs.evolve(self._make_record(endpoint, request, accepted_at, SUCCESS), task_id=task_id)
         self._add(record)
         return record
+
+    def create_done(self, endpoint: Endpoint[Any], request: Any, now: float) -> TaskRecord:
+        """
+        Add what a call makes at once, such as a sound, and bill it. It is kept like a task, for its files; but it takes
+        no slots, and only `ledger.calls` and the bill show it.
+
+        Args:
+            endpoint: Says what it makes, and for how much.
+
+        Raises:
+            ApiError: There is not enough money (1102).
+        """
+        self.settle(now)
+        record = attrs.evolve(self._make_record(endpoint, request, now, SUCCESS), started_at=now, done_at=now)
+        try:
+            self.usage.charge(record, self.settings)
+        except ApiError as error:
+            self.ledger.refusals[error.code] += 1
+            raise
+        self._by_task_id[record.task_id] = record
+        self.ledger.calls[endpoint.name] += 1
+        self._bill(record)
+        return record
+
+    def has_file(self, kind: ResultList, any_id: str, now: float) -> bool:
+        """
+        Return whether a file with this id was made on this account.
+        """
+        made = (record for record in self._by_task_id.values() if kind in record.endpoint.results)
+        return any(any_id == file_id(record, kind, index) for record in made for index in range(record.files_at(now)))
 
     def find(self, any_id: str) -> TaskRecord | None:
         """
@@ -155,10 +187,7 @@ class Account:
         while self._running and self._running[0][0] <= now:
             record = heapq.heappop(self._running)[2]
             self.usage.settle(record)
-            if self.settings.paid_in == "cash":
-                self.ledger.cash_billed += record.units * (record.endpoint.unit_price or 0)
-            else:
-                self.ledger.units_billed += record.units
+            self._bill(record)
 
     @property
     def next_change(self) -> float:
@@ -194,9 +223,15 @@ class Account:
         if self.settings.refused_as == "refusal" and self._is_refused(request):
             raise ApiError(400, 1301, MESSAGES[1301])
 
-    def _make_record(self, request: TaskRequest, now: float, outcome: TaskOutcome) -> TaskRecord:
-        dialect, endpoint = self.settings.dialect, endpoint_of(type(request))
-        ordinal = len(self._records) + 1
+    def _bill(self, record: TaskRecord) -> None:
+        if self.settings.paid_in == "cash":
+            self.ledger.cash_billed += record.units * (record.endpoint.unit_price or 0)
+        else:
+            self.ledger.units_billed += record.units
+
+    def _make_record(self, endpoint: Endpoint[Any], request: Any, now: float, outcome: TaskOutcome) -> TaskRecord:
+        dialect = self.settings.dialect
+        ordinal = len(self._by_task_id) + 1
         dice = random.Random(f"{self.settings.seed} task {ordinal}")  # noqa: S311 (repeatable on purpose)
         seconds = dice.uniform(*self.settings.latency)
         return TaskRecord(

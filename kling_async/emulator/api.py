@@ -12,6 +12,7 @@ from kling_async.emulator import api_errors, response_bodies
 from kling_async.emulator.account import Account
 from kling_async.emulator.api_errors import ApiError
 from kling_async.emulator.authentication import check_key
+from kling_async.emulator.call_answers import answer_call
 from kling_async.emulator.fault_rule import Fault
 from kling_async.emulator.file_rendering import missing_library
 from kling_async.emulator.input_files import facts_of
@@ -19,6 +20,7 @@ from kling_async.emulator.ledger import Route
 from kling_async.emulator.result_files import ResultFile
 from kling_async.emulator.routing import Target, is_path_of_an_endpoint
 from kling_async.emulator.task_record import SUCCESS, TaskOutcome, TaskRecord
+from kling_async.wire.calls.call import Call
 from kling_async.wire.codec import read_request, write_task
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of
 from kling_async.wire.endpoints.registry import broken_rules
@@ -90,7 +92,8 @@ class FileToRender:
 
 def read_body(body: bytes) -> Any:
     """
-    Read the body of a create. A body that is not JSON becomes None, and is refused like anything that is not an object.
+    Read the body of a create or a call. A body that is not JSON becomes None, and is refused like anything that is not
+    an object.
 
     This is stricter than a client is with answers: what a real service might not accept should fail here first.
     """
@@ -174,6 +177,8 @@ class EmulatedApi:
         if not self._offers(target):
             return self._no_such_path(request, now)
         check_key(self._settings, request.authorization, now, signed_tokens=target.route != "tasks")
+        if target.call is not None:
+            return self._call(target.call, request.body, now)
         if target.endpoint is None:
             return self._tasks(request.query, now)
         match target.route:
@@ -211,20 +216,25 @@ class EmulatedApi:
         request_id = record.task_id if self._settings.is_gateway else self.account.next_request_id()
         return ApiResponse(payload=response_bodies.success_body(data, request_id))
 
+    def _call(self, call: Call[Any, Any], body: Any, now: float) -> ApiResponse:
+        data = answer_call(call, body, self.account, now)
+        return self._respond(data)
+
     def _read(self, endpoint: Endpoint[Any], body: Any) -> TaskRequest:
         if not isinstance(body, dict):
             raise ApiError(400, 1200, api_errors.MESSAGES[1200])
         if not self._dialect.external_ids:  # an unknown field there, which is ignored
             body = {name: value for name, value in body.items() if name != "external_task_id"}
         try:
-            request: TaskRequest = read_request(body, endpoint.request_class)
+            fields = body if endpoint.from_body is None else endpoint.from_body(body)
+            request: TaskRequest = read_request(fields, endpoint.request_class)
         except ValueError as error:
             raise ApiError(400, 1201, api_errors.of_wrong_type(error, body)) from error
         texts = sources_of(endpoint, request)
         file_facts = {place: facts_of(text) for place, text in texts.items() if isinstance(text, str)}
         files = {field: facts for field, facts in file_facts.items() if facts is not None}
         if broken := broken_rules(self._dialect, request, files):
-            raise ApiError(400, 1201, api_errors.of_broken_rule(broken[0], body, files))
+            raise ApiError(400, 1201, api_errors.of_broken_rule(broken[0], fields, files))
         return request
 
     def _wants_watermark(self, body: Mapping[str, Any]) -> bool | None:

@@ -21,7 +21,7 @@ from kling_async.wire.tasks import (
     Video,
 )
 
-__all__ = ["seconds_of", "snapshot_of"]
+__all__ = ["file_id", "seconds_of", "snapshot_of"]
 
 
 def snapshot_of(record: TaskRecord, urls: FileUrls, settings: Settings, now: float) -> TaskSnapshot:
@@ -38,7 +38,7 @@ def snapshot_of(record: TaskRecord, urls: FileUrls, settings: Settings, now: flo
         status_word=words.get(status, status.value),
         task_status_msg=(outcome.failure or "") if is_final else "",
         task_result=_output(record, urls, settings, now) if is_final else TaskOutput(),
-        task_info=TaskInfo(record.request.external_task_id),
+        task_info=TaskInfo(getattr(record.request, "external_task_id", None)),
         created_at=_as_datetime(record.created_at),
         updated_at=_as_datetime(record.updated_at(now)),
         final_unit_deduction=record.units if is_final and not is_paid_in_cash else None,
@@ -70,7 +70,7 @@ def _output(record: TaskRecord, urls: FileUrls, settings: Settings, now: float) 
     return TaskOutput(
         images=tuple(Image(index, url("images", index), marked("images", index)) for index in places("images")),
         videos=tuple(
-            Video(index, url("videos", index), marked("videos", index), _file_id(record, "videos", index), seconds)
+            Video(index, url("videos", index), marked("videos", index), file_id(record, "videos", index), seconds)
             for index in places("videos")
         ),
         audios=tuple(
@@ -78,7 +78,7 @@ def _output(record: TaskRecord, urls: FileUrls, settings: Settings, now: float) 
                 index,
                 url("audios", index),
                 url("audios", index, is_wav=True),
-                _file_id(record, "audios", index),
+                file_id(record, "audios", index),
                 seconds,
             )
             for index in places("audios")
@@ -86,8 +86,10 @@ def _output(record: TaskRecord, urls: FileUrls, settings: Settings, now: float) 
     )
 
 
-def _file_id(record: TaskRecord, kind: ResultList, index: int) -> str:
-    # 18 digits, like the vendor's; not the task's id.
+def file_id(record: TaskRecord, kind: ResultList, index: int) -> str:
+    """
+    Return the id of a file: 18 digits, like the vendor's; not the task's id.
+    """
     digest = hashlib.sha256(f"{record.task_id} {kind} {index}".encode()).digest()
     return str(10**17 + int.from_bytes(digest) % (9 * 10**17))
 

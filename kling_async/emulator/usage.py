@@ -29,11 +29,14 @@ class Usage:
         Raises:
             ApiError: There is not enough money (1102), or not enough slots (1303), for a task.
         """
+        self._check_units(record, settings)
+        if settings.slots is not None and self.slots[record.bucket] + record.slots > settings.slots:
+            raise ApiError(429, 1303, MESSAGES[1303])
+
+    def _check_units(self, record: TaskRecord, settings: Settings) -> None:
         units = self._units_spent + self._units_reserved + record.price
         if settings.units is not None and units > settings.units:
             raise ApiError(429, 1102, MESSAGES[1102])
-        if settings.slots is not None and self.slots[record.bucket] + record.slots > settings.slots:
-            raise ApiError(429, 1303, MESSAGES[1303])
 
     def reserve(self, record: TaskRecord) -> None:
         """
@@ -41,6 +44,16 @@ class Usage:
         """
         self.slots[record.bucket] += record.slots
         self._units_reserved += record.price
+
+    def charge(self, record: TaskRecord, settings: Settings) -> None:
+        """
+        Charge what a call has made at once.
+
+        Raises:
+            ApiError: There is not enough money (1102).
+        """
+        self._check_units(record, settings)
+        self._units_spent += record.units
 
     def settle(self, record: TaskRecord) -> None:
         """

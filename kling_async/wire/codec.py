@@ -15,11 +15,11 @@ import attrs
 from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.inputs import FileSource
-from kling_async.wire.field_metadata import form_of, is_always_sent
+from kling_async.wire.field_metadata import WireForm, form_of, is_always_sent
 from kling_async.wire.result_lists import read_output, write_output
 from kling_async.wire.scalars import (
+    exact_bool,
     exact_float,
     exact_int,
     exact_text,
@@ -37,7 +37,7 @@ from kling_async.wire.tasks import BalanceDeduction, TaskInfo, TaskSnapshot, Tas
 
 __all__ = ["read_request", "read_task", "write_request", "write_task"]
 
-R = TypeVar("R", bound=TaskRequest)
+R = TypeVar("R", bound=attrs.AttrsInstance)
 
 
 def read_task(task: Mapping[str, Any], *, request_id: str | None = None) -> TaskSnapshot:
@@ -86,7 +86,7 @@ def read_request(body: Mapping[str, Any], request_class: type[R]) -> R:
         raise ValueError("; ".join(transform_error(error))) from error
 
 
-def write_request(request: TaskRequest) -> dict[str, Any]:
+def write_request(request: attrs.AttrsInstance) -> dict[str, Any]:
     """
     Write the body of a create. Fields that have their default are left out, unless they are `ALWAYS_SENT`; files must
     be text by now.
@@ -165,12 +165,15 @@ def _written_word(snapshot: TaskSnapshot) -> str:
 
 
 def _request_reader(kind: type, codec: Converter) -> Callable[[Mapping[str, Any], Any], Any]:
+    forms = {field.name: form_of(field.metadata) for field in attrs.fields(kind)}
     overrides: Any = {
-        field.name: override(struct_hook=lambda value, _, form=form: form.read(value))
-        for field in attrs.fields(kind)
-        if (form := form_of(field.metadata)) is not None
+        name: override(struct_hook=_form_reader(form)) for name, form in forms.items() if form is not None
     }
     return make_dict_structure_fn(kind, codec, _cattrs_detailed_validation=True, **overrides)
+
+
+def _form_reader(form: WireForm) -> Callable[[Any, Any], Any]:
+    return lambda value, _: form.read(value)
 
 
 def _request_writer(kind: type, codec: Converter) -> Callable[[Any], dict[str, Any]]:
@@ -194,6 +197,7 @@ def make_codec() -> Converter:
     """
     codec = Converter(detailed_validation=False)
     codec.register_structure_hook(str, exact_text)
+    codec.register_structure_hook(bool, exact_bool)
     codec.register_structure_hook(int, exact_int)
     codec.register_structure_hook(float, exact_float)
     codec.register_structure_hook_func(_is_source, exact_text)

@@ -38,6 +38,10 @@ class Dialect:
         image_max_ratio: Long side to short side; None if the service sets no limit.
         external_ids: Whether an id of ours can be sent, and tasks be found by it.
         lists: Whether tasks can be listed.
+        default_video_model: The model of videos for which a request names none; it is sent in each request.
+        refuses_retired: Whether models that the vendor has retired are refused here.
+        standard: Which of the vendor's standards it speaks: "legacy only"; "legacy", and the new one where a model has
+            no legacy path; or "new" wherever an endpoint has it.
         ids_per_read: How many tasks one request can ask for by their ids; 1 if that is not offered.
     """
 
@@ -58,6 +62,9 @@ class Dialect:
     image_max_ratio: float | None = None
     external_ids: bool = False
     lists: bool = False
+    default_video_model: str = "kling-v2-5-turbo"
+    refuses_retired: bool = False
+    standard: Literal["legacy only", "legacy", "new"] = "legacy only"
     ids_per_read: int = 1
 
 
@@ -89,6 +96,9 @@ OFFICIAL: Final = Dialect(
     image_max_ratio=2.5,
     external_ids=True,
     lists=True,
+    default_video_model="kling-v3",
+    refuses_retired=True,
+    standard="legacy",
     ids_per_read=20,
 )
 """

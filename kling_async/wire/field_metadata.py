@@ -13,6 +13,7 @@ __all__ = [
     "ALWAYS_SENT",
     "ON_OR_OFF",
     "SECONDS",
+    "WATERMARK",
     "YES_OR_NO",
     "WireForm",
     "form_of",
@@ -23,7 +24,7 @@ __all__ = [
 _ALWAYS: Final = "kling_async.always_sent"
 _FORM: Final = "kling_async.wire_form"
 
-ALWAYS_SENT: Final[Mapping[str, Any]] = {_ALWAYS: True}
+ALWAYS_SENT: Final[dict[str, Any]] = {_ALWAYS: True}
 """
 Metadata of a field that is sent even when it has its default. All other fields are sent only when they differ from it.
 """
@@ -49,6 +50,13 @@ class WireForm:
     write: Callable[[Any], Any]
     read: Callable[[Any], Any]
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """
+        The metadata of a field that has this form.
+        """
+        return {_FORM: self}
+
 
 def form_of(metadata: Mapping[Any, Any]) -> WireForm | None:
     """
@@ -57,7 +65,7 @@ def form_of(metadata: Mapping[Any, Any]) -> WireForm | None:
     return metadata.get(_FORM)
 
 
-def in_items(name: str, read: Callable[[Any], Any] = str) -> Mapping[str, Any]:
+def in_items(name: str, read: Callable[[Any], Any] = str) -> dict[str, Any]:
     """
     Return the metadata of a tuple that is written as a list of objects with one field each: `[{name: item}]`.
     """
@@ -68,7 +76,7 @@ def in_items(name: str, read: Callable[[Any], Any] = str) -> Mapping[str, Any]:
     def read_items(items: Any) -> tuple[Any, ...]:
         return tuple(read(item[name]) for item in _list(items))
 
-    return {_FORM: WireForm(write_items, read_items)}
+    return WireForm(write_items, read_items).metadata
 
 
 def _list(items: Any) -> list[Any]:
@@ -77,13 +85,13 @@ def _list(items: Any) -> list[Any]:
     return items
 
 
-def _words(yes: str, no: str) -> Mapping[str, Any]:
+def _words(yes: str, no: str) -> dict[str, Any]:
     def read(word: Any) -> bool:
         if word not in (yes, no):
             raise ValueError(f"must be {yes!r} or {no!r}")
         return bool(word == yes)
 
-    return {_FORM: WireForm(lambda value: (yes if value else no) if isinstance(value, bool) else value, read)}
+    return WireForm(lambda value: yes if value else no, read).metadata
 
 
 ON_OR_OFF: Final = _words("on", "off")
@@ -101,11 +109,20 @@ def _read_number_text(text: Any) -> float:
     return int(number) if number.is_integer() else number
 
 
-def _write_number_text(number: Any) -> Any:
-    return f"{number:g}" if isinstance(number, int | float) else number
-
-
-SECONDS: Final[Mapping[str, Any]] = {_FORM: WireForm(_write_number_text, _read_number_text)}
+SECONDS: Final = WireForm("{:g}".format, _read_number_text).metadata
 """
 Metadata of a number of seconds that is written as text: 5 as "5".
+"""
+
+
+def _read_enabled(info: Any) -> bool:
+    enabled = info.get("enabled", False) if isinstance(info, Mapping) else None
+    if not isinstance(enabled, bool):
+        raise TypeError("must be an object with a bool `enabled`")
+    return enabled
+
+
+WATERMARK: Final = WireForm(lambda enabled: {"enabled": enabled}, _read_enabled).metadata
+"""
+Metadata of a bool that is written as `{"enabled": true}`.
 """

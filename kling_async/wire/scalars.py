@@ -11,6 +11,7 @@ from kling_async.wire.json_text import loads
 from kling_async.wire.redaction import hide_secrets, one_line, shorten
 
 __all__ = [
+    "exact_bool",
     "exact_float",
     "exact_int",
     "exact_text",
@@ -90,6 +91,18 @@ def exact_text(value: Any, _: object) -> str:
     if isinstance(value, str):
         return value
     raise TypeError(f"expected text, got {type(value).__name__}")
+
+
+def exact_bool(value: Any, _: object) -> bool:
+    """
+    Return a bool as it is.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if isinstance(value, bool):
+        return value
+    raise TypeError(f"expected true or false, got {type(value).__name__}")
 
 
 def exact_int(value: Any, _: object) -> int:

@@ -88,26 +88,23 @@ class SlotLease:
         if bucket.queue.count:
             bucket.admit()
 
-    def note_running(self) -> None:
+    def note_running(self, *, was_accepted_now: bool = False) -> None:
         """
         Take the slots even above the limit: a task that uses them is running, or may be.
-        """
-        if not self.is_released and not self.is_accepted:
-            bucket, self.is_accepted = self.bucket, True
-            bucket.accepted += self.n
-            bucket.move(self, LeaseState.HOLDING)
-            if bucket.queue.count:
-                bucket.admit()
 
-    def note_accepted(self) -> None:
+        Args:
+            was_accepted_now: The service has just accepted it, so the account has all slots that are in use now.
         """
-        The service has accepted the task that uses these slots.
-        """
-        if not self.is_released and not self.is_accepted:
-            bucket = self.bucket
+        if self.is_released or self.is_accepted:
+            return
+        bucket, self.is_accepted = self.bucket, True
+        bucket.accepted += self.n
+        if was_accepted_now:
             bucket.most_granted = max(bucket.most_granted, self.n)
-            bucket.adaptive.note_accepted(bucket.accepted + self.n, asyncio.get_running_loop().time())
-            self.note_running()
+            bucket.adaptive.note_accepted(bucket.accepted, asyncio.get_running_loop().time())
+        bucket.move(self, LeaseState.HOLDING)
+        if bucket.queue.count:
+            bucket.admit()
 
     def note_refused(self, error: RateLimited) -> bool:
         """

@@ -98,6 +98,8 @@ class Endpoint(Generic[R]):
         duration_key: Returns a key that is equal for requests whose tasks take about the same time.
         units: Returns what a request costs if it succeeds, in the vendor's units; None if that is unknown.
         unit_price: Price of one unit in US dollars, by the vendor's price page; None if that is unknown.
+        to_body: Returns the body to send, for the fields of a request as the codec writes them; None if these are it.
+        from_body: Returns those fields of such a body, for the emulator. Raises ValueError for one that has none.
         complete: Returns the request with explicit values for the defaults that the service should not choose.
         caption: Returns a text that identifies the request for people.
         external_ids: Whether an id of ours can be sent and found, if the service can.
@@ -119,6 +121,8 @@ class Endpoint(Generic[R]):
     duration_key: Callable[[R], Hashable] = _everything
     units: Callable[[R, Dialect], Decimal | None] = lambda _request, _dialect: None
     unit_price: Decimal | None = None
+    to_body: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    from_body: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     complete: Callable[[R, Dialect], R] = _unchanged
     caption: Callable[[R], str] = _prompt
     external_ids: bool = True
@@ -153,7 +157,7 @@ def sources_of(endpoint: Endpoint[Any], request: TaskRequest) -> dict[str, Any]:
     return {place: source for each in endpoint.inputs for place, source in each.sources(request)}
 
 
-def with_sources(endpoint: Endpoint[R], request: R, sources: Mapping[str, Any]) -> R:
+def with_sources(endpoint: Endpoint[Any], request: R, sources: Mapping[str, Any]) -> R:
     """
     Return *request* with other files, by place (see `FileInput`).
     """

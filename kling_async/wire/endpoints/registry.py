@@ -2,8 +2,11 @@
 Finds the endpoint of a request by its class. Programs may register their own endpoints.
 """
 
+import importlib
+import pkgutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
 import attrs
@@ -163,4 +166,13 @@ def without_files(request: R) -> R:
     return with_fields(request, **{each.field: each.without_sources(getattr(request, each.field)) for each in inputs})
 
 
-register(IMAGE_GENERATION)
+def _load_all() -> None:
+    # Each module of this folder that has an endpoint is known by being there. Images come first: they are the default.
+    register(DEFAULT_ENDPOINT)
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)], f"{__package__}."):
+        for value in vars(importlib.import_module(module.name)).values():
+            if isinstance(value, Endpoint):
+                register(value)
+
+
+_load_all()

@@ -27,7 +27,7 @@ from kling_async.wire.endpoints.inputs import FileFacts, FileInput
 from kling_async.wire.endpoints.registry import registered
 from kling_async.wire.endpoints.rules import address_rules, text_rule
 from kling_async.wire.json_text import loads
-from tests.fakes.videos import images_in, open_media
+from tests.fakes.media_files import images_in, open_media
 
 NOON = 1_780_000_000.0
 

@@ -16,7 +16,7 @@ from kling_async.emulator.result_files import ResultFile
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileInput
 from kling_async.wire.endpoints.registry import registered
-from tests.fakes.videos import images_in, open_media
+from tests.fakes.media_files import images_in, open_media
 
 SETTINGS = Settings(picture_scale=0.1)
 VIDEO = ResultFile("videos", 0)

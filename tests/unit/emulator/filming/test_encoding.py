@@ -19,7 +19,7 @@ from PIL import Image, ImageChops, ImageStat
 
 from kling_async.emulator.filming.encoding import encode_mp3, encode_video
 from kling_async.emulator.video_spec import VideoSpec
-from tests.fakes.videos import images_in, open_media
+from tests.fakes.media_files import images_in, open_media
 
 PLAIN = VideoSpec(
     width=128, height=72, seconds=1.0, prompt="a boat on the sea at sunset", model_name="kling-v3", seed=3

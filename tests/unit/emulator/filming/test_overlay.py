@@ -10,7 +10,7 @@ from kling_async.emulator.drawing.caption import write_caption
 from kling_async.emulator.drawing.watermark import write_watermark
 from kling_async.emulator.filming.overlay import measure
 from kling_async.emulator.filming.planes import Planes
-from tests.fakes.videos import image_of
+from tests.fakes.media_files import image_of
 
 
 def caption(image: Image.Image) -> None:

@@ -7,7 +7,7 @@ from av.video.reformatter import Colorspace
 from PIL import Image, ImageChops, ImageStat
 
 from kling_async.emulator.filming.planes import BLACK, NEUTRAL, WHITE, Planes, brightness, replace_rows, rows_of
-from tests.fakes.videos import image_of
+from tests.fakes.media_files import image_of
 
 
 @pytest.mark.parametrize("size", [(64, 36), (130, 74), (100, 50), (1280, 720)])
