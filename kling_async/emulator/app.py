@@ -194,11 +194,12 @@ def _reset(request: web.Request) -> web.Response:
 
 
 async def _read(request: web.Request, target: Target) -> ApiRequest:
+    has_body = target.route == "create" or (target.route == "call" and request.method == "POST")
     return ApiRequest(
         target=target,
         method=request.method,
         path=request.path,
         query=request.query,
         headers=request.headers,
-        body=read_body(await request.read()) if target.route in ("create", "call") else None,
+        body=read_body(await request.read()) if has_body else None,
     )
