@@ -14,6 +14,7 @@ from kling_async.emulator.api_errors import ApiError
 from kling_async.emulator.authentication import check_key
 from kling_async.emulator.call_answers import answer_call, fields_of_query
 from kling_async.emulator.fault_rule import Fault
+from kling_async.emulator.file_rendering import missing_library
 from kling_async.emulator.input_files import facts_of
 from kling_async.emulator.ledger import Route
 from kling_async.emulator.result_files import ResultFile
@@ -21,7 +22,7 @@ from kling_async.emulator.routing import Target, is_path_of_an_endpoint
 from kling_async.emulator.task_record import SUCCESS, TaskOutcome, TaskRecord
 from kling_async.wire.codec import read_request, write_task
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of
-from kling_async.wire.endpoints.registry import broken_rules
+from kling_async.wire.endpoints.registry import broken_rules, endpoint_of
 from kling_async.wire.json_text import dumps
 
 PAGES: Final = range(1, 1001)
@@ -208,6 +209,8 @@ class EmulatedApi:
 
     def _create(self, target: Target, body: Any, now: float, outcome: TaskOutcome) -> ApiResponse:
         fields, request = self._read(target, body)
+        if missing := missing_library(endpoint_of(type(request)).results):
+            raise ApiError(400, 1201, missing)
         watermark = self._wants_watermark(fields)
         record = self.account.create(request, now, outcome, watermark=watermark, is_new=target.model is not None)
         snapshot = self.account.snapshot_of(record, now)
