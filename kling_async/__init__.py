@@ -18,10 +18,17 @@ from kling_async.client.outcomes import Done, Failed
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy, SlotPolicy
 from kling_async.wire.auth import AccessKey
+from kling_async.wire.calls.account import Deduction, ResourcePack
+from kling_async.wire.calls.faces import Face, FaceSession
+from kling_async.wire.calls.speech import Speech
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
+from kling_async.wire.endpoints.image_to_video import DynamicMask, ImageToVideo
+from kling_async.wire.endpoints.text_to_video import TextToVideo
+from kling_async.wire.endpoints.video_models import VideoModel
+from kling_async.wire.endpoints.video_rules import Shot
 from kling_async.wire.notebook_html import load_drawings_with
-from kling_async.wire.tasks import Image, TaskResult, TaskSnapshot, TaskStatus
+from kling_async.wire.tasks import Audio, Image, TaskResult, TaskSnapshot, TaskStatus, Video
 
 if TYPE_CHECKING:
     from kling_async.batch.batch import Added, Batch
@@ -34,30 +41,42 @@ __all__ = [
     "AccessKey",
     "Added",
     "AspectRatio",
+    "Audio",
     "Batch",
     "CallbackReceiver",
+    "Deduction",
     "Dialect",
     "Done",
+    "DynamicMask",
     "EventKind",
+    "Face",
+    "FaceSession",
     "Failed",
     "HttpOptions",
     "Image",
     "ImageReference",
     "ImageRequest",
+    "ImageToVideo",
     "Keyed",
     "KlingClient",
     "Model",
     "PollPolicy",
     "Resolution",
+    "ResourcePack",
     "RetryPolicy",
+    "Shot",
     "SlotPolicy",
     "Slots",
+    "Speech",
     "Summary",
     "TaskEvent",
     "TaskHandle",
     "TaskResult",
     "TaskSnapshot",
     "TaskStatus",
+    "TextToVideo",
+    "Video",
+    "VideoModel",
     "__version__",
 ]
 

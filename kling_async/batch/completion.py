@@ -13,7 +13,7 @@ from kling_async.batch.savers import Saver, all_of
 from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import KlingError, ProcessFailed, StorageFull
 from kling_async.media.saved_files import SavedFile
-from kling_async.wire.endpoints.base import TaskRequest, with_fields
+from kling_async.wire.endpoints.base import TaskRequest, with_sources
 from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.tasks import TaskResult, TaskSnapshot
 
@@ -78,10 +78,11 @@ async def read_request(row: Row, journal: Journal) -> TaskRequest:
     """
     Return the request of *row*, including the files that the journal holds.
     """
-    kept = {field: file.sha256 for field, file in row.inputs.items() if file.is_kept}
+    kept = {place: file.sha256 for place, file in row.inputs.items() if file.is_kept}
     if not kept:
         return row.request
-    return with_fields(row.request, **{field: await journal.read_input(sha256) for field, sha256 in kept.items()})
+    files = {place: await journal.read_input(sha256) for place, sha256 in kept.items()}
+    return with_sources(endpoint_of(type(row.request)), row.request, files)
 
 
 def make_done(row: Row, request: TaskRequest, snapshot: TaskSnapshot, files: Iterable[SavedFile]) -> Done | Failed:

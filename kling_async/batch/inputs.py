@@ -12,7 +12,7 @@ from kling_async.batch.records import KEY_MAX, InputFile, NewRow
 from kling_async.client.client import KlingClient
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.media.input_files import Reference, ReferenceCache, read_inputs
-from kling_async.wire.endpoints.base import TaskRequest, with_fields
+from kling_async.wire.endpoints.base import TaskRequest, sources_of, with_sources
 from kling_async.wire.endpoints.registry import endpoint_of, request_of
 from kling_async.wire.endpoints.rules import HALF_A_PAIR, WHOLE_CHARACTERS
 
@@ -107,16 +107,14 @@ def _refusal(index: int, broken: Sequence[BrokenRule]) -> InvalidRequest:
 
 def _row_of(request: TaskRequest, key: str | None, references: Mapping[str, Reference]) -> NewRow:
     inputs: dict[str, InputFile] = {}
-    for field, reference in references.items():
+    endpoint = endpoint_of(type(request))
+    sources = sources_of(endpoint, request)
+    for place, reference in references.items():
         if reference.sha256 is not None:  # otherwise it is a URL
-            is_kept = not isinstance(getattr(request, field), Path)
-            inputs[field] = InputFile(reference.sha256, is_kept, reference.text if is_kept else None)
-    stored_fields = [field for field, file in inputs.items() if file.is_kept]
-    return NewRow(
-        request=with_fields(request, **dict.fromkeys(stored_fields)) if stored_fields else request,
-        key=key,
-        inputs=inputs,
-    )
+            is_kept = not isinstance(sources[place], Path)
+            inputs[place] = InputFile(reference.sha256, is_kept, reference.text if is_kept else None)
+    kept = [place for place, file in inputs.items() if file.is_kept]
+    return NewRow(request=with_sources(endpoint, request, dict.fromkeys(kept, b"")), key=key, inputs=inputs)
 
 
 def _broken_key(key: object) -> Iterator[BrokenRule]:

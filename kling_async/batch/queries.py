@@ -26,7 +26,7 @@ from kling_async.batch.records import (
 from kling_async.errors import BrokenRule, InvalidRequest, JournalLocked, JournalMismatch, StorageFull
 from kling_async.media.naming import folded
 from kling_async.media.saved_files import SavedFile
-from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.base import Endpoint, sources_of
 from kling_async.wire.endpoints.registry import endpoint_named, endpoint_of
 
 Change: TypeAlias = tuple[str, Sequence[object]]
@@ -207,8 +207,9 @@ def _add_one(database: Database, new_row: NewRow, position: int, generation: int
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         *(position, key, digest, generation, occurrence, endpoint.name, write_stored_request(new_row.request), now),
     )
+    sources = sources_of(endpoint, new_row.request)
     for field, file in new_row.inputs.items():
-        source = getattr(new_row.request, field)
+        source = sources.get(field)
         path = storable(str(absolute(source))) if isinstance(source, Path) else None
         database.execute("INSERT INTO input VALUES (?, ?, ?, ?, ?)", position, field, path, file.sha256, file.is_kept)
         if file.is_kept:
@@ -217,12 +218,11 @@ def _add_one(database: Database, new_row: NewRow, position: int, generation: int
 
 
 def _identify_files(new_row: NewRow, endpoint: Endpoint[Any]) -> Iterator[tuple[str, str]]:
-    for each in endpoint.inputs:
-        source = getattr(new_row.request, each.field)
-        if isinstance(source, str | Path):  # a URL, or a path as it was given
-            yield each.field, str(source).encode(errors="backslashreplace").decode()
-        elif each.field in new_row.inputs:
-            yield each.field, new_row.inputs[each.field].sha256
+    for place, file in new_row.inputs.items():
+        yield place, file.sha256
+    for place, source in sources_of(endpoint, new_row.request).items():
+        if isinstance(source, str | Path):  # a URL, or a path, is identified as it was given
+            yield place, str(source).encode(errors="backslashreplace").decode()
 
 
 def _check_same(database: Database, new_row: NewRow, key: str, digest: bytes, known: tuple[bytes, int]) -> None:
@@ -232,12 +232,13 @@ def _check_same(database: Database, new_row: NewRow, key: str, digest: bytes, kn
         rule = "is the key of another request in this journal; give the changed request its own key"
         broken = [BrokenRule("key", repr(key), rule)]
     elif new_row.inputs:
+        sources = sources_of(endpoint_of(type(new_row.request)), new_row.request)
         inputs = dict(database.execute("SELECT field, sha256 FROM input WHERE position = ?", position).fetchall())
         rule = "has changed since it was added to the journal; put the old file back, or begin a new journal"
         broken = [
-            BrokenRule(field, repr(str(getattr(new_row.request, field))), rule)
-            for field, file in new_row.inputs.items()
-            if file.sha256 != inputs.get(field)
+            BrokenRule(place, repr(str(sources.get(place))), rule)
+            for place, file in new_row.inputs.items()
+            if file.sha256 != inputs.get(place)
         ]
     if broken:
         raise InvalidRequest("; ".join(map(str, broken)), broken=tuple(broken))

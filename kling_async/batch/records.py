@@ -26,7 +26,7 @@ from kling_async.errors import (
 )
 from kling_async.media.saved_files import SavedFile
 from kling_async.wire.codec import CODEC, read_task, write_request, write_task
-from kling_async.wire.endpoints.base import Endpoint, TaskRequest, with_fields
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of, with_sources
 from kling_async.wire.endpoints.registry import endpoint_of, without_files
 from kling_async.wire.json_text import dumps, loads
 from kling_async.wire.notebook_html import html_of
@@ -168,9 +168,9 @@ class NewRow:
     A request that is to be added to a journal.
 
     Attributes:
-        request: Its files are URLs or paths; those that the journal is to hold are None.
+        request: Its files are URLs or paths; those that the journal is to hold are empty bytes.
         key: The caller's own; None for one that is derived from the request and its occurrence.
-        inputs: Its files, by field; URLs are not among them.
+        inputs: Its files, by place; URLs are not among them.
     """
 
     request: TaskRequest
@@ -235,10 +235,10 @@ def digest_of(request: TaskRequest, files: Mapping[str, str]) -> bytes:
     Return a digest that identifies *request* when it is added again.
 
     Args:
-        files: The identity of each of its files, by field: the URL, the path, or the digest of the content.
+        files: The identity of each of its files, by place: the URL, the path, or the digest of the content.
     """
     endpoint = endpoint_of(type(request))
-    no_files = dict.fromkeys(each.field for each in endpoint.inputs)
+    no_files = dict.fromkeys(each.field for each in endpoint.inputs if not each.is_list)
     body = {**write_request(without_files(request)), **no_files, **files}
     if endpoint.name != _FIRST_ENDPOINT:
         body["/endpoint"] = endpoint.name  # no field has such a name
@@ -290,9 +290,9 @@ def write_stored_request(request: TaskRequest) -> str:
     """
     Write *request* for the journal, with those of its files that are URLs.
     """
-    sources = {each.field: getattr(request, each.field) for each in endpoint_of(type(request)).inputs}
-    other = [field for field, source in sources.items() if source is not None and not isinstance(source, str)]
-    body = write_request(with_fields(request, **dict.fromkeys(other)) if other else request)
+    endpoint = endpoint_of(type(request))
+    other = [place for place, source in sources_of(endpoint, request).items() if not isinstance(source, str)]
+    body = write_request(with_sources(endpoint, request, dict.fromkeys(other, "")))
     return dumps({field: value for field, value in body.items() if field not in other}).decode()
 
 
@@ -301,13 +301,13 @@ def read_stored_request(text: str, endpoint: Endpoint[Any], paths: Mapping[str, 
     Read what `write_stored_request` wrote.
 
     Args:
-        paths: Of the files of the request, by field; None for a file that the journal holds.
+        paths: Of the files of the request, by place; None for a file that the journal holds.
     """
     fields: dict[str, Any] = loads(text.encode())
-    if paths:
-        fields |= dict.fromkeys(paths, "")
+    if paths:  # in a tuple there is a place for each
+        fields |= {each.field: "" for each in endpoint.inputs if each.field in paths}
     request: TaskRequest = CODEC.structure(fields, endpoint.request_class)
-    return with_fields(request, **paths) if paths else request
+    return with_sources(endpoint, request, paths) if paths else request
 
 
 def write_stored_snapshot(snapshot: TaskSnapshot) -> str:

@@ -21,7 +21,7 @@ from kling_async.errors import (
 )
 from kling_async.media.saved_files import FileKey, SavedFile, key_of
 from kling_async.wire.codec import write_request
-from kling_async.wire.endpoints.base import TaskRequest
+from kling_async.wire.endpoints.base import TaskRequest, sources_of
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, endpoint_of, without_files
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus, last_seen
 
@@ -212,8 +212,8 @@ def row_facts(row: Row, picture: SavedFile | None = None) -> dict[str, Any]:
     Return the facts about a row of a journal, and about one of its pictures.
     """
     request = write_request(without_files(row.request))
-    sources = {each.field: getattr(row.request, each.field) for each in endpoint_of(type(row.request)).inputs}
-    request |= {field: str(source) for field, source in sources.items() if source is not None}
+    sources = sources_of(endpoint_of(type(row.request)), row.request)
+    request |= {place: str(source) for place, source in sources.items()}
     moments = ("queued_at", "sent_at", "accepted_at", "ended_at", "saved_at")
     facts: dict[str, Any] = {
         "key": row.key,

@@ -14,6 +14,9 @@ import aiohttp
 import attrs
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
+from kling_async.client.calls.account import AccountApi
+from kling_async.client.calls.faces import FacesApi
+from kling_async.client.calls.speech import SpeechApi
 from kling_async.client.core import ClientCore
 from kling_async.client.credentials import find_base_url, find_credentials
 from kling_async.client.delivery import SubmitObserver
@@ -27,7 +30,7 @@ from kling_async.media.naming import NameTemplate, is_url
 from kling_async.policy.arguments import check_kind, check_many, check_timeout, check_whole
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
-from kling_async.wire.auth import AccessKey
+from kling_async.wire.auth import AccessKey, Credentials
 from kling_async.wire.dialects import Dialect, dialect_of
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import (
@@ -76,6 +79,9 @@ class KlingClient:
             quickly. Its exceptions are logged and ignored.
 
     Attributes:
+        speech: Has text read aloud.
+        faces: Finds faces in videos.
+        account: Reads the account's packs and deductions.
         core: The interface for `Batch`. It is not public and may change.
 
     Raises:
@@ -106,7 +112,7 @@ class KlingClient:
         self.core: Final = ClientCore(
             credentials,
             base_url,
-            dialect or dialect_of(base_url),
+            _spoken_with(credentials, dialect or dialect_of(base_url)),
             slots if isinstance(slots, Slots) else Slots(slots),
             http,
             retry,
@@ -119,6 +125,9 @@ class KlingClient:
         self.dialect: Final = self.core.dialect
         self.slots: Final = self.core.slots
         self.callbacks: Final = callbacks
+        self.speech: Final = SpeechApi(self.core.calls)
+        self.faces: Final = FacesApi(self.core.calls)
+        self.account: Final = AccountApi(self.core.free_calls)
 
     def __repr__(self) -> str:
         return repr(self.core)
@@ -301,8 +310,9 @@ class KlingClient:
         """
         Save the files of *result*, and return their paths in the order of the result; in a `Storage`, their URLs.
 
-        A file appears under its name only when it is complete and verified, and replaces one that is there. Cancelling
-        leaves no partial file. URLs that have expired are renewed by reading the task again.
+        A file appears under its name only when it is complete and verified, and replaces one that is there. A transfer
+        that breaks continues where it stopped. Cancelling leaves no partial file. URLs that have expired are renewed by
+        reading the task again.
 
         Args:
             result: What `generate` returned.
@@ -319,18 +329,7 @@ class KlingClient:
         """
         check_kind("result", result, TaskResult, "must be a TaskResult, as generate and wait return it")
         check_kind("name", name, str, "must be a template for names, as text")
-        if isinstance(destination, str) and is_url(destination):
-            raise InvalidRequest(f"to save to a storage, pass Storage({destination!r}) as the destination")
-        if isinstance(destination, str | os.PathLike):
-            place: Destination = Path(destination)
-        else:
-            from kling_async.media.destinations import destination_at  # noqa: PLC0415 (most programs have no storage)
-            from kling_async.media.storage import Storage  # noqa: PLC0415
-
-            check_kind("destination", destination, Storage, "must be the path of a folder, or a Storage")
-            place = destination_at(destination)
-            if not isinstance(place, Path):
-                await place.check(writes=False)  # storing the first file tests the rest
+        place = await _place_of(destination)
         outcome = await self.core.files.save(result, place, NameTemplate(name, result.task_id))
         if outcome.error is not None:
             raise outcome.error
@@ -338,16 +337,35 @@ class KlingClient:
             return [file.path for file in outcome.files if file.path is not None]
         return [file.path.absolute().as_uri() if file.path is not None else file.url or "" for file in outcome.files]
 
-    async def read(self, file: File) -> bytes:
+    async def read(self, file: File, *, max_bytes: int = 100 * 1024 * 1024) -> bytes:
         """
         Fetch one file of a task into memory.
 
+        Args:
+            max_bytes: Maximum bytes of the file. `save` holds no file in memory, whatever its size.
+
         Raises:
-            DownloadFailed: It could not be fetched; its URL may have expired, so read the task again.
+            DownloadFailed: It could not be fetched, or is larger. Its URL may have expired, so read the task again.
         """
         check_kind("file", file, (Image, Video, Audio), "must be a file of a TaskResult: an Image, Video or Audio")
+        check_whole("max_bytes", max_bytes)
         self.core.open()
-        return await (await self.core.files.downloads()).read(file)
+        return await (await self.core.files.downloads()).read(file, max_bytes)
+
+
+async def _place_of(destination: "str | os.PathLike[str] | Storage") -> "Destination":
+    if isinstance(destination, str) and is_url(destination):
+        raise InvalidRequest(f"to save to a storage, pass Storage({destination!r}) as the destination")
+    if isinstance(destination, str | os.PathLike):
+        return Path(destination)
+    from kling_async.media.destinations import destination_at  # noqa: PLC0415 (most programs have no storage)
+    from kling_async.media.storage import Storage  # noqa: PLC0415
+
+    check_kind("destination", destination, Storage, "must be the path of a folder, or a Storage")
+    place = destination_at(destination)
+    if not isinstance(place, Path):
+        await place.check(writes=False)  # storing the first file tests the rest
+    return place
 
 
 async def _outcome(client: KlingClient, index: int, item: TaskRequest | str) -> Done | Failed:
@@ -378,3 +396,10 @@ _KINDS: Final[Mapping[str, tuple[type, bool]]] = {
 """
 The classes of a client's arguments, and whether each may be None.
 """
+
+
+def _spoken_with(credentials: Credentials, dialect: Dialect) -> Dialect:
+    # The vendor's new standard takes only API keys.
+    if isinstance(credentials, AccessKey) and dialect.standard != "legacy only":
+        return attrs.evolve(dialect, standard="legacy only")
+    return dialect

@@ -17,6 +17,8 @@ import aiohttp
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.callbacks.router import CallbackRouter
+from kling_async.client.calls.free_calls import FreeCalls
+from kling_async.client.calls.one_shot import OneShotCalls
 from kling_async.client.delivery import Delivery, SubmitObserver
 from kling_async.client.events import EventKind, EventPublisher, OnEvent, TaskEvents
 from kling_async.client.exchange import RequestBody
@@ -38,7 +40,7 @@ from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.wire.auth import Credentials
 from kling_async.wire.codec import write_request
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint, TaskRequest, with_fields
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of, with_fields
 from kling_async.wire.endpoints.inputs import describe_source
 from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.json_text import dumps
@@ -69,6 +71,8 @@ class ClientCore:
         base_url, dialect, slots, callbacks: The arguments of `KlingClient`, or the values that it found.
         transport: Sends its requests.
         submitter: Its submits that have slots and no answer yet.
+        calls: Its paid calls that create no task, and have no answer yet.
+        free_calls: Makes calls that cost nothing.
         tasks: The tasks that it knows.
         files: Saves and reads the files of its tasks.
         state: Changed by `open` and `aclose`.
@@ -99,11 +103,13 @@ class ClientCore:
         self.callbacks: Final = callbacks
         keepalive = 2 * polling.max_delay + 5  # longer than the longest pause between two polls
         self.transport: Final = Transport(base_url, http, retry, keepalive, credentials, session)
-        queries = HttpStatusQueries(self.transport, polling.answer_timeout)
+        queries = HttpStatusQueries(self.transport, polling.answer_timeout, dialect)
         self._poller = Poller(polling, queries, functools.partial(strategy_for, dialect))
         self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
-        self.tasks: Final = KnownTasks(self.transport, self._publisher, self.open, self._watch)
-        self.submitter: Final = Submitter(self._poller, self._router, self.tasks.handle, slots.policy.uncertain_for)
+        self.tasks: Final = KnownTasks(self.transport, dialect, self._publisher, self.open, self._watch)
+        self.submitter: Final = Submitter(self._poller, self.tasks.handle, slots.policy.uncertain_for)
+        self.calls: Final = OneShotCalls(self.transport, dialect, self.open)
+        self.free_calls: Final = FreeCalls(self.transport, dialect, self.open)
         self.files: Final = ResultFiles(base_url, http, self.open, self.tasks.get, self.tasks.events_of)
         self.loop: asyncio.AbstractEventLoop | None = None
         self.on_open: Callable[[], object] = bool  # does nothing
@@ -147,7 +153,7 @@ class ClientCore:
         self.state = State.CLOSED
         try:
             self.slots.fail_waiters(self, _closed)
-            await self.submitter.aclose()
+            await asyncio.gather(self.submitter.aclose(), self.calls.aclose())
         finally:
             if self._router is not None:
                 self._router.detach()
@@ -173,9 +179,17 @@ class ClientCore:
         """
         self.open()
         endpoint = endpoint_of(type(request))
-        events = self._publisher.begin(request)
+        if endpoint.new_standard is not None:
+            endpoint = endpoint.spoken(request, self.dialect)
+        events = self._publisher.begin(endpoint, request)
         try:
-            lease, files = await self._admit(endpoint, request, digests, events)
+            files = await _validate(endpoint, request, digests, self.dialect, self.slots)
+            self.open()  # it may have been closed meanwhile
+            lease = self.slots.acquire_now(endpoint.bucket(request, self.dialect), endpoint.slots(request), owner=self)
+            if lease is None:
+                events.publish(EventKind.WAITING)
+                has_files, files = bool(files), {}  # thousands may wait here, each with megabytes of Base64
+                lease, files = await self._wait_for_slots(endpoint, request, digests, has_files=has_files)
             now = asyncio.get_running_loop().time()
             submission = Submission(request.external_task_id, owns_id=owns_id, sent_at=now)
             if request.external_task_id is None and self.dialect.external_ids and endpoint.external_ids:
@@ -213,11 +227,14 @@ class ClientCore:
             KlingError: As `submit_observed`; no task was created.
         """
         self.open()
-        endpoint, now = endpoint_of(type(request)), asyncio.get_running_loop().time()
+        endpoint = endpoint_of(type(request))
+        if endpoint.new_standard is not None:
+            endpoint = endpoint.spoken(request, self.dialect)
+        now = asyncio.get_running_loop().time()
         submission = Submission.of_earlier_run(request.external_task_id, sent_at, time.time(), now)
         submission.owns_id = owns_id
         lease = self._acquire_running(endpoint, request)
-        events = self._publisher.begin(request)
+        events = self._publisher.begin(endpoint, request)
         delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
 
         async def find_or_send() -> TaskSnapshot:
@@ -243,25 +260,21 @@ class ClientCore:
         """
         self.open()
         endpoint = endpoint_of(type(request))
+        if endpoint.new_standard is not None:
+            endpoint = endpoint.spoken(request, self.dialect)
         endpoint.one(task_id)  # rejects text that cannot be an id
         submission = Submission(request.external_task_id)
         lease = self._acquire_running(endpoint, request)
-        events = self._publisher.begin(request)
+        events = self._publisher.begin(endpoint, request)
         delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
         return self.submitter.resume(delivery, task_id)
 
-    async def _admit(
-        self, endpoint: Endpoint[Any], request: TaskRequest, digests: Mapping[str, str], events: TaskEvents
+    async def _wait_for_slots(
+        self, endpoint: Endpoint[Any], request: TaskRequest, digests: Mapping[str, str], *, has_files: bool
     ) -> tuple[SlotLease, Mapping[str, Reference]]:
-        # Validate, then acquire slots.
-        files = await _validate(endpoint, request, digests, self.dialect, self.slots)
-        self.open()  # it may have been closed meanwhile
-        bucket, n = endpoint.bucket(request, self.dialect), endpoint.slots(request)
-        if (lease := self.slots.acquire_now(bucket, n, owner=self)) is not None:
-            return lease, files
-        events.publish(EventKind.WAITING)
-        has_files, files = bool(files), {}  # thousands may wait here, each with megabytes of Base64
-        lease = await self.slots.acquire(bucket, n, owner=self)
+        # Wait, then read the files again.
+        files: Mapping[str, Reference] = {}
+        lease = await self.slots.acquire(endpoint.bucket(request, self.dialect), endpoint.slots(request), owner=self)
         try:
             if has_files:
                 files = await _validate(endpoint, request, digests, self.dialect, self.slots)
@@ -289,12 +302,13 @@ class ClientCore:
             request = endpoint.complete(request, self.dialect)
             if submission.external_id is not None:
                 request = with_fields(request, external_task_id=submission.external_id)
-            events.update(request=request)
+            events.request = request
+            router = self._router if request.callback_url is None else None  # else callbacks go to the caller's address
             delivery = Delivery(
                 request=request,
                 endpoint=endpoint,
                 lease=lease,
-                subscription=self.submitter.subscribe(request, submit_key),
+                subscription=None if router is None else router.subscribe(submit_key),
                 observer=observer,
                 events=events,
                 submission=submission,
@@ -317,11 +331,12 @@ async def _validate(
 ) -> Mapping[str, Reference]:
     # Raise all that keeps the request from being sent, except a lack of slots; return its files, by field.
     files, broken = await read_inputs(request, dialect)
-    if not broken:
+    if digests and not broken:
+        sources = sources_of(endpoint, request)
         broken = tuple(
-            BrokenRule(field, describe_source(getattr(request, field)), HAS_CHANGED)
-            for field, digest in digests.items()
-            if field not in files or files[field].sha256 != digest
+            BrokenRule(place, describe_source(sources.get(place)), HAS_CHANGED)
+            for place, digest in digests.items()
+            if place not in files or files[place].sha256 != digest
         )
     if broken:
         raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
@@ -334,6 +349,8 @@ def _body_of(delivery: Delivery, files: Mapping[str, Reference]) -> RequestBody:
     fields = write_request(with_texts(delivery.request, files) if files else delivery.request)
     if delivery.subscription is not None:
         fields["callback_url"] = delivery.subscription.address  # a secret, so not in the caller's request
+    if delivery.endpoint.to_body is not None:
+        fields = delivery.endpoint.to_body(fields)
     return RequestBody(dumps(fields), is_traceable=delivery.submission.external_id is not None)
 
 

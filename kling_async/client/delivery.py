@@ -25,9 +25,10 @@ from kling_async.errors import (
     UnexpectedAnswer,
 )
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
+from kling_async.wire.endpoints.registry import endpoint_named
 from kling_async.wire.headers import clock_of
 from kling_async.wire.http_answer import Answer
-from kling_async.wire.responses import read_created, read_snapshot
+from kling_async.wire.responses import read_created, read_only_task, read_snapshot
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["Delivery", "SubmitObserver"]
@@ -203,39 +204,35 @@ class Delivery:
         if body is None:
             raise AssertionError("there is nothing to send")
         submission.is_looking = False
+        accepted: TaskSnapshot | None = None
         try:
             if not self._is_announced:
-                await self._announce()
+                self._is_announced = True
+                try:
+                    await self.observer.sending(self.subscription.key if self.subscription is not None else None)
+                except KlingError as error:
+                    raise _ObserverFailed(error) from None
+                self.events.publish(EventKind.SENDING)
             answer = await self._transport.send("POST", self.endpoint.path, body)
             accepted = await decode(answer, read_created)
         except KlingError as error:
-            confirmed = await self._confirm(error)
-            submission.record_failure(confirmed, asyncio.get_running_loop().time())
-            body.has_left = False
-            try:
-                raise confirmed from None
-            finally:
-                del confirmed  # otherwise its traceback holds it
+            raise await self._record_failure(error, body) from None
         finally:
-            if not self.is_exposed:  # it still is if a good answer has just been read
+            if accepted is None and not self.is_exposed:
                 self._is_announced = False
                 self.observer.withdrawn()
         body.has_left = False
         self._transport.is_kling_api = True
         return accepted
 
-    async def _announce(self) -> None:
-        self._is_announced = True
-        try:
-            await self.observer.sending(self.subscription.key if self.subscription is not None else None)
-        except KlingError as error:
-            raise _ObserverFailed(error) from None
-        self.events.publish(EventKind.SENDING)
-
-    async def _confirm(self, error: KlingError) -> KlingError:
-        # A 2xx answer that no Kling API gives: if there is no Kling API here, certainly no task was created.
+    async def _record_failure(self, error: KlingError, body: RequestBody) -> KlingError:
+        # Record what *error* shows of the submit's fate; return the error to raise.
         if isinstance(error, UnexpectedAnswer) and error.is_other_api and may_exist(error):
-            return attrs.evolve(error, is_confirmed=await self._transport.is_no_api(self.endpoint.path))
+            # A 2xx answer that no Kling API gives: if there is no Kling API here, certainly no task was created.
+            path = endpoint_named(self.endpoint.name).path  # in the legacy standard, which every Kling API speaks
+            error = attrs.evolve(error, is_confirmed=await self._transport.is_no_api(path))
+        self.submission.record_failure(error, asyncio.get_running_loop().time())
+        body.has_left = False
         return error
 
     async def _look_up(self) -> TaskSnapshot | None:
@@ -243,8 +240,8 @@ class Delivery:
         submission, external_id = self.submission, self.submission.external_id or ""
         submission.is_looking = True
         try:
-            answer = await self._transport.send("GET", self.endpoint.one(external_id))
-            snapshot = await decode(answer, read_snapshot)
+            answer = await self._transport.send("GET", self.endpoint.sent_as(external_id))
+            snapshot = await decode(answer, read_only_task if self.endpoint.is_twin else read_snapshot)
             self._check_found(snapshot, external_id, answer)
         except KlingError as error:
             shown = self.subscription.task if self.subscription is not None else None

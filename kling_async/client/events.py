@@ -16,7 +16,7 @@ import attrs
 
 from kling_async.errors import KlingError
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
-from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_of
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["NULL_EVENTS", "EventKind", "EventPublisher", "OnEvent", "TaskEvent", "TaskEvents"]
@@ -133,7 +133,7 @@ class TaskEvents:
     Publishes the events of one submit and its task.
 
     Attributes:
-        endpoint, number, request, task_id: As in every event that is published from now on.
+        number, request, task_id, endpoint: As in every event that is published from now on.
     """
 
     _on_event: OnEvent | None
@@ -141,13 +141,6 @@ class TaskEvents:
     request: TaskRequest | None = None
     task_id: str | None = None
     endpoint: str = DEFAULT_ENDPOINT.name
-
-    def update(self, *, request: TaskRequest | None = None, task_id: str | None = None) -> None:
-        """
-        Set the complete request, or the id of the accepted task, for later events.
-        """
-        if self._on_event is not None:
-            self.request, self.task_id = request or self.request, task_id or self.task_id
 
     def publish(
         self,
@@ -193,7 +186,7 @@ Publishes nothing.
 @attrs.define(eq=False)
 class EventPublisher:
     """
-    Publishes to one client's listener. Without a listener all submits share `NULL_EVENTS`.
+    Publishes to one client's listener, if it has one.
 
     Raises:
         TypeError: The listener is not a plain function. The result of a coroutine function would never be awaited.
@@ -208,20 +201,14 @@ class EventPublisher:
         if inspect.iscoroutinefunction(self._on_event):
             raise TypeError("on_event must be a plain function: put the events into a queue, and await elsewhere")
 
-    def begin(self, request: TaskRequest) -> TaskEvents:
+    def begin(self, endpoint: Endpoint[Any], request: TaskRequest) -> TaskEvents:
         """
         Return the events of a new submit.
         """
-        if self._on_event is None:
-            return NULL_EVENTS
-        return TaskEvents(self._on_event, next(self._numbers), request, endpoint=endpoint_of(type(request)).name)
+        return TaskEvents(self._on_event, next(self._numbers), request, endpoint=endpoint.name)
 
     def pick_up(self, task_id: str, endpoint: Endpoint[Any] = DEFAULT_ENDPOINT) -> TaskEvents:
         """
         Return the events of a task that another program may have submitted.
         """
-        return (
-            NULL_EVENTS
-            if self._on_event is None
-            else TaskEvents(self._on_event, task_id=task_id, endpoint=endpoint.name)
-        )
+        return TaskEvents(self._on_event, task_id=task_id, endpoint=endpoint.name)

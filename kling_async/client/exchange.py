@@ -3,6 +3,7 @@ The parts of one HTTP exchange: the request's body, the time limit, and what has
 """
 
 import asyncio
+import math
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
@@ -33,6 +34,11 @@ PIECE: Final = 2**16
 Bytes of a request's body that are written to a connection at a time; aiohttp warns above one MiB.
 """
 
+SECONDS_PER_MIB: Final = 4.0
+"""
+Seconds that each MiB of a request's body adds to its time limit.
+"""
+
 EXTRA_TURNS: Final = 3
 """
 Iterations of the event loop between the end of the time and the cancelling. After the loop was blocked, its timers may
@@ -55,9 +61,11 @@ class Deadline:
 
     Attributes:
         seconds: How long the block may take in total.
+        read_timeout: How long the service may be silent, once an answer is expected.
     """
 
     seconds: float
+    read_timeout: float
     _aio_task: "asyncio.Task[object]" = attrs.field(init=False)
     _timer: asyncio.TimerHandle = attrs.field(init=False)
     _end: float = attrs.field(init=False)
@@ -81,16 +89,16 @@ class Deadline:
         if self._has_expired and self._aio_task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from None
 
-    def expect_within(self, seconds: float) -> None:
+    def expect_answer(self) -> None:
         """
-        End the block in *seconds* from now, or when its whole time is over, whichever comes first. Outside the block,
+        End the block `read_timeout` from now, or when its whole time is over, whichever comes first. Outside the block,
         and once the time is over, this does nothing.
         """
         if self._timer.cancelled() or self._has_expired:
             return
         loop = asyncio.get_running_loop()
         self._timer.cancel()
-        self._timer = loop.call_at(min(self._end, loop.time() + seconds), self._wait, EXTRA_TURNS)
+        self._timer = loop.call_at(min(self._end, loop.time() + self.read_timeout), self._wait, EXTRA_TURNS)
 
     def _wait(self, turns: int) -> None:
         if turns > 0:
@@ -117,7 +125,10 @@ class RequestBody(aiohttp.Payload):
     connection: behind proxies too, and in borrowed sessions. It may be sent several times, one after the other.
 
     Attributes:
+        deadline: Of the exchange that sends it: the answer is expected when all of the body is written.
+        extra_seconds: What its size adds to the time limit of an exchange.
         is_traceable: Whether its fate can be looked up if the answer is lost.
+        patience: Seconds without a byte from the service that are waited for its answer, if the client's are fewer.
         has_left: Whether bytes of it have left, and no answer has shown their effect.
         is_called_off: Whether it may no longer leave. Set before the request is cancelled, since it is written by a
             task of aiohttp's own.
@@ -125,20 +136,15 @@ class RequestBody(aiohttp.Payload):
 
     _autoclose = True  # there is nothing to close; otherwise aiohttp warns when a middleware replaces it
 
-    def __init__(self, content: bytes, *, is_traceable: bool = True) -> None:
+    def __init__(self, content: bytes, *, is_traceable: bool = True, patience: float = 0.0) -> None:
         super().__init__(content, content_type="application/json")
         self._size = len(content)
+        self.deadline: Deadline | None = None
+        self.extra_seconds: int = math.ceil(SECONDS_PER_MIB * len(content) / 2**20)
         self.is_traceable = is_traceable
+        self.patience = patience
         self.has_left: bool = False
         self.is_called_off = False
-        self._deadline: Deadline | None = None
-        self._read_timeout = 0.0
-
-    def begin(self, deadline: Deadline, read_timeout: float) -> None:
-        """
-        Prepare for one exchange: when all of the body is written, the answer is expected within *read_timeout*.
-        """
-        self._deadline, self._read_timeout = deadline, read_timeout
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         return bytes(self._value).decode(encoding, errors)
@@ -152,8 +158,8 @@ class RequestBody(aiohttp.Payload):
         self._leave()
         for start in range(0, len(self._value), PIECE):
             await writer.write(self._value[start : start + PIECE])
-        if self._deadline is not None:
-            self._deadline.expect_within(self._read_timeout)
+        if self.deadline is not None:
+            self.deadline.expect_answer()
 
     async def watch(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         """

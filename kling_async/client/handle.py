@@ -183,7 +183,7 @@ class TaskHandle:
         Take over the slots and the events of the submit that became this task. The slots are given back at its end.
         """
         if self._lease is not None:
-            self.release()
+            self._lease.release()
         self.request = request
         self._lease = lease
         self._on_final = on_final
@@ -247,8 +247,8 @@ class TaskHandle:
 
     def _report(self, snapshot: TaskSnapshot, before: TaskSnapshot | None) -> None:
         # Report what is new since *before* to the client and to its events: each step once, however often it is seen.
-        if self.is_final:  # its slots are free now; the client keeps it until its files are known
-            self.release()
+        if self.is_final and self._lease is not None:  # the client keeps it until its files are known
+            self._lease.release()
         if self.is_settled:
             on_final, self._on_final = self._on_final, None
             if on_final is not None:

@@ -12,14 +12,14 @@ from typing import Any, Final
 
 import attrs
 
-from kling_async.client.callbacks.router import CallbackRouter, CallbackSubscription
+from kling_async.client.callbacks.router import CallbackSubscription
 from kling_async.client.delivery import Delivery
 from kling_async.client.events import EventKind, TaskEvents
 from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.bucket import SlotLease
 from kling_async.client.polling.poller import Poller
 from kling_async.errors import ClientClosed, SubmissionUncertain
-from kling_async.wire.endpoints.base import Endpoint, TaskRequest
+from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.redaction import shorten
 from kling_async.wire.tasks import TaskSnapshot
@@ -50,7 +50,6 @@ class Submitter:
     """
 
     _poller: Poller
-    _router: CallbackRouter | None
     _handle_of: Callable[[str, Endpoint[Any], TaskEvents], TaskHandle]
     uncertain_for: float
     accepted: set[TaskHandle] = attrs.field(factory=set, init=False)
@@ -64,15 +63,6 @@ class Submitter:
 
     def __len__(self) -> int:
         return len(self._deliveries)
-
-    def subscribe(self, request: TaskRequest, submit_key: str | None = None) -> CallbackSubscription | None:
-        """
-        Return a subscription to the callbacks of *request*, under *submit_key* if an earlier run had one; None if there
-        are no callbacks, or the request names an address of the caller's.
-        """
-        if self._router is None or request.callback_url is not None:
-            return None
-        return self._router.subscribe(submit_key)
 
     async def run(self, delivery: Delivery, work: Callable[[], Awaitable[TaskSnapshot]]) -> TaskHandle:
         """
@@ -107,7 +97,7 @@ class Submitter:
         Take over a task that an earlier run had submitted, as if it had been accepted just now.
         """
         handle = self._handle_of(task_id, delivery.endpoint, delivery.events)
-        delivery.events.update(task_id=task_id)
+        delivery.events.task_id = task_id
         delivery.events.publish(EventKind.RESUMED, snapshot=handle.snapshot)
         self._watch(handle, delivery, None)
         return handle
@@ -189,8 +179,8 @@ class Submitter:
             "%s task %s was accepted", delivery.endpoint.title, accepted.task_id
         )  # so that a paid task can be found later in any case
         delivery.observer.accepted(accepted.task_id)
-        delivery.lease.note_accepted()
-        delivery.events.update(task_id=accepted.task_id)
+        delivery.lease.note_running(was_accepted_now=True)
+        delivery.events.task_id = accepted.task_id
         delivery.events.publish(EventKind.SUBMITTED, snapshot=accepted)
         handle = self._handle_of(accepted.task_id, delivery.endpoint, delivery.events)
         self._watch(handle, delivery, accepted)

@@ -5,10 +5,9 @@ Requests to the service: sessions, signing, and a bound on requests at a time. I
 import asyncio
 import contextlib
 import functools
-import math
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, Self, TypeVar
 
@@ -30,7 +29,7 @@ from kling_async.wire.http_answer import Answer
 from kling_async.wire.redaction import hide_secrets
 from kling_async.wire.responses import Presence, presence_of, read_created, read_snapshot
 
-__all__ = ["Transport", "decode", "is_small"]
+__all__ = ["DECODE_INLINE_MAX", "Transport", "decode"]
 
 T = TypeVar("T")
 
@@ -43,11 +42,6 @@ Decoded, JSON of this size takes at most about 150 MB of memory.
 DECODE_INLINE_MAX: Final = 256 * 1024
 """
 Maximum size in bytes of an answer that is decoded on the event loop. Larger ones would block the loop for too long.
-"""
-
-SECONDS_PER_MIB: Final = 4.0
-"""
-Seconds that each MiB of a request's body adds to its time limit.
 """
 
 REUSE_MARGIN: Final = 2.0
@@ -180,13 +174,16 @@ class Transport:
         return False
 
     async def _send_once(self, method: str, path: str, body: RequestBody | None, limit: float | None) -> Answer:
-        session = self._session_for(body)
-        headers = {"Authorization": f"Bearer {self._sign()}", "User-Agent": self.http.user_agent}
+        now = time.time() + self._clock_offset
+        if self._token is None or now >= self._token.renew_at:
+            self._token = make_token(self._credentials, now)
+        silence = self.http.read_timeout if body is None else max(self.http.read_timeout, body.patience)
+        seconds = self.http.connect_timeout + silence + (0 if body is None else body.extra_seconds)
         arrived = PartialAnswer()
         failure: Exception | None = None
         try:
-            with Deadline(limit or self._limit_of(body)) as deadline:
-                await self._exchange(session, method, path, body, headers, deadline, arrived)
+            with Deadline(limit or seconds, silence) as deadline:
+                await self._exchange(method, path, body, self._token, deadline, arrived)
         except KlingError:
             raise
         except asyncio.CancelledError:
@@ -209,21 +206,24 @@ class Transport:
 
     async def _exchange(
         self,
-        session: aiohttp.ClientSession,
         method: str,
         path: str,
         body: RequestBody | None,
-        headers: Mapping[str, str],
+        token: Token,
         deadline: Deadline,
         arrived: PartialAnswer,
     ) -> None:
+        session = self._session_for(body)
+        middlewares = None  # leaves those of the session as they are
         if body is not None:
-            body.begin(deadline, self.http.read_timeout)
+            body.deadline = deadline
+            own = getattr(session, "_middlewares", None)  # aiohttp has no public way to ask for them
+            middlewares = None if own is None else (*own, body.watch)
         async with session.request(
             method,
             URL(self.base_url + path, encoded=True),
             data=body,
-            headers=headers,
+            headers={"Authorization": f"Bearer {token.text}", "User-Agent": self.http.user_agent},
             allow_redirects=False,  # a redirect would carry the key elsewhere, and turn a POST into a GET
             raise_for_status=False,
             max_line_size=MAX_HEADER,  # here, since borrowed sessions have their own limits
@@ -232,12 +232,12 @@ class Transport:
             timeout=_connecting_within(self.http.connect_timeout),
             proxy=self.http.proxy_for(self.base_url) if self.http.trust_env else self.http.proxy,
             ssl=self.http.ssl,
-            middlewares=None if body is None else _middlewares(session, body),
+            middlewares=middlewares,
         ) as response:
             arrived.status, arrived.headers = response.status, response.headers
             is_over, size = False, 0
             while not is_over:
-                deadline.expect_within(self.http.read_timeout)
+                deadline.expect_answer()
                 piece = await response.content.readany()
                 arrived.pieces.append(piece)
                 size += len(piece)
@@ -268,16 +268,6 @@ class Transport:
             self._sessions[keepalive] = session
         return session
 
-    def _sign(self) -> str:
-        now = time.time() + self._clock_offset
-        if self._token is None or now >= self._token.renew_at:
-            self._token = make_token(self._credentials, now)
-        return self._token.text
-
-    def _limit_of(self, body: RequestBody | None) -> float:
-        more = 0 if body is None else math.ceil(SECONDS_PER_MIB * (body.size or 0) / 2**20)
-        return self.http.connect_timeout + self.http.read_timeout + more
-
     def _translate(self, error: Exception, where: str, body: RequestBody | None, arrived: PartialAnswer) -> KlingError:
         # No exception of aiohttp's gets further than here: its repr may hold the request's headers.
         reason = describe_http_error(error)
@@ -301,12 +291,6 @@ class Transport:
         return Unreachable(f"the connection broke during {where}: {reason}", task_id)
 
 
-def _middlewares(session: aiohttp.ClientSession, body: RequestBody) -> tuple[aiohttp.ClientMiddlewareType, ...] | None:
-    # None leaves the session's own as they are. aiohttp has no public way to ask for them.
-    middlewares = getattr(session, "_middlewares", None)
-    return None if middlewares is None else (*middlewares, body.watch)
-
-
 @functools.lru_cache(maxsize=64)
 def _connecting_within(seconds: float) -> aiohttp.ClientTimeout:
     # Name lookup, each address, proxy and TLS together; the rest of the time is kept by our own deadline.
@@ -318,19 +302,12 @@ async def decode(answer: Answer, parse: Callable[[Answer], T]) -> T:
     Return `parse(answer)`. For a large answer, *parse* runs in a thread: it must not read anything that the event loop
     changes. Cancelling this returns at once; the thread finishes and its result is dropped.
     """
-    if is_small(answer):
+    if len(answer.body) <= DECODE_INLINE_MAX:
         return parse(answer)
     try:
         return await asyncio.to_thread(parse, answer)
     except RuntimeError:  # no thread could be started
         return parse(answer)
-
-
-def is_small(answer: Answer) -> bool:
-    """
-    Return whether `decode` handles *answer* on the event loop.
-    """
-    return len(answer.body) <= DECODE_INLINE_MAX
 
 
 def _is_clock_trouble(answer: Answer) -> bool:

@@ -20,9 +20,9 @@ from kling_async.emulator.ledger import CreatedTask, Ledger
 from kling_async.emulator.result_files import FileUrls
 from kling_async.emulator.settings import Settings
 from kling_async.emulator.task_record import SUCCESS, TaskOutcome, TaskRecord
-from kling_async.emulator.task_snapshot import snapshot_of
+from kling_async.emulator.task_snapshot import file_id, snapshot_of
 from kling_async.emulator.usage import Usage
-from kling_async.wire.endpoints.base import Endpoint, TaskRequest
+from kling_async.wire.endpoints.base import Endpoint, ResultList, TaskRequest, sources_of, with_sources
 from kling_async.wire.endpoints.registry import caption_of, endpoint_of
 from kling_async.wire.tasks import TaskSnapshot
 
@@ -46,6 +46,8 @@ class Account:
         urls: Signs and checks the URLs of files.
         usage: Slots and money.
         ledger: What was created and billed; call `settle` before reading it.
+        billed: What has cost something, in the order of its bill.
+        packs_read_at: When its resource packs were read last, in epoch seconds.
     """
 
     def __init__(self, settings: Settings | None = None, *, origin: str = "http://127.0.0.1") -> None:
@@ -53,6 +55,8 @@ class Account:
         self.urls: Final = FileUrls(origin, seed=self.settings.seed, lifetime=self.settings.url_lifetime)
         self.usage: Final = Usage()
         self.ledger: Final = Ledger()
+        self.billed: Final[list[TaskRecord]] = []
+        self.packs_read_at = -math.inf
         self._records: list[TaskRecord] = []
         self._by_endpoint: defaultdict[str, list[TaskRecord]] = defaultdict(list)
         self._by_task_id: dict[str, TaskRecord] = {}
@@ -67,10 +71,17 @@ class Account:
         return f"<Account {self.settings.dialect.name}: {len(self._records)} tasks, {len(self._running)} running>"
 
     def create(
-        self, request: TaskRequest, now: float, outcome: TaskOutcome = SUCCESS, *, watermark: bool | None = None
+        self,
+        request: TaskRequest,
+        now: float,
+        outcome: TaskOutcome = SUCCESS,
+        *,
+        watermark: bool | None = None,
+        is_new: bool = False,
     ) -> TaskRecord:
         """
-        Accept or refuse a valid *request*. With a *watermark* each file has a marked copy.
+        Accept or refuse a valid *request*. With a *watermark* each file has a marked copy; *is_new* is in the new
+        standard.
 
         Raises:
             ApiError: Its external id has a task already (1201), its prompt contains a refused word (1301), there is not
@@ -80,7 +91,8 @@ class Account:
         self._creates += 1
         if self.settings.refused_as == "failed task" and self._is_refused(request):
             outcome = attrs.evolve(outcome, failure=_RISK_CONTROL)
-        record = attrs.evolve(self._make_record(request, now, outcome), watermark=watermark)
+        endpoint = endpoint_of(type(request))
+        record = attrs.evolve(self._make_record(endpoint, request, now, outcome), watermark=watermark, is_new=is_new)
         try:
             self._check_duplicate(request.external_task_id)
             self._check_content(request)
@@ -96,9 +108,39 @@ class Account:
         Add a task that an earlier emulator accepted at that time, in epoch seconds. It takes no slots, costs nothing,
         and is not in the ledger.
         """
-        record = attrs.evolve(self._make_record(request, accepted_at, SUCCESS), task_id=task_id)
+        endpoint = endpoint_of(type(request))
+        record = attrs.evolve(self._make_record(endpoint, request, accepted_at, SUCCESS), task_id=task_id)
         self._add(record)
         return record
+
+    def create_done(self, endpoint: Endpoint[Any], request: Any, now: float) -> TaskRecord:
+        """
+        Add what a call makes at once, such as a sound, and bill it. It is kept like a task, for its files; but it takes
+        no slots, and of the ledger only the bill shows it.
+
+        Args:
+            endpoint: Says what it makes, and for how much.
+
+        Raises:
+            ApiError: There is not enough money (1102).
+        """
+        self.settle(now)
+        record = attrs.evolve(self._make_record(endpoint, request, now, SUCCESS), started_at=now, done_at=now)
+        try:
+            self.usage.charge(record, self.settings)
+        except ApiError as error:
+            self.ledger.refusals[error.code] += 1
+            raise
+        self._by_task_id[record.task_id] = record
+        self._bill(record)
+        return record
+
+    def has_file(self, kind: ResultList, any_id: str, now: float) -> bool:
+        """
+        Return whether a file with this id was made on this account.
+        """
+        made = (record for record in self._by_task_id.values() if kind in record.endpoint.results)
+        return any(any_id == file_id(record, kind, index) for record in made for index in range(record.files_at(now)))
 
     def find(self, any_id: str) -> TaskRecord | None:
         """
@@ -155,10 +197,7 @@ class Account:
         while self._running and self._running[0][0] <= now:
             record = heapq.heappop(self._running)[2]
             self.usage.settle(record)
-            if self.settings.paid_in == "cash":
-                self.ledger.cash_billed += record.units * (record.endpoint.unit_price or 0)
-            else:
-                self.ledger.units_billed += record.units
+            self._bill(record)
 
     @property
     def next_change(self) -> float:
@@ -194,9 +233,17 @@ class Account:
         if self.settings.refused_as == "refusal" and self._is_refused(request):
             raise ApiError(400, 1301, MESSAGES[1301])
 
-    def _make_record(self, request: TaskRequest, now: float, outcome: TaskOutcome) -> TaskRecord:
-        dialect, endpoint = self.settings.dialect, endpoint_of(type(request))
-        ordinal = len(self._records) + 1
+    def _bill(self, record: TaskRecord) -> None:
+        if record.units:
+            self.billed.append(record)
+        if self.settings.paid_in == "cash":
+            self.ledger.cash_billed += record.units * (record.endpoint.unit_price or 0)
+        else:
+            self.ledger.units_billed += record.units
+
+    def _make_record(self, endpoint: Endpoint[Any], request: Any, now: float, outcome: TaskOutcome) -> TaskRecord:
+        dialect = self.settings.dialect
+        ordinal = len(self._by_task_id) + 1
         dice = random.Random(f"{self.settings.seed} task {ordinal}")  # noqa: S311 (repeatable on purpose)
         seconds = dice.uniform(*self.settings.latency)
         return TaskRecord(
@@ -223,9 +270,9 @@ class Account:
 
     def _with_shared_files(self, request: Any, endpoint: Endpoint[Any]) -> Any:
         # Thousands of requests with the same file of ten megabytes must not keep thousands of copies.
-        texts = {each.field: getattr(request, each.field) for each in endpoint.inputs}
-        shared = {field: self._texts.setdefault(text, text) for field, text in texts.items() if isinstance(text, str)}
-        return attrs.evolve(request, **shared) if shared else request
+        texts = sources_of(endpoint, request)
+        shared = {place: self._texts.setdefault(text, text) for place, text in texts.items() if isinstance(text, str)}
+        return with_sources(endpoint, request, shared)
 
     def _accept(self, record: TaskRecord) -> None:
         self._add(record)

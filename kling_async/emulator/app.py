@@ -6,10 +6,11 @@ import asyncio
 import socket
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from email.utils import formatdate
 from typing import Final
 
+import attrs
 from aiohttp import web
 
 from kling_async.emulator.account import Account
@@ -26,11 +27,10 @@ from kling_async.emulator.api_errors import MESSAGES, ApiError
 from kling_async.emulator.authentication import check_key
 from kling_async.emulator.fault_plan import FaultPlan
 from kling_async.emulator.fault_responses import refuse, reshape, spoil
-from kling_async.emulator.fault_rule import AFTER_SERVICE, BEFORE_SERVICE, RESHAPING, Fault
+from kling_async.emulator.fault_rule import AFTER_SERVICE, BEFORE_SERVICE, RESHAPING, Fault, Kind
 from kling_async.emulator.file_response import file_response
 from kling_async.emulator.host_check import host_check
 from kling_async.emulator.renderer import Renderer
-from kling_async.emulator.result_files import CONTENT_TYPES
 from kling_async.emulator.routing import Target, target_of
 
 MAX_BODY: Final = 32 * 1024 * 1024
@@ -61,7 +61,7 @@ class EmulatorApp:
         self._plan = plan
         self._clock = clock
         self._on_create = on_create
-        self._renderer = Renderer(account.settings)
+        self._renderer = Renderer(account)
 
     def application(self) -> web.Application:
         """
@@ -123,12 +123,19 @@ class EmulatorApp:
         if call.route == "create":
             self._on_create()
         if isinstance(response, FileToRender):
-            content = await self._renderer.render(response.record, response.file)
-            return file_response(content, CONTENT_TYPES[response.file.kind], call.headers)
+            return await self._file_response(response, call, {fault.kind for fault in faults})
         for fault in faults:
             if fault.kind in RESHAPING:
                 response = reshape(response, fault, call)
         return response
+
+    async def _file_response(self, found: FileToRender, call: ApiRequest, kinds: Collection[Kind]) -> ApiResponse:
+        record = found.record
+        if "other_version" in kinds:
+            record = attrs.evolve(record, task_id=f"{record.task_id}, other version", seed=record.seed + 1)
+        content = await self._renderer.render(record, found.file)
+        heeds_ranges = "no_ranges" not in kinds
+        return file_response(content, found.file.content_type, call.headers, heeds_ranges=heeds_ranges)
 
     async def _pause(self, faults: Sequence[Fault], kind: str) -> bool:
         # False if the server was closed meanwhile. A client that leaves meanwhile changes nothing: its request reaches
@@ -154,7 +161,7 @@ class EmulatorApp:
         broken.force_close()
         await broken.prepare(request)
         if late.kind == "truncated":
-            await broken.write(body[: len(body) // 2])
+            await broken.write(body[: int(len(body) * late.share)])
         else:
             await self._wait_until_left(request)
         return broken
@@ -187,11 +194,12 @@ def _reset(request: web.Request) -> web.Response:
 
 
 async def _read(request: web.Request, target: Target) -> ApiRequest:
+    has_body = target.route == "create" or (target.route == "call" and request.method == "POST")
     return ApiRequest(
         target=target,
         method=request.method,
         path=request.path,
         query=request.query,
         headers=request.headers,
-        body=read_body(await request.read()) if target.route == "create" else None,
+        body=read_body(await request.read()) if has_body else None,
     )

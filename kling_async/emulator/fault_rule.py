@@ -32,6 +32,8 @@ Kind = Literal[
     "html_after",
     "late_files",
     "new_api_shape",
+    "no_ranges",
+    "other_version",
     "rate_limited",
     "reset_after",
     "reset_before",
@@ -45,7 +47,7 @@ Kind = Literal[
     "unknown_status",
 ]
 
-Where = Literal["create", "query", "list", "tasks", "download", "any", "callback"]
+Where = Literal["create", "query", "list", "tasks", "call", "download", "any", "callback"]
 
 BEFORE_SERVICE: Final = frozenset({"reset_before", "status", "bare_429", "rate_limited", "html"})
 """
@@ -72,7 +74,7 @@ _OF_TASKS: Final = ("failing_task", "stuck_task", "unknown_status", "success_wor
 
 _ONLY_WHERE: Final[dict[str, Where]] = {
     **dict.fromkeys(_OF_TASKS, "create"),
-    "expired_url": "download",
+    **dict.fromkeys(("expired_url", "no_ranges", "other_version"), "download"),
     **dict.fromkeys(CALLBACK_KINDS, "callback"),
 }
 """
@@ -84,6 +86,7 @@ _ROUTES: Final[dict[Where, frozenset[str]]] = {
     "query": frozenset({"query"}),
     "list": frozenset({"list", "tasks"}),
     "tasks": frozenset({"tasks"}),
+    "call": frozenset({"call"}),
     "download": frozenset({"download"}),
     "any": frozenset(get_args(Route)),
     "callback": frozenset({"callback"}),
@@ -96,8 +99,8 @@ class Fault:
     One rule. The functions of `kling_async.emulator.faults` create them, with the defaults that suit each kind.
 
     Attributes:
-        where: The requests it applies to: "list" is any request for many tasks, "tasks" only those by ids. "any" does
-            not include "callback", since the service sends those.
+        where: The requests it applies to: "list" is any request for many tasks, "tasks" only those by ids, "call" what
+            is answered at once. "any" does not include "callback", since the service sends those.
         rate: The share of these requests that it applies to, chosen at random.
         times: How often it applies in total; None sets no limit.
         after: How many of these requests pass first.
@@ -107,6 +110,7 @@ class Fault:
         retry_after: The value of a `Retry-After` header, seconds or a date; None sends no header.
         message: The reason why a task fails; the word for a status.
         count: How many files are missing.
+        share: How much of a truncated answer arrives: 0 is nothing, 1 all.
     """
 
     kind: Kind = attrs.field(validator=attrs.validators.in_(get_args(Kind)))
@@ -120,6 +124,7 @@ class Fault:
     retry_after: str | None = attrs.field(default=None, kw_only=True)
     message: str = attrs.field(default="", kw_only=True)
     count: int = attrs.field(default=1, kw_only=True)
+    share: float = attrs.field(default=0.5, kw_only=True, validator=[attrs.validators.ge(0), attrs.validators.le(1)])
 
     def __attrs_post_init__(self) -> None:
         only = _ONLY_WHERE.get(self.kind)

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import attrs
 
-Route = Literal["create", "query", "list", "tasks", "download"]
+Route = Literal["create", "query", "list", "tasks", "call", "download"]
 """
-The operations of the service: `list` is a page of tasks, `tasks` are several by their ids.
+The operations of the service: `list` is a page of tasks, `tasks` are several by their ids, and `call` is what is
+answered at once, such as speech.
 """
 
 
@@ -50,8 +51,9 @@ class Ledger:
         tasks: All accepted tasks, in order of acceptance.
         duplicates_refused: Creates refused because a task with their external id existed.
         refusals: Refused creates, by the service's code (1303, 1102, ...).
-        units_billed: For tasks that have succeeded; failed ones cost nothing.
+        units_billed: For tasks that have succeeded, and for calls; failed tasks cost nothing.
         cash_billed: Dollars, if the account pays in cash; no units are billed then.
+        calls: Calls that were not refused, by name: "speech", "identify-face", ...
         arrivals: Requests by operation, counted when they arrive.
         answers: Answers by operation and HTTP status; 0 if the connection was closed instead.
         callbacks: Callbacks that were sent, by the word for the task's status; forged ones as "forged".
@@ -66,6 +68,7 @@ class Ledger:
     refusals: Counter[int] = attrs.field(factory=Counter)
     units_billed: Decimal | int = 0
     cash_billed: Decimal = Decimal(0)
+    calls: Counter[str] = attrs.field(factory=Counter)
     arrivals: Counter[str] = attrs.field(factory=Counter)
     answers: Counter[tuple[str, int]] = attrs.field(factory=Counter)
     callbacks: Counter[str] = attrs.field(factory=Counter)
@@ -133,6 +136,7 @@ class Ledger:
             "downloads_with_key": self.downloads_with_key,
             "connections": self.connections,
             "peak_slots": dict(self.peak_slots),
+            "calls": dict(self.calls),
             "arrivals": dict(self.arrivals),
             "answers": {f"{route} {status}": count for (route, status), count in sorted(self.answers.items())},
             "callbacks": dict(self.callbacks),

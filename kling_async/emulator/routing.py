@@ -8,6 +8,8 @@ from urllib.parse import unquote
 import attrs
 
 from kling_async.emulator.ledger import Route
+from kling_async.wire.calls.call import Call
+from kling_async.wire.calls.registry import CALLS
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.registry import endpoints
 
@@ -24,12 +26,16 @@ class Target:
         endpoint: For operations of an endpoint.
         any_id: The part of the path that names a task.
         file_name: The part of the path that names a file of the task.
+        model: The part of the path that names a model, in the new standard; None in the legacy one.
+        call: For what is answered at once.
     """
 
     route: Route | None
     endpoint: Endpoint[Any] | None = None
     any_id: str = ""
     file_name: str = ""
+    model: str | None = None
+    call: Call[Any, Any] | None = None
 
 
 def target_of(method: str, raw_path: str, prefix: str = "") -> Target:
@@ -44,10 +50,16 @@ def target_of(method: str, raw_path: str, prefix: str = "") -> Target:
         return Target(None)
     if (method, path) == ("GET", "/tasks"):
         return Target("tasks")
+    for call in CALLS:
+        if (method, path) == (call.method, call.path):
+            return Target("call", call=call)
+    start, _, any_id = path.rpartition("/")
     for endpoint in endpoints():
+        new = endpoint.new_standard
+        if new is not None and start == new.path and any_id and method == "POST":
+            return Target("create", endpoint, model=unquote(any_id))
         if path == endpoint.path:
             return Target("create" if method == "POST" else "list", endpoint)
-        start, _, any_id = path.rpartition("/")
         if start == endpoint.path and any_id and method == "GET":
             return Target("query", endpoint, unquote(any_id))
     return Target(None)
@@ -55,6 +67,8 @@ def target_of(method: str, raw_path: str, prefix: str = "") -> Target:
 
 def is_path_of_an_endpoint(path: str) -> bool:
     """
-    Return whether *path* is the path of an endpoint, or below it.
+    Return whether *path* is the path of an endpoint, or below it; or that of a call.
     """
+    if any(path == call.path for call in CALLS):
+        return True
     return any(path == endpoint.path or path.startswith(f"{endpoint.path}/") for endpoint in endpoints())

@@ -68,6 +68,7 @@ class Settings:
         port: 0 chooses a free one.
         url_lifetime: Seconds until the URL of a file expires.
         picture_scale: Multiplies the sides of pictures and videos; small ones are rendered faster.
+        speech_voices: The catalogue of voices for speech; a few of the vendor's.
         media_seconds: Seconds of videos and sounds whose request has no `duration`.
     """
 
@@ -88,6 +89,7 @@ class Settings:
     port: int = 0
     url_lifetime: float = 30 * DAY
     picture_scale: float = 1.0
+    speech_voices: tuple[str, ...] = attrs.field(default=("genshin_vindi2", "oversea_male1"), converter=_as_words)
     media_seconds: float = attrs.field(default=2.0, validator=attrs.validators.gt(0))
 
     @api_key.default
@@ -131,4 +133,5 @@ class SettingsByName(TypedDict, total=False):
     port: int
     url_lifetime: float
     picture_scale: float
+    speech_voices: Sequence[str]
     media_seconds: float

@@ -4,7 +4,6 @@ Snapshots of a task, as the emulated service shows it at a moment.
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterator
 from decimal import Decimal
 
 from kling_async.emulator.result_files import FileUrls, ResultFile
@@ -22,7 +21,7 @@ from kling_async.wire.tasks import (
     Video,
 )
 
-__all__ = ["seconds_of", "snapshot_of"]
+__all__ = ["file_id", "seconds_of", "snapshot_of"]
 
 
 def snapshot_of(record: TaskRecord, urls: FileUrls, settings: Settings, now: float) -> TaskSnapshot:
@@ -39,7 +38,7 @@ def snapshot_of(record: TaskRecord, urls: FileUrls, settings: Settings, now: flo
         status_word=words.get(status, status.value),
         task_status_msg=(outcome.failure or "") if is_final else "",
         task_result=_output(record, urls, settings, now) if is_final else TaskOutput(),
-        task_info=TaskInfo(record.request.external_task_id),
+        task_info=TaskInfo(getattr(record.request, "external_task_id", None)),
         created_at=_as_datetime(record.created_at),
         updated_at=_as_datetime(record.updated_at(now)),
         final_unit_deduction=record.units if is_final and not is_paid_in_cash else None,
@@ -58,27 +57,39 @@ def seconds_of(record: TaskRecord, settings: Settings) -> float:
 
 
 def _output(record: TaskRecord, urls: FileUrls, settings: Settings, now: float) -> TaskOutput:
-    def files_of(kind: ResultList) -> Iterator[tuple[int, str, str | None]]:
-        if kind in record.endpoint.results:
-            for index in range(record.files_at(now)):
-                marked = urls.url_of(record, ResultFile(kind, index, has_watermark=True), now)
-                yield index, urls.url_of(record, ResultFile(kind, index), now), marked if record.watermark else None
+    def places(kind: ResultList) -> range:
+        return range(record.files_at(now) if kind in record.endpoint.results else 0)
+
+    def url(kind: ResultList, index: int, *, is_wav: bool = False) -> str:
+        return urls.url_of(record, ResultFile(kind, index, is_wav=is_wav), now)
+
+    def marked(kind: ResultList, index: int) -> str | None:
+        return urls.url_of(record, ResultFile(kind, index, has_watermark=True), now) if record.watermark else None
 
     seconds = seconds_of(record, settings)
     return TaskOutput(
-        images=tuple(Image(index, url, marked) for index, url, marked in files_of("images")),
+        images=tuple(Image(index, url("images", index), marked("images", index)) for index in places("images")),
         videos=tuple(
-            Video(index, url, marked, _file_id(record, "videos", index), seconds)
-            for index, url, marked in files_of("videos")
+            Video(index, url("videos", index), marked("videos", index), file_id(record, "videos", index), seconds)
+            for index in places("videos")
         ),
         audios=tuple(
-            Audio(index, url, None, _file_id(record, "audios", index), seconds) for index, url, _ in files_of("audios")
+            Audio(
+                index,
+                url("audios", index),
+                url("audios", index, is_wav=True),
+                file_id(record, "audios", index),
+                seconds,
+            )
+            for index in places("audios")
         ),
     )
 
 
-def _file_id(record: TaskRecord, kind: ResultList, index: int) -> str:
-    # 18 digits, like the vendor's; not the task's id.
+def file_id(record: TaskRecord, kind: ResultList, index: int) -> str:
+    """
+    Return the id of a file: 18 digits, like the vendor's; not the task's id.
+    """
     digest = hashlib.sha256(f"{record.task_id} {kind} {index}".encode()).digest()
     return str(10**17 + int.from_bytes(digest) % (9 * 10**17))
 

@@ -18,22 +18,26 @@ class Usage:
 
     Attributes:
         slots: In use, by bucket.
+        units_spent: Of all that has ended.
     """
 
     def __init__(self) -> None:
         self.slots: Counter[str] = Counter()
-        self._units_reserved = self._units_spent = Decimal(0)
+        self.units_spent = self._units_reserved = Decimal(0)
 
     def check(self, record: TaskRecord, settings: Settings) -> None:
         """
         Raises:
             ApiError: There is not enough money (1102), or not enough slots (1303), for a task.
         """
-        units = self._units_spent + self._units_reserved + record.price
-        if settings.units is not None and units > settings.units:
-            raise ApiError(429, 1102, MESSAGES[1102])
+        self._check_units(record, settings)
         if settings.slots is not None and self.slots[record.bucket] + record.slots > settings.slots:
             raise ApiError(429, 1303, MESSAGES[1303])
+
+    def _check_units(self, record: TaskRecord, settings: Settings) -> None:
+        units = self.units_spent + self._units_reserved + record.price
+        if settings.units is not None and units > settings.units:
+            raise ApiError(429, 1102, MESSAGES[1102])
 
     def reserve(self, record: TaskRecord) -> None:
         """
@@ -42,10 +46,20 @@ class Usage:
         self.slots[record.bucket] += record.slots
         self._units_reserved += record.price
 
+    def charge(self, record: TaskRecord, settings: Settings) -> None:
+        """
+        Charge what a call has made at once.
+
+        Raises:
+            ApiError: There is not enough money (1102).
+        """
+        self._check_units(record, settings)
+        self.units_spent += record.units
+
     def settle(self, record: TaskRecord) -> None:
         """
         Release the slots of a task that has ended, and charge it.
         """
         self.slots[record.bucket] -= record.slots
         self._units_reserved -= record.price
-        self._units_spent += record.units
+        self.units_spent += record.units

@@ -25,6 +25,7 @@ class GalleryEntry:
         prompt: Empty if it is unknown; the file's name is shown instead.
         negative_prompt: What the file should not show.
         model_name: The requested model.
+        endpoint: The name of the endpoint of its task, such as "image-generation".
         settings: The other fields of the request, in the order in which they are shown; names are the wire's.
         index: The file's place among those of its task; counts from 0.
         seconds: Seconds from the task's acceptance to its end, or to the last file if that is known.
@@ -37,6 +38,7 @@ class GalleryEntry:
     prompt: str = ""
     negative_prompt: str | None = None
     model_name: str | None = None
+    endpoint: str | None = None
     settings: Mapping[str, object] = attrs.field(factory=dict)
     index: int | None = None
     task_id: str | None = None
@@ -61,11 +63,13 @@ def entry_of(request: TaskRequest) -> GalleryEntry:
     Return an entry with what *request* says; add the results with `attrs.evolve`.
     """
     fields: dict[str, Any] = attrs.asdict(request, recurse=False)
-    inputs = {each.field for each in endpoint_of(type(request)).inputs}
+    endpoint = endpoint_of(type(request))
+    inputs = {each.field for each in endpoint.inputs}
     return GalleryEntry(
         prompt=caption_of(request),
         negative_prompt=fields.get("negative_prompt"),
         model_name=fields.get("model_name"),
+        endpoint=endpoint.name,
         settings={
             name: _describe_file(value) if name in inputs else value
             for name, value in fields.items()
@@ -76,4 +80,9 @@ def entry_of(request: TaskRequest) -> GalleryEntry:
 
 def _describe_file(source: object) -> str:
     # Without its content, which may be large, and without URLs, which may be signed.
-    return source.name if isinstance(source, Path) else "given"
+    if isinstance(source, Path):
+        return source.name
+    if isinstance(source, (list, tuple)):
+        names = [each.name for each in source if isinstance(each, Path)]
+        return ", ".join(names) if len(names) == len(source) else f"{len(source)} given"
+    return "given"

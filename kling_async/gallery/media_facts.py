@@ -12,10 +12,10 @@ import attrs
 
 __all__ = ["MediaFacts", "read_media"]
 
-_SIGNATURES: Final[tuple[tuple[bytes, Literal["video", "audio"]], ...]] = (
-    (b"\x1aE\xdf\xa3", "video"),  # WebM and Matroska
-    (b"OggS", "audio"),
-    (b"ID3", "audio"),  # MP3 with tags
+_SIGNATURES: Final[tuple[tuple[bytes, Literal["video", "audio"], str], ...]] = (
+    (b"\x1aE\xdf\xa3", "video", "matroska"),  # also WebM
+    (b"OggS", "audio", "ogg"),
+    (b"ID3", "audio", "mp3"),  # MP3 with tags
 )
 _INDEX_MAX: Final = 16 * 1024 * 1024  # bytes of the index of an MP4 file that are read
 
@@ -24,10 +24,11 @@ _INDEX_MAX: Final = 16 * 1024 * 1024  # bytes of the index of an MP4 file that a
 class MediaFacts:
     """
     The facts in the header of a video or a sound. `seconds` is None if it has no length, `size` (width and height in
-    pixels) also for sounds.
+    pixels) also for sounds. `container` is the format of the file, by FFmpeg's name.
     """
 
     kind: Literal["video", "audio"]
+    container: str
     size: tuple[int, int] | None = None
     seconds: float | None = None
 
@@ -52,23 +53,26 @@ def _read(file: BinaryIO) -> MediaFacts | None:
         return _read_mp4(file, "audio" if head[8:11] == b"M4A" else "video")
     if head[:4] == b"RIFF" and head[8:] == b"WAVE":
         return _read_wav(file)
-    for signature, kind in _SIGNATURES:
+    for signature, kind, container in _SIGNATURES:
         if head.startswith(signature):
-            return MediaFacts(kind)
-    is_mpeg_audio = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0  # MP3 without tags, or AAC
-    return MediaFacts("audio") if is_mpeg_audio else None
+            return MediaFacts(kind, container)
+    is_mpeg_audio = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
+    if not is_mpeg_audio:
+        return None
+    return MediaFacts("audio", "aac" if head[1] & 0x06 == 0 else "mp3")  # by the layer, which is 0 in ADTS
 
 
 def _read_wav(file: BinaryIO) -> MediaFacts:
     try:
         with wave.open(file) as sound:
-            return MediaFacts("audio", seconds=sound.getnframes() / sound.getframerate())
+            return MediaFacts("audio", "wav", seconds=sound.getnframes() / sound.getframerate())
     except (wave.Error, EOFError, ZeroDivisionError):  # a format that browsers may know nevertheless
-        return MediaFacts("audio")
+        return MediaFacts("audio", "wav")
 
 
 def _read_mp4(file: BinaryIO, kind: Literal["video", "audio"]) -> MediaFacts:
     size = seconds = None
+    has_tracks = False
     try:
         for name, content in _boxes(_index_of(file)):
             if name == b"mvhd":
@@ -76,11 +80,21 @@ def _read_mp4(file: BinaryIO, kind: Literal["video", "audio"]) -> MediaFacts:
                 scale, length = struct.unpack_from(form, content, at)
                 seconds = length / scale if scale else None
             elif name == b"tkhd" and kind == "video":
-                width, height = (side >> 16 for side in struct.unpack(">2I", content[-8:]))
-                size = (width, height) if width and height else size
+                has_tracks = True
+                size = _displayed_size(content) or size
     except (struct.error, IndexError):
         pass  # the browser may still play it
-    return MediaFacts(kind, size, seconds)
+    if has_tracks and size is None:  # nothing to see
+        kind = "audio"
+    return MediaFacts(kind, "mp4", size, seconds)
+
+
+def _displayed_size(track_header: bytes) -> tuple[int, int] | None:
+    width, height = (side >> 16 for side in struct.unpack(">2I", track_header[-8:]))
+    if not width or not height:
+        return None
+    is_turned = track_header[-44:-40] == bytes(4)  # the first number of its matrix, for 90 and 270 degrees
+    return (height, width) if is_turned else (width, height)
 
 
 def _index_of(file: BinaryIO) -> bytes:

@@ -3,32 +3,30 @@ Writes the gallery page: one HTML file that needs only the files that it shows.
 """
 
 import base64
+import contextlib
 import errno
 import hashlib
 import os
 import secrets
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
-from typing import Final, Literal
-from urllib.parse import quote
+from typing import Final
 
-import attrs
 import jinja2
 from markupsafe import Markup
 
 from kling_async import __version__
+from kling_async.gallery.earlier_page import EarlierPage, stamp_of
 from kling_async.gallery.entry import GalleryEntry
-from kling_async.gallery.media_facts import read_media
-from kling_async.gallery.thumbnails import make_thumbnail
+from kling_async.gallery.tile import Tile, address_from, make_tile, tile_of
 
 __all__ = ["write_gallery"]
 
 _WORKERS: Final = min(8, os.cpu_count() or 1)
-_AHEAD: Final = 4 * _WORKERS  # thumbnails in memory
-_LABELS: Final = {"n": "Pictures"}
+_AHEAD: Final = 4 * _WORKERS  # previews in memory
 
 
 def write_gallery(
@@ -40,8 +38,11 @@ def write_gallery(
 
     The page contains its style, its script and thumbnails, and fetches nothing from other hosts. Full-size pictures,
     videos and sounds are not included: the page links to them relative to its own place, so move them together. A
-    file that cannot be read is shown as such. Takes a few hundredths of a second per picture, and memory for a few
-    pictures at a time. In an event loop, call it through `asyncio.to_thread`.
+    file that cannot be read is shown as such. A video shows a frame if PyAV is installed (extra "video"), otherwise
+    its first frame in the browser; a sound shows its waveform.
+
+    Takes a few hundredths of a second per file, and memory for a few files at a time. Thumbnails of files that have
+    not changed are taken from the page that is replaced. In an event loop, call it through `asyncio.to_thread`.
 
     Raises:
         OSError: The page cannot be written.
@@ -51,124 +52,46 @@ def write_gallery(
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
-        with part.open("x", encoding="utf-8", errors="replace") as file, ThreadPoolExecutor(_WORKERS) as threads:
-            file.writelines(_render(title, note, _in_order(entries, target.parent, threads)))
+        with (
+            contextlib.closing(EarlierPage(target)) as earlier,
+            part.open("x", encoding="utf-8", errors="replace") as file,
+            ThreadPoolExecutor(_WORKERS) as threads,
+        ):
+            file.writelines(_render(title, note, _in_order(entries, target.parent, earlier, threads)))
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
 
 
-@attrs.frozen(kw_only=True)
-class _Tile:
-    """
-    One entry as the page shows it.
-
-    Attributes:
-        kind: Of the file; None if there is none that can be shown.
-        href: The file's address relative to the page; None if the page cannot reach it.
-        thumbnail: The thumbnail of a picture, as a `data:` URL.
-        size: Width and height in pixels, if they are known.
-        facts: Labels and texts for the viewer.
-        trouble: Why there is nothing to show, or less than was requested.
-    """
-
-    entry: GalleryEntry
-    kind: Literal["image", "video", "audio"] | None = None
-    href: str | None = None
-    thumbnail: str | None = None
-    size: tuple[int, int] | None = None
-    facts: Mapping[str, str] = attrs.field(factory=dict)
-    trouble: str | None = None
-
-    @property
-    def ratio(self) -> float:
-        """
-        Width to height, limited to what fits into a row.
-        """
-        if self.size is None:
-            return 16 / 9 if self.kind == "video" else 1.0
-        return round(min(3.0, max(0.5, self.size[0] / self.size[1])), 4)
-
-    @property
-    def data(self) -> dict[str, object]:
-        """
-        The data for the page's script.
-        """
-        return {
-            "name": self.entry.name,
-            "is_prompt": bool(self.entry.prompt),
-            "negative": self.entry.negative_prompt,
-            "model": self.entry.model_name,
-            "state": self.entry.state,
-            "trouble": self.trouble,
-            "facts": list(self.facts.items()),
-            "kind": self.kind,
-            "size": self.size,
-        }
-
-
-def _in_order(entries: Iterable[GalleryEntry], folder: Path, threads: ThreadPoolExecutor) -> Iterator[_Tile]:
-    running: deque[Future[_Tile]] = deque()
+def _in_order(
+    entries: Iterable[GalleryEntry], folder: Path, earlier: EarlierPage, threads: ThreadPoolExecutor
+) -> Iterator[Tile]:
+    running: deque[Future[Tile] | Tile] = deque()
     for entry in entries:
-        running.append(threads.submit(_make_tile, entry, folder))
-        if len(running) > _AHEAD:
-            yield running.popleft().result()
+        running.append(_begin_tile(entry, folder, earlier, threads))
+        while running and (len(running) > _AHEAD or isinstance(running[0], Tile)):
+            yield _finished(running.popleft())
     while running:
-        yield running.popleft().result()
+        yield _finished(running.popleft())
 
 
-def _make_tile(entry: GalleryEntry, folder: Path) -> _Tile:
+def _begin_tile(
+    entry: GalleryEntry, folder: Path, earlier: EarlierPage, threads: ThreadPoolExecutor
+) -> Future[Tile] | Tile:
     if entry.path is None:
-        return _Tile(entry=entry, trouble=entry.error, facts=dict(_facts(entry, folder)))
-    href = _href(entry.path, folder)
-    if media := read_media(entry.path):
-        facts = dict(_facts(entry, folder, media.size, media.seconds))
-        return _Tile(entry=entry, kind=media.kind, href=href, size=media.size, facts=facts, trouble=entry.error)
-    try:
-        thumbnail = make_thumbnail(entry.path)
-    except ValueError as error:
-        return _Tile(entry=entry, trouble=entry.error or str(error), facts=dict(_facts(entry, folder)))
-    size = thumbnail.width, thumbnail.height
-    facts = dict(_facts(entry, folder, size))
-    return _Tile(
-        entry=entry, kind="image", href=href, thumbnail=thumbnail.data_url, size=size, facts=facts, trouble=entry.error
-    )
+        return tile_of(entry, folder)
+    href = address_from(folder, entry.path)
+    stamp = stamp_of(entry.path, href)
+    if preview := earlier.find(stamp):
+        return tile_of(entry, folder, preview, href, stamp)
+    return threads.submit(make_tile, entry, entry.path, folder, href, stamp)
 
 
-def _href(path: Path, folder: Path) -> str | None:
-    try:
-        return quote(os.fsencode(os.path.relpath(path, folder).replace(os.sep, "/")))
-    except ValueError:  # on another drive of Windows
-        return None
+def _finished(tile: Future[Tile] | Tile) -> Tile:
+    return tile if isinstance(tile, Tile) else tile.result()
 
 
-def _facts(
-    entry: GalleryEntry, folder: Path, size: tuple[int, int] | None = None, length: float | None = None
-) -> Iterator[tuple[str, str]]:
-    if entry.model_name is not None:
-        yield "Model", entry.model_name
-    for name, value in entry.settings.items():
-        yield _LABELS.get(name, name.replace("_", " ").capitalize()), str(value)
-    if size is not None:
-        yield "Size", f"{size[0]} \N{MULTIPLICATION SIGN} {size[1]}"
-    if length is not None:
-        yield "Length", f"{length:.1f} s"
-    if entry.index is not None:
-        yield "Index", str(entry.index)
-    yield "State", entry.state
-    if entry.seconds is not None:
-        yield "Took", f"{entry.seconds:.1f} s"
-    if entry.units is not None:
-        n = entry.settings.get("n", 1)
-        yield "Units", f"{entry.units.normalize():f}" + ("" if n == 1 else f" for {n} pictures")
-    if entry.task_id is not None:
-        yield "Task", entry.task_id
-    if entry.path is not None:
-        is_below = entry.path.is_relative_to(folder)
-        yield "File", entry.path.relative_to(folder).as_posix() if is_below else entry.path.name
-
-
-def _render(title: str, note: str, tiles: Iterator[_Tile]) -> Iterator[str]:
+def _render(title: str, note: str, tiles: Iterator[Tile]) -> Iterator[str]:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -178,7 +101,7 @@ def _render(title: str, note: str, tiles: Iterator[_Tile]) -> Iterator[str]:
         "img-src": "'self' file: data:",
         "media-src": "'self' file:",
         "style-src-elem": _fingerprint(style),
-        "style-src-attr": "'unsafe-inline'",  # the shape of each tile
+        "style-src-attr": "'unsafe-inline'",  # the shape of each tile, and the waveform of a sound
         "script-src": _fingerprint(script),
         "base-uri": "'none'",
         "form-action": "'none'",

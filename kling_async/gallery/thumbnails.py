@@ -15,13 +15,17 @@ from PIL import Image, UnidentifiedImageError
 
 from kling_async.wire.pillow_images import as_seen
 
-__all__ = ["Thumbnail", "make_thumbnail", "open_picture"]
+__all__ = ["SIDE", "Thumbnail", "embed_picture", "make_thumbnail", "open_picture"]
 
 _FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF")
 
-_SIDE: Final = 480  # pixels
+SIDE: Final = 480
+"""
+Pixels of the longer side of a thumbnail.
+"""
+
 _MAX_BYTES: Final = 16_000
-_TRIALS: Final = ((_SIDE, 72), (_SIDE, 45), (320, 40), (160, 30))
+_TRIALS: Final = ((SIDE, 72), (SIDE, 45), (320, 40), (160, 30))
 """
 The longer side and the quality of WebP to try, until the file is small enough. Only noise needs the last.
 """
@@ -78,14 +82,20 @@ def make_thumbnail(path: Path) -> Thumbnail:
     """
     with open_picture(path) as image:
         width, height = image.size
-        image.thumbnail((_SIDE, _SIDE), reducing_gap=2.0)
+        image.thumbnail((SIDE, SIDE), reducing_gap=2.0)
         stored = image.size
         small = as_seen(image)
         if small.size != stored:  # rotated by its EXIF orientation
             width, height = height, width
         small = small.convert("RGBA" if small.has_transparency_data else "RGB")
-        data = _encode(small)
-    return Thumbnail(f"data:image/webp;base64,{base64.b64encode(data).decode()}", width, height)
+        return Thumbnail(embed_picture(small), width, height)
+
+
+def embed_picture(small: Image.Image) -> str:
+    """
+    Return a picture of the size of a thumbnail as a `data:` URL.
+    """
+    return f"data:image/webp;base64,{base64.b64encode(_encode(small)).decode()}"
 
 
 def _encode(image: Image.Image) -> bytes:

@@ -146,7 +146,7 @@ def _request_attributes(request: TaskRequest) -> _Attributes:
     }
     values = {name: getattr(request, field, None) for name, field in names.items()}
     for file in endpoint_of(type(request)).inputs:
-        values[f"kling.has_{file.field}"] = getattr(request, file.field) is not None
+        values[f"kling.has_{file.field}"] = any(file.sources(request))
     return {
         name: value if isinstance(value, int) else str(value) for name, value in values.items() if value is not None
     }

@@ -20,7 +20,7 @@ import attrs
 
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import TaskRequest, with_fields
+from kling_async.wire.endpoints.base import TaskRequest, sources_of, with_sources
 from kling_async.wire.endpoints.inputs import FileFacts, FileSource, describe_source
 from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.image_headers import find_flaw, kind_of
@@ -103,7 +103,7 @@ async def read_inputs(
     Read all files of *request*, and check all rules of the service.
 
     Returns:
-        The text to send for each file, by field, without fields that are not set; and every broken rule.
+        The text to send for each file, by place (see `FileInput`); and every broken rule.
 
     Raises:
         InvalidRequest: No endpoint takes such a request.
@@ -112,16 +112,14 @@ async def read_inputs(
     unreadable: tuple[BrokenRule, ...] = ()
     endpoint = endpoint_of(type(request))
     for each in endpoint.inputs:
-        source = getattr(request, each.field)
-        if source is None:
-            continue
-        try:
-            if cache is not None:
-                found[each.field] = await cache.read(source, each.field, each.max_bytes(dialect))
-            else:
-                found[each.field] = await read_reference(source, field=each.field, max_bytes=each.max_bytes(dialect))
-        except InvalidRequest as error:
-            unreadable += error.broken
+        for place, source in each.sources(request):
+            try:
+                if cache is not None:
+                    found[place] = await cache.read(source, place, each.max_bytes(dialect))
+                else:
+                    found[place] = await read_reference(source, field=place, max_bytes=each.max_bytes(dialect))
+            except InvalidRequest as error:
+                unreadable += error.broken
     facts = {field: reference.facts for field, reference in found.items() if reference.facts is not None}
     return found, (*endpoint.rules(request, dialect, facts), *unreadable)
 
@@ -130,9 +128,9 @@ def with_texts(request: R, references: Mapping[str, Reference]) -> R:
     """
     Return *request* as it is sent: with the text of each file, and without files that were not read.
     """
-    fields = [each.field for each in endpoint_of(type(request)).inputs if getattr(request, each.field) is not None]
-    texts = {field: references[field].text if field in references else None for field in fields}
-    return with_fields(request, **texts) if texts else request
+    endpoint = endpoint_of(type(request))
+    texts = {place: references[place].text if place in references else None for place in sources_of(endpoint, request)}
+    return with_sources(endpoint, request, texts)
 
 
 async def read_reference(source: FileSource, *, field: str, max_bytes: int) -> Reference:

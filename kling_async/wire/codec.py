@@ -15,11 +15,11 @@ import attrs
 from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.inputs import FileSource
-from kling_async.wire.field_metadata import is_always_sent
+from kling_async.wire.field_metadata import WireForm, form_of, is_always_sent
 from kling_async.wire.result_lists import read_output, write_output
 from kling_async.wire.scalars import (
+    exact_bool,
     exact_float,
     exact_int,
     exact_text,
@@ -28,7 +28,6 @@ from kling_async.wire.scalars import (
     read_nested,
     read_reason,
     read_request_id,
-    read_status_word,
     read_time,
     write_time,
 )
@@ -38,7 +37,7 @@ from kling_async.wire.tasks import BalanceDeduction, TaskInfo, TaskSnapshot, Tas
 
 __all__ = ["read_request", "read_task", "write_request", "write_task"]
 
-R = TypeVar("R", bound=TaskRequest)
+R = TypeVar("R", bound=attrs.AttrsInstance)
 
 
 def read_task(task: Mapping[str, Any], *, request_id: str | None = None) -> TaskSnapshot:
@@ -52,12 +51,12 @@ def read_task(task: Mapping[str, Any], *, request_id: str | None = None) -> Task
     task_id = read_id(fields.get("task_id"))
     if task_id is None:
         raise ValueError("this is not a task: it has no readable id")
-    word = fields["status_word"]
+    status, word = read_word(fields.get("task_status"))
     known: dict[str, Any] = {name: read(fields[name], None) for name, read in _READERS.items() if name in fields}
     return TaskSnapshot(
         task_id=task_id,
-        task_status=read_word(word) if isinstance(word, str) else TaskStatus.UNKNOWN,
-        status_word=read_status_word(word, None),
+        task_status=status,
+        status_word=word,
         request_id=request_id or read_request_id(fields.get("request_id")),
         raw=task,
         **known,
@@ -87,7 +86,7 @@ def read_request(body: Mapping[str, Any], request_class: type[R]) -> R:
         raise ValueError("; ".join(transform_error(error))) from error
 
 
-def write_request(request: TaskRequest) -> dict[str, Any]:
+def write_request(request: attrs.AttrsInstance) -> dict[str, Any]:
     """
     Write the body of a create. Fields that have their default are left out, unless they are `ALWAYS_SENT`; files must
     be text by now.
@@ -166,13 +165,30 @@ def _written_word(snapshot: TaskSnapshot) -> str:
 
 
 def _request_reader(kind: type, codec: Converter) -> Callable[[Mapping[str, Any], Any], Any]:
-    return make_dict_structure_fn(kind, codec, _cattrs_detailed_validation=True)
+    forms = {field.name: form_of(field.metadata) for field in attrs.fields(kind)}
+    overrides: Any = {
+        name: override(struct_hook=_form_reader(form)) for name, form in forms.items() if form is not None
+    }
+    return make_dict_structure_fn(kind, codec, _cattrs_detailed_validation=True, **overrides)
+
+
+def _form_reader(form: WireForm) -> Callable[[Any, Any], Any]:
+    return lambda value, _: form.read(value)
 
 
 def _request_writer(kind: type, codec: Converter) -> Callable[[Any], dict[str, Any]]:
-    always = {field.name for field in attrs.fields(kind) if is_always_sent(field.metadata)}
-    overrides: Any = {name: override(omit_if_default=False) for name in always}
+    overrides: Any = {
+        field.name: override(
+            omit_if_default=not is_always_sent(field.metadata),
+            unstruct_hook=None if (form := form_of(field.metadata)) is None else form.write,
+        )
+        for field in attrs.fields(kind)
+    }
     return make_dict_unstructure_fn(kind, codec, _cattrs_omit_if_default=True, **overrides)
+
+
+def _is_source(kind: Any) -> bool:
+    return kind in (FileSource, FileSource | None)
 
 
 def make_codec() -> Converter:
@@ -181,12 +197,13 @@ def make_codec() -> Converter:
     """
     codec = Converter(detailed_validation=False)
     codec.register_structure_hook(str, exact_text)
+    codec.register_structure_hook(bool, exact_bool)
     codec.register_structure_hook(int, exact_int)
     codec.register_structure_hook(float, exact_float)
-    codec.register_structure_hook_func(lambda kind: kind == FileSource | None, exact_text)
+    codec.register_structure_hook_func(_is_source, exact_text)
     codec.register_structure_hook_factory(attrs.has, lambda kind: _request_reader(kind, codec))
     codec.register_unstructure_hook(TaskSnapshot, _write_snapshot)
-    codec.register_unstructure_hook_func(lambda kind: kind == FileSource | None, _write_source)
+    codec.register_unstructure_hook_func(_is_source, _write_source)
     codec.register_unstructure_hook_factory(attrs.has, lambda kind: _request_writer(kind, codec))
     return codec
 

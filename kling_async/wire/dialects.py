@@ -38,6 +38,11 @@ class Dialect:
         image_max_ratio: Long side to short side; None if the service sets no limit.
         external_ids: Whether an id of ours can be sent, and tasks be found by it.
         lists: Whether tasks can be listed.
+        default_video_model: The model of videos for which a request names none; it is sent in each request.
+        refuses_retired: Whether models that the vendor has retired are refused here.
+        standard: Which of the vendor's standards it speaks: "legacy only"; "legacy", and the new one where a model has
+            no legacy path; or "new" wherever an endpoint has it.
+        account_pages: Whether the account's packs and deductions can be read.
         ids_per_read: How many tasks one request can ask for by their ids; 1 if that is not offered.
     """
 
@@ -58,7 +63,11 @@ class Dialect:
     image_max_ratio: float | None = None
     external_ids: bool = False
     lists: bool = False
+    default_video_model: str = "kling-v2-5-turbo"
+    refuses_retired: bool = False
+    standard: Literal["legacy only", "legacy", "new"] = "legacy only"
     ids_per_read: int = 1
+    account_pages: bool = False
 
 
 _GATEWAY_RATIOS: Final = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3")
@@ -89,7 +98,11 @@ OFFICIAL: Final = Dialect(
     image_max_ratio=2.5,
     external_ids=True,
     lists=True,
+    default_video_model="kling-v3",
+    refuses_retired=True,
+    standard="legacy",
     ids_per_read=20,
+    account_pages=True,
 )
 """
 The vendor's own API, by its reference of September 2026.

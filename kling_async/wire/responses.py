@@ -45,6 +45,7 @@ __all__ = [
     "read_created",
     "read_news",
     "read_page",
+    "read_payload",
     "read_snapshot",
 ]
 
@@ -81,7 +82,7 @@ def read_created(answer: Answer) -> TaskSnapshot:
             before it sends anything, never raises an error after which a task may exist, with any status.
     """
     try:
-        return _read_task_of(_read_payload(answer, is_create=True), answer)
+        return _read_task_of(read_payload(answer, is_create=True), answer)
     except TaskNotFound as error:  # a create names no task: the path or the model is missing
         facts = (error.message, error.task_id, error.request_id, error.code, error.http_status)
         raise InvalidRequest(*facts) from error
@@ -99,7 +100,7 @@ def read_snapshot(answer: Answer, task_id: str | None = None) -> TaskSnapshot:
         KlingError: As for a create.
     """
     try:
-        snapshot = _read_task_of(_read_payload(answer), answer, known_id=task_id)
+        snapshot = _read_task_of(read_payload(answer), answer, known_id=task_id)
     except KlingError as error:
         error.task_id = task_id or error.task_id
         if isinstance(error, InvalidRequest) and _says_not_found(error):
@@ -107,6 +108,24 @@ def read_snapshot(answer: Answer, task_id: str | None = None) -> TaskSnapshot:
             raise TaskNotFound(*facts) from error
         raise
     return snapshot if task_id in (None, snapshot.task_id) else attrs.evolve(snapshot, task_id=task_id)
+
+
+def read_only_task(answer: Answer, task_id: str | None = None) -> TaskSnapshot:
+    """
+    Read the answer to a query of one task in the vendor's new standard, where it is a list.
+
+    Raises:
+        TaskNotFound: The list is empty.
+        UnexpectedAnswer: It has several tasks.
+        KlingError: As for a create.
+    """
+    page = read_page(answer)
+    if len(page) > 1:
+        what = f"the answer holds {len(page)} tasks, and one was asked for"
+        raise make_error(UnexpectedAnswer, what, answer, task_id, None, page[0].request_id)
+    if not page:
+        raise make_error(TaskNotFound, "the service lists no such task", answer, task_id, None, None)
+    return page[0]
 
 
 def read_page(answer: Answer) -> list[TaskSnapshot]:
@@ -183,7 +202,7 @@ def is_whole(body: bytes) -> bool:
 
 
 def _read_tasks(answer: Answer) -> tuple[list[Mapping[str, Any]], str | None]:
-    payload = _read_payload(answer)
+    payload = read_payload(answer)
     items = items_of(payload)
     if items is None:
         raise unexpected("the answer holds no list of tasks", answer, payload)
@@ -204,8 +223,16 @@ def _says_not_found(error: InvalidRequest) -> bool:
     return error.code == 1203 or (error.code == 1201 and "not found" in error.message.casefold())
 
 
-def _read_payload(answer: Answer, *, is_create: bool = False) -> Mapping[str, Any]:
-    # Returns the envelope of a successful answer; raises for anything else.
+def read_payload(answer: Answer, *, is_create: bool = False) -> Mapping[str, Any]:
+    """
+    Return the envelope of an answer that says yes.
+
+    Args:
+        is_create: Whether a relay's own refusal, before it sent anything, can be an answer to this request.
+
+    Raises:
+        KlingError: For anything else.
+    """
     is_good = 200 <= answer.status < 300
     try:
         payload = loads(answer.body)
@@ -219,31 +246,25 @@ def _read_payload(answer: Answer, *, is_create: bool = False) -> Mapping[str, An
 
 
 def _read_task_of(payload: Mapping[str, Any], answer: Answer, *, known_id: str | None = None) -> TaskSnapshot:
-    task = _find_task(payload, known_id)
+    # The task is the outermost object that has an id; if that is known, it may be left out, but not the status.
+    task: Mapping[str, Any] | None = None
+    data = payload.get("data")
+    if not isinstance(data, dict):
+        data = data_of(payload)
+    if is_task(payload):
+        task = payload
+    elif is_task(data):
+        task = data
+    elif isinstance(data, dict):
+        if is_task(inner := data_of(data)):
+            task = inner
+        elif read_id(data.get("id")):
+            task = data
+        elif read_id(known_id) and (data.get("task_status") or data.get("status")):
+            task = {**data, "task_id": known_id}
     if task is None:
         raise unexpected("the answer holds no task", answer, payload)
     snapshot = read_task(task, request_id=read_request_id(payload.get("request_id")))
     if known_id is None and not stands_in_path(snapshot.task_id):
         raise unexpected("the answer gives its task an id that cannot stand in a path", answer, payload)
     return snapshot
-
-
-def _find_task(payload: Mapping[str, Any], known_id: str | None) -> Mapping[str, Any] | None:
-    # The outermost object that has an id; an answer about a known task may leave the id out, but not its status.
-    if is_task(payload):
-        return payload
-    data = payload.get("data")
-    if not isinstance(data, dict):
-        data = data_of(payload)
-    if not isinstance(data, dict):
-        return None
-    if is_task(data):
-        return data
-    inner = data_of(data)
-    if is_task(inner):
-        return inner
-    if read_id(data.get("id")):
-        return data
-    if read_id(known_id) and (data.get("task_status") or data.get("status")):
-        return {**data, "task_id": known_id}
-    return None

@@ -3,16 +3,16 @@ The files of a task's result, as services list them.
 """
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 import attrs
 
-from kling_async.wire.scalars import read_decimal, read_id, read_whole, text_or_none
+from kling_async.wire.scalars import read_decimal, read_id, read_whole
 from kling_async.wire.tasks import Audio, Image, TaskOutput, Video
 
-__all__ = ["FILES_MAX", "address_of", "read_image", "read_output", "write_output"]
+__all__ = ["ADDRESS", "FILES_MAX", "read_image", "read_output", "text_of", "write_output"]
 
 F = TypeVar("F", Image, Video, Audio)
 
@@ -23,12 +23,18 @@ would become half a million downloads. `TaskSnapshot.raw` has them all.
 """
 
 
-def address_of(item: Mapping[str, Any]) -> str | None:
+ADDRESS: Final = ("url", "image_url")
+"""
+The names of an item's address.
+"""
+
+
+def text_of(item: Mapping[str, Any], names: Iterable[str]) -> str | None:
     """
-    Return the URL of an item of a list, None if it has none.
+    Return the first of the fields *names* that holds text; None if none does.
     """
-    addresses = (item.get(name) for name in ("url", "image_url"))
-    return next((address for address in addresses if isinstance(address, str) and address), None)
+    texts = (item.get(name) for name in names)
+    return next((text for text in texts if isinstance(text, str) and text), None)
 
 
 _NO_OUTPUT: Final = TaskOutput()
@@ -66,10 +72,10 @@ def _read_files(items: Any, read: Callable[[Any, int], F | None]) -> tuple[F, ..
 
 
 def _read_video(item: Any, place: int) -> Video | None:
-    url = address_of(item) if isinstance(item, dict) else None
+    url = text_of(item, ADDRESS) if isinstance(item, dict) else None
     if url is None:
         return None
-    watermark_url, duration = text_or_none(item.get("watermark_url")), _read_seconds(item.get("duration"))
+    watermark_url, duration = text_of(item, ["watermark_url"]), _read_seconds(item.get("duration"))
     return Video(place, url, watermark_url, read_id(item.get("id")), duration)
 
 
@@ -77,8 +83,8 @@ def _read_audio(item: Any, place: int) -> Audio | None:
     if not isinstance(item, dict):
         return None
     # The second of two names is the vendor's new standard's.
-    wav_url = text_or_none(item.get("url_wav")) or text_or_none(item.get("wav_url"))
-    url = address_of(item) or text_or_none(item.get("url_mp3")) or text_or_none(item.get("mp3_url")) or wav_url
+    wav_url = text_of(item, ["url_wav", "wav_url"])
+    url = text_of(item, [*ADDRESS, "url_mp3", "mp3_url"]) or wav_url
     if url is None:
         return None
     names = ("duration", "duration_mp3", "duration_wav", "mp3_duration", "wav_duration")
@@ -98,10 +104,10 @@ def read_image(item: Any, place: int) -> Image | None:
     """
     if isinstance(item, str):
         item = {"url": item}
-    url = address_of(item) if isinstance(item, dict) else None
+    url = text_of(item, ADDRESS) if isinstance(item, dict) else None
     if url is None:
         return None
-    return Image(place, url, text_or_none(item.get("watermark_url")), read_id(item.get("id")))
+    return Image(place, url, text_of(item, ["watermark_url"]), read_id(item.get("id")))
 
 
 def write_output(output: TaskOutput) -> dict[str, Any]:
@@ -126,8 +132,12 @@ def _write_video(video: Video) -> dict[str, Any]:
 
 
 def _write_audio(audio: Audio) -> dict[str, Any]:
-    item = {"id": audio.id, "url": audio.url, "url_wav": audio.wav_url}
-    return _without_none({**item, "duration": _write_seconds(audio.duration)})
+    # The vendor names both formats if there are two.
+    seconds = _write_seconds(audio.duration)
+    if audio.wav_url is None:
+        return _without_none({"id": audio.id, "url": audio.url, "duration": seconds})
+    item = {"id": audio.id, "url_mp3": audio.url, "url_wav": audio.wav_url}
+    return _without_none({**item, "duration_mp3": seconds, "duration_wav": seconds})
 
 
 def _write_seconds(seconds: float | None) -> str | None:

@@ -11,6 +11,7 @@ from kling_async.wire.json_text import loads
 from kling_async.wire.redaction import hide_secrets, one_line, shorten
 
 __all__ = [
+    "exact_bool",
     "exact_float",
     "exact_int",
     "exact_text",
@@ -19,22 +20,15 @@ __all__ = [
     "read_nested",
     "read_reason",
     "read_request_id",
-    "read_status_word",
     "read_text",
     "read_time",
     "read_whole",
-    "text_or_none",
     "write_time",
 ]
 
 _SECONDS_BELOW: Final = 10**11
 """
 A time smaller than this is in seconds (as some gateways send it), a larger one in milliseconds: 10^11 ms is March 1973.
-"""
-
-WORD_LENGTH: Final = 60
-"""
-Characters of a status word that are shown.
 """
 
 DIGITS_MAX: Final = 12
@@ -99,6 +93,18 @@ def exact_text(value: Any, _: object) -> str:
     raise TypeError(f"expected text, got {type(value).__name__}")
 
 
+def exact_bool(value: Any, _: object) -> bool:
+    """
+    Return a bool as it is.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if isinstance(value, bool):
+        return value
+    raise TypeError(f"expected true or false, got {type(value).__name__}")
+
+
 def exact_int(value: Any, _: object) -> int:
     """
     Return a whole number as it is.
@@ -128,14 +134,6 @@ def read_text(value: Any, _: object) -> str:
     Return text; empty for anything else.
     """
     return value if isinstance(value, str) else ""
-
-
-def read_status_word(value: Any, _: object) -> str:
-    """
-    Return the service's word for a status, ready to be shown; the original is in `TaskSnapshot.raw`.
-    """
-    word = value if isinstance(value, str) else ""
-    return word if word.isprintable() and len(word) <= WORD_LENGTH else shorten(one_line(word), WORD_LENGTH)
 
 
 def read_reason(value: Any, _: object) -> str:
@@ -176,10 +174,3 @@ def read_decimal(value: Any, _: object) -> Decimal | None:
     except InvalidOperation:
         return None
     return number if number.is_finite() and abs(number.adjusted()) < DIGITS_MAX else None
-
-
-def text_or_none(value: Any) -> str | None:
-    """
-    Return text that is not blank, or None.
-    """
-    return value if isinstance(value, str) and value else None

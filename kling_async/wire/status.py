@@ -4,6 +4,7 @@ What the words of a status mean, which are final, and which of two snapshots is 
 
 from typing import Final
 
+from kling_async.wire.redaction import one_line, shorten
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
 
 _WORDS: Final = {
@@ -25,14 +26,22 @@ _WORDS: Final = {
 What each word of a status means. Only this table decides: polls, lists and callbacks all come here.
 """
 
+WORD_LENGTH: Final = 60
+"""
+Characters of a status word that are shown.
+"""
+
 _STEP: Final = {TaskStatus.SUBMITTED: 0, TaskStatus.PROCESSING: 1}
 
 
-def read_word(word: str) -> TaskStatus:
+def read_word(value: object) -> tuple[TaskStatus, str]:
     """
-    Return what the service's *word* means, in any case.
+    Return what the service's word for a status means, in any case, and the word ready to be shown; the original is in
+    `TaskSnapshot.raw`.
     """
-    return _WORDS.get(word.casefold(), TaskStatus.UNKNOWN)
+    word = value if isinstance(value, str) else ""
+    shown = word if word.isprintable() and len(word) <= WORD_LENGTH else shorten(one_line(word), WORD_LENGTH)
+    return _WORDS.get(word.casefold(), TaskStatus.UNKNOWN), shown
 
 
 def is_final(status: TaskStatus) -> bool:
@@ -49,7 +58,7 @@ def is_settled(snapshot: TaskSnapshot) -> bool:
     if snapshot.task_status is TaskStatus.SUCCEEDED:
         made = snapshot.task_result
         return bool(made.images or made.videos or made.audios)
-    return is_final(snapshot.task_status)
+    return snapshot.task_status is TaskStatus.FAILED
 
 
 def has_succeeded(snapshot: TaskSnapshot) -> bool:

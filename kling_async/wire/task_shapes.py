@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final, TypeGuard
 
-from kling_async.wire.result_lists import FILES_MAX, address_of, read_image
+from kling_async.wire.result_lists import ADDRESS, FILES_MAX, read_image, text_of
 from kling_async.wire.scalars import read_decimal, read_id, read_nested
 
 __all__ = ["addresses_in", "canonical", "is_task"]
@@ -63,7 +63,6 @@ def canonical(task: Mapping[str, Any]) -> dict[str, Any]:
         results = {"images": _find_pictures(fields), **_typed_outputs(fields.get("outputs"))}
         if any(results.values()):
             fields["task_result"] = results
-    fields["status_word"] = fields.setdefault("task_status", "")
     return fields
 
 
@@ -73,7 +72,7 @@ def _has_files(result: Any) -> bool:
         return bool(_pictures_in(result, ("images",)))
     images = result.get("images")
     first = images[0] if isinstance(images, list) and images else None
-    if isinstance(first, dict) and "type" not in first and address_of(first) is not None:
+    if isinstance(first, dict) and "type" not in first and text_of(first, ADDRESS) is not None:
         return True
     return any(result.get(name) for name in ("videos", "audios")) or bool(_pictures_in(result, ("images",)))
 
@@ -166,7 +165,7 @@ def _pictures_in(value: Any, names: Iterable[str]) -> list[Any]:
 
 def _is_picture(item: Any) -> bool:
     if isinstance(item, dict):
-        return item.get("type", "image") == "image" and address_of(item) is not None
+        return item.get("type", "image") == "image" and text_of(item, ADDRESS) is not None
     return isinstance(item, str) and bool(item)
 
 

@@ -208,15 +208,20 @@ def test_rows_become_entries() -> None:
     first, second, saved, lost = entries_of(board.rows, 9.0, "kling-v1")
 
     assert first == GalleryEntry(
-        path=Path("f-0.png"), prompt="fox", model_name="kling-v1", settings={"n": 2}, index=0, task_id="f", seconds=2.5,
-        units=Decimal(2),
+        path=Path("f-0.png"), prompt="fox", model_name="kling-v1", endpoint="image-generation", settings={"n": 2},
+        index=0, task_id="f", seconds=2.5, units=Decimal(2),
     )  # fmt: skip
     assert (Path("f-1.png"), 1, Decimal(2)) == (second.path, second.index, second.units)
     assert (Path("o-1.png"), None, "kling-v2", "failed", "DownloadFailed: gone (task o)") == (
         saved.path, saved.index, saved.model_name, saved.state, saved.error
     )  # fmt: skip
     assert lost == GalleryEntry(
-        prompt="bear", model_name="kling-v1", settings={"n": 1}, state="failed", error="NotSent: no way there"
+        prompt="bear",
+        model_name="kling-v1",
+        endpoint="image-generation",
+        settings={"n": 1},
+        state="failed",
+        error="NotSent: no way there",
     )
 
 

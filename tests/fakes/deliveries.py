@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from kling_async.client.delivery import Delivery, SubmitObserver
-from kling_async.client.events import NULL_EVENTS
+from kling_async.client.events import TaskEvents
 from kling_async.client.exchange import RequestBody
 from kling_async.client.submission import Submission
 from kling_async.client.transport import Transport
@@ -72,7 +72,7 @@ def delivery(
         lease=lease,
         subscription=None,
         observer=observer or SubmitObserver(),
-        events=NULL_EVENTS,
+        events=TaskEvents(None),
         submission=Submission(external_id, sent_at=0.0, **facts),
         body=RequestBody(b'{"prompt":"a lighthouse"}', is_traceable=external_id is not None),
         transport=transport,

@@ -12,7 +12,7 @@ from kling_async.cli.batch.input_parser import InputLine
 from kling_async.cli.formatting import format_units, plural
 from kling_async.cli.json_output import number_of
 from kling_async.wire.dialects import GATEWAY, Dialect
-from kling_async.wire.endpoints.base import TaskRequest
+from kling_async.wire.endpoints.base import TaskRequest, sources_of
 from kling_async.wire.endpoints.registry import caption_of, endpoint_named, endpoint_of
 from kling_async.wire.redaction import one_line, shorten
 
@@ -64,7 +64,7 @@ class CostEstimate:
             raise ValueError(f"line {line.number} is not a request")
         endpoint = endpoint_of(type(request))
         model_name = getattr(request, "model_name", None) or endpoint.bucket(request, self.dialect)
-        has_image = any(getattr(request, field.field) is not None for field in endpoint.inputs)
+        has_image = bool(sources_of(endpoint, request))
         self.kinds[RequestKind(endpoint.name, model_name, getattr(request, "n", 1), has_image)] += 1
         units = endpoint.units(request, self.dialect)
         if units is None:

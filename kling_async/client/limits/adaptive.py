@@ -98,22 +98,16 @@ class RejectionTracker:
     all larger requests share one start of refusals: only one of them has to wait to learn that it is too large.
     """
 
-    _most_granted: int = attrs.field(default=1, init=False)  # every account has at least one
     _since: dict[int, float] = attrs.field(factory=dict, init=False)
 
-    def note_accepted(self, n: int) -> None:
-        """
-        A request for *n* slots was accepted.
-        """
-        if n > self._most_granted:
-            self._most_granted = n
-            self._since = {larger: since for larger, since in self._since.items() if larger > n}
-
-    def note_refused(self, n: int, now: float) -> float:
+    def note_refused(self, n: int, now: float, most_granted: int) -> float:
         """
         A request for *n* slots was refused; return since when such requests have been refused.
+
+        Args:
+            most_granted: Slots of the largest request that was accepted so far.
         """
-        if n <= self._most_granted:
+        if n <= most_granted:
             return now
         self._since.setdefault(n, now)
-        return min(since for smaller, since in self._since.items() if smaller <= n)
+        return min(since for smaller, since in self._since.items() if most_granted < smaller <= n)

@@ -88,26 +88,23 @@ class SlotLease:
         if bucket.queue.count:
             bucket.admit()
 
-    def note_running(self) -> None:
+    def note_running(self, *, was_accepted_now: bool = False) -> None:
         """
         Take the slots even above the limit: a task that uses them is running, or may be.
-        """
-        if not self.is_released and not self.is_accepted:
-            bucket, self.is_accepted = self.bucket, True
-            bucket.accepted += self.n
-            bucket.move(self, LeaseState.HOLDING)
-            if bucket.queue.count:
-                bucket.admit()
 
-    def note_accepted(self) -> None:
+        Args:
+            was_accepted_now: The service has just accepted it, so the account has all slots that are in use now.
         """
-        The service has accepted the task that uses these slots.
-        """
-        if not self.is_released and not self.is_accepted:
-            bucket = self.bucket
-            bucket.rejections.note_accepted(self.n)
-            bucket.adaptive.note_accepted(bucket.accepted + self.n, asyncio.get_running_loop().time())
-            self.note_running()
+        if self.is_released or self.is_accepted:
+            return
+        bucket, self.is_accepted = self.bucket, True
+        bucket.accepted += self.n
+        if was_accepted_now:
+            bucket.most_granted = max(bucket.most_granted, self.n)
+            bucket.adaptive.note_accepted(bucket.accepted, asyncio.get_running_loop().time())
+        bucket.move(self, LeaseState.HOLDING)
+        if bucket.queue.count:
+            bucket.admit()
 
     def note_refused(self, error: RateLimited) -> bool:
         """
@@ -129,7 +126,7 @@ class SlotLease:
             self.refused_since = math.inf
         else:
             is_about_slots = is_vague or isinstance(error, NoFreeSlot)
-            since = bucket.rejections.note_refused(self.n, now) if is_about_slots else now
+            since = bucket.rejections.note_refused(self.n, now, bucket.most_granted) if is_about_slots else now
             self.refused_since = min(since, self.refused_since)
         match error:
             case NoFreeSlot() if bucket.used == self.n:
@@ -260,6 +257,7 @@ class Bucket:
         queue: The requests that wait.
         below: Requests for that many slots and more would be refused, as the smallest that backs off was.
         numbers: Of its requests, in the order of arrival.
+        most_granted: Slots of the largest request that was accepted; every account has at least one.
     """
 
     limit: int | None
@@ -270,6 +268,7 @@ class Bucket:
     queue: RequestQueue = attrs.field(factory=RequestQueue, init=False)
     below: float = attrs.field(default=math.inf, init=False)
     numbers: Iterator[int] = attrs.field(factory=itertools.count, init=False)
+    most_granted: int = attrs.field(default=1, init=False)
     _backing_off: list[int] = attrs.field(factory=list, init=False)  # sizes of the requests in this state
 
     @property
@@ -279,18 +278,24 @@ class Bucket:
         """
         return Usage(self.limit or self.adaptive.limit, self.used, self.queue.count + len(self._backing_off))
 
-    def has_room(self, n: int) -> bool:
+    def has_room(self, n: int, *, is_first: bool = False) -> bool:
         """
-        Return whether *n* slots are available without waiting.
+        Return whether *n* slots are available without waiting, for a new request or the *is_first* of the queue.
         """
-        has_turn = not self.queue.count or self.queue.first(self.below) is None
-        return has_turn and n < self.below and self._fits(n)
+        if n >= self.below or (not is_first and self.queue.count and self.queue.first(self.below) is not None):
+            return False
+        if self.limit is not None:
+            return self.used + n <= self.limit
+        # A request larger than the limit found so far is sent by itself: only the service knows whether it is too
+        # large.
+        return not self.used or self.adaptive.allows(self.used, n, is_answered=self.used == self.accepted)
 
     def admit(self) -> None:
         """
         Give free slots to the requests that wait for them.
         """
-        while self.queue.count and (request := self.queue.first(self.below)) and self._fits(request.n):
+        queue = self.queue
+        while queue.count and (request := queue.first(self.below)) and self.has_room(request.n, is_first=True):
             self.move(request, LeaseState.HOLDING)
 
     def fail_waiters(self, owner: object, make_error: Callable[[], Exception]) -> None:
@@ -328,10 +333,3 @@ class Bucket:
             case LeaseState.IDLE:
                 if request.granted is not None:
                     request.granted.cancel()  # its wait ends with it
-
-    def _fits(self, n: int) -> bool:
-        if self.limit is not None:
-            return self.used + n <= self.limit
-        # A request larger than the limit found so far is sent by itself: only the service knows whether it is too
-        # large.
-        return not self.used or self.adaptive.allows(self.used, n, is_answered=self.used == self.accepted)

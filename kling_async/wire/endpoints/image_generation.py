@@ -19,6 +19,7 @@ from kling_async.wire.endpoints.rules import (
     address_rules,
     broken,
     choice_rule,
+    image_rules,
     number_rule,
     one_of,
     text_rule,
@@ -194,7 +195,7 @@ def _rules(request: ImageRequest, dialect: Dialect, files: Mapping[str, FileFact
     if request.image is not None or request.image_reference is not None:
         yield from _reference_rules(request, dialect)
     if "image" in files:
-        yield from _file_rules(request, dialect, files["image"])
+        yield from image_rules("image", request.image, files["image"], dialect)
     if request.callback_url is not None or request.external_task_id is not None:
         yield from address_rules(dialect, request)
 
@@ -220,28 +221,6 @@ def _reference_rules(request: ImageRequest, dialect: Dialect) -> Iterator[Broken
         yield broken("image_reference", None, f"is required where {model} is given an image: {one_of(_REFERENCES)}")
     if request.negative_prompt and not dialect.negative_prompt_with_image:
         yield broken("negative_prompt", request.negative_prompt, "cannot be combined with an image")
-
-
-def _file_rules(request: ImageRequest, dialect: Dialect, image: FileFacts) -> Iterator[BrokenRule]:
-    shown = describe_source(request.image)
-    if image.size_in_bytes > dialect.image_max_bytes:
-        limit = f"{dialect.image_max_bytes} bytes"
-        yield BrokenRule("image", shown, f"must be at most {limit} before Base64; it has {image.size_in_bytes}")
-    if image.kind is None:
-        yield BrokenRule("image", shown, "must be a jpg or png picture, by its content")
-        return
-    if not image.width or not image.height:
-        yield BrokenRule("image", shown, "has a damaged header: its sides cannot be read")
-        return
-    if image.flaw is not None:
-        yield BrokenRule("image", shown, image.flaw)
-    sides = f"it has {image.width}x{image.height}"
-    if min(image.width, image.height) < dialect.image_min_side:
-        yield BrokenRule("image", shown, f"must have sides of at least {dialect.image_min_side} pixels; {sides}")
-    ratio = max(image.width, image.height) / min(image.width, image.height)
-    if dialect.image_max_ratio is not None and ratio > dialect.image_max_ratio:
-        limit = f"1:{dialect.image_max_ratio:g} to {dialect.image_max_ratio:g}:1"
-        yield BrokenRule("image", shown, f"must have a ratio of {limit}; {sides}")
 
 
 def _model_of(request: ImageRequest, dialect: Dialect) -> str:

@@ -3,7 +3,7 @@ Fields of requests that hold files: what they accept, and the facts about a file
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -13,7 +13,7 @@ from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.redaction import hide_query
 
-__all__ = ["FileFacts", "FileInput", "FileSource", "describe_source", "take_in"]
+__all__ = ["FileFacts", "FileInput", "FileKind", "FileSource", "describe_source", "take_in", "take_in_all"]
 
 
 @runtime_checkable
@@ -46,6 +46,16 @@ def take_in(source: Any, field: str) -> Any:
             return _content_of(source, field)
         case _:
             return source
+
+
+def take_in_all(sources: Any, field: str) -> Any:
+    """
+    Return a list of files as a request holds it: a tuple, with each item as `take_in` returns it. A value that is no
+    list is kept, for validation to report.
+    """
+    if not isinstance(sources, list | tuple):
+        return sources
+    return tuple(take_in(source, f"{field}[{index}]") for index, source in enumerate(sources))
 
 
 def _is_pillow(image: object) -> bool:
@@ -95,6 +105,12 @@ def describe_source(source: object) -> str:
             return f"<{type(source).__name__}>"
 
 
+FileKind: TypeAlias = Literal["png", "jpg", "mp3", "wav", "m4a", "aac"]
+"""
+The kinds of files that can be sent: pictures and sounds. Videos are sent as URLs.
+"""
+
+
 @attrs.frozen
 class FileFacts:
     """
@@ -102,14 +118,14 @@ class FileFacts:
 
     Attributes:
         size_in_bytes: Bytes of the file itself, before Base64.
-        kind: By its content, not its name: "png" or "jpg"; None for anything else.
+        kind: By its content, not its name; None for anything else.
         width: Pixels; None if the header does not say.
         height: Pixels; None if the header does not say.
         flaw: Why the file is truncated or damaged, worded as a broken rule; None if it is complete or was not checked.
     """
 
     size_in_bytes: int
-    kind: Literal["png", "jpg"] | None
+    kind: FileKind | None
     width: int | None = None
     height: int | None = None
     flaw: str | None = None
@@ -118,12 +134,61 @@ class FileFacts:
 @attrs.frozen
 class FileInput:
     """
-    A field of a request that holds a file.
+    A field of a request that holds a file, or a tuple of files.
+
+    A file is named by its place: "image" in a field, "images[0]" in a tuple, "frames[0].image" in a tuple of small
+    classes with an attribute `image`.
 
     Attributes:
-        field: Its name; it holds a `FileSource` or None.
+        field: Its name; it holds a `FileSource` or None, or a tuple.
         max_bytes: Returns the largest size in bytes at a service, before Base64. A larger file is not read to its end.
+        is_list: Whether it holds a tuple, of files or of small classes.
+        part: The attribute of those classes that holds the file, or None if this item has none.
     """
 
     field: str
     max_bytes: Callable[[Dialect], int]
+    is_list: bool = False
+    part: str | None = None
+
+    def sources(self, request: object) -> Iterator[tuple[str, Any]]:
+        """
+        Yield the place and the source of each file in *request*.
+        """
+        value = getattr(request, self.field)
+        if not self.is_list:
+            if value is not None:
+                yield self.field, value
+            return
+        for index, item in enumerate(value if isinstance(value, tuple) else ()):
+            source = item if self.part is None else getattr(item, self.part, None)
+            if source is not None:
+                yield self._place(index), source
+
+    def with_sources(self, value: Any, sources: Mapping[str, Any]) -> Any:
+        """
+        Return *value* of the field with the files of *sources*, by place, in place of its own.
+        """
+        if not self.is_list:
+            return sources.get(self.field, value)
+        if not isinstance(value, tuple):
+            return value
+        return tuple(self._with_source(item, self._place(index), sources) for index, item in enumerate(value))
+
+    def without_sources(self, value: Any) -> Any:
+        """
+        Return *value* of the field without its files.
+        """
+        if not self.is_list:
+            return None
+        if self.part is None or not isinstance(value, tuple):
+            return ()
+        return tuple(attrs.evolve(item, **{self.part: None}) for item in value)
+
+    def _place(self, index: int) -> str:
+        return f"{self.field}[{index}]" + ("" if self.part is None else f".{self.part}")
+
+    def _with_source(self, item: Any, place: str, sources: Mapping[str, Any]) -> Any:
+        if place not in sources:
+            return item
+        return sources[place] if self.part is None else attrs.evolve(item, **{self.part: sources[place]})

@@ -2,8 +2,11 @@
 Finds the endpoint of a request by its class. Programs may register their own endpoints.
 """
 
+import importlib
+import pkgutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
 import attrs
@@ -155,11 +158,21 @@ def broken_rules(
     return tuple(endpoint_of(type(request)).rules(request, dialect, files or {}))
 
 
-register(IMAGE_GENERATION)
-
-
 def without_files(request: R) -> R:
     """
     Return *request* without its input files, which may be large, or paths on another machine.
     """
-    return with_fields(request, **{each.field: None for each in endpoint_of(type(request)).inputs})
+    inputs = endpoint_of(type(request)).inputs
+    return with_fields(request, **{each.field: each.without_sources(getattr(request, each.field)) for each in inputs})
+
+
+def _load_all() -> None:
+    # Each module of this folder that has an endpoint is known by being there. Images come first: they are the default.
+    register(DEFAULT_ENDPOINT)
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)], f"{__package__}."):
+        for value in vars(importlib.import_module(module.name)).values():
+            if isinstance(value, Endpoint):
+                register(value)
+
+
+_load_all()

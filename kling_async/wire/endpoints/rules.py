@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import ID_LENGTH, TaskRequest, stands_in_path
+from kling_async.wire.endpoints.inputs import FileFacts, describe_source
 from kling_async.wire.redaction import hide_query, shorten
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "address_rules",
     "broken",
     "choice_rule",
+    "image_rules",
+    "is_absolute",
     "number_rule",
     "one_of",
     "text_rule",
@@ -51,7 +54,7 @@ def text_rule(field: str, value: Any, longest: int, *, is_required: bool = False
         yield broken(field, value, f"must be text of {rule}{length}")
 
 
-def unicode_rules(request: TaskRequest, fields: Iterable[str]) -> Iterator[BrokenRule]:
+def unicode_rules(request: object, fields: Iterable[str]) -> Iterator[BrokenRule]:
     """
     Check that the text in *fields* can be sent and was meant to be.
     """
@@ -97,7 +100,7 @@ def address_rules(dialect: Dialect, request: TaskRequest, *, takes_external_id: 
     """
     Check `callback_url` and `external_task_id`, which every request has.
     """
-    if request.callback_url is not None and not _is_absolute(request.callback_url):
+    if request.callback_url is not None and not is_absolute(request.callback_url):
         yield broken("callback_url", request.callback_url, "must be an absolute http(s) URL")
     external_id: Any = request.external_task_id
     if external_id is None:
@@ -107,6 +110,38 @@ def address_rules(dialect: Dialect, request: TaskRequest, *, takes_external_id: 
     elif not isinstance(external_id, str) or not stands_in_path(external_id):
         rule = f"must be text of at most {ID_LENGTH} characters that can stand in a path"
         yield broken("external_task_id", external_id, rule)
+
+
+def image_rules(
+    place: str, source: object, image: FileFacts | None, dialect: Dialect, *, has_ratio: bool = True
+) -> Iterator[BrokenRule]:
+    """
+    Check a picture that is sent; None is one that the service fetches from a URL.
+
+    Args:
+        has_ratio: Whether the ratio of its sides is limited, if the service limits it.
+    """
+    if image is None:
+        return
+    shown = describe_source(source)
+    if image.size_in_bytes > dialect.image_max_bytes:
+        limit = f"{dialect.image_max_bytes} bytes"
+        yield BrokenRule(place, shown, f"must be at most {limit} before Base64; it has {image.size_in_bytes}")
+    if image.kind not in ("jpg", "png"):
+        yield BrokenRule(place, shown, "must be a jpg or png picture, by its content")
+        return
+    if not image.width or not image.height:
+        yield BrokenRule(place, shown, "has a damaged header: its sides cannot be read")
+        return
+    if image.flaw is not None:
+        yield BrokenRule(place, shown, image.flaw)
+    sides = f"it has {image.width}x{image.height}"
+    if min(image.width, image.height) < dialect.image_min_side:
+        yield BrokenRule(place, shown, f"must have sides of at least {dialect.image_min_side} pixels; {sides}")
+    ratio = max(image.width, image.height) / min(image.width, image.height)
+    if has_ratio and dialect.image_max_ratio is not None and ratio > dialect.image_max_ratio:
+        limit = f"1:{dialect.image_max_ratio:g} to {dialect.image_max_ratio:g}:1"
+        yield BrokenRule(place, shown, f"must have a ratio of {limit}; {sides}")
 
 
 def broken(field: str, value: object, rule: str) -> BrokenRule:
@@ -128,7 +163,10 @@ def one_of(words: Iterable[str]) -> str:
     return "must be one of " + ", ".join(words)
 
 
-def _is_absolute(url: object) -> bool:
+def is_absolute(url: object) -> bool:
+    """
+    Return whether *url* is an http(s) URL with a host, and without blanks.
+    """
     if not isinstance(url, str) or any(character.isspace() for character in url):
         return False
     try:

@@ -96,7 +96,8 @@ def test_unknown_field() -> None:
     assert ["size 1: Clip has no field 'size'"] == [rule.partition(";")[0] for rule in rules_of(clip)]
     assert "the fields are key, kind, first_frame, last_frame" in clip.broken[0].rule
     assert ["size 1: ImageRequest has no field 'size'"] == [rule.partition(";")[0] for rule in rules_of(fox)]
-    assert ["kind 'movie': is not an endpoint; the endpoints are image-generation, clip"] == rules_of(movie)
+    assert "is not an endpoint; the endpoints are image-generation, " in movie.broken[0].rule
+    assert movie.broken[0].rule.endswith(", clip")
     assert movie.request is None
 
 

@@ -27,7 +27,7 @@ from kling_async import (
     TaskEvent,
 )
 from kling_async.client.delivery import SubmitObserver
-from kling_async.client.events import NULL_EVENTS, EventPublisher, TaskEvents
+from kling_async.client.events import TaskEvents
 from kling_async.emulator import Emulator, Fault, faults
 from kling_async.errors import (
     ClientClosed,
@@ -370,18 +370,6 @@ def test_a_coroutine_function_is_no_listener() -> None:
 
     with pytest.raises(TypeError, match="plain function"):
         KlingClient("sk-x", on_event=listen)
-
-
-def test_without_a_listener_there_is_one_story_for_all() -> None:
-    """
-    It keeps nothing of those whose it is.
-    """
-    teller = EventPublisher(None)
-    story = teller.begin(LIGHTHOUSE)
-    story.update(request=LIGHTHOUSE, task_id="t-1")
-
-    assert NULL_EVENTS is story is teller.pick_up("t-1")
-    assert (None, None, None) == (NULL_EVENTS.number, NULL_EVENTS.request, NULL_EVENTS.task_id)
 
 
 def test_interrupts_go_through() -> None:

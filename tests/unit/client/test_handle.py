@@ -19,7 +19,7 @@ from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.bucket import Usage
 from kling_async.client.limits.limiter import Slots
 from kling_async.errors import ClientClosed, KlingError, NotAuthenticated, TaskFailed, WaitTimeout
-from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
 from kling_async.wire.tasks import Image, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
 from tests.fakes.html_reader import Reader
 from tests.fakes.simulated_loop import simulated
@@ -503,7 +503,8 @@ async def test_end_seen_before_the_submit_was_answered_is_told_as_its_own() -> N
     handle.apply(PROCESSING)
     handle.apply(DONE)
     hold = await Slots(1).acquire("m", 1)
-    handle.accept(ImageRequest("a lighthouse"), hold, on_final=lambda _: None, events=teller.begin(ImageRequest("x")))
+    request = ImageRequest("a lighthouse")
+    handle.accept(request, hold, on_final=lambda _: None, events=teller.begin(IMAGE_GENERATION, request))
 
     assert [("processing", None), ("final", None), ("final", 1)] == [(event.kind.value, event.number) for event in told]
 

@@ -633,15 +633,11 @@ class TestConnections:
         async with transport_to() as transport:
             assert not transport._sessions
 
-    def test_larger_bodies_have_longer(self) -> None:
+    def test_larger_bodies_have_longer_limits(self) -> None:
         """
-        The limit in all grows with what is to be sent; one that is given stands.
+        The time limit grows with what is to be sent.
         """
-        transport = transport_to(connect_timeout=3.0, read_timeout=7.0)
-        large = RequestBody(bytes(10 * 2**20))
-
-        assert transport._limit_of(None) == 10
-        assert transport._limit_of(large) == 50
+        assert [0, 1, 40] == [RequestBody(bytes(size)).extra_seconds for size in (0, 2, 10 * 2**20)]
 
 
 class TestBrokenConnections:

@@ -5,7 +5,10 @@ The page in a browser, where the system has one.
 import asyncio
 import functools
 import itertools
+import re
 import shutil
+import sys
+import wave
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -14,12 +17,10 @@ from typing import Any, Final
 import attrs
 import pytest
 import pytest_asyncio
-from PIL import Image
-from playwright.async_api import Browser, Page, Route, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, Route, async_playwright, expect
 
-from kling_async.emulator.mp4 import write_mp4
-from kling_async.emulator.wav import write_wav
 from kling_async.gallery import GalleryEntry, read_journal, write_gallery
+from tests.fakes.media_files import make_video
 from tests.unit.gallery.conftest import Paint, begin_batch, painter
 
 CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -378,60 +379,260 @@ async def test_a_picture_that_has_gone_shows_its_thumbnail(browser: Browser, pai
     await page.close()
 
 
-async def test_videos_and_sounds_play(browser: Browser, paint: Paint, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
-    The emulator's files play in the page: a video has its first frame for a still, a name for those who do not see it,
-    and stops as soon as another entry is shown; keys pressed in a player are the player's.
+    A page of a running fox, a standing fox, rain, and an owl that is a picture.
     """
-    frames = [Image.new("RGB", (64, 36), colour) for colour in ("teal", "orange")]
-    (tmp_path / "fox.mp4").write_bytes(write_mp4(frames, 2.0))
-    (tmp_path / "rain.wav").write_bytes(write_wav(1.5, seed=1))
-    write_gallery(
-        [
-            GalleryEntry(path=tmp_path / "fox.mp4", prompt="a running fox"),
-            GalleryEntry(path=tmp_path / "rain.wav", prompt="rain"),
-            GalleryEntry(path=paint("owl.png"), prompt="an owl"),
-        ],
-        tmp_path / "page.html",
-    )
-    page = await browser.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    await page.goto((tmp_path / "page.html").as_uri())
-    await expect(page.locator("#count")).to_have_text("3 entries")
-    await expect(page.locator(".tile video")).to_have_js_property("videoWidth", 64)
+    folder = tmp_path_factory.mktemp("media")
+    (folder / "fox.mp4").write_bytes(make_video((64, 36), 20.0))
+    (folder / "tall.webm").write_bytes(make_video((36, 64), 20.0, container="webm"))
+    with wave.open(str(folder / "rain.wav"), "wb") as rain:
+        rain.setparams((1, 1, 8_000, 0, "NONE", ""))
+        rain.writeframes(bytes([128, 200] * 262_000))
+    entries = [
+        GalleryEntry(path=folder / "fox.mp4", prompt="a running fox", model_name="kling-v2-6"),
+        GalleryEntry(path=folder / "tall.webm", prompt="a standing fox", model_name="kling-v2-6"),
+        GalleryEntry(path=folder / "rain.wav", prompt="rain"),
+        GalleryEntry(path=painter(folder)("owl.png"), prompt="an owl"),
+    ]
+    write_gallery(entries, folder / "gallery.html", title="Media")
+    return folder / "gallery.html"
 
-    await page.get_by_role("link", name="Video: a running fox").click()
-    await expect(page.locator("#video")).to_have_js_property("duration", 2)
-    await expect(page.locator("#video")).to_have_attribute("aria-label", "a running fox")
-    assert {"Size": "64 \N{MULTIPLICATION SIGN} 36", "Length": "2.0 s"}.items() <= (await facts(page)).items()
-    await page.locator("#video").evaluate("video => video.play()")
-    await page.locator("#video").focus()
+
+async def is_playing(tile: Locator) -> None:
+    """
+    Wait until the player in *tile* has got on.
+    """
+    await expect(tile).to_have_attribute("aria-pressed", "true")
+    player = tile.locator("video, audio")
+    await expect(player).to_have_js_property("paused", False)
+    before = await player.evaluate("player => player.currentTime")
+    await player.page.wait_for_function(
+        "([player, before]) => player.currentTime > before", arg=[await player.element_handle(), before]
+    )
+
+
+@in_forms(["light", "phone"])
+async def test_video_plays_in_its_tile(page: Page, media: Path) -> None:
+    """
+    By a click, which also pauses it; its length is shown and its place while it plays, and no dialog opens.
+    """
+    await page.goto(media.as_uri())
+    tile = page.get_by_role("button", name="Play video: a running fox, 20.0 seconds")
+    await expect(tile.locator("time")).to_have_text("0:20")
+    await expect(tile.locator("img")).to_have_js_property("naturalWidth", 64)
+    await expect(tile.locator("video")).to_have_count(0)
+
+    await tile.click()
+    await is_playing(tile)
+    await expect(tile.locator("time")).to_have_text(re.compile(r"0:\d\d / 0:20"))
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+    await tile.click()
+
+    await expect(tile.locator("video")).to_have_js_property("paused", True)
+    await expect(tile).to_have_attribute("aria-pressed", "false")
+
+
+async def test_video_plays_by_keys(page: Page, media: Path) -> None:
+    """
+    The space bar and Enter start and pause it where the focus is; Escape closes it.
+    """
+    await page.goto(media.as_uri())
+    tile = page.get_by_role("button", name="Play video: a running fox")
+    await tile.focus()
+
+    await page.keyboard.press("Space")
+    await is_playing(tile)
+    await page.keyboard.press("Enter")
+    await expect(tile.locator("video")).to_have_js_property("paused", True)
+    stopped_at = await tile.locator("video").evaluate("video => video.currentTime")
+    assert stopped_at > 0
+    await page.keyboard.press("Space")
+    await is_playing(tile)
+    assert stopped_at < await tile.locator("video").evaluate("video => video.currentTime")
+
+    await page.keyboard.press("Escape")
+    await expect(tile.locator("video")).to_have_count(0)
+    await expect(tile.locator("time")).to_have_text("0:20")
+    await expect(tile).to_be_focused()
+    await expect(tile).to_have_attribute("aria-pressed", "false")
+
+
+async def test_a_key_that_is_held_down_starts_once(page: Page, media: Path) -> None:
+    """
+    A link of its own would follow each repetition.
+    """
+    await page.goto(media.as_uri())
+    tile = page.get_by_role("button", name="Play sound: rain, 65.5 seconds")
+    await tile.focus()
+
+    for _ in range(4):  # without a release in between, these are repetitions
+        await page.keyboard.down("Enter")
+
+    await is_playing(tile)
+    await expect(tile.locator("time")).to_have_text(re.compile(r"0:0\d / 1:06"))
+
+
+async def test_one_plays_at_a_time(page: Page, media: Path) -> None:
+    """
+    The next one closes it, as does a filter that hides it and the viewer, which goes on from there.
+    """
+    await page.goto(media.as_uri())
+    fox = page.get_by_role("button", name="Play video: a running fox")
+    rain = page.get_by_role("button", name="Play sound: rain")
+    await fox.click()
+    await is_playing(fox)
+
+    await rain.click()
+    await is_playing(rain)
+    await expect(fox).to_have_attribute("aria-pressed", "false")
+    await expect(page.locator(".tile video")).to_have_count(0)
+
+    await page.get_by_label("Kind").select_option("Videos")
+    assert ["a running fox", "a standing fox"] == await names(page)
+    await expect(page.locator(".tile audio")).to_have_count(0)
+
+    await fox.click()
+    await is_playing(fox)
+    await page.get_by_role("button", name="Details: a running fox").click()
+    await expect(page.locator(".tile video")).to_have_count(0)
+    await expect(page.locator("#video")).to_have_js_property("paused", False)
+    assert await page.locator("#video").evaluate("video => video.currentTime") > 0
+    shown = await facts(page)
+    assert ("64 \N{MULTIPLICATION SIGN} 36", "20.0 s") == (shown["Size"], shown["Length"])
+
+
+async def test_viewer_shows_videos_and_sounds(page: Page, media: Path) -> None:
+    """
+    A video has its poster and a name for those who do not see it; it stops as soon as another entry is shown, and keys
+    pressed in a player are the player's. What is muted once stays muted.
+    """
+    await page.goto(media.as_uri())
+    await page.get_by_role("button", name="Details: a running fox").click()
+    video = page.locator("#video")
+    await expect(video).to_have_js_property("duration", 20)
+    await expect(video).to_have_attribute("aria-label", "a running fox")
+    await expect(video).to_have_attribute("poster", str(await page.locator(".tile img").first.get_attribute("src")))
+    await video.evaluate("video => { video.muted = true; return video.play(); }")
+    await video.focus()
     await page.keyboard.press("End")
-    await expect(page.locator("#position")).to_have_text("1 of 3")
+    await expect(page.locator("#position")).to_have_text("1 of 4")
 
     await page.get_by_role("button", name="Next").click()
-    await expect(page.locator("#video")).to_be_hidden()
-    assert await page.locator("#video").evaluate("video => video.paused")
-    await expect(page.locator("#audio")).to_have_js_property("duration", 1.5)
+    assert await video.evaluate("video => video.paused")
+    await page.keyboard.press("ArrowRight")
+    await expect(video).to_be_hidden()
+    await expect(page.locator("#audio")).to_have_js_property("duration", 65.5)
+    await expect(page.locator("#wave")).to_be_visible()
     await page.keyboard.press("ArrowRight")
     await expect(page.locator("#picture")).to_have_js_property("naturalWidth", 64)
     await expect(page.locator("#audio")).to_be_hidden()
-    assert [] == complaints
-    await page.close()
+
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Play sound: rain").click()
+    await expect(page.locator(".tile audio")).to_have_js_property("muted", True)
+
+
+async def test_browser_that_forbids_sound_plays_without(page: Page, media: Path) -> None:
+    """
+    Some let nothing be heard before the reader has done more than press a key.
+    """
+    await page.add_init_script("""
+        const play = HTMLMediaElement.prototype.play;
+        HTMLMediaElement.prototype.play = function () {
+          return this.muted ? play.call(this) : Promise.reject(new DOMException("no sound", "NotAllowedError"));
+        };
+    """)
+    await page.goto(media.as_uri())
+    tile = page.get_by_role("button", name="Play video: a running fox")
+
+    await tile.click()
+
+    await is_playing(tile)
+    await expect(tile.locator("video")).to_have_js_property("muted", True)
+
+
+async def test_without_pyav_the_browser_finds_still_and_length(
+    page: Page, media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    While the tile is in view; then it plays as any other.
+    """
+    monkeypatch.setitem(sys.modules, "av", None)
+    entries = [GalleryEntry(path=media.parent / name) for name in ("fox.mp4", "tall.webm")]
+    write_gallery(entries, tmp_path / "page.html")
+    await page.goto((tmp_path / "page.html").as_uri())
+    tall = page.get_by_role("button", name="Play video: tall.webm")
+
+    await expect(tall.locator("video")).to_have_js_property("videoWidth", 36)
+    await expect(tall.locator("time")).to_have_text("0:20")
+    await page.get_by_role("searchbox").fill("fox")
+    await expect(page.locator(".tile video")).to_have_count(1)  # players out of view are given back
+    await page.get_by_role("searchbox").fill("")
+
+    await tall.click()
+    await expect(tall.locator("video")).to_have_count(2)
+    await expect(tall.locator("video").last).to_have_js_property("paused", False)
+    await page.keyboard.press("Escape")
+    await expect(tall.locator("video")).to_have_count(1)
 
 
 async def test_a_video_that_has_gone_is_reported(browser: Browser, tmp_path: Path) -> None:
     """
-    The page alone says that the file is missing.
+    The page alone says that the file is missing, in the tile and in the viewer.
     """
-    (tmp_path / "fox.mp4").write_bytes(write_mp4([Image.new("RGB", (64, 36))], 1.0))
+    (tmp_path / "fox.mp4").write_bytes(make_video())
     write_gallery([GalleryEntry(path=tmp_path / "fox.mp4")], tmp_path / "page.html")
     (tmp_path / "fox.mp4").unlink()
     page = await browser.new_page()
     await page.goto((tmp_path / "page.html").as_uri())
     await expect(page.locator("#count")).to_have_text("1 video")
-    await page.locator(".tile").click()
 
+    await page.locator(".tile").click()
+    await expect(page.locator(".tile time")).to_contain_text("Cannot be played")
+    await expect(page.locator("#spoken")).to_have_text("Cannot be played: fox.mp4")
+    await expect(page.locator(".tile")).to_have_attribute("aria-pressed", "false")
+
+    await page.get_by_role("button", name="Details").click()
     await expect(page.locator("#note")).to_contain_text("this browser cannot play it")
     await page.close()
+
+
+async def test_buttons_of_videos_can_be_told_apart(page: Page, media: Path) -> None:
+    """
+    Each says of which entry it is, has a ring when it has the focus, and is large enough for a finger.
+    """
+    await page.goto(media.as_uri())
+    await page.locator(".tile").first.focus()
+    order = []
+    for _ in range(4):
+        focused = page.locator(":focus")
+        ring = await focused.evaluate("element => getComputedStyle(element).outlineStyle")
+        box = await focused.bounding_box()
+        assert box is not None
+        assert ("solid", True) == (ring, min(box["width"], box["height"]) >= 24)
+        order.append(await focused.get_attribute("aria-label"))
+        await page.keyboard.press("Tab")
+
+    assert [
+        "Play video: a running fox, 20.0 seconds",
+        "Details: a running fox",
+        "Play video: a standing fox, 20.0 seconds",
+        "Details: a standing fox",
+    ] == order
+
+
+async def test_reduced_motion_has_no_transitions(page: Page, media: Path) -> None:
+    """
+    And nothing ever plays of itself.
+    """
+    await page.emulate_media(reduced_motion="reduce")
+    await page.goto(media.as_uri())
+
+    moving = await page.evaluate(
+        "[...document.querySelectorAll('*')].filter((element) => getComputedStyle(element).transitionDuration !== '0s')"
+        ".length"
+    )
+    assert 0 == moving
+    assert 0 == await page.locator(".tile :is(video, audio)").count()

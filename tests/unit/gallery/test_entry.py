@@ -18,6 +18,7 @@ def test_entry_tells_what_was_asked_for() -> None:
     entry = entry_of(request)
 
     assert ("a fox", "snow", "kling-v2") == (entry.prompt, entry.negative_prompt, entry.model_name)
+    assert "image-generation" == entry.endpoint
     assert {"aspect_ratio": "3:2", "resolution": "2k", "n": 2} == entry.settings
 
 

@@ -41,6 +41,7 @@ async def test_a_batch_at_work(journal: Journal, tmp_path: Path) -> None:
         path=tmp_path / "pictures" / "fox-0.png",
         prompt="a fox",
         model_name=GATEWAY.default_model,
+        endpoint="image-generation",
         settings={"n": 2},
         index=0,
         task_id="task-0",

@@ -7,27 +7,41 @@ import struct
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from kling_async.emulator.mp4 import write_mp4
-from kling_async.emulator.wav import write_wav
+from kling_async.emulator.filming.sounds import write_wav
 from kling_async.gallery.media_facts import MediaFacts, read_media
+from tests.fakes.media_files import make_sound, make_video
 
-VIDEO = write_mp4([Image.new("RGB", (64, 36), "teal")] * 2, 1.5)
+VIDEO = make_video((64, 36), 1.5)
 
 
 def box(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I4s", len(content) + 8, name) + content
 
 
+def split(data: bytes) -> dict[bytes, bytes]:
+    """
+    Return the boxes of a file, each as a whole, by name.
+    """
+    boxes = {}
+    while data:
+        length, name = struct.unpack_from(">I4s", data)
+        boxes[name], data = data[:length], data[length:]
+    return boxes
+
+
+def index_first(data: bytes) -> bytes:
+    boxes = split(data)
+    return boxes[b"ftyp"] + boxes[b"moov"] + boxes[b"mdat"]
+
+
 def index_last(data: bytes) -> bytes:
     """
     Return a video with its index behind the samples, whose box says its length in 64 bits.
     """
-    ends = [8 + struct.unpack_from(">I", data)[0] - 8]
-    ends.append(ends[0] + struct.unpack_from(">I", data, ends[0])[0])
-    head, movie, samples = data[: ends[0]], data[ends[0] : ends[1]], data[ends[1] + 8 :]
-    return head + struct.pack(">I4sQ", 1, b"mdat", len(samples) + 16) + samples + movie
+    boxes = split(data)
+    samples = boxes[b"mdat"][8:]
+    return boxes[b"ftyp"] + struct.pack(">I4sQ", 1, b"mdat", len(samples) + 16) + samples + boxes[b"moov"]
 
 
 def sound(rate: int) -> bytes:
@@ -40,21 +54,24 @@ def sound(rate: int) -> bytes:
 @pytest.mark.parametrize(
     ("content", "facts"),
     [
-        (VIDEO, MediaFacts("video", (64, 36), 1.5)),
-        (index_last(VIDEO), MediaFacts("video", (64, 36), 1.5)),
-        (VIDEO[:8] + b"M4A " + VIDEO[12:], MediaFacts("audio", seconds=1.5)),
-        (VIDEO[:40], MediaFacts("video")),
-        (VIDEO[:150], MediaFacts("video", None, 1.5)),
-        (box(b"ftyp", b"isom") + bytes(20), MediaFacts("video")),
-        (box(b"ftyp", b"isom") + box(b"moov", box(b"mvhd", bytes(100))), MediaFacts("video")),
-        (box(b"ftyp", b"isom") + box(b"moov", box(b"mvhd", b"")), MediaFacts("video")),
-        (write_wav(2.0, 1), MediaFacts("audio", seconds=2.0)),
-        (sound(0), MediaFacts("audio")),
-        (b"RIFF\0\0\0\0WAVE", MediaFacts("audio")),
-        (b"ID3\x04" + bytes(20), MediaFacts("audio")),
-        (b"\xff\xfb\x90\x00", MediaFacts("audio")),
-        (b"\x1aE\xdf\xa3" + bytes(8), MediaFacts("video")),
-        (b"OggS" + bytes(8), MediaFacts("audio")),
+        (index_first(VIDEO), MediaFacts("video", "mp4", (64, 36), 1.5)),
+        (index_last(VIDEO), MediaFacts("video", "mp4", (64, 36), 1.5)),
+        (VIDEO[:8] + b"M4A " + VIDEO[12:], MediaFacts("audio", "mp4", seconds=1.5)),
+        (VIDEO[:40], MediaFacts("video", "mp4")),
+        (VIDEO[: VIDEO.index(b"trak")], MediaFacts("video", "mp4", None, 1.5)),
+        (box(b"ftyp", b"isom") + bytes(20), MediaFacts("video", "mp4")),
+        (box(b"ftyp", b"isom") + box(b"moov", box(b"mvhd", bytes(100))), MediaFacts("video", "mp4")),
+        (box(b"ftyp", b"isom") + box(b"moov", box(b"mvhd", b"")), MediaFacts("video", "mp4")),
+        (make_video((64, 36), rotation=90), MediaFacts("video", "mp4", (36, 64), 1.0)),
+        (make_sound(codec="aac", container="mp4"), MediaFacts("audio", "mp4", seconds=1.0)),
+        (write_wav(2.0, 1), MediaFacts("audio", "wav", seconds=2.0)),
+        (sound(0), MediaFacts("audio", "wav")),
+        (b"RIFF\0\0\0\0WAVE", MediaFacts("audio", "wav")),
+        (b"ID3\x04" + bytes(20), MediaFacts("audio", "mp3")),
+        (b"\xff\xfb\x90\x00", MediaFacts("audio", "mp3")),
+        (b"\xff\xf1\x50\x80", MediaFacts("audio", "aac")),
+        (b"\x1aE\xdf\xa3" + bytes(8), MediaFacts("video", "matroska")),
+        (b"OggS" + bytes(8), MediaFacts("audio", "ogg")),
         (b"", None),
         (b"\xff", None),
         (b"\xff\xd8\xff\xe0", None),

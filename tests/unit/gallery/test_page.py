@@ -69,13 +69,15 @@ def test_facts_are_told_in_words(paint: Paint, tmp_path: Path) -> None:
     """
     full = GalleryEntry(
         path=paint("a.png", (640, 360)), prompt="a fox", negative_prompt="snow", model_name="kling-v2", index=1,
-        settings={"aspect_ratio": "16:9", "n": 2}, task_id="t-1", seconds=12.34, units=Decimal("2.50"),
+        endpoint="image-generation", settings={"aspect_ratio": "16:9", "n": 2}, task_id="t-1",
+        seconds=12.34, units=Decimal("2.50"),
     )  # fmt: skip
     page = write(tmp_path, full, GalleryEntry(path=paint("b.png")))
     known, unknown = read_data(page)
 
     assert {
-        "Model": "kling-v2", "Aspect ratio": "16:9", "Pictures": "2", "Size": f"640 {TIMES} 360", "Index": "1",
+        "Model": "kling-v2", "Endpoint": "image-generation",
+        "Aspect ratio": "16:9", "Pictures": "2", "Size": f"640 {TIMES} 360", "Index": "1",
         "State": "done", "Took": "12.3 s", "Units": "2.5 for 2 pictures", "Task": "t-1", "File": "a.png",
     } == dict(known["facts"])  # fmt: skip
     assert ("a fox", True, "snow", [640, 360]) == tuple(

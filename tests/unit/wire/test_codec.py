@@ -61,7 +61,7 @@ def snapshots(draw: st.DrawFn) -> TaskSnapshot:
     word = draw(STATUS_WORDS)
     return TaskSnapshot(
         task_id=draw(WORDS),
-        task_status=read_word(word),
+        task_status=read_word(word)[0],
         status_word=word,
         task_status_msg=draw(WORDS | st.just("") | st.just("图片像素不符合要求")),
         task_result=TaskOutput(draw(IMAGES)),

@@ -2,7 +2,9 @@
 Recorded answers, read as the client would: `tests/samples/README.md` describes them.
 """
 
+import datetime as dt
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,14 @@ import attrs
 import pytest
 
 from kling_async.errors import KlingError
+from kling_async.wire.calls.registry import CALLS
 from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import read_created, read_page, read_snapshot
-from kling_async.wire.tasks import TaskSnapshot
+from kling_async.wire.tasks import Audio, TaskSnapshot, Video
 
 SAMPLES = Path(__file__).parents[2] / "samples"
+
+CALLS_BY_NAME = {call.name: call for call in CALLS}
 
 SECRETS = ("sk-", "eyJ", "c2lnbmF0dXJl", "c2VjcmV0", "Signature=", "token=")
 """
@@ -25,7 +30,7 @@ Parts of the keys, tokens and signed addresses that stand in the samples.
 @attrs.frozen
 class Sample:
     """
-    One recorded answer. *asked* is "create", "read" or "page"; *task_id* is what a read asked for.
+    One recorded answer. *asked* is "create", "read", "page", or the name of a call; *task_id* is what a read asked for.
     """
 
     asked: str
@@ -44,6 +49,8 @@ class Sample:
                 return read_snapshot(self.answer, self.task_id)
             case "page":
                 return read_page(self.answer)
+            case name if name in CALLS_BY_NAME:
+                return CALLS_BY_NAME[name].read(self.answer)
             case _:
                 raise AssertionError(f"nobody asks for {self.asked!r}")
 
@@ -58,7 +65,28 @@ def load(name: str) -> Sample:
     return Sample(about["asked"], answer, about["expect"], about.get("task_id"))
 
 
-def facts(snapshot: TaskSnapshot) -> dict[str, Any]:
+def plain(value: Any) -> Any:
+    """
+    Return what a call returned as JSON holds it, without fields that are None or empty.
+    """
+    if attrs.has(type(value)):
+        fields = {field.name: plain(getattr(value, field.name)) for field in attrs.fields(type(value))}
+        return {name: known for name, known in fields.items() if known not in (None, "", [])}
+    if isinstance(value, dt.datetime):
+        return value.isoformat()
+    if isinstance(value, tuple):
+        return [plain(each) for each in value]
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def facts(snapshot: Any) -> Any:
+    """
+    Return what is known of a task, or was returned by a call, in the words of `answer.json`.
+    """
+    return task_facts(snapshot) if isinstance(snapshot, TaskSnapshot) else plain(snapshot)
+
+
+def task_facts(snapshot: TaskSnapshot) -> dict[str, Any]:
     """
     Return what is known of a task in the words of `answer.json`; what is not known is left out.
     """
@@ -69,6 +97,8 @@ def facts(snapshot: TaskSnapshot) -> dict[str, Any]:
             [image.index, image.url, *([image.watermark_url] if image.watermark_url else [])]
             for image in snapshot.task_result.images
         ],
+        "videos": [known_of(video) for video in snapshot.task_result.videos],
+        "audios": [known_of(audio) for audio in snapshot.task_result.audios],
         "units": None if snapshot.final_unit_deduction is None else str(snapshot.final_unit_deduction),
         "cash": snapshot.final_balance_deduction
         and [str(told) for told in attrs.astuple(snapshot.final_balance_deduction) if told is not None],
@@ -78,6 +108,13 @@ def facts(snapshot: TaskSnapshot) -> dict[str, Any]:
     }
     always = {"task_id": snapshot.task_id, "status": snapshot.task_status.name, "word": snapshot.status_word}
     return always | {name: value for name, value in known.items() if value}
+
+
+def known_of(file: Video | Audio) -> dict[str, Any]:
+    """
+    Return what is known of a video or a sound.
+    """
+    return {name: value for name, value in attrs.asdict(file).items() if value is not None}
 
 
 def error_facts(error: KlingError) -> dict[str, Any]:

@@ -268,10 +268,9 @@ def test_a_number_that_was_granted_starts_anew() -> None:
     What one request waited in vain says nothing about the next: one slot there is always, and four were granted once.
     """
     rejections = RejectionTracker()
-    rejections.note_accepted(4)
 
-    assert [10.0, 400.0] == [rejections.note_refused(1, 10.0), rejections.note_refused(1, 400.0)]
-    assert [500.0, 900.0] == [rejections.note_refused(4, 500.0), rejections.note_refused(4, 900.0)]
+    assert [10.0, 400.0] == [rejections.note_refused(1, at, 4) for at in (10.0, 400.0)]
+    assert [500.0, 900.0] == [rejections.note_refused(4, at, 4) for at in (500.0, 900.0)]
 
 
 def test_a_number_that_never_was_counts_from_the_first() -> None:
@@ -280,11 +279,11 @@ def test_a_number_that_never_was_counts_from_the_first() -> None:
     """
     rejections = RejectionTracker()
 
-    assert 10.0 == rejections.note_refused(6, 10.0)
-    assert 10.0 == rejections.note_refused(6, 400.0)
-    assert 10.0 == rejections.note_refused(9, 500.0)
-    assert 600.0 == rejections.note_refused(5, 600.0)
-    assert 10.0 == rejections.note_refused(9, 700.0)
+    assert 10.0 == rejections.note_refused(6, 10.0, 1)
+    assert 10.0 == rejections.note_refused(6, 400.0, 1)
+    assert 10.0 == rejections.note_refused(9, 500.0, 1)
+    assert 600.0 == rejections.note_refused(5, 600.0, 1)
+    assert 10.0 == rejections.note_refused(9, 700.0, 1)
 
 
 def test_a_request_that_is_granted_speaks_for_smaller_ones() -> None:
@@ -292,10 +291,8 @@ def test_a_request_that_is_granted_speaks_for_smaller_ones() -> None:
     Seven slots there are, so six as well; of nine nobody knows yet.
     """
     rejections = RejectionTracker()
-    rejections.note_refused(6, 10.0)
-    rejections.note_refused(9, 20.0)
-    rejections.note_accepted(7)
-    rejections.note_accepted(1)
+    rejections.note_refused(6, 10.0, 1)
+    rejections.note_refused(9, 20.0, 1)
 
-    assert [400.0, 450.0] == [rejections.note_refused(6, 400.0), rejections.note_refused(6, 450.0)]
-    assert 20.0 == rejections.note_refused(9, 500.0)
+    assert [400.0, 450.0] == [rejections.note_refused(6, at, 7) for at in (400.0, 450.0)]
+    assert 20.0 == rejections.note_refused(9, 500.0, 7)

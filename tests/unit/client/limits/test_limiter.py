@@ -575,7 +575,7 @@ async def test_what_was_released_is_beyond_refusals() -> None:
 
     assert not lease.note_refused(FULL)
     await lease.reacquire()
-    lease.note_accepted()
+    lease.note_running(was_accepted_now=True)
     lease.note_running()
     assert Usage(9, 1, 0) == slots["m"]
 
@@ -657,9 +657,9 @@ async def test_growing_lets_the_next_one_go() -> None:
         await asyncio.sleep(60)
         running[turn].release()
         in_place = await waiting[turn]
-        in_place.note_accepted()
+        in_place.note_running(was_accepted_now=True)
     on_trial = await waiting[2]
-    on_trial.note_accepted()
+    on_trial.note_running(was_accepted_now=True)
     await asyncio.sleep(0)
 
     assert not waiting[3].done()
@@ -737,7 +737,7 @@ async def test_what_may_run_is_counted_though_it_was_refused() -> None:
 
     assert Usage(9, 10, 0) == slots["m"]
 
-    lease.note_accepted()
+    lease.note_running(was_accepted_now=True)
     lease.release()
 
     assert Usage(9, 5, 0) == slots["m"]
@@ -774,7 +774,7 @@ async def test_refused_submit_is_not_counted_as_running() -> None:
     assert 10.0 == lease.refused_seconds()
 
     await lease.reacquire()
-    lease.note_accepted()
+    lease.note_running(was_accepted_now=True)
     lease.release()
 
     assert (0, 0) == (slots["m"].used, slots._buckets["m"].accepted)
@@ -796,7 +796,7 @@ def test_counting_is_bound_to_the_loop_too() -> None:
 
 async def accepted_task(slots: Slots, n: int) -> SlotLease:
     lease = await slots.acquire("m", n)
-    lease.note_accepted()
+    lease.note_running(was_accepted_now=True)
     return lease
 
 
@@ -830,7 +830,7 @@ class Customer:
 
     def be_accepted(self) -> None:
         if self.lease is not None and self.is_idle_in(LeaseState.HOLDING):
-            self.lease.note_accepted()  # perhaps not for the first time
+            self.lease.note_running(was_accepted_now=True)  # perhaps not for the first time
 
     def be_refused(self, error: errors.RateLimited) -> None:
         if self.lease is not None and self.is_idle_in(LeaseState.HOLDING) and not self.lease.is_accepted:
@@ -918,7 +918,7 @@ class SlotsMachine(RuleBasedStateMachine):
         for _ in range(3 * len(self.known) + 3):
             self.turn()
         following = self.bucket.queue.first(self.bucket.below)
-        assert following is None or not self.bucket._fits(following.n)
+        assert following is None or not self.bucket.has_room(following.n, is_first=True)
 
     @invariant()
     def sums_are_right(self) -> None:

@@ -1,0 +1,3 @@
+"""
+Calls that create no task, and the objects of a client that make them.
+"""

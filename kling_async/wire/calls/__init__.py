@@ -1,0 +1,3 @@
+"""
+Calls that create no task: the service answers at once.
+"""
