@@ -14,6 +14,7 @@ import aiohttp
 import attrs
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
+from kling_async.client.calls.account import AccountApi
 from kling_async.client.calls.faces import FacesApi
 from kling_async.client.calls.speech import SpeechApi
 from kling_async.client.core import ClientCore
@@ -80,6 +81,7 @@ class KlingClient:
     Attributes:
         speech: Has text read aloud.
         faces: Finds faces in videos.
+        account: Reads the account's packs and deductions.
         core: The interface for `Batch`. It is not public and may change.
 
     Raises:
@@ -125,6 +127,7 @@ class KlingClient:
         self.callbacks: Final = callbacks
         self.speech: Final = SpeechApi(self.core.calls)
         self.faces: Final = FacesApi(self.core.calls)
+        self.account: Final = AccountApi(self.core.free_calls)
 
     def __repr__(self) -> str:
         return repr(self.core)
@@ -307,8 +310,9 @@ class KlingClient:
         """
         Save the files of *result*, and return their paths in the order of the result; in a `Storage`, their URLs.
 
-        A file appears under its name only when it is complete and verified, and replaces one that is there. Cancelling
-        leaves no partial file. URLs that have expired are renewed by reading the task again.
+        A file appears under its name only when it is complete and verified, and replaces one that is there. A transfer
+        that breaks continues where it stopped. Cancelling leaves no partial file. URLs that have expired are renewed by
+        reading the task again.
 
         Args:
             result: What `generate` returned.
