@@ -20,7 +20,7 @@ from jupyter_client.manager import AsyncKernelManager
 
 from kling_async import Done, EventKind, Failed, Image, ImageRequest, KlingClient, PollPolicy, TaskEvent
 from kling_async.emulator import Emulator
-from kling_async.emulator.wav import write_wav
+from kling_async.emulator.filming.sounds import write_wav
 from kling_async.errors import ContentRefused, ServiceFailure
 from kling_async.integrations.notebook import Progress, show
 from kling_async.wire.tasks import Audio, TaskResult, TaskSnapshot, TaskStatus, Video
