@@ -14,6 +14,7 @@ import aiohttp
 import attrs
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
+from kling_async.client.calls.account import AccountApi
 from kling_async.client.calls.faces import FacesApi
 from kling_async.client.calls.speech import SpeechApi
 from kling_async.client.core import ClientCore
@@ -29,7 +30,7 @@ from kling_async.media.naming import NameTemplate, is_url
 from kling_async.policy.arguments import check_kind, check_many, check_timeout, check_whole
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
-from kling_async.wire.auth import AccessKey
+from kling_async.wire.auth import AccessKey, Credentials
 from kling_async.wire.dialects import Dialect, dialect_of
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import (
@@ -80,6 +81,7 @@ class KlingClient:
     Attributes:
         speech: Has text read aloud.
         faces: Finds faces in videos.
+        account: Reads the account's packs and deductions.
         core: The interface for `Batch`. It is not public and may change.
 
     Raises:
@@ -110,7 +112,7 @@ class KlingClient:
         self.core: Final = ClientCore(
             credentials,
             base_url,
-            dialect or dialect_of(base_url),
+            _spoken_with(credentials, dialect or dialect_of(base_url)),
             slots if isinstance(slots, Slots) else Slots(slots),
             http,
             retry,
@@ -125,6 +127,7 @@ class KlingClient:
         self.callbacks: Final = callbacks
         self.speech: Final = SpeechApi(self.core.calls)
         self.faces: Final = FacesApi(self.core.calls)
+        self.account: Final = AccountApi(self.core.free_calls)
 
     def __repr__(self) -> str:
         return repr(self.core)
@@ -393,3 +396,10 @@ _KINDS: Final[Mapping[str, tuple[type, bool]]] = {
 """
 The classes of a client's arguments, and whether each may be None.
 """
+
+
+def _spoken_with(credentials: Credentials, dialect: Dialect) -> Dialect:
+    # The vendor's new standard takes only API keys.
+    if isinstance(credentials, AccessKey) and dialect.standard != "legacy only":
+        return attrs.evolve(dialect, standard="legacy only")
+    return dialect
