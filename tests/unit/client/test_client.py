@@ -55,9 +55,8 @@ from kling_async.errors import (
 )
 from kling_async.media.naming import NameTemplate
 from kling_async.policy.host_networks import Network
+from tests.fakes.clients import BRISK, EAGER
 from tests.fakes.html_reader import Reader
-
-EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)
 
 
 @pytest.fixture(params=[GATEWAY, OFFICIAL], ids=lambda dialect: dialect.name)
@@ -248,7 +247,7 @@ class TestFanOut:
         """
         No create is refused, all nine slots are used, and at most 16 connections are made.
         """
-        async with Emulator(dialect=OFFICIAL, latency=(0.2, 0.2), slots=9) as server, client_of(server) as client:
+        async with Emulator(dialect=OFFICIAL, latency=(0.1, 0.1), slots=9) as server, client_of(server) as client:
             results = await asyncio.gather(*(client.generate(f"lighthouse {number}") for number in range(200)))
 
         assert 200 == len({result.task_id for result in results})
@@ -345,7 +344,8 @@ class TestFanOut:
             faults.reset_after("query", rate=0.1),
             faults.truncated("query", rate=0.1),
         ]
-        async with Emulator(latency=(0.05, 0.1), faults=rules, seed=7) as server, client_of(server) as client:
+        server = Emulator(latency=(0.01, 0.02), faults=rules, seed=7)
+        async with server, client_of(server, retry=BRISK) as client:
             results = await asyncio.gather(*(client.generate(f"lighthouse {number}") for number in range(30)))
 
         assert 30 == len(results)
