@@ -44,6 +44,19 @@ def test_frame_shows_what_is_in_the_box() -> None:
         assert all(abs(level - colour) < 8 for level in ImageStat.Stat(frame).mean)
 
 
+def test_small_videos_are_plain() -> None:
+    """
+    What moves would be a few pixels.
+    """
+    small, large = (
+        painted_world(VideoSpec(width=width, height=height, seconds=1, prompt="a boat on the sea"))
+        for width, height in ((128, 72), (192, 108))
+    )
+
+    assert () == small.swarms
+    assert 0 < len(large.swarms)
+
+
 def test_tint_colours_the_scene() -> None:
     """
     A picture that is no frame gives the scene its colours, and unreadable ones are an error.
