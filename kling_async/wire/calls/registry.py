@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from kling_async.wire.calls.account import BALANCE_DEDUCTIONS, PACKAGE_DEDUCTIONS, RESOURCE_PACKS
 from kling_async.wire.calls.call import Call
+from kling_async.wire.calls.deletes import DELETE_ELEMENT, DELETE_VOICE
 from kling_async.wire.calls.faces import FACE_IDENTIFICATION
 from kling_async.wire.calls.speech import SPEECH
 
@@ -17,4 +18,6 @@ CALLS: Final[tuple[Call[Any, Any], ...]] = (
     RESOURCE_PACKS,
     PACKAGE_DEDUCTIONS,
     BALANCE_DEDUCTIONS,
+    DELETE_VOICE,
+    DELETE_ELEMENT,
 )

@@ -17,6 +17,7 @@ from kling_async.wire.redaction import shorten
 __all__ = [
     "ID_LENGTH",
     "Endpoint",
+    "RecordList",
     "ResultList",
     "TaskRequest",
     "several",
@@ -48,6 +49,14 @@ class TaskRequest(attrs.AttrsInstance, Protocol):
 R = TypeVar("R", bound=TaskRequest)
 
 ResultList: TypeAlias = Literal["images", "videos", "audios"]
+"""
+A list of files.
+"""
+
+RecordList: TypeAlias = Literal["voices", "elements"]
+"""
+A list of what the service keeps, and which is no file.
+"""
 
 ID_LENGTH: Final = 256
 """
@@ -112,7 +121,7 @@ class Endpoint(Generic[R]):
     title: str
     path: str
     request_class: type[R]
-    results: tuple[ResultList, ...]
+    results: tuple[ResultList | RecordList, ...]
     rules: Callable[[R, Dialect, Mapping[str, FileFacts]], Iterable[BrokenRule]]
     bucket: Callable[[R, Dialect], str]
     inputs: tuple[FileInput, ...] = ()
