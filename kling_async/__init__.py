@@ -22,11 +22,14 @@ from kling_async.wire.calls.account import Deduction, ResourcePack
 from kling_async.wire.calls.faces import Face, FaceSession
 from kling_async.wire.calls.speech import Speech
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
+from kling_async.wire.endpoints.custom_element import ElementRequest
+from kling_async.wire.endpoints.custom_voice import VoiceRequest
 from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
 from kling_async.wire.endpoints.image_to_video import DynamicMask, ImageToVideo
 from kling_async.wire.endpoints.text_to_video import TextToVideo
 from kling_async.wire.endpoints.video_models import VideoModel
 from kling_async.wire.endpoints.video_rules import Shot
+from kling_async.wire.library import Element, Voice
 from kling_async.wire.notebook_html import load_drawings_with
 from kling_async.wire.tasks import Audio, Image, TaskResult, TaskSnapshot, TaskStatus, Video
 
@@ -48,6 +51,8 @@ __all__ = [
     "Dialect",
     "Done",
     "DynamicMask",
+    "Element",
+    "ElementRequest",
     "EventKind",
     "Face",
     "FaceSession",
@@ -77,6 +82,8 @@ __all__ = [
     "TextToVideo",
     "Video",
     "VideoModel",
+    "Voice",
+    "VoiceRequest",
     "__version__",
 ]
 

@@ -33,7 +33,7 @@ from kling_async.media.saved_files import SavedFile
 from kling_async.policy.arguments import check_kind, check_many, check_timeout, check_whole
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
-from kling_async.wire.auth import AccessKey
+from kling_async.wire.auth import AccessKey, Credentials
 from kling_async.wire.dialects import Dialect, dialect_of
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import (
@@ -117,7 +117,7 @@ class KlingClient:
         self.core: Final = ClientCore(
             credentials,
             base_url,
-            dialect or dialect_of(base_url),
+            _spoken_with(credentials, dialect or dialect_of(base_url)),
             slots if isinstance(slots, Slots) else Slots(slots),
             http,
             retry,
@@ -315,8 +315,9 @@ class KlingClient:
         """
         Save the files of *result*, and return their paths in the order of the result; in a `Storage`, their URLs.
 
-        A file appears under its name only when it is complete and verified, and replaces one that is there. Cancelling
-        leaves no partial file. URLs that have expired are renewed by reading the task again.
+        A file appears under its name only when it is complete and verified, and replaces one that is there. A transfer
+        that breaks continues where it stopped. Cancelling leaves no partial file. URLs that have expired are renewed by
+        reading the task again.
 
         Args:
             result: What `generate` returned.
@@ -404,3 +405,10 @@ _KINDS: Final[Mapping[str, tuple[type, bool]]] = {
 """
 The classes of a client's arguments, and whether each may be None.
 """
+
+
+def _spoken_with(credentials: Credentials, dialect: Dialect) -> Dialect:
+    # The vendor's new standard takes only API keys.
+    if isinstance(credentials, AccessKey) and dialect.standard != "legacy only":
+        return attrs.evolve(dialect, standard="legacy only")
+    return dialect

@@ -103,10 +103,10 @@ class ClientCore:
         self.callbacks: Final = callbacks
         keepalive = 2 * polling.max_delay + 5  # longer than the longest pause between two polls
         self.transport: Final = Transport(base_url, http, retry, keepalive, credentials, session)
-        queries = HttpStatusQueries(self.transport, polling.answer_timeout)
+        queries = HttpStatusQueries(self.transport, polling.answer_timeout, dialect)
         self._poller = Poller(polling, queries, functools.partial(strategy_for, dialect))
         self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
-        self.tasks: Final = KnownTasks(self.transport, self._publisher, self.open, self._watch)
+        self.tasks: Final = KnownTasks(self.transport, dialect, self._publisher, self.open, self._watch)
         self.submitter: Final = Submitter(self._poller, self.tasks.handle, slots.policy.uncertain_for)
         self.calls: Final = OneShotCalls(self.transport, dialect, self.open)
         self.free_calls: Final = FreeCalls(self.transport, dialect, self.open)
@@ -179,9 +179,17 @@ class ClientCore:
         """
         self.open()
         endpoint = endpoint_of(type(request))
+        if endpoint.new_standard is not None:
+            endpoint = endpoint.spoken(request, self.dialect)
         events = self._publisher.begin(endpoint, request)
         try:
-            lease, files = await self._admit(endpoint, request, digests, events)
+            files = await _validate(endpoint, request, digests, self.dialect, self.slots)
+            self.open()  # it may have been closed meanwhile
+            lease = self.slots.acquire_now(endpoint.bucket(request, self.dialect), endpoint.slots(request), owner=self)
+            if lease is None:
+                events.publish(EventKind.WAITING)
+                has_files, files = bool(files), {}  # thousands may wait here, each with megabytes of Base64
+                lease, files = await self._wait_for_slots(endpoint, request, digests, has_files=has_files)
             now = asyncio.get_running_loop().time()
             submission = Submission(request.external_task_id, owns_id=owns_id, sent_at=now)
             if request.external_task_id is None and self.dialect.external_ids and endpoint.external_ids:
@@ -219,7 +227,10 @@ class ClientCore:
             KlingError: As `submit_observed`; no task was created.
         """
         self.open()
-        endpoint, now = endpoint_of(type(request)), asyncio.get_running_loop().time()
+        endpoint = endpoint_of(type(request))
+        if endpoint.new_standard is not None:
+            endpoint = endpoint.spoken(request, self.dialect)
+        now = asyncio.get_running_loop().time()
         submission = Submission.of_earlier_run(request.external_task_id, sent_at, time.time(), now)
         submission.owns_id = owns_id
         lease = self._acquire_running(endpoint, request)
@@ -249,6 +260,8 @@ class ClientCore:
         """
         self.open()
         endpoint = endpoint_of(type(request))
+        if endpoint.new_standard is not None:
+            endpoint = endpoint.spoken(request, self.dialect)
         endpoint.one(task_id)  # rejects text that cannot be an id
         submission = Submission(request.external_task_id)
         lease = self._acquire_running(endpoint, request)
@@ -256,18 +269,12 @@ class ClientCore:
         delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
         return self.submitter.resume(delivery, task_id)
 
-    async def _admit(
-        self, endpoint: Endpoint[Any], request: TaskRequest, digests: Mapping[str, str], events: TaskEvents
+    async def _wait_for_slots(
+        self, endpoint: Endpoint[Any], request: TaskRequest, digests: Mapping[str, str], *, has_files: bool
     ) -> tuple[SlotLease, Mapping[str, Reference]]:
-        # Validate, then acquire slots.
-        files = await _validate(endpoint, request, digests, self.dialect, self.slots)
-        self.open()  # it may have been closed meanwhile
-        bucket, n = endpoint.bucket(request, self.dialect), endpoint.slots(request)
-        if (lease := self.slots.acquire_now(bucket, n, owner=self)) is not None:
-            return lease, files
-        events.publish(EventKind.WAITING)
-        has_files, files = bool(files), {}  # thousands may wait here, each with megabytes of Base64
-        lease = await self.slots.acquire(bucket, n, owner=self)
+        # Wait, then read the files again.
+        files: Mapping[str, Reference] = {}
+        lease = await self.slots.acquire(endpoint.bucket(request, self.dialect), endpoint.slots(request), owner=self)
         try:
             if has_files:
                 files = await _validate(endpoint, request, digests, self.dialect, self.slots)

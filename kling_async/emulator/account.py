@@ -17,6 +17,7 @@ import attrs
 
 from kling_async.emulator.api_errors import MESSAGES, ApiError
 from kling_async.emulator.ledger import CreatedTask, Ledger
+from kling_async.emulator.library import Library
 from kling_async.emulator.result_files import FileUrls
 from kling_async.emulator.settings import Settings
 from kling_async.emulator.task_record import SUCCESS, TaskOutcome, TaskRecord
@@ -46,6 +47,7 @@ class Account:
         urls: Signs and checks the URLs of files.
         usage: Slots and money.
         ledger: What was created and billed; call `settle` before reading it.
+        library: Its voices and elements.
         billed: What has cost something, in the order of its bill.
         packs_read_at: When its resource packs were read last, in epoch seconds.
     """
@@ -61,6 +63,7 @@ class Account:
         self._by_endpoint: defaultdict[str, list[TaskRecord]] = defaultdict(list)
         self._by_task_id: dict[str, TaskRecord] = {}
         self._by_external_id: dict[str, TaskRecord] = {}
+        self.library: Final = Library(self._by_task_id)
         self._running: list[tuple[float, int, TaskRecord]] = []
         self._changes: list[tuple[float, int, TaskRecord]] = []  # future ones, of tasks with a callback URL
         self._texts: dict[str, str] = {}
@@ -71,24 +74,33 @@ class Account:
         return f"<Account {self.settings.dialect.name}: {len(self._records)} tasks, {len(self._running)} running>"
 
     def create(
-        self, request: TaskRequest, now: float, outcome: TaskOutcome = SUCCESS, *, watermark: bool | None = None
+        self,
+        request: TaskRequest,
+        now: float,
+        outcome: TaskOutcome = SUCCESS,
+        *,
+        watermark: bool | None = None,
+        is_new: bool = False,
     ) -> TaskRecord:
         """
-        Accept or refuse a valid *request*. With a *watermark* each file has a marked copy.
+        Accept or refuse a valid *request*. With a *watermark* each file has a marked copy; *is_new* is in the new
+        standard.
 
         Raises:
-            ApiError: Its external id has a task already (1201), its prompt contains a refused word (1301), there is not
-                enough money (1102), or not enough slots (1303).
+            ApiError: Its external id has a task already (1201), it names a voice or an element that does not exist
+                (1201), its prompt contains a refused word (1301), there is not enough money (1102), or not enough slots
+                (1303).
         """
         self.settle(now)
         self._creates += 1
         if self.settings.refused_as == "failed task" and self._is_refused(request):
             outcome = attrs.evolve(outcome, failure=_RISK_CONTROL)
         endpoint = endpoint_of(type(request))
-        record = attrs.evolve(self._make_record(endpoint, request, now, outcome), watermark=watermark)
+        record = attrs.evolve(self._make_record(endpoint, request, now, outcome), watermark=watermark, is_new=is_new)
         try:
             self._check_duplicate(request.external_task_id)
             self._check_content(request)
+            self.library.check(request, now)
             self.usage.check(record, self.settings)
         except ApiError as error:
             self.ledger.refusals[error.code] += 1
@@ -145,7 +157,7 @@ class Account:
         """
         Return the task with this task id.
         """
-        return self._by_task_id.get(task_id)
+        return self._by_task_id.get(task_id) or self.library.presets.get(task_id)
 
     def find_external(self, external_task_id: str) -> TaskRecord | None:
         """
@@ -157,7 +169,8 @@ class Account:
         """
         Return a page of the tasks of an endpoint, or of all, newest first; *number* counts from 1.
         """
-        records = self._records if endpoint is None else self._by_endpoint[endpoint.name]
+        presets = [record for record in self.library.presets.values() if record.endpoint is endpoint]
+        records = presets or (self._records if endpoint is None else self._by_endpoint[endpoint.name])
         end = len(records) - (number - 1) * size
         return records[max(0, end - size) : max(0, end)][::-1]
 
@@ -165,7 +178,10 @@ class Account:
         """
         Return the service's snapshot of a task.
         """
-        return snapshot_of(record, self.urls, self.settings, now)
+        snapshot = snapshot_of(record, self.urls, self.settings, now)
+        if record.endpoint.results[0] not in ("voices", "elements"):
+            return snapshot
+        return attrs.evolve(snapshot, task_result=self.library.output_of(record, self.urls, now))
 
     def slots_used(self, bucket: str, now: float) -> int:
         """

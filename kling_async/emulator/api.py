@@ -14,6 +14,7 @@ from kling_async.emulator.api_errors import ApiError
 from kling_async.emulator.authentication import check_key
 from kling_async.emulator.call_answers import answer_call, fields_of_query
 from kling_async.emulator.fault_rule import Fault
+from kling_async.emulator.file_rendering import missing_library
 from kling_async.emulator.input_files import facts_of
 from kling_async.emulator.ledger import Route
 from kling_async.emulator.result_files import ResultFile
@@ -21,7 +22,7 @@ from kling_async.emulator.routing import Target, is_path_of_an_endpoint
 from kling_async.emulator.task_record import SUCCESS, TaskOutcome, TaskRecord
 from kling_async.wire.codec import read_request, write_task
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of
-from kling_async.wire.endpoints.registry import broken_rules
+from kling_async.wire.endpoints.registry import broken_rules, endpoint_of
 from kling_async.wire.json_text import dumps
 
 PAGES: Final = range(1, 1001)
@@ -174,15 +175,20 @@ class EmulatedApi:
             return self._download(request, now)
         if not self._offers(target):
             return self._no_such_path(request, now)
-        check_key(self._settings, request.authorization, now, signed_tokens=target.route != "tasks")
+        is_legacy = target.route != "tasks" and target.model is None
+        check_key(self._settings, request.authorization, now, signed_tokens=is_legacy)
         if target.call is not None:
             body = request.body if target.call.method == "POST" else fields_of_query(request.query)
-            return self._respond(answer_call(target.call, body, self.account, now))
+            data = answer_call(target.call, body, self.account, now)
+            answer = self._respond(data)
+            if data is None:
+                del answer.payload["data"]
+            return answer
         if target.endpoint is None:
             return self._tasks(request.query, now)
         match target.route:
             case "create":
-                return self._create(target.endpoint, request.body, now, outcome)
+                return self._create(target, request.body, now, outcome)
             case "query":
                 return self._query(target.endpoint, target.any_id, now)
             case _:
@@ -195,7 +201,7 @@ class EmulatedApi:
             return self._dialect.ids_per_read > 1
         if target.call is not None:
             return target.call.is_offered(self._dialect)
-        return target.route is not None
+        return target.route is not None and (target.model is None or self._dialect.standard != "legacy only")
 
     def _no_such_path(self, request: ApiRequest, now: float) -> ApiResponse:
         if self._settings.is_gateway:
@@ -205,23 +211,35 @@ class EmulatedApi:
             return self.refuse(ApiError(404, 1202, api_errors.MESSAGES[1202]))
         return ApiResponse(status=404, payload=response_bodies.no_such_path(request.path, now))
 
-    def _create(self, endpoint: Endpoint[Any], body: Any, now: float, outcome: TaskOutcome) -> ApiResponse:
-        request = self._read(endpoint, body)
-        record = self.account.create(request, now, outcome, watermark=self._wants_watermark(body))
-        data = response_bodies.created(
-            self.account.snapshot_of(record, now), names_external_id=self._dialect.external_ids
-        )
+    def _create(self, target: Target, body: Any, now: float, outcome: TaskOutcome) -> ApiResponse:
+        fields, request = self._read(target, body)
+        if missing := missing_library(endpoint_of(type(request)).results):
+            raise ApiError(400, 1201, missing)
+        watermark = self._wants_watermark(fields)
+        record = self.account.create(request, now, outcome, watermark=watermark, is_new=target.model is not None)
+        snapshot = self.account.snapshot_of(record, now)
+        data = response_bodies.created(snapshot, names_external_id=self._dialect.external_ids)
+        if record.is_new:
+            data = response_bodies.created_in_new_standard(snapshot)
         # The gateway's page shows one value for both ids.
         request_id = record.task_id if self._settings.is_gateway else self.account.next_request_id()
         return ApiResponse(payload=response_bodies.success_body(data, request_id))
 
-    def _read(self, endpoint: Endpoint[Any], body: Any) -> TaskRequest:
+    def _read(self, target: Target, body: Any) -> tuple[Mapping[str, Any], TaskRequest]:
+        # Return the body's fields, in the legacy standard, and the request.
+        endpoint = target.endpoint
+        if endpoint is None:
+            raise AssertionError("only an endpoint creates tasks")
         if not isinstance(body, dict):
             raise ApiError(400, 1200, api_errors.MESSAGES[1200])
         if not self._dialect.external_ids:  # an unknown field there, which is ignored
             body = {name: value for name, value in body.items() if name != "external_task_id"}
         try:
-            fields = body if endpoint.from_body is None else endpoint.from_body(body)
+            fields: Mapping[str, Any] = body
+            if target.model is not None and endpoint.new_standard is not None:
+                fields = endpoint.new_standard.from_body(body, target.model)
+            elif endpoint.from_body is not None:
+                fields = endpoint.from_body(body)
             request: TaskRequest = read_request(fields, endpoint.request_class)
         except ValueError as error:
             raise ApiError(400, 1201, api_errors.of_wrong_type(error, body)) from error
@@ -230,7 +248,7 @@ class EmulatedApi:
         files = {field: facts for field, facts in file_facts.items() if facts is not None}
         if broken := broken_rules(self._dialect, request, files):
             raise ApiError(400, 1201, api_errors.of_broken_rule(broken[0], fields, files))
-        return request
+        return fields, request
 
     def _wants_watermark(self, body: Mapping[str, Any]) -> bool | None:
         info = body.get("watermark_info")
@@ -243,7 +261,7 @@ class EmulatedApi:
 
     def _query(self, endpoint: Endpoint[Any], any_id: str, now: float) -> ApiResponse:
         record = self.account.find(any_id)
-        if record is not None and record.endpoint is endpoint:
+        if record is not None and record.endpoint is endpoint and not record.is_new:
             return self._respond(self._task(record, now))
         if self._settings.is_gateway:
             return ApiResponse(
@@ -290,8 +308,15 @@ class EmulatedApi:
         return ApiResponse(payload=response_bodies.success_body(data, self.account.next_request_id()))
 
 
+_SHOWN_BY: Final[Mapping[str, tuple[str, ...]]] = {"voices": ("audios",), "elements": ("images",)}
+"""
+The kinds of files in which voices and elements can be heard and seen.
+"""
+
+
 def _has_file(record: TaskRecord, file: ResultFile, now: float) -> bool:
-    is_there = file.kind in record.endpoint.results and file.index < record.files_at(now)
+    kinds = _SHOWN_BY.get(record.endpoint.results[0], record.endpoint.results)
+    is_there = file.kind in kinds and file.index < record.files_at(now)
     return is_there and (not file.has_watermark or bool(record.watermark))
 
 

@@ -6,14 +6,18 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+import attrs
+
 from kling_async.emulator import api_errors
 from kling_async.emulator.account import Account
 from kling_async.emulator.api_errors import ApiError
 from kling_async.emulator.bookkeeping import deductions_of, packs_of
+from kling_async.emulator.file_rendering import missing_library
 from kling_async.emulator.result_files import ResultFile
 from kling_async.emulator.task_snapshot import seconds_of
 from kling_async.wire.calls.account import BALANCE_DEDUCTIONS, PACKAGE_DEDUCTIONS, RESOURCE_PACKS, PacksRequest
 from kling_async.wire.calls.call import Call
+from kling_async.wire.calls.deletes import DELETE_ELEMENT, DELETE_VOICE
 from kling_async.wire.calls.faces import FACE_IDENTIFICATION, FaceRequest
 from kling_async.wire.calls.speech import SPEECH, SpeechRequest
 from kling_async.wire.codec import read_request, write_task
@@ -82,8 +86,13 @@ _FACE: Final = _made_by(FACE_IDENTIFICATION, "images")
 def _speak(request: SpeechRequest, account: Account, now: float) -> dict[str, Any]:
     if request.voice_id not in account.settings.speech_voices:
         raise ApiError(400, 1201, "Voice id not found")
+    if missing := missing_library(_SOUND.results):
+        raise ApiError(400, 1201, missing)
     record = account.create_done(_SOUND, request, now)
-    task = write_task(account.snapshot_of(record, now))
+    snapshot = account.snapshot_of(record, now)
+    (sound,) = snapshot.task_result.audios
+    only_mp3 = attrs.evolve(snapshot.task_result, audios=(attrs.evolve(sound, wav_url=None),))
+    task = write_task(attrs.evolve(snapshot, task_result=only_mp3))
     return {name: value for name, value in task.items() if name != "task_info"}
 
 
@@ -117,4 +126,6 @@ _ANSWERS: Final[Mapping[str, Callable[[Any, Account, float], Any]]] = {
     RESOURCE_PACKS.name: _show_packs,
     PACKAGE_DEDUCTIONS.name: lambda request, account, now: deductions_of(account, request, "units", now),
     BALANCE_DEDUCTIONS.name: lambda request, account, now: deductions_of(account, request, "cash", now),
+    DELETE_VOICE.name: lambda request, account, now: account.library.delete_voice(request.voice_id, now),
+    DELETE_ELEMENT.name: lambda request, account, now: account.library.delete_element(request.element_id, now),
 }

@@ -2,13 +2,15 @@
 Maps a method and a path to an operation of the service. All registered endpoints are served.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import unquote
 
 import attrs
 
 from kling_async.emulator.ledger import Route
 from kling_async.wire.calls.call import Call
+from kling_async.wire.calls.presets import PRESETS
 from kling_async.wire.calls.registry import CALLS
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.registry import endpoints
@@ -26,6 +28,7 @@ class Target:
         endpoint: For operations of an endpoint.
         any_id: The part of the path that names a task.
         file_name: The part of the path that names a file of the task.
+        model: The part of the path that names a model, in the new standard; None in the legacy one.
         call: For what is answered at once.
     """
 
@@ -33,7 +36,18 @@ class Target:
     endpoint: Endpoint[Any] | None = None
     any_id: str = ""
     file_name: str = ""
+    model: str | None = None
     call: Call[Any, Any] | None = None
+
+
+_FIXED: Final[Mapping[tuple[str, str], Target]] = {
+    ("GET", "/tasks"): Target("tasks"),
+    **{(call.method, call.path): Target("call", call=call) for call in CALLS},
+    **{("GET", preset.path): Target("list", preset) for preset in PRESETS},
+}
+"""
+Targets with a path of their own, by method and path.
+"""
 
 
 def target_of(method: str, raw_path: str, prefix: str = "") -> Target:
@@ -46,15 +60,15 @@ def target_of(method: str, raw_path: str, prefix: str = "") -> Target:
     path = raw_path.removeprefix(prefix)
     if not raw_path.startswith(prefix) or method not in ("GET", "POST"):
         return Target(None)
-    if (method, path) == ("GET", "/tasks"):
-        return Target("tasks")
-    for call in CALLS:
-        if (method, path) == (call.method, call.path):
-            return Target("call", call=call)
+    if (method, path) in _FIXED:
+        return _FIXED[method, path]
+    start, _, any_id = path.rpartition("/")
     for endpoint in endpoints():
+        new = endpoint.new_standard
+        if new is not None and start == new.path and any_id and method == "POST":
+            return Target("create", endpoint, model=unquote(any_id))
         if path == endpoint.path:
             return Target("create" if method == "POST" else "list", endpoint)
-        start, _, any_id = path.rpartition("/")
         if start == endpoint.path and any_id and method == "GET":
             return Target("query", endpoint, unquote(any_id))
     return Target(None)
@@ -64,6 +78,6 @@ def is_path_of_an_endpoint(path: str) -> bool:
     """
     Return whether *path* is the path of an endpoint, or below it; or that of a call.
     """
-    if any(path == call.path for call in CALLS):
+    if any(path == fixed for _, fixed in _FIXED if fixed != "/tasks"):
         return True
     return any(path == endpoint.path or path.startswith(f"{endpoint.path}/") for endpoint in endpoints())

@@ -57,6 +57,7 @@ class TaskRecord:
         seed: Makes its files differ from those of an equal request.
         outcome: Decided at acceptance.
         watermark: Whether its files also come with a watermark; None if the request does not say.
+        is_new: Whether it was created in the vendor's new standard, in which alone it is shown.
     """
 
     task_id: str
@@ -72,6 +73,7 @@ class TaskRecord:
     seed: int
     outcome: TaskOutcome
     watermark: bool | None = None
+    is_new: bool = False
 
     @property
     def slots(self) -> int:

@@ -4,6 +4,8 @@ All calls that create no task.
 
 from typing import Any, Final
 
+import attrs
+
 from kling_async.wire.calls.account import BALANCE_DEDUCTIONS, PACKAGE_DEDUCTIONS, RESOURCE_PACKS
 from kling_async.wire.calls.call import Call
 from kling_async.wire.calls.deletes import DELETE_ELEMENT, DELETE_VOICE
@@ -20,4 +22,5 @@ CALLS: Final[tuple[Call[Any, Any], ...]] = (
     BALANCE_DEDUCTIONS,
     DELETE_VOICE,
     DELETE_ELEMENT,
+    attrs.evolve(DELETE_ELEMENT, path="/v1/general/delete-advanced-elements"),
 )
