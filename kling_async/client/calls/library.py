@@ -1,7 +1,9 @@
 """
-Reads the account's voices and elements, and the service's own.
+Creates voices and elements, and reads those of the account and the service's own.
 """
 
+import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -15,6 +17,8 @@ from kling_async.wire.tasks import TaskOutput, TaskResult
 
 __all__ = ["create", "outputs"]
 
+_log = logging.getLogger(__name__)
+
 
 async def create(core: ClientCore, request: TaskRequest, timeout: "float | Timeout | None") -> TaskResult:
     """
@@ -26,7 +30,11 @@ async def create(core: ClientCore, request: TaskRequest, timeout: "float | Timeo
     if not isinstance(timeout, Timeout):
         check_timeout("timeout", timeout)  # before anything is paid for
     handle = await core.submit_observed(request, SubmitObserver())
-    return await handle.wait(timeout)
+    try:
+        return await handle.wait(timeout)
+    except asyncio.CancelledError:
+        _log.warning("waiting was cancelled; task %s is still running", handle.task_id)
+        raise
 
 
 async def outputs(core: ClientCore, endpoint: Endpoint[Any], page_size: int) -> AsyncGenerator[TaskOutput, None]:

@@ -2,6 +2,7 @@
 `client.voices` and `client.elements` against the emulator.
 """
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ async def test_presets_are_listed() -> None:
             "fox", "a fox", refer_video="https://files.example/fox.mp4", element_voice_id=voices[0].voice_id
         )
 
-    assert {"kling"} == {each.owned_by for each in (*voices, *elements)}
+    assert {"kling"} == {voice.owned_by for voice in voices} == {each.owned_by for each in elements}
     assert (10, 10) == (len({voice.voice_id for voice in voices}), len({each.element_id for each in elements}))
     assert (voices[0].voice_id, "video_refer") == (element.voice and element.voice.voice_id, element.reference_type)
 
@@ -92,6 +93,22 @@ async def test_lost_create_is_found(fault: Fault) -> None:
 
         assert ["custom-voice", "custom-element"] == [task.endpoint for task in server.ledger.tasks]
     assert ("narrator", "fox") == (voice.voice_name, element.element_name)
+
+
+async def test_cancelled_create_keeps_its_task(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    It goes on, and its id is in the log.
+    """
+    async with emulator(OFFICIAL, faults.stuck_task()) as server, client_of(server) as client:
+        creating = asyncio.ensure_future(client.voices.create("narrator", URL))
+        while not client.unfinished:
+            await asyncio.sleep(0.005)
+        creating.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await creating
+
+        (handle,) = client.unfinished
+    assert f"task {handle.task_id} is still running" in caplog.text
 
 
 async def test_lost_create_at_a_gateway_is_uncertain() -> None:
@@ -173,7 +190,10 @@ async def test_they_are_tasks_like_others(tmp_path: Path) -> None:
     """
     `generate`, `stream` and batches take them; nothing is saved of them.
     """
-    requests = [VoiceRequest("narrator", voice_url=URL), ElementRequest("fox", element_description="a fox", **FOX)]
+    requests: list[TaskRequest] = [
+        VoiceRequest("narrator", voice_url=URL),
+        ElementRequest("fox", element_description="a fox", **FOX),
+    ]
     async with emulator(OFFICIAL) as server, client_of(server) as client:
         result = await client.generate(requests[0])
         streamed = [outcome async for outcome in client.stream(requests)]
