@@ -24,11 +24,15 @@ from kling_async.wire.calls.speech import Speech
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 from kling_async.wire.endpoints.custom_element import ElementRequest
 from kling_async.wire.endpoints.custom_voice import VoiceRequest
+from kling_async.wire.endpoints.expand_image import ExpandImage
 from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
 from kling_async.wire.endpoints.image_to_video import DynamicMask, ImageToVideo
+from kling_async.wire.endpoints.motion_control import MotionControl
+from kling_async.wire.endpoints.multi_image_to_image import MultiImageToImage
 from kling_async.wire.endpoints.text_to_video import TextToVideo
 from kling_async.wire.endpoints.video_models import VideoModel
 from kling_async.wire.endpoints.video_rules import Shot
+from kling_async.wire.endpoints.virtual_try_on import VirtualTryOn
 from kling_async.wire.library import Element, Voice
 from kling_async.wire.notebook_html import load_drawings_with
 from kling_async.wire.tasks import Audio, Image, TaskResult, TaskSnapshot, TaskStatus, Video
@@ -54,6 +58,7 @@ __all__ = [
     "Element",
     "ElementRequest",
     "EventKind",
+    "ExpandImage",
     "Face",
     "FaceSession",
     "Failed",
@@ -65,6 +70,8 @@ __all__ = [
     "Keyed",
     "KlingClient",
     "Model",
+    "MotionControl",
+    "MultiImageToImage",
     "PollPolicy",
     "Resolution",
     "ResourcePack",
@@ -82,6 +89,7 @@ __all__ = [
     "TextToVideo",
     "Video",
     "VideoModel",
+    "VirtualTryOn",
     "Voice",
     "VoiceRequest",
     "__version__",
