@@ -66,11 +66,9 @@ class Account:
     def __repr__(self) -> str:
         return f"<Account {self.settings.dialect.name}: {len(self._records)} tasks, {len(self._running)} running>"
 
-    def create(
-        self, request: TaskRequest, now: float, outcome: TaskOutcome = SUCCESS, *, watermark: bool | None = None
-    ) -> TaskRecord:
+    def create(self, request: TaskRequest, now: float, outcome: TaskOutcome = SUCCESS) -> TaskRecord:
         """
-        Accept or refuse a valid *request*. With a *watermark* each file has a marked copy.
+        Accept or refuse a valid *request*.
 
         Raises:
             ApiError: Its external id has a task already (1201), its prompt contains a refused word (1301), there is not
@@ -81,7 +79,7 @@ class Account:
         if self.settings.refused_as == "failed task" and self._is_refused(request):
             outcome = attrs.evolve(outcome, failure=_RISK_CONTROL)
         endpoint = endpoint_of(type(request))
-        record = attrs.evolve(self._make_record(endpoint, request, now, outcome), watermark=watermark)
+        record = self._make_record(endpoint, request, now, outcome)
         try:
             self._check_duplicate(request.external_task_id)
             self._check_content(request)

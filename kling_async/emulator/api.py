@@ -205,7 +205,7 @@ class EmulatedApi:
 
     def _create(self, endpoint: Endpoint[Any], body: Any, now: float, outcome: TaskOutcome) -> ApiResponse:
         request = self._read(endpoint, body)
-        record = self.account.create(request, now, outcome, watermark=self._wants_watermark(body))
+        record = self.account.create(request, now, outcome)
         data = response_bodies.created(
             self.account.snapshot_of(record, now), names_external_id=self._dialect.external_ids
         )
@@ -220,8 +220,10 @@ class EmulatedApi:
     def _read(self, endpoint: Endpoint[Any], body: Any) -> TaskRequest:
         if not isinstance(body, dict):
             raise ApiError(400, 1200, api_errors.MESSAGES[1200])
-        if not self._dialect.external_ids:  # an unknown field there, which is ignored
-            body = {name: value for name, value in body.items() if name != "external_task_id"}
+        unknown = {"watermark_info"} if self._settings.is_gateway else set()
+        if not self._dialect.external_ids:
+            unknown.add("external_task_id")
+        body = {name: value for name, value in body.items() if name not in unknown}  # a service ignores what it lacks
         try:
             fields = body if endpoint.from_body is None else endpoint.from_body(body)
             request: TaskRequest = read_request(fields, endpoint.request_class)
@@ -233,15 +235,6 @@ class EmulatedApi:
         if broken := broken_rules(self._dialect, request, files):
             raise ApiError(400, 1201, api_errors.of_broken_rule(broken[0], fields, files))
         return request
-
-    def _wants_watermark(self, body: Mapping[str, Any]) -> bool | None:
-        info = body.get("watermark_info")
-        if info is None or self._settings.is_gateway:  # the gateway's page does not know the field
-            return None
-        is_wanted = info.get("enabled", False) if isinstance(info, Mapping) else None
-        if not isinstance(is_wanted, bool):
-            raise ApiError(400, 1201, api_errors.invalid("watermark_info", info))
-        return is_wanted
 
     def _query(self, endpoint: Endpoint[Any], any_id: str, now: float) -> ApiResponse:
         record = self.account.find(any_id)

@@ -56,7 +56,6 @@ class TaskRecord:
         price: Units that it costs if it succeeds.
         seed: Makes its files differ from those of an equal request.
         outcome: Decided at acceptance.
-        watermark: Whether its files also come with a watermark; None if the request does not say.
     """
 
     task_id: str
@@ -71,7 +70,14 @@ class TaskRecord:
     price: Decimal
     seed: int
     outcome: TaskOutcome
-    watermark: bool | None = None
+
+    @property
+    def watermark(self) -> bool | None:
+        """
+        Whether its files also come with a watermark; None if the request does not say.
+        """
+        wanted: bool | None = getattr(self.request, "watermark_info", None)
+        return wanted
 
     @property
     def slots(self) -> int:

@@ -19,6 +19,8 @@ __all__ = [
     "address_rules",
     "broken",
     "choice_rule",
+    "element_rules",
+    "flag_rule",
     "image_rules",
     "is_absolute",
     "number_rule",
@@ -94,6 +96,22 @@ def choice_rule(field: str, value: Any, choices: Collection[str], dialect: Diale
     """
     if value is not None and value not in choices:
         yield broken(field, value, one_of(choices) if choices else f"is not taken by {dialect.name} services")
+
+
+def flag_rule(field: str, value: Any) -> Iterator[BrokenRule]:
+    """
+    Check a bool that may be None.
+    """
+    if value is not None and not isinstance(value, bool):
+        yield broken(field, value, "must be True or False")
+
+
+def element_rules(elements: Any) -> Iterator[BrokenRule]:
+    """
+    Check `element_list`, which names elements by their ids.
+    """
+    if not isinstance(elements, tuple) or not all(type(element) is int and element > 0 for element in elements):
+        yield broken("element_list", elements, "must be a list of elements' ids, which are whole numbers")
 
 
 def address_rules(dialect: Dialect, request: TaskRequest, *, takes_external_id: bool = True) -> Iterator[BrokenRule]:
