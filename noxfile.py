@@ -1,5 +1,5 @@
 """
-Chores: `nox -l` lists them. `.ci/run` runs the README's test command, then `lint`, `types` and `docs`.
+Chores: `nox -l` lists them. `.ci/run` runs the README's test command, then `lint`, `types` and `docs` side by side.
 """
 
 import json

@@ -18,6 +18,7 @@ from kling_async.client.outcomes import Done, Failed
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy, SlotPolicy
 from kling_async.wire.auth import AccessKey
+from kling_async.wire.calls.account import Deduction, ResourcePack
 from kling_async.wire.calls.faces import Face, FaceSession
 from kling_async.wire.calls.speech import Speech
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
@@ -43,6 +44,7 @@ __all__ = [
     "Audio",
     "Batch",
     "CallbackReceiver",
+    "Deduction",
     "Dialect",
     "Done",
     "DynamicMask",
@@ -60,6 +62,7 @@ __all__ = [
     "Model",
     "PollPolicy",
     "Resolution",
+    "ResourcePack",
     "RetryPolicy",
     "Shot",
     "SlotPolicy",

@@ -359,12 +359,12 @@ class WaitTimeout(KlingError, TimeoutError):
 @attrs.define(slots=False, repr=False)
 class DownloadFailed(KlingError):
     """
-    An image could not be downloaded. It is paid for, and still at the service: save the result again.
+    A file could not be downloaded. It is paid for, and still at the service: save the result again.
 
     Attributes:
-        index: The index of the first image that failed.
-        paths: The paths of the images that were saved.
-        urls: The URLs of the images that were saved to remote storage.
+        index: The index of the first file that failed.
+        paths: The paths of the files that were saved.
+        urls: The URLs of the files that were saved to remote storage.
     """
 
     index: int | None = None

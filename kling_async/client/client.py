@@ -14,6 +14,7 @@ import aiohttp
 import attrs
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
+from kling_async.client.calls.account import AccountApi
 from kling_async.client.calls.faces import FacesApi
 from kling_async.client.calls.speech import SpeechApi
 from kling_async.client.core import ClientCore
@@ -80,6 +81,7 @@ class KlingClient:
     Attributes:
         speech: Has text read aloud.
         faces: Finds faces in videos.
+        account: Reads the account's packs and deductions.
         core: The interface for `Batch`. It is not public and may change.
 
     Raises:
@@ -125,6 +127,7 @@ class KlingClient:
         self.callbacks: Final = callbacks
         self.speech: Final = SpeechApi(self.core.calls)
         self.faces: Final = FacesApi(self.core.calls)
+        self.account: Final = AccountApi(self.core.free_calls)
 
     def __repr__(self) -> str:
         return repr(self.core)
@@ -307,8 +310,9 @@ class KlingClient:
         """
         Save the files of *result*, and return their paths in the order of the result; in a `Storage`, their URLs.
 
-        A file appears under its name only when it is complete and verified, and replaces one that is there. Cancelling
-        leaves no partial file. URLs that have expired are renewed by reading the task again.
+        A file appears under its name only when it is complete and verified, and replaces one that is there. A transfer
+        that breaks continues where it stopped. Cancelling leaves no partial file. URLs that have expired are renewed by
+        reading the task again.
 
         Args:
             result: What `generate` returned.
@@ -333,16 +337,20 @@ class KlingClient:
             return [file.path for file in outcome.files if file.path is not None]
         return [file.path.absolute().as_uri() if file.path is not None else file.url or "" for file in outcome.files]
 
-    async def read(self, file: File) -> bytes:
+    async def read(self, file: File, *, max_bytes: int = 100 * 1024 * 1024) -> bytes:
         """
         Fetch one file of a task into memory.
 
+        Args:
+            max_bytes: Maximum bytes of the file. `save` holds no file in memory, whatever its size.
+
         Raises:
-            DownloadFailed: It could not be fetched; its URL may have expired, so read the task again.
+            DownloadFailed: It could not be fetched, or is larger. Its URL may have expired, so read the task again.
         """
         check_kind("file", file, (Image, Video, Audio), "must be a file of a TaskResult: an Image, Video or Audio")
+        check_whole("max_bytes", max_bytes)
         self.core.open()
-        return await (await self.core.files.downloads()).read(file)
+        return await (await self.core.files.downloads()).read(file, max_bytes)
 
 
 async def _place_of(destination: "str | os.PathLike[str] | Storage") -> "Destination":

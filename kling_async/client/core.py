@@ -17,6 +17,7 @@ import aiohttp
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.callbacks.router import CallbackRouter
+from kling_async.client.calls.free_calls import FreeCalls
 from kling_async.client.calls.one_shot import OneShotCalls
 from kling_async.client.delivery import Delivery, SubmitObserver
 from kling_async.client.events import EventKind, EventPublisher, OnEvent, TaskEvents
@@ -71,6 +72,7 @@ class ClientCore:
         transport: Sends its requests.
         submitter: Its submits that have slots and no answer yet.
         calls: Its paid calls that create no task, and have no answer yet.
+        free_calls: Makes calls that cost nothing.
         tasks: The tasks that it knows.
         files: Saves and reads the files of its tasks.
         state: Changed by `open` and `aclose`.
@@ -107,6 +109,7 @@ class ClientCore:
         self.tasks: Final = KnownTasks(self.transport, self._publisher, self.open, self._watch)
         self.submitter: Final = Submitter(self._poller, self.tasks.handle, slots.policy.uncertain_for)
         self.calls: Final = OneShotCalls(self.transport, dialect, self.open)
+        self.free_calls: Final = FreeCalls(self.transport, dialect, self.open)
         self.files: Final = ResultFiles(base_url, http, self.open, self.tasks.get, self.tasks.events_of)
         self.loop: asyncio.AbstractEventLoop | None = None
         self.on_open: Callable[[], object] = bool  # does nothing

@@ -46,6 +46,8 @@ class Account:
         urls: Signs and checks the URLs of files.
         usage: Slots and money.
         ledger: What was created and billed; call `settle` before reading it.
+        billed: What has cost something, in the order of its bill.
+        packs_read_at: When its resource packs were read last, in epoch seconds.
     """
 
     def __init__(self, settings: Settings | None = None, *, origin: str = "http://127.0.0.1") -> None:
@@ -53,6 +55,8 @@ class Account:
         self.urls: Final = FileUrls(origin, seed=self.settings.seed, lifetime=self.settings.url_lifetime)
         self.usage: Final = Usage()
         self.ledger: Final = Ledger()
+        self.billed: Final[list[TaskRecord]] = []
+        self.packs_read_at = -math.inf
         self._records: list[TaskRecord] = []
         self._by_endpoint: defaultdict[str, list[TaskRecord]] = defaultdict(list)
         self._by_task_id: dict[str, TaskRecord] = {}
@@ -103,7 +107,7 @@ class Account:
     def create_done(self, endpoint: Endpoint[Any], request: Any, now: float) -> TaskRecord:
         """
         Add what a call makes at once, such as a sound, and bill it. It is kept like a task, for its files; but it takes
-        no slots, and only `ledger.calls` and the bill show it.
+        no slots, and of the ledger only the bill shows it.
 
         Args:
             endpoint: Says what it makes, and for how much.
@@ -119,7 +123,6 @@ class Account:
             self.ledger.refusals[error.code] += 1
             raise
         self._by_task_id[record.task_id] = record
-        self.ledger.calls[endpoint.name] += 1
         self._bill(record)
         return record
 
@@ -222,6 +225,8 @@ class Account:
             raise ApiError(400, 1301, MESSAGES[1301])
 
     def _bill(self, record: TaskRecord) -> None:
+        if record.units:
+            self.billed.append(record)
         if self.settings.paid_in == "cash":
             self.ledger.cash_billed += record.units * (record.endpoint.unit_price or 0)
         else:

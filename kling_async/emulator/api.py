@@ -12,14 +12,13 @@ from kling_async.emulator import api_errors, response_bodies
 from kling_async.emulator.account import Account
 from kling_async.emulator.api_errors import ApiError
 from kling_async.emulator.authentication import check_key
-from kling_async.emulator.call_answers import answer_call
+from kling_async.emulator.call_answers import answer_call, fields_of_query
 from kling_async.emulator.fault_rule import Fault
 from kling_async.emulator.input_files import facts_of
 from kling_async.emulator.ledger import Route
 from kling_async.emulator.result_files import ResultFile
 from kling_async.emulator.routing import Target, is_path_of_an_endpoint
 from kling_async.emulator.task_record import SUCCESS, TaskOutcome, TaskRecord
-from kling_async.wire.calls.call import Call
 from kling_async.wire.codec import read_request, write_task
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of
 from kling_async.wire.endpoints.registry import broken_rules
@@ -177,7 +176,8 @@ class EmulatedApi:
             return self._no_such_path(request, now)
         check_key(self._settings, request.authorization, now, signed_tokens=target.route != "tasks")
         if target.call is not None:
-            return self._call(target.call, request.body, now)
+            body = request.body if target.call.method == "POST" else fields_of_query(request.query)
+            return self._respond(answer_call(target.call, body, self.account, now))
         if target.endpoint is None:
             return self._tasks(request.query, now)
         match target.route:
@@ -193,6 +193,8 @@ class EmulatedApi:
             return self._dialect.lists and target.endpoint is not None and target.endpoint.lists
         if target.route == "tasks":
             return self._dialect.ids_per_read > 1
+        if target.call is not None:
+            return target.call.is_offered(self._dialect)
         return target.route is not None
 
     def _no_such_path(self, request: ApiRequest, now: float) -> ApiResponse:
@@ -212,10 +214,6 @@ class EmulatedApi:
         # The gateway's page shows one value for both ids.
         request_id = record.task_id if self._settings.is_gateway else self.account.next_request_id()
         return ApiResponse(payload=response_bodies.success_body(data, request_id))
-
-    def _call(self, call: Call[Any, Any], body: Any, now: float) -> ApiResponse:
-        data = answer_call(call, body, self.account, now)
-        return self._respond(data)
 
     def _read(self, endpoint: Endpoint[Any], body: Any) -> TaskRequest:
         if not isinstance(body, dict):

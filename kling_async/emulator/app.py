@@ -6,10 +6,11 @@ import asyncio
 import socket
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from email.utils import formatdate
 from typing import Final
 
+import attrs
 from aiohttp import web
 
 from kling_async.emulator.account import Account
@@ -26,7 +27,7 @@ from kling_async.emulator.api_errors import MESSAGES, ApiError
 from kling_async.emulator.authentication import check_key
 from kling_async.emulator.fault_plan import FaultPlan
 from kling_async.emulator.fault_responses import refuse, reshape, spoil
-from kling_async.emulator.fault_rule import AFTER_SERVICE, BEFORE_SERVICE, RESHAPING, Fault
+from kling_async.emulator.fault_rule import AFTER_SERVICE, BEFORE_SERVICE, RESHAPING, Fault, Kind
 from kling_async.emulator.file_response import file_response
 from kling_async.emulator.host_check import host_check
 from kling_async.emulator.renderer import Renderer
@@ -123,12 +124,19 @@ class EmulatorApp:
         if call.route == "create":
             self._on_create()
         if isinstance(response, FileToRender):
-            content = await self._renderer.render(response.record, response.file)
-            return file_response(content, CONTENT_TYPES[response.file.kind], call.headers)
+            return await self._file_response(response, call, {fault.kind for fault in faults})
         for fault in faults:
             if fault.kind in RESHAPING:
                 response = reshape(response, fault, call)
         return response
+
+    async def _file_response(self, found: FileToRender, call: ApiRequest, kinds: Collection[Kind]) -> ApiResponse:
+        record = found.record
+        if "other_version" in kinds:
+            record = attrs.evolve(record, task_id=f"{record.task_id}, other version", seed=record.seed + 1)
+        content = await self._renderer.render(record, found.file)
+        content_type = CONTENT_TYPES[found.file.kind]
+        return file_response(content, content_type, call.headers, heeds_ranges="no_ranges" not in kinds)
 
     async def _pause(self, faults: Sequence[Fault], kind: str) -> bool:
         # False if the server was closed meanwhile. A client that leaves meanwhile changes nothing: its request reaches
@@ -154,7 +162,7 @@ class EmulatorApp:
         broken.force_close()
         await broken.prepare(request)
         if late.kind == "truncated":
-            await broken.write(body[: len(body) // 2])
+            await broken.write(body[: int(len(body) * late.share)])
         else:
             await self._wait_until_left(request)
         return broken
@@ -187,11 +195,12 @@ def _reset(request: web.Request) -> web.Response:
 
 
 async def _read(request: web.Request, target: Target) -> ApiRequest:
+    has_body = target.route == "create" or (target.route == "call" and request.method == "POST")
     return ApiRequest(
         target=target,
         method=request.method,
         path=request.path,
         query=request.query,
         headers=request.headers,
-        body=read_body(await request.read()) if target.route in ("create", "call") else None,
+        body=read_body(await request.read()) if has_body else None,
     )

@@ -9,8 +9,10 @@ from typing import Any, Final
 from kling_async.emulator import api_errors
 from kling_async.emulator.account import Account
 from kling_async.emulator.api_errors import ApiError
+from kling_async.emulator.bookkeeping import deductions_of, packs_of
 from kling_async.emulator.result_files import ResultFile
 from kling_async.emulator.task_snapshot import seconds_of
+from kling_async.wire.calls.account import BALANCE_DEDUCTIONS, PACKAGE_DEDUCTIONS, RESOURCE_PACKS, PacksRequest
 from kling_async.wire.calls.call import Call
 from kling_async.wire.calls.faces import FACE_IDENTIFICATION, FaceRequest
 from kling_async.wire.calls.speech import SPEECH, SpeechRequest
@@ -18,6 +20,9 @@ from kling_async.wire.codec import read_request, write_task
 from kling_async.wire.endpoints.base import Endpoint, ResultList
 
 __all__ = ["answer_call"]
+
+_BETWEEN: Final = 0.9  # seconds between two reads of the packs; one a second is allowed, and some take longer to come
+_DIGITS: Final = 16  # of a number in a query
 
 _VIDEO_UNIT: Final = Decimal("0.14")  # dollars; calls draw on the packs for videos
 
@@ -29,7 +34,16 @@ def answer_call(call: Call[Any, Any], body: Any, account: Account, now: float) -
     Raises:
         ApiError: The body is invalid (1200, 1201), or there is not enough money (1102).
     """
-    return _ANSWERS[call.name](_read(call, body, account), account, now)
+    data = _ANSWERS[call.name](_read(call, body, account), account, now)
+    account.ledger.calls[call.name] += 1
+    return data
+
+
+def fields_of_query(query: Mapping[str, str]) -> dict[str, Any]:
+    """
+    Return the fields of a GET as JSON would hold them.
+    """
+    return {name: int(text) if text.isdecimal() and len(text) < _DIGITS else text for name, text in query.items()}
 
 
 def _read(call: Call[Any, Any], body: Any, account: Account) -> Any:
@@ -87,7 +101,20 @@ def _identify(request: FaceRequest, account: Account, now: float) -> dict[str, A
     return {"session_id": record.task_id, "final_unit_deduction": f"{record.units:f}", "face_data": [face]}
 
 
+def _show_packs(request: PacksRequest, account: Account, now: float) -> dict[str, Any]:
+    if now - account.packs_read_at < _BETWEEN:
+        raise ApiError(429, 1302, api_errors.MESSAGES[1302])
+    account.packs_read_at = now
+    packs = [pack for pack in packs_of(account, now) if request.start_time <= pack["purchase_time"] <= request.end_time]
+    if request.resource_pack_name is not None:
+        packs = [pack for pack in packs if pack["resource_pack_name"] == request.resource_pack_name]
+    return {"code": 0, "msg": "success", "resource_pack_subscribe_infos": packs}
+
+
 _ANSWERS: Final[Mapping[str, Callable[[Any, Account, float], Any]]] = {
     SPEECH.name: _speak,
     FACE_IDENTIFICATION.name: _identify,
+    RESOURCE_PACKS.name: _show_packs,
+    PACKAGE_DEDUCTIONS.name: lambda request, account, now: deductions_of(account, request, "units", now),
+    BALANCE_DEDUCTIONS.name: lambda request, account, now: deductions_of(account, request, "cash", now),
 }

@@ -32,6 +32,8 @@ Kind = Literal[
     "html_after",
     "late_files",
     "new_api_shape",
+    "no_ranges",
+    "other_version",
     "rate_limited",
     "reset_after",
     "reset_before",
@@ -72,7 +74,7 @@ _OF_TASKS: Final = ("failing_task", "stuck_task", "unknown_status", "success_wor
 
 _ONLY_WHERE: Final[dict[str, Where]] = {
     **dict.fromkeys(_OF_TASKS, "create"),
-    "expired_url": "download",
+    **dict.fromkeys(("expired_url", "no_ranges", "other_version"), "download"),
     **dict.fromkeys(CALLBACK_KINDS, "callback"),
 }
 """
@@ -108,6 +110,7 @@ class Fault:
         retry_after: The value of a `Retry-After` header, seconds or a date; None sends no header.
         message: The reason why a task fails; the word for a status.
         count: How many files are missing.
+        share: How much of a truncated answer arrives: 0 is nothing, 1 all.
     """
 
     kind: Kind = attrs.field(validator=attrs.validators.in_(get_args(Kind)))
@@ -121,6 +124,7 @@ class Fault:
     retry_after: str | None = attrs.field(default=None, kw_only=True)
     message: str = attrs.field(default="", kw_only=True)
     count: int = attrs.field(default=1, kw_only=True)
+    share: float = attrs.field(default=0.5, kw_only=True, validator=[attrs.validators.ge(0), attrs.validators.le(1)])
 
     def __attrs_post_init__(self) -> None:
         only = _ONLY_WHERE.get(self.kind)

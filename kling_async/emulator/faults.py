@@ -36,6 +36,8 @@ __all__ = [
     "html_after",
     "late_files",
     "new_api_shape",
+    "no_ranges",
+    "other_version",
     "parse_fault",
     "rate_limited",
     "reset_after",
@@ -123,11 +125,11 @@ def html_after(where: Where = "create", status: int = 200, **which: Unpack[Which
     return Fault("html_after", where, status=status, **which)
 
 
-def truncated(where: Where = "create", **which: Unpack[WhichRequests]) -> Fault:
+def truncated(where: Where = "create", share: float = 0.5, **which: Unpack[WhichRequests]) -> Fault:
     """
-    The connection ends in the middle of the answer.
+    The connection ends when this *share* of the answer has arrived.
     """
-    return Fault("truncated", where, **which)
+    return Fault("truncated", where, share=share, **which)
 
 
 def garbled(where: Where = "create", **which: Unpack[WhichRequests]) -> Fault:
@@ -191,6 +193,20 @@ def expired_url(**which: Unpack[WhichRequests]) -> Fault:
     The URL of the file is refused (403), and all URLs of its task, until the task is read again.
     """
     return Fault("expired_url", "download", **which)
+
+
+def no_ranges(**which: Unpack[WhichRequests]) -> Fault:
+    """
+    The whole file is sent, even if a part was requested.
+    """
+    return Fault("no_ranges", "download", **which)
+
+
+def other_version(**which: Unpack[WhichRequests]) -> Fault:
+    """
+    The file has other content, and so another `ETag`.
+    """
+    return Fault("other_version", "download", **which)
 
 
 def seconds_for_times(where: Where = "any", **which: Unpack[WhichRequests]) -> Fault:
@@ -293,6 +309,7 @@ _OPTIONS: Final[dict[str, Callable[[str], Any]]] = {
     "retry_after": str,
     "message": str,
     "count": int,
+    "share": float,
 }
 
 

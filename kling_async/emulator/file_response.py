@@ -1,5 +1,5 @@
 """
-Answers downloads like a storage service: with an `ETag`, and with parts of files (RFC 9110, section 14).
+Answers downloads like a storage service: with a strong `ETag`, and with parts of files (RFC 9110, sections 13 and 14).
 """
 
 import hashlib
@@ -14,17 +14,25 @@ __all__ = ["file_response"]
 _RANGE: Final = re.compile(r"bytes=(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})")
 
 
-def file_response(content: bytes, content_type: str, headers: Mapping[str, str]) -> ApiResponse:
+def file_response(
+    content: bytes, content_type: str, headers: Mapping[str, str], *, heeds_ranges: bool = True
+) -> ApiResponse:
     """
-    Return the answer to a download of *content*; *headers* are those of the request.
+    Return the answer to a download of *content*.
+
+    Args:
+        headers: Those of the request.
+        heeds_ranges: False sends the whole file whatever part is requested.
     """
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     known = {"ETag": tag, "Accept-Ranges": "bytes"}
-    if headers.get("If-None-Match") == tag:
+    if not _names(headers.get("If-Match", "*"), tag):
+        return ApiResponse(status=412, content_type="application/xml", headers=known)
+    if _names(headers.get("If-None-Match", ""), tag):
         return ApiResponse(status=304, content_type=content_type, headers=known)
     whole = ApiResponse(body=content, content_type=content_type, headers=known)
     match = _RANGE.fullmatch(headers.get("Range", ""))
-    if match is None or match[0] == "bytes=-" or headers.get("If-Range", tag) != tag:
+    if not heeds_ranges or match is None or match[0] == "bytes=-" or headers.get("If-Range", tag) != tag:
         return whole  # several ranges at a time and other units may be ignored
     size = len(content)
     if match["first"]:
@@ -39,3 +47,7 @@ def file_response(content: bytes, content_type: str, headers: Mapping[str, str])
         return ApiResponse(status=416, content_type="application/xml", headers=unsatisfied)
     part = {**known, "Content-Range": f"bytes {first}-{last}/{size}"}
     return ApiResponse(status=206, body=content[first : last + 1], content_type=content_type, headers=part)
+
+
+def _names(tags: str, tag: str) -> bool:
+    return tags.strip() == "*" or tag in (each.strip() for each in tags.split(","))

@@ -53,7 +53,7 @@ class Ledger:
         refusals: Refused creates, by the service's code (1303, 1102, ...).
         units_billed: For tasks that have succeeded, and for calls; failed tasks cost nothing.
         cash_billed: Dollars, if the account pays in cash; no units are billed then.
-        calls: Calls that were answered at once, by name: "speech", ...
+        calls: Calls that were not refused, by name: "speech", "identify-face", ...
         arrivals: Requests by operation, counted when they arrive.
         answers: Answers by operation and HTTP status; 0 if the connection was closed instead.
         callbacks: Callbacks that were sent, by the word for the task's status; forged ones as "forged".

@@ -49,7 +49,7 @@ def target_of(method: str, raw_path: str, prefix: str = "") -> Target:
     if (method, path) == ("GET", "/tasks"):
         return Target("tasks")
     for call in CALLS:
-        if (method, path) == ("POST", call.path):
+        if (method, path) == (call.method, call.path):
             return Target("call", call=call)
     for endpoint in endpoints():
         if path == endpoint.path:

@@ -18,11 +18,12 @@ class Usage:
 
     Attributes:
         slots: In use, by bucket.
+        units_spent: Of all that has ended.
     """
 
     def __init__(self) -> None:
         self.slots: Counter[str] = Counter()
-        self._units_reserved = self._units_spent = Decimal(0)
+        self.units_spent = self._units_reserved = Decimal(0)
 
     def check(self, record: TaskRecord, settings: Settings) -> None:
         """
@@ -34,7 +35,7 @@ class Usage:
             raise ApiError(429, 1303, MESSAGES[1303])
 
     def _check_units(self, record: TaskRecord, settings: Settings) -> None:
-        units = self._units_spent + self._units_reserved + record.price
+        units = self.units_spent + self._units_reserved + record.price
         if settings.units is not None and units > settings.units:
             raise ApiError(429, 1102, MESSAGES[1102])
 
@@ -53,7 +54,7 @@ class Usage:
             ApiError: There is not enough money (1102).
         """
         self._check_units(record, settings)
-        self._units_spent += record.units
+        self.units_spent += record.units
 
     def settle(self, record: TaskRecord) -> None:
         """
@@ -61,4 +62,4 @@ class Usage:
         """
         self.slots[record.bucket] -= record.slots
         self._units_reserved -= record.price
-        self._units_spent += record.units
+        self.units_spent += record.units

@@ -7,9 +7,9 @@ private network, and the content must be a complete file of the right kind, of l
 
 import asyncio
 import contextlib
-import logging
+import functools
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
@@ -23,15 +23,17 @@ from kling_async.media.destinations import Destination, writer_for
 from kling_async.media.fetch_errors import FetchError, FetchRefused, LinkExpired, TransferBroken
 from kling_async.media.naming import NameTemplate
 from kling_async.media.network import AllowedHosts, CheckedResolver, host_of, parse_url, private_host_message
-from kling_async.media.responses import MAX_PAUSE, ResponseSource, check_status, within
+from kling_async.media.responses import ResponseSource, check_status, within
+from kling_async.media.resumption import FileVersion, Resumption, judge
 from kling_async.media.saved_files import FileKey, SavedFile, key_of
 from kling_async.media.saving import LinkRefresher, SaveOutcome, summarize
 from kling_async.media.semaphore import Semaphore
-from kling_async.media.streams import BytesSource, FileStream, read_all
+from kling_async.media.streams import BytesSource, FileStream, SizeLimit, read_all
+from kling_async.media.transfer import Answer, Transfer
 from kling_async.media.transfer_rate import TransferRate
 from kling_async.media.urls import absolute, content_in
 from kling_async.policy.host_networks import Network
-from kling_async.policy.http import MAX_HEADER, MAX_HEADERS, HttpOptions
+from kling_async.policy.http import MAX_HEADER, MAX_HEADERS, MIB, HttpOptions
 from kling_async.policy.policies import DownloadPolicy
 from kling_async.wire.redaction import hide_query
 from kling_async.wire.tasks import File, TaskResult
@@ -39,13 +41,16 @@ from kling_async.wire.tasks import File, TaskResult
 __all__ = ["Downloads"]
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
 
 _Consume: TypeAlias = Callable[[FileStream], Awaitable[T]]
 
-MIB: Final = 1024 * 1024
+READ_BYTES: Final = 100 * MIB
+"""
+Maximum bytes of a file that is read into memory, unless the program allows more.
+"""
 MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+KIND_NAMES: Final = {"image": "an image", "video": "a video", "audio": "a sound"}
 DECODED_IN_A_THREAD: Final = 256 * 1024
 """
 Length of a URL in characters from which a file in it is decoded in a thread.
@@ -66,9 +71,8 @@ class Downloads:
         policy: How slow a transfer may be before it is started again.
         width: Transfers at a time from one host, over all calls. From all hosts together it is half as many more, so
             that one slow host does not stop the others.
-        max_bytes: Maximum size of one file.
-        attempts: How often the transfer of one file is started.
-        first_delay: Seconds before it is started again; each further delay is twice as long.
+        attempts: How often the file is requested while no more of it comes.
+        first_delay: Seconds before it is requested again; each further delay is twice as long.
     """
 
     _http: HttpOptions
@@ -76,7 +80,6 @@ class Downloads:
     _base_url: str | None = attrs.field(default=None, kw_only=True)
     _policy: DownloadPolicy = attrs.field(default=DownloadPolicy(), kw_only=True)
     _width: int = attrs.field(default=8, kw_only=True)
-    _max_bytes: int = attrs.field(default=100 * MIB, kw_only=True)
     _attempts: int = attrs.field(default=4, kw_only=True)
     _first_delay: float = attrs.field(default=0.5, kw_only=True)
     _limits: "_HostLimits" = attrs.field(init=False)
@@ -121,7 +124,7 @@ class Downloads:
         files = [file for file in result.files if key_of(file) not in skip]
 
         async def save(file: File) -> SavedFile:
-            return await self._fetch(file, lambda stream: write(names, file, stream), refresher)
+            return await self._fetch(file, lambda stream: write(names, file, stream), self._limit(file), refresher)
 
         return summarize(result.task_id, files, await asyncio.gather(*map(save, files), return_exceptions=True))
 
@@ -138,17 +141,18 @@ class Downloads:
             FetchError: It was not saved; `LinkExpired` if a fresh URL may help, `DiskFull` if there is no space.
         """
         write = writer_for(destination, temp_dir)
-        return await self._fetch(file, lambda stream: write(names, file, stream))
+        return await self._fetch(file, lambda stream: write(names, file, stream), self._limit(file))
 
-    async def read(self, file: File) -> bytes:
+    async def read(self, file: File, max_bytes: int = READ_BYTES) -> bytes:
         """
         Return the content of a file, checked as `save` does.
 
         Raises:
-            DownloadFailed: It could not be fetched.
+            DownloadFailed: It could not be fetched, or is larger than *max_bytes*.
         """
+        limit = SizeLimit(max_bytes, "the limit of `read`; raise its max_bytes, or save the file")
         try:
-            return await self._fetch(file, read_all)
+            return await self._fetch(file, read_all, min(limit, self._limit(file), key=lambda each: each.max_bytes))
         except FetchError as error:
             reason = str(error)
         raise DownloadFailed(f"{file.kind} {file.index} could not be fetched: {reason}", index=file.index)
@@ -164,62 +168,67 @@ class Downloads:
             await session.close()
             await resolver.close()
 
-    async def _fetch(self, file: File, consume: _Consume[T], refresher: LinkRefresher | None = None) -> T:
-        url = absolute(file.url, self._base_url)
-        delays = iter([self._first_delay * 2**number for number in range(self._attempts - 1)])
-        while True:
+    def _limit(self, file: File) -> SizeLimit:
+        advice = f"the limit for {KIND_NAMES[file.kind]}; HttpOptions(max_download_bytes=...) raises it"
+        return SizeLimit(self._http.max_bytes_of(file.kind), advice)
+
+    async def _fetch(
+        self, file: File, consume: _Consume[T], limit: SizeLimit, refresher: LinkRefresher | None = None
+    ) -> T:
+        async def renew(expired: LinkExpired, refresher: LinkRefresher) -> str:
+            return absolute(await refresher.fresh_url(file, expired), self._base_url)
+
+        transfer = Transfer(
+            absolute(file.url, self._base_url),
+            functools.partial(self._answer, file.kind, limit.max_bytes),
+            None if refresher is None else functools.partial(renew, refresher=refresher),
+            self._delays,
+        )
+        async with transfer:
+            while True:
+                try:
+                    await transfer.begin()
+                    return await consume(await FileStream.begin(transfer, file.kind, limit))
+                except TransferBroken as broken:
+                    await transfer.begin_anew(broken)
+
+    def _delays(self) -> Iterator[float]:
+        return iter([self._first_delay * 2**number for number in range(self._attempts - 1)])
+
+    @contextlib.asynccontextmanager
+    async def _answer(
+        self, kind: str, max_bytes: int, url: str, version: FileVersion | None, start: int
+    ) -> AsyncIterator[Answer]:
+        async with self._limits.slot(host_of(url)):
+            content = await _content_in(url, max_bytes)
+            if content is not None:
+                yield Answer(BytesSource(content))
+                return
+            response = await self._request(url, {"Accept": f"{kind}/*"} | (version.headers(start) if version else {}))
             try:
-                async with self._limits.slot(host_of(url)):
-                    return await self._transfer(url, file.kind, consume)
-            except LinkExpired as expired:
-                if refresher is None:
-                    raise
-                url = absolute(await refresher.fresh_url(file, expired), self._base_url)
-                refresher = None
-            except TransferBroken as broken:
-                delay = next(delays, None)
-                if delay is None or broken.pause > MAX_PAUSE:
-                    raise
-                delay = max(delay, broken.pause)
-                _log.debug("transfer_broken", extra={"url": hide_query(url), "reason": str(broken), "delay": delay})
-                await asyncio.sleep(delay)
+                yield self._judged(response, version, start)
+            finally:
+                response.close()  # no effect once the body is read; before that, the connection cannot be used again
 
-    async def _transfer(self, url: str, kind: str, consume: _Consume[T]) -> T:
-        content = await self._content_in(url)
-        if content is not None:
-            return await self._unpack(content, kind, consume)
-        response = await self._request(url, kind)
-        try:
+    def _judged(self, response: aiohttp.ClientResponse, version: FileVersion | None, start: int) -> Answer:
+        resumption = judge(version, start, response.status, response.headers) if version else None
+        if resumption is Resumption.AT_THE_END:
+            return Answer(BytesSource(b""), None, resumption)
+        if resumption is None:
             check_status(response)
-            rate = TransferRate(self._policy, response.content_length or 0, self._window)
-            return await consume(await FileStream.begin(ResponseSource(response, rate), kind, self._max_bytes))
-        finally:
-            response.close()  # no effect once the body is read; before that, the connection cannot be used again
-
-    async def _content_in(self, url: str) -> bytes | None:
-        try:
-            if len(url) < DECODED_IN_A_THREAD:
-                return content_in(url, self._max_bytes)
-            return await asyncio.to_thread(content_in, url, self._max_bytes)
-        except ValueError as error:
-            raise FetchRefused(f"the file in its URL cannot be decoded: {error}") from None
-
-    async def _unpack(self, content: bytes, kind: str, consume: _Consume[T]) -> T:
-        try:
-            return await consume(await FileStream.begin(BytesSource(content), kind, self._max_bytes))
-        except TransferBroken as broken:
-            raise FetchRefused(
-                f"its URL holds no complete file: {broken}"
-            ) from None  # another attempt would not change that
+            resumption = Resumption.WHOLE
+        size = response.content_length
+        source = ResponseSource(response, TransferRate(self._policy, size or 0, self._window))
+        return Answer(source, FileVersion.of(response.headers, size), resumption)
 
     @property
     def _window(self) -> float:
         return max(self._policy.window, self._http.read_timeout)
 
-    async def _request(self, text: str, kind: str) -> aiohttp.ClientResponse:
+    async def _request(self, text: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         url = parse_url(text)
         for _ in range(MAX_REDIRECTS + 1):
-            response = await self._get(self._checked(url), kind)
+            response = await self._get(self._checked(url), headers)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
                 return response
@@ -240,13 +249,12 @@ class Downloads:
     def _reaches_proxies(self, host: str) -> bool:
         return bool(self._networks) or self._allowed.has_name(host)
 
-    async def _get(self, url: URL, kind: str) -> aiohttp.ClientResponse:
+    async def _get(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         # some systems ask the network which proxy to use
         proxy = await asyncio.to_thread(self._http.proxy_for, str(url)) if self._http.trust_env else self._http.proxy
         if self._closed:
             raise FetchRefused("the client was closed")
         session = self._session = self._session or self._open()
-        headers = {"Accept": f"{kind}/*"}
         async with within(self._http.connect_timeout + self._window, "its answer"):
             return await session.get(url, allow_redirects=False, proxy=proxy, headers=headers)
 
@@ -264,6 +272,15 @@ class Downloads:
             max_headers=MAX_HEADERS,
             trust_env=False,  # it would also send what ~/.netrc holds for the host; `_get` looks the proxy up
         )
+
+
+async def _content_in(url: str, max_bytes: int) -> bytes | None:
+    try:
+        if len(url) < DECODED_IN_A_THREAD:
+            return content_in(url, max_bytes)
+        return await asyncio.to_thread(content_in, url, max_bytes)
+    except ValueError as error:
+        raise FetchRefused(f"the file in its URL cannot be decoded: {error}") from None
 
 
 @attrs.define(eq=False)

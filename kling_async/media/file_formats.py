@@ -199,19 +199,53 @@ def _colours(flags: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-# RIFF, which is WebP and WAV: the length of all that follows stands at the beginning. A WAV that was written to a pipe
-# states all ones, and ends with the file.
+# RIFF, which is WebP and WAV: the length of all that follows stands at the beginning. In a WAV, chunks of a type, a
+# length and content follow, padded to even positions. One that was written to a pipe has placeholders for lengths, and
+# ends with the file: all ones, or 2 GiB by SoX, which no result comes near to.
 
-_UNKNOWN_SIZE: Final = 0xFFFFFFFF
+_PLACEHOLDER: Final = 0x7FFFF000
 
 
-def _riff(data: bytes, at: int) -> tuple[int, _Step | None]:
+def _webp(data: bytes, at: int) -> tuple[int, _Step | None]:
     if len(data) < at + HEAD:
-        return at, _riff
-    size = int.from_bytes(data[at + 4 : at + 8], "little")
-    if size == _UNKNOWN_SIZE and data[at + 8 : at + 12] == b"WAVE":
-        return at + HEAD, _Unbounded()
-    return at + 8 + size, _end
+        return at, _webp
+    return at + 8 + int.from_bytes(data[at + 4 : at + 8], "little"), _end
+
+
+@attrs.define(eq=False)
+class _Wav(_OpenEnded):
+    _place: int = 0  # in the file
+    _stated_end: int | None = None  # of the file; None if it is unknown
+    _missing: set[bytes] = attrs.field(factory=lambda: {b"fmt ", b"data"})
+
+    def __call__(self, data: bytes, at: int, /) -> "tuple[int, _Step | None]":
+        header = HEAD if not self._place else 8
+        if len(data) < at + header:
+            return at, self
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        if not self._place:
+            self._place = HEAD
+            self._stated_end = 8 + size if size < _PLACEHOLDER else None
+            return at + HEAD, self
+        kind = data[at : at + 4]
+        if kind == b"data" and size >= _PLACEHOLDER and self._stated_end is None:
+            return at + header, _Unbounded() if self._missing == {kind} else _damaged
+        if self._stated_end is None and not self._missing and not kind.isalnum():
+            return at, _end  # what an editor has appended
+        self._missing.discard(kind)
+        return self._after(at, kind, header + size)
+
+    def _after(self, at: int, kind: bytes, length: int) -> "tuple[int, _Step | None]":
+        padded = length + length % 2
+        if self._stated_end is not None and self._place + padded > self._stated_end - 8:  # no room for another chunk
+            is_longer = kind == b"data" and length < _PLACEHOLDER and self._place + length > self._stated_end
+            end = self._place + length if is_longer else self._stated_end
+            return at + end - self._place, _damaged if self._missing else _end
+        self._place += padded
+        return at + padded, self
+
+    def may_end(self, *, is_between: bool) -> bool:
+        return is_between and self._stated_end is None and not self._missing
 
 
 # MP4 and QuickTime (ISO 14496-12): boxes of a length, a type of four characters and content, up to the end of the file.
@@ -229,6 +263,7 @@ Boxes that may follow when all required ones have come; anything else is data th
 @attrs.define(eq=False)
 class _Boxes(_OpenEnded):
     _seen: set[bytes] = attrs.field(factory=set)
+    _last: bytes = b""
 
     def __call__(self, data: bytes, at: int, /) -> "tuple[int, _Step | None]":
         size, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
@@ -241,12 +276,13 @@ class _Boxes(_OpenEnded):
         if not _BOX_TYPE.fullmatch(kind) or 0 < size < header:
             return at, _damaged
         self._seen.add(kind)
+        self._last = kind
         if not size:
             return at + header, _Unbounded() if self._is_complete else _damaged
         return at + size, self
 
     def may_end(self, *, is_between: bool) -> bool:
-        return is_between and self._is_complete
+        return is_between and self._is_complete and self._last != b"moof"  # whose frames come in the next box
 
     @property
     def _is_complete(self) -> bool:
@@ -254,14 +290,14 @@ class _Boxes(_OpenEnded):
 
 
 # MP3: an ID3 tag, then frames whose length follows from their header, up to the end of the file. The first frame may
-# hold the number of all others (Xing, Info). Tags behind the last frame are ignored.
+# hold the number of all others and the bytes of all (Xing, Info). Tags behind the last frame are ignored.
 
 _BIT_RATES: Final = {  # kbit/s of layer III, by whether it is MPEG 1
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _SAMPLE_RATES: Final = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version
-_FRAME_COUNT: Final = re.compile(rb"(?:Xing|Info)...[\x01\x03\x05\x07\x09\x0b\x0d\x0f](....)", re.DOTALL)
+_COUNTS: Final = re.compile(rb"(?:Xing|Info)\0\0\0([\0-\x0f])(....)(....)", re.DOTALL)  # two are there, or one, or none
 
 
 def _frame_length(header: bytes) -> int:
@@ -282,10 +318,20 @@ def _is_mp3_frame(head: bytes) -> bool:
     return _frame_length(head[:4]) > 0
 
 
+def _counts_in(frame: bytes) -> tuple[int, int]:
+    found = _COUNTS.search(frame)
+    if found is None:
+        return 1, 0
+    flags, numbers = found[1][0], iter([int.from_bytes(found[2]), int.from_bytes(found[3])])
+    frames = next(numbers) if flags & 1 else 1
+    return max(1, frames), next(numbers) if flags & 2 else 0
+
+
 @attrs.define(eq=False)
 class _Mp3(_OpenEnded):
     _count: int = 0
-    _announced: int | None = None
+    _length: int = 0
+    _least: tuple[int, int] | None = None  # frames, and bytes
 
     def __call__(self, data: bytes, at: int, /) -> "tuple[int, _Step | None]":
         if len(data) < at + 4:
@@ -295,12 +341,12 @@ class _Mp3(_OpenEnded):
         length = _frame_length(data[at : at + 4])
         if not length:
             return at, _end if self._is_complete else _damaged
-        if self._announced is None:
+        if self._least is None:
             if len(data) < at + length:
                 return at, self
-            found = _FRAME_COUNT.search(data, at, at + length)
-            self._announced = int.from_bytes(found[1]) if found else 0
+            self._least = _counts_in(data[at : at + length])
         self._count += 1
+        self._length += length
         return at + length, self
 
     def _after_tag(self, data: bytes, at: int) -> "tuple[int, _Step | None]":
@@ -309,14 +355,17 @@ class _Mp3(_OpenEnded):
         size = 0
         for digit in data[at + 6 : at + 10]:
             size = size << 7 | digit & 0x7F
-        return at + 10 + size + (10 if data[at + 5] & 0x10 else 0), self
+        size += 20 if data[at + 5] & 0x10 else 10
+        self._length += size  # some encoders count it
+        return at + size, self
 
     def may_end(self, *, is_between: bool) -> bool:
         return is_between and self._is_complete
 
     @property
     def _is_complete(self) -> bool:
-        return self._count > 0 and self._count >= (self._announced or 0)
+        frames, length = self._least or (1, 0)
+        return self._count >= frames and self._length >= length
 
 
 def _is_iso(head: bytes) -> bool:
@@ -327,11 +376,11 @@ FORMATS: Final = {
     ".png": _Format("image", lambda head: kind_of(head) == "png", lambda: _png),
     ".jpg": _Format("image", lambda head: kind_of(head) == "jpg", lambda: _jpeg),
     ".gif": _Format("image", lambda head: kind_of(head) == "gif", lambda: _gif),
-    ".webp": _Format("image", lambda head: kind_of(head) == "webp", lambda: _riff),
+    ".webp": _Format("image", lambda head: kind_of(head) == "webp", lambda: _webp),
     ".mov": _Format("video", lambda head: _is_iso(head) and head[8:12] == b"qt  ", _Boxes),
     ".mp4": _Format("video", _is_iso, _Boxes),
     ".mp3": _Format("audio", lambda head: head[:3] == b"ID3" or _is_mp3_frame(head), _Mp3),
-    ".wav": _Format("audio", lambda head: head[:4] == b"RIFF" and head[8:12] == b"WAVE", lambda: _riff),
+    ".wav": _Format("audio", lambda head: head[:4] == b"RIFF" and head[8:12] == b"WAVE", _Wav),
     ".m4a": _Format("audio", _is_iso, _Boxes),
 }
 """

@@ -13,7 +13,7 @@ from kling_async.media.naming import NameTemplate
 from kling_async.media.saved_files import SavedFile
 from kling_async.wire.tasks import File
 
-__all__ = ["ByteSource", "BytesSource", "FileStream", "WriteFile", "read_all"]
+__all__ = ["ByteSource", "BytesSource", "FileStream", "SizeLimit", "WriteFile", "read_all"]
 
 PIECE: Final = 256 * 1024
 
@@ -56,6 +56,27 @@ class BytesSource:
         return piece
 
 
+@attrs.frozen
+class SizeLimit:
+    """
+    How large a file may be.
+
+    Attributes:
+        advice: Whose limit it is, and how it is raised.
+    """
+
+    max_bytes: int
+    advice: str
+
+    def check(self, length: int) -> None:
+        """
+        Raises:
+            FetchRefused: *length* is above it.
+        """
+        if length > self.max_bytes:
+            raise FetchRefused(f"it is larger than {self.max_bytes} bytes, {self.advice}")
+
+
 @attrs.define
 class FileStream:
     """
@@ -68,21 +89,21 @@ class FileStream:
 
     ext: str
     _source: ByteSource
-    _max_bytes: int
+    _limit: SizeLimit
     _head: bytes
     _end: FileEnd
     length: int = attrs.field(default=0, init=False)
 
     @classmethod
-    async def begin(cls, source: ByteSource, kind: str, max_bytes: int) -> Self:
+    async def begin(cls, source: ByteSource, kind: str, limit: SizeLimit) -> Self:
         """
         Read as much as is needed to recognise the format.
 
         Raises:
             TransferBroken: It is not a file of this kind.
-            FetchRefused: It is larger than *max_bytes*.
+            FetchRefused: It is larger than the limit.
         """
-        _check_size(source.size, max_bytes)
+        limit.check(source.size)
         head = b""
         while len(head) < HEAD and (piece := await source.read()):
             head += piece
@@ -90,7 +111,7 @@ class FileStream:
         if ext is None:
             article = "an" if kind[0] in "ai" else "a"
             raise TransferBroken(f"the answer is not {article} {kind} ({source.content_type})")
-        return cls(ext, source, max_bytes, head, FileEnd.of(ext))
+        return cls(ext, source, limit, head, FileEnd.of(ext))
 
     async def read(self) -> bytes:
         """
@@ -100,7 +121,7 @@ class FileStream:
         piece, self._head = self._head, b""
         piece = piece or await self._source.read()
         self.length += len(piece)
-        _check_size(self.length, self._max_bytes)
+        self._limit.check(self.length)
         self._end.feed(piece)
         if not piece and not self._end.is_reached:
             raise TransferBroken(f"the file was truncated after {self.length} bytes")
@@ -111,11 +132,6 @@ WriteFile: TypeAlias = Callable[[NameTemplate, File, FileStream], Awaitable[Save
 """
 Writes a file of a task under these names.
 """
-
-
-def _check_size(length: int, max_bytes: int) -> None:
-    if length > max_bytes:
-        raise FetchRefused(f"it is larger than {max_bytes} bytes")
 
 
 async def read_all(stream: FileStream) -> bytes:

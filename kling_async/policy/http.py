@@ -40,6 +40,13 @@ Maximum number of response headers; aiohttp's default is 128, including the line
 """
 
 
+MIB: Final = 1024 * 1024
+MAX_FILE_BYTES: Final = {"image": 100 * MIB, "audio": 250 * MIB, "video": 2048 * MIB}
+"""
+Maximum bytes of one file by its kind: several times what the largest of Kling's have.
+"""
+
+
 def _with_scheme(proxy: str | None) -> str | None:
     return with_scheme(proxy) if isinstance(proxy, str) else proxy
 
@@ -78,6 +85,9 @@ class HttpOptions:
             Host names, addresses and networks from which files may be downloaded although they are not public, such as
             "198.18.0.0/15" if a proxy resolves all names to its own addresses. The kind of network that the service is
             in is always allowed. Link-local addresses are never allowed.
+        max_download_bytes:
+            Maximum bytes of one downloaded file. None is 100 MiB for an image, 250 MiB for a sound, and 2 GiB for a
+            video.
 
     Raises:
         InvalidRequest: An option is invalid.
@@ -92,6 +102,7 @@ class HttpOptions:
     max_connections: int = attrs.field(default=16, validator=valid_whole)
     user_agent: str = attrs.field(default=USER_AGENT)
     allow_downloads_from: Collection[str] = attrs.field(default=(), converter=_entries)
+    max_download_bytes: int | None = attrs.field(default=None, validator=attrs.validators.optional(valid_whole))
 
     @allow_downloads_from.validator
     def _check_downloads(self, _: object, entries: Collection[str]) -> None:
@@ -116,6 +127,12 @@ class HttpOptions:
         check_kind("user_agent", text, str, rule)
         if not text.strip() or not text.isascii() or not text.isprintable():
             refuse("user_agent", repr(shorten(text)), rule)
+
+    def max_bytes_of(self, kind: str) -> int:
+        """
+        Return the maximum bytes of a downloaded file of this *kind*: "image", "video" or "audio".
+        """
+        return self.max_download_bytes or MAX_FILE_BYTES[kind]
 
     def proxy_for(self, url: str) -> str | None:
         """

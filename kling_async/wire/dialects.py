@@ -42,6 +42,7 @@ class Dialect:
         refuses_retired: Whether models that the vendor has retired are refused here.
         standard: Which of the vendor's standards it speaks: "legacy only"; "legacy", and the new one where a model has
             no legacy path; or "new" wherever an endpoint has it.
+        account_pages: Whether the account's packs and deductions can be read.
         ids_per_read: How many tasks one request can ask for by their ids; 1 if that is not offered.
     """
 
@@ -66,6 +67,7 @@ class Dialect:
     refuses_retired: bool = False
     standard: Literal["legacy only", "legacy", "new"] = "legacy only"
     ids_per_read: int = 1
+    account_pages: bool = False
 
 
 _GATEWAY_RATIOS: Final = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3")
@@ -100,6 +102,7 @@ OFFICIAL: Final = Dialect(
     refuses_retired=True,
     standard="legacy",
     ids_per_read=20,
+    account_pages=True,
 )
 """
 The vendor's own API, by its reference of September 2026.

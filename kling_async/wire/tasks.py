@@ -94,7 +94,7 @@ class Audio:
 
     Attributes:
         index: Which of the task's sounds; counts from 0.
-        url: As for an `Image`; of the MP3 if there is one.
+        url: As for an `Image`; of the MP3 if there is one, which is what `save` saves.
         wav_url: The same sound as WAV; None if the service has none.
         id: A later request can refer to it by this; None if the service gives none.
         duration: Seconds; None if the service does not say.

@@ -170,7 +170,7 @@ class SocketlessService:
             path=url.path,
             query=dict(parse_qsl(url.raw_query_string)),
             headers=headers,
-            body=read_body(data) if target.route == "create" else None,
+            body=read_body(data) if method == "POST" else None,
         )
 
     def _post_what_is_due(self) -> None:

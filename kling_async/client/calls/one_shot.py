@@ -16,7 +16,6 @@ from kling_async.client.submitter import CLOSE_TIMEOUT
 from kling_async.client.transport import Transport, decode
 from kling_async.errors import (
     ClientClosed,
-    InvalidRequest,
     KlingError,
     RateLimited,
     SubmissionUncertain,
@@ -168,8 +167,7 @@ class OneShotCalls:
             KlingError: It was certainly not made.
         """
         self._open()
-        if broken := tuple(call.rules(request, self._dialect)):
-            raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
+        call.check(request, self._dialect)
         body = RequestBody(dumps(write_request(request)), is_traceable=False, patience=PATIENCE)
         attempts = _Attempts(call, body, self._transport)
         aio_task = asyncio.get_running_loop().create_task(attempts.send(), name=f"kling_async {call.name}")

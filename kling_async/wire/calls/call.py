@@ -4,7 +4,7 @@ A call declares all that differs between calls that create no task, as an endpoi
 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import attrs
 
@@ -15,7 +15,7 @@ from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import read_payload
 from kling_async.wire.scalars import read_request_id
 
-__all__ = ["Call", "read_data"]
+__all__ = ["Call", "is_deleted_already", "read_data"]
 
 A = TypeVar("A")
 Q = TypeVar("Q", bound=attrs.AttrsInstance)
@@ -26,19 +26,25 @@ How many envelopes around one answer are opened: the account's answers have two,
 """
 
 
+def _always(_: Dialect) -> bool:
+    return True
+
+
 @attrs.frozen(kw_only=True)
 class Call(Generic[Q, A]):
     """
-    A POST that the service answers at once. It creates no task, and takes no id of ours by which it could be found.
+    A request that the service answers at once. It creates no task, and takes no id of ours by which it could be found.
 
     Attributes:
         name: Its name in the emulator's ledger: "speech".
         title: Its name in messages: "speech".
         path: Follows a client's `base_url`.
-        request_class: A frozen attrs class with the wire's field names.
+        request_class: A frozen attrs class with the wire's field names; those of a GET are its query.
         rules: Yields the rules of a service that a request breaks, all of them.
         read: Reads the answer to it.
-        units: What it costs, in the vendor's units; None if it is free.
+        method: "POST" or "GET".
+        units: What it costs, in the vendor's units; None if it is free, and may be sent again.
+        is_offered: Returns whether a service has it.
     """
 
     name: str
@@ -47,7 +53,20 @@ class Call(Generic[Q, A]):
     request_class: type[Q]
     rules: Callable[[Q, Dialect], Iterable[BrokenRule]]
     read: Callable[[Answer], A]
+    method: Literal["POST", "GET"] = "POST"
     units: Decimal | None = None
+    is_offered: Callable[[Dialect], bool] = _always
+
+    def check(self, request: Q, dialect: Dialect) -> None:
+        """
+        Raises:
+            InvalidRequest: The service does not have this call, or *request* breaks rules, all of which are listed.
+        """
+        if not self.is_offered(dialect):
+            what = f"{dialect.name} services have no {self.title}, by their pages; nothing was sent"
+            raise InvalidRequest(what)
+        if broken := tuple(self.rules(request, dialect)):
+            raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
 
 
 def read_data(answer: Answer) -> tuple[Mapping[str, Any], str | None]:
@@ -73,3 +92,10 @@ def read_data(answer: Answer) -> tuple[Mapping[str, Any], str | None]:
         if is_refusal(layer):
             raise refusal(layer, answer, is_create=True)
     return layer, request_id
+
+
+def is_deleted_already(error: InvalidRequest) -> bool:
+    """
+    Return whether a delete was refused because there is nothing left to delete (1201, "already be deleted").
+    """
+    return error.code == 1201 and "already be deleted" in error.message.casefold()

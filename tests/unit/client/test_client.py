@@ -630,6 +630,10 @@ class TestSave:
 
         assert content.startswith(b"\x89PNG")
         assert 0 == server.ledger.downloads_with_key
+        with pytest.raises(DownloadFailed, match="larger than 100 bytes"):
+            await client.read(result.images[0], max_bytes=100)
+        with pytest.raises(InvalidRequest, match=r"max_bytes=0: must be a whole number of at least 1"):
+            await client.read(result.images[0], max_bytes=0)
 
 
 class TestLife:

@@ -452,6 +452,46 @@ async def test_truncated_picture() -> None:
             assert await answer.read()
 
 
+async def test_share_of_a_download() -> None:
+    """
+    A download may break anywhere; the rest can be requested then.
+    """
+    async with visit(faults.truncated("download", 0.6, times=1)) as visitor:
+        task_id = await visitor.task_id()
+        visitor.clock.now += 10
+        url = await visitor.picture_url(task_id)
+        first = b""
+        async with visitor.session.get(url) as answer:
+            with pytest.raises(aiohttp.ClientPayloadError):
+                async for piece in answer.content.iter_any():
+                    first += piece
+            size, tag = int(answer.headers["Content-Length"]), answer.headers["ETag"]
+        async with visitor.session.get(url, headers={"Range": f"bytes={len(first)}-", "If-Match": tag}) as answer:
+            rest = await answer.read()
+
+        assert (int(0.6 * size), 206) == (len(first), answer.status)
+        assert Image.open(io.BytesIO(first + rest)).convert("RGB").size
+
+
+async def test_other_version_of_a_file() -> None:
+    """
+    The file changes between two downloads, and its ETag with it; conditions and ranges notice.
+    """
+    async with visit(faults.other_version(after=1), faults.no_ranges(after=3)) as visitor:
+        task_id = await visitor.task_id()
+        visitor.clock.now += 10
+        url = await visitor.picture_url(task_id)
+        answers = []
+        tag = ""
+        for headers in ({}, {"If-Match": "{}"}, {"If-Range": "{}"}, {}):
+            asked = {name: value.format(tag) for name, value in headers.items()}
+            async with visitor.session.get(url, headers={**asked, "Range": "bytes=9-"}) as answer:
+                answers.append((answer.status, answer.headers["ETag"] == tag))
+                tag = tag or answer.headers["ETag"]
+
+        assert [(206, False), (412, False), (200, False), (200, False)] == answers
+
+
 async def test_garbled_answer() -> None:
     """
     The body is whole and no JSON, and the task exists.

@@ -11,6 +11,7 @@ import pytest
 from kling_async import GATEWAY, OFFICIAL, Dialect
 from kling_async.emulator import Account, Settings, TaskOutcome
 from kling_async.emulator.api import ApiRequest, ApiResponse, EmulatedApi
+from kling_async.emulator.bookkeeping import packs_of
 from kling_async.emulator.routing import Target, target_of
 from kling_async.wire.calls.registry import CALLS
 from kling_async.wire.calls.speech import SPEECH
@@ -44,13 +45,15 @@ class Service:
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
 def test_each_call_has_a_path(call: Any) -> None:
     """
-    For POST alone.
+    For its own method alone.
     """
-    assert Target("call", call=call) == target_of("POST", f"/kling{call.path}", "/kling")
-    assert "call" != target_of("GET", call.path).route
+    other = "GET" if call.method == "POST" else "POST"
+
+    assert Target("call", call=call) == target_of(call.method, f"/kling{call.path}", "/kling")
+    assert "call" != target_of(other, call.path).route
 
 
-@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+@pytest.mark.parametrize("call", [call for call in CALLS if call.method == "POST"], ids=lambda call: call.name)
 @pytest.mark.parametrize("body", [None, [], "text"])
 def test_body_must_be_an_object(call: Any, body: Any) -> None:
     """
@@ -194,3 +197,47 @@ async def test_what_calls_make_can_be_fetched() -> None:
             drawn = await picture.read()
 
     assert (b"RIFF", b"\x89PNG") == (sound[:4], drawn[:4])
+
+
+@pytest.mark.parametrize("cursor", ["c2", "", "bnVsbA==", "WzFd", "🦊"])
+def test_unknown_cursor_is_refused(cursor: str) -> None:
+    """
+    With 1201, like any value that is not the service's; an empty one is none, so the window is missing.
+    """
+    status, payload = Service().ask("/account/billing/package", {"cursor": cursor})
+
+    assert (400, 1201) == (status, payload["code"])
+
+
+def test_account_is_read_once_a_second() -> None:
+    """
+    More often it is refused, with the code of too many requests.
+    """
+    service = Service()
+    window = {"start_time": "0", "end_time": f"{1000 * NOON:.0f}"}
+
+    def read(now: float) -> tuple[int, Any]:
+        target = target_of("GET", "/account/costs")
+        headers = {"Authorization": f"Bearer {service.account.settings.api_key}"}
+        request = ApiRequest(target=target, method="GET", path="/account/costs", query=window, headers=headers)
+        reply = EmulatedApi(service.account).answer(request, now)
+        assert isinstance(reply, ApiResponse)
+        return reply.status, reply.payload
+
+    answers = [read(NOON), read(NOON + 0.5), read(NOON + 1)]
+
+    assert [0, 1302, 0] == [payload["code"] for _, payload in answers]
+    (pack,) = answers[0][1]["data"]["resource_pack_subscribe_infos"]
+    assert ("Emulator-1000000Units-9Con-12Months", 1_000_000.0) == (pack["resource_pack_name"], pack["total_quantity"])
+
+
+def test_used_up_pack_has_run_out() -> None:
+    """
+    Its status says so.
+    """
+    service = Service(units=0.05)
+    service.ask(SPEECH.path, SPEAK)
+
+    (pack,) = packs_of(service.account, NOON)
+
+    assert ("runOut", 0.0) == (pack["status"], pack["remaining_quantity"])

@@ -152,6 +152,8 @@ def test_each_kind_has_its_function(kind: str) -> None:
         ("success_word:message=finished", faults.success_word("finished")),
         ("fewer_files:count=2", faults.fewer_files(2)),
         ("download:expired_url:times=1", faults.expired_url(times=1)),
+        ("download:truncated:share=0.6:times=1", faults.truncated("download", 0.6, times=1)),
+        ("other_version:after=1", faults.other_version(after=1)),
         ("callback:callback_delayed:seconds=2.5", faults.callback_delayed(2.5)),
         ("callback_lost:rate=0.5:prompt=storm", faults.callback_lost(rate=0.5, prompt="storm")),
     ],

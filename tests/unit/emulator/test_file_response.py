@@ -27,7 +27,14 @@ TAG = file_response(CONTENT, "image/png", {}).headers["ETag"]
         ({"Range": "lines=0-1"}, 200, CONTENT, None),
         ({"Range": "bytes=2-4", "If-Range": TAG}, 206, b"234", "bytes 2-4/10"),
         ({"Range": "bytes=2-4", "If-Range": '"other"'}, 200, CONTENT, None),
+        ({"Range": "bytes=2-4", "If-Match": TAG}, 206, b"234", "bytes 2-4/10"),
+        ({"Range": "bytes=2-4", "If-Match": f'"other", {TAG}'}, 206, b"234", "bytes 2-4/10"),
+        ({"Range": "bytes=2-4", "If-Match": "*"}, 206, b"234", "bytes 2-4/10"),
+        ({"Range": "bytes=2-4", "If-Match": '"other"'}, 412, b"", None),
+        ({"Range": "bytes=2-4", "If-Match": f"W/{TAG}"}, 412, b"", None),
+        ({"Range": "bytes=99-", "If-Match": '"other"'}, 412, b"", None),
         ({"If-None-Match": TAG}, 304, b"", None),
+        ({"If-None-Match": f'"other", {TAG}'}, 304, b"", None),
         ({"If-None-Match": '"other"'}, 200, CONTENT, None),
     ],
 )
@@ -41,6 +48,16 @@ def test_parts_are_those_of_the_standard(
 
     assert (status, body, content_range) == (response.status, response.content(), response.headers.get("Content-Range"))
     assert TAG == response.headers["ETag"]
+
+
+def test_range_that_is_ignored() -> None:
+    """
+    A server without ranges sends the whole file; conditions it heeds all the same.
+    """
+    asked = {"Range": "bytes=2-4"}
+
+    assert 200 == file_response(CONTENT, "image/png", asked, heeds_ranges=False).status
+    assert 412 == file_response(CONTENT, "image/png", {**asked, "If-Match": '"other"'}, heeds_ranges=False).status
 
 
 def test_tag_changes_with_the_content() -> None:

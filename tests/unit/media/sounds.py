@@ -6,7 +6,7 @@ import io
 import struct
 import wave
 
-__all__ = ["box", "mov", "mp3", "mp4", "wav", "wav_of_a_pipe"]
+__all__ = ["box", "chunk", "mov", "mp3", "mp4", "riff", "wav", "wav_of_a_pipe"]
 
 
 def box(kind: bytes, content: bytes = b"", *, wide: bool = False) -> bytes:
@@ -34,13 +34,30 @@ def mov() -> bytes:
 
 def mp3(frames: int = 10, *, tagged: bool = True, counted: bool = True) -> bytes:
     """
-    Silent frames of 128 kbit/s at 44.1 kHz, behind an ID3 tag, the first with their number.
+    Silent frames of 128 kbit/s at 44.1 kHz, behind an ID3 tag, the first with their number and bytes, as LAME does.
     """
     header = b"\xff\xfb\x90\x64"
     frame = header + bytes(413)
-    info = (header + bytes(32) + b"Info\0\0\0\1" + frames.to_bytes(4)).ljust(417, b"\0")
+    counts = b"Info\0\0\0\3" + frames.to_bytes(4) + (417 * (frames + 1)).to_bytes(4)
+    info = (header + bytes(32) + counts).ljust(417, b"\0")
     tag = b"ID3\4\0\0\0\0\1\1" + bytes(129)
     return (tag if tagged else b"") + (info if counted else b"") + frame * frames
+
+
+def chunk(kind: bytes, content: bytes, *, size: int | None = None, is_padded: bool = True) -> bytes:
+    """
+    A chunk of a WAV file; *size* is the one that it states.
+    """
+    stated = len(content) if size is None else size
+    return kind + struct.pack("<I", stated) + content + b"\0" * (is_padded * len(content) % 2)
+
+
+def riff(*chunks: bytes, size: int | None = None) -> bytes:
+    """
+    A WAV file of these chunks; *size* is the one that it states.
+    """
+    content = b"WAVE" + b"".join(chunks)
+    return b"RIFF" + struct.pack("<I", len(content) if size is None else size) + content
 
 
 def wav() -> bytes:

@@ -494,6 +494,35 @@ class TestKindsOfFile:
         with pytest.raises(DownloadFailed, match=r"video 0 could not be fetched: the answer is not a video"):
             await downloads.read(Video(0, server.serve("/a", picture(content))))
 
+    async def test_video_continues_where_it_broke(
+        self, server: FileServer, downloads: Downloads, tmp_path: Path
+    ) -> None:
+        """
+        The rest is requested with both conditions, and without compression like all requests.
+        """
+        content = mp4()
+
+        async def first(request: web.BaseRequest) -> web.StreamResponse:
+            response = web.StreamResponse(headers={"ETag": '"v1"'})
+            response.content_length = len(content)
+            await response.prepare(request)
+            await response.write(content[:1000])
+            assert request.transport is not None
+            request.transport.close()
+            return response
+
+        async def rest(_: web.BaseRequest) -> web.StreamResponse:
+            stated = f"bytes 1000-{len(content) - 1}/{len(content)}"
+            return web.Response(status=206, body=content[1000:], headers={"ETag": '"v1"', "Content-Range": stated})
+
+        saved = await downloads.save_file(Video(0, server.serve("/a", first, rest)), tmp_path, NameTemplate(NAME, "t1"))
+
+        assert hashlib.sha256(content).hexdigest() == saved.sha256
+        assert {"t1-0.mp4": content} == files(tmp_path)
+        assert ["identity", "identity"] == [request.headers["Accept-Encoding"] for request in server.asked]
+        told = {name: server.asked[1].headers.get(name) for name in ("Range", "If-Range", "If-Match")}
+        assert {"Range": "bytes=1000-", "If-Range": '"v1"', "If-Match": '"v1"'} == told
+
     async def test_cut_video(self, server: FileServer, downloads: Downloads) -> None:
         """
         A video that was cut on its way to the server is found by its structure.
@@ -1112,7 +1141,7 @@ class TestPicturesWithoutAnAddress:
         The bound on a picture holds here too, and what is far above it is not decoded.
         """
         for size in (len(PNG) - 1, 100):
-            tight = quick(max_bytes=size)
+            tight = quick(HttpOptions(max_download_bytes=size))
             assert f"larger than {size} bytes" in await failure(tight, written.format(in_base64(PNG)))
 
     @pytest.mark.parametrize(
@@ -1298,7 +1327,7 @@ class TestBounds:
         A picture above the cap is refused, by its length or as it comes; it is not tried again.
         """
         url = server.serve("/a", answer)
-        tight, enough = quick(max_bytes=len(PNG) - 1), quick(max_bytes=len(PNG))
+        tight, enough = (quick(HttpOptions(max_download_bytes=len(PNG) - less)) for less in (1, 0))
 
         with pytest.raises(DownloadFailed, match=f"larger than {len(PNG) - 1} bytes"):
             await save_all(tight, done(url), tmp_path)
@@ -1307,6 +1336,56 @@ class TestBounds:
         assert len(server.asked) == 1
         assert await enough.read(Image(0, url)) == PNG
         await asyncio.gather(tight.aclose(), enough.aclose())
+
+    @pytest.mark.parametrize("answer", [picture(), chunked()], ids=["with length", "without length"])
+    async def test_read_has_a_limit_of_its_own(self, server: FileServer, downloads: Downloads, answer: Answer) -> None:
+        """
+        A file is read into memory up to a limit that the program may raise, as far as files may be downloaded at all.
+        """
+        image = Image(0, server.serve("/a", answer))
+        tight = quick(HttpOptions(max_download_bytes=100))
+        least = rf"larger than {len(PNG) - 1} bytes, the limit of `read`; raise its max_bytes, or save the file"
+
+        with pytest.raises(DownloadFailed, match=least):
+            await downloads.read(image, max_bytes=len(PNG) - 1)
+        with pytest.raises(DownloadFailed, match=r"larger than 100 bytes, the limit for an image; HttpOptions\("):
+            await tight.read(image, max_bytes=len(PNG))
+
+        assert await downloads.read(image, max_bytes=len(PNG)) == PNG
+        await tight.aclose()
+
+    @pytest.mark.parametrize(
+        ("file", "limit", "words"),
+        [
+            (Image(0, "/a"), 100 << 20, "an image"),
+            (Audio(0, "/a"), 250 << 20, "a sound"),
+            (Video(0, "/a"), 2 << 30, "a video"),
+        ],
+    )
+    async def test_size_cap_by_kind(
+        self, server: FileServer, downloads: Downloads, tmp_path: Path, file: File, limit: int, words: str
+    ) -> None:
+        """
+        Videos may be larger than images; what is too large is refused by its length, and the error names the option.
+        """
+
+        async def announced(request: web.BaseRequest) -> web.StreamResponse:
+            response = web.StreamResponse()
+            response.content_length = limit + 1
+            await response.prepare(request)
+            await response.write(PNG[:9])
+            return response
+
+        file = attrs.evolve(file, url=server.serve("/a", announced))
+
+        with pytest.raises(
+            FetchRefused,
+            match=rf"^it is larger than {limit} bytes, the limit for {words}; HttpOptions\(max_download_bytes",
+        ):
+            await downloads.save_file(file, tmp_path, NameTemplate(NAME, "t1"))
+
+        assert 1 == len(server.asked)
+        assert {} == files(tmp_path)
 
     async def test_redirects_end(self, server: FileServer, downloads: Downloads) -> None:
         """

@@ -145,6 +145,8 @@ class TestHttpOptions:
             ("connect_timeout", HUGE),
             ("read_timeout", 1e300),
             ("max_connections", "16"),
+            ("max_download_bytes", 0),
+            ("max_download_bytes", 1.5),
             ("proxy", 3128),
             ("allow_downloads_from", 5),
             ("allow_downloads_from", [5]),
