@@ -181,7 +181,13 @@ class ClientCore:
         endpoint = endpoint_of(type(request))
         events = self._publisher.begin(endpoint, request)
         try:
-            lease, files = await self._admit(endpoint, request, digests, events)
+            files = await _validate(endpoint, request, digests, self.dialect, self.slots)
+            self.open()  # it may have been closed meanwhile
+            lease = self.slots.acquire_now(endpoint.bucket(request, self.dialect), endpoint.slots(request), owner=self)
+            if lease is None:
+                events.publish(EventKind.WAITING)
+                has_files, files = bool(files), {}  # thousands may wait here, each with megabytes of Base64
+                lease, files = await self._wait_for_slots(endpoint, request, digests, has_files=has_files)
             now = asyncio.get_running_loop().time()
             submission = Submission(request.external_task_id, owns_id=owns_id, sent_at=now)
             if request.external_task_id is None and self.dialect.external_ids and endpoint.external_ids:
@@ -256,18 +262,12 @@ class ClientCore:
         delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
         return self.submitter.resume(delivery, task_id)
 
-    async def _admit(
-        self, endpoint: Endpoint[Any], request: TaskRequest, digests: Mapping[str, str], events: TaskEvents
+    async def _wait_for_slots(
+        self, endpoint: Endpoint[Any], request: TaskRequest, digests: Mapping[str, str], *, has_files: bool
     ) -> tuple[SlotLease, Mapping[str, Reference]]:
-        # Validate, then acquire slots.
-        files = await _validate(endpoint, request, digests, self.dialect, self.slots)
-        self.open()  # it may have been closed meanwhile
-        bucket, n = endpoint.bucket(request, self.dialect), endpoint.slots(request)
-        if (lease := self.slots.acquire_now(bucket, n, owner=self)) is not None:
-            return lease, files
-        events.publish(EventKind.WAITING)
-        has_files, files = bool(files), {}  # thousands may wait here, each with megabytes of Base64
-        lease = await self.slots.acquire(bucket, n, owner=self)
+        # Wait, then read the files again.
+        files: Mapping[str, Reference] = {}
+        lease = await self.slots.acquire(endpoint.bucket(request, self.dialect), endpoint.slots(request), owner=self)
         try:
             if has_files:
                 files = await _validate(endpoint, request, digests, self.dialect, self.slots)

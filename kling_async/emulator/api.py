@@ -14,6 +14,7 @@ from kling_async.emulator.api_errors import ApiError
 from kling_async.emulator.authentication import check_key
 from kling_async.emulator.call_answers import answer_call, fields_of_query
 from kling_async.emulator.fault_rule import Fault
+from kling_async.emulator.file_rendering import missing_library
 from kling_async.emulator.input_files import facts_of
 from kling_async.emulator.ledger import Route
 from kling_async.emulator.result_files import ResultFile
@@ -207,6 +208,8 @@ class EmulatedApi:
 
     def _create(self, endpoint: Endpoint[Any], body: Any, now: float, outcome: TaskOutcome) -> ApiResponse:
         request = self._read(endpoint, body)
+        if missing := missing_library(endpoint.results):
+            raise ApiError(400, 1201, missing)
         record = self.account.create(request, now, outcome)
         data = response_bodies.created(
             self.account.snapshot_of(record, now), names_external_id=self._dialect.external_ids

@@ -31,7 +31,6 @@ from kling_async.emulator.fault_rule import AFTER_SERVICE, BEFORE_SERVICE, RESHA
 from kling_async.emulator.file_response import file_response
 from kling_async.emulator.host_check import host_check
 from kling_async.emulator.renderer import Renderer
-from kling_async.emulator.result_files import CONTENT_TYPES
 from kling_async.emulator.routing import Target, target_of
 
 MAX_BODY: Final = 32 * 1024 * 1024
@@ -62,7 +61,7 @@ class EmulatorApp:
         self._plan = plan
         self._clock = clock
         self._on_create = on_create
-        self._renderer = Renderer(account.settings)
+        self._renderer = Renderer(account)
 
     def application(self) -> web.Application:
         """
@@ -135,8 +134,8 @@ class EmulatorApp:
         if "other_version" in kinds:
             record = attrs.evolve(record, task_id=f"{record.task_id}, other version", seed=record.seed + 1)
         content = await self._renderer.render(record, found.file)
-        content_type = CONTENT_TYPES[found.file.kind]
-        return file_response(content, content_type, call.headers, heeds_ranges="no_ranges" not in kinds)
+        heeds_ranges = "no_ranges" not in kinds
+        return file_response(content, found.file.content_type, call.headers, heeds_ranges=heeds_ranges)
 
     async def _pause(self, faults: Sequence[Fault], kind: str) -> bool:
         # False if the server was closed meanwhile. A client that leaves meanwhile changes nothing: its request reaches

@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+import attrs
+
 from kling_async.emulator import api_errors
 from kling_async.emulator.account import Account
 from kling_async.emulator.api_errors import ApiError
 from kling_async.emulator.bookkeeping import deductions_of, packs_of
+from kling_async.emulator.file_rendering import missing_library
 from kling_async.emulator.result_files import ResultFile
 from kling_async.emulator.task_snapshot import seconds_of
 from kling_async.wire.calls.account import BALANCE_DEDUCTIONS, PACKAGE_DEDUCTIONS, RESOURCE_PACKS, PacksRequest
@@ -82,8 +85,13 @@ _FACE: Final = _made_by(FACE_IDENTIFICATION, "images")
 def _speak(request: SpeechRequest, account: Account, now: float) -> dict[str, Any]:
     if request.voice_id not in account.settings.speech_voices:
         raise ApiError(400, 1201, "Voice id not found")
+    if missing := missing_library(_SOUND.results):
+        raise ApiError(400, 1201, missing)
     record = account.create_done(_SOUND, request, now)
-    task = write_task(account.snapshot_of(record, now))
+    snapshot = account.snapshot_of(record, now)
+    (sound,) = snapshot.task_result.audios
+    only_mp3 = attrs.evolve(snapshot.task_result, audios=(attrs.evolve(sound, wav_url=None),))
+    task = write_task(attrs.evolve(snapshot, task_result=only_mp3))
     return {name: value for name, value in task.items() if name != "task_info"}
 
 

@@ -15,7 +15,10 @@ from kling_async.wire.endpoints.inputs import FileFacts
 _KINDS: Final[dict[str, Literal["png", "jpg"]]] = {"PNG": "png", "JPEG": "jpg"}
 
 
-def _is_url(text: str) -> bool:
+def is_url(text: str) -> bool:
+    """
+    Return whether a file is given by its URL.
+    """
     return text[:8].lower().startswith(("http://", "https://"))
 
 
@@ -26,7 +29,7 @@ def facts_of(text: str) -> FileFacts | None:
     Raises:
         ApiError: The text is neither a URL nor bare Base64 (1201).
     """
-    if _is_url(text):
+    if is_url(text):
         return None
     try:
         data = base64.b64decode(text, validate=True)
@@ -41,7 +44,7 @@ def picture_of(text: str) -> bytes | None:
     Return the picture that *text* is or links to; None if it is a file of another kind. For a URL it is a plain picture
     whose colour depends on the URL.
     """
-    if not _is_url(text):
+    if not is_url(text):
         data = base64.b64decode(text)
         return data if _read_picture(data)[0] is not None else None
     from PIL import Image  # noqa: PLC0415 (an extra: the account works without)

@@ -68,10 +68,16 @@ def new_standard(snapshot: TaskSnapshot) -> Payload:
 def _outputs(snapshot: TaskSnapshot) -> list[Payload]:
     result = CODEC.unstructure(snapshot.task_result)
     return [
-        {"type": kind.removesuffix("s"), **{name: value for name, value in item.items() if name != "index"}}
+        {"type": kind.removesuffix("s"), **{_new_name(name): item[name] for name in item if name != "index"}}
         for kind in ("images", "videos", "audios")
         for item in result.get(kind, [])
     ]
+
+
+def _new_name(name: str) -> str:
+    # Of a field of a file: `url_mp3` of the legacy standard is `mp3_url`.
+    first, _, second = name.partition("_")
+    return f"{second}_{first}" if second in {"mp3", "wav"} else name
 
 
 def _bill(snapshot: TaskSnapshot) -> list[Payload]:
@@ -159,7 +165,8 @@ def as_crazy_task(payload: Payload) -> Payload:
 
 
 def _first_url(task: Mapping[str, Any]) -> str:
-    return next((str(file["url"]) for files in task["task_result"].values() for file in files), "")
+    files = (file for files in task["task_result"].values() for file in files)
+    return next((str(file.get("url") or file["url_mp3"]) for file in files), "")
 
 
 def as_new_api_task(payload: Payload) -> Payload:

@@ -12,13 +12,13 @@ import attrs
 from kling_async.emulator.task_record import TaskRecord
 from kling_async.wire.endpoints.base import ResultList
 
-__all__ = ["CONTENT_TYPES", "FileUrls", "ResultFile"]
+__all__ = ["FileUrls", "ResultFile"]
 
-_SUFFIXES: Final[dict[ResultList, str]] = {"images": "png", "videos": "mp4", "audios": "wav"}
+_KINDS: Final[dict[str, ResultList]] = {"png": "images", "mp4": "videos", "mp3": "audios", "wav": "audios"}
+_SUFFIXES: Final[dict[ResultList, str]] = {"images": "png", "videos": "mp4", "audios": "mp3"}
+_CONTENT_TYPES: Final = {"png": "image/png", "mp4": "video/mp4", "mp3": "audio/mpeg", "wav": "audio/wav"}
 
-CONTENT_TYPES: Final[dict[ResultList, str]] = {"images": "image/png", "videos": "video/mp4", "audios": "audio/wav"}
-
-_NAME: Final = re.compile(r"(?P<index>[0-9]{1,3})(?P<mark>-watermark)?\.(?P<suffix>png|mp4|wav)")
+_NAME: Final = re.compile(r"(?P<index>[0-9]{1,3})(?P<mark>-watermark)?\.(?P<suffix>png|mp4|mp3|wav)")
 
 
 @attrs.frozen
@@ -30,18 +30,31 @@ class ResultFile:
         kind: The result list that it is in.
         index: Its place in the list; counts from 0.
         has_watermark: Whether it is the copy with the vendor's watermark.
+        is_wav: Whether it is the uncompressed copy of a sound.
     """
 
     kind: ResultList
     index: int
     has_watermark: bool = False
+    is_wav: bool = False
 
     @property
     def name(self) -> str:
         """
         Its name in URLs.
         """
-        return f"{self.index}{'-watermark' if self.has_watermark else ''}.{_SUFFIXES[self.kind]}"
+        return f"{self.index}{'-watermark' if self.has_watermark else ''}.{self._suffix}"
+
+    @property
+    def content_type(self) -> str:
+        """
+        Its media type.
+        """
+        return _CONTENT_TYPES[self._suffix]
+
+    @property
+    def _suffix(self) -> str:
+        return "wav" if self.is_wav else _SUFFIXES[self.kind]
 
     @classmethod
     def named(cls, name: str) -> "ResultFile | None":
@@ -51,8 +64,8 @@ class ResultFile:
         parts = _NAME.fullmatch(name)
         if parts is None:
             return None
-        (kind,) = (kind for kind, suffix in _SUFFIXES.items() if suffix == parts["suffix"])
-        return cls(kind, int(parts["index"]), parts["mark"] is not None)
+        suffix = parts["suffix"]
+        return cls(_KINDS[suffix], int(parts["index"]), parts["mark"] is not None, suffix == "wav")
 
 
 class FileUrls:
@@ -76,6 +89,15 @@ class FileUrls:
         expires = self._expiry(record, now)
         signature = self._sign(record.task_id, file.name, expires)
         return f"{self.origin}/files/{record.task_id}/{file.name}?Expires={expires}&Signature={signature}"
+
+    def find(self, url: str) -> tuple[str, ResultFile] | None:
+        """
+        Return the task id and the file that *url* belongs to, valid or not; None if it leads elsewhere.
+        """
+        path = url.removeprefix(f"{self.origin}/files/")
+        task_id, _, name = path.partition("?")[0].partition("/")
+        file = ResultFile.named(name)
+        return None if path == url or file is None else (task_id, file)
 
     def accepts(self, record: TaskRecord, file: ResultFile, expires: str, signature: str, now: float) -> bool:
         """

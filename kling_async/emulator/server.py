@@ -13,8 +13,8 @@ from aiohttp import web
 from kling_async.emulator.account import Account
 from kling_async.emulator.app import EmulatorApp
 from kling_async.emulator.fault_plan import FaultPlan
+from kling_async.emulator.file_rendering import require_pillow
 from kling_async.emulator.ledger import Ledger
-from kling_async.emulator.renderer import require_pillow
 from kling_async.emulator.settings import Settings, SettingsByName
 from kling_async.emulator.webhook_queue import WebhookQueue
 from kling_async.emulator.webhook_sender import WebhookSender

@@ -4,7 +4,6 @@ Snapshots of a task, as the emulated service shows it at a moment.
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterator
 from decimal import Decimal
 
 from kling_async.emulator.result_files import FileUrls, ResultFile
@@ -58,21 +57,31 @@ def seconds_of(record: TaskRecord, settings: Settings) -> float:
 
 
 def _output(record: TaskRecord, urls: FileUrls, settings: Settings, now: float) -> TaskOutput:
-    def files_of(kind: ResultList) -> Iterator[tuple[int, str, str | None]]:
-        if kind in record.endpoint.results:
-            for index in range(record.files_at(now)):
-                marked = urls.url_of(record, ResultFile(kind, index, has_watermark=True), now)
-                yield index, urls.url_of(record, ResultFile(kind, index), now), marked if record.watermark else None
+    def places(kind: ResultList) -> range:
+        return range(record.files_at(now) if kind in record.endpoint.results else 0)
+
+    def url(kind: ResultList, index: int, *, is_wav: bool = False) -> str:
+        return urls.url_of(record, ResultFile(kind, index, is_wav=is_wav), now)
+
+    def marked(kind: ResultList, index: int) -> str | None:
+        return urls.url_of(record, ResultFile(kind, index, has_watermark=True), now) if record.watermark else None
 
     seconds = seconds_of(record, settings)
     return TaskOutput(
-        images=tuple(Image(index, url, marked) for index, url, marked in files_of("images")),
+        images=tuple(Image(index, url("images", index), marked("images", index)) for index in places("images")),
         videos=tuple(
-            Video(index, url, marked, file_id(record, "videos", index), seconds)
-            for index, url, marked in files_of("videos")
+            Video(index, url("videos", index), marked("videos", index), file_id(record, "videos", index), seconds)
+            for index in places("videos")
         ),
         audios=tuple(
-            Audio(index, url, None, file_id(record, "audios", index), seconds) for index, url, _ in files_of("audios")
+            Audio(
+                index,
+                url("audios", index),
+                url("audios", index, is_wav=True),
+                file_id(record, "audios", index),
+                seconds,
+            )
+            for index in places("audios")
         ),
     )
 

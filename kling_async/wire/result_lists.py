@@ -143,8 +143,12 @@ def _write_video(video: Video) -> dict[str, Any]:
 
 
 def _write_audio(audio: Audio) -> dict[str, Any]:
-    item = {"id": audio.id, "url": audio.url, "url_wav": audio.wav_url}
-    return _without_none({**item, "duration": _write_seconds(audio.duration)})
+    # The vendor names both formats if there are two.
+    seconds = _write_seconds(audio.duration)
+    if audio.wav_url is None:
+        return _without_none({"id": audio.id, "url": audio.url, "duration": seconds})
+    item = {"id": audio.id, "url_mp3": audio.url, "url_wav": audio.wav_url}
+    return _without_none({**item, "duration_mp3": seconds, "duration_wav": seconds})
 
 
 def _write_seconds(seconds: float | None) -> str | None:

@@ -1,5 +1,5 @@
 """
-Makes small videos and sounds with PyAV, by which the emulator's own are not judged.
+Makes small videos and sounds with PyAV, by which the emulator's own are not judged; and reads any with it.
 """
 
 import array
@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Final
 
 import av
+from av.container import InputContainer
 from PIL import Image
 
-__all__ = ["make_sound", "make_video"]
+__all__ = ["image_of", "images_in", "make_sound", "make_video", "open_media"]
 
 _FRAMES: Final = 4  # per second
 _RATE: Final = 48_000  # samples per second, which every codec takes
@@ -65,3 +66,26 @@ def make_sound(seconds: float = 1.0, *, codec: str, container: str) -> bytes:
             opened.mux(stream.encode(frame))
         opened.mux(stream.encode())
     return file.getvalue()
+
+
+def open_media(content: bytes) -> InputContainer:
+    """
+    Open a video or a sound, as a context manager.
+    """
+    return av.open(io.BytesIO(content), "r")
+
+
+def images_in(content: bytes) -> list[Image.Image]:
+    """
+    Return every frame of a video.
+    """
+    with open_media(content) as file:
+        return [image_of(frame) for frame in file.decode(video=0)]
+
+
+def image_of(frame: av.VideoFrame) -> Image.Image:
+    """
+    Convert a frame, by the colours that it says it has.
+    """
+    image: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
+    return image

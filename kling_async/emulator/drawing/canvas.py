@@ -10,6 +10,7 @@ from typing import Final
 
 from PIL import Image, ImageChops, ImageDraw
 
+from kling_async.emulator.drawing.moving_parts import MovingParts
 from kling_async.emulator.drawing.outlines import Outline, Point
 from kling_async.emulator.drawing.palettes import Colour, Palette
 
@@ -24,9 +25,12 @@ class Canvas:
         unit: Pixels in a thousandth of the geometric mean of the sides; the unit for the width of thin shapes.
         span: Pixels; the unit for the height of distant shapes.
         sun: The place of the light, known once the sky is painted.
+        moving: Where painters note what moves instead of painting it; None for a still picture.
     """
 
-    def __init__(self, size: tuple[int, int], palette: Palette, dice: random.Random) -> None:
+    def __init__(
+        self, size: tuple[int, int], palette: Palette, dice: random.Random, moving: MovingParts | None = None
+    ) -> None:
         self.image: Image.Image = Image.new("RGB", size, palette.haze)
         self.width: Final = size[0]
         self.height: Final = size[1]
@@ -35,6 +39,7 @@ class Canvas:
         self.palette = palette
         self.dice = dice
         self.sun: Point = (0.0, 0.0)
+        self.moving = moving
 
     def fill(self, shapes: Sequence[Outline], colours: Sequence[Colour], opacity: float = 1.0) -> None:
         """

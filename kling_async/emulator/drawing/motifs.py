@@ -8,7 +8,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from kling_async.emulator.drawing.canvas import Canvas, glow
+from kling_async.emulator.drawing.canvas import Canvas, glow, stencil
+from kling_async.emulator.drawing.moving_parts import Floating
 from kling_async.emulator.drawing.outlines import Outline, Point, box, height_at, oval, ridge, rounded
 from kling_async.emulator.drawing.palettes import mix
 from kling_async.emulator.drawing.trees_and_birds import paint_birds
@@ -96,6 +97,8 @@ _TALL: Final = {
     "tree": 0.4,
 }
 
+_FLOATING: Final = frozenset({"balloon", "boat", "rocket"})
+
 
 def place_motif(canvas: Canvas, motif: str) -> None:
     width, height, span = canvas.width, canvas.height, canvas.span
@@ -136,11 +139,27 @@ def _paint(canvas: Canvas, motif: str, foot: Point, height: float) -> None:
         "warm": mix(mix((214, 74, 62), palette.haze, 0.15), palette.ground, 0.3),
         "glow": (255, 224, 138),
     }
-    for tone, outlines in _read(motif):
-        shapes = [[(foot[0] + x * height, foot[1] - y * height) for x, y in outline] for outline in outlines]
+    figures = [
+        (tone, [[(foot[0] + x * height, foot[1] - y * height) for x, y in outline] for outline in outlines])
+        for tone, outlines in _read(motif)
+    ]
+    behind = canvas.image.copy() if canvas.moving is not None and motif in _FLOATING else None
+    for tone, shapes in figures:
         canvas.fill(shapes, [tones[tone]])
+    if canvas.moving is not None and behind is not None:
+        shapes = [shape for _, shapes in figures for shape in shapes]
+        left, top, right, bottom = _bounds(shapes)
+        box = left, top, right, bottom
+        floating = Floating(motif, (left, top), canvas.image.crop(box), stencil(shapes, box))
+        canvas.moving.floating.append(floating)
+        canvas.image.paste(behind)
     if motif == "lighthouse":
         _paint_beam(canvas, (foot[0], foot[1] - 0.8 * height), height)
+
+
+def _bounds(shapes: Sequence[Outline]) -> tuple[int, int, int, int]:
+    xs, ys = zip(*(point for shape in shapes for point in shape), strict=True)
+    return math.floor(min(xs)), math.floor(min(ys)), math.ceil(max(xs)), math.ceil(max(ys))
 
 
 @functools.cache

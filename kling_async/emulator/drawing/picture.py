@@ -15,13 +15,14 @@ from PIL import Image, PngImagePlugin
 from kling_async.emulator.drawing.canvas import Canvas
 from kling_async.emulator.drawing.caption import write_caption
 from kling_async.emulator.drawing.motifs import place_motif
+from kling_async.emulator.drawing.moving_parts import MovingParts
 from kling_async.emulator.drawing.palettes import PALETTES
 from kling_async.emulator.drawing.prompt_keywords import SCENE_PALETTES, choose_scene, read_hints
 from kling_async.emulator.drawing.reference_blend import open_reference, shape
 from kling_async.emulator.drawing.scenes import SCENES
 from kling_async.emulator.drawing.watermark import write_watermark
 
-__all__ = ["draw", "draw_image", "size_in_pixels"]
+__all__ = ["draw", "draw_image", "paint", "size_in_pixels"]
 
 _RATIOS: Final = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9")
 _MULTIPLES: Final = {"1k": 1, "2k": 2}
@@ -104,7 +105,7 @@ def draw_image(
         ValueError: The reference cannot be read.
     """
     given = None if reference is None else open_reference(reference, size)
-    image = _paint(prompt, index, seed, model_name, size)
+    image = paint(prompt, index=index, seed=seed, model_name=model_name, size=size).image
     if given is not None:
         image = shape(image, given, min(1.0, max(0.0, fidelity)))
     write_caption(image, prompt, _facts(model_name, index, seed), is_frosted=given is not None)
@@ -117,16 +118,30 @@ def _facts(model_name: str, index: int, seed: int) -> str:
     return f"{model_name}  ·  picture {index}  ·  seed {seed}"
 
 
-def _paint(prompt: str, index: int, seed: int, model_name: str, size: tuple[int, int]) -> Image.Image:
+def paint(
+    prompt: str,
+    *,
+    index: int,
+    seed: int,
+    model_name: str,
+    size: tuple[int, int],
+    moving: MovingParts | None = None,
+) -> Canvas:
+    """
+    Paint the scene and the motifs of a picture, without reference and caption. See `draw_image`.
+
+    Args:
+        moving: Takes what moves in a video, which is left out.
+    """
     hints, theme, dice = read_hints(prompt), _dice(prompt), _dice(prompt, index, seed, model_name)
     scene = choose_scene(hints, theme)
     choice = hints.palettes or SCENE_PALETTES[scene].split()
     palette = PALETTES[choice[(theme.randrange(len(choice)) + index + seed) % len(choice)]]
-    canvas = Canvas(size, palette.varied(dice), dice)
+    canvas = Canvas(size, palette.varied(dice), dice, moving)
     SCENES[scene](canvas)
     for motif in hints.motifs[:2]:
         place_motif(canvas, motif)
-    return canvas.image
+    return canvas
 
 
 def _dice(*facts: object) -> random.Random:

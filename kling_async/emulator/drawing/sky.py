@@ -8,6 +8,7 @@ import random
 from PIL import Image, ImageChops, ImageDraw
 
 from kling_async.emulator.drawing.canvas import SOFT, Canvas, glow, gradient, noise
+from kling_async.emulator.drawing.moving_parts import Star
 from kling_async.emulator.drawing.outlines import Point, oval
 from kling_async.emulator.drawing.palettes import WHITE, Palette, mix
 
@@ -70,8 +71,11 @@ def paint_stars(canvas: Canvas, horizon: float) -> None:
         bright = dice.random() ** 3
         radius = canvas.unit * (0.35 + 1.1 * bright)
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(*WHITE, round(70 + 180 * bright)))
-    for _ in range(5):
-        spot = dice.uniform(0, canvas.width), horizon * dice.uniform(0, 0.8)
+    spots = [(dice.uniform(0, canvas.width), horizon * dice.uniform(0, 0.8)) for _ in range(5)]
+    if canvas.moving is not None:
+        canvas.moving.add_lights(map(Star, spots), canvas.image)
+        return
+    for spot in spots:
         glow(canvas.image, spot, canvas.unit * 9, WHITE, 0.7)
 
 

@@ -5,6 +5,7 @@ Paints conifers and birds, which several scenes share.
 import random
 
 from kling_async.emulator.drawing.canvas import Canvas
+from kling_async.emulator.drawing.moving_parts import Bird
 from kling_async.emulator.drawing.outlines import Outline, Point, height_at
 
 
@@ -47,14 +48,29 @@ def frame_with_pines(canvas: Canvas) -> None:
 
 
 def paint_birds(canvas: Canvas, count: int | None = None) -> None:
-    dice, wings = canvas.dice, []
+    dice, birds = canvas.dice, []
     count = dice.choice((0, 5, 7, 9)) if count is None else count
     x, y = canvas.width * dice.uniform(0.25, 0.75), canvas.height * dice.uniform(0.16, 0.32)
     for _ in range(count):
         wing = canvas.unit * dice.uniform(7, 14)
         high = wing * dice.uniform(0.25, 0.6)
         bx, by = x + dice.gauss(0, 75) * canvas.unit, y + dice.gauss(0, 32) * canvas.unit
-        for half in (-wing, wing):
-            upper = [(bx + half * 0.45, by - high * 1.15), (bx + half, by - high), (bx + half * 0.5, by - high * 0.75)]
-            wings.append([(bx, by), *upper, (bx, by + wing * 0.16)])
-    canvas.fill(wings, [canvas.palette.at(0.8)])
+        birds.append(Bird((bx, by), wing, high))
+    colour = canvas.palette.at(0.8)
+    if canvas.moving is None:
+        canvas.fill([outline for bird in birds for outline in wings_of(bird)], [colour])
+    else:
+        canvas.moving.birds += birds
+        canvas.moving.bird_colour = colour
+
+
+def wings_of(bird: Bird) -> list[Outline]:
+    """
+    Return the outlines of both wings.
+    """
+    (x, y), high = bird.at, bird.high
+    wings: list[Outline] = []
+    for half in (-bird.wing, bird.wing):
+        upper = [(x + half * 0.45, y - high * 1.15), (x + half, y - high), (x + half * 0.5, y - high * 0.75)]
+        wings.append([(x, y), *upper, (x, y + bird.wing * 0.16)])
+    return wings

@@ -5,6 +5,7 @@ Paints water: reflections, ripples, and the path of the light.
 from PIL import Image
 
 from kling_async.emulator.drawing.canvas import Canvas, gradient
+from kling_async.emulator.drawing.moving_parts import Glint
 from kling_async.emulator.drawing.outlines import Outline, Point, lens
 from kling_async.emulator.drawing.palettes import mix
 
@@ -52,8 +53,12 @@ def _paint_sun_path(canvas: Canvas, top: int, depth: int) -> None:
         near = dice.random() ** 1.5
         x = canvas.sun[0] + dice.gauss(0, 1) * unit * (16 + 75 * near)
         half = unit * (7 + 32 * near) * dice.uniform(0.4, 1.4)
-        glints.append(lens(x, top + 1 + depth * near, half, unit * (0.7 + 2 * near)))
-    canvas.fill(glints, [palette.light, mix(palette.light, palette.sky[-1], 0.5)], 0.62)
+        glints.append(Glint((x, top + 1 + depth * near), half, unit * (0.7 + 2 * near)))
+    strength = 0.62 if canvas.moving is None else 0.36  # in a video the light of some comes and goes
+    shapes = [lens(*glint.at, glint.half, glint.thick) for glint in glints]
+    canvas.fill(shapes, [palette.light, mix(palette.light, palette.sky[-1], 0.5)], strength)
+    if canvas.moving is not None:
+        canvas.moving.add_lights(glints[::3], canvas.image)
 
 
 def paint_reflection(canvas: Canvas, foot: Point, height: float) -> None:

@@ -196,7 +196,7 @@ async def test_what_calls_make_can_be_fetched() -> None:
         async with aiohttp.ClientSession() as http, http.get(session.faces[0].face_image or "") as picture:
             drawn = await picture.read()
 
-    assert (b"RIFF", b"\x89PNG") == (sound[:4], drawn[:4])
+    assert (b"ID3\4", b"\x89PNG") == (sound[:4], drawn[:4])
 
 
 @pytest.mark.parametrize("cursor", ["c2", "", "bnVsbA==", "WzFd", "🦊"])

@@ -15,7 +15,7 @@ import attrs
 import pytest
 from PIL import Image
 
-from kling_async.emulator import Account, ApiError, Emulator, Fault, Settings, faults, response_bodies
+from kling_async.emulator import Account, ApiError, Emulator, Fault, Settings, faults, file_rendering, response_bodies
 from kling_async.emulator.fault_plan import FaultPlan
 from kling_async.emulator.webhook_queue import WebhookQueue
 from kling_async.errors import BrokenRule
@@ -28,6 +28,7 @@ from kling_async.wire.endpoints.registry import registered
 from kling_async.wire.endpoints.rules import address_rules, text_rule
 from kling_async.wire.field_metadata import WATERMARK
 from kling_async.wire.json_text import loads
+from tests.fakes.media_files import images_in, open_media
 
 NOON = 1_780_000_000.0
 
@@ -41,6 +42,7 @@ class FilmRequest:
     duration: str | None = attrs.field(default=None, kw_only=True)
     aspect_ratio: str | None = attrs.field(default=None, kw_only=True)
     watermark_info: bool | None = attrs.field(default=None, kw_only=True, metadata=WATERMARK)
+    mode: str | None = attrs.field(default=None, kw_only=True)
     callback_url: str | None = attrs.field(default=None, kw_only=True)
     external_task_id: str | None = attrs.field(default=None, kw_only=True)
 
@@ -156,16 +158,54 @@ async def test_film_from_create_to_file() -> None:
         assert 0 == visitor.server.ledger.downloads_with_key
 
 
-async def test_song_is_a_wav() -> None:
+async def test_song_is_an_mp3_and_a_wav() -> None:
     """
-    A task of another kind makes a sound, whose length is the setting where the request names none.
+    A task of another kind makes a sound in two formats, whose length is the setting where the request names none.
     """
     async with visit(media_seconds=1.5) as visitor:
         (audio,) = (await visitor.finished(SONGS))["task_result"]["audios"]
-        async with visitor.session.get(audio["url"]) as answer:
+        assert {"id", "url_mp3", "url_wav", "duration_mp3", "duration_wav"} == audio.keys()
+        async with visitor.session.get(audio["url_wav"]) as answer:
             assert "audio/wav" == answer.content_type
             with wave.open(io.BytesIO(await answer.read())) as sound:
-                assert 1.5 == sound.getnframes() / sound.getframerate() == float(audio["duration"])
+                assert 1.5 == sound.getnframes() / sound.getframerate() == float(audio["duration_wav"])
+        async with visitor.session.get(audio["url_mp3"]) as answer:
+            assert "audio/mpeg" == answer.content_type
+            with open_media(await answer.read()) as file:
+                assert 1_500_000 == file.duration == 1_000_000 * float(audio["duration_mp3"])
+
+
+async def test_film_is_as_long_and_as_wide_as_asked() -> None:
+    """
+    A player finds the picture's ratio, or that of the request, and every frame.
+    """
+    cases: list[tuple[dict[str, Any], tuple[int, int]]] = [
+        ({"first_frame": base64_picture()}, (96, 72)),
+        ({"aspect_ratio": "9:16", "mode": "pro"}, (108, 192)),
+    ]
+    async with visit() as visitor:
+        for fields, size in cases:
+            (video,) = (await visitor.finished(duration="3", **fields))["task_result"]["videos"]
+            async with visitor.session.get(video["url"]) as answer:
+                frames = images_in(await answer.read())
+
+            assert [size] * 72 == [frame.size for frame in frames]
+
+
+async def test_missing_pyav_is_said_when_a_film_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Without it, a film or a song is refused with what to install, and costs nothing; pictures are made as ever.
+    """
+    monkeypatch.setattr(file_rendering, "find_spec", lambda name: None if name == "av" else object())
+    async with visit() as visitor:
+        for endpoint in (FILMS, SONGS):
+            refused = await visitor.create(endpoint)
+            assert 1201 == refused["code"]
+            assert 'pip install "kling-async[video]"' in refused["message"]
+        _, accepted = await visitor.ask("POST", "/v1/images/generations", json={"prompt": "a fox"})
+
+        assert 0 == accepted["code"]
+        assert 1 == len(visitor.server.ledger.tasks)
 
 
 async def test_rules_are_the_endpoints() -> None:

@@ -4,15 +4,14 @@ Where pictures are drawn.
 
 import asyncio
 import base64
-import importlib.util
 import io
 from collections.abc import AsyncIterator
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 from kling_async.emulator import Account, Settings, TaskRecord, renderer
-from kling_async.emulator.renderer import Renderer, require_pillow
+from kling_async.emulator.renderer import Renderer
 from kling_async.emulator.result_files import ResultFile
 from kling_async.wire.dialects import OFFICIAL
 from kling_async.wire.endpoints.image_generation import ImageRequest
@@ -20,23 +19,31 @@ from kling_async.wire.endpoints.image_generation import ImageRequest
 FIRST = ResultFile("images", 0)
 
 
+def account() -> Account:
+    return Account(Settings(dialect=OFFICIAL, picture_scale=0.05))
+
+
 @pytest.fixture
 async def small() -> AsyncIterator[Renderer]:
-    made = Renderer(Settings(picture_scale=0.05))
+    made = Renderer(account())
     yield made
     await made.aclose()
 
 
 def record_of(request: ImageRequest) -> TaskRecord:
-    return Account(Settings(dialect=OFFICIAL)).create(request, 0.0)
+    return account().create(request, 0.0)
 
 
 async def drawn(request: ImageRequest) -> bytes:
     # A new renderer each time: equal accounts give equal ids, and a renderer caches files by them.
-    renderer_ = Renderer(Settings(picture_scale=0.05))
+    renderer_ = Renderer(account())
     picture = await renderer_.render(record_of(request), FIRST)
     await renderer_.aclose()
     return picture
+
+
+def mean_difference(one: Image.Image, other: Image.Image) -> float:
+    return sum(ImageStat.Stat(ImageChops.difference(one, other)).mean) / 3
 
 
 def size(picture: bytes) -> tuple[int, int]:
@@ -103,24 +110,33 @@ async def test_few_pictures_are_kept(small: Renderer, monkeypatch: pytest.Monkey
     assert first == again
 
 
-def test_missing_pillow_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Without Pillow the emulator says what to install.
-    """
-    require_pillow()
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ImportError, match=r'pip install "kling-async\[emulator\]"'):
-        require_pillow()
-
-
 async def test_closing_waits_for_what_is_being_drawn() -> None:
     """
     A picture that is begun is finished; closing twice is no error.
     """
-    renderer_ = Renderer(Settings(picture_scale=0.05))
+    renderer_ = Renderer(account())
     drawing = asyncio.ensure_future(renderer_.render(record_of(ImageRequest("a cat")), FIRST))
     await asyncio.sleep(0)
     await renderer_.aclose()
     await renderer_.aclose()
 
     assert size(await drawing)
+
+
+async def test_own_picture_by_its_url_is_the_reference() -> None:
+    """
+    The URL of a picture that the account made stands for the picture; any other URL is only a colour.
+    """
+    account_ = account()
+    first = account_.create(ImageRequest("a red fox"), 0.0)
+    url = account_.snapshot_of(first, 100.0).task_result.images[0].url
+    again = account_.create(ImageRequest("a red fox", image=url, image_fidelity=1.0), 100.0)
+    other = account_.create(
+        ImageRequest("a red fox", image="https://elsewhere.example/0.png", image_fidelity=1.0), 100.0
+    )
+    renderer_ = Renderer(account_)
+    pictures = [await renderer_.render(record, FIRST) for record in (first, again, other)]
+    await renderer_.aclose()
+    one, two, three = (Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures)
+
+    assert mean_difference(one, two) < 12 < mean_difference(one, three)

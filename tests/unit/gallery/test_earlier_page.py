@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from kling_async.emulator.wav import write_wav
+from kling_async.emulator.filming.sounds import write_wav
 from kling_async.gallery import GalleryEntry, previews, tile, write_gallery
 from kling_async.gallery.earlier_page import EarlierPage, describe_preview, stamp_of
 from kling_async.gallery.previews import Preview

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kling_async.emulator.wav import write_wav
+from kling_async.emulator.filming.sounds import write_wav
 from kling_async.gallery.media_facts import MediaFacts, read_media
 from tests.fakes.media_files import make_sound, make_video
 

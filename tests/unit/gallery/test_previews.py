@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from kling_async.emulator.wav import write_wav
+from kling_async.emulator.filming.sounds import write_wav
 from kling_async.gallery.previews import Preview, make_preview
 from tests.fakes.media_files import make_sound, make_video
 from tests.unit.gallery.conftest import Paint

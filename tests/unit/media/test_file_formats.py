@@ -10,8 +10,9 @@ import PIL.Image
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kling_async.emulator.mp4 import write_mp4
-from kling_async.emulator.wav import write_wav
+from kling_async.emulator.filming.encoding import encode_mp3, encode_video
+from kling_async.emulator.filming.sounds import write_wav
+from kling_async.emulator.video_spec import VideoSpec
 from kling_async.media.file_formats import FileEnd, find_ext, is_known
 from tests.unit.media.sounds import box, chunk, mov, mp3, mp4, riff, wav, wav_of_a_pipe
 
@@ -189,18 +190,22 @@ def emulated(ext: str) -> bytes:
     """
     A file as the emulator makes it.
     """
-    if ext == ".wav":
-        return write_wav(0.2, seed=1)
-    return write_mp4([PIL.Image.effect_noise((32, 16), 60).convert("RGB")] * 3, 1.0)
+    match ext:
+        case ".wav":
+            return write_wav(0.2, seed=1)
+        case ".mp3":
+            return encode_mp3(0.5, seed=1)
+        case _:
+            return encode_video(VideoSpec(width=32, height=16, seconds=0.25, prompt="a fox", has_sound=True))
 
 
-@given(st.sampled_from([".wav", ".mp4"]), st.data())
+@given(st.sampled_from([".wav", ".mp3", ".mp4"]), st.data())
 def test_emulated_files_cut_anywhere(ext: str, data: st.DataObject) -> None:
     """
     The emulator's videos and sounds are complete at their end only, in pieces of any size.
     """
     content = emulated(ext)
-    kind = "audio" if ext == ".wav" else "video"
+    kind = "video" if ext == ".mp4" else "audio"
     by = data.draw(st.integers(1, 2 * len(content)))
 
     assert is_whole(content, kind=kind, by=by)

@@ -7,7 +7,7 @@ import wave
 
 import pytest
 
-from kling_async.emulator.wav import write_wav
+from kling_async.emulator.filming.sounds import write_wav
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.1, 2.0])

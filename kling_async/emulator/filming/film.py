@@ -1,0 +1,91 @@
+"""
+Makes the frames of a video.
+"""
+
+import random
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Final
+
+from av import VideoFrame
+from av.video.reformatter import VideoReformatter
+from PIL import Image
+
+from kling_async.emulator.drawing.caption import write_caption
+from kling_async.emulator.drawing.watermark import write_watermark
+from kling_async.emulator.filming.camera import CameraMove, across_a_scene, away_from, towards
+from kling_async.emulator.filming.overlay import measure
+from kling_async.emulator.filming.planes import Planes
+from kling_async.emulator.filming.worlds import World, painted_world, pictured_world
+from kling_async.emulator.video_spec import VideoSpec
+
+__all__ = ["frames"]
+
+_FADE: Final = 0.5  # seconds in which the caption comes, and goes before a given last frame
+
+
+def frames(spec: VideoSpec) -> Iterator[VideoFrame]:
+    """
+    Yield the frames of a video.
+
+    Raises:
+        ValueError: A picture of the spec cannot be read.
+    """
+    size = spec.width, spec.height
+    caption = measure(size, lambda image: write_caption(image, spec.prompt, _facts(spec), is_frosted=False))
+    watermark = measure(size, write_watermark) if spec.has_watermark else None
+    for number, frame in enumerate(_shots(spec)):
+        strength = _strength_of_caption(spec, number)
+        if caption is not None and strength > 0:
+            caption.lay_over(frame, strength)
+        if watermark is not None:
+            watermark.lay_over(frame)
+        frame.pts, frame.time_base = number, Fraction(1, spec.fps)
+        yield frame
+
+
+def _facts(spec: VideoSpec) -> str:
+    return f"{spec.model_name}  ·  video {spec.index}  ·  seed {spec.seed}"
+
+
+def _strength_of_caption(spec: VideoSpec, number: int) -> float:
+    # A given first or last frame is shown as it is.
+    fade = max(1, min(round(_FADE * spec.fps), spec.frames // 3))
+    coming = 1.0 if spec.first_frame is None else number / fade
+    going = 1.0 if spec.last_frame is None else (spec.frames - 1 - number) / fade
+    return max(0.0, min(1.0, coming, going))
+
+
+def _shots(spec: VideoSpec) -> Iterator[VideoFrame]:
+    first, move = _first_shot(spec)
+    last = None if spec.last_frame is None else pictured_world(spec.last_frame, spec)
+    size, lens = (spec.width, spec.height), VideoReformatter()
+    back = away_from(0.5, 0.5)
+    for number in range(spec.frames):
+        seconds, progress = number / spec.fps, number / max(1, spec.frames - 1)
+        share = 0.0 if last is None else _dissolve(progress)
+        one = first.shoot(move.box(progress, first.size), size, seconds, lens) if share < 1 else None
+        two = last.shoot(back.box(progress, last.size), size, seconds, lens) if last and share > 0 else None
+        if one and two:
+            yield _blend(one, two, share)
+        elif shown := one or two:
+            yield shown
+
+
+def _first_shot(spec: VideoSpec) -> tuple[World, CameraMove]:
+    if spec.first_frame is not None:
+        return pictured_world(spec.first_frame, spec), towards(0.5, 0.45)
+    world = painted_world(spec)
+    dice = random.Random(f"{spec.prompt} {spec.index} {spec.seed}")  # noqa: S311 (repeatable on purpose)
+    return world, across_a_scene(dice, world.focus)
+
+
+def _dissolve(progress: float) -> float:
+    # From the first picture to the last one in the middle third; both ends are shown alone.
+    share = min(1.0, max(0.0, 3 * progress - 1))
+    return 1.0 if progress == 1 else share * share * (3 - 2 * share)
+
+
+def _blend(one: VideoFrame, two: VideoFrame, share: float) -> VideoFrame:
+    pairs = zip(Planes.of_frame(one), Planes.of_frame(two), strict=True)
+    return Planes(*(Image.blend(a, b, share) for a, b in pairs)).frame()

@@ -1,0 +1,125 @@
+"""
+Describes the video that a request asks for: its size, length and sound, and the pictures that it begins and ends with.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import attrs
+
+__all__ = ["FPS", "VideoSpec", "asks_for_sound", "first_and_last", "size_of_video"]
+
+FPS: Final = 24
+"""
+Frames per second, as in the vendor's videos.
+"""
+
+_SHORT_SIDES: Final[Mapping[str, int]] = {"std": 720, "720p": 720, "pro": 1080, "1080p": 1080, "4k": 2160}
+
+_LAST_FRAMES: Final = frozenset({"image_tail", "last_frame", "end_frame"})
+_SOUND_SOURCES: Final = ("sound_file", "audio_id", "audio_url", "audio_file", "face_choose", "keep_original_sound")
+_SMALLEST: Final = 16  # pixels of a side
+
+
+@attrs.frozen(kw_only=True)
+class VideoSpec:
+    """
+    A video to make. Equal specs make equal files.
+
+    Attributes:
+        width: Pixels; even, because H.264 stores colours at half the resolution.
+        height: Pixels; even.
+        seconds: Its length, rounded to whole frames.
+        has_sound: Whether it has a sound track.
+        prompt: What it shows; it is also the caption.
+        index: Its place in the list of results.
+        seed: Chooses what the prompt leaves open.
+        model_name: For the caption.
+        first_frame: A jpg or png file that the video begins with; None lets it begin with a scene.
+        last_frame: A jpg or png file that it ends with.
+        tint: A jpg or png file whose colours the scene takes.
+        has_watermark: Whether to add the watermark.
+        fps: Frames per second.
+    """
+
+    width: int
+    height: int
+    seconds: float
+    prompt: str
+    has_sound: bool = False
+    index: int = 0
+    seed: int = 0
+    model_name: str = ""
+    first_frame: bytes | None = attrs.field(default=None, repr=False)
+    last_frame: bytes | None = attrs.field(default=None, repr=False)
+    tint: bytes | None = attrs.field(default=None, repr=False)
+    has_watermark: bool = False
+    fps: int = FPS
+
+    @property
+    def frames(self) -> int:
+        """
+        How many frames it has: at least one.
+        """
+        return max(1, round(self.seconds * self.fps))
+
+
+def size_of_video(request: object, picture: tuple[int, int] | None, scale: float) -> tuple[int, int]:
+    """
+    Return width and height of the video that *request* asks for, both even.
+
+    Args:
+        picture: The size of its first picture, whose ratio counts if the request names none; None if it has none.
+        scale: Multiplies the sides.
+    """
+    short = _short_side(request)
+    ratio = _ratio(getattr(request, "aspect_ratio", None))
+    if ratio is None:
+        ratio = picture[0] / picture[1] if picture else 16 / 9
+    ratio = min(2.5, max(0.4, ratio))  # the vendor's limits for pictures
+    sides = (short * ratio, short) if ratio >= 1 else (short, short / ratio)
+    width, height = (max(_SMALLEST, 2 * round(side * scale / 2)) for side in sides)
+    return width, height
+
+
+def _short_side(request: object) -> int:
+    words = (getattr(request, name, None) for name in ("resolution", "mode"))
+    return next((_SHORT_SIDES[word] for word in words if isinstance(word, str) and word in _SHORT_SIDES), 720)
+
+
+def _ratio(text: Any) -> float | None:
+    across, _, down = text.partition(":") if isinstance(text, str) else ("", "", "")
+    return int(across) / int(down) if across.isdecimal() and down.isdecimal() and int(down) else None
+
+
+def asks_for_sound(request: object) -> bool:
+    """
+    Return whether *request* asks for a sound track, or has a sound that its video would play.
+    """
+    sound = getattr(request, "sound", None)
+    return sound in (True, "on") or any(getattr(request, name, None) not in (None, "no") for name in _SOUND_SOURCES)
+
+
+def first_and_last(request: object, places: Iterable[str]) -> tuple[str | None, str | None]:
+    """
+    Return the places of the pictures that a video begins and ends with; None where it has none.
+
+    Args:
+        places: Of all pictures of the request, such as "image" or "image_list[0].image_url".
+    """
+    first: str | None = None
+    last: str | None = None
+    for place in places:
+        if _is_last(request, place):
+            last = last or place
+        else:
+            first = first or place
+    return first, last
+
+
+def _is_last(request: object, place: str) -> bool:
+    field, _, rest = place.partition("[")
+    if not rest:
+        return field in _LAST_FRAMES
+    item = getattr(request, field)[int(rest.partition("]")[0])]
+    return getattr(item, "type", None) in _LAST_FRAMES

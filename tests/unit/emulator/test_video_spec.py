@@ -1,0 +1,115 @@
+"""
+Which video a request asks for.
+"""
+
+from typing import Any
+
+import attrs
+import pytest
+
+from kling_async.emulator.video_spec import VideoSpec, asks_for_sound, first_and_last, size_of_video
+
+
+@attrs.frozen(kw_only=True)
+class Clip:
+    mode: str | None = None
+    resolution: str | None = None
+    aspect_ratio: str | None = None
+    sound: Any = None
+    sound_file: str | None = None
+    keep_original_sound: str | None = None
+    image_list: tuple[Any, ...] = ()
+
+
+@attrs.frozen
+class Frame:
+    image_url: str
+    type: str | None = None
+
+
+@pytest.mark.parametrize(
+    ("request_", "size"),
+    [
+        (Clip(), (1280, 720)),
+        (Clip(mode="std"), (1280, 720)),
+        (Clip(mode="pro"), (1920, 1080)),
+        (Clip(mode="4k"), (3840, 2160)),
+        (Clip(resolution="1080p"), (1920, 1080)),
+        (Clip(mode="pro", aspect_ratio="9:16"), (1080, 1920)),
+        (Clip(aspect_ratio="1:1"), (720, 720)),
+        (Clip(aspect_ratio="21:9"), (1680, 720)),
+        (Clip(mode="cinema", aspect_ratio="wide"), (1280, 720)),
+        (Clip(aspect_ratio="1:0"), (1280, 720)),
+    ],
+)
+def test_size_follows_mode_and_ratio(request_: Clip, size: tuple[int, int]) -> None:
+    """
+    The mode or the resolution is the shorter side; words that are not known are the usual size.
+    """
+    assert size == size_of_video(request_, None, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("picture", "size"),
+    [((400, 300), (960, 720)), ((300, 400), (720, 960)), ((1000, 999), (720, 720)), ((9000, 100), (1800, 720))],
+)
+def test_picture_gives_the_ratio(picture: tuple[int, int], size: tuple[int, int]) -> None:
+    """
+    A video of a picture has its ratio, up to the vendor's limits, unless the request names another.
+    """
+    assert size == size_of_video(Clip(), picture, 1.0)
+    assert (1280, 720) == size_of_video(Clip(aspect_ratio="16:9"), picture, 1.0)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, 0.1, 0.033, 0.001])
+def test_sides_are_even(scale: float) -> None:
+    """
+    H.264 has no odd sides; a scaled video keeps at least 16 pixels.
+    """
+    for ratio in ("16:9", "9:16", "1:1", "7:5"):
+        sides = size_of_video(Clip(aspect_ratio=ratio), None, scale)
+
+        assert all(side % 2 == 0 and side >= 16 for side in sides)
+
+
+@pytest.mark.parametrize(
+    ("request_", "is_heard"),
+    [
+        (Clip(), False),
+        (Clip(sound=True), True),
+        (Clip(sound="on"), True),
+        (Clip(sound="off"), False),
+        (Clip(sound=False), False),
+        (Clip(sound_file="https://x.example/a.mp3"), True),
+        (Clip(keep_original_sound="yes"), True),
+        (Clip(keep_original_sound="no"), False),
+        (object(), False),
+    ],
+)
+def test_sound_is_asked_for(request_: object, *, is_heard: bool) -> None:
+    """
+    A video is heard if the request says so, or has a sound.
+    """
+    assert is_heard == asks_for_sound(request_)
+
+
+def test_first_and_last_pictures() -> None:
+    """
+    A tail is the last frame, by its field or by the type of its item; any other picture may be the first.
+    """
+    frames = Clip(image_list=(Frame("a"), Frame("b", "end_frame"), Frame("c", "first_frame")))
+
+    assert (None, None) == first_and_last(Clip(), [])
+    assert ("image", None) == first_and_last(Clip(), ["image"])
+    assert ("image", "image_tail") == first_and_last(Clip(), ["image_tail", "image"])
+    assert (None, "image_tail") == first_and_last(Clip(), ["image_tail"])
+    places = [f"image_list[{index}].image_url" for index in range(3)]
+    assert (places[0], places[1]) == first_and_last(frames, places)
+
+
+@pytest.mark.parametrize(("seconds", "frames"), [(5.0, 120), (1.5, 36), (0.02, 1), (0.0, 1)])
+def test_length_is_whole_frames(seconds: float, frames: int) -> None:
+    """
+    The vendor's videos have 24 frames per second; none is empty.
+    """
+    assert frames == VideoSpec(width=16, height=16, seconds=seconds, prompt="x").frames
