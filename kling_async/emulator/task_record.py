@@ -56,6 +56,7 @@ class TaskRecord:
         price: Units that it costs if it succeeds.
         seed: Makes its files differ from those of an equal request.
         outcome: Decided at acceptance.
+        count: How many files it makes, in each list of results, if nothing goes wrong.
     """
 
     task_id: str
@@ -70,6 +71,7 @@ class TaskRecord:
     price: Decimal
     seed: int
     outcome: TaskOutcome
+    count: int
 
     @property
     def watermark(self) -> bool | None:
@@ -84,7 +86,7 @@ class TaskRecord:
         """
         How many slots it takes until it ends.
         """
-        return self.endpoint.slots(self.request)
+        return self.endpoint.slots(self.request) if self.endpoint.fewest_files is None else self.count
 
     @property
     def units(self) -> Decimal:
@@ -92,13 +94,6 @@ class TaskRecord:
         What it costs in the end: 0 if it fails.
         """
         return self.price if self.outcome.failure is None else Decimal(0)
-
-    @property
-    def count(self) -> int:
-        """
-        How many files were ordered, for each list of results.
-        """
-        return int(getattr(self.request, "n", 1))
 
     @property
     def changes(self) -> tuple[float, ...]:
