@@ -30,7 +30,7 @@ from kling_async.media.naming import NameTemplate, is_url
 from kling_async.policy.arguments import check_kind, check_many, check_timeout, check_whole
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
-from kling_async.wire.auth import AccessKey
+from kling_async.wire.auth import AccessKey, Credentials
 from kling_async.wire.dialects import Dialect, dialect_of
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import (
@@ -112,7 +112,7 @@ class KlingClient:
         self.core: Final = ClientCore(
             credentials,
             base_url,
-            dialect or dialect_of(base_url),
+            _spoken_with(credentials, dialect or dialect_of(base_url)),
             slots if isinstance(slots, Slots) else Slots(slots),
             http,
             retry,
@@ -396,3 +396,10 @@ _KINDS: Final[Mapping[str, tuple[type, bool]]] = {
 """
 The classes of a client's arguments, and whether each may be None.
 """
+
+
+def _spoken_with(credentials: Credentials, dialect: Dialect) -> Dialect:
+    # The vendor's new standard takes only API keys.
+    if isinstance(credentials, AccessKey) and dialect.standard != "legacy only":
+        return attrs.evolve(dialect, standard="legacy only")
+    return dialect

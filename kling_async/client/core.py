@@ -103,10 +103,10 @@ class ClientCore:
         self.callbacks: Final = callbacks
         keepalive = 2 * polling.max_delay + 5  # longer than the longest pause between two polls
         self.transport: Final = Transport(base_url, http, retry, keepalive, credentials, session)
-        queries = HttpStatusQueries(self.transport, polling.answer_timeout)
+        queries = HttpStatusQueries(self.transport, polling.answer_timeout, dialect)
         self._poller = Poller(polling, queries, functools.partial(strategy_for, dialect))
         self._router = CallbackRouter(callbacks, self._poller) if callbacks is not None else None
-        self.tasks: Final = KnownTasks(self.transport, self._publisher, self.open, self._watch)
+        self.tasks: Final = KnownTasks(self.transport, dialect, self._publisher, self.open, self._watch)
         self.submitter: Final = Submitter(self._poller, self.tasks.handle, slots.policy.uncertain_for)
         self.calls: Final = OneShotCalls(self.transport, dialect, self.open)
         self.free_calls: Final = FreeCalls(self.transport, dialect, self.open)
@@ -179,6 +179,8 @@ class ClientCore:
         """
         self.open()
         endpoint = endpoint_of(type(request))
+        if endpoint.new_standard is not None:
+            endpoint = endpoint.spoken(request, self.dialect)
         events = self._publisher.begin(endpoint, request)
         try:
             files = await _validate(endpoint, request, digests, self.dialect, self.slots)
@@ -225,7 +227,10 @@ class ClientCore:
             KlingError: As `submit_observed`; no task was created.
         """
         self.open()
-        endpoint, now = endpoint_of(type(request)), asyncio.get_running_loop().time()
+        endpoint = endpoint_of(type(request))
+        if endpoint.new_standard is not None:
+            endpoint = endpoint.spoken(request, self.dialect)
+        now = asyncio.get_running_loop().time()
         submission = Submission.of_earlier_run(request.external_task_id, sent_at, time.time(), now)
         submission.owns_id = owns_id
         lease = self._acquire_running(endpoint, request)
@@ -255,6 +260,8 @@ class ClientCore:
         """
         self.open()
         endpoint = endpoint_of(type(request))
+        if endpoint.new_standard is not None:
+            endpoint = endpoint.spoken(request, self.dialect)
         endpoint.one(task_id)  # rejects text that cannot be an id
         submission = Submission(request.external_task_id)
         lease = self._acquire_running(endpoint, request)

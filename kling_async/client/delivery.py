@@ -25,9 +25,10 @@ from kling_async.errors import (
     UnexpectedAnswer,
 )
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
+from kling_async.wire.endpoints.registry import endpoint_named
 from kling_async.wire.headers import clock_of
 from kling_async.wire.http_answer import Answer
-from kling_async.wire.responses import read_created, read_snapshot
+from kling_async.wire.responses import read_created, read_only_task, read_snapshot
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["Delivery", "SubmitObserver"]
@@ -228,7 +229,8 @@ class Delivery:
         # Record what *error* shows of the submit's fate; return the error to raise.
         if isinstance(error, UnexpectedAnswer) and error.is_other_api and may_exist(error):
             # A 2xx answer that no Kling API gives: if there is no Kling API here, certainly no task was created.
-            error = attrs.evolve(error, is_confirmed=await self._transport.is_no_api(self.endpoint.path))
+            path = endpoint_named(self.endpoint.name).path  # in the legacy standard, which every Kling API speaks
+            error = attrs.evolve(error, is_confirmed=await self._transport.is_no_api(path))
         self.submission.record_failure(error, asyncio.get_running_loop().time())
         body.has_left = False
         return error
@@ -238,8 +240,8 @@ class Delivery:
         submission, external_id = self.submission, self.submission.external_id or ""
         submission.is_looking = True
         try:
-            answer = await self._transport.send("GET", self.endpoint.one(external_id))
-            snapshot = await decode(answer, read_snapshot)
+            answer = await self._transport.send("GET", self.endpoint.sent_as(external_id))
+            snapshot = await decode(answer, read_only_task if self.endpoint.is_twin else read_snapshot)
             self._check_found(snapshot, external_id, answer)
         except KlingError as error:
             shown = self.subscription.task if self.subscription is not None else None

@@ -13,9 +13,10 @@ from kling_async.client.handle import TaskHandle
 from kling_async.client.submission import may_be_task_of
 from kling_async.client.transport import Transport
 from kling_async.errors import TaskNotFound
+from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
-from kling_async.wire.responses import read_page, read_snapshot
+from kling_async.wire.responses import read_only_task, read_page, read_snapshot
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["KnownTasks"]
@@ -37,6 +38,7 @@ class KnownTasks:
     """
 
     _transport: Transport
+    _dialect: Dialect
     _publisher: EventPublisher
     _open: Callable[[], None]
     _watch: Callable[[TaskHandle], None]
@@ -81,8 +83,7 @@ class KnownTasks:
         """
         handle = self.handle(task_id, endpoint)
         self._open()
-        path = handle.endpoint.one(task_id)
-        snapshot = await self._transport.read(path, lambda answer: read_snapshot(answer, task_id))
+        snapshot = await self._read(handle.endpoint, Endpoint.one, task_id)
         handle.apply(snapshot)
         return snapshot
 
@@ -95,11 +96,25 @@ class KnownTasks:
             KlingError: Passing failures are retried for `retry.give_up_after` seconds; then the last is raised.
         """
         self._open()
-        snapshot = await self._transport.read(endpoint.one(external_task_id), read_snapshot)
+        snapshot = await self._read(endpoint, Endpoint.sent_as, external_task_id)
         if not may_be_task_of(snapshot, external_task_id, sent_ago=None, made_ago=None):
             what = f"the service answered with another task than that of external_task_id {external_task_id!r}"
             raise TaskNotFound(what, snapshot.task_id, snapshot.request_id)
         return snapshot
+
+    async def _read(
+        self, endpoint: Endpoint[Any], path_of: Callable[[Endpoint[Any], str], str], any_id: str
+    ) -> TaskSnapshot:
+        # In the new standard too, if the legacy one does not know the task.
+        task_id = any_id if path_of is Endpoint.one else None
+        read = read_only_task if endpoint.is_twin else read_snapshot
+        try:
+            return await self._transport.read(path_of(endpoint, any_id), lambda answer: read(answer, task_id))
+        except TaskNotFound:
+            twin = endpoint.twin(self._dialect)
+            if twin is None:
+                raise
+        return await self._read(twin, path_of, any_id)
 
     async def listed(self, endpoint: Endpoint[Any], page_size: int) -> AsyncGenerator[TaskSnapshot, None]:
         """

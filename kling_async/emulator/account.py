@@ -73,9 +73,11 @@ class Account:
     def __repr__(self) -> str:
         return f"<Account {self.settings.dialect.name}: {len(self._records)} tasks, {len(self._running)} running>"
 
-    def create(self, request: TaskRequest, now: float, outcome: TaskOutcome = SUCCESS) -> TaskRecord:
+    def create(
+        self, request: TaskRequest, now: float, outcome: TaskOutcome = SUCCESS, *, is_new: bool = False
+    ) -> TaskRecord:
         """
-        Accept or refuse a valid *request*.
+        Accept or refuse a valid *request*; *is_new* is in the new standard.
 
         Raises:
             ApiError: Its external id has a task already (1201), it names an element that does not exist (1201), its
@@ -86,7 +88,7 @@ class Account:
         if self.settings.refused_as == "failed task" and self._is_refused(request):
             outcome = attrs.evolve(outcome, failure=_RISK_CONTROL)
         endpoint = endpoint_of(type(request))
-        record = self._make_record(endpoint, request, now, outcome)
+        record = attrs.evolve(self._make_record(endpoint, request, now, outcome), is_new=is_new)
         try:
             self._check_duplicate(request.external_task_id)
             self._check_content(request)

@@ -22,7 +22,7 @@ from kling_async.emulator.routing import Target, is_path_of_an_endpoint
 from kling_async.emulator.task_record import SUCCESS, TaskOutcome, TaskRecord
 from kling_async.wire.codec import read_request, write_task
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of
-from kling_async.wire.endpoints.registry import broken_rules
+from kling_async.wire.endpoints.registry import broken_rules, endpoint_of
 from kling_async.wire.json_text import dumps
 
 PAGES: Final = range(1, 1001)
@@ -175,7 +175,8 @@ class EmulatedApi:
             return self._download(request, now)
         if not self._offers(target):
             return self._no_such_path(request, now)
-        check_key(self._settings, request.authorization, now, signed_tokens=target.route != "tasks")
+        is_legacy = target.route != "tasks" and target.model is None
+        check_key(self._settings, request.authorization, now, signed_tokens=is_legacy)
         if target.call is not None:
             body = request.body if target.call.method == "POST" else fields_of_query(request.query)
             return self._respond(answer_call(target.call, body, self.account, now))
@@ -183,7 +184,7 @@ class EmulatedApi:
             return self._tasks(request.query, now)
         match target.route:
             case "create":
-                return self._create(target.endpoint, request.body, now, outcome)
+                return self._create(target, request.body, now, outcome)
             case "query":
                 return self._query(target.endpoint, target.any_id, now)
             case _:
@@ -196,7 +197,7 @@ class EmulatedApi:
             return self._dialect.ids_per_read > 1
         if target.call is not None:
             return target.call.is_offered(self._dialect)
-        return target.route is not None
+        return target.route is not None and (target.model is None or self._dialect.standard != "legacy only")
 
     def _no_such_path(self, request: ApiRequest, now: float) -> ApiResponse:
         if self._settings.is_gateway:
@@ -206,19 +207,23 @@ class EmulatedApi:
             return self.refuse(ApiError(404, 1202, api_errors.MESSAGES[1202]))
         return ApiResponse(status=404, payload=response_bodies.no_such_path(request.path, now))
 
-    def _create(self, endpoint: Endpoint[Any], body: Any, now: float, outcome: TaskOutcome) -> ApiResponse:
-        request = self._read(endpoint, body)
-        if missing := missing_library(endpoint.results):
+    def _create(self, target: Target, body: Any, now: float, outcome: TaskOutcome) -> ApiResponse:
+        request = self._read(target, body)
+        if missing := missing_library(endpoint_of(type(request)).results):
             raise ApiError(400, 1201, missing)
-        record = self.account.create(request, now, outcome)
-        data = response_bodies.created(
-            self.account.snapshot_of(record, now), names_external_id=self._dialect.external_ids
-        )
+        record = self.account.create(request, now, outcome, is_new=target.model is not None)
+        snapshot = self.account.snapshot_of(record, now)
+        data = response_bodies.created(snapshot, names_external_id=self._dialect.external_ids)
+        if record.is_new:
+            data = response_bodies.created_in_new_standard(snapshot)
         # The gateway's page shows one value for both ids.
         request_id = record.task_id if self._settings.is_gateway else self.account.next_request_id()
         return ApiResponse(payload=response_bodies.success_body(data, request_id))
 
-    def _read(self, endpoint: Endpoint[Any], body: Any) -> TaskRequest:
+    def _read(self, target: Target, body: Any) -> TaskRequest:
+        endpoint = target.endpoint
+        if endpoint is None:
+            raise AssertionError("only an endpoint creates tasks")
         if not isinstance(body, dict):
             raise ApiError(400, 1200, api_errors.MESSAGES[1200])
         unknown = {"watermark_info"} if self._settings.is_gateway else set()
@@ -226,7 +231,11 @@ class EmulatedApi:
             unknown.add("external_task_id")
         body = {name: value for name, value in body.items() if name not in unknown}  # a service ignores what it lacks
         try:
-            fields = body if endpoint.from_body is None else endpoint.from_body(body)
+            fields: Mapping[str, Any] = body
+            if target.model is not None and endpoint.new_standard is not None:
+                fields = endpoint.new_standard.from_body(body, target.model)
+            elif endpoint.from_body is not None:
+                fields = endpoint.from_body(body)
             request: TaskRequest = read_request(fields, endpoint.request_class)
         except ValueError as error:
             raise ApiError(400, 1201, api_errors.of_wrong_type(error, body)) from error
@@ -239,7 +248,7 @@ class EmulatedApi:
 
     def _query(self, endpoint: Endpoint[Any], any_id: str, now: float) -> ApiResponse:
         record = self.account.find(any_id)
-        if record is not None and record.endpoint is endpoint:
+        if record is not None and record.endpoint is endpoint and not record.is_new:
             return self._respond(self._task(record, now))
         if self._settings.is_gateway:
             return ApiResponse(

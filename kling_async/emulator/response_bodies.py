@@ -48,6 +48,14 @@ def created(snapshot: TaskSnapshot, *, names_external_id: bool) -> Payload:
     return {field: task[field] for field in fields}
 
 
+def created_in_new_standard(snapshot: TaskSnapshot) -> Payload:
+    """
+    Write the answer to a create in the vendor's new standard.
+    """
+    task = {**new_standard(snapshot), "status": TaskStatus.SUBMITTED.value}
+    return {name: task[name] for name in ("id", "status", "message", "create_time", "update_time", "external_id")}
+
+
 def new_standard(snapshot: TaskSnapshot) -> Payload:
     """
     Write a task in the vendor's new standard.

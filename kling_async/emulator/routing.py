@@ -26,6 +26,7 @@ class Target:
         endpoint: For operations of an endpoint.
         any_id: The part of the path that names a task.
         file_name: The part of the path that names a file of the task.
+        model: The part of the path that names a model, in the new standard; None in the legacy one.
         call: For what is answered at once.
     """
 
@@ -33,6 +34,7 @@ class Target:
     endpoint: Endpoint[Any] | None = None
     any_id: str = ""
     file_name: str = ""
+    model: str | None = None
     call: Call[Any, Any] | None = None
 
 
@@ -51,10 +53,13 @@ def target_of(method: str, raw_path: str, prefix: str = "") -> Target:
     for call in CALLS:
         if (method, path) == (call.method, call.path):
             return Target("call", call=call)
+    start, _, any_id = path.rpartition("/")
     for endpoint in endpoints():
+        new = endpoint.new_standard
+        if new is not None and start == new.path and any_id and method == "POST":
+            return Target("create", endpoint, model=unquote(any_id))
         if path == endpoint.path:
             return Target("create" if method == "POST" else "list", endpoint)
-        start, _, any_id = path.rpartition("/")
         if start == endpoint.path and any_id and method == "GET":
             return Target("query", endpoint, unquote(any_id))
     return Target(None)

@@ -57,6 +57,7 @@ class TaskRecord:
         seed: Makes its files differ from those of an equal request.
         outcome: Decided at acceptance.
         count: How many files it makes, in each list of results, if nothing goes wrong.
+        is_new: Whether it was created in the vendor's new standard, in which alone it is shown.
     """
 
     task_id: str
@@ -72,6 +73,7 @@ class TaskRecord:
     seed: int
     outcome: TaskOutcome
     count: int
+    is_new: bool = False
 
     @property
     def watermark(self) -> bool | None:

@@ -99,6 +99,7 @@ class WebhookQueue:
 
     def _write(self, due: _ScheduledWebhook, now: float) -> Iterator[Webhook]:
         snapshot = self._account.snapshot_of(due.record, due.changed_at)
+        kinds = due.kinds | {"callback_new_standard"} if due.record.is_new else due.kinds
         url = due.record.request.callback_url or ""
         if "callback_forged" in due.kinds:
             for address in (url, _misdirected(url)):
@@ -106,7 +107,7 @@ class WebhookQueue:
         if "callback_lost" in due.kinds:
             return
         secret = None if "callback_unsigned" in due.kinds else self._secret
-        webhook = self._webhook(snapshot, url, snapshot.status_word, secret, now, due.kinds)
+        webhook = self._webhook(snapshot, url, snapshot.status_word, secret, now, kinds)
         yield webhook
         if "callback_doubled" in due.kinds:
             yield webhook

@@ -110,6 +110,24 @@ def read_snapshot(answer: Answer, task_id: str | None = None) -> TaskSnapshot:
     return snapshot if task_id in (None, snapshot.task_id) else attrs.evolve(snapshot, task_id=task_id)
 
 
+def read_only_task(answer: Answer, task_id: str | None = None) -> TaskSnapshot:
+    """
+    Read the answer to a query of one task in the vendor's new standard, where it is a list.
+
+    Raises:
+        TaskNotFound: The list is empty.
+        UnexpectedAnswer: It has several tasks.
+        KlingError: As for a create.
+    """
+    page = read_page(answer)
+    if len(page) > 1:
+        what = f"the answer holds {len(page)} tasks, and one was asked for"
+        raise make_error(UnexpectedAnswer, what, answer, task_id, None, page[0].request_id)
+    if not page:
+        raise make_error(TaskNotFound, "the service lists no such task", answer, task_id, None, None)
+    return page[0]
+
+
 def read_page(answer: Answer) -> list[TaskSnapshot]:
     """
     Read a page of tasks, or several tasks that were queried by their ids; items that are not tasks are left out.

@@ -12,10 +12,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given, strategies as st
 
-from kling_async import GATEWAY, OFFICIAL, CallbackReceiver
+from kling_async import GATEWAY, OFFICIAL, CallbackReceiver, TextToVideo
 from kling_async.emulator import Fault, faults
 from kling_async.emulator.account import Account
 from kling_async.emulator.api import ApiRequest, ApiResponse, EmulatedApi
@@ -28,6 +29,7 @@ from kling_async.wire import (
     Endpoint,
     TaskRequest,
     broken_rules,
+    endpoint_named,
     endpoint_of,
     read_created,
     read_request,
@@ -96,6 +98,42 @@ async def test_every_task_with_a_lost_answer_is_found(trouble: Fault) -> None:
 
         assert Counter(task.endpoint for task in server.ledger.tasks) == Counter(map(name_of, requests))
         assert {task.task_id for task in server.ledger.tasks} == {result.task_id for result in results}
+
+
+@pytest.mark.parametrize("trouble", LOST_ANSWERS.values(), ids=LOST_ANSWERS)
+async def test_every_task_of_the_new_standard_with_a_lost_answer_is_found(trouble: Fault) -> None:
+    """
+    There too each request has one task; the tasks are read, and found by our ids, with those of all endpoints.
+    """
+    dialect = attrs.evolve(OFFICIAL, standard="new")
+    twins = [
+        (each, example) for each, example in zip(ENDPOINTS, EXAMPLES, strict=True) if each.new_standard is not None
+    ]
+    requests = [example for _, example in twins]
+    async with emulator(dialect, trouble) as server, client_of(server) as client:
+        results = await asyncio.gather(*map(client.generate, requests))
+
+        assert Counter(task.endpoint for task in server.ledger.tasks) == Counter(map(name_of, requests))
+        assert {task.task_id for task in server.ledger.tasks} == {result.task_id for result in results}
+        for task in server.ledger.tasks:
+            found = await client.core.tasks.look_up(task.external_task_id or "", endpoint_named(task.endpoint))
+            assert task.task_id == found.task_id
+
+
+async def test_a_task_of_the_new_standard_is_picked_up_by_its_id() -> None:
+    """
+    Of an id nothing shows in which standard its task was created: the client asks in both.
+    """
+    request = TextToVideo("a boat", duration=3, model_name="kling-3.0-turbo")
+    async with emulator(OFFICIAL, latency=(0.2, 0.2)) as server:
+        async with client_of(server) as client:
+            task_id = (await client.submit(request)).task_id
+        async with client_of(server) as client:
+            result = await client.handle(task_id, endpoint="text-to-video").wait()
+            snapshot = await client.get(task_id, endpoint="text-to-video")
+
+    assert (task_id, task_id) == (result.task_id, snapshot.task_id)
+    assert 1 == len(result.videos)
 
 
 @pytest.mark.parametrize("trouble", LOST_ANSWERS.values(), ids=LOST_ANSWERS)

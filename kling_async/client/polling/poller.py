@@ -44,7 +44,7 @@ class Poller:
     _queries: StatusQueries
     _strategy_for: Callable[[Endpoint[Any]], QueryStrategy]
     health: ServiceHealth = attrs.field(init=False)
-    _endpoints: dict[str, EndpointPoller] = attrs.field(factory=dict, init=False)  # by name
+    _endpoints: dict[str, EndpointPoller] = attrs.field(factory=dict, init=False)  # by path
     _running: set["asyncio.Task[None]"] = attrs.field(factory=set, init=False)
     _timer: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
     _is_closed: bool = attrs.field(default=False, init=False)
@@ -66,7 +66,7 @@ class Poller:
         """
         if self._is_closed:
             raise closed_error(handle)
-        poller = self._endpoints.get(handle.endpoint.name) or self._add(handle.endpoint)
+        poller = self._endpoints.get(handle.endpoint.path) or self._add(handle.endpoint)
         if handle.task_id in poller.watched:
             return
         poller.watch(handle, asyncio.get_running_loop().time(), expects_callbacks=expects_callbacks)
@@ -76,7 +76,7 @@ class Poller:
         """
         A callback of *handle*'s task came: poll it only when the next one is overdue.
         """
-        poller = self._endpoints.get(handle.endpoint.name)
+        poller = self._endpoints.get(handle.endpoint.path)
         if poller is not None and (task := poller.watched.get(handle.task_id)) is not None:
             now = asyncio.get_running_loop().time()
             task.expects_callbacks = True
@@ -88,7 +88,7 @@ class Poller:
         """
         Poll *handle*'s task now: it has probably ended.
         """
-        poller = self._endpoints.get(handle.endpoint.name)
+        poller = self._endpoints.get(handle.endpoint.path)
         if poller is not None and (task := poller.watched.get(handle.task_id)) is not None:
             task.expects_callbacks = False  # the end that the poll will find was reported
             poller.schedule.expedite(handle.task_id, asyncio.get_running_loop().time())
@@ -115,7 +115,7 @@ class Poller:
         strategy = self._strategy_for(endpoint)
         schedule = PollSchedule(self.policy, self.health, strategy.per_request)
         added = EndpointPoller(endpoint, self.policy, self._queries, strategy, self.health, schedule)
-        self._endpoints[endpoint.name] = added
+        self._endpoints[endpoint.path] = added
         return added
 
     def _poll_due(self, ended: "asyncio.Task[None] | None" = None) -> None:
@@ -130,7 +130,7 @@ class Poller:
             return
         loop = asyncio.get_running_loop()
         now, until = loop.time(), math.inf
-        for name, poller in tuple(self._endpoints.items()):
+        for path, poller in tuple(self._endpoints.items()):
             limit = self.policy.width - len(self._running)
             polls = poller.due_polls(now, limit) if limit > 0 else ()
             for poll in polls:
@@ -138,7 +138,7 @@ class Poller:
                 self._running.add(aio_task)
                 aio_task.add_done_callback(self._poll_due)
             if polls:
-                self._endpoints[name] = self._endpoints.pop(name)  # next time it comes last
+                self._endpoints[path] = self._endpoints.pop(path)  # next time it comes last
             until = min(until, poller.schedule.next_poll_at())
         self._wake_at(until if len(self._running) < self.policy.width else math.inf)
 

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 import attrs
 
 from kling_async.client.transport import DECODE_INLINE_MAX, Transport, decode
+from kling_async.errors import TaskNotFound
+from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint, several
 from kling_async.wire.http_answer import Answer
-from kling_async.wire.responses import read_news, read_snapshot
+from kling_async.wire.responses import read_news, read_only_task, read_snapshot
 from kling_async.wire.tasks import TaskSnapshot
 
 __all__ = ["HttpStatusQueries", "StatusQueries"]
@@ -51,14 +53,22 @@ class HttpStatusQueries:
 
     Attributes:
         timeout: Seconds that a query may take.
+        dialect: Says whether tasks may have been created in the new standard.
     """
 
     _transport: Transport
     timeout: float
+    dialect: Dialect
 
     async def one(self, endpoint: Endpoint[Any], task_id: str) -> TaskSnapshot:
         answer = await self._transport.send("GET", endpoint.one(task_id), limit=self.timeout)
-        return await decode(answer, functools.partial(read_snapshot, task_id=task_id))
+        read = read_only_task if endpoint.is_twin else read_snapshot
+        try:
+            return await decode(answer, functools.partial(read, task_id=task_id))
+        except TaskNotFound:
+            if endpoint.new_standard is None or (twin := endpoint.twin(self.dialect)) is None:
+                raise
+        return await self.one(twin, task_id)
 
     async def several(
         self,

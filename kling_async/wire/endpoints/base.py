@@ -2,6 +2,7 @@
 An endpoint declares all that differs between endpoints. The rest of the package knows requests only through it.
 """
 
+import functools
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
@@ -17,6 +18,7 @@ from kling_async.wire.redaction import shorten
 __all__ = [
     "ID_LENGTH",
     "Endpoint",
+    "NewStandard",
     "ResultList",
     "TaskRequest",
     "as_tuple",
@@ -86,6 +88,27 @@ def _unchanged(request: R, _: Dialect) -> R:
 
 
 @attrs.frozen(kw_only=True)
+class NewStandard(Generic[R]):
+    """
+    The twin of an endpoint in the vendor's new standard. It creates tasks at a path of its own, and they are read with
+    the tasks of all endpoints.
+
+    Attributes:
+        path: The name of the model follows it.
+        segment: Returns that name.
+        is_needed: Whether a request can be sent in this standard only.
+        to_body: Returns the body to send, for the fields of a request as the codec writes them.
+        from_body: Returns those fields of such a body and the name of a model, for the emulator. Raises ValueError.
+    """
+
+    path: str
+    segment: Callable[[R, Dialect], str]
+    is_needed: Callable[[R, Dialect], bool]
+    to_body: Callable[[Mapping[str, Any]], dict[str, Any]]
+    from_body: Callable[[Mapping[str, Any], str], Mapping[str, Any]]
+
+
+@attrs.frozen(kw_only=True)
 class Endpoint(Generic[R]):
     """
     An endpoint that creates tasks. To add one, write a module like `image_generation` and register it.
@@ -111,12 +134,14 @@ class Endpoint(Generic[R]):
         unit_price: Price of one unit in US dollars, by the vendor's price page; None if that is unknown.
         to_body: Returns the body to send, for the fields of a request as the codec writes them; None if these are it.
         from_body: Returns those fields of such a body, for the emulator. Raises ValueError for one that has none.
+        new_standard: Its twin in the vendor's new standard; None if it has none.
         complete: Returns the request with explicit values for the defaults that the service should not choose.
         caption: Returns a text that identifies the request for people.
         external_ids: Whether an id of ours can be sent and found, if the service can.
         lists: Whether its tasks can be listed, if the service can.
         several_ids: Whether one request can ask for several of its tasks, if the service can.
         timeout: Seconds that `generate` waits for a task, by default.
+        is_twin: Whether it is the twin of another endpoint, in the new standard.
     """
 
     name: str
@@ -135,16 +160,36 @@ class Endpoint(Generic[R]):
     unit_price: Decimal | None = None
     to_body: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     from_body: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    new_standard: NewStandard[R] | None = None
     complete: Callable[[R, Dialect], R] = _unchanged
     caption: Callable[[R], str] = _prompt
     external_ids: bool = True
     lists: bool = True
     several_ids: bool = True
     timeout: float = 600.0
+    is_twin: bool = False
+
+    def spoken(self, request: R, dialect: Dialect) -> "Endpoint[R]":
+        """
+        Return the endpoint at which *request* creates its task: this one, or its twin in the new standard.
+        """
+        new = self.new_standard
+        if new is None or dialect.standard == "legacy only":
+            return self
+        if dialect.standard == "new" or new.is_needed(request, dialect):
+            return _twin(self, new.segment(request, dialect))
+        return self
+
+    def twin(self, dialect: Dialect) -> "Endpoint[R] | None":
+        """
+        Return the twin at which a task of this endpoint may have been created, to read it; None if there is none.
+        """
+        return None if self.new_standard is None or dialect.standard == "legacy only" else _twin(self, "")
 
     def one(self, any_id: str) -> str:
         """
-        Return the path of one task, by its task id or, if the service knows those, its external id.
+        Return the path of one task, by its task id or, if the service knows those, its external id. In the new standard
+        it is a list of one task.
 
         Raises:
             InvalidRequest: No task can have this id.
@@ -153,13 +198,31 @@ class Endpoint(Generic[R]):
             rule = f"must be an id that can stand in a path, of at most {ID_LENGTH} characters"
             broken = BrokenRule("task_id", repr(shorten(any_id)), rule)
             raise InvalidRequest(str(broken), broken=(broken,))
-        return f"{self.path}/{quote(any_id, safe='')}"
+        return several((any_id,)) if self.is_twin else f"{self.path}/{quote(any_id, safe='')}"
+
+    def sent_as(self, external_id: str) -> str:
+        """
+        Return the path of the task that was sent under an id of ours.
+        """
+        if self.is_twin:
+            return f"/tasks?external_task_ids={quote(external_id, safe='')}"
+        return self.one(external_id)
 
     def page(self, number: int, size: int) -> str:
         """
         Return the path of a page of the account's tasks; *number* counts from 1, *size* is at most 500.
         """
         return f"{self.path}?pageNum={number}&pageSize={size}"
+
+
+@functools.cache
+def _twin(endpoint: Endpoint[R], segment: str) -> Endpoint[R]:
+    new = endpoint.new_standard
+    if new is None:
+        raise AssertionError(f"{endpoint.name} has no twin")
+    return attrs.evolve(
+        endpoint, path=f"{new.path}/{segment}", to_body=new.to_body, new_standard=None, lists=False, is_twin=True
+    )
 
 
 def sources_of(endpoint: Endpoint[Any], request: TaskRequest) -> dict[str, Any]:

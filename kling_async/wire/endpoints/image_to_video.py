@@ -15,6 +15,7 @@ from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource, describe_source, take_in
+from kling_async.wire.endpoints.new_standard import contents_from, new_standard, new_standard_rules, with_contents
 from kling_async.wire.endpoints.rules import address_rules, broken, image_rules, number_rule, unicode_rules
 from kling_async.wire.endpoints.video_models import UNIT_PRICE, ModelFacts, VideoModel, model_rules
 from kling_async.wire.endpoints.video_rules import (
@@ -129,6 +130,11 @@ class ImageToVideo:
 
 _OFFERED: Final = (VideoModel.V3, VideoModel.V2_6, VideoModel.V2_5_TURBO, VideoModel.V3_TURBO)
 
+_NOT_NEW: Final = ("negative_prompt", "cfg_scale", "static_mask", "dynamic_masks", "camera_control")
+"""
+Fields that the vendor's new standard does not have.
+"""
+
 _MASKS_MAX: Final = 6
 _POINTS: Final = range(2, 78)
 
@@ -152,6 +158,7 @@ def _rules(request: ImageToVideo, dialect: Dialect, files: Mapping[str, FileFact
         yield from _tail_rules(request, facts, model, mode)
         yield from _reference_rules(request, facts, model)
     yield from _retired_rules(request, dialect, files, model)
+    yield from new_standard_rules(request, dialect, _NOT_NEW)
     yield from flag_rule("watermark_info", request.watermark_info)
     yield from address_rules(dialect, request)
 
@@ -247,6 +254,7 @@ IMAGE_TO_VIDEO: Final = Endpoint(
     duration_key=_duration_key,
     units=_units,
     unit_price=UNIT_PRICE,
+    new_standard=new_standard("/image-to-video", with_contents, contents_from),
     complete=_complete,
     caption=_caption,
     timeout=1800.0,

@@ -14,6 +14,7 @@ from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts
+from kling_async.wire.endpoints.new_standard import new_standard, new_standard_rules, prompt_from, with_prompt
 from kling_async.wire.endpoints.rules import address_rules, choice_rule, number_rule, unicode_rules
 from kling_async.wire.endpoints.video_models import UNIT_PRICE, VideoModel, model_rules
 from kling_async.wire.endpoints.video_rules import (
@@ -95,6 +96,7 @@ def _rules(request: TextToVideo, dialect: Dialect, _: Mapping[str, FileFacts]) -
     yield from sound_rules(request, facts, model, mode)
     yield from shot_rules(request, facts, model)
     yield from _retired_rules(request, model)
+    yield from new_standard_rules(request, dialect, ("negative_prompt", "cfg_scale", "camera_control"))
     yield from flag_rule("watermark_info", request.watermark_info)
     yield from address_rules(dialect, request)
 
@@ -134,6 +136,7 @@ TEXT_TO_VIDEO: Final = Endpoint(
     duration_key=_duration_key,
     units=_units,
     unit_price=UNIT_PRICE,
+    new_standard=new_standard("/text-to-video", with_prompt, prompt_from),
     complete=_complete,
     caption=_caption,
     timeout=1800.0,

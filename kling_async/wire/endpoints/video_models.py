@@ -16,7 +16,17 @@ from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.rules import broken, one_of
 
-__all__ = ["MODES", "RETIRED", "UNIT_PRICE", "VideoModel", "VideoPrices", "facts_of_model", "model_rules"]
+__all__ = [
+    "MODES",
+    "RETIRED",
+    "UNIT_PRICE",
+    "ModelFacts",
+    "VideoModel",
+    "VideoPrices",
+    "facts_of_model",
+    "model_of_segment",
+    "model_rules",
+]
 
 
 class VideoModel(enum.StrEnum):
@@ -168,6 +178,13 @@ def facts_of_model(model: object) -> ModelFacts | None:
     return _MODELS.get(model) if isinstance(model, str) else None
 
 
+def model_of_segment(segment: str) -> str:
+    """
+    Return the legacy name of a model that a path of the new standard names; a name that is not known is kept.
+    """
+    return next((str(model) for model, facts in _MODELS.items() if facts.segment == segment), segment)
+
+
 def model_rules(model: Any, dialect: Dialect, offered: tuple[str, ...]) -> Iterator[BrokenRule]:
     """
     Check a model's name; None is allowed. Models that are not known pass, since the vendor may have added them.
@@ -184,6 +201,5 @@ def model_rules(model: Any, dialect: Dialect, offered: tuple[str, ...]) -> Itera
     elif model in _MODELS and model not in offered:
         yield broken("model_name", model, f"is not offered here; {one_of(offered)}")
     elif model in _MODELS and _MODELS[model].is_new_only and dialect.standard == "legacy only":
-        yield broken(
-            "model_name", model, f"needs the vendor's new standard, which {dialect.name} services do not speak"
-        )
+        rule = "needs the vendor's new standard, which is not spoken by gateways, nor with an AccessKey"
+        yield broken("model_name", model, rule)

@@ -61,7 +61,8 @@ def test_a_pair_of_keys_goes_to_the_vendor(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("KLING_SECRET_KEY", "secret")
     client = KlingClient()
 
-    assert ("https://api-singapore.klingai.com", OFFICIAL) == (client.base_url, client.dialect)
+    assert ("https://api-singapore.klingai.com", "official") == (client.base_url, client.dialect.name)
+    assert "legacy only" == client.dialect.standard  # the new one takes only API keys
 
 
 def test_the_environment_may_name_another_host(monkeypatch: pytest.MonkeyPatch) -> None:

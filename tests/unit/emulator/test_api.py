@@ -26,7 +26,7 @@ from kling_async.emulator.ledger import Route
 from kling_async.emulator.result_files import ResultFile
 from kling_async.emulator.routing import Target
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
-from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
+from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest
 
 NOON = 1_780_000_000.0
 
@@ -527,7 +527,7 @@ def test_picture_needs_its_signature() -> None:
     A picture is ordered with a good signature, refused with a bad one, and unknown where there is none.
     """
     vendor = service()
-    record = vendor.account.create(read("a cat"), NOON)
+    record = vendor.account.create(ImageRequest("a cat"), NOON)
     url = vendor.account.snapshot_of(record, NOON + 10).task_result.images[0].url
     query = dict(part.split("=") for part in url.partition("?")[2].split("&"))
     call = ApiRequest(target=target("download", record.task_id, "0.png"), method="GET", path="/", query=query)
@@ -538,7 +538,3 @@ def test_picture_needs_its_signature() -> None:
     assert 404 == ask(vendor, NOON + 5, target=target("download", record.task_id, "0.png"), query=query)[0]
     assert 404 == ask(vendor, NOON + 5, target=target("download", "nope", "0.png"))[0]
     assert 4 == vendor.account.ledger.downloads_with_key
-
-
-def read(prompt: str) -> Any:
-    return EmulatedApi(Account())._read(IMAGE_GENERATION, {"prompt": prompt})

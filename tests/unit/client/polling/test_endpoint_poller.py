@@ -186,7 +186,7 @@ async def test_each_endpoint_is_polled_at_its_own_path() -> None:
             paths.append(path)
             raise UnexpectedAnswer("none")
 
-    queries = HttpStatusQueries(FakeTransport(), 10.0)  # type: ignore[arg-type]
+    queries = HttpStatusQueries(FakeTransport(), 10.0, OFFICIAL)  # type: ignore[arg-type]
     for endpoint in (IMAGE_GENERATION, CLIPS):
         for query in (queries.one(endpoint, "t-1"), queries.page(endpoint, 2, 30, {})):
             with pytest.raises(UnexpectedAnswer):
