@@ -1,23 +1,21 @@
 """
-Options and fixtures of all tests.
+Options of all tests, and how they are collected.
 """
 
-import asyncio
 import contextlib
 import gc
+import importlib
 import os
-from collections.abc import Callable, Iterator
+import sys
+from typing import Any
 
-import aioresponses
 import hypothesis
 import pytest
 
-from kling_async.emulator import Emulator
-from kling_async.integrations.pytest_plugin import serve
-from tests.fakes.mocked_http import mocked_http
-from tests.fakes.zygote import install, serving
+pytest_plugins = ["pytester", "tests.fixtures"]
 
-pytest_plugins = ["pytester"]
+# What pytest makes of the modules is kept for the other workers, also where Python is told to keep nothing of the kind.
+sys.dont_write_bytecode = False
 
 # Workers of Dask clusters are forks of one process that has imported Dask; each would import it for 2 s.
 os.environ.setdefault("DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", "forkserver")
@@ -38,6 +36,23 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("thorough", patient)
     hypothesis.settings.register_profile("everyday", patient, max_examples=25)
     hypothesis.settings.load_profile("thorough" if config.getoption("--thorough") else "everyday")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """
+    Import all modules, each worker from another one on: what one has compiled, the others find.
+    """
+    worker: dict[str, Any] | None = getattr(session.config, "workerinput", None)
+    if worker is None or session.config.args != session.config.getini("testpaths"):
+        return
+    root = session.config.rootpath
+    paths = sorted(path.relative_to(root) for path in root.glob("tests/**/test_*.py"))
+    modules = [".".join(path.with_suffix("").parts) for path in paths]
+    first = len(modules) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for module in modules[first:] + modules[:first]:
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # collecting will tell
+            importlib.import_module(module)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -61,36 +76,3 @@ def pytest_xdist_auto_num_workers() -> int:
     One process more than there are cores: half of the time a test waits for sockets, timers or programs.
     """
     return (os.cpu_count() or 1) + 1
-
-
-@pytest.fixture
-def service() -> Iterator[aioresponses.aioresponses]:
-    """
-    An aioresponses that answers every request of the test.
-    """
-    with mocked_http() as service:
-        yield service
-
-
-@pytest.fixture
-def emulator_in_thread() -> Iterator[Callable[..., Emulator]]:
-    """
-    Start emulators that live in a loop and a thread of their own.
-    """
-    with contextlib.ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(serve(settings))
-
-
-@pytest.fixture(scope="session")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """
-    Return the environment in which `python` and `kling-async` start at once.
-    """
-    folder = tmp_path_factory.mktemp("zygote")
-    path = folder / "socket"
-
-    with asyncio.Runner() as runner:
-        served = serving(path)
-        runner.run(served.__aenter__())
-        yield {"ZYGOTE": str(path), "PATH": f"{install(folder / 'bin')}{os.pathsep}{os.environ['PATH']}"}
-        runner.run(served.__aexit__(None, None, None))
