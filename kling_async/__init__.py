@@ -24,6 +24,7 @@ from kling_async.wire.calls.speech import Speech
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
 from kling_async.wire.endpoints.image_to_video import DynamicMask, ImageToVideo
+from kling_async.wire.endpoints.omni_image import OmniImage
 from kling_async.wire.endpoints.text_to_video import TextToVideo
 from kling_async.wire.endpoints.video_models import VideoModel
 from kling_async.wire.endpoints.video_rules import Shot
@@ -60,6 +61,7 @@ __all__ = [
     "Keyed",
     "KlingClient",
     "Model",
+    "OmniImage",
     "PollPolicy",
     "Resolution",
     "ResourcePack",
