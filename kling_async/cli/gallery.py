@@ -1,5 +1,5 @@
 """
-`kling-async gallery`: write a page of the pictures in a folder or of a batch.
+`kling-async gallery`: write a page of the files in a folder or of a batch.
 """
 
 import importlib.util
@@ -63,7 +63,7 @@ def gallery(
     is_opened: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """
-    Write a page of pictures that can be browsed and searched.
+    Write a page of pictures, videos and sounds that can be browsed, searched and played.
 
     JOURNAL is the journal of a batch, which may be running.
     """
@@ -116,7 +116,7 @@ def _journal(path: Path) -> _Content:
     if summary.queued == summary.rows:
         raise typer.BadParameter(f"no row of {str(path)!r} has been sent", param_hint="JOURNAL")
     if summary.files > 1000:
-        print_error(f"Making {summary.files:,} thumbnails; this takes a while.")
+        print_error(f"Making thumbnails of {summary.files:,} files; the first time, this takes a while.")
     note = f"{summary.queued:,} of {summary.rows:,} rows not sent yet" if summary.queued else ""
     return _Content(read_journal(path), path.with_suffix(".html"), path.stem, note)
 

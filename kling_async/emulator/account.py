@@ -256,7 +256,7 @@ class Account:
             created_at=now,
             started_at=now + _QUEUED * seconds,
             done_at=math.inf if outcome.is_stuck else now + seconds,
-            price=Decimal(endpoint.units(_as_billed(request, self.settings), dialect) or 0) * count / most,
+            price=_price_of(endpoint, request, self.settings, count),
             seed=seed,
             outcome=outcome,
             count=count,
@@ -306,8 +306,9 @@ class Account:
             self._by_external_id[record.request.external_task_id] = record
 
 
-def _as_billed(request: Any, settings: Settings) -> Any:
-    # A request without a duration makes as much as the video that it edits has, which is not fetched here.
-    if getattr(request, "duration", 0) is not None:
-        return request
-    return with_fields(request, duration=max(1, round(settings.media_seconds)))
+def _price_of(endpoint: Endpoint[Any], request: Any, settings: Settings, count: int) -> Decimal:
+    if getattr(request, "duration", 0) is None:  # of a video to edit, which is not fetched here
+        request = with_fields(request, duration=max(1, round(settings.media_seconds)))
+    if (units := endpoint.units(request, settings.dialect)) is not None:
+        return Decimal(units)
+    return Decimal(endpoint.units_at_most(request, settings.dialect) or 0) * count / endpoint.files(request)

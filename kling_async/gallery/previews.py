@@ -2,8 +2,9 @@
 Makes the small picture that a page shows of each file: a thumbnail, a frame of a video, the waveform of a sound.
 """
 
+import base64
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import attrs
 
@@ -12,9 +13,11 @@ from kling_async.gallery.media_facts import MediaFacts, read_media
 from kling_async.gallery.thumbnails import SIDE, embed_picture, make_thumbnail
 from kling_async.gallery.waveforms import draw_waveform, peaks_of, read_wav_peaks
 
-__all__ = ["FileKind", "Preview", "make_preview"]
+__all__ = ["FileKind", "Preview", "embed_media", "make_preview"]
 
 FileKind: TypeAlias = Literal["image", "video", "audio"]
+
+_SUBTYPES: Final = {"matroska": "webm", "mp3": "mpeg"}  # of MIME types, where they are not the names of formats
 
 
 @attrs.frozen
@@ -47,6 +50,21 @@ def make_preview(path: Path) -> Preview:
         thumbnail = make_thumbnail(path)
         return Preview("image", thumbnail.data_url, (thumbnail.width, thumbnail.height))
     return _preview_video(path, media) if media.kind == "video" else _preview_sound(path, media)
+
+
+def embed_media(path: Path) -> str:
+    """
+    Return the video or sound at *path* as a `data:` URL.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is neither.
+    """
+    media = read_media(path)
+    if media is None:
+        raise ValueError("The file is not a video or a sound")
+    subtype = _SUBTYPES.get(media.container, media.container)
+    return f"data:{media.kind}/{subtype};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _preview_video(path: Path, media: MediaFacts) -> Preview:

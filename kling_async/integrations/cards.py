@@ -2,7 +2,7 @@
 Cards for notebooks: small pieces of HTML, built from text.
 
 They include their style and set no colour of text or background, so that they suit light and dark pages. All text is
-escaped, and only harmless addresses become pictures.
+escaped, and only harmless addresses become pictures, players and links.
 """
 
 import enum
@@ -20,7 +20,9 @@ __all__ = ["Figure", "Tone", "bar", "card", "row_of", "table"]
 _TEXT: Final = 300  # characters
 _WIDTH: Final = 240  # of a file, in pixels
 _BAR: Final = 400
-_EMBEDDED: Final = re.compile(r"data:image/(?:webp|png|jpeg);base64,[A-Za-z0-9+/]+={0,2}")
+_EMBEDDED: Final = re.compile(
+    r"data:(image|video|audio)/(?:webp|png|jpeg|mp4|webm|mpeg|wav|ogg|aac);base64,[A-Za-z0-9+/]+={0,2}"
+)
 
 _CARD: Final = (
     "display:inline-block;box-sizing:border-box;vertical-align:top;margin:0 8px 8px 0;padding:10px 12px;"
@@ -32,6 +34,13 @@ _STRIP: Final = (
     f"width:{_BAR}px;max-width:100%;height:8px;line-height:0;white-space:nowrap;margin:6px 0;border-radius:4px;"
     "overflow:hidden;background-color:rgba(128,128,128,.25)"
 )
+_SHOWN: Final = f"display:block;max-width:100%;max-height:{_WIDTH}px;margin:6px 0 0;border-radius:4px"
+_LINK: Final = (
+    "display:block;margin:6px 0 0;padding:18px 12px;border:1px solid rgba(128,128,128,.4);border-radius:4px;"
+    "text-align:center;text-decoration:none"
+)
+_NO_ADDRESS: Final = f'<div style="{_QUIET}">a file whose address is not an http(s) URL</div>'
+_NOUNS: Final = {"video": "video", "audio": "sound"}
 _NUMBERS: Final = "font-variant-numeric:tabular-nums"
 
 
@@ -52,16 +61,20 @@ class Figure:
     A file to show. No part of its address is shown as text.
 
     Attributes:
-        src: An http(s) URL, or a picture itself as a `data:` URL.
+        src: An http(s) URL, or the file itself as a `data:` URL; empty if there is only *local*.
         alt: What it shows.
         caption: Below it; empty for none.
         kind: "image", "video" or "audio".
+        local: Where the notebook's page finds a saved video or sound: a relative URL, as from `urllib.parse.quote`.
+        poster: A picture of a video, as a `data:` URL.
     """
 
     src: str
     alt: str
     caption: str = ""
     kind: str = "image"
+    local: str = ""
+    poster: str = ""
 
 
 def card(
@@ -145,19 +158,49 @@ def _escaped(text: str) -> str:
 
 
 def _figure(figure: Figure) -> str:
-    alt = _text(figure.alt)
-    src = _escaped(figure.src)
-    style = f"display:block;max-width:100%;max-height:{_WIDTH}px;margin:6px 0 0;border-radius:4px"
-    image = f'<img src="{src}" alt="{alt}" title="{alt}" loading="lazy" referrerpolicy="no-referrer" style="{style}">'
-    if _is_linkable(figure.src):
-        if figure.kind != "image":
-            image = f'<{figure.kind} src="{src}" title="{alt}" controls preload="none" style="{style}"></{figure.kind}>'
-        else:
-            image = f'<a href="{src}" target="_blank" rel="noopener noreferrer">{image}</a>'
-    elif _EMBEDDED.fullmatch(figure.src) is None:
-        image = f'<div style="{_QUIET}">a file whose address is not an http(s) URL</div>'
+    shown = _picture(figure) if figure.kind == "image" else _player(figure)
     caption = f'<div style="{_QUIET}">{_text(figure.caption)}</div>' if figure.caption else ""
-    return f'<div style="max-width:{_WIDTH}px">{image}{caption}</div>'
+    return f'<div style="max-width:{_WIDTH}px">{shown or _NO_ADDRESS}{caption}</div>'
+
+
+def _picture(figure: Figure) -> str:
+    alt, src = _text(figure.alt), _escaped(figure.src)
+    image = f'<img src="{src}" alt="{alt}" title="{alt}" loading="lazy" referrerpolicy="no-referrer" style="{_SHOWN}">'
+    if _is_linkable(figure.src):
+        return f'<a href="{src}" target="_blank" rel="noopener noreferrer">{image}</a>'
+    return image if _is_embedded(figure.src, "image") else ""
+
+
+def _player(figure: Figure) -> str:
+    # A URL alone is a link: with a player, its host would see which page plays it.
+    alt = _text(figure.alt)
+    is_linkable = _is_linkable(figure.src)
+    if _is_embedded(figure.src, figure.kind):
+        sources, preload = [figure.src], "metadata"
+    elif _is_relative(figure.local):
+        sources, preload = [figure.local, *([figure.src] if is_linkable else [])], "none"
+    elif is_linkable:
+        return (
+            f'<a href="{_escaped(figure.src)}" title="{alt}" target="_blank" rel="noopener noreferrer" '
+            f'style="{_LINK}"><span aria-hidden="true">&#9654;</span> Open the {_NOUNS[figure.kind]}</a>'
+        )
+    else:
+        return ""
+    poster = f' poster="{figure.poster}"' if _is_embedded(figure.poster, "image") else ""
+    inner = "".join(f'<source src="{_escaped(url)}">' for url in sources)
+    return (
+        f'<{figure.kind} controls preload="{preload}"{poster} title="{alt}" aria-label="{alt}" style="{_SHOWN}">'
+        f"{inner}</{figure.kind}>"
+    )
+
+
+def _is_embedded(url: str, kind: str) -> bool:
+    found = _EMBEDDED.fullmatch(url)
+    return found is not None and found[1] == kind
+
+
+def _is_relative(url: str) -> bool:
+    return bool(url) and ":" not in url and not url.startswith(("/", "\\"))
 
 
 def _is_linkable(url: str) -> bool:

@@ -11,22 +11,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import attrs
-
 from kling_async.client.events import TaskEvent
 from kling_async.client.outcomes import Done, Failed
 from kling_async.integrations import cards
 from kling_async.integrations.cards import Figure, Tone
 from kling_async.integrations.progress import Stage, Tally
+from kling_async.integrations.value_cards import address_of, draw_done
 from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.redaction import shorten
-from kling_async.wire.tasks import Image, TaskResult
+from kling_async.wire.tasks import TaskResult
 
 __all__ = ["Progress", "show"]
 
 _APART: Final = 0.25
 """
 Seconds between two updates while submits wait or run.
+"""
+
+_EMBEDDED_MAX: Final = 8_000_000
+"""
+Bytes of a video or a sound that `show` stores in the notebook.
 """
 
 _TONES: Final = {Stage.DONE: Tone.WELL, Stage.FAILED: Tone.BADLY, Stage.LEFT: Tone.BADLY, Stage.RUNNING: Tone.WORKING}
@@ -116,15 +120,16 @@ class Progress:
 
 def show(*what: Done | Failed | TaskResult | Path | str) -> None:
     """
-    Show outcomes and pictures below the cell and store small copies in the notebook, so that they stay visible.
+    Show outcomes and files below the cell and store copies in the notebook, so that they stay visible: small ones of
+    pictures, and videos and sounds of at most 8 MB. Larger ones are played from the disk.
 
     Outcomes without files are shown by their URLs, as without this function, and disappear when those expire.
 
     Args:
-        what: Outcomes with their `paths`, such as those of a batch that saves, or paths of pictures.
+        what: Outcomes with their `paths`, such as those of a batch that saves, or paths of files.
 
     Raises:
-        ValueError: A file does not exist, or is not a picture.
+        ValueError: A file does not exist, or is not a picture, a video or a sound.
         ImportError: IPython or Pillow is not installed; Pillow is in the extra "gallery".
         RuntimeError: The program does not run in a notebook.
     """
@@ -135,14 +140,12 @@ def show(*what: Done | Failed | TaskResult | Path | str) -> None:
 
 def _draw_kept(what: Done | Failed | TaskResult | Path | str) -> str:
     match what:
-        case Done(result=result, paths=paths) if paths and result.images:
-            images = tuple(Image(index, _embed(path)) for index, path in enumerate(paths))
-            return attrs.evolve(what, result=attrs.evolve(result, images=images))._repr_html_()
+        case Done(paths=paths) if paths:
+            return draw_done(what, [_keep(path, what.caption) for path in paths])
         case Done() | Failed() | TaskResult():
             return what._repr_html_()
         case _:
-            path = Path(what)
-            return cards.card(figures=[Figure(_embed(path), path.name, path.name)])
+            return cards.card(figures=[_keep(Path(what), Path(what).name)])
 
 
 def _named(what: Done | Failed | TaskResult | Path | str) -> str:
@@ -155,13 +158,24 @@ def _named(what: Done | Failed | TaskResult | Path | str) -> str:
             return Path(what).name
 
 
-def _embed(path: Path) -> str:
-    from kling_async.gallery.thumbnails import make_thumbnail  # noqa: PLC0415 (Pillow is an extra)
+def _keep(path: Path, alt: str) -> Figure:
+    # Pillow, which the gallery needs, is an extra.
+    from kling_async.gallery.previews import embed_media, make_preview  # noqa: PLC0415
 
     try:
-        return make_thumbnail(path).data_url
-    except ValueError as error:
+        preview = make_preview(path)
+        if preview.kind == "image":
+            return Figure(preview.picture or "", alt, path.name)
+        size = path.stat().st_size
+        content = embed_media(path) if size <= _EMBEDDED_MAX else ""
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
+    poster = preview.picture or "" if preview.kind == "video" else ""
+    caption = path.name if content else f"{path.name}, {size / 1e6:.1f} MB, which is not in the notebook"
+    local = address_of(path)
+    if not content and not local:  # the page cannot reach it
+        return Figure(poster, alt, caption)
+    return Figure(content, alt, caption, preview.kind, local, poster)
 
 
 def _words(tally: Tally, total: int, now: float) -> Iterator[str]:

@@ -4,10 +4,12 @@ How notebooks show this library's values: registers a drawing for each with `kli
 
 import inspect
 import itertools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from kling_async.batch.records import State, Summary
 from kling_async.client.client import KlingClient
@@ -16,9 +18,9 @@ from kling_async.client.outcomes import Done, Failed
 from kling_async.integrations.cards import Figure, Tone, bar, card, table
 from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.notebook_html import draw
-from kling_async.wire.tasks import BalanceDeduction, File, TaskResult, TaskSnapshot, TaskStatus
+from kling_async.wire.tasks import BalanceDeduction, File, Image, TaskResult, TaskSnapshot, TaskStatus
 
-__all__: list[str] = []
+__all__ = ["address_of", "draw_done"]
 
 _STATUS_TONES: Final = {
     TaskStatus.PROCESSING: Tone.WORKING,
@@ -100,30 +102,56 @@ def draw_result(result: TaskResult) -> str:
     return card(
         facts=(*(_counts(files) or ["0 pictures"]), *_costs(result.snapshot), f"task {result.task_id}"),
         figures=[
-            Figure(file.url, f"{_PLURALS[file.kind][0]} {file.index} of task {result.task_id}", kind=file.kind)
+            Figure(
+                file.url, f"{_PLURALS[file.kind][0]} {file.index} of task {result.task_id}", _length(file), file.kind
+            )
             for file in files
         ],
     )
 
 
 @draw.register
-def draw_done(done: Done) -> str:
+def draw_done(done: Done, figures: Sequence[Figure] | None = None) -> str:
     """
-    Draw a request that ended well, with its files. They are shown by their URLs: those work everywhere while they
-    last, and VS Code finds no local files of an output.
+    Draw a request that ended well, with *figures*, or with its files.
+
+    Pictures are shown by their URLs: those work everywhere while they last, and VS Code finds no local files of an
+    output. Saved videos and sounds are played from the disk, and by their URLs where the page does not find them.
     """
-    names = itertools.chain((path.name for path in done.paths), itertools.repeat(""))
-    files, caption = done.result.files, done.caption
+    files = done.result.files
+    if figures is None:
+        paths = itertools.chain(done.paths, itertools.repeat(None))
+        figures = [_figure_of(file, path, done.caption) for file, path in zip(files, paths, strict=False)]
     return card(
-        caption,
+        done.caption,
         facts=(
             *_request_facts(done),
             *_counts(files),
             *_costs(done.result.snapshot),
             f"task {done.result.task_id}",
         ),
-        figures=[Figure(file.url, caption, name, kind=file.kind) for file, name in zip(files, names, strict=False)],
+        figures=figures,
     )
+
+
+def _figure_of(file: File, path: Path | None, caption: str) -> Figure:
+    if path is None:
+        return Figure(file.url, caption, _length(file), file.kind)
+    local = "" if file.kind == "image" else address_of(path)
+    return Figure(file.url, caption, path.name, file.kind, local)
+
+
+def address_of(path: Path) -> str:
+    """
+    Return the relative URL of a file at or below the working folder, where notebooks are; empty for one elsewhere.
+    """
+    below = Path(os.path.relpath(path)) if path.is_absolute() else path
+    return "" if below.is_absolute() or ".." in below.parts else quote(below.as_posix())
+
+
+def _length(file: File) -> str:
+    duration = None if isinstance(file, Image) else file.duration
+    return "" if duration is None else f"{duration:g} s"
 
 
 @draw.register

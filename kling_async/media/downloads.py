@@ -202,7 +202,7 @@ class Downloads:
         async with self._limits.slot(host_of(url)):
             content = await _content_in(url, max_bytes)
             if content is not None:
-                yield Answer(BytesSource(content))
+                yield Answer(BytesSource(content), is_final=True)
                 return
             response = await self._request(url, {"Accept": f"{kind}/*"} | (version.headers(start) if version else {}))
             try:

@@ -14,7 +14,7 @@ import attrs
 from kling_async.media.fetch_errors import FetchRefused, LinkExpired, TransferBroken
 from kling_async.media.responses import MAX_PAUSE
 from kling_async.media.resumption import FileVersion, Resumption
-from kling_async.media.streams import ByteSource, BytesSource
+from kling_async.media.streams import ByteSource
 from kling_async.wire.redaction import hide_query
 
 __all__ = ["Answer", "Transfer"]
@@ -37,11 +37,13 @@ class Answer:
         source: Its body.
         version: Of the file, if the answer has all of it; None if it cannot be resumed.
         resumption: What the answer means if the rest of a file was requested.
+        is_final: Whether another request would bring the same.
     """
 
     source: ByteSource
     version: FileVersion | None = None
     resumption: Resumption = Resumption.WHOLE
+    is_final: bool = False
 
 
 class Ask(Protocol):
@@ -80,6 +82,7 @@ class Transfer:
     _opened: contextlib.AsyncExitStack = attrs.field(factory=contextlib.AsyncExitStack, init=False)
     _source: ByteSource | None = attrs.field(default=None, init=False)
     _is_unread: bool = attrs.field(default=True, init=False)
+    _is_final: bool = attrs.field(default=False, init=False)
     _version: FileVersion | None = attrs.field(default=None, init=False)
     _start: int = attrs.field(default=0, init=False)  # of what is still to come
     _farthest: float = attrs.field(default=0, init=False)  # where it broke before
@@ -128,7 +131,7 @@ class Transfer:
         self._start, self._farthest = 0, math.inf  # from now on, progress gives no more attempts
         if self._is_unread and self._source is not None:
             return
-        if isinstance(self._source, BytesSource):
+        if self._is_final:
             raise FetchRefused(f"its URL holds no complete file: {broken}")
         await self._pause(broken)
 
@@ -137,7 +140,7 @@ class Transfer:
         Return the next piece; nothing at the end.
 
         Raises:
-            TransferBroken: It broke, and the rest cannot be requested.
+            FetchError: It broke, and the rest does not come.
         """
         while True:
             await self._connect()
@@ -163,6 +166,7 @@ class Transfer:
     async def _request(self) -> None:
         version = self._version if self._start else None
         answer = await self._opened.enter_async_context(self._ask(self._url, version, self._start))
+        self._is_final = answer.is_final
         match answer.resumption:
             case Resumption.IMPOSSIBLE:
                 raise _NoRest("the file has changed since its transfer began")
@@ -186,8 +190,6 @@ class Transfer:
 
     async def _pause(self, broken: TransferBroken) -> None:
         await self._close()
-        if self._start and self._version is None:
-            raise broken
         if self._start - self._farthest >= PROGRESS:
             self._left = self._delays()
         self._farthest = max(self._farthest, self._start)

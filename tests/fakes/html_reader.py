@@ -24,7 +24,7 @@ class Reader(html.parser.HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
-        if tag != "img":
+        if tag not in ("img", "source"):
             self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:

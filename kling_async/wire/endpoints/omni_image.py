@@ -190,7 +190,11 @@ def _fewest_files(request: OmniImage) -> int:
     return _SERIES_LEAST if _is_series(request) and request.series_amount == "auto" else _files(request)
 
 
-def _units(request: OmniImage, _: Dialect) -> Decimal:
+def _units(request: OmniImage, dialect: Dialect) -> Decimal | None:
+    return _units_at_most(request, dialect) if _fewest_files(request) == _files(request) else None
+
+
+def _units_at_most(request: OmniImage, _: Dialect) -> Decimal:
     return Decimal(_files(request) * (16 if request.resolution == "4k" else 8))
 
 
@@ -216,6 +220,7 @@ OMNI_IMAGE: Final = Endpoint(
     bucket=lambda request, _: _model_of(request),
     duration_key=_duration_key,
     units=_units,
+    units_at_most=_units_at_most,
     unit_price=Decimal("0.0035"),
     complete=_complete,
 )

@@ -17,6 +17,7 @@ from kling_async.wire.field_metadata import WireForm
 from kling_async.wire.redaction import shown_text
 
 __all__ = [
+    "PROMPT_MAX",
     "RATIOS",
     "SHOTS",
     "Shot",
@@ -26,7 +27,6 @@ __all__ = [
     "camera_rules",
     "duration_rules",
     "facts_for",
-    "flag_rule",
     "mode_rules",
     "model_of",
     "only_retired",

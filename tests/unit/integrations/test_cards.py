@@ -93,6 +93,36 @@ def test_picture_is_linked_and_its_address_is_not_text() -> None:
     assert "secret" not in page.text
 
 
+@pytest.mark.parametrize("kind", ["video", "audio"])
+@pytest.mark.parametrize(
+    "local", ["javascript:alert(1)", "/etc/passwd", "//cdn/a.mp4", "\\\\host\\a.mp4", "file:///a.mp4", "C:/a.mp4"]
+)
+def test_only_files_near_the_page_are_played(kind: str, local: str) -> None:
+    """
+    Any other address of a file is left out, as is a hostile one of a service.
+    """
+    page = Reader(card(figures=[Figure("javascript:alert(1)", "a fox", kind=kind, local=local)]))
+    linked = Reader(card(figures=[Figure("https://cdn/a", "a fox", kind=kind, local=local)]))
+
+    assert [] == page.all("source") + page.all("a") + page.all(kind)
+    assert ([], 1) == (linked.all("source"), len(linked.all("a")))
+
+
+def test_embedded_video_is_played() -> None:
+    """
+    With its poster; a sound's content is no video, and only a picture is a poster.
+    """
+    video, sound, poster = "data:video/mp4;base64,AAAA", "data:audio/mpeg;base64,AAAA", "data:image/webp;base64,AAAA"
+    page = Reader(card(figures=[Figure(video, "a fox", kind="video", poster=poster)]))
+    odd = Reader(
+        card(figures=[Figure(sound, "a fox", kind="video"), Figure(video, "a fox", kind="video", poster=sound)])
+    )
+
+    assert [(poster, "metadata")] == [(each["poster"], each["preload"]) for each in page.all("video")]
+    assert [video] == [each["src"] for each in page.all("source")]
+    assert [False] == ["poster" in each for each in odd.all("video")]
+
+
 def test_hostile_address_stays_an_address() -> None:
     """
     What it holds of HTML is a part of it.

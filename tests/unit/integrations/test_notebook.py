@@ -3,6 +3,7 @@ What is for notebooks: against IPython's interface here, in a true kernel at the
 """
 
 import asyncio
+import base64
 import contextlib
 import re
 import runpy
@@ -19,10 +20,12 @@ from jupyter_client.manager import AsyncKernelManager
 
 from kling_async import Done, EventKind, Failed, Image, ImageRequest, KlingClient, PollPolicy, TaskEvent
 from kling_async.emulator import Emulator
+from kling_async.emulator.filming.sounds import write_wav
 from kling_async.errors import ContentRefused, ServiceFailure
 from kling_async.integrations.notebook import Progress, show
-from kling_async.wire.tasks import TaskResult, TaskSnapshot, TaskStatus
+from kling_async.wire.tasks import Audio, TaskResult, TaskSnapshot, TaskStatus, Video
 from tests.fakes.html_reader import HOSTILE, Reader
+from tests.fakes.media_files import make_video
 from tests.fakes.simulated_loop import simulate
 from tests.unit.gallery.conftest import painter
 
@@ -282,6 +285,51 @@ def test_files_are_embedded(shell: Shell, tmp_path: Path) -> None:
     assert "secret" not in output.page
     assert f"Done #0: {HOSTILE[:59]}…\nFailed #1: a bear\nfox.png\nfox.png" == output.text
     assert str(tmp_path) not in output.page + output.text
+
+
+def test_videos_and_sounds_are_embedded(shell: Shell, tmp_path: Path) -> None:
+    """
+    A video with its poster, so that it is seen before it is played.
+    """
+    videos, audios = (
+        (Video(0, "https://cdn/0.mp4?Signature=secret"),),
+        (Audio(0, "https://cdn/0.wav?Signature=secret"),),
+    )
+    paths = (tmp_path / "fox.mp4", tmp_path / "rain.wav")
+    contents = make_video(), write_wav(1.0, 1)
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content)
+    result = TaskResult("t-1", (), DONE, videos, audios)
+    show(Done(0, None, ImageRequest("a fox"), result, paths), paths[1])
+    [output] = shell.outputs
+    page = Reader(output.page)
+
+    video, sound = (base64.b64encode(content).decode() for content in contents)
+    assert [f"data:video/mp4;base64,{video}", *[f"data:audio/wav;base64,{sound}"] * 2] == [
+        each["src"] for each in page.all("source")
+    ]
+    assert str(page.all("video")[0]["poster"]).startswith("data:image/webp;base64,")
+    assert "secret" not in output.page
+    assert str(tmp_path) not in output.page + output.text
+
+
+def test_large_video_is_played_from_the_disk(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Its poster is in the notebook; from a folder that the page cannot reach, that is all.
+    """
+    monkeypatch.setattr("kling_async.integrations.notebook._EMBEDDED_MAX", 100)
+    near = tmp_path / "near"
+    near.mkdir()
+    monkeypatch.chdir(near)
+    for path in (near / "fox.mp4", tmp_path / "far.mp4"):
+        path.write_bytes(make_video())
+    show(near / "fox.mp4", tmp_path / "far.mp4")
+    page = Reader(shell.outputs[0].page)
+
+    assert ["fox.mp4"] == [each["src"] for each in page.all("source")]
+    posters = [page.all("video")[0]["poster"], page.all("img")[0]["src"]]
+    assert [True, True] == [str(poster).startswith("data:image/webp;base64,") for poster in posters]
+    assert "far.mp4, 0.0 MB, which is not in the notebook" in page.text
 
 
 def test_what_has_no_files_is_shown_by_its_urls(shell: Shell) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import pytest
@@ -131,18 +131,61 @@ def test_snapshot_shows_the_state(changes: dict[str, Any], text: str) -> None:
     assert text == Reader(attrs.evolve(bare, **changes)._repr_html_()).text
 
 
-def test_other_files_are_shown_too() -> None:
-    """
-    Videos and sounds are played from their URLs, and are loaded only then.
-    """
-    result = attrs.evolve(
-        RESULT, images=(), videos=(Video(0, "https://cdn/0.mp4"),), audios=(Audio(0, "https://cdn/0.mp3"),)
-    )
-    page = Reader(result._repr_html_())
+MEDIA: Final = attrs.evolve(
+    RESULT,
+    images=(),
+    videos=(Video(0, "https://cdn/0.mp4?Signature=secret", duration=5.0),),
+    audios=(Audio(0, "https://cdn/0.mp3?Signature=secret"),),
+)
 
-    assert [("https://cdn/0.mp4", "none")] == [(each["src"], each["preload"]) for each in page.all("video")]
-    assert [("https://cdn/0.mp3", "none")] == [(each["src"], each["preload"]) for each in page.all("audio")]
+
+def test_unsaved_videos_and_sounds_are_links() -> None:
+    """
+    Nothing is loaded for them, and their addresses are not text.
+    """
+    page = Reader(MEDIA._repr_html_())
+
+    assert ["https://cdn/0.mp4?Signature=secret", "https://cdn/0.mp3?Signature=secret"] == [
+        link["href"] for link in page.all("a")
+    ]
+    assert {"noopener noreferrer"} == {link["rel"] for link in page.all("a")}
+    assert [] == page.all("video") + page.all("audio") + page.all("img")
     assert page.text.startswith("1 video · 1 sound")
+    assert "Open the video5 s" in page.text
+    assert "secret" not in page.text
+
+
+def test_saved_videos_and_sounds_are_played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    From the disk, and by their URLs where the page does not find the files. Nothing is loaded before.
+    """
+    monkeypatch.chdir(tmp_path)
+    paths = (tmp_path / "out" / "100% fox.mp4", Path("rain.mp3"))
+    page = Reader(Done(0, None, ImageRequest(HOSTILE), MEDIA, paths)._repr_html_())
+
+    assert ["none", "none"] == [each["preload"] for each in page.all("video") + page.all("audio")]
+    assert {HOSTILE} == {each["aria-label"] for each in page.all("video") + page.all("audio")}
+    assert [
+        "out/100%25%20fox.mp4",
+        "https://cdn/0.mp4?Signature=secret",
+        "rain.mp3",
+        "https://cdn/0.mp3?Signature=secret",
+    ] == [each["src"] for each in page.all("source")]
+    assert "100% fox.mp4" in page.text
+    assert "secret" not in page.text
+    assert str(tmp_path) not in page.text
+
+
+@pytest.mark.parametrize("path", ["/elsewhere/fox.mp4", "../fox.mp4", "a/../../fox.mp4"])
+def test_file_that_the_page_cannot_reach_is_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """
+    A notebook's page sees what is at or below its folder.
+    """
+    monkeypatch.chdir(tmp_path)
+    page = Reader(Done(0, None, ImageRequest("a fox"), MEDIA, (Path(path),))._repr_html_())
+
+    assert ([], 2) == (page.all("source"), len(page.all("a")))
+    assert "fox.mp4" in page.text
 
 
 def test_value_without_a_drawing_is_its_repr() -> None:

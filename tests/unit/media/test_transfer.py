@@ -66,6 +66,7 @@ class Server:
     if_range: bool = True
     if_match: bool = True
     states_size: bool = True
+    part_max: int = SIZE * 10_000
     served: list[tuple[int, int, int]] = attrs.field(factory=list)
     urls: list[str] = attrs.field(factory=list)
 
@@ -99,8 +100,9 @@ class Server:
         if start >= len(content):
             unsatisfied = {"Content-Range": f"bytes */{len(content)}"} if self.states_size else {}
             return 416, {**unsatisfied, "Content-Length": "0"}, b""
-        rest = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
-        return 206, {**known, **rest, "Content-Length": str(len(content) - start)}, content[start:]
+        part = content[start : start + self.part_max]
+        stated = f"bytes {start}-{start + len(part) - 1}/{len(content)}"
+        return 206, {**known, "Content-Range": stated, "Content-Length": str(len(part))}, part
 
     def validators(self, version: int) -> dict[str, str]:
         dated = {
@@ -168,6 +170,17 @@ async def test_another_version_is_never_joined(traits: dict[str, Any], served: l
 
 
 @simulated
+async def test_less_than_was_requested() -> None:
+    """
+    A server may send a smaller part; the others are requested, too.
+    """
+    server = Server([Step(cut_at=600), Step()], part_max=300)
+
+    assert b"\1" * SIZE == await fetched(server)
+    assert [(0, 600, 1), (600, 900, 1), (900, 1000, 1)] == server.served
+
+
+@simulated
 async def test_range_that_is_ignored() -> None:
     """
     An answer with the whole file is not requested twice, and may be resumed itself.
@@ -201,8 +214,7 @@ async def test_file_in_a_fresh_url() -> None:
     """
     If the fresh URL holds the file itself, that is taken from its beginning; if it breaks there, that is final.
     """
-    whole, broken = Answer(BytesSource(b"\3" * 10)), Answer(BytesSource(b""))
-    answers = [whole, broken]
+    answers = [Answer(BytesSource(content), is_final=True) for content in (b"\3" * 10, b"")]
 
     async def renew(_: LinkExpired) -> str:
         return "data:"
@@ -280,6 +292,22 @@ async def test_end_that_was_not_sent(states_size: bool, served: list[tuple[int, 
     assert served == server.served
 
 
+@simulated
+async def test_end_of_a_truncated_file() -> None:
+    """
+    If the file is not complete by its structure though nothing is left, it may begin anew.
+    """
+    server = Server([Step(cut_at=SIZE), Step()])
+    async with Transfer("http://a/1", server.ask, None, delays) as transfer:
+        await transfer.begin()
+        while await transfer.read():
+            pass
+        await transfer.begin_anew(TransferBroken("it was truncated"))
+        await transfer.begin()
+
+        assert b"\1" * SIZE == await transfer.read()
+
+
 STEPS = st.builds(
     Step,
     version=st.integers(1, 3),
@@ -298,6 +326,7 @@ STEPS = st.builds(
         if_range=st.booleans(),
         if_match=st.booleans(),
         states_size=st.booleans(),
+        part_max=st.sampled_from([300, SIZE]),
     )
 )
 @simulated
