@@ -23,7 +23,7 @@ from kling_async.emulator.settings import Settings
 from kling_async.emulator.task_record import SUCCESS, TaskOutcome, TaskRecord
 from kling_async.emulator.task_snapshot import file_id, snapshot_of
 from kling_async.emulator.usage import Usage
-from kling_async.wire.endpoints.base import Endpoint, ResultList, TaskRequest, sources_of, with_sources
+from kling_async.wire.endpoints.base import Endpoint, ResultList, TaskRequest, sources_of, with_fields, with_sources
 from kling_async.wire.endpoints.registry import caption_of, endpoint_of
 from kling_async.wire.tasks import TaskSnapshot
 
@@ -74,17 +74,10 @@ class Account:
         return f"<Account {self.settings.dialect.name}: {len(self._records)} tasks, {len(self._running)} running>"
 
     def create(
-        self,
-        request: TaskRequest,
-        now: float,
-        outcome: TaskOutcome = SUCCESS,
-        *,
-        watermark: bool | None = None,
-        is_new: bool = False,
+        self, request: TaskRequest, now: float, outcome: TaskOutcome = SUCCESS, *, is_new: bool = False
     ) -> TaskRecord:
         """
-        Accept or refuse a valid *request*. With a *watermark* each file has a marked copy; *is_new* is in the new
-        standard.
+        Accept or refuse a valid *request*; *is_new* is in the new standard.
 
         Raises:
             ApiError: Its external id has a task already (1201), it names a voice or an element that does not exist
@@ -96,7 +89,7 @@ class Account:
         if self.settings.refused_as == "failed task" and self._is_refused(request):
             outcome = attrs.evolve(outcome, failure=_RISK_CONTROL)
         endpoint = endpoint_of(type(request))
-        record = attrs.evolve(self._make_record(endpoint, request, now, outcome), watermark=watermark, is_new=is_new)
+        record = attrs.evolve(self._make_record(endpoint, request, now, outcome), is_new=is_new)
         try:
             self._check_duplicate(request.external_task_id)
             self._check_content(request)
@@ -255,6 +248,9 @@ class Account:
         ordinal = len(self._by_task_id) + 1
         dice = random.Random(f"{self.settings.seed} task {ordinal}")  # noqa: S311 (repeatable on purpose)
         seconds = dice.uniform(*self.settings.latency)
+        seed = dice.getrandbits(32)
+        most = endpoint.files(request)
+        count = most if endpoint.fewest_files is None else dice.randint(endpoint.fewest_files(request), most)
         return TaskRecord(
             task_id=self._make_task_id(ordinal, now),
             endpoint=endpoint,
@@ -265,9 +261,10 @@ class Account:
             created_at=now,
             started_at=now + _QUEUED * seconds,
             done_at=math.inf if outcome.is_stuck else now + seconds,
-            price=Decimal(endpoint.units(request, dialect) or endpoint.units_at_most(request, dialect) or 0),
-            seed=dice.getrandbits(32),
+            price=_price_of(endpoint, request, self.settings, count),
+            seed=seed,
             outcome=outcome,
+            count=count,
         )
 
     def _make_task_id(self, ordinal: int, now: float) -> str:
@@ -312,3 +309,11 @@ class Account:
         self._by_task_id[record.task_id] = record
         if record.request.external_task_id is not None:
             self._by_external_id[record.request.external_task_id] = record
+
+
+def _price_of(endpoint: Endpoint[Any], request: Any, settings: Settings, count: int) -> Decimal:
+    if getattr(request, "duration", 0) is None:  # of a video to edit, which is not fetched here
+        request = with_fields(request, duration=max(1, round(settings.media_seconds)))
+    if (units := endpoint.units(request, settings.dialect)) is not None:
+        return Decimal(units)
+    return Decimal(endpoint.units_at_most(request, settings.dialect) or 0) * count / endpoint.files(request)

@@ -174,4 +174,5 @@ def _preset(endpoint: Endpoint[Any], request: Any, any_id: str) -> TaskRecord:
         price=Decimal(0),
         seed=0,
         outcome=SUCCESS,
+        count=1,
     )

@@ -137,6 +137,7 @@ class TaskOutput:
         images: Empty while it runs, and if it failed or makes other files.
         videos: As `images`.
         audios: As `images`.
+        is_series: Whether the images belong together, one after another (see `OmniImage.result_type`).
         voices: Voices that the service keeps now; they are no files.
         elements: Elements that the service keeps now; they are no files.
     """
@@ -144,6 +145,7 @@ class TaskOutput:
     images: tuple[Image, ...] = ()
     videos: tuple[Video, ...] = ()
     audios: tuple[Audio, ...] = ()
+    is_series: bool = False
     voices: tuple[Voice, ...] = ()
     elements: tuple[Element, ...] = ()
 
