@@ -91,7 +91,8 @@ def _size_of(record: TaskRecord) -> tuple[str, str]:
     # Other endpoints, and dialects derived with `attrs.evolve`, may allow sizes that cannot be drawn.
     from kling_async.emulator.drawing.picture import size_in_pixels  # noqa: PLC0415
 
-    aspect_ratio = getattr(record.request, "aspect_ratio", None) or "16:9"
+    aspect_ratio = getattr(record.request, "aspect_ratio", None)
+    aspect_ratio = "16:9" if aspect_ratio in (None, "auto") else aspect_ratio
     resolution = getattr(record.request, "resolution", None) or "1k"
     try:
         size_in_pixels(aspect_ratio, resolution)
