@@ -256,7 +256,7 @@ class Account:
             created_at=now,
             started_at=now + _QUEUED * seconds,
             done_at=math.inf if outcome.is_stuck else now + seconds,
-            price=Decimal(endpoint.units(request, dialect) or 0),
+            price=Decimal(endpoint.units(request, dialect) or endpoint.units_at_most(request, dialect) or 0),
             seed=dice.getrandbits(32),
             outcome=outcome,
         )

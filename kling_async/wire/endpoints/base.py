@@ -120,6 +120,8 @@ class Endpoint(Generic[R]):
         bucket: Returns the name of the slots that it takes: requests with the same name share them.
         duration_key: Returns a key that is equal for requests whose tasks take about the same time.
         units: Returns what a request costs if it succeeds, in the vendor's units; None if that is unknown.
+        units_at_most: Returns the most that it can cost, where `units` is unknown since only the service sees how long
+            an input is; None if that is unknown, too.
         unit_price: Price of one unit in US dollars, by the vendor's price page; None if that is unknown.
         to_body: Returns the body to send, for the fields of a request as the codec writes them; None if these are it.
         from_body: Returns those fields of such a body, for the emulator. Raises ValueError for one that has none.
@@ -145,6 +147,7 @@ class Endpoint(Generic[R]):
     slots: Callable[[R], int] = lambda _: 1
     duration_key: Callable[[R], Hashable] = _everything
     units: Callable[[R, Dialect], Decimal | None] = lambda _request, _dialect: None
+    units_at_most: Callable[[R, Dialect], Decimal | None] = lambda _request, _dialect: None
     unit_price: Decimal | None = None
     to_body: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     from_body: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None

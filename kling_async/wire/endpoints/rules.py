@@ -19,12 +19,14 @@ __all__ = [
     "address_rules",
     "broken",
     "choice_rule",
+    "flag_rule",
     "image_rules",
     "is_absolute",
     "number_rule",
     "one_of",
     "text_rule",
     "unicode_rules",
+    "video_url_rule",
     "whole_rule",
 ]
 
@@ -88,6 +90,14 @@ def number_rule(field: str, value: Any, least: float, most: float) -> Iterator[B
         yield broken(field, value, f"must be a number from {least:g} to {most:g}")
 
 
+def flag_rule(field: str, value: Any) -> Iterator[BrokenRule]:
+    """
+    Check a bool that may be None.
+    """
+    if value is not None and not isinstance(value, bool):
+        yield broken(field, value, "must be True or False")
+
+
 def choice_rule(field: str, value: Any, choices: Collection[str], dialect: Dialect) -> Iterator[BrokenRule]:
     """
     Check a word that may be None; a service without *choices* does not take the field.
@@ -142,6 +152,18 @@ def image_rules(
     if has_ratio and dialect.image_max_ratio is not None and ratio > dialect.image_max_ratio:
         limit = f"1:{dialect.image_max_ratio:g} to {dialect.image_max_ratio:g}:1"
         yield BrokenRule(place, shown, f"must have a ratio of {limit}; {sides}")
+
+
+def video_url_rule(field: str, value: Any, *, is_required: bool = False) -> Iterator[BrokenRule]:
+    """
+    Check the URL of a video. The service takes no videos in requests, only URLs that it fetches.
+    """
+    if value is None:
+        if is_required:
+            yield broken(field, None, "is required")
+    elif not isinstance(value, str) or not is_absolute(value):
+        rule = "must be an http(s) URL: put the video where the service can fetch it, such as in a bucket"
+        yield BrokenRule(field, describe_source(value), rule)
 
 
 def broken(field: str, value: object, rule: str) -> BrokenRule:

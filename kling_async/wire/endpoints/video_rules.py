@@ -11,12 +11,13 @@ import attrs
 from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import TaskRequest
-from kling_async.wire.endpoints.rules import broken, choice_rule, number_rule, one_of, text_rule
+from kling_async.wire.endpoints.rules import broken, choice_rule, flag_rule, number_rule, one_of, text_rule
 from kling_async.wire.endpoints.video_models import MODES, ModelFacts, facts_of_model
 from kling_async.wire.field_metadata import WireForm
 from kling_async.wire.redaction import shown_text
 
 __all__ = [
+    "PROMPT_MAX",
     "RATIOS",
     "SHOTS",
     "Shot",
@@ -26,7 +27,6 @@ __all__ = [
     "camera_rules",
     "duration_rules",
     "facts_for",
-    "flag_rule",
     "mode_rules",
     "model_of",
     "only_retired",
@@ -157,14 +157,6 @@ def prompt_rules(request: TaskRequest, *, is_required: bool) -> Iterator[BrokenR
     """
     yield from text_rule("prompt", getattr(request, "prompt", None), PROMPT_MAX, is_required=is_required)
     yield from text_rule("negative_prompt", getattr(request, "negative_prompt", None), PROMPT_MAX)
-
-
-def flag_rule(field: str, value: Any) -> Iterator[BrokenRule]:
-    """
-    Check a bool that may be None.
-    """
-    if value is not None and not isinstance(value, bool):
-        yield broken(field, value, "must be True or False")
 
 
 def duration_rules(value: Any, facts: ModelFacts | None, model: str) -> Iterator[BrokenRule]:
