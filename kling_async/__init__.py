@@ -27,6 +27,7 @@ from kling_async.wire.endpoints.image_generation import AspectRatio, ImageRefere
 from kling_async.wire.endpoints.image_to_video import DynamicMask, ImageToVideo
 from kling_async.wire.endpoints.motion_control import MotionControl
 from kling_async.wire.endpoints.multi_image_to_image import MultiImageToImage
+from kling_async.wire.endpoints.omni_image import OmniImage
 from kling_async.wire.endpoints.text_to_video import TextToVideo
 from kling_async.wire.endpoints.video_models import VideoModel
 from kling_async.wire.endpoints.video_rules import Shot
@@ -67,6 +68,7 @@ __all__ = [
     "Model",
     "MotionControl",
     "MultiImageToImage",
+    "OmniImage",
     "PollPolicy",
     "Resolution",
     "ResourcePack",
