@@ -13,7 +13,16 @@ from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.redaction import hide_query
 
-__all__ = ["FileFacts", "FileInput", "FileKind", "FileSource", "describe_source", "take_in", "take_in_all"]
+__all__ = [
+    "FileFacts",
+    "FileInput",
+    "FileKind",
+    "FileSource",
+    "describe_source",
+    "describe_sources",
+    "take_in",
+    "take_in_all",
+]
 
 
 @runtime_checkable
@@ -103,6 +112,15 @@ def describe_source(source: object) -> str:
             return f"<text of {len(source)} characters>"
         case _:
             return f"<{type(source).__name__}>"
+
+
+def describe_sources(sources: object) -> str:
+    """
+    Describe a list of files in a few words, without their content.
+    """
+    if not isinstance(sources, tuple):
+        return describe_source(sources)
+    return f"({', '.join(map(describe_source, sources))})"
 
 
 FileKind: TypeAlias = Literal["png", "jpg", "mp3", "wav", "m4a", "aac"]

@@ -19,6 +19,7 @@ __all__ = [
     "address_rules",
     "broken",
     "choice_rule",
+    "element_rules",
     "flag_rule",
     "image_rules",
     "is_absolute",
@@ -104,6 +105,14 @@ def choice_rule(field: str, value: Any, choices: Collection[str], dialect: Diale
     """
     if value is not None and value not in choices:
         yield broken(field, value, one_of(choices) if choices else f"is not taken by {dialect.name} services")
+
+
+def element_rules(elements: Any) -> Iterator[BrokenRule]:
+    """
+    Check `element_list`, which names elements by their ids.
+    """
+    if not isinstance(elements, tuple) or not all(type(element) is int and element > 0 for element in elements):
+        yield broken("element_list", elements, "must be a list of elements' ids, which are whole numbers")
 
 
 def address_rules(dialect: Dialect, request: TaskRequest, *, takes_external_id: bool = True) -> Iterator[BrokenRule]:
