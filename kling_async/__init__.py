@@ -22,11 +22,16 @@ from kling_async.wire.calls.account import Deduction, ResourcePack
 from kling_async.wire.calls.faces import Face, FaceSession
 from kling_async.wire.calls.speech import Speech
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
+from kling_async.wire.endpoints.expand_image import ExpandImage
 from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
 from kling_async.wire.endpoints.image_to_video import DynamicMask, ImageToVideo
+from kling_async.wire.endpoints.motion_control import MotionControl
+from kling_async.wire.endpoints.multi_image_to_image import MultiImageToImage
+from kling_async.wire.endpoints.omni_image import OmniImage
 from kling_async.wire.endpoints.text_to_video import TextToVideo
 from kling_async.wire.endpoints.video_models import VideoModel
 from kling_async.wire.endpoints.video_rules import Shot
+from kling_async.wire.endpoints.virtual_try_on import VirtualTryOn
 from kling_async.wire.notebook_html import load_drawings_with
 from kling_async.wire.tasks import Audio, Image, TaskResult, TaskSnapshot, TaskStatus, Video
 
@@ -49,6 +54,7 @@ __all__ = [
     "Done",
     "DynamicMask",
     "EventKind",
+    "ExpandImage",
     "Face",
     "FaceSession",
     "Failed",
@@ -60,6 +66,9 @@ __all__ = [
     "Keyed",
     "KlingClient",
     "Model",
+    "MotionControl",
+    "MultiImageToImage",
+    "OmniImage",
     "PollPolicy",
     "Resolution",
     "ResourcePack",
@@ -77,6 +86,7 @@ __all__ = [
     "TextToVideo",
     "Video",
     "VideoModel",
+    "VirtualTryOn",
     "__version__",
 ]
 

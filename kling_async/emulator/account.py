@@ -16,13 +16,14 @@ from typing import Any, Final
 import attrs
 
 from kling_async.emulator.api_errors import MESSAGES, ApiError
+from kling_async.emulator.elements import PRESET_ELEMENTS, check_elements
 from kling_async.emulator.ledger import CreatedTask, Ledger
 from kling_async.emulator.result_files import FileUrls
 from kling_async.emulator.settings import Settings
 from kling_async.emulator.task_record import SUCCESS, TaskOutcome, TaskRecord
 from kling_async.emulator.task_snapshot import file_id, snapshot_of
 from kling_async.emulator.usage import Usage
-from kling_async.wire.endpoints.base import Endpoint, ResultList, TaskRequest, sources_of, with_sources
+from kling_async.wire.endpoints.base import Endpoint, ResultList, TaskRequest, sources_of, with_fields, with_sources
 from kling_async.wire.endpoints.registry import caption_of, endpoint_of
 from kling_async.wire.tasks import TaskSnapshot
 
@@ -46,6 +47,7 @@ class Account:
         urls: Signs and checks the URLs of files.
         usage: Slots and money.
         ledger: What was created and billed; call `settle` before reading it.
+        elements: Ids of the elements that exist.
         billed: What has cost something, in the order of its bill.
         packs_read_at: When its resource packs were read last, in epoch seconds.
     """
@@ -57,6 +59,7 @@ class Account:
         self.ledger: Final = Ledger()
         self.billed: Final[list[TaskRecord]] = []
         self.packs_read_at = -math.inf
+        self.elements: Final = {*PRESET_ELEMENTS}
         self._records: list[TaskRecord] = []
         self._by_endpoint: defaultdict[str, list[TaskRecord]] = defaultdict(list)
         self._by_task_id: dict[str, TaskRecord] = {}
@@ -71,31 +74,25 @@ class Account:
         return f"<Account {self.settings.dialect.name}: {len(self._records)} tasks, {len(self._running)} running>"
 
     def create(
-        self,
-        request: TaskRequest,
-        now: float,
-        outcome: TaskOutcome = SUCCESS,
-        *,
-        watermark: bool | None = None,
-        is_new: bool = False,
+        self, request: TaskRequest, now: float, outcome: TaskOutcome = SUCCESS, *, is_new: bool = False
     ) -> TaskRecord:
         """
-        Accept or refuse a valid *request*. With a *watermark* each file has a marked copy; *is_new* is in the new
-        standard.
+        Accept or refuse a valid *request*; *is_new* is in the new standard.
 
         Raises:
-            ApiError: Its external id has a task already (1201), its prompt contains a refused word (1301), there is not
-                enough money (1102), or not enough slots (1303).
+            ApiError: Its external id has a task already (1201), it names an element that does not exist (1201), its
+                prompt contains a refused word (1301), there is not enough money (1102), or not enough slots (1303).
         """
         self.settle(now)
         self._creates += 1
         if self.settings.refused_as == "failed task" and self._is_refused(request):
             outcome = attrs.evolve(outcome, failure=_RISK_CONTROL)
         endpoint = endpoint_of(type(request))
-        record = attrs.evolve(self._make_record(endpoint, request, now, outcome), watermark=watermark, is_new=is_new)
+        record = attrs.evolve(self._make_record(endpoint, request, now, outcome), is_new=is_new)
         try:
             self._check_duplicate(request.external_task_id)
             self._check_content(request)
+            check_elements(request, self.elements)
             self.usage.check(record, self.settings)
         except ApiError as error:
             self.ledger.refusals[error.code] += 1
@@ -246,6 +243,9 @@ class Account:
         ordinal = len(self._by_task_id) + 1
         dice = random.Random(f"{self.settings.seed} task {ordinal}")  # noqa: S311 (repeatable on purpose)
         seconds = dice.uniform(*self.settings.latency)
+        seed = dice.getrandbits(32)
+        most = endpoint.files(request)
+        count = most if endpoint.fewest_files is None else dice.randint(endpoint.fewest_files(request), most)
         return TaskRecord(
             task_id=self._make_task_id(ordinal, now),
             endpoint=endpoint,
@@ -256,9 +256,10 @@ class Account:
             created_at=now,
             started_at=now + _QUEUED * seconds,
             done_at=math.inf if outcome.is_stuck else now + seconds,
-            price=Decimal(endpoint.units(request, dialect) or 0),
-            seed=dice.getrandbits(32),
+            price=_price_of(endpoint, request, self.settings, count),
+            seed=seed,
             outcome=outcome,
+            count=count,
         )
 
     def _make_task_id(self, ordinal: int, now: float) -> str:
@@ -303,3 +304,11 @@ class Account:
         self._by_task_id[record.task_id] = record
         if record.request.external_task_id is not None:
             self._by_external_id[record.request.external_task_id] = record
+
+
+def _price_of(endpoint: Endpoint[Any], request: Any, settings: Settings, count: int) -> Decimal:
+    if getattr(request, "duration", 0) is None:  # of a video to edit, which is not fetched here
+        request = with_fields(request, duration=max(1, round(settings.media_seconds)))
+    if (units := endpoint.units(request, settings.dialect)) is not None:
+        return Decimal(units)
+    return Decimal(endpoint.units_at_most(request, settings.dialect) or 0) * count / endpoint.files(request)

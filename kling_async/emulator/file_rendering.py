@@ -12,7 +12,7 @@ from kling_async.emulator.result_files import ResultFile
 from kling_async.emulator.settings import Settings
 from kling_async.emulator.task_record import TaskRecord
 from kling_async.emulator.task_snapshot import seconds_of
-from kling_async.emulator.video_spec import VideoSpec, asks_for_sound, first_and_last, size_of_video
+from kling_async.emulator.video_spec import VideoSpec, asks_for_sound, first_and_last, shots_of, size_of_video
 from kling_async.wire.endpoints.base import ResultList, sources_of
 
 __all__ = ["Links", "missing_library", "render_file", "require_pillow", "urls_in"]
@@ -91,7 +91,8 @@ def _size_of(record: TaskRecord) -> tuple[str, str]:
     # Other endpoints, and dialects derived with `attrs.evolve`, may allow sizes that cannot be drawn.
     from kling_async.emulator.drawing.picture import size_in_pixels  # noqa: PLC0415
 
-    aspect_ratio = getattr(record.request, "aspect_ratio", None) or "16:9"
+    aspect_ratio = getattr(record.request, "aspect_ratio", None)
+    aspect_ratio = "16:9" if aspect_ratio in (None, "auto") else aspect_ratio
     resolution = getattr(record.request, "resolution", None) or "1k"
     try:
         size_in_pixels(aspect_ratio, resolution)
@@ -111,8 +112,9 @@ def _spec_of(record: TaskRecord, file: ResultFile, settings: Settings, links: Li
         width=width,
         height=height,
         seconds=seconds_of(record, settings),
-        has_sound="audios" in record.endpoint.results or asks_for_sound(request),
+        has_sound="audios" in record.endpoint.results or asks_for_sound(request, record.model_name),
         prompt=record.endpoint.caption(request),
+        shots=shots_of(request),
         index=file.index,
         seed=record.seed,
         model_name=record.model_name,

@@ -136,11 +136,13 @@ class TaskOutput:
         images: Empty while it runs, and if it failed or makes other files.
         videos: As `images`.
         audios: As `images`.
+        is_series: Whether the images belong together, one after another (see `OmniImage.result_type`).
     """
 
     images: tuple[Image, ...] = ()
     videos: tuple[Video, ...] = ()
     audios: tuple[Audio, ...] = ()
+    is_series: bool = False
 
     @property
     def files(self) -> tuple[File, ...]:

@@ -8,7 +8,8 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Final, get_args
+from types import UnionType
+from typing import IO, Any, Final, get_args, get_origin
 
 import attrs
 
@@ -245,7 +246,9 @@ def _row(number: int, names: list[str], cells: list[str], folder: Path) -> Input
 
 def _read_cell(field: "attrs.Attribute[Any]", cell: Any) -> Any:
     # A value that is not a number stays text, so that the rule of the field reports it.
-    types = get_args(field.type) or (field.type,)
+    types = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
+    if any(get_origin(each) is tuple for each in types):  # ids, with blanks between them
+        return [int(word) if word.isdecimal() and len(word) < 20 else word for word in cell.split()]
     if bool in types and cell.lower() in ("true", "false"):
         return cell.lower() == "true"
     if int in types and cell.isdecimal() and len(cell) < 10:

@@ -16,7 +16,14 @@ from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource, describe_source, take_in
 from kling_async.wire.endpoints.new_standard import contents_from, new_standard, new_standard_rules, with_contents
-from kling_async.wire.endpoints.rules import address_rules, broken, image_rules, number_rule, unicode_rules
+from kling_async.wire.endpoints.rules import (
+    address_rules,
+    broken,
+    flag_rule,
+    image_rules,
+    number_rule,
+    unicode_rules,
+)
 from kling_async.wire.endpoints.video_models import UNIT_PRICE, ModelFacts, VideoModel, model_rules
 from kling_async.wire.endpoints.video_rules import (
     SHOTS,
@@ -26,7 +33,6 @@ from kling_async.wire.endpoints.video_rules import (
     camera_rules,
     duration_rules,
     facts_for,
-    flag_rule,
     mode_rules,
     model_of,
     only_retired,

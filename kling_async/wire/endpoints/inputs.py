@@ -20,6 +20,7 @@ __all__ = [
     "FileSource",
     "InputMedia",
     "describe_source",
+    "describe_sources",
     "take_in",
     "take_in_all",
 ]
@@ -112,6 +113,15 @@ def describe_source(source: object) -> str:
             return f"<text of {len(source)} characters>"
         case _:
             return f"<{type(source).__name__}>"
+
+
+def describe_sources(sources: object) -> str:
+    """
+    Describe a list of files in a few words, without their content.
+    """
+    if not isinstance(sources, tuple):
+        return describe_source(sources)
+    return f"({', '.join(map(describe_source, sources))})"
 
 
 InputMedia: TypeAlias = Literal["picture", "sound"]

@@ -20,12 +20,15 @@ __all__ = [
     "audio_rules",
     "broken",
     "choice_rule",
+    "element_rules",
+    "flag_rule",
     "image_rules",
     "is_absolute",
     "number_rule",
     "one_of",
     "text_rule",
     "unicode_rules",
+    "video_url_rule",
     "whole_rule",
 ]
 
@@ -89,12 +92,28 @@ def number_rule(field: str, value: Any, least: float, most: float) -> Iterator[B
         yield broken(field, value, f"must be a number from {least:g} to {most:g}")
 
 
+def flag_rule(field: str, value: Any) -> Iterator[BrokenRule]:
+    """
+    Check a bool that may be None.
+    """
+    if value is not None and not isinstance(value, bool):
+        yield broken(field, value, "must be True or False")
+
+
 def choice_rule(field: str, value: Any, choices: Collection[str], dialect: Dialect) -> Iterator[BrokenRule]:
     """
     Check a word that may be None; a service without *choices* does not take the field.
     """
     if value is not None and value not in choices:
         yield broken(field, value, one_of(choices) if choices else f"is not taken by {dialect.name} services")
+
+
+def element_rules(elements: Any) -> Iterator[BrokenRule]:
+    """
+    Check `element_list`, which names elements by their ids.
+    """
+    if not isinstance(elements, tuple) or not all(type(element) is int and element > 0 for element in elements):
+        yield broken("element_list", elements, "must be a list of elements' ids, which are whole numbers")
 
 
 def address_rules(dialect: Dialect, request: TaskRequest, *, takes_external_id: bool = True) -> Iterator[BrokenRule]:
@@ -168,6 +187,18 @@ def audio_rules(
     least, most = seconds
     if sound.seconds is not None and not least <= sound.seconds <= most:
         yield BrokenRule(place, shown, f"must last {least} to {most} seconds; it lasts {sound.seconds:.3g}")
+
+
+def video_url_rule(field: str, value: Any, *, is_required: bool = False) -> Iterator[BrokenRule]:
+    """
+    Check the URL of a video. The service takes no videos in requests, only URLs that it fetches.
+    """
+    if value is None:
+        if is_required:
+            yield broken(field, None, "is required")
+    elif not isinstance(value, str) or not is_absolute(value):
+        rule = "must be an http(s) URL: put the video where the service can fetch it, such as in a bucket"
+        yield BrokenRule(field, describe_source(value), rule)
 
 
 def broken(field: str, value: object, rule: str) -> BrokenRule:

@@ -15,7 +15,13 @@ from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts
 from kling_async.wire.endpoints.new_standard import new_standard, new_standard_rules, prompt_from, with_prompt
-from kling_async.wire.endpoints.rules import address_rules, choice_rule, number_rule, unicode_rules
+from kling_async.wire.endpoints.rules import (
+    address_rules,
+    choice_rule,
+    flag_rule,
+    number_rule,
+    unicode_rules,
+)
 from kling_async.wire.endpoints.video_models import UNIT_PRICE, VideoModel, model_rules
 from kling_async.wire.endpoints.video_rules import (
     RATIOS,
@@ -26,7 +32,6 @@ from kling_async.wire.endpoints.video_rules import (
     camera_rules,
     duration_rules,
     facts_for,
-    flag_rule,
     mode_rules,
     model_of,
     only_retired,

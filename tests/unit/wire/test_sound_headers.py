@@ -88,7 +88,7 @@ def test_half_a_wav_has_a_flaw() -> None:
     content = silence(1)
     half = content[: len(content) // 2]
 
-    assert found(half) == SoundFacts("wav", pytest.approx(0.5, abs=0.01), CUT)
+    assert found(half) == SoundFacts("wav", pytest.approx(0.5, abs=0.03), CUT)
     assert SoundFacts("wav", None, CUT) == found(content[:40])
 
 
@@ -97,7 +97,7 @@ def test_wav_without_samples_is_damaged() -> None:
     As when a program stopped after the format.
     """
     assert SoundFacts("wav", None, "is damaged: it holds no sound") == found(
-        b"RIFF" + struct.pack("<I", 28) + b"WAVE" + silence()[12:36]
+        b"RIFF" + struct.pack("<I", 28) + b"WAVE" + silence(1)[12:36]
     )
 
 

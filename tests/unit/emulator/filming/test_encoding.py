@@ -128,7 +128,7 @@ def test_pictures_move() -> None:
     """
     No two frames in a row are the same, and the last one is quite another than the first.
     """
-    frames = images_in(video_of(PLAIN))
+    frames = images_in(encode_video(attrs.evolve(PLAIN, width=320, height=180)))
     steps = [difference(one, other) for one, other in itertools.pairwise(frames)]
 
     assert min(steps) > 0
@@ -182,6 +182,18 @@ def test_picture_of_another_ratio_is_fitted(size: tuple[int, int]) -> None:
 
     assert all(level > 200 for level in row[:60])
     assert all(level < 60 for level in row[68:])
+
+
+def test_shots_are_cut() -> None:
+    """
+    Each shot has a scene of its own: the picture changes at once, where the shot ends, and little elsewhere.
+    """
+    shots = (("a red desert", 0.5), ("a city at night", 0.25))
+    frames = images_in(encode_video(attrs.evolve(PLAIN, seconds=0.75, shots=shots)))
+    steps = [difference(one, other) for one, other in itertools.pairwise(frames)]
+
+    assert 11 == steps.index(max(steps))
+    assert max(steps) > 5 * sorted(steps)[-2]
 
 
 def test_unreadable_picture_is_an_error() -> None:
