@@ -143,7 +143,7 @@ class FileFacts:
         width: Pixels; None if the header does not say.
         height: Pixels; None if the header does not say.
         flaw: Why the file is truncated or damaged, worded as a broken rule; None if it is complete or was not checked.
-        seconds: Length of a sound; None unless its header says it, as that of a WAV does.
+        seconds: Seconds that a sound lasts; None unless its header says it, as that of a WAV does.
     """
 
     size_in_bytes: int

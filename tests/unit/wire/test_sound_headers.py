@@ -88,7 +88,7 @@ def test_half_a_wav_has_a_flaw() -> None:
     content = silence(1)
     half = content[: len(content) // 2]
 
-    assert found(half) == SoundFacts("wav", pytest.approx(0.5, abs=0.03), CUT)
+    assert SoundFacts("wav", (len(half) - 44) / 2000, CUT) == found(half)
     assert SoundFacts("wav", None, CUT) == found(content[:40])
 
 
