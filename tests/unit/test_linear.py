@@ -109,7 +109,10 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
 
 
 def is_compiled(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func) == "re.compile"
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="re"), attr="compile")):
+            return True
+    return False
 
 
 def patterns_of_the_package() -> Iterator[str]:
