@@ -262,7 +262,7 @@ Boxes that may follow when all required ones have come; anything else is data th
 
 @attrs.define(eq=False)
 class _Boxes(_OpenEnded):
-    _seen: set[bytes] = attrs.field(factory=set)
+    _missing: set[bytes] = attrs.field(factory=lambda: {b"ftyp", b"moov", b"mdat"})
     _last: bytes = b""
 
     def __call__(self, data: bytes, at: int, /) -> "tuple[int, _Step | None]":
@@ -271,22 +271,18 @@ class _Boxes(_OpenEnded):
             return at, self
         header = 16 if size == 1 else 8
         size = int.from_bytes(data[at + 8 : at + 16]) if size == 1 else size
-        if self._is_complete and kind not in _TOP_BOXES:
+        if not self._missing and kind not in _TOP_BOXES:
             return at, _end
         if not _BOX_TYPE.fullmatch(kind) or 0 < size < header:
             return at, _damaged
-        self._seen.add(kind)
+        self._missing.discard(kind)
         self._last = kind
         if not size:
-            return at + header, _Unbounded() if self._is_complete else _damaged
+            return at + header, _damaged if self._missing else _Unbounded()
         return at + size, self
 
     def may_end(self, *, is_between: bool) -> bool:
-        return is_between and self._is_complete and self._last != b"moof"  # whose frames come in the next box
-
-    @property
-    def _is_complete(self) -> bool:
-        return {b"ftyp", b"moov", b"mdat"} <= self._seen
+        return is_between and not self._missing and self._last != b"moof"  # whose frames come in the next box
 
 
 # MP3: an ID3 tag, then frames whose length follows from their header, up to the end of the file. The first frame may
