@@ -121,7 +121,10 @@ def asks_for_sound(request: object, model_name: str = "") -> bool:
     never silent.
     """
     sound = getattr(request, "sound", None)
-    has_source = any(getattr(request, name, None) not in (None, (), "no", False) for name in _SOUND_SOURCES)
+    parts = (request, *getattr(request, "video_list", ()))
+    has_source = any(
+        getattr(part, name, None) not in (None, (), "no", False) for part in parts for name in _SOUND_SOURCES
+    )
     return sound in (True, "on") or has_source or model_name in _NEVER_SILENT
 
 

@@ -227,7 +227,7 @@ def _customized_rules(shots: Any, duration: float | None) -> Iterator[BrokenRule
             yield broken(f"multi_prompt[{place}].duration", length, "must be 1 second or more")
         else:
             lengths.append(length)
-    if len(lengths) == len(shots) and shots and sum(lengths) != duration:
+    if len(lengths) == len(shots) and shots and duration not in (None, sum(lengths)):
         rule = f"must add up to the duration of {duration} seconds; they add up to {sum(lengths):g}"
         yield BrokenRule("multi_prompt", "the durations of the shots", rule)
 
