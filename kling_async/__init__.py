@@ -22,6 +22,8 @@ from kling_async.wire.calls.account import Deduction, ResourcePack
 from kling_async.wire.calls.faces import Face, FaceSession
 from kling_async.wire.calls.speech import Speech
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
+from kling_async.wire.endpoints.custom_element import ElementRequest
+from kling_async.wire.endpoints.custom_voice import VoiceRequest
 from kling_async.wire.endpoints.expand_image import ExpandImage
 from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
 from kling_async.wire.endpoints.image_to_video import DynamicMask, ImageToVideo
@@ -34,6 +36,7 @@ from kling_async.wire.endpoints.text_to_video import TextToVideo
 from kling_async.wire.endpoints.video_models import VideoModel
 from kling_async.wire.endpoints.video_rules import Shot
 from kling_async.wire.endpoints.virtual_try_on import VirtualTryOn
+from kling_async.wire.library import Element, Voice
 from kling_async.wire.notebook_html import load_drawings_with
 from kling_async.wire.tasks import Audio, Image, TaskResult, TaskSnapshot, TaskStatus, Video
 
@@ -55,6 +58,8 @@ __all__ = [
     "Dialect",
     "Done",
     "DynamicMask",
+    "Element",
+    "ElementRequest",
     "EventKind",
     "ExpandImage",
     "Face",
@@ -92,6 +97,8 @@ __all__ = [
     "Video",
     "VideoModel",
     "VirtualTryOn",
+    "Voice",
+    "VoiceRequest",
     "__version__",
 ]
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 import attrs
 
 from kling_async.emulator.api_errors import MESSAGES, ApiError
-from kling_async.emulator.elements import PRESET_ELEMENTS, check_elements
 from kling_async.emulator.ledger import CreatedTask, Ledger
+from kling_async.emulator.library import Library
 from kling_async.emulator.result_files import FileUrls
 from kling_async.emulator.settings import Settings
 from kling_async.emulator.task_record import SUCCESS, TaskOutcome, TaskRecord
@@ -47,7 +47,7 @@ class Account:
         urls: Signs and checks the URLs of files.
         usage: Slots and money.
         ledger: What was created and billed; call `settle` before reading it.
-        elements: Ids of the elements that exist.
+        library: Its voices and elements.
         billed: What has cost something, in the order of its bill.
         packs_read_at: When its resource packs were read last, in epoch seconds.
     """
@@ -59,11 +59,11 @@ class Account:
         self.ledger: Final = Ledger()
         self.billed: Final[list[TaskRecord]] = []
         self.packs_read_at = -math.inf
-        self.elements: Final = {*PRESET_ELEMENTS}
         self._records: list[TaskRecord] = []
         self._by_endpoint: defaultdict[str, list[TaskRecord]] = defaultdict(list)
         self._by_task_id: dict[str, TaskRecord] = {}
         self._by_external_id: dict[str, TaskRecord] = {}
+        self.library: Final = Library(self._by_task_id)
         self._running: list[tuple[float, int, TaskRecord]] = []
         self._changes: list[tuple[float, int, TaskRecord]] = []  # future ones, of tasks with a callback URL
         self._texts: dict[str, str] = {}
@@ -80,8 +80,9 @@ class Account:
         Accept or refuse a valid *request*; *is_new* is in the new standard.
 
         Raises:
-            ApiError: Its external id has a task already (1201), it names an element that does not exist (1201), its
-                prompt contains a refused word (1301), there is not enough money (1102), or not enough slots (1303).
+            ApiError: Its external id has a task already (1201), it names a voice or an element that does not exist
+                (1201), its prompt contains a refused word (1301), there is not enough money (1102), or not enough slots
+                (1303).
         """
         self.settle(now)
         self._creates += 1
@@ -92,7 +93,7 @@ class Account:
         try:
             self._check_duplicate(request.external_task_id)
             self._check_content(request)
-            check_elements(request, self.elements)
+            self.library.check(request, now)
             self.usage.check(record, self.settings)
         except ApiError as error:
             self.ledger.refusals[error.code] += 1
@@ -149,7 +150,7 @@ class Account:
         """
         Return the task with this task id.
         """
-        return self._by_task_id.get(task_id)
+        return self._by_task_id.get(task_id) or self.library.presets.get(task_id)
 
     def find_external(self, external_task_id: str) -> TaskRecord | None:
         """
@@ -161,7 +162,8 @@ class Account:
         """
         Return a page of the tasks of an endpoint, or of all, newest first; *number* counts from 1.
         """
-        records = self._records if endpoint is None else self._by_endpoint[endpoint.name]
+        presets = [record for record in self.library.presets.values() if record.endpoint is endpoint]
+        records = presets or (self._records if endpoint is None else self._by_endpoint[endpoint.name])
         end = len(records) - (number - 1) * size
         return records[max(0, end - size) : max(0, end)][::-1]
 
@@ -169,7 +171,10 @@ class Account:
         """
         Return the service's snapshot of a task.
         """
-        return snapshot_of(record, self.urls, self.settings, now)
+        snapshot = snapshot_of(record, self.urls, self.settings, now)
+        if record.endpoint.results[0] not in ("voices", "elements"):
+            return snapshot
+        return attrs.evolve(snapshot, task_result=self.library.output_of(record, self.urls, now))
 
     def slots_used(self, bucket: str, now: float) -> int:
         """

@@ -179,7 +179,11 @@ class EmulatedApi:
         check_key(self._settings, request.authorization, now, signed_tokens=is_legacy)
         if target.call is not None:
             body = request.body if target.call.method == "POST" else fields_of_query(request.query)
-            return self._respond(answer_call(target.call, body, self.account, now))
+            data = answer_call(target.call, body, self.account, now)
+            answer = self._respond(data)
+            if data is None:
+                del answer.payload["data"]
+            return answer
         if target.endpoint is None:
             return self._tasks(request.query, now)
         match target.route:
@@ -295,8 +299,15 @@ class EmulatedApi:
         return ApiResponse(payload=response_bodies.success_body(data, self.account.next_request_id()))
 
 
+_SHOWN_BY: Final[Mapping[str, tuple[str, ...]]] = {"voices": ("audios",), "elements": ("images",)}
+"""
+The kinds of files in which voices and elements can be heard and seen.
+"""
+
+
 def _has_file(record: TaskRecord, file: ResultFile, now: float) -> bool:
-    is_there = file.kind in record.endpoint.results and file.index < record.files_at(now)
+    kinds = _SHOWN_BY.get(record.endpoint.results[0], record.endpoint.results)
+    is_there = file.kind in kinds and file.index < record.files_at(now)
     return is_there and (not file.has_watermark or bool(record.watermark))
 
 

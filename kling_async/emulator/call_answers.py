@@ -17,6 +17,7 @@ from kling_async.emulator.result_files import ResultFile
 from kling_async.emulator.task_snapshot import seconds_of
 from kling_async.wire.calls.account import BALANCE_DEDUCTIONS, PACKAGE_DEDUCTIONS, RESOURCE_PACKS, PacksRequest
 from kling_async.wire.calls.call import Call
+from kling_async.wire.calls.deletes import DELETE_ELEMENT, DELETE_VOICE
 from kling_async.wire.calls.faces import FACE_IDENTIFICATION, FaceRequest
 from kling_async.wire.calls.speech import SPEECH, SpeechRequest
 from kling_async.wire.codec import read_request, write_task
@@ -125,4 +126,6 @@ _ANSWERS: Final[Mapping[str, Callable[[Any, Account, float], Any]]] = {
     RESOURCE_PACKS.name: _show_packs,
     PACKAGE_DEDUCTIONS.name: lambda request, account, now: deductions_of(account, request, "units", now),
     BALANCE_DEDUCTIONS.name: lambda request, account, now: deductions_of(account, request, "cash", now),
+    DELETE_VOICE.name: lambda request, account, now: account.library.delete_voice(request.voice_id, now),
+    DELETE_ELEMENT.name: lambda request, account, now: account.library.delete_element(request.element_id, now),
 }

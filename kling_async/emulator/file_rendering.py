@@ -13,7 +13,7 @@ from kling_async.emulator.settings import Settings
 from kling_async.emulator.task_record import TaskRecord
 from kling_async.emulator.task_snapshot import seconds_of
 from kling_async.emulator.video_spec import VideoSpec, asks_for_sound, first_and_last, shots_of, size_of_video
-from kling_async.wire.endpoints.base import ResultList, sources_of
+from kling_async.wire.endpoints.base import sources_of
 
 __all__ = ["Links", "missing_library", "render_file", "require_pillow", "urls_in"]
 
@@ -34,7 +34,7 @@ def require_pillow() -> None:
         raise ImportError('the emulator draws with Pillow: pip install "kling-async[emulator]"')
 
 
-def missing_library(kinds: Iterable[ResultList]) -> str | None:
+def missing_library(kinds: Iterable[str]) -> str | None:
     """
     Return what has to be installed to render files of these *kinds*; None if it is installed.
     """

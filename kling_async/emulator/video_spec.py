@@ -18,7 +18,7 @@ Frames per second, as in the vendor's videos.
 _SHORT_SIDES: Final[Mapping[str, int]] = {"std": 720, "720p": 720, "pro": 1080, "1080p": 1080, "4k": 2160}
 
 _LAST_FRAMES: Final = frozenset({"image_tail", "last_frame", "end_frame"})
-_SOUND_SOURCES: Final = ("sound_file", "audio_id", "audio_url", "audio_file", "face_choose", "keep_original_sound")
+_SOUND_SOURCES: Final = ("sound_file", "audio_id", "audio_url", "audio_file", "face_choose")
 _NEVER_SILENT: Final = frozenset({"kling-3.0-turbo"})
 _MASKS: Final = frozenset({"static_mask", "dynamic_masks"})
 _SMALLEST: Final = 16  # pixels of a side
@@ -120,12 +120,11 @@ def asks_for_sound(request: object, model_name: str = "") -> bool:
     Return whether *request* asks for a sound track, has a sound that its video would play, or runs a model that is
     never silent.
     """
-    sound = getattr(request, "sound", None)
-    parts = (request, *getattr(request, "video_list", ()))
-    has_source = any(
-        getattr(part, name, None) not in (None, (), "no", False) for part in parts for name in _SOUND_SOURCES
-    )
-    return sound in (True, "on") or has_source or model_name in _NEVER_SILENT
+    is_asked_for = getattr(request, "sound", None) in (True, "on")
+    keeps_one = getattr(request, "keep_original_sound", "no") not in (False, "no")  # None is yes
+    has_one = any(getattr(request, name, None) not in (None, ()) for name in _SOUND_SOURCES)
+    keeps_one = keeps_one or any(video.keep_original_sound for video in getattr(request, "video_list", ()))
+    return is_asked_for or keeps_one or has_one or model_name in _NEVER_SILENT
 
 
 def shots_of(request: object) -> tuple[tuple[str, float], ...]:

@@ -19,6 +19,7 @@ __all__ = [
     "ID_LENGTH",
     "Endpoint",
     "NewStandard",
+    "RecordList",
     "ResultList",
     "TaskRequest",
     "as_tuple",
@@ -51,6 +52,14 @@ class TaskRequest(attrs.AttrsInstance, Protocol):
 R = TypeVar("R", bound=TaskRequest)
 
 ResultList: TypeAlias = Literal["images", "videos", "audios"]
+"""
+A list of files.
+"""
+
+RecordList: TypeAlias = Literal["voices", "elements"]
+"""
+A list of what the service keeps, and which is no file.
+"""
 
 ID_LENGTH: Final = 256
 """
@@ -149,7 +158,7 @@ class Endpoint(Generic[R]):
     title: str
     path: str
     request_class: type[R]
-    results: tuple[ResultList, ...]
+    results: tuple[ResultList | RecordList, ...]
     rules: Callable[[R, Dialect, Mapping[str, FileFacts]], Iterable[BrokenRule]]
     bucket: Callable[[R, Dialect], str]
     inputs: tuple[FileInput, ...] = ()

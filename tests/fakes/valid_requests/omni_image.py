@@ -7,7 +7,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from kling_async import OmniImage
-from kling_async.emulator.elements import PRESET_ELEMENTS
+from kling_async.emulator.library import PRESET_ELEMENT_IDS
 from tests.fakes.valid_requests.pictures import PICTURES, PROMPTS
 
 EXAMPLE: Final = OmniImage("a lighthouse at dusk", aspect_ratio="3:2")
@@ -23,7 +23,7 @@ def _of_a_model(draw: st.DrawFn) -> OmniImage:
     fields: dict[str, Any] = {
         "model_name": model,
         "image_list": images,
-        "element_list": draw(st.lists(st.sampled_from(PRESET_ELEMENTS), max_size=3)),
+        "element_list": draw(st.lists(st.sampled_from(PRESET_ELEMENT_IDS), max_size=3)),
         "resolution": draw(st.sampled_from([None, "1k", "2k", *(["4k"] if is_newest else [])])),
         "aspect_ratio": draw(st.sampled_from([None, *_RATIOS, *(["auto"] if images else [])])),
         "watermark_info": draw(st.sampled_from([None, False, True])),

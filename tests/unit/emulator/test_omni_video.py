@@ -2,7 +2,6 @@
 The service's answers to requests for omni videos.
 """
 
-import itertools
 from typing import Any
 
 import pytest
@@ -91,15 +90,7 @@ def test_answers(path: str, body: dict[str, Any], message: str | None) -> None:
     """
     status, answer = ask(path, body)
 
-    assert (
-        (200, "SUCCEED") == (status, answer["message"])
-        if message is None
-        else (400, message)
-        == (
-            status,
-            answer["message"],
-        )
-    )
+    assert ((200, "SUCCEED") if message is None else (400, message)) == (status, answer["message"])
 
 
 def test_an_edited_video_costs_by_its_length() -> None:
@@ -125,6 +116,4 @@ def test_sound_of_an_input_is_kept() -> None:
     for video in [*videos, {"video_url": WALK}]:
         ask(LEGACY, {"prompt": "a", "video_list": [video]}, account)
 
-    records = reversed(account.page(1, 3))
-
-    assert [True, False, False] == list(itertools.starmap(asks_for_sound, ((record.request,) for record in records)))
+    assert [True, False, False] == [asks_for_sound(record.request) for record in account.page(1, 3)[::-1]]

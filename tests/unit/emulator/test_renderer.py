@@ -95,6 +95,18 @@ async def test_reference_shapes_the_picture() -> None:
     assert 4 == len(set(pictures))
 
 
+async def test_requests_at_the_same_time_share_the_work(small: Renderer) -> None:
+    """
+    A file is drawn once, even for a client that asks for its parts all at once; one that leaves takes nothing along.
+    """
+    record = record_of(ImageRequest("a cat"))
+    one, two, leaver = (asyncio.create_task(small.render(record, FIRST)) for _ in range(3))
+    await asyncio.sleep(0)
+    leaver.cancel()
+
+    assert await one is await two
+
+
 async def test_few_pictures_are_kept(small: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The oldest pictures are forgotten, and drawn again when they are asked for.

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from kling_async import OFFICIAL, ImageRequest, ImageToVideo, OmniImage
+from kling_async import OFFICIAL, ElementRequest, ImageRequest, ImageToVideo, OmniImage
 from kling_async.emulator import Account, ApiError, Settings
-from kling_async.emulator.elements import PRESET_ELEMENTS
+from kling_async.emulator.library import PRESET_ELEMENT_IDS
 from kling_async.wire import TaskRequest, write_task
 from kling_async.wire.endpoints.omni_image import OMNI_IMAGE
 
@@ -72,7 +72,7 @@ def test_series_of_auto_varies() -> None:
 @pytest.mark.parametrize(
     "request_",
     [
-        OmniImage("a", element_list=[PRESET_ELEMENTS[0], 1]),
+        OmniImage("a", element_list=[PRESET_ELEMENT_IDS[0], 1]),
         ImageRequest("a", element_list=[1]),
         ImageToVideo("https://a.example/0.png", element_list=[1]),
     ],
@@ -100,8 +100,11 @@ def test_known_elements() -> None:
     The service has some of its own, and those of the account.
     """
     service = account()
-    service.elements.add(17)
+    request = ElementRequest("fox", element_description="a fox", refer_video="https://files.example/fox.mp4")
+    record = service.create(request, NOON)
+    later = record.done_at
+    (element,) = service.snapshot_of(record, later).task_result.elements
 
-    service.create(OmniImage("a", element_list=[17, *PRESET_ELEMENTS[:2]]), NOON)
+    service.create(OmniImage("a", element_list=[element.element_id, *PRESET_ELEMENT_IDS[:2]]), later)
 
-    assert 1 == len(service.ledger.tasks)
+    assert 2 == len(service.ledger.tasks)

@@ -19,7 +19,7 @@ class Clip:
     aspect_ratio: str | None = None
     sound: Any = None
     sound_file: str | None = None
-    keep_original_sound: str | None = None
+    keep_original_sound: Any = "no"
     image_list: tuple[Any, ...] = ()
     multi_prompt: tuple[Any, ...] = ()
 
@@ -85,7 +85,9 @@ def test_sides_are_even(scale: float) -> None:
         (Clip(sound=False), False),
         (Clip(sound_file="https://x.example/a.mp3"), True),
         (Clip(keep_original_sound="yes"), True),
-        (Clip(keep_original_sound="no"), False),
+        (Clip(keep_original_sound=True), True),
+        (Clip(keep_original_sound=None), True),
+        (Clip(keep_original_sound=False), False),
         (object(), False),
     ],
 )
