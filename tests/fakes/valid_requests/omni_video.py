@@ -7,7 +7,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from kling_async import Frame, InputVideo, OmniVideo, Shot
-from kling_async.emulator.elements import PRESET_ELEMENTS
+from kling_async.emulator.library import PRESET_ELEMENT_IDS
 from tests.fakes.valid_requests.pictures import PICTURES, PNG, PROMPTS
 
 WALK: Final = "https://videos.example/walk.mp4"
@@ -24,7 +24,7 @@ def _of_a_model(draw: st.DrawFn) -> OmniVideo:
         "model_name": model,
         "mode": draw(st.sampled_from([None, "std", "pro", *(["4k"] if is_newest else [])])),
         "duration": draw(st.integers(3, 15 if is_newest else 10)),
-        "element_list": draw(st.lists(st.sampled_from(PRESET_ELEMENTS), max_size=2)) if kind != "frames" else (),
+        "element_list": draw(st.lists(st.sampled_from(PRESET_ELEMENT_IDS), max_size=2)) if kind != "frames" else (),
         "aspect_ratio": draw(st.sampled_from(["16:9", "9:16", "1:1"])),
         "watermark_info": draw(st.sampled_from([None, False, True])),
     }
