@@ -3,7 +3,7 @@ Renders the files of tasks: pictures, videos and sounds. The libraries for it ar
 """
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from typing import Final
 
@@ -50,12 +50,22 @@ def urls_in(record: TaskRecord) -> Iterator[str]:
     return (text for text in sources_of(record.endpoint, record.request).values() if isinstance(text, str))
 
 
-def render_file(record: TaskRecord, file: ResultFile, settings: Settings, links: Links = _NO_LINKS) -> bytes:
+def render_file(
+    record: TaskRecord,
+    file: ResultFile,
+    settings: Settings,
+    links: Links = _NO_LINKS,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> bytes:
     """
     Return the content of one file of a task.
 
     Args:
         links: The pictures behind URLs of the request; others are drawn as a plain colour.
+        is_stopped: Whether the file is no longer wanted; asked often, since long videos take seconds.
+
+    Raises:
+        VideoStopped: *is_stopped* returned True.
     """
     match file.kind:
         case "images":
@@ -63,7 +73,7 @@ def render_file(record: TaskRecord, file: ResultFile, settings: Settings, links:
         case "videos":
             from kling_async.emulator.filming.encoding import encode_video  # noqa: PLC0415
 
-            return encode_video(_spec_of(record, file, settings, links))
+            return encode_video(_spec_of(record, file, settings, links), is_stopped)
         case "audios":
             return _render_sound(seconds_of(record, settings), record.seed + file.index, is_wav=file.is_wav)
 

@@ -4,6 +4,7 @@ Renders the files of tasks in threads, and caches them for a while, since they a
 
 import asyncio
 import functools
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from kling_async.emulator.account import Account
 from kling_async.emulator.file_rendering import render_file, urls_in
 from kling_async.emulator.result_files import ResultFile
 from kling_async.emulator.task_record import TaskRecord
+from kling_async.emulator.video_spec import VideoStopped
 
 CACHE_SIZE: Final = 64  # files; the largest take some megabytes each
 
@@ -25,6 +27,7 @@ class Renderer:
     def __init__(self, account: Account) -> None:
         self._account = account
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="kling-emulator-renderer")
+        self._closing = threading.Event()
         self._cache: OrderedDict[tuple[str, ResultFile], bytes] = OrderedDict()
         self._running: dict[tuple[str, ResultFile], asyncio.Task[bytes]] = {}
 
@@ -43,8 +46,9 @@ class Renderer:
 
     async def aclose(self) -> None:
         """
-        Finish the files that are being rendered, and start no others. Safe to call twice.
+        Finish pictures and sounds that are being rendered, stop videos, and start no others. Safe to call twice.
         """
+        self._closing.set()
         await asyncio.sleep(0)  # what was just asked for reaches its thread
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._running:
@@ -52,8 +56,11 @@ class Renderer:
 
     async def _render(self, record: TaskRecord, file: ResultFile) -> bytes:
         links = {url: await self.render(*made) for url, made in self._own_pictures(record)}
-        render = functools.partial(render_file, record, file, self._account.settings, links)
-        content = await asyncio.get_running_loop().run_in_executor(self._threads, render)
+        render = functools.partial(render_file, record, file, self._account.settings, links, self._closing.is_set)
+        try:
+            content = await asyncio.get_running_loop().run_in_executor(self._threads, render)
+        except VideoStopped:
+            raise asyncio.CancelledError from None
         self._cache[record.task_id, file] = content
         while len(self._cache) > CACHE_SIZE:
             self._cache.popitem(last=False)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-__all__ = ["FPS", "VideoSpec", "asks_for_sound", "first_and_last", "shots_of", "size_of_video"]
+__all__ = ["FPS", "VideoSpec", "VideoStopped", "asks_for_sound", "first_and_last", "shots_of", "size_of_video"]
 
 FPS: Final = 24
 """
@@ -22,6 +22,12 @@ _SOUND_SOURCES: Final = ("sound_file", "audio_id", "audio_url", "audio_file", "f
 _NEVER_SILENT: Final = frozenset({"kling-3.0-turbo"})
 _MASKS: Final = frozenset({"static_mask", "dynamic_masks"})
 _SMALLEST: Final = 16  # pixels of a side
+
+
+class VideoStopped(Exception):
+    """
+    A video is no longer wanted, and was not finished.
+    """
 
 
 @attrs.frozen(kw_only=True)

@@ -23,7 +23,7 @@ from tests.fakes.storages import EAGER
 
 # The process whose forks are workers imports the package too. The list that Dask sets at first use lacks it.
 get_mp_context()  # type: ignore[no-untyped-call]
-multiprocessing.set_forkserver_preload(["distributed", "kling_async.batch.batch", "kling_async.integrations.dask"])
+multiprocessing.set_forkserver_preload(["kling_async.batch.batch", "kling_async.integrations.dask", "pytest", "s3fs"])
 
 
 @contextlib.asynccontextmanager

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from kling_async.emulator.filming.encoding import encode_mp3, encode_video
-from kling_async.emulator.video_spec import VideoSpec
+from kling_async.emulator.video_spec import VideoSpec, VideoStopped
 from tests.fakes.media_files import images_in, open_media
 
 PLAIN = VideoSpec(
@@ -202,6 +202,17 @@ def test_unreadable_picture_is_an_error() -> None:
     """
     with pytest.raises(ValueError, match="not a readable jpg or png"):
         encode_video(attrs.evolve(PLAIN, first_frame=b"?"))
+
+
+def test_video_is_stopped_before_any_frame() -> None:
+    """
+    Whoever no longer wants it does not wait for the rest.
+    """
+    answers = iter([False, False, True])
+    with pytest.raises(VideoStopped):
+        encode_video(PLAIN, lambda: next(answers))
+
+    assert [] == list(answers)
 
 
 def test_everything_in_the_spec_counts() -> None:
