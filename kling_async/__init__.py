@@ -20,6 +20,7 @@ from kling_async.policy.policies import PollPolicy, RetryPolicy, SlotPolicy
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.calls.account import Deduction, ResourcePack
 from kling_async.wire.calls.faces import Face, FaceSession
+from kling_async.wire.calls.recognition import Recognition, Segment
 from kling_async.wire.calls.speech import Speech
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 from kling_async.wire.endpoints.custom_element import ElementRequest
@@ -80,9 +81,11 @@ __all__ = [
     "OmniImage",
     "OmniVideo",
     "PollPolicy",
+    "Recognition",
     "Resolution",
     "ResourcePack",
     "RetryPolicy",
+    "Segment",
     "Shot",
     "SlotPolicy",
     "Slots",
