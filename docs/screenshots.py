@@ -1,5 +1,5 @@
 """
-Makes the screenshots of these pages: the demo and the doctor in a terminal, and the gallery of the demo.
+Makes the screenshots of these pages: the demo and the doctor in a terminal, and galleries of the demo and of videos.
 
     python docs/screenshots.py
 
@@ -7,6 +7,7 @@ Each command runs in a pseudo terminal. pyte reads its screen, and the system's 
 same seed gives the same images; only the times of a run vary.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import html
@@ -28,6 +29,12 @@ import attrs
 import pyte
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from kling_async import OFFICIAL, Done, ImageRequest, KlingClient, TextToVideo
+from kling_async.batch import Batch
+from kling_async.emulator import Emulator
+from kling_async.emulator.filming.sounds import write_wav
+from kling_async.gallery import GalleryEntry, read_journal, write_gallery
 
 IMAGES: Final = Path(__file__).parent / "images"
 COLUMNS: Final = 100
@@ -196,6 +203,45 @@ def shoot_gallery(browser: Browser, page_path: Path) -> None:
         keep(page.screenshot(), "gallery-phone", of_pictures)
 
 
+FILMS: Final = (
+    TextToVideo("a lighthouse at dusk, the camera moves slowly", duration=5),
+    TextToVideo("fog between the trees of a forest", duration=5, aspect_ratio="9:16"),
+    ImageRequest("an island at dawn"),
+    TextToVideo("birds over the sea", duration=10),
+    ImageRequest("a meadow in spring", aspect_ratio="1:1"),
+)
+
+
+async def make_films(folder: Path) -> Path:
+    """
+    Have the emulator make videos and pictures, and return the page that shows them, with a melody among them.
+    """
+    async with (
+        Emulator(dialect=OFFICIAL, latency=(0.05, 0.1), seed=7) as server,
+        KlingClient(server.api_key, base_url=server.url, dialect=OFFICIAL) as client,
+        Batch(folder / "films.kling", client) as batch,
+    ):
+        await batch.add(FILMS)
+        async for outcome in batch.run(save_to=folder / "films"):
+            assert isinstance(outcome, Done), outcome
+    melody = folder / "films" / "melody.wav"
+    melody.write_bytes(write_wav(8.0, seed=7))
+    entries = list(read_journal(folder / "films.kling"))
+    entries.insert(4, GalleryEntry(path=melody, prompt="a melody on a plucked string", state="saved"))
+    write_gallery(entries, folder / "films.html", title="Videos and sounds")
+    return folder / "films.html"
+
+
+def shoot_films(browser: Browser, page_path: Path) -> None:
+    """
+    Take the screenshot of a gallery with a video that plays.
+    """
+    with opened(browser, page_path, DESK, "light") as page:
+        page.locator(".media").first.click()
+        page.wait_for_function('document.querySelector(".tile video")?.currentTime > 1.5')
+        keep(page.screenshot(), "gallery-media", of_pictures)
+
+
 SHOWN: Final = """
 () => [...document.querySelectorAll(".tile img")]
   .filter((image) => image.getBoundingClientRect().top < innerHeight)
@@ -252,17 +298,27 @@ def main() -> None:
     if chromium is None:
         sys.exit("no Chromium found; install it with the system's package manager")
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as name:
+        films = asyncio.run(make_films(Path(name)))  # before Playwright, which has a loop of its own in this thread
+        shoot_all(chromium, Path(name), films)
+
+
+def shoot_all(chromium: str, folder: Path, films: Path) -> None:
+    """
+    Take all screenshots; commands run in *folder*.
+    """
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         command = " ".join(("kling-async", *DEMO))
-        at_work, end = first(run_in_terminal(DEMO, Path(name), 40, {}), lambda screen: HALF in screen.text)
+        at_work, end = first(run_in_terminal(DEMO, folder, 40, {}), lambda screen: HALF in screen.text)
         draw(browser, command, at_work, "demo-at-work")
         draw(browser, command, end, "demo")
         with emulated() as url:
             wrong = {"KLING_BASE_URL": url, "KLING_API_KEY": "sk-of-somebody-else", "KLING_ACCESS_KEY": "half-a-pair"}
-            *_, findings = run_in_terminal(DOCTOR, Path(name), 40, wrong, code=3)
+            *_, findings = run_in_terminal(DOCTOR, folder, 40, wrong, code=3)
         draw(browser, " ".join(("kling-async", *DOCTOR)), findings, "doctor")
-        shoot_gallery(browser, Path(name) / "pictures" / "demo.html")
+        shoot_gallery(browser, folder / "pictures" / "demo.html")
+        shoot_films(browser, films)
         browser.close()
 
 

@@ -20,17 +20,22 @@ from kling_async.policy.policies import PollPolicy, RetryPolicy, SlotPolicy
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.calls.account import Deduction, ResourcePack
 from kling_async.wire.calls.faces import Face, FaceSession
+from kling_async.wire.calls.recognition import Recognition, Segment
 from kling_async.wire.calls.speech import Speech
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
+from kling_async.wire.endpoints.custom_element import ElementRequest
+from kling_async.wire.endpoints.custom_voice import VoiceRequest
 from kling_async.wire.endpoints.expand_image import ExpandImage
 from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
 from kling_async.wire.endpoints.image_to_video import DynamicMask, ImageToVideo
 from kling_async.wire.endpoints.motion_control import MotionControl
 from kling_async.wire.endpoints.multi_image_to_image import MultiImageToImage
+from kling_async.wire.endpoints.omni_image import OmniImage
 from kling_async.wire.endpoints.text_to_video import TextToVideo
 from kling_async.wire.endpoints.video_models import VideoModel
 from kling_async.wire.endpoints.video_rules import Shot
 from kling_async.wire.endpoints.virtual_try_on import VirtualTryOn
+from kling_async.wire.library import Element, Voice
 from kling_async.wire.notebook_html import load_drawings_with
 from kling_async.wire.tasks import Audio, Image, TaskResult, TaskSnapshot, TaskStatus, Video
 
@@ -52,6 +57,8 @@ __all__ = [
     "Dialect",
     "Done",
     "DynamicMask",
+    "Element",
+    "ElementRequest",
     "EventKind",
     "ExpandImage",
     "Face",
@@ -67,10 +74,13 @@ __all__ = [
     "Model",
     "MotionControl",
     "MultiImageToImage",
+    "OmniImage",
     "PollPolicy",
+    "Recognition",
     "Resolution",
     "ResourcePack",
     "RetryPolicy",
+    "Segment",
     "Shot",
     "SlotPolicy",
     "Slots",
@@ -85,6 +95,8 @@ __all__ = [
     "Video",
     "VideoModel",
     "VirtualTryOn",
+    "Voice",
+    "VoiceRequest",
     "__version__",
 ]
 

@@ -29,7 +29,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     name="kling-async",
-    help="Generate pictures, videos and sound with Kling: nothing paid for is lost or paid twice.",
+    help="Generate pictures and videos with Kling: nothing is lost or paid twice.",
     epilog="To start: kling-async demo\n\nThe --help of each command has examples and the exit codes.",
     no_args_is_help=True,
     rich_markup_mode="rich",

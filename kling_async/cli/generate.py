@@ -49,11 +49,19 @@ class RequestFields:
     human_fidelity: Annotated[float | None, _field(metavar="0..1", help="How closely to follow the subject.")] = None
     callback_url: Annotated[str | None, _field(metavar="URL", help="Where the service reports to.")] = None
     external_task_id: Annotated[str | None, _field(metavar="ID", help="Your own id, for one prompt.")] = None
+    element_list: Annotated[
+        list[int] | None,
+        _field("--element-list", "--element", metavar="ID", help="An element to show; may be repeated."),
+    ] = None
+    watermark_info: Annotated[
+        bool | None, _field("--watermark-info", "--watermark", metavar="", help="Also make marked copies.")
+    ] = None
 
     def make_requests(self, prompts: Sequence[str]) -> list[ImageRequest]:
         fields = attrs.asdict(self)
-        image = None if self.image is None else image_source(self.image)
-        return [ImageRequest(prompt, **{**fields, "image": image}) for prompt in prompts]
+        fields["image"] = None if self.image is None else image_source(self.image)
+        fields["element_list"] = self.element_list or None
+        return [ImageRequest(prompt, **fields) for prompt in prompts]
 
 
 @with_option_groups

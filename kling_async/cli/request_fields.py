@@ -99,7 +99,8 @@ def _read_text(field: _Field, text: str) -> Any:
     if _is_list(field):
         if text.startswith("["):
             return _read_json(text)
-        return [_read_number(text, get_args(field.type))]
+        kinds = get_args(field.type)
+        return [_read_number(word, kinds) for word in text.split()] if int in kinds else [text]
     if any(get_origin(kind) is Mapping or get_origin(kind) is get_origin(Mapping[str, Any]) for kind in types):
         return _read_json(text)
     if bool in types:
@@ -115,7 +116,7 @@ def _read_json(text: str) -> Any:
 
 
 def _read_number(text: str, types: tuple[Any, ...]) -> Any:
-    if (int in types or float in types) and text.isdecimal() and len(text) < 10:
+    if (int in types or float in types) and text.isdecimal() and len(text) < 20:
         return int(text)
     if float in types:
         try:

@@ -32,7 +32,7 @@ Examples:
 """
 
 run_app = typer.Typer(
-    help="Run a request of any endpoint: its fields are arguments such as prompt='a fox'.",
+    help="Run a request of any kind, with field=value arguments.",
     epilog=f"{EXAMPLES}\n{EXIT_CODES}",
     no_args_is_help=True,
     rich_markup_mode="rich",

@@ -57,8 +57,6 @@ class VideoFields:
     model_name: Annotated[str | None, _field("--model-name", "--model", metavar="NAME", help="Such as kling-v3.")] = (
         None
     )
-    callback_url: Annotated[str | None, _field(metavar="URL", help="Where the service reports to.")] = None
-    external_task_id: Annotated[str | None, _field(metavar="ID", help="Your own id, for one prompt.")] = None
 
     def make_requests(self, prompts: Sequence[str]) -> list[TaskRequest]:
         """
@@ -85,13 +83,11 @@ def video(
     timeout: Annotated[float, timeout_option(1800)] = 1800.0,
 ) -> None:
     """
-    Generate videos from prompts, or from prompts and pictures, all at the same time.
+    Generate videos from prompts, or prompts and pictures.
 
     The key is in KLING_API_KEY, or in KLING_ACCESS_KEY and KLING_SECRET_KEY.
     """
     texts = read_words(prompts)
-    if fields.external_task_id is not None and len(texts) > 1:
-        raise typer.BadParameter("an id names one task: give one prompt", param_hint="--external-task-id")
     requests = fields.make_requests(texts)
     if service.is_emulated:
         require_pillow()

@@ -15,8 +15,11 @@ import attrs
 
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.calls.account import AccountApi
+from kling_async.client.calls.elements import ElementsApi
 from kling_async.client.calls.faces import FacesApi
+from kling_async.client.calls.images import ImagesApi
 from kling_async.client.calls.speech import SpeechApi
+from kling_async.client.calls.voices import VoicesApi
 from kling_async.client.core import ClientCore
 from kling_async.client.credentials import find_base_url, find_credentials
 from kling_async.client.delivery import SubmitObserver
@@ -27,6 +30,7 @@ from kling_async.client.outcomes import Done, Failed
 from kling_async.client.stream import fan_out
 from kling_async.errors import InvalidRequest, KlingError
 from kling_async.media.naming import NameTemplate, is_url
+from kling_async.media.saved_files import SavedFile
 from kling_async.policy.arguments import check_kind, check_many, check_timeout, check_whole
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
@@ -74,13 +78,14 @@ class KlingClient:
         callbacks:
             A receiver, which you serve, and which several clients may share. Each submit gets its own callback URL
             there, unless its request has a `callback_url`. While callbacks arrive, tasks are hardly polled.
-        on_event:
-            Called in the event loop with each step of each task, for progress, logs and metrics; it must return
-            quickly. Its exceptions are logged and ignored.
+        on_event: A quick function, called in the event loop with each step of each task. Its exceptions are logged.
 
     Attributes:
         speech: Has text read aloud.
         faces: Finds faces in videos.
+        images: Recognizes what is in pictures.
+        voices: Creates, lists and deletes voices for videos.
+        elements: Creates, lists and deletes persons and things for videos.
         account: Reads the account's packs and deductions.
         core: The interface for `Batch`. It is not public and may change.
 
@@ -127,6 +132,9 @@ class KlingClient:
         self.callbacks: Final = callbacks
         self.speech: Final = SpeechApi(self.core.calls)
         self.faces: Final = FacesApi(self.core.calls)
+        self.images: Final = ImagesApi(self.core)
+        self.voices: Final = VoicesApi(self.core)
+        self.elements: Final = ElementsApi(self.core)
         self.account: Final = AccountApi(self.core.free_calls)
 
     def __repr__(self) -> str:
@@ -177,8 +185,7 @@ class KlingClient:
         Raises:
             InvalidRequest: It breaks rules of the service, all of which are listed; or the service said so.
             SubmissionUncertain: A task may exist, and its fate could not be determined. With `callbacks`, none has
-            shown it
-                for a minute; one that comes later puts the task into `unfinished`.
+                shown it for a minute; one that comes later puts the task into `unfinished`.
             RateLimited: The service has refused it for 300 s while nothing of this client was running.
             NotSent: No connection could be established for 120 s.
             KlingError: The service refused: key, permission, money, content. Nothing was created.
@@ -240,9 +247,8 @@ class KlingClient:
         loop early cancels the waiting, as cancelling `generate` does; close the iterator with `contextlib.aclosing`.
         """
         check_many("stream", requests)
-        if concurrency is not None:
-            check_whole("concurrency", concurrency)
-        width = concurrency if concurrency is not None else 2 * (self.slots.limit or self.slots.policy.start)
+        width = 2 * (self.slots.limit or self.slots.policy.start) if concurrency is None else concurrency
+        check_whole("concurrency", width)
         return fan_out(requests, functools.partial(_outcome, self), width)
 
     def handle(self, task_id: str, endpoint: str = DEFAULT_ENDPOINT.name) -> TaskHandle:
@@ -333,9 +339,7 @@ class KlingClient:
         outcome = await self.core.files.save(result, place, NameTemplate(name, result.task_id))
         if outcome.error is not None:
             raise outcome.error
-        if isinstance(destination, str | os.PathLike):
-            return [file.path for file in outcome.files if file.path is not None]
-        return [file.path.absolute().as_uri() if file.path is not None else file.url or "" for file in outcome.files]
+        return _places_of(outcome.files, is_local=isinstance(destination, str | os.PathLike))
 
     async def read(self, file: File, *, max_bytes: int = 100 * 1024 * 1024) -> bytes:
         """
@@ -366,6 +370,12 @@ async def _place_of(destination: "str | os.PathLike[str] | Storage") -> "Destina
     if not isinstance(place, Path):
         await place.check(writes=False)  # storing the first file tests the rest
     return place
+
+
+def _places_of(files: Iterable[SavedFile], *, is_local: bool) -> list[Path] | list[str]:
+    if is_local:
+        return [file.path for file in files if file.path is not None]
+    return [file.path.absolute().as_uri() if file.path is not None else file.url or "" for file in files]
 
 
 async def _outcome(client: KlingClient, index: int, item: TaskRequest | str) -> Done | Failed:

@@ -17,12 +17,13 @@ import attrs
 
 from kling_async.emulator.api_errors import MESSAGES, ApiError
 from kling_async.emulator.ledger import CreatedTask, Ledger
+from kling_async.emulator.library import Library
 from kling_async.emulator.result_files import FileUrls
 from kling_async.emulator.settings import Settings
 from kling_async.emulator.task_record import SUCCESS, TaskOutcome, TaskRecord
 from kling_async.emulator.task_snapshot import file_id, snapshot_of
 from kling_async.emulator.usage import Usage
-from kling_async.wire.endpoints.base import Endpoint, ResultList, TaskRequest, sources_of, with_sources
+from kling_async.wire.endpoints.base import Endpoint, ResultList, TaskRequest, sources_of, with_fields, with_sources
 from kling_async.wire.endpoints.registry import caption_of, endpoint_of
 from kling_async.wire.tasks import TaskSnapshot
 
@@ -46,6 +47,7 @@ class Account:
         urls: Signs and checks the URLs of files.
         usage: Slots and money.
         ledger: What was created and billed; call `settle` before reading it.
+        library: Its voices and elements.
         billed: What has cost something, in the order of its bill.
         packs_read_at: When its resource packs were read last, in epoch seconds.
     """
@@ -61,6 +63,7 @@ class Account:
         self._by_endpoint: defaultdict[str, list[TaskRecord]] = defaultdict(list)
         self._by_task_id: dict[str, TaskRecord] = {}
         self._by_external_id: dict[str, TaskRecord] = {}
+        self.library: Final = Library(self._by_task_id)
         self._running: list[tuple[float, int, TaskRecord]] = []
         self._changes: list[tuple[float, int, TaskRecord]] = []  # future ones, of tasks with a callback URL
         self._texts: dict[str, str] = {}
@@ -71,31 +74,26 @@ class Account:
         return f"<Account {self.settings.dialect.name}: {len(self._records)} tasks, {len(self._running)} running>"
 
     def create(
-        self,
-        request: TaskRequest,
-        now: float,
-        outcome: TaskOutcome = SUCCESS,
-        *,
-        watermark: bool | None = None,
-        is_new: bool = False,
+        self, request: TaskRequest, now: float, outcome: TaskOutcome = SUCCESS, *, is_new: bool = False
     ) -> TaskRecord:
         """
-        Accept or refuse a valid *request*. With a *watermark* each file has a marked copy; *is_new* is in the new
-        standard.
+        Accept or refuse a valid *request*; *is_new* is in the new standard.
 
         Raises:
-            ApiError: Its external id has a task already (1201), its prompt contains a refused word (1301), there is not
-                enough money (1102), or not enough slots (1303).
+            ApiError: Its external id has a task already (1201), it names a voice or an element that does not exist
+                (1201), its prompt contains a refused word (1301), there is not enough money (1102), or not enough slots
+                (1303).
         """
         self.settle(now)
         self._creates += 1
         if self.settings.refused_as == "failed task" and self._is_refused(request):
             outcome = attrs.evolve(outcome, failure=_RISK_CONTROL)
         endpoint = endpoint_of(type(request))
-        record = attrs.evolve(self._make_record(endpoint, request, now, outcome), watermark=watermark, is_new=is_new)
+        record = attrs.evolve(self._make_record(endpoint, request, now, outcome), is_new=is_new)
         try:
             self._check_duplicate(request.external_task_id)
             self._check_content(request)
+            self.library.check(request, now)
             self.usage.check(record, self.settings)
         except ApiError as error:
             self.ledger.refusals[error.code] += 1
@@ -135,12 +133,15 @@ class Account:
         self._bill(record)
         return record
 
-    def has_file(self, kind: ResultList, any_id: str, now: float) -> bool:
+    def find_file(self, kind: ResultList, any_id: str, now: float) -> TaskRecord | None:
         """
-        Return whether a file with this id was made on this account.
+        Return what has made the file with this id; None if this account has no such file.
         """
         made = (record for record in self._by_task_id.values() if kind in record.endpoint.results)
-        return any(any_id == file_id(record, kind, index) for record in made for index in range(record.files_at(now)))
+        found = (
+            record for record in made for index in range(record.files_at(now)) if any_id == file_id(record, kind, index)
+        )
+        return next(found, None)
 
     def find(self, any_id: str) -> TaskRecord | None:
         """
@@ -152,7 +153,7 @@ class Account:
         """
         Return the task with this task id.
         """
-        return self._by_task_id.get(task_id)
+        return self._by_task_id.get(task_id) or self.library.presets.get(task_id)
 
     def find_external(self, external_task_id: str) -> TaskRecord | None:
         """
@@ -164,7 +165,8 @@ class Account:
         """
         Return a page of the tasks of an endpoint, or of all, newest first; *number* counts from 1.
         """
-        records = self._records if endpoint is None else self._by_endpoint[endpoint.name]
+        presets = [record for record in self.library.presets.values() if record.endpoint is endpoint]
+        records = presets or (self._records if endpoint is None else self._by_endpoint[endpoint.name])
         end = len(records) - (number - 1) * size
         return records[max(0, end - size) : max(0, end)][::-1]
 
@@ -172,7 +174,10 @@ class Account:
         """
         Return the service's snapshot of a task.
         """
-        return snapshot_of(record, self.urls, self.settings, now)
+        snapshot = snapshot_of(record, self.urls, self.settings, now)
+        if record.endpoint.results[0] not in ("voices", "elements"):
+            return snapshot
+        return attrs.evolve(snapshot, task_result=self.library.output_of(record, self.urls, now))
 
     def slots_used(self, bucket: str, now: float) -> int:
         """
@@ -246,6 +251,9 @@ class Account:
         ordinal = len(self._by_task_id) + 1
         dice = random.Random(f"{self.settings.seed} task {ordinal}")  # noqa: S311 (repeatable on purpose)
         seconds = dice.uniform(*self.settings.latency)
+        seed = dice.getrandbits(32)
+        most = endpoint.files(request)
+        count = most if endpoint.fewest_files is None else dice.randint(endpoint.fewest_files(request), most)
         return TaskRecord(
             task_id=self._make_task_id(ordinal, now),
             endpoint=endpoint,
@@ -256,9 +264,10 @@ class Account:
             created_at=now,
             started_at=now + _QUEUED * seconds,
             done_at=math.inf if outcome.is_stuck else now + seconds,
-            price=Decimal(endpoint.units(request, dialect) or endpoint.units_at_most(request, dialect) or 0),
-            seed=dice.getrandbits(32),
+            price=_price_of(endpoint, request, self.settings, count),
+            seed=seed,
             outcome=outcome,
+            count=count,
         )
 
     def _make_task_id(self, ordinal: int, now: float) -> str:
@@ -303,3 +312,11 @@ class Account:
         self._by_task_id[record.task_id] = record
         if record.request.external_task_id is not None:
             self._by_external_id[record.request.external_task_id] = record
+
+
+def _price_of(endpoint: Endpoint[Any], request: Any, settings: Settings, count: int) -> Decimal:
+    if getattr(request, "duration", 0) is None:  # of a video to edit, which is not fetched here
+        request = with_fields(request, duration=max(1, round(settings.media_seconds)))
+    if (units := endpoint.units(request, settings.dialect)) is not None:
+        return Decimal(units)
+    return Decimal(endpoint.units_at_most(request, settings.dialect) or 0) * count / endpoint.files(request)

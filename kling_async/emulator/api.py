@@ -179,7 +179,11 @@ class EmulatedApi:
         check_key(self._settings, request.authorization, now, signed_tokens=is_legacy)
         if target.call is not None:
             body = request.body if target.call.method == "POST" else fields_of_query(request.query)
-            return self._respond(answer_call(target.call, body, self.account, now))
+            data = answer_call(target.call, body, self.account, now)
+            answer = self._respond(data)
+            if data is None:
+                del answer.payload["data"]
+            return answer
         if target.endpoint is None:
             return self._tasks(request.query, now)
         match target.route:
@@ -208,11 +212,10 @@ class EmulatedApi:
         return ApiResponse(status=404, payload=response_bodies.no_such_path(request.path, now))
 
     def _create(self, target: Target, body: Any, now: float, outcome: TaskOutcome) -> ApiResponse:
-        fields, request = self._read(target, body)
+        request = self._read(target, body)
         if missing := missing_library(endpoint_of(type(request)).results):
             raise ApiError(400, 1201, missing)
-        watermark = self._wants_watermark(fields)
-        record = self.account.create(request, now, outcome, watermark=watermark, is_new=target.model is not None)
+        record = self.account.create(request, now, outcome, is_new=target.model is not None)
         snapshot = self.account.snapshot_of(record, now)
         data = response_bodies.created(snapshot, names_external_id=self._dialect.external_ids)
         if record.is_new:
@@ -221,15 +224,16 @@ class EmulatedApi:
         request_id = record.task_id if self._settings.is_gateway else self.account.next_request_id()
         return ApiResponse(payload=response_bodies.success_body(data, request_id))
 
-    def _read(self, target: Target, body: Any) -> tuple[Mapping[str, Any], TaskRequest]:
-        # Return the body's fields, in the legacy standard, and the request.
+    def _read(self, target: Target, body: Any) -> TaskRequest:
         endpoint = target.endpoint
         if endpoint is None:
             raise AssertionError("only an endpoint creates tasks")
         if not isinstance(body, dict):
             raise ApiError(400, 1200, api_errors.MESSAGES[1200])
-        if not self._dialect.external_ids:  # an unknown field there, which is ignored
-            body = {name: value for name, value in body.items() if name != "external_task_id"}
+        unknown = {"watermark_info"} if self._settings.is_gateway else set()
+        if not self._dialect.external_ids:
+            unknown.add("external_task_id")
+        body = {name: value for name, value in body.items() if name not in unknown}  # a service ignores what it lacks
         try:
             fields: Mapping[str, Any] = body
             if target.model is not None and endpoint.new_standard is not None:
@@ -244,16 +248,7 @@ class EmulatedApi:
         files = {field: facts for field, facts in file_facts.items() if facts is not None}
         if broken := broken_rules(self._dialect, request, files):
             raise ApiError(400, 1201, api_errors.of_broken_rule(broken[0], fields, files))
-        return fields, request
-
-    def _wants_watermark(self, body: Mapping[str, Any]) -> bool | None:
-        info = body.get("watermark_info")
-        if info is None or self._settings.is_gateway:  # the gateway's page does not know the field
-            return None
-        is_wanted = info.get("enabled", False) if isinstance(info, Mapping) else None
-        if not isinstance(is_wanted, bool):
-            raise ApiError(400, 1201, api_errors.invalid("watermark_info", info))
-        return is_wanted
+        return request
 
     def _query(self, endpoint: Endpoint[Any], any_id: str, now: float) -> ApiResponse:
         record = self.account.find(any_id)
@@ -304,8 +299,15 @@ class EmulatedApi:
         return ApiResponse(payload=response_bodies.success_body(data, self.account.next_request_id()))
 
 
+_SHOWN_BY: Final[Mapping[str, tuple[str, ...]]] = {"voices": ("audios",), "elements": ("images",)}
+"""
+The kinds of files in which voices and elements can be heard and seen.
+"""
+
+
 def _has_file(record: TaskRecord, file: ResultFile, now: float) -> bool:
-    is_there = file.kind in record.endpoint.results and file.index < record.files_at(now)
+    kinds = _SHOWN_BY.get(record.endpoint.results[0], record.endpoint.results)
+    is_there = file.kind in kinds and file.index < record.files_at(now)
     return is_there and (not file.has_watermark or bool(record.watermark))
 
 

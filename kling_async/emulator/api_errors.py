@@ -61,6 +61,9 @@ NOT_BASE64: Final = "File is not in a valid base64 format"
 BAD_PICTURE: Final = "Image pixel is invalid"
 BAD_SIDES: Final = "The resolution or aspect ratio of the input image is invalid"
 LARGE_PICTURE: Final = "Image size is too large"
+BAD_SOUND: Final = "Audio format is invalid"
+
+_SOUNDS: Final = ("mp3", "wav", "m4a", "aac")
 
 
 def parts_of_token(parts: int) -> str:
@@ -111,7 +114,7 @@ def of_broken_rule(broken: BrokenRule, body: Mapping[str, Any], files: Mapping[s
     if field == "model_name":
         return "model is not supported"
     if field in files:
-        return _of_picture(files[field], broken)
+        return _of_file(files[field], broken)
     if needed := re.fullmatch(r"needs an? (\w+)", broken.rule):
         return empty(needed[1])
     if other := re.fullmatch(r"cannot be combined with an? (\w+)", broken.rule):
@@ -127,7 +130,10 @@ def _of_value(field: str, value: object) -> str:
     return empty(field) if is_empty else invalid(field, value)
 
 
-def _of_picture(facts: FileFacts, broken: BrokenRule) -> str:
-    if facts.kind is None:
+def _of_file(facts: FileFacts, broken: BrokenRule) -> str:
+    is_sound = facts.kind in _SOUNDS and " picture" not in broken.rule
+    if is_sound or " sound" in broken.rule:
+        return BAD_SOUND
+    if facts.kind is None or facts.kind in _SOUNDS:
         return BAD_PICTURE
     return LARGE_PICTURE if " bytes " in broken.rule else BAD_SIDES

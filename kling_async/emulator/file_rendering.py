@@ -3,7 +3,7 @@ Renders the files of tasks: pictures, videos and sounds. The libraries for it ar
 """
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from typing import Final
 
@@ -12,8 +12,8 @@ from kling_async.emulator.result_files import ResultFile
 from kling_async.emulator.settings import Settings
 from kling_async.emulator.task_record import TaskRecord
 from kling_async.emulator.task_snapshot import seconds_of
-from kling_async.emulator.video_spec import VideoSpec, asks_for_sound, first_and_last, size_of_video
-from kling_async.wire.endpoints.base import ResultList, sources_of
+from kling_async.emulator.video_spec import VideoSpec, asks_for_sound, first_and_last, shots_of, size_of_video
+from kling_async.wire.endpoints.base import sources_of
 
 __all__ = ["Links", "missing_library", "render_file", "require_pillow", "urls_in"]
 
@@ -34,7 +34,7 @@ def require_pillow() -> None:
         raise ImportError('the emulator draws with Pillow: pip install "kling-async[emulator]"')
 
 
-def missing_library(kinds: Iterable[ResultList]) -> str | None:
+def missing_library(kinds: Iterable[str]) -> str | None:
     """
     Return what has to be installed to render files of these *kinds*; None if it is installed.
     """
@@ -50,12 +50,22 @@ def urls_in(record: TaskRecord) -> Iterator[str]:
     return (text for text in sources_of(record.endpoint, record.request).values() if isinstance(text, str))
 
 
-def render_file(record: TaskRecord, file: ResultFile, settings: Settings, links: Links = _NO_LINKS) -> bytes:
+def render_file(
+    record: TaskRecord,
+    file: ResultFile,
+    settings: Settings,
+    links: Links = _NO_LINKS,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> bytes:
     """
     Return the content of one file of a task.
 
     Args:
         links: The pictures behind URLs of the request; others are drawn as a plain colour.
+        is_stopped: Whether the file is no longer wanted; asked often, since long videos take seconds.
+
+    Raises:
+        VideoStopped: *is_stopped* returned True.
     """
     match file.kind:
         case "images":
@@ -63,7 +73,7 @@ def render_file(record: TaskRecord, file: ResultFile, settings: Settings, links:
         case "videos":
             from kling_async.emulator.filming.encoding import encode_video  # noqa: PLC0415
 
-            return encode_video(_spec_of(record, file, settings, links))
+            return encode_video(_spec_of(record, file, settings, links), is_stopped)
         case "audios":
             return _render_sound(seconds_of(record, settings), record.seed + file.index, is_wav=file.is_wav)
 
@@ -91,7 +101,8 @@ def _size_of(record: TaskRecord) -> tuple[str, str]:
     # Other endpoints, and dialects derived with `attrs.evolve`, may allow sizes that cannot be drawn.
     from kling_async.emulator.drawing.picture import size_in_pixels  # noqa: PLC0415
 
-    aspect_ratio = getattr(record.request, "aspect_ratio", None) or "16:9"
+    aspect_ratio = getattr(record.request, "aspect_ratio", None)
+    aspect_ratio = "16:9" if aspect_ratio in (None, "auto") else aspect_ratio
     resolution = getattr(record.request, "resolution", None) or "1k"
     try:
         size_in_pixels(aspect_ratio, resolution)
@@ -111,8 +122,9 @@ def _spec_of(record: TaskRecord, file: ResultFile, settings: Settings, links: Li
         width=width,
         height=height,
         seconds=seconds_of(record, settings),
-        has_sound="audios" in record.endpoint.results or asks_for_sound(request),
+        has_sound="audios" in record.endpoint.results or asks_for_sound(request, record.model_name),
         prompt=record.endpoint.caption(request),
+        shots=shots_of(request),
         index=file.index,
         seed=record.seed,
         model_name=record.model_name,

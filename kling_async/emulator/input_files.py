@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from kling_async.emulator.api_errors import NOT_BASE64, ApiError
 from kling_async.wire.endpoints.inputs import FileFacts
+from kling_async.wire.sound_headers import find_sound
 
 _KINDS: Final[dict[str, Literal["png", "jpg"]]] = {"PNG": "png", "JPEG": "jpg"}
 
@@ -35,6 +36,9 @@ def facts_of(text: str) -> FileFacts | None:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise ApiError(400, 1201, NOT_BASE64) from None
+    sound = find_sound(data, len(data))
+    if sound is not None:
+        return FileFacts(len(data), sound.kind, flaw=sound.flaw, seconds=sound.seconds)
     kind, width, height = _read_picture(data)
     return FileFacts(len(data), kind, width, height)
 

@@ -2,13 +2,15 @@
 Maps a method and a path to an operation of the service. All registered endpoints are served.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import unquote
 
 import attrs
 
 from kling_async.emulator.ledger import Route
 from kling_async.wire.calls.call import Call
+from kling_async.wire.calls.presets import PRESETS
 from kling_async.wire.calls.registry import CALLS
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.registry import endpoints
@@ -38,6 +40,16 @@ class Target:
     call: Call[Any, Any] | None = None
 
 
+_FIXED: Final[Mapping[tuple[str, str], Target]] = {
+    ("GET", "/tasks"): Target("tasks"),
+    **{(call.method, call.path): Target("call", call=call) for call in CALLS},
+    **{("GET", preset.path): Target("list", preset) for preset in PRESETS},
+}
+"""
+Targets with a path of their own, by method and path.
+"""
+
+
 def target_of(method: str, raw_path: str, prefix: str = "") -> Target:
     """
     Return the target of a request; *raw_path* is the path as it was sent, *prefix* comes before the paths of endpoints.
@@ -48,11 +60,8 @@ def target_of(method: str, raw_path: str, prefix: str = "") -> Target:
     path = raw_path.removeprefix(prefix)
     if not raw_path.startswith(prefix) or method not in ("GET", "POST"):
         return Target(None)
-    if (method, path) == ("GET", "/tasks"):
-        return Target("tasks")
-    for call in CALLS:
-        if (method, path) == (call.method, call.path):
-            return Target("call", call=call)
+    if (method, path) in _FIXED:
+        return _FIXED[method, path]
     start, _, any_id = path.rpartition("/")
     for endpoint in endpoints():
         new = endpoint.new_standard
@@ -69,6 +78,6 @@ def is_path_of_an_endpoint(path: str) -> bool:
     """
     Return whether *path* is the path of an endpoint, or below it; or that of a call.
     """
-    if any(path == call.path for call in CALLS):
+    if any(path == fixed for _, fixed in _FIXED if fixed != "/tasks"):
         return True
     return any(path == endpoint.path or path.startswith(f"{endpoint.path}/") for endpoint in endpoints())

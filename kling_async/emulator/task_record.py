@@ -56,7 +56,7 @@ class TaskRecord:
         price: Units that it costs if it succeeds.
         seed: Makes its files differ from those of an equal request.
         outcome: Decided at acceptance.
-        watermark: Whether its files also come with a watermark; None if the request does not say.
+        count: How many files it makes, in each list of results, if nothing goes wrong.
         is_new: Whether it was created in the vendor's new standard, in which alone it is shown.
     """
 
@@ -72,15 +72,23 @@ class TaskRecord:
     price: Decimal
     seed: int
     outcome: TaskOutcome
-    watermark: bool | None = None
+    count: int
     is_new: bool = False
+
+    @property
+    def watermark(self) -> bool | None:
+        """
+        Whether its files also come with a watermark; None if the request does not say.
+        """
+        wanted: bool | None = getattr(self.request, "watermark_info", None)
+        return wanted
 
     @property
     def slots(self) -> int:
         """
         How many slots it takes until it ends.
         """
-        return self.endpoint.slots(self.request)
+        return self.endpoint.slots(self.request) if self.endpoint.fewest_files is None else self.count
 
     @property
     def units(self) -> Decimal:
@@ -88,13 +96,6 @@ class TaskRecord:
         What it costs in the end: 0 if it fails.
         """
         return self.price if self.outcome.failure is None else Decimal(0)
-
-    @property
-    def count(self) -> int:
-        """
-        How many files were ordered, for each list of results.
-        """
-        return int(getattr(self.request, "n", 1))
 
     @property
     def changes(self) -> tuple[float, ...]:

@@ -83,6 +83,7 @@ def _output(record: TaskRecord, urls: FileUrls, settings: Settings, now: float) 
             )
             for index in places("audios")
         ),
+        is_series=getattr(record.request, "result_type", None) == "series",
     )
 
 

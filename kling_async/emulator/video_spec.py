@@ -2,12 +2,13 @@
 Describes the video that a request asks for: its size, length and sound, and the pictures that it begins and ends with.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import attrs
 
-__all__ = ["FPS", "VideoSpec", "asks_for_sound", "first_and_last", "size_of_video"]
+__all__ = ["FPS", "VideoSpec", "VideoStopped", "asks_for_sound", "first_and_last", "shots_of", "size_of_video"]
 
 FPS: Final = 24
 """
@@ -17,8 +18,16 @@ Frames per second, as in the vendor's videos.
 _SHORT_SIDES: Final[Mapping[str, int]] = {"std": 720, "720p": 720, "pro": 1080, "1080p": 1080, "4k": 2160}
 
 _LAST_FRAMES: Final = frozenset({"image_tail", "last_frame", "end_frame"})
-_SOUND_SOURCES: Final = ("sound_file", "audio_id", "audio_url", "audio_file", "face_choose", "keep_original_sound")
+_SOUND_SOURCES: Final = ("sound_file", "audio_id", "audio_url", "audio_file", "face_choose")
+_NEVER_SILENT: Final = frozenset({"kling-3.0-turbo"})
+_MASKS: Final = frozenset({"static_mask", "dynamic_masks"})
 _SMALLEST: Final = 16  # pixels of a side
+
+
+class VideoStopped(Exception):
+    """
+    A video is no longer wanted, and was not finished.
+    """
 
 
 @attrs.frozen(kw_only=True)
@@ -32,6 +41,7 @@ class VideoSpec:
         seconds: Its length, rounded to whole frames.
         has_sound: Whether it has a sound track.
         prompt: What it shows; it is also the caption.
+        shots: The prompt and the length of each shot, if there are several; they share `seconds` by their lengths.
         index: Its place in the list of results.
         seed: Chooses what the prompt leaves open.
         model_name: For the caption.
@@ -46,6 +56,7 @@ class VideoSpec:
     height: int
     seconds: float
     prompt: str
+    shots: tuple[tuple[str, float], ...] = ()
     has_sound: bool = False
     index: int = 0
     seed: int = 0
@@ -62,6 +73,24 @@ class VideoSpec:
         How many frames it has: at least one.
         """
         return max(1, round(self.seconds * self.fps))
+
+    def takes(self) -> tuple["VideoSpec", ...]:
+        """
+        Return a spec of each shot, without those that are too short for a frame.
+        """
+        lengths = [seconds for _, seconds in self.shots]
+        if not self.shots or min(lengths) < 0 or not sum(lengths):
+            return (self,)
+        edges = [0, *(round(self.frames * part / sum(lengths)) for part in itertools.accumulate(lengths))]
+        frames = [after - before for before, after in itertools.pairwise(edges)]
+        takes = [
+            attrs.evolve(self, prompt=prompt, seconds=count / self.fps, shots=(), first_frame=None, last_frame=None)
+            for (prompt, _), count in zip(self.shots, frames, strict=True)
+            if count
+        ]
+        takes[0] = attrs.evolve(takes[0], first_frame=self.first_frame)
+        takes[-1] = attrs.evolve(takes[-1], last_frame=self.last_frame)
+        return tuple(takes)
 
 
 def size_of_video(request: object, picture: tuple[int, int] | None, scale: float) -> tuple[int, int]:
@@ -92,12 +121,22 @@ def _ratio(text: Any) -> float | None:
     return int(across) / int(down) if across.isdecimal() and down.isdecimal() and int(down) else None
 
 
-def asks_for_sound(request: object) -> bool:
+def asks_for_sound(request: object, model_name: str = "") -> bool:
     """
-    Return whether *request* asks for a sound track, or has a sound that its video would play.
+    Return whether *request* asks for a sound track, has a sound that its video would play, or runs a model that is
+    never silent.
     """
-    sound = getattr(request, "sound", None)
-    return sound in (True, "on") or any(getattr(request, name, None) not in (None, "no") for name in _SOUND_SOURCES)
+    is_asked_for = getattr(request, "sound", None) in (True, "on")
+    keeps_one = getattr(request, "keep_original_sound", "no") not in (False, "no")  # None is yes
+    has_one = any(getattr(request, name, None) not in (None, ()) for name in _SOUND_SOURCES)
+    return is_asked_for or keeps_one or has_one or model_name in _NEVER_SILENT
+
+
+def shots_of(request: object) -> tuple[tuple[str, float], ...]:
+    """
+    Return the prompt and the length of each shot that *request* describes; nothing if it leaves them to the model.
+    """
+    return tuple((shot.prompt, float(shot.duration)) for shot in getattr(request, "multi_prompt", None) or ())
 
 
 def first_and_last(request: object, places: Iterable[str]) -> tuple[str | None, str | None]:
@@ -110,6 +149,8 @@ def first_and_last(request: object, places: Iterable[str]) -> tuple[str | None, 
     first: str | None = None
     last: str | None = None
     for place in places:
+        if place.partition("[")[0] in _MASKS:
+            continue
         if _is_last(request, place):
             last = last or place
         else:

@@ -2,10 +2,11 @@
 One entry of a gallery.
 """
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 
@@ -55,6 +56,11 @@ class GalleryEntry:
         return self.prompt or (self.path.name if self.path is not None else self.task_id or "")
 
 
+_URL_OR_CONTENT: Final = re.compile(r"https?://|data:|[A-Za-z0-9+/]{100}", re.IGNORECASE)
+"""
+Text that is shown as "given": a URL may be signed, and the content of a file is long.
+"""
+
 _SHOWN_ELSEWHERE: Final = {"prompt", "negative_prompt", "model_name", "callback_url", "external_task_id"}
 
 
@@ -71,11 +77,15 @@ def entry_of(request: TaskRequest) -> GalleryEntry:
         model_name=fields.get("model_name"),
         endpoint=endpoint.name,
         settings={
-            name: _describe_file(value) if name in inputs else value
+            name: _describe_file(value) if name in inputs else _describe(value)
             for name, value in fields.items()
-            if value is not None and name not in _SHOWN_ELSEWHERE
+            if name not in _SHOWN_ELSEWHERE and not _is_empty(value)
         },
     )
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, (list, tuple, Mapping)) and not value)
 
 
 def _describe_file(source: object) -> str:
@@ -83,6 +93,23 @@ def _describe_file(source: object) -> str:
     if isinstance(source, Path):
         return source.name
     if isinstance(source, (list, tuple)):
-        names = [each.name for each in source if isinstance(each, Path)]
-        return ", ".join(names) if len(names) == len(source) else f"{len(source)} given"
+        return ", ".join(source.name if isinstance(source, Path) else "given" for source in source)
     return "given"
+
+
+def _describe(value: object) -> object:
+    match value:
+        case bool():
+            return "on" if value else "off"
+        case Mapping():
+            return ", ".join(f"{name} {_describe(part)}" for name, part in value.items() if not _is_empty(part))
+        case list() | tuple():
+            return "; ".join(str(_describe(part)) for part in value)
+        case bytes() | Path():
+            return _describe_file(value)
+        case str():
+            return "given" if _URL_OR_CONTENT.match(value) else value
+        case _ if attrs.has(type(value)):
+            return _describe(attrs.asdict(cast("Any", value), recurse=False))
+        case _:
+            return value

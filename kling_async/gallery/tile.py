@@ -17,6 +17,7 @@ from kling_async.gallery.previews import FileKind, Preview, make_preview
 __all__ = ["Tile", "address_from", "make_tile", "tile_of"]
 
 _LABELS: Final = {"n": "Pictures"}
+_UNITS: Final = {"duration": " s"}
 _RATIOS: Final = {"image": 1.0, "video": 16 / 9, "audio": 1.4}  # of files whose size is unknown
 
 
@@ -143,7 +144,7 @@ def _facts(entry: GalleryEntry, folder: Path, preview: Preview | None = None) ->
     if entry.endpoint is not None:
         yield "Endpoint", entry.endpoint
     for name, value in entry.settings.items():
-        yield _LABELS.get(name, name.replace("_", " ").capitalize()), str(value)
+        yield _LABELS.get(name, name.replace("_", " ").capitalize()), f"{value}{_UNITS.get(name, '')}"
     if preview is not None:
         yield from _measures(preview)
     if entry.index is not None:

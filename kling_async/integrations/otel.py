@@ -90,9 +90,9 @@ class TaskSpans:
         return tracer.start_span(operation, kind=SpanKind.CLIENT, attributes=attributes, start_time=start_time)
 
 
-_OUTPUTS: Final = {"images": "image", "videos": "video", "audios": "speech"}
+_OUTPUTS: Final = {"images": "image", "videos": "video", "audios": "speech", "voices": "speech", "elements": "image"}
 """
-The conventions' output types by result list; they have none for other sounds.
+The conventions' output types by result list; they have none for other sounds, nor for elements.
 """
 
 _EVENTS_OF_A_KIND: Final = 8

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 import attrs
 
 from kling_async.wire.image_headers import kind_of
+from kling_async.wire.sound_headers import mp3_frame_length
 
 __all__ = ["HEAD", "FileEnd", "find_ext", "is_known"]
 
@@ -262,7 +263,7 @@ Boxes that may follow when all required ones have come; anything else is data th
 
 @attrs.define(eq=False)
 class _Boxes(_OpenEnded):
-    _seen: set[bytes] = attrs.field(factory=set)
+    _missing: set[bytes] = attrs.field(factory=lambda: {b"ftyp", b"moov", b"mdat"})
     _last: bytes = b""
 
     def __call__(self, data: bytes, at: int, /) -> "tuple[int, _Step | None]":
@@ -271,51 +272,28 @@ class _Boxes(_OpenEnded):
             return at, self
         header = 16 if size == 1 else 8
         size = int.from_bytes(data[at + 8 : at + 16]) if size == 1 else size
-        if self._is_complete and kind not in _TOP_BOXES:
+        if not self._missing and kind not in _TOP_BOXES:
             return at, _end
         if not _BOX_TYPE.fullmatch(kind) or 0 < size < header:
             return at, _damaged
-        self._seen.add(kind)
+        self._missing.discard(kind)
         self._last = kind
         if not size:
-            return at + header, _Unbounded() if self._is_complete else _damaged
+            return at + header, _damaged if self._missing else _Unbounded()
         return at + size, self
 
     def may_end(self, *, is_between: bool) -> bool:
-        return is_between and self._is_complete and self._last != b"moof"  # whose frames come in the next box
-
-    @property
-    def _is_complete(self) -> bool:
-        return {b"ftyp", b"moov", b"mdat"} <= self._seen
+        return is_between and not self._missing and self._last != b"moof"  # whose frames come in the next box
 
 
 # MP3: an ID3 tag, then frames whose length follows from their header, up to the end of the file. The first frame may
 # hold the number of all others and the bytes of all (Xing, Info). Tags behind the last frame are ignored.
 
-_BIT_RATES: Final = {  # kbit/s of layer III, by whether it is MPEG 1
-    True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
-_SAMPLE_RATES: Final = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version
 _COUNTS: Final = re.compile(rb"(?:Xing|Info)\0\0\0([\0-\x0f])(....)(....)", re.DOTALL)  # two are there, or one, or none
 
 
-def _frame_length(header: bytes) -> int:
-    """
-    Return the length of the MP3 frame with this header of 4 bytes; 0 if it is none.
-    """
-    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:  # 11 bits of sync, and layer III
-        return 0
-    version, rate, bits = header[1] >> 3 & 3, header[2] >> 2 & 3, header[2] >> 4
-    if version not in _SAMPLE_RATES or rate > 2 or not 0 < bits < 15:
-        return 0
-    is_mpeg1 = version == 3
-    padding = header[2] >> 1 & 1
-    return (144 if is_mpeg1 else 72) * 1000 * _BIT_RATES[is_mpeg1][bits] // _SAMPLE_RATES[version][rate] + padding
-
-
 def _is_mp3_frame(head: bytes) -> bool:
-    return _frame_length(head[:4]) > 0
+    return mp3_frame_length(head[:4]) > 0
 
 
 def _counts_in(frame: bytes) -> tuple[int, int]:
@@ -338,7 +316,7 @@ class _Mp3(_OpenEnded):
             return at, self
         if data[at : at + 3] == b"ID3" and not self._count:
             return self._after_tag(data, at)
-        length = _frame_length(data[at : at + 4])
+        length = mp3_frame_length(data[at : at + 4])
         if not length:
             return at, _end if self._is_complete else _damaged
         if self._least is None:

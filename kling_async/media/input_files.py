@@ -21,10 +21,11 @@ import attrs
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import TaskRequest, sources_of, with_sources
-from kling_async.wire.endpoints.inputs import FileFacts, FileSource, describe_source
+from kling_async.wire.endpoints.inputs import FileFacts, FileSource, InputMedia, describe_source
 from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.image_headers import find_flaw, kind_of
 from kling_async.wire.redaction import hide_query
+from kling_async.wire.sound_headers import find_sound
 
 __all__ = ["Reference", "ReferenceCache", "read_inputs", "read_reference", "with_texts"]
 
@@ -37,7 +38,15 @@ _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 _BREAKS: Final = b"\t\r\n\f\v"  # removed; not the space, which may be a "+" that a form or URL decoder replaced
 _BEGINNINGS: Final = ("iVBOR", "/9j/", "_9j_")  # how the Base64 of a PNG or JPEG starts
 
-_ANY_KIND: Final = "an http(s) URL, a data: URL, or Base64 of a jpg or png; for a file pass a pathlib.Path"
+_KINDS: Final[Mapping[InputMedia, str]] = {"picture": "a jpg or png", "sound": "an mp3, wav, m4a or aac"}
+_OBJECTS: Final[Mapping[InputMedia, str]] = {
+    "picture": "bytes, a binary file object or a Pillow image",
+    "sound": "bytes or a binary file object",
+}
+
+
+def _any_kind(media: InputMedia) -> str:
+    return f"an http(s) URL, a data: URL, or Base64 of {_KINDS[media]}; for a file pass a pathlib.Path"
 
 
 def _shown(text: str) -> str:
@@ -47,13 +56,13 @@ def _shown(text: str) -> str:
 @attrs.frozen
 class Reference:
     """
-    A reference image, ready to be checked and sent.
+    A picture or a sound, ready to be checked and sent.
 
     Attributes:
-        text: The URL unchanged, or Base64 without a prefix. Empty if the picture is above *max_bytes* and was
-            therefore not read to its end; the facts have its true size.
+        text: The URL unchanged, or Base64 without a prefix. Empty if the file is above *max_bytes* and was therefore
+            not read to its end; the facts have its true size.
         facts: None for a URL: the service fetches it, not we.
-        sha256: Of the picture's bytes, in hexadecimal digits; None for a URL, or if not all of it was read.
+        sha256: Of the file's bytes, in hexadecimal digits; None for a URL, or if not all of it was read.
     """
 
     text: str = attrs.field(repr=_shown)
@@ -75,16 +84,16 @@ class ReferenceCache:
     keeps_text: bool = True
     _found: OrderedDict[tuple[object, str], Reference | InvalidRequest] = attrs.field(factory=OrderedDict, init=False)
 
-    async def read(self, source: FileSource, field: str, max_bytes: int) -> Reference:
+    async def read(self, source: FileSource, field: str, max_bytes: int, media: InputMedia = "picture") -> Reference:
         """
         Return the file if it is kept; otherwise read it as `read_reference` does.
         """
         if not isinstance(source, str | Path | bytes):  # not a file, and perhaps not hashable
-            return await read_reference(source, field=field, max_bytes=max_bytes)
+            return await read_reference(source, field=field, max_bytes=max_bytes, media=media)
         key = (source, field)
         if key not in self._found:
             try:
-                reference = await read_reference(source, field=field, max_bytes=max_bytes)
+                reference = await read_reference(source, field=field, max_bytes=max_bytes, media=media)
                 self._found[key] = reference if self.keeps_text else attrs.evolve(reference, text="")
             except InvalidRequest as error:
                 self._found[key] = error.with_traceback(None)
@@ -93,7 +102,9 @@ class ReferenceCache:
         cached = self._found.get(key)
         if isinstance(cached, InvalidRequest):
             raise attrs.evolve(cached)
-        return cached if cached is not None else await read_reference(source, field=field, max_bytes=max_bytes)
+        if cached is not None:
+            return cached
+        return await read_reference(source, field=field, max_bytes=max_bytes, media=media)
 
 
 async def read_inputs(
@@ -113,11 +124,12 @@ async def read_inputs(
     endpoint = endpoint_of(type(request))
     for each in endpoint.inputs:
         for place, source in each.sources(request):
+            most = each.max_bytes(dialect)
             try:
                 if cache is not None:
-                    found[place] = await cache.read(source, place, each.max_bytes(dialect))
+                    found[place] = await cache.read(source, place, most, each.media)
                 else:
-                    found[place] = await read_reference(source, field=place, max_bytes=each.max_bytes(dialect))
+                    found[place] = await read_reference(source, field=place, max_bytes=most, media=each.media)
             except InvalidRequest as error:
                 unreadable += error.broken
     facts = {field: reference.facts for field, reference in found.items() if reference.facts is not None}
@@ -133,7 +145,7 @@ def with_texts(request: R, references: Mapping[str, Reference]) -> R:
     return with_sources(endpoint, request, texts)
 
 
-async def read_reference(source: FileSource, *, field: str, max_bytes: int) -> Reference:
+async def read_reference(source: FileSource, *, field: str, max_bytes: int, media: InputMedia = "picture") -> Reference:
     """
     Read the file that *field* holds, in a thread, and determine its format by its content.
 
@@ -142,7 +154,8 @@ async def read_reference(source: FileSource, *, field: str, max_bytes: int) -> R
     Cancelling this leaves nothing open; the thread ends by itself and its result is dropped.
 
     Args:
-        max_bytes: The picture's limit before Base64. Of a larger file only so much is read.
+        max_bytes: The file's limit before Base64. Of a larger file only so much is read.
+        media: What the field holds, for messages.
 
     Raises:
         InvalidRequest: It cannot be read at all. Whether the service allows it is not checked here.
@@ -151,13 +164,13 @@ async def read_reference(source: FileSource, *, field: str, max_bytes: int) -> R
         case str() if _is_url(source):
             return _by_url(source, field)
         case str():
-            return await asyncio.to_thread(_by_text, source, field, max_bytes)
+            return await asyncio.to_thread(_by_text, source, field, max_bytes, media)
         case Path():
             return await asyncio.to_thread(_by_path, source, field, max_bytes)
         case bytes():
             return await asyncio.to_thread(_by_content, source, len(source), max_bytes)
         case _:
-            raise _refused(field, source, f"must be {_ANY_KIND}, bytes, a binary file object or a Pillow image")
+            raise _refused(field, source, f"must be {_any_kind(media)}, {_OBJECTS[media]}")
 
 
 def _is_url(text: str) -> bool:
@@ -194,26 +207,26 @@ def _read(path: Path, max_bytes: int) -> tuple[bytes, int]:
     return content, max(len(content), facts.st_size)
 
 
-def _by_text(text: str, field: str, max_bytes: int) -> Reference:
+def _by_text(text: str, field: str, max_bytes: int, media: InputMedia) -> Reference:
     is_data_url = text[:5].lower() == "data:"
     try:
         encoded = _standard_base64(_after_comma(text, field) if is_data_url else text)
         content = b"".join(binascii.a2b_base64(piece, strict_mode=True) for piece in _pieces(encoded, _PIECE * 4 // 3))
     except ValueError as error:
-        raise _refused(field, text, _rule_for(text, is_data_url=is_data_url, reason=str(error))) from None
+        raise _refused(field, text, _rule_for(text, media, is_data_url=is_data_url, reason=str(error))) from None
     facts = _facts_of(content, len(content), max_bytes)
     if facts.kind is None and not is_data_url and len(text) <= _PATH_MAX:  # "pictures/cat" is Base64 by its letters
-        raise _refused(field, text, f"must be {_ANY_KIND}")
+        raise _refused(field, text, f"must be {_any_kind(media)}")
     if len(content) > max_bytes:
         return Reference("", facts)
     return Reference(encoded.decode("ascii"), facts, hashlib.sha256(content).hexdigest())
 
 
-def _rule_for(text: str, *, is_data_url: bool, reason: str) -> str:
+def _rule_for(text: str, media: InputMedia, *, is_data_url: bool, reason: str) -> str:
     if is_data_url:
         return f"must be Base64 after the comma; {reason}"
-    is_picture = len(text) > _PATH_MAX or text.lstrip().startswith(_BEGINNINGS)
-    return f"must be the Base64 of a complete picture; {reason}" if is_picture else f"must be {_ANY_KIND}"
+    is_file = len(text) > _PATH_MAX or text.lstrip().startswith(_BEGINNINGS)
+    return f"must be the Base64 of a complete {media}; {reason}" if is_file else f"must be {_any_kind(media)}"
 
 
 def _after_comma(url: str, field: str) -> str:
@@ -226,7 +239,7 @@ def _after_comma(url: str, field: str) -> str:
 def _standard_base64(text: str) -> bytes:
     text = text.strip()
     if " " in text:
-        raise ValueError('it contains spaces: a form or URL decoder may have replaced "+", so encode the picture again')
+        raise ValueError('it contains spaces: a form or URL decoder may have replaced "+", so encode the file again')
     try:
         encoded = b"".join(piece.encode("ascii").translate(_TO_STANDARD, _BREAKS) for piece in _pieces(text, _PIECE))
     except UnicodeEncodeError:
@@ -261,7 +274,10 @@ def _pieces(content: _Sliced, size: int) -> Iterator[_Sliced]:
 def _facts_of(content: bytes, size: int, max_bytes: int) -> FileFacts:
     kind = kind_of(content)
     if kind not in ("png", "jpg"):
-        return FileFacts(size, None)
+        sound = find_sound(content, size)
+        if sound is None:
+            return FileFacts(size, None)
+        return FileFacts(size, sound.kind, flaw=sound.flaw, seconds=sound.seconds)
     import imagesize  # type: ignore[import-untyped]  # noqa: PLC0415 (it loads a parser of XML)
 
     width, height = imagesize.get(io.BytesIO(content), exif_rotation=False)  # never raises: -1 means unknown

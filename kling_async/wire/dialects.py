@@ -36,6 +36,7 @@ class Dialect:
         image_max_bytes: Of the picture itself, before Base64. The pages say "10 MB"; we read it as 10 MiB.
         image_min_side: Pixels.
         image_max_ratio: Long side to short side; None if the service sets no limit.
+        sound_max_bytes: Of the sound itself, before Base64. The pages say "5 MB"; we read it as 5 MiB.
         external_ids: Whether an id of ours can be sent, and tasks be found by it.
         lists: Whether tasks can be listed.
         default_video_model: The model of videos for which a request names none; it is sent in each request.
@@ -61,6 +62,7 @@ class Dialect:
     image_max_bytes: int = 10 * MIB
     image_min_side: int = 300
     image_max_ratio: float | None = None
+    sound_max_bytes: int = 5 * MIB
     external_ids: bool = False
     lists: bool = False
     default_video_model: str = "kling-v2-5-turbo"

@@ -11,6 +11,7 @@ import attrs
 
 __all__ = [
     "ALWAYS_SENT",
+    "ELEMENTS",
     "ON_OR_OFF",
     "SECONDS",
     "WATERMARK",
@@ -83,6 +84,18 @@ def _list(items: Any) -> list[Any]:
     if not isinstance(items, list):
         raise TypeError("must be a list")
     return items
+
+
+def _read_id(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError("must be a whole number")
+    return value
+
+
+ELEMENTS: Final = in_items("element_id", _read_id)
+"""
+Metadata of a tuple of elements' ids, which are whole numbers, many beyond 2**53.
+"""
 
 
 def _words(yes: str, no: str) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """
-The files of a task's result, as services list them.
+What a task has made, as services list it.
 """
 
 import operator
@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
+from kling_async.wire.library import read_elements, read_voices, write_element, write_voice
 from kling_async.wire.scalars import read_decimal, read_id, read_whole
 from kling_async.wire.tasks import Audio, Image, TaskOutput, Video
 
@@ -46,10 +47,26 @@ def read_output(value: Any, _: object) -> TaskOutput:
     """
     if not isinstance(value, dict):
         return _NO_OUTPUT
-    images = _read_files(value.get("images"), read_image)
+    listed, series = value.get("images"), value.get("series_images")
+    images = _read_files(_with_series(listed, series) if series else listed, read_image)
     videos = _read_files(value.get("videos"), _read_video)
     audios = _read_files(value.get("audios"), _read_audio)
-    return TaskOutput(images, videos, audios) if images or videos or audios else _NO_OUTPUT
+    if "voices" in value or "elements" in value:
+        kept = TaskOutput(voices=read_voices(value.get("voices")), elements=read_elements(value.get("elements")))
+    else:
+        kept = _NO_OUTPUT
+    if not (images or videos or audios):
+        return kept
+    is_series = bool(series) or value.get("result_type") == "series"
+    return TaskOutput(images, videos, audios, is_series, kept.voices, kept.elements)
+
+
+def _with_series(items: Any, series: Any) -> Any:
+    # The page shows a list of single images beside that of a series, and does not say that one of them is empty.
+    if not isinstance(series, list) or not isinstance(items, list):
+        return series if isinstance(series, list) else items
+    first = items[:FILES_MAX]
+    return first + [item for item in series[:FILES_MAX] if item not in first]
 
 
 def _read_files(items: Any, read: Callable[[Any, int], F | None]) -> tuple[F, ...]:
@@ -115,11 +132,13 @@ def write_output(output: TaskOutput) -> dict[str, Any]:
     Write the result of a task, without empty lists.
     """
     lists = {
-        "images": [_write_image(image) for image in output.images],
+        "series_images" if output.is_series else "images": [_write_image(image) for image in output.images],
         "videos": [_write_video(video) for video in output.videos],
         "audios": [_write_audio(audio) for audio in output.audios],
+        "voices": [write_voice(voice) for voice in output.voices],
+        "elements": [write_element(element) for element in output.elements],
     }
-    return {name: files for name, files in lists.items() if files}
+    return {name: items for name, items in lists.items() if items}
 
 
 def _write_image(image: Image) -> dict[str, Any]:

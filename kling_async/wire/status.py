@@ -53,11 +53,11 @@ def is_final(status: TaskStatus) -> bool:
 
 def is_settled(snapshot: TaskSnapshot) -> bool:
     """
-    Return whether nothing is left to learn: it failed, or it succeeded and its files are known.
+    Return whether nothing is left to learn: it failed, or it succeeded and what it made is known.
     """
     if snapshot.task_status is TaskStatus.SUCCEEDED:
         made = snapshot.task_result
-        return bool(made.images or made.videos or made.audios)
+        return bool(made.images or made.videos or made.audios or made.voices or made.elements)
     return snapshot.task_status is TaskStatus.FAILED
 
 

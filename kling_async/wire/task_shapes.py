@@ -74,7 +74,8 @@ def _has_files(result: Any) -> bool:
     first = images[0] if isinstance(images, list) and images else None
     if isinstance(first, dict) and "type" not in first and text_of(first, ADDRESS) is not None:
         return True
-    return any(result.get(name) for name in ("videos", "audios")) or bool(_pictures_in(result, ("images",)))
+    others = ("series_images", "videos", "audios", "voices", "elements")
+    return any(result.get(name) for name in others) or bool(_pictures_in(result, ("images",)))
 
 
 def _typed_outputs(outputs: Any) -> dict[str, list[Any]]:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeAlias
 import attrs
 
 from kling_async.errors import KlingError
+from kling_async.wire.library import Element, Voice
 from kling_async.wire.notebook_html import html_of
 from kling_async.wire.redaction import shown_url
 
@@ -130,17 +131,23 @@ class TaskInfo:
 @attrs.frozen
 class TaskOutput:
     """
-    The files that a task has made so far.
+    What a task has made so far.
 
     Attributes:
         images: Empty while it runs, and if it failed or makes other files.
         videos: As `images`.
         audios: As `images`.
+        is_series: Whether the images belong together, one after another (see `OmniImage.result_type`).
+        voices: Voices that the service keeps now; they are no files.
+        elements: Elements that the service keeps now; they are no files.
     """
 
     images: tuple[Image, ...] = ()
     videos: tuple[Video, ...] = ()
     audios: tuple[Audio, ...] = ()
+    is_series: bool = False
+    voices: tuple[Voice, ...] = ()
+    elements: tuple[Element, ...] = ()
 
     @property
     def files(self) -> tuple[File, ...]:
@@ -209,13 +216,15 @@ class TaskSnapshot:
 @attrs.frozen
 class TaskResult:
     """
-    The files of a task that succeeded.
+    What a task that succeeded has made.
 
     Attributes:
         images: In their order; the service may have made fewer than `n`. Empty if the task makes other files.
         snapshot: The answer that listed them, with times, units and all else that the service reports.
         videos: In their order.
         audios: In their order.
+        voices: Of a `VoiceRequest`.
+        elements: Of an `ElementRequest`.
     """
 
     task_id: str
@@ -223,11 +232,13 @@ class TaskResult:
     snapshot: TaskSnapshot = attrs.field(repr=False)
     videos: tuple[Video, ...] = ()
     audios: tuple[Audio, ...] = ()
+    voices: tuple[Voice, ...] = ()
+    elements: tuple[Element, ...] = ()
 
     @property
     def files(self) -> tuple[File, ...]:
         """
-        All files: images, then videos, then audios; at least one.
+        All files: images, then videos, then audios; at least one, unless it made a voice or an element.
         """
         return (*self.images, *self.videos, *self.audios)
 
@@ -240,7 +251,8 @@ class TaskResult:
             task_id: Of the task, if the service may show another id of it.
         """
         output = snapshot.task_result
-        return cls(task_id or snapshot.task_id, output.images, snapshot, output.videos, output.audios)
+        made = (output.videos, output.audios, output.voices, output.elements)
+        return cls(task_id or snapshot.task_id, output.images, snapshot, *made)
 
     def _repr_html_(self) -> str:
         return html_of(self)

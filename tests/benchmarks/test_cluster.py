@@ -21,7 +21,7 @@ def url() -> Iterator[str]:
 
 
 def test_this_process_is_measured(url: str) -> None:
-    cost = asyncio.run(cluster.run(url, None, "heavy", 80))
+    cost = asyncio.run(cluster.run(url, None, "heavy", 20))
 
     assert min(cost.seconds, cost.driver, cost.driver_peak, cost.worker_peak, cost.row_bytes) > 0
     assert 0 == cost.scheduler

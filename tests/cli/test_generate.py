@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestServer
 from kling_async import OFFICIAL
 from kling_async.cli.generate import RequestFields
 from kling_async.emulator import faults
+from kling_async.emulator.library import PRESET_ELEMENT_IDS
 from kling_async.wire.endpoints.image_generation import ImageRequest
 from tests.cli.conftest import Command, Here, lines_of, service
 from tests.fakes.eventually import eventually
@@ -82,16 +83,18 @@ async def test_every_field(command: Command) -> None:
         "--external-task-id": "mine-1",
     }
     words = [word for pair in options.items() for word in pair]
+    others = ["--negative-prompt", "dogs", "--watermark", *(f"--element={each}" for each in PRESET_ELEMENT_IDS[:2])]
     async with service(dialect=OFFICIAL) as server:
         words = ["a cat", "--dialect", "official", "--json", *words]
         ended, negative = await asyncio.gather(
             command.to(server)("generate", *words),
-            command.to(server)("generate", "a cat", "--negative-prompt", "dogs"),
+            command.to(server)("generate", "a cat", "--dialect", "official", *others),
         )
 
     (line,) = lines_of(ended.out)
     assert 0 == negative.code
-    assert "dogs" in {record.request.negative_prompt for record in server.account.page(1, 2)}
+    (other,) = (record.request for record in server.account.page(1, 2) if record.request.external_task_id != "mine-1")
+    assert ("dogs", PRESET_ELEMENT_IDS[:2], True) == (other.negative_prompt, other.element_list, other.watermark_info)
     record = server.account.find_external("mine-1")
     assert record is not None
     sent = record.request

@@ -4,11 +4,13 @@ Dask clusters on this machine, and batches that run on them.
 
 import contextlib
 import logging
+import multiprocessing
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from distributed import Client, LocalCluster
+from distributed.utils import get_mp_context
 
 from kling_async import Batch, Done, Failed, ImageRequest, KlingClient
 from kling_async.batch.executors import WorkItem
@@ -18,6 +20,10 @@ from kling_async.media.saved_files import SavedFile
 from kling_async.policy.host_networks import Network
 from tests.fakes import sample_functions
 from tests.fakes.storages import EAGER
+
+# The process whose forks are workers imports the package too. The list that Dask sets at first use lacks it.
+get_mp_context()  # type: ignore[no-untyped-call]
+multiprocessing.set_forkserver_preload(["kling_async.batch.batch", "kling_async.integrations.dask", "pytest", "s3fs"])
 
 
 @contextlib.asynccontextmanager

@@ -20,6 +20,7 @@ from typing import Any
 from PIL import Image
 
 from kling_async.batch.executors import FileInfo
+from kling_async.wire.endpoints.registry import caption_of
 
 
 def measure(source: Path | bytes, info: FileInfo) -> tuple[str, int, int, int]:
@@ -145,6 +146,24 @@ def die_of_foxes(source: Path | bytes, info: FileInfo) -> str:
     if "fox" in info.request.prompt:
         os.kill(os.getpid(), signal.SIGKILL)
     return "alive"
+
+
+def die(source: Path | bytes, info: FileInfo) -> None:
+    """
+    Kill the process.
+    """
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def note_and_die(source: Path | bytes, info: FileInfo) -> None:
+    """
+    Note that it was called, and kill the process on foxes.
+    """
+    assert isinstance(source, Path)
+    with source.with_suffix(f".{info.key}.calls").open("a") as calls:
+        calls.write("x")
+    if "fox" in caption_of(info.request):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def interrupt(source: Path | bytes, info: FileInfo) -> str:

@@ -48,16 +48,21 @@ sys.exit(code)
 """
 
 IMPORTS: Final = (
-    "kling_async.cli",
+    "kling_async.__main__",
+    "kling_async.cli.commands",
     "kling_async.batch.batch",
-    "kling_async.emulator",
+    "kling_async.emulator.drawing.picture",
     "kling_async.media.downloads",
+    "encodings.idna",
     "fastapi",
-    "PIL.Image",
     "pytest",
+    "rich.markdown",
+    "rich.progress",
+    "rich.table",
+    "typer.rich_utils",
 )
 """
-What most programs import.
+What most programs import, some of it late.
 """
 
 
@@ -94,6 +99,7 @@ def serve(path: str, *options: str) -> None:
         be_the_vendor()
     for name in IMPORTS:
         importlib.import_module(name)
+    importlib.import_module("PIL.Image").init()  # imports the modules of all formats
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)

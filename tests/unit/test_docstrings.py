@@ -156,12 +156,15 @@ def described_code() -> Iterator[tuple[str, Any]]:
             yield name, thing
 
 
-@pytest.mark.parametrize("name", sorted(dict(described_code())))
+DESCRIBED_CODE: Final = dict(described_code())
+
+
+@pytest.mark.parametrize("name", sorted(DESCRIBED_CODE))
 def test_units_are_said(name: str) -> None:
     """
     Of each number that counts seconds, bytes or pixels.
     """
-    thing = dict(described_code())[name]
+    thing = DESCRIBED_CODE[name]
     described = {name: words for base in getattr(thing, "__mro__", [thing]) for name, words in told(base).items()}
     text = thing.__doc__ or ""
     names = attributes(thing) if inspect.isclass(thing) else parameters(thing)

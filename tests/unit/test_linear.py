@@ -41,6 +41,7 @@ PATTERNS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "policy.host_networks._NUMBERLIKE": ("search", ("1.", ".", "0x", "1.....", "11")),
     "policy.arguments._LABEL": ("fullmatch", ("a", "-")),
     "policy.arguments._PLACEHOLDER": ("search", ("$", "%", "<", "{", "$a")),
+    "gallery.entry._URL_OR_CONTENT": ("match", ("a", "https:/", "data")),
     "integrations.cards._EMBEDDED": ("fullmatch", ("data:image/png;base64,", "=")),
     "cli.text_input._ARRAY": ("match", ("[", "[ ", " ", "[\n")),
     "cli.text_input._FIELD": ("match", ("--- ", "- ", "a", "a ", "- a", "---\n- ")),
@@ -108,7 +109,10 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
 
 
 def is_compiled(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func) == "re.compile"
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="re"), attr="compile")):
+            return True
+    return False
 
 
 def patterns_of_the_package() -> Iterator[str]:

@@ -5,7 +5,8 @@
 import attrs
 
 from kling_async.client.calls.one_shot import OneShotCalls
-from kling_async.wire.calls.faces import FACE_IDENTIFICATION, FaceRequest, FaceSession, video_fields
+from kling_async.wire.calls.faces import FACE_IDENTIFICATION, FaceRequest, FaceSession
+from kling_async.wire.endpoints.video_source import video_fields
 from kling_async.wire.tasks import Video
 
 __all__ = ["FacesApi"]

@@ -25,12 +25,12 @@ from kling_async.emulator.drawing.watermark import write_watermark
 __all__ = ["draw", "draw_image", "paint", "size_in_pixels"]
 
 _RATIOS: Final = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9")
-_MULTIPLES: Final = {"1k": 1, "2k": 2}
+_MULTIPLES: Final = {"1k": 1, "2k": 2, "4k": 4}
 
 
 def size_in_pixels(aspect_ratio: str, resolution: str) -> tuple[int, int]:
     """
-    Return width and height: about a megapixel for "1k" and four for "2k", the sides in multiples of 8.
+    Return width and height: about a megapixel for "1k", 4 for "2k" and 16 for "4k"; the sides are multiples of 8.
 
     Raises:
         ValueError: The ratio or the resolution is unknown.

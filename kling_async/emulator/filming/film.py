@@ -2,6 +2,7 @@
 Makes the frames of a video.
 """
 
+import itertools
 import random
 from collections.abc import Iterator
 from fractions import Fraction
@@ -26,21 +27,30 @@ _FADE: Final = 0.5  # seconds in which the caption comes, and goes before a give
 
 def frames(spec: VideoSpec) -> Iterator[VideoFrame]:
     """
-    Yield the frames of a video.
+    Yield the frames of a video, shot by shot.
 
     Raises:
         ValueError: A picture of the spec cannot be read.
     """
-    size = spec.width, spec.height
-    caption = measure(size, lambda image: write_caption(image, spec.prompt, _facts(spec), is_frosted=False))
-    watermark = measure(size, write_watermark) if spec.has_watermark else None
-    for number, frame in enumerate(_shots(spec)):
-        strength = _strength_of_caption(spec, number)
+    lens = VideoReformatter()
+    for number, frame in enumerate(itertools.chain.from_iterable(_finished(take, lens) for take in spec.takes())):
+        frame.pts, frame.time_base = number, Fraction(1, spec.fps)
+        yield frame
+
+
+def _finished(take: VideoSpec, lens: VideoReformatter) -> Iterator[VideoFrame]:
+    size = take.width, take.height
+    is_frosted = take.first_frame is not None or take.last_frame is not None  # they may have captions of their own
+    caption = measure(
+        size, lambda image: write_caption(image, take.prompt, _facts(take), is_frosted=False), is_frosted=is_frosted
+    )
+    watermark = measure(size, write_watermark) if take.has_watermark else None
+    for number, frame in enumerate(_scene(take, lens)):
+        strength = _strength_of_caption(take, number)
         if caption is not None and strength > 0:
             caption.lay_over(frame, strength)
         if watermark is not None:
             watermark.lay_over(frame)
-        frame.pts, frame.time_base = number, Fraction(1, spec.fps)
         yield frame
 
 
@@ -56,13 +66,12 @@ def _strength_of_caption(spec: VideoSpec, number: int) -> float:
     return max(0.0, min(1.0, coming, going))
 
 
-def _shots(spec: VideoSpec) -> Iterator[VideoFrame]:
-    first, move = _first_shot(spec)
-    last = None if spec.last_frame is None else pictured_world(spec.last_frame, spec)
-    size, lens = (spec.width, spec.height), VideoReformatter()
-    back = away_from(0.5, 0.5)
-    for number in range(spec.frames):
-        seconds, progress = number / spec.fps, number / max(1, spec.frames - 1)
+def _scene(take: VideoSpec, lens: VideoReformatter) -> Iterator[VideoFrame]:
+    first, move = _first_world(take)
+    last = None if take.last_frame is None else pictured_world(take.last_frame, take)
+    size, back = (take.width, take.height), away_from(0.5, 0.5)
+    for number in range(take.frames):
+        seconds, progress = number / take.fps, number / max(1, take.frames - 1)
         share = 0.0 if last is None else _dissolve(progress)
         one = first.shoot(move.box(progress, first.size), size, seconds, lens) if share < 1 else None
         two = last.shoot(back.box(progress, last.size), size, seconds, lens) if last and share > 0 else None
@@ -72,11 +81,11 @@ def _shots(spec: VideoSpec) -> Iterator[VideoFrame]:
             yield shown
 
 
-def _first_shot(spec: VideoSpec) -> tuple[World, CameraMove]:
-    if spec.first_frame is not None:
-        return pictured_world(spec.first_frame, spec), towards(0.5, 0.45)
-    world = painted_world(spec)
-    dice = random.Random(f"{spec.prompt} {spec.index} {spec.seed}")  # noqa: S311 (repeatable on purpose)
+def _first_world(take: VideoSpec) -> tuple[World, CameraMove]:
+    if take.first_frame is not None:
+        return pictured_world(take.first_frame, take), towards(0.5, 0.4)
+    world = painted_world(take)
+    dice = random.Random(f"{take.prompt} {take.index} {take.seed}")  # noqa: S311 (repeatable on purpose)
     return world, across_a_scene(dice, world.focus)
 
 

@@ -14,27 +14,20 @@ import attrs
 from kling_async.errors import BrokenRule
 from kling_async.wire.calls.call import Call, read_data
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import stands_in_path
-from kling_async.wire.endpoints.inputs import describe_source
-from kling_async.wire.endpoints.rules import broken, is_absolute, unicode_rules
+from kling_async.wire.endpoints.rules import unicode_rules
+from kling_async.wire.endpoints.video_source import video_source_rules
 from kling_async.wire.error_answers import unexpected
 from kling_async.wire.http_answer import Answer
 from kling_async.wire.redaction import shown_url
 from kling_async.wire.result_lists import text_of
 from kling_async.wire.scalars import read_decimal, read_id, read_whole
-from kling_async.wire.tasks import Video
 
-__all__ = ["FACES_MAX", "FACE_IDENTIFICATION", "Face", "FaceRequest", "FaceSession", "video_fields", "video_rules"]
+__all__ = ["FACES_MAX", "FACE_IDENTIFICATION", "Face", "FaceRequest", "FaceSession"]
 
 FACES_MAX: Final = 100
 """
 Faces of an answer that are read.
 """
-
-_LOCAL: Final = (
-    "must be the id of a video or an http(s) URL that the service can fetch: videos are not uploaded, so put the file "
-    "on a public web server or storage first, and pass its URL"
-)
 
 
 @attrs.frozen
@@ -83,39 +76,8 @@ class FaceRequest:
     video_url: str | None = attrs.field(default=None, repr=shown_url)
 
 
-def video_fields(video: Any) -> dict[str, Any]:
-    """
-    Return the fields of a request that name *video*: a `Video` of a result by its id, or else its URL; text by what it
-    looks like. What is neither becomes an id, which no rule accepts.
-    """
-    if isinstance(video, Video):
-        return {"video_id": video.id} if video.id is not None else {"video_url": video.url}
-    return {"video_url": video} if isinstance(video, str) and "://" in video else {"video_id": video}
-
-
-def video_rules(request: Any) -> Iterator[BrokenRule]:
-    """
-    Check `video_id` and `video_url`, of which exactly one is needed.
-    """
-    video_id, video_url = request.video_id, request.video_url
-    if (video_id is None) == (video_url is None):
-        rule = "needs a video_url" if video_id is None else "cannot be combined with a video_url"
-        yield broken("video_id", video_id, rule)
-    if video_url is not None and not is_absolute(video_url):
-        yield broken("video_url", video_url, "must be an absolute http(s) URL that the service can fetch")
-    if video_id is not None and not _is_id(video_id):
-        yield BrokenRule("video_id", describe_source(video_id), _LOCAL)
-
-
-def _is_id(video_id: Any) -> bool:
-    # The vendor's ids are numbers and UUIDs; what has a folder or the suffix of a video is the path of a file.
-    if not isinstance(video_id, str) or not stands_in_path(video_id):
-        return False
-    return not {"/", "\\"} & set(video_id) and not video_id.casefold().endswith((".mp4", ".mov"))
-
-
 def _rules(request: FaceRequest, _: Dialect) -> Iterator[BrokenRule]:
-    yield from video_rules(request)
+    yield from video_source_rules(request)
     yield from unicode_rules(request, ("video_url",))
 
 

@@ -19,8 +19,10 @@ __all__ = [
     "ID_LENGTH",
     "Endpoint",
     "NewStandard",
+    "RecordList",
     "ResultList",
     "TaskRequest",
+    "as_tuple",
     "several",
     "sources_of",
     "stands_in_path",
@@ -50,6 +52,14 @@ class TaskRequest(attrs.AttrsInstance, Protocol):
 R = TypeVar("R", bound=TaskRequest)
 
 ResultList: TypeAlias = Literal["images", "videos", "audios"]
+"""
+A list of files.
+"""
+
+RecordList: TypeAlias = Literal["voices", "elements"]
+"""
+A list of what the service keeps, and which is no file.
+"""
 
 ID_LENGTH: Final = 256
 """
@@ -64,6 +74,13 @@ def stands_in_path(any_id: str) -> bool:
     Return whether *any_id* can be the last part of a path: a path of dots leads elsewhere, an empty one to the list.
     """
     return len(any_id) <= ID_LENGTH and any_id.strip() not in ("", ".", "..") and any_id.isprintable()
+
+
+def as_tuple(items: Any) -> Any:
+    """
+    Return a list as a tuple, and any other value as it is, for validation to report.
+    """
+    return tuple(items) if isinstance(items, list) else items
 
 
 def _everything(_: TaskRequest) -> Hashable:
@@ -116,12 +133,14 @@ class Endpoint(Generic[R]):
             files of `inputs`, by place (see `FileInput`); files that are URLs are not in it.
         inputs: The fields that hold files.
         files: Returns how many files a request asks for at most.
-        slots: Returns how many slots a request takes, from acceptance until its task is final.
+        fewest_files: Returns how many files it makes at least; None if it makes as many as it asks for.
+        slots: Returns how many slots a request takes, from acceptance until its task is final; the most, if the service
+            decides how many files it makes.
         bucket: Returns the name of the slots that it takes: requests with the same name share them.
         duration_key: Returns a key that is equal for requests whose tasks take about the same time.
         units: Returns what a request costs if it succeeds, in the vendor's units; None if that is unknown.
         units_at_most: Returns the most that it can cost, where `units` is unknown since only the service sees how long
-            an input is; None if that is unknown, too.
+            an input is, or decides how much it makes; None if that is unknown, too.
         unit_price: Price of one unit in US dollars, by the vendor's price page; None if that is unknown.
         to_body: Returns the body to send, for the fields of a request as the codec writes them; None if these are it.
         from_body: Returns those fields of such a body, for the emulator. Raises ValueError for one that has none.
@@ -139,11 +158,12 @@ class Endpoint(Generic[R]):
     title: str
     path: str
     request_class: type[R]
-    results: tuple[ResultList, ...]
+    results: tuple[ResultList | RecordList, ...]
     rules: Callable[[R, Dialect, Mapping[str, FileFacts]], Iterable[BrokenRule]]
     bucket: Callable[[R, Dialect], str]
     inputs: tuple[FileInput, ...] = ()
     files: Callable[[R], int] = lambda _: 1
+    fewest_files: Callable[[R], int] | None = None
     slots: Callable[[R], int] = lambda _: 1
     duration_key: Callable[[R], Hashable] = _everything
     units: Callable[[R, Dialect], Decimal | None] = lambda _request, _dialect: None

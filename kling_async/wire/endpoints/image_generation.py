@@ -5,7 +5,7 @@ Facts are from the vendor's reference and price page of September 2026, and from
 """
 
 import enum
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypedDict
 
@@ -13,12 +13,14 @@ import attrs
 
 from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.base import Endpoint, as_tuple
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource, describe_source, take_in
 from kling_async.wire.endpoints.rules import (
     address_rules,
     broken,
     choice_rule,
+    element_rules,
+    flag_rule,
     image_rules,
     number_rule,
     one_of,
@@ -26,7 +28,7 @@ from kling_async.wire.endpoints.rules import (
     unicode_rules,
     whole_rule,
 )
-from kling_async.wire.field_metadata import ALWAYS_SENT
+from kling_async.wire.field_metadata import ALWAYS_SENT, ELEMENTS, WATERMARK
 from kling_async.wire.redaction import shown_text, shown_url
 
 __all__ = [
@@ -116,6 +118,9 @@ class ImageRequest:
         human_fidelity: How strongly the subject is kept, 0 to 1.
         resolution: "1k" or "2k", if the service offers it.
         external_task_id: An id of your own, unique on the account for ever; `submit` makes one if it is None.
+        element_list: Ids of elements that appear, with kling-v3; 10 at most together with `image`. The prompt names
+            them as `<<<element_1>>>`.
+        watermark_info: Whether to make a second file of each picture, with the vendor's watermark.
     """
 
     prompt: str = attrs.field(repr=shown_text)
@@ -132,6 +137,10 @@ class ImageRequest:
     human_fidelity: float | None = attrs.field(default=None, kw_only=True)
     resolution: str | None = attrs.field(default=None, kw_only=True)
     external_task_id: str | None = attrs.field(default=None, kw_only=True)
+    element_list: tuple[int, ...] | None = attrs.field(
+        default=None, kw_only=True, converter=attrs.converters.optional(as_tuple), metadata=ELEMENTS
+    )
+    watermark_info: bool | None = attrs.field(default=None, kw_only=True, metadata=WATERMARK)
 
 
 class RequestByName(TypedDict, total=False):
@@ -151,6 +160,8 @@ class RequestByName(TypedDict, total=False):
     human_fidelity: float | None
     resolution: str | None
     external_task_id: str | None
+    element_list: Sequence[int] | None
+    watermark_info: bool | None
 
 
 FROM_TEXT: Final[Mapping[str, int]] = {
@@ -175,6 +186,13 @@ Units per picture: from the vendor's price page for image models (2026-09), the 
 
 _NEWEST: Final = 8  # units per picture of a model that is in neither table
 
+_WITHOUT_ELEMENTS: Final = tuple(model for model in Model if model is not Model.V3)
+
+_REFERENCES_MAX: Final = 10
+"""
+Images and elements of one request.
+"""
+
 _REFERENCES: Final = tuple(kind.value for kind in ImageReference)
 
 
@@ -196,6 +214,8 @@ def _rules(request: ImageRequest, dialect: Dialect, files: Mapping[str, FileFact
         yield from _reference_rules(request, dialect)
     if "image" in files:
         yield from image_rules("image", request.image, files["image"], dialect)
+    if request.element_list is not None or request.watermark_info is not None:
+        yield from _extra_rules(request, dialect)
     if request.callback_url is not None or request.external_task_id is not None:
         yield from address_rules(dialect, request)
 
@@ -221,6 +241,20 @@ def _reference_rules(request: ImageRequest, dialect: Dialect) -> Iterator[Broken
         yield broken("image_reference", None, f"is required where {model} is given an image: {one_of(_REFERENCES)}")
     if request.negative_prompt and not dialect.negative_prompt_with_image:
         yield broken("negative_prompt", request.negative_prompt, "cannot be combined with an image")
+
+
+def _extra_rules(request: ImageRequest, dialect: Dialect) -> Iterator[BrokenRule]:
+    yield from flag_rule("watermark_info", request.watermark_info)
+    elements: Any = request.element_list
+    if elements is None:
+        return
+    yield from element_rules(elements)
+    model = _model_of(request, dialect)
+    if model in _WITHOUT_ELEMENTS:
+        yield broken("element_list", elements, f"is not taken by {model}; {Model.V3} takes elements")
+    most = _REFERENCES_MAX - (request.image is not None)
+    if isinstance(elements, tuple) and len(elements) > most:
+        yield broken("element_list", elements, f"must have at most {most} elements here; it has {len(elements)}")
 
 
 def _model_of(request: ImageRequest, dialect: Dialect) -> str:

@@ -13,7 +13,17 @@ from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.redaction import hide_query
 
-__all__ = ["FileFacts", "FileInput", "FileKind", "FileSource", "describe_source", "take_in", "take_in_all"]
+__all__ = [
+    "FileFacts",
+    "FileInput",
+    "FileKind",
+    "FileSource",
+    "InputMedia",
+    "describe_source",
+    "describe_sources",
+    "take_in",
+    "take_in_all",
+]
 
 
 @runtime_checkable
@@ -105,6 +115,17 @@ def describe_source(source: object) -> str:
             return f"<{type(source).__name__}>"
 
 
+def describe_sources(sources: object) -> str:
+    """
+    Describe a list of files in a few words, without their content.
+    """
+    if not isinstance(sources, tuple):
+        return describe_source(sources)
+    return f"({', '.join(map(describe_source, sources))})"
+
+
+InputMedia: TypeAlias = Literal["picture", "sound"]
+
 FileKind: TypeAlias = Literal["png", "jpg", "mp3", "wav", "m4a", "aac"]
 """
 The kinds of files that can be sent: pictures and sounds. Videos are sent as URLs.
@@ -122,6 +143,7 @@ class FileFacts:
         width: Pixels; None if the header does not say.
         height: Pixels; None if the header does not say.
         flaw: Why the file is truncated or damaged, worded as a broken rule; None if it is complete or was not checked.
+        seconds: Seconds that a sound lasts; None unless its header says it, as that of a WAV does.
     """
 
     size_in_bytes: int
@@ -129,6 +151,7 @@ class FileFacts:
     width: int | None = None
     height: int | None = None
     flaw: str | None = None
+    seconds: float | None = None
 
 
 @attrs.frozen
@@ -144,12 +167,14 @@ class FileInput:
         max_bytes: Returns the largest size in bytes at a service, before Base64. A larger file is not read to its end.
         is_list: Whether it holds a tuple, of files or of small classes.
         part: The attribute of those classes that holds the file, or None if this item has none.
+        media: What it holds.
     """
 
     field: str
     max_bytes: Callable[[Dialect], int]
     is_list: bool = False
     part: str | None = None
+    media: InputMedia = "picture"
 
     def sources(self, request: object) -> Iterator[tuple[str, Any]]:
         """

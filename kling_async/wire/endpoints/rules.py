@@ -17,8 +17,10 @@ __all__ = [
     "HALF_A_PAIR",
     "WHOLE_CHARACTERS",
     "address_rules",
+    "audio_rules",
     "broken",
     "choice_rule",
+    "element_rules",
     "flag_rule",
     "image_rules",
     "is_absolute",
@@ -106,6 +108,14 @@ def choice_rule(field: str, value: Any, choices: Collection[str], dialect: Diale
         yield broken(field, value, one_of(choices) if choices else f"is not taken by {dialect.name} services")
 
 
+def element_rules(elements: Any) -> Iterator[BrokenRule]:
+    """
+    Check `element_list`, which names elements by their ids.
+    """
+    if not isinstance(elements, tuple) or not all(type(element) is int and element > 0 for element in elements):
+        yield broken("element_list", elements, "must be a list of elements' ids, which are whole numbers")
+
+
 def address_rules(dialect: Dialect, request: TaskRequest, *, takes_external_id: bool = True) -> Iterator[BrokenRule]:
     """
     Check `callback_url` and `external_task_id`, which every request has.
@@ -152,6 +162,31 @@ def image_rules(
     if has_ratio and dialect.image_max_ratio is not None and ratio > dialect.image_max_ratio:
         limit = f"1:{dialect.image_max_ratio:g} to {dialect.image_max_ratio:g}:1"
         yield BrokenRule(place, shown, f"must have a ratio of {limit}; {sides}")
+
+
+def audio_rules(
+    place: str, source: object, sound: FileFacts | None, dialect: Dialect, *, seconds: tuple[int, int]
+) -> Iterator[BrokenRule]:
+    """
+    Check a sound that is sent; None is one that the service fetches from a URL.
+
+    Args:
+        seconds: The least and the most that it may last. Checked if its header says how long it lasts.
+    """
+    if sound is None:
+        return
+    shown = describe_source(source)
+    if sound.size_in_bytes > dialect.sound_max_bytes:
+        limit = f"{dialect.sound_max_bytes} bytes"
+        yield BrokenRule(place, shown, f"must be at most {limit} before Base64; it has {sound.size_in_bytes}")
+    if sound.kind not in ("mp3", "wav", "m4a", "aac"):
+        yield BrokenRule(place, shown, "must be an mp3, wav, m4a or aac sound, by its content; an mp4 is not taken")
+        return
+    if sound.flaw is not None:
+        yield BrokenRule(place, shown, sound.flaw)
+    least, most = seconds
+    if sound.seconds is not None and not least <= sound.seconds <= most:
+        yield BrokenRule(place, shown, f"must last {least} to {most} seconds; it lasts {sound.seconds:.3g}")
 
 
 def video_url_rule(field: str, value: Any, *, is_required: bool = False) -> Iterator[BrokenRule]:

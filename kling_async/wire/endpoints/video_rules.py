@@ -10,7 +10,7 @@ import attrs
 
 from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import TaskRequest
+from kling_async.wire.endpoints.base import TaskRequest, as_tuple
 from kling_async.wire.endpoints.rules import broken, choice_rule, flag_rule, number_rule, one_of, text_rule
 from kling_async.wire.endpoints.video_models import MODES, ModelFacts, facts_of_model
 from kling_async.wire.field_metadata import WireForm
@@ -128,13 +128,6 @@ SHOTS: Final = WireForm(_write_shots, _read_shots).metadata
 """
 Metadata of a tuple of `Shot`s; the service numbers them from 1.
 """
-
-
-def as_tuple(items: Any) -> Any:
-    """
-    Return a list as a tuple, and any other value as it is, for validation to report.
-    """
-    return tuple(items) if isinstance(items, list) else items
 
 
 def model_of(request: VideoRequest, dialect: Dialect) -> str:
@@ -271,12 +264,19 @@ def camera_rules(camera: Any) -> Iterator[BrokenRule]:
         yield broken("camera_control.config", dict(config), "must have exactly one axis that is not 0")
 
 
-def units_per_second(facts: ModelFacts | None, mode: str, *, sound: bool, voices: bool = False) -> Decimal | None:
+def units_per_second(
+    facts: ModelFacts | None, mode: str, *, sound: bool, voices: bool = False, has_video: bool = False
+) -> Decimal | None:
     """
     Return the units that a second costs; None if that is not known.
+
+    Args:
+        has_video: Whether a video is among the inputs.
     """
     if facts is None:
         return None
+    if has_video:
+        return facts.prices.with_video.get(mode)
     if voices:
         return facts.prices.voice.get(mode)
     return (facts.prices.sound if sound or facts.always_has_sound else facts.prices.silent).get(mode)

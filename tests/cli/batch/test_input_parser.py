@@ -231,6 +231,19 @@ def test_cells_that_are_no_numbers() -> None:
     assert {"prompt": "a", "n": "two", "image_fidelity": "much"} == fields_of(line.request, None)
 
 
+def test_cells_of_several_ids() -> None:
+    """
+    The ids of elements have blanks between them; what is no number stays as it is.
+    """
+    table = "prompt,element_list,watermark_info\na,829836802793406551 17,true\nb,17,\nc,x 17,maybe"
+    one, two, odd = (line.request for line in read(table, Format.CSV))
+
+    assert ImageRequest("a", element_list=[829836802793406551, 17], watermark_info=True) == one
+    assert ImageRequest("b", element_list=[17]) == two
+    assert isinstance(odd, ImageRequest)
+    assert (("x", 17), "maybe") == (odd.element_list, odd.watermark_info)
+
+
 def test_key_that_is_a_number() -> None:
     """
     A key that JSON has as a number is that of a table, where all is text.

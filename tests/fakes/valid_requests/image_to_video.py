@@ -7,6 +7,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from kling_async import ImageToVideo
+from kling_async.emulator.library import PRESET_VOICE_IDS
 from tests.fakes.valid_requests.pictures import PICTURES, PNG, PROMPTS
 
 EXAMPLE: Final = ImageToVideo(PNG, prompt="the boat leaves the harbour", duration=5)
@@ -28,7 +29,8 @@ def _of_a_model(draw: st.DrawFn) -> ImageToVideo:
     if is_newest:
         fields |= {"sound": draw(st.sampled_from([None, False, True]))}
     elif model == "kling-v2-6" and fields["image_tail"] is None:
-        fields |= {"sound": True, "voice_list": draw(st.sampled_from([(), ("voice-1",), ("voice-1", "voice-2")]))}
+        voices = st.sampled_from([(), PRESET_VOICE_IDS[:1], PRESET_VOICE_IDS[:2]])
+        fields |= {"sound": True, "voice_list": draw(voices)}
     return ImageToVideo(draw(PICTURES), **fields)
 
 

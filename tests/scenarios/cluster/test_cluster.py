@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import logging
 import os
 import signal
 from collections import Counter
@@ -16,13 +15,13 @@ from typing import Any
 
 import attrs
 import pytest
-from distributed import LocalCluster
 
 from kling_async import OFFICIAL, Batch, Done, ImageRequest, KlingClient
 from kling_async.batch.executors import FileInfo
 from kling_async.emulator import Emulator
 from kling_async.media.storage import Storage
 from tests.fakes import sample_functions
+from tests.fakes.dask_cluster import cluster, made_of
 from tests.fakes.storages import EAGER, Folder, Place, bucket, folder, s3_server  # noqa: F401
 from tests.fakes.subprocesses import program
 
@@ -97,16 +96,14 @@ async def test_each_part_may_die(tmp_path: Path, place: Place, pytestconfig: pyt
     that workers reach by a socket: in the end each picture is stored once and whole, seen by the function, and paid for
     once.
     """
-    count, stage = (150, 25) if pytestconfig.getoption("thorough") else (90, 10)
+    count, stage = (150, 25) if pytestconfig.getoption("thorough") else (60, 10)
     place.troubles += ["refused", "cut", "slow", "lost answer"] * (stage * 2 // 5)
     options = place.storage.options if isinstance(place.storage, Storage) else None
     async with (
         asyncio.timeout(PATIENCE),
         Emulator(latency=(0.02, 0.05), slots=20, picture_scale=0.05, dialect=OFFICIAL) as server,
-        LocalCluster(  # type: ignore[no-untyped-call]
-            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL, asynchronous=True
-        ) as cluster,
-        CuttableConnection(int(cluster.scheduler_address.rpartition(":")[2])).opened() as line,
+        cluster(2, processes=True) as dask_client,
+        CuttableConnection(int(made_of(dask_client).scheduler_address.rpartition(":")[2])).opened() as line,
     ):
         jobs = {
             "key": server.api_key,
@@ -119,7 +116,7 @@ async def test_each_part_may_die(tmp_path: Path, place: Place, pytestconfig: pyt
         }
         async with driver(jobs) as process:
             before = await outcomes_of(process, stage)
-            os.kill(cluster.workers[0].process.pid, signal.SIGKILL)
+            os.kill(made_of(dask_client).workers[0].process.pid, signal.SIGKILL)
             between = await outcomes_of(process, stage)
             cut = line.cut()
             after = await outcomes_of(process, stage)

@@ -26,6 +26,7 @@ from kling_async.errors import DownloadFailed, ProcessFailed
 from kling_async.media.saved_files import SavedFile
 from kling_async.media.storage import Storage
 from tests.fakes import sample_functions
+from tests.fakes.processes import lent_process, pool  # noqa: F401
 from tests.fakes.storages import client, memory, server  # noqa: F401
 
 
@@ -70,6 +71,7 @@ async def test_function_is_called_in_another_process(client: KlingClient, tmp_pa
     assert all(width > 0 and process != os.getpid() for _, width, _, process in done.value)
 
 
+@pytest.mark.usefixtures("lent_process")
 @pytest.mark.parametrize("save_to", ["memory://pictures/run", None])
 async def test_function_gets_the_path_or_the_content(
     client: KlingClient, tmp_path: Path, memory: object, save_to: str | None
@@ -85,6 +87,7 @@ async def test_function_gets_the_path_or_the_content(
     assert (True,) == done.value
 
 
+@pytest.mark.usefixtures("lent_process")
 async def test_next_run_calls_the_function_for_the_rest(client: KlingClient, server: Emulator, tmp_path: Path) -> None:
     """
     A function given later gets the saved files, without another download, and each file once.
@@ -102,6 +105,7 @@ async def test_next_run_calls_the_function_for_the_rest(client: KlingClient, ser
     assert [] == none
 
 
+@pytest.mark.usefixtures("lent_process")
 async def test_journals_of_before_have_room_for_values(client: KlingClient, tmp_path: Path) -> None:
     """
     One that a version without functions has made goes on with one.
@@ -123,6 +127,7 @@ async def test_journals_of_before_have_room_for_values(client: KlingClient, tmp_
     assert (True,) == done.value
 
 
+@pytest.mark.usefixtures("lent_process")
 async def test_failure_has_its_cause(client: KlingClient, tmp_path: Path) -> None:
     """
     The picture is there all the same.
@@ -136,6 +141,7 @@ async def test_failure_has_its_cause(client: KlingClient, tmp_path: Path) -> Non
     assert 1 == len(list((tmp_path / "pictures").iterdir()))
 
 
+@pytest.mark.usefixtures("lent_process")
 async def test_a_function_that_ends_the_program_has_failed(client: KlingClient, tmp_path: Path) -> None:
     """
     The program goes on.
@@ -146,6 +152,7 @@ async def test_a_function_that_ends_the_program_has_failed(client: KlingClient, 
     assert "RuntimeError: it called sys.exit('enough')" in str(failed.error)
 
 
+@pytest.mark.usefixtures("lent_process")
 @pytest.mark.parametrize("executor", [None, Own()])
 async def test_odd_errors_of_a_function(client: KlingClient, tmp_path: Path, executor: Any) -> None:
     """
@@ -161,6 +168,7 @@ async def test_odd_errors_of_a_function(client: KlingClient, tmp_path: Path, exe
     assert isinstance(outcomes[-1], Done)
 
 
+@pytest.mark.usefixtures("lent_process")
 async def test_value_that_cannot_be_pickled_is_a_failure(client: KlingClient, tmp_path: Path) -> None:
     """
     Of the function, and of no other row.
@@ -175,12 +183,10 @@ async def test_process_that_dies_is_replaced(client: KlingClient, tmp_path: Path
     """
     What it was about to do is done by another.
     """
-    async with LocalExecutor(2) as executor:
-        done = await run(
-            client, tmp_path, "a fox", "a boat", "a storm", process=sample_functions.die_once, executor=executor
-        )
+    async with LocalExecutor(1) as executor:  # two calls at a time
+        done = await run(client, tmp_path, "a fox", "a boat", process=sample_functions.die_once, executor=executor)
 
-    assert [("alive",)] * 3 == [each.value for each in done if isinstance(each, Done)]
+    assert [("alive",)] * 2 == [each.value for each in done if isinstance(each, Done)]
 
 
 async def test_call_that_kills_its_process_fails_alone(client: KlingClient, tmp_path: Path) -> None:
@@ -189,7 +195,7 @@ async def test_call_that_kills_its_process_fails_alone(client: KlingClient, tmp_
     """
     prompts = ("a boat", "a fox", "a storm", "a lighthouse")
 
-    outcomes = await run(client, tmp_path, *prompts, process=sample_functions.die_of_foxes, executor=LocalExecutor(2))
+    outcomes = await run(client, tmp_path, *prompts, process=sample_functions.die_of_foxes, executor=LocalExecutor(1))
 
     assert [Done, Failed, Done, Done] == [type(each) for each in outcomes]
 
@@ -412,6 +418,7 @@ PROGRAM = """
 import asyncio, sys
 from kling_async import Batch, KlingClient
 from tests.fakes import sample_functions
+from tests.fakes.processes import lent_process, pool  # noqa: F401
 
 async def main():
     url, key, journal = sys.argv[1:]

@@ -18,6 +18,7 @@ from kling_async.batch.executors import (
 from kling_async.batch.function_calls import unpickle_value
 from kling_async.media.saved_files import SavedFile
 from tests.fakes import sample_functions
+from tests.fakes.processes import lent_process, pool  # noqa: F401
 
 INFO = FileInfo("k", "t", ImageRequest("a lighthouse"), SavedFile(0, Path("0.png"), 4, "00"))
 
@@ -30,6 +31,7 @@ async def test_ctrl_c_is_for_the_program(tmp_path: Path) -> None:
         assert "done" == unpickle_value(await executor.call(sample_functions.interrupt, tmp_path, INFO))
 
 
+@pytest.mark.usefixtures("lent_process")
 async def test_functions_that_other_processes_cannot_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def look(source: object, facts: object) -> None:
         pass
@@ -43,6 +45,7 @@ async def test_functions_that_other_processes_cannot_load(tmp_path: Path, monkey
             await executor.check(look, tmp_path)
 
 
+@pytest.mark.usefixtures("lent_process")
 async def test_cancelling_drops_the_result(tmp_path: Path) -> None:
     async with LocalExecutor(1) as executor:
         call = asyncio.ensure_future(executor.call(sample_functions.dawdle, tmp_path, INFO))

@@ -55,9 +55,9 @@ from kling_async.errors import (
 )
 from kling_async.media.naming import NameTemplate
 from kling_async.policy.host_networks import Network
+from tests.fakes.clients import EAGER
 from tests.fakes.html_reader import Reader
-
-EAGER = PollPolicy(first_delay=0.02, max_delay=0.1)
+from tests.fakes.simulated_loop import epoch_now, simulated
 
 
 @pytest.fixture(params=[GATEWAY, OFFICIAL], ids=lambda dialect: dialect.name)
@@ -244,11 +244,13 @@ class TestGenerate:
 
 
 class TestFanOut:
+    @simulated
     async def test_two_hundred_gathered_prompts_run_at_full_width(self) -> None:
         """
         No create is refused, all nine slots are used, and at most 16 connections are made.
         """
-        async with Emulator(dialect=OFFICIAL, latency=(0.2, 0.2), slots=9) as server, client_of(server) as client:
+        server = Emulator(dialect=OFFICIAL, latency=(0.2, 0.2), slots=9, clock=epoch_now)
+        async with server, client_of(server) as client:
             results = await asyncio.gather(*(client.generate(f"lighthouse {number}") for number in range(200)))
 
         assert 200 == len({result.task_id for result in results})
@@ -334,6 +336,7 @@ class TestFanOut:
 
         assert 0 == server.ledger.creates_received
 
+    @simulated
     async def test_failed_polls_never_end_a_wait(self) -> None:
         """
         A third of the polls fails in any way; each task succeeds.
@@ -345,7 +348,8 @@ class TestFanOut:
             faults.reset_after("query", rate=0.1),
             faults.truncated("query", rate=0.1),
         ]
-        async with Emulator(latency=(0.05, 0.1), faults=rules, seed=7) as server, client_of(server) as client:
+        server = Emulator(latency=(5, 10), faults=rules, seed=7, clock=epoch_now)
+        async with server, client_of(server) as client:
             results = await asyncio.gather(*(client.generate(f"lighthouse {number}") for number in range(30)))
 
         assert 30 == len(results)

@@ -14,6 +14,7 @@ from kling_async.client.credentials import find_base_url, find_credentials
 from kling_async.emulator import Emulator
 from kling_async.errors import InvalidRequest, NotAuthenticated
 from kling_async.wire.auth import ApiKey, make_token
+from tests.fakes.clients import EAGER
 
 VARIABLES = ("KLING_API_KEY", "KLING_ACCESS_KEY", "KLING_SECRET_KEY", "KLING_BASE_URL")
 
@@ -234,7 +235,7 @@ async def test_a_whole_endpoint_reaches_the_service() -> None:
     """
     async with (
         Emulator(latency=(0.0, 0.0)) as server,
-        KlingClient(server.api_key, base_url=f"{server.url}/v1/images/generations") as client,
+        KlingClient(server.api_key, base_url=f"{server.url}/v1/images/generations", polling=EAGER) as client,
     ):
         assert (await client.generate("a lighthouse")).images
 
@@ -257,7 +258,7 @@ async def test_a_short_secret_signs_without_a_warning() -> None:
     pair = AccessKey("an-access-key", "s" * 31)
     async with (
         Emulator(dialect=OFFICIAL, access_key=pair, latency=(0.0, 0.0)) as server,
-        KlingClient(pair, base_url=server.url, dialect=OFFICIAL) as client,
+        KlingClient(pair, base_url=server.url, dialect=OFFICIAL, polling=EAGER) as client,
     ):
         assert (await client.generate("a lighthouse")).images
     head, claims, signature = make_token(pair, 0.0).text.split(".")

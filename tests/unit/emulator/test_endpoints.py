@@ -26,6 +26,7 @@ from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput
 from kling_async.wire.endpoints.registry import registered
 from kling_async.wire.endpoints.rules import address_rules, text_rule
+from kling_async.wire.field_metadata import WATERMARK
 from kling_async.wire.json_text import loads
 from tests.fakes.media_files import images_in, open_media
 
@@ -40,6 +41,7 @@ class FilmRequest:
     model_name: str | None = attrs.field(default=None, kw_only=True)
     duration: str | None = attrs.field(default=None, kw_only=True)
     aspect_ratio: str | None = attrs.field(default=None, kw_only=True)
+    watermark_info: bool | None = attrs.field(default=None, kw_only=True, metadata=WATERMARK)
     mode: str | None = attrs.field(default=None, kw_only=True)
     callback_url: str | None = attrs.field(default=None, kw_only=True)
     external_task_id: str | None = attrs.field(default=None, kw_only=True)

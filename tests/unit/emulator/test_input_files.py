@@ -13,6 +13,7 @@ from kling_async.emulator import ApiError
 from kling_async.emulator.drawing.reference_blend import open_reference
 from kling_async.emulator.input_files import facts_of, picture_of
 from kling_async.wire.endpoints.inputs import FileFacts
+from tests.fakes.sounds import WAV
 
 
 def picture(kind: str, width: int = 320, height: int = 300) -> bytes:
@@ -40,6 +41,16 @@ def test_what_is_no_whole_picture_has_no_kind(data: bytes) -> None:
     Other formats, and halves of pictures with good headers, are nothing the service can use.
     """
     assert FileFacts(len(data), None) == facts_of(base64.b64encode(data).decode())
+
+
+def test_sound_is_known() -> None:
+    """
+    With its length, if it is a WAV; it is no picture.
+    """
+    text = base64.b64encode(WAV).decode()
+
+    assert FileFacts(len(WAV), "wav", seconds=3.0) == facts_of(text)
+    assert picture_of(text) is None
 
 
 def test_giant_is_no_picture() -> None:

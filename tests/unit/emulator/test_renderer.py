@@ -15,6 +15,7 @@ from kling_async.emulator.renderer import Renderer
 from kling_async.emulator.result_files import ResultFile
 from kling_async.wire.dialects import OFFICIAL
 from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.text_to_video import TextToVideo
 
 FIRST = ResultFile("images", 0)
 
@@ -95,6 +96,18 @@ async def test_reference_shapes_the_picture() -> None:
     assert 4 == len(set(pictures))
 
 
+async def test_requests_at_the_same_time_share_the_work(small: Renderer) -> None:
+    """
+    A file is drawn once, even for a client that asks for its parts all at once; one that leaves takes nothing along.
+    """
+    record = record_of(ImageRequest("a cat"))
+    one, two, leaver = (asyncio.create_task(small.render(record, FIRST)) for _ in range(3))
+    await asyncio.sleep(0)
+    leaver.cancel()
+
+    assert await one is await two
+
+
 async def test_few_pictures_are_kept(small: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The oldest pictures are forgotten, and drawn again when they are asked for.
@@ -140,3 +153,18 @@ async def test_own_picture_by_its_url_is_the_reference() -> None:
     one, two, three = (Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures)
 
     assert mean_difference(one, two) < 12 < mean_difference(one, three)
+
+
+async def test_closing_stops_videos() -> None:
+    """
+    A video of an hour is not awaited; whoever waits for it is cancelled, as everything is at that time.
+    """
+    account_ = account()
+    renderer_ = Renderer(account_)
+    long = account_.create(TextToVideo("a cat", duration=3600), 0.0)
+    filming = asyncio.create_task(renderer_.render(long, ResultFile("videos", 0)))
+    await asyncio.sleep(0)
+    await renderer_.aclose()
+
+    with pytest.raises(asyncio.CancelledError):
+        await filming

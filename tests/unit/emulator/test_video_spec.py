@@ -6,8 +6,10 @@ from typing import Any
 
 import attrs
 import pytest
+from hypothesis import given, strategies as st
 
-from kling_async.emulator.video_spec import VideoSpec, asks_for_sound, first_and_last, size_of_video
+from kling_async.emulator.video_spec import VideoSpec, asks_for_sound, first_and_last, shots_of, size_of_video
+from kling_async.wire.endpoints.video_rules import Shot
 
 
 @attrs.frozen(kw_only=True)
@@ -17,8 +19,9 @@ class Clip:
     aspect_ratio: str | None = None
     sound: Any = None
     sound_file: str | None = None
-    keep_original_sound: str | None = None
+    keep_original_sound: Any = "no"
     image_list: tuple[Any, ...] = ()
+    multi_prompt: tuple[Any, ...] = ()
 
 
 @attrs.frozen
@@ -82,7 +85,9 @@ def test_sides_are_even(scale: float) -> None:
         (Clip(sound=False), False),
         (Clip(sound_file="https://x.example/a.mp3"), True),
         (Clip(keep_original_sound="yes"), True),
-        (Clip(keep_original_sound="no"), False),
+        (Clip(keep_original_sound=True), True),
+        (Clip(keep_original_sound=None), True),
+        (Clip(keep_original_sound=False), False),
         (object(), False),
     ],
 )
@@ -91,6 +96,7 @@ def test_sound_is_asked_for(request_: object, *, is_heard: bool) -> None:
     A video is heard if the request says so, or has a sound.
     """
     assert is_heard == asks_for_sound(request_)
+    assert asks_for_sound(request_, "kling-3.0-turbo")
 
 
 def test_first_and_last_pictures() -> None:
@@ -102,7 +108,7 @@ def test_first_and_last_pictures() -> None:
     assert (None, None) == first_and_last(Clip(), [])
     assert ("image", None) == first_and_last(Clip(), ["image"])
     assert ("image", "image_tail") == first_and_last(Clip(), ["image_tail", "image"])
-    assert (None, "image_tail") == first_and_last(Clip(), ["image_tail"])
+    assert (None, "image_tail") == first_and_last(Clip(), ["static_mask", "dynamic_masks[0].mask", "image_tail"])
     places = [f"image_list[{index}].image_url" for index in range(3)]
     assert (places[0], places[1]) == first_and_last(frames, places)
 
@@ -113,3 +119,36 @@ def test_length_is_whole_frames(seconds: float, frames: int) -> None:
     The vendor's videos have 24 frames per second; none is empty.
     """
     assert frames == VideoSpec(width=16, height=16, seconds=seconds, prompt="x").frames
+
+
+def test_shots_of_a_request() -> None:
+    """
+    Shots that the request describes are shown; those that it leaves to the model are one.
+    """
+    assert (("a", 2.0), ("b", 1.0)) == shots_of(Clip(multi_prompt=(Shot("a", 2), Shot("b", 1))))
+    assert () == shots_of(Clip()) == shots_of(object())
+
+
+@given(
+    st.floats(0.04, 20),
+    st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 15)), max_size=6).map(tuple),
+)
+def test_takes_have_all_frames(seconds: float, shots: tuple[tuple[str, float], ...]) -> None:
+    """
+    Whatever the lengths of the shots, the video has as many frames as asked, and its pictures are at its ends.
+    """
+    spec = VideoSpec(width=16, height=16, seconds=seconds, prompt="x", shots=shots, first_frame=b"1", last_frame=b"2")
+    takes = spec.takes()
+
+    assert spec.frames == sum(take.frames for take in takes)
+    assert (b"1", b"2") == (takes[0].first_frame, takes[-1].last_frame)
+    assert all(take.last_frame is None for take in takes[:-1])
+
+
+def test_takes_share_the_length() -> None:
+    """
+    A shot of half the length has half the frames.
+    """
+    spec = VideoSpec(width=16, height=16, seconds=3, prompt="x", shots=(("a", 2), ("b", 1)))
+
+    assert [("a", 48), ("b", 24)] == [(take.prompt, take.frames) for take in spec.takes()]

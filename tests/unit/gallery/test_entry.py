@@ -5,6 +5,8 @@ import pytest
 
 from kling_async import ImageRequest
 from kling_async.gallery import GalleryEntry, entry_of
+from kling_async.wire.endpoints.text_to_video import TextToVideo
+from kling_async.wire.endpoints.video_rules import Shot
 
 
 def test_entry_tells_what_was_asked_for() -> None:
@@ -32,6 +34,37 @@ def test_reference_is_named_and_not_held(image: Path | io.BytesIO | str, shown: 
     entry = entry_of(ImageRequest("a fox", image=image, image_reference="subject", image_fidelity=0.5))
 
     assert {"n": 1, "image_reference": "subject", "image_fidelity": 0.5, "image": shown} == entry.settings
+
+
+def test_settings_of_a_video_are_told_in_words() -> None:
+    """
+    Shots by their parts, switches as on and off, and nothing of what is empty.
+    """
+    shots = (Shot("a harbour", 3), Shot("a lighthouse", 2))
+    entry = entry_of(TextToVideo(shot_type="customize", multi_shot=True, multi_prompt=shots, sound=False, mode="pro"))
+
+    assert ("a harbour / a lighthouse", "text-to-video") == (entry.prompt, entry.endpoint)
+    assert {
+        "duration": 5,
+        "mode": "pro",
+        "sound": "off",
+        "multi_shot": "on",
+        "shot_type": "customize",
+        "multi_prompt": "prompt a harbour, duration 3; prompt a lighthouse, duration 2",
+    } == entry.settings
+    assert {"duration": 5} == entry_of(TextToVideo("a harbour")).settings
+
+
+@pytest.mark.parametrize(
+    "value", ["https://cdn/fox.mp4?Signature=secret", "HTTP://cdn/fox.mp4", "data:video/mp4;base64,AAAA", "A" * 4000]
+)
+def test_addresses_and_contents_are_not_shown(value: str) -> None:
+    """
+    Wherever a request has them: a URL may be signed.
+    """
+    settings = entry_of(TextToVideo("a fox", mode=value, camera_control={"type": value, "config": None})).settings
+
+    assert ("given", "type given") == (settings["mode"], settings["camera_control"])
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,6 @@ A cluster that loses its workers, and how often a function is called that kills 
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -28,7 +26,6 @@ from kling_async.integrations.dask import (
     executor as dask_executor,
     worker as dask_worker,
 )
-from kling_async.wire.endpoints.registry import caption_of
 from tests.fakes import sample_functions
 from tests.fakes.dask_cluster import cluster, item_in, made_of, run, seen
 from tests.fakes.storages import client, server  # noqa: F401
@@ -48,13 +45,6 @@ async def impatient(workers: int = 1, **options: Any) -> AsyncIterator[tuple[Cli
     """
     async with cluster(workers, **options) as dask_client, DaskExecutor(dask_client, no_worker_timeout=0.5) as executor:
         yield dask_client, executor
-
-
-def kill(source: object, facts: FileInfo) -> None:
-    """
-    Kill the worker.
-    """
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def lose_all(dask_client: Client) -> None:
@@ -79,7 +69,7 @@ async def test_a_cluster_that_loses_its_last_worker(
     with settings.set({"distributed.deploy.lost-worker-timeout": "1 ms"}):
         async with impatient(1, processes=True) as (_, executor):
             with pytest.raises(ExecutorLost, match=r"has no worker, for 0\.5 s \(no_worker_timeout\)"):
-                await run(client, tmp_path, "a fox", process=kill, executor=executor)
+                await run(client, tmp_path, "a fox", process=sample_functions.die, executor=executor)
 
     assert "the Dask cluster has no worker" in caplog.text
     async with cluster() as dask_client, DaskExecutor(dask_client) as executor:
@@ -181,17 +171,6 @@ async def test_without_a_limit_it_is_only_told(tmp_path: Path, caplog: pytest.Lo
         assert isinstance(await executing, WorkResult)
 
 
-def note_and_die(source: object, facts: FileInfo) -> None:
-    """
-    Note that it was called, and kill the worker on foxes.
-    """
-    assert isinstance(source, Path)
-    with source.with_suffix(f".{facts.key}.calls").open("a") as calls:
-        calls.write("x")
-    if "fox" in caption_of(facts.request):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
 @pytest.mark.parametrize("allowed", [0, 1])
 async def test_call_that_kills_workers_is_repeated_a_limited_number_of_times(
     client: KlingClient, tmp_path: Path, allowed: int
@@ -202,7 +181,7 @@ async def test_call_that_kills_workers_is_repeated_a_limited_number_of_times(
     patient = {"distributed.deploy.lost-worker-timeout": "1 hour"}  # a busy machine begins one in more than 15 s
     with settings.set({"distributed.scheduler.allowed-failures": allowed, **patient}):
         async with cluster(1, processes=True) as dask_client, DaskExecutor(dask_client) as executor:
-            [failed] = await run(client, tmp_path, "a fox", process=note_and_die, executor=executor)
+            [failed] = await run(client, tmp_path, "a fox", process=sample_functions.note_and_die, executor=executor)
 
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, ProcessFailed)

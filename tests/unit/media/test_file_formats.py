@@ -5,6 +5,7 @@ Where a file ends by its own structure, whatever its length was said to be.
 import functools
 import io
 import time
+from collections.abc import Callable
 
 import PIL.Image
 import pytest
@@ -14,6 +15,7 @@ from kling_async.emulator.filming.encoding import encode_mp3, encode_video
 from kling_async.emulator.filming.sounds import write_wav
 from kling_async.emulator.video_spec import VideoSpec
 from kling_async.media.file_formats import FileEnd, find_ext, is_known
+from tests.fakes.media_files import make_sound, make_video
 from tests.unit.media.sounds import box, chunk, mov, mp3, mp4, riff, wav, wav_of_a_pipe
 
 
@@ -41,6 +43,7 @@ WHOLE = {
 }
 
 
+ENDLESS_MP3 = mp3()[:183] + b"\x7f\xff\xff\xff" + mp3()[187:556]  # it states a number of frames that never come
 FMT, DATA = chunk(b"fmt ", bytes(16)), chunk(b"data", bytes(99))
 
 VIDEOS = {
@@ -150,6 +153,28 @@ def test_worst_input(content: bytes) -> None:
     assert time.process_time() - began < 1.0
 
 
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (box(b"ftyp", b"isom" + bytes(4)) + box(b"free") * 2**17, "video"),
+        (box(b"ftyp", b"isom" + bytes(4)) + b"".join(box(b"%04d" % number) for number in range(10_000)) * 13, "video"),
+        (ENDLESS_MP3 + (b"\xff\xf3\x14\xc4" + bytes(20)) * (2**20 // 24), "audio"),
+        (ENDLESS_MP3 + b"\xff\xf3" * 2**19, "audio"),
+        (riff(chunk(b"LIST", b"") * 2**17), "audio"),
+        (riff(chunk(b"fmt ", b"") * 2**17, size=0xFFFFFFFF), "audio"),
+    ],
+    ids=range(6),
+)
+def test_worst_video_and_sound(content: bytes, kind: str) -> None:
+    """
+    A MiB of the smallest parts takes less than a second of CPU, too, and has no end.
+    """
+    began = time.process_time()
+
+    assert not is_whole(content, kind=kind, by=2**16)
+    assert time.process_time() - began < 1.0
+
+
 @pytest.mark.parametrize("head", [b"", b"<html>", b"\x89PNG", b"RIFF\0\0\0\0WAVE", b"BM" + bytes(20)])
 def test_no_picture(head: bytes) -> None:
     """
@@ -210,6 +235,30 @@ def test_emulated_files_cut_anywhere(ext: str, data: st.DataObject) -> None:
 
     assert is_whole(content, kind=kind, by=by)
     assert not is_whole(content[: data.draw(st.integers(12, len(content) - 1))], kind=kind, by=by)
+
+
+@pytest.mark.parametrize(
+    ("ext", "make"),
+    [
+        (".mp4", functools.partial(make_video, container="mp4")),
+        (".mov", functools.partial(make_video, container="mov")),
+        (".mp3", functools.partial(make_sound, codec="libmp3lame", container="mp3")),
+        (".m4a", functools.partial(make_sound, codec="aac", container="ipod")),
+        (".wav", functools.partial(make_sound, 0.1, codec="pcm_s16le", container="wav")),
+    ],
+)
+def test_files_of_ffmpeg_cut_anywhere(ext: str, make: Callable[[], bytes]) -> None:
+    """
+    Those of a common encoder, too, are complete at their last byte and not before.
+    """
+    content = make()
+    assert ext == find_ext(content, "video" if ext in (".mp4", ".mov") else "audio")
+    end = FileEnd.of(ext)
+    for at in range(len(content)):
+        assert not end.is_reached, at
+        end.feed(content[at : at + 1])
+
+    assert end.is_reached
 
 
 def test_mp4_of_fragments() -> None:

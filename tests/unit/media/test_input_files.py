@@ -24,6 +24,7 @@ from kling_async.wire.endpoints.image_generation import ImageRequest
 from kling_async.wire.endpoints.inputs import FileFacts, FileSource
 from kling_async.wire.endpoints.registry import broken_rules
 from kling_async.wire.image_headers import kind_of
+from tests.fakes.sounds import WAV
 
 MAX = GATEWAY.image_max_bytes
 
@@ -490,3 +491,50 @@ async def test_cancelled_reading_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     go_on.set()
 
     assert await asyncio.to_thread(ended.wait, 5)  # an unclosed file would be a ResourceWarning, and so an error
+
+
+class TestSound:
+    @pytest.mark.parametrize("form", ["bytes", "path", "Base64", "data URL"])
+    async def test_is_read_as_a_picture_is(self, tmp_path: Path, form: str) -> None:
+        """
+        In every form; its kind and its length are known.
+        """
+        path = tmp_path / "sound"
+        path.write_bytes(WAV)
+        encoded = base64.b64encode(WAV).decode()
+        data_url = as_data_url(WAV, "audio/wav")
+        forms: dict[str, FileSource] = {"bytes": WAV, "path": path, "Base64": encoded, "data URL": data_url}
+
+        sound = await read_reference(forms[form], field="sound_file", max_bytes=MAX, media="sound")
+
+        assert encoded == sound.text
+        assert FileFacts(len(WAV), "wav", seconds=3.0) == sound.facts
+
+    async def test_large_file_still_tells_its_length(self, tmp_path: Path) -> None:
+        """
+        Its header is enough.
+        """
+        path = tmp_path / "sound.wav"
+        path.write_bytes(WAV)
+
+        assert Reference("", FileFacts(len(WAV), "wav", seconds=3.0)) == await read_reference(
+            path, field="sound_file", max_bytes=100, media="sound"
+        )
+
+    @pytest.mark.parametrize("source", ["speech.mp3", "sounds/speech", 5])
+    async def test_refusal_names_kinds_of_sounds(self, source: Any) -> None:
+        """
+        And no Pillow image.
+        """
+        with pytest.raises(InvalidRequest, match=r"Base64 of an mp3, wav, m4a or aac; for a file pass") as caught:
+            await read_reference(source, field="sound_file", max_bytes=MAX, media="sound")
+
+        assert "Pillow" not in caught.value.message
+
+    async def test_damaged_base64_is_of_a_sound(self) -> None:
+        """
+        The message says what should be there.
+        """
+        text = base64.b64encode(WAV).decode()[:-3]
+        with pytest.raises(InvalidRequest, match="must be the Base64 of a complete sound; its length is wrong"):
+            await read_reference(text, field="sound_file", max_bytes=MAX, media="sound")

@@ -28,6 +28,7 @@ from kling_async import (
 from kling_async.emulator import Emulator
 from kling_async.errors import InvalidRequest, NotAuthenticated
 from kling_async.policy.arguments import shown_url, url_rule
+from tests.fakes.clients import EAGER
 
 KEY: Final = "sk-a-key-that-nobody-may-see"
 HUGE: Final = 10**400
@@ -43,7 +44,7 @@ async def server() -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def client(server: Emulator) -> AsyncIterator[KlingClient]:
-    async with KlingClient(server.api_key, base_url=server.url, dialect=server.dialect) as client:
+    async with KlingClient(server.api_key, base_url=server.url, dialect=server.dialect, polling=EAGER) as client:
         yield client
 
 
@@ -391,7 +392,10 @@ def test_nothing_that_is_no_time_reaches_the_loop(monkeypatch: pytest.MonkeyPatc
             return call_at(when, *rest, **context)
 
         monkeypatch.setattr(loop, "call_at", noted)
-        async with Emulator(latency=(0.0, 0.0)) as server, KlingClient(server.api_key, base_url=server.url) as client:
+        async with (
+            Emulator(latency=(0.0, 0.0)) as server,
+            KlingClient(server.api_key, base_url=server.url, polling=EAGER) as client,
+        ):
             for timeout in NO_TIMES:
                 with pytest.raises(InvalidRequest):
                     await client.generate("a lighthouse", timeout=timeout)

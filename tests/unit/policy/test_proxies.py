@@ -14,6 +14,7 @@ from kling_async.errors import InvalidRequest
 from kling_async.media.downloads import Downloads
 from kling_async.policy.proxies import read_proxies
 from kling_async.wire.tasks import Image
+from tests.fakes.clients import EAGER
 
 PROXY = "http://p.example:3128"
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "request_method")
@@ -216,7 +217,7 @@ async def test_no_key_and_no_picture_of_a_service_on_loopback_meets_a_proxy(
     async with stranger() as (url, heard), Emulator(latency=(0.0, 0.0), picture_scale=0.05) as server:
         monkeypatch.setenv(name, url)
         http = HttpOptions(trust_env=True)
-        async with KlingClient(server.api_key, base_url=server.url, http=http) as client:
+        async with KlingClient(server.api_key, base_url=server.url, http=http, polling=EAGER) as client:
             result = await client.generate("a lighthouse")
             assert await client.read(result.images[0])
             assert [] == heard

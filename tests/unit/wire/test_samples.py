@@ -99,6 +99,8 @@ def task_facts(snapshot: TaskSnapshot) -> dict[str, Any]:
         ],
         "videos": [known_of(video) for video in snapshot.task_result.videos],
         "audios": [known_of(audio) for audio in snapshot.task_result.audios],
+        "voices": plain(snapshot.task_result.voices),
+        "elements": plain(snapshot.task_result.elements),
         "units": None if snapshot.final_unit_deduction is None else str(snapshot.final_unit_deduction),
         "cash": snapshot.final_balance_deduction
         and [str(told) for told in attrs.astuple(snapshot.final_balance_deduction) if told is not None],

@@ -4,6 +4,7 @@ The values that travel.
 
 import io
 import pickle
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -190,9 +191,11 @@ def test_long_prompt_is_shortened_in_the_repr() -> None:
 
 def test_keyword_arguments_are_the_fields() -> None:
     """
-    What is taken by name beside a request is what a request holds; of pictures also what becomes bytes.
+    What is taken by name beside a request is what a request holds; of pictures also what becomes bytes, and lists.
     """
-    assert {**get_type_hints(ImageRequest), "image": Any} == get_type_hints(RequestByName)
+    taken = {**get_type_hints(ImageRequest), "image": Any, "element_list": Sequence[int] | None}
+
+    assert taken == get_type_hints(RequestByName)
 
 
 def test_surface() -> None:

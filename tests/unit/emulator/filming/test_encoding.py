@@ -18,7 +18,7 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from kling_async.emulator.filming.encoding import encode_mp3, encode_video
-from kling_async.emulator.video_spec import VideoSpec
+from kling_async.emulator.video_spec import VideoSpec, VideoStopped
 from tests.fakes.media_files import images_in, open_media
 
 PLAIN = VideoSpec(
@@ -128,7 +128,7 @@ def test_pictures_move() -> None:
     """
     No two frames in a row are the same, and the last one is quite another than the first.
     """
-    frames = images_in(video_of(PLAIN))
+    frames = images_in(encode_video(attrs.evolve(PLAIN, width=320, height=180)))
     steps = [difference(one, other) for one, other in itertools.pairwise(frames)]
 
     assert min(steps) > 0
@@ -184,12 +184,35 @@ def test_picture_of_another_ratio_is_fitted(size: tuple[int, int]) -> None:
     assert all(level < 60 for level in row[68:])
 
 
+def test_shots_are_cut() -> None:
+    """
+    Each shot has a scene of its own: the picture changes at once, where the shot ends, and little elsewhere.
+    """
+    shots = (("a red desert", 0.5), ("a city at night", 0.25))
+    frames = images_in(encode_video(attrs.evolve(PLAIN, seconds=0.75, shots=shots)))
+    steps = [difference(one, other) for one, other in itertools.pairwise(frames)]
+
+    assert 11 == steps.index(max(steps))
+    assert max(steps) > 5 * sorted(steps)[-2]
+
+
 def test_unreadable_picture_is_an_error() -> None:
     """
     A picture that cannot be read leaves no half video.
     """
     with pytest.raises(ValueError, match="not a readable jpg or png"):
         encode_video(attrs.evolve(PLAIN, first_frame=b"?"))
+
+
+def test_video_is_stopped_before_any_frame() -> None:
+    """
+    Whoever no longer wants it does not wait for the rest.
+    """
+    answers = iter([False, False, True])
+    with pytest.raises(VideoStopped):
+        encode_video(PLAIN, lambda: next(answers))
+
+    assert [] == list(answers)
 
 
 def test_everything_in_the_spec_counts() -> None:

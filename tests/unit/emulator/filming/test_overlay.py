@@ -59,6 +59,27 @@ def test_strength_fades_it() -> None:
     assert changes[2] / 2 == pytest.approx(changes[1], rel=0.1)
 
 
+def test_frost_hides_what_is_behind() -> None:
+    """
+    The caption of a given picture cannot be read under the new one; above it nothing is blurred.
+    """
+    size = (640, 360)
+    other = Image.new("RGB", size, (60, 60, 60))
+    for column in range(0, 640, 4):
+        other.paste("white", (column, 0, column + 2, 360))
+    spreads = []
+    for is_frosted in (False, True):
+        overlay = measure(size, caption, is_frosted=is_frosted)
+        assert overlay is not None
+        frame = Planes.of(other).frame()
+        overlay.lay_over(frame)
+        luma = Planes.of_frame(frame).luma
+        spreads.append([ImageStat.Stat(luma.crop((400, row, 640, row + 1))).stddev[0] for row in (40, 355)])
+
+    assert spreads[0][0] == spreads[1][0]
+    assert spreads[1][1] < 0.2 * spreads[0][1]
+
+
 def test_nothing_to_lay_over() -> None:
     """
     In a video that is too small for letters the caption is left out.

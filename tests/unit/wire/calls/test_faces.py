@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kling_async.errors import InvalidRequest, UnexpectedAnswer
-from kling_async.wire.calls.faces import FACE_IDENTIFICATION, FACES_MAX, Face, FaceRequest, FaceSession, video_fields
+from kling_async.wire.calls.faces import FACE_IDENTIFICATION, FACES_MAX, Face, FaceRequest, FaceSession
 from kling_async.wire.codec import write_request
 from kling_async.wire.dialects import OFFICIAL
+from kling_async.wire.endpoints.video_source import video_fields
 from kling_async.wire.http_answer import Answer
 from kling_async.wire.tasks import Video
 

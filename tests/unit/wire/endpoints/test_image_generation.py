@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kling_async.errors import BrokenRule
+from kling_async.wire.codec import read_request, write_request
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
 from kling_async.wire.endpoints.inputs import FileFacts
@@ -227,6 +228,8 @@ def test_all_broken_rules_at_once() -> None:
         human_fidelity=-1,
         resolution="8k",
         external_task_id="order-17",
+        element_list=["829836802793406551"],
+        watermark_info="yes",
     )
 
     broken = broken_fields(GATEWAY, request, FileFacts(5, None))
@@ -277,6 +280,45 @@ def test_limits_belong_to_the_dialect() -> None:
     dialect = attrs.evolve(GATEWAY, prompt_max=3, default_model="kling-v1-5")
 
     assert ["prompt", "image_reference"] == broken_fields(dialect, asking(image=URL))
+
+
+def test_elements() -> None:
+    """
+    The newest model takes elements, ten at most with the reference image; a model that is not known may take them.
+    """
+    ten = list(range(1, 11))
+
+    assert [] == broken_fields(OFFICIAL, asking(element_list=[829836802793406551], image=URL))
+    assert [] == broken_fields(OFFICIAL, asking(element_list=ten))
+    assert ["element_list"] == broken_fields(OFFICIAL, asking(element_list=ten, image=URL))
+    assert ["element_list"] == broken_fields(OFFICIAL, asking(element_list=[1], model_name="kling-v2-1"))
+    assert ["element_list"] == broken_fields(GATEWAY, asking(element_list=[1]))
+    passing = attrs.evolve(GATEWAY, unknown_models="pass")
+    assert [] == broken_fields(passing, asking(element_list=[1], model_name="kling-v9"))
+
+
+@pytest.mark.parametrize("elements", [[0], [True], ["1"], [1.0], "1", 1])
+def test_elements_are_ids(elements: Any) -> None:
+    """
+    An element is named by its id, a whole number.
+    """
+    (broken,) = broken_rules(OFFICIAL, asking(element_list=elements))
+
+    assert "must be a list of elements' ids, which are whole numbers" == broken.rule
+
+
+def test_elements_and_watermark_on_the_wire() -> None:
+    """
+    Both have a form of their own there, and are read back; a request without them is sent as before.
+    """
+    request = asking(element_list=[829836802793406551, 2], watermark_info=False)
+
+    body = write_request(request)
+
+    assert [{"element_id": 829836802793406551}, {"element_id": 2}] == body["element_list"]
+    assert {"enabled": False} == body["watermark_info"]
+    assert request == read_request(body, ImageRequest)
+    assert {"prompt", "n"} == write_request(asking()).keys()
 
 
 @given(
