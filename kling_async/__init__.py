@@ -31,6 +31,8 @@ from kling_async.wire.endpoints.image_to_video import DynamicMask, ImageToVideo
 from kling_async.wire.endpoints.motion_control import MotionControl
 from kling_async.wire.endpoints.multi_image_to_image import MultiImageToImage
 from kling_async.wire.endpoints.omni_image import OmniImage
+from kling_async.wire.endpoints.omni_inputs import Frame, InputVideo
+from kling_async.wire.endpoints.omni_video import OmniVideo
 from kling_async.wire.endpoints.text_to_video import TextToVideo
 from kling_async.wire.endpoints.video_models import VideoModel
 from kling_async.wire.endpoints.video_rules import Shot
@@ -64,17 +66,20 @@ __all__ = [
     "Face",
     "FaceSession",
     "Failed",
+    "Frame",
     "HttpOptions",
     "Image",
     "ImageReference",
     "ImageRequest",
     "ImageToVideo",
+    "InputVideo",
     "Keyed",
     "KlingClient",
     "Model",
     "MotionControl",
     "MultiImageToImage",
     "OmniImage",
+    "OmniVideo",
     "PollPolicy",
     "Recognition",
     "Resolution",

@@ -90,16 +90,16 @@ def _types_of(field: _Field) -> tuple[Any, ...]:
     return get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
 
 
-def _is_list(field: _Field) -> bool:
-    return get_origin(field.type) is tuple
+def _kinds_of_items(field: _Field) -> tuple[Any, ...]:
+    # Empty if it is no list.
+    return next((get_args(kind) for kind in _types_of(field) if get_origin(kind) is tuple), ())
 
 
 def _read_text(field: _Field, text: str) -> Any:
     types = _types_of(field)
-    if _is_list(field):
+    if kinds := _kinds_of_items(field):
         if text.startswith("["):
             return _read_json(text)
-        kinds = get_args(field.type)
         return [_read_number(word, kinds) for word in text.split()] if int in kinds else [text]
     if any(get_origin(kind) is Mapping or get_origin(kind) is get_origin(Mapping[str, Any]) for kind in types):
         return _read_json(text)
@@ -128,11 +128,12 @@ def _read_number(text: str, types: tuple[Any, ...]) -> Any:
 
 def _with_items(field: _Field, value: Any, file: FileInput | None, folder: Path) -> Any:
     # Objects in a list become the small class of its items; texts that are files become URLs or paths.
-    if not _is_list(field):
+    kinds_of_items = _kinds_of_items(field)
+    if not kinds_of_items:
         return value if file is None else _source(value, folder)
     if not isinstance(value, list):
         return value
-    kinds = [kind for kind in get_args(field.type) if attrs.has(kind)]
+    kinds = [kind for kind in kinds_of_items if attrs.has(kind)]
     items = [kinds[0](**item) if kinds and isinstance(item, dict) else item for item in value]
     if file is None:
         return items

@@ -30,7 +30,7 @@ __all__ = ["video"]
 EXAMPLES: Final = """\
 Examples:
   kling-async video "a paper boat leaves the harbour"
-  kling-async video "it sails away" --image boat.png --duration 10 --mode pro --sound
+  kling-async video "it sails away" --image boat.png -d 10 --sound
   kling-async video --emulator --json - < prompts.txt
 """
 
@@ -45,14 +45,12 @@ class VideoFields:
     The fields of a request for a video, without the prompt.
     """
 
-    image: Annotated[str | None, _field(metavar="FILE|URL", help="The first frame, jpg or png.")] = None
-    tail: Annotated[str | None, _field(metavar="FILE|URL", help="The last frame, jpg or png.")] = None
-    duration: Annotated[int, _field("--duration", "-d", metavar="S", help="Seconds of each video (default 5)")] = 5
-    mode: Annotated[str | None, _field(metavar="std|pro|4k", help="720p, 1080p or, with kling-v3, 4k.")] = None
-    sound: Annotated[
-        bool | None, _field("--sound/--no-sound", metavar=None, help="With sound, if the model makes it.")
-    ] = None
-    aspect_ratio: Annotated[str | None, _field(metavar="W:H", help="16:9, 9:16 or 1:1; without pictures.")] = None
+    image: Annotated[str | None, _field(metavar="FILE|URL", help="First frame.")] = None
+    tail: Annotated[str | None, _field(metavar="FILE|URL", help="Last frame.")] = None
+    duration: Annotated[int, _field("--duration", "-d", metavar="S", help="Seconds (default 5)")] = 5
+    mode: Annotated[str | None, _field(metavar="std|pro|4k", help="720p, 1080p or 4k.")] = None
+    sound: Annotated[bool | None, _field("--sound/--no-sound", metavar=None, help="Whether with sound.")] = None
+    aspect_ratio: Annotated[str | None, _field(metavar="W:H", help="Without pictures.")] = None
     negative_prompt: Annotated[str | None, _field(metavar="TEXT", help="What not to show.")] = None
     model_name: Annotated[str | None, _field("--model-name", "--model", metavar="NAME", help="Such as kling-v3.")] = (
         None

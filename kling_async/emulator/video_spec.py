@@ -129,6 +129,7 @@ def asks_for_sound(request: object, model_name: str = "") -> bool:
     is_asked_for = getattr(request, "sound", None) in (True, "on")
     keeps_one = getattr(request, "keep_original_sound", "no") not in (False, "no")  # None is yes
     has_one = any(getattr(request, name, None) not in (None, ()) for name in _SOUND_SOURCES)
+    keeps_one = keeps_one or any(video.keep_original_sound for video in getattr(request, "video_list", ()))
     return is_asked_for or keeps_one or has_one or model_name in _NEVER_SILENT
 
 

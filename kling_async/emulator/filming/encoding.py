@@ -97,8 +97,6 @@ def _span(frame: int, fps: int) -> range:
 
 def _encode_sound(container: OutputContainer, audio: AudioStream, samples: Samples, span: range) -> None:
     part = samples[span.start : span.stop]
-    if not part:
-        return
     frame = AudioFrame("s16", "mono", len(part))
     frame.rate, frame.pts, frame.time_base = RATE, span.start, Fraction(1, RATE)
     frame.planes[0].update(part.tobytes())
