@@ -36,26 +36,24 @@ class RequestFields:
     The fields of a request, without the prompt.
     """
 
-    n: Annotated[int, _field("--n", "-n", metavar="N", help="Per prompt (default 1)")] = 1
+    n: Annotated[int, _field("--n", "-n", metavar="N", help="Pictures per prompt (default 1)")] = 1
     aspect_ratio: Annotated[str | None, _field(metavar="W:H", help="Such as 16:9.")] = None
     negative_prompt: Annotated[str | None, _field(metavar="TEXT", help="What not to show.")] = None
     model_name: Annotated[str | None, _field("--model-name", "--model", metavar="NAME", help="Such as kling-v2.")] = (
         None
     )
-    resolution: Annotated[str | None, _field(metavar="1k|2k", help="If it is offered.")] = None
-    image: Annotated[str | None, _field(metavar="FILE|URL", help="Reference image.")] = None
-    image_reference: Annotated[str | None, _field(metavar="WORD", help="subject or face.")] = None
-    image_fidelity: Annotated[float | None, _field(metavar="0..1", help="How closely to follow.")] = None
-    human_fidelity: Annotated[float | None, _field(metavar="0..1", help="And its subject.")] = None
-    callback_url: Annotated[str | None, _field(metavar="URL", help="For its reports.")] = None
-    external_task_id: Annotated[str | None, _field(metavar="ID", help="Your own id.")] = None
+    resolution: Annotated[str | None, _field(metavar="1k|2k", help="If the service offers it.")] = None
+    image: Annotated[str | None, _field(metavar="FILE|URL", help="Reference image, jpg or png.")] = None
+    image_reference: Annotated[str | None, _field(metavar="WORD", help="What to use: subject or face.")] = None
+    image_fidelity: Annotated[float | None, _field(metavar="0..1", help="How closely to follow it.")] = None
+    human_fidelity: Annotated[float | None, _field(metavar="0..1", help="How closely to keep its subject.")] = None
+    callback_url: Annotated[str | None, _field(metavar="URL", help="Where the service reports to.")] = None
+    external_task_id: Annotated[str | None, _field(metavar="ID", help="Your own id, for one prompt.")] = None
     element_list: Annotated[
         list[int] | None,
-        _field("--element", metavar="ID", help="May be repeated."),
+        _field("--element", metavar="ID", help="To show; may be repeated."),
     ] = None
-    watermark_info: Annotated[
-        bool | None, _field("--watermark", metavar="", help="Also marked copies.")
-    ] = None
+    watermark_info: Annotated[bool | None, _field("--watermark", metavar="", help="Also make marked copies.")] = None
 
     def make_requests(self, prompts: Sequence[str]) -> list[ImageRequest]:
         fields = attrs.asdict(self)

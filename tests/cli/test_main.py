@@ -27,7 +27,7 @@ def test_help(here: Here, word: str) -> None:
 
     lines = ended.out.splitlines()
     assert 0 == ended.code
-    assert len(lines) <= 46
+    assert len(lines) <= 48
     assert max(map(len, lines)) <= 80
     assert f"  kling-async {word}" in ended.out
     assert "130 interrupted" in ended.out
