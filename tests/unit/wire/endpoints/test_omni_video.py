@@ -341,8 +341,9 @@ def test_the_new_standard_is_read_back(request_: OmniVideo) -> None:
     """
     standard = OMNI_VIDEO.new_standard
     assert standard is not None
-    plain = {"multi_shot": None, "shot_type": None, "multi_prompt": (), "prompt": request_.prompt or "a boat"}
-    sent = OMNI_VIDEO.complete(attrs.evolve(request_, **plain, image_list=()), NEW)
+    of_one_shot: dict[str, Any] = {"multi_shot": None, "shot_type": None, "multi_prompt": (), "image_list": ()}
+    plain = attrs.evolve(request_, prompt=request_.prompt or "a boat", **of_one_shot)
+    sent = OMNI_VIDEO.complete(plain, NEW)
 
     read = read_request(standard.from_body(new_body(sent), standard.segment(sent, NEW)), OmniVideo)
 
