@@ -100,6 +100,8 @@ def of_wrong_type(error: ValueError, body: Mapping[str, Any]) -> str:
     Report why *body* cannot be read: a field is missing or has the wrong type.
     """
     cause = error.__cause__
+    if cause is None:  # an endpoint's own words
+        return str(error)
     fields = [note.name for _, note in cause.group_exceptions()[0]] if isinstance(cause, ClassValidationError) else []
     if not fields:
         return MESSAGES[1200]
