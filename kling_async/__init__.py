@@ -20,6 +20,7 @@ from kling_async.policy.policies import PollPolicy, RetryPolicy, SlotPolicy
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.calls.account import Deduction, ResourcePack
 from kling_async.wire.calls.faces import Face, FaceSession
+from kling_async.wire.calls.recognition import Recognition, Segment
 from kling_async.wire.calls.speech import Speech
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
 from kling_async.wire.endpoints.avatar import Avatar
@@ -32,6 +33,8 @@ from kling_async.wire.endpoints.lip_sync import LipSync
 from kling_async.wire.endpoints.motion_control import MotionControl
 from kling_async.wire.endpoints.multi_image_to_image import MultiImageToImage
 from kling_async.wire.endpoints.omni_image import OmniImage
+from kling_async.wire.endpoints.omni_inputs import Frame, InputVideo
+from kling_async.wire.endpoints.omni_video import OmniVideo
 from kling_async.wire.endpoints.one_step_lip_sync import OneStepLipSync
 from kling_async.wire.endpoints.text_to_audio import TextToAudio
 from kling_async.wire.endpoints.text_to_video import TextToVideo
@@ -70,11 +73,13 @@ __all__ = [
     "Face",
     "FaceSession",
     "Failed",
+    "Frame",
     "HttpOptions",
     "Image",
     "ImageReference",
     "ImageRequest",
     "ImageToVideo",
+    "InputVideo",
     "Keyed",
     "KlingClient",
     "LipSync",
@@ -82,11 +87,14 @@ __all__ = [
     "MotionControl",
     "MultiImageToImage",
     "OmniImage",
+    "OmniVideo",
     "OneStepLipSync",
     "PollPolicy",
+    "Recognition",
     "Resolution",
     "ResourcePack",
     "RetryPolicy",
+    "Segment",
     "Shot",
     "SlotPolicy",
     "Slots",

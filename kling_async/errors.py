@@ -315,13 +315,14 @@ class Unreachable(KlingError):
 @attrs.define(slots=False, repr=False)
 class SubmissionUncertain(KlingError):
     """
-    A submit may have been accepted, and the service offers no way to find out, or did not respond to it.
+    A submit may have been accepted, and the service offers no way to find out, or did not respond to it. Or a call that
+    creates no task, such as speech, may have been made.
 
     It is never sent again automatically. Look for the task in the vendor's console, or submit the request again and
     accept that it may be paid for twice.
 
     Attributes:
-        request: The request that was sent, with the client's `external_task_id` if there was one.
+        request: The request that was sent, with the client's `external_task_id` if there was one. None for a call.
         urls: URLs of images in a response, as in `UnexpectedAnswer`, or in a callback.
         snapshot: What a callback reported about the task, if it gave no id with which the task can be read.
     """

@@ -17,6 +17,7 @@ from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.calls.account import AccountApi
 from kling_async.client.calls.elements import ElementsApi
 from kling_async.client.calls.faces import FacesApi
+from kling_async.client.calls.images import ImagesApi
 from kling_async.client.calls.speech import SpeechApi
 from kling_async.client.calls.voices import VoicesApi
 from kling_async.client.core import ClientCore
@@ -77,13 +78,12 @@ class KlingClient:
         callbacks:
             A receiver, which you serve, and which several clients may share. Each submit gets its own callback URL
             there, unless its request has a `callback_url`. While callbacks arrive, tasks are hardly polled.
-        on_event:
-            Called in the event loop with each step of each task, for progress, logs and metrics; it must return
-            quickly. Its exceptions are logged and ignored.
+        on_event: A quick function, called in the event loop with each step of each task. Its exceptions are logged.
 
     Attributes:
         speech: Has text read aloud.
         faces: Finds faces in videos.
+        images: Recognizes what is in pictures.
         voices: Creates, lists and deletes voices for videos.
         elements: Creates, lists and deletes persons and things for videos.
         account: Reads the account's packs and deductions.
@@ -132,6 +132,7 @@ class KlingClient:
         self.callbacks: Final = callbacks
         self.speech: Final = SpeechApi(self.core.calls)
         self.faces: Final = FacesApi(self.core.calls)
+        self.images: Final = ImagesApi(self.core)
         self.voices: Final = VoicesApi(self.core)
         self.elements: Final = ElementsApi(self.core)
         self.account: Final = AccountApi(self.core.free_calls)

@@ -137,17 +137,22 @@ class Account:
         self._bill(record)
         return record
 
-    def has_file(self, kind: ResultList, any_id: str, now: float) -> bool:
+    def find_file(self, kind: ResultList, any_id: str, now: float) -> TaskRecord | None:
         """
-        Return whether a file with this id was made on this account.
+        Return what has made the file with this id; None if this account has no such file.
         """
         made = (record for record in self._by_task_id.values() if kind in record.endpoint.results)
-        return any(any_id == file_id(record, kind, index) for record in made for index in range(record.files_at(now)))
+        found = (
+            record for record in made for index in range(record.files_at(now)) if any_id == file_id(record, kind, index)
+        )
+        return next(found, None)
 
     def parent_of(self, record: TaskRecord) -> TaskRecord | None:
         """
         Return the task whose video was the input of *record*; None if no task of this account has made it.
         """
+        if "videos" not in record.endpoint.results:
+            return None
         parent = parent_of(record.request, self._by_task_id)
         return parent if parent is not None and parent.files_at(record.created_at) else None
 

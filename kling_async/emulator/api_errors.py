@@ -66,6 +66,18 @@ BAD_SOUND: Final = "Audio format is invalid"
 _SOUNDS: Final = ("mp3", "wav", "m4a", "aac")
 
 
+NO_RATIO: Final = "Aspect ratio must be specified unless a first frame is provided or the task is video editing"
+
+_RECORDED: Final = (
+    ("aspect_ratio", "is required unless", NO_RATIO),
+    ("multi_shot", "cannot be combined with a video", "multi_shot is not supported with video input"),
+    ("video_url", "must be an http(s) URL", "Video URL is invalid"),
+)
+"""
+The end of a field's name, the beginning of a rule that is broken, and the vendor's words for that, as they were seen.
+"""
+
+
 def parts_of_token(parts: int) -> str:
     """
     Report that a token has the wrong format. The vendor also answers a wrong key like this.
@@ -97,10 +109,11 @@ def too_long(field: str, most: int) -> str:
 
 def of_wrong_type(error: ValueError, body: Mapping[str, Any]) -> str:
     """
-    Report why *body* cannot be read: a field is missing or has the wrong type.
+    Report why *body* cannot be read: a field is missing or has the wrong type. What reads an endpoint's own form says
+    it in the vendor's words.
     """
     cause = error.__cause__
-    if cause is None:  # an endpoint's own words
+    if cause is None:
         return str(error)
     fields = [note.name for _, note in cause.group_exceptions()[0]] if isinstance(cause, ClassValidationError) else []
     if not fields:
@@ -113,8 +126,13 @@ def of_broken_rule(broken: BrokenRule, body: Mapping[str, Any], files: Mapping[s
     Report that *body* breaks a rule. *files* has the facts about its files, by field.
     """
     field, value = broken.field, body.get(broken.field)
+    if value is None and broken.value != "None":  # it is inside a list, or left out
+        value = broken.value.strip("'")
     if field == "model_name":
         return "model is not supported"
+    for name, rule, words in _RECORDED:
+        if field.endswith(name) and broken.rule.startswith(rule):
+            return words
     if field in files:
         return _of_file(files[field], broken)
     if needed := re.fullmatch(r"needs an? (\w+)", broken.rule):

@@ -13,15 +13,18 @@ from kling_async.emulator.account import Account
 from kling_async.emulator.api_errors import ApiError
 from kling_async.emulator.bookkeeping import deductions_of, packs_of
 from kling_async.emulator.file_rendering import missing_library
+from kling_async.emulator.input_files import facts_of
 from kling_async.emulator.result_files import ResultFile
 from kling_async.emulator.task_snapshot import seconds_of
 from kling_async.wire.calls.account import BALANCE_DEDUCTIONS, PACKAGE_DEDUCTIONS, RESOURCE_PACKS, PacksRequest
 from kling_async.wire.calls.call import Call
 from kling_async.wire.calls.deletes import DELETE_ELEMENT, DELETE_VOICE
 from kling_async.wire.calls.faces import FACE_IDENTIFICATION, FaceRequest
+from kling_async.wire.calls.recognition import IMAGE_RECOGNITION, RecognitionRequest
 from kling_async.wire.calls.speech import SPEECH, SpeechRequest
 from kling_async.wire.codec import read_request, write_task
 from kling_async.wire.endpoints.base import Endpoint, ResultList
+from kling_async.wire.endpoints.rules import image_rules
 
 __all__ = ["answer_call"]
 
@@ -79,7 +82,10 @@ def _made_by(call: Call[Any, Any], *results: ResultList) -> Endpoint[Any]:
     )
 
 
+_SEGMENTS: Final = ("object_seg", "head_seg", "face_seg", "cloth_seg")
+
 _SOUND: Final = _made_by(SPEECH, "audios")
+_PARTS: Final = attrs.evolve(_made_by(IMAGE_RECOGNITION, "images"), files=lambda _: len(_SEGMENTS))
 _FACE: Final = _made_by(FACE_IDENTIFICATION, "images")
 
 
@@ -98,16 +104,31 @@ def _speak(request: SpeechRequest, account: Account, now: float) -> dict[str, An
 
 def _identify(request: FaceRequest, account: Account, now: float) -> dict[str, Any]:
     # Every video shows one face, from its beginning to its end.
-    if request.video_id is not None and not account.has_file("videos", request.video_id, now):
+    video = None if request.video_id is None else account.find_file("videos", request.video_id, now)
+    if request.video_id is not None and video is None:
         raise ApiError(400, 1201, api_errors.invalid("video_id", request.video_id))
     record = account.create_done(_FACE, request, now)
     face = {
         "face_id": "0",
         "face_image": account.urls.url_of(record, ResultFile("images", 0), now),
         "start_time": 0,
-        "end_time": round(1000 * seconds_of(record, account.settings)),
+        "end_time": round(1000 * seconds_of(video or record, account.settings)),
     }
     return {"session_id": record.task_id, "final_unit_deduction": f"{record.units:f}", "face_data": [face]}
+
+
+def _recognize(request: RecognitionRequest, account: Account, now: float) -> dict[str, Any]:
+    # Every picture contains an object, and nobody.
+    facts = facts_of(request.image)  # None for a URL
+    for broken in image_rules("image", request.image, facts, account.settings.dialect):
+        raise ApiError(400, 1201, api_errors.of_broken_rule(broken, {}, {} if facts is None else {"image": facts}))
+    record = account.create_done(_PARTS, request, now)
+    urls = [account.urls.url_of(record, ResultFile("images", index), now) for index in range(len(_SEGMENTS))]
+    found = [
+        {"type": kind, "is_contain": kind == "object_seg", "url": url if kind == "object_seg" else ""}
+        for kind, url in zip(_SEGMENTS, urls, strict=True)
+    ]
+    return {"task_result": {"images": found}, "final_unit_deduction": f"{record.units:f}"}
 
 
 def _show_packs(request: PacksRequest, account: Account, now: float) -> dict[str, Any]:
@@ -123,6 +144,7 @@ def _show_packs(request: PacksRequest, account: Account, now: float) -> dict[str
 _ANSWERS: Final[Mapping[str, Callable[[Any, Account, float], Any]]] = {
     SPEECH.name: _speak,
     FACE_IDENTIFICATION.name: _identify,
+    IMAGE_RECOGNITION.name: _recognize,
     RESOURCE_PACKS.name: _show_packs,
     PACKAGE_DEDUCTIONS.name: lambda request, account, now: deductions_of(account, request, "units", now),
     BALANCE_DEDUCTIONS.name: lambda request, account, now: deductions_of(account, request, "cash", now),

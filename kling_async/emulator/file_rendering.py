@@ -12,7 +12,7 @@ from kling_async.emulator.result_files import ResultFile
 from kling_async.emulator.settings import Settings
 from kling_async.emulator.task_record import TaskRecord
 from kling_async.emulator.task_snapshot import seconds_of
-from kling_async.emulator.video_spec import VideoSpec, asks_for_sound, first_and_last, shots_of, size_of_video
+from kling_async.emulator.video_spec import VideoSpec, asks_for_sound, pictures_of, shots_of, size_of_video
 
 __all__ = ["Links", "missing_library", "render_file", "require_pillow", "urls_in"]
 
@@ -113,10 +113,10 @@ def _size_of(record: TaskRecord) -> tuple[str, str]:
 def _spec_of(record: TaskRecord, file: ResultFile, settings: Settings, links: Links) -> VideoSpec:
     request = record.request
     pictures = {place: (text, content) for place, text, content in _pictures(record, links)}
-    first, last = (pictures.get(place or "") for place in first_and_last(request, pictures))
-    first_frame, last_frame = (_frame(picture, links) for picture in (first, last))
+    by_role = {role: pictures[place] for role, place in pictures_of(request, pictures).items()}
+    first_frame, last_frame = (_frame(by_role.get(role), links) for role in ("first", "last"))
     width, height = size_of_video(request, _size_in(first_frame or last_frame), settings.picture_scale)
-    tint = first or last
+    tint = by_role.get("reference") or by_role.get("first") or by_role.get("last")
     return VideoSpec(
         width=width,
         height=height,

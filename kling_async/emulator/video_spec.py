@@ -4,11 +4,11 @@ Describes the video that a request asks for: its size, length and sound, and the
 
 import itertools
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
-__all__ = ["FPS", "VideoSpec", "VideoStopped", "asks_for_sound", "first_and_last", "shots_of", "size_of_video"]
+__all__ = ["FPS", "VideoSpec", "VideoStopped", "asks_for_sound", "pictures_of", "shots_of", "size_of_video"]
 
 FPS: Final = 24
 """
@@ -17,7 +17,13 @@ Frames per second, as in the vendor's videos.
 
 _SHORT_SIDES: Final[Mapping[str, int]] = {"std": 720, "720p": 720, "pro": 1080, "1080p": 1080, "4k": 2160}
 
-_LAST_FRAMES: Final = frozenset({"image_tail", "last_frame", "end_frame"})
+Role: TypeAlias = Literal["first", "last", "reference"]
+"""
+What a picture is for: the first or the last frame, or to be in the video somehow.
+"""
+
+_LAST_FRAMES: Final = frozenset({"image_tail", "last_frame"})
+_ROLES: Final[Mapping[Any, Role]] = {"first_frame": "first", "end_frame": "last"}
 _SOUND_SOURCES: Final = ("sound_file", "audio_id", "audio_url", "audio_file", "face_choose")
 _NEVER_SILENT: Final = frozenset({"kling-3.0-turbo"})
 _MASKS: Final = frozenset({"static_mask", "dynamic_masks"})
@@ -127,9 +133,10 @@ def asks_for_sound(request: object, model_name: str = "") -> bool:
     never silent.
     """
     is_asked_for = getattr(request, "sound", None) in (True, "on")
-    keeps_one = getattr(request, "keep_original_sound", "no") not in (False, "no")  # None is yes
-    has_one = any(getattr(request, name, None) not in (None, ()) for name in _SOUND_SOURCES)
-    return is_asked_for or keeps_one or has_one or model_name in _NEVER_SILENT
+    is_kept = getattr(request, "keep_original_sound", "no") not in (False, "no")  # None is yes
+    is_kept_of_one = any(video.keep_original_sound for video in getattr(request, "video_list", ()))
+    is_given = any(getattr(request, name, None) not in (None, ()) for name in _SOUND_SOURCES)
+    return is_asked_for or is_kept or is_kept_of_one or is_given or model_name in _NEVER_SILENT
 
 
 def shots_of(request: object) -> tuple[tuple[str, float], ...]:
@@ -139,28 +146,25 @@ def shots_of(request: object) -> tuple[tuple[str, float], ...]:
     return tuple((shot.prompt, float(shot.duration)) for shot in getattr(request, "multi_prompt", None) or ())
 
 
-def first_and_last(request: object, places: Iterable[str]) -> tuple[str | None, str | None]:
+def pictures_of(request: object, places: Iterable[str]) -> dict[Role, str]:
     """
-    Return the places of the pictures that a video begins and ends with; None where it has none.
+    Return the place of the picture that has a role in a video, for each role that one has.
 
     Args:
-        places: Of all pictures of the request, such as "image" or "image_list[0].image_url".
+        places: Of all pictures of the request, such as "image" or "image_list[0].image".
     """
-    first: str | None = None
-    last: str | None = None
+    found: dict[Role, str] = {}
     for place in places:
-        if place.partition("[")[0] in _MASKS:
-            continue
-        if _is_last(request, place):
-            last = last or place
-        else:
-            first = first or place
-    return first, last
+        if (role := _role_of(request, place)) is not None:
+            found.setdefault(role, place)
+    return found
 
 
-def _is_last(request: object, place: str) -> bool:
+def _role_of(request: object, place: str) -> Role | None:
     field, _, rest = place.partition("[")
+    if field in _MASKS:
+        return None
     if not rest:
-        return field in _LAST_FRAMES
+        return "last" if field in _LAST_FRAMES else "first"
     item = getattr(request, field)[int(rest.partition("]")[0])]
-    return getattr(item, "type", None) in _LAST_FRAMES
+    return _ROLES.get(getattr(item, "type", None), "reference")

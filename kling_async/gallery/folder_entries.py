@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from kling_async.gallery.entry import GalleryEntry
+from kling_async.gallery.media_facts import read_media
 from kling_async.gallery.thumbnails import open_picture
 
 __all__ = ["read_folder"]
 
 _PICTURES: Final = {".png", ".jpg", ".jpeg", ".webp"}
-_SUFFIXES: Final = _PICTURES | {".mp4", ".mov", ".webm"} | {".mp3", ".wav", ".m4a", ".aac", ".ogg"}
+_VIDEOS: Final = {".mp4", ".mov", ".webm"}
+_SUFFIXES: Final = _PICTURES | _VIDEOS | {".mp3", ".wav", ".m4a", ".aac", ".ogg"}
 _EMULATED: Final = re.compile(r"(?P<model_name>\S+)  · {2}picture (?P<index>\d+)  · ")
 
 
@@ -22,7 +24,7 @@ def read_folder(directory: str | Path) -> list[GalleryEntry]:
     Return an entry for each picture, video and sound in *directory* and its subfolders, sorted by name. Hidden files
     are left out.
 
-    PNG files may contain their prompt; those of the emulator also contain their model and index.
+    PNG files may contain their prompt, and MP4 files a title; PNG files of the emulator also contain model and index.
 
     Raises:
         OSError: The folder cannot be read.
@@ -42,10 +44,15 @@ def _read(path: Path) -> GalleryEntry:
     emulated = _EMULATED.match(texts.get("Comment", "")) if texts.get("Software") == "kling_async emulator" else None
     return GalleryEntry(
         path=path,
-        prompt=texts.get("Description", ""),
+        prompt=texts.get("Description", "") or (_title(path) if path.suffix.lower() in _VIDEOS else ""),
         model_name=emulated["model_name"] if emulated else None,
         index=int(emulated["index"]) if emulated else None,
     )
+
+
+def _title(path: Path) -> str:
+    media = read_media(path)
+    return media.title if media is not None else ""
 
 
 def _texts(path: Path) -> dict[str, str]:

@@ -17,6 +17,9 @@ _SIGNATURES: Final[tuple[tuple[bytes, Literal["video", "audio"], str], ...]] = (
     (b"OggS", "audio", "ogg"),
     (b"ID3", "audio", "mp3"),  # MP3 with tags
 )
+_TITLE: Final = b"\xa9nam"
+_NESTING: Final = {b"trak": 0, b"udta": 0, b"meta": 4, b"ilst": 0}  # boxes of boxes, which follow so many bytes
+_DEPTH_MAX: Final = 3  # the title is in a list in metadata in user data
 _INDEX_MAX: Final = 16 * 1024 * 1024  # bytes of the index of an MP4 file that are read
 
 
@@ -24,13 +27,14 @@ _INDEX_MAX: Final = 16 * 1024 * 1024  # bytes of the index of an MP4 file that a
 class MediaFacts:
     """
     The facts in the header of a video or a sound. `seconds` is None if it has no length, `size` (width and height in
-    pixels) also for sounds. `container` is the format of the file, by FFmpeg's name.
+    pixels) also for sounds. `container` is the format of the file, by FFmpeg's name. `title` is empty if there is none.
     """
 
     kind: Literal["video", "audio"]
     container: str
     size: tuple[int, int] | None = None
     seconds: float | None = None
+    title: str = ""
 
 
 def read_media(path: Path) -> MediaFacts | None:
@@ -72,6 +76,7 @@ def _read_wav(file: BinaryIO) -> MediaFacts:
 
 def _read_mp4(file: BinaryIO, kind: Literal["video", "audio"]) -> MediaFacts:
     size = seconds = None
+    title = ""
     has_tracks = False
     try:
         for name, content in _boxes(_index_of(file)):
@@ -82,11 +87,15 @@ def _read_mp4(file: BinaryIO, kind: Literal["video", "audio"]) -> MediaFacts:
             elif name == b"tkhd" and kind == "video":
                 has_tracks = True
                 size = _displayed_size(content) or size
+            elif name == _TITLE:
+                title = content[16:].decode(
+                    errors="replace"
+                )  # behind the head of its box "data", and type and language
     except (struct.error, IndexError):
         pass  # the browser may still play it
     if has_tracks and size is None:  # nothing to see
         kind = "audio"
-    return MediaFacts(kind, "mp4", size, seconds)
+    return MediaFacts(kind, "mp4", size, seconds, title)
 
 
 def _displayed_size(track_header: bytes) -> tuple[int, int] | None:
@@ -112,13 +121,14 @@ def _index_of(file: BinaryIO) -> bytes:
     return b""
 
 
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _boxes(data: bytes, depth: int = 0) -> Iterator[tuple[bytes, bytes]]:
+    # Names and contents, with those of the boxes within some.
     start = 0
     while start + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, start)
         content = data[start + 8 : start + length]
-        if name == b"trak":
-            yield from _boxes(content)
+        if name in _NESTING and depth < _DEPTH_MAX:
+            yield from _boxes(content[_NESTING[name] :], depth + 1)
         else:
             yield name, content
         start += max(length, 8)

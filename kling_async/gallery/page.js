@@ -62,13 +62,12 @@
   function begin(entry) {
     end();
     playing = entry;
-    player = makePlayer(entry, entry.tile.href);
-    Object.assign(player, sound);
-    for (const name of ["play", "pause"]) player.addEventListener(name, () => mark(entry));
-    player.addEventListener("timeupdate", () => markTime(entry));
-    player.addEventListener("loadedmetadata", () => noteLength(entry, player));
-    player.addEventListener("ended", end);
-    player.addEventListener("error", () => fail(entry));
+    const media = makePlayer(entry, entry.tile.href);
+    player = Object.assign(media, sound);
+    const acts = { play: mark, pause: mark, timeupdate: markTime, loadedmetadata: noteLength, ended: end, error: fail };
+    for (const [name, act] of Object.entries(acts)) {
+      media.addEventListener(name, () => media === player && act(entry, media)); // events may come late
+    }
     entry.item.classList.remove("failed");
     entry.item.classList.add("active");
     entry.tile.append(player);
@@ -98,7 +97,8 @@
   function end() {
     if (!playing) return;
     const entry = playing;
-    [playing, player] = [null, player.remove()];
+    player.remove(); // which pauses it
+    playing = player = null;
     entry.item.classList.remove("active", "paused");
     entry.tile.style.removeProperty("--played");
     entry.tile.setAttribute("aria-pressed", "false");
@@ -106,19 +106,17 @@
   }
 
   function mark(entry) {
-    if (playing !== entry) return;
     entry.item.classList.toggle("paused", player.paused);
     entry.tile.setAttribute("aria-pressed", String(!player.paused));
   }
 
   function markTime(entry) {
-    if (playing !== entry || !player.duration) return;
+    if (!player.duration) return;
     entry.tile.style.setProperty("--played", `${(100 * player.currentTime) / player.duration}%`);
     entry.tile.querySelector(".length").textContent = `${clock(player.currentTime)} / ${clock(player.duration, Math.round)}`;
   }
 
   function fail(entry) {
-    if (playing !== entry) return;
     end();
     entry.item.classList.add("failed");
     entry.tile.querySelector(".length").textContent = "Cannot be played: moved, or unknown to this browser";
@@ -131,7 +129,7 @@
   }
 
   function tellLength({ of, tile }) {
-    if (of.length !== null) tile.querySelector(".length").textContent = clock(of.length, Math.round);
+    tile.querySelector(".length").textContent = of.length === null ? "" : clock(of.length, Math.round);
   }
 
   function clock(seconds, whole = Math.floor) {

@@ -25,6 +25,7 @@ def make_video(
     *,
     container: str = "mp4",
     rotation: int = 0,
+    title: str = "",
 ) -> bytes:
     """
     Return a video without sound that shows *colours* for equal parts of its length.
@@ -37,6 +38,8 @@ def make_video(
         stream.codec_context.thread_count = 1
         if container == "mp4":
             stream.options = {"preset": "ultrafast"}
+        if title:
+            opened.metadata["title"] = title
         if rotation:
             stream.set_display_rotation(rotation)
         for number in range(count):

@@ -5,6 +5,7 @@ content as other programs see it.
 
 import asyncio
 import errno
+import functools
 import gc
 import tempfile
 import threading
@@ -12,12 +13,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
+from unittest import mock
 
 import aiohttp
 import asyncssh
 import attrs
 import pytest
 from aiohttp import web
+from botocore.loaders import JSONFileLoader  # type: ignore[import-untyped]
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.implementations.sftp import SFTPFileSystem
 from moto.server import ThreadedMotoServer
@@ -231,7 +234,10 @@ def s3_server() -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
+    # Each client would parse the same descriptions of the service again, which takes longer than most tests.
+    load = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
+    with mock.patch.object(JSONFileLoader, "load_file", lambda _, path: load(path)):
+        yield f"http://{host}:{port}"
     server.stop()
 
 

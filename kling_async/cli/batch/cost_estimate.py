@@ -65,7 +65,7 @@ class CostEstimate:
         endpoint = endpoint_of(type(request))
         model_name = getattr(request, "model_name", None) or endpoint.bucket(request, self.dialect)
         has_image = bool(sources_of(endpoint, request))
-        self.kinds[RequestKind(endpoint.name, model_name, getattr(request, "n", 1), has_image)] += 1
+        self.kinds[RequestKind(endpoint.name, model_name, endpoint.files(request), has_image)] += 1
         units = endpoint.units(request, self.dialect)
         if units is None:
             self.unpriced += 1

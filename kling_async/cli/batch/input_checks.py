@@ -16,6 +16,7 @@ from kling_async.cli.formatting import plural
 from kling_async.cli.request_checks import RequestChecks, in_words
 from kling_async.cli.terminal import print_error
 from kling_async.errors import BrokenRule
+from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.redaction import one_line, shorten
 
 __all__ = ["CheckResult", "KeyFilter", "check_input", "good_lines", "line_error", "line_numbers_of"]
@@ -32,7 +33,7 @@ class CheckResult:
     The result of checking all lines.
 
     Attributes:
-        most: The largest `n`, the number of pictures, of one request.
+        most: The largest number of files that one request asks for.
         repeated: Numbers of lines with a key that an earlier line has for another request.
     """
 
@@ -93,7 +94,7 @@ async def _check(source: InputSource, checks: RequestChecks) -> CheckResult:
             result.bad += 1
             continue
         result.good += 1
-        result.most = max(result.most, getattr(line.request, "n", 1))
+        result.most = max(result.most, endpoint_of(type(line.request)).files(line.request))
         if line.key is not None and keys.add(line.key):
             suspects.add(line.key)
         if result.good % REPORT_EVERY == 0:

@@ -3,6 +3,7 @@
 """
 
 from collections.abc import AsyncGenerator, Sequence
+from typing import Any
 
 import attrs
 
@@ -12,7 +13,6 @@ from kling_async.client.handle import Timeout
 from kling_async.wire.calls.deletes import DELETE_ELEMENT, ElementToDelete
 from kling_async.wire.calls.presets import PRESET_ELEMENTS
 from kling_async.wire.endpoints.custom_element import CUSTOM_ELEMENT, ElementRequest
-from kling_async.wire.endpoints.inputs import FileSource
 from kling_async.wire.library import Element
 
 __all__ = ["ElementsApi"]
@@ -31,8 +31,8 @@ class ElementsApi:
         element_name: str,
         element_description: str,
         *,
-        frontal_image: FileSource | None = None,
-        refer_images: Sequence[FileSource] = (),
+        frontal_image: Any = None,
+        refer_images: Sequence[Any] = (),
         refer_video: str | None = None,
         element_voice_id: str | None = None,
         tag_list: Sequence[str] = (),

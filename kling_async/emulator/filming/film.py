@@ -73,12 +73,12 @@ def _scene(take: VideoSpec, lens: VideoReformatter) -> Iterator[VideoFrame]:
     for number in range(take.frames):
         seconds, progress = number / take.fps, number / max(1, take.frames - 1)
         share = 0.0 if last is None else _dissolve(progress)
-        one = first.shoot(move.box(progress, first.size), size, seconds, lens) if share < 1 else None
-        two = last.shoot(back.box(progress, last.size), size, seconds, lens) if last and share > 0 else None
-        if one and two:
-            yield _blend(one, two, share)
-        elif shown := one or two:
-            yield shown
+        if last is None or share < 1:
+            frame = first.shoot(move.box(progress, first.size), size, seconds, lens)
+        if last is not None and share > 0:
+            frame_of_last = last.shoot(back.box(progress, last.size), size, seconds, lens)
+            frame = _blend(frame, frame_of_last, share) if share < 1 else frame_of_last
+        yield frame
 
 
 def _first_world(take: VideoSpec) -> tuple[World, CameraMove]:

@@ -19,6 +19,7 @@ from kling_async.wire.endpoints.new_standard import contents_from, new_standard,
 from kling_async.wire.endpoints.rules import (
     address_rules,
     broken,
+    element_rules,
     flag_rule,
     image_rules,
     number_rule,
@@ -41,7 +42,7 @@ from kling_async.wire.endpoints.video_rules import (
     sound_rules,
     units_per_second,
 )
-from kling_async.wire.field_metadata import ALWAYS_SENT, ON_OR_OFF, SECONDS, WATERMARK, in_items
+from kling_async.wire.field_metadata import ALWAYS_SENT, ELEMENTS, ON_OR_OFF, SECONDS, WATERMARK, in_items
 from kling_async.wire.redaction import shown_text, shown_url
 
 __all__ = ["IMAGE_TO_VIDEO", "DynamicMask", "ImageToVideo"]
@@ -118,9 +119,7 @@ class ImageToVideo:
     voice_list: tuple[str, ...] = attrs.field(
         default=(), kw_only=True, converter=as_tuple, metadata=in_items("voice_id", str)
     )
-    element_list: tuple[int, ...] = attrs.field(
-        default=(), kw_only=True, converter=as_tuple, metadata=in_items("element_id", int)
-    )
+    element_list: tuple[int, ...] = attrs.field(default=(), kw_only=True, converter=as_tuple, metadata=ELEMENTS)
     multi_shot: bool | None = attrs.field(default=None, kw_only=True)
     shot_type: str | None = attrs.field(default=None, kw_only=True)
     multi_prompt: tuple[Shot, ...] = attrs.field(default=(), kw_only=True, converter=as_tuple, metadata=SHOTS)
@@ -182,11 +181,14 @@ def _tail_rules(request: ImageToVideo, facts: ModelFacts, model: str, mode: str)
 
 
 def _reference_rules(request: ImageToVideo, facts: ModelFacts, model: str) -> Iterator[BrokenRule]:
+    yield from element_rules(request.element_list)
+    voices: Any = request.voice_list
+    if not isinstance(voices, tuple):
+        yield broken("voice_list", voices, "must be a list of ids")
+        return
     for field, most in (("element_list", facts.elements_max), ("voice_list", facts.voices_max)):
         given: Any = getattr(request, field)
-        if not isinstance(given, tuple):
-            yield broken(field, given, "must be a list of ids")
-        elif len(given) > most:
+        if isinstance(given, tuple) and len(given) > most:
             yield broken(field, list(given), f"must have at most {most} ids with {model}; it has {len(given)}")
     if request.voice_list and request.element_list:
         yield broken("voice_list", list(request.voice_list), "cannot be combined with element_list")

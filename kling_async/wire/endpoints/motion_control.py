@@ -18,6 +18,7 @@ from kling_async.wire.endpoints.new_standard import new_standard, options_of
 from kling_async.wire.endpoints.rules import (
     address_rules,
     broken,
+    element_rules,
     flag_rule,
     image_rules,
     text_rule,
@@ -26,7 +27,7 @@ from kling_async.wire.endpoints.rules import (
 )
 from kling_async.wire.endpoints.video_models import UNIT_PRICE, VideoModel, model_rules
 from kling_async.wire.endpoints.video_rules import PROMPT_MAX, as_tuple
-from kling_async.wire.field_metadata import ALWAYS_SENT, WATERMARK, YES_OR_NO, in_items
+from kling_async.wire.field_metadata import ALWAYS_SENT, ELEMENTS, WATERMARK, YES_OR_NO
 from kling_async.wire.redaction import shown_text, shown_url
 
 __all__ = ["MOTION_CONTROL", "MotionControl"]
@@ -71,9 +72,7 @@ class MotionControl:
     character_orientation: str = attrs.field(default="image", kw_only=True, metadata=ALWAYS_SENT)
     mode: str = attrs.field(default="std", kw_only=True, metadata=ALWAYS_SENT)
     prompt: str | None = attrs.field(default=None, kw_only=True, repr=shown_text)
-    element_list: tuple[int, ...] = attrs.field(
-        default=(), kw_only=True, converter=as_tuple, metadata=in_items("element_id", int)
-    )
+    element_list: tuple[int, ...] = attrs.field(default=(), kw_only=True, converter=as_tuple, metadata=ELEMENTS)
     keep_original_sound: bool | None = attrs.field(default=None, kw_only=True, metadata=YES_OR_NO)
     watermark_info: bool | None = attrs.field(default=None, kw_only=True, metadata=WATERMARK)
     model_name: str | None = attrs.field(default=None, kw_only=True)
@@ -101,7 +100,8 @@ def _rules(request: MotionControl, dialect: Dialect, files: Mapping[str, FileFac
 
 def _element_rules(request: MotionControl) -> Iterator[BrokenRule]:
     elements: Any = request.element_list
-    if not isinstance(elements, tuple) or len(elements) > 1:
+    yield from element_rules(elements)
+    if isinstance(elements, tuple) and len(elements) > 1:
         yield broken("element_list", elements, "must be a list of at most one id")
     elif elements and request.character_orientation != "video":
         yield broken("element_list", elements, "needs character_orientation='video'")

@@ -142,10 +142,9 @@ def _reader(
         settings, options = body.get("settings") or {}, body.get("options") or {}
         if not isinstance(settings, Mapping) or not isinstance(options, Mapping):
             raise ValueError("settings and options must be objects")  # noqa: TRY004 (the contract of readers)
-        fields = {**from_body(body), **{name: options[name] for name in _OPTIONS if name in options}}
-        fields["model_name"] = model_of_segment(segment)
+        fields = {"model_name": model_of_segment(segment), **options_of(options)}
         _read_settings(settings, fields)
-        return fields
+        return {**fields, **from_body(body)}
 
     return read
 

@@ -66,7 +66,7 @@ class VideoRequest(TaskRequest, Protocol):
     def mode(self) -> str | None: ...
 
     @property
-    def duration(self) -> float: ...
+    def duration(self) -> float | None: ...
 
     @property
     def sound(self) -> bool | None: ...
@@ -186,7 +186,7 @@ def sound_rules(request: VideoRequest, facts: ModelFacts | None, model: str, mod
         return
     if facts.always_has_sound and request.sound is False:
         yield broken("sound", False, f"cannot be turned off with {model}")
-    elif request.sound is True and mode not in facts.prices.sound:
+    elif request.sound is True and mode not in tuple(facts.prices.sound):
         modes = facts.prices.sound
         yield broken("sound", True, f"needs mode {' or '.join(modes)} with {model}" if modes else f"{model} makes none")
 
@@ -213,7 +213,7 @@ def shot_rules(request: _ShotsRequest, facts: ModelFacts | None, model: str) -> 
         yield broken("multi_prompt", shots, "needs shot_type='customize'")
 
 
-def _customized_rules(shots: Any, duration: float) -> Iterator[BrokenRule]:
+def _customized_rules(shots: Any, duration: float | None) -> Iterator[BrokenRule]:
     if not isinstance(shots, tuple) or not all(isinstance(shot, Shot) for shot in shots):
         yield broken("multi_prompt", shots, "must be a list of Shots")
         return
@@ -227,7 +227,7 @@ def _customized_rules(shots: Any, duration: float) -> Iterator[BrokenRule]:
             yield broken(f"multi_prompt[{place}].duration", length, "must be 1 second or more")
         else:
             lengths.append(length)
-    if len(lengths) == len(shots) and shots and sum(lengths) != duration:
+    if len(lengths) == len(shots) and shots and duration not in (None, sum(lengths)):
         rule = f"must add up to the duration of {duration} seconds; they add up to {sum(lengths):g}"
         yield BrokenRule("multi_prompt", "the durations of the shots", rule)
 

@@ -2,13 +2,14 @@
 What a batch would cost.
 """
 
-from kling_async import GATEWAY, OFFICIAL, ImageRequest
+from kling_async import GATEWAY, OFFICIAL, ImageRequest, OmniImage
 from kling_async.cli.batch.cost_estimate import SHOWN, CostEstimate, RequestKind
 from kling_async.cli.batch.input_parser import InputLine
 from kling_async.wire.dialects import Dialect
+from kling_async.wire.endpoints.base import TaskRequest
 
 
-def counted(dialect: Dialect, *requests: ImageRequest) -> CostEstimate:
+def counted(dialect: Dialect, *requests: TaskRequest) -> CostEstimate:
     forecast = CostEstimate(dialect)
     for number, request in enumerate(requests, 1):
         forecast.add(InputLine(number, request))
@@ -35,6 +36,16 @@ def test_costs_by_kind() -> None:
     } == forecast.kinds
     assert (4, 6, 2 * 16 + 4 + 8) == (forecast.requests, forecast.pictures, int(forecast.units))
     assert "0.1540" == str(forecast.dollars)
+
+
+def test_series_counts_its_pictures() -> None:
+    """
+    A series makes as many as it says; one whose number the model decides may make nine, for a price that is unknown.
+    """
+    series = [OmniImage("a", result_type="series", series_amount=amount) for amount in (3, "auto")]
+    forecast = counted(OFFICIAL, *series)
+
+    assert (12, 24, 1) == (forecast.pictures, int(forecast.units), forecast.unpriced)
 
 
 def test_told() -> None:

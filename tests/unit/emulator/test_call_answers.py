@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from kling_async import GATEWAY, OFFICIAL, Dialect
-from kling_async.emulator import Account, Settings, TaskOutcome
+from kling_async.emulator import Account, Settings, TaskOutcome, file_rendering
 from kling_async.emulator.api import ApiRequest, ApiResponse, EmulatedApi
 from kling_async.emulator.bookkeeping import packs_of
 from kling_async.emulator.routing import Target, target_of
@@ -183,6 +183,19 @@ def test_both_names_of_a_video_may_be_sent() -> None:
     (face,) = payload["data"]["face_data"]
     assert 200 == status
     assert ("0", 0, 2000) == (face["face_id"], face["start_time"], face["end_time"])
+
+
+def test_speech_needs_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Without it the call is refused with what to install, and costs nothing.
+    """
+    monkeypatch.setattr(file_rendering, "find_spec", lambda _: None)
+    service = Service()
+    status, payload = service.ask(SPEECH.path, SPEAK)
+
+    assert (400, 1201) == (status, payload["code"])
+    assert 'pip install "kling-async[video]"' in payload["message"]
+    assert 0 == service.account.ledger.units_billed
 
 
 async def test_what_calls_make_can_be_fetched() -> None:

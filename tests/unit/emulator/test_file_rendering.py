@@ -99,6 +99,17 @@ def test_link_is_a_frame_if_it_is_known() -> None:
     assert not near(colours(unknown)[0], (255, 0, 0))
 
 
+def test_files_of_other_kinds_are_no_frames() -> None:
+    """
+    A sound among the inputs is not drawn.
+    """
+    sound = base64.b64encode(b"ID3 and so on").decode()
+    begin, end = colours(render_file(record_of(DuetRequest(image=sound, image_tail=picture("blue"))), VIDEO, SETTINGS))
+
+    assert near(end, (0, 0, 255))
+    assert not near(begin, (0, 0, 255))
+
+
 @pytest.mark.parametrize(
     ("request_", "results", "tracks"),
     [

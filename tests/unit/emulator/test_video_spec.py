@@ -8,7 +8,7 @@ import attrs
 import pytest
 from hypothesis import given, strategies as st
 
-from kling_async.emulator.video_spec import VideoSpec, asks_for_sound, first_and_last, shots_of, size_of_video
+from kling_async.emulator.video_spec import VideoSpec, asks_for_sound, pictures_of, shots_of, size_of_video
 from kling_async.wire.endpoints.video_rules import Shot
 
 
@@ -21,12 +21,18 @@ class Clip:
     sound_file: str | None = None
     keep_original_sound: Any = "no"
     image_list: tuple[Any, ...] = ()
+    video_list: tuple[Any, ...] = ()
     multi_prompt: tuple[Any, ...] = ()
 
 
 @attrs.frozen
+class Source:
+    keep_original_sound: bool | None
+
+
+@attrs.frozen
 class Frame:
-    image_url: str
+    image: str
     type: str | None = None
 
 
@@ -88,6 +94,8 @@ def test_sides_are_even(scale: float) -> None:
         (Clip(keep_original_sound=True), True),
         (Clip(keep_original_sound=None), True),
         (Clip(keep_original_sound=False), False),
+        (Clip(video_list=(Source(True), Source(None))), True),
+        (Clip(video_list=(Source(False), Source(None))), False),
         (object(), False),
     ],
 )
@@ -99,18 +107,19 @@ def test_sound_is_asked_for(request_: object, *, is_heard: bool) -> None:
     assert asks_for_sound(request_, "kling-3.0-turbo")
 
 
-def test_first_and_last_pictures() -> None:
+def test_roles_of_pictures() -> None:
     """
-    A tail is the last frame, by its field or by the type of its item; any other picture may be the first.
+    A tail is the last frame, any other picture of its own field the first; in lists the type of an item counts.
     """
-    frames = Clip(image_list=(Frame("a"), Frame("b", "end_frame"), Frame("c", "first_frame")))
+    frames = Clip(image_list=(Frame("a"), Frame("b", "end_frame"), Frame("c", "first_frame"), Frame("d")))
+    places = [f"image_list[{index}].image" for index in range(4)]
 
-    assert (None, None) == first_and_last(Clip(), [])
-    assert ("image", None) == first_and_last(Clip(), ["image"])
-    assert ("image", "image_tail") == first_and_last(Clip(), ["image_tail", "image"])
-    assert (None, "image_tail") == first_and_last(Clip(), ["static_mask", "dynamic_masks[0].mask", "image_tail"])
-    places = [f"image_list[{index}].image_url" for index in range(3)]
-    assert (places[0], places[1]) == first_and_last(frames, places)
+    assert {} == pictures_of(Clip(), [])
+    assert {"first": "image"} == pictures_of(Clip(), ["image"])
+    assert {"first": "image", "last": "image_tail"} == pictures_of(Clip(), ["image_tail", "image"])
+    assert {"last": "image_tail"} == pictures_of(Clip(), ["static_mask", "dynamic_masks[0].mask", "image_tail"])
+    assert {"first": places[2], "last": places[1], "reference": places[0]} == pictures_of(frames, places)
+    assert {"reference": "image_list[1]"} == pictures_of(Clip(image_list=("a", "b")), ["image_list[1]"])
 
 
 @pytest.mark.parametrize(("seconds", "frames"), [(5.0, 120), (1.5, 36), (0.02, 1), (0.0, 1)])

@@ -19,7 +19,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, Route, async_playwright, expect
 
-from kling_async.gallery import GalleryEntry, read_journal, write_gallery
+from kling_async import OFFICIAL, KlingClient, PollPolicy, TextToVideo
+from kling_async.emulator import Emulator
+from kling_async.gallery import GalleryEntry, read_folder, read_journal, write_gallery
 from tests.fakes.media_files import make_video
 from tests.unit.gallery.conftest import Paint, begin_batch, painter
 
@@ -36,6 +38,8 @@ FORMS: Final[dict[str, dict[str, Any]]] = {
     "tablet": {"viewport": {"width": 820, "height": 1180}, "has_touch": True, "is_mobile": True},
     "phone": {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobile": True},
 }
+
+EAGER: Final = PollPolicy(first_delay=0.02, max_delay=0.05)
 
 in_forms = functools.partial(pytest.mark.parametrize, "page", indirect=True)
 
@@ -457,6 +461,27 @@ async def test_video_plays_by_keys(page: Page, media: Path) -> None:
     await expect(tile.locator("time")).to_have_text("0:20")
     await expect(tile).to_be_focused()
     await expect(tile).to_have_attribute("aria-pressed", "false")
+
+
+async def test_video_of_a_task_plays(page: Page, tmp_path: Path) -> None:
+    """
+    From the request to the page: what the emulator serves is saved, named by its prompt, and seen moving.
+    """
+    async with (
+        Emulator(latency=(0.01, 0.02), picture_scale=0.1, dialect=OFFICIAL) as server,
+        KlingClient(server.api_key, base_url=server.url, dialect=OFFICIAL, polling=EAGER) as client,
+    ):
+        result = await client.generate(TextToVideo("a lighthouse", duration=5))
+        await client.save(result, tmp_path)
+    write_gallery(read_folder(tmp_path), tmp_path / "page.html")
+    await page.goto((tmp_path / "page.html").as_uri())
+    tile = page.get_by_role("button", name="Play video: a lighthouse, 5.0 seconds")
+
+    await tile.press("Enter")
+
+    await is_playing(tile)
+    frames = await tile.locator("video").evaluate("video => video.getVideoPlaybackQuality().totalVideoFrames")
+    assert frames > 0
 
 
 async def test_a_key_that_is_held_down_starts_once(page: Page, media: Path) -> None:

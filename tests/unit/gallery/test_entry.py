@@ -1,10 +1,14 @@
 import io
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 
 from kling_async import ImageRequest
 from kling_async.gallery import GalleryEntry, entry_of
+from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.registry import endpoints
 from kling_async.wire.endpoints.text_to_video import TextToVideo
 from kling_async.wire.endpoints.video_rules import Shot
 
@@ -65,6 +69,21 @@ def test_addresses_and_contents_are_not_shown(value: str) -> None:
     settings = entry_of(TextToVideo("a fox", mode=value, camera_control={"type": value, "config": None})).settings
 
     assert ("given", "type given") == (settings["mode"], settings["camera_control"])
+
+
+@pytest.mark.parametrize("endpoint", endpoints(), ids=lambda endpoint: endpoint.name)
+def test_no_field_of_any_endpoint_shows_a_signature(endpoint: Endpoint[Any]) -> None:
+    """
+    Whether it holds a file, files, or things that have some.
+    """
+    url = "https://cdn/fox.png?Signature=secret"
+    fields = {field.name: url for field in attrs.fields(endpoint.request_class) if "prompt" not in field.name}
+    prompts = {"prompt": "a fox"} if "prompt" in attrs.fields_dict(endpoint.request_class) else {}
+
+    settings = entry_of(endpoint.request_class(**fields, **prompts)).settings
+
+    assert settings
+    assert "secret" not in repr(settings)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from PIL import PngImagePlugin
 
 from kling_async.emulator.drawing.picture import draw
 from kling_async.gallery import GalleryEntry, read_folder
+from tests.fakes.media_files import make_video
 from tests.unit.gallery.conftest import Paint
 
 
@@ -46,6 +47,16 @@ def test_comments_of_others_are_not_read_as_ours(paint: Paint, tmp_path: Path) -
     path = paint("fox.png", pnginfo=about)
 
     assert [GalleryEntry(path=path, prompt="a fox")] == read_folder(tmp_path)
+
+
+def test_videos_tell_their_title(tmp_path: Path) -> None:
+    """
+    The emulator writes the prompt there. A damaged one has none.
+    """
+    for name, content in {"a.mp4": make_video(title="a fox"), "b.webm": b"", "c.mp4": make_video()}.items():
+        (tmp_path / name).write_bytes(content)
+
+    assert ["a fox", "", ""] == [entry.prompt for entry in read_folder(tmp_path)]
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"])

@@ -62,6 +62,7 @@ def sound(rate: int) -> bytes:
         (box(b"ftyp", b"isom") + bytes(20), MediaFacts("video", "mp4")),
         (box(b"ftyp", b"isom") + box(b"moov", box(b"mvhd", bytes(100))), MediaFacts("video", "mp4")),
         (box(b"ftyp", b"isom") + box(b"moov", box(b"mvhd", b"")), MediaFacts("video", "mp4")),
+        (make_video((64, 36), title="ein Füchslein"), MediaFacts("video", "mp4", (64, 36), 1.0, "ein Füchslein")),
         (make_video((64, 36), rotation=90), MediaFacts("video", "mp4", (36, 64), 1.0)),
         (make_sound(codec="aac", container="mp4"), MediaFacts("audio", "mp4", seconds=1.0)),
         (write_wav(2.0, 1), MediaFacts("audio", "wav", seconds=2.0)),
@@ -94,3 +95,16 @@ def test_no_file_has_no_facts(tmp_path: Path) -> None:
     """
     assert read_media(tmp_path) is None
     assert read_media(tmp_path / "nowhere") is None
+
+
+def test_boxes_in_boxes_end(tmp_path: Path) -> None:
+    """
+    A file of a thousand of them is read as far as it makes sense.
+    """
+    content = box(b"mvhd", bytes(100))
+    for _ in range(5_000):
+        content = box(b"trak", content)
+    path = tmp_path / "x.mp4"
+    path.write_bytes(box(b"ftyp", b"isom") + box(b"moov", content))
+
+    assert MediaFacts("video", "mp4") == read_media(path)

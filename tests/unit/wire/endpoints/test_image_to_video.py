@@ -86,6 +86,8 @@ def test_what_is_accepted(fields: dict[str, Any]) -> None:
         ({"image_tail": URL, "model_name": "kling-v2-6", "sound": True}, ["image_tail"]),
         ({"image_tail": URL, "model_name": "kling-3.0-turbo"}, ["image_tail"]),
         ({"element_list": [1, 2, 3, 4]}, ["element_list"]),
+        ({"element_list": ["x"]}, ["element_list"]),
+        ({"voice_list": 7}, ["voice_list"]),
         ({"element_list": [1], "model_name": "kling-v2-6"}, ["element_list"]),
         ({"voice_list": ["a"]}, ["voice_list", "voice_list"]),
         ({"voice_list": ["a"], "model_name": "kling-v2-6"}, ["voice_list"]),

@@ -53,6 +53,7 @@ def test_body_has_the_forms_of_the_wire() -> None:
         ({"video_url": b"..."}, ["video_url"]),
         ({"character_orientation": "left", "mode": "4k"}, ["character_orientation", "mode"]),
         ({"element_list": [1]}, ["element_list"]),
+        ({"element_list": ["x"], "character_orientation": "video"}, ["element_list"]),
         ({"element_list": [1, 2], "character_orientation": "video"}, ["element_list"]),
         ({"model_name": "kling-v2-5-turbo"}, ["model_name"]),
         ({"model_name": "kling-v1-6"}, ["model_name"]),
