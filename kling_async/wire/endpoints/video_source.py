@@ -82,7 +82,7 @@ def url_rule(field: str, url: Any) -> Iterator[BrokenRule]:
     """
     if not is_absolute(url):
         shown = describe_source(url)
-        rule = "must be an absolute http(s) URL that the service can fetch: put a local file on a web server or storage"
+        rule = "must be an http(s) URL that the service can fetch: put a local file on a web server or storage"
         yield BrokenRule(field, shown, rule)
 
 
