@@ -1,7 +1,9 @@
 """
-Makes the table of `docs/reference/endpoints.md` from the registry: run it after an endpoint was added or changed.
+Makes the table and the list of classes of `docs/reference/endpoints.md` from the registry. Run it after an endpoint was
+added or changed.
 """
 
+import enum
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +12,15 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+import kling_async  # noqa: E402
 from kling_async import OFFICIAL  # noqa: E402
 from kling_async.wire import Endpoint, endpoints  # noqa: E402
 from tests.fakes.valid_requests.every_endpoint import example_of  # noqa: E402
 
 PAGE: Final = Path(__file__).parent / "reference" / "endpoints.md"
 
-BEGIN: Final = "<!-- made by docs/make_endpoints.py -->\n"
+TABLE: Final = "<!-- table: made by docs/make_endpoints.py -->\n"
+CLASSES: Final = "<!-- classes: made by docs/make_endpoints.py -->\n"
 END: Final = "<!-- end -->\n"
 
 _HEAD: Final = ("Endpoint", "Request", "Results", "Path", "Slots", "Units", "Found by our id", "Waits", "Tested by")
@@ -59,13 +63,32 @@ def _paths(endpoint: Endpoint[Any]) -> Iterator[str]:
         yield f"`{endpoint.new_standard.path}/MODEL`"
 
 
+def classes() -> str:
+    """
+    Return the reference of the classes of requests, and of those that they are made of.
+    """
+    names = [name for name in kling_async.__all__ if _module_of(name).startswith("kling_async.wire.endpoints.")]
+    return "".join(map(_entry, names))
+
+
+def _module_of(name: str) -> str:
+    return str(getattr(getattr(kling_async, name), "__module__", ""))
+
+
+def _entry(name: str) -> str:
+    is_enum = issubclass(getattr(kling_async, name), enum.Enum)
+    return f".. autoclass:: {name}\n" + ("   :members:\n   :undoc-members:\n" if is_enum else "")
+
+
 def with_table(page: str) -> str:
     """
-    Return *page* with the table in its place.
+    Return *page* with the table and the classes in their places.
     """
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    for begin, made in ((TABLE, table()), (CLASSES, f"```{{eval-rst}}\n{classes()}```\n")):
+        before, _, rest = page.partition(begin)
+        _, _, after = rest.partition(END)
+        page = f"{before}{begin}\n{made}\n{END}{after}"
+    return page
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ __all__ = [
     "parse_seconds",
     "read_ids",
     "read_prompts",
+    "read_words",
     "require_pillow",
     "timeout_option",
 ]
@@ -174,6 +175,16 @@ def check_names(names: NameTemplate, most: int) -> None:
         names.check(range(most))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--name") from None
+
+
+def read_words(words: Iterable[str]) -> list[str]:
+    """
+    Return the prompts of a command line, where "-" stands for those of stdin.
+    """
+    prompts: list[str] = []
+    for word in words:
+        prompts += read_prompts(sys.stdin.buffer, "stdin") if word == "-" else [word]
+    return prompts
 
 
 def image_source(text: str) -> str | Path:

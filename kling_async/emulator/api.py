@@ -246,7 +246,8 @@ class EmulatedApi:
         texts = sources_of(endpoint, request)
         file_facts = {place: facts_of(text) for place, text in texts.items() if isinstance(text, str)}
         files = {field: facts for field, facts in file_facts.items() if facts is not None}
-        if broken := broken_rules(self._dialect, request, files):
+        dialect = self._dialect if target.model is None else attrs.evolve(self._dialect, standard="new")
+        if broken := broken_rules(dialect, request, files):
             raise ApiError(400, 1201, api_errors.of_broken_rule(broken[0], fields, files))
         return request
 

@@ -19,6 +19,7 @@ import PIL.Image
 import pytest
 import typer
 
+import kling_async.cli.run
 from kling_async import OFFICIAL
 from kling_async.cli.commands import app
 from kling_async.client.callbacks.receiver import CallbackReceiver
@@ -44,8 +45,8 @@ echo '{"prompt": "a fox"}'
 
 
 def examples() -> Iterator[str]:
-    for command in app.registered_commands:
-        module = sys.modules[getattr(command.callback, "__module__", "")]
+    modules = [sys.modules[getattr(command.callback, "__module__", "")] for command in app.registered_commands]
+    for module in (*modules, kling_async.cli.run):
         head, *lines = module.EXAMPLES.splitlines()
         assert "Examples:" == head
         yield from (line.strip() for line in lines)
@@ -62,7 +63,8 @@ def furnish(folder: Path) -> None:
     (folder / "my-prompts.txt").write_text("a lighthouse\n")
     (folder / "table.csv").write_text("key,prompt\none,a lighthouse\n")
     (folder / "ids.txt").write_text(f"{TASK_ID}\nother-task\n")
-    PIL.Image.new("RGB", (300, 300)).save(folder / "lighthouse.png")
+    for name in ("lighthouse", "boat", "cat", "hat"):
+        PIL.Image.new("RGB", (300, 300)).save(folder / f"{name}.png")
     for name in ("pictures", "pages"):
         (folder / name).mkdir()
     PIL.Image.new("RGB", (30, 30)).save(folder / "pictures" / "fox.png")
