@@ -57,7 +57,8 @@ class TaskRecord:
         seed: Makes its files differ from those of an equal request.
         outcome: Decided at acceptance.
         count: How many files it makes, in each list of results, if nothing goes wrong.
-        seconds: Of its videos and sounds, if its inputs decide that; None if the request or the settings do.
+        seconds: How many seconds its videos and sounds last, if its inputs decide that; None if the request or the
+            settings do.
         is_new: Whether it was created in the vendor's new standard, in which alone it is shown.
     """
 

@@ -103,7 +103,7 @@ def _text_rules(request: OneStepLipSync) -> Iterator[BrokenRule]:
 
 
 def _to_body(fields: dict[str, Any]) -> dict[str, Any]:
-    given = {name: fields[name] for name in _OF_VIDEO if name in fields}
+    given: dict[str, Any] = {name: fields[name] for name in _OF_VIDEO if name in fields}
     given["mode"] = _BY_TEXT if "text" in fields else _BY_SOUND
     if "audio_file" in fields:
         sound = fields["audio_file"]

@@ -26,7 +26,7 @@ def _of_a_sound(draw: st.DrawFn) -> LipSync:
         "original_audio_volume": draw(_VOLUMES),
         "watermark_info": draw(st.none() | st.booleans()),
     }
-    source = draw(st.sampled_from([{"sound_file": WAV}, {"audio_id": "829836802793406551"}]))
+    source: dict[str, Any] = draw(st.sampled_from([{"sound_file": WAV}, {"audio_id": "829836802793406551"}]))
     return LipSync("829836802793406552", face_id=draw(st.sampled_from(["0", "1"])), **source, **fields)
 
 

@@ -66,7 +66,7 @@ def lengths(account: Account, request: Any) -> list[float | None]:
     Return the lengths of the files that a request makes.
     """
     output = done(account, account.create(request, LATER - 10)).task_result
-    return [file.duration for file in (*output.videos, *output.audios)]
+    return [*(video.duration for video in output.videos), *(audio.duration for audio in output.audios)]
 
 
 def test_avatar_is_as_long_as_its_sound(account: Account) -> None:
