@@ -3,7 +3,8 @@ Omni video: a video from text, frames, references and elements, or a given video
 
 Facts are from the vendor's reference, capability map, price page and change log of 2026. Where they contradict each
 other: frames together with several shots are allowed since its change of May 2026; kling-video-o1 takes 3 to 10 seconds
-by its page, and for text only 5 or 10 by the map, so 3 to 10 are passed on.
+by its page, and for text only 5 or 10 by the map, so 3 to 10 are passed on, except in the new standard, where the
+service was seen to refuse them.
 """
 
 from collections.abc import Hashable, Iterator, Mapping
@@ -73,7 +74,8 @@ class OmniVideo:
         image_list: Images: `Frame`s, or plain sources as in `ImageRequest.image`, which are references. Seven at most
             together with the elements, four if there is a video.
         element_list: Ids of elements that appear; three at most with frames, and none with the first and the last frame
-            of kling-video-o1.
+            of kling-video-o1. Of elements made from a video, which only the service can tell, three at most, and none
+            beside a video.
         video_list: One video at most: an `InputVideo`, or only its URL, or a `Video` of a result; the latter two are
             edited. Videos are not uploaded.
         duration: Whole seconds: 3 to 15 with kling-v3-omni, 3 to 10 with kling-video-o1; None is 5. A video that is
@@ -113,6 +115,8 @@ _OFFERED: Final = (VideoModel.V3_OMNI, VideoModel.O1)
 _MODE: Final = "pro"
 _SECONDS: Final = 5
 
+_PLAIN_SECONDS_OF_O1: Final = (5, 10)
+
 _INPUTS_MAX: Final = 7
 _INPUTS_MAX_WITH_VIDEO: Final = 4
 _ELEMENTS_MAX_WITH_FRAMES: Final = 3
@@ -131,8 +135,7 @@ def _rules(request: OmniVideo, dialect: Dialect, files: Mapping[str, FileFacts])
     yield from element_rules(request.element_list)
     if facts is not None:
         yield from _limit_rules(request, model)
-    if request.duration is not None:
-        yield from duration_rules(request.duration, facts, model)
+    yield from _duration_rules(request, dialect, facts, model)
     yield from choice_rule("aspect_ratio", request.aspect_ratio, RATIOS, dialect)
     if request.aspect_ratio is None and FIRST_FRAME not in _types_of(request) and not _is_edit(request):
         yield broken("aspect_ratio", None, f"{NEEDS_RATIO}: {one_of(RATIOS)}")
@@ -201,6 +204,20 @@ def _limit_rules(request: OmniVideo, model: str) -> Iterator[BrokenRule]:
     elif elements > _ELEMENTS_MAX_WITH_FRAMES:
         rule = f"must be at most {_ELEMENTS_MAX_WITH_FRAMES} with a frame"
         yield BrokenRule("element_list", f"{elements} elements", rule)
+
+
+def _duration_rules(request: OmniVideo, dialect: Dialect, facts: ModelFacts | None, model: str) -> Iterator[BrokenRule]:
+    if request.duration is None:
+        return
+    yield from duration_rules(request.duration, facts, model)
+    is_plain = None not in _types_of(request) and not request.video_list
+    if (
+        dialect.standard == "new"
+        and model == VideoModel.O1
+        and is_plain
+        and request.duration not in _PLAIN_SECONDS_OF_O1
+    ):
+        yield broken("duration", request.duration, f"must be 5 or 10 seconds without a reference image with {model}")
 
 
 def _count(items: object) -> int:

@@ -240,8 +240,7 @@ def test_cells_of_several_ids() -> None:
 
     assert ImageRequest("a", element_list=[829836802793406551, 17], watermark_info=True) == one
     assert ImageRequest("b", element_list=[17]) == two
-    assert isinstance(odd, ImageRequest)
-    assert (("x", 17), "maybe") == (odd.element_list, odd.watermark_info)
+    assert {"prompt": "c", "n": 1, "element_list": ("x", 17), "watermark_info": "maybe"} == fields_of(odd, None)
 
 
 def test_key_that_is_a_number() -> None:
