@@ -67,7 +67,7 @@ Names for type checkers and of private modules, which need no page.
 """
 
 OTHERS: Final = re.compile(
-    r"(~|\.)?(aiohttp|asyncio|attrs|collections|concurrent|contextlib|datetime|decimal|distributed|dt|enum|os|pathlib|opentelemetry|ssl|typing"
+    r"(~|\.)?(aiohttp|asyncio|attrs?|collections|concurrent|contextlib|datetime|decimal|distributed|dt|enum|os|pathlib|opentelemetry|ssl|typing"
     r"|types|web)\..*"
 )
 """
