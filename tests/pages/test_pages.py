@@ -79,9 +79,12 @@ WIDTH: Final = 10
 Programs and commands at a time: they mostly wait.
 """
 
-BUSY: Final = re.compile(r" - distributed\.\w+ - WARNING - ")
+BUSY: Final = re.compile(
+    r" - distributed\.\w+ - WARNING - |UserWarning: Port \d+ is already in use\.$"
+    r"|^Perhaps you already have a cluster|^Hosting the HTTP server on port|^  warnings\.warn\($"
+)
 """
-What Dask logs on a busy machine, where its workers begin and end slowly.
+What Dask logs on a busy machine: its workers begin and end slowly, or another cluster has its port.
 """
 
 DIRECTIVES: Final = {"{commands}", "{eval-rst}", "{include}", "{literalinclude}", "{toctree}"}
