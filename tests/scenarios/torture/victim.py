@@ -1,7 +1,7 @@
 """
 The batch that is killed: a program of its own, which may have an order to kill itself at a certain point.
 
-    victim.py FOLDER COUNT DIALECT URL KEY [--point NAME --nth N] [--port PORT] [--resend-uncertain]
+    victim.py FOLDER COUNT DIALECT URL KEY [--point NAME --nth N] [--port PORT] [--resend-uncertain] [--mixed]
 
 It prints "open" when its journal is open, and its summary at the end.
 """
@@ -25,7 +25,6 @@ from kling_async import (
     OFFICIAL,
     Batch,
     HttpOptions,
-    ImageRequest,
     KlingClient,
     PollPolicy,
     RetryPolicy,
@@ -36,17 +35,11 @@ from kling_async.batch import queries
 from kling_async.batch.journal import Journal
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.media.local import StagedFile
+from tests.scenarios.torture.requests import images, images_videos_and_sounds
 
 POLLING: Final = PollPolicy(first_delay=0.1, max_delay=0.5, answer_timeout=1.0)
 RETRY: Final = RetryPolicy(first_delay=0.02, max_delay=0.2, give_up_after=20.0, look_for=0.5, hear_for=1.0)
 SLOTS: Final = SlotPolicy(uncertain_for=0.2)
-
-
-def requests(count: int) -> list[ImageRequest]:
-    """
-    Return the batch: each prompt is another, so that the service's ledger can tell them apart.
-    """
-    return [ImageRequest(f"lighthouse {number}", n=1 + (number % 7 == 0)) for number in range(count)]
 
 
 Passing = Callable[[], None]
@@ -148,8 +141,9 @@ async def main(options: argparse.Namespace) -> None:
         )
         batch = await stack.enter_async_context(Batch(options.folder / "run.kling", client))
         print("open", flush=True)
-        await batch.add(requests(options.count))
-        run = batch.run(options.folder / "pictures", resend_uncertain=options.resend_uncertain)
+        requests = images_videos_and_sounds(options.count, options.folder) if options.mixed else images(options.count)
+        await batch.add(requests)
+        run = batch.run(options.folder / "files", resend_uncertain=options.resend_uncertain)
         async for _ in run:
             pass
         print(json.dumps(attrs.asdict(await batch.summary()), default=str), flush=True)
@@ -166,6 +160,7 @@ if __name__ == "__main__":
     parser.add_argument("--nth", type=int, default=1)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--resend-uncertain", action="store_true")
+    parser.add_argument("--mixed", action="store_true")
     given = parser.parse_args(sys.argv[1:])
     if given.point:
         arm(given.point, given.nth)
