@@ -23,6 +23,7 @@ from kling_async.media.saved_files import FileKey, SavedFile, key_of
 from kling_async.wire.codec import write_request
 from kling_async.wire.endpoints.base import TaskRequest, sources_of
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, endpoint_of, without_files
+from kling_async.wire.result_lists import write_output
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus, last_seen
 
 __all__ = [
@@ -121,6 +122,7 @@ def task_facts(
         **_file_facts(places),
         "units": None if snapshot is None else number_of(snapshot.final_unit_deduction),
         "error": error_facts(error),
+        **_records_of(snapshot),
         **_confirmation_of(snapshot),
     }
 
@@ -136,6 +138,12 @@ def _file_facts(files: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, 
     # "images" are the files of that kind, for programs that know no other.
     images = [{name: file[name] for name in ("index", "url", "path")} for file in files if file["kind"] == "image"]
     return {"images": images, "files": [dict(file) for file in files]}
+
+
+def _records_of(snapshot: TaskSnapshot | None) -> dict[str, Any]:
+    # Voices and elements, which are no files; only if the task has made some.
+    output = {} if snapshot is None else write_output(snapshot.task_result)
+    return {name: output[name] for name in ("voices", "elements") if name in output}
 
 
 def _confirmation_of(snapshot: TaskSnapshot | None) -> dict[str, bool]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import attrs
 import pytest
 
-from kling_async import Done, Failed, Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
+from kling_async import Done, Element, Failed, Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus, Voice
 from kling_async.cli.json_output import moment_of, number_of, outcome_line, row_line, seconds_of, status_of, task_facts
 from kling_async.cli.task_board import TaskBoard
 from kling_async.client.handle import TaskHandle
@@ -77,6 +77,19 @@ def test_files_of_other_kinds() -> None:
         {"kind": "video", "index": 0, "url": "http://x/0.mp4", "path": "0.mp4"},
         {"kind": "audio", "index": 0, "url": "http://x/0.mp3", "path": None},
     ] == facts["files"]
+
+
+def test_voices_and_elements() -> None:
+    """
+    They are no files, so they have lists of their own, which other tasks do not have.
+    """
+    made = TaskOutput(voices=(Voice("v-1", "narrator"),), elements=(Element(829836802793406551, "fox"),))
+
+    facts = json.loads(json.dumps(task_facts("t-1", attrs.evolve(SEEN, task_result=made))))
+
+    assert [] == facts["files"]
+    assert ("v-1", 829836802793406551) == (facts["voices"][0]["voice_id"], facts["elements"][0]["element_id"])
+    assert {"voices", "elements"}.isdisjoint(task_facts("t-1", SEEN))
 
 
 def test_unseen_task() -> None:

@@ -59,10 +59,10 @@ class ElementsApi:
             element_name,
             element_description=element_description,
             frontal_image=frontal_image,
-            refer_images=tuple(refer_images),
+            refer_images=refer_images,
             refer_video=refer_video,
             element_voice_id=element_voice_id,
-            tag_list=tuple(tag_list),
+            tag_list=tag_list,
         )
         result = await create(self._core, request, timeout)
         return result.elements[0]
