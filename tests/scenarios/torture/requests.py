@@ -2,7 +2,6 @@
 The requests of the batches that are killed. Each has a caption of its own, so that the ledger can tell them apart.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -46,7 +45,7 @@ def images_videos_and_sounds(count: int, folder: Path) -> list[TaskRequest]:
     """
     path = folder / PICTURE
     content = path.read_bytes()
-    makers: tuple[Callable[[str], TaskRequest], ...] = (
+    makers = (
         lambda caption: TextToVideo(caption, duration=3),
         lambda caption: ImageRequest(caption, n=2),
         lambda caption: TextToAudio(caption, duration=3),
