@@ -36,7 +36,6 @@ def table() -> str:
 
 def _row(endpoint: Endpoint[Any]) -> tuple[str, ...]:
     example = endpoint.complete(example_of(endpoint), OFFICIAL)
-    units = endpoint.units(example, OFFICIAL)
     module = endpoint.name.replace("-", "_")
     return (
         f"`{endpoint.name}`",
@@ -44,11 +43,18 @@ def _row(endpoint: Endpoint[Any]) -> tuple[str, ...]:
         ", ".join(endpoint.results),
         "<br>".join(_paths(endpoint)),
         str(endpoint.slots(example)),
-        "unknown" if units is None else f"{units.normalize():f}",
-        "yes" if endpoint.external_ids else "no",
+        _units(endpoint, example),
+        ("yes" if endpoint.lookup_proves_absence else "perhaps") if endpoint.external_ids else "no",
         f"{endpoint.timeout:g} s",
         f"`tests/unit/wire/endpoints/test_{module}.py`",
     )
+
+
+def _units(endpoint: Endpoint[Any], example: Any) -> str:
+    if (units := endpoint.units(example, OFFICIAL)) is not None:
+        return f"{units.normalize():f}"
+    most = endpoint.units_at_most(example, OFFICIAL)
+    return "unknown" if most is None else f"at most {most.normalize():f}"
 
 
 def _paths(endpoint: Endpoint[Any]) -> Iterator[str]:

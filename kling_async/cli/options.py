@@ -52,6 +52,7 @@ __all__ = [
     "read_prompts",
     "read_words",
     "require_pillow",
+    "require_pyav",
     "timeout_option",
 ]
 
@@ -284,6 +285,17 @@ def require_pillow() -> None:
     """
     End the command if Pillow, with which the emulator draws, is not installed.
     """
-    if importlib.util.find_spec("PIL") is None:
-        print_error('The emulator needs Pillow, which is not installed: pip install "kling-async[cli,emulator]"')
+    _require("PIL", "Pillow", "emulator")
+
+
+def require_pyav() -> None:
+    """
+    End the command if PyAV, with which the emulator makes videos, is not installed.
+    """
+    _require("av", "PyAV", "video")
+
+
+def _require(module: str, name: str, extra: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        print_error(f'The emulator needs {name}, which is not installed: pip install "kling-async[cli,{extra}]"')
         raise typer.Exit(ExitCode.USAGE)

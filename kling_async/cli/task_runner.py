@@ -53,6 +53,8 @@ class TaskRunner:
         timeout: Seconds to wait for each task, from acceptance; None waits forever.
         polls_once: Whether to read each task once rather than wait until it ends.
         name: Returns the template of a row's file names, once its pictures are known.
+        following: Returns the row that a row which has ended makes possible, with its request; None if there is none.
+            A row without a request or a handle waits for that.
         as_json: Whether to print each row that has ended as JSON to stdout, in addition to the screen.
     """
 
@@ -64,6 +66,7 @@ class TaskRunner:
     timeout: float | None = 600.0
     polls_once: bool = False
     name: Callable[[TaskRow], str] = lambda _: "{task_id}-{index}{ext}"
+    following: Callable[[TaskRow], TaskRow | None] = lambda _: None
     as_json: bool = False
 
     async def run(self) -> None:
@@ -90,8 +93,9 @@ class TaskRunner:
         """
         Print the results, *facts* included, and advice about the errors; return the exit code.
         """
-        unsaved = f"{self.board.pictures_made}, not saved"
-        where = {"pictures": unsaved} if self.folder is None else {"folder": str(self.folder)}
+        where = {"folder": str(self.folder)}
+        if self.folder is None:
+            where = {kind: f"{count}, not saved" for kind, count in self.board.files_made.items()}
         self.screen.summary({**self.board.facts(), **where, **facts})
         for kind, advice in {type(error).__name__: advice_for(error) for error in self.board.errors}.items():
             self.screen.say(f"{kind}: {advice}")
@@ -105,7 +109,13 @@ class TaskRunner:
     async def _serve_all(self) -> None:
         async with self.screen, asyncio.TaskGroup() as group:
             for row in self.board.rows:
-                group.create_task(self._serve(row))
+                if row.request is not None or row.handle is not None:
+                    group.create_task(self._serve_in_turn(row))
+
+    async def _serve_in_turn(self, row: TaskRow | None) -> None:
+        while row is not None:
+            await self._serve(row)
+            row = self.following(row)
 
     async def _serve(self, row: TaskRow) -> None:
         try:

@@ -302,6 +302,7 @@ class ClientCore:
             request = endpoint.complete(request, self.dialect)
             if submission.external_id is not None:
                 request = with_fields(request, external_task_id=submission.external_id)
+            submission.lookup_proves_absence = endpoint.lookup_proves_absence
             events.request = request
             router = self._router if request.callback_url is None else None  # else callbacks go to the caller's address
             delivery = Delivery(

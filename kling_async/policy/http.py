@@ -72,7 +72,9 @@ class HttpOptions:
         proxy: URL of an HTTP proxy for all requests; the scheme defaults to "http://".
         ssl: True verifies certificates with the system's; a context sets its own rules; False verifies nothing.
         connect_timeout: Seconds to connect, including TLS.
-        read_timeout: Maximum seconds without a byte from the service.
+        read_timeout:
+            Maximum seconds without a byte from the service. Paid calls that create no task, such as speech, may always
+            take 120.
         reuse_within:
             Maximum seconds for which a connection may have been idle to be used for a submit, if the service accepts no
             external id, so that a lost submit could not be looked up. It is used only if the service keeps idle

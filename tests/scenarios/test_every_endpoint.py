@@ -40,6 +40,8 @@ from tests.fakes.valid_requests.every_endpoint import ENDPOINTS, NAMES, example_
 
 EXAMPLES = [example_of(endpoint) for endpoint in ENDPOINTS]
 
+WITHOUT_PRICE = {"custom-element": "is free", "video-effect": "has a price for each scene, which is not known"}
+
 LOST_ANSWERS = {
     "reset": faults.reset_after("create"),
     "503": faults.status_after("create", 503),
@@ -84,8 +86,9 @@ async def test_valid_requests_are_accepted_and_priced(endpoint: Endpoint[Any], d
     assert record is not None
     assert sent == record.request
     units = endpoint.units(request, OFFICIAL)
-    assert (endpoint.units_at_most(request, OFFICIAL) if units is None else units) == record.price
-    assert Decimal(0) < record.price or "custom-element" == endpoint.name  # which is free
+    most = endpoint.units_at_most(request, OFFICIAL) if units is None else units
+    assert (most or Decimal(0)) == record.price
+    assert Decimal(0) < record.price or endpoint.name in WITHOUT_PRICE
 
 
 @pytest.mark.parametrize("trouble", LOST_ANSWERS.values(), ids=LOST_ANSWERS)
@@ -93,11 +96,36 @@ async def test_every_task_with_a_lost_answer_is_found(trouble: Fault) -> None:
     """
     On OFFICIAL each request has one task, and each caller gets its result, although no create was answered.
     """
-    requests = [example for endpoint, example in zip(ENDPOINTS, EXAMPLES, strict=True) if endpoint.external_ids]
+    requests = [example for example in EXAMPLES if is_found_for_sure(example)]
     async with emulator(OFFICIAL, trouble) as server, client_of(server) as client:
         results = await asyncio.gather(*map(client.generate, requests))
 
         assert Counter(task.endpoint for task in server.ledger.tasks) == Counter(map(name_of, requests))
+        assert {task.task_id for task in server.ledger.tasks} == {result.task_id for result in results}
+
+
+@pytest.mark.parametrize("trouble", LOST_ANSWERS.values(), ids=LOST_ANSWERS)
+async def test_a_task_that_may_not_be_found_is_not_sent_again(trouble: Fault) -> None:
+    """
+    Of some tasks it is not documented that they are found by an id of ours: they are uncertain, though one is sent.
+    """
+    requests = [example for example in EXAMPLES if not is_found_for_sure(example)]
+    async with emulator(OFFICIAL, trouble) as server, client_of(server) as client:
+        outcomes = await asyncio.gather(*map(client.generate, requests), return_exceptions=True)
+
+        assert {SubmissionUncertain} == set(map(type, outcomes))
+        assert Counter(task.endpoint for task in server.ledger.tasks) == Counter(map(name_of, requests))
+
+
+async def test_a_callback_finds_what_a_lookup_does_not() -> None:
+    """
+    A task whose answer is lost is shown by its callback.
+    """
+    requests = [example for example in EXAMPLES if not is_found_for_sure(example)]
+    async with serving() as receiver, emulator(OFFICIAL, faults.reset_after("create")) as server:
+        async with client_of(server, callbacks=receiver) as client:
+            results = await asyncio.gather(*map(client.generate, requests))
+
         assert {task.task_id for task in server.ledger.tasks} == {result.task_id for result in results}
 
 
@@ -179,6 +207,14 @@ async def test_every_result_is_saved_whole(tmp_path: Path) -> None:
             kinds = {"image": {".png"}, "video": {".mp4"}, "audio": {".mp3", ".wav"}}
             assert len(result.files) == len(paths)
             assert all(path.suffix in kinds[file.kind] for file, path in zip(result.files, paths, strict=True))
+
+
+def is_found_for_sure(request: TaskRequest) -> bool:
+    """
+    Return whether the task of a request is found by an id of ours, or certainly does not exist.
+    """
+    endpoint = endpoint_of(type(request))
+    return endpoint.external_ids and endpoint.lookup_proves_absence
 
 
 def name_of(request: TaskRequest) -> str:

@@ -148,6 +148,9 @@ class Endpoint(Generic[R]):
         complete: Returns the request with explicit values for the defaults that the service should not choose.
         caption: Returns a text that identifies the request for people.
         external_ids: Whether an id of ours can be sent and found, if the service can.
+        lookup_proves_absence:
+            Whether there is no task if a lookup by an id of ours finds none. Otherwise a submit whose answer is lost is
+            never sent again.
         lists: Whether its tasks can be listed, if the service can.
         several_ids: Whether one request can ask for several of its tasks, if the service can.
         timeout: Seconds that `generate` waits for a task, by default.
@@ -175,6 +178,7 @@ class Endpoint(Generic[R]):
     complete: Callable[[R, Dialect], R] = _unchanged
     caption: Callable[[R], str] = _prompt
     external_ids: bool = True
+    lookup_proves_absence: bool = True
     lists: bool = True
     several_ids: bool = True
     timeout: float = 600.0
