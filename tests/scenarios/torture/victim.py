@@ -1,7 +1,8 @@
 """
 The batch that is killed: a program of its own, which may have an order to kill itself at a certain point.
 
-    victim.py FOLDER COUNT DIALECT URL KEY [--point NAME --nth N] [--port PORT] [--resend-uncertain] [--mixed]
+    victim.py FOLDER COUNT DIALECT URL KEY [--point NAME --nth N] [--port PORT] [--slots N] [--resend-uncertain]
+        [--mixed]
 
 It prints "open" when its journal is open, and its summary at the end.
 """
@@ -132,7 +133,7 @@ async def main(options: argparse.Namespace) -> None:
                 options.key,
                 base_url=options.url,
                 dialect=dialect,
-                slots=Slots(9, SLOTS),
+                slots=Slots(options.slots, SLOTS),
                 polling=POLLING,
                 retry=RETRY,
                 http=HttpOptions(read_timeout=2.0),
@@ -159,6 +160,7 @@ if __name__ == "__main__":
     parser.add_argument("--point", choices=POINTS)
     parser.add_argument("--nth", type=int, default=1)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--slots", type=int, default=9)
     parser.add_argument("--resend-uncertain", action="store_true")
     parser.add_argument("--mixed", action="store_true")
     given = parser.parse_args(sys.argv[1:])
