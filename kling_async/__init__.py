@@ -1,5 +1,5 @@
 """
-The asyncio client for Kling image generation.
+The asyncio client for Kling, which generates images, videos and sounds.
 
 A *client* lives as long as your program, a *handle* as long as one task, a *batch* as long as its journal.
 """

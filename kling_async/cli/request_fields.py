@@ -67,8 +67,8 @@ def make_request(
             given[name] = _with_items(field, value, inputs.get(name), folder)
         except _NoFile as error:
             broken.append(BrokenRule(name, shown(error.args[0]), "must be a URL, a path or Base64, as text"))
-        except TypeError as error:  # an item is an object with other fields
-            broken.append(BrokenRule(name, shown(value), f"cannot be read: {error}"))
+        except _NoItem as error:
+            broken.append(BrokenRule(name, shown(value), str(error)))
     missing = {name: "" for name, field in known.items() if field.default is attrs.NOTHING}
     return endpoint.request_class(**{**missing, **given}), tuple(broken)
 
@@ -84,6 +84,22 @@ class _NoFile(Exception):
     """
     A value that cannot be a file.
     """
+
+
+class _NoItem(Exception):
+    """
+    An object that is no item of a list; the message is the rule that it breaks.
+    """
+
+
+def _item(kind: Any, fields: Mapping[str, Any]) -> Any:
+    known = attrs.fields_dict(kind)
+    needed = [name for name, field in known.items() if field.default is attrs.NOTHING]
+    if not known.keys() >= fields.keys() >= set(needed):
+        raise _NoItem(
+            f"must be objects with the fields {', '.join(known)}; {', '.join(needed) or 'none'} must be there"
+        )
+    return kind(**fields)
 
 
 def _types_of(field: _Field) -> tuple[Any, ...]:
@@ -134,7 +150,7 @@ def _with_items(field: _Field, value: Any, file: FileInput | None, folder: Path)
     if not isinstance(value, list):
         return value
     kinds = [kind for kind in kinds_of_items if attrs.has(kind)]
-    items = [kinds[0](**item) if kinds and isinstance(item, dict) else item for item in value]
+    items = [_item(kinds[0], item) if kinds and isinstance(item, dict) else item for item in value]
     if file is None:
         return items
     if file.part is None:

@@ -272,6 +272,7 @@ class Account:
         seed = dice.getrandbits(32)
         most = endpoint.files(request)
         count = most if endpoint.fewest_files is None else dice.randint(endpoint.fewest_files(request), most)
+        length = length_of_source(request, self._by_task_id, self.settings)
         return TaskRecord(
             task_id=self._make_task_id(ordinal, now),
             endpoint=endpoint,
@@ -282,11 +283,11 @@ class Account:
             created_at=now,
             started_at=now + _QUEUED * seconds,
             done_at=math.inf if outcome.is_stuck else now + seconds,
-            price=_price_of(endpoint, request, self.settings, count),
+            price=_price_of(endpoint, request, self.settings, count, length),
             seed=seed,
             outcome=outcome,
             count=count,
-            seconds=length_of_source(request, self._by_task_id, self.settings),
+            seconds=length,
         )
 
     def _make_task_id(self, ordinal: int, now: float) -> str:
@@ -333,9 +334,12 @@ class Account:
             self._by_external_id[record.request.external_task_id] = record
 
 
-def _price_of(endpoint: Endpoint[Any], request: Any, settings: Settings, count: int) -> Decimal:
+def _price_of(endpoint: Endpoint[Any], request: Any, settings: Settings, count: int, length: float | None) -> Decimal:
     if getattr(request, "duration", 0) is None:  # of a video to edit, which is not fetched here
         request = with_fields(request, duration=max(1, round(settings.media_seconds)))
     if (units := endpoint.units(request, settings.dialect)) is not None:
         return Decimal(units)
+    seconds = settings.media_seconds if length is None else length
+    if (units := endpoint.units_by_length(request, settings.dialect, seconds)) is not None:
+        return units
     return Decimal(endpoint.units_at_most(request, settings.dialect) or 0) * count / endpoint.files(request)

@@ -86,9 +86,9 @@ def _rules(request: Avatar, dialect: Dialect, files: Mapping[str, FileFacts]) ->
     yield from address_rules(dialect, request)
 
 
-def _units_at_most(request: Avatar, _: Dialect) -> Decimal | None:
+def _units_by_length(request: Avatar, _: Dialect, seconds: float) -> Decimal | None:
     price = _UNITS_PER_SECOND.get(request.mode)
-    return None if price is None else price * _SECONDS[1]
+    return None if price is None else price * Decimal(str(seconds))
 
 
 def _duration_key(request: Avatar) -> Hashable:
@@ -108,7 +108,8 @@ AVATAR: Final = Endpoint(
     rules=_rules,
     bucket=lambda _request, _dialect: "video/avatar",
     duration_key=_duration_key,
-    units_at_most=_units_at_most,
+    units_at_most=lambda request, dialect: _units_by_length(request, dialect, _SECONDS[1]),
+    units_by_length=_units_by_length,
     unit_price=UNIT_PRICE,
     caption=lambda request: request.prompt or "",
     timeout=1800.0,

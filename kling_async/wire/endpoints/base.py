@@ -141,6 +141,8 @@ class Endpoint(Generic[R]):
         units: Returns what a request costs if it succeeds, in the vendor's units; None if that is unknown.
         units_at_most: Returns the most that it can cost, where `units` is unknown since only the service sees how long
             an input is, or decides how much it makes; None if that is unknown, too.
+        units_by_length: Returns what it costs if its files last so many seconds, where `units` is unknown; None if that
+            is unknown, too.
         unit_price: Price of one unit in US dollars, by the vendor's price page; None if that is unknown.
         to_body: Returns the body to send, for the fields of a request as the codec writes them; None if these are it.
         from_body: Returns those fields of such a body, for the emulator. Raises ValueError for one that has none.
@@ -171,6 +173,7 @@ class Endpoint(Generic[R]):
     duration_key: Callable[[R], Hashable] = _everything
     units: Callable[[R, Dialect], Decimal | None] = lambda _request, _dialect: None
     units_at_most: Callable[[R, Dialect], Decimal | None] = lambda _request, _dialect: None
+    units_by_length: Callable[[R, Dialect, float], Decimal | None] = lambda _request, _dialect, _seconds: None
     unit_price: Decimal | None = None
     to_body: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     from_body: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None

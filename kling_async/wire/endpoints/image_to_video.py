@@ -43,6 +43,7 @@ from kling_async.wire.endpoints.video_rules import (
     units_per_second,
 )
 from kling_async.wire.field_metadata import ALWAYS_SENT, ELEMENTS, ON_OR_OFF, SECONDS, WATERMARK, in_items
+from kling_async.wire.library import ids_of
 from kling_async.wire.redaction import shown_text, shown_url
 
 __all__ = ["IMAGE_TO_VIDEO", "DynamicMask", "ImageToVideo"]
@@ -92,9 +93,9 @@ class ImageToVideo:
         mode: "std" (720p), "pro" (1080p) or, with kling-v3, "4k"; None leaves it to the service (std), but for
             kling-v2-6 it is sent as "pro": the service was seen to refuse that model's default.
         sound: Whether the model makes sound: kling-v3, and kling-v2-6 in mode pro. None leaves it to the service (off).
-        voice_list: Up to two ids of voices that speak, with kling-v2-6 and `sound=True`; the prompt names them as
-            `<<<voice_1>>>`. Not together with `element_list`.
-        element_list: Up to three ids of elements that appear, with kling-v3; the prompt names them as
+        voice_list: Up to two voices that speak, or their ids, with kling-v2-6 and `sound=True`; the prompt names them
+            as `<<<voice_1>>>`. Not together with `element_list`.
+        element_list: Up to three elements that appear, or their ids, with kling-v3; the prompt names them as
             `<<<element_1>>>`.
         multi_shot: Whether the video has several shots (kling-v3).
         shot_type: "customize" (you give the shots) or "intelligence" (the model divides the prompt).
@@ -117,9 +118,9 @@ class ImageToVideo:
     mode: str | None = attrs.field(default=None, kw_only=True)
     sound: bool | None = attrs.field(default=None, kw_only=True, metadata=ON_OR_OFF)
     voice_list: tuple[str, ...] = attrs.field(
-        default=(), kw_only=True, converter=as_tuple, metadata=in_items("voice_id", str)
+        default=(), kw_only=True, converter=ids_of, metadata=in_items("voice_id", str)
     )
-    element_list: tuple[int, ...] = attrs.field(default=(), kw_only=True, converter=as_tuple, metadata=ELEMENTS)
+    element_list: tuple[int, ...] = attrs.field(default=(), kw_only=True, converter=ids_of, metadata=ELEMENTS)
     multi_shot: bool | None = attrs.field(default=None, kw_only=True)
     shot_type: str | None = attrs.field(default=None, kw_only=True)
     multi_prompt: tuple[Shot, ...] = attrs.field(default=(), kw_only=True, converter=as_tuple, metadata=SHOTS)

@@ -5,6 +5,7 @@ Facts are from the vendor's page "Lip sync" and its price page of September 2026
 looking a task up: that a lookup by our id finds none therefore proves nothing.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final, cast
@@ -22,16 +23,11 @@ from kling_async.wire.endpoints.video_source import id_of, sound_source_rules
 from kling_async.wire.field_metadata import ALWAYS_SENT, WATERMARK
 from kling_async.wire.redaction import shown_url
 
-__all__ = ["LIP_SYNC", "LipSync"]
+__all__ = ["LIP_SYNC", "LipSync", "units_by_length"]
 
 _SECONDS: Final = (2, 60)  # of the sound, and of the video
 _SHORTEST: Final = 2_000  # milliseconds of the sound that are used
 _LONGEST: Final = 60_000
-
-_UNITS_AT_MOST: Final = Decimal("0.5") * _SECONDS[1] / 5
-"""
-Half a unit for each 5 seconds, of a video that only the service knows.
-"""
 
 
 def _sound(source: Any) -> Any:
@@ -145,6 +141,13 @@ def _time_rule(field: str, value: Any, least: int, most: int) -> Iterator[Broken
         yield broken(field, value, f"must be whole milliseconds from {least} to {most}")
 
 
+def units_by_length(_request: object, _dialect: Dialect, seconds: float) -> Decimal:
+    """
+    Return what a lip sync of so many seconds costs: half a unit for each 5, also if the last are fewer.
+    """
+    return Decimal("0.5") * math.ceil(seconds / 5)
+
+
 def _to_body(fields: dict[str, Any]) -> dict[str, Any]:
     face = {name: fields[name] for name in _OF_THE_FACE if name in fields}
     others = {name: value for name, value in fields.items() if name not in _OF_THE_FACE}
@@ -168,11 +171,12 @@ LIP_SYNC: Final = Endpoint(
     inputs=(FileInput("sound_file", lambda dialect: dialect.sound_max_bytes, media="sound"),),
     rules=_rules,
     bucket=lambda _request, _dialect: "video/lip-sync",
-    units_at_most=lambda _request, _dialect: _UNITS_AT_MOST,
+    units_at_most=lambda request, dialect: units_by_length(request, dialect, _SECONDS[1]),
+    units_by_length=units_by_length,
     unit_price=UNIT_PRICE,
     to_body=_to_body,
     from_body=_from_body,
-    caption=lambda _: "",
+    caption=lambda request: f"face {request.face_id} of {request.session_id}",
     lookup_proves_absence=False,
     timeout=1800.0,
 )

@@ -56,6 +56,7 @@ from kling_async.wire.endpoints.video_rules import (
     units_per_second,
 )
 from kling_async.wire.field_metadata import ELEMENTS, ON_OR_OFF, SECONDS, WATERMARK
+from kling_async.wire.library import ids_of
 from kling_async.wire.redaction import shown_text, shown_url
 
 __all__ = ["NEEDS_RATIO", "OMNI_VIDEO", "OmniVideo"]
@@ -73,8 +74,9 @@ class OmniVideo:
             `shot_type="customize"`.
         image_list: Images: `Frame`s, or plain sources as in `ImageRequest.image`, which are references. Seven at most
             together with the elements, four if there is a video.
-        element_list: Ids of elements that appear; three at most with frames, and none with the first and the last frame
-            of kling-video-o1. Of elements made from a video, which only the service can tell, three at most, and none
+        element_list:
+            Elements that appear, or their ids; three at most with frames, and none with the first and the last frame of
+            kling-video-o1. Of elements made from a video, which only the service can tell, three at most, and none
             beside a video.
         video_list: One video at most: an `InputVideo`, or only its URL, or a `Video` of a result; the latter two are
             edited. Videos are not uploaded.
@@ -94,7 +96,7 @@ class OmniVideo:
 
     prompt: str | None = attrs.field(default=None, repr=shown_text)
     image_list: tuple[Frame, ...] = attrs.field(default=(), kw_only=True, converter=as_frames, metadata=FRAMES)
-    element_list: tuple[int, ...] = attrs.field(default=(), kw_only=True, converter=as_tuple, metadata=ELEMENTS)
+    element_list: tuple[int, ...] = attrs.field(default=(), kw_only=True, converter=ids_of, metadata=ELEMENTS)
     video_list: tuple[InputVideo, ...] = attrs.field(default=(), kw_only=True, converter=as_videos, metadata=VIDEOS)
     duration: float | None = attrs.field(default=None, kw_only=True, metadata=SECONDS)
     aspect_ratio: str | None = attrs.field(default=None, kw_only=True)

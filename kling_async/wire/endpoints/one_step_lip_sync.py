@@ -6,7 +6,6 @@ work, live, in September 2026. `LipSync` is what the vendor documents.
 """
 
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from typing import Any, Final
 
 import attrs
@@ -15,6 +14,7 @@ from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource, describe_source, take_in
+from kling_async.wire.endpoints.lip_sync import units_by_length
 from kling_async.wire.endpoints.rules import (
     address_rules,
     audio_rules,
@@ -144,7 +144,8 @@ ONE_STEP_LIP_SYNC: Final = Endpoint(
     inputs=(FileInput("audio_file", lambda dialect: dialect.sound_max_bytes, media="sound"),),
     rules=_rules,
     bucket=lambda _request, _dialect: "video/lip-sync",
-    units_at_most=lambda _request, _dialect: Decimal("0.5") * _SECONDS[1] / 5,
+    units_at_most=lambda request, dialect: units_by_length(request, dialect, _SECONDS[1]),
+    units_by_length=units_by_length,
     unit_price=UNIT_PRICE,
     to_body=_to_body,
     from_body=_from_body,

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aioresponses import aioresponses
+from aioresponses import CallbackResult, aioresponses
 from yarl import URL
 
 from kling_async.client.submission import Submission
@@ -248,10 +248,15 @@ class TestSubmit:
         "Already exists" after an ambiguous attempt means that it arrived and was not visible yet: it is looked up
         again.
         """
+
+        def look(*_: object, **__: object) -> CallbackResult:
+            if count(service, "POST") < 2:
+                return CallbackResult(status=404, payload=MISSING)
+            return CallbackResult(payload=FOUND)
+
         service.post(BASE + PATH, status=503)
-        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=6)
         service.post(BASE + PATH, status=400, payload=DUPLICATE)
-        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
+        service.get(f"{BASE}{PATH}/ours", callback=look, repeat=True)
         async with transport_to(retry=EVERY_TEN) as transport:
             assert (await submit(transport, delivery("ours"))).task_id == "t-9"
 

@@ -3,6 +3,7 @@ What the emulator makes of files that a request refers to: lengths, parents, and
 """
 
 import base64
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -79,6 +80,18 @@ def test_avatar_is_as_long_as_its_sound(account: Account) -> None:
     assert [4.5] == lengths(account, Avatar(URL, audio_id=sound))
     assert [1.0] == lengths(account, Avatar(URL, audio_id="17"))
     assert [1.0] == lengths(account, Avatar(URL, sound_file="https://sounds.example/a.wav"))
+
+
+def test_price_goes_by_the_length_of_the_input(account: Account) -> None:
+    """
+    Which the service measures.
+    """
+    sound = base64.b64encode(silence(2.5)).decode()
+    sync = OneStepLipSync(video_of(account, 7), audio_file=sound)
+
+    assert Decimal(1) == account.create(Avatar(URL, sound_file=sound), LATER).price
+    assert Decimal(2) == account.create(Avatar(URL, sound_file=sound, mode="pro"), LATER).price
+    assert Decimal(1) == account.create(sync, LATER).price
 
 
 def test_changed_video_is_as_long_as_it_was(account: Account) -> None:

@@ -135,6 +135,7 @@ def test_price_is_known_at_most() -> None:
     assert Decimal(120) == AVATAR.units_at_most(asking(), OFFICIAL)
     assert Decimal(240) == AVATAR.units_at_most(asking(mode="pro"), OFFICIAL)
     assert AVATAR.units_at_most(asking(mode="4k"), OFFICIAL) is None
+    assert Decimal("4.8") == AVATAR.units_by_length(asking(), OFFICIAL, 12)
 
 
 def test_slots_are_its_own() -> None:

@@ -122,4 +122,7 @@ def test_price_is_known_at_most() -> None:
     """
     assert LIP_SYNC.units(asking(), OFFICIAL) is None
     assert Decimal(6) == LIP_SYNC.units_at_most(asking(), OFFICIAL)
+    assert [Decimal("0.5"), Decimal("0.5"), Decimal(1)] == [
+        LIP_SYNC.units_by_length(asking(), OFFICIAL, seconds) for seconds in (3, 5, 5.1)
+    ]
     assert ("video/lip-sync", 1) == (LIP_SYNC.bucket(asking(), OFFICIAL), LIP_SYNC.slots(asking()))
