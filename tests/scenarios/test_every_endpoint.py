@@ -36,11 +36,9 @@ from kling_async.wire import (
     write_request,
 )
 from tests.fakes.clients import client_of, emulator
-from tests.fakes.valid_requests.every_endpoint import ENDPOINTS, NAMES, example_of, requests_of
+from tests.fakes.valid_requests.every_endpoint import ENDPOINTS, NAMES, example_of, requests_of, why_unpriced
 
 EXAMPLES = [example_of(endpoint) for endpoint in ENDPOINTS]
-
-WITHOUT_PRICE = {"custom-element": "is free", "video-effect": "has a price for each scene, which is not known"}
 
 LOST_ANSWERS = {
     "reset": faults.reset_after("create"),
@@ -88,7 +86,7 @@ async def test_valid_requests_are_accepted_and_priced(endpoint: Endpoint[Any], d
     units = endpoint.units(request, OFFICIAL)
     most = endpoint.units_at_most(request, OFFICIAL) if units is None else units
     assert record.price == (most or 0) or (units is None and record.price < (most or 0))  # by the length of an input
-    assert Decimal(0) < record.price or endpoint.name in WITHOUT_PRICE
+    assert Decimal(0) < record.price or why_unpriced(endpoint)
 
 
 @pytest.mark.parametrize("trouble", LOST_ANSWERS.values(), ids=LOST_ANSWERS)
