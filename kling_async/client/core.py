@@ -231,6 +231,7 @@ class ClientCore:
         lease = self._acquire_running(endpoint, request)
         events = self._publisher.begin(endpoint, request)
         delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
+        delivery.counterpart = delivery.endpoint.counterpart(self.dialect)  # the dialect may have been another then
 
         async def find_or_send() -> TaskSnapshot:
             snapshot = await delivery.find()
