@@ -60,6 +60,7 @@ PLAIN: Final = {
     "kling_async.emulator.settings.SettingsByName",
     "kling_async.media.naming.NameTemplate",
     "kling_async.wire.codec.R",
+    "kling_async.wire.endpoints.base.NewStandard",
     "kling_async.wire.endpoints.base.R",
 }
 """

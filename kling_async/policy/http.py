@@ -81,7 +81,9 @@ class HttpOptions:
             connections two seconds longer than this (`Keep-Alive: timeout=`), and if no response to a submit was lost
             yet. Otherwise each such submit opens a connection. This does not apply to your own session: give that a
             connector with `force_close=True`.
-        max_connections: Maximum concurrent requests to the service. Waiting for one does not count towards timeouts.
+        max_connections:
+            Maximum concurrent requests to the service. Waiting for one does not count towards timeouts. Paid calls that
+            create no task use half of them at most.
         user_agent: The User-Agent header, in printable ASCII.
         allow_downloads_from:
             Host names, addresses and networks from which files may be downloaded although they are not public, such as

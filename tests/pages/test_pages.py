@@ -95,6 +95,10 @@ FILES: Final = {
     "january,a lighthouse in January,2,16:9\n"
     "february,a lighthouse in February,1,16:9\n"
     "march,a lighthouse in March,1,16:9\n",
+    "films.csv": "key,kind,prompt,image,duration\n"
+    "harbour,text-to-video,a boat leaves the harbour,,10\n"
+    "lamp,image-to-video,the lamp is lit,lighthouse.png,5\n"
+    "poster,image-generation,a lighthouse at dusk,,\n",
 }
 """
 What a reader has in the folder, beside `lighthouse.png`.
