@@ -1,5 +1,5 @@
 """
-The asyncio client for Kling image generation.
+The asyncio client for Kling, which generates images, videos and sounds.
 
 A *client* lives as long as your program, a *handle* as long as one task, a *batch* as long as its journal.
 """
@@ -23,19 +23,26 @@ from kling_async.wire.calls.faces import Face, FaceSession
 from kling_async.wire.calls.recognition import Recognition, Segment
 from kling_async.wire.calls.speech import Speech
 from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
+from kling_async.wire.endpoints.avatar import Avatar
 from kling_async.wire.endpoints.custom_element import ElementRequest
 from kling_async.wire.endpoints.custom_voice import VoiceRequest
 from kling_async.wire.endpoints.expand_image import ExpandImage
 from kling_async.wire.endpoints.image_generation import AspectRatio, ImageReference, ImageRequest, Model, Resolution
 from kling_async.wire.endpoints.image_to_video import DynamicMask, ImageToVideo
+from kling_async.wire.endpoints.lip_sync import LipSync
 from kling_async.wire.endpoints.motion_control import MotionControl
 from kling_async.wire.endpoints.multi_image_to_image import MultiImageToImage
 from kling_async.wire.endpoints.omni_image import OmniImage
 from kling_async.wire.endpoints.omni_inputs import Frame, InputVideo
 from kling_async.wire.endpoints.omni_video import OmniVideo
+from kling_async.wire.endpoints.one_step_lip_sync import OneStepLipSync
+from kling_async.wire.endpoints.text_to_audio import TextToAudio
 from kling_async.wire.endpoints.text_to_video import TextToVideo
+from kling_async.wire.endpoints.video_effect import VideoEffect
+from kling_async.wire.endpoints.video_extend import VideoExtend
 from kling_async.wire.endpoints.video_models import VideoModel
 from kling_async.wire.endpoints.video_rules import Shot
+from kling_async.wire.endpoints.video_to_audio import VideoToAudio
 from kling_async.wire.endpoints.virtual_try_on import VirtualTryOn
 from kling_async.wire.library import Element, Voice
 from kling_async.wire.notebook_html import load_drawings_with
@@ -53,6 +60,7 @@ __all__ = [
     "Added",
     "AspectRatio",
     "Audio",
+    "Avatar",
     "Batch",
     "CallbackReceiver",
     "Deduction",
@@ -75,11 +83,13 @@ __all__ = [
     "InputVideo",
     "Keyed",
     "KlingClient",
+    "LipSync",
     "Model",
     "MotionControl",
     "MultiImageToImage",
     "OmniImage",
     "OmniVideo",
+    "OneStepLipSync",
     "PollPolicy",
     "Recognition",
     "Resolution",
@@ -96,9 +106,13 @@ __all__ = [
     "TaskResult",
     "TaskSnapshot",
     "TaskStatus",
+    "TextToAudio",
     "TextToVideo",
     "Video",
+    "VideoEffect",
+    "VideoExtend",
     "VideoModel",
+    "VideoToAudio",
     "VirtualTryOn",
     "Voice",
     "VoiceRequest",

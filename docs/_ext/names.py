@@ -60,6 +60,7 @@ PLAIN: Final = {
     "kling_async.emulator.settings.SettingsByName",
     "kling_async.media.naming.NameTemplate",
     "kling_async.wire.codec.R",
+    "kling_async.wire.endpoints.base.NewStandard",
     "kling_async.wire.endpoints.base.R",
 }
 """
@@ -67,7 +68,7 @@ Names for type checkers and of private modules, which need no page.
 """
 
 OTHERS: Final = re.compile(
-    r"(~|\.)?(aiohttp|asyncio|attrs|collections|concurrent|contextlib|datetime|decimal|distributed|dt|enum|os|pathlib|opentelemetry|ssl|typing"
+    r"(~|\.)?(aiohttp|asyncio|attrs?|collections|concurrent|contextlib|datetime|decimal|distributed|dt|enum|os|pathlib|opentelemetry|ssl|typing"
     r"|types|web)\..*"
 )
 """

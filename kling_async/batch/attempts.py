@@ -122,12 +122,12 @@ class Attempts:
         """
         Return the outcome of a row; None if it has none in this run.
         """
-        if row.state in (State.SENDING, State.UNCERTAIN) and not self._has_external_ids(row):
+        if row.state in (State.SENDING, State.UNCERTAIN) and not self._is_found_for_sure(row):
             if self.resends_uncertain:
                 error = row.error or SubmissionUncertain("an earlier run has sent it")
                 await self.journal.mark_uncertain(row.position, error)
                 row = await self._requeue(row)
-            elif row.state is State.UNCERTAIN and row.error is not None and not self._has_callbacks(row):
+            elif row.state is State.UNCERTAIN and row.error is not None and not self._can_be_found(row):
                 return await self.outcomes.failed(row, row.error)
         for attempt in itertools.count(1):
             if row.state is State.FAILED:
@@ -156,8 +156,12 @@ class Attempts:
     def _has_external_ids(self, row: Row) -> bool:
         return self.client.dialect.external_ids and endpoint_of(type(row.request)).external_ids
 
-    def _has_callbacks(self, row: Row) -> bool:
-        return self.client.callbacks is not None and row.submit_key is not None
+    def _is_found_for_sure(self, row: Row) -> bool:
+        return self._has_external_ids(row) and endpoint_of(type(row.request)).lookup_proves_absence
+
+    def _can_be_found(self, row: Row) -> bool:
+        has_callbacks = self.client.callbacks is not None and row.submit_key is not None
+        return has_callbacks or self._has_external_ids(row)
 
     async def _requeue(self, row: Row) -> Row:
         await self.journal.requeue(row.position)

@@ -41,10 +41,8 @@ class Outcomes:
         if saver is None:
             return make_done(row, await read_request(row, self.journal), snapshot, ())
         if row.state is not State.SAVED:  # otherwise the function has not been called for all files
-            result = TaskResult.of(snapshot)
-            handle = saver.client.core.tasks.handle(snapshot.task_id, endpoint_of(type(row.request)))
+            result = _result_of(row, snapshot)
             saved = await saver.save(row, result)
-            del handle  # the client renewed URLs at the endpoint of this handle
             order = {(file.kind, file.index): number for number, file in enumerate(result.files)}
             files = sorted([*files, *saved.files], key=lambda file: order.get(file.key, len(order)))
             await self.journal.save(row.position, saved.files, self.clock(), is_all=saved.error is None)
@@ -99,4 +97,8 @@ def make_done(row: Row, request: TaskRequest, snapshot: TaskSnapshot, files: Ite
         return Failed(
             row.position, row.key, request, ProcessFailed(f"{what}: {describe_error(error)}", snapshot.task_id)
         )
-    return Done(row.position, row.key, request, TaskResult.of(snapshot), paths, value, saved)
+    return Done(row.position, row.key, request, _result_of(row, snapshot), paths, value, saved)
+
+
+def _result_of(row: Row, snapshot: TaskSnapshot) -> TaskResult:
+    return TaskResult.of(snapshot, endpoint=endpoint_of(type(row.request)).name)

@@ -28,7 +28,7 @@ from kling_async.media.naming import ROW_FIELDS, NameTemplate
 from kling_async.media.saved_files import FileKey, SavedFile, key_of
 from kling_async.media.saving import SaveOutcome
 from kling_async.media.storage import Storage
-from kling_async.wire.endpoints.registry import endpoint_of, without_files
+from kling_async.wire.endpoints.registry import without_files
 from kling_async.wire.tasks import File, TaskResult
 
 __all__ = ["CollidingKeys", "LocalSaver", "RemoteSaver", "Saver", "all_of", "check_saving"]
@@ -184,7 +184,6 @@ class LocalSaver(Saver):
             result,
             self.destination,
             names,
-            endpoint=endpoint_of(type(row.request)),
             skip={file.key for file in row.files},
         )
 
@@ -238,9 +237,7 @@ class RemoteSaver(Saver):
             return await all_of(map(save, files))
 
         names = await self._names(row, result.task_id)
-        return await self.client.core.files.save_remotely(
-            result, names, fetch, endpoint=endpoint_of(type(row.request)), skip={file.key for file in row.files}
-        )
+        return await self.client.core.files.save_remotely(result, names, fetch, skip={file.key for file in row.files})
 
     async def value(self, row: Row, task_id: str, saved: SavedFile) -> bytes:
         done = self._failed.pop((task_id, saved.key), None)

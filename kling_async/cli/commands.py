@@ -8,14 +8,28 @@ from typing import Annotated
 import typer
 
 from kling_async import __version__
-from kling_async.cli import batch, callback_test, demo, doctor, emulator, gallery, generate, save, status, tasks, wait
+from kling_async.cli import (
+    batch,
+    callback_test,
+    demo,
+    doctor,
+    emulator,
+    gallery,
+    generate,
+    save,
+    status,
+    tasks,
+    video,
+    wait,
+)
 from kling_async.cli.exit_codes import EXIT_CODES
+from kling_async.cli.run import run_app
 
 __all__ = ["app"]
 
 app = typer.Typer(
     name="kling-async",
-    help="Generate pictures with Kling: nothing paid for is lost or paid twice.",
+    help="Generate pictures and videos with Kling: nothing is lost or paid twice.",
     epilog="To start: kling-async demo\n\nThe --help of each command has examples and the exit codes.",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -25,9 +39,10 @@ app = typer.Typer(
 for panel, module, function in (
     ("Without an account", demo, demo.demo),
     ("Without an account", emulator, emulator.emulator),
-    ("Generate pictures", generate, generate.generate),
-    ("Generate pictures", batch, batch.batch),
-    ("Generate pictures", gallery, gallery.gallery),
+    ("Generate", generate, generate.generate),
+    ("Generate", video, video.video),
+    ("Generate", batch, batch.batch),
+    ("Generate", gallery, gallery.gallery),
     ("Manage tasks", wait, wait.wait),
     ("Manage tasks", save, save.save),
     ("Manage tasks", status, status.status),
@@ -38,6 +53,7 @@ for panel, module, function in (
     summary = inspect.cleandoc(function.__doc__ or "").partition("\n")[0]
     epilog = f"{module.EXAMPLES}\n{EXIT_CODES}"
     app.command(short_help=summary, epilog=epilog, rich_help_panel=panel)(function)
+app.add_typer(run_app, name="run", rich_help_panel="Generate")
 
 
 def _show_version(is_asked: bool) -> None:  # noqa: FBT001 (typer calls it)

@@ -1,5 +1,5 @@
 """
-`kling-async demo`: generate pictures with a built-in emulator. It needs no account and costs nothing.
+`kling-async demo`: generate pictures and a video with a built-in emulator. It needs no account and costs nothing.
 """
 
 import asyncio
@@ -8,12 +8,13 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from kling_async.cli.command_runner import run
 from kling_async.cli.exit_codes import ExitCode
+from kling_async.cli.formatting import plural
 from kling_async.cli.gallery import entries_of, not_written, require_gallery
 from kling_async.cli.options import (
     AsJson,
@@ -24,13 +25,18 @@ from kling_async.cli.options import (
     Seed,
     read_prompts,
     require_pillow,
+    require_pyav,
 )
 from kling_async.cli.request_checks import check_requests, make_folder
 from kling_async.cli.screen import TaskScreen, open_screen_beside
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.task_board import TaskBoard, TaskRow
 from kling_async.cli.task_runner import TaskRunner
+from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.endpoints.image_to_video import ImageToVideo
+from kling_async.wire.endpoints.text_to_video import TextToVideo
+from kling_async.wire.endpoints.video_models import VideoModel
 
 if TYPE_CHECKING:
     from kling_async.emulator import Ledger
@@ -64,6 +70,7 @@ def demo(
     See it work with a built-in emulator: no account, no cost.
     """
     require_pillow()
+    require_pyav()
     require_gallery()
     service = ServiceOptions(dialect=dialect, is_emulated=True, latency=latency, seed=seed)
     requests = make_requests(_read_prompts(prompts), count)
@@ -73,17 +80,28 @@ def demo(
 
 async def _demo(requests: Sequence[ImageRequest], service: ServiceOptions, out: Path, *, as_json: bool) -> ExitCode:
     board = TaskBoard.of(requests)
+    first, video = board.rows[0], TaskRow(len(board.rows) + 1, request=None)
+    board.rows = (*board.rows, video)
     screen = open_screen_beside(board, as_json=as_json)
     async with service.make_emulator() as server:
         client, slots = service.make_client(server), server.settings.slots
         await check_requests(client, requests)
-        screen.say(f"{len(requests)} prompts for an emulated {server.dialect.name} service with {slots} slots")
-        runner = TaskRunner(client, board, screen, service, out, name=file_name, as_json=as_json)
+        prompts = plural(len(requests), "prompt")
+        screen.say(f"{prompts} and a video for an emulated {server.dialect.name} service with {slots} slots")
+
+        def following(row: TaskRow) -> TaskRow | None:
+            if row is not first:
+                return None
+            video.request = video_from(row)
+            return video
+
+        runner = TaskRunner(client, board, screen, service, out, name=file_name, following=following, as_json=as_json)
         await runner.run()
     # not gallery.html, which may be the page of other commands' pictures
     page = await _write_page(board, out / "demo.html", server.dialect.default_model, screen)
     code = runner.sum_up({**request_counts(server.ledger), **page})
     screen.say('Now try your own: kling-async generate --emulator "a paper boat on a puddle"')
+    screen.say('              or: kling-async video --emulator "a paper boat sails away"')
     return code
 
 
@@ -108,6 +126,15 @@ def make_requests(prompts: Sequence[str], count: int | None) -> list[ImageReques
         ImageRequest(prompt, aspect_ratio=ratio, n=n)
         for prompt, ratio, n in itertools.islice(kinds, len(prompts) if count is None else count)
     ]
+
+
+def video_from(row: TaskRow) -> TaskRequest:
+    """
+    Return the request for a video that begins with the first picture of *row*; without one, it shows the prompt.
+    """
+    fields: dict[str, Any] = {"prompt": row.caption, "sound": True, "model_name": VideoModel.V3.value}
+    images = () if row.result is None else row.result.images
+    return ImageToVideo(images[0].url, **fields) if images else TextToVideo(**fields)
 
 
 def file_name(row: TaskRow) -> str:

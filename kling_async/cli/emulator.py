@@ -106,7 +106,7 @@ class EmulatorOptions:
 @with_option_groups
 def emulator(*, options: EmulatorOptions, as_json: AsJson = False) -> None:
     """
-    Run the emulator as a server: real HTTP, real pictures, no cost.
+    Run the emulator as a server: real HTTP, no cost.
 
     RULE is WHERE:KIND:NAME=VALUE:..., such as create:failing_task:rate=0.1. For a list of all kinds, give a wrong one.
     """

@@ -63,7 +63,7 @@ def gallery(
     is_opened: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """
-    Write a page of pictures, videos and sounds that can be browsed, searched and played.
+    Write a page to browse, search and play what was made.
 
     JOURNAL is the journal of a batch, which may be running.
     """

@@ -2,8 +2,6 @@
 `kling-async generate`: prompts from the command line or stdin, a task for each, all at the same time.
 """
 
-import contextlib
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -12,16 +10,10 @@ import attrs
 import typer
 
 from kling_async.cli.command_runner import run
-from kling_async.cli.demo import request_counts
-from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.option_groups import with_option_groups
-from kling_async.cli.options import AsJson, OutOrStorage, image_source, read_prompts, require_pillow, timeout_option
-from kling_async.cli.request_checks import check_requests, make_ready
-from kling_async.cli.screen import open_screen_beside
+from kling_async.cli.options import AsJson, OutOrStorage, image_source, read_words, require_pillow, timeout_option
+from kling_async.cli.request_runner import run_requests
 from kling_async.cli.service_options import EmulatedServiceOptions
-from kling_async.cli.task_board import TaskBoard
-from kling_async.cli.task_runner import TaskRunner
-from kling_async.media.storage import Storage
 from kling_async.wire.endpoints.image_generation import ImageRequest
 
 __all__ = ["generate"]
@@ -52,18 +44,16 @@ class RequestFields:
     )
     resolution: Annotated[str | None, _field(metavar="1k|2k", help="If the service offers it.")] = None
     image: Annotated[str | None, _field(metavar="FILE|URL", help="Reference image, jpg or png.")] = None
-    image_reference: Annotated[str | None, _field(metavar="WORD", help="What to use of it: subject or face.")] = None
+    image_reference: Annotated[str | None, _field(metavar="WORD", help="What to use: subject or face.")] = None
     image_fidelity: Annotated[float | None, _field(metavar="0..1", help="How closely to follow it.")] = None
-    human_fidelity: Annotated[float | None, _field(metavar="0..1", help="How closely to follow the subject.")] = None
+    human_fidelity: Annotated[float | None, _field(metavar="0..1", help="How closely to keep its subject.")] = None
     callback_url: Annotated[str | None, _field(metavar="URL", help="Where the service reports to.")] = None
     external_task_id: Annotated[str | None, _field(metavar="ID", help="Your own id, for one prompt.")] = None
     element_list: Annotated[
         list[int] | None,
-        _field("--element-list", "--element", metavar="ID", help="An element to show; may be repeated."),
+        _field("--element", metavar="ID", help="To show; may be repeated."),
     ] = None
-    watermark_info: Annotated[
-        bool | None, _field("--watermark-info", "--watermark", metavar="", help="Also make marked copies.")
-    ] = None
+    watermark_info: Annotated[bool | None, _field("--watermark", metavar="", help="Also make marked copies.")] = None
 
     def make_requests(self, prompts: Sequence[str]) -> list[ImageRequest]:
         fields = attrs.asdict(self)
@@ -87,37 +77,10 @@ def generate(
 
     The key is in KLING_API_KEY, or in KLING_ACCESS_KEY and KLING_SECRET_KEY.
     """
-    texts = _read_prompts(prompts)
+    texts = read_words(prompts)
     if fields.external_task_id is not None and len(texts) > 1:
         raise typer.BadParameter("an id names one task: give one prompt", param_hint="--external-task-id")
     requests = fields.make_requests(texts)
     if service.is_emulated:
         require_pillow()
-    run(_generate(requests, service, out, timeout=timeout, as_json=as_json))
-
-
-async def _generate(
-    requests: Sequence[ImageRequest],
-    service: EmulatedServiceOptions,
-    out: Path | Storage,
-    *,
-    timeout: float,
-    as_json: bool,
-) -> ExitCode:
-    board = TaskBoard.of(requests)
-    screen = open_screen_beside(board, as_json=as_json)
-    async with contextlib.AsyncExitStack() as stack:
-        server = await stack.enter_async_context(service.make_emulator()) if service.is_emulated else None
-        client = service.make_client(server)
-        await check_requests(client, requests)
-        await make_ready(out)
-        runner = TaskRunner(client, board, screen, service, out, timeout=timeout, as_json=as_json)
-        await runner.run()
-    return runner.sum_up(request_counts(server.ledger) if server is not None else {})
-
-
-def _read_prompts(words: Sequence[str]) -> list[str]:
-    prompts: list[str] = []
-    for word in words:
-        prompts += read_prompts(sys.stdin.buffer, "stdin") if word == "-" else [word]
-    return prompts
+    run(run_requests(requests, service, out, timeout=timeout, as_json=as_json))

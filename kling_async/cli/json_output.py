@@ -23,6 +23,7 @@ from kling_async.media.saved_files import FileKey, SavedFile, key_of
 from kling_async.wire.codec import write_request
 from kling_async.wire.endpoints.base import TaskRequest, sources_of
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, endpoint_of, without_files
+from kling_async.wire.result_lists import write_output
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus, last_seen
 
 __all__ = [
@@ -88,7 +89,7 @@ def task_facts(
     task_id: str | None,
     snapshot: TaskSnapshot | None,
     *,
-    request: TaskRequest | None = None,
+    endpoint: str,
     files: Mapping[FileKey, Path | str] = MappingProxyType({}),
     external_task_id: str | None = None,
     error: KlingError | None = None,
@@ -98,7 +99,7 @@ def task_facts(
 
     Args:
         snapshot: None if the task was never read; the URLs of its files are then unknown.
-        request: None if only the task's id is known.
+        endpoint: The name of its endpoint.
         files: Where files are saved: paths or URLs.
         external_task_id: The id that was sent; without it, the one that the service reports.
     """
@@ -110,7 +111,7 @@ def task_facts(
     ]
     created, updated = (snapshot.created_at, snapshot.updated_at) if snapshot is not None else (None, None)
     return {
-        "endpoint": endpoint_name(request),
+        "endpoint": endpoint,
         "task_id": task_id,
         "external_task_id": external_task_id or (snapshot.task_info.external_task_id if snapshot is not None else None),
         "status": status_of(snapshot),
@@ -121,6 +122,7 @@ def task_facts(
         **_file_facts(places),
         "units": None if snapshot is None else number_of(snapshot.final_unit_deduction),
         "error": error_facts(error),
+        **_records_of(snapshot),
         **_confirmation_of(snapshot),
     }
 
@@ -138,6 +140,12 @@ def _file_facts(files: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, 
     return {"images": images, "files": [dict(file) for file in files]}
 
 
+def _records_of(snapshot: TaskSnapshot | None) -> dict[str, Any]:
+    # Voices and elements, which are no files; only if the task has made some.
+    output = {} if snapshot is None else write_output(snapshot.task_result)
+    return {name: output[name] for name in ("voices", "elements") if name in output}
+
+
 def _confirmation_of(snapshot: TaskSnapshot | None) -> dict[str, bool]:
     # Only if the snapshot comes from a callback that no read has confirmed.
     return {} if snapshot is None or snapshot.is_confirmed else {"is_confirmed": False}
@@ -151,7 +159,7 @@ def row_line(row: TaskRow) -> str:
     facts = task_facts(
         row.task_id,
         snapshot,
-        request=row.request,
+        endpoint=row.endpoint,
         files=row.files,
         external_task_id=row.external_task_id,
         error=row.error,
@@ -177,7 +185,7 @@ def outcome_line(outcome: Done | Failed) -> str:
     facts = task_facts(
         task_id,
         snapshot,
-        request=outcome.request,
+        endpoint=endpoint_name(outcome.request),
         files=files,
         external_task_id=_external_id(outcome),
         error=error,

@@ -51,15 +51,16 @@ class RequestChecks:
         return tuple(broken)
 
 
-async def check_requests(client: KlingClient, requests: Sequence[TaskRequest]) -> None:
+async def check_requests(client: KlingClient, requests: Sequence[TaskRequest], *, has_options: bool = True) -> None:
     """
-    Print each rule that *requests* break, once; end the command if there is one.
+    Print each rule that *requests* break, once; end the command if there is one. With *has_options* a field is called
+    by the name of its option.
     """
     checks = RequestChecks(client.dialect, client.slots)
     lines: dict[str, None] = {}  # a set that keeps its order
     for number, request in enumerate(requests, 1):
         for rule in await checks.broken(request):
-            lines[_in_words(rule, number)] = None
+            lines[_in_words(rule, number) if has_options else in_words(rule, rule.field)] = None
     if lines:
         print_error("Nothing was sent, because of broken rules:", *(f"  {line}" for line in lines))
         raise typer.Exit(ExitCode.USAGE)

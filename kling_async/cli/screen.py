@@ -163,7 +163,8 @@ def draw_progress(board: TaskBoard, spinner: Spinner, height: int) -> Renderable
         parts.append(Text(f"  {waiting} waiting to be accepted", "dim"))
     if board.trouble is not None:
         parts.append(retry_line(board.trouble))
-    counts = f"{board.ended}/{len(board.rows)} tasks  {board.pictures} pictures  {board.seconds:.0f} s"
+    files = "  ".join(plural(count, kind.removesuffix("s")) for kind, count in board.files_saved.items())
+    counts = f"{board.ended}/{len(board.rows)} tasks  {files}  {board.seconds:.0f} s"
     return Group(*parts, progress_bar(len(board.rows), board.ended, counts))
 
 

@@ -5,28 +5,32 @@ clock is an argument.
 
 import enum
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Final
 
 import attrs
 
 from kling_async.cli.formatting import format_units
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import KlingError, SubmissionUncertain, WaitTimeout
-from kling_async.media.saved_files import FileKey
+from kling_async.media.saved_files import FileKey, key_of
 from kling_async.wire.endpoints.base import TaskRequest
-from kling_async.wire.endpoints.registry import caption_of
+from kling_async.wire.endpoints.registry import caption_of, endpoint_of
 from kling_async.wire.tasks import TaskResult, TaskStatus
 
 __all__ = ["TaskBoard", "TaskRow", "TaskStage", "file_order"]
+
+_PLURALS: Final = {"image": "pictures", "video": "videos", "audio": "sounds"}
 
 
 def file_order(key: FileKey) -> tuple[int, int]:
     """
     Return a sort key: images, then videos, then audios, each by index.
     """
-    return ("image", "video", "audio").index(key[0]), key[1]
+    return tuple(_PLURALS).index(key[0]), key[1]
 
 
 class TaskStage(enum.Enum):
@@ -100,6 +104,14 @@ class TaskRow:
             return self.handle.request.external_task_id
         sent = (self.error.request if isinstance(self.error, SubmissionUncertain) else None) or self.request
         return sent.external_task_id if sent is not None else None
+
+    @property
+    def endpoint(self) -> str:
+        """
+        The name of the endpoint.
+        """
+        endpoint = self.handle.endpoint if self.handle is not None else endpoint_of(type(self.request))
+        return endpoint.name
 
     @property
     def status(self) -> TaskStatus:
@@ -184,20 +196,35 @@ class TaskBoard:
         return len(self.at(TaskStage.DONE, TaskStage.FAILED))
 
     @property
-    def pictures(self) -> int:
-        return sum(len(row.paths) for row in self.rows)
+    def files_saved(self) -> dict[str, int]:
+        """
+        The number of saved files by kind, such as "pictures"; only kinds of which there are some, or no pictures.
+        """
+        return _count(key for row in self.rows for key in row.files)
 
     @property
-    def pictures_made(self) -> int:
-        return sum(len(row.result.files) for row in self.rows if row.result is not None)
+    def files_made(self) -> dict[str, int]:
+        """
+        The number of files that tasks have made, by kind.
+        """
+        results = (row.result for row in self.rows if row.result is not None)
+        return _count(key_of(file) for result in results for file in result.files)
 
     @property
-    def units(self) -> Decimal | None:
+    def units(self) -> str:
         """
-        The units that the service reports as billed; None if it reports none.
+        The units that the service reports as billed. Those of packs that cost differently are not added up.
         """
-        reported = [row.units for row in self.rows if row.units is not None]
-        return sum(reported, Decimal(0)) if reported else None
+        packs: dict[Decimal | None, Decimal] = {}
+        titles: dict[Decimal | None, str] = {}
+        for row in self.rows:
+            if row.handle is not None and row.units is not None:
+                pack = row.handle.endpoint.unit_price
+                packs[pack] = packs.get(pack, Decimal(0)) + row.units
+                titles.setdefault(pack, row.handle.endpoint.title)
+        if len(packs) < 2:
+            return format_units(next(iter(packs.values()), None))
+        return ", ".join(f"{format_units(units)} for {titles[pack]}" for pack, units in packs.items())
 
     @property
     def errors(self) -> list[KlingError]:
@@ -221,7 +248,12 @@ class TaskBoard:
         counts += f", {left} unfinished" if left else ""
         return {
             "tasks": counts,
-            "pictures": str(self.pictures),
-            "units": format_units(self.units),
+            **{kind: str(count) for kind, count in self.files_saved.items()},
+            "units": self.units,
             "seconds": f"{self.seconds:.1f}",
         }
+
+
+def _count(keys: Iterable[FileKey]) -> dict[str, int]:
+    counts = Counter(kind for kind, _ in keys)
+    return {name: counts[kind] for kind, name in _PLURALS.items() if counts[kind]} or {"pictures": 0}

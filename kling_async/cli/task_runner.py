@@ -5,6 +5,7 @@ Runs the tasks of a board, shows them on a screen, and prints the id of every ta
 import asyncio
 import contextlib
 import itertools
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ from kling_async.media.naming import NameTemplate
 from kling_async.media.saved_files import FileKey
 from kling_async.media.storage import Storage
 from kling_async.wire.endpoints.base import TaskRequest
-from kling_async.wire.endpoints.registry import caption_of
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of
 from kling_async.wire.redaction import one_line, shorten
 from kling_async.wire.tasks import TaskResult
 
@@ -52,6 +53,8 @@ class TaskRunner:
         timeout: Seconds to wait for each task, from acceptance; None waits forever.
         polls_once: Whether to read each task once rather than wait until it ends.
         name: Returns the template of a row's file names, once its pictures are known.
+        following: Returns the row that a row which has ended makes possible, with its request; None if there is none.
+            A row without a request or a handle waits for that.
         as_json: Whether to print each row that has ended as JSON to stdout, in addition to the screen.
     """
 
@@ -63,6 +66,7 @@ class TaskRunner:
     timeout: float | None = 600.0
     polls_once: bool = False
     name: Callable[[TaskRow], str] = lambda _: "{task_id}-{index}{ext}"
+    following: Callable[[TaskRow], TaskRow | None] = lambda _: None
     as_json: bool = False
 
     async def run(self) -> None:
@@ -89,8 +93,9 @@ class TaskRunner:
         """
         Print the results, *facts* included, and advice about the errors; return the exit code.
         """
-        unsaved = f"{self.board.pictures_made}, not saved"
-        where = {"pictures": unsaved} if self.folder is None else {"folder": str(self.folder)}
+        where = {"folder": str(self.folder)}
+        if self.folder is None:
+            where = {kind: f"{count}, not saved" for kind, count in self.board.files_made.items()}
         self.screen.summary({**self.board.facts(), **where, **facts})
         for kind, advice in {type(error).__name__: advice_for(error) for error in self.board.errors}.items():
             self.screen.say(f"{kind}: {advice}")
@@ -104,7 +109,13 @@ class TaskRunner:
     async def _serve_all(self) -> None:
         async with self.screen, asyncio.TaskGroup() as group:
             for row in self.board.rows:
-                group.create_task(self._serve(row))
+                if row.request is not None or row.handle is not None:
+                    group.create_task(self._serve_in_turn(row))
+
+    async def _serve_in_turn(self, row: TaskRow | None) -> None:
+        while row is not None:
+            await self._serve(row)
+            row = self.following(row)
 
     async def _serve(self, row: TaskRow) -> None:
         try:
@@ -126,7 +137,7 @@ class TaskRunner:
 
     async def _resume(self, row: TaskRow) -> TaskHandle:
         # Read the task first: an unreachable service or a wrong id is then reported immediately.
-        handle = self.client.handle(row.task_id or "")
+        handle = self.client.handle(row.task_id or "", row.endpoint)
         try:
             snapshot = await self.client.get(handle.task_id)
         except TaskNotFound as error:
@@ -187,7 +198,8 @@ class TaskRunner:
         # The ids could not be printed: the terminal was closed, or the disk is full.
         folder = self.folder if isinstance(self.folder, Path) else Path()
         with contextlib.suppress(OSError), (folder / NOTE).open("a", encoding="utf-8") as note:
-            note.writelines(f"{task_id}\n" for task_id in task_ids)
+            kinds = self._kinds()
+            note.writelines(f"{_note_of(task_id, kinds[task_id])}\n" for task_id in task_ids)
 
     def _unfinished(self) -> list[str | None]:
         # Without a snapshot it is unknown whether there is such a task.
@@ -206,7 +218,21 @@ class TaskRunner:
             return ["", "The emulator runs inside this command: its tasks end with it and cost nothing."]
         is_about_waiting = verb == "wait" and self.folder is None
         what = "To wait for them again:" if is_about_waiting else "They are paid for. To save their pictures:"
-        return ["", what, f"  {resume_command(verb, known, self.service, self.folder)}"]
+        kinds = self._kinds()
+        by_kind: dict[str, list[str]] = {}
+        for task_id in known:
+            by_kind.setdefault(kinds.get(task_id, DEFAULT_ENDPOINT.name), []).append(task_id)
+        commands = (resume_command(verb, ids, self.service, self.folder, kind) for kind, ids in by_kind.items())
+        return ["", what, *(f"  {command}" for command in commands)]
+
+    def _kinds(self) -> dict[str, str]:
+        # The names of the endpoints of all tasks.
+        handles = (*self.client.unfinished, *(row.handle for row in self.board.rows if row.handle is not None))
+        return {handle.task_id: handle.endpoint.name for handle in handles}
+
+
+def _note_of(task_id: str, endpoint: str) -> str:
+    return task_id if endpoint == DEFAULT_ENDPOINT.name else json.dumps({"task_id": task_id, "endpoint": endpoint})
 
 
 def _about(handle: TaskHandle | None) -> str:

@@ -154,8 +154,8 @@ class KlingClient:
         """
         Close the client. Safe to call twice.
 
-        Pending submits get up to 10 s to learn their task's id. Pending waits raise `ClientClosed` with the task ids.
-        Tasks keep running at the service; `unfinished` still lists them.
+        Pending submits and paid calls get up to 10 s for an answer. Pending waits raise `ClientClosed` with the ids of
+        their tasks, which keep running at the service; `unfinished` still lists them.
         """
         await self.core.aclose()
 

@@ -12,7 +12,7 @@ import attrs
 from kling_async.client.events import EventKind, TaskEvents
 from kling_async.policy.http import HttpOptions
 from kling_async.wire.endpoints.base import Endpoint
-from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_named
 from kling_async.wire.tasks import TaskResult, TaskSnapshot
 
 if TYPE_CHECKING:
@@ -53,20 +53,14 @@ class ResultFiles:
         names: "NameTemplate",
         *,
         skip: "Collection[FileKey]" = (),
-        endpoint: Endpoint[Any] = DEFAULT_ENDPOINT,
     ) -> "SaveOutcome":
         """
         Save the files of *result* in a folder or a storage, except those to *skip*, by kind and index. Files that could
         not be saved are reported in the outcome, not raised.
-
-        Args:
-            endpoint: Of the task, if the client has no handle of it.
         """
         self._open()
         downloads = await self.downloads()
-        outcome = await downloads.save(
-            result, destination, names, refresh=lambda: self._renew(result, endpoint), skip=skip
-        )
+        outcome = await downloads.save(result, destination, names, refresh=lambda: self._renew(result), skip=skip)
         return self._publish(result, outcome)
 
     async def save_remotely(
@@ -76,7 +70,6 @@ class ResultFiles:
         fetch: "FetchFiles",
         *,
         skip: "Collection[FileKey]" = (),
-        endpoint: Endpoint[Any] = DEFAULT_ENDPOINT,
     ) -> "SaveOutcome":
         """
         Save as `save` does, with *fetch*, which fetches and saves files elsewhere.
@@ -85,7 +78,7 @@ class ResultFiles:
 
         self._open()
         outcome = await save_remotely(
-            result, names, fetch, refresh=lambda: self._renew(result, endpoint), skip=skip, base_url=self._base_url
+            result, names, fetch, refresh=lambda: self._renew(result), skip=skip, base_url=self._base_url
         )
         return self._publish(result, outcome)
 
@@ -125,5 +118,6 @@ class ResultFiles:
         self._events_of(result.task_id).publish(EventKind.SAVED, paths=paths, urls=urls, error=outcome.error)
         return outcome
 
-    async def _renew(self, result: TaskResult, endpoint: Endpoint[Any]) -> TaskResult:
-        return TaskResult.of(await self._get(result.task_id, endpoint), result.task_id)
+    async def _renew(self, result: TaskResult) -> TaskResult:
+        endpoint = DEFAULT_ENDPOINT if result.endpoint is None else endpoint_named(result.endpoint)
+        return TaskResult.of(await self._get(result.task_id, endpoint), result.task_id, endpoint=result.endpoint)

@@ -34,6 +34,7 @@ class Submission:
 
     Attributes:
         external_id: The id of ours that it carries; None if the service takes none.
+        lookup_proves_absence: Whether there is no task if a lookup finds none; otherwise it is never sent again.
         owns_id: Whether no other program can have used `external_id`, so that a task with it is this submit's: an
             earlier run sent it, or a relay sent it twice.
         sent_at: When it was first sent, or is about to be; None if an earlier run sent it at an unknown time.
@@ -49,6 +50,7 @@ class Submission:
 
     external_id: str | None
     owns_id: bool = False
+    lookup_proves_absence: bool = True
     sent_at: float | None = None
     ambiguous_error: KlingError | None = None
     missing_since: float | None = None
@@ -113,9 +115,10 @@ class Submission:
     def may_be_sent_again(self, policy: RetryPolicy, now: float) -> bool:
         """
         Return whether it may be sent again although an earlier attempt may have arrived: only if the service has not
-        shown the task for `look_for` seconds, and has not rejected it since.
+        shown the task for `look_for` seconds, would have shown it, and has not rejected it since.
         """
-        return self.rejection is None and not self.is_last_try and self._has_been_missing(policy, now)
+        is_allowed = self.lookup_proves_absence and self.rejection is None and not self.is_last_try
+        return is_allowed and self._has_been_missing(policy, now)
 
     def is_over(self, error: KlingError, policy: RetryPolicy, now: float, *, refused_for: float) -> bool:
         """

@@ -20,6 +20,7 @@ from kling_async.emulator.ledger import CreatedTask, Ledger
 from kling_async.emulator.library import Library
 from kling_async.emulator.result_files import FileUrls
 from kling_async.emulator.settings import Settings
+from kling_async.emulator.source_files import UNREACHABLE, has_unreachable_url, length_of_source, parent_of
 from kling_async.emulator.task_record import SUCCESS, TaskOutcome, TaskRecord
 from kling_async.emulator.task_snapshot import file_id, snapshot_of
 from kling_async.emulator.usage import Usage
@@ -88,12 +89,15 @@ class Account:
         self._creates += 1
         if self.settings.refused_as == "failed task" and self._is_refused(request):
             outcome = attrs.evolve(outcome, failure=_RISK_CONTROL)
+        elif outcome.failure is None and has_unreachable_url(request):
+            outcome = attrs.evolve(outcome, failure=UNREACHABLE)
         endpoint = endpoint_of(type(request))
         record = attrs.evolve(self._make_record(endpoint, request, now, outcome), is_new=is_new)
         try:
             self._check_duplicate(request.external_task_id)
             self._check_content(request)
             self.library.check(request, now)
+            self._check_speech(request)
             self.usage.check(record, self.settings)
         except ApiError as error:
             self.ledger.refusals[error.code] += 1
@@ -142,6 +146,15 @@ class Account:
             record for record in made for index in range(record.files_at(now)) if any_id == file_id(record, kind, index)
         )
         return next(found, None)
+
+    def parent_of(self, record: TaskRecord) -> TaskRecord | None:
+        """
+        Return the task whose video was the input of *record*; None if no task of this account has made it.
+        """
+        if "videos" not in record.endpoint.results:
+            return None
+        parent = parent_of(record.request, self._by_task_id)
+        return parent if parent is not None and parent.files_at(record.created_at) else None
 
     def find(self, any_id: str) -> TaskRecord | None:
         """
@@ -238,6 +251,11 @@ class Account:
         if self.settings.refused_as == "refusal" and self._is_refused(request):
             raise ApiError(400, 1301, MESSAGES[1301])
 
+    def _check_speech(self, request: Any) -> None:
+        voice_id = None if getattr(request, "text", None) is None else getattr(request, "voice_id", None)
+        if voice_id is not None and voice_id not in self.settings.speech_voices:
+            raise ApiError(400, 1201, "Voice id not found")
+
     def _bill(self, record: TaskRecord) -> None:
         if record.units:
             self.billed.append(record)
@@ -254,6 +272,7 @@ class Account:
         seed = dice.getrandbits(32)
         most = endpoint.files(request)
         count = most if endpoint.fewest_files is None else dice.randint(endpoint.fewest_files(request), most)
+        length = length_of_source(request, self._by_task_id, self.settings)
         return TaskRecord(
             task_id=self._make_task_id(ordinal, now),
             endpoint=endpoint,
@@ -264,10 +283,11 @@ class Account:
             created_at=now,
             started_at=now + _QUEUED * seconds,
             done_at=math.inf if outcome.is_stuck else now + seconds,
-            price=_price_of(endpoint, request, self.settings, count),
+            price=_price_of(endpoint, request, self.settings, count, length),
             seed=seed,
             outcome=outcome,
             count=count,
+            seconds=length,
         )
 
     def _make_task_id(self, ordinal: int, now: float) -> str:
@@ -314,9 +334,12 @@ class Account:
             self._by_external_id[record.request.external_task_id] = record
 
 
-def _price_of(endpoint: Endpoint[Any], request: Any, settings: Settings, count: int) -> Decimal:
+def _price_of(endpoint: Endpoint[Any], request: Any, settings: Settings, count: int, length: float | None) -> Decimal:
     if getattr(request, "duration", 0) is None:  # of a video to edit, which is not fetched here
         request = with_fields(request, duration=max(1, round(settings.media_seconds)))
     if (units := endpoint.units(request, settings.dialect)) is not None:
         return Decimal(units)
+    seconds = settings.media_seconds if length is None else length
+    if (units := endpoint.units_by_length(request, settings.dialect, seconds)) is not None:
+        return units
     return Decimal(endpoint.units_at_most(request, settings.dialect) or 0) * count / endpoint.files(request)

@@ -246,12 +246,14 @@ class EmulatedApi:
         texts = sources_of(endpoint, request)
         file_facts = {place: facts_of(text) for place, text in texts.items() if isinstance(text, str)}
         files = {field: facts for field, facts in file_facts.items() if facts is not None}
-        if broken := broken_rules(self._dialect, request, files):
+        dialect = self._dialect if target.model is None else attrs.evolve(self._dialect, standard="new")
+        if broken := broken_rules(dialect, request, files):
             raise ApiError(400, 1201, api_errors.of_broken_rule(broken[0], fields, files))
         return request
 
     def _query(self, endpoint: Endpoint[Any], any_id: str, now: float) -> ApiResponse:
-        record = self.account.find(any_id)
+        find = self.account.find if endpoint.lookup_proves_absence else self.account.find_task
+        record = find(any_id)
         if record is not None and record.endpoint is endpoint and not record.is_new:
             return self._respond(self._task(record, now))
         if self._settings.is_gateway:
@@ -267,6 +269,11 @@ class EmulatedApi:
 
     def _task(self, record: TaskRecord, now: float) -> response_bodies.Payload:
         task = write_task(self.account.snapshot_of(record, now))
+        if not record.endpoint.lookup_proves_absence:  # the vendor's samples of such tasks do not repeat our id
+            task["task_info"].pop("external_task_id", None)
+        if (parent := self.account.parent_of(record)) is not None:
+            videos = write_task(self.account.snapshot_of(parent, now))["task_result"]["videos"]
+            task["task_info"]["parent_video"] = {name: videos[0][name] for name in ("id", "url", "duration")}
         return task if record.watermark is None else {**task, "watermark_info": {"enabled": record.watermark}}
 
     def _tasks(self, query: Mapping[str, str], now: float) -> ApiResponse:
@@ -277,11 +284,15 @@ class EmulatedApi:
         ids = [any_id for any_id in query[names[0]].split(",") if any_id]
         if len(ids) > self._dialect.ids_per_read:
             raise ApiError(400, 1201, f"{names[0]} cannot exceed {self._dialect.ids_per_read} in total")
-        find = self.account.find_task if names == ["task_ids"] else self.account.find_external
+        find = self.account.find_task if names == ["task_ids"] else self._find_external
         records = [record for any_id in ids if (record := find(any_id)) is not None and record.endpoint.several_ids]
         return self._respond(
             [response_bodies.new_standard(self.account.snapshot_of(record, now)) for record in records]
         )
+
+    def _find_external(self, external_id: str) -> TaskRecord | None:
+        record = self.account.find_external(external_id)
+        return record if record is not None and record.endpoint.lookup_proves_absence else None
 
     def _download(self, request: ApiRequest, now: float) -> ApiResponse | FileToRender:
         if request.authorization is not None:

@@ -68,8 +68,11 @@ _SOUNDS: Final = ("mp3", "wav", "m4a", "aac")
 
 NO_RATIO: Final = "Aspect ratio must be specified unless a first frame is provided or the task is video editing"
 
+O1_SECONDS: Final = "Duration only supports 5 or 10 seconds when no refer_image is provided"
+
 _RECORDED: Final = (
     ("aspect_ratio", "is required unless", NO_RATIO),
+    ("duration", "must be 5 or 10 seconds without a reference image", O1_SECONDS),
     ("multi_shot", "cannot be combined with a video", "multi_shot is not supported with video input"),
     ("video_url", "must be an http(s) URL", "Video URL is invalid"),
 )

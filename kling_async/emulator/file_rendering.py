@@ -13,7 +13,6 @@ from kling_async.emulator.settings import Settings
 from kling_async.emulator.task_record import TaskRecord
 from kling_async.emulator.task_snapshot import seconds_of
 from kling_async.emulator.video_spec import VideoSpec, asks_for_sound, pictures_of, shots_of, size_of_video
-from kling_async.wire.endpoints.base import sources_of
 
 __all__ = ["Links", "missing_library", "render_file", "require_pillow", "urls_in"]
 
@@ -45,9 +44,9 @@ def missing_library(kinds: Iterable[str]) -> str | None:
 
 def urls_in(record: TaskRecord) -> Iterator[str]:
     """
-    Yield the files of a request that are URLs.
+    Yield the pictures of a request, of which some are URLs.
     """
-    return (text for text in sources_of(record.endpoint, record.request).values() if isinstance(text, str))
+    return (text for _, text in _picture_sources(record))
 
 
 def render_file(
@@ -137,10 +136,16 @@ def _spec_of(record: TaskRecord, file: ResultFile, settings: Settings, links: Li
 
 def _pictures(record: TaskRecord, links: Links) -> Iterator[tuple[str, str, bytes]]:
     # Place, source and content of each picture of the request.
-    for place, text in sources_of(record.endpoint, record.request).items():
-        picture = links.get(text) or picture_of(text) if isinstance(text, str) else None
+    for place, text in _picture_sources(record):
+        picture = links.get(text) or picture_of(text)
         if picture is not None:
             yield place, text, picture
+
+
+def _picture_sources(record: TaskRecord) -> Iterator[tuple[str, str]]:
+    for each in record.endpoint.inputs:
+        if each.media == "picture":
+            yield from ((place, text) for place, text in each.sources(record.request) if isinstance(text, str))
 
 
 def _frame(picture: tuple[str, bytes] | None, links: Links) -> bytes | None:

@@ -57,6 +57,8 @@ class TaskRecord:
         seed: Makes its files differ from those of an equal request.
         outcome: Decided at acceptance.
         count: How many files it makes, in each list of results, if nothing goes wrong.
+        seconds: How many seconds its videos and sounds last, if its inputs decide that; None if the request or the
+            settings do.
         is_new: Whether it was created in the vendor's new standard, in which alone it is shown.
     """
 
@@ -73,6 +75,7 @@ class TaskRecord:
     seed: int
     outcome: TaskOutcome
     count: int
+    seconds: float | None = None
     is_new: bool = False
 
     @property

@@ -48,10 +48,11 @@ def snapshot_of(record: TaskRecord, urls: FileUrls, settings: Settings, now: flo
 
 def seconds_of(record: TaskRecord, settings: Settings) -> float:
     """
-    Return the length of a task's videos and sounds: the request's `duration`, or the setting.
+    Return the length of a task's videos and sounds: that of its input, the request's `duration`, or the setting.
     """
     try:
-        return max(0.1, float(getattr(record.request, "duration", None) or settings.media_seconds))
+        asked = record.seconds or getattr(record.request, "duration", None) or settings.media_seconds
+        return max(0.1, float(asked))
     except (TypeError, ValueError):
         return settings.media_seconds
 

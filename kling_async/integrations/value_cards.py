@@ -18,7 +18,7 @@ from kling_async.client.outcomes import Done, Failed
 from kling_async.integrations.cards import Figure, Tone, bar, card, table
 from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.notebook_html import draw
-from kling_async.wire.tasks import BalanceDeduction, File, Image, TaskResult, TaskSnapshot, TaskStatus
+from kling_async.wire.tasks import BalanceDeduction, File, Image, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
 
 __all__ = ["address_of", "draw_done"]
 
@@ -85,6 +85,7 @@ def draw_snapshot(snapshot: TaskSnapshot, title: str = "") -> str:
         text=snapshot.task_status_msg,
         facts=(
             *_counts(snapshot.task_result.files),
+            *_records(snapshot.task_result),
             *_costs(snapshot),
             _duration(snapshot),
             "" if snapshot.is_confirmed else "not confirmed",
@@ -100,7 +101,11 @@ def draw_result(result: TaskResult) -> str:
     """
     files = result.files
     return card(
-        facts=(*(_counts(files) or ["0 pictures"]), *_costs(result.snapshot), f"task {result.task_id}"),
+        facts=(
+            *(_counts(files) or _records(result) or ["0 pictures"]),
+            *_costs(result.snapshot),
+            f"task {result.task_id}",
+        ),
         figures=[
             Figure(
                 file.url, f"{_PLURALS[file.kind][0]} {file.index} of task {result.task_id}", _length(file), file.kind
@@ -127,6 +132,7 @@ def draw_done(done: Done, figures: Sequence[Figure] | None = None) -> str:
         facts=(
             *_request_facts(done),
             *_counts(files),
+            *_records(done.result),
             *_costs(done.result.snapshot),
             f"task {done.result.task_id}",
         ),
@@ -200,6 +206,11 @@ def _counts(files: Sequence[File]) -> list[str]:
         if count := sum(file.kind == kind for file in files):
             counts.append(f"{count} {one if count == 1 else many}")
     return counts
+
+
+def _records(made: TaskOutput | TaskResult) -> list[str]:
+    voices = [f"voice {voice.voice_id} {voice.voice_name}".rstrip() for voice in made.voices]
+    return voices + [f"element {each.element_id} {each.element_name}".rstrip() for each in made.elements]
 
 
 def _costs(snapshot: TaskSnapshot) -> Iterator[str]:

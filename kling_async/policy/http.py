@@ -72,14 +72,18 @@ class HttpOptions:
         proxy: URL of an HTTP proxy for all requests; the scheme defaults to "http://".
         ssl: True verifies certificates with the system's; a context sets its own rules; False verifies nothing.
         connect_timeout: Seconds to connect, including TLS.
-        read_timeout: Maximum seconds without a byte from the service.
+        read_timeout:
+            Maximum seconds without a byte from the service. Paid calls that create no task, such as speech, may always
+            take 120.
         reuse_within:
             Maximum seconds for which a connection may have been idle to be used for a submit, if the service accepts no
             external id, so that a lost submit could not be looked up. It is used only if the service keeps idle
             connections two seconds longer than this (`Keep-Alive: timeout=`), and if no response to a submit was lost
             yet. Otherwise each such submit opens a connection. This does not apply to your own session: give that a
             connector with `force_close=True`.
-        max_connections: Maximum concurrent requests to the service. Waiting for one does not count towards timeouts.
+        max_connections:
+            Maximum concurrent requests to the service. Waiting for one does not count towards timeouts. Paid calls that
+            create no task use half of them at most.
         user_agent: The User-Agent header, in printable ASCII.
         allow_downloads_from:
             Host names, addresses and networks from which files may be downloaded although they are not public, such as

@@ -13,7 +13,7 @@ import attrs
 from kling_async.wire.redaction import shown_url
 from kling_async.wire.scalars import read_id, read_text
 
-__all__ = ["Element", "Voice", "read_elements", "read_voices", "write_element", "write_voice"]
+__all__ = ["Element", "Voice", "id_of", "ids_of", "read_elements", "read_voices", "write_element", "write_voice"]
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ class Voice:
     A voice that speaks in videos.
 
     Attributes:
-        voice_id: Goes into the `voice_list` of a request.
+        voice_id: Goes into the `voice_list` of a request, as the voice itself does.
         voice_name: The name that it was given.
         trial_url: Of a sound in which it speaks, signed; None if the service gives none. A repr hides its query.
         owned_by: "kling" for a preset of the service, else the id of the account that created it; None if the service
@@ -48,7 +48,7 @@ class Element:
     A person or a thing that videos can show.
 
     Attributes:
-        element_id: Goes into the `element_list` of a request.
+        element_id: Goes into the `element_list` of a request, as the element itself does.
         element_name: The name that it was given.
         element_description: What it is.
         reference_type: "image_refer" or "video_refer": what it was created from.
@@ -123,6 +123,27 @@ def _read_number(value: Any) -> int | None:
 
 
 _DIGITS_MAX: Final = 19  # of a signed number of 64 bits
+
+
+def ids_of(items: Any) -> Any:
+    """
+    Return a list of voices or elements, or of their ids, as a tuple of ids. Any other value is kept, for validation to
+    report.
+    """
+    return tuple(map(id_of, items)) if isinstance(items, list | tuple) else items
+
+
+def id_of(item: Any) -> Any:
+    """
+    Return the id of a voice or an element; any other value is kept.
+    """
+    match item:
+        case Voice():
+            return item.voice_id
+        case Element():
+            return item.element_id
+        case _:
+            return item
 
 
 def write_voice(voice: Voice) -> dict[str, Any]:

@@ -225,6 +225,7 @@ class TaskResult:
         audios: In their order.
         voices: Of a `VoiceRequest`.
         elements: Of an `ElementRequest`.
+        endpoint: The name of the endpoint that made it, at which expired URLs are renewed; None if it is not known.
     """
 
     task_id: str
@@ -234,6 +235,7 @@ class TaskResult:
     audios: tuple[Audio, ...] = ()
     voices: tuple[Voice, ...] = ()
     elements: tuple[Element, ...] = ()
+    endpoint: str | None = attrs.field(default=None, eq=False, repr=False)
 
     @property
     def files(self) -> tuple[File, ...]:
@@ -243,16 +245,17 @@ class TaskResult:
         return (*self.images, *self.videos, *self.audios)
 
     @classmethod
-    def of(cls, snapshot: TaskSnapshot, task_id: str | None = None) -> "TaskResult":
+    def of(cls, snapshot: TaskSnapshot, task_id: str | None = None, *, endpoint: str | None = None) -> "TaskResult":
         """
         Return the result that *snapshot* lists.
 
         Args:
             task_id: Of the task, if the service may show another id of it.
+            endpoint: The name of the endpoint that made it.
         """
         output = snapshot.task_result
         made = (output.videos, output.audios, output.voices, output.elements)
-        return cls(task_id or snapshot.task_id, output.images, snapshot, *made)
+        return cls(task_id or snapshot.task_id, output.images, snapshot, *made, endpoint)
 
     def _repr_html_(self) -> str:
         return html_of(self)

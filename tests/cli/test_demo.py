@@ -1,21 +1,38 @@
 import re
+import sys
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
+import av
 import PIL.Image
+import PIL.ImageChops
+import PIL.ImageStat
 import pytest
 
-from kling_async import GATEWAY, Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
-from kling_async.cli.demo import file_name, make_requests
+from kling_async import (
+    GATEWAY,
+    Image,
+    ImageRequest,
+    ImageToVideo,
+    TaskResult,
+    TaskSnapshot,
+    TaskStatus,
+    TextToVideo,
+    VideoModel,
+)
+from kling_async.cli.demo import file_name, make_requests, video_from
 from kling_async.cli.task_board import TaskRow
 from kling_async.wire.endpoints.registry import broken_rules
 from tests.cli.conftest import Command, Here, lines_of, on_terminal
+from tests.fakes.media_files import image_of
 from tests.unit.gallery.conftest import read_data
 
 
 async def test_demo(command: Command) -> None:
     """
-    Without an account or a terminal, twelve prompts and more become pictures that open, told in plain lines.
+    Without an account or a terminal, twelve prompts and more become pictures that open, and the first of them a video
+    with sound, told in plain lines.
     """
     ended = await command.with_env(FORCE_COLOR="1")("demo", "--latency", "0.1:0.5", "--out", "made")
 
@@ -27,15 +44,37 @@ async def test_demo(command: Command) -> None:
     assert (0, "") == (ended.code, ended.err)
     assert not set(ended.out) & {"\x1b", "\r", "\x07"}
     assert len(paths) > 12
-    assert "15 done" == facts["tasks"]
-    assert [str(len(paths))] * 2 == [facts["pictures"], facts["units"]]
-    assert re.fullmatch(r"\d+ \(15 submits, \d+ polls, 20 downloads\)", facts["requests"])
+    assert "16 done" == facts["tasks"]
+    assert [str(len(paths)), "1"] == [facts["pictures"], facts["videos"]]
+    assert f"{len(paths)} for image generation, 4.5 for image to video" == facts["units"]
+    assert re.fullmatch(r"\d+ \(16 submits, \d+ polls, 21 downloads\)", facts["requests"])
     assert ("made", "made/demo.html") == (facts["folder"], facts["gallery"])
     assert float(facts["seconds"]) > 0
     shown = read_data((command.folder / "made" / "demo.html").read_text(encoding="utf-8"))
-    assert len(paths) == len(shown)
+    assert [*["image"] * len(paths), "video"] == [tile["kind"] for tile in shown]
     assert {"Model", "Aspect ratio", "Took", "Units", "Task", "File"} <= dict(shown[0]["facts"]).keys()
     assert int(facts["connections"]) > 0
+
+
+async def test_video_begins_with_the_first_picture(command: Command) -> None:
+    """
+    It has the size and the scene of the picture, it moves, and it is played for five seconds with sound.
+    """
+    ended = await command("demo", "--count", "1", "--latency", "0.1")
+
+    path = command.folder / "pictures" / "02-a-lighthouse-on-a-cliff.mp4"
+    with av.open(path) as container:
+        pictures = [image_of(frame).resize((32, 18)) for frame in container.decode(video=0)]
+        lengths = [float(container.duration or 0) / av.time_base, len(pictures), len(container.streams.audio)]
+    with PIL.Image.open(path.with_name("01-a-lighthouse-on-a-cliff.png")) as picture:
+        first = picture.convert("RGB").resize((32, 18))
+    assert (0, "") == (ended.code, ended.err)
+    assert [5.0, 120, 1] == lengths
+    assert difference(first, pictures[0]) < 4 < difference(first, pictures[-1])
+
+
+def difference(one: PIL.Image.Image, other: PIL.Image.Image) -> float:
+    return PIL.ImageStat.Stat(PIL.ImageChops.difference(one, other).convert("L")).mean[0]
 
 
 async def test_own_prompts(command: Command) -> None:
@@ -58,6 +97,24 @@ async def test_own_prompts(command: Command) -> None:
     ] == names
     told = [image["path"] for line in lines_of(ended.out) for image in line["images"]]
     assert [f"pictures/{name}" for name in names] == sorted(told)
+    *_, last = sorted(lines_of(ended.out), key=lambda line: line["number"])
+    assert ("image-to-video", ["pictures/04-a-fox-in-snow.mp4"]) == (
+        last["endpoint"],
+        [file["path"] for file in last["files"]],
+    )
+
+
+def test_without_pyav(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Before anything is made, the command names what brings the library for videos.
+    """
+    monkeypatch.setitem(sys.modules, "av", None)
+
+    ended = here("demo")
+
+    assert (2, "") == (ended.code, ended.out)
+    assert 'The emulator needs PyAV, which is not installed: pip install "kling-async[cli,video]"' in ended.err
+    assert 1 == len(ended.err.splitlines())
 
 
 async def test_page_that_cannot_be_written(command: Command) -> None:
@@ -70,8 +127,10 @@ async def test_page_that_cannot_be_written(command: Command) -> None:
 
     assert (0, "") == (ended.code, ended.err)
     assert "the page 'pictures/demo.html' was not written: Is a directory" in ended.out
-    assert "1 done" in ended.out
-    assert {"01-a-lighthouse-on-a-cliff.png", "demo.html"} == {path.name for path in command.folder.glob("pictures/*")}
+    assert "2 done" in ended.out
+    assert ["01-a-lighthouse-on-a-cliff.png", "02-a-lighthouse-on-a-cliff.mp4", "demo.html"] == sorted(
+        path.name for path in command.folder.glob("pictures/*")
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"caf\xe9\n", None], ids=["empty", "blank", "latin-1", "missing"])
@@ -102,10 +161,12 @@ def test_terminal(command: Command) -> None:
     assert screen.rindex("\x1b[?25h") > screen.rindex("\x1b[?25l")
     assert re.search("[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏].*(submitted|processing)", screen)
     assert "━" in screen
-    assert "0/3 tasks" in screen
+    assert "0/4 tasks" in screen
+    assert "1 video" in screen
     assert "✓" in screen
     assert "01-a-lighthouse-on-a-cliff.png" in screen
-    assert "3 done" in screen
+    assert "04-a-lighthouse-on-a-cliff.mp4" in screen
+    assert "4 done" in screen
 
 
 @pytest.mark.parametrize("no_color", ["", "1"])
@@ -165,6 +226,21 @@ def test_file_name(prompt: str, pictures: int, expected: str) -> None:
     row = TaskRow(7, ImageRequest(prompt), result=TaskResult("t", images, snapshot))
 
     assert expected == file_name(row)
+
+
+def test_video_without_a_picture() -> None:
+    """
+    If the first picture failed, the video is made of its prompt alone, and every service takes the request.
+    """
+    row = TaskRow(1, ImageRequest("a fox"))
+    without = video_from(row)
+    snapshot = TaskSnapshot(task_id="t", task_status=TaskStatus.SUCCEEDED)
+    row.result = TaskResult("t", (Image(0, "http://x/0.png"), Image(1, "http://x/1.png")), snapshot)
+    expected: dict[str, Any] = {"prompt": "a fox", "sound": True, "model_name": VideoModel.V3}
+
+    assert TextToVideo(**expected) == without
+    assert ImageToVideo("http://x/0.png", **expected) == video_from(row)
+    assert () == broken_rules(GATEWAY, without)
 
 
 def test_requests_vary() -> None:

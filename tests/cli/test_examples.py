@@ -19,7 +19,8 @@ import PIL.Image
 import pytest
 import typer
 
-from kling_async import OFFICIAL
+import kling_async.cli.run
+from kling_async import OFFICIAL, TextToVideo
 from kling_async.cli.commands import app
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Emulator
@@ -30,6 +31,7 @@ from tests.fakes.zygote import install, serving
 from tests.unit.gallery.conftest import begin_batch, painter
 
 TASK_ID: Final = "CjikY2gHPbcAAAAAAKJ0-A"
+VIDEO_ID: Final = "867283741759111202"
 SECRET: Final = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
 
 WAITS: Final = "kling-async wait --save -"
@@ -44,8 +46,8 @@ echo '{"prompt": "a fox"}'
 
 
 def examples() -> Iterator[str]:
-    for command in app.registered_commands:
-        module = sys.modules[getattr(command.callback, "__module__", "")]
+    modules = [sys.modules[getattr(command.callback, "__module__", "")] for command in app.registered_commands]
+    for module in (*modules, kling_async.cli.run):
         head, *lines = module.EXAMPLES.splitlines()
         assert "Examples:" == head
         yield from (line.strip() for line in lines)
@@ -62,7 +64,8 @@ def furnish(folder: Path) -> None:
     (folder / "my-prompts.txt").write_text("a lighthouse\n")
     (folder / "table.csv").write_text("key,prompt\none,a lighthouse\n")
     (folder / "ids.txt").write_text(f"{TASK_ID}\nother-task\n")
-    PIL.Image.new("RGB", (300, 300)).save(folder / "lighthouse.png")
+    for name in ("lighthouse", "boat", "cat", "hat"):
+        PIL.Image.new("RGB", (300, 300)).save(folder / f"{name}.png")
     for name in ("pictures", "pages"):
         (folder / name).mkdir()
     PIL.Image.new("RGB", (30, 30)).save(folder / "pictures" / "fox.png")
@@ -108,6 +111,7 @@ async def run_all(folder: Path) -> dict[str, Ended]:
     quick: dict[str, Any] = {"dialect": OFFICIAL, "clock": lambda: time.time() + shift}
     async with service(**quick) as server, receiver.serve() as hook, serving(path, "--vendor"):
         know(server, TASK_ID, "other-task", n=2)
+        server.account.restore(VIDEO_ID, TextToVideo("a boat", duration=3), time.time() - 60)
         ordinary = server.account.settings
         server.account.settings = attrs.evolve(ordinary, latency=(1000.0, 1000.0))
         know(server, "busy-1", ends_in=-500)  # half done

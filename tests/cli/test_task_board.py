@@ -5,10 +5,11 @@ from typing import Any
 import attrs
 import pytest
 
-from kling_async import Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus
+from kling_async import Image, ImageRequest, TaskResult, TaskSnapshot, TaskStatus, TextToVideo
 from kling_async.cli.task_board import TaskBoard, TaskRow, TaskStage
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import DownloadFailed, NotSent, SubmissionUncertain, WaitTimeout
+from kling_async.wire.endpoints.registry import endpoint_of
 
 
 @attrs.define
@@ -103,7 +104,31 @@ def test_picked_up(clock: Clock) -> None:
 
     assert [TaskStage.RUNNING, TaskStage.RUNNING] == stages
     assert ("t-1", None) == (board.rows[0].caption, board.rows[0].external_task_id)
-    assert ("1 done, 1 unfinished", "0", 2) == (board.facts()["tasks"], board.facts()["pictures"], board.pictures_made)
+    assert ("1 done, 1 unfinished", "0", 2) == (
+        board.facts()["tasks"],
+        board.facts()["pictures"],
+        board.files_made["pictures"],
+    )
+
+
+def test_units_of_different_packs(clock: Clock) -> None:
+    """
+    Units of images and units of videos cost differently: they are told apart, as are the files.
+    """
+    requests = (ImageRequest("a fox"), TextToVideo("a fox"), TextToVideo("an owl"))
+    board = TaskBoard.of(requests, clock)
+    for row, units, kind in zip(board.rows, (1, 3, 4), ("image", "video", "video"), strict=True):
+        handle = handle_of(row.request, TaskStatus.SUCCEEDED, units)
+        handle.endpoint = endpoint_of(type(row.request))
+        board.accept(row, handle)
+        board.finish(row, {(kind, 0): Path(f"{row.number}")})
+
+    facts = board.facts()
+    assert {
+        "pictures": "1",
+        "videos": "2",
+        "units": "1 for image generation, 7 for text to video",
+    }.items() <= facts.items()
 
 
 def test_units_not_told(board: TaskBoard) -> None:

@@ -33,6 +33,25 @@ def test_table_is_that_of_the_registry() -> None:
     assert script.with_table(page) == page
 
 
+def test_prices_are_those_of_the_models() -> None:
+    """
+    After a change run `python docs/make_endpoints.py`.
+    """
+    script = load("make_endpoints")
+    page = script.CHOOSING.read_text(encoding="utf-8")
+
+    assert script.with_prices(page) == page
+
+
+def test_every_endpoint_can_be_chosen() -> None:
+    """
+    The table of what one has and wants leads to each of them.
+    """
+    page = load("make_endpoints").CHOOSING.read_text(encoding="utf-8").partition("## What the models")[0]
+
+    assert [] == [each.name for each in endpoints() if f"`{each.request_class.__name__}" not in page]
+
+
 def test_every_endpoint_has_its_tests_and_its_sample() -> None:
     """
     The tests of an endpoint are named like its module.

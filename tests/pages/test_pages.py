@@ -79,9 +79,12 @@ WIDTH: Final = 10
 Programs and commands at a time: they mostly wait.
 """
 
-BUSY: Final = re.compile(r" - distributed\.\w+ - WARNING - ")
+BUSY: Final = re.compile(
+    r" - distributed\.\w+ - WARNING - |UserWarning: Port \d+ is already in use\.$"
+    r"|^Perhaps you already have a cluster|^Hosting the HTTP server on port|^  warnings\.warn\($"
+)
 """
-What Dask logs on a busy machine, where its workers begin and end slowly.
+What Dask logs on a busy machine: its workers begin and end slowly, or another cluster has its port.
 """
 
 DIRECTIVES: Final = {"{commands}", "{eval-rst}", "{include}", "{literalinclude}", "{toctree}"}
@@ -92,6 +95,10 @@ FILES: Final = {
     "january,a lighthouse in January,2,16:9\n"
     "february,a lighthouse in February,1,16:9\n"
     "march,a lighthouse in March,1,16:9\n",
+    "films.csv": "key,kind,prompt,image,duration\n"
+    "harbour,text-to-video,a boat leaves the harbour,,10\n"
+    "lamp,image-to-video,the lamp is lit,lighthouse.png,5\n"
+    "poster,image-generation,a lighthouse at dusk,,\n",
 }
 """
 What a reader has in the folder, beside `lighthouse.png`.

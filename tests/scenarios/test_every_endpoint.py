@@ -22,7 +22,7 @@ from kling_async.emulator.account import Account
 from kling_async.emulator.api import ApiRequest, ApiResponse, EmulatedApi
 from kling_async.emulator.routing import target_of
 from kling_async.emulator.settings import Settings
-from kling_async.errors import SubmissionUncertain
+from kling_async.errors import InvalidRequest, SubmissionUncertain
 from kling_async.media.input_files import read_inputs, with_texts
 from kling_async.wire import (
     Answer,
@@ -36,7 +36,7 @@ from kling_async.wire import (
     write_request,
 )
 from tests.fakes.clients import client_of, emulator
-from tests.fakes.valid_requests.every_endpoint import ENDPOINTS, NAMES, example_of, requests_of
+from tests.fakes.valid_requests.every_endpoint import ENDPOINTS, NAMES, example_of, requests_of, why_unpriced
 
 EXAMPLES = [example_of(endpoint) for endpoint in ENDPOINTS]
 
@@ -84,8 +84,9 @@ async def test_valid_requests_are_accepted_and_priced(endpoint: Endpoint[Any], d
     assert record is not None
     assert sent == record.request
     units = endpoint.units(request, OFFICIAL)
-    assert (endpoint.units_at_most(request, OFFICIAL) if units is None else units) == record.price
-    assert Decimal(0) < record.price or "custom-element" == endpoint.name  # which is free
+    most = endpoint.units_at_most(request, OFFICIAL) if units is None else units
+    assert record.price == (most or 0) or (units is None and record.price < (most or 0))  # by the length of an input
+    assert Decimal(0) < record.price or why_unpriced(endpoint)
 
 
 @pytest.mark.parametrize("trouble", LOST_ANSWERS.values(), ids=LOST_ANSWERS)
@@ -93,11 +94,36 @@ async def test_every_task_with_a_lost_answer_is_found(trouble: Fault) -> None:
     """
     On OFFICIAL each request has one task, and each caller gets its result, although no create was answered.
     """
-    requests = [example for endpoint, example in zip(ENDPOINTS, EXAMPLES, strict=True) if endpoint.external_ids]
+    requests = [example for example in EXAMPLES if is_found_for_sure(example)]
     async with emulator(OFFICIAL, trouble) as server, client_of(server) as client:
         results = await asyncio.gather(*map(client.generate, requests))
 
         assert Counter(task.endpoint for task in server.ledger.tasks) == Counter(map(name_of, requests))
+        assert {task.task_id for task in server.ledger.tasks} == {result.task_id for result in results}
+
+
+@pytest.mark.parametrize("trouble", LOST_ANSWERS.values(), ids=LOST_ANSWERS)
+async def test_a_task_that_may_not_be_found_is_not_sent_again(trouble: Fault) -> None:
+    """
+    Of some tasks it is not documented that they are found by an id of ours: they are uncertain, though one is sent.
+    """
+    requests = [example for example in EXAMPLES if not is_found_for_sure(example)]
+    async with emulator(OFFICIAL, trouble) as server, client_of(server) as client:
+        outcomes = await asyncio.gather(*map(client.generate, requests), return_exceptions=True)
+
+        assert {SubmissionUncertain} == set(map(type, outcomes))
+        assert Counter(task.endpoint for task in server.ledger.tasks) == Counter(map(name_of, requests))
+
+
+async def test_a_callback_finds_what_a_lookup_does_not() -> None:
+    """
+    A task whose answer is lost is shown by its callback.
+    """
+    requests = [example for example in EXAMPLES if not is_found_for_sure(example)]
+    async with serving() as receiver, emulator(OFFICIAL, faults.reset_after("create")) as server:
+        async with client_of(server, callbacks=receiver) as client:
+            results = await asyncio.gather(*map(client.generate, requests))
+
         assert {task.task_id for task in server.ledger.tasks} == {result.task_id for result in results}
 
 
@@ -119,6 +145,21 @@ async def test_every_task_of_the_new_standard_with_a_lost_answer_is_found(troubl
         for task in server.ledger.tasks:
             found = await client.core.tasks.look_up(task.external_task_id or "", endpoint_named(task.endpoint))
             assert task.task_id == found.task_id
+
+
+async def test_odd_values_are_refused_before_the_standard_is_chosen() -> None:
+    """
+    A model that is no text names no path.
+    """
+    dialect = attrs.evolve(OFFICIAL, standard="new")
+    odd: Any = ["kling-v3"]
+    async with emulator(dialect) as server, client_of(server) as client:
+        for endpoint, example in zip(ENDPOINTS, EXAMPLES, strict=True):
+            if endpoint.new_standard is not None:
+                with pytest.raises(InvalidRequest, match="model_name"):
+                    await client.generate(example, model_name=odd)
+
+        assert not server.ledger.tasks
 
 
 async def test_a_task_of_the_new_standard_is_picked_up_by_its_id() -> None:
@@ -179,6 +220,14 @@ async def test_every_result_is_saved_whole(tmp_path: Path) -> None:
             kinds = {"image": {".png"}, "video": {".mp4"}, "audio": {".mp3", ".wav"}}
             assert len(result.files) == len(paths)
             assert all(path.suffix in kinds[file.kind] for file, path in zip(result.files, paths, strict=True))
+
+
+def is_found_for_sure(request: TaskRequest) -> bool:
+    """
+    Return whether the task of a request is found by an id of ours, or certainly does not exist.
+    """
+    endpoint = endpoint_of(type(request))
+    return endpoint.external_ids and endpoint.lookup_proves_absence
 
 
 def name_of(request: TaskRequest) -> str:

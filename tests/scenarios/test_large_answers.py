@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 import pytest
 
+from kling_async import OFFICIAL
 from kling_async.client import transport as module
 from kling_async.client.polling.queries import HttpStatusQueries
 from kling_async.client.transport import decode
@@ -237,7 +238,7 @@ class TestOffTheLoop:
         watched = Watched()
         body = page(300, 9)
         async with scripted_server(lambda _: http_response(body)) as server, transport_to(server.url) as transport:
-            queries = HttpStatusQueries(transport, 60.0)
+            queries = HttpStatusQueries(transport, 60.0, OFFICIAL)
             if mode == "several":
                 seen = await queries.several(IMAGE_GENERATION, watched)
             else:

@@ -6,16 +6,15 @@ import csv
 import enum
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import UnionType
-from typing import IO, Any, Final, get_args, get_origin
+from typing import IO, Any, Final
 
 import attrs
 
 from kling_async.batch.inputs import Keyed
 from kling_async.batch.records import KEY_MAX
-from kling_async.cli.options import image_source
+from kling_async.cli.request_fields import PATH_MAX, field_names, make_request, shown
 from kling_async.cli.text_input import UNDECODED, UnreadableText, read_text_lines
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.dialects import OFFICIAL
@@ -49,7 +48,6 @@ _BY_SUFFIX: Final[Mapping[str, Format]] = {
 _OWN: Final = ("key", "kind")  # fields of a line that are not fields of its request
 _DELIMITERS: Final = (",", ";", "\t")
 _REST_MAX: Final = 2**20  # characters of a line without its image
-_PATH_MAX: Final = 4096  # no path is longer, and no image in Base64 is shorter
 
 
 def format_of(name: str) -> Format | None:
@@ -101,7 +99,7 @@ def parse(
     Args:
         image_max_bytes: The largest reference image before Base64; it limits the length of cells and lines.
     """
-    cell_max = 4 * -(-image_max_bytes // 3) + _PATH_MAX
+    cell_max = 4 * -(-image_max_bytes // 3) + PATH_MAX
     texts = read_text_lines(file, cell_max + _REST_MAX)
     try:
         match form:
@@ -209,24 +207,20 @@ def _next_row(reader: "Iterator[list[str]]", cell_max: int) -> list[str]:
 
 def _delimiter_of(header: str) -> str:
     # Where the comma is the decimal separator, spreadsheets separate cells with semicolons.
-    known = {*_OWN, *itertools.chain.from_iterable(map(_fields_of, endpoints()))}
+    known = {*_OWN, *itertools.chain.from_iterable(map(field_names, endpoints()))}
     return max(
         _DELIMITERS, key=lambda delimiter: len(known & {cell.strip(' "\r\n') for cell in header.split(delimiter)})
     )
 
 
-def _fields_of(endpoint: Endpoint[Any]) -> list[str]:
-    return list(attrs.fields_dict(endpoint.request_class))
-
-
 def _unknown_field(endpoint: Endpoint[Any], name: str) -> str:
-    fields = ", ".join((*_OWN, *_fields_of(endpoint)))
+    fields = ", ".join((*_OWN, *field_names(endpoint)))
     return f"{endpoint.request_class.__name__} has no field {shorten(name)!r}; the fields are {fields}"
 
 
 def _broken_header(names: list[str]) -> Iterator[BrokenRule]:
     # With a column "kind" the fields depend on the row.
-    known = None if "kind" in names else {*_OWN, *_fields_of(DEFAULT_ENDPOINT)}
+    known = None if "kind" in names else {*_OWN, *field_names(DEFAULT_ENDPOINT)}
     for name in dict.fromkeys(names):
         if known is not None and name not in known:
             yield BrokenRule("column", repr(shorten(name)), _unknown_field(DEFAULT_ENDPOINT, name))
@@ -241,65 +235,28 @@ def _row(number: int, names: list[str], cells: list[str], folder: Path) -> Input
         rule = f"must have {len(names)} cells, as the header has, not {len(cells)}; quote cells that contain a comma"
         return _no_request(number, cells[0], rule)
     fields = {name: cell for name, cell in zip(names, cells, strict=True) if cell}
-    return _line(number, fields, folder, read=_read_cell)
+    return _line(number, fields, folder, is_text=True)
 
 
-def _read_cell(field: "attrs.Attribute[Any]", cell: Any) -> Any:
-    # A value that is not a number stays text, so that the rule of the field reports it.
-    types = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
-    if any(get_origin(each) is tuple for each in types):  # ids, with blanks between them
-        return [int(word) if word.isdecimal() and len(word) < 20 else word for word in cell.split()]
-    if bool in types and cell.lower() in ("true", "false"):
-        return cell.lower() == "true"
-    if int in types and cell.isdecimal() and len(cell) < 10:
-        return int(cell)
-    if float in types:
-        try:
-            return float(cell)
-        except ValueError:
-            pass
-    return cell
-
-
-def _as_it_is(_: "attrs.Attribute[Any]", value: Any) -> Any:
-    return value
-
-
-def _line(
-    number: int,
-    fields: Mapping[str, Any],
-    folder: Path,
-    read: Callable[["attrs.Attribute[Any]", Any], Any] = _as_it_is,
-) -> InputLine:
+def _line(number: int, fields: Mapping[str, Any], folder: Path, *, is_text: bool = False) -> InputLine:
     try:
         endpoint = endpoint_named(str(fields.get("kind") or DEFAULT_ENDPOINT.name))
     except InvalidRequest:
         known = ", ".join(endpoint.name for endpoint in endpoints())
         rule = f"is not an endpoint; the endpoints are {known}"
-        return InputLine(number, None, None, (BrokenRule("kind", _shown(fields["kind"]), rule),))
-    known_fields = attrs.fields_dict(endpoint.request_class)
+        return InputLine(number, None, None, (BrokenRule("kind", shown(fields["kind"]), rule),))
+    names = field_names(endpoint)
     broken = [
-        BrokenRule(shorten(name), _shown(value), _unknown_field(endpoint, name))
+        BrokenRule(shorten(name), shown(value), _unknown_field(endpoint, name))
         for name, value in fields.items()
-        if name not in _OWN and name not in known_fields
+        if name not in _OWN and name not in names
     ]
-    given = {
-        name: read(field, value)
-        for name, field in known_fields.items()
-        if (value := fields.get(name)) not in (None, "")
-    }
-    for name in [field.field for field in endpoint.inputs if field.field in given]:
-        file = given[name]
-        if not isinstance(file, str):
-            broken.append(BrokenRule(name, _shown(given.pop(name)), "must be a URL, a path or Base64, as text"))
-        elif len(file) <= _PATH_MAX:
-            source = image_source(file)
-            given[name] = folder / source if isinstance(source, Path) else source
+    request, unreadable = make_request(endpoint, fields, folder, is_text=is_text)
+    broken += unreadable
     key, rule = _read_key(fields.get("key"))
     if rule:
-        broken.append(BrokenRule("key", _shown(fields["key"]), rule))
-    missing = {name: "" for name, field in known_fields.items() if field.default is attrs.NOTHING}
-    return InputLine(number, endpoint.request_class(**{**missing, **given}), key, tuple(broken))
+        broken.append(BrokenRule("key", shown(fields["key"]), rule))
+    return InputLine(number, request, key, tuple(broken))
 
 
 def _read_key(value: object) -> tuple[str | None, str]:
@@ -315,7 +272,3 @@ def _read_key(value: object) -> tuple[str | None, str]:
 
 def _no_request(number: int, text: str, rule: str) -> InputLine:
     return InputLine(number, None, None, (BrokenRule("line", repr(shorten(text.strip())) if text else "", rule),))
-
-
-def _shown(value: object) -> str:
-    return shorten(repr(value))

@@ -13,7 +13,7 @@ from kling_async.client.handle import Timeout
 from kling_async.wire.calls.deletes import DELETE_ELEMENT, ElementToDelete
 from kling_async.wire.calls.presets import PRESET_ELEMENTS
 from kling_async.wire.endpoints.custom_element import CUSTOM_ELEMENT, ElementRequest
-from kling_async.wire.library import Element
+from kling_async.wire.library import Element, Voice
 
 __all__ = ["ElementsApi"]
 
@@ -34,7 +34,7 @@ class ElementsApi:
         frontal_image: Any = None,
         refer_images: Sequence[Any] = (),
         refer_video: str | None = None,
-        element_voice_id: str | None = None,
+        element_voice_id: Voice | str | None = None,
         tag_list: Sequence[str] = (),
         timeout: float | Timeout | None = Timeout.OF_ENDPOINT,
     ) -> Element:
@@ -48,7 +48,7 @@ class ElementsApi:
             frontal_image: A picture of it from the front, as `ImageRequest.image` takes it.
             refer_images: 1 to 3 further pictures of it.
             refer_video: URL of a video that shows it, in place of the pictures: 3 to 8 seconds, 1080p, at most 200 MB.
-            element_voice_id: The id of the voice that it speaks with; only with a video.
+            element_voice_id: The voice that it speaks with, or its id; only with a video.
             tag_list: Ids of tags, "o_101" to "o_108".
             timeout: Seconds from acceptance; None waits for ever. The default is 600.
 
@@ -59,10 +59,10 @@ class ElementsApi:
             element_name,
             element_description=element_description,
             frontal_image=frontal_image,
-            refer_images=tuple(refer_images),
+            refer_images=refer_images,
             refer_video=refer_video,
             element_voice_id=element_voice_id,
-            tag_list=tuple(tag_list),
+            tag_list=tag_list,
         )
         result = await create(self._core, request, timeout)
         return result.elements[0]

@@ -21,6 +21,7 @@ from kling_async.errors import (
     SubmissionUncertain,
     UnexpectedAnswer,
 )
+from kling_async.media.semaphore import Semaphore
 from kling_async.policy.policies import RetryPolicy
 from kling_async.wire.calls.call import Call
 from kling_async.wire.codec import write_request
@@ -76,6 +77,7 @@ class _Attempts(Generic[A]):
     call: Call[Any, A]
     body: RequestBody
     transport: Transport
+    room: Semaphore
     is_last: bool = attrs.field(default=False, init=False)  # it is not sent again: nobody waits, or the client closes
     failing_since: float | None = attrs.field(default=None, init=False)
 
@@ -111,7 +113,8 @@ class _Attempts(Generic[A]):
 
     async def _attempt(self) -> A:
         try:
-            answer = await self.transport.send("POST", self.call.path, self.body)
+            async with self.room:
+                answer = await self.transport.send("POST", self.call.path, self.body)
             value = await decode(answer, self.call.read)
         except KlingError as error:
             confirmed = await self._confirm(error)
@@ -151,6 +154,11 @@ class OneShotCalls:
     _dialect: Dialect
     _open: Callable[[], None]
     _running: "dict[asyncio.Task[Any], _Attempts[Any]]" = attrs.field(factory=dict, init=False)
+    _room: Semaphore = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # Each occupies a connection for many seconds, and polls must not wait for all of them.
+        self._room = Semaphore(max(1, self._transport.http.max_connections // 2))
 
     def __len__(self) -> int:
         return len(self._running)
@@ -169,7 +177,7 @@ class OneShotCalls:
         self._open()
         call.check(request, self._dialect)
         body = RequestBody(dumps(write_request(request)), is_traceable=False, patience=PATIENCE)
-        attempts = _Attempts(call, body, self._transport)
+        attempts = _Attempts(call, body, self._transport, self._room)
         aio_task = asyncio.get_running_loop().create_task(attempts.send(), name=f"kling_async {call.name}")
         self._running[aio_task] = attempts
         aio_task.add_done_callback(self._running.pop)

@@ -24,6 +24,7 @@ from kling_async.wire.endpoints.inputs import (
 )
 from kling_async.wire.endpoints.rules import address_rules, broken, image_rules, one_of, text_rule, unicode_rules
 from kling_async.wire.endpoints.video_source import url_rule
+from kling_async.wire.library import id_of
 from kling_async.wire.redaction import shown_text, shown_url
 
 __all__ = ["CUSTOM_ELEMENT", "DESCRIPTION_MAX", "IMAGES_MAX", "TAGS", "ElementRequest"]
@@ -76,7 +77,7 @@ class ElementRequest:
         refer_images: 1 to 3 further pictures of it.
         refer_video: URL of a video that shows it, which the service fetches: 3 to 8 seconds, 1080p, 16:9 or 9:16, at
             most 200 MB.
-        element_voice_id: The id of the voice that it speaks with; only with a video.
+        element_voice_id: The `Voice` that it speaks with, or the id of one; only with a video.
         tag_list: Ids of tags, "o_101" to "o_108".
         callback_url: Where the service reports changes, sent as it is.
         external_task_id: An id of your own, unique on the account for ever; `submit` makes one if it is None.
@@ -91,7 +92,7 @@ class ElementRequest:
         default=(), kw_only=True, converter=_refer_images, repr=_shown_images
     )
     refer_video: str | None = attrs.field(default=None, kw_only=True, repr=shown_url)
-    element_voice_id: str | None = attrs.field(default=None, kw_only=True)
+    element_voice_id: str | None = attrs.field(default=None, kw_only=True, converter=id_of)
     tag_list: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=_tags)
     callback_url: str | None = attrs.field(default=None, kw_only=True, repr=shown_url)
     external_task_id: str | None = attrs.field(default=None, kw_only=True)

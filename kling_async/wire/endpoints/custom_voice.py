@@ -15,7 +15,7 @@ from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts
 from kling_async.wire.endpoints.rules import address_rules, text_rule, unicode_rules
-from kling_async.wire.endpoints.video_source import video_source_rules
+from kling_async.wire.endpoints.video_source import id_of, video_source_rules
 from kling_async.wire.redaction import shown_url
 
 __all__ = ["CUSTOM_VOICE", "NAME_MAX", "VoiceRequest"]
@@ -35,14 +35,15 @@ class VoiceRequest:
         voice_name: 1 to 20 characters.
         voice_url: Of a sound or a video (mp3, wav, mp4, mov) with one clean voice, 5 to 30 seconds long, which the
             service fetches. Exactly one of it and `video_id`.
-        video_id: The id of a video of this account that speaks: of kling-v2-6 with sound, of an avatar or a lip sync.
+        video_id: A video of this account that speaks: a `Video` of a result, or the id of one, of kling-v2-6 with
+            sound, an avatar or a lip sync.
         callback_url: Where the service reports changes, sent as it is.
         external_task_id: An id of your own, unique on the account for ever; `submit` makes one if it is None.
     """
 
     voice_name: str
     voice_url: str | None = attrs.field(default=None, kw_only=True, repr=shown_url)
-    video_id: str | None = attrs.field(default=None, kw_only=True)
+    video_id: str | None = attrs.field(default=None, kw_only=True, converter=id_of)
     callback_url: str | None = attrs.field(default=None, kw_only=True, repr=shown_url)
     external_task_id: str | None = attrs.field(default=None, kw_only=True)
 

@@ -13,7 +13,7 @@ import attrs
 
 from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint, as_tuple
+from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource, describe_source, take_in
 from kling_async.wire.endpoints.rules import (
     address_rules,
@@ -29,6 +29,7 @@ from kling_async.wire.endpoints.rules import (
     whole_rule,
 )
 from kling_async.wire.field_metadata import ALWAYS_SENT, ELEMENTS, WATERMARK
+from kling_async.wire.library import ids_of
 from kling_async.wire.redaction import shown_text, shown_url
 
 __all__ = [
@@ -118,8 +119,8 @@ class ImageRequest:
         human_fidelity: How strongly the subject is kept, 0 to 1.
         resolution: "1k" or "2k", if the service offers it.
         external_task_id: An id of your own, unique on the account for ever; `submit` makes one if it is None.
-        element_list: Ids of elements that appear, with kling-v3; 10 at most together with `image`. The prompt names
-            them as `<<<element_1>>>`.
+        element_list: Elements that appear, or their ids, with kling-v3; 10 at most together with `image`. The prompt
+            names them as `<<<element_1>>>`.
         watermark_info: Whether to make a second file of each picture, with the vendor's watermark.
     """
 
@@ -138,7 +139,7 @@ class ImageRequest:
     resolution: str | None = attrs.field(default=None, kw_only=True)
     external_task_id: str | None = attrs.field(default=None, kw_only=True)
     element_list: tuple[int, ...] | None = attrs.field(
-        default=None, kw_only=True, converter=attrs.converters.optional(as_tuple), metadata=ELEMENTS
+        default=None, kw_only=True, converter=attrs.converters.optional(ids_of), metadata=ELEMENTS
     )
     watermark_info: bool | None = attrs.field(default=None, kw_only=True, metadata=WATERMARK)
 
@@ -160,7 +161,7 @@ class RequestByName(TypedDict, total=False):
     human_fidelity: float | None
     resolution: str | None
     external_task_id: str | None
-    element_list: Sequence[int] | None
+    element_list: Sequence[Any] | None
     watermark_info: bool | None
 
 

@@ -25,24 +25,23 @@ from kling_async.wire.endpoints.rules import (
     number_rule,
     unicode_rules,
 )
-from kling_async.wire.endpoints.video_models import UNIT_PRICE, ModelFacts, VideoModel, model_rules
+from kling_async.wire.endpoints.video_models import UNIT_PRICE, ModelFacts, VideoModel
 from kling_async.wire.endpoints.video_rules import (
     SHOTS,
     Shot,
     as_tuple,
     bucket_of,
     camera_rules,
-    duration_rules,
+    caption_of_shots,
     facts_for,
-    mode_rules,
+    model_choice_rules,
     model_of,
     only_retired,
     prompt_rules,
-    shot_rules,
-    sound_rules,
     units_per_second,
 )
 from kling_async.wire.field_metadata import ALWAYS_SENT, ELEMENTS, ON_OR_OFF, SECONDS, WATERMARK, in_items
+from kling_async.wire.library import ids_of
 from kling_async.wire.redaction import shown_text, shown_url
 
 __all__ = ["IMAGE_TO_VIDEO", "DynamicMask", "ImageToVideo"]
@@ -92,9 +91,9 @@ class ImageToVideo:
         mode: "std" (720p), "pro" (1080p) or, with kling-v3, "4k"; None leaves it to the service (std), but for
             kling-v2-6 it is sent as "pro": the service was seen to refuse that model's default.
         sound: Whether the model makes sound: kling-v3, and kling-v2-6 in mode pro. None leaves it to the service (off).
-        voice_list: Up to two ids of voices that speak, with kling-v2-6 and `sound=True`; the prompt names them as
-            `<<<voice_1>>>`. Not together with `element_list`.
-        element_list: Up to three ids of elements that appear, with kling-v3; the prompt names them as
+        voice_list: Up to two voices that speak, or their ids, with kling-v2-6 and `sound=True`; the prompt names them
+            as `<<<voice_1>>>`. Not together with `element_list`.
+        element_list: Up to three elements that appear, or their ids, with kling-v3; the prompt names them as
             `<<<element_1>>>`.
         multi_shot: Whether the video has several shots (kling-v3).
         shot_type: "customize" (you give the shots) or "intelligence" (the model divides the prompt).
@@ -117,9 +116,9 @@ class ImageToVideo:
     mode: str | None = attrs.field(default=None, kw_only=True)
     sound: bool | None = attrs.field(default=None, kw_only=True, metadata=ON_OR_OFF)
     voice_list: tuple[str, ...] = attrs.field(
-        default=(), kw_only=True, converter=as_tuple, metadata=in_items("voice_id", str)
+        default=(), kw_only=True, converter=ids_of, metadata=in_items("voice_id", str)
     )
-    element_list: tuple[int, ...] = attrs.field(default=(), kw_only=True, converter=as_tuple, metadata=ELEMENTS)
+    element_list: tuple[int, ...] = attrs.field(default=(), kw_only=True, converter=ids_of, metadata=ELEMENTS)
     multi_shot: bool | None = attrs.field(default=None, kw_only=True)
     shot_type: str | None = attrs.field(default=None, kw_only=True)
     multi_prompt: tuple[Shot, ...] = attrs.field(default=(), kw_only=True, converter=as_tuple, metadata=SHOTS)
@@ -154,11 +153,7 @@ def _rules(request: ImageToVideo, dialect: Dialect, files: Mapping[str, FileFact
         yield from image_rules(field, getattr(request, field), files.get(field), dialect, has_ratio=has_ratio)
     yield from prompt_rules(request, is_required=request.multi_shot is True and request.shot_type != "customize")
     yield from unicode_rules(request, ("prompt", "negative_prompt", "model_name", "callback_url"))
-    yield from model_rules(request.model_name, dialect, _OFFERED)
-    yield from duration_rules(request.duration, facts, model)
-    yield from mode_rules(request.mode, facts, model, dialect)
-    yield from sound_rules(request, facts, model, mode)
-    yield from shot_rules(request, facts, model)
+    yield from model_choice_rules(request, dialect, _OFFERED, mode)
     if facts is not None:
         yield from _tail_rules(request, facts, model, mode)
         yield from _reference_rules(request, facts, model)
@@ -241,10 +236,6 @@ def _complete(request: ImageToVideo, dialect: Dialect) -> ImageToVideo:
     return attrs.evolve(request, model_name=model, mode=mode)
 
 
-def _caption(request: ImageToVideo) -> str:
-    return request.prompt or " / ".join(shot.prompt for shot in request.multi_prompt)
-
-
 IMAGE_TO_VIDEO: Final = Endpoint(
     name="image-to-video",
     title="image to video",
@@ -264,6 +255,6 @@ IMAGE_TO_VIDEO: Final = Endpoint(
     unit_price=UNIT_PRICE,
     new_standard=new_standard("/image-to-video", with_contents, contents_from),
     complete=_complete,
-    caption=_caption,
+    caption=caption_of_shots,
     timeout=1800.0,
 )

@@ -26,8 +26,9 @@ from kling_async.wire.endpoints.rules import (
     video_url_rule,
 )
 from kling_async.wire.endpoints.video_models import UNIT_PRICE, VideoModel, model_rules
-from kling_async.wire.endpoints.video_rules import PROMPT_MAX, as_tuple
+from kling_async.wire.endpoints.video_rules import PROMPT_MAX
 from kling_async.wire.field_metadata import ALWAYS_SENT, ELEMENTS, WATERMARK, YES_OR_NO
+from kling_async.wire.library import ids_of
 from kling_async.wire.redaction import shown_text, shown_url
 
 __all__ = ["MOTION_CONTROL", "MotionControl"]
@@ -59,7 +60,7 @@ class MotionControl:
         character_orientation: "image" faces as in the picture, "video" as in the video.
         mode: "std" (720p) or "pro" (1080p).
         prompt: What else happens; 2500 characters at most.
-        element_list: At most one id of an element, with "video" and kling-v3.
+        element_list: At most one element, or its id, with "video" and kling-v3.
         keep_original_sound: Whether the sound of the video is kept; None leaves it to the service (yes).
         watermark_info: Whether to make a second file with the vendor's watermark.
         model_name: "kling-v2-6" or "kling-v3"; None is "kling-v2-6". It is always sent.
@@ -72,7 +73,7 @@ class MotionControl:
     character_orientation: str = attrs.field(default="image", kw_only=True, metadata=ALWAYS_SENT)
     mode: str = attrs.field(default="std", kw_only=True, metadata=ALWAYS_SENT)
     prompt: str | None = attrs.field(default=None, kw_only=True, repr=shown_text)
-    element_list: tuple[int, ...] = attrs.field(default=(), kw_only=True, converter=as_tuple, metadata=ELEMENTS)
+    element_list: tuple[int, ...] = attrs.field(default=(), kw_only=True, converter=ids_of, metadata=ELEMENTS)
     keep_original_sound: bool | None = attrs.field(default=None, kw_only=True, metadata=YES_OR_NO)
     watermark_info: bool | None = attrs.field(default=None, kw_only=True, metadata=WATERMARK)
     model_name: str | None = attrs.field(default=None, kw_only=True)

@@ -12,7 +12,7 @@ import attrs
 
 from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint, as_tuple
+from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.image_generation import AspectRatio, Model
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource, describe_sources, take_in_all
 from kling_async.wire.endpoints.rules import (
@@ -29,6 +29,7 @@ from kling_async.wire.endpoints.rules import (
 )
 from kling_async.wire.endpoints.video_models import facts_of_model
 from kling_async.wire.field_metadata import ALWAYS_SENT, ELEMENTS, WATERMARK, WireForm, in_items
+from kling_async.wire.library import ids_of
 from kling_async.wire.redaction import shown_text, shown_url
 
 __all__ = ["OMNI_IMAGE", "OmniImage"]
@@ -72,7 +73,7 @@ class OmniImage:
         prompt: What to draw, and what not; 2500 characters at most. It names the references as `<<<image_1>>>` and
             `<<<element_1>>>`, which count from 1.
         image_list: Reference images, each given as in `ImageRequest.image`; 10 at most together with the elements.
-        element_list: Ids of elements that appear.
+        element_list: Elements that appear, or their ids.
         resolution: "1k", "2k" or, with kling-v3-omni, "4k", at the double price; None leaves it to the service (1k).
         aspect_ratio: Such as "16:9", or "auto", which kling-v3-omni takes only with references; None leaves it to the
             service.
@@ -95,7 +96,7 @@ class OmniImage:
         repr=describe_sources,
         metadata=in_items("image"),
     )
-    element_list: tuple[int, ...] = attrs.field(default=(), kw_only=True, converter=as_tuple, metadata=ELEMENTS)
+    element_list: tuple[int, ...] = attrs.field(default=(), kw_only=True, converter=ids_of, metadata=ELEMENTS)
     resolution: str | None = attrs.field(default=None, kw_only=True)
     aspect_ratio: str | None = attrs.field(default=None, kw_only=True)
     n: int = attrs.field(default=1, kw_only=True, metadata=ALWAYS_SENT)

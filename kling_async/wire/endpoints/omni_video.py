@@ -3,7 +3,8 @@ Omni video: a video from text, frames, references and elements, or a given video
 
 Facts are from the vendor's reference, capability map, price page and change log of 2026. Where they contradict each
 other: frames together with several shots are allowed since its change of May 2026; kling-video-o1 takes 3 to 10 seconds
-by its page, and for text only 5 or 10 by the map, so 3 to 10 are passed on.
+by its page, and for text only 5 or 10 by the map, so 3 to 10 are passed on, except in the new standard, where the
+service was seen to refuse them.
 """
 
 from collections.abc import Hashable, Iterator, Mapping
@@ -47,6 +48,7 @@ from kling_async.wire.endpoints.video_rules import (
     RATIOS,
     SHOTS,
     Shot,
+    caption_of_shots,
     duration_rules,
     mode_rules,
     prompt_rules,
@@ -55,6 +57,7 @@ from kling_async.wire.endpoints.video_rules import (
     units_per_second,
 )
 from kling_async.wire.field_metadata import ELEMENTS, ON_OR_OFF, SECONDS, WATERMARK
+from kling_async.wire.library import ids_of
 from kling_async.wire.redaction import shown_text, shown_url
 
 __all__ = ["NEEDS_RATIO", "OMNI_VIDEO", "OmniVideo"]
@@ -72,8 +75,10 @@ class OmniVideo:
             `shot_type="customize"`.
         image_list: Images: `Frame`s, or plain sources as in `ImageRequest.image`, which are references. Seven at most
             together with the elements, four if there is a video.
-        element_list: Ids of elements that appear; three at most with frames, and none with the first and the last frame
-            of kling-video-o1.
+        element_list:
+            Elements that appear, or their ids; three at most with frames, and none with the first and the last frame of
+            kling-video-o1. Of elements made from a video, which only the service can tell, three at most, and none
+            beside a video.
         video_list: One video at most: an `InputVideo`, or only its URL, or a `Video` of a result; the latter two are
             edited. Videos are not uploaded.
         duration: Whole seconds: 3 to 15 with kling-v3-omni, 3 to 10 with kling-video-o1; None is 5. A video that is
@@ -92,7 +97,7 @@ class OmniVideo:
 
     prompt: str | None = attrs.field(default=None, repr=shown_text)
     image_list: tuple[Frame, ...] = attrs.field(default=(), kw_only=True, converter=as_frames, metadata=FRAMES)
-    element_list: tuple[int, ...] = attrs.field(default=(), kw_only=True, converter=as_tuple, metadata=ELEMENTS)
+    element_list: tuple[int, ...] = attrs.field(default=(), kw_only=True, converter=ids_of, metadata=ELEMENTS)
     video_list: tuple[InputVideo, ...] = attrs.field(default=(), kw_only=True, converter=as_videos, metadata=VIDEOS)
     duration: float | None = attrs.field(default=None, kw_only=True, metadata=SECONDS)
     aspect_ratio: str | None = attrs.field(default=None, kw_only=True)
@@ -113,6 +118,8 @@ _OFFERED: Final = (VideoModel.V3_OMNI, VideoModel.O1)
 _MODE: Final = "pro"
 _SECONDS: Final = 5
 
+_PLAIN_SECONDS_OF_O1: Final = (5, 10)
+
 _INPUTS_MAX: Final = 7
 _INPUTS_MAX_WITH_VIDEO: Final = 4
 _ELEMENTS_MAX_WITH_FRAMES: Final = 3
@@ -131,8 +138,7 @@ def _rules(request: OmniVideo, dialect: Dialect, files: Mapping[str, FileFacts])
     yield from element_rules(request.element_list)
     if facts is not None:
         yield from _limit_rules(request, model)
-    if request.duration is not None:
-        yield from duration_rules(request.duration, facts, model)
+    yield from _duration_rules(request, dialect, facts, model)
     yield from choice_rule("aspect_ratio", request.aspect_ratio, RATIOS, dialect)
     if request.aspect_ratio is None and FIRST_FRAME not in _types_of(request) and not _is_edit(request):
         yield broken("aspect_ratio", None, f"{NEEDS_RATIO}: {one_of(RATIOS)}")
@@ -203,6 +209,20 @@ def _limit_rules(request: OmniVideo, model: str) -> Iterator[BrokenRule]:
         yield BrokenRule("element_list", f"{elements} elements", rule)
 
 
+def _duration_rules(request: OmniVideo, dialect: Dialect, facts: ModelFacts | None, model: str) -> Iterator[BrokenRule]:
+    if request.duration is None:
+        return
+    yield from duration_rules(request.duration, facts, model)
+    is_plain = None not in _types_of(request) and not request.video_list
+    if (
+        dialect.standard == "new"
+        and model == VideoModel.O1
+        and is_plain
+        and request.duration not in _PLAIN_SECONDS_OF_O1
+    ):
+        yield broken("duration", request.duration, f"must be 5 or 10 seconds without a reference image with {model}")
+
+
 def _count(items: object) -> int:
     return len(items) if isinstance(items, tuple) else 0
 
@@ -261,10 +281,6 @@ def _complete(request: OmniVideo, _: Dialect) -> OmniVideo:
     )
 
 
-def _caption(request: OmniVideo) -> str:
-    return request.prompt or " / ".join(shot.prompt for shot in request.multi_prompt)
-
-
 OMNI_VIDEO: Final = Endpoint(
     name="omni-video",
     title="omni video",
@@ -280,7 +296,7 @@ OMNI_VIDEO: Final = Endpoint(
     unit_price=UNIT_PRICE,
     new_standard=new_standard("/omni-video", new_body, fields_from),
     complete=_complete,
-    caption=_caption,
+    caption=caption_of_shots,
     timeout=1800.0,
 )
 """

@@ -2,23 +2,36 @@
 A video, or a sound, that a request names: by its id on this account, or by a URL that the service fetches.
 """
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, cast
 
 from kling_async.errors import BrokenRule
+from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import stands_in_path
-from kling_async.wire.endpoints.inputs import describe_source
-from kling_async.wire.endpoints.rules import broken, is_absolute
-from kling_async.wire.tasks import Video
+from kling_async.wire.endpoints.inputs import FileFacts, describe_source
+from kling_async.wire.endpoints.rules import audio_rules, broken, is_absolute
+from kling_async.wire.tasks import Audio, Video
 
-__all__ = ["url_rule", "video_fields", "video_source_rules"]
+__all__ = ["id_of", "id_rules", "sound_source_rules", "url_rule", "video_fields", "video_source_rules"]
 
-_SUFFIXES: Final = (".mp4", ".mov", ".mp3", ".wav")
+_SUFFIXES: Final = (".mp4", ".mov", ".mp3", ".wav", ".m4a", ".aac")
 
 _LOCAL: Final = (
     "must be the id of a video or an http(s) URL that the service can fetch: videos are not uploaded, so put the file "
     "on a public web server or storage first, and pass its URL"
 )
+
+
+_NOT_OF_A_SOUND: Final = (
+    "must be the id of a sound that this account has made, such as `speech.audio`; pass a file or a URL as sound_file"
+)
+
+
+def id_of(file: Video | Audio | str | None) -> str | None:
+    """
+    Return the id of a file of a result. A file without one is kept for validation to report, as is any other value.
+    """
+    return file.id if isinstance(file, Video | Audio) and file.id is not None else cast("str | None", file)
 
 
 def video_fields(video: Any, url_field: str = "video_url") -> dict[str, Any]:
@@ -41,8 +54,34 @@ def video_source_rules(request: Any, url_field: str = "video_url") -> Iterator[B
         yield broken("video_id", video_id, rule)
     if url is not None:
         yield from url_rule(url_field, url)
-    if video_id is not None and not _is_id(video_id):
-        yield BrokenRule("video_id", describe_source(video_id), _LOCAL)
+    if video_id is not None:
+        yield from id_rules("video_id", video_id)
+
+
+def id_rules(field: str, video_id: Any) -> Iterator[BrokenRule]:
+    """
+    Check the id of a video.
+    """
+    if not _is_id(video_id):
+        yield BrokenRule(field, describe_source(video_id), _LOCAL)
+
+
+def sound_source_rules(
+    request: Any, files: Mapping[str, FileFacts], dialect: Dialect, *, seconds: tuple[int, int]
+) -> Iterator[BrokenRule]:
+    """
+    Check `audio_id` and `sound_file`, of which exactly one is needed.
+
+    Args:
+        seconds: The least and the most that the sound may last.
+    """
+    audio_id, sound_file = request.audio_id, request.sound_file
+    if (audio_id is None) == (sound_file is None):
+        rule = "needs a sound_file" if audio_id is None else "cannot be combined with a sound_file"
+        yield BrokenRule("audio_id", describe_source(audio_id), rule)
+    if audio_id is not None and not _is_id(audio_id):
+        yield BrokenRule("audio_id", describe_source(audio_id), _NOT_OF_A_SOUND)
+    yield from audio_rules("sound_file", sound_file, files.get("sound_file"), dialect, seconds=seconds)
 
 
 def url_rule(field: str, url: Any) -> Iterator[BrokenRule]:
@@ -51,7 +90,7 @@ def url_rule(field: str, url: Any) -> Iterator[BrokenRule]:
     """
     if not is_absolute(url):
         shown = describe_source(url)
-        rule = "must be an absolute http(s) URL that the service can fetch: put a local file on a web server or storage"
+        rule = "must be an http(s) URL that the service can fetch: put a local file on a web server or storage"
         yield BrokenRule(field, shown, rule)
 
 

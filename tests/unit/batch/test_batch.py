@@ -259,9 +259,9 @@ async def test_reference_that_many_share_is_read_once(
     """
     read: list[object] = []
 
-    async def count(image: Path, *, field: str, max_bytes: int) -> Reference:
+    async def count(image: Path, **options: Any) -> Reference:
         read.append(image)
-        return await read_reference(image, field=field, max_bytes=max_bytes)
+        return await read_reference(image, **options)
 
     monkeypatch.setattr(input_files, "read_reference", count)
     files = [draw(tmp_path / f"{number}.png", "red") for number in range(10)]

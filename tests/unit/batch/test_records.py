@@ -117,6 +117,8 @@ class TestDigest:
             {"human_fidelity": 0.5},
             {"resolution": "2k"},
             {"external_task_id": "x"},
+            {"element_list": [17]},
+            {"watermark_info": True},
         ],
         ids=lambda change: next(iter(change)),
     )

@@ -36,6 +36,7 @@ from kling_async import (
     SlotPolicy,
     Slots,
     TaskStatus,
+    TextToVideo,
 )
 from kling_async.client import delivery, submitter
 from kling_async.emulator import Emulator, faults
@@ -587,6 +588,20 @@ class TestSave:
             paths = await client.save(await client.generate("a lighthouse", n=2), tmp_path)
 
         assert 2 == len(paths)
+
+    async def test_an_expired_url_of_a_video_is_renewed_by_another_client(self, tmp_path: Path) -> None:
+        """
+        The result says at which endpoint, as no handle does.
+        """
+        rules = [faults.expired_url(times=1)]
+        async with Emulator(latency=(0, 0), faults=rules, picture_scale=0.1) as server:
+            async with client_of(server) as client:
+                result = await client.generate(TextToVideo("a boat"))
+            async with client_of(server) as another:
+                paths = await another.save(result, tmp_path)
+
+        assert "text-to-video" == result.endpoint
+        assert [".mp4"] == [path.suffix for path in paths]
 
     async def test_many_that_begin_at_once_look_the_host_up_once(
         self, client: KlingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

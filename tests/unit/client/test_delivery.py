@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aioresponses import aioresponses
+from aioresponses import CallbackResult, aioresponses
 from yarl import URL
 
 from kling_async.client.submission import Submission
@@ -212,7 +212,26 @@ class TestSubmit:
             assert 40 <= third - second
         assert 1 == len({call.kwargs["data"].decode() for call in service.requests["POST", URL(BASE + PATH)]})
 
-    @pytest.mark.parametrize("fact", [{}, {"is_abandoned": True}, {"rejection": AccountProblem("no money")}], ids=str)
+    @simulated
+    async def test_it_is_not_sent_again_where_a_lookup_proves_nothing(self, service: aioresponses) -> None:
+        """
+        It is looked up for `look_for` seconds all the same, and taken if it is found.
+        """
+        service.post(BASE + PATH, status=503, repeat=True)
+        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
+        service.get(f"{BASE}{PATH}/theirs", status=404, payload=MISSING, repeat=True)
+        async with transport_to(retry=EVERY_TEN) as transport:
+            assert (await submit(transport, delivery("ours", lookup_proves_absence=False))).task_id == "t-9"
+            with pytest.raises(SubmissionUncertain, match="not found by its external_task_id 'theirs'"):
+                await submit(transport, delivery("theirs", lookup_proves_absence=False))
+
+        assert 2 == count(service, "POST")
+
+    @pytest.mark.parametrize(
+        "fact",
+        [{}, {"is_abandoned": True}, {"rejection": AccountProblem("no money")}, {"lookup_proves_absence": False}],
+        ids=str,
+    )
     def test_grace_that_ends_behind_a_look_up_permits_the_next_create(self, fact: dict[str, Any]) -> None:
         """
         A look-up may end just within the grace, and be judged just behind it: then it is sent again, if it may be.
@@ -229,10 +248,15 @@ class TestSubmit:
         "Already exists" after an ambiguous attempt means that it arrived and was not visible yet: it is looked up
         again.
         """
+
+        def look(*_: object, **__: object) -> CallbackResult:
+            if count(service, "POST") < 2:
+                return CallbackResult(status=404, payload=MISSING)
+            return CallbackResult(payload=FOUND)
+
         service.post(BASE + PATH, status=503)
-        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=6)
         service.post(BASE + PATH, status=400, payload=DUPLICATE)
-        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
+        service.get(f"{BASE}{PATH}/ours", callback=look, repeat=True)
         async with transport_to(retry=EVERY_TEN) as transport:
             assert (await submit(transport, delivery("ours"))).task_id == "t-9"
 

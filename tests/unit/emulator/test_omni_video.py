@@ -16,6 +16,7 @@ NOON = 1_780_000_000.0
 
 LEGACY = "/v1/videos/omni-video"
 NEW = "/omni-video/kling-3.0-omni"
+NEW_O1 = "/omni-video/kling-o1"
 
 URL = "https://pictures.example/cat.png"
 WALK = "https://videos.example/walk.mp4"
@@ -35,6 +36,7 @@ def ask(path: str, body: dict[str, Any], account: Account | None = None) -> tupl
 
 
 NO_RATIO = "Aspect ratio must be specified unless a first frame is provided or the task is video editing"
+O1_SECONDS = "Duration only supports 5 or 10 seconds when no refer_image is provided"
 ORIGINAL = "audio mode 'original' is not supported by the current model"
 TOGETHER = "multi_shot is not supported with video input"
 
@@ -64,6 +66,16 @@ TOGETHER = "multi_shot is not supported with video input"
             "image_list[0].type value 'middle' is invalid",
         ),
         (NEW, {"contents": [PROMPT]}, NO_RATIO),
+        (NEW_O1, {"contents": [PROMPT], "settings": {"aspect_ratio": "1:1", "duration": 3}}, O1_SECONDS),
+        (NEW_O1, {"contents": [PROMPT], "settings": {"aspect_ratio": "1:1", "duration": 10}}, None),
+        (
+            NEW,
+            {
+                "contents": [PROMPT, {"type": "feature_video", "url": WALK}],
+                "settings": {"aspect_ratio": "1:1", "multi_shot": True},
+            },
+            TOGETHER,
+        ),
         (
             NEW,
             {"contents": [PROMPT, {"type": "end_frame", "url": URL}]},

@@ -15,6 +15,7 @@ import pytest
 from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import InvalidRequest, SubmissionUncertain
 from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.library import Element, Voice
 from kling_async.wire.notebook_html import html_of
 from kling_async.wire.tasks import (
     Audio,
@@ -186,6 +187,20 @@ def test_file_that_the_page_cannot_reach_is_a_link(tmp_path: Path, monkeypatch: 
 
     assert ([], 2) == (page.all("source"), len(page.all("a")))
     assert "fox.mp4" in page.text
+
+
+def test_voices_and_elements_are_named() -> None:
+    """
+    In place of files.
+    """
+    made = TaskOutput(voices=(Voice("v-1", "narrator"),), elements=(Element(7),))
+    result = TaskResult.of(attrs.evolve(SNAPSHOT, task_result=made))
+    values = (result, result.snapshot, Done(0, None, ImageRequest("a fox"), result))
+
+    pages = [Reader(html_of(value)).text for value in values]
+
+    assert [] == [page for page in pages if "voice v-1 narrator" not in page or "element 7" not in page]
+    assert [] == [page for page in pages if "0 pictures" in page]
 
 
 def test_value_without_a_drawing_is_its_repr() -> None:

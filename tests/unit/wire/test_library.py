@@ -7,8 +7,18 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from kling_async import Element, Voice
-from kling_async.wire.library import ITEMS_MAX, read_elements, read_voices, write_element, write_voice
+from kling_async import (
+    Element,
+    ElementRequest,
+    ImageRequest,
+    ImageToVideo,
+    OmniImage,
+    OmniVideo,
+    Video,
+    Voice,
+    VoiceRequest,
+)
+from kling_async.wire.library import ITEMS_MAX, ids_of, read_elements, read_voices, write_element, write_voice
 
 
 @pytest.mark.parametrize(
@@ -99,6 +109,39 @@ def test_what_is_written_is_read() -> None:
     assert (voice,) == read_voices([write_voice(voice)])
     assert (element,) == read_elements([write_element(element)])
     assert (Voice("v"),) == read_voices([write_voice(Voice("v"))])
+
+
+@pytest.mark.parametrize(
+    ("items", "ids"),
+    [
+        ([], ()),
+        ([Element(7), 8], (7, 8)),
+        ((Voice("v"), "w"), ("v", "w")),
+        ("v", "v"),
+        (None, None),
+        ([None], (None,)),
+    ],
+)
+def test_voices_and_elements_stand_for_their_ids(items: Any, ids: Any) -> None:
+    """
+    In a list; what is none is left for the rules to report.
+    """
+    assert ids == ids_of(items)
+
+
+def test_they_go_into_requests_as_they_are() -> None:
+    """
+    What is sent has their ids.
+    """
+    elements, voices = [Element(7), 8], [Voice("v")]
+
+    assert (7, 8) == ImageToVideo("https://x/1.png", element_list=elements).element_list
+    assert ("v",) == ImageToVideo("https://x/1.png", voice_list=voices).voice_list
+    assert (7, 8) == ImageRequest("a", element_list=elements).element_list
+    assert (7, 8) == OmniImage("a", element_list=elements).element_list
+    assert (7, 8) == OmniVideo("a", element_list=elements).element_list
+    assert "v" == ElementRequest("a", element_description="b", element_voice_id=voices[0]).element_voice_id
+    assert "7" == VoiceRequest("a", video_id=Video(0, "https://x/1.mp4", id="7")).video_id
 
 
 def test_signatures_are_not_shown() -> None:

@@ -16,6 +16,7 @@ from kling_async.wire.calls.registry import CALLS
 from kling_async.wire.http_answer import Answer
 from kling_async.wire.responses import read_created, read_page, read_snapshot
 from kling_async.wire.tasks import Audio, TaskSnapshot, Video
+from kling_async.wire.webhooks import read_callback
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -30,7 +31,8 @@ Parts of the keys, tokens and signed addresses that stand in the samples.
 @attrs.frozen
 class Sample:
     """
-    One recorded answer. *asked* is "create", "read", "page", or the name of a call; *task_id* is what a read asked for.
+    One recorded answer. *asked* is "create", "read", "page", "callback" or the name of a call; *task_id* is what a read
+    asked for.
     """
 
     asked: str
@@ -49,6 +51,8 @@ class Sample:
                 return read_snapshot(self.answer, self.task_id)
             case "page":
                 return read_page(self.answer)
+            case "callback":
+                return read_callback(self.answer.body)
             case name if name in CALLS_BY_NAME:
                 return CALLS_BY_NAME[name].read(self.answer)
             case _:

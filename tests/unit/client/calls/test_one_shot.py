@@ -24,12 +24,13 @@ from kling_async.errors import (
     RateLimited,
     ServiceFailure,
     SubmissionUncertain,
+    TaskNotFound,
     UnexpectedAnswer,
     Unreachable,
 )
 from kling_async.wire.calls.speech import SPEECH, Speech
 from tests.fakes.clients import BRISK, client_of, emulator
-from tests.fakes.scripted_server import http_response, raw_server, scripted_server
+from tests.fakes.scripted_server import ReceivedRequest, http_response, raw_server, scripted_server
 from tests.fakes.stepping_loop import SteppingLoop, is_cut_at
 
 POLICY = RetryPolicy(refused_for=300.0, give_up_after=120.0, max_retry_after=60.0)
@@ -234,6 +235,34 @@ async def test_slow_answer_is_waited_for() -> None:
             assert "audio" == (await speak(client)).audio.kind
 
         assert one_shot.PATIENCE >= 60
+
+
+async def test_polls_do_not_wait_for_calls() -> None:
+    """
+    However many calls are made, half of the connections are left for other requests.
+    """
+    may_answer = asyncio.Event()
+
+    async def say(request: ReceivedRequest) -> bytes:
+        if request.line.startswith("POST"):
+            await may_answer.wait()
+        return http_response({"code": 1201, "message": "not found"}, "400 Bad Request")
+
+    http = HttpOptions(max_connections=4)
+    async with scripted_server(say) as server, KlingClient("sk-key", base_url=server.url, http=http) as client:
+        speaking = [asyncio.ensure_future(speak(client)) for _ in range(9)]
+        while server.under_way < 2:
+            await asyncio.sleep(0.005)
+        with pytest.raises(TaskNotFound):
+            await client.get("t-1")
+        may_answer.set()
+        ended = await asyncio.gather(*speaking, return_exceptions=True)
+
+    assert (9, 10, 3) == (
+        sum(isinstance(error, InvalidRequest) for error in ended),
+        len(server.served),
+        server.most_under_way,
+    )
 
 
 async def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,9 +72,9 @@ async def test_presets_are_listed() -> None:
     async with emulator(OFFICIAL) as server, client_of(server) as client:
         voices = [each async for each in client.voices.presets(page_size=3)]
         elements = [each async for each in client.elements.presets()]
-        await client.submit(ImageToVideo(PNG, prompt="a walk", element_list=[elements[0].element_id]))
+        await client.submit(ImageToVideo(PNG, prompt="a walk", element_list=[elements[0]]))
         element = await client.elements.create(
-            "fox", "a fox", refer_video="https://files.example/fox.mp4", element_voice_id=voices[0].voice_id
+            "fox", "a fox", refer_video="https://files.example/fox.mp4", element_voice_id=voices[0]
         )
 
     assert {"kling"} == {voice.owned_by for voice in voices} == {each.owned_by for each in elements}

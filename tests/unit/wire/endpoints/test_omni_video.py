@@ -334,6 +334,26 @@ def test_several_shots_exclude_a_video_in_the_new_standard() -> None:
     assert ["multi_shot"] == [rule.field for rule in broken_rules(NEW, request)]
 
 
+@pytest.mark.parametrize(
+    ("fields", "broken"),
+    [
+        ({}, ["duration"]),
+        ({"image_list": [FIRST]}, ["duration"]),
+        ({"image_list": [URL]}, []),
+        ({"video_list": [FEATURE]}, []),
+        ({"duration": 10}, []),
+    ],
+)
+def test_short_videos_of_o1_in_the_new_standard(fields: dict[str, Any], broken: list[str]) -> None:
+    """
+    Without a reference it makes 5 or 10 seconds there; the legacy page allows 3 to 10.
+    """
+    request = asking(**{"model_name": O1, "duration": 3, **fields})
+
+    assert broken == [rule.field for rule in broken_rules(NEW, request)]
+    assert [] == fields_of(request)
+
+
 @given(REQUESTS)
 def test_the_new_standard_is_read_back(request_: OmniVideo) -> None:
     """
