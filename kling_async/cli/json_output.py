@@ -221,7 +221,10 @@ def row_facts(row: Row, picture: SavedFile | None = None) -> dict[str, Any]:
     """
     request = write_request(without_files(row.request))
     sources = sources_of(endpoint_of(type(row.request)), row.request)
-    request |= {place: str(source) for place, source in sources.items()}
+    files = {place: str(source) for place, source in sources.items()}
+    files |= {place: f"sha256 {file.sha256}" for place, file in row.inputs.items() if file.is_kept}
+    request = {name: value for name, value in request.items() if value != []}  # of a list, each file has its place
+    request |= dict(sorted(files.items()))
     moments = ("queued_at", "sent_at", "accepted_at", "ended_at", "saved_at")
     facts: dict[str, Any] = {
         "key": row.key,
