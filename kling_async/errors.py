@@ -6,7 +6,7 @@ The exceptions of this package: one class for each decision of the caller.
       NotAuthenticated                   fix the key
       NotAllowed                         get permission, or use another model
       AccountProblem                     money or account: top up, or call the vendor
-      ContentRefused                     change the prompt or the image
+      ContentRefused                     change the prompt or the input files
       TaskNotFound                       no such task on this account and host
       RateLimited                        wait, then send again
         NoFreeSlot                       wait until tasks of this account end
@@ -17,7 +17,7 @@ The exceptions of this package: one class for each decision of the caller.
       SubmissionUncertain                check before you pay again
       TaskFailed                         the service could not complete the task
       WaitTimeout (also TimeoutError)    wait again: the task is still running
-      DownloadFailed                     save again: the images are still at the service
+      DownloadFailed                     save again: the files are still at the service
       ProcessFailed                      fix your function, then run the batch again
       ExecutorLost                       restore the cluster, then run the batch again
       ClientClosed                       resume the tasks with another client
@@ -227,7 +227,7 @@ class AccountProblem(KlingError):
 
 class ContentRefused(KlingError):
     """
-    The content policy refused the prompt or the image (1300, 1301).
+    The content policy refused the prompt or an input file (1300, 1301).
     """
 
 
@@ -291,7 +291,7 @@ class UnexpectedAnswer(KlingError):
         is_confirmed:
             Whether reading a task that does not exist, which is free, confirmed that. Then the submit created no task.
         urls:
-            URLs of images in a response that names no task, with their signatures. They may be paid for, so save them:
+            URLs of files in a response that names no task, with their signatures. They may be paid for, so save them:
             no task leads to them. They are never part of the message.
     """
 
@@ -331,7 +331,7 @@ class SubmissionUncertain(KlingError):
 
     Attributes:
         request: The request that was sent, with the client's `external_task_id` if there was one. None for a call.
-        urls: URLs of images in a response, as in `UnexpectedAnswer`, or in a callback.
+        urls: URLs of files in a response, as in `UnexpectedAnswer`, or in a callback.
         snapshot: What a callback reported about the task, if it gave no id with which the task can be read.
     """
 
@@ -384,12 +384,12 @@ class DownloadFailed(KlingError):
 @attrs.define(slots=False, repr=False)
 class ProcessFailed(KlingError):
     """
-    Your `process=` function failed on an image, which is saved. The next run calls the function again; its exception is
+    Your `process=` function failed on a file, which is saved. The next run calls the function again; its exception is
     `__cause__`. Or its return value cannot be loaded in this program, as the message then says; the value is in the
     journal, for a program that can load it.
 
     Attributes:
-        index: The index of the first image on which it failed.
+        index: The index of the first file on which it failed.
     """
 
     index: int | None = None
@@ -397,7 +397,7 @@ class ProcessFailed(KlingError):
 
 class ExecutorLost(KlingError):
     """
-    The executor of a batch, such as a cluster, is gone or cannot work, so the run was stopped. Tasks and images are in
+    The executor of a batch, such as a cluster, is gone or cannot work, so the run was stopped. Tasks and files are in
     the journal, and the next run saves what is not saved yet.
     """
 
@@ -439,8 +439,8 @@ class StorageFull(KlingError):
     The disk is full, or cannot be written. What is paid for is at the service or in the journal.
 
     Attributes:
-        paths: The paths of images that were saved.
-        urls: The URLs of images that were saved to remote storage.
+        paths: The paths of files that were saved.
+        urls: The URLs of files that were saved to remote storage.
     """
 
     paths: tuple[Path, ...] = ()

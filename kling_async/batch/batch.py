@@ -211,7 +211,7 @@ class Batch(UsedWithAsyncWith):
                 `FileInfo`. Its value is pickled into the journal, and is in `Done.value`. If it fails, the
                 outcome is `Failed` with ProcessFailed; the next run with a function calls it for files without a value.
             executor: Calls the function; it is not closed. None makes an `executors.LocalExecutor()` for this run. A
-                `RemoteExecutor`, such as `kling_async.integrations.dask.DaskExecutor`, fetches and saves the pictures
+                `RemoteExecutor`, such as `kling_async.integrations.dask.DaskExecutor`, fetches and saves the files
                 as well.
 
         Raises:
@@ -219,16 +219,16 @@ class Batch(UsedWithAsyncWith):
                 yielded before. Rows that were not sent are still to be sent. The same holds for the following errors.
             NotAuthenticated: The key is not accepted any more.
             NotSent: No connection could be established for as long as `RetryPolicy` allows.
-            StorageFull: There is no room for pictures, or for the journal.
+            StorageFull: There is no room for files, or for the journal.
             OSError: The journal, or with a remote executor the folder, cannot be written any more; or a storage cannot
-                be opened, or fails to say whether pictures of an earlier run are there.
+                be opened, or fails to say whether files of an earlier run are there.
             JournalCorrupt: The journal was moved away.
             ClientClosed: The client was closed.
             ExecutorLost: The executor is gone, or cannot do its work.
             SubmissionUncertain: 20 submits in a row failed for a passing cause or had no answer, this one last.
             KlingError: As SubmissionUncertain, if the last one failed for a passing cause.
             InvalidRequest: An argument has a wrong type or is out of range.
-            ValueError: `name` is not a template, or gives two pictures one file; or `save_to` is not a storage; or
+            ValueError: `name` is not a template, or gives two files one name; or `save_to` is not a storage; or
             `process`
                 cannot be pickled, or comes without `save_to`.
             ImportError: A library for the storage is missing.

@@ -124,7 +124,7 @@ class Database:
     A connection to a journal's file. One thread uses it at a time.
 
     Attributes:
-        home: The folder of the file; paths of pictures in it are stored relative to it.
+        home: The folder of the file; paths of files in it are stored relative to it.
         lock: Held while this is open for work; None if it is open for reading.
     """
 

@@ -101,6 +101,14 @@ _COLUMNS: Final = (
     + f", CASE WHEN {_IS_KEPT} THEN (SELECT base_url FROM account WHERE number = row.account) END AS kept_for"
 )
 
+_FILES: Final = (
+    "SELECT coalesce(sum(kind = 'image'), 0), coalesce(sum(kind = 'video'), 0), coalesce(sum(kind = 'audio'), 0), "
+    "coalesce(sum(bytes), 0) FROM file"
+)
+"""
+One pass: to group by kind, SQLite would sort all files.
+"""
+
 _BILLED: Final = (
     "SELECT coalesce(sum(whole), 0), coalesce(sum(CAST(round((units - whole) * 1000000) AS INTEGER)), 0) FROM "
     "(SELECT units, CAST(units AS INTEGER) AS whole FROM (SELECT units FROM row UNION ALL SELECT units FROM earlier))"
@@ -361,7 +369,7 @@ def summarize(database: Database) -> Summary:
         counts = dict(database.execute("SELECT state, count(*) FROM row GROUP BY state").fetchall())
         [may_retry] = database.fetch_one("SELECT count(*) FROM row WHERE state = 'failed' AND may_retry")
         whole, millionths = database.fetch_one(_BILLED)
-        files, size = database.fetch_one("SELECT count(*), coalesce(sum(bytes), 0) FROM file")
+        images, videos, audios, size = database.fetch_one(_FILES)
         [kept] = database.fetch_one(f"SELECT count(*) FROM row WHERE {_IS_KEPT}")
     billed = Decimal(whole * 1_000_000 + millionths).scaleb(-6)
     return Summary(
@@ -369,7 +377,9 @@ def summarize(database: Database) -> Summary:
         kept=kept,
         may_retry=may_retry,
         units_billed=Decimal(f"{billed:f}".rstrip("0").rstrip(".")),
-        files=files,
+        images=images,
+        videos=videos,
+        audios=audios,
         bytes=size,
     )
 

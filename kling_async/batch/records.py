@@ -195,7 +195,7 @@ class Summary:
         kept: Of the sending, accepted and uncertain ones, those that were sent with another key, base URL or dialect
             than the journal's present one.
         units_billed: As the service reported, over all attempts.
-        files: Saved files.
+        images: Saved pictures; `videos` and `audios` count the other saved files.
         bytes: Size of all saved files, in bytes.
     """
 
@@ -209,8 +209,17 @@ class Summary:
     may_retry: int = 0
     kept: int = 0
     units_billed: Decimal = Decimal(0)
-    files: int = 0
+    images: int = 0
+    videos: int = 0
+    audios: int = 0
     bytes: int = 0
+
+    @property
+    def files(self) -> int:
+        """
+        Return the number of saved files of all kinds.
+        """
+        return self.images + self.videos + self.audios
 
     @property
     def rows(self) -> int:

@@ -69,7 +69,7 @@ class EmulatorOptions:
     callback_secret: Annotated[str | None, typer.Option(metavar="SECRET", help="Signs its callbacks.")] = None
     dialect: EmulatedDialect = DialectName.GATEWAY
     latency: Latency = "2:6"
-    slots: Annotated[int, typer.Option(metavar="N", min=0, help="Pictures at a time; 0: no limit.")] = 9
+    slots: Annotated[int, typer.Option(metavar="N", min=0, help="Files at a time; 0: no limit.")] = 9
     units: Annotated[float | None, typer.Option(metavar="N", min=0, help="Balance (default unlimited)")] = None
     seed: Seed = 0
     fault: Annotated[list[str] | None, typer.Option(metavar="RULE", help="A fault to simulate; repeatable.")] = None

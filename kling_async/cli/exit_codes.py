@@ -80,7 +80,7 @@ _TABLE: Final[Mapping[type[KlingError], tuple[ExitCode, str]]] = {
     ),
     NotAllowed: (ExitCode.ACCOUNT, "request access to this model or API, or choose another with --model-name"),
     AccountProblem: (ExitCode.ACCOUNT, "top up or unlock the account; retrying does not help"),
-    ContentRefused: (ExitCode.TASK_FAILED, "change the prompt or the image"),
+    ContentRefused: (ExitCode.TASK_FAILED, "change the prompt or the input files"),
     TaskNotFound: (ExitCode.TASK_FAILED, "check the task id, the account, --base-url, and --kind if it is no image"),
     RateLimited: (ExitCode.SERVICE, "try again later; other programs may be using the account's slots"),
     ServiceFailure: (ExitCode.SERVICE, "try again later"),
@@ -93,8 +93,8 @@ _TABLE: Final[Mapping[type[KlingError], tuple[ExitCode, str]]] = {
     ),
     TaskFailed: (ExitCode.TASK_FAILED, "change the prompt, or try again; the vendor does not bill failed tasks"),
     WaitTimeout: (ExitCode.TASK_FAILED, "the task is still running and is paid for: wait for it again by its id"),
-    DownloadFailed: (ExitCode.TASK_FAILED, "the pictures are still at the service: save them again by the task id"),
-    ProcessFailed: (ExitCode.TASK_FAILED, "fix the function that processes the pictures, then run it again"),
+    DownloadFailed: (ExitCode.TASK_FAILED, "the files are still at the service: save them again by the task id"),
+    ProcessFailed: (ExitCode.TASK_FAILED, "fix the function that processes the files, then run it again"),
     ExecutorLost: (
         ExitCode.SERVICE,
         "check that the cluster and its workers are running, then run the same command again",
@@ -106,7 +106,7 @@ _TABLE: Final[Mapping[type[KlingError], tuple[ExitCode, str]]] = {
         "use the key and base URL of the journal, or another journal; to continue it with the new ones, use --new-key",
     ),
     JournalCorrupt: (ExitCode.STORAGE, "restore the missing part, or the whole journal, from a backup"),
-    StorageFull: (ExitCode.STORAGE, "free some disk space, then save the pictures by the task id"),
+    StorageFull: (ExitCode.STORAGE, "free some disk space, then save the files by the task id"),
 }
 
 

@@ -2,9 +2,25 @@
 Formats numbers for people: counts, units, bytes, durations.
 """
 
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import Final
 
-__all__ = ["format_duration", "format_size", "format_units", "plural"]
+__all__ = [
+    "FILE_NOUNS",
+    "count_files",
+    "describe_files",
+    "file_noun",
+    "format_duration",
+    "format_size",
+    "format_units",
+    "plural",
+]
+
+FILE_NOUNS: Final = {"image": "picture", "video": "video", "audio": "sound"}
+"""
+What the kinds of files are called, in their order.
+"""
 
 
 def plural(count: int, noun: str) -> str:
@@ -12,6 +28,29 @@ def plural(count: int, noun: str) -> str:
     Return *count* and *noun*, in the plural if needed.
     """
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def file_noun(kinds: Iterable[str]) -> str:
+    """
+    Return the noun for a file of one of *kinds*: "file" unless there is exactly one.
+    """
+    different = set(kinds)
+    return FILE_NOUNS[different.pop()] if len(different) == 1 else "file"
+
+
+def count_files(counts: Mapping[str, int]) -> dict[str, int]:
+    """
+    Return *counts* of files by kind with nouns for the kinds, such as "pictures", without kinds that have none; if all
+    have none, {"files": 0}.
+    """
+    return {f"{noun}s": counts[kind] for kind, noun in FILE_NOUNS.items() if counts.get(kind)} or {"files": 0}
+
+
+def describe_files(counts: Mapping[str, int]) -> str:
+    """
+    Return *counts*, as `count_files` returns them, in words: "2 pictures, 1 video".
+    """
+    return ", ".join(plural(count, nouns.removesuffix("s")) for nouns, count in counts.items())
 
 
 def format_units(units: Decimal | float | None, *, unknown: str = "unknown") -> str:

@@ -85,7 +85,8 @@ def _write(source: Path, output: Path | None, title: str | None, *, as_json: boo
         write_gallery(_counted(content.entries, count), page, title=title or content.title, note=content.note)
     except OSError as error:
         raise typer.BadParameter(not_written(page or source, error)) from None
-    facts = {"path": str(page), "pictures": count[True]}
+    # "pictures" is older than other kinds of files, and stays
+    facts = {"path": str(page), "pictures": count[True], "files": count[True]}
     write_line(sys.stdout, json.dumps(facts) if as_json else str(page))
     if is_opened and not webbrowser.open(page.absolute().as_uri()):
         print_error("No browser was found: open the page yourself.")
@@ -93,7 +94,7 @@ def _write(source: Path, output: Path | None, title: str | None, *, as_json: boo
 
 
 def _counted(entries: "Iterable[GalleryEntry]", count: Counter[bool]) -> "Iterator[GalleryEntry]":
-    # Counts entries with a picture and entries without.
+    # Counts entries with a file and entries without.
     for entry in entries:
         count[entry.path is not None] += 1
         yield entry
@@ -140,7 +141,7 @@ def require_gallery() -> None:
 
 def entries_of(rows: Sequence[TaskRow], now: float, default_model: str) -> "Iterator[GalleryEntry]":
     """
-    Yield an entry for each saved picture of *rows*, and one for each row without pictures.
+    Yield an entry for each saved file of *rows*, and one for each row without files.
 
     Args:
         now: By the board's clock.

@@ -29,9 +29,9 @@ from kling_async.wire.tasks import TaskSnapshot, TaskStatus, last_seen
 __all__ = [
     "endpoint_name",
     "error_facts",
+    "files_without_task",
     "number_of",
     "outcome_line",
-    "pictures_without_task",
     "row_facts",
     "row_line",
     "seconds_of",
@@ -58,20 +58,20 @@ def status_of(snapshot: TaskSnapshot | None) -> str | None:
     return snapshot.task_status.value if is_known else snapshot.status_word
 
 
-def pictures_without_task(error: KlingError) -> tuple[str, ...]:
+def files_without_task(error: KlingError) -> tuple[str, ...]:
     """
-    Return the URLs of pictures that only *error* contains and that may be paid for.
+    Return the URLs of files that only *error* contains and that may be paid for.
     """
     return error.urls if isinstance(error, UnexpectedAnswer | SubmissionUncertain) else ()
 
 
 def error_facts(error: KlingError | None) -> dict[str, Any] | None:
     """
-    Return an error's class and message, and the URLs of pictures that have no task id.
+    Return an error's class and message, and the URLs of files that have no task id.
     """
     if error is None:
         return None
-    urls = pictures_without_task(error)
+    urls = files_without_task(error)
     facts: dict[str, Any] = {"class": type(error).__name__, "message": str(error)}
     return {**facts, "urls": list(urls)} if urls else facts
 
@@ -208,16 +208,17 @@ def summary_facts(summary: Summary) -> dict[str, Any]:
         **{state: getattr(summary, state) for state in states},
         "may_retry": summary.may_retry,
         "kept": summary.kept,
-        "pictures": summary.files,
+        "pictures": summary.files,  # of every kind: the name is older than the other kinds, and stays
+        "files": summary.files,
         "bytes": summary.bytes,
         "units": number_of(summary.units_billed),
         "is_complete": summary.is_complete,
     }
 
 
-def row_facts(row: Row, picture: SavedFile | None = None) -> dict[str, Any]:
+def row_facts(row: Row, saved: SavedFile | None = None) -> dict[str, Any]:
     """
-    Return the facts about a row of a journal, and about one of its pictures.
+    Return the facts about a row of a journal, and about one of its files.
     """
     request = write_request(without_files(row.request))
     sources = sources_of(endpoint_of(type(row.request)), row.request)
@@ -240,8 +241,8 @@ def row_facts(row: Row, picture: SavedFile | None = None) -> dict[str, Any]:
         "error": error_facts(row.error),
         **_confirmation_of(row.snapshot),
     }
-    if picture is not None:
-        facts |= {"path": picture.place, "bytes": picture.size_in_bytes, "sha256": picture.sha256}
+    if saved is not None:
+        facts |= {"path": saved.place, "bytes": saved.size_in_bytes, "sha256": saved.sha256}
     return facts
 
 

@@ -183,10 +183,10 @@ def check_names(names: NameTemplate, most: int) -> None:
     Refuse a template of file names with which saving would fail.
 
     Args:
-        most: The largest number of pictures that a task has.
+        most: The largest number of files of one kind that a task has.
 
     Raises:
-        typer.BadParameter: It cannot be read, leads out of the folder, or gives two pictures the same name.
+        typer.BadParameter: It cannot be read, leads out of the folder, or gives two files the same name.
     """
     try:
         names.check(range(most))
@@ -213,7 +213,7 @@ def image_source(text: str) -> str | Path:
 
 def parse_out(text: str) -> Path | Storage:
     """
-    Return where to save pictures: a folder, or a storage for a URL such as s3://bucket/pictures.
+    Return where to save files: a folder, or a storage for a URL such as s3://bucket/pictures.
     """
     try:
         return destination_at(text)
@@ -259,7 +259,7 @@ OutOrStorage: TypeAlias = Annotated[  # a Path or a Storage: typer does not take
         "--out", "-o", metavar="PLACE", parser=parse_out, help="Folder or URL (default pictures/)", show_default=False
     ),
 ]
-Seed: TypeAlias = Annotated[int, typer.Option(metavar="N", help="Equal seeds give equal pictures and faults.")]
+Seed: TypeAlias = Annotated[int, typer.Option(metavar="N", help="Equal seeds give equal files and faults.")]
 TaskIds: TypeAlias = Annotated[list[str], typer.Argument(metavar="TASK_ID", help="One or more ids; - reads stdin.")]
 
 

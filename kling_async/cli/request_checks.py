@@ -1,5 +1,5 @@
 """
-Checks before anything is sent: all rules of all requests, and whether pictures can be saved.
+Checks before anything is sent: all rules of all requests, and whether files can be saved.
 """
 
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ def _in_words(broken: BrokenRule, number: int) -> str:
 
 async def make_ready(destination: Path | Storage, *, writes: bool = True) -> None:
     """
-    Check that pictures can be saved, before any is paid for. With *writes* False a storage is opened but not written
+    Check that files can be saved, before any is paid for. With *writes* False a storage is opened but not written
     to: the workers of a cluster will do that.
 
     Raises:
@@ -99,7 +99,7 @@ async def make_ready(destination: Path | Storage, *, writes: bool = True) -> Non
 
 def make_folder(folder: Path) -> None:
     """
-    Check that pictures can be saved in *folder*, before any is paid for.
+    Check that files can be saved in *folder*, before any is paid for.
 
     Raises:
         typer.Exit: The disk is full, or has no inodes left.

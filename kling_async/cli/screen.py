@@ -4,6 +4,7 @@ Shows the tasks of a command: redrawn on a terminal, plain lines elsewhere.
 
 import contextlib
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Self, TextIO, TypeAlias
 
@@ -13,7 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from kling_async.cli.formatting import plural
+from kling_async.cli.formatting import count_files, describe_files
 from kling_async.cli.task_board import TaskBoard, TaskRow, TaskStage
 from kling_async.cli.terminal import (
     STATUS_STYLES,
@@ -144,7 +145,7 @@ def draw_ended(row: TaskRow, seconds: float) -> RenderableType:
 
 def _count_files(row: TaskRow) -> str:
     files = row.result.files if row.result is not None else ()
-    return plural(len(files), "picture" if all(file.kind == "image" for file in files) else "file")
+    return describe_files(count_files(Counter(file.kind for file in files)))
 
 
 def draw_progress(board: TaskBoard, spinner: Spinner, height: int) -> RenderableType:
@@ -163,7 +164,7 @@ def draw_progress(board: TaskBoard, spinner: Spinner, height: int) -> Renderable
         parts.append(Text(f"  {waiting} waiting to be accepted", "dim"))
     if board.trouble is not None:
         parts.append(retry_line(board.trouble))
-    files = "  ".join(plural(count, kind.removesuffix("s")) for kind, count in board.files_saved.items())
+    files = describe_files(board.files_saved)
     counts = f"{board.ended}/{len(board.rows)} tasks  {files}  {board.seconds:.0f} s"
     return Group(*parts, progress_bar(len(board.rows), board.ended, counts))
 

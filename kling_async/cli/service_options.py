@@ -82,7 +82,7 @@ class EmulatedServiceOptions(ServiceOptions):
     """
 
     is_emulated: Annotated[bool, typer.Option("--emulator", help="Use a built-in emulator (free).")] = False
-    slots: Annotated[int | None, typer.Option(metavar="N", min=1, help="Pictures at a time (default 9)")] = None
+    slots: Annotated[int | None, typer.Option(metavar="N", min=1, help="Files at a time (default 9)")] = None
     latency: Annotated[str, typer.Option(hidden=True, callback=check_latency)] = "1:3"
     seed: Annotated[int, typer.Option(hidden=True)] = 0
 

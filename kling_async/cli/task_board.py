@@ -6,31 +6,28 @@ clock is an argument.
 import enum
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
 
 import attrs
 
-from kling_async.cli.formatting import format_units
+from kling_async.cli.formatting import FILE_NOUNS, count_files, format_units
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import KlingError, SubmissionUncertain, WaitTimeout
-from kling_async.media.saved_files import FileKey, key_of
+from kling_async.media.saved_files import FileKey
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import caption_of, endpoint_of
 from kling_async.wire.tasks import TaskResult, TaskStatus
 
 __all__ = ["TaskBoard", "TaskRow", "TaskStage", "file_order"]
 
-_PLURALS: Final = {"image": "pictures", "video": "videos", "audio": "sounds"}
-
 
 def file_order(key: FileKey) -> tuple[int, int]:
     """
     Return a sort key: images, then videos, then audios, each by index.
     """
-    return tuple(_PLURALS).index(key[0]), key[1]
+    return tuple(FILE_NOUNS).index(key[0]), key[1]
 
 
 class TaskStage(enum.Enum):
@@ -198,9 +195,9 @@ class TaskBoard:
     @property
     def files_saved(self) -> dict[str, int]:
         """
-        The number of saved files by kind, such as "pictures"; only kinds of which there are some, or no pictures.
+        The number of saved files by kind, such as "pictures"; only kinds of which there are some, or no "files".
         """
-        return _count(key for row in self.rows for key in row.files)
+        return count_files(Counter(kind for row in self.rows for kind, _ in row.files))
 
     @property
     def files_made(self) -> dict[str, int]:
@@ -208,7 +205,7 @@ class TaskBoard:
         The number of files that tasks have made, by kind.
         """
         results = (row.result for row in self.rows if row.result is not None)
-        return _count(key_of(file) for result in results for file in result.files)
+        return count_files(Counter(file.kind for result in results for file in result.files))
 
     @property
     def units(self) -> str:
@@ -237,10 +234,13 @@ class TaskBoard:
         """
         return self.clock() - self._started_at
 
-    def facts(self) -> dict[str, str]:
+    def facts(self, *, is_saved: bool = True) -> dict[str, str]:
         """
-        Return the lines of the summary, by name.
+        Return the lines of the summary, by name. With *is_saved* False the files are those that tasks have made.
         """
+        files = {nouns: str(count) for nouns, count in self.files_saved.items()}
+        if not is_saved:
+            files = {nouns: f"{count}, not saved" for nouns, count in self.files_made.items()}
         left = sum(isinstance(error, WaitTimeout) for error in self.errors)
         failed = len(self.errors) - left
         counts = f"{len(self.at(TaskStage.DONE))} done"
@@ -248,12 +248,7 @@ class TaskBoard:
         counts += f", {left} unfinished" if left else ""
         return {
             "tasks": counts,
-            **{kind: str(count) for kind, count in self.files_saved.items()},
+            **files,
             "units": self.units,
             "seconds": f"{self.seconds:.1f}",
         }
-
-
-def _count(keys: Iterable[FileKey]) -> dict[str, int]:
-    counts = Counter(kind for kind, _ in keys)
-    return {name: counts[kind] for kind, name in _PLURALS.items() if counts[kind]} or {"pictures": 0}

@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from kling_async.cli.exit_codes import ExitCode, advice_for, exit_code
-from kling_async.cli.json_output import pictures_without_task, row_line
+from kling_async.cli.json_output import files_without_task, row_line
 from kling_async.cli.log_forwarding import forwarding_logs
 from kling_async.cli.resume_hint import resume_command
 from kling_async.cli.screen import TaskScreen
@@ -37,8 +37,8 @@ __all__ = ["NOTE", "TaskRunner"]
 
 NOTE: Final = "unfinished.txt"
 """
-The file beside the pictures to which task ids are written if they could not be printed, one per line, with the endpoint
-of those that are no images: `kling-async wait --save - < unfinished.txt` reads it.
+The file in their folder to which task ids are written if they could not be printed, one per line, with the endpoint of
+those that are no images: `kling-async wait --save - < unfinished.txt` reads it.
 """
 
 
@@ -49,10 +49,10 @@ class TaskRunner:
 
     Attributes:
         service: An emulator ends with this command, and its tasks with it.
-        folder: Where to save the pictures; None does not save them.
+        folder: Where to save the files; None does not save them.
         timeout: Seconds to wait for each task, from acceptance; None waits forever.
         polls_once: Whether to read each task once rather than wait until it ends.
-        name: Returns the template of a row's file names, once its pictures are known.
+        name: Returns the template of a row's file names, once its files are known.
         following: Returns the row that a row which has ended makes possible, with its request; None if there is none.
             A row without a request or a handle waits for that.
         as_json: Whether to print each row that has ended as JSON to stdout, in addition to the screen.
@@ -71,7 +71,7 @@ class TaskRunner:
 
     async def run(self) -> None:
         """
-        Generate and save all pictures, then close the client. Failures are recorded on the board; if it is interrupted,
+        Generate and save all files, then close the client. Failures are recorded on the board; if it is interrupted,
         the ids of unfinished tasks are printed.
         """
         with forwarding_logs(
@@ -93,15 +93,14 @@ class TaskRunner:
         """
         Print the results, *facts* included, and advice about the errors; return the exit code.
         """
-        where = {"folder": str(self.folder)}
-        if self.folder is None:
-            where = {kind: f"{count}, not saved" for kind, count in self.board.files_made.items()}
-        self.screen.summary({**self.board.facts(), **where, **facts})
+        is_saved = self.folder is not None
+        folder = {"folder": str(self.folder)} if is_saved else {}
+        self.screen.summary({**self.board.facts(is_saved=is_saved), **folder, **facts})
         for kind, advice in {type(error).__name__: advice_for(error) for error in self.board.errors}.items():
             self.screen.say(f"{kind}: {advice}")
-        for url in itertools.chain.from_iterable(map(pictures_without_task, self.board.errors)):
+        for url in itertools.chain.from_iterable(map(files_without_task, self.board.errors)):
             shown = url if len(url) <= 4000 else "in the answer itself, see --json"  # a longer URL holds it in Base64
-            self.screen.say(f"A picture without a task id, possibly paid for: {shown}")
+            self.screen.say(f"A file without a task id, possibly paid for: {shown}")
         for line in (*self._resume_lines("wait", self._unfinished()), *self._resume_lines("save", self._unsaved())):
             self.screen.say(line)
         return exit_code(self.board.errors)
@@ -169,7 +168,7 @@ class TaskRunner:
             print_error(f"  {handle.task_id}  {_about(handle)}")
         if unsaved:
             ended = "may have ended" if self.polls_once else "have ended"
-            print_error("", f"Stopped. These tasks {ended}; their pictures are not saved:")
+            print_error("", f"Stopped. These tasks {ended}; their files are not saved:")
         for row in unsaved:
             print_error(f"  {row.task_id}  {_about(row.handle)}")
         verb = "wait" if running else "save"
@@ -217,7 +216,7 @@ class TaskRunner:
         if self.service.is_emulated:
             return ["", "The emulator runs inside this command: its tasks end with it and cost nothing."]
         is_about_waiting = verb == "wait" and self.folder is None
-        what = "To wait for them again:" if is_about_waiting else "They are paid for. To save their pictures:"
+        what = "To wait for them again:" if is_about_waiting else "They are paid for. To save their files:"
         kinds = self._kinds()
         by_kind: dict[str, list[str]] = {}
         for task_id in known:

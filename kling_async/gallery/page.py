@@ -29,9 +29,7 @@ _WORKERS: Final = min(8, os.cpu_count() or 1)
 _AHEAD: Final = 4 * _WORKERS  # previews in memory
 
 
-def write_gallery(
-    entries: Iterable[GalleryEntry], path: str | Path, *, title: str = "Pictures", note: str = ""
-) -> None:
+def write_gallery(entries: Iterable[GalleryEntry], path: str | Path, *, title: str = "Gallery", note: str = "") -> None:
     """
     Write *entries* as one HTML page, and replace the file at *path* once everything is written. *note* is shown beside
     the title.

@@ -102,7 +102,7 @@ def draw_result(result: TaskResult) -> str:
     files = result.files
     return card(
         facts=(
-            *(_counts(files) or _records(result) or ["0 pictures"]),
+            *(_counts(files) or _records(result) or ["0 files"]),
             *_costs(result.snapshot),
             f"task {result.task_id}",
         ),

@@ -64,4 +64,4 @@ def test_full_disk() -> None:
     Without a task there are no pictures to fetch: a journal that has no room is opened again by the same command.
     """
     assert "free some disk space, then run the same command again" == advice_for(StorageFull("no room"))
-    assert "save the pictures by the task id" in advice_for(StorageFull("no room", "t-1"))
+    assert "save the files by the task id" in advice_for(StorageFull("no room", "t-1"))

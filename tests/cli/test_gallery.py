@@ -64,11 +64,11 @@ def test_page_elsewhere(here: Here, pictures: Path, monkeypatch: pytest.MonkeyPa
 
 def test_json(here: Here, pictures: Path) -> None:
     """
-    With `--json` it is told which page, and of how many pictures.
+    With `--json` it is told which page, and of how many files.
     """
     ended = here("gallery", "foxes", "--json")
 
-    assert {"path": "foxes/gallery.html", "pictures": 1} == json.loads(ended.out)
+    assert {"path": "foxes/gallery.html", "pictures": 1, "files": 1} == json.loads(ended.out)
 
 
 def test_no_browser(here: Here, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:

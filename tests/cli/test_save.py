@@ -107,7 +107,7 @@ def test_full_disk(served: ServedBy, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = kling("save", "done-1")
 
     assert 7 == ended.code
-    assert "StorageFull: free some disk space, then save the pictures by the task id" in ended.out
+    assert "StorageFull: free some disk space, then save the files by the task id" in ended.out
     assert "  kling-async save done-1 --out pictures --base-url" in ended.out
 
 
@@ -142,6 +142,6 @@ async def test_interrupted(command: Command) -> None:
             ended = await running.ended()
 
     assert 130 == ended.code
-    assert "their pictures are not saved" in ended.err
+    assert "their files are not saved" in ended.err
     assert "\n  kling-async save done-1 --out made\n" in ended.err
     assert [] == list((command.folder / "made").iterdir())

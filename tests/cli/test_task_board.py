@@ -104,11 +104,9 @@ def test_picked_up(clock: Clock) -> None:
 
     assert [TaskStage.RUNNING, TaskStage.RUNNING] == stages
     assert ("t-1", None) == (board.rows[0].caption, board.rows[0].external_task_id)
-    assert ("1 done, 1 unfinished", "0", 2) == (
-        board.facts()["tasks"],
-        board.facts()["pictures"],
-        board.files_made["pictures"],
-    )
+    assert ("1 done, 1 unfinished", "0") == (board.facts()["tasks"], board.facts()["files"])
+    assert "2, not saved" == board.facts(is_saved=False)["pictures"]
+    assert "files" not in board.facts(is_saved=False)
 
 
 def test_units_of_different_packs(clock: Clock) -> None:

@@ -1,5 +1,5 @@
 """
-`kling-async batch`: an input, a journal, a folder of pictures.
+`kling-async batch`: an input, a journal, a folder of files.
 """
 
 from kling_async.cli.batch.command import EXAMPLES, batch

@@ -10,7 +10,7 @@ import typer
 
 from kling_async.cli.batch.dry_run import dry_run
 from kling_async.cli.batch.input_source import STDIN, open_input
-from kling_async.cli.batch.journal_report import show_status, trace_picture
+from kling_async.cli.batch.journal_report import show_status, trace_file
 from kling_async.cli.batch.options import BatchOptions
 from kling_async.cli.batch.runner import run_batch
 from kling_async.cli.command_runner import end, run
@@ -48,7 +48,7 @@ def batch(
     service: BatchServiceOptions,
 ) -> None:
     """
-    Generate the pictures of a whole file, each once.
+    Run the requests of a whole file, each once.
     If it is killed, run it again. A line may have all fields of the API, and a key.
     """
     _check_combination(context)
@@ -56,8 +56,8 @@ def batch(
         journal = options.status
         end(lambda: show_status(journal, as_json=options.as_json))
     if options.trace is not None:
-        picture = options.trace
-        end(lambda: trace_picture(picture, options.journal, as_json=options.as_json))
+        path = options.trace
+        end(lambda: trace_file(path, options.journal, as_json=options.as_json))
     if source is None:
         raise typer.BadParameter("give a file, or - for stdin", param_hint="INPUT")
     options.check()

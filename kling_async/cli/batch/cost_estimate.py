@@ -9,11 +9,11 @@ from typing import Any, Final
 import attrs
 
 from kling_async.cli.batch.input_parser import InputLine
-from kling_async.cli.formatting import format_units, plural
+from kling_async.cli.formatting import FILE_NOUNS, count_files, describe_files, file_noun, format_units, plural
 from kling_async.cli.json_output import number_of
 from kling_async.wire.dialects import GATEWAY, Dialect
-from kling_async.wire.endpoints.base import TaskRequest, sources_of
-from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, endpoint_named, endpoint_of, model_of
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, endpoint_of, model_of
 from kling_async.wire.redaction import one_line, shorten
 
 __all__ = ["CostEstimate", "RequestKind"]
@@ -32,7 +32,7 @@ class RequestKind:
     Attributes:
         endpoint: The endpoint's name.
         model_name: None if the endpoint has no choice of models.
-        n: Files that each request makes.
+        n: Files that each request makes, at most.
         has_image: Whether it has a reference image or another file.
     """
 
@@ -56,12 +56,14 @@ class CostEstimate:
     Counts of the requests of an input, for one service.
 
     Attributes:
+        files: The files of each kind, such as "image", at most.
         units: The sum of the units that are known.
         unpriced: Requests whose units are unknown.
     """
 
     dialect: Dialect
     kinds: Counter[RequestKind] = attrs.field(factory=Counter, init=False)
+    files: Counter[str] = attrs.field(factory=Counter, init=False)
     first: list[InputLine] = attrs.field(factory=list, init=False)
     units: Decimal = attrs.field(default=Decimal(0), init=False)
     dollars: Decimal = attrs.field(default=Decimal(0), init=False)
@@ -74,7 +76,9 @@ class CostEstimate:
         endpoint = endpoint_of(type(request))
         model_name = model_of(request, self.dialect)
         has_image = bool(sources_of(endpoint, request))
-        self.kinds[RequestKind(endpoint.name, model_name, endpoint.files(request), has_image)] += 1
+        files = _files_of(endpoint, request)
+        self.files += files
+        self.kinds[RequestKind(endpoint.name, model_name, files.total(), has_image)] += 1
         units = endpoint.units(request, self.dialect)
         if units is None:
             self.unpriced += 1
@@ -88,29 +92,20 @@ class CostEstimate:
     def requests(self) -> int:
         return self.kinds.total()
 
-    @property
-    def pictures(self) -> int:
-        """
-        The number of files, of any kind.
-        """
-        return sum(kind.n * count for kind, count in self.kinds.items())
-
     def lines(self) -> list[str]:
         """
         Return the estimate as lines of text.
         """
-        file = "picture" if all(endpoint_named(kind.endpoint).results == ("images",) for kind in self.kinds) else "file"
         article = "an" if self.dialect.name[:1] in "aeiou" else "a"
         what = f"{plural(self.requests, 'request')} to {article} {self.dialect.name} service"
         width = max([14, *(len(kind.title) for kind in self.kinds)])
         lines = [
-            f"{what}: {plural(self.pictures, file)}, {self._cost()}",
+            f"{what}: {describe_files(count_files(self.files))}, {self._cost()}",
             "",
-            f"{'requests':>10}  {'model':<{width}} {file}s each",
+            f"{'requests':>10}  {'model':<{width}} {file_noun(self.files)}s each",
         ]
         for kind, count in self.kinds.most_common():
-            image = ", from a reference image" if kind.has_image else ""
-            lines.append(f"{count:>10,}  {kind.title:<{width}} {kind.n}{image}")
+            lines.append(f"{count:>10,}  {kind.title:<{width}} {kind.n}{_origin(kind)}")
         lines += ["", "first lines:"]
         lines += [f"{line.number:>10,}  {_summary(line.request)}" for line in self.first if line.request is not None]
         return lines
@@ -130,12 +125,25 @@ class CostEstimate:
         kinds = [{**attrs.asdict(kind), "requests": count} for kind, count in self.kinds.most_common()]
         return {
             "requests": self.requests,
-            "pictures": self.pictures,
+            "pictures": self.files.total(),  # of every kind: the name is older than the other kinds, and stays
+            "files": self.files.total(),
             "units": None if self.unpriced == self.requests else number_of(self.units),
             "dollars": None if self.unpriced == self.requests else float(self.dollars),
             "requests_without_price": self.unpriced,
             "kinds": kinds,
         }
+
+
+def _files_of(endpoint: Endpoint[Any], request: TaskRequest) -> Counter[str]:
+    # Voices and elements are no files.
+    most = endpoint.files(request)
+    return Counter({kind: most for kind in FILE_NOUNS if f"{kind}s" in endpoint.results})
+
+
+def _origin(kind: RequestKind) -> str:
+    if not kind.has_image:
+        return ""
+    return ", from a reference image" if kind.endpoint == DEFAULT_ENDPOINT.name else ", from other files"
 
 
 def _summary(request: TaskRequest) -> str:

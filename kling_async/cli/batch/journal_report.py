@@ -1,5 +1,5 @@
 """
-Reports from a journal, without running it: the progress of its batch, and where a picture came from.
+Reports from a journal, without running it: the progress of its batch, and where a file came from.
 """
 
 import hashlib
@@ -14,8 +14,9 @@ import typer
 
 from kling_async.batch.journal import Reader
 from kling_async.batch.records import Row, State, Summary
+from kling_async.cli.batch.progress import files_line
 from kling_async.cli.exit_codes import ExitCode
-from kling_async.cli.formatting import format_size, format_units
+from kling_async.cli.formatting import file_noun, format_units
 from kling_async.cli.json_output import row_facts, summary_facts
 from kling_async.cli.options import DIALECTS, DialectName
 from kling_async.cli.terminal import aligned, print_error, write_line
@@ -24,7 +25,7 @@ from kling_async.media.saved_files import SavedFile
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, model_of
 from kling_async.wire.redaction import one_line, shorten
 
-__all__ = ["show_status", "trace_picture"]
+__all__ = ["show_status", "trace_file"]
 
 SHOWN: Final = 20
 """
@@ -73,13 +74,12 @@ def _counts(summary: Summary, reasons: Counter[str]) -> dict[str, str]:
         shown["  failed"] += f" ({kinds}{again})"
     if summary.kept:
         shown["  of these, kept"] = f"{summary.kept:,} (sent with another key; to continue, use that key and --new-key)"
-    pictures = f"{summary.files:,} ({format_size(summary.bytes)})"
-    return {**shown, "pictures": pictures, "units": format_units(summary.units_billed or None)}
+    return {**shown, **files_line(summary), "units": format_units(summary.units_billed or None)}
 
 
-def trace_picture(picture: Path, journal: Path | None, *, as_json: bool) -> ExitCode:
+def trace_file(path: Path, journal: Path | None, *, as_json: bool) -> ExitCode:
     """
-    Print where *picture* came from. Without *journal*, search the journals in its folder and the folders above.
+    Print where the file at *path* came from. Without *journal*, search the journals in its folder and those above.
 
     Raises:
         KlingError: The journal cannot be read.
@@ -87,22 +87,22 @@ def trace_picture(picture: Path, journal: Path | None, *, as_json: bool) -> Exit
     """
     if journal is not None:
         with _reading(journal) as reader:
-            row, dialect, searched = reader.trace(picture), reader.account[1], [str(journal)]
+            row, dialect, searched = reader.trace(path), reader.account[1], [str(journal)]
     else:
-        row, dialect, searched = _search(picture)
+        row, dialect, searched = _search(path)
     if row is None:
-        print_error(f"{str(picture)!r} is in no journal.", *(f"  searched: {name}" for name in searched))
+        print_error(f"{str(path)!r} is in no journal.", *(f"  searched: {name}" for name in searched))
         if journal is None:
             print_error("To search another journal, use --journal.")
         return ExitCode.USAGE
-    path = picture.absolute()
-    found = next((one for one in row.files if one.path == path), row.files[0])
+    absolute = path.absolute()
+    found = next((one for one in row.files if one.path == absolute), row.files[0])
     if as_json:
         facts = row_facts(row, found)
-        facts |= {"model_name": _model_of(row, dialect) or "", "is_unchanged": _is_unchanged(picture, found)}
+        facts |= {"model_name": _model_of(row, dialect) or "", "is_unchanged": _is_unchanged(path, found)}
         write_line(sys.stdout, json.dumps(facts))
     else:
-        _print(aligned(dict(_facts(row, found, dialect, picture))))
+        _print(aligned(dict(_facts(row, found, dialect, path))))
     return ExitCode.SUCCESS
 
 
@@ -128,13 +128,13 @@ def _reading(journal: Path) -> Reader:
         raise typer.BadParameter(f"{str(journal)!r}: {error.strerror}") from None
 
 
-def _search(picture: Path) -> tuple[Row | None, str, list[str]]:
+def _search(file: Path) -> tuple[Row | None, str, list[str]]:
     searched = []
-    for folder in picture.absolute().parents:
+    for folder in file.absolute().parents:
         for path in sorted(folder.glob("*.kling")):
             try:
                 with Reader(path) as reader:
-                    if (row := reader.trace(picture)) is not None:
+                    if (row := reader.trace(file)) is not None:
                         return row, reader.account[1], []
                     searched.append(str(path))
             except (KlingError, OSError) as error:
@@ -142,10 +142,10 @@ def _search(picture: Path) -> tuple[Row | None, str, list[str]]:
     return None, "", searched
 
 
-def _facts(row: Row, picture: SavedFile, dialect: str, path: Path) -> Iterator[tuple[str, str]]:
-    facts: dict[str, Any] = row_facts(row, picture)
+def _facts(row: Row, saved: SavedFile, dialect: str, path: Path) -> Iterator[tuple[str, str]]:
+    facts: dict[str, Any] = row_facts(row, saved)
     state = {None: "file missing", True: "unchanged", False: "the file has changed since"}
-    yield "picture" if picture.kind == "image" else picture.kind, str(path)
+    yield file_noun([saved.kind]), str(path)
     if row.endpoint != DEFAULT_ENDPOINT.name:
         yield "kind", row.endpoint
     yield "prompt", caption_of(row.request)
@@ -163,8 +163,8 @@ def _facts(row: Row, picture: SavedFile, dialect: str, path: Path) -> Iterator[t
             yield moment, at
     yield "attempts", str(row.attempts)
     yield "units", format_units(facts["units"])
-    yield "bytes", f"{picture.size_in_bytes:,}"
-    yield "sha256", f"{picture.sha256} ({state[_is_unchanged(path, picture)]})"
+    yield "bytes", f"{saved.size_in_bytes:,}"
+    yield "sha256", f"{saved.sha256} ({state[_is_unchanged(path, saved)]})"
 
 
 def _model_of(row: Row, dialect: str) -> str | None:
@@ -173,11 +173,11 @@ def _model_of(row: Row, dialect: str) -> str | None:
     return model_of(row.request, DIALECTS[DialectName(dialect)])
 
 
-def _is_unchanged(path: Path, picture: SavedFile) -> bool | None:
+def _is_unchanged(path: Path, saved: SavedFile) -> bool | None:
     # None if the file is missing.
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == picture.sha256
+            return hashlib.file_digest(file, "sha256").hexdigest() == saved.sha256
     except OSError:
         return None
 

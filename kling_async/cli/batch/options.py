@@ -56,7 +56,7 @@ class BatchOptions:
     Attributes:
         form: None: it follows from the suffix of the input's name.
         new_key: Whether to continue although the journal was started with another key, base URL or dialect.
-        dask: Address of the Dask scheduler whose workers save the pictures; None saves them in this process.
+        dask: Address of the Dask scheduler whose workers save the files; None saves them in this process.
     """
 
     form: Annotated[
@@ -82,7 +82,7 @@ class BatchOptions:
     listen: Annotated[str, typer.Option(metavar="HOST:PORT", help=f"Default {_LISTEN}.", show_default=False)] = _LISTEN
     dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Scheduler whose workers save.")] = None
     status: Annotated[Path | None, _report("FILE", "Show the progress of a journal.")] = None
-    trace: Annotated[Path | None, _report("PATH", "Show where a picture came from.")] = None
+    trace: Annotated[Path | None, _report("PATH", "Show where a file came from.")] = None
 
     @property
     def missing(self) -> MissingRows:

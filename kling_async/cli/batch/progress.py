@@ -10,10 +10,10 @@ from typing import Final
 import attrs
 
 from kling_async.batch.records import Summary
-from kling_async.cli.formatting import format_duration, format_units
+from kling_async.cli.formatting import count_files, describe_files, format_duration, format_size, format_units
 from kling_async.client.outcomes import Done, Failed
 
-__all__ = ["BatchProgress", "state_counts"]
+__all__ = ["BatchProgress", "file_counts", "files_line", "state_counts"]
 
 SAMPLES: Final = 120
 """
@@ -35,7 +35,7 @@ Seconds that must be measured before there is a rate.
 class _Sample:
     at: float
     ended: int
-    pictures: int
+    files: int
 
 
 @attrs.define(eq=False)
@@ -46,14 +46,14 @@ class BatchProgress:
     Attributes:
         summary: The summary of the journal that was read last.
         trouble: The error that is being retried; None if there is none.
-        ended: Rows that ended in this run; `pictures` counts theirs.
+        ended: Rows that ended in this run; `files` counts theirs.
     """
 
     clock: Callable[[], float] = time.monotonic
     summary: Summary = attrs.field(factory=Summary, init=False)
     trouble: str | None = attrs.field(default=None, init=False)
     ended: int = attrs.field(default=0, init=False)
-    pictures: int = attrs.field(default=0, init=False)
+    files: int = attrs.field(default=0, init=False)
     _ended_before: int = attrs.field(default=0, init=False)
     _started_at: float = attrs.field(init=False)
     _samples: collections.deque[_Sample] = attrs.field(init=False)
@@ -77,9 +77,9 @@ class BatchProgress:
         self.trouble = None
         self.ended += 1
         if isinstance(outcome, Done):
-            self.pictures += len(outcome.files)
+            self.files += len(outcome.files)
         if self.clock() >= self._samples[-1].at + SAMPLE_INTERVAL:
-            self._samples.append(_Sample(self.clock(), self.ended, self.pictures))
+            self._samples.append(_Sample(self.clock(), self.ended, self.files))
 
     @property
     def seconds(self) -> float:
@@ -99,11 +99,11 @@ class BatchProgress:
     @property
     def rate(self) -> float | None:
         """
-        Recent pictures per minute; None if it is too early to say.
+        Recent files per minute; None if it is too early to say.
         """
         since = self._samples[0] if self._samples else None
         seconds = 0.0 if since is None else self.clock() - since.at
-        return None if since is None or seconds < MIN_SECONDS else 60 * (self.pictures - since.pictures) / seconds
+        return None if since is None or seconds < MIN_SECONDS else 60 * (self.files - since.files) / seconds
 
     @property
     def seconds_left(self) -> float | None:
@@ -121,7 +121,7 @@ class BatchProgress:
         Return the progress on one line.
         """
         ended, rows = self.position
-        parts = [f"{ended:,}/{rows:,} ended", *state_counts(self.summary), f"{self.summary.files:,} pictures"]
+        parts = [f"{ended:,}/{rows:,} ended", *state_counts(self.summary), describe_files(file_counts(self.summary))]
         if self.summary.units_billed:
             parts.append(f"{format_units(self.summary.units_billed)} units")
         return ", ".join([*parts, *self.outlook()])
@@ -131,8 +131,27 @@ class BatchProgress:
         Return the rate and the time left, as far as they are known.
         """
         rate, left = self.rate, self.seconds_left
-        parts = [] if not rate else [f"{rate:.1f} pictures/min" if rate < 100 else f"{rate:,.0f} pictures/min"]
+        nouns = list(file_counts(self.summary))
+        noun = nouns[0] if len(nouns) == 1 else "files"
+        parts = [] if not rate else [f"{rate:.1f} {noun}/min" if rate < 100 else f"{rate:,.0f} {noun}/min"]
         return parts if not left else [*parts, f"{format_duration(left)} left"]
+
+
+def file_counts(summary: Summary) -> dict[str, int]:
+    """
+    Return the number of saved files of each kind, as `count_files` does.
+    """
+    return count_files({"image": summary.images, "video": summary.videos, "audio": summary.audios})
+
+
+def files_line(summary: Summary) -> dict[str, str]:
+    """
+    Return the line of a report that counts the saved files, named by their kind if they have one in common.
+    """
+    counts, size = file_counts(summary), format_size(summary.bytes)
+    if len(counts) == 1:
+        return {nouns: f"{count:,} ({size})" for nouns, count in counts.items()}
+    return {"files": f"{describe_files(counts)} ({size})"}
 
 
 def state_counts(summary: Summary) -> list[str]:

@@ -31,12 +31,12 @@ from kling_async.cli.batch.input_checks import (
 from kling_async.cli.batch.input_parser import InputLine
 from kling_async.cli.batch.input_source import InputSource
 from kling_async.cli.batch.options import BatchOptions, CallbackServer, MissingRows
-from kling_async.cli.batch.progress import BatchProgress, state_counts
+from kling_async.cli.batch.progress import BatchProgress, files_line, state_counts
 from kling_async.cli.batch.resumable_emulator import resumable_emulator
 from kling_async.cli.batch.screen import BatchScreen, BatchView, open_screen
 from kling_async.cli.demo import request_counts
 from kling_async.cli.exit_codes import OS_ERROR_ADVICE, ExitCode, advice_for, exit_code
-from kling_async.cli.formatting import format_size, format_units, plural
+from kling_async.cli.formatting import format_units, plural
 from kling_async.cli.json_output import outcome_line
 from kling_async.cli.log_forwarding import forwarding_logs
 from kling_async.cli.options import check_names
@@ -62,7 +62,7 @@ T = TypeVar("T")
 _CONTINUES: Final = "Run the same command again to continue: the journal has the state of each row."
 
 _ADVICE: Final[Mapping[type[KlingError], str]] = {
-    DownloadFailed: "the pictures are still at the service: run the same command again to save them",
+    DownloadFailed: "the files are still at the service: run the same command again to save them",
     SubmissionUncertain: (
         "possibly created and paid for: check the vendor's console; to send those that are not there again, use "
         "--resend-uncertain"
@@ -83,7 +83,7 @@ async def run_batch(
     callback_server: CallbackServer | None,
 ) -> ExitCode:
     """
-    Send the requests in *source*, save their pictures, and return the exit code.
+    Send the requests in *source*, save their files, and return the exit code.
     """
     try:
         async with contextlib.AsyncExitStack() as stack:
@@ -139,7 +139,7 @@ class BatchRunner:
 
     Attributes:
         reason: The error that stopped it, if any.
-        executor: Downloads and saves the pictures; None does so in this process.
+        executor: Downloads and saves the files; None does so in this process.
         interrupts: How often Ctrl-C was pressed.
     """
 
@@ -233,7 +233,7 @@ class BatchRunner:
         summary = self.progress.summary
         shown = {
             "rows": ", ".join(state_counts(summary)),
-            "pictures": f"{summary.files:,} ({format_size(summary.bytes)})",
+            **files_line(summary),
             "units": format_units(summary.units_billed or None),
             "seconds": f"{self.progress.seconds:.1f}",
         }
@@ -318,7 +318,7 @@ class BatchRunner:
         if summary.queued:
             yield f"{plural(summary.queued, 'unsent row')}: run the same command again to continue"
         if summary.files:
-            yield f"To see the pictures: kling-async gallery {shlex.quote(str(self.journal))}"
+            yield f"To see the files: kling-async gallery {shlex.quote(str(self.journal))}"
 
     def _list_uncertain(self, count: int) -> Iterator[str]:
         for failed in self._uncertain:

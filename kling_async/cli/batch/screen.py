@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kling_async.batch.records import Summary
-from kling_async.cli.batch.progress import BatchProgress, state_counts
-from kling_async.cli.formatting import format_units
+from kling_async.cli.batch.progress import BatchProgress, file_counts, state_counts
+from kling_async.cli.formatting import describe_files, format_units
 from kling_async.cli.terminal import LiveOutput, PlainOutput, is_interactive, progress_bar, repeating, retry_line
 from kling_async.client.handle import TaskHandle
 from kling_async.client.outcomes import Done, Failed
@@ -158,7 +158,7 @@ def outcome_text(outcome: Done | Failed) -> str:
     if isinstance(outcome, Failed):
         word = "uncertain" if isinstance(outcome.error, SubmissionUncertain) else "failed"
         return f"{word}: {prompt}: {type(outcome.error).__name__}: {outcome.error}"
-    return f"done: {prompt}: {', '.join(picture.place for picture in outcome.files)}"
+    return f"done: {prompt}: {', '.join(file.place for file in outcome.files)}"
 
 
 def draw(
@@ -193,7 +193,7 @@ def draw(
 
 def _draw_totals(progress: BatchProgress) -> list[RenderableType]:
     ended, rows = progress.position
-    facts = [f"{progress.summary.files:,} pictures"]
+    facts = [describe_files(file_counts(progress.summary))]
     if progress.summary.units_billed:
         facts.append(f"{format_units(progress.summary.units_billed)} units")
     facts += progress.outlook()

@@ -78,7 +78,7 @@ class ProbeResult:
 SLOTS: Final = Finding(
     "slots",
     FindingState.SKIPPED,
-    "the number of pictures at a time can only be found by paying for some; the library does so as it works",
+    "the number of files at a time can only be found by paying for some; the library does so as it works",
 )
 
 

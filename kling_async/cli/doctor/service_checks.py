@@ -285,5 +285,5 @@ def check_latency(results: Sequence[ProbeResult]) -> Finding:
     fact = f"a request takes {shown}"
     if median <= 1:
         return Finding("latency", FindingState.OK, fact)
-    advice = "Each picture arrives that much later; nothing is lost. A closer host or a faster network helps."
+    advice = "Each file arrives that much later; nothing is lost. A closer host or a faster network helps."
     return Finding("latency", FindingState.WARNING, fact, advice)

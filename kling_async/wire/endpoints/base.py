@@ -132,8 +132,8 @@ class Endpoint(Generic[R]):
             Yields the rules of a service that a request breaks, all of them. The mapping has the facts about the
             files of `inputs`, by place (see `FileInput`); files that are URLs are not in it.
         inputs: The fields that hold files.
-        files: Returns how many files a request asks for at most.
-        fewest_files: Returns how many files it makes at least; None if it makes as many as it asks for.
+        files: Returns how many files a request asks for at most, in each of `results`.
+        fewest_files: Returns how many it makes at least, in each; None if it makes as many as it asks for.
         slots: Returns how many slots a request takes, from acceptance until its task is final; the most, if the service
             decides how many files it makes.
         bucket: Returns the name of the slots that it takes: requests with the same name share them.

@@ -108,7 +108,7 @@ def test_json(in_process: InProcess) -> None:
     assert ("failed", "TaskFailed", []) == (storm["status"], storm["error"]["class"], storm["images"])
     assert "in/rows.kling" in ended.err
     assert "1 saved, 1 failed" in again.err
-    assert "To see the pictures: kling-async gallery in/rows.kling" == again.err.splitlines()[-1]
+    assert "To see the files: kling-async gallery in/rows.kling" == again.err.splitlines()[-1]
 
 
 async def test_stopped_in_good_order(command: Command) -> None:

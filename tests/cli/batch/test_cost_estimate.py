@@ -2,11 +2,12 @@
 What a batch would cost.
 """
 
-from kling_async import GATEWAY, OFFICIAL, ImageRequest, OmniImage, TextToAudio, TextToVideo
+from kling_async import GATEWAY, OFFICIAL, ImageRequest, OmniImage, TextToAudio, TextToVideo, VideoToAudio
 from kling_async.cli.batch.cost_estimate import SHOWN, CostEstimate, RequestKind
 from kling_async.cli.batch.input_parser import InputLine
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import TaskRequest
+from kling_async.wire.endpoints.custom_voice import VoiceRequest
 
 
 def counted(dialect: Dialect, *requests: TaskRequest) -> CostEstimate:
@@ -34,7 +35,7 @@ def test_costs_by_kind() -> None:
         RequestKind("image-generation", "kling-v2-1", 1, has_image=False): 1,
         RequestKind("image-generation", "kling-v2-1", 1, has_image=True): 1,
     } == forecast.kinds
-    assert (4, 6, 2 * 16 + 4 + 8) == (forecast.requests, forecast.pictures, int(forecast.units))
+    assert (4, 6, 2 * 16 + 4 + 8) == (forecast.requests, forecast.files.total(), int(forecast.units))
     assert "0.1540" == str(forecast.dollars)
 
 
@@ -45,7 +46,7 @@ def test_series_counts_its_pictures() -> None:
     series = [OmniImage("a", result_type="series", series_amount=amount) for amount in (3, "auto")]
     forecast = counted(OFFICIAL, *series)
 
-    assert (12, 24, 1) == (forecast.pictures, int(forecast.units), forecast.unpriced)
+    assert (12, 24, 1) == (forecast.files.total(), int(forecast.units), forecast.unpriced)
 
 
 def test_told() -> None:
@@ -78,3 +79,15 @@ def test_other_endpoints_are_named() -> None:
         "         1  text-to-audio           1",
         "         1  kling-v3                1",
     ] == lines[2:6]
+
+
+def test_all_files_are_counted() -> None:
+    """
+    Of each kind: a sound for a video comes with the video, and a voice is no file.
+    """
+    voice = VoiceRequest("Ann", voice_url="https://a.example/ann.mp3")
+    estimate = counted(OFFICIAL, VideoToAudio("867283741759111202"), voice)
+
+    assert "2 requests to an official service: 1 video, 1 sound, " in estimate.lines()[0]
+    assert (2, 2) == (estimate.as_json()["pictures"], estimate.as_json()["files"])
+    assert [2, 0] == [kind["n"] for kind in estimate.as_json()["kinds"]]

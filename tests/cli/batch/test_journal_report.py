@@ -25,7 +25,7 @@ from kling_async import (
     PollPolicy,
     TextToAudio,
 )
-from kling_async.cli.batch.journal_report import show_status, trace_picture
+from kling_async.cli.batch.journal_report import show_status, trace_file
 from kling_async.emulator import faults
 from tests.cli.conftest import Ended, Here, service
 
@@ -101,7 +101,7 @@ async def test_trace_of_a_video(tmp_path: Path, shown: Shown) -> None:
     images = [Frame(tmp_path / "boat.png", "first_frame"), content, "https://pictures.example/cat.png"]
     await made(tmp_path, Keyed(OmniVideo("a boat", image_list=images, duration=3, mode="std"), "boat"))
 
-    told = facts_of(shown(trace_picture, tmp_path / "pictures" / "boat-0.mp4", None))
+    told = facts_of(shown(trace_file, tmp_path / "pictures" / "boat-0.mp4", None))
 
     assert ("omni-video", "kling-v3-omni", "3") == (told["kind"], told["model"], told["duration"])
     assert str(tmp_path / "pictures" / "boat-0.mp4") == told["video"]
@@ -119,10 +119,10 @@ async def test_trace_of_a_sound(tmp_path: Path, shown: Shown) -> None:
     await made(tmp_path, Keyed(TextToAudio("waves", duration=3), "waves"))
     sound = tmp_path / "pictures" / "waves-0.mp3"
 
-    told = facts_of(shown(trace_picture, sound, None))
-    (line,) = shown(trace_picture, sound, None, as_json=True)
+    told = facts_of(shown(trace_file, sound, None))
+    (line,) = shown(trace_file, sound, None, as_json=True)
 
-    assert ("text-to-audio", str(sound)) == (told["kind"], told["audio"])
+    assert ("text-to-audio", str(sound)) == (told["kind"], told["sound"])
     assert "model" not in told
     assert ("text-to-audio", "") == (json.loads(line)["endpoint"], json.loads(line)["model_name"])
 
@@ -134,8 +134,8 @@ async def test_trace(tmp_path: Path, shown: Shown) -> None:
     await made(tmp_path, FOX)
     picture = tmp_path / "pictures" / "fox-1.png"
 
-    lines = shown(trace_picture, picture, None)
-    (line,) = shown(trace_picture, picture, None, as_json=True)
+    lines = shown(trace_file, picture, None)
+    (line,) = shown(trace_file, picture, None, as_json=True)
 
     told, facts = facts_of(lines), json.loads(line)
     digest = hashlib.sha256(picture.read_bytes()).hexdigest()
@@ -163,9 +163,9 @@ async def test_changed_picture(tmp_path: Path, shown: Shown) -> None:
     journal = await made(tmp_path, FOX)
     picture = tmp_path / "pictures" / "fox-0.png"
     picture.write_bytes(b"another")
-    changed = facts_of(shown(trace_picture, picture, journal))
+    changed = facts_of(shown(trace_file, picture, journal))
     picture.unlink()
-    gone = facts_of(shown(trace_picture, picture, journal))
+    gone = facts_of(shown(trace_file, picture, journal))
 
     assert ("changed since)", "missing)") == (changed["sha256"][-14:], gone["sha256"][-8:])
 
@@ -177,8 +177,8 @@ async def test_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     (tmp_path / "a.kling").write_text("no journal")
     await made(tmp_path, FOX)
 
-    code = trace_picture(tmp_path / "pictures" / "fox-0.png", None, as_json=False)
-    unknown = trace_picture(tmp_path / "pictures" / "other.png", None, as_json=False)
+    code = trace_file(tmp_path / "pictures" / "fox-0.png", None, as_json=False)
+    unknown = trace_file(tmp_path / "pictures" / "other.png", None, as_json=False)
 
     assert (0, 2) == (code, unknown)
     err = capsys.readouterr().err

@@ -125,7 +125,7 @@ def test_file_that_is_not_text() -> None:
 
 def test_cost() -> None:
     """
-    Each endpoint has its prices; requests without one are counted as such, and files are not called pictures.
+    Each endpoint has its prices; requests without one are counted as such, and each kind of file by its name.
     """
     estimate = CostEstimate(GATEWAY)
     requests: list[TaskRequest] = [
@@ -137,7 +137,9 @@ def test_cost() -> None:
         estimate.add(InputLine(number, request))
 
     head, *_, last = estimate.lines()
-    assert head.startswith("3 requests to a gateway service: 4 files, about 7 units, $0.707 by the vendor's prices")
+    assert head.startswith(
+        "3 requests to a gateway service: 2 pictures, 2 videos, about 7 units, $0.707 by the vendor's prices"
+    )
     assert head.endswith("; units unknown for 1 request")
     assert "         3  clip of b.png  duration=10 first_frame" == last
     assert ["clip", "image-generation"] == [kind["endpoint"] for kind in estimate.as_json()["kinds"]]
@@ -150,7 +152,7 @@ def test_only_unknown_prices() -> None:
     estimate = CostEstimate(GATEWAY)
     estimate.add(InputLine(1, Clip("a.png")))
 
-    assert "1 request to a gateway service: 1 file, units unknown" == estimate.lines()[0]
+    assert "1 request to a gateway service: 1 video, units unknown" == estimate.lines()[0]
     assert (None, None, 1) == tuple(estimate.as_json()[name] for name in ("units", "dollars", "requests_without_price"))
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kling_async import Done, Failed, Image, ImageRequest, Summary, TaskResult, TaskSnapshot, TaskStatus
-from kling_async.cli.batch.progress import SAMPLES, BatchProgress, state_counts
+from kling_async.cli.batch.progress import SAMPLES, BatchProgress, files_line, state_counts
 from kling_async.cli.formatting import format_duration, format_size, format_units
 from kling_async.errors import TaskFailed
 from kling_async.media.saved_files import SavedFile
@@ -72,7 +72,7 @@ def test_rate_and_time_left(clock: Clock) -> None:
 
     assert (None, None) == early
     assert (240.0, 40.0) == (progress.rate, progress.seconds_left)
-    assert ["240 pictures/min", "40 s left"] == progress.outlook()
+    assert ["240 files/min", "40 s left"] == progress.outlook()
 
 
 def test_recent_rate(clock: Clock) -> None:
@@ -121,7 +121,7 @@ def test_line(clock: Clock) -> None:
     One line says it all, and leaves out what there is none of.
     """
     progress = begun(
-        clock, Summary(queued=1000, sending=1, accepted=8, saved=991, files=1200, units_billed=Decimal(1200))
+        clock, Summary(queued=1000, sending=1, accepted=8, saved=991, images=1200, units_billed=Decimal(1200))
     )
     clock.now += 10
     progress.note(done())
@@ -173,3 +173,30 @@ def test_unknown_units() -> None:
     """
     assert ["unknown", "-"] == [format_units(None), format_units(None, unknown="-")]
     assert ["1,000", "0.5", "0.5", "2"] == [format_units(units) for units in (Decimal(1000), Decimal("0.50"), 0.5, 2)]
+
+
+@pytest.mark.parametrize(
+    ("summary", "line"),
+    [
+        (Summary(), {"files": "0 (0 bytes)"}),
+        (Summary(images=1200, bytes=7_250_000), {"pictures": "1,200 (7.2 MB)"}),
+        (Summary(videos=1, bytes=2_000), {"videos": "1 (2.0 kB)"}),
+        (Summary(images=2, videos=1, audios=3, bytes=9), {"files": "2 pictures, 1 video, 3 sounds (9 bytes)"}),
+    ],
+)
+def test_saved_files(summary: Summary, line: dict[str, str]) -> None:
+    """
+    They are called by their kind; several kinds are counted one by one.
+    """
+    assert line == files_line(summary)
+
+
+def test_rate_of_a_kind(clock: Clock) -> None:
+    """
+    The rate of a batch that makes videos alone is one of videos.
+    """
+    progress = begun(clock, Summary(queued=100, saved=1, videos=1))
+    clock.now += 10
+    progress.note(done())
+
+    assert "6.0 videos/min" == progress.outlook()[0]

@@ -195,7 +195,7 @@ def test_plain() -> None:
         "[   0.0 s]  2/10 failed: a storm: TaskFailed: no (task t-1)",
         "[   0.0 s]  3/10 uncertain: c: SubmissionUncertain: lost",
         "retrying: no connection",
-        "[   0.0 s] 3/10 ended, 10 queued, 0 pictures",
+        "[   0.0 s] 3/10 ended, 10 queued, 0 files",
     ] == file.getvalue().splitlines()
 
 

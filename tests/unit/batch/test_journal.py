@@ -726,10 +726,23 @@ class TestReading:
             uncertain=1,
             may_retry=1,
             units_billed=Decimal("16.5"),
-            files=1,
+            images=1,
             bytes=100,
         )
         assert summary == Reader(path).summary()
+
+    async def test_summary_counts_files_by_kind(self, journal: Journal, path: Path) -> None:
+        """
+        Pictures, videos and sounds are counted apart, and all together.
+        """
+        kinds = ("image", "video", "video", "audio", "audio", "audio")
+        await fill(journal)
+        await bring(journal, 0, State.FINISHED)
+        files = [attrs.evolve(picture(path.parent / f"{n}", n), kind=kind) for n, kind in enumerate(kinds)]
+        await journal.save(0, files, 5.0, is_all=True)
+        summary = await journal.summary()
+
+        assert (1, 2, 3, 6) == (summary.images, summary.videos, summary.audios, summary.files)
 
     @pytest.mark.parametrize(("units", "shown"), [("100", "100"), ("0.1", "0.3"), ("1234567", "3703701"), (None, "0")])
     async def test_units_read_well(self, journal: Journal, units: str | None, shown: str) -> None:
@@ -2412,7 +2425,7 @@ class JournalMachine(RuleBasedStateMachine):
             **counts,
             may_retry=sum(row.state is State.FAILED and row.may_retry for row in rows),
             units_billed=sum((bill for bill in (*bills, *self.earlier.values()) if bill is not None), Decimal(0)),
-            files=len(pictures),
+            images=len(pictures),
             bytes=sum(held.size_in_bytes for held in pictures),
         )
 

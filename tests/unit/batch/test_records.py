@@ -467,7 +467,7 @@ def test_summary_shows_its_numbers() -> None:
     """
     In a notebook: a bar of what has ended, and a table without the states in which there is nothing.
     """
-    summary = Summary(saved=1_200, failed=3, may_retry=2, queued=5, files=2_400, bytes=7_250_000)
+    summary = Summary(saved=1_200, failed=3, may_retry=2, queued=5, images=2_400, bytes=7_250_000)
     page = Reader(summary._repr_html_())
 
     assert (

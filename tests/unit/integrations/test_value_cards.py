@@ -56,7 +56,7 @@ def test_result_without_pictures_is_shown_too() -> None:
     page = Reader(attrs.evolve(RESULT, images=())._repr_html_())
 
     assert [] == page.all("img")
-    assert page.text.startswith("0 pictures")
+    assert page.text.startswith("0 files")
 
 
 def test_many_pictures_are_all_shown() -> None:
@@ -200,7 +200,7 @@ def test_voices_and_elements_are_named() -> None:
     pages = [Reader(html_of(value)).text for value in values]
 
     assert [] == [page for page in pages if "voice v-1 narrator" not in page or "element 7" not in page]
-    assert [] == [page for page in pages if "0 pictures" in page]
+    assert [] == [page for page in pages if "0 files" in page]
 
 
 def test_value_without_a_drawing_is_its_repr() -> None:
