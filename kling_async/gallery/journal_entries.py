@@ -11,12 +11,12 @@ import attrs
 from kling_async.batch.journal import Reader
 from kling_async.batch.records import Row, State
 from kling_async.gallery.entry import GalleryEntry, entry_of
-from kling_async.wire.dialects import GATEWAY, OFFICIAL
+from kling_async.wire.dialects import DIALECTS
 
 __all__ = ["entries_of_row", "read_journal"]
 
 _BEGUN: Final = tuple(state for state in State if state is not State.QUEUED)
-_DEFAULT_MODELS: Final = {dialect.name: dialect.default_model for dialect in (GATEWAY, OFFICIAL)}
+_DEFAULT_MODELS: Final = {name: dialect.default_model for name, dialect in DIALECTS.items()}
 
 
 def read_journal(path: str | Path) -> Iterator[GalleryEntry]:

@@ -116,8 +116,8 @@ def be_the_vendor() -> None:
     """
     Take every host for the vendor's, and make emulated services quick, before the commands import either.
     """
-    from kling_async import OFFICIAL, emulator  # noqa: PLC0415
-    from kling_async.client import client  # noqa: PLC0415
+    from kling_async import GATEWAY, OFFICIAL, emulator  # noqa: PLC0415
+    from kling_async.client import credentials  # noqa: PLC0415
 
     make = emulator.Emulator
 
@@ -125,7 +125,7 @@ def be_the_vendor() -> None:
         return make(**{**settings, "latency": (0.0, 0.1), "picture_scale": 0.1, "port": 0})
 
     emulator.Emulator = make_quick  # type: ignore[assignment,misc]
-    client.dialect_of = lambda _: OFFICIAL  # type: ignore[assignment,attr-defined]
+    credentials.dialect_of = lambda url: OFFICIAL if url else GATEWAY  # type: ignore[assignment,attr-defined]
 
 
 def supervise(connection: socket.socket) -> None:

@@ -17,10 +17,10 @@ from kling_async.batch.records import Row, State, Summary
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.formatting import format_size, format_units
 from kling_async.cli.json_output import row_facts, summary_facts
-from kling_async.cli.options import DIALECTS, DialectName
 from kling_async.cli.terminal import aligned, print_error, write_line
 from kling_async.errors import KlingError
 from kling_async.media.saved_files import SavedFile
+from kling_async.wire.dialects import DIALECTS
 from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.redaction import one_line, shorten
 
@@ -165,7 +165,7 @@ def _facts(row: Row, picture: SavedFile, dialect: str, path: Path) -> Iterator[t
 
 
 def _model_of(row: Row, dialect: str) -> str:
-    default = DIALECTS[DialectName(dialect)].default_model if dialect in DIALECTS else ""
+    default = DIALECTS[dialect].default_model if dialect in DIALECTS else ""
     return getattr(row.request, "model_name", None) or default
 
 
