@@ -81,7 +81,8 @@ def thorough(session: nox.Session) -> None:
 @nox.session
 def torture(session: nox.Session) -> None:
     """
-    Kill batches 200 times each, and see that nothing is lost and nothing paid twice; some ten minutes.
+    Kill batches of images 200 times each, and one of all kinds 20 times, and see that nothing is lost and nothing paid
+    twice; some ten minutes.
     """
     session.install(*group("tests"), EVERYTHING)
     session.run("pytest", "tests/scenarios/torture", "--numprocesses=0", "-s", "--kills", "200", *session.posargs)

@@ -12,7 +12,7 @@ import nbformat
 
 NOTEBOOK: Final = Path(__file__).with_name("notebook.ipynb")
 
-_TASK_ID: Final = re.compile(r"\btask ([\w-]{22})\b|TaskHandle '([\w-]{22})'|\b([\w-]{22})-\d\.png\b")
+_TASK_ID: Final = re.compile(r"\btask ([\w-]{22})\b|TaskHandle '([\w-]{22})'|\b([\w-]{22})-\d\.(?:png|mp4)\b")
 _REQUEST_ID: Final = re.compile(r"\brequest ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
 
 

@@ -45,7 +45,7 @@ Maximum bytes of a screenshot.
 
 DEMO: Final = ("demo", "--count", "24", "--seed", "7", "--latency", "1:4")
 DOCTOR: Final = ("doctor", "--dialect", "official")
-HALF: Final = "12/24 tasks"
+HALF: Final = "12/25 tasks"
 
 DESK: Final = {"width": 1120, "height": 700}
 PHONE: Final = {"width": 390, "height": 780}
@@ -310,7 +310,7 @@ def shoot_all(chromium: str, folder: Path, films: Path) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         command = " ".join(("kling-async", *DEMO))
-        at_work, end = first(run_in_terminal(DEMO, folder, 40, {}), lambda screen: HALF in screen.text)
+        at_work, end = first(run_in_terminal(DEMO, folder, 44, {}), lambda screen: HALF in screen.text)
         draw(browser, command, at_work, "demo-at-work")
         draw(browser, command, end, "demo")
         with emulated() as url:

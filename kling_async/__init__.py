@@ -39,6 +39,7 @@ from kling_async.wire.endpoints.one_step_lip_sync import OneStepLipSync
 from kling_async.wire.endpoints.text_to_audio import TextToAudio
 from kling_async.wire.endpoints.text_to_video import TextToVideo
 from kling_async.wire.endpoints.video_effect import VideoEffect
+from kling_async.wire.endpoints.video_extend import VideoExtend
 from kling_async.wire.endpoints.video_models import VideoModel
 from kling_async.wire.endpoints.video_rules import Shot
 from kling_async.wire.endpoints.video_to_audio import VideoToAudio
@@ -109,6 +110,7 @@ __all__ = [
     "TextToVideo",
     "Video",
     "VideoEffect",
+    "VideoExtend",
     "VideoModel",
     "VideoToAudio",
     "VirtualTryOn",

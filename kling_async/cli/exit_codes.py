@@ -81,7 +81,7 @@ _TABLE: Final[Mapping[type[KlingError], tuple[ExitCode, str]]] = {
     NotAllowed: (ExitCode.ACCOUNT, "request access to this model or API, or choose another with --model-name"),
     AccountProblem: (ExitCode.ACCOUNT, "top up or unlock the account; retrying does not help"),
     ContentRefused: (ExitCode.TASK_FAILED, "change the prompt or the image"),
-    TaskNotFound: (ExitCode.TASK_FAILED, "check the task id, the account and --base-url"),
+    TaskNotFound: (ExitCode.TASK_FAILED, "check the task id, the account, --base-url, and --kind if it is no image"),
     RateLimited: (ExitCode.SERVICE, "try again later; other programs may be using the account's slots"),
     ServiceFailure: (ExitCode.SERVICE, "try again later"),
     UnexpectedAnswer: (ExitCode.SERVICE, "check that --base-url is the address of a Kling API"),
@@ -122,7 +122,9 @@ def advice_for(error: KlingError) -> str:
     Return what to do about *error*; empty if there is no advice for its class.
     """
     if isinstance(error, WaitTimeout) and error.snapshot is None:
-        return "the service does not know this task: check its id, the account and --base-url"
+        return (
+            "the service does not know this task: check its id, the account, --base-url, and --kind if it is no image"
+        )
     if isinstance(error, StorageFull) and error.task_id is None:  # of a journal, or before anything was sent
         return "free some disk space, then run the same command again"
     return _row_of(error)[1]

@@ -89,7 +89,7 @@ def task_facts(
     task_id: str | None,
     snapshot: TaskSnapshot | None,
     *,
-    request: TaskRequest | None = None,
+    endpoint: str,
     files: Mapping[FileKey, Path | str] = MappingProxyType({}),
     external_task_id: str | None = None,
     error: KlingError | None = None,
@@ -99,7 +99,7 @@ def task_facts(
 
     Args:
         snapshot: None if the task was never read; the URLs of its files are then unknown.
-        request: None if only the task's id is known.
+        endpoint: The name of its endpoint.
         files: Where files are saved: paths or URLs.
         external_task_id: The id that was sent; without it, the one that the service reports.
     """
@@ -111,7 +111,7 @@ def task_facts(
     ]
     created, updated = (snapshot.created_at, snapshot.updated_at) if snapshot is not None else (None, None)
     return {
-        "endpoint": endpoint_name(request),
+        "endpoint": endpoint,
         "task_id": task_id,
         "external_task_id": external_task_id or (snapshot.task_info.external_task_id if snapshot is not None else None),
         "status": status_of(snapshot),
@@ -159,7 +159,7 @@ def row_line(row: TaskRow) -> str:
     facts = task_facts(
         row.task_id,
         snapshot,
-        request=row.request,
+        endpoint=row.endpoint,
         files=row.files,
         external_task_id=row.external_task_id,
         error=row.error,
@@ -185,7 +185,7 @@ def outcome_line(outcome: Done | Failed) -> str:
     facts = task_facts(
         task_id,
         snapshot,
-        request=outcome.request,
+        endpoint=endpoint_name(outcome.request),
         files=files,
         external_task_id=_external_id(outcome),
         error=error,
@@ -221,7 +221,10 @@ def row_facts(row: Row, picture: SavedFile | None = None) -> dict[str, Any]:
     """
     request = write_request(without_files(row.request))
     sources = sources_of(endpoint_of(type(row.request)), row.request)
-    request |= {place: str(source) for place, source in sources.items()}
+    files = {place: str(source) for place, source in sources.items()}
+    files |= {place: f"sha256 {file.sha256}" for place, file in row.inputs.items() if file.is_kept}
+    request = {name: value for name, value in request.items() if value != []}  # of a list, each file has its place
+    request |= dict(sorted(files.items()))
     moments = ("queued_at", "sent_at", "accepted_at", "ended_at", "saved_at")
     facts: dict[str, Any] = {
         "key": row.key,

@@ -24,6 +24,7 @@ from kling_async.media.storage import Storage
 from kling_async.policy.arguments import MOST_SECONDS
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import stands_in_path
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_named
 from kling_async.wire.redaction import shorten
 
 __all__ = [
@@ -33,11 +34,13 @@ __all__ = [
     "EmulatedDialect",
     "GiveUpAfter",
     "GivenDialect",
+    "Kind",
     "Latency",
     "Out",
     "OutOrStorage",
     "Seed",
     "TaskIds",
+    "check_kind",
     "check_latency",
     "check_names",
     "emulated_dialect",
@@ -146,25 +149,26 @@ def read_prompts(file: IO[bytes], name: str) -> list[str]:
     return lines
 
 
-def read_ids(words: Sequence[str]) -> list[str]:
+def read_ids(words: Sequence[str], kind: str = DEFAULT_ENDPOINT.name) -> dict[str, str]:
     """
-    Read task ids, each once: *words*, and for "-" the lines of stdin, which may also be what `--json` prints.
+    Read task ids: *words*, and for "-" the lines of stdin, which may also be what `--json` prints. Return the name of
+    the endpoint of each: the line's own, otherwise *kind*.
 
     If there is none, ends the command with exit code 0: the program that writes the list may have nothing to do.
 
     Raises:
         typer.BadParameter: An id is invalid, or stdin is not a list of ids.
     """
-    ids: list[str] = []
+    kinds: dict[str, str] = {}
     for word in words:
-        ids += map(_id_in, _read_id_lines()) if word == "-" else [word]
-    if not ids:
+        kinds |= (_task_in(line, kind) for line in _read_id_lines()) if word == "-" else {word: kind}
+    if not kinds:
         print_error("stdin contains no task id.")
         raise typer.Exit(ExitCode.SUCCESS)
-    for task_id in ids:
+    for task_id in kinds:
         if not stands_in_path(task_id):
             raise typer.BadParameter(f"invalid task id {shorten(task_id)!r}", param_hint="TASK_ID")
-    return list(dict.fromkeys(ids))
+    return kinds
 
 
 def _read_id_lines() -> list[str]:
@@ -174,16 +178,27 @@ def _read_id_lines() -> list[str]:
         raise typer.BadParameter(str(error), param_hint="TASK_ID") from None
 
 
-def _id_in(line: str) -> str:
+def _task_in(line: str, kind: str) -> tuple[str, str]:
     if not line.startswith("{"):
-        return line
+        return line, kind
     try:
-        task_id = json.loads(line).get("task_id")
+        fields = json.loads(line)
     except (ValueError, RecursionError):  # of a thousand levels
-        task_id = None
+        fields = {}
+    task_id, own_kind = fields.get("task_id"), fields.get("endpoint")
     if not isinstance(task_id, str):
         raise typer.BadParameter(f"no task_id in {line[:50]!r}", param_hint="TASK_ID")
-    return task_id
+    return task_id, check_kind(own_kind) if isinstance(own_kind, str) else kind
+
+
+def check_kind(name: str) -> str:
+    """
+    Refuse a name that is none of an endpoint, as a callback of typer.
+    """
+    try:
+        return endpoint_named(name).name
+    except InvalidRequest as error:
+        raise typer.BadParameter(error.message) from None
 
 
 def check_names(names: NameTemplate, most: int) -> None:
@@ -248,6 +263,15 @@ GiveUpAfter: TypeAlias = Annotated[
         help="Seconds to keep trying an unreachable service (default 120)",
     ),
 ]
+Kind: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="KIND",
+        callback=check_kind,
+        show_default=False,
+        help="The endpoint of the tasks, such as text-to-video (default image-generation)",
+    ),
+]
 Latency: TypeAlias = Annotated[
     str, typer.Option(metavar="MIN:MAX", callback=check_latency, help="Seconds that a task takes.")
 ]
@@ -273,7 +297,7 @@ def name_option(fields: Iterable[str]) -> Any:
     )
 
 
-def timeout_option(seconds: int) -> Any:
+def timeout_option(seconds: int | str) -> Any:
     """
     Return the option for the seconds to wait for each task, *seconds* by default.
     """

@@ -2,7 +2,7 @@
 Continue with tasks of earlier runs: what `wait` and `save` share.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from kling_async.cli.exit_codes import ExitCode
@@ -17,7 +17,7 @@ __all__ = ["resume_tasks"]
 
 
 async def resume_tasks(
-    task_ids: Sequence[str],
+    tasks: Mapping[str, str],
     service: ServiceOptions,
     folder: Path | Storage | None,
     *,
@@ -27,10 +27,13 @@ async def resume_tasks(
     polls_once: bool = False,
 ) -> ExitCode:
     """
-    Wait for tasks and save their pictures as `TaskRunner` does, and return the exit code.
+    Wait for tasks and save their files as `TaskRunner` does, and return the exit code.
+
+    Args:
+        tasks: The name of the endpoint of each, by its id.
     """
     client = service.make_client(None)
-    board = TaskBoard.of_tasks([client.handle(task_id) for task_id in task_ids])
+    board = TaskBoard.of_tasks([client.handle(task_id, endpoint) for task_id, endpoint in tasks.items()])
     if folder is not None:
         await make_ready(folder)
     runner = TaskRunner(

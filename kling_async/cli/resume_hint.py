@@ -9,6 +9,7 @@ from typing import Final
 
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.media.storage import Storage
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 
 __all__ = ["resume_command"]
 
@@ -18,14 +19,22 @@ More ids than these would make the command line unreadable.
 """
 
 
-def resume_command(verb: str, task_ids: Sequence[str], service: ServiceOptions, folder: Path | Storage | None) -> str:
+def resume_command(
+    verb: str,
+    task_ids: Sequence[str],
+    service: ServiceOptions,
+    folder: Path | Storage | None,
+    kind: str = DEFAULT_ENDPOINT.name,
+) -> str:
     """
-    Return the command that runs *verb* ("wait" or "save") on *task_ids* at the same service, and saves to *folder*
-    unless that is None.
+    Return the command that runs *verb* ("wait" or "save") on *task_ids* of the endpoint *kind* at the same service, and
+    saves to *folder* unless that is None.
     """
     given = task_ids if len(task_ids) <= SHOWN else ["-"]
     looks_like_options = given is task_ids and any(task_id.startswith("-") for task_id in given)
     words = ["kling-async", verb, *([] if looks_like_options else given)]
+    if kind != DEFAULT_ENDPOINT.name:
+        words += ["--kind", kind]
     if folder is not None:
         words += ["--save"] if verb == "wait" else []
         words += ["--out", str(folder)]

@@ -1,5 +1,5 @@
 """
-`kling-async save`: save the pictures of tasks that have ended.
+`kling-async save`: save the files of tasks that have ended.
 """
 
 from pathlib import Path
@@ -9,10 +9,11 @@ import typer
 
 from kling_async.cli.command_runner import run
 from kling_async.cli.option_groups import with_option_groups
-from kling_async.cli.options import AsJson, OutOrStorage, TaskIds, check_names, name_option, read_ids
+from kling_async.cli.options import AsJson, Kind, OutOrStorage, TaskIds, check_names, name_option, read_ids
 from kling_async.cli.resume import resume_tasks
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.media.naming import TASK_FIELDS, NameTemplate
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 
 __all__ = ["EXAMPLES", "save"]
 
@@ -20,6 +21,7 @@ EXAMPLES: Final = """\
 Examples:
   kling-async save CjikY2gHPbcAAAAAAKJ0-A
   kling-async save CjikY2gHPbcAAAAAAKJ0-A --name "lighthouse-{index}{ext}"
+  kling-async save --kind text-to-video 867283741759111202 --out videos
   kling-async save --out fetched - < ids.txt
 """
 
@@ -28,18 +30,19 @@ Examples:
 def save(
     *,
     task_ids: TaskIds,
+    kind: Kind = DEFAULT_ENDPOINT.name,
     out: OutOrStorage = Path("pictures"),
     name: Annotated[str, name_option(TASK_FIELDS)] = "{task_id}-{index}{ext}",
     as_json: AsJson = False,
     service: ServiceOptions,
 ) -> None:
     """
-    Save the pictures of tasks that have ended.
+    Save the files of tasks that have ended.
 
     If a task is still running, the exit code is 1; to wait for it, use wait --save.
     """
-    ids = read_ids(task_ids)
+    tasks = read_ids(task_ids, kind)
     check_names(NameTemplate.trial(name, TASK_FIELDS), 9)  # a task has at most 9 pictures
-    if len(ids) > 1 and "{task_id}" not in name:
+    if len(tasks) > 1 and "{task_id}" not in name:
         raise typer.BadParameter("with several tasks it must contain {task_id}", param_hint="--name")
-    run(resume_tasks(ids, service, out, as_json=as_json, name=name, polls_once=True))
+    run(resume_tasks(tasks, service, out, as_json=as_json, name=name, polls_once=True))

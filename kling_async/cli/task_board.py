@@ -18,7 +18,7 @@ from kling_async.client.handle import TaskHandle
 from kling_async.errors import KlingError, SubmissionUncertain, WaitTimeout
 from kling_async.media.saved_files import FileKey, key_of
 from kling_async.wire.endpoints.base import TaskRequest
-from kling_async.wire.endpoints.registry import caption_of
+from kling_async.wire.endpoints.registry import caption_of, endpoint_of
 from kling_async.wire.tasks import TaskResult, TaskStatus
 
 __all__ = ["TaskBoard", "TaskRow", "TaskStage", "file_order"]
@@ -104,6 +104,14 @@ class TaskRow:
             return self.handle.request.external_task_id
         sent = (self.error.request if isinstance(self.error, SubmissionUncertain) else None) or self.request
         return sent.external_task_id if sent is not None else None
+
+    @property
+    def endpoint(self) -> str:
+        """
+        The name of the endpoint.
+        """
+        endpoint = self.handle.endpoint if self.handle is not None else endpoint_of(type(self.request))
+        return endpoint.name
 
     @property
     def status(self) -> TaskStatus:

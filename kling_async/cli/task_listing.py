@@ -31,25 +31,26 @@ class ListedTask:
     Attributes:
         snapshot: None if it could not be read.
         error: Why it could not be read, or why it failed.
+        endpoint: The name of its endpoint.
     """
 
     task_id: str
     snapshot: TaskSnapshot | None
     error: KlingError | None
+    endpoint: str
 
     @classmethod
-    def of(cls, snapshot: TaskSnapshot) -> Self:
+    def of(cls, snapshot: TaskSnapshot, endpoint: str) -> Self:
         """
         Return the task that *snapshot* shows.
         """
-        return cls(
-            snapshot.task_id, snapshot, failure_of(snapshot) if snapshot.task_status is TaskStatus.FAILED else None
-        )
+        error = failure_of(snapshot) if snapshot.task_status is TaskStatus.FAILED else None
+        return cls(snapshot.task_id, snapshot, error, endpoint)
 
     @property
     def cells(self) -> tuple[str, str, str, str, str]:
         """
-        Its status, seconds, pictures, units and message, with "-" for what is unknown.
+        Its status, seconds, files, units and message, with "-" for what is unknown.
         """
         seconds = seconds_of(self.snapshot)
         units = self.snapshot.final_unit_deduction if self.snapshot is not None else None
@@ -88,7 +89,8 @@ class TaskListing:
 
     def add(self, task: ListedTask) -> None:
         if self._as_json:
-            write_line(sys.stdout, json.dumps(task_facts(task.task_id, task.snapshot, error=task.error)))
+            facts = task_facts(task.task_id, task.snapshot, endpoint=task.endpoint, error=task.error)
+            write_line(sys.stdout, json.dumps(facts))
         elif self._table is None:
             write_line(sys.stdout, _line(task))
         else:
@@ -98,8 +100,8 @@ class TaskListing:
 
 
 def _line(task: ListedTask) -> str:
-    status, seconds, pictures, units, message = task.cells
-    numbers = (f"{seconds:>6} s", f"{pictures:>2} pictures", f"{units:>3} units")
+    status, seconds, files, units, message = task.cells
+    numbers = (f"{seconds:>6} s", f"{files:>2} files", f"{units:>3} units")
     return "  ".join((one_line(task.task_id), f"{status:<10}", *numbers, message)).rstrip()
 
 
@@ -107,7 +109,7 @@ def _table() -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("Task", no_wrap=True)
     table.add_column("Status", no_wrap=True)
-    for name in ("Seconds", "Pictures", "Units"):
+    for name in ("Seconds", "Files", "Units"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("Message", ratio=1, overflow="fold")
     return table

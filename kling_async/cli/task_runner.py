@@ -5,6 +5,7 @@ Runs the tasks of a board, shows them on a screen, and prints the id of every ta
 import asyncio
 import contextlib
 import itertools
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ from kling_async.media.naming import NameTemplate
 from kling_async.media.saved_files import FileKey
 from kling_async.media.storage import Storage
 from kling_async.wire.endpoints.base import TaskRequest
-from kling_async.wire.endpoints.registry import caption_of
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of
 from kling_async.wire.redaction import one_line, shorten
 from kling_async.wire.tasks import TaskResult
 
@@ -136,7 +137,7 @@ class TaskRunner:
 
     async def _resume(self, row: TaskRow) -> TaskHandle:
         # Read the task first: an unreachable service or a wrong id is then reported immediately.
-        handle = self.client.handle(row.task_id or "")
+        handle = self.client.handle(row.task_id or "", row.endpoint)
         try:
             snapshot = await self.client.get(handle.task_id)
         except TaskNotFound as error:
@@ -197,7 +198,8 @@ class TaskRunner:
         # The ids could not be printed: the terminal was closed, or the disk is full.
         folder = self.folder if isinstance(self.folder, Path) else Path()
         with contextlib.suppress(OSError), (folder / NOTE).open("a", encoding="utf-8") as note:
-            note.writelines(f"{task_id}\n" for task_id in task_ids)
+            kinds = self._kinds()
+            note.writelines(f"{_note_of(task_id, kinds[task_id])}\n" for task_id in task_ids)
 
     def _unfinished(self) -> list[str | None]:
         # Without a snapshot it is unknown whether there is such a task.
@@ -216,7 +218,21 @@ class TaskRunner:
             return ["", "The emulator runs inside this command: its tasks end with it and cost nothing."]
         is_about_waiting = verb == "wait" and self.folder is None
         what = "To wait for them again:" if is_about_waiting else "They are paid for. To save their pictures:"
-        return ["", what, f"  {resume_command(verb, known, self.service, self.folder)}"]
+        kinds = self._kinds()
+        by_kind: dict[str, list[str]] = {}
+        for task_id in known:
+            by_kind.setdefault(kinds.get(task_id, DEFAULT_ENDPOINT.name), []).append(task_id)
+        commands = (resume_command(verb, ids, self.service, self.folder, kind) for kind, ids in by_kind.items())
+        return ["", what, *(f"  {command}" for command in commands)]
+
+    def _kinds(self) -> dict[str, str]:
+        # The names of the endpoints of all tasks.
+        handles = (*self.client.unfinished, *(row.handle for row in self.board.rows if row.handle is not None))
+        return {handle.task_id: handle.endpoint.name for handle in handles}
+
+
+def _note_of(task_id: str, endpoint: str) -> str:
+    return task_id if endpoint == DEFAULT_ENDPOINT.name else json.dumps({"task_id": task_id, "endpoint": endpoint})
 
 
 def _about(handle: TaskHandle | None) -> str:

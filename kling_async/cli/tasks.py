@@ -13,10 +13,11 @@ from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.json_output import status_of
 from kling_async.cli.log_forwarding import logging_to_stderr
 from kling_async.cli.option_groups import with_option_groups
-from kling_async.cli.options import AsJson
+from kling_async.cli.options import AsJson, Kind
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.task_listing import ListedTask, TaskListing
 from kling_async.cli.terminal import print_error
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 from kling_async.wire.tasks import TaskStatus
 
 __all__ = ["EXAMPLES", "tasks"]
@@ -24,6 +25,7 @@ __all__ = ["EXAMPLES", "tasks"]
 EXAMPLES: Final = """\
 Examples:
   kling-async tasks --limit 5
+  kling-async tasks --kind text-to-video
   kling-async tasks --status submitted --status processing
   kling-async tasks --status succeed --json | kling-async save -
 """
@@ -52,18 +54,19 @@ def tasks(
         list[StatusWord] | None,
         typer.Option("--status", metavar="WORD", help="Only tasks with this status; repeatable."),
     ] = None,
+    kind: Kind = DEFAULT_ENDPOINT.name,
     as_json: AsJson = False,
     service: ServiceOptions,
 ) -> None:
     """
-    List the account's tasks, if the service can.
+    List the account's tasks of one kind, if the service can.
 
     The service decides the order. WORD is submitted, processing, succeed or failed.
     """
-    run(_tasks(service, limit, words or (), as_json=as_json))
+    run(_tasks(service, kind, limit, words or (), as_json=as_json))
 
 
-async def _tasks(service: ServiceOptions, limit: int, words: Collection[str], *, as_json: bool) -> ExitCode:
+async def _tasks(service: ServiceOptions, kind: str, limit: int, words: Collection[str], *, as_json: bool) -> ExitCode:
     client = service.make_client(None)
     if not client.dialect.lists:
         print_error(
@@ -77,10 +80,10 @@ async def _tasks(service: ServiceOptions, limit: int, words: Collection[str], *,
     page_size = 100 if words else min(limit, _PAGE_MAX)
     with logging_to_stderr(), TaskListing(as_json=as_json) as listing:
         async with client:
-            async for snapshot in client.tasks(page_size=page_size):
+            async for snapshot in client.tasks(kind, page_size=page_size):
                 if words and status_of(snapshot) not in words:
                     continue
-                listing.add(ListedTask.of(snapshot))
+                listing.add(ListedTask.of(snapshot, kind))
                 count += 1
                 if count == limit:
                     break

@@ -9,15 +9,17 @@ import typer
 
 from kling_async.cli.command_runner import run
 from kling_async.cli.option_groups import with_option_groups
-from kling_async.cli.options import AsJson, OutOrStorage, TaskIds, read_ids, timeout_option
+from kling_async.cli.options import AsJson, Kind, OutOrStorage, TaskIds, read_ids, timeout_option
 from kling_async.cli.resume import resume_tasks
 from kling_async.cli.service_options import ServiceOptions
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_named
 
 __all__ = ["EXAMPLES", "wait"]
 
 EXAMPLES: Final = """\
 Examples:
   kling-async wait CjikY2gHPbcAAAAAAKJ0-A
+  kling-async wait --kind text-to-video 867283741759111202
   kling-async wait --out fetched - < ids.txt
   kling-async tasks --status processing --json | kling-async wait --save -
 """
@@ -27,17 +29,19 @@ Examples:
 def wait(
     *,
     task_ids: TaskIds,
-    is_saved: Annotated[bool, typer.Option("--save", help="Save the pictures; --out implies it.")] = False,
+    kind: Kind = DEFAULT_ENDPOINT.name,
+    is_saved: Annotated[bool, typer.Option("--save", help="Save the files; --out implies it.")] = False,
     out: OutOrStorage = None,
     as_json: AsJson = False,
     service: ServiceOptions,
-    timeout: Annotated[float, timeout_option(600)] = 600.0,
+    timeout: Annotated[float | None, timeout_option("600 for images, 1800 for most videos")] = None,
 ) -> None:
     """
     Wait until tasks end.
 
     Waiting is free. Ctrl-C stops the waiting, not the tasks.
     """
-    ids = read_ids(task_ids)
+    tasks = read_ids(task_ids, kind)
     folder = Path("pictures") if is_saved and out is None else out
-    run(resume_tasks(ids, service, folder, as_json=as_json, timeout=timeout))
+    seconds = timeout or max(endpoint_named(each).timeout for each in tasks.values())
+    run(resume_tasks(tasks, service, folder, as_json=as_json, timeout=seconds))

@@ -179,8 +179,6 @@ class ClientCore:
         """
         self.open()
         endpoint = endpoint_of(type(request))
-        if endpoint.new_standard is not None:
-            endpoint = endpoint.spoken(endpoint.complete(request, self.dialect), self.dialect)
         events = self._publisher.begin(endpoint, request)
         try:
             files = await _validate(endpoint, request, digests, self.dialect, self.slots)
@@ -227,15 +225,13 @@ class ClientCore:
             KlingError: As `submit_observed`; no task was created.
         """
         self.open()
-        endpoint = endpoint_of(type(request))
-        if endpoint.new_standard is not None:
-            endpoint = endpoint.spoken(endpoint.complete(request, self.dialect), self.dialect)
-        now = asyncio.get_running_loop().time()
+        endpoint, now = endpoint_of(type(request)), asyncio.get_running_loop().time()
         submission = Submission.of_earlier_run(request.external_task_id, sent_at, time.time(), now)
         submission.owns_id = owns_id
         lease = self._acquire_running(endpoint, request)
         events = self._publisher.begin(endpoint, request)
         delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, submit_key)
+        delivery.counterpart = delivery.endpoint.counterpart(self.dialect)  # the dialect may have been another then
 
         async def find_or_send() -> TaskSnapshot:
             snapshot = await delivery.find()
@@ -260,8 +256,6 @@ class ClientCore:
         """
         self.open()
         endpoint = endpoint_of(type(request))
-        if endpoint.new_standard is not None:
-            endpoint = endpoint.spoken(endpoint.complete(request, self.dialect), self.dialect)
         endpoint.one(task_id)  # rejects text that cannot be an id
         submission = Submission(request.external_task_id)
         lease = self._acquire_running(endpoint, request)
@@ -300,6 +294,8 @@ class ClientCore:
     ) -> Delivery:
         try:
             request = endpoint.complete(request, self.dialect)
+            if endpoint.new_standard is not None:
+                endpoint = endpoint.spoken(request, self.dialect)
             if submission.external_id is not None:
                 request = with_fields(request, external_task_id=submission.external_id)
             submission.lookup_proves_absence = endpoint.lookup_proves_absence

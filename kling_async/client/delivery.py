@@ -4,6 +4,7 @@ One submit, from its slots to its task: sends the request and determines its fat
 
 import asyncio
 import datetime as dt
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from kling_async.client.callbacks.router import CallbackSubscription
 from kling_async.client.events import EventKind, TaskEvents
 from kling_async.client.exchange import RequestBody
 from kling_async.client.limits.bucket import SlotLease
-from kling_async.client.retries import Step, may_exist, next_step, retry
+from kling_async.client.retries import Step, find_in, may_exist, next_step, retry
 from kling_async.client.submission import Submission, may_be_task_of
 from kling_async.client.transport import Transport, decode
 from kling_async.errors import (
@@ -94,6 +95,7 @@ class Delivery:
     Attributes:
         lease: The slots that it holds.
         submission: What is known of its fate; decides whether it is sent again.
+        counterpart: The endpoint in the other standard, in which an earlier run may have sent it; None if none has.
         body: What is sent; None until it is known that an earlier run's submit must be sent again.
     """
 
@@ -104,6 +106,7 @@ class Delivery:
     observer: SubmitObserver
     events: TaskEvents
     submission: Submission
+    counterpart: Endpoint[Any] | None = None
     body: RequestBody | None = attrs.field(default=None, repr=False)
     _transport: Transport
     _is_announced: bool = attrs.field(default=False, init=False)  # to the observer, and not withdrawn
@@ -237,12 +240,10 @@ class Delivery:
 
     async def _look_up(self) -> TaskSnapshot | None:
         # None if there is no such task, and the request may be sent again.
-        submission, external_id = self.submission, self.submission.external_id or ""
+        submission = self.submission
         submission.is_looking = True
         try:
-            answer = await self._transport.send("GET", self.endpoint.sent_as(external_id))
-            snapshot = await decode(answer, read_only_task if self.endpoint.is_twin else read_snapshot)
-            self._check_found(snapshot, external_id, answer)
+            snapshot = await find_in(self._look_up_at, self.endpoint, self.counterpart)
         except KlingError as error:
             shown = self.subscription.task if self.subscription is not None else None
             if shown is not None:
@@ -254,6 +255,14 @@ class Delivery:
             if not submission.may_be_sent_again(self._transport.retry, now):
                 raise
             return None
+        return snapshot
+
+    async def _look_up_at(self, endpoint: Endpoint[Any]) -> TaskSnapshot:
+        external_id = self.submission.external_id or ""
+        answer = await self._transport.send("GET", endpoint.sent_as(external_id))
+        read = read_snapshot if endpoint.legacy is None else functools.partial(read_only_task, external_id=external_id)
+        snapshot = await decode(answer, read)
+        self._check_found(snapshot, external_id, answer)
         return snapshot
 
     def _check_found(self, snapshot: TaskSnapshot, external_id: str, answer: Answer) -> None:

@@ -10,6 +10,7 @@ import attrs
 
 from kling_async.client.events import EventPublisher, TaskEvents
 from kling_async.client.handle import TaskHandle
+from kling_async.client.retries import find_in
 from kling_async.client.submission import may_be_task_of
 from kling_async.client.transport import Transport
 from kling_async.errors import TaskNotFound
@@ -83,7 +84,7 @@ class KnownTasks:
         """
         handle = self.handle(task_id, endpoint)
         self._open()
-        snapshot = await self._read(handle.endpoint, Endpoint.one, task_id)
+        snapshot = await self._find(handle.endpoint, task_id=task_id)
         handle.apply(snapshot)
         return snapshot
 
@@ -96,25 +97,27 @@ class KnownTasks:
             KlingError: Passing failures are retried for `retry.give_up_after` seconds; then the last is raised.
         """
         self._open()
-        snapshot = await self._read(endpoint, Endpoint.sent_as, external_task_id)
+        snapshot = await self._find(endpoint, external_id=external_task_id)
         if not may_be_task_of(snapshot, external_task_id, sent_ago=None, made_ago=None):
             what = f"the service answered with another task than that of external_task_id {external_task_id!r}"
             raise TaskNotFound(what, snapshot.task_id, snapshot.request_id)
         return snapshot
 
-    async def _read(
-        self, endpoint: Endpoint[Any], path_of: Callable[[Endpoint[Any], str], str], any_id: str
+    async def _find(
+        self, endpoint: Endpoint[Any], *, task_id: str | None = None, external_id: str | None = None
     ) -> TaskSnapshot:
-        # In the new standard too, if the legacy one does not know the task.
-        task_id = any_id if path_of is Endpoint.one else None
-        read = read_only_task if endpoint.is_twin else read_snapshot
-        try:
-            return await self._transport.read(path_of(endpoint, any_id), lambda answer: read(answer, task_id))
-        except TaskNotFound:
-            twin = endpoint.twin(self._dialect)
-            if twin is None:
-                raise
-        return await self._read(twin, path_of, any_id)
+        async def read(place: Endpoint[Any]) -> TaskSnapshot:
+            path = place.one(task_id) if task_id is not None else place.sent_as(external_id or "")
+            return await self._transport.read(
+                path,
+                lambda answer: (
+                    read_snapshot(answer, task_id)
+                    if place.legacy is None
+                    else read_only_task(answer, task_id, external_id)
+                ),
+            )
+
+        return await find_in(read, endpoint, endpoint.counterpart(self._dialect))
 
     async def listed(self, endpoint: Endpoint[Any], page_size: int) -> AsyncGenerator[TaskSnapshot, None]:
         """

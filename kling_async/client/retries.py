@@ -12,16 +12,19 @@ import backoff
 
 from kling_async.errors import (
     KlingError,
+    NotAuthenticated,
     NotSent,
     RateLimited,
     ServiceFailure,
+    TaskNotFound,
     UnexpectedAnswer,
     Unreachable,
 )
 from kling_async.policy.policies import RetryPolicy
 
-__all__ = ["Step", "is_no_api", "may_exist", "may_repeat", "next_step", "retry"]
+__all__ = ["Step", "find_in", "is_no_api", "may_exist", "may_repeat", "next_step", "retry"]
 
+E = TypeVar("E")
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
@@ -78,6 +81,28 @@ def is_no_api(error: KlingError) -> bool:
     Return whether *error* shows that there is no Kling API at the address, so that nothing sent there creates a task.
     """
     return isinstance(error, UnexpectedAnswer) and error.is_other_api and not may_exist(error)
+
+
+async def find_in(read: Callable[[E], Awaitable[T]], endpoint: E, counterpart: E | None) -> T:
+    """
+    Return the task that *read* finds at *endpoint*, or else at its counterpart in the vendor's other standard.
+
+    Raises:
+        TaskNotFound: Neither has it, or the first has not, and this host or this key is not for the other standard.
+        KlingError: Either failed.
+    """
+    try:
+        return await read(endpoint)
+    except TaskNotFound as error:
+        if counterpart is None:
+            raise
+        missing = error
+    try:
+        return await read(counterpart)
+    except KlingError as error:
+        if isinstance(error, NotAuthenticated) or is_no_api(error):
+            raise missing from error
+        raise
 
 
 def may_repeat(error: KlingError) -> bool:

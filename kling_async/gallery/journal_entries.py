@@ -11,12 +11,12 @@ import attrs
 from kling_async.batch.journal import Reader
 from kling_async.batch.records import Row, State
 from kling_async.gallery.entry import GalleryEntry, entry_of
-from kling_async.wire.dialects import DIALECTS
+from kling_async.wire.dialects import DIALECTS, Dialect
+from kling_async.wire.endpoints.registry import model_of
 
 __all__ = ["entries_of_row", "read_journal"]
 
 _BEGUN: Final = tuple(state for state in State if state is not State.QUEUED)
-_DEFAULT_MODELS: Final = {name: dialect.default_model for name, dialect in DIALECTS.items()}
 
 
 def read_journal(path: str | Path) -> Iterator[GalleryEntry]:
@@ -34,19 +34,19 @@ def read_journal(path: str | Path) -> Iterator[GalleryEntry]:
     with Reader(path) as reader:
         _, dialect = reader.account
         for row in reader.rows(*_BEGUN):
-            yield from entries_of_row(row, _DEFAULT_MODELS.get(dialect))
+            yield from entries_of_row(row, DIALECTS.get(dialect))
 
 
-def entries_of_row(row: Row, default_model: str | None) -> Iterator[GalleryEntry]:
+def entries_of_row(row: Row, dialect: Dialect | None) -> Iterator[GalleryEntry]:
     """
     Yield an entry for each saved file of *row*, or one entry if there is none.
 
     Args:
-        default_model: The model if the request names none.
+        dialect: Says which model a request runs on that names none; None if it is not known.
     """
     about = attrs.evolve(
         entry_of(row.request),
-        model_name=getattr(row.request, "model_name", None) or default_model,
+        model_name=getattr(row.request, "model_name", None) if dialect is None else model_of(row.request, dialect),
         task_id=row.task_id,
         seconds=_seconds(row),
         units=row.snapshot.final_unit_deduction if row.snapshot is not None else None,

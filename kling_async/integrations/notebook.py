@@ -185,8 +185,8 @@ def _words(tally: Tally, total: int, now: float) -> Iterator[str]:
             yield f"{tally.counts[stage]:,} {stage.value}"
     if tally.counts[Stage.LEFT]:
         yield f"{tally.counts[Stage.LEFT]:,} no longer watched"
-    if tally.pictures:
-        yield f"{tally.pictures:,} picture{'' if tally.pictures == 1 else 's'} saved"
+    if tally.files:
+        yield f"{tally.files:,} file{'' if tally.files == 1 else 's'} saved"
     minutes, seconds = divmod(int(tally.seconds(now)), 60)
     yield f"{minutes}:{seconds:02}"
 

@@ -76,12 +76,13 @@ class TaskSpans:
 
     def _begin(self, event: TaskEvent) -> Span:
         endpoint = DEFAULT_ENDPOINT if event.request is None else endpoint_of(type(event.request))
-        output = _OUTPUTS[endpoint.results[0]]
-        operation = f"generate_{output}"
+        output = endpoint.results[0].removesuffix("s")
+        is_file = output in _FILES
+        operation = f"{'generate' if is_file else 'create'}_{output}"
         attributes = {
             "gen_ai.operation.name": operation,
             "gen_ai.provider.name": "kling",
-            "gen_ai.output.type": output,
+            **({"gen_ai.output.type": output} if is_file else {}),
             "kling.endpoint": endpoint.name,
             **self.attributes,
         }
@@ -90,9 +91,9 @@ class TaskSpans:
         return tracer.start_span(operation, kind=SpanKind.CLIENT, attributes=attributes, start_time=start_time)
 
 
-_OUTPUTS: Final = {"images": "image", "videos": "video", "audios": "speech", "voices": "speech", "elements": "image"}
+_FILES: Final = frozenset({"image", "video", "audio"})
 """
-The conventions' output types by result list; they have none for other sounds, nor for elements.
+Types of output. Of these, the conventions have "image"; they allow others.
 """
 
 _EVENTS_OF_A_KIND: Final = 8
@@ -142,13 +143,18 @@ def _request_attributes(request: TaskRequest) -> _Attributes:
         "gen_ai.request.choice.count": "n",
         "kling.aspect_ratio": "aspect_ratio",
         "kling.resolution": "resolution",
+        "kling.duration": "duration",
+        "kling.mode": "mode",
+        "kling.sound": "sound",
         "kling.external_task_id": "external_task_id",
     }
     values = {name: getattr(request, field, None) for name, field in names.items()}
     for file in endpoint_of(type(request)).inputs:
         values[f"kling.has_{file.field}"] = any(file.sources(request))
     return {
-        name: value if isinstance(value, int) else str(value) for name, value in values.items() if value is not None
+        name: value if isinstance(value, int | float) else str(value)
+        for name, value in values.items()
+        if value is not None
     }
 
 

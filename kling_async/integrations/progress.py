@@ -61,13 +61,13 @@ class Tally:
 
     Attributes:
         counts: Number of submits by stage.
-        pictures: Number of saved files.
+        files: Number of saved files.
         failure: The last failure.
         hindrance: The last error after which a submit is retried; None once a submit was accepted after it.
     """
 
     counts: collections.Counter[Stage] = attrs.field(factory=collections.Counter, init=False)
-    pictures: int = attrs.field(default=0, init=False)
+    files: int = attrs.field(default=0, init=False)
     failure: KlingError | None = attrs.field(default=None, init=False)
     hindrance: KlingError | None = attrs.field(default=None, init=False)
     _began_at: float | None = attrs.field(default=None, init=False)
@@ -106,7 +106,7 @@ class Tally:
         if self._began_at is None:
             self._began_at = self._moved_at = event.at
         if event.kind is EventKind.SAVED:  # the result may be an old one, whose task is not counted
-            self.pictures += len(event.paths) + len(event.urls)
+            self.files += len(event.paths) + len(event.urls)
         else:
             self._move(event.key, _stage_of(event))
             self._moved_at = event.at

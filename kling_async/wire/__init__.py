@@ -8,7 +8,7 @@ For programs that use their own HTTP client, or check a request before they queu
 
 from kling_async.wire.codec import read_request, read_task, write_request, write_task
 from kling_async.wire.dialects import dialect_of
-from kling_async.wire.endpoints.base import Endpoint, TaskRequest
+from kling_async.wire.endpoints.base import Endpoint, NewStandard, TaskRequest
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource
 from kling_async.wire.endpoints.registry import (
     broken_rules,
@@ -28,6 +28,7 @@ __all__ = [
     "FileFacts",
     "FileInput",
     "FileSource",
+    "NewStandard",
     "TaskRequest",
     "broken_rules",
     "dialect_of",

@@ -110,16 +110,21 @@ def read_snapshot(answer: Answer, task_id: str | None = None) -> TaskSnapshot:
     return snapshot if task_id in (None, snapshot.task_id) else attrs.evolve(snapshot, task_id=task_id)
 
 
-def read_only_task(answer: Answer, task_id: str | None = None) -> TaskSnapshot:
+def read_only_task(answer: Answer, task_id: str | None = None, external_id: str | None = None) -> TaskSnapshot:
     """
-    Read the answer to a query of one task in the vendor's new standard, where it is a list.
+    Read the answer to a query of one task in the vendor's new standard, where it is a list. Other tasks in it are left
+    out; so are those with another id than *external_id*, if one has it.
 
     Raises:
-        TaskNotFound: The list is empty.
-        UnexpectedAnswer: It has several tasks.
+        TaskNotFound: The list does not have it.
+        UnexpectedAnswer: It may be any of several.
         KlingError: As for a create.
     """
     page = read_page(answer)
+    if task_id is not None:
+        page = [task for task in page if task.task_id == task_id][:1]
+    elif external_id is not None:
+        page = [task for task in page if task.task_info.external_task_id == external_id] or page
     if len(page) > 1:
         what = f"the answer holds {len(page)} tasks, and one was asked for"
         raise make_error(UnexpectedAnswer, what, answer, task_id, None, page[0].request_id)

@@ -20,7 +20,7 @@ import pytest
 import typer
 
 import kling_async.cli.run
-from kling_async import OFFICIAL
+from kling_async import OFFICIAL, TextToVideo
 from kling_async.cli.commands import app
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.emulator import Emulator
@@ -31,6 +31,7 @@ from tests.fakes.zygote import install, serving
 from tests.unit.gallery.conftest import begin_batch, painter
 
 TASK_ID: Final = "CjikY2gHPbcAAAAAAKJ0-A"
+VIDEO_ID: Final = "867283741759111202"
 SECRET: Final = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
 
 WAITS: Final = "kling-async wait --save -"
@@ -110,6 +111,7 @@ async def run_all(folder: Path) -> dict[str, Ended]:
     quick: dict[str, Any] = {"dialect": OFFICIAL, "clock": lambda: time.time() + shift}
     async with service(**quick) as server, receiver.serve() as hook, serving(path, "--vendor"):
         know(server, TASK_ID, "other-task", n=2)
+        server.account.restore(VIDEO_ID, TextToVideo("a boat", duration=3), time.time() - 60)
         ordinary = server.account.settings
         server.account.settings = attrs.evolve(ordinary, latency=(1000.0, 1000.0))
         know(server, "busy-1", ends_in=-500)  # half done

@@ -62,7 +62,7 @@ def test_task() -> None:
     """
     A task is told in one and the same way, whatever was done with it.
     """
-    assert FACTS == task_facts("t-1", SEEN, files={("image", 1): Path("1.png")})
+    assert FACTS == task_facts("t-1", SEEN, endpoint="image-generation", files={("image", 1): Path("1.png")})
 
 
 def test_files_of_other_kinds() -> None:
@@ -70,7 +70,8 @@ def test_files_of_other_kinds() -> None:
     Videos and sounds are files too, and "images" has none of them.
     """
     output = TaskOutput(videos=(Video(0, "http://x/0.mp4"),), audios=(Audio(0, "http://x/0.mp3"),))
-    facts = task_facts("t-1", attrs.evolve(SEEN, task_result=output), files={("video", 0): Path("0.mp4")})
+    seen = attrs.evolve(SEEN, task_result=output)
+    facts = task_facts("t-1", seen, endpoint="video-to-audio", files={("video", 0): Path("0.mp4")})
 
     assert [] == facts["images"]
     assert [
@@ -85,18 +86,18 @@ def test_voices_and_elements() -> None:
     """
     made = TaskOutput(voices=(Voice("v-1", "narrator"),), elements=(Element(829836802793406551, "fox"),))
 
-    facts = json.loads(json.dumps(task_facts("t-1", attrs.evolve(SEEN, task_result=made))))
+    facts = json.loads(json.dumps(task_facts("t-1", attrs.evolve(SEEN, task_result=made), endpoint="custom-voice")))
 
     assert [] == facts["files"]
     assert ("v-1", 829836802793406551) == (facts["voices"][0]["voice_id"], facts["elements"][0]["element_id"])
-    assert {"voices", "elements"}.isdisjoint(task_facts("t-1", SEEN))
+    assert {"voices", "elements"}.isdisjoint(task_facts("t-1", SEEN, endpoint="image-generation"))
 
 
 def test_unseen_task() -> None:
     """
     What was never seen has the same fields, and the error tells why.
     """
-    facts = task_facts("t-1", None, error=KlingError("no", "t-1"))
+    facts = task_facts("t-1", None, endpoint="image-generation", error=KlingError("no", "t-1"))
 
     assert FACTS.keys() == facts.keys()
     assert {"class": "KlingError", "message": "no (task t-1)"} == facts["error"]

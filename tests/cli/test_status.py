@@ -25,8 +25,8 @@ def test_one_line_each(served: ServedBy, monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert (0, "") == (ended.code, ended.err)
     assert [
-        "done-1  succeed        0.0 s   2 pictures   16 units",
-        "busy-1  submitted      0.0 s   0 pictures    - units",
+        "done-1  succeed        0.0 s   2 files   16 units",
+        "busy-1  submitted      0.0 s   0 files    - units",
     ] == ended.out.splitlines()
     assert 2 == kling.server.ledger.reads
 

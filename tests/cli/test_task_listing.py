@@ -28,16 +28,19 @@ FAILED: Final = TaskSnapshot(
     status_word="failed",
     task_status_msg="no [red]\x1b[31m\nway",
 )
+RESTING: Final = TaskSnapshot(task_id="t", task_status=TaskStatus.UNKNOWN, status_word="resting")
 
 
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
-        (ListedTask.of(DONE), ("succeed", "7.2", "1", "2.5", "")),
-        (ListedTask.of(FAILED), ("failed", "-", "0", "-", "no [red]�[31m way")),
-        (ListedTask("t-3", None, NotSent("no way there")), ("-", "-", "-", "-", "NotSent")),
+        (ListedTask.of(DONE, "image-generation"), ("succeed", "7.2", "1", "2.5", "")),
+        (ListedTask.of(FAILED, "image-generation"), ("failed", "-", "0", "-", "no [red]�[31m way")),
+        (ListedTask("t-3", None, NotSent("no way there"), "text-to-video"), ("-", "-", "-", "-", "NotSent")),
         (
-            ListedTask.of(TaskSnapshot(task_id="t", task_status=TaskStatus.UNKNOWN, status_word="resting")),
+            ListedTask.of(
+                TaskSnapshot(task_id="t", task_status=TaskStatus.UNKNOWN, status_word="resting"), "text-to-video"
+            ),
             ("resting", "-", "0", "-", ""),
         ),
     ],
@@ -58,8 +61,8 @@ def test_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stdout", screen := Terminal())
     with TaskListing(as_json=False) as listing:
-        listing.add(ListedTask.of(DONE))
-        listing.add(ListedTask.of(FAILED))
+        listing.add(ListedTask.of(DONE, "image-generation"))
+        listing.add(ListedTask.of(FAILED, "image-generation"))
         before = screen.getvalue()
 
     lines = screen.getvalue().splitlines()

@@ -18,6 +18,7 @@ from kling_async.emulator import Emulator, Fault
 from kling_async.media.naming import NameTemplate
 from kling_async.media.saved_files import SavedFile
 from kling_async.policy.host_networks import Network
+from kling_async.wire import TaskRequest
 from tests.fakes import sample_functions
 from tests.fakes.storages import EAGER
 
@@ -50,7 +51,7 @@ def made_of(dask_client: Client) -> LocalCluster:
     return dask_client.cluster
 
 
-async def run(client: KlingClient, folder: Path, *prompts: str | ImageRequest, **options: Any) -> list[Done | Failed]:
+async def run(client: KlingClient, folder: Path, *prompts: str | TaskRequest, **options: Any) -> list[Done | Failed]:
     """
     Run a batch in *folder*, and return its outcomes in the order of the input.
     """

@@ -31,6 +31,13 @@ def measure(source: Path | bytes, info: FileInfo) -> tuple[str, int, int, int]:
         return info.key, *image.size, os.getpid()
 
 
+def kind(source: Path | bytes, info: FileInfo) -> str:
+    """
+    Return the kind of the file.
+    """
+    return info.file.kind
+
+
 def check(source: Path | bytes, info: FileInfo) -> bool:
     """
     Return whether a file has the digest that the info states.

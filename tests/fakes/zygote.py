@@ -7,6 +7,7 @@ vendor's and emulate quick services. `CLIENT` is the program that stands for `py
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -100,6 +101,8 @@ def serve(path: str, *options: str) -> None:
     for name in IMPORTS:
         importlib.import_module(name)
     importlib.import_module("PIL.Image").init()  # imports the modules of all formats
+    gc.collect()
+    gc.freeze()  # else each program walks through all that is imported here as it ends: 0.3 s
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)

@@ -9,20 +9,26 @@ import pytest
 
 from kling_async import (
     OFFICIAL,
+    Avatar,
     Frame,
     ImageToVideo,
     InputVideo,
+    LipSync,
     MotionControl,
     MultiImageToImage,
     OmniImage,
     OmniVideo,
+    OneStepLipSync,
     Shot,
     TextToVideo,
+    VideoEffect,
+    VideoToAudio,
     VirtualTryOn,
 )
 from kling_async.errors import InvalidRequest
 from kling_async.wire import TaskRequest
 from tests.fakes.clients import client_of, emulator
+from tests.fakes.sounds import silence
 from tests.fakes.valid_requests.pictures import PNG, URL, png
 
 TINY: Final = png(20, 20)
@@ -109,6 +115,25 @@ CASES: Final[dict[str, tuple[TaskRequest, list[str], str]]] = {
         "at least 300 pixels",
     ),
     "a picture that does not exist": (ImageToVideo(Path("no.png")), ["image"], "no.png"),
+    "a sound that is a picture": (Avatar(PNG, sound_file=PNG), ["sound_file"], "mp3, wav, m4a or aac sound"),
+    "a sound that is too short": (Avatar(PNG, sound_file=silence(1)), ["sound_file"], "2 to 300 seconds; it lasts 1"),
+    "a sound that is cut": (Avatar(PNG, sound_file=silence(5)[:-40]), ["sound_file"], "is cut short"),
+    "a sound that is too large": (Avatar(PNG, sound_file=b"ID3" + bytes(2**23)), ["sound_file"], "5242880 bytes"),
+    "a sound that does not exist": (Avatar(PNG, sound_file=Path("no.mp3")), ["sound_file"], "No such file"),
+    "a sound in place of its id": (Avatar(PNG, audio_id="speech.mp3"), ["audio_id"], "as sound_file"),
+    "seconds in place of milliseconds": (
+        LipSync("7", face_id="0", audio_id="17", sound_end_time=3),
+        ["sound_end_time"],
+        "whole milliseconds from 2000",
+    ),
+    "a sound beyond its end": (
+        LipSync("7", face_id="0", sound_file=silence(3), sound_end_time=4000),
+        ["sound_end_time"],
+        "which lasts 3000 milliseconds",
+    ),
+    "a local video without sound": (VideoToAudio(LOCAL), ["video_id"], "videos are not uploaded"),
+    "nothing to say": (OneStepLipSync("17"), ["text"], "needs an audio_file"),
+    "a scene with one picture too few": (VideoEffect("hug", images=[PNG]), ["images"], "a list of two pictures"),
     "shots that are too short for the video": (
         TextToVideo(duration=5, **FIELDS_OF_SHOTS),
         ["multi_prompt"],

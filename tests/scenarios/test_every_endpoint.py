@@ -22,7 +22,7 @@ from kling_async.emulator.account import Account
 from kling_async.emulator.api import ApiRequest, ApiResponse, EmulatedApi
 from kling_async.emulator.routing import target_of
 from kling_async.emulator.settings import Settings
-from kling_async.errors import SubmissionUncertain
+from kling_async.errors import InvalidRequest, SubmissionUncertain
 from kling_async.media.input_files import read_inputs, with_texts
 from kling_async.wire import (
     Answer,
@@ -36,11 +36,9 @@ from kling_async.wire import (
     write_request,
 )
 from tests.fakes.clients import client_of, emulator
-from tests.fakes.valid_requests.every_endpoint import ENDPOINTS, NAMES, example_of, requests_of
+from tests.fakes.valid_requests.every_endpoint import ENDPOINTS, NAMES, example_of, requests_of, why_unpriced
 
 EXAMPLES = [example_of(endpoint) for endpoint in ENDPOINTS]
-
-WITHOUT_PRICE = {"custom-element": "is free", "video-effect": "has a price for each scene, which is not known"}
 
 LOST_ANSWERS = {
     "reset": faults.reset_after("create"),
@@ -88,7 +86,7 @@ async def test_valid_requests_are_accepted_and_priced(endpoint: Endpoint[Any], d
     units = endpoint.units(request, OFFICIAL)
     most = endpoint.units_at_most(request, OFFICIAL) if units is None else units
     assert record.price == (most or 0) or (units is None and record.price < (most or 0))  # by the length of an input
-    assert Decimal(0) < record.price or endpoint.name in WITHOUT_PRICE
+    assert Decimal(0) < record.price or why_unpriced(endpoint)
 
 
 @pytest.mark.parametrize("trouble", LOST_ANSWERS.values(), ids=LOST_ANSWERS)
@@ -147,6 +145,21 @@ async def test_every_task_of_the_new_standard_with_a_lost_answer_is_found(troubl
         for task in server.ledger.tasks:
             found = await client.core.tasks.look_up(task.external_task_id or "", endpoint_named(task.endpoint))
             assert task.task_id == found.task_id
+
+
+async def test_odd_values_are_refused_before_the_standard_is_chosen() -> None:
+    """
+    A model that is no text names no path.
+    """
+    dialect = attrs.evolve(OFFICIAL, standard="new")
+    odd: Any = ["kling-v3"]
+    async with emulator(dialect) as server, client_of(server) as client:
+        for endpoint, example in zip(ENDPOINTS, EXAMPLES, strict=True):
+            if endpoint.new_standard is not None:
+                with pytest.raises(InvalidRequest, match="model_name"):
+                    await client.generate(example, model_name=odd)
+
+        assert not server.ledger.tasks
 
 
 async def test_a_task_of_the_new_standard_is_picked_up_by_its_id() -> None:

@@ -22,7 +22,7 @@ from tests.unit.test_imports import MAY_IMPORT, allowed_to
 
 PACKAGE: Final = str(Path(kling_async.__file__).parent)
 
-FUNCTIONS_MAX: Final = 109
+FUNCTIONS_MAX: Final = 110
 CALLS_MAX: Final = 260
 """
 By this counter there were 200 functions and 583 calls before a submit had one downward path.

@@ -13,7 +13,7 @@ from kling_async.cli.formatting import format_units, plural
 from kling_async.cli.json_output import number_of
 from kling_async.wire.dialects import GATEWAY, Dialect
 from kling_async.wire.endpoints.base import TaskRequest, sources_of
-from kling_async.wire.endpoints.registry import caption_of, endpoint_named, endpoint_of
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, endpoint_named, endpoint_of, model_of
 from kling_async.wire.redaction import one_line, shorten
 
 __all__ = ["CostEstimate", "RequestKind"]
@@ -31,14 +31,23 @@ class RequestKind:
 
     Attributes:
         endpoint: The endpoint's name.
+        model_name: None if the endpoint has no choice of models.
         n: Files that each request makes.
         has_image: Whether it has a reference image or another file.
     """
 
     endpoint: str
-    model_name: str
+    model_name: str | None
     n: int
     has_image: bool
+
+    @property
+    def title(self) -> str:
+        """
+        The model of images; the endpoint of other files, with the model if there is a choice.
+        """
+        names = (None if self.endpoint == DEFAULT_ENDPOINT.name else self.endpoint, self.model_name)
+        return ", ".join(name for name in names if name is not None)
 
 
 @attrs.define(eq=False)
@@ -63,7 +72,7 @@ class CostEstimate:
         if request is None:
             raise ValueError(f"line {line.number} is not a request")
         endpoint = endpoint_of(type(request))
-        model_name = getattr(request, "model_name", None) or endpoint.bucket(request, self.dialect)
+        model_name = model_of(request, self.dialect)
         has_image = bool(sources_of(endpoint, request))
         self.kinds[RequestKind(endpoint.name, model_name, endpoint.files(request), has_image)] += 1
         units = endpoint.units(request, self.dialect)
@@ -92,14 +101,15 @@ class CostEstimate:
         """
         file = "picture" if all(endpoint_named(kind.endpoint).results == ("images",) for kind in self.kinds) else "file"
         what = f"{plural(self.requests, 'request')} to a {self.dialect.name} service"
+        width = max([14, *(len(kind.title) for kind in self.kinds)])
         lines = [
             f"{what}: {plural(self.pictures, file)}, {self._cost()}",
             "",
-            f"{'requests':>10}  {'model':<14} {file}s each",
+            f"{'requests':>10}  {'model':<{width}} {file}s each",
         ]
         for kind, count in self.kinds.most_common():
             image = ", from a reference image" if kind.has_image else ""
-            lines.append(f"{count:>10,}  {kind.model_name:<14} {kind.n}{image}")
+            lines.append(f"{count:>10,}  {kind.title:<{width}} {kind.n}{image}")
         lines += ["", "first lines:"]
         lines += [f"{line.number:>10,}  {_summary(line.request)}" for line in self.first if line.request is not None]
         return lines

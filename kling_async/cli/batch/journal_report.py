@@ -21,7 +21,7 @@ from kling_async.cli.terminal import aligned, print_error, write_line
 from kling_async.errors import KlingError
 from kling_async.media.saved_files import SavedFile
 from kling_async.wire.dialects import DIALECTS
-from kling_async.wire.endpoints.registry import caption_of
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, model_of
 from kling_async.wire.redaction import one_line, shorten
 
 __all__ = ["show_status", "trace_picture"]
@@ -99,7 +99,7 @@ def trace_picture(picture: Path, journal: Path | None, *, as_json: bool) -> Exit
     found = next((one for one in row.files if one.path == path), row.files[0])
     if as_json:
         facts = row_facts(row, found)
-        facts |= {"model_name": _model_of(row, dialect), "is_unchanged": _is_unchanged(picture, found)}
+        facts |= {"model_name": _model_of(row, dialect) or "", "is_unchanged": _is_unchanged(picture, found)}
         write_line(sys.stdout, json.dumps(facts))
     else:
         _print(aligned(dict(_facts(row, found, dialect, picture))))
@@ -145,7 +145,9 @@ def _search(picture: Path) -> tuple[Row | None, str, list[str]]:
 def _facts(row: Row, picture: SavedFile, dialect: str, path: Path) -> Iterator[tuple[str, str]]:
     facts: dict[str, Any] = row_facts(row, picture)
     state = {None: "file missing", True: "unchanged", False: "the file has changed since"}
-    yield "picture", str(path)
+    yield "picture" if picture.kind == "image" else picture.kind, str(path)
+    if row.endpoint != DEFAULT_ENDPOINT.name:
+        yield "kind", row.endpoint
     yield "prompt", caption_of(row.request)
     for name, value in facts["request"].items():
         if name != "prompt":
@@ -154,7 +156,8 @@ def _facts(row: Row, picture: SavedFile, dialect: str, path: Path) -> Iterator[t
     yield "task", row.task_id or ""
     if row.external_task_id is not None:
         yield "external id", row.external_task_id
-    yield "model", _model_of(row, dialect)
+    if (model := _model_of(row, dialect)) is not None:
+        yield "model", model
     for moment in ("queued", "sent", "accepted", "ended", "saved"):
         if (at := facts[f"{moment}_at"]) is not None:
             yield moment, at
@@ -164,9 +167,10 @@ def _facts(row: Row, picture: SavedFile, dialect: str, path: Path) -> Iterator[t
     yield "sha256", f"{picture.sha256} ({state[_is_unchanged(path, picture)]})"
 
 
-def _model_of(row: Row, dialect: str) -> str:
-    default = DIALECTS[dialect].default_model if dialect in DIALECTS else ""
-    return getattr(row.request, "model_name", None) or default
+def _model_of(row: Row, dialect: str) -> str | None:
+    if dialect not in DIALECTS:
+        return getattr(row.request, "model_name", None)
+    return model_of(row.request, DIALECTS[dialect])
 
 
 def _is_unchanged(path: Path, picture: SavedFile) -> bool | None:

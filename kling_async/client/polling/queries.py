@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import attrs
 
+from kling_async.client.retries import find_in
 from kling_async.client.transport import DECODE_INLINE_MAX, Transport, decode
-from kling_async.errors import TaskNotFound
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint, several
 from kling_async.wire.http_answer import Answer
@@ -61,14 +61,11 @@ class HttpStatusQueries:
     dialect: Dialect
 
     async def one(self, endpoint: Endpoint[Any], task_id: str) -> TaskSnapshot:
-        answer = await self._transport.send("GET", endpoint.one(task_id), limit=self.timeout)
-        read = read_only_task if endpoint.is_twin else read_snapshot
-        try:
-            return await decode(answer, functools.partial(read, task_id=task_id))
-        except TaskNotFound:
-            if endpoint.new_standard is None or (twin := endpoint.twin(self.dialect)) is None:
-                raise
-        return await self.one(twin, task_id)
+        if endpoint.new_standard is None and endpoint.legacy is None:
+            return await self._one(endpoint, task_id)
+        return await find_in(
+            functools.partial(self._one, task_id=task_id), endpoint, endpoint.counterpart(self.dialect)
+        )
 
     async def several(
         self,
@@ -84,6 +81,11 @@ class HttpStatusQueries:
         answer = await self._transport.send("GET", endpoint.page(number, size), limit=self.timeout)
         snapshots, count = await _read_known(answer, known)
         return snapshots, count < size
+
+    async def _one(self, endpoint: Endpoint[Any], task_id: str) -> TaskSnapshot:
+        answer = await self._transport.send("GET", endpoint.one(task_id), limit=self.timeout)
+        read = read_snapshot if endpoint.legacy is None else read_only_task
+        return await decode(answer, functools.partial(read, task_id=task_id))
 
 
 async def _read_known(answer: Answer, known: Mapping[str, TaskSnapshot | None]) -> tuple[dict[str, TaskSnapshot], int]:

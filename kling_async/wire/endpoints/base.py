@@ -156,7 +156,7 @@ class Endpoint(Generic[R]):
         lists: Whether its tasks can be listed, if the service can.
         several_ids: Whether one request can ask for several of its tasks, if the service can.
         timeout: Seconds that `generate` waits for a task, by default.
-        is_twin: Whether it is the twin of another endpoint, in the new standard.
+        legacy: The endpoint whose twin in the new standard it is; None if it is no twin.
     """
 
     name: str
@@ -185,7 +185,7 @@ class Endpoint(Generic[R]):
     lists: bool = True
     several_ids: bool = True
     timeout: float = 600.0
-    is_twin: bool = False
+    legacy: "Endpoint[R] | None" = None
 
     def spoken(self, request: R, dialect: Dialect) -> "Endpoint[R]":
         """
@@ -195,13 +195,18 @@ class Endpoint(Generic[R]):
         if new is None or dialect.standard == "legacy only":
             return self
         if dialect.standard == "new" or new.is_needed(request, dialect):
-            return _twin(self, new.segment(request, dialect))
+            segment = new.segment(request, dialect)
+            if isinstance(segment, str) and stands_in_path(segment):  # otherwise its rules refuse the request
+                return _twin(self, segment)
         return self
 
-    def twin(self, dialect: Dialect) -> "Endpoint[R] | None":
+    def counterpart(self, dialect: Dialect) -> "Endpoint[R] | None":
         """
-        Return the twin at which a task of this endpoint may have been created, to read it; None if there is none.
+        Return this endpoint in the other standard, in which one of its tasks may have been created, to read it; None if
+        there is none.
         """
+        if self.legacy is not None:
+            return self.legacy
         return None if self.new_standard is None or dialect.standard == "legacy only" else _twin(self, "")
 
     def one(self, any_id: str) -> str:
@@ -216,13 +221,13 @@ class Endpoint(Generic[R]):
             rule = f"must be an id that can stand in a path, of at most {ID_LENGTH} characters"
             broken = BrokenRule("task_id", repr(shorten(any_id)), rule)
             raise InvalidRequest(str(broken), broken=(broken,))
-        return several((any_id,)) if self.is_twin else f"{self.path}/{quote(any_id, safe='')}"
+        return several((any_id,)) if self.legacy is not None else f"{self.path}/{quote(any_id, safe='')}"
 
     def sent_as(self, external_id: str) -> str:
         """
         Return the path of the task that was sent under an id of ours.
         """
-        if self.is_twin:
+        if self.legacy is not None:
             return f"/tasks?external_task_ids={quote(external_id, safe='')}"
         return self.one(external_id)
 
@@ -238,9 +243,8 @@ def _twin(endpoint: Endpoint[R], segment: str) -> Endpoint[R]:
     new = endpoint.new_standard
     if new is None:
         raise AssertionError(f"{endpoint.name} has no twin")
-    return attrs.evolve(
-        endpoint, path=f"{new.path}/{segment}", to_body=new.to_body, new_standard=None, lists=False, is_twin=True
-    )
+    path = f"{new.path}/{quote(segment, safe='')}"
+    return attrs.evolve(endpoint, path=path, to_body=new.to_body, new_standard=None, lists=False, legacy=endpoint)
 
 
 def sources_of(endpoint: Endpoint[Any], request: TaskRequest) -> dict[str, Any]:

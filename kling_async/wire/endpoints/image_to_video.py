@@ -25,21 +25,19 @@ from kling_async.wire.endpoints.rules import (
     number_rule,
     unicode_rules,
 )
-from kling_async.wire.endpoints.video_models import UNIT_PRICE, ModelFacts, VideoModel, model_rules
+from kling_async.wire.endpoints.video_models import UNIT_PRICE, ModelFacts, VideoModel
 from kling_async.wire.endpoints.video_rules import (
     SHOTS,
     Shot,
     as_tuple,
     bucket_of,
     camera_rules,
-    duration_rules,
+    caption_of_shots,
     facts_for,
-    mode_rules,
+    model_choice_rules,
     model_of,
     only_retired,
     prompt_rules,
-    shot_rules,
-    sound_rules,
     units_per_second,
 )
 from kling_async.wire.field_metadata import ALWAYS_SENT, ELEMENTS, ON_OR_OFF, SECONDS, WATERMARK, in_items
@@ -155,11 +153,7 @@ def _rules(request: ImageToVideo, dialect: Dialect, files: Mapping[str, FileFact
         yield from image_rules(field, getattr(request, field), files.get(field), dialect, has_ratio=has_ratio)
     yield from prompt_rules(request, is_required=request.multi_shot is True and request.shot_type != "customize")
     yield from unicode_rules(request, ("prompt", "negative_prompt", "model_name", "callback_url"))
-    yield from model_rules(request.model_name, dialect, _OFFERED)
-    yield from duration_rules(request.duration, facts, model)
-    yield from mode_rules(request.mode, facts, model, dialect)
-    yield from sound_rules(request, facts, model, mode)
-    yield from shot_rules(request, facts, model)
+    yield from model_choice_rules(request, dialect, _OFFERED, mode)
     if facts is not None:
         yield from _tail_rules(request, facts, model, mode)
         yield from _reference_rules(request, facts, model)
@@ -242,10 +236,6 @@ def _complete(request: ImageToVideo, dialect: Dialect) -> ImageToVideo:
     return attrs.evolve(request, model_name=model, mode=mode)
 
 
-def _caption(request: ImageToVideo) -> str:
-    return request.prompt or " / ".join(shot.prompt for shot in request.multi_prompt)
-
-
 IMAGE_TO_VIDEO: Final = Endpoint(
     name="image-to-video",
     title="image to video",
@@ -265,6 +255,6 @@ IMAGE_TO_VIDEO: Final = Endpoint(
     unit_price=UNIT_PRICE,
     new_standard=new_standard("/image-to-video", with_contents, contents_from),
     complete=_complete,
-    caption=_caption,
+    caption=caption_of_shots,
     timeout=1800.0,
 )

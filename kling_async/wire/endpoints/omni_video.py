@@ -48,6 +48,7 @@ from kling_async.wire.endpoints.video_rules import (
     RATIOS,
     SHOTS,
     Shot,
+    caption_of_shots,
     duration_rules,
     mode_rules,
     prompt_rules,
@@ -280,10 +281,6 @@ def _complete(request: OmniVideo, _: Dialect) -> OmniVideo:
     )
 
 
-def _caption(request: OmniVideo) -> str:
-    return request.prompt or " / ".join(shot.prompt for shot in request.multi_prompt)
-
-
 OMNI_VIDEO: Final = Endpoint(
     name="omni-video",
     title="omni video",
@@ -299,7 +296,7 @@ OMNI_VIDEO: Final = Endpoint(
     unit_price=UNIT_PRICE,
     new_standard=new_standard("/omni-video", new_body, fields_from),
     complete=_complete,
-    caption=_caption,
+    caption=caption_of_shots,
     timeout=1800.0,
 )
 """

@@ -26,6 +26,7 @@ __all__ = [
     "endpoint_named",
     "endpoint_of",
     "endpoints",
+    "model_of",
     "register",
     "registered",
     "request_of",
@@ -144,6 +145,16 @@ def caption_of(request: TaskRequest | None) -> str:
     Return a text that identifies the request for people, usually its prompt; empty if there is none.
     """
     return "" if request is None else endpoint_of(type(request)).caption(request)
+
+
+def model_of(request: TaskRequest, dialect: Dialect) -> str | None:
+    """
+    Return the model that *request* runs on; None if its endpoint has no choice of models.
+    """
+    completed = endpoint_of(type(request)).complete(request, dialect)
+    if not hasattr(completed, "model_name"):
+        return None
+    return completed.model_name or dialect.default_model
 
 
 def broken_rules(

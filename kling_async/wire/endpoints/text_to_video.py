@@ -22,7 +22,7 @@ from kling_async.wire.endpoints.rules import (
     number_rule,
     unicode_rules,
 )
-from kling_async.wire.endpoints.video_models import UNIT_PRICE, VideoModel, model_rules
+from kling_async.wire.endpoints.video_models import UNIT_PRICE, VideoModel
 from kling_async.wire.endpoints.video_rules import (
     RATIOS,
     SHOTS,
@@ -30,14 +30,12 @@ from kling_async.wire.endpoints.video_rules import (
     as_tuple,
     bucket_of,
     camera_rules,
-    duration_rules,
+    caption_of_shots,
     facts_for,
-    mode_rules,
+    model_choice_rules,
     model_of,
     only_retired,
     prompt_rules,
-    shot_rules,
-    sound_rules,
     units_per_second,
 )
 from kling_async.wire.field_metadata import ALWAYS_SENT, ON_OR_OFF, SECONDS, WATERMARK
@@ -90,17 +88,11 @@ _OFFERED: Final = (VideoModel.V3, VideoModel.V2_6, VideoModel.V2_5_TURBO, VideoM
 
 
 def _rules(request: TextToVideo, dialect: Dialect, _: Mapping[str, FileFacts]) -> Iterator[BrokenRule]:
-    model, facts = facts_for(request, dialect)
-    mode = request.mode or "std"
     yield from prompt_rules(request, is_required=request.shot_type != "customize")
     yield from unicode_rules(request, ("prompt", "negative_prompt", "model_name", "callback_url"))
-    yield from model_rules(request.model_name, dialect, _OFFERED)
-    yield from duration_rules(request.duration, facts, model)
+    yield from model_choice_rules(request, dialect, _OFFERED, request.mode or "std")
     yield from choice_rule("aspect_ratio", request.aspect_ratio, RATIOS, dialect)
-    yield from mode_rules(request.mode, facts, model, dialect)
-    yield from sound_rules(request, facts, model, mode)
-    yield from shot_rules(request, facts, model)
-    yield from _retired_rules(request, model)
+    yield from _retired_rules(request, model_of(request, dialect))
     yield from new_standard_rules(request, dialect, ("negative_prompt", "cfg_scale", "camera_control"))
     yield from flag_rule("watermark_info", request.watermark_info)
     yield from address_rules(dialect, request)
@@ -126,10 +118,6 @@ def _complete(request: TextToVideo, dialect: Dialect) -> TextToVideo:
     return attrs.evolve(request, model_name=model_of(request, dialect))
 
 
-def _caption(request: TextToVideo) -> str:
-    return request.prompt or " / ".join(shot.prompt for shot in request.multi_prompt)
-
-
 TEXT_TO_VIDEO: Final = Endpoint(
     name="text-to-video",
     title="text to video",
@@ -143,6 +131,6 @@ TEXT_TO_VIDEO: Final = Endpoint(
     unit_price=UNIT_PRICE,
     new_standard=new_standard("/text-to-video", with_prompt, prompt_from),
     complete=_complete,
-    caption=_caption,
+    caption=caption_of_shots,
     timeout=1800.0,
 )

@@ -14,6 +14,7 @@ import attrs
 
 from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
+from kling_async.wire.endpoints.base import stands_in_path
 from kling_async.wire.endpoints.rules import broken, one_of
 
 __all__ = [
@@ -194,7 +195,7 @@ def model_rules(model: Any, dialect: Dialect, offered: tuple[str, ...]) -> Itera
     """
     if model is None:
         return
-    if not isinstance(model, str) or not model.strip():
+    if not isinstance(model, str) or not stands_in_path(model):
         yield broken("model_name", model, "must be a model's name")
     elif model in RETIRED and dialect.refuses_retired:
         yield broken("model_name", model, f"is retired at the vendor; {one_of(offered)}")

@@ -12,7 +12,7 @@ from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import TaskRequest, as_tuple
 from kling_async.wire.endpoints.rules import broken, choice_rule, flag_rule, number_rule, one_of, text_rule
-from kling_async.wire.endpoints.video_models import MODES, ModelFacts, facts_of_model
+from kling_async.wire.endpoints.video_models import MODES, ModelFacts, facts_of_model, model_rules
 from kling_async.wire.field_metadata import WireForm
 from kling_async.wire.redaction import shown_text
 
@@ -25,9 +25,11 @@ __all__ = [
     "as_tuple",
     "bucket_of",
     "camera_rules",
+    "caption_of_shots",
     "duration_rules",
     "facts_for",
     "mode_rules",
+    "model_choice_rules",
     "model_of",
     "only_retired",
     "prompt_rules",
@@ -262,6 +264,30 @@ def camera_rules(camera: Any) -> Iterator[BrokenRule]:
         yield from number_rule(f"camera_control.config.{axis}", value, -10, 10)
     if sum(bool(value) for value in config.values()) != 1:
         yield broken("camera_control.config", dict(config), "must have exactly one axis that is not 0")
+
+
+def model_choice_rules(
+    request: _ShotsRequest, dialect: Dialect, offered: tuple[str, ...], mode: str
+) -> Iterator[BrokenRule]:
+    """
+    Check the model, and whether it offers the duration, the mode, the sound and the shots that are asked for.
+
+    Args:
+        mode: The mode in which it is made, if the request names none.
+    """
+    model, facts = facts_for(request, dialect)
+    yield from model_rules(request.model_name, dialect, offered)
+    yield from duration_rules(request.duration, facts, model)
+    yield from mode_rules(request.mode, facts, model, dialect)
+    yield from sound_rules(request, facts, model, mode)
+    yield from shot_rules(request, facts, model)
+
+
+def caption_of_shots(request: _ShotsRequest) -> str:
+    """
+    Return the prompt of a request, or those of its shots.
+    """
+    return request.prompt or " / ".join(shot.prompt for shot in request.multi_prompt)
 
 
 def units_per_second(

@@ -12,7 +12,7 @@ from kling_async.wire.endpoints.inputs import FileFacts, describe_source
 from kling_async.wire.endpoints.rules import audio_rules, broken, is_absolute
 from kling_async.wire.tasks import Audio, Video
 
-__all__ = ["id_of", "sound_source_rules", "url_rule", "video_fields", "video_source_rules"]
+__all__ = ["id_of", "id_rules", "sound_source_rules", "url_rule", "video_fields", "video_source_rules"]
 
 _SUFFIXES: Final = (".mp4", ".mov", ".mp3", ".wav", ".m4a", ".aac")
 
@@ -54,8 +54,16 @@ def video_source_rules(request: Any, url_field: str = "video_url") -> Iterator[B
         yield broken("video_id", video_id, rule)
     if url is not None:
         yield from url_rule(url_field, url)
-    if video_id is not None and not _is_id(video_id):
-        yield BrokenRule("video_id", describe_source(video_id), _LOCAL)
+    if video_id is not None:
+        yield from id_rules("video_id", video_id)
+
+
+def id_rules(field: str, video_id: Any) -> Iterator[BrokenRule]:
+    """
+    Check the id of a video.
+    """
+    if not _is_id(video_id):
+        yield BrokenRule(field, describe_source(video_id), _LOCAL)
 
 
 def sound_source_rules(

@@ -2,7 +2,7 @@
 What a batch would cost.
 """
 
-from kling_async import GATEWAY, OFFICIAL, ImageRequest, OmniImage
+from kling_async import GATEWAY, OFFICIAL, ImageRequest, OmniImage, TextToAudio, TextToVideo
 from kling_async.cli.batch.cost_estimate import SHOWN, CostEstimate, RequestKind
 from kling_async.cli.batch.input_parser import InputLine
 from kling_async.wire.dialects import Dialect
@@ -62,3 +62,19 @@ def test_told() -> None:
     assert "         1  kling-v1       3, from a reference image" in lines
     assert "         1  a [red] fox  n=3 aspect_ratio=1:1 image" in lines
     assert SHOWN == len(lines) - lines.index("first lines:") - 1
+
+
+def test_other_endpoints_are_named() -> None:
+    """
+    With their model, if there is a choice.
+    """
+    lines = counted(
+        OFFICIAL, TextToAudio("waves"), TextToVideo("a boat"), TextToVideo("a fox"), ImageRequest("a")
+    ).lines()
+
+    assert [
+        "  requests  model                   files each",
+        "         2  text-to-video, kling-v3 1",
+        "         1  text-to-audio           1",
+        "         1  kling-v3                1",
+    ] == lines[2:6]

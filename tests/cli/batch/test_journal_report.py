@@ -11,9 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import PIL.Image
 import pytest
 
-from kling_async import OFFICIAL, Batch, ImageRequest, Keyed, KlingClient, PollPolicy
+from kling_async import (
+    OFFICIAL,
+    Batch,
+    Frame,
+    ImageRequest,
+    Keyed,
+    KlingClient,
+    OmniVideo,
+    PollPolicy,
+    TextToAudio,
+)
 from kling_async.cli.batch.journal_report import show_status, trace_picture
 from kling_async.emulator import faults
 from tests.cli.conftest import Ended, Here, service
@@ -79,6 +90,41 @@ async def test_status_of_another_key(tmp_path: Path, shown: Shown) -> None:
 
     assert "2 (sent with another key; to continue, use that key and --new-key)" == facts_of(lines)["of these, kept"]
     assert (2, 2) == (json.loads(line)["uncertain"], json.loads(line)["kept"])
+
+
+async def test_trace_of_a_video(tmp_path: Path, shown: Shown) -> None:
+    """
+    It tells its kind, each file of a list by its place, and the model that its endpoint runs.
+    """
+    PIL.Image.new("RGB", (300, 300)).save(tmp_path / "boat.png")
+    content = (tmp_path / "boat.png").read_bytes()
+    images = [Frame(tmp_path / "boat.png", "first_frame"), content, "https://pictures.example/cat.png"]
+    await made(tmp_path, Keyed(OmniVideo("a boat", image_list=images, duration=3, mode="std"), "boat"))
+
+    told = facts_of(shown(trace_picture, tmp_path / "pictures" / "boat-0.mp4", None))
+
+    assert ("omni-video", "kling-v3-omni", "3") == (told["kind"], told["model"], told["duration"])
+    assert str(tmp_path / "pictures" / "boat-0.mp4") == told["video"]
+    assert [
+        str(tmp_path / "boat.png"),
+        f"sha256 {hashlib.sha256(content).hexdigest()}",
+        "https://pictures.example/cat.png",
+    ] == [told[f"image_list[{place}].image"] for place in range(3)]
+
+
+async def test_trace_of_a_sound(tmp_path: Path, shown: Shown) -> None:
+    """
+    Its endpoint has no choice of models.
+    """
+    await made(tmp_path, Keyed(TextToAudio("waves", duration=3), "waves"))
+    sound = tmp_path / "pictures" / "waves-0.mp3"
+
+    told = facts_of(shown(trace_picture, sound, None))
+    (line,) = shown(trace_picture, sound, None, as_json=True)
+
+    assert ("text-to-audio", str(sound)) == (told["kind"], told["audio"])
+    assert "model" not in told
+    assert ("text-to-audio", "") == (json.loads(line)["endpoint"], json.loads(line)["model_name"])
 
 
 async def test_trace(tmp_path: Path, shown: Shown) -> None:

@@ -2,6 +2,7 @@
 Inputs with a column "kind": each row is a request of the endpoint that it names.
 """
 
+import csv
 import io
 import json
 from collections.abc import Iterator
@@ -11,7 +12,18 @@ from pathlib import Path
 import attrs
 import pytest
 
-from kling_async import GATEWAY, ImageRequest
+from kling_async import (
+    GATEWAY,
+    Frame,
+    ImageRequest,
+    ImageToVideo,
+    MultiImageToImage,
+    OmniVideo,
+    Shot,
+    TextToAudio,
+    TextToVideo,
+    VideoToAudio,
+)
 from kling_async.cli.batch.cost_estimate import CostEstimate
 from kling_async.cli.batch.input_parser import Format, InputLine, parse
 from kling_async.cli.json_output import outcome_line
@@ -150,3 +162,81 @@ def test_json_line() -> None:
     assert ("clip", "clip of a.png", "t-1", []) == tuple(
         line[name] for name in ("endpoint", "prompt", "task_id", "files")
     )
+
+
+SHOTS = [{"prompt": "a quay", "duration": 2}, {"prompt": "the sea", "duration": 2}]
+IMAGES = [{"image": "a.png", "type": "first_frame"}, "b.png", "https://x.example/c.png"]
+REQUESTS = [
+    OmniVideo(
+        "a boat",
+        image_list=[Frame(FOLDER / "a.png", "first_frame"), FOLDER / "b.png", "https://x.example/c.png"],
+        duration=3,
+    ),
+    TextToVideo(
+        duration=4, multi_shot=True, shot_type="customize", multi_prompt=(Shot("a quay", 2), Shot("the sea", 2))
+    ),
+    MultiImageToImage([FOLDER / "a.png", FOLDER / "b.png"], prompt="they meet"),
+    TextToAudio("waves", duration=3.5),
+    VideoToAudio(video_url="https://x.example/a.mp4", asmr_mode=True),
+    ImageToVideo(FOLDER / "a.png", image_tail=FOLDER / "b.png", sound=False, element_list=[829836802793406551, 2]),
+]
+
+
+def test_lists_in_lines_of_json() -> None:
+    """
+    They are lists: of paths and URLs, of objects, of numbers.
+    """
+    lines = [
+        {"kind": "omni-video", "prompt": "a boat", "image_list": IMAGES, "duration": 3},
+        {"kind": "text-to-video", "duration": 4, "multi_shot": True, "shot_type": "customize", "multi_prompt": SHOTS},
+        {"kind": "multi-image-to-image", "prompt": "they meet", "subject_image_list": ["a.png", "b.png"]},
+        {"kind": "text-to-audio", "prompt": "waves", "duration": 3.5},
+        {"kind": "video-to-audio", "video_url": "https://x.example/a.mp4", "asmr_mode": True},
+        {
+            "kind": "image-to-video",
+            "image": "a.png",
+            "image_tail": "b.png",
+            "sound": False,
+            "element_list": [829836802793406551, 2],
+        },
+    ]
+    read_lines = read("\n".join(map(json.dumps, lines)), Format.JSONL)
+
+    assert REQUESTS == [line.request for line in read_lines]
+    assert [()] * 6 == [line.broken for line in read_lines]
+
+
+def test_lists_in_cells() -> None:
+    """
+    Cells are the same as JSON; ids are divided by spaces, and words say yes or no.
+    """
+    table = io.StringIO()
+    writer = csv.DictWriter(table, [*dict.fromkeys(name for row in ROWS for name in row)], restval="")
+    writer.writeheader()
+    writer.writerows(ROWS)
+    rows = read(table.getvalue(), Format.CSV)
+
+    assert REQUESTS == [row.request for row in rows]
+    assert [()] * 6 == [row.broken for row in rows]
+
+
+ROWS = [
+    {"kind": "omni-video", "prompt": "a boat", "image_list": json.dumps(IMAGES), "duration": "3"},
+    {
+        "kind": "text-to-video",
+        "duration": "4",
+        "multi_shot": "yes",
+        "shot_type": "customize",
+        "multi_prompt": json.dumps(SHOTS),
+    },
+    {"kind": "multi-image-to-image", "prompt": "they meet", "subject_image_list": '["a.png", "b.png"]'},
+    {"kind": "text-to-audio", "prompt": "waves", "duration": "3.5"},
+    {"kind": "video-to-audio", "video_url": "https://x.example/a.mp4", "asmr_mode": "true"},
+    {
+        "kind": "image-to-video",
+        "image": "a.png",
+        "image_tail": "b.png",
+        "sound": "off",
+        "element_list": "829836802793406551 2",
+    },
+]

@@ -32,3 +32,5 @@ REQUESTS: Final = st.builds(
     element_voice_id=st.none() | st.sampled_from(PRESET_VOICE_IDS),
     tag_list=_TAGS,
 )
+
+UNPRICED: Final = "it is free"

@@ -31,3 +31,10 @@ def requests_of(endpoint: Endpoint[Any]) -> st.SearchStrategy[Any]:
     """
     strategy: st.SearchStrategy[Any] = _module_of(endpoint).REQUESTS
     return strategy
+
+
+def why_unpriced(endpoint: Endpoint[Any]) -> str:
+    """
+    Return why the price of a request is not known; empty if it is.
+    """
+    return getattr(_module_of(endpoint), "UNPRICED", "")

@@ -14,3 +14,5 @@ EXAMPLE: Final = VideoEffect("hug", images=(PNG, PNG))
 REQUESTS: Final = st.builds(VideoEffect, st.just("squish"), image=PICTURES) | st.builds(
     VideoEffect, st.just("hug"), images=st.tuples(PICTURES, PICTURES)
 )
+
+UNPRICED: Final = "each scene has a price, which is not known"

@@ -13,6 +13,7 @@ import random
 import signal
 import socket
 from collections.abc import AsyncIterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,9 +24,13 @@ from kling_async import GATEWAY, OFFICIAL, Dialect, KlingClient, TaskResult
 from kling_async.batch.journal import Reader
 from kling_async.batch.records import State
 from kling_async.emulator import Emulator, faults
+from kling_async.media.file_formats import HEAD, FileEnd, find_ext
+from kling_async.wire import TaskRequest, endpoint_of
 from kling_async.wire.endpoints.registry import caption_of
 from tests.fakes.subprocesses import program
-from tests.scenarios.torture.victim import POINTS, requests
+from tests.fakes.valid_requests.pictures import PNG
+from tests.scenarios.torture.requests import PICTURE, images, images_videos_and_sounds
+from tests.scenarios.torture.victim import POINTS
 
 PATIENCE: Final = 300.0  # seconds; the last run of the long form takes the longest, unless one hangs
 
@@ -60,6 +65,14 @@ class Torture:
     seed: int
     hears: bool = False
     latency: tuple[float, float] = (0.2, 0.6)
+    is_mixed: bool = False
+    slots: int = 9
+
+    def requests(self, folder: Path) -> list[TaskRequest]:
+        """
+        Return the batch.
+        """
+        return images_videos_and_sounds(self.count, folder) if self.is_mixed else images(self.count)
 
 
 @attrs.define
@@ -79,7 +92,8 @@ class Rack:
     @contextlib.asynccontextmanager
     async def victim(self, *more: str) -> AsyncIterator[asyncio.subprocess.Process]:
         words = [str(self.folder), str(self.torture.count), self.torture.dialect.name, self.server.url]
-        words += [self.server.api_key, "--port", str(self.port), *more]
+        words += [self.server.api_key, "--port", str(self.port), "--slots", str(self.torture.slots), *more]
+        words += ["--mixed"] if self.torture.is_mixed else []
         async with program("tests.scenarios.torture.victim", *words, zygote=self.zygote) as process:
             yield process
 
@@ -122,12 +136,14 @@ async def tortured(torture: Torture, folder: Path, zygote: Mapping[str, str]) ->
     server = Emulator(
         dialect=torture.dialect,
         latency=torture.latency,
-        slots=9,
+        slots=torture.slots,
         picture_scale=0.05,
         seed=torture.seed,
         faults=BAD_WEATHER,
     )
     await server.__aenter__()
+    folder.mkdir()
+    (folder / PICTURE).write_bytes(PNG)
     rack = Rack(server, folder, torture, free_port() if torture.hears else 0, random.Random(torture.seed), zygote)
     try:
         while rack.deaths.total() < torture.kills and await rack.kill_once():
@@ -149,20 +165,38 @@ def tasks_per_prompt(server: Emulator) -> collections.Counter[str]:
     return collections.Counter(task.prompt for task in server.ledger.tasks)
 
 
-async def wrong_pictures(rack: Rack) -> list[str]:
+async def wrong_files(rack: Rack) -> list[str]:
     """
-    Return what is wrong with the saved pictures: missing, cut short, not what was drawn, or left unfinished.
+    Return what is wrong with the saved files: missing, cut short, not what was made, saved twice, or left unfinished.
     """
     found = []
+    places = set()
     async with KlingClient(rack.server.api_key, base_url=rack.server.url, dialect=rack.server.dialect) as client:
         with Reader(rack.folder / "run.kling") as journal:
             for row in journal.rows(State.SAVED):
-                result: TaskResult = await client.handle(row.task_id or "")
-                drawn = [hashlib.sha256(await client.read(image)).hexdigest() for image in result.images]
-                kept = [hashlib.sha256(Path(picture.place).read_bytes()).hexdigest() for picture in row.files]
-                if not drawn == kept == [picture.sha256 for picture in row.files]:
+                endpoint = endpoint_of(type(row.request))
+                result: TaskResult = await client.handle(row.task_id or "", endpoint=endpoint.name)
+                made = [hashlib.sha256(await client.read(file)).hexdigest() for file in result.files]
+                kept = [hashlib.sha256(Path(file.place).read_bytes()).hexdigest() for file in row.files]
+                places |= {Path(file.place) for file in row.files}
+                if not made == kept == [file.sha256 for file in row.files]:
                     found.append(row.key)
-    return [*found, *(str(path) for path in (rack.folder / "pictures").rglob("*.part"))]
+                found += [file.place for file in row.files if not is_whole(Path(file.place), file.kind)]
+    others = {path for path in (rack.folder / "files").rglob("*") if path.is_file()} - places
+    return [*found, *map(str, others)]
+
+
+def is_whole(path: Path, kind: str) -> bool:
+    """
+    Return whether a file ends where its own structure says.
+    """
+    content = path.read_bytes()
+    ext = find_ext(content[:HEAD], kind)
+    if ext is None:
+        return False
+    end = FileEnd.of(ext)
+    end.feed(content)
+    return end.is_reached
 
 
 def states(rack: Rack) -> dict[str, State]:
@@ -207,14 +241,34 @@ async def test_killed_batches_lose_nothing_and_pay_nothing_twice(
             )
 
 
+async def test_a_killed_batch_of_all_kinds_pays_each_once_and_saves_each_file_whole(
+    tmp_path: Path, pytestconfig: pytest.Config, zygote: Mapping[str, str]
+) -> None:
+    """
+    Images, videos and sounds in one batch, with callbacks: 60 rows and 20 kills in the long form.
+    """
+    is_long = pytestconfig.getoption("kills") >= 20
+    kills = 20 if is_long else 4
+    slow = (0.5, 2.5) if is_long else (0.5, 1.0)
+    torture = Torture(OFFICIAL, kills, 3 * kills, seed=kills, hears=True, latency=slow, is_mixed=True, slots=2)
+    rack = await tortured(torture, tmp_path / "mixed", zygote)
+    try:
+        await judge_official(rack)
+        assert rack.deaths.total() >= (kills if is_long else 1)  # the short form may come to its end before
+    finally:
+        await rack.server.aclose()
+        made = collections.Counter(task.endpoint for task in rack.server.ledger.tasks)
+        print("mixed", dict(rack.deaths), dict(made), rack.server.ledger.refusals)
+
+
 async def judge_official(rack: Rack) -> None:
     summary = await rack.finish()
-    prompts = [request.prompt for request in requests(rack.torture.count)]
+    captions = [caption_of(request) for request in rack.torture.requests(rack.folder)]
 
-    assert dict.fromkeys(prompts, 1) == tasks_per_prompt(rack.server)
+    assert dict.fromkeys(captions, 1) == tasks_per_prompt(rack.server)
     assert rack.torture.count == summary["saved"]
-    assert [] == await wrong_pictures(rack)
-    assert str(sum(task.units for task in rack.server.ledger.tasks)) == summary["units_billed"]
+    assert [] == await wrong_files(rack)
+    assert sum(task.units for task in rack.server.ledger.tasks) == Decimal(summary["units_billed"])
     assert rack.server.ledger.units_billed == sum(task.units for task in rack.server.ledger.tasks)
 
 
@@ -228,7 +282,7 @@ async def judge_gateway(rack: Rack) -> None:
     assert {State.SAVED, State.UNCERTAIN} >= set(first.values()), summary
     assert [] == [prompt for prompt, tasks in made.items() if tasks > 1]
     assert [] == [prompt for prompt, state in first.items() if state is State.SAVED and made[prompt] != 1]
-    assert [] == await wrong_pictures(rack)
+    assert [] == await wrong_files(rack)
 
     for _ in range(20):
         summary = await rack.finish("--resend-uncertain")
@@ -238,4 +292,4 @@ async def judge_gateway(rack: Rack) -> None:
 
     assert rack.torture.count == summary["saved"]
     assert sent_twice <= {prompt for prompt, state in first.items() if state is State.UNCERTAIN}
-    assert [] == await wrong_pictures(rack)
+    assert [] == await wrong_files(rack)

@@ -1,7 +1,8 @@
 """
 The batch that is killed: a program of its own, which may have an order to kill itself at a certain point.
 
-    victim.py FOLDER COUNT DIALECT URL KEY [--point NAME --nth N] [--port PORT] [--resend-uncertain]
+    victim.py FOLDER COUNT DIALECT URL KEY [--point NAME --nth N] [--port PORT] [--slots N] [--resend-uncertain]
+        [--mixed]
 
 It prints "open" when its journal is open, and its summary at the end.
 """
@@ -25,7 +26,6 @@ from kling_async import (
     OFFICIAL,
     Batch,
     HttpOptions,
-    ImageRequest,
     KlingClient,
     PollPolicy,
     RetryPolicy,
@@ -36,17 +36,11 @@ from kling_async.batch import queries
 from kling_async.batch.journal import Journal
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.media.local import StagedFile
+from tests.scenarios.torture.requests import images, images_videos_and_sounds
 
 POLLING: Final = PollPolicy(first_delay=0.1, max_delay=0.5, answer_timeout=1.0)
 RETRY: Final = RetryPolicy(first_delay=0.02, max_delay=0.2, give_up_after=20.0, look_for=0.5, hear_for=1.0)
 SLOTS: Final = SlotPolicy(uncertain_for=0.2)
-
-
-def requests(count: int) -> list[ImageRequest]:
-    """
-    Return the batch: each prompt is another, so that the service's ledger can tell them apart.
-    """
-    return [ImageRequest(f"lighthouse {number}", n=1 + (number % 7 == 0)) for number in range(count)]
 
 
 Passing = Callable[[], None]
@@ -139,7 +133,7 @@ async def main(options: argparse.Namespace) -> None:
                 options.key,
                 base_url=options.url,
                 dialect=dialect,
-                slots=Slots(9, SLOTS),
+                slots=Slots(options.slots, SLOTS),
                 polling=POLLING,
                 retry=RETRY,
                 http=HttpOptions(read_timeout=2.0),
@@ -148,8 +142,9 @@ async def main(options: argparse.Namespace) -> None:
         )
         batch = await stack.enter_async_context(Batch(options.folder / "run.kling", client))
         print("open", flush=True)
-        await batch.add(requests(options.count))
-        run = batch.run(options.folder / "pictures", resend_uncertain=options.resend_uncertain)
+        requests = images_videos_and_sounds(options.count, options.folder) if options.mixed else images(options.count)
+        await batch.add(requests)
+        run = batch.run(options.folder / "files", resend_uncertain=options.resend_uncertain)
         async for _ in run:
             pass
         print(json.dumps(attrs.asdict(await batch.summary()), default=str), flush=True)
@@ -165,7 +160,9 @@ if __name__ == "__main__":
     parser.add_argument("--point", choices=POINTS)
     parser.add_argument("--nth", type=int, default=1)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--slots", type=int, default=9)
     parser.add_argument("--resend-uncertain", action="store_true")
+    parser.add_argument("--mixed", action="store_true")
     given = parser.parse_args(sys.argv[1:])
     if given.point:
         arm(given.point, given.nth)

@@ -23,7 +23,7 @@ from distributed.comm.core import CommClosedError
 from hypothesis import given, strategies as st
 from yarl import URL
 
-from kling_async import Batch, Done, Failed, HttpOptions, ImageRequest, KlingClient
+from kling_async import Batch, Done, Failed, HttpOptions, ImageRequest, KlingClient, TextToVideo
 from kling_async.batch.executors import FileInfo, WorkResult
 from kling_async.emulator import Emulator, faults
 from kling_async.errors import DownloadFailed, ExecutorLost, ProcessFailed, StorageFull
@@ -105,6 +105,20 @@ class TestABatch:
 
         assert [None] * 12 == seen(outcomes)
         assert 12 == len(files_in(tmp_path / "pictures"))
+
+    async def test_videos_are_fetched_and_processed(
+        self, client: KlingClient, executor: DaskExecutor, tmp_path: Path
+    ) -> None:
+        """
+        As images are; the function is told which kind of file it gets.
+        """
+        requests = (TextToVideo("a boat", duration=5), "a fox")
+        [video, image] = await run(client, tmp_path, *requests, process=sample_functions.kind, executor=executor)
+
+        assert isinstance(video, Done)
+        assert isinstance(image, Done)
+        assert (("video",), ("image",)) == (video.value, image.value)
+        assert [".mp4"] == [path.suffix for path in video.paths]
 
     async def test_folders_are_the_drivers(
         self, client: KlingClient, executor: DaskExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -100,7 +100,7 @@ async def test_progress_of_many(shell: Shell, tmp_path: Path) -> None:
         await asyncio.gather(*(client.save(result, tmp_path) for result in results if isinstance(result, TaskResult)))
     [output] = shell.outputs
 
-    assert output.text.startswith(DOT.join(["3 of 4 done", "1 failed", "3 pictures saved", ""]))
+    assert output.text.startswith(DOT.join(["3 of 4 done", "1 failed", "3 files saved", ""]))
     assert "last failure: ContentRefused: " in output.text
     assert "3 of 4 done" in Reader(output.page).text
     assert 2 == len(Reader(output.page).all("span"))
@@ -166,7 +166,7 @@ async def test_each_cell_has_a_bar_of_its_own(shell: Shell) -> None:
     progress(event(EventKind.SENDING, 4))
     progress(event(EventKind.SUBMITTED, 4))
 
-    assert [DOT.join(["3 of 3 done", "1 picture saved"]), DOT.join(["0 of 1 done", "1 running"])] == [
+    assert [DOT.join(["3 of 3 done", "1 file saved"]), DOT.join(["0 of 1 done", "1 running"])] == [
         output.text.rpartition(DOT)[0] for output in shell.outputs
     ]
 
@@ -456,7 +456,8 @@ def test_example_notebook_is_small_and_keeps() -> None:
     """
     text = NOTEBOOK.read_text(encoding="utf-8")
 
-    assert 8 == text.count("data:image/webp;base64,")
+    assert 9 == text.count("data:image/webp;base64,")
+    assert 1 == text.count("data:video/mp4;base64,")
     assert "http:" not in text
     assert 300_000 > len(text)
 

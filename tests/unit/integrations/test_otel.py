@@ -14,7 +14,16 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from kling_async import GATEWAY, OFFICIAL, EventKind, ImageRequest, TaskEvent
+from kling_async import (
+    GATEWAY,
+    OFFICIAL,
+    EventKind,
+    ImageRequest,
+    TaskEvent,
+    TextToAudio,
+    TextToVideo,
+    VoiceRequest,
+)
 from kling_async.emulator import Fault, faults
 from kling_async.errors import (
     InvalidRequest,
@@ -26,6 +35,7 @@ from kling_async.errors import (
     Unreachable,
 )
 from kling_async.integrations.otel import TaskSpans
+from kling_async.wire import TaskRequest
 from tests.fakes.clients import emulator
 from tests.unit.client.test_events import client_of
 
@@ -97,6 +107,52 @@ async def test_a_task_is_one_span(exported: Exported, tmp_path: Path) -> None:
     assert span.end_time is not None
     assert span.start_time is not None
     assert span.end_time - span.start_time >= 0.3e9
+
+
+@pytest.mark.parametrize(
+    ("request_", "name", "facts"),
+    [
+        (
+            TextToVideo("a boat", duration=3, mode="std", sound=True, aspect_ratio="9:16"),
+            "generate_video",
+            {
+                "gen_ai.output.type": "video",
+                "gen_ai.request.model": "kling-v3",
+                "kling.endpoint": "text-to-video",
+                "kling.aspect_ratio": "9:16",
+                "kling.duration": 3,
+                "kling.mode": "std",
+                "kling.sound": True,
+                "kling.files": 1,
+            },
+        ),
+        (
+            TextToAudio("waves", duration=3.5),
+            "generate_audio",
+            {"gen_ai.output.type": "audio", "kling.endpoint": "text-to-audio", "kling.duration": 3.5, "kling.files": 1},
+        ),
+        (
+            VoiceRequest("a keeper", voice_url="https://sounds.example/keeper.mp3"),
+            "create_voice",
+            {"kling.endpoint": "custom-voice", "kling.files": 0},
+        ),
+    ],
+    ids=["video", "sound", "voice"],
+)
+async def test_spans_of_other_endpoints(
+    exported: Exported, request_: TaskRequest, name: str, facts: dict[str, Any]
+) -> None:
+    """
+    They say what is made, and what was asked for; what the request does not have is left out.
+    """
+    async with emulator(OFFICIAL) as server, client_of(server, TaskSpans(exported.provider)) as client:
+        await client.generate(request_)
+
+    shown = told(exported.only)
+    more = {"kling.external_task_id", "kling.task_id", "kling.sending.count", "kling.status", "kling.units"}
+    more |= {"gen_ai.operation.name", "gen_ai.provider.name"}
+    assert (name, name) == (exported.only.name, shown["gen_ai.operation.name"])
+    assert facts == {key: value for key, value in shown.items() if key not in more}
 
 
 async def test_spans_stand_under_what_was_current_at_the_submit(exported: Exported) -> None:

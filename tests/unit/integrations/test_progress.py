@@ -75,7 +75,7 @@ def test_pictures_are_counted_of_whatever_task() -> None:
     saved = event(EventKind.SAVED, None, task_id="t-1", paths=(Path("a.png"), Path("b.png")))
     tally = tally_of(event(EventKind.FINAL, snapshot=WELL), saved)
 
-    assert 2 == tally.pictures
+    assert 2 == tally.files
     assert {Stage.DONE: 1} == counts_of(tally)
     assert not tally.is_new(saved)
 

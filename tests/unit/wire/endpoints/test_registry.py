@@ -8,9 +8,9 @@ from typing import Any
 import attrs
 import pytest
 
-from kling_async import GATEWAY, OFFICIAL, Dialect, ImageRequest
+from kling_async import GATEWAY, OFFICIAL, Dialect, ImageRequest, OmniVideo, TextToAudio, TextToVideo
 from kling_async.errors import BrokenRule, InvalidRequest
-from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION
 from kling_async.wire.endpoints.inputs import FileFacts
 from kling_async.wire.endpoints.registry import (
@@ -19,6 +19,7 @@ from kling_async.wire.endpoints.registry import (
     endpoint_named,
     endpoint_of,
     endpoints,
+    model_of,
     register,
     registered,
     request_of,
@@ -151,3 +152,15 @@ def test_default_model_is_named_where_it_counts() -> None:
     assert lighthouse is IMAGE_GENERATION.complete(lighthouse, GATEWAY)
     assert attrs.evolve(lighthouse, model_name="kling-v3") == IMAGE_GENERATION.complete(lighthouse, OFFICIAL)
     assert ("kling-v1", "kling-v3") == tuple(IMAGE_GENERATION.bucket(lighthouse, each) for each in (GATEWAY, OFFICIAL))
+
+
+def test_model_of_a_request() -> None:
+    """
+    The one that it names, or else that of its endpoint at this service; some endpoints have no choice.
+    """
+    requests: list[TaskRequest] = [ImageRequest("a"), ImageRequest("a", model_name="kling-v2"), TextToVideo("a")]
+    requests.append(OmniVideo("a"))
+
+    assert ["kling-v3", "kling-v2", "kling-v3", "kling-v3-omni"] == [model_of(each, OFFICIAL) for each in requests]
+    assert GATEWAY.default_model == model_of(ImageRequest("a"), GATEWAY)
+    assert model_of(TextToAudio("waves"), OFFICIAL) is None
