@@ -30,6 +30,11 @@ from tests.fakes.subprocesses import PATIENCE
 
 SOURCE = str(Path(kling_async.__file__).parents[1])
 
+SMALL = {"PICTURE_SCALE": "0.1"}
+"""
+What the zygote is told: pictures and videos of emulators that commands begin have a tenth of their width.
+"""
+
 
 @pytest.fixture(autouse=True, scope="session")
 def heard_interrupts() -> None:
@@ -86,7 +91,7 @@ class Command:
     """
     `kling-async`, run in *folder* with *env* and no key but what that names.
 
-    It is a fork of the *zygote*, to which its stub forwards signals.
+    It is a fork of the *zygote*, to which its stub forwards signals. What it emulates draws small pictures.
     """
 
     folder: Path
@@ -95,7 +100,7 @@ class Command:
 
     def environ(self) -> dict[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("KLING_", "COLUMNS"))}
-        return {**ours, "PYTHONPATH": SOURCE, "TERM": "xterm-256color", "COLUMNS": "80", **self.env}
+        return {**ours, "PYTHONPATH": SOURCE, "TERM": "xterm-256color", "COLUMNS": "80", **SMALL, **self.env}
 
     def to(self, server: Emulator) -> "Command":
         """

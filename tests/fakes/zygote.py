@@ -119,16 +119,25 @@ def be_the_vendor() -> None:
     """
     Take every host for the vendor's, and make emulated services quick, before the commands import either.
     """
-    from kling_async import GATEWAY, OFFICIAL, emulator  # noqa: PLC0415
+    from kling_async import GATEWAY, OFFICIAL  # noqa: PLC0415
     from kling_async.client import credentials  # noqa: PLC0415
+
+    emulate(latency=(0.0, 0.1), picture_scale=0.1, port=0)
+    credentials.dialect_of = lambda url: OFFICIAL if url else GATEWAY  # type: ignore[assignment,attr-defined]
+
+
+def emulate(**changes: Any) -> None:
+    """
+    Let each emulator that a program makes have these settings, whatever it asks for.
+    """
+    from kling_async import emulator  # noqa: PLC0415
 
     make = emulator.Emulator
 
-    def make_quick(**settings: Any) -> emulator.Emulator:
-        return make(**{**settings, "latency": (0.0, 0.1), "picture_scale": 0.1, "port": 0})
+    def make_changed(**settings: Any) -> emulator.Emulator:
+        return make(**{**settings, **changes})
 
-    emulator.Emulator = make_quick  # type: ignore[assignment,misc]
-    credentials.dialect_of = lambda url: OFFICIAL if url else GATEWAY  # type: ignore[assignment,attr-defined]
+    emulator.Emulator = make_changed  # type: ignore[assignment,misc]
 
 
 def supervise(connection: socket.socket) -> None:
@@ -164,6 +173,8 @@ def run(connection: socket.socket) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(env)
+    if "PICTURE_SCALE" in env:
+        emulate(picture_scale=float(env["PICTURE_SCALE"]))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # pytest itself may run under nohup
     connection.sendall(f"{os.getpid()}\n".encode())
