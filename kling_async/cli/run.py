@@ -26,7 +26,7 @@ __all__ = ["run_app"]
 
 EXAMPLES: Final = """\
 Examples:
-  kling-async run text-to-video prompt="a paper boat" duration=10 mode=pro sound=on
+  kling-async run text-to-video prompt="a paper boat" duration=10 mode=pro
   kling-async run multi-image-to-image subject_image_list=cat.png subject_image_list=hat.png
   kling-async run omni-image --help
 """
@@ -75,8 +75,8 @@ def _fields_of(endpoint: Endpoint[Any], words: Sequence[str]) -> Mapping[str, An
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or name not in names:
-            what = f"{word!r} is no field=value: the fields of {endpoint.name} are {', '.join(names)}"
-            raise typer.BadParameter(what, param_hint="FIELD=VALUE")
+            what = f"{endpoint.name} has no field {name!r}" if equals else f"{word!r} is no field=value"
+            raise typer.BadParameter(f"{what}; its fields are {', '.join(names)}", param_hint="FIELD=VALUE")
         if name in given:
             earlier = given[name]
             given[name] = [*(earlier if isinstance(earlier, list) else [earlier]), value]
