@@ -255,12 +255,12 @@ EmulatedDialect: TypeAlias = Annotated[
     typer.Option(metavar="NAME", parser=parse_dialect, help="gateway, official or FILE.toml"),
 ]
 GiveUpAfter: TypeAlias = Annotated[
-    float,
+    float | None,
     typer.Option(
         metavar="S",
         parser=parse_seconds,
         show_default=False,
-        help="Seconds to keep trying an unreachable service (default 120)",
+        help="Seconds to try an unreachable service (default 120, at first 15)",
     ),
 ]
 Kind: TypeAlias = Annotated[

@@ -64,7 +64,8 @@ def _checked(pair: AccessKey, *names: str) -> AccessKey:
 
 def _check_text(name: str, key: object) -> None:
     if not isinstance(key, str):
-        raise NotAuthenticated(f"{name} must be text, and is <{type(key).__name__}>")
+        pair = " or AccessKey(access_key, secret_key)" if name == "api_key" else ""
+        raise NotAuthenticated(f"{name} must be text{pair}, and is <{type(key).__name__}>")
     if not key:
         what = "pass api_key, or set KLING_API_KEY, or both KLING_ACCESS_KEY and KLING_SECRET_KEY"
         raise NotAuthenticated(f"{name} is empty: {what}")
@@ -132,7 +133,7 @@ def find_dialect(dialect: Dialect | str | os.PathLike[str] | None, base_url: str
     if isinstance(dialect, Dialect):
         return dialect
     if dialect is not None:
-        rule = 'must be a kling_async.Dialect, "gateway", "official", or the path of a TOML file, or None'
+        rule = 'must be of the class kling_async.Dialect, or "gateway", "official" or the path of a TOML file; or None'
         check_kind("dialect", dialect, (str, os.PathLike), rule)
         return Dialect.load(dialect)
     named = os.environ.get("KLING_DIALECT", "").strip()

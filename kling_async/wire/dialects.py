@@ -5,7 +5,6 @@ A service that allows more is one `attrs.evolve` away: `attrs.evolve(GATEWAY, pr
 same. `Dialect.load` is the only function of `wire` that reads a file.
 """
 
-import difflib
 import json
 import math
 import os
@@ -19,9 +18,15 @@ import attrs
 
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.redaction import hide_secrets, one_line, shorten
+from kling_async.wire.suggestions import nearest_names, show_unknown, unknown_field_rule
 
 __all__ = ["DIALECTS", "GATEWAY", "OFFICIAL", "Dialect", "dialect_of", "read_dialect", "toml_fields"]
 
+
+LONGEST_SHOWN: Final = 12
+"""
+Maximum length of a name without ".toml" that errors show. A longer one may be a key.
+"""
 
 MIB: Final = 1024 * 1024
 
@@ -98,17 +103,20 @@ class Dialect:
         Raises:
             InvalidRequest: The file cannot be read, or breaks rules: all are named, with field and value.
         """
-        if isinstance(source, str) and source in DIALECTS:
-            return DIALECTS[source]
-        name = one_line(os.fspath(source)) or "''"
+        word = source.strip().lower() if isinstance(source, str) else ""
+        if word in DIALECTS:
+            return DIALECTS[word]
+        name = _shown_path(source)
         try:
             text = Path(source).read_bytes().decode("utf-8-sig")
         except UnicodeDecodeError:
             raise InvalidRequest(f"{name}: is not a TOML file: it is not UTF-8") from None
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or error
-            what = f"{name}: {reason}; a dialect is {' or '.join(DIALECTS)}, or the path of a TOML file"
-            raise InvalidRequest(what + _hint(name, DIALECTS)) from None
+            near = " or ".join(nearest_names(word, DIALECTS))
+            hint = f"; did you mean {near}?" if near else ""
+            what = f"a dialect is {' or '.join(DIALECTS)}, or the path of a TOML file{hint}"
+            raise InvalidRequest(f"{name}: {reason}; {what}") from None
         return read_dialect(text, name)
 
 
@@ -205,20 +213,20 @@ def _broken_rules(given: Mapping[str, Any]) -> Iterator[BrokenRule]:
     rules = {field: _rule_of(field, value) for field, value in given.items() if field in _FIELDS}
     for field, rule in rules.items():
         if rule is not None:
-            yield BrokenRule(field, _shown(given[field]), rule)
+            yield BrokenRule(field, show_unknown(field, given[field]), rule)
     for field in (each for each in given if each not in _FIELDS and each != "base"):
-        # The value is not shown: it may be a key.
-        hint = _hint(field, _FIELDS) or f"; the fields are base, {', '.join(_FIELDS)}"
-        what = f"is not a field of a dialect{hint}"
-        yield BrokenRule(shorten(one_line(field)), f"<{type(given[field]).__name__}>", what)
+        rule = unknown_field_rule(
+            "a dialect", field, ("base", *_FIELDS), lists_fields=not nearest_names(field, _FIELDS)
+        )
+        yield BrokenRule(shorten(one_line(field)), show_unknown(field, given[field]), rule)
     base = given.get("base")
     if not isinstance(base, str) or base not in DIALECTS:
-        yield BrokenRule("base", _shown(base) if "base" in given else "<missing>", _one_of(DIALECTS))
+        yield BrokenRule("base", show_unknown("base", base) if "base" in given else "<missing>", _one_of(DIALECTS))
     elif not any(rules.get(field) for field in _OF_MODELS):
         unknown, models, default = (given.get(field, getattr(DIALECTS[base], field)) for field in _OF_MODELS)
         if unknown == "refuse" and default not in models:
             rule = f"must be one of models ({', '.join(models)}), unless unknown_models is 'pass'"
-            yield BrokenRule("default_model", _shown(default), rule)
+            yield BrokenRule("default_model", show_unknown("default_model", default), rule)
 
 
 def _rule_of(field: str, value: Any) -> str | None:
@@ -259,20 +267,12 @@ def _one_of(words: Iterable[str]) -> str:
     return "must be " + " or ".join(map(repr, words))
 
 
-def _hint(word: str, words: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word[:_LONGEST_NAME], words, 1)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-def _shown(value: object) -> str:
-    try:
-        return shorten(hide_secrets(repr(value)))
-    except ValueError:  # a whole number of more than 4300 digits
-        return f"<{type(value).__name__}>"
+def _shown_path(source: str | os.PathLike[str]) -> str:
+    is_path = not isinstance(source, str) or len(source) <= LONGEST_SHOWN or source.endswith(".toml")
+    return (one_line(os.fspath(source)) or "''") if is_path else "<str>"
 
 
 _OF_MODELS: Final = ("unknown_models", "models", "default_model")
-_LONGEST_NAME: Final = 60
 
 _FIELDS: Final[Mapping[str, Any]] = {field: kind for field, kind in get_type_hints(Dialect).items() if field != "name"}
 """

@@ -48,7 +48,7 @@ def test_a_file_with_mistakes_is_a_usage_error(words: tuple[str, ...], here: Her
 
     message = " ".join(ended.err.replace("│", " ").split())
     assert (2, "") == (ended.code, ended.out)
-    assert "relay.toml: lists='yes': must be true or false; promt_max=<int>: is not a field of a dialect" in message
+    assert "relay.toml: lists='yes': must be true or false; promt_max=2500: is not a field of a dialect" in message
     assert "did you mean prompt_max?" in message
 
 
