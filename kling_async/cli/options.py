@@ -230,12 +230,12 @@ EmulatedDialect: TypeAlias = Annotated[
     DialectName, typer.Option(metavar="NAME", help="gateway (default) or official.", show_default=False)
 ]
 GiveUpAfter: TypeAlias = Annotated[
-    float,
+    float | None,
     typer.Option(
         metavar="S",
         parser=parse_seconds,
         show_default=False,
-        help="Seconds to keep trying an unreachable service (default 120)",
+        help="Seconds to try an unreachable service (default 120, at first 15)",
     ),
 ]
 Kind: TypeAlias = Annotated[

@@ -21,6 +21,7 @@ from kling_async.cli.service_options import EmulatedServiceOptions
 from kling_async.cli.terminal import print_error
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.registry import endpoints
+from kling_async.wire.suggestions import unknown_field_rule
 
 __all__ = ["run_app"]
 
@@ -75,8 +76,10 @@ def _fields_of(endpoint: Endpoint[Any], words: Sequence[str]) -> Mapping[str, An
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or name not in names:
-            what = f"{endpoint.name} has no field {name!r}" if equals else f"{word!r} is no field=value"
-            raise typer.BadParameter(f"{what}; its fields are {', '.join(names)}", param_hint="FIELD=VALUE")
+            what = f"{word!r} is no field=value; the fields of {endpoint.name} are {', '.join(names)}"
+            if equals:
+                what = f"{name!r} {unknown_field_rule(endpoint.name, name, names)}"
+            raise typer.BadParameter(what, param_hint="FIELD=VALUE")
         if name in given:
             earlier = given[name]
             given[name] = [*(earlier if isinstance(earlier, list) else [earlier]), value]

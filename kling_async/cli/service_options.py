@@ -41,7 +41,7 @@ class ServiceOptions:
 
     base_url: BaseUrl = None
     dialect: DialectOption = None
-    give_up_after: GiveUpAfter = 120.0
+    give_up_after: GiveUpAfter = None
     slots: int | None = None
     is_emulated: bool = False
     latency: str = "1:3"
@@ -62,12 +62,15 @@ class ServiceOptions:
         Create a client of *server*, or without one, of the account that the environment names.
         """
         dialect = DIALECTS[self.dialect] if self.dialect is not None else None
+        retry = RetryPolicy()
+        if self.give_up_after is not None:
+            retry = RetryPolicy(give_up_after=self.give_up_after, connect_for=self.give_up_after)
         return KlingClient(
             server.api_key if server is not None else None,
             base_url=server.url if server is not None else self.base_url,
             dialect=server.dialect if server is not None else dialect,
             slots=self.slots,
-            retry=RetryPolicy(give_up_after=self.give_up_after),
+            retry=retry,
             callbacks=callbacks,
         )
 
@@ -90,4 +93,4 @@ class BatchServiceOptions(EmulatedServiceOptions):
     The same for `batch`, whose help would not fit a screen with one option more.
     """
 
-    give_up_after: Annotated[float, typer.Option(parser=parse_seconds, hidden=True)] = 120.0
+    give_up_after: Annotated[float | None, typer.Option(parser=parse_seconds, hidden=True)] = None

@@ -63,7 +63,8 @@ def _checked(pair: AccessKey, *names: str) -> AccessKey:
 
 def _check_text(name: str, key: object) -> None:
     if not isinstance(key, str):
-        raise NotAuthenticated(f"{name} must be text, and is <{type(key).__name__}>")
+        pair = " or AccessKey(access_key, secret_key)" if name == "api_key" else ""
+        raise NotAuthenticated(f"{name} must be text{pair}, and is <{type(key).__name__}>")
     if not key:
         what = "pass api_key, or set KLING_API_KEY, or both KLING_ACCESS_KEY and KLING_SECRET_KEY"
         raise NotAuthenticated(f"{name} is empty: {what}")

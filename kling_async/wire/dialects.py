@@ -9,8 +9,15 @@ from urllib.parse import urlsplit
 
 import attrs
 
-__all__ = ["GATEWAY", "OFFICIAL", "Dialect", "dialect_of"]
+from kling_async.errors import BrokenRule, InvalidRequest
 
+__all__ = ["GATEWAY", "OFFICIAL", "Dialect", "dialect_named", "dialect_of"]
+
+
+LONGEST_SHOWN: Final = 12
+"""
+Maximum length of a name that errors show. A longer one may be a key.
+"""
 
 MIB: Final = 1024 * 1024
 
@@ -109,6 +116,23 @@ OFFICIAL: Final = Dialect(
 """
 The vendor's own API, by its reference of September 2026.
 """
+
+
+def dialect_named(name: str) -> Dialect:
+    """
+    Return the dialect of this package with this name.
+
+    Raises:
+        InvalidRequest: There is none.
+    """
+    known = {dialect.name: dialect for dialect in (GATEWAY, OFFICIAL)}
+    if (dialect := known.get(name.strip().lower())) is None:
+        rule = f"must be {' or '.join(map(repr, known))}, or a Dialect such as attrs.evolve(GATEWAY, prompt_max=2500)"
+        shown = repr(name) if len(name) <= LONGEST_SHOWN else "<str>"
+        broken = BrokenRule("dialect", shown, rule)
+        raise InvalidRequest(str(broken), broken=(broken,))
+    return dialect
+
 
 _VENDOR_HOSTS: Final = ("klingai.com", "kling.ai")
 

@@ -109,7 +109,8 @@ def test_what_is_wrong_with_fields(here: Here) -> None:
     broken = here("run", "text-to-video", "--emulator", "prompt=a boat", "duration=soon", "multi_prompt=[{}]")
 
     assert 2 == unknown.code
-    assert "text-to-video has no field 'size'; its fields are prompt" in " ".join(unknown.err.replace("│", " ").split())
+    text = " ".join(unknown.err.replace("│", " ").split())
+    assert "'size' is not a field of text-to-video; did you mean aspect_ratio? Its fields are prompt" in text
     assert 2 == broken.code
     assert "must be objects with the fields prompt, duration" in " ".join(broken.err.split())
 

@@ -176,7 +176,7 @@ def test_a_key_is_text(key: Any) -> None:
     """
     Bytes of a file are none.
     """
-    with pytest.raises(NotAuthenticated, match="^api_key must be text, and is <"):
+    with pytest.raises(NotAuthenticated, match=r"^api_key must be text or AccessKey\(.*\), and is <"):
         KlingClient(key)
 
 
