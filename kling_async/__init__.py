@@ -15,6 +15,7 @@ from kling_async.client.events import EventKind, TaskEvent
 from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.limiter import Slots
 from kling_async.client.outcomes import Done, Failed
+from kling_async.errors import KlingError
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy, SlotPolicy
 from kling_async.wire.auth import AccessKey
@@ -83,6 +84,7 @@ __all__ = [
     "InputVideo",
     "Keyed",
     "KlingClient",
+    "KlingError",
     "LipSync",
     "Model",
     "MotionControl",

@@ -300,10 +300,18 @@ class UnexpectedAnswer(KlingError):
     urls: tuple[str, ...] = ()
 
 
+@attrs.define(slots=False, repr=False)
 class NotSent(KlingError):
     """
     No connection was established, so nothing reached the service.
+
+    Attributes:
+        gives_up_in:
+            Seconds for which a host that was never reached is still tried, 0 after `RetryPolicy.connect_for`. None if
+            it was reached before: then it is waited for.
     """
+
+    gives_up_in: float | None = None
 
 
 class Unreachable(KlingError):

@@ -55,6 +55,8 @@ PLAIN: Final = {
     "kling_async.client.events.TaskEvents",
     "kling_async.client.handle.Timeout",
     "kling_async.client.limits.bucket.SlotLease",
+    "kling_async.wire.endpoints.image_generation.ChangesByName",
+    "kling_async.wire.endpoints.image_generation.FieldsByName",
     "kling_async.wire.endpoints.image_generation.RequestByName",
     "kling_async.emulator.fault_rule.WhichRequests",
     "kling_async.emulator.settings.SettingsByName",

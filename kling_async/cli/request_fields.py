@@ -62,7 +62,7 @@ def make_request(
         value = fields.get(name)
         if value in (None, ""):
             continue
-        value = _read_text(field, value) if is_text and isinstance(value, str) else value
+        value = _read_texts(field, value) if is_text else value
         try:
             given[name] = _with_items(field, value, inputs.get(name), folder)
         except _NoFile as error:
@@ -111,11 +111,20 @@ def _kinds_of_items(field: _Field) -> tuple[Any, ...]:
     return next((get_args(kind) for kind in _types_of(field) if get_origin(kind) is tuple), ())
 
 
+def _read_texts(field: _Field, value: Any) -> Any:
+    # A field that is given several times is a list of texts, each of one item or more.
+    if isinstance(value, str):
+        return _read_text(field, value)
+    read = [_read_text(field, text) for text in value]
+    return [item for each in read for item in (each if isinstance(each, list) else [each])]
+
+
 def _read_text(field: _Field, text: str) -> Any:
     types = _types_of(field)
     if kinds := _kinds_of_items(field):
-        if text.startswith("["):
-            return _read_json(text)
+        if text.startswith(("[", "{")):
+            items = _read_json(text)
+            return [items] if isinstance(items, dict) else items
         return [_read_number(word, kinds) for word in text.split()] if int in kinds else [text]
     if any(get_origin(kind) is Mapping or get_origin(kind) is get_origin(Mapping[str, Any]) for kind in types):
         return _read_json(text)

@@ -21,12 +21,13 @@ from kling_async.cli.service_options import EmulatedServiceOptions
 from kling_async.cli.terminal import print_error
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.registry import endpoints
+from kling_async.wire.suggestions import unknown_field_rule
 
 __all__ = ["run_app"]
 
 EXAMPLES: Final = """\
 Examples:
-  kling-async run text-to-video prompt="a paper boat" duration=10 mode=pro sound=on
+  kling-async run text-to-video prompt="a paper boat" duration=10 mode=pro
   kling-async run multi-image-to-image subject_image_list=cat.png subject_image_list=hat.png
   kling-async run omni-image --help
 """
@@ -75,7 +76,9 @@ def _fields_of(endpoint: Endpoint[Any], words: Sequence[str]) -> Mapping[str, An
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or name not in names:
-            what = f"{word!r} is no field=value: the fields of {endpoint.name} are {', '.join(names)}"
+            what = f"{word!r} is no field=value; the fields of {endpoint.name} are {', '.join(names)}"
+            if equals:
+                what = f"{name!r} {unknown_field_rule(endpoint.name, name, names)}"
             raise typer.BadParameter(what, param_hint="FIELD=VALUE")
         if name in given:
             earlier = given[name]

@@ -9,12 +9,11 @@ import attrs
 import typer
 
 from kling_async.cli.options import (
-    DIALECTS,
     BaseUrl,
-    DialectName,
     DialectOption,
     GiveUpAfter,
     check_latency,
+    emulated_dialect,
     parse_latency,
     parse_seconds,
 )
@@ -41,7 +40,7 @@ class ServiceOptions:
 
     base_url: BaseUrl = None
     dialect: DialectOption = None
-    give_up_after: GiveUpAfter = 120.0
+    give_up_after: GiveUpAfter = None
     slots: int | None = None
     is_emulated: bool = False
     latency: str = "1:3"
@@ -53,21 +52,23 @@ class ServiceOptions:
         """
         from kling_async.emulator import Emulator  # noqa: PLC0415 (needs its own extra)
 
-        dialect = DIALECTS[self.dialect or DialectName.GATEWAY]
-        latency = parse_latency(self.latency)
+        dialect, latency = emulated_dialect(self.dialect), parse_latency(self.latency)
         return Emulator(dialect=dialect, latency=latency, slots=self.slots or 9, seed=self.seed, port=port)
 
     def make_client(self, server: "Emulator | None", callbacks: CallbackReceiver | None = None) -> KlingClient:
         """
         Create a client of *server*, or without one, of the account that the environment names.
         """
-        dialect = DIALECTS[self.dialect] if self.dialect is not None else None
+        given = self.dialect.dialect if self.dialect is not None else None
+        retry = RetryPolicy()
+        if self.give_up_after is not None:
+            retry = RetryPolicy(give_up_after=self.give_up_after, connect_for=self.give_up_after)
         return KlingClient(
             server.api_key if server is not None else None,
             base_url=server.url if server is not None else self.base_url,
-            dialect=server.dialect if server is not None else dialect,
+            dialect=server.dialect if server is not None else given,
             slots=self.slots,
-            retry=RetryPolicy(give_up_after=self.give_up_after),
+            retry=retry,
             callbacks=callbacks,
         )
 
@@ -90,4 +91,4 @@ class BatchServiceOptions(EmulatedServiceOptions):
     The same for `batch`, whose help would not fit a screen with one option more.
     """
 
-    give_up_after: Annotated[float, typer.Option(parser=parse_seconds, hidden=True)] = 120.0
+    give_up_after: Annotated[float | None, typer.Option(parser=parse_seconds, hidden=True)] = None

@@ -37,8 +37,8 @@ __all__ = ["NOTE", "TaskRunner"]
 
 NOTE: Final = "unfinished.txt"
 """
-The file beside the pictures to which task ids are written if they could not be printed, one per line:
-`kling-async wait --save - < unfinished.txt` reads it.
+The file beside the pictures to which task ids are written if they could not be printed, one per line, with the endpoint
+of those that are no images: `kling-async wait --save - < unfinished.txt` reads it.
 """
 
 
@@ -199,7 +199,7 @@ class TaskRunner:
         folder = self.folder if isinstance(self.folder, Path) else Path()
         with contextlib.suppress(OSError), (folder / NOTE).open("a", encoding="utf-8") as note:
             kinds = self._kinds()
-            note.writelines(f"{_note_of(task_id, kinds[task_id])}\n" for task_id in task_ids)
+            note.writelines(f"{_note_of(task_id, kinds.get(task_id, DEFAULT_ENDPOINT.name))}\n" for task_id in task_ids)
 
     def _unfinished(self) -> list[str | None]:
         # Without a snapshot it is unknown whether there is such a task.

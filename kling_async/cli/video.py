@@ -30,7 +30,7 @@ __all__ = ["video"]
 EXAMPLES: Final = """\
 Examples:
   kling-async video "a paper boat leaves the harbour"
-  kling-async video "it sails away" --image boat.png -d 10 --sound
+  kling-async video "it sails away" --image boat.png -d 10
   kling-async video --emulator --json - < prompts.txt
 """
 
@@ -46,7 +46,7 @@ class VideoFields:
     """
 
     image: Annotated[str | None, _field(metavar="FILE|URL", help="First frame.")] = None
-    tail: Annotated[str | None, _field(metavar="FILE|URL", help="Last frame.")] = None
+    tail: Annotated[str | None, _field("--tail", "--image-tail", metavar="FILE|URL", help="Last frame.")] = None
     duration: Annotated[int, _field("--duration", "-d", metavar="S", help="Seconds (default 5)")] = 5
     mode: Annotated[str | None, _field(metavar="std|pro|4k", help="720p, 1080p or 4k.")] = None
     sound: Annotated[bool | None, _field("--sound/--no-sound", metavar=None, help="Whether with sound.")] = None

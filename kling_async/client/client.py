@@ -6,13 +6,21 @@ import asyncio
 import functools
 import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, Unpack, overload
 
 import aiohttp
 import attrs
 
+from kling_async.client.call_checks import (
+    DEFAULT_NAME,
+    check_file,
+    check_folder,
+    check_kinds,
+    check_result,
+    default_folder,
+)
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.calls.account import AccountApi
 from kling_async.client.calls.elements import ElementsApi
@@ -21,7 +29,7 @@ from kling_async.client.calls.images import ImagesApi
 from kling_async.client.calls.speech import SpeechApi
 from kling_async.client.calls.voices import VoicesApi
 from kling_async.client.core import ClientCore
-from kling_async.client.credentials import find_base_url, find_credentials
+from kling_async.client.credentials import find_base_url, find_credentials, find_dialect
 from kling_async.client.delivery import SubmitObserver
 from kling_async.client.events import OnEvent
 from kling_async.client.handle import TaskHandle, Timeout
@@ -32,20 +40,23 @@ from kling_async.errors import InvalidRequest, KlingError
 from kling_async.media.naming import NameTemplate, is_url
 from kling_async.media.saved_files import SavedFile
 from kling_async.policy.arguments import check_kind, check_many, check_timeout, check_whole
+from kling_async.policy.async_with import UsedWithAsyncWith
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.wire.auth import AccessKey, Credentials
-from kling_async.wire.dialects import Dialect, dialect_of
+from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import (
     DEFAULT_ENDPOINT,
+    DefaultByName,
+    DefaultChanges,
     DefaultFields,
     DefaultRequest,
     endpoint_named,
     request_of,
 )
 from kling_async.wire.notebook_html import html_of
-from kling_async.wire.tasks import Audio, File, Image, TaskResult, TaskSnapshot, Video
+from kling_async.wire.tasks import File, TaskResult, TaskSnapshot
 
 if TYPE_CHECKING:
     from kling_async.media.destinations import Destination
@@ -53,10 +64,13 @@ if TYPE_CHECKING:
 
 __all__ = ["KlingClient"]
 
+Folder: TypeAlias = str | os.PathLike[str] | None
+Wait: TypeAlias = float | Timeout | None
+
 _log = logging.getLogger(__name__)
 
 
-class KlingClient:
+class KlingClient(UsedWithAsyncWith):
     """
     A client for one account at one host.
 
@@ -69,15 +83,16 @@ class KlingClient:
         base_url:
             The URL before "/v1/images/generations". None reads `KLING_BASE_URL`, and without it uses the gateway for a
             Bearer key and the vendor for an `AccessKey`. Plain http is allowed for loopback only.
-        dialect: Limits and abilities of the service. None is OFFICIAL for the vendor's hosts and GATEWAY for others.
+        dialect:
+            Limits and abilities of the service: a `Dialect`, or what `Dialect.load` takes, a name or a TOML file. None
+            reads `KLING_DIALECT`, and without it is OFFICIAL for the vendor's hosts and GATEWAY for others.
         session: An `aiohttp.ClientSession` to use and never to close; None creates one.
         slots: Slots per model, or a `Slots` shared with other clients of the account; None discovers their number.
         http: Options of connections.
         retry: How long requests are retried.
         polling: How often tasks are polled.
-        callbacks:
-            A receiver, which you serve, and which several clients may share. Each submit gets its own callback URL
-            there, unless its request has a `callback_url`. While callbacks arrive, tasks are hardly polled.
+        callbacks: A receiver, which you serve, and which several clients may share. Each submit gets its own URL there,
+            unless its request has a `callback_url`. While callbacks arrive, tasks are hardly polled.
         on_event: A quick function, called in the event loop with each step of each task. Its exceptions are logged.
 
     Attributes:
@@ -91,8 +106,8 @@ class KlingClient:
 
     Raises:
         NotAuthenticated: There is no key, or it is malformed; the error says why, and does not show it.
-        InvalidRequest: Another argument is invalid, or would send the key over plain http; or `KLING_BASE_URL` is, or,
-            with `HttpOptions.trust_env`, a variable that names a proxy.
+        InvalidRequest: Another argument is invalid, or would send the key over plain http; or `KLING_BASE_URL` or
+            `KLING_DIALECT` is, or, with `HttpOptions.trust_env`, a variable that names a proxy.
         TypeError: `on_event` is not a plain function.
     """
 
@@ -101,7 +116,7 @@ class KlingClient:
         api_key: str | AccessKey | None = None,
         *,
         base_url: str | None = None,
-        dialect: Dialect | None = None,
+        dialect: Dialect | str | os.PathLike[str] | None = None,
         session: aiohttp.ClientSession | None = None,
         slots: int | Slots | None = None,
         http: HttpOptions = HttpOptions(),  # noqa: B008 (frozen)
@@ -112,12 +127,12 @@ class KlingClient:
     ) -> None:
         credentials = find_credentials(api_key)
         base_url = find_base_url(base_url, credentials)
-        _check_kinds(dialect=dialect, session=session, http=http, retry=retry, polling=polling, callbacks=callbacks)
+        check_kinds(session=session, http=http, retry=retry, polling=polling, callbacks=callbacks)
         http.check_route(base_url)
         self.core: Final = ClientCore(
             credentials,
             base_url,
-            _spoken_with(credentials, dialect or dialect_of(base_url)),
+            _spoken_with(credentials, find_dialect(dialect, base_url)),
             slots if isinstance(slots, Slots) else Slots(slots),
             http,
             retry,
@@ -168,10 +183,14 @@ class KlingClient:
         return self.core.tasks.unfinished
 
     @overload
-    async def submit(self, request: DefaultRequest | str, /, **fields: Unpack[DefaultFields]) -> TaskHandle: ...
+    async def submit(self, prompt: str, /, **fields: Unpack[DefaultFields]) -> TaskHandle: ...
+    @overload
+    async def submit(self, /, **fields: Unpack[DefaultByName]) -> TaskHandle: ...
+    @overload
+    async def submit(self, request: DefaultRequest, /, **fields: Unpack[DefaultChanges]) -> TaskHandle: ...
     @overload
     async def submit(self, request: TaskRequest, /, **fields: Any) -> TaskHandle: ...
-    async def submit(self, request: TaskRequest | str, /, **fields: Any) -> TaskHandle:
+    async def submit(self, request: object = attrs.NOTHING, /, **fields: Any) -> TaskHandle:
         """
         Have the service accept a task, and return its handle. Waits for free slots first, for as long as it takes.
 
@@ -179,7 +198,7 @@ class KlingClient:
         task then shows in `unfinished`, and its id in the log as a warning.
 
         Args:
-            request: A prompt, or a request of any endpoint.
+            request: A prompt, or a request of any endpoint. Without it, *fields* have the prompt.
             fields: Fields that override the request's.
 
         Raises:
@@ -187,26 +206,23 @@ class KlingClient:
             SubmissionUncertain: A task may exist, and its fate could not be determined. With `callbacks`, none has
                 shown it for a minute; one that comes later puts the task into `unfinished`.
             RateLimited: The service has refused it for 300 s while nothing of this client was running.
-            NotSent: No connection could be established for 120 s.
+            NotSent: No connection could be established for 120 s; 15 s if there never was one.
             KlingError: The service refused: key, permission, money, content. Nothing was created.
         """
         return await self.core.submit_observed(request_of(request, fields), SubmitObserver())
 
     @overload
-    async def generate(
-        self,
-        request: DefaultRequest | str,
-        /,
-        *,
-        timeout: float | Timeout | None = ...,
-        **fields: Unpack[DefaultFields],
-    ) -> TaskResult: ...
+    async def generate(self, prompt: str, /, *, timeout: Wait = ..., **fields: Unpack[DefaultFields]) -> TaskResult: ...
+    @overload
+    async def generate(self, /, *, timeout: Wait = ..., **fields: Unpack[DefaultByName]) -> TaskResult: ...
     @overload
     async def generate(
-        self, request: TaskRequest, /, *, timeout: float | Timeout | None = ..., **fields: Any
+        self, request: DefaultRequest, /, *, timeout: Wait = ..., **fields: Unpack[DefaultChanges]
     ) -> TaskResult: ...
+    @overload
+    async def generate(self, request: TaskRequest, /, *, timeout: Wait = ..., **fields: Any) -> TaskResult: ...
     async def generate(
-        self, request: TaskRequest | str, /, *, timeout: float | Timeout | None = Timeout.OF_ENDPOINT, **fields: Any
+        self, request: object = attrs.NOTHING, /, *, timeout: Wait = Timeout.OF_ENDPOINT, **fields: Any
     ) -> TaskResult:
         """
         Submit, then wait for the result.
@@ -214,11 +230,10 @@ class KlingClient:
         Cancelling this never loses a paid task: it shows in `unfinished`, and its id in the log as a warning.
 
         Args:
-            request: A prompt, or a request of any endpoint.
+            request, fields: As for `submit`.
             timeout:
                 Seconds from acceptance, 0 or more; waiting for slots is not counted. None waits for ever. The default
                 is the `timeout` of the endpoint, 600 for images.
-            fields: Fields that override the request's.
 
         Raises:
             KlingError: What `submit` and `TaskHandle.wait` raise.
@@ -303,15 +318,11 @@ class KlingClient:
             yield snapshot
 
     @overload
-    async def save(self, result: TaskResult, destination: str | os.PathLike[str], *, name: str = ...) -> list[Path]: ...
+    async def save(self, result: TaskResult, destination: Folder = ..., *, name: str = ...) -> list[Path]: ...
     @overload
     async def save(self, result: TaskResult, destination: "Storage", *, name: str = ...) -> list[str]: ...
     async def save(
-        self,
-        result: TaskResult,
-        destination: "str | os.PathLike[str] | Storage",
-        *,
-        name: str = "{task_id}-{index}{ext}",
+        self, result: TaskResult, destination: "Folder | Storage" = None, *, name: str = DEFAULT_NAME
     ) -> list[Path] | list[str]:
         """
         Save the files of *result*, and return their paths in the order of the result; in a `Storage`, their URLs.
@@ -322,7 +333,7 @@ class KlingClient:
 
         Args:
             result: What `generate` returned.
-            destination: A folder, which is created if it does not exist, or a `Storage`.
+            destination: A folder, which may not exist yet, or a `Storage`. None is `pictures`, `videos` or `sounds`.
             name: Template of the names, with `{task_id}`, `{index}` and `{ext}`, the last by the file's content. It may
                 name sub-folders.
 
@@ -333,9 +344,11 @@ class KlingClient:
             ImportError: A library for the storage is missing.
             OSError: The storage cannot be opened.
         """
-        check_kind("result", result, TaskResult, "must be a TaskResult, as generate and wait return it")
+        check_result(result)
         check_kind("name", name, str, "must be a template for names, as text")
+        destination = default_folder(result) if destination is None else destination
         place = await _place_of(destination)
+        check_folder(place, name, result)
         outcome = await self.core.files.save(result, place, NameTemplate(name, result.task_id))
         if outcome.error is not None:
             raise outcome.error
@@ -351,7 +364,7 @@ class KlingClient:
         Raises:
             DownloadFailed: It could not be fetched, or is larger. Its URL may have expired, so read the task again.
         """
-        check_kind("file", file, (Image, Video, Audio), "must be a file of a TaskResult: an Image, Video or Audio")
+        check_file(file)
         check_whole("max_bytes", max_bytes)
         self.core.open()
         return await (await self.core.files.downloads()).read(file, max_bytes)
@@ -385,27 +398,6 @@ async def _outcome(client: KlingClient, index: int, item: TaskRequest | str) -> 
         return Done(index, None, request, await client.generate(request))
     except KlingError as error:
         return Failed(index, None, request, attrs.evolve(error))  # a copy: a traceback would keep files alive
-
-
-def _check_kinds(**given: object) -> None:
-    for name, value in given.items():
-        kind, may_be_none = _KINDS[name]
-        if value is not None or not may_be_none:
-            rule = f"must be of the class {kind.__module__.partition('.')[0]}.{kind.__name__}"
-            check_kind(name, value, kind, rule + (", or None" if may_be_none else ""))
-
-
-_KINDS: Final[Mapping[str, tuple[type, bool]]] = {
-    "dialect": (Dialect, True),
-    "session": (aiohttp.ClientSession, True),  # one that retries by itself would pay twice
-    "http": (HttpOptions, False),
-    "retry": (RetryPolicy, False),
-    "polling": (PollPolicy, False),
-    "callbacks": (CallbackReceiver, True),
-}
-"""
-The classes of a client's arguments, and whether each may be None.
-"""
 
 
 def _spoken_with(credentials: Credentials, dialect: Dialect) -> Dialect:

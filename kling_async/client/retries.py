@@ -48,6 +48,8 @@ def next_step(error: KlingError, *, can_look_up: bool) -> Step:
     ours that was sent. GIVE_UP: the caller must change something, or a task may exist that cannot be found.
     """
     match error:
+        case NotSent(gives_up_in=0):
+            return Step.GIVE_UP
         case NotSent() | RateLimited():
             return Step.RESEND
         case _ if may_exist(error):
@@ -111,6 +113,8 @@ def may_repeat(error: KlingError) -> bool:
     """
     match error:
         case ServiceFailure(http_status=HTTPStatus.NOT_IMPLEMENTED):  # this kind of query is not offered
+            return False
+        case NotSent(gives_up_in=0):  # there is no such host, or no network
             return False
         case NotSent() | Unreachable() | RateLimited() | ServiceFailure():
             return True

@@ -9,6 +9,7 @@ import attrs
 from kling_async.client.retries import Step, may_exist, may_repeat, next_step
 from kling_async.errors import (
     KlingError,
+    NotSent,
     RateLimited,
     SubmissionUncertain,
     TaskNotFound,
@@ -108,6 +109,8 @@ class Submission:
             self.mark_uncertain(Unreachable(what), now)
         elif may_exist(error):
             self.mark_uncertain(error, now)
+        elif isinstance(error, NotSent):
+            pass  # the service said nothing
         elif self.ambiguous_error is not None and next_step(error, can_look_up=False) is Step.GIVE_UP:
             self.missing_since = None  # the service had a reason, which may be the task of an earlier attempt
             self.rejection = self.rejection if is_duplicate else attrs.evolve(error)
@@ -163,7 +166,7 @@ class Submission:
 
     def _is_look_up_over(self, error: KlingError, policy: RetryPolicy, now: float) -> bool:
         if not isinstance(error, TaskNotFound):
-            is_final = not may_repeat(error)
+            is_final = not may_repeat(error) and not isinstance(error, NotSent)
         else:  # it may not be shown yet, or may be sent again by now
             is_final = self._has_been_missing(policy, now) and not self.may_be_sent_again(policy, now)
         return is_final or self._has_failed_long(policy, now)

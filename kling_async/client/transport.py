@@ -5,17 +5,20 @@ Requests to the service: sessions, signing, and a bound on requests at a time. I
 import asyncio
 import contextlib
 import functools
+import logging
 import time
 import uuid
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, Self, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
 from yarl import URL
 
 from kling_async.client.exchange import NEVER_SENT, Deadline, PartialAnswer, RequestBody, is_cancelled
+from kling_async.client.first_contact import FirstContact
 from kling_async.client.retries import may_repeat, retry
 from kling_async.errors import ClientClosed, InvalidRequest, KlingError, NotSent, UnexpectedAnswer, Unreachable
 from kling_async.media.responses import describe_http_error
@@ -32,6 +35,8 @@ from kling_async.wire.responses import Presence, presence_of, read_created, read
 __all__ = ["DECODE_INLINE_MAX", "Transport", "decode"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 MAX_ANSWER: Final = 4 * 1024 * 1024
 """
@@ -81,6 +86,7 @@ class Transport:
     _sessions: dict[float, aiohttp.ClientSession] = attrs.field(factory=dict, init=False, repr=False)
     _kept_for: float | None = attrs.field(default=None, init=False)  # seconds, as the service said last
     _is_kept: bool = attrs.field(default=True, init=False)  # no create was lost, which could disprove that
+    _contact: FirstContact = attrs.field(init=False, repr=False)
     _gate: Semaphore = attrs.field(init=False, repr=False)
     _creates: Semaphore = attrs.field(init=False, repr=False)  # creates that wait at the gate
     _secrets: tuple[str, ...] = attrs.field(init=False, repr=False)
@@ -89,6 +95,7 @@ class Transport:
     _is_closed: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._contact = FirstContact(min(self.retry.connect_for, self.retry.give_up_after), 2 * self.retry.max_delay)
         self._gate = Semaphore(self.http.max_connections)
         self._creates = Semaphore(self.http.max_connections)
         self._secrets = tuple(secret for secret in attrs.astuple(self._credentials) if len(secret) >= SECRET_LENGTH)
@@ -214,6 +221,9 @@ class Transport:
         arrived: PartialAnswer,
     ) -> None:
         session = self._session_for(body)
+        connecting = self.http.connect_timeout
+        if not self._contact.was_reached:
+            connecting = min(connecting, self._contact.begin(asyncio.get_running_loop().time()))
         middlewares = None  # leaves those of the session as they are
         if body is not None:
             body.deadline = deadline
@@ -229,12 +239,13 @@ class Transport:
             max_line_size=MAX_HEADER,  # here, since borrowed sessions have their own limits
             max_field_size=MAX_HEADER,
             max_headers=MAX_HEADERS,
-            timeout=_connecting_within(self.http.connect_timeout),
+            timeout=_connecting_within(connecting),
             proxy=self.http.proxy_for(self.base_url) if self.http.trust_env else self.http.proxy,
             ssl=self.http.ssl,
             middlewares=middlewares,
         ) as response:
             arrived.status, arrived.headers = response.status, response.headers
+            self._contact.was_reached, self._contact.is_failing = True, False
             is_over, size = False, 0
             while not is_over:
                 deadline.expect_answer()
@@ -281,7 +292,8 @@ class Transport:
                 return ClientClosed(f"the session was closed before {where} was sent; create a new client")
             if isinstance(error, ValueError | TypeError) and not is_of_network:
                 return InvalidRequest(f"{where} cannot be sent: {reason}; check base_url, proxy and headers")
-            return NotSent(f"no connection for {where}: {reason}")
+            return self._not_sent(where, reason)
+        self._contact.was_reached, self._contact.is_failing = True, False
         task_id = None
         if body is not None:
             self._is_kept = False
@@ -289,6 +301,19 @@ class Transport:
         if isinstance(error, TimeoutError):
             return Unreachable(f"no answer in time to {where}: {reason}", task_id)
         return Unreachable(f"the connection broke during {where}: {reason}", task_id)
+
+    def _not_sent(self, where: str, reason: str) -> NotSent:
+        was_failing = self._contact.is_failing
+        left = self._contact.fail(asyncio.get_running_loop().time())
+        seconds = self.retry.give_up_after if left is None else left
+        if seconds and not was_failing:
+            _log.warning(
+                "no connection to %s; giving up in %.0f s: %s", urlsplit(self.base_url).netloc, seconds, reason
+            )
+        what = f"no connection for {where}: {reason}"
+        if left == 0:
+            what += f"; the host was never reached in {self._contact.seconds:g} s: check base_url and the network"
+        return NotSent(what, gives_up_in=left)
 
 
 @functools.lru_cache(maxsize=64)

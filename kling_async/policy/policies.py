@@ -37,6 +37,9 @@ class RetryPolicy:
             is random, between half of that and all of it.
         max_delay: Maximum delay in seconds, unless `Retry-After` asks for more.
         give_up_after: Seconds after which a read, or the lookup of an uncertain submit, fails with its last error.
+        connect_for:
+            Seconds for which the first connection to a host is tried, at most `give_up_after`. A host that was reached
+            before is waited for, up to `give_up_after`.
         refused_for:
             Seconds for which a submit is retried while the service refuses it (1302, 1303, 429) and no task of this
             client is running. While one is, it is retried without limit.
@@ -51,6 +54,7 @@ class RetryPolicy:
     first_delay: float = attrs.field(default=1.0, validator=valid_seconds)
     max_delay: float = attrs.field(default=30.0, validator=valid_seconds)
     give_up_after: float = attrs.field(default=120.0, validator=valid_seconds)
+    connect_for: float = attrs.field(default=15.0, validator=valid_seconds)
     refused_for: float = attrs.field(default=300.0, validator=valid_seconds)
     look_for: float = attrs.field(default=30.0, validator=valid_seconds)
     hear_for: float = attrs.field(default=60.0, validator=valid_seconds)
@@ -66,7 +70,9 @@ class RetryPolicy:
         error = yield 0.0
         while True:
             hint = getattr(error, "retry_after", None) or 0.0
-            error = yield max(hint, delay * random.uniform(0.5, 1.0))  # noqa: S311 (not a secret)
+            seconds = max(hint, delay * random.uniform(0.5, 1.0))  # noqa: S311 (not a secret)
+            left = getattr(error, "gives_up_in", None)
+            error = yield min(seconds, left) if left else seconds
             delay = min(2 * delay, self.max_delay)
 
     def is_too_long(self, error: KlingError) -> bool:

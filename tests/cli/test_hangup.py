@@ -4,6 +4,7 @@ A terminal that is closed while a command works: as with SIGTERM nothing paid fo
 
 import asyncio
 import contextlib
+import json
 import os
 import pty
 import shutil
@@ -16,6 +17,7 @@ from typing import Any, Final
 import attrs
 import pytest
 
+from kling_async import OFFICIAL
 from kling_async.batch.journal import Reader
 from kling_async.batch.records import State
 from kling_async.cli.task_runner import NOTE
@@ -114,6 +116,24 @@ async def test_generate_on_a_terminal_that_closes(command: Command) -> None:
     told = (command.folder / "pictures" / NOTE).read_text().split()
     assert {task.task_id for task in server.ledger.tasks} == set(told)
     assert len(set(told)) == len(told)
+
+
+async def test_video_on_a_terminal_that_closes(command: Command) -> None:
+    """
+    The file says of which kind the tasks are, as `kling-async wait -` needs it.
+    """
+    async with (
+        service(latency=(60, 60), dialect=OFFICIAL) as server,
+        on_terminal(command.to(server), "video", "a fox", "--dialect", "official") as running,
+    ):
+        await eventually(lambda: len(server.ledger.tasks) == 1)
+        running.close()
+        code = await running.code()
+
+    (task,) = server.ledger.tasks
+    assert 130 == code
+    told = (command.folder / "videos" / NOTE).read_text()
+    assert {"task_id": task.task_id, "endpoint": "text-to-video"} == json.loads(told)
 
 
 @pytest.mark.parametrize("first", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])

@@ -5,6 +5,7 @@
 from decimal import Decimal
 
 import PIL.Image
+import pytest
 
 from kling_async import OFFICIAL
 from tests.cli.conftest import Command, Here, lines_of, service
@@ -59,6 +60,31 @@ async def test_any_endpoint_runs(command: Command) -> None:
     assert ("a cat in a hat", 2) == (task.prompt, task.n)
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("custom-voice", ["voice_name=narrator", "voice_url=https://example.org/voice.mp3"]),
+        (
+            "custom-element",
+            ["element_name=cat", "element_description=a cat", "frontal_image=cat.png", "refer_images=cat.png"],
+        ),
+    ],
+)
+async def test_voices_and_elements_are_shown_by_their_ids(command: Command, kind: str, fields: list[str]) -> None:
+    """
+    Other requests need these ids, and there are no files.
+    """
+    PIL.Image.new("RGB", (300, 300)).save(command.folder / "cat.png")
+    async with service() as server:
+        ended = await command.to(server)("run", kind, "--json", *fields)
+
+    (line,) = lines_of(ended.out)
+    made = {f"voice {voice['voice_id']}" for voice in line.get("voices", ())}
+    made |= {f"element {element['element_id']}" for element in line.get("elements", ())}
+    assert 1 == len(made)
+    assert made.pop() in ended.err
+
+
 async def test_fields_may_be_json_and_words(command: Command) -> None:
     """
     Lists of objects are JSON; yes and no are words.
@@ -83,9 +109,46 @@ def test_what_is_wrong_with_fields(here: Here) -> None:
     broken = here("run", "text-to-video", "--emulator", "prompt=a boat", "duration=soon", "multi_prompt=[{}]")
 
     assert 2 == unknown.code
-    assert "the fields of text-to-video are prompt" in " ".join(unknown.err.replace("│", " ").split())
+    text = " ".join(unknown.err.replace("│", " ").split())
+    assert "'size' is not a field of text-to-video; did you mean aspect_ratio? Its fields are prompt" in text
     assert 2 == broken.code
     assert "must be objects with the fields prompt, duration" in " ".join(broken.err.split())
+
+
+async def test_item_of_a_list_may_be_an_object(command: Command) -> None:
+    """
+    A field that is given several times has items in any form: paths, objects and numbers.
+    """
+    for name in ("boat", "quay"):
+        PIL.Image.new("RGB", (300, 300)).save(command.folder / f"{name}.png")
+    frame = 'image_list={"image": "boat.png", "type": "first_frame"}'
+    async with service(dialect=OFFICIAL) as server:
+        run = command.to(server)
+        framed = await run("run", "omni-video", "--dialect", "official", "prompt=a boat", "image_list=quay.png", frame)
+        elements = ["element_list=1", "element_list=2"]
+        listed = await run("run", "image-to-video", "--dialect", "official", "image=boat.png", *elements, "mode=slow")
+
+    assert 0 == framed.code, framed.err
+    assert ["mode 'slow': must be one of std, pro, 4k"] == [line.strip() for line in listed.err.splitlines()[1:]]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "text-to-video", "prompt=a paper boat", "duration=10", "mode=pro"],
+        ["video", "it sails away", "--image", "boat.png", "-d", "10"],
+        ["video", "it sails away", "--image", "boat.png", "--tail", "boat.png", "--mode", "pro"],
+    ],
+)
+async def test_examples_of_the_help_work_at_a_gateway(command: Command, words: list[str]) -> None:
+    """
+    The models that are taken if none is named make what the examples ask for.
+    """
+    PIL.Image.new("RGB", (300, 300)).save(command.folder / "boat.png")
+    async with service() as server:
+        ended = await command.to(server)(*words)
+
+    assert 0 == ended.code, ended.err
 
 
 def test_help_lists_the_fields_of_a_kind(here: Here) -> None:

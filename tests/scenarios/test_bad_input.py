@@ -92,9 +92,9 @@ CASES: Final[dict[str, tuple[TaskRequest, list[str], str]]] = {
     "a local video": (
         OmniVideo("a boat", video_list=[InputVideo(LOCAL)]),
         ["video_list[0].video_url"],
-        "put the video where the service can fetch it",
+        "put a local file on a web server or storage",
     ),
-    "a local motion": (MotionControl(PNG, LOCAL), ["video_url"], "put the video where the service can fetch it"),
+    "a local motion": (MotionControl(PNG, LOCAL), ["video_url"], "put a local file on a web server or storage"),
     "a small picture": (ImageToVideo(TINY), ["image"], "sides of at least 300 pixels; it has 20x20"),
     "a long picture": (ImageToVideo(LONG), ["image"], "must have a ratio of 1:2.5 to 2.5:1; it has 1200x300"),
     "a picture that is cut": (ImageToVideo(CUT), ["image"], "image="),

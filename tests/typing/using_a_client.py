@@ -46,10 +46,17 @@ def making() -> None:
     assert_type(KlingClient(), KlingClient)
     KlingClient("sk-x", base_url="https://example.org", dialect=GATEWAY, slots=Slots(9))
     KlingClient(AccessKey("ak", "sk"), slots=9, callbacks=CallbackReceiver("https://example.org/kling"))
-    KlingClient(on_event=hear)
+    KlingClient(on_event=hear, dialect="gateway")
+    KlingClient(dialect="relay.toml")
+    KlingClient(dialect=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     KlingClient("sk-x", "https://example.org")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     KlingClient(slots="9")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     KlingClient(on_event=hear_two)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def opening() -> None:
+    with KlingClient():  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        pass
 
 
 def hear(event: TaskEvent) -> None:
@@ -68,6 +75,10 @@ async def generating(client: KlingClient, request: ImageRequest) -> None:
     assert_type(result.images, tuple[Image, ...])
     assert_type(result.images[0].url, str)
     assert_type(await client.generate(request, timeout=None, model_name="kling-v2"), TaskResult)
+    assert_type(await client.generate(prompt="a lighthouse", n=2, timeout=9), TaskResult)
+    assert_type(await client.submit(prompt="a lighthouse"), TaskHandle)
+    assert_type(await client.generate(request, prompt="another"), TaskResult)
+    assert_type(await client.save(result), list[Path])
     assert_type(await client.save(result, "pictures", name="{index}{ext}"), list[Path])
     assert_type(await client.read(result.images[0]), bytes)
     client.generate("a lighthouse").images  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
@@ -75,6 +86,8 @@ async def generating(client: KlingClient, request: ImageRequest) -> None:
     await client.generate("a lighthouse", n="2")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
     await client.generate("a lighthouse", size="1k")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     await client.generate("a lighthouse", timeout="9")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    await client.generate("a lighthouse", prompt="another")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    await client.generate(n=2)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     await client.generate(request="a lighthouse")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     await client.save(result.images, "pictures")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 

@@ -26,6 +26,7 @@ CLASSES = [
 OWN_FIELDS: dict[str, Any] = {
     "broken": (BrokenRule("n", "10", "must be a whole number from 1 to 9"),),
     "retry_after": 7.5,
+    "gives_up_in": 3.5,
     "request": ImageRequest("a lighthouse", image="https://x/y.png?token=abc"),
     "snapshot": TaskSnapshot(task_id="t-1", task_status=TaskStatus.FAILED),
     "index": 3,

@@ -22,6 +22,7 @@ from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_named, endpoints
 from kling_async.wire.endpoints.rules import HALF_A_PAIR
 from kling_async.wire.redaction import shorten
+from kling_async.wire.suggestions import show_unknown, unknown_field_rule
 
 __all__ = ["Format", "InputLine", "format_of", "parse"]
 
@@ -214,8 +215,7 @@ def _delimiter_of(header: str) -> str:
 
 
 def _unknown_field(endpoint: Endpoint[Any], name: str) -> str:
-    fields = ", ".join((*_OWN, *field_names(endpoint)))
-    return f"{endpoint.request_class.__name__} has no field {shorten(name)!r}; the fields are {fields}"
+    return unknown_field_rule(endpoint.request_class.__name__, name, (*field_names(endpoint), *_OWN))
 
 
 def _broken_header(names: list[str]) -> Iterator[BrokenRule]:
@@ -247,7 +247,7 @@ def _line(number: int, fields: Mapping[str, Any], folder: Path, *, is_text: bool
         return InputLine(number, None, None, (BrokenRule("kind", shown(fields["kind"]), rule),))
     names = field_names(endpoint)
     broken = [
-        BrokenRule(shorten(name), shown(value), _unknown_field(endpoint, name))
+        BrokenRule(shorten(name), show_unknown(name, value), _unknown_field(endpoint, name))
         for name, value in fields.items()
         if name not in _OWN and name not in names
     ]

@@ -16,7 +16,7 @@ from kling_async.client.polling.schedule import PollSchedule
 from kling_async.client.polling.strategy import QueryMode, QueryPlan, QueryStrategy
 from kling_async.client.polling.watched import STUCK_AFTER, WatchedTask
 from kling_async.client.retries import may_repeat
-from kling_async.errors import KlingError, RateLimited
+from kling_async.errors import KlingError, NotSent, RateLimited
 from kling_async.policy.policies import PollPolicy
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.tasks import TaskSnapshot
@@ -212,7 +212,7 @@ class EndpointPoller:
         return self._count - task.number
 
     def _should_change_mode(self, mode: QueryMode, error: KlingError) -> bool:
-        if may_repeat(error):
+        if may_repeat(error) or isinstance(error, NotSent):
             return self._strategy.note_failure(mode) and not isinstance(error, RateLimited)
         if error.code in _ABOUT_A_TASK and not self._strategy.note_failure(mode):
             return True

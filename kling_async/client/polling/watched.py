@@ -9,7 +9,7 @@ import attrs
 
 from kling_async.client.handle import TaskHandle
 from kling_async.client.retries import may_repeat
-from kling_async.errors import ClientClosed, KlingError, NotAuthenticated, TaskNotFound, UnexpectedAnswer
+from kling_async.errors import ClientClosed, KlingError, NotAuthenticated, NotSent, TaskNotFound, UnexpectedAnswer
 from kling_async.policy.policies import PollPolicy
 from kling_async.wire.status import has_succeeded, is_final
 from kling_async.wire.tasks import TaskSnapshot, TaskStatus
@@ -77,7 +77,7 @@ class WatchedTask:
         A poll failed with *error*; end the task's waits if polling again is pointless.
         """
         match error:
-            case NotAuthenticated():
+            case NotAuthenticated() | NotSent(gives_up_in=0):
                 self.handle.fail(attrs.evolve(error, task_id=self.handle.task_id))
             case ClientClosed():  # the owner of the session closed it, so that no poll will ever be answered
                 self.handle.fail(closed_error(self.handle))

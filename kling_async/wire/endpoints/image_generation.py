@@ -37,6 +37,8 @@ __all__ = [
     "FROM_TEXT",
     "IMAGE_GENERATION",
     "AspectRatio",
+    "ChangesByName",
+    "FieldsByName",
     "ImageReference",
     "ImageRequest",
     "Model",
@@ -144,12 +146,11 @@ class ImageRequest:
     watermark_info: bool | None = attrs.field(default=None, kw_only=True, metadata=WATERMARK)
 
 
-class RequestByName(TypedDict, total=False):
+class FieldsByName(TypedDict, total=False):
     """
-    The fields of `ImageRequest`, as keyword arguments; the defaults are there.
+    The fields of `ImageRequest` beside its prompt, as keyword arguments; the defaults are there.
     """
 
-    prompt: str
     negative_prompt: str | None
     image: Any
     image_fidelity: float | None
@@ -163,6 +164,22 @@ class RequestByName(TypedDict, total=False):
     external_task_id: str | None
     element_list: Sequence[Any] | None
     watermark_info: bool | None
+
+
+class RequestByName(FieldsByName):
+    """
+    All of them, as keyword arguments that make a request.
+    """
+
+    prompt: str
+
+
+class ChangesByName(FieldsByName, total=False):
+    """
+    Any of them, as keyword arguments that change a request.
+    """
+
+    prompt: str
 
 
 FROM_TEXT: Final[Mapping[str, int]] = {

@@ -184,7 +184,8 @@ def _reference_rules(request: ImageToVideo, facts: ModelFacts, model: str) -> It
     for field, most in (("element_list", facts.elements_max), ("voice_list", facts.voices_max)):
         given: Any = getattr(request, field)
         if isinstance(given, tuple) and len(given) > most:
-            yield broken(field, list(given), f"must have at most {most} ids with {model}; it has {len(given)}")
+            limit = f"must have at most {most} ids with {model}; it has {len(given)}"
+            yield broken(field, list(given), limit if most else f"is not taken by {model}")
     if request.voice_list and request.element_list:
         yield broken("voice_list", list(request.voice_list), "cannot be combined with element_list")
     if request.voice_list and request.sound is not True:

@@ -23,10 +23,10 @@ from kling_async.wire.endpoints.rules import (
     image_rules,
     text_rule,
     unicode_rules,
-    video_url_rule,
 )
 from kling_async.wire.endpoints.video_models import UNIT_PRICE, VideoModel, model_rules
 from kling_async.wire.endpoints.video_rules import PROMPT_MAX
+from kling_async.wire.endpoints.video_source import url_of, url_rule
 from kling_async.wire.field_metadata import ALWAYS_SENT, ELEMENTS, WATERMARK, YES_OR_NO
 from kling_async.wire.library import ids_of
 from kling_async.wire.redaction import shown_text, shown_url
@@ -55,8 +55,9 @@ class MotionControl:
 
     Attributes:
         image_url: The character: an http(s) URL, or a file as in `ImageRequest.image`.
-        video_url: The motion: an http(s) URL of an mp4 or mov of one shot, 3 seconds or more, at most 100 MB, sides of
-            340 to 3850 pixels. It is at most 10 seconds with "image", 30 with "video". The service fetches it.
+        video_url: The motion: an http(s) URL of an mp4 or mov, or a `Video` of a result, whose URL is taken. It has one
+            shot, lasts 3 seconds or more, at most 10 with "image" and 30 with "video", and has at most 100 MB and sides
+            of 340 to 3850 pixels. The service fetches it.
         character_orientation: "image" faces as in the picture, "video" as in the video.
         mode: "std" (720p) or "pro" (1080p).
         prompt: What else happens; 2500 characters at most.
@@ -69,7 +70,7 @@ class MotionControl:
     """
 
     image_url: FileSource | None = attrs.field(converter=_image, repr=describe_source)
-    video_url: str = attrs.field(repr=describe_source)
+    video_url: str = attrs.field(converter=url_of, repr=describe_source)
     character_orientation: str = attrs.field(default="image", kw_only=True, metadata=ALWAYS_SENT)
     mode: str = attrs.field(default="std", kw_only=True, metadata=ALWAYS_SENT)
     prompt: str | None = attrs.field(default=None, kw_only=True, repr=shown_text)
@@ -85,7 +86,7 @@ def _rules(request: MotionControl, dialect: Dialect, files: Mapping[str, FileFac
     if request.image_url is None:
         yield broken("image_url", None, "is required")
     yield from image_rules("image_url", request.image_url, files.get("image_url"), dialect, has_ratio=False)
-    yield from video_url_rule("video_url", request.video_url, is_required=True)
+    yield from url_rule("video_url", request.video_url)
     if request.character_orientation not in _ORIENTATIONS:
         yield broken("character_orientation", request.character_orientation, "must be image or video")
     if request.mode not in _MODES:

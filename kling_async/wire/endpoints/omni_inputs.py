@@ -9,8 +9,8 @@ import attrs
 
 from kling_async.wire.endpoints.inputs import FileSource, describe_source, take_in
 from kling_async.wire.endpoints.new_standard import options_of, prompt_of, settings_of
+from kling_async.wire.endpoints.video_source import url_of
 from kling_async.wire.field_metadata import WireForm
-from kling_async.wire.tasks import Video
 
 __all__ = [
     "BASE",
@@ -51,10 +51,6 @@ class Frame:
     type: str | None = None
 
 
-def _url(video: Any) -> Any:
-    return video.url if isinstance(video, Video) else video
-
-
 @attrs.frozen
 class InputVideo:
     """
@@ -68,7 +64,7 @@ class InputVideo:
         keep_original_sound: Whether its sound is kept, at no extra cost; None leaves it to the service.
     """
 
-    video_url: str = attrs.field(converter=_url, repr=describe_source)
+    video_url: str = attrs.field(converter=url_of, repr=describe_source)
     refer_type: str = BASE
     keep_original_sound: bool | None = None
 

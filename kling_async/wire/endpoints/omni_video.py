@@ -41,7 +41,6 @@ from kling_async.wire.endpoints.rules import (
     image_rules,
     one_of,
     unicode_rules,
-    video_url_rule,
 )
 from kling_async.wire.endpoints.video_models import UNIT_PRICE, ModelFacts, VideoModel, facts_of_model, model_rules
 from kling_async.wire.endpoints.video_rules import (
@@ -56,6 +55,7 @@ from kling_async.wire.endpoints.video_rules import (
     sound_rules,
     units_per_second,
 )
+from kling_async.wire.endpoints.video_source import url_rule
 from kling_async.wire.field_metadata import ELEMENTS, ON_OR_OFF, SECONDS, WATERMARK
 from kling_async.wire.library import ids_of
 from kling_async.wire.redaction import shown_text, shown_url
@@ -177,7 +177,7 @@ def _video_rules(request: OmniVideo, dialect: Dialect) -> Iterator[BrokenRule]:
         yield BrokenRule("video_list", f"{len(videos)} videos", "must have one video at most")
     for number, video in enumerate(videos):
         place = f"video_list[{number}]"
-        yield from video_url_rule(f"{place}.video_url", video.video_url, is_required=True)
+        yield from url_rule(f"{place}.video_url", video.video_url)
         if video.refer_type not in (BASE, FEATURE):
             yield broken(f"{place}.refer_type", video.refer_type, one_of((BASE, FEATURE)))
         yield from flag_rule(f"{place}.keep_original_sound", video.keep_original_sound)

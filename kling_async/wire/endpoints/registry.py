@@ -7,18 +7,28 @@ import pkgutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, NoReturn, TypeAlias, cast
 
 import attrs
 
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint, R, TaskRequest, with_fields
-from kling_async.wire.endpoints.image_generation import IMAGE_GENERATION, ImageRequest, RequestByName
+from kling_async.wire.endpoints.image_generation import (
+    IMAGE_GENERATION,
+    ChangesByName,
+    FieldsByName,
+    ImageRequest,
+    RequestByName,
+)
 from kling_async.wire.endpoints.inputs import FileFacts
+from kling_async.wire.redaction import shown_text
+from kling_async.wire.suggestions import show_unknown, unknown_field_rule
 
 __all__ = [
     "DEFAULT_ENDPOINT",
+    "DefaultByName",
+    "DefaultChanges",
     "DefaultFields",
     "DefaultRequest",
     "broken_rules",
@@ -43,13 +53,33 @@ DefaultRequest: TypeAlias = ImageRequest
 Its class of requests, which type checkers check with all fields.
 """
 
-DefaultFields: TypeAlias = RequestByName
+DefaultFields: TypeAlias = FieldsByName
+DefaultByName: TypeAlias = RequestByName
+DefaultChanges: TypeAlias = ChangesByName
 """
-The fields of such a request, by name.
+The fields of such a request, by name: without the prompt, with it, and those that change a request.
 """
 
 _BY_CLASS: Final[dict[type, Endpoint[Any]]] = {}
 _BY_NAME: Final[dict[str, Endpoint[Any]]] = {}
+
+_MEANT: Final[Mapping[type, str]] = {
+    dict: "; to give its fields by name, write two stars before the dict",
+    list: "; `stream` and `Batch` take several",
+    tuple: "; `stream` and `Batch` take several",
+    type: "; make one of the class first, such as TextToVideo('a paper boat')",
+}
+"""
+What to write instead of values that are often given as a request.
+"""
+
+_OTHER_ARGUMENTS: Final[Mapping[str, str]] = {
+    "request": "is no field: give the request first, without a name",
+    "timeout": "is no field: `generate` and `TaskHandle.wait` take it",
+}
+"""
+What to do with names that belong elsewhere.
+"""
 
 
 def register(endpoint: Endpoint[Any]) -> None:
@@ -103,6 +133,7 @@ def endpoint_of(request_class: type) -> Endpoint[Any]:
     known = ", ".join(known.__name__ for known in _BY_CLASS)
     raise InvalidRequest(
         f"no endpoint takes a {request_class.__name__}: a request is a prompt as text, or one of {known}"
+        f"{_MEANT.get(request_class, '')}"
     )
 
 
@@ -120,24 +151,48 @@ def endpoint_named(name: str) -> Endpoint[Any]:
     return endpoint
 
 
-def request_of(request: object, /, fields: Mapping[str, Any] | None = None) -> Any:
+def request_of(request: object = attrs.NOTHING, /, fields: Mapping[str, Any] | None = None) -> Any:
     """
     Return *request* as a request of an endpoint: text is the prompt of the default endpoint, and *fields* override.
+    Without it, *fields* are all fields of a request of the default endpoint.
 
     Raises:
-        InvalidRequest: No endpoint takes it, or it has no such field.
+        InvalidRequest: No endpoint takes it, it has no such field, or there is no prompt, or more than one.
     """
+    kind = DEFAULT_ENDPOINT.request_class
     if isinstance(request, str):
-        request = DEFAULT_ENDPOINT.request_class(request)
-    kind = endpoint_of(type(request)).request_class
+        if fields and "prompt" in fields:
+            _refuse_fields(kind, fields, {"prompt": f"is a second prompt, beside {shown_text(request)}; give one"})
+        request = kind(request)
+    elif request is attrs.NOTHING:
+        fields = fields or {}
+        if _unknown(kind, fields) or "prompt" not in fields:
+            missing = 'is missing: give it first, as in generate("a lighthouse at dusk", n=2), or by name'
+            _refuse_fields(kind, fields, {} if "prompt" in fields else {"prompt": missing})
+        return kind(**fields)
+    else:
+        kind = endpoint_of(type(request)).request_class
     if not fields:
         return request
-    unknown = sorted(fields.keys() - attrs.fields_dict(kind).keys())
-    if unknown:
-        rule = f"is not a field of {kind.__name__}"
-        what = f"{kind.__name__} has no field {' and no field '.join(map(repr, unknown))}"
-        raise InvalidRequest(what, broken=tuple(BrokenRule(field, "…", rule) for field in unknown))
+    if _unknown(kind, fields):
+        _refuse_fields(kind, fields, {})
     return with_fields(cast("TaskRequest", request), **fields)
+
+
+def _unknown(kind: type[TaskRequest], fields: Mapping[str, Any]) -> list[str]:
+    return sorted(fields.keys() - attrs.fields_dict(kind).keys())
+
+
+def _refuse_fields(kind: type[TaskRequest], fields: Mapping[str, Any], rules: dict[str, str]) -> NoReturn:
+    # *rules* are those for fields that the request has.
+    known = tuple(attrs.fields_dict(kind))
+    unknown = _unknown(kind, fields)
+    for name in unknown:
+        is_last = name == unknown[-1]  # the fields are listed once
+        rule = unknown_field_rule(kind.__name__, name, known, lists_fields=is_last)
+        rules[name] = _OTHER_ARGUMENTS.get(name) or rule
+    broken = tuple(BrokenRule(name, show_unknown(name, fields.get(name)), rule) for name, rule in rules.items())
+    raise InvalidRequest("; ".join(map(str, broken)), broken=broken)
 
 
 def caption_of(request: TaskRequest | None) -> str:

@@ -28,7 +28,6 @@ __all__ = [
     "one_of",
     "text_rule",
     "unicode_rules",
-    "video_url_rule",
     "whole_rule",
 ]
 
@@ -187,18 +186,6 @@ def audio_rules(
     least, most = seconds
     if sound.seconds is not None and not least <= sound.seconds <= most:
         yield BrokenRule(place, shown, f"must last {least} to {most} seconds; it lasts {sound.seconds:.3g}")
-
-
-def video_url_rule(field: str, value: Any, *, is_required: bool = False) -> Iterator[BrokenRule]:
-    """
-    Check the URL of a video. The service takes no videos in requests, only URLs that it fetches.
-    """
-    if value is None:
-        if is_required:
-            yield broken(field, None, "is required")
-    elif not isinstance(value, str) or not is_absolute(value):
-        rule = "must be an http(s) URL: put the video where the service can fetch it, such as in a bucket"
-        yield BrokenRule(field, describe_source(value), rule)
 
 
 def broken(field: str, value: object, rule: str) -> BrokenRule:

@@ -12,7 +12,7 @@ from kling_async.wire.endpoints.inputs import FileFacts, describe_source
 from kling_async.wire.endpoints.rules import audio_rules, broken, is_absolute
 from kling_async.wire.tasks import Audio, Video
 
-__all__ = ["id_of", "id_rules", "sound_source_rules", "url_rule", "video_fields", "video_source_rules"]
+__all__ = ["id_of", "id_rules", "sound_source_rules", "url_of", "url_rule", "video_fields", "video_source_rules"]
 
 _SUFFIXES: Final = (".mp4", ".mov", ".mp3", ".wav", ".m4a", ".aac")
 
@@ -42,6 +42,13 @@ def video_fields(video: Any, url_field: str = "video_url") -> dict[str, Any]:
     if isinstance(video, Video):
         return {"video_id": video.id} if video.id is not None else {url_field: video.url}
     return {url_field: video} if isinstance(video, str) and "://" in video else {"video_id": video}
+
+
+def url_of(video: Any) -> Any:
+    """
+    Return the URL of a `Video` of a result; any other value is kept, for validation to report.
+    """
+    return video.url if isinstance(video, Video) else video
 
 
 def video_source_rules(request: Any, url_field: str = "video_url") -> Iterator[BrokenRule]:

@@ -65,7 +65,7 @@ async def test_all_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert [3] == await good_numbers(source)
     assert [
-        "line 1: seed 1: ImageRequest has no field",
+        "line 1: seed 1: is not a field of ImageRequest.",
         "line 1: prompt '': must be text",
         "line 1: n 12: must be a whole",
         "line 2: 'no' is not valid JSON:",
@@ -73,7 +73,7 @@ async def test_all_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         "3 of 4 lines skipped.",
     ] == [
         line[:length]
-        for line, length in zip(capsys.readouterr().err.splitlines(), [41, 31, 29, 31, 34, 99], strict=True)
+        for line, length in zip(capsys.readouterr().err.splitlines(), [47, 31, 29, 31, 34, 99], strict=True)
     ]
 
 

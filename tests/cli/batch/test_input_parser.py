@@ -150,7 +150,7 @@ def is_sendable(prompt: str) -> bool:
         ('"a fox"', "must be an object"),
         (
             '{"prompt": "a fox", "aspect-ratio": "1:1"}',
-            "aspect-ratio '1:1': ImageRequest has no field 'aspect-ratio'; the fields are key, kind, prompt",
+            "aspect-ratio '1:1': is not a field of ImageRequest; did you mean aspect_ratio? Its fields are prompt, ",
         ),
         ('{"prompt": "a fox", "key": " "}', "key ' ': must be text of 1 to 200"),
         (f'{{"prompt": "a fox", "key": "{"k" * 201}"}}', "must be text of 1 to 200"),
@@ -200,8 +200,11 @@ def test_byte_order_mark(form: Format) -> None:
     ("table", "messages"),
     [
         (
-            "prompts,n\na,1",
-            ["1 column 'prompts': ImageRequest has no field 'prompts'", "1 column 'prompt': is missing"],
+            "promt,n\na,1",
+            [
+                "1 column 'promt': is not a field of ImageRequest; did you mean prompt? Its fields are prompt, ",
+                "1 column 'prompt': is missing",
+            ],
         ),
         ("prompt,n,n\na,1,2", ["1 column 'n': must occur once"]),
         ("prompt,n\na,b,1\n\nc,2", ["2 line 'a': must have 2 cells, as the header has, not 3", "4 good"]),

@@ -104,10 +104,11 @@ def test_unknown_field() -> None:
     lines = [{"kind": "clip", "first_frame": "a.png", "size": 1}, {"size": 1, "prompt": "a"}, {"kind": "movie"}]
     clip, fox, movie = read("\n".join(map(json.dumps, lines)), Format.JSONL)
 
-    assert ["prompt 'a fox': Clip has no field 'prompt'"] == [rule.partition(";")[0] for rule in rules_of(in_table[0])]
-    assert ["size 1: Clip has no field 'size'"] == [rule.partition(";")[0] for rule in rules_of(clip)]
-    assert "the fields are key, kind, first_frame, last_frame" in clip.broken[0].rule
-    assert ["size 1: ImageRequest has no field 'size'"] == [rule.partition(";")[0] for rule in rules_of(fox)]
+    assert ["prompt 'a fox': is not a field of Clip"] == [rule.partition(".")[0] for rule in rules_of(in_table[0])]
+    assert ["size 1: is not a field of Clip"] == [rule.partition(".")[0] for rule in rules_of(clip)]
+    assert "Its fields are first_frame, last_frame" in clip.broken[0].rule
+    assert clip.broken[0].rule.endswith(", key, kind")
+    assert ["size 1: is not a field of ImageRequest"] == [rule.partition(";")[0] for rule in rules_of(fox)]
     assert "is not an endpoint; the endpoints are image-generation, " in movie.broken[0].rule
     assert movie.broken[0].rule.endswith(", clip")
     assert movie.request is None

@@ -523,14 +523,44 @@ class TestSubmit:
     @simulated
     async def test_no_connection_has_an_end(self, service: aioresponses) -> None:
         """
-        A service that cannot be reached is told after `give_up_after` seconds.
+        A service that cannot be reached any more is reported after `give_up_after` seconds.
         """
+        service.post(BASE + PATH, payload=TASK)
         service.post(BASE + PATH, exception=NEVER_SENT[0], repeat=True)
         async with transport_to() as transport:
-            with pytest.raises(NotSent):
+            await submit(transport, delivery("first"))
+            with pytest.raises(NotSent) as caught:
                 await submit(transport, delivery("ours"))
 
         assert 120 < asyncio.get_running_loop().time() <= 150
+        assert caught.value.gives_up_in is None
+
+    @simulated
+    async def test_first_connection_has_an_end(self, service: aioresponses) -> None:
+        """
+        A host that was never reached is reported after `connect_for` seconds, and the error says what to check.
+        """
+        service.post(BASE + PATH, exception=NEVER_SENT[0], repeat=True)
+        async with transport_to() as transport:
+            with pytest.raises(NotSent, match="the host was never reached in 15 s: check base_url") as caught:
+                await submit(transport, delivery("ours"))
+
+        assert 15 <= asyncio.get_running_loop().time() < 15.1
+        assert 0 == caught.value.gives_up_in
+
+    @pytest.mark.parametrize("is_looking", [True, False])
+    def test_host_that_was_never_reached_settles_no_doubt(self, *, is_looking: bool) -> None:
+        """
+        What an earlier run may have sent is looked up for `give_up_after` seconds, whatever this run has reached.
+        """
+        submission = Submission("ours", ambiguous_error=Unreachable("it broke"), failing_since=0.0)
+        submission.is_looking = is_looking
+        error = NotSent("no connection", gives_up_in=0.0)
+        submission.record_failure(error, 20.0)
+
+        assert submission.rejection is None
+        assert not submission.is_over(error, RetryPolicy(), 20.0, refused_for=0.0)
+        assert submission.is_over(error, RetryPolicy(), 121.0, refused_for=0.0)
 
     @simulated
     async def test_refusal_ends_the_trouble(self, service: aioresponses) -> None:

@@ -427,6 +427,70 @@ class TestRead:
         assert 60 < asyncio.get_running_loop().time() <= 68
         assert 9 <= count(service, "GET") <= 18
 
+    def test_first_failed_connection_is_a_warning(
+        self, service: aioresponses, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        It names the host and the seconds until giving up: few while the host was never reached. So does the first of
+        each later outage.
+        """
+        nobody = NEVER_SENT[0]
+        service.get(BASE + PATH, exception=nobody, repeat=2)
+        service.get(BASE + PATH, payload=FOUND)
+        service.get(BASE + PATH, exception=nobody, repeat=2)
+        service.get(BASE + PATH, payload=FOUND)
+
+        @simulated
+        async def story() -> None:
+            async with transport_to() as transport:
+                await transport.read(PATH, read_snapshot)
+                await transport.read(PATH, read_snapshot)
+
+        story()
+        assert [
+            "no connection to kling.example; giving up in 15 s",
+            "no connection to kling.example; giving up in 120 s",
+        ] == [
+            record.getMessage().partition(":")[0]
+            for record in caplog.records
+            if record.name == module.__name__ and record.levelno == logging.WARNING
+        ]
+
+    @pytest.mark.parametrize(
+        ("retry", "seconds"),
+        [
+            (RetryPolicy(), 15.0),
+            (RetryPolicy(connect_for=40.0), 40.0),
+            (RetryPolicy(give_up_after=5.0), 5.0),
+        ],
+    )
+    def test_host_that_never_answered_is_given_up_in_time(
+        self, retry: RetryPolicy, seconds: float, service: aioresponses
+    ) -> None:
+        """
+        After `connect_for` seconds, also if each attempt takes as long as it may; a later read has as much time.
+        """
+
+        @simulated
+        async def story() -> None:
+            loop = asyncio.get_running_loop()
+
+            async def vanish(_: object, **options: Any) -> CallbackResult:
+                await asyncio.sleep(options["timeout"].connect)
+                raise NEVER_SENT[0]
+
+            service.get(BASE + PATH, callback=vanish, repeat=True)
+            async with transport_to(retry=retry) as transport:
+                for _ in range(2):
+                    since = loop.time()
+                    with pytest.raises(NotSent, match=f"the host was never reached in {seconds:g} s"):
+                        await transport.read(PATH, read_snapshot)
+
+                    assert seconds <= loop.time() - since <= seconds + 1.0
+                    await asyncio.sleep(61)
+
+        story()
+
     @pytest.mark.parametrize("status", [429, 503])
     @pytest.mark.parametrize("is_date", [False, True])
     def test_retry_after_is_slept(self, status: int, *, is_date: bool, service: aioresponses) -> None:

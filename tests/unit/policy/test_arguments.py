@@ -56,7 +56,7 @@ class TestConstructor:
     @pytest.mark.parametrize(
         ("name", "value"),
         [
-            ("dialect", "official"),
+            ("dialect", "vendor"),
             ("session", object()),
             ("http", None),
             ("http", {"trust_env": True}),

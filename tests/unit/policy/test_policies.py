@@ -44,6 +44,8 @@ SURELY_REFUSED = (Step.GIVE_UP, Step.GIVE_UP, False, False)
 
 TABLE = [
     (NotSent("?"), SURELY_NOT_SENT),
+    (NotSent("?", gives_up_in=3.0), SURELY_NOT_SENT),
+    (NotSent("?", gives_up_in=0.0), SURELY_REFUSED),
     (RateLimited("?"), SURELY_NOT_SENT),
     (NoFreeSlot("?"), SURELY_NOT_SENT),
     (Unreachable("?"), MAY_EXIST),

@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import InvalidRequest, TaskFailed
 from kling_async.wire import tasks
-from kling_async.wire.endpoints.image_generation import ImageRequest, Model, RequestByName
+from kling_async.wire.endpoints.image_generation import ChangesByName, FieldsByName, ImageRequest, Model, RequestByName
 from kling_async.wire.endpoints.inputs import describe_source
 from kling_async.wire.tasks import Image, TaskInfo, TaskOutput, TaskResult, TaskSnapshot, TaskStatus
 
@@ -195,7 +195,8 @@ def test_keyword_arguments_are_the_fields() -> None:
     """
     taken = {**get_type_hints(ImageRequest), "image": Any, "element_list": Sequence[Any] | None}
 
-    assert taken == get_type_hints(RequestByName)
+    assert taken == get_type_hints(RequestByName) == get_type_hints(ChangesByName)
+    assert {"prompt"} == taken.keys() - get_type_hints(FieldsByName).keys()
 
 
 def test_surface() -> None:

@@ -284,6 +284,22 @@ async def test_dead_key_ends_every_wait() -> None:
 
 
 @simulated
+async def test_host_that_was_never_reached_ends_every_wait() -> None:
+    """
+    Once it was tried for long enough, a wait ends with what to check; until then, and in a later wait, it is polled on.
+    """
+    service = FakeService(NotSent("no host", gives_up_in=5.0), NotSent("no host", gives_up_in=0.0), DONE)
+    async with polling(service) as poller:
+        handle = accepted(poller)
+        with pytest.raises(NotSent) as caught:
+            await handle
+
+        assert "t-1" == caught.value.task_id
+        assert 2.0 == now()
+        assert (await handle).images
+
+
+@simulated
 async def test_missing_task_is_given_time() -> None:
     """
     A service that has not caught up yet is no reason to give up.

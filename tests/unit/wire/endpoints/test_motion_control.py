@@ -10,7 +10,7 @@ import attrs
 import pytest
 from hypothesis import given
 
-from kling_async import OFFICIAL, MotionControl
+from kling_async import OFFICIAL, MotionControl, Video
 from kling_async.wire import broken_rules, read_request, write_request
 from kling_async.wire.endpoints.motion_control import MOTION_CONTROL
 from tests.fakes.valid_requests import motion_control
@@ -74,7 +74,14 @@ def test_a_local_video_is_refused_with_advice() -> None:
     (rule,) = broken_rules(OFFICIAL, asking(video_url=Path("dance.mp4")))
 
     assert "Path('dance.mp4')" in str(rule)
-    assert "put the video where the service can fetch it" in rule.rule
+    assert "put a local file on a web server or storage" in rule.rule
+
+
+def test_a_video_of_a_result_is_named_by_its_url() -> None:
+    """
+    The endpoint takes no ids of videos.
+    """
+    assert asking(video_url=Video(0, DANCE, id="828338674655576157")) == asking()
 
 
 def test_the_most_that_it_can_cost() -> None:

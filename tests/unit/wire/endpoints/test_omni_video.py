@@ -197,7 +197,7 @@ def test_a_local_video_is_refused(video: Any) -> None:
     rule = rule_of(video_list=[video])
 
     assert rule.startswith("video_list[0].video_url=")
-    assert "must be an http(s) URL: put the video where the service can fetch it" in rule
+    assert "must be an http(s) URL that the service can fetch: put a local file on a web server" in rule
 
 
 def test_images_are_checked_by_their_places() -> None:

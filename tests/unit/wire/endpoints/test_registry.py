@@ -126,12 +126,53 @@ def test_request_is_what_a_program_means(given: object, fields: dict[str, object
 
 def test_unknown_fields_are_named() -> None:
     """
-    All at once, with the class that lacks them.
+    All at once, with their values, the names that were probably meant, and the fields, once.
     """
-    with pytest.raises(InvalidRequest, match="^ImageRequest has no field 'size' and no field 'zoom'$") as caught:
-        request_of("a cat", {"zoom": 1, "size": 2, "n": 3})
+    with pytest.raises(InvalidRequest) as caught:
+        request_of("a cat", {"zoom": 1, "size": "2k", "n": 3})
 
     assert ["size", "zoom"] == [broken.field for broken in caught.value.broken]
+    assert (
+        "size='2k': is not a field of ImageRequest; did you mean resolution or aspect_ratio?; "
+        "zoom=1: is not a field of ImageRequest. Its fields are prompt, negative_prompt, image, "
+    ) in caught.value.message
+
+
+def test_fields_alone_are_a_request() -> None:
+    """
+    The prompt may be given by name, and then it is the request.
+    """
+    assert ImageRequest("a cat", n=2) == request_of(fields={"prompt": "a cat", "n": 2})
+
+
+def test_prompt_is_needed_once() -> None:
+    """
+    Without one, and with two, the error says what to write, beside what else is wrong.
+    """
+    with pytest.raises(InvalidRequest, match="^prompt=None: is missing: give it first") as missing:
+        request_of(fields={"n": 2, "ratio": "1:1"})
+    with pytest.raises(InvalidRequest, match="^prompt='b': is a second prompt, beside 'a'; give one$"):
+        request_of("a", {"prompt": "b"})
+
+    assert ["prompt", "ratio"] == [broken.field for broken in missing.value.broken]
+    assert ImageRequest("b") == request_of(ImageRequest("a"), {"prompt": "b"})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("request", ImageRequest("a"), "is no field: give the request first, without a name"),
+        ("timeout", 5, "is no field: `generate` and `TaskHandle.wait` take it"),
+    ],
+)
+def test_arguments_of_others_are_explained(field: str, value: object, rule: str) -> None:
+    """
+    A name that belongs elsewhere is not taken for a misspelled field.
+    """
+    with pytest.raises(InvalidRequest) as caught:
+        request_of("a cat", {field: value})
+
+    assert [rule] == [broken.rule for broken in caught.value.broken]
 
 
 @pytest.mark.parametrize("given", [None, 7, ["a cat"], b"a cat", Dance(3)])

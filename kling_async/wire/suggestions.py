@@ -1,0 +1,133 @@
+"""
+What a wrong name was probably meant to be: a typing error, another spelling, or the word of another service.
+"""
+
+import difflib
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from kling_async.wire.redaction import hide_secrets, shorten
+
+__all__ = ["nearest_names", "show_unknown", "unknown_field_rule"]
+
+_SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "model": ("model_name",),
+    "modelid": ("model_name",),
+    "modelversion": ("model_name",),
+    "engine": ("model_name",),
+    "version": ("model_name",),
+    "size": ("resolution", "aspect_ratio"),
+    "imagesize": ("resolution", "aspect_ratio"),
+    "dimensions": ("resolution", "aspect_ratio"),
+    "width": ("aspect_ratio", "resolution"),
+    "height": ("aspect_ratio", "resolution"),
+    "quality": ("resolution", "mode"),
+    "ratio": ("aspect_ratio",),
+    "aspect": ("aspect_ratio",),
+    "ar": ("aspect_ratio",),
+    "orientation": ("aspect_ratio",),
+    "numimages": ("n",),
+    "numberofimages": ("n",),
+    "numoutputs": ("n",),
+    "numsamples": ("n",),
+    "num": ("n",),
+    "number": ("n",),
+    "count": ("n",),
+    "imagecount": ("n",),
+    "amount": ("n",),
+    "batchsize": ("n",),
+    "samples": ("n",),
+    "text": ("prompt",),
+    "description": ("prompt",),
+    "caption": ("prompt",),
+    "input": ("prompt",),
+    "query": ("prompt",),
+    "message": ("prompt",),
+    "negative": ("negative_prompt",),
+    "exclude": ("negative_prompt",),
+    "reference": ("image", "image_list"),
+    "referenceimage": ("image", "image_list"),
+    "picture": ("image", "image_list"),
+    "photo": ("image", "image_list"),
+    "img": ("image", "image_list"),
+    "imageurl": ("image", "image_list"),
+    "imagepath": ("image", "image_list"),
+    "inputimage": ("image", "image_list"),
+    "initimage": ("image", "image_list"),
+    "images": ("image", "image_list"),
+    "strength": ("image_fidelity",),
+    "imagestrength": ("image_fidelity",),
+    "fidelity": ("image_fidelity", "human_fidelity"),
+    "startimage": ("image",),
+    "firstframe": ("image",),
+    "startframe": ("image",),
+    "lastframe": ("image_tail",),
+    "endframe": ("image_tail",),
+    "endimage": ("image_tail",),
+    "tailimage": ("image_tail",),
+    "seconds": ("duration",),
+    "length": ("duration",),
+    "audio": ("sound",),
+    "withaudio": ("sound",),
+    "generateaudio": ("sound",),
+    "camera": ("camera_control",),
+    "cfg": ("cfg_scale",),
+    "guidance": ("cfg_scale",),
+    "guidancescale": ("cfg_scale",),
+    "webhook": ("callback_url",),
+    "webhookurl": ("callback_url",),
+    "callback": ("callback_url",),
+    "notifyurl": ("callback_url",),
+    "externalid": ("external_task_id",),
+    "taskid": ("external_task_id",),
+    "requestid": ("external_task_id",),
+    "watermark": ("watermark_info",),
+    "elements": ("element_list",),
+}
+"""
+Words of other services, and the fields that mean the same here; see `_squashed`.
+"""
+
+_SECRET_WORDS: Final = ("key", "token", "secret", "passw", "auth", "credential")
+
+
+def nearest_names(name: str, known: Collection[str]) -> tuple[str, ...]:
+    """
+    Return those of *known* that *name* probably stands for, the likeliest first; none if nothing is near.
+    """
+    squashed = _squashed(name)
+    spelled = {_squashed(each): each for each in known}
+    if squashed in spelled:  # aspectRatio, aspect-ratio
+        return (spelled[squashed],)
+    if synonyms := tuple(each for each in _SYNONYMS.get(squashed, ()) if each in known):
+        return synonyms
+    near = difflib.get_close_matches(squashed[:100], spelled, n=2, cutoff=0.75)
+    return tuple(spelled[each] for each in near)
+
+
+def unknown_field_rule(owner: str, name: str, known: Collection[str], *, lists_fields: bool = True) -> str:
+    """
+    Return the rule for a name that is no field of *owner*, which has the fields *known*.
+    """
+    near = nearest_names(name, known)
+    rule = f"is not a field of {owner}"
+    if near:
+        rule += f"; did you mean {' or '.join(near)}?"
+    return f"{rule}{'' if near else '.'} Its fields are {', '.join(known)}" if lists_fields else rule
+
+
+def show_unknown(name: str, value: object) -> str:
+    """
+    Return the value of an unknown field, fit to be shown: it may be anything, such as a key or a picture.
+    """
+    if any(word in name.lower() for word in _SECRET_WORDS) or isinstance(value, bytes | bytearray):
+        return f"<{type(value).__name__}>"
+    try:
+        return shorten(hide_secrets(repr(value)))
+    except Exception:  # noqa: BLE001 (the caller's `__repr__`, or a number of more than 4300 digits)
+        return f"<{type(value).__name__}>"
+
+
+def _squashed(name: str) -> str:
+    # Without what spellings differ in: aspectRatio, aspect-ratio, "Aspect ratio".
+    return "".join(each for each in name.casefold() if each.isalnum())
