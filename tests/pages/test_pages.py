@@ -99,6 +99,11 @@ FILES: Final = {
     "harbour,text-to-video,a boat leaves the harbour,,10\n"
     "lamp,image-to-video,the lamp is lit,lighthouse.png,5\n"
     "poster,image-generation,a lighthouse at dusk,,\n",
+    "relay.toml": 'base = "gateway"\n'
+    "prompt_max = 2500\n"
+    'models = ["kling-v1", "kling-v1-5", "kling-v2", "kling-v2-1"]\n'
+    'aspect_ratios = ["16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9"]\n'
+    "external_ids = true\n",
 }
 """
 What a reader has in the folder, beside `lighthouse.png`.
@@ -405,6 +410,13 @@ def test_the_drawing_has_every_folder() -> None:
     lines = re.findall(r"<text .*?>(.*?)</text>", (DOCS / "_static" / "imports.svg").read_text())
 
     assert set() == MAY_IMPORT.keys() - {line.strip("/").removesuffix(".py") for line in lines}
+
+
+def test_the_relay_of_the_page_is_the_readers() -> None:
+    """
+    The commands of the page use the file that it shows.
+    """
+    assert f"# relay.toml\n{FILES['relay.toml']}" in [block.text for block in blocks("toml")]
 
 
 def test_dialects_are_as_they_are_told() -> None:

@@ -100,7 +100,8 @@ class CostEstimate:
         Return the estimate as lines of text.
         """
         file = "picture" if all(endpoint_named(kind.endpoint).results == ("images",) for kind in self.kinds) else "file"
-        what = f"{plural(self.requests, 'request')} to a {self.dialect.name} service"
+        article = "an" if self.dialect.name[:1] in "aeiou" else "a"
+        what = f"{plural(self.requests, 'request')} to {article} {self.dialect.name} service"
         width = max([14, *(len(kind.title) for kind in self.kinds)])
         lines = [
             f"{what}: {plural(self.pictures, file)}, {self._cost()}",

@@ -186,7 +186,8 @@ class TestABatch:
         """
         By the driver: a worker cannot ask.
         """
-        async with served(faults.expired_url(times=2)) as client:
+        rules = [faults.expired_url(times=1, prompt=prompt) for prompt in ("fox", "boat")]
+        async with served(*rules) as client:
             outcomes = await run(client, tmp_path, "a fox", "a boat", process=sample_functions.check, executor=executor)
 
         assert [(True,), (True,)] == seen(outcomes)
