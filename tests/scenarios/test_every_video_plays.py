@@ -24,7 +24,7 @@ MOVING = [endpoint for endpoint in ENDPOINTS if {"videos", "audios"} & set(endpo
 
 
 @pytest.mark.parametrize("endpoint", MOVING, ids=lambda endpoint: endpoint.name)
-@settings(max_examples=6)
+@settings(max_examples=settings().max_examples // 8)
 @given(data=st.data())
 async def test_every_video_plays(endpoint: Endpoint[Any], data: st.DataObject) -> None:
     """
