@@ -195,6 +195,7 @@ def test_programs_fit_their_pages() -> None:
     assert [] == [f"{block}: {line}" for block in programs for line in block.text.splitlines() if len(line) > WIDEST]
 
 
+@pytest.mark.long
 async def test_each_program_runs(
     emulator_in_thread: Callable[..., Emulator], zygote: Mapping[str, str], tmp_path: Path
 ) -> None:
@@ -235,6 +236,7 @@ def is_among(shown: str, printed: list[str]) -> bool:
     return any(re.fullmatch(pattern, line.strip()) for line in printed)
 
 
+@pytest.mark.long
 async def test_each_command_runs(
     emulator_in_thread: Callable[..., Emulator], zygote: Mapping[str, str], tmp_path: Path
 ) -> None:

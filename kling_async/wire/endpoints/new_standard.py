@@ -106,7 +106,8 @@ def prompt_of(fields: Mapping[str, Any]) -> str:
     shots = fields.get("multi_prompt")
     if not shots:
         return str(fields.get("prompt", ""))
-    return "\n".join(f"shot {shot['index']}, {shot['duration']}, {shot['prompt']};" for shot in shots)
+    lines = ((shot["index"], shot["duration"], " ".join(shot["prompt"].splitlines())) for shot in shots)
+    return "\n".join(f"shot {index}, {seconds}, {prompt};" for index, seconds, prompt in lines)
 
 
 def with_prompt(fields: Mapping[str, Any]) -> dict[str, Any]:
