@@ -81,8 +81,8 @@ Programs and commands at a time: they mostly wait.
 
 HAS_CLUSTER: Final = "dask"
 """
-What a program with a cluster of Dask has in it. On a busy machine Dask logs slow workers, lost heartbeats and ports that
-others have: only how the program ends is judged.
+What a program with a cluster of Dask has in it. On a busy machine Dask logs slow workers, lost heartbeats and ports
+that others have: only how the program ends is judged.
 """
 
 DIRECTIVES: Final = {"{commands}", "{eval-rst}", "{include}", "{literalinclude}", "{toctree}"}
