@@ -18,7 +18,6 @@ from kling_async.cli.formatting import plural
 from kling_async.cli.gallery import entries_of, not_written, require_gallery
 from kling_async.cli.options import (
     AsJson,
-    DialectName,
     EmulatedDialect,
     Latency,
     Out,
@@ -63,7 +62,7 @@ def demo(
     out: Out = Path("pictures"),
     as_json: AsJson = False,
     seed: Seed = 0,
-    dialect: EmulatedDialect = DialectName.GATEWAY,
+    dialect: EmulatedDialect = None,
     latency: Latency = "1:3",
 ) -> None:
     """

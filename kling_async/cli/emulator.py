@@ -22,16 +22,16 @@ from kling_async.cli.demo import request_counts
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import (
-    DIALECTS,
     AsJson,
-    DialectName,
     EmulatedDialect,
     Latency,
     Seed,
+    emulated_dialect,
     parse_latency,
     require_pillow,
 )
 from kling_async.cli.terminal import is_interactive, print_error, write_line
+from kling_async.wire.dialects import GATEWAY
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class EmulatorOptions:
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 chooses a free port.")] = 8765
     api_key: Annotated[str | None, typer.Option(metavar="KEY", help="Its key (default random)")] = None
     callback_secret: Annotated[str | None, typer.Option(metavar="SECRET", help="Signs its callbacks.")] = None
-    dialect: EmulatedDialect = DialectName.GATEWAY
+    dialect: EmulatedDialect = None
     latency: Latency = "2:6"
     slots: Annotated[int, typer.Option(metavar="N", min=0, help="Files at a time; 0: no limit.")] = 9
     units: Annotated[float | None, typer.Option(metavar="N", min=0, help="Balance (default unlimited)")] = None
@@ -88,7 +88,7 @@ class EmulatorOptions:
             "host_names": self.host_name or (),
             "port": self.port,
             "callback_secret": self.callback_secret,
-            "dialect": DIALECTS[self.dialect],
+            "dialect": emulated_dialect(self.dialect),
             "latency": parse_latency(self.latency),
             "slots": self.slots or None,
             "units": self.units,
@@ -111,14 +111,15 @@ def emulator(*, options: EmulatorOptions, as_json: AsJson = False) -> None:
     RULE is WHERE:KIND:NAME=VALUE:..., such as create:failing_task:rate=0.1. For a list of all kinds, give a wrong one.
     """
     require_pillow()
-    run(_serve(options.make_emulator(), as_json=as_json))
+    word = options.dialect.word if options.dialect is not None else os.environ.get("KLING_DIALECT")
+    run(_serve(options.make_emulator(), word, as_json=as_json))
 
 
-async def _serve(server: "Emulator", *, as_json: bool) -> ExitCode:
+async def _serve(server: "Emulator", dialect: str | None, *, as_json: bool) -> ExitCode:
     people = sys.stderr if as_json else sys.stdout
     try:
         async with server:
-            for line in [json.dumps(address_facts(server))] if as_json else greeting(server):
+            for line in [json.dumps(address_facts(server))] if as_json else greeting(server, dialect):
                 write_line(sys.stdout, line)
             with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C is the normal end of this command
                 await _show_until_stopped(server, people)
@@ -133,14 +134,16 @@ async def _serve(server: "Emulator", *, as_json: bool) -> ExitCode:
     return ExitCode.SUCCESS
 
 
-def greeting(server: "Emulator") -> list[str]:
+def greeting(server: "Emulator", dialect: str | None = None) -> list[str]:
     """
-    Return what a user needs to use *server*: its URL and key, ready to copy.
+    Return what a user needs to use *server*: its URL and key, ready to copy, and *dialect*, a name or a path.
     """
     url = _from_here(server)
     path = url + DEFAULT_ENDPOINT.path
     body = json.dumps({"prompt": _PROMPT, "model_name": "kling-v1", "n": 1})
-    dialect = "" if server.settings.is_gateway else f" --dialect {server.dialect.name}"  # its host means a gateway
+    option = (
+        "" if dialect is None or server.dialect is GATEWAY else f" --dialect {shlex.quote(dialect)}"
+    )  # its host means a gateway
     return [
         f"Emulated {server.dialect.name} service at {url} (press Ctrl-C to stop)",
         "",
@@ -150,7 +153,7 @@ def greeting(server: "Emulator") -> list[str]:
         "In another terminal:",
         "",
         f"  export KLING_BASE_URL={url} KLING_API_KEY={shlex.quote(server.api_key)}",
-        f'  kling-async generate{dialect} "a lighthouse at dusk"',
+        f'  kling-async generate{option} "a lighthouse at dusk"',
         "",
         f'  curl -X POST "{path}" \\',
         '    -H "Content-Type: application/json" \\',

@@ -2,38 +2,38 @@
 Options that several commands share, and the parsers of their values.
 """
 
-import enum
 import importlib.util
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO, Annotated, Any, Final, TypeAlias
+from typing import IO, Annotated, Any, TypeAlias
 
+import attrs
 import typer
 
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.terminal import print_error
 from kling_async.cli.text_input import TextKind, UnreadableText, read_list
+from kling_async.client.credentials import find_dialect
 from kling_async.errors import InvalidRequest
 from kling_async.media.destinations import destination_at
 from kling_async.media.naming import NameTemplate
 from kling_async.media.storage import Storage
 from kling_async.policy.arguments import MOST_SECONDS
-from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
+from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import stands_in_path
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_named
 from kling_async.wire.redaction import shorten
 
 __all__ = [
-    "DIALECTS",
     "AsJson",
     "BaseUrl",
-    "DialectName",
     "DialectOption",
     "EmulatedDialect",
     "GiveUpAfter",
+    "GivenDialect",
     "Kind",
     "Latency",
     "Out",
@@ -43,8 +43,10 @@ __all__ = [
     "check_kind",
     "check_latency",
     "check_names",
+    "emulated_dialect",
     "image_source",
     "name_option",
+    "parse_dialect",
     "parse_latency",
     "parse_out",
     "parse_seconds",
@@ -57,16 +59,37 @@ __all__ = [
 ]
 
 
-class DialectName(enum.StrEnum):
+@attrs.frozen
+class GivenDialect:
     """
-    The dialects that can be chosen by name.
+    A dialect that an option names, and the option's value: a name or a path.
     """
 
-    GATEWAY = GATEWAY.name
-    OFFICIAL = OFFICIAL.name
+    word: str
+    dialect: Dialect
 
 
-DIALECTS: Final[Mapping[DialectName, Dialect]] = {DialectName.GATEWAY: GATEWAY, DialectName.OFFICIAL: OFFICIAL}
+def parse_dialect(word: str) -> GivenDialect:
+    """
+    Read the name of a dialect, or the file at a path.
+
+    Raises:
+        typer.BadParameter: It is neither, or the file breaks rules.
+    """
+    try:
+        return GivenDialect(word, Dialect.load(word))
+    except InvalidRequest as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def emulated_dialect(given: GivenDialect | None) -> Dialect:
+    """
+    Return the dialect of an emulator: the given one, or that of `KLING_DIALECT`, or GATEWAY.
+
+    Raises:
+        InvalidRequest: `KLING_DIALECT` is invalid.
+    """
+    return find_dialect(given.dialect if given is not None else None, base_url="")
 
 
 def parse_latency(text: str) -> tuple[float, float]:
@@ -224,10 +247,12 @@ def parse_out(text: str) -> Path | Storage:
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print only JSON to stdout.")]
 BaseUrl: TypeAlias = Annotated[str | None, typer.Option(metavar="URL", help="API address (default KLING_BASE_URL)")]
 DialectOption: TypeAlias = Annotated[
-    DialectName | None, typer.Option(metavar="NAME", help="gateway or official (default by host)")
+    GivenDialect | None,
+    typer.Option(metavar="NAME", parser=parse_dialect, help="gateway, official or FILE.toml"),
 ]
 EmulatedDialect: TypeAlias = Annotated[
-    DialectName, typer.Option(metavar="NAME", help="gateway (default) or official.", show_default=False)
+    GivenDialect | None,
+    typer.Option(metavar="NAME", parser=parse_dialect, help="gateway, official or FILE.toml"),
 ]
 GiveUpAfter: TypeAlias = Annotated[
     float | None,

@@ -41,7 +41,7 @@ def resume_command(
     if service.base_url is not None:
         words += ["--base-url", service.base_url]
     if service.dialect is not None:
-        words += ["--dialect", service.dialect.value]
+        words += ["--dialect", service.dialect.word]
     if looks_like_options:
         words += ["--", *given]
     hint = "" if len(task_ids) <= SHOWN else f"   (pass these {len(task_ids)} ids on stdin, one per line)"

@@ -52,7 +52,7 @@ class PlainTaskScreen(PlainOutput):
         self._event(row, f"accepted as {row.task_id}: {one_line(row.caption)}")
 
     def ended(self, row: TaskRow) -> None:
-        paths = ", ".join(map(str, row.paths))
+        paths = ", ".join((*map(str, row.paths), *row.records))
         if row.error is not None:
             word = "unfinished" if isinstance(row.error, WaitTimeout) else "failed"
             self._event(row, f"{word}: {one_line(row.caption)}: {type(row.error).__name__}: {row.error}")
@@ -127,7 +127,9 @@ def draw_ended(row: TaskRow, seconds: float) -> RenderableType:
     Draw a row that has ended: a mark, its time, the prompt, and its files or its error.
     """
     is_done = row.error is None
-    names = Path(row.paths[0]).name if row.paths else _count_files(row) if is_done else ""
+    names = Path(row.paths[0]).name if row.paths else ", ".join(row.records)
+    if is_done and not names:
+        names = _count_files(row)
     if len(row.paths) > 1:
         names += f" +{len(row.paths) - 1}"
     line = Table.grid(padding=(0, 1), expand=True)

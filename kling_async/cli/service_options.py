@@ -9,12 +9,11 @@ import attrs
 import typer
 
 from kling_async.cli.options import (
-    DIALECTS,
     BaseUrl,
-    DialectName,
     DialectOption,
     GiveUpAfter,
     check_latency,
+    emulated_dialect,
     parse_latency,
     parse_seconds,
 )
@@ -53,22 +52,21 @@ class ServiceOptions:
         """
         from kling_async.emulator import Emulator  # noqa: PLC0415 (needs its own extra)
 
-        dialect = DIALECTS[self.dialect or DialectName.GATEWAY]
-        latency = parse_latency(self.latency)
+        dialect, latency = emulated_dialect(self.dialect), parse_latency(self.latency)
         return Emulator(dialect=dialect, latency=latency, slots=self.slots or 9, seed=self.seed, port=port)
 
     def make_client(self, server: "Emulator | None", callbacks: CallbackReceiver | None = None) -> KlingClient:
         """
         Create a client of *server*, or without one, of the account that the environment names.
         """
-        dialect = DIALECTS[self.dialect] if self.dialect is not None else None
+        given = self.dialect.dialect if self.dialect is not None else None
         retry = RetryPolicy()
         if self.give_up_after is not None:
             retry = RetryPolicy(give_up_after=self.give_up_after, connect_for=self.give_up_after)
         return KlingClient(
             server.api_key if server is not None else None,
             base_url=server.url if server is not None else self.base_url,
-            dialect=server.dialect if server is not None else dialect,
+            dialect=server.dialect if server is not None else given,
             slots=self.slots,
             retry=retry,
             callbacks=callbacks,

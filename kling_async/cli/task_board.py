@@ -87,6 +87,16 @@ class TaskRow:
         return tuple(self.files[key] for key in sorted(self.files, key=file_order))
 
     @property
+    def records(self) -> tuple[str, ...]:
+        """
+        The voices and elements that the task has made, by their ids.
+        """
+        if self.result is None:
+            return ()
+        voices = (f"voice {voice.voice_id}" for voice in self.result.voices)
+        return (*voices, *(f"element {element.element_id}" for element in self.result.elements))
+
+    @property
     def task_id(self) -> str | None:
         if self.handle is not None:
             return self.handle.task_id

@@ -15,7 +15,6 @@ from kling_async.client.outcomes import Done
 from kling_async.policy.arguments import check_kind, refuse
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
-from kling_async.wire.dialects import Dialect
 from kling_async.wire.redaction import shorten
 from kling_async.wire.tasks import Audio, Image, TaskResult, TaskSnapshot, Video
 
@@ -27,7 +26,6 @@ The template of file names.
 """
 
 _KINDS: Final[Mapping[str, tuple[type, bool, str]]] = {
-    "dialect": (Dialect, True, 'such as GATEWAY or OFFICIAL, or "gateway" or "official"'),
     "session": (aiohttp.ClientSession, True, "which is used and never closed"),  # one that retries would pay twice
     "http": (HttpOptions, False, "such as HttpOptions(read_timeout=60)"),
     "retry": (RetryPolicy, False, "such as RetryPolicy(give_up_after=60)"),

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, Unpack, overload
 
 import aiohttp
 import attrs
@@ -29,7 +29,7 @@ from kling_async.client.calls.images import ImagesApi
 from kling_async.client.calls.speech import SpeechApi
 from kling_async.client.calls.voices import VoicesApi
 from kling_async.client.core import ClientCore
-from kling_async.client.credentials import find_base_url, find_credentials
+from kling_async.client.credentials import find_base_url, find_credentials, find_dialect
 from kling_async.client.delivery import SubmitObserver
 from kling_async.client.events import OnEvent
 from kling_async.client.handle import TaskHandle, Timeout
@@ -44,7 +44,7 @@ from kling_async.policy.async_with import UsedWithAsyncWith
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.wire.auth import AccessKey, Credentials
-from kling_async.wire.dialects import Dialect, dialect_named, dialect_of
+from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import (
     DEFAULT_ENDPOINT,
@@ -83,7 +83,9 @@ class KlingClient(UsedWithAsyncWith):
         base_url:
             The URL before "/v1/images/generations". None reads `KLING_BASE_URL`, and without it uses the gateway for a
             Bearer key and the vendor for an `AccessKey`. Plain http is allowed for loopback only.
-        dialect: What the service can do, by name or not. None is OFFICIAL for the vendor's hosts, GATEWAY for others.
+        dialect:
+            Limits and abilities of the service: a `Dialect`, or what `Dialect.load` takes, a name or a TOML file. None
+            reads `KLING_DIALECT`, and without it is OFFICIAL for the vendor's hosts and GATEWAY for others.
         session: An `aiohttp.ClientSession` to use and never to close; None creates one.
         slots: Slots per model, or a `Slots` shared with other clients of the account; None discovers their number.
         http: Options of connections.
@@ -104,8 +106,8 @@ class KlingClient(UsedWithAsyncWith):
 
     Raises:
         NotAuthenticated: There is no key, or it is malformed; the error says why, and does not show it.
-        InvalidRequest: Another argument is invalid, or would send the key over plain http; or `KLING_BASE_URL` is, or,
-            with `HttpOptions.trust_env`, a variable that names a proxy.
+        InvalidRequest: Another argument is invalid, or would send the key over plain http; or `KLING_BASE_URL` or
+            `KLING_DIALECT` is, or, with `HttpOptions.trust_env`, a variable that names a proxy.
         TypeError: `on_event` is not a plain function.
     """
 
@@ -114,7 +116,7 @@ class KlingClient(UsedWithAsyncWith):
         api_key: str | AccessKey | None = None,
         *,
         base_url: str | None = None,
-        dialect: Dialect | Literal["gateway", "official"] | None = None,
+        dialect: Dialect | str | os.PathLike[str] | None = None,
         session: aiohttp.ClientSession | None = None,
         slots: int | Slots | None = None,
         http: HttpOptions = HttpOptions(),  # noqa: B008 (frozen)
@@ -125,13 +127,12 @@ class KlingClient(UsedWithAsyncWith):
     ) -> None:
         credentials = find_credentials(api_key)
         base_url = find_base_url(base_url, credentials)
-        dialect = dialect_named(dialect) if isinstance(dialect, str) else dialect
-        check_kinds(dialect=dialect, session=session, http=http, retry=retry, polling=polling, callbacks=callbacks)
+        check_kinds(session=session, http=http, retry=retry, polling=polling, callbacks=callbacks)
         http.check_route(base_url)
         self.core: Final = ClientCore(
             credentials,
             base_url,
-            _spoken_with(credentials, dialect or dialect_of(base_url)),
+            _spoken_with(credentials, find_dialect(dialect, base_url)),
             slots if isinstance(slots, Slots) else Slots(slots),
             http,
             retry,

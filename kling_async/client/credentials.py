@@ -1,5 +1,5 @@
 """
-Finds the key and the base URL: the ones that are given, or those of the environment.
+Finds the key, the base URL and the dialect: the ones that are given, or those of the environment.
 """
 
 import os
@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 import attrs
 from yarl import URL
 
-from kling_async.errors import NotAuthenticated
-from kling_async.policy.arguments import is_placeholder, is_quoted, refuse, shown_url, url_rule
+from kling_async.errors import InvalidRequest, NotAuthenticated
+from kling_async.policy.arguments import check_kind, is_placeholder, is_quoted, refuse, shown_url, url_rule
 from kling_async.policy.host_networks import is_surely_local
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials, make_token
+from kling_async.wire.dialects import Dialect, dialect_of
 
-__all__ = ["blemish_of", "find_base_url", "find_credentials"]
+__all__ = ["blemish_of", "find_base_url", "find_credentials", "find_dialect"]
 
 GATEWAY_URL: Final = "https://api.gpt.ge/kling"
 VENDOR_URL: Final = "https://api-singapore.klingai.com"
@@ -120,3 +121,23 @@ def _base_rule(url: str) -> str | None:
     if parts.scheme == "http" and not is_surely_local(parts.hostname or ""):
         return "must be https, since the key would travel in the open; plain http is for loopback only"
     return None
+
+
+def find_dialect(dialect: Dialect | str | os.PathLike[str] | None, base_url: str) -> Dialect:
+    """
+    Return the dialect that was given, itself or as a name or a file; or the environment's, or the one of the host.
+
+    Raises:
+        InvalidRequest: It is none of these, or its file cannot be read or breaks rules.
+    """
+    if isinstance(dialect, Dialect):
+        return dialect
+    if dialect is not None:
+        rule = 'must be of the class kling_async.Dialect, or "gateway", "official" or the path of a TOML file; or None'
+        check_kind("dialect", dialect, (str, os.PathLike), rule)
+        return Dialect.load(dialect)
+    named = os.environ.get("KLING_DIALECT", "").strip()
+    try:
+        return Dialect.load(named) if named else dialect_of(base_url)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"KLING_DIALECT: {error.message}", broken=error.broken) from None

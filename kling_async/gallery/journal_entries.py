@@ -11,13 +11,12 @@ import attrs
 from kling_async.batch.journal import Reader
 from kling_async.batch.records import Row, State
 from kling_async.gallery.entry import GalleryEntry, entry_of
-from kling_async.wire.dialects import GATEWAY, OFFICIAL, Dialect
+from kling_async.wire.dialects import DIALECTS, Dialect
 from kling_async.wire.endpoints.registry import model_of
 
 __all__ = ["entries_of_row", "read_journal"]
 
 _BEGUN: Final = tuple(state for state in State if state is not State.QUEUED)
-_DIALECTS: Final = {dialect.name: dialect for dialect in (GATEWAY, OFFICIAL)}
 
 
 def read_journal(path: str | Path) -> Iterator[GalleryEntry]:
@@ -35,7 +34,7 @@ def read_journal(path: str | Path) -> Iterator[GalleryEntry]:
     with Reader(path) as reader:
         _, dialect = reader.account
         for row in reader.rows(*_BEGUN):
-            yield from entries_of_row(row, _DIALECTS.get(dialect))
+            yield from entries_of_row(row, DIALECTS.get(dialect))
 
 
 def entries_of_row(row: Row, dialect: Dialect | None) -> Iterator[GalleryEntry]:

@@ -1,25 +1,39 @@
 """
 What a service accepts and offers: GATEWAY is what gateways document, OFFICIAL the vendor's own API.
 
-A service that allows more is one `attrs.evolve` away: `attrs.evolve(GATEWAY, prompt_max=2500)`.
+A service that allows more is one `attrs.evolve` away: `attrs.evolve(GATEWAY, prompt_max=2500)`. A TOML file can say the
+same. `Dialect.load` is the only function of `wire` that reads a file.
 """
 
-from typing import Final, Literal
+import json
+import math
+import os
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, cast, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import attrs
 
 from kling_async.errors import BrokenRule, InvalidRequest
+from kling_async.wire.redaction import hide_secrets, one_line, shorten
+from kling_async.wire.suggestions import nearest_names, show_unknown, unknown_field_rule
 
-__all__ = ["GATEWAY", "OFFICIAL", "Dialect", "dialect_named", "dialect_of"]
+__all__ = ["DIALECTS", "GATEWAY", "OFFICIAL", "Dialect", "dialect_of", "read_dialect", "toml_fields"]
 
 
 LONGEST_SHOWN: Final = 12
 """
-Maximum length of a name that errors show. A longer one may be a key.
+Maximum length of a name without ".toml" that errors show. A longer one may be a key.
 """
 
 MIB: Final = 1024 * 1024
+
+_LARGEST: Final = 2**63 - 1
+"""
+The largest whole number that TOML promises. Python refuses to print much larger ones.
+"""
 
 
 @attrs.frozen(kw_only=True)
@@ -78,6 +92,33 @@ class Dialect:
     ids_per_read: int = 1
     account_pages: bool = False
 
+    @classmethod
+    def load(cls, source: str | os.PathLike[str]) -> "Dialect":
+        """
+        Return the dialect of a name, "gateway" or "official", or of a TOML file.
+
+        The file has `base = "gateway"` or `base = "official"`, and the fields that differ from it. A list replaces the
+        list of the base; `image_max_ratio = inf` sets no limit.
+
+        Raises:
+            InvalidRequest: The file cannot be read, or breaks rules: all are named, with field and value.
+        """
+        word = source.strip().lower() if isinstance(source, str) else ""
+        if word in DIALECTS:
+            return DIALECTS[word]
+        name = _shown_path(source)
+        try:
+            text = Path(source).read_bytes().decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise InvalidRequest(f"{name}: is not a TOML file: it is not UTF-8") from None
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or error
+            near = " or ".join(nearest_names(word, DIALECTS))
+            hint = f"; did you mean {near}?" if near else ""
+            what = f"a dialect is {' or '.join(DIALECTS)}, or the path of a TOML file{hint}"
+            raise InvalidRequest(f"{name}: {reason}; {what}") from None
+        return read_dialect(text, name)
+
 
 _GATEWAY_RATIOS: Final = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3")
 
@@ -117,22 +158,10 @@ OFFICIAL: Final = Dialect(
 The vendor's own API, by its reference of September 2026.
 """
 
-
-def dialect_named(name: str) -> Dialect:
-    """
-    Return the dialect of this package with this name.
-
-    Raises:
-        InvalidRequest: There is none.
-    """
-    known = {dialect.name: dialect for dialect in (GATEWAY, OFFICIAL)}
-    if (dialect := known.get(name.strip().lower())) is None:
-        rule = f"must be {' or '.join(map(repr, known))}, or a Dialect such as attrs.evolve(GATEWAY, prompt_max=2500)"
-        shown = repr(name) if len(name) <= LONGEST_SHOWN else "<str>"
-        broken = BrokenRule("dialect", shown, rule)
-        raise InvalidRequest(str(broken), broken=(broken,))
-    return dialect
-
+DIALECTS: Final[Mapping[str, Dialect]] = {dialect.name: dialect for dialect in (GATEWAY, OFFICIAL)}
+"""
+The built-in dialects by their names.
+"""
 
 _VENDOR_HOSTS: Final = ("klingai.com", "kling.ai")
 
@@ -144,3 +173,108 @@ def dialect_of(base_url: str) -> Dialect:
     host = urlsplit(base_url).hostname or ""
     is_vendor = any(host == vendor or host.endswith("." + vendor) for vendor in _VENDOR_HOSTS)
     return OFFICIAL if is_vendor else GATEWAY
+
+
+# As TOML
+
+
+def toml_fields(dialect: Dialect) -> dict[str, str]:
+    """
+    Return the values of *dialect* as TOML, for all fields that a file may have besides `base`.
+    """
+    values = {name: getattr(dialect, name) for name in _FIELDS}
+    return {name: "inf" if value is None else json.dumps(value, ensure_ascii=False) for name, value in values.items()}
+
+
+def read_dialect(text: str, name: str) -> Dialect:
+    """
+    Read the text of a TOML file; see `Dialect.load`.
+
+    Args:
+        name: The file's name, for errors.
+
+    Raises:
+        InvalidRequest: It is not TOML, or breaks rules.
+    """
+    try:
+        given: dict[str, Any] = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"{name}: is not a TOML file: {hide_secrets(str(error))}") from None
+    if broken := tuple(_broken_rules(given)):
+        raise InvalidRequest(f"{name}: {'; '.join(map(str, broken))}", broken=broken)
+    base = DIALECTS[given.pop("base")]
+    if given.get("image_max_ratio") == math.inf:
+        given["image_max_ratio"] = None
+    lists = {field: tuple(cast("list[str]", value)) for field, value in given.items() if isinstance(value, list)}
+    return attrs.evolve(base, **{**given, **lists})
+
+
+def _broken_rules(given: Mapping[str, Any]) -> Iterator[BrokenRule]:
+    rules = {field: _rule_of(field, value) for field, value in given.items() if field in _FIELDS}
+    for field, rule in rules.items():
+        if rule is not None:
+            yield BrokenRule(field, show_unknown(field, given[field]), rule)
+    for field in (each for each in given if each not in _FIELDS and each != "base"):
+        rule = unknown_field_rule(
+            "a dialect", field, ("base", *_FIELDS), lists_fields=not nearest_names(field, _FIELDS)
+        )
+        yield BrokenRule(shorten(one_line(field)), show_unknown(field, given[field]), rule)
+    base = given.get("base")
+    if not isinstance(base, str) or base not in DIALECTS:
+        yield BrokenRule("base", show_unknown("base", base) if "base" in given else "<missing>", _one_of(DIALECTS))
+    elif not any(rules.get(field) for field in _OF_MODELS):
+        unknown, models, default = (given.get(field, getattr(DIALECTS[base], field)) for field in _OF_MODELS)
+        if unknown == "refuse" and default not in models:
+            rule = f"must be one of models ({', '.join(models)}), unless unknown_models is 'pass'"
+            yield BrokenRule("default_model", show_unknown("default_model", default), rule)
+
+
+def _rule_of(field: str, value: Any) -> str | None:
+    # Returns the rule that a value breaks.
+    kind = _FIELDS[field]
+    rule = "must be a number of at least 1, or inf for no limit"
+    if kind is bool:
+        is_right, rule = isinstance(value, bool), "must be true or false"
+    elif kind is int:
+        is_right, rule = type(value) is int and 1 <= value <= _LARGEST, "must be a whole number of at least 1"
+    elif kind is str:
+        is_right, rule = _is_text(value), "must be text, not empty and without control characters"
+    elif get_origin(kind) is Literal:
+        is_right, rule = value in get_args(kind), _one_of(get_args(kind))
+    elif field == "aspect_ratios":
+        is_right, rule = _is_list_of(_is_ratio, value), 'must be a list such as ["16:9", "1:1"]'
+    elif get_origin(kind) is tuple:
+        is_right, rule = _is_list_of(_is_text, value), "must be a list of texts, none of them empty"
+    else:
+        is_right = type(value) in (int, float) and value >= 1
+    return None if is_right else rule
+
+
+def _is_list_of(is_right: Callable[[object], bool], value: object) -> bool:
+    return isinstance(value, list) and all(is_right(each) for each in cast("list[object]", value))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+
+
+def _is_ratio(value: object) -> bool:
+    sides = value.split(":") if isinstance(value, str) and value.isascii() else []
+    return len(sides) == 2 and all(side.isdecimal() and len(side) < 5 and int(side) > 0 for side in sides)
+
+
+def _one_of(words: Iterable[str]) -> str:
+    return "must be " + " or ".join(map(repr, words))
+
+
+def _shown_path(source: str | os.PathLike[str]) -> str:
+    is_path = not isinstance(source, str) or len(source) <= LONGEST_SHOWN or source.endswith(".toml")
+    return (one_line(os.fspath(source)) or "''") if is_path else "<str>"
+
+
+_OF_MODELS: Final = ("unknown_models", "models", "default_model")
+
+_FIELDS: Final[Mapping[str, Any]] = {field: kind for field, kind in get_type_hints(Dialect).items() if field != "name"}
+"""
+The fields that a file may have besides `base`, which decides the name, and their types.
+"""

@@ -143,6 +143,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory, heard_interrupts: None) -> d
     return asyncio.run(run_all(tmp_path_factory.mktemp("examples")))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("line", LINES)
 def test_example(ended: Mapping[str, Ended], line: str) -> None:
     """

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from kling_async.cli.options import DialectName
+from kling_async.cli.options import parse_dialect
 from kling_async.cli.resume_hint import SHOWN, resume_command
 from kling_async.cli.service_options import ServiceOptions
 
@@ -9,7 +9,7 @@ def test_asks_the_same_service() -> None:
     """
     What was given as an option is given again, quoted for the shell; what came from the environment is not.
     """
-    given = ServiceOptions(base_url="https://host/kling", dialect=DialectName.OFFICIAL)
+    given = ServiceOptions(base_url="https://host/kling", dialect=parse_dialect("official"))
 
     assert "kling-async wait a b" == resume_command(
         "wait", ["a", "b"], ServiceOptions(base_url=None, dialect=None), None

@@ -60,6 +60,31 @@ async def test_any_endpoint_runs(command: Command) -> None:
     assert ("a cat in a hat", 2) == (task.prompt, task.n)
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("custom-voice", ["voice_name=narrator", "voice_url=https://example.org/voice.mp3"]),
+        (
+            "custom-element",
+            ["element_name=cat", "element_description=a cat", "frontal_image=cat.png", "refer_images=cat.png"],
+        ),
+    ],
+)
+async def test_voices_and_elements_are_shown_by_their_ids(command: Command, kind: str, fields: list[str]) -> None:
+    """
+    Other requests need these ids, and there are no files.
+    """
+    PIL.Image.new("RGB", (300, 300)).save(command.folder / "cat.png")
+    async with service() as server:
+        ended = await command.to(server)("run", kind, "--json", *fields)
+
+    (line,) = lines_of(ended.out)
+    made = {f"voice {voice['voice_id']}" for voice in line.get("voices", ())}
+    made |= {f"element {element['element_id']}" for element in line.get("elements", ())}
+    assert 1 == len(made)
+    assert made.pop() in ended.err
+
+
 async def test_fields_may_be_json_and_words(command: Command) -> None:
     """
     Lists of objects are JSON; yes and no are words.

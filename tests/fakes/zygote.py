@@ -119,11 +119,11 @@ def be_the_vendor() -> None:
     """
     Take every host for the vendor's, and make emulated services quick, before the commands import either.
     """
-    from kling_async import OFFICIAL  # noqa: PLC0415
-    from kling_async.client import client  # noqa: PLC0415
+    from kling_async import GATEWAY, OFFICIAL  # noqa: PLC0415
+    from kling_async.client import credentials  # noqa: PLC0415
 
     emulate(latency=(0.0, 0.1), picture_scale=0.1, port=0)
-    client.dialect_of = lambda _: OFFICIAL  # type: ignore[assignment,attr-defined]
+    credentials.dialect_of = lambda url: OFFICIAL if url else GATEWAY  # type: ignore[assignment,attr-defined]
 
 
 def emulate(**changes: Any) -> None:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import aiohttp
+import attrs
 import PIL.Image
 import pytest
 
-from kling_async import OFFICIAL, AccessKey, KlingClient
+from kling_async import GATEWAY, OFFICIAL, AccessKey, Dialect, KlingClient
 from kling_async.emulator import Emulator, faults
 from tests.fakes.asgi_server import served_by_uvicorn
 from tests.fakes.eventually import eventually
@@ -248,3 +249,45 @@ async def test_service_says_no(kling_emulator: Emulator) -> None:
     assert ["prompt", "n"] == [rule["field"] for rule in invalid[1]["broken"]]
     assert [422, 404, 404, 500] == [refused[0], unknown[0], unknown_too.status, poor[0]]
     assert [] == kling_emulator.ledger.tasks
+
+
+@pytest.mark.parametrize(
+    ("file", "claims"),
+    [
+        ("official.toml", OFFICIAL),
+        ("api-gpt-ge.toml", GATEWAY),
+        (
+            "new-api.toml",
+            attrs.evolve(GATEWAY, prompt_max=2500, negative_prompt_max=2500, unknown_models="pass"),
+        ),
+        (
+            "kapon.toml",
+            attrs.evolve(
+                GATEWAY,
+                prompt_max=2500,
+                negative_prompt_max=2500,
+                models=(*GATEWAY.models, "kling-v2-1"),
+                aspect_ratios=(*GATEWAY.aspect_ratios, "21:9"),
+                resolutions=("1k", "2k"),
+                external_ids=True,
+                lists=True,
+            ),
+        ),
+    ],
+)
+def test_each_dialect_is_what_it_claims(file: str, claims: Dialect) -> None:
+    """
+    A file says all of it.
+    """
+    assert claims == Dialect.load(EXAMPLES / "dialects" / file)
+
+
+def test_each_file_of_a_dialect_is_tested() -> None:
+    """
+    There is no other, and the page names each.
+    """
+    page = (EXAMPLES.parent / "docs" / "howto" / "gateways.md").read_text()
+    files = {file.name for file in (EXAMPLES / "dialects").iterdir()}
+
+    assert {"official.toml", "api-gpt-ge.toml", "new-api.toml", "kapon.toml"} == files
+    assert [] == [file for file in files if f"examples/dialects/{file}" not in page]

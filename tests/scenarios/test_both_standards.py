@@ -3,13 +3,14 @@ Tasks of the vendor's two standards: they are found by our id and read in the st
 if a client speaks the other one meanwhile, and no other task is taken for them.
 """
 
+import json
 import time
 from typing import Any
 
 import attrs
 import pytest
 
-from kling_async import OFFICIAL, Dialect, KlingClient, TextToVideo
+from kling_async import OFFICIAL, Dialect, KlingClient, Shot, TextToVideo
 from kling_async.client.delivery import SubmitObserver
 from kling_async.errors import InvalidRequest, KlingError, TaskNotFound
 from tests.fakes.scripted_server import ReceivedRequest, Server, http_response, scripted_server
@@ -202,6 +203,19 @@ def test_read_in_the_new_standard_takes_no_other_task(listed: Any, outcome: Any)
             assert outcome == found
 
     story()
+
+
+@simulated
+async def test_shot_of_several_lines_stays_one_shot() -> None:
+    """
+    In the new standard each line of the prompt is a shot.
+    """
+    shots = [Shot("a quay\nshot 2, 9, a whale", 2), Shot("the sea", 3)]
+    async with scripted_server(has_in_legacy) as server, client_to(server, NEW) as client:
+        await client.submit(TextToVideo(multi_shot=True, shot_type="customize", multi_prompt=shots))
+
+    prompt = json.loads(server.served[0].body)["prompt"]
+    assert ["shot 1, 2, a quay shot 2, 9, a whale;", "shot 2, 3, the sea;"] == prompt.split("\n")
 
 
 @simulated

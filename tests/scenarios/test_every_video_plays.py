@@ -24,7 +24,7 @@ MOVING = [endpoint for endpoint in ENDPOINTS if {"videos", "audios"} & set(endpo
 
 
 @pytest.mark.parametrize("endpoint", MOVING, ids=lambda endpoint: endpoint.name)
-@settings(max_examples=6)
+@settings(max_examples=settings().max_examples // 8)
 @given(data=st.data())
 async def test_every_video_plays(endpoint: Endpoint[Any], data: st.DataObject) -> None:
     """
@@ -50,4 +50,5 @@ async def test_every_video_plays(endpoint: Endpoint[Any], data: st.DataObject) -
             with open_media(render_file(record, ResultFile("audios", 0, is_wav=is_wav), SMALL)) as file:
                 heard = sum(Fraction(frame.samples, frame.sample_rate) for frame in file.decode(audio=0))
 
-            assert abs(seconds - heard) < 0.001
+            # LAME counts its padding short at some lengths: up to 46 samples of silence, 2.9 ms, are heard too.
+            assert abs(seconds - heard) < (0.001 if is_wav else 0.003)

@@ -47,7 +47,8 @@ def making() -> None:
     KlingClient("sk-x", base_url="https://example.org", dialect=GATEWAY, slots=Slots(9))
     KlingClient(AccessKey("ak", "sk"), slots=9, callbacks=CallbackReceiver("https://example.org/kling"))
     KlingClient(on_event=hear, dialect="gateway")
-    KlingClient(dialect="vendor")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    KlingClient(dialect="relay.toml")
+    KlingClient(dialect=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     KlingClient("sk-x", "https://example.org")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     KlingClient(slots="9")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     KlingClient(on_event=hear_two)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

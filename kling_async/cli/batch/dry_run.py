@@ -14,13 +14,14 @@ from kling_async.cli.batch.input_source import InputSource
 from kling_async.cli.batch.options import BatchOptions
 from kling_async.cli.batch.progress import state_counts
 from kling_async.cli.exit_codes import ExitCode
-from kling_async.cli.options import DIALECTS, DialectName
+from kling_async.cli.options import emulated_dialect
 from kling_async.cli.request_checks import RequestChecks
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.terminal import write_line
+from kling_async.client.credentials import find_dialect
 from kling_async.client.limits.limiter import Slots
 from kling_async.errors import NotAuthenticated
-from kling_async.wire.dialects import Dialect, dialect_of
+from kling_async.wire.dialects import Dialect
 
 __all__ = ["dry_run"]
 
@@ -58,8 +59,8 @@ def _already_sent(journal: Path) -> list[str]:
 
 def _dialect_of(service: ServiceOptions) -> Dialect:
     if service.is_emulated or service.dialect is not None:
-        return DIALECTS[service.dialect or DialectName.GATEWAY]
+        return emulated_dialect(service.dialect)
     try:
         return service.make_client(None).dialect
     except NotAuthenticated:
-        return dialect_of(service.base_url or os.environ.get("KLING_BASE_URL", ""))
+        return find_dialect(None, service.base_url or os.environ.get("KLING_BASE_URL", ""))

@@ -18,10 +18,10 @@ from kling_async.cli.batch.progress import files_line
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.formatting import file_noun, format_units
 from kling_async.cli.json_output import row_facts, summary_facts
-from kling_async.cli.options import DIALECTS, DialectName
 from kling_async.cli.terminal import aligned, print_error, write_line
 from kling_async.errors import KlingError
 from kling_async.media.saved_files import SavedFile
+from kling_async.wire.dialects import DIALECTS
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of, model_of
 from kling_async.wire.redaction import one_line, shorten
 
@@ -170,7 +170,7 @@ def _facts(row: Row, saved: SavedFile, dialect: str, path: Path) -> Iterator[tup
 def _model_of(row: Row, dialect: str) -> str | None:
     if dialect not in DIALECTS:
         return getattr(row.request, "model_name", None)
-    return model_of(row.request, DIALECTS[DialectName(dialect)])
+    return model_of(row.request, DIALECTS[dialect])
 
 
 def _is_unchanged(path: Path, saved: SavedFile) -> bool | None:

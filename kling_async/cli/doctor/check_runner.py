@@ -9,6 +9,7 @@ import platform
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ import attrs
 import typer
 
 from kling_async import __version__
+from kling_async.cli.doctor.dialect_file import check_new_file, write_dialect
 from kling_async.cli.doctor.findings import (
     SLOTS,
     UNKNOWN_TASK_ID,
@@ -36,13 +38,13 @@ from kling_async.cli.doctor.service_checks import (
 )
 from kling_async.cli.doctor.setup_checks import check_address, check_connection, check_key, check_software
 from kling_async.cli.options import BaseUrl, DialectOption, parse_seconds
-from kling_async.client.credentials import find_base_url, find_credentials
+from kling_async.client.credentials import find_base_url, find_credentials, find_dialect
 from kling_async.client.transport import Transport
 from kling_async.errors import InvalidRequest, KlingError, NotAuthenticated
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import RetryPolicy
 from kling_async.wire.auth import AccessKey, ApiKey, Credentials, clock_offset
-from kling_async.wire.dialects import Dialect, dialect_of
+from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import several
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 from kling_async.wire.headers import clock_of
@@ -66,6 +68,7 @@ class DoctorOptions:
 
     Attributes:
         all_regions: Whether to send a key that one of the vendor's hosts refuses to the other hosts.
+        write_dialect: A file for the dialect of the service, which must not exist.
     """
 
     base_url: BaseUrl = None
@@ -73,6 +76,10 @@ class DoctorOptions:
     all_regions: Annotated[
         bool, typer.Option("--all-regions", help="Also try a refused key at the vendor's other hosts.")
     ] = False
+    write_dialect: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", callback=check_new_file, help="Write what is found out to a TOML file."),
+    ] = None
     timeout: Annotated[
         float, typer.Option(metavar="S", parser=parse_seconds, help="Seconds to wait for each response.")
     ] = 10.0
@@ -80,17 +87,22 @@ class DoctorOptions:
 
 async def examine(options: DoctorOptions, given: Dialect | None = None) -> AsyncIterator[Finding]:
     """
-    Yield a finding for each check; each check builds on the earlier ones. Without *given* the host decides the dialect.
+    Yield a finding for each check; each check builds on the earlier ones. Without *given* the environment or the host
+    decides the dialect.
     """
     yield check_software(_versions())
     key = check_key(os.environ)
     yield key
     credentials = None if key.state is FindingState.PROBLEM else find_credentials(None)
     base_url, source = _find_address(options, credentials)
-    dialect = given or dialect_of(base_url if isinstance(base_url, str) else "")
-    address = check_address(base_url, source, dialect, is_dialect_given=given is not None)
+    dialect, dialect_source = _find_dialect(given, base_url)
+    address = check_address(base_url, source, dialect, dialect_source)
     yield address
-    if isinstance(base_url, InvalidRequest) or address.state is FindingState.PROBLEM:
+    if (
+        isinstance(base_url, InvalidRequest)
+        or isinstance(dialect, InvalidRequest)
+        or address.state is FindingState.PROBLEM
+    ):
         for finding in _skip("connection", "needs a valid address"):
             yield finding
         return
@@ -140,6 +152,8 @@ async def _examine_service(probe: "_Probe", dialect: Dialect, options: DoctorOpt
         yield check_lists(dialect, *await probe.read_lists(dialect), credentials)
     yield check_latency([await probe.read_unknown_task() for _ in range(3)])
     yield SLOTS
+    if options.write_dialect is not None and access.state is not FindingState.PROBLEM:
+        yield await write_dialect(options.write_dialect, base_url, dialect, probe.ask)
 
 
 def _versions() -> dict[str, str | None]:
@@ -165,6 +179,16 @@ def _find_address(options: DoctorOptions, credentials: Credentials | None) -> tu
         source = "the default for access keys" if isinstance(credentials, AccessKey) else "the default"
     try:
         return find_base_url(options.base_url, credentials or ApiKey("")), source
+    except InvalidRequest as error:
+        return error, source
+
+
+def _find_dialect(given: Dialect | None, base_url: str | InvalidRequest) -> tuple[Dialect | InvalidRequest, str]:
+    if given is not None:
+        return given, "by --dialect"
+    source = "by KLING_DIALECT" if os.environ.get("KLING_DIALECT", "").strip() else "by host"
+    try:
+        return find_dialect(None, base_url if isinstance(base_url, str) else ""), source
     except InvalidRequest as error:
         return error, source
 
@@ -222,7 +246,7 @@ class _Probe:
         """
         Read a task that does not exist.
         """
-        return await self._ask(
+        return await self.ask(
             DEFAULT_ENDPOINT.one(UNKNOWN_TASK_ID), lambda answer: read_snapshot(answer, UNKNOWN_TASK_ID)
         )
 
@@ -230,25 +254,29 @@ class _Probe:
         """
         Read a page of one task, and several tasks by their ids; None for what *dialect* does not offer.
         """
-        page = await self._ask(DEFAULT_ENDPOINT.page(1, 1), read_page) if dialect.lists else None
+        page = await self.ask(DEFAULT_ENDPOINT.page(1, 1), read_page) if dialect.lists else None
         ids = (UNKNOWN_TASK_ID, f"{UNKNOWN_TASK_ID}-2")
-        return page, await self._ask(several(ids), read_page) if dialect.ids_per_read > 1 else None
+        return page, await self.ask(several(ids), read_page) if dialect.ids_per_read > 1 else None
 
-    async def _ask(self, path: str, parse: Callable[[Answer], object]) -> ProbeResult:
+    async def ask(self, path: str, parse: Callable[[Answer], object]) -> ProbeResult:
+        """
+        Send a GET to *path*, and read the answer with *parse*. Errors are part of the result.
+        """
         now = asyncio.get_running_loop().time
         began = now()
         answer: Answer | None = None
         error: KlingError | None = None
         offset: float | None = None
+        parsed: object = None
         try:
             answer = await self._transport.send("GET", path, limit=self.timeout)
             if clock_of(answer.headers) is not None:
                 offset = clock_offset(answer.headers, time.time())
-            parse(answer)
+            parsed = parse(answer)
         except KlingError as raised:
             error = raised
             error.task_id = None  # the invented id would only confuse the user
-        return ProbeResult(answer, error, now() - began, offset)
+        return ProbeResult(answer, error, now() - began, offset, parsed)
 
 
 async def _find_better(probe: _Probe) -> str | None:

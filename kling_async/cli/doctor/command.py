@@ -18,8 +18,8 @@ from kling_async.cli.doctor.check_runner import DoctorOptions, examine
 from kling_async.cli.doctor.findings import Finding, FindingState
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.option_groups import with_option_groups
-from kling_async.cli.options import DIALECTS, AsJson
-from kling_async.cli.terminal import is_interactive, write_line
+from kling_async.cli.options import AsJson
+from kling_async.cli.terminal import is_interactive, print_error, write_line
 from kling_async.wire.redaction import one_line
 
 __all__ = ["EXAMPLES", "doctor"]
@@ -29,6 +29,7 @@ Examples:
   kling-async doctor
   kling-async doctor --json
   kling-async doctor --timeout 30 --all-regions
+  kling-async doctor --write-dialect relay.toml
 """
 
 _MARKS: Final = {
@@ -52,10 +53,9 @@ def doctor(*, options: DoctorOptions, as_json: AsJson = False) -> None:
 
 async def _show(options: DoctorOptions, *, as_json: bool) -> ExitCode:
     findings = []
-    dialect = DIALECTS[options.dialect] if options.dialect is not None else None
     has_marks = is_interactive(sys.stdout) and not os.environ.get("NO_COLOR")
     console = Console(file=sys.stdout) if has_marks else None
-    async for finding in examine(options, dialect):
+    async for finding in examine(options, options.dialect.dialect if options.dialect is not None else None):
         findings.append(finding)
         if as_json:
             write_line(sys.stdout, _as_json(finding))
@@ -65,6 +65,8 @@ async def _show(options: DoctorOptions, *, as_json: bool) -> ExitCode:
             _write(finding)
     if not as_json:
         write_line(sys.stdout, f"\n{_summary(findings)}")
+    if options.write_dialect is not None and findings[-1].check != "dialect":
+        print_error(f"{options.write_dialect} was not written, because the service could not be checked.")
     return next((finding.code for finding in findings if finding.state is FindingState.PROBLEM), ExitCode.SUCCESS)
 
 

@@ -3,7 +3,7 @@ The results of `doctor`: findings, and the results of the probes on which they a
 """
 
 import enum
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import attrs
 
@@ -67,12 +67,14 @@ class ProbeResult:
         error: The error that a client raises for it, if any.
         seconds: Until the answer was read.
         offset: Seconds that the service's clock is ahead of this computer's; None if unknown.
+        parsed: What a client reads from the answer; None after an error.
     """
 
     answer: Answer | None
     error: KlingError | None
     seconds: float
     offset: float | None = None
+    parsed: Any = None
 
 
 SLOTS: Final = Finding(

@@ -260,7 +260,10 @@ def check_lists(
             return Finding("lists", FindingState.OK, "returns a page of tasks", aside)
     if refused:
         change = f"dialect=attrs.evolve({dialect.name.upper()}, {', '.join(refused.values())})"
-        advice = f"The library reads tasks one by one instead. To save the first attempt, programs may pass {change}."
+        advice = (
+            f"The library reads tasks one by one instead. To save the first attempt, programs may pass {change}; "
+            "for commands, --write-dialect writes it to a file."
+        )
         return Finding(
             "lists", FindingState.WARNING, f"does not return {' or '.join(refused)}, unlike its dialect", advice
         )

@@ -95,17 +95,23 @@ def _good_key(given: Mapping[str, str], used: Sequence[str]) -> Finding:
     return Finding("key", FindingState.OK, found)
 
 
-def check_address(base_url: str | InvalidRequest, source: str, dialect: Dialect, *, is_dialect_given: bool) -> Finding:
+def check_address(
+    base_url: str | InvalidRequest, source: str, dialect: Dialect | InvalidRequest, dialect_source: str = "by host"
+) -> Finding:
     """
     Check the base URL and the dialect that a client would use, without the network.
 
     Args:
         base_url: The URL, or the error that a client raises for it.
         source: Where it comes from.
+        dialect: The dialect, or the error that a client raises for `KLING_DIALECT`.
+        dialect_source: Where it comes from.
     """
     if isinstance(base_url, InvalidRequest):
         return _bad_address(str(base_url), f"Set {source} to something like {GATEWAY_URL} or {VENDOR_URL}.")
-    fact = f"{base_url} ({source}), dialect {dialect.name} ({'by --dialect' if is_dialect_given else 'by host'})"
+    if isinstance(dialect, InvalidRequest):
+        return _bad_address(str(dialect), "Set KLING_DIALECT to gateway, official or the path of a dialect's file.")
+    fact = f"{base_url} ({source}), dialect {dialect.name} ({dialect_source})"
     if meant := _meant(base_url):
         return _bad_address(fact, f"Set {source} to {meant}: the library adds /v1/images/generations itself.")
     return Finding("address", FindingState.OK, fact)

@@ -13,7 +13,7 @@ from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import NewStandard
 from kling_async.wire.endpoints.rules import broken
 from kling_async.wire.endpoints.video_models import facts_of_model, model_of_segment
-from kling_async.wire.endpoints.video_rules import VideoRequest, model_of
+from kling_async.wire.endpoints.video_rules import Shot, VideoRequest, model_of
 
 __all__ = [
     "contents_from",
@@ -30,6 +30,11 @@ __all__ = [
 _RESOLUTIONS: Final = {"std": "720p", "pro": "1080p", "4k": "4k"}
 _MODES: Final = {resolution: mode for mode, resolution in _RESOLUTIONS.items()}
 _SOUNDS: Final = {"on": "native", "off": "off"}
+PROMPT_MAX: Final = 3072
+"""
+Characters of a prompt in the new standard; shots are lines of it.
+"""
+
 _OPTIONS: Final = ("callback_url", "external_task_id", "watermark_info")
 _CONTENTS: Final = {"first_frame": "image", "last_frame": "image_tail"}
 
@@ -56,6 +61,12 @@ def new_standard_rules(request: VideoRequest, dialect: Dialect, missing: tuple[s
     for field in missing:
         if (value := getattr(request, field)) not in (None, ()):
             yield broken(field, value, "is not taken in the vendor's new standard, which would ignore it and bill")
+    shots: Any = getattr(request, "multi_prompt", ())
+    if isinstance(shots, tuple) and all(isinstance(shot, Shot) for shot in shots):
+        length = sum(len(f"shot {number}, {shot.duration}, {shot.prompt};\n") for number, shot in enumerate(shots, 1))
+        if length > PROMPT_MAX:
+            rule = f"must be at most {PROMPT_MAX} characters together in the vendor's new standard; they are {length}"
+            yield BrokenRule("multi_prompt", "the prompts of the shots", rule)
 
 
 def _is_spoken(request: VideoRequest, dialect: Dialect) -> bool:
@@ -75,12 +86,11 @@ def _segment_of(request: VideoRequest, dialect: Dialect) -> str:
 
 def settings_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return the settings for the *fields* of a legacy body. Several shots are the service's default: that is always set.
+    Return the settings for the *fields* of a legacy body. The resolution is always set, since its default is documented
+    nowhere and decides the price; and so are several shots, since they are the default.
     """
     facts = facts_of_model(fields.get("model_name"))
-    settings: dict[str, Any] = {}
-    if "mode" in fields:
-        settings["resolution"] = _RESOLUTIONS[fields["mode"]]
+    settings: dict[str, Any] = {"resolution": _RESOLUTIONS[fields.get("mode", "std")]}
     if "duration" in fields:
         settings["duration"] = int(fields["duration"])
     if "aspect_ratio" in fields:
@@ -106,7 +116,8 @@ def prompt_of(fields: Mapping[str, Any]) -> str:
     shots = fields.get("multi_prompt")
     if not shots:
         return str(fields.get("prompt", ""))
-    return "\n".join(f"shot {shot['index']}, {shot['duration']}, {shot['prompt']};" for shot in shots)
+    lines = ((shot["index"], shot["duration"], " ".join(shot["prompt"].splitlines())) for shot in shots)
+    return "\n".join(f"shot {index}, {seconds}, {prompt};" for index, seconds, prompt in lines)
 
 
 def with_prompt(fields: Mapping[str, Any]) -> dict[str, Any]:

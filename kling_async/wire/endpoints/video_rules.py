@@ -48,6 +48,11 @@ Characters of a prompt or a negative prompt for a video.
 SHOT_PROMPT_MAX: Final = 512
 SHOTS_MAX: Final = 6
 
+_OF_ANY_MODEL: Final = tuple(range(3, 61))
+"""
+Seconds of a model that is not known: no model makes less, and the longest that relays announce are 30.
+"""
+
 SHOT_TYPES: Final = ("customize", "intelligence")
 
 
@@ -156,12 +161,13 @@ def prompt_rules(request: TaskRequest, *, is_required: bool) -> Iterator[BrokenR
 
 def duration_rules(value: Any, facts: ModelFacts | None, model: str) -> Iterator[BrokenRule]:
     """
-    Check a duration in whole seconds. The service's new standard accepts and bills any number.
+    Check a duration in whole seconds. The service's new standard accepts and bills any number, so a model that is not
+    known has a range, too.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1 or value < 1:
         yield broken("duration", value, "must be a whole number of seconds, such as 5")
-    elif facts is not None and value not in facts.durations:
-        yield broken("duration", value, f"{_seconds_of_model(facts.durations)} with {model}")
+    elif value not in (durations := _OF_ANY_MODEL if facts is None else facts.durations):
+        yield broken("duration", value, f"{_seconds_of_model(durations)} with {model}")
 
 
 def _seconds_of_model(durations: tuple[int, ...]) -> str:

@@ -57,7 +57,7 @@ def video_source_rules(request: Any, url_field: str = "video_url") -> Iterator[B
     """
     video_id, url = request.video_id, getattr(request, url_field)
     if (video_id is None) == (url is None):
-        rule = f"needs a {url_field}" if video_id is None else f"cannot be combined with a {url_field}"
+        rule = f"is required, or {url_field}" if video_id is None else f"cannot be combined with a {url_field}"
         yield broken("video_id", video_id, rule)
     if url is not None:
         yield from url_rule(url_field, url)
@@ -84,7 +84,7 @@ def sound_source_rules(
     """
     audio_id, sound_file = request.audio_id, request.sound_file
     if (audio_id is None) == (sound_file is None):
-        rule = "needs a sound_file" if audio_id is None else "cannot be combined with a sound_file"
+        rule = "is required, or sound_file" if audio_id is None else "cannot be combined with a sound_file"
         yield BrokenRule("audio_id", describe_source(audio_id), rule)
     if audio_id is not None and not _is_id(audio_id):
         yield BrokenRule("audio_id", describe_source(audio_id), _NOT_OF_A_SOUND)

@@ -8,13 +8,14 @@ import errno
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
 import pytest
 from aiohttp import web
 
-from kling_async import OFFICIAL
+from kling_async import OFFICIAL, ImageRequest
 from kling_async.cli.doctor import service_checks
 from kling_async.cli.doctor.check_runner import DoctorOptions, examine
 from kling_async.cli.doctor.findings import UNKNOWN_TASK_ID, Finding, FindingState
@@ -38,7 +39,14 @@ class Patient:
     environment: pytest.MonkeyPatch
 
     def set(self, **variables: str) -> None:
-        for name in ("KLING_API_KEY", "KLING_ACCESS_KEY", "KLING_SECRET_KEY", "KLING_BASE_URL", "HTTPS_PROXY"):
+        for name in (
+            "KLING_API_KEY",
+            "KLING_ACCESS_KEY",
+            "KLING_SECRET_KEY",
+            "KLING_BASE_URL",
+            "KLING_DIALECT",
+            "HTTPS_PROXY",
+        ):
             self.environment.delenv(name, raising=False)
         for name, value in variables.items():
             self.environment.setenv(name, value)
@@ -386,3 +394,99 @@ async def test_service_in_trouble(patient: Patient, fault: Fault, ails: dict[str
         found = await patient.at(server)
 
     assert ails == ailing(found)
+
+
+RELAY: Final = attrs.evolve(GATEWAY, lists=True, external_ids=True)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "tasks", "known"),
+    [
+        (GATEWAY, 2, {"lists": False, "ids_per_read": 1, "account_pages": False}),
+        (OFFICIAL, 0, {"account_pages": True}),
+        (OFFICIAL, 2, {"lists": True, "external_ids": True, "ids_per_read": 20, "account_pages": True}),
+        (OFFICIAL, 30, {"lists": True, "external_ids": True, "ids_per_read": 20, "account_pages": True}),
+        (RELAY, 0, {"ids_per_read": 1, "account_pages": False}),
+        (RELAY, 1, {"lists": True, "external_ids": True, "ids_per_read": 1, "account_pages": False}),
+    ],
+)
+@pytest.mark.parametrize("given", [GATEWAY, OFFICIAL], ids=lambda dialect: dialect.name)
+async def test_dialect_is_written(
+    patient: Patient, tmp_path: Path, dialect: Dialect, tasks: int, known: Mapping[str, Any], given: Dialect
+) -> None:
+    """
+    What the tasks of the account prove, and what the service refuses; an empty list proves nothing. The rest is as in
+    the dialect that was given.
+    """
+    file = tmp_path / "relay.toml"
+    async with Emulator(dialect=dialect) as server:
+        for number in range(tasks):
+            external_id = f"mine-{number}" if dialect.external_ids else None
+            request = ImageRequest("a fox", external_task_id=external_id)
+            server.account.restore(f"task-{number}", request, time.time() - 60)
+        found = await patient.at(server, given, write_dialect=file)
+
+    assert [*CHECKS, "dialect"] == [finding.check for finding in found]
+    assert attrs.evolve(given, **known) == Dialect.load(file)
+    assert all(f"\n{field} = " in file.read_text() for field in known)
+
+
+async def test_external_ids_that_find_nothing(patient: Patient, tmp_path: Path) -> None:
+    """
+    A service that repeats an id, but does not find the task by it, has none. Four reads come before that one.
+    """
+    file = tmp_path / "relay.toml"
+    async with Emulator(dialect=OFFICIAL, faults=[faults.status("query", 404, after=4)]) as server:
+        server.account.restore("task-1", ImageRequest("a fox", external_task_id="mine-1"), time.time() - 60)
+        await patient.at(server, OFFICIAL, write_dialect=file)
+
+    assert attrs.evolve(OFFICIAL, external_ids=False) == Dialect.load(file)
+
+
+async def test_failures_prove_nothing(patient: Patient, tmp_path: Path) -> None:
+    """
+    They stand in the file as what they are.
+    """
+    file = tmp_path / "relay.toml"
+    async with Emulator(dialect=RELAY, faults=[faults.status("list", 503)]) as server:
+        await patient.at(server, GATEWAY, write_dialect=file)
+
+    assert attrs.evolve(GATEWAY, ids_per_read=1) == Dialect.load(file)
+    assert "# lists = false  # not known: the request failed (ServiceFailure)" in file.read_text()
+
+
+async def test_a_given_dialect_is_kept(patient: Patient, tmp_path: Path) -> None:
+    """
+    With what differs from its base.
+    """
+    file, given = tmp_path / "relay.toml", attrs.evolve(RELAY, prompt_max=2500, models=("kling-v1", "kling-v9"))
+    async with Emulator(dialect=RELAY) as server:
+        await patient.at(server, given, write_dialect=file)
+
+    assert given == Dialect.load(file)
+    assert "prompt_max = 2500  # as in the given dialect" in file.read_text()
+
+
+async def test_access_keys_do_not_tell_about_several_ids(patient: Patient, tmp_path: Path) -> None:
+    """
+    The vendor reads several tasks for static keys only.
+    """
+    file = tmp_path / "vendor.toml"
+    async with Emulator(dialect=OFFICIAL, access_key=PAIR) as server:
+        await patient.at(server, write_dialect=file)
+
+    assert OFFICIAL == Dialect.load(file)
+    assert "# ids_per_read = 20  # not known: the request failed (NotAuthenticated)" in file.read_text()
+
+
+async def test_an_invalid_variable_is_a_problem_of_the_address(patient: Patient) -> None:
+    """
+    With what a client says about it.
+    """
+    patient.set(KLING_API_KEY="sk-x", KLING_DIALECT="ofical")
+
+    found = [finding async for finding in examine(DoctorOptions())]
+
+    assert {"address": "problem"} == ailing(found)
+    assert ExitCode.USAGE is finding_for(found, "address").code
+    assert "KLING_DIALECT: ofical: No such file" in finding_for(found, "address").found

@@ -79,7 +79,7 @@ def test_address(base_url: str, meant: str | None) -> None:
     """
     What was pasted along, and addresses of pages for people, are told with what was meant; others are let be.
     """
-    finding = check_address(base_url, "KLING_BASE_URL", dialect_of(base_url), is_dialect_given=False)
+    finding = check_address(base_url, "KLING_BASE_URL", dialect_of(base_url))
 
     assert (FindingState.OK if meant is None else FindingState.PROBLEM) is finding.state
     assert meant is None or f"to {meant}:" in finding.advice
@@ -193,6 +193,6 @@ def test_findings_are_short() -> None:
     pairs = itertools.product(keys, (VENDOR_URL, GATEWAY_URL))
     found = [check_access(refused(trouble), key, url, None) for key, url in pairs]
     found += [check_key({}), check_key({"KLING_API_KEY": "ak-1", **PAIR}), check_clock(9999.0, AccessKey("a", "s"))]
-    found += [check_address("https://api.gpt.ge", "KLING_BASE_URL", GATEWAY, is_dialect_given=False)]
+    found += [check_address("https://api.gpt.ge", "KLING_BASE_URL", GATEWAY)]
 
     assert [] == [finding for finding in found if len(finding.found) > 134 or len(finding.advice) > 260]

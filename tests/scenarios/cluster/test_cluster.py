@@ -89,6 +89,7 @@ def place(request: pytest.FixtureRequest) -> Place:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 async def test_each_part_may_die(tmp_path: Path, place: Place, pytestconfig: pytest.Config) -> None:
     """

@@ -34,6 +34,8 @@ from tests.scenarios.torture.victim import POINTS
 
 PATIENCE: Final = 300.0  # seconds; the last run of the long form takes the longest, unless one hangs
 
+pytestmark = pytest.mark.long
+
 BAD_WEATHER: Final = (
     faults.reset_before("create", rate=0.05),
     faults.reset_after("create", rate=0.05),

@@ -5,8 +5,10 @@ Which account at which host.
 import base64
 import hmac
 import re
+from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from kling_async import GATEWAY, OFFICIAL, AccessKey, KlingClient
@@ -16,7 +18,7 @@ from kling_async.errors import InvalidRequest, NotAuthenticated
 from kling_async.wire.auth import ApiKey, make_token
 from tests.fakes.clients import EAGER
 
-VARIABLES = ("KLING_API_KEY", "KLING_ACCESS_KEY", "KLING_SECRET_KEY", "KLING_BASE_URL")
+VARIABLES = ("KLING_API_KEY", "KLING_ACCESS_KEY", "KLING_SECRET_KEY", "KLING_BASE_URL", "KLING_DIALECT")
 
 
 @pytest.fixture(autouse=True)
@@ -264,3 +266,32 @@ async def test_a_short_secret_signs_without_a_warning() -> None:
     head, claims, signature = make_token(pair, 0.0).text.split(".")
     expected = hmac.digest(b"s" * 31, f"{head}.{claims}".encode(), "sha256")
     assert expected == base64.urlsafe_b64decode(signature + "=")
+
+
+def test_dialect_is_given_or_of_the_environment_or_of_the_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """
+    As a value, a name or a file; blanks around a name are dropped.
+    """
+    file = tmp_path / "relay.toml"
+    file.write_text('base = "gateway"\nn_max = 4\n')
+    relay = attrs.evolve(GATEWAY, n_max=4)
+
+    assert OFFICIAL is KlingClient("sk-1", base_url="https://kling.ai").dialect
+    monkeypatch.setenv("KLING_DIALECT", f" {file} ")
+    assert relay == KlingClient("sk-1", base_url="https://kling.ai").dialect
+    assert relay == KlingClient("sk-1", dialect=file).dialect
+    assert OFFICIAL is KlingClient("sk-1", dialect="official").dialect
+    assert GATEWAY is KlingClient("sk-1", dialect=GATEWAY).dialect
+
+
+def test_invalid_dialects_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The error names the variable, if that is where it comes from.
+    """
+    with pytest.raises(InvalidRequest, match=r"dialect=<dict>: must be of the class kling_async\.Dialect"):
+        KlingClient("sk-1", dialect={"base": "gateway"})  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match=r"gatway: No such file .* did you mean gateway\?"):
+        KlingClient("sk-1", dialect="gatway")
+    monkeypatch.setenv("KLING_DIALECT", "gatway")
+    with pytest.raises(InvalidRequest, match="KLING_DIALECT: gatway: No such file"):
+        KlingClient("sk-1")

@@ -86,6 +86,19 @@ What the service answers, what comes of it, and what is announced and withdrawn 
 """
 
 
+def find_after_second_post(service: aioresponses) -> None:
+    """
+    Let look-ups find the task only once the request was sent again; how many there are before is up to chance.
+    """
+
+    def look(*_: object, **__: object) -> CallbackResult:
+        if count(service, "POST") < 2:
+            return CallbackResult(status=404, payload=MISSING)
+        return CallbackResult(payload=FOUND)
+
+    service.get(f"{BASE}{PATH}/ours", callback=look, repeat=True)
+
+
 class TestSubmit:
     @simulated
     async def test_accepted_at_once(self, service: aioresponses) -> None:
@@ -248,15 +261,9 @@ class TestSubmit:
         "Already exists" after an ambiguous attempt means that it arrived and was not visible yet: it is looked up
         again.
         """
-
-        def look(*_: object, **__: object) -> CallbackResult:
-            if count(service, "POST") < 2:
-                return CallbackResult(status=404, payload=MISSING)
-            return CallbackResult(payload=FOUND)
-
         service.post(BASE + PATH, status=503)
         service.post(BASE + PATH, status=400, payload=DUPLICATE)
-        service.get(f"{BASE}{PATH}/ours", callback=look, repeat=True)
+        find_after_second_post(service)
         async with transport_to(retry=EVERY_TEN) as transport:
             assert (await submit(transport, delivery("ours"))).task_id == "t-9"
 
@@ -455,9 +462,8 @@ class TestSubmit:
         A look-up that lags, and a second POST that is refused because of the first: the task is found all the same.
         """
         service.post(BASE + PATH, status=503)
-        service.get(f"{BASE}{PATH}/ours", status=404, payload=MISSING, repeat=6)
         service.post(BASE + PATH, **refusal)
-        service.get(f"{BASE}{PATH}/ours", payload=FOUND)
+        find_after_second_post(service)
 
         @simulated
         async def story() -> None:

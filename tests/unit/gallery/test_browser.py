@@ -17,7 +17,7 @@ from typing import Any, Final
 import attrs
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Locator, Page, Route, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Locator, Page, Route, async_playwright, expect
 
 from kling_async import OFFICIAL, KlingClient, PollPolicy, TextToVideo
 from kling_async.emulator import Emulator
@@ -30,6 +30,7 @@ CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium", "chromium-bro
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this system"),
     pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.long,
 ]
 
 FORMS: Final[dict[str, dict[str, Any]]] = {
@@ -68,26 +69,41 @@ async def browser() -> AsyncIterator[Browser]:
     One for all: it takes a second to start.
     """
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        args = ["--no-sandbox", "--process-per-site"]
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=args)
         yield browser
         await browser.close()
 
 
+@pytest.fixture(scope="module")
+def contexts() -> dict[str, BrowserContext]:
+    """
+    One for each form, whose pages share a process.
+    """
+    return {}
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def page(request: pytest.FixtureRequest, browser: Browser, gallery: Path) -> AsyncIterator[Page]:
+async def page(
+    request: pytest.FixtureRequest, browser: Browser, contexts: dict[str, BrowserContext], gallery: Path
+) -> AsyncIterator[Page]:
     """
     The page, opened from its file; whatever the browser complains of in the end is a failure.
     """
     complaints: list[str] = []
     fetched: list[str] = []
-    context = await browser.new_context(**FORMS[getattr(request, "param", "light")])
-    page = await context.new_page()
+    form = getattr(request, "param", "light")
+    if form not in contexts:
+        contexts[form] = await browser.new_context(**FORMS[form])
+        await (await contexts[form].new_page()).goto(gallery.as_uri())  # the process lives as long as it has a page
+    page = await contexts[form].new_page()
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: fetched.append(request.url))
     await page.goto(gallery.as_uri())
     yield page
-    await context.close()
+    await page.evaluate("localStorage.clear()")
+    await page.close()
     assert [] == complaints
     assert {"file", "data"} >= {url.partition(":")[0] for url in fetched}
 

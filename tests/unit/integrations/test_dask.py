@@ -42,6 +42,8 @@ from tests.fakes import sample_functions
 from tests.fakes.dask_cluster import cluster, item_in, made_of, run, seen, served
 from tests.fakes.storages import EAGER, Memory, Place, bucket, client, folder, memory, s3_server, server, sftp  # noqa: F401
 
+pytestmark = pytest.mark.long
+
 PROMPTS = [f"boat {number}" for number in range(12)]
 
 

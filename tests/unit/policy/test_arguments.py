@@ -56,7 +56,7 @@ class TestConstructor:
     @pytest.mark.parametrize(
         ("name", "value"),
         [
-            ("dialect", "vendor"),
+            ("dialect", 5),
             ("session", object()),
             ("http", None),
             ("http", {"trust_env": True}),

@@ -143,3 +143,12 @@ def test_slots_are_its_own() -> None:
     It has no model.
     """
     assert ("video/avatar", 1) == (AVATAR.bucket(asking(), GATEWAY), AVATAR.slots(asking()))
+
+
+def test_missing_sound_is_named_with_both_fields() -> None:
+    """
+    Either may be given.
+    """
+    (rule,) = broken_rules(OFFICIAL, Avatar("https://pictures.example/cat.png"))
+
+    assert "audio_id=None: is required, or sound_file" == str(rule)

@@ -144,3 +144,12 @@ def test_prices(fields: dict[str, Any], units: str) -> None:
     assert Decimal(units) == IMAGE_TO_VIDEO.units(asking(**fields), OFFICIAL)
     if fields.get("model_name") == "kling-v2-6":
         assert "pro" == IMAGE_TO_VIDEO.complete(asking(**fields), OFFICIAL).mode
+
+
+def test_model_without_elements_says_so() -> None:
+    """
+    Rather than that it takes none of them at most.
+    """
+    (rule,) = broken_rules(OFFICIAL, asking(element_list=[17], model_name="kling-v2-5-turbo"))
+
+    assert "element_list=[17]: is not taken by kling-v2-5-turbo" == str(rule)

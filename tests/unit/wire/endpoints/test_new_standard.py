@@ -70,9 +70,20 @@ def test_contents() -> None:
                 {"type": "last_frame", "url": URL},
                 {"type": "element", "element_id": 17, "id": "element_1"},
             ],
-            "settings": {"duration": 5, "multi_shot": False},
+            "settings": {"resolution": "720p", "duration": 5, "multi_shot": False},
         },
     ) == sent(request)
+
+
+def test_shots_have_one_limit_together() -> None:
+    """
+    They become lines of one prompt, which has a limit of its own.
+    """
+    shots = [Shot("x" * 512, 2) for _ in range(6)]
+    request = TextToVideo(multi_shot=True, shot_type="customize", multi_prompt=shots, duration=12)
+
+    assert () == broken_rules(OFFICIAL, request)
+    assert ["multi_prompt"] == [rule.field for rule in broken_rules(NEW, request)]
 
 
 def test_a_model_without_a_legacy_path() -> None:
@@ -81,9 +92,8 @@ def test_a_model_without_a_legacy_path() -> None:
     """
     request = TextToVideo("a boat", duration=3, model_name="kling-3.0-turbo", sound=True)
 
-    assert ("/text-to-video/kling-3.0-turbo", {"prompt": "a boat", "settings": {"duration": 3}}) == sent(
-        request, OFFICIAL
-    )
+    body = {"prompt": "a boat", "settings": {"resolution": "720p", "duration": 3}}
+    assert ("/text-to-video/kling-3.0-turbo", body) == sent(request, OFFICIAL)
     assert "/v1/videos/text2video" == sent(TextToVideo("a boat"), OFFICIAL)[0]
     (refused,) = broken_rules(GATEWAY, request)
     assert ("model_name", True) == (refused.field, "new standard" in refused.rule)
@@ -111,6 +121,7 @@ def test_valid_requests_read_back(request: TextToVideo | ImageToVideo) -> None:
     plain = with_fields(
         endpoint.complete(request, NEW),
         prompt=request.prompt or "a boat",
+        mode=request.mode or "std",
         negative_prompt=None,
         multi_shot=None,
         shot_type=None,
