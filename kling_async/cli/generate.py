@@ -11,7 +11,7 @@ import typer
 
 from kling_async.cli.command_runner import run
 from kling_async.cli.option_groups import with_option_groups
-from kling_async.cli.options import AsJson, OutOrStorage, image_source, read_words, require_pillow, timeout_option
+from kling_async.cli.options import AsJson, PicturesOut, image_source, read_words, require_pillow, timeout_option
 from kling_async.cli.request_runner import run_requests
 from kling_async.cli.service_options import EmulatedServiceOptions
 from kling_async.wire.endpoints.image_generation import ImageRequest
@@ -67,7 +67,7 @@ def generate(
     *,
     prompts: Annotated[list[str], typer.Argument(metavar="PROMPT", help="What to draw; - reads stdin.")],
     fields: RequestFields,
-    out: OutOrStorage = Path("pictures"),
+    out: PicturesOut = Path("pictures"),
     as_json: AsJson = False,
     service: EmulatedServiceOptions,
     timeout: Annotated[float, timeout_option(600)] = 600.0,

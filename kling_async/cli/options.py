@@ -37,7 +37,8 @@ __all__ = [
     "Kind",
     "Latency",
     "Out",
-    "OutOrStorage",
+    "OutByKind",
+    "PicturesOut",
     "Seed",
     "TaskIds",
     "check_kind",
@@ -46,6 +47,7 @@ __all__ = [
     "emulated_dialect",
     "image_source",
     "name_option",
+    "out_option",
     "parse_dialect",
     "parse_latency",
     "parse_out",
@@ -278,14 +280,20 @@ Latency: TypeAlias = Annotated[
 Out: TypeAlias = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="Folder (default pictures/)", show_default=False)
 ]
-OutOrStorage: TypeAlias = Annotated[  # a Path or a Storage: typer does not take unions
-    Any,
-    typer.Option(
-        "--out", "-o", metavar="PLACE", parser=parse_out, help="Folder or URL (default pictures/)", show_default=False
-    ),
-]
 Seed: TypeAlias = Annotated[int, typer.Option(metavar="N", help="Equal seeds give equal files and faults.")]
 TaskIds: TypeAlias = Annotated[list[str], typer.Argument(metavar="TASK_ID", help="One or more ids; - reads stdin.")]
+
+
+def out_option(default: str) -> Any:
+    """
+    Return the option for where to save files: a folder, which by *default* is this one, or the URL of a storage.
+    """
+    text = f"Folder or URL (default {default})"
+    return typer.Option("--out", "-o", metavar="PLACE", parser=parse_out, help=text, show_default=False)
+
+
+PicturesOut: TypeAlias = Annotated[Any, out_option("pictures/")]  # a Path or a Storage: typer does not take unions
+OutByKind: TypeAlias = Annotated[Any, out_option("by kind")]
 
 
 def name_option(fields: Iterable[str]) -> Any:

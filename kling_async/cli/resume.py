@@ -2,8 +2,9 @@
 Continue with tasks of earlier runs: what `wait` and `save` share.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 from kling_async.cli.exit_codes import ExitCode
 from kling_async.cli.request_checks import make_ready
@@ -12,8 +13,20 @@ from kling_async.cli.service_options import ServiceOptions
 from kling_async.cli.task_board import TaskBoard
 from kling_async.cli.task_runner import TaskRunner
 from kling_async.media.storage import Storage
+from kling_async.wire.endpoints.registry import endpoint_named
 
-__all__ = ["resume_tasks"]
+__all__ = ["default_folder", "resume_tasks"]
+
+_FOLDERS: Final = {"images": "pictures", "videos": "videos", "audios": "sounds"}
+
+
+def default_folder(kinds: Iterable[str]) -> Path:
+    """
+    Return the folder for the files of tasks of these endpoints, as `client.save` names it; `results` if the tasks make
+    different kinds of files.
+    """
+    names = {_FOLDERS.get(endpoint_named(kind).results[0], "results") for kind in kinds}
+    return Path(names.pop() if len(names) == 1 else "results")
 
 
 async def resume_tasks(

@@ -13,7 +13,7 @@ import typer
 from kling_async.cli.command_runner import run
 from kling_async.cli.exit_codes import EXIT_CODES, ExitCode
 from kling_async.cli.option_groups import with_option_groups
-from kling_async.cli.options import AsJson, OutOrStorage, require_pillow, timeout_option
+from kling_async.cli.options import AsJson, out_option, require_pillow, timeout_option
 from kling_async.cli.request_checks import in_words
 from kling_async.cli.request_fields import field_names, make_request
 from kling_async.cli.request_runner import run_requests
@@ -46,7 +46,7 @@ def _command_of(endpoint: Endpoint[Any]) -> Callable[..., None]:
     def command(
         *,
         fields: Annotated[list[str] | None, typer.Argument(metavar="FIELD=VALUE...", help="See below.")] = None,
-        out: OutOrStorage = Path("results"),
+        out: Annotated[Any, out_option("results/")] = Path("results"),
         as_json: AsJson = False,
         service: EmulatedServiceOptions,
         timeout: Annotated[float, timeout_option(int(endpoint.timeout))] = endpoint.timeout,

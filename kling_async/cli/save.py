@@ -2,15 +2,14 @@
 `kling-async save`: save the files of tasks that have ended.
 """
 
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from kling_async.cli.command_runner import run
 from kling_async.cli.option_groups import with_option_groups
-from kling_async.cli.options import AsJson, Kind, OutOrStorage, TaskIds, check_names, name_option, read_ids
-from kling_async.cli.resume import resume_tasks
+from kling_async.cli.options import AsJson, Kind, OutByKind, TaskIds, check_names, name_option, read_ids
+from kling_async.cli.resume import default_folder, resume_tasks
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.media.naming import TASK_FIELDS, NameTemplate
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
@@ -31,7 +30,7 @@ def save(
     *,
     task_ids: TaskIds,
     kind: Kind = DEFAULT_ENDPOINT.name,
-    out: OutOrStorage = Path("pictures"),
+    out: OutByKind = None,
     name: Annotated[str, name_option(TASK_FIELDS)] = "{task_id}-{index}{ext}",
     as_json: AsJson = False,
     service: ServiceOptions,
@@ -45,4 +44,5 @@ def save(
     check_names(NameTemplate.trial(name, TASK_FIELDS), 9)  # a task has at most 9 pictures
     if len(tasks) > 1 and "{task_id}" not in name:
         raise typer.BadParameter("with several tasks it must contain {task_id}", param_hint="--name")
-    run(resume_tasks(tasks, service, out, as_json=as_json, name=name, polls_once=True))
+    folder = out or default_folder(tasks.values())
+    run(resume_tasks(tasks, service, folder, as_json=as_json, name=name, polls_once=True))

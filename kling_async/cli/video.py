@@ -13,8 +13,8 @@ from kling_async.cli.command_runner import run
 from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import (
     AsJson,
-    OutOrStorage,
     image_source,
+    out_option,
     read_words,
     require_pillow,
     timeout_option,
@@ -75,7 +75,7 @@ def video(
     *,
     prompts: Annotated[list[str], typer.Argument(metavar="PROMPT", help="What happens; - reads stdin.")],
     fields: VideoFields,
-    out: OutOrStorage = Path("videos"),
+    out: Annotated[Any, out_option("videos/")] = Path("videos"),
     as_json: AsJson = False,
     service: EmulatedServiceOptions,
     timeout: Annotated[float, timeout_option(1800)] = 1800.0,

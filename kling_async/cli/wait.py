@@ -2,15 +2,14 @@
 `kling-async wait`: wait for tasks of earlier runs.
 """
 
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from kling_async.cli.command_runner import run
 from kling_async.cli.option_groups import with_option_groups
-from kling_async.cli.options import AsJson, Kind, OutOrStorage, TaskIds, read_ids, timeout_option
-from kling_async.cli.resume import resume_tasks
+from kling_async.cli.options import AsJson, Kind, OutByKind, TaskIds, read_ids, timeout_option
+from kling_async.cli.resume import default_folder, resume_tasks
 from kling_async.cli.service_options import ServiceOptions
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_named
 
@@ -31,7 +30,7 @@ def wait(
     task_ids: TaskIds,
     kind: Kind = DEFAULT_ENDPOINT.name,
     is_saved: Annotated[bool, typer.Option("--save", help="Save the files; --out implies it.")] = False,
-    out: OutOrStorage = None,
+    out: OutByKind = None,
     as_json: AsJson = False,
     service: ServiceOptions,
     timeout: Annotated[float | None, timeout_option("600 for images, 1800 for most videos")] = None,
@@ -42,6 +41,6 @@ def wait(
     Waiting is free. Ctrl-C stops the waiting, not the tasks.
     """
     tasks = read_ids(task_ids, kind)
-    folder = Path("pictures") if is_saved and out is None else out
+    folder = default_folder(tasks.values()) if is_saved and out is None else out
     seconds = timeout or max(endpoint_named(each).timeout for each in tasks.values())
     run(resume_tasks(tasks, service, folder, as_json=as_json, timeout=seconds))

@@ -48,11 +48,11 @@ def test_help_of_all(here: Here) -> None:
 @pytest.mark.parametrize("option", ["--base-url", "--dialect", "--out", "--json", "--slots", "--give-up-after"])
 def test_same_words(option: str) -> None:
     """
-    An option that several commands have is told in the same words by all of them.
+    An option that several commands have is told in the same words by all of them, but for its default.
     """
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     told = {
-        (parameter.metavar, parameter.help)
+        (parameter.metavar, parameter.help.partition(" (default")[0])
         for name, command in commands.items()
         if name not in PLAYERS
         for parameter in command.params

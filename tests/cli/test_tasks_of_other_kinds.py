@@ -32,14 +32,14 @@ async def submitted(server: Emulator) -> tuple[str, str]:
 
 async def test_a_video_is_waited_for_and_saved(command: Command, server: Emulator) -> None:
     """
-    As its kind, under the name of a video.
+    As its kind, under the name of a video, in a folder for videos.
     """
     video, _ = await submitted(server)
     call = command.to(server)
 
     waited = await call("wait", "--kind", "text-to-video", video, *VENDOR)
     looked = await call("status", "--kind", "text-to-video", video, *VENDOR)
-    saved = await call("save", "--kind", "text-to-video", video, "--out", "videos", "--json", *VENDOR)
+    saved = await call("save", "--kind", "text-to-video", video, "--json", *VENDOR)
 
     assert (0, 0, 0) == (waited.code, looked.code, saved.code)
     assert f"  kling-async save {video} --kind text-to-video --dialect official" == waited.out.splitlines()[-1]
@@ -53,6 +53,7 @@ async def test_a_video_is_waited_for_and_saved(command: Command, server: Emulato
 async def test_lines_of_json_say_the_kind(command: Command, server: Emulator) -> None:
     """
     What one command prints, another reads: each line has its own kind, and `--kind` counts for those without.
+    They are saved to one folder.
     """
     video, image = await submitted(server)
     call = command.to(server)
@@ -64,6 +65,7 @@ async def test_lines_of_json_say_the_kind(command: Command, server: Emulator) ->
     lines = {line["task_id"]: line for line in lines_of(waited.out)}
     assert [("text-to-video", video)] == [(line["endpoint"], line["task_id"]) for line in lines_of(listed.out)]
     assert {"text-to-video", "image-generation"} == {line["endpoint"] for line in lines.values()}
+    assert {"results"} == {file["path"].partition("/")[0] for line in lines.values() for file in line["files"]}
     assert (["video"], ["image"]) == tuple([file["kind"] for file in lines[each]["files"]] for each in (video, image))
 
 

@@ -12,7 +12,7 @@ import attrs
 import typer
 
 from kling_async.cli.batch.input_parser import Format
-from kling_async.cli.options import AsJson, OutOrStorage, name_option, timeout_option
+from kling_async.cli.options import AsJson, PicturesOut, name_option, timeout_option
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.errors import InvalidRequest
 from kling_async.media.naming import ROW_FIELDS
@@ -63,7 +63,7 @@ class BatchOptions:
         Format | None, typer.Option("--format", metavar="KIND", help="jsonl, csv or text (default by name)")
     ] = None
     journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: INPUT with suffix .kling.")] = None
-    out: OutOrStorage = Path("pictures")
+    out: PicturesOut = Path("pictures")
     name: Annotated[str, name_option(ROW_FIELDS)] = "{task_id}-{index}{ext}"
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would send and cost.")] = False
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Skip lines that break rules.")] = False
