@@ -166,8 +166,8 @@ def test_voice_of_a_text_must_exist(account: Account) -> None:
         ("/v1/videos/avatar/image2video", {"image": URL, "sound_file": PNG_TEXT}, "Audio format is invalid"),
         ("/v1/videos/avatar/image2video", {"image": URL, "sound_file": SHORT_TEXT}, "Audio format is invalid"),
         ("/v1/videos/avatar/image2video", {"image": SHORT_TEXT, "sound_file": SOUND}, "Image pixel is invalid"),
-        ("/v1/videos/avatar/image2video", {"image": URL}, "sound_file cannot be empty"),
-        ("/v1/audio/video-to-audio", {}, "video_url cannot be empty"),
+        ("/v1/videos/avatar/image2video", {"image": URL}, "audio_id cannot be empty"),
+        ("/v1/audio/video-to-audio", {}, "video_id cannot be empty"),
     ],
 )
 def test_refusals_have_the_words_of_the_service(path: str, body: dict[str, Any], words: str) -> None:
