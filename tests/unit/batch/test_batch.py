@@ -1093,7 +1093,7 @@ async def test_callback_after_the_restart_tells_of_a_gateway_s_task(tmp_path: Pa
     A row on its way has an address of its own, which outlives the program: its callback tells what it became.
     """
     port, retry = free_port(), attrs.evolve(BRISK, hear_for=10.0)
-    async with emulator(GATEWAY, faults.delay_after("create", 5), latency=(0.5, 0.6)) as server:
+    async with emulator(GATEWAY, faults.delay_after("create", 5), latency=(1.2, 1.3)) as server:
         receiver = receiver_at(port)
         async with receiver.serve(port=port):
             path = await left_behind(server, tmp_path / "run.kling", PROMPTS[:3], State.SENDING, 3, callbacks=receiver)
@@ -1110,7 +1110,7 @@ async def test_callback_that_arrives_before_the_run_is_not_lost(tmp_path: Path) 
     Callbacks between the opening of the journal and the run are kept for their rows.
     """
     port = free_port()
-    async with emulator(GATEWAY, faults.delay_after("create", 5), latency=(0.3, 0.3)) as server:
+    async with emulator(GATEWAY, faults.delay_after("create", 5), latency=(1.0, 1.0)) as server:
         receiver = receiver_at(port)
         path = await left_behind(server, tmp_path / "run.kling", ["a lighthouse"], State.SENDING, 1, callbacks=receiver)
         receiver = receiver_at(port)
