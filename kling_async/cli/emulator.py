@@ -209,7 +209,7 @@ def _state(server: "Emulator") -> str:
 def _summary(ledger: "Ledger") -> dict[str, str]:
     facts = {
         "tasks": str(len(ledger.tasks)),
-        "pictures": str(ledger.files_ordered),
+        "files": str(ledger.files_ordered),
         "units": str(ledger.units_billed),
         **request_counts(ledger),
     }
