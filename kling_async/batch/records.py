@@ -195,7 +195,9 @@ class Summary:
         kept: Of the sending, accepted and uncertain ones, those that were sent with another key, base URL or dialect
             than the journal's present one.
         units_billed: As the service reported, over all attempts.
-        images: Saved pictures; `videos` and `audios` count the other saved files.
+        images: Saved pictures.
+        videos: Saved videos.
+        audios: Saved sounds.
         bytes: Size of all saved files, in bytes.
     """
 
