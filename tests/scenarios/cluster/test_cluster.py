@@ -97,7 +97,7 @@ async def test_each_part_may_die(tmp_path: Path, place: Place, pytestconfig: pyt
     that workers reach by a socket: in the end each picture is stored once and whole, seen by the function, and paid for
     once.
     """
-    count, stage = (150, 25) if pytestconfig.getoption("thorough") else (60, 10)
+    count, stage = (150, 25) if pytestconfig.getoption("thorough") else (90, 10)
     place.troubles += ["refused", "cut", "slow", "lost answer"] * (stage * 2 // 5)
     options = place.storage.options if isinstance(place.storage, Storage) else None
     async with (
