@@ -59,7 +59,7 @@ class Account:
         self.usage: Final = Usage()
         self.ledger: Final = Ledger()
         self.billed: Final[list[TaskRecord]] = []
-        self.packs_read_at = -math.inf
+        self.packs_read_at: float = -math.inf
         self._records: list[TaskRecord] = []
         self._by_endpoint: defaultdict[str, list[TaskRecord]] = defaultdict(list)
         self._by_task_id: dict[str, TaskRecord] = {}

@@ -23,7 +23,8 @@ class Usage:
 
     def __init__(self) -> None:
         self.slots: Counter[str] = Counter()
-        self.units_spent = self._units_reserved = Decimal(0)
+        self.units_spent: Decimal = Decimal(0)
+        self._units_reserved = Decimal(0)
 
     def check(self, record: TaskRecord, settings: Settings) -> None:
         """
