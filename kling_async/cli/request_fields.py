@@ -88,7 +88,7 @@ class _NoFile(Exception):
 
 class _NoItem(Exception):
     """
-    An object that is no item of a list; the message is the rule that it breaks.
+    An object in a list that lacks fields or has unknown ones; the message is the rule that it breaks.
     """
 
 

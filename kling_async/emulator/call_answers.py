@@ -118,7 +118,7 @@ def _identify(request: FaceRequest, account: Account, now: float) -> dict[str, A
 
 
 def _recognize(request: RecognitionRequest, account: Account, now: float) -> dict[str, Any]:
-    # Every picture contains an object, and nobody.
+    # Every picture contains an object and no person.
     facts = facts_of(request.image)  # None for a URL
     for broken in image_rules("image", request.image, facts, account.settings.dialect):
         raise ApiError(400, 1201, api_errors.of_broken_rule(broken, {}, {} if facts is None else {"image": facts}))

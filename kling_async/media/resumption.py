@@ -40,7 +40,7 @@ class Resumption(enum.Enum):
 @attrs.frozen
 class FileVersion:
     """
-    What a server tells of a file, by which another version of it would be noticed.
+    What a server says about a file that shows whether a later answer is the same version.
 
     Only a strong `ETag` identifies content. A weak one, or one that is no valid `ETag`, rules resuming out: RFC 9110
     (13.1.5) then forbids the date, too. Without any, a `Last-Modified` is good enough if the size is known and the

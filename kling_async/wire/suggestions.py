@@ -107,7 +107,7 @@ def nearest_names(name: str, known: Collection[str]) -> tuple[str, ...]:
 
 def unknown_field_rule(owner: str, name: str, known: Collection[str], *, lists_fields: bool = True) -> str:
     """
-    Return the rule for a name that is no field of *owner*, which has the fields *known*.
+    Return the rule for a name that is not a field of *owner*; its fields are *known*.
     """
     near = nearest_names(name, known)
     rule = f"is not a field of {owner}"

@@ -32,7 +32,7 @@ SOURCE = str(Path(kling_async.__file__).parents[1])
 
 SMALL = {"PICTURE_SCALE": "0.1"}
 """
-What the zygote is told: pictures and videos of emulators that commands begin have a tenth of their width.
+Settings of the zygote: the emulators of commands make pictures and videos at a tenth of their width.
 """
 
 

@@ -32,7 +32,7 @@ from tests.unit.gallery.conftest import read_data
 async def test_demo(command: Command) -> None:
     """
     Without an account or a terminal, twelve prompts and more become pictures that open, and the first of them a video
-    with sound, told in plain lines.
+    with sound; the output is plain lines.
     """
     ended = await command.with_env(FORCE_COLOR="1")("demo", "--latency", "0.1:0.5", "--out", "made")
 

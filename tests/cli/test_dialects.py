@@ -129,7 +129,7 @@ def test_a_file_that_the_doctor_wrote_is_used(
 
 def test_nothing_is_written_without_a_service(here: Here) -> None:
     """
-    It is said, and the exit code is that of the problem; a folder that is missing is told at once.
+    It is said, and the exit code is that of the problem; a missing folder is reported at once.
     """
     ended = here("doctor", "--write-dialect", "relay.toml")
     misplaced = here("doctor", "--write-dialect", "nowhere/relay.toml")

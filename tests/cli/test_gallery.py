@@ -64,7 +64,7 @@ def test_page_elsewhere(here: Here, pictures: Path, monkeypatch: pytest.MonkeyPa
 
 def test_json(here: Here, pictures: Path) -> None:
     """
-    With `--json` it is told which page, and of how many files.
+    With `--json` the output names the page and the number of files.
     """
     ended = here("gallery", "foxes", "--json")
 

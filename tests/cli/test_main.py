@@ -48,7 +48,7 @@ def test_help_of_all(here: Here) -> None:
 @pytest.mark.parametrize("option", ["--base-url", "--dialect", "--out", "--json", "--slots", "--give-up-after"])
 def test_same_words(option: str) -> None:
     """
-    An option that several commands have is told in the same words by all of them, but for its default.
+    An option that several commands have is described in the same words by all of them, except for its default.
     """
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     told = {

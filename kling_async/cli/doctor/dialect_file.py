@@ -107,7 +107,7 @@ async def find_facts(ask: Ask) -> DialectFacts:
 
 
 async def _look_up(ask: Ask, tasks: list[TaskSnapshot]) -> bool | str:
-    # Looks up a task by the external id that it was given by whoever created it.
+    # Look up a listed task by its external id, which the program that created it has set.
     for task in tasks:
         external_id = task.task_info.external_task_id
         if external_id and external_id != task.task_id:

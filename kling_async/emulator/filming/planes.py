@@ -62,7 +62,7 @@ class Planes(NamedTuple):
 
     def crop(self, box: tuple[int, int, int, int]) -> "Planes":
         """
-        Return a copy of a part. Its sides may be odd; the colours then begin half a pixel away, which nobody sees.
+        Return a copy of a part. Its sides may be odd; the colours then begin half a pixel away, which is not visible.
         """
         left, top, right, bottom = box
         width, height = (right - left + 1) // 2, (bottom - top + 1) // 2

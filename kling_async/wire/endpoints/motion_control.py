@@ -14,7 +14,7 @@ from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource, describe_source, take_in
-from kling_async.wire.endpoints.new_standard import new_standard, options_of
+from kling_async.wire.endpoints.new_standard import RESOLUTIONS, contents_of, new_standard, with_options
 from kling_async.wire.endpoints.rules import (
     address_rules,
     broken,
@@ -127,18 +127,14 @@ def _complete(request: MotionControl, _: Dialect) -> MotionControl:
 
 
 def _new_body(fields: Mapping[str, Any]) -> dict[str, Any]:
-    contents: list[dict[str, Any]] = [{"type": "prompt", "text": fields["prompt"]}] if "prompt" in fields else []
-    contents += [{"type": "image", "url": fields["image_url"]}, {"type": "video", "url": fields["video_url"]}]
-    for number, item in enumerate(fields.get("element_list", ()), start=1):
-        contents.append({"type": "element", **item, "id": f"element_{number}"})
+    inputs = [{"type": kind, "url": fields[f"{kind}_url"]} for kind in ("image", "video")]
     settings = {
-        "resolution": {"std": "720p", "pro": "1080p"}[fields["mode"]],
+        "resolution": RESOLUTIONS[fields["mode"]],
         "character_orientation": fields["character_orientation"],
     }
     if "keep_original_sound" in fields:
         settings["audio"] = "original" if fields["keep_original_sound"] == "yes" else "off"
-    options = options_of(fields)
-    return {"contents": contents, "settings": settings, **({"options": options} if options else {})}
+    return with_options({"contents": contents_of(fields, inputs), "settings": settings}, fields)
 
 
 def _from_new_body(body: Mapping[str, Any]) -> dict[str, Any]:

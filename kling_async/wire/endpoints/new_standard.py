@@ -5,7 +5,7 @@ A request is written in the legacy standard first; the functions here turn that 
 what it does not know and bills all the same, so only documented fields are written.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from kling_async.errors import BrokenRule
@@ -16,19 +16,22 @@ from kling_async.wire.endpoints.video_models import facts_of_model, model_of_seg
 from kling_async.wire.endpoints.video_rules import Shot, VideoRequest, model_of
 
 __all__ = [
+    "RESOLUTIONS",
     "contents_from",
+    "contents_of",
     "new_standard",
     "new_standard_rules",
-    "options_of",
     "prompt_from",
     "prompt_of",
     "settings_of",
+    "unknown_item",
     "with_contents",
+    "with_options",
     "with_prompt",
 ]
 
-_RESOLUTIONS: Final = {"std": "720p", "pro": "1080p", "4k": "4k"}
-_MODES: Final = {resolution: mode for mode, resolution in _RESOLUTIONS.items()}
+RESOLUTIONS: Final = {"std": "720p", "pro": "1080p", "4k": "4k"}
+_MODES: Final = {resolution: mode for mode, resolution in RESOLUTIONS.items()}
 _SOUNDS: Final = {"on": "native", "off": "off"}
 PROMPT_MAX: Final = 3072
 """
@@ -63,7 +66,7 @@ def new_standard_rules(request: VideoRequest, dialect: Dialect, missing: tuple[s
             yield broken(field, value, "is not taken in the vendor's new standard, which would ignore it and bill")
     shots: Any = getattr(request, "multi_prompt", ())
     if isinstance(shots, tuple) and all(isinstance(shot, Shot) for shot in shots):
-        length = sum(len(f"shot {number}, {shot.duration}, {shot.prompt};\n") for number, shot in enumerate(shots, 1))
+        length = sum(len(_shot_line(number, shot.duration, shot.prompt)) + 1 for number, shot in enumerate(shots, 1))
         if length > PROMPT_MAX:
             rule = f"must be at most {PROMPT_MAX} characters together in the vendor's new standard; they are {length}"
             yield BrokenRule("multi_prompt", "the prompts of the shots", rule)
@@ -90,7 +93,7 @@ def settings_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     nowhere and decides the price; and so are several shots, since they are the default.
     """
     facts = facts_of_model(fields.get("model_name"))
-    settings: dict[str, Any] = {"resolution": _RESOLUTIONS[fields.get("mode", "std")]}
+    settings: dict[str, Any] = {"resolution": RESOLUTIONS[fields.get("mode", "std")]}
     if "duration" in fields:
         settings["duration"] = int(fields["duration"])
     if "aspect_ratio" in fields:
@@ -102,13 +105,6 @@ def settings_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def options_of(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    Return the options for the *fields* of a legacy body.
-    """
-    return {name: fields[name] for name in _OPTIONS if name in fields}
-
-
 def prompt_of(fields: Mapping[str, Any]) -> str:
     """
     Return the prompt for the *fields* of a legacy body; several shots are lines of it.
@@ -116,33 +112,49 @@ def prompt_of(fields: Mapping[str, Any]) -> str:
     shots = fields.get("multi_prompt")
     if not shots:
         return str(fields.get("prompt", ""))
-    lines = ((shot["index"], shot["duration"], " ".join(shot["prompt"].splitlines())) for shot in shots)
-    return "\n".join(f"shot {index}, {seconds}, {prompt};" for index, seconds, prompt in lines)
+    return "\n".join(
+        _shot_line(shot["index"], shot["duration"], " ".join(shot["prompt"].splitlines())) for shot in shots
+    )
+
+
+def _shot_line(number: int, seconds: object, prompt: str) -> str:
+    return f"shot {number}, {seconds}, {prompt};"
 
 
 def with_prompt(fields: Mapping[str, Any]) -> dict[str, Any]:
     """
     Return the body of a request for a video from text.
     """
-    return _body({"prompt": prompt_of(fields)}, fields)
+    return with_options({"prompt": prompt_of(fields), "settings": settings_of(fields)}, fields)
 
 
 def with_contents(fields: Mapping[str, Any]) -> dict[str, Any]:
     """
     Return the body of a request for a video from pictures.
     """
+    urls = [{"type": kind, "url": fields[field]} for kind, field in _CONTENTS.items() if field in fields]
+    return with_options({"contents": contents_of(fields, urls), "settings": settings_of(fields)}, fields)
+
+
+def contents_of(fields: Mapping[str, Any], inputs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """
+    Return the contents of a body: the prompt if there is one, *inputs*, and the elements and voices. The prompt refers
+    to those by their ids, "element_1" and so on.
+    """
     prompt = prompt_of(fields)
-    contents: list[dict[str, Any]] = [{"type": "prompt", "text": prompt}] if prompt else []
-    contents += [{"type": kind, "url": fields[field]} for kind, field in _CONTENTS.items() if field in fields]
-    for kind in ("element", "voice"):
-        for number, item in enumerate(fields.get(f"{kind}_list", ()), start=1):
-            contents.append({"type": kind, **item, "id": f"{kind}_{number}"})
-    return _body({"contents": contents}, fields)
+    named = [
+        {"type": kind, **item, "id": f"{kind}_{number}"}
+        for kind in ("element", "voice")
+        for number, item in enumerate(fields.get(f"{kind}_list", ()), start=1)
+    ]
+    return [*([{"type": "prompt", "text": prompt}] if prompt else []), *inputs, *named]
 
 
-def _body(inputs: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    body = {**inputs, "settings": settings_of(fields)}
-    options = options_of(fields)
+def with_options(body: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return *body* with the options for the *fields* of a legacy body, if there are any.
+    """
+    options = _options_in(fields)
     return {**body, "options": options} if options else body
 
 
@@ -153,7 +165,7 @@ def _reader(
         settings, options = body.get("settings") or {}, body.get("options") or {}
         if not isinstance(settings, Mapping) or not isinstance(options, Mapping):
             raise ValueError("settings and options must be objects")  # noqa: TRY004 (the contract of readers)
-        fields = {"model_name": model_of_segment(segment), **options_of(options)}
+        fields = {"model_name": model_of_segment(segment), **_options_in(options)}
         _read_settings(settings, fields)
         return {**fields, **from_body(body)}
 
@@ -198,8 +210,19 @@ def contents_from(body: Mapping[str, Any]) -> dict[str, Any]:
             case {"type": "element" | "voice" as kind}:
                 name = f"{kind}_id"
                 fields.setdefault(f"{kind}_list", []).append({name: item.get(name)})
-            case {"type": kind}:
-                raise ValueError(f"contents[{place}].type value '{kind}' is invalid")
             case _:
-                raise ValueError(f"contents[{place}] cannot be empty")
+                raise unknown_item(item, place)
     return fields
+
+
+def _options_in(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: fields[name] for name in _OPTIONS if name in fields}
+
+
+def unknown_item(item: Any, place: int) -> ValueError:
+    """
+    Return the error for an item of `contents` that is not known, in the service's words.
+    """
+    if isinstance(item, Mapping) and "type" in item:
+        return ValueError(f"contents[{place}].type value '{item['type']}' is invalid")
+    return ValueError(f"contents[{place}] cannot be empty")

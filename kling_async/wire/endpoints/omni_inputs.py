@@ -8,7 +8,7 @@ from typing import Any, Final
 import attrs
 
 from kling_async.wire.endpoints.inputs import FileSource, describe_source, take_in
-from kling_async.wire.endpoints.new_standard import options_of, prompt_of, settings_of
+from kling_async.wire.endpoints.new_standard import contents_of, settings_of, unknown_item, with_options
 from kling_async.wire.endpoints.video_source import url_of
 from kling_async.wire.field_metadata import WireForm
 
@@ -160,20 +160,14 @@ def new_body(fields: Mapping[str, Any]) -> dict[str, Any]:
     for video in fields.get("video_list", ()):
         if "keep_original_sound" in video:
             settings["audio"] = _NEW_SOUNDS[video["keep_original_sound"]]
-    body = {"contents": list(_contents_of(fields)), "settings": settings}
-    options = options_of(fields)
-    return {**body, "options": options} if options else body
+    return with_options({"contents": contents_of(fields, _inputs_of(fields)), "settings": settings}, fields)
 
 
-def _contents_of(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    if prompt := prompt_of(fields):
-        yield {"type": "prompt", "text": prompt}
+def _inputs_of(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for image in fields.get("image_list", ()):
         yield {"type": _NEW_FRAMES[image.get("type")], "url": image["image_url"]}
     for video in fields.get("video_list", ()):
         yield {"type": _NEW_VIDEOS[video["refer_type"]], "url": video["video_url"]}
-    for number, item in enumerate(fields.get("element_list", ()), start=1):
-        yield {"type": "element", **item, "id": f"element_{number}"}
 
 
 def fields_from(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,10 +189,8 @@ def fields_from(body: Mapping[str, Any]) -> dict[str, Any]:
                 fields.setdefault("video_list", []).append({"video_url": url, "refer_type": _REFER_TYPES[kind]})
             case {"type": "element"}:
                 fields.setdefault("element_list", []).append({"element_id": item.get("element_id")})
-            case {"type": kind}:
-                raise ValueError(f"contents[{place}].type value '{kind}' is invalid")
             case _:
-                raise ValueError(f"contents[{place}] cannot be empty")
+                raise unknown_item(item, place)
     _read_sound(body.get("settings") or {}, fields)
     return fields
 

@@ -101,15 +101,15 @@ async def test_trace_of_a_video(tmp_path: Path, shown: Shown) -> None:
     images = [Frame(tmp_path / "boat.png", "first_frame"), content, "https://pictures.example/cat.png"]
     await made(tmp_path, Keyed(OmniVideo("a boat", image_list=images, duration=3, mode="std"), "boat"))
 
-    told = facts_of(shown(trace_file, tmp_path / "pictures" / "boat-0.mp4", None))
+    report = facts_of(shown(trace_file, tmp_path / "pictures" / "boat-0.mp4", None))
 
-    assert ("omni-video", "kling-v3-omni", "3") == (told["kind"], told["model"], told["duration"])
-    assert str(tmp_path / "pictures" / "boat-0.mp4") == told["video"]
+    assert ("omni-video", "kling-v3-omni", "3") == (report["kind"], report["model"], report["duration"])
+    assert str(tmp_path / "pictures" / "boat-0.mp4") == report["video"]
     assert [
         str(tmp_path / "boat.png"),
         f"sha256 {hashlib.sha256(content).hexdigest()}",
         "https://pictures.example/cat.png",
-    ] == [told[f"image_list[{place}].image"] for place in range(3)]
+    ] == [report[f"image_list[{place}].image"] for place in range(3)]
 
 
 async def test_trace_of_a_sound(tmp_path: Path, shown: Shown) -> None:
@@ -119,11 +119,11 @@ async def test_trace_of_a_sound(tmp_path: Path, shown: Shown) -> None:
     await made(tmp_path, Keyed(TextToAudio("waves", duration=3), "waves"))
     sound = tmp_path / "pictures" / "waves-0.mp3"
 
-    told = facts_of(shown(trace_file, sound, None))
+    report = facts_of(shown(trace_file, sound, None))
     (line,) = shown(trace_file, sound, None, as_json=True)
 
-    assert ("text-to-audio", str(sound)) == (told["kind"], told["sound"])
-    assert "model" not in told
+    assert ("text-to-audio", str(sound)) == (report["kind"], report["sound"])
+    assert "model" not in report
     assert ("text-to-audio", "") == (json.loads(line)["endpoint"], json.loads(line)["model_name"])
 
 
@@ -137,28 +137,33 @@ async def test_trace(tmp_path: Path, shown: Shown) -> None:
     lines = shown(trace_file, picture, None)
     (line,) = shown(trace_file, picture, None, as_json=True)
 
-    told, facts = facts_of(lines), json.loads(line)
+    report, facts = facts_of(lines), json.loads(line)
     digest = hashlib.sha256(picture.read_bytes()).hexdigest()
-    assert ("a fox", "2", "1:1", "kling-v2-1") == (told["prompt"], told["n"], told["aspect_ratio"], told["model"])
+    assert ("a fox", "2", "1:1", "kling-v2-1") == (
+        report["prompt"],
+        report["n"],
+        report["aspect_ratio"],
+        report["model"],
+    )
     assert ("fox", "1", "8", f"{digest} (unchanged)") == (
-        told["key"],
-        told["attempts"],
-        told["units"],
-        told["sha256"],
+        report["key"],
+        report["attempts"],
+        report["units"],
+        report["sha256"],
     )
     assert ("fox", "a fox", 8, digest, True) == tuple(
         facts[name] for name in ("key", "prompt", "units", "sha256", "is_unchanged")
     )
-    assert (told["task"], told["external id"]) == (facts["task_id"], facts["external_task_id"])
+    assert (report["task"], report["external id"]) == (facts["task_id"], facts["external_task_id"])
     assert {"prompt": "a fox", "n": 2, "aspect_ratio": "1:1", "model_name": "kling-v2-1"} == facts["request"]
-    assert sorted(told[moment] for moment in ("queued", "sent", "accepted", "ended", "saved")) == [
+    assert sorted(report[moment] for moment in ("queued", "sent", "accepted", "ended", "saved")) == [
         facts[f"{moment}_at"] for moment in ("queued", "sent", "accepted", "ended", "saved")
     ]
 
 
 async def test_changed_picture(tmp_path: Path, shown: Shown) -> None:
     """
-    A file that is not what was saved is told, as is one that is gone.
+    A file that is not what was saved is report, as is one that is gone.
     """
     journal = await made(tmp_path, FOX)
     picture = tmp_path / "pictures" / "fox-0.png"
@@ -172,7 +177,7 @@ async def test_changed_picture(tmp_path: Path, shown: Shown) -> None:
 
 async def test_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """
-    Journals above the picture are asked one after the other; what is none is no hindrance, and told where none knows.
+    Journals above the picture are asked one after the other; what is none is no hindrance, and report where none knows.
     """
     (tmp_path / "a.kling").write_text("no journal")
     await made(tmp_path, FOX)
@@ -199,8 +204,13 @@ async def test_status(tmp_path: Path, shown: Shown) -> None:
     lines = shown(show_status, journal)
     (line,) = shown(show_status, journal, as_json=True)
 
-    told, facts = facts_of(lines), json.loads(line)
-    assert ("3", "1", "1 (1 TaskFailed)", "1") == (told["rows"], told["saved"], told["failed"], told["uncertain"])
+    report, facts = facts_of(lines), json.loads(line)
+    assert ("3", "1", "1 (1 TaskFailed)", "1") == (
+        report["rows"],
+        report["saved"],
+        report["failed"],
+        report["uncertain"],
+    )
     assert "  mine  lost" in lines
     assert 1 == sum("  a storm: the task failed: Failure to pass the risk control system" in line for line in lines)
     assert (3, 1, 1, 1, 2, {"TaskFailed": 1}, ["mine"]) == (
@@ -217,7 +227,7 @@ async def test_status(tmp_path: Path, shown: Shown) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "report"),
     [
         (["--status", "none.kling"], "there is no such journal"),
         (["--status", "x.kling", "prompts.txt"], "it cannot be combined with INPUT"),
@@ -226,19 +236,19 @@ async def test_status(tmp_path: Path, shown: Shown) -> None:
         (["--trace", "x.png", "--journal", "none.kling"], "there is no such journal"),
     ],
 )
-def test_wrong_usage(here: Here, words: list[str], told: str) -> None:
+def test_wrong_usage(here: Here, words: list[str], report: str) -> None:
     """
-    What cannot be meant is told by its name, with exit code 2.
+    What cannot be meant is report by its name, with exit code 2.
     """
     ended: Ended = here("batch", *words)
 
     assert 2 == ended.code
-    assert told in ended.err
+    assert report in ended.err
 
 
 def test_no_journal(here: Here, tmp_path: Path) -> None:
     """
-    A file that is no journal is told as such, with exit code 7, and stays as it is.
+    A file that is no journal is report as such, with exit code 7, and stays as it is.
     """
     sqlite3.connect(tmp_path / "other.db").execute("CREATE TABLE t (x)").connection.close()
 
