@@ -45,7 +45,6 @@ __all__ = [
     "check_latency",
     "check_names",
     "emulated_dialect",
-    "image_source",
     "name_option",
     "out_option",
     "parse_dialect",
@@ -227,13 +226,6 @@ def read_words(words: Iterable[str]) -> list[str]:
     for word in words:
         prompts += read_prompts(sys.stdin.buffer, "stdin") if word == "-" else [word]
     return prompts
-
-
-def image_source(text: str) -> str | Path:
-    """
-    Return a reference image: a URL as it is, anything else as a path.
-    """
-    return text if text[:8].lower().startswith(("http://", "https://", "data:")) else Path(text)
 
 
 def parse_out(text: str) -> Path | Storage:
