@@ -86,7 +86,7 @@ async def _demo(requests: Sequence[ImageRequest], service: ServiceOptions, out: 
         client, slots = service.make_client(server), server.settings.slots
         await check_requests(client, requests)
         prompts = plural(len(requests), "prompt")
-        screen.say(f"{prompts} and a video for an emulated {server.dialect.name} service with {slots} slots")
+        screen.say(f"{prompts} and a video for an emulated {server.dialect.name} service with {plural(slots, 'slot')}")
 
         def following(row: TaskRow) -> TaskRow | None:
             if row is not first:
@@ -151,9 +151,9 @@ def request_counts(ledger: "Ledger") -> dict[str, str]:
     Return the requests and connections that an emulator has counted, for a summary.
     """
     polls = ledger.reads + ledger.list_reads
-    total = ledger.creates_received + polls + ledger.downloads
+    counts = {"submit": ledger.creates_received, "poll": polls, "download": ledger.downloads}
     return {
-        "requests": f"{total} ({ledger.creates_received} submits, {polls} polls, {ledger.downloads} downloads)",
+        "requests": f"{sum(counts.values())} ({', '.join(plural(count, noun) for noun, count in counts.items())})",
         "connections": str(ledger.connections),
     }
 

@@ -278,7 +278,7 @@ class KlingClient(UsedWithAsyncWith):
             InvalidRequest: No task can have this id, or there is no such endpoint.
         """
         check_kind("task_id", task_id, str, "must be the id of a task, as text")
-        return self.core.tasks.handle(task_id, endpoint_named(endpoint))
+        return self.core.tasks.handle(task_id.strip(), endpoint_named(endpoint))
 
     async def get(self, task_id: str, endpoint: str = DEFAULT_ENDPOINT.name) -> TaskSnapshot:
         """
@@ -292,7 +292,7 @@ class KlingClient(UsedWithAsyncWith):
             KlingError: Passing failures are retried for `retry.give_up_after` seconds; then the last is raised.
         """
         check_kind("task_id", task_id, str, "must be the id of a task, as text")
-        return await self.core.tasks.get(task_id, endpoint_named(endpoint))
+        return await self.core.tasks.get(task_id.strip(), endpoint_named(endpoint))
 
     async def tasks(
         self, endpoint: str = DEFAULT_ENDPOINT.name, *, page_size: int = 100

@@ -183,7 +183,7 @@ def run(connection: socket.socket) -> None:
 
 
 def run_command(words: list[str]) -> int:
-    from kling_async.__main__ import main  # noqa: PLC0415
+    from kling_async_command import main  # noqa: PLC0415
 
     sys.argv = ["kling-async", *words]
     main()
