@@ -11,11 +11,12 @@ import typer
 
 from kling_async.cli.command_runner import run
 from kling_async.cli.option_groups import with_option_groups
-from kling_async.cli.options import AsJson, Name, PicturesOut, image_source, read_words, require_pillow, timeout_option
+from kling_async.cli.options import AsJson, Name, PicturesOut, read_words, require_pillow, timeout_option
 from kling_async.cli.request_runner import run_requests
 from kling_async.cli.service_options import EmulatedServiceOptions
 from kling_async.media.naming import DEFAULT_NAME
 from kling_async.wire.endpoints.image_generation import ImageRequest
+from kling_async.wire.request_fields import image_source
 
 __all__ = ["generate"]
 

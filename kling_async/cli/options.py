@@ -46,7 +46,6 @@ __all__ = [
     "check_latency",
     "check_name",
     "emulated_dialect",
-    "image_source",
     "out_option",
     "parse_dialect",
     "parse_latency",
@@ -224,13 +223,6 @@ def read_words(words: Iterable[str]) -> list[str]:
     for word in words:
         prompts += read_prompts(sys.stdin.buffer, "stdin") if word == "-" else [word]
     return prompts
-
-
-def image_source(text: str) -> str | Path:
-    """
-    Return a reference image: a URL as it is, anything else as a path.
-    """
-    return text if text[:8].lower().startswith(("http://", "https://", "data:")) else Path(text)
 
 
 def parse_out(text: str) -> Path | Storage:

@@ -15,13 +15,13 @@ from kling_async.cli.exit_codes import EXIT_CODES, ExitCode
 from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import AsJson, Name, out_option, require_pillow, timeout_option
 from kling_async.cli.request_checks import in_words
-from kling_async.cli.request_fields import field_names, make_request
 from kling_async.cli.request_runner import run_requests
 from kling_async.cli.service_options import EmulatedServiceOptions
 from kling_async.cli.terminal import print_error
 from kling_async.media.naming import DEFAULT_NAME
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.registry import endpoints
+from kling_async.wire.request_fields import field_names, make_request
 from kling_async.wire.suggestions import unknown_field_rule
 
 __all__ = ["run_app"]

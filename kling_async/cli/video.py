@@ -14,7 +14,6 @@ from kling_async.cli.option_groups import with_option_groups
 from kling_async.cli.options import (
     AsJson,
     Name,
-    image_source,
     out_option,
     read_words,
     require_pillow,
@@ -26,6 +25,7 @@ from kling_async.media.naming import DEFAULT_NAME
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.image_to_video import ImageToVideo
 from kling_async.wire.endpoints.text_to_video import TextToVideo
+from kling_async.wire.request_fields import image_source
 
 __all__ = ["video"]
 
