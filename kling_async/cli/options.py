@@ -45,6 +45,7 @@ __all__ = [
     "check_kind",
     "check_latency",
     "check_name",
+    "check_out",
     "emulated_dialect",
     "out_option",
     "parse_dialect",
@@ -225,6 +226,15 @@ def read_words(words: Iterable[str]) -> list[str]:
     return prompts
 
 
+def check_out(folder: Path) -> Path:
+    """
+    Refuse what seems to be the name of a file, as a callback of typer.
+    """
+    if looks_like_file(folder):
+        raise typer.BadParameter(f"{str(folder)!r} must be a folder")
+    return folder
+
+
 def parse_out(text: str) -> Path | Storage:
     """
     Return where to save files: a folder, or a storage for a URL such as s3://bucket/pictures.
@@ -273,7 +283,10 @@ Name: TypeAlias = Annotated[
     str, typer.Option(metavar="NAME", help="Such as {number}-{prompt}-{index}{ext}", show_default=False)
 ]
 Out: TypeAlias = Annotated[
-    Path, typer.Option("--out", "-o", metavar="DIR", help="Folder (default pictures/)", show_default=False)
+    Path,
+    typer.Option(
+        "--out", "-o", metavar="DIR", callback=check_out, help="Folder (default pictures/)", show_default=False
+    ),
 ]
 Seed: TypeAlias = Annotated[int, typer.Option(metavar="N", help="Equal seeds give equal files and faults.")]
 TaskIds: TypeAlias = Annotated[list[str], typer.Argument(metavar="TASK_ID", help="One or more ids; - reads stdin.")]

@@ -15,7 +15,7 @@ from kling_async.client.limits.bucket import SlotLease
 from kling_async.errors import KlingError, TaskFailed, WaitTimeout
 from kling_async.policy.arguments import check_timeout
 from kling_async.wire.endpoints.base import Endpoint, TaskRequest
-from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, caption_of
+from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT
 from kling_async.wire.notebook_html import html_of
 from kling_async.wire.status import has_succeeded, is_final, is_settled, merge, reason_of
 from kling_async.wire.tasks import TaskResult, TaskSnapshot, TaskStatus
@@ -130,7 +130,8 @@ class TaskHandle:
                     timer.cancel()
                 del waiter, timer  # otherwise an error's traceback holds them and they hold the error, until a gc
         if self.is_settled and (snapshot := self.snapshot) and snapshot.task_status is TaskStatus.SUCCEEDED:
-            prompt, number = caption_of(self.request), self.events.number
+            prompt = "" if self.request is None else self.endpoint.caption(self.request)
+            number = self.events.number
             return TaskResult.of(snapshot, self.task_id, endpoint=self.endpoint.name, prompt=prompt, number=number)
         raise _error_of(self, timeout)
 
