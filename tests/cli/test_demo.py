@@ -61,7 +61,7 @@ async def test_video_begins_with_the_first_picture(command: Command) -> None:
     """
     It has the size and the scene of the picture, it moves, and it is played for five seconds with sound.
     """
-    ended = await command.with_env(PICTURE_SCALE="1")("demo", "--count", "1", "--latency", "0.1")
+    ended = await command.with_env(PICTURE_SCALE="1", PICTURES="drawn")("demo", "--count", "1", "--latency", "0.1")
 
     path = command.folder / "pictures" / "02-a-lighthouse-on-a-cliff.mp4"
     with av.open(path) as container:

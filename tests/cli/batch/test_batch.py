@@ -74,7 +74,9 @@ def in_process(here: Here, tmp_path: Path, emulator_in_thread: Callable[..., Emu
     """
 
     def start(**settings: Any) -> BatchCommand:
-        server = emulator_in_thread(**{"api_key": "sk-x", "latency": (0.0, 0.0), "picture_scale": 0.1, **settings})
+        server = emulator_in_thread(
+            **{"api_key": "sk-x", "latency": (0.0, 0.0), "pictures": "plain", "picture_scale": 0.1, **settings}
+        )
         return BatchCommand(here, tmp_path, server)
 
     return start
