@@ -20,6 +20,7 @@ from kling_async.media.storage import Storage
 
 __all__ = ["BatchOptions", "CallbackServer", "MissingRows"]
 
+_REPORTS: Final = "Instead of a run"
 _LISTEN: Final = "127.0.0.1:8080"
 
 
@@ -45,7 +46,7 @@ class CallbackServer:
 
 
 def _report(metavar: str, help: str) -> Any:  # noqa: A002 (typer's own word)
-    return typer.Option(metavar=metavar, help=help, rich_help_panel="Instead of a run")
+    return typer.Option(metavar=metavar, help=help, rich_help_panel=_REPORTS)
 
 
 @attrs.frozen(kw_only=True)
@@ -62,7 +63,7 @@ class BatchOptions:
     form: Annotated[
         Format | None, typer.Option("--format", metavar="KIND", help="jsonl, csv or text (default by name)")
     ] = None
-    journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: INPUT with suffix .kling.")] = None
+    journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: INPUT.kling, beside INPUT.")] = None
     out: PicturesOut = Path("pictures")
     name: Name = DEFAULT_NAME
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would send and cost.")] = False
@@ -82,6 +83,9 @@ class BatchOptions:
     listen: Annotated[str, typer.Option(metavar="HOST:PORT", help=f"Default {_LISTEN}.", show_default=False)] = _LISTEN
     dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Scheduler whose workers save.")] = None
     status: Annotated[Path | None, _report("FILE", "Show the progress of a journal.")] = None
+    results: Annotated[
+        bool, typer.Option("--results", help="Print each row of INPUT or a journal.", rich_help_panel=_REPORTS)
+    ] = False
     trace: Annotated[Path | None, _report("PATH", "Show where a file came from.")] = None
 
     @property
@@ -108,6 +112,19 @@ class BatchOptions:
         if self.keep_missing and self.drop_missing:
             raise typer.BadParameter("it contradicts --drop-missing", param_hint="--keep-missing")
         check_name(self.name, ROW_FIELDS)
+
+    def results_format(self) -> Format:
+        """
+        Return the format of `--results`: a table, unless another one is given.
+
+        Raises:
+            typer.BadParameter: It is not one of results, or two are given.
+        """
+        if self.form is Format.TEXT or (self.form is Format.CSV and self.as_json):
+            raise typer.BadParameter(
+                "it must be csv or jsonl with --results, and jsonl with --json", param_hint="--format"
+            )
+        return Format.JSONL if self.as_json else self.form or Format.CSV
 
     def make_callback_server(self) -> CallbackServer | None:
         """
