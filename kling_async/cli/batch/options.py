@@ -12,10 +12,10 @@ import attrs
 import typer
 
 from kling_async.cli.batch.input_parser import Format
-from kling_async.cli.options import AsJson, PicturesOut, name_option, timeout_option
+from kling_async.cli.options import AsJson, Name, PicturesOut, check_name, timeout_option
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.errors import InvalidRequest
-from kling_async.media.naming import ROW_FIELDS
+from kling_async.media.naming import DEFAULT_NAME, ROW_FIELDS
 from kling_async.media.storage import Storage
 
 __all__ = ["BatchOptions", "CallbackServer", "MissingRows"]
@@ -64,7 +64,7 @@ class BatchOptions:
     ] = None
     journal: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: INPUT with suffix .kling.")] = None
     out: PicturesOut = Path("pictures")
-    name: Annotated[str, name_option(ROW_FIELDS)] = "{task_id}-{index}{ext}"
+    name: Name = DEFAULT_NAME
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would send and cost.")] = False
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Skip lines that break rules.")] = False
     keep_missing: Annotated[bool, typer.Option("--keep-missing", help="Also send rows no longer in INPUT.")] = False
@@ -107,8 +107,7 @@ class BatchOptions:
         """
         if self.keep_missing and self.drop_missing:
             raise typer.BadParameter("it contradicts --drop-missing", param_hint="--keep-missing")
-        if "{task_id}" not in self.name and "{key}" not in self.name:
-            raise typer.BadParameter("it must contain {task_id} or {key}", param_hint="--name")
+        check_name(self.name, ROW_FIELDS)
 
     def make_callback_server(self) -> CallbackServer | None:
         """

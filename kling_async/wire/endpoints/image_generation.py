@@ -5,6 +5,7 @@ Facts are from the vendor's reference and price page of September 2026, and from
 """
 
 import enum
+import operator
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypedDict
@@ -303,8 +304,8 @@ IMAGE_GENERATION: Final = Endpoint(
     results=("images",),
     inputs=(FileInput("image", lambda dialect: dialect.image_max_bytes),),
     rules=_rules,
-    files=lambda request: request.n,
-    slots=lambda request: request.n,
+    files=operator.attrgetter("n"),
+    slots=operator.attrgetter("n"),
     bucket=_model_of,
     duration_key=_duration_key,
     units=_units,

@@ -74,7 +74,9 @@ def in_process(here: Here, tmp_path: Path, emulator_in_thread: Callable[..., Emu
     """
 
     def start(**settings: Any) -> BatchCommand:
-        server = emulator_in_thread(**{"api_key": "sk-x", "latency": (0.0, 0.0), "picture_scale": 0.1, **settings})
+        server = emulator_in_thread(
+            **{"api_key": "sk-x", "latency": (0.0, 0.0), "pictures": "plain", "picture_scale": 0.1, **settings}
+        )
         return BatchCommand(here, tmp_path, server)
 
     return start
@@ -361,8 +363,8 @@ def test_dry_run(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (["-"], "--journal"),
         (["prompts.json"], "--format"),
         (["none.txt"], "No such file"),
-        (["prompts.txt", "--name", "{index}{ext}"], "{task_id} or {key}"),
-        (["prompts.txt", "--name", "{key}{ext}/{what}"], "no other fields than"),
+        (["prompts.txt", "--name", "{index}{ext}"], "put {task_id}, {key} or {number} into it"),
+        (["prompts.txt", "--name", "{key}{ext}/{what}"], "unknown field {what}"),
         (["rows.csv", "--name", "{key}{ext}"], "gives two files one name"),
         (["prompts.txt", "--keep-missing", "--drop-missing"], "--drop-missing"),
         (["prompts.txt", "--callbacks", "ftp://host"], "absolute http(s) URL"),
