@@ -14,7 +14,7 @@ import attrs
 
 from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.base import Endpoint, with_fields
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource, describe_source, take_in
 from kling_async.wire.endpoints.rules import (
     address_rules,
@@ -292,7 +292,7 @@ def _units(request: ImageRequest, dialect: Dialect) -> Decimal:
 def _complete(request: ImageRequest, dialect: Dialect) -> ImageRequest:
     # The service's own documents disagree about its default model, and models differ in price.
     if request.model_name is None and dialect.names_default_model:
-        return attrs.evolve(request, model_name=dialect.default_model)
+        return with_fields(request, model_name=dialect.default_model)
     return request
 
 
