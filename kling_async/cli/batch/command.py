@@ -26,8 +26,9 @@ __all__ = ["EXAMPLES", "batch"]
 EXAMPLES: Final = """\
 Examples:
   kling-async batch prompts.txt --dry-run
-  kling-async batch prompts.txt --results > results.csv
   kling-async batch table.csv --name "{key}-{index}{ext}" --max-attempts 3
+  make-prompts | kling-async batch - --format jsonl --journal run.kling
+  kling-async batch run.kling --results --format jsonl
 """
 
 _GO_WITH: Final[Mapping[str, frozenset[str]]] = {
