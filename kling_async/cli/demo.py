@@ -4,7 +4,6 @@
 
 import asyncio
 import itertools
-import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -86,7 +85,7 @@ async def _demo(requests: Sequence[ImageRequest], service: ServiceOptions, out: 
         client, slots = service.make_client(server), server.settings.slots
         await check_requests(client, requests)
         prompts = plural(len(requests), "prompt")
-        screen.say(f"{prompts} and a video for an emulated {server.dialect.name} service with {plural(slots, 'slot')}")
+        screen.say(f"{prompts} and a video for an emulated {server.dialect.name} service with {slots} slots")
 
         def following(row: TaskRow) -> TaskRow | None:
             if row is not first:
@@ -138,12 +137,10 @@ def video_from(row: TaskRow) -> TaskRequest:
 
 def file_name(row: TaskRow) -> str:
     """
-    Return a template of readable file names, such as "03-a-lighthouse-at-dusk{ext}".
+    Return a template of readable file names, such as 03-a-lighthouse-at-dusk.png.
     """
-    words = re.findall(r"\w+", row.caption.lower())[:5]
-    name = "-".join([f"{row.number:02}", *words])[:40]
     several = row.result is not None and len(row.result.files) > 1
-    return name + ("-{index}" if several else "") + "{ext}"
+    return "{number:02}-{prompt}" + ("-{index}" if several else "") + "{ext}"
 
 
 def request_counts(ledger: "Ledger") -> dict[str, str]:

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Annotated, Any, Final, TypeAlias
 
@@ -19,7 +19,7 @@ from kling_async.cli.text_input import TextKind, UnreadableText, read_list
 from kling_async.client.credentials import find_dialect
 from kling_async.errors import InvalidRequest
 from kling_async.media.destinations import destination_at
-from kling_async.media.naming import NameTemplate
+from kling_async.media.naming import check_template, looks_like_file
 from kling_async.media.storage import Storage
 from kling_async.policy.arguments import MOST_SECONDS
 from kling_async.wire.dialects import Dialect
@@ -37,6 +37,7 @@ __all__ = [
     "GivenDialect",
     "Kind",
     "Latency",
+    "Name",
     "Out",
     "OutByKind",
     "PicturesOut",
@@ -44,10 +45,9 @@ __all__ = [
     "TaskIds",
     "check_kind",
     "check_latency",
-    "check_names",
+    "check_name",
+    "check_out",
     "emulated_dialect",
-    "image_source",
-    "name_option",
     "out_option",
     "parse_dialect",
     "parse_latency",
@@ -204,18 +204,15 @@ def check_kind(name: str) -> str:
         raise typer.BadParameter(error.message) from None
 
 
-def check_names(names: NameTemplate, most: int) -> None:
+def check_name(template: str, fields: Collection[str], *, files: int = 1, is_one: bool = False) -> None:
     """
-    Refuse a template of file names with which saving would fail.
-
-    Args:
-        most: The largest number of files of one kind that a task has.
+    Refuse a template of file names as `check_template` does.
 
     Raises:
-        typer.BadParameter: It cannot be read, leads out of the folder, or gives two files the same name.
+        typer.BadParameter: It has unknown fields, leads out of the folder, or gives two files the same name.
     """
     try:
-        names.check(range(most))
+        check_template(template, fields, files=files, is_one=is_one)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--name") from None
 
@@ -230,17 +227,22 @@ def read_words(words: Iterable[str]) -> list[str]:
     return prompts
 
 
-def image_source(text: str) -> str | Path:
+def check_out(folder: Path) -> Path:
     """
-    Return a reference image: a URL as it is, anything else as a path.
+    Refuse what seems to be the name of a file, as a callback of typer.
     """
-    return text if text[:8].lower().startswith(("http://", "https://", "data:")) else Path(text)
+    if looks_like_file(folder):
+        raise typer.BadParameter(f"{str(folder)!r} must be a folder")
+    return folder
 
 
 def parse_out(text: str) -> Path | Storage:
     """
     Return where to save files: a folder, or a storage for a URL such as s3://bucket/pictures.
     """
+    if looks_like_file(path := Path(text)):
+        example = f'--out "{path.parent}" --name "{path.stem}{{ext}}"'
+        raise typer.BadParameter(f"{text!r} must be a folder; to name the file, write {example}")
     try:
         return destination_at(text)
     except ValueError as error:
@@ -283,8 +285,14 @@ Kind: TypeAlias = Annotated[
 Latency: TypeAlias = Annotated[
     str, typer.Option(metavar="MIN:MAX", callback=check_latency, help="Seconds that a task takes.")
 ]
+Name: TypeAlias = Annotated[
+    str, typer.Option(metavar="NAME", help="Such as {number}-{prompt}-{index}{ext}", show_default=False)
+]
 Out: TypeAlias = Annotated[
-    Path, typer.Option("--out", "-o", metavar="DIR", help="Folder (default pictures/)", show_default=False)
+    Path,
+    typer.Option(
+        "--out", "-o", metavar="DIR", callback=check_out, help="Folder (default pictures/)", show_default=False
+    ),
 ]
 Seed: TypeAlias = Annotated[int, typer.Option(metavar="N", help="Equal seeds give equal files and faults.")]
 TaskIds: TypeAlias = Annotated[list[str], typer.Argument(metavar="TASK_ID", help="One or more ids; - reads stdin.")]
@@ -300,15 +308,6 @@ def out_option(default: str) -> Any:
 
 PicturesOut: TypeAlias = Annotated[Any, out_option("pictures/")]  # a Path or a Storage: typer does not take unions
 OutByKind: TypeAlias = Annotated[Any, out_option("by kind")]
-
-
-def name_option(fields: Iterable[str]) -> Any:
-    """
-    Return the option for a template of file names that may have *fields*.
-    """
-    return typer.Option(
-        metavar="NAME", help=f"From {' '.join(f'{{{field}}}' for field in fields)}.", show_default=False
-    )
 
 
 def timeout_option(seconds: int | str) -> Any:

@@ -25,7 +25,7 @@ from kling_async.cli.terminal import print_error, write_line
 from kling_async.client.client import KlingClient
 from kling_async.client.handle import TaskHandle
 from kling_async.errors import DownloadFailed, KlingError, StorageFull, TaskNotFound, WaitTimeout
-from kling_async.media.naming import NameTemplate
+from kling_async.media.naming import DEFAULT_NAME, NameTemplate
 from kling_async.media.saved_files import FileKey
 from kling_async.media.storage import Storage
 from kling_async.wire.endpoints.base import TaskRequest
@@ -67,7 +67,7 @@ class TaskRunner:
     folder: Path | Storage | None
     timeout: float | None = 600.0
     polls_once: bool = False
-    name: Callable[[TaskRow], str] = lambda _: "{task_id}-{index}{ext}"
+    name: Callable[[TaskRow], str] = lambda _: DEFAULT_NAME
     following: Callable[[TaskRow], TaskRow | None] = lambda _: None
     as_json: bool = False
 
@@ -154,7 +154,8 @@ class TaskRunner:
     async def _save(self, row: TaskRow, result: TaskResult) -> tuple[dict[FileKey, Path | str], KlingError | None]:
         if self.folder is None:
             return {}, None
-        outcome = await self.client.core.files.save(result, self.folder, NameTemplate(self.name(row), result.task_id))
+        names = NameTemplate(self.name(row), result.task_id, number=row.number, prompt=result.prompt)
+        outcome = await self.client.core.files.save(result, self.folder, names)
         return {file.key: file.path or file.place for file in outcome.files}, outcome.error
 
     def report_trouble(self, text: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import typer
 
 import kling_async_command
 from kling_async.cli import command_runner
@@ -107,7 +108,7 @@ def test_before_the_work_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
         return ExitCode.SUCCESS
 
     monkeypatch.setattr(asyncio, "run", interrupt)
-    with warnings.catch_warnings(action="error"), pytest.raises(command_runner.typer.Exit) as end:
+    with warnings.catch_warnings(action="error"), pytest.raises(typer.Exit) as end:
         command_runner.run(work())
 
     assert ExitCode.INTERRUPTED == end.value.exit_code

@@ -14,7 +14,6 @@ import attrs
 
 from kling_async.batch.inputs import Keyed
 from kling_async.batch.records import KEY_MAX
-from kling_async.cli.request_fields import PATH_MAX, field_names, make_request, shown
 from kling_async.cli.text_input import UNDECODED, UnreadableText, read_text_lines
 from kling_async.errors import BrokenRule, InvalidRequest
 from kling_async.wire.dialects import OFFICIAL
@@ -22,6 +21,7 @@ from kling_async.wire.endpoints.base import Endpoint, TaskRequest
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_named, endpoints
 from kling_async.wire.endpoints.rules import HALF_A_PAIR
 from kling_async.wire.redaction import shorten
+from kling_async.wire.request_fields import PATH_MAX, field_names, make_request, shown
 from kling_async.wire.suggestions import show_unknown, unknown_field_rule
 
 __all__ = ["Format", "InputLine", "format_of", "parse"]
