@@ -219,7 +219,7 @@ def leave(code: int) -> NoReturn:
 
 
 def run_command(words: list[str]) -> None:
-    from kling_async.__main__ import main  # noqa: PLC0415
+    from kling_async_command import main  # noqa: PLC0415
 
     sys.argv = ["kling-async", *words]
     main()

@@ -7,6 +7,7 @@ A picture is drawn from back to front: the scene, motifs, the reference image, t
 import hashlib
 import io
 import random
+import zlib
 
 from PIL import Image, PngImagePlugin
 
@@ -136,5 +137,6 @@ def _encode(image: Image.Image, prompt: str, facts: str) -> bytes:
     about.add_itxt("Comment", facts.encode("utf-8", "replace").decode())
     about.add_text("Software", "kling_async emulator")
     file = io.BytesIO()
-    image.save(file, "PNG", compress_level=4, pnginfo=about)
+    # What is left of gradients by the filters of PNG are long runs of equal bytes.
+    image.save(file, "PNG", compress_type=zlib.Z_RLE, pnginfo=about)
     return file.getvalue()
