@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Annotated, Any, TypeAlias
+from urllib.parse import urlsplit
 
 import attrs
 import typer
@@ -47,6 +48,7 @@ __all__ = [
     "emulated_dialect",
     "name_option",
     "out_option",
+    "parse_address",
     "parse_dialect",
     "parse_latency",
     "parse_out",
@@ -116,6 +118,23 @@ def check_latency(text: str) -> str:
     """
     parse_latency(text)
     return text
+
+
+def parse_address(text: str, option: str) -> tuple[str, int]:
+    """
+    Read HOST:PORT.
+
+    Raises:
+        typer.BadParameter: The value of *option* is not an address.
+    """
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or port is None:
+        raise typer.BadParameter("it must be HOST:PORT, such as 127.0.0.1:8080", param_hint=option)
+    return host, port
 
 
 def parse_seconds(text: str | float) -> float:
