@@ -34,7 +34,6 @@ from kling_async.integrations.mcp.spending import Spending
 from kling_async.integrations.mcp.task_log import TaskLog
 from kling_async.integrations.mcp.waiting import wait_for
 from kling_async.media.input_files import read_inputs
-from kling_async.media.naming import NameTemplate
 from kling_async.wire.endpoints.base import TaskRequest
 from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_named, endpoint_of, model_of
 from kling_async.wire.tasks import TaskResult, TaskSnapshot, TaskStatus
@@ -142,15 +141,18 @@ class AgentService:
             KlingError: What `get` and `save` raise.
         """
         kind = self._kind_of(task_id, kind)
-        try:
-            NameTemplate(name, task_id).check(range(9))  # a task has at most 9 pictures
-        except ValueError as error:
-            raise ToolError(str(error)) from None
         snapshot = await self.client.get(task_id, kind)
         if snapshot.task_status is not TaskStatus.SUCCEEDED:
             raise ToolError(f"Task {task_id} has no files: it is {status_word(snapshot)}. {_next_step(snapshot)}")
-        result = TaskResult.of(snapshot, task_id, endpoint=kind)
-        return await self._with_files(result, kind, await self.client.save(result, self.folder, name=name))
+        known = self.log.get(task_id)
+        result = TaskResult.of(snapshot, task_id, endpoint=kind, prompt="" if known is None else known.prompt)
+        try:
+            paths = await self.client.save(result, self.folder, name=name)
+        except InvalidRequest:
+            raise
+        except ValueError as error:  # the template
+            raise ToolError(str(error)) from None
+        return await self._with_files(result, kind, paths)
 
     async def tasks(self, source: str, kind: str, status: str, limit: int) -> CallToolResult:
         """

@@ -115,6 +115,7 @@ def _creating_tool(service: AgentService, draft: Draft, name: str, description: 
 
 def _task_tools(service: AgentService) -> list[Tool]:
     task_id_schema = text("The id of the task.", least=1)
+    name_schema = text(f"Names, with {{prompt}}, {{task_id}}, {{index}} and {{ext}}, inside {service.folder}.")
     kind_schema = text("The kind of task, such as image-to-video. Not needed for tasks of this server.")
 
     async def wait_for_task(
@@ -140,7 +141,7 @@ def _task_tools(service: AgentService) -> list[Tool]:
 
     async def save_task(
         task_id: Annotated[str, task_id_schema],
-        name: Annotated[str, text(f"Template of the file names, inside {service.folder}.")] = "{task_id}-{index}{ext}",
+        name: Annotated[str, name_schema] = "{task_id}-{index}{ext}",
         kind: Annotated[str, kind_schema] = "",
     ) -> Annotated[CallToolResult, TaskReport]:
         return await service.save(task_id, kind, name)

@@ -106,8 +106,10 @@ async def test_every_tool_works_and_the_ledger_agrees(mode: str, tmp_path: Path)
         ours = (await one("list_tasks", source="account", kind="text-to-video")).fields["tasks"]
         assert [(task_id, "a boat")] == [(task["task_id"], task["prompt"]) for task in ours]
 
-        again = await one("save_task", task_id=task_id, name="films/boat-{index}{ext}")
-        assert [str(tmp_path / "films" / "boat-0.mp4")] == [file["path"] for file in again.fields["files"]]
+        again = await one("save_task", task_id=task_id, name="films/{prompt}-{index}{ext}")
+        assert [str(tmp_path / "films" / "a-boat-0.mp4")] == [file["path"] for file in again.fields["files"]]
+        assert "{colour}" in (await one("save_task", task_id=task_id, name="{colour}{ext}")).error
+        assert "inside the folder" in (await one("save_task", task_id=task_id, name="../boat{ext}")).error
 
         price = await one("estimate_cost", kind="text-to-video", fields={"prompt": "a boat", "duration": 10})
         assert [6.0, 0.84] == [price.fields["units"], price.fields["dollars_at_most"]]
