@@ -22,7 +22,7 @@ from kling_async.cli.request_checks import make_folder
 from kling_async.cli.service_options import EmulatedServiceOptions
 from kling_async.cli.terminal import print_error
 from kling_async.client.budget import Budget
-from kling_async.policy.host_networks import is_loopback
+from kling_async.policy.host_networks import is_surely_local
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -93,7 +93,7 @@ def mcp(*, options: McpOptions, service: EmulatedServiceOptions) -> None:
         raise typer.Exit(ExitCode.USAGE) from None
     token = os.environ.get(_TOKEN) or None
     address = None if options.http is None else parse_address(options.http, "--http")
-    if address is not None and token is None and not is_loopback(address[0]):
+    if address is not None and token is None and not is_surely_local(address[0]):
         what = f"others could spend your money: set {_TOKEN}, or listen on 127.0.0.1"
         raise typer.BadParameter(what, param_hint="--http")
     if service.is_emulated:
