@@ -77,7 +77,7 @@ _TABLE: Final[Mapping[type[KlingError], tuple[ExitCode, str]]] = {
     InvalidRequest: (ExitCode.USAGE, "fix the request; no task was created"),
     NotAuthenticated: (
         ExitCode.KEY,
-        "check the key; to try it without an account, use kling-async demo or --emulator",
+        "check the key; to try it without an account, run kling-async demo, or kling-async generate --emulator",
     ),
     NotAllowed: (ExitCode.ACCOUNT, "request access to this model or API, or choose another with --model-name"),
     AccountProblem: (ExitCode.ACCOUNT, "top up or unlock the account; retrying does not help"),

@@ -6,9 +6,9 @@ import importlib.util
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import IO, Annotated, Any, TypeAlias
+from typing import IO, Annotated, Any, Final, TypeAlias
 
 import attrs
 import typer
@@ -19,7 +19,7 @@ from kling_async.cli.text_input import TextKind, UnreadableText, read_list
 from kling_async.client.credentials import find_dialect
 from kling_async.errors import InvalidRequest
 from kling_async.media.destinations import destination_at
-from kling_async.media.naming import NameTemplate
+from kling_async.media.naming import check_template, looks_like_file
 from kling_async.media.storage import Storage
 from kling_async.policy.arguments import MOST_SECONDS
 from kling_async.wire.dialects import Dialect
@@ -28,6 +28,7 @@ from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_named
 from kling_async.wire.redaction import shorten
 
 __all__ = [
+    "GIVE_UP_AFTER",
     "AsJson",
     "BaseUrl",
     "DialectOption",
@@ -36,6 +37,7 @@ __all__ = [
     "GivenDialect",
     "Kind",
     "Latency",
+    "Name",
     "Out",
     "OutByKind",
     "PicturesOut",
@@ -43,9 +45,9 @@ __all__ = [
     "TaskIds",
     "check_kind",
     "check_latency",
-    "check_names",
+    "check_name",
+    "check_out",
     "emulated_dialect",
-    "name_option",
     "out_option",
     "parse_dialect",
     "parse_latency",
@@ -153,7 +155,7 @@ def read_prompts(file: IO[bytes], name: str) -> list[str]:
 def read_ids(words: Sequence[str], kind: str = DEFAULT_ENDPOINT.name) -> dict[str, str]:
     """
     Read task ids: *words*, and for "-" the lines of stdin, which may also be what `--json` prints. Return the name of
-    the endpoint of each: the line's own, otherwise *kind*.
+    the endpoint of each: the line's own, otherwise *kind*. Blanks around an id are ignored.
 
     If there is none, ends the command with exit code 0: the program that writes the list may have nothing to do.
 
@@ -162,7 +164,7 @@ def read_ids(words: Sequence[str], kind: str = DEFAULT_ENDPOINT.name) -> dict[st
     """
     kinds: dict[str, str] = {}
     for word in words:
-        kinds |= (_task_in(line, kind) for line in _read_id_lines()) if word == "-" else {word: kind}
+        kinds |= (_task_in(line, kind) for line in _read_id_lines()) if word == "-" else {word.strip(): kind}
     if not kinds:
         print_error("stdin contains no task id.")
         raise typer.Exit(ExitCode.SUCCESS)
@@ -189,7 +191,7 @@ def _task_in(line: str, kind: str) -> tuple[str, str]:
     task_id, own_kind = fields.get("task_id"), fields.get("endpoint")
     if not isinstance(task_id, str):
         raise typer.BadParameter(f"no task_id in {line[:50]!r}", param_hint="TASK_ID")
-    return task_id, check_kind(own_kind) if isinstance(own_kind, str) else kind
+    return task_id.strip(), check_kind(own_kind) if isinstance(own_kind, str) else kind
 
 
 def check_kind(name: str) -> str:
@@ -202,18 +204,15 @@ def check_kind(name: str) -> str:
         raise typer.BadParameter(error.message) from None
 
 
-def check_names(names: NameTemplate, most: int) -> None:
+def check_name(template: str, fields: Collection[str], *, files: int = 1, is_one: bool = False) -> None:
     """
-    Refuse a template of file names with which saving would fail.
-
-    Args:
-        most: The largest number of files of one kind that a task has.
+    Refuse a template of file names as `check_template` does.
 
     Raises:
-        typer.BadParameter: It cannot be read, leads out of the folder, or gives two files the same name.
+        typer.BadParameter: It has unknown fields, leads out of the folder, or gives two files the same name.
     """
     try:
-        names.check(range(most))
+        check_template(template, fields, files=files, is_one=is_one)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--name") from None
 
@@ -228,15 +227,32 @@ def read_words(words: Iterable[str]) -> list[str]:
     return prompts
 
 
+def check_out(folder: Path) -> Path:
+    """
+    Refuse what seems to be the name of a file, as a callback of typer.
+    """
+    if looks_like_file(folder):
+        raise typer.BadParameter(f"{str(folder)!r} must be a folder")
+    return folder
+
+
 def parse_out(text: str) -> Path | Storage:
     """
     Return where to save files: a folder, or a storage for a URL such as s3://bucket/pictures.
     """
+    if looks_like_file(path := Path(text)):
+        example = f'--out "{path.parent}" --name "{path.stem}{{ext}}"'
+        raise typer.BadParameter(f"{text!r} must be a folder; to name the file, write {example}")
     try:
         return destination_at(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
+
+GIVE_UP_AFTER: Final = "Seconds to try an unreachable service (default 120, at first 15)"
+"""
+The help of `--give-up-after`.
+"""
 
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print only JSON to stdout.")]
 BaseUrl: TypeAlias = Annotated[str | None, typer.Option(metavar="URL", help="API address (default KLING_BASE_URL)")]
@@ -254,7 +270,7 @@ GiveUpAfter: TypeAlias = Annotated[
         metavar="S",
         parser=parse_seconds,
         show_default=False,
-        help="Seconds to try an unreachable service (default 120, at first 15)",
+        help=GIVE_UP_AFTER,
     ),
 ]
 Kind: TypeAlias = Annotated[
@@ -269,8 +285,14 @@ Kind: TypeAlias = Annotated[
 Latency: TypeAlias = Annotated[
     str, typer.Option(metavar="MIN:MAX", callback=check_latency, help="Seconds that a task takes.")
 ]
+Name: TypeAlias = Annotated[
+    str, typer.Option(metavar="NAME", help="Such as {number}-{prompt}-{index}{ext}", show_default=False)
+]
 Out: TypeAlias = Annotated[
-    Path, typer.Option("--out", "-o", metavar="DIR", help="Folder (default pictures/)", show_default=False)
+    Path,
+    typer.Option(
+        "--out", "-o", metavar="DIR", callback=check_out, help="Folder (default pictures/)", show_default=False
+    ),
 ]
 Seed: TypeAlias = Annotated[int, typer.Option(metavar="N", help="Equal seeds give equal files and faults.")]
 TaskIds: TypeAlias = Annotated[list[str], typer.Argument(metavar="TASK_ID", help="One or more ids; - reads stdin.")]
@@ -286,15 +308,6 @@ def out_option(default: str) -> Any:
 
 PicturesOut: TypeAlias = Annotated[Any, out_option("pictures/")]  # a Path or a Storage: typer does not take unions
 OutByKind: TypeAlias = Annotated[Any, out_option("by kind")]
-
-
-def name_option(fields: Iterable[str]) -> Any:
-    """
-    Return the option for a template of file names that may have *fields*.
-    """
-    return typer.Option(
-        metavar="NAME", help=f"From {' '.join(f'{{{field}}}' for field in fields)}.", show_default=False
-    )
 
 
 def timeout_option(seconds: int | str) -> Any:

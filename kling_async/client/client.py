@@ -14,14 +14,7 @@ import aiohttp
 import attrs
 
 from kling_async.client.budget import Budget
-from kling_async.client.call_checks import (
-    DEFAULT_NAME,
-    check_file,
-    check_folder,
-    check_kinds,
-    check_result,
-    default_folder,
-)
+from kling_async.client.call_checks import check_file, check_folder, check_kinds, check_result, default_folder
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.calls.account import AccountApi
 from kling_async.client.calls.elements import ElementsApi
@@ -38,7 +31,7 @@ from kling_async.client.limits.limiter import Slots
 from kling_async.client.outcomes import Done, Failed
 from kling_async.client.stream import fan_out
 from kling_async.errors import InvalidRequest, KlingError
-from kling_async.media.naming import NameTemplate, is_url
+from kling_async.media.naming import DEFAULT_NAME, NameTemplate, is_url
 from kling_async.policy.arguments import check_kind, check_many, check_timeout, check_whole
 from kling_async.policy.async_with import UsedWithAsyncWith
 from kling_async.policy.http import HttpOptions
@@ -289,7 +282,7 @@ class KlingClient(UsedWithAsyncWith):
             InvalidRequest: No task can have this id, or there is no such endpoint.
         """
         check_kind("task_id", task_id, str, "must be the id of a task, as text")
-        return self.core.tasks.handle(task_id, endpoint_named(endpoint))
+        return self.core.tasks.handle(task_id.strip(), endpoint_named(endpoint))
 
     async def get(self, task_id: str, endpoint: str = DEFAULT_ENDPOINT.name) -> TaskSnapshot:
         """
@@ -303,7 +296,7 @@ class KlingClient(UsedWithAsyncWith):
             KlingError: Passing failures are retried for `retry.give_up_after` seconds; then the last is raised.
         """
         check_kind("task_id", task_id, str, "must be the id of a task, as text")
-        return await self.core.tasks.get(task_id, endpoint_named(endpoint))
+        return await self.core.tasks.get(task_id.strip(), endpoint_named(endpoint))
 
     async def tasks(
         self, endpoint: str = DEFAULT_ENDPOINT.name, *, page_size: int = 100
@@ -341,8 +334,8 @@ class KlingClient(UsedWithAsyncWith):
         Args:
             result: What `generate` returned.
             destination: A folder, which may not exist yet, or a `Storage`. None is `pictures`, `videos` or `sounds`.
-            name: Template of the names, with `{task_id}`, `{index}` and `{ext}`, the last by the file's content. It may
-                name sub-folders.
+            name: Template of the names, with `{number}`, `{prompt}` (its first words), `{task_id}`, `{index}` and
+                `{ext}`, the last by the file's content. It may name sub-folders.
 
         Raises:
             ValueError: The template leaves the folder, gives equal names, or has other fields.
@@ -355,7 +348,7 @@ class KlingClient(UsedWithAsyncWith):
         check_kind("name", name, str, "must be a template for names, as text")
         place = await _place_of(default_folder(result) if destination is None else destination)
         check_folder(place, name, result)
-        outcome = await self.core.files.save(result, place, NameTemplate(name, result.task_id))
+        outcome = await self.core.files.save(result, place, NameTemplate.of(name, result))
         return _places_of(outcome, is_local=isinstance(destination, str | os.PathLike | None))
 
     async def read(self, file: File, *, max_bytes: int = 100 * 1024 * 1024) -> bytes:

@@ -5,9 +5,9 @@ The core of a client, on which `KlingClient` and `Batch` are built: validate, ac
 import asyncio
 import enum
 import functools
+import secrets
 import sys
 import time
-import uuid
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -42,7 +42,7 @@ from kling_async.policy.policies import PollPolicy, RetryPolicy
 from kling_async.wire.auth import Credentials
 from kling_async.wire.codec import write_request
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint, TaskRequest, sources_of, with_fields
+from kling_async.wire.endpoints.base import Endpoint, TaskRequest, check_id, sources_of, with_fields
 from kling_async.wire.endpoints.inputs import describe_source
 from kling_async.wire.endpoints.registry import endpoint_of
 from kling_async.wire.json_text import dumps
@@ -197,7 +197,7 @@ class ClientCore:
             now = asyncio.get_running_loop().time()
             submission = Submission(request.external_task_id, owns_id=owns_id, sent_at=now)
             if request.external_task_id is None and self.dialect.external_ids and endpoint.external_ids:
-                submission.external_id, submission.owns_id = str(uuid.uuid4()), True
+                submission.external_id, submission.owns_id = secrets.token_hex(16), True
             delivery = self._make_delivery(endpoint, request, submission, lease, observer, events, None, files)
         except BaseException as error:
             events.publish(EventKind.NO_TASK, error=error)
@@ -262,7 +262,7 @@ class ClientCore:
         """
         self.open()
         endpoint = endpoint_of(type(request))
-        endpoint.one(task_id)  # rejects text that cannot be an id
+        check_id(task_id)
         submission = Submission(request.external_task_id)
         lease = self._acquire_running(endpoint, request)
         events = self._publisher.begin(endpoint, request)

@@ -132,7 +132,9 @@ class TaskHandle:
                     timer.cancel()
                 del waiter, timer  # otherwise an error's traceback holds them and they hold the error, until a gc
         if self.is_settled and (snapshot := self.snapshot) and snapshot.task_status is TaskStatus.SUCCEEDED:
-            return TaskResult.of(snapshot, self.task_id, endpoint=self.endpoint.name)
+            prompt = "" if self.request is None else self.endpoint.caption(self.request)
+            number = self.events.number
+            return TaskResult.of(snapshot, self.task_id, endpoint=self.endpoint.name, prompt=prompt, number=number)
         raise _error_of(self, timeout)
 
     async def updates(self) -> AsyncGenerator[TaskSnapshot, None]:

@@ -76,11 +76,13 @@ class Submitter:
             SubmissionUncertain: A task may exist, and its fate could not be determined.
             KlingError: No task was created.
         """
-        aio_task = asyncio.get_running_loop().create_task(self._finish(delivery, work), name="kling_async submit")
+        loop = asyncio.get_running_loop()
+        end: asyncio.Future[None] = loop.create_future()
+        aio_task = loop.create_task(self._finish(delivery, work), name="kling_async submit")
         self._deliveries[aio_task] = delivery
-        aio_task.add_done_callback(self._deliveries.pop)
+        aio_task.add_done_callback(functools.partial(self._note_end, end))
         try:
-            await asyncio.wait({aio_task})
+            await end
         except asyncio.CancelledError:
             delivery.submission.is_abandoned = True
             if aio_task.done():  # logged at once: a loop that ends runs no callbacks
@@ -91,6 +93,11 @@ class Submitter:
                 aio_task.cancel()
             raise
         return aio_task.result()
+
+    def _note_end(self, end: "asyncio.Future[None]", aio_task: "asyncio.Task[TaskHandle]") -> None:
+        del self._deliveries[aio_task]
+        if not end.done():
+            end.set_result(None)
 
     def resume(self, delivery: Delivery, task_id: str) -> TaskHandle:
         """

@@ -79,7 +79,7 @@ async def run(line: str, folder: Path, server: Emulator, more: Mapping[str, str]
     Let a shell run *line*; what would serve for ever is stopped by Ctrl-C once it serves.
     """
     furnish(folder)
-    if "gallery run.kling" in line:  # other examples begin a journal of this name
+    if "gallery run.kling" in line or "--results" in line:  # other examples begin a journal of this name
         await (await begin_batch(folder, painter(folder))).aclose()
     env = Command(folder, {**more, "BROWSER": "true"}, {}).to(server).environ()
     pipe = asyncio.subprocess.PIPE

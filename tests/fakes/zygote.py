@@ -122,7 +122,7 @@ def be_the_vendor() -> None:
     from kling_async import GATEWAY, OFFICIAL  # noqa: PLC0415
     from kling_async.client import credentials  # noqa: PLC0415
 
-    emulate(latency=(0.0, 0.1), picture_scale=0.1, port=0)
+    emulate(latency=(0.0, 0.1), pictures="plain", picture_scale=0.1, port=0)
     credentials.dialect_of = lambda url: OFFICIAL if url else GATEWAY  # type: ignore[assignment,attr-defined]
 
 
@@ -174,7 +174,7 @@ def run(connection: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(env)
     if "PICTURE_SCALE" in env:
-        emulate(picture_scale=float(env["PICTURE_SCALE"]))
+        emulate(picture_scale=float(env["PICTURE_SCALE"]), pictures=env["PICTURES"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # pytest itself may run under nohup
     connection.sendall(f"{os.getpid()}\n".encode())
@@ -183,7 +183,7 @@ def run(connection: socket.socket) -> None:
 
 
 def run_command(words: list[str]) -> int:
-    from kling_async.__main__ import main  # noqa: PLC0415
+    from kling_async_command import main  # noqa: PLC0415
 
     sys.argv = ["kling-async", *words]
     main()

@@ -202,7 +202,7 @@ async def test_each_program_runs(
     """
     programs = blocks("python")
     width = asyncio.Semaphore(WIDTH)
-    quick: dict[str, Any] = {"latency": (0.05, 0.1), "picture_scale": 0.1}
+    quick: dict[str, Any] = {"latency": (0.05, 0.1), "pictures": "plain", "picture_scale": 0.1}
     env = {page: environment(emulator_in_thread(**quick), zygote) for page in {block.page for block in programs}}
 
     async def complaint(number: int, block: Block) -> str | None:
@@ -246,7 +246,7 @@ async def test_each_command_runs(
     wrong: list[str] = []
 
     async def walk(page: Path) -> None:
-        env = environment(emulator_in_thread(latency=(0.05, 0.1), picture_scale=0.1), zygote)
+        env = environment(emulator_in_thread(latency=(0.05, 0.1), pictures="plain", picture_scale=0.1), zygote)
         folder = prepare(tmp_path / name_of(page).replace("/", "-"))
         shown = [(block, *each) for block in blocks("console") if block.page == page for each in commands(block)]
         for block, command, lines in shown:
@@ -307,7 +307,7 @@ async def test_the_application_answers_and_is_told(
     """
     The one with FastAPI is served, asked for a picture, and called back.
     """
-    server = emulator_in_thread(latency=(0.05, 0.1), picture_scale=0.1)
+    server = emulator_in_thread(latency=(0.05, 0.1), pictures="plain", picture_scale=0.1)
     monkeypatch.setenv("KLING_API_KEY", server.api_key)
     monkeypatch.setenv("KLING_BASE_URL", server.url)
     (tmp_path / "service.py").write_text(program_of(page, "FastAPI"))
@@ -350,7 +350,7 @@ async def test_the_old_program_pays_twice(
     paid = []
     for words in ("import requests", "KlingClient"):
         lost = faults.reset_after("create", times=1)
-        server = emulator_in_thread(latency=(0.05, 0.1), picture_scale=0.1, faults=[lost])
+        server = emulator_in_thread(latency=(0.05, 0.1), pictures="plain", picture_scale=0.1, faults=[lost])
         await run("python", "-c", program_of(page, words), folder=tmp_path, env=environment(server, zygote))
         paid.append(len(server.ledger.tasks))
 

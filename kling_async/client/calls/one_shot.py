@@ -61,7 +61,7 @@ def uncertain(call: Call[Any, Any], what: str, error: KlingError | None = None) 
     """
     Return the error for a call that may have been made, because of *error* if there is one.
     """
-    price = "" if call.units is None else f" ({call.units:f} units)"
+    price = "" if call.units is None else f" ({call.units:f} unit{'' if call.units == 1 else 's'})"
     message = (
         f"the {call.title} may have been made, and may have been charged{price}: {what}. The service has no way to "
         "find out, so it is not sent again; look at the usage in the vendor's console, or call again and accept a "

