@@ -162,7 +162,8 @@ def environment(server: Emulator, zygote: Mapping[str, str]) -> dict[str, str]:
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("KLING_")}
     account = {"KLING_API_KEY": server.api_key, "KLING_BASE_URL": server.url}
-    return {**kept, **zygote, **account, "NO_COLOR": "1", "COLUMNS": "120"}
+    cheap = {"PICTURE_SCALE": "0.1", "PICTURES": "plain"}  # emulators that programs make themselves
+    return {**kept, **zygote, **account, **cheap, "NO_COLOR": "1", "COLUMNS": "120"}
 
 
 async def run_program(block: Block, folder: Path, env: Mapping[str, str]) -> Ended:
@@ -176,7 +177,9 @@ async def run_program(block: Block, folder: Path, env: Mapping[str, str]) -> End
         return await run("python", "-c", block.text, folder=prepare(folder), env=env)
     (prepare(folder) / "test_of_the_page.py").write_text(block.text)
     options = ["-q", "-o", "asyncio_default_fixture_loop_scope=function", "-o", "asyncio_mode=auto"]
-    return await run("python", "-m", "pytest", *options, "test_of_the_page.py", folder=folder, env=env)
+    plugins = ["-p", "pytest_asyncio.plugin", "-p", "pytest_kling_async"]  # all that a reader has, and quick to import
+    alone = {**env, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return await run("python", "-m", "pytest", *plugins, *options, "test_of_the_page.py", folder=folder, env=alone)
 
 
 def test_every_block_is_of_a_kind_that_is_looked_at() -> None:
