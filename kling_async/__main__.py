@@ -1,8 +1,8 @@
 """
-The entry point of `kling-async` and of `python -m kling_async`.
+What `kling-async` runs, and `python -m kling_async`.
 """
 
-import functools
+import signal
 import sys
 from typing import NoReturn
 
@@ -29,13 +29,26 @@ def _run() -> NoReturn:
     try:
         from kling_async.cli.command_runner import exit_code_of  # noqa: PLC0415
         from kling_async.cli.commands import app  # noqa: PLC0415 (needs an extra)
+        from kling_async.cli.exit_codes import ExitCode  # noqa: PLC0415
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in {"typer", "rich"}:
             raise
         sys.stderr.write(f'The command line needs {missing}: pip install "kling-async[cli,emulator]"\n')
         sys.exit(2)
-    sys.exit(exit_code_of(functools.partial(app, prog_name="kling-async")))
+
+    def work() -> ExitCode:
+        _hear_interrupts()
+        app(prog_name="kling-async")
+        return ExitCode.SUCCESS
+
+    sys.exit(exit_code_of(work))
+
+
+def _hear_interrupts() -> None:
+    # kling_async_command lets them end the process; a command has tasks to report.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 if __name__ == "__main__":

@@ -148,9 +148,9 @@ def request_counts(ledger: "Ledger") -> dict[str, str]:
     Return the requests and connections that an emulator has counted, for a summary.
     """
     polls = ledger.reads + ledger.list_reads
-    total = ledger.creates_received + polls + ledger.downloads
+    counts = {"submit": ledger.creates_received, "poll": polls, "download": ledger.downloads}
     return {
-        "requests": f"{total} ({ledger.creates_received} submits, {polls} polls, {ledger.downloads} downloads)",
+        "requests": f"{sum(counts.values())} ({', '.join(plural(count, noun) for noun, count in counts.items())})",
         "connections": str(ledger.connections),
     }
 

@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import IO, Annotated, Any, TypeAlias
+from typing import IO, Annotated, Any, Final, TypeAlias
 
 import attrs
 import typer
@@ -28,6 +28,7 @@ from kling_async.wire.endpoints.registry import DEFAULT_ENDPOINT, endpoint_named
 from kling_async.wire.redaction import shorten
 
 __all__ = [
+    "GIVE_UP_AFTER",
     "AsJson",
     "BaseUrl",
     "DialectOption",
@@ -154,7 +155,7 @@ def read_prompts(file: IO[bytes], name: str) -> list[str]:
 def read_ids(words: Sequence[str], kind: str = DEFAULT_ENDPOINT.name) -> dict[str, str]:
     """
     Read task ids: *words*, and for "-" the lines of stdin, which may also be what `--json` prints. Return the name of
-    the endpoint of each: the line's own, otherwise *kind*.
+    the endpoint of each: the line's own, otherwise *kind*. Blanks around an id are ignored.
 
     If there is none, ends the command with exit code 0: the program that writes the list may have nothing to do.
 
@@ -163,7 +164,7 @@ def read_ids(words: Sequence[str], kind: str = DEFAULT_ENDPOINT.name) -> dict[st
     """
     kinds: dict[str, str] = {}
     for word in words:
-        kinds |= (_task_in(line, kind) for line in _read_id_lines()) if word == "-" else {word: kind}
+        kinds |= (_task_in(line, kind) for line in _read_id_lines()) if word == "-" else {word.strip(): kind}
     if not kinds:
         print_error("stdin contains no task id.")
         raise typer.Exit(ExitCode.SUCCESS)
@@ -190,7 +191,7 @@ def _task_in(line: str, kind: str) -> tuple[str, str]:
     task_id, own_kind = fields.get("task_id"), fields.get("endpoint")
     if not isinstance(task_id, str):
         raise typer.BadParameter(f"no task_id in {line[:50]!r}", param_hint="TASK_ID")
-    return task_id, check_kind(own_kind) if isinstance(own_kind, str) else kind
+    return task_id.strip(), check_kind(own_kind) if isinstance(own_kind, str) else kind
 
 
 def check_kind(name: str) -> str:
@@ -248,6 +249,11 @@ def parse_out(text: str) -> Path | Storage:
         raise typer.BadParameter(str(error)) from None
 
 
+GIVE_UP_AFTER: Final = "Seconds to try an unreachable service (default 120, at first 15)"
+"""
+The help of `--give-up-after`.
+"""
+
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print only JSON to stdout.")]
 BaseUrl: TypeAlias = Annotated[str | None, typer.Option(metavar="URL", help="API address (default KLING_BASE_URL)")]
 DialectOption: TypeAlias = Annotated[
@@ -264,7 +270,7 @@ GiveUpAfter: TypeAlias = Annotated[
         metavar="S",
         parser=parse_seconds,
         show_default=False,
-        help="Seconds to try an unreachable service (default 120, at first 15)",
+        help=GIVE_UP_AFTER,
     ),
 ]
 Kind: TypeAlias = Annotated[

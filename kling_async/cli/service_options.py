@@ -9,6 +9,7 @@ import attrs
 import typer
 
 from kling_async.cli.options import (
+    GIVE_UP_AFTER,
     BaseUrl,
     DialectOption,
     GiveUpAfter,
@@ -81,8 +82,13 @@ class EmulatedServiceOptions(ServiceOptions):
 
     is_emulated: Annotated[bool, typer.Option("--emulator", help="Use a built-in emulator (free).")] = False
     slots: Annotated[int | None, typer.Option(metavar="N", min=1, help="Files at a time (default 9)")] = None
-    latency: Annotated[str, typer.Option(hidden=True, callback=check_latency)] = "1:3"
-    seed: Annotated[int, typer.Option(hidden=True)] = 0
+    latency: Annotated[
+        str,
+        typer.Option(
+            metavar="MIN:MAX", hidden=True, callback=check_latency, help="Seconds that a task of --emulator takes."
+        ),
+    ] = "1:3"
+    seed: Annotated[int, typer.Option(metavar="N", hidden=True, help="Equal seeds give equal files of --emulator.")] = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -91,4 +97,7 @@ class BatchServiceOptions(EmulatedServiceOptions):
     The same for `batch`, whose help would not fit a screen with one option more.
     """
 
-    give_up_after: Annotated[float | None, typer.Option(parser=parse_seconds, hidden=True)] = None
+    give_up_after: Annotated[
+        float | None,
+        typer.Option(metavar="S", parser=parse_seconds, hidden=True, show_default=False, help=GIVE_UP_AFTER),
+    ] = None

@@ -41,6 +41,8 @@ The file in their folder to which task ids are written if they could not be prin
 those that are no images: `kling-async wait --save - < unfinished.txt` reads it.
 """
 
+_EMULATED: Final = "The emulator runs inside this command: its tasks end with it and cost nothing."
+
 
 @attrs.define(eq=False)
 class TaskRunner:
@@ -161,6 +163,9 @@ class TaskRunner:
         self.screen.trouble(text)
 
     def _print_unfinished(self) -> set[str]:
+        if self.service.is_emulated:
+            print_error("", f"Stopped. {_EMULATED}")
+            return set()
         running = {handle.task_id: handle for handle in self.client.unfinished if not self.polls_once}
         unsaved = [row for row in self.board.at(TaskStage.RUNNING, TaskStage.SAVING) if row.task_id not in running]
         if running:
@@ -184,7 +189,7 @@ class TaskRunner:
 
     def _print_late(self, printed: set[str]) -> None:
         late = {handle.task_id: handle for handle in self.client.unfinished if handle.task_id not in printed}
-        if late and not self.polls_once:
+        if late and not self.polls_once and not self.service.is_emulated:
             print_error(
                 "", "Accepted in the meantime:", *(f"  {task_id}  {_about(handle)}" for task_id, handle in late.items())
             )
@@ -215,7 +220,7 @@ class TaskRunner:
         if not known:
             return []
         if self.service.is_emulated:
-            return ["", "The emulator runs inside this command: its tasks end with it and cost nothing."]
+            return ["", _EMULATED]
         is_about_waiting = verb == "wait" and self.folder is None
         what = "To wait for them again:" if is_about_waiting else "They are paid for. To save their files:"
         kinds = self._kinds()

@@ -62,6 +62,18 @@ def test_same_words(option: str) -> None:
     assert 1 == len(told)
 
 
+@pytest.mark.parametrize("word", WORDS)
+def test_every_option_has_help(word: str) -> None:
+    """
+    Short, and also where the screen has no room for the option: the pages list those.
+    """
+    command = typer.main.get_command(app).commands[word]  # type: ignore[attr-defined]
+    options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
+
+    assert [] == [option.name for option in options if not 5 < len(option.help or "") <= 100]
+    assert [] == [option.name for option in options if option.hidden and not option.metavar]
+
+
 PLAYERS: Final = ("demo", "emulator")
 """
 They play a service rather than ask one: their `--dialect` and `--slots` are those of the service.

@@ -195,7 +195,7 @@ class BatchRunner:
                 )
             print_error("Nothing was sent.")
             raise typer.Exit(ExitCode.USAGE) from None
-        self.screen.say(f"{source.name}: {added.new:,} rows added to {journal}, {added.known:,} already there")
+        self.screen.say(f"{source.name}: {plural(added.new, 'row')} added to {journal}, {added.known:,} already there")
         if not added.missing:
             return
         missing = f"{plural(added.missing, 'unsent row')} of {journal} no longer in {source.name}"
