@@ -83,13 +83,13 @@ class Spending:
         """
         Enlarge the budget by what *request* costs at most, since the user has agreed to pay for it.
         """
-        self.budget.enlarge(self.price_of(request))
+        self.budget.book.extend(self.price_of(request))
 
     def withdraw(self, request: TaskRequest) -> None:
         """
         Undo `allow`, since no task was created.
         """
-        self.budget.reduce(self.price_of(request))
+        self.budget.book.reduce(self.price_of(request))
 
     @property
     def note(self) -> str:
