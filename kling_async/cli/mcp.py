@@ -34,7 +34,7 @@ __all__ = ["EXAMPLES", "mcp"]
 EXAMPLES: Final = """\
 Examples:
   kling-async mcp --emulator
-  kling-async mcp --max-units 50 --out ~/Pictures/kling
+  kling-async mcp --max-units 50 --folder ~/Pictures/kling
   kling-async mcp --http 127.0.0.1:8000 --max-cost 5
 """
 
@@ -62,9 +62,9 @@ class McpOptions:
     host_name: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Another name of the HTTP server; repeatable.")
     ] = None
-    out: Annotated[
+    folder: Annotated[
         Path,
-        typer.Option("--out", "-o", metavar="DIR", help="Folder (default ~/kling-async)", show_default=False),
+        typer.Option(metavar="DIR", help="Where files are saved (default ~/kling-async)", show_default=False),
     ] = Path("~/kling-async")
     max_units: Annotated[float | None, _limit(help=f"Units in one run (default {_DEFAULT_UNITS:g})")] = None
     max_cost: Annotated[float | None, _limit(help="US dollars in one run, by the vendor's prices.")] = None
@@ -98,8 +98,8 @@ def mcp(*, options: McpOptions, service: EmulatedServiceOptions) -> None:
         raise typer.BadParameter(what, param_hint="--http")
     if service.is_emulated:
         require_pillow()
-    folder = options.out.expanduser().absolute()
-    make_folder(folder)
+    folder = options.folder.expanduser().absolute()
+    make_folder(folder, "--folder")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     run(_serve(options, service, TaskLog(folder / TaskLog.NAME), address, token))
 

@@ -47,7 +47,7 @@ async def test_sigterm_ends_it_although_stdin_is_open(command: Command) -> None:
             "clientInfo": {"name": "test", "version": "1"},
         },
     }
-    async with command.running("mcp", "--emulator", "--out", "saved") as server:
+    async with command.running("mcp", "--emulator", "--folder", "saved") as server:
         assert server.process.stdin is not None
         server.process.stdin.write(json.dumps(greeting).encode() + b"\n")
         await server.until('"result"')
@@ -90,7 +90,7 @@ def test_missing_sdk_is_named_with_the_command_that_installs_it(here: Here, monk
         (("--http", "127.0.0.1:port"), "HOST:PORT"),
         (("--http", "0.0.0.0:8000"), "KLING_MCP_TOKEN"),
         (("--max-units", "-1"), "--max-units"),
-        (("--out", "file/saved"), "cannot save"),
+        (("--folder", "file/saved"), "--folder: cannot save"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_served(words: tuple[str, ...], message: str, here: Here) -> None:
@@ -112,7 +112,7 @@ def test_address_in_use_is_reported(here: Here) -> None:
     """
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        ended = here("mcp", "--http", f"127.0.0.1:{port}", "--out", "saved")
+        ended = here("mcp", "--http", f"127.0.0.1:{port}", "--folder", "saved")
 
     assert 2 == ended.code
     assert f"Cannot listen on 127.0.0.1:{port}" in ended.err

@@ -10,10 +10,10 @@ from typing import Any
 
 import attrs
 import mcp.types as mcp_types
-from kling_async.client.budget import Budget
 from mcp.client import Client
 
 from kling_async import OFFICIAL, Dialect
+from kling_async.client.budget import Budget
 from kling_async.emulator import Emulator, Fault
 from kling_async.integrations.mcp import AgentService, TaskLog, make_server
 from tests.fakes.clients import client_of, emulator
@@ -37,7 +37,8 @@ class Reply:
     def fields(self) -> dict[str, Any]:
         assert not self.result.is_error, self.text
         assert self.result.structured_content is not None
-        return self.result.structured_content
+        fields: dict[str, Any] = self.result.structured_content
+        return fields
 
     @property
     def error(self) -> str:
@@ -115,7 +116,7 @@ async def connected(
     service = service_of(server, folder, Budget(units=units), **options)
     questions: list[str] = []
 
-    async def ask(_: Any, params: Any) -> mcp_types.ElicitResult:
+    async def ask(context: Any, params: Any) -> mcp_types.ElicitResult:
         questions.append(params.message)
         word = "" if answer is None else answer()
         if word in ("yes", "no"):
