@@ -48,9 +48,11 @@ if code < 0:
 sys.exit(code)
 """
 
+PACKAGE: Final = Path(__file__).parents[2] / "kling_async"
+
 IMPORTS: Final = (
     "kling_async.__main__",
-    "kling_async.cli.commands",
+    *(f"kling_async.cli.{path.stem}" for path in sorted((PACKAGE / "cli").glob("[!_]*")) if path.stem != "prompts"),
     "kling_async.batch.batch",
     "kling_async.emulator.drawing.picture",
     "kling_async.media.downloads",
