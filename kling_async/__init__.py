@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"  # first: the modules below read it
 
+from kling_async.client.budget import Budget
 from kling_async.client.callbacks.receiver import CallbackReceiver
 from kling_async.client.client import KlingClient
 from kling_async.client.events import EventKind, TaskEvent
@@ -18,6 +19,7 @@ from kling_async.client.outcomes import Done, Failed
 from kling_async.errors import KlingError
 from kling_async.policy.http import HttpOptions
 from kling_async.policy.policies import PollPolicy, RetryPolicy, SlotPolicy
+from kling_async.policy.spending import Amount, Spent
 from kling_async.wire.auth import AccessKey
 from kling_async.wire.calls.account import Deduction, ResourcePack
 from kling_async.wire.calls.faces import Face, FaceSession
@@ -59,10 +61,12 @@ __all__ = [
     "OFFICIAL",
     "AccessKey",
     "Added",
+    "Amount",
     "AspectRatio",
     "Audio",
     "Avatar",
     "Batch",
+    "Budget",
     "CallbackReceiver",
     "Deduction",
     "Dialect",
@@ -102,6 +106,7 @@ __all__ = [
     "SlotPolicy",
     "Slots",
     "Speech",
+    "Spent",
     "Summary",
     "TaskEvent",
     "TaskHandle",

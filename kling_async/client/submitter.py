@@ -19,7 +19,7 @@ from kling_async.client.events import EventKind, TaskEvents
 from kling_async.client.handle import TaskHandle
 from kling_async.client.limits.bucket import SlotLease
 from kling_async.client.polling.poller import Poller
-from kling_async.errors import ClientClosed, SubmissionUncertain
+from kling_async.errors import ClientClosed, SubmissionUncertain, UnexpectedAnswer
 from kling_async.wire.endpoints.base import Endpoint
 from kling_async.wire.endpoints.registry import caption_of
 from kling_async.wire.redaction import shorten
@@ -162,6 +162,7 @@ class Submitter:
         except asyncio.CancelledError:  # by `aclose` after its timeout, or by the end of the loop
             self._give_up(delivery)
             if not delivery.is_exposed:
+                delivery.charge.release()
                 raise ClientClosed("the client is closed; create a new one") from None
             what = "the client was closed before the service said whether it accepted the task"
             uncertain = SubmissionUncertain(what)
@@ -178,8 +179,12 @@ class Submitter:
             _add_known(error, delivery)
             _log_unknown(delivery, error, "cancelled" if delivery.submission.is_abandoned else "given up")
             raise
-        except BaseException:
+        except BaseException as error:
             self._give_up(delivery)
+            if isinstance(error, UnexpectedAnswer) and error.urls:  # files without a task may be charged
+                delivery.charge.assume()
+            else:
+                delivery.charge.release()
             raise
 
     def _give_up(self, delivery: Delivery) -> None:
@@ -213,7 +218,12 @@ class Submitter:
             on_final = functools.partial(self._forget_with, subscription)
         self.accepted.add(handle)
         handle.accept(
-            delivery.request, delivery.lease, on_final=on_final, on_unconfirmed=on_unconfirmed, events=delivery.events
+            delivery.request,
+            delivery.lease,
+            charge=delivery.charge,
+            on_final=on_final,
+            on_unconfirmed=on_unconfirmed,
+            events=delivery.events,
         )
         if accepted is not None:
             handle.apply(accepted)
@@ -239,6 +249,9 @@ class Submitter:
 def _add_known(error: SubmissionUncertain, delivery: Delivery) -> None:
     # The last snapshot of the task: it may be paid for, and nothing else has the URLs of its files.
     error.request = delivery.request
+    if delivery.charge.reservations:
+        delivery.charge.keep()
+        error.message = f"{error.message}; what it may cost stays reserved in the budget"
     shown = delivery.subscription.received if delivery.subscription is not None else None
     if shown is not None:
         error.snapshot = shown

@@ -6,7 +6,7 @@ Facts are from the vendor's reference and price page of September 2026, and from
 
 import enum
 import operator
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypedDict
 
@@ -280,10 +280,6 @@ def _model_of(request: ImageRequest, dialect: Dialect) -> str:
     return request.model_name or dialect.default_model
 
 
-def _duration_key(request: ImageRequest) -> Hashable:
-    return request.model_name, request.n
-
-
 def _units(request: ImageRequest, dialect: Dialect) -> Decimal:
     per_picture = FROM_TEXT if request.image is None else FROM_IMAGE
     return Decimal(request.n * per_picture.get(_model_of(request, dialect), _NEWEST))
@@ -307,7 +303,7 @@ IMAGE_GENERATION: Final = Endpoint(
     files=operator.attrgetter("n"),
     slots=operator.attrgetter("n"),
     bucket=_model_of,
-    duration_key=_duration_key,
+    duration_key=operator.attrgetter("model_name", "n"),
     units=_units,
     unit_price=Decimal("0.0035"),
     defaults=_defaults,
