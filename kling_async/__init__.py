@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kling_async.batch.batch import Added, Batch
     from kling_async.batch.inputs import Keyed
     from kling_async.batch.records import Summary
+    from kling_async.client.budget import Budget
     from kling_async.client.callbacks.receiver import CallbackReceiver
     from kling_async.client.client import KlingClient
     from kling_async.client.events import EventKind, TaskEvent
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from kling_async.errors import KlingError
     from kling_async.policy.http import HttpOptions
     from kling_async.policy.policies import PollPolicy, RetryPolicy, SlotPolicy
+    from kling_async.policy.spending import Amount, Spent
     from kling_async.wire.auth import AccessKey
     from kling_async.wire.calls.account import Deduction, ResourcePack
     from kling_async.wire.calls.faces import Face, FaceSession
@@ -59,10 +61,12 @@ __all__ = [
     "OFFICIAL",
     "AccessKey",
     "Added",
+    "Amount",
     "AspectRatio",
     "Audio",
     "Avatar",
     "Batch",
+    "Budget",
     "CallbackReceiver",
     "Deduction",
     "Dialect",
@@ -102,6 +106,7 @@ __all__ = [
     "SlotPolicy",
     "Slots",
     "Speech",
+    "Spent",
     "Summary",
     "TaskEvent",
     "TaskHandle",
@@ -125,6 +130,7 @@ _HOMES: Final[Mapping[str, tuple[str, ...]]] = {
     "batch.batch": ("Added", "Batch"),
     "batch.inputs": ("Keyed",),
     "batch.records": ("Summary",),
+    "client.budget": ("Budget",),
     "client.callbacks.receiver": ("CallbackReceiver",),
     "client.client": ("KlingClient",),
     "client.events": ("EventKind", "TaskEvent"),
@@ -134,6 +140,7 @@ _HOMES: Final[Mapping[str, tuple[str, ...]]] = {
     "errors": ("KlingError",),
     "policy.http": ("HttpOptions",),
     "policy.policies": ("PollPolicy", "RetryPolicy", "SlotPolicy"),
+    "policy.spending": ("Amount", "Spent"),
     "wire.auth": ("AccessKey",),
     "wire.calls.account": ("Deduction", "ResourcePack"),
     "wire.calls.faces": ("Face", "FaceSession"),

@@ -43,6 +43,7 @@ PATTERNS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "policy.arguments._PLACEHOLDER": ("search", ("$", "%", "<", "{", "$a")),
     "gallery.entry._URL_OR_CONTENT": ("match", ("a", "https:/", "data")),
     "integrations.cards._EMBEDDED": ("fullmatch", ("data:image/png;base64,", "=")),
+    "cli.batch.json_items._BETWEEN": ("match", (" ", "\n", "a")),
     "cli.text_input._ARRAY": ("match", ("[", "[ ", " ", "[\n")),
     "cli.text_input._FIELD": ("match", ("--- ", "- ", "a", "a ", "- a", "---\n- ")),
     "cli.text_input._LINE_END": ("search", ("a", "\n")),

@@ -2,6 +2,7 @@
 The options of `kling-async batch`.
 """
 
+import csv
 import enum
 import os
 from pathlib import Path
@@ -67,6 +68,9 @@ class BatchOptions:
     out: PicturesOut = Path("pictures")
     name: Name = DEFAULT_NAME
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would send and cost.")] = False
+    ignore_columns: Annotated[
+        list[str] | None, typer.Option(metavar="NAMES", help="Extra columns to leave out: a,b")
+    ] = None
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Skip lines that break rules.")] = False
     keep_missing: Annotated[bool, typer.Option("--keep-missing", help="Also send rows no longer in INPUT.")] = False
     drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Forget rows no longer in INPUT.")] = False
@@ -93,6 +97,14 @@ class BatchOptions:
         if self.keep_missing:
             return MissingRows.KEPT
         return MissingRows.DROPPED if self.drop_missing else MissingRows.REPORTED
+
+    @property
+    def ignored(self) -> frozenset[str]:
+        """
+        The names in `ignore_columns`, which are separated by commas; one that has a comma itself is quoted, as in CSV.
+        """
+        rows = csv.reader(self.ignore_columns or (), skipinitialspace=True)
+        return frozenset(name.strip() for row in rows for name in row)
 
     @property
     def destination(self) -> Path | Storage:
